@@ -1,0 +1,48 @@
+# Every target does its own set-up in .venv; run `make` with no target for the list.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help demo test check format bench clean
+
+help:
+	@echo "make demo    install and tell the whole tutorial, figures in squarely-demo/"
+	@echo "make test    install what the tests need and run them all"
+	@echo "make check   format, lint, types"
+	@echo "make format  let ruff rewrite the code"
+	@echo "make bench   measure, checking the answers first"
+	@echo "make clean   remove .venv and everything made"
+
+demo: .venv/demo.stamp
+	$(BIN)/squarely demo
+
+test: .venv/dev.stamp
+	$(BIN)/python -m pytest
+
+check: .venv/dev.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: .venv/dev.stamp
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/dev.stamp
+	$(BIN)/python benchmarks/tutorial.py
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit("squarely needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.11") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv .venv
+
+.venv/demo.stamp: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) --editable '.[all]'
+	@touch $@
+
+.venv/dev.stamp: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) --editable '.[dev]'
+	@touch $@ .venv/demo.stamp
+
+clean:
+	rm -rf .venv squarely-demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,29 @@
+"""Linear regression by two independent roads: exact least squares with full inference, and gradient descent in PyTorch.
+
+`ols` fits, `train` and `sweep` train, `certify` says how far apart the two answers are and why. Everything is loaded when
+it is first used: importing squarely costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from squarely import datasets, errors
+    from squarely.api import certify, ols, sweep, train
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "certify", "datasets", "errors", "ols", "sweep", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in {"datasets", "errors"}:
+        return importlib.import_module(f"squarely.{name}")
+    if name in __all__:
+        return getattr(importlib.import_module("squarely.api"), name)
+    raise AttributeError(f"module 'squarely' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

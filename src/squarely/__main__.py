@@ -1,0 +1,5 @@
+"""`python -m squarely` is the command line."""
+
+from squarely.cli import main
+
+main()

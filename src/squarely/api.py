@@ -1,0 +1,173 @@
+"""The sentences that every door speaks, and the only place where both roads are called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from squarely.certification import certify
+from squarely.data import Source, open_source
+from squarely.design import learn, parse_formula
+from squarely.errors import OptionError
+from squarely.exact import solve
+from squarely.inference import Fit, infer
+from squarely.moments import Moments, gather
+
+if TYPE_CHECKING:
+    from squarely.descent import Recipe, Sweep, Training
+
+__all__ = ["certify", "ols", "sweep", "train"]
+
+
+def ols(formula: str, data: object, *, collinear: str = "drop") -> Fit:
+    """Fit a linear regression by ordinary least squares.
+
+    Minimises ||y - X beta||_2 over the rows that are complete in every column the formula names.
+
+    Parameters
+    ----------
+    formula : such as "mpg ~ displacement + weight"; "- 1" leaves the intercept out, backticks quote odd names.
+    data : the path of a CSV file, a pandas DataFrame, an Arrow table, or a dict of arrays.
+    collinear : "drop" leaves a column out that the ones before it span, and says so; "raise" refuses.
+
+    Returns
+    -------
+    Fit : with statsmodels' names; `print(fit.summary())` shows it.
+
+    Raises
+    ------
+    FormulaError, DataError, OptionError : each says what was met and what to do.
+
+    Examples
+    --------
+    >>> fit = ols("y ~ x", {"x": [0.0, 1.0, 2.0, 3.0], "y": [1.0, 3.0, 5.0, 8.0]})
+    >>> fit.params.round(3).to_dict()
+    {'Intercept': 0.8, 'x': 2.3}
+    """
+    moments, source = _gathered(formula, data)
+    return infer(solve(moments, source, collinear=collinear), source)
+
+
+def train(
+    formula: str,
+    data: object,
+    *,
+    lr: float = 0.01,
+    epochs: int = 1000,
+    optimizer: str = "sgd",
+    momentum: float = 0.0,
+    nesterov: bool = False,
+    dtype: str = "float32",
+    seed: int = 0,
+    device: str = "auto",
+    start: Sequence[float] | None = None,
+) -> Training:
+    """Fit a linear regression by gradient descent in PyTorch: nn.Linear, MSELoss, all rows at once.
+
+    Columns and response are standardised first (population standard deviation); the loss is the mean squared error in
+    those units; `run.params` are in the units of the data. The optimum enters only the predicted curve, never the training.
+
+    Parameters
+    ----------
+    formula, data : as in `ols`.
+    lr : learning rate. `run.theory` names its limit and the best.
+    epochs : number of updates; the loss is logged at epochs 0 to `epochs`, before the update that follows it.
+    optimizer : "sgd" (with `momentum` and `nesterov`) or "adam".
+    dtype : "float32" or "float64".
+    seed : of the model's random start; the user's own random state is left alone.
+    device : "auto" is cuda:0 if there is one, else cpu.
+    start : standardised coefficients to start from, the intercept first, instead of the random ones.
+
+    Returns
+    -------
+    Training : a run that diverged stops and says so in `run.status` and `run.warnings`.
+
+    Raises
+    ------
+    MissingExtraError : PyTorch is not installed.
+    FormulaError, DataError, OptionError : each says what was met and what to do.
+
+    Examples
+    --------
+    >>> data = {"x": [0.0, 1.0, 2.0, 3.0], "y": [1.0, 3.0, 5.0, 8.0]}
+    >>> run = train("y ~ x", data, lr=0.5, epochs=1, dtype="float64")
+    >>> run.params.round(3).to_dict()
+    {'Intercept': 0.8, 'x': 2.3}
+    """
+    from squarely.descent import Recipe  # PyTorch takes a second to import; only training pays for it
+
+    recipe = Recipe(
+        lr=lr,
+        epochs=epochs,
+        optimizer=optimizer,
+        momentum=momentum,
+        nesterov=nesterov,
+        dtype=dtype,
+        seed=seed,
+        device=device,
+        start=start,
+    )
+    return _trained(formula, data, [recipe])[0]
+
+
+def sweep(
+    formula: str,
+    data: object,
+    *,
+    lr: Sequence[float] = (0.01, 0.001, 0.0001),
+    epochs: int = 1000,
+    optimizer: str = "sgd",
+    momentum: float = 0.0,
+    nesterov: bool = False,
+    dtype: str = "float32",
+    seed: int = 0,
+    device: str = "auto",
+) -> Sweep:
+    """Train once for each learning rate, each time with a newly made model and optimiser from the same start.
+
+    Parameters are those of `train`, with several values in `lr`.
+
+    Examples
+    --------
+    >>> data = {"x": [0.0, 1.0, 2.0, 3.0], "y": [1.0, 3.0, 5.0, 8.0]}
+    >>> sweep("y ~ x", data, lr=[0.5, 0.01], epochs=10).best.recipe.lr
+    0.5
+    """
+    from squarely.descent import Recipe, Sweep
+
+    rates = [lr] if isinstance(lr, (int, float)) else list(lr)
+    if not rates:
+        raise OptionError("lr=[] names no learning rate. Give at least one, such as lr=[0.01, 0.001].")
+    recipes = [
+        Recipe(
+            lr=rate,
+            epochs=epochs,
+            optimizer=optimizer,
+            momentum=momentum,
+            nesterov=nesterov,
+            dtype=dtype,
+            seed=seed,
+            device=device,
+        )
+        for rate in rates
+    ]
+    return Sweep(_trained(formula, data, recipes))
+
+
+def _gathered(formula: str, data: object) -> tuple[Moments, Source]:
+    """Take the steps that both roads share: read the formula, open the data, learn the design, gather cross-products."""
+    parsed = parse_formula(formula)
+    source = open_source(data)
+    return gather(learn(parsed, source), source), source
+
+
+def _trained(formula: str, data: object, recipes: list[Recipe]) -> tuple[Training, ...]:
+    """Train first; only then ask the exact road where the optimum is, so that the predicted curve can be drawn beside."""
+    from squarely import descent
+
+    moments, source = _gathered(formula, data)
+    runs = descent.train(moments, source, tuple(recipes))
+    if moments.n <= len(moments.design.names):
+        return runs  # too few rows for least squares with errors: the runs stand without a predicted curve
+    optimum = solve(moments, source).params
+    return tuple(descent.with_prediction(run, optimum) for run in runs)

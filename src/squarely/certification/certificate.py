@@ -1,0 +1,160 @@
+"""The Certificate: how far apart the two answers are, why, and what would bring them together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from squarely.certification.gaps import Bound, Slope
+from squarely.data import frame
+from squarely.errors import NumericalError
+from squarely.numerics import Array
+from squarely.show import Page, Pairs, Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Certificate:
+    """How far a training run is from least squares. Made by `squarely.certify`.
+
+    Attributes
+    ----------
+    names : the p coefficients.
+    exact, trained : (p,) both answers, in the units of the data.
+    bse : (p,) the standard errors of the exact ones.
+    predicted_gap : (p,) trained minus exact as theory predicts it, or None where it has no closed form.
+    excess_loss : L(w) - L*, the standardised loss above its minimum.
+    slope : loss and gradient at the trained coefficients, on the rows in float64.
+    bound : what that gradient proves without knowing the optimum.
+    same_rows : whether both roads used the same rows, by counts, means and variances of every column.
+    tau : the tolerance, in standard errors.
+    digits : digits of the exact coefficients and standard errors that can be trusted, the smallest of them.
+    verdict : "agree", "not converged", "diverged", "float32 floor", "different rows", "collinear" or "disagree".
+    cause : the verdict in sentences, with what to do.
+    """
+
+    names: tuple[str, ...]
+    exact: Array
+    trained: Array
+    bse: Array
+    predicted_gap: Array | None
+    excess_loss: float
+    slope: Slope
+    bound: Bound
+    same_rows: bool
+    rows_used: tuple[int, int]
+    tau: float
+    digits: float
+    verdict: str
+    cause: str
+
+    @property
+    def agree(self) -> bool:
+        """Whether every coefficient is within tau standard errors."""
+        return self.verdict == "agree"
+
+    @property
+    def gap(self) -> Array:
+        """Trained minus exact (p,), in the units of the data."""
+        return self.trained - self.exact
+
+    @property
+    def gap_se(self) -> Array:
+        """The gap in standard errors (p,)."""
+        return in_standard_errors(self.gap, self.bse)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row for each coefficient: exact, trained, gap, relative, standard_errors, predicted."""
+        return frame(self._columns(), list(self.names))
+
+    def require(self) -> Certificate:
+        """Return the certificate itself, or raise a NumericalError if the answers do not agree."""
+        if not self.agree:
+            raise NumericalError(self.cause)
+        return self
+
+    def as_dict(self) -> Mapping[str, Any]:
+        """Give every number as plain Python values: what `--json` prints."""
+        columns = self._columns()
+        return {
+            "verdict": self.verdict,
+            "agree": self.agree,
+            "cause": self.cause,
+            "tau": self.tau,
+            "coefficients": {name: {key: float(values[i]) for key, values in columns.items()} for i, name in enumerate(self.names)},
+            "excess_loss": self.excess_loss,
+            "gradient_norm": float(np.linalg.norm(self.slope.gradient)),
+            "gradient_on": "rows",
+            "bound": {
+                "distance": self.bound.distance,
+                "excess_loss": self.bound.excess,
+                "standard_errors": self.bound.standard_errors,
+            },
+            "same_rows": self.same_rows,
+            "rows_used": {"exact": self.rows_used[0], "trained": self.rows_used[1]},
+            "digits": self.digits,
+        }
+
+    def __str__(self) -> str:
+        return str(self.summary())
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
+
+    def summary(self) -> Page:
+        """Lay the certificate out as a page."""
+        rows = [
+            (name, f"{a:.7g}", f"{b:.7g}", f"{gap:.2e}", f"{relative:.1e}", f"{se:.1e}")
+            for name, a, b, gap, relative, se in zip(
+                self.names, self.exact, self.trained, self.gap, relative_gap(self.gap, self.exact), self.gap_se, strict=True
+            )
+        ]
+        table = Table(("", "exact", "trained", "gap", "relative", "std errors"), rows)
+        predicted = "no closed form"
+        if self.predicted_gap is not None:
+            predicted = f"{np.abs(in_standard_errors(self.predicted_gap, self.bse)).max():.2e} std err"
+        facts = Pairs(
+            [
+                ("Same rows:", f"{'yes' if self.same_rows else 'NO'} ({self.rows_used[0]:,} and {self.rows_used[1]:,})"),
+                ("Excess loss:", f"{self.excess_loss:.2e}"),
+                ("Digits of least squares:", str(int(self.digits))),
+                ("Largest gap:", f"{np.abs(self.gap_se).max():.2e} std err"),
+            ],
+            [
+                ("Gradient norm:", f"{np.linalg.norm(self.slope.gradient):.2e} on rows"),
+                ("Distance at most:", f"{self.bound.distance:.2e}"),
+                ("Gap at most:", f"{self.bound.standard_errors:.2e} std err"),
+                ("Gap predicted:", predicted),
+            ],
+        )
+        return Page("Certificate", [table, facts], footer=[f"Verdict: {self.verdict}. {self.cause}"])
+
+    def _columns(self) -> dict[str, Array]:
+        nothing = np.full(len(self.names), np.nan)
+        return {
+            "exact": self.exact,
+            "trained": self.trained,
+            "gap": self.gap,
+            "relative": relative_gap(self.gap, self.exact),
+            "standard_errors": self.gap_se,
+            "predicted": nothing if self.predicted_gap is None else in_standard_errors(self.predicted_gap, self.bse),
+        }
+
+
+def in_standard_errors(gap: Array, bse: Array) -> Array:
+    """Measure a gap (p,) in standard errors (p,); against a standard error of zero any gap is infinite, and none is zero."""
+    return np.divide(gap, bse, out=np.where(gap == 0, 0.0, np.copysign(np.inf, gap)), where=~(bse == 0))
+
+
+def relative_gap(gap: Array, exact: Array) -> Array:
+    """Measure a gap (p,) relative to the exact value."""
+    return in_standard_errors(gap, np.abs(exact))

@@ -1,0 +1,72 @@
+"""How far the trained coefficients are from the exact ones, and what the gradient alone proves of that distance."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from squarely import theory
+from squarely.data import Block, Source, fold
+from squarely.design import Design, rows
+from squarely.moments import Standardised
+from squarely.numerics import Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slope:
+    """The loss and its gradient at the trained coefficients, in float64 on the rows, in standardised units.
+
+    Attributes
+    ----------
+    loss : L(w) = (1/n) ||X w - y||^2.
+    gradient : (p,), (2/n) X'(X w - y).
+    """
+
+    loss: float
+    gradient: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """What the gradient proves without knowing the optimum.
+
+    Attributes
+    ----------
+    distance : at least ||w - w*||, in standardised coefficients.
+    excess : at least L(w) - L*.
+    standard_errors : every linear combination of the coefficients is within so many standard errors of its optimum.
+    """
+
+    distance: float
+    excess: float
+    standard_errors: float
+
+
+def slope_on_rows(design: Design, source: Source, problem: Standardised, w: Array) -> Slope:
+    """Scan the rows once for the loss and gradient at w (p,), the intercept first if there is one."""
+    intercept = design.formula.intercept
+    weights, bias = (w[1:], w[0]) if intercept else (w, 0.0)
+
+    def step(block: Block) -> Array:
+        table = (block.values - problem.shift) / problem.scale
+        residual = table[:, :-1] @ weights + bias - table[:, -1]
+        with np.errstate(over="ignore", invalid="ignore"):  # a diverged run has an infinite loss, which is reported
+            return np.concatenate([[residual @ residual, residual.sum()], table[:, :-1].T @ residual])
+
+    total = fold(rows(design, source), step, np.add, np.zeros(len(weights) + 2)) / problem.n
+    return Slope(loss=float(total[0]), gradient=2.0 * (total[1:] if intercept else total[2:]))
+
+
+def bound_from(slope: Slope, lam: theory.Spectrum, n: int) -> Bound:
+    """Bound the distance to the optimum. The error variance is bounded from below by the same inequality.
+
+    L* >= L - ||g||^2 / (2 lam_p), so sigma^2 >= n (L - ||g||^2 / (2 lam_p)) / (n - p); and where n (L - L*) / sigma^2 <= tau^2,
+    every linear combination of the coefficients is within tau standard errors.
+    """
+    distance, excess = theory.distance_bound(lam, slope.gradient)
+    least = slope.loss - excess
+    variance = n / (n - len(slope.gradient)) * least if least > 0 else 0.0
+    standard_errors = math.sqrt(n * excess / variance) if variance > 0 else math.inf if excess > 0 else 0.0
+    return Bound(distance=distance, excess=excess, standard_errors=standard_errors)

@@ -1,0 +1,229 @@
+"""The command line: it turns words into calls of `api` and results into text or JSON, and knows the exit codes.
+
+0 done; 1 a numerical "no" (diverged, not converged, disagree); 2 bad input; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import squarely
+from squarely.errors import MissingExtraError, NumericalError, SquarelyError
+
+if TYPE_CHECKING:
+    from squarely.show import Page
+
+app = typer.Typer(
+    name="squarely",
+    help="Linear regression by two independent roads, exact and trained, and how far apart they are.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+FormulaText = Annotated[
+    str, typer.Argument(help="Such as 'mpg ~ displacement'; '- 1' leaves the intercept out.", metavar="FORMULA")
+]
+DataPath = Annotated[str, typer.Argument(help="A CSV file with a header line.", metavar="DATA")]
+Json = Annotated[bool, typer.Option("--json", help="Print every number as JSON.")]
+Lr = Annotated[float, typer.Option("--lr", help="Learning rate.")]
+Epochs = Annotated[int, typer.Option("--epochs", help="Number of updates.")]
+Optimizer = Annotated[str, typer.Option("--optimizer", help="sgd or adam.")]
+Momentum = Annotated[float, typer.Option("--momentum", help="Of sgd, in [0, 1).")]
+Nesterov = Annotated[bool, typer.Option("--nesterov", help="Nesterov's form of momentum.")]
+Dtype = Annotated[str, typer.Option("--dtype", help="float32 or float64.")]
+Seed = Annotated[int, typer.Option("--seed", help="Of the random start.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda:0, ...")]
+Tau = Annotated[float, typer.Option("--tau", help="Tolerance, in standard errors.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"squarely {squarely.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Linear regression by two independent roads, exact and trained, and how far apart they are."""
+
+
+@app.command(epilog="Example: squarely demo --out squarely-demo")
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="The folder for the figures.")] = Path("squarely-demo"),
+    as_json: Json = False,
+) -> None:
+    """Tell the whole tutorial on the built-in cars.csv, with figures."""
+    from contextlib import redirect_stdout
+
+    from squarely.demo import run_demo
+
+    if as_json:
+        with redirect_stdout(sys.stderr):
+            numbers = run_demo(out)
+        _print_json(numbers)
+    else:
+        numbers = run_demo(out)
+    if not numbers["certify"]["agree"]:
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: squarely ols 'mpg ~ displacement + weight' cars.csv")
+def ols(
+    formula: FormulaText,
+    data: DataPath,
+    collinear: Annotated[str, typer.Option("--collinear", help="drop or raise.")] = "drop",
+    as_json: Json = False,
+) -> None:
+    """Fit by least squares and print the summary."""
+    fit = squarely.ols(formula, data, collinear=collinear)
+    _show(fit.as_dict() if as_json else fit.summary())
+
+
+@app.command(epilog="Example: squarely train 'mpg ~ displacement' cars.csv --lr 0.01 --epochs 1000")
+def train(
+    formula: FormulaText,
+    data: DataPath,
+    lr: Lr = 0.01,
+    epochs: Epochs = 1000,
+    optimizer: Optimizer = "sgd",
+    momentum: Momentum = 0.0,
+    nesterov: Nesterov = False,
+    dtype: Dtype = "float32",
+    seed: Seed = 0,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Train nn.Linear by gradient descent and print the run, with theory beside it."""
+    run = squarely.train(
+        formula,
+        data,
+        lr=lr,
+        epochs=epochs,
+        optimizer=optimizer,
+        momentum=momentum,
+        nesterov=nesterov,
+        dtype=dtype,
+        seed=seed,
+        device=device,
+    )
+    _show(run.as_dict() if as_json else run.summary())
+    run.require()
+
+
+@app.command(epilog="Example: squarely sweep 'mpg ~ displacement' cars.csv --lr 0.01 --lr 0.001 --lr 0.0001")
+def sweep(
+    formula: FormulaText,
+    data: DataPath,
+    lr: Annotated[list[float], typer.Option("--lr", help="A learning rate; give several.")] = [0.01, 0.001, 0.0001],  # noqa: B006
+    epochs: Epochs = 1000,
+    optimizer: Optimizer = "sgd",
+    momentum: Momentum = 0.0,
+    nesterov: Nesterov = False,
+    dtype: Dtype = "float32",
+    seed: Seed = 0,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Train once for each learning rate and compare."""
+    result = squarely.sweep(
+        formula,
+        data,
+        lr=lr,
+        epochs=epochs,
+        optimizer=optimizer,
+        momentum=momentum,
+        nesterov=nesterov,
+        dtype=dtype,
+        seed=seed,
+        device=device,
+    )
+    _show(result.as_dict() if as_json else result.summary())
+    result.best.require()
+
+
+@app.command(epilog="Example: squarely certify 'mpg ~ displacement' cars.csv --tau 0.01")
+def certify(
+    formula: FormulaText,
+    data: DataPath,
+    lr: Lr = 0.01,
+    epochs: Epochs = 1000,
+    optimizer: Optimizer = "sgd",
+    momentum: Momentum = 0.0,
+    nesterov: Nesterov = False,
+    dtype: Dtype = "float32",
+    seed: Seed = 0,
+    device: Device = "auto",
+    tau: Tau = 0.01,
+    as_json: Json = False,
+) -> None:
+    """Fit both ways and certify how far apart the answers are, and why."""
+    fit = squarely.ols(formula, data)
+    run = squarely.train(
+        formula,
+        data,
+        lr=lr,
+        epochs=epochs,
+        optimizer=optimizer,
+        momentum=momentum,
+        nesterov=nesterov,
+        dtype=dtype,
+        seed=seed,
+        device=device,
+    )
+    certificate = squarely.certify(fit, run, tau=tau)
+    _show(certificate.as_dict() if as_json else certificate.summary())
+    if not certificate.agree:
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run the command line and turn squarely's errors into one message and an exit code."""
+    try:
+        app()
+    except NumericalError as error:
+        _fail(error, 1)
+    except SquarelyError as error:
+        _fail(error, 2)
+    except KeyboardInterrupt:
+        print("squarely: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def _fail(error: SquarelyError, code: int) -> None:
+    from squarely.show import safe
+
+    kind = "needs" if isinstance(error, MissingExtraError) else "error"
+    print(f"squarely: {kind}: {safe(error)}" if kind == "error" else f"squarely: {safe(error)}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _show(result: Mapping[str, Any] | Page) -> None:
+    if isinstance(result, Mapping):
+        _print_json(result)
+    else:
+        print(result)
+
+
+def _print_json(numbers: Mapping[str, Any]) -> None:
+    """Print strict JSON: what is not finite has no number there and becomes null."""
+    print(json.dumps(_plain(numbers), allow_nan=False, indent=2))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):  # NumPy's float64 among them
+        return float(value) if math.isfinite(value) else None
+    return value

@@ -1,0 +1,54 @@
+"""How many rows were read, how many were used, and why the others were not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from squarely.errors import counted
+
+CAUSES = ("null", "nan", "inf")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowAccount:
+    """The account of the rows that one scan has met.
+
+    Attributes
+    ----------
+    read, used : rows met; rows complete in every column that the formula names.
+    dropped : column -> {"null", "nan", "inf"} -> number of rows in which that column has that gap. A row with gaps
+        in two columns is counted under both.
+    rounded : column -> number of integers beyond 2**53, which double cannot hold exactly.
+    """
+
+    read: int = 0
+    used: int = 0
+    dropped: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    rounded: Mapping[str, int] = field(default_factory=dict)
+
+    def __add__(self, other: RowAccount) -> RowAccount:
+        dropped = {
+            name: {cause: _count(self, name, cause) + _count(other, name, cause) for cause in CAUSES}
+            for name in [*self.dropped, *(n for n in other.dropped if n not in self.dropped)]
+        }
+        rounded = {n: self.rounded.get(n, 0) + other.rounded.get(n, 0) for n in {**self.rounded, **other.rounded}}
+        return RowAccount(read=self.read + other.read, used=self.used + other.used, dropped=dropped, rounded=rounded)
+
+    def lines(self) -> list[str]:
+        """Say the account in sentences; the names in them are the user's own and still need `show.safe`."""
+        lines = [f"{counted(self.read, 'row')} read, {self.used:,} used."]
+        for name, causes in self.dropped.items():
+            met = ", ".join(f"{number:,} {cause}" for cause, number in causes.items() if number)
+            lines.append(f"Rows dropped for {name}: {met}.")
+        for name, number in self.rounded.items():
+            lines.append(f"{name}: {counted(number, 'integer')} beyond 2**53 rounded to double.")
+        return lines
+
+    def as_dict(self) -> dict[str, object]:
+        """Give the account as plain numbers, for JSON."""
+        return {"read": self.read, "used": self.used, "dropped": {n: dict(c) for n, c in self.dropped.items()}}
+
+
+def _count(account: RowAccount, name: str, cause: str) -> int:
+    return account.dropped.get(name, {}).get(cause, 0)

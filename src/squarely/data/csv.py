@@ -1,0 +1,152 @@
+"""CSV files through DuckDB, which may touch that one file and nothing else.
+
+DuckDB renames doubled columns, matches names without regard to case and skips lines that do not fit; so the header is
+read as text first, every column then goes by its position (c0, c1, ...), and no line is ever skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from squarely.data.source import BATCH_ROWS, Source
+from squarely.errors import DataError
+
+# What counts as an empty field, as in R and pandas: each is counted as "null" in the row account.
+NULL_WORDS = ("", "NA", "N/A", "NULL", "null", "#N/A")
+_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT",
+            "FLOAT", "DOUBLE", "DECIMAL")  # fmt: skip
+
+
+class CsvSource(Source):
+    """One CSV file on this machine, gzipped or not, with a header line."""
+
+    def __init__(self, path: Path) -> None:
+        self.label = path.name
+        self._path = path.resolve()
+        if not path.is_file():
+            what = "is a folder" if path.is_dir() else "does not exist"
+            raise DataError(f"The file {str(path)!r} {what}. Give the path of a CSV file.")
+        if self._path.stat().st_size == 0:
+            raise DataError(f"The file {self.label!r} is empty (0 bytes). It needs a header line and rows under it.")
+        if any(sign in str(self._path) for sign in "*?["):
+            raise DataError(f"The path {str(path)!r} has one of * ? [ in it, which DuckDB takes for a pattern. Rename the file.")
+        self._dialect = self._sniff()
+        self._names = self._header()
+        self._types = self._sniff_types()
+        self.twins = frozenset(name for name in self._names if self._names.count(name) > 1)
+        self.columns = dict(zip(self._names, self._types, strict=True))
+
+    def read(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield the named columns in batches, in the order of the lines."""
+        places = [self._names.index(name) for name in names]
+        # Numbers are read as DOUBLE whatever the first rows suggest: a 3.5 after a million integers is no error.
+        kinds = {f"c{i}": "DOUBLE" for i in places if self._types[i].split("(")[0] in _NUMBERS}
+        select = ", ".join(f"c{i}" for i in places) or "1"
+        connection = self._connect()
+        try:
+            relation = self._relation(connection, select, types=kinds)
+            yield from relation.to_arrow_reader(BATCH_ROWS)
+        except (duckdb.Error, OSError, pa.ArrowException) as error:
+            raise self._explain(error, places) from error
+        finally:
+            connection.close()
+
+    def _connect(self) -> duckdb.DuckDBPyConnection:
+        """Open an embedded engine that loads no extension, sees no Python variable and reads no other file."""
+        connection = duckdb.connect(
+            ":memory:",
+            config={
+                "autoinstall_known_extensions": "false",
+                "autoload_known_extensions": "false",
+                "python_enable_replacements": "false",
+            },
+        )
+        connection.execute(f"SET allowed_paths = [{_quoted(str(self._path))}]")
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
+        return connection
+
+    def _sniff(self) -> str:
+        connection = self._connect()
+        try:
+            (delimiter,) = connection.execute("SELECT Delimiter FROM sniff_csv(?)", [str(self._path)]).fetchall()[0]
+        except duckdb.Error as error:
+            raise self._unreadable(error) from error
+        finally:
+            connection.close()
+        return f"delim = {_quoted(delimiter)}, quote = '\"', escape = '\"', comment = '', skip = 0, strict_mode = true"
+
+    def _header(self) -> list[str]:
+        connection = self._connect()
+        query = f"SELECT * FROM read_csv(?, header = false, all_varchar = true, {self._dialect}) LIMIT 1"
+        try:
+            lines = connection.execute(query, [str(self._path)]).fetchall()
+        except duckdb.Error as error:
+            raise self._unreadable(error) from error
+        finally:
+            connection.close()
+        if not lines or all(name is None for name in lines[0]):
+            raise DataError(f"The first line of {self.label!r} is blank. It needs a header line with the names of the columns.")
+        return [name or "" for name in lines[0]]
+
+    def _sniff_types(self) -> list[str]:
+        connection = self._connect()
+        try:
+            return [str(kind) for kind in self._relation(connection, "*").types]
+        except duckdb.Error as error:
+            raise self._unreadable(error) from error
+        finally:
+            connection.close()
+
+    def _relation(
+        self, connection: duckdb.DuckDBPyConnection, select: str, *, types: dict[str, str] | None = None, text: bool = False
+    ) -> duckdb.DuckDBPyRelation:
+        names = ", ".join(f"'c{i}'" for i in range(len(self._names)))
+        nulls = ", ".join(_quoted(word) for word in NULL_WORDS)
+        cast = ", types = {" + ", ".join(f"{c}: '{kind}'" for c, kind in types.items()) + "}" if types else ""
+        as_text = ", all_varchar = true" if text else ""
+        query = (
+            f"SELECT {select} FROM read_csv(?, header = true, names = [{names}], nullstr = [{nulls}], "
+            f"{self._dialect}{cast}{as_text})"
+        )
+        return connection.sql(query, params=[str(self._path)])
+
+    def _explain(self, error: Exception, places: list[int]) -> DataError:
+        """Name the first value that is not a number, if that is what stopped the engine."""
+        for i in places:
+            if self._types[i].split("(")[0] in _NUMBERS and (met := self._first_text(i)):
+                row, value = met
+                return DataError(
+                    f"Column {self._names[i]!r} of {self.label} holds numbers until data row {row:,}, which holds {value!r}. "
+                    "Correct or clear that value."
+                )
+        return self._unreadable(error)
+
+    def _first_text(self, place: int) -> tuple[int, str] | None:
+        connection = self._connect()
+        try:
+            relation = self._relation(connection, f"c{place}, TRY_CAST(c{place} AS DOUBLE) IS NULL", text=True)
+            first = 1
+            for batch in relation.to_arrow_reader(BATCH_ROWS):
+                values, bad = batch.columns[0].to_pylist(), batch.columns[1].to_pylist()
+                for row, (value, is_bad) in enumerate(zip(values, bad, strict=True), start=first):
+                    if is_bad and value is not None:
+                        return row, value
+                first += batch.num_rows
+        except (duckdb.Error, OSError, pa.ArrowException):
+            return None  # the file breaks for another reason, which the caller reports with the engine's own words
+        finally:
+            connection.close()
+        return None
+
+    def _unreadable(self, error: Exception) -> DataError:
+        said = str(error).split("\n\n")[0].replace(str(self._path), self.label)
+        return DataError(f"The file {self.label!r} cannot be read as CSV with a header line. DuckDB says: {said}")
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

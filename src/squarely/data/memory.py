@@ -1,0 +1,85 @@
+"""Rows in memory: frames that narwhals understands (pandas, Polars, Arrow tables) and dicts of arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+import pyarrow as pa
+
+from squarely.data.source import BATCH_ROWS, Source
+from squarely.errors import DataError
+
+
+class FrameSource(Source):
+    """A data frame in memory. It is read, never changed."""
+
+    def __init__(self, frame: nw.DataFrame[Any], label: str = "the data frame") -> None:
+        self.label = label
+        self._frame = frame
+        self.columns = {name: str(kind) for name, kind in frame.schema.items() if isinstance(name, str)}
+
+    def read(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield the named columns in batches, without a copy where Arrow and the column agree."""
+        columns = [_arrow(self._frame[name]) for name in names]
+        yield from _batches(columns, names, len(self._frame))
+
+    def index(self, rows: np.ndarray) -> Any:
+        """Give the frame's own labels of these rows, if it has any."""
+        index = nw.maybe_get_index(self._frame)
+        return rows if index is None else index[rows]
+
+
+class ArraysSource(Source):
+    """A dict of arrays or lists of equal length, one for each column."""
+
+    def __init__(self, arrays: Mapping[str, Any]) -> None:
+        self.label = "the dict of arrays"
+        self._columns = {name: _column(name, values) for name, values in arrays.items()}
+        lengths = {name: len(column) for name, column in self._columns.items()}
+        if len(set(lengths.values())) > 1:
+            raise DataError(f"The arrays have different lengths: {lengths}. Every column needs one value for each row.")
+        self.columns = {name: str(column.type) for name, column in self._columns.items()}
+
+    def read(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield the named columns in batches, without a copy where Arrow and the column agree."""
+        columns = [self._columns[name] for name in names]
+        yield from _batches(columns, names, len(next(iter(self._columns.values()), ())))
+
+
+def _arrow(series: nw.Series[Any]) -> pa.Array | pa.ChunkedArray:
+    """Give a series as Arrow. pandas' plain float columns keep NaN as NaN: Arrow's own conversion would call it NULL."""
+    if isinstance(getattr(series.to_native(), "dtype", None), np.dtype) and series.dtype.is_float():
+        return pa.array(series.to_numpy())
+    try:
+        return series.to_arrow()
+    except (pa.ArrowException, TypeError) as error:
+        raise DataError(
+            f"Column {series.name!r} mixes kinds of values. Give it one kind throughout. Arrow says: {error}"
+        ) from error
+
+
+def _column(name: object, values: object) -> pa.Array:
+    if not isinstance(name, str):
+        raise DataError(f"The name of a column is {name!r}, of type {type(name).__name__}. Names of columns must be strings.")
+    try:
+        array = values if isinstance(values, (list, tuple)) else np.asarray(values)
+        if isinstance(array, np.ndarray) and array.ndim != 1:
+            raise DataError(f"Column {name!r} has shape {array.shape}. Give an array of one dimension for each column.")
+        return pa.array(array)
+    except (pa.ArrowException, TypeError) as error:
+        raise DataError(f"Column {name!r} cannot be read as one kind of value. Arrow says: {error}") from error
+
+
+def _batches(columns: list[pa.Array | pa.ChunkedArray], names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
+    """Cut columns into batches; with no column asked for, a column of nulls carries the number of rows."""
+    for start in range(0, rows, BATCH_ROWS):
+        pieces = [_slice(column, start) for column in columns] or [pa.nulls(min(BATCH_ROWS, rows - start))]
+        yield pa.RecordBatch.from_arrays(pieces, names=list(names) or [""])
+
+
+def _slice(column: pa.Array | pa.ChunkedArray, start: int) -> pa.Array:
+    piece = column.slice(start, BATCH_ROWS)
+    return piece.combine_chunks() if isinstance(piece, pa.ChunkedArray) else piece

@@ -1,0 +1,185 @@
+"""The whole tutorial on cars.csv, told with the public functions: least squares, a training loop, learning rates, the proof.
+
+Each numbered step is one function, in the order in which they run; nothing here computes what a room already knows.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from squarely import datasets
+from squarely.api import certify, ols, sweep, train
+from squarely.show import Curve, Panel, Points, draw, save
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from squarely.certification import Certificate
+    from squarely.descent import Sweep, Training
+    from squarely.inference import Fit
+
+FORMULA = "mpg ~ displacement"
+LR, EPOCHS = 0.01, 1000
+RATES = (0.01, 0.001, 0.0001)
+
+_LOOP = (
+    ("optimizer.zero_grad()", "clears the gradients; without it those of earlier epochs add up"),
+    ("outputs = model(inputs)", "predicts every row with the present weight and bias"),
+    ("loss = criterion(outputs, labels)", "measures the mean squared error of these predictions"),
+    ("losses.append(loss.item())", "logs the loss, before the update that follows"),
+    ("loss.backward()", "works out the gradient of the loss for weight and bias"),
+    ("optimizer.step()", "moves both against their gradients, lr times as far"),
+)
+
+
+def run_demo(folder: Path) -> Mapping[str, Any]:
+    """Tell the tutorial on the terminal, write its figures to `folder`, and return every number as plain values."""
+    cars = datasets.cars()
+    _look_at_the_data(cars, folder)
+    fit = _least_squares(cars, folder)
+    run = train(FORMULA, cars, lr=LR, epochs=EPOCHS)
+    _standardise(cars, run)
+    _training_loop(run, folder)
+    rates = _learning_rates(cars, folder)
+    certificate = _compare(cars, fit, run, folder)
+    _what_next(cars, folder)
+    return {
+        "ols": fit.as_dict(),
+        "train": run.as_dict(),
+        "sweep": rates.as_dict(),
+        "certify": certificate.as_dict(),
+    }
+
+
+def _look_at_the_data(cars: pd.DataFrame, folder: Path) -> None:
+    _say("1. The data", "398 cars of 1970 to 1982. Larger engines use more fuel; the relation is clear and not perfect.")
+    print(cars.head().to_string(max_cols=6))
+    print(f"[{len(cars)} rows x {len(cars.columns)} columns]")
+    _figure(folder, "1-scatter", [_panel("Fuel efficiency by engine displacement", _dots(cars))])
+
+
+def _least_squares(cars: pd.DataFrame, folder: Path) -> Fit:
+    _say("2. Least squares", "The line with the smallest sum of squared residuals, solved for exactly.")
+    fit = ols(FORMULA, cars)
+    print(fit.summary())
+    intercept, slope = fit.params.tolist()
+    _say("3. The line", f"mpg = {slope:.4f} * displacement + {intercept:.4f}")
+    title = f"Least squares: R-squared {fit.rsquared:.3f}"
+    _figure(folder, "2-least-squares", [_panel(title, _dots(cars), _line(cars, fit.predict(cars), "least squares"))])
+    return fit
+
+
+def _standardise(cars: pd.DataFrame, run: Training) -> None:
+    _say("4. Standardisation", "Subtract the mean and divide by the (population) standard deviation, in both columns.")
+    shift, scale = run.problem.shift.astype(np.float32), run.problem.scale.astype(np.float32)
+    print(f"displacement: mean {shift[0]!s}, sd {scale[0]!s}")
+    print(f"mpg:          mean {shift[1]!s}, sd {scale[1]!s}")
+    table = ((cars[["displacement", "mpg"]].to_numpy() - run.problem.shift) / run.problem.scale).astype(np.float32)
+    x, y = table[:, :1], table[:, 1:]
+    print(f"shapes: {x.shape}, {y.shape}")
+    print(f"after:  means {x.mean():.1e} and {y.mean():.1e}, sds {x.std():.6f} and {y.std():.6f}")
+
+
+def _training_loop(run: Training, folder: Path) -> None:
+    _say("5. The training loop", "A linear layer with one input and one output is the same line: weight * x + bias.")
+    print(run.model)
+    print(f"device: {run.recipe.device}; MSELoss; SGD with lr = {LR}, {EPOCHS} epochs.")
+    print("\nEach epoch does this:")
+    for code, meaning in _LOOP:
+        print(f"  {code}\n      {meaning}")
+    print()
+    for epoch, loss in enumerate(run.loop.losses):
+        if epoch % 50 == 0:
+            print(f"Epoch: {epoch}, Loss: {loss:.4f}")
+    known = run.theory
+    eigenvalues = " and ".join(f"{value:g}" for value in known.spectrum.values.tolist())
+    _say("", f"Theory predicts this curve without training: the Hessian has the eigenvalues {eigenvalues}, so at this learning "
+         f"rate the error shrinks by {known.rate:.4g} and the excess loss by {(known.rate or 1.0) ** 2:.4f} an epoch (dashed). "
+         f"Rates below {known.lr_limit:.4g} converge. float32 cannot follow below about 1e-8.")  # fmt: skip
+    _save(folder, "3-loss", run.plot())
+
+
+def _learning_rates(cars: pd.DataFrame, folder: Path) -> Sweep:
+    _say("6. Learning rates", "Each rate gets a newly made model and a newly made optimiser: "
+         "a model that is used again would go on from where it stopped.")  # fmt: skip
+    rates = sweep(FORMULA, cars, lr=RATES, epochs=EPOCHS)
+    print(rates.summary())
+    print()
+    print(rates.history.iloc[[0, 1, 2, -2, -1]].to_string())
+    print(f"[{len(rates.history)} rows x 3 columns]")
+    _save(folder, "4-learning-rates", rates.plot())
+    return rates
+
+
+def _compare(cars: pd.DataFrame, fit: Fit, run: Training, folder: Path) -> Certificate:
+    _say("7. The two answers meet", "Predictions of both, in miles per gallon:")
+    both = cars[["mpg", "displacement"]].assign(mpgNN=run.predict(cars), mpgOLS=fit.predict(cars))
+    print(both.head().to_string())
+    panels = [
+        _panel("Trained: nn.Linear, SGD", _dots(cars), _line(cars, both["mpgNN"], "trained")),
+        _panel("Solved: least squares", _dots(cars), _line(cars, both["mpgOLS"], "least squares", colour=2)),
+    ]
+    _figure(folder, "5-comparison", panels)
+    second, third = both.iloc[1], both.iloc[2]
+    slope = (third["mpgNN"] - second["mpgNN"]) / (third["displacement"] - second["displacement"])
+    intercept = third["mpgNN"] - slope * third["displacement"]
+    print(f"\nFrom two predictions:  slope {slope:.5f}, intercept {intercept:.4f}")
+    print(f"From its weights:      slope {run.params['displacement']:.5f}, intercept {run.params['Intercept']:.4f}")
+    print(f"Least squares:         slope {fit.params['displacement']:.5f}, intercept {fit.params['Intercept']:.4f}\n")
+    certificate = certify(fit, run)
+    print(certificate)
+    _say("", "Why both agree: they minimise the same thing, the mean squared error of a line. Least squares sets its "
+         "derivatives to zero and solves; descent walks down the same bowl, which has one lowest point, and a small enough "
+         "learning rate must end there.")  # fmt: skip
+    _say("", "Why least squares does not carry over to other networks: with hidden layers the derivatives are no longer linear "
+         "in the weights, so there is nothing to solve and more than one low point. Descent needs only gradients, and goes "
+         "on working; but there nobody knows the answer beforehand. Here we do.")  # fmt: skip
+    return certificate
+
+
+def _what_next(cars: pd.DataFrame, folder: Path) -> None:
+    path = folder / "cars.csv"
+    cars.to_csv(path, index=False)
+    _say("What to try next", f"The figures are in {folder}, as PNG and SVG, and a copy of the data in {path}.")
+    print("More columns, exactly, with every statistic:")
+    print(f"  squarely ols 'mpg ~ displacement + weight' {path}")
+    print("A learning rate above the limit:")
+    print(f"  squarely train 'mpg ~ displacement' {path} --lr 1.1")
+    print("A run that stops too early, and how many epochs it lacks:")
+    print(f"  squarely certify 'mpg ~ displacement' {path} --lr 0.0001")
+    print("Then your own file and formula; squarely --help names the rest.")
+
+
+def _say(heading: str, text: str) -> None:
+    if heading:
+        print(f"\n{heading}\n{'-' * len(heading)}")
+    else:
+        print()
+    print(textwrap.fill(text, 78), end="\n" if text else "")
+
+
+def _dots(cars: pd.DataFrame) -> Points:
+    return Points(x=cars["displacement"], y=cars["mpg"])
+
+
+def _line(cars: pd.DataFrame, predicted: pd.Series, label: str, colour: int = 1) -> Curve:
+    order = np.argsort(cars["displacement"].to_numpy())
+    return Curve(x=cars["displacement"].to_numpy()[order], y=predicted.to_numpy()[order], label=label, colour=colour)
+
+
+def _panel(title: str, *marks: Points | Curve) -> Panel:
+    return Panel(title=title, x_label="displacement (cubic inches)", y_label="mpg", marks=marks)
+
+
+def _figure(folder: Path, name: str, panels: list[Panel]) -> None:
+    _save(folder, name, draw(panels))
+
+
+def _save(folder: Path, name: str, figure: Any) -> None:
+    png, svg = save(figure, folder, name)
+    print(f"Figure: {png} and {svg.name}")

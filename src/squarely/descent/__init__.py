@@ -1,0 +1,21 @@
+"""Road two, gradient descent in PyTorch.
+
+`recipe` holds the choices of a run and checks them; `loop` is the training loop itself, from standardised rows to a
+trained nn.Linear; `foresight` is what theory says of a run; `training` is a finished run with that beside it; `sweep` puts
+several learning rates side by side.
+"""
+
+from squarely.errors import MissingExtraError
+
+try:
+    import torch  # noqa: F401  # asked for first, so that its absence is told in one sentence
+except ModuleNotFoundError:
+    raise MissingExtraError("Training", "PyTorch", "torch") from None
+
+from squarely.descent.foresight import Prediction, RunTheory
+from squarely.descent.loop import LinearRegression
+from squarely.descent.recipe import Recipe
+from squarely.descent.sweep import Sweep
+from squarely.descent.training import Training, train, with_prediction
+
+__all__ = ["LinearRegression", "Prediction", "Recipe", "RunTheory", "Sweep", "Training", "train", "with_prediction"]

@@ -1,0 +1,76 @@
+"""The tree of errors, and the two sentences that many of them need.
+
+    SquarelyError
+    |-- InputError (also a ValueError)      what was handed in cannot be used; the CLI exits with 2
+    |   |-- DataError                       the file, frame, column or value
+    |   |-- FormulaError                    the formula
+    |   `-- OptionError                     an option such as lr or epochs
+    |-- MissingExtraError (also an ImportError)   an optional package is not installed; the CLI exits with 2
+    `-- NumericalError                      raised by `.require()` when a result is a "no"; the CLI exits with 1
+
+Every message says what was met, what it means and what to do. Names and values of the user's
+appear through `repr`, so that control characters in them cannot reach a terminal.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SquarelyError(Exception):
+    """Everything squarely raises on purpose."""
+
+
+class InputError(SquarelyError, ValueError):
+    """What was handed in cannot be used."""
+
+
+class DataError(InputError):
+    """A file, frame, column or value cannot be used."""
+
+
+class FormulaError(InputError):
+    """A formula cannot be read, or asks for something that is not understood."""
+
+
+class OptionError(InputError):
+    """An option has a value that makes no sense."""
+
+
+class MissingExtraError(SquarelyError, ImportError):
+    """An optional package is not installed."""
+
+    def __init__(self, verb: str, package: str, extra: str) -> None:
+        super().__init__(f"{verb} needs {package}, which is not installed. Install it with: pip install 'squarely[{extra}]'")
+
+
+class NumericalError(SquarelyError, ArithmeticError):
+    """A result was required to be good, and is not."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Say which known name is near `name`, or which names there are.
+
+    >>> did_you_mean("displacment", ["mpg", "displacement"])
+    "Did you mean 'displacement'?"
+    >>> did_you_mean("zzz", ["mpg", "displacement"])
+    "Known names: 'mpg', 'displacement'."
+    """
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1) or [n for n in names if n.casefold() == name.casefold()]
+    if near:
+        return f"Did you mean {near[0]!r}?"
+    if not names:
+        return "There are no names to choose from."
+    shown = ", ".join(repr(n) for n in names[:12])
+    return f"Known names: {shown}{', ...' if len(names) > 12 else ''}."
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a count with its noun.
+
+    >>> counted(1, "row"), counted(1200, "row")
+    ('1 row', '1,200 rows')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,9 @@
+"""What the fit may claim.
+
+`fit` holds the numbers under statsmodels' names, `normality` tests the shape of the residuals, `summary` lays out the page.
+"""
+
+from squarely.inference.fit import Fit, infer
+from squarely.inference.normality import Shape, residual_shape
+
+__all__ = ["Fit", "Shape", "infer", "residual_shape"]

@@ -1,0 +1,122 @@
+"""The summary page of a Fit, laid out as statsmodels lays it out, from the plain numbers of `Fit.as_dict`."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from squarely.errors import counted
+from squarely.show import Page, Pairs, Table
+
+if TYPE_CHECKING:
+    from squarely.inference.fit import Fit
+
+_HEADER = ("", "coef", "std err", "t", "P>|t|", "[0.025", "0.975]")
+_LARGE_CONDITION = 1000.0
+
+
+def summary_page(fit: Fit, numbers: Mapping[str, Any]) -> Page:
+    """Lay out the page; its numbers, formats and places are those of statsmodels' OLS summary."""
+    return Page(
+        "OLS Regression Results",
+        [_top(numbers), _coefficients(numbers), _diagnostics(numbers)],
+        notes=_notes(fit, numbers),
+        footer=[*_rows(fit), _digits(fit)],
+    )
+
+
+def _top(numbers: Mapping[str, Any]) -> Pairs:
+    about = "" if numbers["k_constant"] else " (uncentered)"
+    return Pairs(
+        [
+            ("Dep. Variable:", numbers["response"]),
+            ("Model:", "OLS"),
+            ("Method:", "Least Squares"),
+            ("Date:", time.strftime("%a, %d %b %Y")),
+            ("Time:", time.strftime("%H:%M:%S")),
+            ("No. Observations:", str(numbers["nobs"])),
+            ("Df Residuals:", str(numbers["df_resid"])),
+            ("Df Model:", str(numbers["df_model"])),
+            ("Covariance Type:", "nonrobust"),
+        ],
+        [
+            (f"R-squared{about}:", f"{numbers['rsquared']:.3f}"),
+            (f"Adj. R-squared{about}:", f"{numbers['rsquared_adj']:.3f}"),
+            ("F-statistic:", f"{numbers['fvalue']:#.4g}"),
+            ("Prob (F-statistic):", f"{numbers['f_pvalue']:#.3g}"),
+            ("Log-Likelihood:", f"{numbers['llf']:#.5g}"),
+            ("AIC:", f"{numbers['aic']:#.4g}"),
+            ("BIC:", f"{numbers['bic']:#.4g}"),
+        ],
+    )
+
+
+def _coefficients(numbers: Mapping[str, Any]) -> Table:
+    rows = []
+    for name, value in numbers["params"].items():
+        if math.isnan(value):
+            rows.append((name, "dropped", "", "", "", "", ""))
+            continue
+        low, high = numbers["conf_int"][name]
+        p = f"{numbers['pvalues'][name]:.3f}"
+        t = _number(numbers["tvalues"][name], 3)
+        rows.append((name, _number(value, 4), _number(numbers["bse"][name], 3), t, p, _number(low, 3), _number(high, 3)))
+    return Table(_HEADER, rows)
+
+
+def _diagnostics(numbers: Mapping[str, Any]) -> Pairs:
+    return Pairs(
+        [
+            ("Omnibus:", f"{numbers['omnibus']:.3f}"),
+            ("Prob(Omnibus):", f"{numbers['omnibus_pvalue']:.3f}"),
+            ("Skew:", f"{numbers['skew']:.3f}"),
+            ("Kurtosis:", f"{numbers['kurtosis']:.3f}"),
+        ],
+        [
+            ("Durbin-Watson:", f"{numbers['durbin_watson']:.3f}"),
+            ("Jarque-Bera (JB):", f"{numbers['jarque_bera']:.3f}"),
+            ("Prob(JB):", f"{numbers['jarque_bera_pvalue']:#.3g}"),
+            ("Cond. No.", f"{numbers['condition_number']:#.3g}"),
+        ],
+    )
+
+
+def _notes(fit: Fit, numbers: Mapping[str, Any]) -> list[str]:
+    notes = []
+    if not fit.k_constant:
+        notes.append("R-squared is computed without centering (uncentered) since the model does not contain a constant.")
+    notes.append("Standard Errors assume that the covariance matrix of the errors is correctly specified.")
+    notes += [f"Dropped, because the columns before it span it: {sentence}." for sentence in fit.dropped_columns]
+    if bool(fit.solution.moments.constant[-1]):
+        notes.append(f"The response {numbers['response']} is constant: there is nothing to explain, and R-squared is undefined.")
+    if fit.condition_number > _LARGE_CONDITION:
+        notes.append(
+            f"The condition number is large, {fit.condition_number:.3g}. In the columns as solved, centred and of length one, "
+            f"it is {fit.solution.factor.condition:.3g}; the digits below say what that costs."
+        )
+    return notes
+
+
+def _rows(fit: Fit) -> list[str]:
+    return ["Rows: " + " ".join(fit.rows.lines())]
+
+
+def _digits(fit: Fit) -> str:
+    solution = fit.solution
+    kept = solution.factor.kept
+    smallest = min(solution.digits[kept].min(), solution.digits_bse[kept].min())
+    precise = "double-double" if solution.precision == "extended" else "double"
+    return (
+        f"Digits: {int(smallest)} of every coefficient and standard error can be trusted "
+        f"(from {'cross-products' if solution.factor.road == 'moments' else 'a triangle'}, refined in {precise}, "
+        f"{counted(solution.scans, 'scan')} of the rows)."
+    )
+
+
+def _number(x: float, places: int) -> str:
+    """Format as statsmodels does: fixed places, or significant digits beyond 1e4 and below 1e-4."""
+    if x != 0 and (abs(x) >= 1e4 or abs(x) < 1e-4):
+        return f"{x:.{places}g}"
+    return f"{x:.{places}f}"

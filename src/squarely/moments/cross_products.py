@@ -1,0 +1,95 @@
+"""Moments: cross-products of the design's columns, the one thing about the rows that both roads share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from squarely.data import Block, RowAccount, Source, fold
+from squarely.design import Design, frozen, rows
+from squarely.errors import DataError
+from squarely.numerics import Array
+
+BLOCK_ROWS = 8_192  # larger blocks wake BLAS threads that fight the engine's own
+_FAR = 8.0  # a centre so many standard deviations off the mean costs digits: the rows are folded again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moments:
+    """Cross-products of Z = [1, (x - c) / s, (y - c) / s], where c and s are the design's centres and scales.
+
+    Attributes
+    ----------
+    design : the frozen design.
+    gram : (k + 1, k + 1), Z'Z; its first entry is n.
+    account : the rows that the fold has met.
+    passes : scans of the rows that it took.
+    """
+
+    design: Design
+    gram: Array
+    account: RowAccount
+    passes: int = 1
+
+    @property
+    def n(self) -> int:
+        """The number of complete rows."""
+        return self.account.used
+
+    @property
+    def means(self) -> Array:
+        """The mean of each variable (k,), in its own unit."""
+        return self.design.centres + self.design.scales * (self.gram[0, 1:] / self.n)
+
+    @property
+    def variances(self) -> Array:
+        """The population variance (divisor n) of each variable (k,), in its unit squared."""
+        first = self.gram[0, 1:] / self.n
+        return self.design.scales**2 * np.maximum(np.diag(self.gram)[1:] / self.n - first**2, 0.0)
+
+    @property
+    def constant(self) -> np.ndarray:
+        """Which variables (k,) have the same value in every row, as far as doubles can tell."""
+        # Squares of magnitude m**2 are summed with errors near n u m**2 (m in scaled units, about one when centred).
+        sizes = np.diag(self.gram)[1:]
+        spread = sizes - self.gram[0, 1:] ** 2 / self.n
+        constant: np.ndarray = spread <= 1e-14 * sizes
+        return constant
+
+
+def fold_moments(design: Design, source: Source) -> Moments:
+    """Fold the rows into Moments, in the order of the batches, which fixes every bit of the result."""
+    size = len(design.variables) + 1
+
+    def step(block: Block) -> tuple[Array, RowAccount]:
+        gram = np.zeros((size, size))
+        with np.errstate(over="ignore", invalid="ignore"):
+            for start in range(0, len(block.values), BLOCK_ROWS):
+                Z, _ = design.scaled(block.values[start : start + BLOCK_ROWS])
+                gram += Z.T @ Z
+        return gram, block.account
+
+    gram, account = fold(rows(design, source), step, _add, (np.zeros((size, size)), RowAccount()))
+    if not np.isfinite(gram).all():
+        raise DataError(
+            f"The values of {source.label} span so wide a range that their squares overflow double precision. "
+            "Rescale the largest column, or look for a wrong value in it."
+        )
+    return Moments(design=design, gram=gram, account=account)
+
+
+def gather(design: Design, source: Source) -> Moments:
+    """Fold the rows into Moments; fold again about better centres if the pilot's were far off."""
+    moments = fold_moments(design, source)
+    means, spreads = moments.means, np.sqrt(moments.variances)
+    off = np.abs(means - design.centres) > _FAR * spreads
+    if not design.formula.intercept or not (off & (spreads > 0)).any():
+        return moments
+    better = frozen(design.formula, mean=means, spread=spreads)
+    again = fold_moments(better, source)
+    return Moments(design=better, gram=again.gram, account=again.account, passes=2)
+
+
+def _add(a: tuple[Array, RowAccount], b: tuple[Array, RowAccount]) -> tuple[Array, RowAccount]:
+    return a[0] + b[0], a[1] + b[1]

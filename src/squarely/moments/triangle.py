@@ -1,0 +1,35 @@
+"""The Triangle: R of a QR of the design's columns, folded from rows. Its error grows with the condition number, not its square."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from squarely.data import Block, Source, fold
+from squarely.design import Design, rows
+from squarely.moments.cross_products import BLOCK_ROWS
+from squarely.numerics import Array
+
+
+def fold_triangle(design: Design, source: Source) -> Array:
+    """Return R (k + 1, k + 1), upper triangular, with R'R = Z'Z for the Z of Moments; stacking and factoring again merges two."""
+    size = len(design.variables) + 1
+
+    def step(block: Block) -> Array:
+        R = np.zeros((0, size))
+        for start in range(0, len(block.values), BLOCK_ROWS):
+            Z, _ = design.scaled(block.values[start : start + BLOCK_ROWS])
+            R = _merge(R, Z)
+        return R
+
+    R = fold(rows(design, source), step, _merge, np.zeros((0, size)))
+    return np.vstack([R, np.zeros((size - len(R), size))])  # fewer rows than columns leave the rest zero
+
+
+def triangle(Z: Array) -> Array:
+    """Return R of the QR of Z (m, q): upper triangular or trapezoidal, min(m, q) rows."""
+    R: Array = np.linalg.qr(Z, mode="r")  # type: ignore[assignment]  # with this mode it is R alone
+    return R
+
+
+def _merge(a: Array, b: Array) -> Array:
+    return triangle(np.vstack([a, b]))

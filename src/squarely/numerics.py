@@ -1,0 +1,113 @@
+"""Roundoff, error-free sums and products, and sums kept in double-double.
+
+A double-double number is an unevaluated sum ``hi + lo`` of two doubles, about 32 digits. Everything
+here works elementwise on arrays; nothing knows what the numbers stand for.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+ROUNDOFF = 2.0**-53  # the largest relative error of one rounding to nearest in double
+_SPLIT = 2.0**27 + 1.0  # Veltkamp's constant: cuts 53 bits into 26 + 26
+
+
+def two_sum(a: Array, b: Array) -> tuple[Array, Array]:
+    """Add without error: return (s, e) with s = fl(a + b) and s + e = a + b exactly.
+
+    Source: Knuth, The Art of Computer Programming 2, section 4.2.2.
+
+    >>> s, e = two_sum(np.array(1.0), np.array(2.0**-60))
+    >>> float(s), float(e) == 2.0**-60
+    (1.0, True)
+    """
+    s = a + b
+    t = s - a
+    return s, (a - (s - t)) + (b - t)
+
+
+def two_product(a: Array, b: Array) -> tuple[Array, Array]:
+    """Multiply without error: return (p, e) with p = fl(a b) and p + e = a b exactly.
+
+    Exact while no product under- or overflows; callers scale their columns to magnitude one first.
+    Source: Dekker (1971), doi:10.1007/BF01397083.
+
+    >>> p, e = two_product(np.array(1.0 + 2.0**-52), np.array(1.0 + 2.0**-52))
+    >>> float(e) == 2.0**-104
+    True
+    """
+    p = a * b
+    a_hi, a_lo = _split(a)
+    b_hi, b_lo = _split(b)
+    return p, ((a_hi * b_hi - p) + a_hi * b_lo + a_lo * b_hi) + a_lo * b_lo
+
+
+def _split(a: Array) -> tuple[Array, Array]:
+    t = _SPLIT * a
+    hi = t - (t - a)
+    return hi, a - hi
+
+
+def dd_add(x: tuple[Array, Array], y: tuple[Array, Array]) -> tuple[Array, Array]:
+    """Add two double-double arrays; relative error a few units of 2**-104 of the larger operand."""
+    s, e = two_sum(x[0], y[0])
+    return _renormalise(s, e + (x[1] + y[1]))
+
+
+def dd_multiply(x: tuple[Array, Array], y: tuple[Array, Array]) -> tuple[Array, Array]:
+    """Multiply two double-double arrays; relative error a few units of 2**-104."""
+    p, e = two_product(x[0], y[0])
+    return _renormalise(p, e + (x[0] * y[1] + x[1] * y[0]))
+
+
+def dd_sum(x: tuple[Array, Array]) -> tuple[Array, Array]:
+    """Sum a double-double array over its first axis, pairwise.
+
+    >>> hi, lo = dd_sum((np.array([1e16, 1.0, -1e16]), np.zeros(3)))
+    >>> float(hi + lo)
+    1.0
+    """
+    hi, lo = x
+    if len(hi) == 0:
+        zero = np.zeros(hi.shape[1:])
+        return zero, zero
+    while len(hi) > 1:
+        half = len(hi) // 2
+        odd = slice(2 * half, None)
+        s, t = dd_add((hi[:half], lo[:half]), (hi[half : 2 * half], lo[half : 2 * half]))
+        hi, lo = np.concatenate([s, hi[odd]]), np.concatenate([t, lo[odd]])
+    return hi[0], lo[0]
+
+
+def _renormalise(hi: Array, lo: Array) -> tuple[Array, Array]:
+    s = hi + lo
+    return s, lo - (s - hi)
+
+
+def power_of_two(x: float) -> float:
+    """Return the power of two nearest below |x|, or one for zero: scaling by it is exact.
+
+    >>> power_of_two(104.1), power_of_two(0.3), power_of_two(0.0)
+    (64.0, 0.25, 1.0)
+    """
+    if x == 0.0:
+        return 1.0
+    return math.ldexp(1.0, max(math.frexp(x)[1] - 1, -1021))  # not below the smallest normal number
+
+
+def short(x: float, spread: float) -> float:
+    """Round x to few bits, a multiple of a power of two near `spread` / 8, so that subtracting the result loses little.
+
+    >>> short(193.4, 104.0)
+    192.0
+    """
+    if spread == 0.0:
+        return x
+    unit = power_of_two(spread / 8)
+    multiple = x / unit
+    return x if not math.isfinite(multiple) else round(multiple) * unit

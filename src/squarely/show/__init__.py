@@ -1,0 +1,10 @@
+"""Plain tables, curves and points on paper and screen. It draws the numbers it is given and computes nothing.
+
+`text` makes any text safe; `page` lays out a page of results; `figures` draws panels with matplotlib.
+"""
+
+from squarely.show.figures import Curve, Panel, Points, draw, save
+from squarely.show.page import Page, Pairs, Table
+from squarely.show.text import safe
+
+__all__ = ["Curve", "Page", "Pairs", "Panel", "Points", "Table", "draw", "safe", "save"]

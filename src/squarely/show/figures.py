@@ -1,0 +1,89 @@
+"""Points and curves on panels, drawn by matplotlib without a window and without touching the user's pyplot state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from squarely.errors import MissingExtraError
+from squarely.show.text import safe
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLOURS = ("#0b6e99", "#d1495b", "#2e8b57", "#8a5fbf", "#c98a1b", "#5f6b76")  # readable by the colour-blind, in print too
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Points:
+    """Dots at x, y (m,)."""
+
+    x: Any
+    y: Any
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """A line through x, y (m,) in the order given. `colour` is a position in COLOURS; a dashed curve is drawn on top."""
+
+    x: Any
+    y: Any
+    label: str = ""
+    colour: int = 1
+    dashed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel:
+    """One pair of axes with what is on it."""
+
+    title: str
+    x_label: str
+    y_label: str
+    marks: Sequence[Points | Curve]
+    log_y: bool = False
+
+
+def draw(panels: Sequence[Panel]) -> Figure:
+    """Draw panels side by side and return the matplotlib Figure."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtraError("Drawing a figure", "matplotlib", "plots") from None
+    figure = Figure(figsize=(6.4 * len(panels), 4.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        _panel(axes, panel)
+    return figure
+
+
+def save(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Write a figure as PNG and SVG into `folder`, which is made if need be, and return the two paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}.png", folder / f"{name}.svg"]
+    for path in paths:
+        figure.savefig(path, dpi=150)
+    return paths
+
+
+def _panel(axes: Any, panel: Panel) -> None:
+    for mark in panel.marks:
+        label = safe(mark.label, "figure") or None
+        if isinstance(mark, Points):
+            axes.scatter(mark.x, mark.y, s=18, color=COLOURS[0], alpha=0.55, linewidths=0, label=label, zorder=2)
+        elif mark.dashed:
+            axes.plot(mark.x, mark.y, color="black", linewidth=1.1, linestyle=(0, (5, 4)), label=label, zorder=4)
+        else:
+            axes.plot(mark.x, mark.y, color=COLOURS[mark.colour % len(COLOURS)], linewidth=2.2, label=label, zorder=3)
+    axes.set_title(safe(panel.title, "figure"))
+    axes.set_xlabel(safe(panel.x_label, "figure"))
+    axes.set_ylabel(safe(panel.y_label, "figure"))
+    axes.set_yscale("log" if panel.log_y else "linear")
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    if any(mark.label for mark in panel.marks):
+        axes.legend(frameon=False)
