@@ -105,7 +105,7 @@ def _complete(source: Source, names: Sequence[str], batch: pa.RecordBatch, first
             nan = np.isnan(x) & ~null
             dropped[name] = {"null": int(null.sum()), "nan": int(nan.sum()), "inf": int(np.isinf(x).sum())}
             keep &= finite
-        if "int" in source.columns[name].lower() and (beyond := int((np.abs(x) > EXACT_INTEGERS).sum())):
+        if "int" in source.columns[name].lower() and (beyond := int((np.abs(x) >= EXACT_INTEGERS).sum())):
             rounded[name] = beyond
         columns.append(x)
     values = np.column_stack(columns) if columns else np.empty((batch.num_rows, 0))

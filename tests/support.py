@@ -1,0 +1,49 @@
+"""What several tests need: one comparison, the data that come with the tests, the packages that may be missing."""
+
+import importlib
+import json
+import os
+from importlib.resources import files
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+CARS = str(files("squarely.datasets") / "cars.csv")
+NIST = Path(__file__).parent / "nist"
+
+
+def assert_close(actual: object, expected: object, *, rtol: float, atol: float = 0.0) -> None:
+    """Compare numbers element by element: |actual - expected| <= atol + rtol |expected|."""
+    np.testing.assert_allclose(np.asarray(actual, float), np.asarray(expected, float), rtol=rtol, atol=atol)
+
+
+def need(module: str) -> ModuleType:
+    """Import a package that a user may lack: skip with the reason, or fail where everything is required."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        if os.environ.get("SQUARELY_REQUIRE_ALL") == "1":
+            raise
+        pytest.skip(f"needs {module}")
+
+
+def nist(name: str) -> dict:
+    """Load a NIST StRD set: data as published, certified values, exact rational solution."""
+    return json.loads((NIST / f"{name}.json").read_text())
+
+
+def nist_columns(problem: dict) -> tuple[str, dict[str, np.ndarray]]:
+    """Give the formula and the columns of a NIST set, powers formed in double."""
+    columns = {name: np.array(x, float) for name, x in zip(problem["predictor_names"], problem["predictors"], strict=True)}
+    for k in range(2, (problem["polynomial_degree"] or 1) + 1):
+        columns[f"x{k}"] = columns["x"] ** k
+    formula = "y ~ " + " + ".join(columns) + ("" if problem["intercept"] else " - 1")
+    return formula, {**columns, "y": np.array(problem["response"], float)}
+
+
+def digits(actual: object, truth: object) -> np.ndarray:
+    """Count correct digits, NIST's LRE: -log10 of the relative error, at most 15."""
+    a, t = np.asarray(actual, float), np.asarray(truth, float)
+    return np.minimum(15.0, -np.log10(np.maximum(np.abs(a - t) / np.abs(t), 1e-16)))

@@ -1,0 +1,181 @@
+"""Digits: the NIST sets, the everyday traps, and that the digits claimed are there. Truth is exact or published, never ours."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import squarely as sq
+from tests.support import assert_close, digits, nist, nist_columns
+
+# The floors that the project sets itself; where powers are formed in double before the fit, that is the ceiling for Filip.
+FLOORS = {"Norris": 13.5, "Pontius": 13.0, "NoInt1": 14.5, "NoInt2": 14.9, "Filip": 7.5, "Longley": 14.0, "Wampler1": 14.5,
+          "Wampler2": 13.0, "Wampler3": 14.5, "Wampler4": 14.5, "Wampler5": 14.5}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FLOORS)
+def test_nist(name):
+    problem = nist(name)
+    formula, data = nist_columns(problem)
+    fit, certified = sq.ols(formula, data), problem["certified"]
+    assert digits(fit.params, certified["coefficients"]).min() >= FLOORS[name]
+    if float(certified["residual_sd"]) == 0:
+        assert np.sqrt(fit.mse_resid) < 1e-9 * data["y"].std()
+    else:
+        assert digits(fit.bse, certified["std_errors"]).min() >= (7.5 if name == "Filip" else 12)
+        assert digits(fit.rsquared, certified["r_squared"]) >= (7.5 if name == "Filip" else 12)
+
+
+@pytest.mark.parametrize("name", ["Norris", "Longley"])
+def test_nist_from_a_file(name, tmp_path):
+    problem = nist(name)
+    formula, data = nist_columns(problem)
+    rows = zip(*([repr(float(x)) for x in column] for column in data.values()), strict=True)
+    path = tmp_path / "set.csv"
+    path.write_text("\n".join([",".join(data), *(",".join(row) for row in rows)]))
+    fit = sq.ols(formula, path)
+    assert digits(fit.params, problem["certified"]["coefficients"]).min() >= FLOORS[name]
+    assert fit.digits.min() >= 13
+
+
+def exact_solution(X, y):
+    """Solve least squares for the stored doubles in rational arithmetic: normal equations by Gauss-Jordan elimination."""
+    rows = [[Fraction(v) for v in row] for row in X.tolist()]
+    response = [Fraction(v) for v in y.tolist()]
+    p = len(rows[0])
+    A = [
+        [sum(r[i] * r[j] for r in rows) for j in range(p)] + [sum(r[i] * v for r, v in zip(rows, response, strict=True))]
+        for i in range(p)
+    ]
+    for i in range(p):
+        pivot = next(k for k in range(i, p) if A[k][i] != 0)
+        A[i], A[pivot] = A[pivot], A[i]
+        A[i] = [a / A[i][i] for a in A[i]]
+        for k in range(p):
+            if k != i:
+                A[k] = [a - A[k][i] * b for a, b in zip(A[k], A[i], strict=True)]
+    return np.array([float(row[-1]) for row in A])
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_claimed_digits_are_there(seed):
+    """Problems of condition 1 to 1e14: the digits claimed are never more than one above the digits true."""
+    rng = np.random.default_rng(seed)
+    n, p = 25, int(rng.integers(2, 5))
+    condition = 10.0 ** rng.uniform(0, 14)
+    U, V = np.linalg.qr(rng.normal(size=(n, p)))[0], np.linalg.qr(rng.normal(size=(p, p)))[0]
+    X = U * np.geomspace(1, 1 / condition, p) @ V + rng.choice([0.0, 1.0, 1e4]) * rng.normal(size=p)
+    y = X @ rng.normal(size=p) + 10.0 ** rng.uniform(-8, 1) * rng.normal(size=n)
+    names = [f"x{j}" for j in range(p)]
+    fit = sq.ols("y ~ " + " + ".join(names), {**dict(zip(names, X.T, strict=True)), "y": y})
+    if fit.rank == p + 1:
+        true = digits(fit.params, exact_solution(np.column_stack([np.ones(n), X]), y))
+        assert (fit.digits <= true + 1).all(), (condition, fit.digits.tolist(), true.tolist())
+    else:
+        assert condition > 1e9  # nothing is dropped that the stored values tell apart
+        assert fit.dropped_columns
+
+
+def test_trap_a_unix_time():
+    """Statsmodels' default answers 6.8e-7 here."""
+    t = 1.334e9 + 3.6 * np.arange(1000)
+    noise = np.random.default_rng(0).normal(size=1000)
+    fit = sq.ols("y ~ t", {"t": t, "y": 0.5 * t + 1e-4 * noise})
+    assert_close(fit.params["t"], 0.5, rtol=1e-7)
+    assert fit.rsquared > 0.9999
+    assert fit.digits.min() >= 13
+    truth = exact_solution(np.column_stack([np.ones(1000), t])[:60], (0.5 * t + 1e-4 * noise)[:60])
+    first = sq.ols("y ~ t", {"t": t[:60], "y": (0.5 * t + 1e-4 * noise)[:60]})
+    assert digits(first.params, truth).min() >= 14
+
+
+def test_trap_b_tiny_scale():
+    x = 1e-7 * np.arange(100.0)
+    assert_close(sq.ols("y ~ x", {"x": x, "y": 3e7 * x + 1}).params, [1, 3e7], rtol=1e-12)
+
+
+def test_trap_c_income_and_a_rate():
+    rng = np.random.default_rng(1)
+    income, interest = rng.normal(6e4, 2e4, 500), rng.normal(0.03, 0.01, 500)
+    y = 0.001 * income + 50 * interest + 2
+    assert_close(sq.ols("y ~ income + rate", {"income": income, "rate": interest, "y": y}).params, [2, 0.001, 50], rtol=1e-10)
+
+
+def test_trap_d_collinear_columns_are_named():
+    rng = np.random.default_rng(2)
+    a, pounds = rng.normal(size=200), rng.uniform(1500, 5000, 200)
+    data = {"a": a, "b": 2 * a, "lb": pounds, "kg": 0.4536 * pounds, "both": a - 3 * pounds + 7, "five": np.full(200, 5.0)}
+    data["y"] = a + pounds + rng.normal(size=200)
+    fit = sq.ols("y ~ a + b + lb + kg + both + five", data)
+    sentences = ("b = 2 a", "kg = 0.4536 lb", "both = a - 3 lb + 7", "five is constant (5)")
+    assert fit.dropped_columns == sentences
+    assert fit.params.isna().tolist() == [False, False, True, False, True, True, True]
+    assert fit.rank == 3
+    small = sq.ols("y ~ a + lb", data)
+    assert_close(fit.params.dropna(), small.params, rtol=1e-12)
+    assert_close(fit.bse.dropna(), small.bse, rtol=1e-9)
+    assert_close(fit.predict(data), small.predict(data), rtol=1e-12)
+    assert all(sentence in " ".join(str(fit.summary()).split()) for sentence in sentences)
+    with pytest.raises(sq.errors.DataError, match=r"b = 2 a"):
+        sq.ols("y ~ a + b", data, collinear="raise")
+
+
+def test_nearly_collinear_columns_are_kept():
+    rng = np.random.default_rng(3)
+    a, e = rng.normal(size=300), rng.normal(size=300)
+    b = a + 1e-10 * e
+    fit = sq.ols("y ~ a + b", {"a": a, "b": b, "y": a + b})
+    assert fit.rank == 3
+    assert fit.solution.factor.road == "triangle"
+    assert_close(fit.params[1:], [1, 1], rtol=10.0 ** -(fit.digits.min() - 1))
+
+
+def test_trap_e_missing_rows_are_counted_by_column_and_cause(tmp_path):
+    path = tmp_path / "gaps.csv"
+    lines = [f"{x},{2 * x + 1},{x % 3}" for x in range(20)]
+    lines[3], lines[5], lines[7], lines[9] = "nan,7,0", "inf,11,2", ",15,1", "NA,,0"
+    path.write_text("\n".join(["x,y,z", *lines]))
+    fit = sq.ols("y ~ x + z", path)
+    assert fit.rows.as_dict() == {
+        "read": 20,
+        "used": 16,
+        "dropped": {"x": {"null": 2, "nan": 1, "inf": 1}, "y": {"null": 1, "nan": 0, "inf": 0}},
+    }
+    assert_close(fit.params, [1, 2, 0], rtol=1e-12, atol=1e-12)
+    assert "x: 2 null, 1 nan, 1 inf" in str(fit.summary())
+
+
+def test_trap_h_integers_do_not_overflow():
+    x = np.arange(1, 2001, dtype=np.int32) * 1_000_000
+    assert_close(sq.ols("y ~ x", {"x": x, "y": 3.0 * x + 2}).params, [2, 3], rtol=1e-9)
+
+
+def test_trap_j_float32_columns():
+    rng = np.random.default_rng(4)
+    x = (1e4 + rng.normal(size=1000)).astype(np.float32)
+    data = {"x": x, "y": 2.0 * x.astype(float) + rng.normal(size=1000)}
+    assert_close(sq.ols("y ~ x", data).params, sq.ols("y ~ x", {**data, "x": x.astype(float)}).params, rtol=1e-15)
+
+
+def test_integers_beyond_double_are_said(tmp_path):
+    path = tmp_path / "big.csv"
+    path.write_text("x,y\n9007199254740993,1\n2,2\n3,3\n4,5\n")
+    for data in (path, {"x": np.array([2**53 + 1, 2, 3, 4]), "y": [1, 2, 3, 5]}):
+        fit = sq.ols("y ~ x", data)
+        assert fit.rows.rounded == {"x": 1}
+        assert "beyond 2**53" in str(fit.summary())
+
+
+def test_a_pilot_that_is_far_off_is_folded_again():
+    """The first 65,536 rows hold one complete row, far from all others: the centre learnt from it would cost eight digits."""
+    rng = np.random.default_rng(5)
+    x = np.concatenate([[0.0], np.full(65_535, np.nan), 1e9 + rng.normal(size=65_536)])
+    y = 1e-3 * x + 5 + 1e-6 * rng.normal(size=len(x))
+    fit = sq.ols("y ~ x", {"x": x, "y": y})
+    assert fit.solution.moments.passes == 2
+    assert fit.rows.used == 65_537
+    kept = ~np.isnan(x)
+    truth = sq.ols("y ~ x", {"x": x[kept][::-1], "y": y[kept][::-1]})  # the pilot is good from this end
+    assert truth.solution.moments.passes == 1
+    assert_close(fit.params, truth.params, rtol=1e-14)
+    assert_close(fit.bse, truth.bse, rtol=1e-9)

@@ -1,0 +1,142 @@
+"""The certificate: every verdict with its cause, and the numbers it rests on."""
+
+import numpy as np
+import pytest
+
+import squarely as sq
+from tests.support import CARS, assert_close, need
+
+need("torch")
+FORMULA = "mpg ~ displacement + weight"
+
+
+@pytest.fixture(scope="module")
+def fit():
+    return sq.ols(FORMULA, CARS)
+
+
+def verdict(fit, **options):
+    return sq.certify(fit, sq.train(FORMULA, CARS, **options))
+
+
+def test_agree(fit):
+    certificate = verdict(fit, lr=0.4, epochs=2000)
+    assert certificate.agree
+    assert certificate.same_rows
+    assert certificate.require() is certificate
+    assert np.abs(certificate.gap_se).max() < 0.01
+    assert list(certificate.table.columns) == ["exact", "trained", "gap", "relative", "standard_errors", "predicted"]
+
+
+def test_its_numbers_are_what_they_say(fit):
+    """Gap, excess loss and gradient, against plain NumPy on the rows."""
+    run = sq.train(FORMULA, CARS, lr=0.1, epochs=100, dtype="float64")
+    certificate = sq.certify(fit, run)
+    cars = sq.datasets.cars()
+    x, y = cars[["displacement", "weight"]].to_numpy(float), cars["mpg"].to_numpy(float)
+    X = np.column_stack([np.ones(len(x)), (x - x.mean(0)) / x.std(0)])
+    Y = (y - y.mean()) / y.std()
+    w, best = run.loop.end, np.linalg.lstsq(X, Y, rcond=None)[0]
+    assert_close(certificate.excess_loss, np.mean((X @ w - Y) ** 2) - np.mean((X @ best - Y) ** 2), rtol=1e-9)
+    assert_close(certificate.slope.gradient, 2 / len(Y) * X.T @ (X @ w - Y), rtol=1e-9, atol=1e-13)
+    assert_close(certificate.gap, run.params - fit.params, rtol=0)
+    assert_close(certificate.gap_se, (run.params - fit.params) / fit.bse, rtol=1e-15)
+    assert np.linalg.norm(w - best) <= certificate.bound.distance
+    assert certificate.excess_loss <= certificate.bound.excess
+    assert np.abs(certificate.gap_se).max() <= certificate.bound.standard_errors
+    assert_close(certificate.predicted_gap, certificate.gap, rtol=1e-9)
+
+
+@pytest.mark.parametrize("options", [{"lr": 0.01}, {"lr": 0.01, "momentum": 0.5}])
+def test_not_converged_says_how_many_more_epochs(fit, options):
+    short = verdict(fit, epochs=300, dtype="float64", **options)
+    assert short.verdict == "not converged"
+    more = int(short.cause.split(" more epoch")[0].split()[-1].replace(",", ""))
+    assert f"at lr={options['lr']:g}" in short.cause
+    assert verdict(fit, epochs=300 + more, dtype="float64", **options).agree
+    # The number promises that every combination of the coefficients is within tau, so a few epochs fewer may pass as well.
+    assert not verdict(fit, epochs=300 + more // 2, dtype="float64", **options).agree
+    with pytest.raises(sq.errors.NumericalError, match="more epoch"):
+        short.require()
+
+
+def test_the_best_rate_needs_what_it_says(fit):
+    short = verdict(fit, lr=0.001, epochs=10, dtype="float64")
+    best, epochs = short.cause.split("lr=")[-1].split(", ")[0], int(short.cause.split(" epoch")[-2].split()[-1].replace(",", ""))
+    run = sq.train(FORMULA, CARS, lr=float(best), epochs=epochs, dtype="float64")
+    assert sq.certify(fit, run).agree
+
+
+def test_diverged_names_the_limit(fit):
+    certificate = verdict(fit, lr=1.2, epochs=500)
+    assert certificate.verdict == "diverged"
+    assert f"{1 / (1 + 0.932824):.3f}"[:4] in certificate.cause  # 2 / lam_1 with lam_1 = 2 (1 + r), r = .932824 their correlation
+    slowly = verdict(fit, lr=1.2, epochs=3)  # above the limit, and stopped before the loss blew up
+    assert slowly.verdict == "diverged"
+
+
+def test_adam_short_of_it(fit):
+    certificate = verdict(fit, optimizer="adam", lr=0.001, epochs=10)
+    assert certificate.verdict == "not converged"
+    assert certificate.predicted_gap is None
+    assert "no closed form for adam" in certificate.cause
+
+
+def test_float32_floor():
+    """A response almost on the line has standard errors below the rounding of float32, and above that of float64."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=2000)
+    data = {"x": x, "y": x + 1e-6 * rng.normal(size=2000)}
+    fit = sq.ols("y ~ x", data)
+    coarse = sq.certify(fit, sq.train("y ~ x", data, lr=0.3, epochs=200))
+    assert coarse.verdict == "float32 floor"
+    assert "float64" in coarse.cause
+    assert sq.certify(fit, sq.train("y ~ x", data, lr=0.3, epochs=200, dtype="float64")).agree
+
+
+def test_different_rows(fit):
+    cars = sq.datasets.cars()
+    certificate = sq.certify(fit, sq.train(FORMULA, cars.iloc[:-1], lr=0.4, epochs=500))
+    assert certificate.verdict == "different rows"
+    assert "398 rows" in certificate.cause
+    assert "397 rows" in certificate.cause
+    changed = cars.assign(mpg=cars["mpg"] + (cars.index == 7))
+    assert sq.certify(fit, sq.train(FORMULA, changed, epochs=5)).verdict == "different rows"
+
+
+def test_collinear():
+    cars = sq.datasets.cars()
+    data = cars.assign(kg=0.4536 * cars["weight"])
+    formula = "mpg ~ weight + kg"
+    certificate = sq.certify(sq.ols(formula, data), sq.train(formula, data, epochs=500))
+    assert certificate.verdict == "collinear"
+    assert "kg = 0.4536 weight" in certificate.cause
+    assert np.isfinite(certificate.excess_loss)
+    assert certificate.excess_loss > -1e-12
+
+
+def test_a_loop_that_did_something_else_disagrees(fit):
+    """Tamper with the trained coefficients: neither rows, rate nor precision explain the gap."""
+    from dataclasses import replace
+
+    run = sq.train(FORMULA, CARS, lr=0.4, epochs=2000, dtype="float64")
+    tampered = replace(run, loop=replace(run.loop, end=run.loop.end + 0.1))
+    assert sq.certify(fit, tampered).verdict == "disagree"
+
+
+def test_data_on_a_line_exactly():
+    x = np.arange(10.0)
+    data = {"x": x, "y": 3 * x + 1}
+    certificate = sq.certify(sq.ols("y ~ x", data), sq.train("y ~ x", data, lr=0.5, epochs=10, dtype="float64"))
+    assert certificate.verdict == "agree"
+
+
+@pytest.mark.parametrize("tau", [0, -1, float("nan"), "0.1", True])
+def test_tau_must_be_a_tolerance(fit, tau):
+    with pytest.raises(sq.errors.OptionError, match="tau"):
+        sq.certify(fit, sq.train(FORMULA, CARS, epochs=1), tau=tau)
+
+
+def test_formulas_must_match(fit):
+    with pytest.raises(sq.errors.InputError, match="cannot be compared"):
+        sq.certify(fit, sq.train("mpg ~ weight", CARS, epochs=1))

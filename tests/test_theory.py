@@ -1,0 +1,114 @@
+"""Theory against simulation and against published numbers; three correlated columns, so that no one-column formula would do."""
+
+import numpy as np
+import pytest
+
+from squarely import theory
+from tests.support import assert_close
+
+METHODS = [theory.Descent(lr=0.03), theory.Descent(lr=0.03, momentum=0.9), theory.Descent(lr=0.03, momentum=0.9, nesterov=True)]
+
+
+@pytest.fixture(scope="module")
+def problem():
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(50, 3)) @ np.array([[1, 0.9, 0], [0, 0.3, 0.2], [0, 0, 2]])
+    y = X @ [1, 2, 3] + rng.normal(size=50)
+    return X, y, 2 / 50 * X.T @ X, np.linalg.lstsq(X, y, rcond=None)[0]
+
+
+def simulate(X, y, w, descent, epochs):
+    """Run torch's update rule in NumPy, written out from torch's documentation: the losses and the final w."""
+    v, losses = np.zeros_like(w), []
+    for _ in range(epochs):
+        losses.append(np.mean((X @ w - y) ** 2))
+        g = 2 / len(y) * X.T @ (X @ w - y)
+        v = descent.momentum * v + g
+        w = w - descent.lr * (g + descent.momentum * v if descent.nesterov else v)
+    return [*losses, np.mean((X @ w - y) ** 2)], w
+
+
+@pytest.mark.parametrize("descent", METHODS)
+def test_curves_and_errors_equal_a_simulation(problem, descent):
+    X, y, H, best = problem
+    start = np.array([0.5, -1.0, 2.0])
+    lam = theory.spectrum(H)
+    c = lam.vectors.T @ (start - best)
+    losses, w = simulate(X, y, start, descent, 200)
+    floor = np.mean((X @ best - y) ** 2)
+    assert_close(floor + theory.excess_curve(lam, c, descent, 200), losses, rtol=1e-11)
+    assert_close(best + lam.vectors @ theory.modes_after(lam, c, descent, 200), w, rtol=1e-11)
+
+
+@pytest.mark.parametrize("descent", METHODS)
+def test_the_limit_is_where_simulation_turns(problem, descent):
+    X, y, H, _ = problem
+    limit = theory.lr_limit(theory.spectrum(H), momentum=descent.momentum, nesterov=descent.nesterov)
+    for factor, grows in ((0.98, False), (1.02, True)):
+        tried = theory.Descent(lr=factor * limit, momentum=descent.momentum, nesterov=descent.nesterov)
+        losses, _ = simulate(X, y, np.ones(3), tried, 500)
+        assert (losses[-1] > 1e3 * losses[0]) == grows
+        assert (theory.rate(theory.spectrum(H), tried) > 1) == grows
+
+
+def test_the_best_rate_has_the_known_rate():
+    lam = theory.spectrum(np.diag([1.0, 4.0, 9.0]))
+    assert lam.kappa == 9.0
+    assert_close(theory.rate(lam, theory.Descent(lr=theory.lr_best(lam))), (9 - 1) / (9 + 1), rtol=1e-14)
+    for lr in (0.99, 1.01):
+        assert theory.rate(lam, theory.Descent(lr=lr * theory.lr_best(lam))) > 0.8
+
+
+def test_heavy_ball_reaches_polyaks_rate():
+    """beta = ((sqrt kappa - 1)/(sqrt kappa + 1))^2 shrinks the error by sqrt(beta) (Polyak 1964)."""
+    lam = theory.spectrum(np.diag([1.0, 100.0]))
+    beta = (9 / 11) ** 2
+    descent = theory.Descent(lr=(2 / (10 + 1)) ** 2, momentum=beta)
+    assert_close(theory.rate(lam, descent), 9 / 11, rtol=1e-6)  # a double root: the eigenvalue has half the digits
+
+
+def test_raw_cars_have_the_published_condition():
+    """Unstandardised displacement: kappa 2.1e5 and limit 2.07e-5."""
+    import squarely as sq
+
+    x = sq.datasets.cars()["displacement"].to_numpy()
+    X = np.column_stack([np.ones(len(x)), x])
+    lam = theory.spectrum(2 / len(x) * X.T @ X)
+    assert f"{lam.kappa:.1e}" == "2.1e+05"
+    assert f"{theory.lr_limit(lam):.2e}" == "2.07e-05"
+
+
+@pytest.mark.parametrize("descent", METHODS)
+def test_epochs_until_is_the_first_epoch_that_is_good_enough(problem, descent):
+    lam = theory.spectrum(problem[2])
+    c = np.array([3.0, -1.0, 2.0])
+    target = 1e-8
+    needed = theory.epochs_until(lam, c, descent, target)
+    curve = theory.excess_curve(lam, c, descent, needed)
+    assert curve[needed] <= target < curve[needed - 1]
+
+
+def test_epochs_until_knows_never_and_already():
+    lam = theory.spectrum(2 * np.eye(2))
+    c = np.array([1.0, 1.0])
+    assert theory.epochs_until(lam, c, theory.Descent(lr=1.5), 1e-3) is None
+    assert theory.epochs_until(lam, c, theory.Descent(lr=0.1), 100.0) == 0
+
+
+def test_gradient_bounds_the_distance(problem):
+    X, y, H, best = problem
+    lam = theory.spectrum(H)
+    for seed in range(20):
+        w = best + np.random.default_rng(seed).normal(size=3) * 10.0 ** -(seed % 7)
+        g = 2 / 50 * X.T @ (X @ w - y)
+        distance, excess = theory.distance_bound(lam, g)
+        assert np.linalg.norm(w - best) <= distance * (1 + 1e-9)
+        assert 0.5 * (w - best) @ H @ (w - best) <= excess * (1 + 1e-9)
+
+
+def test_collinear_columns_have_flat_directions():
+    x = np.arange(10.0)
+    X = np.column_stack([x, 2 * x, x**2])
+    lam = theory.spectrum(2 / 10 * X.T @ X)
+    assert lam.flat == 1
+    assert lam.smallest > 0
