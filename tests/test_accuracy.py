@@ -4,9 +4,9 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from tests.support import assert_close, digits, nist, nist_columns
 
 import squarely as sq
-from tests.support import assert_close, digits, nist, nist_columns
 
 # The floors that the project sets itself; where powers are formed in double before the fit, that is the ceiling for Filip.
 FLOORS = {"Norris": 13.5, "Pontius": 13.0, "NoInt1": 14.5, "NoInt2": 14.9, "Filip": 7.5, "Longley": 14.0, "Wampler1": 14.5,

@@ -3,12 +3,12 @@
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support import assert_close
 
 import squarely as sq
 from squarely.data import RowAccount, Source, open_source
 from squarely.design import learn, parse_formula, rows
 from squarely.moments import fold_moments
-from tests.support import assert_close
 
 FORMULA = "y ~ a + b"
 seeds = st.integers(0, 10**6)
@@ -60,7 +60,7 @@ def test_order_of_rows_and_columns_does_not_matter(seed):
 def test_adding_a_multiple_of_a_column_to_the_response(seed, c):
     data = table(seed)
     one, other = sq.ols(FORMULA, data), sq.ols(FORMULA, {**data, "y": data["y"] + c * data["a"]})
-    assert_close(other.params, one.params + [0, c, 0], rtol=1e-10, atol=1e-10)
+    assert_close(other.params, one.params + np.array([0, c, 0]), rtol=1e-10, atol=1e-10)
     assert_close([other.ssr, other.durbin_watson], [one.ssr, one.durbin_watson], rtol=1e-9)
 
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from tests.support import assert_close
 
 from squarely import theory
-from tests.support import assert_close
 
 METHODS = [theory.Descent(lr=0.03), theory.Descent(lr=0.03, momentum=0.9), theory.Descent(lr=0.03, momentum=0.9, nesterov=True)]
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from tests.support import CARS, assert_close, need
 
 import squarely as sq
-from tests.support import CARS, assert_close, need
 
 torch = need("torch")
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import sys
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import squarely
-from squarely.errors import MissingExtraError, NumericalError, SquarelyError
+from squarely.errors import NumericalError, SquarelyError
 
 if TYPE_CHECKING:
     from squarely.show import Page
@@ -188,22 +189,25 @@ def certify(
 
 def main() -> None:
     """Run the command line and turn squarely's errors into one message and an exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal cannot print must not stop the page
     try:
         app()
     except NumericalError as error:
         _fail(error, 1)
     except SquarelyError as error:
         _fail(error, 2)
+    except OSError as error:
+        _fail(error, 2)  # a folder that cannot be made, a disk that is full: the system's own words say it
     except KeyboardInterrupt:
         print("squarely: interrupted", file=sys.stderr)
         sys.exit(130)
 
 
-def _fail(error: SquarelyError, code: int) -> None:
+def _fail(error: Exception, code: int) -> None:
     from squarely.show import safe
 
-    kind = "needs" if isinstance(error, MissingExtraError) else "error"
-    print(f"squarely: {kind}: {safe(error)}" if kind == "error" else f"squarely: {safe(error)}", file=sys.stderr)
+    print(f"squarely: error: {safe(error)}", file=sys.stderr)
     sys.exit(code)
 
 

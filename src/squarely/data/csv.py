@@ -6,6 +6,7 @@ read as text first, every column then goes by its position (c0, c1, ...), and no
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from squarely.data.source import BATCH_ROWS, Source
-from squarely.errors import DataError
+from squarely.errors import DataError, counted
 
 # What counts as an empty field, as in R and pandas: each is counted as "null" in the row account.
 NULL_WORDS = ("", "NA", "N/A", "NULL", "null", "#N/A")
@@ -34,7 +35,11 @@ class CsvSource(Source):
             raise DataError(f"The file {self.label!r} is empty (0 bytes). It needs a header line and rows under it.")
         if any(sign in str(self._path) for sign in "*?["):
             raise DataError(f"The path {str(path)!r} has one of * ? [ in it, which DuckDB takes for a pattern. Rename the file.")
-        self._dialect = self._sniff()
+        self._delimiter = ","  # until it is sniffed
+        self._delimiter = self._sniff()
+        self._dialect = (
+            f"delim = {_quoted(self._delimiter)}, quote = '\"', escape = '\"', comment = '', skip = 0, strict_mode = true"
+        )
         self._names = self._header()
         self._types = self._sniff_types()
         self.twins = frozenset(name for name in self._names if self._names.count(name) > 1)
@@ -78,7 +83,7 @@ class CsvSource(Source):
             raise self._unreadable(error) from error
         finally:
             connection.close()
-        return f"delim = {_quoted(delimiter)}, quote = '\"', escape = '\"', comment = '', skip = 0, strict_mode = true"
+        return str(delimiter)
 
     def _header(self) -> list[str]:
         connection = self._connect()
@@ -144,8 +149,20 @@ class CsvSource(Source):
         return None
 
     def _unreadable(self, error: Exception) -> DataError:
-        said = str(error).split("\n\n")[0].replace(str(self._path), self.label)
-        return DataError(f"The file {self.label!r} cannot be read as CSV with a header line. DuckDB says: {said}")
+        said = " ".join(str(error).replace(str(self._path), self.label).split("\n")[:2])
+        return DataError(f"The file {self.label!r} cannot be read as CSV with a header line. {self._uneven()}DuckDB says: {said}")
+
+    def _uneven(self) -> str:
+        """Name the first line with another number of fields than the header, the commonest reason why a file is refused."""
+        if self._path.suffix == ".gz":
+            return ""
+        with self._path.open(encoding="utf-8", errors="replace", newline="") as file:
+            lines = csv.reader(file, delimiter=self._delimiter)
+            header = len(next(lines, []))
+            for fields in lines:
+                if fields and len(fields) != header:
+                    return f"Line {lines.line_num:,} has {counted(len(fields), 'field')}, the header {header:,}. Mend that line. "
+        return ""
 
 
 def _quoted(text: str) -> str:

@@ -68,6 +68,8 @@ def parse_formula(text: str) -> Formula:
         sides = DefaultFormulaParser().get_terms(text)
     except (FormulaParsingError, SyntaxError, RecursionError) as error:
         raise FormulaError(f"The formula {text!r} cannot be read: {_plain(error)} {_EXAMPLE}") from None
+    if not hasattr(sides, "lhs"):
+        raise FormulaError(f"The formula {text!r} has nothing left of the '~'. {_EXAMPLE}")
     response = [term.factors[0].expr for term in sides.lhs]
     terms = [term.factors[0].expr for term in sides.rhs]
     formula = Formula(

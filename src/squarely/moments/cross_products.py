@@ -12,6 +12,7 @@ from squarely.errors import DataError
 from squarely.numerics import Array
 
 BLOCK_ROWS = 8_192  # larger blocks wake BLAS threads that fight the engine's own
+_LARGEST = 1e75  # coefficients are ratios of two columns and variances their squares: up to 1e300 all stays representable
 _FAR = 8.0  # a centre so many standard deviations off the mean costs digits: the rows are folded again
 
 
@@ -71,11 +72,7 @@ def fold_moments(design: Design, source: Source) -> Moments:
         return gram, block.account
 
     gram, account = fold(rows(design, source), step, _add, (np.zeros((size, size)), RowAccount()))
-    if not np.isfinite(gram).all():
-        raise DataError(
-            f"The values of {source.label} span so wide a range that their squares overflow double precision. "
-            "Rescale the largest column, or look for a wrong value in it."
-        )
+    _require_range(design, source, gram, account.used)
     return Moments(design=design, gram=gram, account=account)
 
 
@@ -89,6 +86,19 @@ def gather(design: Design, source: Source) -> Moments:
     better = frozen(design.formula, mean=means, spread=spreads)
     again = fold_moments(better, source)
     return Moments(design=better, gram=again.gram, account=again.account, passes=2)
+
+
+def _require_range(design: Design, source: Source, gram: Array, n: int) -> None:
+    """Refuse columns so large or small that a variance, in the square of their unit, would over- or underflow in silence."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        sizes = np.abs(design.centres) + design.scales * np.sqrt(np.diag(gram)[1:] / n)
+    for name, size in zip(design.variables, sizes.tolist(), strict=True):
+        if not size < _LARGEST or 0.0 < size < 1 / _LARGEST:
+            raise DataError(
+                f"The values of column {name!r} of {source.label} are near {size:.1g}, and their squares leave the range of "
+                f"double precision: between {1 / _LARGEST:.0e} and {_LARGEST:.0e} is safe. Rescale the column, or look for a "
+                "wrong value in it."
+            )
 
 
 def _add(a: tuple[Array, RowAccount], b: tuple[Array, RowAccount]) -> tuple[Array, RowAccount]:

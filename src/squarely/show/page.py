@@ -54,11 +54,11 @@ class Page:
             lines += ["=" * WIDTH, *(_pairs(block) if isinstance(block, Pairs) else _table(block))]
         lines.append("=" * WIDTH)
         for line in self.footer:
-            lines += textwrap.wrap(safe(line), WIDTH)
+            lines += textwrap.wrap(safe(line), WIDTH, break_on_hyphens=False)
         if self.notes:
             lines += ["", "Notes:"]
         for number, note in enumerate(self.notes, start=1):
-            lines += textwrap.wrap(f"[{number}] {safe(note)}", WIDTH, subsequent_indent="    ")
+            lines += textwrap.wrap(f"[{number}] {safe(note)}", WIDTH, subsequent_indent="    ", break_on_hyphens=False)
         return "\n".join(lines)
 
     def __repr__(self) -> str:

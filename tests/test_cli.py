@@ -1,0 +1,143 @@
+"""The command line through real processes and through its runner: text, JSON, exit codes, help."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from tests.support import CARS, assert_close, need
+from typer.testing import CliRunner
+
+import squarely as sq
+from squarely.cli import app
+
+FORMULA = "mpg ~ displacement"
+
+
+def run(*words, cwd=None):
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "squarely", *words], capture_output=True, text=True, timeout=120, cwd=cwd, check=False
+    )
+
+
+def test_version_and_help():
+    assert run("--version").stdout == f"squarely {sq.__version__}\n"
+    for command in ("demo", "ols", "train", "sweep", "certify"):
+        shown = CliRunner().invoke(app, [command, "--help"])
+        assert shown.exit_code == 0
+        assert f"Example: squarely {command}" in " ".join(shown.output.split())
+        assert "--json" in shown.output
+
+
+def test_ols_text_and_json():
+    text = run("ols", FORMULA, CARS)
+    assert (text.returncode, text.stderr) == (0, "")
+    assert "OLS Regression Results" in text.stdout
+    done = run("ols", "mpg ~ displacement + horsepower", CARS, "--json")
+    numbers, fit = json.loads(done.stdout), sq.ols("mpg ~ displacement + horsepower", CARS)
+    for name in ("rsquared", "rsquared_adj", "fvalue", "f_pvalue", "llf", "aic", "bic", "nobs", "df_resid", "df_model", "mse_resid",
+                 "ssr", "ess", "centered_tss", "durbin_watson", "condition_number", "rank"):  # fmt: skip
+        assert numbers[name] == getattr(fit, name)
+    for name in ("omnibus", "omnibus_pvalue", "jarque_bera", "jarque_bera_pvalue", "skew", "kurtosis"):
+        assert numbers[name] == getattr(fit.shape, name)
+    for name in ("params", "bse", "tvalues", "pvalues", "digits"):
+        assert numbers[name] == getattr(fit, name).to_dict()
+    assert numbers["conf_int"] == {name: list(limits) for name, limits in fit.conf_int().T.items()}
+    assert_close(numbers["cov_params"]["horsepower"]["displacement"], fit.cov_params().loc["horsepower", "displacement"], rtol=0)
+    assert numbers["rows"] == {"read": 398, "used": 392, "dropped": {"horsepower": {"null": 6, "nan": 0, "inf": 0}}}
+
+
+def test_json_is_strict(tmp_path):
+    path = tmp_path / "flat.csv"
+    path.write_text("x,y\n1,5\n2,5\n3,5\n4,5\n")
+    done = run("ols", "y ~ x", str(path), "--json")
+    numbers = json.loads(done.stdout, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+    assert numbers["rsquared"] is None
+
+
+def test_train_sweep_and_certify():
+    need("torch")
+    done = run("train", FORMULA, CARS, "--epochs", "50", "--dtype", "float64", "--json")
+    numbers = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert numbers["status"] == "finished"
+    assert len(numbers["history"]["loss"]) == 51
+    assert_close([numbers["theory"]["lr_limit"], numbers["theory"]["lr_best"]], [1.0, 0.5], rtol=1e-12)
+    done = run("sweep", FORMULA, CARS, "--lr", "0.1", "--lr", "0.01", "--epochs", "20", "--json")
+    assert [r["lr"] for r in json.loads(done.stdout)["runs"]] == [0.1, 0.01]
+    done = run("certify", FORMULA, CARS, "--json")
+    assert done.returncode == 0
+    certificate = json.loads(done.stdout)
+    assert certificate["verdict"] == "agree"
+    assert abs(certificate["coefficients"]["displacement"]["standard_errors"]) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["train", FORMULA, CARS, "--lr", "1.5"], 1, "past all bounds"),
+        (["certify", FORMULA, CARS, "--lr", "0.0001"], 1, ""),
+        (["certify", FORMULA, CARS, "--lr", "1.5"], 1, ""),
+        (["sweep", FORMULA, CARS, "--lr", "1.5", "--lr", "2.5"], 1, "past all bounds"),
+        (["ols", FORMULA, "nowhere.csv"], 2, "does not exist"),
+        (["ols", FORMULA], 2, "DATA"),
+        (["ols", FORMULA, CARS, "--nonsense"], 2, "--nonsense"),
+        (["train", FORMULA, CARS, "--epochs", "many"], 2, "--epochs"),
+        (["fit", FORMULA, CARS], 2, "fit"),
+    ],
+)
+def test_exit_codes(words, code, said):
+    need("torch")
+    done = run(*words)
+    assert done.returncode == code
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_numerical_no_still_prints_its_result():
+    need("torch")
+    done = run("certify", FORMULA, CARS, "--lr", "0.0001")
+    assert "not converged" in done.stdout
+    assert "more epochs at lr=0.0001" in " ".join(done.stdout.split())
+    assert "diverged" in run("train", FORMULA, CARS, "--lr", "1.5").stdout
+
+
+def test_demo(tmp_path):
+    need("torch")
+    need("matplotlib")
+    done = run("demo", "--json", cwd=tmp_path)
+    assert done.returncode == 0
+    numbers = json.loads(done.stdout)
+    assert numbers["certify"]["agree"]
+    assert "7. The two answers meet" in done.stderr
+    assert len(list((tmp_path / "squarely-demo").glob("*.png"))) == 5
+    (tmp_path / "taken").write_text("a file, not a folder")
+    blocked = run("demo", "--out", "taken", cwd=tmp_path)
+    assert blocked.returncode == 2
+    assert "taken" in blocked.stderr
+    assert "Traceback" not in blocked.stderr
+
+
+def test_interrupt_stops_at_once_and_says_so():
+    need("torch")
+    words = ["train", FORMULA, CARS, "--epochs", "100000000"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "squarely", *words], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    time.sleep(6)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+
+
+def test_names_that_attack_the_terminal_are_shown_harmless(tmp_path):
+    path = tmp_path / "odd.csv"
+    path.write_text("y,\x1b[31mred\n1,2\n2,3\n3,5\n4,9\n")
+    done = run("ols", "y ~ `\x1b[31mred`", str(path))
+    assert done.returncode == 0
+    assert "\x1b" not in done.stdout
+    assert "\\x1b[31mred" in done.stdout
+    assert "\x1b" not in run("ols", "y ~ `\x1b[31mblue`", str(path)).stderr

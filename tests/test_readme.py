@@ -1,0 +1,41 @@
+"""The README says what is true: its Python runs, its certificate is printed, its commands exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+from tests.support import need
+
+from squarely.cli import app
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+@pytest.fixture(scope="module")
+def readme():
+    return README.read_text()
+
+
+def test_the_example_runs_and_prints_the_certificate(readme, capsys):
+    need("torch")
+    (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    exec(compile(code, "README.md", "exec"), {})  # noqa: S102  # the README's own lines
+    printed = capsys.readouterr().out
+    shown = re.search(r"prints\n\n```\n(.*?)```", readme, re.DOTALL)[1]
+    layout = [re.sub(r"[-+]?[\d.]+e[-+]\d+|35\.1747\d|0\.0602823\d*|4\.7e-05", "#", line).split() for line in shown.splitlines()]
+    told = [re.sub(r"[-+]?[\d.]+e[-+]\d+|35\.1747\d|0\.0602823\d*|4\.7e-05", "#", line).split() for line in printed.splitlines()]
+    assert told[-len(layout) :] == layout  # the last digits of a float32 run are the machine's own
+
+
+def test_its_commands_exist(readme):
+    block = readme.split("## The command line")[1].split("```")[1]
+    named = set(re.findall(r"^squarely (\w+)", block, re.MULTILINE))
+    assert named == {command.name or command.callback.__name__ for command in app.registered_commands}
+
+
+def test_its_targets_and_files_exist(readme):
+    makefile = (README.parent / "Makefile").read_text()
+    for target in re.findall(r"^make (\w+)", readme, re.MULTILINE):
+        assert f"\n{target}:" in makefile
+    for link in re.findall(r"\]\(([^)#:]+)\)", readme):
+        assert (README.parent / link).exists(), link
