@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +17,7 @@ from squarely.errors import DataError, OptionError
 from squarely.moments import Moments, Standardised
 from squarely.numerics import Array
 
+_GRAIN = 32_768  # torch itself does not share out work smaller than this
 _BEYOND_ALL_BOUNDS = 1e12  # times the first loss; a stable run with momentum may grow, but by far less
 
 
@@ -70,16 +73,17 @@ def run_loop(X: torch.Tensor, y: torch.Tensor, recipe: Recipe, *, bias: bool) ->
     start = coefficients(model)
     losses: list[float] = []
     diverged = False
-    for epoch in range(recipe.epochs + 1):
-        optimizer.zero_grad()  # clear the gradients of the epoch before
-        outputs = model(X)  # (n, 1)
-        loss = criterion(outputs, y)  # mean over the n rows
-        losses.append(loss.item())
-        diverged = not losses[-1] <= _BEYOND_ALL_BOUNDS * (losses[0] + 1.0)  # NaN too
-        if diverged or epoch == recipe.epochs:
-            break  # the last loss is logged, and no update follows it
-        loss.backward()  # gradients of the loss with respect to weight and bias
-        optimizer.step()  # move them against the gradient, lr times as far
+    with _threads_for(X):
+        for epoch in range(recipe.epochs + 1):
+            optimizer.zero_grad()  # clear the gradients of the epoch before
+            outputs = model(X)  # (n, 1)
+            loss = criterion(outputs, y)  # mean over the n rows
+            losses.append(loss.item())
+            diverged = not losses[-1] <= _BEYOND_ALL_BOUNDS * (losses[0] + 1.0)  # NaN too
+            if diverged or epoch == recipe.epochs:
+                break  # the last loss is logged, and no update follows it
+            loss.backward()  # gradients of the loss with respect to weight and bias
+            optimizer.step()  # move them against the gradient, lr times as far
     return Loop(
         model=model,
         optimizer=optimizer,
@@ -96,6 +100,18 @@ def coefficients(model: LinearRegression) -> Array:
     parts = [model.linear.weight] if bias is None else [bias, model.linear.weight]
     # A copy: on the CPU in float64 the array would otherwise be the model's own memory and follow the training.
     return np.concatenate([part.detach().double().cpu().numpy().ravel() for part in parts])
+
+
+@contextmanager
+def _threads_for(X: torch.Tensor) -> Iterator[None]:
+    """Run small problems on one thread: a second only waits, and fights the spinning threads of NumPy's BLAS (2 x slower)."""
+    before = torch.get_num_threads()
+    if X.numel() <= _GRAIN:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _new_model(features: int, recipe: Recipe, *, bias: bool) -> LinearRegression:
