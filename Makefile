@@ -36,11 +36,13 @@ bench: .venv/dev.stamp
 	$(PYTHON) -m venv .venv
 
 .venv/demo.stamp: .venv/bin/python pyproject.toml constraints.txt
-	$(PIP) --editable '.[all]'
+	@echo 'Installing squarely into .venv; PyTorch makes this take a minute or two.'
+	@$(PIP) --editable '.[all]'
 	@touch $@
 
 .venv/dev.stamp: .venv/bin/python pyproject.toml constraints.txt
-	$(PIP) --editable '.[dev]'
+	@echo 'Installing squarely and its tests into .venv; PyTorch makes this take a minute or two.'
+	@$(PIP) --editable '.[dev]'
 	@touch $@ .venv/demo.stamp
 
 clean:

@@ -41,7 +41,7 @@ def test_ols_text_and_json():
                  "ssr", "ess", "centered_tss", "durbin_watson", "condition_number", "rank"):  # fmt: skip
         assert numbers[name] == getattr(fit, name)
     for name in ("omnibus", "omnibus_pvalue", "jarque_bera", "jarque_bera_pvalue", "skew", "kurtosis"):
-        assert numbers[name] == getattr(fit.shape, name)
+        assert numbers[name] == getattr(fit.normality, name)
     for name in ("params", "bse", "tvalues", "pvalues", "digits"):
         assert numbers[name] == getattr(fit, name).to_dict()
     assert numbers["conf_int"] == {name: list(limits) for name, limits in fit.conf_int().T.items()}

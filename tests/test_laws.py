@@ -22,7 +22,7 @@ def table(seed, n=60):
 
 
 def numbers(fit):
-    return [fit.rsquared, fit.fvalue, fit.llf, fit.ssr, fit.durbin_watson, fit.shape.skew, fit.shape.kurtosis]
+    return [fit.rsquared, fit.fvalue, fit.llf, fit.ssr, fit.durbin_watson, fit.normality.skew, fit.normality.kurtosis]
 
 
 @relaxed

@@ -57,9 +57,9 @@ def test_tables_and_residuals(both):
 def test_residual_tests(both):
     fit, peer = both
     residuals = np.asarray(peer.resid)
-    assert_close([fit.shape.omnibus, fit.shape.omnibus_pvalue], omni_normtest(residuals), rtol=1e-9)
-    shape = fit.shape
-    jb = [shape.jarque_bera, shape.jarque_bera_pvalue, shape.skew, shape.kurtosis]
+    assert_close([fit.normality.omnibus, fit.normality.omnibus_pvalue], omni_normtest(residuals), rtol=1e-9)
+    tests = fit.normality
+    jb = [tests.jarque_bera, tests.jarque_bera_pvalue, tests.skew, tests.kurtosis]
     assert_close(jb, jarque_bera(residuals), rtol=1e-9)
     assert_close(fit.durbin_watson, durbin_watson(residuals), rtol=1e-9)
 

@@ -4,6 +4,6 @@
 """
 
 from squarely.inference.fit import Fit, infer
-from squarely.inference.normality import Shape, residual_shape
+from squarely.inference.normality import Normality, residual_tests
 
-__all__ = ["Fit", "Shape", "infer", "residual_shape"]
+__all__ = ["Fit", "Normality", "infer", "residual_tests"]

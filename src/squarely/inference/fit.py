@@ -15,7 +15,7 @@ from squarely.data import RowAccount, Source, complete_blocks, frame, open_sourc
 from squarely.design import Design, linear_predictor
 from squarely.errors import DataError, OptionError
 from squarely.exact import Solution
-from squarely.inference.normality import Shape, residual_shape
+from squarely.inference.normality import Normality, residual_tests
 from squarely.inference.summary import summary_page
 from squarely.numerics import Array
 
@@ -42,7 +42,7 @@ class Fit:
     durbin_watson : of the residuals in the order of the rows.
     condition_number : largest over smallest singular value of X in the units of the data, as statsmodels has it.
     k_constant : 1 if a constant is in the span of the columns.
-    shape : skewness, kurtosis and the omnibus and Jarque-Bera tests of the residuals.
+    normality : skewness, kurtosis and the omnibus and Jarque-Bera tests of the residuals.
     solution : how the numbers were reached: road, refinement, rank, digits. `source` is where the rows are.
     """
 
@@ -67,7 +67,7 @@ class Fit:
     mse_total: float
     durbin_watson: float
     condition_number: float
-    shape: Shape
+    normality: Normality
     covariance: Array
     solution: Solution
     source: Source
@@ -157,7 +157,7 @@ class Fit:
         """Give every number as plain Python values, names as the attributes': what `--json` prints."""
         names = self.design.names
         scalars = {name: getattr(self, name) for name in _SCALARS}
-        shape = {name: getattr(self.shape, name) for name in Shape.__slots__}
+        tests = {name: getattr(self.normality, name) for name in Normality.__slots__}
         bse, t = np.sqrt(np.diag(self.covariance)), _t(self)
         half = float(stdtrit(self.df_resid, 0.975)) * bse
         params = self.solution.params
@@ -175,7 +175,7 @@ class Fit:
             **{key: dict(zip(names, values.tolist(), strict=True)) for key, values in vectors.items()},
             "conf_int": {n: [low, high] for n, low, high in zip(names, params - half, params + half, strict=True)},
             **scalars,
-            **shape,
+            **tests,
             "cov_params": {n: dict(zip(names, row, strict=True)) for n, row in zip(names, self.covariance, strict=True)},
             "rows": self.rows.as_dict(),
             "rounded": dict(self.rows.rounded),
@@ -250,7 +250,7 @@ def infer(solution: Solution, source: Source) -> Fit:
         mse_total=tss / (n - k_constant),
         durbin_watson=_ratio(solution.residuals.steps, solution.residuals.squares),
         condition_number=_condition_number(solution),
-        shape=residual_shape(n, solution.residuals.powers),
+        normality=residual_tests(n, solution.residuals.powers),
         covariance=_covariance(solution, mse_resid / scale**2),
         solution=solution,
         source=source,

@@ -14,7 +14,7 @@ _SMALLEST = 8  # the skewness test is not defined below
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
+class Normality:
     """Skewness and kurtosis (3 for a normal), and the two tests of normality built on them, each with its p-value."""
 
     skew: float
@@ -25,7 +25,7 @@ class Shape:
     jarque_bera_pvalue: float
 
 
-def residual_shape(n: int, powers: Array) -> Shape:
+def residual_tests(n: int, powers: Array) -> Normality:
     """Compute the shape of n residuals from the sums (3,) of their second, third and fourth powers about the mean.
 
     Sources: Jarque and Bera (1980), doi:10.1016/0165-1765(80)90024-5; D'Agostino and Pearson (1973),
@@ -33,11 +33,11 @@ def residual_shape(n: int, powers: Array) -> Shape:
     """
     m2, m3, m4 = (powers / n).tolist()
     if not m2 > 0.0:
-        return Shape(**dict.fromkeys(Shape.__slots__, math.nan))
+        return Normality(**dict.fromkeys(Normality.__slots__, math.nan))
     skew, kurtosis = m3 / m2**1.5, m4 / m2**2
     jb = n / 6 * (skew**2 + (kurtosis - 3) ** 2 / 4)
     omnibus = _skew_z(skew, n) ** 2 + _kurtosis_z(kurtosis, n) ** 2 if n >= _SMALLEST else math.nan
-    return Shape(
+    return Normality(
         skew=skew,
         kurtosis=kurtosis,
         omnibus=omnibus,
