@@ -5,10 +5,10 @@ import gzip
 import numpy as np
 import pandas as pd
 import pytest
-from tests.support import CARS, need
 
 import squarely as sq
 from squarely.errors import DataError, FormulaError, InputError, MissingExtraError, OptionError
+from tests.support import CARS, need
 
 FILES = [
     ("", "y ~ x", "is empty"),
@@ -69,6 +69,7 @@ def test_files_that_are_fine_after_all(tmp_path):
         "packed.csv.gz": gzip.compress(b"x,y\n1,2\n2,4\n3,6\n4,8\n"),
         "late.csv": b"x,y\n" + b"1,2\n2,4\n3,6\n" * 20_000 + b"4.5,9.0\n",  # integers for 60,000 rows, then not
         "twin elsewhere.csv": b"x,X,z,z,y\n1,9,0,0,2\n2,9,0,0,4\n3,9,0,0,6\n4,9,0,0,8\n",  # X is another column than x
+        "empty at first.csv": b"x,y,z\n" + b",,1\n" * 30_000 + b"1,2,3\n2,4,3\n3,6,3\n4,8,3\n",
         "hash.csv": b"#x,y,x\n9,2,1\n9,4,2\n9,6,3\n9,8,4\n",
     }
     for name, content in cases.items():
@@ -141,8 +142,10 @@ FORMULAS = [
     ("y ~", "nothing right"),
     ("~ x", "nothing left"),
     ("y ~ 0", "neither an intercept nor a predictor"),
-    ("y + z ~ x", "exactly one response"),
-    ("1 ~ x", "exactly one response"),
+    ("y + z ~ x", "more than the name of one column"),
+    ("1 ~ x", "more than the name of one column"),
+    ("y - 1 ~ x", "more than the name of one column"),
+    ("y ~ x + `1`", "read as the constant"),
     ("y ~ y", "both sides"),
     ("y ~ (x", "cannot be read"),
     ("y ~ x +", "cannot be read"),
@@ -186,6 +189,10 @@ OPTIONS = [
     ({"device": "abacus"}, "cannot be used here"),
     ({"start": [1.0]}, "1 value"),
     ({"start": [1.0, float("nan")]}, "finite"),
+    ({"start": [1e200, 0.0]}, "not finite in float32"),
+    ({"start": 1.0}, "not a list of numbers"),
+    ({"nesterov": "no", "momentum": 0.9}, "neither True nor False"),
+    ({"device": "meta"}, "cannot be used here"),
 ]
 
 
@@ -200,6 +207,10 @@ def test_other_options():
     need("torch")
     with pytest.raises(OptionError, match="names no learning rate"):
         sq.sweep("mpg ~ displacement", CARS, lr=[])
+    for lr in (None, "fast", [0.1, "fast"]):
+        with pytest.raises(OptionError, match="not a number"):
+            sq.sweep("mpg ~ displacement", CARS, lr=lr)
+    assert sq.sweep("mpg ~ displacement", CARS, lr=np.float32(0.5), epochs=1).best.recipe.lr == 0.5
     with pytest.raises(OptionError, match="collinear"):
         sq.ols("mpg ~ displacement", CARS, collinear="keep")
     fit = sq.ols("mpg ~ displacement", CARS)
@@ -214,6 +225,20 @@ def test_numpy_numbers_are_numbers():
     need("torch")
     run = sq.train("mpg ~ displacement", CARS, lr=np.float32(0.5), epochs=np.int64(3), seed=np.uint8(1))
     assert (run.recipe.lr, run.recipe.epochs) == (0.5, 3)
+
+
+def test_nothing_left_to_fit():
+    with pytest.raises(DataError, match="No column is left to fit"):
+        sq.ols("y ~ x - 1", {"x": [0.0] * 4, "y": [1.0, 2, 3, 4]})
+
+
+def test_casts_are_said():
+    from decimal import Decimal
+
+    data = {"x": [True, False, True, True], "z": [Decimal("0.1"), Decimal("0.5"), Decimal("2"), Decimal("3")], "y": [1, 2, 3, 5]}
+    page = " ".join(str(sq.ols("y ~ x + z", data).summary()).split())
+    assert "x: bool read as 0 and 1." in page
+    assert "read as the nearest double." in page
 
 
 def test_constant_columns():

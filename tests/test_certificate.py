@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from tests.support import CARS, assert_close, need
 
 import squarely as sq
+from tests.support import CARS, assert_close, need
 
 need("torch")
 FORMULA = "mpg ~ displacement + weight"
@@ -92,6 +92,55 @@ def test_float32_floor():
     assert coarse.verdict == "float32 floor"
     assert "float64" in coarse.cause
     assert sq.certify(fit, sq.train("y ~ x", data, lr=0.3, epochs=200, dtype="float64")).agree
+
+
+def test_almost_on_the_line_is_not_on_the_line():
+    """Residuals of 1e-8 are far above rounding: a float32 run twelve standard errors away must not be said to agree."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=500)
+    for response in (x + 1e-8 * rng.normal(size=500), 1e8 + rng.normal(size=500)):
+        data = {"x": x, "y": response}
+        certificate = sq.certify(sq.ols("y ~ x", data), sq.train("y ~ x", data, lr=0.3, epochs=200), tau=1e-7)
+        assert certificate.verdict == "float32 floor"
+
+
+def test_nearly_collinear_columns_prove_nothing():
+    rng = np.random.default_rng(1)
+    a = rng.normal(size=300)
+    data = {"a": a, "b": a + 1e-8 * rng.normal(size=300), "y": a + rng.normal(size=300)}
+    certificate = sq.certify(sq.ols("y ~ a + b", data), sq.train("y ~ a + b", data, lr=0.3, epochs=500, dtype="float64"))
+    assert certificate.verdict == "collinear"
+    assert "so nearly" in certificate.cause
+    assert certificate.bound.standard_errors == np.inf
+
+
+@pytest.mark.parametrize(("momentum", "nesterov"), [(0.9, False), (0.9, True), (0.3, True)])
+def test_the_advice_after_divergence_converges(fit, momentum, nesterov):
+    kind = {"momentum": momentum, "nesterov": nesterov}
+    gone = verdict(fit, lr=5.0, epochs=500, **kind)
+    assert gone.verdict == "diverged"
+    advised = float(gone.cause.split("best rate ")[1].split(":")[0])
+    assert verdict(fit, lr=advised, epochs=500, dtype="float64", **kind).agree
+
+
+def test_a_file_and_a_frame_of_the_same_rows_are_the_same_rows():
+    """What is NULL in the file is NaN in the frame."""
+    formula = "mpg ~ horsepower"
+    certificate = sq.certify(sq.ols(formula, CARS), sq.train(formula, sq.datasets.cars()))
+    assert certificate.same_rows
+    assert certificate.agree
+    said = " ".join(str(certificate).split())
+    assert "6 null" in said
+    assert "6 nan" in said
+
+
+def test_different_rows_with_a_constant_column():
+    cars = sq.datasets.cars()
+    flat = cars.assign(weight=5.0)
+    certificate = sq.certify(sq.ols(FORMULA, flat), sq.train(FORMULA, cars, epochs=3))
+    assert certificate.verdict == "different rows"
+    assert certificate.slope is None
+    assert "not known" in str(certificate)
 
 
 def test_different_rows(fit):

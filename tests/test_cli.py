@@ -4,14 +4,13 @@ import json
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
-from tests.support import CARS, assert_close, need
 from typer.testing import CliRunner
 
 import squarely as sq
-from squarely.cli import app
+from squarely.cli import app, main
+from tests.support import CARS, assert_close, need
 
 FORMULA = "mpg ~ displacement"
 
@@ -123,14 +122,52 @@ def test_demo(tmp_path):
 def test_interrupt_stops_at_once_and_says_so():
     need("torch")
     words = ["train", FORMULA, CARS, "--epochs", "100000000"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "squarely", *words], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    time.sleep(6)
+    command = [sys.executable, "-X", "importtime", "-m", "squarely", *words]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    for line in process.stderr:  # the imports tell how far it has come
+        if line.rstrip().endswith(" squarely.descent"):
+            break
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in said
+
+
+BAD = [
+    (["ols", "mpg ~ displacment", CARS], "Did you mean 'displacement'"),
+    (["ols", "mpg ~ name", CARS], "'chevrolet chevelle malibu' in data row 1"),
+    (["ols", "mpg ~ __import__('os')", CARS], "nothing is evaluated as Python"),
+    (["train", FORMULA, CARS, "--lr", "0"], "not a learning rate"),
+    (["train", FORMULA, CARS, "--lr", "-1"], "not a learning rate"),
+    (["train", FORMULA, CARS, "--lr", "nan"], "not a learning rate"),
+    (["train", FORMULA, CARS, "--epochs", "0"], "no update at all"),
+    (["train", FORMULA, CARS, "--epochs", "-2"], "no update at all"),
+    (["sweep", FORMULA, CARS, "--lr", "0"], "not a learning rate"),
+    (["certify", FORMULA, CARS, "--tau", "0"], "tau"),
+    (["ols", "y ~ x", "empty.csv"], "is empty"),
+    (["ols", "y ~ x", "header.csv"], "no rows"),
+    (["ols", "y ~ x", "one.csv"], "1 complete row"),
+    (["ols", "y ~ x", "two.csv"], "2 complete rows"),
+    (["train", "y ~ x", "constant.csv"], "standardising divides by its spread"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), BAD)
+def test_bad_input_exits_with_2_and_one_message(words, said, tmp_path, monkeypatch, capsys):
+    need("torch")
+    files = {"empty": "", "header": "x,y\n", "one": "x,y\n1,2\n", "two": "x,y\n1,2\n2,3\n", "constant": "x,y\n1,2\n1,3\n1,4\n"}
+    for name, text in files.items():
+        (tmp_path / f"{name}.csv").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["squarely", *words])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    shown = capsys.readouterr()
+    assert stop.value.code == 2
+    assert said in shown.err
+    assert shown.err.startswith("squarely: error: ")
+    assert shown.err.count("\n") == 1
+    assert shown.out == ""
 
 
 def test_names_that_attack_the_terminal_are_shown_harmless(tmp_path):

@@ -3,12 +3,12 @@
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support import assert_close
 
 import squarely as sq
 from squarely.data import RowAccount, Source, open_source
 from squarely.design import learn, parse_formula, rows
 from squarely.moments import fold_moments
+from tests.support import assert_close
 
 FORMULA = "y ~ a + b"
 seeds = st.integers(0, 10**6)

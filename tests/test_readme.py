@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.support import need
 
 from squarely.cli import app
+from tests.support import need
 
 README = Path(__file__).parents[1] / "README.md"
 

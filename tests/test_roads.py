@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.support import CARS, need
 
 import squarely as sq
 from squarely import api
+from tests.support import CARS, need
 
 FORMULA = "mpg ~ displacement + weight"
 

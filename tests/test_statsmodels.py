@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from statsmodels.formula.api import ols as peer_ols
 from statsmodels.stats.stattools import durbin_watson, jarque_bera, omni_normtest
-from tests.support import CARS, assert_close
 
 import squarely as sq
+from tests.support import CARS, assert_close
 
 FORMULAS = [
     "mpg ~ displacement",

@@ -1,10 +1,12 @@
 """Theory against simulation and against published numbers; three correlated columns, so that no one-column formula would do."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from tests.support import assert_close
 
 from squarely import theory
+from tests.support import assert_close
 
 METHODS = [theory.Descent(lr=0.03), theory.Descent(lr=0.03, momentum=0.9), theory.Descent(lr=0.03, momentum=0.9, nesterov=True)]
 
@@ -43,7 +45,7 @@ def test_curves_and_errors_equal_a_simulation(problem, descent):
 @pytest.mark.parametrize("descent", METHODS)
 def test_the_limit_is_where_simulation_turns(problem, descent):
     X, y, H, _ = problem
-    limit = theory.lr_limit(theory.spectrum(H), momentum=descent.momentum, nesterov=descent.nesterov)
+    limit = theory.lr_limit(theory.spectrum(H), descent)
     for factor, grows in ((0.98, False), (1.02, True)):
         tried = theory.Descent(lr=factor * limit, momentum=descent.momentum, nesterov=descent.nesterov)
         losses, _ = simulate(X, y, np.ones(3), tried, 500)
@@ -54,9 +56,20 @@ def test_the_limit_is_where_simulation_turns(problem, descent):
 def test_the_best_rate_has_the_known_rate():
     lam = theory.spectrum(np.diag([1.0, 4.0, 9.0]))
     assert lam.kappa == 9.0
-    assert_close(theory.rate(lam, theory.Descent(lr=theory.lr_best(lam))), (9 - 1) / (9 + 1), rtol=1e-14)
-    for lr in (0.99, 1.01):
-        assert theory.rate(lam, theory.Descent(lr=lr * theory.lr_best(lam))) > 0.8
+    best = theory.lr_best(lam, theory.Descent(lr=1.0))
+    assert_close(theory.rate(lam, theory.Descent(lr=best)), (9 - 1) / (9 + 1), rtol=1e-14)
+    for factor in (0.99, 1.01):
+        assert theory.rate(lam, theory.Descent(lr=factor * best)) > 0.8
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("momentum", [0.3, 0.9, 0.99])
+def test_the_best_rate_with_momentum_beats_a_grid(problem, momentum, nesterov):
+    lam = theory.spectrum(problem[2])
+    kind = theory.Descent(lr=1.0, momentum=momentum, nesterov=nesterov)
+    best = theory.rate(lam, replace(kind, lr=theory.lr_best(lam, kind)))
+    grid = np.geomspace(1e-4, 1, 400) * theory.lr_limit(lam, kind)
+    assert best <= min(theory.rate(lam, replace(kind, lr=lr)) for lr in grid) * (1 + 1e-6)
 
 
 def test_heavy_ball_reaches_polyaks_rate():
@@ -75,7 +88,7 @@ def test_raw_cars_have_the_published_condition():
     X = np.column_stack([np.ones(len(x)), x])
     lam = theory.spectrum(2 / len(x) * X.T @ X)
     assert f"{lam.kappa:.1e}" == "2.1e+05"
-    assert f"{theory.lr_limit(lam):.2e}" == "2.07e-05"
+    assert f"{theory.lr_limit(lam, METHODS[0]):.2e}" == "2.07e-05"
 
 
 @pytest.mark.parametrize("descent", METHODS)

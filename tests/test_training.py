@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from tests.support import CARS, assert_close, need
 
 import squarely as sq
+from tests.support import CARS, assert_close, need
 
 torch = need("torch")
 
@@ -97,7 +97,7 @@ def test_a_run_that_diverges_stops_and_names_the_limit(dtype):
     run = sq.train("mpg ~ displacement", CARS, lr=1.5, epochs=100_000, dtype=dtype)
     assert run.status == "diverged"
     assert len(run.history) < 100
-    assert "limit for these columns is 1" in run.warnings[-1]
+    assert "The limit here is 1, and the best rate 0.5" in run.warnings[-1]
     assert "not below the limit 1" in run.warnings[0]
     with pytest.raises(sq.errors.NumericalError, match="past all bounds"):
         run.require()

@@ -12,16 +12,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from squarely import datasets, errors
     from squarely.api import certify, ols, sweep, train
+    from squarely.certification import Certificate
+    from squarely.descent import Sweep, Training
+    from squarely.inference import Fit
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "certify", "datasets", "errors", "ols", "sweep", "train"]
+__all__ = ["Certificate", "Fit", "Sweep", "Training", "__version__", "certify", "datasets", "errors", "ols", "sweep", "train"]
+
+_HOMES = {
+    **dict.fromkeys(("certify", "ols", "sweep", "train"), "squarely.api"),
+    **dict.fromkeys(("Sweep", "Training"), "squarely.descent"),
+    "Certificate": "squarely.certification",
+    "Fit": "squarely.inference",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name in {"datasets", "errors"}:
         return importlib.import_module(f"squarely.{name}")
-    if name in __all__:
-        return getattr(importlib.import_module("squarely.api"), name)
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'squarely' has no attribute {name!r}")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from squarely.certification import certify
@@ -135,7 +135,7 @@ def sweep(
     """
     from squarely.descent import Recipe, Sweep
 
-    rates = [lr] if isinstance(lr, (int, float)) else list(lr)
+    rates = list(lr) if isinstance(lr, Iterable) and not isinstance(lr, str) else [lr]
     if not rates:
         raise OptionError("lr=[] names no learning rate. Give at least one, such as lr=[0.01, 0.001].")
     recipes = [

@@ -8,7 +8,7 @@ recurrence for it. Nothing here looks at rows, and nothing but `Spectrum` asks h
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from squarely.numerics import Array
 
 _FLAT = 1e-13  # eigenvalues below this share of the largest are rounding: descent does not move along them
 _LONGEST = 2**62
+_THIRDS = 60  # (2/3)^60 of the limit: eleven digits of a rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,25 +88,37 @@ class Descent:
         return M
 
 
-def lr_limit(lam: Spectrum, *, momentum: float = 0.0, nesterov: bool = False) -> float:
-    """Return the learning rate from which on descent diverges: 2 / lam_1, and with momentum (2 + 2 beta) / lam_1.
+def lr_limit(lam: Spectrum, descent: Descent) -> float:
+    """Return the learning rate from which on this kind of descent diverges: 2 / lam_1, and with momentum (2 + 2 beta) / lam_1.
 
-    Nesterov's form is stable below (2 + 2 beta) / ((1 + 2 beta) lam_1). Source: Polyak (1964), doi:10.1016/0041-5553(64)90137-5.
+    Nesterov's form is stable below (2 + 2 beta) / ((1 + 2 beta) lam_1). Only the momentum of `descent` counts, not its rate.
+    Source: Polyak (1964), doi:10.1016/0041-5553(64)90137-5.
 
-    >>> lr_limit(spectrum(2.0 * np.eye(2)))
+    >>> lr_limit(spectrum(2.0 * np.eye(2)), Descent(lr=0.1))
     1.0
     """
-    limit = (2.0 + 2.0 * momentum) / lam.largest
-    return limit / (1.0 + 2.0 * momentum) if nesterov else limit
+    limit = (2.0 + 2.0 * descent.momentum) / lam.largest
+    return limit / (1.0 + 2.0 * descent.momentum) if descent.nesterov else limit
 
 
-def lr_best(lam: Spectrum) -> float:
-    """Return the best constant learning rate without momentum, 2 / (lam_1 + lam_p).
+def lr_best(lam: Spectrum, descent: Descent) -> float:
+    """Return the best constant learning rate: 2 / (lam_1 + lam_p), and with momentum the one of the smallest `rate`.
 
-    >>> lr_best(spectrum(2.0 * np.eye(2)))
+    The rate of one mode falls and then rises with lr lam, so only the two outer modes count and a search by thirds finds it.
+    Where a range of rates is equally good (heavy ball on a narrow spectrum) it is one of them.
+
+    >>> lr_best(spectrum(2.0 * np.eye(2)), Descent(lr=0.1))
     0.5
     """
-    return 2.0 / (lam.largest + lam.smallest)
+    if descent.momentum == 0.0:
+        return 2.0 / (lam.largest + lam.smallest)
+    outer = Spectrum(np.array([lam.smallest, lam.largest]), np.eye(2))
+    low, high = 0.0, lr_limit(lam, descent)
+    for _ in range(_THIRDS):
+        third = (high - low) / 3.0
+        left, right = (rate(outer, replace(descent, lr=lr)) for lr in (low + third, high - third))
+        low, high = (low, high - third) if left <= right else (low + third, high)
+    return (low + high) / 2.0
 
 
 def rate(lam: Spectrum, descent: Descent) -> float:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from squarely.certification.gaps import Bound, Slope
-from squarely.data import frame
+from squarely.data import RowAccount, frame
 from squarely.errors import NumericalError
 from squarely.numerics import Array
 from squarely.show import Page, Pairs, Table
@@ -29,9 +29,10 @@ class Certificate:
     bse : (p,) the standard errors of the exact ones.
     predicted_gap : (p,) trained minus exact as theory predicts it, or None where it has no closed form.
     excess_loss : L(w) - L*, the standardised loss above its minimum.
-    slope : loss and gradient at the trained coefficients, on the rows in float64.
-    bound : what that gradient proves without knowing the optimum.
+    slope : loss and gradient at the trained coefficients, on the rows in float64; None for different rows.
+    bound : what that gradient proves without knowing the optimum; None for different rows.
     same_rows : whether both roads used the same rows, by counts, means and variances of every column.
+    rows : the row accounts of the fit and of the training.
     tau : the tolerance, in standard errors.
     digits : digits of the exact coefficients and standard errors that can be trusted, the smallest of them.
     verdict : "agree", "not converged", "diverged", "float32 floor", "different rows", "collinear" or "disagree".
@@ -44,10 +45,10 @@ class Certificate:
     bse: Array
     predicted_gap: Array | None
     excess_loss: float
-    slope: Slope
-    bound: Bound
+    slope: Slope | None
+    bound: Bound | None
     same_rows: bool
-    rows_used: tuple[int, int]
+    rows: tuple[RowAccount, RowAccount]
     tau: float
     digits: float
     verdict: str
@@ -55,7 +56,7 @@ class Certificate:
 
     @property
     def agree(self) -> bool:
-        """Whether every coefficient is within tau standard errors."""
+        """Whether every coefficient is within tau standard errors, or to rounding where the data lie on the line exactly."""
         return self.verdict == "agree"
 
     @property
@@ -89,15 +90,17 @@ class Certificate:
             "tau": self.tau,
             "coefficients": {name: {key: float(values[i]) for key, values in columns.items()} for i, name in enumerate(self.names)},
             "excess_loss": self.excess_loss,
-            "gradient_norm": float(np.linalg.norm(self.slope.gradient)),
-            "gradient_on": "rows",
-            "bound": {
+            "gradient_norm": None if self.slope is None else float(np.linalg.norm(self.slope.gradient)),
+            "gradient_on": None if self.slope is None else "rows",
+            "bound": None
+            if self.bound is None
+            else {
                 "distance": self.bound.distance,
                 "excess_loss": self.bound.excess,
                 "standard_errors": self.bound.standard_errors,
             },
             "same_rows": self.same_rows,
-            "rows_used": {"exact": self.rows_used[0], "trained": self.rows_used[1]},
+            "rows": {"exact": self.rows[0].as_dict(), "trained": self.rows[1].as_dict()},
             "digits": self.digits,
         }
 
@@ -119,24 +122,34 @@ class Certificate:
             )
         ]
         table = Table(("", "exact", "trained", "gap", "relative", "std errors"), rows)
-        predicted = "no closed form"
-        if self.predicted_gap is not None:
-            predicted = f"{np.abs(in_standard_errors(self.predicted_gap, self.bse)).max():.2e} std err"
+        used = f"{self.rows[0].used:,} and {self.rows[1].used:,}"
         facts = Pairs(
             [
-                ("Same rows:", f"{'yes' if self.same_rows else 'NO'} ({self.rows_used[0]:,} and {self.rows_used[1]:,})"),
+                ("Same rows:", f"{'yes' if self.same_rows else 'NO'} ({used})"),
                 ("Excess loss:", f"{self.excess_loss:.2e}"),
                 ("Digits of least squares:", str(int(self.digits))),
-                ("Largest gap:", f"{np.abs(self.gap_se).max():.2e} std err"),
+                ("Largest gap:", f"{largest_gap(self.gap, self.bse):.2e} std err"),
             ],
             [
-                ("Gradient norm:", f"{np.linalg.norm(self.slope.gradient):.2e} on rows"),
-                ("Distance at most:", f"{self.bound.distance:.2e}"),
-                ("Gap at most:", f"{self.bound.standard_errors:.2e} std err"),
-                ("Gap predicted:", predicted),
+                ("Gradient norm:", "not known" if self.slope is None else f"{np.linalg.norm(self.slope.gradient):.2e} on rows"),
+                ("Distance at most:", "not known" if self.bound is None else f"{self.bound.distance:.2e}"),
+                ("Gap at most:", "not known" if self.bound is None else f"{self.bound.standard_errors:.2e} std err"),
+                ("Gap predicted:", self._predicted()),
             ],
         )
-        return Page("Certificate", [table, facts], footer=[f"Verdict: {self.verdict}. {self.cause}"])
+        return Page("Certificate", [table, facts], footer=[*self._dropped(), f"Verdict: {self.verdict}. {self.cause}"])
+
+    def _predicted(self) -> str:
+        if self.predicted_gap is None:
+            return "not known"
+        return f"{largest_gap(self.predicted_gap, self.bse):.2e} std err"
+
+    def _dropped(self) -> list[str]:
+        """Give the row accounts, where they say more than that every row was used."""
+        exact, trained = (" ".join(account.lines()) for account in self.rows)
+        if exact == trained:
+            return [] if len(self.rows[0].lines()) == 1 else [f"Rows: {exact}"]
+        return [f"Rows of least squares: {exact}", f"Rows of the training: {trained}"]
 
     def _columns(self) -> dict[str, Array]:
         nothing = np.full(len(self.names), np.nan)
@@ -153,6 +166,12 @@ class Certificate:
 def in_standard_errors(gap: Array, bse: Array) -> Array:
     """Measure a gap (p,) in standard errors (p,); against a standard error of zero any gap is infinite, and none is zero."""
     return np.divide(gap, bse, out=np.where(gap == 0, 0.0, np.copysign(np.inf, gap)), where=~(bse == 0))
+
+
+def largest_gap(gap: Array, bse: Array) -> float:
+    """Give the largest gap in standard errors, NaN only if no coefficient can be compared."""
+    sizes = np.abs(in_standard_errors(gap, bse))
+    return float(np.nanmax(sizes)) if not np.isnan(sizes).all() else float("nan")
 
 
 def relative_gap(gap: Array, exact: Array) -> Array:

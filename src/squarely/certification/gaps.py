@@ -59,14 +59,14 @@ def slope_on_rows(design: Design, source: Source, problem: Standardised, w: Arra
     return Slope(loss=float(total[0]), gradient=2.0 * (total[1:] if intercept else total[2:]))
 
 
-def bound_from(slope: Slope, lam: theory.Spectrum, n: int) -> Bound:
+def bound_from(slope: Slope, lam: theory.Spectrum, df_resid: int, n: int) -> Bound:
     """Bound the distance to the optimum. The error variance is bounded from below by the same inequality.
 
-    L* >= L - ||g||^2 / (2 lam_p), so sigma^2 >= n (L - ||g||^2 / (2 lam_p)) / (n - p); and where n (L - L*) / sigma^2 <= tau^2,
-    every linear combination of the coefficients is within tau standard errors.
+    L* >= L - ||g||^2 / (2 lam_p), so sigma^2 >= n (L - ||g||^2 / (2 lam_p)) / df_resid; and where n (L - L*) / sigma^2 <= tau^2,
+    every linear combination is within tau standard errors. Where the loss is flat to rounding nothing is proved.
     """
-    distance, excess = theory.distance_bound(lam, slope.gradient)
+    distance, excess = (math.inf, math.inf) if lam.flat else theory.distance_bound(lam, slope.gradient)
     least = slope.loss - excess
-    variance = n / (n - len(slope.gradient)) * least if least > 0 else 0.0
+    variance = n / df_resid * least if least > 0 else 0.0
     standard_errors = math.sqrt(n * excess / variance) if variance > 0 else math.inf if excess > 0 else 0.0
     return Bound(distance=distance, excess=excess, standard_errors=standard_errors)

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from squarely import theory
-from squarely.certification.certificate import Certificate, in_standard_errors
-from squarely.certification.gaps import bound_from, slope_on_rows
+from squarely.certification.certificate import Certificate, largest_gap
+from squarely.certification.gaps import Bound, Slope, bound_from, slope_on_rows
 from squarely.errors import InputError, OptionError, counted
-from squarely.moments import Moments, Standardised, standardise
+from squarely.moments import Moments
+from squarely.numerics import ROUNDOFF
 
 if TYPE_CHECKING:
     from squarely.descent import Training
     from squarely.inference import Fit
 
-_ROUNDING = 1e-13  # a residual sum of squares this share of the total is rounding: standard errors mean nothing then
+_ROUNDINGS = 100.0  # how many roundings of a standardised coefficient a converged run may be off
 
 
 def certify(fit: Fit, run: Training, *, tau: float = 0.01) -> Certificate:
@@ -32,10 +34,21 @@ def certify(fit: Fit, run: Training, *, tau: float = 0.01) -> Certificate:
     fit, run : what `squarely.ols` and `squarely.train` returned.
     tau : the answers agree when every coefficient is within so many standard errors.
 
+    Returns
+    -------
+    Certificate : print it; `certificate.agree` and `certificate.require()` are for programs.
+
     Raises
     ------
     InputError : the two have different coefficients.
     OptionError : tau is not a positive number.
+
+    Examples
+    --------
+    >>> from squarely import ols, train
+    >>> data = {"x": [0.0, 1.0, 2.0, 3.0], "y": [1.0, 3.0, 5.0, 8.0]}
+    >>> certify(ols("y ~ x", data), train("y ~ x", data, lr=0.5, epochs=2)).verdict
+    'agree'
     """
     if isinstance(tau, bool) or not isinstance(tau, Real) or not 0 < tau < math.inf:
         raise OptionError(f"tau={tau!r} is not a number of standard errors above zero. The usual value is 0.01.")
@@ -45,86 +58,108 @@ def certify(fit: Fit, run: Training, *, tau: float = 0.01) -> Certificate:
             "their coefficients cannot be compared. Use one formula for both."
         )
     same = _same_rows(fit.solution.moments, run.moments)
-    problem = run.problem if same else standardise(fit.solution.moments)
-    w = run.loop.end if same else problem.from_units(run.coefficients)
-    lam = theory.spectrum(problem.H)
-    slope = slope_on_rows(fit.design, fit.source, problem, w)
-    exact = fit.solution.params
-    best = problem.loss(problem.from_units(exact)) if fit.rank == len(exact) else fit.ssr / (fit.nobs * problem.scale[-1] ** 2)
-    with np.errstate(over="ignore", invalid="ignore"):
-        error = w - problem.from_units(exact)
-        excess = theory.excess(lam, lam.vectors.T @ error) if fit.rank == len(exact) else slope.loss - best
-    bse = np.sqrt(np.diag(fit.covariance))
-    digits = min(np.nanmin(fit.solution.digits), np.nanmin(fit.solution.digits_bse))
-    predicted = None if run.prediction is None else run.prediction.gap
-    verdict, cause = _judge(fit, run, problem, lam, excess=excess, tau=float(tau), same=same)
+    slope, bound, excess = _measure(fit, run) if same else (None, None, math.nan)
+    verdict, cause = _judge(fit, run, excess=excess, tau=float(tau), same=same)
+    prediction = run.prediction if same else None
     return Certificate(
         names=fit.design.names,
-        exact=exact,
+        exact=fit.solution.params,
         trained=run.coefficients,
-        bse=bse,
-        predicted_gap=predicted,
+        bse=fit.standard_errors,
+        predicted_gap=None if prediction is None else prediction.gap,
         excess_loss=excess,
         slope=slope,
-        bound=bound_from(slope, lam, fit.nobs),
+        bound=bound,
         same_rows=same,
-        rows_used=(fit.nobs, run.moments.n),
+        rows=(fit.rows, run.rows),
         tau=float(tau),
-        digits=float(digits),
+        digits=float(min(np.nanmin(fit.solution.digits_bse), np.nanmin([*fit.solution.digits, 15.0]))),
         verdict=verdict,
         cause=cause,
     )
 
 
 def _same_rows(a: Moments, b: Moments) -> bool:
-    """Tell whether two folds met the same rows: counts, and every mean and variance to rounding."""
-    if a.n != b.n or a.account.dropped != b.account.dropped:
+    """Tell whether two folds met the same rows: counts, and the mean and variance of every column, to rounding.
+
+    Causes of gaps are not compared: what is NULL in a file is NaN in a frame, and the row is dropped either way.
+    """
+    if a.account.read != b.account.read or a.n != b.n:
         return False
-    room = 1e-12 * (np.abs(a.means) + np.sqrt(a.variances))
-    return bool((np.abs(a.means - b.means) <= room).all() and np.allclose(a.variances, b.variances, rtol=1e-9, atol=0.0))
+    size = np.abs(a.means) + np.sqrt(a.variances)
+    # Without an intercept columns are not centred, and a variance is known only relative to the mean squared.
+    room = 0.0 if a.design.formula.intercept else 1e-12 * size**2
+    same = (np.abs(a.means - b.means) <= 1e-12 * size) & (np.abs(a.variances - b.variances) <= 1e-9 * a.variances + room)
+    return bool(same.all())
 
 
-def _judge(
-    fit: Fit, run: Training, problem: Standardised, lam: theory.Spectrum, *, excess: float, tau: float, same: bool
-) -> tuple[str, str]:
+def _measure(fit: Fit, run: Training) -> tuple[Slope, Bound, float]:
+    """Measure the trained coefficients on the rows: loss and gradient, what these prove, and the loss above the minimum."""
+    problem, lam, w = run.problem, run.theory.spectrum, run.loop.end
+    slope = slope_on_rows(fit.design, fit.source, problem, w)
+    if fit.rank == len(fit.solution.params):
+        with np.errstate(over="ignore", invalid="ignore"):  # a diverged run is infinitely far away, and may be so
+            excess = theory.excess(lam, lam.vectors.T @ (w - problem.from_units(fit.solution.params)))
+    else:  # no single optimum to subtract from w, but its loss is known
+        excess = max(slope.loss - fit.ssr / (fit.nobs * float(problem.scale[-1]) ** 2), 0.0)
+    return slope, bound_from(slope, lam, fit.nobs - fit.rank, fit.nobs), excess
+
+
+def _judge(fit: Fit, run: Training, *, excess: float, tau: float, same: bool) -> tuple[str, str]:
     """Give the verdict and its cause in sentences; the causes are tried from the one that explains most."""
-    bse = np.sqrt(np.diag(fit.covariance))
-    largest = float(np.abs(in_standard_errors(run.coefficients - fit.solution.params, bse)).max())
-    limit = run.theory.lr_limit
+    largest = largest_gap(run.coefficients - fit.solution.params, fit.standard_errors)
+    limit, best = run.theory.lr_limit, run.theory.lr_best
     if not same:
         return "different rows", (
             f"The fit used {counted(fit.nobs, 'row')} and the training {counted(run.moments.n, 'row')}, or other values in them: "
             "their answers need not meet. Give both the same data."
         )
     if run.loop.diverged or (limit is not None and run.recipe.lr >= limit and not largest <= tau):
-        crossed = "" if limit is None else f"The limit for these columns is {limit:.4g}. "
-        return "diverged", f"lr={run.recipe.lr:g} is too large. {crossed}Train with lr={run.theory.lr_best:.4g}, the best rate."
-    if fit.dropped_columns or lam.flat:
-        named = "; ".join(fit.dropped_columns) or "the columns"
-        return "collinear", (
-            f"Columns depend on each other ({named}), so there is no single best answer: where training ends depends on its start. "
-            "Leave a column out."
+        advice = (
+            "Try a smaller one." if limit is None else f"The limit is {limit:.4g} and the best rate {best:.4g}: train with that."
         )
+        return "diverged", f"lr={run.recipe.lr:g} is too large for these columns. {advice}"
+    if fit.dropped_columns or (run.theory.spectrum.flat and not largest <= tau):
+        return "collinear", _dependence(fit, largest)
     if largest <= tau:
         return "agree", f"Every coefficient is within {tau:g} standard errors; the largest gap is {largest:.2g}."
-    if fit.ssr <= _ROUNDING * fit.uncentered_tss and excess <= np.finfo(run.recipe.dtype).eps ** 2 * 1e4:
-        return "agree", "The data lie on the line exactly, so every standard error is zero; the gap is rounding."
-    return _short_of_it(fit, run, lam, problem, tau=tau, largest=largest)
+    if fit.ssr <= (4 * ROUNDOFF) ** 2 * fit.uncentered_tss and excess <= (_ROUNDINGS * np.finfo(run.recipe.dtype).eps) ** 2:
+        return _on_the_line(run)
+    return _short_of_it(fit, run, tau=tau, largest=largest)
 
 
-def _short_of_it(
-    fit: Fit, run: Training, lam: theory.Spectrum, problem: Standardised, *, tau: float, largest: float
-) -> tuple[str, str]:
+def _dependence(fit: Fit, largest: float) -> str:
+    if fit.dropped_columns:
+        return (
+            f"Columns depend on each other ({'; '.join(fit.dropped_columns)}), so there is no single best answer: where training "
+            "ends depends on its start. Leave a column out."
+        )
+    return (
+        f"The largest gap is {largest:.2g} standard errors. Columns depend on each other so nearly that descent does not move "
+        "along their difference, although least squares still tells them apart. Leave a column out, or put the difference of "
+        "two in the place of one."
+    )
+
+
+def _on_the_line(run: Training) -> tuple[str, str]:
+    """Judge a run on data without residuals: standard errors are zero or rounding, so the gap is held against rounding."""
+    said = "The data lie on the line to rounding, so no standard error can measure the gap; it is the rounding of"
+    if run.recipe.dtype == "float64":
+        return "agree", f"{said} float64."
+    return "float32 floor", f"{said} float32. Train with dtype='float64'."
+
+
+def _short_of_it(fit: Fit, run: Training, *, tau: float, largest: float) -> tuple[str, str]:
     """Judge a run that ended too far away although nothing is wrong with its rows, columns or learning rate."""
     far = f"The largest gap is {largest:.2g} standard errors."
-    prediction, descent = run.prediction, run.recipe.descent
-    if prediction is None or descent is None:
+    prediction, descent, lam, problem = run.prediction, run.recipe.descent, run.theory.spectrum, run.problem
+    if prediction is None or descent is None or run.theory.lr_best is None:
+        plain = theory.lr_best(lam, theory.Descent(lr=run.recipe.lr))
         return "not converged", (
             f"{far} Theory has no closed form for {run.recipe.optimizer}; train for more than {run.recipe.epochs:,} epochs, "
-            f"or with optimizer='sgd' at lr={run.theory.lr_best:.4g}."
+            f"or with optimizer='sgd' without momentum at lr={plain:.4g}."
         )
-    bse = np.sqrt(np.diag(fit.covariance))
-    foreseen = float(np.abs(in_standard_errors(prediction.gap, bse)).max())
+    foreseen = largest_gap(prediction.gap, fit.standard_errors)
     if foreseen <= tau:
         if run.recipe.dtype == "float32":
             return "float32 floor", (
@@ -135,11 +170,11 @@ def _short_of_it(
             f"{far} Theory predicts {foreseen:.2g} for this run, and neither rows, columns, learning rate nor precision explain "
             "the rest: the loop did something else than its recipe says."
         )
-    variance = fit.mse_resid / problem.scale[-1] ** 2
+    variance = fit.mse_resid / float(problem.scale[-1]) ** 2
     target = tau**2 * variance / problem.n  # n (L - L*) / sigma^2 <= tau^2 puts every combination within tau
     c = lam.vectors.T @ (run.loop.start - problem.from_units(fit.solution.params))
     needed = theory.epochs_until(lam, c, descent, target)
-    at_best = theory.epochs_until(lam, c, theory.Descent(lr=run.theory.lr_best), target)
+    at_best = theory.epochs_until(lam, c, replace(descent, lr=run.theory.lr_best), target)
     more = (
         "" if needed is None else f"{counted(max(needed - run.recipe.epochs, 1), 'more epoch')} at lr={run.recipe.lr:g} would do. "
     )

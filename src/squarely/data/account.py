@@ -19,13 +19,15 @@ class RowAccount:
     read, used : rows met; rows complete in every column that the formula names.
     dropped : column -> {"null", "nan", "inf"} -> number of rows in which that column has that gap. A row with gaps
         in two columns is counted under both.
-    rounded : column -> number of integers beyond 2**53, which double cannot hold exactly.
+    rounded : column -> number of integers from 2**53 on, which double holds only to the nearest it has.
+    casts : column -> its kind, where that is neither an integer nor a binary fraction: true and false, decimals.
     """
 
     read: int = 0
     used: int = 0
     dropped: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     rounded: Mapping[str, int] = field(default_factory=dict)
+    casts: Mapping[str, str] = field(default_factory=dict)
 
     def __add__(self, other: RowAccount) -> RowAccount:
         dropped = {
@@ -33,7 +35,13 @@ class RowAccount:
             for name in [*self.dropped, *(n for n in other.dropped if n not in self.dropped)]
         }
         rounded = {n: self.rounded.get(n, 0) + other.rounded.get(n, 0) for n in {**self.rounded, **other.rounded}}
-        return RowAccount(read=self.read + other.read, used=self.used + other.used, dropped=dropped, rounded=rounded)
+        return RowAccount(
+            read=self.read + other.read,
+            used=self.used + other.used,
+            dropped=dropped,
+            rounded=rounded,
+            casts={**self.casts, **other.casts},
+        )
 
     def lines(self) -> list[str]:
         """Say the account in sentences; the names in them are the user's own and still need `show.safe`."""
@@ -42,7 +50,9 @@ class RowAccount:
             met = ", ".join(f"{number:,} {cause}" for cause, number in causes.items() if number)
             lines.append(f"Rows dropped for {name}: {met}.")
         for name, number in self.rounded.items():
-            lines.append(f"{name}: {counted(number, 'integer')} beyond 2**53 rounded to double.")
+            lines.append(f"{name}: {counted(number, 'integer')} beyond 2**53 read as the nearest double.")
+        for name, kind in self.casts.items():
+            lines.append(f"{name}: {kind} read as {'0 and 1' if kind == 'bool' else 'the nearest double'}.")
         return lines
 
     def as_dict(self) -> dict[str, object]:

@@ -18,8 +18,7 @@ from squarely.errors import DataError, counted
 
 # What counts as an empty field, as in R and pandas: each is counted as "null" in the row account.
 NULL_WORDS = ("", "NA", "N/A", "NULL", "null", "#N/A")
-_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT",
-            "FLOAT", "DOUBLE", "DECIMAL")  # fmt: skip
+_OTHER = ("BOOLEAN", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
 
 
 class CsvSource(Source):
@@ -48,8 +47,9 @@ class CsvSource(Source):
     def read(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, in the order of the lines."""
         places = [self._names.index(name) for name in names]
-        # Numbers are read as DOUBLE whatever the first rows suggest: a 3.5 after a million integers is no error.
-        kinds = {f"c{i}": "DOUBLE" for i in places if self._types[i].split("(")[0] in _NUMBERS}
+        # What may be numbers is read as DOUBLE whatever the first rows suggest: a 3.5 after a million integers is no error,
+        # nor is a first number after a million empty fields. True and false stay, dates are refused by the cast to double.
+        kinds = {f"c{i}": "DOUBLE" for i in places if self._types[i] not in _OTHER}
         select = ", ".join(f"c{i}" for i in places) or "1"
         connection = self._connect()
         try:
@@ -123,11 +123,11 @@ class CsvSource(Source):
     def _explain(self, error: Exception, places: list[int]) -> DataError:
         """Name the first value that is not a number, if that is what stopped the engine."""
         for i in places:
-            if self._types[i].split("(")[0] in _NUMBERS and (met := self._first_text(i)):
+            if self._types[i] not in _OTHER and (met := self._first_text(i)):
                 row, value = met
                 return DataError(
-                    f"Column {self._names[i]!r} of {self.label} holds numbers until data row {row:,}, which holds {value!r}. "
-                    "Correct or clear that value."
+                    f"Column {self._names[i]!r} of {self.label} holds text, not a number: {value!r} in data row {row:,}. "
+                    "Correct or clear that value, or leave the column out; categorical columns are not understood yet."
                 )
         return self._unreadable(error)
 

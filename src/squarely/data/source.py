@@ -96,7 +96,7 @@ def complete_blocks(source: Source, names: Sequence[str]) -> Iterator[Block]:
 
 
 def _complete(source: Source, names: Sequence[str], batch: pa.RecordBatch, first: int) -> Block:
-    columns, dropped, rounded = [], {}, {}
+    columns, dropped, rounded, casts = [], {}, {}, {}
     keep = np.ones(batch.num_rows, dtype=bool)
     for name, column in zip(names, batch.columns, strict=False):
         x, null = _doubles(source, name, column, first)
@@ -107,12 +107,14 @@ def _complete(source: Source, names: Sequence[str], batch: pa.RecordBatch, first
             keep &= finite
         if "int" in source.columns[name].lower() and (beyond := int((np.abs(x) >= EXACT_INTEGERS).sum())):
             rounded[name] = beyond
+        if pa.types.is_boolean(column.type) or pa.types.is_decimal(column.type):
+            casts[name] = str(column.type)
         columns.append(x)
     values = np.column_stack(columns) if columns else np.empty((batch.num_rows, 0))
     rows = np.arange(first, first + batch.num_rows)
     if not keep.all():
         values, rows = values[keep], rows[keep]
-    account = RowAccount(read=batch.num_rows, used=len(rows), dropped=dropped, rounded=rounded)
+    account = RowAccount(read=batch.num_rows, used=len(rows), dropped=dropped, rounded=rounded, casts=casts)
     return Block(values=values, rows=rows, account=account)
 
 

@@ -11,6 +11,8 @@ from squarely.descent.recipe import Recipe
 from squarely.moments import Standardised
 from squarely.numerics import Array
 
+_MUCH = 0.01  # of the error in the slowest direction: a run that leaves more is warned of
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunTheory:
@@ -20,7 +22,7 @@ class RunTheory:
     ----------
     spectrum : eigenvalues and eigenvectors of the Hessian (2/n) X'X in standardised columns.
     lr_limit : the learning rate from which on descent diverges, at this momentum; None for Adam.
-    lr_best : the best constant learning rate of SGD without momentum.
+    lr_best : the best constant learning rate at this momentum; None for Adam.
     kappa : condition number of the Hessian.
     rate : the factor by which the slowest direction shrinks in an epoch at this learning rate; None for Adam.
     warnings : what will go wrong, with the numbers.
@@ -28,7 +30,7 @@ class RunTheory:
 
     spectrum: theory.Spectrum
     lr_limit: float | None
-    lr_best: float
+    lr_best: float | None
     kappa: float
     rate: float | None
     warnings: tuple[str, ...]
@@ -62,22 +64,19 @@ class Prediction:
 
 def foreknow(lam: theory.Spectrum, recipe: Recipe) -> RunTheory:
     """Work out limits, rates and warnings for a recipe; no row and no optimum is needed."""
-    descent = recipe.descent
-    limit = None if descent is None else theory.lr_limit(lam, momentum=recipe.momentum, nesterov=recipe.nesterov)
-    rate = None if descent is None else theory.rate(lam, descent)
-    best = theory.lr_best(lam)
-    warnings = []
-    if limit is not None and recipe.lr >= limit:
-        warnings.append(
-            f"lr={recipe.lr:g} is not below the limit {limit:.4g}: the loss cannot settle. The best rate is {best:.4g}."
-        )
-    elif rate is not None and rate**recipe.epochs > 0.01:
-        warnings.append(
-            f"{recipe.epochs:,} epochs at lr={recipe.lr:g} leave {rate**recipe.epochs:.2g} of the error in the slowest direction. "
-            f"The best rate is {best:.4g}."
-        )
+    descent, warnings = recipe.descent, []
+    limit = best = rate = None
+    if descent is not None:
+        limit, best, rate = theory.lr_limit(lam, descent), theory.lr_best(lam, descent), theory.rate(lam, descent)
+        advice = f"The best rate is {best:.4g}."
+        left = rate**recipe.epochs if rate < 1 else 1.0
+        if recipe.lr >= limit:
+            warnings.append(f"lr={recipe.lr:g} is not below the limit {limit:.4g}: the loss cannot settle. {advice}")
+        elif left > _MUCH:
+            share = f"leave {left:.2g} of the error in the slowest direction"
+            warnings.append(f"{recipe.epochs:,} epochs at lr={recipe.lr:g} {share}. {advice}")
     if lam.flat:
-        warnings.append("Columns depend on each other: the loss is flat in some direction, and the result depends on the start.")
+        warnings.append("Columns depend on each other, or nearly so: along their difference descent stays at its start.")
     return RunTheory(spectrum=lam, lr_limit=limit, lr_best=best, kappa=lam.kappa, rate=rate, warnings=tuple(warnings))
 
 
@@ -95,4 +94,4 @@ def predict(problem: Standardised, known: RunTheory, recipe: Recipe, start: Arra
     left = theory.modes_after(lam, c, descent, recipe.epochs)
     with np.errstate(over="ignore", invalid="ignore"):
         gap = problem.to_units(best + lam.vectors @ left) - problem.to_units(best)
-    return Prediction(excess=theory.excess_curve(lam, c, descent, recipe.epochs), floor=problem.loss(best), gap=gap)
+    return Prediction(excess=theory.excess_curve(lam, c, descent, recipe.epochs), floor=max(problem.loss(best), 0.0), gap=gap)

@@ -127,10 +127,10 @@ def _new_model(features: int, recipe: Recipe, *, bias: bool) -> LinearRegression
 def _set(model: LinearRegression, values: Array) -> None:
     bias: torch.Tensor | None = model.linear.bias
     expected = model.linear.weight.numel() + (bias is not None)
-    if values.shape != (expected,) or not np.isfinite(values).all():
+    if values.shape != (expected,):
         raise OptionError(
             f"start={values.tolist()!r} has {values.size} values; this model has {expected} coefficients"
-            f"{', the intercept first' if bias is not None else ''}. Give one finite number for each."
+            f"{', the intercept first' if bias is not None else ''}. Give one number for each."
         )
     with torch.no_grad():
         if bias is not None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
 import torch
 
 from squarely.errors import OptionError, did_you_mean
@@ -73,7 +74,8 @@ def checked(recipe: Recipe) -> Recipe:
     seed = _integer("seed", recipe.seed)
     if not -(2**63) <= seed < 2**64:
         raise OptionError(f"seed={seed} does not fit into 64 bits. Give a smaller number.")
-    start = None if recipe.start is None else tuple(_number("start", value) for value in recipe.start)
+    if not isinstance(recipe.nesterov, bool | np.bool_):
+        raise OptionError(f"nesterov={recipe.nesterov!r} is neither True nor False.")
     return Recipe(
         lr=lr,
         epochs=epochs,
@@ -83,8 +85,19 @@ def checked(recipe: Recipe) -> Recipe:
         dtype=dtype,
         seed=seed,
         device=str(_device(recipe.device)),
-        start=start,
+        start=_start(recipe.start, dtype),
     )
+
+
+def _start(start: Any, dtype: str) -> tuple[float, ...] | None:
+    if start is None:
+        return None
+    if isinstance(start, str) or not isinstance(start, Iterable):
+        raise OptionError(f"start={start!r} is not a list of numbers. Give one standardised coefficient for each column.")
+    values = tuple(_number("start", value) for value in start)
+    if not all(abs(value) <= torch.finfo(DTYPES[dtype]).max for value in values):
+        raise OptionError(f"start={list(values)!r} has a number that is not finite in {dtype}. Give finite numbers.")
+    return values
 
 
 def _device(name: str) -> torch.device:
@@ -92,7 +105,7 @@ def _device(name: str) -> torch.device:
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
         reason = str(error).strip().splitlines()[0]
         raise OptionError(f"device={name!r} cannot be used here. Use 'auto' or 'cpu'. PyTorch says: {reason}") from error

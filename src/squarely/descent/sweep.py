@@ -68,11 +68,17 @@ class Sweep:
         ]
         table = Table(("lr", "status", "first loss", "last loss", "predicted", "excess left"), rows)
         known = self.runs[0].theory
-        limit = "" if known.lr_limit is None else f"Learning rates below {known.lr_limit:.4g} converge. "
+        said = ""
+        if known.lr_limit is not None:
+            said = f"Learning rates below {known.lr_limit:.4g} converge. The best is {known.lr_best:.4g}. "
         return Page(
             "Learning Rates",
             [table],
-            footer=[f"{limit}The best is {known.lr_best:.4g}. Of these, lr = {self.best.recipe.lr:g} ends lowest."],
+            footer=[
+                "Rows: " + " ".join(self.runs[0].rows.lines()),
+                f"{said}Of these, lr = {self.best.recipe.lr:g} ends lowest.",
+            ],
+            notes=[warning for run in self.runs for warning in run.warnings],
         )
 
     def as_dict(self) -> Mapping[str, Any]:

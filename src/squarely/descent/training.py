@@ -97,9 +97,12 @@ class Training:
 
     def predict(self, new: object) -> pd.Series:
         """Predict the response for new rows, in its own unit: one value a row, NaN where a predictor is missing."""
-        source = open_source(new)
-        values, at = linear_predictor(self.design, self.coefficients, source)
-        return series(values, source.index(at))
+        source, problem, w = open_source(new), self.problem, self.loop.end
+        intercept = self.design.formula.intercept
+        level = problem.shift[-1] + problem.scale[-1] * (w[0] if intercept else 0.0)
+        slopes = self.coefficients[int(intercept) :]
+        values = linear_predictor(source, self.design.formula.predictors, float(level), slopes, problem.shift[:-1])
+        return series(values, source.index(np.arange(len(values))))
 
     def plot(self) -> Figure:
         """Draw the measured loss with the predicted curve on it, and, where the optimum is known, the excess over it."""
@@ -145,6 +148,7 @@ class Training:
             "seed": recipe.seed,
             "device": recipe.device,
             "loss": float(self.loop.losses[-1]),
+            "start": self.loop.start.tolist(),
             "theory": {
                 "lr_limit": known.lr_limit,
                 "lr_best": known.lr_best,
@@ -159,6 +163,7 @@ class Training:
                 "predicted": self._predicted().tolist(),
             },
             "rows": self.rows.as_dict(),
+            "rounded": dict(self.rows.rounded),
         }
 
     def __repr__(self) -> str:
@@ -174,8 +179,8 @@ class Training:
 
     def _divergence(self) -> str:
         epoch = len(self.loop.losses) - 1
-        limit = self.theory.lr_limit
-        said = f"The limit for these columns is {limit:.4g}, and the best rate {self.theory.lr_best:.4g}." if limit else ""
+        limit, best = self.theory.lr_limit, self.theory.lr_best
+        said = "" if limit is None or best is None else f"The limit here is {limit:.4g}, and the best rate {best:.4g}."
         return f"The loss grew past all bounds and training stopped at epoch {epoch:,} with lr={self.recipe.lr:g}. {said}".strip()
 
 
@@ -238,6 +243,7 @@ def _page(run: Training) -> Page:
             ("Learning rate:", f"{recipe.lr:g}"),
             ("Momentum:", f"{recipe.momentum:g}{' (Nesterov)' if recipe.nesterov else ''}"),
             ("Epochs:", f"{recipe.epochs:,}"),
+            ("Start:", f"random, seed {recipe.seed}" if recipe.start is None else "given"),
             ("Device, dtype:", f"{recipe.device}, {recipe.dtype}"),
             ("No. Observations:", str(run.moments.n)),
         ],
@@ -248,7 +254,7 @@ def _page(run: Training) -> Page:
             ("Loss at the optimum:", "unknown" if prediction is None else f"{prediction.floor:.6g}"),
             ("Excess left, predicted:", "unknown" if prediction is None else f"{prediction.kept:.3g}"),
             ("Learning rate limit:", "unknown" if known.lr_limit is None else f"{known.lr_limit:.6g}"),
-            ("Best learning rate:", f"{known.lr_best:.6g}"),
+            ("Best learning rate:", "unknown" if known.lr_best is None else f"{known.lr_best:.6g}"),
             ("Condition (kappa):", f"{known.kappa:.6g}"),
         ],
     )

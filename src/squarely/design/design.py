@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +37,16 @@ class Design:
     def variables(self) -> tuple[str, ...]:
         """The columns that are read: predictors, then the response."""
         return (*self.formula.predictors, self.formula.response)
+
+    @property
+    def column_centres(self) -> Array:
+        """The centres (k + 1,) of the columns [1, x, y] that `scaled` makes: zero for the constant."""
+        return np.concatenate([[0.0], self.centres])
+
+    @property
+    def column_scales(self) -> Array:
+        """The scales (k + 1,) of the columns [1, x, y] that `scaled` makes: one for the constant."""
+        return np.concatenate([[1.0], self.scales])
 
     def scaled(self, values: Array) -> tuple[Array, Array]:
         """Turn values (m, k) into columns [1, (x - c) / s, (y - c) / s] of shape (m, k + 1), as double-double.
@@ -90,20 +100,15 @@ def rows(design: Design, source: Source) -> Iterator[Block]:
     return complete_blocks(source, design.variables)
 
 
-def linear_predictor(design: Design, params: Array, source: Source) -> tuple[Array, np.ndarray]:
-    """Predict for new rows: return X beta (m,) and the positions (m,) in the source; incomplete rows give NaN.
+def linear_predictor(source: Source, names: Sequence[str], level: float, slopes: Array, centre: Array) -> Array:
+    """Predict for every row of a source (m,): level + (x - centre) slopes; rows that lack a named column give NaN.
 
-    A coefficient that is NaN (a dropped column) takes no part: the columns kept span the same space.
+    Written about a centre, with `level` the prediction there, it keeps its digits on columns far from zero.
     """
-    predictors = design.formula.predictors
-    slopes = params[1:] if design.formula.intercept else params
-    constant = params[0] if design.formula.intercept else 0.0
-    used = ~np.isnan(slopes)
     pieces, first = [np.empty(0)], 0
-    for block in complete_blocks(source, predictors):
+    for block in complete_blocks(source, names):
         values = np.full(block.account.read, np.nan)
-        values[block.rows - first] = block.values[:, used] @ slopes[used] + constant
+        values[block.rows - first] = (block.values - centre) @ slopes + level
         pieces.append(values)
         first += block.account.read
-    predicted = np.concatenate(pieces)
-    return predicted, np.arange(len(predicted))
+    return np.concatenate(pieces)

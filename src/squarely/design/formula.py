@@ -70,15 +70,15 @@ def parse_formula(text: str) -> Formula:
         raise FormulaError(f"The formula {text!r} cannot be read: {_plain(error)} {_EXAMPLE}") from None
     if not hasattr(sides, "lhs"):
         raise FormulaError(f"The formula {text!r} has nothing left of the '~'. {_EXAMPLE}")
-    response = [term.factors[0].expr for term in sides.lhs]
+    (response,) = (term.factors[0].expr for term in sides.lhs)
     terms = [term.factors[0].expr for term in sides.rhs]
     formula = Formula(
         text=text,
-        response=response[0] if response else "",
+        response=response,
         predictors=tuple(expr for expr in terms if expr != "1"),
         intercept="1" in terms,
     )
-    return _check(formula, len(response))
+    return _check(formula)
 
 
 def _refuse(text: str, tokens: list[Any]) -> None:
@@ -94,18 +94,20 @@ def _refuse(text: str, tokens: list[Any]) -> None:
             )
         if (kind == "OPERATOR" and word.strip("~+-")) or (kind == "CONTEXT" and word not in "()"):
             raise FormulaError(f"{word!r} in the formula {text!r} is not understood yet; only '~', '+', '- 1' and '+ 0' are.")
+        if kind == "NAME" and word in {"0", "1"}:
+            raise FormulaError(f"A column called {word!r} would be read as the constant. Give the column a name of its own.")
         if kind == "VALUE" and word not in {"0", "1"}:
             raise FormulaError(f"{word!r} in the formula {text!r} is not the name of a column. Only 0 and 1 may stand alone.")
         minus = kind == "OPERATOR" and word.endswith("-")
         if minus and (following is None or following.kind.name != "VALUE"):
             raise FormulaError(f"In the formula {text!r} a '-' stands before something other than 1. Only '- 1' is understood.")
+    if str(tokens[0].token) != "~" and (tokens[0].kind.name != "NAME" or not str(tokens[1].token).startswith("~")):
+        raise FormulaError(f"Left of the '~' of {text!r} stands more than the name of one column. {_EXAMPLE}")
     if str(tokens[-1].token) == "~":
         raise FormulaError(f"The formula {text!r} has nothing right of the '~'. For a mean alone write 'y ~ 1'.")
 
 
-def _check(formula: Formula, responses: int) -> Formula:
-    if responses != 1 or formula.response in {"0", "1"}:
-        raise FormulaError(f"The formula {formula.text!r} needs exactly one response left of the '~'. {_EXAMPLE}")
+def _check(formula: Formula) -> Formula:
     if formula.response in formula.predictors:
         raise FormulaError(f"{formula.response!r} stands on both sides of the formula and would explain itself. Take it off one.")
     if not formula.names:

@@ -12,10 +12,11 @@ import numpy as np
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
 from squarely.data import Source
-from squarely.moments import Moments, fold_triangle, triangle
+from squarely.errors import DataError
+from squarely.moments import Moments, fold_triangle, qr_triangle
 from squarely.numerics import ROUNDOFF, Array
 
-_TEN_DIGITS = 1e-10
+TEN_DIGITS = 1e-10  # a relative error that leaves ten digits
 # How much larger than the roundoff of one value a residual may be and still count as rounding: sums over p columns and
 # the blocks of the fold add a few units each; measured on exact dependencies of 2 to 50 columns it stays below 4.
 _ROUNDING = 32.0
@@ -73,7 +74,7 @@ def _from_moments(moments: Moments) -> Factor | None:
     except LinAlgError:
         return None
     condition = _condition(C)
-    if ROUNDOFF * condition**2 > _TEN_DIGITS:
+    if ROUNDOFF * condition**2 > TEN_DIGITS:
         return None
     R = C * length
     return Factor(
@@ -89,9 +90,12 @@ def _from_moments(moments: Moments) -> Factor | None:
 
 def _from_rows(moments: Moments, source: Source) -> Factor:
     T = fold_triangle(moments.design, source)
+    require_same_rows(source, moments, round(float(T[0, 0] ** 2)), T[0, 0] * T[0])
     columns = _columns(moments)
     kept, dependencies = _independent(moments, T, columns)
-    R = triangle(T[:, [*columns[kept], len(T) - 1]])
+    if not kept.any():
+        raise DataError(f"No column is left to fit: {'; '.join(dependencies)}. Name a column that varies.")
+    R = qr_triangle(T[:, [*columns[kept], len(T) - 1]])
     q = int(kept.sum())
     length = np.linalg.norm(R[:q, :q], axis=0)
     return Factor(
@@ -109,13 +113,13 @@ def _from_rows(moments: Moments, source: Source) -> Factor:
 def _independent(moments: Moments, T: Array, columns: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """Go through the columns in order and drop each that the kept ones before it span, up to rounding."""
     design = moments.design
-    centres, scales = np.concatenate([[0.0], design.centres]), np.concatenate([[1.0], design.scales])
+    centres, scales = design.column_centres, design.column_scales
     # Lengths of the *stored* columns in scaled units: rounding is relative to these, not to the centred columns.
     stored = np.linalg.norm(T, axis=0) + np.abs(centres / scales) * np.sqrt(moments.n)
     kept: list[int] = []
     sentences = []
     for name, j in zip(design.names, columns.tolist(), strict=True):
-        R = triangle(T[:, [*kept, j]])
+        R = qr_triangle(T[:, [*kept, j]])
         q = len(kept)
         d = solve_triangular(R[:q, :q], R[:q, q]) if q else np.zeros(0)
         left = abs(R[q, q])
@@ -130,7 +134,7 @@ def _sentence(moments: Moments, name: str, j: int, kept: list[int], d: Array) ->
     """Write a dropped column in terms of the kept ones, in the units of the data."""
     design = moments.design
     labels = ["", *design.variables]
-    centres, scales = np.concatenate([[0.0], design.centres]), np.concatenate([[1.0], design.scales])
+    centres, scales = design.column_centres, design.column_scales
     weights = d * scales[j] / scales[kept]
     constant = centres[j] - weights @ centres[kept] if design.formula.intercept else 0.0
     sizes = np.sqrt(np.diag(moments.gram)[kept] / moments.n) * scales[kept]
@@ -146,6 +150,16 @@ def _sentence(moments: Moments, name: str, j: int, kept: list[int], d: Array) ->
     if abs(constant) > 1e-9 * (size + abs(centres[j])):
         terms.append(f"{constant:.6g}")
     return f"{name} = {' + '.join(terms)}".replace("+ -", "- ")
+
+
+def require_same_rows(source: Source, moments: Moments, n: int, sums: Array) -> None:
+    """Raise a DataError unless a scan that met n rows with these sums of the scaled columns (k + 1,) met those of Moments."""
+    room = 1e-10 * np.sqrt(moments.n * np.diag(moments.gram))
+    if n != moments.n or not (np.abs(sums - moments.gram[0]) <= room).all():
+        raise DataError(
+            f"{source.label} changed while it was read: the first scan met {moments.n:,} complete rows and a later one "
+            f"{n:,}, or other values in them. Fit again when nothing writes to it."
+        )
 
 
 def _condition(R: Array) -> float:

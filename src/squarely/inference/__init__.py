@@ -1,9 +1,11 @@
 """What the fit may claim.
 
-`fit` holds the numbers under statsmodels' names, `normality` tests the shape of the residuals, `summary` lays out the page.
+`statistics` works the numbers out, `fit` holds them under statsmodels' names, `normality` tests the shape of the residuals,
+`summary` lays out the page.
 """
 
-from squarely.inference.fit import Fit, infer
+from squarely.inference.fit import Fit
 from squarely.inference.normality import Normality, residual_tests
+from squarely.inference.statistics import infer
 
 __all__ = ["Fit", "Normality", "infer", "residual_tests"]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _HEADER = ("", "coef", "std err", "t", "P>|t|", "[0.025", "0.975]")
 _LARGE_CONDITION = 1000.0
+_FEWEST, _FEW = 8, 20  # rows below which the omnibus test is undefined, and its p-value a rough one
 
 
 def summary_page(fit: Fit, numbers: Mapping[str, Any]) -> Page:
@@ -89,8 +90,12 @@ def _notes(fit: Fit, numbers: Mapping[str, Any]) -> list[str]:
         notes.append("R-squared is computed without centering (uncentered) since the model does not contain a constant.")
     notes.append("Standard Errors assume that the covariance matrix of the errors is correctly specified.")
     notes += [f"Dropped, because the columns before it span it: {sentence}." for sentence in fit.dropped_columns]
-    if bool(fit.solution.moments.constant[-1]):
-        notes.append(f"The response {numbers['response']} is constant: there is nothing to explain, and R-squared is undefined.")
+    if fit.constant_response:
+        undefined = ", and R-squared is undefined" if fit.k_constant else ""
+        notes.append(f"The response {numbers['response']} is constant: there is nothing to explain{undefined}.")
+    if fit.nobs < _FEW:
+        missing = "; the omnibus test needs at least 8" if fit.nobs < _FEWEST else ""
+        notes.append(f"Tests of normality mean little with {fit.nobs} rows{missing}.")
     if fit.condition_number > _LARGE_CONDITION:
         notes.append(
             f"The condition number is large, {fit.condition_number:.3g}. In the columns as solved, centred and of length one, "
@@ -105,13 +110,17 @@ def _rows(fit: Fit) -> list[str]:
 
 def _digits(fit: Fit) -> str:
     solution = fit.solution
-    kept = solution.factor.kept
-    smallest = min(solution.digits[kept].min(), solution.digits_bse[kept].min())
+    counts = [*solution.digits.tolist(), *solution.digits_bse.tolist()]
+    smallest = min(count for count in counts if not math.isnan(count))
+    zero = [name for name, count, value in zip(fit.design.names, solution.digits, solution.params, strict=True)
+            if math.isnan(count) and not math.isnan(value)]  # fmt: skip
+    but = f", where {' and '.join(zero)} cannot be told from zero" if zero else ""
     precise = "double-double" if solution.precision == "extended" else "double"
+    end = "" if solution.settled else " Refinement did not settle: these columns are nearly dependent."
     return (
-        f"Digits: {int(smallest)} of every coefficient and standard error can be trusted "
+        f"Digits: {int(smallest)} of every coefficient and standard error can be trusted{but} "
         f"(from {'cross-products' if solution.factor.road == 'moments' else 'a triangle'}, refined in {precise}, "
-        f"{counted(solution.scans, 'scan')} of the rows)."
+        f"{counted(solution.scans, 'scan')} of the rows).{end}"
     )
 
 

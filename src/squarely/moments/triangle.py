@@ -25,11 +25,11 @@ def fold_triangle(design: Design, source: Source) -> Array:
     return np.vstack([R, np.zeros((size - len(R), size))])  # fewer rows than columns leave the rest zero
 
 
-def triangle(Z: Array) -> Array:
+def qr_triangle(Z: Array) -> Array:
     """Return R of the QR of Z (m, q): upper triangular or trapezoidal, min(m, q) rows."""
     R: Array = np.linalg.qr(Z, mode="r")  # type: ignore[assignment]  # with this mode it is R alone
     return R
 
 
 def _merge(a: Array, b: Array) -> Array:
-    return triangle(np.vstack([a, b]))
+    return qr_triangle(np.vstack([a, b]))
