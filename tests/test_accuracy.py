@@ -1,6 +1,7 @@
 """Digits: the NIST sets, the everyday traps, and that the digits claimed are there. Truth is exact or published, never ours."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -241,3 +242,20 @@ def test_a_coefficient_of_zero_has_no_digits_and_hides_none():
     assert np.isnan(fit.digits["Intercept"])
     assert fit.digits["x"] == 15
     assert "Intercept cannot be told from zero" in " ".join(str(fit.summary()).split())
+
+
+def test_statistics_of_residuals_that_are_all_rounding():
+    """On data that almost lie on a curve the residuals are the rounding of y: statistics must come from the refined ones."""
+    t = np.arange(1.0, 21.0)
+    y = (t + t**2 + t**3) / 7
+    fit = sq.ols("y ~ t + t2 + t3", {"t": t, "t2": t**2, "t3": t**3, "y": y})
+    X = np.column_stack([np.ones(20), t, t**2, t**3])
+    b, _, ssr = exact_normal_equations(X, y)
+    fitted = [sum(c * Fraction(x) for c, x in zip(b, row, strict=True)) for row in X.tolist()]
+    r = [Fraction(v) - f for v, f in zip(y.tolist(), fitted, strict=True)]
+    steps = sum((p - q) ** 2 for p, q in pairwise(r))
+    assert_close(fit.durbin_watson, float(steps / ssr), rtol=1e-6)
+    assert_close(fit.ssr, float(ssr), rtol=1e-6)
+    line = sq.ols("y ~ x", {"x": [0.0, 0, 0, 1, 1, 1], "y": [0.5, 0.5, 0.5, 0.75, 0.75, 0.75]})
+    assert line.ssr == 0
+    assert np.isnan([line.durbin_watson, line.normality.skew, line.normality.jarque_bera]).all()

@@ -24,6 +24,11 @@ FILES = [
     ("x,y\n" + "1,2\n" * 30_000 + "oops,3\n", "y ~ x", "'oops'"),
     ("x,y\n1,2\n2020-01-01,3\n", "y ~ x", "'2020-01-01' in data row 2"),
     ("x,y\n1,2\n3\n4,5,6\n", "y ~ x", "Line 3 has 1 field, the header 2"),
+    ("x,y\n1,2\n2,3\n4,5,6\n", "y ~ x", "Line 4 has 3 fields, the header 2"),
+    ("x,y,\n1,2\n2,3\n", "y ~ x", "Line 2 has 2 fields, the header 3"),
+    ("\nx,y\n1,2\n", "y ~ x", "first line of 'bad.csv' is blank"),
+    ("x,y\n" + "true,1\nfalse,2\n" * 20_000 + "7,3\n", "y ~ x", "true and false, then something else: '7' in data row 40,001"),
+    ("x,y\n1,2\n" + "9" * 200_000 + ",3,4\n", "y ~ x", "cannot be read as CSV"),
     ("x,x,y\n1,2,3\n2,4,3\n3,5,9\n4,4,1\n", "y ~ x", "two or more columns called 'x'"),
 ]
 
@@ -53,8 +58,16 @@ def test_paths(tmp_path):
         sq.ols("y ~ x", pattern)
     noise = tmp_path / "noise.csv"
     noise.write_bytes(bytes(range(256)))
-    with pytest.raises(DataError, match="DuckDB says"):
+    with pytest.raises(DataError, match="null bytes"):
         sq.ols("y ~ x", noise)
+    for text, encoding, said in (("x,y\n1,2\n", "utf-16", "null bytes"), ("x,é\n1,2\n", "latin-1", "not utf-8")):
+        noise.write_bytes(text.encode(encoding))
+        with pytest.raises(DataError, match=said):
+            sq.ols("y ~ x", noise)
+    broken = tmp_path / "broken.csv.gz"
+    broken.write_bytes(gzip.compress(b"x,y\n1,2\n" * 1000)[:40])
+    with pytest.raises(DataError, match="cannot be read"):
+        sq.ols("y ~ x", broken)
 
 
 def test_files_that_are_fine_after_all(tmp_path):
@@ -75,6 +88,15 @@ def test_files_that_are_fine_after_all(tmp_path):
     for name, content in cases.items():
         (tmp_path / name).write_bytes(content)
         np.testing.assert_allclose(sq.ols("y ~ x", tmp_path / name).params, expected, atol=1e-12)
+
+
+def test_folders_called_like_columns_add_none(tmp_path):
+    folder = tmp_path / "year=2020"
+    folder.mkdir()
+    (folder / "a.csv").write_text("x,y\n1,2\n2,4\n3,6\n")
+    assert sq.ols("y ~ x", folder / "a.csv").nobs == 3
+    with pytest.raises(DataError, match="no column 'year'"):
+        sq.ols("y ~ year", folder / "a.csv")
 
 
 def test_the_engine_reads_nothing_but_the_named_file(tmp_path):
@@ -99,7 +121,7 @@ FRAMES = [
     ({"x": ["a", "b", "c"], "y": [1, 2, 3]}, "holds text, not a number: 'a' in data row 1"),
     ({"x": [1, 2], "y": [1, 2, 3]}, "different lengths"),
     ({"x": np.ones((3, 2)), "y": [1, 2, 3]}, r"shape \(3, 2\)"),
-    ({"x": ["a", 1, 2], "y": [1, 2, 3]}, "cannot be read as one kind"),
+    ({"x": ["a", 1, 2], "y": [1, 2, 3]}, "cannot be read as one kind of number"),
     ({1: [1, 2, 3]}, "Names of columns must be strings"),
     ({}, "no column 'y'|no column 'x'"),
     (pd.DataFrame(), "no column"),
@@ -107,13 +129,15 @@ FRAMES = [
     (pd.DataFrame([[1, 2, 3]], columns=["x", "x", "y"]), "same name"),
     (pd.DataFrame({"x": pd.to_datetime(["2020-01-01"] * 3), "y": [1, 2, 3]}), "timestamp"),
     (pd.DataFrame({"x": ["1", "2", "4"], "y": [1, 2, 3]}), "pandas.to_numeric"),
-    (pd.DataFrame({"x": [object(), 2, 3], "y": [1, 2, 3]}), "mixes kinds|holds"),
+    (pd.DataFrame({"x": [object(), 2, 3], "y": [1, 2, 3]}), "one kind of number|holds"),
     ({"x": [1e308, -1e308, 1, 2], "y": [1, 2, 3, 4]}, "squares leave the range"),
     ({"x": [1e-320, 2e-320, 3e-320], "y": [1, 2, 3]}, "squares leave the range"),
     ({"x": [np.nan] * 3, "y": [1, 2, 3]}, "None of the 3 rows"),
     (7, "type 'int' is not understood"),
     (None, "type 'NoneType' is not understood"),
     ([1, 2, 3], "type 'list' is not understood"),
+    ({"x": [2**70, 2, 3], "y": [1, 2, 3]}, "one kind of number"),
+    ({"x": pd.Series([1.0, 2, 3]), "y": pd.Series([1.0, 2, 3], index=[2, 1, 0])}, "different indexes"),
 ]
 
 
@@ -145,7 +169,10 @@ FORMULAS = [
     ("y + z ~ x", "more than the name of one column"),
     ("1 ~ x", "more than the name of one column"),
     ("y - 1 ~ x", "more than the name of one column"),
-    ("y ~ x + `1`", "read as the constant"),
+    ("y ~ x + `1`", "read as something else"),
+    ("y ~ `.`", "read as something else"),
+    ("y ~ (x - 1)", "inside brackets"),
+    ("y ~ x + (0)", "inside brackets"),
     ("y ~ y", "both sides"),
     ("y ~ (x", "cannot be read"),
     ("y ~ x +", "cannot be read"),
@@ -173,6 +200,7 @@ OPTIONS = [
     ({"lr": -0.1}, "lr=-0.1 is not"),
     ({"lr": float("nan")}, "lr=nan is not"),
     ({"lr": float("inf")}, "lr=inf is not"),
+    ({"lr": 1e300}, "beyond the range of float32"),
     ({"lr": "fast"}, "not a number"),
     ({"lr": True}, "not a number"),
     ({"epochs": 0}, "no update at all"),
@@ -277,7 +305,7 @@ def test_a_file_that_changes_between_scans(tmp_path, monkeypatch):
         return moments
 
     monkeypatch.setattr(api, "gather", meddle)
-    with pytest.raises(DataError, match="changed while it was read"):
+    with pytest.raises(DataError, match="has changed since it was first read"):
         sq.ols("y ~ x", path)
 
 
@@ -286,8 +314,13 @@ def test_a_file_that_changes_after_the_fit(tmp_path):
     path.write_text("x,y\n1,2\n2,4\n3,7\n4,8\n")
     fit = sq.ols("y ~ x", path)
     path.write_text("x,y\n1,2\n2,4\n3,7\n")
-    with pytest.raises(DataError, match="has changed since the fit"):
+    with pytest.raises(DataError, match="has changed since it was first read"):
         _ = fit.resid
+    frame = pd.DataFrame({"x": [1.0, 2, 3, 4], "y": [2.0, 4, 7, 8]})
+    fit = sq.ols("y ~ x", frame)
+    frame["y"] *= 10
+    with pytest.raises(DataError, match="or other values in them"):
+        _ = fit.fittedvalues
 
 
 def test_a_missing_extra_is_named(monkeypatch):
@@ -325,3 +358,54 @@ def test_odd_names_are_only_names():
     assert list(fit.params.index) == ["Intercept", *odd]
     assert "\x1b" not in str(fit.summary())
     assert "<b>" not in sq.ols("y ~ `<b>`", {"<b>": [1.0, 2, 3, 5], "y": [1.0, 2, 3, 4]}).summary()._repr_html_()
+
+
+def test_gaps_keep_their_cause_in_every_container():
+    import pyarrow as pa
+
+    y = [1.0, 2, 3, 4, 6]
+    masked = np.ma.masked_array([1.0, 1e20, 3, 4, 5], mask=[False, True, False, False, False])
+    nullable = pd.Series([1, None, 3, 4, 5], dtype="Int64")
+    for x in (masked, nullable, pa.array([1, None, 3, 4, 5]), [1, None, 3, 4, 5], pa.chunked_array([[1, None], [3, 4, 5]])):
+        fit = sq.ols("y ~ x", {"x": x, "y": y})
+        assert fit.rows.dropped == {"x": {"null": 1, "nan": 0, "inf": 0}}
+        np.testing.assert_allclose(fit.params, np.polyfit([1, 3, 4, 5], [1, 3, 4, 6], 1)[::-1], rtol=1e-12)
+    big = pd.DataFrame({"x": pd.Series([2**53 + 1, None, 3, 4, 5], dtype="Int64"), "y": y})
+    assert sq.ols("y ~ x", big).rows.rounded == {"x": 1}
+
+
+def test_training_works_whatever_the_user_set_for_torch():
+    torch = need("torch")
+    expected = sq.train("mpg ~ displacement", CARS, epochs=3).loop.losses.tobytes()
+    with torch.no_grad():
+        assert sq.train("mpg ~ displacement", CARS, epochs=3).loop.losses.tobytes() == expected
+    with torch.inference_mode():
+        assert sq.train("mpg ~ displacement", CARS, epochs=3).loop.losses.tobytes() == expected
+    before = torch.get_default_dtype()
+    try:
+        torch.set_default_dtype(torch.float64)
+        torch.set_default_device("meta")
+        assert sq.train("mpg ~ displacement", CARS, epochs=3).loop.losses.tobytes() == expected
+    finally:
+        torch.set_default_device(None)
+        torch.set_default_dtype(before)
+
+
+def test_certify_wants_a_fit_and_a_training():
+    need("torch")
+    fit, run = sq.ols("mpg ~ displacement", CARS), sq.train("mpg ~ displacement", CARS, epochs=1)
+    for wrong in ((fit, fit), (run, fit), (None, run), (fit, sq.sweep("mpg ~ displacement", CARS, epochs=1))):
+        with pytest.raises(InputError, match="what ols and what train returned"):
+            sq.certify(*wrong)
+
+
+def test_results_can_be_copied_compared_and_put_in_sets():
+    import copy
+    import pickle
+
+    fit = sq.ols("mpg ~ displacement", CARS)
+    assert fit == fit  # identity, and no error from comparing arrays
+    assert fit != sq.ols("mpg ~ displacement", CARS)
+    assert len({fit, fit}) == 1
+    for other in (copy.deepcopy(fit), pickle.loads(pickle.dumps(fit))):  # noqa: S301  # our own bytes
+        assert other.params.equals(fit.params)

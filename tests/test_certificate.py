@@ -189,3 +189,29 @@ def test_tau_must_be_a_tolerance(fit, tau):
 def test_formulas_must_match(fit):
     with pytest.raises(sq.errors.InputError, match="cannot be compared"):
         sq.certify(fit, sq.train("mpg ~ weight", CARS, epochs=1))
+
+
+def test_rows_that_only_moved_are_different_rows():
+    """Counts, means and variances are the same; the covariance is not."""
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=200)
+    y = x + rng.normal(size=200)
+    fit = sq.ols("y ~ x", {"x": x, "y": y})
+    swapped = y.copy()
+    swapped[[3, 4]] = y[[4, 3]]
+    for data in ({"x": rng.permutation(x), "y": y}, {"x": x, "y": swapped}):
+        assert sq.certify(fit, sq.train("y ~ x", data, lr=0.3, epochs=100, dtype="float64")).verdict == "different rows"
+
+
+@pytest.mark.parametrize("mean", [1e6, 1e10, 1e14])
+def test_columns_far_from_zero_keep_theory_and_certificate_exact(mean):
+    rng = np.random.default_rng(3)
+    x = np.round(10 * rng.normal(size=300)) + mean
+    data = {"x": x, "y": 0.2 * (x - mean) + rng.normal(size=300)}
+    fit, run = sq.ols("y ~ x", data), sq.train("y ~ x", data, lr=0.3, epochs=200, dtype="float64")
+    certificate = sq.certify(fit, run)
+    assert_close(run.history["loss"], run.history["predicted"], rtol=1e-12)
+    assert certificate.agree
+    assert certificate.excess_loss <= max(certificate.bound.excess, 1e-28)
+    new = {"x": x[:5]}
+    assert_close(run.predict(new), fit.predict(new), rtol=0, atol=1e-9)

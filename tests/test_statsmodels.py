@@ -92,3 +92,19 @@ def test_a_constant_in_the_span_centres_rsquared():
     fit, peer = sq.ols("y ~ one + x - 1", data), peer_ols("y ~ one + x - 1", pd.DataFrame(data)).fit()
     assert fit.k_constant == 1
     assert_close([fit.rsquared, fit.fvalue, fit.aic], [peer.rsquared, peer.fvalue, peer.aic], rtol=1e-9)
+
+
+def test_a_large_mean_is_not_a_constant():
+    """One column with mean / sd = 1e6 spans no constant, although nearly."""
+    z = np.random.default_rng(0).normal(size=50)
+    data = pd.DataFrame({"x": 1e6 + z, "y": 5 + z + np.random.default_rng(1).normal(size=50)})
+    fit, peer = sq.ols("y ~ x - 1", data), peer_ols("y ~ x - 1", data).fit()
+    assert fit.k_constant == peer.k_constant == 0
+    assert_close([fit.rsquared, fit.fvalue], [peer.rsquared, peer.fvalue], rtol=1e-9)
+
+
+def test_an_intercept_alone_has_no_f_statistic():
+    for seed in range(5):
+        fit = sq.ols("y ~ 1", {"y": np.random.default_rng(seed).normal(size=30)})
+        assert np.isnan(fit.fvalue)
+        assert np.isnan(fit.f_pvalue)

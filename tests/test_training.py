@@ -135,3 +135,11 @@ def test_figures():
     assert len(sq.train("mpg ~ displacement", CARS, epochs=3, optimizer="adam").plot().axes) == 1
     (axes,) = sq.sweep("mpg ~ displacement", CARS, lr=[0.1, 0.01], epochs=3).plot().axes
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["lr = 0.1", "lr = 0.01"]
+
+
+def test_a_sweep_page_keeps_its_width():
+    sweep = sq.sweep(FORMULA, CARS, lr=[0.8, 3.0], epochs=500, momentum=0.9, nesterov=True)
+    page = str(sweep.summary())
+    assert max(map(len, page.splitlines())) <= 80
+    assert "Every run diverged." in page
+    assert page.count("not below the limit") == 2

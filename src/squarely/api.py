@@ -125,7 +125,7 @@ def sweep(
 ) -> Sweep:
     """Train once for each learning rate, each time with a newly made model and optimiser from the same start.
 
-    Parameters are those of `train`, with several values in `lr`.
+    Parameters are those of `train`, with several values in `lr`; so are the errors.
 
     Examples
     --------
@@ -169,5 +169,7 @@ def _trained(formula: str, data: object, recipes: list[Recipe]) -> tuple[Trainin
     runs = descent.train(moments, source, tuple(recipes))
     if moments.n <= len(moments.design.names):
         return runs  # too few rows for least squares with errors: the runs stand without a predicted curve
-    optimum = solve(moments, source).params
-    return tuple(descent.with_prediction(run, optimum) for run in runs)
+    solution = solve(moments, source)
+    if solution.factor.dependencies:
+        return runs  # no single optimum, so no curve that leads there
+    return tuple(descent.with_prediction(run, run.problem.from_scaled(solution.b[0], moments.design)) for run in runs)

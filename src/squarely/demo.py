@@ -14,6 +14,7 @@ import numpy as np
 
 from squarely import datasets
 from squarely.api import certify, ols, sweep, train
+from squarely.errors import InputError
 from squarely.show import Curve, Panel, Points, draw, save
 
 if TYPE_CHECKING:
@@ -39,6 +40,10 @@ _LOOP = (
 
 def run_demo(folder: Path) -> Mapping[str, Any]:
     """Tell the tutorial on the terminal, write its figures to `folder`, and return every number as plain values."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"The folder {str(folder)!r} cannot be made ({error.strerror}). Name another one.") from error
     cars = datasets.cars()
     _look_at_the_data(cars, folder)
     fit = _least_squares(cars, folder)

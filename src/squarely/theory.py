@@ -19,7 +19,7 @@ _LONGEST = 2**62
 _THIRDS = 60  # (2/3)^60 of the limit: eleven digits of a rate
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Spectrum:
     """The eigendecomposition H = V diag(lam) V'.
 
@@ -44,8 +44,8 @@ class Spectrum:
 
     @property
     def kappa(self) -> float:
-        """The condition number lam_1 / lam_p of H."""
-        return self.largest / self.smallest
+        """The condition number lam_1 / lam_p of H; infinite where the loss is flat to rounding in some direction."""
+        return math.inf if self.flat else self.largest / self.smallest
 
     @property
     def flat(self) -> int:

@@ -14,7 +14,7 @@ from squarely.moments import Standardised
 from squarely.numerics import Array
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Slope:
     """The loss and its gradient at the trained coefficients, in float64 on the rows, in standardised units.
 
@@ -50,7 +50,7 @@ def slope_on_rows(design: Design, source: Source, problem: Standardised, w: Arra
     weights, bias = (w[1:], w[0]) if intercept else (w, 0.0)
 
     def step(block: Block) -> Array:
-        table = (block.values - problem.shift) / problem.scale
+        table = problem.columns(block.values)
         residual = table[:, :-1] @ weights + bias - table[:, -1]
         with np.errstate(over="ignore", invalid="ignore"):  # a diverged run has an infinite loss, which is reported
             return np.concatenate([[residual @ residual, residual.sum()], table[:, :-1].T @ residual])

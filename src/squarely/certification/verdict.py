@@ -13,12 +13,12 @@ from squarely import theory
 from squarely.certification.certificate import Certificate, largest_gap
 from squarely.certification.gaps import Bound, Slope, bound_from, slope_on_rows
 from squarely.errors import InputError, OptionError, counted
+from squarely.inference import Fit
 from squarely.moments import Moments
-from squarely.numerics import ROUNDOFF
+from squarely.numerics import ROUNDOFF, Array
 
 if TYPE_CHECKING:
     from squarely.descent import Training
-    from squarely.inference import Fit
 
 _ROUNDINGS = 100.0  # how many roundings of a standardised coefficient a converged run may be off
 
@@ -50,6 +50,13 @@ def certify(fit: Fit, run: Training, *, tau: float = 0.01) -> Certificate:
     >>> certify(ols("y ~ x", data), train("y ~ x", data, lr=0.5, epochs=2)).verdict
     'agree'
     """
+    from squarely.descent import Training  # a room that needs PyTorch, which whoever has a Training has
+
+    if not isinstance(fit, Fit) or not isinstance(run, Training):
+        raise InputError(
+            f"certify was given a {type(fit).__name__} and a {type(run).__name__}. Give it what ols and what train returned, "
+            "in this order."
+        )
     if isinstance(tau, bool) or not isinstance(tau, Real) or not 0 < tau < math.inf:
         raise OptionError(f"tau={tau!r} is not a number of standard errors above zero. The usual value is 0.01.")
     if fit.design.names != run.design.names or fit.design.formula.response != run.design.formula.response:
@@ -80,17 +87,19 @@ def certify(fit: Fit, run: Training, *, tau: float = 0.01) -> Certificate:
 
 
 def _same_rows(a: Moments, b: Moments) -> bool:
-    """Tell whether two folds met the same rows: counts, and the mean and variance of every column, to rounding.
+    """Tell whether two folds met the same rows: counts, and the means and covariances of all columns, to rounding.
 
     Causes of gaps are not compared: what is NULL in a file is NaN in a frame, and the row is dropped either way.
     """
     if a.account.read != b.account.read or a.n != b.n:
         return False
-    size = np.abs(a.means) + np.sqrt(a.variances)
-    # Without an intercept columns are not centred, and a variance is known only relative to the mean squared.
-    room = 0.0 if a.design.formula.intercept else 1e-12 * size**2
-    same = (np.abs(a.means - b.means) <= 1e-12 * size) & (np.abs(a.variances - b.variances) <= 1e-9 * a.variances + room)
-    return bool(same.all())
+    sd = np.sqrt(a.variances)
+    size = np.abs(a.means) + sd
+    room = 1e-9 * np.outer(sd, sd)
+    if not a.design.formula.intercept:  # columns are not centred, and a covariance is known only relative to the means
+        room = room + 1e-12 * np.outer(size, size)
+    same_means = np.abs(a.means - b.means) <= 1e-12 * size
+    return bool(same_means.all() and (np.abs(a.covariances - b.covariances) <= room).all())
 
 
 def _measure(fit: Fit, run: Training) -> tuple[Slope, Bound, float]:
@@ -99,10 +108,15 @@ def _measure(fit: Fit, run: Training) -> tuple[Slope, Bound, float]:
     slope = slope_on_rows(fit.design, fit.source, problem, w)
     if fit.rank == len(fit.solution.params):
         with np.errstate(over="ignore", invalid="ignore"):  # a diverged run is infinitely far away, and may be so
-            excess = theory.excess(lam, lam.vectors.T @ (w - problem.from_units(fit.solution.params)))
+            excess = theory.excess(lam, lam.vectors.T @ (w - _optimum(fit, run)))
     else:  # no single optimum to subtract from w, but its loss is known
         excess = max(slope.loss - fit.ssr / (fit.nobs * float(problem.scale[-1]) ** 2), 0.0)
     return slope, bound_from(slope, lam, fit.nobs - fit.rank, fit.nobs), excess
+
+
+def _optimum(fit: Fit, run: Training) -> Array:
+    """Give the least squares solution (p,) in the standardised columns of the training, with all its digits."""
+    return run.problem.from_scaled(fit.solution.b[0], fit.design)
 
 
 def _judge(fit: Fit, run: Training, *, excess: float, tau: float, same: bool) -> tuple[str, str]:
@@ -172,7 +186,7 @@ def _short_of_it(fit: Fit, run: Training, *, tau: float, largest: float) -> tupl
         )
     variance = fit.mse_resid / float(problem.scale[-1]) ** 2
     target = tau**2 * variance / problem.n  # n (L - L*) / sigma^2 <= tau^2 puts every combination within tau
-    c = lam.vectors.T @ (run.loop.start - problem.from_units(fit.solution.params))
+    c = lam.vectors.T @ (run.loop.start - _optimum(fit, run))
     needed = theory.epochs_until(lam, c, descent, target)
     at_best = theory.epochs_until(lam, c, replace(descent, lr=run.theory.lr_best), target)
     more = (

@@ -7,8 +7,11 @@ read as text first, every column then goes by its position (c0, c1, ...), and no
 from __future__ import annotations
 
 import csv
+import gzip
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 import duckdb
 import pyarrow as pa
@@ -18,6 +21,9 @@ from squarely.errors import DataError, counted
 
 # What counts as an empty field, as in R and pandas: each is counted as "null" in the row account.
 NULL_WORDS = ("", "NA", "N/A", "NULL", "null", "#N/A")
+# Nothing is guessed but the delimiter: no comment sign, no skipped line, no column made of the names of folders.
+_DIALECT = "quote = '\"', escape = '\"', comment = '', skip = 0, strict_mode = true, hive_partitioning = false"
+_LONGEST_LINE = 10_000_000
 _OTHER = ("BOOLEAN", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
 
 
@@ -35,10 +41,12 @@ class CsvSource(Source):
         if any(sign in str(self._path) for sign in "*?["):
             raise DataError(f"The path {str(path)!r} has one of * ? [ in it, which DuckDB takes for a pattern. Rename the file.")
         self._delimiter = ","  # until it is sniffed
-        self._delimiter = self._sniff()
-        self._dialect = (
-            f"delim = {_quoted(self._delimiter)}, quote = '\"', escape = '\"', comment = '', skip = 0, strict_mode = true"
-        )
+        first = self._first_line()
+        sniffed = self._sniff()
+        # The sniffer calls a file with one uneven line a single column: then the header tells better.
+        usual = [sign for sign in ",;\t|" if sign in first]
+        self._delimiter = usual[0] if usual and sniffed not in first else sniffed
+        self._dialect = f"delim = {_quoted(self._delimiter)}, {_DIALECT}"
         self._names = self._header()
         self._types = self._sniff_types()
         self.twins = frozenset(name for name in self._names if self._names.count(name) > 1)
@@ -75,6 +83,24 @@ class CsvSource(Source):
         connection.execute("SET lock_configuration = true")
         return connection
 
+    def _lines(self) -> IO[str]:
+        """Open the file as text, for what the engine does not tell."""
+        if self._path.suffix == ".gz":
+            return gzip.open(self._path, "rt", encoding="utf-8-sig", errors="replace", newline="")
+        return self._path.open(encoding="utf-8-sig", errors="replace", newline="")
+
+    def _first_line(self) -> str:
+        try:
+            with self._lines() as file:
+                first = file.readline(_LONGEST_LINE)
+        except (OSError, EOFError, zlib.error) as error:
+            raise DataError(f"The file {self.label!r} cannot be read: {error}.") from error
+        if "\0" in first:
+            raise DataError(f"The file {self.label!r} has null bytes, as UTF-16 text and binary files have. Save it as UTF-8 text.")
+        if not first.strip():
+            raise DataError(f"The first line of {self.label!r} is blank. It needs a header line with the names of the columns.")
+        return first
+
     def _sniff(self) -> str:
         connection = self._connect()
         try:
@@ -94,9 +120,7 @@ class CsvSource(Source):
             raise self._unreadable(error) from error
         finally:
             connection.close()
-        if not lines or all(name is None for name in lines[0]):
-            raise DataError(f"The first line of {self.label!r} is blank. It needs a header line with the names of the columns.")
-        return [name or "" for name in lines[0]]
+        return [name or "" for name in lines[0]] if lines else []
 
     def _sniff_types(self) -> list[str]:
         connection = self._connect()
@@ -123,18 +147,20 @@ class CsvSource(Source):
     def _explain(self, error: Exception, places: list[int]) -> DataError:
         """Name the first value that is not a number, if that is what stopped the engine."""
         for i in places:
-            if self._types[i] not in _OTHER and (met := self._first_text(i)):
+            if self._types[i] not in _OTHER[1:] and (met := self._first_text(i)):
                 row, value = met
+                what = "true and false, then something else" if self._types[i] == "BOOLEAN" else "text, not a number"
                 return DataError(
-                    f"Column {self._names[i]!r} of {self.label} holds text, not a number: {value!r} in data row {row:,}. "
+                    f"Column {self._names[i]!r} of {self.label} holds {what}: {value!r} in data row {row:,}. "
                     "Correct or clear that value, or leave the column out; categorical columns are not understood yet."
                 )
         return self._unreadable(error)
 
     def _first_text(self, place: int) -> tuple[int, str] | None:
+        kind = "BOOLEAN" if self._types[place] == "BOOLEAN" else "DOUBLE"
         connection = self._connect()
         try:
-            relation = self._relation(connection, f"c{place}, TRY_CAST(c{place} AS DOUBLE) IS NULL", text=True)
+            relation = self._relation(connection, f"c{place}, TRY_CAST(c{place} AS {kind}) IS NULL", text=True)
             first = 1
             for batch in relation.to_arrow_reader(BATCH_ROWS):
                 values, bad = batch.columns[0].to_pylist(), batch.columns[1].to_pylist()
@@ -150,18 +176,25 @@ class CsvSource(Source):
 
     def _unreadable(self, error: Exception) -> DataError:
         said = " ".join(str(error).replace(str(self._path), self.label).split("\n")[:2])
-        return DataError(f"The file {self.label!r} cannot be read as CSV with a header line. {self._uneven()}DuckDB says: {said}")
+        return DataError(
+            f"The file {self.label!r} cannot be read as CSV with a header line. {self._uneven(error)}DuckDB says: {said}"
+        )
 
-    def _uneven(self) -> str:
-        """Name the first line with another number of fields than the header, the commonest reason why a file is refused."""
-        if self._path.suffix == ".gz":
+    def _uneven(self, error: Exception) -> str:
+        """Name the first line with another number of fields than the header, if that is what the engine stumbled over."""
+        if not any(sign in str(error) for sign in ("Number of Columns", "sniffing", "TOO MANY COLUMNS")):
             return ""
-        with self._path.open(encoding="utf-8", errors="replace", newline="") as file:
-            lines = csv.reader(file, delimiter=self._delimiter)
-            header = len(next(lines, []))
-            for fields in lines:
-                if fields and len(fields) != header:
-                    return f"Line {lines.line_num:,} has {counted(len(fields), 'field')}, the header {header:,}. Mend that line. "
+        try:
+            with self._lines() as file:
+                lines = csv.reader(file, delimiter=self._delimiter)
+                header = len(next(lines, []))
+                for fields in lines:
+                    if fields and len(fields) != header:
+                        return (
+                            f"Line {lines.line_num:,} has {counted(len(fields), 'field')}, the header {header:,}. Mend that line. "
+                        )
+        except (csv.Error, OSError, EOFError, zlib.error):
+            return ""  # the engine's own words have to do
         return ""
 
 

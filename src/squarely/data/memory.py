@@ -38,6 +38,7 @@ class ArraysSource(Source):
     def __init__(self, arrays: Mapping[str, Any]) -> None:
         self.label = "the dict of arrays"
         self._columns = {name: _column(name, values) for name, values in arrays.items()}
+        _require_one_index(arrays)
         lengths = {name: len(column) for name, column in self._columns.items()}
         if len(set(lengths.values())) > 1:
             raise DataError(f"The arrays have different lengths: {lengths}. Every column needs one value for each row.")
@@ -51,26 +52,53 @@ class ArraysSource(Source):
 
 def _arrow(series: nw.Series[Any]) -> pa.Array | pa.ChunkedArray:
     """Give a series as Arrow. pandas' plain float columns keep NaN as NaN: Arrow's own conversion would call it NULL."""
-    if isinstance(getattr(series.to_native(), "dtype", None), np.dtype) and series.dtype.is_float():
-        return pa.array(series.to_numpy())
     try:
+        if isinstance(getattr(series.to_native(), "dtype", None), np.dtype) and series.dtype.is_float():
+            return pa.array(series.to_numpy())
         return series.to_arrow()
-    except (pa.ArrowException, TypeError) as error:
-        raise DataError(
-            f"Column {series.name!r} mixes kinds of values. Give it one kind throughout. Arrow says: {error}"
-        ) from error
+    except (pa.ArrowException, TypeError, OverflowError) as error:
+        raise _unreadable(series.name, error) from error
 
 
-def _column(name: object, values: object) -> pa.Array:
+def _column(name: object, values: Any) -> pa.Array | pa.ChunkedArray:
+    """Give one entry of a dict as Arrow: a series of any library, an Arrow or NumPy array (masked or not), or a list."""
     if not isinstance(name, str):
         raise DataError(f"The name of a column is {name!r}, of type {type(name).__name__}. Names of columns must be strings.")
+    if isinstance(values, pa.Array | pa.ChunkedArray):
+        return values
+    native = nw.from_native(values, series_only=True, pass_through=True)
+    if isinstance(native, nw.Series):
+        return _arrow(native.alias(name))
     try:
-        array = values if isinstance(values, (list, tuple)) else np.asarray(values)
-        if isinstance(array, np.ndarray) and array.ndim != 1:
-            raise DataError(f"Column {name!r} has shape {array.shape}. Give an array of one dimension for each column.")
+        array = values if isinstance(values, list | tuple) else np.ma.asanyarray(values)
+        if isinstance(array, np.ma.MaskedArray):
+            _require_one_dimension(name, array)
+            return pa.array(array.data, mask=np.ma.getmaskarray(array))
         return pa.array(array)
-    except (pa.ArrowException, TypeError) as error:
-        raise DataError(f"Column {name!r} cannot be read as one kind of value. Arrow says: {error}") from error
+    except (pa.ArrowException, TypeError, OverflowError) as error:
+        raise _unreadable(name, error) from error
+
+
+def _require_one_dimension(name: str, array: np.ndarray) -> None:
+    if array.ndim != 1:
+        raise DataError(f"Column {name!r} has shape {array.shape}. Give an array of one dimension for each column.")
+
+
+def _unreadable(name: str, error: Exception) -> DataError:
+    return DataError(f"Column {name!r} cannot be read as one kind of number. Arrow says: {error}")
+
+
+def _require_one_index(arrays: Mapping[str, Any]) -> None:
+    """Refuse series whose labels differ: pandas would align them, and their positions are not each other's rows."""
+    series = {name: nw.from_native(x, series_only=True, pass_through=True) for name, x in arrays.items()}
+    indexes = {name: nw.maybe_get_index(x) for name, x in series.items() if isinstance(x, nw.Series)}
+    labelled = [(name, index) for name, index in indexes.items() if index is not None]
+    for name, index in labelled[1:]:
+        if not index.equals(labelled[0][1]):
+            raise DataError(
+                f"The series {labelled[0][0]!r} and {name!r} have different indexes. Put them into one DataFrame, which aligns "
+                "them, or pass plain arrays."
+            )
 
 
 def _batches(columns: list[pa.Array | pa.ChunkedArray], names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:

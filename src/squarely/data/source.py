@@ -48,7 +48,7 @@ class Source(ABC):
         return rows
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Block:
     """Rows that are complete in every asked column.
 
@@ -105,7 +105,7 @@ def _complete(source: Source, names: Sequence[str], batch: pa.RecordBatch, first
             nan = np.isnan(x) & ~null
             dropped[name] = {"null": int(null.sum()), "nan": int(nan.sum()), "inf": int(np.isinf(x).sum())}
             keep &= finite
-        if "int" in source.columns[name].lower() and (beyond := int((np.abs(x) >= EXACT_INTEGERS).sum())):
+        if "int" in source.columns[name].lower() and (beyond := int((finite & (np.abs(x) >= EXACT_INTEGERS)).sum())):
             rounded[name] = beyond
         if pa.types.is_boolean(column.type) or pa.types.is_decimal(column.type):
             casts[name] = str(column.type)

@@ -14,7 +14,7 @@ from squarely.numerics import Array
 _MUCH = 0.01  # of the error in the slowest direction: a run that leaves more is warned of
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class RunTheory:
     """What is known of a run before it starts, from the spectrum of X alone.
 
@@ -36,7 +36,7 @@ class RunTheory:
     warnings: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Prediction:
     """What theory says the run must do, once the optimum is known. Exact for SGD in exact arithmetic.
 
@@ -81,7 +81,7 @@ def foreknow(lam: theory.Spectrum, recipe: Recipe) -> RunTheory:
 
 
 def predict(problem: Standardised, known: RunTheory, recipe: Recipe, start: Array, optimum: Array) -> Prediction | None:
-    """Predict a run from its start (p,) in standardised units and the optimum (p,) in the units of the data.
+    """Predict a run from its start and the optimum, both (p,) in standardised columns.
 
     None where there is no closed form, or no single optimum.
     """
@@ -89,9 +89,8 @@ def predict(problem: Standardised, known: RunTheory, recipe: Recipe, start: Arra
     if descent is None or not np.isfinite(optimum).all():
         return None
     lam = known.spectrum
-    best = problem.from_units(optimum)
-    c = lam.vectors.T @ (start - best)
+    c = lam.vectors.T @ (start - optimum)
     left = theory.modes_after(lam, c, descent, recipe.epochs)
     with np.errstate(over="ignore", invalid="ignore"):
-        gap = problem.to_units(best + lam.vectors @ left) - problem.to_units(best)
-    return Prediction(excess=theory.excess_curve(lam, c, descent, recipe.epochs), floor=max(problem.loss(best), 0.0), gap=gap)
+        gap = problem.to_units(optimum + lam.vectors @ left) - problem.to_units(optimum)
+    return Prediction(excess=theory.excess_curve(lam, c, descent, recipe.epochs), floor=problem.loss(optimum), gap=gap)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ class LinearRegression(nn.Module):
 
     def __init__(self, features: int, bias: bool) -> None:
         super().__init__()
-        self.linear = nn.Linear(features, 1, bias=bias)
+        self.linear = nn.Linear(features, 1, bias=bias, device="cpu", dtype=torch.float32)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Predict: x (m, features) to (m, 1)."""
@@ -34,7 +35,7 @@ class LinearRegression(nn.Module):
         return out
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Loop:
     """What the loop leaves behind.
 
@@ -60,20 +61,20 @@ def standardised_rows(moments: Moments, problem: Standardised, source: Source, r
     met = sum(map(len, values))
     if met != moments.n:
         raise DataError(f"{source.label} changed while it was read: {moments.n:,} complete rows at first, then {met:,}. Run again.")
-    table = (np.concatenate(values) - problem.shift) / problem.scale  # (n, k)
-    tensor = torch.from_numpy(table).to(device=recipe.device, dtype=DTYPES[recipe.dtype])
-    return tensor[:, :-1].contiguous(), tensor[:, -1:].contiguous()
+    table = problem.columns(np.concatenate(values))  # (n, k)
+    with torch.inference_mode(False):  # else the tensors could not take part in a gradient
+        tensor = torch.from_numpy(table).to(device=recipe.device, dtype=DTYPES[recipe.dtype])
+        return tensor[:, :-1].contiguous(), tensor[:, -1:].contiguous()
 
 
 def run_loop(X: torch.Tensor, y: torch.Tensor, recipe: Recipe, *, bias: bool) -> Loop:
     """Train a newly made model with a newly made optimiser on all rows at once."""
-    model = _new_model(X.shape[1], recipe, bias=bias)
-    criterion = nn.MSELoss()
-    optimizer = _new_optimizer(model, recipe)
-    start = coefficients(model)
     losses: list[float] = []
-    diverged = False
-    with _threads_for(X):
+    with torch.inference_mode(False), torch.enable_grad(), _threads_for(X):
+        model = _new_model(X.shape[1], recipe, bias=bias)
+        criterion = nn.MSELoss()
+        optimizer = _new_optimizer(model, recipe)
+        start = coefficients(model)
         for epoch in range(recipe.epochs + 1):
             optimizer.zero_grad()  # clear the gradients of the epoch before
             outputs = model(X)  # (n, 1)
@@ -116,8 +117,12 @@ def _threads_for(X: torch.Tensor) -> Iterator[None]:
 
 def _new_model(features: int, recipe: Recipe, *, bias: bool) -> LinearRegression:
     with torch.random.fork_rng(devices=[]):  # the user's own random state stays as it is
-        torch.manual_seed(recipe.seed)
         model = LinearRegression(features, bias)
+    # What nn.Linear itself draws from a newly seeded generator, whatever defaults the user has set for torch.
+    generator = torch.Generator().manual_seed(recipe.seed)
+    nn.init.kaiming_uniform_(model.linear.weight, a=math.sqrt(5), generator=generator)
+    if bias:
+        nn.init.uniform_(model.linear.bias, -1 / math.sqrt(features), 1 / math.sqrt(features), generator=generator)
     model.to(device=recipe.device, dtype=DTYPES[recipe.dtype])
     if recipe.start is not None:
         _set(model, np.asarray(recipe.start, dtype=np.float64))

@@ -61,21 +61,15 @@ def checked(recipe: Recipe) -> Recipe:
         raise OptionError(f"epochs={recipe.epochs!r} asks for no update at all. Give a whole number of at least 1.")
     if recipe.optimizer not in OPTIMIZERS:
         raise OptionError(f"optimizer={recipe.optimizer!r} is not known. {did_you_mean(str(recipe.optimizer), OPTIMIZERS)}")
-    momentum = _number("momentum", recipe.momentum)
-    if not 0.0 <= momentum < 1.0:
-        raise OptionError(f"momentum={recipe.momentum!r} is not in [0, 1). Usual values are 0 and 0.9.")
-    if recipe.optimizer != "sgd" and (momentum or recipe.nesterov):
-        raise OptionError("momentum and nesterov belong to optimizer='sgd'; Adam has its own averages. Leave them out.")
-    if recipe.nesterov and not momentum:
-        raise OptionError("nesterov=True needs momentum above zero. Give one, such as momentum=0.9.")
+    momentum = _momentum(recipe)
     dtype = str(recipe.dtype).removeprefix("torch.")
     if dtype not in DTYPES:
         raise OptionError(f"dtype={recipe.dtype!r} is not known. Use 'float32' or 'float64'.")
+    if lr > torch.finfo(DTYPES[dtype]).max:
+        raise OptionError(f"lr={lr:g} is beyond the range of {dtype}. The best rate is rarely above 1; try lr=0.01.")
     seed = _integer("seed", recipe.seed)
     if not -(2**63) <= seed < 2**64:
         raise OptionError(f"seed={seed} does not fit into 64 bits. Give a smaller number.")
-    if not isinstance(recipe.nesterov, bool | np.bool_):
-        raise OptionError(f"nesterov={recipe.nesterov!r} is neither True nor False.")
     return Recipe(
         lr=lr,
         epochs=epochs,
@@ -87,6 +81,19 @@ def checked(recipe: Recipe) -> Recipe:
         device=str(_device(recipe.device)),
         start=_start(recipe.start, dtype),
     )
+
+
+def _momentum(recipe: Recipe) -> float:
+    momentum = _number("momentum", recipe.momentum)
+    if not 0.0 <= momentum < 1.0:
+        raise OptionError(f"momentum={recipe.momentum!r} is not in [0, 1). Usual values are 0 and 0.9.")
+    if not isinstance(recipe.nesterov, bool | np.bool_):
+        raise OptionError(f"nesterov={recipe.nesterov!r} is neither True nor False.")
+    if recipe.optimizer != "sgd" and (momentum or recipe.nesterov):
+        raise OptionError("momentum and nesterov belong to optimizer='sgd'; Adam has its own averages. Leave them out.")
+    if recipe.nesterov and not momentum:
+        raise OptionError("nesterov=True needs momentum above zero. Give one, such as momentum=0.9.")
+    return momentum
 
 
 def _start(start: Any, dtype: str) -> tuple[float, ...] | None:

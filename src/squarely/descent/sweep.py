@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, eq=False, slots=True, repr=False)
 class Sweep:
     """Runs that differ in their learning rate. Made by `squarely.sweep`.
 
@@ -59,15 +59,15 @@ class Sweep:
             (
                 f"{run.recipe.lr:g}",
                 run.status,
-                f"{run.loop.losses[0]:.4f}",
-                f"{run.loop.losses[-1]:.4f}",
-                "unknown" if run.prediction is None else f"{run.prediction.losses[-1]:.4f}",
+                f"{run.loop.losses[0]:.5g}",
+                f"{run.loop.losses[-1]:.5g}",
+                "unknown" if run.prediction is None else f"{run.prediction.losses[-1]:.5g}",
                 "unknown" if run.prediction is None else f"{100 * run.prediction.kept:.2g} %",
             )
             for run in self.runs
         ]
         table = Table(("lr", "status", "first loss", "last loss", "predicted", "excess left"), rows)
-        known = self.runs[0].theory
+        known, best = self.runs[0].theory, self.best
         said = ""
         if known.lr_limit is not None:
             said = f"Learning rates below {known.lr_limit:.4g} converge. The best is {known.lr_best:.4g}. "
@@ -76,7 +76,7 @@ class Sweep:
             [table],
             footer=[
                 "Rows: " + " ".join(self.runs[0].rows.lines()),
-                f"{said}Of these, lr = {self.best.recipe.lr:g} ends lowest.",
+                said + ("Every run diverged." if best.loop.diverged else f"Of these, lr = {best.recipe.lr:g} ends lowest."),
             ],
             notes=[warning for run in self.runs for warning in run.warnings],
         )

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _LOSS = "MSE (standardised)"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True, repr=False)
 class Training:
     """One training run. Made by `squarely.train`.
 
@@ -98,10 +98,8 @@ class Training:
     def predict(self, new: object) -> pd.Series:
         """Predict the response for new rows, in its own unit: one value a row, NaN where a predictor is missing."""
         source, problem, w = open_source(new), self.problem, self.loop.end
-        intercept = self.design.formula.intercept
-        level = problem.shift[-1] + problem.scale[-1] * (w[0] if intercept else 0.0)
-        slopes = self.coefficients[int(intercept) :]
-        values = linear_predictor(source, self.design.formula.predictors, float(level), slopes, problem.shift[:-1])
+        names = self.design.formula.predictors
+        values = linear_predictor(source, names, problem.level(w), problem.slopes(w), problem.centre[:-1])
         return series(values, source.index(np.arange(len(values))))
 
     def plot(self) -> Figure:
@@ -209,7 +207,7 @@ def train(moments: Moments, source: Source, recipes: tuple[Recipe, ...]) -> tupl
 
 
 def with_prediction(run: Training, optimum: Array) -> Training:
-    """Attach what theory predicts, given the optimum (p,) in the units of the data from wherever it is known."""
+    """Attach what theory predicts, given the optimum (p,) in standardised columns from wherever it is known."""
     return replace(run, prediction=predict(run.problem, run.theory, run.recipe, run.loop.start, optimum))
 
 

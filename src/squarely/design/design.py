@@ -13,7 +13,7 @@ from squarely.errors import DataError
 from squarely.numerics import Array, power_of_two, short, two_sum
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Design:
     """What the columns are. With k = p + 1 variables, the predictors x_1 ... x_p and the response last.
 

@@ -7,6 +7,7 @@ knows is refused by its name, so that no formula means less than it says.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from squarely.errors import FormulaError
@@ -83,10 +84,10 @@ def parse_formula(text: str) -> Formula:
 
 def _refuse(text: str, tokens: list[Any]) -> None:
     """Refuse by name whatever the grammar knows and we do not: the parser would read `a^2` as `a` without a word."""
-    if not any("~" in str(t.token) and t.kind.name == "OPERATOR" for t in tokens):
-        raise FormulaError(f"The formula {text!r} has no '~' between the response and the predictors. {_EXAMPLE}")
-    for token, following in zip(tokens, [*tokens[1:], None], strict=True):
+    depth = 0
+    for token in tokens:
         word, kind = str(token.token), token.kind.name
+        depth += {"(": 1, ")": -1}.get(word, 0) if kind == "CONTEXT" else 0
         if kind == "PYTHON":
             raise FormulaError(
                 f"{word!r} in the formula is a call or Python expression. Transformations are not understood yet and "
@@ -94,16 +95,25 @@ def _refuse(text: str, tokens: list[Any]) -> None:
             )
         if (kind == "OPERATOR" and word.strip("~+-")) or (kind == "CONTEXT" and word not in "()"):
             raise FormulaError(f"{word!r} in the formula {text!r} is not understood yet; only '~', '+', '- 1' and '+ 0' are.")
-        if kind == "NAME" and word in {"0", "1"}:
-            raise FormulaError(f"A column called {word!r} would be read as the constant. Give the column a name of its own.")
+        if kind == "NAME" and word in {"0", "1", "."}:
+            raise FormulaError(f"A column called {word!r} would be read as something else. Give the column a name of its own.")
         if kind == "VALUE" and word not in {"0", "1"}:
             raise FormulaError(f"{word!r} in the formula {text!r} is not the name of a column. Only 0 and 1 may stand alone.")
-        minus = kind == "OPERATOR" and word.endswith("-")
-        if minus and (following is None or following.kind.name != "VALUE"):
+        if kind == "VALUE" and depth:
+            raise FormulaError(f"In the formula {text!r} a {word!r} stands inside brackets, where it has no effect. Move it out.")
+    _refuse_sides(text, [(str(token.token), token.kind.name) for token in tokens])
+
+
+def _refuse_sides(text: str, tokens: list[tuple[str, str]]) -> None:
+    """Refuse a formula without two sides, with more than a name on the left, or with a '-' before a name."""
+    if not any("~" in word and kind == "OPERATOR" for word, kind in tokens):
+        raise FormulaError(f"The formula {text!r} has no '~' between the response and the predictors. {_EXAMPLE}")
+    for (word, kind), (_, following) in pairwise([*tokens, ("", "END")]):
+        if kind == "OPERATOR" and word.endswith("-") and following != "VALUE":
             raise FormulaError(f"In the formula {text!r} a '-' stands before something other than 1. Only '- 1' is understood.")
-    if str(tokens[0].token) != "~" and (tokens[0].kind.name != "NAME" or not str(tokens[1].token).startswith("~")):
+    if tokens[0][0] != "~" and (tokens[0][1] != "NAME" or not tokens[1][0].startswith("~")):
         raise FormulaError(f"Left of the '~' of {text!r} stands more than the name of one column. {_EXAMPLE}")
-    if str(tokens[-1].token) == "~":
+    if tokens[-1][0] == "~":
         raise FormulaError(f"The formula {text!r} has nothing right of the '~'. For a mean alone write 'y ~ 1'.")
 
 

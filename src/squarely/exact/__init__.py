@@ -2,8 +2,8 @@
 `residuals` is the scan that refinement and inference need.
 """
 
-from squarely.exact.factor import Factor
+from squarely.exact.factor import Factor, require_same_rows
 from squarely.exact.least_squares import Solution, solve
 from squarely.exact.residuals import ResidualSums, residuals_of
 
-__all__ = ["Factor", "ResidualSums", "Solution", "residuals_of", "solve"]
+__all__ = ["Factor", "ResidualSums", "Solution", "require_same_rows", "residuals_of", "solve"]

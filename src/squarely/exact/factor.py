@@ -22,7 +22,7 @@ TEN_DIGITS = 1e-10  # a relative error that leaves ten digits
 _ROUNDING = 32.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Factor:
     """The triangular factor of the scaled columns that are kept.
 
@@ -157,8 +157,8 @@ def require_same_rows(source: Source, moments: Moments, n: int, sums: Array) -> 
     room = 1e-10 * np.sqrt(moments.n * np.diag(moments.gram))
     if n != moments.n or not (np.abs(sums - moments.gram[0]) <= room).all():
         raise DataError(
-            f"{source.label} changed while it was read: the first scan met {moments.n:,} complete rows and a later one "
-            f"{n:,}, or other values in them. Fit again when nothing writes to it."
+            f"{source.label} has changed since it was first read: {moments.n:,} complete rows then, {n:,} now, or other values "
+            "in them. Fit again when nothing writes to it."
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -16,10 +16,10 @@ from squarely.moments import Moments
 from squarely.numerics import ROUNDOFF, Array, two_sum
 
 _CHEAP_CELLS = 10_000_000  # double-double costs about 30 ns a cell: a third of a second here
-_MOST_SCANS = 5
+_MOST_SCANS = 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Solution:
     """The least squares solution and how it was reached.
 
@@ -73,20 +73,37 @@ def solve(moments: Moments, source: Source, *, collinear: str = "drop") -> Solut
     factor = factorise(moments, source)
     if factor.dependencies and collinear == "raise":
         raise DataError(f"Columns depend on each other: {'; '.join(factor.dependencies)}. Leave one of them out.")
-    return _refine(moments, source, factor)
+    return _solution(moments, factor, _refine(moments, source, factor))
 
 
-def _refine(moments: Moments, source: Source, factor: Factor) -> Solution:
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class _Refined:
+    """The solution in scaled columns: b (q,) as double-double, its error (q,) at most, and the residuals that belong to it.
+
+    `squares` is the sum of squared residuals after the last correction, `fuzz` what the norm of the residuals may be off.
+    """
+
+    b: tuple[Array, Array]
+    error: Array
+    residuals: ResidualSums
+    squares: float
+    fuzz: float
+    extended: bool
+    scans: int
+    settled: bool
+
+
+def _refine(moments: Moments, source: Source, factor: Factor) -> _Refined:
     R, columns = factor.R, factor.columns
     length = np.linalg.norm(R, axis=0)  # (q,) lengths of the scaled columns
     spread = np.linalg.norm(solve_triangular(R, np.eye(len(R))), axis=1)  # (q,) roots of the diagonal of (R'R)^-1
     hi, lo = solve_triangular(R, factor.rhs), np.zeros(len(R))
-    size = float(np.abs(hi) @ length + np.sqrt(moments.gram[-1, -1]))  # ||r|| is computed from terms of this size
+    size = float(np.abs(hi) @ length + np.sqrt(moments.gram[-1, -1]))  # the residuals are computed from terms of this size
     doubtful = 4 * ROUNDOFF * spread * size > TEN_DIGITS * np.abs(hi)
     extended = moments.n * len(R) <= _CHEAP_CELLS or bool(doubtful.any())
     unit = moments.n * ROUNDOFF**2 if extended else 4 * ROUNDOFF  # relative error of one sum over the rows
-    scans, settled = moments.passes + (factor.road == "triangle"), False
-    while not settled and scans < moments.passes + _MOST_SCANS:
+    scans, settled = 0, False
+    while not settled and scans < _MOST_SCANS:
         residuals = scan_residuals(moments, source, columns, (hi, lo), extended=extended)
         scans += 1
         gradient = residuals.gradient + residuals.gradient_low
@@ -96,24 +113,45 @@ def _refine(moments: Moments, source: Source, factor: Factor) -> Solution:
         # What this step leaves: its own error, that of r, and that of X'r, which counts with the condition once more.
         noise = unit * spread * (size + factor.condition * np.sqrt(len(R) * residuals.squares))
         error = factor.unit_error * (length @ np.abs(d)) * spread + noise
-        settled = bool((error <= ROUNDOFF * np.abs(hi) + 2 * noise).all())
-    params, error, natural = _to_units(moments, factor, (hi, lo), error)
-    scale = float(moments.design.scales[-1])
-    sums, n = residuals.spread * [scale, scale**2], moments.n
-    relative = np.full(len(params), factor.unit_error + 16 * ROUNDOFF)
+        # The residual statistics come from this scan: what it moved the fit by must be small beside the residuals too.
+        moved = float(np.linalg.norm(R @ d)) <= TEN_DIGITS * np.sqrt(residuals.squares)
+        settled = moved and bool((error <= ROUNDOFF * np.abs(hi) + 2 * noise).all())
+    fuzz = 4 * (ROUNDOFF**2 if extended else ROUNDOFF) * size
+    if residuals.squares <= fuzz**2:  # nothing but rounding: the data lie on the line exactly
+        residuals = replace(residuals, squares=0.0, powers=0 * residuals.powers, steps=0.0)
+    return _Refined(
+        b=(hi, lo),
+        error=error,
+        residuals=residuals,
+        squares=max(residuals.squares - float(d @ gradient), 0.0),
+        fuzz=fuzz,
+        extended=extended,
+        scans=scans,
+        settled=settled,
+    )
+
+
+def _solution(moments: Moments, factor: Factor, refined: _Refined) -> Solution:
+    """Turn the refined solution into the units of the data, and count the digits."""
+    params, error, natural = _to_units(moments, factor, refined.b, refined.error)
+    squares, scale = refined.squares, float(moments.design.scales[-1])
+    first, second = refined.residuals.spread
+    # Standard errors inherit the error of R and that of the residuals, and each is rounded a few times.
+    relative = factor.unit_error + 16 * ROUNDOFF + (refined.fuzz / np.sqrt(squares) if squares > 0 else 0.0)
+    ones = np.ones(len(params))
     return Solution(
         moments=moments,
         factor=factor,
-        b=(hi, lo),
+        b=refined.b,
         params=_spread_out(params, factor.kept),
-        residuals=residuals,
-        ssr=max(residuals.squares - float(d @ gradient), 0.0) * scale**2,
-        centered_tss=max(float(sums[1] - sums[0] ** 2 / n), 0.0),
+        residuals=refined.residuals,
+        ssr=squares * scale**2,
+        centered_tss=max(float(second - first**2 / moments.n), 0.0) * scale**2,
         digits=_spread_out(_digits(params, error, natural), factor.kept),
-        digits_bse=_spread_out(_digits(np.ones(len(params)), relative, np.zeros(len(params))), factor.kept),
-        precision="extended" if extended else "double",
-        scans=scans,
-        settled=settled,
+        digits_bse=_spread_out(_digits(ones, relative * ones, 0 * ones), factor.kept),
+        precision="extended" if refined.extended else "double",
+        scans=moments.passes + (factor.road == "triangle") + refined.scans,
+        settled=refined.settled,
     )
 
 

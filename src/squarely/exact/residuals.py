@@ -14,7 +14,7 @@ from squarely.moments import BLOCK_ROWS, Moments
 from squarely.numerics import Array, dd_add, dd_multiply, dd_sum
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class ResidualSums:
     """Sums over the residuals r = y - X b, all in the scaled unit of the response.
 

@@ -11,8 +11,8 @@ from scipy.special import stdtr, stdtrit
 
 from squarely.data import RowAccount, Source, frame, open_source, series, square
 from squarely.design import Design, linear_predictor, rows
-from squarely.errors import DataError, OptionError
-from squarely.exact import Solution, residuals_of
+from squarely.errors import OptionError
+from squarely.exact import Solution, require_same_rows, residuals_of
 from squarely.inference.normality import Normality
 from squarely.inference.summary import summary_page
 from squarely.numerics import Array
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from squarely.show import Page
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True, repr=False)
 class Fit:
     """A linear regression by least squares. Made by `squarely.ols`.
 
@@ -129,7 +129,10 @@ class Fit:
         return series(response - residuals, index)
 
     def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Give confidence limits at level 1 - alpha: columns 0 and 1 are the lower and the upper limit."""
+        """Give confidence limits at level 1 - alpha: columns 0 and 1 are the lower and the upper limit.
+
+        Raises OptionError unless alpha is between 0 and 1.
+        """
         if not 0.0 < alpha < 1.0:
             raise OptionError(f"alpha={alpha!r} is not between 0 and 1. For 95 % limits use alpha=0.05.")
         low, high = self._limits(alpha)
@@ -143,6 +146,7 @@ class Fit:
         """Predict the response for new rows, or for the fit's own rows: one value a row, NaN where a predictor is missing.
 
         A dropped column takes no part and may be absent: the columns kept span the same space.
+        Raises DataError if another predictor is absent or not numeric.
         """
         if new is None:
             return self.fittedvalues
@@ -216,14 +220,15 @@ class Fit:
 
     def _observed(self) -> tuple[Array, Array, Any]:
         """Read the rows again: the response, its residuals and the labels of the rows used."""
-        solution = self.solution
-        response, residuals, at = [], [], []
+        solution, moments = self.solution, self.solution.moments
+        response, residuals, at = [np.empty(0)], [np.empty(0)], [np.empty(0, dtype=int)]
+        sums = np.zeros(len(moments.gram))
         for block in rows(self.design, self.source):
+            sums += self.design.scaled(block.values)[0].sum(axis=0)
             response.append(block.values[:, -1])
             residuals.append(residuals_of(self.design, solution.factor.columns, solution.b, block.values))
             at.append(block.rows)
-        if sum(map(len, at)) != self.nobs:
-            raise DataError(f"{self.source.label} has changed since the fit: {self.nobs:,} rows were used then. Fit it again.")
+        require_same_rows(self.source, moments, sum(map(len, at)), sums)
         return np.concatenate(response), np.concatenate(residuals), self.source.index(np.concatenate(at))
 
 

@@ -25,7 +25,7 @@ def infer(solution: Solution, source: Source) -> Fit:
     uncentered = centered + n * float(moments.means[-1]) ** 2
     tss = centered if k_constant else uncentered
     ssr, df_model, df_resid = solution.ssr, rank - k_constant, n - rank
-    mse_resid, mse_model = ssr / df_resid, _ratio(tss - ssr, df_model)
+    mse_resid, mse_model = ssr / df_resid, (tss - ssr) / df_model if df_model else math.nan
     # Sums of squares this small are the rounding of the stored response: it never varies, and there is nothing to explain.
     constant = centered <= (4 * ROUNDOFF) ** 2 * uncentered
     nothing = constant and k_constant == 1
@@ -99,4 +99,5 @@ def _spans_constant(solution: Solution) -> bool:
     if moments.design.formula.intercept:
         return True
     inside = solve_triangular(factor.R, moments.gram[factor.columns, 0], trans="T")
-    return bool(moments.n - inside @ inside <= max(1e-12, 4 * factor.unit_error) * moments.n)
+    # What rounding leaves of 1 - ||projection||^2 / n: a few units of the sums, and the error of R.
+    return bool(moments.n - inside @ inside <= (32 * ROUNDOFF + 4 * factor.unit_error) * moments.n)

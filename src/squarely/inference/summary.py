@@ -99,7 +99,7 @@ def _notes(fit: Fit, numbers: Mapping[str, Any]) -> list[str]:
     if fit.condition_number > _LARGE_CONDITION:
         notes.append(
             f"The condition number is large, {fit.condition_number:.3g}. In the columns as solved, centred and of length one, "
-            f"it is {fit.solution.factor.condition:.3g}; the digits below say what that costs."
+            f"it is {fit.solution.factor.condition:.3g}; the digits above say what that costs."
         )
     return notes
 

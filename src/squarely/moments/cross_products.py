@@ -16,7 +16,7 @@ _LARGEST = 1e75  # coefficients are ratios of two columns and variances their sq
 _FAR = 8.0  # a centre so many standard deviations off the mean costs digits: the rows are folded again
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Moments:
     """Cross-products of Z = [1, (x - c) / s, (y - c) / s], where c and s are the design's centres and scales.
 
@@ -48,6 +48,12 @@ class Moments:
         """The population variance (divisor n) of each variable (k,), in its unit squared."""
         first = self.gram[0, 1:] / self.n
         return self.design.scales**2 * np.maximum(np.diag(self.gram)[1:] / self.n - first**2, 0.0)
+
+    @property
+    def covariances(self) -> Array:
+        """The population covariances (divisor n) of the variables (k, k), in the products of their units."""
+        first = self.gram[0, 1:] / self.n
+        return np.outer(self.design.scales, self.design.scales) * (self.gram[1:, 1:] / self.n - np.outer(first, first))
 
     @property
     def constant(self) -> np.ndarray:

@@ -11,7 +11,7 @@ from squarely.moments.cross_products import Moments
 from squarely.numerics import Array
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Standardised:
     """Standardised columns w = (v - shift) / scale for each variable v, predictors first and the response last.
 
@@ -21,7 +21,8 @@ class Standardised:
     Attributes
     ----------
     names : the names of the p coefficients, the intercept first if there is one.
-    shift, scale : (k,) in the unit of each variable.
+    centre, offset : (k,) the shift as a short number and the small rest, which together have more digits than their sum.
+    scale : (k,) in the unit of each variable.
     H : (p, p), the Hessian (2/n) X'X of the mean squared error in standardised columns.
     h : (p,), (2/n) X'y in standardised columns, so that the gradient at w is H w - h.
     y2 : the mean of the squared standardised response (1 with an intercept).
@@ -29,35 +30,63 @@ class Standardised:
     """
 
     names: tuple[str, ...]
-    shift: Array
+    centre: Array
+    offset: Array
     scale: Array
     H: Array
     h: Array
     y2: float
     n: int
 
+    @property
+    def shift(self) -> Array:
+        """What is subtracted from each variable (k,): the means, or zero without an intercept."""
+        return self.centre + self.offset
+
+    @property
+    def intercept(self) -> bool:
+        """Whether the first coefficient is an intercept."""
+        return len(self.names) == len(self.scale)
+
+    def columns(self, values: Array) -> Array:
+        """Standardise values (m, k) of the variables."""
+        table: Array = ((values - self.centre) - self.offset) / self.scale
+        return table
+
     def loss(self, w: Array) -> float:
-        """The mean squared error at w (p,), in standardised units."""
-        return float(0.5 * w @ self.H @ w - self.h @ w + self.y2)
+        """The mean squared error at w (p,), in standardised units; never below zero, whatever rounding says."""
+        return max(float(0.5 * w @ self.H @ w - self.h @ w + self.y2), 0.0)
 
     def to_units(self, w: Array) -> Array:
         """Turn standardised coefficients w (p,) into coefficients in the units of the data."""
-        intercept = len(self.names) == len(self.scale)
-        slopes: Array = (w[1:] if intercept else w) * self.scale[-1] / self.scale[:-1]
-        if not intercept:
+        slopes = self.slopes(w)
+        if not self.intercept:
             return slopes
-        constant = self.shift[-1] + self.scale[-1] * w[0] - slopes @ self.shift[:-1]
-        return np.concatenate([[constant], slopes])
+        return np.concatenate([[self.level(w) - slopes @ self.centre[:-1]], slopes])
 
-    def from_units(self, beta: Array) -> Array:
-        """Turn coefficients (p,) in the units of the data into standardised ones: the inverse of `to_units`."""
-        intercept = len(self.names) == len(self.scale)
-        slopes = beta[1:] if intercept else beta
+    def slopes(self, w: Array) -> Array:
+        """Give the slopes (k - 1,) in the units of the data that belong to w (p,)."""
+        slopes: Array = (w[1:] if self.intercept else w) * (self.scale[-1] / self.scale[:-1])
+        return slopes
+
+    def level(self, w: Array) -> float:
+        """Give the prediction of w (p,) where every predictor is at its centre, in the response's unit."""
+        if not self.intercept:
+            return 0.0
+        return float(self.centre[-1] + (self.offset[-1] + self.scale[-1] * w[0] - self.slopes(w) @ self.offset[:-1]))
+
+    def from_scaled(self, b: Array, design: Design) -> Array:
+        """Turn coefficients b (p,) of the scaled columns of a design with this formula into standardised ones.
+
+        The design may have other centres: only their differences enter, so that no digit is lost on columns far from zero.
+        """
+        slopes = (b[1:] if self.intercept else b) * (design.scales[-1] / design.scales[:-1])
         w: Array = slopes * self.scale[:-1] / self.scale[-1]
-        if not intercept:
+        if not self.intercept:
             return w
-        constant = (beta[0] + slopes @ self.shift[:-1] - self.shift[-1]) / self.scale[-1]
-        return np.concatenate([[constant], w])
+        away = (self.centre - design.centres) + self.offset
+        level = design.scales[-1] * b[0] + slopes @ away[:-1] - away[-1]
+        return np.concatenate([[level / self.scale[-1]], w])
 
 
 def standardise(moments: Moments) -> Standardised:
@@ -76,7 +105,8 @@ def standardise(moments: Moments) -> Standardised:
         S = np.block([[np.ones((1, 1)), np.zeros((1, len(S)))], [np.zeros((len(S), 1)), S]])
     return Standardised(
         names=design.names,
-        shift=moments.means if intercept else np.zeros(len(first)),
+        centre=design.centres,
+        offset=design.scales * first if intercept else np.zeros(len(first)),
         scale=spread * design.scales,
         H=2.0 * S[:-1, :-1],
         h=2.0 * S[:-1, -1],

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
 from rich.cells import cell_len
 
-from squarely.show.text import left, right, safe
+from squarely.show.text import left, right, safe, wrapped
 
 WIDTH = 78
 _HALF = 38
@@ -54,11 +53,11 @@ class Page:
             lines += ["=" * WIDTH, *(_pairs(block) if isinstance(block, Pairs) else _table(block))]
         lines.append("=" * WIDTH)
         for line in self.footer:
-            lines += textwrap.wrap(safe(line), WIDTH, break_on_hyphens=False)
+            lines += wrapped(safe(line), WIDTH)
         if self.notes:
             lines += ["", "Notes:"]
         for number, note in enumerate(self.notes, start=1):
-            lines += textwrap.wrap(f"[{number}] {safe(note)}", WIDTH, subsequent_indent="    ", break_on_hyphens=False)
+            lines += wrapped(f"[{number}] {safe(note)}", WIDTH, indent="    ")
         return "\n".join(lines)
 
     def __repr__(self) -> str:

@@ -36,6 +36,22 @@ def left(text: str, width: int) -> str:
     return set_cell_size(text, width - 1) + "…"
 
 
+def wrapped(text: str, width: int, indent: str = "") -> list[str]:
+    """Break text between words into lines of at most `width` cells, those after the first indented.
+
+    >>> wrapped("one two three", 8)
+    ['one two', 'three']
+    """
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}" if lines[-1].strip() else lines[-1] + word
+        if cell_len(longer) <= width or not lines[-1].strip():
+            lines[-1] = longer
+        else:
+            lines.append(indent + word)
+    return lines
+
+
 def right(text: str, width: int) -> str:
     """Pad or cut text to `width` cells, flush right."""
     return " " * (width - cell_len(text)) + text if cell_len(text) <= width else left(text, width)
