@@ -23,7 +23,9 @@ from squarely.errors import DataError, counted
 NULL_WORDS = ("", "NA", "N/A", "NULL", "null", "#N/A")
 # Nothing is guessed but the delimiter: no comment sign, no skipped line, no column made of the names of folders.
 _DIALECT = "quote = '\"', escape = '\"', comment = '', skip = 0, strict_mode = true, hive_partitioning = false"
+_DELIMITERS = ",;\t|"
 _LONGEST_LINE = 10_000_000
+_ENGINE_ERRORS = (duckdb.Error, OSError, pa.ArrowException)  # an error of the engine arrives through Arrow as an OSError
 _OTHER = ("BOOLEAN", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
 
 
@@ -40,12 +42,8 @@ class CsvSource(Source):
             raise DataError(f"The file {self.label!r} is empty (0 bytes). It needs a header line and rows under it.")
         if any(sign in str(self._path) for sign in "*?["):
             raise DataError(f"The path {str(path)!r} has one of * ? [ in it, which DuckDB takes for a pattern. Rename the file.")
-        self._delimiter = ","  # until it is sniffed
-        first = self._first_line()
-        sniffed = self._sniff()
-        # The sniffer calls a file with one uneven line a single column: then the header tells better.
-        usual = [sign for sign in ",;\t|" if sign in first]
-        self._delimiter = usual[0] if usual and sniffed not in first else sniffed
+        self._delimiter = _DELIMITERS[0]  # until it is sniffed
+        self._delimiter = self._sniff()
         self._dialect = f"delim = {_quoted(self._delimiter)}, {_DIALECT}"
         self._names = self._header()
         self._types = self._sniff_types()
@@ -59,14 +57,11 @@ class CsvSource(Source):
         # nor is a first number after a million empty fields. True and false stay, dates are refused by the cast to double.
         kinds = {f"c{i}": "DOUBLE" for i in places if self._types[i] not in _OTHER}
         select = ", ".join(f"c{i}" for i in places) or "1"
-        connection = self._connect()
         try:
-            relation = self._relation(connection, select, types=kinds)
-            yield from relation.to_arrow_reader(BATCH_ROWS)
-        except (duckdb.Error, OSError, pa.ArrowException) as error:
+            with self._connect() as connection:
+                yield from self._relation(connection, select, types=kinds).to_arrow_reader(BATCH_ROWS)
+        except _ENGINE_ERRORS as error:
             raise self._explain(error, places) from error
-        finally:
-            connection.close()
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         """Open an embedded engine that loads no extension, sees no Python variable and reads no other file."""
@@ -102,34 +97,31 @@ class CsvSource(Source):
         return first
 
     def _sniff(self) -> str:
-        connection = self._connect()
+        """Let the engine guess the delimiter; where it sees a single column, the usual sign in the header tells better."""
+        first = self._first_line()
         try:
-            (delimiter,) = connection.execute("SELECT Delimiter FROM sniff_csv(?)", [str(self._path)]).fetchall()[0]
+            with self._connect() as connection:
+                (guess,) = connection.execute("SELECT Delimiter FROM sniff_csv(?)", [str(self._path)]).fetchall()[0]
         except duckdb.Error as error:
             raise self._unreadable(error) from error
-        finally:
-            connection.close()
-        return str(delimiter)
+        usual = [sign for sign in _DELIMITERS if sign in first]
+        return usual[0] if usual and guess not in first else str(guess)
 
     def _header(self) -> list[str]:
-        connection = self._connect()
         query = f"SELECT * FROM read_csv(?, header = false, all_varchar = true, {self._dialect}) LIMIT 1"
         try:
-            lines = connection.execute(query, [str(self._path)]).fetchall()
+            with self._connect() as connection:
+                lines = connection.execute(query, [str(self._path)]).fetchall()
         except duckdb.Error as error:
             raise self._unreadable(error) from error
-        finally:
-            connection.close()
         return [name or "" for name in lines[0]] if lines else []
 
     def _sniff_types(self) -> list[str]:
-        connection = self._connect()
         try:
-            return [str(kind) for kind in self._relation(connection, "*").types]
+            with self._connect() as connection:
+                return [str(kind) for kind in self._relation(connection, "*").types]
         except duckdb.Error as error:
             raise self._unreadable(error) from error
-        finally:
-            connection.close()
 
     def _relation(
         self, connection: duckdb.DuckDBPyConnection, select: str, *, types: dict[str, str] | None = None, text: bool = False
@@ -158,20 +150,18 @@ class CsvSource(Source):
 
     def _first_text(self, place: int) -> tuple[int, str] | None:
         kind = "BOOLEAN" if self._types[place] == "BOOLEAN" else "DOUBLE"
-        connection = self._connect()
+        first = 1
         try:
-            relation = self._relation(connection, f"c{place}, TRY_CAST(c{place} AS {kind}) IS NULL", text=True)
-            first = 1
-            for batch in relation.to_arrow_reader(BATCH_ROWS):
-                values, bad = batch.columns[0].to_pylist(), batch.columns[1].to_pylist()
-                for row, (value, is_bad) in enumerate(zip(values, bad, strict=True), start=first):
-                    if is_bad and value is not None:
-                        return row, value
-                first += batch.num_rows
-        except (duckdb.Error, OSError, pa.ArrowException):
+            with self._connect() as connection:
+                relation = self._relation(connection, f"c{place}, TRY_CAST(c{place} AS {kind}) IS NULL", text=True)
+                for batch in relation.to_arrow_reader(BATCH_ROWS):
+                    values, bad = batch.columns[0].to_pylist(), batch.columns[1].to_pylist()
+                    for row, (value, is_bad) in enumerate(zip(values, bad, strict=True), start=first):
+                        if is_bad and value is not None:
+                            return row, value
+                    first += batch.num_rows
+        except _ENGINE_ERRORS:
             return None  # the file breaks for another reason, which the caller reports with the engine's own words
-        finally:
-            connection.close()
         return None
 
     def _unreadable(self, error: Exception) -> DataError:
