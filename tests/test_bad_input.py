@@ -25,9 +25,11 @@ FILES = [
     ("x,y\n1,2\n2020-01-01,3\n", "y ~ x", "'2020-01-01' in data row 2"),
     ("x,y\n1,2\n3\n4,5,6\n", "y ~ x", "Line 3 has 1 field, the header 2"),
     ("x,y\n1,2\n2,3\n4,5,6\n", "y ~ x", "Line 4 has 3 fields, the header 2"),
+    ("amount, EUR;x;y\n1;1;2\n2;3\n3;3;4\n", "y ~ x", "Line 3 has 2 fields, the header 3"),
+    ("x,y\n" + "2020-01-01,1\n" * 30_000 + "foo,3\n", "y ~ x", "'foo' in data row 30,001|holds date32"),
     ("x,y,\n1,2\n2,3\n", "y ~ x", "Line 2 has 2 fields, the header 3"),
     ("\nx,y\n1,2\n", "y ~ x", "first line of 'bad.csv' is blank"),
-    ("x,y\n" + "true,1\nfalse,2\n" * 20_000 + "7,3\n", "y ~ x", "true and false, then something else: '7' in data row 40,001"),
+    ("x,y\n" + "true,1\nfalse,2\n" * 20_000 + "7,3\n", "y ~ x", "boolean values, then something else: '7' in data row 40,001"),
     ("x,y\n1,2\n" + "9" * 200_000 + ",3,4\n", "y ~ x", "cannot be read as CSV"),
     ("x,x,y\n1,2,3\n2,4,3\n3,5,9\n4,4,1\n", "y ~ x", "two or more columns called 'x'"),
 ]
@@ -82,6 +84,8 @@ def test_files_that_are_fine_after_all(tmp_path):
         "packed.csv.gz": gzip.compress(b"x,y\n1,2\n2,4\n3,6\n4,8\n"),
         "late.csv": b"x,y\n" + b"1,2\n2,4\n3,6\n" * 20_000 + b"4.5,9.0\n",  # integers for 60,000 rows, then not
         "twin elsewhere.csv": b"x,X,z,z,y\n1,9,0,0,2\n2,9,0,0,4\n3,9,0,0,6\n4,9,0,0,8\n",  # X is another column than x
+        "PACKED.GZ.CSV": gzip.compress(b"x,y\n1,2\n2,4\n3,6\n4,8\n"),
+        "quoted bar.csv": b'"unit (a|b)\nsecond",x,y\n1,1,2\n1,2,4\n1,3,6\n1,4,8\n',
         "empty at first.csv": b"x,y,z\n" + b",,1\n" * 30_000 + b"1,2,3\n2,4,3\n3,6,3\n4,8,3\n",
         "hash.csv": b"#x,y,x\n9,2,1\n9,4,2\n9,6,3\n9,8,4\n",
     }
@@ -172,6 +176,7 @@ FORMULAS = [
     ("y ~ x + `1`", "read as something else"),
     ("y ~ `.`", "read as something else"),
     ("y ~ (x - 1)", "inside brackets"),
+    ("y ~ x -- 1", "not understood yet"),
     ("y ~ x + (0)", "inside brackets"),
     ("y ~ y", "both sides"),
     ("y ~ (x", "cannot be read"),
@@ -409,3 +414,10 @@ def test_results_can_be_copied_compared_and_put_in_sets():
     assert len({fit, fit}) == 1
     for other in (copy.deepcopy(fit), pickle.loads(pickle.dumps(fit))):  # noqa: S301  # our own bytes
         assert other.params.equals(fit.params)
+
+
+def test_columns_that_nobody_named_are_not_looked_at():
+    data = {"x": np.arange(5.0).astype(">f8"), "y": 2 * np.arange(5.0), "note": [1, "a"], "name": "cars", "matrix": np.ones((2, 2))}
+    np.testing.assert_allclose(sq.ols("y ~ x", data).params, [0, 2], atol=1e-15)
+    with pytest.raises(DataError, match="one kind of number"):
+        sq.ols("y ~ note", data)

@@ -215,3 +215,23 @@ def test_columns_far_from_zero_keep_theory_and_certificate_exact(mean):
     assert certificate.excess_loss <= max(certificate.bound.excess, 1e-28)
     new = {"x": x[:5]}
     assert_close(run.predict(new), fit.predict(new), rtol=0, atol=1e-9)
+
+
+def test_data_on_a_line_exactly_in_float32():
+    x = np.arange(50.0)
+    data = {"x": x, "y": 2 * x}
+    fit = sq.ols("y ~ x", data)
+    assert fit.params.tolist() == [0.0, 2.0]
+    assert fit.solution.settled
+    assert sq.certify(fit, sq.train("y ~ x", data, lr=0.5)).verdict in {"agree", "float32 floor"}
+    assert sq.certify(fit, sq.train("y ~ x", data, lr=0.5, dtype="float64")).agree
+
+
+@pytest.mark.parametrize(("shift", "noise", "tau"), [(0.0, 1e-13, 1e-2), (0.0, 1e-14, 1e-2), (1e14, 1.0, 1e-2), (0.0, 1.0, 1e-300)])
+def test_what_float64_cannot_do_is_not_called_a_mistake_of_the_loop(shift, noise, tau):
+    rng = np.random.default_rng(0)
+    x, z = rng.standard_normal((2, 50))
+    data = {"x": x, "y": shift + 1 + 2 * x + noise * z}
+    certificate = sq.certify(sq.ols("y ~ x", data), sq.train("y ~ x", data, lr=0.1, dtype="float64"), tau=tau)
+    assert certificate.verdict in {"agree", "float64 floor"}
+    assert certificate.bound.standard_errors >= np.abs(certificate.gap_se).max() or certificate.excess_loss < 1e-28

@@ -48,6 +48,14 @@ def test_ols_text_and_json():
     assert numbers["rows"] == {"read": 398, "used": 392, "dropped": {"horsepower": {"null": 6, "nan": 0, "inf": 0}}}
 
 
+def test_json_of_data_on_a_line(tmp_path):
+    path = tmp_path / "line.csv"
+    path.write_text("x,y\n1,2\n2,4\n3,6\n4,8\n")
+    done = run("ols", "y ~ x", str(path), "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["params"] == {"Intercept": 0.0, "x": 2.0}
+
+
 def test_json_is_strict(tmp_path):
     path = tmp_path / "flat.csv"
     path.write_text("x,y\n1,5\n2,5\n3,5\n4,5\n")

@@ -35,7 +35,7 @@ class Certificate:
     rows : the row accounts of the fit and of the training.
     tau : the tolerance, in standard errors.
     digits : digits of the exact coefficients and standard errors that can be trusted, the smallest of them.
-    verdict : "agree", "not converged", "diverged", "float32 floor", "different rows", "collinear" or "disagree".
+    verdict : "agree", "not converged", "diverged", "float32 floor", "float64 floor", "different rows", "collinear" or "disagree".
     cause : the verdict in sentences, with what to do.
     """
 

@@ -13,6 +13,8 @@ from squarely.design import Design, rows
 from squarely.moments import Standardised
 from squarely.numerics import Array
 
+_ROUNDING = (100 * float(np.finfo(np.float64).eps)) ** 2  # a standardised loss this small is rounding
+
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Slope:
@@ -59,14 +61,15 @@ def slope_on_rows(design: Design, source: Source, problem: Standardised, w: Arra
     return Slope(loss=float(total[0]), gradient=2.0 * (total[1:] if intercept else total[2:]))
 
 
-def bound_from(slope: Slope, lam: theory.Spectrum, df_resid: int, n: int) -> Bound:
+def bound_from(slope: Slope, lam: theory.Spectrum, df_resid: int, n: int, *, stored: float) -> Bound:
     """Bound the distance to the optimum. The error variance is bounded from below by the same inequality.
 
     L* >= L - ||g||^2 / (2 lam_p), so sigma^2 >= n (L - ||g||^2 / (2 lam_p)) / df_resid; and where n (L - L*) / sigma^2 <= tau^2,
-    every linear combination is within tau standard errors. Where the loss is flat to rounding nothing is proved.
+    every linear combination is within tau standard errors. Where the loss is flat to rounding, or itself rounding, nothing is
+    proved. `stored` is what the rounding of the coefficients in the units of the data adds, in standard errors.
     """
     distance, excess = (math.inf, math.inf) if lam.flat else theory.distance_bound(lam, slope.gradient)
     least = slope.loss - excess
-    variance = n / df_resid * least if least > 0 else 0.0
-    standard_errors = math.sqrt(n * excess / variance) if variance > 0 else math.inf if excess > 0 else 0.0
+    variance = n / df_resid * least if least > _ROUNDING else 0.0
+    standard_errors = math.sqrt(n * excess / variance) + stored if variance > 0 else math.inf
     return Bound(distance=distance, excess=excess, standard_errors=standard_errors)

@@ -111,7 +111,8 @@ def _measure(fit: Fit, run: Training) -> tuple[Slope, Bound, float]:
             excess = theory.excess(lam, lam.vectors.T @ (w - _optimum(fit, run)))
     else:  # no single optimum to subtract from w, but its loss is known
         excess = max(slope.loss - fit.ssr / (fit.nobs * float(problem.scale[-1]) ** 2), 0.0)
-    return slope, bound_from(slope, lam, fit.nobs - fit.rank, fit.nobs), excess
+    stored = largest_gap(2 * np.spacing(np.abs(run.coefficients)), fit.standard_errors)  # what writing them down may cost
+    return slope, bound_from(slope, lam, fit.nobs - fit.rank, fit.nobs, stored=stored), excess
 
 
 def _optimum(fit: Fit, run: Training) -> Array:
@@ -137,9 +138,8 @@ def _judge(fit: Fit, run: Training, *, excess: float, tau: float, same: bool) ->
         return "collinear", _dependence(fit, largest)
     if largest <= tau:
         return "agree", f"Every coefficient is within {tau:g} standard errors; the largest gap is {largest:.2g}."
-    if fit.ssr <= (4 * ROUNDOFF) ** 2 * fit.uncentered_tss and excess <= (_ROUNDINGS * np.finfo(run.recipe.dtype).eps) ** 2:
-        return _on_the_line(run)
-    return _short_of_it(fit, run, tau=tau, largest=largest)
+    rounding = _rounding(fit, run, excess)
+    return rounding or _short_of_it(fit, run, tau=tau, largest=largest)
 
 
 def _dependence(fit: Fit, largest: float) -> str:
@@ -155,12 +155,19 @@ def _dependence(fit: Fit, largest: float) -> str:
     )
 
 
-def _on_the_line(run: Training) -> tuple[str, str]:
-    """Judge a run on data without residuals: standard errors are zero or rounding, so the gap is held against rounding."""
-    said = "The data lie on the line to rounding, so no standard error can measure the gap; it is the rounding of"
-    if run.recipe.dtype == "float64":
-        return "agree", f"{said} float64."
-    return "float32 floor", f"{said} float32. Train with dtype='float64'."
+def _rounding(fit: Fit, run: Training, excess: float) -> tuple[str, str] | None:
+    """Judge a run that is as near as its precision allows: what is left of the excess is rounding."""
+    near = {name: excess <= (_ROUNDINGS * np.finfo(name).eps) ** 2 for name in ("float64", "float32")}
+    if fit.ssr <= (4 * ROUNDOFF) ** 2 * fit.uncentered_tss:  # standard errors are rounding themselves
+        said = "The data lie on the line to rounding, so no standard error can measure the gap; it is the rounding of"
+        if near["float64"]:
+            return "agree", f"{said} float64."
+        if near["float32"] and run.recipe.dtype == "float32":
+            return "float32 floor", f"{said} float32. Train with dtype='float64'."
+        return None
+    if near["float64"]:
+        return "float64 floor", "What is left of the gap is the rounding of float64: no training in double precision comes nearer."
+    return None
 
 
 def _short_of_it(fit: Fit, run: Training, *, tau: float, largest: float) -> tuple[str, str]:
@@ -193,4 +200,6 @@ def _short_of_it(fit: Fit, run: Training, *, tau: float, largest: float) -> tupl
         "" if needed is None else f"{counted(max(needed - run.recipe.epochs, 1), 'more epoch')} at lr={run.recipe.lr:g} would do. "
     )
     best = "" if at_best is None else f"At the best rate, lr={run.theory.lr_best:.4g}, {counted(at_best, 'epoch')} from the start."
+    if not more and not best:
+        best = f"Train longer; the best rate is {run.theory.lr_best:.4g}."
     return "not converged", f"{far} {more}{best}".strip()

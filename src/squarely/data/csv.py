@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,7 +25,8 @@ NULL_WORDS = ("", "NA", "N/A", "NULL", "null", "#N/A")
 # Nothing is guessed but the delimiter: no comment sign, no skipped line, no column made of the names of folders.
 _DIALECT = "quote = '\"', escape = '\"', comment = '', skip = 0, strict_mode = true, hive_partitioning = false"
 _DELIMITERS = ",;\t|"
-_LONGEST_LINE = 10_000_000
+_LONGEST_LINE = 1_000_000
+_LONGEST_QUOTE = 300
 _ENGINE_ERRORS = (duckdb.Error, OSError, pa.ArrowException)  # an error of the engine arrives through Arrow as an OSError
 _OTHER = ("BOOLEAN", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
 
@@ -42,9 +44,12 @@ class CsvSource(Source):
             raise DataError(f"The file {self.label!r} is empty (0 bytes). It needs a header line and rows under it.")
         if any(sign in str(self._path) for sign in "*?["):
             raise DataError(f"The path {str(path)!r} has one of * ? [ in it, which DuckDB takes for a pattern. Rename the file.")
+        with self._path.open("rb") as file:
+            self._packed = file.read(2) == b"\x1f\x8b"  # gzip, whatever the name says
+        self._compression = f"compression = '{'gzip' if self._packed else 'none'}'"
         self._delimiter = _DELIMITERS[0]  # until it is sniffed
         self._delimiter = self._sniff()
-        self._dialect = f"delim = {_quoted(self._delimiter)}, {_DIALECT}"
+        self._dialect = f"delim = {_quoted(self._delimiter)}, {self._compression}, {_DIALECT}"
         self._names = self._header()
         self._types = self._sniff_types()
         self.twins = frozenset(name for name in self._names if self._names.count(name) > 1)
@@ -80,32 +85,34 @@ class CsvSource(Source):
 
     def _lines(self) -> IO[str]:
         """Open the file as text, for what the engine does not tell."""
-        if self._path.suffix == ".gz":
+        if self._packed:
             return gzip.open(self._path, "rt", encoding="utf-8-sig", errors="replace", newline="")
         return self._path.open(encoding="utf-8-sig", errors="replace", newline="")
 
-    def _first_line(self) -> str:
+    def _header_line(self) -> str:
+        """Give the header without what is quoted in it, which may hold any sign and even line ends."""
         try:
             with self._lines() as file:
-                first = file.readline(_LONGEST_LINE)
+                first = file.read(_LONGEST_LINE)
         except (OSError, EOFError, zlib.error) as error:
             raise DataError(f"The file {self.label!r} cannot be read: {error}.") from error
         if "\0" in first:
             raise DataError(f"The file {self.label!r} has null bytes, as UTF-16 text and binary files have. Save it as UTF-8 text.")
-        if not first.strip():
+        if not re.split(r"[\r\n]", first, maxsplit=1)[0].strip():
             raise DataError(f"The first line of {self.label!r} is blank. It needs a header line with the names of the columns.")
-        return first
+        return re.split(r"[\r\n]", re.sub(r'"(?:[^"]|"")*"', "", first), maxsplit=1)[0]
 
     def _sniff(self) -> str:
         """Let the engine guess the delimiter; where it sees a single column, the usual sign in the header tells better."""
-        first = self._first_line()
+        header = self._header_line()
+        query = f"SELECT Delimiter FROM sniff_csv(?, {self._compression})"
         try:
             with self._connect() as connection:
-                (guess,) = connection.execute("SELECT Delimiter FROM sniff_csv(?)", [str(self._path)]).fetchall()[0]
+                (guess,) = connection.execute(query, [str(self._path)]).fetchall()[0]
         except duckdb.Error as error:
             raise self._unreadable(error) from error
-        usual = [sign for sign in _DELIMITERS if sign in first]
-        return usual[0] if usual and guess not in first else str(guess)
+        usual = max(_DELIMITERS, key=header.count)
+        return usual if usual in header and guess not in header else str(guess)
 
     def _header(self) -> list[str]:
         query = f"SELECT * FROM read_csv(?, header = false, all_varchar = true, {self._dialect}) LIMIT 1"
@@ -139,9 +146,10 @@ class CsvSource(Source):
     def _explain(self, error: Exception, places: list[int]) -> DataError:
         """Name the first value that is not a number, if that is what stopped the engine."""
         for i in places:
-            if self._types[i] not in _OTHER[1:] and (met := self._first_text(i)):
+            if met := self._first_text(i):
                 row, value = met
-                what = "true and false, then something else" if self._types[i] == "BOOLEAN" else "text, not a number"
+                kind = self._types[i]
+                what = f"{kind.lower()} values, then something else" if kind in _OTHER else "text, not a number"
                 return DataError(
                     f"Column {self._names[i]!r} of {self.label} holds {what}: {value!r} in data row {row:,}. "
                     "Correct or clear that value, or leave the column out; categorical columns are not understood yet."
@@ -149,7 +157,7 @@ class CsvSource(Source):
         return self._unreadable(error)
 
     def _first_text(self, place: int) -> tuple[int, str] | None:
-        kind = "BOOLEAN" if self._types[place] == "BOOLEAN" else "DOUBLE"
+        kind = self._types[place] if self._types[place] in _OTHER else "DOUBLE"
         first = 1
         try:
             with self._connect() as connection:
@@ -165,7 +173,10 @@ class CsvSource(Source):
         return None
 
     def _unreadable(self, error: Exception) -> DataError:
-        said = " ".join(str(error).replace(str(self._path), self.label).split("\n")[:2])
+        whole = str(error).replace(str(self._path), self.label)
+        said = " ".join(whole.split("\n")[:2])[:_LONGEST_QUOTE]
+        if "utf-8" in whole and "utf-8" not in said:
+            said += " ... This file is not utf-8 encoded."
         return DataError(
             f"The file {self.label!r} cannot be read as CSV with a header line. {self._uneven(error)}DuckDB says: {said}"
         )

@@ -37,33 +37,40 @@ class ArraysSource(Source):
 
     def __init__(self, arrays: Mapping[str, Any]) -> None:
         self.label = "the dict of arrays"
-        self._columns = {name: _column(name, values) for name, values in arrays.items()}
-        _require_one_index(arrays)
-        lengths = {name: len(column) for name, column in self._columns.items()}
-        if len(set(lengths.values())) > 1:
-            raise DataError(f"The arrays have different lengths: {lengths}. Every column needs one value for each row.")
-        self.columns = {name: str(column.type) for name, column in self._columns.items()}
+        for name in arrays:
+            if not isinstance(name, str):
+                raise DataError(
+                    f"The name of a column is {name!r}, of type {type(name).__name__}. Names of columns must be strings."
+                )
+        self._arrays = arrays
+        self.columns = {name: type(values).__name__ for name, values in arrays.items()}
 
     def read(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Yield the named columns in batches, without a copy where Arrow and the column agree."""
-        columns = [self._columns[name] for name in names]
-        yield from _batches(columns, names, len(next(iter(self._columns.values()), ())))
+        """Yield the named columns in batches, without a copy where Arrow and the array agree. The others are not looked at."""
+        if not names:
+            yield from _batches([], names, len(next(iter(self._arrays.values()), ())))
+            return
+        _require_one_index({name: self._arrays[name] for name in names})
+        columns = {name: _column(name, self._arrays[name]) for name in names}
+        lengths = {name: len(column) for name, column in columns.items()}
+        if len(set(lengths.values())) > 1:
+            raise DataError(f"The arrays have different lengths: {lengths}. Every column needs one value for each row.")
+        yield from _batches(list(columns.values()), names, next(iter(lengths.values())))
 
 
 def _arrow(series: nw.Series[Any]) -> pa.Array | pa.ChunkedArray:
     """Give a series as Arrow. pandas' plain float columns keep NaN as NaN: Arrow's own conversion would call it NULL."""
     try:
         if isinstance(getattr(series.to_native(), "dtype", None), np.dtype) and series.dtype.is_float():
-            return pa.array(series.to_numpy())
+            values = series.to_numpy()
+            return pa.array(values.astype(values.dtype.newbyteorder("="), copy=False))
         return series.to_arrow()
     except (pa.ArrowException, TypeError, OverflowError) as error:
         raise _unreadable(series.name, error) from error
 
 
-def _column(name: object, values: Any) -> pa.Array | pa.ChunkedArray:
+def _column(name: str, values: Any) -> pa.Array | pa.ChunkedArray:
     """Give one entry of a dict as Arrow: a series of any library, an Arrow or NumPy array (masked or not), or a list."""
-    if not isinstance(name, str):
-        raise DataError(f"The name of a column is {name!r}, of type {type(name).__name__}. Names of columns must be strings.")
     if isinstance(values, pa.Array | pa.ChunkedArray):
         return values
     native = nw.from_native(values, series_only=True, pass_through=True)
@@ -73,9 +80,10 @@ def _column(name: object, values: Any) -> pa.Array | pa.ChunkedArray:
         array = values if isinstance(values, list | tuple) else np.ma.asanyarray(values)
         if isinstance(array, np.ma.MaskedArray):
             _require_one_dimension(name, array)
-            return pa.array(array.data, mask=np.ma.getmaskarray(array))
+            native = array.data.astype(array.dtype.newbyteorder("="), copy=False)
+            return pa.array(native, mask=np.ma.getmaskarray(array))
         return pa.array(array)
-    except (pa.ArrowException, TypeError, OverflowError) as error:
+    except (pa.ArrowException, TypeError, OverflowError, RuntimeError) as error:
         raise _unreadable(name, error) from error
 
 

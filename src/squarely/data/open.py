@@ -21,7 +21,7 @@ def open_source(data: object) -> Source:
     DataError : nothing is there, or the kind is not understood.
 
     >>> open_source({"x": [1.0, 2.0], "y": [3.0, 5.0]}).columns
-    {'x': 'double', 'y': 'double'}
+    {'x': 'list', 'y': 'list'}
     """
     if isinstance(data, Source):
         return data

@@ -105,7 +105,8 @@ def _complete(source: Source, names: Sequence[str], batch: pa.RecordBatch, first
             nan = np.isnan(x) & ~null
             dropped[name] = {"null": int(null.sum()), "nan": int(nan.sum()), "inf": int(np.isinf(x).sum())}
             keep &= finite
-        if "int" in source.columns[name].lower() and (beyond := int((finite & (np.abs(x) >= EXACT_INTEGERS)).sum())):
+        integers = pa.types.is_integer(column.type) or "INT" in source.columns[name]  # a file's are read as doubles
+        if integers and (beyond := int((finite & (np.abs(x) >= EXACT_INTEGERS)).sum())):
             rounded[name] = beyond
         if pa.types.is_boolean(column.type) or pa.types.is_decimal(column.type):
             casts[name] = str(column.type)

@@ -93,7 +93,7 @@ def _refuse(text: str, tokens: list[Any]) -> None:
                 f"{word!r} in the formula is a call or Python expression. Transformations are not understood yet and "
                 "nothing is evaluated as Python. Make the column in your data and name it here."
             )
-        if (kind == "OPERATOR" and word.strip("~+-")) or (kind == "CONTEXT" and word not in "()"):
+        if (kind == "OPERATOR" and (word.strip("~+-") or word.count("-") > 1)) or (kind == "CONTEXT" and word not in "()"):
             raise FormulaError(f"{word!r} in the formula {text!r} is not understood yet; only '~', '+', '- 1' and '+ 0' are.")
         if kind == "NAME" and word in {"0", "1", "."}:
             raise FormulaError(f"A column called {word!r} would be read as something else. Give the column a name of its own.")

@@ -102,6 +102,7 @@ def _refine(moments: Moments, source: Source, factor: Factor) -> _Refined:
     doubtful = 4 * ROUNDOFF * spread * size > TEN_DIGITS * np.abs(hi)
     extended = moments.n * len(R) <= _CHEAP_CELLS or bool(doubtful.any())
     unit = moments.n * ROUNDOFF**2 if extended else 4 * ROUNDOFF  # relative error of one sum over the rows
+    fuzz = 4 * (ROUNDOFF**2 if extended else ROUNDOFF) * size
     scans, settled = 0, False
     while not settled and scans < _MOST_SCANS:
         residuals = scan_residuals(moments, source, columns, (hi, lo), extended=extended)
@@ -114,10 +115,10 @@ def _refine(moments: Moments, source: Source, factor: Factor) -> _Refined:
         noise = unit * spread * (size + factor.condition * np.sqrt(len(R) * residuals.squares))
         error = factor.unit_error * (length @ np.abs(d)) * spread + noise
         # The residual statistics come from this scan: what it moved the fit by must be small beside the residuals too.
-        moved = float(np.linalg.norm(R @ d)) <= TEN_DIGITS * np.sqrt(residuals.squares)
-        settled = moved and bool((error <= ROUNDOFF * np.abs(hi) + 2 * noise).all())
-    fuzz = 4 * (ROUNDOFF**2 if extended else ROUNDOFF) * size
-    if residuals.squares <= fuzz**2:  # nothing but rounding: the data lie on the line exactly
+        still = float(np.linalg.norm(R @ d)) <= TEN_DIGITS * np.sqrt(residuals.squares)
+        exact = residuals.squares <= fuzz**2  # nothing but rounding: the data lie on the line exactly
+        settled = exact or (still and bool((error <= ROUNDOFF * np.abs(hi) + 2 * noise).all()))
+    if exact:
         residuals = replace(residuals, squares=0.0, powers=0 * residuals.powers, steps=0.0)
     return _Refined(
         b=(hi, lo),
@@ -134,6 +135,8 @@ def _refine(moments: Moments, source: Source, factor: Factor) -> _Refined:
 def _solution(moments: Moments, factor: Factor, refined: _Refined) -> Solution:
     """Turn the refined solution into the units of the data, and count the digits."""
     params, error, natural = _to_units(moments, factor, refined.b, refined.error)
+    if refined.squares == 0.0:  # no residual: what cannot be told from zero is zero, and not a crumb with a t of infinity
+        params = np.where(np.abs(params) <= error, 0.0, params)
     squares, scale = refined.squares, float(moments.design.scales[-1])
     first, second = refined.residuals.spread
     # Standard errors inherit the error of R and that of the residuals, and each is rounded a few times.

@@ -116,7 +116,7 @@ def _digits(fit: Fit) -> str:
             if math.isnan(count) and not math.isnan(value)]  # fmt: skip
     but = f", where {' and '.join(zero)} cannot be told from zero" if zero else ""
     precise = "double-double" if solution.precision == "extended" else "double"
-    end = "" if solution.settled else " Refinement did not settle: these columns are nearly dependent."
+    end = "" if solution.settled else " Refinement did not settle; the digits allow for it."
     return (
         f"Digits: {int(smallest)} of every coefficient and standard error can be trusted{but} "
         f"(from {'cross-products' if solution.factor.road == 'moments' else 'a triangle'}, refined in {precise}, "
