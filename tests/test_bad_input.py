@@ -269,7 +269,9 @@ def test_casts_are_said():
     from decimal import Decimal
 
     data = {"x": [True, False, True, True], "z": [Decimal("0.1"), Decimal("0.5"), Decimal("2"), Decimal("3")], "y": [1, 2, 3, 5]}
-    page = " ".join(str(sq.ols("y ~ x + z", data).summary()).split())
+    fit = sq.ols("y ~ x + z", data)
+    assert set(fit.as_dict()["casts"]) == {"x", "z"}
+    page = " ".join(str(fit.summary()).split())
     assert "x: bool read as 0 and 1." in page
     assert "read as the nearest double." in page
 

@@ -70,7 +70,9 @@ def test_the_best_rate_needs_what_it_says(fit):
 def test_diverged_names_the_limit(fit):
     certificate = verdict(fit, lr=1.2, epochs=500)
     assert certificate.verdict == "diverged"
-    assert f"{1 / (1 + 0.932824):.3f}"[:4] in certificate.cause  # 2 / lam_1 with lam_1 = 2 (1 + r), r = .932824 their correlation
+    cars = sq.datasets.cars()
+    correlation = np.corrcoef(cars["displacement"], cars["weight"])[0, 1]
+    assert f"{1 / (1 + correlation):.4g}" in certificate.cause  # 2 / lam_1 with lam_1 = 2 (1 + correlation)
     slowly = verdict(fit, lr=1.2, epochs=3)  # above the limit, and stopped before the loss blew up
     assert slowly.verdict == "diverged"
 
@@ -223,7 +225,8 @@ def test_data_on_a_line_exactly_in_float32():
     fit = sq.ols("y ~ x", data)
     assert fit.params.tolist() == [0.0, 2.0]
     assert fit.solution.settled
-    assert sq.certify(fit, sq.train("y ~ x", data, lr=0.5)).verdict in {"agree", "float32 floor"}
+    coarse = sq.certify(fit, sq.train("y ~ x", data, lr=0.5))
+    assert coarse.verdict == ("agree" if coarse.excess_loss < 1e-28 else "float32 floor")
     assert sq.certify(fit, sq.train("y ~ x", data, lr=0.5, dtype="float64")).agree
 
 
@@ -234,4 +237,4 @@ def test_what_float64_cannot_do_is_not_called_a_mistake_of_the_loop(shift, noise
     data = {"x": x, "y": shift + 1 + 2 * x + noise * z}
     certificate = sq.certify(sq.ols("y ~ x", data), sq.train("y ~ x", data, lr=0.1, dtype="float64"), tau=tau)
     assert certificate.verdict in {"agree", "float64 floor"}
-    assert certificate.bound.standard_errors >= np.abs(certificate.gap_se).max() or certificate.excess_loss < 1e-28
+    assert certificate.bound.standard_errors >= np.abs(certificate.gap_se).max()

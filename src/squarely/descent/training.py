@@ -162,6 +162,7 @@ class Training:
             },
             "rows": self.rows.as_dict(),
             "rounded": dict(self.rows.rounded),
+            "casts": dict(self.rows.casts),
         }
 
     def __repr__(self) -> str:

@@ -187,6 +187,7 @@ class Fit:
             "cov_params": {n: dict(zip(names, row, strict=True)) for n, row in zip(names, self.covariance, strict=True)},
             "rows": self.rows.as_dict(),
             "rounded": dict(self.rows.rounded),
+            "casts": dict(self.rows.casts),
             "dropped_columns": list(self.dropped_columns),
             "road": self.solution.factor.road,
             "precision": self.solution.precision,
