@@ -1,23 +1,41 @@
 """Where the rows are: open anything tabular, meet its rows as ordered batches, and account for every one.
 
-`open` tells what the user handed over; `source` is the contract and the cast to doubles; `csv` and `memory` are the
+`open` tells what the user handed over; `source` is the contract and the cast to doubles and categories; `csv` and `memory` are the
 kinds of source; `account` counts rows; `frames` hands results back as pandas.
 """
 
 from squarely.data.account import RowAccount
 from squarely.data.frames import frame, read_csv, series, square
 from squarely.data.open import open_source
-from squarely.data.source import Block, Source, complete_blocks, fold, require_columns
+from squarely.data.source import (
+    Batch,
+    Kind,
+    Labels,
+    Level,
+    Numbers,
+    Source,
+    batches,
+    fold,
+    not_usable,
+    reads_as_number,
+    require_columns,
+)
 
 __all__ = [
-    "Block",
+    "Batch",
+    "Kind",
+    "Labels",
+    "Level",
+    "Numbers",
     "RowAccount",
     "Source",
-    "complete_blocks",
+    "batches",
     "fold",
     "frame",
+    "not_usable",
     "open_source",
     "read_csv",
+    "reads_as_number",
     "require_columns",
     "series",
     "square",

@@ -16,7 +16,8 @@ class RowAccount:
 
     Attributes
     ----------
-    read, used : rows met; rows complete in every column that the formula names.
+    read, used : rows met; rows that meet the condition `where` and are complete in every column that the formula names.
+    filtered : rows left out because they do not meet `where`.
     dropped : column -> {"null", "nan", "inf"} -> number of rows in which that column has that gap. A row with gaps
         in two columns is counted under both.
     rounded : column -> number of integers from 2**53 on, which double holds only to the nearest it has.
@@ -25,6 +26,7 @@ class RowAccount:
 
     read: int = 0
     used: int = 0
+    filtered: int = 0
     dropped: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     rounded: Mapping[str, int] = field(default_factory=dict)
     casts: Mapping[str, str] = field(default_factory=dict)
@@ -38,6 +40,7 @@ class RowAccount:
         return RowAccount(
             read=self.read + other.read,
             used=self.used + other.used,
+            filtered=self.filtered + other.filtered,
             dropped=dropped,
             rounded=rounded,
             casts={**self.casts, **other.casts},
@@ -46,6 +49,8 @@ class RowAccount:
     def lines(self) -> list[str]:
         """Say the account in sentences; the names in them are the user's own and still need `show.safe`."""
         lines = [f"{counted(self.read, 'row')} read, {self.used:,} used."]
+        if self.filtered:
+            lines.append(f"{counted(self.filtered, 'row')} left out by where=.")
         for name, causes in self.dropped.items():
             met = ", ".join(f"{number:,} {cause}" for cause, number in causes.items() if number)
             lines.append(f"Rows dropped for {name}: {met}.")
@@ -57,7 +62,12 @@ class RowAccount:
 
     def as_dict(self) -> dict[str, object]:
         """Give the account as plain numbers, for JSON."""
-        return {"read": self.read, "used": self.used, "dropped": {n: dict(c) for n, c in self.dropped.items()}}
+        return {
+            "read": self.read,
+            "used": self.used,
+            "filtered": self.filtered,
+            "dropped": {n: dict(c) for n, c in self.dropped.items()},
+        }
 
 
 def _count(account: RowAccount, name: str, cause: str) -> int:

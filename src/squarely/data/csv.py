@@ -17,7 +17,7 @@ from typing import IO
 import duckdb
 import pyarrow as pa
 
-from squarely.data.source import BATCH_ROWS, Source
+from squarely.data.source import BATCH_ROWS, Kind, Source
 from squarely.errors import DataError, counted
 
 # What counts as an empty field, as in R and pandas: each is counted as "null" in the row account.
@@ -55,18 +55,36 @@ class CsvSource(Source):
         self.twins = frozenset(name for name in self._names if self._names.count(name) > 1)
         self.columns = dict(zip(self._names, self._types, strict=True))
 
-    def read(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    typed = False
+
+    def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, in the order of the lines."""
-        places = [self._names.index(name) for name in names]
+        places = [self._names.index(name) for name in numbers]
+        texts = [self._names.index(name) for name in labels]
         # What may be numbers is read as DOUBLE whatever the first rows suggest: a 3.5 after a million integers is no error,
         # nor is a first number after a million empty fields. True and false stay, dates are refused by the cast to double.
-        kinds = {f"c{i}": "DOUBLE" for i in places if self._types[i] not in _OTHER}
-        select = ", ".join(f"c{i}" for i in places) or "1"
+        kinds = {f"c{i}": "DOUBLE" for i in places if self._types[i] not in _OTHER} | {f"c{i}": "VARCHAR" for i in texts}
+        columns = [f"CAST(c{i} AS DOUBLE)" if i in texts else f"c{i}" for i in places] + [f"c{i}" for i in texts]
+        select = ", ".join(f"{column} AS v{j}" for j, column in enumerate(columns)) or "1"
         try:
             with self._connect() as connection:
                 yield from self._relation(connection, select, types=kinds).to_arrow_reader(BATCH_ROWS)
         except _ENGINE_ERRORS as error:
             raise self._explain(error, places) from error
+
+    def kind(self, name: str) -> Kind:
+        """Tell what a column holds. Text is looked through to the end: a column that starts empty may be numbers after all."""
+        place = self._names.index(name)
+        kind = self._types[place]
+        if kind != "VARCHAR":
+            return "boolean" if kind == "BOOLEAN" else "other" if kind in _OTHER else "number"
+        count = f"count(c{place}), count(TRY_CAST(c{place} AS DOUBLE))"
+        try:
+            with self._connect() as connection:
+                ((filled, numbers),) = self._relation(connection, count, text=True).fetchall()
+        except _ENGINE_ERRORS as error:
+            raise self._unreadable(error) from error
+        return "null" if filled == 0 else "number" if numbers == filled else "text"
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         """Open an embedded engine that loads no extension, sees no Python variable and reads no other file."""
@@ -152,7 +170,7 @@ class CsvSource(Source):
                 what = f"{kind.lower()} values, then something else" if kind in _OTHER else "text, not a number"
                 return DataError(
                     f"Column {self._names[i]!r} of {self.label} holds {what}: {value!r} in data row {row:,}. "
-                    "Correct or clear that value, or leave the column out; categorical columns are not understood yet."
+                    "Correct or clear that value; if the column is meant as categories, write C(...) around its name alone."
                 )
         return self._unreadable(error)
 

@@ -9,7 +9,7 @@ import narwhals as nw
 import numpy as np
 import pyarrow as pa
 
-from squarely.data.source import BATCH_ROWS, Source
+from squarely.data.source import BATCH_ROWS, Kind, Level, Source, kind_of
 from squarely.errors import DataError
 
 
@@ -21,10 +21,29 @@ class FrameSource(Source):
         self._frame = frame
         self.columns = {name: str(kind) for name, kind in frame.schema.items() if isinstance(name, str)}
 
-    def read(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, without a copy where Arrow and the column agree."""
-        columns = [_arrow(self._frame[name]) for name in names]
-        yield from _batches(columns, names, len(self._frame))
+        columns = [_arrow(self._frame[name]) for name in (*numbers, *labels)]
+        yield from _batches(columns, len(self._frame))
+
+    def kind(self, name: str) -> Kind:
+        """Tell what a column holds."""
+        return kind_of(_arrow(self._frame[name]).type)
+
+    def order(self, name: str) -> tuple[Level, ...] | None:
+        """Give the declared categories of a pandas Categorical or a Polars Enum."""
+        series = self._frame[name]
+        if isinstance(series.dtype, nw.Enum) or (
+            isinstance(series.dtype, nw.Categorical) and self._frame.implementation.is_pandas()
+        ):
+            return tuple(series.cat.get_categories().to_list())
+        return None
+
+    def column(self, values: np.ndarray, name: str) -> Any:
+        """Give values, one for each row, as a column of the frame's own library."""
+        if nw.maybe_get_index(self._frame) is not None:
+            return super().column(values, name)
+        return nw.new_series(name, values, backend=self._frame.implementation).to_native()
 
     def index(self, rows: np.ndarray) -> Any:
         """Give the frame's own labels of these rows, if it has any."""
@@ -45,17 +64,31 @@ class ArraysSource(Source):
         self._arrays = arrays
         self.columns = {name: type(values).__name__ for name, values in arrays.items()}
 
-    def read(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, without a copy where Arrow and the array agree. The others are not looked at."""
+        names = list(dict.fromkeys((*numbers, *labels)))
         if not names:
-            yield from _batches([], names, len(next(iter(self._arrays.values()), ())))
+            yield from _batches([], len(next(iter(self._arrays.values()), ())))
             return
         _require_one_index({name: self._arrays[name] for name in names})
         columns = {name: _column(name, self._arrays[name]) for name in names}
         lengths = {name: len(column) for name, column in columns.items()}
         if len(set(lengths.values())) > 1:
             raise DataError(f"The arrays have different lengths: {lengths}. Every column needs one value for each row.")
-        yield from _batches(list(columns.values()), names, next(iter(lengths.values())))
+        yield from _batches([columns[name] for name in (*numbers, *labels)], next(iter(lengths.values())))
+
+    def kind(self, name: str) -> Kind:
+        """Tell what a column holds."""
+        return kind_of(_column(name, self._arrays[name]).type)
+
+    def order(self, name: str) -> tuple[Level, ...] | None:
+        """Give the declared categories of a pandas Categorical or a Polars Enum."""
+        series = nw.from_native(self._arrays[name], series_only=True, pass_through=True)
+        return FrameSource(series.alias(name).to_frame()).order(name) if isinstance(series, nw.Series) else None
+
+    def column(self, values: np.ndarray, name: str) -> Any:
+        """Give values, one for each row, as an array."""
+        return values
 
 
 def _arrow(series: nw.Series[Any]) -> pa.Array | pa.ChunkedArray:
@@ -109,11 +142,12 @@ def _require_one_index(arrays: Mapping[str, Any]) -> None:
             )
 
 
-def _batches(columns: list[pa.Array | pa.ChunkedArray], names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
+def _batches(columns: list[pa.Array | pa.ChunkedArray], rows: int) -> Iterator[pa.RecordBatch]:
     """Cut columns into batches; with no column asked for, a column of nulls carries the number of rows."""
+    names = [str(i) for i in range(max(len(columns), 1))]
     for start in range(0, rows, BATCH_ROWS):
         pieces = [_slice(column, start) for column in columns] or [pa.nulls(min(BATCH_ROWS, rows - start))]
-        yield pa.RecordBatch.from_arrays(pieces, names=list(names) or [""])
+        yield pa.RecordBatch.from_arrays(pieces, names=names)
 
 
 def _slice(column: pa.Array | pa.ChunkedArray, start: int) -> pa.Array:

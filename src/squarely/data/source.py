@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from decimal import Decimal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from squarely.data.account import RowAccount
+from squarely.data.account import CAUSES, RowAccount
+from squarely.data.frames import series
 from squarely.errors import DataError, did_you_mean
 from squarely.numerics import Array
 
 BATCH_ROWS = 65_536
 EXACT_INTEGERS = 2.0**53
+
+Kind = Literal["number", "boolean", "text", "null", "other"]  # what a column holds; "null" is nothing but gaps
+Level = Any  # a value of a categorical column: str, int, float or bool
 
 T = TypeVar("T")
 B = TypeVar("B")
@@ -30,38 +36,77 @@ class Source(ABC):
     label : what messages call it, such as the file's name.
     columns : name -> type, as the engine calls it.
     twins : names that stand twice or more; a formula cannot use them.
+    typed : whether the engine knows the types; if not, labels are text whose kind is read off the values.
     """
 
     label: str
     columns: Mapping[str, str]
     twins: frozenset[str] = frozenset()
+    typed: bool = True
 
     @abstractmethod
-    def read(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Yield the named columns in batches, in the order of the rows, columns in the order of `names`.
+    def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
+        """Yield columns in batches, in the order of the rows: `numbers`, wanted as numbers, then `labels`, wanted as categories.
 
-        With no names the batches have one column of no meaning: they tell how many rows there are.
+        A name may stand in both. With no names at all the batches have one column of no meaning: they tell how many rows
+        there are. A source that is not typed gives labels as text.
         """
+
+    @abstractmethod
+    def kind(self, name: str) -> Kind:
+        """Tell what a column holds."""
+
+    def order(self, name: str) -> tuple[Level, ...] | None:
+        """Give the levels of a categorical column in the order that its owner declared, if there is one."""
+        return None
 
     def index(self, rows: np.ndarray) -> Any:
         """Give the labels of rows by their position: their numbers, unless the source has labels of its own."""
         return rows
 
+    def column(self, values: Array, name: str) -> Any:
+        """Give values (n,), one for each row, as a column in the library that the rows are in: pandas unless it is another."""
+        return series(values, self.index(np.arange(len(values))), name)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Numbers:
+    """A column as doubles (m,), NaN where there is none, and which of these were NULL (m,)."""
+
+    values: Array
+    null: np.ndarray
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Labels:
+    """A column as categories: the distinct values, and for each row (m,) the place of its value, or -1 where there is none.
+
+    `gaps` (m,) has a 1 for NULL, a 2 for NaN and a 3 for an infinity.
+    """
+
+    values: Sequence[Level]
+    codes: np.ndarray
+    gaps: np.ndarray
+
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class Block:
-    """Rows that are complete in every asked column.
+class Batch:
+    """Some rows of a source, decoded.
 
     Attributes
     ----------
-    values : (m, k) doubles, a column for each asked name.
-    rows : (m,) positions of these rows in the source, counted from 0.
-    account : the account of the rows of this batch, the incomplete ones among them.
+    first, size : the position of the first row in the source, counted from 0, and the number of rows m.
+    numbers, labels : name -> column.
+    account : the account of these rows, as if those complete in every column were used.
+    complete : (m,) whether a row has no gap in any column.
     """
 
-    values: Array
-    rows: np.ndarray
+    first: int
+    size: int
+    numbers: Mapping[str, Numbers]
+    labels: Mapping[str, Labels]
     account: RowAccount
+    complete: np.ndarray
 
 
 def fold(batches: Iterable[B], step: Callable[[B], T], merge: Callable[[T, T], T], start: T) -> T:
@@ -81,75 +126,139 @@ def require_columns(source: Source, names: Iterable[str]) -> None:
             raise DataError(f"{source.label} has two or more columns called {name!r}. Give each column a name of its own.")
 
 
-def complete_blocks(source: Source, names: Sequence[str]) -> Iterator[Block]:
-    """Yield the complete rows of the named columns as doubles, with the account of what was dropped.
+def batches(source: Source, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[Batch]:
+    """Read columns, some as doubles and some as categories, with the account of their gaps.
 
     Raises
     ------
-    DataError : a column is not there, or holds something that is not a number (the row and value are named).
+    DataError : a column is not there, or holds something that cannot be used (the row and value are named).
     """
-    require_columns(source, names)
+    require_columns(source, [*numbers, *labels])
     first = 0
-    for batch in source.read(names):
-        yield _complete(source, names, batch, first)
+    for batch in source.read(numbers, labels):
+        yield _decoded(source, numbers, labels, batch, first)
         first += batch.num_rows
 
 
-def _complete(source: Source, names: Sequence[str], batch: pa.RecordBatch, first: int) -> Block:
-    columns, dropped, rounded, casts = [], {}, {}, {}
-    keep = np.ones(batch.num_rows, dtype=bool)
-    for name, column in zip(names, batch.columns, strict=False):
-        x, null = _doubles(source, name, column, first)
-        finite = np.isfinite(x)
+def _decoded(source: Source, numbers: Sequence[str], labels: Sequence[str], batch: pa.RecordBatch, first: int) -> Batch:
+    size, dropped, rounded, casts = batch.num_rows, {}, {}, {}
+    complete = np.ones(size, dtype=bool)
+    columns: dict[str, Numbers] = {}
+    for name, column in zip(numbers, batch.columns, strict=False):
+        columns[name] = x = _doubles(source, name, column, first)
+        finite = np.isfinite(x.values)
         if not finite.all():
-            nan = np.isnan(x) & ~null
-            dropped[name] = {"null": int(null.sum()), "nan": int(nan.sum()), "inf": int(np.isinf(x).sum())}
-            keep &= finite
+            nan = np.isnan(x.values) & ~x.null
+            dropped[name] = {"null": int(x.null.sum()), "nan": int(nan.sum()), "inf": int(np.isinf(x.values).sum())}
+            complete &= finite
         integers = pa.types.is_integer(column.type) or "INT" in source.columns[name]  # a file's are read as doubles
-        if integers and (beyond := int((finite & (np.abs(x) >= EXACT_INTEGERS)).sum())):
+        if integers and (beyond := int((finite & (np.abs(x.values) >= EXACT_INTEGERS)).sum())):
             rounded[name] = beyond
         if pa.types.is_boolean(column.type) or pa.types.is_decimal(column.type):
             casts[name] = str(column.type)
-        columns.append(x)
-    values = np.column_stack(columns) if columns else np.empty((batch.num_rows, 0))
-    rows = np.arange(first, first + batch.num_rows)
-    if not keep.all():
-        values, rows = values[keep], rows[keep]
-    account = RowAccount(read=batch.num_rows, used=len(rows), dropped=dropped, rounded=rounded, casts=casts)
-    return Block(values=values, rows=rows, account=account)
+    categories = {name: _labels(source, name, batch.columns[len(numbers) + i]) for i, name in enumerate(labels)}
+    for name, label in categories.items():
+        missing = label.codes < 0
+        if missing.any():
+            dropped[name] = {cause: int((label.gaps == i).sum()) for i, cause in enumerate(CAUSES, start=1)}
+            complete &= ~missing
+    account = RowAccount(read=size, used=int(complete.sum()), dropped=dropped, rounded=rounded, casts=casts)
+    return Batch(first=first, size=size, numbers=columns, labels=categories, account=account, complete=complete)
 
 
-def _doubles(source: Source, name: str, column: pa.Array, first: int) -> tuple[Array, np.ndarray]:
+def kind_of(kind: pa.DataType) -> Kind:
+    """Tell what a column of an Arrow type holds.
+
+    >>> kind_of(pa.int8()), kind_of(pa.dictionary(pa.int8(), pa.string())), kind_of(pa.date32())
+    ('number', 'text', 'other')
+    """
+    types = pa.types
+    if types.is_dictionary(kind):
+        return kind_of(kind.value_type)
+    if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
+        return "number"
+    if types.is_boolean(kind):
+        return "boolean"
+    if types.is_null(kind):
+        return "null"
+    is_text = types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+    return "text" if is_text else "other"
+
+
+def _labels(source: Source, name: str, column: pa.Array) -> Labels:
+    """Cut a column into its distinct values and their places."""
+    if kind_of(column.type) == "other":
+        raise not_usable(source, name, str(column.type))
+    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    values = [_plain_level(value) for value in encoded.dictionary.to_pylist()]
+    codes = encoded.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
+    gap = np.array([_gap(value) for value in [*values, None]])  # the last one is for code -1
+    gaps = gap[codes]
+    return Labels(values, np.where(gaps == 0, codes, -1), gaps)
+
+
+def _plain_level(value: Any) -> Level:
+    return float(value) if isinstance(value, Decimal) else value
+
+
+def _gap(value: Level) -> int:
+    if value is None:
+        return 1
+    if isinstance(value, float) and not math.isfinite(value):
+        return 2 if math.isnan(value) else 3
+    return 0
+
+
+def _doubles(source: Source, name: str, column: pa.Array, first: int) -> Numbers:
     """Cast a column to doubles (NULL becomes NaN) and say where NULL was."""
-    kind = column.type
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
     null = np.zeros(len(column), dtype=bool) if column.null_count == 0 else column.is_null().to_numpy(zero_copy_only=False)
-    if pa.types.is_boolean(kind):
+    held = kind_of(column.type)
+    if held == "null":
+        return Numbers(np.full(len(column), np.nan), null)
+    if held == "boolean":
         column = column.cast(pa.uint8())
-    elif pa.types.is_null(kind):
-        return np.full(len(column), np.nan), null
-    elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
+    elif held == "other":
+        raise not_usable(source, name, str(column.type))
+    elif held == "text":
         raise _not_numeric(source, name, column, first)
-    x = pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-    return x, null
+    return Numbers(pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False), null)
+
+
+def not_usable(source: Source, name: str, kind: str) -> DataError:
+    """Say what to do with a column that is neither numbers nor categories: dates, above all."""
+    temporal = any(word in kind.lower() for word in ("date", "time", "duration"))
+    advice = (
+        "A coefficient needs a unit: make a number of it first, such as the days since the first one or the year, or text for "
+        "categories."
+        if temporal
+        else "Make a column of numbers or of text of it first."
+    )
+    return DataError(f"Column {name!r} of {source.label} holds {kind} values, which are neither numbers nor categories. {advice}")
 
 
 def _not_numeric(source: Source, name: str, column: pa.Array, first: int) -> DataError:
-    what = "text" if pa.types.is_string(column.type) or pa.types.is_large_string(column.type) else str(column.type)
     for row, value in enumerate(column.to_pylist(), start=first + 1):
-        if value is not None and not _reads_as_number(value):
+        if value is not None and not reads_as_number(value):
             return DataError(
-                f"Column {name!r} of {source.label} holds {what}, not a number: {value!r} in data row {row:,}. "
-                "Correct or clear that value, or leave the column out; categorical columns are not understood yet."
+                f"Column {name!r} of {source.label} holds text, not a number: {value!r} in data row {row:,}. "
+                "Correct or clear that value; if the column is meant as categories, name it alone or as C(...), without arithmetic."
             )
     return DataError(
-        f"Column {name!r} of {source.label} is stored as {what}, not as numbers. Convert it before the fit, "
+        f"Column {name!r} of {source.label} is stored as text, not as numbers. Convert it before the fit, "
         "for example with pandas.to_numeric."
     )
 
 
-def _reads_as_number(value: object) -> bool:
+def reads_as_number(text: object) -> bool:
+    """Tell whether a text is a number.
+
+    >>> reads_as_number("1e3"), reads_as_number("?")
+    (True, False)
+    """
     try:
-        float(value)  # type: ignore[arg-type]  # anything else is what the except is for
+        float(text)  # type: ignore[arg-type]  # anything else is what the except is for
     except (TypeError, ValueError):
         return False
     return True
