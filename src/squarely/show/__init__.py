@@ -1,6 +1,6 @@
 """Plain tables, curves and points on paper and screen. It draws the numbers it is given and computes nothing.
 
-`text` makes any text safe; `page` lays out a page of results; `figures` draws panels with matplotlib.
+`text` makes any text safe; `page` lays out a page of results as text, `markup` as HTML; `figures` draws panels with matplotlib.
 """
 
 from squarely.show.figures import Curve, Panel, Points, draw, save

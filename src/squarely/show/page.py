@@ -1,4 +1,7 @@
-"""A page of results as text, 78 columns wide: pairs in two columns, tables and notes, in the layout of statsmodels' summary."""
+"""A page of results: pairs in two columns, tables and notes, in the layout of statsmodels' summary.
+
+As text it is 78 columns wide, for which long names are cut; as HTML, for notebooks, it has them whole.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,12 @@ from itertools import zip_longest
 
 from rich.cells import cell_len
 
+from squarely.show import markup
 from squarely.show.text import left, right, safe, wrapped
 
 WIDTH = 78
 _HALF = 38
-_NARROWEST = 10  # names keep this much even where numbers are wide
+_NARROWEST = 10  # names keep this much even where numbers are wide, values where labels are
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ class Page:
     footer: Sequence[str] = ()
 
     def __str__(self) -> str:
-        lines = [safe(self.title).center(WIDTH).rstrip()]
+        lines = [(" " * ((WIDTH - cell_len(line)) // 2) + line).rstrip() for line in wrapped(safe(self.title), WIDTH)]
         for block in self.blocks:
             lines += ["=" * WIDTH, *(_pairs(block) if isinstance(block, Pairs) else _table(block))]
         lines.append("=" * WIDTH)
@@ -64,12 +68,11 @@ class Page:
         return str(self)
 
     def _repr_html_(self) -> str:
-        return f"<pre>{safe_lines(str(self))}</pre>"
-
-
-def safe_lines(text: str) -> str:
-    """Make a text of several lines safe for HTML, keeping its line ends."""
-    return "\n".join(safe(line, "html") for line in text.split("\n"))
+        tables = [
+            markup.pairs(block.left, block.right) if isinstance(block, Pairs) else markup.table(block.header, block.rows)
+            for block in self.blocks
+        ]
+        return markup.fragment(self.title, tables, footer=self.footer, notes=self.notes)
 
 
 def _pairs(block: Pairs) -> list[str]:
@@ -78,19 +81,22 @@ def _pairs(block: Pairs) -> list[str]:
 
 
 def _pair(label: str, value: str) -> str:
-    room = _HALF - cell_len(label) - 1
-    return left(label, _HALF) if not value else f"{label} {right(safe(value), room)}"
+    label, value = safe(label), safe(value)
+    if not value:
+        return left(label, _HALF)
+    label = left(label, min(cell_len(label), _HALF - 1 - min(cell_len(value), _NARROWEST)))
+    return f"{label} {right(value, _HALF - cell_len(label) - 1)}"
 
 
 def _table(block: Table) -> list[str]:
     """Lay a table out over the full width. Numbers are never cut: what they leave is the names', which may be."""
-    columns = list(zip(*[block.header, *block.rows], strict=True))
-    needs = [max(map(cell_len, column)) + 1 for column in columns[1:]]
-    name = min(max(cell_len(safe(cell)) for cell in columns[0]), max(WIDTH - sum(needs), _NARROWEST))
-    spare, rest = divmod(max(WIDTH - name - sum(needs), 0), len(needs))
+    cells = [[safe(cell) for cell in row] for row in [block.header, *block.rows]]
+    names, *numbers = zip(*cells, strict=True)
+    needs = [max(map(cell_len, column)) + 1 for column in numbers]
+    name = min(max(map(cell_len, names)), max(WIDTH - sum(needs), _NARROWEST))
+    spare, rest = divmod(max(WIDTH - name - sum(needs), 0), max(len(needs), 1))
     widths = [need + spare + (i < rest) for i, need in enumerate(needs)]
     header, *rows = [
-        left(safe(row[0]), name) + "".join(right(cell, width) for cell, width in zip(row[1:], widths, strict=True))
-        for row in [block.header, *block.rows]
+        left(row[0], name) + "".join(right(cell, width) for cell, width in zip(row[1:], widths, strict=True)) for row in cells
     ]
     return [header.rstrip(), "-" * WIDTH, *(row.rstrip() for row in rows)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from typing import Literal
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len, chop_cells, set_cell_size
 
 Place = Literal["terminal", "html", "figure"]
 
@@ -14,14 +14,15 @@ def safe(text: object, place: Place = "terminal") -> str:
     r"""Make text safe for the place where it is shown.
 
     Control characters, terminal escapes and direction marks become visible escapes everywhere; HTML has its signs
-    escaped besides, and a figure the dollar that would start a formula.
+    escaped besides, and a figure the dollar that would start a formula. HTML has the dollar escaped too, for Markdown that
+    takes the HTML in; on a page it is a dollar again, which `markup` keeps from MathJax.
 
-    >>> safe("a\x1b[31mb"), safe("a<b>", "html"), safe("$x", "figure")
-    ('a\\x1b[31mb', 'a&lt;b&gt;', '\\$x')
+    >>> safe("a\x1b[31mb"), safe("a<b>$", "html"), safe("$x", "figure")
+    ('a\\x1b[31mb', 'a&lt;b&gt;&#36;', '\\$x')
     """
     plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text))
     if place == "html":
-        return html.escape(plain)
+        return html.escape(plain).replace("$", "&#36;")
     return plain.replace("$", r"\$") if place == "figure" else plain
 
 
@@ -39,16 +40,20 @@ def left(text: str, width: int) -> str:
 def wrapped(text: str, width: int, indent: str = "") -> list[str]:
     """Break text between words into lines of at most `width` cells, those after the first indented.
 
-    >>> wrapped("one two three", 8)
-    ['one two', 'three']
+    A word wider than a line is broken too: a name in a sentence is there to be read whole, and no line leaves the page.
+
+    >>> wrapped("one two three", 8), wrapped("a horsepower", 8)
+    (['one two', 'three'], ['a', 'horsepow', 'er'])
     """
     lines = [""]
     for word in text.split(" "):
-        longer = f"{lines[-1]} {word}" if lines[-1].strip() else lines[-1] + word
-        if cell_len(longer) <= width or not lines[-1].strip():
+        first, *rest = chop_cells(word, width - cell_len(indent)) or [word]
+        longer = f"{lines[-1]} {first}" if lines[-1].strip() else lines[-1] + first
+        if cell_len(longer) <= width:
             lines[-1] = longer
         else:
-            lines.append(indent + word)
+            lines.append(indent + first)
+        lines += [indent + piece for piece in rest]
     return lines
 
 
