@@ -169,6 +169,7 @@ def test_trap_e_missing_rows_are_counted_by_column_and_cause(tmp_path):
     fit = sq.ols("y ~ x + z", path)
     assert fit.rows.as_dict() == {
         "read": 20,
+        "filtered": 0,
         "used": 16,
         "dropped": {"x": {"null": 2, "nan": 1, "inf": 1}, "y": {"null": 1, "nan": 0, "inf": 0}},
     }

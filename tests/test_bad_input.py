@@ -269,7 +269,7 @@ def test_casts_are_said():
     from decimal import Decimal
 
     data = {"x": [True, False, True, True], "z": [Decimal("0.1"), Decimal("0.5"), Decimal("2"), Decimal("3")], "y": [1, 2, 3, 5]}
-    fit = sq.ols("y ~ x + z", data)
+    fit = sq.ols("y ~ I(1 * x) + z", data)
     assert set(fit.as_dict()["casts"]) == {"x", "z"}
     page = " ".join(str(fit.summary()).split())
     assert "x: bool read as 0 and 1." in page

@@ -45,7 +45,7 @@ def test_ols_text_and_json():
         assert numbers[name] == getattr(fit, name).to_dict()
     assert numbers["conf_int"] == {name: list(limits) for name, limits in fit.conf_int().T.items()}
     assert_close(numbers["cov_params"]["horsepower"]["displacement"], fit.cov_params().loc["horsepower", "displacement"], rtol=0)
-    assert numbers["rows"] == {"read": 398, "used": 392, "dropped": {"horsepower": {"null": 6, "nan": 0, "inf": 0}}}
+    assert numbers["rows"] == {"read": 398, "used": 392, "filtered": 0, "dropped": {"horsepower": {"null": 6, "nan": 0, "inf": 0}}}
 
 
 def test_json_of_data_on_a_line(tmp_path):

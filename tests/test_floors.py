@@ -16,7 +16,7 @@ FLOORS = {
 }  # fmt: skip
 GUESTS = {
     "narwhals": {"data"}, "pyarrow": {"data"}, "duckdb": {"data"}, "pandas": {"data"}, "formulaic": {"design"},
-    "rich": {"show"}, "matplotlib": {"show"}, "scipy": {"exact", "inference"}, "torch": {"descent"}, "typer": {"cli"},
+    "rich": {"show"}, "matplotlib": {"show"}, "scipy": {"design", "exact", "inference"}, "torch": {"descent"}, "typer": {"cli"},
 }  # fmt: skip
 
 

@@ -42,7 +42,7 @@ def test_shifting_a_column_moves_only_the_intercept(seed, c):
     one, other = sq.ols(FORMULA, data), sq.ols(FORMULA, {**data, "a": data["a"] + c})
     assert_close(other.params[1:], one.params[1:], rtol=1e-8)
     assert_close(other.params["Intercept"] + c * other.params["a"], one.params["Intercept"], rtol=1e-8, atol=1e-8)
-    assert_close(numbers(other), numbers(one), rtol=1e-7)
+    assert_close(numbers(other), numbers(one), rtol=1e-7, atol=1e-9)  # a skewness may be next to zero
 
 
 @relaxed
@@ -80,8 +80,11 @@ class Chunked(Source):
         self.inner, self.sizes = open_source(data), sizes
         self.label, self.columns = "chunks", self.inner.columns
 
-    def read(self, names):
-        (batch,) = self.inner.read(names)
+    def kind(self, name):
+        return self.inner.kind(name)
+
+    def read(self, numbers, labels=()):
+        (batch,) = self.inner.read(numbers, labels)
         start = 0
         for size in [*self.sizes, batch.num_rows]:
             yield batch.slice(start, size)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from squarely.certification import certify
-from squarely.data import Source, open_source
-from squarely.design import learn, parse_formula
-from squarely.errors import OptionError
+from squarely.data import Source, open_arrays, open_source
+from squarely.design import Formula, formula_of, learn, parse_formula, parse_where
+from squarely.errors import DataError, InputError, OptionError
 from squarely.exact import solve
 from squarely.inference import Fit, infer
 from squarely.moments import Moments, gather
@@ -19,15 +20,28 @@ if TYPE_CHECKING:
 __all__ = ["certify", "ols", "sweep", "train"]
 
 
-def ols(formula: str, data: object, *, collinear: str = "drop") -> Fit:
+def ols(
+    formula: str | None = None,
+    data: object = None,
+    *,
+    X: object = None,
+    y: object = None,
+    intercept: bool = True,
+    where: str | None = None,
+    missing: str = "drop",
+    collinear: str = "drop",
+) -> Fit:
     """Fit a linear regression by ordinary least squares.
 
     Minimises ||y - X beta||_2 over the rows that are complete in every column the formula names.
 
     Parameters
     ----------
-    formula : such as "mpg ~ displacement + weight"; "- 1" leaves the intercept out, backticks quote odd names.
-    data : the path of a CSV file, a pandas DataFrame, an Arrow table, or a dict of arrays.
+    formula : such as "mpg ~ displacement * C(origin) + log(weight)"; docs/formulas.md has the language.
+    data : a path (CSV, Parquet, Arrow, JSON lines), a data frame (pandas, Polars, Arrow), a DuckDB relation, a dict of arrays.
+    X, y : arrays (n, p) and (n,), or frames, instead of formula and data; `intercept` adds one.
+    where : a condition on rows, such as "weight > 3000 and origin == 'usa'"; the others are left out, and counted.
+    missing : "drop" leaves rows with gaps out and counts them, "raise" refuses them.
     collinear : "drop" leaves a column out that the ones before it span, and says so; "raise" refuses.
 
     Returns
@@ -44,14 +58,20 @@ def ols(formula: str, data: object, *, collinear: str = "drop") -> Fit:
     >>> fit.params.round(3).to_dict()
     {'Intercept': 0.8, 'x': 2.3}
     """
-    moments, source = _gathered(formula, data)
+    given = _Given(formula=formula, data=data, X=X, y=y, intercept=intercept, where=where, missing=missing)
+    moments, source = _gathered(given)
     return infer(solve(moments, source, collinear=collinear), source)
 
 
 def train(
-    formula: str,
-    data: object,
+    formula: str | None = None,
+    data: object = None,
     *,
+    X: object = None,
+    y: object = None,
+    intercept: bool = True,
+    where: str | None = None,
+    missing: str = "drop",
     lr: float = 0.01,
     epochs: int = 1000,
     optimizer: str = "sgd",
@@ -69,7 +89,7 @@ def train(
 
     Parameters
     ----------
-    formula, data : as in `ols`.
+    formula, data, X, y, intercept, where, missing : as in `ols`.
     lr : learning rate. `run.theory` names its limit and the best.
     epochs : number of updates; the loss is logged at epochs 0 to `epochs`, before the update that follows it.
     optimizer : "sgd" (with `momentum` and `nesterov`) or "adam".
@@ -107,13 +127,19 @@ def train(
         device=device,
         start=start,
     )
-    return _trained(formula, data, [recipe])[0]
+    given = _Given(formula=formula, data=data, X=X, y=y, intercept=intercept, where=where, missing=missing)
+    return _trained(given, [recipe])[0]
 
 
 def sweep(
-    formula: str,
-    data: object,
+    formula: str | None = None,
+    data: object = None,
     *,
+    X: object = None,
+    y: object = None,
+    intercept: bool = True,
+    where: str | None = None,
+    missing: str = "drop",
     lr: Sequence[float] = (0.01, 0.001, 0.0001),
     epochs: int = 1000,
     optimizer: str = "sgd",
@@ -151,21 +177,59 @@ def sweep(
         )
         for rate in rates
     ]
-    return Sweep(_trained(formula, data, recipes))
+    given = _Given(formula=formula, data=data, X=X, y=y, intercept=intercept, where=where, missing=missing)
+    return Sweep(_trained(given, recipes))
 
 
-def _gathered(formula: str, data: object) -> tuple[Moments, Source]:
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class _Given:
+    """What the user handed over: a formula and data, or X and y, and which rows to use."""
+
+    formula: str | None
+    data: object
+    X: object
+    y: object
+    intercept: bool
+    where: str | None
+    missing: str
+
+
+def _gathered(given: _Given) -> tuple[Moments, Source]:
     """Take the steps that both roads share: read the formula, open the data, learn the design, gather cross-products."""
-    parsed = parse_formula(formula)
-    source = open_source(data)
-    return gather(learn(parsed, source), source), source
+    if given.missing not in {"drop", "raise"}:
+        raise OptionError(f"missing={given.missing!r} is not understood. Use 'drop' or 'raise'.")
+    formula, source = _opened(given)
+    where = None if given.where is None else parse_where(given.where, source)
+    moments = gather(learn(formula, source, where), source)
+    account = moments.account
+    if given.missing == "raise" and account.dropped:
+        raise DataError(f"{source.label} has rows with gaps, and missing='raise' refuses them. {' '.join(account.lines())}")
+    return moments, source
 
 
-def _trained(formula: str, data: object, recipes: list[Recipe]) -> tuple[Training, ...]:
+def _opened(given: _Given) -> tuple[Formula, Source]:
+    if given.X is None and given.y is None:
+        if given.formula is None or given.data is None:
+            raise InputError(
+                f"There is no {'formula' if given.formula is None else 'data'}. Give a formula and data, or X= and y=."
+            )
+        if not given.intercept:
+            raise OptionError("intercept=False is for X= and y=. In a formula, write '- 1'.")
+        if not isinstance(given.formula, str):
+            return parse_formula(given.formula), open_source(given.data)  # which says what is wrong with it
+        source = open_source(given.data)
+        return parse_formula(given.formula, list(source.columns)), source
+    if given.X is None or given.y is None or given.formula is not None or given.data is not None:
+        raise InputError("X= and y= go together, without a formula and data. Give X= and y=, or a formula and data.")
+    arrays, names, response = open_arrays(given.X, given.y)
+    return formula_of(names, response, intercept=given.intercept), arrays
+
+
+def _trained(given: _Given, recipes: list[Recipe]) -> tuple[Training, ...]:
     """Train first; only then ask the exact road where the optimum is, so that the predicted curve can be drawn beside."""
     from squarely import descent
 
-    moments, source = _gathered(formula, data)
+    moments, source = _gathered(given)
     runs = descent.train(moments, source, tuple(recipes))
     if moments.n <= len(moments.design.names):
         return runs  # too few rows for least squares with errors: the runs stand without a predicted curve

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Pair = tuple[Array, Array]  # double-double: high and low part
 
 ROUNDOFF = 2.0**-53  # the largest relative error of one rounding to nearest in double
 _SPLIT = 2.0**27 + 1.0  # Veltkamp's constant: cuts 53 bits into 26 + 26
 
 
-def two_sum(a: Array, b: Array) -> tuple[Array, Array]:
+def two_sum(a: Array, b: Array) -> Pair:
     """Add without error: return (s, e) with s = fl(a + b) and s + e = a + b exactly.
 
     Source: Knuth, The Art of Computer Programming 2, section 4.2.2.
@@ -31,7 +32,7 @@ def two_sum(a: Array, b: Array) -> tuple[Array, Array]:
     return s, (a - (s - t)) + (b - t)
 
 
-def two_product(a: Array, b: Array) -> tuple[Array, Array]:
+def two_product(a: Array, b: Array) -> Pair:
     """Multiply without error: return (p, e) with p = fl(a b) and p + e = a b exactly.
 
     Exact while no product under- or overflows; callers scale their columns to magnitude one first.
@@ -47,25 +48,52 @@ def two_product(a: Array, b: Array) -> tuple[Array, Array]:
     return p, ((a_hi * b_hi - p) + a_hi * b_lo + a_lo * b_hi) + a_lo * b_lo
 
 
-def _split(a: Array) -> tuple[Array, Array]:
+def _split(a: Array) -> Pair:
     t = _SPLIT * a
     hi = t - (t - a)
     return hi, a - hi
 
 
-def dd_add(x: tuple[Array, Array], y: tuple[Array, Array]) -> tuple[Array, Array]:
+def dd_add(x: Pair, y: Pair) -> Pair:
     """Add two double-double arrays; relative error a few units of 2**-104 of the larger operand."""
     s, e = two_sum(x[0], y[0])
     return _renormalise(s, e + (x[1] + y[1]))
 
 
-def dd_multiply(x: tuple[Array, Array], y: tuple[Array, Array]) -> tuple[Array, Array]:
+def dd_multiply(x: Pair, y: Pair) -> Pair:
     """Multiply two double-double arrays; relative error a few units of 2**-104."""
     p, e = two_product(x[0], y[0])
     return _renormalise(p, e + (x[0] * y[1] + x[1] * y[0]))
 
 
-def dd_sum(x: tuple[Array, Array]) -> tuple[Array, Array]:
+def dd_divide(x: Pair, y: Pair) -> Pair:
+    """Divide two double-double arrays; relative error a few units of 2**-104."""
+    q = x[0] / y[0]
+    p = dd_multiply((q, np.zeros_like(q)), y)
+    rest = dd_add(x, (-p[0], -p[1]))
+    return _renormalise(q, rest[0] / y[0])
+
+
+def dd_power(x: Pair, n: int) -> Pair:
+    """Raise a double-double array to a whole power by repeated squaring.
+
+    >>> hi, lo = dd_power((np.array(1.1), np.array(0.0)), 3)
+    >>> from fractions import Fraction
+    >>> abs(Fraction(float(hi)) + Fraction(float(lo)) - Fraction(1.1) ** 3) < Fraction(2) ** -100
+    True
+    """
+    one = np.ones_like(x[0])
+    result, square, left = (one, 0 * one), x, abs(n)
+    while left:
+        if left & 1:
+            result = dd_multiply(result, square)
+        left >>= 1
+        if left:
+            square = dd_multiply(square, square)
+    return result if n >= 0 else dd_divide((one, 0 * one), result)
+
+
+def dd_sum(x: Pair) -> Pair:
     """Sum a double-double array over its first axis, pairwise.
 
     >>> hi, lo = dd_sum((np.array([1e16, 1.0, -1e16]), np.zeros(3)))
@@ -84,7 +112,7 @@ def dd_sum(x: tuple[Array, Array]) -> tuple[Array, Array]:
     return hi[0], lo[0]
 
 
-def _renormalise(hi: Array, lo: Array) -> tuple[Array, Array]:
+def _renormalise(hi: Array, lo: Array) -> Pair:
     s = hi + lo
     return s, lo - (s - hi)
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from squarely import theory
-from squarely.data import Block, Source, fold
-from squarely.design import Design, rows
+from squarely.data import Source, fold
+from squarely.design import Block, Design, rows
 from squarely.moments import Standardised
 from squarely.numerics import Array
 
@@ -48,7 +48,7 @@ class Bound:
 
 def slope_on_rows(design: Design, source: Source, problem: Standardised, w: Array) -> Slope:
     """Scan the rows once for the loss and gradient at w (p,), the intercept first if there is one."""
-    intercept = design.formula.intercept
+    intercept = design.intercept
     weights, bias = (w[1:], w[0]) if intercept else (w, 0.0)
 
     def step(block: Block) -> Array:

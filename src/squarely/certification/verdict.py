@@ -59,7 +59,7 @@ def certify(fit: Fit, run: Training, *, tau: float = 0.01) -> Certificate:
         )
     if isinstance(tau, bool) or not isinstance(tau, Real) or not 0 < tau < math.inf:
         raise OptionError(f"tau={tau!r} is not a number of standard errors above zero. The usual value is 0.01.")
-    if fit.design.names != run.design.names or fit.design.formula.response != run.design.formula.response:
+    if fit.design.names != run.design.names or fit.design.response != run.design.response:
         raise InputError(
             f"The fit is of {fit.design.formula.text!r} and the training of {run.design.formula.text!r}: "
             "their coefficients cannot be compared. Use one formula for both."
@@ -96,7 +96,7 @@ def _same_rows(a: Moments, b: Moments) -> bool:
     sd = np.sqrt(a.variances)
     size = np.abs(a.means) + sd
     room = 1e-9 * np.outer(sd, sd)
-    if not a.design.formula.intercept:  # columns are not centred, and a covariance is known only relative to the means
+    if not a.design.intercept:  # columns are not centred, and a covariance is known only relative to the means
         room = room + 1e-12 * np.outer(size, size)
     same_means = np.abs(a.means - b.means) <= 1e-12 * size
     return bool(same_means.all() and (np.abs(a.covariances - b.covariances) <= room).all())

@@ -5,6 +5,7 @@ kinds of source; `account` counts rows; `frames` hands results back as pandas.
 """
 
 from squarely.data.account import RowAccount
+from squarely.data.arrays import open_arrays
 from squarely.data.frames import frame, read_csv, series, square
 from squarely.data.open import open_source
 from squarely.data.source import (
@@ -33,6 +34,7 @@ __all__ = [
     "fold",
     "frame",
     "not_usable",
+    "open_arrays",
     "open_source",
     "read_csv",
     "reads_as_number",

@@ -31,13 +31,16 @@ class FrameSource(Source):
         return kind_of(_arrow(self._frame[name]).type)
 
     def order(self, name: str) -> tuple[Level, ...] | None:
-        """Give the declared categories of a pandas Categorical or a Polars Enum."""
+        """Give the categories of a pandas Categorical, a Polars Enum or an ordered Arrow dictionary."""
         series = self._frame[name]
-        if isinstance(series.dtype, nw.Enum) or (
-            isinstance(series.dtype, nw.Categorical) and self._frame.implementation.is_pandas()
-        ):
-            return tuple(series.cat.get_categories().to_list())
-        return None
+        if isinstance(series.dtype, nw.Enum):
+            return tuple(series.dtype.categories)
+        column = _arrow(series)
+        declared = pa.types.is_dictionary(column.type) and (self._frame.implementation.is_pandas() or column.type.ordered)
+        if not declared:
+            return None
+        whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+        return tuple(whole.dictionary.to_pylist())
 
     def column(self, values: np.ndarray, name: str) -> Any:
         """Give values, one for each row, as a column of the frame's own library."""
@@ -54,8 +57,8 @@ class FrameSource(Source):
 class ArraysSource(Source):
     """A dict of arrays or lists of equal length, one for each column."""
 
-    def __init__(self, arrays: Mapping[str, Any]) -> None:
-        self.label = "the dict of arrays"
+    def __init__(self, arrays: Mapping[str, Any], label: str = "the dict of arrays") -> None:
+        self.label = label
         for name in arrays:
             if not isinstance(name, str):
                 raise DataError(
@@ -82,7 +85,7 @@ class ArraysSource(Source):
         return kind_of(_column(name, self._arrays[name]).type)
 
     def order(self, name: str) -> tuple[Level, ...] | None:
-        """Give the declared categories of a pandas Categorical or a Polars Enum."""
+        """Give the categories of a pandas Categorical, a Polars Enum or an ordered Arrow dictionary."""
         series = nw.from_native(self._arrays[name], series_only=True, pass_through=True)
         return FrameSource(series.alias(name).to_frame()).order(name) if isinstance(series, nw.Series) else None
 

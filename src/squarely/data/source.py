@@ -69,19 +69,30 @@ class Source(ABC):
         return series(values, self.index(np.arange(len(values))), name)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Numbers:
-    """A column as doubles (m,), NaN where there is none, and which of these were NULL (m,)."""
+    """A column as doubles.
+
+    Attributes
+    ----------
+    values : (m,) NaN where there is none. `null` (m,) which of these were NULL.
+    whole : whether the column holds integers. `cast` its kind, if that is neither integers nor binary fractions.
+    """
 
     values: Array
     null: np.ndarray
+    whole: bool = False
+    cast: str | None = None
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Labels:
-    """A column as categories: the distinct values, and for each row (m,) the place of its value, or -1 where there is none.
+    """A column as categories.
 
-    `gaps` (m,) has a 1 for NULL, a 2 for NaN and a 3 for an infinity.
+    Attributes
+    ----------
+    values : the distinct values. `codes` (m,) the place of each row's value among them, or -1 where there is none.
+    gaps : (m,) 1 for NULL, 2 for NaN, 3 for an infinity, else 0.
     """
 
     values: Sequence[Level]
@@ -97,16 +108,46 @@ class Batch:
     ----------
     first, size : the position of the first row in the source, counted from 0, and the number of rows m.
     numbers, labels : name -> column.
-    account : the account of these rows, as if those complete in every column were used.
-    complete : (m,) whether a row has no gap in any column.
     """
 
     first: int
     size: int
     numbers: Mapping[str, Numbers]
     labels: Mapping[str, Labels]
-    account: RowAccount
-    complete: np.ndarray
+
+    def complete(self, numbers: Iterable[str], labels: Iterable[str] = (), among: np.ndarray | None = None) -> np.ndarray:
+        """Tell which rows (m,) have no gap in these columns, among those of a mask (m,) if one is given."""
+        rows = np.ones(self.size, dtype=bool) if among is None else among.copy()
+        for name in numbers:
+            rows &= np.isfinite(self.numbers[name].values)
+        for name in labels:
+            rows &= self.labels[name].codes >= 0
+        return rows
+
+    def account(self, numbers: Iterable[str], labels: Iterable[str] = (), among: np.ndarray | None = None) -> RowAccount:
+        """Account for the gaps of these columns, among the rows of a mask (m,) if one is given; the others are filtered out."""
+        numbers, labels = list(numbers), list(labels)
+        rows = np.ones(self.size, dtype=bool) if among is None else among
+        dropped, rounded, casts = {}, {}, {}
+        for name in numbers:
+            column = self.numbers[name]
+            x = column.values[rows]
+            finite = np.isfinite(x)
+            if not finite.all():
+                null = column.null[rows]
+                causes = (null, np.isnan(x) & ~null, np.isinf(x))
+                dropped[name] = {cause: int(met.sum()) for cause, met in zip(CAUSES, causes, strict=True)}
+            if column.whole and (beyond := int((finite & (np.abs(x) >= EXACT_INTEGERS)).sum())):
+                rounded[name] = beyond
+            if column.cast:
+                casts[name] = column.cast
+        for name in labels:
+            gaps = self.labels[name].gaps[rows]
+            if gaps.any():
+                dropped[name] = {cause: int((gaps == i).sum()) for i, cause in enumerate(CAUSES, start=1)}
+        used = int(self.complete(numbers, labels, among).sum())
+        left_out = self.size - int(rows.sum())
+        return RowAccount(read=self.size, used=used, filtered=left_out, dropped=dropped, rounded=rounded, casts=casts)
 
 
 def fold(batches: Iterable[B], step: Callable[[B], T], merge: Callable[[T, T], T], start: T) -> T:
@@ -127,7 +168,7 @@ def require_columns(source: Source, names: Iterable[str]) -> None:
 
 
 def batches(source: Source, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[Batch]:
-    """Read columns, some as doubles and some as categories, with the account of their gaps.
+    """Read columns, some as doubles and some as categories.
 
     Raises
     ------
@@ -136,34 +177,14 @@ def batches(source: Source, numbers: Sequence[str], labels: Sequence[str] = ()) 
     require_columns(source, [*numbers, *labels])
     first = 0
     for batch in source.read(numbers, labels):
-        yield _decoded(source, numbers, labels, batch, first)
+        columns = batch.columns
+        yield Batch(
+            first=first,
+            size=batch.num_rows,
+            numbers={name: _doubles(source, name, column, first) for name, column in zip(numbers, columns, strict=False)},
+            labels={name: _labels(source, name, columns[len(numbers) + i]) for i, name in enumerate(labels)},
+        )
         first += batch.num_rows
-
-
-def _decoded(source: Source, numbers: Sequence[str], labels: Sequence[str], batch: pa.RecordBatch, first: int) -> Batch:
-    size, dropped, rounded, casts = batch.num_rows, {}, {}, {}
-    complete = np.ones(size, dtype=bool)
-    columns: dict[str, Numbers] = {}
-    for name, column in zip(numbers, batch.columns, strict=False):
-        columns[name] = x = _doubles(source, name, column, first)
-        finite = np.isfinite(x.values)
-        if not finite.all():
-            nan = np.isnan(x.values) & ~x.null
-            dropped[name] = {"null": int(x.null.sum()), "nan": int(nan.sum()), "inf": int(np.isinf(x.values).sum())}
-            complete &= finite
-        integers = pa.types.is_integer(column.type) or "INT" in source.columns[name]  # a file's are read as doubles
-        if integers and (beyond := int((finite & (np.abs(x.values) >= EXACT_INTEGERS)).sum())):
-            rounded[name] = beyond
-        if pa.types.is_boolean(column.type) or pa.types.is_decimal(column.type):
-            casts[name] = str(column.type)
-    categories = {name: _labels(source, name, batch.columns[len(numbers) + i]) for i, name in enumerate(labels)}
-    for name, label in categories.items():
-        missing = label.codes < 0
-        if missing.any():
-            dropped[name] = {cause: int((label.gaps == i).sum()) for i, cause in enumerate(CAUSES, start=1)}
-            complete &= ~missing
-    account = RowAccount(read=size, used=int(complete.sum()), dropped=dropped, rounded=rounded, casts=casts)
-    return Batch(first=first, size=size, numbers=columns, labels=categories, account=account, complete=complete)
 
 
 def kind_of(kind: pa.DataType) -> Kind:
@@ -194,7 +215,7 @@ def _labels(source: Source, name: str, column: pa.Array) -> Labels:
     codes = encoded.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
     gap = np.array([_gap(value) for value in [*values, None]])  # the last one is for code -1
     gaps = gap[codes]
-    return Labels(values, np.where(gaps == 0, codes, -1), gaps)
+    return Labels(values=values, codes=np.where(gaps == 0, codes, -1), gaps=gaps)
 
 
 def _plain_level(value: Any) -> Level:
@@ -216,14 +237,18 @@ def _doubles(source: Source, name: str, column: pa.Array, first: int) -> Numbers
     null = np.zeros(len(column), dtype=bool) if column.null_count == 0 else column.is_null().to_numpy(zero_copy_only=False)
     held = kind_of(column.type)
     if held == "null":
-        return Numbers(np.full(len(column), np.nan), null)
+        return Numbers(values=np.full(len(column), np.nan), null=null)
+    kind = column.type
     if held == "boolean":
         column = column.cast(pa.uint8())
     elif held == "other":
         raise not_usable(source, name, str(column.type))
     elif held == "text":
         raise _not_numeric(source, name, column, first)
-    return Numbers(pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False), null)
+    values = pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    whole = pa.types.is_integer(kind) or "INT" in source.columns[name]  # a file's are read as doubles
+    cast = str(kind) if held == "boolean" or pa.types.is_decimal(kind) else None
+    return Numbers(values=values, null=null, whole=whole, cast=cast)
 
 
 def not_usable(source: Source, name: str, kind: str) -> DataError:

@@ -95,12 +95,16 @@ class Training:
         """The loss at each epoch, in standardised units: columns epoch, loss, predicted (NaN where theory has no curve)."""
         return frame({"epoch": np.arange(len(self.loop.losses)), "loss": self.loop.losses, "predicted": self._predicted()})
 
-    def predict(self, new: object) -> pd.Series:
-        """Predict the response for new rows, in its own unit: one value a row, NaN where a predictor is missing."""
+    def predict(self, new: object, *, unseen: str = "error") -> Any:
+        """Predict the response for new rows, in its own unit: one value a row, in the library that the rows are in.
+
+        Rows with a gap in a predictor give NaN; `unseen` says what becomes of a level that the training has not met: "error"
+        names it, "nan" predicts NaN.
+        """
         source, problem, w = open_source(new), self.problem, self.loop.end
-        names = self.design.formula.predictors
-        values = linear_predictor(source, names, problem.level(w), problem.slopes(w), problem.centre[:-1])
-        return series(values, source.index(np.arange(len(values))))
+        kept, centre = range(len(self.design.columns)), problem.centre[:-1]
+        made = linear_predictor(self.design, source, kept, problem.level(w), problem.slopes(w), centre=centre, unseen=unseen)
+        return source.column(np.concatenate([np.empty(0), *made]), "predicted")
 
     def plot(self) -> Figure:
         """Draw the measured loss with the predicted curve on it, and, where the optimum is known, the excess over it."""
@@ -194,7 +198,7 @@ def train(moments: Moments, source: Source, recipes: tuple[Recipe, ...]) -> tupl
     recipes = tuple(checked(recipe) for recipe in recipes)
     problem = _problem(moments, source)
     lam = theory.spectrum(problem.H)
-    bias = moments.design.formula.intercept
+    bias = moments.design.intercept
     tensors, runs = {}, []
     for recipe in recipes:
         place = recipe.dtype, recipe.device
@@ -214,12 +218,12 @@ def with_prediction(run: Training, optimum: Array) -> Training:
 
 def _problem(moments: Moments, source: Source) -> Standardised:
     design = moments.design
-    if not design.formula.predictors:
+    if not design.columns:
         raise DataError(f"The formula {design.formula.text!r} has no predictor, so a linear layer has no input. Name a column.")
     if moments.n < 2:
         raise DataError(f"{source.label} has {moments.n} complete row. Training on standardised columns needs at least 2.")
-    flat = moments.constant if design.formula.intercept else np.diag(moments.gram)[1:] == 0
-    for name, is_flat, mean in zip(design.variables, flat, moments.means, strict=True):
+    flat = moments.constant if design.intercept else np.diag(moments.gram)[1:] == 0
+    for name, is_flat, mean in zip(design.labels, flat, moments.means, strict=True):
         if is_flat:
             raise DataError(
                 f"Column {name!r} is {mean:.6g} in every row: standardising divides by its spread, which is zero. "
@@ -236,7 +240,7 @@ def _page(run: Training) -> Page:
     recipe, known, prediction = run.recipe, run.theory, run.prediction
     top = Pairs(
         [
-            ("Dep. Variable:", run.design.formula.response),
+            ("Dep. Variable:", run.design.response),
             ("Model:", "nn.Linear, MSELoss"),
             ("Optimizer:", recipe.optimizer),
             ("Learning rate:", f"{recipe.lr:g}"),

@@ -1,6 +1,27 @@
-"""What the columns of X are: `formula` reads the text, `design` learns centres and scales once and makes columns of rows."""
+"""What the columns of X are: from the text of a formula to columns of rows.
 
-from squarely.design.design import Design, frozen, learn, linear_predictor, rows
-from squarely.design.formula import INTERCEPT, Formula, parse_formula
+The text: `reading` knows where everything stands, `formula` and `expansion` make terms of it by the algebra in `terms`; `calls`
+and `language` read what stands in a call, from a `piece` of Python's grammar, into `factor` and `expression`; `condition` is
+`where=`. The rows: `learning` learns levels (`categories`), bases (`basis`), means and centres once, `design` freezes them,
+`rows` makes columns of rows.
+"""
 
-__all__ = ["INTERCEPT", "Design", "Formula", "frozen", "learn", "linear_predictor", "parse_formula", "rows"]
+from squarely.design.condition import parse_where
+from squarely.design.design import Design, recentred
+from squarely.design.formula import INTERCEPT, Formula, formula_of, parse_formula
+from squarely.design.learning import learn
+from squarely.design.rows import Block, linear_predictor, rows
+
+__all__ = [
+    "INTERCEPT",
+    "Block",
+    "Design",
+    "Formula",
+    "formula_of",
+    "learn",
+    "linear_predictor",
+    "parse_formula",
+    "parse_where",
+    "recentred",
+    "rows",
+]

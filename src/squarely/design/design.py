@@ -1,42 +1,88 @@
-"""The Design: what the columns of X are, frozen once learnt, and how rows become them."""
+"""The Design: what the columns of X are, frozen once learnt."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from squarely.data import Block, Source, complete_blocks
-from squarely.design.formula import Formula
-from squarely.errors import DataError
+from squarely.design.basis import Polynomial, Spline
+from squarely.design.categories import Coding
+from squarely.design.condition import Where
+from squarely.design.expression import Expression, Moving, names
+from squarely.design.factor import Categorical, Factor, expression_of
+from squarely.design.formula import INTERCEPT, Formula
 from squarely.numerics import Array, power_of_two, short, two_sum
+
+Part = tuple[str, bool, int]  # a factor's text, whether all its levels are coded, and the column of its table
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of X: the product of columns of one or more factors."""
+
+    name: str
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Learnt:
+    """What rows have taught: for each `center` and `scale`, each categorical factor and each basis, by its text.
+
+    `ranges` has the ends of the arguments of bases on their way to be learnt.
+    """
+
+    moves: Mapping[str, Moving] = field(default_factory=dict)
+    codings: Mapping[str, Coding] = field(default_factory=dict)
+    bases: Mapping[str, Polynomial | Spline] = field(default_factory=dict)
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Design:
-    """What the columns are. With k = p + 1 variables, the predictors x_1 ... x_p and the response last.
+    """What the columns are. With k = p + 1 columns, those of X without the intercept and the response last.
 
     Attributes
     ----------
     formula : the formula as read.
-    centres : (k,) short numbers near the middle of each variable, in its unit; zero when the model has no intercept.
-    scales : (k,) powers of two near the spread of each variable, in its unit.
+    where : the condition on rows, if there is one.
+    factors : text -> factor; columns named alone have become numbers or categories.
+    learnt : levels, knots, means and the like.
+    columns : the columns of X without the intercept.
+    centres : (k,) short numbers near the middle of each column, in its unit; zero when the model has no intercept.
+    scales : (k,) powers of two near the spread of each column, in its unit.
+    scans : how often the rows were read to learn it, the pilot excepted.
     """
 
     formula: Formula
+    where: Where | None
+    factors: Mapping[str, Factor]
+    learnt: Learnt
+    columns: tuple[Column, ...]
     centres: Array
     scales: Array
+    scans: int = 0
+
+    @property
+    def intercept(self) -> bool:
+        """Whether the first coefficient is an intercept."""
+        return self.formula.intercept
+
+    @property
+    def response(self) -> str:
+        """What the response is called."""
+        return self.formula.response.text
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the k columns: those of X without the intercept, then the response."""
+        return (*(column.name for column in self.columns), self.response)
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the coefficients: the intercept first, if there is one."""
-        return self.formula.names
-
-    @property
-    def variables(self) -> tuple[str, ...]:
-        """The columns that are read: predictors, then the response."""
-        return (*self.formula.predictors, self.formula.response)
+        return (*((INTERCEPT,) if self.intercept else ()), *(column.name for column in self.columns))
 
     @property
     def column_centres(self) -> Array:
@@ -48,67 +94,40 @@ class Design:
         """The scales (k + 1,) of the columns [1, x, y] that `scaled` makes: one for the constant."""
         return np.concatenate([[1.0], self.scales])
 
-    def scaled(self, values: Array) -> tuple[Array, Array]:
-        """Turn values (m, k) into columns [1, (x - c) / s, (y - c) / s] of shape (m, k + 1), as double-double.
+    @property
+    def categories(self) -> Mapping[str, Coding]:
+        """The coding of each categorical factor, by its text."""
+        return self.learnt.codings
 
-        Scaling by a power of two is exact and the subtraction is kept with its error, so nothing is lost.
+    def scaled(self, values: Array, low: Array | None = None) -> tuple[Array, Array]:
+        """Turn values (m, k), and their low parts if they have any, into columns [1, (x - c) / s, (y - c) / s] (m, k + 1).
+
+        Scaling by a power of two is exact and the subtraction is kept with its error, so nothing is lost: double-double.
         """
         with np.errstate(over="ignore", invalid="ignore"):  # a sum that is not finite is an error of its own, in moments
             hi, lo = two_sum(values, -self.centres)
+            if low is not None:
+                hi, lo = two_sum(hi, lo + low)
             one = np.ones((len(values), 1))
             return np.hstack([one, hi / self.scales]), np.hstack([0.0 * one, lo / self.scales])
 
 
-def learn(formula: Formula, source: Source) -> Design:
-    """Learn centres and scales from a pilot, the first rows that are complete.
-
-    A centre from a pilot serves as well as the mean; `moments` folds again when the pilot turns out to be far off.
-
-    Raises
-    ------
-    DataError : a column is missing or not numeric, there are no rows, or none is complete.
-    """
-    variables = (*formula.predictors, formula.response)
-    read = 0
-    for block in complete_blocks(source, variables):
-        read += block.account.read
-        if len(block.values):
-            with np.errstate(over="ignore", invalid="ignore"):
-                peak = np.abs(block.values).max(axis=0)
-                unit = np.array([power_of_two(x) for x in peak])  # keeps the squares within range
-                small = block.values / unit
-                return frozen(formula, mean=small.mean(axis=0) * unit, spread=small.std(axis=0) * unit)
-    if read == 0:
-        raise DataError(f"{source.label} has column names but no rows. Give at least {len(formula.names) + 1} rows.")
-    raise DataError(f"None of the {read:,} rows of {source.label} is complete in the columns {', '.join(map(repr, variables))}.")
-
-
-def frozen(formula: Formula, *, mean: Array, spread: Array) -> Design:
-    """Make a design from the mean and spread (k,) of each variable."""
+def recentred(design: Design, *, mean: Array, spread: Array) -> Design:
+    """Give the design centres and scales from the mean and spread (k,) of each column."""
     # A constant up to rounding counts as one: its spread is noise, and its centre its value.
     spread = np.where(spread > 1e-14 * np.abs(mean), spread, 0.0)
     centres = np.array([short(m, s) for m, s in zip(mean.tolist(), spread.tolist(), strict=True)])
-    if not formula.intercept:
+    if not design.intercept:
         centres = np.zeros_like(centres)  # moving a column would change a model whose span lacks the constant
         spread = np.hypot(mean, spread)
     size = np.where(spread > 0, spread, np.abs(mean))
-    return Design(formula=formula, centres=centres, scales=np.array([power_of_two(s) for s in size.tolist()]))
+    return replace(design, centres=centres, scales=np.array([power_of_two(s) for s in size.tolist()]))
 
 
-def rows(design: Design, source: Source) -> Iterator[Block]:
-    """Yield the complete rows of the design's variables, values (m, k) in their own units."""
-    return complete_blocks(source, design.variables)
-
-
-def linear_predictor(source: Source, names: Sequence[str], level: float, slopes: Array, centre: Array) -> Array:
-    """Predict for every row of a source (m,): level + (x - centre) slopes; rows that lack a named column give NaN.
-
-    Written about a centre, with `level` the prediction there, it keeps its digits on columns far from zero.
-    """
-    pieces, first = [np.empty(0)], 0
-    for block in complete_blocks(source, names):
-        values = np.full(block.account.read, np.nan)
-        values[block.rows - first] = (block.values - centre) @ slopes + level
-        pieces.append(values)
-        first += block.account.read
-    return np.concatenate(pieces)
+def columns_needed(factors: Iterable[Factor], expressions: Iterable[Expression]) -> tuple[list[str], list[str]]:
+    """Give the columns of the data that factors and further expressions need: as numbers, and as labels."""
+    factors = list(factors)
+    wanted = [*(expression_of(f) for f in factors if not isinstance(f, Categorical)), *expressions]
+    numbers = [name.name for expression in wanted for name in names(expression)]
+    labels = [f.name.name for f in factors if isinstance(f, Categorical)]
+    return list(dict.fromkeys(numbers)), list(dict.fromkeys(labels))

@@ -1,21 +1,27 @@
-"""From the text of a formula to the names of columns. The grammar is formulaic's; nothing is ever evaluated as Python.
+"""From the text of a formula to its terms. The grammar is formulaic's; the expansion of terms is bounded, and ours.
 
-Understood so far: numeric columns, `+`, `- 1`, `+ 0`, brackets, and names in backticks. Whatever else the grammar
-knows is refused by its name, so that no formula means less than it says.
+Whatever the grammar knows and we do not is refused by its name, so that no formula means less than it says.
 """
 
 from __future__ import annotations
 
+import ast
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
 
+from squarely.design.calls import read_factor
+from squarely.design.expansion import EXAMPLE, MOST_TERMS, Walk, tree_of
+from squarely.design.expression import Expression, Name, names
+from squarely.design.factor import Bare, Factor, Numeric, expression_of
+from squarely.design.piece import read_piece, spaced
+from squarely.design.reading import Reading, reading
+from squarely.design.terms import Terms
 from squarely.errors import FormulaError
 
 INTERCEPT = "Intercept"
 _LONGEST = 20_000
 _DEEPEST = 50
-_EXAMPLE = "Write it like 'mpg ~ displacement + weight'."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,110 +31,138 @@ class Formula:
     Attributes
     ----------
     text : as the user wrote it.
-    response : the column on the left.
-    predictors : the columns on the right, in the order written.
+    response : what is on the left.
+    terms : the terms on the right, each a tuple of the texts of its factors, without the intercept's empty one.
+    factors : text -> factor, for every factor in the terms.
+    offsets : what are added to the prediction as they are, with a coefficient of one.
     intercept : whether the model has one.
     """
 
     text: str
-    response: str
-    predictors: tuple[str, ...]
-    intercept: bool
+    response: Numeric
+    terms: tuple[tuple[str, ...], ...]
+    factors: dict[str, Factor]
+    offsets: tuple[Numeric, ...] = ()
+    intercept: bool = True
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """The names of the coefficients, as statsmodels prints them."""
-        return (INTERCEPT, *self.predictors) if self.intercept else self.predictors
+    def outside(self) -> dict[str, Expression]:
+        """The expressions that are not in X, by their texts: the response and the offsets."""
+        return {numeric.text: numeric.expression for numeric in (self.response, *self.offsets)}
 
 
-def parse_formula(text: str) -> Formula:
-    """Read a formula.
+def formula_of(names: Sequence[str], response: str, *, intercept: bool = True) -> Formula:
+    """Make the formula that names these columns one by one.
+
+    >>> formula_of(["x1", "a b"], "y", intercept=False).text
+    'y ~ x1 + `a b` - 1'
+    """
+    nowhere = (0, 0)
+    written = [name if re.fullmatch(r"[^\W\d][\w.]*", name) else f"`{name}`" for name in names]
+    return Formula(
+        text=f"{response} ~ {' + '.join(written) or '1'}{'' if intercept else ' - 1'}",
+        response=Numeric(text=response, expression=Name(response, nowhere)),
+        terms=tuple((name,) for name in names),
+        factors={name: Bare(text=name, name=Name(name, nowhere)) for name in names},
+        intercept=intercept,
+    )
+
+
+def parse_formula(text: str, columns: Sequence[str] = ()) -> Formula:
+    """Read a formula; `columns` are what a `.` stands for, those on the left excepted.
 
     Raises
     ------
-    FormulaError : it cannot be read, or uses something that is not understood; the message names it.
+    FormulaError : it cannot be read, or uses something that is not understood; the message names it and points at it.
 
-    >>> parse_formula("mpg ~ displacement + `model year` - 1").predictors
-    ('displacement', 'model year')
+    >>> formula = parse_formula("log(mpg) ~ displacement * C(origin) - 1")
+    >>> formula.response.text, formula.terms
+    ('log(mpg)', (('displacement',), ('C(origin)',), ('displacement', 'C(origin)')))
     """
     if not isinstance(text, str):
-        raise FormulaError(f"The formula is {text!r}, of type {type(text).__name__}, not text. {_EXAMPLE}")
-    if len(text) > _LONGEST or text.count("(") > _DEEPEST:
+        raise FormulaError(f"The formula is {text!r}, of type {type(text).__name__}, not text. {EXAMPLE}")
+    if len(text) > _LONGEST or text.count("(") > MOST_TERMS:
         raise FormulaError(
             f"The formula has {len(text):,} characters and {text.count('('):,} opening brackets; "
-            f"at most {_LONGEST:,} and {_DEEPEST} are read. Write it shorter."
+            f"at most {_LONGEST:,} and {MOST_TERMS:,} are read. Write it shorter."
         )
-    # formulaic loads pandas, about a second; it is loaded when a formula is read and not before.
-    from formulaic.errors import FormulaParsingError
-    from formulaic.parser import DefaultFormulaParser
-    from formulaic.parser.algos.tokenize import tokenize
-
+    read = reading(text)
+    _require_depth(read)
+    if "~" not in read.plain:
+        raise FormulaError(f"The formula {text!r} has no '~' between the response and the predictors. {EXAMPLE}")
+    left, right = (part for part in read.plain.split("~", 1))
+    if "~" in right:
+        at = len(left) + 1 + right.index("~")
+        raise read.error(f"The formula has a second '~'. {EXAMPLE}", (at, at + 1))
+    response = _response(read, len(left))
+    if not right.strip():
+        raise read.error("The formula has nothing right of the '~'. For a mean alone write 'y ~ 1'.", (len(left), len(left) + 1))
+    others = [name for name in columns if name not in {part.name for part in names(response.expression)}]
     try:
-        tokens = list(tokenize(text))
-        _refuse(text, tokens)
-        sides = DefaultFormulaParser().get_terms(text)
-    except (FormulaParsingError, SyntaxError, RecursionError) as error:
-        raise FormulaError(f"The formula {text!r} cannot be read: {_plain(error)} {_EXAMPLE}") from None
-    if not hasattr(sides, "lhs"):
-        raise FormulaError(f"The formula {text!r} has nothing left of the '~'. {_EXAMPLE}")
-    (response,) = (term.factors[0].expr for term in sides.lhs)
-    terms = [term.factors[0].expr for term in sides.rhs]
-    formula = Formula(
-        text=text,
-        response=response,
-        predictors=tuple(expr for expr in terms if expr != "1"),
-        intercept="1" in terms,
-    )
-    return _check(formula)
+        terms = Walk(read, len(left) + 1, others).terms(tree_of(read, len(left) + 1))
+    except RecursionError:
+        raise FormulaError(f"The formula is nested too deeply. {EXAMPLE}") from None
+    return _checked(read, response, terms)
 
 
-def _refuse(text: str, tokens: list[Any]) -> None:
-    """Refuse by name whatever the grammar knows and we do not: the parser would read `a^2` as `a` without a word."""
+def _require_depth(read: Reading) -> None:
     depth = 0
-    for token in tokens:
-        word, kind = str(token.token), token.kind.name
-        depth += {"(": 1, ")": -1}.get(word, 0) if kind == "CONTEXT" else 0
-        if kind == "PYTHON":
-            raise FormulaError(
-                f"{word!r} in the formula is a call or Python expression. Transformations are not understood yet and "
-                "nothing is evaluated as Python. Make the column in your data and name it here."
-            )
-        if (kind == "OPERATOR" and (word.strip("~+-") or word.count("-") > 1)) or (kind == "CONTEXT" and word not in "()"):
-            raise FormulaError(f"{word!r} in the formula {text!r} is not understood yet; only '~', '+', '- 1' and '+ 0' are.")
-        if kind == "NAME" and word in {"0", "1", "."}:
-            raise FormulaError(f"A column called {word!r} would be read as something else. Give the column a name of its own.")
-        if kind == "VALUE" and word not in {"0", "1"}:
-            raise FormulaError(f"{word!r} in the formula {text!r} is not the name of a column. Only 0 and 1 may stand alone.")
-        if kind == "VALUE" and depth:
-            raise FormulaError(f"In the formula {text!r} a {word!r} stands inside brackets, where it has no effect. Move it out.")
-    _refuse_sides(text, [(str(token.token), token.kind.name) for token in tokens])
+    for i, c in enumerate(read.plain):
+        depth += (c in "([{") - (c in ")]}")
+        if depth > _DEEPEST:
+            raise read.error(f"The brackets are nested more than {_DEEPEST} deep. Write it in fewer steps.", (i, i + 1))
 
 
-def _refuse_sides(text: str, tokens: list[tuple[str, str]]) -> None:
-    """Refuse a formula without two sides, with more than a name on the left, or with a '-' before a name."""
-    if not any("~" in word and kind == "OPERATOR" for word, kind in tokens):
-        raise FormulaError(f"The formula {text!r} has no '~' between the response and the predictors. {_EXAMPLE}")
-    for (word, kind), (_, following) in pairwise([*tokens, ("", "END")]):
-        if kind == "OPERATOR" and word.endswith("-") and following != "VALUE":
-            raise FormulaError(f"In the formula {text!r} a '-' stands before something other than 1. Only '- 1' is understood.")
-    if tokens[0][0] != "~" and (tokens[0][1] != "NAME" or not tokens[1][0].startswith("~")):
-        raise FormulaError(f"Left of the '~' of {text!r} stands more than the name of one column. {_EXAMPLE}")
-    if tokens[-1][0] == "~":
-        raise FormulaError(f"The formula {text!r} has nothing right of the '~'. For a mean alone write 'y ~ 1'.")
+def _response(read: Reading, end: int) -> Numeric:
+    """Read the left side: a column, or an expression in a call such as `log(y)` or `I(100 / mpg)`."""
+    start = len(read.plain[:end]) - len(read.plain[:end].lstrip())
+    stop = len(read.plain[:end].rstrip())
+    if start >= stop:
+        raise FormulaError(f"The formula {read.text!r} has nothing left of the '~'. {EXAMPLE}")
+    word = read.plain[start:stop]
+    if re.fullmatch(r"[\w.]+", word) and not _is_number(word) and read.quoted.get(word, "`").startswith("`"):
+        name = read.name(word)
+        return Numeric(text=name, expression=Name(name, (start, stop)))
+    piece, node = read_piece(read, start, stop)
+    text = read.restored(spaced(piece.source))
+    if not isinstance(node, ast.Call):
+        raise read.error(
+            "Left of the '~' stands more than the name of one column, which R and statsmodels read differently. Arithmetic goes "
+            f"into I(...): I({text}) ~ ...; a name with spaces or signs goes into backticks.",
+            (start, stop),
+        )
+    factor = read_factor(read, start, stop)
+    if not isinstance(factor, Numeric):
+        raise read.error(
+            "The response must be one column of numbers. Write a column, or an expression such as log(y).", (start, stop)
+        )
+    return factor
 
 
-def _check(formula: Formula) -> Formula:
-    if formula.response in formula.predictors:
-        raise FormulaError(f"{formula.response!r} stands on both sides of the formula and would explain itself. Take it off one.")
-    if not formula.names:
-        raise FormulaError(f"The formula {formula.text!r} has neither an intercept nor a predictor. Name at least one column.")
-    if formula.intercept and INTERCEPT in formula.predictors:
-        raise FormulaError(f"A column is called {INTERCEPT!r}, like the constant. Rename it, or write '- 1' to leave ours out.")
-    return formula
+def _is_number(word: str) -> bool:
+    return re.fullmatch(r"[0-9.]+", word) is not None
 
 
-def _plain(error: BaseException) -> str:
-    """Give the first line of the parser's own message, without its terminal colours."""
-    if isinstance(error, RecursionError):
-        return "it is nested too deeply."
-    return (str(error).strip().splitlines() or ["it is not a formula."])[0]
+def _checked(read: Reading, response: Numeric, walked: tuple[Terms, dict[str, Factor], list[Numeric]]) -> Formula:
+    terms, factors, offsets = walked
+    used = {text for term in terms for text in term}
+    if response.text in used:
+        factor = factors[response.text]
+        raise read.error(
+            f"{response.text!r} stands on both sides of the formula and would explain itself. Take it off one.",
+            names(expression_of(factor))[0].at,
+        )
+    if len(terms) > MOST_TERMS:
+        raise FormulaError(f"The formula makes {len(terms):,} terms; at most {MOST_TERMS:,} are fitted. Write a smaller one.")
+    if not terms:
+        raise FormulaError(f"The formula {read.text!r} leaves nothing right of the '~'. For a mean alone write 'y ~ 1'.")
+    if INTERCEPT in used and () in terms:
+        raise FormulaError(f"A column called {INTERCEPT!r} would have the intercept's name. Give the column another one.")
+    return Formula(
+        text=read.text,
+        response=response,
+        terms=tuple(term for term in terms if term),
+        factors={text: factor for text, factor in factors.items() if text in used},
+        offsets=tuple(offsets),
+        intercept=() in terms,
+    )

@@ -59,8 +59,8 @@ def factorise(moments: Moments, source: Source) -> Factor:
 
 
 def _columns(moments: Moments) -> np.ndarray:
-    formula = moments.design.formula
-    return np.arange(0 if formula.intercept else 1, len(formula.predictors) + 1)
+    design = moments.design
+    return np.arange(0 if design.intercept else 1, len(design.columns) + 1)
 
 
 def _from_moments(moments: Moments) -> Factor | None:
@@ -133,10 +133,10 @@ def _independent(moments: Moments, T: Array, columns: np.ndarray) -> tuple[np.nd
 def _sentence(moments: Moments, name: str, j: int, kept: list[int], d: Array) -> str:
     """Write a dropped column in terms of the kept ones, in the units of the data."""
     design = moments.design
-    labels = ["", *design.variables]
+    labels = ["", *design.labels]
     centres, scales = design.column_centres, design.column_scales
     weights = d * scales[j] / scales[kept]
-    constant = centres[j] - weights @ centres[kept] if design.formula.intercept else 0.0
+    constant = centres[j] - weights @ centres[kept] if design.intercept else 0.0
     sizes = np.sqrt(np.diag(moments.gram)[kept] / moments.n) * scales[kept]
     size = np.sqrt(moments.gram[j, j] / moments.n) * scales[j]
     terms = []

@@ -170,7 +170,7 @@ def _to_units(moments: Moments, factor: Factor, b: tuple[Array, Array], error: A
     ]
     error = error * ratio
     natural = ratio * np.sqrt(moments.gram[-1, -1] / np.diag(moments.gram)[columns])
-    if design.formula.intercept:
+    if design.intercept:
         near = design.centres[columns[1:] - 1]
         exact[0] += Fraction(float(design.centres[-1]))
         exact[0] -= sum((beta * Fraction(c) for beta, c in zip(exact[1:], near.tolist(), strict=True)), Fraction(0))

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from squarely.data import Block, Source, fold
-from squarely.design import Design, rows
+from squarely.data import Source, fold
+from squarely.design import Block, Design, rows
 from squarely.errors import DataError
 from squarely.exact.factor import require_same_rows
 from squarely.moments import BLOCK_ROWS, Moments
@@ -59,8 +59,8 @@ def scan_residuals(
 
     def step(block: Block) -> ResidualSums | None:
         total = None
-        for start in range(0, len(block.values), BLOCK_ROWS):
-            hi, lo = design.scaled(block.values[start : start + BLOCK_ROWS])
+        for values, low in block.pieces(BLOCK_ROWS):
+            hi, lo = design.scaled(values, low)
             y = hi[:, -1] - middle
             r, gradient, gradient_low = products((hi[:, columns], lo[:, columns]), (hi[:, -1], lo[:, -1]), b)
             centred = r - mean
@@ -87,9 +87,9 @@ def scan_residuals(
     return total
 
 
-def residuals_of(design: Design, columns: np.ndarray, b: tuple[Array, Array], values: Array) -> Array:
-    """Compute the residuals (m,) of rows with values (m, k), in double-double and rounded once, in the response's unit."""
-    hi, lo = design.scaled(values)
+def residuals_of(design: Design, columns: np.ndarray, b: tuple[Array, Array], block: Block) -> Array:
+    """Compute the residuals (m,) of a block of rows, in double-double and rounded once, in the response's unit."""
+    hi, lo = design.scaled(block.values, block.low)
     r = _residuals((hi[:, columns], lo[:, columns]), (hi[:, -1], lo[:, -1]), b)
     residuals: Array = (r[0] + r[1]) * design.scales[-1]
     return residuals

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -142,22 +142,35 @@ class Fit:
         """Give the covariance matrix (p, p) of the coefficients, NaN for dropped columns."""
         return square(self.covariance, self.design.names)
 
-    def predict(self, new: object = None) -> pd.Series:
-        """Predict the response for new rows, or for the fit's own rows: one value a row, NaN where a predictor is missing.
+    def predict(self, new: object = None, *, unseen: str = "error") -> Any:
+        """Predict the response for new rows: one value a row, in the library that the rows are in.
 
-        A dropped column takes no part and may be absent: the columns kept span the same space.
-        Raises DataError if another predictor is absent or not numeric.
+        Rows with a gap in a column that is needed give NaN. A dropped column takes no part and may be absent: the columns kept
+        span the same space. A condition `where=` is for the fit alone. Without new rows: the fitted values.
+
+        Parameters
+        ----------
+        new : rows, as `ols` takes them; the response need not be among their columns.
+        unseen : what to do with a level that the fit has not met: "error" names it, "nan" predicts NaN.
+
+        Raises
+        ------
+        DataError : a column is absent or cannot be used, or a level has not been met.
         """
         if new is None:
             return self.fittedvalues
-        source, design, solution = open_source(new), self.design, self.solution
-        intercept, at = design.formula.intercept, solution.factor.columns
-        slopes = at[int(intercept) :]
-        level = design.centres[-1] + design.scales[-1] * (solution.b[0][0] if intercept else 0.0)
-        names = [design.variables[j - 1] for j in slopes]
-        kept = solution.params[solution.factor.kept][int(intercept) :]
-        values = linear_predictor(source, names, float(level), kept, design.column_centres[slopes])
-        return series(values, source.index(np.arange(len(values))))
+        source = open_source(new)
+        return source.column(np.concatenate([np.empty(0), *self.predictions(source, unseen=unseen)]), "predicted")
+
+    def predictions(self, source: Source, *, unseen: str = "error") -> Iterator[Array]:
+        """Predict as `predict` does, yielding an array (m,) for each batch of rows of an opened source."""
+        design, solution = self.design, self.solution
+        first = int(design.intercept)
+        at = solution.factor.columns[first:]  # in the columns [1, x_1 ... x_p, y]
+        level = design.centres[-1] + design.scales[-1] * (solution.b[0][0] if first else 0.0)
+        slopes = solution.params[solution.factor.kept][first:]
+        centre = design.column_centres[at]
+        yield from linear_predictor(design, source, [j - 1 for j in at], float(level), slopes, centre=centre, unseen=unseen)
 
     def summary(self) -> Page:
         """Lay the results out as statsmodels does, with the row account and the digits as extra lines."""
@@ -179,7 +192,7 @@ class Fit:
         }
         return {
             "formula": self.design.formula.text,
-            "response": self.design.formula.response,
+            "response": self.design.response,
             **{key: dict(zip(names, values.tolist(), strict=True)) for key, values in vectors.items()},
             "conf_int": {name: list(limits) for name, *limits in zip(names, low, high, strict=True)},
             **scalars,
@@ -225,9 +238,9 @@ class Fit:
         response, residuals, at = [np.empty(0)], [np.empty(0)], [np.empty(0, dtype=int)]
         sums = np.zeros(len(moments.gram))
         for block in rows(self.design, self.source):
-            sums += self.design.scaled(block.values)[0].sum(axis=0)
-            response.append(block.values[:, -1])
-            residuals.append(residuals_of(self.design, solution.factor.columns, solution.b, block.values))
+            sums += self.design.scaled(block.values, block.low)[0].sum(axis=0)
+            response.append(block.values[:, -1] + (0.0 if block.offset is None else block.offset))
+            residuals.append(residuals_of(self.design, solution.factor.columns, solution.b, block))
             at.append(block.rows)
         require_same_rows(self.source, moments, sum(map(len, at)), sums)
         return np.concatenate(response), np.concatenate(residuals), self.source.index(np.concatenate(at))

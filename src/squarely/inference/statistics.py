@@ -74,7 +74,7 @@ def _covariance(solution: Solution, variance: float) -> Array:
     design = moments.design
     centres, scales = design.column_centres, design.column_scales
     T = np.diag(scales[-1] / scales[factor.columns])
-    if design.formula.intercept:
+    if design.intercept:
         T[0, 1:] = -(centres / scales)[factor.columns[1:]] * scales[-1]
     A = solve_triangular(factor.R, T.T, trans="T").T
     full = np.full((len(factor.kept), len(factor.kept)), np.nan)
@@ -87,7 +87,7 @@ def _condition_number(solution: Solution) -> float:
     design, factor = solution.moments.design, solution.factor
     centres, scales = design.column_centres, design.column_scales
     B = np.diag(scales[factor.columns])
-    if design.formula.intercept:
+    if design.intercept:
         B[0] += centres[factor.columns]
     values = np.linalg.svd(factor.R @ B, compute_uv=False)
     return float(values[0] / values[-1]) if len(values) and values[-1] > 0 else math.inf
@@ -96,7 +96,7 @@ def _condition_number(solution: Solution) -> float:
 def _spans_constant(solution: Solution) -> bool:
     """Tell whether some combination of the columns is 1 in every row, as statsmodels does for its centred R-squared."""
     moments, factor = solution.moments, solution.factor
-    if moments.design.formula.intercept:
+    if moments.design.intercept:
         return True
     inside = solve_triangular(factor.R, moments.gram[factor.columns, 0], trans="T")
     # What rounding leaves of 1 - ||projection||^2 / n: a few units of the sums, and the error of R.

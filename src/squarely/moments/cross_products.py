@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from squarely.data import Block, RowAccount, Source, fold
-from squarely.design import Design, frozen, rows
+from squarely.data import RowAccount, Source, fold
+from squarely.design import Block, Design, recentred, rows
 from squarely.errors import DataError
 from squarely.numerics import Array
 
@@ -67,13 +67,13 @@ class Moments:
 
 def fold_moments(design: Design, source: Source) -> Moments:
     """Fold the rows into Moments, in the order of the batches, which fixes every bit of the result."""
-    size = len(design.variables) + 1
+    size = len(design.labels) + 1
 
     def step(block: Block) -> tuple[Array, RowAccount]:
         gram = np.zeros((size, size))
         with np.errstate(over="ignore", invalid="ignore"):
-            for start in range(0, len(block.values), BLOCK_ROWS):
-                Z, _ = design.scaled(block.values[start : start + BLOCK_ROWS])
+            for values, low in block.pieces(BLOCK_ROWS):
+                Z, _ = design.scaled(values, low)
                 gram += Z.T @ Z
         return gram, block.account
 
@@ -87,9 +87,9 @@ def gather(design: Design, source: Source) -> Moments:
     moments = fold_moments(design, source)
     means, spreads = moments.means, np.sqrt(moments.variances)
     off = np.abs(means - design.centres) > _FAR * spreads
-    if not design.formula.intercept or not (off & (spreads > 0)).any():
+    if not design.intercept or not (off & (spreads > 0)).any():
         return moments
-    better = frozen(design.formula, mean=means, spread=spreads)
+    better = recentred(design, mean=means, spread=spreads)
     again = fold_moments(better, source)
     return Moments(design=better, gram=again.gram, account=again.account, passes=2)
 
@@ -98,7 +98,7 @@ def _require_range(design: Design, source: Source, gram: Array, n: int) -> None:
     """Refuse columns so large or small that a variance, in the square of their unit, would over- or underflow in silence."""
     with np.errstate(over="ignore", invalid="ignore"):
         sizes = np.abs(design.centres) + design.scales * np.sqrt(np.diag(gram)[1:] / n)
-    for name, size in zip(design.variables, sizes.tolist(), strict=True):
+    for name, size in zip(design.labels, sizes.tolist(), strict=True):
         if not size < _LARGEST or 0.0 < size < 1 / _LARGEST:
             raise DataError(
                 f"The values of column {name!r} of {source.label} are near {size:.1g}, and their squares leave the range of "

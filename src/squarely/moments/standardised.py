@@ -92,7 +92,7 @@ class Standardised:
 def standardise(moments: Moments) -> Standardised:
     """Derive the standardised problem. Constant columns have no spread: the caller refuses them first."""
     design: Design = moments.design
-    intercept = design.formula.intercept
+    intercept = design.intercept
     n = moments.n
     first = moments.gram[0, 1:] / n  # (k,) means in the scaled columns
     second = moments.gram[1:, 1:] / n  # (k, k)

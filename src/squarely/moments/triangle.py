@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from squarely.data import Block, Source, fold
-from squarely.design import Design, rows
+from squarely.data import Source, fold
+from squarely.design import Block, Design, rows
 from squarely.moments.cross_products import BLOCK_ROWS
 from squarely.numerics import Array
 
 
 def fold_triangle(design: Design, source: Source) -> Array:
     """Return R (k + 1, k + 1), upper triangular, with R'R = Z'Z for the Z of Moments; stacking and factoring again merges two."""
-    size = len(design.variables) + 1
+    size = len(design.labels) + 1
 
     def step(block: Block) -> Array:
         R = np.zeros((0, size))
-        for start in range(0, len(block.values), BLOCK_ROWS):
-            Z, _ = design.scaled(block.values[start : start + BLOCK_ROWS])
+        for values, low in block.pieces(BLOCK_ROWS):
+            Z, _ = design.scaled(values, low)
             R = _merge(R, Z)
         return R
 

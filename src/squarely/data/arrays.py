@@ -1,0 +1,83 @@
+"""X and y as two arrays, the way of scikit-learn and of statsmodels without a formula: turned into named columns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+
+from squarely.data.memory import ArraysSource
+from squarely.errors import DataError, counted
+
+
+def open_arrays(X: Any, y: Any) -> tuple[ArraysSource, tuple[str, ...], str]:
+    """Open X (n, p) and y (n,) as a source, and give the names of the columns of X and of y.
+
+    Columns of a frame keep their names, those of an array are x1, x2, ...; a series keeps its name, an array is called y.
+
+    Raises
+    ------
+    DataError : the shapes do not fit together, or two names are the same.
+
+    >>> source, names, response = open_arrays([[1.0, 2.0], [3.0, 4.0]], [5.0, 6.0])
+    >>> names, response
+    (('x1', 'x2'), 'y')
+    """
+    columns = _columns(X)
+    name, values = _response(y)
+    if name in columns:
+        raise DataError(f"y and a column of X are both called {name!r}. Give one of them another name.")
+    rows = {label: len(column) for label, column in columns.items()} | {name: len(values)}
+    if len(set(rows.values())) > 1:
+        many = counted(max(rows[label] for label in columns), "row")
+        raise DataError(f"X has {many} and y has {counted(rows[name], 'value')}. Give one value of y for each row of X.")
+    return ArraysSource({**columns, name: values}, "X and y"), tuple(columns), name
+
+
+def _columns(X: Any) -> dict[str, Any]:
+    frame = nw.from_native(X, eager_only=True, pass_through=True)
+    if isinstance(frame, nw.DataFrame):
+        for name in frame.columns:
+            if not isinstance(name, str):
+                raise DataError(f"A column of X is called {name!r}, which is not text. Rename it: X.columns.astype(str).")
+        return {name: frame[name].to_native() for name in frame.columns}
+    series = nw.from_native(X, series_only=True, pass_through=True)
+    if isinstance(series, nw.Series):
+        return {series.name or "x1": X}
+    table = _array("X", X)
+    if table.ndim == 1:
+        table = table[:, None]
+    if table.ndim != 2:  # rows and columns
+        raise DataError(f"X has shape {table.shape}. Give an array of rows and columns.")
+    return {f"x{j + 1}": table[:, j] for j in range(table.shape[1])}
+
+
+def _response(y: Any) -> tuple[str, Any]:
+    frame = nw.from_native(y, eager_only=True, pass_through=True)
+    if isinstance(frame, nw.DataFrame):
+        if len(frame.columns) != 1:
+            raise DataError(f"y has {len(frame.columns)} columns. Give one.")
+        return frame.columns[0], frame[frame.columns[0]].to_native()
+    series = nw.from_native(y, series_only=True, pass_through=True)
+    if isinstance(series, nw.Series):
+        return str(series.name or "y"), y
+    values = _array("y", y)
+    if values.ndim == 2 and values.shape[1] == 1:  # a column, as scikit-learn takes it
+        values = values[:, 0]
+    if values.ndim != 1:
+        raise DataError(f"y has shape {values.shape}. Give one value for each row.")
+    return "y", values
+
+
+def _array(name: str, values: Any) -> np.ndarray:
+    try:
+        array = values if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise DataError(f"{name} cannot be read as an array: {error}. Give rows of equal length.") from error
+    if array.dtype == object:
+        raise DataError(
+            f"{name} is of type {type(values).__name__} and does not become an array of numbers. Give numbers, with nan for "
+            "gaps, or a data frame for columns of different kinds."
+        )
+    return array

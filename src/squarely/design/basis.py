@@ -1,0 +1,134 @@
+"""Bases of several columns: orthogonal polynomials as R's `poly`, powers, and the splines `bs` and `ns`, fixed once learnt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from squarely.errors import DataError
+from squarely.numerics import Array, Pair, dd_power
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Polynomial:
+    """Polynomials that are orthogonal over the rows of the fit, each of length one there, with rising leading terms.
+
+    Attributes
+    ----------
+    low, high : the range of the argument; it is mapped onto [-1, 1].
+    weights : (k + 1, k) the columns in terms of the Chebyshev polynomials 0 to k of the mapped argument.
+    """
+
+    low: float
+    high: float
+    weights: Array
+
+    def columns(self, x: Array) -> Array:
+        """Give the columns (m, k)."""
+        table: Array = chebyshev(x, self.low, self.high, len(self.weights) - 1) @ self.weights
+        return table
+
+
+def chebyshev(x: Array, low: float, high: float, degree: int) -> Array:
+    """Give the Chebyshev polynomials 0 to `degree` of x mapped onto [-1, 1]: (m, degree + 1)."""
+    middle = low + (high - low) / 2
+    return np.asarray(np.polynomial.chebyshev.chebvander((x - middle) / ((high - low) / 2), degree), dtype=np.float64)
+
+
+def orthogonal(R: Array, low: float, high: float) -> Polynomial:
+    """Make the polynomials from R (k + 1, k + 1) of the QR of the Chebyshev columns over the rows.
+
+    They are the columns of Q, with signs such that the leading coefficients are positive, as R's `poly` has them.
+    """
+    signs = np.sign(np.diag(R))
+    weights = np.asarray(np.linalg.solve(R * signs[:, None], np.eye(len(R))), dtype=np.float64)
+    return Polynomial(low=low, high=high, weights=weights[:, 1:])
+
+
+def powers(x: Pair, degree: int) -> Pair:
+    """Give x, x**2, ... as double-double columns (m, degree)."""
+    with np.errstate(all="ignore"):
+        hi, lo = zip(*(dd_power(x, k) for k in range(1, degree + 1)), strict=True)
+    return np.column_stack(hi), np.column_stack(lo)
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Spline:
+    """A B-spline basis, or a natural one: linear beyond the boundary.
+
+    Attributes
+    ----------
+    text : how the formula writes it.
+    knots : all knots, the boundary's repeated degree + 1 times.
+    degree : of the pieces.
+    first : the first column of the B-spline basis that is kept: 0 with the constant in the span, 1 without.
+    natural : (w, w - 2) the combinations without curvature at the boundary, for `ns`; None for `bs`.
+    """
+
+    text: str
+    knots: Array
+    degree: int
+    first: int
+    natural: Array | None = None
+
+    @property
+    def boundary(self) -> tuple[float, float]:
+        """The range of the rows of the fit."""
+        return float(self.knots[0]), float(self.knots[-1])
+
+    def columns(self, x: Array) -> Array:
+        """Give the columns (m, w).
+
+        Raises DataError for `bs` beyond the boundary, where the pieces mean nothing; `ns` goes on linearly.
+        """
+        low, high = self.boundary
+        outside = (x < low) | (x > high)
+        if self.natural is None:
+            if outside.any():
+                raise DataError(
+                    f"{self.text} was fitted between {low:g} and {high:g} and means nothing beyond, where {x[outside][0]:g} is. "
+                    "Leave such rows out, or fit with ns(...), which goes on linearly."
+                )
+            return self._values(x)
+        inside = np.clip(x, low, high)
+        table = self._values(inside)
+        if outside.any():
+            ends = np.where(x < low, low, high)[outside]
+            table[outside] += (x[outside] - ends)[:, None] * self._values(ends, derivative=1)
+        natural: Array = table @ self.natural
+        return natural
+
+    def _values(self, x: Array, derivative: int = 0) -> Array:
+        from scipy.interpolate import BSpline  # a third of a second to import, for splines alone
+
+        count = len(self.knots) - self.degree - 1
+        basis = BSpline(self.knots, np.eye(count), self.degree)
+        values: Array = basis(x, nu=derivative) if len(x) else np.empty((0, count))
+        return values[:, self.first :]
+
+
+def spline(*, text: str, kind: str, inner: Array, low: float, high: float, degree: int, intercept: bool) -> Spline:
+    """Make a spline from its inner knots and its boundary, with the columns that R's `bs` and `ns` have.
+
+    Raises DataError if a knot is not strictly inside the boundary, or the argument does not vary.
+    """
+    if not low < high:
+        raise DataError(f"{text} has nothing to bend over: its argument is {low:g} in every row that is used. Leave it out.")
+    if len(inner) and not (low < inner[0] and inner[-1] < high):
+        raise DataError(
+            f"{text} has inner knots {', '.join(f'{k:g}' for k in inner)}, not all strictly between the ends {low:g} and {high:g} "
+            "of the values. Choose knots inside, or fewer columns (df)."
+        )
+    knots = np.concatenate([np.full(degree + 1, low), inner, np.full(degree + 1, high)])
+    made = Spline(text=text, knots=knots, degree=degree, first=0 if intercept else 1)
+    if kind == "bs":
+        return made
+    curvature = made._values(np.array([low, high]), derivative=2)  # (2, w)
+    Q = np.linalg.qr(curvature.T, mode="complete")[0]
+    return Spline(text=text, knots=knots, degree=degree, first=made.first, natural=Q[:, 2:])
+
+
+def inner_knots(x: Array, count: int) -> Array:
+    """Place knots at equally spaced quantiles (type 7) of all values (n,)."""
+    return np.quantile(x, np.linspace(0, 1, count + 2)[1:-1]) if count > 0 else np.empty(0)

@@ -1,0 +1,205 @@
+"""Categorical columns: their levels, learnt once, and the contrasts that make columns of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from squarely.data import Labels, Level, Source, reads_as_number
+from squarely.design.factor import Categorical
+from squarely.errors import DataError, FormulaError, counted, did_you_mean
+from squarely.numerics import Array
+
+MOST_LEVELS = 10_000
+_MOST_SHOWN = 12
+_TRUTH = {"true": True, "false": False}
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Coding:
+    """The levels of a categorical factor and its contrast.
+
+    Attributes
+    ----------
+    column : the name of the column.
+    levels : the L levels, in order: all text, all numbers, or False and True.
+    kind : "treatment" or "sum".
+    position : the place of the reference level, or of the omitted one.
+    """
+
+    column: str
+    levels: tuple[Level, ...]
+    kind: str
+    position: int
+
+    def names(self, *, full: bool) -> list[str]:
+        """Give what stands in the brackets after the factor's name, as statsmodels prints it; `full` codes all levels."""
+        rest = [str(level) for i, level in enumerate(self.levels) if i != self.position]
+        if self.kind == "sum":
+            return [*(["mean"] if full else []), *(f"S.{level}" for level in rest)]
+        return [str(level) for level in self.levels] if full else [f"T.{level}" for level in rest]
+
+    def matrix(self, *, full: bool) -> Array:
+        """Give the columns (L, L) or (L, L - 1) of each level."""
+        unit = np.eye(len(self.levels))
+        if self.kind == "treatment":
+            return unit if full else np.delete(unit, self.position, axis=1)
+        rest = np.delete(unit, self.position, axis=1)
+        rest[self.position] = -1.0
+        return np.hstack([np.ones((len(unit), 1)), rest]) if full else rest
+
+    def codes(self, labels: Labels) -> np.ndarray:
+        """Give the place of each row's level (m,): -1 for a gap, -2 for a level that is not known."""
+        known = {level: i for i, level in enumerate(self.levels)}
+        numeric = not isinstance(self.levels[0], str)
+        places = [known.get(as_number(value) if numeric and isinstance(value, str) else value, -2) for value in labels.values]
+        codes: np.ndarray = np.array([*places, -1])[labels.codes]
+        return codes
+
+    def require_known(self, labels: Labels, codes: np.ndarray, first: int, source: Source) -> None:
+        """Raise a DataError that names a level not met in the fit, and those that were."""
+        unknown = np.flatnonzero(codes == -2)
+        if len(unknown):
+            value = labels.values[labels.codes[unknown[0]]]
+            raise DataError(
+                f"Column {self.column!r} of {source.label} has {value!r} in data row {first + int(unknown[0]) + 1:,}, a level that "
+                f"the fit has not met: it has no coefficient. Known levels: {listed(self.levels)}. Take such rows out, fit again "
+                "with them, or predict with unseen='nan'."
+            )
+
+
+def listed(levels: tuple[Level, ...]) -> str:
+    """Write levels as a list, cut if there are many."""
+    shown = ", ".join(repr(level) for level in levels[:_MOST_SHOWN])
+    return shown + (f", ... ({len(levels):,} in all)" if len(levels) > _MOST_SHOWN else "")
+
+
+def as_number(text: str) -> Any:
+    """Read a text as a number or truth value if it is one, else give it back.
+
+    >>> as_number("2"), as_number("2.5"), as_number("True"), as_number("b")
+    (2, 2.5, True, 'b')
+    """
+    if text.lower() in _TRUTH:
+        return _TRUTH[text.lower()]
+    if not reads_as_number(text):
+        return text
+    value = float(text)
+    return int(value) if value.is_integer() and abs(value) < 2**53 and not set(text) & set(".eE") else value
+
+
+def found_in(labels: Labels, rows: np.ndarray, first: int) -> dict[Level, int]:
+    """Give the levels in some rows (m,) of a batch, each with the position of a row that has it."""
+    codes = np.where(rows, labels.codes, -1)
+    present, at = np.unique(codes, return_index=True)
+    return {labels.values[code]: first + int(i) for code, i in zip(present.tolist(), at.tolist(), strict=True) if code >= 0}
+
+
+def merged(a: dict[Level, int], b: dict[Level, int]) -> dict[Level, int]:
+    """Merge what two batches have found."""
+    return {**b, **a}
+
+
+def coding(factor: Categorical, found: Mapping[Level, int], source: Source, *, bare: bool) -> Coding:
+    """Fix the levels of a factor: in the order that the formula or the data's owner declares, else sorted.
+
+    Levels that no used row has are left out. `bare` is for a column named alone: text among numbers is then taken for a mistake.
+
+    Raises
+    ------
+    DataError : fewer than two levels, too many, or numbers and text mixed.
+    FormulaError : the reference or a listed level is not there.
+    """
+    column = factor.name.name
+    if not source.typed:
+        found = _typed(found)
+    if bare:
+        _require_text(column, found, source)
+    if len(found) > MOST_LEVELS:
+        raise DataError(
+            f"Column {column!r} of {source.label} has more than {MOST_LEVELS:,} different values: too many for categories. "
+            "Group them, or leave the column out."
+        )
+    levels = _in_order(factor, found, source)
+    if len(levels) == 1:
+        raise DataError(
+            f"Column {column!r} of {source.label} is {levels[0]!r} in every row that is used: a single level has nothing to be "
+            "compared with. Leave the column out of the formula."
+        )
+    return Coding(column=column, levels=levels, kind=factor.contrast.kind, position=_position(factor, levels))
+
+
+def _typed(found: Mapping[Level, int]) -> dict[Level, int]:
+    """Tell what the levels of a text file are: numbers or truth values if all of them are, else text."""
+    values = {text: as_number(text) for text in found}
+    kinds = {type(value) for value in values.values()}
+    if kinds in ({bool}, {int}):
+        return {values[text]: row for text, row in found.items()}
+    if kinds <= {int, float}:
+        return {float(values[text]): row for text, row in found.items()}
+    return dict(found)
+
+
+def _require_text(column: str, found: Mapping[Level, int], source: Source) -> None:
+    texts = {level: row for level, row in found.items() if isinstance(level, str)}
+    numbers = [level for level in texts if reads_as_number(level)]
+    if not numbers:
+        return
+    c = f"C({column})" if column.isidentifier() else f"C(`{column}`)"
+    if len(numbers) == len(texts):
+        raise DataError(
+            f"Column {column!r} of {source.label} is stored as text, although every value is a number. Convert it before the fit, "
+            f"for example with pandas.to_numeric, or write {c} if its values are categories."
+        )
+    others = {level: row for level, row in texts.items() if level not in numbers}
+    late = min(numbers, key=texts.__getitem__), min(others, key=others.__getitem__)
+    odd = max(late, key=texts.__getitem__)  # whichever of the two kinds comes up later is the exception
+    what = ("a number among text", "text among numbers")[odd in others]
+    raise DataError(
+        f"Column {column!r} of {source.label} holds {what}: {odd!r} in data row {texts[odd] + 1:,}. "
+        f"Correct or clear that value, or write {c} if its values are categories."
+    )
+
+
+def _in_order(factor: Categorical, found: Mapping[Level, int], source: Source) -> tuple[Level, ...]:
+    listed_levels = factor.contrast.levels
+    if listed_levels is not None:
+        for level in found:
+            if level not in listed_levels:
+                raise FormulaError(
+                    f"levels={list(listed_levels)!r} of {factor.text} lacks {level!r}, which is in data row {found[level] + 1:,}. "
+                    "List every level, or leave such rows out with where=."
+                )
+    declared = listed_levels or source.order(factor.name.name)
+    if declared is not None:
+        return tuple(level for level in declared if level in found)
+    try:
+        return tuple(sorted(found))
+    except TypeError:
+        raise DataError(
+            f"Column {factor.name.name!r} of {source.label} mixes kinds of values, such as {listed(tuple(found))}, which have no "
+            "order. Make them all text or all numbers."
+        ) from None
+
+
+def _position(factor: Categorical, levels: tuple[Level, ...]) -> int:
+    wanted = factor.contrast.level
+    if wanted is None:
+        return 0 if factor.contrast.kind == "treatment" else len(levels) - 1
+    if wanted in levels:
+        return levels.index(wanted)
+    if isinstance(wanted, int) and -len(levels) <= wanted < len(levels) and isinstance(levels[0], str):
+        return wanted % len(levels)  # as patsy has it: a number that is no level counts places
+    near = did_you_mean(wanted, [str(x) for x in levels]) if isinstance(wanted, str) else f"Known levels: {listed(levels)}."
+    raise FormulaError(
+        f"{factor.text} names {wanted!r}, which is not among the {counted(len(levels), 'level')} of {factor.name.name!r}. {near}"
+    )
+
+
+def is_number(level: Level) -> bool:
+    """Tell whether a level is a finite number."""
+    return isinstance(level, int | float) and not isinstance(level, bool) and math.isfinite(level)

@@ -1,0 +1,218 @@
+"""From the right side of a formula to its terms: a walk over the tree that formulaic's grammar makes of it.
+
+The expansion is bounded before it happens: fifteen terms to the eighth power are refused, not computed.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from squarely.design.calls import read_factor
+from squarely.design.expression import Name
+from squarely.design.factor import Bare, Factor, Numeric
+from squarely.design.language import numeric
+from squarely.design.piece import read_piece, spaced
+from squarely.design.reading import Reading, Span
+from squarely.design.terms import Terms, crossed, distinct, interacted, nested, powered
+
+MOST_TERMS = 2_000
+EXAMPLE = "Write it like 'mpg ~ displacement + weight'."
+_ADVICE = {
+    "|": "Instruments and groups behind '|' are not known.",
+    "in": "Write b:a for b %in% a.",
+}
+_ARITHMETIC = "Arithmetic goes into I(...), such as I(2 * x); 0 and 1 stand alone in a sum."
+
+
+def tree_of(read: Reading, start: int) -> Any:
+    """Let formulaic read the right side: a tree of operators over tokens."""
+    # formulaic loads pandas, about a second; it is loaded when a formula is read and not before.
+    from formulaic.errors import FormulaParsingError
+    from formulaic.parser.algos.tokenize import tokenize
+    from formulaic.parser.algos.tokens_to_ast import tokens_to_ast
+    from formulaic.parser.parser import DefaultOperatorResolver
+
+    try:
+        return tokens_to_ast(iter(list(tokenize(read.plain[start:]))), operator_resolver=DefaultOperatorResolver())
+    except (FormulaParsingError, SyntaxError) as error:
+        said = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+        marked = re.search("⧛(.*?)⧚", said, re.DOTALL)  # the parser marks the place between these two signs
+        at = None
+        if marked:
+            before = said[said.rfind("\n\n", 0, marked.start()) + 2 : marked.start()]
+            at = (start + len(before), start + len(before) + max(len(marked[1]), 1))
+        first = read.restored(said.strip().splitlines()[0])
+        raise read.error(f"The formula cannot be read: {first}", at or (start, len(read.plain))) from None
+    except (RecursionError, AttributeError):
+        raise read.error(f"The formula cannot be read. {EXAMPLE}", (start, len(read.plain))) from None
+
+
+class Walk:
+    """One walk over the tree of the right side; it collects factors and offsets on its way."""
+
+    def __init__(self, read: Reading, start: int, others: Sequence[str]) -> None:
+        self.read, self.start, self.others = read, start, others
+        self.factors: dict[str, Factor] = {}
+        self.offsets: list[Numeric] = []
+
+    def terms(self, tree: Any) -> tuple[Terms, dict[str, Factor], list[Numeric]]:
+        """Give the terms, () among them for the intercept, the factors in them, and the offsets."""
+        terms, intercept = self._sum(tree)
+        chosen = {(): None, **terms} if intercept is not False else terms
+        return dict.fromkeys(chosen), self.factors, self.offsets
+
+    def _sum(self, node: Any) -> tuple[Terms, bool | None]:
+        """Give the terms of a node, and what it says of the intercept, if anything. Long sums are walked without recursion."""
+        links = []
+        while not _is_token(node) and node.operator.symbol in ("+", "-"):
+            *left, right = node.args
+            links.append((node.operator.symbol, right))
+            if not left:
+                node = None
+                break
+            node = left[0]
+        terms, intercept = ({}, None) if node is None else self._operand(node)
+        for sign, right in reversed(links):
+            more, says = self._operand(right) if _is_token(right) or right.operator.symbol not in ("+", "-") else self._sum(right)
+            if sign == "+":
+                terms = distinct([*terms, *more])
+                intercept = intercept if says is None else says
+            else:
+                self._require_present(terms, more, right)
+                terms = {term: None for term in terms if frozenset(term) not in {frozenset(t) for t in more}}
+                intercept = intercept if says is None else not says
+            self._require_few(len(terms), right)
+        return terms, intercept
+
+    def _require_present(self, terms: Terms, less: Terms, node: Any) -> None:
+        here = {frozenset(term) for term in terms}
+        for term in less:
+            if frozenset(term) not in here:
+                raise self.read.error(f"The formula has no term {':'.join(term)} to take away. Take the '-' out.", self._at(node))
+
+    def _operand(self, node: Any) -> tuple[Terms, bool | None]:
+        if _is_token(node):
+            return self._token(node)
+        symbol = node.operator.symbol
+        if symbol in ("+", "-"):
+            return self._sum(node)
+        if symbol in ("**", "^"):
+            return self._power(node), None
+        if symbol not in (":", "*", "/"):
+            at = self._sign(node)
+            raise self.read.error(f"{symbol!r} is not understood in a formula. {_ADVICE.get(symbol, '')}".rstrip(), at)
+        left, right = (self._plain(arg) for arg in node.args)
+        self._require_few(len(left) * len(right) + len(left) + len(right), node)
+        combine = {":": interacted, "*": crossed, "/": nested}[symbol]
+        return combine(left, right), None
+
+    def _plain(self, node: Any) -> Terms:
+        """Give the terms of a node inside a product, where 0 and 1 make no sense."""
+        terms, intercept = self._operand(node)
+        if intercept is not None:
+            raise self.read.error(
+                f"A number stands in a product of terms, where it has no meaning. {_ARITHMETIC}",
+                self._at(node),
+            )
+        return terms
+
+    def _power(self, node: Any) -> Terms:
+        base, exponent = node.args
+        word = str(exponent.token) if _is_token(exponent) else ""
+        if not re.fullmatch(r"[1-9][0-9]{0,2}", word):
+            raise self.read.error("The exponent of a sum of terms must be a whole number from 1 to 999.", self._at(exponent))
+        terms = self._plain(base)
+        if len(terms) == 1:
+            name = self.read.text[slice(*self._at(base))]
+            raise self.read.error(
+                f"Between terms, a power crosses a sum with itself, as in (a + b)**2; of {name} alone nothing would come but "
+                f"{name}. Write I({name}**{word}) for the power.",
+                self._at(node),
+            )
+        total = terms
+        for _ in range(min(int(word), len(terms)) - 1):  # higher powers add nothing
+            self._require_few(len(total) * len(terms), node)
+            total = powered(total, terms)
+        return total
+
+    def _require_few(self, number: int, node: Any) -> None:
+        if number > 10 * MOST_TERMS:
+            raise self.read.error(
+                f"This would make some {number:,} terms or more; at most {MOST_TERMS:,} are fitted.", self._at(node)
+            )
+
+    def _token(self, token: Any) -> tuple[Terms, bool | None]:
+        word, kind = str(token.token), token.kind.name
+        start, end = self._at(token)
+        if kind == "VALUE" and word in ("0", "1"):
+            return {}, word == "1"
+        if kind == "VALUE" and word == ".":
+            return self._others(start, end), None
+        if kind == "VALUE" or re.fullmatch(r"[0-9.]+", word):
+            shown = self.read.restored(word)
+            raise self.read.error(f"{shown} is not the name of a column. {_ARITHMETIC}", (start, end))
+        if kind == "PYTHON":
+            return self._python(start, end), None
+        if kind == "NAME" and word in self.read.quoted and not self.read.quoted[word].startswith("`"):
+            quoted = self.read.quoted[word]
+            raise self.read.error(
+                f"The text {quoted} stands where a column is wanted. Names with spaces go into backticks.", (start, end)
+            )
+        name = self.read.name(word)
+        factor = Bare(text=name, name=Name(name, (start, end)))
+        return self._known(factor)
+
+    def _known(self, factor: Factor) -> tuple[Terms, None]:
+        self.factors.setdefault(factor.text, factor)
+        return {(factor.text,): None}, None
+
+    def _others(self, start: int, end: int) -> Terms:
+        if not self.others:
+            raise self.read.error("The '.' stands for all other columns, and there are none.", (start, end))
+        self._require_few(len(self.others), None)
+        terms: Terms = {}
+        for name in self.others:
+            terms.update(self._known(Bare(text=name, name=Name(name, (start, end))))[0])
+        return terms
+
+    def _python(self, start: int, end: int) -> Terms:
+        if self.read.plain[start - 1 : start] == "{":
+            raise self.read.error("Braces are not understood. Arithmetic goes into I(...).", (start - 1, end))
+        piece, node = read_piece(self.read, start, end)
+        if isinstance(node, ast.Call) and piece.text(node.func) == "offset":
+            arguments = node.args
+            if len(arguments) != 1 or node.keywords:
+                raise self.read.error("offset(...) takes one expression, such as offset(log(t)).", (start, end))
+            self.offsets.append(Numeric(text=self.read.restored(spaced(piece.source)), expression=numeric(piece, arguments[0])))
+            return {}
+        factor = read_factor(self.read, start, end)
+        if isinstance(factor, Numeric) and isinstance(factor.expression, Name) and factor.text.startswith("Q("):
+            factor = Bare(text=factor.text, name=factor.expression)
+        return self._known(factor)[0]
+
+    def _at(self, node: Any) -> Span:
+        """Give the place of a node: from its first token to its last."""
+        if node is None:
+            return self.start, len(self.read.plain)
+        if _is_token(node):
+            return self.start + node.source_start, self.start + node.source_end + 1
+        places = [self._at(arg) for arg in node.args]
+        return min(a for a, _ in places), max(b for _, b in places)
+
+    def _sign(self, node: Any) -> Span:
+        """Give the place of an operator: what is between its first two arguments."""
+        places = sorted(self._at(arg) for arg in node.args)
+        if len(places) < 2:
+            return self._at(node)
+        between = self.read.plain[places[0][1] : places[1][0]]
+        start = places[0][1] + len(between) - len(between.lstrip())
+        return start, start + max(len(between.strip()), 1)
+
+
+def _is_token(node: Any) -> bool:
+    from formulaic.parser.types import Token
+
+    return isinstance(node, Token)

@@ -1,0 +1,85 @@
+"""A formula as text: quoted pieces taken out of the parser's way, and the place of everything, for errors that point."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from squarely.errors import FormulaError
+
+Span = tuple[int, int]  # first character and the one after the last
+_QUOTED = re.compile(r"""`[^`]*`|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
+_FIRST_STAND_IN = 0x20000  # letters that no formula has, and that may stand in a Python identifier
+_WIDEST = 68
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A text that is being read.
+
+    Attributes
+    ----------
+    text : as the user wrote it.
+    plain : the same, of the same length, with a word of rare letters in the place of every quoted piece.
+    quoted : that word -> the quoted piece with its quotes.
+    """
+
+    text: str
+    plain: str
+    quoted: dict[str, str]
+
+    def error(self, what: str, at: Span | None = None) -> FormulaError:
+        """Make a FormulaError that points at its cause."""
+        return FormulaError(what + (pointer(self.text, at) if at else ""))
+
+    def restored(self, text: str) -> str:
+        """Put the quoted pieces back."""
+        for word, piece in self.quoted.items():
+            text = text.replace(word, piece)
+        return text
+
+    def name(self, word: str) -> str:
+        """Give the name that a word stands for: what is between backticks, or the word itself."""
+        piece = self.quoted.get(word, "")
+        return piece[1:-1] if piece.startswith("`") else word
+
+
+def reading(text: str) -> Reading:
+    """Begin to read.
+
+    >>> read = reading("y ~ `model year`")
+    >>> len(read.plain) == len(read.text), read.name(read.plain[4:])
+    (True, 'model year')
+    """
+    quoted: dict[str, str] = {}
+
+    def stand_in(piece: re.Match[str]) -> str:
+        word = chr(_FIRST_STAND_IN + len(quoted)) * len(piece[0])
+        quoted[word] = piece[0]
+        return word
+
+    taken = any(ord(c) >= _FIRST_STAND_IN for c in text)  # such a text goes without: its quoted names must be plain then
+    return Reading(text, text if taken else _QUOTED.sub(stand_in, text), quoted)
+
+
+def pointer(text: str, at: Span) -> str:
+    """Draw the line of text that has a place in it, and carets under the place; long lines are cut on both sides.
+
+    >>> print(pointer("mpg ~ displacment", (6, 17)))
+    <BLANKLINE>
+        mpg ~ displacment
+              ^^^^^^^^^^^
+    """
+    start, end = at
+    begin = text.rfind("\n", 0, start) + 1
+    line = text[begin:].split("\n", 1)[0]
+    start, end = start - begin, max(min(end - begin, len(line)), start - begin + 1)
+    first = max(0, min(start - _WIDEST // 3, len(line) - _WIDEST))
+    shown = line[first : first + _WIDEST]
+    before, under = line[first:start], line[start : min(end, first + _WIDEST)] or " "
+    return f"\n    {shown}\n    {' ' * _cells(before)}{'^' * _cells(under)}"
+
+
+def _cells(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
