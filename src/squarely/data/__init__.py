@@ -4,8 +4,10 @@
 kinds of source; `account` counts rows; `frames` hands results back as pandas.
 """
 
+from squarely.data.absent import AbsentSource
 from squarely.data.account import RowAccount
 from squarely.data.arrays import open_arrays
+from squarely.data.disk import read_text, write_text
 from squarely.data.frames import frame, read_csv, series, square
 from squarely.data.open import open_source
 from squarely.data.source import (
@@ -23,6 +25,7 @@ from squarely.data.source import (
 )
 
 __all__ = [
+    "AbsentSource",
     "Batch",
     "Kind",
     "Labels",
@@ -37,8 +40,10 @@ __all__ = [
     "open_arrays",
     "open_source",
     "read_csv",
+    "read_text",
     "reads_as_number",
     "require_columns",
     "series",
     "square",
+    "write_text",
 ]

@@ -14,7 +14,7 @@ from squarely.data import Batch, Source, require_columns
 from squarely.design.expression import Expression, Name, Number, evaluate, names
 from squarely.design.language import numeric
 from squarely.design.piece import Piece, constant, read_piece
-from squarely.design.reading import reading
+from squarely.design.reading import pointer, reading
 from squarely.errors import DataError, FormulaError
 
 _OPERATORS: Mapping[type, tuple[str, Callable[[Any, Any], Any]]] = {
@@ -75,12 +75,16 @@ class Where:
     labels: tuple[str, ...]
 
 
-def parse_where(text: str, source: Source) -> Where:
-    """Read a condition on the columns of a source.
+def parse_where(text: str) -> Where:
+    """Read a condition on rows.
 
     Raises
     ------
-    FormulaError : it cannot be read; DataError : a column is not there, or is compared with what it cannot be.
+    FormulaError : it cannot be read; the message points at the place.
+
+    >>> where = parse_where("weight > 3000 & origin != 'usa'")
+    >>> where.numbers, where.labels
+    (('weight',), ('origin',))
     """
     if not isinstance(text, str):
         raise FormulaError(f"where={text!r} is of type {type(text).__name__}, not text. {_EXAMPLE}")
@@ -93,11 +97,28 @@ def parse_where(text: str, source: Source) -> Where:
     except RecursionError:
         raise FormulaError(f"where= is nested too deeply. {_EXAMPLE}") from None
     numbers, labels = _columns(condition)
-    require_columns(source, [*numbers, *labels])
-    for name in numbers:
-        if source.kind(name) == "text":
-            raise DataError(f"where= compares {name!r} with numbers, but it holds text. Put the value in quotes, as in == 'a'.")
     return Where(text=text, condition=condition, numbers=tuple(dict.fromkeys(numbers)), labels=tuple(dict.fromkeys(labels)))
+
+
+def require_where(where: Where, source: Source) -> None:
+    """Raise a DataError that points into the condition when a column is not there, or is text and compared with numbers."""
+    for name in _names(where.condition):
+        try:
+            require_columns(source, [name.name])
+            if name.name in where.numbers and source.kind(name.name) == "text":
+                raise DataError(
+                    f"Column {name.name!r} holds text and is compared with a number. Put the value in quotes, as in == 'a'."
+                )
+        except DataError as error:
+            raise DataError(f"{error}{pointer(where.text, name.at)}") from None
+
+
+def _names(condition: Condition) -> list[Name]:
+    if isinstance(condition, Compared):
+        return [*names(condition.left), *names(condition.right)]
+    if isinstance(condition, OneOf | Truth):
+        return [condition.name]
+    return [name for part in condition.conditions for name in _names(part)]
 
 
 def met(where: Where, batch: Batch) -> np.ndarray:

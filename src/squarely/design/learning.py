@@ -12,7 +12,7 @@ import numpy as np
 from squarely.data import Batch, Source, batches, not_usable, require_columns
 from squarely.design.basis import chebyshev, inner_knots, orthogonal, spline
 from squarely.design.categories import MOST_LEVELS, coding, found_in, merged
-from squarely.design.condition import Where, met
+from squarely.design.condition import Where, met, require_where
 from squarely.design.design import Column, Design, Learnt, Part, columns_needed, recentred
 from squarely.design.expression import Expression, Moved, Moving, names, parts
 from squarely.design.factor import Bare, Basis, Categorical, Contrast, Factor, Numeric, expression_of
@@ -65,6 +65,8 @@ def learn(formula: Formula, source: Source, where: Where | None = None) -> Desig
     FormulaError : the formula names a level that is not there.
     """
     _require_named(formula, source)
+    if where:
+        require_where(where, source)
     factors = {text: _told(factor, source) for text, factor in formula.factors.items()}
     numbers, labels = columns_needed(factors.values(), formula.outside.values())
     subject = _Subject(formula=formula, factors=factors, source=source, where=where, numbers=numbers, labels=labels)
@@ -73,7 +75,7 @@ def learn(formula: Formula, source: Source, where: Where | None = None) -> Desig
         for lesson, total in zip(lessons, _taught(lessons, subject, learnt), strict=True):
             learnt = lesson.finish(learnt, total)
         scans += 1
-    columns = _columns(formula, factors, learnt)
+    columns = columns_of(formula, factors, learnt)
     k = len(columns) + 1
     design = Design(
         formula=formula,
@@ -272,7 +274,7 @@ def _with_spline(learnt: Learnt, factor: Basis, inner: Array, ends: tuple[float,
     return replace(learnt, bases={**learnt.bases, factor.text: made})
 
 
-def _columns(formula: Formula, factors: Mapping[str, Factor], learnt: Learnt) -> tuple[Column, ...]:
+def columns_of(formula: Formula, factors: Mapping[str, Factor], learnt: Learnt) -> tuple[Column, ...]:
     """List the columns of X in patsy's order: groups of terms with the same numeric factors, the first factor varying fastest."""
     categorical = set(learnt.codings)
     terms: list[Term] = [*([()] if formula.intercept else []), *formula.terms]

@@ -71,9 +71,11 @@ def read_piece(read: Reading, start: int, end: int, *, words: bool = False) -> t
     try:
         return piece, ast.parse(piece.source, mode="eval").body
     except SyntaxError as error:
-        at = min(piece.offset(error.lineno or 1, 0) + max((error.offset or 1) - 1, 0), len(piece.places) - 1)
-        place = piece.places[at] if piece.places else start
-        raise read.error(f"{read.text[start:end]!r} cannot be read: {read.restored(error.msg)}.", (place, place + 1)) from None
+        at = piece.offset(error.lineno or 1, 0) + (error.offset or len(piece.places)) - 1
+        place = piece.places[max(min(at, len(piece.places) - 1), 0)] if piece.places else start
+        hint = " A comparison is written ==." if words and "=" in piece.source else ""
+        said = f"{read.text[start:end]!r} cannot be read: {read.restored(error.msg)}.{hint}"
+        raise read.error(said, (place, place + 1)) from None
     except (RecursionError, MemoryError, ValueError):
         raise read.error(
             "This is nested too deeply, or has characters that cannot be read. Write it in fewer steps.", (start, end)

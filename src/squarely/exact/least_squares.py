@@ -153,7 +153,7 @@ def _solution(moments: Moments, factor: Factor, refined: _Refined) -> Solution:
         digits=_spread_out(_digits(params, error, natural), factor.kept),
         digits_bse=_spread_out(_digits(ones, relative * ones, 0 * ones), factor.kept),
         precision="extended" if refined.extended else "double",
-        scans=moments.passes + (factor.road == "triangle") + refined.scans,
+        scans=moments.design.scans + moments.passes + (factor.road == "triangle") + refined.scans,
         settled=refined.settled,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from squarely.data import RowAccount, Source, frame, open_source, series, square
+from squarely.data import RowAccount, Source, frame, open_source, series, square, write_text
 from squarely.design import Design, linear_predictor, rows
 from squarely.errors import OptionError
 from squarely.exact import Solution, require_same_rows, residuals_of
@@ -172,6 +173,16 @@ class Fit:
         centre = design.column_centres[at]
         yield from linear_predictor(design, source, [j - 1 for j in at], float(level), slopes, centre=centre, unseen=unseen)
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Save the fit as a JSON file of a few kilobytes, without its rows; `squarely.load` reads it back.
+
+        The file is written whole or not at all. It has the names of columns and of the levels of categorical ones in it.
+        Raises DataError if it cannot be written.
+        """
+        from squarely.inference.saved import fit_to_json  # which knows the Fit in turn
+
+        write_text(path, fit_to_json(self))
+
     def summary(self) -> Page:
         """Lay the results out as statsmodels does, with the row account and the digits as extra lines."""
         return summary_page(self, self.as_dict())
@@ -198,6 +209,11 @@ class Fit:
             **scalars,
             **tests,
             "cov_params": {n: dict(zip(names, row, strict=True)) for n, row in zip(names, self.covariance, strict=True)},
+            "categories": {
+                text: {"contrast": c.kind, "levels": list(c.levels), "reference": c.levels[c.position]}
+                for text, c in self.design.categories.items()
+            },
+            "where": self.design.where.text if self.design.where else None,
             "rows": self.rows.as_dict(),
             "rounded": dict(self.rows.rounded),
             "casts": dict(self.rows.casts),
