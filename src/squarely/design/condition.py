@@ -102,23 +102,30 @@ def parse_where(text: str) -> Where:
 
 def require_where(where: Where, source: Source) -> None:
     """Raise a DataError that points into the condition when a column is not there, or is text and compared with numbers."""
-    for name in _names(where.condition):
+    for name, wanted in _names(where.condition):
         try:
             require_columns(source, [name.name])
-            if name.name in where.numbers and source.kind(name.name) == "text":
-                raise DataError(
-                    f"Column {name.name!r} holds text and is compared with a number. Put the value in quotes, as in == 'a'."
-                )
+            _require_kind(name.name, source.kind(name.name), wanted)
         except DataError as error:
             raise DataError(f"{error}{pointer(where.text, name.at)}") from None
 
 
-def _names(condition: Condition) -> list[Name]:
+def _require_kind(name: str, kind: str, wanted: str) -> None:
+    if wanted == "number" and kind == "text":
+        raise DataError(f"Column {name!r} holds text and is compared with a number. Put the value in quotes, as in == 'a'.")
+    if wanted == "boolean" and kind not in ("boolean", "null"):
+        raise DataError(f"Column {name!r} stands alone, but it does not hold true and false. Compare it with something.")
+
+
+def _names(condition: Condition) -> list[tuple[Name, str]]:
+    """Give the columns in a condition, each with the kind that it must have: "number", "boolean" or "any"."""
     if isinstance(condition, Compared):
-        return [*names(condition.left), *names(condition.right)]
-    if isinstance(condition, OneOf | Truth):
-        return [condition.name]
-    return [name for part in condition.conditions for name in _names(part)]
+        return [(name, "number") for name in (*names(condition.left), *names(condition.right))]
+    if isinstance(condition, OneOf):
+        return [(condition.name, "any")]
+    if isinstance(condition, Truth):
+        return [(condition.name, "boolean")]
+    return [pair for part in condition.conditions for pair in _names(part)]
 
 
 def met(where: Where, batch: Batch) -> np.ndarray:

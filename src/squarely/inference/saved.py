@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -134,15 +135,10 @@ def _solution(document: Mapping[str, Any], moments: Moments, design: Design) -> 
         road=_text(written["road"]),
         dependencies=tuple(_text(sentence) for sentence in written["dependencies"]),
     )
-    shapes: Mapping[str, Callable[[Any], Any]] = {
-        "n": _count,
-        "sums": lambda x: _numbers(x, (len(design.labels) + 1,)),
-        "gradient": lambda x: _numbers(x, (q,)),
-        "gradient_low": lambda x: _numbers(x, (q,)),
-        "spread": lambda x: _numbers(x, (2,)),
-        "powers": lambda x: _numbers(x, (3,)),
-    }
-    parts: dict[str, Any] = {f.name: shapes.get(f.name, _number)(document["residuals"][f.name]) for f in fields(ResidualSums)}
+    readers: dict[str, Callable[[Any], Any]] = {field.name: _number for field in fields(ResidualSums)}
+    lengths = {"sums": len(design.labels) + 1, "gradient": q, "gradient_low": q, "spread": 2, "powers": 3}
+    readers |= {name: partial(_numbers, shape=(length,)) for name, length in lengths.items()} | {"n": _count}
+    parts = {name: reader(document["residuals"][name]) for name, reader in readers.items()}
     residuals = ResidualSums(**parts)
     read = document["solution"]
     return Solution(
