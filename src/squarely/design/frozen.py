@@ -24,10 +24,7 @@ def plain_learnt(design: Design) -> dict[str, Any]:
     learnt = design.learnt
     return {
         "moves": {text: {"mean": m.mean, "deviation": m.deviation} for text, m in learnt.moves.items()},
-        "codings": {
-            text: {"column": c.column, "levels": list(c.levels), "kind": c.kind, "position": c.position}
-            for text, c in learnt.codings.items()
-        },
+        "codings": {text: {"levels": list(c.levels), "kind": c.kind, "position": c.position} for text, c in learnt.codings.items()},
         "polynomials": {
             text: {"low": b.low, "high": b.high, "weights": b.weights.tolist()}
             for text, b in learnt.bases.items()
@@ -51,7 +48,8 @@ def learnt_from(formula: Formula, written: Mapping[str, Any]) -> tuple[dict[str,
 
     Raises TypeError, ValueError or KeyError for whatever does not belong there.
     """
-    codings = {text: _coding(c) for text, c in written["codings"].items()}
+    columns = {text: f.name.name for text, f in formula.factors.items() if isinstance(f, Bare | Categorical)}
+    codings = {text: _coding(columns[text], c) for text, c in written["codings"].items()}
     factors: dict[str, Factor] = {}
     for text, factor in formula.factors.items():
         if isinstance(factor, Bare):
@@ -66,10 +64,21 @@ def learnt_from(formula: Formula, written: Mapping[str, Any]) -> tuple[dict[str,
     bases: dict[str, Polynomial | Spline] = {text: _polynomial(b) for text, b in written["polynomials"].items()}
     bases |= {text: _spline(text, b) for text, b in written["splines"].items()}
     for text, factor in factors.items():
-        if isinstance(factor, Basis) and factor.kind != "powers" and text not in bases:
-            raise ValueError(f"the basis of {text} is not there.")
+        if isinstance(factor, Basis) and factor.kind != "powers":
+            _require_basis(factor, bases[text])
     moves = {text: Moving(mean=_finite(m["mean"]), deviation=_finite(m["deviation"])) for text, m in written["moves"].items()}
     return factors, Learnt(moves=moves, codings=codings, bases=bases)
+
+
+def _require_basis(factor: Basis, made: Polynomial | Spline) -> None:
+    if isinstance(made, Polynomial):
+        fits = factor.kind == "poly" and made.weights.shape == (factor.degree + 1, factor.degree)
+    else:
+        width = len(made.knots) - made.degree - 1
+        natural = None if made.natural is None else made.natural.shape
+        fits = width > made.degree and natural == ((width - made.first, width - made.first - 2) if factor.kind == "ns" else None)
+    if not fits:
+        raise ValueError(f"the basis of {factor.text} is not of its shape.")
 
 
 def rebuilt(
@@ -91,14 +100,14 @@ def rebuilt(
     )
 
 
-def _coding(c: Mapping[str, Any]) -> Coding:
+def _coding(column: str, c: Mapping[str, Any]) -> Coding:
     levels, position = tuple(c["levels"]), c["position"]
     alike = {str if isinstance(level, str) else float for level in levels}
     if len(alike) != 1 or not all(isinstance(level, str | int | float) for level in levels) or len(set(levels)) < len(levels):
         raise TypeError("levels must be different texts or numbers.")
-    if c["kind"] not in ("treatment", "sum") or not isinstance(position, int) or not 0 <= position < len(levels):
+    if c["kind"] not in ("treatment", "sum") or type(position) is not int or not 0 <= position < len(levels):
         raise ValueError("a contrast is not understood.")
-    return Coding(column=str(c["column"]), levels=levels, kind=c["kind"], position=position)
+    return Coding(column=column, levels=levels, kind=c["kind"], position=position)
 
 
 def _polynomial(b: Mapping[str, Any]) -> Polynomial:
