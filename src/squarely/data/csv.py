@@ -29,6 +29,7 @@ _DIALECT = "quote = '\"', escape = '\"', comment = '', skip = 0, strict_mode = t
 _DELIMITERS = ",;\t|"
 _LONGEST_LINE = 1_000_000
 _LONGEST_QUOTE = 300
+_QUOTED_PART = re.compile(r'"(?:[^"]|"")*"')
 _SAMPLE = 20_480  # rows, as many as the engine looks at
 _ENGINE_ERRORS = (duckdb.Error, OSError, pa.ArrowException)  # an error of the engine arrives through Arrow as an OSError
 _OTHER = ("BOOLEAN", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
@@ -147,7 +148,7 @@ class CsvSource(Source):
             raise DataError(f"The file {self.label!r} has null bytes, as UTF-16 text and binary files have. Save it as UTF-8 text.")
         if not re.split(r"[\r\n]", first, maxsplit=1)[0].strip():
             raise DataError(f"The first line of {self.label!r} is blank. It needs a header line with the names of the columns.")
-        return re.split(r"[\r\n]", re.sub(r'"(?:[^"]|"")*"', "", first), maxsplit=1)[0]
+        return re.split(r"[\r\n]", _QUOTED_PART.sub("", first), maxsplit=1)[0]
 
     def _sniff(self) -> str:
         """Let the engine guess the delimiter; where it sees a single column, the usual sign in the header tells better."""
@@ -222,19 +223,22 @@ class CsvSource(Source):
     def _unreadable(self, error: Exception) -> DataError:
         whole = str(error).replace(str(self._path), self.label)
         said = " ".join(whole.split("\n")[:2])[:_LONGEST_QUOTE]
+        return DataError(
+            f"The file {self.label!r} cannot be read as CSV with a header line. {self._uneven(error)}{self._odd_text()}"
+            f"DuckDB says: {said}"
+        )
+
+    def _odd_text(self) -> str:
+        """Say what is odd about the beginning of the text, which the engine takes for a hundred other things."""
         try:
             with self._lines(errors="strict") as file:
                 first = file.read(_LONGEST_LINE)
-        except (OSError, EOFError, zlib.error):
-            first = ""
         except UnicodeError:
-            first = ""
-            said += "" if "utf-8" in said else " ... This file is not utf-8 encoded."
-        if len(set(re.findall(r"\r\n|\r|\n", re.sub(r'"(?:[^"]|"")*"', "", first)))) > 1:
-            said = "its lines do not all end in the same way. Save it with one kind of line end."
-        return DataError(
-            f"The file {self.label!r} cannot be read as CSV with a header line. {self._uneven(error)}DuckDB says: {said}"
-        )
+            return "It is not utf-8 encoded: save it as UTF-8 text. "
+        except (OSError, EOFError, zlib.error):
+            return ""
+        ends = set(re.findall(r"\r\n|\r|\n", _QUOTED_PART.sub("", first)))
+        return "Its lines do not all end in the same way: save it with one kind of line end. " if len(ends) > 1 else ""
 
     def _uneven(self, error: Exception) -> str:
         """Name the first line with another number of fields than the header, if that is what the engine stumbled over."""
