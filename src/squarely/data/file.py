@@ -26,10 +26,12 @@ class LocalFile:
 
     Attributes
     ----------
+    given : the path as it was given.
     path : where it is, links followed.
     stamp : device, number, size in bytes and time of the last change, as they were when it was opened.
     """
 
+    given: Path
     path: Path
     stamp: tuple[int, int, int, int]
 
@@ -45,7 +47,7 @@ class LocalFile:
             if not path.is_file():
                 what = "is a folder" if path.is_dir() else "is not a regular file" if path.exists() else "does not exist"
                 raise DataError(f"The file {str(path)!r} {what}. Give the path of a CSV, Parquet, Arrow or JSON-lines file.")
-            file = cls(path.resolve(), _stamp(path))
+            file = cls(path, path.resolve(), _stamp(path))
             file.head(1)
         except OSError as error:
             raise DataError(
@@ -58,7 +60,7 @@ class LocalFile:
     @property
     def label(self) -> str:
         """What messages call it."""
-        return self.path.name
+        return self.given.name
 
     def head(self, size: int) -> bytes:
         """Give the first bytes."""

@@ -33,11 +33,9 @@ class FrameSource(Source):
     def order(self, name: str) -> tuple[Level, ...] | None:
         """Give the declared categories of a pandas Categorical or a Polars Enum."""
         series = self._frame[name]
-        if isinstance(series.dtype, nw.Enum) or (
-            isinstance(series.dtype, nw.Categorical) and self._frame.implementation.is_pandas()
-        ):
-            return tuple(series.cat.get_categories().to_list())
-        return None
+        if isinstance(series.dtype, nw.Categorical | nw.Enum) and self._frame.implementation.is_pandas():
+            return tuple(series.to_native().cat.categories)
+        return tuple(series.dtype.categories) if isinstance(series.dtype, nw.Enum) else None
 
     def column(self, values: np.ndarray, name: str) -> Any:
         """Give values, one for each row, as a column of the frame's own library."""

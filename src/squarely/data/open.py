@@ -23,6 +23,7 @@ _KNOWN = (
     "a DuckDB relation or a dict of arrays."
 )
 _PARQUET, _ARROW, _JSON, _CSV = "Parquet", "Arrow", "JSON lines", "CSV"
+_A = {_PARQUET: "a Parquet", _ARROW: "an Arrow"}
 _SUFFIXES = {
     ".parquet": _PARQUET, ".pq": _PARQUET,
     ".arrow": _ARROW, ".arrows": _ARROW, ".feather": _ARROW, ".ipc": _ARROW,
@@ -119,7 +120,7 @@ def _open_file(file: LocalFile, text: str) -> Source:
     if met in {"Feather version 1", "SQLite"}:
         raise DataError(f"{text!r} is a {met} file, which is not opened. Load it as a DataFrame and pass that.")
     if named and named != met and (met or named in {_PARQUET, _ARROW}):
-        what = f"those of a {met} file" if met else f"not those of a {named} file: it is text, damaged or empty"
+        what = f"those of {_A[met]} file" if met else f"not those of {_A[named]} file: it is text or damaged"
         raise DataError(f"{text!r} is called {suffix}, but its first bytes are {what}. Give it the name of what it is.")
     return _reader(met or named or _CSV, file)
 
@@ -140,4 +141,4 @@ def _reader(kind: str, file: LocalFile) -> Source:
         return JsonLinesSource(file)
     from squarely.data.csv import CsvSource
 
-    return CsvSource(file.path)
+    return CsvSource(file.given)
