@@ -1,7 +1,8 @@
 """Where the rows are: open anything tabular, meet its rows as ordered batches, and account for every one.
 
-`open` tells what the user handed over; `source` is the contract and the cast to doubles and categories; `csv` and `memory` are the
-kinds of source; `account` counts rows; `frames` hands results back as pandas.
+`open` tells what the user handed over; `source` is the contract and the cast to doubles and categories; the kinds of source are
+`memory`, `arrow`, `csv` (whose `dialect` is guessed), `jsonlines`, `parquet`, `ipc`, `lazyframe` and `relation`; `file` says
+whether a file is still the same; `account` counts rows; `frames` hands results back as pandas and `write` as files.
 """
 
 from squarely.data.absent import AbsentSource
@@ -23,6 +24,7 @@ from squarely.data.source import (
     reads_as_number,
     require_columns,
 )
+from squarely.data.write import write_columns
 
 __all__ = [
     "AbsentSource",
@@ -45,5 +47,6 @@ __all__ = [
     "require_columns",
     "series",
     "square",
+    "write_columns",
     "write_text",
 ]

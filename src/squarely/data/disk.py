@@ -1,14 +1,41 @@
-"""Small texts on disk: written whole or not at all, and read with a bound on their size."""
+"""Files of our own: written whole or not at all, and small texts read with a bound on their size."""
 
 from __future__ import annotations
 
 import os
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from squarely.errors import DataError
 
 _LARGEST = 256 * 2**20
+
+
+def writable(path: str | os.PathLike[str]) -> Path:
+    """Give the path of a file that may be written, links followed.
+
+    Raises
+    ------
+    DataError : it is a folder, or the folder that it would be in is not there.
+    """
+    target = Path(path).expanduser()
+    if not target.parent.is_dir():
+        raise DataError(f"The folder {str(target.parent)!r} does not exist. Make it first, or write to another one.")
+    if target.is_dir():
+        raise DataError(f"{str(path)!r} is a folder. Give the name of a file in it.")
+    return target.resolve()
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Give a name beside the target; what was written there takes its place, or is removed if anything goes wrong."""
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        yield part
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -18,23 +45,16 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     ------
     DataError : the folder is not there, or the file cannot be written.
     """
-    target = Path(path).expanduser()
-    if not target.parent.is_dir():
-        raise DataError(f"The folder {str(target.parent)!r} does not exist, so {target.name!r} cannot be written. Make it first.")
-    temporary = None
+    target = writable(path)
     try:
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=target.parent, prefix=".", delete=False) as file:
-            temporary = Path(file.name)
+        with replacing(target) as part, part.open("x", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(target)
     except OSError as error:
-        raise DataError(f"The file {str(target)!r} cannot be written: {error.strerror}. Nothing was changed.") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        raise DataError(
+            f"{str(path)!r} was not written: {error.strerror or error}. What was there before, if anything, is whole."
+        ) from error
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
@@ -57,9 +77,3 @@ def read_text(path: str | os.PathLike[str]) -> str:
         raise DataError(f"The file {str(target)!r} is not text in UTF-8. Give another file.") from error
     except OSError as error:
         raise DataError(f"The file {str(target)!r} cannot be read: {error.strerror}.") from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -126,7 +126,8 @@ def _references(fit: Fit) -> list[str]:
 
 def _rows(fit: Fit) -> list[str]:
     condition = [f"Condition: {fit.design.where.text}."] if fit.design.where else []
-    return [" ".join(["Rows:", *fit.rows.lines(), *condition])]
+    notes = [f"Read with {note}." for note in fit.source.notes]
+    return [" ".join(["Rows:", *fit.rows.lines(), *condition, *notes])]
 
 
 def _digits(fit: Fit) -> str:
