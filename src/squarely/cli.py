@@ -98,6 +98,29 @@ def ols(
     _show(fit.as_dict() if as_json else fit.summary())
 
 
+@app.command(
+    epilog="Example: squarely ols 'mpg ~ weight' cars.csv --save fit.json; squarely predict fit.json new.csv -o out.parquet"
+)
+def predict(
+    model: Annotated[Path, typer.Argument(help="A fit that ols --save has written.", metavar="FIT")],
+    data: DataPath,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write .csv, .parquet, .arrow or .jsonl instead.")] = None,
+    unseen: Annotated[str, typer.Option("--unseen", help="A level that the fit has not met: error, or nan.")] = "error",
+    as_json: Json = False,
+) -> None:
+    """Predict new rows from a saved fit: one value a row, empty where a predictor is missing."""
+    fit = squarely.load(model)
+    if out is not None:
+        rows = fit.write_predictions(data, out, unseen=unseen)
+        _show({"rows": rows, "out": str(out)}) if as_json else print(f"{rows:,} predictions written to {out}")
+        return
+    values = fit.predict(data, unseen=unseen).tolist()
+    if as_json:
+        _print_json({"predicted": values})
+    else:
+        print("\n".join(["predicted", *("" if math.isnan(value) else repr(value) for value in values)]))
+
+
 @app.command(epilog="Example: squarely train 'mpg ~ displacement' cars.csv --lr 0.01 --epochs 1000")
 def train(
     formula: FormulaText,

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from squarely.data import RowAccount, Source, frame, open_source, series, square, write_text
+from squarely.data import RowAccount, Source, frame, open_source, series, square, write_columns, write_text
 from squarely.design import Design, linear_predictor, rows
-from squarely.errors import OptionError
+from squarely.errors import DataError, OptionError
 from squarely.exact import Solution, require_same_rows, residuals_of
 from squarely.inference.normality import Normality
 from squarely.inference.summary import summary_page
@@ -172,6 +173,30 @@ class Fit:
         slopes = solution.params[solution.factor.kept][first:]
         centre = design.column_centres[at]
         yield from linear_predictor(design, source, [j - 1 for j in at], float(level), slopes, centre=centre, unseen=unseen)
+
+    def write_predictions(self, new: object, path: str | os.PathLike[str], *, unseen: str = "error") -> int:
+        """Predict as `predict` does and write the predictions to a file, batch by batch; give the number of rows.
+
+        The file has the columns `row`, counted from 1, and `predicted`, empty or NULL where a predictor is missing. It is a
+        .csv, .parquet, .arrow, .feather or .jsonl by its name, and is written whole or not at all.
+
+        Raises
+        ------
+        DataError : as `predict`; or the file cannot be written, or would take the place of the data.
+        """
+        if isinstance(new, str | os.PathLike) and Path(new).exists() and Path(path).exists() and Path(new).samefile(path):
+            raise DataError(f"{str(path)!r} is the file that the rows come from, and would be lost. Give another name.")
+        done = 0
+
+        def batches() -> Iterator[Mapping[str, np.ndarray]]:
+            nonlocal done
+            yield {"row": np.empty(0, dtype=np.int64), "predicted": np.empty(0)}  # the names, even if there is no row
+            for values in self.predictions(open_source(new), unseen=unseen):
+                yield {"row": np.arange(done + 1, done + 1 + len(values)), "predicted": values}
+                done += len(values)
+
+        write_columns(path, batches())
+        return done
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save the fit as a JSON file of a few kilobytes, without its rows; `squarely.load` reads it back.
