@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from squarely.data import Batch, Source, batches, not_usable, require_columns
+from squarely.data import Batch, RowAccount, Source, batches, not_usable, require_columns
 from squarely.design.basis import chebyshev, inner_knots, orthogonal, spline
 from squarely.design.categories import MOST_LEVELS, coding, found_in, merged
 from squarely.design.condition import Where, met, require_where
 from squarely.design.design import Column, Design, Learnt, Part, columns_needed, recentred
-from squarely.design.expression import Expression, Moved, Moving, names, parts
+from squarely.design.expression import Expression, Moved, Moving, Name, names, parts
 from squarely.design.factor import Bare, Basis, Categorical, Contrast, Factor, Numeric, expression_of
 from squarely.design.formula import Formula
 from squarely.design.reading import pointer
@@ -67,6 +67,7 @@ def learn(formula: Formula, source: Source, where: Where | None = None) -> Desig
     _require_named(formula, source)
     if where:
         require_where(where, source)
+    _require_numeric_response(formula, source)
     factors = {text: _told(factor, source) for text, factor in formula.factors.items()}
     numbers, labels = columns_needed(factors.values(), formula.outside.values())
     subject = _Subject(formula=formula, factors=factors, source=source, where=where, numbers=numbers, labels=labels)
@@ -98,6 +99,17 @@ def _require_named(formula: Formula, source: Source) -> None:
                 require_columns(source, [name.name])
             except DataError as error:
                 raise DataError(f"{error}{pointer(formula.text, name.at) if name.at[1] else ''}") from None
+
+
+def _require_numeric_response(formula: Formula, source: Source) -> None:
+    response = formula.response.expression
+    if isinstance(response, Name) and (kind := source.kind(response.name)) in ("text", "other"):
+        held = "text" if kind == "text" else f"{source.columns[response.name]} values"
+        at = pointer(formula.text, response.at) if response.at[1] else ""
+        raise DataError(
+            f"The response {response.name!r} of {source.label} holds {held}, and a regression explains numbers. "
+            f"Make numbers of it, such as 0 and 1 for two groups.{at}"
+        )
 
 
 def _told(factor: Factor, source: Source) -> Factor:
@@ -139,25 +151,26 @@ def _taught(lessons: Sequence[_Lesson], subject: _Subject, learnt: Learnt) -> li
     where, numbers, labels = subject.where, subject.numbers, subject.labels
     also = (where.numbers, where.labels) if where else ((), ())
     totals: list[Any] = [None] * len(lessons)
-    read = used = 0
+    account = RowAccount()
     for batch in batches(subject.source, list(dict.fromkeys((*numbers, *also[0]))), list(dict.fromkeys((*labels, *also[1])))):
-        complete = batch.complete(numbers, labels, met(where, batch) if where else None)
-        seen = evaluated(batch, ready, now, learnt, complete)
-        read, used = read + batch.size, used + int(seen.keep.sum())
+        among = met(where, batch) if where else None
+        seen = evaluated(batch, ready, now, learnt, batch.complete(numbers, labels, among))
+        account += batch.account(numbers, labels, among)
         if seen.keep.any():
             for i, lesson in enumerate(lessons):
                 new = lesson.step(batch, seen)
                 totals[i] = new if totals[i] is None else lesson.merge(totals[i], new)
-    if not used:
-        raise _nothing(subject.source, read, [*numbers, *labels], where)
+    if all(total is None for total in totals):
+        raise _nothing(subject.source, account, [*numbers, *labels], where)
     return totals
 
 
-def _nothing(source: Source, read: int, columns: Sequence[str], where: Where | None) -> DataError:
-    if read == 0:
+def _nothing(source: Source, account: RowAccount, columns: Sequence[str], where: Where | None) -> DataError:
+    if account.read == 0:
         return DataError(f"{source.label} has column names but no rows. Give at least {len(columns) + 1} rows.")
     meeting = f" that meet where={where.text!r}" if where else ""
-    return DataError(f"None of the {read:,} rows of {source.label} is complete in the columns {_listed(columns)}{meeting}.")
+    none = f"None of the {account.read:,} rows of {source.label} is complete in the columns {_listed(columns)}{meeting}."
+    return DataError(" ".join([none, *account.lines()[1:]]))
 
 
 def _listed(columns: Sequence[str]) -> str:
@@ -313,9 +326,9 @@ def _products(choices: Sequence[Sequence[tuple[str, Part]]]) -> list[Column]:
 
 def _piloted(design: Design, source: Source) -> Design:
     """Give the design centres and scales from the first block that has complete rows."""
-    read = 0
+    account = RowAccount()
     for block in rows(design, source):
-        read += block.account.read
+        account += block.account
         if len(block.values):
             with np.errstate(over="ignore", invalid="ignore"):
                 peak = np.abs(block.values).max(axis=0)
@@ -323,4 +336,4 @@ def _piloted(design: Design, source: Source) -> Design:
                 small = block.values / unit
                 return recentred(design, mean=small.mean(axis=0) * unit, spread=small.std(axis=0) * unit)
     numbers, labels = columns_needed(design.factors.values(), design.formula.outside.values())
-    raise _nothing(source, read, [*numbers, *labels], design.where)
+    raise _nothing(source, account, [*numbers, *labels], design.where)

@@ -68,7 +68,8 @@ def solve(moments: Moments, source: Source, *, collinear: str = "drop") -> Solut
     if moments.n <= p:
         raise DataError(
             f"{source.label} has {counted(moments.n, 'complete row')} for {counted(p, 'coefficient')}: nothing is left to "
-            f"measure the errors with. Give at least {p + 1} rows, or a formula with fewer columns."
+            f"measure the errors with. {' '.join([*moments.account.lines()[1:], f'Give at least {p + 1} rows'])}, "
+            "or a formula with fewer columns."
         )
     factor = factorise(moments, source)
     if factor.dependencies and collinear == "raise":
