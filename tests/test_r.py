@@ -191,8 +191,8 @@ def test_every_exception_is_a_case():
     assert len(R["cases"]) == 124
 
 
-# R learns a basis on all rows that have its argument, and drops those with a gap elsewhere afterwards; here a basis is learnt on the
-# rows that are used. With the incomplete rows taken out before, the two agree: those are the cases with `na_omit_vars`.
+# R learns a basis on all rows that have its argument, and drops those with a gap elsewhere afterwards; here a basis is learnt on
+# the rows that are used. With the incomplete rows taken out before, the two agree: those are the cases with `na_omit_vars`.
 
 
 def test_a_polynomial_learnt_on_other_rows_spans_the_same():
