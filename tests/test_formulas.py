@@ -1,6 +1,7 @@
 """Formulas against statsmodels with patsy, number by number and name by name, on public data."""
 
 import json
+import random
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ import statsmodels.api as sm
 from statsmodels.formula.api import ols as peer_ols
 
 import squarely as sq
-from tests.support import assert_close
+from squarely.data import open_source
+from squarely.design import learn, parse_formula, rows
+from tests.support import assert_close, need
 
 FOLDER = Path(__file__).parent / "data" / "r"
 
@@ -231,3 +234,53 @@ def test_means_and_knots_are_those_of_the_rows_that_are_used():
         assert_close(fit.params, peer.params, rtol=1e-9)
         assert_close(fit.bse, peer.bse, rtol=1e-9)
         assert fit.resid.index.equals(peer.resid.index)
+
+
+def test_several_batches():
+    """As many rows as make three batches, with levels that come up in the last one only."""
+    rng = np.random.default_rng(0)
+    n = 150_000
+    data = pd.DataFrame({"x": rng.gamma(3, 2, n), "g": rng.choice(["u", "v"], n), "k": rng.integers(0, 4, n)})
+    data.loc[140_000:, "g"] = rng.choice(["t", "w"], 10_000)
+    data["y"] = np.log(data["x"]) + (data["g"] == "t") * data["k"] + rng.normal(size=n)
+    formula = "y ~ bs(x, df=4):g + C(k) * g + scale(np.log(x))"
+    fit, peer = sq.ols(formula, data), peer_ols(formula, data).fit()
+    assert list(fit.params.index) == list(peer.params.index)
+    assert_close(fit.params, peer.params, rtol=1e-9)
+    assert_close(fit.bse, peer.bse, rtol=1e-9)
+    assert_close([fit.rsquared, fit.llf, fit.fvalue], [peer.rsquared, peer.llf, peer.fvalue], rtol=1e-9)
+
+
+# Formulas that nobody would write: operators at random
+
+PIECES = ["displacement", "weight", "region", "heavy", "make", "C(origin)", "C(region, Sum)", 'C(region, Treatment("Japan"))',
+          "np.log(weight)", "I(weight * displacement)", "center(weight)", "scale(horsepower)", "bs(horsepower, df=3)",
+          "C(heavy, Sum)"]  # fmt: skip
+
+
+def written(rng, depth):
+    """Write the right side of a formula at random."""
+    sign = rng.choice("+++:*/^")
+    if depth == 0 or rng.random() < 0.25:
+        return rng.choice(PIECES)
+    if sign == "^":
+        a, b = rng.sample(PIECES, 2)
+        return f"({a} + {b} + {written(rng, depth - 1)})**{rng.choice([2, 3])}"
+    both = f"{written(rng, depth - 1)} {sign} {written(rng, depth - 1)}"
+    if rng.random() < 0.2:
+        less = rng.choice(PIECES)
+        return f"({both} + {less} - {less})"
+    return both if rng.random() < 0.4 else f"({both})"
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_columns_of_formulas_at_random(seed):
+    """Patsy's columns: their names, their order and their values."""
+    patsy = need("patsy")
+    rng, data = random.Random(seed), DATA["cars"].head(120)  # noqa: S311
+    right = written(rng, 3) + rng.choice(["", "", " - 1", " + 0", " - 1 + 1"])
+    expected = patsy.dmatrix(right, data)
+    design = learn(parse_formula(f"mpg ~ {right}"), open_source(data))
+    assert list(design.names) == expected.design_info.column_names
+    (block,) = rows(design, open_source(data))
+    assert_close(block.values[:, :-1], np.asarray(expected)[:, int(design.intercept) :], rtol=1e-11, atol=1e-12)
