@@ -212,6 +212,17 @@ def test_names_in_backticks_and_in_q():
         assert_close(fit.predict(data), plain.fittedvalues, rtol=1e-12)
 
 
+def test_columns_may_be_called_like_words_of_the_language():
+    data = TABLE.rename(columns={"x": "log", "z": "C", "g": "np", "k": "class", "h": "I"})
+    one = sq.ols("y ~ log + log(log) + C * np + C(`class`) + I + I(C**2)", data)
+    other = sq.ols("y ~ x + log(x) + z * g + C(k) + h + I(z**2)", TABLE)
+    assert_close(one.params.to_numpy(), other.params, rtol=1e-12)
+    levels = {"b": "it's", "a": 'a "b" c', "c": "a:b [c]"}
+    data = TABLE.assign(g=TABLE["g"].map(levels))
+    fit = sq.ols('y ~ C(g, Treatment(reference="it\'s")) * x', data, where="g != 'zzz' and g in ['a:b [c]', 'a \"b\" c', \"it's\"]")
+    assert_close(fit.fittedvalues, sq.ols("y ~ g * x", TABLE).fittedvalues, rtol=1e-11)
+
+
 # What is inside a basis may be moved and rescaled
 
 
@@ -226,6 +237,24 @@ def test_moving_and_rescaling_inside_a_basis(seed, shift, size, sign):
         same_space(one, other, rtol=1e-8)
         if sign > 0 and "raw" not in call and "center" not in call and abs(shift) <= 100 * size:
             assert_close(other.params.to_numpy(), one.params, rtol=1e-7, atol=1e-9)  # the columns themselves are the same
+
+
+LATE = ["t * x", "t * g", "g / t", "poly(t, 3) * g", "poly(t, 2, raw=True)", "t + I(t**2)", "bs(t, df=6)", "ns(t, df=4) * g",
+        "center(t) * x", "scale(t) + I(scale(t)**2)", "I(t * x) + t + x"]  # fmt: skip
+
+
+@pytest.mark.parametrize("right", LATE)
+def test_trap_a_unix_time_in_a_formula(right):
+    """Time counted from 1970 and from the first row, both exact in doubles, span the same in each of these."""
+    rng = np.random.default_rng(0)
+    hours = np.round(3.6 * np.arange(300) * 8) / 8
+    x = np.round(rng.normal(size=300) * 1024) / 1024
+    data = pd.DataFrame({"t": hours, "x": x, "g": np.resize(["a", "b", "c"], 300), "y": np.sin(hours / 200) + rng.normal(size=300)})
+    one, other = sq.ols(f"y ~ {right}", data), sq.ols(f"y ~ {right}", data.assign(t=data["t"] + 1.334e9))
+    assert other.rank == len(other.params)
+    assert_close([other.ssr, other.llf], [one.ssr, one.llf], rtol=1e-10)
+    assert_close(other.fittedvalues, one.fittedvalues, rtol=0, atol=1e-9)
+    assert_close(other.predict(data.assign(t=data["t"] + 1.334e9)), one.fittedvalues, rtol=0, atol=1e-8)
 
 
 def test_bases_span_what_they_should():
