@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from squarely.data import Batch, Source, require_columns
-from squarely.design.expression import Expression, Name, Number, evaluate, names
+from squarely.design.expression import Expression, Moved, Name, Number, evaluate, names, parts
 from squarely.design.language import numeric
 from squarely.design.piece import Piece, constant, read_piece
 from squarely.design.reading import pointer, reading
@@ -142,7 +142,7 @@ def _condition(piece: Piece, node: ast.expr) -> Condition:
         sides = [node.left, *node.comparators]
         pairs = [_comparison(piece, op, a, b) for op, a, b in zip(node.ops, sides, sides[1:], strict=False)]
         return pairs[0] if len(pairs) == 1 else Joined("and", tuple(pairs))
-    expression = numeric(piece, node)
+    expression = _unlearnt(piece, node)
     if isinstance(expression, Name):
         return Truth(expression)
     raise piece.error(f"This is not a condition. {_EXAMPLE}", node)
@@ -161,7 +161,15 @@ def _comparison(piece: Piece, op: ast.cmpop, left: ast.expr, right: ast.expr) ->
             if sign not in ("==", "!="):
                 raise piece.error("Text and truth values can be compared with == and != only.", other)
             return OneOf(_named(piece, side), (constant(piece, other),), sign == "!=")
-    return Compared(sign, numeric(piece, left), numeric(piece, right))
+    return Compared(sign, _unlearnt(piece, left), _unlearnt(piece, right))
+
+
+def _unlearnt(piece: Piece, node: ast.expr) -> Expression:
+    """Read arithmetic; `center` and `scale` would have to be learnt from the rows that the condition chooses."""
+    expression = numeric(piece, node)
+    if any(isinstance(part, Moved) for part in parts(expression)):
+        raise piece.error("center and scale are learnt from the rows that a condition chooses, so it cannot use them.", node)
+    return expression
 
 
 def _is_label(piece: Piece, node: ast.expr) -> bool:

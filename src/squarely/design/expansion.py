@@ -56,13 +56,17 @@ class Walk:
     def __init__(self, read: Reading, start: int, others: Sequence[str]) -> None:
         self.read, self.start, self.others = read, start, others
         self.factors: dict[str, Factor] = {}
-        self.offsets: list[Numeric] = []
+        self.offsets: dict[str, tuple[Numeric, Span]] = {}
 
     def terms(self, tree: Any) -> tuple[Terms, dict[str, Factor], list[Numeric]]:
         """Give the terms, () among them for the intercept, the factors in them, and the offsets."""
         terms, intercept = self._sum(tree)
-        chosen = {(): None, **terms} if intercept is not False else terms
-        return dict.fromkeys(chosen), self.factors, self.offsets
+        for text, (_, at) in self.offsets.items():
+            if any(text in term and len(term) > 1 for term in terms):
+                raise self.read.error("An offset has no coefficient, so it cannot interact. Add it as a term of its own.", at)
+        offsets = [numeric for text, (numeric, _) in self.offsets.items() if (text,) in terms]
+        chosen = [term for term in terms if not (len(term) == 1 and term[0] in self.offsets)]
+        return dict.fromkeys([*([] if intercept is False else [()]), *chosen]), self.factors, offsets
 
     def _sum(self, node: Any) -> tuple[Terms, bool | None]:
         """Give the terms of a node, and what it says of the intercept, if anything. Long sums are walked without recursion."""
@@ -127,6 +131,7 @@ class Walk:
         terms = self._plain(base)
         if len(terms) == 1:
             name = self.read.text[slice(*self._at(base))]
+            name = name if _is_token(base) else f"({name})"
             raise self.read.error(
                 f"Between terms, a power crosses a sum with itself, as in (a + b)**2; of {name} alone nothing would come but "
                 f"{name}. Write I({name}**{word}) for the power.",
@@ -186,8 +191,9 @@ class Walk:
             arguments = node.args
             if len(arguments) != 1 or node.keywords:
                 raise self.read.error("offset(...) takes one expression, such as offset(log(t)).", (start, end))
-            self.offsets.append(Numeric(text=self.read.restored(spaced(piece.source)), expression=numeric(piece, arguments[0])))
-            return {}
+            text = self.read.restored(spaced(piece.source))
+            self.offsets[text] = Numeric(text=text, expression=numeric(piece, arguments[0])), (start, end)
+            return {(text,): None}
         factor = read_factor(self.read, start, end)
         if isinstance(factor, Numeric) and isinstance(factor.expression, Name) and factor.text.startswith("Q("):
             factor = Bare(text=factor.text, name=factor.expression)

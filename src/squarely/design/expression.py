@@ -7,7 +7,7 @@ not of a rounded one; log, exp and the other functions are as exact as the syste
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -36,10 +36,10 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A column, and where the formula names it."""
+    """A column, and where the formula names it, which does not make it another one."""
 
     name: str
-    at: Span
+    at: Span = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import io
+import keyword
+import re
 import tokenize
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +16,7 @@ from squarely.errors import FormulaError
 _NUMPY = ("np.", "numpy.")
 WORDS = {"True": True, "TRUE": True, "False": False, "FALSE": False, "None": None, "NULL": None}
 _BOTH_SIDES = ("+", "-", "*", "/", "**", "//", "%", "^", "|", "&", "<", ">", "==", "!=", "<=", ">=")
+_LOGIC_WORDS = ("and", "or", "not", "in")
 _LOGIC = {"&": " and ", "&&": " and ", "|": " or ", "||": " or ", "~": " not ", "!": " not "}
 
 
@@ -73,13 +76,23 @@ def read_piece(read: Reading, start: int, end: int, *, words: bool = False) -> t
     except SyntaxError as error:
         at = piece.offset(error.lineno or 1, 0) + (error.offset or len(piece.places)) - 1
         place = piece.places[max(min(at, len(piece.places) - 1), 0)] if piece.places else start
-        hint = " A comparison is written ==." if words and "=" in piece.source else ""
+        hint = _hint(piece.source, words=words)
         said = f"{read.text[start:end]!r} cannot be read: {read.restored(error.msg)}.{hint}"
         raise read.error(said, (place, place + 1)) from None
     except (RecursionError, MemoryError, ValueError):
         raise read.error(
             "This is nested too deeply, or has characters that cannot be read. Write it in fewer steps.", (start, end)
         ) from None
+
+
+def _hint(source: str, *, words: bool) -> str:
+    """Say what the author of a piece that Python cannot read may have meant."""
+    reserved = [
+        word for word in re.findall(r"[A-Za-z]+", source) if keyword.iskeyword(word) and word not in (*WORDS, *_LOGIC_WORDS)
+    ]
+    if reserved:
+        return f" {reserved[0]!r} is a word of its own here; as the name of a column it goes into backticks: `{reserved[0]}`."
+    return " A comparison is written ==." if words and re.search(r"[^=!<>]=[^=]", source) else ""
 
 
 def callee(piece: Piece, node: ast.Call) -> str:
