@@ -17,6 +17,7 @@ from typing import IO
 import duckdb
 import pyarrow as pa
 
+from squarely.data.reread import reread_csv
 from squarely.data.source import BATCH_ROWS, Kind, Source
 from squarely.errors import DataError, counted
 
@@ -50,6 +51,7 @@ class CsvSource(Source):
         self._delimiter = _DELIMITERS[0]  # until it is sniffed
         self._delimiter = self._sniff()
         self._dialect = f"delim = {_quoted(self._delimiter)}, {self._compression}, {_DIALECT}"
+        self.reread = reread_csv(str(self._path), delimiter=self._delimiter, nulls=NULL_WORDS, packed=self._packed)
         self._names = self._header()
         self._types = self._sniff_types()
         self.twins = frozenset(name for name in self._names if self._names.count(name) > 1)

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from squarely.data.account import CAUSES, RowAccount
 from squarely.data.frames import series
+from squarely.data.reread import Reread
 from squarely.errors import DataError, did_you_mean
 from squarely.numerics import Array
 
@@ -37,12 +38,14 @@ class Source(ABC):
     columns : name -> type, as the engine calls it.
     twins : names that stand twice or more; a formula cannot use them.
     typed : whether the engine knows the types; if not, labels are text whose kind is read off the values.
+    reread : how pandas reads the same file, None where the rows are in no file.
     """
 
     label: str
     columns: Mapping[str, str]
     twins: frozenset[str] = frozenset()
     typed: bool = True
+    reread: Reread | None = None
 
     @abstractmethod
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
