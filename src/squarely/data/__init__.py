@@ -1,8 +1,9 @@
 """Where the rows are: open anything tabular, meet its rows as ordered batches, and account for every one.
 
 `open` tells what the user handed over; `source` is the contract and the cast to doubles and categories; the kinds of source are
-`memory`, `arrow`, `csv` (whose `dialect` is guessed), `jsonlines`, `parquet`, `ipc`, `lazyframe` and `relation`; `file` says
-whether a file is still the same; `account` counts rows; `frames` hands results back as pandas and `write` as files.
+`memory`, `arrow`, `csv` (whose `dialect` is guessed), `jsonlines`, `parquet`, `ipc`, `lazyframe`, `relation` and, for a loaded
+fit, `absent`; `file` says whether a file is still the same, `reread` how pandas reads it; `account` counts rows; `frames` hands
+results back as pandas, `write` as files, and `disk` keeps small texts.
 """
 
 from squarely.data.absent import AbsentSource
@@ -11,6 +12,7 @@ from squarely.data.arrays import open_arrays
 from squarely.data.disk import read_text, write_text
 from squarely.data.frames import frame, read_csv, series, square
 from squarely.data.open import open_source
+from squarely.data.reread import Reread, reread, reread_csv
 from squarely.data.source import (
     Batch,
     Kind,
@@ -33,6 +35,7 @@ __all__ = [
     "Labels",
     "Level",
     "Numbers",
+    "Reread",
     "RowAccount",
     "Source",
     "batches",
@@ -45,6 +48,8 @@ __all__ = [
     "read_text",
     "reads_as_number",
     "require_columns",
+    "reread",
+    "reread_csv",
     "series",
     "square",
     "write_columns",

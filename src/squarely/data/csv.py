@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from squarely.data.dialect import CommaValues, comma_values, utf8_copy
 from squarely.data.file import LocalFile
+from squarely.data.reread import reread_csv
 from squarely.data.source import BATCH_ROWS, Kind, Source
 from squarely.errors import DataError, counted
 
@@ -45,7 +46,7 @@ class CsvSource(Source):
         self.label = path.name
         if any(sign in str(self._file.path) for sign in "*?["):
             raise DataError(f"The path {str(path)!r} has one of * ? [ in it, which DuckDB takes for a pattern. Rename the file.")
-        self._packed = self._file.head(2) == b"\x1f\x8b"  # gzip, whatever the name says
+        self._packed = packed = self._file.head(2) == b"\x1f\x8b"  # gzip, whatever the name says
         self._path = self._file.path
         if copy := utf8_copy(self._path, packed=self._packed):
             self._copy, self._path, self._packed, self.notes = copy, copy.path, False, ("UTF-16",)
@@ -58,6 +59,14 @@ class CsvSource(Source):
         if self._comma.decimal:
             self._dialect += ", decimal_separator = ','"
             self.notes += ("decimal comma",)
+        self.reread = reread_csv(
+            str(self._file.path),
+            delimiter=self._delimiter,
+            nulls=NULL_WORDS,
+            decimal="," if self._comma.decimal else ".",
+            encoding="utf-16" if copy else "utf-8",
+            packed=packed,
+        )
         self._types = self._sniff_types()
         self.twins = frozenset(name for name in self._names if self._names.count(name) > 1)
         self.columns = dict(zip(self._names, self._types, strict=True))
@@ -69,7 +78,8 @@ class CsvSource(Source):
         # What may be numbers is read as DOUBLE whatever the first rows suggest: a 3.5 after a million integers is no error,
         # nor is a first number after a million empty fields. True and false stay, dates are refused by the cast to double.
         kinds = {f"c{i}": "DOUBLE" for i in places if self._types[i] not in _OTHER} | {f"c{i}": "VARCHAR" for i in texts}
-        columns = [f"CAST({self._plain(i)} AS DOUBLE)" if i in texts else f"c{i}" for i in places] + [f"c{i}" for i in texts]
+        kept = {i: self._types[i] if self._types[i] in _OTHER else "DOUBLE" for i in places}
+        columns = [f"CAST({self._plain(i)} AS {kept[i]})" if i in texts else f"c{i}" for i in places] + [f"c{i}" for i in texts]
         self._file.require_unchanged()
         select = ", ".join(f"{column} AS v{j}" for j, column in enumerate(columns)) or "1"
         try:

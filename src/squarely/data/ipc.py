@@ -13,6 +13,7 @@ import pyarrow as pa
 from squarely.data.arrow import schema_columns
 from squarely.data.file import LocalFile, first_line
 from squarely.data.memory import cut
+from squarely.data.reread import reread
 from squarely.data.source import Kind, Level, Source, kind_of
 from squarely.errors import DataError
 
@@ -25,6 +26,7 @@ class IpcSource(Source):
     def __init__(self, file: LocalFile) -> None:
         self.label = file.label
         self._file = file
+        self.reread = reread(str(file.path))
         self._stream = file.head(6) != b"ARROW1"
         with self._guarded(), pa.OSFile(str(file.path)) as opened:
             if self._stream:

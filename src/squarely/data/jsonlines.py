@@ -17,6 +17,7 @@ import pyarrow.json as pj
 
 from squarely.data.file import LocalFile
 from squarely.data.memory import cut
+from squarely.data.reread import reread
 from squarely.data.source import Kind, Source, not_usable
 from squarely.errors import DataError
 
@@ -32,6 +33,7 @@ class JsonLinesSource(Source):
     def __init__(self, file: LocalFile) -> None:
         self.label = file.label
         self._file = file
+        self.reread = reread(str(file.path))
         self._packed = file.head(2) == b"\x1f\x8b"
         types: dict[str, str] = {}
         twins: set[str] = set()

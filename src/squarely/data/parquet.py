@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from squarely.data.arrow import schema_columns
 from squarely.data.file import LocalFile, first_line
 from squarely.data.memory import cut
+from squarely.data.reread import reread
 from squarely.data.source import BATCH_ROWS, Kind, Source, kind_of
 from squarely.errors import DataError
 
@@ -23,6 +24,7 @@ class ParquetSource(Source):
     def __init__(self, file: LocalFile) -> None:
         self.label = file.label
         self._file = file
+        self.reread = reread(str(file.path))
         with self._opened() as opened:
             self._schema, self._rows = opened.schema_arrow, opened.metadata.num_rows
         self.columns, self.twins = schema_columns(self._schema)

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from squarely.data.account import CAUSES, RowAccount
 from squarely.data.frames import series
+from squarely.data.reread import Reread
 from squarely.errors import DataError, did_you_mean
 from squarely.numerics import Array
 
@@ -38,6 +39,7 @@ class Source(ABC):
     twins : names that stand twice or more; a formula cannot use them.
     typed : whether the engine knows the types; if not, labels are text whose kind is read off the values.
     notes : what was found out about how the rows are written, such as a decimal comma, for the summary to print.
+    reread : how pandas reads the same file, None where the rows are in no file.
     """
 
     label: str
@@ -45,6 +47,7 @@ class Source(ABC):
     twins: frozenset[str] = frozenset()
     typed: bool = True
     notes: tuple[str, ...] = ()
+    reread: Reread | None = None
 
     @abstractmethod
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:

@@ -2,7 +2,8 @@
 
 `recipe` holds the choices of a run and checks them; `loop` is the training loop itself, from standardised rows to a
 trained nn.Linear; `foresight` is what theory says of a run; `training` is a finished run with that beside it; `sweep` puts
-several learning rates side by side.
+several learning rates side by side. `code` writes a run as a script that does without us: `code_rows` its reading of the data,
+`code_columns` and `code_expressions` the columns of X, all of it through the safe literals of `code_text`.
 """
 
 from squarely.errors import MissingExtraError

@@ -103,11 +103,16 @@ def coefficients(model: LinearRegression) -> Array:
     return np.concatenate([part.detach().double().cpu().numpy().ravel() for part in parts])
 
 
+def on_one_thread(size: int) -> bool:
+    """Tell whether a table of so many numbers is trained on one thread."""
+    return size <= _GRAIN
+
+
 @contextmanager
 def _threads_for(X: torch.Tensor) -> Iterator[None]:
     """Run small problems on one thread: a second only waits, and fights the spinning threads of NumPy's BLAS (2 x slower)."""
     before = torch.get_num_threads()
-    if X.numel() <= _GRAIN:
+    if on_one_thread(X.numel()):
         torch.set_num_threads(1)
     try:
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from squarely import theory
 from squarely.data import RowAccount, Source, frame, open_source, series
+from squarely.descent.code import script
 from squarely.descent.foresight import Prediction, RunTheory, foreknow, predict
 from squarely.descent.loop import LinearRegression, Loop, run_loop, standardised_rows
 from squarely.descent.recipe import Recipe, checked
@@ -129,6 +131,26 @@ class Training:
         if self.loop.diverged:
             raise NumericalError(self._divergence())
         return self
+
+    def code(self, data: str | os.PathLike[str] | None = None) -> str:
+        """Write the run as a plain PyTorch script: nothing in it is imported from squarely, and it logs the same losses.
+
+        It reads the file of the run, or `data`; rows in memory go into a file first, and the script says how. Columns, levels,
+        knots, means and scales are written into it as they were learnt. It keeps `losses` and `params`, and prints the last
+        loss and the coefficients. Where the formula computes (log, poly, bs, ...), the losses agree up to rounding.
+
+        Raises
+        ------
+        OptionError : `data` is not a path.
+
+        Examples
+        --------
+        >>> import squarely as sq
+        >>> run = sq.train("y ~ x", {"x": [0.0, 1.0, 2.0, 3.0], "y": [1.0, 3.0, 5.0, 8.0]}, lr=0.5, epochs=1)
+        >>> "torch.optim.SGD(model.parameters(), lr=lr)" in run.code()
+        True
+        """
+        return script(self.recipe, self.problem, self.design, self.source, data=data)
 
     def summary(self) -> Page:
         """Lay out the run: recipe, theory, loss and coefficients."""

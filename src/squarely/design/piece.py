@@ -114,11 +114,11 @@ def arguments(piece: Piece, node: ast.Call, known: list[str]) -> dict[str, ast.e
         if isinstance(value, ast.Starred):
             raise piece.error("A '*' before an argument is not understood. Write the arguments out.", value)
         given[name] = value
-    for keyword in node.keywords:
-        if keyword.arg not in known or keyword.arg in given:
-            said = "is given twice" if keyword.arg in given else "is not known"
-            raise piece.error(f"The argument {keyword.arg or '**'!r} {said}: {form} is the form.", keyword.value)
-        given[keyword.arg] = keyword.value
+    for named in node.keywords:
+        if named.arg not in known or named.arg in given:
+            said = "is given twice" if named.arg in given else "is not known"
+            raise piece.error(f"The argument {named.arg or '**'!r} {said}: {form} is the form.", named.value)
+        given[named.arg] = named.value
     if known[0] not in given:
         raise piece.error(f"{called}() has nothing in its brackets: {form} is the form.", node)
     return given

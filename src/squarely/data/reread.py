@@ -1,0 +1,74 @@
+"""How pandas reads the rows of a file again, value for value: what a script needs that is to do without us."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+_TEXT = "read_csv"
+_FUNCTIONS = {
+    ".parquet": "read_parquet", ".pq": "read_parquet",
+    ".arrow": "read_feather", ".feather": "read_feather", ".ipc": "read_feather",
+    ".json": "read_json", ".jsonl": "read_json", ".ndjson": "read_json",
+}  # fmt: skip
+_EXACT_BY_DEFAULT = (3, 1)  # the pandas that reads each number as the nearest double unasked, and warns when asked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reread:
+    """A call of pandas that reads a file as it was read here.
+
+    Attributes
+    ----------
+    path : of the file.
+    function : of pandas, such as "read_csv".
+    options : its arguments besides the path and the choice of columns and their types.
+    """
+
+    path: str
+    function: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def typed(self) -> bool:
+        """Whether the file knows the types of its columns."""
+        return self.function != _TEXT
+
+
+def reread_csv(
+    path: str,
+    *,
+    delimiter: str = ",",
+    nulls: tuple[str, ...] = ("",),
+    decimal: str = ".",
+    encoding: str = "utf-8",
+    packed: bool = False,
+) -> Reread:
+    """Say how pandas reads a CSV file; `nulls` are the words that stand for gaps, `packed` tells a gzipped one."""
+    options: dict[str, Any] = {"sep": delimiter} if delimiter != "," else {}
+    if decimal != ".":
+        options["decimal"] = decimal
+    if encoding != "utf-8":
+        options["encoding"] = encoding
+    if packed != (Path(path).suffix.lower() == ".gz"):  # pandas goes by the name
+        options["compression"] = "gzip" if packed else None
+    options |= {"na_values": list(nulls), "keep_default_na": False}
+    if tuple(int(part) for part in version("pandas").split(".")[:2]) < _EXACT_BY_DEFAULT:
+        options["float_precision"] = "round_trip"
+    return Reread(path=path, function=_TEXT, options=options)
+
+
+def reread(path: str) -> Reread:
+    """Say how pandas reads a file of whose kind only the name tells.
+
+    >>> reread("cars.parquet").function, reread("cars.csv").function
+    ('read_parquet', 'read_csv')
+    """
+    function = _FUNCTIONS.get(Path(path).suffix.lower(), _TEXT)
+    if function == _TEXT:
+        return reread_csv(path)
+    exact = {"lines": True, "dtype": False, "convert_dates": False, "precise_float": True}
+    return Reread(path=path, function=function, options=exact if function == "read_json" else {})

@@ -1,0 +1,288 @@
+"""The script of a run, run by itself: its losses are the run's, and no text of the user's becomes code."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import squarely as sq
+from tests.support import CARS, assert_close, need
+
+need("torch")
+pd = need("pandas")
+
+WORDS = ["a", 'qu"ote', "it's", "back\\slash", "line\nend", "", "NA", "both \" and '", "cr\r\nlf", "$n {n} %s", "ü\u2028"]
+RUNNER = """
+import json, os, runpy, sys
+done = {}
+for name in sys.argv[1:]:
+    os.chdir(name)
+    made = runpy.run_path("script.py")
+    os.chdir("..")
+    done[name] = {"losses": made["losses"], "params": made["params"], "diverged": made["diverged"]}
+assert "squarely" not in sys.modules
+json.dump(done, open("done.json", "w"))
+"""
+
+
+def table(n=60, seed=3):
+    """Make columns of every kind, some with gaps."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {
+            "y": rng.normal(size=n) + 3,
+            "x": rng.normal(size=n) * 7 + 100,
+            "a b": rng.uniform(0.5, 2, size=n),
+            "k": rng.integers(1, 4, size=n),
+            "flag": rng.integers(0, 2, size=n).astype(bool),
+            "g": np.array(WORDS)[np.arange(n) % len(WORDS)].astype(object),
+            "f": np.array([0.1, 2.5, -1e-7])[rng.integers(0, 3, size=n)],
+            "big": 2**60 + rng.integers(0, 2, size=n),
+            "single": rng.normal(size=n).astype("float32"),
+            "half": rng.integers(0, 2, size=n).astype(float),
+        }
+    )
+    frame.loc[3, "x"], frame.loc[5, "a b"], frame.loc[7, "g"], frame.loc[9, "half"] = np.nan, np.inf, None, np.nan
+    return frame
+
+
+GAPS = ["NA", "inf", "NULL", "", "nan"]
+MESSY = "y;x;z;flag;code\n" + "".join(
+    f"{float(np.sin(i))!r};{GAPS[i % 5] if i % 7 == 0 else i**1.5};{i % 5};"
+    f"{['TRUE', 'false'][i % 3 == 0]};{['1', '2.50', 'NA', '-3e2'][i % 4]}\n"
+    for i in range(60)
+)
+FULL = "mpg ~ displacement * C(origin) + weight"
+SEVERAL = "mpg ~ displacement + weight + acceleration"
+EXACT = {
+    "tutorial": ("mpg ~ displacement", CARS, {}),
+    "float32": (FULL, CARS, {}),
+    "float64": (FULL, CARS, {"dtype": "float64"}),
+    "momentum": (SEVERAL, CARS, {"momentum": 0.9}),
+    "nesterov": (SEVERAL, CARS, {"momentum": 0.9, "nesterov": True, "dtype": "float64"}),
+    "adam": (SEVERAL, CARS, {"optimizer": "adam", "seed": 11}),
+    "no constant": (SEVERAL + " - 1", CARS, {"dtype": "float64", "momentum": 0.5}),
+    "no constant, dummies": ("mpg ~ C(origin) + weight - 1", CARS, {}),
+    "start": ("mpg ~ displacement", CARS, {"start": [0.25, -0.5]}),
+    "start, no constant": ("mpg ~ displacement + weight - 1", CARS, {"start": [0.1, -1 / 3], "dtype": "float64"}),
+    "diverged": ("mpg ~ displacement", CARS, {"lr": 1.5, "epochs": 100_000}),
+    "where in a file": (SEVERAL, CARS, {"where": "weight > 3000 and (origin == 1 or model >= 75)"}),
+    "column times column": ("mpg ~ weight * displacement", CARS, {"dtype": "float64"}),
+    "negative seed": ("mpg ~ displacement", CARS, {"seed": -5}),
+    "messy file": ("y ~ x + flag + C(code) + C(z, Sum)", MESSY, {}),
+    "number and text": ("y ~ x + z + C(z)", MESSY, {"where": "code not in ['2.50']"}),
+    "odd name": ("y ~ x + `a b`", table(), {}),
+    "text": ("y ~ x * g", table(), {"dtype": "float64"}),
+    "text, sums": ("y ~ C(g, Sum) - 1", table(), {"dtype": "float64"}),
+    "truth": ("y ~ flag:x + flag", table(), {}),
+    "floats": ("y ~ C(f, Treatment(2.5)) * C(k, Sum)", table(), {}),
+    "large integers": ("y ~ C(big) + x", table(), {}),
+    "float32 column": ("y ~ single", table(), {"dtype": "float64"}),
+    "two dummies": ("y ~ flag * C(k)", table(), {}),
+    "where: a gap": ("y ~ k", table(), {"where": "x > 95"}),
+    "where: not a gap": ("y ~ k", table(), {"where": "not (x > 95 and g == 'a')"}),
+    "where: infinite": ("y ~ k", table(), {"where": "`a b` > 1 or not x < 100"}),
+    "where: unequal": ("y ~ k", table(), {"where": "half != 1"}),
+    "where: truth": ("y ~ x", table(), {"where": "flag and 1 < k <= 3"}),
+    "where: not truth": ("y ~ x", table(), {"where": "not flag"}),
+    "where: false": ("y ~ x", table(), {"where": "flag == False or k in [1, 2]"}),
+    "where: lists": ("y ~ x", table(), {"where": "g not in ['a', 'NA', 'it\\'s'] and half not in [0]"}),
+    "where: computed": ("y ~ x", table(), {"where": "log(`a b`) * 2 > (x - 100) / -3 or 1 > 2"}),
+    "where: double negation": ("y ~ x", table(), {"where": "not (not g in ['a', ''] or half == 1)"}),
+}
+CLOSE = {
+    "arithmetic": ("log(mpg) ~ I((weight - 3000)**2 / displacement) + sqrt(weight) + I(-weight**0.5)", CARS, {}),
+    "poly": ("mpg ~ poly(weight, 3) + C(origin):poly(displacement, 2)", CARS, {}),
+    "powers": ("mpg ~ poly(weight, 3, raw=True)", CARS, {"momentum": 0.5}),
+    "splines": ("mpg ~ bs(weight, df=5) + ns(displacement, knots=[150, 300])", CARS, {}),
+    "splines with constants": ("mpg ~ bs(weight, df=5, include_intercept=True) + C(origin):ns(model, df=2) - 1", CARS, {}),
+    "offset": ("mpg ~ weight + offset(model / 3) + offset(acceleration)", CARS, {}),
+    "moved": ("mpg ~ scale(weight) * center(log(displacement)) + scale(model, ddof=1)", CARS, {}),
+    "undefined rows": ("y ~ log(x - 95) + bs(log(x - 90), df=1, degree=0) + g", table(), {}),
+    "three columns": ("mpg ~ weight:displacement:model", CARS, {}),
+    "constants": ("mpg ~ I(weight * 2**-3 + 1/3) + exp(-model)", CARS, {}),
+}
+CASES = {**EXACT, **{name: (f, d, {"dtype": "float64", **o}) for name, (f, d, o) in CLOSE.items()}}
+
+
+def prepared(folder, name):
+    """Train a case, and lay its script and its data in a folder."""
+    formula, data, options = CASES[name]
+    (folder / name).mkdir()
+    if isinstance(data, str) and "\n" in data:
+        (folder / name / "messy.csv").write_text(data)
+        data = folder / name / "messy.csv"
+    run = sq.train(formula, data, **{"lr": 0.03, "epochs": 40, **options})
+    code = run.code()
+    (folder / name / "script.py").write_text(code, encoding="utf-8")
+    if not isinstance(data, str | os.PathLike):
+        write_as_told(code, data, folder / name)
+    return run
+
+
+def write_as_told(code, frame, folder):
+    """Do what the script's comment says of rows in memory."""
+    (told,) = (line.removeprefix("#     ") for line in code.splitlines() if line.startswith("#     frame"))
+    here = os.getcwd()
+    os.chdir(folder)
+    try:
+        eval(told, {"frame": frame})  # noqa: S307  # our own comment, as a user would copy it
+    finally:
+        os.chdir(here)
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scripts")
+    runs = {name: prepared(folder, name) for name in CASES}
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-I", "-W", "error::FutureWarning", "-W", "error::DeprecationWarning:__main__", "-c", RUNNER, *CASES],
+        cwd=folder, capture_output=True, text=True, env=environment, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return runs, json.loads((folder / "done.json").read_text()), folder
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_losses_are_the_same_to_the_last_bit(outcomes, name):
+    runs, scripts, folder = outcomes
+    run, script = runs[name], scripts[name]
+    assert script["losses"] == run.loop.losses.tolist()
+    assert script["params"] == run.params.to_dict()
+    assert script["diverged"] == run.loop.diverged
+    assert "to the last bit" in (folder / name / "script.py").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", CLOSE)
+def test_losses_agree_where_the_formula_computes(outcomes, name):
+    runs, scripts, folder = outcomes
+    run, script = runs[name], scripts[name]
+    assert_close(script["losses"], run.loop.losses, rtol=1e-12)
+    assert list(script["params"]) == list(run.params.index)
+    assert_close(list(script["params"].values()), run.params, rtol=1e-9)
+    assert "up to rounding" in (folder / name / "script.py").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_scripts_import_nothing_of_ours_and_pass_the_linter(outcomes, name):
+    _, _, folder = outcomes
+    code = (folder / name / "script.py").read_text(encoding="utf-8")
+    imported = {line.split()[1] for line in code.splitlines() if line.startswith(("import ", "from "))}
+    assert imported <= {"numpy", "pandas", "torch", "scipy.interpolate"}
+    ruff = need("ruff").find_ruff_bin()
+    told = subprocess.run([ruff, "check", "--isolated", "--no-cache", "-"], input=code, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stdout
+    if max(map(len, code.splitlines())) > 100 or 'both " and' in code:
+        return  # a long product or condition stays on its line, and the quotes are repr's
+    done = subprocess.run(
+        [ruff, "format", "--isolated", "--no-cache", "--line-length=100", "-"],
+        input=code,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == code
+
+
+def test_a_script_prints_the_last_loss_and_the_coefficients(tmp_path):
+    run = sq.train("mpg ~ displacement", CARS, lr=0.1, epochs=30)
+    (tmp_path / "script.py").write_text(run.code())
+    done = subprocess.run(
+        [sys.executable, "-I", "-W", "error", "script.py"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == [
+        f"Epoch 30: loss {run.loop.losses[-1]:.8g}",
+        f"'Intercept': {run.params['Intercept']:.8g}",
+        f"'displacement': {run.params['displacement']:.8g}",
+    ]
+    assert done.stderr == ""
+
+
+def alone(code, folder):
+    """Run a script in a process of its own, and give its losses."""
+    (folder / "script.py").write_text(code + '\nimport json\njson.dump(losses, open("losses.json", "w"))\n', encoding="utf-8")
+    done = subprocess.run([sys.executable, "-I", "script.py"], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads((folder / "losses.json").read_text())
+
+
+def test_many_rows_are_trained_on_as_many_threads(tmp_path):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(70_000, 4)), columns=["x1", "x2", "x3", "y"])
+    frame.to_csv(tmp_path / "many.csv", index=False)
+    run = sq.train("y ~ x1 + x2 + x3", tmp_path / "many.csv", epochs=20)
+    assert "set_num_threads" not in run.code()
+    assert alone(run.code(), tmp_path) == run.loop.losses.tolist()
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "feather", "jsonl", "csv"])
+def test_another_file_may_hold_the_rows(tmp_path, suffix):
+    frame = table().drop(columns=["big", "single"])
+    run = sq.train("y ~ x * flag + g + C(k)", frame, epochs=20, dtype="float64", where="`a b` > 0.6")
+    path = tmp_path / f"rows.{suffix}"
+    write = {"parquet": frame.to_parquet, "feather": frame.to_feather, "csv": lambda p: frame.to_csv(p, index=False, na_rep="NULL")}
+    if suffix == "jsonl":
+        lines = frame.astype(object).where(frame.notna() & (frame != np.inf), None).to_dict("records")
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    else:
+        write[suffix](path)
+    assert alone(run.code(path), tmp_path) == run.loop.losses.tolist()
+
+
+HOSTILE = [
+    'x"]; open("pwned", "w").close(); rows["',
+    "x'); open('pwned', 'w').close() #",
+    "x\nopen('pwned', 'w').close()\n#",
+    "x\r\nopen('pwned', 'w').close()",
+    "x\u2028open('pwned', 'w').close()\x0c\x85",
+    '"""\nopen("pwned", "w").close()\n"""',
+    "\\",
+    "\\'",
+    "`tick`",
+    "# -*- coding: utf-7 -*- +AAo-open('pwned','w')",
+    "$rows ${rows} $",
+    "{__import__('os')}",
+    "%(x)s \x1b[31m \u202e 😀",
+    "a b",
+    "numbers",
+    "x as text",
+]
+
+
+def test_hostile_names_levels_and_conditions_are_text(tmp_path):
+    rng = np.random.default_rng(1)
+    X = pd.DataFrame(rng.normal(size=(80, len(HOSTILE))), columns=HOSTILE)
+    y = pd.Series(rng.normal(size=80), name="y'\n\"")
+    run = sq.train(X=X, y=y, epochs=10)
+    X.assign(**{y.name: y}).to_csv(tmp_path / "data.csv", index=False)
+    assert alone(run.code(), tmp_path) == run.loop.losses.tolist()
+
+    path = 'a"\n\'; open("pwned", "w").close() #.csv'
+    frame = pd.DataFrame({"y": y.to_numpy(), "g": np.resize(np.array(HOSTILE, dtype=object), 80)})
+    where = """(g != "x\\nopen('pwned', 'w').close()" or
+ y > 0)"""
+    run = sq.train("y ~\n C(g, Sum)", frame, epochs=10, where=where)
+    frame.to_csv(tmp_path / path, index=False)
+    assert alone(run.code(path), tmp_path) == run.loop.losses.tolist()
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_changed_data_are_noticed(tmp_path):
+    table().to_csv(tmp_path / "data.csv", index=False)
+    code = sq.train("y ~ x", tmp_path / "data.csv", epochs=2).code()
+    table(40).to_csv(tmp_path / "data.csv", index=False)
+    (tmp_path / "script.py").write_text(code)
+    done = subprocess.run([sys.executable, "-I", "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "59 complete rows, and here are 39" in done.stderr
+
+
+def test_what_is_no_path_is_refused():
+    run = sq.train("mpg ~ displacement", CARS, epochs=1)
+    with pytest.raises(sq.errors.OptionError, match="not a path"):
+        run.code(3)
+    assert 'pd.read_csv(\n    "cars.csv",' in run.code("cars.csv")
