@@ -135,6 +135,7 @@ def train(
     device: Device = "auto",
     where: Where = None,
     missing: Missing = "drop",
+    code: Annotated[bool, typer.Option("--code", help="Print the plain PyTorch script of the run instead.")] = False,
     as_json: Json = False,
 ) -> None:
     """Train nn.Linear by gradient descent and print the run, with theory beside it."""
@@ -152,7 +153,11 @@ def train(
         where=where,
         missing=missing,
     )
-    _show(run.as_dict() if as_json else run.summary())
+    if code and not as_json:
+        print(run.code(), end="")
+    else:
+        script = {"code": run.code()} if code else {}
+        _show({**run.as_dict(), **script} if as_json else run.summary())
     run.require()
 
 

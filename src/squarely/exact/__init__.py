@@ -1,9 +1,10 @@
 """Road one, exact least squares: `factor` decides rank, `least_squares` solves and refines,
-`residuals` is the scan that refinement and inference need.
+`residuals` is the scan that refinement and inference need, `whitening` the one for standard errors of ill-conditioned columns.
 """
 
 from squarely.exact.factor import Factor, require_same_rows
 from squarely.exact.least_squares import Solution, solve
 from squarely.exact.residuals import ResidualSums, residuals_of
+from squarely.exact.whitening import Root
 
-__all__ = ["Factor", "ResidualSums", "Solution", "require_same_rows", "residuals_of", "solve"]
+__all__ = ["Factor", "ResidualSums", "Root", "Solution", "require_same_rows", "residuals_of", "solve"]

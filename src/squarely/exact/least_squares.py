@@ -12,10 +12,10 @@ from squarely.data import Source
 from squarely.errors import DataError, OptionError, counted
 from squarely.exact.factor import TEN_DIGITS, Factor, factorise
 from squarely.exact.residuals import ResidualSums, scan_residuals
+from squarely.exact.whitening import CHEAP_CELLS, Root, inverse_root, wants_whitening
 from squarely.moments import Moments
 from squarely.numerics import ROUNDOFF, Array, two_sum
 
-_CHEAP_CELLS = 10_000_000  # double-double costs about 30 ns a cell: a third of a second here
 _MOST_SCANS = 4
 
 
@@ -26,6 +26,7 @@ class Solution:
     Attributes
     ----------
     moments : the cross-products it rests on; `factor` the triangular factor and the columns kept.
+    root : of (X'X)^-1, where R leaves too few digits for standard errors, else None.
     params : (p,) coefficients in the units of the data, NaN for a dropped column.
     residuals : sums over the residuals, from the last scan, in the scaled unit of the response.
     b : (q,) the coefficients of the scaled columns that are kept, as double-double.
@@ -38,6 +39,7 @@ class Solution:
 
     moments: Moments
     factor: Factor
+    root: Root | None
     b: tuple[Array, Array]
     params: Array
     residuals: ResidualSums
@@ -74,7 +76,9 @@ def solve(moments: Moments, source: Source, *, collinear: str = "drop") -> Solut
     factor = factorise(moments, source)
     if factor.dependencies and collinear == "raise":
         raise DataError(f"Columns depend on each other: {'; '.join(factor.dependencies)}. Leave one of them out.")
-    return _solution(moments, factor, _refine(moments, source, factor))
+    refined = _refine(moments, source, factor)
+    root = inverse_root(moments, source, factor) if wants_whitening(moments, factor) else None
+    return _solution(moments, factor, refined, root)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -101,7 +105,7 @@ def _refine(moments: Moments, source: Source, factor: Factor) -> _Refined:
     hi, lo = solve_triangular(R, factor.rhs), np.zeros(len(R))
     size = float(np.abs(hi) @ length + np.sqrt(moments.gram[-1, -1]))  # the residuals are computed from terms of this size
     doubtful = 4 * ROUNDOFF * spread * size > TEN_DIGITS * np.abs(hi)
-    extended = moments.n * len(R) <= _CHEAP_CELLS or bool(doubtful.any())
+    extended = moments.n * len(R) <= CHEAP_CELLS or bool(doubtful.any())
     unit = moments.n * ROUNDOFF**2 if extended else 4 * ROUNDOFF  # relative error of one sum over the rows
     fuzz = 4 * (ROUNDOFF**2 if extended else ROUNDOFF) * size
     scans, settled = 0, False
@@ -133,15 +137,19 @@ def _refine(moments: Moments, source: Source, factor: Factor) -> _Refined:
     )
 
 
-def _solution(moments: Moments, factor: Factor, refined: _Refined) -> Solution:
+def _solution(moments: Moments, factor: Factor, refined: _Refined, root: Root | None) -> Solution:
     """Turn the refined solution into the units of the data, and count the digits."""
     params, error, natural = _to_units(moments, factor, refined.b, refined.error)
     if refined.squares == 0.0:  # no residual: what cannot be told from zero is zero, and not a crumb with a t of infinity
         params = np.where(np.abs(params) <= error, 0.0, params)
     squares, scale = refined.squares, float(moments.design.scales[-1])
     first, second = refined.residuals.spread
-    # Standard errors inherit the error of R and that of the residuals, and each is rounded a few times.
-    relative = factor.unit_error + 16 * ROUNDOFF + (refined.fuzz / np.sqrt(squares) if squares > 0 else 0.0)
+    # Standard errors inherit the error of R, or of the root, and that of the residuals, and each is rounded a few times.
+    relative = (
+        (factor.unit_error if root is None else root.error)
+        + 16 * ROUNDOFF
+        + (refined.fuzz / np.sqrt(squares) if squares > 0 else 0.0)
+    )
     ones = np.ones(len(params))
     return Solution(
         moments=moments,
@@ -151,10 +159,11 @@ def _solution(moments: Moments, factor: Factor, refined: _Refined) -> Solution:
         residuals=refined.residuals,
         ssr=squares * scale**2,
         centered_tss=max(float(second - first**2 / moments.n), 0.0) * scale**2,
+        root=root,
         digits=_spread_out(_digits(params, error, natural), factor.kept),
         digits_bse=_spread_out(_digits(ones, relative * ones, 0 * ones), factor.kept),
         precision="extended" if refined.extended else "double",
-        scans=moments.design.scans + moments.passes + (factor.road == "triangle") + refined.scans,
+        scans=moments.design.scans + moments.passes + (factor.road == "triangle") + refined.scans + (root is not None),
         settled=refined.settled,
     )
 

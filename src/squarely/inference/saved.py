@@ -19,7 +19,7 @@ from squarely.data import AbsentSource, RowAccount
 from squarely.design import Design, formula_of, parse_formula, parse_where
 from squarely.design.frozen import learnt_from, plain_learnt, rebuilt
 from squarely.errors import DataError, InputError
-from squarely.exact import Factor, ResidualSums, Solution
+from squarely.exact import Factor, ResidualSums, Root, Solution
 from squarely.inference.fit import Fit
 from squarely.inference.statistics import infer
 from squarely.moments import Moments
@@ -49,6 +49,7 @@ def fit_to_json(fit: Fit) -> str:
         "passes": moments.passes,
         "factor": {name: getattr(solution.factor, name) for name in _FACTOR},
         "residuals": {field.name: getattr(solution.residuals, field.name) for field in fields(ResidualSums)},
+        "root": None if solution.root is None else {field.name: getattr(solution.root, field.name) for field in fields(Root)},
         "solution": {name: getattr(solution, name) for name in _SOLUTION},
     }
     return json.dumps(_plain(document), allow_nan=False, indent=1)
@@ -145,16 +146,23 @@ def _solution(document: Mapping[str, Any], moments: Moments, design: Design) -> 
         moments=moments,
         factor=factor,
         b=(_numbers(read["b"][0], (q,)), _numbers(read["b"][1], (q,))),
+        root=_root(document["root"], q),
         params=_numbers(read["params"], (p,)),
         residuals=residuals,
-        ssr=_number(read["ssr"]),
-        centered_tss=_number(read["centered_tss"]),
+        ssr=_size(read["ssr"]),
+        centered_tss=_size(read["centered_tss"]),
         digits=_numbers(read["digits"], (p,)),
         digits_bse=_numbers(read["digits_bse"], (p,)),
         precision=_text(read["precision"]),
         scans=_count(read["scans"]),
         settled=_truth(read["settled"]),
     )
+
+
+def _root(written: Mapping[str, Any] | None, q: int) -> Root | None:
+    if written is None:
+        return None
+    return Root(P=_numbers(written["P"], (q, q)), U=_numbers(written["U"], (q, q)), error=_size(written["error"]))
 
 
 def _account(written: Mapping[str, Any]) -> RowAccount:
@@ -192,6 +200,13 @@ def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{value!r} stands where a number belongs.")
     return float(value)
+
+
+def _size(value: Any) -> float:
+    number = _number(value)
+    if not number >= 0:
+        raise ValueError(f"{value!r} stands where a sum of squares belongs.")
+    return number
 
 
 def _numbers(values: Any, shape: tuple[int, ...]) -> Array:

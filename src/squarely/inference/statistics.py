@@ -76,7 +76,7 @@ def _covariance(solution: Solution, variance: float) -> Array:
     T = np.diag(scales[-1] / scales[factor.columns])
     if design.intercept:
         T[0, 1:] = -(centres / scales)[factor.columns[1:]] * scales[-1]
-    A = solve_triangular(factor.R, T.T, trans="T").T
+    A = solve_triangular(factor.R, T.T, trans="T").T if solution.root is None else solution.root.times(T)
     full = np.full((len(factor.kept), len(factor.kept)), np.nan)
     full[np.ix_(factor.kept, factor.kept)] = variance * (A @ A.T)
     return full
