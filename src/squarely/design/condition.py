@@ -14,7 +14,7 @@ from squarely.data import Batch, Source, require_columns
 from squarely.design.expression import Expression, Name, Number, evaluate, names
 from squarely.design.language import numeric
 from squarely.design.piece import Piece, constant, read_piece
-from squarely.design.reading import reading
+from squarely.design.reading import pointer, reading
 from squarely.errors import DataError, FormulaError
 
 _OPERATORS: Mapping[type, tuple[str, Callable[[Any, Any], Any]]] = {
@@ -93,11 +93,22 @@ def parse_where(text: str, source: Source) -> Where:
     except RecursionError:
         raise FormulaError(f"where= is nested too deeply. {_EXAMPLE}") from None
     numbers, labels = _columns(condition)
-    require_columns(source, [*numbers, *labels])
+    for column in _names(condition):
+        _require_there(column, text, source)
     for name in numbers:
         if source.kind(name) == "text":
-            raise DataError(f"where= compares {name!r} with numbers, but it holds text. Put the value in quotes, as in == 'a'.")
+            raise DataError(
+                f"where= reads column {name!r} of {source.label} as numbers, but it holds text. Text is compared by == or != "
+                "with a value in quotes, as in == 'a'."
+            )
     return Where(text=text, condition=condition, numbers=tuple(dict.fromkeys(numbers)), labels=tuple(dict.fromkeys(labels)))
+
+
+def _require_there(name: Name, text: str, source: Source) -> None:
+    try:
+        require_columns(source, [name.name])
+    except DataError as error:
+        raise DataError(f"{error} A text to compare with goes in quotes.{pointer(text, name.at)}") from None
 
 
 def met(where: Where, batch: Batch) -> np.ndarray:
@@ -131,7 +142,7 @@ def _comparison(piece: Piece, op: ast.cmpop, left: ast.expr, right: ast.expr) ->
     for side, other in ((left, right), (right, left)):
         if _is_label(piece, other):
             if sign not in ("==", "!="):
-                raise piece.error("Text and truth values can be compared with == and != only.", other)
+                raise piece.error("Text and truth values have no order here: compare them by == or !=, or by in [...].", other)
             return OneOf(_named(piece, side), (constant(piece, other),), sign == "!=")
     return Compared(sign, numeric(piece, left), numeric(piece, right))
 
@@ -146,6 +157,15 @@ def _named(piece: Piece, node: ast.expr) -> Name:
     if not isinstance(expression, Name):
         raise piece.error("Text, truth values and lists are compared with one column, and this is not one.", node)
     return expression
+
+
+def _names(condition: Condition) -> list[Name]:
+    """Give the columns that a condition names, each with its place."""
+    if isinstance(condition, Compared):
+        return [*names(condition.left), *names(condition.right)]
+    if isinstance(condition, OneOf | Truth):
+        return [condition.name]
+    return [name for part in condition.conditions for name in _names(part)]
 
 
 def _columns(condition: Condition) -> tuple[list[str], list[str]]:
@@ -197,7 +217,11 @@ def _same(name: Name, value: Any, wanted: tuple[Any, ...]) -> bool:
     if isinstance(value, str) and numeric_wanted:
         read = as_number(value)
         if isinstance(read, str):
-            raise DataError(f"where= compares {name.name!r} with {wanted[0]!r}, but it holds text such as {value!r}. Use quotes.")
+            other = next(w for w in wanted if not isinstance(w, str))
+            raise DataError(
+                f"where= compares {name.name!r} with {other!r}, but it holds text such as {value!r}. Compare it with a text in "
+                f"quotes, as in == {value!r}."
+            )
         value = read
     if not isinstance(value, str) and not numeric_wanted:
         raise DataError(f"where= compares {name.name!r} with the text {wanted[0]!r}, but it holds {value!r}. Leave the quotes out.")

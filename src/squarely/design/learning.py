@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from squarely.data import Batch, Source, batches, not_usable, require_columns
+from squarely.data import Batch, RowAccount, Source, batches, not_usable, require_columns
 from squarely.design.basis import chebyshev, inner_knots, orthogonal, spline
 from squarely.design.categories import MOST_LEVELS, coding, found_in, merged
 from squarely.design.condition import Where, met
@@ -20,10 +20,12 @@ from squarely.design.formula import Formula
 from squarely.design.reading import pointer
 from squarely.design.rows import Evaluated, evaluated, rows
 from squarely.design.terms import Term, codings, ordered
-from squarely.errors import DataError
+from squarely.errors import DataError, counted
 from squarely.numerics import Array, power_of_two
 
 _MOST_COLUMNS = 5_000
+_NO_VALUE = " An expression has no value where it divides by zero, or takes a root or logarithm of a number that is too small."
+_GAPS = {"null": "empty", "nan": "not a number", "inf": "infinite"}
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -137,25 +139,40 @@ def _taught(lessons: Sequence[_Lesson], subject: _Subject, learnt: Learnt) -> li
     where, numbers, labels = subject.where, subject.numbers, subject.labels
     also = (where.numbers, where.labels) if where else ((), ())
     totals: list[Any] = [None] * len(lessons)
-    read = used = 0
+    account = RowAccount()
     for batch in batches(subject.source, list(dict.fromkeys((*numbers, *also[0]))), list(dict.fromkeys((*labels, *also[1])))):
-        complete = batch.complete(numbers, labels, met(where, batch) if where else None)
+        among = met(where, batch) if where else None
+        complete = batch.complete(numbers, labels, among)
         seen = evaluated(batch, ready, now, learnt, complete)
-        read, used = read + batch.size, used + int(seen.keep.sum())
+        if not account.used:  # the gaps are told only if no row is left
+            gaps = batch.account(numbers, labels, among)
+            account += replace(gaps, used=int(seen.keep.sum()), dropped={**gaps.dropped, **seen.account.dropped})
         if seen.keep.any():
             for i, lesson in enumerate(lessons):
                 new = lesson.step(batch, seen)
                 totals[i] = new if totals[i] is None else lesson.merge(totals[i], new)
-    if not used:
-        raise _nothing(subject.source, read, [*numbers, *labels], where)
+    if not account.used:
+        raise _nothing(subject.source, account, [*numbers, *labels], where)
     return totals
 
 
-def _nothing(source: Source, read: int, columns: Sequence[str], where: Where | None) -> DataError:
-    if read == 0:
-        return DataError(f"{source.label} has column names but no rows. Give at least {len(columns) + 1} rows.")
+def _nothing(source: Source, account: RowAccount, columns: Sequence[str], where: Where | None) -> DataError:
+    if account.read == 0:
+        return DataError(f"There are column names but no rows in {source.label}. Give at least {len(columns) + 1} rows.")
+    left = account.read - account.filtered
+    if where and not left:
+        return DataError(
+            f"None of the {counted(account.read, 'row')} of {source.label} meets where={where.text!r}. Mend the condition."
+        )
+    causes = "; ".join(
+        f"{name!r} is {' or '.join(_GAPS[cause] for cause, met in causes.items() if met)} in {counted(sum(causes.values()), 'row')}"
+        for name, causes in list(account.dropped.items())[:12]
+    )
     meeting = f" that meet where={where.text!r}" if where else ""
-    return DataError(f"None of the {read:,} rows of {source.label} is complete in the columns {_listed(columns)}{meeting}.")
+    return DataError(
+        f"None of the {counted(left, 'row')} of {source.label}{meeting} is complete in the columns {_listed(columns)}: {causes}. "
+        "Fill these gaps, or leave out what has them." + (_NO_VALUE if account.dropped.keys() - columns else "")
+    )
 
 
 def _listed(columns: Sequence[str]) -> str:
@@ -311,9 +328,9 @@ def _products(choices: Sequence[Sequence[tuple[str, Part]]]) -> list[Column]:
 
 def _piloted(design: Design, source: Source) -> Design:
     """Give the design centres and scales from the first block that has complete rows."""
-    read = 0
+    account = RowAccount()
     for block in rows(design, source):
-        read += block.account.read
+        account += block.account
         if len(block.values):
             with np.errstate(over="ignore", invalid="ignore"):
                 peak = np.abs(block.values).max(axis=0)
@@ -321,4 +338,4 @@ def _piloted(design: Design, source: Source) -> Design:
                 small = block.values / unit
                 return recentred(design, mean=small.mean(axis=0) * unit, spread=small.std(axis=0) * unit)
     numbers, labels = columns_needed(design.factors.values(), design.formula.outside.values())
-    raise _nothing(source, read, [*numbers, *labels], design.where)
+    raise _nothing(source, account, [*numbers, *labels], design.where)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from squarely.design.reading import Reading, Span
+from squarely.design.slips import advised
 from squarely.errors import FormulaError
 
 _NUMPY = ("np.", "numpy.")
@@ -73,7 +74,8 @@ def read_piece(read: Reading, start: int, end: int, *, words: bool = False) -> t
     except SyntaxError as error:
         at = min(piece.offset(error.lineno or 1, 0) + max((error.offset or 1) - 1, 0), len(piece.places) - 1)
         place = piece.places[at] if piece.places else start
-        raise read.error(f"{read.text[start:end]!r} cannot be read: {read.restored(error.msg)}.", (place, place + 1)) from None
+        text = read.text[start:end].strip()
+        raise read.error(f"{text!r} cannot be read here. {advised(text)}", (place, place + 1)) from None
     except (RecursionError, MemoryError, ValueError):
         raise read.error(
             "This is nested too deeply, or has characters that cannot be read. Write it in fewer steps.", (start, end)
@@ -92,9 +94,10 @@ def arguments(piece: Piece, node: ast.Call, known: list[str]) -> dict[str, ast.e
     """Match the arguments of a call with their names; the first is required."""
     called = piece.read.restored(piece.text(node.func))
     form = f"{called}({', '.join(known)})"
+    form += ", as in C(x, Treatment(reference='a'))," if called in ("C", "factor") else ""
     given: dict[str, ast.expr] = {}
     if len(node.args) > len(known):
-        raise piece.error(f"This is one argument too many: {form} is known.", node.args[len(known)])
+        raise piece.error(f"This is one argument too many: {form} is the form.", node.args[len(known)])
     for name, value in zip(known, node.args, strict=False):
         if isinstance(value, ast.Starred):
             raise piece.error("A '*' before an argument is not understood. Write the arguments out.", value)
