@@ -1,5 +1,6 @@
 """What several tests need: one comparison, the data that come with the tests, the packages that may be missing."""
 
+import csv
 import importlib
 import json
 import os
@@ -7,10 +8,15 @@ from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
 
+import duckdb
 import numpy as np
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet
 import pytest
 
 CARS = str(files("squarely.datasets") / "cars.csv")
+DOORS = ("dict", "pandas", "polars", "polars lazy", "arrow", "duckdb", "csv", "parquet", "feather", "jsonl")
 NIST = Path(__file__).parent / "nist"
 
 
@@ -27,6 +33,37 @@ def need(module: str) -> ModuleType:
         if os.environ.get("SQUARELY_REQUIRE_ALL") == "1":
             raise
         pytest.skip(f"needs {module}")
+
+
+def through_door(door: str, data: dict, folder: Path) -> object:
+    """Hand columns over in one of DOORS: the same table as a file, a frame, a query or arrays."""
+    table = pa.table({name: pa.array(values) if not isinstance(values, pa.Array) else values for name, values in data.items()})
+    if door == "dict":
+        return data
+    if door in ("pandas", "arrow"):
+        return table if door == "arrow" else table.to_pandas()
+    if door.startswith("polars"):
+        frame = need("polars").from_arrow(table)
+        return frame.lazy() if door == "polars lazy" else frame
+    if door == "duckdb":
+        connection = duckdb.connect()
+        connection.register("held", table)
+        return connection.sql("SELECT * FROM held")
+    return _file(door, table, folder / f"data.{door}")
+
+
+def _file(suffix: str, table: pa.Table, path: Path) -> Path:
+    if suffix == "parquet":
+        pyarrow.parquet.write_table(table, path, row_group_size=300)
+    elif suffix == "feather":
+        pyarrow.feather.write_feather(table, str(path))
+    elif suffix == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
+    else:
+        columns = [["" if v is None else str(v) for v in column.to_pylist()] for column in table.columns]
+        with path.open("w", newline="") as file:
+            csv.writer(file).writerows([table.column_names, *zip(*columns, strict=True)])
+    return path
 
 
 def nist(name: str) -> dict:

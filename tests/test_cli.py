@@ -143,7 +143,7 @@ def test_interrupt_stops_at_once_and_says_so():
 
 BAD = [
     (["ols", "mpg ~ displacment", CARS], "Did you mean 'displacement'"),
-    (["ols", "name ~ mpg", CARS], "'chevrolet chevelle malibu' in data row 1"),  # among the predictors it would be categories
+    (["ols", "mpg ~ log(name)", CARS], "'chevrolet chevelle malibu' in data row 1"),  # named alone it is categories
     (["ols", "mpg ~ __import__('os')", CARS], "nothing is evaluated as Python"),
     (["train", FORMULA, CARS, "--lr", "0"], "not a learning rate"),
     (["train", FORMULA, CARS, "--lr", "-1"], "not a learning rate"),

@@ -1,7 +1,7 @@
 """Linear regression by two independent roads: exact least squares with full inference, and gradient descent in PyTorch.
 
-`ols` fits, `train` and `sweep` train, `certify` says how far apart the two answers are and why. Everything is loaded when
-it is first used: importing squarely costs nothing.
+`ols` fits, `load` reads a saved fit, `train` and `sweep` train, `certify` says how far apart the two answers are and why.
+Everything is loaded when it is first used: importing squarely costs nothing.
 """
 
 from __future__ import annotations
@@ -11,16 +11,29 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from squarely import datasets, errors
-    from squarely.api import certify, ols, sweep, train
+    from squarely.api import certify, load, ols, sweep, train
     from squarely.certification import Certificate
     from squarely.descent import Sweep, Training
     from squarely.inference import Fit
 
 __version__ = "0.1.0"
-__all__ = ["Certificate", "Fit", "Sweep", "Training", "__version__", "certify", "datasets", "errors", "ols", "sweep", "train"]
+__all__ = [
+    "Certificate",
+    "Fit",
+    "Sweep",
+    "Training",
+    "__version__",
+    "certify",
+    "datasets",
+    "errors",
+    "load",
+    "ols",
+    "sweep",
+    "train",
+]
 
 _HOMES = {
-    **dict.fromkeys(("certify", "ols", "sweep", "train"), "squarely.api"),
+    **dict.fromkeys(("certify", "load", "ols", "sweep", "train"), "squarely.api"),
     **dict.fromkeys(("Sweep", "Training"), "squarely.descent"),
     "Certificate": "squarely.certification",
     "Fit": "squarely.inference",

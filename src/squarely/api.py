@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from squarely.certification import certify
-from squarely.data import Source, open_arrays, open_source
+from squarely.data import Source, open_arrays, open_source, read_text
 from squarely.design import Formula, formula_of, learn, parse_formula, parse_where
 from squarely.errors import DataError, InputError, OptionError
 from squarely.exact import solve
-from squarely.inference import Fit, infer
+from squarely.inference import Fit, fit_from_json, infer
 from squarely.moments import Moments, gather
 
 if TYPE_CHECKING:
     from squarely.descent import Recipe, Sweep, Training
 
-__all__ = ["certify", "ols", "sweep", "train"]
+__all__ = ["certify", "load", "ols", "sweep", "train"]
 
 
 def ols(
@@ -61,6 +62,26 @@ def ols(
     given = _Given(formula=formula, data=data, X=X, y=y, intercept=intercept, where=where, missing=missing)
     moments, source = _gathered(given)
     return infer(solve(moments, source, collinear=collinear), source)
+
+
+def load(path: str | os.PathLike[str]) -> Fit:
+    """Load a fit that `fit.save(path)` has written. It has no rows: what needs them, such as `resid`, says so.
+
+    Raises
+    ------
+    DataError : the file is not there, is no saved fit, or is damaged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> data = {"x": [0.0, 1.0, 2.0, 3.0], "y": [1.0, 3.0, 5.0, 8.0]}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     ols("y ~ x", data).save(f"{folder}/fit.json")
+    ...     fit = load(f"{folder}/fit.json")
+    >>> fit.predict({"x": [4.0]}).round(3)
+    array([10.])
+    """
+    return fit_from_json(read_text(path), os.fspath(path))
 
 
 def train(
@@ -199,7 +220,7 @@ def _gathered(given: _Given) -> tuple[Moments, Source]:
     if given.missing not in {"drop", "raise"}:
         raise OptionError(f"missing={given.missing!r} is not understood. Use 'drop' or 'raise'.")
     formula, source = _opened(given)
-    where = None if given.where is None else parse_where(given.where, source)
+    where = None if given.where is None else parse_where(given.where)
     moments = gather(learn(formula, source, where), source)
     account = moments.account
     if given.missing == "raise" and account.dropped:

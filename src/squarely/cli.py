@@ -31,9 +31,11 @@ app = typer.Typer(
 )
 
 FormulaText = Annotated[
-    str, typer.Argument(help="Such as 'mpg ~ displacement'; '- 1' leaves the intercept out.", metavar="FORMULA")
+    str, typer.Argument(help="Such as 'mpg ~ displacement * C(origin)'; docs/formulas.md has the language.", metavar="FORMULA")
 ]
-DataPath = Annotated[str, typer.Argument(help="A CSV file with a header line.", metavar="DATA")]
+DataPath = Annotated[str, typer.Argument(help="A CSV, Parquet, Arrow or JSON lines file.", metavar="DATA")]
+Where = Annotated[str | None, typer.Option("--where", help="Use the rows that meet this, such as 'weight > 3000'.")]
+Missing = Annotated[str, typer.Option("--missing", help="Rows with gaps: drop (and count) or raise.")]
 Json = Annotated[bool, typer.Option("--json", help="Print every number as JSON.")]
 Lr = Annotated[float, typer.Option("--lr", help="Learning rate.")]
 Epochs = Annotated[int, typer.Option("--epochs", help="Number of updates.")]
@@ -83,12 +85,40 @@ def demo(
 def ols(
     formula: FormulaText,
     data: DataPath,
-    collinear: Annotated[str, typer.Option("--collinear", help="drop or raise.")] = "drop",
+    where: Where = None,
+    missing: Missing = "drop",
+    collinear: Annotated[str, typer.Option("--collinear", help="Columns that others span: drop or raise.")] = "drop",
+    save: Annotated[Path | None, typer.Option("--save", help="Save the fit as JSON, for squarely predict.")] = None,
     as_json: Json = False,
 ) -> None:
     """Fit by least squares and print the summary."""
-    fit = squarely.ols(formula, data, collinear=collinear)
+    fit = squarely.ols(formula, data, where=where, missing=missing, collinear=collinear)
+    if save is not None:
+        fit.save(save)
     _show(fit.as_dict() if as_json else fit.summary())
+
+
+@app.command(
+    epilog="Example: squarely ols 'mpg ~ weight' cars.csv --save fit.json; squarely predict fit.json new.csv -o out.parquet"
+)
+def predict(
+    model: Annotated[Path, typer.Argument(help="A fit that ols --save has written.", metavar="FIT")],
+    data: DataPath,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write .csv, .parquet, .arrow or .jsonl instead.")] = None,
+    unseen: Annotated[str, typer.Option("--unseen", help="A level that the fit has not met: error, or nan.")] = "error",
+    as_json: Json = False,
+) -> None:
+    """Predict new rows from a saved fit: one value a row, empty where a predictor is missing."""
+    fit = squarely.load(model)
+    if out is not None:
+        rows = fit.write_predictions(data, out, unseen=unseen)
+        _show({"rows": rows, "out": str(out)}) if as_json else print(f"{rows:,} predictions written to {out}")
+        return
+    values = fit.predict(data, unseen=unseen).tolist()
+    if as_json:
+        _print_json({"predicted": values})
+    else:
+        print("\n".join(["predicted", *("" if math.isnan(value) else repr(value) for value in values)]))
 
 
 @app.command(epilog="Example: squarely train 'mpg ~ displacement' cars.csv --lr 0.01 --epochs 1000")
@@ -103,6 +133,8 @@ def train(
     dtype: Dtype = "float32",
     seed: Seed = 0,
     device: Device = "auto",
+    where: Where = None,
+    missing: Missing = "drop",
     as_json: Json = False,
 ) -> None:
     """Train nn.Linear by gradient descent and print the run, with theory beside it."""
@@ -117,6 +149,8 @@ def train(
         dtype=dtype,
         seed=seed,
         device=device,
+        where=where,
+        missing=missing,
     )
     _show(run.as_dict() if as_json else run.summary())
     run.require()
@@ -134,6 +168,8 @@ def sweep(
     dtype: Dtype = "float32",
     seed: Seed = 0,
     device: Device = "auto",
+    where: Where = None,
+    missing: Missing = "drop",
     as_json: Json = False,
 ) -> None:
     """Train once for each learning rate and compare."""
@@ -148,6 +184,8 @@ def sweep(
         dtype=dtype,
         seed=seed,
         device=device,
+        where=where,
+        missing=missing,
     )
     _show(result.as_dict() if as_json else result.summary())
     result.best.require()
@@ -166,10 +204,12 @@ def certify(
     seed: Seed = 0,
     device: Device = "auto",
     tau: Tau = 0.01,
+    where: Where = None,
+    missing: Missing = "drop",
     as_json: Json = False,
 ) -> None:
     """Fit both ways and certify how far apart the answers are, and why."""
-    fit = squarely.ols(formula, data)
+    fit = squarely.ols(formula, data, where=where, missing=missing)
     run = squarely.train(
         formula,
         data,
@@ -181,6 +221,8 @@ def certify(
         dtype=dtype,
         seed=seed,
         device=device,
+        where=where,
+        missing=missing,
     )
     certificate = squarely.certify(fit, run, tau=tau)
     _show(certificate.as_dict() if as_json else certificate.summary())

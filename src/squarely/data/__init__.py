@@ -1,11 +1,14 @@
 """Where the rows are: open anything tabular, meet its rows as ordered batches, and account for every one.
 
-`open` tells what the user handed over; `source` is the contract and the cast to doubles and categories; `csv` and `memory` are the
-kinds of source; `account` counts rows; `frames` hands results back as pandas.
+`open` tells what the user handed over; `source` is the contract and the cast to doubles and categories; the kinds of source are
+`memory`, `arrow`, `csv` (whose `dialect` is guessed), `jsonlines`, `parquet`, `ipc`, `lazyframe` and `relation`; `file` says
+whether a file is still the same; `account` counts rows; `frames` hands results back as pandas and `write` as files.
 """
 
+from squarely.data.absent import AbsentSource
 from squarely.data.account import RowAccount
 from squarely.data.arrays import open_arrays
+from squarely.data.disk import read_text, write_text
 from squarely.data.frames import frame, read_csv, series, square
 from squarely.data.open import open_source
 from squarely.data.source import (
@@ -21,8 +24,10 @@ from squarely.data.source import (
     reads_as_number,
     require_columns,
 )
+from squarely.data.write import write_columns
 
 __all__ = [
+    "AbsentSource",
     "Batch",
     "Kind",
     "Labels",
@@ -37,8 +42,11 @@ __all__ = [
     "open_arrays",
     "open_source",
     "read_csv",
+    "read_text",
     "reads_as_number",
     "require_columns",
     "series",
     "square",
+    "write_columns",
+    "write_text",
 ]

@@ -50,7 +50,7 @@ class RowAccount:
         """Say the account in sentences; the names in them are the user's own and still need `show.safe`."""
         lines = [f"{counted(self.read, 'row')} read, {self.used:,} used."]
         if self.filtered:
-            lines.append(f"{counted(self.filtered, 'row')} left out by where=.")
+            lines.append(f"{counted(self.filtered, 'row')} left out because they do not meet the condition.")
         for name, causes in self.dropped.items():
             met = ", ".join(f"{number:,} {cause}" for cause, number in causes.items() if number)
             lines.append(f"Rows dropped for {name}: {met}.")

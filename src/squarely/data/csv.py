@@ -17,6 +17,8 @@ from typing import IO
 import duckdb
 import pyarrow as pa
 
+from squarely.data.dialect import CommaValues, comma_values, utf8_copy
+from squarely.data.file import LocalFile
 from squarely.data.source import BATCH_ROWS, Kind, Source
 from squarely.errors import DataError, counted
 
@@ -27,6 +29,8 @@ _DIALECT = "quote = '\"', escape = '\"', comment = '', skip = 0, strict_mode = t
 _DELIMITERS = ",;\t|"
 _LONGEST_LINE = 1_000_000
 _LONGEST_QUOTE = 300
+_QUOTED_PART = re.compile(r'"(?:[^"]|"")*"')
+_SAMPLE = 20_480  # rows, as many as the engine looks at
 _ENGINE_ERRORS = (duckdb.Error, OSError, pa.ArrowException)  # an error of the engine arrives through Arrow as an OSError
 _OTHER = ("BOOLEAN", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
 
@@ -34,57 +38,83 @@ _OTHER = ("BOOLEAN", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
 class CsvSource(Source):
     """One CSV file on this machine, gzipped or not, with a header line."""
 
+    typed = False
+
     def __init__(self, path: Path) -> None:
+        self._file = LocalFile.open(path)
         self.label = path.name
-        self._path = path.resolve()
-        if not path.is_file():
-            what = "is a folder" if path.is_dir() else "does not exist"
-            raise DataError(f"The file {str(path)!r} {what}. Give the path of a CSV file.")
-        if self._path.stat().st_size == 0:
-            raise DataError(f"The file {self.label!r} is empty (0 bytes). It needs a header line and rows under it.")
-        if any(sign in str(self._path) for sign in "*?["):
+        if any(sign in str(self._file.path) for sign in "*?["):
             raise DataError(f"The path {str(path)!r} has one of * ? [ in it, which DuckDB takes for a pattern. Rename the file.")
-        with self._path.open("rb") as file:
-            self._packed = file.read(2) == b"\x1f\x8b"  # gzip, whatever the name says
+        self._packed = self._file.head(2) == b"\x1f\x8b"  # gzip, whatever the name says
+        self._path = self._file.path
+        if copy := utf8_copy(self._path, packed=self._packed):
+            self._copy, self._path, self._packed, self.notes = copy, copy.path, False, ("UTF-16",)
         self._compression = f"compression = '{'gzip' if self._packed else 'none'}'"
         self._delimiter = _DELIMITERS[0]  # until it is sniffed
         self._delimiter = self._sniff()
         self._dialect = f"delim = {_quoted(self._delimiter)}, {self._compression}, {_DIALECT}"
         self._names = self._header()
+        self._comma = CommaValues() if self._delimiter == "," else self._look_for_commas()
+        if self._comma.decimal:
+            self._dialect += ", decimal_separator = ','"
+            self.notes += ("decimal comma",)
         self._types = self._sniff_types()
         self.twins = frozenset(name for name in self._names if self._names.count(name) > 1)
         self.columns = dict(zip(self._names, self._types, strict=True))
 
-    typed = False
-
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, in the order of the lines."""
-        places = [self._names.index(name) for name in numbers]
+        places = [self._number_place(name) for name in numbers]
         texts = [self._names.index(name) for name in labels]
         # What may be numbers is read as DOUBLE whatever the first rows suggest: a 3.5 after a million integers is no error,
         # nor is a first number after a million empty fields. True and false stay, dates are refused by the cast to double.
         kinds = {f"c{i}": "DOUBLE" for i in places if self._types[i] not in _OTHER} | {f"c{i}": "VARCHAR" for i in texts}
-        columns = [f"CAST(c{i} AS DOUBLE)" if i in texts else f"c{i}" for i in places] + [f"c{i}" for i in texts]
+        columns = [f"CAST({self._plain(i)} AS DOUBLE)" if i in texts else f"c{i}" for i in places] + [f"c{i}" for i in texts]
+        self._file.require_unchanged()
         select = ", ".join(f"{column} AS v{j}" for j, column in enumerate(columns)) or "1"
         try:
             with self._connect() as connection:
                 yield from self._relation(connection, select, types=kinds).to_arrow_reader(BATCH_ROWS)
         except _ENGINE_ERRORS as error:
+            self._file.require_unchanged()
             raise self._explain(error, places) from error
+        self._file.require_unchanged()
 
     def kind(self, name: str) -> Kind:
         """Tell what a column holds. Text is looked through to the end: a column that starts empty may be numbers after all."""
-        place = self._names.index(name)
+        place = self._number_place(name)
         kind = self._types[place]
         if kind != "VARCHAR":
             return "boolean" if kind == "BOOLEAN" else "other" if kind in _OTHER else "number"
-        count = f"count(c{place}), count(TRY_CAST(c{place} AS DOUBLE))"
+        count = f"count(c{place}), count(TRY_CAST({self._plain(place)} AS DOUBLE))"
         try:
             with self._connect() as connection:
                 ((filled, numbers),) = self._relation(connection, count, text=True).fetchall()
         except _ENGINE_ERRORS as error:
+            self._file.require_unchanged()
             raise self._unreadable(error) from error
         return "null" if filled == 0 else "number" if numbers == filled else "text"
+
+    def _plain(self, place: int) -> str:
+        """Give the SQL that writes the texts of a column with a decimal point; a point where commas are decimal is no number."""
+        return f"translate(c{place}, '.,', '?.')" if self._comma.decimal else f"c{place}"
+
+    def _number_place(self, name: str) -> int:
+        """Find a column; refuse one of which nobody can say whether its commas are decimal."""
+        place = self._names.index(name)
+        if place in self._comma.doubtful:
+            raise DataError(
+                f"Column {name!r} of {self.label} has values such as {self._comma.doubtful[place]!r}, in which the comma may stand "
+                "for a decimal point or part the thousands, and no other value tells. Write them with a point or without the comma."
+            )
+        return place
+
+    def _look_for_commas(self) -> CommaValues:
+        try:
+            with self._connect() as connection:
+                return comma_values(self._relation(connection, "*", text=True).limit(_SAMPLE).to_arrow_table())
+        except _ENGINE_ERRORS as error:
+            raise self._unreadable(error) from error
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         """Open an embedded engine that loads no extension, sees no Python variable and reads no other file."""
@@ -101,11 +131,11 @@ class CsvSource(Source):
         connection.execute("SET lock_configuration = true")
         return connection
 
-    def _lines(self) -> IO[str]:
+    def _lines(self, errors: str = "replace") -> IO[str]:
         """Open the file as text, for what the engine does not tell."""
         if self._packed:
-            return gzip.open(self._path, "rt", encoding="utf-8-sig", errors="replace", newline="")
-        return self._path.open(encoding="utf-8-sig", errors="replace", newline="")
+            return gzip.open(self._path, "rt", encoding="utf-8-sig", errors=errors, newline="")
+        return self._path.open(encoding="utf-8-sig", errors=errors, newline="")
 
     def _header_line(self) -> str:
         """Give the header without what is quoted in it, which may hold any sign and even line ends."""
@@ -118,7 +148,7 @@ class CsvSource(Source):
             raise DataError(f"The file {self.label!r} has null bytes, as UTF-16 text and binary files have. Save it as UTF-8 text.")
         if not re.split(r"[\r\n]", first, maxsplit=1)[0].strip():
             raise DataError(f"The first line of {self.label!r} is blank. It needs a header line with the names of the columns.")
-        return re.split(r"[\r\n]", re.sub(r'"(?:[^"]|"")*"', "", first), maxsplit=1)[0]
+        return re.split(r"[\r\n]", _QUOTED_PART.sub("", first), maxsplit=1)[0]
 
     def _sniff(self) -> str:
         """Let the engine guess the delimiter; where it sees a single column, the usual sign in the header tells better."""
@@ -179,7 +209,7 @@ class CsvSource(Source):
         first = 1
         try:
             with self._connect() as connection:
-                relation = self._relation(connection, f"c{place}, TRY_CAST(c{place} AS {kind}) IS NULL", text=True)
+                relation = self._relation(connection, f"c{place}, TRY_CAST({self._plain(place)} AS {kind}) IS NULL", text=True)
                 for batch in relation.to_arrow_reader(BATCH_ROWS):
                     values, bad = batch.columns[0].to_pylist(), batch.columns[1].to_pylist()
                     for row, (value, is_bad) in enumerate(zip(values, bad, strict=True), start=first):
@@ -193,11 +223,22 @@ class CsvSource(Source):
     def _unreadable(self, error: Exception) -> DataError:
         whole = str(error).replace(str(self._path), self.label)
         said = " ".join(whole.split("\n")[:2])[:_LONGEST_QUOTE]
-        if "utf-8" in whole and "utf-8" not in said:
-            said += " ... This file is not utf-8 encoded."
         return DataError(
-            f"The file {self.label!r} cannot be read as CSV with a header line. {self._uneven(error)}DuckDB says: {said}"
+            f"The file {self.label!r} cannot be read as CSV with a header line. {self._uneven(error)}{self._odd_text()}"
+            f"DuckDB says: {said}"
         )
+
+    def _odd_text(self) -> str:
+        """Say what is odd about the beginning of the text, which the engine takes for a hundred other things."""
+        try:
+            with self._lines(errors="strict") as file:
+                first = file.read(_LONGEST_LINE)
+        except UnicodeError:
+            return "It is not utf-8 encoded: save it as UTF-8 text. "
+        except (OSError, EOFError, zlib.error):
+            return ""
+        ends = set(re.findall(r"\r\n|\r|\n", _QUOTED_PART.sub("", first)))
+        return "Its lines do not all end in the same way: save it with one kind of line end. " if len(ends) > 1 else ""
 
     def _uneven(self, error: Exception) -> str:
         """Name the first line with another number of fields than the header, if that is what the engine stumbled over."""

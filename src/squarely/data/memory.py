@@ -24,7 +24,7 @@ class FrameSource(Source):
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, without a copy where Arrow and the column agree."""
         columns = [_arrow(self._frame[name]) for name in (*numbers, *labels)]
-        yield from _batches(columns, len(self._frame))
+        yield from cut(columns, len(self._frame))
 
     def kind(self, name: str) -> Kind:
         """Tell what a column holds."""
@@ -33,14 +33,9 @@ class FrameSource(Source):
     def order(self, name: str) -> tuple[Level, ...] | None:
         """Give the categories of a pandas Categorical, a Polars Enum or an ordered Arrow dictionary."""
         series = self._frame[name]
-        if isinstance(series.dtype, nw.Enum):
-            return tuple(series.dtype.categories)
-        column = _arrow(series)
-        declared = pa.types.is_dictionary(column.type) and (self._frame.implementation.is_pandas() or column.type.ordered)
-        if not declared:
-            return None
-        whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-        return tuple(whole.dictionary.to_pylist())
+        if isinstance(series.dtype, nw.Categorical | nw.Enum) and self._frame.implementation.is_pandas():
+            return tuple(series.to_native().cat.categories)
+        return tuple(series.dtype.categories) if isinstance(series.dtype, nw.Enum) else None
 
     def column(self, values: np.ndarray, name: str) -> Any:
         """Give values, one for each row, as a column of the frame's own library."""
@@ -71,14 +66,14 @@ class ArraysSource(Source):
         """Yield the named columns in batches, without a copy where Arrow and the array agree. The others are not looked at."""
         names = list(dict.fromkeys((*numbers, *labels)))
         if not names:
-            yield from _batches([], len(next(iter(self._arrays.values()), ())))
+            yield from cut([], len(next(iter(self._arrays.values()), ())))
             return
         _require_one_index({name: self._arrays[name] for name in names})
         columns = {name: _column(name, self._arrays[name]) for name in names}
         lengths = {name: len(column) for name, column in columns.items()}
         if len(set(lengths.values())) > 1:
             raise DataError(f"The arrays have different lengths: {lengths}. Every column needs one value for each row.")
-        yield from _batches([columns[name] for name in (*numbers, *labels)], next(iter(lengths.values())))
+        yield from cut([columns[name] for name in (*numbers, *labels)], next(iter(lengths.values())))
 
     def kind(self, name: str) -> Kind:
         """Tell what a column holds."""
@@ -100,6 +95,8 @@ def _arrow(series: nw.Series[Any]) -> pa.Array | pa.ChunkedArray:
         if isinstance(getattr(series.to_native(), "dtype", None), np.dtype) and series.dtype.is_float():
             values = series.to_numpy()
             return pa.array(values.astype(values.dtype.newbyteorder("="), copy=False))
+        if series.dtype in (nw.Int128, nw.UInt128):  # which Arrow does not have: its widest integers are decimals
+            return series.to_native().cast(nw.get_native_namespace(series).Decimal(38, 0)).to_arrow()
         return series.to_arrow()
     except (pa.ArrowException, TypeError, OverflowError) as error:
         raise _unreadable(series.name, error) from error
@@ -147,7 +144,7 @@ def _require_one_index(arrays: Mapping[str, Any]) -> None:
             )
 
 
-def _batches(columns: list[pa.Array | pa.ChunkedArray], rows: int) -> Iterator[pa.RecordBatch]:
+def cut(columns: Sequence[pa.Array | pa.ChunkedArray], rows: int) -> Iterator[pa.RecordBatch]:
     """Cut columns into batches; with no column asked for, a column of nulls carries the number of rows."""
     names = [str(i) for i in range(max(len(columns), 1))]
     for start in range(0, rows, BATCH_ROWS):

@@ -37,12 +37,14 @@ class Source(ABC):
     columns : name -> type, as the engine calls it.
     twins : names that stand twice or more; a formula cannot use them.
     typed : whether the engine knows the types; if not, labels are text whose kind is read off the values.
+    notes : what was found out about how the rows are written, such as a decimal comma, for the summary to print.
     """
 
     label: str
     columns: Mapping[str, str]
     twins: frozenset[str] = frozenset()
     typed: bool = True
+    notes: tuple[str, ...] = ()
 
     @abstractmethod
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:

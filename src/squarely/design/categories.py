@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -205,11 +204,5 @@ def _position(factor: Categorical, levels: tuple[Level, ...]) -> int:
         return wanted % len(levels)  # as patsy has it: a number that is no level counts places
     near = did_you_mean(str(wanted), [str(x) for x in levels])
     near = near if near.startswith("Did") else f"Known levels: {listed(levels)}."
-    raise FormulaError(
-        f"{factor.text} names {wanted!r}, which is not among the {counted(len(levels), 'level')} of {factor.name.name!r}. {near}"
-    )
-
-
-def is_number(level: Level) -> bool:
-    """Tell whether a level is a finite number."""
-    return isinstance(level, int | float) and not isinstance(level, bool) and math.isfinite(level)
+    column, many = factor.name.name, counted(len(levels), "level")
+    raise FormulaError(f"{factor.text} names {wanted!r}, not among the {many} of {column!r} in the rows that are used. {near}")

@@ -75,12 +75,16 @@ class Where:
     labels: tuple[str, ...]
 
 
-def parse_where(text: str, source: Source) -> Where:
-    """Read a condition on the columns of a source.
+def parse_where(text: str) -> Where:
+    """Read a condition on rows.
 
     Raises
     ------
-    FormulaError : it cannot be read; DataError : a column is not there, or is compared with what it cannot be.
+    FormulaError : it cannot be read; the message points at the place.
+
+    >>> where = parse_where("weight > 3000 & origin != 'usa'")
+    >>> where.numbers, where.labels
+    (('weight',), ('origin',))
     """
     if not isinstance(text, str):
         raise FormulaError(f"where={text!r} is of type {type(text).__name__}, not text. {_EXAMPLE}")
@@ -93,22 +97,41 @@ def parse_where(text: str, source: Source) -> Where:
     except RecursionError:
         raise FormulaError(f"where= is nested too deeply. {_EXAMPLE}") from None
     numbers, labels = _columns(condition)
-    for column in _names(condition):
-        _require_there(column, text, source)
-    for name in numbers:
-        if source.kind(name) == "text":
-            raise DataError(
-                f"where= reads column {name!r} of {source.label} as numbers, but it holds text. Text is compared by == or != "
-                "with a value in quotes, as in == 'a'."
-            )
     return Where(text=text, condition=condition, numbers=tuple(dict.fromkeys(numbers)), labels=tuple(dict.fromkeys(labels)))
 
 
-def _require_there(name: Name, text: str, source: Source) -> None:
-    try:
-        require_columns(source, [name.name])
-    except DataError as error:
-        raise DataError(f"{error} A text to compare with goes in quotes.{pointer(text, name.at)}") from None
+def require_where(where: Where, source: Source) -> None:
+    """Raise a DataError that points into the condition when a column is not there, or is text and compared with numbers."""
+    found = _names(where.condition)
+    for name, _ in found:
+        try:
+            require_columns(source, [name.name])
+        except DataError as error:
+            hint = "" if name.name in source.columns else " A text to compare with goes in quotes."
+            raise DataError(f"{error}{hint}{pointer(where.text, name.at)}") from None
+    for name, wanted in found:
+        try:
+            _require_kind(name.name, source.kind(name.name), wanted)
+        except DataError as error:
+            raise DataError(f"{error}{pointer(where.text, name.at)}") from None
+
+
+def _require_kind(name: str, kind: str, wanted: str) -> None:
+    if wanted == "number" and kind == "text":
+        raise DataError(f"Column {name!r} holds text and is compared with a number. Put the value in quotes, as in == 'a'.")
+    if wanted == "boolean" and kind not in ("boolean", "null"):
+        raise DataError(f"Column {name!r} stands alone, but it does not hold true and false. Compare it with something.")
+
+
+def _names(condition: Condition) -> list[tuple[Name, str]]:
+    """Give the columns in a condition, each with the kind that it must have: "number", "boolean" or "any"."""
+    if isinstance(condition, Compared):
+        return [(name, "number") for name in (*names(condition.left), *names(condition.right))]
+    if isinstance(condition, OneOf):
+        return [(condition.name, "any")]
+    if isinstance(condition, Truth):
+        return [(condition.name, "boolean")]
+    return [pair for part in condition.conditions for pair in _names(part)]
 
 
 def met(where: Where, batch: Batch) -> np.ndarray:
@@ -157,15 +180,6 @@ def _named(piece: Piece, node: ast.expr) -> Name:
     if not isinstance(expression, Name):
         raise piece.error("Text, truth values and lists are compared with one column, and this is not one.", node)
     return expression
-
-
-def _names(condition: Condition) -> list[Name]:
-    """Give the columns that a condition names, each with its place."""
-    if isinstance(condition, Compared):
-        return [*names(condition.left), *names(condition.right)]
-    if isinstance(condition, OneOf | Truth):
-        return [condition.name]
-    return [name for part in condition.conditions for name in _names(part)]
 
 
 def _columns(condition: Condition) -> tuple[list[str], list[str]]:

@@ -38,6 +38,7 @@ class Formula:
     factors : text -> factor, for every factor in the terms.
     offsets : what are added to the prediction as they are, with a coefficient of one.
     intercept : whether the model has one.
+    names : the columns of X, where X and y were given instead of a formula.
     """
 
     text: str
@@ -46,6 +47,7 @@ class Formula:
     factors: dict[str, Factor]
     offsets: tuple[Numeric, ...] = ()
     intercept: bool = True
+    names: tuple[str, ...] | None = None
 
     @property
     def outside(self) -> dict[str, Expression]:
@@ -67,6 +69,7 @@ def formula_of(names: Sequence[str], response: str, *, intercept: bool = True) -
         terms=tuple((name,) for name in names),
         factors={name: Bare(text=name, name=Name(name, nowhere)) for name in names},
         intercept=intercept,
+        names=tuple(names),
     )
 
 

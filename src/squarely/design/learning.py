@@ -12,9 +12,9 @@ import numpy as np
 from squarely.data import Batch, RowAccount, Source, batches, not_usable, require_columns
 from squarely.design.basis import chebyshev, inner_knots, orthogonal, spline
 from squarely.design.categories import MOST_LEVELS, coding, found_in, merged
-from squarely.design.condition import Where, met
+from squarely.design.condition import Where, met, require_where
 from squarely.design.design import Column, Design, Learnt, Part, columns_needed, recentred
-from squarely.design.expression import Expression, Moved, Moving, names, parts
+from squarely.design.expression import Expression, Moved, Moving, Name, names, parts
 from squarely.design.factor import Bare, Basis, Categorical, Contrast, Factor, Numeric, expression_of
 from squarely.design.formula import Formula
 from squarely.design.reading import pointer
@@ -67,6 +67,9 @@ def learn(formula: Formula, source: Source, where: Where | None = None) -> Desig
     FormulaError : the formula names a level that is not there.
     """
     _require_named(formula, source)
+    if where:
+        require_where(where, source)
+    _require_numeric_response(formula, source)
     factors = {text: _told(factor, source) for text, factor in formula.factors.items()}
     numbers, labels = columns_needed(factors.values(), formula.outside.values())
     subject = _Subject(formula=formula, factors=factors, source=source, where=where, numbers=numbers, labels=labels)
@@ -75,7 +78,7 @@ def learn(formula: Formula, source: Source, where: Where | None = None) -> Desig
         for lesson, total in zip(lessons, _taught(lessons, subject, learnt), strict=True):
             learnt = lesson.finish(learnt, total)
         scans += 1
-    columns = _columns(formula, factors, learnt)
+    columns = columns_of(formula, factors, learnt)
     k = len(columns) + 1
     design = Design(
         formula=formula,
@@ -98,6 +101,17 @@ def _require_named(formula: Formula, source: Source) -> None:
                 require_columns(source, [name.name])
             except DataError as error:
                 raise DataError(f"{error}{pointer(formula.text, name.at) if name.at[1] else ''}") from None
+
+
+def _require_numeric_response(formula: Formula, source: Source) -> None:
+    response = formula.response.expression
+    if isinstance(response, Name) and (kind := source.kind(response.name)) in ("text", "other"):
+        held = "text" if kind == "text" else f"{source.columns[response.name]} values"
+        at = pointer(formula.text, response.at) if response.at[1] else ""
+        raise DataError(
+            f"The response {response.name!r} of {source.label} holds {held}, and a regression explains numbers. "
+            f"Make numbers of it, such as 0 and 1 for two groups.{at}"
+        )
 
 
 def _told(factor: Factor, source: Source) -> Factor:
@@ -289,7 +303,7 @@ def _with_spline(learnt: Learnt, factor: Basis, inner: Array, ends: tuple[float,
     return replace(learnt, bases={**learnt.bases, factor.text: made})
 
 
-def _columns(formula: Formula, factors: Mapping[str, Factor], learnt: Learnt) -> tuple[Column, ...]:
+def columns_of(formula: Formula, factors: Mapping[str, Factor], learnt: Learnt) -> tuple[Column, ...]:
     """List the columns of X in patsy's order: groups of terms with the same numeric factors, the first factor varying fastest."""
     categorical = set(learnt.codings)
     terms: list[Term] = [*([()] if formula.intercept else []), *formula.terms]

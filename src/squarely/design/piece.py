@@ -72,8 +72,8 @@ def read_piece(read: Reading, start: int, end: int, *, words: bool = False) -> t
     try:
         return piece, ast.parse(piece.source, mode="eval").body
     except SyntaxError as error:
-        at = min(piece.offset(error.lineno or 1, 0) + max((error.offset or 1) - 1, 0), len(piece.places) - 1)
-        place = piece.places[at] if piece.places else start
+        at = piece.offset(error.lineno or 1, 0) + (error.offset or len(piece.places)) - 1
+        place = piece.places[max(min(at, len(piece.places) - 1), 0)] if piece.places else start
         text = read.text[start:end].strip()
         raise read.error(f"{text!r} cannot be read here. {advised(text)}", (place, place + 1)) from None
     except (RecursionError, MemoryError, ValueError):

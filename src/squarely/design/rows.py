@@ -111,7 +111,8 @@ def rows(design: Design, source: Source) -> Iterator[Block]:
     also = where.numbers if where else (), where.labels if where else ()
     for batch in batches(source, _union(numbers, also[0]), _union(labels, also[1])):
         seen = evaluated(batch, factors, formula.outside, design.learnt, met(where, batch) if where else None)
-        codes = _codes(design, factors, batch, source)
+        codes = _codes(design, factors, batch)
+        _require_known(design, batch, codes, seen.keep, source)
         tables = _tables(design, factors, seen, {name: code[seen.keep] for name, code in codes.items()})
         response = seen.numbers[formula.response.expression]
         offset = _offset(design, seen)
@@ -129,16 +130,16 @@ def _union(a: Sequence[str], b: Sequence[str]) -> list[str]:
     return list(dict.fromkeys((*a, *b)))
 
 
-def _codes(design: Design, factors: Sequence[Factor], batch: Batch, source: Source | None) -> dict[str, np.ndarray]:
-    """Give the codes (m,) of each categorical factor; with a source, a level that is not known is an error about it."""
-    codes = {}
-    for factor in factors:
-        if isinstance(factor, Categorical):
-            coding, labels = design.learnt.codings[factor.text], batch.labels[factor.name.name]
-            codes[factor.text] = coding.codes(labels)
-            if source is not None:
-                coding.require_known(labels, codes[factor.text], batch.first, source)
-    return codes
+def _codes(design: Design, factors: Sequence[Factor], batch: Batch) -> dict[str, np.ndarray]:
+    """Give the codes (m,) of each categorical factor."""
+    codings = design.learnt.codings
+    return {f.text: codings[f.text].codes(batch.labels[f.name.name]) for f in factors if isinstance(f, Categorical)}
+
+
+def _require_known(design: Design, batch: Batch, codes: Mapping[str, np.ndarray], keep: np.ndarray, source: Source) -> None:
+    for text, code in codes.items():
+        coding = design.learnt.codings[text]
+        coding.require_known(batch.labels[coding.column], np.where(keep, code, -1), batch.first, source)
 
 
 def _tables(
@@ -242,7 +243,9 @@ def linear_predictor(
     named = {numeric.text: numeric.expression for numeric in design.formula.offsets}
     numbers, labels = columns_needed(factors, named.values())
     for batch in batches(source, numbers, labels):
-        codes = _codes(design, factors, batch, source if unseen == "error" else None)
+        codes = _codes(design, factors, batch)
+        if unseen == "error":
+            _require_known(design, batch, codes, batch.complete(numbers, labels), source)
         known = np.ones(batch.size, dtype=bool)
         for code in codes.values():
             known &= code != -2

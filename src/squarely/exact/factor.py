@@ -144,7 +144,8 @@ def _sentence(moments: Moments, name: str, j: int, kept: list[int], d: Array) ->
         if k == 0:
             constant += weight
         elif abs(weight) * s > 1e-9 * size:
-            terms.append(labels[k] if round(weight, 12) == 1 else f"{weight:.6g} {labels[k]}")
+            size_one = {1.0: labels[k], -1.0: f"-{labels[k]}"}
+            terms.append(size_one.get(round(weight, 12), f"{weight:.6g} {labels[k]}"))
     if not terms:
         return f"{name} is constant ({constant:.6g})"
     if abs(constant) > 1e-9 * (size + abs(centres[j])):

@@ -68,8 +68,8 @@ def solve(moments: Moments, source: Source, *, collinear: str = "drop") -> Solut
     if moments.n <= p:
         raise DataError(
             f"There {'is' if moments.n == 1 else 'are'} {counted(moments.n, 'complete row')} for {counted(p, 'coefficient')} in "
-            f"{source.label}: nothing is left to measure the errors with. Give at least {p + 1} rows, or a formula "
-            "with fewer columns."
+            f"{source.label}: nothing is left to measure the errors with. "
+            f"{' '.join([*moments.account.lines()[1:], f'Give at least {p + 1} rows'])}, or a formula with fewer columns."
         )
     factor = factorise(moments, source)
     if factor.dependencies and collinear == "raise":
@@ -154,7 +154,7 @@ def _solution(moments: Moments, factor: Factor, refined: _Refined) -> Solution:
         digits=_spread_out(_digits(params, error, natural), factor.kept),
         digits_bse=_spread_out(_digits(ones, relative * ones, 0 * ones), factor.kept),
         precision="extended" if refined.extended else "double",
-        scans=moments.passes + (factor.road == "triangle") + refined.scans,
+        scans=moments.design.scans + moments.passes + (factor.road == "triangle") + refined.scans,
         settled=refined.settled,
     )
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from squarely.data import RowAccount, Source, frame, open_source, series, square
+from squarely.data import RowAccount, Source, frame, open_source, series, square, write_columns, write_text
 from squarely.design import Design, linear_predictor, rows
-from squarely.errors import OptionError
+from squarely.errors import DataError, OptionError
 from squarely.exact import Solution, require_same_rows, residuals_of
 from squarely.inference.normality import Normality
 from squarely.inference.summary import summary_page
@@ -172,6 +174,40 @@ class Fit:
         centre = design.column_centres[at]
         yield from linear_predictor(design, source, [j - 1 for j in at], float(level), slopes, centre=centre, unseen=unseen)
 
+    def write_predictions(self, new: object, path: str | os.PathLike[str], *, unseen: str = "error") -> int:
+        """Predict as `predict` does and write the predictions to a file, batch by batch; give the number of rows.
+
+        The file has the columns `row`, counted from 1, and `predicted`, empty or NULL where a predictor is missing. It is a
+        .csv, .parquet, .arrow, .feather or .jsonl by its name, and is written whole or not at all.
+
+        Raises
+        ------
+        DataError : as `predict`; or the file cannot be written, or would take the place of the data.
+        """
+        if isinstance(new, str | os.PathLike) and Path(new).exists() and Path(path).exists() and Path(new).samefile(path):
+            raise DataError(f"{str(path)!r} is the file that the rows come from, and would be lost. Give another name.")
+        done = 0
+
+        def batches() -> Iterator[Mapping[str, np.ndarray]]:
+            nonlocal done
+            yield {"row": np.empty(0, dtype=np.int64), "predicted": np.empty(0)}  # the names, even if there is no row
+            for values in self.predictions(open_source(new), unseen=unseen):
+                yield {"row": np.arange(done + 1, done + 1 + len(values)), "predicted": values}
+                done += len(values)
+
+        write_columns(path, batches())
+        return done
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Save the fit as a JSON file of a few kilobytes, without its rows; `squarely.load` reads it back.
+
+        The file is written whole or not at all. It has the names of columns and of the levels of categorical ones in it.
+        Raises DataError if it cannot be written.
+        """
+        from squarely.inference.saved import fit_to_json  # which knows the Fit in turn
+
+        write_text(path, fit_to_json(self))
+
     def summary(self) -> Page:
         """Lay the results out as statsmodels does, with the row account and the digits as extra lines."""
         return summary_page(self, self.as_dict())
@@ -198,6 +234,11 @@ class Fit:
             **scalars,
             **tests,
             "cov_params": {n: dict(zip(names, row, strict=True)) for n, row in zip(names, self.covariance, strict=True)},
+            "categories": {
+                text: {"contrast": c.kind, "levels": list(c.levels), "reference": c.levels[c.position]}
+                for text, c in self.design.categories.items()
+            },
+            "where": self.design.where.text if self.design.where else None,
             "rows": self.rows.as_dict(),
             "rounded": dict(self.rows.rounded),
             "casts": dict(self.rows.casts),

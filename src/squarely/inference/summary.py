@@ -89,6 +89,11 @@ def _notes(fit: Fit, numbers: Mapping[str, Any]) -> list[str]:
     if not fit.k_constant:
         notes.append("R-squared is computed without centering (uncentered) since the model does not contain a constant.")
     notes.append("Standard Errors assume that the covariance matrix of the errors is correctly specified.")
+    notes += _references(fit)
+    if offsets := [numeric.text for numeric in fit.design.formula.offsets]:
+        notes.append(
+            f"{' and '.join(offsets)} enters with a coefficient of one; R-squared and F are those of {numbers['response']} less it."
+        )
     notes += [f"Dropped, because the columns before it span it: {sentence}." for sentence in fit.dropped_columns]
     if fit.constant_response:
         undefined = ", and R-squared is undefined" if fit.k_constant else ""
@@ -104,8 +109,25 @@ def _notes(fit: Fit, numbers: Mapping[str, Any]) -> list[str]:
     return notes
 
 
+def _references(fit: Fit) -> list[str]:
+    """Name what the coefficients of categories are compared with."""
+    codings = fit.design.categories
+    used = {text for column in fit.design.columns for text, full, _ in column.parts if not full}
+    coded = {text: coding for text, coding in codings.items() if text in used}
+    base = [f"{text} {c.levels[c.position]}" for text, c in coded.items() if c.kind == "treatment"]
+    sums = [f"{text} (left out: {c.levels[c.position]})" for text, c in coded.items() if c.kind == "sum"]
+    said = []
+    if base:
+        said.append(f"Reference level{'s' if len(base) > 1 else ''}, with which the others are compared: {'; '.join(base)}.")
+    if sums:
+        said.append(f"Effects that add up to zero over the levels: {'; '.join(sums)}.")
+    return said
+
+
 def _rows(fit: Fit) -> list[str]:
-    return ["Rows: " + " ".join(fit.rows.lines())]
+    condition = [f"Condition: {fit.design.where.text}."] if fit.design.where else []
+    notes = [f"Read with {note}." for note in fit.source.notes]
+    return [" ".join(["Rows:", *fit.rows.lines(), *condition, *notes])]
 
 
 def _digits(fit: Fit) -> str:

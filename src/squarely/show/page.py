@@ -89,14 +89,18 @@ def _pair(label: str, value: str) -> str:
 
 
 def _table(block: Table) -> list[str]:
-    """Lay a table out over the full width. Numbers are never cut: what they leave is the names', which may be."""
+    """Lay a table out over the full width. Nothing is cut: a name too long for its column stands on lines of its own."""
     cells = [[safe(cell) for cell in row] for row in [block.header, *block.rows]]
     names, *numbers = zip(*cells, strict=True)
     needs = [max(map(cell_len, column)) + 1 for column in numbers]
-    name = min(max(map(cell_len, names)), max(WIDTH - sum(needs), _NARROWEST))
+    room = max(WIDTH - sum(needs), _NARROWEST)
+    name = max((cell_len(text) for text in names if cell_len(text) <= room), default=0)
     spare, rest = divmod(max(WIDTH - name - sum(needs), 0), max(len(needs), 1))
     widths = [need + spare + (i < rest) for i, need in enumerate(needs)]
-    header, *rows = [
-        left(row[0], name) + "".join(right(cell, width) for cell, width in zip(row[1:], widths, strict=True)) for row in cells
-    ]
-    return [header.rstrip(), "-" * WIDTH, *(row.rstrip() for row in rows)]
+    lines = []
+    for text, *row in cells:
+        own = wrapped(text, WIDTH) if cell_len(text) > name else []
+        line = left("" if own else text, name) + "".join(right(cell, width) for cell, width in zip(row, widths, strict=True))
+        lines.append([*own, line.rstrip()])
+    header, *rows = lines
+    return [*header, "-" * WIDTH, *(line for row in rows for line in row)]

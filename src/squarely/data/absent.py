@@ -1,0 +1,33 @@
+"""A source whose rows are elsewhere: what a loaded fit has in the place of its data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NoReturn
+
+import pyarrow as pa
+
+from squarely.data.source import Kind, Source
+from squarely.errors import DataError
+
+
+class AbsentSource(Source):
+    """The name and columns of data that are not at hand."""
+
+    def __init__(self, label: str, columns: Mapping[str, str]) -> None:
+        self.label = label
+        self.columns = dict(columns)
+
+    def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
+        """Raise a DataError: there are no rows."""
+        self._refuse()
+
+    def kind(self, name: str) -> Kind:
+        """Raise a DataError: there are no rows to tell from."""
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise DataError(
+            f"This needs the rows of {self.label}, and a loaded fit has none. Fit again with the data at hand; predictions for new "
+            "rows need only those."
+        )

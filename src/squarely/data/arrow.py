@@ -1,0 +1,89 @@
+"""Rows that Arrow holds in memory: tables, batches, streams and whatever speaks Arrow's C interface.
+
+A stream can be read once, a source is read often: so a stream is read into a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+import pyarrow as pa
+
+from squarely.data.file import first_line
+from squarely.data.memory import cut
+from squarely.data.source import Kind, Level, Source, kind_of
+from squarely.errors import DataError
+from squarely.numerics import Array
+
+
+@runtime_checkable
+class ArrowStream(Protocol):
+    """Anything that gives its rows as a stream of Arrow batches."""
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object: ...
+
+
+@runtime_checkable
+class ArrowArray(Protocol):
+    """Anything that gives its rows as one Arrow batch."""
+
+    def __arrow_c_array__(self, requested_schema: object = None) -> object: ...
+
+
+def arrow_table(data: ArrowStream | ArrowArray) -> pa.Table:
+    """Read what speaks Arrow into a table.
+
+    Raises
+    ------
+    DataError : it holds one column and not a table, or breaks while it is read.
+    """
+    try:
+        if isinstance(data, ArrowStream):
+            return pa.RecordBatchReader.from_stream(data).read_all()
+        return pa.Table.from_batches([pa.record_batch(data)])
+    except Exception as error:  # the object's own code runs here and may raise anything
+        raise DataError(
+            f"The Arrow data of type {type(data).__name__!r} cannot be read as a table with named columns: {first_line(error)}. "
+            "Give a table; a single column goes into a dict under its name; a stream that was read once before is used up."
+        ) from error
+
+
+class ArrowSource(Source):
+    """An Arrow table in memory."""
+
+    def __init__(self, table: pa.Table, label: str = "the Arrow table") -> None:
+        self.label = label
+        self._table = table
+        self.columns, self.twins = schema_columns(table.schema)
+
+    def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
+        """Yield the named columns in batches, without a copy where a batch lies in one chunk."""
+        columns = [self._table.column(self._table.schema.get_field_index(name)) for name in (*numbers, *labels)]
+        yield from cut(columns, self._table.num_rows)
+
+    def kind(self, name: str) -> Kind:
+        """Tell what a column holds."""
+        return kind_of(self._table.schema.field(name).type)
+
+    def order(self, name: str) -> tuple[Level, ...] | None:
+        """Give the categories of a dictionary that is marked as ordered."""
+        kind = self._table.schema.field(name).type
+        if not (pa.types.is_dictionary(kind) and kind.ordered):
+            return None
+        chunks = self._table.column(name).unify_dictionaries().chunks
+        return tuple(chunks[0].dictionary.to_pylist()) if chunks else None
+
+    def column(self, values: Array, name: str) -> pa.ChunkedArray:
+        """Give values, one for each row, as an Arrow column."""
+        return pa.chunked_array([pa.array(values)])
+
+
+def schema_columns(schema: pa.Schema) -> tuple[Mapping[str, str], frozenset[str]]:
+    """Give the names with their types, and the names that stand twice.
+
+    >>> schema_columns(pa.schema([("x", pa.int8()), ("X", pa.string())]))
+    ({'x': 'int8', 'X': 'string'}, frozenset())
+    """
+    columns = {field.name: str(field.type) for field in schema}
+    return columns, frozenset(name for name in columns if len(schema.get_all_field_indices(name)) > 1)

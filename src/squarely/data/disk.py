@@ -1,0 +1,79 @@
+"""Files of our own: written whole or not at all, and small texts read with a bound on their size."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from squarely.errors import DataError
+
+_LARGEST = 256 * 2**20
+
+
+def writable(path: str | os.PathLike[str]) -> Path:
+    """Give the path of a file that may be written, links followed.
+
+    Raises
+    ------
+    DataError : it is a folder, or the folder that it would be in is not there.
+    """
+    target = Path(path).expanduser()
+    if not target.parent.is_dir():
+        raise DataError(f"The folder {str(target.parent)!r} does not exist. Make it first, or write to another one.")
+    if target.is_dir():
+        raise DataError(f"{str(path)!r} is a folder. Give the name of a file in it.")
+    return target.resolve()
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Give a name beside the target; what was written there takes its place, or is removed if anything goes wrong."""
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        yield part
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a text atomically: what was there before stays as it is until all of the new text is on disk.
+
+    Raises
+    ------
+    DataError : the folder is not there, or the file cannot be written.
+    """
+    target = writable(path)
+    try:
+        with replacing(target) as part, part.open("x", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise DataError(
+            f"{str(path)!r} was not written: {error.strerror or error}. What was there before, if anything, is whole."
+        ) from error
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """Read a text.
+
+    Raises
+    ------
+    DataError : there is no such file, it is not text, or it is beyond 256 MiB.
+    """
+    target = Path(path).expanduser()
+    if not target.is_file():
+        raise DataError(
+            f"The file {str(target)!r} {'is a folder' if target.is_dir() else 'does not exist'}. Give the path of a file."
+        )
+    if target.stat().st_size > _LARGEST:
+        raise DataError(f"The file {str(target)!r} has {target.stat().st_size:,} bytes, more than the {_LARGEST:,} that are read.")
+    try:
+        return target.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"The file {str(target)!r} is not text in UTF-8. Give another file.") from error
+    except OSError as error:
+        raise DataError(f"The file {str(target)!r} cannot be read: {error.strerror}.") from error

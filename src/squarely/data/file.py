@@ -1,0 +1,99 @@
+"""A file on this machine: what can be told before it is read, and whether it is still the same one at the next scan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from squarely.errors import DataError
+
+_LONGEST_QUOTE = 300
+# The first bytes of kinds of file, whatever their names say; a CSV file may well have a first column called PAR1.
+_MAGIC = {
+    b"PAR1\x15": "Parquet",
+    b"ARROW1\0\0": "Arrow",
+    b"\xff\xff\xff\xff": "Arrow",  # the stream format: a continuation marker
+    b"FEA1\0": "Feather version 1",
+    b"PK\x03\x04": "Excel or zip",
+    b"\xd0\xcf\x11\xe0": "Excel",
+    b"SQLite format 3\0": "SQLite",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A file that is there and has something in it.
+
+    Attributes
+    ----------
+    given : the path as it was given.
+    path : where it is, links followed.
+    stamp : device, number, size in bytes and time of the last change, as they were when it was opened.
+    """
+
+    given: Path
+    path: Path
+    stamp: tuple[int, int, int, int]
+
+    @classmethod
+    def open(cls, path: Path) -> LocalFile:
+        """Look at a file.
+
+        Raises
+        ------
+        DataError : it does not exist, is no regular file, is empty or may not be read.
+        """
+        try:
+            if not path.is_file():
+                what = "is a folder" if path.is_dir() else "is not a regular file" if path.exists() else "does not exist"
+                raise DataError(f"The file {str(path)!r} {what}. Give the path of a CSV, Parquet, Arrow or JSON-lines file.")
+            file = cls(path, path.resolve(), _stamp(path))
+            file.head(1)
+        except OSError as error:
+            raise DataError(
+                f"The file {str(path)!r} cannot be read: {error.strerror or error}. Check its name and rights."
+            ) from error
+        if file.stamp[2] == 0:
+            raise DataError(f"The file {path.name!r} is empty (0 bytes). It needs the names of columns and rows under them.")
+        return file
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return self.given.name
+
+    def head(self, size: int) -> bytes:
+        """Give the first bytes."""
+        with self.path.open("rb") as file:
+            return file.read(size)
+
+    def content(self) -> str | None:
+        """Tell the kind of a binary file from its first bytes, None where they say nothing."""
+        head = self.head(16)
+        return next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
+
+    def require_unchanged(self) -> None:
+        """Raise a DataError if the file is gone or is not the one that was opened."""
+        try:
+            now = _stamp(self.path)
+        except OSError as error:
+            raise DataError(
+                f"The file {self.label!r} is not there any more ({error.strerror}), and its rows are needed again. "
+                "Put it back and open it again."
+            ) from error
+        if now != self.stamp:
+            raise DataError(
+                f"The file {self.label!r} has changed since it was opened, so two scans would not see the same rows. "
+                "Wait until it is complete and open it again."
+            )
+
+
+def _stamp(path: Path) -> tuple[int, int, int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def first_line(error: Exception) -> str:
+    """Give the beginning of what another library says, without its full stop."""
+    said = str(error).strip() or type(error).__name__
+    return said.splitlines()[0][:_LONGEST_QUOTE].rstrip(".")

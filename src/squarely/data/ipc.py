@@ -1,0 +1,82 @@
+"""Arrow IPC files: the file format (Feather version 2) and the stream format, told apart by their first bytes.
+
+They are read and not mapped: a mapped file that another program cuts short would end this process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import pyarrow as pa
+
+from squarely.data.arrow import schema_columns
+from squarely.data.file import LocalFile, first_line
+from squarely.data.memory import cut
+from squarely.data.source import Kind, Level, Source, kind_of
+from squarely.errors import DataError
+
+_END = b"\xff\xff\xff\xff\0\0\0\0"  # without it a stream that was cut between two batches looks whole
+
+
+class IpcSource(Source):
+    """An Arrow IPC file on this machine."""
+
+    def __init__(self, file: LocalFile) -> None:
+        self.label = file.label
+        self._file = file
+        self._stream = file.head(6) != b"ARROW1"
+        with self._guarded(), pa.OSFile(str(file.path)) as opened:
+            if self._stream:
+                opened.seek(max(opened.size() - len(_END), 0))
+                if opened.read(len(_END)) != _END:
+                    raise pa.ArrowInvalid("the stream has no end mark")
+                opened.seek(0)
+            self._schema = (pa.ipc.open_stream if self._stream else pa.ipc.open_file)(opened).schema
+        self.columns, self.twins = schema_columns(self._schema)
+
+    def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
+        """Yield the named columns in batches, in the order of the file; the others are not decoded."""
+        names = (*numbers, *labels)
+        places = sorted({self._schema.get_field_index(name) for name in names})
+        for batch in self._batches(places or list(range(len(self._schema)))[:1]):
+            columns = [batch.column(places.index(self._schema.get_field_index(name))) for name in names]
+            yield from cut(columns, batch.num_rows)
+
+    def kind(self, name: str) -> Kind:
+        """Tell what a column holds."""
+        return kind_of(self._schema.field(name).type)
+
+    def order(self, name: str) -> tuple[Level, ...] | None:
+        """Give the categories of a dictionary that is marked as ordered."""
+        kind = self._schema.field(name).type
+        if not (pa.types.is_dictionary(kind) and kind.ordered):
+            return None
+        batches = self._batches([self._schema.get_field_index(name)])
+        levels: list[Level] = []
+        for batch in batches:  # a stream may add to a dictionary as it goes on
+            levels += [level for level in batch.column(0).dictionary.to_pylist() if level not in levels]
+        return tuple(levels) or None
+
+    def _batches(self, places: list[int]) -> Iterator[pa.RecordBatch]:
+        self._file.require_unchanged()
+        options = pa.ipc.IpcReadOptions(included_fields=places)
+        with self._guarded(), pa.OSFile(str(self._file.path)) as opened:
+            if self._stream:
+                yield from pa.ipc.open_stream(opened, options=options)
+            else:
+                reader = pa.ipc.open_file(opened, options=options)
+                for i in range(reader.num_record_batches):
+                    yield reader.get_batch(i)
+        self._file.require_unchanged()
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except (pa.ArrowException, OSError) as error:
+            self._file.require_unchanged()
+            raise DataError(
+                f"The file {self.label!r} cannot be read as an Arrow file: it is damaged or was cut short. "
+                f"Write it again. Arrow says: {first_line(error)}."
+            ) from error

@@ -1,0 +1,72 @@
+"""DuckDB relations: a query on the user's own connection, run again for each scan.
+
+DuckDB finds names without regard to case, so columns go by their position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import duckdb
+import pyarrow as pa
+from duckdb import DuckDBPyRelation
+
+from squarely.data.file import first_line
+from squarely.data.memory import cut
+from squarely.data.source import BATCH_ROWS, Kind, Level, Source, kind_of
+from squarely.errors import DataError
+from squarely.numerics import Array
+
+__all__ = ["DuckDBPyRelation", "RelationSource"]
+
+_ENGINE_ERRORS = (duckdb.Error, pa.ArrowException, OSError)
+
+
+class RelationSource(Source):
+    """A DuckDB relation. While its rows are read its connection can do nothing else."""
+
+    def __init__(self, relation: DuckDBPyRelation) -> None:
+        self.label = "the DuckDB relation"
+        self._relation = relation
+        try:
+            self._names, self._types = list(relation.columns), list(relation.types)
+            self._schema = relation.project(_select(range(len(self._names)))).limit(0).to_arrow_table().schema
+        except _ENGINE_ERRORS as error:
+            raise _failed(error) from error
+        self.columns = {name: str(kind) for name, kind in zip(self._names, self._types, strict=True)}
+        self.twins = frozenset(name for name in self._names if self._names.count(name) > 1)
+
+    def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
+        """Yield the named columns in batches, in the order in which DuckDB gives the rows."""
+        places = [self._names.index(name) for name in (*numbers, *labels)]
+        try:
+            with self._relation.project(_select(places)).to_arrow_reader(BATCH_ROWS) as reader:
+                for batch in reader:
+                    yield from cut(batch.columns[: len(places)], batch.num_rows)
+        except _ENGINE_ERRORS as error:
+            raise _failed(error) from error
+
+    def kind(self, name: str) -> Kind:
+        """Tell what a column holds."""
+        return kind_of(self._schema.field(self._names.index(name)).type)
+
+    def order(self, name: str) -> tuple[Level, ...] | None:
+        """Give the values of an ENUM."""
+        kind = self._types[self._names.index(name)]
+        levels = dict(kind.children)["values"] if kind.id == "enum" else None
+        return tuple(levels) if isinstance(levels, list) else None
+
+    def column(self, values: Array, name: str) -> pa.ChunkedArray:
+        """Give values, one for each row, as an Arrow column."""
+        return pa.chunked_array([pa.array(values)])
+
+
+def _select(places: Sequence[int]) -> str:
+    return ", ".join(f"#{place + 1} AS v{i}" for i, place in enumerate(places)) or "1 AS v0"
+
+
+def _failed(error: Exception) -> DataError:
+    return DataError(
+        f"The DuckDB relation cannot be read: {first_line(error)}. See that its connection is open and has no other result "
+        "being read, and that its tables and files are there."
+    )
