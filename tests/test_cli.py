@@ -143,7 +143,7 @@ def test_interrupt_stops_at_once_and_says_so():
 
 BAD = [
     (["ols", "mpg ~ displacment", CARS], "Did you mean 'displacement'"),
-    (["ols", "mpg ~ name", CARS], "'chevrolet chevelle malibu' in data row 1"),
+    (["ols", "mpg ~ log(name)", CARS], "'chevrolet chevelle malibu' in data row 1"),  # named alone it is categories
     (["ols", "mpg ~ __import__('os')", CARS], "nothing is evaluated as Python"),
     (["train", FORMULA, CARS, "--lr", "0"], "not a learning rate"),
     (["train", FORMULA, CARS, "--lr", "-1"], "not a learning rate"),
@@ -174,8 +174,31 @@ def test_bad_input_exits_with_2_and_one_message(words, said, tmp_path, monkeypat
     assert stop.value.code == 2
     assert said in shown.err
     assert shown.err.startswith("squarely: error: ")
-    assert shown.err.count("\n") == 1
+    assert shown.err.count("squarely: error") == 1
+    assert all(line.startswith("    ") for line in shown.err.splitlines()[1:])  # a formula and its carets
     assert shown.out == ""
+
+
+def test_carets_stand_under_their_cause_and_every_line_is_safe(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["squarely", "ols", "mpg ~ `\x1b[31m\u202ered` +\n\tdisplacment\r", CARS])
+    with pytest.raises(SystemExit):
+        main()
+    said, formula, carets = capsys.readouterr().err.removesuffix("\n").split("\n")
+    assert "no column '\\x1b[31m\\u202ered' in cars.csv" in said
+    assert formula == "    mpg ~ `\\x1b[31m\\u202ered` +"
+    assert carets == "          " + "^" * len("`\\x1b[31m\\u202ered`")
+    monkeypatch.setattr(sys, "argv", ["squarely", "ols", "mpg ~ weight +\n\tdisplacment\r", CARS])
+    with pytest.raises(SystemExit):
+        main()
+    assert capsys.readouterr().err.split("\n")[1:] == ["    \\tdisplacment\\r", "      ^^^^^^^^^^^", ""]
+
+
+def test_a_message_of_another_library_is_made_safe_line_by_line(capsys):
+    from squarely.cli import _fail
+
+    with pytest.raises(SystemExit):
+        _fail(ValueError("one\x1b[2J\ntwo\r\u202e"), 2)
+    assert capsys.readouterr().err == "squarely: error: one\\x1b[2J\ntwo\\r\\u202e\n"
 
 
 def test_names_that_attack_the_terminal_are_shown_harmless(tmp_path):

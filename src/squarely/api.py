@@ -224,7 +224,10 @@ def _gathered(given: _Given) -> tuple[Moments, Source]:
     moments = gather(learn(formula, source, where), source)
     account = moments.account
     if given.missing == "raise" and account.dropped:
-        raise DataError(f"{source.label} has rows with gaps, and missing='raise' refuses them. {' '.join(account.lines())}")
+        raise DataError(
+            f"There are rows with gaps in {source.label}, and missing='raise' refuses them. {' '.join(account.lines())} "
+            "Fill the gaps, or let missing='drop' leave such rows out."
+        )
     return moments, source
 
 

@@ -255,7 +255,8 @@ def main() -> None:
 def _fail(error: Exception, code: int) -> None:
     from squarely.show import safe
 
-    print(f"squarely: error: {safe(error)}", file=sys.stderr)
+    said = "\n".join(safe(line) for line in str(error).split("\n"))  # carets stand in lines of their own
+    print(f"squarely: error: {said}", file=sys.stderr)
     sys.exit(code)
 
 

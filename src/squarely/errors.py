@@ -62,7 +62,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if near:
         return f"Did you mean {near[0]!r}?"
     if not names:
-        return "There are no names to choose from."
+        return "It has no column whose name is text. Give its columns names."
     shown = ", ".join(repr(n) for n in names[:12])
     return f"Known names: {shown}{', ...' if len(names) > 12 else ''}."
 

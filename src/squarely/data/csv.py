@@ -210,7 +210,7 @@ class CsvSource(Source):
                 what = f"{kind.lower()} values, then something else" if kind in _OTHER else "text, not a number"
                 return DataError(
                     f"Column {self._names[i]!r} of {self.label} holds {what}: {value!r} in data row {row:,}. "
-                    "Correct or clear that value; if the column is meant as categories, write C(...) around its name alone."
+                    "Correct or clear that value. Categories are for predictors, as C(...), and not for the response or arithmetic."
                 )
         return self._unreadable(error)
 

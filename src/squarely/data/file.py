@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 
 from squarely.errors import DataError
 
 _LONGEST_QUOTE = 300
+_MOST_NAMES = 1000
 # The first bytes of kinds of file, whatever their names say; a CSV file may well have a first column called PAR1.
 _MAGIC = {
     b"PAR1\x15": "Parquet",
@@ -46,7 +49,7 @@ class LocalFile:
         try:
             if not path.is_file():
                 what = "is a folder" if path.is_dir() else "is not a regular file" if path.exists() else "does not exist"
-                raise DataError(f"The file {str(path)!r} {what}. Give the path of a CSV, Parquet, Arrow or JSON-lines file.")
+                raise DataError(f"The file {str(path)!r} {what}. {_near(path)}")
             file = cls(path, path.resolve(), _stamp(path))
             file.head(1)
         except OSError as error:
@@ -86,6 +89,16 @@ class LocalFile:
                 f"The file {self.label!r} has changed since it was opened, so two scans would not see the same rows. "
                 "Wait until it is complete and open it again."
             )
+
+
+def _near(path: Path) -> str:
+    """Say which file beside it has a name like the one that is missed."""
+    folder = path.parent
+    if path.exists() or not folder.is_dir():
+        return "Give the path of a CSV, Parquet, Arrow or JSON-lines file."
+    names = [entry.name for entry in islice(folder.iterdir(), _MOST_NAMES) if entry.is_file()]
+    near = get_close_matches(path.name, names, n=1)
+    return f"Did you mean {near[0]!r}?" if near else f"There is none of that name in {str(folder.resolve())!r}."
 
 
 def _stamp(path: Path) -> tuple[int, int, int, int]:

@@ -126,7 +126,9 @@ def _require_one_dimension(name: str, array: np.ndarray) -> None:
 
 
 def _unreadable(name: str, error: Exception) -> DataError:
-    return DataError(f"Column {name!r} cannot be read as one kind of number. Arrow says: {error}")
+    return DataError(
+        f"Column {name!r} cannot be read as one kind of number. Make its values all numbers, or all text. Arrow says: {error}"
+    )
 
 
 def _require_one_index(arrays: Mapping[str, Any]) -> None:

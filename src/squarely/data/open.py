@@ -103,6 +103,8 @@ def _open_path(text: str) -> Source:
         raise DataError(f"{text!r} is a URL, and URLs are not opened yet. Download the file and give its path.")
     if "\0" in text:
         raise DataError("The path has a null character in it. Give the path of a file.")
+    if not text.strip():
+        raise DataError("The path of the data is empty. Give the path of a file.")
     path = Path(text).expanduser()
     if any(sign in text for sign in "*?[") and not path.exists():
         raise DataError(f"{text!r} looks like a pattern of several files, which is not opened yet. Give the path of one file.")

@@ -273,7 +273,7 @@ def _not_numeric(source: Source, name: str, column: pa.Array, first: int) -> Dat
         if value is not None and not reads_as_number(value):
             return DataError(
                 f"Column {name!r} of {source.label} holds text, not a number: {value!r} in data row {row:,}. "
-                "Correct or clear that value; if the column is meant as categories, name it alone or as C(...), without arithmetic."
+                "Correct or clear that value. A column of categories can be a predictor, but not the response, nor in arithmetic."
             )
     return DataError(
         f"Column {name!r} of {source.label} is stored as text, not as numbers. Convert it before the fit, "

@@ -88,7 +88,7 @@ def _momentum(recipe: Recipe) -> float:
     if not 0.0 <= momentum < 1.0:
         raise OptionError(f"momentum={recipe.momentum!r} is not in [0, 1). Usual values are 0 and 0.9.")
     if not isinstance(recipe.nesterov, bool | np.bool_):
-        raise OptionError(f"nesterov={recipe.nesterov!r} is neither True nor False.")
+        raise OptionError(f"nesterov={recipe.nesterov!r} is neither True nor False. Give one of these.")
     if recipe.optimizer != "sgd" and (momentum or recipe.nesterov):
         raise OptionError("momentum and nesterov belong to optimizer='sgd'; Adam has its own averages. Leave them out.")
     if recipe.nesterov and not momentum:
@@ -121,11 +121,11 @@ def _device(name: str) -> torch.device:
 
 def _number(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise OptionError(f"{name}={value!r} is of type {type(value).__name__}, not a number.")
+        raise OptionError(f"{name}={value!r} is of type {type(value).__name__}, not a number. Give a number, such as 0.01.")
     return float(value)
 
 
 def _integer(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise OptionError(f"{name}={value!r} is not a whole number.")
+        raise OptionError(f"{name}={value!r} is not a whole number. Give one, such as 1000.")
     return int(value)

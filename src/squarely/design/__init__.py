@@ -2,8 +2,9 @@
 
 The text: `reading` knows where everything stands, `formula` and `expansion` make terms of it by the algebra in `terms`; `calls`
 and `language` read what stands in a call, from a `piece` of Python's grammar, into `factor` and `expression`; `condition` is
-`where=`. The rows: `learning` learns levels (`categories`), bases (`basis`), means and centres once, `design` freezes them,
-`rows` makes columns of rows.
+`where=`; `slips` knows what people write instead. The rows: `learning` takes `lessons` from them, levels (`categories`), bases
+(`basis`), means and centres, once; `design` freezes them, `columns` names what they make, `rows` makes columns of rows, and
+`frozen` is all of it as plain values, for a file.
 """
 
 from squarely.design.condition import parse_where

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ from squarely.numerics import Array
 
 MOST_LEVELS = 10_000
 _MOST_SHOWN = 12
+# A number as people write it: with separators of thousands, a decimal comma, a currency, a percent sign.
+_DECORATED = re.compile(r"[-+]?[$€£¥]?\s?[-+]?(\d+|\d{1,3}([,.' \xa0\u202f]\d{3})+)([.,]\d+)?\s?[%$€£¥]?")
 _TRUTH = {"true": True, "false": False}
 
 
@@ -146,9 +149,15 @@ def _typed(found: Mapping[Level, int]) -> dict[Level, int]:
 def _require_text(column: str, found: Mapping[Level, int], source: Source) -> None:
     texts = {level: row for level, row in found.items() if isinstance(level, str)}
     numbers = [level for level in texts if reads_as_number(level)]
+    c = f"C({column})" if column.isidentifier() else f"C(`{column}`)"
+    if texts and all(_DECORATED.fullmatch(text.strip()) for text in texts) and len(numbers) < len(texts):
+        odd = min(texts.keys() - set(numbers), key=texts.__getitem__)
+        raise DataError(
+            f"Column {column!r} of {source.label} holds numbers that signs or separators make text of: {odd!r} in "
+            f"data row {texts[odd] + 1:,}. Take these out, as 1234.5 is written, or write {c} if the values are categories."
+        )
     if not numbers:
         return
-    c = f"C({column})" if column.isidentifier() else f"C(`{column}`)"
     if len(numbers) == len(texts):
         raise DataError(
             f"Column {column!r} of {source.label} is stored as text, although every value is a number. Convert it before the fit, "
@@ -193,6 +202,7 @@ def _position(factor: Categorical, levels: tuple[Level, ...]) -> int:
         return levels.index(wanted)
     if isinstance(wanted, int) and -len(levels) <= wanted < len(levels) and isinstance(levels[0], str):
         return wanted % len(levels)  # as patsy has it: a number that is no level counts places
-    near = did_you_mean(wanted, [str(x) for x in levels]) if isinstance(wanted, str) else f"Known levels: {listed(levels)}."
+    near = did_you_mean(str(wanted), [str(x) for x in levels])
+    near = near if near.startswith("Did") else f"Known levels: {listed(levels)}."
     column, many = factor.name.name, counted(len(levels), "level")
     raise FormulaError(f"{factor.text} names {wanted!r}, not among the {many} of {column!r} in the rows that are used. {near}")

@@ -102,9 +102,15 @@ def parse_where(text: str) -> Where:
 
 def require_where(where: Where, source: Source) -> None:
     """Raise a DataError that points into the condition when a column is not there, or is text and compared with numbers."""
-    for name, wanted in _names(where.condition):
+    found = _names(where.condition)
+    for name, _ in found:
         try:
             require_columns(source, [name.name])
+        except DataError as error:
+            hint = "" if name.name in source.columns else " A text to compare with goes in quotes."
+            raise DataError(f"{error}{hint}{pointer(where.text, name.at)}") from None
+    for name, wanted in found:
+        try:
             _require_kind(name.name, source.kind(name.name), wanted)
         except DataError as error:
             raise DataError(f"{error}{pointer(where.text, name.at)}") from None
@@ -113,16 +119,18 @@ def require_where(where: Where, source: Source) -> None:
 def _require_kind(name: str, kind: str, wanted: str) -> None:
     if wanted == "number" and kind == "text":
         raise DataError(f"Column {name!r} holds text and is compared with a number. Put the value in quotes, as in == 'a'.")
+    if wanted == "text" and kind in ("number", "boolean"):
+        raise DataError(f"Column {name!r} holds no text and is compared with some. Leave the quotes out, as in == 1.")
     if wanted == "boolean" and kind not in ("boolean", "null"):
         raise DataError(f"Column {name!r} stands alone, but it does not hold true and false. Compare it with something.")
 
 
 def _names(condition: Condition) -> list[tuple[Name, str]]:
-    """Give the columns in a condition, each with the kind that it must have: "number", "boolean" or "any"."""
+    """Give the columns in a condition, each with the kind that it must have: "number", "text", "boolean" or "any"."""
     if isinstance(condition, Compared):
         return [(name, "number") for name in (*names(condition.left), *names(condition.right))]
     if isinstance(condition, OneOf):
-        return [(condition.name, "any")]
+        return [(condition.name, "text" if any(isinstance(value, str) for value in condition.values) else "any")]
     if isinstance(condition, Truth):
         return [(condition.name, "boolean")]
     return [pair for part in condition.conditions for pair in _names(part)]
@@ -159,7 +167,7 @@ def _comparison(piece: Piece, op: ast.cmpop, left: ast.expr, right: ast.expr) ->
     for side, other in ((left, right), (right, left)):
         if _is_label(piece, other):
             if sign not in ("==", "!="):
-                raise piece.error("Text and truth values can be compared with == and != only.", other)
+                raise piece.error("Text and truth values have no order here: compare them by == or !=, or by in [...].", other)
             return OneOf(_named(piece, side), (constant(piece, other),), sign == "!=")
     return Compared(sign, _unlearnt(piece, left), _unlearnt(piece, right))
 
@@ -233,7 +241,11 @@ def _same(name: Name, value: Any, wanted: tuple[Any, ...]) -> bool:
     if isinstance(value, str) and numeric_wanted:
         read = as_number(value)
         if isinstance(read, str):
-            raise DataError(f"where= compares {name.name!r} with {wanted[0]!r}, but it holds text such as {value!r}. Use quotes.")
+            other = next(w for w in wanted if not isinstance(w, str))
+            raise DataError(
+                f"where= compares {name.name!r} with {other!r}, but it holds text such as {value!r}. Compare it with a text in "
+                f"quotes, as in == {value!r}."
+            )
         value = read
     if not isinstance(value, str) and not numeric_wanted:
         raise DataError(f"where= compares {name.name!r} with the text {wanted[0]!r}, but it holds {value!r}. Leave the quotes out.")

@@ -16,15 +16,10 @@ from squarely.design.factor import Bare, Factor, Numeric
 from squarely.design.language import numeric
 from squarely.design.piece import read_piece, spaced
 from squarely.design.reading import Reading, Span
+from squarely.design.slips import ADVICE, ARITHMETIC, EXAMPLE, explained
 from squarely.design.terms import Terms, crossed, distinct, interacted, nested, powered
 
 MOST_TERMS = 2_000
-EXAMPLE = "Write it like 'mpg ~ displacement + weight'."
-_ADVICE = {
-    "|": "Instruments and groups behind '|' are not known.",
-    "in": "Write b:a for b %in% a.",
-}
-_ARITHMETIC = "Arithmetic goes into I(...), such as I(2 * x); 0 and 1 stand alone in a sum."
 
 
 def tree_of(read: Reading, start: int) -> Any:
@@ -36,7 +31,12 @@ def tree_of(read: Reading, start: int) -> Any:
     from formulaic.parser.parser import DefaultOperatorResolver
 
     try:
-        return tokens_to_ast(iter(list(tokenize(read.plain[start:]))), operator_resolver=DefaultOperatorResolver())
+        tokens = list(tokenize(read.plain[start:]))
+        for token in tokens:
+            if token.kind.name == "CONTEXT" and str(token.token) in "[]":
+                at = start + token.source_start
+                raise read.error("Square brackets hold lists, as in knots=[10, 20]. Group terms in round ones.", (at, at + 1))
+        return tokens_to_ast(iter(tokens), operator_resolver=DefaultOperatorResolver())
     except (FormulaParsingError, SyntaxError) as error:
         said = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
         marked = re.search("⧛(.*?)⧚", said, re.DOTALL)  # the parser marks the place between these two signs
@@ -44,8 +44,7 @@ def tree_of(read: Reading, start: int) -> Any:
         if marked:
             before = said[said.rfind("\n\n", 0, marked.start()) + 2 : marked.start()]
             at = (start + len(before), start + len(before) + max(len(marked[1]), 1))
-        first = read.restored(said.strip().splitlines()[0])
-        raise read.error(f"The formula cannot be read: {first}", at or (start, len(read.plain))) from None
+        raise read.error(explained(read, said, at), at or (start, len(read.plain))) from None
     except (RecursionError, AttributeError):
         raise read.error(f"The formula cannot be read. {EXAMPLE}", (start, len(read.plain))) from None
 
@@ -95,7 +94,10 @@ class Walk:
         here = {frozenset(term) for term in terms}
         for term in less:
             if frozenset(term) not in here:
-                raise self.read.error(f"The formula has no term {':'.join(term)} to take away. Take the '-' out.", self._at(node))
+                raise self.read.error(
+                    f"The formula has no term {':'.join(term)} to take away. Take the '-' out; the negative of a column is I(-x).",
+                    self._at(node),
+                )
 
     def _operand(self, node: Any) -> tuple[Terms, bool | None]:
         if _is_token(node):
@@ -107,7 +109,7 @@ class Walk:
             return self._power(node), None
         if symbol not in (":", "*", "/"):
             at = self._sign(node)
-            raise self.read.error(f"{symbol!r} is not understood in a formula. {_ADVICE.get(symbol, '')}".rstrip(), at)
+            raise self.read.error(f"{symbol!r} is not understood in a formula. {ADVICE.get(symbol, '')}".rstrip(), at)
         left, right = (self._plain(arg) for arg in node.args)
         self._require_few(len(left) * len(right) + len(left) + len(right), node)
         combine = {":": interacted, "*": crossed, "/": nested}[symbol]
@@ -118,7 +120,7 @@ class Walk:
         terms, intercept = self._operand(node)
         if intercept is not None:
             raise self.read.error(
-                f"A number stands in a product of terms, where it has no meaning. {_ARITHMETIC}",
+                f"A number stands in a product of terms, where it has no meaning. {ARITHMETIC}",
                 self._at(node),
             )
         return terms
@@ -146,7 +148,8 @@ class Walk:
     def _require_few(self, number: int, node: Any) -> None:
         if number > 10 * MOST_TERMS:
             raise self.read.error(
-                f"This would make some {number:,} terms or more; at most {MOST_TERMS:,} are fitted.", self._at(node)
+                f"This would make some {number:,} terms or more; at most {MOST_TERMS:,} are fitted. Write fewer, or a lower power.",
+                self._at(node),
             )
 
     def _token(self, token: Any) -> tuple[Terms, bool | None]:
@@ -158,13 +161,14 @@ class Walk:
             return self._others(start, end), None
         if kind == "VALUE" or re.fullmatch(r"[0-9.]+", word):
             shown = self.read.restored(word)
-            raise self.read.error(f"{shown} is not the name of a column. {_ARITHMETIC}", (start, end))
+            raise self.read.error(f"{shown} is not the name of a column. {ARITHMETIC}", (start, end))
         if kind == "PYTHON":
             return self._python(start, end), None
         if kind == "NAME" and word in self.read.quoted and not self.read.quoted[word].startswith("`"):
             quoted = self.read.quoted[word]
             raise self.read.error(
-                f"The text {quoted} stands where a column is wanted. Names with spaces go into backticks.", (start, end)
+                f"The text {quoted} stands where a column is wanted. Write the name without quotes, or in backticks.",
+                (start, end),
             )
         name = self.read.name(word)
         factor = Bare(text=name, name=Name(name, (start, end)))
@@ -176,7 +180,9 @@ class Walk:
 
     def _others(self, start: int, end: int) -> Terms:
         if not self.others:
-            raise self.read.error("The '.' stands for all other columns, and there are none.", (start, end))
+            raise self.read.error(
+                "The '.' stands for all other columns, and there are none. For a mean alone write 'y ~ 1'.", (start, end)
+            )
         self._require_few(len(self.others), None)
         terms: Terms = {}
         for name in self.others:
@@ -184,8 +190,8 @@ class Walk:
         return terms
 
     def _python(self, start: int, end: int) -> Terms:
-        if self.read.plain[start - 1 : start] == "{":
-            raise self.read.error("Braces are not understood. Arithmetic goes into I(...).", (start - 1, end))
+        if "{" in self.read.plain[max(start - 1, 0) : start + 1]:
+            raise self.read.error("Braces are not understood. Arithmetic goes into I(...), such as I(2 * x).", (start, end))
         piece, node = read_piece(self.read, start, end)
         if isinstance(node, ast.Call) and piece.text(node.func) == "offset":
             arguments = node.args

@@ -11,17 +11,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from squarely.design.calls import read_factor
-from squarely.design.expansion import EXAMPLE, MOST_TERMS, Walk, tree_of
+from squarely.design.expansion import MOST_TERMS, Walk, tree_of
 from squarely.design.expression import Expression, Name, names
 from squarely.design.factor import Bare, Factor, Numeric, expression_of
 from squarely.design.piece import read_piece, spaced
 from squarely.design.reading import Reading, reading
+from squarely.design.slips import EXAMPLE
 from squarely.design.terms import Terms
 from squarely.errors import FormulaError
 
 INTERCEPT = "Intercept"
 _LONGEST = 20_000
 _DEEPEST = 50
+_SHOWN = 200  # of a text that is no formula
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +94,8 @@ def parse_formula(text: str, columns: Sequence[str] = ()) -> Formula:
     read = reading(text)
     _require_depth(read)
     if "~" not in read.plain:
-        raise FormulaError(f"The formula {text!r} has no '~' between the response and the predictors. {EXAMPLE}")
+        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+        raise FormulaError(f"The formula {shown!r} has no '~' between the response and the predictors. {EXAMPLE}")
     left, right = (part for part in read.plain.split("~", 1))
     if "~" in right:
         at = len(left) + 1 + right.index("~")
@@ -128,6 +131,10 @@ def _response(read: Reading, end: int) -> Numeric:
         return Numeric(text=name, expression=Name(name, (start, stop)))
     piece, node = read_piece(read, start, stop)
     text = read.restored(spaced(piece.source))
+    if isinstance(node, ast.Constant) or text[:1] in "'\"":
+        raise read.error(
+            f"{text} stands where the name of the response is wanted. Write the name without quotes. {EXAMPLE}", (start, stop)
+        )
     if not isinstance(node, ast.Call):
         raise read.error(
             "Left of the '~' stands more than the name of one column, which R and statsmodels read differently. Arithmetic goes "

@@ -10,12 +10,12 @@ import numpy as np
 
 from squarely.design.basis import Polynomial, Spline
 from squarely.design.categories import Coding
+from squarely.design.columns import columns_of
 from squarely.design.condition import Where
 from squarely.design.design import Design, Learnt
 from squarely.design.expression import Moving
 from squarely.design.factor import Bare, Basis, Categorical, Contrast, Factor, Numeric
 from squarely.design.formula import Formula
-from squarely.design.learning import columns_of
 from squarely.numerics import Array
 
 

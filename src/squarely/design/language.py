@@ -15,6 +15,9 @@ from squarely.errors import did_you_mean
 SEVERAL = ("C", "factor", "poly", "bs", "ns")  # calls that give more than one column
 _OPERATORS: Mapping[type, str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
 _NAMES = (*FUNCTIONS, "I", "Q", "C", "poly", "bs", "ns", "scale", "center", "offset")
+_INSTEAD = {"power": "Write I(x**2) for a power.", "ln": "Write log(x), which is the natural logarithm."} | dict.fromkeys(
+    ("as.factor", "relevel", "categorical"), "Write C(x), or C(x, Treatment(reference='a')) for another reference level."
+)
 _KNOWN = f"Known are + - * / ** and {', '.join(_NAMES)}."
 
 
@@ -74,10 +77,11 @@ def _call(piece: Piece, node: ast.Call) -> Expression:
         return _moved(piece, node, called)
     if called in SEVERAL:
         raise piece.error(f"{called}(...) gives several columns, so it must stand alone between + : * and the like.", node)
-    near = did_you_mean(called, _NAMES) if called.isidentifier() else _KNOWN
+    near = did_you_mean(called, _NAMES)
+    advice = _INSTEAD.get(called, near if near.startswith("Did") else _KNOWN)
     raise piece.error(
-        f"{called!r} is not a function that formulas know, and nothing is evaluated as Python. {near} "
-        "Else make the column in your data and name it here.",
+        f"{piece.read.restored(called)!r} is not a function that formulas know, and nothing is evaluated as Python. {advice} "
+        "Any other column can be made in your data and named here.",
         node.func,
     )
 

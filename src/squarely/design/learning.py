@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import Any
 
 import numpy as np
 
-from squarely.data import Batch, RowAccount, Source, batches, not_usable, require_columns
-from squarely.design.basis import chebyshev, inner_knots, orthogonal, spline
-from squarely.design.categories import MOST_LEVELS, coding, found_in, merged
+from squarely.data import RowAccount, Source, batches, not_usable, reads_as_number, require_columns
+from squarely.design.columns import columns_of
 from squarely.design.condition import Where, met, require_where
-from squarely.design.design import Column, Design, Learnt, Part, columns_needed, recentred
-from squarely.design.expression import Expression, Moved, Moving, Name, names, parts
+from squarely.design.design import Design, Learnt, columns_needed, recentred
+from squarely.design.expression import Expression, Moved, Name, names, parts
 from squarely.design.factor import Bare, Basis, Categorical, Contrast, Factor, Numeric, expression_of
 from squarely.design.formula import Formula
+from squarely.design.lessons import Lesson, basis, levels, moving
 from squarely.design.reading import pointer
-from squarely.design.rows import Evaluated, evaluated, rows
-from squarely.design.terms import Term, codings, ordered
-from squarely.errors import DataError
-from squarely.numerics import Array, power_of_two
+from squarely.design.rows import evaluated, rows
+from squarely.errors import DataError, counted
+from squarely.numerics import power_of_two
 
-_MOST_COLUMNS = 5_000
-
-
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class _Lesson:
-    """One thing to learn: a fold over the rows, and what becomes of its total."""
-
-    step: Callable[[Batch, Evaluated], Any]
-    merge: Callable[[Any, Any], Any]
-    finish: Callable[[Learnt, Any], Learnt]
+_NO_VALUE = " An expression has no value where it divides by zero, or takes a root or logarithm of a number that is too small."
+_GAPS = {"null": "empty", "nan": "not a number", "inf": "infinite"}
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -102,14 +92,32 @@ def _require_named(formula: Formula, source: Source) -> None:
 
 
 def _require_numeric_response(formula: Formula, source: Source) -> None:
+    """Raise a DataError that names the first value, if the response is a column that does not hold numbers."""
     response = formula.response.expression
-    if isinstance(response, Name) and (kind := source.kind(response.name)) in ("text", "other"):
-        held = "text" if kind == "text" else f"{source.columns[response.name]} values"
-        at = pointer(formula.text, response.at) if response.at[1] else ""
-        raise DataError(
-            f"The response {response.name!r} of {source.label} holds {held}, and a regression explains numbers. "
-            f"Make numbers of it, such as 0 and 1 for two groups.{at}"
-        )
+    if not isinstance(response, Name) or source.kind(response.name) not in ("text", "other"):
+        return
+    if source.kind(response.name) == "other":
+        raise not_usable(source, response.name, source.columns[response.name])
+    value, row = _first_text(source, response.name)
+    at = pointer(formula.text, response.at) if response.at[1] else ""
+    raise DataError(
+        f"The response {response.name!r} of {source.label} holds text, {value!r} in data row {row:,}, and a regression explains "
+        f"numbers. Correct or clear such values, or make numbers of two groups, such as 0 and 1.{at}"
+    )
+
+
+def _first_text(source: Source, name: str) -> tuple[Any, int]:
+    """Give the first value that is not a number and its row, counted from 1; the first value at all if every one is."""
+    first = None
+    for batch in batches(source, [], [name]):
+        labels = batch.labels[name]
+        odd = np.array([*(not reads_as_number(value) for value in labels.values), False])[labels.codes]
+        at = np.flatnonzero(odd if odd.any() else labels.codes >= 0)
+        if len(at) and (odd.any() or first is None):
+            first = labels.values[labels.codes[at[0]]], batch.first + int(at[0]) + 1
+        if odd.any():
+            break
+    return first or (None, 0)
 
 
 def _told(factor: Factor, source: Source) -> Factor:
@@ -124,25 +132,25 @@ def _told(factor: Factor, source: Source) -> Factor:
     return Numeric(text=factor.text, expression=factor.name)
 
 
-def _lessons(subject: _Subject, learnt: Learnt) -> Iterator[_Lesson]:
+def _lessons(subject: _Subject, learnt: Learnt) -> Iterator[Lesson]:
     """Yield what can be learnt next, given what is learnt."""
     for text, factor in subject.factors.items():
         if isinstance(factor, Categorical) and text not in learnt.codings:
-            yield _levels(factor, subject.source, bare=isinstance(subject.formula.factors[text], Bare))
+            yield levels(factor, subject.source, bare=isinstance(subject.formula.factors[text], Bare))
     for text, part in subject.moved.items():
         if text not in learnt.moves and _is_known(part.argument, learnt):
-            yield _moving(part)
+            yield moving(part)
     for text, factor in subject.factors.items():
         waits = isinstance(factor, Basis) and factor.kind != "powers" and text not in learnt.bases
         if isinstance(factor, Basis) and waits and _is_known(factor.argument, learnt):
-            yield _basis(factor, learnt)
+            yield basis(factor, learnt)
 
 
 def _is_known(expression: Expression, learnt: Learnt) -> bool:
     return all(part.text in learnt.moves for part in parts(expression) if isinstance(part, Moved))
 
 
-def _taught(lessons: Sequence[_Lesson], subject: _Subject, learnt: Learnt) -> list[Any]:
+def _taught(lessons: Sequence[Lesson], subject: _Subject, learnt: Learnt) -> list[Any]:
     """Scan the rows once for several lessons, over the rows that are complete as far as that is known, and give their totals."""
     # What still waits for a mean cannot be evaluated yet; its columns must be complete all the same.
     ready = [f for f in subject.factors.values() if isinstance(f, Categorical) or _is_known(expression_of(f), learnt)]
@@ -154,174 +162,41 @@ def _taught(lessons: Sequence[_Lesson], subject: _Subject, learnt: Learnt) -> li
     account = RowAccount()
     for batch in batches(subject.source, list(dict.fromkeys((*numbers, *also[0]))), list(dict.fromkeys((*labels, *also[1])))):
         among = met(where, batch) if where else None
-        seen = evaluated(batch, ready, now, learnt, batch.complete(numbers, labels, among))
-        account += batch.account(numbers, labels, among)
+        complete = batch.complete(numbers, labels, among)
+        seen = evaluated(batch, ready, now, learnt, complete)
+        if not account.used:  # the gaps are told only if no row is left
+            gaps = batch.account(numbers, labels, among)
+            account += replace(gaps, used=int(seen.keep.sum()), dropped={**gaps.dropped, **seen.account.dropped})
         if seen.keep.any():
             for i, lesson in enumerate(lessons):
                 new = lesson.step(batch, seen)
                 totals[i] = new if totals[i] is None else lesson.merge(totals[i], new)
-    if all(total is None for total in totals):
+    if not account.used:
         raise _nothing(subject.source, account, [*numbers, *labels], where)
     return totals
 
 
 def _nothing(source: Source, account: RowAccount, columns: Sequence[str], where: Where | None) -> DataError:
     if account.read == 0:
-        return DataError(f"{source.label} has column names but no rows. Give at least {len(columns) + 1} rows.")
+        return DataError(f"There are column names but no rows in {source.label}. Give at least {len(columns) + 1} rows.")
+    left = account.read - account.filtered
+    if where and not left:
+        return DataError(
+            f"None of the {counted(account.read, 'row')} of {source.label} meets where={where.text!r}. Mend the condition."
+        )
+    causes = "; ".join(
+        f"{name!r} is {' or '.join(_GAPS[cause] for cause, met in causes.items() if met)} in {counted(sum(causes.values()), 'row')}"
+        for name, causes in list(account.dropped.items())[:12]
+    )
     meeting = f" that meet where={where.text!r}" if where else ""
-    none = f"None of the {account.read:,} rows of {source.label} is complete in the columns {_listed(columns)}{meeting}."
-    return DataError(" ".join([none, *account.lines()[1:]]))
+    return DataError(
+        f"None of the {counted(left, 'row')} of {source.label}{meeting} is complete in the columns {_listed(columns)}: {causes}. "
+        "Fill these gaps, or leave out what has them." + (_NO_VALUE if account.dropped.keys() - columns else "")
+    )
 
 
 def _listed(columns: Sequence[str]) -> str:
     return ", ".join(map(repr, columns[:12])) + (", ..." if len(columns) > 12 else "")  # enough to see which
-
-
-def _levels(factor: Categorical, source: Source, *, bare: bool) -> _Lesson:
-    name = factor.name.name
-
-    def merge(a: dict[Any, int], b: dict[Any, int]) -> dict[Any, int]:
-        return a if len(a) > MOST_LEVELS else merged(a, b)  # enough to be refused
-
-    def finish(learnt: Learnt, found: dict[Any, int]) -> Learnt:
-        made = coding(factor, found, source, bare=bare)
-        return replace(learnt, codings={**learnt.codings, factor.text: made})
-
-    return _Lesson(step=lambda batch, seen: found_in(batch.labels[name], seen.keep, batch.first), merge=merge, finish=finish)
-
-
-def _moving(part: Moved) -> _Lesson:
-    """Mean and deviation, merged by the formula of Chan, Golub and LeVeque (1983), doi:10.1080/00031305.1983.10483115."""
-
-    def step(batch: Batch, seen: Evaluated) -> tuple[int, float, float]:
-        x = seen.numbers[part.argument][0]
-        mean = float(x.mean())
-        return len(x), mean, float(np.square(x - mean).sum())
-
-    def merge(a: tuple[int, float, float], b: tuple[int, float, float]) -> tuple[int, float, float]:
-        n, away = a[0] + b[0], b[1] - a[1]
-        return n, a[1] + away * b[0] / n, a[2] + b[2] + away**2 * a[0] * b[0] / n
-
-    def finish(learnt: Learnt, total: tuple[int, float, float]) -> Learnt:
-        n, mean, squares = total
-        deviation = float(np.sqrt(squares / (n - part.ddof))) if n > part.ddof else 0.0
-        if part.scaled and not deviation > 0:
-            raise DataError(
-                f"{part.text} divides by a standard deviation that is zero: its argument is {mean:g} in every row that is used. "
-                "Leave it out."
-            )
-        return replace(learnt, moves={**learnt.moves, part.text: Moving(mean=mean, deviation=deviation)})
-
-    return _Lesson(step=step, merge=merge, finish=finish)
-
-
-def _basis(factor: Basis, learnt: Learnt) -> _Lesson:
-    """Learn the range first; a polynomial then needs a QR of the rows, a spline with `df` the quantiles of all values."""
-    if factor.kind != "poly" and factor.df is not None:
-        return _quantiles(factor)
-    if factor.text in learnt.ranges:
-        return _orthogonal(factor, *learnt.ranges[factor.text])
-
-    def step(batch: Batch, seen: Evaluated) -> tuple[float, float]:
-        x = seen.numbers[factor.argument][0]
-        return float(x.min()), float(x.max())
-
-    def finish(learnt: Learnt, ends: tuple[float, float]) -> Learnt:
-        if factor.kind != "poly":
-            return _with_spline(learnt, factor, np.array(factor.knots), ends)
-        if not ends[0] < ends[1]:
-            raise _too_few(factor)
-        return replace(learnt, ranges={**learnt.ranges, factor.text: ends})
-
-    return _Lesson(step=step, merge=lambda a, b: (min(a[0], b[0]), max(a[1], b[1])), finish=finish)
-
-
-def _orthogonal(factor: Basis, low: float, high: float) -> _Lesson:
-    def step(batch: Batch, seen: Evaluated) -> Array:
-        return _qr(chebyshev(seen.numbers[factor.argument][0], low, high, factor.degree))
-
-    def finish(learnt: Learnt, R: Array) -> Learnt:
-        sizes = np.abs(np.diag(R))
-        if len(R) <= factor.degree or sizes.min() <= 1e-13 * sizes.max() * len(R):
-            raise _too_few(factor)
-        return replace(learnt, bases={**learnt.bases, factor.text: orthogonal(R, low, high)})
-
-    return _Lesson(step=step, merge=lambda a, b: _qr(np.vstack([a, b])), finish=finish)
-
-
-def _qr(table: Array) -> Array:
-    R: Array = np.linalg.qr(table, mode="r")  # type: ignore[assignment]  # with this mode it is R alone
-    return R
-
-
-def _too_few(factor: Basis) -> DataError:
-    return DataError(
-        f"{factor.text} wants more than {factor.degree} different values of its argument in the rows that are used, and there are "
-        "not so many. Lower the degree."
-    )
-
-
-def _quantiles(factor: Basis) -> _Lesson:
-    def finish(learnt: Learnt, values: list[Array]) -> Learnt:
-        x, df = np.concatenate(values), factor.df or 0
-        inner = df - factor.degree if factor.kind == "bs" else df - 1
-        return _with_spline(learnt, factor, inner_knots(x, inner - factor.intercept), (float(x.min()), float(x.max())))
-
-    return _Lesson(
-        step=lambda batch, seen: [seen.numbers[factor.argument][0]],
-        merge=lambda a, b: [*a, *b],  # the quantiles are exact, and need all values of this one column
-        finish=finish,
-    )
-
-
-def _with_spline(learnt: Learnt, factor: Basis, inner: Array, ends: tuple[float, float]) -> Learnt:
-    made = spline(
-        text=factor.text,
-        kind=factor.kind,
-        inner=inner,
-        low=ends[0],
-        high=ends[1],
-        degree=factor.degree,
-        intercept=factor.intercept,
-    )
-    return replace(learnt, bases={**learnt.bases, factor.text: made})
-
-
-def columns_of(formula: Formula, factors: Mapping[str, Factor], learnt: Learnt) -> tuple[Column, ...]:
-    """List the columns of X in patsy's order: groups of terms with the same numeric factors, the first factor varying fastest."""
-    categorical = set(learnt.codings)
-    terms: list[Term] = [*([()] if formula.intercept else []), *formula.terms]
-    columns: list[Column] = []
-    for group in ordered(terms, categorical):
-        for term, blocks in codings(group, categorical).items():
-            for block in blocks:
-                here = [text for text in term if text in block or text not in categorical]
-                if here:
-                    columns += _products([_choices(factors[text], learnt, full=block.get(text, False)) for text in here])
-                if len(columns) > _MOST_COLUMNS:
-                    raise DataError(
-                        f"The formula {formula.text!r} makes more than {_MOST_COLUMNS:,} columns. Group levels, or leave terms out."
-                    )
-    return tuple(columns)
-
-
-def _choices(factor: Factor, learnt: Learnt, *, full: bool) -> list[tuple[str, Part]]:
-    """Give the columns of one factor, each with the name that statsmodels prints."""
-    text = factor.text
-    if isinstance(factor, Categorical):
-        return [(f"{text}[{name}]", (text, full, j)) for j, name in enumerate(learnt.codings[text].names(full=full))]
-    if not isinstance(factor, Basis):
-        return [(text, (text, False, 0))]
-    if factor.kind in ("poly", "powers"):
-        return [(f"{text}[{j + 1}]", (text, False, j)) for j in range(factor.degree)]
-    made = learnt.bases[text]
-    width = made.columns(np.array([made.boundary[0]])).shape[1]  # type: ignore[union-attr]  # a spline has a boundary
-    return [(f"{text}[{j}]", (text, False, j)) for j in range(width)]
-
-
-def _products(choices: Sequence[Sequence[tuple[str, Part]]]) -> list[Column]:
-    combinations = product(*reversed(choices))  # the last varies fastest here, so the first factor does in the end
-    return [Column(":".join(name for name, _ in c[::-1]), tuple(part for _, part in c[::-1])) for c in combinations]
 
 
 def _piloted(design: Design, source: Source) -> Design:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import ast
 import io
-import keyword
-import re
 import tokenize
 from dataclasses import dataclass
 from typing import Any
 
 from squarely.design.reading import Reading, Span
+from squarely.design.slips import advised
 from squarely.errors import FormulaError
 
 _NUMPY = ("np.", "numpy.")
 WORDS = {"True": True, "TRUE": True, "False": False, "FALSE": False, "None": None, "NULL": None}
 _BOTH_SIDES = ("+", "-", "*", "/", "**", "//", "%", "^", "|", "&", "<", ">", "==", "!=", "<=", ">=")
-_LOGIC_WORDS = ("and", "or", "not", "in")
 _LOGIC = {"&": " and ", "&&": " and ", "|": " or ", "||": " or ", "~": " not ", "!": " not "}
 
 
@@ -76,23 +74,12 @@ def read_piece(read: Reading, start: int, end: int, *, words: bool = False) -> t
     except SyntaxError as error:
         at = piece.offset(error.lineno or 1, 0) + (error.offset or len(piece.places)) - 1
         place = piece.places[max(min(at, len(piece.places) - 1), 0)] if piece.places else start
-        hint = _hint(piece.source, words=words)
-        said = f"{read.text[start:end]!r} cannot be read: {read.restored(error.msg)}.{hint}"
-        raise read.error(said, (place, place + 1)) from None
+        text = read.text[start:end].strip()
+        raise read.error(f"{text!r} cannot be read here. {advised(text)}", (place, place + 1)) from None
     except (RecursionError, MemoryError, ValueError):
         raise read.error(
             "This is nested too deeply, or has characters that cannot be read. Write it in fewer steps.", (start, end)
         ) from None
-
-
-def _hint(source: str, *, words: bool) -> str:
-    """Say what the author of a piece that Python cannot read may have meant."""
-    reserved = [
-        word for word in re.findall(r"[A-Za-z]+", source) if keyword.iskeyword(word) and word not in (*WORDS, *_LOGIC_WORDS)
-    ]
-    if reserved:
-        return f" {reserved[0]!r} is a word of its own here; as the name of a column it goes into backticks: `{reserved[0]}`."
-    return " A comparison is written ==." if words and re.search(r"[^=!<>]=[^=]", source) else ""
 
 
 def callee(piece: Piece, node: ast.Call) -> str:
@@ -107,9 +94,10 @@ def arguments(piece: Piece, node: ast.Call, known: list[str]) -> dict[str, ast.e
     """Match the arguments of a call with their names; the first is required."""
     called = piece.read.restored(piece.text(node.func))
     form = f"{called}({', '.join(known)})"
+    form += ", as in C(x, Treatment(reference='a'))," if called in ("C", "factor") else ""
     given: dict[str, ast.expr] = {}
     if len(node.args) > len(known):
-        raise piece.error(f"This is one argument too many: {form} is known.", node.args[len(known)])
+        raise piece.error(f"This is one argument too many: {form} is the form.", node.args[len(known)])
     for name, value in zip(known, node.args, strict=False):
         if isinstance(value, ast.Starred):
             raise piece.error("A '*' before an argument is not understood. Write the arguments out.", value)

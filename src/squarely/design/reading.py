@@ -76,9 +76,18 @@ def pointer(text: str, at: Span) -> str:
     line = text[begin:].split("\n", 1)[0]
     start, end = start - begin, max(min(end - begin, len(line)), start - begin + 1)
     first = max(0, min(start - _WIDEST // 3, len(line) - _WIDEST))
-    shown = line[first : first + _WIDEST]
-    before, under = line[first:start], line[start : min(end, first + _WIDEST)] or " "
+    shown = visible(line[first : first + _WIDEST])
+    before, under = visible(line[first:start]), visible(line[start : min(end, first + _WIDEST)]) or " "
     return f"\n    {shown}\n    {' ' * _cells(before)}{'^' * _cells(under)}"
+
+
+def visible(text: str) -> str:
+    r"""Write what cannot be seen, or would move the cursor, as an escape, so that carets stand under what they mean.
+
+    >>> visible("a\tb\x1b[31m")
+    'a\\tb\\x1b[31m'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def _cells(text: str) -> int:

@@ -69,9 +69,9 @@ def solve(moments: Moments, source: Source, *, collinear: str = "drop") -> Solut
     p = len(moments.design.names)
     if moments.n <= p:
         raise DataError(
-            f"{source.label} has {counted(moments.n, 'complete row')} for {counted(p, 'coefficient')}: nothing is left to "
-            f"measure the errors with. {' '.join([*moments.account.lines()[1:], f'Give at least {p + 1} rows'])}, "
-            "or a formula with fewer columns."
+            f"There {'is' if moments.n == 1 else 'are'} {counted(moments.n, 'complete row')} for {counted(p, 'coefficient')} in "
+            f"{source.label}: nothing is left to measure the errors with. "
+            f"{' '.join([*moments.account.lines()[1:], f'Give at least {p + 1} rows'])}, or a formula with fewer columns."
         )
     factor = factorise(moments, source)
     if factor.dependencies and collinear == "raise":

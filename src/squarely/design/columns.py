@@ -1,0 +1,53 @@
+"""Which columns of X a formula makes, and what they are called, in the order of patsy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+
+import numpy as np
+
+from squarely.design.design import Column, Learnt, Part
+from squarely.design.factor import Basis, Categorical, Factor
+from squarely.design.formula import Formula
+from squarely.design.terms import Term, codings, ordered
+from squarely.errors import DataError
+
+_MOST_COLUMNS = 5_000
+
+
+def columns_of(formula: Formula, factors: Mapping[str, Factor], learnt: Learnt) -> tuple[Column, ...]:
+    """List the columns of X in patsy's order: groups of terms with the same numeric factors, the first factor varying fastest."""
+    categorical = set(learnt.codings)
+    terms: list[Term] = [*([()] if formula.intercept else []), *formula.terms]
+    columns: list[Column] = []
+    for group in ordered(terms, categorical):
+        for term, blocks in codings(group, categorical).items():
+            for block in blocks:
+                here = [text for text in term if text in block or text not in categorical]
+                if here:
+                    columns += _products([_choices(factors[text], learnt, full=block.get(text, False)) for text in here])
+                if len(columns) > _MOST_COLUMNS:
+                    raise DataError(
+                        f"The formula {formula.text!r} makes more than {_MOST_COLUMNS:,} columns. Group levels, or leave terms out."
+                    )
+    return tuple(columns)
+
+
+def _choices(factor: Factor, learnt: Learnt, *, full: bool) -> list[tuple[str, Part]]:
+    """Give the columns of one factor, each with the name that statsmodels prints."""
+    text = factor.text
+    if isinstance(factor, Categorical):
+        return [(f"{text}[{name}]", (text, full, j)) for j, name in enumerate(learnt.codings[text].names(full=full))]
+    if not isinstance(factor, Basis):
+        return [(text, (text, False, 0))]
+    if factor.kind in ("poly", "powers"):
+        return [(f"{text}[{j + 1}]", (text, False, j)) for j in range(factor.degree)]
+    made = learnt.bases[text]
+    width = made.columns(np.array([made.boundary[0]])).shape[1]  # type: ignore[union-attr]  # a spline has a boundary
+    return [(f"{text}[{j}]", (text, False, j)) for j in range(width)]
+
+
+def _products(choices: Sequence[Sequence[tuple[str, Part]]]) -> list[Column]:
+    combinations = product(*reversed(choices))  # the last varies fastest here, so the first factor does in the end
+    return [Column(":".join(name for name, _ in c[::-1]), tuple(part for _, part in c[::-1])) for c in combinations]

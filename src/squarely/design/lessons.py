@@ -1,0 +1,139 @@
+"""What rows teach, each a fold: levels, means and deviations, the bases of polynomials and splines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from squarely.data import Batch, Source
+from squarely.design.basis import chebyshev, inner_knots, orthogonal, spline
+from squarely.design.categories import MOST_LEVELS, coding, found_in, merged
+from squarely.design.design import Learnt
+from squarely.design.expression import Moved, Moving
+from squarely.design.factor import Basis, Categorical
+from squarely.design.rows import Evaluated
+from squarely.errors import DataError
+from squarely.numerics import Array
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Lesson:
+    """One thing to learn: a fold over the rows, and what becomes of its total."""
+
+    step: Callable[[Batch, Evaluated], Any]
+    merge: Callable[[Any, Any], Any]
+    finish: Callable[[Learnt, Any], Learnt]
+
+
+def levels(factor: Categorical, source: Source, *, bare: bool) -> Lesson:
+    """Learn the levels of a categorical factor; `bare` is for a column named alone."""
+    name = factor.name.name
+
+    def merge(a: dict[Any, int], b: dict[Any, int]) -> dict[Any, int]:
+        return a if len(a) > MOST_LEVELS else merged(a, b)  # enough to be refused
+
+    def finish(learnt: Learnt, found: dict[Any, int]) -> Learnt:
+        made = coding(factor, found, source, bare=bare)
+        return replace(learnt, codings={**learnt.codings, factor.text: made})
+
+    return Lesson(step=lambda batch, seen: found_in(batch.labels[name], seen.keep, batch.first), merge=merge, finish=finish)
+
+
+def moving(part: Moved) -> Lesson:
+    """Learn a mean and a deviation, merged by the formula of Chan, Golub and LeVeque (1983), doi:10.1080/00031305.1983.10483115."""
+
+    def step(batch: Batch, seen: Evaluated) -> tuple[int, float, float]:
+        x = seen.numbers[part.argument][0]
+        mean = float(x.mean())
+        return len(x), mean, float(np.square(x - mean).sum())
+
+    def merge(a: tuple[int, float, float], b: tuple[int, float, float]) -> tuple[int, float, float]:
+        n, away = a[0] + b[0], b[1] - a[1]
+        return n, a[1] + away * b[0] / n, a[2] + b[2] + away**2 * a[0] * b[0] / n
+
+    def finish(learnt: Learnt, total: tuple[int, float, float]) -> Learnt:
+        n, mean, squares = total
+        deviation = float(np.sqrt(squares / (n - part.ddof))) if n > part.ddof else 0.0
+        if part.scaled and not deviation > 0:
+            raise DataError(
+                f"{part.text} divides by a standard deviation that is zero: its argument is {mean:g} in every row that is used. "
+                "Leave it out."
+            )
+        return replace(learnt, moves={**learnt.moves, part.text: Moving(mean=mean, deviation=deviation)})
+
+    return Lesson(step=step, merge=merge, finish=finish)
+
+
+def basis(factor: Basis, learnt: Learnt) -> Lesson:
+    """Learn the range first; a polynomial then needs a QR of the rows, a spline with `df` the quantiles of all values."""
+    if factor.kind != "poly" and factor.df is not None:
+        return _quantiles(factor)
+    if factor.text in learnt.ranges:
+        return _orthogonal(factor, *learnt.ranges[factor.text])
+
+    def step(batch: Batch, seen: Evaluated) -> tuple[float, float]:
+        x = seen.numbers[factor.argument][0]
+        return float(x.min()), float(x.max())
+
+    def finish(learnt: Learnt, ends: tuple[float, float]) -> Learnt:
+        if factor.kind != "poly":
+            return _with_spline(learnt, factor, np.array(factor.knots), ends)
+        if not ends[0] < ends[1]:
+            raise _too_few(factor)
+        return replace(learnt, ranges={**learnt.ranges, factor.text: ends})
+
+    return Lesson(step=step, merge=lambda a, b: (min(a[0], b[0]), max(a[1], b[1])), finish=finish)
+
+
+def _orthogonal(factor: Basis, low: float, high: float) -> Lesson:
+    def step(batch: Batch, seen: Evaluated) -> Array:
+        return _qr(chebyshev(seen.numbers[factor.argument][0], low, high, factor.degree))
+
+    def finish(learnt: Learnt, R: Array) -> Learnt:
+        sizes = np.abs(np.diag(R))
+        if len(R) <= factor.degree or sizes.min() <= 1e-13 * sizes.max() * len(R):
+            raise _too_few(factor)
+        return replace(learnt, bases={**learnt.bases, factor.text: orthogonal(R, low, high)})
+
+    return Lesson(step=step, merge=lambda a, b: _qr(np.vstack([a, b])), finish=finish)
+
+
+def _qr(table: Array) -> Array:
+    R: Array = np.linalg.qr(table, mode="r")  # type: ignore[assignment]  # with this mode it is R alone
+    return R
+
+
+def _too_few(factor: Basis) -> DataError:
+    return DataError(
+        f"{factor.text} wants more than {factor.degree} different values of its argument in the rows that are used, and there are "
+        "not so many. Lower the degree."
+    )
+
+
+def _quantiles(factor: Basis) -> Lesson:
+    def finish(learnt: Learnt, values: list[Array]) -> Learnt:
+        x, df = np.concatenate(values), factor.df or 0
+        inner = df - factor.degree if factor.kind == "bs" else df - 1
+        return _with_spline(learnt, factor, inner_knots(x, inner - factor.intercept), (float(x.min()), float(x.max())))
+
+    return Lesson(
+        step=lambda batch, seen: [seen.numbers[factor.argument][0]],
+        merge=lambda a, b: [*a, *b],  # the quantiles are exact, and need all values of this one column
+        finish=finish,
+    )
+
+
+def _with_spline(learnt: Learnt, factor: Basis, inner: Array, ends: tuple[float, float]) -> Learnt:
+    made = spline(
+        text=factor.text,
+        kind=factor.kind,
+        inner=inner,
+        low=ends[0],
+        high=ends[1],
+        degree=factor.degree,
+        intercept=factor.intercept,
+    )
+    return replace(learnt, bases={**learnt.bases, factor.text: made})
