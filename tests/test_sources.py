@@ -599,3 +599,16 @@ def test_where_nothing_can_be_written(tmp_path):
         with pytest.raises(DataError, match=said):
             write_columns(tmp_path / name, batch)
     assert os.listdir(tmp_path) == ["folder.csv"]
+
+
+def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
+    """A superuser may read every file, so the refusal of the system is played."""
+    path = tmp_path / "mine.csv"
+    path.write_text("x,y\n1,2\n")
+
+    def refused(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(pathlib.Path, "open", refused)
+    with pytest.raises(DataError, match=r"cannot be read: Permission denied. Check its name and rights"):
+        open_source(path)

@@ -92,13 +92,12 @@ class LocalFile:
 
 
 def _near(path: Path) -> str:
-    """Say which file beside it has a name like the one that is missed."""
-    folder = path.parent
-    if path.exists() or not folder.is_dir():
-        return "Give the path of a CSV, Parquet, Arrow or JSON-lines file."
-    names = [entry.name for entry in islice(folder.iterdir(), _MOST_NAMES) if entry.is_file()]
+    """Say which file beside it has a name like the one that is missed, or what to give."""
+    names = []
+    if path.parent.is_dir() and not path.exists():
+        names = [entry.name for entry in islice(path.parent.iterdir(), _MOST_NAMES) if entry.is_file()]
     near = get_close_matches(path.name, names, n=1)
-    return f"Did you mean {near[0]!r}?" if near else f"There is none of that name in {str(folder.resolve())!r}."
+    return f"Did you mean {near[0]!r}?" if near else "Give the path of a CSV, Parquet, Arrow or JSON-lines file."
 
 
 def _stamp(path: Path) -> tuple[int, int, int, int]:

@@ -111,15 +111,16 @@ def require_where(where: Where, source: Source) -> None:
             raise DataError(f"{error}{hint}{pointer(where.text, name.at)}") from None
     for name, wanted in found:
         try:
-            _require_kind(name.name, source.kind(name.name), wanted)
+            _require_kind(name.name, source, wanted)
         except DataError as error:
             raise DataError(f"{error}{pointer(where.text, name.at)}") from None
 
 
-def _require_kind(name: str, kind: str, wanted: str) -> None:
+def _require_kind(name: str, source: Source, wanted: str) -> None:
+    kind = source.kind(name)
     if wanted == "number" and kind == "text":
         raise DataError(f"Column {name!r} holds text and is compared with a number. Put the value in quotes, as in == 'a'.")
-    if wanted == "text" and kind in ("number", "boolean"):
+    if wanted == "text" and kind in ("number", "boolean") and source.typed:  # in a text file everything is text as well
         raise DataError(f"Column {name!r} holds no text and is compared with some. Leave the quotes out, as in == 1.")
     if wanted == "boolean" and kind not in ("boolean", "null"):
         raise DataError(f"Column {name!r} stands alone, but it does not hold true and false. Compare it with something.")

@@ -32,11 +32,7 @@ def tree_of(read: Reading, start: int) -> Any:
 
     try:
         tokens = list(tokenize(read.plain[start:]))
-        for token in tokens:
-            if token.kind.name == "CONTEXT" and str(token.token) in "[]":
-                at = start + token.source_start
-                raise read.error("Square brackets hold lists, as in knots=[10, 20]. Group terms in round ones.", (at, at + 1))
-        return tokens_to_ast(iter(tokens), operator_resolver=DefaultOperatorResolver())
+        tree = tokens_to_ast(iter(tokens), operator_resolver=DefaultOperatorResolver())
     except (FormulaParsingError, SyntaxError) as error:
         said = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
         marked = re.search("⧛(.*?)⧚", said, re.DOTALL)  # the parser marks the place between these two signs
@@ -47,6 +43,11 @@ def tree_of(read: Reading, start: int) -> Any:
         raise read.error(explained(read, said, at), at or (start, len(read.plain))) from None
     except (RecursionError, AttributeError):
         raise read.error(f"The formula cannot be read. {EXAMPLE}", (start, len(read.plain))) from None
+    for token in tokens:
+        if token.kind.name == "CONTEXT" and str(token.token) in "[]":
+            place = start + token.source_start
+            raise read.error("Square brackets hold lists, as in knots=[10, 20]. Group terms in round ones.", (place, place + 1))
+    return tree
 
 
 class Walk:

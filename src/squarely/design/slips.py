@@ -25,7 +25,7 @@ ADVICE = {
     "&": "Terms are joined by + or, for their product, by a colon: a + b + a:b.",
     "=": f"{_ROWS} The response and the predictors are parted by ~.",
 } | dict.fromkeys("<>!", _ROWS)
-_RESERVED = set(keyword.kwlist) - {"True", "False", "None", "and", "or", "not", "in"}
+_RESERVED = set(keyword.kwlist) - {"True", "False", "None", "and", "or", "not", "in", "as"}
 _SLIPS = {
     r"^as\.factor\(": "Write factor(...) or C(...).",
     r"\$": ADVICE["$"],
