@@ -7,6 +7,7 @@ and `language` read what stands in a call, from a `piece` of Python's grammar, i
 `frozen` is all of it as plain values, for a file.
 """
 
+from squarely.design.columns import derivations
 from squarely.design.condition import parse_where
 from squarely.design.design import Design, recentred
 from squarely.design.formula import INTERCEPT, Formula, formula_of, parse_formula
@@ -18,6 +19,7 @@ __all__ = [
     "Block",
     "Design",
     "Formula",
+    "derivations",
     "formula_of",
     "learn",
     "linear_predictor",

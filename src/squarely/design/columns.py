@@ -7,8 +7,10 @@ from itertools import product
 
 import numpy as np
 
-from squarely.design.design import Column, Learnt, Part
-from squarely.design.factor import Basis, Categorical, Factor
+from squarely.design.design import Column, Design, Learnt, Part
+from squarely.design.expression import Arithmetic, Expression, Function, Moved, Name, Number, names
+from squarely.design.expression import parts as inside
+from squarely.design.factor import Basis, Categorical, Factor, Numeric, expression_of
 from squarely.design.formula import Formula
 from squarely.design.terms import Term, codings, ordered
 from squarely.errors import DataError
@@ -51,3 +53,33 @@ def _choices(factor: Factor, learnt: Learnt, *, full: bool) -> list[tuple[str, P
 def _products(choices: Sequence[Sequence[tuple[str, Part]]]) -> list[Column]:
     combinations = product(*reversed(choices))  # the last varies fastest here, so the first factor does in the end
     return [Column(":".join(name for name, _ in c[::-1]), tuple(part for _, part in c[::-1])) for c in combinations]
+
+
+def derivations(design: Design) -> list[tuple[bool, frozenset[str]]]:
+    """Tell for each column of X whether it is computed without rounding from columns of the data, and which these are.
+
+    Sums, products and whole powers are kept in double-double, so such a column has no rounding of its own. A column of the data
+    itself is none of these, but names itself; what has been through a function or a basis names nothing.
+    """
+    return [_derivation(column, design.factors) for column in design.columns]
+
+
+def _derivation(column: Column, factors: Mapping[str, Factor]) -> tuple[bool, frozenset[str]]:
+    parts = [factors[text] for text, _, _ in column.parts if not isinstance(factors[text], Categorical)]
+    expressions = [expression_of(factor) for factor in parts]
+    is_exact = all(isinstance(f, Numeric) or (isinstance(f, Basis) and f.kind == "powers") for f in parts)
+    if not parts or not is_exact or not all(map(_is_exact, expressions)):
+        return False, frozenset()
+    plain = len(parts) == 1 and isinstance(parts[0], Numeric) and isinstance(expressions[0], Name)
+    return not plain, frozenset(name.name for expression in expressions for name in names(expression))
+
+
+def _is_exact(expression: Expression) -> bool:
+    for part in inside(expression):
+        if isinstance(part, Function | Moved):
+            return False
+        if isinstance(part, Arithmetic) and part.operator in ("/", "**"):
+            whole = isinstance(part.right, Number) and part.right.value.is_integer() and part.right.value >= 0
+            if part.operator == "/" or not whole:
+                return False
+    return True

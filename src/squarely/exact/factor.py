@@ -12,6 +12,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
 from squarely.data import Source
+from squarely.design import derivations
 from squarely.errors import DataError
 from squarely.moments import Moments, fold_triangle, qr_triangle
 from squarely.numerics import ROUNDOFF, Array
@@ -20,6 +21,7 @@ TEN_DIGITS = 1e-10  # a relative error that leaves ten digits
 # How much larger than the roundoff of one value a residual may be and still count as rounding: sums over p columns and
 # the blocks of the fold add a few units each; measured on exact dependencies of 2 to 50 columns it stays below 4.
 _ROUNDING = 32.0
+_NOTHING = 1e-12  # the share of a column below which a term of its dependency is rounding
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -114,8 +116,11 @@ def _independent(moments: Moments, T: Array, columns: np.ndarray) -> tuple[np.nd
     """Go through the columns in order and drop each that the kept ones before it span, up to rounding."""
     design = moments.design
     centres, scales = design.column_centres, design.column_scales
-    # Lengths of the *stored* columns in scaled units: rounding is relative to these, not to the centred columns.
-    stored = np.linalg.norm(T, axis=0) + np.abs(centres / scales) * np.sqrt(moments.n)
+    # Lengths of the *stored* columns in scaled units: rounding is relative to these, not to the centred columns. A column that
+    # is computed without rounding has none of its own, nor does what it is computed from count against it.
+    centred = np.linalg.norm(T, axis=0)
+    stored = centred + np.abs(centres / scales) * np.sqrt(moments.n)
+    made = [(False, frozenset[str]()), *derivations(design), (False, frozenset[str]())]
     kept: list[int] = []
     sentences = []
     for name, j in zip(design.names, columns.tolist(), strict=True):
@@ -123,7 +128,9 @@ def _independent(moments: Moments, T: Array, columns: np.ndarray) -> tuple[np.nd
         q = len(kept)
         d = solve_triangular(R[:q, :q], R[:q, q]) if q else np.zeros(0)
         left = abs(R[q, q])
-        if left > _ROUNDING * ROUNDOFF * (stored[j] + np.abs(d) @ stored[kept]):
+        exact, of = made[j]
+        unit = [centred[k] if exact and made[k][1] and made[k][1] <= of else stored[k] for k in kept]
+        if left > _ROUNDING * ROUNDOFF * ((centred if exact else stored)[j] + np.abs(d) @ np.array(unit)):
             kept.append(j)
         else:
             sentences.append(_sentence(moments, name, j, kept, d))
@@ -139,18 +146,20 @@ def _sentence(moments: Moments, name: str, j: int, kept: list[int], d: Array) ->
     constant = centres[j] - weights @ centres[kept] if design.intercept else 0.0
     sizes = np.sqrt(np.diag(moments.gram)[kept] / moments.n) * scales[kept]
     size = np.sqrt(moments.gram[j, j] / moments.n) * scales[j]
-    terms = []
+    terms, rounded = [], False
     for k, weight, s in zip(kept, weights.tolist(), sizes.tolist(), strict=True):
         if k == 0:
             constant += weight
-        elif abs(weight) * s > 1e-9 * size:
-            size_one = {1.0: labels[k], -1.0: f"-{labels[k]}"}
-            terms.append(size_one.get(round(weight, 12), f"{weight:.6g} {labels[k]}"))
+        elif abs(weight) * s > _NOTHING * size:
+            plain = {1.0: "", -1.0: "-"}.get(round(weight, 12), f"{weight:.10g} ")
+            rounded |= plain not in ("", "-") and abs(float(plain) - weight) > 1e-12 * abs(weight)
+            terms.append(plain + labels[k])
     if not terms:
         return f"{name} is constant ({constant:.6g})"
-    if abs(constant) > 1e-9 * (size + abs(centres[j])):
-        terms.append(f"{constant:.6g}")
-    return f"{name} = {' + '.join(terms)}".replace("+ -", "- ")
+    if abs(constant) > _NOTHING * (size + abs(centres[j])):
+        terms.append(f"{constant:.10g}")
+        rounded |= abs(float(terms[-1]) - constant) > 1e-12 * (size + abs(centres[j]))
+    return f"{name} {'≈' if rounded else '='} {' + '.join(terms)}".replace("+ -", "- ")
 
 
 def require_same_rows(source: Source, moments: Moments, n: int, sums: Array) -> None:
