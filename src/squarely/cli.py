@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -50,7 +51,7 @@ Tau = Annotated[float, typer.Option("--tau", help="Tolerance, in standard errors
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print(f"squarely {squarely.__version__}")
+        _print(f"squarely {squarely.__version__}")
         raise typer.Exit
 
 
@@ -112,13 +113,13 @@ def predict(
     fit = squarely.load(model)
     if out is not None:
         rows = fit.write_predictions(data, out, unseen=unseen)
-        _show({"rows": rows, "out": str(out)}) if as_json else print(f"{rows:,} predictions written to {out}")
+        _show({"rows": rows, "out": str(out)}) if as_json else _print(f"{rows:,} predictions written to {out}")
         return
     values = fit.predict(data, unseen=unseen).tolist()
     if as_json:
         _print_json({"predicted": values})
     else:
-        print("\n".join(["predicted", *("" if math.isnan(value) else repr(value) for value in values)]))
+        _print("\n".join(["predicted", *("" if math.isnan(value) else repr(value) for value in values)]))
 
 
 @app.command(epilog="Example: squarely train 'mpg ~ displacement' cars.csv --lr 0.01 --epochs 1000")
@@ -154,7 +155,7 @@ def train(
         missing=missing,
     )
     if code and not as_json:
-        print(run.code(), end="")
+        _print(run.code().rstrip("\n"))
     else:
         script = {"code": run.code()} if code else {}
         _show({**run.as_dict(), **script} if as_json else run.summary())
@@ -264,12 +265,21 @@ def _show(result: Mapping[str, Any] | Page) -> None:
     if isinstance(result, Mapping):
         _print_json(result)
     else:
-        print(result)
+        _print(result)
+
+
+def _print(text: object) -> None:
+    """Print; whoever reads through a pipe, such as head, may have seen enough before the end."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(141) from None  # as a shell has it; 1 is a numerical "no"
 
 
 def _print_json(numbers: Mapping[str, Any]) -> None:
     """Print strict JSON: what is not finite has no number there and becomes null."""
-    print(json.dumps(_plain(numbers), allow_nan=False, indent=2))
+    _print(json.dumps(_plain(numbers), allow_nan=False, indent=2))
 
 
 def _plain(value: Any) -> Any:

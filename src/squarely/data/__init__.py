@@ -8,7 +8,7 @@ results back as pandas, `write` as files, and `disk` keeps small texts.
 
 from squarely.data.absent import AbsentSource
 from squarely.data.account import RowAccount
-from squarely.data.arrays import open_arrays
+from squarely.data.arrays import open_arrays, open_rows
 from squarely.data.disk import read_text, write_text
 from squarely.data.frames import frame, read_csv, series, square
 from squarely.data.open import open_source
@@ -43,6 +43,7 @@ __all__ = [
     "frame",
     "not_usable",
     "open_arrays",
+    "open_rows",
     "open_source",
     "read_csv",
     "read_text",

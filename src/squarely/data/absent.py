@@ -14,8 +14,8 @@ from squarely.errors import DataError
 class AbsentSource(Source):
     """The name and columns of data that are not at hand."""
 
-    def __init__(self, label: str, columns: Mapping[str, str]) -> None:
-        self.label = label
+    def __init__(self, label: str, columns: Mapping[str, str], notes: tuple[str, ...] = ()) -> None:
+        self.label, self.notes = label, notes
         self.columns = dict(columns)
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:

@@ -8,6 +8,8 @@ import narwhals as nw
 import numpy as np
 
 from squarely.data.memory import ArraysSource
+from squarely.data.open import open_source
+from squarely.data.source import Source
 from squarely.errors import DataError, counted
 
 
@@ -33,6 +35,21 @@ def open_arrays(X: Any, y: Any) -> tuple[ArraysSource, tuple[str, ...], str]:
         many = counted(max(rows[label] for label in columns), "row")
         raise DataError(f"X has {many} and y has {counted(rows[name], 'value')}. Give one value of y for each row of X.")
     return ArraysSource({**columns, name: values}, "X and y"), tuple(columns), name
+
+
+def open_rows(data: Any, names: tuple[str, ...] | None) -> Source:
+    """Open new rows for a fit; one that was given X and y takes an array (m, p) without names, too.
+
+    Raises
+    ------
+    DataError : an array has another number of columns than X had, or `open_source` does not know the data.
+    """
+    if names is None or not isinstance(data, np.ndarray | list | tuple):
+        return open_source(data)
+    columns = _columns(data)
+    if len(columns) != len(names):
+        raise DataError(f"The new rows have {counted(len(columns), 'column')}, and X had {len(names):,}. Give the same columns.")
+    return ArraysSource(dict(zip(names, columns.values(), strict=True)), "the new rows")
 
 
 def _columns(X: Any) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from squarely.numerics import Array
 BATCH_ROWS = 65_536
 EXACT_INTEGERS = 2.0**53
 
-Kind = Literal["number", "boolean", "text", "null", "other"]  # what a column holds; "null" is nothing but gaps
+Kind = Literal["number", "boolean", "text", "category", "null", "other"]  # what a column holds; "null" is nothing but gaps
 Level = Any  # a value of a categorical column: str, int, float or bool
 
 T = TypeVar("T")

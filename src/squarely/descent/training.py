@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from squarely import theory
-from squarely.data import RowAccount, Source, frame, open_source, series
+from squarely.data import RowAccount, Source, frame, open_rows, series
 from squarely.descent.code import script
 from squarely.descent.foresight import Prediction, RunTheory, foreknow, predict
 from squarely.descent.loop import LinearRegression, Loop, run_loop, standardised_rows
@@ -103,7 +103,7 @@ class Training:
         Rows with a gap in a predictor give NaN; `unseen` says what becomes of a level that the training has not met: "error"
         names it, "nan" predicts NaN.
         """
-        source, problem, w = open_source(new), self.problem, self.loop.end
+        source, problem, w = open_rows(new, self.design.formula.names), self.problem, self.loop.end
         kept, centre = range(len(self.design.columns)), problem.centre[:-1]
         made = linear_predictor(self.design, source, kept, problem.level(w), problem.slopes(w), centre=centre, unseen=unseen)
         return source.column(np.concatenate([np.empty(0), *made]), "predicted")

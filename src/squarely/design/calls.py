@@ -9,7 +9,7 @@ from typing import Any
 from squarely.design.expression import Expression, Name, names
 from squarely.design.factor import Basis, Categorical, Contrast, Factor, Numeric
 from squarely.design.language import numeric
-from squarely.design.piece import Piece, arguments, callee, constant, read_piece, spaced
+from squarely.design.piece import Piece, arguments, callee, constant, is_list_of_labels, read_piece, spaced
 from squarely.design.reading import Reading
 from squarely.errors import did_you_mean
 
@@ -45,7 +45,7 @@ def _categorical(piece: Piece, node: ast.Call, text: str) -> Categorical:
     if not isinstance(name, Name):
         raise piece.error("C(...) takes the name of one column. Make a column of it in your data if it is computed.", given["x"])
     levels = constant(piece, given["levels"]) if "levels" in given else None
-    if levels is not None and (not isinstance(levels, tuple) or len(set(levels)) < len(levels) or not levels):
+    if levels is not None and (not is_list_of_labels(levels) or len(set(levels)) < len(levels)):
         raise piece.error("levels wants a list of different levels, such as levels=['a', 'b'].", given["levels"])
     contrast = Contrast(levels=levels)
     if "contrast" in given:
@@ -58,11 +58,13 @@ def _contrast(piece: Piece, node: ast.expr, levels: tuple[Any, ...] | None) -> C
     if word not in _CONTRASTS:
         raise piece.error(f"This contrast is not known. {did_you_mean(word, _CONTRASTS)}", node)
     kind, option = _CONTRASTS[word]
-    level = None
-    if isinstance(node, ast.Call) and (node.args or node.keywords):
-        level = constant(piece, arguments(piece, node, [option])[option])
-        if option == "base" and isinstance(level, int):
-            level -= 1  # R counts from one
+    if not (isinstance(node, ast.Call) and (node.args or node.keywords)):
+        return Contrast(kind=kind, levels=levels)
+    level = constant(piece, arguments(piece, node, [option])[option])
+    if not isinstance(level, str | int | float):
+        raise piece.error(f"{option} names one level, such as {option}='a'.", node)
+    if option == "base" and isinstance(level, int):
+        return Contrast(kind=kind, place=level, levels=levels)
     return Contrast(kind=kind, level=level, levels=levels)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ MOST_LEVELS = 10_000
 _MOST_SHOWN = 12
 # A number as people write it: with separators of thousands, a decimal comma, a currency, a percent sign.
 _DECORATED = re.compile(r"[-+]?[$€£¥]?\s?[-+]?(\d+|\d{1,3}([,.' \xa0\u202f]\d{3})+)([.,]\d+)?\s?[%$€£¥]?")
+_WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+_FRACTION = re.compile(r"[-+]?(0|[1-9][0-9]*)?\.?[0-9]*([eE][-+]?[0-9]+)?(?<=[0-9.])")
 _TRUTH = {"true": True, "false": False}
 
 
@@ -45,6 +48,17 @@ class Coding:
             return [*(["mean"] if full else []), *(f"S.{level}" for level in rest)]
         return [str(level) for level in self.levels] if full else [f"T.{level}" for level in rest]
 
+    def columns(self, codes: np.ndarray, *, full: bool) -> Array:
+        """Give the columns (m, L) or (m, L - 1) of rows with these codes (m,), none of which is a gap."""
+        if self.kind == "sum":
+            table: Array = self.matrix(full=full)[codes]
+            return table
+        places = np.arange(len(self.levels)) - (0 if full else np.arange(len(self.levels)) > self.position)
+        table = np.zeros((len(codes), len(self.levels) - (not full)))
+        at = np.arange(len(codes)) if full else np.flatnonzero(codes != self.position)
+        table[at, places[codes[at]]] = 1.0
+        return table
+
     def matrix(self, *, full: bool) -> Array:
         """Give the columns (L, L) or (L, L - 1) of each level."""
         unit = np.eye(len(self.levels))
@@ -67,6 +81,7 @@ class Coding:
         unknown = np.flatnonzero(codes == -2)
         if len(unknown):
             value = labels.values[labels.codes[unknown[0]]]
+            value = as_number(value) if isinstance(value, str) and not isinstance(self.levels[0], str) else value
             raise DataError(
                 f"Column {self.column!r} of {source.label} has {value!r} in data row {first + int(unknown[0]) + 1:,}, a level that "
                 f"the fit has not met: it has no coefficient. Known levels: {listed(self.levels)}. Take such rows out, fit again "
@@ -81,17 +96,18 @@ def listed(levels: tuple[Level, ...]) -> str:
 
 
 def as_number(text: str) -> Any:
-    """Read a text as a number or truth value if it is one, else give it back.
+    """Read a text as a number or truth value if it is one, else give it back; so are numbers that begin with zeros, which count.
 
-    >>> as_number("2"), as_number("2.5"), as_number("True"), as_number("b")
-    (2, 2.5, True, 'b')
+    >>> as_number("2"), as_number("2.5"), as_number("True"), as_number("b"), as_number("007")
+    (2, 2.5, True, 'b', '007')
     """
     if text.lower() in _TRUTH:
         return _TRUTH[text.lower()]
-    if not reads_as_number(text):
-        return text
-    value = float(text)
-    return int(value) if value.is_integer() and abs(value) < 2**53 and not set(text) & set(".eE") else value
+    if _WHOLE.fullmatch(text):
+        return int(text) if abs(int(text)) < 2**53 else text  # beyond, two of them may be the same double
+    if _FRACTION.fullmatch(text):
+        return float(text) if math.isfinite(float(text)) else text
+    return text
 
 
 def found_in(labels: Labels, rows: np.ndarray, first: int) -> dict[Level, int]:
@@ -117,10 +133,10 @@ def coding(factor: Categorical, found: Mapping[Level, int], source: Source, *, b
     FormulaError : the reference or a listed level is not there.
     """
     column = factor.name.name
+    if bare and not all(isinstance(level, str) and level.lower() in _TRUTH for level in found):
+        _require_text(column, found, source)
     if not source.typed:
         found = _typed(found)
-    if bare:
-        _require_text(column, found, source)
     if len(found) > MOST_LEVELS:
         raise DataError(
             f"Column {column!r} of {source.label} has more than {MOST_LEVELS:,} different values: too many for categories. "
@@ -136,8 +152,10 @@ def coding(factor: Categorical, found: Mapping[Level, int], source: Source, *, b
 
 
 def _typed(found: Mapping[Level, int]) -> dict[Level, int]:
-    """Tell what the levels of a text file are: numbers or truth values if all of them are, else text."""
+    """Tell what the levels of a text file are: numbers or truth values if all of them are, and no two the same; else text."""
     values = {text: as_number(text) for text in found}
+    if len(set(values.values())) < len(values):
+        return dict(found)
     kinds = {type(value) for value in values.values()}
     if kinds in ({bool}, {int}):
         return {values[text]: row for text, row in found.items()}
@@ -183,10 +201,10 @@ def _in_order(factor: Categorical, found: Mapping[Level, int], source: Source) -
                     "List every level, or leave such rows out with where=."
                 )
     declared = listed_levels or source.order(factor.name.name)
-    if declared is not None:
-        return tuple(level for level in declared if level in found)
+    own = {level: level for level in found}  # 1 finds True, and is shown as the data have it
+    first = tuple(own[level] for level in declared or () if level in own)
     try:
-        return tuple(sorted(found))
+        return first + tuple(sorted(level for level in found if level not in first))
     except TypeError:
         raise DataError(
             f"Column {factor.name.name!r} of {source.label} mixes kinds of values, such as {listed(tuple(found))}, which have no "
@@ -196,6 +214,10 @@ def _in_order(factor: Categorical, found: Mapping[Level, int], source: Source) -
 
 def _position(factor: Categorical, levels: tuple[Level, ...]) -> int:
     wanted = factor.contrast.level
+    if factor.contrast.place is not None:
+        if not 1 <= factor.contrast.place <= len(levels):
+            raise FormulaError(f"{factor.text} has base={factor.contrast.place}; base is a place from 1 to {len(levels)}, as in R.")
+        return factor.contrast.place - 1
     if wanted is None:
         return 0 if factor.contrast.kind == "treatment" else len(levels) - 1
     if wanted in levels:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import product
 
@@ -11,7 +12,7 @@ from squarely.design.design import Column, Design, Learnt, Part
 from squarely.design.expression import Arithmetic, Expression, Function, Moved, Name, Number, names
 from squarely.design.expression import parts as inside
 from squarely.design.factor import Basis, Categorical, Factor, Numeric, expression_of
-from squarely.design.formula import Formula
+from squarely.design.formula import INTERCEPT, Formula
 from squarely.design.terms import Term, codings, ordered
 from squarely.errors import DataError
 
@@ -19,21 +20,32 @@ _MOST_COLUMNS = 5_000
 
 
 def columns_of(formula: Formula, factors: Mapping[str, Factor], learnt: Learnt) -> tuple[Column, ...]:
-    """List the columns of X in patsy's order: groups of terms with the same numeric factors, the first factor varying fastest."""
+    """List the columns of X in patsy's order: groups of terms with the same numeric factors, the first factor varying fastest.
+
+    Raises
+    ------
+    DataError : there are more than 5,000; or two have the same name.
+    """
     categorical = set(learnt.codings)
     terms: list[Term] = [*([()] if formula.intercept else []), *formula.terms]
-    columns: list[Column] = []
+    columns: dict[str, Column] = {INTERCEPT: Column(INTERCEPT, ())} if formula.intercept else {}
     for group in ordered(terms, categorical):
         for term, blocks in codings(group, categorical).items():
             for block in blocks:
                 here = [text for text in term if text in block or text not in categorical]
-                if here:
-                    columns += _products([_choices(factors[text], learnt, full=block.get(text, False)) for text in here])
-                if len(columns) > _MOST_COLUMNS:
+                choices = [_choices(factors[text], learnt, full=block.get(text, False)) for text in here]
+                if len(columns) + math.prod(map(len, choices)) > _MOST_COLUMNS:
                     raise DataError(
                         f"The formula {formula.text!r} makes more than {_MOST_COLUMNS:,} columns. Group levels, or leave terms out."
                     )
-    return tuple(columns)
+                for column in _products(choices) if here else []:
+                    if column.name in columns:
+                        raise DataError(
+                            f"Two columns of the model would be called {column.name!r}, and one could not be told from the other. "
+                            "Rename the column of the data that has this name."
+                        )
+                    columns[column.name] = column
+    return tuple(column for column in columns.values() if column.parts)
 
 
 def _choices(factor: Factor, learnt: Learnt, *, full: bool) -> list[tuple[str, Part]]:

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from squarely.data import Batch, Source, require_columns
+from squarely.design.categories import as_number
 from squarely.design.expression import Expression, Moved, Name, Number, evaluate, names, parts
 from squarely.design.language import numeric
-from squarely.design.piece import Piece, constant, read_piece
+from squarely.design.piece import Piece, constant, is_list_of_labels, read_piece
 from squarely.design.reading import pointer, reading
 from squarely.errors import DataError, FormulaError
 
@@ -120,10 +121,10 @@ def _require_kind(name: str, source: Source, wanted: str) -> None:
     kind = source.kind(name)
     if wanted == "number" and kind == "text":
         raise DataError(f"Column {name!r} holds text and is compared with a number. Put the value in quotes, as in == 'a'.")
-    if wanted == "text" and kind in ("number", "boolean") and source.typed:  # in a text file everything is text as well
+    if wanted == "text" and kind in ("number", "boolean"):
         raise DataError(f"Column {name!r} holds no text and is compared with some. Leave the quotes out, as in == 1.")
     if wanted == "boolean" and kind not in ("boolean", "null"):
-        raise DataError(f"Column {name!r} stands alone, but it does not hold true and false. Compare it with something.")
+        raise DataError(f"Column {name!r} is taken for true or false, and holds others. Compare it with what it holds.")
 
 
 def _names(condition: Condition) -> list[tuple[Name, str]]:
@@ -131,7 +132,8 @@ def _names(condition: Condition) -> list[tuple[Name, str]]:
     if isinstance(condition, Compared):
         return [(name, "number") for name in (*names(condition.left), *names(condition.right))]
     if isinstance(condition, OneOf):
-        return [(condition.name, "text" if any(isinstance(value, str) for value in condition.values) else "any")]
+        kinds = {type(value) for value in condition.values}
+        return [(condition.name, "text" if str in kinds else "boolean" if bool in kinds else "any")]
     if isinstance(condition, Truth):
         return [(condition.name, "boolean")]
     return [pair for part in condition.conditions for pair in _names(part)]
@@ -143,6 +145,7 @@ def met(where: Where, batch: Batch) -> np.ndarray:
 
 
 def _condition(piece: Piece, node: ast.expr) -> Condition:
+    _require_one(piece, node)
     if isinstance(node, ast.BoolOp):
         return Joined("and" if isinstance(node.op, ast.And) else "or", tuple(_condition(piece, part) for part in node.values))
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
@@ -157,10 +160,17 @@ def _condition(piece: Piece, node: ast.expr) -> Condition:
     raise piece.error(f"This is not a condition. {_EXAMPLE}", node)
 
 
+def _require_one(piece: Piece, node: ast.expr) -> None:
+    if isinstance(node, ast.Tuple):
+        raise piece.error("Conditions are joined by and, or by or, and not by a comma.", node)
+
+
 def _comparison(piece: Piece, op: ast.cmpop, left: ast.expr, right: ast.expr) -> Condition:
     if isinstance(op, ast.In | ast.NotIn):
         values = constant(piece, right)
         values = values if isinstance(values, tuple) else (values,)
+        if not is_list_of_labels(values) or len({isinstance(value, str) for value in values}) > 1:
+            raise piece.error("A list in a condition has texts, or numbers, and nothing else.", right)
         return OneOf(_named(piece, left), values, isinstance(op, ast.NotIn))
     if type(op) not in _OPERATORS:
         raise piece.error(f"This comparison is not known. {_EXAMPLE}", right)
@@ -170,7 +180,10 @@ def _comparison(piece: Piece, op: ast.cmpop, left: ast.expr, right: ast.expr) ->
             if sign not in ("==", "!="):
                 raise piece.error("Text and truth values have no order here: compare them by == or !=, or by in [...].", other)
             return OneOf(_named(piece, side), (constant(piece, other),), sign == "!=")
-    return Compared(sign, _unlearnt(piece, left), _unlearnt(piece, right))
+    compared = Compared(sign, _unlearnt(piece, left), _unlearnt(piece, right))
+    if not names(compared.left) and not names(compared.right):
+        raise piece.error("Two numbers are compared, which is the same in every row. Name a column.", right)
+    return compared
 
 
 def _unlearnt(piece: Piece, node: ast.expr) -> Expression:
@@ -236,8 +249,6 @@ def _rounded(expression: Expression, numbers: Mapping[str, np.ndarray], size: in
 
 def _same(name: Name, value: Any, wanted: tuple[Any, ...]) -> bool:
     """Tell whether a value of a column is one of those wanted; text in a file that reads as a number is one."""
-    from squarely.design.categories import as_number
-
     numeric_wanted = any(not isinstance(w, str) for w in wanted)
     if isinstance(value, str) and numeric_wanted:
         read = as_number(value)

@@ -113,6 +113,11 @@ class Walk:
             raise self.read.error(f"{symbol!r} is not understood in a formula. {ADVICE.get(symbol, '')}".rstrip(), at)
         left, right = (self._plain(arg) for arg in node.args)
         self._require_few(len(left) * len(right) + len(left) + len(right), node)
+        if symbol != "/" and len(left) == len(right) == 1 and left == right:
+            name = self.read.text[slice(*self._at(node.args[0]))]
+            raise self.read.error(
+                f"{name} times itself is {name} between terms. Write I({name}**2) for the square.", self._at(node)
+            )
         combine = {":": interacted, "*": crossed, "/": nested}[symbol]
         return combine(left, right), None
 
@@ -173,11 +178,18 @@ class Walk:
             )
         name = self.read.name(word)
         factor = Bare(text=name, name=Name(name, (start, end)))
-        return self._known(factor)
+        return self._known(factor, (start, end))
 
-    def _known(self, factor: Factor) -> tuple[Terms, None]:
-        self.factors.setdefault(factor.text, factor)
+    def _known(self, factor: Factor, at: Span) -> tuple[Terms, None]:
+        self._require_same(factor.text, factor, at)
+        self.factors[factor.text] = factor
         return {(factor.text,): None}, None
+
+    def _require_same(self, text: str, thing: Factor | None, at: Span) -> None:
+        """Refuse a column whose name is the text of something else in the formula: their coefficients would have one name."""
+        others = [self.factors.get(text), None if text not in self.offsets else False]
+        if any(other is not None and other != (thing or False) for other in others):
+            raise self.read.error(f"The formula has {text} twice, as a column of that name and as a call. Rename the column.", at)
 
     def _others(self, start: int, end: int) -> Terms:
         if not self.others:
@@ -187,7 +199,7 @@ class Walk:
         self._require_few(len(self.others), None)
         terms: Terms = {}
         for name in self.others:
-            terms.update(self._known(Bare(text=name, name=Name(name, (start, end))))[0])
+            terms.update(self._known(Bare(text=name, name=Name(name, (start, end))), (start, end))[0])
         return terms
 
     def _python(self, start: int, end: int) -> Terms:
@@ -199,12 +211,13 @@ class Walk:
             if len(arguments) != 1 or node.keywords:
                 raise self.read.error("offset(...) takes one expression, such as offset(log(t)).", (start, end))
             text = self.read.restored(spaced(piece.source))
+            self._require_same(text, None, (start, end))
             self.offsets[text] = Numeric(text=text, expression=numeric(piece, arguments[0])), (start, end)
             return {(text,): None}
         factor = read_factor(self.read, start, end)
         if isinstance(factor, Numeric) and isinstance(factor.expression, Name) and factor.text.startswith("Q("):
             factor = Bare(text=factor.text, name=factor.expression)
-        return self._known(factor)[0]
+        return self._known(factor, (start, end))[0]
 
     def _at(self, node: Any) -> Span:
         """Give the place of a node: from its first token to its last."""

@@ -16,12 +16,13 @@ class Contrast:
     ----------
     kind : "treatment" or "sum".
     level : the reference level of "treatment", the omitted one of "sum"; None for the first and the last.
-    position : whether an integer `level` that is no level counts positions instead, as patsy has it.
+    place : the place of the reference level counted from one, as R's `base` has it, instead of `level`.
     levels : the levels in the order wanted, or None for sorted.
     """
 
     kind: str = "treatment"
     level: Level = None
+    place: int | None = None
     levels: tuple[Level, ...] | None = None
 
 

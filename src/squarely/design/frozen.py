@@ -13,8 +13,8 @@ from squarely.design.categories import Coding
 from squarely.design.columns import columns_of
 from squarely.design.condition import Where
 from squarely.design.design import Design, Learnt
-from squarely.design.expression import Moving
-from squarely.design.factor import Bare, Basis, Categorical, Contrast, Factor, Numeric
+from squarely.design.expression import Moved, Moving, parts
+from squarely.design.factor import Bare, Basis, Categorical, Contrast, Factor, Numeric, expression_of
 from squarely.design.formula import Formula
 from squarely.numerics import Array
 
@@ -66,17 +66,27 @@ def learnt_from(formula: Formula, written: Mapping[str, Any]) -> tuple[dict[str,
     for text, factor in factors.items():
         if isinstance(factor, Basis) and factor.kind != "powers":
             _require_basis(factor, bases[text])
+    expressions = [*formula.outside.values(), *(expression_of(f) for f in factors.values() if not isinstance(f, Categorical))]
+    for part in (part for expression in expressions for part in parts(expression)):
+        if isinstance(part, Moved) and not (
+            part.text in written["moves"] and written["moves"][part.text]["deviation"] >= part.scaled * 1e-300
+        ):
+            raise ValueError(f"the mean of {part.text} is not there.")
     moves = {text: Moving(mean=_finite(m["mean"]), deviation=_finite(m["deviation"])) for text, m in written["moves"].items()}
     return factors, Learnt(moves=moves, codings=codings, bases=bases)
 
 
 def _require_basis(factor: Basis, made: Polynomial | Spline) -> None:
     if isinstance(made, Polynomial):
-        fits = factor.kind == "poly" and made.weights.shape == (factor.degree + 1, factor.degree)
+        fits = factor.kind == "poly" and made.low < made.high and made.weights.shape == (factor.degree + 1, factor.degree)
     else:
         width = len(made.knots) - made.degree - 1
         natural = None if made.natural is None else made.natural.shape
-        fits = width > made.degree and natural == ((width - made.first, width - made.first - 2) if factor.kind == "ns" else None)
+        fits = (
+            factor.kind != "poly"
+            and width > made.degree
+            and natural == ((width - made.first, width - made.first - 2) if factor.kind == "ns" else None)
+        )
     if not fits:
         raise ValueError(f"the basis of {factor.text} is not of its shape.")
 

@@ -94,14 +94,15 @@ def _require_named(formula: Formula, source: Source) -> None:
 def _require_numeric_response(formula: Formula, source: Source) -> None:
     """Raise a DataError that names the first value, if the response is a column that does not hold numbers."""
     response = formula.response.expression
-    if not isinstance(response, Name) or source.kind(response.name) not in ("text", "other"):
+    if not isinstance(response, Name) or source.kind(response.name) not in ("text", "category", "other"):
         return
     if source.kind(response.name) == "other":
         raise not_usable(source, response.name, source.columns[response.name])
     value, row = _first_text(source, response.name)
+    held = "text" if isinstance(value, str) else "categories"
     at = pointer(formula.text, response.at) if response.at[1] else ""
     raise DataError(
-        f"The response {response.name!r} of {source.label} holds text, {value!r} in data row {row:,}, and a regression explains "
+        f"The response {response.name!r} of {source.label} holds {held}, {value!r} in data row {row:,}, and a regression explains "
         f"numbers. Correct or clear such values, or make numbers of two groups, such as 0 and 1.{at}"
     )
 
@@ -127,19 +128,20 @@ def _told(factor: Factor, source: Source) -> Factor:
     kind = source.kind(factor.name.name)
     if kind == "other":
         raise not_usable(source, factor.name.name, source.columns[factor.name.name])
-    if kind in ("text", "boolean"):
+    if kind in ("text", "boolean", "category"):
         return Categorical(text=factor.text, name=factor.name, contrast=Contrast())
     return Numeric(text=factor.text, expression=factor.name)
 
 
 def _lessons(subject: _Subject, learnt: Learnt) -> Iterator[Lesson]:
     """Yield what can be learnt next, given what is learnt."""
+    means = [p for text, p in subject.moved.items() if text not in learnt.moves and _is_known(p.argument, learnt)]
+    if means:  # first: what holds a mean may have no value in some rows, which the other lessons must leave out
+        yield from map(moving, means)
+        return
     for text, factor in subject.factors.items():
         if isinstance(factor, Categorical) and text not in learnt.codings:
             yield levels(factor, subject.source, bare=isinstance(subject.formula.factors[text], Bare))
-    for text, part in subject.moved.items():
-        if text not in learnt.moves and _is_known(part.argument, learnt):
-            yield moving(part)
     for text, factor in subject.factors.items():
         waits = isinstance(factor, Basis) and factor.kind != "powers" and text not in learnt.bases
         if isinstance(factor, Basis) and waits and _is_known(factor.argument, learnt):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import re
 import tokenize
 from dataclasses import dataclass
 from typing import Any
@@ -132,7 +133,7 @@ def _single(piece: Piece, node: ast.expr) -> Any:
     word = piece.text(node)
     quoted = piece.read.quoted.get(word, "`")
     if not quoted.startswith("`"):
-        return ast.literal_eval(quoted)
+        return _unquoted(piece, node, quoted)
     if word in WORDS:
         return WORDS[word]
     if isinstance(node, ast.Constant) and isinstance(node.value, int | float | str):
@@ -142,6 +143,19 @@ def _single(piece: Piece, node: ast.expr) -> Any:
         if isinstance(value, int | float):
             return -value
     raise piece.error(f"{piece.read.restored(word)!r} stands where a number, a text in quotes or True or False is wanted.", node)
+
+
+def _unquoted(piece: Piece, node: ast.expr, quoted: str) -> str:
+    r"""Read a text in quotes; a backslash goes before a quote or another backslash, and n, t after it are a line end and a tab."""
+    inside = quoted[1:-1]
+    if re.search(r"\\(?![\\'\"nt])", inside.replace("\\\\", "")) or re.search(r"[\r\n]", inside):
+        raise piece.error(r"A backslash in a text is written twice, as in 'C:\\Users', and a line end as \n.", node)
+    return re.sub(r"\\(.)", lambda match: {"n": "\n", "t": "\t"}.get(match[1], match[1]), inside)
+
+
+def is_list_of_labels(value: Any) -> bool:
+    """Tell whether a constant is a list, not empty, of texts, numbers and truth values."""
+    return isinstance(value, tuple) and bool(value) and all(isinstance(item, str | int | float) for item in value)
 
 
 def spaced(source: str) -> str:

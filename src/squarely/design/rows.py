@@ -152,7 +152,7 @@ def _tables(
             coding = design.learnt.codings[factor.text]
             for full in (False, True):
                 if any(part[:2] == (factor.text, full) for column in design.columns for part in column.parts):
-                    tables[factor.text, full] = coding.matrix(full=full)[codes[factor.text]], None
+                    tables[factor.text, full] = coding.columns(codes[factor.text], full=full), None
             continue
         hi, lo = seen.numbers[expression_of(factor)]
         if isinstance(factor, Numeric):

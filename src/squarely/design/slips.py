@@ -33,7 +33,7 @@ _SLIPS = {
     r";": "One condition or expression is read, and nothing behind a ';'.",
     r"<>": "Unequal is written !=.",
     r"=[<>]": "These comparisons are written <= and >=.",
-    r"(?i)\b(is (not )?null|between)\b": "That is SQL. Rows with gaps are left out anyway; a range is written 1 <= x <= 3.",
+    r"(?i)\b(is (not )?null|between|like)\b": "That is SQL. Rows with gaps are left out anyway; a range is written 1 <= x <= 3.",
     r"\b(AND|OR|NOT|IN)\b": "The words and, or, not and in are written in small letters.",
     r"(?<![=!<>])=(?!=)": "Equality is written ==.",
     r"(^|\W)(and|or|not|in)$": "Something is missing after the last word.",
@@ -62,6 +62,8 @@ def explained(read: Reading, said: str, at: Span | None) -> str:
 
 def advised(text: str) -> str:
     """Say what may be meant by a text that Python's grammar refuses."""
+    if text.count("(") > text.count(")"):
+        return "A bracket is opened and not closed."
     reserved = [word for word in re.findall(r"[A-Za-z]+", text) if word in _RESERVED]
     if reserved:
         return f"{reserved[0]!r} is a word with a meaning of its own; a column of that name goes into backticks: `{reserved[0]}`."

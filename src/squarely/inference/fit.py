@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from squarely.data import RowAccount, Source, frame, open_source, series, square, write_columns, write_text
+from squarely.data import RowAccount, Source, frame, open_rows, open_source, series, square, write_columns, write_text
 from squarely.design import Design, linear_predictor, rows
 from squarely.errors import DataError, OptionError
 from squarely.exact import Solution, require_same_rows, residuals_of
@@ -161,7 +161,7 @@ class Fit:
         """
         if new is None:
             return self.fittedvalues
-        source = open_source(new)
+        source = open_rows(new, self.design.formula.names)
         return source.column(np.concatenate([np.empty(0), *self.predictions(source, unseen=unseen)]), "predicted")
 
     def predictions(self, source: Source, *, unseen: str = "error") -> Iterator[Array]:
@@ -184,14 +184,14 @@ class Fit:
         ------
         DataError : as `predict`; or the file cannot be written, or would take the place of the data.
         """
-        if isinstance(new, str | os.PathLike) and Path(new).exists() and Path(path).exists() and Path(new).samefile(path):
-            raise DataError(f"{str(path)!r} is the file that the rows come from, and would be lost. Give another name.")
+        source = open_source(new)
+        _require_other(source, path)
         done = 0
 
         def batches() -> Iterator[Mapping[str, np.ndarray]]:
             nonlocal done
             yield {"row": np.empty(0, dtype=np.int64), "predicted": np.empty(0)}  # the names, even if there is no row
-            for values in self.predictions(open_source(new), unseen=unseen):
+            for values in self.predictions(source, unseen=unseen):
                 yield {"row": np.arange(done + 1, done + 1 + len(values)), "predicted": values}
                 done += len(values)
 
@@ -204,6 +204,7 @@ class Fit:
         The file is written whole or not at all. It has the names of columns and of the levels of categorical ones in it.
         Raises DataError if it cannot be written.
         """
+        _require_other(self.source, path)
         from squarely.inference.saved import fit_to_json  # which knows the Fit in turn
 
         write_text(path, fit_to_json(self))
@@ -285,6 +286,13 @@ class Fit:
             at.append(block.rows)
         require_same_rows(self.source, moments, sum(map(len, at)), sums)
         return np.concatenate(response), np.concatenate(residuals), self.source.index(np.concatenate(at))
+
+
+def _require_other(source: Source, path: str | os.PathLike[str]) -> None:
+    """Raise a DataError if a file to be written is the one that the rows come from."""
+    read, written = source.reread, Path(path).expanduser()
+    if read is not None and written.exists() and written.samefile(read.path):
+        raise DataError(f"{str(path)!r} is the file that the rows come from, and would be lost. Give another name.")
 
 
 _SCALARS = ("nobs", "rank", "df_model", "df_resid", "k_constant", "rsquared", "rsquared_adj", "fvalue", "f_pvalue", "llf", "aic",

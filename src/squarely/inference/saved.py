@@ -39,7 +39,7 @@ def fit_to_json(fit: Fit) -> str:
         "arrays": None if formula.names is None else {"X": list(formula.names), "y": formula.response.text},
         "intercept": formula.intercept,
         "where": design.where.text if design.where else None,
-        "source": {"label": fit.source.label, "columns": dict(fit.source.columns)},
+        "source": {"label": fit.source.label, "columns": dict(fit.source.columns), "notes": list(fit.source.notes)},
         "learnt": plain_learnt(design),
         "centres": design.centres,
         "scales": design.scales,
@@ -52,7 +52,7 @@ def fit_to_json(fit: Fit) -> str:
         "root": None if solution.root is None else {field.name: getattr(solution.root, field.name) for field in fields(Root)},
         "solution": {name: getattr(solution, name) for name in _SOLUTION},
     }
-    return json.dumps(_plain(document), allow_nan=False, indent=1)
+    return json.dumps(_plain(document), allow_nan=False)
 
 
 _FACTOR = ("columns", "kept", "R", "rhs", "condition", "road", "dependencies")
@@ -84,9 +84,9 @@ def fit_from_json(text: str, label: str) -> Fit:
 
 
 def _fit(document: Mapping[str, Any]) -> Fit:
-    source = AbsentSource(
-        _text(document["source"]["label"]), {_text(k): _text(v) for k, v in document["source"]["columns"].items()}
-    )
+    was = document["source"]
+    columns = {_text(name): _text(kind) for name, kind in was["columns"].items()}
+    source = AbsentSource(_text(was["label"]), columns, tuple(_text(note) for note in was["notes"]))
     arrays = document["arrays"]
     if arrays is None:
         formula = parse_formula(_text(document["formula"]), list(source.columns))
@@ -124,7 +124,8 @@ def _solution(document: Mapping[str, Any], moments: Moments, design: Design) -> 
     kept = np.array([_truth(x) for x in written["kept"]], dtype=bool)
     q = int(kept.sum())
     columns = np.array([_count(x) for x in written["columns"]], dtype=int)
-    if kept.shape != (p,) or columns.shape != (q,) or not 0 < q < moments.n or (columns > p).any():
+    first = 0 if design.intercept else 1
+    if kept.shape != (p,) or columns.tolist() != (np.flatnonzero(kept) + first).tolist() or not 0 < q < moments.n:
         raise ValueError("its columns do not fit its formula.")
     factor = Factor(
         columns=columns,
@@ -142,12 +143,15 @@ def _solution(document: Mapping[str, Any], moments: Moments, design: Design) -> 
     parts = {name: reader(document["residuals"][name]) for name, reader in readers.items()}
     residuals = ResidualSums(**parts)
     read = document["solution"]
+    params = _numbers(read["params"], (p,))
+    if not np.isfinite(params[kept]).all() or residuals.n != moments.n:
+        raise ValueError("its coefficients or rows do not fit together.")
     return Solution(
         moments=moments,
         factor=factor,
         b=(_numbers(read["b"][0], (q,)), _numbers(read["b"][1], (q,))),
         root=_root(document["root"], q),
-        params=_numbers(read["params"], (p,)),
+        params=params,
         residuals=residuals,
         ssr=_size(read["ssr"]),
         centered_tss=_size(read["centered_tss"]),
