@@ -4,6 +4,7 @@ import csv
 import importlib
 import json
 import os
+from fractions import Fraction
 from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
@@ -84,3 +85,35 @@ def digits(actual: object, truth: object) -> np.ndarray:
     """Count correct digits, NIST's LRE: -log10 of the relative error, at most 15."""
     a, t = np.asarray(actual, float), np.asarray(truth, float)
     return np.minimum(15.0, -np.log10(np.maximum(np.abs(a - t) / np.abs(t), 1e-16)))
+
+
+def exact_normal_equations(X, y):
+    """Solve the normal equations for the stored doubles in rational arithmetic: (X'X)^-1 X'y, (X'X)^-1 and y'y - b'X'y."""
+    return exact_normal_equations_of([[Fraction(v) for v in row] for row in np.asarray(X).tolist()], y)
+
+
+def exact_normal_equations_of(X, y):
+    """Solve them for rows X of fractions."""
+    Z = [[*row, Fraction(v)] for row, v in zip(X, np.asarray(y).tolist(), strict=True)]
+    p = len(X[0])
+    G = [[sum((r[i] * r[j] for r in Z), Fraction(0)) for j in range(p + 1)] for i in range(p + 1)]
+    A = [[*G[i], *(Fraction(int(i == j)) for j in range(p))] for i in range(p)]  # [X'X | X'y | identity]
+    for i in range(p):
+        pivot = next(k for k in range(i, p) if A[k][i] != 0)
+        A[i], A[pivot] = A[pivot], A[i]
+        A[i] = [a / A[i][i] for a in A[i]]
+        for k in range(p):
+            if k != i:
+                A[k] = [a - A[k][i] * b for a, b in zip(A[k], A[i], strict=True)]
+    b, inverse = [row[p] for row in A], [row[p + 1 :] for row in A]
+    return b, inverse, G[p][p] - sum(x * g for x, g in zip(b, G[p], strict=False))
+
+
+def exact_solution(X, y):
+    return np.array([float(x) for x in exact_normal_equations(X, y)[0]])
+
+
+def exact_standard_errors(X, y):
+    _, inverse, ssr = exact_normal_equations(X, y)
+    n, p = X.shape
+    return np.array([float(ssr * inverse[j][j] / (n - p)) ** 0.5 for j in range(p)])

@@ -9,7 +9,16 @@ import pytest
 from statsmodels.formula.api import ols as peer_ols
 
 import squarely as sq
-from tests.support import assert_close, digits, nist, nist_columns
+from tests.support import (
+    assert_close,
+    digits,
+    exact_normal_equations,
+    exact_normal_equations_of,
+    exact_solution,
+    exact_standard_errors,
+    nist,
+    nist_columns,
+)
 
 # The floors that the project sets itself; where powers are formed in double before the fit, that is the ceiling for Filip.
 FLOORS = {"Norris": 13.5, "Pontius": 13.0, "NoInt1": 14.5, "NoInt2": 14.9, "Filip": 7.5, "Longley": 14.0, "Wampler1": 14.5,
@@ -39,33 +48,6 @@ def test_nist_from_a_file(name, tmp_path):
     fit = sq.ols(formula, path)
     assert digits(fit.params, problem["certified"]["coefficients"]).min() >= FLOORS[name]
     assert fit.digits.min() >= 13
-
-
-def exact_normal_equations(X, y):
-    """Solve the normal equations for the stored doubles in rational arithmetic: (X'X)^-1 X'y, (X'X)^-1 and y'y - b'X'y."""
-    Z = [[Fraction(v) for v in row] for row in np.column_stack([X, y]).tolist()]
-    p = X.shape[1]
-    G = [[sum((r[i] * r[j] for r in Z), Fraction(0)) for j in range(p + 1)] for i in range(p + 1)]
-    A = [[*G[i], *(Fraction(int(i == j)) for j in range(p))] for i in range(p)]  # [X'X | X'y | identity]
-    for i in range(p):
-        pivot = next(k for k in range(i, p) if A[k][i] != 0)
-        A[i], A[pivot] = A[pivot], A[i]
-        A[i] = [a / A[i][i] for a in A[i]]
-        for k in range(p):
-            if k != i:
-                A[k] = [a - A[k][i] * b for a, b in zip(A[k], A[i], strict=True)]
-    b, inverse = [row[p] for row in A], [row[p + 1 :] for row in A]
-    return b, inverse, G[p][p] - sum(x * g for x, g in zip(b, G[p], strict=False))
-
-
-def exact_solution(X, y):
-    return np.array([float(x) for x in exact_normal_equations(X, y)[0]])
-
-
-def exact_standard_errors(X, y):
-    _, inverse, ssr = exact_normal_equations(X, y)
-    n, p = X.shape
-    return np.array([float(ssr * inverse[j][j] / (n - p)) ** 0.5 for j in range(p)])
 
 
 @pytest.mark.parametrize(
@@ -207,3 +189,39 @@ def test_statistics_of_residuals_that_are_all_rounding():
     line = sq.ols("y ~ x", {"x": [0.0, 0, 0, 1, 1, 1], "y": [0.5, 0.5, 0.5, 0.75, 0.75, 0.75]})
     assert line.ssr == 0
     assert np.isnan([line.durbin_watson, line.normality.skew, line.normality.jarque_bera]).all()
+
+
+def test_columns_computed_without_rounding_are_kept_where_they_tell_apart():
+    """With mean / sd of 1e7 a product differs from the span of its factors by 1e-14 of its size, and every digit of that counts."""
+    rng = np.random.default_rng(5)
+    a, b = 1e7 + rng.normal(size=(2, 48))
+    y = rng.normal(size=48) + 5 * (a - 1e7) * (b - 1e7)
+    fit = sq.ols("y ~ a * b", {"a": a, "b": b, "y": y})
+    exact = [
+        [Fraction(1), Fraction(u), Fraction(v), Fraction(u) * Fraction(v)] for u, v in zip(a.tolist(), b.tolist(), strict=True)
+    ]
+    truth, _, ssr = exact_normal_equations_of(exact, y)
+    assert fit.dropped_columns == ()
+    assert digits(fit.params, [float(t) for t in truth]).min() >= 13
+    assert_close(fit.ssr, float(ssr), rtol=1e-10)
+
+
+def test_a_cubic_in_unix_time_is_the_cubic():
+    """Raw powers span what the orthogonal polynomials span."""
+    i = np.arange(70)
+    data = {"t": 1_700_000_000 + i * 1200, "u": i.astype(float), "y": np.sin(i / 12)}
+    peer = peer_ols("y ~ u + I(u**2) + I(u**3)", pd.DataFrame(data)).fit()
+    for formula in ("y ~ t + I(t**2) + I(t**3)", "y ~ poly(t, 3, raw=True)", "y ~ poly(t, 3)"):
+        fit = sq.ols(formula, data)
+        assert fit.dropped_columns == ()
+        assert_close(fit.rsquared, peer.rsquared, rtol=1e-11)
+        assert_close(fit.fittedvalues, peer.fittedvalues, rtol=1e-8, atol=1e-9)
+
+
+def test_dependencies_are_said_truly():
+    rng = np.random.default_rng(6)
+    a, w = rng.normal(size=(2, 60))
+    data = {"a": a, "w": w, "b": 2.0000001 * a, "c": np.pi * a, "z": a + 5.82e-11 * w, "y": rng.normal(size=60)}
+    said = sq.ols("y ~ a + w + b + c + z", data).dropped_columns
+    assert said[:2] == ("b = 2.0000001 a", "c ≈ 3.141592654 a")  # the sign tells that the number is cut
+    assert said[2].startswith("z ≈ a + 5.8")

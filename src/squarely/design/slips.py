@@ -62,7 +62,7 @@ def explained(read: Reading, said: str, at: Span | None) -> str:
 
 def advised(text: str) -> str:
     """Say what may be meant by a text that Python's grammar refuses."""
-    if text.count("(") > text.count(")"):
+    if text.count("(") > text.count(")") and not re.match(r"\w+\([^)]*$", text):
         return "A bracket is opened and not closed."
     reserved = [word for word in re.findall(r"[A-Za-z]+", text) if word in _RESERVED]
     if reserved:

@@ -199,7 +199,7 @@ class Fit:
         return done
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Save the fit as a JSON file of a few kilobytes, without its rows; `squarely.load` reads it back.
+        """Save the fit as JSON, without its rows: some kilobytes, growing with p squared; `squarely.load` reads it back.
 
         The file is written whole or not at all. It has the names of columns and of the levels of categorical ones in it.
         Raises DataError if it cannot be written.
