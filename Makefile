@@ -30,6 +30,7 @@ format: .venv/dev.stamp
 
 bench: .venv/dev.stamp
 	$(BIN)/python benchmarks/tutorial.py
+	$(BIN)/python benchmarks/formulas.py
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("squarely needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.11") if sys.version_info < (3, 11) else None'
