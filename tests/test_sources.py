@@ -349,6 +349,33 @@ def test_declared_orders(tmp_path):
         assert [open_source(data).kind(name) for name in "ec"] == ["text", "text"]
 
 
+def test_the_order_of_categories_is_the_same_in_memory_and_in_files(tmp_path):
+    values = ["low", "high", "mid"] * 4
+    frame = pd.DataFrame(
+        {
+            "ranked": pd.Categorical(values, categories=["low", "mid", "high", "top"], ordered=True),
+            "first": pd.Categorical(values, categories=["mid", "low", "high"]),
+            "text": values,
+        }
+    )
+    pl = need("polars")
+    frame.to_parquet(tmp_path / "p.parquet", row_group_size=2)
+    frame.to_feather(tmp_path / "p.feather")
+    for data in (frame, tmp_path / "p.parquet", tmp_path / "p.feather", pa.Table.from_pandas(frame)):
+        source = open_source(data)
+        assert source.order("ranked") == ("low", "mid", "high", "top")
+        assert source.order("first") == ("mid", "low", "high")
+        assert source.order("text") is None
+    assert tuple(pd.read_parquet(tmp_path / "p.parquet")["first"].cat.categories) == ("mid", "low", "high")
+    ordered = pl.DataFrame({"e": pl.Series(values, dtype=pl.Enum(["top", "mid", "low", "high"])), "c": values})
+    ordered.with_columns(pl.col("c").cast(pl.Categorical)).write_parquet(tmp_path / "e.parquet", row_group_size=2)
+    source = open_source(tmp_path / "e.parquet")
+    assert source.order("e") == ("top", "mid", "low", "high")
+    assert source.order("c") is None
+    noted = pa.table({"g": pa.array(values).dictionary_encode()}).replace_schema_metadata({"pandas": "[not ours"})
+    assert open_source(noted).order("g") is None
+
+
 def test_polars_types_that_arrow_lacks():
     pl = need("polars")
     frame = pl.DataFrame({"i": pl.Series([2**70, None], dtype=pl.Int128), "d": pl.Series([1, 2], dtype=pl.Decimal(10, 2))})

@@ -11,6 +11,7 @@ from typing import Protocol, runtime_checkable
 import pyarrow as pa
 
 from squarely.data.file import first_line
+from squarely.data.levels import declared, is_ordered
 from squarely.data.memory import cut
 from squarely.data.source import Kind, Level, Source, kind_of
 from squarely.errors import DataError
@@ -67,12 +68,8 @@ class ArrowSource(Source):
         return kind_of(self._table.schema.field(name).type)
 
     def order(self, name: str) -> tuple[Level, ...] | None:
-        """Give the categories of a dictionary that is marked as ordered."""
-        kind = self._table.schema.field(name).type
-        if not (pa.types.is_dictionary(kind) and kind.ordered):
-            return None
-        chunks = self._table.column(name).unify_dictionaries().chunks
-        return tuple(chunks[0].dictionary.to_pylist()) if chunks else None
+        """Give the categories of a dictionary that has an order."""
+        return declared(self._table.column(name).chunks) if is_ordered(self._table.schema, name) else None
 
     def column(self, values: Array, name: str) -> pa.ChunkedArray:
         """Give values, one for each row, as an Arrow column."""

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from squarely.data.arrow import schema_columns
 from squarely.data.file import LocalFile, first_line
+from squarely.data.levels import declared, is_ordered
 from squarely.data.memory import cut
 from squarely.data.reread import reread
 from squarely.data.source import Kind, Level, Source, kind_of
@@ -50,15 +51,10 @@ class IpcSource(Source):
         return kind_of(self._schema.field(name).type)
 
     def order(self, name: str) -> tuple[Level, ...] | None:
-        """Give the categories of a dictionary that is marked as ordered."""
-        kind = self._schema.field(name).type
-        if not (pa.types.is_dictionary(kind) and kind.ordered):
+        """Give the categories of a dictionary that has an order; a stream may add to them as it goes on."""
+        if not is_ordered(self._schema, name):
             return None
-        batches = self._batches([self._schema.get_field_index(name)])
-        levels: list[Level] = []
-        for batch in batches:  # a stream may add to a dictionary as it goes on
-            levels += [level for level in batch.column(0).dictionary.to_pylist() if level not in levels]
-        return tuple(levels) or None
+        return declared(batch.column(0) for batch in self._batches([self._schema.get_field_index(name)]))
 
     def _batches(self, places: list[int]) -> Iterator[pa.RecordBatch]:
         self._file.require_unchanged()

@@ -10,9 +10,10 @@ import pyarrow.parquet as pq
 
 from squarely.data.arrow import schema_columns
 from squarely.data.file import LocalFile, first_line
+from squarely.data.levels import declared, is_ordered
 from squarely.data.memory import cut
 from squarely.data.reread import reread
-from squarely.data.source import BATCH_ROWS, Kind, Source, kind_of
+from squarely.data.source import BATCH_ROWS, Kind, Level, Source, kind_of
 from squarely.errors import DataError
 
 _BUFFER = 2**20  # bytes of a column read ahead; a whole row group at once would cost the memory that batches save
@@ -46,6 +47,10 @@ class ParquetSource(Source):
     def kind(self, name: str) -> Kind:
         """Tell what a column holds."""
         return kind_of(self._schema.field(name).type)
+
+    def order(self, name: str) -> tuple[Level, ...] | None:
+        """Give the categories of a dictionary that has an order; each row group may have its own part of them."""
+        return declared(batch.column(0) for batch in self.read([], [name])) if is_ordered(self._schema, name) else None
 
     @contextmanager
     def _opened(self) -> Iterator[pq.ParquetFile]:

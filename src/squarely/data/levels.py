@@ -1,0 +1,43 @@
+"""The order of the levels of a categorical column, where whoever made the column declared one: one rule for all that is Arrow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+import pyarrow as pa
+
+from squarely.data.source import Level
+
+
+def is_ordered(schema: pa.Schema, name: str) -> bool:
+    """Tell whether the order of a dictionary's values means something.
+
+    It does if Arrow marks the dictionary as ordered, or if pandas wrote it: every Categorical of pandas has an order.
+
+    >>> is_ordered(pa.schema([("g", pa.dictionary(pa.int8(), pa.string(), ordered=True))]), "g")
+    True
+    """
+    kind = schema.field(schema.get_field_index(name)).type
+    return pa.types.is_dictionary(kind) and (kind.ordered or name in _categoricals(schema))
+
+
+def declared(chunks: Iterable[pa.Array]) -> tuple[Level, ...] | None:
+    """Put the values of dictionaries together, in their order: the chunks of a column may each have one of their own.
+
+    >>> declared([pa.array(["low", "high"]).dictionary_encode(), pa.array(["high", "top"]).dictionary_encode()])
+    ('low', 'high', 'top')
+    """
+    levels: dict[Level, None] = {}
+    for chunk in chunks:
+        levels |= dict.fromkeys(chunk.dictionary.to_pylist())
+    return tuple(level for level in levels if level is not None) or None
+
+
+def _categoricals(schema: pa.Schema) -> set[str]:
+    """Give the names of the columns that were a Categorical of pandas, as the schema's own notes say."""
+    try:
+        noted = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
+        return {column["field_name"] for column in noted.get("columns", []) if column["pandas_type"] == "categorical"}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return set()  # another program's notes of the same name
