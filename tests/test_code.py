@@ -286,3 +286,19 @@ def test_what_is_no_path_is_refused():
     with pytest.raises(sq.errors.OptionError, match="not a path"):
         run.code(3)
     assert 'pd.read_csv(\n    "cars.csv",' in run.code("cars.csv")
+
+
+@pytest.mark.parametrize("name", ["cars.jsonl.gz", "cars.dat", "cars.arrow"])
+def test_a_script_reads_what_the_file_is_and_not_what_its_name_says(name, tmp_path):
+    cars, path = sq.datasets.cars(), tmp_path / name
+    if name.endswith(".gz"):
+        cars.to_json(path, orient="records", lines=True, double_precision=15)
+    elif name.endswith(".dat"):
+        cars.to_parquet(path)
+    else:
+        cars.to_feather(path)
+    run = sq.train("mpg ~ weight + C(origin)", path, epochs=5)
+    (tmp_path / "run.py").write_text(run.code())
+    done = subprocess.run([sys.executable, "-W", "error", "run.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert f"loss {run.loop.losses[-1]:.8g}" in done.stdout

@@ -266,7 +266,10 @@ def written(rng, depth):
     if sign == "^":
         a, b = rng.sample(PIECES, 2)
         return f"({a} + {b} + {written(rng, depth - 1)})**{rng.choice([2, 3])}"
-    both = f"{written(rng, depth - 1)} {sign} {written(rng, depth - 1)}"
+    left, right = written(rng, depth - 1), written(rng, depth - 1)
+    if left in PIECES and left == right:
+        sign = "+"  # a piece times itself is refused, because it would mean the piece
+    both = f"{left} {sign} {right}"
     if rng.random() < 0.2:
         less = rng.choice(PIECES)
         return f"({both} + {less} - {less})"

@@ -3,6 +3,7 @@
 import copy
 import json
 import random
+import threading
 
 import numpy as np
 import pytest
@@ -139,3 +140,30 @@ def test_predictions_go_to_files_in_order(tmp_path):
         np.testing.assert_array_equal(table["predicted"], expected)
     with pytest.raises(DataError, match="does not tell what to write"):
         fit.write_predictions(CARS, tmp_path / "p.txt")
+
+
+def test_eight_threads_that_save_one_path(tmp_path):
+    fit, failed = sq.ols("mpg ~ displacement", CARS), []
+
+    def save():
+        try:
+            for _ in range(10):
+                fit.save(tmp_path / "fit.json")
+        except DataError as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=save) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert sq.load(tmp_path / "fit.json").params.equals(fit.params)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["fit.json"]
+
+
+def test_homes_of_nobody():
+    fit = sq.ols("mpg ~ displacement", CARS)
+    for use in (lambda: sq.ols("y ~ x", "~nosuchuser/x.csv"), lambda: sq.load("~nosuchuser/x"), lambda: fit.save("~nosuchuser/x")):
+        with pytest.raises(DataError, match="a name that is no user's here"):
+            use()

@@ -376,6 +376,49 @@ def test_the_order_of_categories_is_the_same_in_memory_and_in_files(tmp_path):
     assert open_source(noted).order("g") is None
 
 
+def test_an_arrow_dictionary_in_pandas_is_text():
+    for ordered in (False, True):
+        held = pa.DictionaryArray.from_arrays(pa.array([1, 0, 1]), pa.array(["low", "high"]), ordered=ordered)
+        series = pd.Series(held, dtype=pd.ArrowDtype(held.type))
+        for data in (pd.DataFrame({"g": series}), {"g": series}, {"g": held}, {"g": pa.chunked_array([held])}):
+            source = open_source(data)
+            assert source.kind("g") == "text"
+            assert source.order("g") == (("low", "high") if ordered else None)
+            assert decoded(source, [], ["g"])[2]["g"] == ["high", "low", "high"]
+
+
+CATEGORIES = {
+    "integers": ([3, 1, 3], [3, 1, 2]),
+    "floats": ([0.5, 2.5, 0.5], [2.5, 0.5]),
+    "truth": ([True, False, True], [True, False]),
+}
+
+
+@pytest.mark.parametrize("name", CATEGORIES)
+def test_numbers_may_be_categories(name, tmp_path):
+    values, levels = CATEGORIES[name]
+    column = pd.Categorical(values, categories=levels)
+    frame = pd.DataFrame({"g": column})
+    frame.to_feather(tmp_path / "g.feather")
+    for data in (frame, {"g": column}, {"g": frame["g"]}, tmp_path / "g.feather", pa.Table.from_pandas(frame)):
+        source = open_source(data)
+        assert source.kind("g") == "category"
+        assert source.order("g") == tuple(levels)
+        met = decoded(source, ["g"], ["g"])
+        assert met[2]["g"] == values
+        assert [type(level) for level in met[2]["g"]] == [type(value) for value in values]
+        assert list(met[0]["g"]) == [float(value) for value in values]  # in arithmetic it is its values
+
+
+def test_intervals_are_their_text():
+    cut = pd.cut(pd.Series([1.0, 2.0, np.nan, 3.0]), 2)
+    for data in (pd.DataFrame({"g": cut}), {"g": cut}, {"g": cut.array}):
+        source = open_source(data)
+        assert source.kind("g") == "text"
+        assert source.order("g") == ("(0.998, 2.0]", "(2.0, 3.0]")
+        assert decoded(source, [], ["g"])[2]["g"] == ["(0.998, 2.0]", "(0.998, 2.0]", None, "(2.0, 3.0]"]
+
+
 def test_polars_types_that_arrow_lacks():
     pl = need("polars")
     frame = pl.DataFrame({"i": pl.Series([2**70, None], dtype=pl.Int128), "d": pl.Series([1, 2], dtype=pl.Decimal(10, 2))})
@@ -639,3 +682,8 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
     monkeypatch.setattr(pathlib.Path, "open", refused)
     with pytest.raises(DataError, match=r"cannot be read: Permission denied. Check its name and rights"):
         open_source(path)
+
+
+def test_values_without_a_length():
+    with pytest.raises(DataError, match=r"Column 'x' has shape \(\)"):
+        list(batches(open_source({"x": 5}), []))

@@ -9,7 +9,7 @@ results back as pandas, `write` as files, and `disk` keeps small texts.
 from squarely.data.absent import AbsentSource
 from squarely.data.account import RowAccount
 from squarely.data.arrays import open_arrays, open_rows
-from squarely.data.disk import read_text, write_text
+from squarely.data.disk import local_path, read_text, write_text
 from squarely.data.frames import frame, read_csv, series, square
 from squarely.data.open import open_source
 from squarely.data.reread import Reread, reread, reread_csv
@@ -41,6 +41,7 @@ __all__ = [
     "batches",
     "fold",
     "frame",
+    "local_path",
     "not_usable",
     "open_arrays",
     "open_rows",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ def writable(path: str | os.PathLike[str]) -> Path:
     ------
     DataError : it is a folder, or the folder that it would be in is not there.
     """
-    target = Path(path).expanduser()
+    target = local_path(path)
     if not target.parent.is_dir():
         raise DataError(f"The folder {str(target.parent)!r} does not exist. Make it first, or write to another one.")
     if target.is_dir():
@@ -30,12 +31,21 @@ def writable(path: str | os.PathLike[str]) -> Path:
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """Give a name beside the target; what was written there takes its place, or is removed if anything goes wrong."""
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    descriptor, name = tempfile.mkstemp(prefix=f".{target.name[:50]}.", suffix=".part", dir=target.parent)
+    os.close(descriptor)
+    part = Path(name)
     try:
         yield part
+        part.chmod(0o666 & ~_umask())  # as a new file has it; a temporary one is its owner's alone
         os.replace(part, target)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -47,7 +57,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """
     target = writable(path)
     try:
-        with replacing(target) as part, part.open("x", encoding="utf-8") as file:
+        with replacing(target) as part, part.open("w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -57,6 +67,20 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         ) from error
 
 
+def local_path(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> Path:
+    """Give a path on this machine, with `~` as the home folder.
+
+    Raises
+    ------
+    DataError : there is no such user.
+    """
+    text = os.fsdecode(path)
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise DataError(f"The path {text!r} begins with ~ and a name that is no user's here. Write the folder out.") from error
+
+
 def read_text(path: str | os.PathLike[str]) -> str:
     """Read a text.
 
@@ -64,7 +88,7 @@ def read_text(path: str | os.PathLike[str]) -> str:
     ------
     DataError : there is no such file, it is not text, or it is beyond 256 MiB.
     """
-    target = Path(path).expanduser()
+    target = local_path(path)
     if not target.is_file():
         raise DataError(
             f"The file {str(target)!r} {'is a folder' if target.is_dir() else 'does not exist'}. Give the path of a file."

@@ -27,8 +27,9 @@ class IpcSource(Source):
     def __init__(self, file: LocalFile) -> None:
         self.label = file.label
         self._file = file
-        self.reread = reread(str(file.path))
         self._stream = file.head(6) != b"ARROW1"
+        if not self._stream:  # pandas does not read streams
+            self.reread = reread(str(file.path), "read_feather")
         with self._guarded(), pa.OSFile(str(file.path)) as opened:
             if self._stream:
                 opened.seek(max(opened.size() - len(_END), 0))

@@ -9,6 +9,7 @@ import narwhals as nw
 import numpy as np
 import pyarrow as pa
 
+from squarely.data.levels import declared
 from squarely.data.source import BATCH_ROWS, Kind, Level, Source, kind_of
 from squarely.errors import DataError
 
@@ -33,9 +34,11 @@ class FrameSource(Source):
     def order(self, name: str) -> tuple[Level, ...] | None:
         """Give the categories of a pandas Categorical, a Polars Enum or an ordered Arrow dictionary."""
         series = self._frame[name]
-        if isinstance(series.dtype, nw.Categorical | nw.Enum) and self._frame.implementation.is_pandas():
-            return tuple(series.to_native().cat.categories)
-        return tuple(series.dtype.categories) if isinstance(series.dtype, nw.Enum) else None
+        if (categories := _pandas_categories(series)) is not None:
+            return tuple(_without_intervals(categories))
+        if isinstance(series.dtype, nw.Enum) and series.implementation.is_polars():
+            return tuple(series.dtype.categories)
+        return _ordered(_arrow(series))
 
     def column(self, values: np.ndarray, name: str) -> Any:
         """Give values, one for each row, as a column of the frame's own library."""
@@ -65,8 +68,9 @@ class ArraysSource(Source):
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, without a copy where Arrow and the array agree. The others are not looked at."""
         names = list(dict.fromkeys((*numbers, *labels)))
-        if not names:
-            yield from cut([], len(next(iter(self._arrays.values()), ())))
+        if not names:  # any column tells how many rows there are
+            first = next(iter(self._arrays), None)
+            yield from cut([], 0 if first is None else len(_column(first, self._arrays[first])))
             return
         _require_one_index({name: self._arrays[name] for name in names})
         columns = {name: _column(name, self._arrays[name]) for name in names}
@@ -81,12 +85,32 @@ class ArraysSource(Source):
 
     def order(self, name: str) -> tuple[Level, ...] | None:
         """Give the categories of a pandas Categorical, a Polars Enum or an ordered Arrow dictionary."""
-        series = nw.from_native(self._arrays[name], series_only=True, pass_through=True)
+        values = self._arrays[name]
+        if isinstance(values, pa.Array | pa.ChunkedArray):
+            return _ordered(values)
+        series = _series(values)
         return FrameSource(series.alias(name).to_frame()).order(name) if isinstance(series, nw.Series) else None
 
     def column(self, values: np.ndarray, name: str) -> Any:
         """Give values, one for each row, as an array."""
         return values
+
+
+def _ordered(column: pa.Array | pa.ChunkedArray) -> tuple[Level, ...] | None:
+    if not (pa.types.is_dictionary(column.type) and column.type.ordered):
+        return None
+    return declared(column.chunks if isinstance(column, pa.ChunkedArray) else [column])
+
+
+def _pandas_categories(series: nw.Series[Any]) -> Any:
+    """Give the categories of a pandas Categorical as an Index, None for any other series."""
+    dtype = series.to_native().dtype if series.implementation.is_pandas() else None
+    return dtype.categories if dtype is not None and dtype == "category" else None
+
+
+def _without_intervals(categories: Any) -> Any:
+    """Write the intervals that pandas.cut makes, which are no value of a formula, as their text."""
+    return categories.astype(str) if str(categories.dtype).startswith("interval") else categories
 
 
 def _arrow(series: nw.Series[Any]) -> pa.Array | pa.ChunkedArray:
@@ -95,6 +119,9 @@ def _arrow(series: nw.Series[Any]) -> pa.Array | pa.ChunkedArray:
         if isinstance(getattr(series.to_native(), "dtype", None), np.dtype) and series.dtype.is_float():
             values = series.to_numpy()
             return pa.array(values.astype(values.dtype.newbyteorder("="), copy=False))
+        categories = _pandas_categories(series)
+        if categories is not None and (texts := _without_intervals(categories)) is not categories:
+            return pa.array(series.to_native().cat.rename_categories(texts))
         if series.dtype in (nw.Int128, nw.UInt128):  # which Arrow does not have: its widest integers are decimals
             return series.to_native().cast(nw.get_native_namespace(series).Decimal(38, 0)).to_arrow()
         return series.to_arrow()
@@ -102,11 +129,19 @@ def _arrow(series: nw.Series[Any]) -> pa.Array | pa.ChunkedArray:
         raise _unreadable(series.name, error) from error
 
 
+def _series(values: Any) -> Any:
+    """Take a series of any library for what it is, and pandas' own arrays, such as a Categorical, for series without labels."""
+    pandas = nw.dependencies.get_pandas()
+    if pandas is not None and isinstance(values, pandas.api.extensions.ExtensionArray):
+        values = pandas.Series(values)
+    return nw.from_native(values, series_only=True, pass_through=True)
+
+
 def _column(name: str, values: Any) -> pa.Array | pa.ChunkedArray:
     """Give one entry of a dict as Arrow: a series of any library, an Arrow or NumPy array (masked or not), or a list."""
     if isinstance(values, pa.Array | pa.ChunkedArray):
         return values
-    native = nw.from_native(values, series_only=True, pass_through=True)
+    native = _series(values)
     if isinstance(native, nw.Series):
         return _arrow(native.alias(name))
     try:

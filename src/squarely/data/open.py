@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from squarely.data.arrow import ArrowArray, ArrowSource, ArrowStream, arrow_table
+from squarely.data.disk import local_path
 from squarely.data.file import LocalFile
 from squarely.data.memory import ArraysSource, FrameSource
 from squarely.data.source import Source
@@ -105,7 +106,7 @@ def _open_path(text: str) -> Source:
         raise DataError("The path has a null character in it. Give the path of a file.")
     if not text.strip():
         raise DataError("The path of the data is empty. Give the path of a file.")
-    path = Path(text).expanduser()
+    path = local_path(text)
     if any(sign in text for sign in "*?[") and not path.exists():
         raise DataError(f"{text!r} looks like a pattern of several files, which is not opened yet. Give the path of one file.")
     return _open_file(LocalFile.open(path), text)

@@ -25,7 +25,7 @@ class ParquetSource(Source):
     def __init__(self, file: LocalFile) -> None:
         self.label = file.label
         self._file = file
-        self.reread = reread(str(file.path))
+        self.reread = reread(str(file.path), "read_parquet")
         with self._opened() as opened:
             self._schema, self._rows = opened.schema_arrow, opened.metadata.num_rows
         self.columns, self.twins = schema_columns(self._schema)

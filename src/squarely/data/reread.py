@@ -56,19 +56,26 @@ def reread_csv(
     if packed != (Path(path).suffix.lower() == ".gz"):  # pandas goes by the name
         options["compression"] = "gzip" if packed else None
     options |= {"na_values": list(nulls), "keep_default_na": False}
-    if tuple(int(part) for part in version("pandas").split(".")[:2]) < _EXACT_BY_DEFAULT:
+    if _is_old():
         options["float_precision"] = "round_trip"
     return Reread(path=path, function=_TEXT, options=options)
 
 
-def reread(path: str) -> Reread:
-    """Say how pandas reads a file of whose kind only the name tells.
+def reread(path: str, function: str | None = None) -> Reread:
+    """Say how pandas reads a file, by a known function of its, or by the one that the name tells.
 
-    >>> reread("cars.parquet").function, reread("cars.csv").function
-    ('read_parquet', 'read_csv')
+    >>> reread("cars.parquet").function, reread("cars.csv").function, reread("cars", "read_feather").function
+    ('read_parquet', 'read_csv', 'read_feather')
     """
-    function = _FUNCTIONS.get(Path(path).suffix.lower(), _TEXT)
+    function = function or _FUNCTIONS.get(Path(path.lower().removesuffix(".gz")).suffix, _TEXT)
     if function == _TEXT:
         return reread_csv(path)
-    exact = {"lines": True, "dtype": False, "convert_dates": False, "precise_float": True}
+    exact: dict[str, Any] = {"lines": True, "dtype": False, "precise_float": True}
+    if _is_old():  # a newer one leaves dates alone with dtype=False, and warns when asked to
+        exact["convert_dates"] = False
     return Reread(path=path, function=function, options=exact if function == "read_json" else {})
+
+
+def _is_old() -> bool:
+    """Tell whether pandas is older than the one that reads numbers exactly and leaves dates alone unasked."""
+    return tuple(int(part) for part in version("pandas").split(".")[:2]) < _EXACT_BY_DEFAULT

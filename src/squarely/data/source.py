@@ -22,7 +22,8 @@ from squarely.numerics import Array
 BATCH_ROWS = 65_536
 EXACT_INTEGERS = 2.0**53
 
-Kind = Literal["number", "boolean", "text", "category", "null", "other"]  # what a column holds; "null" is nothing but gaps
+# What a column holds: "category" is numbers or truth values that are declared to be categories, "null" nothing but gaps.
+Kind = Literal["number", "boolean", "text", "category", "null", "other"]
 Level = Any  # a value of a categorical column: str, int, float or bool
 
 T = TypeVar("T")
@@ -197,10 +198,13 @@ def kind_of(kind: pa.DataType) -> Kind:
 
     >>> kind_of(pa.int8()), kind_of(pa.dictionary(pa.int8(), pa.string())), kind_of(pa.date32())
     ('number', 'text', 'other')
+    >>> kind_of(pa.dictionary(pa.int8(), pa.int64()))
+    'category'
     """
     types = pa.types
     if types.is_dictionary(kind):
-        return kind_of(kind.value_type)
+        held = kind_of(kind.value_type)
+        return "category" if held in ("number", "boolean") else held
     if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
         return "number"
     if types.is_boolean(kind):
@@ -276,7 +280,7 @@ def _not_numeric(source: Source, name: str, column: pa.Array, first: int) -> Dat
                 "Correct or clear that value. A column of categories can be a predictor, but not the response, nor in arithmetic."
             )
     return DataError(
-        f"Column {name!r} of {source.label} is stored as text, not as numbers. Convert it before the fit, "
+        f"Column {name!r} of {source.label} is stored as text, not as numbers. Convert it first, "
         "for example with pandas.to_numeric."
     )
 

@@ -11,7 +11,7 @@ from typing import IO, Protocol
 import numpy as np
 import pyarrow as pa
 
-from squarely.data.disk import replacing, writable
+from squarely.data.disk import local_path, replacing, writable
 from squarely.data.file import first_line
 from squarely.errors import DataError
 
@@ -32,7 +32,7 @@ def write_columns(path: str | os.PathLike[str], batches: Iterable[Mapping[str, n
     ------
     DataError : the suffix is unknown, the folder is not there, the disk says no, there is no batch, or batches do not fit together.
     """
-    target = Path(path).expanduser()
+    target = local_path(path)
     suffix = target.suffix.lower()
     if suffix not in SUFFIXES:
         raise DataError(f"The name {str(path)!r} does not tell what to write. It must end in one of {', '.join(SUFFIXES)}.")
@@ -54,7 +54,7 @@ def _write(part: Path, suffix: str, batches: Iterable[Mapping[str, np.ndarray]])
             "There is nothing to write: not a single batch, so not even the names of columns. Give one, with no rows if need be."
         )
     batch = _record_batch(first, None)
-    with part.open("xb") as file:
+    with part.open("wb") as file:
         writer = _writer(file, batch.schema, suffix)
         try:
             writer.write_batch(batch)

@@ -20,7 +20,7 @@ _MOST_SHOWN = 12
 # A number as people write it: with separators of thousands, a decimal comma, a currency, a percent sign.
 _DECORATED = re.compile(r"[-+]?[$€£¥]?\s?[-+]?(\d+|\d{1,3}([,.' \xa0\u202f]\d{3})+)([.,]\d+)?\s?[%$€£¥]?")
 _WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]*)")
-_FRACTION = re.compile(r"[-+]?(0|[1-9][0-9]*)?\.?[0-9]*([eE][-+]?[0-9]+)?(?<=[0-9.])")
+_FRACTION = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 _TRUTH = {"true": True, "false": False}
 
 

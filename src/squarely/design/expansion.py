@@ -116,7 +116,8 @@ class Walk:
         if symbol != "/" and len(left) == len(right) == 1 and left == right:
             name = self.read.text[slice(*self._at(node.args[0]))]
             raise self.read.error(
-                f"{name} times itself is {name} between terms. Write I({name}**2) for the square.", self._at(node)
+                f"Between terms, {name} with itself is {name} and nothing more. Write it once, or I({name}**2) for the square.",
+                self._at(node),
             )
         combine = {":": interacted, "*": crossed, "/": nested}[symbol]
         return combine(left, right), None

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from squarely.data import RowAccount, Source, frame, open_rows, open_source, series, square, write_columns, write_text
+from squarely.data import RowAccount, Source, frame, local_path, open_rows, open_source, series, square, write_columns, write_text
 from squarely.design import Design, linear_predictor, rows
 from squarely.errors import DataError, OptionError
 from squarely.exact import Solution, require_same_rows, residuals_of
@@ -290,7 +289,7 @@ class Fit:
 
 def _require_other(source: Source, path: str | os.PathLike[str]) -> None:
     """Raise a DataError if a file to be written is the one that the rows come from."""
-    read, written = source.reread, Path(path).expanduser()
+    read, written = source.reread, local_path(path)
     if read is not None and written.exists() and written.samefile(read.path):
         raise DataError(f"{str(path)!r} is the file that the rows come from, and would be lost. Give another name.")
 
