@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,21 +31,12 @@ def writable(path: str | os.PathLike[str]) -> Path:
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """Give a name beside the target; what was written there takes its place, or is removed if anything goes wrong."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name[:50]}.", suffix=".part", dir=target.parent)
-    os.close(descriptor)
-    part = Path(name)
+    part = target.with_name(f".squarely-{secrets.token_hex(8)}.part")  # a name of its own for each writer
     try:
         yield part
-        part.chmod(0o666 & ~_umask())  # as a new file has it; a temporary one is its owner's alone
         os.replace(part, target)
     finally:
         part.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -57,7 +48,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """
     target = writable(path)
     try:
-        with replacing(target) as part, part.open("w", encoding="utf-8") as file:
+        with replacing(target) as part, part.open("x", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

@@ -54,7 +54,7 @@ def _write(part: Path, suffix: str, batches: Iterable[Mapping[str, np.ndarray]])
             "There is nothing to write: not a single batch, so not even the names of columns. Give one, with no rows if need be."
         )
     batch = _record_batch(first, None)
-    with part.open("wb") as file:
+    with part.open("xb") as file:
         writer = _writer(file, batch.schema, suffix)
         try:
             writer.write_batch(batch)
