@@ -15,7 +15,11 @@ from squarely.errors import DataError, SquarelyError
 
 
 class LazyFrameSource(Source):
-    """A Polars LazyFrame. It is never collected as a whole."""
+    """A Polars LazyFrame. It is never collected as a whole.
+
+    The rows come in the same order each time only if the plan says which: a group_by, unique or join that does not maintain
+    the order gives them in another one each time, until a sort follows.
+    """
 
     def __init__(self, frame: nw.LazyFrame[Any]) -> None:
         self.label = "the LazyFrame"

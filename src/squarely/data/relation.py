@@ -23,7 +23,11 @@ _ENGINE_ERRORS = (duckdb.Error, pa.ArrowException, OSError)
 
 
 class RelationSource(Source):
-    """A DuckDB relation. While its rows are read its connection can do nothing else."""
+    """A DuckDB relation. While its rows are read its connection can do nothing else.
+
+    The rows come in the same order each time only if the query says which: a GROUP BY, DISTINCT or JOIN without an ORDER BY
+    gives them in another order now and then, and what belongs to a row (residuals, weights) is then out of step with it.
+    """
 
     def __init__(self, relation: DuckDBPyRelation) -> None:
         self.label = "the DuckDB relation"
