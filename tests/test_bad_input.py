@@ -219,3 +219,52 @@ def test_columns_that_nobody_named_are_not_looked_at():
     np.testing.assert_allclose(sq.ols("y ~ x", data).params, [0, 2], atol=1e-15)
     with pytest.raises(DataError, match="one kind of number"):
         sq.ols("y ~ note", data)
+
+
+def test_the_folder_of_nobody():
+    from squarely.data import open_source, read_text, write_columns, write_text
+
+    nobody = "~nobody-of-this-name/x.csv"
+    for act in (
+        lambda: open_source(nobody),
+        lambda: read_text(nobody),
+        lambda: write_text(nobody, "text"),
+        lambda: write_columns(nobody, [{"x": np.ones(2)}]),
+    ):
+        with pytest.raises(DataError, match="user who is not known here"):
+            act()
+
+
+@pytest.mark.parametrize("value", [5, None, np.array(5.0), (i for i in range(3))])
+def test_a_value_that_has_no_length_is_no_column(value):
+    from squarely.data import batches, open_source
+
+    for names in ([], ["x"]):
+        with pytest.raises(DataError, match="Column 'x'"):
+            list(batches(open_source({"x": value}), names))
+
+
+def test_text_in_new_rows_is_to_be_converted_first():
+    fit = sq.ols("y ~ x", {"x": [1.0, 2.0, 3.0], "y": [1.0, 2.0, 4.0]})
+    with pytest.raises(DataError, match=r"stored as text, not as numbers\. Convert it first, for example with pandas\.to_numeric"):
+        fit.predict({"x": ["1", "2"]})
+
+
+def test_sparse_columns_are_columns():
+    sparse = pd.arrays.SparseArray([0.0, 1.0, 0.0, np.nan, 3.0], fill_value=0.0)
+    y = [1.0, 2.0, 4.0, 3.0, 9.0]
+    expected = sq.ols("y ~ x", {"x": np.asarray(sparse), "y": y})
+    for data in ({"x": sparse, "y": y}, {"x": pd.Series(sparse), "y": y}, pd.DataFrame({"x": sparse, "y": y})):
+        fit = sq.ols("y ~ x", data)
+        assert fit.params.tolist() == expected.params.tolist()
+        assert fit.rows.dropped == {"x": {"null": 0, "nan": 1, "inf": 0}}
+    whole = pd.arrays.SparseArray([0, 1, 0, 2, 3])
+    assert sq.ols("y ~ x", {"x": whole, "y": y}).params.tolist() == sq.ols("y ~ x", {"x": [0, 1, 0, 2, 3], "y": y}).params.tolist()
+
+
+@pytest.mark.skipif(np.dtype(np.longdouble).itemsize == 8, reason="here the widest float is a double")
+def test_wider_numbers_than_doubles_are_refused():
+    x, y = np.arange(4, dtype=np.longdouble), [1.0, 2.0, 4.0, 3.0]
+    for data in ({"x": x, "y": y}, pd.DataFrame({"x": x, "y": y}), {"x": np.ma.masked_array(x, x == 1), "y": y}):
+        with pytest.raises(DataError, match=r"'x' is of type (float|longdouble)\d*, which is not supported.*astype\(float\)"):
+            sq.ols("y ~ x", data)

@@ -115,6 +115,10 @@ def _without_intervals(categories: Any) -> Any:
 
 def _arrow(series: nw.Series[Any]) -> pa.Array | pa.ChunkedArray:
     """Give a series as Arrow. pandas' plain float columns keep NaN as NaN: Arrow's own conversion would call it NULL."""
+    pandas = nw.dependencies.get_pandas() if series.implementation.is_pandas() else None
+    if pandas is not None and isinstance(series.to_native().dtype, pandas.SparseDtype):
+        series = nw.from_native(series.to_native().sparse.to_dense(), series_only=True)
+    _require_doubles(series.name, getattr(series.to_native(), "dtype", None))
     try:
         if isinstance(getattr(series.to_native(), "dtype", None), np.dtype) and series.dtype.is_float():
             values = series.to_numpy()
@@ -144,6 +148,7 @@ def _column(name: str, values: Any) -> pa.Array | pa.ChunkedArray:
     native = _series(values)
     if isinstance(native, nw.Series):
         return _arrow(native.alias(name))
+    _require_doubles(name, getattr(values, "dtype", None))
     try:
         array = values if isinstance(values, list | tuple) else np.ma.asanyarray(values)
         if isinstance(array, np.ma.MaskedArray):
@@ -153,6 +158,15 @@ def _column(name: str, values: Any) -> pa.Array | pa.ChunkedArray:
         return pa.array(array)
     except (pa.ArrowException, TypeError, OverflowError, RuntimeError) as error:
         raise _unreadable(name, error) from error
+
+
+def _require_doubles(name: str, dtype: object) -> None:
+    """Refuse numbers wider than a double, whose further digits must not go in silence."""
+    if isinstance(dtype, np.dtype) and dtype.kind == "f" and dtype.itemsize > np.dtype(float).itemsize:
+        raise DataError(
+            f"Column {name!r} is of type {dtype}, which is not supported: doubles do not hold all of its digits. Make doubles of "
+            f"it with .astype(float)."
+        )
 
 
 def _require_one_dimension(name: str, array: np.ndarray) -> None:
