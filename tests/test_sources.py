@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from squarely.data import batches, open_source, write_columns
+from squarely.data import batches, open_source, reads_as_number, write_columns, write_text
 from squarely.errors import DataError
 from tests.support import need
 
@@ -459,6 +460,21 @@ def test_csv_dialects(name, tmp_path):
         np.testing.assert_array_equal(decoded(source, ["x"], ["x"])[0]["x"], expected)
 
 
+def test_underscores_part_no_thousands(tmp_path):
+    (tmp_path / "a.csv").write_text("x,y\n1_000,1\n2,2\n")
+    source = open_source(tmp_path / "a.csv")
+    assert source.kind("x") == "text"
+    assert decoded(source, ["y"], ["x"])[2]["x"] == ["1_000", "2"]
+    (tmp_path / "b.csv").write_text("x,y\n" + ",1\n" * 30_000 + " 2.5 ,1\n")  # numbers after a long time
+    source = open_source(tmp_path / "b.csv")
+    assert source.kind("x") == "number"
+    assert decoded(source, ["x"])[0]["x"][-1] == 2.5
+    for text in ("1_000", "1 0", "\u0661", "0x10", "1e", ".", "", "1d", "\xa01"):
+        assert not reads_as_number(text), text
+    for text in (" 1 ", "-.5", "1.", "+1E-3", "nan", "-Infinity", 3, 2.5):
+        assert reads_as_number(text), text
+
+
 def test_a_copy_goes_with_its_source(tmp_path):
     (tmp_path / "a.csv").write_bytes("x,y\n1,2\n".encode("utf-16"))
     source = open_source(tmp_path / "a.csv")
@@ -479,6 +495,8 @@ BAD = {
     "text.parquet": (b"x,y\n1,2\n", "not those of a Parquet file"),
     "text.feather": (b"x,y\n1,2\n", "not those of an Arrow file"),
     "book.xlsx": (b"PK\x03\x04....", "Save the sheet as CSV"),
+    "underscore.csv": (b"x,y\n7,2\n1_000,4\n", "'1_000' in data row 2"),
+    "underscore, comma.csv": (b"x;y\n7;2\n1_0,5;4\n", "'1_0,5' in data row 2"),
     "empty.parquet": (b"", "is empty"),
     "empty.jsonl": (b"", "is empty"),
     "array.json": (b'[{"x": 1}]', "one JSON array"),

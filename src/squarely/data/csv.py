@@ -77,9 +77,11 @@ class CsvSource(Source):
         texts = [self._names.index(name) for name in labels]
         # What may be numbers is read as DOUBLE whatever the first rows suggest: a 3.5 after a million integers is no error,
         # nor is a first number after a million empty fields. True and false stay, dates are refused by the cast to double.
-        kinds = {f"c{i}": "DOUBLE" for i in places if self._types[i] not in _OTHER} | {f"c{i}": "VARCHAR" for i in texts}
+        # What the first rows show to be text, or empty, is cast here: the engine's own way with it takes 1_000 for a number.
+        cast = {*texts, *(i for i in places if self._types[i] == "VARCHAR")}
+        kinds = {f"c{i}": "DOUBLE" for i in places if self._types[i] not in _OTHER} | {f"c{i}": "VARCHAR" for i in cast}
         kept = {i: self._types[i] if self._types[i] in _OTHER else "DOUBLE" for i in places}
-        columns = [f"CAST({self._plain(i)} AS {kept[i]})" if i in texts else f"c{i}" for i in places] + [f"c{i}" for i in texts]
+        columns = [f"CAST({self._plain(i)} AS {kept[i]})" if i in cast else f"c{i}" for i in places] + [f"c{i}" for i in texts]
         self._file.require_unchanged()
         select = ", ".join(f"{column} AS v{j}" for j, column in enumerate(columns)) or "1"
         try:
@@ -106,8 +108,11 @@ class CsvSource(Source):
         return "null" if filled == 0 else "number" if numbers == filled else "text"
 
     def _plain(self, place: int) -> str:
-        """Give the SQL that writes the texts of a column with a decimal point; a point where commas are decimal is no number."""
-        return f"translate(c{place}, '.,', '?.')" if self._comma.decimal else f"c{place}"
+        """Give the SQL that writes the texts of a column with a decimal point, and makes none of what is no number.
+
+        That is a point where commas are decimal, and an underscore, which the engine takes for a separator of thousands.
+        """
+        return f"translate(c{place}, '.,_', '?.?')" if self._comma.decimal else f"translate(c{place}, '_', '?')"
 
     def _number_place(self, name: str) -> int:
         """Find a column; refuse one of which nobody can say whether its commas are decimal."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from squarely.numerics import Array
 
 BATCH_ROWS = 65_536
 EXACT_INTEGERS = 2.0**53
+# Narrower than Python's float(), which takes 1_000 and the digits of every script.
+_NUMBER = re.compile(r"\s*[-+]?((\d+\.?\d*|\.\d+)(e[-+]?\d+)?|nan|inf(inity)?)\s*", re.ASCII | re.IGNORECASE)
 
 # What a column holds: "category" is numbers or truth values that are declared to be categories, "null" nothing but gaps.
 Kind = Literal["number", "boolean", "text", "category", "null", "other"]
@@ -288,9 +291,11 @@ def _not_numeric(source: Source, name: str, column: pa.Array, first: int) -> Dat
 def reads_as_number(text: object) -> bool:
     """Tell whether a text is a number.
 
-    >>> reads_as_number("1e3"), reads_as_number("?")
-    (True, False)
+    >>> reads_as_number("1e3"), reads_as_number("?"), reads_as_number("1_000")
+    (True, False, False)
     """
+    if isinstance(text, str):
+        return _NUMBER.fullmatch(text) is not None
     try:
         float(text)  # type: ignore[arg-type]  # anything else is what the except is for
     except (TypeError, ValueError):
