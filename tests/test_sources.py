@@ -475,6 +475,17 @@ def test_underscores_part_no_thousands(tmp_path):
         assert reads_as_number(text), text
 
 
+def test_columns_with_decimal_signs_of_their_own(tmp_path):
+    (tmp_path / "a.csv").write_text("x;y;t;v\n1,5;1.5;1,5;1\n2;2.5;b;2\n")
+    source = open_source(tmp_path / "a.csv")
+    for act in (source.kind, lambda name: list(batches(source, [name]))):
+        with pytest.raises(DataError, match=r"some columns write 1,5 and others 1\.5\. Write one kind of decimal sign"):
+            act("x")
+    assert [source.kind(name) for name in "ytv"] == ["number", "text", "number"]
+    assert list(decoded(source, ["y", "v"])[0]["y"]) == [1.5, 2.5]
+    assert decoded(source, [], ["x", "t"])[2] == {"x": ["1,5", "2"], "t": ["1,5", "b"]}  # as categories, both are text
+
+
 def test_a_copy_goes_with_its_source(tmp_path):
     (tmp_path / "a.csv").write_bytes("x,y\n1,2\n".encode("utf-16"))
     source = open_source(tmp_path / "a.csv")
@@ -487,7 +498,8 @@ def test_a_copy_goes_with_its_source(tmp_path):
 BAD = {
     "thousands.csv": (b'x,y\n"1,234",2\n3,4\n', "'1,234' in data row 1"),
     "doubt.csv": (b"x;y\n1,234;2\n7;4\n", "'1,234', in which the comma may stand"),
-    "both.csv": (b"x;y\n3,14;2.5\n7;4\n", "'3,14' in data row 1"),
+    "both.csv": (b"x;y\n3,14;2.5\n7;4\n", "'3,14' and another column has decimal points"),
+    "both in one.csv": (b"x;y\n3,14;2.5\n7.5;4\n", "'3,14' in data row 1"),
     "late point.csv": (b"x;y\n" + b"3,14;1\n" * 30_000 + b"2.5;1\n", "'2.5' in data row 30,001"),
     "mixed.csv": (b"x,y\n1,2\r\n3,4\n", "do not all end in the same way"),
     "latin.csv": ("x,y\n1,é\n".encode("latin-1"), "not utf-8"),

@@ -115,8 +115,13 @@ class CsvSource(Source):
         return f"translate(c{place}, '.,_', '?.?')" if self._comma.decimal else f"translate(c{place}, '_', '?')"
 
     def _number_place(self, name: str) -> int:
-        """Find a column; refuse one of which nobody can say whether its commas are decimal."""
+        """Find a column; refuse one of which nobody can say whether its commas are decimal, or whose decimal sign is its own."""
         place = self._names.index(name)
+        if place in self._comma.mixed:
+            raise DataError(
+                f"Column {name!r} of {self.label} has values such as {self._comma.mixed[place]!r} and another column has decimal "
+                "points: some columns write 1,5 and others 1.5. Write one kind of decimal sign."
+            )
         if place in self._comma.doubtful:
             raise DataError(
                 f"Column {name!r} of {self.label} has values such as {self._comma.doubtful[place]!r}, in which the comma may stand "

@@ -14,11 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from squarely.errors import DataError
 
 _POINT = re.compile(r"\s*[-+]?(\d+\.\d*|\.\d+)([eE][-+]?\d+)?\s*")
 _COMMA = re.compile(r"\s*[-+]?(\d+,\d*|,\d+)([eE][-+]?\d+)?\s*")
+_WHOLE = re.compile(r"\s*[-+]?\d+([eE][-+]?\d+)?\s*")
 _THOUSANDS = re.compile(r"\s*[-+]?[1-9]\d{0,2}(,\d{3})+\s*")
 _PIECE = 2**20
 
@@ -31,10 +33,12 @@ class CommaValues:
     ----------
     decimal : they stand for the decimal point.
     doubtful : place of a column -> one of its values, where they may as well part thousands.
+    mixed : place of a column of numbers with decimal commas -> one of them, where another column has decimal points.
     """
 
     decimal: bool = False
     doubtful: Mapping[int, str] = field(default_factory=dict)
+    mixed: Mapping[int, str] = field(default_factory=dict)
 
 
 def comma_values(sample: pa.Table) -> CommaValues:
@@ -47,19 +51,27 @@ def comma_values(sample: pa.Table) -> CommaValues:
     >>> comma_values(pa.table({"x": ["1,234", "7"]})).doubtful
     {0: '1,234'}
     """
-    decimal = False
+    points: set[int] = set()
+    words: set[int] = set()
+    commas: dict[int, str] = {}
     doubtful: dict[int, str] = {}
     for place, column in enumerate(sample.columns):
-        for value in column.unique().to_pylist():
-            if value is None:
-                continue
+        values = column.unique().drop_null()
+        if not pc.any(pc.match_substring(values, ",")).as_py():  # most columns: Arrow looks faster than Python
+            points |= {place} if pc.any(pc.match_substring_regex(values, f"^({_POINT.pattern})$")).as_py() else set()
+            continue
+        for value in values.to_pylist():
             if _POINT.fullmatch(value):
-                return CommaValues()
-            if _THOUSANDS.fullmatch(value):
+                points.add(place)
+            elif _THOUSANDS.fullmatch(value):
                 doubtful.setdefault(place, value)
             elif _COMMA.fullmatch(value):
-                decimal = True
-    return CommaValues(decimal=True) if decimal else CommaValues(doubtful=doubtful)
+                commas.setdefault(place, value)
+            elif not _WHOLE.fullmatch(value):
+                words.add(place)
+    if points:
+        return CommaValues(mixed={place: value for place, value in commas.items() if place not in points | words})
+    return CommaValues(decimal=True) if commas else CommaValues(doubtful=doubtful)
 
 
 class _Copy:
