@@ -231,7 +231,7 @@ def test_the_folder_of_nobody():
         lambda: write_text(nobody, "text"),
         lambda: write_columns(nobody, [{"x": np.ones(2)}]),
     ):
-        with pytest.raises(DataError, match="user who is not known here"):
+        with pytest.raises(DataError, match="a name that is no user's here"):
             act()
 
 

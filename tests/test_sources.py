@@ -15,8 +15,7 @@ import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
 
-from squarely.data import batches, open_source, write_columns
-from squarely.data import batches, open_source, reads_as_number, write_columns, write_text
+from squarely.data import batches, open_source, reads_as_number, write_columns
 from squarely.errors import DataError
 from tests.support import need
 
