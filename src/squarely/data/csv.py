@@ -68,6 +68,7 @@ class CsvSource(Source):
             packed=packed,
         )
         self._types = self._sniff_types()
+        self._kinds: dict[str, Kind] = {}  # of the columns of text that have been looked through
         self.twins = frozenset(name for name in self._names if self._names.count(name) > 1)
         self.columns = dict(zip(self._names, self._types, strict=True))
 
@@ -98,6 +99,11 @@ class CsvSource(Source):
         kind = self._types[place]
         if kind != "VARCHAR":
             return "boolean" if kind == "BOOLEAN" else "other" if kind in _OTHER else "number"
+        if name not in self._kinds:
+            self._kinds[name] = self._kind_of_text(place)
+        return self._kinds[name]
+
+    def _kind_of_text(self, place: int) -> Kind:
         count = f"count(c{place}), count(TRY_CAST({self._plain(place)} AS DOUBLE))"
         try:
             with self._connect() as connection:
