@@ -12,6 +12,7 @@ from statsmodels.formula.api import ols as peer_ols
 import squarely as sq
 from squarely.data import open_source
 from squarely.design import learn, parse_formula, rows
+from squarely.design.categories import Coding
 from squarely.errors import DataError, FormulaError
 from tests.support import assert_close, digits, nist
 from tests.test_laws import Chunked
@@ -664,3 +665,13 @@ def test_arrays_fitted_predict_arrays():
     assert_close(fit.predict(X[:3]), np.column_stack([np.ones(3), X[:3]]) @ b, rtol=1e-12)
     with pytest.raises(DataError, match="The new rows have 1 column, and X had 2"):
         fit.predict(X[:, :1])
+
+
+@pytest.mark.parametrize("kind", ["treatment", "sum"])
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("position", [0, 1, 3])
+def test_columns_of_codes_are_rows_of_the_contrast(kind, full, position):
+    coding = Coding(column="g", levels=("a", "b", "c", "d"), kind=kind, position=position)
+    codes = np.array([3, 0, 1, 1, 2, 0])
+    np.testing.assert_array_equal(coding.columns(codes, full=full), coding.matrix(full=full)[codes])
+    assert coding.columns(codes, full=full).shape[1] == len(coding.names(full=full))

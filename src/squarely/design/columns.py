@@ -9,7 +9,7 @@ from itertools import product
 import numpy as np
 
 from squarely.design.design import Column, Design, Learnt, Part
-from squarely.design.expression import Arithmetic, Expression, Function, Moved, Name, Number, names
+from squarely.design.expression import Arithmetic, Expression, Function, Moved, Name, Number, is_product, names
 from squarely.design.expression import parts as inside
 from squarely.design.factor import Basis, Categorical, Factor, Numeric, expression_of
 from squarely.design.formula import INTERCEPT, Formula
@@ -91,7 +91,7 @@ def _is_exact(expression: Expression) -> bool:
         if isinstance(part, Function | Moved):
             return False
         if isinstance(part, Arithmetic) and part.operator in ("/", "**"):
-            whole = isinstance(part.right, Number) and part.right.value.is_integer() and part.right.value >= 0
-            if part.operator == "/" or not whole:
+            power = part.right.value if part.operator == "**" and isinstance(part.right, Number) else -1.0
+            if power < 0 or not is_product(power):
                 return False
     return True

@@ -98,6 +98,11 @@ def names(expression: Expression) -> tuple[Name, ...]:
     return tuple(part for part in parts(expression) if isinstance(part, Name))
 
 
+def is_product(power: float) -> bool:
+    """Tell whether a power is a whole number that is carried out as a product; others are the system's pow."""
+    return power.is_integer() and abs(power) <= _LARGEST_POWER
+
+
 def evaluate(expression: Expression, numbers: Mapping[str, Array], moves: Mapping[str, Moving]) -> Pair:
     """Evaluate on rows, as double-double (m,); what has no value, such as log(-1), is not finite in the high part.
 
@@ -129,7 +134,7 @@ def _value(expression: Expression, numbers: Mapping[str, Array], moves: Mapping[
 
 def _combine(operator: str, left: Pair, right: Pair) -> Pair:
     plain = _PLAIN[operator](left[0], right[0])
-    if operator == "**" and not (np.ndim(right[0]) == 0 and float(right[0]).is_integer() and abs(right[0]) <= _LARGEST_POWER):
+    if operator == "**" and not (np.ndim(right[0]) == 0 and is_product(float(right[0]))):
         return plain, np.zeros_like(plain)
     hi, lo = _EXTENDED[operator](left, right)
     lost = ~(np.isfinite(hi) & np.isfinite(lo))  # near 1e300 the low part overflows before the value does

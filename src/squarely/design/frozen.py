@@ -66,14 +66,19 @@ def learnt_from(formula: Formula, written: Mapping[str, Any]) -> tuple[dict[str,
     for text, factor in factors.items():
         if isinstance(factor, Basis) and factor.kind != "powers":
             _require_basis(factor, bases[text])
-    expressions = [*formula.outside.values(), *(expression_of(f) for f in factors.values() if not isinstance(f, Categorical))]
-    for part in (part for expression in expressions for part in parts(expression)):
-        if isinstance(part, Moved) and not (
-            part.text in written["moves"] and written["moves"][part.text]["deviation"] >= part.scaled * 1e-300
-        ):
-            raise ValueError(f"the mean of {part.text} is not there.")
     moves = {text: Moving(mean=_finite(m["mean"]), deviation=_finite(m["deviation"])) for text, m in written["moves"].items()}
+    _require_moves(formula, factors, moves)
     return factors, Learnt(moves=moves, codings=codings, bases=bases)
+
+
+def _require_moves(formula: Formula, factors: Mapping[str, Factor], moves: Mapping[str, Moving]) -> None:
+    expressions = [expression_of(factor) for factor in factors.values() if not isinstance(factor, Categorical)]
+    for expression in (*formula.outside.values(), *expressions):
+        for part in parts(expression):
+            if isinstance(part, Moved) and part.text not in moves:
+                raise ValueError(f"the mean of {part.text} is not there.")
+            if isinstance(part, Moved) and part.scaled and not moves[part.text].deviation > 0:
+                raise ValueError(f"the deviation of {part.text} is not positive.")
 
 
 def _require_basis(factor: Basis, made: Polynomial | Spline) -> None:

@@ -17,7 +17,7 @@ from squarely.design.factor import Bare, Basis, Categorical, Contrast, Factor, N
 from squarely.design.formula import Formula
 from squarely.design.lessons import Lesson, basis, levels, moving
 from squarely.design.reading import pointer
-from squarely.design.rows import evaluated, rows
+from squarely.design.rows import evaluated, rows, with_condition
 from squarely.errors import DataError, counted
 from squarely.numerics import power_of_two
 
@@ -159,10 +159,9 @@ def _taught(lessons: Sequence[Lesson], subject: _Subject, learnt: Learnt) -> lis
     inside = {part.text: part.argument for part in subject.moved.values()}
     now = {text: e for text, e in {**subject.formula.outside, **inside}.items() if _is_known(e, learnt)}
     where, numbers, labels = subject.where, subject.numbers, subject.labels
-    also = (where.numbers, where.labels) if where else ((), ())
     totals: list[Any] = [None] * len(lessons)
     account = RowAccount()
-    for batch in batches(subject.source, list(dict.fromkeys((*numbers, *also[0]))), list(dict.fromkeys((*labels, *also[1])))):
+    for batch in batches(subject.source, *with_condition(numbers, labels, where)):
         among = met(where, batch) if where else None
         complete = batch.complete(numbers, labels, among)
         seen = evaluated(batch, ready, now, learnt, complete)

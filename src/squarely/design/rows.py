@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from squarely.data import Batch, RowAccount, Source, batches
 from squarely.design.basis import powers
-from squarely.design.condition import met
+from squarely.design.condition import Where, met
 from squarely.design.design import Column, Design, Learnt, columns_needed
 from squarely.design.expression import Expression, Name, evaluate
 from squarely.design.factor import Basis, Categorical, Factor, Numeric, expression_of
@@ -87,14 +87,7 @@ def evaluated(
     if dropped:
         done = {e: (hi[finite], lo[finite] if len(lo) else lo) for e, (hi, lo) in done.items()}
         keep[np.flatnonzero(keep)[~finite]] = False
-        account = RowAccount(
-            read=account.read,
-            used=int(keep.sum()),
-            filtered=account.filtered,
-            dropped={**account.dropped, **dropped},
-            rounded=account.rounded,
-            casts=account.casts,
-        )
+        account = replace(account, used=int(keep.sum()), dropped={**account.dropped, **dropped})
     return Evaluated(keep=keep, numbers=done, account=account)
 
 
@@ -108,8 +101,7 @@ def rows(design: Design, source: Source) -> Iterator[Block]:
     formula, where = design.formula, design.where
     factors = list(design.factors.values())
     numbers, labels = columns_needed(factors, formula.outside.values())
-    also = where.numbers if where else (), where.labels if where else ()
-    for batch in batches(source, _union(numbers, also[0]), _union(labels, also[1])):
+    for batch in batches(source, *with_condition(numbers, labels, where)):
         seen = evaluated(batch, factors, formula.outside, design.learnt, met(where, batch) if where else None)
         codes = _codes(design, factors, batch)
         _require_known(design, batch, codes, seen.keep, source)
@@ -126,8 +118,11 @@ def rows(design: Design, source: Source) -> Iterator[Block]:
         )
 
 
-def _union(a: Sequence[str], b: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys((*a, *b)))
+def with_condition(numbers: Sequence[str], labels: Sequence[str], where: Where | None) -> tuple[list[str], list[str]]:
+    """Give the columns to read, as numbers and as labels: these, and those that the condition needs."""
+    if where is None:
+        return list(numbers), list(labels)
+    return list(dict.fromkeys((*numbers, *where.numbers))), list(dict.fromkeys((*labels, *where.labels)))
 
 
 def _codes(design: Design, factors: Sequence[Factor], batch: Batch) -> dict[str, np.ndarray]:
