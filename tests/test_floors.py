@@ -16,7 +16,8 @@ FLOORS = {
 }  # fmt: skip
 GUESTS = {
     "narwhals": {"data"}, "pyarrow": {"data"}, "duckdb": {"data"}, "pandas": {"data"}, "formulaic": {"design"},
-    "rich": {"show"}, "matplotlib": {"show"}, "scipy": {"design", "exact", "inference"}, "torch": {"descent"}, "typer": {"cli"},
+    "rich": {"show"}, "matplotlib": {"show"}, "threadpoolctl": {"data"},
+    "scipy": {"design", "moments", "exact", "inference"}, "torch": {"descent"}, "typer": {"cli"},
 }  # fmt: skip
 
 

@@ -31,6 +31,7 @@ def ols(
     where: str | None = None,
     missing: str = "drop",
     collinear: str = "drop",
+    precision: str = "auto",
 ) -> Fit:
     """Fit a linear regression by ordinary least squares.
 
@@ -44,6 +45,8 @@ def ols(
     where : a condition on rows, such as "weight > 3000 and origin == 'usa'"; the others are left out, and counted.
     missing : "drop" leaves rows with gaps out and counts them, "raise" refuses them.
     collinear : "drop" leaves a column out that the ones before it span, and says so; "raise" refuses.
+    precision : of the residuals and X'r that the solution is refined with: "extended" (double-double), "double", or "auto",
+        which is extended up to ten million numbers and where doubles would leave fewer than ten digits. The summary says which.
 
     Returns
     -------
@@ -61,7 +64,7 @@ def ols(
     """
     given = _Given(formula=formula, data=data, X=X, y=y, intercept=intercept, where=where, missing=missing)
     moments, source = _gathered(given)
-    return infer(solve(moments, source, collinear=collinear), source)
+    return infer(solve(moments, source, collinear=collinear, precision=precision), source)
 
 
 def load(path: str | os.PathLike[str]) -> Fit:

@@ -2,7 +2,8 @@
 
 `open` tells what the user handed over; `source` is the contract and the cast to doubles and categories; the kinds of source are
 `memory`, `arrow`, `csv` (whose `dialect` is guessed), `jsonlines`, `parquet`, `ipc`, `lazyframe`, `relation` and, for a loaded
-fit, `absent`; `file` says whether a file is still the same, `reread` how pandas reads it; `account` counts rows; `frames` hands
+fit, `absent`; `file` says whether a file is still the same, `reread` how pandas reads it; `parallel` shares batches out to
+threads; `account` counts rows; `frames` hands
 results back as pandas, `write` as files, and `disk` keeps small texts.
 """
 
@@ -14,14 +15,17 @@ from squarely.data.frames import frame, read_csv, series, square
 from squarely.data.open import open_source
 from squarely.data.reread import Reread, reread, reread_csv
 from squarely.data.source import (
+    BATCH_ROWS,
     Batch,
     Kind,
     Labels,
     Level,
     Numbers,
     Source,
+    all_finite,
     batches,
     fold,
+    map_batches,
     not_usable,
     reads_as_number,
     require_columns,
@@ -29,6 +33,7 @@ from squarely.data.source import (
 from squarely.data.write import write_columns
 
 __all__ = [
+    "BATCH_ROWS",
     "AbsentSource",
     "Batch",
     "Kind",
@@ -38,10 +43,12 @@ __all__ = [
     "Reread",
     "RowAccount",
     "Source",
+    "all_finite",
     "batches",
     "fold",
     "frame",
     "local_path",
+    "map_batches",
     "not_usable",
     "open_arrays",
     "open_rows",

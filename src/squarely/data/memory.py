@@ -150,11 +150,14 @@ def _column(name: str, values: Any) -> pa.Array | pa.ChunkedArray:
         return _arrow(native.alias(name))
     _require_doubles(name, getattr(values, "dtype", None))
     try:
-        array = values if isinstance(values, list | tuple) else np.ma.asanyarray(values)
+        array = values if isinstance(values, list | tuple | np.ndarray) else np.ma.asanyarray(values)
         if isinstance(array, np.ma.MaskedArray):
             _require_one_dimension(name, array)
             native = array.data.astype(array.dtype.newbyteorder("="), copy=False)
             return pa.array(native, mask=np.ma.getmaskarray(array))
+        if isinstance(array, np.ndarray):
+            _require_one_dimension(name, array)
+            array = array.astype(array.dtype.newbyteorder("="), copy=False)
         return pa.array(array)
     except (pa.ArrowException, TypeError, OverflowError, RuntimeError) as error:
         raise _unreadable(name, error) from error

@@ -13,9 +13,9 @@ from squarely.descent.code_text import Group, array, call, literal, number, rema
 from squarely.design import Design
 from squarely.design.basis import Polynomial, Spline
 from squarely.design.categories import Coding
-from squarely.design.design import Column
 from squarely.design.expression import Expression, Name
 from squarely.design.factor import Basis, Categorical, Factor, Numeric, expression_of
+from squarely.design.layout import Column
 from squarely.numerics import Array
 
 _EXPRESSIONS = """

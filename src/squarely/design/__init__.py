@@ -3,28 +3,36 @@
 The text: `reading` knows where everything stands, `formula` and `expansion` make terms of it by the algebra in `terms`; `calls`
 and `language` read what stands in a call, from a `piece` of Python's grammar, into `factor` and `expression`; `condition` is
 `where=`; `slips` knows what people write instead. The rows: `learning` takes `lessons` from them, levels (`categories`), bases
-(`basis`), means and centres, once; `design` freezes them, `columns` names what they make, `rows` makes columns of rows, and
-`frozen` is all of it as plain values, for a file.
+(`basis`), means and centres, once; `design` freezes them, `columns` names what they make and `layout` says how these are held,
+`rows` makes a `block` of columns of rows, `prediction` predicts new ones, and `frozen` is all of it as plain values, for a file.
 """
 
+from squarely.design.block import Block, Piece, Spread, gathered, pieces, whole_table
 from squarely.design.columns import derivations
 from squarely.design.condition import parse_where
 from squarely.design.design import Design, recentred
 from squarely.design.formula import INTERCEPT, Formula, formula_of, parse_formula
 from squarely.design.learning import learn
-from squarely.design.rows import Block, linear_predictor, rows
+from squarely.design.prediction import linear_predictor
+from squarely.design.rows import map_rows, rows
 
 __all__ = [
     "INTERCEPT",
     "Block",
     "Design",
     "Formula",
+    "Piece",
+    "Spread",
     "derivations",
     "formula_of",
+    "gathered",
     "learn",
     "linear_predictor",
+    "map_rows",
     "parse_formula",
     "parse_where",
+    "pieces",
     "recentred",
     "rows",
+    "whole_table",
 ]

@@ -8,15 +8,16 @@ from itertools import product
 
 import numpy as np
 
-from squarely.design.design import Column, Design, Learnt, Part
+from squarely.design.design import Design, Learnt
 from squarely.design.expression import Arithmetic, Expression, Function, Moved, Name, Number, is_product, names
 from squarely.design.expression import parts as inside
 from squarely.design.factor import Basis, Categorical, Factor, Numeric, expression_of
 from squarely.design.formula import INTERCEPT, Formula
+from squarely.design.layout import Column, Part
 from squarely.design.terms import Term, codings, ordered
 from squarely.errors import DataError
 
-_MOST_COLUMNS = 5_000
+_MOST_COLUMNS = 12_000
 
 
 def columns_of(formula: Formula, factors: Mapping[str, Factor], learnt: Learnt) -> tuple[Column, ...]:
@@ -24,7 +25,7 @@ def columns_of(formula: Formula, factors: Mapping[str, Factor], learnt: Learnt) 
 
     Raises
     ------
-    DataError : there are more than 5,000; or two have the same name.
+    DataError : there are more than 12,000; or two have the same name.
     """
     categorical = set(learnt.codings)
     terms: list[Term] = [*([()] if formula.intercept else []), *formula.terms]

@@ -13,17 +13,8 @@ from squarely.design.condition import Where
 from squarely.design.expression import Expression, Moving, names
 from squarely.design.factor import Categorical, Factor, expression_of
 from squarely.design.formula import INTERCEPT, Formula
-from squarely.numerics import Array, power_of_two, short, two_sum
-
-Part = tuple[str, bool, int]  # a factor's text, whether all its levels are coded, and the column of its table
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column of X: the product of columns of one or more factors."""
-
-    name: str
-    parts: tuple[Part, ...]
+from squarely.design.layout import Column, Layout, layout_of
+from squarely.numerics import Array, power_of_two, short
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -53,6 +44,7 @@ class Design:
     centres : (k,) short numbers near the middle of each column, in its unit; zero when the model has no intercept.
     scales : (k,) powers of two near the spread of each column, in its unit.
     scans : how often the rows were read to learn it, the pilot excepted.
+    layout : which columns are held densely and which as indicators; it follows from the rest.
     """
 
     formula: Formula
@@ -63,6 +55,10 @@ class Design:
     centres: Array
     scales: Array
     scans: int = 0
+    layout: Layout = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layout", layout_of(self.columns, self.learnt.codings))
 
     @property
     def intercept(self) -> bool:
@@ -99,29 +95,23 @@ class Design:
         """The coding of each categorical factor, by its text."""
         return self.learnt.codings
 
-    def scaled(self, values: Array, low: Array | None = None) -> tuple[Array, Array]:
-        """Turn values (m, k), and their low parts if they have any, into columns [1, (x - c) / s, (y - c) / s] (m, k + 1).
-
-        Scaling by a power of two is exact and the subtraction is kept with its error, so nothing is lost: double-double.
-        """
-        with np.errstate(over="ignore", invalid="ignore"):  # a sum that is not finite is an error of its own, in moments
-            hi, lo = two_sum(values, -self.centres)
-            if low is not None:
-                hi, lo = two_sum(hi, lo + low)
-            one = np.ones((len(values), 1))
-            return np.hstack([one, hi / self.scales]), np.hstack([0.0 * one, lo / self.scales])
-
 
 def recentred(design: Design, *, mean: Array, spread: Array) -> Design:
     """Give the design centres and scales from the mean and spread (k,) of each column."""
     # A constant up to rounding counts as one: its spread is noise, and its centre its value.
     spread = np.where(spread > 1e-14 * np.abs(mean), spread, 0.0)
     centres = np.array([short(m, s) for m, s in zip(mean.tolist(), spread.tolist(), strict=True)])
-    if not design.intercept:
-        centres = np.zeros_like(centres)  # moving a column would change a model whose span lacks the constant
-        spread = np.hypot(mean, spread)
+    still = np.zeros(len(centres), dtype=bool) if design.intercept else np.ones(len(centres), dtype=bool)
+    still[design.layout.grouped] = True  # an indicator is nearly all zeros, and stays so
+    # Without an intercept, moving a column would change a model whose span lacks the constant.
+    centres, spread = np.where(still, 0.0, centres), np.where(still, np.hypot(mean, spread), spread)
     size = np.where(spread > 0, spread, np.abs(mean))
-    return replace(design, centres=centres, scales=np.array([power_of_two(s) for s in size.tolist()]))
+    scales = np.array([power_of_two(s) for s in size.tolist()])
+    for block in design.layout.blocks:  # one scale for all of a block's columns: a level that the pilot lacks has none of its own
+        members = design.layout.grouped[block.lookup[block.lookup >= 0]]
+        met = members[size[members] > 0]
+        scales[members] = scales[met].max() if block.numeric and len(met) else 1.0
+    return replace(design, centres=centres, scales=scales)
 
 
 def columns_needed(factors: Iterable[Factor], expressions: Iterable[Expression]) -> tuple[list[str], list[str]]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from squarely.data import RowAccount, Source, batches, not_usable, reads_as_number, require_columns
+from squarely.design.block import Block
 from squarely.design.columns import columns_of
 from squarely.design.condition import Where, met, require_where
 from squarely.design.design import Design, Learnt, columns_needed, recentred
@@ -19,8 +20,9 @@ from squarely.design.lessons import Lesson, basis, levels, moving
 from squarely.design.reading import pointer
 from squarely.design.rows import evaluated, rows, with_condition
 from squarely.errors import DataError, counted
-from squarely.numerics import power_of_two
+from squarely.numerics import Array, power_of_two
 
+_PILOT_ROWS = 8_192
 _NO_VALUE = " An expression has no value where it divides by zero, or takes a root or logarithm of a number that is too small."
 _GAPS = {"null": "empty", "nan": "not a number", "inf": "infinite"}
 
@@ -205,11 +207,28 @@ def _piloted(design: Design, source: Source) -> Design:
     account = RowAccount()
     for block in rows(design, source):
         account += block.account
-        if len(block.values):
-            with np.errstate(over="ignore", invalid="ignore"):
-                peak = np.abs(block.values).max(axis=0)
-                unit = np.array([power_of_two(x) for x in peak])  # keeps the squares within range
-                small = block.values / unit
-                return recentred(design, mean=small.mean(axis=0) * unit, spread=small.std(axis=0) * unit)
+        if block.size:
+            return recentred(design, **_spreads(block))
     numbers, labels = columns_needed(design.factors.values(), design.formula.outside.values())
     raise _nothing(source, account, [*numbers, *labels], design.where)
+
+
+def _spreads(block: Block) -> dict[str, Array]:
+    """Give the mean and spread (k,) of each column over some rows."""
+    layout = block.layout
+    with np.errstate(over="ignore", invalid="ignore"):
+        dense = np.array([_spread(x[:_PILOT_ROWS]) for x, _ in block.held])
+        grouped = np.zeros((len(layout.grouped), 2))
+        for spread in block.spread:
+            at = spread.places >= 0
+            x = np.ones(at.sum()) if spread.values is None else spread.values[at]
+            sums = [np.bincount(spread.places[at], power, len(grouped)) for power in (x, x * x)]
+            mean = sums[0] / block.size
+            grouped += np.column_stack([mean, np.sqrt(np.maximum(sums[1] / block.size - mean**2, 0.0))])
+    return {"mean": layout.whole(dense[:, 0], grouped[:, 0]), "spread": layout.whole(dense[:, 1], grouped[:, 1])}
+
+
+def _spread(x: Array) -> tuple[float, float]:
+    unit = power_of_two(float(np.abs(x).max()))  # keeps the squares within range
+    small = x / unit
+    return float(small.mean()) * unit, float(small.std()) * unit

@@ -1,48 +1,26 @@
-"""From rows to the columns of a design: the fit's complete rows in blocks, and predictions for every row of new data."""
+"""From batches of rows to the columns of a design: the fit's complete rows, in blocks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
-from squarely.data import Batch, RowAccount, Source, batches
+from squarely.data import Batch, RowAccount, Source, all_finite, map_batches
 from squarely.design.basis import powers
+from squarely.design.block import Block, Held, Spread
 from squarely.design.condition import Where, met
-from squarely.design.design import Column, Design, Learnt, columns_needed
+from squarely.design.design import Design, Learnt, columns_needed
 from squarely.design.expression import Expression, Name, evaluate
 from squarely.design.factor import Basis, Categorical, Factor, Numeric, expression_of
-from squarely.errors import OptionError
+from squarely.design.layout import Part
 from squarely.numerics import Array, Pair, dd_add, dd_multiply
 
+T = TypeVar("T")
+
 _Table = tuple[Array, Array | None]  # columns (m, w), and their low parts if they are not plain doubles
-
-
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class Block:
-    """Rows that are complete, as the design's columns.
-
-    Attributes
-    ----------
-    values : (m, k) doubles, the response last, less the offset if there is one.
-    low : (m, k) what rounding took from `values`, or None where they are plain.
-    offset : (m,) the offset, or None.
-    rows : (m,) positions of these rows in the source, counted from 0: what is aligned with the source is taken by them.
-    account : the account of the rows of this batch, those left out among them.
-    """
-
-    values: Array
-    low: Array | None
-    offset: Array | None
-    rows: np.ndarray
-    account: RowAccount
-
-    def pieces(self, size: int) -> Iterator[tuple[Array, Array | None]]:
-        """Cut values and low parts into pieces of at most `size` rows."""
-        for start in range(0, len(self.values), size):
-            end = start + size
-            yield self.values[start:end], None if self.low is None else self.low[start:end]
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -67,10 +45,11 @@ def evaluated(
     """Evaluate the expressions of factors, and further ones by the name under which gaps in them are counted."""
     numbers, labels = columns_needed(factors, named.values())
     keep, account = batch.complete(numbers, labels, among), batch.account(numbers, labels, among)
-    values = {name: batch.numbers[name].values[keep] for name in numbers}
+    whole = account.used == batch.size
+    values = {name: batch.numbers[name].values if whole else batch.numbers[name].values[keep] for name in numbers}
     wanted = {f.text: expression_of(f) for f in factors if not isinstance(f, Categorical)} | dict(named)
     done: dict[Expression, Pair] = {}
-    finite, dropped = np.ones(int(keep.sum()), dtype=bool), {}
+    finite, dropped = np.ones(account.used, dtype=bool), {}
     for text, expression in wanted.items():
         if expression in done:
             continue
@@ -79,8 +58,8 @@ def evaluated(
             continue
         hi, lo = evaluate(expression, values, learnt.moves)
         done[expression] = np.broadcast_to(hi, finite.shape), np.broadcast_to(lo, finite.shape)
-        has_value = np.isfinite(done[expression][0])
-        if not has_value.all():
+        if not all_finite(done[expression][0]):
+            has_value = np.isfinite(done[expression][0])
             nan = int(np.isnan(done[expression][0]).sum())
             dropped[text] = {"null": 0, "nan": nan, "inf": int((~has_value).sum()) - nan}
             finite &= has_value
@@ -98,24 +77,40 @@ def rows(design: Design, source: Source) -> Iterator[Block]:
     ------
     DataError : a column is not there or cannot be used, or a row has a level that was not met before.
     """
-    formula, where = design.formula, design.where
+    return map_rows(design, source, lambda block: block, threads=False)
+
+
+def map_rows(design: Design, source: Source, step: Callable[[Block], T], *, threads: bool = True) -> Iterator[T]:
+    """Apply a step to the complete rows of every batch, in threads if that is wished; the outcomes come in the order of the rows.
+
+    Raises
+    ------
+    DataError : as `rows`.
+    """
     factors = list(design.factors.values())
-    numbers, labels = columns_needed(factors, formula.outside.values())
-    for batch in batches(source, *with_condition(numbers, labels, where)):
-        seen = evaluated(batch, factors, formula.outside, design.learnt, met(where, batch) if where else None)
-        codes = _codes(design, factors, batch)
-        _require_known(design, batch, codes, seen.keep, source)
-        tables = _tables(design, factors, seen, {name: code[seen.keep] for name, code in codes.items()})
-        response = seen.numbers[formula.response.expression]
-        offset = _offset(design, seen)
-        values, low = _assembled(design.columns, tables, response, offset)
-        yield Block(
-            values=values,
-            low=low,
-            offset=None if offset is None else offset[0] + offset[1],
-            rows=batch.first + np.flatnonzero(seen.keep),
-            account=seen.account,
-        )
+    numbers, labels = with_condition(*columns_needed(factors, design.formula.outside.values()), design.where)
+    return map_batches(source, numbers, labels, lambda batch: step(_block(design, factors, batch, source)), threads=threads)
+
+
+def _block(design: Design, factors: Sequence[Factor], batch: Batch, source: Source) -> Block:
+    where = design.where
+    seen = evaluated(batch, factors, design.formula.outside, design.learnt, met(where, batch) if where else None)
+    whole = seen.account.used == batch.size
+    codes = coded(design, factors, batch)
+    require_known(design, batch, codes, seen.keep, source)
+    codes = {text: code if whole else code[seen.keep] for text, code in codes.items()}
+    offset = offset_of(design, seen)
+    held, spread = columns_held(design, factors, seen, codes, range(len(design.columns)))
+    return Block(
+        held=(*held, _response(design, seen, offset)),
+        spread=spread,
+        size=seen.account.used,
+        layout=design.layout,
+        offset=None if offset is None else offset[0] + offset[1],
+        first=batch.first,
+        keep=None if whole else seen.keep,
+        account=seen.account,
+    )
 
 
 def with_condition(numbers: Sequence[str], labels: Sequence[str], where: Where | None) -> tuple[list[str], list[str]]:
@@ -125,28 +120,48 @@ def with_condition(numbers: Sequence[str], labels: Sequence[str], where: Where |
     return list(dict.fromkeys((*numbers, *where.numbers))), list(dict.fromkeys((*labels, *where.labels)))
 
 
-def _codes(design: Design, factors: Sequence[Factor], batch: Batch) -> dict[str, np.ndarray]:
+def coded(design: Design, factors: Sequence[Factor], batch: Batch) -> dict[str, np.ndarray]:
     """Give the codes (m,) of each categorical factor."""
     codings = design.learnt.codings
     return {f.text: codings[f.text].codes(batch.labels[f.name.name]) for f in factors if isinstance(f, Categorical)}
 
 
-def _require_known(design: Design, batch: Batch, codes: Mapping[str, np.ndarray], keep: np.ndarray, source: Source) -> None:
+def require_known(design: Design, batch: Batch, codes: Mapping[str, np.ndarray], keep: np.ndarray, source: Source) -> None:
+    """Raise a DataError that names the first level in the rows kept that the fit has not met."""
     for text, code in codes.items():
         coding = design.learnt.codings[text]
-        coding.require_known(batch.labels[coding.column], np.where(keep, code, -1), batch.first, source)
+        coding.require_known(batch.labels[coding.column], code if keep.all() else np.where(keep, code, -1), batch.first, source)
+
+
+def columns_held(
+    design: Design, factors: Sequence[Factor], seen: Evaluated, codes: Mapping[str, np.ndarray], wanted: Sequence[int]
+) -> tuple[list[Held], list[Spread]]:
+    """Give the dense columns, and the blocks of indicators, in which the positions wanted (among the columns of X) are."""
+    layout, want = design.layout, set(wanted)
+    tables = _tables(design, factors, seen, codes)
+
+    def product(parts: Sequence[Part]) -> Held:
+        return _product([_part(tables[text, full], i) for text, full, i in parts])
+
+    held = [product(design.columns[j].parts) for j in layout.dense[:-1].tolist() if j in want]
+    spread = []
+    for block in layout.blocks:
+        if not want.isdisjoint(layout.grouped[block.lookup[block.lookup >= 0]].tolist()):
+            values = product(block.numeric) if block.numeric else (None, None)
+            spread.append(Spread(places=block.places(codes), values=values[0], low=values[1]))
+    return held, spread
 
 
 def _tables(
     design: Design, factors: Sequence[Factor], seen: Evaluated, codes: Mapping[str, np.ndarray]
 ) -> dict[tuple[str, bool], _Table]:
-    """Give the columns of each factor on the kept rows; a categorical one has them with and without its constant."""
+    """Give the columns of each factor on the kept rows; of a categorical one, those that are held densely."""
     tables: dict[tuple[str, bool], _Table] = {}
     for factor in factors:
         if isinstance(factor, Categorical):
             coding = design.learnt.codings[factor.text]
             for full in (False, True):
-                if any(part[:2] == (factor.text, full) for column in design.columns for part in column.parts):
+                if (factor.text, full) in design.layout.tables:
                     tables[factor.text, full] = coding.columns(codes[factor.text], full=full), None
             continue
         hi, lo = seen.numbers[expression_of(factor)]
@@ -160,7 +175,8 @@ def _tables(
     return tables
 
 
-def _offset(design: Design, seen: Evaluated) -> Pair | None:
+def offset_of(design: Design, seen: Evaluated) -> Pair | None:
+    """Add the offsets up, None if there are none."""
     total = None
     for numeric in design.formula.offsets:
         hi, lo = seen.numbers[numeric.expression]
@@ -169,13 +185,11 @@ def _offset(design: Design, seen: Evaluated) -> Pair | None:
     return total
 
 
-def _assembled(columns: Sequence[Column], tables: Mapping[tuple[str, bool], _Table], response: Pair, offset: Pair | None) -> _Table:
-    """Multiply the parts of each column; the response, less the offset, goes last."""
-    made = [_product([_part(tables[text, full], i) for text, full, i in column.parts]) for column in columns]
+def _response(design: Design, seen: Evaluated, offset: Pair | None) -> Held:
+    """Give the response, less the offset."""
+    response = seen.numbers[design.formula.response.expression]
     y, e = response[0], _low(response)
-    if offset is not None:
-        y, e = dd_add((y, np.zeros_like(y) if e is None else e), (-offset[0], -offset[1]))
-    return _side_by_side([*made, (y, e)], len(y))
+    return (y, e) if offset is None else dd_add((y, np.zeros_like(y) if e is None else e), (-offset[0], -offset[1]))
 
 
 def _low(x: Pair) -> Array | None:
@@ -183,24 +197,11 @@ def _low(x: Pair) -> Array | None:
     return x[1] if len(x[1]) == len(x[0]) and x[1].any() else None
 
 
-def _side_by_side(made: Sequence[_Table], m: int) -> _Table:
-    values = np.empty((m, len(made)))
-    for j, (hi, _) in enumerate(made):
-        values[:, j] = hi
-    if all(lo is None for _, lo in made):
-        return values, None
-    low = np.zeros_like(values)
-    for j, (_, lo) in enumerate(made):
-        if lo is not None:
-            low[:, j] = lo
-    return values, low
-
-
-def _part(table: _Table, i: int) -> _Table:
+def _part(table: _Table, i: int) -> Held:
     return table[0][:, i], None if table[1] is None else table[1][:, i]
 
 
-def _product(parts: Sequence[_Table]) -> _Table:
+def _product(parts: Sequence[Held]) -> Held:
     hi, lo = parts[0]
     for x, e in parts[1:]:
         simple = lo is None and e is None and (_is_unit(hi) or _is_unit(x))  # a product with 0, 1 and -1 is exact
@@ -214,41 +215,3 @@ def _product(parts: Sequence[_Table]) -> _Table:
 
 def _is_unit(x: Array) -> bool:
     return bool((np.abs(x) <= 1).all() and (np.rint(x) == x).all())
-
-
-def linear_predictor(
-    design: Design, source: Source, kept: Sequence[int], level: float, slopes: Array, *, centre: Array, unseen: str = "error"
-) -> Iterator[Array]:
-    """Predict every row of a source, one array (m,) for each batch: level + (x - centre) slopes, plus the offset.
-
-    Written about a centre, with `level` the prediction there, it keeps its digits on columns far from zero. `kept` are the
-    positions in `design.columns` of the q columns that slopes and centre (q,) belong to; columns of the data that only others
-    need may be absent. Rows with a gap give NaN.
-
-    Raises
-    ------
-    DataError : a column is absent or cannot be used, or a row has a level that the fit has not met and `unseen` is "error".
-    OptionError : `unseen` is neither "error" nor "nan".
-    """
-    if unseen not in ("error", "nan"):
-        raise OptionError(f"unseen={unseen!r} is not understood. Use 'error' or 'nan'.")
-    columns = [design.columns[j] for j in kept]
-    used = {text for column in columns for text, _, _ in column.parts}
-    factors = [factor for text, factor in design.factors.items() if text in used]
-    named = {numeric.text: numeric.expression for numeric in design.formula.offsets}
-    numbers, labels = columns_needed(factors, named.values())
-    for batch in batches(source, numbers, labels):
-        codes = _codes(design, factors, batch)
-        if unseen == "error":
-            _require_known(design, batch, codes, batch.complete(numbers, labels), source)
-        known = np.ones(batch.size, dtype=bool)
-        for code in codes.values():
-            known &= code != -2
-        seen = evaluated(batch, factors, named, design.learnt, known)
-        tables = _tables(design, factors, seen, {name: code[seen.keep] for name, code in codes.items()})
-        made = [_product([_part(tables[text, full], i) for text, full, i in column.parts]) for column in columns]
-        (x, low), offset = _side_by_side(made, int(seen.keep.sum())), _offset(design, seen)
-        x = (x - centre) if low is None else (x - centre) + low
-        predicted = np.full(batch.size, np.nan)
-        predicted[seen.keep] = x @ slopes + level + (0.0 if offset is None else offset[0])
-        yield predicted

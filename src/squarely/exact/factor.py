@@ -12,16 +12,17 @@ import numpy as np
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
 from squarely.data import Source
-from squarely.design import derivations
 from squarely.errors import DataError
+from squarely.exact.condition import condition_of
+from squarely.exact.rank import cholesky_in_order, dependency, independent
 from squarely.moments import Moments, fold_triangle, qr_triangle
 from squarely.numerics import ROUNDOFF, Array
 
 TEN_DIGITS = 1e-10  # a relative error that leaves ten digits
-# How much larger than the roundoff of one value a residual may be and still count as rounding: sums over p columns and
-# the blocks of the fold add a few units each; measured on exact dependencies of 2 to 50 columns it stays below 4.
-_ROUNDING = 32.0
-_NOTHING = 1e-12  # the share of a column below which a term of its dependency is rounding
+# Beyond so many operations (some seconds) a triangle of blocks of indicators is not folded; what cross-products leave of a
+# column is then told from nothing while it is more than roundoff may be after ten thousand columns.
+_MOST_OPERATIONS = 1e10
+_LEAST_LEFT = 1e-10
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -56,8 +57,14 @@ class Factor:
 
 
 def factorise(moments: Moments, source: Source) -> Factor:
-    """Factor the columns, from cross-products if that leaves ten digits, else from the rows."""
-    return _from_moments(moments) or _from_rows(moments, source)
+    """Factor the columns, from cross-products if that leaves ten digits, else from the rows.
+
+    Blocks of thousands of indicators go by cross-products in any case, which are exact for them: their rank is decided there.
+    """
+    factor = _from_moments(moments)
+    if factor is None and moments.design.layout.blocks and moments.n * len(moments.gram) ** 2 > _MOST_OPERATIONS:
+        return _in_order(moments)
+    return factor or _from_rows(moments, source)
 
 
 def _columns(moments: Moments) -> np.ndarray:
@@ -67,26 +74,52 @@ def _columns(moments: Moments) -> np.ndarray:
 
 def _from_moments(moments: Moments) -> Factor | None:
     columns = _columns(moments)
-    G = moments.gram[np.ix_(columns, columns)]
-    length = np.sqrt(np.diag(G))
+    C, length = _cosines(moments, columns)
     if not (length > 0).all():
         return None
     try:
-        C = cholesky(G / np.outer(length, length), lower=False)
+        R: Array = cholesky(C.T, lower=False, overwrite_a=True, check_finite=False)
     except LinAlgError:
         return None
-    condition = _condition(C)
-    if ROUNDOFF * condition**2 > TEN_DIGITS:
-        return None
-    R = C * length
+    factor = _factor(moments, columns, R, length)
+    return factor if ROUNDOFF * factor.condition**2 <= TEN_DIGITS else None
+
+
+def _in_order(moments: Moments) -> Factor:
+    columns = _columns(moments)
+    C, length = _cosines(moments, columns)
+    R, kept = cholesky_in_order(C, _LEAST_LEFT)
+    before = np.cumsum(kept)
+    sentences = []
+    for i in np.flatnonzero(~kept).tolist():
+        earlier = columns[kept][: before[i]]
+        d = solve_triangular(R[: before[i], : before[i]], C[:i, i][kept[:i]]) * length[i] / length[kept][: before[i]]
+        sentences.append(dependency(moments, moments.design.names[i], int(columns[i]), earlier.tolist(), d))
+    return _factor(moments, columns[kept], R, length[kept], tuple(sentences))
+
+
+def _cosines(moments: Moments, columns: np.ndarray) -> tuple[Array, Array]:
+    """Give X'X with its columns scaled to length one, and their lengths (q,). One copy: it may have most of a gigabyte."""
+    G = moments.gram[columns[0] : columns[-1] + 1, columns[0] : columns[-1] + 1]
+    length = np.sqrt(np.diag(G))
+    unit = np.where(length > 0, length, 1.0)
+    C = G / unit[:, None]
+    C /= unit
+    return C, length
+
+
+def _factor(moments: Moments, columns: np.ndarray, R: Array, length: Array, dependencies: tuple[str, ...] = ()) -> Factor:
+    condition = condition_of(R)
+    R *= length
     return Factor(
         columns=columns,
         names=moments.design.names,
-        kept=np.ones(len(columns), dtype=bool),
+        kept=np.isin(_columns(moments), columns),
         R=R,
-        rhs=solve_triangular(R, moments.gram[columns, -1], trans="T"),
+        rhs=solve_triangular(R, moments.gram[columns, -1], trans="T", check_finite=False),
         condition=condition,
         road="moments",
+        dependencies=dependencies,
     )
 
 
@@ -94,7 +127,7 @@ def _from_rows(moments: Moments, source: Source) -> Factor:
     T = fold_triangle(moments.design, source)
     require_same_rows(source, moments, round(float(T[0, 0] ** 2)), T[0, 0] * T[0])
     columns = _columns(moments)
-    kept, dependencies = _independent(moments, T, columns)
+    kept, dependencies = independent(moments, T, columns)
     if not kept.any():
         raise DataError(f"No column is left to fit: {'; '.join(dependencies)}. Name a column that varies.")
     R = qr_triangle(T[:, [*columns[kept], len(T) - 1]])
@@ -106,60 +139,10 @@ def _from_rows(moments: Moments, source: Source) -> Factor:
         kept=kept,
         R=R[:q, :q],
         rhs=R[:q, q],
-        condition=_condition(R[:q, :q] / length),
+        condition=condition_of(R[:q, :q] / length),
         road="triangle",
         dependencies=tuple(dependencies),
     )
-
-
-def _independent(moments: Moments, T: Array, columns: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Go through the columns in order and drop each that the kept ones before it span, up to rounding."""
-    design = moments.design
-    centres, scales = design.column_centres, design.column_scales
-    # Lengths of the *stored* columns in scaled units: rounding is relative to these, not to the centred columns. A column that
-    # is computed without rounding has none of its own, nor does what it is computed from count against it.
-    centred = np.linalg.norm(T, axis=0)
-    stored = centred + np.abs(centres / scales) * np.sqrt(moments.n)
-    made = [(False, frozenset[str]()), *derivations(design), (False, frozenset[str]())]
-    kept: list[int] = []
-    sentences = []
-    for name, j in zip(design.names, columns.tolist(), strict=True):
-        R = qr_triangle(T[:, [*kept, j]])
-        q = len(kept)
-        d = solve_triangular(R[:q, :q], R[:q, q]) if q else np.zeros(0)
-        left = abs(R[q, q])
-        exact, of = made[j]
-        unit = [centred[k] if exact and made[k][1] and made[k][1] <= of else stored[k] for k in kept]
-        if left > _ROUNDING * ROUNDOFF * ((centred if exact else stored)[j] + np.abs(d) @ np.array(unit)):
-            kept.append(j)
-        else:
-            sentences.append(_sentence(moments, name, j, kept, d))
-    return np.isin(columns, kept), sentences
-
-
-def _sentence(moments: Moments, name: str, j: int, kept: list[int], d: Array) -> str:
-    """Write a dropped column in terms of the kept ones, in the units of the data."""
-    design = moments.design
-    labels = ["", *design.labels]
-    centres, scales = design.column_centres, design.column_scales
-    weights = d * scales[j] / scales[kept]
-    constant = centres[j] - weights @ centres[kept] if design.intercept else 0.0
-    sizes = np.sqrt(np.diag(moments.gram)[kept] / moments.n) * scales[kept]
-    size = np.sqrt(moments.gram[j, j] / moments.n) * scales[j]
-    terms, rounded = [], False
-    for k, weight, s in zip(kept, weights.tolist(), sizes.tolist(), strict=True):
-        if k == 0:
-            constant += weight
-        elif abs(weight) * s > _NOTHING * size:
-            plain = {1.0: "", -1.0: "-"}.get(round(weight, 12), f"{weight:.10g} ")
-            rounded |= plain not in ("", "-") and abs(float(plain) - weight) > 1e-12 * abs(weight)
-            terms.append(plain + labels[k])
-    if not terms:
-        return f"{name} is constant ({constant:.6g})"
-    if abs(constant) > _NOTHING * (size + abs(centres[j])):
-        terms.append(f"{constant:.10g}")
-        rounded |= abs(float(terms[-1]) - constant) > 1e-12 * (size + abs(centres[j]))
-    return f"{name} {'≈' if rounded else '='} {' + '.join(terms)}".replace("+ -", "- ")
 
 
 def require_same_rows(source: Source, moments: Moments, n: int, sums: Array) -> None:
@@ -170,8 +153,3 @@ def require_same_rows(source: Source, moments: Moments, n: int, sums: Array) -> 
             f"{source.label} has changed since it was first read: {moments.n:,} complete rows then, {n:,} now, or other values "
             "in them. Fit again when nothing writes to it."
         )
-
-
-def _condition(R: Array) -> float:
-    values = np.linalg.svd(R, compute_uv=False)
-    return float(values[0] / values[-1]) if values[-1] > 0 else float("inf")

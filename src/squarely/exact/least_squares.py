@@ -10,13 +10,15 @@ from scipy.linalg import solve_triangular
 
 from squarely.data import Source
 from squarely.errors import DataError, OptionError, counted
+from squarely.exact.condition import inverse_spread
 from squarely.exact.factor import TEN_DIGITS, Factor, factorise
 from squarely.exact.residuals import ResidualSums, scan_residuals
 from squarely.exact.whitening import CHEAP_CELLS, Root, inverse_root, wants_whitening
 from squarely.moments import Moments
-from squarely.numerics import ROUNDOFF, Array, two_sum
+from squarely.numerics import ROUNDOFF, SLICED_ERROR, Array, two_sum
 
 _MOST_SCANS = 4
+_ROUNDINGS = 32  # of one entry of a triangle: blocks of rows are merged into it one after another
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -30,6 +32,7 @@ class Solution:
     params : (p,) coefficients in the units of the data, NaN for a dropped column.
     residuals : sums over the residuals, from the last scan, in the scaled unit of the response.
     b : (q,) the coefficients of the scaled columns that are kept, as double-double.
+    unit_bse : (p,) standard errors of the coefficients where that of the residuals is one, NaN for a dropped column.
     ssr, centered_tss : sums of squares of the residuals and of the response about its mean, in its unit squared.
     digits : (p,) decimal digits of each coefficient that can be trusted, with the exact solution for the stored
         doubles as the truth, NaN for what is zero up to rounding; `digits_bse` (p,) likewise for the standard errors.
@@ -43,6 +46,7 @@ class Solution:
     b: tuple[Array, Array]
     params: Array
     residuals: ResidualSums
+    unit_bse: Array
     ssr: float
     centered_tss: float
     digits: Array
@@ -52,11 +56,13 @@ class Solution:
     settled: bool
 
 
-def solve(moments: Moments, source: Source, *, collinear: str = "drop") -> Solution:
+def solve(moments: Moments, source: Source, *, collinear: str = "drop", precision: str = "auto") -> Solution:
     """Solve min ||y - X beta||_2 from cross-products or a triangle, then refine by corrected semi-normal equations.
 
     One step of refinement is one scan: r = y - X b, R'R d = X'r, b + d. It is the scan that the residual statistics need
-    anyway. Ill-conditioned problems get further steps until the next one could not matter.
+    anyway. Ill-conditioned problems get further steps until the next one could not matter. `precision` is that of r and X'r:
+    "double", "extended" (double-double), or "auto": extended up to ten million cells, and where doubles would leave fewer than
+    ten digits.
 
     Source: Bjorck (1987), doi:10.1016/0024-3795(87)90101-7.
 
@@ -66,6 +72,8 @@ def solve(moments: Moments, source: Source, *, collinear: str = "drop") -> Solut
     """
     if collinear not in {"drop", "raise"}:
         raise OptionError(f"collinear={collinear!r} is not understood. Use 'drop' or 'raise'.")
+    if precision not in {"auto", "double", "extended"}:
+        raise OptionError(f"precision={precision!r} is not understood. Use 'auto', 'double' or 'extended'.")
     p = len(moments.design.names)
     if moments.n <= p:
         raise DataError(
@@ -76,7 +84,7 @@ def solve(moments: Moments, source: Source, *, collinear: str = "drop") -> Solut
     factor = factorise(moments, source)
     if factor.dependencies and collinear == "raise":
         raise DataError(f"Columns depend on each other: {'; '.join(factor.dependencies)}. Leave one of them out.")
-    refined = _refine(moments, source, factor)
+    refined = _refine(moments, source, factor, precision)
     root = inverse_root(moments, source, factor) if wants_whitening(moments, factor) else None
     return _solution(moments, factor, refined, root)
 
@@ -90,6 +98,7 @@ class _Refined:
 
     b: tuple[Array, Array]
     error: Array
+    spread: Array
     residuals: ResidualSums
     squares: float
     fuzz: float
@@ -98,43 +107,83 @@ class _Refined:
     settled: bool
 
 
-def _refine(moments: Moments, source: Source, factor: Factor) -> _Refined:
+def _refine(moments: Moments, source: Source, factor: Factor, precision: str) -> _Refined:
     R, columns = factor.R, factor.columns
     length = np.linalg.norm(R, axis=0)  # (q,) lengths of the scaled columns
-    spread = np.linalg.norm(solve_triangular(R, np.eye(len(R))), axis=1)  # (q,) roots of the diagonal of (R'R)^-1
-    hi, lo = solve_triangular(R, factor.rhs), np.zeros(len(R))
-    size = float(np.abs(hi) @ length + np.sqrt(moments.gram[-1, -1]))  # the residuals are computed from terms of this size
+    spread = inverse_spread(R)
+    hi, lo = solve_triangular(R, factor.rhs, check_finite=False), np.zeros(len(R))
+    size = _size_of_terms(moments, columns, np.abs(hi) * length)
     doubtful = 4 * ROUNDOFF * spread * size > TEN_DIGITS * np.abs(hi)
-    extended = moments.n * len(R) <= CHEAP_CELLS or bool(doubtful.any())
-    unit = moments.n * ROUNDOFF**2 if extended else 4 * ROUNDOFF  # relative error of one sum over the rows
-    fuzz = 4 * (ROUNDOFF**2 if extended else ROUNDOFF) * size
+    wanted = moments.n * moments.design.layout.cells <= CHEAP_CELLS or bool(doubtful.any())
+    extended = precision == "extended" or (precision == "auto" and wanted)
     scans, settled = 0, False
     while not settled and scans < _MOST_SCANS:
         residuals = scan_residuals(moments, source, columns, (hi, lo), extended=extended)
         scans += 1
         gradient = residuals.gradient + residuals.gradient_low
-        d = solve_triangular(R, solve_triangular(R, gradient, trans="T"))
+        d = solve_triangular(R, solve_triangular(R, gradient, trans="T", check_finite=False), check_finite=False)
         hi, e = two_sum(hi, d)
         lo = lo + e
+        off, relative = _rounding(moments.n, residuals, hi, size, extended=extended)
         # What this step leaves: its own error, that of r, and that of X'r, which counts with the condition once more.
-        noise = unit * spread * (size + factor.condition * np.sqrt(len(R) * residuals.squares))
-        error = factor.unit_error * (length @ np.abs(d)) * spread + noise
+        noise = spread * (off + relative * factor.condition * np.sqrt(len(R) * residuals.squares))
+        moved = float(np.linalg.norm(R @ d))
+        error = spread * _step_error(factor, moved, float(length @ np.abs(d))) + noise
         # The residual statistics come from this scan: what it moved the fit by must be small beside the residuals too.
-        still = float(np.linalg.norm(R @ d)) <= TEN_DIGITS * np.sqrt(residuals.squares)
-        exact = residuals.squares <= fuzz**2  # nothing but rounding: the data lie on the line exactly
+        still = moved <= TEN_DIGITS * np.sqrt(residuals.squares)
+        exact = residuals.squares <= off**2  # nothing but rounding: the data lie on the line exactly
         settled = exact or (still and bool((error <= ROUNDOFF * np.abs(hi) + 2 * noise).all()))
+        if exact and not extended and precision == "auto":
+            extended, settled = True, False  # where doubles see nothing but rounding, double-double may see more
     if exact:
         residuals = replace(residuals, squares=0.0, powers=0 * residuals.powers, steps=0.0)
     return _Refined(
         b=(hi, lo),
         error=error,
+        spread=spread,
         residuals=residuals,
         squares=max(residuals.squares - float(d @ gradient), 0.0),
-        fuzz=fuzz,
+        fuzz=off,
         extended=extended,
         scans=scans,
         settled=settled,
     )
+
+
+def _size_of_terms(moments: Moments, columns: np.ndarray, sizes: Array) -> float:
+    """Bound the norm over the rows of |y| + sum_j |x_j b_j|, from the norms (q,) of the terms x_j b_j.
+
+    Norms add up, but those of one block of indicators, of which a row has one at most, do so in squares.
+    """
+    layout = moments.design.layout
+    norms = np.zeros(len(moments.design.labels) + 1)
+    norms[columns] = sizes
+    grouped = norms[layout.grouped + 1]
+    blocks = [grouped[np.unique(block.lookup[block.lookup >= 0])] for block in layout.blocks]
+    total = norms[0] + norms[layout.dense + 1].sum() + sum(float(np.linalg.norm(block)) for block in blocks)
+    return float(total + np.sqrt(moments.gram[-1, -1]))
+
+
+def _step_error(factor: Factor, moved: float, terms: float) -> float:
+    """Bound the norm of R times the error of a step d, with `moved` ||R d|| and `terms` the sum of |d_j| ||R_j||.
+
+    With R'R for X'X + D, |D| <= p u ||R_i|| ||R_j|| from cross-products, the step is off by (R'R)^-1 D d, which has kappa once;
+    the bound allows kappa squared. A triangle R + E is off by R^-1 R^-T E'R d and R^-1 E d, and ||E d|| <= p u times the terms.
+    """
+    if factor.road == "moments":
+        return factor.unit_error * terms
+    return factor.unit_error * moved + _ROUNDINGS * len(factor.R) * ROUNDOFF * terms
+
+
+def _rounding(n: int, residuals: ResidualSums, b: Array, size: float, *, extended: bool) -> tuple[float, float]:
+    """Bound the rounding of one scan: of the norm of r, and of X'r relative to the lengths of X and r.
+
+    `size` is that of the terms from which the residuals are computed, as a norm over the rows.
+    """
+    if not extended:
+        return 4 * ROUNDOFF * size, 4 * ROUNDOFF
+    lost = float(SLICED_ERROR * residuals.top * np.sqrt(n))  # the columns are scaled: their root mean square is near one
+    return 8 * ROUNDOFF**2 * size + lost * float(np.abs(b).sum()), 8 * lost + n * ROUNDOFF**2
 
 
 def _solution(moments: Moments, factor: Factor, refined: _Refined, root: Root | None) -> Solution:
@@ -157,6 +206,7 @@ def _solution(moments: Moments, factor: Factor, refined: _Refined, root: Root | 
         b=refined.b,
         params=_spread_out(params, factor.kept),
         residuals=refined.residuals,
+        unit_bse=_spread_out(_unit_errors(moments, factor, refined.spread, root), factor.kept),
         ssr=squares * scale**2,
         centered_tss=max(float(second - first**2 / moments.n), 0.0) * scale**2,
         root=root,
@@ -166,6 +216,32 @@ def _solution(moments: Moments, factor: Factor, refined: _Refined, root: Root | 
         scans=moments.design.scans + moments.passes + (factor.road == "triangle") + refined.scans + (root is not None),
         settled=refined.settled,
     )
+
+
+def way_back(moments: Moments, factor: Factor) -> tuple[Array, Array]:
+    """Return the diagonal and the first row (q,) of T: T b are the coefficients in the units of the data, up to constants."""
+    design, columns = moments.design, factor.columns
+    ratio = design.column_scales[-1] / design.column_scales[columns]
+    first = np.zeros(len(columns))
+    if design.intercept:
+        first = -(design.column_centres / design.column_scales)[columns] * design.scales[-1]
+    return ratio, first
+
+
+def _unit_errors(moments: Moments, factor: Factor, spread: Array, root: Root | None) -> Array:
+    """Return the roots of the diagonal (q,) of T (X'X)^-1 T' in the units of the data, over the response's scaled unit."""
+    ratio, first = way_back(moments, factor)
+    if root is not None:
+        T = np.diag(ratio)
+        T[0] += first
+        lengths: Array = root.lengths(T) / moments.design.scales[-1]
+        return lengths
+    errors: Array = ratio * spread
+    if moments.design.intercept:
+        first[0] += ratio[0]
+        errors[0] = np.linalg.norm(solve_triangular(factor.R, first, trans="T", check_finite=False))
+    errors /= moments.design.scales[-1]
+    return errors
 
 
 def _to_units(moments: Moments, factor: Factor, b: tuple[Array, Array], error: Array) -> tuple[Array, Array, Array]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from squarely.data import Source, fold
-from squarely.design import Block, Design, rows
+from squarely.design import Block, Design, Piece, Spread, gathered, map_rows, pieces
 from squarely.errors import DataError
 from squarely.exact.factor import require_same_rows
-from squarely.moments import BLOCK_ROWS, Moments
-from squarely.numerics import Array, dd_add, dd_multiply, dd_sum
+from squarely.moments import Moments, in_threads, piece_rows
+from squarely.numerics import SLICED_ROWS, Array, Pair, dd_add, dd_multiply, sliced, sliced_dot, top_of
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -27,6 +28,7 @@ class ResidualSums:
     powers : (3,) sums of (r - m)^2, (r - m)^3, (r - m)^4 for the known mean m of the residuals.
     steps : sum of (r_i - r_{i-1})^2 in the order of the rows.
     first, last : the residuals at both ends, by which two scans in a row are merged.
+    top : a bound of the scaled values and residuals met, by which the error of sliced products is told.
     """
 
     n: int
@@ -39,11 +41,10 @@ class ResidualSums:
     steps: float
     first: float
     last: float
+    top: float = 0.0
 
 
-def scan_residuals(
-    moments: Moments, source: Source, columns: np.ndarray, b: tuple[Array, Array], *, extended: bool
-) -> ResidualSums:
+def scan_residuals(moments: Moments, source: Source, columns: np.ndarray, b: Pair, *, extended: bool) -> ResidualSums:
     """Scan the rows once with coefficients b (q,) given as double-double.
 
     `extended` keeps residual and X'r in double-double; otherwise both are plain doubles.
@@ -52,68 +53,157 @@ def scan_residuals(
     ------
     DataError : these are not the rows that the first scan met.
     """
-    design = moments.design
+    design, coefficients = moments.design, _Coefficients.of(moments.design, columns, b)
     middle = float(moments.gram[0, -1] / moments.n)
     mean = middle - float(moments.gram[0, columns] @ b[0]) / moments.n
-    products = _extended if extended else _plain
+    size = SLICED_ROWS if extended else piece_rows(design)
 
     def step(block: Block) -> ResidualSums | None:
         total = None
-        for values, low in block.pieces(BLOCK_ROWS):
-            hi, lo = design.scaled(values, low)
-            y = hi[:, -1] - middle
-            r, gradient, gradient_low = products((hi[:, columns], lo[:, columns]), (hi[:, -1], lo[:, -1]), b)
-            centred = r - mean
-            square = centred * centred
+        for piece in pieces(design, block, size, low=extended):
+            r, gradient, top = (_extended if extended else _plain)(piece, coefficients)
+            y, centred = piece.Z[-1] - middle, r - mean
+            square, steps = centred * centred, np.diff(r)
             sums = ResidualSums(
                 n=len(r),
-                sums=hi.sum(axis=0),
-                gradient=gradient,
-                gradient_low=gradient_low,
-                spread=np.array([y.sum(), y @ y]),
-                squares=float(r @ r),
-                powers=np.array([square.sum(), square @ centred, square @ square]),
-                steps=float(np.square(np.diff(r)).sum()),
+                sums=coefficients.all_sums(piece),
+                gradient=gradient[0],
+                gradient_low=gradient[1],
+                spread=np.array([y.sum(), np.dot(y, y)]),
+                squares=float(np.dot(r, r)),
+                powers=np.array([square.sum(), np.dot(square, centred), np.dot(square, square)]),
+                steps=float(np.dot(steps, steps)),
                 first=float(r[0]),
                 last=float(r[-1]),
+                top=top,
             )
             total = _merge(total, sums)
         return total
 
-    total = fold(rows(design, source), step, _merge, None)
+    total = fold(map_rows(design, source, step, threads=in_threads(design)), _merge, None)
     if total is None:
         raise DataError(f"{source.label} changed while it was read: its rows are gone. Fit again when nothing writes to it.")
-    require_same_rows(source, moments, total.n, total.sums)
-    return total
+    require_same_rows(source, moments, total.n, coefficients.whole(total.sums))
+    at = coefficients.at
+    return replace(total, gradient=total.gradient[at], gradient_low=total.gradient_low[at])
 
 
-def residuals_of(design: Design, columns: np.ndarray, b: tuple[Array, Array], block: Block) -> Array:
+def residuals_of(design: Design, columns: np.ndarray, b: Pair, block: Block) -> Array:
     """Compute the residuals (m,) of a block of rows, in double-double and rounded once, in the response's unit."""
-    hi, lo = design.scaled(block.values, block.low)
-    r = _residuals((hi[:, columns], lo[:, columns]), (hi[:, -1], lo[:, -1]), b)
-    residuals: Array = (r[0] + r[1]) * design.scales[-1]
+    coefficients = _Coefficients.of(design, columns, b)
+    parts = [_residuals(piece, coefficients)[0] for piece in pieces(design, block, SLICED_ROWS, low=True)]
+    residuals: Array = np.concatenate([np.zeros(0), *(hi + lo for hi, lo in parts)]) * design.scales[-1]
     return residuals
 
 
-def _plain(X: tuple[Array, Array], y: tuple[Array, Array], b: tuple[Array, Array]) -> tuple[Array, Array, Array]:
-    """Return r = y - X b (m,) and X'r (q,) in plain doubles, with a low part of zero."""
-    r = y[0] - X[0] @ (b[0] + b[1])
-    return r, X[0].T @ r, np.zeros(X[0].shape[1])
+def column_sums(design: Design, block: Block) -> Array:
+    """Sum the scaled columns (k + 1,) of a block of rows, by which it is told whether these are the rows of the fit."""
+    total = np.zeros(len(design.labels) + 1)
+    nothing = _Coefficients.of(design, np.empty(0, dtype=int), (np.empty(0), np.empty(0)))
+    for piece in pieces(design, block, piece_rows(design)):
+        total += nothing.whole(nothing.all_sums(piece))
+    return total
 
 
-def _extended(X: tuple[Array, Array], y: tuple[Array, Array], b: tuple[Array, Array]) -> tuple[Array, Array, Array]:
-    """Return r = y - X b (m,), rounded once, and X'r (q,) as double-double, both computed in double-double."""
-    r = _residuals(X, y, b)
-    hi, lo = dd_sum(dd_multiply(X, (r[0][:, None], r[1][:, None])))
-    return r[0] + r[1], hi, lo
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class _Coefficients:
+    """Coefficients in the order in which a design's columns are held: [1, dense x] (d,) and the grouped ones (g,).
+
+    Columns that are not kept have a coefficient of zero here.
+
+    Attributes
+    ----------
+    dense, grouped : as double-double.
+    places : (k + 1,) where each column of [1, x_1 ... x_p, y] is in [1, dense x, y, grouped].
+    at : (q,) where each kept column is in [1, dense x, grouped].
+    """
+
+    dense: Pair
+    grouped: Pair
+    places: np.ndarray
+    at: np.ndarray
+
+    @classmethod
+    def of(cls, design: Design, columns: np.ndarray, b: Pair) -> _Coefficients:
+        layout = design.layout
+        d, g = len(layout.dense), len(layout.grouped)
+        places = np.empty(d + g + 1, dtype=int)
+        places[np.concatenate([[0], layout.dense + 1, layout.grouped + 1])] = np.arange(d + g + 1)
+        at = places[columns] - (places[columns] > d)  # without the response
+        hi, lo = np.zeros((2, d + g))
+        hi[at], lo[at] = b
+        return cls(dense=(hi[:d], lo[:d]), grouped=(hi[d:], lo[d:]), places=places, at=at)
+
+    def all_sums(self, piece: Piece) -> Array:
+        """Sum every column of a piece: [1, dense x, y, grouped]."""
+        dense = piece.Z.sum(axis=1)
+        return np.concatenate([dense, _by_group(piece.spread, np.ones(piece.Z.shape[1]), len(self.grouped[0]))])
+
+    def whole(self, values: Array) -> Array:
+        """Put values of [1, dense x, y, grouped] into the order of [1, x_1 ... x_p, y]."""
+        ordered: Array = values[self.places]
+        return ordered
 
 
-def _residuals(X: tuple[Array, Array], y: tuple[Array, Array], b: tuple[Array, Array]) -> tuple[Array, Array]:
-    r = y
-    for j in range(X[0].shape[1]):
-        minus = (np.full_like(y[0], -b[0][j]), np.full_like(y[0], -b[1][j]))
-        r = dd_add(r, dd_multiply((X[0][:, j], X[1][:, j]), minus))
-    return r
+def _by_group(spread: Sequence[Spread], r: Array, g: int) -> Array:
+    """Sum r (m,) times the indicators, by group: (g,)."""
+    total = np.zeros(g)
+    for part in spread:
+        weights = r if part.values is None else r * part.values
+        total += np.bincount(part.places + 1, weights, g + 1)[1:]
+    return total
+
+
+def _plain(piece: Piece, b: _Coefficients) -> tuple[Array, Pair, float]:
+    """Return r = y - X b (m,) and X'r in plain doubles, with a low part of zero."""
+    r = piece.Z[-1] - np.dot(b.dense[0] + b.dense[1], piece.Z[:-1])
+    for part in piece.spread:
+        r -= gathered(b.grouped[0] + b.grouped[1], part)
+    gradient = np.concatenate([np.dot(piece.Z[:-1], r), _by_group(piece.spread, r, len(b.grouped[0]))])
+    return r, (gradient, np.zeros_like(gradient)), 0.0
+
+
+def _extended(piece: Piece, b: _Coefficients) -> tuple[Array, Pair, float]:
+    """Return r = y - X b (m,), rounded once, and X'r as double-double, both computed by products without error."""
+    (hi, lo), X, top = _residuals(piece, b)
+    size = top_of(hi)
+    r = sliced(hi, lo, size)
+    dense = sliced_dot(X, r[:, :, None])
+    grouped = _grouped_gradient(piece, r, len(b.grouped[0]))
+    gradient = np.concatenate([dense[0][:, 0], grouped[0]]), np.concatenate([dense[1][:, 0], grouped[1]])
+    return hi + lo, gradient, max(top, size)
+
+
+def _residuals(piece: Piece, b: _Coefficients) -> tuple[Pair, Array, float]:
+    """Return r = y - X b (m,) as double-double, and the sliced dense X with its bound."""
+    low = None if piece.low is None else piece.low[:-1]
+    top = top_of(piece.Z[:-1])
+    X = sliced(piece.Z[:-1], low, top)
+    fitted = sliced_dot(sliced(b.dense[0][None, :], b.dense[1][None, :], top_of(b.dense[0])), X)
+    y_low = np.zeros_like(piece.Z[-1]) if piece.low is None else piece.low[-1]
+    r = dd_add((piece.Z[-1], y_low), (-fitted[0][0], -fitted[1][0]))
+    for part in piece.spread:
+        there = part.places >= 0
+        effect = (np.where(there, b.grouped[0][part.places], 0.0), np.where(there, b.grouped[1][part.places], 0.0))
+        if part.values is not None:
+            effect = dd_multiply(effect, (part.values, np.zeros_like(part.values) if part.low is None else part.low))
+        r = dd_add(r, (-effect[0], -effect[1]))
+    return r, X, top
+
+
+def _grouped_gradient(piece: Piece, r: Array, g: int) -> Pair:
+    """Sum the sliced residuals (3, m) by group; what is summed are slices, so that no sum has an error."""
+    total = np.zeros(g), np.zeros(g)
+    for part in piece.spread:
+        products = r
+        if part.values is not None:
+            low = np.zeros_like(part.values) if part.low is None else part.low
+            hi, lo = dd_multiply((part.values, low), (r[0] + r[1], r[2]))
+            products = sliced(hi, lo, top_of(hi))
+        for x in products:
+            sums: Array = np.bincount(part.places + 1, x, g + 1)[1:].astype(np.float64)
+            total = dd_add(total, (sums, np.zeros(g)))
+    return total
 
 
 def _merge(a: ResidualSums | None, b: ResidualSums | None) -> ResidualSums | None:
@@ -131,4 +221,5 @@ def _merge(a: ResidualSums | None, b: ResidualSums | None) -> ResidualSums | Non
         steps=a.steps + b.steps + (b.first - a.last) ** 2,
         first=a.first,
         last=b.last,
+        top=max(a.top, b.top),
     )

@@ -13,7 +13,8 @@ from scipy.special import stdtr, stdtrit
 from squarely.data import RowAccount, Source, frame, local_path, open_rows, open_source, series, square, write_columns, write_text
 from squarely.design import Design, linear_predictor, rows
 from squarely.errors import DataError, OptionError
-from squarely.exact import Solution, require_same_rows, residuals_of
+from squarely.exact import Solution, column_sums, require_same_rows, residuals_of
+from squarely.inference.covariance import covariance_of
 from squarely.inference.normality import Normality
 from squarely.inference.summary import summary_page
 from squarely.numerics import Array
@@ -41,6 +42,7 @@ class Fit:
     durbin_watson : of the residuals in the order of the rows.
     condition_number : largest over smallest singular value of X in the units of the data, as statsmodels has it.
     k_constant : 1 if a constant is in the span of the columns. `constant_response` whether the response never varies.
+    standard_errors : of the coefficients (p,), as a plain array; `bse` labels them.
     normality : skewness, kurtosis and the omnibus and Jarque-Bera tests of the residuals.
     solution : how the numbers were reached: road, refinement, rank, digits. `source` is where the rows are.
     """
@@ -68,7 +70,7 @@ class Fit:
     durbin_watson: float
     condition_number: float
     normality: Normality
-    covariance: Array
+    standard_errors: Array
     solution: Solution
     source: Source
 
@@ -86,6 +88,11 @@ class Fit:
     def params(self) -> pd.Series:
         """The coefficients, in the units of the data; NaN for a dropped column."""
         return self._series(self.solution.params)
+
+    @property
+    def covariance(self) -> Array:
+        """The covariance (p, p) of the coefficients as a plain array, worked out when it is asked for; `cov_params` labels it."""
+        return covariance_of(self.solution, self.mse_resid)
 
     @property
     def bse(self) -> pd.Series:
@@ -210,10 +217,16 @@ class Fit:
 
     def summary(self) -> Page:
         """Lay the results out as statsmodels does, with the row account and the digits as extra lines."""
-        return summary_page(self, self.as_dict())
+        return summary_page(self, self._plain())
 
     def as_dict(self) -> Mapping[str, Any]:
         """Give every number as plain Python values, names as the attributes': what `--json` prints."""
+        names = self.design.names
+        table = zip(names, self.covariance.tolist(), strict=True)
+        return {**self._plain(), "cov_params": {name: dict(zip(names, row, strict=True)) for name, row in table}}
+
+    def _plain(self) -> Mapping[str, Any]:
+        """Give every number but the covariances, of which there are p squared."""
         names = self.design.names
         scalars = {name: getattr(self, name) for name in _SCALARS}
         tests = {name: getattr(self.normality, name) for name in Normality.__slots__}
@@ -233,7 +246,6 @@ class Fit:
             "conf_int": {name: list(limits) for name, *limits in zip(names, low, high, strict=True)},
             **scalars,
             **tests,
-            "cov_params": {n: dict(zip(names, row, strict=True)) for n, row in zip(names, self.covariance, strict=True)},
             "categories": {
                 text: {"contrast": c.kind, "levels": list(c.levels), "reference": c.levels[c.position]}
                 for text, c in self.design.categories.items()
@@ -251,11 +263,6 @@ class Fit:
 
     def __repr__(self) -> str:
         return f"<Fit {self.design.formula.text!r}: n={self.nobs}, R-squared {self.rsquared:.3f}; print(fit.summary())>"
-
-    @property
-    def standard_errors(self) -> Array:
-        """The standard errors (p,) as a plain array; `bse` labels them."""
-        return np.sqrt(np.diag(self.covariance))
 
     def _t(self) -> Array:
         with np.errstate(divide="ignore", invalid="ignore"):  # a perfect fit has standard errors of zero
@@ -279,8 +286,8 @@ class Fit:
         response, residuals, at = [np.empty(0)], [np.empty(0)], [np.empty(0, dtype=int)]
         sums = np.zeros(len(moments.gram))
         for block in rows(self.design, self.source):
-            sums += self.design.scaled(block.values, block.low)[0].sum(axis=0)
-            response.append(block.values[:, -1] + (0.0 if block.offset is None else block.offset))
+            sums += column_sums(self.design, block)
+            response.append(block.response + (0.0 if block.offset is None else block.offset))
             residuals.append(residuals_of(self.design, solution.factor.columns, solution.b, block))
             at.append(block.rows)
         require_same_rows(self.source, moments, sum(map(len, at)), sums)

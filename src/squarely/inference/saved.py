@@ -56,7 +56,7 @@ def fit_to_json(fit: Fit) -> str:
 
 
 _FACTOR = ("columns", "kept", "R", "rhs", "condition", "road", "dependencies")
-_SOLUTION = ("params", "b", "ssr", "centered_tss", "digits", "digits_bse", "precision", "scans", "settled")
+_SOLUTION = ("params", "b", "unit_bse", "ssr", "centered_tss", "digits", "digits_bse", "precision", "scans", "settled")
 
 
 def fit_from_json(text: str, label: str) -> Fit:
@@ -153,6 +153,7 @@ def _solution(document: Mapping[str, Any], moments: Moments, design: Design) -> 
         root=_root(document["root"], q),
         params=params,
         residuals=residuals,
+        unit_bse=_numbers(read["unit_bse"], (p,)),
         ssr=_size(read["ssr"]),
         centered_tss=_size(read["centered_tss"]),
         digits=_numbers(read["digits"], (p,)),

@@ -9,17 +9,16 @@ from scipy.linalg import solve_triangular
 from scipy.special import fdtrc
 
 from squarely.data import Source
-from squarely.exact import Solution
+from squarely.exact import Solution, condition_of
 from squarely.inference.fit import Fit
 from squarely.inference.normality import residual_tests
-from squarely.numerics import ROUNDOFF, Array
+from squarely.numerics import ROUNDOFF
 
 
 def infer(solution: Solution, source: Source) -> Fit:
     """Work out what the solution may claim, under the classical assumptions: one variance, independent errors."""
     moments, factor = solution.moments, solution.factor
     n, rank = moments.n, len(factor.columns)
-    scale = float(moments.design.scales[-1])
     k_constant = int(_spans_constant(solution))
     centered = solution.centered_tss
     uncentered = centered + n * float(moments.means[-1]) ** 2
@@ -56,7 +55,7 @@ def infer(solution: Solution, source: Source) -> Fit:
         durbin_watson=_ratio(solution.residuals.steps, solution.residuals.squares),
         condition_number=_condition_number(solution),
         normality=residual_tests(n, solution.residuals.powers),
-        covariance=_covariance(solution, mse_resid / scale**2),
+        standard_errors=math.sqrt(mse_resid) * solution.unit_bse,
         solution=solution,
         source=source,
     )
@@ -68,29 +67,11 @@ def _ratio(a: float, b: float) -> float:
     return math.nan if a == 0 or math.isnan(a) else math.copysign(math.inf, a)
 
 
-def _covariance(solution: Solution, variance: float) -> Array:
-    """Return the covariance (p, p) in the units of the data: sigma^2 A A' with A = T R^-1, T the way back to those units."""
-    moments, factor = solution.moments, solution.factor
-    design = moments.design
-    centres, scales = design.column_centres, design.column_scales
-    T = np.diag(scales[-1] / scales[factor.columns])
-    if design.intercept:
-        T[0, 1:] = -(centres / scales)[factor.columns[1:]] * scales[-1]
-    A = solve_triangular(factor.R, T.T, trans="T").T if solution.root is None else solution.root.times(T)
-    full = np.full((len(factor.kept), len(factor.kept)), np.nan)
-    full[np.ix_(factor.kept, factor.kept)] = variance * (A @ A.T)
-    return full
-
-
 def _condition_number(solution: Solution) -> float:
     """Return the ratio of the singular values of X as the user has it: X = Z B, so those of R B."""
     design, factor = solution.moments.design, solution.factor
-    centres, scales = design.column_centres, design.column_scales
-    B = np.diag(scales[factor.columns])
-    if design.intercept:
-        B[0] += centres[factor.columns]
-    values = np.linalg.svd(factor.R @ B, compute_uv=False)
-    return float(values[0] / values[-1]) if len(values) and values[-1] > 0 else math.inf
+    first = design.column_centres[factor.columns] if design.intercept else np.zeros(len(factor.columns))
+    return condition_of(factor.R, np.array([design.column_scales[factor.columns], first]))
 
 
 def _spans_constant(solution: Solution) -> bool:

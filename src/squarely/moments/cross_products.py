@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from squarely.data import RowAccount, Source, fold
-from squarely.design import Block, Design, recentred, rows
+from squarely.data import BATCH_ROWS, RowAccount, Source, fold
+from squarely.design import Block, Design, map_rows, pieces, recentred
 from squarely.errors import DataError
+from squarely.moments.indicators import IndicatorSums, indicator_sums
 from squarely.numerics import Array
 
-BLOCK_ROWS = 8_192  # larger blocks wake BLAS threads that fight the engine's own
+_CELLS = 2**18  # of a piece: two megabytes, which the cache holds
+_ROWS = 1_024, 16_384
+_NARROW = 64  # columns; wider products are shared out by BLAS itself, and threads of ours would fight its own
 _LARGEST = 1e75  # coefficients are ratios of two columns and variances their squares: up to 1e300 all stays representable
 _FAR = 8.0  # a centre so many standard deviations off the mean costs digits: the rows are folded again
 
@@ -65,21 +68,59 @@ class Moments:
         return constant
 
 
+def piece_rows(design: Design) -> int:
+    """Tell how many rows of a design are worked on at once."""
+    least, most = _ROWS
+    return max(least, min(BATCH_ROWS if design.layout.blocks else most, _CELLS // (len(design.layout.dense) + 1)))
+
+
+def in_threads(design: Design) -> bool:
+    """Tell whether the batches of a design are shared out to threads."""
+    return len(design.layout.dense) < _NARROW
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Sums:
+    """What a fold of cross-products gathers: of the dense columns (d + 1, d + 1), and of the indicators."""
+
+    dense: Array
+    indicators: IndicatorSums | None
+    account: RowAccount
+
+
 def fold_moments(design: Design, source: Source) -> Moments:
     """Fold the rows into Moments, in the order of the batches, which fixes every bit of the result."""
-    size = len(design.labels) + 1
+    size, grouped = len(design.layout.dense) + 1, len(design.layout.grouped)
 
-    def step(block: Block) -> tuple[Array, RowAccount]:
-        gram = np.zeros((size, size))
+    def step(block: Block) -> _Sums:
+        dense, indicators = np.zeros((size, size)), None
         with np.errstate(over="ignore", invalid="ignore"):
-            for values, low in block.pieces(BLOCK_ROWS):
-                Z, _ = design.scaled(values, low)
-                gram += Z.T @ Z
-        return gram, block.account
+            for piece in pieces(design, block, piece_rows(design)):
+                dense += np.dot(piece.Z, piece.Z.T)  # np.dot and not @, which would keep other threads waiting
+                if grouped:
+                    indicators = _joined(indicators, indicator_sums(piece, grouped))
+        return _Sums(dense, indicators, block.account)
 
-    gram, account = fold(rows(design, source), step, _add, (np.zeros((size, size)), RowAccount()))
-    _require_range(design, source, gram, account.used)
-    return Moments(design=design, gram=gram, account=account)
+    total = fold(
+        map_rows(design, source, step, threads=in_threads(design)), _add, _Sums(np.zeros((size, size)), None, RowAccount())
+    )
+    gram = _whole(design, total)
+    _require_range(design, source, gram, total.account.used)
+    return Moments(design=design, gram=gram, account=total.account)
+
+
+def _whole(design: Design, total: _Sums) -> Array:
+    """Put the cross-products into the order of the columns [1, x_1 ... x_p, y]."""
+    if total.indicators is None:
+        return total.dense
+    layout = design.layout
+    dense, grouped = np.concatenate([[0], layout.dense + 1]), layout.grouped + 1
+    gram = np.zeros((len(dense) + len(grouped),) * 2)
+    gram[np.ix_(dense, dense)] = total.dense
+    gram[np.ix_(grouped, dense)] = total.indicators.across
+    gram[np.ix_(dense, grouped)] = total.indicators.across.T
+    total.indicators.put(gram, grouped)
+    return gram
 
 
 def gather(design: Design, source: Source) -> Moments:
@@ -87,6 +128,7 @@ def gather(design: Design, source: Source) -> Moments:
     moments = fold_moments(design, source)
     means, spreads = moments.means, np.sqrt(moments.variances)
     off = np.abs(means - design.centres) > _FAR * spreads
+    off[design.layout.grouped] = False  # indicators are not centred
     if not design.intercept or not (off & (spreads > 0)).any():
         return moments
     better = recentred(design, mean=means, spread=spreads)
@@ -107,5 +149,11 @@ def _require_range(design: Design, source: Source, gram: Array, n: int) -> None:
             )
 
 
-def _add(a: tuple[Array, RowAccount], b: tuple[Array, RowAccount]) -> tuple[Array, RowAccount]:
-    return a[0] + b[0], a[1] + b[1]
+def _add(a: _Sums, b: _Sums) -> _Sums:
+    return _Sums(a.dense + b.dense, _joined(a.indicators, b.indicators), a.account + b.account)
+
+
+def _joined(a: IndicatorSums | None, b: IndicatorSums | None) -> IndicatorSums | None:
+    if a is None or b is None:
+        return b if a is None else a
+    return a + b

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from squarely.data import Source, fold
-from squarely.design import Block, Design, rows
-from squarely.moments.cross_products import BLOCK_ROWS
+from squarely.design import Block, Design, map_rows, pieces, whole_table
+from squarely.moments.cross_products import in_threads
 from squarely.numerics import Array
+
+_ROWS = 8_192
 
 
 def fold_triangle(design: Design, source: Source) -> Array:
@@ -16,12 +18,11 @@ def fold_triangle(design: Design, source: Source) -> Array:
 
     def step(block: Block) -> Array:
         R = np.zeros((0, size))
-        for values, low in block.pieces(BLOCK_ROWS):
-            Z, _ = design.scaled(values, low)
-            R = _merge(R, Z)
+        for piece in pieces(design, block, max(_ROWS, 2 * size)):
+            R = _merge(R, whole_table(piece, design.layout)[0].T)
         return R
 
-    R = fold(rows(design, source), step, _merge, np.zeros((0, size)))
+    R = fold(map_rows(design, source, step, threads=in_threads(design)), _merge, np.zeros((0, size)))
     return np.vstack([R, np.zeros((size - len(R), size))])  # fewer rows than columns leave the rest zero
 
 
