@@ -61,7 +61,7 @@ def _file(suffix: str, table: pa.Table, path: Path) -> Path:
     elif suffix == "feather":
         pyarrow.feather.write_feather(table, str(path))
     elif suffix == "jsonl":
-        path.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
+        path.write_text("".join(json.dumps(row, default=float) + "\n" for row in table.to_pylist()))
     else:
         columns = [["" if v is None else str(v) for v in column.to_pylist()] for column in table.columns]
         with path.open("w", newline="") as file:
