@@ -3,6 +3,8 @@
 import csv
 import importlib
 import json
+import math
+import operator
 import os
 from fractions import Fraction
 from importlib.resources import files
@@ -59,7 +61,7 @@ def _file(suffix: str, table: pa.Table, path: Path) -> Path:
     elif suffix == "feather":
         pyarrow.feather.write_feather(table, str(path))
     elif suffix == "jsonl":
-        path.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
+        path.write_text("".join(json.dumps(row, default=float) + "\n" for row in table.to_pylist()))
     else:
         columns = [["" if v is None else str(v) for v in column.to_pylist()] for column in table.columns]
         with path.open("w", newline="") as file:
@@ -89,24 +91,40 @@ def digits(actual: object, truth: object) -> np.ndarray:
 
 def exact_normal_equations(X, y):
     """Solve the normal equations for the stored doubles in rational arithmetic: (X'X)^-1 X'y, (X'X)^-1 and y'y - b'X'y."""
-    return exact_normal_equations_of([[Fraction(v) for v in row] for row in np.asarray(X).tolist()], y)
+    return exact_normal_equations_of(np.asarray(X).tolist(), y)
 
 
 def exact_normal_equations_of(X, y):
-    """Solve them for rows X of fractions."""
-    Z = [[*row, Fraction(v)] for row, v in zip(X, np.asarray(y).tolist(), strict=True)]
-    p = len(X[0])
-    G = [[sum((r[i] * r[j] for r in Z), Fraction(0)) for j in range(p + 1)] for i in range(p + 1)]
-    A = [[*G[i], *(Fraction(int(i == j)) for j in range(p))] for i in range(p)]  # [X'X | X'y | identity]
-    for i in range(p):
-        pivot = next(k for k in range(i, p) if A[k][i] != 0)
-        A[i], A[pivot] = A[pivot], A[i]
-        A[i] = [a / A[i][i] for a in A[i]]
-        for k in range(p):
-            if k != i:
-                A[k] = [a - A[k][i] * b for a, b in zip(A[k], A[i], strict=True)]
-    b, inverse = [row[p] for row in A], [row[p + 1 :] for row in A]
-    return b, inverse, G[p][p] - sum(x * g for x, g in zip(b, G[p], strict=False))
+    """Solve them for rows X of fractions: in whole numbers, each column times the denominator that all its values share."""
+    columns = [[Fraction(v) for v in column] for column in (*zip(*X, strict=True), np.asarray(y).tolist())]
+    *units, unit = [math.lcm(*(v.denominator for v in column)) for column in columns]
+    whole = [[int(v * u) for v in column] for column, u in zip(columns, (*units, unit), strict=True)]
+    G = [[sum(map(operator.mul, a, b)) for b in whole] for a in whole]
+    p = len(units)
+    scaled, inverse, determinant = _eliminate(G, p)
+    ssr = Fraction(determinant * G[p][p] - sum(map(operator.mul, scaled, G[p])), determinant * unit**2)
+    b = [Fraction(x * u, determinant * unit) for x, u in zip(scaled, units, strict=True)]
+    return (
+        b,
+        [
+            [Fraction(x * u * v, determinant) for x, v in zip(row, units, strict=True)]
+            for row, u in zip(inverse, units, strict=True)
+        ],
+        ssr,
+    )
+
+
+def _eliminate(G, p):
+    """Eliminate without fractions (Bareiss 1968, doi:10.1090/S0025-5718-1968-0226829-0): |A| A^-1 c, |A| A^-1, |A| of [A c] = G."""
+    rows, last = [[*G[i][: p + 1], *(int(i == j) for j in range(p))] for i in range(p)], 1
+    for k, top in enumerate(rows):
+        if top[k] == 0:
+            raise ZeroDivisionError("the columns are dependent")
+        for i, row in enumerate(rows):
+            if i != k:
+                rows[i] = [(top[k] * a - row[k] * b) // last for a, b in zip(row, top, strict=True)]
+        last = top[k]
+    return [row[p] for row in rows], [row[p + 1 :] for row in rows], last
 
 
 def exact_solution(X, y):
