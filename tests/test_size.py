@@ -14,7 +14,7 @@ import squarely as sq
 from squarely.data import parallel
 from squarely.errors import DataError, OptionError
 from squarely.exact import condition_of
-from squarely.numerics import SLICED_ERROR, sliced, sliced_dot, top_of
+from squarely.numerics import slice_bits, sliced, sliced_dot, sliced_error, top_of
 from tests.support import assert_close, exact_solution
 
 
@@ -32,8 +32,9 @@ def test_sliced_products_lose_as_little_as_they_say(seed, terms, exponent):
     a = rng.normal(size=(3, terms)) * 10.0 ** rng.uniform(-8, 0, terms)
     b = rng.normal(size=(terms, 2)) * 10.0**exponent
     low = a * rng.uniform(-1, 1, a.shape) * 2.0**-54
-    hi, lo = sliced_dot(sliced(a, low, top_of(a)), sliced(b, None, top_of(b)))
-    room = terms * Fraction(SLICED_ERROR) * Fraction(top_of(a)) * Fraction(top_of(b))
+    bits = slice_bits(terms)
+    hi, lo = sliced_dot(sliced(a, low, top_of(a), bits), sliced(b, None, top_of(b), bits))
+    room = terms * Fraction(sliced_error(bits)) * Fraction(top_of(a)) * Fraction(top_of(b))
     for i in range(3):
         for k in range(2):
             truth = sum((Fraction(x) + Fraction(e)) * Fraction(w) for x, e, w in zip(a[i], low[i], b[:, k], strict=True))
@@ -43,9 +44,9 @@ def test_sliced_products_lose_as_little_as_they_say(seed, terms, exponent):
 def test_slices_of_eight_thousand_rows_add_up_exactly():
     rng = np.random.default_rng(1)
     a, b = rng.uniform(-1, 1, size=(1, 8192)), rng.uniform(-1, 1, size=(8192, 1))
-    hi, lo = sliced_dot(sliced(a, None, 1.0), sliced(b, None, 1.0))
+    hi, lo = sliced_dot(sliced(a, None, 1.0, 20), sliced(b, None, 1.0, 20))
     truth = sum(Fraction(x) * Fraction(y) for x, y in zip(a[0], b[:, 0], strict=True))
-    assert abs(Fraction(hi[0, 0]) + Fraction(lo[0, 0]) - truth) <= 8192 * Fraction(SLICED_ERROR)
+    assert abs(Fraction(hi[0, 0]) + Fraction(lo[0, 0]) - truth) <= 8192 * Fraction(sliced_error(20))
 
 
 def test_threads_change_no_bit(monkeypatch):

@@ -15,8 +15,7 @@ Array = NDArray[np.float64]
 Pair = tuple[Array, Array]  # double-double: high and low part
 
 ROUNDOFF = 2.0**-53  # the largest relative error of one rounding to nearest in double
-SLICED_ROWS = 8_192  # so many products of two slices add up without error
-SLICED_ERROR = 2.0**-93  # of a sliced product, relative to its terms times the largest values of both factors
+SLICED_ROWS = 8_192  # terms of a sliced product at most; with more of them slices have fewer bits and more is lost
 _SPLIT = 2.0**27 + 1.0  # Veltkamp's constant: cuts 53 bits into 26 + 26
 
 
@@ -114,21 +113,35 @@ def dd_sum(x: Pair) -> Pair:
     return hi[0], lo[0]
 
 
-def sliced(x: Array, low: Array | None, top: Array | float) -> Array:
+def slice_bits(terms: int) -> int:
+    """Tell how many bits slices may have so that `terms` products of two of them add up without error.
+
+    >>> slice_bits(8192), slice_bits(50)
+    (20, 23)
+    """
+    return (53 - math.ceil(math.log2(max(terms, 2)))) // 2
+
+
+def sliced_error(bits: int) -> float:
+    """Bound what a sliced product loses: so much of each of its terms, times the bounds of both factors."""
+    return math.ldexp(1.0, -53 - 2 * bits)
+
+
+def sliced(x: Array, low: Array | None, top: Array | float, bits: int) -> Array:
     """Cut doubles of size `top` at most into three slices that add up to them exactly: (3, *x.shape).
 
-    The first two are whole multiples of top / 2**20 and top / 2**41 with at most 20 bits, so that products of them are exact and
-    up to 8,192 of these add up exactly in any order, also in a matrix product of BLAS; the third is the rest, with `low` in it.
+    The first two are whole multiples of top / 2**bits and of top / 2**(2 bits + 1), of `bits` bits each, so that products of them
+    are exact and add up exactly in any order, also in a matrix product of BLAS; the third is the rest, with `low` in it.
     Source: Ozaki et al. (2012), doi:10.1007/s11075-011-9478-1.
 
-    >>> parts = sliced(np.array([0.1, -0.7]), None, 1.0)
+    >>> parts = sliced(np.array([0.1, -0.7]), None, 1.0, 20)
     >>> (parts.sum(axis=0) == [0.1, -0.7]).all(), parts[0] * 2**20
     (np.True_, array([ 104858., -734003.]))
     """
     parts = np.empty((3, *x.shape))
     rest = x
-    for part, bits in zip(parts, (20, 41), strict=False):
-        shift = top * (1.5 * 2.0 ** (52 - bits))  # adding it rounds to multiples of top / 2**bits
+    for part, cut in zip(parts, (bits, 2 * bits + 1), strict=False):
+        shift = top * (1.5 * 2.0 ** (52 - cut))  # adding it rounds to multiples of top / 2**cut
         np.add(rest, shift, out=part)
         part -= shift
         rest = rest - part
@@ -146,10 +159,7 @@ def top_of(x: Array) -> float:
 
 
 def sliced_dot(a: Array, b: Array) -> Pair:
-    """Multiply sliced matrices (3, i, j) and (3, j, k), with at most 8,192 terms j, into a double-double one (i, k).
-
-    What is lost is 2**-93 of a term times the largest values of both, at most: products of third slices are rounded.
-    """
+    """Multiply sliced matrices (3, i, j) and (3, j, k) into a double-double one (i, k); `sliced_error` bounds what is lost."""
     i, k = a.shape[1], b.shape[2]
     right = np.concatenate(list(b), axis=1)  # one wide product instead of three
     t = [np.dot(part, right).reshape(i, 3, k) for part in a]

@@ -15,7 +15,7 @@ from squarely.exact.factor import TEN_DIGITS, Factor, factorise
 from squarely.exact.residuals import ResidualSums, scan_residuals
 from squarely.exact.whitening import CHEAP_CELLS, Root, inverse_root, wants_whitening
 from squarely.moments import Moments
-from squarely.numerics import ROUNDOFF, SLICED_ERROR, Array, two_sum
+from squarely.numerics import ROUNDOFF, SLICED_ROWS, Array, slice_bits, sliced_error, two_sum
 
 _MOST_SCANS = 4
 _ROUNDINGS = 32  # of one entry of a triangle: blocks of rows are merged into it one after another
@@ -182,12 +182,14 @@ def _rounding(n: int, residuals: ResidualSums, b: Array, size: float, *, extende
     """
     if not extended:
         return 4 * ROUNDOFF * size, 4 * ROUNDOFF
-    lost = float(SLICED_ERROR * residuals.top * np.sqrt(n))  # the columns are scaled: their root mean square is near one
+    bits = slice_bits(max(min(n, SLICED_ROWS), len(b)))
+    lost = float(sliced_error(bits) * residuals.top * np.sqrt(n))  # the columns are scaled: their root mean square is near one
     return 8 * ROUNDOFF**2 * size + lost * float(np.abs(b).sum()), 8 * lost + n * ROUNDOFF**2
 
 
 def _solution(moments: Moments, factor: Factor, refined: _Refined, root: Root | None) -> Solution:
     """Turn the refined solution into the units of the data, and count the digits."""
+    n = moments.n
     params, error, natural = _to_units(moments, factor, refined.b, refined.error)
     if refined.squares == 0.0:  # no residual: what cannot be told from zero is zero, and not a crumb with a t of infinity
         params = np.where(np.abs(params) <= error, 0.0, params)
@@ -196,7 +198,7 @@ def _solution(moments: Moments, factor: Factor, refined: _Refined, root: Root | 
     # Standard errors inherit the error of R, or of the root, and that of the residuals, and each is rounded a few times.
     relative = (
         (factor.unit_error if root is None else root.error)
-        + 16 * ROUNDOFF
+        + ROUNDOFF * (16 + np.sqrt(min(n, SLICED_ROWS) + n / SLICED_ROWS))  # and so are sums, within blocks and over them
         + (refined.fuzz / np.sqrt(squares) if squares > 0 else 0.0)
     )
     ones = np.ones(len(params))

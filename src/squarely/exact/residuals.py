@@ -12,7 +12,7 @@ from squarely.design import Block, Design, Piece, Spread, gathered, map_rows, pi
 from squarely.errors import DataError
 from squarely.exact.factor import require_same_rows
 from squarely.moments import Moments, in_threads, piece_rows
-from squarely.numerics import SLICED_ROWS, Array, Pair, dd_add, dd_multiply, sliced, sliced_dot, top_of
+from squarely.numerics import SLICED_ROWS, Array, Pair, dd_add, dd_multiply, slice_bits, sliced, sliced_dot, top_of
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -166,8 +166,8 @@ def _plain(piece: Piece, b: _Coefficients) -> tuple[Array, Pair, float]:
 def _extended(piece: Piece, b: _Coefficients) -> tuple[Array, Pair, float]:
     """Return r = y - X b (m,), rounded once, and X'r as double-double, both computed by products without error."""
     (hi, lo), X, top = _residuals(piece, b)
-    size = top_of(hi)
-    r = sliced(hi, lo, size)
+    size, bits = top_of(hi), _bits(piece)
+    r = sliced(hi, lo, size, bits)
     dense = sliced_dot(X, r[:, :, None])
     grouped = _grouped_gradient(piece, r, len(b.grouped[0]))
     gradient = np.concatenate([dense[0][:, 0], grouped[0]]), np.concatenate([dense[1][:, 0], grouped[1]])
@@ -177,9 +177,9 @@ def _extended(piece: Piece, b: _Coefficients) -> tuple[Array, Pair, float]:
 def _residuals(piece: Piece, b: _Coefficients) -> tuple[Pair, Array, float]:
     """Return r = y - X b (m,) as double-double, and the sliced dense X with its bound."""
     low = None if piece.low is None else piece.low[:-1]
-    top = top_of(piece.Z[:-1])
-    X = sliced(piece.Z[:-1], low, top)
-    fitted = sliced_dot(sliced(b.dense[0][None, :], b.dense[1][None, :], top_of(b.dense[0])), X)
+    top, bits = top_of(piece.Z[:-1]), _bits(piece)
+    X = sliced(piece.Z[:-1], low, top, bits)
+    fitted = sliced_dot(sliced(b.dense[0][None, :], b.dense[1][None, :], top_of(b.dense[0]), bits), X)
     y_low = np.zeros_like(piece.Z[-1]) if piece.low is None else piece.low[-1]
     r = dd_add((piece.Z[-1], y_low), (-fitted[0][0], -fitted[1][0]))
     for part in piece.spread:
@@ -191,6 +191,10 @@ def _residuals(piece: Piece, b: _Coefficients) -> tuple[Pair, Array, float]:
     return r, X, top
 
 
+def _bits(piece: Piece) -> int:
+    return slice_bits(max(piece.Z.shape))
+
+
 def _grouped_gradient(piece: Piece, r: Array, g: int) -> Pair:
     """Sum the sliced residuals (3, m) by group; what is summed are slices, so that no sum has an error."""
     total = np.zeros(g), np.zeros(g)
@@ -199,7 +203,7 @@ def _grouped_gradient(piece: Piece, r: Array, g: int) -> Pair:
         if part.values is not None:
             low = np.zeros_like(part.values) if part.low is None else part.low
             hi, lo = dd_multiply((part.values, low), (r[0] + r[1], r[2]))
-            products = sliced(hi, lo, top_of(hi))
+            products = sliced(hi, lo, top_of(hi), _bits(piece))
         for x in products:
             sums: Array = np.bincount(part.places + 1, x, g + 1)[1:].astype(np.float64)
             total = dd_add(total, (sums, np.zeros(g)))

@@ -11,7 +11,19 @@ from squarely.data import Source, fold
 from squarely.design import Block, map_rows, pieces, whole_table
 from squarely.exact.factor import TEN_DIGITS, Factor
 from squarely.moments import Moments, in_threads
-from squarely.numerics import ROUNDOFF, SLICED_ROWS, Array, dd_sum, sliced, sliced_dot, top_of, two_product
+from squarely.numerics import (
+    ROUNDOFF,
+    SLICED_ROWS,
+    Array,
+    Pair,
+    dd_add,
+    dd_sum,
+    slice_bits,
+    sliced,
+    sliced_dot,
+    top_of,
+    two_product,
+)
 
 CHEAP_CELLS = 10_000_000  # double-double costs about 8 ns a cell: less than a tenth of a second here
 _ENOUGH = TEN_DIGITS / 100
@@ -59,17 +71,20 @@ def inverse_root(moments: Moments, source: Source, factor: Factor) -> Root:
 
     design, columns = moments.design, factor.columns
     tops = np.array([top_of(column) for column in P.T])
-    right = sliced(P, None, tops)
 
-    def step(block: Block) -> Array:
-        gram = np.zeros_like(P)
+    def step(block: Block) -> Pair:
+        gram = np.zeros_like(P), np.zeros_like(P)
         for piece in pieces(design, block, SLICED_ROWS, low=True):
             hi, lo = whole_table(piece, design.layout)
-            X = hi[columns].T
-            W = sliced_dot(sliced(X, None if lo is None else lo[columns].T, top_of(X)), right)
-            gram += np.dot((W[0] + W[1]).T, W[0] + W[1])
+            X, bits = hi[columns].T, slice_bits(max(hi.shape))
+            right = sliced(P, None, tops, bits)
+            W, e = sliced_dot(sliced(X, None if lo is None else lo[columns].T, top_of(X), bits), right)
+            parts = sliced(W, e, top_of(W), bits)
+            gram = dd_add(gram, sliced_dot(parts.swapaxes(1, 2), parts))
         return gram
 
-    M = fold(map_rows(design, source, step, threads=in_threads(design)), np.add, np.zeros_like(P))
+    zero = np.zeros_like(P), np.zeros_like(P)
+    hi, lo = fold(map_rows(design, source, step, threads=in_threads(design)), dd_add, zero)
+    M = hi + lo
     U = cholesky(M, lower=False)
     return Root(P=P, U=U, error=8 * len(P) * ROUNDOFF * float(np.linalg.cond(M)))
