@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from squarely.data.account import CAUSES, RowAccount
+from squarely.data.ahead import ahead
 from squarely.data.frames import series
 from squarely.data.reread import Reread
 from squarely.errors import DataError, did_you_mean
@@ -44,6 +45,7 @@ class Source(ABC):
     typed : whether the engine knows the types; if not, labels are text whose kind is read off the values.
     notes : what was found out about how the rows are written, such as a decimal comma, for the summary to print.
     reread : how pandas reads the same file, None where the rows are in no file.
+    stored : whether the rows come from files of ours to read, so that it pays to decode them ahead of the arithmetic.
     """
 
     label: str
@@ -52,6 +54,12 @@ class Source(ABC):
     typed: bool = True
     notes: tuple[str, ...] = ()
     reread: Reread | None = None
+    stored: bool = False
+
+    @property
+    def rows(self) -> int | None:
+        """How many rows there are, None where only a scan can tell."""
+        return None
 
     @abstractmethod
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
@@ -184,8 +192,8 @@ def batches(source: Source, numbers: Sequence[str], labels: Sequence[str] = ()) 
     DataError : a column is not there, or holds something that cannot be used (the row and value are named).
     """
     require_columns(source, [*numbers, *labels])
-    first = 0
-    for batch in source.read(numbers, labels):
+    first, read = 0, source.read(numbers, labels)
+    for batch in ahead(read) if source.stored else read:
         columns = batch.columns
         yield Batch(
             first=first,
