@@ -602,10 +602,10 @@ def test_paths(tmp_path, monkeypatch):
     assert open_source(tmp_path / "link.parquet").label == "link.parquet"
     (tmp_path / "a.csv").write_bytes((tmp_path / "anything").read_bytes())
     cases = {
-        "*.parquet": "pattern of several files",
+        "*.csv": "fits no file",
         "https://example.org/a.parquet": "is a URL",
         "a\0b.parquet": "null character",
-        str(tmp_path): "is a folder",
+        str(tmp_path): "called .csv, but its first bytes",
         str(tmp_path / "no.parquet"): "does not exist",
         str(tmp_path / "a.csv"): "called .csv, but its first bytes are those of a Parquet file",
         os.devnull: "not a regular file",

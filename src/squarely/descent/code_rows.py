@@ -132,9 +132,31 @@ def _narrow(source: Source, need: Wanted) -> list[str]:
 
 
 def read(file: Reread, need: Wanted) -> list[str]:
-    """Write the statements that read the file and give every column the type in which it is used."""
+    """Write the statements that read the file, or the files, and give every column the type in which it is used."""
+    lines, first = _call(file, need, literal(file.path))
+    if not file.others:
+        lines.append(statement("rows = ", first))
+    elif all(other.options == file.options for other in file.others):
+        lines.append(statement("files = ", listed([file.path, *(other.path for other in file.others)])))
+        one = _call(file, need, "file")[1]
+        each = Group(f"({one.head}", one.items, f"{one.tail} for file in files)")
+        lines.append(statement("rows = ", call("pd.concat", [each, "ignore_index=True"])))
+    else:
+        calls = [first, *(_call(other, need, literal(other.path))[1] for other in file.others)]
+        lines.append(statement("rows = ", call("pd.concat", [listed(calls), "ignore_index=True"])))
+    fields = need.fields
+    # The column's own key last: the others are made from what was read.
+    conversions = [(name, kind) for name, kinds in need.uses.items() for kind in reversed(kinds)]
+    made = [_converted(name, kind, fields, file) for name, kind in conversions]
+    if any("map(truth)" in line for line in made):
+        made.insert(0, _TRUTH)
+    return lines + [line for line in made if line]
+
+
+def _call(file: Reread, need: Wanted, path: str) -> tuple[list[str], Group]:
+    """Write the call that reads one file, whose path is given as Python text, and the statements that go before it."""
     chosen = "usecols" if not file.typed else "columns" if file.function != "read_json" else None
-    arguments: list[str | Group] = [literal(file.path)]
+    arguments: list[str | Group] = [path]
     if chosen:
         arguments.append(named(f"{chosen}=", listed(need.uses)))
     if not file.typed:
@@ -149,14 +171,7 @@ def read(file: Reread, need: Wanted) -> list[str]:
             arguments.append(named("na_values=", words))
         else:
             arguments.append(f"{name}={literal(value)}")
-    lines += [statement("rows = ", call(f"pd.{file.function}", arguments))]
-    fields = need.fields
-    # The column's own key last: the others are made from what was read.
-    conversions = [(name, kind) for name, kinds in need.uses.items() for kind in reversed(kinds)]
-    made = [_converted(name, kind, fields, file) for name, kind in conversions]
-    if any("map(truth)" in line for line in made):
-        made.insert(0, _TRUTH)
-    return lines + [line for line in made if line]
+    return lines, call(f"pd.{file.function}", arguments)
 
 
 def _gap_words(words: list[str], need: Wanted) -> tuple[list[str], Group]:
