@@ -19,9 +19,9 @@ def test_folders_called_like_columns_add_none(tmp_path):
 
 
 def test_the_engine_reads_nothing_but_the_named_file(tmp_path):
-    import duckdb
-
     from pathlib import Path
+
+    import duckdb
 
     from squarely.data.csv import CsvSource
     from squarely.data.file import LocalFile

@@ -94,6 +94,8 @@ def _advice(data: object) -> str:
     if isinstance(data, np.ndarray):
         return f"An array of shape {data.shape} has no names for its columns: give it as X= and y=, or each column in a dict."
     if isinstance(data, (list, tuple)):
+        if not data:
+            return f"It is empty. {_KNOWN}"
         return "Rows in a list have no columns yet: make a DataFrame of them, for example with pandas.DataFrame(rows)."
     return _KNOWN
 

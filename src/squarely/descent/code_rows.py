@@ -98,10 +98,11 @@ def file_of(source: Source, need: Wanted, data: str | None) -> tuple[Reread, lis
     """Say which file the script reads and how, with the comments that say how to write it where the rows are in memory."""
     at_hand = source.reread
     if at_hand is not None:
-        other = None if data is None else reread(data)
-        if other is None or other.function == at_hand.function:
-            return Reread(path=data or at_hand.path, function=at_hand.function, options=at_hand.options), []
-        return other, []
+        if data is None:
+            return at_hand, []
+        other = reread(data)
+        same = other.function == at_hand.function
+        return (Reread(path=data, function=at_hand.function, options=at_hand.options) if same else other), []
     gap = _gap(source, need)
     file = reread(data or "data.csv")
     if file.typed:
@@ -138,9 +139,9 @@ def read(file: Reread, need: Wanted) -> list[str]:
         lines.append(statement("rows = ", first))
     elif all(other.options == file.options for other in file.others):
         lines.append(statement("files = ", listed([file.path, *(other.path for other in file.others)])))
-        one = _call(file, need, "file")[1]
-        each = Group(f"({one.head}", one.items, f"{one.tail} for file in files)")
-        lines.append(statement("rows = ", call("pd.concat", [each, "ignore_index=True"])))
+        reading = statement("return ", _call(file, need, "file")[1], indent=4)
+        lines += ["", "", "def read(file):", reading, "", ""]
+        lines.append("rows = pd.concat(map(read, files), ignore_index=True)")
     else:
         calls = [first, *(_call(other, need, literal(other.path))[1] for other in file.others)]
         lines.append(statement("rows = ", call("pd.concat", [listed(calls), "ignore_index=True"])))
