@@ -19,13 +19,16 @@ def test_folders_called_like_columns_add_none(tmp_path):
 
 
 def test_the_engine_reads_nothing_but_the_named_file(tmp_path):
+    from pathlib import Path
+
     import duckdb
 
     from squarely.data.csv import CsvSource
+    from squarely.data.file import LocalFile
 
     other = tmp_path / "secret.csv"
     other.write_text("a\n1\n")
-    connection = CsvSource(tmp_path.joinpath(CARS))._connect()
+    connection = CsvSource(LocalFile.open(Path(CARS)))._connect()
     for query in (
         f"SELECT * FROM read_csv('{other}')",
         f"SELECT * FROM '{other}'",

@@ -137,7 +137,8 @@ def decoded(source, numbers, labels=()):
     accounts = [batch.account(batch.numbers, batch.labels) for batch in met]
     account = sum(accounts[1:], accounts[0])
     values = {n: np.concatenate([b.numbers[n].values for b in met]) for n in numbers}
-    nulls = {n: np.concatenate([b.numbers[n].null for b in met]) for n in numbers}
+    nulls = {n: np.concatenate([np.zeros(b.size, bool) if b.numbers[n].null is None else b.numbers[n].null for b in met])
+             for n in numbers}  # fmt: skip
     texts = {n: [b.labels[n].values[c] if c >= 0 else None for b in met for c in b.labels[n].codes] for n in labels}
     return values, nulls, texts, account
 
@@ -602,10 +603,10 @@ def test_paths(tmp_path, monkeypatch):
     assert open_source(tmp_path / "link.parquet").label == "link.parquet"
     (tmp_path / "a.csv").write_bytes((tmp_path / "anything").read_bytes())
     cases = {
-        "*.parquet": "pattern of several files",
+        "*.csv": "fits no file",
         "https://example.org/a.parquet": "is a URL",
         "a\0b.parquet": "null character",
-        str(tmp_path): "is a folder",
+        str(tmp_path): "called .csv, but its first bytes",
         str(tmp_path / "no.parquet"): "does not exist",
         str(tmp_path / "a.csv"): "called .csv, but its first bytes are those of a Parquet file",
         os.devnull: "not a regular file",

@@ -8,7 +8,7 @@ import narwhals as nw
 import numpy as np
 
 from squarely.data.memory import ArraysSource
-from squarely.data.open import open_source
+from squarely.data.open import are_paths, open_source
 from squarely.data.source import Source
 from squarely.errors import DataError, counted
 
@@ -44,7 +44,7 @@ def open_rows(data: Any, names: tuple[str, ...] | None) -> Source:
     ------
     DataError : an array has another number of columns than X had, or `open_source` does not know the data.
     """
-    if names is None or not isinstance(data, np.ndarray | list | tuple):
+    if names is None or are_paths(data) or not isinstance(data, np.ndarray | list | tuple):
         return open_source(data)
     columns = _columns(data)
     if len(columns) != len(names):

@@ -58,6 +58,11 @@ class ArrowSource(Source):
         self._table = table
         self.columns, self.twins = schema_columns(table.schema)
 
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return int(self._table.num_rows)
+
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, without a copy where a batch lies in one chunk."""
         columns = [self._table.column(self._table.schema.get_field_index(name)) for name in (*numbers, *labels)]

@@ -11,7 +11,6 @@ import gzip
 import re
 import zlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import IO
 
 import duckdb
@@ -30,6 +29,7 @@ _DIALECT = "quote = '\"', escape = '\"', comment = '', skip = 0, strict_mode = t
 _DELIMITERS = ",;\t|"
 _LONGEST_LINE = 1_000_000
 _LONGEST_QUOTE = 300
+_SIGNS = re.compile(r"[*?[]")
 _QUOTED_PART = re.compile(r'"(?:[^"]|"")*"')
 _SAMPLE = 20_480  # rows, as many as the engine looks at
 _ENGINE_ERRORS = (duckdb.Error, OSError, pa.ArrowException)  # an error of the engine arrives through Arrow as an OSError
@@ -39,36 +39,34 @@ _OTHER = ("BOOLEAN", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
 class CsvSource(Source):
     """One CSV file on this machine, gzipped or not, with a header line."""
 
-    typed = False
+    typed, stored = False, True
 
-    def __init__(self, path: Path) -> None:
-        self._file = LocalFile.open(path)
-        self.label = path.name
-        if any(sign in str(self._file.path) for sign in "*?["):
-            raise DataError(f"The path {str(path)!r} has one of * ? [ in it, which DuckDB takes for a pattern. Rename the file.")
-        self._packed = packed = self._file.head(2) == b"\x1f\x8b"  # gzip, whatever the name says
-        self._path = self._file.path
+    def __init__(self, file: LocalFile) -> None:
+        self._file, self._path = file, file.path
+        self.label = file.label
+        if "\\" in str(self._path) and _SIGNS.search(str(self._path)):
+            raise DataError(
+                f"The path {str(self._path)!r} has a backslash and one of * ? [ in it, which DuckDB takes for a pattern. Rename it."
+            )
+        self._packed = packed = file.head(2) == b"\x1f\x8b"  # gzip, whatever the name says
         if copy := utf8_copy(self._path, packed=self._packed):
             self._copy, self._path, self._packed, self.notes = copy, copy.path, False, ("UTF-16",)
         self._compression = f"compression = '{'gzip' if self._packed else 'none'}'"
         self._delimiter = _DELIMITERS[0]  # until it is sniffed
-        self._delimiter = self._sniff()
-        self._dialect = f"delim = {_quoted(self._delimiter)}, {self._compression}, {_DIALECT}"
-        self._names = self._header()
-        self._comma = CommaValues() if self._delimiter == "," else self._look_for_commas()
-        if self._comma.decimal:
-            self._dialect += ", decimal_separator = ','"
-            self.notes += ("decimal comma",)
+        self._kinds: dict[str, Kind] = {}  # of the columns of text that have been looked through
+        try:
+            with self._connect() as connection:
+                self._look(connection)
+        except _ENGINE_ERRORS as error:
+            raise self._unreadable(error) from error
         self.reread = reread_csv(
-            str(self._file.path),
+            str(file.path),
             delimiter=self._delimiter,
             nulls=NULL_WORDS,
             decimal="," if self._comma.decimal else ".",
             encoding="utf-16" if copy else "utf-8",
             packed=packed,
         )
-        self._types = self._sniff_types()
-        self._kinds: dict[str, Kind] = {}  # of the columns of text that have been looked through
         self.twins = frozenset(name for name in self._names if self._names.count(name) > 1)
         self.columns = dict(zip(self._names, self._types, strict=True))
 
@@ -135,12 +133,25 @@ class CsvSource(Source):
             )
         return place
 
-    def _look_for_commas(self) -> CommaValues:
-        try:
-            with self._connect() as connection:
-                return comma_values(self._relation(connection, "*", text=True).limit(_SAMPLE).to_arrow_table())
-        except _ENGINE_ERRORS as error:
-            raise self._unreadable(error) from error
+    def _look(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Find out how the file is written: delimiter, names, decimal sign and types, each with the help of those before."""
+        self._delimiter = self._sniff(connection)
+        self._dialect = f"delim = {_quoted(self._delimiter)}, {self._compression}, {_DIALECT}"
+        query = f"SELECT * FROM read_csv(?, header = false, all_varchar = true, {self._dialect}) LIMIT 1"
+        lines = connection.execute(query, [self._pattern]).fetchall()
+        self._names = [name or "" for name in lines[0]] if lines else []
+        self._comma = CommaValues()
+        if self._delimiter != ",":
+            self._comma = comma_values(self._relation(connection, "*", text=True).limit(_SAMPLE).to_arrow_table())
+        if self._comma.decimal:
+            self._dialect += ", decimal_separator = ','"
+            self.notes += ("decimal comma",)
+        self._types = [str(kind) for kind in self._relation(connection, "*").types]
+
+    @property
+    def _pattern(self) -> str:
+        """The path as the engine reads it: a pattern that only this path fits."""
+        return _SIGNS.sub(r"[\g<0>]", str(self._path))
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         """Open an embedded engine that loads no extension, sees no Python variable and reads no other file."""
@@ -152,7 +163,7 @@ class CsvSource(Source):
                 "python_enable_replacements": "false",
             },
         )
-        connection.execute(f"SET allowed_paths = [{_quoted(str(self._path))}]")
+        connection.execute(f"SET allowed_paths = [{_quoted(str(self._path))}, {_quoted(self._pattern)}]")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
         return connection
@@ -176,33 +187,13 @@ class CsvSource(Source):
             raise DataError(f"The first line of {self.label!r} is blank. It needs a header line with the names of the columns.")
         return re.split(r"[\r\n]", _QUOTED_PART.sub("", first), maxsplit=1)[0]
 
-    def _sniff(self) -> str:
+    def _sniff(self, connection: duckdb.DuckDBPyConnection) -> str:
         """Let the engine guess the delimiter; where it sees a single column, the usual sign in the header tells better."""
         header = self._header_line()
         query = f"SELECT Delimiter FROM sniff_csv(?, {self._compression})"
-        try:
-            with self._connect() as connection:
-                (guess,) = connection.execute(query, [str(self._path)]).fetchall()[0]
-        except duckdb.Error as error:
-            raise self._unreadable(error) from error
+        (guess,) = connection.execute(query, [self._pattern]).fetchall()[0]
         usual = max(_DELIMITERS, key=header.count)
         return usual if usual in header and guess not in header else str(guess)
-
-    def _header(self) -> list[str]:
-        query = f"SELECT * FROM read_csv(?, header = false, all_varchar = true, {self._dialect}) LIMIT 1"
-        try:
-            with self._connect() as connection:
-                lines = connection.execute(query, [str(self._path)]).fetchall()
-        except duckdb.Error as error:
-            raise self._unreadable(error) from error
-        return [name or "" for name in lines[0]] if lines else []
-
-    def _sniff_types(self) -> list[str]:
-        try:
-            with self._connect() as connection:
-                return [str(kind) for kind in self._relation(connection, "*").types]
-        except duckdb.Error as error:
-            raise self._unreadable(error) from error
 
     def _relation(
         self, connection: duckdb.DuckDBPyConnection, select: str, *, types: dict[str, str] | None = None, text: bool = False
@@ -215,7 +206,7 @@ class CsvSource(Source):
             f"SELECT {select} FROM read_csv(?, header = true, names = [{names}], nullstr = [{nulls}], "
             f"{self._dialect}{cast}{as_text})"
         )
-        return connection.sql(query, params=[str(self._path)])
+        return connection.sql(query, params=[self._pattern])
 
     def _explain(self, error: Exception, places: list[int]) -> DataError:
         """Name the first value that is not a number, if that is what stopped the engine."""
@@ -247,7 +238,7 @@ class CsvSource(Source):
         return None
 
     def _unreadable(self, error: Exception) -> DataError:
-        whole = str(error).replace(str(self._path), self.label)
+        whole = str(error).replace(self._pattern, self.label).replace(str(self._path), self.label)
         said = " ".join(whole.split("\n")[:2])[:_LONGEST_QUOTE]
         return DataError(
             f"The file {self.label!r} cannot be read as CSV with a header line. {self._uneven(error)}{self._odd_text()}"

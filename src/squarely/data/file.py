@@ -22,6 +22,23 @@ _MAGIC = {
     b"SQLite format 3\0": "SQLite",
 }
 
+# The endings of names, without a .gz behind them.
+SUFFIXES = {
+    ".parquet": "Parquet", ".pq": "Parquet",
+    ".arrow": "Arrow", ".arrows": "Arrow", ".feather": "Arrow", ".ipc": "Arrow",
+    ".jsonl": "JSON lines", ".ndjson": "JSON lines", ".json": "JSON lines",
+    ".csv": "CSV", ".tsv": "CSV",
+}  # fmt: skip
+
+
+def named_kind(name: str) -> str | None:
+    """Tell the kind of a file from its name, None where that says nothing.
+
+    >>> named_kind("Cars.CSV.gz"), named_kind("part-0.parquet"), named_kind("notes.txt")
+    ('CSV', 'Parquet', None)
+    """
+    return SUFFIXES.get(Path(name.lower().removesuffix(".gz")).suffix)
+
 
 @dataclass(frozen=True, slots=True)
 class LocalFile:
@@ -32,15 +49,17 @@ class LocalFile:
     given : the path as it was given.
     path : where it is, links followed.
     stamp : device, number, size in bytes and time of the last change, as they were when it was opened.
+    label : what messages call it.
     """
 
     given: Path
     path: Path
     stamp: tuple[int, int, int, int]
+    label: str
 
     @classmethod
-    def open(cls, path: Path) -> LocalFile:
-        """Look at a file.
+    def open(cls, path: Path, label: str | None = None) -> LocalFile:
+        """Look at a file; messages call it by the name that it has in its folder, unless there is a label.
 
         Raises
         ------
@@ -50,20 +69,15 @@ class LocalFile:
             if not path.is_file():
                 what = "is a folder" if path.is_dir() else "is not a regular file" if path.exists() else "does not exist"
                 raise DataError(f"The file {str(path)!r} {what}. {_near(path)}")
-            file = cls(path, path.resolve(), _stamp(path))
+            file = cls(path, path.resolve(), _stamp(path), label or path.name)
             file.head(1)
         except OSError as error:
             raise DataError(
                 f"The file {str(path)!r} cannot be read: {error.strerror or error}. Check its name and rights."
             ) from error
         if file.stamp[2] == 0:
-            raise DataError(f"The file {path.name!r} is empty (0 bytes). It needs the names of columns and rows under them.")
+            raise DataError(f"The file {file.label!r} is empty (0 bytes). It needs the names of columns and rows under them.")
         return file
-
-    @property
-    def label(self) -> str:
-        """What messages call it."""
-        return self.given.name
 
     def head(self, size: int) -> bytes:
         """Give the first bytes."""

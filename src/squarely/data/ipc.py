@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 
 import pyarrow as pa
 
@@ -24,6 +25,8 @@ _END = b"\xff\xff\xff\xff\0\0\0\0"  # without it a stream that was cut between t
 class IpcSource(Source):
     """An Arrow IPC file on this machine."""
 
+    stored = True
+
     def __init__(self, file: LocalFile) -> None:
         self.label = file.label
         self._file = file
@@ -38,6 +41,13 @@ class IpcSource(Source):
                 opened.seek(0)
             self._schema = (pa.ipc.open_stream if self._stream else pa.ipc.open_file)(opened).schema
         self.columns, self.twins = schema_columns(self._schema)
+
+    @cached_property
+    def rows(self) -> int | None:
+        """How many rows the file says it has, None for a stream, which does not."""
+        if self._stream:
+            return None
+        return sum(int(batch.num_rows) for batch in self._batches([0] if len(self._schema) else []))
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, in the order of the file; the others are not decoded."""

@@ -30,6 +30,8 @@ _KINDS: dict[str, Kind] = {"INT64": "number", "DOUBLE": "number", "BOOLEAN": "bo
 class JsonLinesSource(Source):
     """One file of JSON lines on this machine, gzipped or not."""
 
+    stored = True
+
     def __init__(self, file: LocalFile) -> None:
         self.label = file.label
         self._file = file

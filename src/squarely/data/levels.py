@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import pyarrow as pa
 
 from squarely.data.source import Level
+from squarely.errors import DataError
 
 
 def is_ordered(schema: pa.Schema, name: str) -> bool:
@@ -32,6 +33,34 @@ def declared(chunks: Iterable[pa.Array]) -> tuple[Level, ...] | None:
     for chunk in chunks:
         levels |= dict.fromkeys(chunk.dictionary.to_pylist())
     return tuple(level for level in levels if level is not None) or None
+
+
+def merged(name: str, orders: Mapping[str, Sequence[Level]]) -> tuple[Level, ...]:
+    """Put the levels of a column together that several files declare, so that each file's own order is kept.
+
+    Raises
+    ------
+    DataError : two files put two levels in opposite orders; they are named by the keys of `orders`.
+
+    >>> merged("g", {"a": ["low", "high"], "b": ["low", "mid", "high", "top"]})
+    ('low', 'mid', 'high', 'top')
+    """
+    levels: list[Level] = []
+    for file, order in orders.items():
+        if list(order) == levels:
+            continue
+        at = 0 if set(order) & set(levels) else len(levels)
+        for level in order:
+            place = levels.index(level) if level in levels else at
+            if place < at:
+                raise DataError(
+                    f"The file {file!r} puts the level {level!r} of column {name!r} after {levels[at - 1]!r}, and a file before it "
+                    "puts it before that. Declare one order in all files, or make text of the column."
+                )
+            if level not in levels:
+                levels.insert(at, level)
+            at = place + 1
+    return tuple(levels)
 
 
 def _categoricals(schema: pa.Schema) -> set[str]:

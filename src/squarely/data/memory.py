@@ -22,6 +22,11 @@ class FrameSource(Source):
         self._frame = frame
         self.columns = {name: str(kind) for name, kind in frame.schema.items() if isinstance(name, str)}
 
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return len(self._frame)
+
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, without a copy where Arrow and the column agree."""
         columns = [_arrow(self._frame[name]) for name in (*numbers, *labels)]
@@ -64,6 +69,14 @@ class ArraysSource(Source):
                 )
         self._arrays = arrays
         self.columns = {name: type(values).__name__ for name, values in arrays.items()}
+
+    @property
+    def rows(self) -> int | None:
+        """How many rows the first array has, which `read` holds the others to; None if it has no length."""
+        try:
+            return len(next(iter(self._arrays.values()), ()))
+        except TypeError:
+            return None
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, without a copy where Arrow and the array agree. The others are not looked at."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import narwhals as nw
 import numpy as np
@@ -14,27 +14,26 @@ import pyarrow as pa
 
 from squarely.data.arrow import ArrowArray, ArrowSource, ArrowStream, arrow_table
 from squarely.data.disk import local_path
-from squarely.data.file import LocalFile
+from squarely.data.file import LocalFile, named_kind
+from squarely.data.joined import JoinedSource
 from squarely.data.memory import ArraysSource, FrameSource
+from squarely.data.paths import file_set, is_pattern
 from squarely.data.source import Source
 from squarely.errors import DataError
 
 _KNOWN = (
-    "Give the path of a CSV, Parquet, Arrow or JSON-lines file, a pandas or Polars DataFrame, a Polars LazyFrame, an Arrow table, "
-    "a DuckDB relation or a dict of arrays."
+    "Give the path of a CSV, Parquet, Arrow or JSON-lines file, of a folder of them or a pattern such as 'data/*.csv', a list of "
+    "paths, a pandas or Polars DataFrame, a Polars LazyFrame, an Arrow table, a DuckDB relation or a dict of arrays."
 )
-_PARQUET, _ARROW, _JSON, _CSV = "Parquet", "Arrow", "JSON lines", "CSV"
-_A = {_PARQUET: "a Parquet", _ARROW: "an Arrow"}
-_SUFFIXES = {
-    ".parquet": _PARQUET, ".pq": _PARQUET,
-    ".arrow": _ARROW, ".arrows": _ARROW, ".feather": _ARROW, ".ipc": _ARROW,
-    ".jsonl": _JSON, ".ndjson": _JSON, ".json": _JSON,
-    ".csv": _CSV, ".tsv": _CSV,
-}  # fmt: skip
+PathLike = str | bytes | os.PathLike[Any]
+_A = {"Parquet": "a Parquet", "Arrow": "an Arrow"}
 
 
 def open_source(data: object) -> Source:
-    """Open a file, a frame, a query or a dict of arrays as a Source.
+    """Open a file, several files, a frame, a query or a dict of arrays as a Source.
+
+    A folder, a pattern or a list of paths names several files of one kind, whose rows follow each other: those of a list in its
+    order, the others in the order of their paths.
 
     Raises
     ------
@@ -45,8 +44,8 @@ def open_source(data: object) -> Source:
     """
     if isinstance(data, Source):
         return data
-    if isinstance(data, (str, bytes, os.PathLike)):
-        return _open_path(os.fsdecode(data))
+    if isinstance(data, (str, bytes, os.PathLike)) or are_paths(data):
+        return _open_paths(data)
     if isinstance(data, Mapping):
         return ArraysSource(data)
     if isinstance(data, pa.Table):
@@ -95,53 +94,85 @@ def _advice(data: object) -> str:
     if isinstance(data, np.ndarray):
         return f"An array of shape {data.shape} has no names for its columns: give it as X= and y=, or each column in a dict."
     if isinstance(data, (list, tuple)):
+        if not data:
+            return f"It is empty. {_KNOWN}"
         return "Rows in a list have no columns yet: make a DataFrame of them, for example with pandas.DataFrame(rows)."
     return _KNOWN
 
 
-def _open_path(text: str) -> Source:
+def are_paths(data: object) -> TypeGuard[Sequence[PathLike]]:
+    """Tell whether data are a list of paths."""
+    return isinstance(data, list | tuple) and len(data) > 0 and all(isinstance(path, (str, bytes, os.PathLike)) for path in data)
+
+
+def _open_paths(data: PathLike | Sequence[PathLike]) -> Source:
+    if not isinstance(data, (str, bytes, os.PathLike)):
+        return _open_files([_checked(os.fsdecode(path)) for path in data], listed=True)
+    text = _checked(os.fsdecode(data))
+    path = local_path(text)
+    if os.path.isdir(path) or is_pattern(text):
+        return _open_files([text], listed=False)
+    file = LocalFile.open(path)
+    return _reader(_kind_of(file, text), file)
+
+
+def _open_files(texts: Sequence[str], *, listed: bool) -> Source:
+    files = file_set(texts, listed=listed)
+    kinds: dict[str, LocalFile] = {}
+    for file in files.files:
+        kinds.setdefault(_kind_of(file, file.label), file)
+    if len(kinds) > 1:
+        (one, first), (other, second) = list(kinds.items())[:2]
+        raise DataError(
+            f"The files of {files.label} are of different kinds: {first.label!r} is {one} and {second.label!r} is {other}. "
+            "Give files of one kind, for example by a pattern such as 'folder/*.csv'."
+        )
+    kind = next(iter(kinds))
+    # A line of JSON need not have every key, so a file of such lines need not have it either.
+    return JoinedSource(files, [_reader(kind, file) for file in files.files], may_lack=kind == "JSON lines")
+
+
+def _checked(text: str) -> str:
+    """Refuse what cannot be a path on this machine."""
     if "://" in text:
         raise DataError(f"{text!r} is a URL, and URLs are not opened yet. Download the file and give its path.")
     if "\0" in text:
         raise DataError("The path has a null character in it. Give the path of a file.")
     if not text.strip():
         raise DataError("The path of the data is empty. Give the path of a file.")
-    path = local_path(text)
-    if any(sign in text for sign in "*?[") and not path.exists():
-        raise DataError(f"{text!r} looks like a pattern of several files, which is not opened yet. Give the path of one file.")
-    return _open_file(LocalFile.open(path), text)
+    return text
 
 
-def _open_file(file: LocalFile, text: str) -> Source:
-    """Open a file as what its content says; a name that says something else is an error, for one of the two is wrong."""
-    suffix = Path(text.lower().removesuffix(".gz")).suffix
-    named, met = _SUFFIXES.get(suffix), file.content()
+def _kind_of(file: LocalFile, text: str) -> str:
+    """Tell a file's kind from its content; a name that says something else is an error, for one of the two is wrong."""
+    named, met = named_kind(text), file.content()
     if met in {"Excel or zip", "Excel"}:
         raise DataError(
             f"{text!r} is an {met} file, which is not opened. Save the sheet as CSV, or load it with pandas.read_excel."
         )
     if met in {"Feather version 1", "SQLite"}:
         raise DataError(f"{text!r} is a {met} file, which is not opened. Load it as a DataFrame and pass that.")
-    if named and named != met and (met or named in {_PARQUET, _ARROW}):
+    if named and named != met and (met or named in _A):
         what = f"those of {_A[met]} file" if met else f"not those of {_A[named]} file: it is text or damaged"
+        suffix = Path(text.lower().removesuffix(".gz")).suffix
         raise DataError(f"{text!r} is called {suffix}, but its first bytes are {what}. Give it the name of what it is.")
-    return _reader(met or named or _CSV, file)
+    return met or named or "CSV"
 
 
 def _reader(kind: str, file: LocalFile) -> Source:
     """Import what reads a kind of file only when there is one."""
-    if kind == _PARQUET:
+    if kind == "Parquet":
         from squarely.data.parquet import ParquetSource
 
         return ParquetSource(file)
-    if kind == _ARROW:
+    if kind == "Arrow":
         from squarely.data.ipc import IpcSource
 
         return IpcSource(file)
-    if kind == _JSON:
+    if kind == "JSON lines":
         from squarely.data.jsonlines import JsonLinesSource
 
         return JsonLinesSource(file)
     from squarely.data.csv import CsvSource
 
-    return CsvSource(file.given)
+    return CsvSource(file)

@@ -22,20 +22,28 @@ _BUFFER = 2**20  # bytes of a column read ahead; a whole row group at once would
 class ParquetSource(Source):
     """One Parquet file on this machine."""
 
+    stored = True
+
     def __init__(self, file: LocalFile) -> None:
         self.label = file.label
         self._file = file
         self.reread = reread(str(file.path), "read_parquet")
+        self._count: int
         with self._opened() as opened:
-            self._schema, self._rows = opened.schema_arrow, opened.metadata.num_rows
+            self._schema, self._count = opened.schema_arrow, opened.metadata.num_rows
         self.columns, self.twins = schema_columns(self._schema)
+
+    @property
+    def rows(self) -> int:
+        """How many rows the file says it has."""
+        return self._count
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, in the order of the file; the others are not read."""
         names = (*numbers, *labels)
         self._file.require_unchanged()
         if not names:
-            yield from cut([], self._rows)
+            yield from cut([], self._count)
             return
         with self._opened() as opened:
             for batch in opened.iter_batches(BATCH_ROWS, columns=list(dict.fromkeys(names))):

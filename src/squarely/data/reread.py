@@ -1,4 +1,4 @@
-"""How pandas reads the rows of a file again, value for value: what a script needs that is to do without us."""
+"""How pandas reads the rows of a file, or of several, again, value for value: what a script needs that is to do without us."""
 
 from __future__ import annotations
 
@@ -26,11 +26,13 @@ class Reread:
     path : of the file.
     function : of pandas, such as "read_csv".
     options : its arguments besides the path and the choice of columns and their types.
+    others : the calls that read the files whose rows come after those of this one.
     """
 
     path: str
     function: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    others: tuple[Reread, ...] = ()
 
     @property
     def typed(self) -> bool:

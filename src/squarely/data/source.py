@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from squarely.data.account import CAUSES, RowAccount
+from squarely.data.ahead import ahead
 from squarely.data.frames import series
 from squarely.data.parallel import ordered
 from squarely.data.reread import Reread
@@ -45,6 +46,7 @@ class Source(ABC):
     typed : whether the engine knows the types; if not, labels are text whose kind is read off the values.
     notes : what was found out about how the rows are written, such as a decimal comma, for the summary to print.
     reread : how pandas reads the same file, None where the rows are in no file.
+    stored : whether the rows come from files of ours to read, so that it pays to decode them ahead of the arithmetic.
     """
 
     label: str
@@ -53,6 +55,12 @@ class Source(ABC):
     typed: bool = True
     notes: tuple[str, ...] = ()
     reread: Reread | None = None
+    stored: bool = False
+
+    @property
+    def rows(self) -> int | None:
+        """How many rows there are, None where only a scan can tell."""
+        return None
 
     @abstractmethod
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
@@ -217,8 +225,8 @@ def map_batches(
 
 def _placed(source: Source, numbers: Sequence[str], labels: Sequence[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Yield each batch with the position of its first row."""
-    first = 0
-    for batch in source.read(numbers, labels):
+    first, read = 0, source.read(numbers, labels)
+    for batch in ahead(read) if source.stored else read:
         yield first, batch
         first += batch.num_rows
 

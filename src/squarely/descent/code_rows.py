@@ -98,10 +98,11 @@ def file_of(source: Source, need: Wanted, data: str | None) -> tuple[Reread, lis
     """Say which file the script reads and how, with the comments that say how to write it where the rows are in memory."""
     at_hand = source.reread
     if at_hand is not None:
-        other = None if data is None else reread(data)
-        if other is None or other.function == at_hand.function:
-            return Reread(path=data or at_hand.path, function=at_hand.function, options=at_hand.options), []
-        return other, []
+        if data is None:
+            return at_hand, []
+        other = reread(data)
+        same = other.function == at_hand.function
+        return (Reread(path=data, function=at_hand.function, options=at_hand.options) if same else other), []
     gap = _gap(source, need)
     file = reread(data or "data.csv")
     if file.typed:
@@ -132,9 +133,31 @@ def _narrow(source: Source, need: Wanted) -> list[str]:
 
 
 def read(file: Reread, need: Wanted) -> list[str]:
-    """Write the statements that read the file and give every column the type in which it is used."""
+    """Write the statements that read the file, or the files, and give every column the type in which it is used."""
+    lines, first = _call(file, need, literal(file.path))
+    if not file.others:
+        lines.append(statement("rows = ", first))
+    elif all(other.options == file.options for other in file.others):
+        lines.append(statement("files = ", listed([file.path, *(other.path for other in file.others)])))
+        reading = statement("return ", _call(file, need, "file")[1], indent=4)
+        lines += ["", "", "def read(file):", reading, "", ""]
+        lines.append("rows = pd.concat(map(read, files), ignore_index=True)")
+    else:
+        calls = [first, *(_call(other, need, literal(other.path))[1] for other in file.others)]
+        lines.append(statement("rows = ", call("pd.concat", [listed(calls), "ignore_index=True"])))
+    fields = need.fields
+    # The column's own key last: the others are made from what was read.
+    conversions = [(name, kind) for name, kinds in need.uses.items() for kind in reversed(kinds)]
+    made = [_converted(name, kind, fields, file) for name, kind in conversions]
+    if any("map(truth)" in line for line in made):
+        made.insert(0, _TRUTH)
+    return lines + [line for line in made if line]
+
+
+def _call(file: Reread, need: Wanted, path: str) -> tuple[list[str], Group]:
+    """Write the call that reads one file, whose path is given as Python text, and the statements that go before it."""
     chosen = "usecols" if not file.typed else "columns" if file.function != "read_json" else None
-    arguments: list[str | Group] = [literal(file.path)]
+    arguments: list[str | Group] = [path]
     if chosen:
         arguments.append(named(f"{chosen}=", listed(need.uses)))
     if not file.typed:
@@ -149,14 +172,7 @@ def read(file: Reread, need: Wanted) -> list[str]:
             arguments.append(named("na_values=", words))
         else:
             arguments.append(f"{name}={literal(value)}")
-    lines += [statement("rows = ", call(f"pd.{file.function}", arguments))]
-    fields = need.fields
-    # The column's own key last: the others are made from what was read.
-    conversions = [(name, kind) for name, kinds in need.uses.items() for kind in reversed(kinds)]
-    made = [_converted(name, kind, fields, file) for name, kind in conversions]
-    if any("map(truth)" in line for line in made):
-        made.insert(0, _TRUTH)
-    return lines + [line for line in made if line]
+    return lines, call(f"pd.{file.function}", arguments)
 
 
 def _gap_words(words: list[str], need: Wanted) -> tuple[list[str], Group]:

@@ -76,13 +76,13 @@ def named(head: str, item: str | Group) -> str | Group:
     return f"{head}{item}" if isinstance(item, str) else Group(head + item.head, item.items, item.tail)
 
 
-def statement(head: str, item: str | Group, tail: str = "") -> str:
+def statement(head: str, item: str | Group, tail: str = "", *, indent: int = 0) -> str:
     """Write a statement, or a part of one, in lines that keep their width where that can be done.
 
     >>> print(statement("x = ", call("f", ["1", "2"])))
     x = f(1, 2)
     """
-    return _lay(named(head, item), indent=0, after=len(tail)) + tail
+    return " " * indent + _lay(named(head, item), indent=indent, after=len(tail)) + tail
 
 
 def _lay(item: str | Group, *, indent: int, after: int) -> str:

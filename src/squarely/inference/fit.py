@@ -295,9 +295,9 @@ class Fit:
 
 
 def _require_other(source: Source, path: str | os.PathLike[str]) -> None:
-    """Raise a DataError if a file to be written is the one that the rows come from."""
+    """Raise a DataError if a file to be written is one that the rows come from."""
     read, written = source.reread, local_path(path)
-    if read is not None and written.exists() and written.samefile(read.path):
+    if read is not None and written.exists() and any(written.samefile(file.path) for file in (read, *read.others)):
         raise DataError(f"{str(path)!r} is the file that the rows come from, and would be lost. Give another name.")
 
 
