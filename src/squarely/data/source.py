@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from squarely.data.account import CAUSES, RowAccount
 from squarely.data.frames import series
 from squarely.data.reread import Reread
+from squarely.data.watch import followed
 from squarely.errors import DataError, did_you_mean
 from squarely.numerics import Array
 
@@ -52,6 +53,11 @@ class Source(ABC):
     typed: bool = True
     notes: tuple[str, ...] = ()
     reread: Reread | None = None
+
+    @property
+    def rows(self) -> int | None:
+        """How many rows there are, None where only a scan can tell."""
+        return None
 
     @abstractmethod
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
@@ -185,7 +191,7 @@ def batches(source: Source, numbers: Sequence[str], labels: Sequence[str] = ()) 
     """
     require_columns(source, [*numbers, *labels])
     first = 0
-    for batch in source.read(numbers, labels):
+    for batch in followed(source, source.read(numbers, labels)):
         columns = batch.columns
         yield Batch(
             first=first,

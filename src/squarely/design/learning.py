@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from squarely.data import RowAccount, Source, batches, not_usable, reads_as_number, require_columns
+from squarely.data import RowAccount, Source, batches, expect, not_usable, reads_as_number, require_columns, scanning
 from squarely.design.columns import columns_of
 from squarely.design.condition import Where, met, require_where
 from squarely.design.design import Design, Learnt, columns_needed, recentred
 from squarely.design.expression import Expression, Moved, Name, names, parts
 from squarely.design.factor import Bare, Basis, Categorical, Contrast, Factor, Numeric, expression_of
 from squarely.design.formula import Formula
-from squarely.design.lessons import Lesson, basis, levels, moving
+from squarely.design.lessons import Lesson, knots, levels, limits, moving, polynomial
 from squarely.design.reading import pointer
 from squarely.design.rows import evaluated, rows, with_condition
+from squarely.design.topics import Topic, moved_in, purpose, rounds
 from squarely.errors import DataError, counted
 from squarely.numerics import power_of_two
 
@@ -35,13 +36,6 @@ class _Subject:
     where: Where | None
     numbers: Sequence[str]
     labels: Sequence[str]
-
-    @property
-    def moved(self) -> dict[str, Moved]:
-        """Every `center` and `scale`, by its text."""
-        expressions = [expression_of(f) for f in self.factors.values() if not isinstance(f, Categorical)]
-        inside = (part for e in (*expressions, *self.formula.outside.values()) for part in parts(e))
-        return {part.text: part for part in inside if isinstance(part, Moved)}
 
 
 def learn(formula: Formula, source: Source, where: Where | None = None) -> Design:
@@ -61,11 +55,14 @@ def learn(formula: Formula, source: Source, where: Where | None = None) -> Desig
     factors = {text: _told(factor, source) for text, factor in formula.factors.items()}
     numbers, labels = columns_needed(factors.values(), formula.outside.values())
     subject = _Subject(formula=formula, factors=factors, source=source, where=where, numbers=numbers, labels=labels)
-    learnt, scans = Learnt(), 0
-    while lessons := list(_lessons(subject, learnt)):
-        for lesson, total in zip(lessons, _taught(lessons, subject, learnt), strict=True):
+    learnt, planned = Learnt(), rounds(formula, factors)
+    expect(*map(purpose, planned), "cross-products")
+    for topics in planned:
+        lessons = [_lesson(topic, subject, learnt) for topic in topics]
+        with scanning(purpose(topics)):
+            totals = _taught(lessons, subject, learnt)
+        for lesson, total in zip(lessons, totals, strict=True):
             learnt = lesson.finish(learnt, total)
-        scans += 1
     columns = columns_of(formula, factors, learnt)
     k = len(columns) + 1
     design = Design(
@@ -76,7 +73,7 @@ def learn(formula: Formula, source: Source, where: Where | None = None) -> Desig
         columns=columns,
         centres=np.zeros(k),
         scales=np.ones(k),
-        scans=scans,
+        scans=len(planned),
     )
     return _piloted(design, source)
 
@@ -133,19 +130,17 @@ def _told(factor: Factor, source: Source) -> Factor:
     return Numeric(text=factor.text, expression=factor.name)
 
 
-def _lessons(subject: _Subject, learnt: Learnt) -> Iterator[Lesson]:
-    """Yield what can be learnt next, given what is learnt."""
-    means = [p for text, p in subject.moved.items() if text not in learnt.moves and _is_known(p.argument, learnt)]
-    if means:  # first: what holds a mean may have no value in some rows, which the other lessons must leave out
-        yield from map(moving, means)
-        return
-    for text, factor in subject.factors.items():
-        if isinstance(factor, Categorical) and text not in learnt.codings:
-            yield levels(factor, subject.source, bare=isinstance(subject.formula.factors[text], Bare))
-    for text, factor in subject.factors.items():
-        waits = isinstance(factor, Basis) and factor.kind != "powers" and text not in learnt.bases
-        if isinstance(factor, Basis) and waits and _is_known(factor.argument, learnt):
-            yield basis(factor, learnt)
+def _lesson(topic: Topic, subject: _Subject, learnt: Learnt) -> Lesson:
+    """Make the lesson of a topic, given what the rounds before have taught."""
+    if topic.kind == "means":
+        return moving(moved_in(subject.formula, subject.factors)[topic.text])
+    factor = subject.factors[topic.text]
+    if not isinstance(factor, Basis):
+        bare = isinstance(subject.formula.factors[topic.text], Bare)
+        return levels(factor, subject.source, bare=bare)  # type: ignore[arg-type]  # levels are those of a Categorical
+    if topic.kind == "polynomials":
+        return polynomial(factor, *learnt.ranges[topic.text])
+    return knots(factor) if topic.kind == "knots" else limits(factor)
 
 
 def _is_known(expression: Expression, learnt: Learnt) -> bool:
@@ -156,7 +151,7 @@ def _taught(lessons: Sequence[Lesson], subject: _Subject, learnt: Learnt) -> lis
     """Scan the rows once for several lessons, over the rows that are complete as far as that is known, and give their totals."""
     # What still waits for a mean cannot be evaluated yet; its columns must be complete all the same.
     ready = [f for f in subject.factors.values() if isinstance(f, Categorical) or _is_known(expression_of(f), learnt)]
-    inside = {part.text: part.argument for part in subject.moved.values()}
+    inside = {text: part.argument for text, part in moved_in(subject.formula, subject.factors).items()}
     now = {text: e for text, e in {**subject.formula.outside, **inside}.items() if _is_known(e, learnt)}
     where, numbers, labels = subject.where, subject.numbers, subject.labels
     totals: list[Any] = [None] * len(lessons)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from squarely.data import Source, fold
+from squarely.data import Source, fold, scanning
 from squarely.design import Block, Design, rows
 from squarely.errors import DataError
 from squarely.exact.factor import require_same_rows
@@ -41,6 +41,7 @@ class ResidualSums:
     last: float
 
 
+@scanning("residuals")
 def scan_residuals(
     moments: Moments, source: Source, columns: np.ndarray, b: tuple[Array, Array], *, extended: bool
 ) -> ResidualSums:

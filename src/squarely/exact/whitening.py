@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 
-from squarely.data import Source, fold
+from squarely.data import Source, fold, scanning
 from squarely.design import Block, rows
 from squarely.exact.factor import TEN_DIGITS, Factor
 from squarely.moments import BLOCK_ROWS, Moments
@@ -44,6 +44,7 @@ class Root:
         return A
 
 
+@scanning("standard errors")
 def inverse_root(moments: Moments, source: Source, factor: Factor) -> Root:
     """Whiten the rows and square them, in one scan.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from squarely.data import RowAccount, Source, fold
+from squarely.data import RowAccount, Source, fold, scanning
 from squarely.design import Block, Design, recentred, rows
 from squarely.errors import DataError
 from squarely.numerics import Array
@@ -65,6 +65,7 @@ class Moments:
         return constant
 
 
+@scanning("cross-products")
 def fold_moments(design: Design, source: Source) -> Moments:
     """Fold the rows into Moments, in the order of the batches, which fixes every bit of the result."""
     size = len(design.labels) + 1

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from squarely.data import Source, fold
+from squarely.data import Source, fold, scanning
 from squarely.design import Block, Design, rows
 from squarely.moments.cross_products import BLOCK_ROWS
 from squarely.numerics import Array
 
 
+@scanning("triangle")
 def fold_triangle(design: Design, source: Source) -> Array:
     """Return R (k + 1, k + 1), upper triangular, with R'R = Z'Z for the Z of Moments; stacking and factoring again merges two."""
     size = len(design.labels) + 1
