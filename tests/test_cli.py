@@ -48,6 +48,21 @@ def test_ols_text_and_json():
     assert numbers["rows"] == {"read": 398, "used": 392, "filtered": 0, "dropped": {"horsepower": {"null": 6, "nan": 0, "inf": 0}}}
 
 
+def test_a_dry_run_fits_nothing():
+    text = run("ols", "mpg ~ displacement + C(origin)", CARS, "--dry-run")
+    assert (text.returncode, text.stderr) == (0, "")
+    assert text.stdout == f"{sq.preview('mpg ~ displacement + C(origin)', CARS).summary()}\n"
+    done = run("ols", FORMULA, CARS, "--dry-run", "--where", "weight > 3000", "--json")
+    plan = json.loads(done.stdout)
+    assert [step["purpose"] for step in plan["passes"]] == ["cross-products", "residuals"]
+    assert plan["names"] == ["Intercept", "displacement"]
+    assert sorted(plan["columns_read"]) == ["displacement", "mpg", "weight"]
+    assert run("ols", "mpg ~ displacment", CARS, "--dry-run").returncode == 2
+    refused = run("ols", FORMULA, CARS, "--dry-run", "--save", "fit.json")
+    assert refused.returncode == 2
+    assert "nothing to save" in refused.stderr
+
+
 def test_json_of_data_on_a_line(tmp_path):
     path = tmp_path / "line.csv"
     path.write_text("x,y\n1,2\n2,4\n3,6\n4,8\n")
@@ -138,6 +153,7 @@ def test_interrupt_stops_at_once_and_says_so():
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
+    assert said.splitlines()[-1] == "squarely: interrupted"
     assert "Traceback" not in said
 
 

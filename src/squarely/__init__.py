@@ -1,6 +1,7 @@
 """Linear regression by two independent roads: exact least squares with full inference, and gradient descent in PyTorch.
 
-`ols` fits, `load` reads a saved fit, `train` and `sweep` train, `certify` says how far apart the two answers are and why.
+`ols` fits, `preview` says what that costs, `load` reads a saved fit, `train` and `sweep` train, `certify` says how far apart the
+two answers are and why; `progress` shows how far the rows are read.
 Everything is loaded when it is first used: importing squarely costs nothing.
 """
 
@@ -11,15 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from squarely import datasets, errors
-    from squarely.api import certify, load, ols, sweep, train
+    from squarely.api import certify, load, ols, preview, sweep, train
     from squarely.certification import Certificate
     from squarely.descent import Sweep, Training
-    from squarely.inference import Fit
+    from squarely.inference import Fit, Preview
+    from squarely.watching import progress
 
 __version__ = "0.1.0"
 __all__ = [
     "Certificate",
     "Fit",
+    "Preview",
     "Sweep",
     "Training",
     "__version__",
@@ -28,15 +31,18 @@ __all__ = [
     "errors",
     "load",
     "ols",
+    "preview",
+    "progress",
     "sweep",
     "train",
 ]
 
 _HOMES = {
-    **dict.fromkeys(("certify", "load", "ols", "sweep", "train"), "squarely.api"),
+    **dict.fromkeys(("certify", "load", "ols", "preview", "sweep", "train"), "squarely.api"),
     **dict.fromkeys(("Sweep", "Training"), "squarely.descent"),
     "Certificate": "squarely.certification",
-    "Fit": "squarely.inference",
+    **dict.fromkeys(("Fit", "Preview"), "squarely.inference"),
+    "progress": "squarely.watching",
 }
 
 

@@ -8,19 +8,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from squarely.certification import certify
-from squarely.data import Source, open_arrays, open_source, read_text
-from squarely.design import Formula, formula_of, learn, parse_formula, parse_where
+from squarely.data import Source, open_arrays, open_source, passes_of, read_text
+from squarely.design import Formula, formula_of, learn, outlined, parse_formula, parse_where
 from squarely.errors import DataError, InputError, OptionError
 from squarely.exact import solve
-from squarely.inference import Fit, fit_from_json, infer
+from squarely.inference import Fit, Preview, fit_from_json, foresee, infer
 from squarely.moments import Moments, gather
 
 if TYPE_CHECKING:
     from squarely.descent import Recipe, Sweep, Training
 
-__all__ = ["certify", "load", "ols", "sweep", "train"]
+__all__ = ["certify", "load", "ols", "preview", "sweep", "train"]
 
 
+@passes_of("residuals")
 def ols(
     formula: str | None = None,
     data: object = None,
@@ -65,6 +66,36 @@ def ols(
     given = _Given(formula=formula, data=data, X=X, y=y, intercept=intercept, where=where, missing=missing)
     moments, source = _gathered(given)
     return infer(solve(moments, source, collinear=collinear, precision=precision), source)
+
+
+def preview(
+    formula: str | None = None,
+    data: object = None,
+    *,
+    X: object = None,
+    y: object = None,
+    intercept: bool = True,
+    where: str | None = None,
+) -> Preview:
+    """Say what `ols` would read and cost, and fit nothing: passes, columns, coefficients, cells, bytes.
+
+    No pass over the rows is made, so what waits for one, such as the number of levels, is unknown. Parameters are those of `ols`.
+
+    Raises
+    ------
+    FormulaError, DataError, OptionError : each says what was met and what to do.
+
+    Examples
+    --------
+    >>> plan = preview("y ~ poly(x, 2)", {"x": [0.0, 1.0, 2.0, 3.0], "y": [1.0, 3.0, 5.0, 8.0]})
+    >>> plan.names
+    ('Intercept', 'poly(x, 2)[1]', 'poly(x, 2)[2]')
+    >>> [purpose for purpose, _ in plan.passes]
+    ['ranges', 'polynomials', 'cross-products', 'residuals']
+    """
+    given = _Given(formula=formula, data=data, X=X, y=y, intercept=intercept, where=where, missing="drop")
+    read, source = _opened(given)
+    return foresee(outlined(read, source, None if where is None else parse_where(where)))
 
 
 def load(path: str | os.PathLike[str]) -> Fit:
@@ -252,6 +283,7 @@ def _opened(given: _Given) -> tuple[Formula, Source]:
     return formula_of(names, response, intercept=given.intercept), arrays
 
 
+@passes_of("training rows", "residuals")
 def _trained(given: _Given, recipes: list[Recipe]) -> tuple[Training, ...]:
     """Train first; only then ask the exact road where the optimum is, so that the predicted curve can be drawn beside."""
     from squarely import descent

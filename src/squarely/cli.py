@@ -10,7 +10,8 @@ import json
 import math
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,10 +19,12 @@ import numpy as np
 import typer
 
 import squarely
-from squarely.errors import NumericalError, SquarelyError
+from squarely.errors import NumericalError, OptionError, SquarelyError
 
 if TYPE_CHECKING:
     from squarely.show import Page
+
+_INTERRUPTED = 130  # as a shell has it
 
 app = typer.Typer(
     name="squarely",
@@ -62,6 +65,13 @@ def _main(
     """Linear regression by two independent roads, exact and trained, and how far apart they are."""
 
 
+@contextmanager
+def _watched() -> Iterator[None]:
+    """Show on a terminal how far a command has read its rows; what that takes is imported when a command runs, not before."""
+    with squarely.progress():
+        yield
+
+
 @app.command(epilog="Example: squarely demo --out squarely-demo")
 def demo(
     out: Annotated[Path, typer.Option("--out", help="The folder for the figures.")] = Path("squarely-demo"),
@@ -83,6 +93,7 @@ def demo(
 
 
 @app.command(epilog="Example: squarely ols 'mpg ~ displacement + weight' cars.csv")
+@_watched()
 def ols(
     formula: FormulaText,
     data: DataPath,
@@ -91,9 +102,16 @@ def ols(
     collinear: Annotated[str, typer.Option("--collinear", help="Columns that others span: drop or raise.")] = "drop",
     precision: Annotated[str, typer.Option("--precision", help="Of the refinement: auto, double or extended.")] = "auto",
     save: Annotated[Path | None, typer.Option("--save", help="Save the fit as JSON, for squarely predict.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Fit nothing: print what the fit would read and cost.")] = False,
     as_json: Json = False,
 ) -> None:
     """Fit by least squares and print the summary."""
+    if dry_run and save is not None:
+        raise OptionError("--dry-run fits nothing, so there is nothing to save. Leave out --dry-run or --save.")
+    if dry_run:
+        plan = squarely.preview(formula, data, where=where)
+        _show(plan.as_dict() if as_json else plan.summary())
+        return
     fit = squarely.ols(formula, data, where=where, missing=missing, collinear=collinear, precision=precision)
     if save is not None:
         fit.save(save)
@@ -103,6 +121,7 @@ def ols(
 @app.command(
     epilog="Example: squarely ols 'mpg ~ weight' cars.csv --save fit.json; squarely predict fit.json new.csv -o out.parquet"
 )
+@_watched()
 def predict(
     model: Annotated[Path, typer.Argument(help="A fit that ols --save has written.", metavar="FIT")],
     data: DataPath,
@@ -124,6 +143,7 @@ def predict(
 
 
 @app.command(epilog="Example: squarely train 'mpg ~ displacement' cars.csv --lr 0.01 --epochs 1000")
+@_watched()
 def train(
     formula: FormulaText,
     data: DataPath,
@@ -164,6 +184,7 @@ def train(
 
 
 @app.command(epilog="Example: squarely sweep 'mpg ~ displacement' cars.csv --lr 0.01 --lr 0.001 --lr 0.0001")
+@_watched()
 def sweep(
     formula: FormulaText,
     data: DataPath,
@@ -199,6 +220,7 @@ def sweep(
 
 
 @app.command(epilog="Example: squarely certify 'mpg ~ displacement' cars.csv --tau 0.01")
+@_watched()
 def certify(
     formula: FormulaText,
     data: DataPath,
@@ -251,7 +273,11 @@ def main() -> None:
         _fail(error, 2)  # a folder that cannot be made, a disk that is full: the system's own words say it
     except KeyboardInterrupt:
         print("squarely: interrupted", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(_INTERRUPTED)
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:  # typer makes this of a KeyboardInterrupt, without a word
+            print("squarely: interrupted", file=sys.stderr)
+        raise
 
 
 def _fail(error: Exception, code: int) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from squarely import theory
-from squarely.data import Source, fold
+from squarely.data import Source, fold, scanning
 from squarely.design import Block, Design, map_rows
 from squarely.moments import Standardised
 from squarely.numerics import Array
@@ -46,6 +46,7 @@ class Bound:
     standard_errors: float
 
 
+@scanning("gradient")
 def slope_on_rows(design: Design, source: Source, problem: Standardised, w: Array) -> Slope:
     """Scan the rows once for the loss and gradient at w (p,), the intercept first if there is one."""
     intercept = design.intercept

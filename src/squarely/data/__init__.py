@@ -2,9 +2,9 @@
 
 `open` tells what the user handed over; `source` is the contract and the cast to doubles and categories; the kinds of source are
 `memory`, `arrow`, `csv` (whose `dialect` is guessed), `jsonlines`, `parquet`, `ipc`, `lazyframe`, `relation` and, for a loaded
-fit, `absent`; `file` says whether a file is still the same, `reread` how pandas reads it; `parallel` shares batches out to
-threads; `account` counts rows; `frames` hands
-results back as pandas, `write` as files, and `disk` keeps small texts.
+fit, `absent`; `file` says whether a file is still the same, `reread` how pandas reads it, `ahead` decodes it while others compute;
+`parallel` shares batches out to threads; `account` counts rows, `watch` tells how far a scan has come; `frames` hands results back
+as pandas, `write` as files, and `disk` keeps small texts.
 """
 
 from squarely.data.absent import AbsentSource
@@ -30,6 +30,7 @@ from squarely.data.source import (
     reads_as_number,
     require_columns,
 )
+from squarely.data.watch import Scan, expect, passes_of, scanning, watching
 from squarely.data.write import write_columns
 
 __all__ = [
@@ -42,9 +43,11 @@ __all__ = [
     "Numbers",
     "Reread",
     "RowAccount",
+    "Scan",
     "Source",
     "all_finite",
     "batches",
+    "expect",
     "fold",
     "frame",
     "local_path",
@@ -53,14 +56,17 @@ __all__ = [
     "open_arrays",
     "open_rows",
     "open_source",
+    "passes_of",
     "read_csv",
     "read_text",
     "reads_as_number",
     "require_columns",
     "reread",
     "reread_csv",
+    "scanning",
     "series",
     "square",
+    "watching",
     "write_columns",
     "write_text",
 ]

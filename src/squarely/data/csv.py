@@ -11,6 +11,7 @@ import gzip
 import re
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import IO
 
 import duckdb
@@ -102,14 +103,19 @@ class CsvSource(Source):
         return self._kinds[name]
 
     def _kind_of_text(self, place: int) -> Kind:
-        count = f"count(c{place}), count(TRY_CAST({self._plain(place)} AS DOUBLE))"
+        look = f"c{place} AS text, TRY_CAST({self._plain(place)} AS DOUBLE) AS number"
+        kind: Kind = "null"
         try:
             with self._connect() as connection:
-                ((filled, numbers),) = self._relation(connection, count, text=True).fetchall()
+                for batch in self._relation(connection, look, text=True).to_arrow_reader(BATCH_ROWS):
+                    texts, numbers = (len(column) - column.null_count for column in batch.columns)
+                    if numbers < texts:
+                        return "text"
+                    kind = "number" if numbers else kind
         except _ENGINE_ERRORS as error:
             self._file.require_unchanged()
             raise self._unreadable(error) from error
-        return "null" if filled == 0 else "number" if numbers == filled else "text"
+        return kind
 
     def _plain(self, place: int) -> str:
         """Give the SQL that writes the texts of a column with a decimal point, and makes none of what is no number.
@@ -153,20 +159,26 @@ class CsvSource(Source):
         """The path as the engine reads it: a pattern that only this path fits."""
         return _SIGNS.sub(r"[\g<0>]", str(self._path))
 
-    def _connect(self) -> duckdb.DuckDBPyConnection:
+    @contextmanager
+    def _connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open an embedded engine that loads no extension, sees no Python variable and reads no other file."""
-        connection = duckdb.connect(
+        with duckdb.connect(
             ":memory:",
             config={
                 "autoinstall_known_extensions": "false",
                 "autoload_known_extensions": "false",
                 "python_enable_replacements": "false",
             },
-        )
-        connection.execute(f"SET allowed_paths = [{_quoted(str(self._path))}, {_quoted(self._pattern)}]")
-        connection.execute("SET enable_external_access = false")
-        connection.execute("SET lock_configuration = true")
-        return connection
+        ) as connection:
+            connection.execute(f"SET allowed_paths = [{_quoted(str(self._path))}, {_quoted(self._pattern)}]")
+            connection.execute("SET enable_external_access = false")
+            connection.execute("SET lock_configuration = true")
+            try:
+                yield connection
+            except RuntimeError as error:  # what the engine makes of Ctrl-C
+                if "interrupted" in str(error):
+                    raise KeyboardInterrupt from error
+                raise
 
     def _lines(self, errors: str = "replace") -> IO[str]:
         """Open the file as text, for what the engine does not tell."""

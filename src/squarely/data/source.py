@@ -19,6 +19,7 @@ from squarely.data.ahead import ahead
 from squarely.data.frames import series
 from squarely.data.parallel import ordered
 from squarely.data.reread import Reread
+from squarely.data.watch import followed
 from squarely.errors import DataError, did_you_mean
 from squarely.numerics import Array
 
@@ -226,7 +227,7 @@ def map_batches(
 def _placed(source: Source, numbers: Sequence[str], labels: Sequence[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Yield each batch with the position of its first row."""
     first, read = 0, source.read(numbers, labels)
-    for batch in ahead(read) if source.stored else read:
+    for batch in followed(source, ahead(read) if source.stored else read):
         yield first, batch
         first += batch.num_rows
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from squarely.data import Source
+from squarely.data import Source, scanning
 from squarely.descent.recipe import DTYPES, Recipe
 from squarely.design import rows
 from squarely.errors import DataError, OptionError
@@ -55,6 +55,7 @@ class Loop:
     diverged: bool
 
 
+@scanning("training rows")
 def standardised_rows(moments: Moments, problem: Standardised, source: Source, recipe: Recipe) -> tuple[torch.Tensor, torch.Tensor]:
     """Read the rows and standardise them in float64: X (n, features) and y (n, 1) in the recipe's dtype, on its device."""
     values = [block.values for block in rows(moments.design, source)]

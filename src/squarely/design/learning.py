@@ -2,48 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from squarely.data import RowAccount, Source, batches, not_usable, reads_as_number, require_columns
+from squarely.data import RowAccount, Source, batches, expect, scanning
 from squarely.design.block import Block
 from squarely.design.columns import columns_of
-from squarely.design.condition import Where, met, require_where
+from squarely.design.condition import Where, met
 from squarely.design.design import Design, Learnt, columns_needed, recentred
-from squarely.design.expression import Expression, Moved, Name, names, parts
-from squarely.design.factor import Bare, Basis, Categorical, Contrast, Factor, Numeric, expression_of
+from squarely.design.expression import Expression, Moved, parts
+from squarely.design.factor import Bare, Basis, Categorical, expression_of
 from squarely.design.formula import Formula
-from squarely.design.lessons import Lesson, basis, levels, moving
-from squarely.design.reading import pointer
+from squarely.design.lessons import Lesson, knots, levels, limits, moving, polynomial
+from squarely.design.outline import Outline, outlined
 from squarely.design.rows import evaluated, rows, with_condition
+from squarely.design.topics import Topic, moved_in, purpose
 from squarely.errors import DataError, counted
 from squarely.numerics import Array, power_of_two
 
 _PILOT_ROWS = 8_192
 _NO_VALUE = " An expression has no value where it divides by zero, or takes a root or logarithm of a number that is too small."
 _GAPS = {"null": "empty", "nan": "not a number", "inf": "infinite"}
-
-
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class _Subject:
-    """What is to be learnt of, and where its rows are; `numbers` and `labels` are the columns that it needs."""
-
-    formula: Formula
-    factors: Mapping[str, Factor]
-    source: Source
-    where: Where | None
-    numbers: Sequence[str]
-    labels: Sequence[str]
-
-    @property
-    def moved(self) -> dict[str, Moved]:
-        """Every `center` and `scale`, by its text."""
-        expressions = [expression_of(f) for f in self.factors.values() if not isinstance(f, Categorical)]
-        inside = (part for e in (*expressions, *self.formula.outside.values()) for part in parts(e))
-        return {part.text: part for part in inside if isinstance(part, Moved)}
 
 
 def learn(formula: Formula, source: Source, where: Where | None = None) -> Design:
@@ -56,18 +38,15 @@ def learn(formula: Formula, source: Source, where: Where | None = None) -> Desig
     DataError : a column is missing or cannot be used, there are no rows, or none is complete.
     FormulaError : the formula names a level that is not there.
     """
-    _require_named(formula, source)
-    if where:
-        require_where(where, source)
-    _require_numeric_response(formula, source)
-    factors = {text: _told(factor, source) for text, factor in formula.factors.items()}
-    numbers, labels = columns_needed(factors.values(), formula.outside.values())
-    subject = _Subject(formula=formula, factors=factors, source=source, where=where, numbers=numbers, labels=labels)
-    learnt, scans = Learnt(), 0
-    while lessons := list(_lessons(subject, learnt)):
-        for lesson, total in zip(lessons, _taught(lessons, subject, learnt), strict=True):
+    outline = outlined(formula, source, where)
+    learnt, factors = Learnt(), outline.factors
+    expect(*map(purpose, outline.rounds), "cross-products")
+    for topics in outline.rounds:
+        lessons = [_lesson(topic, outline, learnt) for topic in topics]
+        with scanning(purpose(topics)):
+            totals = _taught(lessons, outline, learnt)
+        for lesson, total in zip(lessons, totals, strict=True):
             learnt = lesson.finish(learnt, total)
-        scans += 1
     columns = columns_of(formula, factors, learnt)
     k = len(columns) + 1
     design = Design(
@@ -78,92 +57,38 @@ def learn(formula: Formula, source: Source, where: Where | None = None) -> Desig
         columns=columns,
         centres=np.zeros(k),
         scales=np.ones(k),
-        scans=scans,
+        scans=len(outline.rounds),
     )
     return _piloted(design, source)
 
 
-def _require_named(formula: Formula, source: Source) -> None:
-    """Raise a DataError that points into the formula when a column that it names is not there."""
-    for expression in [*formula.outside.values(), *map(expression_of, formula.factors.values())]:
-        for name in names(expression):
-            try:
-                require_columns(source, [name.name])
-            except DataError as error:
-                raise DataError(f"{error}{pointer(formula.text, name.at) if name.at[1] else ''}") from None
-
-
-def _require_numeric_response(formula: Formula, source: Source) -> None:
-    """Raise a DataError that names the first value, if the response is a column that does not hold numbers."""
-    response = formula.response.expression
-    if not isinstance(response, Name) or source.kind(response.name) not in ("text", "category", "other"):
-        return
-    if source.kind(response.name) == "other":
-        raise not_usable(source, response.name, source.columns[response.name])
-    value, row = _first_text(source, response.name)
-    held = "text" if isinstance(value, str) else "categories"
-    at = pointer(formula.text, response.at) if response.at[1] else ""
-    raise DataError(
-        f"The response {response.name!r} of {source.label} holds {held}, {value!r} in data row {row:,}, and a regression explains "
-        f"numbers. Correct or clear such values, or make numbers of two groups, such as 0 and 1.{at}"
-    )
-
-
-def _first_text(source: Source, name: str) -> tuple[Any, int]:
-    """Give the first value that is not a number and its row, counted from 1; the first value at all if every one is."""
-    first = None
-    for batch in batches(source, [], [name]):
-        labels = batch.labels[name]
-        odd = np.array([*(not reads_as_number(value) for value in labels.values), False])[labels.codes]
-        at = np.flatnonzero(odd if odd.any() else labels.codes >= 0)
-        if len(at) and (odd.any() or first is None):
-            first = labels.values[labels.codes[at[0]]], batch.first + int(at[0]) + 1
-        if odd.any():
-            break
-    return first or (None, 0)
-
-
-def _told(factor: Factor, source: Source) -> Factor:
-    """Let the data say whether a column named alone holds numbers or categories."""
-    if not isinstance(factor, Bare):
-        return factor
-    kind = source.kind(factor.name.name)
-    if kind == "other":
-        raise not_usable(source, factor.name.name, source.columns[factor.name.name])
-    if kind in ("text", "boolean", "category"):
-        return Categorical(text=factor.text, name=factor.name, contrast=Contrast())
-    return Numeric(text=factor.text, expression=factor.name)
-
-
-def _lessons(subject: _Subject, learnt: Learnt) -> Iterator[Lesson]:
-    """Yield what can be learnt next, given what is learnt."""
-    means = [p for text, p in subject.moved.items() if text not in learnt.moves and _is_known(p.argument, learnt)]
-    if means:  # first: what holds a mean may have no value in some rows, which the other lessons must leave out
-        yield from map(moving, means)
-        return
-    for text, factor in subject.factors.items():
-        if isinstance(factor, Categorical) and text not in learnt.codings:
-            yield levels(factor, subject.source, bare=isinstance(subject.formula.factors[text], Bare))
-    for text, factor in subject.factors.items():
-        waits = isinstance(factor, Basis) and factor.kind != "powers" and text not in learnt.bases
-        if isinstance(factor, Basis) and waits and _is_known(factor.argument, learnt):
-            yield basis(factor, learnt)
+def _lesson(topic: Topic, outline: Outline, learnt: Learnt) -> Lesson:
+    """Make the lesson of a topic, given what the rounds before have taught."""
+    if topic.kind == "means":
+        return moving(moved_in(outline.formula, outline.factors)[topic.text])
+    factor = outline.factors[topic.text]
+    if not isinstance(factor, Basis):
+        bare = isinstance(outline.formula.factors[topic.text], Bare)
+        return levels(factor, outline.source, bare=bare)  # type: ignore[arg-type]  # levels are those of a Categorical
+    if topic.kind == "polynomials":
+        return polynomial(factor, *learnt.ranges[topic.text])
+    return knots(factor) if topic.kind == "knots" else limits(factor)
 
 
 def _is_known(expression: Expression, learnt: Learnt) -> bool:
     return all(part.text in learnt.moves for part in parts(expression) if isinstance(part, Moved))
 
 
-def _taught(lessons: Sequence[Lesson], subject: _Subject, learnt: Learnt) -> list[Any]:
+def _taught(lessons: Sequence[Lesson], outline: Outline, learnt: Learnt) -> list[Any]:
     """Scan the rows once for several lessons, over the rows that are complete as far as that is known, and give their totals."""
     # What still waits for a mean cannot be evaluated yet; its columns must be complete all the same.
-    ready = [f for f in subject.factors.values() if isinstance(f, Categorical) or _is_known(expression_of(f), learnt)]
-    inside = {part.text: part.argument for part in subject.moved.values()}
-    now = {text: e for text, e in {**subject.formula.outside, **inside}.items() if _is_known(e, learnt)}
-    where, numbers, labels = subject.where, subject.numbers, subject.labels
+    ready = [f for f in outline.factors.values() if isinstance(f, Categorical) or _is_known(expression_of(f), learnt)]
+    inside = {text: part.argument for text, part in moved_in(outline.formula, outline.factors).items()}
+    now = {text: e for text, e in {**outline.formula.outside, **inside}.items() if _is_known(e, learnt)}
+    where, numbers, labels = outline.where, outline.numbers, outline.labels
     totals: list[Any] = [None] * len(lessons)
     account = RowAccount()
-    for batch in batches(subject.source, *with_condition(numbers, labels, where)):
+    for batch in batches(outline.source, *with_condition(numbers, labels, where)):
         among = met(where, batch) if where else None
         complete = batch.complete(numbers, labels, among)
         seen = evaluated(batch, ready, now, learnt, complete)
@@ -175,7 +100,7 @@ def _taught(lessons: Sequence[Lesson], subject: _Subject, learnt: Learnt) -> lis
                 new = lesson.step(batch, seen)
                 totals[i] = new if totals[i] is None else lesson.merge(totals[i], new)
     if not account.used:
-        raise _nothing(subject.source, account, [*numbers, *labels], where)
+        raise _nothing(outline.source, account, [*numbers, *labels], where)
     return totals
 
 

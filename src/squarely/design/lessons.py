@@ -67,12 +67,8 @@ def moving(part: Moved) -> Lesson:
     return Lesson(step=step, merge=merge, finish=finish)
 
 
-def basis(factor: Basis, learnt: Learnt) -> Lesson:
-    """Learn the range first; a polynomial then needs a QR of the rows, a spline with `df` the quantiles of all values."""
-    if factor.kind != "poly" and factor.df is not None:
-        return _quantiles(factor)
-    if factor.text in learnt.ranges:
-        return _orthogonal(factor, *learnt.ranges[factor.text])
+def limits(factor: Basis) -> Lesson:
+    """Learn the range of the argument, which with knots makes a spline."""
 
     def step(batch: Batch, seen: Evaluated) -> tuple[float, float]:
         x = seen.numbers[factor.argument][0]
@@ -88,7 +84,9 @@ def basis(factor: Basis, learnt: Learnt) -> Lesson:
     return Lesson(step=step, merge=lambda a, b: (min(a[0], b[0]), max(a[1], b[1])), finish=finish)
 
 
-def _orthogonal(factor: Basis, low: float, high: float) -> Lesson:
+def polynomial(factor: Basis, low: float, high: float) -> Lesson:
+    """Learn the polynomials that are orthogonal over the rows, by a QR, on a range that is known."""
+
     def step(batch: Batch, seen: Evaluated) -> Array:
         return _qr(chebyshev(seen.numbers[factor.argument][0], low, high, factor.degree))
 
@@ -113,7 +111,9 @@ def _too_few(factor: Basis) -> DataError:
     )
 
 
-def _quantiles(factor: Basis) -> Lesson:
+def knots(factor: Basis) -> Lesson:
+    """Learn the knots of a spline with `df`: quantiles of all values."""
+
     def finish(learnt: Learnt, values: list[Array]) -> Learnt:
         x, df = np.concatenate(values), factor.df or 0
         inner = df - factor.degree if factor.kind == "bs" else df - 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from squarely.data import Source, fold
+from squarely.data import Source, fold, scanning
 from squarely.design import Block, Design, Piece, Spread, gathered, map_rows, pieces
 from squarely.errors import DataError
 from squarely.exact.factor import require_same_rows
@@ -44,6 +44,7 @@ class ResidualSums:
     top: float = 0.0
 
 
+@scanning("residuals")
 def scan_residuals(moments: Moments, source: Source, columns: np.ndarray, b: Pair, *, extended: bool) -> ResidualSums:
     """Scan the rows once with coefficients b (q,) given as double-double.
 

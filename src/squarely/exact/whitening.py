@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 
-from squarely.data import Source, fold
+from squarely.data import Source, fold, scanning
 from squarely.design import Block, map_rows, pieces, whole_table
 from squarely.exact.factor import TEN_DIGITS, Factor
 from squarely.moments import Moments, in_threads
@@ -60,6 +60,7 @@ class Root:
         return np.asarray(np.linalg.norm(self.times(T), axis=1), dtype=np.float64)
 
 
+@scanning("standard errors")
 def inverse_root(moments: Moments, source: Source, factor: Factor) -> Root:
     """Whiten the rows and square them, in one scan.
 

@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from squarely.data import RowAccount, Source, frame, local_path, open_rows, open_source, series, square, write_columns, write_text
+from squarely.data import (
+    RowAccount,
+    Source,
+    frame,
+    local_path,
+    open_rows,
+    open_source,
+    scanning,
+    series,
+    square,
+    write_columns,
+    write_text,
+)
 from squarely.design import Design, linear_predictor, rows
 from squarely.errors import DataError, OptionError
 from squarely.exact import Solution, column_sums, require_same_rows, residuals_of
@@ -150,6 +162,7 @@ class Fit:
         """Give the covariance matrix (p, p) of the coefficients, NaN for dropped columns."""
         return square(self.covariance, self.design.names)
 
+    @scanning("predictions")
     def predict(self, new: object = None, *, unseen: str = "error") -> Any:
         """Predict the response for new rows: one value a row, in the library that the rows are in.
 
@@ -180,6 +193,7 @@ class Fit:
         centre = design.column_centres[at]
         yield from linear_predictor(design, source, [j - 1 for j in at], float(level), slopes, centre=centre, unseen=unseen)
 
+    @scanning("predictions")
     def write_predictions(self, new: object, path: str | os.PathLike[str], *, unseen: str = "error") -> int:
         """Predict as `predict` does and write the predictions to a file, batch by batch; give the number of rows.
 
@@ -280,6 +294,7 @@ class Fit:
     def _series(self, values: Array) -> pd.Series:
         return series(values, list(self.design.names))
 
+    @scanning("residuals")
     def _observed(self) -> tuple[Array, Array, Any]:
         """Read the rows again: the response, its residuals and the labels of the rows used."""
         solution, moments = self.solution, self.solution.moments

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from squarely.data import BATCH_ROWS, RowAccount, Source, fold
+from squarely.data import BATCH_ROWS, RowAccount, Source, fold, scanning
 from squarely.design import Block, Design, map_rows, pieces, recentred
 from squarely.errors import DataError
 from squarely.moments.indicators import IndicatorSums, indicator_sums
@@ -88,6 +88,7 @@ class _Sums:
     account: RowAccount
 
 
+@scanning("cross-products")
 def fold_moments(design: Design, source: Source) -> Moments:
     """Fold the rows into Moments, in the order of the batches, which fixes every bit of the result."""
     size, grouped = len(design.layout.dense) + 1, len(design.layout.grouped)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from squarely.data import Source, fold
+from squarely.data import Source, fold, scanning
 from squarely.design import Block, Design, map_rows, pieces, whole_table
 from squarely.moments.cross_products import in_threads
 from squarely.numerics import Array
@@ -12,6 +12,7 @@ from squarely.numerics import Array
 _ROWS = 8_192
 
 
+@scanning("triangle")
 def fold_triangle(design: Design, source: Source) -> Array:
     """Return R (k + 1, k + 1), upper triangular, with R'R = Z'Z for the Z of Moments; stacking and factoring again merges two."""
     size = len(design.labels) + 1

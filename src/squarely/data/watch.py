@@ -1,0 +1,135 @@
+"""Watching scans: whoever asks is told when rows begin to be read, what for, how far it has come, and when it is over.
+
+Every scan of batches passes through `followed`. Functions that scan say what for by `scanning`; those that make several scans
+say which are to come by `passes_of` and `expect`. Where nobody watches, a scan is not touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from squarely.data.source import Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """How far a scan has come.
+
+    Attributes
+    ----------
+    purpose : what the rows are read for, such as "cross-products"; empty where nobody says, as for a look at the first rows.
+    number, passes : which of how many passes over all rows it is, as far as these are known by now; 0 where it is none of them.
+    done : the rows read so far.
+    rows : how many there are, None if that is not known.
+    over : whether it has ended, at the last row or before.
+    """
+
+    purpose: str
+    number: int = 0
+    passes: int = 0
+    done: int = 0
+    rows: int | None = None
+    over: bool = False
+
+
+Listener = Callable[[Scan], None]
+
+
+@dataclass(eq=False, slots=True)
+class _Watch:
+    """Who listens, and how many rows each source has turned out to have."""
+
+    listener: Listener | None
+    rows: dict[Source, int] = field(default_factory=dict)
+
+    def tell(self, scan: Scan) -> None:
+        if self.listener is not None:
+            self.listener(scan)
+
+
+@dataclass(eq=False, slots=True)
+class _Passes:
+    """How many passes have begun, and what the next ones are for."""
+
+    coming: tuple[str, ...] = ()
+    number: int = 0
+
+    def begun(self, purpose: str) -> Scan:
+        """Count a pass: the next of those that were to come, or one that turned out to be needed besides."""
+        self.number += 1
+        if self.coming[:1] == (purpose,):
+            self.coming = self.coming[1:]
+        return Scan(purpose=purpose, number=self.number, passes=self.number + len(self.coming))
+
+
+_WATCH: ContextVar[_Watch | None] = ContextVar("watch", default=None)
+_PASSES: ContextVar[_Passes | None] = ContextVar("passes", default=None)
+_PURPOSE: ContextVar[str] = ContextVar("purpose", default="")
+
+
+@contextmanager
+def watching(listener: Listener) -> Iterator[None]:
+    """Tell the listener of every scan in here: when it begins, after each batch, and when it is over."""
+    watch = _Watch(listener)
+    token = _WATCH.set(watch)
+    try:
+        with passes_of():
+            yield
+    finally:
+        _WATCH.reset(token)
+        watch.listener = None  # a scan that an error has left half-way is over only when it is collected as garbage
+
+
+@contextmanager
+def passes_of(*purposes: str) -> Iterator[None]:
+    """Count the passes in here from one: these, and what turns out to be needed besides. It decorates a function as well."""
+    token = _PASSES.set(_Passes(purposes))
+    try:
+        yield
+    finally:
+        _PASSES.reset(token)
+
+
+def expect(*purposes: str) -> None:
+    """Say which passes come next, ahead of those that were to come already."""
+    passes = _PASSES.get()
+    if passes is not None:
+        passes.coming = (*purposes, *passes.coming)
+
+
+@contextmanager
+def scanning(purpose: str) -> Iterator[None]:
+    """Say what the scans in here are for. It decorates a function as well."""
+    token = _PURPOSE.set(purpose)
+    try:
+        yield
+    finally:
+        _PURPOSE.reset(token)
+
+
+def followed(source: Source, batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+    """Give the batches of a scan as they are, and tell whoever watches how far it has come."""
+    watch = _WATCH.get()
+    return batches if watch is None else _told(watch, source, batches)
+
+
+def _told(watch: _Watch, source: Source, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    purpose, passes = _PURPOSE.get(), _PASSES.get()
+    scan = passes.begun(purpose) if purpose and passes is not None else Scan(purpose=purpose)
+    scan = replace(scan, rows=watch.rows.get(source, source.rows))
+    watch.tell(scan)
+    try:
+        for batch in batches:
+            yield batch
+            scan = replace(scan, done=scan.done + batch.num_rows)
+            watch.tell(scan)
+        watch.rows[source] = scan.done
+    finally:
+        watch.tell(replace(scan, over=True))

@@ -1,0 +1,163 @@
+"""How far something has come, on one line of the terminal: it appears only after a second, and leaves no trace."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass, replace
+from threading import RLock, Timer
+from types import TracebackType
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from squarely.show.text import left, safe
+
+_DELAY = 1.0  # seconds: what is done sooner needs no line
+_REFRESHES = 8  # a second
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One stretch of work.
+
+    Attributes
+    ----------
+    label : what is done, of which `unit`.
+    done : how many are done, of `total`, None if that is not known.
+    seconds : how long it has taken so far.
+    """
+
+    label: str
+    unit: str
+    done: int
+    total: int | None
+    seconds: float
+
+
+class Progress:
+    """A line on a terminal for one stage of work after the other; end it, or leave its `with`, and the line is gone."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._lock = RLock()  # the line appears, and is drawn again and again, from other threads
+        self._stage: Stage | None = None
+        self._start = self._clock = time.monotonic()
+        self._timer: Timer | None = None
+        self._live: Live | None = None
+
+    def begin(self, label: str, *, unit: str, total: int | None, goes_on: bool) -> None:
+        """Begin a stage; one that goes on with what the last one began shows at once if the second is over."""
+        self.end()
+        with self._lock:
+            self._start = time.monotonic()
+            self._clock = self._clock if goes_on else self._start
+            self._stage = Stage(label=label, unit=unit, done=0, total=total, seconds=0.0)
+            self._timer = Timer(max(self._clock + _DELAY - self._start, 0.0), self._appear)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def reach(self, done: int) -> None:
+        """Say how many are done."""
+        if self._stage is not None:
+            self._stage = replace(self._stage, done=done)
+
+    def end(self) -> None:
+        """Take the line away and show the cursor again; without a stage there is nothing to do."""
+        with self._lock:
+            self._stage = None
+            if self._timer is not None:
+                self._timer.cancel()
+            live, self._timer, self._live = self._live, None, None
+        if live is not None:
+            live.stop()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.end()
+
+    def _appear(self) -> None:
+        with self._lock:
+            if self._stage is None:
+                return
+            self._live = Live(
+                console=self._console,
+                get_renderable=self._drawn,
+                refresh_per_second=_REFRESHES,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._live.start(refresh=True)
+
+    def _drawn(self) -> Table | str:
+        stage = self._stage
+        return "" if stage is None else drawn(replace(stage, seconds=time.monotonic() - self._start), self._console.width)
+
+
+def on_terminal() -> Progress | None:
+    """Give a line on the terminal behind stderr; None where stderr is a file, a pipe, a notebook or a terminal that cannot."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        return None
+    console = Console(stderr=True)
+    return Progress(console) if console.is_interactive else None
+
+
+def drawn(stage: Stage, width: int) -> Table:
+    """Lay out one line: what is done, a bar, how much of it, how fast, and how long it will take, or has taken.
+
+    Where there is little room, the bar goes first; then the label is cut.
+    """
+    numbers, label = " ".join(_numbers(stage)), safe(stage.label)
+    label = left(label, max(min(cell_len(label), width - len(numbers) - 1), 0))
+    bar = max(width - cell_len(label) - len(numbers) - 2, 0)
+    line = Table.grid(padding=(0, 1, 0, 0), pad_edge=False)
+    cells: list[Text | ProgressBar] = [
+        Text(label),
+        *([ProgressBar(total=stage.total, completed=stage.done, width=bar)] if bar else []),
+        Text(numbers),
+    ]
+    for _ in cells:
+        line.add_column(no_wrap=True)
+    line.add_row(*cells)
+    return line
+
+
+def _numbers(stage: Stage) -> list[str]:
+    of = "" if stage.total is None else f" of {short(stage.total)}"
+    count = f"{short(stage.done)}{of} {stage.unit}"
+    rate = stage.done / stage.seconds if stage.seconds > 0 else 0.0
+    if not rate:
+        return [count, f"{clock(stage.seconds)} so far"]
+    left_over = None if stage.total is None else max(stage.total - stage.done, 0) / rate
+    time_left = f"{clock(stage.seconds)} so far" if left_over is None else f"{clock(left_over)} left"
+    return [count, f"{short(round(rate))}/s", time_left]
+
+
+def short(number: int) -> str:
+    """Write a count in three digits, if it has many.
+
+    >>> short(9_999), short(12_345), short(999_999), short(20_000_000)
+    ('9,999', '12.3K', '1.00M', '20.0M')
+    """
+    if number < 10_000:
+        return f"{number:,}"
+    size, sign = next((number / 1000**i, sign) for i, sign in enumerate("KMGTP", start=1) if number / 1000**i < 999.5)
+    return f"{size:.{2 if size < 9.995 else 1 if size < 99.95 else 0}f}{sign}"
+
+
+def clock(seconds: float) -> str:
+    """Write a time as on a clock.
+
+    >>> clock(7.6), clock(3_725)
+    ('0:08', '1:02:05')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

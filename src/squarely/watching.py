@@ -1,0 +1,43 @@
+"""Where scans meet the terminal: `data` tells how far they have come, `show` draws it, and neither knows of the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from squarely.data import Scan, watching
+from squarely.show.progress import on_terminal  # of its own: few need it, and rich takes a while to import
+
+
+@contextmanager
+def progress() -> Iterator[None]:
+    """Show how far each pass over the rows has come: which pass it is and what for, rows, rows a second, and the time left of it.
+
+    The line is on stderr; it appears when the passes of one fit have taken a second, goes when they are done, and is there at
+    all only where stderr is a terminal: a pipe, a file and a notebook get nothing.
+
+    Examples
+    --------
+    >>> import squarely as sq
+    >>> with progress():
+    ...     fit = sq.ols("y ~ x", {"x": [0.0, 1.0, 2.0, 3.0], "y": [1.0, 3.0, 5.0, 8.0]})
+    """
+    line = on_terminal()
+    if line is None:
+        yield
+        return
+
+    def listener(scan: Scan) -> None:
+        if scan.over:
+            line.end()
+        elif scan.done:
+            line.reach(scan.done)
+        else:
+            line.begin(_label(scan), unit="rows", total=scan.rows, goes_on=scan.number > 1)
+
+    with line, watching(listener):
+        yield
+
+
+def _label(scan: Scan) -> str:
+    return f"Pass {scan.number} of {scan.passes}: {scan.purpose}" if scan.number else "Looking at rows"
