@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from squarely.data.dialect import CommaValues, comma_values, utf8_copy
 from squarely.data.file import LocalFile
+from squarely.data.interrupt import interruptible
 from squarely.data.reread import reread_csv
 from squarely.data.source import BATCH_ROWS, Kind, Source
 from squarely.errors import DataError, counted
@@ -55,7 +56,7 @@ class CsvSource(Source):
         self._delimiter = _DELIMITERS[0]  # until it is sniffed
         self._kinds: dict[str, Kind] = {}  # of the columns of text that have been looked through
         try:
-            with self._connect() as connection:
+            with interruptible(), self._connect() as connection:
                 self._look(connection)
         except _ENGINE_ERRORS as error:
             raise self._unreadable(error) from error
@@ -84,7 +85,7 @@ class CsvSource(Source):
         self._file.require_unchanged()
         select = ", ".join(f"{column} AS v{j}" for j, column in enumerate(columns)) or "1"
         try:
-            with self._connect() as connection:
+            with interruptible(), self._connect() as connection:
                 yield from self._relation(connection, select, types=kinds).to_arrow_reader(BATCH_ROWS)
         except _ENGINE_ERRORS as error:
             self._file.require_unchanged()
@@ -104,7 +105,7 @@ class CsvSource(Source):
     def _kind_of_text(self, place: int) -> Kind:
         count = f"count(c{place}), count(TRY_CAST({self._plain(place)} AS DOUBLE))"
         try:
-            with self._connect() as connection:
+            with interruptible(), self._connect() as connection:
                 ((filled, numbers),) = self._relation(connection, count, text=True).fetchall()
         except _ENGINE_ERRORS as error:
             self._file.require_unchanged()
@@ -163,6 +164,7 @@ class CsvSource(Source):
                 "python_enable_replacements": "false",
             },
         )
+        connection.execute("SET enable_progress_bar = false")  # it would be printed among the results
         connection.execute(f"SET allowed_paths = [{_quoted(str(self._path))}, {_quoted(self._pattern)}]")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
@@ -225,7 +227,7 @@ class CsvSource(Source):
         kind = self._types[place] if self._types[place] in _OTHER else "DOUBLE"
         first = 1
         try:
-            with self._connect() as connection:
+            with interruptible(), self._connect() as connection:
                 relation = self._relation(connection, f"c{place}, TRY_CAST({self._plain(place)} AS {kind}) IS NULL", text=True)
                 for batch in relation.to_arrow_reader(BATCH_ROWS):
                     values, bad = batch.columns[0].to_pylist(), batch.columns[1].to_pylist()
