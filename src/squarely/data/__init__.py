@@ -2,8 +2,9 @@
 
 `open` tells what the user handed over; `source` is the contract and the cast to doubles and categories; the kinds of source are
 `memory`, `arrow`, `csv` (whose `dialect` is guessed), `jsonlines`, `parquet`, `ipc`, `lazyframe`, `relation` and, for a loaded
-fit, `absent`; `file` says whether a file is still the same, `reread` how pandas reads it; `account` counts rows; `frames` hands
-results back as pandas, `write` as files, and `disk` keeps small texts.
+fit, `absent`. `paths` finds several files and `joined` puts them behind each other; `file` says whether a file is still the same,
+`ahead` decodes it in a thread of its own, `interrupt` lets Ctrl-C through, `reread` tells how pandas reads it. `account` counts
+rows; `frames` hands results back as pandas, `write` as files, and `disk` keeps small texts.
 """
 
 from squarely.data.absent import AbsentSource

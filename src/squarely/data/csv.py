@@ -47,7 +47,8 @@ class CsvSource(Source):
         self.label = file.label
         if "\\" in str(self._path) and _SIGNS.search(str(self._path)):
             raise DataError(
-                f"The path {str(self._path)!r} has a backslash and one of * ? [ in it, which DuckDB takes for a pattern. Rename it."
+                f"The path {str(file.given)!r} has a backslash and one of * ? [ in it, which DuckDB takes for a pattern. "
+                "Rename the file."
             )
         self._packed = packed = file.head(2) == b"\x1f\x8b"  # gzip, whatever the name says
         if copy := utf8_copy(self._path, packed=self._packed):
