@@ -41,6 +41,13 @@ class File:
 
 
 @dataclass(frozen=True)
+class Files:
+    """Files that the row writes into a folder called data."""
+
+    contents: Mapping[str, str | bytes]
+
+
+@dataclass(frozen=True)
 class At:
     """A path at which the row writes nothing."""
 
@@ -51,7 +58,7 @@ class At:
 class Row:
     """One mistake, or something odd that is fine.
 
-    `data` is a File, an At, a table (in Python as it is, on the command line as CSV) or any other object. What is right has
+    `data` is a File, Files, an At, a table (in Python as it is, on the command line as CSV) or any other object. What is right has
     `params` in place of an error. `cli_says` is for messages that are others there. `python_only` and `cli_only` say why.
     """
 
@@ -82,10 +89,18 @@ def is_table(data: object) -> bool:
 def for_python(row: Row) -> Any:
     """Give what Python is given; files are written into the current folder."""
     if isinstance(row.data, File):
-        content = row.data.content
-        Path(row.data.name).write_bytes(content.encode() if isinstance(content, str) else content)
+        _write(Path(row.data.name), row.data.content)
         return row.data.name
+    if isinstance(row.data, Files):
+        for name, content in row.data.contents.items():
+            _write(Path("data", name), content)
+        return "data"
     return row.data.path if isinstance(row.data, At) else row.data
+
+
+def _write(path: Path, content: str | bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def for_cli(row: Row) -> str:
@@ -100,6 +115,8 @@ def label(row: Row, *, cli: bool) -> str:
     """Give what messages call the data."""
     if isinstance(row.data, File | At):
         return row.data.name if isinstance(row.data, File) else row.data.path
+    if isinstance(row.data, Files):
+        return "data"
     if cli:
         return "data.csv"
     return "the data frame" if isinstance(row.data, pd.DataFrame) else "the dict of arrays"
@@ -182,23 +199,47 @@ _FILE = [
     Row(name="a line of 3 million letters", data=File("x,y\n1,2\n2,3\n" + "a" * 3_000_000 + ",4\n"), says="cannot be read as CSV"),
     Row(name="a file that is not there", data=At("missing.csv"), says="The file 'missing.csv' does not exist. Give the path of a"),
     Row(name="an ending with a slip in it", data=At("cars.cvs"), says="The file 'cars.cvs' does not exist."),
-    Row(name="a folder", data=At("."), says="The file '.' is a folder. Give the path of a"),
+    Row(
+        name="a folder without data",
+        data=At("."),
+        says="The folder '.' has no data in it: there is no file whose name ends in one of .parquet, .pq,",
+    ),
     Row(
         name="a URL",
         data=At("https://example.org/cars.csv"),
         says="'https://example.org/cars.csv' is a URL, and URLs are not opened yet. Download the file and give its path.",
     ),
     Row(
-        name="several files",
+        name="a pattern that fits nothing",
         data=At("*.csv"),
-        says="'*.csv' looks like a pattern of several files, which is not opened yet. Give the path of",
+        says="The pattern '*.csv' fits no file. Check its folders and name. In it, * stands for any letters and",
+    ),
+    Row(
+        name="a column that one of several files lacks",
+        data=Files({"a.csv": "x,y\n" + LINE, "b.csv": "y\n1\n"}),
+        says="Column 'x' is in 'a.csv' and not in 'b.csv', which is another file of data. Give the column to every file,",
+    ),
+    Row(
+        name="text in one of several files",
+        data=Files({"a.csv": "x,y\n" + LINE, "b.csv": "x,y\na,1\n"}),
+        says="Column 'x' holds numbers (BIGINT) in 'a.csv' and text (VARCHAR) in 'b.csv'. Write one kind of values in all files of",
+    ),
+    Row(
+        name="files of several kinds",
+        data=Files({"a.csv": "x,y\n" + LINE, "b.jsonl": '{"x": 1, "y": 2}\n'}),
+        says="The files of data are of different kinds: 'a.csv' is CSV and 'b.jsonl' is JSON lines. Give files of one kind,",
+    ),
+    Row(
+        name="an empty file among several",
+        data=Files({"a.csv": "x,y\n" + LINE, "part/b.csv": ""}),
+        says="The file 'part/b.csv' is empty (0 bytes).",
     ),
     Row(name="an Excel sheet", data=At("cars.xlsx"), says="'cars.xlsx'"),
     Row(name="a Parquet file that is not there", data=At("cars.parquet"), says="'cars.parquet'"),
     Row(
-        name="a pattern's sign in the file's name",
-        data=File("x,y\n" + LINE, "a[1].csv"),
-        says="The path '<data>' has one of * ? [ in it, which DuckDB takes for a pattern. Rename the file.",
+        name="a pattern's sign and a backslash in the file's name",
+        data=File("x,y\n" + LINE, "a\\[1].csv"),
+        says="has a backslash and one of * ? [ in it, which DuckDB takes for a pattern. Rename the file.",
     ),
     Row(name="Parquet that is none", data=File("x,y\n" + LINE, "cars.parquet"), says="Give it the name of what it is."),
     Row(name="Parquet cut short", data=File(b"PAR1\x15\x04", "cars.parquet"), says="cannot be read"),
@@ -211,6 +252,12 @@ _FILE = [
         name="a null character in the path",
         data=At("a\0b.csv"),
         says="The path has a null character in it. Give the path of a",
+    ),
+    Row(name="a pattern's sign in the file's name", data=File("x,y\n" + LINE, "a[1].csv"), params=ON_A_LINE),
+    Row(
+        name="a folder of files",
+        data=Files({"a.csv": "x,y\n1,2\n2,4\n", "b/c.csv": "y;x\n6;3\n8;4\n", "notes.txt": "a", "_SUCCESS": ""}),
+        params=ON_A_LINE,
     ),
     Row(name="semicolons", data=File("x;y\n1;2\n2;4\n3;6\n4;8\n"), params=ON_A_LINE),
     Row(name="tabs", data=File("x\ty\n1\t2\n2\t4\n3\t6\n4\t8\n"), params=ON_A_LINE),
@@ -528,7 +575,7 @@ _NAME = [
     Row(
         name="a file whose name colours the terminal",
         data=At("\x1b[31m.csv"),
-        says="'\\x1b[31m.csv' looks like a pattern of several files",
+        says="The pattern '\\x1b[31m.csv' fits no file.",
     ),
     Row(
         name="a column called Intercept",
@@ -904,6 +951,8 @@ def _given(row: Row) -> str:
         text = row.formula
     elif isinstance(row.data, At):
         text = row.data.path
+    elif isinstance(row.data, Files):
+        text = "; ".join(f"{name}: {content}" for name, content in row.data.contents.items())
     elif isinstance(row.data, File) and isinstance(row.data.content, str):
         text = row.data.content
     else:

@@ -37,7 +37,13 @@ app = typer.Typer(
 FormulaText = Annotated[
     str, typer.Argument(help="Such as 'mpg ~ displacement * C(origin)'; docs/formulas.md has the language.", metavar="FORMULA")
 ]
-DataPath = Annotated[str, typer.Argument(help="A CSV, Parquet, Arrow or JSON lines file.", metavar="DATA")]
+DataPath = Annotated[
+    str,
+    typer.Argument(
+        help="A CSV, Parquet, Arrow or JSON lines file; or several: a folder, or a pattern in quotes, such as 'data/*.csv'.",
+        metavar="DATA",
+    ),
+]
 Where = Annotated[str | None, typer.Option("--where", help="Use the rows that meet this, such as 'weight > 3000'.")]
 Missing = Annotated[str, typer.Option("--missing", help="Rows with gaps: drop (and count) or raise.")]
 Json = Annotated[bool, typer.Option("--json", help="Print every number as JSON.")]

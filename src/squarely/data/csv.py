@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from squarely.data.dialect import CommaValues, comma_values, utf8_copy
 from squarely.data.file import LocalFile
+from squarely.data.interrupt import interruptible
 from squarely.data.reread import reread_csv
 from squarely.data.source import BATCH_ROWS, Kind, Source
 from squarely.errors import DataError, counted
@@ -47,7 +48,8 @@ class CsvSource(Source):
         self.label = file.label
         if "\\" in str(self._path) and _SIGNS.search(str(self._path)):
             raise DataError(
-                f"The path {str(self._path)!r} has a backslash and one of * ? [ in it, which DuckDB takes for a pattern. Rename it."
+                f"The path {str(file.given)!r} has a backslash and one of * ? [ in it, which DuckDB takes for a pattern. "
+                "Rename the file."
             )
         self._packed = packed = file.head(2) == b"\x1f\x8b"  # gzip, whatever the name says
         if copy := utf8_copy(self._path, packed=self._packed):
@@ -56,7 +58,7 @@ class CsvSource(Source):
         self._delimiter = _DELIMITERS[0]  # until it is sniffed
         self._kinds: dict[str, Kind] = {}  # of the columns of text that have been looked through
         try:
-            with self._connect() as connection:
+            with interruptible(), self._connect() as connection:
                 self._look(connection)
         except _ENGINE_ERRORS as error:
             raise self._unreadable(error) from error
@@ -85,7 +87,7 @@ class CsvSource(Source):
         self._file.require_unchanged()
         select = ", ".join(f"{column} AS v{j}" for j, column in enumerate(columns)) or "1"
         try:
-            with self._connect() as connection:
+            with interruptible(), self._connect() as connection:
                 yield from self._relation(connection, select, types=kinds).to_arrow_reader(BATCH_ROWS)
         except _ENGINE_ERRORS as error:
             self._file.require_unchanged()
@@ -106,7 +108,7 @@ class CsvSource(Source):
         look = f"c{place} AS text, TRY_CAST({self._plain(place)} AS DOUBLE) AS number"
         kind: Kind = "null"
         try:
-            with self._connect() as connection:
+            with interruptible(), self._connect() as connection:
                 for batch in self._relation(connection, look, text=True).to_arrow_reader(BATCH_ROWS):
                     texts, numbers = (len(column) - column.null_count for column in batch.columns)
                     if numbers < texts:
@@ -170,15 +172,11 @@ class CsvSource(Source):
                 "python_enable_replacements": "false",
             },
         ) as connection:
+            connection.execute("SET enable_progress_bar = false")  # it would be printed among the results
             connection.execute(f"SET allowed_paths = [{_quoted(str(self._path))}, {_quoted(self._pattern)}]")
             connection.execute("SET enable_external_access = false")
             connection.execute("SET lock_configuration = true")
-            try:
-                yield connection
-            except RuntimeError as error:  # what the engine makes of Ctrl-C
-                if "interrupted" in str(error):
-                    raise KeyboardInterrupt from error
-                raise
+            yield connection
 
     def _lines(self, errors: str = "replace") -> IO[str]:
         """Open the file as text, for what the engine does not tell."""
@@ -237,7 +235,7 @@ class CsvSource(Source):
         kind = self._types[place] if self._types[place] in _OTHER else "DOUBLE"
         first = 1
         try:
-            with self._connect() as connection:
+            with interruptible(), self._connect() as connection:
                 relation = self._relation(connection, f"c{place}, TRY_CAST({self._plain(place)} AS {kind}) IS NULL", text=True)
                 for batch in relation.to_arrow_reader(BATCH_ROWS):
                     values, bad = batch.columns[0].to_pylist(), batch.columns[1].to_pylist()

@@ -12,6 +12,7 @@ import pyarrow as pa
 from duckdb import DuckDBPyRelation
 
 from squarely.data.file import first_line
+from squarely.data.interrupt import interruptible
 from squarely.data.memory import cut
 from squarely.data.source import BATCH_ROWS, Kind, Level, Source, kind_of
 from squarely.errors import DataError
@@ -44,7 +45,7 @@ class RelationSource(Source):
         """Yield the named columns in batches, in the order in which DuckDB gives the rows."""
         places = [self._names.index(name) for name in (*numbers, *labels)]
         try:
-            with self._relation.project(_select(places)).to_arrow_reader(BATCH_ROWS) as reader:
+            with interruptible(), self._relation.project(_select(places)).to_arrow_reader(BATCH_ROWS) as reader:
                 for batch in reader:
                     yield from cut(batch.columns[: len(places)], batch.num_rows)
         except _ENGINE_ERRORS as error:
