@@ -28,15 +28,15 @@ def test_the_engine_reads_nothing_but_the_named_file(tmp_path):
 
     other = tmp_path / "secret.csv"
     other.write_text("a\n1\n")
-    connection = CsvSource(LocalFile.open(Path(CARS)))._connect()
-    for query in (
-        f"SELECT * FROM read_csv('{other}')",
-        f"SELECT * FROM '{other}'",
-        "INSTALL httpfs",
-        "SET enable_external_access = true",
-    ):
-        with pytest.raises(duckdb.Error):
-            connection.execute(query).fetchall()
+    with CsvSource(LocalFile.open(Path(CARS)))._connect() as connection:
+        for query in (
+            f"SELECT * FROM read_csv('{other}')",
+            f"SELECT * FROM '{other}'",
+            "INSTALL httpfs",
+            "SET enable_external_access = true",
+        ):
+            with pytest.raises(duckdb.Error):
+                connection.execute(query).fetchall()
 
 
 def test_other_options():

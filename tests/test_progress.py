@@ -354,7 +354,7 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_no_line(parquet):
 @pytest.mark.parametrize("words", [["ols", "y ~ x + g"], ["certify", "y ~ x"], ["sweep", "y ~ x", "--epochs", "2"]])
 def test_ctrl_c_takes_the_line_away_and_says_so(words, parquet, tmp_path):
     need("torch")
-    code, output = in_terminal(slowly(30, *words, parquet), interrupt_at="Pass 1", TMPDIR=str(tmp_path))
+    code, output = in_terminal(slowly(30, *words, parquet), interrupt_at="\x1b[?25l", TMPDIR=str(tmp_path))
     lines, _, cursor = screen(output)
     assert code == 130
     assert cursor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -27,13 +28,18 @@ def progress() -> Iterator[None]:
         yield
         return
 
+    since = 0.0
+
     def listener(scan: Scan) -> None:
+        nonlocal since
         if scan.over:
             line.end()
         elif scan.done:
             line.reach(scan.done)
         else:
-            line.begin(_label(scan), unit="rows", total=scan.rows, goes_on=scan.number > 1)
+            now = time.monotonic()
+            since = now if scan.number == 1 else since
+            line.begin(_label(scan), unit="rows", total=scan.rows, since=since if scan.number else now)
 
     with line, watching(listener):
         yield

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from threading import RLock, Timer
 from types import TracebackType
@@ -46,20 +49,20 @@ class Progress:
         self._console = console
         self._lock = RLock()  # the line appears, and is drawn again and again, from other threads
         self._stage: Stage | None = None
-        self._start = self._clock = time.monotonic()
+        self._start = 0.0
         self._timer: Timer | None = None
         self._live: Live | None = None
 
-    def begin(self, label: str, *, unit: str, total: int | None, goes_on: bool) -> None:
-        """Begin a stage; one that goes on with what the last one began shows at once if the second is over."""
+    def begin(self, label: str, *, unit: str, total: int | None, since: float) -> None:
+        """Begin a stage of what goes on since a time of `time.monotonic`, from which its second counts."""
         self.end()
         with self._lock:
             self._start = time.monotonic()
-            self._clock = self._clock if goes_on else self._start
             self._stage = Stage(label=label, unit=unit, done=0, total=total, seconds=0.0)
-            self._timer = Timer(max(self._clock + _DELAY - self._start, 0.0), self._appear)
+            self._timer = Timer(max(since + _DELAY - self._start, 0.0), self._appear)
             self._timer.daemon = True
-            self._timer.start()
+            with _without_interrupts():
+                self._timer.start()
 
     def reach(self, done: int) -> None:
         """Say how many are done."""
@@ -99,6 +102,19 @@ class Progress:
     def _drawn(self) -> Table | str:
         stage = self._stage
         return "" if stage is None else drawn(replace(stage, seconds=time.monotonic() - self._start), self._console.width)
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Keep Ctrl-C from threads begun in here, and from theirs: one that took it would leave the main thread asleep."""
+    if sys.platform == "win32":  # where the main thread alone gets it
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def on_terminal() -> Progress | None:
