@@ -11,7 +11,7 @@ help:
 	@echo "make check        format, lint, types"
 	@echo "make format       let ruff rewrite the code"
 	@echo "make bench        measure, checking the answers first"
-	@echo "make bench-exact  measure least squares on up to 100,000,000 rows: an hour, 16 GB of memory, 12 GB of disk;"
+	@echo "make bench-exact  measure least squares against its peers, up to 100,000,000 rows and 12 GB of disk;"
 	@echo "                  ARGS='E1 E3', ARGS=--quick, ARGS='--data DIR' (which keeps the data) make it less"
 	@echo "make clean        remove .venv and everything made"
 
