@@ -3,9 +3,7 @@
 Times are medians of three in one process, as ratios against the peer in the same run; machines differ and are noisy.
 """
 
-import statistics
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ import pandas as pd
 from statsmodels.formula.api import ols as peer_ols
 
 import squarely as sq
+from measure import median_seconds
 
 SEED, REPEATS, ROWS = 0, 3, 500_000
 FORMULAS = [
@@ -35,15 +34,6 @@ def table():
     return frame
 
 
-def median_seconds(work):
-    times = []
-    for _ in range(REPEATS):
-        begin = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - begin)
-    return statistics.median(times)
-
-
 def main():
     frame = table()
     print(f"\n{ROWS:,} rows, summary included, seed {SEED}\n")
@@ -53,8 +43,8 @@ def main():
         assert list(fit.params.index) == list(peer.params.index)
         np.testing.assert_allclose(fit.params, peer.params, rtol=1e-8, atol=1e-10)
         np.testing.assert_allclose(fit.bse, peer.bse, rtol=1e-8)
-        ours = median_seconds(lambda formula=formula: str(sq.ols(formula, frame).summary()))
-        theirs = median_seconds(lambda formula=formula: str(peer_ols(formula, frame).fit().summary()))
+        ours = median_seconds(lambda formula=formula: str(sq.ols(formula, frame).summary()), REPEATS)
+        theirs = median_seconds(lambda formula=formula: str(peer_ols(formula, frame).fit().summary()), REPEATS)
         print(f"| `{formula}` | {ours * 1e3:,.0f} ms | {theirs * 1e3:,.0f} ms | {theirs / ours:.2f} x |", flush=True)
     doors(frame)
 
@@ -84,7 +74,7 @@ def doors(frame):
         first = None
         for label, data in tables.items():
             np.testing.assert_allclose(sq.ols(formula, data).params, expected, rtol=1e-9)
-            seconds = median_seconds(lambda data=data: str(sq.ols(formula, data).summary()))
+            seconds = median_seconds(lambda data=data: str(sq.ols(formula, data).summary()), REPEATS)
             first = first or seconds
             print(f"| {label} | {seconds:.2f} s | {seconds / first:.1f} x |", flush=True)
 

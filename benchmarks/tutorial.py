@@ -4,11 +4,9 @@ Times are medians of five in one process, as ratios against a peer in the same r
 """
 
 import platform
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,18 +16,10 @@ import torch
 from statsmodels.formula.api import ols as peer_ols
 
 import squarely as sq
+from measure import median_seconds
 
 SEED, REPEATS = 0, 5
 FORMULA = "mpg ~ displacement"
-
-
-def median_seconds(work):
-    times = []
-    for _ in range(REPEATS):
-        begin = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - begin)
-    return statistics.median(times)
 
 
 def row(name, ours, peer_name, peer):
@@ -40,8 +30,8 @@ def least_squares(name, formula, frame):
     fit, peer = sq.ols(formula, frame), peer_ols(formula, frame).fit()
     np.testing.assert_allclose(fit.params, peer.params, rtol=1e-9)
     np.testing.assert_allclose(fit.bse, peer.bse, rtol=1e-9)
-    ours = median_seconds(lambda: str(sq.ols(formula, frame).summary()))
-    theirs = median_seconds(lambda: str(peer_ols(formula, frame).fit().summary()))
+    ours = median_seconds(lambda: str(sq.ols(formula, frame).summary()), REPEATS)
+    theirs = median_seconds(lambda: str(peer_ols(formula, frame).fit().summary()), REPEATS)
     row(name, ours, "statsmodels", theirs)
 
 
@@ -65,7 +55,8 @@ def training(cars):
     np.testing.assert_allclose(run.history["loss"], tutorial_loop(cars), rtol=1e-5)
     for threads in (torch.get_num_threads(), 1):
         torch.set_num_threads(threads)
-        ours, theirs = median_seconds(lambda: sq.train(FORMULA, cars, seed=SEED)), median_seconds(lambda: tutorial_loop(cars))
+        ours = median_seconds(lambda: sq.train(FORMULA, cars, seed=SEED), REPEATS)
+        theirs = median_seconds(lambda: tutorial_loop(cars), REPEATS)
         row(
             f"train, 1,001 epochs of cars.csv, threads: {threads}, theory and optimum included", ours, "the tutorial's loop", theirs
         )
@@ -77,7 +68,7 @@ def processes(folder):
     python = [sys.executable]
 
     def seconds(words):
-        return median_seconds(lambda: subprocess.run(words, check=True, capture_output=True, cwd=folder))
+        return median_seconds(lambda: subprocess.run(words, check=True, capture_output=True, cwd=folder), REPEATS)
 
     peer = seconds([*python, "-c", "import statsmodels.api"])
     for name, words in {

@@ -87,7 +87,7 @@ def test_any_cut_into_chunks_gives_the_same_of_any_kind_of_column(seed, formula,
 
 
 @relaxed
-@given(seeds, st.sampled_from(MIXED + BASES), st.integers(1, 149))
+@given(seeds, st.sampled_from(MIXED + BASES), st.integers(10, 140))  # a part without a complete row has no moments
 def test_moments_of_two_parts_add_up_for_any_kind_of_column(seed, formula, cut):
     data = mixed(seed)
     source = open_source(data)

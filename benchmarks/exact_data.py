@@ -1,0 +1,62 @@
+"""Rows for benchmarks/exact.py: made by seed, in memory or as Parquet files that are written once and kept."""
+
+import os
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+SEED, CHUNK = 0, 1_000_000
+
+
+def columns(n, p, seed=SEED):
+    """Make p predictors with means of their own, and a response: name -> doubles (n,)."""
+    rng = np.random.default_rng([SEED, seed])
+    data = {f"x{j}": rng.normal(loc=j % 7, scale=1 + j % 3, size=n) for j in range(1, p + 1)}
+    data["y"] = 3 + sum(x * (0.5 if j % 2 else -0.25) for j, x in enumerate(data.values())) + rng.normal(size=n)
+    return data
+
+
+def grouped(n, levels, seed=SEED):
+    """Make a column of many levels, a predictor and a response whose mean differs by level; every level has rows."""
+    rng = np.random.default_rng([SEED, seed])
+    code = np.concatenate([np.arange(levels), rng.integers(0, levels, n - levels)]) if seed == SEED else rng.integers(0, levels, n)
+    x = rng.normal(size=n) + code % 5
+    names = pa.array([f"level {k:05d}" for k in range(levels)])
+    return {
+        "g": pa.DictionaryArray.from_arrays(pa.array(code.astype(np.int32)), names),
+        "x": x,
+        "y": 2 * x + code % 11 + rng.normal(size=n),
+    }
+
+
+def written(path, n, make):
+    """Write n rows of `make(rows, seed)` as a Parquet file, chunk by chunk, unless it is there already; give its path."""
+    if path.exists():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    writer = None
+    for seed, start in enumerate(range(0, n, CHUNK)):
+        table = pa.table(make(min(CHUNK, n - start), seed))
+        writer = writer or pq.ParquetWriter(part, table.schema, use_dictionary=["g"])
+        writer.write_table(table)
+    writer.close()
+    os.replace(part, path)  # whole or not at all: an interrupted run leaves nothing that looks finished
+    return path
+
+
+def numbers_file(folder, n, p):
+    return written(folder / f"numbers-{n}x{p}.parquet", n, lambda rows, seed: columns(rows, p, seed))
+
+
+def numbers_folder(folder, n, p, files=5):
+    """Write files of n rows in all, each with rows of its own, into a folder."""
+    inside, each = folder / f"numbers-{n}x{p}", n // files
+    for k in range(files):
+        written(inside / f"part-{k}.parquet", each, lambda rows, seed, k=k: columns(rows, p, 1_000 * (k + 1) + seed))
+    return inside
+
+
+def grouped_file(folder, n, levels):
+    return written(folder / f"grouped-{n}x{levels}.parquet", n, lambda rows, seed: grouped(rows, levels, seed))

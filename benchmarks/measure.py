@@ -1,0 +1,106 @@
+"""How the benchmarks measure: medians in turns, peak memory in a process of its own, rows of a Markdown table.
+
+Run as a program, `python benchmarks/measure.py FORMULA DATA` fits, writes the summary and prints the peak memory of that process.
+"""
+
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+STATUS = Path("/proc/self/status")
+
+
+def median_seconds(work, repeats):
+    """Time a piece of work some times and give the median."""
+    return in_turns({"": work}, repeats)[""]
+
+
+def in_turns(works, repeats):
+    """Time pieces of work in turns, so that a slow minute of the machine falls on all of them: name -> median."""
+    times = {name: [] for name in works}
+    for _ in range(repeats):
+        for name, work in works.items():
+            begin = time.perf_counter()
+            work()
+            times[name].append(time.perf_counter() - begin)
+    return {name: statistics.median(taken) for name, taken in times.items()}
+
+
+def peak_megabytes(formula, data):
+    """Fit in a fresh process, write the summary, and give the peak of its resident memory in MB."""
+    words = [sys.executable, __file__, formula, os.fspath(data)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    if done.returncode:
+        raise MemoryError(f"the process ended with {done.returncode}: {done.stderr.strip()[-300:]}")
+    return float(done.stdout)
+
+
+def own_peak_megabytes():
+    """Give the peak of this process. On Linux `ru_maxrss` also has the peak of whoever started it, so VmHWM is read there."""
+    if STATUS.exists():
+        return int(STATUS.read_text().split("VmHWM:")[1].split()[0]) * 1024 / 1e6
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e6 / 1024)
+
+
+def machine(packages, seed):
+    """Say what this was measured on."""
+    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    versions = ", ".join(f"{name} {version(name)}" for name in packages)
+    return f"{platform.machine()}, {threads} threads, Python {platform.python_version()}, seed {seed}; {versions}"
+
+
+def head():
+    """Begin the table."""
+    print("| | work | squarely | peer | ratio | must | reached |\n|---|---|---|---|---|---|---|", flush=True)
+
+
+def faster(name, work, ours, peer, *, least=None):
+    """Add a row: how many times as fast as a peer (label, seconds) this was."""
+    ratio = peer[1] / ours
+    must = "" if least is None else f"at least {least:g} x faster"
+    _row(name, work, (seconds(ours), _said(peer)), ratio, must, reached=least is None or ratio >= least)
+
+
+def within(name, work, ours, peer, *, most=None, least=0.0):
+    """Add a row: how many times as long as a peer (label, seconds) this took."""
+    ratio = ours / peer[1]
+    must = "" if most is None else f"{least:g} to {most:g} x the time" if least else f"at most {most:g} x the time"
+    _row(name, work, (seconds(ours), _said(peer)), ratio, must, reached=most is None or least <= ratio <= most)
+
+
+def memory(name, work, ours, *, most):
+    """Add a row: the peak memory in MB."""
+    _row(name, work, (f"{ours:,.0f} MB", ""), ours / most, f"under {most:,.0f} MB", reached=ours < most)
+
+
+def refused(name, work, reason):
+    """Add a row for what could not be measured."""
+    print(f"| {name} | {work} | {' '.join(str(reason).split()).replace('|', ' ')} | | | | no |", flush=True)
+
+
+def seconds(s):
+    return f"{s:,.2f} s" if s >= 1 else f"{s * 1e3:,.1f} ms"
+
+
+def _said(peer):
+    return f"{peer[0]}: {seconds(peer[1])}"
+
+
+def _row(name, work, cells, ratio, must, *, reached):
+    says = ("yes" if reached else "**no**") if must else ""
+    print(f"| {name} | {work} | {cells[0]} | {cells[1]} | {ratio:.2f} | {must} | {says} |", flush=True)
+
+
+if __name__ == "__main__":
+    import squarely as sq
+
+    text = str(sq.ols(sys.argv[1], sys.argv[2]).summary())
+    assert "R-squared" in text
+    print(own_peak_megabytes())
