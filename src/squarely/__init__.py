@@ -1,6 +1,7 @@
 """Linear regression by two independent roads: exact least squares with full inference, and gradient descent in PyTorch.
 
-`ols` fits, `load` reads a saved fit, `train` and `sweep` train, `certify` says how far apart the two answers are and why.
+`ols` fits, `load` reads a saved fit, `merge` puts fits together, `train` and `sweep` train, `certify` says how far apart the two
+answers are and why.
 Everything is loaded when it is first used: importing squarely costs nothing.
 """
 
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from squarely import datasets, errors
-    from squarely.api import certify, load, ols, sweep, train
+    from squarely.api import certify, load, merge, ols, sweep, train
     from squarely.certification import Certificate
     from squarely.descent import Sweep, Training
     from squarely.inference import Fit
@@ -27,13 +28,14 @@ __all__ = [
     "datasets",
     "errors",
     "load",
+    "merge",
     "ols",
     "sweep",
     "train",
 ]
 
 _HOMES = {
-    **dict.fromkeys(("certify", "load", "ols", "sweep", "train"), "squarely.api"),
+    **dict.fromkeys(("certify", "load", "merge", "ols", "sweep", "train"), "squarely.api"),
     **dict.fromkeys(("Sweep", "Training"), "squarely.descent"),
     "Certificate": "squarely.certification",
     "Fit": "squarely.inference",

@@ -4,7 +4,8 @@ The text: `reading` knows where everything stands, `formula` and `expansion` mak
 and `language` read what stands in a call, from a `piece` of Python's grammar, into `factor` and `expression`; `condition` is
 `where=`; `slips` knows what people write instead. The rows: `learning` takes `lessons` from them, levels (`categories`), bases
 (`basis`), means and centres, once; `design` freezes them, `columns` names what they make, `rows` makes columns of rows, and
-`frozen` is all of it as plain values, for a file.
+`frozen` is all of it as plain values, for a file. Several designs: `likeness` says whether they are of one model, `union` makes one
+of them, `translation` writes the columns of one in those of another.
 """
 
 from squarely.design.columns import derivations
@@ -12,19 +13,29 @@ from squarely.design.condition import parse_where
 from squarely.design.design import Design, recentred
 from squarely.design.formula import INTERCEPT, Formula, formula_of, parse_formula
 from squarely.design.learning import learn
+from squarely.design.likeness import require_alike
 from squarely.design.rows import Block, linear_predictor, rows
+from squarely.design.translation import Combination, indicators, products, translated
+from squarely.design.union import reduced, united
 
 __all__ = [
     "INTERCEPT",
     "Block",
+    "Combination",
     "Design",
     "Formula",
     "derivations",
     "formula_of",
+    "indicators",
     "learn",
     "linear_predictor",
     "parse_formula",
     "parse_where",
+    "products",
     "recentred",
+    "reduced",
+    "require_alike",
     "rows",
+    "translated",
+    "united",
 ]

@@ -37,6 +37,8 @@ class Factor:
     condition : the 2-norm condition number of R with its columns scaled to length one.
     road : "moments" or "triangle".
     dependencies : a sentence for each dropped column.
+    triangle : (k + 1, k + 1) on that road, T of all columns [1, x, y] with T'T = Z'Z; without an intercept that of 1 may be zero.
+    doubt : by how much cross-products are less exact than sums over rows, because others were taken out of them.
     """
 
     columns: np.ndarray
@@ -47,26 +49,30 @@ class Factor:
     condition: float
     road: str
     dependencies: tuple[str, ...] = ()
+    triangle: Array | None = None
+    doubt: float = 1.0
 
     @property
     def unit_error(self) -> float:
         """The relative error, at worst, of a solve with R: p u kappa^2 from cross-products, p u kappa from a triangle."""
         power = 2 if self.road == "moments" else 1
-        return min(1.0, len(self.columns) * ROUNDOFF * self.condition**power)
+        return min(1.0, len(self.columns) * ROUNDOFF * self.doubt * self.condition**power)
 
 
 def factorise(moments: Moments, source: Source) -> Factor:
     """Factor the columns, from cross-products if that leaves ten digits, else from the rows."""
-    return _from_moments(moments) or _from_rows(moments, source)
+    return from_moments(moments) or _from_rows(moments, source)
 
 
-def _columns(moments: Moments) -> np.ndarray:
+def columns_of(moments: Moments) -> np.ndarray:
+    """Give the positions of all coefficients in Moments' columns [1, x, y]."""
     design = moments.design
     return np.arange(0 if design.intercept else 1, len(design.columns) + 1)
 
 
-def _from_moments(moments: Moments) -> Factor | None:
-    columns = _columns(moments)
+def from_moments(moments: Moments) -> Factor | None:
+    """Factor the cross-products, or give None if that would not leave ten digits or a column depends on others."""
+    columns = columns_of(moments)
     G = moments.gram[np.ix_(columns, columns)]
     length = np.sqrt(np.diag(G))
     if not (length > 0).all():
@@ -75,7 +81,7 @@ def _from_moments(moments: Moments) -> Factor | None:
         C = cholesky(G / np.outer(length, length), lower=False)
     except LinAlgError:
         return None
-    condition = _condition(C)
+    condition = condition_of(C)
     if ROUNDOFF * condition**2 > TEN_DIGITS:
         return None
     R = C * length
@@ -93,10 +99,13 @@ def _from_moments(moments: Moments) -> Factor | None:
 def _from_rows(moments: Moments, source: Source) -> Factor:
     T = fold_triangle(moments.design, source)
     require_same_rows(source, moments, round(float(T[0, 0] ** 2)), T[0, 0] * T[0])
-    columns = _columns(moments)
-    kept, dependencies = _independent(moments, T, columns)
-    if not kept.any():
-        raise DataError(f"No column is left to fit: {'; '.join(dependencies)}. Name a column that varies.")
+    return from_triangle(moments, T)
+
+
+def from_triangle(moments: Moments, T: Array) -> Factor:
+    """Factor the columns that are independent, from T (k + 1, k + 1) of all columns."""
+    columns = columns_of(moments)
+    kept, dependencies = independent(moments, T, columns)
     R = qr_triangle(T[:, [*columns[kept], len(T) - 1]])
     q = int(kept.sum())
     length = np.linalg.norm(R[:q, :q], axis=0)
@@ -106,14 +115,20 @@ def _from_rows(moments: Moments, source: Source) -> Factor:
         kept=kept,
         R=R[:q, :q],
         rhs=R[:q, q],
-        condition=_condition(R[:q, :q] / length),
+        condition=condition_of(R[:q, :q] / length),
         road="triangle",
         dependencies=tuple(dependencies),
+        triangle=T,
     )
 
 
-def _independent(moments: Moments, T: Array, columns: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Go through the columns in order and drop each that the kept ones before it span, up to rounding."""
+def independent(moments: Moments, T: Array, columns: np.ndarray, noise: Array | None = None) -> tuple[np.ndarray, list[str]]:
+    """Go through the columns in order and drop each that the kept ones before it span, up to rounding.
+
+    `noise` (k + 1,) is the length that rounding may give to each column, where that is not the rounding of stored values.
+
+    Raises DataError if none is left.
+    """
     design = moments.design
     centres, scales = design.column_centres, design.column_scales
     # Lengths of the *stored* columns in scaled units: rounding is relative to these, not to the centred columns. A column that
@@ -130,10 +145,13 @@ def _independent(moments: Moments, T: Array, columns: np.ndarray) -> tuple[np.nd
         left = abs(R[q, q])
         exact, of = made[j]
         unit = [centred[k] if exact and made[k][1] and made[k][1] <= of else stored[k] for k in kept]
-        if left > _ROUNDING * ROUNDOFF * ((centred if exact else stored)[j] + np.abs(d) @ np.array(unit)):
+        room = _ROUNDING * ROUNDOFF * ((centred if exact else stored)[j] + np.abs(d) @ np.array(unit))
+        if left > (room if noise is None else noise[j] + np.abs(d) @ noise[kept]):
             kept.append(j)
         else:
             sentences.append(_sentence(moments, name, j, kept, d))
+    if not kept:
+        raise DataError(f"No column is left to fit: {'; '.join(sentences)}. Name a column that varies.")
     return np.isin(columns, kept), sentences
 
 
@@ -172,6 +190,7 @@ def require_same_rows(source: Source, moments: Moments, n: int, sums: Array) -> 
         )
 
 
-def _condition(R: Array) -> float:
+def condition_of(R: Array) -> float:
+    """Return the 2-norm condition number of a triangle."""
     values = np.linalg.svd(R, compute_uv=False)
     return float(values[0] / values[-1]) if values[-1] > 0 else float("inf")

@@ -28,13 +28,16 @@ class Solution:
     moments : the cross-products it rests on; `factor` the triangular factor and the columns kept.
     root : of (X'X)^-1, where R leaves too few digits for standard errors, else None.
     params : (p,) coefficients in the units of the data, NaN for a dropped column.
-    residuals : sums over the residuals, from the last scan, in the scaled unit of the response.
+    residuals : sums over the residuals, from the last scan, in the scaled unit of the response; None for a fit without a scan of
+        its own, put together from others.
     b : (q,) the coefficients of the scaled columns that are kept, as double-double.
     ssr, centered_tss : sums of squares of the residuals and of the response about its mean, in its unit squared.
     digits : (p,) decimal digits of each coefficient that can be trusted, with the exact solution for the stored
         doubles as the truth, NaN for what is zero up to rounding; `digits_bse` (p,) likewise for the standard errors.
     precision : "extended" or "double", of the residuals and X'r in the refinement.
     scans : how often all rows were read. `settled` whether another scan could not have mattered.
+    blur : the norm (over the rows) by which fitted values and residuals may be off, in the scaled unit of the response.
+    merged : which fits it was put together from, if it was.
     """
 
     moments: Moments
@@ -42,7 +45,7 @@ class Solution:
     root: Root | None
     b: tuple[Array, Array]
     params: Array
-    residuals: ResidualSums
+    residuals: ResidualSums | None
     ssr: float
     centered_tss: float
     digits: Array
@@ -50,6 +53,21 @@ class Solution:
     precision: str
     scans: int
     settled: bool
+    blur: float
+    merged: Merger | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merger:
+    """How many complete rows each fit had that was put in, and each that was taken out."""
+
+    rows: tuple[int, ...]
+    taken_out: tuple[int, ...] = ()
+
+    @property
+    def n(self) -> int:
+        """The number of complete rows that are left."""
+        return sum(self.rows) - sum(self.taken_out)
 
 
 def solve(moments: Moments, source: Source, *, collinear: str = "drop") -> Solution:
@@ -139,7 +157,7 @@ def _refine(moments: Moments, source: Source, factor: Factor) -> _Refined:
 
 def _solution(moments: Moments, factor: Factor, refined: _Refined, root: Root | None) -> Solution:
     """Turn the refined solution into the units of the data, and count the digits."""
-    params, error, natural = _to_units(moments, factor, refined.b, refined.error)
+    params, error, natural = to_units(moments, factor, refined.b, refined.error)
     if refined.squares == 0.0:  # no residual: what cannot be told from zero is zero, and not a crumb with a t of infinity
         params = np.where(np.abs(params) <= error, 0.0, params)
     squares, scale = refined.squares, float(moments.design.scales[-1])
@@ -155,20 +173,21 @@ def _solution(moments: Moments, factor: Factor, refined: _Refined, root: Root | 
         moments=moments,
         factor=factor,
         b=refined.b,
-        params=_spread_out(params, factor.kept),
+        params=spread_out(params, factor.kept),
         residuals=refined.residuals,
         ssr=squares * scale**2,
         centered_tss=max(float(second - first**2 / moments.n), 0.0) * scale**2,
         root=root,
-        digits=_spread_out(_digits(params, error, natural), factor.kept),
-        digits_bse=_spread_out(_digits(ones, relative * ones, 0 * ones), factor.kept),
+        digits=spread_out(digits_of(params, error, natural), factor.kept),
+        digits_bse=spread_out(digits_of(ones, relative * ones, 0 * ones), factor.kept),
         precision="extended" if refined.extended else "double",
         scans=moments.design.scans + moments.passes + (factor.road == "triangle") + refined.scans + (root is not None),
         settled=refined.settled,
+        blur=float(np.linalg.norm(factor.R, axis=0) @ refined.error) + refined.fuzz,
     )
 
 
-def _to_units(moments: Moments, factor: Factor, b: tuple[Array, Array], error: Array) -> tuple[Array, Array, Array]:
+def to_units(moments: Moments, factor: Factor, b: tuple[Array, Array], error: Array) -> tuple[Array, Array, Array]:
     """Turn scaled coefficients (q,) into the units of the data, exactly, and round once; carry their errors along.
 
     The third array (q,) is what is natural for each: the size it would have if its column alone made up the response.
@@ -190,7 +209,7 @@ def _to_units(moments: Moments, factor: Factor, b: tuple[Array, Array], error: A
     return params, error + ROUNDOFF * np.abs(params), natural
 
 
-def _digits(value: Array, error: Array, natural: Array) -> Array:
+def digits_of(value: Array, error: Array, natural: Array) -> Array:
     """Count digits: -log10 of the relative error, between 0 and 15.
 
     NaN where a value cannot be told from zero although its error is tiny by what is natural: zero has no digits.
@@ -201,7 +220,7 @@ def _digits(value: Array, error: Array, natural: Array) -> Array:
     return np.where(zero, np.nan, digits)
 
 
-def _spread_out(values: Array, kept: np.ndarray) -> Array:
+def spread_out(values: Array, kept: np.ndarray) -> Array:
     """Put values (q,) in the places of the kept coefficients (p,), NaN in the others."""
     full = np.full(len(kept), np.nan)
     full[kept] = values

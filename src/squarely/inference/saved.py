@@ -15,26 +15,30 @@ from typing import Any
 
 import numpy as np
 
+import squarely
 from squarely.data import AbsentSource, RowAccount
 from squarely.design import Design, formula_of, parse_formula, parse_where
 from squarely.design.frozen import learnt_from, plain_learnt, rebuilt
 from squarely.errors import DataError, InputError
-from squarely.exact import Factor, ResidualSums, Root, Solution
+from squarely.exact import Factor, Merger, ResidualSums, Root, Solution
 from squarely.inference.fit import Fit
 from squarely.inference.statistics import infer
 from squarely.moments import Moments
 from squarely.numerics import Array
 
-FORMAT = 1
+FORMAT = 2
 _MOST_COEFFICIENTS = 5_000
+_MOST_FITS = 100_000
+_LARGEST_COUNT = 2**63
 
 
 def fit_to_json(fit: Fit) -> str:
     """Write a fit as strict JSON; what is not finite is written as text."""
     design, solution, moments = fit.design, fit.solution, fit.solution.moments
-    formula, account = design.formula, moments.account
+    formula, account, root = design.formula, moments.account, solution.root
     document = {
         "squarely": FORMAT,
+        "versions": {"squarely": squarely.__version__, "numpy": np.__version__},
         "formula": formula.text,
         "arrays": None if formula.names is None else {"X": list(formula.names), "y": formula.response.text},
         "intercept": formula.intercept,
@@ -45,18 +49,32 @@ def fit_to_json(fit: Fit) -> str:
         "scales": design.scales,
         "design_scans": design.scans,
         "rows": {**account.as_dict(), "rounded": dict(account.rounded), "casts": dict(account.casts)},
-        "gram": moments.gram,
+        "gram": _upper(moments.gram),
         "passes": moments.passes,
-        "factor": {name: getattr(solution.factor, name) for name in _FACTOR},
-        "residuals": {field.name: getattr(solution.residuals, field.name) for field in fields(ResidualSums)},
-        "root": None if solution.root is None else {field.name: getattr(solution.root, field.name) for field in fields(Root)},
+        "factor": {
+            **{name: getattr(solution.factor, name) for name in _FACTOR},
+            "R": _upper(solution.factor.R),
+            "triangle": None if solution.factor.triangle is None else _upper(solution.factor.triangle),
+        },
+        "residuals": _fields(solution.residuals),
+        "root": root and {"P": _upper(root.P), "U": _upper(root.U), "error": root.error},
         "solution": {name: getattr(solution, name) for name in _SOLUTION},
+        "merged": _fields(solution.merged),
     }
     return json.dumps(_plain(document), allow_nan=False)
 
 
-_FACTOR = ("columns", "kept", "R", "rhs", "condition", "road", "dependencies")
-_SOLUTION = ("params", "b", "ssr", "centered_tss", "digits", "digits_bse", "precision", "scans", "settled")
+_FACTOR = ("columns", "kept", "rhs", "condition", "road", "dependencies", "doubt")
+_SOLUTION = ("params", "b", "ssr", "centered_tss", "digits", "digits_bse", "precision", "scans", "settled", "blur")
+
+
+def _fields(part: ResidualSums | Merger | None) -> dict[str, Any] | None:
+    return None if part is None else {field.name: getattr(part, field.name) for field in fields(part)}
+
+
+def _upper(M: Array) -> list[Array]:
+    """Give the rows of a symmetric or triangular matrix from the diagonal on."""
+    return [row[i:] for i, row in enumerate(M)]
 
 
 def fit_from_json(text: str, label: str) -> Fit:
@@ -73,8 +91,10 @@ def fit_from_json(text: str, label: str) -> Fit:
     if not isinstance(document, dict) or "squarely" not in document:
         raise DataError(f"The file {label!r} is not a fit that squarely has saved. Save one with fit.save(path).")
     if document["squarely"] != FORMAT:
+        earlier = document["squarely"] in range(FORMAT)
         raise DataError(
-            f"The file {label!r} has format {document['squarely']!r}, and this version reads {FORMAT}. Update squarely."
+            f"The file {label!r} has format {document['squarely']!r}, and this version reads {FORMAT}. "
+            + ("Fit the data again and save that fit." if earlier else "Update squarely.")
         )
     try:
         return _fit(document)
@@ -109,12 +129,15 @@ def _fit(document: Mapping[str, Any]) -> Fit:
         scales=scales,
         scans=_count(document["design_scans"]),
     )
+    triangle = _triangle(document["gram"], k + 1)
     moments = Moments(
         design=design,
-        gram=_numbers(document["gram"], (k + 1, k + 1)),
+        gram=triangle + np.triu(triangle, 1).T,
         account=_account(document["rows"]),
         passes=_count(document["passes"]),
     )
+    if moments.gram[0, 0] != moments.n or not (np.diag(moments.gram) >= 0).all():
+        raise ValueError("its cross-products are not those of its rows.")
     return infer(_solution(document, moments, design), source)
 
 
@@ -131,25 +154,28 @@ def _solution(document: Mapping[str, Any], moments: Moments, design: Design) -> 
         columns=columns,
         names=design.names,
         kept=kept,
-        R=_numbers(written["R"], (q, q)),
+        R=_triangle(written["R"], q),
         rhs=_numbers(written["rhs"], (q,)),
         condition=_number(written["condition"]),
-        road=_text(written["road"]),
+        road=_one_of(written["road"], ("moments", "triangle")),
         dependencies=tuple(_text(sentence) for sentence in written["dependencies"]),
+        triangle=None if written["triangle"] is None else _triangle(written["triangle"], len(moments.gram)),
+        doubt=_size(written["doubt"]),
     )
-    readers: dict[str, Callable[[Any], Any]] = {field.name: _number for field in fields(ResidualSums)}
-    lengths = {"sums": len(design.labels) + 1, "gradient": q, "gradient_low": q, "spread": 2, "powers": 3}
-    readers |= {name: partial(_numbers, shape=(length,)) for name, length in lengths.items()} | {"n": _count}
-    parts = {name: reader(document["residuals"][name]) for name, reader in readers.items()}
-    residuals = ResidualSums(**parts)
+    residuals = _residuals(document["residuals"], len(design.labels) + 1, q)
     read = document["solution"]
     params = _numbers(read["params"], (p,))
-    if not np.isfinite(params[kept]).all() or residuals.n != moments.n:
-        raise ValueError("its coefficients or rows do not fit together.")
+    b = _numbers(read["b"][0], (q,)), _numbers(read["b"][1], (q,))
+    merged = _merger(document["merged"])
+    if not np.isfinite([*params[kept], *b[0], *b[1]]).all():
+        raise ValueError("its coefficients are not there.")
+    counts = [part.n for part in (residuals, merged) if part is not None]
+    if counts != [moments.n]:
+        raise ValueError("its residuals or rows do not fit together.")
     return Solution(
         moments=moments,
         factor=factor,
-        b=(_numbers(read["b"][0], (q,)), _numbers(read["b"][1], (q,))),
+        b=b,
         root=_root(document["root"], q),
         params=params,
         residuals=residuals,
@@ -157,16 +183,37 @@ def _solution(document: Mapping[str, Any], moments: Moments, design: Design) -> 
         centered_tss=_size(read["centered_tss"]),
         digits=_numbers(read["digits"], (p,)),
         digits_bse=_numbers(read["digits_bse"], (p,)),
-        precision=_text(read["precision"]),
+        precision=_one_of(read["precision"], ("extended", "double")),
         scans=_count(read["scans"]),
         settled=_truth(read["settled"]),
+        blur=_size(read["blur"]),
+        merged=merged,
     )
+
+
+def _residuals(written: Mapping[str, Any] | None, size: int, q: int) -> ResidualSums | None:
+    if written is None:
+        return None
+    readers: dict[str, Callable[[Any], Any]] = {field.name: _number for field in fields(ResidualSums)}
+    lengths = {"sums": size, "gradient": q, "gradient_low": q, "spread": 2, "powers": 3}
+    readers |= {name: partial(_numbers, shape=(length,)) for name, length in lengths.items()} | {"n": _count}
+    parts = {name: reader(written[name]) for name, reader in readers.items()}
+    return ResidualSums(**parts)
+
+
+def _merger(written: Mapping[str, Any] | None) -> Merger | None:
+    if written is None:
+        return None
+    rows, taken_out = written["rows"], written["taken_out"]
+    if not 0 < len(rows) + len(taken_out) <= _MOST_FITS:
+        raise ValueError(f"it was merged from {len(rows) + len(taken_out):,} fits.")
+    return Merger(rows=tuple(_count(x) for x in rows), taken_out=tuple(_count(x) for x in taken_out))
 
 
 def _root(written: Mapping[str, Any] | None, q: int) -> Root | None:
     if written is None:
         return None
-    return Root(P=_numbers(written["P"], (q, q)), U=_numbers(written["U"], (q, q)), error=_size(written["error"]))
+    return Root(P=_triangle(written["P"], q), U=_triangle(written["U"], q), error=_size(written["error"]))
 
 
 def _account(written: Mapping[str, Any]) -> RowAccount:
@@ -186,6 +233,12 @@ def _text(value: Any) -> str:
     return value
 
 
+def _one_of(value: Any, words: tuple[str, ...]) -> str:
+    if value not in words:
+        raise ValueError(f"{value!r} stands where one of {', '.join(words)} belongs.")
+    return str(value)
+
+
 def _truth(value: Any) -> bool:
     if not isinstance(value, bool):
         raise TypeError(f"{value!r} stands where true or false belongs.")
@@ -193,7 +246,7 @@ def _truth(value: Any) -> bool:
 
 
 def _count(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _LARGEST_COUNT:
         raise TypeError(f"{value!r} stands where a count belongs.")
     return value
 
@@ -218,6 +271,18 @@ def _numbers(values: Any, shape: tuple[int, ...]) -> Array:
     if len(flat) != math.prod(shape) or len(values) != shape[0]:
         raise ValueError(f"{len(flat)} numbers stand where {' x '.join(map(str, shape))} belong.")
     return np.array(flat, dtype=np.float64).reshape(shape)
+
+
+def _triangle(rows: Any, size: int) -> Array:
+    """Read the rows of an upper triangle from the diagonal on; every number in it is finite."""
+    if len(rows) != size:
+        raise ValueError(f"{len(rows)} rows stand where {size} belong.")
+    M = np.zeros((size, size))
+    for i, row in enumerate(rows):
+        M[i, i:] = _numbers(row, (size - i,))
+    if not np.isfinite(M).all():
+        raise ValueError("a matrix has numbers that are not finite.")
+    return M
 
 
 def _refuse_constant(word: str) -> Any:
