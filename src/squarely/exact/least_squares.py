@@ -103,7 +103,8 @@ def solve(moments: Moments, source: Source, *, collinear: str = "drop") -> Solut
 class _Refined:
     """The solution in scaled columns: b (q,) as double-double, its error (q,) at most, and the residuals that belong to it.
 
-    `squares` is the sum of squared residuals after the last correction, `fuzz` what the norm of the residuals may be off.
+    `squares` is the sum of squared residuals after the last correction, `fuzz` what the norm of the residuals may be off for given
+    coefficients, and `blur` what it may be off for these.
     """
 
     b: tuple[Array, Array]
@@ -111,6 +112,7 @@ class _Refined:
     residuals: ResidualSums
     squares: float
     fuzz: float
+    blur: float
     extended: bool
     scans: int
     settled: bool
@@ -141,6 +143,7 @@ def _refine(moments: Moments, source: Source, factor: Factor) -> _Refined:
         still = float(np.linalg.norm(R @ d)) <= TEN_DIGITS * np.sqrt(residuals.squares)
         exact = residuals.squares <= fuzz**2  # nothing but rounding: the data lie on the line exactly
         settled = exact or (still and bool((error <= ROUNDOFF * np.abs(hi) + 2 * noise).all()))
+    blur = factor.unit_error * float(np.linalg.norm(R @ d)) + float(np.linalg.norm(noise / spread)) + fuzz
     if exact:
         residuals = replace(residuals, squares=0.0, powers=0 * residuals.powers, steps=0.0)
     return _Refined(
@@ -149,6 +152,7 @@ def _refine(moments: Moments, source: Source, factor: Factor) -> _Refined:
         residuals=residuals,
         squares=max(residuals.squares - float(d @ gradient), 0.0),
         fuzz=fuzz,
+        blur=blur,
         extended=extended,
         scans=scans,
         settled=settled,
@@ -183,7 +187,7 @@ def _solution(moments: Moments, factor: Factor, refined: _Refined, root: Root | 
         precision="extended" if refined.extended else "double",
         scans=moments.design.scans + moments.passes + (factor.road == "triangle") + refined.scans + (root is not None),
         settled=refined.settled,
-        blur=float(np.linalg.norm(factor.R, axis=0) @ refined.error) + refined.fuzz,
+        blur=refined.blur,
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.linalg import LinAlgError, cholesky, eigh, solve_triangular
+from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
 from squarely.errors import DataError, counted
 from squarely.exact.factor import Factor, columns_of, condition_of, from_moments, from_triangle, independent
@@ -21,8 +21,7 @@ from squarely.numerics import ROUNDOFF, Array, Pair, dd_add, dd_multiply, dd_sum
 _MOST_STEPS = 10
 _UNIT = 8 * ROUNDOFF  # the relative error of sums over rows in blocks, as measured, with room
 NEVER_IN = (
-    "What is to be taken out was never in: {}. Take out only a fit that was merged before, of exactly those rows; then name it to "
-    "remove, and nothing else."
+    "What is to be taken out was never in: {}. Take out a fit of rows that are in, with the same formula and condition, and once."
 )
 
 
@@ -90,25 +89,36 @@ def _rest(merged: Merged) -> Factor:
         cholesky(S + len(S) * CRUMBS * np.eye(len(S)))
     except LinAlgError:
         raise DataError(NEVER_IN.format("the cross-products that would be left are those of no rows")) from None
-    values, vectors = eigh(S)
-    T = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T * D
+    T = _root(S) * D
     columns = columns_of(moments)
     kept, dependencies = independent(moments, T, columns, np.sqrt(CRUMBS * sizes))
     columns = columns[kept]
-    G = moments.gram[np.ix_(columns, columns)]
-    length = np.sqrt(np.diag(G))
-    R = cholesky(G / np.outer(length, length)) * length
+    R = qr_triangle(T[:, columns])
     return Factor(
         columns=columns,
         names=moments.design.names,
         kept=kept,
         R=R,
         rhs=solve_triangular(R, moments.gram[columns, -1], trans="T"),
-        condition=condition_of(R / length),
+        condition=condition_of(R / np.linalg.norm(R, axis=0)),
         road="moments",
         dependencies=tuple(dependencies),
         doubt=float(merged.doubts[columns].max()),
     )
+
+
+def _root(S: Array) -> Array:
+    """Return upper triangular T (m, m) with T'T = S, its row zero where nothing but rounding is left of a column."""
+    T = np.zeros_like(S)
+    for j in range(len(S)):
+        kept = np.flatnonzero(np.diag(T)[:j])
+        R = T[np.ix_(kept, kept)]
+        inside = solve_triangular(R, S[kept, j], trans="T")
+        T[kept, j] = inside
+        left = S[j, j] - inside @ inside
+        if left > CRUMBS * (1.0 + float(np.abs(solve_triangular(R, inside)).sum())) ** 2:
+            T[j, j] = np.sqrt(left)
+    return T
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -118,13 +128,13 @@ class _Sums:
     Attributes
     ----------
     gradient : (l + 1,) Z'(y - X b). `squares` the sum of squared residuals.
-    by_length : the error of the gradient per length of a column; `by_fit` the norm of an error of the fitted values.
+    off : (l + 1,) the error of the gradient at most; `by_fit` the norm of a further error of the fitted values.
     fuzz : the error of `squares`. `blur` the norm of the parts' own errors.
     """
 
     gradient: Pair
     squares: float
-    by_length: float
+    off: Array
     by_fit: float
     fuzz: float
     blur: float
@@ -132,21 +142,23 @@ class _Sums:
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class _Minimum:
-    """The solution b (q,) in scaled columns, its error (q,) at most, the sum of squares there and the error of that."""
+    """The solution b (q,) in scaled columns, its error (q,) at most, the sum of squares there and the error of that.
+
+    `blur` is the norm by which the fitted values may be off.
+    """
 
     b: Pair
     error: Array
     squares: float
     fuzz: float
+    blur: float
     settled: bool
 
 
 def _minimum(merged: Merged, factor: Factor, parts: _Parts) -> _Minimum:
     R, q = factor.R, len(factor.R)
-    length = np.linalg.norm(R, axis=0)
     P = solve_triangular(R, np.eye(q))
     spread = np.linalg.norm(P, axis=1)  # roots of the diagonal of (R'R)^-1
-    moved = np.abs(P @ P.T) @ np.sqrt(merged.sizes[factor.columns])  # what an error of each column's length in X'r does to b
     hi, lo = np.zeros(q), np.zeros(q)
     settled, steps = False, 0
     while not settled and steps < _MOST_STEPS:
@@ -156,15 +168,23 @@ def _minimum(merged: Merged, factor: Factor, parts: _Parts) -> _Minimum:
         hi, e = two_sum(hi, d)
         lo = lo + e
         steps += 1
-        noise = spread * (sums.blur + sums.by_fit) + moved * sums.by_length
-        step = factor.unit_error * float(length @ np.abs(d)) * spread
+        off = sums.off[factor.columns]
+        noise = spread * (sums.blur + sums.by_fit) + np.abs(P @ P.T) @ off
+        step = factor.unit_error * float(np.linalg.norm(R @ d))
         settled = bool((np.abs(d) <= ROUNDOFF * np.abs(hi) + noise).all())
     squares = sums.squares - float(d @ gradient)
     if not _takes_out(parts) and squares <= sums.fuzz:  # nothing but rounding: all lie on one line exactly
         squares = 0.0
     if squares < -sums.fuzz:
         raise DataError(NEVER_IN.format("the sum of squared residuals that would be left is below zero"))
-    return _Minimum(b=(hi, lo), error=step + noise, squares=max(squares, 0.0), fuzz=sums.fuzz, settled=settled)
+    return _Minimum(
+        b=(hi, lo),
+        error=spread * step + noise,
+        squares=max(squares, 0.0),
+        fuzz=sums.fuzz,
+        blur=step + sums.blur + sums.by_fit + float(np.linalg.norm(np.abs(P.T) @ off)),
+        settled=settled,
+    )
 
 
 def _sums(merged: Merged, factor: Factor, parts: _Parts, b: Pair) -> _Sums:
@@ -173,30 +193,32 @@ def _sums(merged: Merged, factor: Factor, parts: _Parts, b: Pair) -> _Sums:
     v[0][factor.columns], v[1][factor.columns] = -b[0], -b[1]
     v[0][-1] = 1.0
     gradient = np.zeros(size), np.zeros(size)
-    squares = by_length = by_fit = fuzz = blur = 0.0
+    off = np.zeros(size)
+    squares = by_fit = fuzz = blur = 0.0
     for solution, transfer, sign in parts:
         e = _difference(solution, transfer, v)
+        lengths = transfer.lengths(solution.moments.gram)
         reach = float(np.abs(e[0]) @ np.sqrt(np.diag(solution.moments.gram)))
         T, G = solution.factor.triangle, solution.moments.gram
         if T is None:
             g = _product(G, e)
             square = max(float(e[0] @ g[0]), 0.0)
-            by_length += _UNIT * solution.factor.doubt * reach
+            off += _UNIT * solution.factor.doubt * reach * lengths
             fuzz += _UNIT * solution.factor.doubt * reach**2
         else:
             h = _product(T, e)
             g = _product(T.T, h)
             square = float(h[0] @ h[0])
             by_fit += _UNIT * reach
-            by_length += _UNIT * np.sqrt(square)
+            off += _UNIT * np.sqrt(square) * lengths
             fuzz += 2 * _UNIT * reach * np.sqrt(square) + (_UNIT * reach) ** 2
         back = transfer.back(g)
         gradient = dd_add(gradient, (sign * back[0], sign * back[1]))
-        own, off = solution.ssr / unit**2, solution.blur * transfer.ratio
+        own, unsure = solution.ssr / unit**2, solution.blur * transfer.ratio
         squares += sign * (own + square)
-        fuzz += 2 * np.sqrt(own) * off + off**2 + 4 * ROUNDOFF * (own + square)
-        blur += off
-    return _Sums(gradient=gradient, squares=squares, by_length=by_length, by_fit=by_fit, fuzz=fuzz, blur=blur)
+        fuzz += 2 * np.sqrt(own) * unsure + unsure**2 + 4 * ROUNDOFF * (own + square)
+        blur += unsure
+    return _Sums(gradient=gradient, squares=squares, off=off, by_fit=by_fit, fuzz=fuzz, blur=blur)
 
 
 def _difference(solution: Solution, transfer: Transfer, v: Pair) -> Pair:
@@ -237,8 +259,7 @@ def _solution(merged: Merged, factor: Factor, minimum: _Minimum, parts: _Parts) 
         precision="extended" if all(solution.precision == "extended" for solution in solutions) else "double",
         scans=max(solution.scans for solution in solutions),
         settled=minimum.settled and all(solution.settled for solution in solutions),
-        blur=float(np.linalg.norm(factor.R, axis=0) @ minimum.error)
-        + (minimum.fuzz / (2 * np.sqrt(squares)) if squares > 0 else np.sqrt(minimum.fuzz)),
+        blur=minimum.blur + (minimum.fuzz / (2 * np.sqrt(squares)) if squares > 0 else np.sqrt(minimum.fuzz)),
         merged=_merger(parts),
     )
 

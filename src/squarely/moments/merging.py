@@ -36,7 +36,7 @@ class Merged:
     ----------
     moments : the sum, or what is left.
     transfers : from the columns of each share to those of the sum.
-    sizes : (k + 1,) the sums of squares of what was added and taken away, without signs: roundings are in proportion to these.
+    sizes : (k + 1,) sums of squares of what was added and taken away, without signs, that roundings are in proportion to.
     doubts : (k + 1,) by how much the relative error of each column's cross-products exceeds that of sums over rows: above one after
         a removal.
     between : the sum of n_s (mean_s - mean)^2 over the responses of the shares, signed, in the common scaled unit.
@@ -64,18 +64,17 @@ def merge_moments(design: Design, shares: Sequence[Share], account: RowAccount) 
     sums = [s * g[0][0, 1:] for s, g in zip(signs, folded(design)[1], strict=True)]
     mean = np.sum(sums, axis=0) / n
     near = replace(design, centres=mean)  # a start from which spreads can be told
-    _, grams = folded(near)
-    total, size = _signed(grams, signs)
+    transfers, grams = folded(near)
+    total, sizes = _signed(grams, signs), _sizes(transfers, shares)
     first = total[0, 1:] / n
     squares = np.diag(total)[1:] / n - first**2
-    squares = np.where(squares > CRUMBS * np.diag(size)[1:] / n, squares, 0.0)
+    squares = np.where(squares > CRUMBS * sizes[1:] / n, squares, 0.0)
     better = recentred(near, mean=mean + first, spread=np.sqrt(squares))
     transfers, grams = folded(better)
-    total, size = _signed(grams, signs)
-    sizes = np.diag(size).copy()
-    doubts = sum((share.doubt * np.diag(g[0]) for share, g in zip(shares, grams, strict=True)), np.zeros(len(total)))
-    left = np.maximum(np.diag(total), 0.0)
-    doubts = np.divide(doubts, left, out=np.ones_like(left), where=left > CRUMBS * sizes)
+    total, sizes = _signed(grams, signs), _sizes(transfers, shares)
+    left = np.diag(total)
+    np.fill_diagonal(total, np.where(np.abs(left) <= CRUMBS * len(left) * sizes, np.maximum(left, 0.0), left))
+    doubts = np.divide(_sizes(transfers, shares, doubted=True), left, out=np.ones_like(left), where=left > CRUMBS * sizes)
     return Merged(
         moments=Moments(design=better, gram=total, account=account, passes=max(share.moments.passes for share in shares)),
         transfers=tuple(transfers),
@@ -100,19 +99,25 @@ def _is_gone(design: Design, shares: Sequence[Share], text: str, level: Level) -
     nowhere = replace(design, centres=np.zeros(len(wanted) + 1), scales=np.ones(len(wanted) + 1))
     for share in shares:
         moments = share.moments
-        squares = np.diag(transfer(translated(wanted, moments.design), moments.design, nowhere).gram(moments.gram)[0])[1:-1]
-        left, size = left + share.sign * squares, size + squares
+        there = transfer(translated(wanted, moments.design), moments.design, nowhere)
+        left += share.sign * np.diag(there.gram(moments.gram)[0])[1:-1]
+        size += there.lengths(moments.gram)[1:-1] ** 2
     return bool((left <= CRUMBS * size).all())
 
 
-def _signed(grams: Sequence[Pair], signs: Sequence[int]) -> tuple[Array, Array]:
-    """Add with and without signs; round once."""
-    total, size = (np.zeros_like(grams[0][0]), np.zeros_like(grams[0][0])), np.zeros_like(grams[0][0])
+def _sizes(transfers: Sequence[Transfer], shares: Sequence[Share], *, doubted: bool = False) -> Array:
+    squares = [t.lengths(s.moments.gram) ** 2 * (s.doubt if doubted else 1.0) for t, s in zip(transfers, shares, strict=True)]
+    sizes: Array = np.sum(squares, axis=0)
+    return sizes
+
+
+def _signed(grams: Sequence[Pair], signs: Sequence[int]) -> Array:
+    """Add in double-double; round once."""
+    total = np.zeros_like(grams[0][0]), np.zeros_like(grams[0][0])
     for (hi, lo), sign in zip(grams, signs, strict=True):
         total = dd_add(total, (sign * hi, sign * lo))
-        size = size + np.abs(hi)
     gram = total[0] + total[1]
-    return (gram + gram.T) / 2, size
+    return (gram + gram.T) / 2
 
 
 def _between(grams: Sequence[Pair], signs: Sequence[int], total: Array) -> float:

@@ -44,6 +44,11 @@ class Transfer:
         hi, lo = self.right((half[0].T, half[1].T))
         return hi, lo
 
+    def lengths(self, G: Array) -> Array:
+        """Return the lengths (l + 1,) of the target's columns that rounding in G is in proportion to: |A|' those of the source."""
+        lengths: Array = np.abs(self.A[0]).T @ np.sqrt(np.diag(G))
+        return lengths
+
     def times(self, v: Pair) -> Pair:
         """Return A v (k + 1,)."""
         return dd_sum(dd_multiply((self.A[0].T, self.A[1].T), (v[0][:, None], v[1][:, None])))
