@@ -38,6 +38,7 @@ class Factor:
     road : "moments" or "triangle".
     dependencies : a sentence for each dropped column.
     triangle : (k + 1, k + 1) on that road, T of all columns [1, x, y] with T'T = Z'Z; without an intercept that of 1 may be zero.
+    left : (p - q,) the length of each dropped column that the kept ones may not span, in scaled units.
     doubt : by how much cross-products are less exact than sums over rows, because others were taken out of them.
     """
 
@@ -50,6 +51,7 @@ class Factor:
     road: str
     dependencies: tuple[str, ...] = ()
     triangle: Array | None = None
+    left: tuple[float, ...] = ()
     doubt: float = 1.0
 
     @property
@@ -105,7 +107,7 @@ def _from_rows(moments: Moments, source: Source) -> Factor:
 def from_triangle(moments: Moments, T: Array) -> Factor:
     """Factor the columns that are independent, from T (k + 1, k + 1) of all columns."""
     columns = columns_of(moments)
-    kept, dependencies = independent(moments, T, columns)
+    kept, dependencies, left = independent(moments, T, columns)
     R = qr_triangle(T[:, [*columns[kept], len(T) - 1]])
     q = int(kept.sum())
     length = np.linalg.norm(R[:q, :q], axis=0)
@@ -119,12 +121,16 @@ def from_triangle(moments: Moments, T: Array) -> Factor:
         road="triangle",
         dependencies=tuple(dependencies),
         triangle=T,
+        left=left,
     )
 
 
-def independent(moments: Moments, T: Array, columns: np.ndarray, noise: Array | None = None) -> tuple[np.ndarray, list[str]]:
+def independent(
+    moments: Moments, T: Array, columns: np.ndarray, noise: Array | None = None
+) -> tuple[np.ndarray, list[str], tuple[float, ...]]:
     """Go through the columns in order and drop each that the kept ones before it span, up to rounding.
 
+    Returns which are kept, a sentence for each other one, and the length of it that they may not span.
     `noise` (k + 1,) is the length that rounding may give to each column, where that is not the rounding of stored values.
 
     Raises DataError if none is left.
@@ -137,7 +143,7 @@ def independent(moments: Moments, T: Array, columns: np.ndarray, noise: Array | 
     stored = centred + np.abs(centres / scales) * np.sqrt(moments.n)
     made = [(False, frozenset[str]()), *derivations(design), (False, frozenset[str]())]
     kept: list[int] = []
-    sentences = []
+    sentences, lefts = [], []
     for name, j in zip(design.names, columns.tolist(), strict=True):
         R = qr_triangle(T[:, [*kept, j]])
         q = len(kept)
@@ -146,13 +152,16 @@ def independent(moments: Moments, T: Array, columns: np.ndarray, noise: Array | 
         exact, of = made[j]
         unit = [centred[k] if exact and made[k][1] and made[k][1] <= of else stored[k] for k in kept]
         room = _ROUNDING * ROUNDOFF * ((centred if exact else stored)[j] + np.abs(d) @ np.array(unit))
-        if left > (room if noise is None else noise[j] + np.abs(d) @ noise[kept]):
+        if noise is not None:
+            room = noise[j] + np.abs(d) @ noise[kept]
+        if left > room:
             kept.append(j)
         else:
+            lefts.append(float(left if noise is None else room))
             sentences.append(_sentence(moments, name, j, kept, d))
     if not kept:
         raise DataError(f"No column is left to fit: {'; '.join(sentences)}. Name a column that varies.")
-    return np.isin(columns, kept), sentences
+    return np.isin(columns, kept), sentences, tuple(lefts)
 
 
 def _sentence(moments: Moments, name: str, j: int, kept: list[int], d: Array) -> str:

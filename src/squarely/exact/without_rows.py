@@ -91,7 +91,7 @@ def _rest(merged: Merged) -> Factor:
         raise DataError(NEVER_IN.format("the cross-products that would be left are those of no rows")) from None
     T = _root(S) * D
     columns = columns_of(moments)
-    kept, dependencies = independent(moments, T, columns, np.sqrt(CRUMBS * sizes))
+    kept, dependencies, left = independent(moments, T, columns, np.sqrt(CRUMBS * sizes))
     columns = columns[kept]
     R = qr_triangle(T[:, columns])
     return Factor(
@@ -103,7 +103,11 @@ def _rest(merged: Merged) -> Factor:
         condition=condition_of(R / np.linalg.norm(R, axis=0)),
         road="moments",
         dependencies=tuple(dependencies),
-        doubt=float(merged.doubts[columns].max()),
+        left=left,
+        doubt=2
+        * _UNIT
+        / ROUNDOFF
+        * float(merged.doubts[columns].max()),  # what was taken away leaves its rounding behind, and more
     )
 
 
@@ -127,12 +131,12 @@ class _Sums:
 
     Attributes
     ----------
-    gradient : (l + 1,) Z'(y - X b). `squares` the sum of squared residuals.
+    gradient : (l + 1,) Z'(y - X b), summed in double-double. `squares` the sum of squared residuals.
     off : (l + 1,) the error of the gradient at most; `by_fit` the norm of a further error of the fitted values.
     fuzz : the error of `squares`. `blur` the norm of the parts' own errors.
     """
 
-    gradient: Pair
+    gradient: Array
     squares: float
     off: Array
     by_fit: float
@@ -159,27 +163,28 @@ def _minimum(merged: Merged, factor: Factor, parts: _Parts) -> _Minimum:
     R, q = factor.R, len(factor.R)
     P = solve_triangular(R, np.eye(q))
     spread = np.linalg.norm(P, axis=1)  # roots of the diagonal of (R'R)^-1
-    hi, lo = np.zeros(q), np.zeros(q)
+    inverse = np.abs(P @ P.T)
+    hi, lo = solve_triangular(R, factor.rhs), np.zeros(q)
+    sums = _sums(merged, factor, parts, (hi, lo))
     settled, steps = False, 0
     while not settled and steps < _MOST_STEPS:
-        sums = _sums(merged, factor, parts, (hi, lo))
-        gradient = (sums.gradient[0] + sums.gradient[1])[factor.columns]
-        d = solve_triangular(R, solve_triangular(R, gradient, trans="T"))
+        d = solve_triangular(R, solve_triangular(R, sums.gradient[factor.columns], trans="T"))
         hi, e = two_sum(hi, d)
         lo = lo + e
         steps += 1
+        sums = _sums(merged, factor, parts, (hi, lo))
         off = sums.off[factor.columns]
-        noise = spread * (sums.blur + sums.by_fit) + np.abs(P @ P.T) @ off
-        step = factor.unit_error * float(np.linalg.norm(R @ d))
+        noise = spread * (sums.blur + sums.by_fit) + inverse @ off
         settled = bool((np.abs(d) <= ROUNDOFF * np.abs(hi) + noise).all())
-    squares = sums.squares - float(d @ gradient)
-    if not _takes_out(parts) and squares <= sums.fuzz:  # nothing but rounding: all lie on one line exactly
+    step = factor.unit_error * float(np.linalg.norm(R @ d))
+    squares = sums.squares
+    if not any(solution.ssr for solution, _, _ in parts) and squares <= sums.fuzz:  # all lie on one line exactly
         squares = 0.0
     if squares < -sums.fuzz:
         raise DataError(NEVER_IN.format("the sum of squared residuals that would be left is below zero"))
     return _Minimum(
         b=(hi, lo),
-        error=spread * step + noise,
+        error=spread * step + noise + (0.0 if settled else np.abs(d)),
         squares=max(squares, 0.0),
         fuzz=sums.fuzz,
         blur=step + sums.blur + sums.by_fit + float(np.linalg.norm(np.abs(P.T) @ off)),
@@ -212,13 +217,18 @@ def _sums(merged: Merged, factor: Factor, parts: _Parts, b: Pair) -> _Sums:
             by_fit += _UNIT * reach
             off += _UNIT * np.sqrt(square) * lengths
             fuzz += 2 * _UNIT * reach * np.sqrt(square) + (_UNIT * reach) ** 2
+        # The part's minimum says nothing about columns that it has dropped: what is left of them may meet its residuals.
+        dropped = columns_of(solution.moments)[~solution.factor.kept]
+        left = np.array(solution.factor.left)
+        own, unsure = solution.ssr / unit**2, solution.blur * transfer.ratio
+        off += np.abs(transfer.A[0][dropped]).T @ left * np.sqrt(own)
+        fuzz += 2 * float(np.abs(e[0][dropped]) @ left) * np.sqrt(own)
         back = transfer.back(g)
         gradient = dd_add(gradient, (sign * back[0], sign * back[1]))
-        own, unsure = solution.ssr / unit**2, solution.blur * transfer.ratio
         squares += sign * (own + square)
         fuzz += 2 * np.sqrt(own) * unsure + unsure**2 + 4 * ROUNDOFF * (own + square)
         blur += unsure
-    return _Sums(gradient=gradient, squares=squares, off=off, by_fit=by_fit, fuzz=fuzz, blur=blur)
+    return _Sums(gradient=gradient[0] + gradient[1], squares=squares, off=off, by_fit=by_fit, fuzz=fuzz, blur=blur)
 
 
 def _difference(solution: Solution, transfer: Transfer, v: Pair) -> Pair:

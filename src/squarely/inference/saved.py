@@ -64,7 +64,7 @@ def fit_to_json(fit: Fit) -> str:
     return json.dumps(_plain(document), allow_nan=False)
 
 
-_FACTOR = ("columns", "kept", "rhs", "condition", "road", "dependencies", "doubt")
+_FACTOR = ("columns", "kept", "rhs", "condition", "road", "dependencies", "left", "doubt")
 _SOLUTION = ("params", "b", "ssr", "centered_tss", "digits", "digits_bse", "precision", "scans", "settled", "blur")
 
 
@@ -150,6 +150,8 @@ def _solution(document: Mapping[str, Any], moments: Moments, design: Design) -> 
     first = 0 if design.intercept else 1
     if kept.shape != (p,) or columns.tolist() != (np.flatnonzero(kept) + first).tolist() or not 0 < q < moments.n:
         raise ValueError("its columns do not fit its formula.")
+    if len(written["left"]) != p - q:
+        raise ValueError("its dropped columns do not fit its formula.")
     factor = Factor(
         columns=columns,
         names=design.names,
@@ -160,6 +162,7 @@ def _solution(document: Mapping[str, Any], moments: Moments, design: Design) -> 
         road=_one_of(written["road"], ("moments", "triangle")),
         dependencies=tuple(_text(sentence) for sentence in written["dependencies"]),
         triangle=None if written["triangle"] is None else _triangle(written["triangle"], len(moments.gram)),
+        left=tuple(_size(x) for x in written["left"]),
         doubt=_size(written["doubt"]),
     )
     residuals = _residuals(document["residuals"], len(design.labels) + 1, q)
