@@ -106,6 +106,8 @@ def merge(fits: Iterable[Fit], *, remove: Iterable[Fit] = ()) -> Fit:
     >>> merge(ols("y ~ x", shard) for shard in shards).params.round(3).to_dict()
     {'Intercept': 1.214, 'x': 1.914}
     """
+    if isinstance(fits, Fit) or isinstance(remove, Fit):
+        raise InputError("merge wants lists of fits, and this is one fit. Write sq.merge([fit, other], remove=[third]).")
     return combined(list(fits), list(remove))
 
 

@@ -15,7 +15,7 @@ from squarely.design.formula import INTERCEPT, Formula, formula_of, parse_formul
 from squarely.design.learning import learn
 from squarely.design.likeness import require_alike
 from squarely.design.rows import Block, linear_predictor, rows
-from squarely.design.translation import Combination, indicators, products, translated
+from squarely.design.translation import Combination, Product, indicators, products, translated
 from squarely.design.union import reduced, united
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Combination",
     "Design",
     "Formula",
+    "Product",
     "derivations",
     "formula_of",
     "indicators",

@@ -45,15 +45,15 @@ def products(design: Design) -> list[Product]:
     return [_product(design, column) for column in design.columns]
 
 
-def indicators(design: Design, text: str, level: Level) -> list[Product]:
-    """Give the columns of a design that a factor enters, with the indicator of one of its levels in the place of its function."""
+def indicators(design: Design, text: str, levels: Iterable[Level]) -> Iterator[list[Product]]:
+    """Yield for each level the columns that a factor enters, with the indicator of the level in the place of its function."""
     seen = {}
     for each in products(design):
         if text in each.functions:
             others = {name: function for name, function in each.functions.items() if name != text}
-            key = each.numbers, tuple((name, tuple(function.items())) for name, function in others.items())
-            seen[key] = Product(each.numbers, {**others, text: {level: Fraction(1)}})
-    return list(seen.values())
+            seen[_key(Product(each.numbers, others))] = each.numbers, others
+    for level in levels:
+        yield [Product(numbers, {**others, text: {level: Fraction(1)}}) for numbers, others in seen.values()]
 
 
 def translated(wanted: Iterable[Product], source: Design) -> list[Combination]:
@@ -66,31 +66,45 @@ def translated(wanted: Iterable[Product], source: Design) -> list[Combination]:
     blocks: dict[frozenset[Part], list[_Block]] = {}
     for numbers, block in _blocks(source):
         blocks.setdefault(numbers, []).append(block)
-    return [_translated(each, blocks.get(each.numbers, []), source.categories) for each in wanted]
+    known = {text: set(coding.levels) for text, coding in source.categories.items()}
+    own = {_key(each): position for position, each in enumerate(products(source), start=1)}
+    combinations: list[Combination] = []
+    for each in wanted:
+        here = {text: {k: x for k, x in f.items() if k in known[text]} for text, f in each.functions.items()}
+        met = Product(each.numbers, here)
+        if not all(here.values()):
+            combinations.append({})  # zero in every row
+        elif _key(met) in own:
+            combinations.append({own[_key(met)]: Fraction(1)})
+        else:
+            combinations.append(_translated(met, blocks.get(each.numbers, []), source.categories))
+    return combinations
+
+
+def _key(each: Product) -> object:
+    return each.numbers, frozenset((text, frozenset(f.items())) for text, f in each.functions.items())
 
 
 def _product(design: Design, column: Column) -> Product:
     functions: dict[str, _Levels] = {}
     for text, full, j in column.parts:
         if text in design.categories:
-            coding = design.categories[text]
-            values = _column(coding, j, full=full)
-            functions[text] = {level: value for level, value in zip(coding.levels, values, strict=True) if value}
+            functions[text] = _column(design.categories[text], j, full=full)
     return Product(frozenset(part for part in column.parts if part[0] not in design.categories), functions)
 
 
-def _column(coding: Coding, j: int, *, full: bool) -> list[Fraction]:
-    """Give column j of the coding's matrix, without the matrix."""
-    size, omitted = len(coding.levels), coding.position
+def _column(coding: Coding, j: int, *, full: bool) -> _Levels:
+    """Give column j of the coding's matrix where it is not zero."""
+    levels, omitted = coding.levels, coding.position
     if coding.kind == "sum" and full and j == 0:
-        return [Fraction(1)] * size
+        return dict.fromkeys(levels, Fraction(1))
     place = j - (coding.kind == "sum" and full)
     if coding.kind == "sum" or not full:
         place += place >= omitted
-    values = [Fraction(int(i == place)) for i in range(size)]
+    function = {levels[place]: Fraction(1)}
     if coding.kind == "sum":
-        values[omitted] = Fraction(-1)
-    return values
+        function[levels[omitted]] = Fraction(-1)
+    return function
 
 
 def _blocks(design: Design) -> Iterator[tuple[frozenset[Part], _Block]]:

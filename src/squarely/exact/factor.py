@@ -104,10 +104,10 @@ def _from_rows(moments: Moments, source: Source) -> Factor:
     return from_triangle(moments, T)
 
 
-def from_triangle(moments: Moments, T: Array) -> Factor:
-    """Factor the columns that are independent, from T (k + 1, k + 1) of all columns."""
+def from_triangle(moments: Moments, T: Array, noise: Array | None = None) -> Factor:
+    """Factor the columns that are independent, from T (k + 1, k + 1) of all columns; `noise` as in `independent`."""
     columns = columns_of(moments)
-    kept, dependencies, left = independent(moments, T, columns)
+    kept, dependencies, left = independent(moments, T, columns, noise)
     R = qr_triangle(T[:, [*columns[kept], len(T) - 1]])
     q = int(kept.sum())
     length = np.linalg.norm(R[:q, :q], axis=0)
@@ -131,7 +131,7 @@ def independent(
     """Go through the columns in order and drop each that the kept ones before it span, up to rounding.
 
     Returns which are kept, a sentence for each other one, and the length of it that they may not span.
-    `noise` (k + 1,) is the length that rounding may give to each column, where that is not the rounding of stored values.
+    `noise` (k + 1,) is the length that rounding may give to each column beside that of stored values.
 
     Raises DataError if none is left.
     """
@@ -152,12 +152,11 @@ def independent(
         exact, of = made[j]
         unit = [centred[k] if exact and made[k][1] and made[k][1] <= of else stored[k] for k in kept]
         room = _ROUNDING * ROUNDOFF * ((centred if exact else stored)[j] + np.abs(d) @ np.array(unit))
-        if noise is not None:
-            room = noise[j] + np.abs(d) @ noise[kept]
-        if left > room:
+        hidden = 0.0 if noise is None else float(noise[j] + np.abs(d) @ noise[kept])
+        if left > room + hidden:
             kept.append(j)
         else:
-            lefts.append(float(left if noise is None else room))
+            lefts.append(float(left) + hidden)
             sentences.append(_sentence(moments, name, j, kept, d))
     if not kept:
         raise DataError(f"No column is left to fit: {'; '.join(sentences)}. Name a column that varies.")

@@ -15,11 +15,12 @@ from scipy.linalg import LinAlgError, cholesky, solve_triangular
 from squarely.errors import DataError, counted
 from squarely.exact.factor import Factor, columns_of, condition_of, from_moments, from_triangle, independent
 from squarely.exact.least_squares import Merger, Solution, digits_of, spread_out, to_units
-from squarely.moments import CRUMBS, Merged, Transfer, qr_triangle
+from squarely.moments import CRUMBS, Merged, Moments, Transfer, qr_triangle
 from squarely.numerics import ROUNDOFF, Array, Pair, dd_add, dd_multiply, dd_sum, two_sum
 
 _MOST_STEPS = 10
 _UNIT = 8 * ROUNDOFF  # the relative error of sums over rows in blocks, as measured, with room
+_DIFFERENCE = 16.0  # by how much a difference of sums is less exact than they are: their errors do not cancel, as measured
 NEVER_IN = (
     "What is to be taken out was never in: {}. Take out a fit of rows that are in, with the same formula and condition, and once."
 )
@@ -42,6 +43,8 @@ def solve_without_rows(merged: Merged, solutions: Sequence[Solution], signs: Seq
             f"all: nothing is left to measure the errors with. {p + 1} are needed, or a formula with fewer columns."
         )
     factor = _rest(merged) if min(signs) < 0 else _whole(merged, solutions)
+    if factor.triangle is not None:
+        merged = replace(merged, moments=_measured(moments, factor.triangle))
     parts = list(zip(solutions, merged.transfers, signs, strict=True))
     return _solution(merged, factor, _minimum(merged, factor, parts), parts)
 
@@ -54,8 +57,16 @@ def _whole(merged: Merged, solutions: Sequence[Solution]) -> Factor:
     factor = from_moments(merged.moments)
     if factor is None:
         T = np.vstack(list(_triangles(merged, solutions)))
-        factor = from_triangle(merged.moments, _square(qr_triangle(T)))
+        factor = from_triangle(merged.moments, _square(qr_triangle(T)), _UNIT * np.sqrt(merged.sizes))
     return replace(factor, doubt=float(merged.doubts[factor.columns].max()))
+
+
+def _measured(moments: Moments, T: Array) -> Moments:
+    """Take the squares of the columns' lengths from T, which has them where cross-products cancel."""
+    gram = moments.gram.copy()
+    np.fill_diagonal(gram, np.maximum(np.diag(gram), np.square(T).sum(axis=0)))
+    gram[0, 0] = moments.n
+    return replace(moments, gram=gram)
 
 
 def _triangles(merged: Merged, solutions: Sequence[Solution]) -> Iterator[Array]:
@@ -65,7 +76,9 @@ def _triangles(merged: Merged, solutions: Sequence[Solution]) -> Iterator[Array]
         if T is None:
             q = len(factor.R)
             T = np.zeros((q + 1, len(solution.moments.gram)))
+            others = np.setdiff1d(np.arange(T.shape[1] - 1), factor.columns)
             T[:q, factor.columns] = factor.R
+            T[:q, others] = solve_triangular(factor.R, solution.moments.gram[np.ix_(factor.columns, others)], trans="T")
             T[:q, -1] = factor.R @ solution.b[0]
             T[q, -1] = np.sqrt(solution.ssr) / solution.moments.design.scales[-1]
         hi, lo = transfer.right((T, np.zeros_like(T)))
@@ -89,9 +102,11 @@ def _rest(merged: Merged) -> Factor:
         cholesky(S + len(S) * CRUMBS * np.eye(len(S)))
     except LinAlgError:
         raise DataError(NEVER_IN.format("the cross-products that would be left are those of no rows")) from None
-    T = _root(S) * D
     columns = columns_of(moments)
-    kept, dependencies, left = independent(moments, T, columns, np.sqrt(CRUMBS * sizes))
+    T = np.zeros_like(S)
+    T[np.ix_(columns, columns)] = _root(S[np.ix_(columns, columns)]) * D[columns]
+    found: tuple[np.ndarray, list[str], tuple[float, ...]] = np.diag(T)[columns] > 0, [], ()
+    kept, dependencies, left = found if found[0].all() else independent(moments, T, columns, np.sqrt(CRUMBS * sizes))
     columns = columns[kept]
     R = qr_triangle(T[:, columns])
     return Factor(
@@ -104,10 +119,7 @@ def _rest(merged: Merged) -> Factor:
         road="moments",
         dependencies=tuple(dependencies),
         left=left,
-        doubt=2
-        * _UNIT
-        / ROUNDOFF
-        * float(merged.doubts[columns].max()),  # what was taken away leaves its rounding behind, and more
+        doubt=_DIFFERENCE * float(merged.doubts[columns].max()),
     )
 
 

@@ -1,7 +1,7 @@
 """What the fit may claim.
 
 `statistics` works the numbers out, `fit` holds them under statsmodels' names, `normality` tests the shape of the residuals,
-`summary` lays out the page, `saved` keeps a fit on disk, `merging` puts fits together.
+`summary` lays out the page, `saved` keeps a fit on disk by a bounded `schema`, `merging` puts fits together.
 """
 
 from squarely.inference.fit import Fit

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from squarely.data import Level, RowAccount
-from squarely.design import Design, indicators, products, recentred, translated
+from squarely.design import Design, Product, indicators, products, recentred, translated
 from squarely.moments.cross_products import Moments
 from squarely.moments.transfer import Transfer, transfer
 from squarely.numerics import ROUNDOFF, Array, Pair, dd_add
@@ -87,22 +87,27 @@ def merge_moments(design: Design, shares: Sequence[Share], account: RowAccount) 
 def absent_levels(design: Design, shares: Sequence[Share]) -> dict[str, list[Level]]:
     """Tell which levels, of those that shares taken away have, no row is left of: nothing of their indicators remains."""
     gone: dict[str, list[Level]] = {}
-    for text in design.categories:
+    for text, coding in design.categories.items():
         taken = {level for share in shares if share.sign < 0 for level in share.moments.design.categories[text].levels}
-        gone[text] = [level for level in design.categories[text].levels if level in taken and _is_gone(design, shares, text, level)]
+        levels = [level for level in coding.levels if level in taken]
+        wanted = list(indicators(design, text, levels))
+        nothing = _are_nothing(design, shares, [each for some in wanted for each in some])
+        ends = np.cumsum([len(some) for some in wanted])
+        gone[text] = [level for level, part in zip(levels, np.split(nothing, ends[:-1]), strict=True) if part.all()]
     return gone
 
 
-def _is_gone(design: Design, shares: Sequence[Share], text: str, level: Level) -> bool:
-    wanted = indicators(design, text, level)
+def _are_nothing(design: Design, shares: Sequence[Share], wanted: Sequence[Product]) -> np.ndarray:
+    """Tell of which products (m,) nothing but rounding is left."""
     left, size = np.zeros(len(wanted)), np.zeros(len(wanted))
     nowhere = replace(design, centres=np.zeros(len(wanted) + 1), scales=np.ones(len(wanted) + 1))
     for share in shares:
         moments = share.moments
         there = transfer(translated(wanted, moments.design), moments.design, nowhere)
-        left += share.sign * np.diag(there.gram(moments.gram)[0])[1:-1]
+        left += share.sign * there.squares(moments.gram)[1:-1]
         size += there.lengths(moments.gram)[1:-1] ** 2
-    return bool((left <= CRUMBS * size).all())
+    nothing: np.ndarray = left <= CRUMBS * size
+    return nothing
 
 
 def _sizes(transfers: Sequence[Transfer], shares: Sequence[Share], *, doubted: bool = False) -> Array:

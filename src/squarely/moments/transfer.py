@@ -44,6 +44,11 @@ class Transfer:
         hi, lo = self.right((half[0].T, half[1].T))
         return hi, lo
 
+    def squares(self, G: Array) -> Array:
+        """Return the diagonal (l + 1,) of A'GA for symmetric G (k + 1, k + 1)."""
+        hi, lo = dd_sum(dd_multiply(self.A, self.right((G, np.zeros_like(G)))))
+        return hi + lo
+
     def lengths(self, G: Array) -> Array:
         """Return the lengths (l + 1,) of the target's columns that rounding in G is in proportion to: |A|' those of the source."""
         lengths: Array = np.abs(self.A[0]).T @ np.sqrt(np.diag(G))
