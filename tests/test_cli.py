@@ -23,7 +23,7 @@ def run(*words, cwd=None):
 
 def test_version_and_help():
     assert run("--version").stdout == f"squarely {sq.__version__}\n"
-    for command in ("demo", "ols", "train", "sweep", "certify"):
+    for command in ("demo", "ols", "merge", "train", "sweep", "certify"):
         shown = CliRunner().invoke(app, [command, "--help"])
         assert shown.exit_code == 0
         assert f"Example: squarely {command}" in " ".join(shown.output.split())

@@ -31,6 +31,20 @@ def test_the_example_runs_and_prints_the_certificate(readme, capsys):
     assert told[-len(layout) :] == layout  # the last digits of a float32 run are the machine's own
 
 
+def test_the_page_on_merging_runs(tmp_path, monkeypatch, capsys):
+    page = (README.parent / "docs" / "merging.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(compile(code, "merging.md", "exec"), names)  # noqa: S102  # the page's own lines
+    (promised,) = re.findall(r'# "(Merged from .*)"', code)
+    assert promised in capsys.readouterr().out
+    for fit in (names["fit"], names["without"]):
+        assert len(fit.params) == 5
+    commands = re.findall(r"^squarely (\w+)", page, re.MULTILINE)
+    assert set(commands) <= {command.name or command.callback.__name__ for command in app.registered_commands}
+
+
 def test_its_commands_exist(readme):
     block = readme.split("## The command line")[1].split("```")[1]
     named = set(re.findall(r"^squarely (\w+)", block, re.MULTILINE))

@@ -1,7 +1,7 @@
 """Linear regression by two independent roads: exact least squares with full inference, and gradient descent in PyTorch.
 
-`ols` fits, `preview` says what that costs, `load` reads a saved fit, `train` and `sweep` train, `certify` says how far apart the
-two answers are and why; `progress` shows how far the rows are read.
+`ols` fits, `preview` says what that costs, `load` reads a saved fit, `merge` puts fits together, `train` and `sweep` train,
+`certify` says how far apart the two answers are and why; `progress` shows how far the rows are read.
 Everything is loaded when it is first used: importing squarely costs nothing.
 """
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from squarely import datasets, errors
-    from squarely.api import certify, load, ols, preview, sweep, train
+    from squarely.api import certify, load, merge, ols, preview, sweep, train
     from squarely.certification import Certificate
     from squarely.descent import Sweep, Training
     from squarely.inference import Fit, Preview
@@ -30,6 +30,7 @@ __all__ = [
     "datasets",
     "errors",
     "load",
+    "merge",
     "ols",
     "preview",
     "progress",
@@ -38,7 +39,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    **dict.fromkeys(("certify", "load", "ols", "preview", "sweep", "train"), "squarely.api"),
+    **dict.fromkeys(("certify", "load", "merge", "ols", "preview", "sweep", "train"), "squarely.api"),
     **dict.fromkeys(("Sweep", "Training"), "squarely.descent"),
     "Certificate": "squarely.certification",
     **dict.fromkeys(("Fit", "Preview"), "squarely.inference"),

@@ -12,13 +12,13 @@ from squarely.data import Source, open_arrays, open_source, passes_of, read_text
 from squarely.design import Formula, formula_of, learn, outlined, parse_formula, parse_where
 from squarely.errors import DataError, InputError, OptionError
 from squarely.exact import solve
-from squarely.inference import Fit, Preview, fit_from_json, foresee, infer
+from squarely.inference import Fit, Preview, combined, fit_from_json, foresee, infer
 from squarely.moments import Moments, gather
 
 if TYPE_CHECKING:
     from squarely.descent import Recipe, Sweep, Training
 
-__all__ = ["certify", "load", "ols", "preview", "sweep", "train"]
+__all__ = ["certify", "load", "merge", "ols", "preview", "sweep", "train"]
 
 
 @passes_of("residuals")
@@ -118,6 +118,33 @@ def load(path: str | os.PathLike[str]) -> Fit:
     array([10.])
     """
     return fit_from_json(read_text(path), os.fspath(path))
+
+
+def merge(fits: Iterable[Fit], *, remove: Iterable[Fit] = ()) -> Fit:
+    """Put fits of one formula to different rows together, as if one had been fitted to all rows; no row is needed.
+
+    Parameters
+    ----------
+    fits : live or loaded, of shards or merged themselves.
+    remove : fits of rows that are in `fits`, to be taken out again.
+
+    Returns
+    -------
+    Fit : without rows. `Fit.merge` and `Fit.remove` say what holds for it.
+
+    Raises
+    ------
+    InputError, DataError : there is no fit, or the fits are not of one model; the message names the difference.
+
+    Examples
+    --------
+    >>> shards = [{"x": [0.0, 1.0, 2.0], "y": [1.0, 3.0, 5.5]}, {"x": [3.0, 4.0, 5.0], "y": [7.0, 9.0, 10.5]}]
+    >>> merge(ols("y ~ x", shard) for shard in shards).params.round(3).to_dict()
+    {'Intercept': 1.214, 'x': 1.914}
+    """
+    if isinstance(fits, Fit) or isinstance(remove, Fit):
+        raise InputError("merge wants lists of fits, and this is one fit. Write sq.merge([fit, other], remove=[third]).")
+    return combined(list(fits), list(remove))
 
 
 def train(

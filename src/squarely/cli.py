@@ -148,6 +148,20 @@ def predict(
         _print("\n".join(["predicted", *("" if math.isnan(value) else repr(value) for value in values)]))
 
 
+@app.command(epilog="Example: squarely merge 2023.json 2024.json -o all.json; squarely merge all.json --remove 2023.json")
+def merge(
+    models: Annotated[list[Path], typer.Argument(help="Fits that ols --save has written, or merge.", metavar="FIT...")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Save the merged fit as JSON.")] = None,
+    remove: Annotated[list[Path] | None, typer.Option("--remove", help="A fit whose rows are taken out; give several.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Put saved fits of one formula together, as if all rows had been fitted at once, and print the summary."""
+    fit = squarely.merge(map(squarely.load, models), remove=map(squarely.load, remove or []))
+    if out is not None:
+        fit.save(out)
+    _show(fit.as_dict() if as_json else fit.summary())
+
+
 @app.command(epilog="Example: squarely train 'mpg ~ displacement' cars.csv --lr 0.01 --epochs 1000")
 @_watched()
 def train(

@@ -1,4 +1,4 @@
-"""A source whose rows are elsewhere: what a loaded fit has in the place of its data."""
+"""A source whose rows are elsewhere: what a loaded or merged fit has in the place of its data."""
 
 from __future__ import annotations
 
@@ -28,6 +28,6 @@ class AbsentSource(Source):
 
     def _refuse(self) -> NoReturn:
         raise DataError(
-            f"This needs the rows of {self.label}, and a loaded fit has none. Fit again with the data at hand; predictions for new "
-            "rows need only those."
+            f"This needs the rows of {self.label}, and a loaded fit has none, nor has a merged one. Fit again with the data at "
+            "hand; predictions for new rows need only those."
         )

@@ -46,6 +46,32 @@ class RowAccount:
             casts={**self.casts, **other.casts},
         )
 
+    def __sub__(self, other: RowAccount) -> RowAccount:
+        """Take the rows of another account out; raise ValueError, with the first of them, if there are not so many."""
+        dropped = {
+            name: {cause: _count(self, name, cause) - _count(other, name, cause) for cause in CAUSES}
+            for name in {**self.dropped, **other.dropped}
+        }
+        rounded = {n: self.rounded.get(n, 0) - other.rounded.get(n, 0) for n in {**self.rounded, **other.rounded}}
+        counts = {
+            "rows": self.read - other.read,
+            "complete rows": self.used - other.used,
+            "rows outside the condition": self.filtered - other.filtered,
+            **{f"rows with {cause} in {name!r}": n for name, causes in dropped.items() for cause, n in causes.items()},
+            **{f"rounded integers in {name!r}": n for name, n in rounded.items()},
+        }
+        for what, number in counts.items():
+            if number < 0:
+                raise ValueError(f"{-number:,} more {what}")
+        return RowAccount(
+            read=counts["rows"],
+            used=counts["complete rows"],
+            filtered=counts["rows outside the condition"],
+            dropped={name: causes for name, causes in dropped.items() if any(causes.values())},
+            rounded={name: number for name, number in rounded.items() if number},
+            casts=self.casts,
+        )
+
     def lines(self) -> list[str]:
         """Say the account in sentences; the names in them are the user's own and still need `show.safe`."""
         lines = [f"{counted(self.read, 'row')} read, {self.used:,} used."]

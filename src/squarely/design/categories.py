@@ -148,7 +148,7 @@ def coding(factor: Categorical, found: Mapping[Level, int], source: Source, *, b
             f"Column {column!r} of {source.label} is {levels[0]!r} in every row that is used: a single level has nothing to be "
             "compared with. Leave the column out of the formula."
         )
-    return Coding(column=column, levels=levels, kind=factor.contrast.kind, position=_position(factor, levels))
+    return Coding(column=column, levels=levels, kind=factor.contrast.kind, position=position_of(factor, levels))
 
 
 def _typed(found: Mapping[Level, int]) -> dict[Level, int]:
@@ -212,7 +212,8 @@ def _in_order(factor: Categorical, found: Mapping[Level, int], source: Source) -
         ) from None
 
 
-def _position(factor: Categorical, levels: tuple[Level, ...]) -> int:
+def position_of(factor: Categorical, levels: tuple[Level, ...]) -> int:
+    """Give the place of the reference or omitted level; raises FormulaError if the formula names one that is not there."""
     wanted = factor.contrast.level
     if factor.contrast.place is not None:
         if not 1 <= factor.contrast.place <= len(levels):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from squarely.design.basis import Polynomial, Spline
-from squarely.design.categories import Coding
+from squarely.design.categories import MOST_LEVELS, Coding
 from squarely.design.columns import columns_of
 from squarely.design.condition import Where
 from squarely.design.design import Design, Learnt
@@ -117,6 +117,8 @@ def rebuilt(
 
 def _coding(column: str, c: Mapping[str, Any]) -> Coding:
     levels, position = tuple(c["levels"]), c["position"]
+    if len(levels) > MOST_LEVELS:
+        raise ValueError(f"a category has {len(levels):,} levels.")
     alike = {str if isinstance(level, str) else float for level in levels}
     if len(alike) != 1 or not all(isinstance(level, str | int | float) for level in levels) or len(set(levels)) < len(levels):
         raise TypeError("levels must be different texts or numbers.")

@@ -38,6 +38,9 @@ class Factor:
     condition : the 2-norm condition number of R with its columns scaled to length one.
     road : "moments" or "triangle".
     dependencies : a sentence for each dropped column.
+    triangle : (k + 1, k + 1) on that road, T of all columns [1, x, y] with T'T = Z'Z; without an intercept that of 1 may be zero.
+    left : (p - q,) the length of each dropped column that the kept ones may not span, in scaled units.
+    doubt : by how much cross-products are less exact than sums over rows, because others were taken out of them.
     """
 
     columns: np.ndarray
@@ -48,12 +51,15 @@ class Factor:
     condition: float
     road: str
     dependencies: tuple[str, ...] = ()
+    triangle: Array | None = None
+    left: tuple[float, ...] = ()
+    doubt: float = 1.0
 
     @property
     def unit_error(self) -> float:
         """The relative error, at worst, of a solve with R: p u kappa^2 from cross-products, p u kappa from a triangle."""
         power = 2 if self.road == "moments" else 1
-        return min(1.0, len(self.columns) * ROUNDOFF * self.condition**power)
+        return min(1.0, len(self.columns) * ROUNDOFF * self.doubt * self.condition**power)
 
 
 def factorise(moments: Moments, source: Source) -> Factor:
@@ -61,19 +67,21 @@ def factorise(moments: Moments, source: Source) -> Factor:
 
     Blocks of thousands of indicators go by cross-products in any case, which are exact for them: their rank is decided there.
     """
-    factor = _from_moments(moments)
+    factor = from_moments(moments)
     if factor is None and moments.design.layout.blocks and moments.n * len(moments.gram) ** 2 > _MOST_OPERATIONS:
         return _in_order(moments)
     return factor or _from_rows(moments, source)
 
 
-def _columns(moments: Moments) -> np.ndarray:
+def columns_of(moments: Moments) -> np.ndarray:
+    """Give the positions of all coefficients in Moments' columns [1, x, y]."""
     design = moments.design
     return np.arange(0 if design.intercept else 1, len(design.columns) + 1)
 
 
-def _from_moments(moments: Moments) -> Factor | None:
-    columns = _columns(moments)
+def from_moments(moments: Moments) -> Factor | None:
+    """Factor the cross-products, or give None if that would not leave ten digits or a column depends on others."""
+    columns = columns_of(moments)
     C, length = _cosines(moments, columns)
     if not (length > 0).all():
         return None
@@ -86,7 +94,7 @@ def _from_moments(moments: Moments) -> Factor | None:
 
 
 def _in_order(moments: Moments) -> Factor:
-    columns = _columns(moments)
+    columns = columns_of(moments)
     C, length = _cosines(moments, columns)
     R, kept = cholesky_in_order(C, _LEAST_LEFT)
     before = np.cumsum(kept)
@@ -111,25 +119,30 @@ def _cosines(moments: Moments, columns: np.ndarray) -> tuple[Array, Array]:
 def _factor(moments: Moments, columns: np.ndarray, R: Array, length: Array, dependencies: tuple[str, ...] = ()) -> Factor:
     condition = condition_of(R)
     R *= length
+    dropped = np.setdiff1d(columns_of(moments), columns)
     return Factor(
         columns=columns,
         names=moments.design.names,
-        kept=np.isin(_columns(moments), columns),
+        kept=np.isin(columns_of(moments), columns),
         R=R,
         rhs=solve_triangular(R, moments.gram[columns, -1], trans="T", check_finite=False),
         condition=condition,
         road="moments",
         dependencies=dependencies,
+        left=tuple(np.sqrt(_LEAST_LEFT * np.diag(moments.gram)[dropped]).tolist()),
     )
 
 
 def _from_rows(moments: Moments, source: Source) -> Factor:
     T = fold_triangle(moments.design, source)
     require_same_rows(source, moments, round(float(T[0, 0] ** 2)), T[0, 0] * T[0])
-    columns = _columns(moments)
-    kept, dependencies = independent(moments, T, columns)
-    if not kept.any():
-        raise DataError(f"No column is left to fit: {'; '.join(dependencies)}. Name a column that varies.")
+    return from_triangle(moments, T)
+
+
+def from_triangle(moments: Moments, T: Array, noise: Array | None = None) -> Factor:
+    """Factor the columns that are independent, from T (k + 1, k + 1) of all columns; `noise` as in `independent`."""
+    columns = columns_of(moments)
+    kept, dependencies, left = independent(moments, T, columns, noise)
     R = qr_triangle(T[:, [*columns[kept], len(T) - 1]])
     q = int(kept.sum())
     length = np.linalg.norm(R[:q, :q], axis=0)
@@ -142,6 +155,8 @@ def _from_rows(moments: Moments, source: Source) -> Factor:
         condition=condition_of(R[:q, :q] / length),
         road="triangle",
         dependencies=tuple(dependencies),
+        triangle=T,
+        left=left,
     )
 
 

@@ -30,7 +30,8 @@ class Solution:
     moments : the cross-products it rests on; `factor` the triangular factor and the columns kept.
     root : of (X'X)^-1, where R leaves too few digits for standard errors, else None.
     params : (p,) coefficients in the units of the data, NaN for a dropped column.
-    residuals : sums over the residuals, from the last scan, in the scaled unit of the response.
+    residuals : sums over the residuals, from the last scan, in the scaled unit of the response; None for a fit without a scan of
+        its own, put together from others.
     b : (q,) the coefficients of the scaled columns that are kept, as double-double.
     unit_bse : (p,) standard errors of the coefficients where that of the residuals is one, NaN for a dropped column.
     ssr, centered_tss : sums of squares of the residuals and of the response about its mean, in its unit squared.
@@ -38,6 +39,8 @@ class Solution:
         doubles as the truth, NaN for what is zero up to rounding; `digits_bse` (p,) likewise for the standard errors.
     precision : "extended" or "double", of the residuals and X'r in the refinement.
     scans : how often all rows were read. `settled` whether another scan could not have mattered.
+    blur : the norm (over the rows) by which fitted values and residuals may be off, in the scaled unit of the response.
+    merged : which fits it was put together from, if it was.
     """
 
     moments: Moments
@@ -45,7 +48,7 @@ class Solution:
     root: Root | None
     b: tuple[Array, Array]
     params: Array
-    residuals: ResidualSums
+    residuals: ResidualSums | None
     unit_bse: Array
     ssr: float
     centered_tss: float
@@ -54,6 +57,21 @@ class Solution:
     precision: str
     scans: int
     settled: bool
+    blur: float
+    merged: Merger | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merger:
+    """How many complete rows each fit had that was put in, and each that was taken out."""
+
+    rows: tuple[int, ...]
+    taken_out: tuple[int, ...] = ()
+
+    @property
+    def n(self) -> int:
+        """The number of complete rows that are left."""
+        return sum(self.rows) - sum(self.taken_out)
 
 
 def solve(moments: Moments, source: Source, *, collinear: str = "drop", precision: str = "auto") -> Solution:
@@ -93,7 +111,8 @@ def solve(moments: Moments, source: Source, *, collinear: str = "drop", precisio
 class _Refined:
     """The solution in scaled columns: b (q,) as double-double, its error (q,) at most, and the residuals that belong to it.
 
-    `squares` is the sum of squared residuals after the last correction, `fuzz` what the norm of the residuals may be off.
+    `squares` is the sum of squared residuals after the last correction, `fuzz` what the norm of the residuals may be off for given
+    coefficients, and `blur` what it may be off for these.
     """
 
     b: tuple[Array, Array]
@@ -102,6 +121,7 @@ class _Refined:
     residuals: ResidualSums
     squares: float
     fuzz: float
+    blur: float
     extended: bool
     scans: int
     settled: bool
@@ -135,6 +155,7 @@ def _refine(moments: Moments, source: Source, factor: Factor, precision: str) ->
         settled = exact or (still and bool((error <= ROUNDOFF * np.abs(hi) + 2 * noise).all()))
         if exact and not extended and precision == "auto":
             extended, settled = True, False  # where doubles see nothing but rounding, double-double may see more
+    blur = factor.unit_error * moved + float(np.linalg.norm(noise / spread)) + off
     if exact:
         residuals = replace(residuals, squares=0.0, powers=0 * residuals.powers, steps=0.0)
     return _Refined(
@@ -144,6 +165,7 @@ def _refine(moments: Moments, source: Source, factor: Factor, precision: str) ->
         residuals=residuals,
         squares=max(residuals.squares - float(d @ gradient), 0.0),
         fuzz=off,
+        blur=blur,
         extended=extended,
         scans=scans,
         settled=settled,
@@ -190,7 +212,7 @@ def _rounding(n: int, residuals: ResidualSums, b: Array, size: float, *, extende
 def _solution(moments: Moments, factor: Factor, refined: _Refined, root: Root | None) -> Solution:
     """Turn the refined solution into the units of the data, and count the digits."""
     n = moments.n
-    params, error, natural = _to_units(moments, factor, refined.b, refined.error)
+    params, error, natural = to_units(moments, factor, refined.b, refined.error)
     if refined.squares == 0.0:  # no residual: what cannot be told from zero is zero, and not a crumb with a t of infinity
         params = np.where(np.abs(params) <= error, 0.0, params)
     squares, scale = refined.squares, float(moments.design.scales[-1])
@@ -206,17 +228,18 @@ def _solution(moments: Moments, factor: Factor, refined: _Refined, root: Root | 
         moments=moments,
         factor=factor,
         b=refined.b,
-        params=_spread_out(params, factor.kept),
+        params=spread_out(params, factor.kept),
         residuals=refined.residuals,
-        unit_bse=_spread_out(_unit_errors(moments, factor, refined.spread, root), factor.kept),
+        unit_bse=spread_out(unit_errors(moments, factor, refined.spread, root), factor.kept),
         ssr=squares * scale**2,
         centered_tss=max(float(second - first**2 / moments.n), 0.0) * scale**2,
         root=root,
-        digits=_spread_out(_digits(params, error, natural), factor.kept),
-        digits_bse=_spread_out(_digits(ones, relative * ones, 0 * ones), factor.kept),
+        digits=spread_out(digits_of(params, error, natural), factor.kept),
+        digits_bse=spread_out(digits_of(ones, relative * ones, 0 * ones), factor.kept),
         precision="extended" if refined.extended else "double",
         scans=moments.design.scans + moments.passes + (factor.road == "triangle") + refined.scans + (root is not None),
         settled=refined.settled,
+        blur=refined.blur,
     )
 
 
@@ -230,7 +253,7 @@ def way_back(moments: Moments, factor: Factor) -> tuple[Array, Array]:
     return ratio, first
 
 
-def _unit_errors(moments: Moments, factor: Factor, spread: Array, root: Root | None) -> Array:
+def unit_errors(moments: Moments, factor: Factor, spread: Array, root: Root | None) -> Array:
     """Return the roots of the diagonal (q,) of T (X'X)^-1 T' in the units of the data, over the response's scaled unit."""
     ratio, first = way_back(moments, factor)
     if root is not None:
@@ -246,7 +269,7 @@ def _unit_errors(moments: Moments, factor: Factor, spread: Array, root: Root | N
     return errors
 
 
-def _to_units(moments: Moments, factor: Factor, b: tuple[Array, Array], error: Array) -> tuple[Array, Array, Array]:
+def to_units(moments: Moments, factor: Factor, b: tuple[Array, Array], error: Array) -> tuple[Array, Array, Array]:
     """Turn scaled coefficients (q,) into the units of the data, exactly, and round once; carry their errors along.
 
     The third array (q,) is what is natural for each: the size it would have if its column alone made up the response.
@@ -268,7 +291,7 @@ def _to_units(moments: Moments, factor: Factor, b: tuple[Array, Array], error: A
     return params, error + ROUNDOFF * np.abs(params), natural
 
 
-def _digits(value: Array, error: Array, natural: Array) -> Array:
+def digits_of(value: Array, error: Array, natural: Array) -> Array:
     """Count digits: -log10 of the relative error, between 0 and 15.
 
     NaN where a value cannot be told from zero although its error is tiny by what is natural: zero has no digits.
@@ -279,7 +302,7 @@ def _digits(value: Array, error: Array, natural: Array) -> Array:
     return np.where(zero, np.nan, digits)
 
 
-def _spread_out(values: Array, kept: np.ndarray) -> Array:
+def spread_out(values: Array, kept: np.ndarray) -> Array:
     """Put values (q,) in the places of the kept coefficients (p,), NaN in the others."""
     full = np.full(len(kept), np.nan)
     full[kept] = values

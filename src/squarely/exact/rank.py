@@ -6,6 +6,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from squarely.design import derivations
+from squarely.errors import DataError
 from squarely.moments import Moments, qr_triangle
 from squarely.numerics import ROUNDOFF, Array
 
@@ -17,8 +18,16 @@ _MOST_TERMS = 12
 _BLOCK = 128
 
 
-def independent(moments: Moments, T: Array, columns: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Go through the columns in order and drop each that the kept ones before it span, up to rounding."""
+def independent(
+    moments: Moments, T: Array, columns: np.ndarray, noise: Array | None = None
+) -> tuple[np.ndarray, list[str], tuple[float, ...]]:
+    """Go through the columns in order and drop each that the kept ones before it span, up to rounding.
+
+    Returns which are kept, a sentence for each other one, and the length of it that they may not span.
+    `noise` (k + 1,) is the length that rounding may give to each column beside that of stored values.
+
+    Raises DataError if none is left.
+    """
     design = moments.design
     centres, scales = design.column_centres, design.column_scales
     # Lengths of the *stored* columns in scaled units: rounding is relative to these, not to the centred columns. A column that
@@ -27,7 +36,7 @@ def independent(moments: Moments, T: Array, columns: np.ndarray) -> tuple[np.nda
     stored = centred + np.abs(centres / scales) * np.sqrt(moments.n)
     made = [(False, frozenset[str]()), *derivations(design), (False, frozenset[str]())]
     kept: list[int] = []
-    sentences = []
+    sentences, lefts = [], []
     R = qr_triangle(T[:, columns])  # of the kept columns and those still to be looked at
     for name, j in zip(design.names, columns.tolist(), strict=True):
         q = len(kept)
@@ -35,13 +44,18 @@ def independent(moments: Moments, T: Array, columns: np.ndarray) -> tuple[np.nda
         left = abs(R[q, q]) if q < len(R) else 0.0
         exact, of = made[j]
         unit = [centred[k] if exact and made[k][1] and made[k][1] <= of else stored[k] for k in kept]
-        if left > _ROUNDING * ROUNDOFF * ((centred if exact else stored)[j] + np.abs(d) @ np.array(unit)):
+        room = _ROUNDING * ROUNDOFF * ((centred if exact else stored)[j] + np.abs(d) @ np.array(unit))
+        hidden = 0.0 if noise is None else float(noise[j] + np.abs(d) @ noise[kept])
+        if left > room + hidden:
             kept.append(j)
         else:
+            lefts.append(float(left) + hidden)
             sentences.append(dependency(moments, name, j, kept, d))
             R = np.delete(R, q, axis=1)
             R[q:, q:] = _squared(qr_triangle(R[q:, q:]), len(R) - q)
-    return np.isin(columns, kept), sentences
+    if not kept:
+        raise DataError(f"No column is left to fit: {'; '.join(sentences)}. Name a column that varies.")
+    return np.isin(columns, kept), sentences, tuple(lefts)
 
 
 def cholesky_in_order(C: Array, least: float) -> tuple[Array, np.ndarray]:

@@ -1,13 +1,24 @@
 """What the fit may claim.
 
-`statistics` works the numbers out, `fit` holds them under statsmodels' names, `normality` tests the shape of the residuals,
-`summary` lays out the page, `saved` keeps a fit on disk; `preview` says beforehand what a fit costs.
+`statistics` works the numbers out, `fit` holds them under statsmodels' names, `covariance` is worked out on demand, `normality`
+tests the shape of the residuals, `summary` lays out the page, `saved` keeps a fit on disk by a bounded `schema`, `merging` puts
+fits together; `preview` says beforehand what a fit costs.
 """
 
 from squarely.inference.fit import Fit
+from squarely.inference.merging import combined
 from squarely.inference.normality import Normality, residual_tests
 from squarely.inference.preview import Preview, foresee
 from squarely.inference.saved import fit_from_json
 from squarely.inference.statistics import infer
 
-__all__ = ["Fit", "Normality", "Preview", "fit_from_json", "foresee", "infer", "residual_tests"]
+__all__ = [
+    "Fit",
+    "Normality",
+    "Preview",
+    "combined",
+    "fit_from_json",
+    "foresee",
+    "infer",
+    "residual_tests",
+]

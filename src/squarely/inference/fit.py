@@ -51,11 +51,11 @@ class Fit:
     llf, aic, bic : Gaussian log-likelihood and the criteria -2 llf + 2 r and -2 llf + r log n.
     ssr, ess, centered_tss, uncentered_tss : residual, explained and total sums of squares.
     mse_resid, mse_model, mse_total : sums of squares over their degrees of freedom.
-    durbin_watson : of the residuals in the order of the rows.
+    durbin_watson : of the residuals in the order of the rows; NaN for merged fits.
     condition_number : largest over smallest singular value of X in the units of the data, as statsmodels has it.
     k_constant : 1 if a constant is in the span of the columns. `constant_response` whether the response never varies.
     standard_errors : of the coefficients (p,), as a plain array; `bse` labels them.
-    normality : skewness, kurtosis and the omnibus and Jarque-Bera tests of the residuals.
+    normality : skewness, kurtosis and the omnibus and Jarque-Bera tests of the residuals; NaN for merged fits.
     solution : how the numbers were reached: road, refinement, rank, digits. `source` is where the rows are.
     """
 
@@ -229,6 +229,54 @@ class Fit:
 
         write_text(path, fit_to_json(self))
 
+    def merge(self, *others: Fit) -> Fit:
+        """Give the fit of the rows of all these fits, as if it had been fitted to them at once; no row is needed.
+
+        The fits are of one formula and condition, live or loaded, and may have met different levels of a category. Coefficients,
+        their covariance, sums of squares and what follows from them are those of a fit of all rows up to rounding, and
+        `digits` says what can be trusted. Tests of the residuals' shape and Durbin-Watson are NaN: they would need the rows.
+
+        Raises
+        ------
+        DataError : the fits are not of one model; the message names the difference.
+
+        Examples
+        --------
+        >>> import squarely as sq
+        >>> a = sq.ols("y ~ x", {"x": [0.0, 1.0, 2.0], "y": [1.0, 3.0, 5.5]})
+        >>> b = sq.ols("y ~ x", {"x": [3.0, 4.0, 5.0], "y": [7.0, 9.0, 10.5]})
+        >>> both = a.merge(b)
+        >>> both.nobs, both.params.round(3).to_dict()
+        (6, {'Intercept': 1.214, 'x': 1.914})
+        >>> both.remove(b).params.round(3).to_dict() == a.params.round(3).to_dict()
+        True
+        """
+        from squarely.inference.merging import combined  # which knows the Fit in turn
+
+        return combined([self, *others])
+
+    def remove(self, *shards: Fit) -> Fit:
+        """Give the fit without the rows of other fits that are in it, as if these had never been there; no row is needed.
+
+        What is left is a difference of cross-products, so its relative error is that of the whole times the ratio of
+        what was there to what is left, column by column: taking nine tenths out costs about a digit, and `digits` allows for it.
+        A column of which less is left than 1e-7 of its spread counts as constant. Levels that no row has any more go.
+
+        What never was in is detected where counts, sums of squares or cross-products would become negative. It cannot always be:
+        rows like those that are in leave something possible behind.
+
+        Raises
+        ------
+        DataError : the fits are not of one model, or what is to be removed cannot have been in.
+
+        Examples
+        --------
+        See `merge`.
+        """
+        from squarely.inference.merging import combined
+
+        return combined([self], shards)
+
     def summary(self) -> Page:
         """Lay the results out as statsmodels does, with the row account and the digits as extra lines."""
         return summary_page(self, self._plain())
@@ -245,6 +293,7 @@ class Fit:
         scalars = {name: getattr(self, name) for name in _SCALARS}
         tests = {name: getattr(self.normality, name) for name in Normality.__slots__}
         low, high = self._limits(0.05)
+        merged = self.solution.merged
         vectors = {
             "params": self.solution.params,
             "bse": self.standard_errors,
@@ -273,6 +322,7 @@ class Fit:
             "precision": self.solution.precision,
             "scans": self.solution.scans,
             "settled": self.solution.settled,
+            "merged": merged and {"rows": list(merged.rows), "taken_out": list(merged.taken_out)},
         }
 
     def __repr__(self) -> str:

@@ -25,6 +25,9 @@ class Normality:
     jarque_bera_pvalue: float
 
 
+UNKNOWN = Normality(**dict.fromkeys(Normality.__slots__, math.nan))
+
+
 def residual_tests(n: int, powers: Array) -> Normality:
     """Compute the shape of n residuals from the sums (3,) of their second, third and fourth powers about the mean.
 
@@ -33,7 +36,7 @@ def residual_tests(n: int, powers: Array) -> Normality:
     """
     m2, m3, m4 = (powers / n).tolist()
     if not m2 > 0.0:
-        return Normality(**dict.fromkeys(Normality.__slots__, math.nan))
+        return UNKNOWN
     skew, kurtosis = m3 / m2**1.5, m4 / m2**2
     jb = n / 6 * (skew**2 + (kurtosis - 3) ** 2 / 4)
     omnibus = _skew_z(skew, n) ** 2 + _kurtosis_z(kurtosis, n) ** 2 if n >= _SMALLEST else math.nan

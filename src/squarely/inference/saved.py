@@ -15,26 +15,30 @@ from typing import Any
 
 import numpy as np
 
+import squarely
 from squarely.data import AbsentSource, RowAccount
 from squarely.design import Design, formula_of, parse_formula, parse_where
 from squarely.design.frozen import learnt_from, plain_learnt, rebuilt
 from squarely.errors import DataError, InputError
-from squarely.exact import Factor, ResidualSums, Root, Solution
+from squarely.exact import Factor, Merger, ResidualSums, Root, Solution
 from squarely.inference.fit import Fit
+from squarely.inference.schema import as_count, as_number, as_numbers, as_size, as_text, as_triangle, as_truth, one_of
 from squarely.inference.statistics import infer
 from squarely.moments import Moments
 from squarely.numerics import Array
 
-FORMAT = 1
+FORMAT = 2
 _MOST_COEFFICIENTS = 5_000
+_MOST_FITS = 100_000
 
 
 def fit_to_json(fit: Fit) -> str:
     """Write a fit as strict JSON; what is not finite is written as text."""
     design, solution, moments = fit.design, fit.solution, fit.solution.moments
-    formula, account = design.formula, moments.account
+    formula, account, root = design.formula, moments.account, solution.root
     document = {
         "squarely": FORMAT,
+        "versions": {"squarely": squarely.__version__, "numpy": np.__version__},
         "formula": formula.text,
         "arrays": None if formula.names is None else {"X": list(formula.names), "y": formula.response.text},
         "intercept": formula.intercept,
@@ -45,18 +49,32 @@ def fit_to_json(fit: Fit) -> str:
         "scales": design.scales,
         "design_scans": design.scans,
         "rows": {**account.as_dict(), "rounded": dict(account.rounded), "casts": dict(account.casts)},
-        "gram": moments.gram,
+        "gram": _upper(moments.gram),
         "passes": moments.passes,
-        "factor": {name: getattr(solution.factor, name) for name in _FACTOR},
-        "residuals": {field.name: getattr(solution.residuals, field.name) for field in fields(ResidualSums)},
-        "root": None if solution.root is None else {field.name: getattr(solution.root, field.name) for field in fields(Root)},
+        "factor": {
+            **{name: getattr(solution.factor, name) for name in _FACTOR},
+            "R": _upper(solution.factor.R),
+            "triangle": None if solution.factor.triangle is None else _upper(solution.factor.triangle),
+        },
+        "residuals": _fields(solution.residuals),
+        "root": root and {"P": _upper(root.P), "U": _upper(root.U), "error": root.error},
         "solution": {name: getattr(solution, name) for name in _SOLUTION},
+        "merged": _fields(solution.merged),
     }
     return json.dumps(_plain(document), allow_nan=False)
 
 
-_FACTOR = ("columns", "kept", "R", "rhs", "condition", "road", "dependencies")
-_SOLUTION = ("params", "b", "unit_bse", "ssr", "centered_tss", "digits", "digits_bse", "precision", "scans", "settled")
+_FACTOR = ("columns", "kept", "rhs", "condition", "road", "dependencies", "left", "doubt")
+_SOLUTION = ("params", "b", "unit_bse", "ssr", "centered_tss", "digits", "digits_bse", "precision", "scans", "settled", "blur")
+
+
+def _fields(part: ResidualSums | Merger | None) -> dict[str, Any] | None:
+    return None if part is None else {field.name: getattr(part, field.name) for field in fields(part)}
+
+
+def _upper(M: Array) -> list[Array]:
+    """Give the rows of a symmetric or triangular matrix from the diagonal on."""
+    return [row[i:] for i, row in enumerate(M)]
 
 
 def fit_from_json(text: str, label: str) -> Fit:
@@ -73,8 +91,10 @@ def fit_from_json(text: str, label: str) -> Fit:
     if not isinstance(document, dict) or "squarely" not in document:
         raise DataError(f"The file {label!r} is not a fit that squarely has saved. Save one with fit.save(path).")
     if document["squarely"] != FORMAT:
+        earlier = document["squarely"] in range(FORMAT)
         raise DataError(
-            f"The file {label!r} has format {document['squarely']!r}, and this version reads {FORMAT}. Update squarely."
+            f"The file {label!r} has format {document['squarely']!r}, and this version reads {FORMAT}. "
+            + ("Fit the data again and save that fit." if earlier else "Update squarely.")
         )
     try:
         return _fit(document)
@@ -85,19 +105,19 @@ def fit_from_json(text: str, label: str) -> Fit:
 
 def _fit(document: Mapping[str, Any]) -> Fit:
     was = document["source"]
-    columns = {_text(name): _text(kind) for name, kind in was["columns"].items()}
-    source = AbsentSource(_text(was["label"]), columns, tuple(_text(note) for note in was["notes"]))
+    columns = {as_text(name): as_text(kind) for name, kind in was["columns"].items()}
+    source = AbsentSource(as_text(was["label"]), columns, tuple(as_text(note) for note in was["notes"]))
     arrays = document["arrays"]
     if arrays is None:
-        formula = parse_formula(_text(document["formula"]), list(source.columns))
+        formula = parse_formula(as_text(document["formula"]), list(source.columns))
     else:
-        formula = formula_of([_text(n) for n in arrays["X"]], _text(arrays["y"]), intercept=_truth(document["intercept"]))
-    where = None if document["where"] is None else parse_where(_text(document["where"]))
+        formula = formula_of([as_text(n) for n in arrays["X"]], as_text(arrays["y"]), intercept=as_truth(document["intercept"]))
+    where = None if document["where"] is None else parse_where(as_text(document["where"]))
     factors, learnt = learnt_from(formula, document["learnt"])
     k = len(document["centres"])
     if k > _MOST_COEFFICIENTS:
         raise ValueError(f"it has {k:,} columns.")
-    scales = _numbers(document["scales"], (k,))
+    scales = as_numbers(document["scales"], (k,))
     if not (scales > 0).all():
         raise ValueError("its scales are not positive.")
     design = rebuilt(
@@ -105,120 +125,112 @@ def _fit(document: Mapping[str, Any]) -> Fit:
         where=where,
         factors=factors,
         learnt=learnt,
-        centres=_numbers(document["centres"], (k,)),
+        centres=as_numbers(document["centres"], (k,)),
         scales=scales,
-        scans=_count(document["design_scans"]),
+        scans=as_count(document["design_scans"]),
     )
+    upper = as_triangle(document["gram"], k + 1)
     moments = Moments(
         design=design,
-        gram=_numbers(document["gram"], (k + 1, k + 1)),
+        gram=upper + np.triu(upper, 1).T,
         account=_account(document["rows"]),
-        passes=_count(document["passes"]),
+        passes=as_count(document["passes"]),
     )
+    if moments.gram[0, 0] != moments.n or not (np.diag(moments.gram) >= 0).all():
+        raise ValueError("its cross-products are not those of its rows.")
     return infer(_solution(document, moments, design), source)
 
 
 def _solution(document: Mapping[str, Any], moments: Moments, design: Design) -> Solution:
     p = len(design.names)
     written = document["factor"]
-    kept = np.array([_truth(x) for x in written["kept"]], dtype=bool)
+    kept = np.array([as_truth(x) for x in written["kept"]], dtype=bool)
     q = int(kept.sum())
-    columns = np.array([_count(x) for x in written["columns"]], dtype=int)
+    columns = np.array([as_count(x) for x in written["columns"]], dtype=int)
     first = 0 if design.intercept else 1
     if kept.shape != (p,) or columns.tolist() != (np.flatnonzero(kept) + first).tolist() or not 0 < q < moments.n:
         raise ValueError("its columns do not fit its formula.")
+    if len(written["left"]) != p - q:
+        raise ValueError("its dropped columns do not fit its formula.")
     factor = Factor(
         columns=columns,
         names=design.names,
         kept=kept,
-        R=_numbers(written["R"], (q, q)),
-        rhs=_numbers(written["rhs"], (q,)),
-        condition=_number(written["condition"]),
-        road=_text(written["road"]),
-        dependencies=tuple(_text(sentence) for sentence in written["dependencies"]),
+        R=as_triangle(written["R"], q),
+        rhs=as_numbers(written["rhs"], (q,)),
+        condition=as_number(written["condition"]),
+        road=one_of(written["road"], ("moments", "triangle")),
+        dependencies=tuple(as_text(sentence) for sentence in written["dependencies"]),
+        triangle=None if written["triangle"] is None else as_triangle(written["triangle"], len(moments.gram)),
+        left=tuple(as_size(x) for x in written["left"]),
+        doubt=as_size(written["doubt"]),
     )
-    readers: dict[str, Callable[[Any], Any]] = {field.name: _number for field in fields(ResidualSums)}
-    lengths = {"sums": len(design.labels) + 1, "gradient": q, "gradient_low": q, "spread": 2, "powers": 3}
-    readers |= {name: partial(_numbers, shape=(length,)) for name, length in lengths.items()} | {"n": _count}
-    parts = {name: reader(document["residuals"][name]) for name, reader in readers.items()}
-    residuals = ResidualSums(**parts)
+    residuals = _residuals(document["residuals"], len(design.labels) + 1, q)
     read = document["solution"]
-    params = _numbers(read["params"], (p,))
-    if not np.isfinite(params[kept]).all() or residuals.n != moments.n:
-        raise ValueError("its coefficients or rows do not fit together.")
+    params = as_numbers(read["params"], (p,))
+    b = as_numbers(read["b"][0], (q,)), as_numbers(read["b"][1], (q,))
+    merged = _merger(document["merged"])
+    if not np.isfinite([*params[kept], *b[0], *b[1]]).all():
+        raise ValueError("its coefficients are not there.")
+    counts = [part.n for part in (residuals, merged) if part is not None]
+    if counts != [moments.n]:
+        raise ValueError("its residuals or rows do not fit together.")
     return Solution(
         moments=moments,
         factor=factor,
-        b=(_numbers(read["b"][0], (q,)), _numbers(read["b"][1], (q,))),
+        b=b,
         root=_root(document["root"], q),
         params=params,
         residuals=residuals,
-        unit_bse=_numbers(read["unit_bse"], (p,)),
-        ssr=_size(read["ssr"]),
-        centered_tss=_size(read["centered_tss"]),
-        digits=_numbers(read["digits"], (p,)),
-        digits_bse=_numbers(read["digits_bse"], (p,)),
-        precision=_text(read["precision"]),
-        scans=_count(read["scans"]),
-        settled=_truth(read["settled"]),
+        unit_bse=as_numbers(read["unit_bse"], (p,)),
+        ssr=as_size(read["ssr"]),
+        centered_tss=as_size(read["centered_tss"]),
+        digits=as_numbers(read["digits"], (p,)),
+        digits_bse=as_numbers(read["digits_bse"], (p,)),
+        precision=one_of(read["precision"], ("extended", "double")),
+        scans=as_count(read["scans"]),
+        settled=as_truth(read["settled"]),
+        blur=as_size(read["blur"]),
+        merged=merged,
     )
+
+
+def _residuals(written: Mapping[str, Any] | None, size: int, q: int) -> ResidualSums | None:
+    if written is None:
+        return None
+    readers: dict[str, Callable[[Any], Any]] = {field.name: as_number for field in fields(ResidualSums)}
+    lengths = {"sums": size, "gradient": q, "gradient_low": q, "spread": 2, "powers": 3}
+    readers |= {name: partial(as_numbers, shape=(length,)) for name, length in lengths.items()} | {"n": as_count}
+    parts = {name: reader(written[name]) for name, reader in readers.items()}
+    return ResidualSums(**parts)
+
+
+def _merger(written: Mapping[str, Any] | None) -> Merger | None:
+    if written is None:
+        return None
+    rows, taken_out = written["rows"], written["taken_out"]
+    if not 0 < len(rows) + len(taken_out) <= _MOST_FITS:
+        raise ValueError(f"it was merged from {len(rows) + len(taken_out):,} fits.")
+    return Merger(rows=tuple(as_count(x) for x in rows), taken_out=tuple(as_count(x) for x in taken_out))
 
 
 def _root(written: Mapping[str, Any] | None, q: int) -> Root | None:
     if written is None:
         return None
-    return Root(P=_numbers(written["P"], (q, q)), U=_numbers(written["U"], (q, q)), error=_size(written["error"]))
+    return Root(P=as_triangle(written["P"], q), U=as_triangle(written["U"], q), error=as_size(written["error"]))
 
 
 def _account(written: Mapping[str, Any]) -> RowAccount:
     return RowAccount(
-        read=_count(written["read"]),
-        used=_count(written["used"]),
-        filtered=_count(written["filtered"]),
-        dropped={_text(name): {_text(c): _count(x) for c, x in causes.items()} for name, causes in written["dropped"].items()},
-        rounded={_text(name): _count(x) for name, x in written["rounded"].items()},
-        casts={_text(name): _text(kind) for name, kind in written["casts"].items()},
+        read=as_count(written["read"]),
+        used=as_count(written["used"]),
+        filtered=as_count(written["filtered"]),
+        dropped={
+            as_text(name): {as_text(c): as_count(x) for c, x in causes.items()} for name, causes in written["dropped"].items()
+        },
+        rounded={as_text(name): as_count(x) for name, x in written["rounded"].items()},
+        casts={as_text(name): as_text(kind) for name, kind in written["casts"].items()},
     )
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} stands where a text belongs.")
-    return value
-
-
-def _truth(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"{value!r} stands where true or false belongs.")
-    return value
-
-
-def _count(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise TypeError(f"{value!r} stands where a count belongs.")
-    return value
-
-
-def _number(value: Any) -> float:
-    if value in ("nan", "inf", "-inf"):
-        return float(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{value!r} stands where a number belongs.")
-    return float(value)
-
-
-def _size(value: Any) -> float:
-    number = _number(value)
-    if not number >= 0:
-        raise ValueError(f"{value!r} stands where a sum of squares belongs.")
-    return number
-
-
-def _numbers(values: Any, shape: tuple[int, ...]) -> Array:
-    flat = [_number(x) for row in values for x in row] if len(shape) == 2 else [_number(x) for x in values]
-    if len(flat) != math.prod(shape) or len(values) != shape[0]:
-        raise ValueError(f"{len(flat)} numbers stand where {' x '.join(map(str, shape))} belong.")
-    return np.array(flat, dtype=np.float64).reshape(shape)
 
 
 def _refuse_constant(word: str) -> Any:

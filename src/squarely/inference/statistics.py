@@ -11,13 +11,13 @@ from scipy.special import fdtrc
 from squarely.data import Source
 from squarely.exact import Solution, condition_of
 from squarely.inference.fit import Fit
-from squarely.inference.normality import residual_tests
+from squarely.inference.normality import UNKNOWN, residual_tests
 from squarely.numerics import ROUNDOFF
 
 
 def infer(solution: Solution, source: Source) -> Fit:
     """Work out what the solution may claim, under the classical assumptions: one variance, independent errors."""
-    moments, factor = solution.moments, solution.factor
+    moments, factor, residuals = solution.moments, solution.factor, solution.residuals
     n, rank = moments.n, len(factor.columns)
     k_constant = int(_spans_constant(solution))
     centered = solution.centered_tss
@@ -52,9 +52,9 @@ def infer(solution: Solution, source: Source) -> Fit:
         mse_resid=mse_resid,
         mse_model=mse_model,
         mse_total=tss / (n - k_constant),
-        durbin_watson=_ratio(solution.residuals.steps, solution.residuals.squares),
+        durbin_watson=_ratio(residuals.steps, residuals.squares) if residuals else math.nan,
         condition_number=_condition_number(solution),
-        normality=residual_tests(n, solution.residuals.powers),
+        normality=residual_tests(n, residuals.powers) if residuals else UNKNOWN,
         standard_errors=math.sqrt(mse_resid) * solution.unit_bse,
         solution=solution,
         source=source,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from squarely.errors import counted
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _HEADER = ("", "coef", "std err", "t", "P>|t|", "[0.025", "0.975]")
 _LARGE_CONDITION = 1000.0
 _CROWDED = 4  # a category with more levels than a quarter of the rows is doubted
+_MOST_SHOWN = 12
 _FEWEST, _FEW = 8, 20  # rows below which the omnibus test is undefined, and its p-value a rough one
 
 
@@ -23,9 +24,9 @@ def summary_page(fit: Fit, numbers: Mapping[str, Any]) -> Page:
     """Lay out the page; its numbers, formats and places are those of statsmodels' OLS summary."""
     return Page(
         "OLS Regression Results",
-        [_top(numbers), _coefficients(numbers), _diagnostics(numbers)],
+        [_top(numbers), _coefficients(numbers), _diagnostics(fit, numbers)],
         notes=_notes(fit, numbers),
-        footer=[*_rows(fit), _digits(fit)],
+        footer=[*_rows(fit), *_merged(fit), _digits(fit)],
     )
 
 
@@ -68,7 +69,9 @@ def _coefficients(numbers: Mapping[str, Any]) -> Table:
     return Table(_HEADER, rows)
 
 
-def _diagnostics(numbers: Mapping[str, Any]) -> Pairs:
+def _diagnostics(fit: Fit, numbers: Mapping[str, Any]) -> Pairs:
+    if fit.solution.residuals is None:
+        return Pairs([("Cond. No.", f"{numbers['condition_number']:#.3g}")])
     return Pairs(
         [
             ("Omnibus:", f"{numbers['omnibus']:.3f}"),
@@ -99,7 +102,12 @@ def _notes(fit: Fit, numbers: Mapping[str, Any]) -> list[str]:
     if fit.constant_response:
         undefined = ", and R-squared is undefined" if fit.k_constant else ""
         notes.append(f"The response {numbers['response']} is constant: there is nothing to explain{undefined}.")
-    if fit.nobs < _FEW:
+    if fit.solution.residuals is None:
+        notes.append(
+            "Omnibus, Jarque-Bera, skewness, kurtosis and Durbin-Watson need the residuals of all rows, which merged fits do not "
+            "have: fit all rows at once for them."
+        )
+    elif fit.nobs < _FEW:
         missing = "; the omnibus test needs at least 8" if fit.nobs < _FEWEST else ""
         notes.append(f"Tests of normality mean little with {fit.nobs} rows{missing}.")
     if fit.condition_number > _LARGE_CONDITION:
@@ -134,6 +142,19 @@ def _rows(fit: Fit) -> list[str]:
     return [" ".join(["Rows:", *fit.rows.lines(), *condition, *notes])]
 
 
+def _merged(fit: Fit) -> list[str]:
+    merger = fit.solution.merged
+    if merger is None:
+        return []
+    out = f", {len(merger.taken_out):,} taken out (rows {_listed(merger.taken_out)})" if merger.taken_out else ""
+    return [f"Merged from {counted(len(merger.rows), 'fit')} (rows {_listed(merger.rows)}){out}; no row was read again."]
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    shown = ", ".join(map(str, numbers[:_MOST_SHOWN]))
+    return shown + (", ..." if len(numbers) > _MOST_SHOWN else "")
+
+
 def _digits(fit: Fit) -> str:
     solution = fit.solution
     counts = [*solution.digits.tolist(), *solution.digits_bse.tolist()]
@@ -143,11 +164,12 @@ def _digits(fit: Fit) -> str:
     but = f", where {' and '.join(zero)} cannot be told from zero" if zero else ""
     precise = "double-double" if solution.precision == "extended" else "double"
     end = "" if solution.settled else " Refinement did not settle; the digits allow for it."
-    return (
-        f"Digits: {int(smallest)} of every coefficient and standard error can be trusted{but} "
-        f"(from {'cross-products' if solution.factor.road == 'moments' else 'a triangle'}, refined in {precise}, "
-        f"{counted(solution.scans, 'scan')} of the rows).{end}"
-    )
+    road = "cross-products" if solution.factor.road == "moments" else "a triangle"
+    if solution.merged:
+        how = f"from {road} and the solutions of the fits, at most {counted(solution.scans, 'scan')} of any row"
+    else:
+        how = f"from {road}, refined in {precise}, {counted(solution.scans, 'scan')} of the rows"
+    return f"Digits: {int(smallest)} of every coefficient and standard error can be trusted{but} ({how}).{end}"
 
 
 def _number(x: float, places: int) -> str:

@@ -1,0 +1,77 @@
+"""The bounded schema of a saved fit: what each value must be, else a TypeError or ValueError that says what stands there."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from squarely.numerics import Array
+
+_LARGEST = 2**63
+
+
+def as_text(value: Any) -> str:
+    """Take a text."""
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} stands where a text belongs.")
+    return value
+
+
+def one_of(value: Any, words: tuple[str, ...]) -> str:
+    """Take one of some words."""
+    if value not in words:
+        raise ValueError(f"{value!r} stands where one of {', '.join(words)} belongs.")
+    return str(value)
+
+
+def as_truth(value: Any) -> bool:
+    """Take true or false."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{value!r} stands where true or false belongs.")
+    return value
+
+
+def as_count(value: Any) -> int:
+    """Take a whole number that counts something."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _LARGEST:
+        raise TypeError(f"{value!r} stands where a count belongs.")
+    return value
+
+
+def as_number(value: Any) -> float:
+    """Take a number, or the word for one that is not finite."""
+    if value in ("nan", "inf", "-inf"):
+        return float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{value!r} stands where a number belongs.")
+    return float(value)
+
+
+def as_size(value: Any) -> float:
+    """Take a number that is not negative."""
+    number = as_number(value)
+    if not number >= 0:
+        raise ValueError(f"{value!r} stands where a sum of squares belongs.")
+    return number
+
+
+def as_numbers(values: Any, shape: tuple[int, ...]) -> Array:
+    """Take an array of numbers of this shape (m,) or (m, k)."""
+    flat = [as_number(x) for row in values for x in row] if len(shape) == 2 else [as_number(x) for x in values]
+    if len(flat) != math.prod(shape) or len(values) != shape[0]:
+        raise ValueError(f"{len(flat)} numbers stand where {' x '.join(map(str, shape))} belong.")
+    return np.array(flat, dtype=np.float64).reshape(shape)
+
+
+def as_triangle(rows: Any, size: int) -> Array:
+    """Read the rows of an upper triangle from the diagonal on; every number in it is finite."""
+    if len(rows) != size:
+        raise ValueError(f"{len(rows)} rows stand where {size} belong.")
+    M = np.zeros((size, size))
+    for i, row in enumerate(rows):
+        M[i, i:] = as_numbers(row, (size - i,))
+    if not np.isfinite(M).all():
+        raise ValueError("a matrix has numbers that are not finite.")
+    return M

@@ -1,0 +1,131 @@
+"""Moments of several sets of rows put together, and taken out again, each about centres of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from squarely.data import Level, RowAccount
+from squarely.design import Design, Product, indicators, products, recentred, translated
+from squarely.moments.cross_products import Moments
+from squarely.moments.transfer import Transfer, transfer
+from squarely.numerics import ROUNDOFF, Array, Pair, dd_add
+
+CRUMBS = 64 * ROUNDOFF  # what sums that cancel leave, as a share of what was added and taken away
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Share:
+    """Moments that are added (`sign` 1) or taken away (-1).
+
+    `doubt` is by how much the relative error of its cross-products exceeds that of sums over rows.
+    """
+
+    moments: Moments
+    sign: int
+    doubt: float = 1.0
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Merged:
+    """Moments of all shares together, in columns of one design.
+
+    Attributes
+    ----------
+    moments : the sum, or what is left.
+    transfers : from the columns of each share to those of the sum.
+    sizes : (k + 1,) sums of squares of what was added and taken away, without signs, that roundings are in proportion to.
+    doubts : (k + 1,) by how much the relative error of each column's cross-products exceeds that of sums over rows: above one after
+        a removal.
+    between : the sum of n_s (mean_s - mean)^2 over the responses of the shares, signed, in the common scaled unit.
+    """
+
+    moments: Moments
+    transfers: tuple[Transfer, ...]
+    sizes: Array
+    doubts: Array
+    between: float
+
+
+def merge_moments(design: Design, shares: Sequence[Share], account: RowAccount) -> Merged:
+    """Add moments in double-double, about common centres near the common means; `design` has the columns of all.
+
+    Source: the shift of centres is that of Chan, Golub and LeVeque (1983), doi:10.1080/00031305.1983.10483115.
+    """
+    combined = [translated(products(design), share.moments.design) for share in shares]
+    signs, n = [share.sign for share in shares], account.used
+
+    def folded(about: Design) -> tuple[list[Transfer], list[Pair]]:
+        transfers = [transfer(c, share.moments.design, about) for c, share in zip(combined, shares, strict=True)]
+        return transfers, [t.gram(share.moments.gram) for t, share in zip(transfers, shares, strict=True)]
+
+    sums = [s * g[0][0, 1:] for s, g in zip(signs, folded(design)[1], strict=True)]
+    mean = np.sum(sums, axis=0) / n
+    near = replace(design, centres=mean)  # a start from which spreads can be told
+    transfers, grams = folded(near)
+    total, sizes = _signed(grams, signs), _sizes(transfers, shares)
+    first = total[0, 1:] / n
+    squares = np.diag(total)[1:] / n - first**2
+    squares = np.where(squares > CRUMBS * sizes[1:] / n, squares, 0.0)
+    better = recentred(near, mean=mean + first, spread=np.sqrt(squares))
+    transfers, grams = folded(better)
+    total, sizes = _signed(grams, signs), _sizes(transfers, shares)
+    left = np.diag(total)
+    np.fill_diagonal(total, np.where(np.abs(left) <= CRUMBS * len(left) * sizes, np.maximum(left, 0.0), left))
+    doubts = np.divide(_sizes(transfers, shares, doubted=True), left, out=np.ones_like(left), where=left > CRUMBS * sizes)
+    return Merged(
+        moments=Moments(design=better, gram=total, account=account, passes=max(share.moments.passes for share in shares)),
+        transfers=tuple(transfers),
+        sizes=sizes,
+        doubts=np.maximum(doubts, 1.0),
+        between=_between(grams, signs, total),
+    )
+
+
+def absent_levels(design: Design, shares: Sequence[Share]) -> dict[str, list[Level]]:
+    """Tell which levels, of those that shares taken away have, no row is left of: nothing of their indicators remains."""
+    gone: dict[str, list[Level]] = {}
+    for text, coding in design.categories.items():
+        taken = {level for share in shares if share.sign < 0 for level in share.moments.design.categories[text].levels}
+        levels = [level for level in coding.levels if level in taken]
+        wanted = list(indicators(design, text, levels))
+        nothing = _are_nothing(design, shares, [each for some in wanted for each in some])
+        ends = np.cumsum([len(some) for some in wanted])
+        gone[text] = [level for level, part in zip(levels, np.split(nothing, ends[:-1]), strict=True) if part.all()]
+    return gone
+
+
+def _are_nothing(design: Design, shares: Sequence[Share], wanted: Sequence[Product]) -> np.ndarray:
+    """Tell of which products (m,) nothing but rounding is left."""
+    left, size = np.zeros(len(wanted)), np.zeros(len(wanted))
+    nowhere = replace(design, centres=np.zeros(len(wanted) + 1), scales=np.ones(len(wanted) + 1))
+    for share in shares:
+        moments = share.moments
+        there = transfer(translated(wanted, moments.design), moments.design, nowhere)
+        left += share.sign * there.squares(moments.gram)[1:-1]
+        size += there.lengths(moments.gram)[1:-1] ** 2
+    nothing: np.ndarray = left <= CRUMBS * size
+    return nothing
+
+
+def _sizes(transfers: Sequence[Transfer], shares: Sequence[Share], *, doubted: bool = False) -> Array:
+    squares = [t.lengths(s.moments.gram) ** 2 * (s.doubt if doubted else 1.0) for t, s in zip(transfers, shares, strict=True)]
+    sizes: Array = np.sum(squares, axis=0)
+    return sizes
+
+
+def _signed(grams: Sequence[Pair], signs: Sequence[int]) -> Array:
+    """Add in double-double; round once."""
+    total = np.zeros_like(grams[0][0]), np.zeros_like(grams[0][0])
+    for (hi, lo), sign in zip(grams, signs, strict=True):
+        total = dd_add(total, (sign * hi, sign * lo))
+    gram = total[0] + total[1]
+    return (gram + gram.T) / 2
+
+
+def _between(grams: Sequence[Pair], signs: Sequence[int], total: Array) -> float:
+    mean = total[0, -1] / total[0, 0]
+    parts = [sign * g[0][0, 0] * (g[0][0, -1] / g[0][0, 0] - mean) ** 2 for g, sign in zip(grams, signs, strict=True)]
+    return float(sum(parts))
