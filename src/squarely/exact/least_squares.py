@@ -112,7 +112,8 @@ class _Refined:
     """The solution in scaled columns: b (q,) as double-double, its error (q,) at most, and the residuals that belong to it.
 
     `squares` is the sum of squared residuals after the last correction, `fuzz` what the norm of the residuals may be off for given
-    coefficients, and `blur` what it may be off for these.
+    coefficients, `missed` by how much `squares` may be off because the last correction is, and `blur` what the norm may be off for
+    these coefficients.
     """
 
     b: tuple[Array, Array]
@@ -121,6 +122,7 @@ class _Refined:
     residuals: ResidualSums
     squares: float
     fuzz: float
+    missed: float
     blur: float
     extended: bool
     scans: int
@@ -148,7 +150,8 @@ def _refine(moments: Moments, source: Source, factor: Factor, precision: str) ->
         # What this step leaves: its own error, that of r, and that of X'r, which counts with the condition once more.
         noise = spread * (off + relative * factor.condition * np.sqrt(len(R) * residuals.squares))
         moved = float(np.linalg.norm(R @ d))
-        error = spread * _step_error(factor, moved, float(length @ np.abs(d))) + noise
+        missed = _step_error(factor, moved, float(length @ np.abs(d)))
+        error = spread * missed + noise
         # The residual statistics come from this scan: what it moved the fit by must be small beside the residuals too.
         still = moved <= TEN_DIGITS * np.sqrt(residuals.squares)
         exact = residuals.squares <= off**2  # nothing but rounding: the data lie on the line exactly
@@ -165,6 +168,7 @@ def _refine(moments: Moments, source: Source, factor: Factor, precision: str) ->
         residuals=residuals,
         squares=max(residuals.squares - float(d @ gradient), 0.0),
         fuzz=off,
+        missed=missed * moved,
         blur=blur,
         extended=extended,
         scans=scans,
@@ -221,7 +225,7 @@ def _solution(moments: Moments, factor: Factor, refined: _Refined, root: Root | 
     relative = (
         (factor.unit_error if root is None else root.error)
         + ROUNDOFF * (16 + np.sqrt(min(n, SLICED_ROWS) + n / SLICED_ROWS))  # and so are sums, within blocks and over them
-        + (refined.fuzz / np.sqrt(squares) if squares > 0 else 0.0)
+        + (refined.fuzz / np.sqrt(squares) + refined.missed / (2 * squares) if squares > 0 else 0.0)
     )
     ones = np.ones(len(params))
     return Solution(
