@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal, TypeVar
 
+import narwhals as nw
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from squarely.data.account import CAUSES, RowAccount
+from squarely.data.aggregates import Engine, Query, Row
 from squarely.data.frames import series
 from squarely.data.reread import Reread
 from squarely.errors import DataError, did_you_mean
@@ -28,6 +30,11 @@ _NUMBER = re.compile(r"\s*[-+]?((\d+\.?\d*|\.\d+)(e[-+]?\d+)?|nan|inf(inity)?)\s
 # What a column holds: "category" is numbers or truth values that are declared to be categories, "null" nothing but gaps.
 Kind = Literal["number", "boolean", "text", "category", "null", "other"]
 Level = Any  # a value of a categorical column: str, int, float or bool
+
+_AS_QUERY = (
+    "Open them as a Polars LazyFrame, such as polars.scan_parquet(path), or as a DuckDB relation, such as duckdb.sql(\"FROM 'path'\"), "
+    "or leave fold= out."
+)
 
 T = TypeVar("T")
 B = TypeVar("B")
@@ -44,6 +51,7 @@ class Source(ABC):
     typed : whether the engine knows the types; if not, labels are text whose kind is read off the values.
     notes : what was found out about how the rows are written, such as a decimal comma, for the summary to print.
     reread : how pandas reads the same file, None where the rows are in no file.
+    engine : what works out aggregates where the rows are; None for a source that offers batches alone.
     """
 
     label: str
@@ -52,6 +60,7 @@ class Source(ABC):
     typed: bool = True
     notes: tuple[str, ...] = ()
     reread: Reread | None = None
+    engine: Engine | None = None
 
     @abstractmethod
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
@@ -68,6 +77,21 @@ class Source(ABC):
     def order(self, name: str) -> tuple[Level, ...] | None:
         """Give the levels of a categorical column in the order that its owner declared, if there is one."""
         return None
+
+    def aggregate(self, query: Query, results: Mapping[str, nw.Expr], keys: Sequence[str] = ()) -> list[Row]:
+        """Work results out where the rows are: one row of them for each combination of the keys, a single one without keys.
+
+        Raises a DataError where the source offers batches alone.
+        """
+        raise DataError(f"{self.label} offers its rows in batches, and no aggregates. {_AS_QUERY}")
+
+    def held(self, name: str) -> pa.DataType:
+        """Tell the Arrow type of a column; only a source that aggregates has to know it beforehand."""
+        raise DataError(f"{self.label} offers its rows in batches, and no aggregates. {_AS_QUERY}")
+
+    def steps(self, query: Query, column: str) -> float:
+        """Sum the squared differences of a column of a query from row to row; NaN unless the rows have a certain order."""
+        return math.nan
 
     def index(self, rows: np.ndarray) -> Any:
         """Give the labels of rows by their position: their numbers, unless the source has labels of its own."""

@@ -26,7 +26,7 @@ _GAPS = {"null": "empty", "nan": "not a number", "inf": "infinite"}
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class _Subject:
+class Subject:
     """What is to be learnt of, and where its rows are; `numbers` and `labels` are the columns that it needs."""
 
     formula: Formula
@@ -54,34 +54,43 @@ def learn(formula: Formula, source: Source, where: Where | None = None) -> Desig
     DataError : a column is missing or cannot be used, there are no rows, or none is complete.
     FormulaError : the formula names a level that is not there.
     """
-    _require_named(formula, source)
-    if where:
-        require_where(where, source)
-    _require_numeric_response(formula, source)
-    factors = {text: _told(factor, source) for text, factor in formula.factors.items()}
-    numbers, labels = columns_needed(factors.values(), formula.outside.values())
-    subject = _Subject(formula=formula, factors=factors, source=source, where=where, numbers=numbers, labels=labels)
+    subject = subject_of(formula, source, where)
     learnt, scans = Learnt(), 0
     while lessons := list(_lessons(subject, learnt)):
         for lesson, total in zip(lessons, _taught(lessons, subject, learnt), strict=True):
             learnt = lesson.finish(learnt, total)
         scans += 1
-    columns = columns_of(formula, factors, learnt)
+    return _piloted(designed(subject, learnt, scans), source)
+
+
+def subject_of(formula: Formula, source: Source, where: Where | None, *, reading: bool = True) -> Subject:
+    """Say what is to be learnt of; what is wrong with the columns is an error. Without `reading` no row is looked at for it."""
+    require_named(formula, source)
+    if where:
+        require_where(where, source)
+    require_numeric_response(formula, source, reading=reading)
+    factors = {text: told(factor, source) for text, factor in formula.factors.items()}
+    numbers, labels = columns_needed(factors.values(), formula.outside.values())
+    return Subject(formula=formula, factors=factors, source=source, where=where, numbers=numbers, labels=labels)
+
+
+def designed(subject: Subject, learnt: Learnt, scans: int) -> Design:
+    """Make a design of what is learnt, without centres and scales as yet."""
+    columns = columns_of(subject.formula, subject.factors, learnt)
     k = len(columns) + 1
-    design = Design(
-        formula=formula,
-        where=where,
-        factors=factors,
+    return Design(
+        formula=subject.formula,
+        where=subject.where,
+        factors=subject.factors,
         learnt=learnt,
         columns=columns,
         centres=np.zeros(k),
         scales=np.ones(k),
         scans=scans,
     )
-    return _piloted(design, source)
 
 
-def _require_named(formula: Formula, source: Source) -> None:
+def require_named(formula: Formula, source: Source) -> None:
     """Raise a DataError that points into the formula when a column that it names is not there."""
     for expression in [*formula.outside.values(), *map(expression_of, formula.factors.values())]:
         for name in names(expression):
@@ -91,18 +100,19 @@ def _require_named(formula: Formula, source: Source) -> None:
                 raise DataError(f"{error}{pointer(formula.text, name.at) if name.at[1] else ''}") from None
 
 
-def _require_numeric_response(formula: Formula, source: Source) -> None:
-    """Raise a DataError that names the first value, if the response is a column that does not hold numbers."""
+def require_numeric_response(formula: Formula, source: Source, *, reading: bool = True) -> None:
+    """Raise a DataError, which names the first value if rows are read for it, if the response is a column that does not hold numbers."""
     response = formula.response.expression
     if not isinstance(response, Name) or source.kind(response.name) not in ("text", "category", "other"):
         return
     if source.kind(response.name) == "other":
         raise not_usable(source, response.name, source.columns[response.name])
-    value, row = _first_text(source, response.name)
+    value, row = _first_text(source, response.name) if reading else ("", 0)
     held = "text" if isinstance(value, str) else "categories"
+    met = f", {value!r} in data row {row:,}" if reading else ""
     at = pointer(formula.text, response.at) if response.at[1] else ""
     raise DataError(
-        f"The response {response.name!r} of {source.label} holds {held}, {value!r} in data row {row:,}, and a regression explains "
+        f"The response {response.name!r} of {source.label} holds {held}{met}, and a regression explains "
         f"numbers. Correct or clear such values, or make numbers of two groups, such as 0 and 1.{at}"
     )
 
@@ -121,7 +131,7 @@ def _first_text(source: Source, name: str) -> tuple[Any, int]:
     return first or (None, 0)
 
 
-def _told(factor: Factor, source: Source) -> Factor:
+def told(factor: Factor, source: Source) -> Factor:
     """Let the data say whether a column named alone holds numbers or categories."""
     if not isinstance(factor, Bare):
         return factor
@@ -133,9 +143,9 @@ def _told(factor: Factor, source: Source) -> Factor:
     return Numeric(text=factor.text, expression=factor.name)
 
 
-def _lessons(subject: _Subject, learnt: Learnt) -> Iterator[Lesson]:
+def _lessons(subject: Subject, learnt: Learnt) -> Iterator[Lesson]:
     """Yield what can be learnt next, given what is learnt."""
-    means = [p for text, p in subject.moved.items() if text not in learnt.moves and _is_known(p.argument, learnt)]
+    means = [p for text, p in subject.moved.items() if text not in learnt.moves and is_known(p.argument, learnt)]
     if means:  # first: what holds a mean may have no value in some rows, which the other lessons must leave out
         yield from map(moving, means)
         return
@@ -144,20 +154,20 @@ def _lessons(subject: _Subject, learnt: Learnt) -> Iterator[Lesson]:
             yield levels(factor, subject.source, bare=isinstance(subject.formula.factors[text], Bare))
     for text, factor in subject.factors.items():
         waits = isinstance(factor, Basis) and factor.kind != "powers" and text not in learnt.bases
-        if isinstance(factor, Basis) and waits and _is_known(factor.argument, learnt):
+        if isinstance(factor, Basis) and waits and is_known(factor.argument, learnt):
             yield basis(factor, learnt)
 
 
-def _is_known(expression: Expression, learnt: Learnt) -> bool:
+def is_known(expression: Expression, learnt: Learnt) -> bool:
     return all(part.text in learnt.moves for part in parts(expression) if isinstance(part, Moved))
 
 
-def _taught(lessons: Sequence[Lesson], subject: _Subject, learnt: Learnt) -> list[Any]:
+def _taught(lessons: Sequence[Lesson], subject: Subject, learnt: Learnt) -> list[Any]:
     """Scan the rows once for several lessons, over the rows that are complete as far as that is known, and give their totals."""
     # What still waits for a mean cannot be evaluated yet; its columns must be complete all the same.
-    ready = [f for f in subject.factors.values() if isinstance(f, Categorical) or _is_known(expression_of(f), learnt)]
+    ready = [f for f in subject.factors.values() if isinstance(f, Categorical) or is_known(expression_of(f), learnt)]
     inside = {part.text: part.argument for part in subject.moved.values()}
-    now = {text: e for text, e in {**subject.formula.outside, **inside}.items() if _is_known(e, learnt)}
+    now = {text: e for text, e in {**subject.formula.outside, **inside}.items() if is_known(e, learnt)}
     where, numbers, labels = subject.where, subject.numbers, subject.labels
     totals: list[Any] = [None] * len(lessons)
     account = RowAccount()
@@ -173,11 +183,11 @@ def _taught(lessons: Sequence[Lesson], subject: _Subject, learnt: Learnt) -> lis
                 new = lesson.step(batch, seen)
                 totals[i] = new if totals[i] is None else lesson.merge(totals[i], new)
     if not account.used:
-        raise _nothing(subject.source, account, [*numbers, *labels], where)
+        raise nothing(subject.source, account, [*numbers, *labels], where)
     return totals
 
 
-def _nothing(source: Source, account: RowAccount, columns: Sequence[str], where: Where | None) -> DataError:
+def nothing(source: Source, account: RowAccount, columns: Sequence[str], where: Where | None) -> DataError:
     if account.read == 0:
         return DataError(f"There are column names but no rows in {source.label}. Give at least {len(columns) + 1} rows.")
     left = account.read - account.filtered
@@ -212,4 +222,4 @@ def _piloted(design: Design, source: Source) -> Design:
                 small = block.values / unit
                 return recentred(design, mean=small.mean(axis=0) * unit, spread=small.std(axis=0) * unit)
     numbers, labels = columns_needed(design.factors.values(), design.formula.outside.values())
-    raise _nothing(source, account, [*numbers, *labels], design.where)
+    raise nothing(source, account, [*numbers, *labels], design.where)

@@ -1,11 +1,37 @@
 """Cross-products and triangles of the design's columns: what both roads share.
 
 `cross_products` folds rows into Moments; `triangle` folds them into R of a QR where cross-products would cost digits;
-`standardised` derives from Moments the problem that a training loop sees.
+`aggregates` lets an engine work them out, with columns that `layout` lays out and sums by group from `tally`; `standardised` derives from Moments the problem that a training loop sees.
 """
 
+from squarely.moments.aggregated import Aggregated
+from squarely.moments.aggregates import Folded, fold_inside, gather_inside, moments_of
 from squarely.moments.cross_products import BLOCK_ROWS, Moments, fold_moments, gather
+from squarely.moments.layout import Layout, Prepared, lay_out, way_back
 from squarely.moments.standardised import Standardised, standardise
+from squarely.moments.tally import Effort, Keys, changed, tally
 from squarely.moments.triangle import fold_triangle, qr_triangle
 
-__all__ = ["BLOCK_ROWS", "Moments", "Standardised", "fold_moments", "fold_triangle", "gather", "qr_triangle", "standardise"]
+__all__ = [
+    "BLOCK_ROWS",
+    "Aggregated",
+    "Effort",
+    "Folded",
+    "Keys",
+    "Layout",
+    "Moments",
+    "Prepared",
+    "Standardised",
+    "changed",
+    "fold_inside",
+    "fold_moments",
+    "fold_triangle",
+    "gather",
+    "gather_inside",
+    "lay_out",
+    "moments_of",
+    "qr_triangle",
+    "standardise",
+    "tally",
+    "way_back",
+]
