@@ -20,7 +20,7 @@ from squarely.numerics import ROUNDOFF, Array
 TEN_DIGITS = 1e-10  # a relative error that leaves ten digits
 # How much larger than the roundoff of one value a residual may be and still count as rounding: sums over p columns and
 # the blocks of the fold add a few units each; measured on exact dependencies of 2 to 50 columns it stays below 4.
-_ROUNDING = 32.0
+ROUNDING = 32.0
 _NOTHING = 1e-12  # the share of a column below which a term of its dependency is rounding
 
 
@@ -130,14 +130,14 @@ def _independent(moments: Moments, T: Array, columns: np.ndarray) -> tuple[np.nd
         left = abs(R[q, q])
         exact, of = made[j]
         unit = [centred[k] if exact and made[k][1] and made[k][1] <= of else stored[k] for k in kept]
-        if left > _ROUNDING * ROUNDOFF * ((centred if exact else stored)[j] + np.abs(d) @ np.array(unit)):
+        if left > ROUNDING * ROUNDOFF * ((centred if exact else stored)[j] + np.abs(d) @ np.array(unit)):
             kept.append(j)
         else:
-            sentences.append(_sentence(moments, name, j, kept, d))
+            sentences.append(dependency(moments, name, j, kept, d))
     return np.isin(columns, kept), sentences
 
 
-def _sentence(moments: Moments, name: str, j: int, kept: list[int], d: Array) -> str:
+def dependency(moments: Moments, name: str, j: int, kept: list[int], d: Array) -> str:
     """Write a dropped column in terms of the kept ones, in the units of the data."""
     design = moments.design
     labels = ["", *design.labels]

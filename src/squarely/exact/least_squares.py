@@ -73,6 +73,10 @@ def solve(moments: Moments, source: Source, *, collinear: str = "drop") -> Solut
             f"{source.label}: nothing is left to measure the errors with. "
             f"{' '.join([*moments.account.lines()[1:], f'Give at least {p + 1} rows'])}, or a formula with fewer columns."
         )
+    if moments.aggregated is not None:
+        from squarely.exact.aggregates import solve_inside  # which makes a Solution in turn
+
+        return solve_inside(moments, source, collinear=collinear)
     factor = factorise(moments, source)
     if factor.dependencies and collinear == "raise":
         raise DataError(f"Columns depend on each other: {'; '.join(factor.dependencies)}. Leave one of them out.")
@@ -155,13 +159,13 @@ def _solution(moments: Moments, factor: Factor, refined: _Refined, root: Root | 
         moments=moments,
         factor=factor,
         b=refined.b,
-        params=_spread_out(params, factor.kept),
+        params=spread_out(params, factor.kept),
         residuals=refined.residuals,
         ssr=squares * scale**2,
         centered_tss=max(float(second - first**2 / moments.n), 0.0) * scale**2,
         root=root,
-        digits=_spread_out(_digits(params, error, natural), factor.kept),
-        digits_bse=_spread_out(_digits(ones, relative * ones, 0 * ones), factor.kept),
+        digits=spread_out(digits_of(params, error, natural), factor.kept),
+        digits_bse=spread_out(digits_of(ones, relative * ones, 0 * ones), factor.kept),
         precision="extended" if refined.extended else "double",
         scans=moments.design.scans + moments.passes + (factor.road == "triangle") + refined.scans + (root is not None),
         settled=refined.settled,
@@ -190,7 +194,7 @@ def _to_units(moments: Moments, factor: Factor, b: tuple[Array, Array], error: A
     return params, error + ROUNDOFF * np.abs(params), natural
 
 
-def _digits(value: Array, error: Array, natural: Array) -> Array:
+def digits_of(value: Array, error: Array, natural: Array) -> Array:
     """Count digits: -log10 of the relative error, between 0 and 15.
 
     NaN where a value cannot be told from zero although its error is tiny by what is natural: zero has no digits.
@@ -201,7 +205,7 @@ def _digits(value: Array, error: Array, natural: Array) -> Array:
     return np.where(zero, np.nan, digits)
 
 
-def _spread_out(values: Array, kept: np.ndarray) -> Array:
+def spread_out(values: Array, kept: np.ndarray) -> Array:
     """Put values (q,) in the places of the kept coefficients (p,), NaN in the others."""
     full = np.full(len(kept), np.nan)
     full[kept] = values

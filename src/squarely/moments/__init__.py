@@ -5,7 +5,7 @@
 """
 
 from squarely.moments.aggregated import Aggregated
-from squarely.moments.aggregates import Folded, fold_inside, gather_inside, moments_of
+from squarely.moments.aggregates import Folded, fold_inside, gather_inside, moments_of, refolded
 from squarely.moments.cross_products import BLOCK_ROWS, Moments, fold_moments, gather
 from squarely.moments.layout import Layout, Prepared, lay_out, way_back
 from squarely.moments.standardised import Standardised, standardise
@@ -31,6 +31,7 @@ __all__ = [
     "lay_out",
     "moments_of",
     "qr_triangle",
+    "refolded",
     "standardise",
     "tally",
     "way_back",

@@ -10,7 +10,7 @@ import narwhals as nw
 import numpy as np
 
 from squarely.data import RowAccount, Source, Stage
-from squarely.design import Design, counted_rows, monomials, nothing, recentred, sheet
+from squarely.design import Design, Monomial, counted_rows, monomials, nothing, recentred, sheet
 from squarely.moments.aggregated import Aggregated
 from squarely.moments.cross_products import FAR, Moments, require_range
 from squarely.moments.layout import Block, Layout, Prepared, atom_stages, carrier_stages, lay_out, prepared, way_there
@@ -75,6 +75,14 @@ def fold_inside(layout: Layout, source: Source) -> tuple[Folded, Effort]:
         for i, weight in row.items():
             way[i, j] = float(weight)
     return Folded(layout=layout, prepared=said, gram=gram, way=way), effort
+
+
+def refolded(folded: Folded, source: Source, columns: Sequence[Monomial]) -> tuple[Folded, Effort]:
+    """Fold again with some of the columns alone, which may have to be moved otherwise."""
+    layout = lay_out(folded.layout.design, folded.layout.page, columns)
+    layout, effort = _piloted(layout, source, first=None)
+    again, spent = fold_inside(layout, source)
+    return again, effort + spent
 
 
 def _name(a: Block, b: Block) -> str:

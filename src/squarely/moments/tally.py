@@ -42,8 +42,9 @@ class Cells:
 
     def table(self, name: str, places: Mapping[str, int]) -> Array:
         """Give sums (levels, ...) by the places of some keys, in their order; `places` has the number of levels of each."""
-        shape = tuple(places.values())
-        total = np.zeros(shape)
+        total = np.zeros(tuple(places.values()))
+        if not places:
+            return total + self.sums[name].sum()
         np.add.at(total, tuple(self.codes[key] for key in places), self.sums[name])
         return total
 

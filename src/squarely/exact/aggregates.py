@@ -1,0 +1,192 @@
+"""Road one where rows stay in an engine: solve from its cross-products and refine on its sums, in plain doubles."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+from squarely.data import Source
+from squarely.errors import DataError
+from squarely.exact.combination import Combined, combine
+from squarely.exact.dependence import Kept, Untold, keep
+from squarely.exact.factor import TEN_DIGITS
+from squarely.exact.least_squares import Solution, digits_of, spread_out
+from squarely.exact.residuals import ResidualSums
+from squarely.exact.work import Work, factor_of, in_units, natural, root_of, scaled
+from squarely.moments import Effort, Folded, Moments, refolded, way_back
+from squarely.numerics import ROUNDOFF, Array, Pair, two_sum
+
+_MOST_SCANS = 6
+_WORST = 1e-2  # the relative error of a solve beyond which refinement would not close in
+
+
+def solve_inside(moments: Moments, source: Source, *, collinear: str = "drop") -> Solution:
+    """Solve min ||y - X beta||_2 as `solve` does, by aggregates alone.
+
+    Each step of refinement is one scan of r = y - W b and W'r. Rank is decided on the cross-products; where these cannot tell,
+    on a scan of what the columns before leave.
+
+    Raises
+    ------
+    DataError : a dependency and `collinear="raise"`; or the cross-products cannot tell columns apart.
+    """
+    folded = moments.aggregated.folded if moments.aggregated else None
+    if folded is None:
+        raise DataError("A loaded fit has no rows to solve again. Fit again with the data at hand.")
+    first = 0 if moments.design.intercept else 1
+    kept = keep(moments, folded, source, np.arange(first, len(folded.gram) - 1))
+    if kept.dependencies and collinear == "raise":
+        raise DataError(f"Columns depend on each other: {'; '.join(kept.dependencies)}. Leave one of them out.")
+    if not len(kept.columns):
+        raise DataError(f"No column is left to fit: {'; '.join(kept.dependencies)}. Name a column that varies.")
+    places = np.arange(len(folded.gram))
+    if kept.dependencies and not _is_closed(folded, kept):
+        folded, places, again = _without(moments, folded, source, kept)
+        kept = replace(again, dependencies=kept.dependencies, effort=kept.effort + again.effort)
+    work = Work(moments=moments, folded=folded, kept=kept, places=places)
+    _require_told(work, source)
+    return _solution(work, _refine(work, source), source)
+
+
+def _is_closed(folded: Folded, kept: Kept) -> bool:
+    """Tell whether no column that is kept is made of one that is dropped."""
+    way, there = way_back(folded.layout), {0, *kept.columns.tolist()}
+    return all(there.issuperset(way[i]) for i in kept.columns.tolist())
+
+
+def _without(moments: Moments, folded: Folded, source: Source, kept: Kept) -> tuple[Folded, np.ndarray, Kept]:
+    """Fold once more without the columns that are dropped: what the others are moved by may have been among them."""
+    left = [j for j in kept.columns.tolist() if j]
+    again, effort = refolded(folded, source, [folded.layout.monomials[j - 1] for j in left])
+    places = np.array([0, *left, len(folded.gram) - 1])
+    first = 0 if moments.design.intercept else 1
+    solved = keep(moments, again, source, np.arange(first, len(again.gram) - 1))
+    return again, places, replace(solved, effort=effort + solved.effort)
+
+
+def _require_told(work: Work, source: Source) -> None:
+    if work.unit_error > _WORST:
+        raise Untold(
+            f"The columns are so near to depending on each other (condition number {work.condition:.1g}) that sums of products in "
+            f"double precision cannot tell them apart. Fit with fold='batches', which reads the rows of {source.label} and can."
+        )
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class _Refined:
+    """The solution b (q,) for W, its error (q,) at most, and the last scan; `squares` and `fuzz` as in `least_squares`."""
+
+    b: Pair
+    error: Array
+    seen: Combined
+    exact: bool
+    squares: float
+    fuzz: float
+    effort: Effort
+    scans: int
+    settled: bool
+
+
+def _refine(work: Work, source: Source) -> _Refined:
+    R, columns, gram = work.kept.R, work.kept.columns, work.folded.gram
+    length = np.linalg.norm(R, axis=0)
+    spread = np.linalg.norm(solve_triangular(R, np.eye(len(R))), axis=1)
+    hi, lo = np.zeros(len(R)), np.zeros(len(R))
+    hi = solve_triangular(R, solve_triangular(R, gram[columns, -1], trans="T"))
+    size = float(np.abs(hi) @ length + np.sqrt(gram[-1, -1]))
+    fuzz, effort, scans, settled = 4 * ROUNDOFF * size, Effort(), 0, False
+    before = np.inf
+    while not settled and scans < _MOST_SCANS:
+        hi, lo = hi + lo, np.zeros(len(R))  # what the engine is told are plain doubles
+        a = np.zeros(len(gram))
+        a[columns], a[-1] = -hi, 1.0
+        seen, spent = combine(work.folded, source, a)
+        effort, scans = effort + spent, scans + 1
+        gradient = seen.gradient[columns]
+        d = solve_triangular(R, solve_triangular(R, gradient, trans="T"))
+        hi, lo = two_sum(hi, d)
+        noise = spread * (4 * ROUNDOFF * size + work.rounding * work.condition * np.sqrt(len(R) * seen.squares))
+        error = work.unit_error * (length @ np.abs(d)) * spread + noise
+        moved = float(np.linalg.norm(R @ d))
+        still = moved <= TEN_DIGITS * np.sqrt(seen.squares)
+        exact = seen.squares <= fuzz**2
+        settled = exact or (still and bool((error <= ROUNDOFF * np.abs(hi) + 2 * noise).all()))
+        if not settled and moved > before / 2:
+            break  # rounding in the scans is all that is left: further ones would not help
+        before = moved
+    return _Refined(
+        b=(hi, lo),
+        error=error,
+        seen=seen,
+        exact=exact,
+        squares=0.0 if exact else max(seen.squares - float(d @ gradient), 0.0),
+        fuzz=fuzz,
+        effort=effort,
+        scans=scans,
+        settled=settled,
+    )
+
+
+def _solution(work: Work, refined: _Refined, source: Source) -> Solution:
+    """Turn the solution into the units of the data, exactly, round once, and count the digits."""
+    moments, columns, kept = work.moments, work.columns, work.is_kept
+    total, error = in_units(work, refined.b, refined.error)
+    params = np.array([float(total[place]) for place in columns.tolist()])
+    error = error + ROUNDOFF * np.abs(params)
+    if refined.exact:  # no residual: what cannot be told from zero is zero
+        params = np.where(np.abs(params) <= error, 0.0, params)
+    ordered = source.engine is not None and source.engine.ordered
+    steps = source.steps(refined.seen.query, "r0") if ordered and not refined.exact else math.nan
+    done = work.kept.effort + refined.effort + Effort(int(ordered), int(ordered))
+    relative = work.unit_error + 16 * ROUNDOFF
+    relative += refined.fuzz / np.sqrt(refined.squares) if refined.squares > 0 else 0.0
+    one, second = refined.seen.spread
+    scale = float(moments.design.scales[-1])
+    ones = np.ones(len(params))
+    recorded = _recorded(moments, done, ordered=ordered)
+    return Solution(
+        moments=recorded,
+        factor=factor_of(work),
+        root=root_of(work, work.kept.R, work.unit_error),
+        b=scaled(work, total),
+        params=spread_out(params, kept),
+        residuals=_sums(work, refined, steps),
+        ssr=refined.squares * scale**2,
+        centered_tss=max(float(second - one**2 / moments.n), 0.0) * scale**2,
+        digits=spread_out(digits_of(params, error, natural(work)), kept),
+        digits_bse=spread_out(digits_of(ones, relative * ones, 0 * ones), kept),
+        precision="double",
+        scans=moments.design.scans + (recorded.aggregated.scans if recorded.aggregated else 0),
+        settled=refined.settled,
+    )
+
+
+def _recorded(moments: Moments, done: Effort, *, ordered: bool) -> Moments:
+    """Add what the solution has asked of the engine to the record, and what it cannot give."""
+    was = moments.aggregated
+    assert was is not None  # solve_inside has looked
+    remarks = (
+        moments.remarks if ordered else (*moments.remarks, f"Durbin-Watson needs an order of rows, which {was.engine} has not.")
+    )
+    now = replace(was, scans=was.scans + done.scans, expressions=was.expressions + done.expressions)
+    return replace(moments, aggregated=now, remarks=remarks)
+
+
+def _sums(work: Work, refined: _Refined, steps: float) -> ResidualSums:
+    """Give the sums over the residuals in the scaled columns of Moments."""
+    seen, q = refined.seen, len(work.columns)
+    return ResidualSums(
+        n=work.moments.n,
+        sums=work.moments.gram[0],
+        gradient=seen.gradient[work.kept.columns],
+        gradient_low=np.zeros(q),
+        spread=seen.spread,
+        squares=0.0 if refined.exact else seen.squares,
+        powers=0 * seen.powers if refined.exact else seen.powers,
+        steps=0.0 if refined.exact else steps,
+        first=math.nan,
+        last=math.nan,
+    )
