@@ -89,11 +89,14 @@ def ols(
     where: Where = None,
     missing: Missing = "drop",
     collinear: Annotated[str, typer.Option("--collinear", help="Columns that others span: drop or raise.")] = "drop",
+    fold: Annotated[
+        str, typer.Option("--fold", help="How rows are summed up: auto, batches, or aggregates in an engine.")
+    ] = "auto",
     save: Annotated[Path | None, typer.Option("--save", help="Save the fit as JSON, for squarely predict.")] = None,
     as_json: Json = False,
 ) -> None:
     """Fit by least squares and print the summary."""
-    fit = squarely.ols(formula, data, where=where, missing=missing, collinear=collinear)
+    fit = squarely.ols(formula, data, where=where, missing=missing, collinear=collinear, fold=fold)
     if save is not None:
         fit.save(save)
     _show(fit.as_dict() if as_json else fit.summary())

@@ -31,11 +31,6 @@ _NUMBER = re.compile(r"\s*[-+]?((\d+\.?\d*|\.\d+)(e[-+]?\d+)?|nan|inf(inity)?)\s
 Kind = Literal["number", "boolean", "text", "category", "null", "other"]
 Level = Any  # a value of a categorical column: str, int, float or bool
 
-_AS_QUERY = (
-    "Open them as a Polars LazyFrame, such as polars.scan_parquet(path), or as a DuckDB relation, such as duckdb.sql(\"FROM 'path'\"), "
-    "or leave fold= out."
-)
-
 T = TypeVar("T")
 B = TypeVar("B")
 
@@ -78,16 +73,22 @@ class Source(ABC):
         """Give the levels of a categorical column in the order that its owner declared, if there is one."""
         return None
 
-    def aggregate(self, query: Query, results: Mapping[str, nw.Expr], keys: Sequence[str] = ()) -> list[Row]:
-        """Work results out where the rows are: one row of them for each combination of the keys, a single one without keys.
+    def require_engine(self) -> Engine:
+        """Give the engine that works out aggregates; raise a DataError where the source offers batches alone."""
+        if self.engine is None:
+            raise DataError(
+                f"{self.label} offers its rows in batches, and no aggregates. Open it as a Polars LazyFrame, such as "
+                "polars.scan_parquet(path), or as a DuckDB relation, such as duckdb.read_parquet(path), or leave fold= out."
+            )
+        return self.engine
 
-        Raises a DataError where the source offers batches alone.
-        """
-        raise DataError(f"{self.label} offers its rows in batches, and no aggregates. {_AS_QUERY}")
+    def aggregate(self, query: Query, results: Mapping[str, nw.Expr], keys: Sequence[str] = ()) -> list[Row]:
+        """Work results out where the rows are: one row of them for each combination of the keys, a single one without keys."""
+        raise NotImplementedError(f"a source with {self.require_engine()} says how")
 
     def held(self, name: str) -> pa.DataType:
         """Tell the Arrow type of a column; only a source that aggregates has to know it beforehand."""
-        raise DataError(f"{self.label} offers its rows in batches, and no aggregates. {_AS_QUERY}")
+        raise NotImplementedError(f"a source with {self.require_engine()} says what {name!r} holds")
 
     def steps(self, query: Query, column: str) -> float:
         """Sum the squared differences of a column of a query from row to row; NaN unless the rows have a certain order."""

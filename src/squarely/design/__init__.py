@@ -11,7 +11,7 @@ are used, `translation` says expressions to it, and `monomials` tells which colu
 from squarely.design.asking import ask
 from squarely.design.basis import Polynomial
 from squarely.design.columns import derivations
-from squarely.design.condition import parse_where
+from squarely.design.condition import Where, parse_where
 from squarely.design.design import Design, Part, recentred
 from squarely.design.factor import Basis
 from squarely.design.formula import INTERCEPT, Formula, formula_of, parse_formula
@@ -33,6 +33,7 @@ __all__ = [
     "Polynomial",
     "Powers",
     "Sheet",
+    "Where",
     "ask",
     "counted_rows",
     "derivations",

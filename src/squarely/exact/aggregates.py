@@ -11,13 +11,13 @@ from scipy.linalg import solve_triangular
 from squarely.data import Source
 from squarely.errors import DataError
 from squarely.exact.combination import Combined, combine
-from squarely.exact.dependence import Kept, Untold, keep
+from squarely.exact.dependence import Kept, UntoldError, keep
 from squarely.exact.factor import TEN_DIGITS
 from squarely.exact.least_squares import Solution, digits_of, spread_out
 from squarely.exact.residuals import ResidualSums
-from squarely.exact.work import Work, factor_of, in_units, natural, root_of, scaled
+from squarely.exact.work import Left, Work, factor_of, in_units, natural, root_of, scaled
 from squarely.moments import Effort, Folded, Moments, refolded, way_back
-from squarely.numerics import ROUNDOFF, Array, Pair, two_sum
+from squarely.numerics import ROUNDOFF, Pair, two_sum
 
 _MOST_SCANS = 6
 _WORST = 1e-2  # the relative error of a solve beyond which refinement would not close in
@@ -69,7 +69,7 @@ def _without(moments: Moments, folded: Folded, source: Source, kept: Kept) -> tu
 
 def _require_told(work: Work, source: Source) -> None:
     if work.unit_error > _WORST:
-        raise Untold(
+        raise UntoldError(
             f"The columns are so near to depending on each other (condition number {work.condition:.1g}) that sums of products in "
             f"double precision cannot tell them apart. Fit with fold='batches', which reads the rows of {source.label} and can."
         )
@@ -77,10 +77,10 @@ def _require_told(work: Work, source: Source) -> None:
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class _Refined:
-    """The solution b (q,) for W, its error (q,) at most, and the last scan; `squares` and `fuzz` as in `least_squares`."""
+    """The solution b (q,) for W, what is left of its error, and the last scan; `squares` and `fuzz` as in `least_squares`."""
 
     b: Pair
-    error: Array
+    left: Left
     seen: Combined
     exact: bool
     squares: float
@@ -93,12 +93,10 @@ class _Refined:
 def _refine(work: Work, source: Source) -> _Refined:
     R, columns, gram = work.kept.R, work.kept.columns, work.folded.gram
     length = np.linalg.norm(R, axis=0)
-    spread = np.linalg.norm(solve_triangular(R, np.eye(len(R))), axis=1)
-    hi, lo = np.zeros(len(R)), np.zeros(len(R))
-    hi = solve_triangular(R, solve_triangular(R, gram[columns, -1], trans="T"))
-    size = float(np.abs(hi) @ length + np.sqrt(gram[-1, -1]))
+    hi, lo = solve_triangular(R, solve_triangular(R, gram[columns, -1], trans="T")), np.zeros(len(R))
+    size = float(np.abs(hi) @ length + np.sqrt(gram[-1, -1]))  # the residuals are computed from terms of this size
     fuzz, effort, scans, settled = 4 * ROUNDOFF * size, Effort(), 0, False
-    before = np.inf
+    before = math.inf
     while not settled and scans < _MOST_SCANS:
         hi, lo = hi + lo, np.zeros(len(R))  # what the engine is told are plain doubles
         a = np.zeros(len(gram))
@@ -108,18 +106,21 @@ def _refine(work: Work, source: Source) -> _Refined:
         gradient = seen.gradient[columns]
         d = solve_triangular(R, solve_triangular(R, gradient, trans="T"))
         hi, lo = two_sum(hi, d)
-        noise = spread * (4 * ROUNDOFF * size + work.rounding * work.condition * np.sqrt(len(R) * seen.squares))
-        error = work.unit_error * (length @ np.abs(d)) * spread + noise
+        # What the step leaves: the error of r, that of W'r, and its own.
+        sums = work.rounding * length * np.sqrt(seen.squares)
+        noise = Left(R=R, rows=fuzz, sums=sums)
+        left = Left(R=R, rows=fuzz + work.unit_error * float(length @ np.abs(d)), sums=sums)
         moved = float(np.linalg.norm(R @ d))
+        exact = seen.squares <= fuzz**2  # nothing but rounding: the data lie on the line exactly
         still = moved <= TEN_DIGITS * np.sqrt(seen.squares)
-        exact = seen.squares <= fuzz**2
-        settled = exact or (still and bool((error <= ROUNDOFF * np.abs(hi) + 2 * noise).all()))
-        if not settled and moved > before / 2:
+        I = np.eye(len(R))
+        settled = exact or (still and bool((left.of(I) <= ROUNDOFF * np.abs(hi) + 2 * noise.of(I)).all()))
+        if moved > before / 2:
             break  # rounding in the scans is all that is left: further ones would not help
         before = moved
     return _Refined(
         b=(hi, lo),
-        error=error,
+        left=left,
         seen=seen,
         exact=exact,
         squares=0.0 if exact else max(seen.squares - float(d @ gradient), 0.0),
@@ -133,12 +134,12 @@ def _refine(work: Work, source: Source) -> _Refined:
 def _solution(work: Work, refined: _Refined, source: Source) -> Solution:
     """Turn the solution into the units of the data, exactly, round once, and count the digits."""
     moments, columns, kept = work.moments, work.columns, work.is_kept
-    total, error = in_units(work, refined.b, refined.error)
+    total, error = in_units(work, refined.b, refined.left)
     params = np.array([float(total[place]) for place in columns.tolist()])
     error = error + ROUNDOFF * np.abs(params)
     if refined.exact:  # no residual: what cannot be told from zero is zero
         params = np.where(np.abs(params) <= error, 0.0, params)
-    ordered = source.engine is not None and source.engine.ordered
+    ordered = source.require_engine().ordered
     steps = source.steps(refined.seen.query, "r0") if ordered and not refined.exact else math.nan
     done = work.kept.effort + refined.effort + Effort(int(ordered), int(ordered))
     relative = work.unit_error + 16 * ROUNDOFF

@@ -107,8 +107,8 @@ def _said(folded: Folded, a: Array) -> tuple[list[Stage], nw.Expr]:
             [float(i) for i in range(len(weights))], weights.tolist(), default=None, return_dtype=nw.Float64
         )
         terms.append(found * nw.col(block.carrier) if block.carrier else found)
-    # The terms without a column of their own come last: a sum starts with a column.
-    return [places], sum(terms[1:], terms[0])
+    # The response, which is the last, goes first: what follows takes away from it, so that the partial sums shrink.
+    return [places], sum(terms[:-1], terms[-1])
 
 
 def _require_same(folded: Folded, source: Source, whole: Mapping[str, float]) -> None:

@@ -19,7 +19,7 @@ from squarely.numerics import ROUNDOFF, Array
 _TOLD = 1e-11
 
 
-class Untold(DataError):
+class UntoldError(DataError):
     """The cross-products cannot tell columns apart that are not dependent either."""
 
 
@@ -38,7 +38,7 @@ def keep(moments: Moments, folded: Folded, source: Source, columns: np.ndarray) 
 
     Raises
     ------
-    Untold : a column is so near to what others span that cross-products in doubles cannot serve.
+    UntoldError : a column is so near to what others span that cross-products in doubles cannot serve.
     """
     G = folded.gram
     R = np.zeros((len(columns), len(columns)))
@@ -72,7 +72,7 @@ def _spanned(moments: Moments, folded: Folded, source: Source, j: int, kept: lis
             return d, effort
         d = d + solve_triangular(R, solve_triangular(R, seen.gradient[kept], trans="T")) if len(kept) else d
     name = ["Intercept", *moments.design.labels][j]
-    raise Untold(
+    raise UntoldError(
         f"{name} is so near to a combination of the columns before it that sums of products in double precision cannot tell them "
         f"apart. Fit with fold='batches', which reads the rows of {source.label} and can, or leave the column out."
     )

@@ -68,20 +68,40 @@ class Work:
         return [{int(self.places[j]): weight for j, weight in way[i].items()} for i in self.kept.columns.tolist()]
 
 
-def in_units(work: Work, b: Pair, error: Array) -> tuple[dict[int, Fraction], Array]:
-    """Give the coefficients of [1, X] that W b with b (q,) makes, exactly and by place, and their errors (q,) from those of b."""
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Left:
+    """What rounding leaves of an error of b, where R'R b = W'y.
+
+    Attributes
+    ----------
+    R : (q, q). `rows` the length of the error of the residuals. `sums` (q,) the errors of the sums W'r.
+    """
+
+    R: Array
+    rows: float
+    sums: Array
+
+    def of(self, A: Array) -> Array:
+        """Give the error (m,) of A b at most, A (m, q): ||A R^-1|| rows + |A (R'R)^-1| sums."""
+        half = solve_triangular(self.R, A.T, trans="T").T
+        error: Array = np.linalg.norm(half, axis=1) * self.rows + np.abs(solve_triangular(self.R, half.T).T) @ self.sums
+        return error
+
+
+def in_units(work: Work, b: Pair, left: Left) -> tuple[dict[int, Fraction], Array]:
+    """Give the coefficients of [1, X] that W b makes for b (q,), exactly and by place, and their errors (q,) at most."""
     layout = work.folded.layout
     scale = Fraction(float(layout.units[-1]))
     total: dict[int, Fraction] = dict.fromkeys(work.columns.tolist(), Fraction(0))
-    errors = dict.fromkeys(total, 0.0)
+    at = {place: i for i, place in enumerate(total)}
+    A = np.zeros((len(at), len(at)))
     if 0 in total:
         total[0] = Fraction(float(layout.shifts[-1]))
-    for x, e, off, row in zip(b[0].tolist(), b[1].tolist(), error.tolist(), work.way(), strict=True):
+    for i, (x, e, row) in enumerate(zip(b[0].tolist(), b[1].tolist(), work.way(), strict=True)):
         for place, weight in row.items():
-            part = scale * weight
-            total[place] += (Fraction(x) + Fraction(e)) * part
-            errors[place] += off * abs(float(part))
-    return total, np.array([errors[place] for place in work.columns.tolist()])
+            total[place] += (Fraction(x) + Fraction(e)) * scale * weight
+            A[at[place], i] = float(scale * weight)
+    return total, left.of(A)
 
 
 def natural(work: Work) -> Array:

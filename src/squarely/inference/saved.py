@@ -22,7 +22,7 @@ from squarely.errors import DataError, InputError
 from squarely.exact import Factor, ResidualSums, Root, Solution
 from squarely.inference.fit import Fit
 from squarely.inference.statistics import infer
-from squarely.moments import Moments
+from squarely.moments import Aggregated, Moments
 from squarely.numerics import Array
 
 FORMAT = 1
@@ -47,6 +47,8 @@ def fit_to_json(fit: Fit) -> str:
         "rows": {**account.as_dict(), "rounded": dict(account.rounded), "casts": dict(account.casts)},
         "gram": moments.gram,
         "passes": moments.passes,
+        "aggregated": None if moments.aggregated is None else {name: getattr(moments.aggregated, name) for name in _AGGREGATED},
+        "remarks": list(moments.remarks),
         "factor": {name: getattr(solution.factor, name) for name in _FACTOR},
         "residuals": {field.name: getattr(solution.residuals, field.name) for field in fields(ResidualSums)},
         "root": None if solution.root is None else {field.name: getattr(solution.root, field.name) for field in fields(Root)},
@@ -55,6 +57,7 @@ def fit_to_json(fit: Fit) -> str:
     return json.dumps(_plain(document), allow_nan=False)
 
 
+_AGGREGATED = ("engine", "scans", "expressions")
 _FACTOR = ("columns", "kept", "R", "rhs", "condition", "road", "dependencies")
 _SOLUTION = ("params", "b", "ssr", "centered_tss", "digits", "digits_bse", "precision", "scans", "settled")
 
@@ -114,6 +117,8 @@ def _fit(document: Mapping[str, Any]) -> Fit:
         gram=_numbers(document["gram"], (k + 1, k + 1)),
         account=_account(document["rows"]),
         passes=_count(document["passes"]),
+        aggregated=_aggregated(document.get("aggregated")),
+        remarks=tuple(_text(remark) for remark in document.get("remarks", [])),
     )
     return infer(_solution(document, moments, design), source)
 
@@ -161,6 +166,12 @@ def _solution(document: Mapping[str, Any], moments: Moments, design: Design) -> 
         scans=_count(read["scans"]),
         settled=_truth(read["settled"]),
     )
+
+
+def _aggregated(written: Mapping[str, Any] | None) -> Aggregated | None:
+    if written is None:
+        return None
+    return Aggregated(engine=_text(written["engine"]), scans=_count(written["scans"]), expressions=_count(written["expressions"]))
 
 
 def _root(written: Mapping[str, Any] | None, q: int) -> Root | None:

@@ -1,11 +1,13 @@
 """Cross-products and triangles of the design's columns: what both roads share.
 
 `cross_products` folds rows into Moments; `triangle` folds them into R of a QR where cross-products would cost digits;
-`aggregates` lets an engine work them out, with columns that `layout` lays out and sums by group from `tally`; `standardised` derives from Moments the problem that a training loop sees.
+`standardised` derives from Moments the problem that a training loop sees. `aggregates` lets an engine work the cross-products out,
+with columns that `layout` lays out and sums by group from `tally`; `aggregated` is the record of it, `choice` chooses.
 """
 
 from squarely.moments.aggregated import Aggregated
 from squarely.moments.aggregates import Folded, fold_inside, gather_inside, moments_of, refolded
+from squarely.moments.choice import choose_fold, unserved
 from squarely.moments.cross_products import BLOCK_ROWS, Moments, fold_moments, gather
 from squarely.moments.layout import Layout, Prepared, lay_out, way_back
 from squarely.moments.standardised import Standardised, standardise
@@ -23,6 +25,7 @@ __all__ = [
     "Prepared",
     "Standardised",
     "changed",
+    "choose_fold",
     "fold_inside",
     "fold_moments",
     "fold_triangle",
@@ -34,5 +37,6 @@ __all__ = [
     "refolded",
     "standardise",
     "tally",
+    "unserved",
     "way_back",
 ]

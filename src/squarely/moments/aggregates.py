@@ -137,8 +137,7 @@ def moments_of(folded: Folded, source: Source, account: RowAccount, effort: Effo
     gram = (gram + gram.T) / 2
     gram[0, 0] = n
     require_range(better, source, gram, account.used)
-    engine = source.engine.name if source.engine else ""
-    kept = Aggregated(engine=engine, scans=effort.scans, expressions=effort.expressions, folded=folded)
+    kept = Aggregated(engine=source.require_engine().name, scans=effort.scans, expressions=effort.expressions, folded=folded)
     return Moments(design=better, gram=gram, account=account, passes=passes, aggregated=kept)
 
 

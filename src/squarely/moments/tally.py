@@ -70,7 +70,7 @@ def tally(
     answers: dict[Keys, Cells] = {}
     for some, results in asked.items():
         answers[some] = _answer(source, query, sorted(some), results)
-        bound = source.engine.bound if source.engine else len(results)
+        bound = source.require_engine().bound
         effort += Effort(-(-len(results) // bound), len(results))
     return {some: answers[frozenset(keys) if together else some] for some in wanted}, effort
 
