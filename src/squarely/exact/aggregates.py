@@ -46,9 +46,14 @@ def solve_inside(moments: Moments, source: Source, *, collinear: str = "drop") -
     if kept.dependencies and not _is_closed(folded, kept):
         folded, places, again = _without(moments, folded, source, kept)
         kept = replace(again, dependencies=kept.dependencies, effort=kept.effort + again.effort)
-    work = Work(moments=moments, folded=folded, kept=kept, places=places)
+    work = Work(moments=moments, folded=folded, kept=kept, places=places, condition=_condition(kept))
     _require_told(work, source)
     return _solution(work, _refine(work, source), source)
+
+
+def _condition(kept: Kept) -> float:
+    values = np.linalg.svd(kept.R / np.linalg.norm(kept.R, axis=0), compute_uv=False)
+    return float(values[0] / values[-1])
 
 
 def _is_closed(folded: Folded, kept: Kept) -> bool:
@@ -113,8 +118,8 @@ def _refine(work: Work, source: Source) -> _Refined:
         moved = float(np.linalg.norm(R @ d))
         exact = seen.squares <= fuzz**2  # nothing but rounding: the data lie on the line exactly
         still = moved <= TEN_DIGITS * np.sqrt(seen.squares)
-        I = np.eye(len(R))
-        settled = exact or (still and bool((left.of(I) <= ROUNDOFF * np.abs(hi) + 2 * noise.of(I)).all()))
+        own = np.eye(len(R))
+        settled = exact or (still and bool((left.of(own) <= ROUNDOFF * np.abs(hi) + 2 * noise.of(own)).all()))
         if moved > before / 2:
             break  # rounding in the scans is all that is left: further ones would not help
         before = moved

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import narwhals as nw
 import numpy as np
 
 from squarely.data import Query, Source, Stage
-from squarely.moments import Effort, Folded, Keys, changed, tally
+from squarely.moments import Effort, Factors, Folded, Key, changed, tally
 from squarely.numerics import Array
 
 _POWERS = ("r2", "r3", "r4")
@@ -50,7 +50,7 @@ def combine(folded: Folded, source: Source, a: Array) -> tuple[Combined, Effort]
     last = next(block.carrier for block in said.blocks if block.members[-1] == len(folded.gram) - 1)
     y = nw.col(last) - middle
     powers = (nw.col("r2"), nw.col("r2") * nw.col("r1"), nw.col("r2") * nw.col("r2"))
-    wanted: dict[Keys, dict[str, nw.Expr]] = {
+    wanted: dict[Factors, dict[str, nw.Expr]] = {
         frozenset(): {
             "n": nw.len(),
             "rr": (nw.col("r0") * nw.col("r0")).sum(),
@@ -60,21 +60,20 @@ def combine(folded: Folded, source: Source, a: Array) -> tuple[Combined, Effort]
         }
     }
     for block in said.blocks:
-        keys = frozenset(said.codes[text] for text in block.keys)
         x = nw.col("r0") * nw.col(block.carrier) if block.carrier else nw.col("r0")
-        wanted.setdefault(keys, {})[f"g{block.carrier}"] = x.sum()
+        wanted.setdefault(block.keys, {})[f"g{block.carrier}"] = x.sum()
     for block in said.blocks:
         if block.carrier and not block.factors:
             wanted[frozenset()][f"c{block.carrier}"] = nw.col(block.carrier).sum()
-    levels = {alias: len(folded.layout.design.categories[text].levels) for text, alias in said.codes.items()}
-    cells, effort = tally(source, query, wanted, levels)
+    cells, effort = tally(source, query, wanted, said.keys)
     whole = {name: float(values.sum()) for name, values in cells[frozenset()].sums.items()}
     _require_same(folded, source, whole)
     gradient = np.zeros(len(a))
     for block in said.blocks:
-        keys = frozenset(said.codes[text] for text in block.keys)
-        places = {said.codes[text]: levels[said.codes[text]] for text, _ in block.factors}
-        gradient[block.members] = cells[keys].table(f"g{block.carrier}", places).reshape(-1) @ block.flat
+        some = cells[block.keys]
+        table = np.zeros(len(block.flat))
+        np.add.at(table, some.flat([text for text, _ in block.factors], said.keys), some.sums[f"g{block.carrier}"])
+        gradient[block.members] = table @ block.flat
     return Combined(
         query=query,
         gradient=gradient,
@@ -86,29 +85,33 @@ def combine(folded: Folded, source: Source, a: Array) -> tuple[Combined, Effort]
 
 def _said(folded: Folded, a: Array) -> tuple[list[Stage], nw.Expr]:
     """Say the combination: what a block contributes is its carrier times a number, which its cell says if it has categories."""
-    said, categories = folded.prepared, folded.layout.design.categories
     places: dict[str, nw.Expr] = {}
     terms: list[nw.Expr] = []
-    for block in said.blocks:
+    for i, block in enumerate(folded.prepared.blocks):
         weights = block.flat @ a[block.members]
         if not weights.any():
             continue
-        if not block.factors:
-            weight = float(weights[0])
-            terms.append(nw.col(block.carrier) * weight if block.carrier else nw.lit(weight))
-            continue
-        place: nw.Expr | None = None
-        for text, _ in block.factors:
-            code = nw.col(said.codes[text])
-            place = code if place is None else place * float(len(categories[text].levels)) + code
-        alias = f"o{'x'.join(said.codes[text] for text, _ in block.factors)}"
-        places[alias] = place if place is not None else nw.lit(0.0)
-        found = nw.col(alias).replace_strict(
-            [float(i) for i in range(len(weights))], weights.tolist(), default=None, return_dtype=nw.Float64
-        )
-        terms.append(found * nw.col(block.carrier) if block.carrier else found)
+        keys = [folded.prepared.keys[text] for text, _ in block.factors]
+        if not keys:
+            term = nw.lit(float(weights[0]))
+        elif len(keys) == 1:
+            term = keys[0].said(weights.tolist())
+        else:
+            places[f"o{i}"] = _place(keys)
+            cells = tuple(float(cell) for cell in range(len(weights)))
+            term = Key(alias=f"o{i}", levels=cells).said(weights.tolist())
+        terms.append(term * nw.col(block.carrier) if block.carrier else term)
     # The response, which is the last, goes first: what follows takes away from it, so that the partial sums shrink.
     return [places], sum(terms[:-1], terms[-1])
+
+
+def _place(keys: Sequence[Key]) -> nw.Expr:
+    """Give the place of a row's cell among all those of some factors, the last of which varies fastest."""
+    codes = [key.said([float(i) for i in range(len(key.levels))]) for key in keys]
+    place = codes[0]
+    for key, code in zip(keys[1:], codes[1:], strict=True):
+        place = place * float(len(key.levels)) + code
+    return place
 
 
 def _require_same(folded: Folded, source: Source, whole: Mapping[str, float]) -> None:

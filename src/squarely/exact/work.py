@@ -26,18 +26,14 @@ class Work:
     moments : of [1, X, y], which W was derived into. `folded` those of W, without the columns that had to go for good.
     kept : the q columns of W that are kept, with R'R = W'W.
     places : (k + 1,) which of [1, X, y] each column of W stands for.
+    condition : the condition number of the columns kept, scaled to length one.
     """
 
     moments: Moments
     folded: Folded
     kept: Kept
     places: np.ndarray
-
-    @property
-    def condition(self) -> float:
-        """The condition number of the columns kept, scaled to length one."""
-        values = np.linalg.svd(self.kept.R / np.linalg.norm(self.kept.R, axis=0), compute_uv=False)
-        return float(values[0] / values[-1])
+    condition: float
 
     @property
     def rounding(self) -> float:

@@ -11,15 +11,16 @@ from squarely.moments.choice import choose_fold, unserved
 from squarely.moments.cross_products import BLOCK_ROWS, Moments, fold_moments, gather
 from squarely.moments.layout import Layout, Prepared, lay_out, way_back
 from squarely.moments.standardised import Standardised, standardise
-from squarely.moments.tally import Effort, Keys, changed, tally
+from squarely.moments.tally import Effort, Factors, Key, changed, tally
 from squarely.moments.triangle import fold_triangle, qr_triangle
 
 __all__ = [
     "BLOCK_ROWS",
     "Aggregated",
     "Effort",
+    "Factors",
     "Folded",
-    "Keys",
+    "Key",
     "Layout",
     "Moments",
     "Prepared",

@@ -14,7 +14,7 @@ from squarely.design import Design, Monomial, counted_rows, monomials, nothing, 
 from squarely.moments.aggregated import Aggregated
 from squarely.moments.cross_products import FAR, Moments, require_range
 from squarely.moments.layout import Block, Layout, Prepared, atom_stages, carrier_stages, lay_out, prepared, way_there
-from squarely.moments.tally import Cells, Effort, Keys, tally
+from squarely.moments.tally import Cells, Effort, Factors, Key, tally
 from squarely.numerics import Array, power_of_two, short
 
 _PILOT = 10_000  # rows that tell centres and scales
@@ -55,19 +55,15 @@ def gather_inside(design: Design, source: Source) -> Moments:
 def fold_inside(layout: Layout, source: Source) -> tuple[Folded, Effort]:
     """Let the engine sum the products of all columns of W."""
     said = prepared(layout)
-    blocks, categories = said.blocks, layout.design.categories
-    pairs = [(a, b) for i, a in enumerate(blocks) for b in blocks[i:]]
-    wanted: dict[Keys, dict[str, nw.Expr]] = {frozenset(): {"n": nw.len()}}
+    pairs = [(a, b) for i, a in enumerate(said.blocks) for b in said.blocks[i:]]
+    wanted: dict[Factors, dict[str, nw.Expr]] = {frozenset(): {"n": nw.len()}}
     for a, b in pairs:
-        keys = frozenset(said.codes[text] for text in a.keys | b.keys)
-        wanted.setdefault(keys, {})[_name(a, b)] = _product(a, b)
-    levels = {alias: len(categories[text].levels) for text, alias in said.codes.items()}
-    cells, effort = tally(source, said.query, wanted, levels)
+        wanted.setdefault(a.keys | b.keys, {})[_name(a, b)] = _product(a, b)
+    cells, effort = tally(source, said.query, wanted, said.keys)
     k = len(layout.monomials) + 2
     gram = np.zeros((k, k))
     for a, b in pairs:
-        keys = frozenset(said.codes[text] for text in a.keys | b.keys)
-        part = _summed(a, b, cells[keys], said, levels)
+        part = _summed(a, b, cells[a.keys | b.keys], said.keys)
         gram[np.ix_(a.members, b.members)] = part
         gram[np.ix_(b.members, a.members)] = part.T
     way = np.zeros((k, k))
@@ -97,24 +93,13 @@ def _product(a: Block, b: Block) -> nw.Expr:
     return factors[0].sum() if len(factors) == 1 else (factors[0] * factors[1]).sum()
 
 
-def _summed(a: Block, b: Block, cells: Cells, said: Prepared, levels: Mapping[str, int]) -> Array:
+def _summed(a: Block, b: Block, cells: Cells, keys: Mapping[str, Key]) -> Array:
     """Sum the products of two blocks' columns (w, v) from the sums of their carriers' products by cell."""
-    name = _name(a, b)
-    left, right = _flat(a, cells, said, levels), _flat(b, cells, said, levels)
+    left, right = (cells.flat([text for text, _ in block.factors], keys) for block in (a, b))
     table = np.zeros((len(a.flat), len(b.flat)))
-    np.add.at(table, (left, right), cells.sums[name])
+    np.add.at(table, (left, right), cells.sums[_name(a, b)])
     summed: Array = a.flat.T @ table @ b.flat
     return summed
-
-
-def _flat(block: Block, cells: Cells, said: Prepared, levels: Mapping[str, int]) -> np.ndarray:
-    """Give the place of each cell among those of a block."""
-    first = next(iter(cells.sums.values()))
-    place = np.zeros(len(first), dtype=np.intp)
-    for text, _ in block.factors:
-        alias = said.codes[text]
-        place = place * levels[alias] + cells.codes[alias]
-    return place
 
 
 def moments_of(folded: Folded, source: Source, account: RowAccount, effort: Effort, passes: int) -> Moments:

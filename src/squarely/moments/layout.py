@@ -29,9 +29,8 @@ from squarely.design import (
     polynomials,
     splines,
 )
+from squarely.moments.tally import Factors, Key
 from squarely.numerics import Array
-
-Keys = frozenset[str]
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -84,8 +83,8 @@ class Block:
     weights: Array
 
     @property
-    def keys(self) -> Keys:
-        """The factors by which it is summed."""
+    def keys(self) -> Factors:
+        """The factors by which it is summed, by their texts."""
         return frozenset(text for text, _ in self.factors)
 
     @property
@@ -96,11 +95,11 @@ class Block:
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Prepared:
-    """A layout said to an engine: the query with every carrier as a column, the blocks of W, and the aliases of the codes."""
+    """A layout said to an engine: the query with every carrier as a column, the blocks of W, and the factors to group by."""
 
     query: Query
     blocks: tuple[Block, ...]
-    codes: Mapping[str, str]
+    keys: Mapping[str, Key]
 
 
 def lay_out(design: Design, page: Sheet, columns: Sequence[Monomial]) -> Layout:
@@ -188,15 +187,10 @@ def prepared(layout: Layout) -> Prepared:
     k = len(layout.monomials)
     last[f"z{k}"] = (y - float(layout.shifts[k])) / float(layout.units[k])
     groups[f"z{k}", ()] = [k + 1]
-    codes = {text: f"k{i}" for i, text in enumerate(design.categories)}
-    coded = {}
-    for text, alias in codes.items():
-        coding = design.categories[text]
-        label = nw.col(layout.page.labels[coding.column])
-        places = [float(i) for i in range(len(coding.levels))]
-        coded[alias] = label.replace_strict(list(coding.levels), places, default=None, return_dtype=nw.Float64)
+    labels = layout.page.labels
+    keys = {text: Key(alias=labels[coding.column], levels=coding.levels) for text, coding in design.categories.items()}
     blocks = tuple(_block(layout, carrier, factors, members) for (carrier, factors), members in groups.items())
-    return Prepared(query=layout.page.kept.then(*stages, {**last, **coded}), blocks=blocks, codes=codes)
+    return Prepared(query=layout.page.kept.then(*stages, last), blocks=blocks, keys=keys)
 
 
 def _block(layout: Layout, carrier: str, factors: tuple[tuple[str, bool], ...], members: list[int]) -> Block:

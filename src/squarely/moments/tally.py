@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import narwhals as nw
 import numpy as np
 
-from squarely.data import Query, Source
+from squarely.data import Level, Query, Source
 from squarely.errors import DataError
 from squarely.numerics import Array
 
-Keys = frozenset[str]
+Factors = frozenset[str]  # by their texts
 _FEW_CELLS = 4_096  # so many groups cost an engine little more than one
 
 
@@ -28,62 +28,70 @@ class Effort:
         return Effort(self.scans + other.scans, self.expressions + other.expressions)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """A categorical factor to group by: the alias of its labels, and its levels."""
+
+    alias: str
+    levels: tuple[Level, ...]
+
+    def said(self, values: Sequence[float]) -> nw.Expr:
+        """Give each row the value that belongs to its level, none if it has another one."""
+        return nw.col(self.alias).replace_strict(list(self.levels), list(values), default=None, return_dtype=nw.Float64)
+
+
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Cells:
     """Sums for each group that has rows.
 
     Attributes
     ----------
-    codes : key -> (cells,) the place of its level. `sums` name -> (cells,).
+    codes : factor -> (cells,) the place of its level. `sums` name -> (cells,).
     """
 
     codes: Mapping[str, np.ndarray]
-    sums: Mapping[str, Array] = field(default_factory=dict)
+    sums: Mapping[str, Array]
 
-    def table(self, name: str, places: Mapping[str, int]) -> Array:
-        """Give sums (levels, ...) by the places of some keys, in their order; `places` has the number of levels of each."""
-        total = np.zeros(tuple(places.values()))
-        if not places:
-            return total + self.sums[name].sum()
-        np.add.at(total, tuple(self.codes[key] for key in places), self.sums[name])
-        return total
+    def flat(self, factors: Iterable[str], keys: Mapping[str, Key]) -> np.ndarray:
+        """Give the place (cells,) of each group among all those of some factors, the last of which varies fastest."""
+        place = np.zeros(len(next(iter(self.sums.values()))), dtype=np.intp)
+        for text in factors:
+            place = place * len(keys[text].levels) + self.codes[text]
+        return place
 
 
 def tally(
-    source: Source, query: Query, wanted: Mapping[Keys, Mapping[str, nw.Expr]], levels: Mapping[str, int]
-) -> tuple[dict[Keys, Cells], Effort]:
-    """Work out sums by the groups that each set of keys makes; `levels` has the number of levels of each key.
+    source: Source, query: Query, wanted: Mapping[Factors, Mapping[str, nw.Expr]], keys: Mapping[str, Key]
+) -> tuple[dict[Factors, Cells], Effort]:
+    """Work out sums by the groups that each set of factors makes.
 
-    One query by all keys serves every set while it has few groups: sums over more keys add up to sums over fewer.
+    One query by all factors serves every set while it has few groups: sums over more factors add up to sums over fewer.
 
     Raises
     ------
-    DataError : a sum is not finite, or a row has a level that was not there before.
+    DataError : a row has a level that was not there before.
     """
-    keys = list(dict.fromkeys(key for some in wanted for key in sorted(some)))
-    cells = math.prod(levels[key] for key in keys)
-    together = cells <= _FEW_CELLS
-    asked: dict[Keys, dict[str, nw.Expr]] = {}
+    every = frozenset(text for some in wanted for text in some)
+    together = math.prod(len(keys[text].levels) for text in every) <= _FEW_CELLS
+    asked: dict[Factors, dict[str, nw.Expr]] = {}
     for some, results in wanted.items():
-        asked.setdefault(frozenset(keys) if together else some, {}).update(results)
+        asked.setdefault(every if together else some, {}).update(results)
     effort = Effort()
-    answers: dict[Keys, Cells] = {}
+    answers: dict[Factors, Cells] = {}
     for some, results in asked.items():
-        answers[some] = _answer(source, query, sorted(some), results)
-        bound = source.require_engine().bound
-        effort += Effort(-(-len(results) // bound), len(results))
-    return {some: answers[frozenset(keys) if together else some] for some in wanted}, effort
+        answers[some] = _answer(source, query, {text: keys[text] for text in sorted(some)}, results)
+        effort += Effort(-(-len(results) // source.require_engine().bound), len(results))
+    return {some: answers[every if together else some] for some in wanted}, effort
 
 
-def _answer(source: Source, query: Query, keys: Iterable[str], results: Mapping[str, nw.Expr]) -> Cells:
-    keys = list(keys)
-    rows = source.aggregate(query, results, keys)
+def _answer(source: Source, query: Query, keys: Mapping[str, Key], results: Mapping[str, nw.Expr]) -> Cells:
+    rows = source.aggregate(query, results, list(dict.fromkeys(key.alias for key in keys.values())))
     codes = {}
-    for key in keys:
-        values = np.array([row[key] for row in rows], dtype=np.float64)
-        if not np.isfinite(values).all():
+    for text, key in keys.items():
+        place = {level: i for i, level in enumerate(key.levels)}
+        if not all(row[key.alias] in place for row in rows):
             raise changed(source)
-        codes[key] = values.astype(np.intp)
+        codes[text] = np.array([place[row[key.alias]] for row in rows], dtype=np.intp)
     sums = {name: np.array([row[name] for row in rows], dtype=np.float64) for name in results}
     return Cells(codes=codes, sums=sums)
 
