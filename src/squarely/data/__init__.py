@@ -1,10 +1,9 @@
 """Where the rows are: open anything tabular, meet its rows as ordered batches, and account for every one.
 
-`open` tells what the user handed over; `source` is the contract and the cast to doubles and categories; the kinds of source are
-`memory`, `arrow`, `csv` (whose `dialect` is guessed), `jsonlines`, `parquet`, `ipc`, `lazyframe`, `relation` and, for a loaded
-fit, `absent`; `file` says whether a file is still the same, `reread` how pandas reads it; `account` counts rows; `aggregates` describes what an engine works out
-by itself; `frames` hands
-results back as pandas, `write` as files, and `disk` keeps small texts.
+`open` tells what the user handed over; `source` is the contract and the cast to doubles and categories, `aggregates` what an engine
+is asked to sum by itself; the kinds of source are `memory`, `arrow`, `csv` (whose `dialect` is guessed), `jsonlines`, `parquet`,
+`ipc`, `lazyframe`, `relation` and, for a loaded fit, `absent`; `file` says whether a file is still the same, `reread` how pandas
+reads it; `account` counts rows; `frames` hands results back as pandas, `write` as files, and `disk` keeps small texts.
 """
 
 from squarely.data.absent import AbsentSource

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import narwhals as nw
 import pyarrow as pa
 
 Row = Mapping[str, Any]
-Stage = Mapping[str, nw.Expr] | nw.Expr
+Stage: TypeAlias = Mapping[str, nw.Expr] | nw.Expr
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -148,7 +148,7 @@ def _root(G: Array, factor: Basis) -> Array:
     """Give R with R'R = G, of which the upper triangle is filled."""
     full = np.triu(G) + np.triu(G, 1).T
     try:
-        R: Array = np.linalg.cholesky(full).T
+        R = np.asarray(np.linalg.cholesky(full).T, dtype=np.float64)
     except np.linalg.LinAlgError:
         raise too_few_values(factor) from None
     if np.diag(R).min() ** 2 <= 1e-13 * full[0, 0]:

@@ -101,7 +101,7 @@ def require_named(formula: Formula, source: Source) -> None:
 
 
 def require_numeric_response(formula: Formula, source: Source, *, reading: bool = True) -> None:
-    """Raise a DataError, which names the first value if rows are read for it, if the response is a column that does not hold numbers."""
+    """Raise a DataError if the response is a column that does not hold numbers; rows are read to name the first value."""
     response = formula.response.expression
     if not isinstance(response, Name) or source.kind(response.name) not in ("text", "category", "other"):
         return
@@ -159,6 +159,7 @@ def _lessons(subject: Subject, learnt: Learnt) -> Iterator[Lesson]:
 
 
 def is_known(expression: Expression, learnt: Learnt) -> bool:
+    """Tell whether every mean and deviation that an expression needs is learnt."""
     return all(part.text in learnt.moves for part in parts(expression) if isinstance(part, Moved))
 
 
@@ -188,6 +189,7 @@ def _taught(lessons: Sequence[Lesson], subject: Subject, learnt: Learnt) -> list
 
 
 def nothing(source: Source, account: RowAccount, columns: Sequence[str], where: Where | None) -> DataError:
+    """Say why no row is left."""
     if account.read == 0:
         return DataError(f"There are column names but no rows in {source.label}. Give at least {len(columns) + 1} rows.")
     left = account.read - account.filtered

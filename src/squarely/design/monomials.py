@@ -16,7 +16,7 @@ from math import comb
 
 from squarely.design.design import Column, Design, Part
 from squarely.design.expression import Arithmetic, Expression, Number
-from squarely.design.factor import Basis, Categorical, Factor, Numeric
+from squarely.design.factor import Basis, Categorical, Factor, expression_of
 
 Atom = Expression | tuple[str, int]  # an expression, or a basis by its text and one of its columns
 Powers = tuple[tuple[Atom, int], ...]  # in a fixed order, each power at least one
@@ -70,20 +70,19 @@ def _product(factor: Factor, place: int) -> tuple[Fraction, dict[Atom, int]]:
         return _powers(Arithmetic("**", factor.argument, Number(place + 1.0)))
     if isinstance(factor, Basis):
         return Fraction(1), {(factor.text, place): 1}
-    assert isinstance(factor, Numeric)  # the data have told what a bare column is
-    return _powers(factor.expression)
+    return _powers(expression_of(factor))
 
 
 def _powers(expression: Expression) -> tuple[Fraction, dict[Atom, int]]:
     """Take an expression apart into a number and powers of atoms, as far as it is a product."""
-    one = Fraction(1), {expression: 1}
+    one: tuple[Fraction, dict[Atom, int]] = Fraction(1), {expression: 1}
     if not isinstance(expression, Arithmetic):
         return one
     left, right = expression.left, expression.right
     if expression.operator == "**" and isinstance(right, Number) and right.value in range(1, _HIGHEST + 1):
         n = int(right.value)
         coefficient, powers = _powers(left)
-        made = coefficient**n, {atom: power * n for atom, power in powers.items()}
+        made = (coefficient**n, {atom: power * n for atom, power in powers.items()})
     elif expression.operator == "*":
         (a, first), (b, second) = _side(left), _side(right)
         made = a * b, {atom: first.get(atom, 0) + second.get(atom, 0) for atom in {**first, **second}}

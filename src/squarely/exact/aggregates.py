@@ -16,7 +16,7 @@ from squarely.exact.factor import TEN_DIGITS
 from squarely.exact.least_squares import Solution, digits_of, spread_out
 from squarely.exact.residuals import ResidualSums
 from squarely.exact.work import Left, Work, factor_of, in_units, natural, root_of, scaled
-from squarely.moments import Effort, Folded, Moments, refolded, way_back
+from squarely.moments import Aggregated, Effort, Folded, Moments, refolded, way_back
 from squarely.numerics import ROUNDOFF, Pair, two_sum
 
 _MOST_SCANS = 6
@@ -33,8 +33,9 @@ def solve_inside(moments: Moments, source: Source, *, collinear: str = "drop") -
     ------
     DataError : a dependency and `collinear="raise"`; or the cross-products cannot tell columns apart.
     """
-    folded = moments.aggregated.folded if moments.aggregated else None
-    if folded is None:
+    asked = moments.aggregated
+    folded = asked.folded if asked else None
+    if asked is None or folded is None:
         raise DataError("A loaded fit has no rows to solve again. Fit again with the data at hand.")
     first = 0 if moments.design.intercept else 1
     kept = keep(moments, folded, source, np.arange(first, len(folded.gram) - 1))
@@ -48,7 +49,7 @@ def solve_inside(moments: Moments, source: Source, *, collinear: str = "drop") -
         kept = replace(again, dependencies=kept.dependencies, effort=kept.effort + again.effort)
     work = Work(moments=moments, folded=folded, kept=kept, places=places, condition=_condition(kept))
     _require_told(work, source)
-    return _solution(work, _refine(work, source), source)
+    return _solution(work, _refine(work, source), source, asked)
 
 
 def _condition(kept: Kept) -> float:
@@ -136,7 +137,7 @@ def _refine(work: Work, source: Source) -> _Refined:
     )
 
 
-def _solution(work: Work, refined: _Refined, source: Source) -> Solution:
+def _solution(work: Work, refined: _Refined, source: Source, asked: Aggregated) -> Solution:
     """Turn the solution into the units of the data, exactly, round once, and count the digits."""
     moments, columns, kept = work.moments, work.columns, work.is_kept
     total, error = in_units(work, refined.b, refined.left)
@@ -152,9 +153,10 @@ def _solution(work: Work, refined: _Refined, source: Source) -> Solution:
     one, second = refined.seen.spread
     scale = float(moments.design.scales[-1])
     ones = np.ones(len(params))
-    recorded = _recorded(moments, done, ordered=ordered)
+    now = replace(asked, scans=asked.scans + done.scans, expressions=asked.expressions + done.expressions)
+    unordered = f"Durbin-Watson needs an order of rows, which {asked.engine} has not."
     return Solution(
-        moments=recorded,
+        moments=replace(moments, aggregated=now, remarks=moments.remarks if ordered else (*moments.remarks, unordered)),
         factor=factor_of(work),
         root=root_of(work, work.kept.R, work.unit_error),
         b=scaled(work, total),
@@ -165,20 +167,9 @@ def _solution(work: Work, refined: _Refined, source: Source) -> Solution:
         digits=spread_out(digits_of(params, error, natural(work)), kept),
         digits_bse=spread_out(digits_of(ones, relative * ones, 0 * ones), kept),
         precision="double",
-        scans=moments.design.scans + (recorded.aggregated.scans if recorded.aggregated else 0),
+        scans=moments.design.scans + now.scans,
         settled=refined.settled,
     )
-
-
-def _recorded(moments: Moments, done: Effort, *, ordered: bool) -> Moments:
-    """Add what the solution has asked of the engine to the record, and what it cannot give."""
-    was = moments.aggregated
-    assert was is not None  # solve_inside has looked
-    remarks = (
-        moments.remarks if ordered else (*moments.remarks, f"Durbin-Watson needs an order of rows, which {was.engine} has not.")
-    )
-    now = replace(was, scans=was.scans + done.scans, expressions=was.expressions + done.expressions)
-    return replace(moments, aggregated=now, remarks=remarks)
 
 
 def _sums(work: Work, refined: _Refined, steps: float) -> ResidualSums:

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from squarely.data import Source
+from squarely.design import monomials
 from squarely.errors import DataError
 from squarely.exact.combination import combine
 from squarely.exact.factor import ROUNDING, dependency
@@ -52,14 +53,14 @@ def keep(moments: Moments, folded: Folded, source: Source, columns: np.ndarray) 
             R[:q, q], R[q, q] = r, np.sqrt(left)
             kept.append(j)
             continue
-        d, spent = _spanned(moments, folded, source, j, kept, R[:q, :q])
+        d, spent = _spanned(folded, source, j, kept, R[:q, :q])
         effort += spent
         sentences.append(_sentence(moments, folded, j, kept, d))
     q = len(kept)
     return Kept(columns=np.array(kept, dtype=int), R=R[:q, :q], dependencies=tuple(sentences), effort=effort)
 
 
-def _spanned(moments: Moments, folded: Folded, source: Source, j: int, kept: list[int], R: Array) -> tuple[Array, Effort]:
+def _spanned(folded: Folded, source: Source, j: int, kept: list[int], R: Array) -> tuple[Array, Effort]:
     """Give the combination d (q,) of kept columns that column j is, up to rounding."""
     sizes = _sizes(folded)
     d, effort = np.zeros(len(kept)), Effort()
@@ -71,11 +72,17 @@ def _spanned(moments: Moments, folded: Folded, source: Source, j: int, kept: lis
         if np.sqrt(seen.squares) <= ROUNDING * ROUNDOFF * (sizes[j] + np.abs(d) @ sizes[kept]):
             return d, effort
         d = d + solve_triangular(R, solve_triangular(R, seen.gradient[kept], trans="T")) if len(kept) else d
-    name = ["Intercept", *moments.design.labels][j]
     raise UntoldError(
-        f"{name} is so near to a combination of the columns before it that sums of products in double precision cannot tell them "
-        f"apart. Fit with fold='batches', which reads the rows of {source.label} and can, or leave the column out."
+        f"{_name(folded, j)} is so near to a combination of the columns before it that sums of products in double precision cannot "
+        f"tell them apart. Fit with fold='batches', which reads the rows of {source.label} and can, or leave the column out."
     )
+
+
+def _name(folded: Folded, j: int) -> str:
+    """Say what column j of W stands for; those that had to go for good are no longer counted."""
+    layout = folded.layout
+    every = zip(layout.design.columns, monomials(layout.design), strict=True)
+    return [column.name for column, m in every if m in layout.monomials][j - 1]
 
 
 def _sizes(folded: Folded) -> Array:

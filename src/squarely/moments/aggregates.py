@@ -108,31 +108,37 @@ def moments_of(folded: Folded, source: Source, account: RowAccount, effort: Effo
     n = float(folded.gram[0, 0])
     if not n:
         raise nothing(source, account, [*folded.layout.page.numbers, *folded.layout.page.labels], design.where)
-    first = folded.gram[0] / n
-    mean = first @ way
-    spread = np.sqrt(np.maximum(np.diag(way.T @ (folded.gram / n - np.outer(first, first)) @ way), 0.0))
-    better = recentred(design, mean=mean[1:], spread=spread[1:])
-    centres, scales = better.centres.copy(), better.scales.copy()
-    centres[-1], scales[-1] = folded.layout.shifts[-1], folded.layout.units[-1]
-    better = replace(better, centres=centres, scales=scales)
-    B = way.copy()
-    B[0] -= better.column_centres
-    B = B / better.column_scales
-    gram = B.T @ folded.gram @ B
-    gram = (gram + gram.T) / 2
+    with np.errstate(over="ignore", invalid="ignore"):  # the range of the columns tells what is not finite
+        first = folded.gram[0] / n
+        mean = first @ way
+        spread = np.sqrt(np.maximum(np.diag(way.T @ (folded.gram / n - np.outer(first, first)) @ way), 0.0))
+        better = recentred(design, mean=mean[1:], spread=spread[1:])
+        centres, scales = better.centres.copy(), better.scales.copy()
+        centres[-1], scales[-1] = folded.layout.shifts[-1], folded.layout.units[-1]
+        better = replace(better, centres=centres, scales=scales)
+        B = way.copy()
+        B[0] -= better.column_centres
+        B = B / better.column_scales
+        gram = B.T @ folded.gram @ B
+        gram = (gram + gram.T) / 2
     gram[0, 0] = n
     require_range(better, source, gram, account.used)
     kept = Aggregated(engine=source.require_engine().name, scans=effort.scans, expressions=effort.expressions, folded=folded)
     return Moments(design=better, gram=gram, account=account, passes=passes, aggregated=kept)
 
 
+def _middles(gram: Array) -> tuple[Array, Array]:
+    """Give the means and standard deviations of the columns of W; what is not finite is told by the range of the columns."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        first = gram[0] / gram[0, 0]
+        return first, np.sqrt(np.maximum(np.diag(gram) / gram[0, 0] - first**2, 0.0))
+
+
 def _is_far(folded: Folded) -> bool:
     """Tell whether a column that is centred has its mean many standard deviations off."""
     if not folded.layout.design.intercept:
         return False
-    n = folded.gram[0, 0]
-    first = folded.gram[0] / n
-    spread = np.sqrt(np.maximum(np.diag(folded.gram) / n - first**2, 0.0))
+    first, spread = _middles(folded.gram)
     alone = np.array([True, *(not m.pattern for m in folded.layout.monomials), True])
     return bool((alone & (spread > 0) & (np.abs(first) > FAR * spread)).any())
 

@@ -16,7 +16,6 @@ import numpy as np
 from squarely.data import Query, Stage
 from squarely.design import (
     Atom,
-    Basis,
     Design,
     Monomial,
     Part,
@@ -24,6 +23,7 @@ from squarely.design import (
     Powers,
     Sheet,
     expanded,
+    expression_of,
     lowered,
     movable,
     polynomials,
@@ -133,8 +133,7 @@ def atom_stages(layout: Layout) -> tuple[list[Stage], dict[Atom, str], nw.Expr]:
         text, place = atom
         if text not in made:
             factor, basis = design.factors[text], design.learnt.bases[text]
-            assert isinstance(factor, Basis)
-            stages.append({f"x{i}": page.said(factor.argument)})
+            stages.append({f"x{i}": page.said(expression_of(factor))})
             say = polynomials if isinstance(basis, Polynomial) else splines
             more, made[text] = say(f"x{i}", f"b{i}c", basis)  # type: ignore[arg-type]  # each is given its own kind
             stages += more
