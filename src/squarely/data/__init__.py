@@ -8,7 +8,7 @@ reads it; `account` counts rows; `frames` hands results back as pandas, `write` 
 
 from squarely.data.absent import AbsentSource
 from squarely.data.account import CAUSES, RowAccount
-from squarely.data.aggregates import Engine, Query, Row, Stage
+from squarely.data.aggregates import Engine, Held, Query, Row, Stage
 from squarely.data.arrays import open_arrays, open_rows
 from squarely.data.disk import local_path, read_text, write_text
 from squarely.data.frames import frame, read_csv, series, square
@@ -36,6 +36,7 @@ __all__ = [
     "AbsentSource",
     "Batch",
     "Engine",
+    "Held",
     "Kind",
     "Labels",
     "Level",

@@ -34,6 +34,24 @@ class Engine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What a column of an engine holds, as far as an aggregate has to know.
+
+    Attributes
+    ----------
+    kind : "number", "boolean" or "text".
+    fraction : whether it may hold NaN or an infinity, as a label.
+    wide : whether it may hold integers that doubles do not.
+    cast : what it is called, if it is neither integers nor binary fractions.
+    """
+
+    kind: str
+    fraction: bool
+    wide: bool
+    cast: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
     """What to work out.
 
@@ -56,16 +74,16 @@ class Query:
         return Query(numbers=self.numbers, labels=self.labels, stages=(*self.stages, *more), first=self.first)
 
 
-def aliased(frame: nw.LazyFrame[Any], query: Query, held: Sequence[pa.DataType]) -> nw.LazyFrame[Any]:
+def aliased(frame: nw.LazyFrame[Any], query: Query, held: Sequence[Held]) -> nw.LazyFrame[Any]:
     """Cast the columns of a frame, which go by their aliases, and say where they have a value; `held` are the labels' types.
 
     Numbers are cast to doubles before anything is multiplied. Only is_finite is asked: DuckDB takes isnan for false where the
     statistics of a Parquet file leave NaN out.
     """
     numbers, labels = range(len(query.numbers)), list(enumerate(held))
-    fractions = [i for i, kind in labels if _is_fraction(kind)]
+    fractions = [i for i, what in labels if what.fraction]
     doubles = [*(f"v{i}" for i in numbers), *(f"l{i}" for i in fractions)]
-    texts = [f"l{i}" for i, kind in labels if i not in fractions and not (pa.types.is_integer(kind) or pa.types.is_boolean(kind))]
+    texts = [f"l{i}" for i, what in labels if what.kind == "text"]
     casts = {alias: nw.col(alias).cast(nw.Float64) for alias in doubles} | {alias: nw.col(alias).cast(nw.String) for alias in texts}
     flags = {f"f{i}": nw.col(f"v{i}").is_finite().fill_null(False) for i in numbers}
     flags |= {
@@ -76,8 +94,21 @@ def aliased(frame: nw.LazyFrame[Any], query: Query, held: Sequence[pa.DataType])
     return frame
 
 
-def _is_fraction(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+def held_as(kind: pa.DataType, called: str) -> Held:
+    """Tell what a column of an Arrow type holds that its engine calls so.
+
+    >>> held_as(pa.int64(), "BIGINT").wide, held_as(pa.decimal128(5, 2), "DECIMAL(5,2)").cast
+    (True, 'decimal128(5, 2)')
+    """
+    types = pa.types
+    decimal, whole = types.is_decimal(kind), types.is_integer(kind)
+    number = whole or decimal or types.is_floating(kind)
+    return Held(
+        kind="boolean" if types.is_boolean(kind) else "number" if number else "text",
+        fraction=number and not whole,
+        wide=kind.bit_width > 32 if whole else number and "INT" in called.upper(),  # an engine's widest arrive as decimals
+        cast=str(kind) if decimal or types.is_boolean(kind) else None,
+    )
 
 
 def staged(frame: nw.LazyFrame[Any], query: Query) -> nw.LazyFrame[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import narwhals as nw
 import pyarrow as pa
 
-from squarely.data.aggregates import Engine, Query, Row, aliased, asked, joined, staged
+from squarely.data.aggregates import Engine, Held, Query, Row, aliased, asked, held_as, joined, staged
 from squarely.data.file import first_line
 from squarely.data.memory import FrameSource, cut
 from squarely.data.source import BATCH_ROWS, Kind, Level, Source
@@ -59,9 +59,9 @@ class LazyFrameSource(Source):
         """Give the categories of an Enum."""
         return self._empty.order(name)
 
-    def held(self, name: str) -> pa.DataType:
-        """Tell the Arrow type of a column."""
-        return self._empty.held(name)
+    def held(self, name: str) -> Held:
+        """Tell what a column holds."""
+        return held_as(self._empty.arrow_type(name), self.columns[name])
 
     def aggregate(self, query: Query, results: Mapping[str, nw.Expr], keys: Sequence[str] = ()) -> list[Row]:
         """Work results out inside Polars."""

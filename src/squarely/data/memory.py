@@ -31,7 +31,7 @@ class FrameSource(Source):
         """Tell what a column holds."""
         return kind_of(_arrow(self._frame[name]).type)
 
-    def held(self, name: str) -> pa.DataType:
+    def arrow_type(self, name: str) -> pa.DataType:
         """Tell the Arrow type of a column."""
         return _arrow(self._frame[name]).type
 

@@ -13,7 +13,7 @@ import narwhals as nw
 import pyarrow as pa
 from duckdb import DuckDBPyRelation
 
-from squarely.data.aggregates import Engine, Query, Row, aliased, asked, joined, staged
+from squarely.data.aggregates import Engine, Held, Query, Row, aliased, asked, held_as, joined, staged
 from squarely.data.file import first_line
 from squarely.data.memory import cut
 from squarely.data.source import BATCH_ROWS, Kind, Level, Source, kind_of
@@ -59,9 +59,9 @@ class RelationSource(Source):
         """Tell what a column holds."""
         return kind_of(self._schema.field(self._names.index(name)).type)
 
-    def held(self, name: str) -> pa.DataType:
-        """Tell the Arrow type of a column."""
-        return self._schema.field(self._names.index(name)).type
+    def held(self, name: str) -> Held:
+        """Tell what a column holds."""
+        return held_as(self._schema.field(self._names.index(name)).type, self.columns[name])
 
     def aggregate(self, query: Query, results: Mapping[str, nw.Expr], keys: Sequence[str] = ()) -> list[Row]:
         """Work results out inside DuckDB."""

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from squarely.data.account import CAUSES, RowAccount
-from squarely.data.aggregates import Engine, Query, Row
+from squarely.data.aggregates import Engine, Held, Query, Row
 from squarely.data.frames import series
 from squarely.data.reread import Reread
 from squarely.errors import DataError, did_you_mean
@@ -86,8 +86,8 @@ class Source(ABC):
         """Work results out where the rows are: one row of them for each combination of the keys, a single one without keys."""
         raise NotImplementedError(f"a source with {self.require_engine()} says how")
 
-    def held(self, name: str) -> pa.DataType:
-        """Tell the Arrow type of a column; only a source that aggregates has to know it beforehand."""
+    def held(self, name: str) -> Held:
+        """Tell what a column holds; only a source that aggregates has to know it beforehand."""
         raise NotImplementedError(f"a source with {self.require_engine()} says what {name!r} holds")
 
     def steps(self, query: Query, column: str) -> float:

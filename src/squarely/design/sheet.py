@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import narwhals as nw
-import pyarrow as pa
 
 from squarely.data import CAUSES, EXACT_INTEGERS, Query, RowAccount, Source
 from squarely.design.condition import Where
@@ -66,7 +65,7 @@ def sheet(
     at = {name: f"v{i}" for i, name in enumerate(read)}
     columns = {name: nw.col(alias) for name, alias in at.items()}
     if where:
-        kinds = {name: (nw.col(f"l{i}"), nw.col(f"g{i}"), _held(source.held(name))) for i, name in enumerate(told)}
+        kinds = {name: (nw.col(f"l{i}"), nw.col(f"g{i}"), source.held(name).kind) for i, name in enumerate(told)}
         met = met.then({"w0": condition(where.condition, columns, kinds)[0]}).then(nw.col("w0"))
     flags = [*(f"f{read.index(name)}" for name in numbers), *(f"g{told.index(name)}" for name in labels)]
     kept = met.then(nw.all_horizontal(*map(nw.col, flags), ignore_nulls=False)) if flags else met
@@ -98,19 +97,13 @@ def _finite(alias: str) -> nw.Expr:
     return nw.col(alias).is_finite().fill_null(value=False)
 
 
-def _held(kind: pa.DataType) -> str:
-    if pa.types.is_boolean(kind):
-        return "boolean"
-    return "number" if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind) else "text"
-
-
 def counted_rows(source: Source, page: Sheet, used: int | None = None) -> RowAccount:
     """Account for the rows: those read, left out by the condition, used, and dropped for gaps.
 
     What the gaps are is asked only if there are any. `used` may be given by who has counted.
     """
     read = int(source.aggregate(Query(), {"n0": nw.len()})[0]["n0"])
-    whole = {name: alias for name, alias in page.numbers.items() if _may_round(source, name)}
+    whole = {name: alias for name, alias in page.numbers.items() if source.held(name).wide}
     results = {"n0": nw.len()} | {
         f"r{i}": nw.when(_finite(alias) & (nw.col(alias).abs() >= EXACT_INTEGERS)).then(nw.lit(1)).otherwise(nw.lit(0)).sum()
         for i, alias in enumerate(whole.values())
@@ -120,16 +113,9 @@ def counted_rows(source: Source, page: Sheet, used: int | None = None) -> RowAcc
     if used is None:
         used = int(source.aggregate(page.kept, {"n0": nw.len()})[0]["n0"])
     rounded = {name: int(row[f"r{i}"]) for i, name in enumerate(whole) if row[f"r{i}"]}
-    kinds = {name: source.held(name) for name in page.numbers}
-    casts = {name: str(kind) for name, kind in kinds.items() if pa.types.is_boolean(kind) or pa.types.is_decimal(kind)}
+    casts = {name: cast for name in page.numbers if (cast := source.held(name).cast)}
     account = RowAccount(read=read, used=used, filtered=read - left, rounded=rounded, casts=casts)
     return account if used == left else replace(account, dropped=_causes(source, page, left))
-
-
-def _may_round(source: Source, name: str) -> bool:
-    """Tell whether a column may hold integers that doubles do not; the widest of an engine's arrive as decimals."""
-    kind = source.held(name)
-    return kind.bit_width > 32 if pa.types.is_integer(kind) else "INT" in source.columns[name].upper()
 
 
 def _causes(source: Source, page: Sheet, left: int) -> dict[str, dict[str, int]]:
@@ -137,9 +123,7 @@ def _causes(source: Source, page: Sheet, left: int) -> dict[str, dict[str, int]]
     columns = {name: (alias, page.met) for name, alias in page.numbers.items()}
     before = Query(numbers=page.met.numbers, labels=page.met.labels, stages=page.kept.stages[:-1])
     expressions = {text: (alias, before) for text, alias in page.named.items()}
-    fractions = {
-        n: a for n, a in page.labels.items() if _held(source.held(n)) == "number" and not pa.types.is_integer(source.held(n))
-    }
+    fractions = {name: alias for name, alias in page.labels.items() if source.held(name).fraction}
     dropped = {}
     for group in (columns, {name: (alias, page.met) for name, alias in fractions.items()}, expressions):
         if not group:

@@ -1,7 +1,7 @@
 """Road one, exact least squares: `factor` decides rank, `least_squares` solves and refines,
 `residuals` is the scan that refinement and inference need, `whitening` the one for standard errors of ill-conditioned columns.
 
-Where rows stay in an engine: `aggregates` solves and refines, `combination` is its scan, `dependence` decides rank, and `work` is
+Where rows stay in an engine: `aggregates` solves and refines, `dependence` decides rank, and `work` is
 the way back to the units of the data.
 """
 

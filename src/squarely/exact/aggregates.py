@@ -10,13 +10,12 @@ from scipy.linalg import solve_triangular
 
 from squarely.data import Source
 from squarely.errors import DataError
-from squarely.exact.combination import Combined, combine
 from squarely.exact.dependence import Kept, UntoldError, keep
 from squarely.exact.factor import TEN_DIGITS
 from squarely.exact.least_squares import Solution, digits_of, spread_out
 from squarely.exact.residuals import ResidualSums
 from squarely.exact.work import Left, Work, factor_of, in_units, natural, root_of, scaled
-from squarely.moments import Aggregated, Effort, Folded, Moments, refolded, way_back
+from squarely.moments import Aggregated, Combined, Effort, Folded, Moments, combine, refolded, way_back
 from squarely.numerics import ROUNDOFF, Pair, two_sum
 
 _MOST_SCANS = 6

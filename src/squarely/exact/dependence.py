@@ -11,9 +11,8 @@ from scipy.linalg import solve_triangular
 from squarely.data import Source
 from squarely.design import monomials
 from squarely.errors import DataError
-from squarely.exact.combination import combine
 from squarely.exact.factor import ROUNDING, dependency
-from squarely.moments import Effort, Folded, Moments, way_back
+from squarely.moments import Effort, Folded, Moments, combine, way_back
 from squarely.numerics import ROUNDOFF, Array
 
 # The share of a column's squared length that earlier columns must leave, so that rounding in the sums is small beside it.

@@ -2,12 +2,14 @@
 
 `cross_products` folds rows into Moments; `triangle` folds them into R of a QR where cross-products would cost digits;
 `standardised` derives from Moments the problem that a training loop sees. `aggregates` lets an engine work the cross-products out,
-with columns that `layout` lays out and sums by group from `tally`; `aggregated` is the record of it, `choice` chooses.
+with columns that `layout` lays out and sums by group from `tally`; `combination` is a scan of what columns combine to;
+`aggregated` is the record of it, and `choice` chooses between the two folds.
 """
 
 from squarely.moments.aggregated import Aggregated
 from squarely.moments.aggregates import Folded, fold_inside, gather_inside, moments_of, refolded
 from squarely.moments.choice import choose_fold, unserved
+from squarely.moments.combination import Combined, combine
 from squarely.moments.cross_products import BLOCK_ROWS, Moments, fold_moments, gather
 from squarely.moments.layout import Layout, Prepared, lay_out, way_back
 from squarely.moments.standardised import Standardised, standardise
@@ -17,6 +19,7 @@ from squarely.moments.triangle import fold_triangle, qr_triangle
 __all__ = [
     "BLOCK_ROWS",
     "Aggregated",
+    "Combined",
     "Effort",
     "Factors",
     "Folded",
@@ -27,6 +30,7 @@ __all__ = [
     "Standardised",
     "changed",
     "choose_fold",
+    "combine",
     "fold_inside",
     "fold_moments",
     "fold_triangle",

@@ -10,7 +10,8 @@ import narwhals as nw
 import numpy as np
 
 from squarely.data import Query, Source, Stage
-from squarely.moments import Effort, Factors, Folded, Key, changed, tally
+from squarely.moments.aggregates import Folded
+from squarely.moments.tally import Effort, Factors, Key, changed, tally
 from squarely.numerics import Array
 
 _POWERS = ("r2", "r3", "r4")
