@@ -475,3 +475,33 @@ def test_a_plan_whose_rows_change_is_noticed():
     moving = frame.map_batches(lambda f: f.with_columns(y=polars.Series(rng.normal(size=50))), streamable=False)
     with pytest.raises(DataError, match="has changed since it was first read"):
         sq.ols("y ~ x", moving, fold="aggregates")
+
+
+@reads
+def test_auto_takes_aggregates_where_they_are_clearly_better(monkeypatch):
+    """Many rows, few plain columns, Polars: measured; anything else is read in batches."""
+    rng = np.random.default_rng(5)
+    data = {f"x{i}": rng.normal(size=100) for i in range(6)} | {"g": ["a", "b"] * 50, "y": rng.normal(size=100)}
+    assert sq.ols("y ~ x1", held("polars lazy", data)).fold == "batches"
+    monkeypatch.setattr("squarely.moments.choice._MANY", 50)
+    assert sq.ols("y ~ x1 + x2", held("polars lazy", data)).fold == "aggregates"
+    for formula in ("y ~ x1 + g", "y ~ poly(x1, 2)", "y ~ I(x1**2)", "y ~ x0 + x1 + x2 + x3 + x4 + x5", "log(y + 9) ~ x1", "y ~ 1"):
+        assert sq.ols(formula, held("polars lazy", data)).fold == "batches"
+    assert sq.ols("y ~ x1", held("duckdb", data)).fold == "batches"
+    assert sq.ols("y ~ x1", held("polars lazy", data), fold="batches").fold == "batches"
+    with pytest.raises(DataError, match="no column 'x7'"):
+        sq.ols("y ~ x7", held("polars lazy", data))
+
+
+@reads
+def test_auto_falls_back_on_batches_and_says_so(monkeypatch):
+    monkeypatch.setattr("squarely.moments.choice._MANY", 50)
+    rng = np.random.default_rng(6)
+    x = rng.normal(size=100)
+    data = {"x": x, "z": x + 1e-9 * rng.normal(size=100), "y": rng.normal(size=100)}
+    fit = sq.ols("y ~ x + z", held("polars lazy", data))
+    assert fit.fold == "batches"
+    assert not fit.dropped_columns
+    assert "Read in batches: by aggregates in Polars, z is so near to a combination" in " ".join(str(fit.summary()).split())
+    with pytest.raises(DataError, match="fold='batches'"):
+        sq.ols("y ~ x + z", held("polars lazy", data), fold="aggregates")

@@ -26,11 +26,14 @@ class Engine:
     name : what a summary calls it.
     bound : the most aggregates in one query; more are asked for in several.
     ordered : whether its rows have a certain order, so that a row knows the one before it.
+    narrow : so many columns of numbers it sums up clearly faster by itself than batches are read; 0 where it never is, or where
+        something would be lost.
     """
 
     name: str
     bound: int
     ordered: bool
+    narrow: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,8 @@ from squarely.design.basis import Polynomial
 from squarely.design.columns import derivations
 from squarely.design.condition import Where, parse_where
 from squarely.design.design import Design, Part, recentred
-from squarely.design.factor import expression_of
+from squarely.design.expression import Name
+from squarely.design.factor import Basis, Categorical, expression_of
 from squarely.design.formula import INTERCEPT, Formula, formula_of, parse_formula
 from squarely.design.learning import learn, nothing
 from squarely.design.monomials import Atom, Monomial, Powers, expanded, lowered, monomials, movable
@@ -24,10 +25,13 @@ from squarely.design.translation import polynomials, splines
 __all__ = [
     "INTERCEPT",
     "Atom",
+    "Basis",
     "Block",
+    "Categorical",
     "Design",
     "Formula",
     "Monomial",
+    "Name",
     "Part",
     "Polynomial",
     "Powers",
