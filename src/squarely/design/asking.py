@@ -12,13 +12,14 @@ from squarely.data import Source
 from squarely.design.basis import inner_places, orthogonal
 from squarely.design.categories import MOST_LEVELS, UNKNOWN_ROW, coding
 from squarely.design.condition import Where
+from squarely.design.counting import counted_rows
 from squarely.design.design import Design, Learnt
 from squarely.design.expression import Moved
 from squarely.design.factor import Bare, Basis, Categorical, expression_of
 from squarely.design.formula import Formula
 from squarely.design.learning import Subject, designed, is_known, nothing, subject_of
 from squarely.design.lessons import moved_by, too_few_values, with_spline
-from squarely.design.sheet import Sheet, counted_rows, sheet
+from squarely.design.sheet import Sheet, sheet
 from squarely.design.translation import chebyshev_stages
 from squarely.numerics import Array, short
 
@@ -60,7 +61,7 @@ def _page(subject: Subject, learnt: Learnt) -> Sheet:
 
 def _require_rows(subject: Subject, page: Sheet, n: int) -> None:
     if not n:
-        account = counted_rows(subject.source, page, 0)
+        account, _ = counted_rows(subject.source, page, 0)
         raise nothing(subject.source, account, [*subject.numbers, *subject.labels], subject.where)
 
 

@@ -1,13 +1,13 @@
-"""The rows that a fit uses, inside an engine: as the stages of a Query, with the account of those that it leaves out."""
+"""The rows that a fit uses, inside an engine: as the stages of a Query."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import narwhals as nw
 
-from squarely.data import CAUSES, EXACT_INTEGERS, Query, RowAccount, Source
+from squarely.data import Query, Source
 from squarely.design.condition import Where
 from squarely.design.design import Learnt, columns_needed
 from squarely.design.expression import Expression, Name
@@ -81,7 +81,7 @@ def sheet(
     done = {alias: translated(e, columns, learnt.moves) for e, alias in values.items() if not isinstance(e, Name)}
     kept = kept.then(done)
     if done:
-        kept = kept.then(nw.all_horizontal(*(_finite(alias) for alias in done), ignore_nulls=False))
+        kept = kept.then(nw.all_horizontal(*(finite(alias) for alias in done), ignore_nulls=False))
     return Sheet(
         met=met,
         kept=kept,
@@ -93,58 +93,6 @@ def sheet(
     )
 
 
-def _finite(alias: str) -> nw.Expr:
+def finite(alias: str) -> nw.Expr:
+    """Tell whether a column is a number that is neither NaN nor infinite."""
     return nw.col(alias).is_finite().fill_null(value=False)
-
-
-def counted_rows(source: Source, page: Sheet, used: int | None = None) -> RowAccount:
-    """Account for the rows: those read, left out by the condition, used, and dropped for gaps.
-
-    What the gaps are is asked only if there are any. `used` may be given by who has counted.
-    """
-    read = int(source.aggregate(Query(), {"n0": nw.len()})[0]["n0"])
-    whole = {name: alias for name, alias in page.numbers.items() if source.held(name).wide}
-    results = {"n0": nw.len()} | {
-        f"r{i}": nw.when(_finite(alias) & (nw.col(alias).abs() >= EXACT_INTEGERS)).then(nw.lit(1)).otherwise(nw.lit(0)).sum()
-        for i, alias in enumerate(whole.values())
-    }
-    row = source.aggregate(page.met, results)[0]
-    left = int(row["n0"])
-    if used is None:
-        used = int(source.aggregate(page.kept, {"n0": nw.len()})[0]["n0"])
-    rounded = {name: int(row[f"r{i}"]) for i, name in enumerate(whole) if row[f"r{i}"]}
-    casts = {name: cast for name in page.numbers if (cast := source.held(name).cast)}
-    account = RowAccount(read=read, used=used, filtered=read - left, rounded=rounded, casts=casts)
-    return account if used == left else replace(account, dropped=_causes(source, page, left))
-
-
-def _causes(source: Source, page: Sheet, left: int) -> dict[str, dict[str, int]]:
-    """Count the gaps by column and cause; the expressions among the rows that are complete in the columns."""
-    columns = {name: (alias, page.met) for name, alias in page.numbers.items()}
-    before = Query(numbers=page.met.numbers, labels=page.met.labels, stages=page.kept.stages[:-1])
-    expressions = {text: (alias, before) for text, alias in page.named.items()}
-    fractions = {name: alias for name, alias in page.labels.items() if source.held(name).fraction}
-    dropped = {}
-    for group in (columns, {name: (alias, page.met) for name, alias in fractions.items()}, expressions):
-        if not group:
-            continue
-        query = next(iter(group.values()))[1]
-        results = {"n": nw.len()}
-        for i, (alias, _) in enumerate(group.values()):
-            x = nw.col(alias)
-            counts = {"a": x.is_null(), "b": _finite(alias), "c": (x == float("inf")) | (x == float("-inf"))}
-            results |= {f"{letter}{i}": _many(flag) for letter, flag in counts.items()}
-        row = source.aggregate(query, results)[0]
-        for i, name in enumerate(group):
-            null, finite, infinite = (int(row[f"{letter}{i}"]) for letter in "abc")
-            dropped[name] = dict(zip(CAUSES, (null, int(row["n"]) - null - finite - infinite, infinite), strict=True))
-    others = {n: a for n, a in page.labels.items() if n not in fractions}
-    if others:
-        row = source.aggregate(page.met, {f"a{i}": _many(nw.col(a).is_null()) for i, a in enumerate(others.values())})[0]
-        dropped |= {name: {"null": int(row[f"a{i}"]), "nan": 0, "inf": 0} for i, name in enumerate(others)}
-    order = [*page.numbers, *page.labels, *page.named]
-    return {name: dropped[name] for name in order if sum(dropped[name].values())}
-
-
-def _many(flag: nw.Expr) -> nw.Expr:
-    return nw.when(flag.fill_null(value=False)).then(nw.lit(1)).otherwise(nw.lit(0)).sum()

@@ -48,8 +48,8 @@ def gather_inside(design: Design, source: Source) -> Moments:
         layout, spent = _piloted(layout, source, first=None)
         folded, more = fold_inside(layout, source)
         effort, passes = effort + spent + more, 2
-    account = counted_rows(source, page, round(float(folded.gram[0, 0])))
-    return moments_of(folded, source, account, effort, passes)
+    account, scans = counted_rows(source, page, round(float(folded.gram[0, 0])))
+    return moments_of(folded, source, account, effort + Effort(scans), passes)
 
 
 def fold_inside(layout: Layout, source: Source) -> tuple[Folded, Effort]:
@@ -183,7 +183,7 @@ def _spreads(
     results = {"n0": nw.len()} | {f"m{name}": nw.col(name).mean() for name in columns}
     row = source.aggregate(query, results | {f"s{name}": nw.col(name).std(ddof=0) for name in columns})[0]
     if not row["n0"]:
-        account = counted_rows(source, layout.page, 0)
+        account, _ = counted_rows(source, layout.page, 0)
         raise nothing(source, account, [*layout.page.numbers, *layout.page.labels], layout.design.where)
     return {name: row[f"m{name}"] for name in columns}, {name: row[f"s{name}"] for name in columns}
 
