@@ -30,6 +30,15 @@ def test_version_and_help():
         assert "--json" in shown.output
 
 
+def test_fold_is_chosen_and_refused_for_files():
+    shown = CliRunner().invoke(app, ["ols", FORMULA, CARS, "--fold", "batches", "--json"])
+    assert json.loads(shown.output)["fold"] == "batches"
+    done = run("ols", FORMULA, CARS, "--fold", "aggregates")
+    assert done.returncode == 2
+    assert "Open it as a Polars LazyFrame" in done.stderr
+    assert run("ols", FORMULA, CARS, "--fold", "rows").returncode == 2
+
+
 def test_ols_text_and_json():
     text = run("ols", FORMULA, CARS)
     assert (text.returncode, text.stderr) == (0, "")

@@ -15,7 +15,7 @@ FLOORS = {
     "exact": 4, "descent": 4, "inference": 5, "certification": 6, "api": 8, "demo": 9, "cli": 10, "__main__": 11,
 }  # fmt: skip
 GUESTS = {
-    "narwhals": {"data"}, "pyarrow": {"data"}, "duckdb": {"data"}, "pandas": {"data"}, "formulaic": {"design"},
+    "narwhals": {"data", "design", "moments"}, "pyarrow": {"data"}, "duckdb": {"data"}, "pandas": {"data"}, "formulaic": {"design"},
     "rich": {"show"}, "matplotlib": {"show"}, "threadpoolctl": {"data"},
     "scipy": {"design", "moments", "exact", "inference"}, "torch": {"descent"}, "typer": {"cli"},
 }  # fmt: skip

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from squarely.certification import certify
 from squarely.data import Source, open_arrays, open_source, passes_of, read_text
-from squarely.design import Formula, formula_of, learn, outlined, parse_formula, parse_where
+from squarely.design import Formula, Where, ask, formula_of, learn, outlined, parse_formula, parse_where
 from squarely.errors import DataError, InputError, OptionError
-from squarely.exact import solve
+from squarely.exact import UntoldError, solve
 from squarely.inference import Fit, Preview, combined, fit_from_json, foresee, infer
-from squarely.moments import Moments, gather
+from squarely.moments import Moments, choose_fold, gather, gather_inside, unserved
 
 if TYPE_CHECKING:
     from squarely.descent import Recipe, Sweep, Training
@@ -33,6 +33,7 @@ def ols(
     missing: str = "drop",
     collinear: str = "drop",
     precision: str = "auto",
+    fold: str = "auto",
 ) -> Fit:
     """Fit a linear regression by ordinary least squares.
 
@@ -50,6 +51,8 @@ def ols(
     collinear : "drop" leaves a column out that the ones before it span, and says so; "raise" refuses.
     precision : of the residuals and X'r that the solution is refined with: "extended" (double-double), "double", or "auto",
         which is extended up to ten million numbers and where doubles would leave fewer than ten digits. The summary says which.
+    fold : how the rows are summed up: "batches" reads them, "aggregates" lets a Polars LazyFrame or a DuckDB relation do the
+        sums so that no row leaves the engine, "auto" is the better one; docs/folds.md says what aggregates cannot give.
 
     Returns
     -------
@@ -65,9 +68,15 @@ def ols(
     >>> fit.params.round(3).to_dict()
     {'Intercept': 0.8, 'x': 2.3}
     """
-    given = _Given(formula=formula, data=data, X=X, y=y, intercept=intercept, where=where, missing=missing)
+    given = _Given(formula=formula, data=data, X=X, y=y, intercept=intercept, where=where, missing=missing, fold=fold)
     moments, source = _gathered(given)
-    return infer(solve(moments, source, collinear=collinear, precision=precision), source)
+    try:
+        return infer(solve(moments, source, collinear=collinear, precision=precision), source)
+    except UntoldError as error:
+        if fold != "auto":
+            raise
+        read = replace(_by_batches(moments.design.formula, source, moments.design.where), remarks=(unserved(moments, error),))
+        return infer(solve(read, source, collinear=collinear, precision=precision), source)
 
 
 def preview(
@@ -276,6 +285,7 @@ class _Given:
     intercept: bool
     where: str | None
     missing: str
+    fold: str = "batches"
 
 
 def _gathered(given: _Given) -> tuple[Moments, Source]:
@@ -284,7 +294,8 @@ def _gathered(given: _Given) -> tuple[Moments, Source]:
         raise OptionError(f"missing={given.missing!r} is not understood. Use 'drop' or 'raise'.")
     formula, source = _opened(given)
     where = None if given.where is None else parse_where(given.where)
-    moments = gather(learn(formula, source, where), source)
+    inside = choose_fold(given.fold, source, formula) == "aggregates"
+    moments = gather_inside(ask(formula, source, where), source) if inside else _by_batches(formula, source, where)
     account = moments.account
     if given.missing == "raise" and account.dropped:
         raise DataError(
@@ -292,6 +303,10 @@ def _gathered(given: _Given) -> tuple[Moments, Source]:
             "Fill the gaps, or let missing='drop' leave such rows out."
         )
     return moments, source
+
+
+def _by_batches(formula: Formula, source: Source, where: Where | None) -> Moments:
+    return gather(learn(formula, source, where), source)
 
 
 def _opened(given: _Given) -> tuple[Formula, Source]:

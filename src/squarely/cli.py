@@ -107,6 +107,9 @@ def ols(
     missing: Missing = "drop",
     collinear: Annotated[str, typer.Option("--collinear", help="Columns that others span: drop or raise.")] = "drop",
     precision: Annotated[str, typer.Option("--precision", help="Of the refinement: auto, double or extended.")] = "auto",
+    fold: Annotated[
+        str, typer.Option("--fold", help="How rows are summed up: auto, batches, or aggregates in an engine.")
+    ] = "auto",
     save: Annotated[Path | None, typer.Option("--save", help="Save the fit as JSON, for squarely predict.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Fit nothing: print what the fit would read and cost.")] = False,
     as_json: Json = False,
@@ -118,7 +121,7 @@ def ols(
         plan = squarely.preview(formula, data, where=where)
         _show(plan.as_dict() if as_json else plan.summary())
         return
-    fit = squarely.ols(formula, data, where=where, missing=missing, collinear=collinear, precision=precision)
+    fit = squarely.ols(formula, data, where=where, missing=missing, collinear=collinear, precision=precision, fold=fold)
     if save is not None:
         fit.save(save)
     _show(fit.as_dict() if as_json else fit.summary())

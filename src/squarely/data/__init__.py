@@ -1,15 +1,16 @@
 """Where the rows are: open anything tabular, meet its rows as ordered batches, and account for every one.
 
-`open` tells what the user handed over; `source` is the contract and the cast to doubles (`decimals` has its own) and categories;
-the kinds of source are `memory`, `arrow`, `csv` (with a guess of its `dialect`), `jsonlines`, `parquet`, `ipc`, `lazyframe`,
-`relation` and, for a loaded fit, `absent`; `paths` finds several files, `joined` puts them behind each other; `file` says whether a
-file is still the same, `ahead` decodes it in a thread of its own, `interrupt` lets Ctrl-C through, `reread` tells how pandas reads it.
-`parallel` shares batches out to threads; `account` counts rows, `watch` tells how far a scan has come; `frames` hands results back
-as pandas, `write` as files, and `disk` keeps small texts.
+`open` tells what the user handed over; `source` is the contract and the cast to doubles (`decimals` has its own) and categories,
+`aggregates` what an engine is asked to sum by itself; the kinds of source are `memory`, `arrow`, `csv` (with a guess of its
+`dialect`), `jsonlines`, `parquet`, `ipc`, `lazyframe`, `relation` and, for a loaded fit, `absent`; `paths` finds several files,
+`joined` puts them behind each other; `file` says whether a file is still the same, `ahead` decodes it in a thread of its own,
+`interrupt` lets Ctrl-C through, `reread` tells how pandas reads it. `parallel` shares batches out to threads; `account` counts
+rows, `watch` tells how far a scan has come; `frames` hands results back as pandas, `write` as files, and `disk` keeps small texts.
 """
 
 from squarely.data.absent import AbsentSource
-from squarely.data.account import RowAccount
+from squarely.data.account import CAUSES, RowAccount
+from squarely.data.aggregates import Engine, Held, Query, Row, Stage
 from squarely.data.arrays import open_arrays, open_rows
 from squarely.data.disk import local_path, read_text, write_text
 from squarely.data.frames import frame, read_csv, series, square
@@ -17,6 +18,7 @@ from squarely.data.open import open_source
 from squarely.data.reread import Reread, reread, reread_csv
 from squarely.data.source import (
     BATCH_ROWS,
+    EXACT_INTEGERS,
     Batch,
     Kind,
     Labels,
@@ -36,16 +38,23 @@ from squarely.data.write import write_columns
 
 __all__ = [
     "BATCH_ROWS",
+    "CAUSES",
+    "EXACT_INTEGERS",
     "AbsentSource",
     "Batch",
+    "Engine",
+    "Held",
     "Kind",
     "Labels",
     "Level",
     "Numbers",
+    "Query",
     "Reread",
+    "Row",
     "RowAccount",
     "Scan",
     "Source",
+    "Stage",
     "all_finite",
     "batches",
     "expect",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import narwhals as nw
 import pyarrow as pa
 
+from squarely.data.aggregates import Engine, Held, Query, Row, aliased, asked, held_as, joined, staged
 from squarely.data.file import first_line
 from squarely.data.memory import FrameSource, cut
 from squarely.data.source import BATCH_ROWS, Kind, Level, Source
@@ -20,6 +21,10 @@ class LazyFrameSource(Source):
     The rows come in the same order each time only if the plan says which: a group_by, unique or join that does not maintain
     the order gives them in another one each time, until a sort follows.
     """
+
+    # 2 million rows of Parquet, CPU seconds in batches and by aggregates, for p columns: p = 1 .57 .28, 2 .66 .35, 3 .81 .43,
+    # 4 1.00 .51, 6 .92 .73, 9 1.39 1.08.
+    engine = Engine(name="Polars", bound=2_000, ordered=True, narrow=4)
 
     def __init__(self, frame: nw.LazyFrame[Any]) -> None:
         self.label = "the LazyFrame"
@@ -56,9 +61,44 @@ class LazyFrameSource(Source):
         """Give the categories of an Enum."""
         return self._empty.order(name)
 
+    def held(self, name: str) -> Held:
+        """Tell what a column holds."""
+        return held_as(self._empty.arrow_type(name), self.columns[name])
+
+    def aggregate(self, query: Query, results: Mapping[str, nw.Expr], keys: Sequence[str] = ()) -> list[Row]:
+        """Work results out inside Polars."""
+        try:
+            frames = asked(staged(self._table(query), query), keys, results, self.engine.bound)
+            return joined(keys, [_rows(frame.to_native()) for frame in frames])
+        except Exception as error:
+            raise _failed(error) from error
+
+    def steps(self, query: Query, column: str) -> float:
+        """Sum the squared differences of a column of a query from row to row."""
+        pl = self._polars
+        try:
+            frame = staged(self._table(query), query).to_native()
+            return float(_rows(frame.select(s0=(pl.col(column) - pl.col(column).shift(1)).pow(2).sum()))[0]["s0"])
+        except Exception as error:
+            raise _failed(error) from error
+
+    def _table(self, query: Query) -> nw.LazyFrame[Any]:
+        aliases = [
+            *((f"v{i}", name) for i, name in enumerate(query.numbers)),
+            *((f"l{i}", name) for i, name in enumerate(query.labels)),
+        ]
+        columns = [self._polars.selectors.by_name(name).as_expr().alias(alias) for alias, name in aliases]
+        frame = nw.from_native(self._native.select(*columns) if columns else self._native)
+        return aliased(frame, query, [self.held(name) for name in query.labels])
+
     def column(self, values: Any, name: str) -> Any:
         """Give values, one for each row, as a Polars series."""
         return self._polars.Series(name, values)
+
+
+def _rows(frame: Any) -> list[Row]:
+    rows: list[Row] = frame.collect(engine="streaming").to_dicts()
+    return rows
 
 
 def _failed(error: Exception) -> DataError:

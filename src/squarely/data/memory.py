@@ -36,6 +36,10 @@ class FrameSource(Source):
         """Tell what a column holds."""
         return kind_of(_arrow(self._frame[name]).type)
 
+    def arrow_type(self, name: str) -> pa.DataType:
+        """Tell the Arrow type of a column."""
+        return _arrow(self._frame[name]).type
+
     def order(self, name: str) -> tuple[Level, ...] | None:
         """Give the categories of a pandas Categorical, a Polars Enum or an ordered Arrow dictionary."""
         series = self._frame[name]

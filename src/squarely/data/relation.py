@@ -5,12 +5,15 @@ DuckDB finds names without regard to case, so columns go by their position.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import duckdb
+import narwhals as nw
 import pyarrow as pa
 from duckdb import DuckDBPyRelation
 
+from squarely.data.aggregates import Engine, Held, Query, Row, aliased, asked, held_as, joined, staged
 from squarely.data.file import first_line
 from squarely.data.interrupt import interruptible
 from squarely.data.memory import cut
@@ -30,12 +33,16 @@ class RelationSource(Source):
     gives them in another order now and then, and what belongs to a row (residuals, weights) is then out of step with it.
     """
 
+    # 2 million rows of Parquet, CPU seconds in batches and by aggregates, for p columns: p = 1 .60 .24, 2 .76 .32, 3 .90 .47,
+    # 4 1.12 .62, 6 1.06 .83, 9 1.36 1.16. Never unasked all the same: without an order of rows there is no Durbin-Watson.
+    engine = Engine(name="DuckDB", bound=2_000, ordered=False, narrow=0)
+
     def __init__(self, relation: DuckDBPyRelation) -> None:
         self.label = "the DuckDB relation"
         self._relation = relation
         try:
             self._names, self._types = list(relation.columns), list(relation.types)
-            self._schema = relation.project(_select(range(len(self._names)))).limit(0).to_arrow_table().schema
+            self._schema = relation.project(_select(range(len(self._names)), "v") or "1 AS v0").limit(0).to_arrow_table().schema
         except _ENGINE_ERRORS as error:
             raise _failed(error) from error
         self.columns = {name: str(kind) for name, kind in zip(self._names, self._types, strict=True)}
@@ -45,7 +52,10 @@ class RelationSource(Source):
         """Yield the named columns in batches, in the order in which DuckDB gives the rows."""
         places = [self._names.index(name) for name in (*numbers, *labels)]
         try:
-            with interruptible(), self._relation.project(_select(places)).to_arrow_reader(BATCH_ROWS) as reader:
+            with (
+                interruptible(),
+                self._relation.project(_select(places, "v") or "1 AS v0").to_arrow_reader(BATCH_ROWS) as reader,
+            ):
                 for batch in reader:
                     yield from cut(batch.columns[: len(places)], batch.num_rows)
         except _ENGINE_ERRORS as error:
@@ -54,6 +64,24 @@ class RelationSource(Source):
     def kind(self, name: str) -> Kind:
         """Tell what a column holds."""
         return kind_of(self._schema.field(self._names.index(name)).type)
+
+    def held(self, name: str) -> Held:
+        """Tell what a column holds."""
+        return held_as(self._schema.field(self._names.index(name)).type, self.columns[name])
+
+    def aggregate(self, query: Query, results: Mapping[str, nw.Expr], keys: Sequence[str] = ()) -> list[Row]:
+        """Work results out inside DuckDB."""
+        try:
+            frames = asked(staged(self._table(query), query), keys, results, self.engine.bound)
+            return joined(keys, [frame.to_native().to_arrow_table().to_pylist() for frame in frames])
+        except _ENGINE_ERRORS as error:
+            raise _failed(error) from error
+
+    def _table(self, query: Query) -> nw.LazyFrame[Any]:
+        numbers = _select([self._names.index(name) for name in query.numbers], "v")
+        labels = _select([self._names.index(name) for name in query.labels], "l")
+        relation = self._relation.project(", ".join(part for part in (numbers, labels) if part) or "1 AS v0")
+        return aliased(nw.from_native(relation), query, [self.held(name) for name in query.labels])
 
     def order(self, name: str) -> tuple[Level, ...] | None:
         """Give the values of an ENUM."""
@@ -66,8 +94,8 @@ class RelationSource(Source):
         return pa.chunked_array([pa.array(values)])
 
 
-def _select(places: Sequence[int]) -> str:
-    return ", ".join(f"#{place + 1} AS v{i}" for i, place in enumerate(places)) or "1 AS v0"
+def _select(places: Sequence[int], letter: str) -> str:
+    return ", ".join(f"#{place + 1} AS {letter}{i}" for i, place in enumerate(places))
 
 
 def _failed(error: Exception) -> DataError:

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal, TypeVar
 
+import narwhals as nw
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from squarely.data.account import CAUSES, RowAccount
+from squarely.data.aggregates import Engine, Held, Query, Row
 from squarely.data.ahead import ahead
 from squarely.data.decimals import nearest_doubles
 from squarely.data.frames import series
@@ -49,6 +51,7 @@ class Source(ABC):
     notes : what was found out about how the rows are written, such as a decimal comma, for the summary to print.
     reread : how pandas reads the same file, None where the rows are in no file.
     stored : whether the rows come from files of ours to read, so that it pays to decode them ahead of the arithmetic.
+    engine : what works out aggregates where the rows are; None for a source that offers batches alone.
     """
 
     label: str
@@ -58,6 +61,7 @@ class Source(ABC):
     notes: tuple[str, ...] = ()
     reread: Reread | None = None
     stored: bool = False
+    engine: Engine | None = None
 
     @property
     def rows(self) -> int | None:
@@ -79,6 +83,27 @@ class Source(ABC):
     def order(self, name: str) -> tuple[Level, ...] | None:
         """Give the levels of a categorical column in the order that its owner declared, if there is one."""
         return None
+
+    def require_engine(self) -> Engine:
+        """Give the engine that works out aggregates; raise a DataError where the source offers batches alone."""
+        if self.engine is None:
+            raise DataError(
+                f"{self.label} offers its rows in batches, and no aggregates. Open it as a Polars LazyFrame, such as "
+                "polars.scan_parquet(path), or as a DuckDB relation, such as duckdb.read_parquet(path), or leave fold= out."
+            )
+        return self.engine
+
+    def aggregate(self, query: Query, results: Mapping[str, nw.Expr], keys: Sequence[str] = ()) -> list[Row]:
+        """Work results out where the rows are: one row of them for each combination of the keys, a single one without keys."""
+        raise NotImplementedError(f"a source with {self.require_engine()} says how")
+
+    def held(self, name: str) -> Held:
+        """Tell what a column holds; only a source that aggregates has to know it beforehand."""
+        raise NotImplementedError(f"a source with {self.require_engine()} says what {name!r} holds")
+
+    def steps(self, query: Query, column: str) -> float:
+        """Sum the squared differences of a column of a query from row to row; NaN unless the rows have a certain order."""
+        return math.nan
 
     def index(self, rows: np.ndarray) -> Any:
         """Give the labels of rows by their position: their numbers, unless the source has labels of its own."""

@@ -5,51 +5,83 @@ and `language` read what stands in a call, from a `piece` of Python's grammar, i
 `where=`; `slips` knows what people write instead. The rows: `outline` plans by `topics` what has to be learnt, `learning` takes
 `lessons` from them, levels (`categories`), bases (`basis`), means and centres, once; `design` freezes them, `columns` names what
 they make and `layout` says how these are held, `rows` makes a `block` of columns of rows, `prediction` predicts new ones, and
-`frozen` is all of it as plain values, for a file. Several designs: `likeness` says whether they are of one model, `union` makes one
-of them, `translation` writes the columns of one in those of another.
+`frozen` is all of it as plain values, for a file. Where rows stay in an engine: `asking` learns from it, `sheet` is the rows that
+are used and `counting` their account, `saying` says expressions to it, and `monomials` tells which columns may be moved. Several
+designs: `likeness` says whether they are of one model, `union` makes one of them, `translation` writes the columns of one in
+those of another.
 """
 
+from squarely.design.asking import ask
+from squarely.design.basis import Polynomial
 from squarely.design.block import Block, Piece, Spread, gathered, pieces, whole_table
 from squarely.design.columns import derivations
-from squarely.design.condition import parse_where
+from squarely.design.condition import Where, parse_where
+from squarely.design.counting import counted_rows
 from squarely.design.design import Design, recentred
+from squarely.design.expression import Name
+from squarely.design.factor import Basis, Categorical, expression_of
 from squarely.design.formula import INTERCEPT, Formula, formula_of, parse_formula
-from squarely.design.learning import learn
+from squarely.design.layout import Part
+from squarely.design.learning import learn, nothing
 from squarely.design.likeness import require_alike
+from squarely.design.monomials import Atom, Monomial, Powers, expanded, lowered, monomials, movable
 from squarely.design.outline import Outline, outlined
 from squarely.design.prediction import linear_predictor
 from squarely.design.rows import map_rows, rows
+from squarely.design.saying import polynomials, splines
+from squarely.design.sheet import Sheet, sheet
 from squarely.design.topics import purpose
 from squarely.design.translation import Combination, Product, indicators, products, translated
 from squarely.design.union import reduced, united
 
 __all__ = [
     "INTERCEPT",
+    "Atom",
+    "Basis",
     "Block",
+    "Categorical",
     "Combination",
     "Design",
     "Formula",
+    "Monomial",
+    "Name",
     "Outline",
+    "Part",
     "Piece",
+    "Polynomial",
+    "Powers",
     "Product",
+    "Sheet",
     "Spread",
+    "Where",
+    "ask",
+    "counted_rows",
     "derivations",
+    "expanded",
+    "expression_of",
     "formula_of",
     "gathered",
     "indicators",
     "learn",
     "linear_predictor",
+    "lowered",
     "map_rows",
+    "monomials",
+    "movable",
+    "nothing",
     "outlined",
     "parse_formula",
     "parse_where",
     "pieces",
+    "polynomials",
     "products",
     "purpose",
     "recentred",
     "reduced",
     "require_alike",
     "rows",
+    "sheet",
+    "splines",
     "translated",
     "united",
     "whole_table",

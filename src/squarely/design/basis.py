@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from squarely.design.factor import Basis
 from squarely.errors import DataError
 from squarely.numerics import Array, Pair, dd_power
 
@@ -99,6 +100,16 @@ class Spline:
         natural: Array = table @ self.natural
         return natural
 
+    def pieces(self) -> tuple[Array, Array]:
+        """Give the different knots (i + 1,) and the columns as polynomials about each but the last: (degree + 1, i, w)."""
+        from scipy.interpolate import BSpline, PPoly
+
+        count = len(self.knots) - self.degree - 1
+        wide = np.diff(self.knots) > 0
+        made = [PPoly.from_spline(BSpline(self.knots, unit, self.degree)).c[:, wide] for unit in np.eye(count)[self.first :]]
+        table = np.stack(made, axis=2)
+        return np.unique(self.knots), table if self.natural is None else table @ self.natural
+
     def _values(self, x: Array, derivative: int = 0) -> Array:
         from scipy.interpolate import BSpline  # a third of a second to import, for splines alone
 
@@ -129,6 +140,13 @@ def spline(*, text: str, kind: str, inner: Array, low: float, high: float, degre
     return Spline(text=text, knots=knots, degree=degree, first=made.first, natural=Q[:, 2:])
 
 
-def inner_knots(x: Array, count: int) -> Array:
+def inner_knots(x: Array, factor: Basis) -> Array:
     """Place knots at equally spaced quantiles (type 7) of all values (n,)."""
-    return np.quantile(x, np.linspace(0, 1, count + 2)[1:-1]) if count > 0 else np.empty(0)
+    places = inner_places(factor)
+    return np.quantile(x, places) if len(places) else np.empty(0)
+
+
+def inner_places(factor: Basis) -> Array:
+    """Give the shares of the values below the inner knots of a spline with `df`; none for any other basis."""
+    count = 0 if factor.df is None else factor.df - (factor.degree if factor.kind == "bs" else 1) - factor.intercept
+    return np.linspace(0, 1, count + 2)[1:-1] if count > 0 else np.empty(0)

@@ -16,6 +16,7 @@ from squarely.errors import DataError, FormulaError, counted, did_you_mean
 from squarely.numerics import Array
 
 MOST_LEVELS = 10_000
+UNKNOWN_ROW = -1
 _MOST_SHOWN = 12
 # A number as people write it: with separators of thousands, a decimal comma, a currency, a percent sign.
 _DECORATED = re.compile(r"[-+]?[$€£¥]?\s?[-+]?(\d+|\d{1,3}([,.' \xa0\u202f]\d{3})+)([.,]\d+)?\s?[%$€£¥]?")
@@ -151,6 +152,15 @@ def coding(factor: Categorical, found: Mapping[Level, int], source: Source, *, b
     return Coding(column=column, levels=levels, kind=factor.contrast.kind, position=position_of(factor, levels))
 
 
+def in_row(row: int) -> str:
+    """Say in which row something is, if that is known: an engine that counts levels does not tell.
+
+    >>> in_row(4), in_row(UNKNOWN_ROW)
+    (' in data row 5', '')
+    """
+    return "" if row == UNKNOWN_ROW else f" in data row {row + 1:,}"
+
+
 def _typed(found: Mapping[Level, int]) -> dict[Level, int]:
     """Tell what the levels of a text file are: numbers or truth values if all of them are, and no two the same; else text."""
     values = {text: as_number(text) for text in found}
@@ -171,8 +181,8 @@ def _require_text(column: str, found: Mapping[Level, int], source: Source) -> No
     if texts and all(_DECORATED.fullmatch(text.strip()) for text in texts) and len(numbers) < len(texts):
         odd = min(texts.keys() - set(numbers), key=texts.__getitem__)
         raise DataError(
-            f"Column {column!r} of {source.label} holds numbers that signs or separators make text of: {odd!r} in "
-            f"data row {texts[odd] + 1:,}. Take these out, as 1234.5 is written, or write {c} if the values are categories."
+            f"Column {column!r} of {source.label} holds numbers that signs or separators make text of: {odd!r}"
+            f"{in_row(texts[odd])}. Take these out, as 1234.5 is written, or write {c} if the values are categories."
         )
     if not numbers:
         return
@@ -186,7 +196,7 @@ def _require_text(column: str, found: Mapping[Level, int], source: Source) -> No
     odd = max(late, key=texts.__getitem__)  # whichever of the two kinds comes up later is the exception
     what = ("a number among text", "text among numbers")[odd in others]
     raise DataError(
-        f"Column {column!r} of {source.label} holds {what}: {odd!r} in data row {texts[odd] + 1:,}. "
+        f"Column {column!r} of {source.label} holds {what}: {odd!r}{in_row(texts[odd])}. "
         f"Correct or clear that value, or write {c} if its values are categories."
     )
 
@@ -197,7 +207,7 @@ def _in_order(factor: Categorical, found: Mapping[Level, int], source: Source) -
         for level in found:
             if level not in listed_levels:
                 raise FormulaError(
-                    f"levels={list(listed_levels)!r} of {factor.text} lacks {level!r}, which is in data row {found[level] + 1:,}. "
+                    f"levels={list(listed_levels)!r} of {factor.text} lacks {level!r}, which is{in_row(found[level]) or ' there'}. "
                     "List every level, or leave such rows out with where=."
                 )
     declared = listed_levels or source.order(factor.name.name)

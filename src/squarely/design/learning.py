@@ -39,7 +39,7 @@ def learn(formula: Formula, source: Source, where: Where | None = None) -> Desig
     FormulaError : the formula names a level that is not there.
     """
     outline = outlined(formula, source, where)
-    learnt, factors = Learnt(), outline.factors
+    learnt = Learnt()
     expect(*map(purpose, outline.rounds), "cross-products")
     for topics in outline.rounds:
         lessons = [_lesson(topic, outline, learnt) for topic in topics]
@@ -47,19 +47,23 @@ def learn(formula: Formula, source: Source, where: Where | None = None) -> Desig
             totals = _taught(lessons, outline, learnt)
         for lesson, total in zip(lessons, totals, strict=True):
             learnt = lesson.finish(learnt, total)
-    columns = columns_of(formula, factors, learnt)
+    return _piloted(designed(outline, learnt, len(outline.rounds)), source)
+
+
+def designed(outline: Outline, learnt: Learnt, scans: int) -> Design:
+    """Make a design of what is learnt, without centres and scales as yet."""
+    columns = columns_of(outline.formula, outline.factors, learnt)
     k = len(columns) + 1
-    design = Design(
-        formula=formula,
-        where=where,
-        factors=factors,
+    return Design(
+        formula=outline.formula,
+        where=outline.where,
+        factors=outline.factors,
         learnt=learnt,
         columns=columns,
         centres=np.zeros(k),
         scales=np.ones(k),
-        scans=len(outline.rounds),
+        scans=scans,
     )
-    return _piloted(design, source)
 
 
 def _lesson(topic: Topic, outline: Outline, learnt: Learnt) -> Lesson:
@@ -75,16 +79,17 @@ def _lesson(topic: Topic, outline: Outline, learnt: Learnt) -> Lesson:
     return knots(factor) if topic.kind == "knots" else limits(factor)
 
 
-def _is_known(expression: Expression, learnt: Learnt) -> bool:
+def is_known(expression: Expression, learnt: Learnt) -> bool:
+    """Tell whether every mean and deviation that an expression needs is learnt."""
     return all(part.text in learnt.moves for part in parts(expression) if isinstance(part, Moved))
 
 
 def _taught(lessons: Sequence[Lesson], outline: Outline, learnt: Learnt) -> list[Any]:
     """Scan the rows once for several lessons, over the rows that are complete as far as that is known, and give their totals."""
     # What still waits for a mean cannot be evaluated yet; its columns must be complete all the same.
-    ready = [f for f in outline.factors.values() if isinstance(f, Categorical) or _is_known(expression_of(f), learnt)]
+    ready = [f for f in outline.factors.values() if isinstance(f, Categorical) or is_known(expression_of(f), learnt)]
     inside = {text: part.argument for text, part in moved_in(outline.formula, outline.factors).items()}
-    now = {text: e for text, e in {**outline.formula.outside, **inside}.items() if _is_known(e, learnt)}
+    now = {text: e for text, e in {**outline.formula.outside, **inside}.items() if is_known(e, learnt)}
     where, numbers, labels = outline.where, outline.numbers, outline.labels
     totals: list[Any] = [None] * len(lessons)
     account = RowAccount()
@@ -100,11 +105,12 @@ def _taught(lessons: Sequence[Lesson], outline: Outline, learnt: Learnt) -> list
                 new = lesson.step(batch, seen)
                 totals[i] = new if totals[i] is None else lesson.merge(totals[i], new)
     if not account.used:
-        raise _nothing(outline.source, account, [*numbers, *labels], where)
+        raise nothing(outline.source, account, [*numbers, *labels], where)
     return totals
 
 
-def _nothing(source: Source, account: RowAccount, columns: Sequence[str], where: Where | None) -> DataError:
+def nothing(source: Source, account: RowAccount, columns: Sequence[str], where: Where | None) -> DataError:
+    """Say why no row is left."""
     if account.read == 0:
         return DataError(f"There are column names but no rows in {source.label}. Give at least {len(columns) + 1} rows.")
     left = account.read - account.filtered
@@ -135,7 +141,7 @@ def _piloted(design: Design, source: Source) -> Design:
         if block.size:
             return recentred(design, **_spreads(block))
     numbers, labels = columns_needed(design.factors.values(), design.formula.outside.values())
-    raise _nothing(source, account, [*numbers, *labels], design.where)
+    raise nothing(source, account, [*numbers, *labels], design.where)
 
 
 def _spreads(block: Block) -> dict[str, Array]:

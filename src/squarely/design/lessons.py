@@ -54,17 +54,19 @@ def moving(part: Moved) -> Lesson:
         n, away = a[0] + b[0], b[1] - a[1]
         return n, a[1] + away * b[0] / n, a[2] + b[2] + away**2 * a[0] * b[0] / n
 
-    def finish(learnt: Learnt, total: tuple[int, float, float]) -> Learnt:
-        n, mean, squares = total
-        deviation = float(np.sqrt(squares / (n - part.ddof))) if n > part.ddof else 0.0
-        if part.scaled and not deviation > 0:
-            raise DataError(
-                f"{part.text} divides by a standard deviation that is zero: its argument is {mean:g} in every row that is used. "
-                "Leave it out."
-            )
-        return replace(learnt, moves={**learnt.moves, part.text: Moving(mean=mean, deviation=deviation)})
+    return Lesson(step=step, merge=merge, finish=lambda learnt, total: moved_by(part, learnt, total))
 
-    return Lesson(step=step, merge=merge, finish=finish)
+
+def moved_by(part: Moved, learnt: Learnt, total: tuple[int, float, float]) -> Learnt:
+    """Fix a mean and a deviation, from the number of rows, their mean and the squares about it."""
+    n, mean, squares = total
+    deviation = float(np.sqrt(squares / (n - part.ddof))) if n > part.ddof else 0.0
+    if part.scaled and not deviation > 0:
+        raise DataError(
+            f"{part.text} divides by a standard deviation that is zero: its argument is {mean:g} in every row that is used. "
+            "Leave it out."
+        )
+    return replace(learnt, moves={**learnt.moves, part.text: Moving(mean=mean, deviation=deviation)})
 
 
 def limits(factor: Basis) -> Lesson:
@@ -76,9 +78,9 @@ def limits(factor: Basis) -> Lesson:
 
     def finish(learnt: Learnt, ends: tuple[float, float]) -> Learnt:
         if factor.kind != "poly":
-            return _with_spline(learnt, factor, np.array(factor.knots), ends)
+            return with_spline(learnt, factor, np.array(factor.knots), ends)
         if not ends[0] < ends[1]:
-            raise _too_few(factor)
+            raise too_few_values(factor)
         return replace(learnt, ranges={**learnt.ranges, factor.text: ends})
 
     return Lesson(step=step, merge=lambda a, b: (min(a[0], b[0]), max(a[1], b[1])), finish=finish)
@@ -93,7 +95,7 @@ def polynomial(factor: Basis, low: float, high: float) -> Lesson:
     def finish(learnt: Learnt, R: Array) -> Learnt:
         sizes = np.abs(np.diag(R))
         if len(R) <= factor.degree or sizes.min() <= 1e-13 * sizes.max() * len(R):
-            raise _too_few(factor)
+            raise too_few_values(factor)
         return replace(learnt, bases={**learnt.bases, factor.text: orthogonal(R, low, high)})
 
     return Lesson(step=step, merge=lambda a, b: _qr(np.vstack([a, b])), finish=finish)
@@ -104,7 +106,8 @@ def _qr(table: Array) -> Array:
     return R
 
 
-def _too_few(factor: Basis) -> DataError:
+def too_few_values(factor: Basis) -> DataError:
+    """Say that a polynomial has too few different values to run through."""
     return DataError(
         f"{factor.text} wants more than {factor.degree} different values of its argument in the rows that are used, and there are "
         "not so many. Lower the degree."
@@ -115,9 +118,8 @@ def knots(factor: Basis) -> Lesson:
     """Learn the knots of a spline with `df`: quantiles of all values."""
 
     def finish(learnt: Learnt, values: list[Array]) -> Learnt:
-        x, df = np.concatenate(values), factor.df or 0
-        inner = df - factor.degree if factor.kind == "bs" else df - 1
-        return _with_spline(learnt, factor, inner_knots(x, inner - factor.intercept), (float(x.min()), float(x.max())))
+        x = np.concatenate(values)
+        return with_spline(learnt, factor, inner_knots(x, factor), (float(x.min()), float(x.max())))
 
     return Lesson(
         step=lambda batch, seen: [seen.numbers[factor.argument][0]],
@@ -126,7 +128,8 @@ def knots(factor: Basis) -> Lesson:
     )
 
 
-def _with_spline(learnt: Learnt, factor: Basis, inner: Array, ends: tuple[float, float]) -> Learnt:
+def with_spline(learnt: Learnt, factor: Basis, inner: Array, ends: tuple[float, float]) -> Learnt:
+    """Fix a spline by its inner knots and the ends of the values."""
     made = spline(
         text=factor.text,
         kind=factor.kind,

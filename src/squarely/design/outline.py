@@ -56,8 +56,8 @@ class Outline:
         return (*((INTERCEPT,) if self.formula.intercept else ()), *(column.name for column in columns))
 
 
-def outlined(formula: Formula, source: Source, where: Where | None = None) -> Outline:
-    """Outline a design. Of the rows it reads at most what tells a column of text from one of numbers.
+def outlined(formula: Formula, source: Source, where: Where | None = None, *, reading: bool = True) -> Outline:
+    """Outline a design. Of the rows it reads at most what tells a column of text from one of numbers; nothing without `reading`.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def outlined(formula: Formula, source: Source, where: Where | None = None) -> Ou
     _require_named(formula, source)
     if where:
         require_where(where, source)
-    _require_numeric_response(formula, source)
+    _require_numeric_response(formula, source, reading=reading)
     factors = {text: _told(factor, source) for text, factor in formula.factors.items()}
     numbers, labels = columns_needed(factors.values(), formula.outside.values())
     return Outline(
@@ -103,18 +103,19 @@ def _require_named(formula: Formula, source: Source) -> None:
                 raise DataError(f"{error}{pointer(formula.text, name.at) if name.at[1] else ''}") from None
 
 
-def _require_numeric_response(formula: Formula, source: Source) -> None:
-    """Raise a DataError that names the first value, if the response is a column that does not hold numbers."""
+def _require_numeric_response(formula: Formula, source: Source, *, reading: bool) -> None:
+    """Raise a DataError if the response is a column that does not hold numbers; rows are read to name the first value."""
     response = formula.response.expression
     if not isinstance(response, Name) or source.kind(response.name) not in ("text", "category", "other"):
         return
     if source.kind(response.name) == "other":
         raise not_usable(source, response.name, source.columns[response.name])
-    value, row = _first_text(source, response.name)
+    value, row = _first_text(source, response.name) if reading else ("", 0)
     held = "text" if isinstance(value, str) else "categories"
+    met = f", {value!r} in data row {row:,}" if reading else ""
     at = pointer(formula.text, response.at) if response.at[1] else ""
     raise DataError(
-        f"The response {response.name!r} of {source.label} holds {held}, {value!r} in data row {row:,}, and a regression explains "
+        f"The response {response.name!r} of {source.label} holds {held}{met}, and a regression explains "
         f"numbers. Correct or clear such values, or make numbers of two groups, such as 0 and 1.{at}"
     )
 

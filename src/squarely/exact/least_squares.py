@@ -99,6 +99,12 @@ def solve(moments: Moments, source: Source, *, collinear: str = "drop", precisio
             f"{source.label}: nothing is left to measure the errors with. "
             f"{' '.join([*moments.account.lines()[1:], f'Give at least {p + 1} rows'])}, or a formula with fewer columns."
         )
+    if moments.aggregated is not None:
+        from squarely.exact.aggregates import solve_inside  # which makes a Solution in turn
+
+        if precision == "extended":
+            raise OptionError("precision='extended' needs the rows, and aggregates leave them in the engine. Use fold='batches'.")
+        return solve_inside(moments, source, collinear=collinear)
     factor = factorise(moments, source)
     if factor.dependencies and collinear == "raise":
         raise DataError(f"Columns depend on each other: {'; '.join(factor.dependencies)}. Leave one of them out.")
@@ -247,7 +253,7 @@ def _solution(moments: Moments, factor: Factor, refined: _Refined, root: Root | 
     )
 
 
-def way_back(moments: Moments, factor: Factor) -> tuple[Array, Array]:
+def unscaling(moments: Moments, factor: Factor) -> tuple[Array, Array]:
     """Return the diagonal and the first row (q,) of T: T b are the coefficients in the units of the data, up to constants."""
     design, columns = moments.design, factor.columns
     ratio = design.column_scales[-1] / design.column_scales[columns]
@@ -259,7 +265,7 @@ def way_back(moments: Moments, factor: Factor) -> tuple[Array, Array]:
 
 def unit_errors(moments: Moments, factor: Factor, spread: Array, root: Root | None) -> Array:
     """Return the roots of the diagonal (q,) of T (X'X)^-1 T' in the units of the data, over the response's scaled unit."""
-    ratio, first = way_back(moments, factor)
+    ratio, first = unscaling(moments, factor)
     if root is not None:
         T = np.diag(ratio)
         T[0] += first

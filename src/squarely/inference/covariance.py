@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from squarely.exact import Solution, way_back
+from squarely.exact import Solution, unscaling
 from squarely.numerics import Array
 
 
 def covariance_of(solution: Solution, variance: float) -> Array:
     """Return the covariance (p, p) in the units of the data: sigma^2 A A' with A = T R^-1, T the way back to those units."""
     factor, scale = solution.factor, float(solution.moments.design.scales[-1])
-    ratio, first = way_back(solution.moments, factor)
+    ratio, first = unscaling(solution.moments, factor)
     T = np.diag(ratio)
     T[0] += first
     A = solve_triangular(factor.R, T.T, trans="T").T if solution.root is None else solution.root.times(T)

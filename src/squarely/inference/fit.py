@@ -97,6 +97,11 @@ class Fit:
         return self.solution.moments.account
 
     @property
+    def fold(self) -> str:
+        """How the rows were summed up: in "batches", or by "aggregates" inside their engine."""
+        return "batches" if self.solution.moments.aggregated is None else "aggregates"
+
+    @property
     def params(self) -> pd.Series:
         """The coefficients, in the units of the data; NaN for a dropped column."""
         return self._series(self.solution.params)
@@ -320,6 +325,7 @@ class Fit:
             "dropped_columns": list(self.dropped_columns),
             "road": self.solution.factor.road,
             "precision": self.solution.precision,
+            "fold": self.fold,
             "scans": self.solution.scans,
             "settled": self.solution.settled,
             "merged": merged and {"rows": list(merged.rows), "taken_out": list(merged.taken_out)},

@@ -24,7 +24,7 @@ from squarely.exact import Factor, Merger, ResidualSums, Root, Solution
 from squarely.inference.fit import Fit
 from squarely.inference.schema import as_count, as_number, as_numbers, as_size, as_text, as_triangle, as_truth, one_of
 from squarely.inference.statistics import infer
-from squarely.moments import Moments
+from squarely.moments import Aggregated, Moments
 from squarely.numerics import Array
 
 FORMAT = 2
@@ -51,6 +51,8 @@ def fit_to_json(fit: Fit) -> str:
         "rows": {**account.as_dict(), "rounded": dict(account.rounded), "casts": dict(account.casts)},
         "gram": _upper(moments.gram),
         "passes": moments.passes,
+        "aggregated": None if moments.aggregated is None else {name: getattr(moments.aggregated, name) for name in _AGGREGATED},
+        "remarks": list(moments.remarks),
         "factor": {
             **{name: getattr(solution.factor, name) for name in _FACTOR},
             "R": _upper(solution.factor.R),
@@ -64,6 +66,7 @@ def fit_to_json(fit: Fit) -> str:
     return json.dumps(_plain(document), allow_nan=False)
 
 
+_AGGREGATED = ("engine", "scans", "expressions")
 _FACTOR = ("columns", "kept", "rhs", "condition", "road", "dependencies", "left", "doubt")
 _SOLUTION = ("params", "b", "unit_bse", "ssr", "centered_tss", "digits", "digits_bse", "precision", "scans", "settled", "blur")
 
@@ -135,6 +138,8 @@ def _fit(document: Mapping[str, Any]) -> Fit:
         gram=upper + np.triu(upper, 1).T,
         account=_account(document["rows"]),
         passes=as_count(document["passes"]),
+        aggregated=_aggregated(document["aggregated"]),
+        remarks=tuple(as_text(remark) for remark in document["remarks"]),
     )
     if moments.gram[0, 0] != moments.n or not (np.diag(moments.gram) >= 0).all():
         raise ValueError("its cross-products are not those of its rows.")
@@ -212,6 +217,13 @@ def _merger(written: Mapping[str, Any] | None) -> Merger | None:
     if not 0 < len(rows) + len(taken_out) <= _MOST_FITS:
         raise ValueError(f"it was merged from {len(rows) + len(taken_out):,} fits.")
     return Merger(rows=tuple(as_count(x) for x in rows), taken_out=tuple(as_count(x) for x in taken_out))
+
+
+def _aggregated(written: Mapping[str, Any] | None) -> Aggregated | None:
+    if written is None:
+        return None
+    parts = as_text(written["engine"]), as_count(written["scans"]), as_count(written["expressions"])
+    return Aggregated(engine=parts[0], scans=parts[1], expressions=parts[2])
 
 
 def _root(written: Mapping[str, Any] | None, q: int) -> Root | None:

@@ -139,7 +139,7 @@ def _references(fit: Fit) -> list[str]:
 def _rows(fit: Fit) -> list[str]:
     condition = [f"Condition: {fit.design.where.text}."] if fit.design.where else []
     notes = [f"Read with {note}." for note in fit.source.notes]
-    return [" ".join(["Rows:", *fit.rows.lines(), *condition, *notes])]
+    return [" ".join(["Rows:", *fit.rows.lines(), *condition, *notes, *fit.solution.moments.remarks])]
 
 
 def _merged(fit: Fit) -> list[str]:
@@ -163,12 +163,15 @@ def _digits(fit: Fit) -> str:
             if math.isnan(count) and not math.isnan(value)]  # fmt: skip
     but = f", where {' and '.join(zero)} cannot be told from zero" if zero else ""
     precise = "double-double" if solution.precision == "extended" else "double"
-    end = "" if solution.settled else " Refinement did not settle; the digits allow for it."
+    asked = solution.moments.aggregated
     road = "cross-products" if solution.factor.road == "moments" else "a triangle"
+    how = f"{road} by aggregates in {asked.engine}" if asked else road
+    work = counted(solution.scans, "scan") + (f" and {counted(asked.expressions, 'expression')} over" if asked else " of")
+    end = "" if solution.settled else " Refinement did not settle; the digits allow for it."
     if solution.merged:
         how = f"from {road} and the solutions of the fits, at most {counted(solution.scans, 'scan')} of any row"
     else:
-        how = f"from {road}, refined in {precise}, {counted(solution.scans, 'scan')} of the rows"
+        how = f"from {how}, refined in {precise}, {work} the rows"
     return f"Digits: {int(smallest)} of every coefficient and standard error can be trusted{but} ({how}).{end}"
 
 

@@ -1,30 +1,57 @@
 """Cross-products and triangles of the design's columns: what both roads share.
 
 `cross_products` folds rows into Moments, blocks of many `indicators` by group; `triangle` folds them into R of a QR where
-cross-products would cost digits; `standardised` derives from Moments the problem that a training loop sees. `merging` adds Moments
-of several sets of rows and takes them out again, by way of the `transfer` between their columns.
+cross-products would cost digits; `standardised` derives from Moments the problem that a training loop sees. `aggregates` lets an
+engine work the cross-products out, with columns that `layout` lays out and sums by group from `tally`; `combination` is a scan of
+what columns combine to; `aggregated` is the record of it, and `choice` chooses between the two folds. `merging` adds Moments of
+several sets of rows and takes them out again, by way of the `transfer` between their columns.
 """
 
+from squarely.moments.aggregated import Aggregated
+from squarely.moments.aggregates import Folded, fold_inside, gather_inside, moments_of, refolded
+from squarely.moments.choice import choose_fold, unserved
+from squarely.moments.combination import Combined, combine
 from squarely.moments.cross_products import Moments, fold_moments, gather, in_threads, piece_rows
+from squarely.moments.layout import Layout, Prepared, lay_out, way_back
 from squarely.moments.merging import CRUMBS, Merged, Share, absent_levels, merge_moments
 from squarely.moments.standardised import Standardised, standardise
+from squarely.moments.tally import Effort, Factors, Key, changed, tally
 from squarely.moments.transfer import Transfer
 from squarely.moments.triangle import fold_triangle, qr_triangle
 
 __all__ = [
     "CRUMBS",
+    "Aggregated",
+    "Combined",
+    "Effort",
+    "Factors",
+    "Folded",
+    "Key",
+    "Layout",
     "Merged",
     "Moments",
+    "Prepared",
     "Share",
     "Standardised",
     "Transfer",
     "absent_levels",
+    "changed",
+    "choose_fold",
+    "combine",
+    "fold_inside",
     "fold_moments",
     "fold_triangle",
     "gather",
+    "gather_inside",
     "in_threads",
+    "lay_out",
     "merge_moments",
+    "moments_of",
     "piece_rows",
     "qr_triangle",
+    "refolded",
     "standardise",
+    "tally",
+    "unserved",
+    "way_back",
 ]

@@ -9,6 +9,7 @@ import numpy as np
 from squarely.data import BATCH_ROWS, RowAccount, Source, fold, scanning
 from squarely.design import Block, Design, map_rows, pieces, recentred
 from squarely.errors import DataError
+from squarely.moments.aggregated import Aggregated
 from squarely.moments.indicators import IndicatorSums, indicator_sums
 from squarely.numerics import Array
 
@@ -16,7 +17,7 @@ _CELLS = 2**18  # of a piece: two megabytes, which the cache holds
 _ROWS = 1_024, 16_384
 _NARROW = 64  # columns; wider products are shared out by BLAS itself, and threads of ours would fight its own
 _LARGEST = 1e75  # coefficients are ratios of two columns and variances their squares: up to 1e300 all stays representable
-_FAR = 8.0  # a centre so many standard deviations off the mean costs digits: the rows are folded again
+FAR = 8.0  # a centre so many standard deviations off the mean costs digits: the rows are folded again
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -29,12 +30,16 @@ class Moments:
     gram : (k + 1, k + 1), Z'Z; its first entry is n.
     account : the rows that the fold has met.
     passes : scans of the rows that it took.
+    aggregated : how an engine was asked, None for rows that came in batches.
+    remarks : sentences for the summary on how the rows were read.
     """
 
     design: Design
     gram: Array
     account: RowAccount
     passes: int = 1
+    aggregated: Aggregated | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def n(self) -> int:
@@ -106,7 +111,7 @@ def fold_moments(design: Design, source: Source) -> Moments:
         map_rows(design, source, step, threads=in_threads(design)), _add, _Sums(np.zeros((size, size)), None, RowAccount())
     )
     gram = _whole(design, total)
-    _require_range(design, source, gram, total.account.used)
+    require_range(design, source, gram, total.account.used)
     return Moments(design=design, gram=gram, account=total.account)
 
 
@@ -128,7 +133,7 @@ def gather(design: Design, source: Source) -> Moments:
     """Fold the rows into Moments; fold again about better centres if the pilot's were far off."""
     moments = fold_moments(design, source)
     means, spreads = moments.means, np.sqrt(moments.variances)
-    off = np.abs(means - design.centres) > _FAR * spreads
+    off = np.abs(means - design.centres) > FAR * spreads
     off[design.layout.grouped] = False  # indicators are not centred
     if not design.intercept or not (off & (spreads > 0)).any():
         return moments
@@ -137,7 +142,7 @@ def gather(design: Design, source: Source) -> Moments:
     return Moments(design=better, gram=again.gram, account=again.account, passes=2)
 
 
-def _require_range(design: Design, source: Source, gram: Array, n: int) -> None:
+def require_range(design: Design, source: Source, gram: Array, n: int) -> None:
     """Refuse columns so large or small that a variance, in the square of their unit, would over- or underflow in silence."""
     with np.errstate(over="ignore", invalid="ignore"):
         sizes = np.abs(design.centres) + design.scales * np.sqrt(np.diag(gram)[1:] / n)

@@ -1,0 +1,141 @@
+"""Aggregates: sums that an engine works out where the rows are, so that only their results leave it.
+
+A Query is a description: nothing here knows which engine carries it out. Columns of the data go by numbered aliases in lower
+case, v0, v1, ... for numbers and l0, l1, ... for labels, because engines differ in what they think of names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import narwhals as nw
+import pyarrow as pa
+
+Row = Mapping[str, Any]
+Stage: TypeAlias = Mapping[str, nw.Expr] | nw.Expr
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """An engine that can aggregate, and how it likes to be asked.
+
+    Attributes
+    ----------
+    name : what a summary calls it.
+    bound : the most aggregates in one query; more are asked for in several.
+    ordered : whether its rows have a certain order, so that a row knows the one before it.
+    narrow : so many columns of numbers it sums up clearly faster by itself than batches are read; 0 where it never is, or where
+        something would be lost.
+    """
+
+    name: str
+    bound: int
+    ordered: bool
+    narrow: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What a column of an engine holds, as far as an aggregate has to know.
+
+    Attributes
+    ----------
+    kind : "number", "boolean" or "text".
+    fraction : whether it may hold NaN or an infinity, as a label.
+    wide : whether it may hold integers that doubles do not.
+    cast : what it is called, if it is neither integers nor binary fractions.
+    """
+
+    kind: str
+    fraction: bool
+    wide: bool
+    cast: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """What to work out.
+
+    Attributes
+    ----------
+    numbers : columns of the data: v0, v1, ... are these as doubles, f0, f1, ... whether they are finite.
+    labels : further ones: l0, l1, ... are these as labels, g0, g1, ... whether they have one.
+    stages : one after the other, further columns by their aliases, or a condition that rows must meet.
+    first : use only so many rows that are left, None for all.
+    """
+
+    numbers: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    stages: tuple[Stage, ...] = ()
+    first: int | None = None
+
+    def then(self, *stages: Stage) -> Query:
+        """Give the query with further stages; those without anything in them are left out."""
+        more = tuple(stage for stage in stages if not isinstance(stage, Mapping) or stage)
+        return Query(numbers=self.numbers, labels=self.labels, stages=(*self.stages, *more), first=self.first)
+
+
+def aliased(frame: nw.LazyFrame[Any], query: Query, held: Sequence[Held]) -> nw.LazyFrame[Any]:
+    """Cast the columns of a frame, which go by their aliases, and say where they have a value; `held` are the labels' types.
+
+    Numbers are cast to doubles before anything is multiplied. Only is_finite is asked: DuckDB takes isnan for false where the
+    statistics of a Parquet file leave NaN out.
+    """
+    numbers, labels = range(len(query.numbers)), list(enumerate(held))
+    fractions = [i for i, what in labels if what.fraction]
+    doubles = [*(f"v{i}" for i in numbers), *(f"l{i}" for i in fractions)]
+    texts = [f"l{i}" for i, what in labels if what.kind == "text"]
+    casts = {alias: nw.col(alias).cast(nw.Float64) for alias in doubles} | {alias: nw.col(alias).cast(nw.String) for alias in texts}
+    flags = {f"f{i}": nw.col(f"v{i}").is_finite().fill_null(False) for i in numbers}
+    flags |= {
+        f"g{i}": nw.col(f"l{i}").is_finite().fill_null(False) if i in fractions else ~nw.col(f"l{i}").is_null() for i, _ in labels
+    }
+    for stage in (casts, flags):
+        frame = frame.with_columns(**stage) if stage else frame
+    return frame
+
+
+def held_as(kind: pa.DataType, called: str) -> Held:
+    """Tell what a column of an Arrow type holds that its engine calls so.
+
+    >>> held_as(pa.int64(), "BIGINT").wide, held_as(pa.decimal128(5, 2), "DECIMAL(5,2)").cast
+    (True, 'decimal128(5, 2)')
+    """
+    types = pa.types
+    decimal, whole = types.is_decimal(kind), types.is_integer(kind)
+    number = whole or decimal or types.is_floating(kind)
+    return Held(
+        kind="boolean" if types.is_boolean(kind) else "number" if number else "text",
+        fraction=number and not whole,
+        wide=kind.bit_width > 32 if whole else number and "INT" in called.upper(),  # an engine's widest arrive as decimals
+        cast=str(kind) if decimal or types.is_boolean(kind) else None,
+    )
+
+
+def staged(frame: nw.LazyFrame[Any], query: Query) -> nw.LazyFrame[Any]:
+    """Carry out the stages of a query on a frame that has its columns under their aliases."""
+    for stage in query.stages:
+        frame = frame.with_columns(**stage) if isinstance(stage, Mapping) else frame.filter(stage)
+    return frame if query.first is None else frame.head(query.first)
+
+
+def asked(frame: nw.LazyFrame[Any], keys: Sequence[str], results: Mapping[str, nw.Expr], bound: int) -> Iterator[nw.LazyFrame[Any]]:
+    """Give the frames of results: one row for each combination of the keys, or a single one without keys.
+
+    Each has at most `bound` results.
+    """
+    names = list(results)
+    for start in range(0, len(names), bound):
+        some = [results[name].alias(name) for name in names[start : start + bound]]
+        yield frame.group_by(*keys).agg(*some) if keys else frame.select(*some)
+
+
+def joined(keys: Sequence[str], answers: Sequence[Sequence[Row]]) -> list[Row]:
+    """Put the answers to several queries with the same keys together."""
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for answer in answers:
+        for row in answer:
+            rows.setdefault(tuple(row[key] for key in keys), {}).update(row)
+    return list(rows.values())

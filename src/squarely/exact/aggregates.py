@@ -1,0 +1,192 @@
+"""Road one where rows stay in an engine: solve from its cross-products and refine on its sums, in plain doubles."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+from squarely.data import Source
+from squarely.errors import DataError
+from squarely.exact.condition import inverse_spread
+from squarely.exact.dependence import Kept, UntoldError, keep
+from squarely.exact.factor import TEN_DIGITS
+from squarely.exact.least_squares import Solution, digits_of, spread_out, unit_errors
+from squarely.exact.residuals import ResidualSums
+from squarely.exact.work import Left, Work, factor_of, in_units, natural, root_of, scaled
+from squarely.moments import Aggregated, Combined, Effort, Folded, Moments, combine, refolded, way_back
+from squarely.numerics import ROUNDOFF, Pair, two_sum
+
+_MOST_SCANS = 6
+_WORST = 1e-2  # the relative error of a solve beyond which refinement would not close in
+
+
+def solve_inside(moments: Moments, source: Source, *, collinear: str = "drop") -> Solution:
+    """Solve min ||y - X beta||_2 as `solve` does, by aggregates alone.
+
+    Each step of refinement is one scan of r = y - W b and W'r. Rank is decided on the cross-products; where these cannot tell,
+    on a scan of what the columns before leave.
+
+    Raises
+    ------
+    DataError : a dependency and `collinear="raise"`; or the cross-products cannot tell columns apart.
+    """
+    asked = moments.aggregated
+    folded = asked.folded if asked else None
+    if asked is None or folded is None:
+        raise DataError("A loaded fit has no rows to solve again. Fit again with the data at hand.")
+    first = 0 if moments.design.intercept else 1
+    kept = keep(moments, folded, source, np.arange(first, len(folded.gram) - 1))
+    if kept.dependencies and collinear == "raise":
+        raise DataError(f"Columns depend on each other: {'; '.join(kept.dependencies)}. Leave one of them out.")
+    if not len(kept.columns):
+        raise DataError(f"No column is left to fit: {'; '.join(kept.dependencies)}. Name a column that varies.")
+    places = np.arange(len(folded.gram))
+    if kept.dependencies and not _is_closed(folded, kept):
+        folded, places, again = _without(moments, folded, source, kept)
+        kept = replace(again, dependencies=kept.dependencies, effort=kept.effort + again.effort)
+    work = Work(moments=moments, folded=folded, kept=kept, places=places, condition=_condition(kept))
+    _require_told(work, source)
+    return _solution(work, _refine(work, source), source, asked)
+
+
+def _condition(kept: Kept) -> float:
+    values = np.linalg.svd(kept.R / np.linalg.norm(kept.R, axis=0), compute_uv=False)
+    return float(values[0] / values[-1])
+
+
+def _is_closed(folded: Folded, kept: Kept) -> bool:
+    """Tell whether no column that is kept is made of one that is dropped."""
+    way, there = way_back(folded.layout), {0, *kept.columns.tolist()}
+    return all(there.issuperset(way[i]) for i in kept.columns.tolist())
+
+
+def _without(moments: Moments, folded: Folded, source: Source, kept: Kept) -> tuple[Folded, np.ndarray, Kept]:
+    """Fold once more without the columns that are dropped: what the others are moved by may have been among them."""
+    left = [j for j in kept.columns.tolist() if j]
+    again, effort = refolded(folded, source, [folded.layout.monomials[j - 1] for j in left])
+    places = np.array([0, *left, len(folded.gram) - 1])
+    first = 0 if moments.design.intercept else 1
+    solved = keep(moments, again, source, np.arange(first, len(again.gram) - 1))
+    return again, places, replace(solved, effort=effort + solved.effort)
+
+
+def _require_told(work: Work, source: Source) -> None:
+    if work.unit_error > _WORST:
+        raise UntoldError(
+            f"The columns are so near to depending on each other (condition number {work.condition:.1g}) that sums of products in "
+            f"double precision cannot tell them apart. Fit with fold='batches', which reads the rows of {source.label} and can."
+        )
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class _Refined:
+    """The solution b (q,) for W, what is left of its error, and the last scan; `squares` and `fuzz` as in `least_squares`."""
+
+    b: Pair
+    left: Left
+    seen: Combined
+    exact: bool
+    squares: float
+    fuzz: float
+    effort: Effort
+    scans: int
+    settled: bool
+
+
+def _refine(work: Work, source: Source) -> _Refined:
+    R, columns, gram = work.kept.R, work.kept.columns, work.folded.gram
+    length = np.linalg.norm(R, axis=0)
+    hi, lo = solve_triangular(R, solve_triangular(R, gram[columns, -1], trans="T")), np.zeros(len(R))
+    size = float(np.abs(hi) @ length + np.sqrt(gram[-1, -1]))  # the residuals are computed from terms of this size
+    fuzz, effort, scans, settled = 4 * ROUNDOFF * size, Effort(), 0, False
+    before = math.inf
+    while not settled and scans < _MOST_SCANS:
+        hi, lo = hi + lo, np.zeros(len(R))  # what the engine is told are plain doubles
+        a = np.zeros(len(gram))
+        a[columns], a[-1] = -hi, 1.0
+        seen, spent = combine(work.folded, source, a)
+        effort, scans = effort + spent, scans + 1
+        gradient = seen.gradient[columns]
+        d = solve_triangular(R, solve_triangular(R, gradient, trans="T"))
+        hi, lo = two_sum(hi, d)
+        # What the step leaves: the error of r, that of W'r, and its own.
+        sums = work.rounding * length * np.sqrt(seen.squares)
+        noise = Left(R=R, rows=fuzz, sums=sums)
+        left = Left(R=R, rows=fuzz + work.unit_error * float(length @ np.abs(d)), sums=sums)
+        moved = float(np.linalg.norm(R @ d))
+        exact = seen.squares <= fuzz**2  # nothing but rounding: the data lie on the line exactly
+        still = moved <= TEN_DIGITS * np.sqrt(seen.squares)
+        own = np.eye(len(R))
+        settled = exact or (still and bool((left.of(own) <= ROUNDOFF * np.abs(hi) + 2 * noise.of(own)).all()))
+        if moved > before / 2:
+            break  # rounding in the scans is all that is left: further ones would not help
+        before = moved
+    return _Refined(
+        b=(hi, lo),
+        left=left,
+        seen=seen,
+        exact=exact,
+        squares=0.0 if exact else max(seen.squares - float(d @ gradient), 0.0),
+        fuzz=fuzz,
+        effort=effort,
+        scans=scans,
+        settled=settled,
+    )
+
+
+def _solution(work: Work, refined: _Refined, source: Source, asked: Aggregated) -> Solution:
+    """Turn the solution into the units of the data, exactly, round once, and count the digits."""
+    moments, columns, kept = work.moments, work.columns, work.is_kept
+    total, error = in_units(work, refined.b, refined.left)
+    params = np.array([float(total[place]) for place in columns.tolist()])
+    error = error + ROUNDOFF * np.abs(params)
+    if refined.exact:  # no residual: what cannot be told from zero is zero
+        params = np.where(np.abs(params) <= error, 0.0, params)
+    ordered = source.require_engine().ordered
+    steps = source.steps(refined.seen.query, "r0") if ordered and not refined.exact else math.nan
+    done = work.kept.effort + refined.effort + Effort(int(ordered), int(ordered))
+    relative = work.unit_error + 16 * ROUNDOFF
+    relative += refined.fuzz / np.sqrt(refined.squares) if refined.squares > 0 else 0.0
+    one, second = refined.seen.spread
+    scale = float(moments.design.scales[-1])
+    ones = np.ones(len(params))
+    now = replace(asked, scans=asked.scans + done.scans, expressions=asked.expressions + done.expressions)
+    unordered = f"Durbin-Watson needs an order of rows, which {asked.engine} has not."
+    factor, root = factor_of(work), root_of(work, work.kept.R, work.unit_error)
+    return Solution(
+        moments=replace(moments, aggregated=now, remarks=moments.remarks if ordered else (*moments.remarks, unordered)),
+        factor=factor,
+        root=root,
+        b=scaled(work, total),
+        params=spread_out(params, kept),
+        residuals=_sums(work, refined, steps),
+        unit_bse=spread_out(unit_errors(moments, factor, np.empty(0) if root else inverse_spread(factor.R), root), kept),
+        ssr=refined.squares * scale**2,
+        centered_tss=max(float(second - one**2 / moments.n), 0.0) * scale**2,
+        digits=spread_out(digits_of(params, error, natural(work)), kept),
+        digits_bse=spread_out(digits_of(ones, relative * ones, 0 * ones), kept),
+        precision="double",
+        scans=moments.design.scans + now.scans,
+        settled=refined.settled,
+        blur=refined.left.rows,
+    )
+
+
+def _sums(work: Work, refined: _Refined, steps: float) -> ResidualSums:
+    """Give the sums over the residuals in the scaled columns of Moments."""
+    seen, q = refined.seen, len(work.columns)
+    return ResidualSums(
+        n=work.moments.n,
+        sums=work.moments.gram[0],
+        gradient=seen.gradient[work.kept.columns],
+        gradient_low=np.zeros(q),
+        spread=seen.spread,
+        squares=0.0 if refined.exact else seen.squares,
+        powers=0 * seen.powers if refined.exact else seen.powers,
+        steps=0.0 if refined.exact else steps,
+        first=math.nan,
+        last=math.nan,
+    )

@@ -1,0 +1,115 @@
+"""Which columns are independent, from cross-products: where these cannot tell, a scan of what earlier columns leave decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+from squarely.data import Source
+from squarely.design import monomials
+from squarely.errors import DataError
+from squarely.exact.rank import ROUNDING, dependency
+from squarely.moments import Effort, Folded, Moments, combine, way_back
+from squarely.numerics import ROUNDOFF, Array
+
+# The share of a column's squared length that earlier columns must leave, so that rounding in the sums is small beside it.
+_TOLD = 1e-11
+
+
+class UntoldError(DataError):
+    """The cross-products cannot tell columns apart that are not dependent either."""
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Kept:
+    """The columns of W that are kept, with R'R = W'W for them, and a sentence for each dropped one."""
+
+    columns: np.ndarray
+    R: Array
+    dependencies: tuple[str, ...]
+    effort: Effort
+
+
+def keep(moments: Moments, folded: Folded, source: Source, columns: np.ndarray) -> Kept:
+    """Go through columns of W in order, and drop each that the kept ones before it span up to rounding.
+
+    Raises
+    ------
+    UntoldError : a column is so near to what others span that cross-products in doubles cannot serve.
+    """
+    G = folded.gram
+    R = np.zeros((len(columns), len(columns)))
+    kept: list[int] = []
+    sentences, effort = [], Effort()
+    for j in columns.tolist():
+        q = len(kept)
+        r = solve_triangular(R[:q, :q], G[kept, j], trans="T") if q else np.zeros(0)
+        left = G[j, j] - r @ r
+        if left > _TOLD * G[j, j]:
+            R[:q, q], R[q, q] = r, np.sqrt(left)
+            kept.append(j)
+            continue
+        d, spent = _spanned(folded, source, j, kept, R[:q, :q])
+        effort += spent
+        sentences.append(_sentence(moments, folded, j, kept, d))
+    q = len(kept)
+    return Kept(columns=np.array(kept, dtype=int), R=R[:q, :q], dependencies=tuple(sentences), effort=effort)
+
+
+def _spanned(folded: Folded, source: Source, j: int, kept: list[int], R: Array) -> tuple[Array, Effort]:
+    """Give the combination d (q,) of kept columns that column j is, up to rounding."""
+    sizes = _sizes(folded)
+    d, effort = np.zeros(len(kept)), Effort()
+    for _ in range(3):  # the first step solves, the second corrects, the third tells what is left
+        a = np.zeros(len(folded.gram))
+        a[kept], a[j] = -d, 1.0
+        seen, spent = combine(folded, source, a)
+        effort += spent
+        if np.sqrt(seen.squares) <= ROUNDING * ROUNDOFF * (sizes[j] + np.abs(d) @ sizes[kept]):
+            return d, effort
+        d = d + solve_triangular(R, solve_triangular(R, seen.gradient[kept], trans="T")) if len(kept) else d
+    raise UntoldError(
+        f"{_name(folded, j)} is so near to a combination of the columns before it that sums of products in double precision cannot "
+        f"tell them apart. Fit with fold='batches', which reads the rows of {source.label} and can, or leave the column out."
+    )
+
+
+def _name(folded: Folded, j: int) -> str:
+    """Say what column j of W stands for; those that had to go for good are no longer counted."""
+    layout = folded.layout
+    every = zip(layout.design.columns, monomials(layout.design), strict=True)
+    return [column.name for column, m in every if m in layout.monomials][j - 1]
+
+
+def _sizes(folded: Folded) -> Array:
+    """Give the lengths of the columns of W as they are stored: rounding is relative to these, and not to what a centre leaves."""
+    layout, n = folded.layout, folded.gram[0, 0]
+    sizes: Array = np.sqrt(np.diag(folded.gram))
+    for i, m in enumerate(layout.monomials, start=1):
+        away = abs(float(layout.shifts[i - 1] / layout.units[i - 1]))
+        if sum(power for _, power in m.powers) == 1:
+            atom = m.powers[0][0]
+            away += abs(layout.centres[atom] / layout.scales[atom] / float(layout.units[i - 1]))
+        sizes[i] += away * np.sqrt(n)
+    return sizes
+
+
+def _sentence(moments: Moments, folded: Folded, j: int, kept: list[int], d: Array) -> str:
+    """Write a dropped column in terms of the others, in the units of the data."""
+    way = way_back(folded.layout)
+    combination: dict[int, Fraction] = {}
+    for i, weight in [(j, Fraction(1)), *zip(kept, (-Fraction(x) for x in d.tolist()), strict=True)]:
+        for place, part in way[i].items():
+            combination[place] = combination.get(place, Fraction(0)) + weight * part
+    own = combination.pop(j)
+    centres, scales = moments.design.column_centres, moments.design.column_scales
+    others = [place for place in combination if place]
+    slopes = {place: float(-combination[place] / own) for place in others}
+    level = -combination.get(0, Fraction(0)) / own - Fraction(float(centres[j]))
+    level += sum((-combination[place] / own * Fraction(float(centres[place])) for place in others), Fraction(0))
+    names = [*([0] if moments.design.intercept else []), *others]
+    scaled = [float(level) / scales[j] if place == 0 else slopes[place] * scales[place] / scales[j] for place in names]
+    return dependency(moments, moments.design.labels[j - 1], j, names, np.array(scaled))

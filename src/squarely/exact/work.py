@@ -1,0 +1,163 @@
+"""What is solved where rows stay in an engine, and its way back to the units of the data, in fractions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+from squarely.exact.dependence import Kept
+from squarely.exact.factor import Factor
+from squarely.exact.whitening import Root
+from squarely.moments import Folded, Moments, qr_triangle, way_back
+from squarely.numerics import ROUNDOFF, Array, Pair
+
+_MOST_EXACT = 100  # columns up to which the way back is kept apart from R, whose product with it would be rounded
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Work:
+    """The columns of W = [1, w_1 ... w_p, y] that are kept, and what they stand for.
+
+    Attributes
+    ----------
+    moments : of [1, X, y], which W was derived into. `folded` those of W, without the columns that had to go for good.
+    kept : the q columns of W that are kept, with R'R = W'W.
+    places : (k + 1,) which of [1, X, y] each column of W stands for.
+    condition : the condition number of the columns kept, scaled to length one.
+    """
+
+    moments: Moments
+    folded: Folded
+    kept: Kept
+    places: np.ndarray
+    condition: float
+
+    @property
+    def rounding(self) -> float:
+        """The relative error of a sum over the rows: engines add them up one after the other, in some threads."""
+        return float(4 + np.sqrt(self.moments.n)) * ROUNDOFF
+
+    @property
+    def unit_error(self) -> float:
+        """The relative error, at worst, of a solve with R."""
+        return min(1.0, (len(self.kept.columns) * ROUNDOFF + self.rounding) * self.condition**2)
+
+    @property
+    def columns(self) -> np.ndarray:
+        """Which of [1, X, y] (q,) the kept columns stand for."""
+        columns: np.ndarray = self.places[self.kept.columns]
+        return columns
+
+    @property
+    def is_kept(self) -> np.ndarray:
+        """Whether a coefficient (p,) is kept."""
+        design = self.moments.design
+        kept: np.ndarray = np.isin(np.arange(0 if design.intercept else 1, len(design.columns) + 1), self.columns)
+        return kept
+
+    def way(self) -> list[dict[int, Fraction]]:
+        """Write each kept column of W in terms of [1, X], by their places."""
+        way = way_back(self.folded.layout)
+        return [{int(self.places[j]): weight for j, weight in way[i].items()} for i in self.kept.columns.tolist()]
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Left:
+    """What rounding leaves of an error of b, where R'R b = W'y.
+
+    Attributes
+    ----------
+    R : (q, q). `rows` the length of the error of the residuals. `sums` (q,) the errors of the sums W'r.
+    """
+
+    R: Array
+    rows: float
+    sums: Array
+
+    def of(self, A: Array) -> Array:
+        """Give the error (m,) of A b at most, A (m, q): ||A R^-1|| rows + |A (R'R)^-1| sums."""
+        half = solve_triangular(self.R, A.T, trans="T").T
+        error: Array = np.linalg.norm(half, axis=1) * self.rows + np.abs(solve_triangular(self.R, half.T).T) @ self.sums
+        return error
+
+
+def in_units(work: Work, b: Pair, left: Left) -> tuple[dict[int, Fraction], Array]:
+    """Give the coefficients of [1, X] that W b makes for b (q,), exactly and by place, and their errors (q,) at most."""
+    layout = work.folded.layout
+    scale = Fraction(float(layout.units[-1]))
+    total: dict[int, Fraction] = dict.fromkeys(work.columns.tolist(), Fraction(0))
+    at = {place: i for i, place in enumerate(total)}
+    A = np.zeros((len(at), len(at)))
+    if 0 in total:
+        total[0] = Fraction(float(layout.shifts[-1]))
+    for i, (x, e, row) in enumerate(zip(b[0].tolist(), b[1].tolist(), work.way(), strict=True)):
+        for place, weight in row.items():
+            total[place] += (Fraction(x) + Fraction(e)) * scale * weight
+            A[at[place], i] = float(scale * weight)
+    return total, left.of(A)
+
+
+def natural(work: Work) -> Array:
+    """Give the size (q,) that each coefficient would have if its column alone made up the response."""
+    moments, design, columns = work.moments, work.moments.design, work.columns
+    centres, scales = design.column_centres, design.column_scales
+    sizes: Array = scales[-1] / scales[columns] * np.sqrt(moments.gram[-1, -1] / np.diag(moments.gram)[columns])
+    if design.intercept:
+        sizes[0] += abs(centres[-1]) + np.abs(centres[columns[1:]]) @ sizes[1:]
+    return sizes
+
+
+def scaled(work: Work, total: dict[int, Fraction]) -> Pair:
+    """Give the coefficients of the scaled columns of Moments as double-double (q,)."""
+    design = work.moments.design
+    centres, scales = [[Fraction(x) for x in row.tolist()] for row in (design.column_centres, design.column_scales)]
+    exact = {j: beta * scales[j] / scales[-1] for j, beta in total.items()}
+    if 0 in total:
+        level = total[0] - centres[-1] + sum((beta * centres[j] for j, beta in total.items() if j), Fraction(0))
+        exact[0] = level / scales[-1]
+    hi = [float(exact[j]) for j in work.columns.tolist()]
+    lo = [float(exact[j] - Fraction(x)) for j, x in zip(work.columns.tolist(), hi, strict=True)]
+    return np.array(hi), np.array(lo)
+
+
+def factor_of(work: Work) -> Factor:
+    """Give R of the scaled columns of Moments, from that of W."""
+    moments, columns = work.moments, work.columns
+    R = qr_triangle(work.kept.R @ np.linalg.inv(_back(work)))
+    R = R * np.sign(np.diag(R))[:, None]
+    return Factor(
+        columns=columns,
+        names=moments.design.names,
+        kept=work.is_kept,
+        R=R,
+        rhs=solve_triangular(R, moments.gram[columns, -1], trans="T"),
+        condition=work.condition,
+        road="moments",
+        dependencies=work.kept.dependencies,
+    )
+
+
+def root_of(work: Work, U: Array, error: float) -> Root | None:
+    """Give A with A A' = (X'X)^-1 for the scaled columns of Moments: the way back times U^-1, with U'U = W'W."""
+    if len(work.columns) > _MOST_EXACT:
+        return None
+    return Root(P=_back(work), U=U, error=error)
+
+
+def _back(work: Work) -> Array:
+    """Write the kept columns of W in terms of the scaled columns of Moments: (q, q), exact but for one rounding."""
+    design = work.moments.design
+    centres, scales = [[Fraction(x) for x in row.tolist()] for row in (design.column_centres, design.column_scales)]
+    at = {place: i for i, place in enumerate(work.columns.tolist())}
+    P = np.zeros((len(at), len(at)))
+    for i, row in enumerate(work.way()):
+        level = row.get(0, Fraction(0)) + sum((weight * centres[j] for j, weight in row.items() if j), Fraction(0))
+        for place, weight in row.items():
+            if place:
+                P[at[place], i] = float(weight * scales[place])
+        if 0 in at:
+            P[at[0], i] = float(level)
+    return P

@@ -1,0 +1,198 @@
+"""Moments by aggregates: an engine works out the sums of products, and no row leaves it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import narwhals as nw
+import numpy as np
+
+from squarely.data import RowAccount, Source, Stage
+from squarely.design import Design, Monomial, counted_rows, monomials, nothing, recentred, sheet
+from squarely.moments.aggregated import Aggregated
+from squarely.moments.cross_products import FAR, Moments, require_range
+from squarely.moments.layout import Block, Layout, Prepared, atom_stages, carrier_stages, lay_out, prepared, way_there
+from squarely.moments.tally import Cells, Effort, Factors, Key, tally
+from squarely.numerics import Array, power_of_two, short
+
+_PILOT = 10_000  # rows that tell centres and scales
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Folded:
+    """The cross-products of W = [1, w_1 ... w_p, y], and how W is made.
+
+    Attributes
+    ----------
+    layout : of W, and `prepared` how it is said to the engine.
+    gram : (k + 1, k + 1), W'W.
+    way : (k + 1, k + 1), [1, X, y] = W way, rounded once.
+    """
+
+    layout: Layout
+    prepared: Prepared
+    gram: Array
+    way: Array
+
+
+def gather_inside(design: Design, source: Source) -> Moments:
+    """Fold the rows into Moments by aggregates; fold again about better centres if the pilot's were far off."""
+    page = sheet(source, list(design.factors.values()), design.formula.outside, design.learnt, where=design.where)
+    layout = lay_out(design, page, monomials(design))
+    layout, effort = _piloted(layout, source, first=None if layout.is_power else _PILOT)
+    folded, spent = fold_inside(layout, source)
+    effort, passes = effort + spent, 1
+    if _is_far(folded):
+        layout, spent = _piloted(layout, source, first=None)
+        folded, more = fold_inside(layout, source)
+        effort, passes = effort + spent + more, 2
+    account, scans = counted_rows(source, page, round(float(folded.gram[0, 0])))
+    return moments_of(folded, source, account, effort + Effort(scans), passes)
+
+
+def fold_inside(layout: Layout, source: Source) -> tuple[Folded, Effort]:
+    """Let the engine sum the products of all columns of W."""
+    said = prepared(layout)
+    pairs = [(a, b) for i, a in enumerate(said.blocks) for b in said.blocks[i:]]
+    wanted: dict[Factors, dict[str, nw.Expr]] = {frozenset(): {"n": nw.len()}}
+    for a, b in pairs:
+        wanted.setdefault(a.keys | b.keys, {})[_name(a, b)] = _product(a, b)
+    cells, effort = tally(source, said.query, wanted, said.keys)
+    k = len(layout.monomials) + 2
+    gram = np.zeros((k, k))
+    for a, b in pairs:
+        part = _summed(a, b, cells[a.keys | b.keys], said.keys)
+        gram[np.ix_(a.members, b.members)] = part
+        gram[np.ix_(b.members, a.members)] = part.T
+    way = np.zeros((k, k))
+    for j, row in enumerate(way_there(layout)):
+        for i, weight in row.items():
+            way[i, j] = float(weight)
+    return Folded(layout=layout, prepared=said, gram=gram, way=way), effort
+
+
+def refolded(folded: Folded, source: Source, columns: Sequence[Monomial]) -> tuple[Folded, Effort]:
+    """Fold again with some of the columns alone, which may have to be moved otherwise."""
+    layout = lay_out(folded.layout.design, folded.layout.page, columns)
+    layout, effort = _piloted(layout, source, first=None)
+    again, spent = fold_inside(layout, source)
+    return again, effort + spent
+
+
+def _name(a: Block, b: Block) -> str:
+    left, right = sorted((a.carrier, b.carrier))
+    return f"s{left}x{right}"
+
+
+def _product(a: Block, b: Block) -> nw.Expr:
+    factors = [nw.col(carrier) for carrier in (a.carrier, b.carrier) if carrier]
+    if not factors:
+        return nw.len()
+    return factors[0].sum() if len(factors) == 1 else (factors[0] * factors[1]).sum()
+
+
+def _summed(a: Block, b: Block, cells: Cells, keys: Mapping[str, Key]) -> Array:
+    """Sum the products of two blocks' columns (w, v) from the sums of their carriers' products by cell."""
+    left, right = (cells.flat([text for text, _ in block.factors], keys) for block in (a, b))
+    table = np.zeros((len(a.flat), len(b.flat)))
+    np.add.at(table, (left, right), cells.sums[_name(a, b)])
+    summed: Array = a.flat.T @ table @ b.flat
+    return summed
+
+
+def moments_of(folded: Folded, source: Source, account: RowAccount, effort: Effort, passes: int) -> Moments:
+    """Derive Moments of [1, (x - c) / s, (y - c) / s] from the cross-products of W, which are kept beside."""
+    design, way = folded.layout.design, folded.way
+    n = float(folded.gram[0, 0])
+    if not n:
+        raise nothing(source, account, [*folded.layout.page.numbers, *folded.layout.page.labels], design.where)
+    with np.errstate(over="ignore", invalid="ignore"):  # the range of the columns tells what is not finite
+        first = folded.gram[0] / n
+        mean = first @ way
+        spread = np.sqrt(np.maximum(np.diag(way.T @ (folded.gram / n - np.outer(first, first)) @ way), 0.0))
+        better = recentred(design, mean=mean[1:], spread=spread[1:])
+        centres, scales = better.centres.copy(), better.scales.copy()
+        centres[-1], scales[-1] = folded.layout.shifts[-1], folded.layout.units[-1]
+        better = replace(better, centres=centres, scales=scales)
+        B = way.copy()
+        B[0] -= better.column_centres
+        B = B / better.column_scales
+        gram = B.T @ folded.gram @ B
+        gram = (gram + gram.T) / 2
+    gram[0, 0] = n
+    require_range(better, source, gram, account.used)
+    kept = Aggregated(engine=source.require_engine().name, scans=effort.scans, expressions=effort.expressions, folded=folded)
+    return Moments(design=better, gram=gram, account=account, passes=passes, aggregated=kept)
+
+
+def _middles(gram: Array) -> tuple[Array, Array]:
+    """Give the means and standard deviations of the columns of W; what is not finite is told by the range of the columns."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        first = gram[0] / gram[0, 0]
+        return first, np.sqrt(np.maximum(np.diag(gram) / gram[0, 0] - first**2, 0.0))
+
+
+def _is_far(folded: Folded) -> bool:
+    """Tell whether a column that is centred has its mean many standard deviations off."""
+    if not folded.layout.design.intercept:
+        return False
+    first, spread = _middles(folded.gram)
+    alone = np.array([True, *(not m.pattern for m in folded.layout.monomials), True])
+    return bool((alone & (spread > 0) & (np.abs(first) > FAR * spread)).any())
+
+
+def _piloted(layout: Layout, source: Source, *, first: int | None) -> tuple[Layout, Effort]:
+    """Take centres and scales from the first rows that are complete, or from all."""
+    layout, effort = _with_atoms(layout, source, first)
+    stages, made, y = carrier_stages(layout)
+    columns = {f"p{i}": nw.col(made[m.powers]) for i, m in enumerate(layout.monomials) if m.powers} | {"py": y}
+    mean, spread = _spreads(layout, source, stages, columns, first)
+    intercept = layout.design.intercept
+    shifts, units = np.zeros(len(layout.monomials) + 1), np.ones(len(layout.monomials) + 1)
+    for i, m in enumerate(layout.monomials):
+        if m.powers:
+            shifts[i], units[i] = _moved(mean[f"p{i}"], spread[f"p{i}"], centre=intercept and not m.pattern)
+    shifts[-1], units[-1] = _moved(mean["py"], spread["py"], centre=intercept)
+    return replace(layout, shifts=shifts, units=units), effort + _effort(first, columns)
+
+
+def _with_atoms(layout: Layout, source: Source, first: int | None) -> tuple[Layout, Effort]:
+    if not layout.atoms:
+        return layout, Effort()
+    stages, aliases, _ = atom_stages(layout)
+    columns = {f"p{i}": nw.col(aliases[atom]) for i, atom in enumerate(layout.atoms)}
+    mean, spread = _spreads(layout, source, stages, columns, first)
+    both = {atom: _moved(mean[f"p{i}"], spread[f"p{i}"], centre=atom in layout.free) for i, atom in enumerate(layout.atoms)}
+    moved = replace(layout, centres={a: c for a, (c, _) in both.items()}, scales={a: s for a, (_, s) in both.items()})
+    return moved, _effort(first, columns)
+
+
+def _effort(first: int | None, columns: Mapping[str, nw.Expr]) -> Effort:
+    """Say what a pilot of all rows costs; one of the first rows counts for nothing."""
+    return Effort(1, 2 * len(columns)) if first is None else Effort()
+
+
+def _spreads(
+    layout: Layout, source: Source, stages: Sequence[Stage], columns: Mapping[str, nw.Expr], first: int | None
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Ask for means and standard deviations."""
+    query = replace(layout.page.kept.then(*stages), first=first)
+    query = query.then(columns)
+    results = {"n0": nw.len()} | {f"m{name}": nw.col(name).mean() for name in columns}
+    row = source.aggregate(query, results | {f"s{name}": nw.col(name).std(ddof=0) for name in columns})[0]
+    if not row["n0"]:
+        account, _ = counted_rows(source, layout.page, 0)
+        raise nothing(source, account, [*layout.page.numbers, *layout.page.labels], layout.design.where)
+    return {name: row[f"m{name}"] for name in columns}, {name: row[f"s{name}"] for name in columns}
+
+
+def _moved(mean: float, spread: float, *, centre: bool) -> tuple[float, float]:
+    """Give a short centre and a power of two near the spread; nothing is moved that is not finite, which the sums will tell."""
+    if not (math.isfinite(mean) and math.isfinite(spread)):
+        return 0.0, 1.0
+    spread = spread if spread > 1e-14 * abs(mean) else 0.0
+    if not centre:
+        return 0.0, power_of_two(math.hypot(mean, spread))
+    return short(mean, spread), power_of_two(spread if spread > 0 else mean)

@@ -1,0 +1,51 @@
+"""Which of the two folds serves a source: batches of its rows, or aggregates inside its engine."""
+
+from __future__ import annotations
+
+import narwhals as nw
+
+from squarely.data import Query, Source
+from squarely.design import Basis, Categorical, Formula, Name, expression_of
+from squarely.errors import OptionError
+from squarely.moments.cross_products import Moments
+
+FOLDS = ("auto", "batches", "aggregates")
+_MANY = 10_000_000  # cells; fewer are cheap in batches, which then keep residuals in double-double
+
+
+def choose_fold(fold: str, source: Source, formula: Formula) -> str:
+    """Choose "batches" or "aggregates" for a source.
+
+    "auto" means batches, unless there are many rows, few columns, all of them plain numbers, and an engine that is measured to be
+    clearly faster by itself.
+
+    Raises
+    ------
+    OptionError : there is no such fold.
+    DataError : aggregates are wanted, and the source has none.
+    """
+    if fold not in FOLDS:
+        raise OptionError(f"fold={fold!r} is not understood. Use 'auto', 'batches' or 'aggregates'.")
+    if fold == "aggregates":
+        source.require_engine()
+    if fold != "auto":
+        return fold
+    width = len(formula.terms)
+    if source.engine is None or not 0 < width <= source.engine.narrow or not _is_plain(formula, source):
+        return "batches"
+    rows = int(source.aggregate(Query(), {"n0": nw.len()})[0]["n0"])
+    return "aggregates" if rows * (width + 1) > _MANY else "batches"
+
+
+def _is_plain(formula: Formula, source: Source) -> bool:
+    """Tell whether a formula names nothing but columns of numbers, all of which are there."""
+    expressions = [*formula.outside.values(), *map(expression_of, formula.factors.values())]
+    bases = any(isinstance(factor, Basis | Categorical) for factor in formula.factors.values())
+    names = [e.name for e in expressions if isinstance(e, Name) and e.name in source.columns]
+    return not bases and len(names) == len(expressions) and all(source.kind(name) == "number" for name in names)
+
+
+def unserved(moments: Moments, error: Exception) -> str:
+    """Say that aggregates were tried and did not serve."""
+    engine = moments.aggregated.engine if moments.aggregated else ""
+    return f"Read in batches: by aggregates in {engine}, {str(error).split('. ')[0]}."

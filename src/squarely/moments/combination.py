@@ -1,0 +1,127 @@
+"""A combination of columns that stay in an engine, such as the residuals, and its sums with each of them: one scan."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import narwhals as nw
+import numpy as np
+
+from squarely.data import Query, Source, Stage
+from squarely.moments.aggregates import Folded
+from squarely.moments.tally import Effort, Factors, Key, changed, tally
+from squarely.numerics import Array
+
+_POWERS = ("r2", "r3", "r4")
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Combined:
+    """Sums over r = W a.
+
+    Attributes
+    ----------
+    query : the rows with r as the column r0.
+    gradient : (k + 1,) W'r. `squares` the sum of r**2.
+    powers : (3,) sums of (r - m)**2, (r - m)**3, (r - m)**4 for the known mean m of r.
+    spread : (2,) sums of y - m and (y - m)**2 for the known mean m of y.
+    """
+
+    query: Query
+    gradient: Array
+    squares: float
+    powers: Array
+    spread: Array
+
+
+def combine(folded: Folded, source: Source, a: Array) -> tuple[Combined, Effort]:
+    """Let the engine sum r = W a, a (k + 1,), with each column of W, in plain doubles.
+
+    Raises
+    ------
+    DataError : these are not the rows that the first scan met.
+    """
+    said, n = folded.prepared, float(folded.gram[0, 0])
+    stages, total = _said(folded, a)
+    mean = float(folded.gram[0] @ a) / n
+    middle = float(folded.gram[0, -1]) / n
+    query = said.query.then(*stages, {"r0": total}, {"r1": nw.col("r0") - mean}, {"r2": nw.col("r1") * nw.col("r1")})
+    last = next(block.carrier for block in said.blocks if block.members[-1] == len(folded.gram) - 1)
+    y = nw.col(last) - middle
+    powers = (nw.col("r2"), nw.col("r2") * nw.col("r1"), nw.col("r2") * nw.col("r2"))
+    wanted: dict[Factors, dict[str, nw.Expr]] = {
+        frozenset(): {
+            "n": nw.len(),
+            "rr": (nw.col("r0") * nw.col("r0")).sum(),
+            **{name: power.sum() for name, power in zip(_POWERS, powers, strict=True)},
+            "y1": y.sum(),
+            "y2": (y * y).sum(),
+        }
+    }
+    for block in said.blocks:
+        x = nw.col("r0") * nw.col(block.carrier) if block.carrier else nw.col("r0")
+        wanted.setdefault(block.keys, {})[f"g{block.carrier}"] = x.sum()
+    for block in said.blocks:
+        if block.carrier and not block.factors:
+            wanted[frozenset()][f"c{block.carrier}"] = nw.col(block.carrier).sum()
+    cells, effort = tally(source, query, wanted, said.keys)
+    whole = {name: float(values.sum()) for name, values in cells[frozenset()].sums.items()}
+    _require_same(folded, source, whole)
+    gradient = np.zeros(len(a))
+    for block in said.blocks:
+        some = cells[block.keys]
+        table = np.zeros(len(block.flat))
+        np.add.at(table, some.flat([text for text, _ in block.factors], said.keys), some.sums[f"g{block.carrier}"])
+        gradient[block.members] = table @ block.flat
+    return Combined(
+        query=query,
+        gradient=gradient,
+        squares=whole["rr"],
+        powers=np.array([whole[name] for name in _POWERS]),
+        spread=np.array([whole["y1"], whole["y2"]]),
+    ), effort
+
+
+def _said(folded: Folded, a: Array) -> tuple[list[Stage], nw.Expr]:
+    """Say the combination: what a block contributes is its carrier times a number, which its cell says if it has categories."""
+    places: dict[str, nw.Expr] = {}
+    terms: list[nw.Expr] = []
+    for i, block in enumerate(folded.prepared.blocks):
+        weights = block.flat @ a[block.members]
+        if not weights.any():
+            continue
+        keys = [folded.prepared.keys[text] for text, _ in block.factors]
+        if not keys:
+            term = nw.lit(float(weights[0]))
+        elif len(keys) == 1:
+            term = keys[0].said(weights.tolist())
+        else:
+            places[f"o{i}"] = _place(keys)
+            cells = tuple(float(cell) for cell in range(len(weights)))
+            term = Key(alias=f"o{i}", levels=cells).said(weights.tolist())
+        terms.append(term * nw.col(block.carrier) if block.carrier else term)
+    # The response, which is the last, goes first: what follows takes away from it, so that the partial sums shrink.
+    return [places], sum(terms[:-1], terms[-1])
+
+
+def _place(keys: Sequence[Key]) -> nw.Expr:
+    """Give the place of a row's cell among all those of some factors, the last of which varies fastest."""
+    codes = [key.said([float(i) for i in range(len(key.levels))]) for key in keys]
+    place = codes[0]
+    for key, code in zip(keys[1:], codes[1:], strict=True):
+        place = place * float(len(key.levels)) + code
+    return place
+
+
+def _require_same(folded: Folded, source: Source, whole: Mapping[str, float]) -> None:
+    """Raise a DataError unless a scan has met the rows of the first one: counts and sums are compared."""
+    room = 1e-10 * np.sqrt(folded.gram[0, 0] * np.diag(folded.gram))
+    same = whole["n"] == folded.gram[0, 0] and math.isfinite(whole["rr"])
+    for block in folded.prepared.blocks:
+        if block.carrier and not block.factors:
+            at = int(block.members[0])
+            same = same and abs(whole[f"c{block.carrier}"] - folded.gram[0, at]) <= room[at]
+    if not same:
+        raise changed(source)

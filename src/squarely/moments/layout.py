@@ -1,0 +1,249 @@
+"""The columns that an engine works with: those of X and the response, moved and scaled so that their sums lose few digits.
+
+W has the span of [1, X]: powers and products stand about the centres of their atoms, and whatever stands alone is centred.
+Columns of categories are no columns here: they are carried by what they multiply, and summed by group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import narwhals as nw
+import numpy as np
+
+from squarely.data import Query, Stage
+from squarely.design import (
+    Atom,
+    Design,
+    Monomial,
+    Part,
+    Polynomial,
+    Powers,
+    Sheet,
+    expanded,
+    expression_of,
+    lowered,
+    movable,
+    polynomials,
+    splines,
+)
+from squarely.moments.tally import Factors, Key
+from squarely.numerics import Array
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Layout:
+    """How the columns W = [1, w_1 ... w_p, y] are made, with w = (carrier - shift) / unit, times columns of categories.
+
+    Attributes
+    ----------
+    design : the design. `page` its rows.
+    monomials : (p,) the columns of X.
+    centres, scales : of the atoms: short numbers and powers of two; the centre of one that may not be moved is zero.
+    shifts, units : (p + 1,) short numbers and powers of two, the response last; a column with categories is not shifted.
+    free : the atoms that may be moved.
+    """
+
+    design: Design
+    page: Sheet
+    monomials: tuple[Monomial, ...]
+    free: frozenset[Atom]
+    centres: Mapping[Atom, float] = field(default_factory=dict)
+    scales: Mapping[Atom, float] = field(default_factory=dict)
+    shifts: Array
+    units: Array
+
+    @property
+    def atoms(self) -> tuple[Atom, ...]:
+        """The atoms, in a fixed order."""
+        return tuple(dict.fromkeys(atom for m in self.monomials for atom, _ in m.powers))
+
+    @property
+    def is_power(self) -> bool:
+        """Whether a power or product of atoms is among the columns: then a pilot of the first rows will not do."""
+        return any(sum(power for _, power in m.powers) > 1 for m in self.monomials)
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Block:
+    """Columns of W that share a carrier and their categorical factors.
+
+    Attributes
+    ----------
+    carrier : the alias of the column that they share; "" for a one.
+    factors : the categorical factors, each with whether all its levels are coded.
+    members : (w,) the places of the columns in W. `weights` (levels, ..., w) what each is for a cell of the levels.
+    """
+
+    carrier: str
+    factors: tuple[tuple[str, bool], ...]
+    members: np.ndarray
+    weights: Array
+
+    @property
+    def keys(self) -> Factors:
+        """The factors by which it is summed, by their texts."""
+        return frozenset(text for text, _ in self.factors)
+
+    @property
+    def flat(self) -> Array:
+        """The weights (cells, w), cells in the order of the factors, the last varying fastest."""
+        return self.weights.reshape(-1, self.weights.shape[-1])
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Prepared:
+    """A layout said to an engine: the query with every carrier as a column, the blocks of W, and the factors to group by."""
+
+    query: Query
+    blocks: tuple[Block, ...]
+    keys: Mapping[str, Key]
+
+
+def lay_out(design: Design, page: Sheet, columns: Sequence[Monomial]) -> Layout:
+    """Lay the columns out, without centres and scales as yet."""
+    k = len(columns) + 1
+    free = movable(columns, intercept=design.intercept)
+    atoms = dict.fromkeys(atom for m in columns for atom, _ in m.powers)
+    return Layout(
+        design=design,
+        page=page,
+        monomials=tuple(columns),
+        free=free,
+        centres=dict.fromkeys(atoms, 0.0),
+        scales=dict.fromkeys(atoms, 1.0),
+        shifts=np.zeros(k),
+        units=np.ones(k),
+    )
+
+
+def atom_stages(layout: Layout) -> tuple[list[Stage], dict[Atom, str], nw.Expr]:
+    """Give the stages that make the atoms, their aliases, and the response less its offsets."""
+    page, design = layout.page, layout.design
+    stages: list[Stage] = []
+    aliases: dict[Atom, str] = {}
+    made: dict[str, list[str]] = {}
+    for i, atom in enumerate(layout.atoms):
+        if not isinstance(atom, tuple):
+            aliases[atom] = f"a{i}"
+            stages.append({f"a{i}": page.said(atom)})
+            continue
+        text, place = atom
+        if text not in made:
+            factor, basis = design.factors[text], design.learnt.bases[text]
+            stages.append({f"x{i}": page.said(expression_of(factor))})
+            say = polynomials if isinstance(basis, Polynomial) else splines
+            more, made[text] = say(f"x{i}", f"b{i}c", basis)  # type: ignore[arg-type]  # each is given its own kind
+            stages += more
+        aliases[atom] = made[text][place]
+    y = page.said(design.formula.response.expression)
+    for offset in design.formula.offsets:
+        y = y - page.said(offset.expression)
+    return stages, aliases, y
+
+
+def carrier_stages(layout: Layout) -> tuple[list[Stage], dict[Powers, str], nw.Expr]:
+    """Give the stages that make the moved atoms and their products, the aliases of these, and the response."""
+    stages, aliases, y = atom_stages(layout)
+    moved = {alias: (nw.col(alias) - layout.centres[atom]) / layout.scales[atom] for atom, alias in aliases.items()}
+    names = {atom: f"t{i}" for i, atom in enumerate(aliases)}
+    stages.append({names[atom]: moved[alias] for atom, alias in aliases.items()})
+    made: dict[Powers, str] = {((atom, 1),): name for atom, name in names.items()}
+    levels: dict[int, dict[str, nw.Expr]] = {}
+    for m in layout.monomials:
+        _make(m.powers, made, names, levels)
+    stages += [levels[degree] for degree in sorted(levels)]
+    return stages, made, y
+
+
+def _make(powers: Powers, made: dict[Powers, str], names: Mapping[Atom, str], levels: dict[int, dict[str, nw.Expr]]) -> None:
+    """Make a product of atoms from one of a degree less, for which the last atom is left out once."""
+    if not powers or powers in made:
+        return
+    atom = powers[-1][0]
+    less = lowered(powers, atom)
+    _make(less, made, names, levels)
+    made[powers] = f"q{len(made)}"
+    degree = sum(power for _, power in powers)
+    levels.setdefault(degree, {})[made[powers]] = nw.col(made[less]) * nw.col(names[atom])
+
+
+def prepared(layout: Layout) -> Prepared:
+    """Say a layout to an engine."""
+    design = layout.design
+    stages, made, y = carrier_stages(layout)
+    last: dict[str, nw.Expr] = {}
+    groups: dict[tuple[str, tuple[tuple[str, bool], ...]], list[int]] = {("", ()): [0]}
+    for j, m in enumerate(layout.monomials):
+        alias = f"z{j}" if m.powers else ""
+        if m.pattern and m.powers:
+            alias = f"u{made[m.powers]}"
+        if alias:
+            last.setdefault(alias, (nw.col(made[m.powers]) - float(layout.shifts[j])) / float(layout.units[j]))
+        groups.setdefault((alias, tuple((text, full) for text, full, _ in m.pattern)), []).append(j + 1)
+    k = len(layout.monomials)
+    last[f"z{k}"] = (y - float(layout.shifts[k])) / float(layout.units[k])
+    groups[f"z{k}", ()] = [k + 1]
+    labels = layout.page.labels
+    keys = {text: Key(alias=labels[coding.column], levels=coding.levels) for text, coding in design.categories.items()}
+    blocks = tuple(_block(layout, carrier, factors, members) for (carrier, factors), members in groups.items())
+    return Prepared(query=layout.page.kept.then(*stages, last), blocks=blocks, keys=keys)
+
+
+def _block(layout: Layout, carrier: str, factors: tuple[tuple[str, bool], ...], members: list[int]) -> Block:
+    matrices = [layout.design.categories[text].matrix(full=full) for text, full in factors]
+    columns = []
+    for j in members:
+        weight: Array = np.ones(())
+        for matrix, (_, _, place) in zip(matrices, layout.monomials[j - 1].pattern if factors else (), strict=True):
+            weight = np.multiply.outer(weight, matrix[:, place])
+        columns.append(weight)
+    return Block(carrier=carrier, factors=factors, members=np.array(members), weights=np.stack(columns, axis=-1))
+
+
+Way = list[dict[int, Fraction]]
+
+
+def way_back(layout: Layout) -> Way:
+    """Write each column of W in terms of those of [1, X, y], by their places, exactly."""
+    there = _places(layout)
+    way: Way = [{0: Fraction(1)}]
+    for i, m in enumerate(layout.monomials, start=1):
+        moves = {a: (1 / _f(layout.scales[a]), -_f(layout.centres[a]) / _f(layout.scales[a])) for a, _ in m.powers}
+        shift, unit = _f(layout.shifts[i - 1]), _f(layout.units[i - 1])
+        row = {0: -shift / unit}
+        for powers, weight in expanded(m.powers, moves).items():
+            j = i if powers == m.powers else there[powers, m.pattern]
+            row[j] = row.get(j, Fraction(0)) + weight / unit / (layout.monomials[j - 1].coefficient if j else 1)
+        way.append({j: weight for j, weight in row.items() if weight})
+    shift, unit = _f(layout.shifts[-1]), _f(layout.units[-1])
+    return [*way, {len(way): 1 / unit, 0: -shift / unit}]
+
+
+def way_there(layout: Layout) -> Way:
+    """Write each column of [1, X, y] in terms of those of W, by their places, exactly."""
+    there = _places(layout)
+    way: Way = [{0: Fraction(1)}]
+    for j, m in enumerate(layout.monomials, start=1):
+        moves = {a: (_f(layout.scales[a]), _f(layout.centres[a])) for a, _ in m.powers}
+        row = {0: Fraction(0)}
+        for powers, weight in expanded(m.powers, moves).items():
+            i = j if powers == m.powers else there[powers, m.pattern]
+            shift, unit = (_f(layout.shifts[i - 1]), _f(layout.units[i - 1])) if i else (Fraction(0), Fraction(1))
+            row[i] = row.get(i, Fraction(0)) + weight * m.coefficient * unit
+            row[0] += weight * m.coefficient * shift
+        way.append({i: weight for i, weight in row.items() if weight})
+    return [*way, {len(way): _f(layout.units[-1]), 0: _f(layout.shifts[-1])}]
+
+
+def _places(layout: Layout) -> dict[tuple[Powers, tuple[Part, ...]], int]:
+    there: dict[tuple[Powers, tuple[Part, ...]], int] = {((), ()): 0}
+    for i, m in enumerate(layout.monomials, start=1):
+        there.setdefault((m.powers, m.pattern), i)
+    return there
+
+
+def _f(x: float) -> Fraction:
+    return Fraction(float(x))
