@@ -87,6 +87,8 @@ def preview(
     y: object = None,
     intercept: bool = True,
     where: str | None = None,
+    precision: str = "auto",
+    fold: str = "auto",
 ) -> Preview:
     """Say what `ols` would read and cost, and fit nothing: passes, columns, coefficients, cells, bytes.
 
@@ -106,7 +108,7 @@ def preview(
     """
     given = _Given(formula=formula, data=data, X=X, y=y, intercept=intercept, where=where, missing="drop")
     read, source = _opened(given)
-    return foresee(outlined(read, source, None if where is None else parse_where(where)))
+    return foresee(outlined(read, source, None if where is None else parse_where(where)), fold=fold, precision=precision)
 
 
 def load(path: str | os.PathLike[str]) -> Fit:

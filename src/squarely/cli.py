@@ -118,7 +118,7 @@ def ols(
     if dry_run and save is not None:
         raise OptionError("--dry-run fits nothing, so there is nothing to save. Leave out --dry-run or --save.")
     if dry_run:
-        plan = squarely.preview(formula, data, where=where)
+        plan = squarely.preview(formula, data, where=where, precision=precision, fold=fold)
         _show(plan.as_dict() if as_json else plan.summary())
         return
     fit = squarely.ols(formula, data, where=where, missing=missing, collinear=collinear, precision=precision, fold=fold)

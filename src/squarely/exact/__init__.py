@@ -9,7 +9,7 @@ the data.
 from squarely.exact.condition import condition_of
 from squarely.exact.dependence import UntoldError
 from squarely.exact.factor import Factor, require_same_rows
-from squarely.exact.least_squares import Merger, Solution, solve, unscaling
+from squarely.exact.least_squares import Merger, Solution, require_precision, solve, unscaling
 from squarely.exact.residuals import ResidualSums, column_sums, residuals_of
 from squarely.exact.whitening import Root
 from squarely.exact.without_rows import NEVER_IN, solve_without_rows
@@ -24,6 +24,7 @@ __all__ = [
     "UntoldError",
     "column_sums",
     "condition_of",
+    "require_precision",
     "require_same_rows",
     "residuals_of",
     "solve",

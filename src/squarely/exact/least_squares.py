@@ -74,6 +74,12 @@ class Merger:
         return sum(self.rows) - sum(self.taken_out)
 
 
+def require_precision(precision: str) -> None:
+    """Raise an OptionError if there is no such precision."""
+    if precision not in {"auto", "double", "extended"}:
+        raise OptionError(f"precision={precision!r} is not understood. Use 'auto', 'double' or 'extended'.")
+
+
 def solve(moments: Moments, source: Source, *, collinear: str = "drop", precision: str = "auto") -> Solution:
     """Solve min ||y - X beta||_2 from cross-products or a triangle, then refine by corrected semi-normal equations.
 
@@ -90,8 +96,7 @@ def solve(moments: Moments, source: Source, *, collinear: str = "drop", precisio
     """
     if collinear not in {"drop", "raise"}:
         raise OptionError(f"collinear={collinear!r} is not understood. Use 'drop' or 'raise'.")
-    if precision not in {"auto", "double", "extended"}:
-        raise OptionError(f"precision={precision!r} is not understood. Use 'auto', 'double' or 'extended'.")
+    require_precision(precision)
     p = len(moments.design.names)
     if moments.n <= p:
         raise DataError(

@@ -8,10 +8,11 @@ from typing import Any
 
 from squarely.data.source import BATCH_ROWS
 from squarely.design import Outline, purpose
+from squarely.exact import require_precision
 from squarely.exact.whitening import CHEAP_CELLS
+from squarely.moments import require_fold, suits_aggregates
 from squarely.show import Page, Pairs
 
-_BATCHES = "ordered batches"
 _MOST_NAMES = 12
 _COPIES = 8  # of a batch of the columns of X that are held at a time at most, measured on 5 to 80 of them
 
@@ -29,7 +30,7 @@ class Preview:
     rows, cells : of the data; rows x coefficients.
     cross_products_bytes, memory_bytes : of the cross-products; at a time, in squarely's own hands, as estimated.
     precision : "extended" or "double", of residuals and X'r in the refinement.
-    fold : how the rows are met. `expressions` how many expressions an engine is sent for it.
+    fold : how the rows are met. `expressions` how many expressions an engine is sent for it, at least.
     """
 
     formula: str
@@ -45,7 +46,7 @@ class Preview:
     memory_bytes: int | None
     precision: str | None
     fold: str
-    expressions: int
+    expressions: int | None
 
     @property
     def coefficients(self) -> int | None:
@@ -79,34 +80,50 @@ class Preview:
         return f"<Preview {self.formula!r}: {len(self.passes)} passes over the rows; print(preview.summary())>"
 
 
-def foresee(outline: Outline) -> Preview:
-    """Work out what a fit is going to do from its outline."""
+def foresee(outline: Outline, *, fold: str = "auto", precision: str = "auto") -> Preview:
+    """Work out what a fit is going to do from its outline, with the options `fold` and `precision` of `ols`."""
+    require_fold(fold)
+    require_precision(precision)
     names, rows = outline.names, outline.source.rows
     p = None if names is None else len(names)
     gram = None if p is None else 8 * (p + (1 if outline.formula.intercept else 2)) ** 2  # the columns of X, a constant, y
     cells = None if p is None or rows is None else rows * p
-    fold, expressions = _fold(outline)
+    inside = fold == "aggregates"
+    double = inside or precision == "double"
     return Preview(
         formula=outline.formula.text,
         response=outline.formula.response.text,
         source=outline.source.label,
         passes=_passes(outline),
-        further=_further(outline),
+        further=_further(outline, inside=inside),
         columns_read=outline.columns_read,
         names=names,
         rows=rows,
         cells=cells,
         cross_products_bytes=gram,
         memory_bytes=None if p is None or gram is None else _memory(outline, p, gram),
-        precision=None if cells is None else "extended" if cells <= CHEAP_CELLS else "double",
-        fold=fold,
-        expressions=expressions,
+        precision="double" if double else "extended" if precision == "extended" else _precision(cells),
+        fold=_fold(outline, fold),
+        expressions=None if inside and p is None else _expressions(p or 0) if inside else 0,
     )
 
 
-def _fold(outline: Outline) -> tuple[str, int]:
-    """Tell how the rows are going to be met, and how many expressions the engine is sent for that."""
-    return _BATCHES, 0
+def _precision(cells: int | None) -> str | None:
+    return None if cells is None else "extended" if cells <= CHEAP_CELLS else "double"
+
+
+def _fold(outline: Outline, fold: str) -> str:
+    """Tell how the rows are going to be met."""
+    if fold == "aggregates":
+        return f"aggregates in {outline.source.require_engine().name}"
+    if fold == "auto" and suits_aggregates(outline.source, outline.formula):
+        return "by number of rows"
+    return "ordered batches"
+
+
+def _expressions(p: int) -> int:
+    """Count the sums that cross-products of p coefficients take: of each pair among the columns, a constant and the response."""
+    return (p + 1) * (p + 2) // 2 + 1
 
 
 def _passes(outline: Outline) -> tuple[tuple[str, str], ...]:
@@ -118,9 +135,11 @@ def _passes(outline: Outline) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _further(outline: Outline) -> tuple[tuple[str, str], ...]:
+def _further(outline: Outline, *, inside: bool) -> tuple[tuple[str, str], ...]:
     """Say what may turn out to be needed besides."""
     again = [("cross-products", "if the first rows are far from the others")] if outline.formula.intercept else []
+    if inside:
+        return (*again, ("residuals", "up to five times more, while the coefficients still move"))
     return (
         *again,
         ("triangle", "if the columns of X are so nearly dependent that cross-products leave fewer than ten digits"),
@@ -147,7 +166,7 @@ def _page(preview: Preview) -> Page:
     ]
     right = [
         ("Fold:", preview.fold),
-        ("Expressions sent:", f"{preview.expressions:,}"),
+        ("Expressions sent:", _sent(preview.expressions)),
         ("Refined in:", {"extended": "double-double", "double": "double", None: unknown}[preview.precision]),
         ("Cells (rows x coefficients):", unknown if preview.cells is None else f"{preview.cells:,}"),
         ("Cross-products:", _size(preview.cross_products_bytes)),
@@ -160,6 +179,8 @@ def _page(preview: Preview) -> Page:
         + "; ".join(f"{aim}, {when}" for aim, when in preview.further)
         + ". Its summary says how often the rows were read.",
     ]
+    if preview.fold == "by number of rows":
+        notes.append("Beyond ten million cells the engine is asked for aggregates; up to there the rows are read in batches.")
     if preview.precision is None:
         notes.append(f"The refinement is in double-double up to {CHEAP_CELLS:,} cells, and beyond where the digits need it.")
     return Page(
@@ -168,6 +189,10 @@ def _page(preview: Preview) -> Page:
         footer=[*passes, f"Columns read: {_listed(preview.columns_read)}.", f"Columns of X: {names}."],
         notes=notes,
     )
+
+
+def _sent(number: int | None) -> str:
+    return "unknown" if number is None else f"at least {number:,}" if number else "0"
 
 
 def _listed(names: tuple[str, ...]) -> str:

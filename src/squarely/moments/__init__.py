@@ -9,7 +9,7 @@ several sets of rows and takes them out again, by way of the `transfer` between 
 
 from squarely.moments.aggregated import Aggregated
 from squarely.moments.aggregates import Folded, fold_inside, gather_inside, moments_of, refolded
-from squarely.moments.choice import choose_fold, unserved
+from squarely.moments.choice import choose_fold, require_fold, suits_aggregates, unserved
 from squarely.moments.combination import Combined, combine
 from squarely.moments.cross_products import Moments, fold_moments, gather, in_threads, piece_rows
 from squarely.moments.layout import Layout, Prepared, lay_out, way_back
@@ -50,7 +50,9 @@ __all__ = [
     "piece_rows",
     "qr_triangle",
     "refolded",
+    "require_fold",
     "standardise",
+    "suits_aggregates",
     "tally",
     "unserved",
     "way_back",

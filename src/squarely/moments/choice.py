@@ -13,6 +13,12 @@ FOLDS = ("auto", "batches", "aggregates")
 _MANY = 10_000_000  # cells; fewer are cheap in batches, which then keep residuals in double-double
 
 
+def require_fold(fold: str) -> None:
+    """Raise an OptionError if there is no such fold."""
+    if fold not in FOLDS:
+        raise OptionError(f"fold={fold!r} is not understood. Use 'auto', 'batches' or 'aggregates'.")
+
+
 def choose_fold(fold: str, source: Source, formula: Formula) -> str:
     """Choose "batches" or "aggregates" for a source.
 
@@ -24,17 +30,20 @@ def choose_fold(fold: str, source: Source, formula: Formula) -> str:
     OptionError : there is no such fold.
     DataError : aggregates are wanted, and the source has none.
     """
-    if fold not in FOLDS:
-        raise OptionError(f"fold={fold!r} is not understood. Use 'auto', 'batches' or 'aggregates'.")
+    require_fold(fold)
     if fold == "aggregates":
         source.require_engine()
     if fold != "auto":
         return fold
-    width = len(formula.terms)
-    if source.engine is None or not 0 < width <= source.engine.narrow or not _is_plain(formula, source):
+    if not suits_aggregates(source, formula):
         return "batches"
     rows = int(source.aggregate(Query(), {"n0": nw.len()})[0]["n0"])
-    return "aggregates" if rows * (width + 1) > _MANY else "batches"
+    return "aggregates" if rows * (len(formula.terms) + 1) > _MANY else "batches"
+
+
+def suits_aggregates(source: Source, formula: Formula) -> bool:
+    """Tell whether aggregates are measured to be clearly faster if there are many rows: few columns, all of plain numbers."""
+    return source.engine is not None and 0 < len(formula.terms) <= source.engine.narrow and _is_plain(formula, source)
 
 
 def _is_plain(formula: Formula, source: Source) -> bool:
