@@ -1,10 +1,10 @@
 """Where the rows are: open anything tabular, meet its rows as ordered batches, and account for every one.
 
-`open` tells what the user handed over; `source` is the contract and the cast to doubles and categories; the kinds of source are
-`memory`, `arrow`, `csv` (whose `dialect` is guessed), `jsonlines`, `parquet`, `ipc`, `lazyframe`, `relation` and, for a loaded
-fit, `absent`. `paths` finds several files and `joined` puts them behind each other; `file` says whether a file is still the same,
-`ahead` decodes it in a thread of its own, `interrupt` lets Ctrl-C through, `reread` tells how pandas reads it. `account` counts
-rows; `frames` hands results back as pandas, `write` as files, and `disk` keeps small texts.
+`open` tells what the user handed over; `source` is the contract and the cast to doubles (`decimals` has its own) and categories;
+the kinds of source are `memory`, `arrow`, `csv` (whose `dialect` is guessed), `jsonlines`, `parquet`, `ipc`, `lazyframe`,
+`relation` and, for a loaded fit, `absent`; `paths` finds several files and `joined` puts them behind each other. `file` says
+whether a file is still the same, `ahead` decodes it in a thread of its own, `interrupt` lets Ctrl-C through, `reread` tells how
+pandas reads it. `account` counts rows; `frames` hands results back as pandas, `write` as files, and `disk` keeps small texts.
 """
 
 from squarely.data.absent import AbsentSource

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from squarely.data.account import CAUSES, RowAccount
 from squarely.data.ahead import ahead
+from squarely.data.decimals import nearest_doubles
 from squarely.data.frames import series
 from squarely.data.reread import Reread
 from squarely.errors import DataError, did_you_mean
@@ -265,9 +266,10 @@ def _doubles(source: Source, name: str, column: pa.Array, first: int) -> Numbers
         raise not_usable(source, name, str(column.type))
     elif held == "text":
         raise _not_numeric(source, name, column, first)
-    values = pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    is_decimal = pa.types.is_decimal(kind)
+    values = nearest_doubles(column) if is_decimal else pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     whole = pa.types.is_integer(kind) or "INT" in source.columns[name]  # a file's are read as doubles
-    cast = str(kind) if held == "boolean" or pa.types.is_decimal(kind) else None
+    cast = str(kind) if held == "boolean" or is_decimal else None
     return Numbers(values=values, null=null, whole=whole, cast=cast)
 
 
