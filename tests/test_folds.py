@@ -16,7 +16,7 @@ import squarely as sq
 from squarely.data import Query, open_source
 from squarely.data.lazyframe import LazyFrameSource
 from squarely.data.relation import RelationSource
-from squarely.errors import DataError, OptionError
+from squarely.errors import DataError, FormulaError, OptionError
 from tests.support import (
     assert_close,
     digits,
@@ -505,3 +505,37 @@ def test_auto_falls_back_on_batches_and_says_so(monkeypatch):
     assert "Read in batches: by aggregates in Polars, z is so near to a combination" in " ".join(str(fit.summary()).split())
     with pytest.raises(DataError, match="fold='batches'"):
         sq.ols("y ~ x + z", held("polars lazy", data), fold="aggregates")
+
+
+@engines
+def test_too_many_levels_are_refused_without_fetching_them(door, tmp_path):
+    data = {"g": np.arange(20_000), "y": np.arange(20_000) % 7}
+    source = open_source(through_door(door, data, tmp_path))
+    assert len(source.aggregate(Query(labels=("g",), most=5), {"n": nw.len()}, ["l0"])) == 5
+    with pytest.raises(DataError, match=r"'g' of .* has more than 10,000 different values"):
+        sq.ols("y ~ C(g)", source, fold="aggregates")
+
+
+@engines
+def test_mistakes_in_a_column_are_said_without_their_row(door, tmp_path):
+    with pytest.raises(DataError, match=r"'g' of .* holds text among numbers: '\?'\. Correct or clear that value"):
+        inside("y ~ g", {"g": ["1", "2", "?", "2"], "y": [1.0, 2, 3, 4]}, door, tmp_path)
+    with pytest.raises(FormulaError, match=r"lacks 'c', which is there\. List every level"):
+        inside("y ~ C(g, levels=['a', 'b'])", {"g": ["a", "b", "c", "a"], "y": [1.0, 2, 3, 4]}, door, tmp_path)
+    with pytest.raises(DataError, match=r"where= compares 'g', which holds text, with 1\. .* as in == '1'"):
+        inside("y ~ x", {"g": ["1", "2", "2"], "x": [1.0, 2, 4], "y": [1.0, 2, 3]}, door, tmp_path, where="g in [1, 2]")
+
+
+@engines
+def test_declared_orders_of_levels_hold(door, tmp_path):
+    """An enumeration has its own order in both engines."""
+    y = [3.0, 1.0, 2.0, 4.0, 1.5, 2.5]
+    if door == "duckdb":
+        values = ", ".join(f"('{g}', {v})" for g, v in zip(["mid", "lo", "hi"] * 2, y, strict=True))
+        data = duckdb.connect().sql(f"select g::enum('lo', 'mid', 'hi') as g, y from (values {values}) t(g, y)")
+    else:
+        pl = need("polars")
+        data = pl.LazyFrame({"g": pl.Series(["mid", "lo", "hi"] * 2, dtype=pl.Enum(["lo", "mid", "hi"])), "y": y})
+    fit = sq.ols("y ~ g", data, fold="aggregates")
+    assert list(fit.params.index) == ["Intercept", "g[T.mid]", "g[T.hi]"]
+    assert_close(fit.params, [1.25, 2.25, 1.0], rtol=1e-13)

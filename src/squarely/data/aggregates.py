@@ -7,7 +7,7 @@ case, v0, v1, ... for numbers and l0, l1, ... for labels, because engines differ
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import narwhals as nw
@@ -64,17 +64,19 @@ class Query:
     labels : further ones: l0, l1, ... are these as labels, g0, g1, ... whether they have one.
     stages : one after the other, further columns by their aliases, or a condition that rows must meet.
     first : use only so many rows that are left, None for all.
+    most : give only so many groups, whichever they are, None for all.
     """
 
     numbers: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     stages: tuple[Stage, ...] = ()
     first: int | None = None
+    most: int | None = None
 
     def then(self, *stages: Stage) -> Query:
         """Give the query with further stages; those without anything in them are left out."""
         more = tuple(stage for stage in stages if not isinstance(stage, Mapping) or stage)
-        return Query(numbers=self.numbers, labels=self.labels, stages=(*self.stages, *more), first=self.first)
+        return replace(self, stages=(*self.stages, *more))
 
 
 def aliased(frame: nw.LazyFrame[Any], query: Query, held: Sequence[Held]) -> nw.LazyFrame[Any]:
@@ -121,7 +123,9 @@ def staged(frame: nw.LazyFrame[Any], query: Query) -> nw.LazyFrame[Any]:
     return frame if query.first is None else frame.head(query.first)
 
 
-def asked(frame: nw.LazyFrame[Any], keys: Sequence[str], results: Mapping[str, nw.Expr], bound: int) -> Iterator[nw.LazyFrame[Any]]:
+def asked(
+    frame: nw.LazyFrame[Any], query: Query, results: Mapping[str, nw.Expr], keys: Sequence[str], bound: int
+) -> Iterator[nw.LazyFrame[Any]]:
     """Give the frames of results: one row for each combination of the keys, or a single one without keys.
 
     Each has at most `bound` results.
@@ -129,7 +133,11 @@ def asked(frame: nw.LazyFrame[Any], keys: Sequence[str], results: Mapping[str, n
     names = list(results)
     for start in range(0, len(names), bound):
         some = [results[name].alias(name) for name in names[start : start + bound]]
-        yield frame.group_by(*keys).agg(*some) if keys else frame.select(*some)
+        if not keys:
+            yield frame.select(*some)
+        else:
+            groups = frame.group_by(*keys).agg(*some)
+            yield groups if query.most is None else groups.head(query.most)
 
 
 def joined(keys: Sequence[str], answers: Sequence[Sequence[Row]]) -> list[Row]:

@@ -68,10 +68,10 @@ class LazyFrameSource(Source):
     def aggregate(self, query: Query, results: Mapping[str, nw.Expr], keys: Sequence[str] = ()) -> list[Row]:
         """Work results out inside Polars."""
         try:
-            frames = asked(staged(self._table(query), query), keys, results, self.engine.bound)
+            frames = asked(staged(self._table(query), query), query, results, keys, self.engine.bound)
             return joined(keys, [_rows(frame.to_native()) for frame in frames])
         except Exception as error:
-            raise _failed(error) from error
+            raise _failed(error, "summed up") from error
 
     def steps(self, query: Query, column: str) -> float:
         """Sum the squared differences of a column of a query from row to row."""
@@ -80,7 +80,7 @@ class LazyFrameSource(Source):
             frame = staged(self._table(query), query).to_native()
             return float(_rows(frame.select(s0=(pl.col(column) - pl.col(column).shift(1)).pow(2).sum()))[0]["s0"])
         except Exception as error:
-            raise _failed(error) from error
+            raise _failed(error, "summed up") from error
 
     def _table(self, query: Query) -> nw.LazyFrame[Any]:
         aliases = [
@@ -101,8 +101,8 @@ def _rows(frame: Any) -> list[Row]:
     return rows
 
 
-def _failed(error: Exception) -> DataError:
+def _failed(error: Exception, done: str = "collected in batches") -> DataError:
     return DataError(
-        f"The LazyFrame cannot be collected in batches: {first_line(error)}. "
+        f"The LazyFrame cannot be {done}: {first_line(error)}. "
         "See that its collect() works and that its files are there; batches need Polars 1.34 or newer."
     )

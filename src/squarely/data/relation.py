@@ -72,7 +72,7 @@ class RelationSource(Source):
     def aggregate(self, query: Query, results: Mapping[str, nw.Expr], keys: Sequence[str] = ()) -> list[Row]:
         """Work results out inside DuckDB."""
         try:
-            frames = asked(staged(self._table(query), query), keys, results, self.engine.bound)
+            frames = asked(staged(self._table(query), query), query, results, keys, self.engine.bound)
             return joined(keys, [frame.to_native().to_arrow_table().to_pylist() for frame in frames])
         except _ENGINE_ERRORS as error:
             raise _failed(error) from error

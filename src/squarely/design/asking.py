@@ -90,10 +90,9 @@ def _means(outline: Outline, learnt: Learnt, parts: Sequence[Moved]) -> Learnt:
 def _levels(outline: Outline, learnt: Learnt, text: str, factor: Categorical) -> Learnt:
     page, source = _page(outline, learnt), outline.source
     alias = page.labels[factor.name.name]
-    rows = source.aggregate(page.kept, {"n0": nw.len()}, [alias])
+    few = replace(page.kept, most=MOST_LEVELS + 1)  # enough to be refused
+    rows = source.aggregate(few, {"n0": nw.len()}, [alias])
     _require_rows(outline, page, len(rows))
-    if len(rows) > MOST_LEVELS:
-        rows = rows[: MOST_LEVELS + 1]  # enough to be refused
     found = {row[alias]: UNKNOWN_ROW for row in rows}
     made = coding(factor, found, source, bare=isinstance(outline.formula.factors[text], Bare))
     return replace(learnt, codings={**learnt.codings, text: made})

@@ -179,7 +179,7 @@ def _require_text(column: str, found: Mapping[Level, int], source: Source) -> No
     numbers = [level for level in texts if reads_as_number(level)]
     c = f"C({column})" if column.isidentifier() else f"C(`{column}`)"
     if texts and all(_DECORATED.fullmatch(text.strip()) for text in texts) and len(numbers) < len(texts):
-        odd = min(texts.keys() - set(numbers), key=texts.__getitem__)
+        odd = min(sorted(texts.keys() - set(numbers)), key=texts.__getitem__)
         raise DataError(
             f"Column {column!r} of {source.label} holds numbers that signs or separators make text of: {odd!r}"
             f"{in_row(texts[odd])}. Take these out, as 1234.5 is written, or write {c} if the values are categories."
@@ -192,8 +192,10 @@ def _require_text(column: str, found: Mapping[Level, int], source: Source) -> No
             f"for example with pandas.to_numeric, or write {c} if its values are categories."
         )
     others = {level: row for level, row in texts.items() if level not in numbers}
-    late = min(numbers, key=texts.__getitem__), min(others, key=others.__getitem__)
+    late = min(sorted(numbers), key=texts.__getitem__), min(sorted(others), key=others.__getitem__)
     odd = max(late, key=texts.__getitem__)  # whichever of the two kinds comes up later is the exception
+    if texts[odd] == UNKNOWN_ROW:
+        odd = late[len(numbers) >= len(others)]  # or has fewer levels, where no row is known
     what = ("a number among text", "text among numbers")[odd in others]
     raise DataError(
         f"Column {column!r} of {source.label} holds {what}: {odd!r}{in_row(texts[odd])}. "
