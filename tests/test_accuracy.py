@@ -53,9 +53,9 @@ def test_integers_beyond_double_are_said(tmp_path):
 
 
 def test_a_pilot_that_is_far_off_is_folded_again():
-    """The first 65,536 rows hold one complete row, far from all others: the centre learnt from it would cost eight digits."""
+    """The first batch holds one complete row, far from all others: the centre learnt from it would cost eight digits."""
     rng = np.random.default_rng(5)
-    x = np.concatenate([[0.0], np.full(65_535, np.nan), 1e9 + rng.normal(size=65_536)])
+    x = np.concatenate([[0.0], np.full(262_143, np.nan), 1e9 + rng.normal(size=65_536)])
     y = 1e-3 * x + 5 + 1e-6 * rng.normal(size=len(x))
     fit = sq.ols("y ~ x", {"x": x, "y": y})
     assert fit.solution.moments.passes == 2

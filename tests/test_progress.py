@@ -23,12 +23,14 @@ from rich.console import Console
 import squarely as sq
 from squarely.data import open_source, watching
 from squarely.data.csv import CsvSource
+from squarely.data.file import LocalFile
+from squarely.data.interrupt import interruptible
 from squarely.data.memory import ArraysSource
 from squarely.data.watch import followed
 from squarely.show.progress import Stage, drawn, on_terminal
 from tests.support import CARS, need, nist, nist_columns
 
-N = 3 * 65_536 + 7  # four batches
+N = 3 * 262_144 + 7  # four batches
 
 
 def rows(n=N):
@@ -55,7 +57,7 @@ def passes(events):
 def test_a_pass_is_told_from_its_first_row_to_its_last():
     fit, events = watched(lambda: sq.ols("y ~ x", rows()))
     first = [e for e in events if e.number == 1]
-    assert [e.done for e in first] == [0, 65_536, 131_072, 196_608, N, N]
+    assert [e.done for e in first] == [0, 262_144, 524_288, 786_432, N, N]
     assert [e.over for e in first] == [False] * 5 + [True]
     assert {e.rows for e in events if e.number == 2} == {N}  # known by then, whatever the source
     assert passes(events) == [("cross-products", 1, 2), ("residuals", 2, 2)]
@@ -263,7 +265,7 @@ main()
 @pytest.fixture(scope="module")
 def parquet(tmp_path_factory):
     path = tmp_path_factory.mktemp("progress") / "rows.parquet"
-    pq.write_table(pa.table(rows()), path)
+    pq.write_table(pa.table(rows(3 * 65_536 + 7)), path)  # whose batches are smaller than those of memory
     return str(path)
 
 
@@ -403,10 +405,10 @@ def test_a_save_that_is_interrupted_leaves_the_old_file(tmp_path, monkeypatch):
 
 
 def test_ctrl_c_while_the_engine_works_is_no_error_of_the_engine():
-    source = CsvSource(Path(CARS))
+    source = CsvSource(LocalFile.open(Path(CARS)))
 
     def work():
-        with source._connect() as connection:
+        with interruptible(), source._connect() as connection:
             threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
             connection.execute("SELECT sum(range) FROM range(1_500_000_000)")
             time.sleep(60)  # a machine that is done by now is interrupted here

@@ -150,10 +150,10 @@ def sliced(x: Array, low: Array | None, top: Array | float, bits: int) -> Array:
 
 
 def top_of(x: Array) -> float:
-    """Return a power of two that no |x| exceeds, such as `sliced` takes; one for zeros.
+    """Return a power of two that no |x| exceeds, such as `sliced` takes; two for zeros.
 
     >>> top_of(np.array([3.0, -5.0])), top_of(np.zeros(2))
-    (8.0, 1.0)
+    (8.0, 2.0)
     """
     return 2.0 * power_of_two(float(max(x.max(initial=0.0), -x.min(initial=0.0))))
 

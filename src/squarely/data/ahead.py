@@ -1,42 +1,62 @@
 """Reading ahead: a file is decoded in a thread of its own while whoever asked for its rows computes with those before them.
 
 One thread, so that the order is that of the file; a few items, so that memory stays bounded. The thread waits for orders and not
-for a place to put things: it never hangs, not even when an interpreter ends in the middle of a scan.
+for a place to put things, and nobody waits long for it: it never hangs, not even when an interpreter ends in the middle of a scan.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import TypeVar
 
 T = TypeVar("T")
 
 DEPTH = 2  # items: one that is being decoded and one that waits; more gained nothing
+_PATIENCE = 0.5  # seconds for an item that is still being decoded when nobody wants it any more
 
 
 def ahead(items: Iterator[T], depth: int = DEPTH) -> Iterator[T]:
     """Yield what an iterator yields, in its order, while it runs at most `depth` items ahead in another thread.
 
     Its errors are raised where its next item would have come. When the consumer stops early, by `close` or by an error or an
-    interrupt of its own, the thread is ended and the iterator, if a generator, closed before control goes on.
+    interrupt of its own, the iterator, if a generator, is closed in the thread, which then ends; half a second later control goes
+    on in any case.
 
     >>> list(ahead(i * i for i in range(5)))
     [0, 1, 4, 9, 16]
     """
-    worker = ThreadPoolExecutor(1, thread_name_prefix="squarely-ahead")
-    own = None
+    orders: SimpleQueue[bool] = SimpleQueue()
+    done: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
+    thread = threading.Thread(target=_decode, args=(items, orders, done), name="squarely-ahead", daemon=True)
+    thread.start()
     try:
-        own = worker.submit(threading.get_ident).result()
-        waiting = deque(worker.submit(next, items, None) for _ in range(depth))
-        while (item := waiting.popleft().result()) is not None:
-            waiting.append(worker.submit(next, items, None))
+        for _ in range(depth):
+            orders.put(True)
+        while True:
+            item, error = done.get()
+            if error is not None:
+                raise error
+            if item is None:
+                return
+            orders.put(True)
             yield item
     finally:
-        # Python may collect this generator as garbage in the very thread that it owns, which cannot wait for itself.
-        may_wait = threading.get_ident() != own
-        worker.shutdown(wait=may_wait, cancel_futures=True)
-        if may_wait and isinstance(items, Generator):
+        while not orders.empty():
+            orders.get()
+        orders.put(False)
+        if threading.current_thread() is not thread:  # Python may collect this generator as garbage in the thread that it owns
+            thread.join(_PATIENCE)
+
+
+def _decode(items: Iterator[T], orders: SimpleQueue[bool], done: SimpleQueue[tuple[T | None, BaseException | None]]) -> None:
+    try:
+        while orders.get():
+            try:
+                done.put((next(items, None), None))
+            except BaseException as error:  # it is raised again by whoever reads
+                done.put((None, error))
+    finally:
+        if isinstance(items, Generator):
             items.close()

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from squarely.data.file import first_line
 from squarely.data.levels import declared, is_ordered
-from squarely.data.memory import cut
+from squarely.data.memory import MEMORY_ROWS, cut
 from squarely.data.source import Kind, Level, Source, kind_of
 from squarely.errors import DataError
 from squarely.numerics import Array
@@ -66,7 +66,7 @@ class ArrowSource(Source):
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, without a copy where a batch lies in one chunk."""
         columns = [self._table.column(self._table.schema.get_field_index(name)) for name in (*numbers, *labels)]
-        yield from cut(columns, self._table.num_rows)
+        yield from cut(columns, self._table.num_rows, MEMORY_ROWS)
 
     def kind(self, name: str) -> Kind:
         """Tell what a column holds."""

@@ -13,6 +13,8 @@ from squarely.data.levels import declared
 from squarely.data.source import BATCH_ROWS, Kind, Level, Source, kind_of
 from squarely.errors import DataError
 
+MEMORY_ROWS = 4 * BATCH_ROWS  # of a batch that is a view of what is in memory already: it costs nothing but its share of Python
+
 
 class FrameSource(Source):
     """A data frame in memory. It is read, never changed."""
@@ -30,7 +32,7 @@ class FrameSource(Source):
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, without a copy where Arrow and the column agree."""
         columns = [_arrow(self._frame[name]) for name in (*numbers, *labels)]
-        yield from cut(columns, len(self._frame))
+        yield from cut(columns, len(self._frame), MEMORY_ROWS)
 
     def kind(self, name: str) -> Kind:
         """Tell what a column holds."""
@@ -94,7 +96,7 @@ class ArraysSource(Source):
         lengths = {name: len(column) for name, column in columns.items()}
         if len(set(lengths.values())) > 1:
             raise DataError(f"The arrays have different lengths: {lengths}. Every column needs one value for each row.")
-        yield from cut([columns[name] for name in (*numbers, *labels)], next(iter(lengths.values())))
+        yield from cut([columns[name] for name in (*numbers, *labels)], next(iter(lengths.values())), MEMORY_ROWS)
 
     def kind(self, name: str) -> Kind:
         """Tell what a column holds."""
@@ -152,6 +154,8 @@ def _arrow(series: nw.Series[Any]) -> pa.Array | pa.ChunkedArray:
 
 def _series(values: Any) -> Any:
     """Take a series of any library for what it is, and pandas' own arrays, such as a Categorical, for series without labels."""
+    if isinstance(values, list | tuple | np.ndarray):
+        return values  # none of these is one, and to ask each library takes its time
     pandas = nw.dependencies.get_pandas()
     if pandas is not None and isinstance(values, pandas.api.extensions.ExtensionArray):
         values = pandas.Series(values)
@@ -202,7 +206,7 @@ def _unreadable(name: str, error: Exception) -> DataError:
 
 def _require_one_index(arrays: Mapping[str, Any]) -> None:
     """Refuse series whose labels differ: pandas would align them, and their positions are not each other's rows."""
-    series = {name: nw.from_native(x, series_only=True, pass_through=True) for name, x in arrays.items()}
+    series = {name: _series(x) for name, x in arrays.items()}
     indexes = {name: nw.maybe_get_index(x) for name, x in series.items() if isinstance(x, nw.Series)}
     labelled = [(name, index) for name, index in indexes.items() if index is not None]
     for name, index in labelled[1:]:
@@ -213,14 +217,14 @@ def _require_one_index(arrays: Mapping[str, Any]) -> None:
             )
 
 
-def cut(columns: Sequence[pa.Array | pa.ChunkedArray], rows: int) -> Iterator[pa.RecordBatch]:
+def cut(columns: Sequence[pa.Array | pa.ChunkedArray], rows: int, size: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
     """Cut columns into batches; with no column asked for, a column of nulls carries the number of rows."""
     names = [str(i) for i in range(max(len(columns), 1))]
-    for start in range(0, rows, BATCH_ROWS):
-        pieces = [_slice(column, start) for column in columns] or [pa.nulls(min(BATCH_ROWS, rows - start))]
+    for start in range(0, rows, size):
+        pieces = [_slice(column, start, size) for column in columns] or [pa.nulls(min(size, rows - start))]
         yield pa.RecordBatch.from_arrays(pieces, names=names)
 
 
-def _slice(column: pa.Array | pa.ChunkedArray, start: int) -> pa.Array:
-    piece = column.slice(start, BATCH_ROWS)
+def _slice(column: pa.Array | pa.ChunkedArray, start: int, size: int) -> pa.Array:
+    piece = column.slice(start, size)
     return piece.combine_chunks() if isinstance(piece, pa.ChunkedArray) else piece

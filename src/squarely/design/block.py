@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -93,7 +94,8 @@ class Piece:
 def pieces(design: Design, block: Block, size: int, *, low: bool = False) -> Iterator[Piece]:
     """Cut a block into scaled pieces of at most `size` rows; with `low` what rounding takes is kept.
 
-    Scaling by a power of two is exact and the subtraction is kept with its error, so nothing is lost: double-double.
+    Scaling by a power of two is exact and the subtraction is kept with its error, so nothing is lost: double-double. The tables of
+    a piece lie where those of the piece before lay: whoever wants to keep them copies them.
     """
     with np.errstate(over="ignore", invalid="ignore"):  # a sum that is not finite is an error of its own, in moments
         for start in range(0, block.size, size):
@@ -102,28 +104,50 @@ def pieces(design: Design, block: Block, size: int, *, low: bool = False) -> Ite
 
 def _piece(design: Design, block: Block, at: slice, *, low: bool) -> Piece:
     layout = block.layout
-    Z = np.empty((len(block.held) + 1, at.stop - at.start))
+    Z, E = _tables(len(block.held) + 1, at.stop - at.start, 2 if low else 1)
     Z[0] = 1.0
-    E = np.zeros_like(Z) if low else None
     for j, k in enumerate(layout.dense.tolist()):
         x, e = block.held[j]
-        centre, unit = design.centres[k], 1.0 / design.scales[k]
-        if E is not None:
-            Z[j + 1], E[j + 1] = _moved(x[at], None if e is None else e[at], -centre)
-            E[j + 1] *= unit
-        else:
-            np.subtract(x[at], centre, out=Z[j + 1])
-            if e is not None:
-                Z[j + 1] += e[at]
-        if unit != 1.0:
-            Z[j + 1] *= unit
+        if low:
+            Z[j + 1] = x[at]
+            continue
+        np.subtract(x[at], design.centres[k], out=Z[j + 1])
+        if e is not None:
+            Z[j + 1] += e[at]
+        if design.scales[k] != 1.0:
+            Z[j + 1] *= 1.0 / design.scales[k]
+    if low:
+        _move(design, block, at, Z, E)
     spread = [_scaled(design, block, i, at) for i in range(len(block.spread))]
-    return Piece(Z=Z, low=E, spread=spread)
+    return Piece(Z=Z, low=E if low else None, spread=spread)
 
 
-def _moved(x: Array, e: Array | None, by: float) -> tuple[Array, Array]:
-    hi, lo = two_sum(x, np.float64(by))  # type: ignore[arg-type]  # an array of no dimension
-    return (hi, lo) if e is None else two_sum(hi, lo + e)
+_MEMORY = threading.local()
+
+
+def _tables(rows: int, columns: int, count: int) -> tuple[Array, Array]:
+    """Give two tables (the second is the first again if one is enough), each thread its own, in the memory it used before.
+
+    Fresh memory would have to be asked for and cleared by the system each time, for which threads wait for each other.
+    """
+    size = rows * columns
+    if getattr(_MEMORY, "tables", np.empty(0)).size < count * size:
+        _MEMORY.tables = np.empty(count * size)
+    first, last = _MEMORY.tables[:size], _MEMORY.tables[(count - 1) * size : count * size]
+    return first.reshape(rows, columns), last.reshape(rows, columns)
+
+
+def _move(design: Design, block: Block, at: slice, Z: Array, E: Array) -> None:
+    """Subtract the centres from columns and scale both what is left and what rounding takes; all columns at once, in place."""
+    dense = design.layout.dense
+    E[0] = 0.0
+    Z[1:], E[1:] = two_sum(Z[1:], -design.centres[dense][:, None])
+    for j, (_, e) in enumerate(block.held, start=1):
+        if e is not None:
+            Z[j], E[j] = two_sum(Z[j], E[j] + e[at])
+    units = 1.0 / design.scales[dense][:, None]
+    Z[1:] *= units
+    E[1:] *= units
 
 
 def _scaled(design: Design, block: Block, i: int, at: slice) -> Spread:

@@ -13,8 +13,8 @@ from squarely.moments.aggregated import Aggregated
 from squarely.moments.indicators import IndicatorSums, indicator_sums
 from squarely.numerics import Array
 
-_CELLS = 2**18  # of a piece: two megabytes, which the cache holds
-_ROWS = 1_024, 16_384
+_CELLS = 2**20  # of a piece: threads of Python gain from few long steps, and caches hold eight megabytes
+_LEAST = 1_024  # rows
 _NARROW = 64  # columns; wider products are shared out by BLAS itself, and threads of ours would fight its own
 _LARGEST = 1e75  # coefficients are ratios of two columns and variances their squares: up to 1e300 all stays representable
 FAR = 8.0  # a centre so many standard deviations off the mean costs digits: the rows are folded again
@@ -75,8 +75,7 @@ class Moments:
 
 def piece_rows(design: Design) -> int:
     """Tell how many rows of a design are worked on at once."""
-    least, most = _ROWS
-    return max(least, min(BATCH_ROWS if design.layout.blocks else most, _CELLS // (len(design.layout.dense) + 1)))
+    return max(_LEAST, min(BATCH_ROWS, _CELLS // (len(design.layout.dense) + 1)))
 
 
 def in_threads(design: Design) -> bool:
