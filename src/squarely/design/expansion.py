@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from squarely.design.calls import read_factor
@@ -17,7 +17,7 @@ from squarely.design.language import numeric
 from squarely.design.piece import read_piece, spaced
 from squarely.design.reading import Reading, Span
 from squarely.design.slips import ADVICE, ARITHMETIC, EXAMPLE, explained
-from squarely.design.terms import Terms, crossed, distinct, interacted, nested, powered
+from squarely.design.terms import Terms, crossed, interacted, nested, powered
 
 MOST_TERMS = 2_000
 
@@ -79,20 +79,22 @@ class Walk:
                 break
             node = left[0]
         terms, intercept = ({}, None) if node is None else self._operand(node)
+        found = {frozenset(term): term for term in terms}
         for sign, right in reversed(links):
             more, says = self._operand(right) if _is_token(right) or right.operator.symbol not in ("+", "-") else self._sum(right)
             if sign == "+":
-                terms = distinct([*terms, *more])
+                for term in more:
+                    found.setdefault(frozenset(term), term)
                 intercept = intercept if says is None else says
             else:
-                self._require_present(terms, more, right)
-                terms = {term: None for term in terms if frozenset(term) not in {frozenset(t) for t in more}}
+                self._require_present(found, more, right)
+                for term in more:
+                    found.pop(frozenset(term), None)
                 intercept = intercept if says is None else not says
-            self._require_few(len(terms), right)
-        return terms, intercept
+            self._require_few(len(found), right)
+        return dict.fromkeys(found.values()), intercept
 
-    def _require_present(self, terms: Terms, less: Terms, node: Any) -> None:
-        here = {frozenset(term) for term in terms}
+    def _require_present(self, here: Collection[frozenset[str]], less: Terms, node: Any) -> None:
         for term in less:
             if frozenset(term) not in here:
                 raise self.read.error(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from squarely.numerics import Array
+from squarely.numerics import ROUNDOFF, Array
 
 _MOST_SINGULAR_VALUES = 1_000
 _COLUMNS = 512
@@ -24,6 +24,17 @@ def condition_of(R: Array, apart: Array | None = None) -> float:
         values = np.linalg.svd(R if apart is None else R @ B, compute_uv=False)
         return float(values[0] / values[-1]) if len(values) and values[-1] > 0 else float("inf")
     return _condition_by_iteration(R, diagonal, first)
+
+
+def condition_of_cosines(C: Array) -> float:
+    """Return the condition number of columns from their cosines (q, q), where that leaves any digit of it, else infinity.
+
+    Zero, for unknown, beyond 1,000 columns: there the factor itself tells it for less.
+    """
+    if len(C) > _MOST_SINGULAR_VALUES:
+        return 0.0
+    values = np.linalg.eigvalsh(C)
+    return float(np.sqrt(values[-1] / values[0])) if values[0] > len(C) * ROUNDOFF * values[-1] else float("inf")
 
 
 def _condition_by_iteration(R: Array, diagonal: Array, first: Array) -> float:

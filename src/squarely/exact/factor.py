@@ -6,14 +6,14 @@ diagonal tells which columns the earlier ones already span, up to what the round
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
 from squarely.data import Source
 from squarely.errors import DataError
-from squarely.exact.condition import condition_of
+from squarely.exact.condition import condition_of, condition_of_cosines
 from squarely.exact.rank import cholesky_in_order, dependency, independent
 from squarely.moments import Moments, fold_triangle, qr_triangle
 from squarely.numerics import ROUNDOFF, Array
@@ -85,11 +85,14 @@ def from_moments(moments: Moments) -> Factor | None:
     C, length = _cosines(moments, columns)
     if not (length > 0).all():
         return None
+    condition = condition_of_cosines(C)
+    if ROUNDOFF * condition**2 > TEN_DIGITS:
+        return None
     try:
         R: Array = cholesky(C.T, lower=False, overwrite_a=True, check_finite=False)
     except LinAlgError:
         return None
-    factor = _factor(moments, columns, R, length)
+    factor = _factor(moments, columns, R, length, condition)
     return factor if ROUNDOFF * factor.condition**2 <= TEN_DIGITS else None
 
 
@@ -103,7 +106,7 @@ def _in_order(moments: Moments) -> Factor:
         earlier = columns[kept][: before[i]]
         d = solve_triangular(R[: before[i], : before[i]], C[:i, i][kept[:i]]) * length[i] / length[kept][: before[i]]
         sentences.append(dependency(moments, moments.design.names[i], int(columns[i]), earlier.tolist(), d))
-    return _factor(moments, columns[kept], R, length[kept], tuple(sentences))
+    return replace(_factor(moments, columns[kept], R, length[kept]), dependencies=tuple(sentences))
 
 
 def _cosines(moments: Moments, columns: np.ndarray) -> tuple[Array, Array]:
@@ -116,8 +119,9 @@ def _cosines(moments: Moments, columns: np.ndarray) -> tuple[Array, Array]:
     return C, length
 
 
-def _factor(moments: Moments, columns: np.ndarray, R: Array, length: Array, dependencies: tuple[str, ...] = ()) -> Factor:
-    condition = condition_of(R)
+def _factor(moments: Moments, columns: np.ndarray, R: Array, length: Array, condition: float = 0.0) -> Factor:
+    """Make a factor of R (q, q) for columns scaled to length one, and measure its condition unless that is done."""
+    condition = condition or condition_of(R)
     R *= length
     dropped = np.setdiff1d(columns_of(moments), columns)
     return Factor(
@@ -128,7 +132,6 @@ def _factor(moments: Moments, columns: np.ndarray, R: Array, length: Array, depe
         rhs=solve_triangular(R, moments.gram[columns, -1], trans="T", check_finite=False),
         condition=condition,
         road="moments",
-        dependencies=dependencies,
         left=tuple(np.sqrt(_LEAST_LEFT * np.diag(moments.gram)[dropped]).tolist()),
     )
 

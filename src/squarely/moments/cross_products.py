@@ -13,7 +13,7 @@ from squarely.moments.aggregated import Aggregated
 from squarely.moments.indicators import IndicatorSums, indicator_sums
 from squarely.numerics import Array
 
-_CELLS = 2**20  # of a piece: threads of Python gain from few long steps, and caches hold eight megabytes
+_CELLS = 2**22  # of a piece, 32 megabytes: few long steps gain more than caches do
 _LEAST = 1_024  # rows
 _NARROW = 64  # columns; wider products are shared out by BLAS itself, and threads of ours would fight its own
 _LARGEST = 1e75  # coefficients are ratios of two columns and variances their squares: up to 1e300 all stays representable
