@@ -295,8 +295,11 @@ def _labels(source: Source, name: str, column: pa.Array) -> Labels:
     if kind_of(column.type) == "other":
         raise not_usable(source, name, str(column.type))
     encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-    values = [_plain_level(value) for value in encoded.dictionary.to_pylist()]
+    values = encoded.dictionary.to_pylist()
     codes = encoded.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
+    if kind_of(column.type) == "text" and encoded.null_count == 0 and encoded.dictionary.null_count == 0:
+        return Labels(values=values, codes=codes, gaps=None)  # a text is never NaN
+    values = [_plain_level(value) for value in values]
     gap = np.array([_gap(value) for value in [*values, None]])  # the last one is for code -1
     if encoded.null_count == 0 and not gap[:-1].any():
         return Labels(values=values, codes=codes, gaps=None)

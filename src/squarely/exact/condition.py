@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import solve_triangular
+from scipy.linalg import cholesky, solve_triangular
 
 from squarely.numerics import ROUNDOFF, Array
 
-_MOST_SINGULAR_VALUES = 1_000
+MOST_SINGULAR_VALUES = 1_000
 _COLUMNS = 512
+_TOLERANCE = 5e-3  # of an eigenvalue, twice that of a singular value: three digits are printed
 
 
 def condition_of(R: Array, apart: Array | None = None) -> float:
@@ -18,7 +19,7 @@ def condition_of(R: Array, apart: Array | None = None) -> float:
     columns the extreme singular values are found by Lanczos iterations to three digits, at the cost of some solves.
     """
     diagonal, first = (np.ones(len(R)), np.zeros(len(R))) if apart is None else apart
-    if len(R) <= _MOST_SINGULAR_VALUES:
+    if len(R) <= MOST_SINGULAR_VALUES:
         B = np.diag(diagonal)
         B[0] += first
         values = np.linalg.svd(R if apart is None else R @ B, compute_uv=False)
@@ -27,23 +28,21 @@ def condition_of(R: Array, apart: Array | None = None) -> float:
 
 
 def condition_of_cosines(C: Array) -> float:
-    """Return the condition number of columns from their cosines (q, q), where that leaves any digit of it, else infinity.
-
-    Zero, for unknown, beyond 1,000 columns: there the factor itself tells it for less.
-    """
-    if len(C) > _MOST_SINGULAR_VALUES:
-        return 0.0
+    """Return the condition number of columns from their cosines (q, q), where that leaves any digit of it, else infinity."""
     values = np.linalg.eigvalsh(C)
     return float(np.sqrt(values[-1] / values[0])) if values[0] > len(C) * ROUNDOFF * values[-1] else float("inf")
 
 
 def _condition_by_iteration(R: Array, diagonal: Array, first: Array) -> float:
+    from scipy.linalg.blas import dtrmv
     from scipy.sparse.linalg import LinearOperator, eigsh
+
+    R = np.asfortranarray(R)
 
     def forth(x: Array) -> Array:  # B'R'R B x
         y: Array = diagonal * x
         y[0] += first @ x
-        y = R.T @ (R @ y)
+        y = dtrmv(R, dtrmv(R, y), trans=1)  # which reads the upper half alone
         out: Array = diagonal * y + first * y[0]
         return out
 
@@ -58,7 +57,7 @@ def _condition_by_iteration(R: Array, diagonal: Array, first: Array) -> float:
 
     shape = (len(R), len(R))
     ends = [
-        eigsh(LinearOperator(shape, matvec=product), 1, v0=np.ones(len(R)), tol=1e-3, return_eigenvectors=False)[0]
+        eigsh(LinearOperator(shape, matvec=product), 1, v0=np.ones(len(R)), tol=_TOLERANCE, return_eigenvectors=False)[0]
         for product in (forth, back)
     ]
     return float(np.sqrt(ends[0] * ends[1]))
@@ -72,3 +71,25 @@ def inverse_spread(R: Array) -> Array:
         right = np.eye(end, end - start, -start)
         squares[:end] += np.square(solve_triangular(R[:end, :end], right, check_finite=False)).sum(axis=1)
     return np.sqrt(squares)
+
+
+def inverse_spread_of_blocks(G: Array, block: np.ndarray) -> Array:
+    """Return the roots of the diagonal (q,) of G^-1 for cross-products G (q, q), diagonal among the columns of `block` (q,).
+
+    With D for these, B for the rest and E between them, the complement S = B - E'D^-1 E has the inverse's lower corner for its own
+    inverse, and the upper one has the diagonal D^-1 + D^-1 E S^-1 E'D^-1: no matrix of the size of the block is ever factored.
+    """
+    D = np.diag(G)[block]
+    E = G[np.ix_(block, ~block)]
+    R: Array = cholesky(G[np.ix_(~block, ~block)] - E.T @ (E / D[:, None]), lower=False)
+    spread = np.empty(len(G))
+    spread[~block] = inverse_spread(R)
+    W = solve_triangular(R, (E / D[:, None]).T, trans="T")
+    spread[block] = np.sqrt(1 / D + np.einsum("ij,ij->j", W, W))
+    return spread
+
+
+def lengths_of(R: Array) -> Array:
+    """Return the lengths (q,) of the columns of R, without another matrix of its size."""
+    lengths: Array = np.sqrt(np.einsum("ij,ij->j", R, R))
+    return lengths

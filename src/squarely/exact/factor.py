@@ -13,7 +13,7 @@ from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
 from squarely.data import Source
 from squarely.errors import DataError
-from squarely.exact.condition import condition_of, condition_of_cosines
+from squarely.exact.condition import MOST_SINGULAR_VALUES, condition_of, condition_of_cosines
 from squarely.exact.rank import cholesky_in_order, dependency, independent
 from squarely.moments import Moments, fold_triangle, qr_triangle
 from squarely.numerics import ROUNDOFF, Array
@@ -82,23 +82,35 @@ def columns_of(moments: Moments) -> np.ndarray:
 def from_moments(moments: Moments) -> Factor | None:
     """Factor the cross-products, or give None if that would not leave ten digits or a column depends on others."""
     columns = columns_of(moments)
-    C, length = _cosines(moments, columns)
+    G = moments.gram[columns[0] : columns[-1] + 1, columns[0] : columns[-1] + 1]
+    length = np.sqrt(np.diag(G))
     if not (length > 0).all():
         return None
-    condition = condition_of_cosines(C)
+    small = len(G) <= MOST_SINGULAR_VALUES
+    condition = condition_of_cosines(_cosines(G)) if small else 0.0
     if ROUNDOFF * condition**2 > TEN_DIGITS:
         return None
     try:
-        R: Array = cholesky(C.T, lower=False, overwrite_a=True, check_finite=False)
+        R = np.asarray(np.linalg.cholesky(G).T) if small else _in_place(G)
     except LinAlgError:
         return None
-    factor = _factor(moments, columns, R, length, condition)
-    return factor if ROUNDOFF * factor.condition**2 <= TEN_DIGITS else None
+    condition = condition or condition_of(R, np.array([1 / length, np.zeros(len(R))]))
+    return _factor(moments, columns, R, condition) if ROUNDOFF * condition**2 <= TEN_DIGITS else None
+
+
+def _in_place(G: Array) -> Array:
+    """Factor a large matrix in the memory of one copy: ten thousand columns have most of a gigabyte.
+
+    A small one is left to NumPy, whose BLAS has threads of its own that SciPy's would wait for.
+    """
+    R: Array = cholesky(G.T.copy(order="F"), lower=False, overwrite_a=True, check_finite=False)
+    return R
 
 
 def _in_order(moments: Moments) -> Factor:
     columns = columns_of(moments)
-    C, length = _cosines(moments, columns)
+    G = moments.gram[columns[0] : columns[-1] + 1, columns[0] : columns[-1] + 1]
+    C, length = _cosines(G), np.sqrt(np.diag(G))
     R, kept = cholesky_in_order(C, _LEAST_LEFT)
     before = np.cumsum(kept)
     sentences = []
@@ -106,23 +118,20 @@ def _in_order(moments: Moments) -> Factor:
         earlier = columns[kept][: before[i]]
         d = solve_triangular(R[: before[i], : before[i]], C[:i, i][kept[:i]]) * length[i] / length[kept][: before[i]]
         sentences.append(dependency(moments, moments.design.names[i], int(columns[i]), earlier.tolist(), d))
-    return replace(_factor(moments, columns[kept], R, length[kept]), dependencies=tuple(sentences))
+    factor = _factor(moments, columns[kept], R * length[kept], condition_of(R))
+    return replace(factor, dependencies=tuple(sentences))
 
 
-def _cosines(moments: Moments, columns: np.ndarray) -> tuple[Array, Array]:
-    """Give X'X with its columns scaled to length one, and their lengths (q,). One copy: it may have most of a gigabyte."""
-    G = moments.gram[columns[0] : columns[-1] + 1, columns[0] : columns[-1] + 1]
+def _cosines(G: Array) -> Array:
+    """Scale the columns of cross-products to length one."""
     length = np.sqrt(np.diag(G))
     unit = np.where(length > 0, length, 1.0)
     C = G / unit[:, None]
     C /= unit
-    return C, length
+    return C
 
 
-def _factor(moments: Moments, columns: np.ndarray, R: Array, length: Array, condition: float = 0.0) -> Factor:
-    """Make a factor of R (q, q) for columns scaled to length one, and measure its condition unless that is done."""
-    condition = condition or condition_of(R)
-    R *= length
+def _factor(moments: Moments, columns: np.ndarray, R: Array, condition: float) -> Factor:
     dropped = np.setdiff1d(columns_of(moments), columns)
     return Factor(
         columns=columns,

@@ -10,7 +10,7 @@ from scipy.linalg import solve_triangular
 
 from squarely.data import Source
 from squarely.errors import DataError, OptionError, counted
-from squarely.exact.condition import inverse_spread
+from squarely.exact.condition import inverse_spread, inverse_spread_of_blocks, lengths_of
 from squarely.exact.factor import TEN_DIGITS, Factor, factorise
 from squarely.exact.residuals import ResidualSums, scan_residuals
 from squarely.exact.whitening import CHEAP_CELLS, Root, inverse_root, wants_whitening
@@ -142,8 +142,8 @@ class _Refined:
 
 def _refine(moments: Moments, source: Source, factor: Factor, precision: str) -> _Refined:
     R, columns = factor.R, factor.columns
-    length = np.linalg.norm(R, axis=0)  # (q,) lengths of the scaled columns
-    spread = inverse_spread(R)
+    length = lengths_of(R)  # (q,) of the scaled columns
+    spread = spread_of(moments, factor)
     hi, lo = solve_triangular(R, factor.rhs, check_finite=False), np.zeros(len(R))
     size = _size_of_terms(moments, columns, np.abs(hi) * length)
     doubtful = 4 * ROUNDOFF * spread * size > TEN_DIGITS * np.abs(hi)
@@ -185,6 +185,20 @@ def _refine(moments: Moments, source: Source, factor: Factor, precision: str) ->
         scans=scans,
         settled=settled,
     )
+
+
+def spread_of(moments: Moments, factor: Factor) -> Array:
+    """Return the roots of the diagonal (q,) of (X'X)^-1 of the scaled columns that are kept."""
+    layout = moments.design.layout
+    if factor.road == "moments" and layout.blocks:
+        largest = max((block.lookup[block.lookup >= 0] for block in layout.blocks), key=len)
+        inside = np.isin(factor.columns, layout.grouped[largest] + 1)
+        if inside.sum() > len(inside) / 2:
+            first, last = factor.columns[0], factor.columns[-1] + 1
+            whole = last - first == len(inside)
+            G = moments.gram[first:last, first:last] if whole else moments.gram[np.ix_(factor.columns, factor.columns)]
+            return inverse_spread_of_blocks(G, inside)
+    return inverse_spread(factor.R)
 
 
 def _size_of_terms(moments: Moments, columns: np.ndarray, sizes: Array) -> float:

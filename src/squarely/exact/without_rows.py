@@ -13,9 +13,9 @@ import numpy as np
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
 from squarely.errors import DataError, counted
-from squarely.exact.condition import condition_of, inverse_spread
+from squarely.exact.condition import condition_of
 from squarely.exact.factor import Factor, columns_of, from_moments, from_triangle
-from squarely.exact.least_squares import Merger, Solution, digits_of, spread_out, to_units, unit_errors
+from squarely.exact.least_squares import Merger, Solution, digits_of, spread_of, spread_out, to_units, unit_errors
 from squarely.exact.rank import independent
 from squarely.moments import CRUMBS, Merged, Moments, Transfer, qr_triangle
 from squarely.numerics import ROUNDOFF, Array, Pair, dd_add, dd_multiply, dd_sum, two_sum
@@ -276,7 +276,7 @@ def _solution(merged: Merged, factor: Factor, minimum: _Minimum, parts: _Parts) 
         b=minimum.b,
         params=spread_out(params, factor.kept),
         residuals=None,
-        unit_bse=spread_out(unit_errors(moments, factor, inverse_spread(factor.R), None), factor.kept),
+        unit_bse=spread_out(unit_errors(moments, factor, spread_of(moments, factor), None), factor.kept),
         ssr=squares * unit**2,
         centered_tss=max(within + merged.between * unit**2, 0.0),
         digits=spread_out(digits_of(params, error, natural), factor.kept),
