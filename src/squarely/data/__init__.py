@@ -1,6 +1,6 @@
 """Where the rows are: open anything tabular, meet its rows as ordered batches, and account for every one.
 
-`open` tells what the user handed over; `source` is the contract and the cast to doubles (`decimals` has its own) and categories,
+`open` tells what the user handed over; `source` is the contract, `batch` its rows as doubles (`decimals` apart) and categories,
 `aggregates` what an engine is asked to sum by itself; the kinds of source are `memory`, `arrow`, `csv` (with a guess of its
 `dialect`), `jsonlines`, `parquet`, `ipc`, `lazyframe`, `relation` and, for a loaded fit, `absent`; `paths` finds several files,
 `joined` puts them behind each other; `file` says whether a file is still the same, `ahead` decodes it in a thread of its own,
@@ -12,6 +12,7 @@ from squarely.data.absent import AbsentSource
 from squarely.data.account import CAUSES, RowAccount
 from squarely.data.aggregates import Engine, Held, Query, Row, Stage
 from squarely.data.arrays import open_arrays, open_rows
+from squarely.data.batch import Batch, Labels, Numbers, all_finite, batches, fold, map_batches
 from squarely.data.disk import local_path, read_text, write_text
 from squarely.data.frames import frame, read_csv, series, square
 from squarely.data.open import open_source
@@ -19,16 +20,9 @@ from squarely.data.reread import Reread, reread, reread_csv
 from squarely.data.source import (
     BATCH_ROWS,
     EXACT_INTEGERS,
-    Batch,
     Kind,
-    Labels,
     Level,
-    Numbers,
     Source,
-    all_finite,
-    batches,
-    fold,
-    map_batches,
     not_usable,
     reads_as_number,
     require_columns,

@@ -13,8 +13,9 @@ from squarely.errors import DataError
 from squarely.exact.condition import inverse_spread
 from squarely.exact.dependence import Kept, UntoldError, keep
 from squarely.exact.factor import TEN_DIGITS
-from squarely.exact.least_squares import Solution, digits_of, spread_out, unit_errors
+from squarely.exact.least_squares import Solution
 from squarely.exact.residuals import ResidualSums
+from squarely.exact.units import digits_of, spread_out, unit_errors
 from squarely.exact.work import Left, Work, factor_of, in_units, natural, root_of, scaled
 from squarely.moments import Aggregated, Combined, Effort, Folded, Moments, combine, refolded, way_back
 from squarely.numerics import ROUNDOFF, Pair, two_sum

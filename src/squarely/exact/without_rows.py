@@ -15,8 +15,9 @@ from scipy.linalg import LinAlgError, cholesky, solve_triangular
 from squarely.errors import DataError, counted
 from squarely.exact.condition import condition_of
 from squarely.exact.factor import Factor, columns_of, from_moments, from_triangle
-from squarely.exact.least_squares import Merger, Solution, digits_of, spread_of, spread_out, to_units, unit_errors
+from squarely.exact.least_squares import Merger, Solution, spread_of
 from squarely.exact.rank import independent
+from squarely.exact.units import digits_of, spread_out, to_units, unit_errors
 from squarely.moments import CRUMBS, Merged, Moments, Transfer, qr_triangle
 from squarely.numerics import ROUNDOFF, Array, Pair, dd_add, dd_multiply, dd_sum, two_sum
 

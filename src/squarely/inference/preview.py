@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from squarely.data.source import BATCH_ROWS
+from squarely.data import BATCH_ROWS
 from squarely.design import Outline, purpose
 from squarely.exact import require_precision
 from squarely.exact.whitening import CHEAP_CELLS

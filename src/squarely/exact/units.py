@@ -1,0 +1,79 @@
+"""The way back from the scaled columns to the units of the data, and the digits that are left there."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+from squarely.exact.factor import TEN_DIGITS, Factor
+from squarely.exact.whitening import Root
+from squarely.moments import Moments
+from squarely.numerics import ROUNDOFF, Array
+
+
+def unscaling(moments: Moments, factor: Factor) -> tuple[Array, Array]:
+    """Return the diagonal and the first row (q,) of T: T b are the coefficients in the units of the data, up to constants."""
+    design, columns = moments.design, factor.columns
+    ratio = design.column_scales[-1] / design.column_scales[columns]
+    first = np.zeros(len(columns))
+    if design.intercept:
+        first = -(design.column_centres / design.column_scales)[columns] * design.scales[-1]
+    return ratio, first
+
+
+def unit_errors(moments: Moments, factor: Factor, spread: Array, root: Root | None) -> Array:
+    """Return the roots of the diagonal (q,) of T (X'X)^-1 T' in the units of the data, over the response's scaled unit."""
+    ratio, first = unscaling(moments, factor)
+    if root is not None:
+        T = np.diag(ratio)
+        T[0] += first
+        lengths: Array = root.lengths(T) / moments.design.scales[-1]
+        return lengths
+    errors: Array = ratio * spread
+    if moments.design.intercept:
+        first[0] += ratio[0]
+        errors[0] = np.linalg.norm(solve_triangular(factor.R, first, trans="T", check_finite=False))
+    errors /= moments.design.scales[-1]
+    return errors
+
+
+def to_units(moments: Moments, factor: Factor, b: tuple[Array, Array], error: Array) -> tuple[Array, Array, Array]:
+    """Turn scaled coefficients (q,) into the units of the data, exactly, and round once; carry their errors along.
+
+    The third array (q,) is what is natural for each: the size it would have if its column alone made up the response.
+    """
+    design, columns = moments.design, factor.columns
+    ratio = design.column_scales[-1] / design.column_scales[columns]
+    exact = [
+        (Fraction(x) + Fraction(e)) * Fraction(s) for x, e, s in zip(b[0].tolist(), b[1].tolist(), ratio.tolist(), strict=True)
+    ]
+    error = error * ratio
+    natural = ratio * np.sqrt(moments.gram[-1, -1] / np.diag(moments.gram)[columns])
+    if design.intercept:
+        near = design.centres[columns[1:] - 1]
+        exact[0] += Fraction(float(design.centres[-1]))
+        exact[0] -= sum((beta * Fraction(c) for beta, c in zip(exact[1:], near.tolist(), strict=True)), Fraction(0))
+        error[0] += np.abs(near) @ error[1:]
+        natural[0] += abs(float(design.centres[-1])) + np.abs(near) @ natural[1:]
+    params = np.array([float(beta) for beta in exact])
+    return params, error + ROUNDOFF * np.abs(params), natural
+
+
+def digits_of(value: Array, error: Array, natural: Array) -> Array:
+    """Count digits: -log10 of the relative error, between 0 and 15.
+
+    NaN where a value cannot be told from zero although its error is tiny by what is natural: zero has no digits.
+    """
+    zero = (np.abs(value) <= error) & (error <= TEN_DIGITS * natural)
+    relative = np.divide(error, np.abs(value), out=np.ones_like(error), where=value != 0)
+    digits = np.clip(-np.log10(np.maximum(relative, 1e-16)), 0.0, 15.0) + 0.0  # no -0.0
+    return np.where(zero, np.nan, digits)
+
+
+def spread_out(values: Array, kept: np.ndarray) -> Array:
+    """Put values (q,) in the places of the kept coefficients (p,), NaN in the others."""
+    full = np.full(len(kept), np.nan)
+    full[kept] = values
+    return full
