@@ -27,6 +27,7 @@ from squarely.data.file import LocalFile
 from squarely.data.interrupt import interruptible
 from squarely.data.memory import ArraysSource
 from squarely.data.watch import followed
+from squarely.errors import OptionError
 from squarely.show.progress import Stage, drawn, on_terminal
 from tests.support import CARS, need, nist, nist_columns
 
@@ -90,6 +91,19 @@ def test_the_plan_of_a_fit_is_what_the_fit_does(formula):
     assert len(met) == fit.solution.scans
     assert plan.names == (None if fit.design.categories else fit.design.names)  # levels wait for their pass
     assert plan.coefficients == (None if fit.design.categories else len(fit.params))
+
+
+def test_a_preview_of_aggregates_counts_what_the_engine_is_sent_at_least():
+    frame = need("polars").DataFrame(rows(500)).lazy()
+    plan, fit = (act("y ~ x", frame, fold="aggregates") for act in (sq.preview, sq.ols))
+    assert (plan.fold, plan.precision) == ("aggregates in Polars", "double")
+    assert 7 == plan.expressions <= fit.solution.moments.aggregated.expressions  # n, and the pairs among 1, x and y
+    assert sq.preview("y ~ x + g", frame, fold="aggregates").expressions is None
+    assert sq.preview("y ~ x", frame).fold == "by number of rows"
+    assert sq.preview("y ~ x", rows(500), precision="double").precision == "double"
+    for wrong in ({"fold": "rows"}, {"precision": "quad"}):
+        with pytest.raises(OptionError, match="is not understood"):
+            sq.preview("y ~ x", frame, **wrong)
 
 
 def test_passes_that_turn_out_to_be_needed_are_counted_when_they_begin():

@@ -139,23 +139,36 @@ def batches(source: Source, numbers: Sequence[str], labels: Sequence[str] = ()) 
 
 
 def map_batches(
-    source: Source, numbers: Sequence[str], labels: Sequence[str], step: Callable[[Batch], T], *, threads: bool = True
+    source: Source,
+    numbers: Sequence[str],
+    labels: Sequence[str],
+    step: Callable[[Batch], T],
+    *,
+    threads: bool = True,
+    size: int | None = None,
 ) -> Iterator[T]:
     """Apply a step to every batch of rows, in threads if that is wished, and yield the outcomes in the order of the rows.
+
+    Batches come as the source cuts them, or in pieces of `size` rows at most for whoever wants to see few.
 
     Raises
     ------
     DataError : as `batches`.
     """
     require_columns(source, [*numbers, *labels])
-    yield from ordered(_placed(source, numbers, labels), lambda at: step(_decoded(source, numbers, labels, *at)), threads=threads)
+    yield from ordered(
+        _placed(source, numbers, labels, size), lambda at: step(_decoded(source, numbers, labels, *at)), threads=threads
+    )
 
 
-def _placed(source: Source, numbers: Sequence[str], labels: Sequence[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
+def _placed(
+    source: Source, numbers: Sequence[str], labels: Sequence[str], size: int | None
+) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Yield each batch with the position of its first row."""
     first, read = 0, source.read(numbers, labels)
     for batch in followed(source, ahead(read) if source.stored else read):
-        yield first, batch
+        for start in range(0, batch.num_rows, size or batch.num_rows or 1):
+            yield first + start, batch.slice(start, size)
         first += batch.num_rows
 
 

@@ -136,7 +136,7 @@ def _listed(columns: Sequence[str]) -> str:
 def _piloted(design: Design, source: Source) -> Design:
     """Give the design centres and scales from the first block that has complete rows."""
     account = RowAccount()
-    for block in rows(design, source):
+    for block in rows(design, source, size=_PILOT_ROWS):
         account += block.account
         if block.size:
             return recentred(design, **_spreads(block))
@@ -148,7 +148,7 @@ def _spreads(block: Block) -> dict[str, Array]:
     """Give the mean and spread (k,) of each column over some rows."""
     layout = block.layout
     with np.errstate(over="ignore", invalid="ignore"):
-        dense = np.array([_spread(x[:_PILOT_ROWS]) for x, _ in block.held])
+        dense = np.array([_spread(x) for x, _ in block.held])
         grouped = np.zeros((len(layout.grouped), 2))
         for spread in block.spread:
             at = spread.places >= 0

@@ -70,17 +70,19 @@ def evaluated(
     return Evaluated(keep=keep, numbers=done, account=account)
 
 
-def rows(design: Design, source: Source) -> Iterator[Block]:
-    """Yield the complete rows of a source as the design's columns, in the order of the rows.
+def rows(design: Design, source: Source, *, size: int | None = None) -> Iterator[Block]:
+    """Yield the complete rows of a source as the design's columns, in the order of the rows; `size` as for `map_batches`.
 
     Raises
     ------
     DataError : a column is not there or cannot be used, or a row has a level that was not met before.
     """
-    return map_rows(design, source, lambda block: block, threads=False)
+    return map_rows(design, source, lambda block: block, threads=False, size=size)
 
 
-def map_rows(design: Design, source: Source, step: Callable[[Block], T], *, threads: bool = True) -> Iterator[T]:
+def map_rows(
+    design: Design, source: Source, step: Callable[[Block], T], *, threads: bool = True, size: int | None = None
+) -> Iterator[T]:
     """Apply a step to the complete rows of every batch, in threads if that is wished; the outcomes come in the order of the rows.
 
     Raises
@@ -89,7 +91,9 @@ def map_rows(design: Design, source: Source, step: Callable[[Block], T], *, thre
     """
     factors = list(design.factors.values())
     numbers, labels = with_condition(*columns_needed(factors, design.formula.outside.values()), design.where)
-    return map_batches(source, numbers, labels, lambda batch: step(_block(design, factors, batch, source)), threads=threads)
+    return map_batches(
+        source, numbers, labels, lambda batch: step(_block(design, factors, batch, source)), threads=threads, size=size
+    )
 
 
 def _block(design: Design, factors: Sequence[Factor], batch: Batch, source: Source) -> Block:
