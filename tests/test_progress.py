@@ -370,7 +370,7 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_no_line(parquet):
 @pytest.mark.parametrize("words", [["ols", "y ~ x + g"], ["certify", "y ~ x"], ["sweep", "y ~ x", "--epochs", "2"]])
 def test_ctrl_c_takes_the_line_away_and_says_so(words, parquet, tmp_path):
     need("torch")
-    code, output = in_terminal(slowly(30, *words, parquet), interrupt_at="\x1b[?25l", TMPDIR=str(tmp_path))
+    code, output = in_terminal(slowly(3, *words, parquet), interrupt_at="\x1b[?25l", TMPDIR=str(tmp_path))
     lines, _, cursor = screen(output)
     assert code == 130
     assert cursor
@@ -381,7 +381,7 @@ def test_ctrl_c_takes_the_line_away_and_says_so(words, parquet, tmp_path):
 def test_ctrl_c_without_a_terminal(parquet):
     begun, told = os.pipe()
     process = subprocess.Popen(
-        slowly(30, "ols", "y ~ x", parquet),
+        slowly(3, "ols", "y ~ x", parquet),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -390,7 +390,7 @@ def test_ctrl_c_without_a_terminal(parquet):
     )
     assert os.read(begun, 1) == b"!"
     process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=20) == ("", "squarely: interrupted\n")  # before the batch has come
+    assert process.communicate(timeout=20) == ("", "squarely: interrupted\n")  # once the batch has come
     assert process.returncode == 130
 
 
@@ -398,7 +398,7 @@ def test_predictions_that_are_interrupted_leave_the_old_file(parquet, tmp_path):
     fit, out = tmp_path / "fit.json", tmp_path / "out.csv"
     sq.ols("y ~ x", parquet).save(fit)
     out.write_text("old")
-    code, _ = in_terminal(slowly(30, "predict", str(fit), parquet, "-o", str(out)), interrupt_at="predictions")
+    code, _ = in_terminal(slowly(3, "predict", str(fit), parquet, "-o", str(out)), interrupt_at="predictions")
     assert code == 130
     assert out.read_text() == "old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fit.json", "out.csv"]

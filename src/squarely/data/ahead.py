@@ -1,14 +1,15 @@
 """Reading ahead: a file is decoded in a thread of its own while whoever asked for its rows computes with those before them.
 
 One thread, so that the order is that of the file; a few items, so that memory stays bounded. The thread waits for orders and not
-for a place to put things, and nobody waits long for it: it never hangs, not even when an interpreter ends in the middle of a scan.
+for a place to put things, so it never hangs. It is no daemon: an interpreter that ended under an engine at work would crash it, so
+its end waits for the item that is being decoded.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Generator, Iterator
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -29,7 +30,7 @@ def ahead(items: Iterator[T], depth: int = DEPTH) -> Iterator[T]:
     """
     orders: SimpleQueue[bool] = SimpleQueue()
     done: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
-    thread = threading.Thread(target=_decode, args=(items, orders, done), name="squarely-ahead", daemon=True)
+    thread = threading.Thread(target=_decode, args=(items, orders, done), name="squarely-ahead")
     thread.start()
     try:
         for _ in range(depth):
@@ -52,7 +53,7 @@ def ahead(items: Iterator[T], depth: int = DEPTH) -> Iterator[T]:
 
 def _decode(items: Iterator[T], orders: SimpleQueue[bool], done: SimpleQueue[tuple[T | None, BaseException | None]]) -> None:
     try:
-        while orders.get():
+        while _wanted(orders):
             try:
                 done.put((next(items, None), None))
             except BaseException as error:  # it is raised again by whoever reads
@@ -60,3 +61,13 @@ def _decode(items: Iterator[T], orders: SimpleQueue[bool], done: SimpleQueue[tup
     finally:
         if isinstance(items, Generator):
             items.close()
+
+
+def _wanted(orders: SimpleQueue[bool]) -> bool:
+    """Wait for an order. A scan that was left half-way gives none, and must not keep an interpreter from ending."""
+    while threading.main_thread().is_alive():
+        try:
+            return orders.get(timeout=_PATIENCE)
+        except Empty:
+            continue
+    return False

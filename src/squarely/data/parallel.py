@@ -34,13 +34,13 @@ def ordered(items: Iterable[A], step: Callable[[A], B], *, threads: bool = True)
     """
     workers = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, _MOST_WORKERS)
     stream = iter(items)
-    first = list(_taken(stream, 2))
-    if workers == 1 or not threads or len(first) < 2:
+    first = list(_taken(stream, 2 if threads and workers > 1 else 0))
+    if len(first) < 2:
         for item in chain(first, stream):
             yield step(item)
         return
     waiting: deque[Future[B]] = deque()
-    with _one_thread_each(), ThreadPoolExecutor(workers, thread_name_prefix="squarely") as pool:
+    with ThreadPoolExecutor(workers, thread_name_prefix="squarely") as pool, _one_thread_each(pool):
         try:
             for item in chain(first, stream):
                 waiting.append(pool.submit(step, item))
@@ -53,8 +53,9 @@ def ordered(items: Iterable[A], step: Callable[[A], B], *, threads: bool = True)
                 future.cancel()
 
 
-def _one_thread_each() -> AbstractContextManager[Any]:
-    limits: AbstractContextManager[Any] = _controller().limit(limits=1, user_api="blas")
+def _one_thread_each(pool: ThreadPoolExecutor) -> AbstractContextManager[Any]:
+    # Libraries are looked for in a thread, where no Ctrl-C arrives: the search calls back from C, which would swallow it.
+    limits: AbstractContextManager[Any] = pool.submit(_controller).result().limit(limits=1, user_api="blas")
     return limits
 
 
