@@ -19,9 +19,10 @@ from squarely.moments import Moments, fold_triangle, qr_triangle
 from squarely.numerics import ROUNDOFF, Array
 
 TEN_DIGITS = 1e-10  # a relative error that leaves ten digits
-# Beyond so many operations (some seconds) a triangle of blocks of indicators is not folded; what cross-products leave of a
-# column is then told from nothing while it is more than roundoff may be after ten thousand columns.
-_MOST_OPERATIONS = 1e10
+# Beyond so many operations (some seconds) a triangle of blocks of indicators is not folded if cross-products can decide rank, and
+# beyond so many more (minutes to hours) not at all. What they leave of a column is told from nothing while it is more than roundoff
+# may be after ten thousand columns.
+_MANY_OPERATIONS, _MOST_OPERATIONS = 1e10, 5e12
 _LEAST_LEFT = 1e-10
 
 
@@ -65,11 +66,25 @@ class Factor:
 def factorise(moments: Moments, source: Source) -> Factor:
     """Factor the columns, from cross-products if that leaves ten digits, else from the rows.
 
-    Blocks of thousands of indicators go by cross-products in any case, which are exact for them: their rank is decided there.
+    Where there are thousands of indicators, whose cross-products are exact, rank is decided on these, unless a column of numbers
+    is in doubt: only the rows tell whether it is dependent or nearly so.
+
+    Raises
+    ------
+    DataError : such a column among so many indicators that a triangle of the rows would take hours.
     """
     factor = from_moments(moments)
-    if factor is None and moments.design.layout.blocks and moments.n * len(moments.gram) ** 2 > _MOST_OPERATIONS:
-        return _in_order(moments)
+    operations = moments.n * len(moments.gram) ** 2
+    if factor is None and moments.design.layout.blocks and operations > _MANY_OPERATIONS:
+        factor, doubtful = _in_order(moments)
+        if doubtful and operations <= _MOST_OPERATIONS:
+            factor = None
+        elif doubtful:
+            raise DataError(
+                f"Cross-products of {len(moments.gram) - 1:,} columns cannot tell whether {' and '.join(map(repr, doubtful))} of "
+                f"{source.label} depends on the columns before, and a triangle of so many would take hours. Leave it out, or group "
+                "levels."
+            )
     return factor or _from_rows(moments, source)
 
 
@@ -107,7 +122,9 @@ def _in_place(G: Array) -> Array:
     return R
 
 
-def _in_order(moments: Moments) -> Factor:
+def _in_order(moments: Moments) -> tuple[Factor, list[str]]:
+    """Decide rank on cross-products, in the order of the columns; name those left out that are not made of categories alone."""
+    design = moments.design
     columns = columns_of(moments)
     G = moments.gram[columns[0] : columns[-1] + 1, columns[0] : columns[-1] + 1]
     C, length = _cosines(G), np.sqrt(np.diag(G))
@@ -119,7 +136,9 @@ def _in_order(moments: Moments) -> Factor:
         d = solve_triangular(R[: before[i], : before[i]], C[:i, i][kept[:i]]) * length[i] / length[kept][: before[i]]
         sentences.append(dependency(moments, moments.design.names[i], int(columns[i]), earlier.tolist(), d))
     factor = _factor(moments, columns[kept], R * length[kept], condition_of(R))
-    return replace(factor, dependencies=tuple(sentences))
+    out = [design.columns[j - 1] for j in columns[~kept].tolist()]
+    doubtful = [column.name for column in out if not all(text in design.categories for text, _, _ in column.parts)]
+    return replace(factor, dependencies=tuple(sentences)), doubtful
 
 
 def _cosines(G: Array) -> Array:
