@@ -169,3 +169,17 @@ def test_homes_of_nobody():
     for use in (lambda: sq.ols("y ~ x", "~nosuchuser/x.csv"), lambda: sq.load("~nosuchuser/x"), lambda: fit.save("~nosuchuser/x")):
         with pytest.raises(DataError, match="a name that is no user's here"):
             use()
+
+
+def test_what_would_not_be_read_back_is_not_written(tmp_path, monkeypatch):
+    path = tmp_path / "fit.json"
+    path.write_text("old")
+    fit = sq.ols("mpg ~ C(origin) + weight", CARS)
+    monkeypatch.setattr("squarely.inference.saved._MOST_COEFFICIENTS", 3)
+    with pytest.raises(DataError, match=r"4 columns.*at most 3 are saved"):
+        fit.save(path)
+    monkeypatch.undo()
+    monkeypatch.setattr("squarely.data.disk._LARGEST", 100)
+    with pytest.raises(DataError, match="100 are read back"):
+        fit.save(path)
+    assert path.read_text() == "old"

@@ -44,9 +44,11 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
     Raises
     ------
-    DataError : the folder is not there, or the file cannot be written.
+    DataError : the folder is not there, the file cannot be written, or the text is larger than what `read_text` reads back.
     """
     target = writable(path)
+    if len(text) > _LARGEST:
+        raise DataError(f"{str(path)!r} was not written: it would have {len(text):,} characters, and {_LARGEST:,} are read back.")
     try:
         with replacing(target) as part, part.open("x", encoding="utf-8") as file:
             file.write(text)

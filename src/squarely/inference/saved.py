@@ -33,8 +33,18 @@ _MOST_FITS = 100_000
 
 
 def fit_to_json(fit: Fit) -> str:
-    """Write a fit as strict JSON; what is not finite is written as text."""
+    """Write a fit as strict JSON; what is not finite is written as text.
+
+    Raises
+    ------
+    DataError : it has so many coefficients that it would not be read back.
+    """
     design, solution, moments = fit.design, fit.solution, fit.solution.moments
+    if len(design.centres) > _MOST_COEFFICIENTS:
+        raise DataError(
+            f"The fit has {len(design.centres):,} columns, and a file holds the square of their number: at most "
+            f"{_MOST_COEFFICIENTS:,} are saved. Group levels, or keep fit.params and fit.bse instead."
+        )
     formula, account, root = design.formula, moments.account, solution.root
     document = {
         "squarely": FORMAT,
