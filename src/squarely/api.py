@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from squarely.certification import certify
-from squarely.data import Source, open_arrays, open_source, passes_of, read_text
+from squarely.data import Source, open_arrays, open_rows, open_source, passes_of, read_text
 from squarely.design import Formula, Where, ask, formula_of, learn, outlined, parse_formula, parse_where
 from squarely.errors import DataError, InputError, OptionError
 from squarely.exact import UntoldError, solve
@@ -167,11 +167,34 @@ def train(
     intercept: bool = True,
     where: str | None = None,
     missing: str = "drop",
-    lr: float = 0.01,
+    lr: float | str = 0.01,
     epochs: int = 1000,
-    optimizer: str = "sgd",
+    batch_size: int | None = None,
+    shuffle: bool = True,
+    replacement: bool = False,
+    validation: object = None,
+    metrics: Sequence[str] = (),
+    loss: str = "mse",
+    delta: float = 1.0,
+    quantile: float = 0.5,
+    optimizer: object = "sgd",
     momentum: float = 0.0,
     nesterov: bool = False,
+    weight_decay: float | None = None,
+    optimizer_options: Mapping[str, object] | None = None,
+    scheduler: object = None,
+    scheduler_options: Mapping[str, object] | None = None,
+    scheduler_per: str = "epoch",
+    clip_grad_norm: float | None = None,
+    average: int | bool | None = None,
+    stop: str | None = None,
+    patience: int = 10,
+    min_delta: float = 0.0,
+    callbacks: Callable[..., object] | Sequence[Callable[..., object]] = (),
+    engine: str = "rows",
+    gradient: str = "autograd",
+    stream: bool | None = None,
+    standardize: bool = True,
     dtype: str = "float32",
     seed: int = 0,
     device: str = "auto",
@@ -214,16 +237,38 @@ def train(
     recipe = Recipe(
         lr=lr,
         epochs=epochs,
+        batch_size=batch_size,
+        shuffle=shuffle,
+        replacement=replacement,
+        metrics=metrics,
+        loss=loss,
+        delta=delta,
+        quantile=quantile,
         optimizer=optimizer,
         momentum=momentum,
         nesterov=nesterov,
+        weight_decay=weight_decay,
+        optimizer_options=optimizer_options or {},
+        scheduler=scheduler,
+        scheduler_options=scheduler_options or {},
+        scheduler_per=scheduler_per,
+        clip_grad_norm=clip_grad_norm,
+        average=average,
+        stop=stop,
+        patience=patience,
+        min_delta=min_delta,
+        callbacks=callbacks,
+        engine=engine,
+        gradient=gradient,
+        stream=stream,
+        standardize=standardize,
         dtype=dtype,
         seed=seed,
         device=device,
         start=start,
     )
     given = _Given(formula=formula, data=data, X=X, y=y, intercept=intercept, where=where, missing=missing)
-    return _trained(given, [recipe])[0]
+    return _trained(given, [recipe], validation)[0]
 
 
 def sweep(
@@ -330,12 +375,13 @@ def _opened(given: _Given) -> tuple[Formula, Source]:
 
 
 @passes_of("training rows", "residuals")
-def _trained(given: _Given, recipes: list[Recipe]) -> tuple[Training, ...]:
+def _trained(given: _Given, recipes: list[Recipe], validation: object = None) -> tuple[Training, ...]:
     """Train first; only then ask the exact road where the optimum is, so that the predicted curve can be drawn beside."""
     from squarely import descent
 
     moments, source = _gathered(given)
-    runs = descent.train(moments, source, tuple(recipes))
+    held_out = None if validation is None else open_rows(validation, moments.design.formula.names)
+    runs = descent.train(moments, source, tuple(recipes), validation=held_out)
     if moments.n <= len(moments.design.names):
         return runs  # too few rows for least squares with errors: the runs stand without a predicted curve
     solution = solve(moments, source)

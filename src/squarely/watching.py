@@ -39,11 +39,13 @@ def progress() -> Iterator[None]:
         else:
             now = time.monotonic()
             since = now if scan.number == 1 else since
-            line.begin(_label(scan), unit="rows", total=scan.rows, since=since if scan.number else now)
+            line.begin(_label(scan), unit=scan.unit, total=scan.rows, since=since if scan.number else now)
 
     with line, watching(listener):
         yield
 
 
 def _label(scan: Scan) -> str:
+    if scan.unit != "rows":
+        return scan.purpose.capitalize()
     return f"Pass {scan.number} of {scan.passes}: {scan.purpose}" if scan.number else "Looking at rows"

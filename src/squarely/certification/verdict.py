@@ -129,11 +129,11 @@ def _judge(fit: Fit, run: Training, *, excess: float, tau: float, same: bool) ->
             f"The fit used {counted(fit.nobs, 'row')} and the training {counted(run.moments.n, 'row')}, or other values in them: "
             "their answers need not meet. Give both the same data."
         )
-    if run.loop.diverged or (limit is not None and run.recipe.lr >= limit and not largest <= tau):
+    if run.loop.diverged or (limit is not None and run.recipe.rate >= limit and not largest <= tau):
         advice = (
             "Try a smaller one." if limit is None else f"The limit is {limit:.4g} and the best rate {best:.4g}: train with that."
         )
-        return "diverged", f"lr={run.recipe.lr:g} is too large for these columns. {advice}"
+        return "diverged", f"lr={run.recipe.rate:g} is too large for these columns. {advice}"
     if fit.dropped_columns or (run.theory.spectrum.flat and not largest <= tau):
         return "collinear", _dependence(fit, largest)
     if largest <= tau:
@@ -175,7 +175,7 @@ def _short_of_it(fit: Fit, run: Training, *, tau: float, largest: float) -> tupl
     far = f"The largest gap is {largest:.2g} standard errors."
     prediction, descent, lam, problem = run.prediction, run.recipe.descent, run.theory.spectrum, run.problem
     if prediction is None or descent is None or run.theory.lr_best is None:
-        plain = theory.lr_best(lam, theory.Descent(lr=run.recipe.lr))
+        plain = theory.lr_best(lam, theory.Descent(lr=run.recipe.rate))
         return "not converged", (
             f"{far} Theory has no closed form for {run.recipe.optimizer}; train for more than {run.recipe.epochs:,} epochs, "
             f"or with optimizer='sgd' without momentum at lr={plain:.4g}."
@@ -197,7 +197,9 @@ def _short_of_it(fit: Fit, run: Training, *, tau: float, largest: float) -> tupl
     needed = theory.epochs_until(lam, c, descent, target)
     at_best = theory.epochs_until(lam, c, replace(descent, lr=run.theory.lr_best), target)
     more = (
-        "" if needed is None else f"{counted(max(needed - run.recipe.epochs, 1), 'more epoch')} at lr={run.recipe.lr:g} would do. "
+        ""
+        if needed is None
+        else f"{counted(max(needed - run.recipe.epochs, 1), 'more epoch')} at lr={run.recipe.rate:g} would do. "
     )
     best = "" if at_best is None else f"At the best rate, lr={run.theory.lr_best:.4g}, {counted(at_best, 'epoch')} from the start."
     if not more and not best:

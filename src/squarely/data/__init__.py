@@ -27,7 +27,7 @@ from squarely.data.source import (
     reads_as_number,
     require_columns,
 )
-from squarely.data.watch import Scan, expect, passes_of, scanning, watching
+from squarely.data.watch import Scan, counting, expect, passes_of, scanning, watching
 from squarely.data.write import write_columns
 
 __all__ = [
@@ -51,6 +51,7 @@ __all__ = [
     "Stage",
     "all_finite",
     "batches",
+    "counting",
     "expect",
     "fold",
     "frame",

@@ -1,4 +1,5 @@
 """Watching scans: whoever asks is told when rows begin to be read, what for, how far it has come, and when it is over.
+The same is told of the epochs of a training.
 
 Every scan of batches passes through `followed`. Functions that scan say what for by `scanning`; those that make several scans
 say which are to come by `passes_of` and `expect`. Where nobody watches, a scan is not touched.
@@ -29,6 +30,7 @@ class Scan:
     done : the rows read so far.
     rows : how many there are, None if that is not known.
     over : whether it has ended, at the last row or before.
+    unit : what is counted: "rows", or "epochs" of a training.
     """
 
     purpose: str
@@ -37,6 +39,7 @@ class Scan:
     done: int = 0
     rows: int | None = None
     over: bool = False
+    unit: str = "rows"
 
 
 Listener = Callable[[Scan], None]
@@ -133,3 +136,27 @@ def _told(watch: _Watch, source: Source, batches: Iterable[pa.RecordBatch]) -> I
         watch.rows[source] = scan.done
     finally:
         watch.tell(replace(scan, over=True))
+
+
+@contextmanager
+def counting(purpose: str, total: int, unit: str = "epochs") -> Iterator[Callable[[int], None]]:
+    """Tell whoever watches how far something else than a scan has come: call what this gives with how many of `total` are done.
+
+    Scans in here are part of it, and are not told of.
+    """
+    watch = _WATCH.get()
+    if watch is None:
+        yield _unheard
+        return
+    scan = Scan(purpose=purpose, rows=total, unit=unit)
+    watch.tell(scan)
+    token = _WATCH.set(None)
+    try:
+        yield lambda done: watch.tell(replace(scan, done=done)) if done else None
+    finally:
+        _WATCH.reset(token)
+        watch.tell(replace(scan, over=True))
+
+
+def _unheard(done: int) -> None:
+    """Nobody watches."""

@@ -1,8 +1,10 @@
 """Road two, gradient descent in PyTorch.
 
-`recipe` holds the choices of a run and checks them; `loop` is the training loop itself, from standardised rows to a
-trained nn.Linear; `foresight` is what theory says of a run; `training` is a finished run with that beside it; `sweep` puts
-several learning rates side by side. `code` writes a run as a script that does without us: `code_rows` its reading of the data,
+`recipe` holds the choices of a run and `checks` whether they make sense. `loop` is the training loop itself: `rows` hands out what
+it sees, `gradients` what a step goes by (of one of the `losses`), `optimizers` who takes the step, `metrics` what is measured,
+`stopping` when it ends, and `state` is all that it is between two steps. `quadratic` gives any epoch without a step. `model` is
+the nn.Linear; `foresight` is what theory says of a run; `training` is a finished run with that beside it; `sweep` puts several
+learning rates side by side. `code` writes a run as a script that does without us: `code_rows` its reading of the data,
 `code_columns` and `code_expressions` the columns of X, all of it through the safe literals of `code_text`.
 """
 
@@ -14,7 +16,7 @@ except ModuleNotFoundError:
     raise MissingExtraError("Training", "PyTorch", "torch") from None
 
 from squarely.descent.foresight import Prediction, RunTheory
-from squarely.descent.loop import LinearRegression
+from squarely.descent.model import LinearRegression
 from squarely.descent.recipe import Recipe
 from squarely.descent.sweep import Sweep
 from squarely.descent.training import Training, train, with_prediction

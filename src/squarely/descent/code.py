@@ -117,7 +117,7 @@ def script(recipe: Recipe, problem: Standardised, design: Design, source: Source
         bias="" if problem.intercept else ", bias=False",
         given=_given(recipe, problem),
         optimizer=_optimizer(recipe),
-        lr=literal(recipe.lr),
+        lr=literal(recipe.rate),
         epochs=recipe.epochs,
         params=_LEVEL if problem.intercept else _NO_LEVEL,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -62,6 +62,22 @@ class Prediction:
         return float(self.excess[-1] / self.excess[0]) if self.excess[0] > 0 else 0.0
 
 
+def settled(recipe: Recipe, problem: Standardised, lam: theory.Spectrum) -> tuple[Recipe, tuple[str, ...]]:
+    """Settle what a recipe leaves open until the rows are known, and say in sentences what was settled or changed."""
+    remarks = []
+    if recipe.batch_size is not None and recipe.batch_size >= problem.n:
+        if recipe.batch_size > problem.n:
+            remarks.append(f"batch_size={recipe.batch_size:,} is above the {problem.n:,} rows: every step uses all of them.")
+        size = problem.n if recipe.replacement else None
+        recipe = replace(recipe, batch_size=size)
+    if recipe.lr == "auto":
+        like = theory.Descent(lr=1.0, momentum=recipe.momentum, nesterov=recipe.nesterov)
+        best = theory.lr_best(lam, like)
+        recipe = replace(recipe, lr=best)
+        remarks.append(f"lr='auto' is {best:.6g}, the best rate for this spectrum.")
+    return recipe, tuple(remarks)
+
+
 def foreknow(lam: theory.Spectrum, recipe: Recipe) -> RunTheory:
     """Work out limits, rates and warnings for a recipe; no row and no optimum is needed."""
     descent, warnings = recipe.descent, []
@@ -70,11 +86,11 @@ def foreknow(lam: theory.Spectrum, recipe: Recipe) -> RunTheory:
         limit, best, rate = theory.lr_limit(lam, descent), theory.lr_best(lam, descent), theory.rate(lam, descent)
         advice = f"The best rate is {best:.4g}."
         left = rate**recipe.epochs if rate < 1 else 1.0
-        if recipe.lr >= limit:
-            warnings.append(f"lr={recipe.lr:g} is not below the limit {limit:.4g}: the loss cannot settle. {advice}")
+        if recipe.rate >= limit:
+            warnings.append(f"lr={recipe.rate:g} is not below the limit {limit:.4g}: the loss cannot settle. {advice}")
         elif left > _MUCH:
             share = f"leave {left:.2g} of the error in the slowest direction"
-            warnings.append(f"{recipe.epochs:,} epochs at lr={recipe.lr:g} {share}. {advice}")
+            warnings.append(f"{recipe.epochs:,} epochs at lr={recipe.rate:g} {share}. {advice}")
     if lam.flat:
         warnings.append("Columns depend on each other, or nearly so: along their difference descent stays at its start.")
     return RunTheory(spectrum=lam, lr_limit=limit, lr_best=best, kappa=lam.kappa, rate=rate, warnings=tuple(warnings))
@@ -86,7 +102,7 @@ def predict(problem: Standardised, known: RunTheory, recipe: Recipe, start: Arra
     None where there is no closed form, or no single optimum.
     """
     descent = recipe.descent
-    if descent is None or not np.isfinite(optimum).all():
+    if descent is None or not recipe.full_batch or not np.isfinite(optimum).all():
         return None
     lam = known.spectrum
     c = lam.vectors.T @ (start - optimum)

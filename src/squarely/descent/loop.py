@@ -1,38 +1,36 @@
-"""The training loop of the tutorial, from standardised rows to a trained nn.Linear. It reads from top to bottom."""
+"""The training loop, from rows and a recipe to a trained model. It reads from top to bottom."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import nn
 
-from squarely.data import Source, scanning
-from squarely.descent.recipe import DTYPES, Recipe
-from squarely.design import rows
-from squarely.errors import DataError, OptionError
-from squarely.moments import Moments, Standardised
+from squarely.data import counting
+from squarely.descent.gradients import Gradient
+from squarely.descent.metrics import measure
+from squarely.descent.optimizers import step_scheduler, wants_closure
+from squarely.descent.recipe import Recipe
+from squarely.descent.rows import Rows
+from squarely.descent.state import Log, State, averaged, column, copies, put
+from squarely.descent.stopping import FINISHED, Ending, ending
 from squarely.numerics import Array
 
 _GRAIN = 32_768  # torch itself does not share out work smaller than this
-_BEYOND_ALL_BOUNDS = 1e12  # times the first loss; a stable run with momentum may grow, but by far less
 
 
-class LinearRegression(nn.Module):
-    """A linear layer and nothing else: weight times input plus bias, that is slope times x plus intercept."""
+class Keeper(Protocol):
+    """Whoever keeps checkpoints: told of every moment at which a run could be resumed."""
 
-    def __init__(self, features: int, bias: bool) -> None:
-        super().__init__()
-        self.linear = nn.Linear(features, 1, bias=bias, device="cpu", dtype=torch.float32)
+    def batch(self, state: State) -> None:
+        """Keep the state in the middle of an epoch, if it is time."""
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Predict: x (m, features) to (m, 1)."""
-        out: torch.Tensor = self.linear(x)
-        return out
+    def epoch(self, state: State) -> None:
+        """Keep the state at the beginning of an epoch, if it is time."""
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -41,67 +39,161 @@ class Loop:
 
     Attributes
     ----------
-    model, optimizer : the torch objects, as trained.
-    losses : the loss at epochs 0, 1, ... as logged, each before the update that follows it.
+    model, optimizer : the torch objects, as trained; the closed form has no optimiser.
+    losses : the loss at epochs 0, 1, ... as logged, each before the updates that follow it.
+    log : that and all else that was written down.
     start, end : standardised coefficients (p,) before and after, the intercept first.
-    diverged : whether the loss grew past all bounds and the loop stopped.
+    ending : how it ended.
+    last : the last iterate (p,), where `end` is an average of iterates; else None.
     """
 
-    model: LinearRegression
-    optimizer: torch.optim.Optimizer
+    model: nn.Module
+    optimizer: torch.optim.Optimizer | None
     losses: Array
+    log: Log
     start: Array
     end: Array
-    diverged: bool
+    ending: Ending
+    last: Array | None = None
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the loss grew past all bounds and the loop stopped."""
+        return self.ending.status == "diverged"
 
 
-@scanning("training rows")
-def standardised_rows(moments: Moments, problem: Standardised, source: Source, recipe: Recipe) -> tuple[torch.Tensor, torch.Tensor]:
-    """Read the rows and standardise them in float64: X (n, features) and y (n, 1) in the recipe's dtype, on its device."""
-    values = [block.values for block in rows(moments.design, source)]
-    met = sum(map(len, values))
-    if met != moments.n:
-        raise DataError(f"{source.label} changed while it was read: {moments.n:,} complete rows at first, then {met:,}. Run again.")
-    table = problem.columns(np.concatenate(values))  # (n, k)
-    with torch.inference_mode(False):  # else the tensors could not take part in a gradient
-        tensor = torch.from_numpy(table).to(device=recipe.device, dtype=DTYPES[recipe.dtype])
-        return tensor[:, :-1].contiguous(), tensor[:, -1:].contiguous()
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Look:
+    """What is looked at when an epoch begins.
+
+    Attributes
+    ----------
+    criterion : the loss.
+    unit : what a standardised response is in its own unit, for metrics.
+    validation : rows to validate on, if there are some.
+    """
+
+    criterion: nn.Module
+    unit: float
+    validation: Rows | None
 
 
-def run_loop(X: torch.Tensor, y: torch.Tensor, recipe: Recipe, *, bias: bool) -> Loop:
-    """Train a newly made model with a newly made optimiser on all rows at once."""
-    losses: list[float] = []
-    with torch.inference_mode(False), torch.enable_grad(), _threads_for(X):
-        model = _new_model(X.shape[1], recipe, bias=bias)
-        criterion = nn.MSELoss()
-        optimizer = _new_optimizer(model, recipe)
-        start = coefficients(model)
-        for epoch in range(recipe.epochs + 1):
-            optimizer.zero_grad()  # clear the gradients of the epoch before
-            outputs = model(X)  # (n, 1)
-            loss = criterion(outputs, y)  # mean over the n rows
-            losses.append(loss.item())
-            diverged = not losses[-1] <= _BEYOND_ALL_BOUNDS * (losses[0] + 1.0)  # NaN too
-            if diverged or epoch == recipe.epochs:
-                break  # the last loss is logged, and no update follows it
-            loss.backward()  # gradients of the loss with respect to weight and bias
-            optimizer.step()  # move them against the gradient, lr times as far
+def run_loop(
+    rows: Rows,
+    state: State,
+    recipe: Recipe,
+    *,
+    gradient: Gradient,
+    look: Look,
+    distance: Callable[[], float] | None = None,
+    keeper: Keeper | None = None,
+) -> Ending:
+    """Train the state's model from where it stands to the recipe's last epoch, or to an earlier ending.
+
+    `gradient` leaves the gradient of rows in the parameters and gives their loss; with `distance` the run stops near enough to the
+    optimum.
+    """
+    steps = 1 if recipe.full_batch else -(-rows.n // _size(rows, recipe))  # an epoch
+    unit_counted = "epochs" if recipe.full_batch else "steps"
+    with (
+        threads_for(rows),
+        counting("training", recipe.epochs * steps, unit_counted) as reached,
+    ):
+
+        def after_batch() -> None:
+            state.batch += 1
+            reached(state.epoch * steps + state.batch)
+            if keeper is not None:
+                keeper.batch(state)
+
+        while True:
+            loss = gradient(rows.chunks(), rows.n) if recipe.full_batch else None  # the gradient stays in the parameters
+            if not state.batch:  # an epoch begins: write down what holds before its updates
+                values = _values(rows, state, recipe, look, loss)
+                state.log.add(values)
+                ended = ending(state, recipe, values, distance)
+                if ended is not None or state.epoch == recipe.epochs:
+                    return ended or FINISHED
+                if keeper is not None:
+                    keeper.epoch(state)
+            if recipe.full_batch:
+                _update(state, recipe, lambda: gradient(rows.chunks(), rows.n))
+            else:
+                _batches(rows, state, recipe, gradient, after_batch)
+            if state.scheduler is not None and recipe.scheduler_per == "epoch":
+                step_scheduler(state.scheduler, _watched(state.log))
+            state.epoch, state.batch = state.epoch + 1, 0
+            reached(state.epoch * steps)
+
+
+def _batches(rows: Rows, state: State, recipe: Recipe, gradient: Gradient, after_batch: Callable[[], None]) -> None:
+    """Take an epoch's steps, one for each batch, from the one where the state stands."""
+    size = _size(rows, recipe)
+    if not state.batch:
+        state.total.zero_()
+    for inputs, labels in rows.batches(state.epoch, size, state.batch):
+        m = min(size, rows.n - state.batch * size)  # the last one may be short: its mean is over the rows that it has
+        loss = gradient([(inputs, labels)], m)
+        state.total.add_(loss, alpha=m)
+        _update(state, recipe, None)
+        if state.scheduler is not None and recipe.scheduler_per == "batch":
+            state.scheduler.step()
+        after_batch()
+    state.log.add({"running_loss": state.total.item() / rows.n})
+
+
+def _size(rows: Rows, recipe: Recipe) -> int:
+    return min(recipe.batch_size or rows.n, rows.n)
+
+
+def _update(state: State, recipe: Recipe, look: Callable[[], Any] | None) -> None:
+    """Move the parameters against the gradient that they hold. LBFGS looks at the loss again at other places."""
+    if recipe.clip_grad_norm is not None:
+        nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip_grad_norm)
+    if wants_closure(state.optimizer):
+        state.optimizer.step(look)
+    else:
+        state.optimizer.step()
+    if recipe.average is not None and state.epoch >= recipe.average:
+        averaged(state)
+
+
+def _values(rows: Rows, state: State, recipe: Recipe, look: Look, loss: Any) -> dict[str, float]:
+    """Measure the weights as they are: the loss on all rows, metrics, and both on the validation rows."""
+    if loss is None or recipe.metrics:
+        met = measure(state.model, look.criterion, rows.chunks(), metrics=recipe.metrics, unit=look.unit)
+        values = {"loss": met.loss if loss is None else loss.item(), **met.metrics}
+    else:
+        values = {"loss": loss.item()}
+    if state.scheduler is not None:
+        values["lr"] = state.lr
+    if look.validation is not None:
+        met = measure(state.model, look.criterion, look.validation.chunks(), metrics=recipe.metrics, unit=look.unit)
+        values |= {"val_loss": met.loss, **{f"val_{name}": value for name, value in met.metrics.items()}}
+    return values
+
+
+def _watched(log: Log) -> float:
+    """Give the loss that a scheduler waits for: of the validation rows, if there are some."""
+    return log.columns["val_loss" if "val_loss" in log.columns else "loss"][-1]
+
+
+def settle(state: State, ended: Ending, start: Array, read: Callable[[nn.Module], Array]) -> Loop:
+    """Put the average of the iterates into the model, if there is one, and give what the loop leaves behind."""
+    last = None
+    if state.mean is not None and state.counted and ended.status in ("finished", "stopped"):
+        last = read(state.model)
+        put(state.parameters, copies(state.mean))
     return Loop(
-        model=model,
-        optimizer=optimizer,
-        losses=np.array(losses),
+        model=state.model,
+        optimizer=state.optimizer,
+        losses=column(state.log, "loss"),
+        log=state.log,
         start=start,
-        end=coefficients(model),
-        diverged=diverged,
+        end=read(state.model),
+        ending=ended,
+        last=last,
     )
-
-
-def coefficients(model: LinearRegression) -> Array:
-    """Give the model's coefficients (p,) in float64, the bias first if there is one."""
-    bias: torch.Tensor | None = model.linear.bias
-    parts = [model.linear.weight] if bias is None else [bias, model.linear.weight]
-    # A copy: on the CPU in float64 the array would otherwise be the model's own memory and follow the training.
-    return np.concatenate([part.detach().double().cpu().numpy().ravel() for part in parts])
 
 
 def on_one_thread(size: int) -> bool:
@@ -110,46 +202,12 @@ def on_one_thread(size: int) -> bool:
 
 
 @contextmanager
-def _threads_for(X: torch.Tensor) -> Iterator[None]:
+def threads_for(rows: Rows) -> Iterator[None]:
     """Run small problems on one thread: a second only waits, and fights the spinning threads of NumPy's BLAS (2 x slower)."""
     before = torch.get_num_threads()
-    if on_one_thread(X.numel()):
+    if on_one_thread(rows.n * rows.features):
         torch.set_num_threads(1)
     try:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _new_model(features: int, recipe: Recipe, *, bias: bool) -> LinearRegression:
-    with torch.random.fork_rng(devices=[]):  # the user's own random state stays as it is
-        model = LinearRegression(features, bias)
-    # What nn.Linear itself draws from a newly seeded generator, whatever defaults the user has set for torch.
-    generator = torch.Generator().manual_seed(recipe.seed)
-    nn.init.kaiming_uniform_(model.linear.weight, a=math.sqrt(5), generator=generator)
-    if bias:
-        nn.init.uniform_(model.linear.bias, -1 / math.sqrt(features), 1 / math.sqrt(features), generator=generator)
-    model.to(device=recipe.device, dtype=DTYPES[recipe.dtype])
-    if recipe.start is not None:
-        _set(model, np.asarray(recipe.start, dtype=np.float64))
-    return model
-
-
-def _set(model: LinearRegression, values: Array) -> None:
-    bias: torch.Tensor | None = model.linear.bias
-    expected = model.linear.weight.numel() + (bias is not None)
-    if values.shape != (expected,):
-        raise OptionError(
-            f"start={values.tolist()!r} has {values.size} values; this model has {expected} coefficients"
-            f"{', the intercept first' if bias is not None else ''}. Give one number for each."
-        )
-    with torch.no_grad():
-        if bias is not None:
-            bias.fill_(float(values[0]))
-        model.linear.weight.copy_(torch.from_numpy(values[-model.linear.weight.numel() :]))
-
-
-def _new_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    if recipe.optimizer == "adam":
-        return torch.optim.Adam(model.parameters(), lr=recipe.lr)
-    return torch.optim.SGD(model.parameters(), lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov)

@@ -35,7 +35,7 @@ class Sweep:
             {
                 "epoch": np.concatenate([np.arange(len(run.loop.losses)) for run in self.runs]),
                 "loss": np.concatenate([run.loop.losses for run in self.runs]),
-                "lr": np.concatenate([np.full(len(run.loop.losses), run.recipe.lr) for run in self.runs]),
+                "lr": np.concatenate([np.full(len(run.loop.losses), run.recipe.rate) for run in self.runs]),
             }
         )
 
@@ -48,7 +48,7 @@ class Sweep:
     def plot(self) -> Figure:
         """Draw the losses of all runs, one colour for each learning rate."""
         marks = [
-            Curve(x=np.arange(len(run.loop.losses)), y=run.loop.losses, label=f"lr = {run.recipe.lr:g}", colour=i)
+            Curve(x=np.arange(len(run.loop.losses)), y=run.loop.losses, label=f"lr = {run.recipe.rate:g}", colour=i)
             for i, run in enumerate(self.runs)
         ]
         return draw([Panel(title="Loss by epoch and learning rate", x_label="epoch", y_label="MSE (standardised)", marks=marks)])
@@ -57,7 +57,7 @@ class Sweep:
         """Lay the runs out side by side, with what theory says of each."""
         rows = [
             (
-                f"{run.recipe.lr:g}",
+                f"{run.recipe.rate:g}",
                 run.status,
                 f"{run.loop.losses[0]:.5g}",
                 f"{run.loop.losses[-1]:.5g}",
@@ -76,15 +76,15 @@ class Sweep:
             [table],
             footer=[
                 "Rows: " + " ".join(self.runs[0].rows.lines()),
-                said + ("Every run diverged." if best.loop.diverged else f"Of these, lr = {best.recipe.lr:g} ends lowest."),
+                said + ("Every run diverged." if best.loop.diverged else f"Of these, lr = {best.recipe.rate:g} ends lowest."),
             ],
             notes=[warning for run in self.runs for warning in run.warnings],
         )
 
     def as_dict(self) -> Mapping[str, Any]:
         """Give every number as plain Python values: what `--json` prints."""
-        return {"runs": [run.as_dict() for run in self.runs], "best_lr": self.best.recipe.lr}
+        return {"runs": [run.as_dict() for run in self.runs], "best_lr": self.best.recipe.rate}
 
     def __repr__(self) -> str:
-        rates = ", ".join(f"{run.recipe.lr:g}" for run in self.runs)
+        rates = ", ".join(f"{run.recipe.rate:g}" for run in self.runs)
         return f"<Sweep of lr {rates}; print(sweep.summary())>"

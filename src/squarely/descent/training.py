@@ -4,27 +4,37 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from squarely import theory
-from squarely.data import RowAccount, Source, frame, open_rows, series
+from squarely.data import RowAccount, Source, frame, open_rows, scanning, series
+from squarely.descent.checks import checked
 from squarely.descent.code import script
-from squarely.descent.foresight import Prediction, RunTheory, foreknow, predict
-from squarely.descent.loop import LinearRegression, Loop, run_loop, standardised_rows
-from squarely.descent.recipe import Recipe, checked
+from squarely.descent.foresight import Prediction, RunTheory, foreknow, predict, settled
+from squarely.descent.gradients import new_gradient
+from squarely.descent.loop import Look, Loop, run_loop, settle
+from squarely.descent.losses import new_criterion
+from squarely.descent.model import coefficients, new_model, set_coefficients
+from squarely.descent.quadratic import closed_form
+from squarely.descent.recipe import Recipe
+from squarely.descent.rows import Held, Rows, Unseen, held, require_count
+from squarely.descent.state import Log, new_state
+from squarely.descent.stopping import new_distance
 from squarely.design import Design, linear_predictor
 from squarely.errors import DataError, NumericalError
-from squarely.moments import Moments, Standardised, standardise
+from squarely.moments import Moments, Standardised, standardise, unstandardised
 from squarely.numerics import Array
 from squarely.show import Curve, Page, Pairs, Panel, Table, draw
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
     from matplotlib.figure import Figure
+    from torch import nn
 
 
 _LOSS = "MSE (standardised)"
@@ -42,6 +52,7 @@ class Training:
     moments, source : the rows it saw.
     theory : limits and rates from the spectrum.
     prediction : the curve that theory predicts, or None where it has no closed form.
+    remarks : what was settled or changed of the recipe before the run began, in sentences.
     """
 
     recipe: Recipe
@@ -51,6 +62,7 @@ class Training:
     source: Source
     theory: RunTheory
     prediction: Prediction | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def params(self) -> pd.Series:
@@ -63,13 +75,13 @@ class Training:
         return self.problem.to_units(self.loop.end)
 
     @property
-    def model(self) -> LinearRegression:
+    def model(self) -> nn.Module:
         """The trained torch module; it works on standardised columns."""
         return self.loop.model
 
     @property
-    def optimizer(self) -> torch.optim.Optimizer:
-        """The torch optimiser, with its state after the last update."""
+    def optimizer(self) -> torch.optim.Optimizer | None:
+        """The torch optimiser, with its state after the last update; the closed form has none."""
         return self.loop.optimizer
 
     @property
@@ -84,18 +96,27 @@ class Training:
 
     @property
     def status(self) -> str:
-        """How the run ended: "finished" or "diverged"."""
-        return "diverged" if self.loop.diverged else "finished"
+        """How the run ended: "finished", "stopped" (early, as it was asked to), "diverged" or "not finite"."""
+        return self.loop.ending.status
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What theory had against the recipe, and what went wrong."""
-        return self.theory.warnings + ((self._divergence(),) if self.loop.diverged else ())
+        """What was settled of the recipe, what theory had against it, and why the run ended before its last epoch."""
+        ending = self.loop.ending
+        ended = (self._divergence(),) if self.loop.diverged else (ending.reason,) if ending.reason else ()
+        return self.remarks + self.theory.warnings + ended
 
     @property
     def history(self) -> pd.DataFrame:
-        """The loss at each epoch, in standardised units: columns epoch, loss, predicted (NaN where theory has no curve)."""
-        return frame({"epoch": np.arange(len(self.loop.losses)), "loss": self.loop.losses, "predicted": self._predicted()})
+        """What was logged, a row an epoch: epoch, loss (standardised), predicted (NaN where theory has no curve), and more.
+
+        "running_loss" is the mean of the losses of an epoch's batches, while the weights move: what most loops print. "lr" is there
+        with a scheduler, metrics by their names, and the same of validation rows after "val_".
+        """
+        logged = len(self.loop.losses)
+        others = {name: values for name, values in self.loop.log.columns.items() if name != "loss"}
+        padded = {name: np.array([*values, *[np.nan] * (logged - len(values))]) for name, values in others.items()}
+        return frame({"epoch": np.arange(logged), "loss": self.loop.losses, "predicted": self._predicted(), **padded})
 
     def predict(self, new: object, *, unseen: str = "error") -> Any:
         """Predict the response for new rows, in its own unit: one value a row, in the library that the rows are in.
@@ -111,7 +132,7 @@ class Training:
     def plot(self) -> Figure:
         """Draw the measured loss with the predicted curve on it, and, where the optimum is known, the excess over it."""
         epochs, losses = np.arange(len(self.loop.losses)), self.loop.losses
-        title = f"Loss by epoch, lr = {self.recipe.lr:g}"
+        title = f"Loss by epoch, lr = {self.recipe.rate:g}"
         if self.prediction is None:
             return draw([Panel(title=title, x_label="epoch", y_label=_LOSS, marks=[Curve(x=epochs, y=losses)], log_y=True)])
         floor, predicted = self.prediction.floor, self.prediction.excess[: len(losses)]
@@ -127,9 +148,11 @@ class Training:
         )
 
     def require(self) -> Training:
-        """Return the run itself, or raise a NumericalError if it diverged."""
+        """Return the run itself, or raise a NumericalError if it diverged or met what is not a number."""
         if self.loop.diverged:
             raise NumericalError(self._divergence())
+        if self.status == "not finite":
+            raise NumericalError(self.loop.ending.reason)
         return self
 
     def code(self, data: str | os.PathLike[str] | None = None) -> str:
@@ -163,7 +186,7 @@ class Training:
             "formula": self.design.formula.text,
             "params": dict(zip(self.problem.names, self.coefficients.tolist(), strict=True)),
             "status": self.status,
-            "lr": recipe.lr,
+            "lr": recipe.rate,
             "epochs": recipe.epochs,
             "optimizer": recipe.optimizer,
             "momentum": recipe.momentum,
@@ -194,7 +217,7 @@ class Training:
     def __repr__(self) -> str:
         recipe = self.recipe
         return (
-            f"<Training {self.design.formula.text!r}: {recipe.optimizer}, lr {recipe.lr:g}, {recipe.epochs:,} epochs, "
+            f"<Training {self.design.formula.text!r}: {recipe.optimizer}, lr {recipe.rate:g}, {recipe.epochs:,} epochs, "
             f"{self.status}, loss {self.loop.losses[-1]:.4f}; print(run.summary())>"
         )
 
@@ -206,11 +229,13 @@ class Training:
         epoch = len(self.loop.losses) - 1
         limit, best = self.theory.lr_limit, self.theory.lr_best
         said = "" if limit is None or best is None else f"The limit here is {limit:.4g}, and the best rate {best:.4g}."
-        return f"The loss grew past all bounds and training stopped at epoch {epoch:,} with lr={self.recipe.lr:g}. {said}".strip()
+        return f"The loss grew past all bounds and training stopped at epoch {epoch:,} with lr={self.recipe.rate:g}. {said}".strip()
 
 
-def train(moments: Moments, source: Source, recipes: tuple[Recipe, ...]) -> tuple[Training, ...]:
-    """Train one newly made model for each recipe; the rows are read once.
+def train(
+    moments: Moments, source: Source, recipes: tuple[Recipe, ...], *, validation: Source | None = None
+) -> tuple[Training, ...]:
+    """Train one newly made model for each recipe; rows that fit into memory are read once.
 
     Raises
     ------
@@ -218,19 +243,78 @@ def train(moments: Moments, source: Source, recipes: tuple[Recipe, ...]) -> tupl
     OptionError : a recipe makes no sense.
     """
     recipes = tuple(checked(recipe) for recipe in recipes)
-    problem = _problem(moments, source)
-    lam = theory.spectrum(problem.H)
-    bias = moments.design.intercept
-    tensors, runs = {}, []
-    for recipe in recipes:
-        place = recipe.dtype, recipe.device
-        if place not in tensors:
-            tensors[place] = standardised_rows(moments, problem, source, recipe)
-        X, y = tensors[place]
-        known = foreknow(lam, recipe)
-        loop = run_loop(X, y, recipe, bias=bias)
-        runs.append(Training(recipe=recipe, loop=loop, problem=problem, moments=moments, source=source, theory=known))
-    return tuple(runs)
+    seen = _Seen(moments=moments, source=source, validation=validation)
+    return tuple(_run(seen, recipe) for recipe in recipes)
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class _Seen:
+    """The rows that runs are to see; what several runs need is worked out once."""
+
+    moments: Moments
+    source: Source
+    validation: Source | None
+    problems: dict[bool, tuple[Standardised, theory.Spectrum]] = field(default_factory=dict)
+    tables: dict[object, Held] = field(default_factory=dict)
+
+    def problem(self, recipe: Recipe) -> tuple[Standardised, theory.Spectrum]:
+        """Give the problem that a recipe sees, and the spectrum of its Hessian."""
+        if recipe.standardize not in self.problems:
+            problem = _problem(self.moments, self.source, standardize=recipe.standardize)
+            self.problems[recipe.standardize] = problem, theory.spectrum(problem.H)
+        return self.problems[recipe.standardize]
+
+    def rows(self, recipe: Recipe) -> Rows:
+        """Give the rows to train on."""
+        if recipe.engine == "moments":
+            return Unseen(count=self.moments.n, inputs=len(self.moments.design.columns))
+        table = self._table(recipe, self.source, of="training")
+        require_count(self.source, self.moments.n, table.n)
+        return replace(table, seed=recipe.seed, shuffle=recipe.shuffle, replacement=recipe.replacement)
+
+    def validation_rows(self, recipe: Recipe) -> Rows | None:
+        """Give the rows to validate on, if there are some."""
+        return None if self.validation is None else self._table(recipe, self.validation, of="validation")
+
+    def _table(self, recipe: Recipe, source: Source, *, of: str) -> Held:
+        key = of, recipe.standardize, recipe.dtype, recipe.device
+        if key not in self.tables:
+            with scanning(f"{of} rows"):
+                self.tables[key] = held(self.moments.design, self.problem(recipe)[0], source, recipe)
+        return self.tables[key]
+
+
+def _run(seen: _Seen, recipe: Recipe) -> Training:
+    problem, lam = seen.problem(recipe)
+    recipe, remarks = settled(recipe, problem, lam)
+    known = foreknow(lam, recipe)
+    run = _closed if recipe.engine == "closed_form" else partial(_looped, seen)
+    with torch.inference_mode(False), torch.enable_grad():  # a loop needs tensors that can change, whatever the user has set
+        finished = run(problem, lam, recipe)
+    return Training(
+        recipe=recipe,
+        loop=finished,
+        problem=problem,
+        moments=seen.moments,
+        source=seen.source,
+        theory=known,
+        remarks=remarks,
+    )
+
+
+def _looped(seen: _Seen, problem: Standardised, lam: theory.Spectrum, recipe: Recipe) -> Loop:
+    rows, validation = seen.rows(recipe), seen.validation_rows(recipe)
+    model = new_model(rows.features, recipe, bias=problem.intercept)
+    start, state = coefficients(model), new_state(model, recipe)
+    ended = run_loop(
+        rows,
+        state,
+        recipe,
+        gradient=new_gradient(recipe, model, problem),
+        look=Look(criterion=new_criterion(recipe), unit=float(problem.scale[-1]), validation=validation),
+        distance=new_distance(recipe, problem, lam, lambda: coefficients(model)),
+    )
+    return settle(state, ended, start, coefficients)
 
 
 def with_prediction(run: Training, optimum: Array) -> Training:
@@ -238,7 +322,7 @@ def with_prediction(run: Training, optimum: Array) -> Training:
     return replace(run, prediction=predict(run.problem, run.theory, run.recipe, run.loop.start, optimum))
 
 
-def _problem(moments: Moments, source: Source) -> Standardised:
+def _problem(moments: Moments, source: Source, *, standardize: bool) -> Standardised:
     design = moments.design
     if not design.columns:
         raise DataError(f"The formula {design.formula.text!r} has no predictor, so a linear layer has no input. Name a column.")
@@ -251,7 +335,17 @@ def _problem(moments: Moments, source: Source) -> Standardised:
                 f"Column {name!r} is {mean:.6g} in every row: standardising divides by its spread, which is zero. "
                 "Leave it out of the formula, or look for the rows in which it differs."
             )
-    return standardise(moments)
+    return standardise(moments) if standardize else unstandardised(moments)
+
+
+def _closed(problem: Standardised, lam: theory.Spectrum, recipe: Recipe) -> Loop:
+    model = new_model(len(problem.scale) - 1, recipe, bias=problem.intercept)
+    start = coefficients(model)
+    losses, end, ended = closed_form(problem, lam, recipe, start)
+    set_coefficients(model, end)
+    return Loop(
+        model=model, optimizer=None, losses=losses, log=Log(columns={"loss": losses.tolist()}), start=start, end=end, ending=ended
+    )
 
 
 def _predicted_curve(epochs: np.ndarray, losses: Array) -> Curve:
@@ -265,7 +359,7 @@ def _page(run: Training) -> Page:
             ("Dep. Variable:", run.design.response),
             ("Model:", "nn.Linear, MSELoss"),
             ("Optimizer:", recipe.optimizer),
-            ("Learning rate:", f"{recipe.lr:g}"),
+            ("Learning rate:", f"{recipe.rate:g}"),
             ("Momentum:", f"{recipe.momentum:g}{' (Nesterov)' if recipe.nesterov else ''}"),
             ("Epochs:", f"{recipe.epochs:,}"),
             ("Start:", f"random, seed {recipe.seed}" if recipe.start is None else "given"),

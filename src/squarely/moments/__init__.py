@@ -14,7 +14,7 @@ from squarely.moments.combination import Combined, combine
 from squarely.moments.cross_products import Moments, fold_moments, gather, in_threads, piece_rows
 from squarely.moments.layout import Layout, Prepared, lay_out, way_back
 from squarely.moments.merging import CRUMBS, Merged, Share, absent_levels, merge_moments
-from squarely.moments.standardised import Standardised, standardise
+from squarely.moments.standardised import Standardised, standardise, unstandardised
 from squarely.moments.tally import Effort, Factors, Key, changed, tally
 from squarely.moments.transfer import Transfer
 from squarely.moments.triangle import fold_triangle, qr_triangle
@@ -55,5 +55,6 @@ __all__ = [
     "suits_aggregates",
     "tally",
     "unserved",
+    "unstandardised",
     "way_back",
 ]

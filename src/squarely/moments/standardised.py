@@ -113,3 +113,23 @@ def standardise(moments: Moments) -> Standardised:
         y2=float(S[-1, -1]),
         n=n,
     )
+
+
+def unstandardised(moments: Moments) -> Standardised:
+    """Give the problem of the columns as they are: nothing is subtracted, and nothing divided by."""
+    design: Design = moments.design
+    k, n = len(design.scales), moments.n
+    move = np.diag(np.concatenate([[1.0], design.scales]))  # from the columns that were summed to [1, x, y]
+    move[1:, 0] = design.centres
+    second = move @ (moments.gram / n) @ move.T  # (k + 1, k + 1), of [1, x, y]
+    used = second if design.intercept else second[1:, 1:]
+    return Standardised(
+        names=design.names,
+        centre=np.zeros(k),
+        offset=np.zeros(k),
+        scale=np.ones(k),
+        H=2.0 * used[:-1, :-1],
+        h=2.0 * used[:-1, -1],
+        y2=float(second[-1, -1]),
+        n=n,
+    )

@@ -1,0 +1,90 @@
+"""The loss and the gradient of some rows, left in the parameters: through autograd, or written out for the mean squared error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from squarely.descent.losses import new_criterion
+from squarely.descent.recipe import Recipe
+from squarely.moments import Standardised
+
+# From chunks of rows, and the number of rows that the mean is over, to the mean loss; the gradient is in the parameters.
+Gradient = Callable[[Iterable[tuple[torch.Tensor, torch.Tensor]], int], torch.Tensor]
+
+
+def new_gradient(recipe: Recipe, model: nn.Module, problem: Standardised) -> Gradient:
+    """Choose how a recipe's gradient is worked out."""
+    if recipe.engine == "moments":
+        return _of_the_quadratic(model, problem)
+    return _closed(model) if recipe.gradient == "closed" else _by_autograd(model, new_criterion(recipe))
+
+
+def _by_autograd(model: nn.Module, criterion: nn.Module) -> Gradient:
+    parameters = list(model.parameters())
+
+    def gradient(chunks: Iterable[tuple[torch.Tensor, torch.Tensor]], n: int) -> torch.Tensor:
+        for parameter in parameters:
+            parameter.grad = None  # clear the gradients of the step before, as zero_grad() does
+        total: Any = None
+        for inputs, labels in chunks:
+            outputs = model(inputs)  # (m, 1)
+            loss = criterion(outputs, labels)  # mean over the m rows
+            if len(labels) != n:
+                loss = loss * (len(labels) / n)  # its share of the mean over all n
+            loss.backward()  # gradients of the loss with respect to weight and bias
+            total = loss.detach() if total is None else total + loss.detach()
+        return total
+
+    return gradient
+
+
+def _closed(model: Any) -> Gradient:
+    """L = (1/n) sum r^2 with r = X w + b - y: dL/dw = (2/n) X'r and dL/db = (2/n) sum r."""
+    weight, bias = model.linear.weight, model.linear.bias
+    w, b = weight.detach(), None if bias is None else bias.detach()  # the same memory, without a graph
+
+    def gradient(chunks: Iterable[tuple[torch.Tensor, torch.Tensor]], n: int) -> torch.Tensor:
+        total: Any = None
+        for inputs, labels in chunks:
+            r = functional.linear(inputs, w, b).sub_(labels)  # (m, 1)
+            flat = r.view(-1)
+            across, level, squares = torch.mm(r.t(), inputs), r.sum(0), torch.dot(flat, flat)
+            if total is None:
+                weight.grad, total = across, squares
+                if bias is not None:
+                    bias.grad = level
+            else:
+                weight.grad += across
+                total += squares
+                if bias is not None:
+                    bias.grad += level
+        weight.grad.mul_(2.0 / n)
+        if bias is not None:
+            bias.grad.mul_(2.0 / n)
+        return total.div_(n)
+
+    return gradient
+
+
+def _of_the_quadratic(model: Any, problem: Standardised) -> Gradient:
+    """L = 1/2 w'H w - h'w + mean(y^2), whose gradient is H w - h: the rows are in H and h, and none is read."""
+    weight, bias = model.linear.weight, model.linear.bias
+    H, h = (torch.from_numpy(a).to(weight) for a in (problem.H, problem.h))
+    g = torch.empty_like(h)  # the parameters' gradients lie in it
+    first = 0 if bias is None else 1
+    weight.grad = g[first:].view_as(weight)
+    if bias is not None:
+        bias.grad = g[:1]
+    parts = [weight.detach().view(-1)] if bias is None else [bias.detach(), weight.detach().view(-1)]
+
+    def gradient(chunks: Iterable[tuple[torch.Tensor, torch.Tensor]], n: int) -> torch.Tensor:
+        w = torch.cat(parts)
+        torch.addmv(h, H, w, beta=-1, out=g)
+        return torch.dot(w, g - h).mul_(0.5).add_(problem.y2)
+
+    return gradient

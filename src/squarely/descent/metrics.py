@@ -1,0 +1,70 @@
+"""Metrics of a linear model on rows: one pass forward, sums over chunks, so that a short last chunk weighs what it has."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+METRICS = ("mse", "rmse", "mae", "r2")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What a pass forward has found.
+
+    Attributes
+    ----------
+    loss : the criterion's mean over all rows, in standardised units.
+    metrics : name -> value, in the unit of the response (MSE in its square; R2, 1 - MSE / variance, has none).
+    """
+
+    loss: float
+    metrics: Mapping[str, float]
+
+
+def measure(
+    model: nn.Module,
+    criterion: nn.Module,
+    chunks: Iterable[tuple[torch.Tensor, torch.Tensor]],
+    *,
+    metrics: Sequence[str] = (),
+    unit: float = 1.0,
+) -> Measured:
+    """Measure a model on every row, given in chunks; `unit` is the response's standard deviation in its own unit."""
+    n, loss = 0, 0.0
+    sums = dict.fromkeys(("squared", "absolute", "labels", "squares"), 0.0)
+    for inputs, labels in chunks:
+        with torch.no_grad():
+            outputs, m = model(inputs), len(labels)
+        loss += criterion(outputs, labels).item() * m
+        n += m
+        if metrics:
+            residual, y = (outputs - labels).double(), labels.double()
+            sums["squared"] += residual.square().sum().item()
+            sums["absolute"] += residual.abs().sum().item()
+            sums["labels"] += y.sum().item()
+            sums["squares"] += y.square().sum().item()
+    if not n:
+        return Measured(loss=math.nan, metrics=dict.fromkeys(metrics, math.nan))
+    mse = sums["squared"] / n
+    variance = sums["squares"] / n - (sums["labels"] / n) ** 2
+    return Measured(loss=loss / n, metrics=named(metrics, mse, variance, unit, mae=sums["absolute"] / n))
+
+
+def named(metrics: Sequence[str], mse: float, variance: float, unit: float, *, mae: float = math.nan) -> dict[str, float]:
+    """Give metrics by name from a standardised mean squared error, the variance of the labels, and a mean absolute error.
+
+    >>> named(["rmse", "r2"], 0.25, 1.0, 8.0)
+    {'rmse': 4.0, 'r2': 0.75}
+    """
+    values = {
+        "mse": mse * unit**2,
+        "rmse": math.sqrt(mse) * unit if mse >= 0 else math.nan,
+        "mae": mae * unit,
+        "r2": 1.0 - mse / variance if variance > 0 else math.nan,
+    }
+    return {name: values[name] for name in metrics}

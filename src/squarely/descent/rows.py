@@ -1,0 +1,140 @@
+"""The rows that a loop sees, standardised: held in memory, and handed out in batches whose order a seed and the epoch decide."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from squarely.data import Source
+from squarely.descent.recipe import DTYPES, Recipe
+from squarely.design import Design, rows
+from squarely.errors import DataError
+from squarely.moments import Standardised
+
+Batch = tuple[torch.Tensor, torch.Tensor]  # inputs (m, features) and labels (m, 1)
+_GATHERED = 2**18  # rows that are put in their order at once: a batch is then a slice, a hundred times cheaper than a gather
+
+
+class Rows(ABC):
+    """What a loop asks of its rows."""
+
+    @property
+    @abstractmethod
+    def n(self) -> int:
+        """How many rows there are."""
+
+    @property
+    @abstractmethod
+    def features(self) -> int:
+        """How many inputs each row has."""
+
+    @abstractmethod
+    def batches(self, epoch: int, size: int | None, skip: int = 0) -> Iterator[Batch]:
+        """Yield every row of an epoch once, in batches of `size`, the last one shorter; the first `skip` of them are left out.
+
+        Without a size they come in the order of the source, as they lie.
+        """
+
+    @abstractmethod
+    def chunks(self) -> Iterator[Batch]:
+        """Yield every row once, in the order of the source."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Held(Rows):
+    """Rows in memory, on the device.
+
+    Attributes
+    ----------
+    X, y : inputs (n, features) and labels (n, 1).
+    seed : of the order of the rows; `shuffle` is whether there is one, `replacement` whether rows are drawn independently.
+    """
+
+    X: torch.Tensor
+    y: torch.Tensor
+    seed: int = 0
+    shuffle: bool = True
+    replacement: bool = False
+
+    @property
+    def n(self) -> int:
+        """The number of rows."""
+        return len(self.X)
+
+    @property
+    def features(self) -> int:
+        """The number of inputs."""
+        return int(self.X.shape[1])
+
+    def batches(self, epoch: int, size: int | None, skip: int = 0) -> Iterator[Batch]:
+        """Yield the rows of an epoch in batches, in the order that seed and epoch give them."""
+        if size is None or (size >= self.n and not self.replacement):
+            if not skip:
+                yield self.X, self.y
+            return
+        order = order_of(epoch, self.n, self.seed, replacement=self.replacement) if self.shuffle else None
+        stretch = max(_GATHERED // size, 1) * size
+        for start in range(skip * size, self.n, stretch):
+            X, y = self._stretch(order, start, start + stretch)
+            yield from zip(X.split(size), y.split(size), strict=True)
+
+    def chunks(self) -> Iterator[Batch]:
+        """Yield all rows at once."""
+        yield self.X, self.y
+
+    def _stretch(self, order: np.ndarray | None, start: int, stop: int) -> Batch:
+        if order is None:
+            return self.X[start:stop], self.y[start:stop]
+        place = torch.from_numpy(order[start:stop]).to(self.X.device)
+        return self.X.index_select(0, place), self.y.index_select(0, place)
+
+
+def order_of(epoch: int, n: int, seed: int, *, replacement: bool = False) -> np.ndarray:
+    """Give the order of n rows in an epoch: a permutation, or n independent draws. It depends on nothing but these numbers."""
+    rng = np.random.default_rng([seed % 2**64, epoch])
+    return rng.integers(n, size=n) if replacement else rng.permutation(n)
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Unseen(Rows):
+    """Rows that a loop on cross-products has no need of: it knows only how many there are."""
+
+    count: int
+    inputs: int
+
+    @property
+    def n(self) -> int:
+        """The number of rows."""
+        return self.count
+
+    @property
+    def features(self) -> int:
+        """The number of inputs."""
+        return self.inputs
+
+    def batches(self, epoch: int, size: int | None, skip: int = 0) -> Iterator[Batch]:
+        """Yield nothing."""
+        return iter(())
+
+    def chunks(self) -> Iterator[Batch]:
+        """Yield nothing."""
+        return iter(())
+
+
+def held(design: Design, problem: Standardised, source: Source, recipe: Recipe) -> Held:
+    """Read rows into memory, standardised in float64: X (n, features) and y (n, 1) in the recipe's dtype, on its device."""
+    values = [block.values for block in rows(design, source)]
+    table = problem.columns(np.concatenate(values)) if values else np.empty((0, len(problem.scale)))  # (n, k)
+    with torch.inference_mode(False):  # else the tensors could not take part in a gradient
+        tensor = torch.from_numpy(table).to(device=recipe.device, dtype=DTYPES[recipe.dtype])
+        return Held(tensor[:, :-1].contiguous(), tensor[:, -1:].contiguous())
+
+
+def require_count(source: Source, expected: int, met: int) -> None:
+    """Raise a DataError where a scan has met another number of complete rows than the first one."""
+    if met != expected:
+        raise DataError(f"{source.label} changed while it was read: {expected:,} complete rows at first, then {met:,}. Run again.")

@@ -1,0 +1,146 @@
+"""When a run ends before its last epoch: past all bounds, not a number, near enough, no gain any more, or by a callback's word."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from squarely import theory
+from squarely.descent.checks import stop_distance
+from squarely.descent.recipe import Recipe
+from squarely.descent.state import State, copies, put
+from squarely.moments import Standardised
+from squarely.numerics import Array
+
+BEYOND_ALL_BOUNDS = 1e12  # times the first loss; a stable run with momentum may grow, but by far less
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Epoch:
+    """What a callback is told: a run at the beginning of an epoch, before its updates.
+
+    Attributes
+    ----------
+    epoch : epochs done, 0 for the start.
+    loss : the training loss at these weights, in standardised units.
+    values : what else is logged, by name: "lr", metrics, and the same of validation rows after "val_".
+    model, optimizer : the torch objects, as they are.
+    """
+
+    epoch: int
+    loss: float
+    values: Mapping[str, float]
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ended: `status` in a word, `reason` in a sentence (empty for a run that took all its epochs)."""
+
+    status: str
+    reason: str = ""
+
+
+FINISHED = Ending("finished")
+
+
+def ending(state: State, recipe: Recipe, values: Mapping[str, float], distance: Callable[[], float] | None) -> Ending | None:
+    """Judge a run at the beginning of an epoch, after its values were written down; None lets it go on."""
+    loss, first = values["loss"], state.log.losses[0]
+    if not math.isfinite(loss):
+        return _lost(state, recipe)
+    if loss > BEYOND_ALL_BOUNDS * (first + 1.0):
+        return Ending("diverged")
+    put(state.good, state.parameters)
+    told = _told(state, recipe, values)
+    if told is not None:
+        return told
+    if distance is not None:
+        return _near(state, recipe, distance())
+    return _no_gain(state, recipe, values) if recipe.stop in ("loss", "validation") else None
+
+
+def new_distance(
+    recipe: Recipe, problem: Standardised, lam: theory.Spectrum, read: Callable[[], Array]
+) -> Callable[[], float] | None:
+    """Give the bound on the distance to the optimum, in standard errors, if the recipe stops by it; no optimum is needed.
+
+    The gradient is H w - h in float64, from the cross-products of the rows that are trained on.
+    """
+    if stop_distance(recipe) is None:
+        return None
+
+    def distance() -> float:
+        w = read()
+        return standard_errors_bound(lam, problem.H @ w - problem.h, problem.loss(w), problem.n)
+
+    return distance
+
+
+def standard_errors_bound(lam: theory.Spectrum, gradient: Array, loss: float, n: int) -> float:
+    """Bound the distance to the optimum, in standard errors of the worst combination of coefficients, from loss and gradient alone.
+
+    L* >= L - ||g||^2 / (2 lam_p) bounds sigma^2 from below; n (L - L*) / sigma^2 <= tau^2 puts every combination within tau.
+    """
+    if lam.flat:
+        return math.inf
+    _, excess = theory.distance_bound(lam, gradient)
+    variance = n / max(n - len(gradient), 1) * (loss - excess)
+    return float(np.sqrt(n * excess / variance)) if variance > 0 else math.inf
+
+
+def _lost(state: State, recipe: Recipe) -> Ending:
+    """Go back to the last parameters whose loss was a number, unless the run grew all the way there."""
+    log = state.log.losses
+    put(state.parameters, state.good)
+    if len(log) > 1 and log[-2] > 1e3 * (min(log[:-1]) + 1.0):
+        return Ending("diverged")
+    return Ending(
+        "not finite",
+        f"The loss is {log[-1]} at epoch {state.epoch:,}. The parameters are those of epoch {max(state.epoch - 1, 0):,}.",
+    )
+
+
+def _told(state: State, recipe: Recipe, values: Mapping[str, float]) -> Ending | None:
+    """Tell the callbacks; one that returns True ends the run."""
+    for function in recipe.functions:
+        others = {name: value for name, value in values.items() if name != "loss"}
+        told = Epoch(epoch=state.epoch, loss=values["loss"], values=others, model=state.model, optimizer=state.optimizer)
+        if function(told) is True:
+            name = getattr(function, "__name__", type(function).__name__)
+            return Ending("stopped", f"The callback {name!r} asked for it at epoch {state.epoch:,}.")
+    return None
+
+
+def _near(state: State, recipe: Recipe, distance: float) -> Ending | None:
+    tau = stop_distance(recipe)
+    if tau is None or not distance <= tau:
+        return None
+    return Ending(
+        "stopped",
+        f"At epoch {state.epoch:,} the gradient proves every coefficient to be within {distance:.2g} standard errors of its "
+        f"optimum (stop={recipe.stop!r}).",
+    )
+
+
+def _no_gain(state: State, recipe: Recipe, values: Mapping[str, float]) -> Ending | None:
+    """Wait for a lower loss; when patience is at its end the best parameters come back."""
+    watched = values["loss" if recipe.stop == "loss" else "val_loss"]
+    if state.log.watch(watched, state.epoch, recipe.min_delta):
+        state.best = copies(state.parameters)
+    if state.log.waited < recipe.patience:
+        return None
+    assert state.best is not None  # noqa: S101  # made with the state of a run that watches
+    put(state.parameters, state.best)
+    what = "training" if recipe.stop == "loss" else "validation"
+    return Ending(
+        "stopped",
+        f"The {what} loss has not fallen for {recipe.patience} epochs. The parameters are those of epoch {state.log.best_epoch:,}, "
+        f"where it was {state.log.best:.6g}.",
+    )
