@@ -71,19 +71,25 @@ def _closed(model: Any) -> Gradient:
     return gradient
 
 
+def laid_flat(model: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Lay the coefficients of a model, and their gradients, into a vector each (p,), the bias first, which its parameters share."""
+    weight, bias = model.linear.weight, model.linear.bias
+    parts = [weight.detach().view(-1)] if bias is None else [bias.detach(), weight.detach().view(-1)]
+    w = torch.cat(parts)
+    g = torch.zeros_like(w)
+    first = len(w) - weight.numel()
+    weight.data, weight.grad = w[first:].view_as(weight), g[first:].view_as(weight)
+    if bias is not None:
+        bias.data, bias.grad = w[:1], g[:1]
+    return w, g
+
+
 def _of_the_quadratic(model: Any, problem: Standardised) -> Gradient:
     """L = 1/2 w'H w - h'w + mean(y^2), whose gradient is H w - h: the rows are in H and h, and none is read."""
-    weight, bias = model.linear.weight, model.linear.bias
-    H, h = (torch.from_numpy(a).to(weight) for a in (problem.H, problem.h))
-    g = torch.empty_like(h)  # the parameters' gradients lie in it
-    first = 0 if bias is None else 1
-    weight.grad = g[first:].view_as(weight)
-    if bias is not None:
-        bias.grad = g[:1]
-    parts = [weight.detach().view(-1)] if bias is None else [bias.detach(), weight.detach().view(-1)]
+    w, g = laid_flat(model)
+    H, h = (torch.from_numpy(a).to(w) for a in (problem.H, problem.h))
 
     def gradient(chunks: Iterable[tuple[torch.Tensor, torch.Tensor]], n: int) -> torch.Tensor:
-        w = torch.cat(parts)
         torch.addmv(h, H, w, beta=-1, out=g)
         return torch.dot(w, g - h).mul_(0.5).add_(problem.y2)
 

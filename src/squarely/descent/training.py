@@ -20,7 +20,7 @@ from squarely.descent.gradients import new_gradient
 from squarely.descent.loop import Look, Loop, run_loop, settle
 from squarely.descent.losses import new_criterion
 from squarely.descent.model import coefficients, new_model, set_coefficients
-from squarely.descent.quadratic import closed_form
+from squarely.descent.quadratic import closed_form, descend, goes_unwatched
 from squarely.descent.recipe import Recipe
 from squarely.descent.rows import Held, Rows, Unseen, held, require_count
 from squarely.descent.state import Log, new_state
@@ -306,6 +306,8 @@ def _looped(seen: _Seen, problem: Standardised, lam: theory.Spectrum, recipe: Re
     rows, validation = seen.rows(recipe), seen.validation_rows(recipe)
     model = new_model(rows.features, recipe, bias=problem.intercept)
     start, state = coefficients(model), new_state(model, recipe)
+    if recipe.engine == "moments" and goes_unwatched(recipe, validated=validation is not None):
+        return settle(state, descend(problem, state, recipe), start, coefficients)
     ended = run_loop(
         rows,
         state,
