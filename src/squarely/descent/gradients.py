@@ -17,10 +17,8 @@ from squarely.moments import Standardised
 Gradient = Callable[[Iterable[tuple[torch.Tensor, torch.Tensor]], int], torch.Tensor]
 
 
-def new_gradient(recipe: Recipe, model: nn.Module, problem: Standardised) -> Gradient:
-    """Choose how a recipe's gradient is worked out."""
-    if recipe.engine == "moments":
-        return _of_the_quadratic(model, problem)
+def new_gradient(recipe: Recipe, model: nn.Module) -> Gradient:
+    """Choose how the gradient of rows is worked out."""
     return _closed(model) if recipe.gradient == "closed" else _by_autograd(model, new_criterion(recipe))
 
 
@@ -84,13 +82,16 @@ def laid_flat(model: Any) -> tuple[torch.Tensor, torch.Tensor]:
     return w, g
 
 
-def _of_the_quadratic(model: Any, problem: Standardised) -> Gradient:
-    """L = 1/2 w'H w - h'w + mean(y^2), whose gradient is H w - h: the rows are in H and h, and none is read."""
-    w, g = laid_flat(model)
+def of_the_quadratic(flat: tuple[torch.Tensor, torch.Tensor], problem: Standardised) -> Gradient:
+    """L = 1/2 w'H w - h'w + mean(y^2), whose gradient is H w - h: the rows are in H and h, and none is read.
+
+    The loss is a small difference of large numbers, and is worked out in float64 whatever the precision of the training.
+    """
+    w, g = flat
     H, h = (torch.from_numpy(a).to(w) for a in (problem.H, problem.h))
 
     def gradient(chunks: Iterable[tuple[torch.Tensor, torch.Tensor]], n: int) -> torch.Tensor:
         torch.addmv(h, H, w, beta=-1, out=g)
-        return torch.dot(w, g - h).mul_(0.5).add_(problem.y2)
+        return torch.tensor(problem.loss(w.double().cpu().numpy()), dtype=torch.float64)
 
     return gradient

@@ -10,7 +10,6 @@ import torch
 
 from squarely import theory
 from squarely.data import counting
-from squarely.descent.gradients import laid_flat
 from squarely.descent.recipe import Recipe
 from squarely.descent.state import State
 from squarely.descent.stopping import BEYOND_ALL_BOUNDS, FINISHED, Ending
@@ -46,12 +45,13 @@ def goes_unwatched(recipe: Recipe, *, validated: bool) -> bool:
     return not validated and recipe.optimizer != "lbfgs" and all(not look and look != 0 for look in looks)
 
 
-def descend(problem: Standardised, state: State, recipe: Recipe) -> Ending:
+def descend(flat: tuple[torch.Tensor, torch.Tensor], problem: Standardised, state: State, recipe: Recipe) -> Ending:
     """Take the epochs of a run on cross-products with torch's optimiser; the losses follow from the iterates, many at once.
 
+    `flat` are the parameters and their gradients, each laid into one vector.
     Working the loss out at every step would double the time of a step.
     """
-    w, g = laid_flat(state.model)
+    w, g = flat
     H, h = (torch.from_numpy(a).to(w) for a in (problem.H, problem.h))
     step, log = state.optimizer.step, state.log
     with counting("training", recipe.epochs) as reached:

@@ -99,11 +99,11 @@ def _lost(state: State, recipe: Recipe) -> Ending:
     """Go back to the last parameters whose loss was a number, unless the run grew all the way there."""
     log = state.log.losses
     put(state.parameters, state.good)
-    if len(log) > 1 and log[-2] > 1e3 * (min(log[:-1]) + 1.0):
+    if math.isinf(log[-1]) or (len(log) > 1 and log[-2] > 1e3 * (min(log[:-1]) + 1.0)):
         return Ending("diverged")
     return Ending(
         "not finite",
-        f"The loss is {log[-1]} at epoch {state.epoch:,}. The parameters are those of epoch {max(state.epoch - 1, 0):,}.",
+        f"The loss is not a number at epoch {state.epoch:,}. The parameters are those of epoch {max(state.epoch - 1, 0):,}.",
     )
 
 

@@ -16,7 +16,7 @@ from squarely.data import RowAccount, Source, frame, open_rows, scanning, series
 from squarely.descent.checks import checked
 from squarely.descent.code import script
 from squarely.descent.foresight import Prediction, RunTheory, foreknow, predict, settled
-from squarely.descent.gradients import new_gradient
+from squarely.descent.gradients import laid_flat, new_gradient, of_the_quadratic
 from squarely.descent.loop import Look, Loop, run_loop, settle
 from squarely.descent.losses import new_criterion
 from squarely.descent.model import coefficients, new_model, set_coefficients
@@ -26,7 +26,7 @@ from squarely.descent.rows import Held, Rows, Unseen, held, require_count
 from squarely.descent.state import Log, new_state
 from squarely.descent.stopping import new_distance
 from squarely.design import Design, linear_predictor
-from squarely.errors import DataError, NumericalError
+from squarely.errors import DataError, NumericalError, OptionError
 from squarely.moments import Moments, Standardised, standardise, unstandardised
 from squarely.numerics import Array
 from squarely.show import Curve, Page, Pairs, Panel, Table, draw
@@ -243,6 +243,8 @@ def train(
     OptionError : a recipe makes no sense.
     """
     recipes = tuple(checked(recipe) for recipe in recipes)
+    if validation is None and any(recipe.stop == "validation" for recipe in recipes):
+        raise OptionError("stop='validation' watches the loss of other rows, and there are none. Give validation=, or stop='loss'.")
     seen = _Seen(moments=moments, source=source, validation=validation)
     return tuple(_run(seen, recipe) for recipe in recipes)
 
@@ -305,14 +307,15 @@ def _run(seen: _Seen, recipe: Recipe) -> Training:
 def _looped(seen: _Seen, problem: Standardised, lam: theory.Spectrum, recipe: Recipe) -> Loop:
     rows, validation = seen.rows(recipe), seen.validation_rows(recipe)
     model = new_model(rows.features, recipe, bias=problem.intercept)
+    flat = laid_flat(model) if recipe.engine == "moments" else None  # before anybody takes hold of the parameters
     start, state = coefficients(model), new_state(model, recipe)
-    if recipe.engine == "moments" and goes_unwatched(recipe, validated=validation is not None):
-        return settle(state, descend(problem, state, recipe), start, coefficients)
+    if flat is not None and goes_unwatched(recipe, validated=validation is not None):
+        return settle(state, descend(flat, problem, state, recipe), start, coefficients)
     ended = run_loop(
         rows,
         state,
         recipe,
-        gradient=new_gradient(recipe, model, problem),
+        gradient=new_gradient(recipe, model) if flat is None else of_the_quadratic(flat, problem),
         look=Look(criterion=new_criterion(recipe), unit=float(problem.scale[-1]), validation=validation),
         distance=new_distance(recipe, problem, lam, lambda: coefficients(model)),
     )
