@@ -22,7 +22,7 @@ def tensors(dtype):
 
 
 def plain(make, epochs, *, dtype=torch.float64, size=None, criterion=None, schedule=None, per="epoch", order=None, clip=None):
-    """A plain loop: losses on all rows at the beginning of each epoch, means of the batch losses, and the parameters of each step."""
+    """A plain loop: losses on all rows at the beginning of each epoch, means of the batch losses, parameters after each step."""
     X, y = tensors(dtype)
     criterion = criterion or nn.MSELoss()
     with torch.random.fork_rng():
