@@ -20,6 +20,7 @@ from squarely.descent.gradients import laid_flat, new_gradient, of_the_quadratic
 from squarely.descent.loop import Look, Loop, run_loop, settle
 from squarely.descent.losses import new_criterion
 from squarely.descent.model import coefficients, new_model, set_coefficients
+from squarely.descent.page import figure, page
 from squarely.descent.quadratic import closed_form, descend, goes_unwatched
 from squarely.descent.recipe import Recipe
 from squarely.descent.rows import Held, Rows, Unseen, held, require_count
@@ -29,15 +30,12 @@ from squarely.design import Design, linear_predictor
 from squarely.errors import DataError, NumericalError, OptionError
 from squarely.moments import Moments, Standardised, standardise, unstandardised
 from squarely.numerics import Array
-from squarely.show import Curve, Page, Pairs, Panel, Table, draw
+from squarely.show import Page
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
     from torch import nn
-
-
-_LOSS = "MSE (standardised)"
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True, repr=False)
@@ -131,21 +129,7 @@ class Training:
 
     def plot(self) -> Figure:
         """Draw the measured loss with the predicted curve on it, and, where the optimum is known, the excess over it."""
-        epochs, losses = np.arange(len(self.loop.losses)), self.loop.losses
-        title = f"Loss by epoch, lr = {self.recipe.rate:g}"
-        if self.prediction is None:
-            return draw([Panel(title=title, x_label="epoch", y_label=_LOSS, marks=[Curve(x=epochs, y=losses)], log_y=True)])
-        floor, predicted = self.prediction.floor, self.prediction.excess[: len(losses)]
-        measured = np.where(losses > floor, losses - floor, np.nan)  # below the optimum is rounding: it has no logarithm
-        label = f"measured, {self.recipe.dtype}"
-        loss = [Curve(x=epochs, y=losses, label=label), _predicted_curve(epochs, floor + predicted)]
-        excess = [Curve(x=epochs, y=measured, label=label), _predicted_curve(epochs, predicted)]
-        return draw(
-            [
-                Panel(title=title, x_label="epoch", y_label=_LOSS, marks=loss),
-                Panel(title="Excess over the optimum", x_label="epoch", y_label="excess MSE", marks=excess, log_y=True),
-            ]
-        )
+        return figure(self)
 
     def require(self) -> Training:
         """Return the run itself, or raise a NumericalError if it diverged or met what is not a number."""
@@ -177,7 +161,7 @@ class Training:
 
     def summary(self) -> Page:
         """Lay out the run: recipe, theory, loss and coefficients."""
-        return _page(self)
+        return page(self)
 
     def as_dict(self) -> Mapping[str, Any]:
         """Give every number as plain Python values: what `--json` prints."""
@@ -351,41 +335,3 @@ def _closed(problem: Standardised, lam: theory.Spectrum, recipe: Recipe) -> Loop
     return Loop(
         model=model, optimizer=None, losses=losses, log=Log(columns={"loss": losses.tolist()}), start=start, end=end, ending=ended
     )
-
-
-def _predicted_curve(epochs: np.ndarray, losses: Array) -> Curve:
-    return Curve(x=epochs, y=losses, label="predicted by theory", dashed=True)
-
-
-def _page(run: Training) -> Page:
-    recipe, known, prediction = run.recipe, run.theory, run.prediction
-    top = Pairs(
-        [
-            ("Dep. Variable:", run.design.response),
-            ("Model:", "nn.Linear, MSELoss"),
-            ("Optimizer:", recipe.optimizer),
-            ("Learning rate:", f"{recipe.rate:g}"),
-            ("Momentum:", f"{recipe.momentum:g}{' (Nesterov)' if recipe.nesterov else ''}"),
-            ("Epochs:", f"{recipe.epochs:,}"),
-            ("Start:", f"random, seed {recipe.seed}" if recipe.start is None else "given"),
-            ("Device, dtype:", f"{recipe.device}, {recipe.dtype}"),
-            ("No. Observations:", str(run.moments.n)),
-        ],
-        [
-            ("Status:", run.status),
-            ("First loss:", f"{run.loop.losses[0]:.6g}"),
-            ("Last loss:", f"{run.loop.losses[-1]:.6g}"),
-            ("Loss at the optimum:", "unknown" if prediction is None else f"{prediction.floor:.6g}"),
-            ("Excess left, predicted:", "unknown" if prediction is None else f"{prediction.kept:.3g}"),
-            ("Learning rate limit:", "unknown" if known.lr_limit is None else f"{known.lr_limit:.6g}"),
-            ("Best learning rate:", "unknown" if known.lr_best is None else f"{known.lr_best:.6g}"),
-            ("Condition (kappa):", f"{known.kappa:.6g}"),
-        ],
-    )
-    standardised = run.loop.end
-    cells = zip(run.problem.names, run.coefficients, standardised, run.loop.start, strict=True)
-    table = Table(
-        ("", "coef", "standardised", "at the start"),
-        [(name, f"{a:.8g}", f"{b:.8g}", f"{c:.8g}") for name, a, b, c in cells],
-    )
-    return Page("Training Results", [top, table], footer=["Rows: " + " ".join(run.rows.lines())], notes=run.warnings)
