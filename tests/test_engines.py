@@ -118,3 +118,20 @@ def test_what_engines_cannot_do_is_said():
     ]:
         with pytest.raises(sq.errors.OptionError, match=said):
             sq.train(FORMULA, CARS, epochs=2, **options)
+
+
+@pytest.mark.parametrize(
+    "formula", ["mpg ~ displacement + weight", "mpg ~ C(origin) * weight", "mpg ~ poly(weight, 3, raw=True) - 1"]
+)
+def test_the_fold_on_a_device_is_the_fold(formula):
+    """On the CPU as the device: what a GPU does is the same page of code."""
+    from squarely.data import open_source
+    from squarely.design import learn, parse_formula
+    from squarely.moments import fold_moments
+    from squarely.moments.device import fold_on
+
+    source = open_source(CARS)
+    design = learn(parse_formula(formula, list(source.columns)), source, None)
+    here, there = fold_moments(design, source), fold_on("cpu")(design, source)
+    assert_close(there.gram, here.gram, rtol=1e-13, atol=1e-10)
+    assert there.account == here.account

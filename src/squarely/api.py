@@ -335,14 +335,14 @@ class _Given:
     fold: str = "batches"
 
 
-def _gathered(given: _Given) -> tuple[Moments, Source]:
+def _gathered(given: _Given, device: str = "cpu") -> tuple[Moments, Source]:
     """Take the steps that both roads share: read the formula, open the data, learn the design, gather cross-products."""
     if given.missing not in {"drop", "raise"}:
         raise OptionError(f"missing={given.missing!r} is not understood. Use 'drop' or 'raise'.")
     formula, source = _opened(given)
     where = None if given.where is None else parse_where(given.where)
     inside = choose_fold(given.fold, source, formula) == "aggregates"
-    moments = gather_inside(ask(formula, source, where), source) if inside else _by_batches(formula, source, where)
+    moments = gather_inside(ask(formula, source, where), source) if inside else _by_batches(formula, source, where, device)
     account = moments.account
     if given.missing == "raise" and account.dropped:
         raise DataError(
@@ -352,8 +352,13 @@ def _gathered(given: _Given) -> tuple[Moments, Source]:
     return moments, source
 
 
-def _by_batches(formula: Formula, source: Source, where: Where | None) -> Moments:
-    return gather(learn(formula, source, where), source)
+def _by_batches(formula: Formula, source: Source, where: Where | None, device: str = "cpu") -> Moments:
+    design = learn(formula, source, where)
+    if device == "cpu" or len(design.layout.grouped):
+        return gather(design, source)
+    from squarely.moments.device import fold_on  # which needs PyTorch
+
+    return gather(design, source, fold_on(device))
 
 
 def _opened(given: _Given) -> tuple[Formula, Source]:
@@ -379,7 +384,9 @@ def _trained(given: _Given, recipes: list[Recipe], validation: object = None) ->
     """Train first; only then ask the exact road where the optimum is, so that the predicted curve can be drawn beside."""
     from squarely import descent
 
-    moments, source = _gathered(given)
+    recipes = [descent.checked(recipe) for recipe in recipes]  # a mistake in one shows before any row is read
+    quadratic = all(recipe.engine != "rows" for recipe in recipes)
+    moments, source = _gathered(given, recipes[0].device if quadratic else "cpu")
     held_out = None if validation is None else open_rows(validation, moments.design.formula.names)
     runs = descent.train(moments, source, tuple(recipes), validation=held_out)
     if moments.n <= len(moments.design.names):

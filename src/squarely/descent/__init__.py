@@ -15,10 +15,11 @@ try:
 except ModuleNotFoundError:
     raise MissingExtraError("Training", "PyTorch", "torch") from None
 
+from squarely.descent.checks import checked
 from squarely.descent.foresight import Prediction, RunTheory
 from squarely.descent.model import LinearRegression
 from squarely.descent.recipe import Recipe
 from squarely.descent.sweep import Sweep
 from squarely.descent.training import Training, train, with_prediction
 
-__all__ = ["LinearRegression", "Prediction", "Recipe", "RunTheory", "Sweep", "Training", "train", "with_prediction"]
+__all__ = ["LinearRegression", "Prediction", "Recipe", "RunTheory", "Sweep", "Training", "checked", "train", "with_prediction"]
