@@ -64,11 +64,12 @@ def _checked(share: Any) -> float:
             f"validation={share!r} is of type {type(share).__name__}, not a share of the rows. Give a number between 0 and 1, such "
             "as validation=0.2."
         )
-    if not 0 < share < 1:
-        what = "train on" if share >= 1 else "validate with"
-        said = f"leaves no row to {what}" if math.isfinite(share) else "is no share of the rows"
-        raise OptionError(f"validation={float(share)!r} {said}. Give a number between 0 and 1, such as validation=0.2.")
-    return float(share)
+    number = float(share)
+    if not 0 < number < 1:
+        what = "train on" if number >= 1 else "validate with"
+        said = f"leaves no row to {what}" if math.isfinite(number) else "is no share of the rows"
+        raise OptionError(f"validation={number!r} {said}. Give a number between 0 and 1, such as validation=0.2.")
+    return number
 
 
 @scanning("number of rows")
