@@ -1,6 +1,7 @@
 """A user's own loader is a source of its rows, and a user's own module is read for what it is, or refused in a sentence."""
 
 import copy
+import warnings
 
 import numpy as np
 import pytest
@@ -483,6 +484,23 @@ def test_nothing_of_the_module_is_changed():
     assert module.layer.weight.dtype == torch.float32
 
 
+def _scripted():
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        return torch.jit.trace(nn.Linear(3, 1), torch.zeros(2, 3))
+
+
+class Holding(nn.Module):
+    """Calls its layer through a function, which a copy has from the original."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 1)
+        self.call = lambda x: self.layer(x)
+
+    def forward(self, x):
+        return self.call(x)
+
+
 class Unpickled(nn.Linear):
     def __deepcopy__(self, memo):
         raise RuntimeError("only one of us")
@@ -494,6 +512,7 @@ class Unpickled(nn.Linear):
         (lambda: "linear", "model= is a str, and not a torch module"),
         (lambda: nn.Linear, "model= is the class Linear: make a module of it"),
         (lambda: nn.Identity(), r"\(Identity\) has no parameters"),
+        (_scripted, r"made by torch\.jit"),
         (lambda: nn.LazyLinear(1), "lazy layer without values as yet"),
         (lambda: nn.Linear(3, 1, device="meta"), "'weight' is of dtype torch.float32 on meta"),
         (lambda: nn.Linear(3, 1, dtype=torch.complex64), "'weight' is of dtype torch.complex64"),
@@ -518,6 +537,7 @@ class Unpickled(nn.Linear):
         (lambda: Through(lambda layer, x, _: layer(x).clamp(-1e5, 1e5)), "not linear in its inputs"),
         (lambda: Through(lambda layer, x, _: layer(x).abs()), "not linear in its inputs"),
         (lambda: nn.Sequential(nn.LayerNorm(3), nn.Linear(3, 1)), "not linear in its inputs"),
+        (Holding, "No gradient reaches the model's parameters.*holds on to another module"),
         (lambda: Unpickled(3, 1), "cannot be copied.*only one of us"),
     ],
 )  # fmt: skip
@@ -532,6 +552,15 @@ def test_a_module_that_has_diverged():
     nn.init.constant_(module.weight, torch.nan)
     with pytest.raises(OptionError, match="'weight' is not finite: it has diverged"):
         affine(module, 3)
+
+
+def test_a_compiled_module_is_not_compiled_for_this():
+    def refuse(graph, inputs):
+        raise AssertionError
+
+    layer = nn.Linear(3, 1)
+    read = affine(torch.compile(layer, backend=refuse), 3)
+    assert (read.plain, read.bias) == (True, layer.bias.item())
 
 
 def test_many_features_and_rounding():

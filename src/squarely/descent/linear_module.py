@@ -112,6 +112,10 @@ def _require_parameters(module: object) -> None:
     if not isinstance(module, nn.Module):
         what = f"the class {module.__name__}: make a module of it" if isinstance(module, type) else f"a {type(module).__name__}"
         raise OptionError(f"model= is {what}, and not a torch module. {_LINEAR}")
+    if isinstance(module, torch.jit.ScriptModule):
+        raise OptionError(
+            "The model is made by torch.jit, which leaves nothing to be tried out. Give the module that it is made from."
+        )
     parameters = list(module.parameters())
     if not parameters:
         raise OptionError(f"The model ({type(module).__name__}) has no parameters, so there is nothing to train. {_LINEAR}")
@@ -200,7 +204,10 @@ def _is_plain(probe: nn.Module, movable: Sequence[nn.Parameter], X: torch.Tensor
     before = call(probe, X)
     gradients = torch.autograd.grad(u @ before, movable, allow_unused=True) if before.requires_grad else ()
     if all(gradient is None for gradient in gradients):
-        raise OptionError("No gradient reaches the model's parameters: look for detach(), .data or .item() in its forward.")
+        raise OptionError(
+            "No gradient reaches the model's parameters: look for detach(), .data or .item() in its forward, "
+            "or for a function in it that holds on to another module."
+        )
     with torch.no_grad():
         for parameter, gradient in zip(movable, gradients, strict=True):
             if gradient is not None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import nn
@@ -17,10 +18,16 @@ _SIZES = 6
 
 @contextmanager
 def apart(module: nn.Module) -> Iterator[None]:
-    """Leave the random state as it is, and let gradients be had whatever the surroundings say."""
+    """Leave the random state as it is, let gradients be had whatever the surroundings say, and compile nothing for a few calls."""
     devices = {parameter.device.index for parameter in module.parameters() if parameter.device.type == "cuda"}
-    with torch.random.fork_rng(devices=sorted(devices)), torch.inference_mode(False), torch.enable_grad():
+    with torch.random.fork_rng(devices=sorted(devices)), torch.inference_mode(False), torch.enable_grad(), _eager():
         yield
+
+
+def _eager() -> AbstractContextManager[object]:
+    loaded = "torch._dynamo" in sys.modules  # else no module is compiled, and loading the compiler takes seconds
+    stance: AbstractContextManager[object] = torch.compiler.set_stance("force_eager") if loaded else nullcontext()
+    return stance
 
 
 def probe_of(module: nn.Module, features: int) -> nn.Module:
