@@ -5,7 +5,8 @@
 `dialect`), `jsonlines`, `parquet`, `ipc`, `lazyframe`, `relation` and, for a loaded fit, `absent`; `paths` finds several files,
 `joined` puts them behind each other; `file` says whether a file is still the same, `ahead` decodes it in a thread of its own,
 `interrupt` lets Ctrl-C through, `reread` tells how pandas reads it. `parallel` shares batches out to threads; `account` counts
-rows, `watch` tells how far a scan has come; `frames` hands results back as pandas, `write` as files, and `disk` keeps small texts.
+rows, `held_out` splits them in two, `watch` tells how far a scan has come; `frames` hands results back as pandas, `write` as
+files, and `disk` keeps small texts.
 """
 
 from squarely.data.absent import AbsentSource
@@ -15,6 +16,7 @@ from squarely.data.arrays import open_arrays, open_rows
 from squarely.data.batch import Batch, Labels, Numbers, all_finite, batches, fold, map_batches
 from squarely.data.disk import local_path, read_text, write_text
 from squarely.data.frames import frame, read_csv, series, square
+from squarely.data.held_out import split
 from squarely.data.open import open_source
 from squarely.data.reread import Reread, reread, reread_csv
 from squarely.data.source import (
@@ -70,6 +72,7 @@ __all__ = [
     "reread_csv",
     "scanning",
     "series",
+    "split",
     "square",
     "watching",
     "write_columns",

@@ -63,7 +63,8 @@ class Batch:
 
     Attributes
     ----------
-    first, size : the position of the first row in the source, counted from 0, and the number of rows m.
+    first, size : the position of the first row among those of the source, counted from 0, and the number of rows m. The rows
+        after it follow in the source; `Source.row_number` and `Source.index` know them by what their user calls them.
     numbers, labels : name -> column.
     """
 
@@ -240,10 +241,10 @@ def all_finite(x: Array) -> bool:
 
 
 def _not_numeric(source: Source, name: str, column: pa.Array, first: int) -> DataError:
-    for row, value in enumerate(column.to_pylist(), start=first + 1):
+    for row, value in enumerate(column.to_pylist(), start=first):
         if value is not None and not reads_as_number(value):
             return DataError(
-                f"Column {name!r} of {source.label} holds text, not a number: {value!r} in data row {row:,}. "
+                f"Column {name!r} of {source.label} holds text, not a number: {value!r} in data row {source.row_number(row):,}. "
                 "Correct or clear that value. A column of categories can be a predictor, but not the response, nor in arithmetic."
             )
     return DataError(

@@ -94,6 +94,10 @@ class Source(ABC):
         """Sum the squared differences of a column of a query from row to row; NaN unless the rows have a certain order."""
         return math.nan
 
+    def row_number(self, row: int) -> int:
+        """Give the number by which messages call the row at a position, counted from 1 where the user counts."""
+        return row + 1
+
     def index(self, rows: np.ndarray) -> Any:
         """Give the labels of rows by their position: their numbers, unless the source has labels of its own."""
         return rows
