@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from squarely.descent.losses import new_criterion
+from squarely.descent.model import column
 from squarely.descent.recipe import Recipe
 from squarely.moments import Standardised
 
@@ -30,7 +31,7 @@ def _by_autograd(model: nn.Module, criterion: nn.Module) -> Gradient:
             parameter.grad = None  # clear the gradients of the step before, as zero_grad() does
         total: Any = None
         for inputs, labels in chunks:
-            outputs = model(inputs)  # (m, 1)
+            outputs = column(model(inputs))  # (m, 1)
             loss = criterion(outputs, labels)  # mean over the m rows
             if len(labels) != n:
                 loss = loss * (len(labels) / n)  # its share of the mean over all n

@@ -31,6 +31,7 @@ class LoaderSource(Source):
     Attributes
     ----------
     names, response : of the inputs, and of the targets.
+    batch_rows : the rows of the first batch.
     """
 
     def __init__(self, loader: Iterable[Any]) -> None:
@@ -45,9 +46,24 @@ class LoaderSource(Source):
         X, y = pair(first, 1)
         self.names: tuple[str, ...] = tuple(f"x{j + 1}" for j in range(X.shape[1]))
         self.response = "y"
+        self.batch_rows = len(X)
         self.columns = dict.fromkeys(self.names, _called(X)) | {self.response: _called(y)}
         if first[1].ndim == 1:
             self.notes = ("targets of shape (m,) as a column (m, 1)",)
+
+    @property
+    def shuffled(self) -> bool:
+        """Whether the loader gives its rows in another order each time, as far as can be told from its sampler."""
+        return isinstance(self._loader, data.DataLoader) and not isinstance(sampler_of(self._loader), data.SequentialSampler)
+
+    def batches(self) -> Iterator[Pair]:
+        """Yield the batches, inputs (m, features) and targets (m, 1); what the loader draws from is afterwards as it was."""
+        return shaped(self._given())
+
+    @property
+    def loader(self) -> Iterable[Any]:
+        """The loader itself."""
+        return self._loader
 
     @property
     def rows(self) -> int | None:

@@ -77,7 +77,7 @@ def _recipe(run: Training) -> list[tuple[str, str]]:
         ("Epochs:", f"{recipe.epochs:,}" if taken == recipe.epochs else f"{taken:,} of {recipe.epochs:,}"),
         ("Batches:", _batches(recipe)),
         ("Engine:", f"rows, {recipe.gradient}" if recipe.engine == "rows" else recipe.engine.replace("_", " ")),
-        ("Start:", f"random, seed {recipe.seed}" if recipe.start is None else "given"),
+        ("Start:", "the model's own" if run.owned else f"random, seed {recipe.seed}" if recipe.start is None else "given"),
         ("Device, dtype:", f"{recipe.device}, {recipe.dtype}"),
         ("No. Observations:", str(run.moments.n)),
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,13 +17,16 @@ from squarely.descent.checks import checked
 from squarely.descent.code import script
 from squarely.descent.foresight import Prediction, RunTheory, foreknow, predict, settled
 from squarely.descent.gradients import laid_flat, new_gradient, of_the_quadratic
+from squarely.descent.loader import LoaderSource
 from squarely.descent.loop import Look, Loop, run_loop, settle
 from squarely.descent.losses import new_criterion
+from squarely.descent.metrics import Measured, named
 from squarely.descent.model import coefficients, new_model, set_coefficients
+from squarely.descent.own import Own, owned, reader, suited
 from squarely.descent.page import figure, page
 from squarely.descent.quadratic import closed_form, descend, goes_unwatched
-from squarely.descent.recipe import Recipe
-from squarely.descent.rows import Held, Rows, Unseen, held, require_count
+from squarely.descent.recipe import DTYPES, Recipe
+from squarely.descent.rows import Held, Loaded, Rows, Unseen, held, require_count
 from squarely.descent.state import Log, new_state
 from squarely.descent.stopping import new_distance
 from squarely.design import Design, linear_predictor
@@ -51,6 +54,7 @@ class Training:
     theory : limits and rates from the spectrum.
     prediction : the curve that theory predicts, or None where it has no closed form.
     remarks : what was settled or changed of the recipe before the run began, in sentences.
+    plain : whether theory holds for the model, which a module of the user's may keep from it. `owned` : whether it is the user's.
     """
 
     recipe: Recipe
@@ -61,6 +65,8 @@ class Training:
     theory: RunTheory
     prediction: Prediction | None = None
     remarks: tuple[str, ...] = ()
+    plain: bool = True
+    owned: bool = False
 
     @property
     def params(self) -> pd.Series:
@@ -217,9 +223,14 @@ class Training:
 
 
 def train(
-    moments: Moments, source: Source, recipes: tuple[Recipe, ...], *, validation: Source | None = None
+    moments: Moments,
+    source: Source,
+    recipes: tuple[Recipe, ...],
+    *,
+    validation: Source | None = None,
+    model: nn.Module | None = None,
 ) -> tuple[Training, ...]:
-    """Train one newly made model for each recipe; rows that fit into memory are read once.
+    """Train one newly made model for each recipe, or a user's own; rows that fit into memory are read once.
 
     Raises
     ------
@@ -229,7 +240,8 @@ def train(
     recipes = tuple(checked(recipe) for recipe in recipes)
     if validation is None and any(recipe.stop == "validation" for recipe in recipes):
         raise OptionError("stop='validation' watches the loss of other rows, and there are none. Give validation=, or stop='loss'.")
-    seen = _Seen(moments=moments, source=source, validation=validation)
+    own = owned(model, source, len(moments.design.columns), intercept=moments.design.intercept)
+    seen = _Seen(moments=moments, source=source, validation=validation, own=own)
     return tuple(_run(seen, recipe) for recipe in recipes)
 
 
@@ -240,6 +252,7 @@ class _Seen:
     moments: Moments
     source: Source
     validation: Source | None
+    own: Own
     problems: dict[bool, tuple[Standardised, theory.Spectrum]] = field(default_factory=dict)
     tables: dict[object, Held] = field(default_factory=dict)
 
@@ -254,13 +267,21 @@ class _Seen:
         """Give the rows to train on."""
         if recipe.engine == "moments":
             return Unseen(count=self.moments.n, inputs=len(self.moments.design.columns))
+        if self.own.loader is not None:
+            return self._loaded(recipe, self.own.loader, self.moments.n)
         table = self._table(recipe, self.source, of="training")
         require_count(self.source, self.moments.n, table.n)
         return replace(table, seed=recipe.seed, shuffle=recipe.shuffle, replacement=recipe.replacement)
 
     def validation_rows(self, recipe: Recipe) -> Rows | None:
         """Give the rows to validate on, if there are some."""
+        if isinstance(self.validation, LoaderSource):
+            return self._loaded(recipe, self.validation, self.validation.rows or 0)
         return None if self.validation is None else self._table(recipe, self.validation, of="validation")
+
+    def _loaded(self, recipe: Recipe, source: LoaderSource, count: int) -> Loaded:
+        inputs, device = len(self.moments.design.columns), torch.device(recipe.device)
+        return Loaded(source=source, count=count, inputs=inputs, dtype=DTYPES[recipe.dtype], device=device)
 
     def _table(self, recipe: Recipe, source: Source, *, of: str) -> Held:
         key = of, recipe.standardize, recipe.dtype, recipe.device
@@ -271,6 +292,7 @@ class _Seen:
 
 
 def _run(seen: _Seen, recipe: Recipe) -> Training:
+    recipe, noted = suited(recipe, seen.own)
     problem, lam = seen.problem(recipe)
     recipe, remarks = settled(recipe, problem, lam)
     known = foreknow(lam, recipe)
@@ -284,30 +306,54 @@ def _run(seen: _Seen, recipe: Recipe) -> Training:
         moments=seen.moments,
         source=seen.source,
         theory=known,
-        remarks=remarks,
+        remarks=noted + remarks,
+        plain=seen.own.plain,
+        owned=seen.own.model is not None,
     )
 
 
 def _looped(seen: _Seen, problem: Standardised, lam: theory.Spectrum, recipe: Recipe) -> Loop:
     rows, validation = seen.rows(recipe), seen.validation_rows(recipe)
-    model = new_model(rows.features, recipe, bias=problem.intercept)
+    model = seen.own.model or new_model(rows.features, recipe, bias=problem.intercept)
+    read = reader(model, rows.features, bias=problem.intercept)
     flat = laid_flat(model) if recipe.engine == "moments" else None  # before anybody takes hold of the parameters
-    start, state = coefficients(model), new_state(model, recipe)
+    start, state = read(), new_state(model, recipe)
     if flat is not None and goes_unwatched(recipe, validated=validation is not None):
-        return settle(state, descend(flat, problem, state, recipe), start, coefficients)
+        return settle(state, descend(flat, problem, state, recipe), start, read)
     ended = run_loop(
         rows,
         state,
         recipe,
         gradient=new_gradient(recipe, model) if flat is None else of_the_quadratic(flat, problem),
-        look=Look(criterion=new_criterion(recipe), unit=float(problem.scale[-1]), validation=validation),
-        distance=new_distance(recipe, problem, lam, lambda: coefficients(model)),
+        look=Look(
+            criterion=new_criterion(recipe),
+            unit=float(problem.scale[-1]),
+            validation=validation,
+            known=None if isinstance(rows, Held) else _known(seen, problem, recipe, read),
+        ),
+        distance=new_distance(recipe, problem, lam, read),
     )
-    return settle(state, ended, start, coefficients)
+    return settle(state, ended, start, read)
+
+
+def _known(seen: _Seen, problem: Standardised, recipe: Recipe, read: Callable[[], Array]) -> Callable[[], Measured] | None:
+    """Give what works the mean squared error out from cross-products, so that rows that are not held need no second reading."""
+    if recipe.loss != "mse" or "mae" in recipe.metrics:
+        return None
+    unit = float(problem.scale[-1])
+    variance = float(seen.moments.variances[-1]) / unit**2
+
+    def known() -> Measured:
+        mse = problem.loss(read())
+        return Measured(loss=mse, metrics=named(recipe.metrics, mse, variance, unit))
+
+    return known
 
 
 def with_prediction(run: Training, optimum: Array) -> Training:
     """Attach what theory predicts, given the optimum (p,) in standardised columns from wherever it is known."""
+    if not run.plain:
+        return run
     return replace(run, prediction=predict(run.problem, run.theory, run.recipe, run.loop.start, optimum))
 
 
@@ -317,6 +363,8 @@ def _problem(moments: Moments, source: Source, *, standardize: bool) -> Standard
         raise DataError(f"The formula {design.formula.text!r} has no predictor, so a linear layer has no input. Name a column.")
     if moments.n < 2:
         raise DataError(f"{source.label} has {moments.n} complete row. Training on standardised columns needs at least 2.")
+    if not standardize:
+        return unstandardised(moments)
     flat = moments.constant if design.intercept else np.diag(moments.gram)[1:] == 0
     for name, is_flat, mean in zip(design.labels, flat, moments.means, strict=True):
         if is_flat:
@@ -324,7 +372,7 @@ def _problem(moments: Moments, source: Source, *, standardize: bool) -> Standard
                 f"Column {name!r} is {mean:.6g} in every row: standardising divides by its spread, which is zero. "
                 "Leave it out of the formula, or look for the rows in which it differs."
             )
-    return standardise(moments) if standardize else unstandardised(moments)
+    return standardise(moments)
 
 
 def _closed(problem: Standardised, lam: theory.Spectrum, recipe: Recipe) -> Loop:
