@@ -1,0 +1,83 @@
+"""What theory asks of mini-batches: the moments of single rows' gradients, folded in the eigenbasis of the standardised problem."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from squarely.data import Source, fold, scanning
+from squarely.design import Block, Design, map_rows
+from squarely.moments.cross_products import in_threads
+from squarely.moments.standardised import Standardised
+from squarely.numerics import Array
+from squarely.theory import Noise, Spectrum, gaussian_square, pairs_of
+
+_FEW = 24  # columns have 300 products and 90,000 fourth moments; beyond, these cost more than an epoch tells
+_CELLS = 2**20  # of a piece's products: 8 megabytes in each thread
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Sums:
+    """Sums over rows x in the eigenbasis with residuals r, where u are the products x_a x_b that `pairs` name.
+
+    Attributes
+    ----------
+    squares : r^2.
+    gradient, skew : (d,) u r^2 and (d, m) u r x'. `fourth` (d, d) u u', None where they are not asked for.
+    """
+
+    squares: float
+    gradient: Array
+    skew: Array
+    fourth: Array | None
+
+    def __add__(self, other: _Sums) -> _Sums:
+        fourth = None if self.fourth is None or other.fourth is None else self.fourth + other.fourth
+        return _Sums(self.squares + other.squares, self.gradient + other.gradient, self.skew + other.skew, fourth)
+
+
+@scanning("gradient noise")
+def fold_noise(design: Design, source: Source, problem: Standardised, lam: Spectrum, w: Array) -> Noise:
+    """Scan the rows once for the noise of their gradients about w (p,), the optimum in standardised columns.
+
+    `lam` is the spectrum of `problem.H`. Up to 24 columns the fourth moments are the rows' own; beyond, those of Gaussian columns
+    with this H beside the intercept, and the result says so. A few digits of w are enough.
+    """
+    V, values = lam.vectors[:, lam.flat :], lam.values[lam.flat :]
+    gaussian = len(values) > _FEW
+    pairs = pairs_of(len(values), gaussian=gaussian)
+    size = max(1, _CELLS // len(pairs[0]))
+
+    def step(block: Block) -> _Sums:
+        table, total = problem.columns(block.values), _nothing(len(values), len(pairs[0]), gaussian=gaussian)
+        for first in range(0, len(table), size):
+            piece = table[first : first + size]
+            X = np.hstack([np.ones((len(piece), 1)), piece[:, :-1]]) if problem.intercept else piece[:, :-1]
+            total += _sums(np.dot(X, V), piece[:, -1] - np.dot(X, w), pairs, gaussian=gaussian)
+        return total
+
+    start = _nothing(len(values), len(pairs[0]), gaussian=gaussian)
+    total = fold(map_rows(design, source, step, threads=in_threads(design)), _Sums.__add__, start)
+    constant = V[0] if problem.intercept else None
+    return Noise(
+        values=values,
+        n=problem.n,
+        sigma2=total.squares / problem.n,
+        pairs=pairs,
+        gradient=4.0 / problem.n * total.gradient,
+        skew=4.0 / problem.n * total.skew,
+        square=gaussian_square(values, constant) if total.fourth is None else 4.0 / problem.n * total.fourth,
+        gaussian=gaussian,
+    )
+
+
+def _nothing(m: int, d: int, *, gaussian: bool) -> _Sums:
+    return _Sums(0.0, np.zeros(d), np.zeros((d, m)), None if gaussian else np.zeros((d, d)))
+
+
+def _sums(X: Array, r: Array, pairs: tuple[np.ndarray, np.ndarray], *, gaussian: bool) -> _Sums:
+    a, b = pairs
+    U = X[:, a] * X[:, b] * np.where(a == b, 1.0, np.sqrt(2.0))  # (m, d) the coordinates of x x'
+    fourth = None if gaussian else np.dot(U.T, U)
+    return _Sums(float(np.dot(r, r)), np.dot(U.T, r * r), np.dot(U.T, r[:, None] * X), fourth)
