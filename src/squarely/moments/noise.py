@@ -11,7 +11,7 @@ from squarely.design import Block, Design, map_rows
 from squarely.moments.cross_products import in_threads
 from squarely.moments.standardised import Standardised
 from squarely.numerics import Array
-from squarely.theory import Noise, Spectrum, gaussian_square, pairs_of
+from squarely.theory import Noise, Pairs, Spectrum, gaussian_square, pairs_of, weights_of
 
 _FEW = 24  # columns have 300 products and 90,000 fourth moments; beyond, these cost more than an epoch tells
 _CELLS = 2**20  # of a piece's products: 8 megabytes in each thread
@@ -19,7 +19,7 @@ _CELLS = 2**20  # of a piece's products: 8 megabytes in each thread
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Sums:
-    """Sums over rows x in the eigenbasis with residuals r, where u are the products x_a x_b that `pairs` name.
+    """Sums over rows x in the eigenbasis with residuals r, where u are the products x_a x_b that `Noise.pairs` names.
 
     Attributes
     ----------
@@ -47,27 +47,29 @@ def fold_noise(design: Design, source: Source, problem: Standardised, lam: Spect
     V, values = lam.vectors[:, lam.flat :], lam.values[lam.flat :]
     gaussian = len(values) > _FEW
     pairs = pairs_of(len(values), gaussian=gaussian)
+    level, slopes = (V[0], V[1:]) if problem.intercept else (np.zeros(len(values)), V)
+    best = np.dot(V.T, w)
     size = max(1, _CELLS // len(pairs[0]))
 
     def step(block: Block) -> _Sums:
         table, total = problem.columns(block.values), _nothing(len(values), len(pairs[0]), gaussian=gaussian)
         for first in range(0, len(table), size):
-            piece = table[first : first + size]
-            X = np.hstack([np.ones((len(piece), 1)), piece[:, :-1]]) if problem.intercept else piece[:, :-1]
-            total += _sums(np.dot(X, V), piece[:, -1] - np.dot(X, w), pairs, gaussian=gaussian)
+            piece = table[first : first + size].T
+            total += _sums(np.dot(slopes.T, piece[:-1]) + level[:, None], piece[-1], best, pairs, gaussian=gaussian)
         return total
 
     start = _nothing(len(values), len(pairs[0]), gaussian=gaussian)
     total = fold(map_rows(design, source, step, threads=in_threads(design)), _Sums.__add__, start)
-    constant = V[0] if problem.intercept else None
+    scale, weights = 4.0 / problem.n, weights_of(pairs)
+    constant = level if problem.intercept else None
     return Noise(
         values=values,
         n=problem.n,
         sigma2=total.squares / problem.n,
         pairs=pairs,
-        gradient=4.0 / problem.n * total.gradient,
-        skew=4.0 / problem.n * total.skew,
-        square=gaussian_square(values, constant) if total.fourth is None else 4.0 / problem.n * total.fourth,
+        gradient=scale * weights * total.gradient,
+        skew=scale * weights[:, None] * total.skew,
+        square=gaussian_square(values, constant) if total.fourth is None else scale * np.outer(weights, weights) * total.fourth,
         gaussian=gaussian,
     )
 
@@ -76,8 +78,7 @@ def _nothing(m: int, d: int, *, gaussian: bool) -> _Sums:
     return _Sums(0.0, np.zeros(d), np.zeros((d, m)), None if gaussian else np.zeros((d, d)))
 
 
-def _sums(X: Array, r: Array, pairs: tuple[np.ndarray, np.ndarray], *, gaussian: bool) -> _Sums:
-    a, b = pairs
-    U = X[:, a] * X[:, b] * np.where(a == b, 1.0, np.sqrt(2.0))  # (m, d) the coordinates of x x'
-    fourth = None if gaussian else np.dot(U.T, U)
-    return _Sums(float(np.dot(r, r)), np.dot(U.T, r * r), np.dot(U.T, r[:, None] * X), fourth)
+def _sums(x: Array, y: Array, best: Array, pairs: Pairs, *, gaussian: bool) -> _Sums:
+    r = y - np.dot(best, x)
+    u = x[pairs[0]] * x[pairs[1]]  # (d, rows)
+    return _Sums(float(np.dot(r, r)), np.dot(u, r * r), np.dot(u, (r * x).T), None if gaussian else np.dot(u, u.T))

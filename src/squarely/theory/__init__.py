@@ -3,8 +3,8 @@
 Convention, torch's MSELoss: L(w) = (1/n) ||X w - y||^2 = L* + 1/2 (w - w*)' H (w - w*), with H = (2/n) X'X and eigenvalues
 lam. `spectrum` is the eigenbasis of H, in which each coordinate c_j of the error w - w* lives alone; `full_batch` is the linear
 recurrence that descent is for it, with momentum, schedules and weight decay; `noise` is what single rows add to the gradient;
-`mini_batch` what becomes of it at a constant learning rate, with replacement and reshuffled; `averaging` the mean of the
-iterates. Nothing here looks at rows: `squarely.moments` folds them into what is asked for.
+`with_replacement` and `reshuffled` what becomes of it at a constant learning rate, and `mini_batch` asks either; `averaging` is the
+mean of the iterates. Nothing here looks at rows: `squarely.moments` folds them into what is asked for.
 """
 
 from squarely.theory.averaging import averaged_excess, epochs_by_averaging
@@ -22,7 +22,6 @@ from squarely.theory.full_batch import (
     scheduled_curve,
 )
 from squarely.theory.mini_batch import (
-    batch_lr_limit,
     expected_curve,
     expected_epochs,
     expected_excess,
@@ -31,13 +30,15 @@ from squarely.theory.mini_batch import (
     noise_covariance,
     noise_floor,
 )
-from squarely.theory.noise import Batches, Noise, Sampling, coordinates, gaussian_square, pairs_of
+from squarely.theory.noise import Batches, Noise, Pairs, Sampling, coordinates, gaussian_square, pairs_of, weights_of
 from squarely.theory.spectrum import Spectrum, distance_bound, excess, fixed_point, spectrum
+from squarely.theory.with_replacement import batch_lr_limit
 
 __all__ = [
     "Batches",
     "Descent",
     "Noise",
+    "Pairs",
     "Sampling",
     "Spectrum",
     "averaged_excess",
@@ -67,4 +68,5 @@ __all__ = [
     "rate",
     "scheduled_curve",
     "spectrum",
+    "weights_of",
 ]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 
 from squarely.numerics import Array
-from squarely.theory.geometric import geometric
-from squarely.theory.mini_batch import noise_covariance
 from squarely.theory.noise import Batches, Noise
+from squarely.theory.with_replacement import drawn_covariance
 
 
 def averaged_excess(noise: Noise, c: Array, batches: Batches, epochs: int) -> float:
@@ -26,10 +24,10 @@ def averaged_excess(noise: Noise, c: Array, batches: Batches, epochs: int) -> fl
     steps, size, _ = batches.sizes(noise.n)
     K, gap, lam = steps * epochs, batches.pace * noise.values, noise.values
     start, (a, b) = c[len(c) - len(lam) :], noise.pairs
-    C = noise_covariance(noise, replace(batches, sampling="with replacement"))
+    C = drawn_covariance(noise, batches)
     with np.errstate(over="ignore", invalid="ignore"):
-        once = (1.0 - gap) * geometric(gap, K)  # sum of a^k
-        twice = (1.0 - gap) ** 2 * geometric(gap * (2.0 - gap), K)  # sum of a^2k
+        once = (1.0 - gap) * _geometric(gap, K)  # sum of a^k
+        twice = (1.0 - gap) ** 2 * _geometric(gap * (2.0 - gap), K)  # sum of a^2k
         bias = start * once / K
         S = (noise.gradient + noise.square @ C - lam[a] * lam[b] * C)[noise.diagonal]
         variance = S / (size * lam**2 * K**2) * (K - 2.0 * once + twice)
@@ -47,3 +45,10 @@ def epochs_by_averaging(tau: float, parameters: int = 1) -> int:
     (100, 800)
     """
     return math.ceil(parameters / tau**2 * (1.0 - 1e-12))
+
+
+def _geometric(gap: Array, count: int) -> Array:
+    """Give the sum of (1 - gap)^i over i = 0 .. count - 1, to all digits also where gaps are small; none may be zero."""
+    small = gap < 0.5
+    lack: Array = np.where(small, -np.expm1(count * np.log1p(-np.where(small, gap, 0.0))), 1.0 - (1.0 - gap) ** count)
+    return lack / gap

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 
 from squarely.numerics import Array
+from squarely.theory.full_batch import Descent
 
 Sampling = Literal["reshuffled", "with replacement"]
 Pairs = tuple[np.ndarray, np.ndarray]
@@ -61,18 +62,24 @@ class Batches:
     lr : learning rate.
     batch_size : rows in a batch.
     sampling : "reshuffled", every row once an epoch in a new order, as torch's loaders do it; or "with replacement".
-    momentum : to first order in lr it multiplies the rate by 1 / (1 - beta), Nesterov's too, and that is how it is taken. It
-        holds while 1 / (1 - beta) is small against the batches of an epoch and lr lam_1 / (1 - beta) against one.
+    momentum, nesterov : as in torch. Reshuffled, they are counted as they are. With replacement they are taken to first order in
+        lr, as a rate of lr / (1 - beta), which holds while that is small against the limit.
     """
 
     lr: float
     batch_size: int
     sampling: Sampling = "reshuffled"
     momentum: float = 0.0
+    nesterov: bool = False
+
+    @property
+    def descent(self) -> Descent:
+        """What one step does to the mean error."""
+        return Descent(lr=self.lr, momentum=self.momentum, nesterov=self.nesterov)
 
     @property
     def pace(self) -> float:
-        """The learning rate that counts, lr / (1 - beta)."""
+        """The learning rate that momentum amounts to, lr / (1 - beta)."""
         return self.lr / (1.0 - self.momentum)
 
     def sizes(self, n: int) -> tuple[int, int, int]:
@@ -98,9 +105,14 @@ def coordinates(C: Array, pairs: Pairs) -> Array:
     >>> coordinates(np.array([[1.0, 2.0], [2.0, 5.0]]), pairs_of(2, gaussian=False)).round(3).tolist()
     [1.0, 2.828, 5.0]
     """
-    a, b = pairs
-    followed: Array = C[..., a, b] * np.where(a == b, 1.0, np.sqrt(2.0))
+    followed: Array = C[..., *pairs] * weights_of(pairs)
     return followed
+
+
+def weights_of(pairs: Pairs) -> Array:
+    """Give what the entries at `pairs` are multiplied by (d,): one on the diagonal, sqrt 2 beside it."""
+    weights: Array = np.where(pairs[0] == pairs[1], 1.0, np.sqrt(2.0))
+    return weights
 
 
 def gaussian_square(values: Array, constant: Array | None = None) -> Array:
