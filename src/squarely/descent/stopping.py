@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -78,21 +77,9 @@ def new_distance(
 
     def distance() -> float:
         w = read()
-        return standard_errors_bound(lam, problem.H @ w - problem.h, problem.loss(w), problem.n)
+        return theory.standard_errors_bound(lam, problem.H @ w - problem.h, problem.loss(w), problem.n, problem.n - len(w))
 
     return distance
-
-
-def standard_errors_bound(lam: theory.Spectrum, gradient: Array, loss: float, n: int) -> float:
-    """Bound the distance to the optimum, in standard errors of the worst combination of coefficients, from loss and gradient alone.
-
-    L* >= L - ||g||^2 / (2 lam_p) bounds sigma^2 from below; n (L - L*) / sigma^2 <= tau^2 puts every combination within tau.
-    """
-    if lam.flat:
-        return math.inf
-    _, excess = theory.distance_bound(lam, gradient)
-    variance = n / max(n - len(gradient), 1) * (loss - excess)
-    return float(np.sqrt(n * excess / variance)) if variance > 0 else math.inf
 
 
 def _lost(state: State, recipe: Recipe) -> Ending:
