@@ -100,8 +100,12 @@ def _outcome(run: Training) -> list[tuple[str, str]]:
         *([("Last validation loss:", f"{validation[-1]:.6g}")] if len(validation) else []),
         ("Loss at the optimum:", "unknown" if prediction is None else f"{prediction.floor:.6g}"),
         ("Excess left, predicted:", "unknown" if prediction is None else f"{prediction.kept:.3g}"),
+        *([("Noise keeps it off by:", f"{known.floor_se:.2g} std err")] if known.floor_se is not None else []),
         ("Learning rate limit:", "unknown" if known.lr_limit is None else f"{known.lr_limit:.6g}"),
-        ("Best learning rate:", "unknown" if known.lr_best is None else f"{known.lr_best:.6g}"),
+        (
+            "Best learning rate:" if known.batches is None else "Best for all rows:",
+            "unknown" if known.lr_best is None else f"{known.lr_best:.6g}",
+        ),
         ("Condition (kappa):", f"{known.kappa:.6g}"),
     ]
 

@@ -26,17 +26,23 @@ def closed_form(problem: Standardised, lam: theory.Spectrum, recipe: Recipe, sta
     """
     descent = recipe.descent
     assert descent is not None  # noqa: S101  # the checks let no other recipe through
-    moving = lam.values > 0
-    a = lam.vectors.T @ start
-    optimum = np.where(moving, lam.vectors.T @ problem.h / np.where(moving, lam.values, 1.0), a)
-    c = a - optimum
-    floor = problem.loss(lam.vectors @ optimum)
-    losses = floor + theory.excess_curve(lam, c, descent, recipe.epochs)
+    rest = _rest(problem, lam, start, descent.weight_decay)
+    optimum = _rest(problem, lam, start, 0.0)
+    c, away = lam.vectors.T @ (start - rest), lam.vectors.T @ (rest - optimum)
+    losses = problem.loss(optimum) + theory.excess_curve(lam, c, descent, recipe.epochs, away=away)
     with np.errstate(invalid="ignore"):
         beyond = np.flatnonzero(~(losses <= BEYOND_ALL_BOUNDS * (losses[0] + 1.0)))
     last = int(beyond[0]) if len(beyond) else recipe.epochs
-    end = lam.vectors @ (optimum + theory.modes_after(lam, c, descent, last))
+    end = rest + lam.vectors @ theory.modes_after(lam, c, descent, last)
     return losses[: last + 1], end, Ending("diverged") if len(beyond) else FINISHED
+
+
+def _rest(problem: Standardised, lam: theory.Spectrum, start: Array, decay: float) -> Array:
+    """Give where descent comes to rest (p,): along directions in which nothing pulls, at its start."""
+    rest = theory.fixed_point(lam, problem.h, decay)
+    still = lam.vectors[:, : lam.flat] if not decay else lam.vectors[:, :0]
+    at_start: Array = rest + still @ (still.T @ start)
+    return at_start
 
 
 def goes_unwatched(recipe: Recipe, *, validated: bool) -> bool:

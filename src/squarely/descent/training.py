@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,7 +31,7 @@ from squarely.descent.state import Log, new_state
 from squarely.descent.stopping import new_distance
 from squarely.design import Design, linear_predictor
 from squarely.errors import DataError, NumericalError, OptionError
-from squarely.moments import Moments, Standardised, standardise, unstandardised
+from squarely.moments import Moments, Standardised, expected_noise, fold_noise, noise_cost, standardise, unstandardised
 from squarely.numerics import Array
 from squarely.show import Page
 
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
     from torch import nn
+
+
+_DEAR = 2_000_000_000  # multiplications: about a second
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True, repr=False)
@@ -294,8 +297,11 @@ class _Seen:
 def _run(seen: _Seen, recipe: Recipe) -> Training:
     recipe, noted = suited(recipe, seen.own)
     problem, lam = seen.problem(recipe)
-    recipe, remarks = settled(recipe, problem, lam)
-    known = foreknow(lam, recipe)
+    noise = cache(partial(_noise, seen, problem, lam, recipe))
+    start = coefficients(new_model(len(problem.scale) - 1, recipe, bias=problem.intercept))
+    recipe, remarks = settled(recipe, problem, lam, start, noise)
+    tamed = None if recipe.standardize else _kappa_once_standardised(seen)
+    known = foreknow(recipe, problem, lam, noise, plain=seen.own.plain, tamed=tamed)
     run = _closed if recipe.engine == "closed_form" else partial(_looped, seen)
     with torch.inference_mode(False), torch.enable_grad():  # a loop needs tensors that can change, whatever the user has set
         finished = run(problem, lam, recipe)
@@ -336,6 +342,20 @@ def _looped(seen: _Seen, problem: Standardised, lam: theory.Spectrum, recipe: Re
     return settle(state, ended, start, read)
 
 
+def _noise(seen: _Seen, problem: Standardised, lam: theory.Spectrum, recipe: Recipe) -> theory.Noise:
+    """Find out what single rows add to the gradient: from the rows where that is cheap, else as it is for Gaussian columns."""
+    w = theory.fixed_point(lam, problem.h)
+    if seen.own.loader is not None or recipe.stream or noise_cost(problem) > _DEAR:
+        return expected_noise(problem, lam, w)
+    return fold_noise(seen.moments.design, seen.source, problem, lam, w)
+
+
+def _kappa_once_standardised(seen: _Seen) -> float | None:
+    """Give kappa for standardised columns, None where one of them is constant."""
+    flat = seen.moments.constant if seen.moments.design.intercept else np.diag(seen.moments.gram)[1:] == 0
+    return None if flat.any() else theory.spectrum(standardise(seen.moments).H).kappa
+
+
 def _known(seen: _Seen, problem: Standardised, recipe: Recipe, read: Callable[[], Array]) -> Callable[[], Measured] | None:
     """Give what works the mean squared error out from cross-products, so that rows that are not held need no second reading."""
     if recipe.loss != "mse" or "mae" in recipe.metrics:
@@ -354,7 +374,8 @@ def with_prediction(run: Training, optimum: Array) -> Training:
     """Attach what theory predicts, given the optimum (p,) in standardised columns from wherever it is known."""
     if not run.plain:
         return run
-    return replace(run, prediction=predict(run.problem, run.theory, run.recipe, run.loop.start, optimum))
+    rates = np.asarray(run.loop.log.columns.get("lr", ()))[: len(run.loop.losses) - 1]
+    return replace(run, prediction=predict(run.problem, run.theory, run.recipe, run.loop.start, optimum, rates=rates))
 
 
 def _problem(moments: Moments, source: Source, *, standardize: bool) -> Standardised:
