@@ -11,6 +11,7 @@ rows, `watch` tells how far a scan has come; `frames` hands results back as pand
 from squarely.data.absent import AbsentSource
 from squarely.data.account import CAUSES, RowAccount
 from squarely.data.aggregates import Engine, Held, Query, Row, Stage
+from squarely.data.ahead import ahead
 from squarely.data.arrays import open_arrays, open_rows
 from squarely.data.batch import Batch, Labels, Numbers, all_finite, batches, fold, map_batches
 from squarely.data.disk import local_path, read_text, write_text
@@ -22,6 +23,7 @@ from squarely.data.source import (
     EXACT_INTEGERS,
     Kind,
     Level,
+    Part,
     Source,
     not_usable,
     reads_as_number,
@@ -42,6 +44,7 @@ __all__ = [
     "Labels",
     "Level",
     "Numbers",
+    "Part",
     "Query",
     "Reread",
     "Row",
@@ -49,6 +52,7 @@ __all__ = [
     "Scan",
     "Source",
     "Stage",
+    "ahead",
     "all_finite",
     "batches",
     "expect",

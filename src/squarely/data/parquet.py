@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,7 +14,7 @@ from squarely.data.file import LocalFile, first_line
 from squarely.data.levels import declared, is_ordered
 from squarely.data.memory import cut
 from squarely.data.reread import reread
-from squarely.data.source import BATCH_ROWS, Kind, Level, Source, kind_of
+from squarely.data.source import BATCH_ROWS, Kind, Level, Part, Source, kind_of, positioned
 from squarely.errors import DataError
 
 _BUFFER = 2**20  # bytes of a column read ahead; a whole row group at once would cost the memory that batches save
@@ -29,8 +30,10 @@ class ParquetSource(Source):
         self._file = file
         self.reread = reread(str(file.path), "read_parquet")
         self._count: int
+        self._lengths: list[int]
         with self._opened() as opened:
             self._schema, self._count = opened.schema_arrow, opened.metadata.num_rows
+            self._lengths = [opened.metadata.row_group(i).num_rows for i in range(opened.num_row_groups)]
         self.columns, self.twins = schema_columns(self._schema)
 
     @property
@@ -40,16 +43,29 @@ class ParquetSource(Source):
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, in the order of the file; the others are not read."""
-        names = (*numbers, *labels)
         self._file.require_unchanged()
-        if not names:
+        if not (numbers or labels):
             yield from cut([], self._count)
             return
         with self._opened() as opened:
-            for batch in opened.iter_batches(BATCH_ROWS, columns=list(dict.fromkeys(names))):
-                # pyarrow takes "a.b" for the column of this name and for the part b of a nested column a: take the former.
-                columns = [batch.column(batch.schema.get_field_index(name)) for name in names]
-                yield from cut(columns, batch.num_rows)
+            yield from _decoded(opened, (*numbers, *labels))
+        self._file.require_unchanged()
+
+    def parts(self) -> tuple[Part, ...]:
+        """Tell which rows can be read by themselves: those of a row group."""
+        return tuple(map(Part, accumulate(self._lengths, initial=0), self._lengths))
+
+    def read_parts(
+        self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]
+    ) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Yield the named columns of some parts."""
+        self._file.require_unchanged()
+        parts = self.parts()
+        with self._opened() as opened:
+            for i in order:
+                known = numbers or labels
+                batches = _decoded(opened, (*numbers, *labels), i) if known else cut([], self._lengths[i])
+                yield from positioned(batches, parts[i].first)
         self._file.require_unchanged()
 
     def kind(self, name: str) -> Kind:
@@ -71,3 +87,12 @@ class ParquetSource(Source):
                 f"The file {self.label!r} cannot be read as Parquet: it is damaged or was cut short. Write it again. "
                 f"Arrow says: {first_line(error)}."
             ) from error
+
+
+def _decoded(opened: pq.ParquetFile, names: Sequence[str], group: int | None = None) -> Iterator[pa.RecordBatch]:
+    """Decode columns of all rows, or of those of a row group."""
+    groups = None if group is None else [group]
+    for batch in opened.iter_batches(BATCH_ROWS, columns=list(dict.fromkeys(names)), row_groups=groups):
+        # pyarrow takes "a.b" for the column of this name and for the part b of a nested column a: take the former.
+        columns = [batch.column(batch.schema.get_field_index(name)) for name in names]
+        yield from cut(columns, batch.num_rows)
