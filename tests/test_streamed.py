@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -203,7 +204,7 @@ def test_parts_follow_each_other_and_know_where_they_are(door, tmp_path):
     parts = source.parts()
     assert len(parts) == {"parquet": 7, "csv": 1, "jsonl": 1, "polars lazy": 1, "duckdb": 1, "feather": 1}.get(door, 3)
     assert parts[0].first == 0
-    for one, other in zip(parts, parts[1:], strict=False):
+    for one, other in pairwise(parts):
         assert other.first == one.first + one.rows
     for numbers in (["row"], []):
         seen = list(map_batches(source, numbers, [], lambda batch: batch, parts=range(len(parts))[::-1]))
