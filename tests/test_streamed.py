@@ -184,14 +184,19 @@ def test_without_a_shuffle_rows_come_in_their_order(tmp_path):
 
 
 def test_sorted_rows_are_mixed(tmp_path):
-    """A uniform shuffle moves a row by N / 3 on average; neighbours then have nothing to do with each other."""
+    """A uniform shuffle moves a row by n / 3 on average, and neighbours then have nothing to do with each other."""
     n = 20_000
-    stream = streamed(written(tmp_path / "a.parquet", table(n), 200), buffer=n // 10 * 24)  # 100 parts, ten in a buffer
-    met = order(stream)
-    assert np.abs(met - np.arange(n)).mean() > 0.9 * n / 3
-    means = met[: n // 64 * 64].reshape(-1, 64).mean(axis=1)  # of batches: in order, their spread is n / sqrt(12)
-    assert means.std() < 0.4 * n / 12**0.5
-    assert abs(np.corrcoef(met[1:], met[:-1])[0, 1]) < 0.2  # in order: 1
+    stream = streamed(written(tmp_path / "a.parquet", table(n), 400), buffer=n // 5 * 24)  # 50 parts, ten in a buffer
+    moved, spread, alike = [], [], []
+    for epoch in range(8):
+        met = order(stream, epoch)
+        moved.append(np.abs(met - np.arange(n)).mean() / (n / 3))
+        batches = met[: n // 64 * 64].reshape(-1, 64).mean(axis=1)
+        spread.append(batches.std() / (n / 12**0.5))  # in order: 1; drawn uniformly: 1 / 8
+        alike.append(np.corrcoef(met[1:], met[:-1])[0, 1])  # in order: 1
+    assert_close(np.mean(moved), 1.0, rtol=0.1)
+    assert np.mean(spread) < 0.4
+    assert np.abs(alike).max() < 0.25
 
 
 # Parts
@@ -212,6 +217,15 @@ def test_parts_follow_each_other_and_know_where_they_are(door, tmp_path):
         assert sum(batch.size for batch in seen) == n
         assert [part.first for part in parts[::-1]] == [first for first in firsts if first in {part.first for part in parts}]
         assert all((batch.numbers["row"].values == batch.first + np.arange(batch.size)).all() for batch in seen if numbers)
+
+
+def test_small_row_groups_are_read_together_but_a_file_keeps_many_parts(tmp_path):
+    source = open_source(written(tmp_path / "a.parquet", table(20_000), 50))
+    parts = source.parts()
+    assert 50 < len(parts) <= 64  # of 400 row groups
+    assert {part.rows for part in parts[:-1]} == {350}
+    met = [batch.numbers["row"].values for batch in map_batches(source, ["row"], [], lambda batch: batch, parts=[3, 1])]
+    assert np.concatenate(met).tolist() == [*range(1050, 1400), *range(350, 700)]
 
 
 def test_record_batches_of_a_feather_file_are_parts(tmp_path):
