@@ -277,6 +277,15 @@ def test_shares_of_ranks_have_every_row_once(gaps, tmp_path):
     assert order(streamed(path, parts=[])).tolist() == []
 
 
+def test_other_rows_than_those_of_the_problem_are_standardised_as_they_were(tmp_path):
+    data = table()
+    stream = streamed(data)
+    some = {name: x[:100] for name, x in data.items()}
+    other = Streamed(design=stream.design, source=open_source(some), problem=stream.problem, dtype=torch.float64, complete=100)
+    assert other.n == 100
+    assert row_numbers(other, other.chunks()).tolist() == list(range(100))
+
+
 def test_a_scan_of_parts_is_watched(tmp_path):
     source = open_source(written(tmp_path / "a.parquet", table(), 300))
     events = []

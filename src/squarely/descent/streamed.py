@@ -34,7 +34,7 @@ class Streamed:
 
     The order depends on the seed, the epoch, the size of the batches and that of the buffer, and on nothing else. It is as good a
     shuffle as the buffer is large: a buffer full of rows is from a few parts, and rows of a source that is a single part, such as
-    a CSV file, move no further than a buffer is long.
+    a CSV file, move no further than a buffer is long. Nobody is told how far its scans have come: whoever trains knows that.
 
     Attributes
     ----------
@@ -44,6 +44,7 @@ class Streamed:
     shuffle : whether there is one; if not, rows come in the order of the source.
     buffer : bytes that a buffer takes, if that is no less than a batch; two are held at a time.
     parts : the numbers of the source's parts that are read, such as a rank's share; None for all.
+    complete : the complete rows of the whole source; None where they are those of the problem, as they are not for validation.
     """
 
     design: Design
@@ -55,6 +56,7 @@ class Streamed:
     shuffle: bool = True
     buffer: int = BUFFER
     parts: Sequence[int] | None = None
+    complete: int | None = None
 
     @property
     def features(self) -> int:
@@ -64,10 +66,11 @@ class Streamed:
     @cached_property
     def n(self) -> int:
         """The number of complete rows; those of a share are counted by a scan of it where some rows may have gaps."""
+        complete: int = self.problem.n if self.complete is None else self.complete
         if self.parts is None:
-            return self.problem.n
+            return complete
         known = [part.rows or 0 for part in self.source.parts()]
-        if sum(known) == self.problem.n:  # no row has a gap
+        if sum(known) == complete:  # no row has a gap
             return sum(known[i] for i in self.parts)
         with scanning("number of rows"):
             return sum(block.size for block in rows(self.design, self.source, parts=self.parts))
