@@ -176,8 +176,8 @@ def _warnings(known: RunTheory, recipe: Recipe, tamed: float | None) -> list[str
     if tamed is not None and known.kappa > 2.0 * tamed:
         share = "infinite" if math.isinf(known.kappa) else f"{known.kappa:.2g}"
         said.append(
-            f"The columns are not standardised: kappa is {share}, and {tamed:.3g} once they are. Descent takes about kappa/4 epochs "
-            "for each factor e. Leave out standardize=False, or standardise the loader's columns."
+            f"The columns are not standardised: kappa is {share}, and {tamed:.3g} once they are. Descent takes about kappa/4 "
+            "epochs for each factor e. Leave out standardize=False, or standardise the loader's columns."
         )
     if known.spectrum.flat:
         said.append("Columns depend on each other, or nearly so: along their difference descent stays at its start.")
@@ -205,9 +205,9 @@ def _loudness(known: RunTheory, recipe: Recipe) -> list[str]:
         return []
     quiet = theory.lr_for_floor(known.noise, known.batches, (known.floor or 0.0) * (_LOUD / known.floor_se) ** 2)
     return [
-        f"The noise of batches of {recipe.batch_size:,} rows keeps the coefficients about {known.floor_se:.2g} standard errors from "
-        f"the optimum at lr={recipe.rate:g}. lr={quiet:.2g} would keep them within {_LOUD:g}; average=True or a schedule brings them "
-        "nearer."
+        f"The noise of batches of {recipe.batch_size:,} rows keeps the coefficients about {known.floor_se:.2g} standard errors "
+        f"from the optimum at lr={recipe.rate:g}. lr={quiet:.2g} would keep them within {_LOUD:g}; average=True or a schedule "
+        "brings them nearer."
     ]
 
 

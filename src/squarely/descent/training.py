@@ -29,7 +29,8 @@ from squarely.descent.recipe import DTYPES, Recipe
 from squarely.descent.rows import Held, Loaded, Rows, Unseen, held, require_count
 from squarely.descent.state import Log, new_state
 from squarely.descent.stopping import new_distance
-from squarely.design import Design, linear_predictor
+from squarely.descent.streamed import Streamed
+from squarely.design import Design, linear_predictor, rows
 from squarely.errors import DataError, NumericalError, OptionError
 from squarely.moments import Moments, Standardised, expected_noise, fold_noise, noise_cost, standardise, unstandardised
 from squarely.numerics import Array
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+_HELD = 2**28  # bytes of standardised rows that are held; more are streamed
 _DEAR = 2_000_000_000  # multiplications: about a second
 
 
@@ -272,6 +274,8 @@ class _Seen:
             return Unseen(count=self.moments.n, inputs=len(self.moments.design.columns))
         if self.own.loader is not None:
             return self._loaded(recipe, self.own.loader, self.moments.n)
+        if self.streams(recipe):
+            return self._streamed(recipe, self.source, None)
         table = self._table(recipe, self.source, of="training")
         require_count(self.source, self.moments.n, table.n)
         return replace(table, seed=recipe.seed, shuffle=recipe.shuffle, replacement=recipe.replacement)
@@ -280,7 +284,42 @@ class _Seen:
         """Give the rows to validate on, if there are some."""
         if isinstance(self.validation, LoaderSource):
             return self._loaded(recipe, self.validation, self.validation.rows or 0)
-        return None if self.validation is None else self._table(recipe, self.validation, of="validation")
+        if self.validation is None:
+            return None
+        if self.streams(recipe) and (self.validation.rows or 0) * self.width(recipe) > _HELD:
+            with scanning("number of rows"):
+                complete = sum(block.size for block in rows(self.moments.design, self.validation))
+            return self._streamed(recipe, self.validation, complete)
+        return self._table(recipe, self.validation, of="validation")
+
+    def width(self, recipe: Recipe) -> int:
+        """Tell how many bytes a standardised row takes."""
+        return (len(self.moments.design.columns) + 1) * (8 if recipe.dtype == "float64" else 4)
+
+    def streams(self, recipe: Recipe) -> bool:
+        """Tell whether rows are read anew each epoch, because they are too many to hold, or because that was asked for."""
+        size = self.moments.n * self.width(recipe)
+        streams = recipe.stream
+        if streams is None:
+            streams = self.own.loader is None and recipe.engine == "rows" and size > _HELD
+        if streams and recipe.replacement:
+            raise OptionError(
+                "replacement=True draws any row at any time, and rows that are streamed pass by once an epoch. These take "
+                f"{size / 1e6:,.0f} MB: hold them with stream=False, or leave replacement out."
+            )
+        return streams
+
+    def _streamed(self, recipe: Recipe, source: Source, complete: int | None) -> Streamed:
+        return Streamed(
+            design=self.moments.design,
+            source=source,
+            problem=self.problem(recipe)[0],
+            dtype=DTYPES[recipe.dtype],
+            device=recipe.device,
+            seed=recipe.seed,
+            shuffle=recipe.shuffle,
+            complete=complete,
+        )
 
     def _loaded(self, recipe: Recipe, source: LoaderSource, count: int) -> Loaded:
         inputs, device = len(self.moments.design.columns), torch.device(recipe.device)
@@ -319,15 +358,15 @@ def _run(seen: _Seen, recipe: Recipe) -> Training:
 
 
 def _looped(seen: _Seen, problem: Standardised, lam: theory.Spectrum, recipe: Recipe) -> Loop:
-    rows, validation = seen.rows(recipe), seen.validation_rows(recipe)
-    model = seen.own.model or new_model(rows.features, recipe, bias=problem.intercept)
-    read = reader(model, rows.features, bias=problem.intercept)
+    given, validation = seen.rows(recipe), seen.validation_rows(recipe)
+    model = seen.own.model or new_model(given.features, recipe, bias=problem.intercept)
+    read = reader(model, given.features, bias=problem.intercept)
     flat = laid_flat(model) if recipe.engine == "moments" else None  # before anybody takes hold of the parameters
     start, state = read(), new_state(model, recipe)
     if flat is not None and goes_unwatched(recipe, validated=validation is not None):
         return settle(state, descend(flat, problem, state, recipe), start, read)
     ended = run_loop(
-        rows,
+        given,
         state,
         recipe,
         gradient=new_gradient(recipe, model) if flat is None else of_the_quadratic(flat, problem),
@@ -335,7 +374,7 @@ def _looped(seen: _Seen, problem: Standardised, lam: theory.Spectrum, recipe: Re
             criterion=new_criterion(recipe),
             unit=float(problem.scale[-1]),
             validation=validation,
-            known=None if isinstance(rows, Held) else _known(seen, problem, recipe, read),
+            known=None if isinstance(given, Held) else _known(seen, problem, recipe, read),
         ),
         distance=new_distance(recipe, problem, lam, read),
     )
@@ -345,7 +384,7 @@ def _looped(seen: _Seen, problem: Standardised, lam: theory.Spectrum, recipe: Re
 def _noise(seen: _Seen, problem: Standardised, lam: theory.Spectrum, recipe: Recipe) -> theory.Noise:
     """Find out what single rows add to the gradient: from the rows where that is cheap, else as it is for Gaussian columns."""
     w = theory.fixed_point(lam, problem.h)
-    if seen.own.loader is not None or recipe.stream or noise_cost(problem) > _DEAR:
+    if seen.own.loader is not None or seen.streams(recipe) or noise_cost(problem) > _DEAR:
         return expected_noise(problem, lam, w)
     return fold_noise(seen.moments.design, seen.source, problem, lam, w)
 
