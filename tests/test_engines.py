@@ -132,6 +132,6 @@ def test_the_fold_on_a_device_is_the_fold(formula):
 
     source = open_source(CARS)
     design = learn(parse_formula(formula, list(source.columns)), source, None)
-    here, there = fold_moments(design, source), fold_on("cpu")(design, source)
+    here, there = fold_moments(design, source), fold_moments(design, source, fold_on("cpu"))
     assert_close(there.gram, here.gram, rtol=1e-13, atol=1e-10)
     assert there.account == here.account

@@ -9,17 +9,17 @@ from numbers import Real
 from typing import TYPE_CHECKING, cast
 
 from squarely.certification import certify
-from squarely.data import Source, open_arrays, open_rows, open_source, passes_of, read_text, split
+from squarely.data import Source, open_arrays, open_rows, open_source, passes_of, read_text, split, unwatched
 from squarely.design import Formula, Where, ask, formula_of, learn, outlined, parse_formula, parse_where
 from squarely.errors import DataError, InputError, OptionError
 from squarely.exact import UntoldError, solve
 from squarely.inference import Fit, Preview, combined, fit_from_json, foresee, infer
-from squarely.moments import Moments, choose_fold, gather, gather_inside, unserved
+from squarely.moments import Fold, Moments, choose_fold, fold_products, gather, gather_inside, unserved
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from squarely.descent import Recipe, Sweep, Training
+    from squarely.descent import Recipe, Sweep, Team, Training
 
 __all__ = ["certify", "load", "merge", "ols", "preview", "sweep", "train"]
 
@@ -237,7 +237,7 @@ def train(
     >>> run.params.round(3).to_dict()
     {'Intercept': 0.8, 'x': 2.3}
     """
-    from squarely.descent import Recipe  # PyTorch takes a second to import; only training pays for it
+    from squarely.descent import Recipe, team  # PyTorch takes a second to import; only training pays for it
 
     recipe = Recipe(
         lr=lr,
@@ -275,7 +275,7 @@ def train(
     given = _Given(
         formula=formula, data=data, X=X, y=y, intercept=intercept, where=where, missing=missing, loader=loader, model=model
     )
-    return _trained(given, [recipe], validation)[0]
+    return _trained(given, [recipe], validation, team=team())[0]
 
 
 def sweep(
@@ -347,16 +347,16 @@ class _Given:
 def _gathered(given: _Given) -> tuple[Moments, Source]:
     """Take the steps that both roads share: read the formula, open the data, learn the design, gather cross-products."""
     formula, source = _opened(given)
-    return _moments(given, formula, source), source
+    return _moments(given, formula, source, fold_products), source
 
 
-def _moments(given: _Given, formula: Formula, source: Source, device: str = "cpu") -> Moments:
-    """Learn the design and gather cross-products."""
+def _moments(given: _Given, formula: Formula, source: Source, fold: Fold) -> Moments:
+    """Learn the design and gather cross-products, of rows that come in batches by `fold`."""
     if given.missing not in {"drop", "raise"}:
         raise OptionError(f"missing={given.missing!r} is not understood. Use 'drop' or 'raise'.")
     where = None if given.where is None else parse_where(given.where)
     inside = choose_fold(given.fold, source, formula) == "aggregates"
-    moments = gather_inside(ask(formula, source, where), source) if inside else _by_batches(formula, source, where, device)
+    moments = gather_inside(ask(formula, source, where), source) if inside else _by_batches(formula, source, where, fold)
     account = moments.account
     if given.missing == "raise" and account.dropped:
         raise DataError(
@@ -366,13 +366,8 @@ def _moments(given: _Given, formula: Formula, source: Source, device: str = "cpu
     return moments
 
 
-def _by_batches(formula: Formula, source: Source, where: Where | None, device: str = "cpu") -> Moments:
-    design = learn(formula, source, where)
-    if device == "cpu" or len(design.layout.grouped):
-        return gather(design, source)
-    from squarely.moments.device import fold_on  # which needs PyTorch
-
-    return gather(design, source, fold_on(device))
+def _by_batches(formula: Formula, source: Source, where: Where | None, fold: Fold = fold_products) -> Moments:
+    return gather(learn(formula, source, where), source, fold)
 
 
 def _opened(given: _Given) -> tuple[Formula, Source]:
@@ -426,17 +421,35 @@ def _held_out(validation: object, formula: Formula, source: Source, seed: int) -
     return source, open_rows(validation, formula.names)
 
 
+def _prepared(given: _Given, validation: object, seed: int, team: Team) -> tuple[Formula, Source, Source | None]:
+    """Read the formula, open the rows, and hold some out to validate with."""
+    if given.loader is not None and not team.alone:
+        raise OptionError(
+            f"loader= hands out rows of its own, and {team.size} processes share out those of a source. Give a formula and data, or "
+            "X= and y=; or train in one process."
+        )
+    formula, source = _opened(given)
+    return formula, *_held_out(validation, formula, source, seed)
+
+
 @passes_of("training rows", "residuals")
-def _trained(given: _Given, recipes: list[Recipe], validation: object = None) -> tuple[Training, ...]:
+def _trained(given: _Given, recipes: list[Recipe], validation: object = None, *, team: Team | None = None) -> tuple[Training, ...]:
     """Train first; only then ask the exact road where the optimum is, so that the predicted curve can be drawn beside."""
     from squarely import descent
+    from squarely.moments.device import fold_on  # which needs PyTorch
 
-    recipes = [descent.checked(recipe) for recipe in recipes]  # a mistake in one shows before any row is read
-    quadratic = all(recipe.engine != "rows" for recipe in recipes)
-    formula, source = _opened(given)
-    source, held_out = _held_out(validation, formula, source, recipes[0].seed)
-    moments = _moments(given, formula, source, recipes[0].device if quadratic else "cpu")
-    runs = descent.train(moments, source, tuple(recipes), validation=held_out, model=given.model)
+    team = team or descent.Team()
+    # A mistake in a recipe shows before any row is read.
+    recipes = [descent.checked(replace(recipe, device=team.device_for(recipe.device))) for recipe in recipes]
+    with unwatched(team.rank > 0):
+        formula, source, held_out = team.agreed(lambda: _prepared(given, validation, recipes[0].seed, team))
+        share = team.share_of(source)
+        quadratic = all(recipe.engine != "rows" for recipe in recipes)
+        fold = fold_on(recipes[0].device) if quadratic and recipes[0].device != "cpu" else fold_products
+        moments = _moments(given, formula, source, descent.shared_fold(fold, share, team, recipes))
+        runs = descent.train(moments, source, tuple(recipes), validation=held_out, model=given.model, team=team, share=share)
+    if team.rank > 0:
+        return runs  # the exact road is the first process's
     if moments.n <= len(moments.design.names):
         return runs  # too few rows for least squares with errors: the runs stand without a predicted curve
     solution = solve(moments, source)

@@ -6,6 +6,7 @@
     |   |-- FormulaError                    the formula
     |   `-- OptionError                     an option such as lr or epochs
     |-- MissingExtraError (also an ImportError)   an optional package is not installed; the CLI exits with 2
+    |-- ProcessError (also a RuntimeError)      another of the processes that train together ended; the CLI exits with 3
     `-- NumericalError                      raised by `.require()` when a result is a "no"; the CLI exits with 1
 
 Every message says what was met, what it means and what to do. Names and values of the user's
@@ -19,7 +20,14 @@ from collections.abc import Iterable
 
 
 class SquarelyError(Exception):
-    """Everything squarely raises on purpose."""
+    """Everything squarely raises on purpose.
+
+    Attributes
+    ----------
+    lonely : whether one of several processes may have met it and the others not.
+    """
+
+    lonely: bool = False
 
 
 class InputError(SquarelyError, ValueError):
@@ -43,6 +51,12 @@ class MissingExtraError(SquarelyError, ImportError):
 
     def __init__(self, verb: str, package: str, extra: str) -> None:
         super().__init__(f"{verb} needs {package}, which is not installed. Install it with: pip install 'squarely[{extra}]'")
+
+
+class ProcessError(SquarelyError, RuntimeError):
+    """Another of the processes that train together has ended, or does not answer."""
+
+    lonely = True
 
 
 class NumericalError(SquarelyError, ArithmeticError):

@@ -5,8 +5,8 @@ is its rows as doubles (`decimals` apart) and categories, `aggregates` what an e
 source are `memory`, `arrow`, `csv` (with a guess of its `dialect`), `jsonlines`, `parquet`, `ipc`, `lazyframe`, `relation` and, for
 a loaded fit, `absent`; `paths` finds several files, `joined` puts them behind each other; `file` says whether a file is still the
 same, `ahead` decodes it in a thread of its own, `interrupt` lets Ctrl-C through, `reread` tells how pandas reads it. `parallel`
-shares batches out to threads; `account` counts rows, `held_out` splits them in two, `watch` tells how far a scan has come; `frames`
-hands results back as pandas, `write` as files, and `disk` keeps small texts.
+shares batches out to threads; `account` counts rows, `held_out` splits them in two, `share` among processes, `watch` tells how far
+a scan has come; `frames` hands results back as pandas, `write` as files, and `disk` keeps small texts.
 """
 
 from squarely.data.absent import AbsentSource
@@ -20,6 +20,7 @@ from squarely.data.frames import frame, read_csv, series, square
 from squarely.data.held_out import split
 from squarely.data.open import open_source
 from squarely.data.reread import Reread, reread, reread_csv
+from squarely.data.share import share_of
 from squarely.data.source import (
     BATCH_ROWS,
     EXACT_INTEGERS,
@@ -31,7 +32,7 @@ from squarely.data.source import (
     reads_as_number,
     require_columns,
 )
-from squarely.data.watch import Scan, counting, expect, passes_of, scanning, watching
+from squarely.data.watch import Scan, counting, expect, passes_of, scanning, unwatched, watching
 from squarely.data.write import write_columns
 
 __all__ = [
@@ -76,8 +77,10 @@ __all__ = [
     "reread_csv",
     "scanning",
     "series",
+    "share_of",
     "split",
     "square",
+    "unwatched",
     "watching",
     "write_columns",
     "write_text",

@@ -16,9 +16,8 @@ import narwhals as nw
 import numpy as np
 import pyarrow as pa
 
-from squarely.data.batch import batches
+from squarely.data.share import row_count
 from squarely.data.source import Kind, Level, Part, Source
-from squarely.data.watch import scanning
 from squarely.errors import DataError, OptionError, counted
 from squarely.numerics import Array
 
@@ -46,7 +45,7 @@ def split(source: Source, share: float, seed: int) -> tuple[Source, Source]:
     (3, 2, 'the validation rows of the dict of arrays')
     """
     share = _checked(share)
-    rows = _count(source)
+    rows = row_count(source)
     if rows < 2:
         raise DataError(f"{source.label} has {counted(rows, 'row')}, and a split needs at least 2. Leave validation= out.")
     held_out = math.ceil(share * rows)
@@ -70,12 +69,6 @@ def _checked(share: Any) -> float:
         said = f"leaves no row to {what}" if math.isfinite(number) else "is no share of the rows"
         raise OptionError(f"validation={number!r} {said}. Give a number between 0 and 1, such as validation=0.2.")
     return number
-
-
-@scanning("number of rows")
-def _count(source: Source) -> int:
-    known = source.rows
-    return sum(batch.size for batch in batches(source, [])) if known is None else known
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -160,6 +160,16 @@ def counting(purpose: str, total: int, unit: str = "epochs") -> Iterator[Callabl
         watch.tell(replace(scan, over=True))
 
 
+@contextmanager
+def unwatched(wish: bool) -> Iterator[None]:
+    """Tell nobody of what is scanned in here, if that is the wish: others do the same, and one line for all is enough."""
+    token = _WATCH.set(None if wish else _WATCH.get())
+    try:
+        yield
+    finally:
+        _WATCH.reset(token)
+
+
 def _unheard(done: int) -> None:
     """Nobody watches."""
 

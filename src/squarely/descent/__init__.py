@@ -4,7 +4,7 @@
 it sees, and `streamed` what is too much to hold; `gradients` is what a step goes by (of one of the `losses`), `optimizers` who
 takes the step, `metrics` what is measured, `stopping` when it ends, and `state` is all that it is between two steps. `quadratic`
 gives any epoch without a step. `model` is the nn.Linear; `own` is what a user brings: `pairs` and `loader` take in a loader,
-`linear_module` and `probe` a module.
+`linear_module` and `probe` a module. `processes` that train together form a team, and `shares` is what it makes of a run.
 
 `foresight` is what theory says of a run; `training` is a finished run with that beside it, `page` how it looks; `sweep` puts
 several runs side by side. `code` writes a run as a script that does without us: `code_rows` its reading of the data,
@@ -24,7 +24,9 @@ from squarely.descent.linear_module import Affine, affine
 from squarely.descent.loader import LoaderSource
 from squarely.descent.model import LinearRegression
 from squarely.descent.pairs import pairs
+from squarely.descent.processes import Team, launched, team
 from squarely.descent.recipe import Recipe
+from squarely.descent.shares import shared_fold
 from squarely.descent.sweep import Sweep
 from squarely.descent.training import Training, train, with_prediction
 
@@ -36,10 +38,14 @@ __all__ = [
     "Recipe",
     "RunTheory",
     "Sweep",
+    "Team",
     "Training",
     "affine",
     "checked",
+    "launched",
     "pairs",
+    "shared_fold",
+    "team",
     "train",
     "with_prediction",
 ]

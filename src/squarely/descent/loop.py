@@ -95,7 +95,7 @@ def run_loop(
     `gradient` leaves the gradient of rows in the parameters and gives their loss; with `distance` the run stops near enough to the
     optimum.
     """
-    steps = 1 if recipe.full_batch else -(-rows.n // _size(rows, recipe))  # an epoch
+    steps = 1 if recipe.full_batch else rows.steps(_size(rows, recipe))  # an epoch
     unit_counted = "epochs" if recipe.full_batch else "steps"
     with (
         threads_for(rows),
@@ -134,7 +134,7 @@ def _batches(rows: Rows, state: State, recipe: Recipe, gradient: Gradient, after
     if not state.batch:
         state.total.zero_()
     for inputs, labels in rows.batches(state.epoch, size, state.batch):
-        m = len(labels)  # the last one may be short: its mean is over the rows that it has
+        m = rows.rows_of(state.batch, size, len(labels))  # the last one may be short: its mean is over the rows that it has
         loss = gradient([(inputs, labels)], m)
         state.total.add_(loss, alpha=m)
         _update(state, recipe, None)
@@ -164,7 +164,7 @@ def _values(rows: Rows, state: State, recipe: Recipe, look: Look, loss: Any) -> 
     """Measure the weights as they are: the loss on all rows, metrics, and both on the validation rows."""
 
     def measured(on: Rows) -> Measured:
-        return measure(state.model, look.criterion, on.chunks(), metrics=recipe.metrics, unit=look.unit)
+        return measure(state.model, look.criterion, on.chunks(), metrics=recipe.metrics, unit=look.unit, summed=on.summed)
 
     if loss is None or recipe.metrics:
         met = look.known() if look.known else measured(rows)

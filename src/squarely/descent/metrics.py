@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import nn
 
 from squarely.descent.model import column
+from squarely.numerics import Array
 
 METRICS = ("mse", "rmse", "mae", "r2")
 
@@ -35,26 +37,31 @@ def measure(
     *,
     metrics: Sequence[str] = (),
     unit: float = 1.0,
+    summed: Callable[[Array], Array] = np.asarray,
 ) -> Measured:
-    """Measure a model on every row, given in chunks; `unit` is the response's standard deviation in its own unit."""
-    n, loss = 0, 0.0
-    sums = dict.fromkeys(("squared", "absolute", "labels", "squares"), 0.0)
+    """Measure a model on every row, given in chunks; `unit` is the response's standard deviation in its own unit.
+
+    `summed` adds the sums over these rows to those over rows elsewhere.
+    """
+    sums = dict.fromkeys(("rows", "loss", "squared", "absolute", "labels", "squares"), 0.0)
     for inputs, labels in chunks:
         with torch.no_grad():
             outputs, m = column(model(inputs)), len(labels)
-        loss += criterion(outputs, labels).item() * m
-        n += m
+        if not m:
+            continue
+        sums["loss"] += criterion(outputs, labels).item() * m
+        sums["rows"] += m
         if metrics:
             residual, y = (outputs - labels).double(), labels.double()
             sums["squared"] += residual.square().sum().item()
             sums["absolute"] += residual.abs().sum().item()
             sums["labels"] += y.sum().item()
             sums["squares"] += y.square().sum().item()
+    n, loss, squared, absolute, total, squares = summed(np.array([*sums.values()])).tolist()
     if not n:
         return Measured(loss=math.nan, metrics=dict.fromkeys(metrics, math.nan))
-    mse = sums["squared"] / n
-    variance = sums["squares"] / n - (sums["labels"] / n) ** 2
-    return Measured(loss=loss / n, metrics=named(metrics, mse, variance, unit, mae=sums["absolute"] / n))
+    variance = squares / n - (total / n) ** 2
+    return Measured(loss=loss / n, metrics=named(metrics, squared / n, variance, unit, mae=absolute / n))
 
 
 def named(metrics: Sequence[str], mse: float, variance: float, unit: float, *, mae: float = math.nan) -> dict[str, float]:

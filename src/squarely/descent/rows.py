@@ -16,18 +16,19 @@ from squarely.descent.recipe import DTYPES, Recipe
 from squarely.design import Design, rows
 from squarely.errors import DataError
 from squarely.moments import Standardised
+from squarely.numerics import Array
 
 Batch = tuple[torch.Tensor, torch.Tensor]  # inputs (m, features) and labels (m, 1)
-_GATHERED = 2**18  # rows that are put in their order at once: a batch is then a slice, a hundred times cheaper than a gather
+_GATHERED = 2**18  # rows
 
 
 class Rows(ABC):
-    """What a loop asks of its rows."""
+    """What a loop asks of its rows, which other processes may have a share of."""
 
     @property
     @abstractmethod
     def n(self) -> int:
-        """How many rows there are."""
+        """How many rows there are, in all processes."""
 
     @property
     @abstractmethod
@@ -38,12 +39,25 @@ class Rows(ABC):
     def batches(self, epoch: int, size: int | None, skip: int = 0) -> Iterator[Batch]:
         """Yield every row of an epoch once, in batches of `size`, the last one shorter; the first `skip` of them are left out.
 
-        Without a size they come in the order of the source, as they lie.
+        Without a size they come in the order of the source, as they lie. Of a batch of several processes this one yields its own
+        rows, which may be none.
         """
 
     @abstractmethod
     def chunks(self) -> Iterator[Batch]:
-        """Yield every row once, in the order of the source."""
+        """Yield every row of this process once, in the order of the source."""
+
+    def steps(self, size: int) -> int:
+        """Tell how many batches an epoch has."""
+        return -(-self.n // size)
+
+    def rows_of(self, number: int, size: int, here: int) -> int:
+        """Tell how many rows a batch of an epoch has in all processes, when `here` are in this one."""
+        return here
+
+    def summed(self, values: Array) -> Array:
+        """Add sums over the rows of this process to those of the others."""
+        return values
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -79,7 +93,7 @@ class Held(Rows):
                 yield self.X, self.y
             return
         order = order_of(epoch, self.n, self.seed, replacement=self.replacement) if self.shuffle else None
-        stretch = max(_GATHERED // size, 1) * size
+        stretch = stretch_of(size)
         for start in range(skip * size, self.n, stretch):
             X, y = self._stretch(order, start, start + stretch)
             yield from zip(X.split(size), y.split(size), strict=True)
@@ -92,6 +106,11 @@ class Held(Rows):
         if order is None:
             return self.X[start:stop], self.y[start:stop]
         return taken(self.X, order[start:stop]), taken(self.y, order[start:stop])
+
+
+def stretch_of(size: int) -> int:
+    """Tell how many rows, in whole batches, are put in their order at once: a batch is then a slice, 100 times cheaper."""
+    return max(_GATHERED // size, 1) * size
 
 
 def taken(table: torch.Tensor, rows: np.ndarray) -> torch.Tensor:

@@ -24,9 +24,11 @@ from squarely.descent.metrics import Measured, named
 from squarely.descent.model import coefficients, new_model, set_coefficients
 from squarely.descent.own import Own, owned, reader, suited
 from squarely.descent.page import figure, page
+from squarely.descent.processes import Team, met_alone
 from squarely.descent.quadratic import closed_form, descend, goes_unwatched
 from squarely.descent.recipe import DTYPES, Recipe
 from squarely.descent.rows import Held, Loaded, Rows, Unseen, held, require_count
+from squarely.descent.shares import SharedHeld, require_a_row_each, shared, shared_gradient, shared_recipe
 from squarely.descent.state import Log, new_state
 from squarely.descent.stopping import new_distance
 from squarely.descent.streamed import Streamed
@@ -234,8 +236,12 @@ def train(
     *,
     validation: Source | None = None,
     model: nn.Module | None = None,
+    team: Team | None = None,
+    share: Source | None = None,
 ) -> tuple[Training, ...]:
     """Train one newly made model for each recipe, or a user's own; rows that fit into memory are read once.
+
+    The processes of a `team` train together, each on its `share` of the rows; the moments are those of all.
 
     Raises
     ------
@@ -246,7 +252,7 @@ def train(
     if validation is None and any(recipe.stop == "validation" for recipe in recipes):
         raise OptionError("stop='validation' watches the loss of other rows, and there are none. Give validation=, or stop='loss'.")
     own = owned(model, source, len(moments.design.columns), intercept=moments.design.intercept)
-    seen = _Seen(moments=moments, source=source, validation=validation, own=own)
+    seen = _Seen(moments=moments, source=source, validation=validation, own=own, team=team or Team(), share=share or source)
     return tuple(_run(seen, recipe) for recipe in recipes)
 
 
@@ -258,6 +264,8 @@ class _Seen:
     source: Source
     validation: Source | None
     own: Own
+    team: Team
+    share: Source
     problems: dict[bool, tuple[Standardised, theory.Spectrum]] = field(default_factory=dict)
     tables: dict[object, Held] = field(default_factory=dict)
 
@@ -275,10 +283,13 @@ class _Seen:
         if self.own.loader is not None:
             return self._loaded(recipe, self.own.loader, self.moments.n)
         if self.streams(recipe):
-            return self._streamed(recipe, self.source, None)
-        table = self._table(recipe, self.source, of="training")
-        require_count(self.source, self.moments.n, table.n)
-        return replace(table, seed=recipe.seed, shuffle=recipe.shuffle, replacement=recipe.replacement)
+            require_a_row_each(recipe, self.team)
+            return shared(self._streamed(recipe, self.share, self._complete()), self.team)
+        table = self._table(recipe, self.share, of="training")
+        given = replace(table, seed=recipe.seed, shuffle=recipe.shuffle, replacement=recipe.replacement)
+        rows_of_all = shared(given, self.team)
+        require_count(self.source, self.moments.n, rows_of_all.n)
+        return rows_of_all
 
     def validation_rows(self, recipe: Recipe) -> Rows | None:
         """Give the rows to validate on, if there are some."""
@@ -286,19 +297,29 @@ class _Seen:
             return self._loaded(recipe, self.validation, self.validation.rows or 0)
         if self.validation is None:
             return None
-        if self.streams(recipe) and (self.validation.rows or 0) * self.width(recipe) > _HELD:
-            with scanning("number of rows"):
-                complete = sum(block.size for block in rows(self.moments.design, self.validation))
-            return self._streamed(recipe, self.validation, complete)
-        return self._table(recipe, self.validation, of="validation")
+        share = self.team.share_of(self.validation)
+        if self.streams(recipe) and self._size(self.validation.rows or 0, recipe) > _HELD:
+            return shared(self._streamed(recipe, share, self._count(share)), self.team)
+        return shared(self._table(recipe, share, of="validation"), self.team)
 
-    def width(self, recipe: Recipe) -> int:
-        """Tell how many bytes a standardised row takes."""
-        return (len(self.moments.design.columns) + 1) * (8 if recipe.dtype == "float64" else 4)
+    def _complete(self) -> int | None:
+        """Count the complete rows of this process's share, None where they are those of the moments."""
+        if self.team.alone:
+            return None
+        whole = self.moments.account.read == self.moments.n  # no row has a gap, and none is filtered out
+        return self.share.rows if whole else self._count(self.share)
+
+    def _count(self, source: Source) -> int:
+        with scanning("number of rows"):
+            return self.team.agreed(lambda: sum(block.size for block in rows(self.moments.design, source)))
+
+    def _size(self, n: int, recipe: Recipe) -> int:
+        """Tell how many bytes the standardised rows of one process take, when there are n in all."""
+        return -(-n // self.team.size) * (len(self.moments.design.columns) + 1) * (8 if recipe.dtype == "float64" else 4)
 
     def streams(self, recipe: Recipe) -> bool:
         """Tell whether rows are read anew each epoch, because they are too many to hold, or because that was asked for."""
-        size = self.moments.n * self.width(recipe)
+        size = self._size(self.moments.n, recipe)
         streams = recipe.stream
         if streams is None:
             streams = self.own.loader is None and recipe.engine == "rows" and size > _HELD
@@ -328,8 +349,9 @@ class _Seen:
     def _table(self, recipe: Recipe, source: Source, *, of: str) -> Held:
         key = of, recipe.standardize, recipe.dtype, recipe.device
         if key not in self.tables:
+            problem = self.problem(recipe)[0]
             with scanning(f"{of} rows"):
-                self.tables[key] = held(self.moments.design, self.problem(recipe)[0], source, recipe)
+                self.tables[key] = self.team.agreed(lambda: held(self.moments.design, problem, source, recipe))
         return self.tables[key]
 
 
@@ -361,23 +383,28 @@ def _looped(seen: _Seen, problem: Standardised, lam: theory.Spectrum, recipe: Re
     given, validation = seen.rows(recipe), seen.validation_rows(recipe)
     model = seen.own.model or new_model(given.features, recipe, bias=problem.intercept)
     read = reader(model, given.features, bias=problem.intercept)
+    if seen.own.model is not None:
+        seen.team.begin_alike([tensor.detach() for tensor in model.parameters()])
     flat = laid_flat(model) if recipe.engine == "moments" else None  # before anybody takes hold of the parameters
     start, state = read(), new_state(model, recipe)
     if flat is not None and goes_unwatched(recipe, validated=validation is not None):
         return settle(state, descend(flat, problem, state, recipe), start, read)
-    ended = run_loop(
-        given,
-        state,
-        recipe,
-        gradient=new_gradient(recipe, model) if flat is None else of_the_quadratic(flat, problem),
-        look=Look(
-            criterion=new_criterion(recipe),
-            unit=float(problem.scale[-1]),
-            validation=validation,
-            known=None if isinstance(given, Held) else _known(seen, problem, recipe, read),
-        ),
-        distance=new_distance(recipe, problem, lam, read),
-    )
+    with met_alone():
+        ended = run_loop(
+            given,
+            state,
+            shared_recipe(recipe, seen.team),
+            gradient=shared_gradient(new_gradient(recipe, model), model, seen.team)
+            if flat is None
+            else of_the_quadratic(flat, problem),
+            look=Look(
+                criterion=new_criterion(recipe),
+                unit=float(problem.scale[-1]),
+                validation=validation,
+                known=None if isinstance(given, Held | SharedHeld) else _known(seen, problem, recipe, read),
+            ),
+            distance=new_distance(recipe, problem, lam, read),
+        )
     return settle(state, ended, start, read)
 
 
@@ -386,7 +413,7 @@ def _noise(seen: _Seen, problem: Standardised, lam: theory.Spectrum, recipe: Rec
     w = theory.fixed_point(lam, problem.h)
     if seen.own.loader is not None or seen.streams(recipe) or noise_cost(problem) > _DEAR:
         return expected_noise(problem, lam, w)
-    return fold_noise(seen.moments.design, seen.source, problem, lam, w)
+    return fold_noise(seen.moments.design, seen.share, problem, lam, w, summed=seen.team.added)
 
 
 def _kappa_once_standardised(seen: _Seen) -> float | None:

@@ -12,7 +12,7 @@ from squarely.moments.aggregated import Aggregated
 from squarely.moments.aggregates import Folded, fold_inside, gather_inside, moments_of, refolded
 from squarely.moments.choice import choose_fold, require_fold, suits_aggregates, unserved
 from squarely.moments.combination import Combined, combine
-from squarely.moments.cross_products import Moments, fold_moments, gather, in_threads, piece_rows
+from squarely.moments.cross_products import Fold, Moments, fold_moments, fold_products, gather, in_threads, piece_rows
 from squarely.moments.layout import Layout, Prepared, lay_out, way_back
 from squarely.moments.merging import CRUMBS, Merged, Share, absent_levels, merge_moments
 from squarely.moments.noise import expected_noise, fold_noise, noise_cost
@@ -27,6 +27,7 @@ __all__ = [
     "Combined",
     "Effort",
     "Factors",
+    "Fold",
     "Folded",
     "Key",
     "Layout",
@@ -44,6 +45,7 @@ __all__ = [
     "fold_inside",
     "fold_moments",
     "fold_noise",
+    "fold_products",
     "fold_triangle",
     "gather",
     "gather_inside",

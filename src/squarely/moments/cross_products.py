@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,6 +20,7 @@ _LEAST = 1_024  # rows
 _NARROW = 64  # columns; wider products are shared out by BLAS itself, and threads of ours would fight its own
 _LARGEST = 1e75  # coefficients are ratios of two columns and variances their squares: up to 1e300 all stays representable
 FAR = 8.0  # a centre so many standard deviations off the mean costs digits: the rows are folded again
+Fold = Callable[[Design, Source], tuple[Array, RowAccount]]  # what works out the products of rows
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -94,9 +95,16 @@ class _Sums:
     account: RowAccount
 
 
-@scanning("cross-products")
-def fold_moments(design: Design, source: Source) -> Moments:
+def fold_moments(design: Design, source: Source, fold: Fold | None = None) -> Moments:
     """Fold the rows into Moments, in the order of the batches, which fixes every bit of the result."""
+    gram, account = (fold or fold_products)(design, source)
+    require_range(design, source, gram, account.used)
+    return Moments(design=design, gram=gram, account=account)
+
+
+@scanning("cross-products")
+def fold_products(design: Design, source: Source) -> tuple[Array, RowAccount]:
+    """Fold the rows into the cross-products (k + 1, k + 1) of Moments and an account; there may be no row."""
     size, grouped = len(design.layout.dense) + 1, len(design.layout.grouped)
 
     def step(block: Block) -> _Sums:
@@ -111,9 +119,7 @@ def fold_moments(design: Design, source: Source) -> Moments:
     total = folded(
         map_rows(design, source, step, threads=in_threads(design)), _add, _Sums(np.zeros((size, size)), None, RowAccount())
     )
-    gram = _whole(design, total)
-    require_range(design, source, gram, total.account.used)
-    return Moments(design=design, gram=gram, account=total.account)
+    return _whole(design, total), total.account
 
 
 def _whole(design: Design, total: _Sums) -> Array:
@@ -130,17 +136,16 @@ def _whole(design: Design, total: _Sums) -> Array:
     return gram
 
 
-def gather(design: Design, source: Source, fold: Callable[[Design, Source], Moments] = fold_moments) -> Moments:
+def gather(design: Design, source: Source, fold: Fold | None = None) -> Moments:
     """Fold the rows into Moments; fold again about better centres if the pilot's were far off."""
-    moments = fold(design, source)
+    moments = fold_moments(design, source, fold)
     means, spreads = moments.means, np.sqrt(moments.variances)
     off = np.abs(means - design.centres) > FAR * spreads
     off[design.layout.grouped] = False  # indicators are not centred
     if not design.intercept or not (off & (spreads > 0)).any():
         return moments
     better = recentred(design, mean=means, spread=spreads)
-    again = fold(better, source)
-    return Moments(design=better, gram=again.gram, account=again.account, passes=2)
+    return replace(fold_moments(better, source, fold), passes=2)
 
 
 def require_range(design: Design, source: Source, gram: Array, n: int) -> None:

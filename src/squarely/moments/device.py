@@ -6,23 +6,24 @@ which is from some hundred columns on.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 
 from squarely.data import RowAccount, Source, scanning
 from squarely.design import Design, pieces, rows
-from squarely.moments.cross_products import Moments, piece_rows, require_range
+from squarely.moments.cross_products import Fold, fold_products, piece_rows
+from squarely.numerics import Array
 
 
-def fold_on(device: str) -> Callable[[Design, Source], Moments]:
-    """Give a fold like `fold_moments` whose products are worked out on a device.
+def fold_on(device: str) -> Fold:
+    """Give a fold like `fold_products` whose products are worked out on a device.
 
-    Columns that are held as indicators stay where they are: such designs are folded by `fold_moments`.
+    Columns that are held as indicators stay where they are: such designs are folded by `fold_products`.
     """
 
     @scanning("cross-products")
-    def fold(design: Design, source: Source) -> Moments:
+    def fold(design: Design, source: Source) -> tuple[Array, RowAccount]:
+        if len(design.layout.grouped):
+            return fold_products(design, source)
         size = len(design.layout.dense) + 1
         total = torch.zeros(size, size, dtype=torch.float64, device=device)
         account = RowAccount()
@@ -31,8 +32,6 @@ def fold_on(device: str) -> Callable[[Design, Source], Moments]:
                 Z = torch.from_numpy(piece.Z.copy()).to(device)  # the next piece lies where this one lay
                 total.addmm_(Z, Z.T)
             account = account + block.account
-        gram = total.cpu().numpy()
-        require_range(design, source, gram, account.used)
-        return Moments(design=design, gram=gram, account=account)
+        return total.cpu().numpy(), account
 
     return fold

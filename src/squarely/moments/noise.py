@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,14 +24,14 @@ class _Sums:
 
     Attributes
     ----------
-    squares : r^2.
+    squares : r^2, ().
     gradient, skew : (d,) u r^2 and (d, m) u r x'. `fourth` (d, d) u u', None where they are not asked for.
     """
 
-    squares: float
+    squares: Array
     gradient: Array
     skew: Array
-    fourth: Array | None
+    fourth: Array | None = None
 
     def __add__(self, other: _Sums) -> _Sums:
         fourth = None if self.fourth is None or other.fourth is None else self.fourth + other.fourth
@@ -38,11 +39,20 @@ class _Sums:
 
 
 @scanning("gradient noise")
-def fold_noise(design: Design, source: Source, problem: Standardised, lam: Spectrum, w: Array) -> Noise:
+def fold_noise(
+    design: Design,
+    source: Source,
+    problem: Standardised,
+    lam: Spectrum,
+    w: Array,
+    *,
+    summed: Callable[[Sequence[Array]], Sequence[Array]] = tuple,
+) -> Noise:
     """Scan the rows once for the noise of their gradients about w (p,), the optimum in standardised columns.
 
     `lam` is the spectrum of `problem.H`. Up to 24 columns the fourth moments are the rows' own; beyond, those of Gaussian columns
-    with this H beside the intercept, and the result says so. A few digits of w are enough.
+    with this H beside the intercept, and the result says so. A few digits of w are enough. `summed` adds sums over the rows of this
+    source to those over others.
     """
     V, values = lam.vectors[:, lam.flat :], lam.values[lam.flat :]
     gaussian = len(values) > _FEW
@@ -59,13 +69,14 @@ def fold_noise(design: Design, source: Source, problem: Standardised, lam: Spect
         return total
 
     start = _nothing(len(values), len(pairs[0]), gaussian=gaussian)
-    total = fold(map_rows(design, source, step, threads=in_threads(design)), _Sums.__add__, start)
+    here = fold(map_rows(design, source, step, threads=in_threads(design)), _Sums.__add__, start)
+    total = _Sums(*summed([here.squares, here.gradient, here.skew, *([] if here.fourth is None else [here.fourth])]))
     scale, weights = 4.0 / problem.n, weights_of(pairs)
     constant = level if problem.intercept else None
     return Noise(
         values=values,
         n=problem.n,
-        sigma2=total.squares / problem.n,
+        sigma2=float(total.squares) / problem.n,
         pairs=pairs,
         gradient=scale * weights * total.gradient,
         skew=scale * weights[:, None] * total.skew,
@@ -98,10 +109,10 @@ def expected_noise(problem: Standardised, lam: Spectrum, w: Array) -> Noise:
 
 
 def _nothing(m: int, d: int, *, gaussian: bool) -> _Sums:
-    return _Sums(0.0, np.zeros(d), np.zeros((d, m)), None if gaussian else np.zeros((d, d)))
+    return _Sums(np.zeros(()), np.zeros(d), np.zeros((d, m)), None if gaussian else np.zeros((d, d)))
 
 
 def _sums(x: Array, y: Array, best: Array, pairs: Pairs, *, gaussian: bool) -> _Sums:
     r = y - np.dot(best, x)
     u = x[pairs[0]] * x[pairs[1]]  # (d, rows)
-    return _Sums(float(np.dot(r, r)), np.dot(u, r * r), np.dot(u, (r * x).T), None if gaussian else np.dot(u, u.T))
+    return _Sums(np.dot(r, r), np.dot(u, r * r), np.dot(u, (r * x).T), None if gaussian else np.dot(u, u.T))
