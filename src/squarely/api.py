@@ -14,7 +14,7 @@ from squarely.design import Formula, Where, ask, formula_of, learn, outlined, pa
 from squarely.errors import DataError, InputError, OptionError
 from squarely.exact import UntoldError, solve
 from squarely.inference import Fit, Preview, combined, fit_from_json, foresee, infer
-from squarely.moments import Fold, Moments, choose_fold, fold_products, gather, gather_inside, unserved
+from squarely.moments import Moments, choose_fold, fold_products, gather, gather_inside, unserved
 
 if TYPE_CHECKING:
     from torch import nn
@@ -347,16 +347,23 @@ class _Given:
 def _gathered(given: _Given) -> tuple[Moments, Source]:
     """Take the steps that both roads share: read the formula, open the data, learn the design, gather cross-products."""
     formula, source = _opened(given)
-    return _moments(given, formula, source, fold_products), source
+    where = _where(given)
+    if choose_fold(given.fold, source, formula) == "aggregates":
+        moments = gather_inside(ask(formula, source, where), source)
+    else:
+        moments = _by_batches(formula, source, where)
+    return _complete(given, moments, source), source
 
 
-def _moments(given: _Given, formula: Formula, source: Source, fold: Fold) -> Moments:
-    """Learn the design and gather cross-products, of rows that come in batches by `fold`."""
+def _where(given: _Given) -> Where | None:
+    """Read which rows are to be used."""
     if given.missing not in {"drop", "raise"}:
         raise OptionError(f"missing={given.missing!r} is not understood. Use 'drop' or 'raise'.")
-    where = None if given.where is None else parse_where(given.where)
-    inside = choose_fold(given.fold, source, formula) == "aggregates"
-    moments = gather_inside(ask(formula, source, where), source) if inside else _by_batches(formula, source, where, fold)
+    return None if given.where is None else parse_where(given.where)
+
+
+def _complete(given: _Given, moments: Moments, source: Source) -> Moments:
+    """Give the moments, unless they are to be refused for the rows that had to be left out."""
     account = moments.account
     if given.missing == "raise" and account.dropped:
         raise DataError(
@@ -366,8 +373,8 @@ def _moments(given: _Given, formula: Formula, source: Source, fold: Fold) -> Mom
     return moments
 
 
-def _by_batches(formula: Formula, source: Source, where: Where | None, fold: Fold = fold_products) -> Moments:
-    return gather(learn(formula, source, where), source, fold)
+def _by_batches(formula: Formula, source: Source, where: Where | None) -> Moments:
+    return gather(learn(formula, source, where), source)
 
 
 def _opened(given: _Given) -> tuple[Formula, Source]:
@@ -425,8 +432,8 @@ def _prepared(given: _Given, validation: object, seed: int, team: Team) -> tuple
     """Read the formula, open the rows, and hold some out to validate with."""
     if given.loader is not None and not team.alone:
         raise OptionError(
-            f"loader= hands out rows of its own, and {team.size} processes share out those of a source. Give a formula and data, or "
-            "X= and y=; or train in one process."
+            f"loader= hands out rows of its own, and {team.size} processes share out those of a source. Give a formula and data, "
+            "or X= and y=; or train in one process."
         )
     formula, source = _opened(given)
     return formula, *_held_out(validation, formula, source, seed)
@@ -446,7 +453,8 @@ def _trained(given: _Given, recipes: list[Recipe], validation: object = None, *,
         share = team.share_of(source)
         quadratic = all(recipe.engine != "rows" for recipe in recipes)
         fold = fold_on(recipes[0].device) if quadratic and recipes[0].device != "cpu" else fold_products
-        moments = _moments(given, formula, source, descent.shared_fold(fold, share, team, recipes))
+        design = team.agreed(lambda: learn(formula, source, _where(given)))
+        moments = _complete(given, gather(design, source, descent.shared_fold(fold, share, team, recipes)), source)
         runs = descent.train(moments, source, tuple(recipes), validation=held_out, model=given.model, team=team, share=share)
     if team.rank > 0:
         return runs  # the exact road is the first process's

@@ -1,6 +1,7 @@
 """The command line: it turns words into calls of `api` and results into text or JSON, and knows the exit codes.
 
-0 done; 1 a numerical "no" (diverged, not converged, disagree); 2 bad input; 130 interrupted.
+0 done; 1 a numerical "no" (diverged, not converged, disagree); 2 bad input; 3 another process of torchrun's has ended;
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -10,21 +11,24 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import numpy as np
 import typer
 
 import squarely
-from squarely.errors import NumericalError, OptionError, SquarelyError
+from squarely.errors import NumericalError, OptionError, ProcessError, SquarelyError
 
 if TYPE_CHECKING:
     from squarely.show import Page
 
 _INTERRUPTED = 130  # as a shell has it
+_PAUSE = 1.0  # seconds
 
 app = typer.Typer(
     name="squarely",
@@ -73,9 +77,47 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _main(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
     """Linear regression by two independent roads, exact and trained, and how far apart they are."""
+    if _processes() > 1 and context.invoked_subcommand != "train":
+        raise OptionError(
+            f"squarely {context.invoked_subcommand} runs in one process, and there are {_processes()} of them. Start it without "
+            "torchrun; squarely train is what several processes can share."
+        )
+
+
+def _processes() -> int:
+    """Tell how many processes torchrun has started."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
+
+
+def _is_first() -> bool:
+    """Tell whether this process is the one that prints."""
+    return _processes() == 1 or int(os.environ["RANK"]) == 0
+
+
+def _together(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command of several processes, which torchrun has started, run as one."""
+
+    @wraps(command)
+    def run(*words: Any, **options: Any) -> None:
+        if _processes() == 1:
+            return command(*words, **options)
+        from squarely.descent import launched, team
+
+        with launched(options["device"]):
+            try:
+                return command(*words, **options)
+            except SquarelyError as error:
+                if error.lonely:
+                    raise
+                _say(error)
+                team().meet()  # all have met it, and torchrun ends the first one, said or not, as soon as another has ended
+                raise typer.Exit(_code_of(error)) from error
+
+    return run
 
 
 @contextmanager
@@ -91,8 +133,6 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Tell the whole tutorial on the built-in cars.csv, with figures."""
-    from contextlib import redirect_stdout
-
     from squarely.demo import run_demo
 
     if as_json:
@@ -173,6 +213,7 @@ def merge(
 
 
 @app.command(epilog="Example: squarely train 'mpg ~ displacement' cars.csv --lr 0.01 --epochs 1000")
+@_together
 @_watched()
 def train(
     formula: FormulaText,
@@ -385,28 +426,52 @@ def main() -> None:
     """Run the command line and turn squarely's errors into one message and an exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal cannot print must not stop the page
+    nobody = nullcontext() if _is_first() else _unheard()
     try:
-        app()
-    except NumericalError as error:
-        _fail(error, 1)
-    except SquarelyError as error:
-        _fail(error, 2)
-    except OSError as error:
-        _fail(error, 2)  # a folder that cannot be made, a disk that is full: the system's own words say it
+        with nobody:
+            app()
+    except (SquarelyError, OSError) as error:  # of a folder that cannot be made, or a full disk, the system's own words say it
+        _say(error)
+        _end(_code_of(error))
     except KeyboardInterrupt:
-        print("squarely: interrupted", file=sys.stderr)
-        sys.exit(_INTERRUPTED)
+        _say_interrupted()
+        _end(_INTERRUPTED)
     except SystemExit as end:
         if end.code == _INTERRUPTED:  # typer makes this of a KeyboardInterrupt, without a word
-            print("squarely: interrupted", file=sys.stderr)
-        raise
+            _say_interrupted()
+        _end(end.code)
 
 
-def _fail(error: Exception, code: int) -> None:
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Print nothing: the first process says the same."""
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        yield
+
+
+def _say_interrupted() -> None:
+    if _is_first():
+        print("squarely: interrupted", file=sys.stderr)
+
+
+def _code_of(error: Exception) -> int:
+    return 1 if isinstance(error, NumericalError) else 3 if isinstance(error, ProcessError) else 2
+
+
+def _say(error: Exception) -> None:
+    """Say an error in one message; of several processes the first one says what all have met."""
     from squarely.show import safe
 
+    if isinstance(error, SquarelyError) and not error.lonely and not _is_first():
+        return
     said = "\n".join(safe(line) for line in str(error).split("\n"))  # carets stand in lines of their own
-    print(f"squarely: error: {said}", file=sys.stderr)
+    print(f"squarely: error: {said}", file=sys.__stderr__)
+
+
+def _end(code: Any) -> NoReturn:
+    """Exit; torchrun ends all processes as soon as one has failed, so the first gets the time to say why."""
+    if code and not _is_first():
+        time.sleep(_PAUSE)
     sys.exit(code)
 
 

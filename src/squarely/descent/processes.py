@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -125,6 +125,11 @@ class Team:
         """Give the rows of a source that are this process's."""
         return source if self.alone else self.agreed(lambda: share_of(source, self.rank, self.size))
 
+    def meet(self) -> None:
+        """Wait until all processes that have not ended are here."""
+        with suppress(ProcessError):
+            self.gathered([0])
+
     def begin_alike(self, tensors: Sequence[torch.Tensor]) -> None:
         """Give tensors, in place, the values that they have in process 0."""
         if not self.alone:
@@ -183,6 +188,8 @@ def launched(device: str) -> Iterator[None]:
     OptionError : torchrun's variables are not those of a group, or the device is not there.
     ProcessError : the others cannot be reached.
     """
+    if device.startswith("cuda:"):
+        raise OptionError(f"device={device!r} is one GPU, and each process needs its own. Write device='cuda'.")
     on_gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.device_count() >= _number("LOCAL_WORLD_SIZE", 1))
     if on_gpu:
         try:
