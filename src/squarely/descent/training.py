@@ -413,8 +413,15 @@ def with_prediction(run: Training, optimum: Array) -> Training:
     """Attach what theory predicts, given the optimum (p,) in standardised columns from wherever it is known."""
     if not run.plain:
         return run
-    rates = np.asarray(run.loop.log.columns.get("lr", ()))[: len(run.loop.losses) - 1]
-    return replace(run, prediction=predict(run.problem, run.theory, run.recipe, run.loop.start, optimum, rates=rates))
+    log, recipe, start = run.loop.log, run.recipe, run.loop.start
+    if run.status == "stopped":  # what it did not take is not predicted
+        recipe = replace(recipe, epochs=len(log.losses) - 1)
+    rates = np.asarray(log.columns.get("lr", ()))[: len(log.losses) - 1]
+    prediction = predict(run.problem, run.theory, recipe, start, optimum, rates=rates)
+    if prediction is not None and run.loop.ending.restored is not None:
+        best = predict(run.problem, run.theory, replace(recipe, epochs=run.loop.ending.restored), start, optimum, rates=rates)
+        prediction = prediction if best is None else replace(prediction, gap=best.gap)
+    return replace(run, prediction=prediction)
 
 
 def _problem(moments: Moments, source: Source, *, standardize: bool) -> Standardised:
