@@ -337,13 +337,16 @@ def _run(seen: _Seen, recipe: Recipe) -> Training:
     recipe, noted = suited(recipe, seen.own)
     problem, lam = seen.problem(recipe)
     noise = cache(partial(_noise, seen, problem, lam, recipe))
-    start = coefficients(new_model(len(problem.scale) - 1, recipe, bias=problem.intercept))
-    recipe, remarks = settled(recipe, problem, lam, start, noise)
+    model = seen.own.model or new_model(len(problem.scale) - 1, recipe, bias=problem.intercept)
+    read = reader(model, len(problem.scale) - 1, bias=problem.intercept)
+    recipe, remarks = settled(recipe, problem, lam, read, noise)
     tamed = None if recipe.standardize else _kappa_once_standardised(seen)
     known = foreknow(recipe, problem, lam, noise, plain=seen.own.plain, tamed=tamed)
-    run = _closed if recipe.engine == "closed_form" else partial(_looped, seen)
-    with torch.inference_mode(False), torch.enable_grad():  # a loop needs tensors that can change, whatever the user has set
-        finished = run(problem, lam, recipe)
+    if recipe.engine == "closed_form":
+        finished = _closed(model, problem, lam, recipe)
+    else:
+        with torch.inference_mode(False), torch.enable_grad():  # a loop needs tensors that can change, whatever the user has set
+            finished = _looped(seen, model, read, recipe)
     return Training(
         recipe=recipe,
         loop=finished,
@@ -357,10 +360,8 @@ def _run(seen: _Seen, recipe: Recipe) -> Training:
     )
 
 
-def _looped(seen: _Seen, problem: Standardised, lam: theory.Spectrum, recipe: Recipe) -> Loop:
-    given, validation = seen.rows(recipe), seen.validation_rows(recipe)
-    model = seen.own.model or new_model(given.features, recipe, bias=problem.intercept)
-    read = reader(model, given.features, bias=problem.intercept)
+def _looped(seen: _Seen, model: nn.Module, read: Callable[[], Array], recipe: Recipe) -> Loop:
+    (problem, lam), given, validation = seen.problem(recipe), seen.rows(recipe), seen.validation_rows(recipe)
     flat = laid_flat(model) if recipe.engine == "moments" else None  # before anybody takes hold of the parameters
     start, state = read(), new_state(model, recipe)
     if flat is not None and goes_unwatched(recipe, validated=validation is not None):
@@ -442,8 +443,7 @@ def _problem(moments: Moments, source: Source, *, standardize: bool) -> Standard
     return standardise(moments)
 
 
-def _closed(problem: Standardised, lam: theory.Spectrum, recipe: Recipe) -> Loop:
-    model = new_model(len(problem.scale) - 1, recipe, bias=problem.intercept)
+def _closed(model: nn.Module, problem: Standardised, lam: theory.Spectrum, recipe: Recipe) -> Loop:
     start = coefficients(model)
     losses, end, ended = closed_form(problem, lam, recipe, start)
     set_coefficients(model, end)
