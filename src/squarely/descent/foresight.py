@@ -79,7 +79,7 @@ class Prediction:
 
 
 def settled(
-    recipe: Recipe, problem: Standardised, lam: theory.Spectrum, start: Array, noise: Callable[[], theory.Noise]
+    recipe: Recipe, problem: Standardised, lam: theory.Spectrum, start: Callable[[], Array], noise: Callable[[], theory.Noise]
 ) -> tuple[Recipe, tuple[str, ...]]:
     """Settle what a recipe leaves open until the rows are known, and say in sentences what was settled or changed."""
     remarks = []
@@ -88,7 +88,7 @@ def settled(
             remarks.append(f"batch_size={recipe.batch_size:,} is above the {problem.n:,} rows: every step uses all of them.")
         recipe = replace(recipe, batch_size=problem.n if recipe.replacement else None)
     if recipe.lr == "auto":
-        lr, why = _best_rate(recipe, problem, lam, start, noise)
+        lr, why = _best_rate(recipe, problem, lam, start(), noise)
         recipe = replace(recipe, lr=lr)
         remarks.append(f"lr='auto' is {lr:.6g}, {why}.")
     return recipe, tuple(remarks)

@@ -359,13 +359,17 @@ def _run(seen: _Seen, recipe: Recipe) -> Training:
     recipe, noted = suited(recipe, seen.own)
     problem, lam = seen.problem(recipe)
     noise = cache(partial(_noise, seen, problem, lam, recipe))
-    start = coefficients(new_model(len(problem.scale) - 1, recipe, bias=problem.intercept))
-    recipe, remarks = settled(recipe, problem, lam, start, noise)
+    model = seen.own.model or new_model(len(problem.scale) - 1, recipe, bias=problem.intercept)
+    read = reader(model, len(problem.scale) - 1, bias=problem.intercept)
+    seen.team.begin_alike([parameter.detach() for parameter in model.parameters()])  # a user's own may differ
+    recipe, remarks = settled(recipe, problem, lam, read, noise)
     tamed = None if recipe.standardize else _kappa_once_standardised(seen)
     known = foreknow(recipe, problem, lam, noise, plain=seen.own.plain, tamed=tamed)
-    run = _closed if recipe.engine == "closed_form" else partial(_looped, seen)
-    with torch.inference_mode(False), torch.enable_grad():  # a loop needs tensors that can change, whatever the user has set
-        finished = run(problem, lam, recipe)
+    if recipe.engine == "closed_form":
+        finished = _closed(model, problem, lam, recipe)
+    else:
+        with torch.inference_mode(False), torch.enable_grad():  # a loop needs tensors that can change, whatever the user has set
+            finished = _looped(seen, model, read, recipe)
     return Training(
         recipe=recipe,
         loop=finished,
@@ -379,24 +383,19 @@ def _run(seen: _Seen, recipe: Recipe) -> Training:
     )
 
 
-def _looped(seen: _Seen, problem: Standardised, lam: theory.Spectrum, recipe: Recipe) -> Loop:
-    given, validation = seen.rows(recipe), seen.validation_rows(recipe)
-    model = seen.own.model or new_model(given.features, recipe, bias=problem.intercept)
-    read = reader(model, given.features, bias=problem.intercept)
-    if seen.own.model is not None:
-        seen.team.begin_alike([tensor.detach() for tensor in model.parameters()])
+def _looped(seen: _Seen, model: nn.Module, read: Callable[[], Array], recipe: Recipe) -> Loop:
+    (problem, lam), given, validation = seen.problem(recipe), seen.rows(recipe), seen.validation_rows(recipe)
     flat = laid_flat(model) if recipe.engine == "moments" else None  # before anybody takes hold of the parameters
     start, state = read(), new_state(model, recipe)
     if flat is not None and goes_unwatched(recipe, validated=validation is not None):
         return settle(state, descend(flat, problem, state, recipe), start, read)
+    of_rows = shared_gradient(new_gradient(recipe, model), model, seen.team)
     with met_alone():
         ended = run_loop(
             given,
             state,
             shared_recipe(recipe, seen.team),
-            gradient=shared_gradient(new_gradient(recipe, model), model, seen.team)
-            if flat is None
-            else of_the_quadratic(flat, problem),
+            gradient=of_rows if flat is None else of_the_quadratic(flat, problem),
             look=Look(
                 criterion=new_criterion(recipe),
                 unit=float(problem.scale[-1]),
@@ -440,8 +439,15 @@ def with_prediction(run: Training, optimum: Array) -> Training:
     """Attach what theory predicts, given the optimum (p,) in standardised columns from wherever it is known."""
     if not run.plain:
         return run
-    rates = np.asarray(run.loop.log.columns.get("lr", ()))[: len(run.loop.losses) - 1]
-    return replace(run, prediction=predict(run.problem, run.theory, run.recipe, run.loop.start, optimum, rates=rates))
+    log, recipe, start = run.loop.log, run.recipe, run.loop.start
+    if run.status == "stopped":  # what it did not take is not predicted
+        recipe = replace(recipe, epochs=len(log.losses) - 1)
+    rates = np.asarray(log.columns.get("lr", ()))[: len(log.losses) - 1]
+    prediction = predict(run.problem, run.theory, recipe, start, optimum, rates=rates)
+    if prediction is not None and run.loop.ending.restored is not None:
+        best = predict(run.problem, run.theory, replace(recipe, epochs=run.loop.ending.restored), start, optimum, rates=rates)
+        prediction = prediction if best is None else replace(prediction, gap=best.gap)
+    return replace(run, prediction=prediction)
 
 
 def _problem(moments: Moments, source: Source, *, standardize: bool) -> Standardised:
@@ -462,8 +468,7 @@ def _problem(moments: Moments, source: Source, *, standardize: bool) -> Standard
     return standardise(moments)
 
 
-def _closed(problem: Standardised, lam: theory.Spectrum, recipe: Recipe) -> Loop:
-    model = new_model(len(problem.scale) - 1, recipe, bias=problem.intercept)
+def _closed(model: nn.Module, problem: Standardised, lam: theory.Spectrum, recipe: Recipe) -> Loop:
     start = coefficients(model)
     losses, end, ended = closed_form(problem, lam, recipe, start)
     set_coefficients(model, end)

@@ -106,10 +106,10 @@ def standardise(moments: Moments) -> Standardised:
     if intercept:
         second = second - np.outer(first, first)
     spread = np.sqrt(np.diag(second))  # (k,) in scaled units
-    S = second / np.outer(spread, spread)
+    size = len(spread) + intercept
+    S = np.zeros((size, size))  # a standardised column is orthogonal to the constant
+    S[intercept:, intercept:] = second / (spread[:, None] * spread)
     np.fill_diagonal(S, 1.0)
-    if intercept:  # a standardised column is orthogonal to the constant
-        S = np.block([[np.ones((1, 1)), np.zeros((1, len(S)))], [np.zeros((len(S), 1)), S]])
     return Standardised(
         names=design.names,
         centre=design.centres,
