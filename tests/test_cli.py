@@ -219,10 +219,9 @@ def test_carets_stand_under_their_cause_and_every_line_is_safe(monkeypatch, caps
 
 
 def test_a_message_of_another_library_is_made_safe_line_by_line(capsys):
-    from squarely.cli import _fail
+    from squarely.cli import _say
 
-    with pytest.raises(SystemExit):
-        _fail(ValueError("one\x1b[2J\ntwo\r\u202e"), 2)
+    _say(ValueError("one\x1b[2J\ntwo\r\u202e"))
     assert capsys.readouterr().err == "squarely: error: one\\x1b[2J\ntwo\\r\\u202e\n"
 
 

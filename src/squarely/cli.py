@@ -465,7 +465,7 @@ def _say(error: Exception) -> None:
     if isinstance(error, SquarelyError) and not error.lonely and not _is_first():
         return
     said = "\n".join(safe(line) for line in str(error).split("\n"))  # carets stand in lines of their own
-    print(f"squarely: error: {said}", file=sys.__stderr__)
+    print(f"squarely: error: {said}", file=sys.stderr)
 
 
 def _end(code: Any) -> NoReturn:
