@@ -3,9 +3,12 @@
 `recipe` holds the choices of a run and `checks` whether they make sense. `loop` is the training loop itself: `rows` hands out what
 it sees, `gradients` what a step goes by (of one of the `losses`), `optimizers` who takes the step, `metrics` what is measured,
 `stopping` when it ends, and `state` is all that it is between two steps. `quadratic` gives any epoch without a step. `model` is
-the nn.Linear; `foresight` is what theory says of a run; `training` is a finished run with that beside it; `sweep` puts several
-learning rates side by side. `code` writes a run as a script that does without us: `code_rows` its reading of the data,
-`code_columns` and `code_expressions` the columns of X, all of it through the safe literals of `code_text`.
+the nn.Linear; `foresight` is what theory says of a run; `training` is a finished run with that beside it. `code` writes a run as a
+script that does without us: `code_rows` its reading of the data, `code_columns` and `code_expressions` the columns of X, all of it
+through the safe literals of `code_text`.
+
+`grid` is what a sweep trains and `side_by_side` how: in `batched`, one tensor program for many runs. `going` are those still in it,
+`looks` their losses and gradients, `updates` their optimisers, `curves` what theory predicts. `sweep` is what comes of it.
 """
 
 from squarely.errors import MissingExtraError
@@ -16,9 +19,23 @@ except ModuleNotFoundError:
     raise MissingExtraError("Training", "PyTorch", "torch") from None
 
 from squarely.descent.foresight import Prediction, RunTheory
+from squarely.descent.grid import grid
 from squarely.descent.model import LinearRegression
 from squarely.descent.recipe import Recipe
+from squarely.descent.side_by_side import train_grid, with_predictions
 from squarely.descent.sweep import Sweep
 from squarely.descent.training import Training, train, with_prediction
 
-__all__ = ["LinearRegression", "Prediction", "Recipe", "RunTheory", "Sweep", "Training", "train", "with_prediction"]
+__all__ = [
+    "LinearRegression",
+    "Prediction",
+    "Recipe",
+    "RunTheory",
+    "Sweep",
+    "Training",
+    "grid",
+    "train",
+    "train_grid",
+    "with_prediction",
+    "with_predictions",
+]
