@@ -60,13 +60,19 @@ def with_predictions(sweep: Sweep, optimum_of: Callable[[Standardised], Array]) 
     for run in sweep.runs:
         if id(run.problem) not in optima:
             optima[id(run.problem)] = optimum_of(run.problem)
-    plain = [run for run in sweep.runs if run.recipe.descent is not None and run.recipe.full_batch]
+    plain = [run for run in sweep.runs if _plain(run.recipe)]
     curves = _curves(plain, optima[id(plain[0].problem)]) if len(plain) > 1 else {}
     runs = [
         replace(run, prediction=curves[id(run)]) if id(run) in curves else with_prediction(run, optima[id(run.problem)])
         for run in sweep.runs
     ]
     return replace(sweep, runs=tuple(runs))
+
+
+def _plain(recipe: Recipe) -> bool:
+    """Tell whether every update of a recipe is the same step on all rows, to which nothing is added."""
+    same = recipe.descent is not None and recipe.scheduler is None and not recipe.weight_decay
+    return same and recipe.full_batch and recipe.average is None
 
 
 def _curves(runs: Sequence[Training], optimum: Array) -> dict[int, Prediction]:
