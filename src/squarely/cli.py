@@ -263,22 +263,24 @@ def sweep(
     formula: FormulaText,
     data: DataPath,
     lr: Annotated[list[float], typer.Option("--lr", help="A learning rate; give several.")] = [0.01, 0.001, 0.0001],  # noqa: B006
+    batch_size: Annotated[list[int] | None, typer.Option("--batch-size", help="Rows in a step; give several.")] = None,
     epochs: Epochs = 1000,
     optimizer: Optimizer = "sgd",
-    momentum: Momentum = 0.0,
+    momentum: Annotated[list[float], typer.Option("--momentum", help="Of sgd, in [0, 1); give several.")] = [0.0],  # noqa: B006
     nesterov: Nesterov = False,
     dtype: Dtype = "float32",
-    seed: Seed = 0,
+    seed: Annotated[list[int], typer.Option("--seed", help="Of the random start and the order of rows; give several.")] = [0],  # noqa: B006
     device: Device = "auto",
     where: Where = None,
     missing: Missing = "drop",
     as_json: Json = False,
 ) -> None:
-    """Train once for each learning rate and compare."""
+    """Train once for each combination of learning rates, batch sizes, seeds and momenta, all at once, and compare."""
     result = squarely.sweep(
         formula,
         data,
         lr=lr,
+        batch_size=batch_size,
         epochs=epochs,
         optimizer=optimizer,
         momentum=momentum,

@@ -6,9 +6,12 @@ takes the step, `metrics` what is measured, `stopping` when it ends, and `state`
 gives any epoch without a step. `model` is the nn.Linear; `own` is what a user brings: `pairs` and `loader` take in a loader,
 `linear_module` and `probe` a module.
 
-`foresight` is what theory says of a run; `training` is a finished run with that beside it, `page` how it looks; `sweep` puts
-several runs side by side. `code` writes a run as a script that does without us: `code_rows` its reading of the data,
-`code_columns` and `code_expressions` the columns of X, all of it through the safe literals of `code_text`.
+`foresight` is what theory says of a run; `training` is a finished run with that beside it, `page` how it looks. `code` writes a run
+as a script that does without us: `code_rows` its reading of the data, `code_columns` and `code_expressions` the columns of X, all
+of it through the safe literals of `code_text`.
+
+`grid` is what a sweep trains and `side_by_side` how: in `batched`, one tensor program for many runs. `going` are those still in it,
+`looks` their losses and gradients, `updates` their optimisers, `curves` what theory predicts. `sweep` is what comes of it.
 """
 
 from squarely.errors import MissingExtraError
@@ -20,16 +23,19 @@ except ModuleNotFoundError:
 
 from squarely.descent.checks import checked
 from squarely.descent.foresight import Prediction, RunTheory
+from squarely.descent.grid import Grid, grid
 from squarely.descent.linear_module import Affine, affine
 from squarely.descent.loader import LoaderSource
 from squarely.descent.model import LinearRegression
 from squarely.descent.pairs import pairs
 from squarely.descent.recipe import Recipe
+from squarely.descent.side_by_side import train_grid, with_predictions
 from squarely.descent.sweep import Sweep
 from squarely.descent.training import Training, train, with_prediction
 
 __all__ = [
     "Affine",
+    "Grid",
     "LinearRegression",
     "LoaderSource",
     "Prediction",
@@ -39,7 +45,10 @@ __all__ = [
     "Training",
     "affine",
     "checked",
+    "grid",
     "pairs",
     "train",
+    "train_grid",
     "with_prediction",
+    "with_predictions",
 ]

@@ -127,11 +127,21 @@ def foreknow(
     if descent is not None:
         per_step, steps = theory.rate(lam, descent), 1 if recipe.full_batch else _batches(recipe, problem.n).sizes(problem.n)[0]
         known = replace(
-            known, lr_limit=theory.lr_limit(lam, descent), lr_best=theory.lr_best(lam, descent), rate=per_step**steps, floor=0.0
+            known,
+            lr_limit=theory.lr_limit(lam, descent),
+            lr_best=theory.lr_best(lam, descent),
+            rate=_power(per_step, steps),
+            floor=0.0,
         )
         if not recipe.full_batch:
             known = _with_batches(known, recipe, problem, noise())
     return replace(known, warnings=tuple(_warnings(known, recipe, tamed)))
+
+
+def _power(rate: float, steps: int) -> float:
+    """Give what a rate a step is an epoch, infinite where that leaves the range of doubles."""
+    with np.errstate(over="ignore"):
+        return float(np.float64(rate) ** steps)
 
 
 def _batches(recipe: Recipe, n: int) -> theory.Batches:

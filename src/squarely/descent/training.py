@@ -246,12 +246,12 @@ def train(
     if validation is None and any(recipe.stop == "validation" for recipe in recipes):
         raise OptionError("stop='validation' watches the loss of other rows, and there are none. Give validation=, or stop='loss'.")
     own = owned(model, source, len(moments.design.columns), intercept=moments.design.intercept)
-    seen = _Seen(moments=moments, source=source, validation=validation, own=own)
-    return tuple(_run(seen, recipe) for recipe in recipes)
+    seen = Seen(moments=moments, source=source, validation=validation, own=own)
+    return tuple(run_alone(seen, recipe) for recipe in recipes)
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
-class _Seen:
+class Seen:
     """The rows that runs are to see; what several runs need is worked out once."""
 
     moments: Moments
@@ -333,15 +333,15 @@ class _Seen:
         return self.tables[key]
 
 
-def _run(seen: _Seen, recipe: Recipe) -> Training:
+def run_alone(seen: Seen, recipe: Recipe) -> Training:
+    """Train one recipe on the rows that are to be seen."""
     recipe, noted = suited(recipe, seen.own)
     problem, lam = seen.problem(recipe)
-    noise = cache(partial(_noise, seen, problem, lam, recipe))
+    noise = cache(partial(gradient_noise, seen, recipe))
     model = seen.own.model or new_model(len(problem.scale) - 1, recipe, bias=problem.intercept)
     read = reader(model, len(problem.scale) - 1, bias=problem.intercept)
     recipe, remarks = settled(recipe, problem, lam, read, noise)
-    tamed = None if recipe.standardize else _kappa_once_standardised(seen)
-    known = foreknow(recipe, problem, lam, noise, plain=seen.own.plain, tamed=tamed)
+    known = foreknow(recipe, problem, lam, noise, plain=seen.own.plain, tamed=kappa_once_standardised(seen, recipe))
     if recipe.engine == "closed_form":
         finished = _closed(model, problem, lam, recipe)
     else:
@@ -360,7 +360,7 @@ def _run(seen: _Seen, recipe: Recipe) -> Training:
     )
 
 
-def _looped(seen: _Seen, model: nn.Module, read: Callable[[], Array], recipe: Recipe) -> Loop:
+def _looped(seen: Seen, model: nn.Module, read: Callable[[], Array], recipe: Recipe) -> Loop:
     (problem, lam), given, validation = seen.problem(recipe), seen.rows(recipe), seen.validation_rows(recipe)
     flat = laid_flat(model) if recipe.engine == "moments" else None  # before anybody takes hold of the parameters
     start, state = read(), new_state(model, recipe)
@@ -382,21 +382,24 @@ def _looped(seen: _Seen, model: nn.Module, read: Callable[[], Array], recipe: Re
     return settle(state, ended, start, read)
 
 
-def _noise(seen: _Seen, problem: Standardised, lam: theory.Spectrum, recipe: Recipe) -> theory.Noise:
+def gradient_noise(seen: Seen, recipe: Recipe) -> theory.Noise:
     """Find out what single rows add to the gradient: from the rows where that is cheap, else as it is for Gaussian columns."""
+    problem, lam = seen.problem(recipe)
     w = theory.fixed_point(lam, problem.h)
     if seen.own.loader is not None or seen.streams(recipe) or noise_cost(problem) > _DEAR:
         return expected_noise(problem, lam, w)
     return fold_noise(seen.moments.design, seen.source, problem, lam, w)
 
 
-def _kappa_once_standardised(seen: _Seen) -> float | None:
-    """Give kappa for standardised columns, None where one of them is constant."""
+def kappa_once_standardised(seen: Seen, recipe: Recipe) -> float | None:
+    """Give kappa for standardised columns, None where they are so, or one of them is constant."""
+    if recipe.standardize:
+        return None
     flat = seen.moments.constant if seen.moments.design.intercept else np.diag(seen.moments.gram)[1:] == 0
     return None if flat.any() else theory.spectrum(standardise(seen.moments).H).kappa
 
 
-def _known(seen: _Seen, problem: Standardised, recipe: Recipe, read: Callable[[], Array]) -> Callable[[], Measured] | None:
+def _known(seen: Seen, problem: Standardised, recipe: Recipe, read: Callable[[], Array]) -> Callable[[], Measured] | None:
     """Give what works the mean squared error out from cross-products, so that rows that are not held need no second reading."""
     if recipe.loss != "mse" or "mae" in recipe.metrics:
         return None
