@@ -17,7 +17,7 @@ FLOORS = {
 GUESTS = {
     "narwhals": {"data", "design", "moments"}, "pyarrow": {"data"}, "duckdb": {"data"}, "pandas": {"data"}, "formulaic": {"design"},
     "rich": {"show"}, "matplotlib": {"show"}, "threadpoolctl": {"data"},
-    "scipy": {"design", "moments", "exact", "inference"}, "torch": {"descent"}, "typer": {"cli"},
+    "scipy": {"design", "moments", "exact", "inference"}, "torch": {"descent"}, "safetensors": {"descent"}, "typer": {"cli"},
 }  # fmt: skip
 
 

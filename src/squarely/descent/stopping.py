@@ -41,10 +41,14 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a run ended: `status` in a word, `reason` in a sentence (empty for a run that took all its epochs)."""
+    """How a run ended: `status` in a word, `reason` in a sentence (empty for a run that took all its epochs).
+
+    `asked` is whether a callback asked for it, which may say something else when the run is resumed.
+    """
 
     status: str
     reason: str = ""
+    asked: bool = False
 
 
 FINISHED = Ending("finished")
@@ -114,7 +118,7 @@ def _told(state: State, recipe: Recipe, values: Mapping[str, float]) -> Ending |
         told = Epoch(epoch=state.epoch, loss=values["loss"], values=others, model=state.model, optimizer=state.optimizer)
         if function(told) is True:
             name = getattr(function, "__name__", type(function).__name__)
-            return Ending("stopped", f"The callback {name!r} asked for it at epoch {state.epoch:,}.")
+            return Ending("stopped", f"The callback {name!r} asked for it at epoch {state.epoch:,}.", asked=True)
     return None
 
 

@@ -17,6 +17,9 @@ from squarely.descent.checks import checked
 from squarely.descent.code import script
 from squarely.descent.foresight import Prediction, RunTheory, foreknow, predict, settled
 from squarely.descent.gradients import new_gradient
+from squarely.descent.identity import identity_of
+from squarely.descent.keeper import kept
+from squarely.descent.keeping import Keeping
 from squarely.descent.loop import Look, Loop, run_loop, settle
 from squarely.descent.losses import new_criterion
 from squarely.descent.model import coefficients, new_model, set_coefficients
@@ -233,17 +236,23 @@ class Training:
 
 
 def train(
-    moments: Moments, source: Source, recipes: tuple[Recipe, ...], *, validation: Source | None = None
+    moments: Moments,
+    source: Source,
+    recipes: tuple[Recipe, ...],
+    *,
+    validation: Source | None = None,
+    keeping: Keeping | None = None,
 ) -> tuple[Training, ...]:
-    """Train one newly made model for each recipe; rows that fit into memory are read once.
+    """Train one newly made model for each recipe; rows that fit into memory are read once. `keeping` is for a single recipe.
 
     Raises
     ------
     DataError : there is nothing to train on: no predictor, or a column without spread.
-    OptionError : a recipe makes no sense.
+    OptionError : a recipe makes no sense, or is not that of the checkpoint that it is to go on from.
+    KeyboardInterrupt : Ctrl-C; where the run was kept, the message says how to go on.
     """
     recipes = tuple(checked(recipe) for recipe in recipes)
-    seen = _Seen(moments=moments, source=source, validation=validation)
+    seen = _Seen(moments=moments, source=source, validation=validation, keeping=keeping)
     return tuple(_run(seen, recipe) for recipe in recipes)
 
 
@@ -254,6 +263,7 @@ class _Seen:
     moments: Moments
     source: Source
     validation: Source | None
+    keeping: Keeping | None = None
     problems: dict[bool, tuple[Standardised, theory.Spectrum]] = field(default_factory=dict)
     tables: dict[object, Held] = field(default_factory=dict)
 
@@ -298,7 +308,7 @@ def _run(seen: _Seen, recipe: Recipe) -> Training:
         moments=seen.moments,
         source=seen.source,
         theory=known,
-        remarks=remarks,
+        remarks=remarks + finished.remarks,
     )
 
 
@@ -306,7 +316,8 @@ def _looped(seen: _Seen, problem: Standardised, lam: theory.Spectrum, recipe: Re
     rows, validation = seen.rows(recipe), seen.validation_rows(recipe)
     model = new_model(rows.features, recipe, bias=problem.intercept)
     start, state = coefficients(model), new_state(model, recipe)
-    ended = run_loop(
+    loop = partial(
+        run_loop,
         rows,
         state,
         recipe,
@@ -314,7 +325,14 @@ def _looped(seen: _Seen, problem: Standardised, lam: theory.Spectrum, recipe: Re
         look=Look(criterion=new_criterion(recipe), unit=float(problem.scale[-1]), validation=validation),
         distance=new_distance(recipe, problem, lam, lambda: coefficients(model)),
     )
-    return settle(state, ended, start, coefficients)
+    ended, remarks = kept(
+        seen.keeping,
+        state,
+        recipe,
+        identity=lambda: identity_of(seen.moments.design, problem, recipe, rows, validation),
+        run=lambda keeper: loop(keeper=keeper),
+    )
+    return replace(settle(state, ended, start, coefficients), remarks=remarks)
 
 
 def with_prediction(run: Training, optimum: Array) -> Training:
