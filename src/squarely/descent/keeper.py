@@ -1,4 +1,4 @@
-"""The keeper of a run: it puts a run to where its newest checkpoint has it, writes others as it goes, and stops it without a loss."""
+"""The keeper of a run: puts it to where its newest checkpoint has it, writes others as it goes, and stops it without a loss."""
 
 from __future__ import annotations
 
