@@ -18,7 +18,9 @@ import torch
 import squarely as sq
 
 FORMULA, EPOCHS = "mpg ~ displacement + weight + acceleration", 60
-CARS = {name: column.to_numpy(float) for name, column in sq.datasets.cars()[["mpg", "displacement", "weight", "acceleration"]].items()}
+CARS = {
+    name: column.to_numpy(float) for name, column in sq.datasets.cars()[["mpg", "displacement", "weight", "acceleration"]].items()
+}
 TRAINED = {name: values[:300] for name, values in CARS.items()}
 VALIDATION = {name: values[300:] for name, values in CARS.items()}
 
@@ -73,12 +75,16 @@ def newest(runs):
 
 
 def kill(child, runs, rng):
-    """Kill a child: at any moment of its life, or (more often, so that the run comes on) soon after it has kept its run once more."""
+    """Kill a child: at any moment of its life, or, more often, soon after it has kept its run once more, so that it comes on."""
     before, end = newest(runs), time.monotonic() + 60
     if rng.random() < 0.2:
         time.sleep(rng.uniform(0, 0.2))
     else:
-        while newest(runs) == before and time.monotonic() < end and os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        while (
+            newest(runs) == before
+            and time.monotonic() < end
+            and os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        ):
             time.sleep(0.001)
         time.sleep(rng.uniform(0, 0.02))
     os.kill(child, signal.SIGKILL)

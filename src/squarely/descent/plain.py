@@ -65,10 +65,16 @@ def put_together(plain: Any, tensors: Mapping[str, torch.Tensor], device: torch.
         return plain
     if isinstance(plain, list):
         return [put_together(item, tensors, device) for item in plain]
-    kind = next(iter(plain))
+    kind = _kind(plain)
     if kind == "tensor":
         return _tensor_again(plain, tensors, device)
     return _KINDS[kind](plain, lambda item: put_together(item, tensors, device))
+
+
+def _kind(plain: Mapping[str, Any]) -> str:
+    if not plain:
+        raise ValueError("an empty object stands where a value belongs.")
+    return next(iter(plain))
 
 
 def _tensor_again(plain: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], device: torch.device) -> torch.Tensor:
@@ -130,7 +136,8 @@ def said(plain: Any) -> str:
         return f"({', '.join(map(said, plain))})"
     if not isinstance(plain, Mapping):
         return repr(plain)
-    kind, held = next(iter(plain.items()))
+    kind = _kind(plain)
+    held = plain[kind]
     if kind == "dict":
         return "{" + ", ".join(f"{said(key)}: {said(item)}" for key, item in held) + "}"
     if kind in ("function", "object"):

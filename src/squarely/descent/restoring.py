@@ -168,12 +168,14 @@ def _put_scheduler(scheduler: Any, kept: dict[str, Any]) -> None:
 
 
 def _require_like(new: Any, old: Any) -> None:
-    """Refuse a value that is of another kind than the one in whose place it is to be; None is of every kind."""
-    if new is None or old is None:
+    """Refuse a value that is of another kind than the one in whose place it is to be; where None stood, anything may be."""
+    if old is None:
         return
     numbers = (bool, int, float)
     if type(new) is not type(old) and not (isinstance(new, numbers) and isinstance(old, numbers)):
         raise TypeError(f"a {type(new).__name__} stands where a {type(old).__name__} belongs")
+    if isinstance(new, int) and abs(new) >= 2**63:
+        raise ValueError(f"a whole number has {new.bit_length()} bits")
     if isinstance(old, Mapping):
         for name in old:
             _require_like(new[name], old[name])

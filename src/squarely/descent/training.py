@@ -29,7 +29,7 @@ from squarely.descent.rows import Held, Rows, Unseen, held, require_count
 from squarely.descent.state import Log, new_state
 from squarely.descent.stopping import new_distance
 from squarely.design import Design, linear_predictor
-from squarely.errors import DataError, NumericalError
+from squarely.errors import DataError, NumericalError, OptionError
 from squarely.moments import Moments, Standardised, standardise, unstandardised
 from squarely.numerics import Array
 from squarely.show import Curve, Page, Pairs, Panel, Table, draw
@@ -252,6 +252,8 @@ def train(
     KeyboardInterrupt : Ctrl-C; where the run was kept, the message says how to go on.
     """
     recipes = tuple(checked(recipe) for recipe in recipes)
+    if keeping is not None and any(recipe.engine == "closed_form" for recipe in recipes):
+        raise OptionError("engine='closed_form' takes no steps, so there is nothing to keep. Leave checkpoint= and resume= out.")
     seen = _Seen(moments=moments, source=source, validation=validation, keeping=keeping)
     return tuple(_run(seen, recipe) for recipe in recipes)
 
