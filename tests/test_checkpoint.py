@@ -30,7 +30,7 @@ from squarely.descent.checkpoint import DamagedError, read_checkpoint  # noqa: E
 from squarely.descent.optimizers import OPTIMIZERS, SCHEDULERS  # noqa: E402
 from squarely.descent.plain import put_together, said, taken_apart  # noqa: E402
 
-FORMULA = "mpg ~ displacement + weight + C(origin)"
+FORMULA, DATA = "mpg ~ displacement + weight + C(origin)", sq.datasets.cars()
 MINI = {"batch_size": 150, "lr": 0.01, "optimizer": "adam"}
 
 
@@ -67,7 +67,7 @@ def cut(monkeypatch):
 
 
 def train(**options):
-    return sq.train(FORMULA, CARS, **{"epochs": 12, **options})
+    return sq.train(FORMULA, DATA, **{"epochs": 12, **options})
 
 
 def bits(run):
@@ -195,6 +195,37 @@ def test_a_run_that_draws_random_numbers_goes_on_with_the_next_ones(cut, tmp_pat
     cut(10**9)
     torch.manual_seed(99)
     assert bits(train(optimizer=noisy, checkpoint=tmp_path, resume=True)) == whole
+
+
+def in_turn(optimizer):
+    first = torch.optim.lr_scheduler.ConstantLR(optimizer, 0.5, total_iters=4)
+    second = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.8)
+    return torch.optim.lr_scheduler.SequentialLR(optimizer, [first, second], milestones=[4])
+
+
+def chained(optimizer):
+    kinds = torch.optim.lr_scheduler
+    return kinds.ChainedScheduler([kinds.LinearLR(optimizer), kinds.CosineAnnealingLR(optimizer, 9)])
+
+
+@pytest.mark.parametrize("scheduler", [in_turn, chained])
+@pytest.mark.parametrize("times", [3, 7])
+def test_schedulers_of_schedulers_go_on_to_the_same_bits(scheduler, times, cut, tmp_path):
+    options = {"momentum": 0.5, "scheduler": scheduler}
+    assert bits(went_on(cut, tmp_path, times, checkpoint_every="1 epochs", **options)) == bits(train(**options))
+
+
+def test_without_safetensors_only_checkpoints_are_missing(tmp_path):
+    code = (
+        "import sys, squarely as sq; sys.modules['safetensors'] = None\n"
+        "data = {'x': [0.0, 1.0, 2.0], 'y': [1.0, 3.0, 4.0]}; print(sq.train('y ~ x', data, epochs=2).status)\n"
+        "try: sq.train('y ~ x', data, checkpoint='a')\n"
+        "except sq.errors.MissingExtraError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    trained, said = done.stdout.splitlines()
+    assert trained == "finished"
+    assert said == "Keeping checkpoints needs safetensors, which is not installed. Install it with: pip install 'squarely[torch]'"
 
 
 def test_the_users_own_random_state_is_left_alone(tmp_path):
@@ -379,7 +410,7 @@ def test_functions_are_to_be_passed_again(tmp_path):
 
 
 def test_other_data_are_refused(tmp_path):
-    cars = sq.datasets.cars()
+    cars = DATA
     kept = {"checkpoint": tmp_path, "epochs": 3, "batch_size": 50}
     sq.train(FORMULA, cars, **kept)
     changed, levels = cars.copy(), cars.copy()
@@ -453,7 +484,7 @@ def test_folders_that_cannot_be_written_to_are_refused_before_a_row_is_read(tmp_
     with pytest.raises(DataError, match="Nothing can be written to the folder"):
         train(checkpoint=tmp_path / "file" / "below")
     with pytest.raises(DataError, match="Nothing can be written to the folder"):
-        train(checkpoint="/proc/nowhere")
+        train(checkpoint="/dev/null/runs")
     assert (tmp_path / "file").read_text() == "mine"
 
 
@@ -482,14 +513,12 @@ def test_a_full_disk_leaves_the_old_checkpoint_whole(tmp_path):
 
 def test_all_of_it_is_on_disk_before_it_has_its_name(tmp_path, monkeypatch):
     done, rename = [], Path.rename
-    monkeypatch.setattr(os, "fsync", lambda handle: done.append(os.readlink(f"/proc/self/fd/{handle}").rpartition("/")[2]))
-    monkeypatch.setattr(Path, "rename", lambda path, to: (done.append(f"rename to {to.name}"), rename(path, to))[1])
+    monkeypatch.setattr(os, "fsync", lambda handle: done.append(os.fstat(handle).st_ino))
+    monkeypatch.setattr(Path, "rename", lambda path, to: (done.append(to.name), rename(path, to))[1])
     train(checkpoint=tmp_path, epochs=1)
-    name = "epoch-000001-batch-000000"
-    at = done.index(f"rename to {name}")
-    assert {"state.json", "state.safetensors"} < {*done[at - 3 : at]}
-    assert done[at - 1].endswith(".part")
-    assert done[at + 1] == tmp_path.name
+    last = tmp_path / "epoch-000001-batch-000000"
+    places = [last / "state.safetensors", last / "state.json", last, tmp_path]
+    assert done[-5:] == [*[place.stat().st_ino for place in places[:3]], last.name, places[3].stat().st_ino]
 
 
 @pytest.fixture
@@ -575,7 +604,7 @@ def test_a_later_format_is_no_damage(two):
 
 def test_other_versions_are_told_of(two):
     rewritten(max(two.iterdir()), lambda document: document["run"]["versions"].update({"torch": "1.0"}))
-    assert "torch 1.0 then and" in train(resume=two, **MINI).remarks[-1]
+    assert "torch was 1.0 and is" in train(resume=two, **MINI).remarks[-1]
 
 
 WRONG = [None, True, -1, 0, "x", [], {}, [[1]], 10**400, {"tensor": "model.0"}, {"x": 1}, {"dict": 3}, {"number": "inf"}, 1e308]
@@ -606,7 +635,7 @@ def test_files_that_were_changed_on_purpose_are_refused_or_harmless(seed, optimi
         else:
             part[last] = rng.choice(WRONG)
 
-    for i in range(60):
+    for i in range(50):
         folder = tmp_path / f"{i}"
         shutil.copytree(tmp_path / "a", folder)
         rewritten(next(folder.iterdir()), change)
@@ -615,7 +644,7 @@ def test_files_that_were_changed_on_purpose_are_refused_or_harmless(seed, optimi
             str(run.summary()), run.history
         except InputError:
             refused += 1
-    assert refused >= 40
+    assert refused >= 30
 
 
 def test_nothing_is_pickled():

@@ -317,9 +317,12 @@ def _tell(end: BaseException | None) -> None:
     """Say in one line that a command was interrupted, and what the interrupt itself has to say."""
     while end is not None and not (isinstance(end, KeyboardInterrupt) and end.args):
         end = end.__cause__ or end.__context__
-    from squarely.show import safe
+    said = "interrupted"
+    if end is not None:
+        from squarely.show import safe
 
-    print(f"squarely: {'interrupted' if end is None else safe(end)}", file=sys.stderr)
+        said = safe(end)
+    print(f"squarely: {said}", file=sys.stderr)
 
 
 def _fail(error: Exception, code: int) -> None:

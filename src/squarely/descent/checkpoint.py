@@ -23,7 +23,7 @@ from squarely.errors import DataError
 
 FORMAT = 1
 _KEPT = 2
-_LARGEST = 2**31  # bytes of JSON; the tensors have as many as the JSON says
+_LARGEST = 2**28  # bytes of JSON; the tensors have as many as the JSON says
 _NAME = re.compile(r"epoch-(\d{6,18})-batch-(\d{6,18})")
 _JSON, _TENSORS = "state.json", "state.safetensors"
 
@@ -74,6 +74,10 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     run["tensors"] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     text = json.dumps({"squarely checkpoint": FORMAT, "sha256": _digest(FORMAT, run), "run": run}, allow_nan=False)
     path = folder / checkpoint.name
+    if len(text) > _LARGEST:
+        raise DataError(
+            f"The checkpoint {str(path)!r} was not written: its JSON has {len(text):,} bytes, and {_LARGEST:,} are read back."
+        )
     try:
         write_folder(path, {_TENSORS: content, _JSON: text.encode("ascii")})
     except OSError as error:

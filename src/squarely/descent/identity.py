@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
+import squarely
+from squarely.descent.loop import on_one_thread
 from squarely.descent.plain import Tensors, described, said
 from squarely.descent.recipe import Recipe
 from squarely.descent.rows import Held, Rows
@@ -19,6 +21,7 @@ from squarely.numerics import Array
 
 _SAME = 1e-12  # relative: sums in another order differ by far less, other data by far more
 _SAME_ORDER = 1e-6  # of a standard deviation: float32 rounds to a tenth of it; n shuffled rows are 0.3 / sqrt(n) away
+_STRETCH = 2**20  # rows that are looked at at once
 _FREE = ("epochs", "callbacks")  # what may differ in a recipe, or is looked at apart
 
 
@@ -28,7 +31,8 @@ class Identity:
 
     Attributes
     ----------
-    run : formula, condition, recipe, names of the coefficients, levels and counts, as JSON knows values.
+    run : formula, condition, recipe, names of the coefficients, levels and counts, as JSON knows values; and the versions that
+        decide the last bits, which may differ.
     data : name -> numbers: shifts and scales of the columns, a projection of the Hessian, X'y, the order of the rows.
     """
 
@@ -52,6 +56,12 @@ def identity_of(design: Design, problem: Standardised, recipe: Recipe, rows: Row
         "levels": {text: [described(level) for level in coding.levels] for text, coding in design.learnt.codings.items()},
         "rows": rows.n,
         "validation": None if validation is None else validation.n,
+        "versions": {
+            "squarely": squarely.__version__,
+            "torch": str(torch.__version__),
+            "numpy": np.__version__,
+            "threads": 1 if on_one_thread(rows.n * rows.features) else torch.get_num_threads(),
+        },
     }
     p = len(problem.names)
     data = {
@@ -68,9 +78,12 @@ def _order(rows: Rows) -> float:
     """Sum the labels up with weights from -1/2 to 1/2: a number that another order of the rows would change."""
     if not isinstance(rows, Held):
         return 0.0
-    y = rows.y.reshape(-1).double()
-    weights = (torch.arange(rows.n, dtype=torch.float64, device=y.device) + 0.5) / rows.n - 0.5
-    return float(torch.dot(weights, y)) / rows.n
+    total = 0.0
+    for start in range(0, rows.n, _STRETCH):
+        y = rows.y[start : start + _STRETCH].reshape(-1).double()
+        places = torch.arange(start, start + len(y), dtype=torch.float64, device=y.device)
+        total += float(torch.dot((places + 0.5) / rows.n - 0.5, y))
+    return total / rows.n
 
 
 def require_same(was: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], now: Identity, label: str) -> None:

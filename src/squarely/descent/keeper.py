@@ -16,7 +16,7 @@ from squarely.descent.halting import Halting
 from squarely.descent.identity import Identity, require_same
 from squarely.descent.keeping import Keeping
 from squarely.descent.recipe import Recipe
-from squarely.descent.restoring import checkpoint_of, generators, restore, set_generators, versions
+from squarely.descent.restoring import checkpoint_of, generators, restore, set_generators
 from squarely.descent.state import State
 from squarely.descent.stopping import Ending
 from squarely.errors import DataError, InputError, OptionError
@@ -63,7 +63,7 @@ def _generators_left(device: torch.device) -> Iterator[Callable[[], None]]:
     finally:
         now = generators(device)
         if all(torch.equal(now[name], held[name]) for name in now):
-            set_generators(before)
+            set_generators(before, device)
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -102,7 +102,7 @@ class _Keeper:
                 self.place = _place(state)
             if ended is not None and ended.status == "finished" and state.epoch < recipe.epochs:
                 ended = None
-            return ended, (*passed, _whence(path, checkpoint, passed), *_versions(checkpoint))
+            return ended, (*passed, _whence(path, checkpoint, passed), *self._versions(checkpoint))
         if passed:
             raise DataError(f"{' '.join(passed)} There is no other in {str(origin)!r}. Begin anew in another folder.")
         if self.keeping.demanded:
@@ -124,6 +124,13 @@ class _Keeper:
                 "asks for fewer. Give more."
             )
         return restore(state, checkpoint)
+
+    def _versions(self, checkpoint: Checkpoint) -> tuple[str, ...]:
+        was, now = checkpoint.run.get("versions"), self.identity.run["versions"]
+        if was == now or not isinstance(was, dict):
+            return ()
+        changed = [f"{name} was {was.get(name)} and is {now[name]}" for name in now if was.get(name) != now[name]]
+        return (f"Last bits may differ from those of a run that never stopped: {', '.join(changed)}.",)
 
     def begin(self, state: State) -> None:
         """Keep the state where nothing of this run is on disk yet: a disk that is full shows before the first step."""
@@ -171,11 +178,3 @@ def _whence(path: Path, checkpoint: Checkpoint, passed: list[str]) -> str:
     return (
         f"The run went on from epoch {checkpoint.epoch:,}{batch}, as kept in {str(path)!r}{', the one before' if passed else ''}."
     )
-
-
-def _versions(checkpoint: Checkpoint) -> tuple[str, ...]:
-    was, now = checkpoint.run.get("versions"), versions()
-    if was == now or not isinstance(was, dict):
-        return ()
-    changed = [f"{name} {was.get(name)} then and {now[name]} now" for name in now if was.get(name) != now[name]]
-    return (f"It was kept by other versions, so bits may differ: {', '.join(changed)}.",)

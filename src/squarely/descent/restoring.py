@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import torch
 
-import squarely
 from squarely.data.schema import as_count, as_number, as_text, as_truth
 from squarely.descent.checkpoint import Checkpoint, DamagedError
 from squarely.descent.identity import Identity
@@ -37,7 +35,6 @@ def checkpoint_of(state: State, identity: Identity, ended: Ending | None = None)
         tensors[f"log.{i}"] = torch.tensor(values[:logged], dtype=torch.float64, device="cpu")
     run = {
         **identity.run,
-        "versions": versions(),
         "counted": state.counted,
         "log": {
             "columns": list(state.log.columns),
@@ -51,11 +48,6 @@ def checkpoint_of(state: State, identity: Identity, ended: Ending | None = None)
         "ended": None if ended is None or asked else asdict(ended),
     }
     return Checkpoint(epoch=state.epoch, batch=state.batch, run=run, tensors=tensors | generators(state.total.device))
-
-
-def versions() -> dict[str, str]:
-    """Give the versions that decide the bits of a run."""
-    return {"squarely": squarely.__version__, "torch": str(torch.__version__), "numpy": np.__version__}
 
 
 def _tensors(state: State) -> dict[str, Sequence[torch.Tensor]]:
@@ -103,7 +95,8 @@ def restore(state: State, checkpoint: Checkpoint) -> Ending | None:
         if state.scheduler is not None:
             _put_scheduler(state.scheduler, put_together(run["scheduler"], tensors, state.total.device))
         ended = _ending(run["ended"])
-        set_generators({name: tensors[name] for name in generators(state.total.device)})
+        device = state.total.device
+        set_generators({name: tensors[name] for name in generators(device)}, device)
     except OptionError:
         raise
     except _BAD as error:
@@ -200,8 +193,8 @@ def generators(device: torch.device) -> Tensors:
     return states
 
 
-def set_generators(states: Mapping[str, torch.Tensor]) -> None:
-    """Put the states of torch's generators back."""
+def set_generators(states: Mapping[str, torch.Tensor], device: torch.device) -> None:
+    """Put the states of torch's generators back, as `generators` gave them for this device."""
     torch.set_rng_state(_alike(states["rng.cpu"], torch.get_rng_state()))
     if "rng.cuda" in states:
-        torch.cuda.set_rng_state(_alike(states["rng.cuda"], torch.cuda.get_rng_state()))
+        torch.cuda.set_rng_state(_alike(states["rng.cuda"], torch.cuda.get_rng_state(device)), device)

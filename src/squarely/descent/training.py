@@ -55,7 +55,7 @@ class Training:
     moments, source : the rows it saw.
     theory : limits and rates from the spectrum.
     prediction : the curve that theory predicts, or None where it has no closed form.
-    remarks : what was settled or changed of the recipe before the run began, in sentences.
+    remarks : what was settled or changed of the recipe before the run began, and where it went on from, in sentences.
     """
 
     recipe: Recipe
