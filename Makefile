@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test check format bench bench-exact clean
+.PHONY: help demo test check format bench bench-exact bench-descent clean
 
 help:
 	@echo "make demo         install and tell the whole tutorial, figures in squarely-demo/"
@@ -13,6 +13,7 @@ help:
 	@echo "make bench        measure, checking the answers first"
 	@echo "make bench-exact  measure least squares against its peers, up to 100,000,000 rows and 12 GB of disk;"
 	@echo "                  ARGS='E1 E3', ARGS=--quick, ARGS='--data DIR' (which keeps the data) make it less"
+	@echo "make bench-descent  measure training against its peers; ARGS='D1 D3', ARGS=--quick"
 	@echo "make clean        remove .venv and everything made"
 
 demo: .venv/demo.stamp
@@ -33,6 +34,9 @@ format: .venv/dev.stamp
 bench: .venv/dev.stamp
 	$(BIN)/python benchmarks/tutorial.py
 	$(BIN)/python benchmarks/formulas.py
+
+bench-descent: .venv/bench.stamp
+	$(BIN)/python benchmarks/descent.py $(ARGS)
 
 bench-exact: .venv/bench.stamp
 	$(BIN)/python benchmarks/exact.py $(ARGS)

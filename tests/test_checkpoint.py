@@ -156,6 +156,9 @@ def test_every_scheduler_goes_on_to_the_same_bits(name, cut, tmp_path):
         {"loss": "huber", "clip_grad_norm": 0.1, "batch_size": 64, "replacement": True},
         {"metrics": ["r2", "mae"], "shuffle": False, "batch_size": 97, "gradient": "closed"},
         {"engine": "moments", "optimizer": "lbfgs"},
+        {"engine": "moments", "optimizer": "adam", "dtype": "float64"},
+        {"stream": True, "batch_size": 64},
+        {"validation": 0.2, "stop": "validation", "batch_size": 64},
         {"standardize": False, "lr": 1e-9, "weight_decay": 0.1},
         {"start": [0.0, 0.5, -0.5, 0.25, 1.0], "lr": "auto"},
         {"batch_size": 10_000},
@@ -163,7 +166,7 @@ def test_every_scheduler_goes_on_to_the_same_bits(name, cut, tmp_path):
 )
 @pytest.mark.parametrize("times", [2, 5])
 def test_every_way_of_training_goes_on_to_the_same_bits(options, times, cut, tmp_path):
-    whole = train(**options)
+    whole = train(checkpoint=tmp_path / "whole", **options)
     resumed = went_on(cut, tmp_path / "a", times, checkpoint_every="2 steps", **options)
     assert bits(resumed) == bits(whole)
     assert (resumed.loop.last is None) == (whole.loop.last is None)
@@ -226,6 +229,47 @@ def test_without_safetensors_only_checkpoints_are_missing(tmp_path):
     trained, said = done.stdout.splitlines()
     assert trained == "finished"
     assert said == "Keeping checkpoints needs safetensors, which is not installed. Install it with: pip install 'squarely[torch]'"
+
+
+def loaded(seed=None):
+    rng = np.random.default_rng(0)
+    X = torch.tensor(rng.normal(size=(120, 3)), dtype=torch.float32)
+    rows = torch.utils.data.TensorDataset(X, X.sum(1, keepdim=True) + 0.1)
+    return torch.utils.data.DataLoader(rows, batch_size=50, shuffle=seed is not None)
+
+
+def linear():
+    torch.manual_seed(5)
+    return torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Linear(2, 1))
+
+
+def with_loader(seed=None, model=linear, **options):
+    made = model()
+    return sq.train(loader=loaded(seed), model=made, **{"lr": 0.05, "momentum": 0.5, "epochs": 10, **options})
+
+
+def test_a_model_and_a_loader_of_the_users_go_on_to_the_same_bits(cut, tmp_path):
+    whole = with_loader()
+    cut(5)
+    with pytest.raises(CutError):
+        with_loader(checkpoint=tmp_path, checkpoint_every="2 steps")
+    cut(10**9)
+    assert any("batch-000002" in entry.name for entry in tmp_path.iterdir())
+    with pytest.raises(OptionError, match=r"The model of the checkpoint was '.*Sequential' and is '.*Linear'"):
+        with_loader(model=lambda: torch.nn.Linear(3, 1), resume=tmp_path)
+    assert bits(with_loader(resume=tmp_path)) == bits(whole)
+
+
+def test_a_loader_that_shuffles_is_kept_between_epochs_and_said_to_be_its_own_master(cut, tmp_path):
+    whole = with_loader(seed=1)
+    cut(4)
+    with pytest.raises(CutError):
+        with_loader(seed=1, checkpoint=tmp_path, checkpoint_every="1 steps")
+    cut(10**9)
+    assert all("batch-000000" in entry.name for entry in tmp_path.iterdir())
+    run = with_loader(seed=1, resume=tmp_path)
+    assert "The loader draws the order of its rows by itself" in run.remarks[-1]
+    assert bits(run) == bits(whole)  # it draws from torch's own generator, which is kept
 
 
 def test_the_users_own_random_state_is_left_alone(tmp_path):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from numbers import Real
+from typing import TYPE_CHECKING, cast
 
 from squarely.certification import certify
-from squarely.data import Source, open_arrays, open_rows, open_source, passes_of, read_text
+from squarely.data import Source, open_arrays, open_rows, open_source, passes_of, read_text, split
 from squarely.design import Formula, Where, ask, formula_of, learn, outlined, parse_formula, parse_where
 from squarely.errors import DataError, InputError, OptionError
 from squarely.exact import UntoldError, solve
@@ -16,6 +17,8 @@ from squarely.inference import Fit, Preview, combined, fit_from_json, foresee, i
 from squarely.moments import Moments, choose_fold, gather, gather_inside, unserved
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from squarely.descent import Keeping, Recipe, Sweep, Training
 
 __all__ = ["certify", "load", "merge", "ols", "preview", "sweep", "train"]
@@ -164,6 +167,8 @@ def train(
     *,
     X: object = None,
     y: object = None,
+    loader: Iterable[object] | None = None,
+    model: nn.Module | None = None,
     intercept: bool = True,
     where: str | None = None,
     missing: str = "drop",
@@ -278,7 +283,9 @@ def train(
         device=device,
         start=start,
     )
-    given = _Given(formula=formula, data=data, X=X, y=y, intercept=intercept, where=where, missing=missing)
+    given = _Given(
+        formula=formula, data=data, X=X, y=y, intercept=intercept, where=where, missing=missing, loader=loader, model=model
+    )
     return _trained(given, [recipe], validation, keeping)[0]
 
 
@@ -344,30 +351,44 @@ class _Given:
     where: str | None
     missing: str
     fold: str = "batches"
+    loader: Iterable[object] | None = None
+    model: nn.Module | None = None
 
 
 def _gathered(given: _Given) -> tuple[Moments, Source]:
     """Take the steps that both roads share: read the formula, open the data, learn the design, gather cross-products."""
+    formula, source = _opened(given)
+    return _moments(given, formula, source), source
+
+
+def _moments(given: _Given, formula: Formula, source: Source, device: str = "cpu") -> Moments:
+    """Learn the design and gather cross-products."""
     if given.missing not in {"drop", "raise"}:
         raise OptionError(f"missing={given.missing!r} is not understood. Use 'drop' or 'raise'.")
-    formula, source = _opened(given)
     where = None if given.where is None else parse_where(given.where)
     inside = choose_fold(given.fold, source, formula) == "aggregates"
-    moments = gather_inside(ask(formula, source, where), source) if inside else _by_batches(formula, source, where)
+    moments = gather_inside(ask(formula, source, where), source) if inside else _by_batches(formula, source, where, device)
     account = moments.account
     if given.missing == "raise" and account.dropped:
         raise DataError(
             f"There are rows with gaps in {source.label}, and missing='raise' refuses them. {' '.join(account.lines())} "
             "Fill the gaps, or let missing='drop' leave such rows out."
         )
-    return moments, source
+    return moments
 
 
-def _by_batches(formula: Formula, source: Source, where: Where | None) -> Moments:
-    return gather(learn(formula, source, where), source)
+def _by_batches(formula: Formula, source: Source, where: Where | None, device: str = "cpu") -> Moments:
+    design = learn(formula, source, where)
+    if device == "cpu" or len(design.layout.grouped):
+        return gather(design, source)
+    from squarely.moments.device import fold_on  # which needs PyTorch
+
+    return gather(design, source, fold_on(device))
 
 
 def _opened(given: _Given) -> tuple[Formula, Source]:
+    if given.loader is not None:
+        return _opened_loader(given, given.loader)
     if given.X is None and given.y is None:
         if given.formula is None or given.data is None:
             raise InputError(
@@ -385,6 +406,37 @@ def _opened(given: _Given) -> tuple[Formula, Source]:
     return formula_of(names, response, intercept=given.intercept), arrays
 
 
+def _opened_loader(given: _Given, loader: Iterable[object]) -> tuple[Formula, Source]:
+    """Open a user's own loader, whose columns are x1, x2, ... and y."""
+    from squarely.descent import LoaderSource, affine
+
+    if any(part is not None for part in (given.formula, given.data, given.X, given.y, given.where)):
+        raise InputError("loader= brings its own rows: it goes without a formula, data, X=, y= and where=. Give one or the other.")
+    source = LoaderSource(loader)
+    bias = given.intercept if given.model is None else affine(given.model, len(source.names)).bias is not None
+    return formula_of(source.names, source.response, intercept=bias), source
+
+
+def _held_out(validation: object, formula: Formula, source: Source, seed: int) -> tuple[Source, Source | None]:
+    """Give the rows to train on and those to validate on: a share of the source, or data of their own."""
+    from squarely.descent import LoaderSource
+
+    if validation is None:
+        return source, None
+    if isinstance(validation, bool):
+        raise OptionError(f"validation={validation!r} is neither a share nor rows. Give a share, such as 0.2, or other rows.")
+    if isinstance(source, LoaderSource):
+        if isinstance(validation, Real):
+            raise OptionError(
+                f"validation={validation!r} is a share of the rows, and the loader hands all of its rows to the loop. "
+                "Split its dataset, such as with torch.utils.data.random_split, and give a loader of the rest."
+            )
+        return source, LoaderSource(cast("Iterable[object]", validation))  # which says what is wrong with it
+    if isinstance(validation, Real):
+        return split(source, float(validation), seed)
+    return source, open_rows(validation, formula.names)
+
+
 @passes_of("training rows", "residuals")
 def _trained(
     given: _Given, recipes: list[Recipe], validation: object = None, keeping: Keeping | None = None
@@ -392,9 +444,12 @@ def _trained(
     """Train first; only then ask the exact road where the optimum is, so that the predicted curve can be drawn beside."""
     from squarely import descent
 
-    moments, source = _gathered(given)
-    held_out = None if validation is None else open_rows(validation, moments.design.formula.names)
-    runs = descent.train(moments, source, tuple(recipes), validation=held_out, keeping=keeping)
+    recipes = [descent.checked(recipe) for recipe in recipes]  # a mistake in one shows before any row is read
+    quadratic = all(recipe.engine != "rows" for recipe in recipes)
+    formula, source = _opened(given)
+    source, held_out = _held_out(validation, formula, source, recipes[0].seed)
+    moments = _moments(given, formula, source, recipes[0].device if quadratic else "cpu")
+    runs = descent.train(moments, source, tuple(recipes), validation=held_out, model=given.model, keeping=keeping)
     if moments.n <= len(moments.design.names):
         return runs  # too few rows for least squares with errors: the runs stand without a predicted curve
     solution = solve(moments, source)

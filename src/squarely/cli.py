@@ -47,9 +47,16 @@ DataPath = Annotated[
 Where = Annotated[str | None, typer.Option("--where", help="Use the rows that meet this, such as 'weight > 3000'.")]
 Missing = Annotated[str, typer.Option("--missing", help="Rows with gaps: drop (and count) or raise.")]
 Json = Annotated[bool, typer.Option("--json", help="Print every number as JSON.")]
-Lr = Annotated[float, typer.Option("--lr", help="Learning rate.")]
-Epochs = Annotated[int, typer.Option("--epochs", help="Number of updates.")]
-Optimizer = Annotated[str, typer.Option("--optimizer", help="sgd or adam.")]
+Lr = Annotated[str, typer.Option("--lr", help="Learning rate, or auto.")]
+Epochs = Annotated[int, typer.Option("--epochs", help="Passes over the rows.")]
+BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Rows in a step; all of them without it.")]
+Loss = Annotated[str, typer.Option("--loss", help="mse, l1, huber or quantile.")]
+Optimizer = Annotated[str, typer.Option("--optimizer", help="One of torch's by name: sgd, adam, adamw, lbfgs, ...")]
+WeightDecay = Annotated[float | None, typer.Option("--weight-decay", help="Of the optimiser.")]
+Average = Annotated[int | None, typer.Option("--average", help="Average the iterates from this epoch on.")]
+Stop = Annotated[str | None, typer.Option("--stop", help="'0.01 se' from the optimum, loss, or validation.")]
+Engine = Annotated[str, typer.Option("--engine", help="rows, moments or closed_form.")]
+Gradient = Annotated[str, typer.Option("--gradient", help="autograd, or closed: written out.")]
 Momentum = Annotated[float, typer.Option("--momentum", help="Of sgd, in [0, 1).")]
 Nesterov = Annotated[bool, typer.Option("--nesterov", help="Nesterov's form of momentum.")]
 Dtype = Annotated[str, typer.Option("--dtype", help="float32 or float64.")]
@@ -170,11 +177,33 @@ def merge(
 def train(
     formula: FormulaText,
     data: DataPath,
-    lr: Lr = 0.01,
+    lr: Lr = "0.01",
     epochs: Epochs = 1000,
+    batch_size: BatchSize = None,
+    shuffle: Annotated[bool, typer.Option(help="Give each epoch an order of its own.")] = True,
+    replacement: Annotated[bool, typer.Option("--replacement", help="Draw the rows of batches independently.")] = False,
+    validation: Annotated[str | None, typer.Option("--validation", help="A share of the rows, or another file.")] = None,
+    metric: Annotated[list[str] | None, typer.Option("--metric", help="Log mse, rmse, mae or r2 too; give several.")] = None,
+    loss: Loss = "mse",
+    delta: Annotated[float, typer.Option("--delta", help="Where huber turns linear, in standardised units.")] = 1.0,
+    quantile: Annotated[float, typer.Option("--quantile", help="Which quantile, in (0, 1).")] = 0.5,
     optimizer: Optimizer = "sgd",
     momentum: Momentum = 0.0,
     nesterov: Nesterov = False,
+    weight_decay: WeightDecay = None,
+    optimizer_option: Annotated[list[str] | None, typer.Option("--optimizer-option", help="Such as betas=[0.8,0.9].")] = None,
+    scheduler: Annotated[str | None, typer.Option("--scheduler", help="One of torch's by name, such as StepLR.")] = None,
+    scheduler_option: Annotated[list[str] | None, typer.Option("--scheduler-option", help="Such as step_size=30.")] = None,
+    scheduler_per: Annotated[str, typer.Option("--scheduler-per", help="It steps each epoch, or each batch.")] = "epoch",
+    clip_grad_norm: Annotated[float | None, typer.Option("--clip-grad-norm", help="Longest gradient of a step.")] = None,
+    average: Average = None,
+    stop: Stop = None,
+    patience: Annotated[int, typer.Option("--patience", help="Epochs without a gain that loss or validation wait.")] = 10,
+    min_delta: Annotated[float, typer.Option("--min-delta", help="What counts as a gain.")] = 0.0,
+    engine: Engine = "rows",
+    gradient: Gradient = "autograd",
+    stream: Annotated[bool | None, typer.Option(help="Read the rows anew each epoch, instead of holding them.")] = None,
+    standardize: Annotated[bool, typer.Option(help="Standardise columns and response first.")] = True,
     dtype: Dtype = "float32",
     seed: Seed = 0,
     device: Device = "auto",
@@ -194,11 +223,33 @@ def train(
     run = squarely.train(
         formula,
         data,
-        lr=lr,
+        lr=_rate(lr),
         epochs=epochs,
+        batch_size=batch_size,
+        shuffle=shuffle,
+        replacement=replacement,
+        validation=_share_or_path(validation),
+        metrics=metric or (),
+        loss=loss,
+        delta=delta,
+        quantile=quantile,
         optimizer=optimizer,
         momentum=momentum,
         nesterov=nesterov,
+        weight_decay=weight_decay,
+        optimizer_options=_options("--optimizer-option", optimizer_option),
+        scheduler=scheduler,
+        scheduler_options=_options("--scheduler-option", scheduler_option),
+        scheduler_per=scheduler_per,
+        clip_grad_norm=clip_grad_norm,
+        average=average,
+        stop=stop,
+        patience=patience,
+        min_delta=min_delta,
+        engine=engine,
+        gradient=gradient,
+        stream=stream,
+        standardize=standardize,
         dtype=dtype,
         seed=seed,
         device=device,
@@ -257,11 +308,18 @@ def sweep(
 def certify(
     formula: FormulaText,
     data: DataPath,
-    lr: Lr = 0.01,
+    lr: Lr = "0.01",
     epochs: Epochs = 1000,
+    batch_size: BatchSize = None,
+    loss: Loss = "mse",
     optimizer: Optimizer = "sgd",
     momentum: Momentum = 0.0,
     nesterov: Nesterov = False,
+    weight_decay: WeightDecay = None,
+    average: Average = None,
+    stop: Stop = None,
+    engine: Engine = "rows",
+    gradient: Gradient = "autograd",
     dtype: Dtype = "float32",
     seed: Seed = 0,
     device: Device = "auto",
@@ -275,11 +333,18 @@ def certify(
     run = squarely.train(
         formula,
         data,
-        lr=lr,
+        lr=_rate(lr),
         epochs=epochs,
+        batch_size=batch_size,
+        loss=loss,
         optimizer=optimizer,
         momentum=momentum,
         nesterov=nesterov,
+        weight_decay=weight_decay,
+        average=average,
+        stop=stop,
+        engine=engine,
+        gradient=gradient,
         dtype=dtype,
         seed=seed,
         device=device,
@@ -290,6 +355,40 @@ def certify(
     _show(certificate.as_dict() if as_json else certificate.summary())
     if not certificate.agree:
         raise typer.Exit(1)
+
+
+def _rate(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text  # "auto", or what train says something about
+
+
+def _share_or_path(text: str | None) -> float | str | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return text
+
+
+def _options(name: str, given: list[str] | None) -> dict[str, Any]:
+    """Read options such as step_size=30: a value is JSON, or else text."""
+    options = {}
+    for text in given or ():
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise OptionError(f"{name} {text!r} is no option with a value. Write it as name=value, such as step_size=30.")
+        options[key.strip()] = _value(value)
+    return options
+
+
+def _value(text: str) -> Any:
+    for read in (json.loads, float):  # float takes .1, which JSON does not
+        try:
+            return read(text)
+        except ValueError:
+            continue
+    return text
 
 
 def main() -> None:

@@ -13,8 +13,6 @@ from squarely.design import Block, Design, map_rows
 from squarely.moments import Standardised
 from squarely.numerics import Array
 
-_ROUNDING = (100 * float(np.finfo(np.float64).eps)) ** 2  # a standardised loss this small is rounding
-
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Slope:
@@ -63,14 +61,10 @@ def slope_on_rows(design: Design, source: Source, problem: Standardised, w: Arra
 
 
 def bound_from(slope: Slope, lam: theory.Spectrum, df_resid: int, n: int, *, stored: float) -> Bound:
-    """Bound the distance to the optimum. The error variance is bounded from below by the same inequality.
+    """Bound the distance to the optimum without knowing it, as `theory.standard_errors_bound` does.
 
-    L* >= L - ||g||^2 / (2 lam_p), so sigma^2 >= n (L - ||g||^2 / (2 lam_p)) / df_resid; and where n (L - L*) / sigma^2 <= tau^2,
-    every linear combination is within tau standard errors. Where the loss is flat to rounding, or itself rounding, nothing is
-    proved. `stored` is what the rounding of the coefficients in the units of the data adds, in standard errors.
+    `stored` is what the rounding of the coefficients in the units of the data adds, in standard errors.
     """
     distance, excess = (math.inf, math.inf) if lam.flat else theory.distance_bound(lam, slope.gradient)
-    least = slope.loss - excess
-    variance = n / df_resid * least if least > _ROUNDING else 0.0
-    standard_errors = math.sqrt(n * excess / variance) + stored if variance > 0 else math.inf
+    standard_errors = theory.standard_errors_bound(lam, slope.gradient, slope.loss, n, df_resid) + stored
     return Bound(distance=distance, excess=excess, standard_errors=standard_errors)

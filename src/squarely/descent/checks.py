@@ -196,7 +196,7 @@ def _require_quadratic(recipe: Recipe) -> None:
     if "mae" in recipe.metrics:
         raise OptionError(f"engine={engine!r} cannot know the metric 'mae', which needs every row. Use 'mse', 'rmse' and 'r2'.")
     if engine == "closed_form":
-        if recipe.descent is None and recipe.lr != "auto":
+        if recipe.scheduler is not None or replace(recipe, lr=1.0).descent is None:
             raise OptionError(
                 "engine='closed_form' knows SGD with momentum or Nesterov at a constant rate, nothing else. Use engine='moments'."
             )

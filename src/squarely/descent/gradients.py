@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from squarely.descent.losses import new_criterion
+from squarely.descent.model import column
 from squarely.descent.recipe import Recipe
 from squarely.moments import Standardised
 
@@ -17,10 +18,8 @@ from squarely.moments import Standardised
 Gradient = Callable[[Iterable[tuple[torch.Tensor, torch.Tensor]], int], torch.Tensor]
 
 
-def new_gradient(recipe: Recipe, model: nn.Module, problem: Standardised) -> Gradient:
-    """Choose how a recipe's gradient is worked out."""
-    if recipe.engine == "moments":
-        return _of_the_quadratic(model, problem)
+def new_gradient(recipe: Recipe, model: nn.Module) -> Gradient:
+    """Choose how the gradient of rows is worked out."""
     return _closed(model) if recipe.gradient == "closed" else _by_autograd(model, new_criterion(recipe))
 
 
@@ -32,7 +31,7 @@ def _by_autograd(model: nn.Module, criterion: nn.Module) -> Gradient:
             parameter.grad = None  # clear the gradients of the step before, as zero_grad() does
         total: Any = None
         for inputs, labels in chunks:
-            outputs = model(inputs)  # (m, 1)
+            outputs = column(model(inputs))  # (m, 1)
             loss = criterion(outputs, labels)  # mean over the m rows
             if len(labels) != n:
                 loss = loss * (len(labels) / n)  # its share of the mean over all n
@@ -71,20 +70,29 @@ def _closed(model: Any) -> Gradient:
     return gradient
 
 
-def _of_the_quadratic(model: Any, problem: Standardised) -> Gradient:
-    """L = 1/2 w'H w - h'w + mean(y^2), whose gradient is H w - h: the rows are in H and h, and none is read."""
+def laid_flat(model: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Lay the coefficients of a model, and their gradients, into a vector each (p,), the bias first, which its parameters share."""
     weight, bias = model.linear.weight, model.linear.bias
-    H, h = (torch.from_numpy(a).to(weight) for a in (problem.H, problem.h))
-    g = torch.empty_like(h)  # the parameters' gradients lie in it
-    first = 0 if bias is None else 1
-    weight.grad = g[first:].view_as(weight)
-    if bias is not None:
-        bias.grad = g[:1]
     parts = [weight.detach().view(-1)] if bias is None else [bias.detach(), weight.detach().view(-1)]
+    w = torch.cat(parts)
+    g = torch.zeros_like(w)
+    first = len(w) - weight.numel()
+    weight.data, weight.grad = w[first:].view_as(weight), g[first:].view_as(weight)
+    if bias is not None:
+        bias.data, bias.grad = w[:1], g[:1]
+    return w, g
+
+
+def of_the_quadratic(flat: tuple[torch.Tensor, torch.Tensor], problem: Standardised) -> Gradient:
+    """L = 1/2 w'H w - h'w + mean(y^2), whose gradient is H w - h: the rows are in H and h, and none is read.
+
+    The loss is a small difference of large numbers, and is worked out in float64 whatever the precision of the training.
+    """
+    w, g = flat
+    H, h = (torch.from_numpy(a).to(w) for a in (problem.H, problem.h))
 
     def gradient(chunks: Iterable[tuple[torch.Tensor, torch.Tensor]], n: int) -> torch.Tensor:
-        w = torch.cat(parts)
         torch.addmv(h, H, w, beta=-1, out=g)
-        return torch.dot(w, g - h).mul_(0.5).add_(problem.y2)
+        return torch.tensor(problem.loss(w.double().cpu().numpy()), dtype=torch.float64)
 
     return gradient

@@ -13,7 +13,8 @@ import squarely
 from squarely.descent.loop import on_one_thread
 from squarely.descent.plain import Tensors, described, said
 from squarely.descent.recipe import Recipe
-from squarely.descent.rows import Held, Rows
+from squarely.descent.rows import Held, Loaded, Rows
+from squarely.descent.streamed import Streamed
 from squarely.design import Design
 from squarely.errors import DataError, OptionError
 from squarely.moments import Standardised
@@ -34,10 +35,12 @@ class Identity:
     run : formula, condition, recipe, names of the coefficients, levels and counts, as JSON knows values; and the versions that
         decide the last bits, which may differ.
     data : name -> numbers: shifts and scales of the columns, a projection of the Hessian, X'y, the order of the rows.
+    undivided : whether an epoch can only be begun: the user's loader draws another order each time.
     """
 
     run: Mapping[str, Any]
     data: Mapping[str, Array]
+    undivided: bool = False
 
     @property
     def tensors(self) -> Tensors:
@@ -71,11 +74,14 @@ def identity_of(design: Design, problem: Standardised, recipe: Recipe, rows: Row
         "h": problem.h,
         "order": np.array([_order(rows), 0.0 if validation is None else _order(validation)]),
     }
-    return Identity(run=run, data=data)
+    return Identity(run=run, data=data, undivided=isinstance(rows, Loaded) and recipe.shuffle)
 
 
 def _order(rows: Rows) -> float:
-    """Sum the labels up with weights from -1/2 to 1/2: a number that another order of the rows would change."""
+    """Sum up labels, or sizes of the parts that are streamed, with weights from -1/2 to 1/2: another order gives another number."""
+    if isinstance(rows, Streamed):
+        sizes = np.array([part.rows or 0 for part in rows.source.parts()], dtype=np.float64)
+        return float(((np.arange(len(sizes)) + 0.5) / max(len(sizes), 1) - 0.5) @ sizes)
     if not isinstance(rows, Held):
         return 0.0
     total = 0.0

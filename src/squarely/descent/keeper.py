@@ -37,7 +37,8 @@ def kept(
     """
     if keeping is None:
         return run(None), ()
-    keeper = _Keeper(keeping=keeping, identity=identity(), by_epoch=recipe.full_batch or keeping.unit == "epochs")
+    of = identity()
+    keeper = _Keeper(keeping=keeping, identity=of, by_epoch=recipe.full_batch or of.undivided or keeping.unit == "epochs")
     with _generators_left(state.total.device) as taken:
         ended, remarks = keeper.resumed(state, recipe)
         taken()
@@ -102,7 +103,7 @@ class _Keeper:
                 self.place = _place(state)
             if ended is not None and ended.status == "finished" and state.epoch < recipe.epochs:
                 ended = None
-            return ended, (*passed, _whence(path, checkpoint, passed), *self._versions(checkpoint))
+            return ended, (*passed, _whence(path, checkpoint, passed), *self._doubts(checkpoint))
         if passed:
             raise DataError(f"{' '.join(passed)} There is no other in {str(origin)!r}. Begin anew in another folder.")
         if self.keeping.demanded:
@@ -125,12 +126,16 @@ class _Keeper:
             )
         return restore(state, checkpoint)
 
-    def _versions(self, checkpoint: Checkpoint) -> tuple[str, ...]:
+    def _doubts(self, checkpoint: Checkpoint) -> tuple[str, ...]:
+        """Say what may have the run end with other bits than one that never stopped."""
         was, now = checkpoint.run.get("versions"), self.identity.run["versions"]
-        if was == now or not isinstance(was, dict):
-            return ()
-        changed = [f"{name} was {was.get(name)} and is {now[name]}" for name in now if was.get(name) != now[name]]
-        return (f"Last bits may differ from those of a run that never stopped: {', '.join(changed)}.",)
+        doubts = []
+        if isinstance(was, dict) and was != now:
+            changed = [f"{name} was {was.get(name)} and is {now[name]}" for name in now if was.get(name) != now[name]]
+            doubts.append(f"Last bits may differ from those of a run that never stopped: {', '.join(changed)}.")
+        if self.identity.undivided:
+            doubts.append("The loader draws the order of its rows by itself, and a checkpoint does not hold its generator.")
+        return tuple(doubts)
 
     def begin(self, state: State) -> None:
         """Keep the state where nothing of this run is on disk yet: a disk that is full shows before the first step."""
@@ -139,7 +144,7 @@ class _Keeper:
     def batch(self, state: State) -> None:
         """Keep the state in the middle of an epoch, if it is time."""
         self.steps += 1
-        if self.halting.met is not None or (not self.by_epoch and self._due(self.steps)):
+        if not self.identity.undivided and (self.halting.met is not None or (not self.by_epoch and self._due(self.steps))):
             self._keep(state)
 
     def epoch(self, state: State) -> None:

@@ -12,7 +12,7 @@ from torch import nn
 
 from squarely.data import counting
 from squarely.descent.gradients import Gradient
-from squarely.descent.metrics import measure
+from squarely.descent.metrics import Measured, measure
 from squarely.descent.optimizers import step_scheduler, wants_closure
 from squarely.descent.recipe import Recipe
 from squarely.descent.rows import Rows
@@ -73,11 +73,13 @@ class Look:
     criterion : the loss.
     unit : what a standardised response is in its own unit, for metrics.
     validation : rows to validate on, if there are some.
+    known : works loss and metrics out without reading rows, where that can be.
     """
 
     criterion: nn.Module
     unit: float
     validation: Rows | None
+    known: Callable[[], Measured] | None = None
 
 
 def run_loop(
@@ -136,7 +138,7 @@ def _batches(rows: Rows, state: State, recipe: Recipe, gradient: Gradient, after
     if not state.batch:
         state.total.zero_()
     for inputs, labels in rows.batches(state.epoch, size, state.batch):
-        m = min(size, rows.n - state.batch * size)  # the last one may be short: its mean is over the rows that it has
+        m = len(labels)  # the last one may be short: its mean is over the rows that it has
         loss = gradient([(inputs, labels)], m)
         state.total.add_(loss, alpha=m)
         _update(state, recipe, None)
@@ -164,15 +166,19 @@ def _update(state: State, recipe: Recipe, look: Callable[[], Any] | None) -> Non
 
 def _values(rows: Rows, state: State, recipe: Recipe, look: Look, loss: Any) -> dict[str, float]:
     """Measure the weights as they are: the loss on all rows, metrics, and both on the validation rows."""
+
+    def measured(on: Rows) -> Measured:
+        return measure(state.model, look.criterion, on.chunks(), metrics=recipe.metrics, unit=look.unit)
+
     if loss is None or recipe.metrics:
-        met = measure(state.model, look.criterion, rows.chunks(), metrics=recipe.metrics, unit=look.unit)
+        met = look.known() if look.known else measured(rows)
         values = {"loss": met.loss if loss is None else loss.item(), **met.metrics}
     else:
         values = {"loss": loss.item()}
     if state.scheduler is not None:
         values["lr"] = state.lr
     if look.validation is not None:
-        met = measure(state.model, look.criterion, look.validation.chunks(), metrics=recipe.metrics, unit=look.unit)
+        met = measured(look.validation)
         values |= {"val_loss": met.loss, **{f"val_{name}": value for name, value in met.metrics.items()}}
     return values
 
@@ -182,11 +188,11 @@ def _watched(log: Log) -> float:
     return log.columns["val_loss" if "val_loss" in log.columns else "loss"][-1]
 
 
-def settle(state: State, ended: Ending, start: Array, read: Callable[[nn.Module], Array]) -> Loop:
+def settle(state: State, ended: Ending, start: Array, read: Callable[[], Array]) -> Loop:
     """Put the average of the iterates into the model, if there is one, and give what the loop leaves behind."""
     last = None
     if state.mean is not None and state.counted and ended.status in ("finished", "stopped"):
-        last = read(state.model)
+        last = read()
         put(state.parameters, copies(state.mean))
     return Loop(
         model=state.model,
@@ -194,7 +200,7 @@ def settle(state: State, ended: Ending, start: Array, read: Callable[[nn.Module]
         losses=column(state.log, "loss"),
         log=state.log,
         start=start,
-        end=read(state.model),
+        end=read(),
         ending=ended,
         last=last,
     )

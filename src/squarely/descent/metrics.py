@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from squarely.descent.model import column
+
 METRICS = ("mse", "rmse", "mae", "r2")
 
 
@@ -39,7 +41,7 @@ def measure(
     sums = dict.fromkeys(("squared", "absolute", "labels", "squares"), 0.0)
     for inputs, labels in chunks:
         with torch.no_grad():
-            outputs, m = model(inputs), len(labels)
+            outputs, m = column(model(inputs)), len(labels)
         loss += criterion(outputs, labels).item() * m
         n += m
         if metrics:

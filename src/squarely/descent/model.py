@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +25,11 @@ class LinearRegression(nn.Module):
         """Predict: x (m, features) to (m, 1)."""
         out: torch.Tensor = self.linear(x)
         return out
+
+
+def column(outputs: torch.Tensor) -> torch.Tensor:
+    """Give outputs as a column (m, 1): a module of the user's may give (m,), which against labels (m, 1) would be broadcast."""
+    return outputs if outputs.ndim == 2 else outputs.view(-1, 1)
 
 
 def new_model(features: int, recipe: Recipe, *, bias: bool) -> LinearRegression:
@@ -61,9 +67,10 @@ def set_coefficients(model: LinearRegression, values: Array) -> None:
         model.linear.weight.copy_(torch.from_numpy(values[-model.linear.weight.numel() :]))
 
 
-def coefficients(model: LinearRegression) -> Array:
-    """Give the model's coefficients (p,) in float64, the bias first if there is one."""
-    bias: torch.Tensor | None = model.linear.bias
-    parts = [model.linear.weight] if bias is None else [bias, model.linear.weight]
+def coefficients(layer: Any) -> Array:
+    """Give the coefficients (p,) of an nn.Linear, or of a model that holds one, in float64, the bias first if there is one."""
+    layer = layer.linear if isinstance(layer, LinearRegression) else layer
+    bias: torch.Tensor | None = layer.bias
+    parts = [layer.weight] if bias is None else [bias, layer.weight]
     # A copy: on the CPU in float64 the array would otherwise be the model's own memory and follow the training.
     return np.concatenate([part.detach().double().cpu().numpy().ravel() for part in parts])

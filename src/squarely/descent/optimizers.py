@@ -89,6 +89,9 @@ def new_optimizer(parameters: Iterable[torch.Tensor], recipe: Recipe) -> torch.o
     made = _made("optimizer", kind or recipe.optimizer, parameters, options)
     if not isinstance(made, torch.optim.Optimizer):
         raise OptionError(f"optimizer= gave a {type(made).__name__} for the parameters, not a torch optimiser. Return one.")
+    for group in made.param_groups:
+        if kind is not None and group.get("foreach", False) is None and recipe.device == "cpu":
+            group["foreach"] = False  # what torch itself comes to on a CPU, after asking every step
     return made
 
 

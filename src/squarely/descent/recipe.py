@@ -91,10 +91,11 @@ class Recipe:
     @property
     def descent(self) -> Descent | None:
         """The recurrence that theory knows for an update of this recipe; None where there is no closed form (Adam, say)."""
-        plain = self.optimizer == "sgd" and not self.optimizer_options and self.scheduler is None
-        if not plain or self.loss != "mse" or self.clip_grad_norm is not None or self.weight_decay:
+        plain = self.optimizer == "sgd" and not self.optimizer_options
+        if not plain or self.loss != "mse" or self.clip_grad_norm is not None:
             return None
-        return Descent(lr=self.rate, momentum=self.momentum, nesterov=self.nesterov)
+        decay = self.weight_decay or 0.0
+        return Descent(lr=self.rate, momentum=self.momentum, nesterov=self.nesterov, weight_decay=decay)
 
     @property
     def full_batch(self) -> bool:

@@ -63,7 +63,7 @@ def _tensors(state: State) -> dict[str, Sequence[torch.Tensor]]:
 
 
 def _made(state: State) -> list[Any]:
-    return [None if part is None else described(type(part)) for part in (state.optimizer, state.scheduler)]
+    return [None if part is None else described(type(part)) for part in (state.model, state.optimizer, state.scheduler)]
 
 
 def _kept(part: Any, tensors: Tensors, name: str) -> Any:
@@ -106,7 +106,7 @@ def restore(state: State, checkpoint: Checkpoint) -> Ending | None:
 
 
 def _require_kinds(was: Any, now: Sequence[Any]) -> None:
-    for name, before, after in zip(("optimizer", "scheduler"), was, now, strict=True):
+    for name, before, after in zip(("model", "optimizer", "scheduler"), was, now, strict=True):
         if before != after:
             kinds = ["none" if kind is None else repr(as_text(kind["function"])) for kind in (before, after)]
             raise OptionError(f"The {name} of the checkpoint was {kinds[0]} and is {kinds[1]}. Pass the one that the run had.")
@@ -182,7 +182,8 @@ def _require_like(new: Any, old: Any) -> None:
 def _ending(written: Any) -> Ending | None:
     if written is None:
         return None
-    return Ending(as_text(written["status"]), as_text(written["reason"]), as_truth(written["asked"]))
+    restored = None if written["restored"] is None else as_count(written["restored"])
+    return Ending(as_text(written["status"]), as_text(written["reason"]), restored, as_truth(written["asked"]))
 
 
 def generators(device: torch.device) -> Tensors:

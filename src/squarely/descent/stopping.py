@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -41,13 +40,18 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a run ended: `status` in a word, `reason` in a sentence (empty for a run that took all its epochs).
+    """How a run ended.
 
-    `asked` is whether a callback asked for it, which may say something else when the run is resumed.
+    Attributes
+    ----------
+    status : in a word. `reason` : in a sentence, empty for a run that took all its epochs.
+    restored : the epoch whose parameters came back, None where the last ones stay.
+    asked : whether a callback asked for it, which may say something else when the run is resumed.
     """
 
     status: str
     reason: str = ""
+    restored: int | None = None
     asked: bool = False
 
 
@@ -82,32 +86,20 @@ def new_distance(
 
     def distance() -> float:
         w = read()
-        return standard_errors_bound(lam, problem.H @ w - problem.h, problem.loss(w), problem.n)
+        return theory.standard_errors_bound(lam, problem.H @ w - problem.h, problem.loss(w), problem.n, problem.n - len(w))
 
     return distance
-
-
-def standard_errors_bound(lam: theory.Spectrum, gradient: Array, loss: float, n: int) -> float:
-    """Bound the distance to the optimum, in standard errors of the worst combination of coefficients, from loss and gradient alone.
-
-    L* >= L - ||g||^2 / (2 lam_p) bounds sigma^2 from below; n (L - L*) / sigma^2 <= tau^2 puts every combination within tau.
-    """
-    if lam.flat:
-        return math.inf
-    _, excess = theory.distance_bound(lam, gradient)
-    variance = n / max(n - len(gradient), 1) * (loss - excess)
-    return float(np.sqrt(n * excess / variance)) if variance > 0 else math.inf
 
 
 def _lost(state: State, recipe: Recipe) -> Ending:
     """Go back to the last parameters whose loss was a number, unless the run grew all the way there."""
     log = state.log.losses
     put(state.parameters, state.good)
-    if len(log) > 1 and log[-2] > 1e3 * (min(log[:-1]) + 1.0):
+    if math.isinf(log[-1]) or (len(log) > 1 and log[-2] > 1e3 * (min(log[:-1]) + 1.0)):
         return Ending("diverged")
     return Ending(
         "not finite",
-        f"The loss is {log[-1]} at epoch {state.epoch:,}. The parameters are those of epoch {max(state.epoch - 1, 0):,}.",
+        f"The loss is not a number at epoch {state.epoch:,}. The parameters are those of epoch {max(state.epoch - 1, 0):,}.",
     )
 
 
@@ -147,4 +139,5 @@ def _no_gain(state: State, recipe: Recipe, values: Mapping[str, float]) -> Endin
         "stopped",
         f"The {what} loss has not fallen for {recipe.patience} epochs. The parameters are those of epoch {state.log.best_epoch:,}, "
         f"where it was {state.log.best:.6g}.",
+        restored=state.log.best_epoch,
     )

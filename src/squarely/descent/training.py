@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,23 +16,28 @@ from squarely.data import RowAccount, Source, frame, open_rows, scanning, series
 from squarely.descent.checks import checked
 from squarely.descent.code import script
 from squarely.descent.foresight import Prediction, RunTheory, foreknow, predict, settled
-from squarely.descent.gradients import new_gradient
+from squarely.descent.gradients import laid_flat, new_gradient, of_the_quadratic
 from squarely.descent.identity import identity_of
 from squarely.descent.keeper import kept
 from squarely.descent.keeping import Keeping
+from squarely.descent.loader import LoaderSource
 from squarely.descent.loop import Look, Loop, run_loop, settle
 from squarely.descent.losses import new_criterion
+from squarely.descent.metrics import Measured, named
 from squarely.descent.model import coefficients, new_model, set_coefficients
-from squarely.descent.quadratic import closed_form
-from squarely.descent.recipe import Recipe
-from squarely.descent.rows import Held, Rows, Unseen, held, require_count
+from squarely.descent.own import Own, owned, reader, suited
+from squarely.descent.page import figure, page
+from squarely.descent.quadratic import closed_form, descend, goes_unwatched
+from squarely.descent.recipe import DTYPES, Recipe
+from squarely.descent.rows import Held, Loaded, Rows, Unseen, held, require_count
 from squarely.descent.state import Log, new_state
 from squarely.descent.stopping import new_distance
-from squarely.design import Design, linear_predictor
+from squarely.descent.streamed import Streamed
+from squarely.design import Design, linear_predictor, rows
 from squarely.errors import DataError, NumericalError, OptionError
-from squarely.moments import Moments, Standardised, standardise, unstandardised
+from squarely.moments import Moments, Standardised, expected_noise, fold_noise, noise_cost, standardise, unstandardised
 from squarely.numerics import Array
-from squarely.show import Curve, Page, Pairs, Panel, Table, draw
+from squarely.show import Page
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +45,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-_LOSS = "MSE (standardised)"
+_HELD = 2**28  # bytes of standardised rows that are held; more are streamed
+_DEAR = 2_000_000_000  # multiplications: about a second
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True, repr=False)
@@ -56,6 +62,7 @@ class Training:
     theory : limits and rates from the spectrum.
     prediction : the curve that theory predicts, or None where it has no closed form.
     remarks : what was settled or changed of the recipe before the run began, and where it went on from, in sentences.
+    plain : whether theory holds for the model, which a module of the user's may keep from it. `owned` : whether it is the user's.
     """
 
     recipe: Recipe
@@ -66,6 +73,8 @@ class Training:
     theory: RunTheory
     prediction: Prediction | None = None
     remarks: tuple[str, ...] = ()
+    plain: bool = True
+    owned: bool = False
 
     @property
     def params(self) -> pd.Series:
@@ -134,21 +143,7 @@ class Training:
 
     def plot(self) -> Figure:
         """Draw the measured loss with the predicted curve on it, and, where the optimum is known, the excess over it."""
-        epochs, losses = np.arange(len(self.loop.losses)), self.loop.losses
-        title = f"Loss by epoch, lr = {self.recipe.rate:g}"
-        if self.prediction is None:
-            return draw([Panel(title=title, x_label="epoch", y_label=_LOSS, marks=[Curve(x=epochs, y=losses)], log_y=True)])
-        floor, predicted = self.prediction.floor, self.prediction.excess[: len(losses)]
-        measured = np.where(losses > floor, losses - floor, np.nan)  # below the optimum is rounding: it has no logarithm
-        label = f"measured, {self.recipe.dtype}"
-        loss = [Curve(x=epochs, y=losses, label=label), _predicted_curve(epochs, floor + predicted)]
-        excess = [Curve(x=epochs, y=measured, label=label), _predicted_curve(epochs, predicted)]
-        return draw(
-            [
-                Panel(title=title, x_label="epoch", y_label=_LOSS, marks=loss),
-                Panel(title="Excess over the optimum", x_label="epoch", y_label="excess MSE", marks=excess, log_y=True),
-            ]
-        )
+        return figure(self)
 
     def require(self) -> Training:
         """Return the run itself, or raise a NumericalError if it diverged or met what is not a number."""
@@ -180,7 +175,7 @@ class Training:
 
     def summary(self) -> Page:
         """Lay out the run: recipe, theory, loss and coefficients."""
-        return _page(self)
+        return page(self)
 
     def as_dict(self) -> Mapping[str, Any]:
         """Give every number as plain Python values: what `--json` prints."""
@@ -241,9 +236,12 @@ def train(
     recipes: tuple[Recipe, ...],
     *,
     validation: Source | None = None,
+    model: nn.Module | None = None,
     keeping: Keeping | None = None,
 ) -> tuple[Training, ...]:
-    """Train one newly made model for each recipe; rows that fit into memory are read once. `keeping` is for a single recipe.
+    """Train one newly made model for each recipe, or a user's own; rows that fit into memory are read once.
+
+    `keeping` is for a single recipe.
 
     Raises
     ------
@@ -252,9 +250,12 @@ def train(
     KeyboardInterrupt : Ctrl-C; where the run was kept, the message says how to go on.
     """
     recipes = tuple(checked(recipe) for recipe in recipes)
+    if validation is None and any(recipe.stop == "validation" for recipe in recipes):
+        raise OptionError("stop='validation' watches the loss of other rows, and there are none. Give validation=, or stop='loss'.")
     if keeping is not None and any(recipe.engine == "closed_form" for recipe in recipes):
         raise OptionError("engine='closed_form' takes no steps, so there is nothing to keep. Leave checkpoint= and resume= out.")
-    seen = _Seen(moments=moments, source=source, validation=validation, keeping=keeping)
+    own = owned(model, source, len(moments.design.columns), intercept=moments.design.intercept)
+    seen = _Seen(moments=moments, source=source, validation=validation, own=own, keeping=keeping)
     return tuple(_run(seen, recipe) for recipe in recipes)
 
 
@@ -265,6 +266,7 @@ class _Seen:
     moments: Moments
     source: Source
     validation: Source | None
+    own: Own
     keeping: Keeping | None = None
     problems: dict[bool, tuple[Standardised, theory.Spectrum]] = field(default_factory=dict)
     tables: dict[object, Held] = field(default_factory=dict)
@@ -280,13 +282,58 @@ class _Seen:
         """Give the rows to train on."""
         if recipe.engine == "moments":
             return Unseen(count=self.moments.n, inputs=len(self.moments.design.columns))
+        if self.own.loader is not None:
+            return self._loaded(recipe, self.own.loader, self.moments.n)
+        if self.streams(recipe):
+            return self._streamed(recipe, self.source, None)
         table = self._table(recipe, self.source, of="training")
         require_count(self.source, self.moments.n, table.n)
         return replace(table, seed=recipe.seed, shuffle=recipe.shuffle, replacement=recipe.replacement)
 
     def validation_rows(self, recipe: Recipe) -> Rows | None:
         """Give the rows to validate on, if there are some."""
-        return None if self.validation is None else self._table(recipe, self.validation, of="validation")
+        if isinstance(self.validation, LoaderSource):
+            return self._loaded(recipe, self.validation, self.validation.rows or 0)
+        if self.validation is None:
+            return None
+        if self.streams(recipe) and (self.validation.rows or 0) * self.width(recipe) > _HELD:
+            with scanning("number of rows"):
+                complete = sum(block.size for block in rows(self.moments.design, self.validation))
+            return self._streamed(recipe, self.validation, complete)
+        return self._table(recipe, self.validation, of="validation")
+
+    def width(self, recipe: Recipe) -> int:
+        """Tell how many bytes a standardised row takes."""
+        return (len(self.moments.design.columns) + 1) * (8 if recipe.dtype == "float64" else 4)
+
+    def streams(self, recipe: Recipe) -> bool:
+        """Tell whether rows are read anew each epoch, because they are too many to hold, or because that was asked for."""
+        size = self.moments.n * self.width(recipe)
+        streams = recipe.stream
+        if streams is None:
+            streams = self.own.loader is None and recipe.engine == "rows" and size > _HELD
+        if streams and recipe.replacement:
+            raise OptionError(
+                "replacement=True draws any row at any time, and rows that are streamed pass by once an epoch. These take "
+                f"{size / 1e6:,.0f} MB: hold them with stream=False, or leave replacement out."
+            )
+        return streams
+
+    def _streamed(self, recipe: Recipe, source: Source, complete: int | None) -> Streamed:
+        return Streamed(
+            design=self.moments.design,
+            source=source,
+            problem=self.problem(recipe)[0],
+            dtype=DTYPES[recipe.dtype],
+            device=recipe.device,
+            seed=recipe.seed,
+            shuffle=recipe.shuffle,
+            complete=complete,
+        )
+
+    def _loaded(self, recipe: Recipe, source: LoaderSource, count: int) -> Loaded:
+        inputs, device = len(self.moments.design.columns), torch.device(recipe.device)
+        return Loaded(source=source, count=count, inputs=inputs, dtype=DTYPES[recipe.dtype], device=device)
 
     def _table(self, recipe: Recipe, source: Source, *, of: str) -> Held:
         key = of, recipe.standardize, recipe.dtype, recipe.device
@@ -297,9 +344,13 @@ class _Seen:
 
 
 def _run(seen: _Seen, recipe: Recipe) -> Training:
+    recipe, noted = suited(recipe, seen.own)
     problem, lam = seen.problem(recipe)
-    recipe, remarks = settled(recipe, problem, lam)
-    known = foreknow(lam, recipe)
+    noise = cache(partial(_noise, seen, problem, lam, recipe))
+    start = coefficients(new_model(len(problem.scale) - 1, recipe, bias=problem.intercept))
+    recipe, remarks = settled(recipe, problem, lam, start, noise)
+    tamed = None if recipe.standardize else _kappa_once_standardised(seen)
+    known = foreknow(recipe, problem, lam, noise, plain=seen.own.plain, tamed=tamed)
     run = _closed if recipe.engine == "closed_form" else partial(_looped, seen)
     with torch.inference_mode(False), torch.enable_grad():  # a loop needs tensors that can change, whatever the user has set
         finished = run(problem, lam, recipe)
@@ -310,36 +361,85 @@ def _run(seen: _Seen, recipe: Recipe) -> Training:
         moments=seen.moments,
         source=seen.source,
         theory=known,
-        remarks=remarks + finished.remarks,
+        remarks=noted + remarks + finished.remarks,
+        plain=seen.own.plain,
+        owned=seen.own.model is not None,
     )
 
 
 def _looped(seen: _Seen, problem: Standardised, lam: theory.Spectrum, recipe: Recipe) -> Loop:
-    rows, validation = seen.rows(recipe), seen.validation_rows(recipe)
-    model = new_model(rows.features, recipe, bias=problem.intercept)
-    start, state = coefficients(model), new_state(model, recipe)
+    given, validation = seen.rows(recipe), seen.validation_rows(recipe)
+    model = seen.own.model or new_model(given.features, recipe, bias=problem.intercept)
+    read = reader(model, given.features, bias=problem.intercept)
+    flat = laid_flat(model) if recipe.engine == "moments" else None  # before anybody takes hold of the parameters
+    start, state = read(), new_state(model, recipe)
+    if seen.keeping is None and flat is not None and goes_unwatched(recipe, validated=validation is not None):
+        return settle(state, descend(flat, problem, state, recipe), start, read)
     loop = partial(
         run_loop,
-        rows,
+        given,
         state,
         recipe,
-        gradient=new_gradient(recipe, model, problem),
-        look=Look(criterion=new_criterion(recipe), unit=float(problem.scale[-1]), validation=validation),
-        distance=new_distance(recipe, problem, lam, lambda: coefficients(model)),
+        gradient=new_gradient(recipe, model) if flat is None else of_the_quadratic(flat, problem),
+        look=Look(
+            criterion=new_criterion(recipe),
+            unit=float(problem.scale[-1]),
+            validation=validation,
+            known=None if isinstance(given, Held) else _known(seen, problem, recipe, read),
+        ),
+        distance=new_distance(recipe, problem, lam, read),
     )
     ended, remarks = kept(
         seen.keeping,
         state,
         recipe,
-        identity=lambda: identity_of(seen.moments.design, problem, recipe, rows, validation),
+        identity=lambda: identity_of(seen.moments.design, problem, recipe, given, validation),
         run=lambda keeper: loop(keeper=keeper),
     )
-    return replace(settle(state, ended, start, coefficients), remarks=remarks)
+    return replace(settle(state, ended, start, read), remarks=remarks)
+
+
+def _noise(seen: _Seen, problem: Standardised, lam: theory.Spectrum, recipe: Recipe) -> theory.Noise:
+    """Find out what single rows add to the gradient: from the rows where that is cheap, else as it is for Gaussian columns."""
+    w = theory.fixed_point(lam, problem.h)
+    if seen.own.loader is not None or seen.streams(recipe) or noise_cost(problem) > _DEAR:
+        return expected_noise(problem, lam, w)
+    return fold_noise(seen.moments.design, seen.source, problem, lam, w)
+
+
+def _kappa_once_standardised(seen: _Seen) -> float | None:
+    """Give kappa for standardised columns, None where one of them is constant."""
+    flat = seen.moments.constant if seen.moments.design.intercept else np.diag(seen.moments.gram)[1:] == 0
+    return None if flat.any() else theory.spectrum(standardise(seen.moments).H).kappa
+
+
+def _known(seen: _Seen, problem: Standardised, recipe: Recipe, read: Callable[[], Array]) -> Callable[[], Measured] | None:
+    """Give what works the mean squared error out from cross-products, so that rows that are not held need no second reading."""
+    if recipe.loss != "mse" or "mae" in recipe.metrics:
+        return None
+    unit = float(problem.scale[-1])
+    variance = float(seen.moments.variances[-1]) / unit**2
+
+    def known() -> Measured:
+        mse = problem.loss(read())
+        return Measured(loss=mse, metrics=named(recipe.metrics, mse, variance, unit))
+
+    return known
 
 
 def with_prediction(run: Training, optimum: Array) -> Training:
     """Attach what theory predicts, given the optimum (p,) in standardised columns from wherever it is known."""
-    return replace(run, prediction=predict(run.problem, run.theory, run.recipe, run.loop.start, optimum))
+    if not run.plain:
+        return run
+    log, recipe, start = run.loop.log, run.recipe, run.loop.start
+    if run.status == "stopped":  # what it did not take is not predicted
+        recipe = replace(recipe, epochs=len(log.losses) - 1)
+    rates = np.asarray(log.columns.get("lr", ()))[: len(log.losses) - 1]
+    prediction = predict(run.problem, run.theory, recipe, start, optimum, rates=rates)
+    if prediction is not None and run.loop.ending.restored is not None:
+        best = predict(run.problem, run.theory, replace(recipe, epochs=run.loop.ending.restored), start, optimum, rates=rates)
+        prediction = prediction if best is None else replace(prediction, gap=best.gap)
+    return replace(run, prediction=prediction)
 
 
 def _problem(moments: Moments, source: Source, *, standardize: bool) -> Standardised:
@@ -348,6 +448,8 @@ def _problem(moments: Moments, source: Source, *, standardize: bool) -> Standard
         raise DataError(f"The formula {design.formula.text!r} has no predictor, so a linear layer has no input. Name a column.")
     if moments.n < 2:
         raise DataError(f"{source.label} has {moments.n} complete row. Training on standardised columns needs at least 2.")
+    if not standardize:
+        return unstandardised(moments)
     flat = moments.constant if design.intercept else np.diag(moments.gram)[1:] == 0
     for name, is_flat, mean in zip(design.labels, flat, moments.means, strict=True):
         if is_flat:
@@ -355,7 +457,7 @@ def _problem(moments: Moments, source: Source, *, standardize: bool) -> Standard
                 f"Column {name!r} is {mean:.6g} in every row: standardising divides by its spread, which is zero. "
                 "Leave it out of the formula, or look for the rows in which it differs."
             )
-    return standardise(moments) if standardize else unstandardised(moments)
+    return standardise(moments)
 
 
 def _closed(problem: Standardised, lam: theory.Spectrum, recipe: Recipe) -> Loop:
@@ -366,41 +468,3 @@ def _closed(problem: Standardised, lam: theory.Spectrum, recipe: Recipe) -> Loop
     return Loop(
         model=model, optimizer=None, losses=losses, log=Log(columns={"loss": losses.tolist()}), start=start, end=end, ending=ended
     )
-
-
-def _predicted_curve(epochs: np.ndarray, losses: Array) -> Curve:
-    return Curve(x=epochs, y=losses, label="predicted by theory", dashed=True)
-
-
-def _page(run: Training) -> Page:
-    recipe, known, prediction = run.recipe, run.theory, run.prediction
-    top = Pairs(
-        [
-            ("Dep. Variable:", run.design.response),
-            ("Model:", "nn.Linear, MSELoss"),
-            ("Optimizer:", recipe.optimizer),
-            ("Learning rate:", f"{recipe.rate:g}"),
-            ("Momentum:", f"{recipe.momentum:g}{' (Nesterov)' if recipe.nesterov else ''}"),
-            ("Epochs:", f"{recipe.epochs:,}"),
-            ("Start:", f"random, seed {recipe.seed}" if recipe.start is None else "given"),
-            ("Device, dtype:", f"{recipe.device}, {recipe.dtype}"),
-            ("No. Observations:", str(run.moments.n)),
-        ],
-        [
-            ("Status:", run.status),
-            ("First loss:", f"{run.loop.losses[0]:.6g}"),
-            ("Last loss:", f"{run.loop.losses[-1]:.6g}"),
-            ("Loss at the optimum:", "unknown" if prediction is None else f"{prediction.floor:.6g}"),
-            ("Excess left, predicted:", "unknown" if prediction is None else f"{prediction.kept:.3g}"),
-            ("Learning rate limit:", "unknown" if known.lr_limit is None else f"{known.lr_limit:.6g}"),
-            ("Best learning rate:", "unknown" if known.lr_best is None else f"{known.lr_best:.6g}"),
-            ("Condition (kappa):", f"{known.kappa:.6g}"),
-        ],
-    )
-    standardised = run.loop.end
-    cells = zip(run.problem.names, run.coefficients, standardised, run.loop.start, strict=True)
-    table = Table(
-        ("", "coef", "standardised", "at the start"),
-        [(name, f"{a:.8g}", f"{b:.8g}", f"{c:.8g}") for name, a, b, c in cells],
-    )
-    return Page("Training Results", [top, table], footer=["Rows: " + " ".join(run.rows.lines())], notes=run.warnings)

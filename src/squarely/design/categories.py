@@ -84,7 +84,7 @@ class Coding:
             value = labels.values[labels.codes[unknown[0]]]
             value = as_number(value) if isinstance(value, str) and not isinstance(self.levels[0], str) else value
             raise DataError(
-                f"Column {self.column!r} of {source.label} has {value!r} in data row {first + int(unknown[0]) + 1:,}, a level that "
+                f"Column {self.column!r} of {source.label} has {value!r}{in_row(source, first + int(unknown[0]))}, a level that "
                 f"the fit has not met: it has no coefficient. Known levels: {listed(self.levels)}. Take such rows out, fit again "
                 "with them, or predict with unseen='nan'."
             )
@@ -152,13 +152,9 @@ def coding(factor: Categorical, found: Mapping[Level, int], source: Source, *, b
     return Coding(column=column, levels=levels, kind=factor.contrast.kind, position=position_of(factor, levels))
 
 
-def in_row(row: int) -> str:
-    """Say in which row something is, if that is known: an engine that counts levels does not tell.
-
-    >>> in_row(4), in_row(UNKNOWN_ROW)
-    (' in data row 5', '')
-    """
-    return "" if row == UNKNOWN_ROW else f" in data row {row + 1:,}"
+def in_row(source: Source, row: int) -> str:
+    """Say in which row something is, if that is known: an engine that counts levels does not tell."""
+    return "" if row == UNKNOWN_ROW else f" in data row {source.row_number(row):,}"
 
 
 def _typed(found: Mapping[Level, int]) -> dict[Level, int]:
@@ -182,7 +178,7 @@ def _require_text(column: str, found: Mapping[Level, int], source: Source) -> No
         odd = min(sorted(texts.keys() - set(numbers)), key=texts.__getitem__)
         raise DataError(
             f"Column {column!r} of {source.label} holds numbers that signs or separators make text of: {odd!r}"
-            f"{in_row(texts[odd])}. Take these out, as 1234.5 is written, or write {c} if the values are categories."
+            f"{in_row(source, texts[odd])}. Take these out, as 1234.5 is written, or write {c} if the values are categories."
         )
     if not numbers:
         return
@@ -198,7 +194,7 @@ def _require_text(column: str, found: Mapping[Level, int], source: Source) -> No
         odd = late[len(numbers) >= len(others)]  # or has fewer levels, where no row is known
     what = ("a number among text", "text among numbers")[odd in others]
     raise DataError(
-        f"Column {column!r} of {source.label} holds {what}: {odd!r}{in_row(texts[odd])}. "
+        f"Column {column!r} of {source.label} holds {what}: {odd!r}{in_row(source, texts[odd])}. "
         f"Correct or clear that value, or write {c} if its values are categories."
     )
 
@@ -208,8 +204,9 @@ def _in_order(factor: Categorical, found: Mapping[Level, int], source: Source) -
     if listed_levels is not None:
         for level in found:
             if level not in listed_levels:
+                where = in_row(source, found[level]) or " there"
                 raise FormulaError(
-                    f"levels={list(listed_levels)!r} of {factor.text} lacks {level!r}, which is{in_row(found[level]) or ' there'}. "
+                    f"levels={list(listed_levels)!r} of {factor.text} lacks {level!r}, which is{where}. "
                     "List every level, or leave such rows out with where=."
                 )
     declared = listed_levels or source.order(factor.name.name)

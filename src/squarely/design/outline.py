@@ -128,7 +128,7 @@ def _first_text(source: Source, name: str) -> tuple[Any, int]:
         odd = np.array([*(not reads_as_number(value) for value in labels.values), False])[labels.codes]
         at = np.flatnonzero(odd if odd.any() else labels.codes >= 0)
         if len(at) and (odd.any() or first is None):
-            first = labels.values[labels.codes[at[0]]], batch.first + int(at[0]) + 1
+            first = labels.values[labels.codes[at[0]]], source.row_number(batch.first + int(at[0]))
         if odd.any():
             break
     return first or (None, 0)

@@ -4,7 +4,8 @@
 cross-products would cost digits; `standardised` derives from Moments the problem that a training loop sees. `aggregates` lets an
 engine work the cross-products out, with columns that `layout` lays out and sums by group from `tally`; `combination` is a scan of
 what columns combine to; `aggregated` is the record of it, and `choice` chooses between the two folds. `merging` adds Moments of
-several sets of rows and takes them out again, by way of the `transfer` between their columns.
+several sets of rows and takes them out again, by way of the `transfer` between their columns. `noise` folds rows into what theory
+asks of mini-batches.
 """
 
 from squarely.moments.aggregated import Aggregated
@@ -14,6 +15,7 @@ from squarely.moments.combination import Combined, combine
 from squarely.moments.cross_products import Moments, fold_moments, gather, in_threads, piece_rows
 from squarely.moments.layout import Layout, Prepared, lay_out, way_back
 from squarely.moments.merging import CRUMBS, Merged, Share, absent_levels, merge_moments
+from squarely.moments.noise import expected_noise, fold_noise, noise_cost
 from squarely.moments.standardised import Standardised, standardise, unstandardised
 from squarely.moments.tally import Effort, Factors, Key, changed, tally
 from squarely.moments.transfer import Transfer
@@ -38,8 +40,10 @@ __all__ = [
     "changed",
     "choose_fold",
     "combine",
+    "expected_noise",
     "fold_inside",
     "fold_moments",
+    "fold_noise",
     "fold_triangle",
     "gather",
     "gather_inside",
@@ -47,6 +51,7 @@ __all__ = [
     "lay_out",
     "merge_moments",
     "moments_of",
+    "noise_cost",
     "piece_rows",
     "qr_triangle",
     "refolded",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from squarely.data import BATCH_ROWS, RowAccount, Source, fold, scanning
+from squarely.data import BATCH_ROWS, RowAccount, Source, scanning
+from squarely.data import fold as folded
 from squarely.design import Block, Design, map_rows, pieces, recentred
 from squarely.errors import DataError
 from squarely.moments.aggregated import Aggregated
@@ -106,7 +108,7 @@ def fold_moments(design: Design, source: Source) -> Moments:
                     indicators = _joined(indicators, indicator_sums(piece, grouped))
         return _Sums(dense, indicators, block.account)
 
-    total = fold(
+    total = folded(
         map_rows(design, source, step, threads=in_threads(design)), _add, _Sums(np.zeros((size, size)), None, RowAccount())
     )
     gram = _whole(design, total)
@@ -128,16 +130,16 @@ def _whole(design: Design, total: _Sums) -> Array:
     return gram
 
 
-def gather(design: Design, source: Source) -> Moments:
+def gather(design: Design, source: Source, fold: Callable[[Design, Source], Moments] = fold_moments) -> Moments:
     """Fold the rows into Moments; fold again about better centres if the pilot's were far off."""
-    moments = fold_moments(design, source)
+    moments = fold(design, source)
     means, spreads = moments.means, np.sqrt(moments.variances)
     off = np.abs(means - design.centres) > FAR * spreads
     off[design.layout.grouped] = False  # indicators are not centred
     if not design.intercept or not (off & (spreads > 0)).any():
         return moments
     better = recentred(design, mean=means, spread=spreads)
-    again = fold_moments(better, source)
+    again = fold(better, source)
     return Moments(design=better, gram=again.gram, account=again.account, passes=2)
 
 

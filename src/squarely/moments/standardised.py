@@ -53,6 +53,13 @@ class Standardised:
         table: Array = ((values - self.centre) - self.offset) / self.scale
         return table
 
+    def column(self, values: Array, j: int | np.ndarray) -> Array:
+        """Standardise values (m,) of the variable j, or of the variables j (m,): to the same bits as `columns`."""
+        column: Array = values - self.centre[j]
+        column -= self.offset[j]
+        column /= self.scale[j]
+        return column
+
     def loss(self, w: Array) -> float:
         """The mean squared error at w (p,), in standardised units; never below zero, whatever rounding says."""
         return max(float(0.5 * w @ self.H @ w - self.h @ w + self.y2), 0.0)

@@ -1,0 +1,263 @@
+"""Measure the descent road against what it must reach: `make bench-descent`, or `python benchmarks/descent.py D1 D3`.
+
+Every answer is checked before it is timed. Times are medians, in turns with the peers in one process; memory is that of a fresh
+process. Machines differ and are noisy: read the ratios. D6 needs a GPU and says so where there is none.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.autograd import Variable
+from torch.utils.data import DataLoader, TensorDataset
+
+import squarely as sq
+from exact_data import SEED, columns, numbers_file
+from measure import faster, head, in_turns, machine, memory, own_peak_megabytes, refused, within
+from squarely import api, descent
+
+PACKAGES = ["numpy", "torch", "pandas", "pyarrow", "duckdb", "scikit-learn", "skorch"]
+CARS = "mpg ~ displacement"
+
+
+def opened(formula, data):
+    """Open the data and gather the cross-products, which every run needs: what D1 leaves out of the time of the closed form."""
+    given = api._Given(formula=formula, data=data, X=None, y=None, intercept=True, where=None, missing="drop")
+    return api._gathered(given)
+
+
+def tutorial(epochs=1000, lr=0.01):
+    """The tutorial's own loop, as it prints it: tensors made anew each epoch, a line every fiftieth."""
+    cars = sq.datasets.cars()
+    x, y = cars[["displacement"]].to_numpy(), cars[["mpg"]].to_numpy()
+    xn, yn = (((a - a.mean()) / a.std()).astype(np.float32) for a in (x, y))
+    torch.manual_seed(0)
+    model = nn.Linear(1, 1)
+    criterion, optimizer = nn.MSELoss(), torch.optim.SGD(model.parameters(), lr=lr)
+    epoch_list, losses, lines = [], [], []
+    for epoch in range(epochs + 1):
+        inputs, labels = Variable(torch.from_numpy(xn).to("cpu")), Variable(torch.from_numpy(yn).to("cpu"))
+        optimizer.zero_grad()
+        loss = criterion(model(inputs), labels)
+        losses.append(loss.item())
+        epoch_list.append(epoch)
+        loss.backward()
+        optimizer.step()
+        if epoch % 50 == 0:
+            lines.append(f"Epoch: {epoch}, Loss: {loss.item():.4f}")
+    return losses
+
+
+def d1(name, _):
+    """The tutorial's 1,001 epochs on cars.csv, with torch's default threads and with one."""
+    moments, source = opened(CARS, sq.datasets.cars())
+    recipes = {
+        "rows": descent.Recipe(),
+        "rows, gradient written out": descent.Recipe(gradient="closed"),
+        "moments": descent.Recipe(engine="moments"),
+        "closed form": descent.Recipe(engine="closed_form"),
+    }
+    works = {kind: lambda recipe=recipe: descent.train(moments, source, (recipe,))[0] for kind, recipe in recipes.items()}
+    expected = tutorial()
+    for kind, work in works.items():
+        np.testing.assert_allclose(work().loop.losses, expected, rtol=3e-6, err_msg=kind)
+    whole = {"sq.train, rows, theory and optimum included": lambda: sq.train(CARS, sq.datasets.cars())}
+    default = torch.get_num_threads()
+    for threads in dict.fromkeys((default, 1)):
+        torch.set_num_threads(threads)
+        took = in_turns({"tutorial": tutorial, **works, **whole}, 7)
+        peer = (f"the tutorial's loop, torch threads {threads}", took["tutorial"])
+        must = (
+            {"rows": 2.0, "moments": None, "closed form": None}
+            if threads > 1
+            else {"rows": 1.0, "moments": 6.0, "closed form": 500.0}
+        )
+        for kind in [*works, *whole]:
+            faster(name, f"1,001 epochs of cars.csv, {kind}", took[kind], peer, least=must.get(kind))
+    torch.set_num_threads(default)
+
+
+def standardised(n, p):
+    arrays = columns(n, p)
+    X = np.column_stack([arrays[f"x{j}"] for j in range(1, p + 1)])
+    y = arrays["y"][:, None]
+    return arrays, *(((a - a.mean(0)) / a.std(0)).astype(np.float32) for a in (X, y))
+
+
+def an_epoch(model, optimizer, batches):
+    criterion = nn.MSELoss()
+    for inputs, labels in batches:
+        optimizer.zero_grad()
+        loss = criterion(model(inputs), labels)
+        loss.backward()
+        optimizer.step()
+
+
+def d2(name, scale):
+    """A mini-batch epoch of a million rows, ten columns, batches of 256."""
+    n, size, lr = int(1_000_000 * scale), 256, 0.01
+    arrays, X, y = standardised(n, 10)
+    X, y = torch.from_numpy(X), torch.from_numpy(y)
+    formula = "y ~ " + " + ".join(f"x{j}" for j in range(1, 11))
+    moments, source = opened(formula, arrays)
+
+    def fresh():
+        torch.manual_seed(0)
+        model = nn.Linear(10, 1)
+        return model, torch.optim.SGD(model.parameters(), lr=lr)
+
+    def by_index():
+        model, optimizer = fresh()
+        order = torch.from_numpy(np.random.default_rng([0, 0]).permutation(n))
+        an_epoch(model, optimizer, ((X[rows], y[rows]) for rows in order.split(size)))
+        return model
+
+    def by_loader():
+        model, optimizer = fresh()
+        an_epoch(model, optimizer, DataLoader(TensorDataset(X, y), batch_size=size, shuffle=True))
+
+    def ours(gradient):
+        stamps = []
+        options = {
+            "lr": lr,
+            "epochs": 1,
+            "batch_size": size,
+            "gradient": gradient,
+            "callbacks": lambda _: stamps.append(time.perf_counter()),
+        }
+        run = descent.train(moments, source, (descent.Recipe(**options),))[0]
+        return run, stamps[1] - stamps[0]  # from one look at all rows to the next: reading and standardising them is left out
+
+    expected = by_index()
+    for gradient in ("autograd", "closed"):
+        run, _ = ours(gradient)
+        np.testing.assert_allclose(run.model.linear.weight.detach(), expected.weight.detach(), rtol=0, atol=2e-5)
+    works = {"DataLoader(TensorDataset, shuffle=True)": by_loader, "index batches": by_index}
+    works |= others(X.numpy(), y.numpy().ravel(), size, lr)
+    own = {"closed": [], "autograd": []}
+    took = in_turns({**works, **{g: lambda g=g: own[g].append(ours(g)[1]) for g in own}}, 3)
+    took |= {gradient: float(np.median(seconds)) for gradient, seconds in own.items()}
+    for gradient in ("closed", "autograd"):
+        work = f"an epoch of {n:,} x 10, batches of {size}, gradient={gradient!r}, loss on all rows included"
+        for peer in works:
+            must = (
+                {"DataLoader(TensorDataset, shuffle=True)": 5.0, "index batches": 2.0}.get(peer) if gradient == "closed" else None
+            )
+            faster(name, work, took[gradient], (peer, took[peer]), least=must)
+
+
+def others(X, y, size, lr):
+    """Peers that a user might have: one epoch each, if they are installed."""
+    works = {}
+    try:
+        from sklearn.linear_model import SGDRegressor
+
+        works["scikit-learn SGDRegressor (a step a row)"] = lambda: SGDRegressor(
+            penalty=None, learning_rate="constant", eta0=lr, max_iter=1, tol=None, random_state=0
+        ).fit(X, y)
+    except ImportError:
+        pass
+    try:
+        from skorch import NeuralNetRegressor
+
+        works["skorch NeuralNetRegressor"] = lambda: NeuralNetRegressor(
+            nn.Linear, module__in_features=10, module__out_features=1, max_epochs=1, batch_size=size, lr=lr,
+            iterator_train__shuffle=True, train_split=None, verbose=0,
+        ).fit(X, y[:, None])  # fmt: skip
+    except ImportError:
+        pass
+    return works
+
+
+def d3(name, _):
+    """Sixty-four learning rates at once."""
+    cars, rates = sq.datasets.cars(), np.geomspace(1e-4, 0.9, 64).tolist()
+    sweep = sq.sweep(CARS, cars, lr=rates, epochs=1000)
+    for i in (0, 31, 63):
+        alone = sq.train(CARS, cars, lr=rates[i], epochs=1000)
+        np.testing.assert_allclose(sweep.runs[i].loop.losses, alone.loop.losses, rtol=3e-6)
+    took = in_turns(
+        {"sweep": lambda: sq.sweep(CARS, cars, lr=rates, epochs=1000), "one": lambda: sq.train(CARS, cars, epochs=1000)}, 5
+    )
+    within(name, "64 learning rates x 1,000 epochs, cars.csv", took["sweep"], ("one run", took["one"]), most=4)
+
+
+def d4(name, scale):
+    """A thousand full-batch epochs of ten million rows, on cross-products."""
+    arrays = columns(int(10_000_000 * scale), 10)
+    formula = "y ~ " + " + ".join(f"x{j}" for j in range(1, 11))
+
+    def train():
+        return sq.train(formula, arrays, engine="moments", epochs=1000, lr=0.3, dtype="float64")
+
+    fit = sq.ols(formula, arrays)
+    np.testing.assert_allclose(train().params, fit.params, rtol=1e-6, atol=1e-9)
+    took = in_turns({"train": train, "ols": lambda: sq.ols(formula, arrays)}, 3)
+    within(name, f"{len(arrays['y']):,} x 10, 1,000 epochs, moments", took["train"], ("sq.ols", took["ols"]), most=1.5)
+
+
+def d5(name, scale):
+    """An epoch streamed from Parquet, against the same batches from memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = numbers_file(Path(folder), max(int(20_000_000 * scale), 100_000), 8)
+        rates = {}
+        for stream in (True, False):
+            done = subprocess.run(
+                [sys.executable, __file__, "--epoch", str(path), str(int(stream))], capture_output=True, text=True, check=True
+            )
+            rates[stream], peak = map(float, done.stdout.split())
+            if stream:
+                memory(name, "an epoch streamed, the whole process", peak, most=800)
+        work = f"an epoch of {int(20_000_000 * scale):,} x 9, Parquet, batches of 4,096, streamed"
+        within(name, work, rates[True], ("the same batches held in memory", rates[False]), most=2)
+
+
+def one_epoch(path, stream):
+    """In a process of its own: the median seconds of an epoch, and the peak of memory in MB."""
+    formula = "y ~ " + " + ".join(f"x{j}" for j in range(1, 9))
+    stamps = []
+    run = sq.train(
+        formula, path, batch_size=4096, epochs=3, lr=0.01, gradient="closed", stream=stream, callbacks=lambda _: stamps.append(time.perf_counter())
+    )  # fmt: skip
+    fit = sq.ols(formula, path)
+    assert np.abs((run.params - fit.params) / fit.bse).max() < 20  # the noise of batches
+    print(np.median(np.diff(stamps)), own_peak_megabytes())
+
+
+def d6(name, scale):
+    """Ten columns of a hundred million rows on a GPU."""
+    if not torch.cuda.is_available():
+        refused(name, "on a GPU", "no GPU here")
+        return
+    refused(name, "on a GPU", "not measured yet")
+
+
+WORKS = {"D1": d1, "D2": d2, "D3": d3, "D4": d4, "D5": d5, "D6": d6}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", default=list(WORKS), help="D1 ... D6; all of them without any")
+    parser.add_argument("--quick", action="store_true", help="a hundredth of the rows: tells whether it runs, not how fast")
+    parser.add_argument("--epoch", nargs=2, metavar=("PATH", "STREAM"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.epoch:
+        one_epoch(options.epoch[0], options.epoch[1] == "1")
+        return
+    print(machine(PACKAGES, SEED), "\n")
+    head()
+    for name in options.names:
+        try:
+            WORKS[name](name, 0.01 if options.quick else 1.0)
+        except MemoryError as error:
+            refused(name, WORKS[name].__doc__, error)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""A run on paper: its page and its figure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from squarely.descent.losses import NAMES
+from squarely.descent.recipe import Recipe
+from squarely.numerics import Array
+from squarely.show import Curve, Page, Pairs, Panel, Table, draw
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from squarely.descent.training import Training
+
+
+def page(run: Training) -> Page:
+    """Lay out a run: recipe, theory, losses, metrics and coefficients."""
+    cells = zip(run.problem.names, run.coefficients, run.loop.end, run.loop.start, strict=True)
+    coefficients = Table(
+        ("", "coef", "standardised", "at the start"),
+        [(name, f"{a:.8g}", f"{b:.8g}", f"{c:.8g}") for name, a, b, c in cells],
+    )
+    measured = [_measured(run)] if run.recipe.metrics else []
+    return Page(
+        "Training Results",
+        [Pairs(_recipe(run), _outcome(run)), *measured, coefficients],
+        footer=["Rows: " + " ".join(run.rows.lines())],
+        notes=run.warnings,
+    )
+
+
+def figure(run: Training) -> Figure:
+    """Draw the measured loss with the predicted curve on it, and, where the optimum is known, the excess over it."""
+    losses, recipe = run.loop.losses, run.recipe
+    epochs, unit = np.arange(len(losses)), f"{NAMES[recipe.loss]} (standardised)"
+    title, label = f"Loss by epoch, lr = {recipe.rate:g}", f"measured, {recipe.dtype}"
+    others = [Curve(x=epochs[: len(v)], y=v, label="validation", colour=2) for v in [_column(run, "val_loss")] if len(v)]
+    if run.prediction is None:
+        marks = [Curve(x=epochs, y=losses, label=label if others else ""), *others]
+        return draw([Panel(title=title, x_label="epoch", y_label=unit, marks=marks, log_y=bool((losses > 0).all()))])
+    floor, predicted = run.prediction.floor, run.prediction.excess[: len(losses)]
+    measured = np.where(losses > floor, losses - floor, np.nan)  # below the optimum is rounding: it has no logarithm
+    loss = [Curve(x=epochs, y=losses, label=label), _predicted_curve(epochs, floor + predicted), *others]
+    excess = [Curve(x=epochs, y=measured, label=label), _predicted_curve(epochs, predicted)]
+    return draw(
+        [
+            Panel(title=title, x_label="epoch", y_label=unit, marks=loss),
+            Panel(title="Excess over the optimum", x_label="epoch", y_label="excess MSE", marks=excess, log_y=True),
+        ]
+    )
+
+
+def name_of(thing: Any) -> str:
+    """Name an optimiser or a scheduler: by torch's name, or as the function that makes it."""
+    return thing if isinstance(thing, str) else getattr(thing, "__name__", type(thing).__name__)
+
+
+def _recipe(run: Training) -> list[tuple[str, str]]:
+    recipe, taken = run.recipe, len(run.loop.losses) - 1
+    rate = f"{recipe.rate:g}" if recipe.scheduler is None else f"{recipe.rate:g}, {name_of(recipe.scheduler)}"
+    extras = [
+        ("Weight decay:", f"{recipe.weight_decay:g}" if recipe.weight_decay else ""),
+        ("Gradients clipped at:", f"{recipe.clip_grad_norm:g}" if recipe.clip_grad_norm is not None else ""),
+        ("Averaged from epoch:", f"{recipe.average:,}" if recipe.average is not None else ""),
+    ]
+    return [
+        ("Dep. Variable:", run.design.response),
+        ("Model:", f"nn.Linear, {NAMES[recipe.loss]}"),
+        ("Optimizer:", name_of(recipe.optimizer)),
+        ("Learning rate:", rate),
+        ("Momentum:", f"{recipe.momentum:g}{' (Nesterov)' if recipe.nesterov else ''}"),
+        *[(name, said) for name, said in extras if said],
+        ("Epochs:", f"{recipe.epochs:,}" if taken == recipe.epochs else f"{taken:,} of {recipe.epochs:,}"),
+        ("Batches:", _batches(recipe)),
+        ("Engine:", f"rows, {recipe.gradient}" if recipe.engine == "rows" else recipe.engine.replace("_", " ")),
+        ("Start:", "the model's own" if run.owned else f"random, seed {recipe.seed}" if recipe.start is None else "given"),
+        ("Device, dtype:", f"{recipe.device}, {recipe.dtype}"),
+        ("No. Observations:", str(run.moments.n)),
+    ]
+
+
+def _batches(recipe: Recipe) -> str:
+    if recipe.batch_size is None:
+        return "all rows"
+    order = "replacement" if recipe.replacement else "reshuffled" if recipe.shuffle else "in order"
+    return f"{recipe.batch_size:,}, {order}"
+
+
+def _outcome(run: Training) -> list[tuple[str, str]]:
+    known, prediction, losses = run.theory, run.prediction, run.loop.losses
+    validation = _column(run, "val_loss")
+    return [
+        ("Status:", run.status),
+        ("First loss:", f"{losses[0]:.6g}"),
+        ("Last loss:", f"{losses[-1]:.6g}"),
+        *([("Last validation loss:", f"{validation[-1]:.6g}")] if len(validation) else []),
+        ("Loss at the optimum:", "unknown" if prediction is None else f"{prediction.floor:.6g}"),
+        ("Excess left, predicted:", "unknown" if prediction is None else f"{prediction.kept:.3g}"),
+        *([("Noise keeps it off by:", f"{known.floor_se:.2g} std err")] if known.floor_se is not None else []),
+        ("Learning rate limit:", "unknown" if known.lr_limit is None else f"{known.lr_limit:.6g}"),
+        (
+            "Best learning rate:" if known.batches is None else "Best for all rows:",
+            "unknown" if known.lr_best is None else f"{known.lr_best:.6g}",
+        ),
+        ("Condition (kappa):", f"{known.kappa:.6g}"),
+    ]
+
+
+def _measured(run: Training) -> Table:
+    """Give the last value of each metric, on the rows and on those for validation."""
+    sets = [("training", ""), ("validation", "val_")] if len(_column(run, "val_loss")) else [("training", "")]
+    rows = [(name, *(f"{_column(run, prefix + name)[-1]:.8g}" for _, prefix in sets)) for name in run.recipe.metrics]
+    return Table(("metric", *(name for name, _ in sets)), rows)
+
+
+def _column(run: Training, name: str) -> Array:
+    return np.asarray(run.loop.log.columns.get(name, ()), dtype=np.float64)
+
+
+def _predicted_curve(epochs: np.ndarray, losses: Array) -> Curve:
+    return Curve(x=epochs, y=losses, label="predicted by theory", dashed=True)

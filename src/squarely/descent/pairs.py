@@ -1,0 +1,152 @@
+"""The batches of a user's own loader, as the loop needs them: pairs of inputs (m, features) and targets (m, 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch.utils import data
+
+from squarely.data.file import first_line
+from squarely.errors import DataError, counted
+
+ADVICE = "Give a torch DataLoader, or a list of (inputs, targets) pairs of tensors."
+_WITH_GENERATOR = (data.RandomSampler, data.SubsetRandomSampler, data.WeightedRandomSampler)
+
+Pair = tuple[torch.Tensor, torch.Tensor]
+
+
+def pairs(loader: Iterable[Any]) -> Iterator[Pair]:
+    """Yield the batches of a loader as inputs (m, features) and targets (m, 1), as they are otherwise: dtype, device, values.
+
+    Inputs (m,) are one feature. Targets (m,) become (m, 1): against outputs (m, 1) they would be broadcast to m x m differences.
+
+    Raises
+    ------
+    DataError : the loader fails, or a batch is no pair of tensors of such shapes; the batch is named.
+
+    Examples
+    --------
+    >>> [(X.shape, y.shape) for X, y in pairs([(torch.zeros(4, 2), torch.zeros(4))])]
+    [(torch.Size([4, 2]), torch.Size([4, 1]))]
+    """
+    return shaped(given(loader))
+
+
+class Randomness:
+    """The generators that a loader draws from, and the state that they are in when this is made, from which every scan starts."""
+
+    def __init__(self, loader: Iterable[Any]) -> None:
+        own = [loader.generator, *_sampler_generators(loader)] if isinstance(loader, data.DataLoader) else []
+        distinct = {id(generator): generator for generator in (torch.default_generator, *own) if generator is not None}
+        self._generators = tuple(distinct.values())
+        self.start = self._states()
+
+    @contextmanager
+    def set_to(self, states: list[torch.Tensor]) -> Iterator[None]:
+        """Set the generators for what is in here; afterwards `states` has where they came to, and they are as they were."""
+        before = self._states()
+        self._set(states)
+        try:
+            yield
+        finally:
+            states[:] = self._states()
+            self._set(before)
+
+    def _states(self) -> list[torch.Tensor]:
+        return [generator.get_state() for generator in self._generators]
+
+    def _set(self, states: list[torch.Tensor]) -> None:
+        for generator, state in zip(self._generators, states, strict=True):
+            generator.set_state(state)
+
+
+def given(loader: Iterable[Any], randomness: Randomness | None = None) -> Iterator[Any]:
+    """Yield what a loader yields; its own errors become ours, and name the batch.
+
+    With a randomness it draws from that start, whatever is drawn elsewhere meanwhile, and elsewhere nothing is noticed.
+    """
+    states = list(randomness.start) if randomness else []
+    number, iterator = 1, None
+    while True:
+        try:
+            with randomness.set_to(states) if randomness else nullcontext():
+                iterator = iter(loader) if iterator is None else iterator
+                batch = next(iterator)
+        except StopIteration:
+            return
+        except Exception as error:  # the user's own dataset runs here and may raise anything
+            raise DataError(
+                f"The loader failed at batch {number:,}: {type(error).__name__}: {first_line(error)}. See that a loop over it and "
+                "nothing else comes to its end."
+            ) from error
+        yield batch
+        number += 1
+
+
+def shaped(batches: Iterator[Any]) -> Iterator[Pair]:
+    """Yield batches as inputs (m, features) and targets (m, 1), all with the same features."""
+    features = None
+    for number, batch in enumerate(batches, start=1):
+        X, y = pair(batch, number)
+        features = X.shape[1] if features is None else features
+        if X.shape[1] != features:
+            raise DataError(
+                f"Batch {number:,} of the loader has {counted(X.shape[1], 'feature')}, and the batches before have {features:,}. "
+                "Every row needs a value for each feature."
+            )
+        yield X, y
+
+
+def pair(batch: Any, number: int) -> Pair:
+    """Give a batch, the `number`-th, as inputs (m, features) and targets (m, 1)."""
+    where = f"Batch {number:,} of the loader"
+    if not (isinstance(batch, tuple | list) and len(batch) == 2 and all(isinstance(part, torch.Tensor) for part in batch)):
+        raise DataError(f"{where} is {_what(batch)}, and not a pair of tensors (inputs, targets). {ADVICE}")
+    X, y = batch
+    _require_numbers(X, f"{where} has inputs")
+    _require_numbers(y, f"{where} has targets")
+    if X.ndim not in (1, 2) or X.shape[1:] == (0,):
+        raise DataError(
+            f"{where} has inputs of shape {tuple(X.shape)}. Give rows and features, (m, features), for example with "
+            "inputs.flatten(1); (m,) is one feature."
+        )
+    if y.ndim not in (1, 2) or y.shape[1:] not in ((), (1,)):
+        raise DataError(
+            f"{where} has targets of shape {tuple(y.shape)}. Give one number for each row, (m,) or (m, 1): a regression explains "
+            "one response at a time."
+        )
+    if len(X) != len(y):
+        raise DataError(f"{where} has {counted(len(X), 'row')} of inputs and {counted(len(y), 'target')}. Give one for each row.")
+    return X[:, None] if X.ndim == 1 else X, y[:, None] if y.ndim == 1 else y
+
+
+def sampler_of(loader: Any) -> Any:
+    """Give what decides about the rows of a DataLoader and their order."""
+    batched = loader.batch_sampler
+    if isinstance(batched, data.BatchSampler):
+        return batched.sampler
+    return loader.sampler if batched is None else batched
+
+
+def _sampler_generators(loader: Any) -> list[Any]:
+    sampler = sampler_of(loader)
+    return [sampler.generator] if isinstance(sampler, _WITH_GENERATOR) else []
+
+
+def _require_numbers(tensor: torch.Tensor, has: str) -> None:
+    if tensor.is_complex() or tensor.is_quantized or tensor.layout != torch.strided:
+        raise DataError(
+            f"{has} of dtype {tensor.dtype} and layout {tensor.layout}. Give a dense tensor of real numbers, for example with "
+            ".to_dense() or .dequantize()."
+        )
+
+
+def _what(batch: Any) -> str:
+    if isinstance(batch, torch.Tensor):
+        return f"a tensor of shape {tuple(batch.shape)}"
+    if isinstance(batch, tuple | list):
+        return f"a {type(batch).__name__} of {', '.join(type(part).__name__ for part in batch[:4]) or 'nothing'}"
+    return f"a {type(batch).__name__}"

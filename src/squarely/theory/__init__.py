@@ -1,0 +1,73 @@
+"""Gradient descent on a quadratic, with the answer known: limits, rates, curves, floors and epochs, from arrays.
+
+Convention, torch's MSELoss: L(w) = (1/n) ||X w - y||^2 = L* + 1/2 (w - w*)' H (w - w*), with H = (2/n) X'X and eigenvalues
+lam. `spectrum` is the eigenbasis of H, in which each coordinate c_j of the error w - w* lives alone; `full_batch` is the linear
+recurrence that descent is for it, with momentum, schedules and weight decay; `noise` is what single rows add to the gradient;
+`with_replacement` and `reshuffled` what becomes of it at a constant learning rate, and `mini_batch` asks either; `averaging` is the
+mean of the iterates. Nothing here looks at rows: `squarely.moments` folds them into what is asked for.
+"""
+
+from squarely.theory.averaging import averaged_excess, epochs_by_averaging
+from squarely.theory.full_batch import (
+    Descent,
+    epochs_by_rule,
+    epochs_until,
+    excess_curve,
+    heavy_ball,
+    lr_best,
+    lr_limit,
+    modes_after,
+    modes_along,
+    rate,
+    scheduled_curve,
+)
+from squarely.theory.mini_batch import (
+    expected_curve,
+    expected_epochs,
+    expected_excess,
+    first_order_floor,
+    lr_for_floor,
+    noise_covariance,
+    noise_floor,
+)
+from squarely.theory.noise import Batches, Noise, Pairs, Sampling, coordinates, gaussian_square, pairs_of, weights_of
+from squarely.theory.spectrum import Spectrum, distance_bound, excess, fixed_point, spectrum, standard_errors_bound
+from squarely.theory.with_replacement import batch_lr_limit
+
+__all__ = [
+    "Batches",
+    "Descent",
+    "Noise",
+    "Pairs",
+    "Sampling",
+    "Spectrum",
+    "averaged_excess",
+    "batch_lr_limit",
+    "coordinates",
+    "distance_bound",
+    "epochs_by_averaging",
+    "epochs_by_rule",
+    "epochs_until",
+    "excess",
+    "excess_curve",
+    "expected_curve",
+    "expected_epochs",
+    "expected_excess",
+    "first_order_floor",
+    "fixed_point",
+    "gaussian_square",
+    "heavy_ball",
+    "lr_best",
+    "lr_for_floor",
+    "lr_limit",
+    "modes_after",
+    "modes_along",
+    "noise_covariance",
+    "noise_floor",
+    "pairs_of",
+    "rate",
+    "scheduled_curve",
+    "spectrum",
+    "standard_errors_bound",
+    "weights_of",
+]

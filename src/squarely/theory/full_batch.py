@@ -1,0 +1,205 @@
+"""Full-batch descent, exactly: a linear recurrence for each eigendirection, and with it any epoch, limit, rate and schedule.
+
+Weight decay as torch's SGD has it (wd w added to the gradient) only moves the curvature lam to lam + wd and the point of rest to
+`fixed_point`. So c is the error from there, and `away`, the point of rest less the optimum, is what the loss adds to it; both in
+the eigenbasis, and without decay `away` is zero.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import repeat
+
+import numpy as np
+
+from squarely.numerics import Array
+from squarely.theory.spectrum import Spectrum, excess
+
+_LONGEST = 2**62
+_CELLS = 2**20  # of errors worked out at once: 8 megabytes
+_THIRDS = 60  # (2/3)^60 of the limit: eleven digits of a rate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Descent:
+    """Gradient descent as torch's SGD does it: g += wd w, v <- beta v + g, then w <- w - lr v (Nesterov: w - lr (g + beta v)).
+
+    Attributes
+    ----------
+    lr : learning rate; `momentum` beta; `nesterov` and `weight_decay` wd as in torch.
+    """
+
+    lr: float
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+
+    def step(self, values: Array) -> Array:
+        """Give the (p, 2, 2) matrices that take (c_j, v_j), error and velocity of a mode, one update on."""
+        beta, lr, curvature = self.momentum, self.lr, values + self.weight_decay
+        ahead = beta if self.nesterov else 1.0
+        push = 1.0 if self.nesterov else 0.0
+        M = np.empty((len(values), 2, 2))
+        M[:, 1, 0], M[:, 1, 1] = curvature, beta  # v' = lam c + beta v
+        M[:, 0, 0] = 1.0 - lr * curvature * (ahead + push)  # c' = c - lr (push lam c + ahead v')
+        M[:, 0, 1] = -lr * ahead * beta
+        return M
+
+
+def lr_limit(lam: Spectrum, descent: Descent) -> float:
+    """Return the learning rate from which on this kind of descent diverges: 2 / lam_1, and with momentum (2 + 2 beta) / lam_1.
+
+    Nesterov's form is stable below (2 + 2 beta) / ((1 + 2 beta) lam_1); with weight decay lam_1 is lam_1 + wd. The rate of
+    `descent` does not count. Source: Polyak (1964), doi:10.1016/0041-5553(64)90137-5.
+
+    >>> lr_limit(Spectrum(np.array([2.0, 2.0]), np.eye(2)), Descent(lr=0.1))
+    1.0
+    """
+    limit = (2.0 + 2.0 * descent.momentum) / (lam.largest + descent.weight_decay)
+    return limit / (1.0 + 2.0 * descent.momentum) if descent.nesterov else limit
+
+
+def lr_best(lam: Spectrum, descent: Descent) -> float:
+    """Return the best constant learning rate: 2 / (lam_1 + lam_p), and with momentum the one of the smallest `rate`.
+
+    The rate of one mode falls and then rises with lr lam, so only the two outer modes count and a search by thirds finds it.
+    Where a range of rates is equally good (heavy ball on a narrow spectrum) it is one of them.
+
+    >>> lr_best(Spectrum(np.array([2.0, 2.0]), np.eye(2)), Descent(lr=0.1))
+    0.5
+    """
+    if descent.momentum == 0.0:
+        return 2.0 / (lam.largest + lam.smallest + 2.0 * descent.weight_decay)
+    outer = Spectrum(np.array([lam.smallest, lam.largest]), np.eye(2))
+    low, high = 0.0, lr_limit(lam, descent)
+    for _ in range(_THIRDS):
+        third = (high - low) / 3.0
+        left, right = (rate(outer, replace(descent, lr=lr)) for lr in (low + third, high - third))
+        low, high = (low, high - third) if left <= right else (low + third, high)
+    return (low + high) / 2.0
+
+
+def heavy_ball(lam: Spectrum) -> Descent:
+    """Return the best pair of learning rate and momentum: (2/(sqrt lam_1 + sqrt lam_p))^2, ((sqrt kappa - 1)/(sqrt kappa + 1))^2.
+
+    The error shrinks by sqrt(beta) an epoch in the long run. But the outer modes have double roots there, so that it
+    shrinks like k beta^(k/2) after k epochs, and `epochs_until` gives more of them than `epochs_by_rule`.
+    Source: Polyak (1964), doi:10.1016/0041-5553(64)90137-5; Goh (2017), doi:10.23915/distill.00006.
+
+    >>> heavy_ball(Spectrum(np.array([1.0, 9.0]), np.eye(2)))
+    Descent(lr=0.25, momentum=0.25, nesterov=False, weight_decay=0.0)
+    """
+    high, low = math.sqrt(lam.largest), math.sqrt(lam.smallest)
+    return Descent(lr=(2.0 / (high + low)) ** 2, momentum=((high - low) / (high + low)) ** 2)
+
+
+def rate(lam: Spectrum, descent: Descent) -> float:
+    """Return the factor by which the slowest mode shrinks in one epoch, in the long run; above one it grows."""
+    moving = lam.values[lam.values > 0]
+    return float(np.abs(np.linalg.eigvals(descent.step(moving))).max())
+
+
+def modes_after(lam: Spectrum, c: Array, descent: Descent, epochs: int) -> Array:
+    """Return the error (p,) in the eigenbasis after `epochs` updates from c (p,) at rest.
+
+    >>> float(modes_after(Spectrum(np.array([2.0]), np.eye(1)), np.array([1.0]), Descent(lr=0.25), 2)[0])
+    0.25
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        if descent.momentum == 0.0:
+            after: Array = c * (1.0 - descent.lr * (lam.values + descent.weight_decay)) ** epochs
+            return after
+        powers = np.linalg.matrix_power(descent.step(lam.values), epochs)
+        return powers[:, 0, 0] * c
+
+
+def modes_along(lam: Spectrum, c: Array, descent: Descent, rates: Iterable[float]) -> Iterator[Array]:
+    """Yield the error (p,) in the eigenbasis before the first update and after each, the k-th of which has the k-th of the rates.
+
+    `descent` gives the momentum and the weight decay; its own rate does not count.
+
+    >>> [float(c[0]) for c in modes_along(Spectrum(np.array([2.0]), np.eye(1)), np.array([1.0]), Descent(lr=0.0), [0.25, 0.125])]
+    [1.0, 0.5, 0.375]
+    """
+    curvature, beta = lam.values + descent.weight_decay, descent.momentum
+    v = np.zeros_like(c)
+    yield c
+    for lr in rates:
+        with np.errstate(over="ignore", invalid="ignore"):  # a diverging run is predicted to diverge
+            g = curvature * c
+            v = beta * v + g
+            c = c - lr * (g + beta * v if descent.nesterov else v)
+        yield c
+
+
+def scheduled_curve(lam: Spectrum, c: Array, descent: Descent, rates: Iterable[float], *, away: Array | float = 0.0) -> Array:
+    """Return the loss above the optimum (updates + 1,) along a schedule of learning rates, as `modes_along` takes it."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.array([excess(lam, error + away) for error in modes_along(lam, c, descent, rates)])
+
+
+def excess_curve(lam: Spectrum, c: Array, descent: Descent, epochs: int, *, away: Array | float = 0.0) -> Array:
+    """Return the loss above the optimum (epochs + 1,) at epochs 0, 1, ..., epochs: 1/2 sum_j lam_j (c_j(k) + away_j)^2.
+
+    c (p,) is the error at the start in the eigenbasis; the start is at rest.
+
+    >>> excess_curve(Spectrum(np.array([2.0]), np.eye(1)), np.array([1.0]), Descent(lr=0.25), 2).tolist()
+    [1.0, 0.25, 0.0625]
+    """
+    if descent.momentum:
+        return scheduled_curve(lam, c, descent, repeat(descent.lr, epochs), away=away)
+    curve, factors = np.empty(epochs + 1), 1.0 - descent.lr * (lam.values + descent.weight_decay)
+    stretch = max(1, _CELLS // len(c))
+    with np.errstate(over="ignore", invalid="ignore"):
+        for first in range(0, epochs + 1, stretch):
+            left = factors ** np.arange(first, min(first + stretch, epochs + 1))[:, None]  # (epochs, p)
+            curve[first : first + stretch] = 0.5 * ((left * c + away) ** 2 @ lam.values)
+    return curve
+
+
+def epochs_until(lam: Spectrum, c: Array, descent: Descent, target: float, *, away: Array | float = 0.0) -> int | None:
+    """Return the fewest epochs after which the excess loss is at most `target`, or None if it never gets there to stay.
+
+    Found by doubling and bisection. Without momentum and decay the excess falls at every epoch and the number is exact; with
+    them it may rise again for a while, and the number is the one at which bisection met the target.
+
+    >>> epochs_until(Spectrum(np.array([2.0]), np.eye(1)), np.array([1.0]), Descent(lr=0.25), 2.0**-20)
+    10
+    """
+    if excess(lam, c + away) <= target:
+        return 0
+    if not rate(lam, descent) < 1.0 or not target > excess(lam, np.zeros_like(c) + away):
+        return None
+    return fewest(lambda epochs: excess(lam, modes_after(lam, c, descent, epochs) + away) <= target)
+
+
+def epochs_by_rule(kappa: float, share: float, *, momentum: bool = False) -> float:
+    """Return the rule of thumb for the epochs until `share` of the excess is left: kappa/4 ln(1/share), at the best rate.
+
+    With the best pair of rate and momentum it is sqrt(kappa)/4 ln(1/share). The first is close wherever kappa is large; the second
+    is far too low until the share is tiny, for the reason that `heavy_ball` gives. `epochs_until` is exact.
+
+    >>> round(epochs_by_rule(100.0, 1e-6), 1), round(epochs_by_rule(100.0, 1e-6, momentum=True), 1)
+    (345.4, 34.5)
+    """
+    return (math.sqrt(kappa) if momentum else kappa) / 4.0 * math.log(1.0 / share)
+
+
+def fewest(reached: Callable[[int], bool]) -> int | None:
+    """Return the fewest epochs, at least one, for which `reached` holds from then on, found by doubling and bisection.
+
+    >>> fewest(lambda epochs: epochs * epochs >= 50), fewest(lambda epochs: False)
+    (8, None)
+    """
+    high = 1
+    while not reached(high):
+        high *= 2
+        if high > _LONGEST:
+            return None
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if reached(middle) else (middle, high)
+    return high

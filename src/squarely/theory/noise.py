@@ -1,0 +1,128 @@
+"""What the gradient of single rows adds to the mean gradient: the moments of rows that mini-batches are ruled by.
+
+A row x of X in the eigenbasis of H, with residual r at the optimum, has the gradient H_i e - 2 r x at error e, with H_i = 2 x x'.
+Its mean over the rows is H e; what is left over is the noise. A symmetric matrix C is written as coordinates: its entries at
+`pairs`, those off the diagonal times sqrt 2, so that the inner product of matrices is that of their coordinates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from squarely.numerics import Array
+from squarely.theory.full_batch import Descent
+
+Sampling = Literal["reshuffled", "with replacement"]
+Pairs = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Noise:
+    """The noise of single rows in the m moving eigendirections of H, the last of its spectrum; E is the mean over the rows.
+
+    Attributes
+    ----------
+    values : (m,) eigenvalues of H that are not zero, ascending.
+    n : number of rows.
+    sigma2 : E r^2, the loss at the optimum.
+    pairs : two of (d,), which entries of a symmetric matrix are followed: all a <= b, or where `gaussian`, a = b alone.
+    gradient : (d,) S = 4 E(r^2 x x'), the covariance of a row's gradient at the optimum.
+    skew : (d, m) in column c 4 E(r x_c x x'), what couples the mean error with the noise.
+    square : (d, d) the operator C -> E(H_i C H_i) = 4 E(x x' C x x').
+    gaussian : whether `square` is what Gaussian columns with this H have, and not the rows' own fourth moments.
+    """
+
+    values: Array
+    n: int
+    sigma2: float
+    pairs: Pairs
+    gradient: Array
+    skew: Array
+    square: Array
+    gaussian: bool
+
+    @property
+    def diagonal(self) -> np.ndarray:
+        """Which coordinates (d,) are diagonal entries; there are m of them, in the order of the values."""
+        here: np.ndarray = self.pairs[0] == self.pairs[1]
+        return here
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batches:
+    """Mini-batches at a constant learning rate, each with the mean gradient of its rows.
+
+    An epoch is as many batches as n rows fill; the last one is short if batch_size does not divide n. A batch_size above n is n.
+
+    Attributes
+    ----------
+    lr : learning rate.
+    batch_size : rows in a batch.
+    sampling : "reshuffled", every row once an epoch in a new order, as torch's loaders do it; or "with replacement".
+    momentum, nesterov : as in torch. Reshuffled, they are counted as they are. With replacement they are taken to first order in
+        lr, as a rate of lr / (1 - beta), which holds while that is small against the limit.
+    """
+
+    lr: float
+    batch_size: int
+    sampling: Sampling = "reshuffled"
+    momentum: float = 0.0
+    nesterov: bool = False
+
+    @property
+    def descent(self) -> Descent:
+        """What one step does to the mean error."""
+        return Descent(lr=self.lr, momentum=self.momentum, nesterov=self.nesterov)
+
+    @property
+    def pace(self) -> float:
+        """The learning rate that momentum amounts to, lr / (1 - beta)."""
+        return self.lr / (1.0 - self.momentum)
+
+    def sizes(self, n: int) -> tuple[int, int, int]:
+        """Give the batches of an epoch of n rows, the rows of all but the last, and the rows of the last.
+
+        >>> Batches(lr=0.1, batch_size=32).sizes(100)
+        (4, 32, 4)
+        """
+        size = min(self.batch_size, n)
+        steps = -(-n // size)
+        return steps, size, n - (steps - 1) * size
+
+
+def pairs_of(m: int, *, gaussian: bool) -> Pairs:
+    """Give the positions of the entries that are followed, as `Noise.pairs`."""
+    a, b = (np.arange(m), np.arange(m)) if gaussian else np.triu_indices(m)
+    return a, b
+
+
+def coordinates(C: Array, pairs: Pairs) -> Array:
+    """Write symmetric matrices (..., m, m) as coordinates (..., d).
+
+    >>> coordinates(np.array([[1.0, 2.0], [2.0, 5.0]]), pairs_of(2, gaussian=False)).round(3).tolist()
+    [1.0, 2.828, 5.0]
+    """
+    followed: Array = C[..., *pairs] * weights_of(pairs)
+    return followed
+
+
+def weights_of(pairs: Pairs) -> Array:
+    """Give what the entries at `pairs` are multiplied by (d,): one on the diagonal, sqrt 2 beside it."""
+    weights: Array = np.where(pairs[0] == pairs[1], 1.0, np.sqrt(2.0))
+    return weights
+
+
+def gaussian_square(values: Array, constant: Array | None = None) -> Array:
+    """Return C -> E(H_i C H_i) = 2 H C H + tr(C H) H for Gaussian rows about zero, on the diagonal of C: (m, m).
+
+    The diagonal goes its own way there, and the entries beside it neither enter the loss nor set the limit. `constant` (m,) is the
+    intercept's direction u in the eigenbasis, if there is one: a column of ones is no Gaussian, and 8 (u'C u) u u' is taken off.
+
+    >>> gaussian_square(np.array([2.0, 2.0]), constant=np.array([1.0, 0.0])).tolist()
+    [[4.0, 4.0], [4.0, 12.0]]
+    """
+    square: Array = 2.0 * np.diag(values**2) + np.outer(values, values)
+    return square if constant is None else square - 8.0 * np.outer(constant**2, constant**2)

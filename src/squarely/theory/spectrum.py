@@ -1,0 +1,110 @@
+"""The eigenbasis of the Hessian: what bounds and limits are read from, and where the errors of descent part from each other."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from squarely.numerics import ROUNDOFF, Array
+
+_ROUNDING = (100 * float(np.finfo(np.float64).eps)) ** 2  # a standardised loss this small is rounding
+_FLAT = 1e-13  # eigenvalues below this share of the largest are rounding: descent does not move along them
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Spectrum:
+    """The eigendecomposition H = V diag(lam) V'.
+
+    Attributes
+    ----------
+    values : (p,) eigenvalues lam in ascending order, those that are rounding set to zero.
+    vectors : (p, p) with the eigenvectors as columns.
+    """
+
+    values: Array
+    vectors: Array
+
+    @property
+    def largest(self) -> float:
+        """The largest eigenvalue, lam_1: it sets the limit of the learning rate."""
+        return float(self.values[-1])
+
+    @property
+    def smallest(self) -> float:
+        """The smallest eigenvalue that is not zero, lam_p: it sets how long convergence takes."""
+        return float(self.values[self.values > 0][0])
+
+    @property
+    def kappa(self) -> float:
+        """The condition number lam_1 / lam_p of H; infinite where the loss is flat to rounding in some direction."""
+        return math.inf if self.flat else self.largest / self.smallest
+
+    @property
+    def flat(self) -> int:
+        """The number of directions along which the loss does not change (collinear columns)."""
+        return int((self.values == 0).sum())
+
+
+def spectrum(H: Array) -> Spectrum:
+    """Decompose a Hessian (p, p), symmetric and positive semidefinite.
+
+    >>> spectrum(np.diag([2.0, 8.0])).kappa
+    4.0
+    """
+    values, vectors = np.linalg.eigh(H)
+    return Spectrum(np.where(values > _FLAT * values[-1], values, 0.0), vectors)
+
+
+def excess(lam: Spectrum, c: Array) -> float:
+    """Return the loss above the optimum at error c (p,) in the eigenbasis."""
+    with np.errstate(over="ignore"):
+        return float(0.5 * lam.values @ c**2)
+
+
+def fixed_point(lam: Spectrum, h: Array, weight_decay: float = 0.0) -> Array:
+    """Return where descent comes to rest, (H + wd I)^-1 h (p,) with h = (2/n) X'y: the optimum, and with decay a ridge solution.
+
+    The penalty is that of torch's optimisers, which add wd w to the gradient: wd/2 ||w||^2 beside the mean squared error, on the
+    intercept too. Along flat directions without decay it is the point nearest to zero. Descent without decay that is stopped after
+    k epochs is close to the ridge solution with wd = 1 / (lr k) (Ali, Kolter and Tibshirani 2019, arXiv:1810.10082).
+
+    >>> fixed_point(spectrum(2.0 * np.eye(1)), np.array([6.0]), weight_decay=1.0).tolist()
+    [2.0]
+    """
+    curvature = lam.values + weight_decay
+    share = np.divide(lam.vectors.T @ h, curvature, out=np.zeros_like(curvature), where=curvature > 0)
+    rest: Array = lam.vectors @ share
+    return rest
+
+
+def distance_bound(lam: Spectrum, gradient: Array) -> tuple[float, float]:
+    """Bound ||w - w*|| <= ||g|| / lam_p and L - L* <= ||g||^2 / (2 lam_p) from the gradient alone, the optimum unknown.
+
+    Late in a run the bound is attained, so lam_p is taken lower by what rounding may have added to it.
+
+    >>> [round(bound, 9) for bound in distance_bound(spectrum(2.0 * np.eye(2)), np.array([3.0, 4.0]))]
+    [2.5, 6.25]
+    """
+    norm = float(np.linalg.norm(gradient))
+    least = lam.smallest - 8 * len(lam.values) * ROUNDOFF * lam.largest
+    if not math.isfinite(norm) or least <= 0:
+        return math.inf, math.inf
+    return norm / least, norm**2 / (2.0 * least)
+
+
+def standard_errors_bound(lam: Spectrum, gradient: Array, loss: float, n: int, df_resid: int) -> float:
+    """Bound the distance to the optimum, in standard errors of any combination of coefficients, from loss and gradient alone.
+
+    L* >= L - ||g||^2 / (2 lam_p), so sigma^2 >= n (L - ||g||^2 / (2 lam_p)) / df_resid; and where n (L - L*) / sigma^2 <= tau^2,
+    every linear combination is within tau standard errors. Where the loss is flat to rounding, or itself rounding, nothing is
+    proved and the bound is infinite.
+
+    >>> round(standard_errors_bound(Spectrum(np.array([2.0, 2.0]), np.eye(2)), np.array([0.0, 0.02]), 1.0, 102, 100), 4)
+    0.1
+    """
+    _, more = (math.inf, math.inf) if lam.flat else distance_bound(lam, gradient)
+    least = loss - more
+    variance = n / df_resid * least if df_resid > 0 and least > _ROUNDING else 0.0
+    return math.sqrt(n * more / variance) if variance > 0 else math.inf

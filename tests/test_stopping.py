@@ -1,0 +1,105 @@
+"""When a run ends before its last epoch, and in what state it leaves its model."""
+
+import numpy as np
+import pytest
+
+import squarely as sq
+from tests.support import CARS, assert_close, need
+
+torch = need("torch")
+
+FORMULA = "mpg ~ displacement + weight + acceleration"
+
+
+@pytest.mark.parametrize("options", [{}, {"engine": "moments"}, {"optimizer": "adam", "lr": 0.02}, {"batch_size": 398}])
+@pytest.mark.parametrize("tau", [1.0, 0.1, 0.001])
+def test_a_distance_in_standard_errors_is_kept(options, tau):
+    """The bound needs no optimum; the optimum, and standard errors, are those of the exact road."""
+    run = sq.train(FORMULA, CARS, **{"lr": 0.2, **options}, epochs=20_000, stop=f"{tau} se", dtype="float64")
+    fit = sq.ols(FORMULA, CARS)
+    assert run.status == "stopped"
+    assert np.abs((run.params - fit.params) / fit.bse).max() <= tau
+    assert f"stop='{tau} se'" in run.warnings[-1]
+    assert len(run.history) < 20_001
+    assert run.require() is run
+
+
+def test_a_distance_is_not_reached_too_early():
+    """The bound is within an order of magnitude of the distance itself: kappa is about 30 here."""
+    run = sq.train(FORMULA, CARS, lr=0.2, epochs=20_000, stop="0.01 se", dtype="float64")
+    fit = sq.ols(FORMULA, CARS)
+    half = sq.train(FORMULA, CARS, lr=0.2, epochs=(len(run.history) - 1) // 2, dtype="float64")
+    assert np.abs((half.params - fit.params) / fit.bse).max() > 0.01
+
+
+def test_no_gain_of_the_training_loss():
+    run = sq.train(FORMULA, CARS, lr=0.2, epochs=5000, stop="loss", patience=7, min_delta=1e-4)
+    losses = run.history["loss"].to_numpy()
+    best = run.loop.log.best_epoch
+    assert run.status == "stopped"
+    assert len(losses) - 1 == best + 7
+    lowest, since = np.inf, 0  # the rule of Keras and scikit-learn: a gain is what beats the last gain by more than min_delta
+    for epoch, loss in enumerate(losses):
+        lowest, since = (loss, epoch) if loss < lowest - 1e-4 else (lowest, since)
+    assert since == best
+    again = sq.train(FORMULA, CARS, lr=0.2, epochs=best)
+    assert run.loop.end.tobytes() == again.loop.end.tobytes()  # the parameters are those of the best epoch
+
+
+def test_no_gain_on_validation_rows():
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(40, 12))
+    data = {f"x{j}": x[:, j] for j in range(12)} | {"y": x[:, 0] + 3 * rng.normal(size=40)}
+    new = rng.normal(size=(400, 12))
+    other = {f"x{j}": new[:, j] for j in range(12)} | {"y": new[:, 0] + 3 * rng.normal(size=400)}
+    formula = "y ~ " + " + ".join(f"x{j}" for j in range(12))
+    run = sq.train(formula, data, lr=0.01, epochs=3000, stop="validation", validation=other, start=[0.0] * 13)
+    assert run.status == "stopped"
+    assert run.history["val_loss"].idxmin() == run.loop.log.best_epoch < len(run.history) - 1
+    error = run.predict(other) - other["y"]
+    assert_close((error**2).mean() / np.var(data["y"]), run.history["val_loss"].min(), rtol=1e-5)
+    with pytest.raises(sq.errors.OptionError, match="validation"):
+        sq.train(formula, data, stop="validation")
+
+
+def test_callbacks_are_told_of_every_epoch_and_may_stop():
+    seen = []
+
+    def watch(epoch):
+        seen.append((epoch.epoch, epoch.loss, epoch.values["rmse"], epoch.model.linear.weight.item()))
+        return epoch.epoch == 5
+
+    run = sq.train("mpg ~ displacement", CARS, epochs=100, callbacks=watch, metrics="rmse")
+    assert [epoch for epoch, *_ in seen] == list(range(6))
+    assert [loss for _, loss, *_ in seen] == run.history["loss"].tolist()
+    assert seen[-1][3] == run.loop.end[1]
+    assert "'watch' asked for it at epoch 5" in run.warnings[-1]
+    assert run.status == "stopped"
+    with pytest.raises(ZeroDivisionError):
+        sq.train("mpg ~ displacement", CARS, epochs=3, callbacks=[lambda epoch: 1 / 0])
+
+
+@pytest.mark.parametrize("batch_size", [None, 100])
+def test_a_nan_stops_the_run_and_the_last_good_parameters_are_kept(batch_size):
+    def spoil(epoch):
+        if epoch.epoch == 7:
+            with torch.no_grad():
+                epoch.model.linear.weight.fill_(float("nan"))
+
+    options = {"lr": 0.1, "batch_size": batch_size}
+    run = sq.train("mpg ~ displacement", CARS, epochs=100, callbacks=spoil, **options)
+    assert run.status == "not finite"
+    assert len(run.history) == 9
+    assert np.isnan(run.history["loss"].iloc[8])
+    good = sq.train("mpg ~ displacement", CARS, epochs=7, **options)
+    assert run.loop.end.tobytes() == good.loop.end.tobytes()
+    assert "not a number" in run.warnings[-1]
+    with pytest.raises(sq.errors.NumericalError, match="epoch 8"):
+        run.require()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("lr", [1.2, 1e5, 1e20])
+def test_growth_past_all_numbers_is_divergence(dtype, lr):
+    run = sq.train("mpg ~ displacement", CARS, lr=lr, epochs=2000, dtype=dtype)
+    assert run.status == "diverged"
