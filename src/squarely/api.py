@@ -19,7 +19,7 @@ from squarely.moments import Moments, choose_fold, gather, gather_inside, unserv
 if TYPE_CHECKING:
     from torch import nn
 
-    from squarely.descent import Recipe, Sweep, Training
+    from squarely.descent import Keeping, Recipe, Sweep, Training
     from squarely.descent.grid import Grid
 
 __all__ = ["certify", "load", "merge", "ols", "preview", "sweep", "train"]
@@ -205,6 +205,9 @@ def train(
     seed: int = 0,
     device: str = "auto",
     start: Sequence[float] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: str | None = None,
+    resume: bool | str | os.PathLike[str] = False,
 ) -> Training:
     """Fit a linear regression by gradient descent in PyTorch: nn.Linear, MSELoss, all rows at once.
 
@@ -221,6 +224,11 @@ def train(
     seed : of the model's random start; the user's own random state is left alone.
     device : "auto" is cuda:0 if there is one, else cpu.
     start : standardised coefficients to start from, the intercept first, instead of the random ones.
+    checkpoint : a folder in which the run is kept as it goes, at the end, and on Ctrl-C; the last two checkpoints stay. A folder
+        that holds checkpoints is refused without `resume=True`.
+    checkpoint_every : how often, such as "30 s", "10 epochs" or "100 steps"; 60 seconds if nothing is said.
+    resume : True goes on from the newest checkpoint in `checkpoint`, if there is one; a folder, from the newest one there, and
+        keeps the run in it unless `checkpoint` names another. Same bits as if the run had never stopped; `epochs` may be more.
 
     Returns
     -------
@@ -230,6 +238,7 @@ def train(
     ------
     MissingExtraError : PyTorch is not installed.
     FormulaError, DataError, OptionError : each says what was met and what to do.
+    KeyboardInterrupt : Ctrl-C; with `checkpoint`, once the run is kept, and the message says how to go on.
 
     Examples
     --------
@@ -238,7 +247,9 @@ def train(
     >>> run.params.round(3).to_dict()
     {'Intercept': 0.8, 'x': 2.3}
     """
-    from squarely.descent import Recipe  # PyTorch takes a second to import; only training pays for it
+    from squarely.descent import Recipe, keeping_of  # PyTorch takes a second to import; only training pays for it
+
+    keeping = keeping_of(checkpoint, checkpoint_every, resume)
 
     recipe = Recipe(
         lr=lr,
@@ -276,7 +287,7 @@ def train(
     given = _Given(
         formula=formula, data=data, X=X, y=y, intercept=intercept, where=where, missing=missing, loader=loader, model=model
     )
-    return _trained(given, [recipe], validation)[0]
+    return _trained(given, [recipe], validation, keeping)[0]
 
 
 def sweep(
@@ -501,7 +512,9 @@ def _held_out(validation: object, formula: Formula, source: Source, seed: int) -
 
 
 @passes_of("training rows", "residuals")
-def _trained(given: _Given, recipes: list[Recipe], validation: object = None) -> tuple[Training, ...]:
+def _trained(
+    given: _Given, recipes: list[Recipe], validation: object = None, keeping: Keeping | None = None
+) -> tuple[Training, ...]:
     """Train first; only then ask the exact road where the optimum is, so that the predicted curve can be drawn beside."""
     from squarely import descent
 
@@ -510,7 +523,7 @@ def _trained(given: _Given, recipes: list[Recipe], validation: object = None) ->
     formula, source = _opened(given)
     source, held_out = _held_out(validation, formula, source, recipes[0].seed)
     moments = _moments(given, formula, source, recipes[0].device if quadratic else "cpu")
-    runs = descent.train(moments, source, tuple(recipes), validation=held_out, model=given.model)
+    runs = descent.train(moments, source, tuple(recipes), validation=held_out, model=given.model, keeping=keeping)
     if moments.n <= len(moments.design.names):
         return runs  # too few rows for least squares with errors: the runs stand without a predicted curve
     solution = solve(moments, source)

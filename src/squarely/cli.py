@@ -1,6 +1,6 @@
 """The command line: it turns words into calls of `api` and results into text or JSON, and knows the exit codes.
 
-0 done; 1 a numerical "no" (diverged, not converged, disagree); 2 bad input; 130 interrupted.
+0 done; 1 a numerical "no" (diverged, not converged, disagree); 2 bad input; 130 interrupted, 143 terminated.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from squarely.errors import NumericalError, OptionError, SquarelyError
 if TYPE_CHECKING:
     from squarely.show import Page
 
-_INTERRUPTED = 130  # as a shell has it
+_INTERRUPTED, _TERMINATED = 130, 143  # as a shell has them
 
 app = typer.Typer(
     name="squarely",
@@ -209,6 +209,13 @@ def train(
     device: Device = "auto",
     where: Where = None,
     missing: Missing = "drop",
+    save: Annotated[Path | None, typer.Option("--save", help="Keep the run in this folder as it goes, and on Ctrl-C.")] = None,
+    checkpoint_every: Annotated[
+        str | None, typer.Option("--checkpoint-every", help="How often: '30 s', '10 epochs' or '100 steps'; else 60 s.")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option("--resume", help="Go on from the newest checkpoint in this folder, and keep the run there.")
+    ] = None,
     code: Annotated[bool, typer.Option("--code", help="Print the plain PyTorch script of the run instead.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -248,6 +255,9 @@ def train(
         device=device,
         where=where,
         missing=missing,
+        checkpoint=save,
+        checkpoint_every=checkpoint_every,
+        resume=False if resume is None else resume,
     )
     if code and not as_json:
         _print(run.code().rstrip("\n"))
@@ -395,13 +405,25 @@ def main() -> None:
         _fail(error, 2)
     except OSError as error:
         _fail(error, 2)  # a folder that cannot be made, a disk that is full: the system's own words say it
-    except KeyboardInterrupt:
-        print("squarely: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        _tell(interrupt)
         sys.exit(_INTERRUPTED)
     except SystemExit as end:
-        if end.code == _INTERRUPTED:  # typer makes this of a KeyboardInterrupt, without a word
-            print("squarely: interrupted", file=sys.stderr)
+        if end.code in (_INTERRUPTED, _TERMINATED):  # typer makes the first of a KeyboardInterrupt, without a word
+            _tell(end)
         raise
+
+
+def _tell(end: BaseException | None) -> None:
+    """Say in one line that a command was interrupted, and what the interrupt itself has to say."""
+    while end is not None and not (isinstance(end, KeyboardInterrupt) and end.args):
+        end = end.__cause__ or end.__context__
+    said = "interrupted"
+    if end is not None:
+        from squarely.show import safe
+
+        said = safe(end)
+    print(f"squarely: {said}", file=sys.stderr)
 
 
 def _fail(error: Exception, code: int) -> None:

@@ -6,6 +6,10 @@ takes the step, `metrics` what is measured, `stopping` when it ends, and `state`
 gives any epoch without a step. `model` is the nn.Linear; `own` is what a user brings: `pairs` and `loader` take in a loader,
 `linear_module` and `probe` a module.
 
+`keeping` says where and how often a run is kept, its `keeper` does so, and `halting` lets Ctrl-C wait for it; a `checkpoint` is
+what is on disk, `restoring` the way between it and a state, `plain` a state_dict without pickle, and `identity` what a run must be
+of to go on from it.
+
 `foresight` is what theory says of a run; `training` is a finished run with that beside it, `page` how it looks. `code` writes a run
 as a script that does without us: `code_rows` its reading of the data, `code_columns` and `code_expressions` the columns of X, all
 of it through the safe literals of `code_text`.
@@ -24,6 +28,7 @@ except ModuleNotFoundError:
 from squarely.descent.checks import checked
 from squarely.descent.foresight import Prediction, RunTheory
 from squarely.descent.grid import Grid, grid
+from squarely.descent.keeping import Keeping, keeping_of
 from squarely.descent.linear_module import Affine, affine
 from squarely.descent.loader import LoaderSource
 from squarely.descent.model import LinearRegression
@@ -36,6 +41,7 @@ from squarely.descent.training import Training, train, with_prediction
 __all__ = [
     "Affine",
     "Grid",
+    "Keeping",
     "LinearRegression",
     "LoaderSource",
     "Prediction",
@@ -46,6 +52,7 @@ __all__ = [
     "affine",
     "checked",
     "grid",
+    "keeping_of",
     "pairs",
     "train",
     "train_grid",

@@ -46,11 +46,13 @@ class Ending:
     ----------
     status : in a word. `reason` : in a sentence, empty for a run that took all its epochs.
     restored : the epoch whose parameters came back, None where the last ones stay.
+    asked : whether a callback asked for it, which may say something else when the run is resumed.
     """
 
     status: str
     reason: str = ""
     restored: int | None = None
+    asked: bool = False
 
 
 FINISHED = Ending("finished")
@@ -112,7 +114,7 @@ def _told(state: State, recipe: Recipe, values: Mapping[str, float]) -> Ending |
         told = Epoch(epoch=state.epoch, loss=values["loss"], values=others, model=state.model, optimizer=state.optimizer)
         if function(told) is True:
             name = getattr(function, "__name__", type(function).__name__)
-            return Ending("stopped", f"The callback {name!r} asked for it at epoch {state.epoch:,}.")
+            return Ending("stopped", f"The callback {name!r} asked for it at epoch {state.epoch:,}.", asked=True)
     return None
 
 

@@ -17,6 +17,9 @@ from squarely.descent.checks import checked
 from squarely.descent.code import script
 from squarely.descent.foresight import Prediction, RunTheory, foreknow, predict, settled
 from squarely.descent.gradients import laid_flat, new_gradient, of_the_quadratic
+from squarely.descent.identity import identity_of
+from squarely.descent.keeper import kept
+from squarely.descent.keeping import Keeping
 from squarely.descent.loader import LoaderSource
 from squarely.descent.loop import Look, Loop, run_loop, settle
 from squarely.descent.losses import new_criterion
@@ -58,7 +61,7 @@ class Training:
     moments, source : the rows it saw.
     theory : limits and rates from the spectrum.
     prediction : the curve that theory predicts, or None where it has no closed form.
-    remarks : what was settled or changed of the recipe before the run began, in sentences.
+    remarks : what was settled or changed of the recipe before the run began, and where it went on from, in sentences.
     plain : whether theory holds for the model, which a module of the user's may keep from it. `owned` : whether it is the user's.
     """
 
@@ -234,19 +237,25 @@ def train(
     *,
     validation: Source | None = None,
     model: nn.Module | None = None,
+    keeping: Keeping | None = None,
 ) -> tuple[Training, ...]:
     """Train one newly made model for each recipe, or a user's own; rows that fit into memory are read once.
+
+    `keeping` is for a single recipe.
 
     Raises
     ------
     DataError : there is nothing to train on: no predictor, or a column without spread.
-    OptionError : a recipe makes no sense.
+    OptionError : a recipe makes no sense, or is not that of the checkpoint that it is to go on from.
+    KeyboardInterrupt : Ctrl-C; where the run was kept, the message says how to go on.
     """
     recipes = tuple(checked(recipe) for recipe in recipes)
     if validation is None and any(recipe.stop == "validation" for recipe in recipes):
         raise OptionError("stop='validation' watches the loss of other rows, and there are none. Give validation=, or stop='loss'.")
+    if keeping is not None and any(recipe.engine == "closed_form" for recipe in recipes):
+        raise OptionError("engine='closed_form' takes no steps, so there is nothing to keep. Leave checkpoint= and resume= out.")
     own = owned(model, source, len(moments.design.columns), intercept=moments.design.intercept)
-    seen = Seen(moments=moments, source=source, validation=validation, own=own)
+    seen = Seen(moments=moments, source=source, validation=validation, own=own, keeping=keeping)
     return tuple(run_alone(seen, recipe) for recipe in recipes)
 
 
@@ -258,6 +267,7 @@ class Seen:
     source: Source
     validation: Source | None
     own: Own
+    keeping: Keeping | None = None
     problems: dict[bool, tuple[Standardised, theory.Spectrum]] = field(default_factory=dict)
     tables: dict[object, Held] = field(default_factory=dict)
 
@@ -354,7 +364,7 @@ def run_alone(seen: Seen, recipe: Recipe) -> Training:
         moments=seen.moments,
         source=seen.source,
         theory=known,
-        remarks=noted + remarks,
+        remarks=noted + remarks + finished.remarks,
         plain=seen.own.plain,
         owned=seen.own.model is not None,
     )
@@ -364,9 +374,10 @@ def _looped(seen: Seen, model: nn.Module, read: Callable[[], Array], recipe: Rec
     (problem, lam), given, validation = seen.problem(recipe), seen.rows(recipe), seen.validation_rows(recipe)
     flat = laid_flat(model) if recipe.engine == "moments" else None  # before anybody takes hold of the parameters
     start, state = read(), new_state(model, recipe)
-    if flat is not None and goes_unwatched(recipe, validated=validation is not None):
+    if seen.keeping is None and flat is not None and goes_unwatched(recipe, validated=validation is not None):
         return settle(state, descend(flat, problem, state, recipe), start, read)
-    ended = run_loop(
+    loop = partial(
+        run_loop,
         given,
         state,
         recipe,
@@ -379,7 +390,14 @@ def _looped(seen: Seen, model: nn.Module, read: Callable[[], Array], recipe: Rec
         ),
         distance=new_distance(recipe, problem, lam, read),
     )
-    return settle(state, ended, start, read)
+    ended, remarks = kept(
+        seen.keeping,
+        state,
+        recipe,
+        identity=lambda: identity_of(seen.moments.design, problem, recipe, given, validation),
+        run=lambda keeper: loop(keeper=keeper),
+    )
+    return replace(settle(state, ended, start, read), remarks=remarks)
 
 
 def gradient_noise(seen: Seen, recipe: Recipe) -> theory.Noise:
