@@ -16,7 +16,7 @@ from squarely.data.arrays import open_arrays, open_rows
 from squarely.data.batch import Batch, Labels, Numbers, all_finite, batches, fold, map_batches
 from squarely.data.disk import local_path, read_text, write_text
 from squarely.data.frames import frame, read_csv, series, square
-from squarely.data.held_out import split
+from squarely.data.held_out import PartSource, split
 from squarely.data.open import open_source
 from squarely.data.reread import Reread, reread, reread_csv
 from squarely.data.source import (
@@ -44,6 +44,7 @@ __all__ = [
     "Labels",
     "Level",
     "Numbers",
+    "PartSource",
     "Query",
     "Reread",
     "Row",
