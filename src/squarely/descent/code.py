@@ -169,7 +169,7 @@ def _remarks(run: Training, course: Course) -> list[str]:
     """Say what is left out."""
     recipe, lines = run.recipe, []
     if course.epochs != recipe.epochs:
-        near = recipe.stop is not None and not course.waits and recipe.stop not in ("loss", "validation")
+        near = run.loop.ending.reason.endswith(f"(stop={recipe.stop!r}).")
         why = f"it had come near enough to the optimum for stop={literal(recipe.stop)}" if near else "a callback asked for it"
         lines.append(f"The run ended at epoch {course.epochs} of {recipe.epochs}: {why}.")
     if recipe.functions:
