@@ -30,8 +30,11 @@ def grouped(n, levels, seed=SEED):
     }
 
 
-def written(path, n, make):
-    """Write n rows of `make(rows, seed)` as a Parquet file, chunk by chunk, unless it is there already; give its path."""
+def written(path, n, make, group=None):
+    """Write n rows of `make(rows, seed)` as a Parquet file, chunk by chunk, unless it is there already; give its path.
+
+    Row groups have `group` rows at most, those of a chunk if there is no word of it.
+    """
     if path.exists():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +43,7 @@ def written(path, n, make):
     for seed, start in enumerate(range(0, n, CHUNK)):
         table = pa.table(make(min(CHUNK, n - start), seed))
         writer = writer or pq.ParquetWriter(part, table.schema, use_dictionary=["g"])
-        writer.write_table(table)
+        writer.write_table(table, row_group_size=group)
     writer.close()
     os.replace(part, path)  # whole or not at all: an interrupted run leaves nothing that looks finished
     return path

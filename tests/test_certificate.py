@@ -1,5 +1,7 @@
 """The certificate: every verdict with its cause, and the numbers it rests on."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -238,3 +240,63 @@ def test_what_float64_cannot_do_is_not_called_a_mistake_of_the_loop(shift, noise
     certificate = sq.certify(sq.ols("y ~ x", data), sq.train("y ~ x", data, lr=0.1, dtype="float64"), tau=tau)
     assert certificate.verdict in {"agree", "float64 floor"}
     assert certificate.bound.standard_errors >= np.abs(certificate.gap_se).max()
+
+
+TWO = "mpg ~ displacement + weight"
+
+
+def test_another_loss_is_no_error():
+    fit = sq.ols(TWO, CARS)
+    run = sq.train(TWO, CARS, loss="l1", lr=0.05, epochs=2000, dtype="float64")
+    certificate = sq.certify(fit, run)
+    assert certificate.verdict == "other loss"
+    cars = sq.datasets.cars()
+    ratio = ((run.predict(cars) - cars["mpg"]) ** 2).mean() / (fit.resid**2).mean()
+    assert f"{ratio:.4g} times the least" in certificate.cause
+
+
+def test_weight_decay_is_named_with_the_distance_that_it_makes():
+    """The point of rest is that of ridge regression on standardised columns, worked out here."""
+    cars = sq.datasets.cars()
+    X, y = cars[["displacement", "weight"]].to_numpy(float), cars["mpg"].to_numpy(float)
+    Z, z = (X - X.mean(0)) / X.std(0), (y - y.mean()) / y.std()
+    ridge = np.linalg.solve(2 / len(z) * Z.T @ Z + 0.1 * np.eye(2), 2 / len(z) * Z.T @ z) * y.std() / X.std(0)
+    fit = sq.ols(TWO, CARS)
+    run = sq.train(TWO, CARS, weight_decay=0.1, lr=0.3, epochs=3000, dtype="float64")
+    assert_close(run.params[1:], ridge, rtol=1e-9)
+    certificate = sq.certify(fit, run)
+    assert certificate.verdict == "penalised"
+    level = y.mean() - X.mean(0) @ ridge
+    largest = np.abs(([level, *ridge] - fit.params) / fit.bse).max()
+    assert f"by {largest:.2g} standard errors" in certificate.cause
+    assert_close(certificate.predicted_gap[1:], ridge - fit.params[1:], rtol=1e-7)
+
+
+@pytest.mark.parametrize("replacement", [False, True])
+def test_the_noise_of_batches_is_named_and_a_smaller_rate_is_advised(replacement):
+    fit = sq.ols(TWO, CARS)
+    run = sq.train(TWO, CARS, lr=0.1, epochs=200, batch_size=16, replacement=replacement)
+    certificate = sq.certify(fit, run, tau=0.1)
+    assert certificate.verdict == "batch noise"
+    quiet = float(re.search(r"lr=([\d.e-]+) would bring", certificate.cause)[1])
+    at_that = sq.train(TWO, CARS, lr=quiet, epochs=1, batch_size=16, replacement=replacement).theory
+    assert_close(at_that.floor_se, 0.1, rtol=0.1)  # the advice is written in two digits
+
+
+def test_evidence_is_graded():
+    fit = sq.ols(TWO, CARS)
+    said = {
+        engine: sq.certify(fit, sq.train(TWO, CARS, lr=0.45, engine=engine, dtype="float64")).evidence
+        for engine in ("rows", "moments", "closed_form")
+    }
+    assert said == {"rows": "independent: rows, autograd", "moments": "weaker: cross-products", "closed_form": "none: closed form"}
+
+
+def test_a_run_that_stopped_early_is_compared_with_what_it_did():
+    fit = sq.ols(TWO, CARS)
+    for stop in ("0.3 se", "loss"):
+        run = sq.train(TWO, CARS, lr=0.3, epochs=5000, stop=stop, min_delta=1e-5, dtype="float64")
+        certificate = sq.certify(fit, run, tau=1e-4)
+        assert run.status == "stopped"
+        assert_close(certificate.predicted_gap, certificate.gap, rtol=1e-6)
+        assert certificate.verdict == "not converged"

@@ -186,6 +186,8 @@ EXACT |= {name: (o.pop("formula", SEVERAL), o.pop("data", CARS), o) for name, o 
 ROUNDED = {
     "moments": ("mpg ~ weight + C(origin)", CARS, {"engine": "moments", "momentum": 0.9}),
     "closed form": ("mpg ~ weight", CARS, {"engine": "closed_form"}),
+    "streamed": (SEVERAL, CARS, {"stream": True, "validation": 0.2, "metrics": ["r2"]}),
+    "streamed in order": (SEVERAL, CARS, {"stream": True, "shuffle": False, **SOME}),
     "closed gradient": (SEVERAL, CARS, {"gradient": "closed", "batch_size": 31}),
 }
 CLOSE |= ROUNDED
@@ -354,6 +356,14 @@ def test_more_rows_than_are_gathered_at_once(size, says, tmp_path, monkeypatch):
     losses = inside(run.code(), tmp_path)["losses"]
     assert says in run.code()
     assert_close(losses, run.loop.losses, rtol=0.0 if size == 32 else 1e-5)
+
+
+def test_rows_that_were_shuffled_in_a_buffer_come_in_another_order(tmp_path):
+    run = sq.train(SEVERAL, CARS, epochs=5, stream=True, batch_size=32)
+    losses = inside(run.code(), tmp_path)["losses"]
+    assert "differ from the run's by the order of the rows" in run.code()
+    assert_close(losses[0], run.loop.losses[0], rtol=1e-6)
+    assert_close(losses, run.loop.losses, rtol=0.2)
 
 
 def test_a_share_of_many_rows_is_drawn_in_blocks(tmp_path, monkeypatch):

@@ -26,6 +26,7 @@ from squarely.data.csv import CsvSource
 from squarely.data.file import LocalFile
 from squarely.data.interrupt import interruptible
 from squarely.data.memory import ArraysSource
+from squarely.data.source import positioned
 from squarely.data.watch import followed
 from squarely.errors import OptionError
 from squarely.show.progress import Stage, drawn, on_terminal
@@ -157,7 +158,7 @@ def test_nothing_is_told_after_the_end():
     events = []
     source = open_source(rows())
     with watching(events.append):
-        left = iter(followed(source, source.read(["x"])))
+        left = iter(followed(source, positioned(source.read(["x"]))))
         next(left)
     told = len(events)
     del left

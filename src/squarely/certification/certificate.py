@@ -35,7 +35,10 @@ class Certificate:
     rows : the row accounts of the fit and of the training.
     tau : the tolerance, in standard errors.
     digits : digits of the exact coefficients and standard errors that can be trusted, the smallest of them.
-    verdict : "agree", "not converged", "diverged", "float32 floor", "float64 floor", "different rows", "collinear" or "disagree".
+    evidence : how far the training is evidence of its own: rows are independent of the fit, cross-products less so, and a closed
+        form, which takes no step, is none.
+    verdict : "agree", "not converged", "batch noise", "penalised", "other loss", "diverged", "not finite", "float32 floor",
+        "float64 floor", "different rows", "collinear" or "disagree".
     cause : the verdict in sentences, with what to do.
     """
 
@@ -51,6 +54,7 @@ class Certificate:
     rows: tuple[RowAccount, RowAccount]
     tau: float
     digits: float
+    evidence: str
     verdict: str
     cause: str
 
@@ -102,6 +106,7 @@ class Certificate:
             "same_rows": self.same_rows,
             "rows": {"exact": self.rows[0].as_dict(), "trained": self.rows[1].as_dict()},
             "digits": self.digits,
+            "evidence": self.evidence,
         }
 
     def __str__(self) -> str:
@@ -129,6 +134,7 @@ class Certificate:
                 ("Excess loss:", f"{self.excess_loss:.2e}"),
                 ("Digits of least squares:", str(int(self.digits))),
                 ("Largest gap:", f"{largest_gap(self.gap, self.bse):.2e} std err"),
+                ("Evidence:", self.evidence),
             ],
             [
                 ("Gradient norm:", "not known" if self.slope is None else f"{np.linalg.norm(self.slope.gradient):.2e} on rows"),

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from squarely import theory
+from squarely.certification.causes import cause_of, optimum_of
 from squarely.certification.certificate import Certificate, largest_gap
 from squarely.certification.gaps import Bound, Slope, bound_from, slope_on_rows
 from squarely.errors import InputError, OptionError, counted
 from squarely.inference import Fit
 from squarely.moments import Moments
-from squarely.numerics import ROUNDOFF, Array
 
 if TYPE_CHECKING:
     from squarely.descent import Training
@@ -81,9 +80,19 @@ def certify(fit: Fit, run: Training, *, tau: float = 0.01) -> Certificate:
         rows=(fit.rows, run.rows),
         tau=float(tau),
         digits=float(min(np.nanmin(fit.solution.digits_bse), np.nanmin([*fit.solution.digits, 15.0]))),
+        evidence=_evidence(run),
         verdict=verdict,
         cause=cause,
     )
+
+
+def _evidence(run: Training) -> str:
+    """Say how far the training is evidence of its own: what it shares with the fit beside the data."""
+    if run.recipe.engine == "closed_form":
+        return "none: closed form"
+    if run.recipe.engine == "moments":
+        return "weaker: cross-products"
+    return f"independent: rows, {run.recipe.gradient}"
 
 
 def _same_rows(a: Moments, b: Moments) -> bool:
@@ -108,38 +117,43 @@ def _measure(fit: Fit, run: Training) -> tuple[Slope, Bound, float]:
     slope = slope_on_rows(fit.design, fit.source, problem, w)
     if fit.rank == len(fit.solution.params):
         with np.errstate(over="ignore", invalid="ignore"):  # a diverged run is infinitely far away, and may be so
-            excess = theory.excess(lam, lam.vectors.T @ (w - _optimum(fit, run)))
+            excess = theory.excess(lam, lam.vectors.T @ (w - optimum_of(fit, run)))
     else:  # no single optimum to subtract from w, but its loss is known
         excess = max(slope.loss - fit.ssr / (fit.nobs * float(problem.scale[-1]) ** 2), 0.0)
     stored = largest_gap(2 * np.spacing(np.abs(run.coefficients)), fit.standard_errors)  # what writing them down may cost
     return slope, bound_from(slope, lam, fit.nobs - fit.rank, fit.nobs, stored=stored), excess
 
 
-def _optimum(fit: Fit, run: Training) -> Array:
-    """Give the least squares solution (p,) in the standardised columns of the training, with all its digits."""
-    return run.problem.from_scaled(fit.solution.b[0], fit.design)
-
-
 def _judge(fit: Fit, run: Training, *, excess: float, tau: float, same: bool) -> tuple[str, str]:
     """Give the verdict and its cause in sentences; the causes are tried from the one that explains most."""
     largest = largest_gap(run.coefficients - fit.solution.params, fit.standard_errors)
-    limit, best = run.theory.lr_limit, run.theory.lr_best
     if not same:
         return "different rows", (
             f"The fit used {counted(fit.nobs, 'row')} and the training {counted(run.moments.n, 'row')}, or other values in them: "
-            "their answers need not meet. Give both the same data."
+            "their answers need not meet. Give both the same data: squarely.ols(formula, run.source) fits the rows of the training."
         )
-    if run.loop.diverged or (limit is not None and run.recipe.rate >= limit and not largest <= tau):
+    if run.status == "not finite":
+        return "not finite", f"{run.loop.ending.reason} Look for what the loop met there."
+    if _diverged(run, near=largest <= tau):
+        limit, best = run.theory.lr_limit, run.theory.lr_best
         advice = (
-            "Try a smaller one." if limit is None else f"The limit is {limit:.4g} and the best rate {best:.4g}: train with that."
+            "Try a smaller one."
+            if limit is None or best is None
+            else f"The limit is {limit:.4g} and the best rate {min(best, limit):.4g}: train with that."
         )
         return "diverged", f"lr={run.recipe.rate:g} is too large for these columns. {advice}"
     if fit.dropped_columns or (run.theory.spectrum.flat and not largest <= tau):
         return "collinear", _dependence(fit, largest)
     if largest <= tau:
         return "agree", f"Every coefficient is within {tau:g} standard errors; the largest gap is {largest:.2g}."
-    rounding = _rounding(fit, run, excess)
-    return rounding or _short_of_it(fit, run, tau=tau, largest=largest)
+    return cause_of(fit, run, excess=excess, tau=tau, largest=largest)
+
+
+def _diverged(run: Training, *, near: bool) -> bool:
+    """Tell whether a run grew past all bounds, or would have if it had gone on."""
+    limit = run.theory.lr_limit
+    beyond = limit is not None and run.recipe.scheduler is None and run.recipe.rate >= limit
+    return run.loop.diverged or (beyond and not near)
 
 
 def _dependence(fit: Fit, largest: float) -> str:
@@ -153,55 +167,3 @@ def _dependence(fit: Fit, largest: float) -> str:
         "along their difference, although least squares still tells them apart. Leave a column out, or put the difference of "
         "two in the place of one."
     )
-
-
-def _rounding(fit: Fit, run: Training, excess: float) -> tuple[str, str] | None:
-    """Judge a run that is as near as its precision allows: what is left of the excess is rounding."""
-    near = {name: excess <= (_ROUNDINGS * np.finfo(name).eps) ** 2 for name in ("float64", "float32")}
-    if fit.ssr <= (4 * ROUNDOFF) ** 2 * fit.uncentered_tss:  # standard errors are rounding themselves
-        said = "The data lie on the line to rounding, so no standard error can measure the gap; it is the rounding of"
-        if near["float64"]:
-            return "agree", f"{said} float64."
-        if near["float32"] and run.recipe.dtype == "float32":
-            return "float32 floor", f"{said} float32. Train with dtype='float64'."
-        return None
-    if near["float64"]:
-        return "float64 floor", "What is left of the gap is the rounding of float64: no training in double precision comes nearer."
-    return None
-
-
-def _short_of_it(fit: Fit, run: Training, *, tau: float, largest: float) -> tuple[str, str]:
-    """Judge a run that ended too far away although nothing is wrong with its rows, columns or learning rate."""
-    far = f"The largest gap is {largest:.2g} standard errors."
-    prediction, descent, lam, problem = run.prediction, run.recipe.descent, run.theory.spectrum, run.problem
-    if prediction is None or descent is None or run.theory.lr_best is None:
-        plain = theory.lr_best(lam, theory.Descent(lr=run.recipe.rate))
-        return "not converged", (
-            f"{far} Theory has no closed form for {run.recipe.optimizer}; train for more than {run.recipe.epochs:,} epochs, "
-            f"or with optimizer='sgd' without momentum at lr={plain:.4g}."
-        )
-    foreseen = largest_gap(prediction.gap, fit.standard_errors)
-    if foreseen <= tau:
-        if run.recipe.dtype == "float32":
-            return "float32 floor", (
-                f"{far} In exact arithmetic it would be {foreseen:.2g}: what is left is the rounding of float32. "
-                "Train with dtype='float64'."
-            )
-        return "disagree", (
-            f"{far} Theory predicts {foreseen:.2g} for this run, and neither rows, columns, learning rate nor precision explain "
-            "the rest: the loop did something else than its recipe says."
-        )
-    variance = fit.mse_resid / float(problem.scale[-1]) ** 2
-    target = tau**2 * variance / problem.n  # n (L - L*) / sigma^2 <= tau^2 puts every combination within tau
-    c = lam.vectors.T @ (run.loop.start - _optimum(fit, run))
-    needed = theory.epochs_until(lam, c, descent, target)
-    at_best = theory.epochs_until(lam, c, replace(descent, lr=run.theory.lr_best), target)
-    more = (
-        ""
-        if needed is None
-        else f"{counted(max(needed - run.recipe.epochs, 1), 'more epoch')} at lr={run.recipe.rate:g} would do. "
-    )
-    best = "" if at_best is None else f"At the best rate, lr={run.theory.lr_best:.4g}, {counted(at_best, 'epoch')} from the start."
-    if not more and not best:
-        best = f"Train longer; the best rate is {run.theory.lr_best:.4g}."
-    return "not converged", f"{far} {more}{best}".strip()

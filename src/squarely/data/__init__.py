@@ -1,17 +1,18 @@
 """Where the rows are: open anything tabular, meet its rows as ordered batches, and account for every one.
 
-`open` tells what the user handed over; `source` is the contract, `batch` its rows as doubles (`decimals` apart) and categories,
-`aggregates` what an engine is asked to sum by itself; the kinds of source are `memory`, `arrow`, `csv` (with a guess of its
-`dialect`), `jsonlines`, `parquet`, `ipc`, `lazyframe`, `relation` and, for a loaded fit, `absent`; `paths` finds several files,
-`joined` puts them behind each other; `file` says whether a file is still the same, `ahead` decodes it in a thread of its own,
-`interrupt` lets Ctrl-C through, `reread` tells how pandas reads it. `parallel` shares batches out to threads; `account` counts
-rows, `held_out` splits them in two, `watch` tells how far a scan has come; `frames` hands results back as pandas, `write` as
-files, and `disk` keeps small texts.
+`open` tells what the user handed over; `source` is the contract, and the parts of a source that can be read by themselves; `batch`
+is its rows as doubles (`decimals` apart) and categories, `aggregates` what an engine is asked to sum by itself; the kinds of
+source are `memory`, `arrow`, `csv` (with a guess of its `dialect`), `jsonlines`, `parquet`, `ipc`, `lazyframe`, `relation` and, for
+a loaded fit, `absent`; `paths` finds several files, `joined` puts them behind each other; `file` says whether a file is still the
+same, `ahead` decodes it in a thread of its own, `interrupt` lets Ctrl-C through, `reread` tells how pandas reads it. `parallel`
+shares batches out to threads; `account` counts rows, `held_out` splits them in two, `watch` tells how far a scan has come; `frames`
+hands results back as pandas, `write` as files, and `disk` keeps small texts.
 """
 
 from squarely.data.absent import AbsentSource
 from squarely.data.account import CAUSES, RowAccount
 from squarely.data.aggregates import Engine, Held, Query, Row, Stage
+from squarely.data.ahead import ahead
 from squarely.data.arrays import open_arrays, open_rows
 from squarely.data.batch import Batch, Labels, Numbers, all_finite, batches, fold, map_batches
 from squarely.data.disk import local_path, read_text, write_text
@@ -24,6 +25,7 @@ from squarely.data.source import (
     EXACT_INTEGERS,
     Kind,
     Level,
+    Part,
     Source,
     not_usable,
     reads_as_number,
@@ -44,6 +46,7 @@ __all__ = [
     "Labels",
     "Level",
     "Numbers",
+    "Part",
     "PartSource",
     "Query",
     "Reread",
@@ -52,6 +55,7 @@ __all__ = [
     "Scan",
     "Source",
     "Stage",
+    "ahead",
     "all_finite",
     "batches",
     "counting",

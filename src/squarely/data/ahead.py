@@ -18,7 +18,7 @@ DEPTH = 2  # items: one that is being decoded and one that waits; more gained no
 _PATIENCE = 0.5  # seconds for an item that is still being decoded when nobody wants it any more
 
 
-def ahead(items: Iterator[T], depth: int = DEPTH) -> Iterator[T]:
+def ahead(items: Iterator[T], depth: int = DEPTH) -> Generator[T, None, None]:
     """Yield what an iterator yields, in its order, while it runs at most `depth` items ahead in another thread.
 
     Its errors are raised where its next item would have come. When the consumer stops early, by `close` or by an error or an

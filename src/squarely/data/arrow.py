@@ -5,15 +5,15 @@ A stream can be read once, a source is read often: so a stream is read into a ta
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import pyarrow as pa
 
 from squarely.data.file import first_line
 from squarely.data.levels import declared, is_ordered
-from squarely.data.memory import MEMORY_ROWS, cut
-from squarely.data.source import Kind, Level, Source, kind_of
+from squarely.data.memory import MEMORY_ROWS, cut, pick, slices
+from squarely.data.source import Kind, Level, Part, Source, kind_of
 from squarely.errors import DataError
 from squarely.numerics import Array
 
@@ -65,8 +65,20 @@ class ArrowSource(Source):
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, without a copy where a batch lies in one chunk."""
-        columns = [self._table.column(self._table.schema.get_field_index(name)) for name in (*numbers, *labels)]
-        yield from cut(columns, self._table.num_rows, MEMORY_ROWS)
+        yield from cut(self._columns(numbers, labels), self._table.num_rows, MEMORY_ROWS)
+
+    def parts(self) -> tuple[Part, ...]:
+        """Tell which rows are read together."""
+        return slices(self.rows)
+
+    def read_parts(
+        self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]
+    ) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Yield the named columns of some parts."""
+        yield from pick(self._columns(numbers, labels), self.rows, order)
+
+    def _columns(self, numbers: Sequence[str], labels: Sequence[str]) -> list[pa.ChunkedArray]:
+        return [self._table.column(self._table.schema.get_field_index(name)) for name in (*numbers, *labels)]
 
     def kind(self, name: str) -> Kind:
         """Tell what a column holds."""

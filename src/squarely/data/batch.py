@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ from squarely.data.account import CAUSES, RowAccount
 from squarely.data.ahead import ahead
 from squarely.data.decimals import nearest_doubles
 from squarely.data.parallel import ordered
-from squarely.data.source import EXACT_INTEGERS, Level, Source, kind_of, not_usable, reads_as_number, require_columns
+from squarely.data.source import EXACT_INTEGERS, Level, Source, kind_of, not_usable, positioned, reads_as_number, require_columns
 from squarely.data.watch import followed
 from squarely.errors import DataError
 from squarely.numerics import Array
@@ -147,10 +147,12 @@ def map_batches(
     *,
     threads: bool = True,
     size: int | None = None,
-) -> Iterator[T]:
+    parts: Sequence[int] | None = None,
+) -> Generator[T, None, None]:
     """Apply a step to every batch of rows, in threads if that is wished, and yield the outcomes in the order of the rows.
 
-    Batches come as the source cuts them, or in pieces of `size` rows at most for whoever wants to see few.
+    Batches come as the source cuts them, or in pieces of `size` rows at most for whoever wants to see few. With `parts`, the
+    numbers of some of the source's parts, the rows are those of these parts, in this order of the parts.
 
     Raises
     ------
@@ -158,19 +160,18 @@ def map_batches(
     """
     require_columns(source, [*numbers, *labels])
     yield from ordered(
-        _placed(source, numbers, labels, size), lambda at: step(_decoded(source, numbers, labels, *at)), threads=threads
+        _placed(source, numbers, labels, size, parts), lambda at: step(_decoded(source, numbers, labels, *at)), threads=threads
     )
 
 
 def _placed(
-    source: Source, numbers: Sequence[str], labels: Sequence[str], size: int | None
+    source: Source, numbers: Sequence[str], labels: Sequence[str], size: int | None, parts: Sequence[int] | None
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Yield each batch with the position of its first row."""
-    first, read = 0, source.read(numbers, labels)
-    for batch in followed(source, ahead(read) if source.stored else read):
+    read = positioned(source.read(numbers, labels)) if parts is None else source.read_parts(numbers, labels, parts)
+    for first, batch in followed(source, ahead(read) if source.stored else read, parts):
         for start in range(0, batch.num_rows, size or batch.num_rows or 1):
             yield first + start, batch.slice(start, size)
-        first += batch.num_rows
 
 
 def _decoded(source: Source, numbers: Sequence[str], labels: Sequence[str], first: int, batch: pa.RecordBatch) -> Batch:

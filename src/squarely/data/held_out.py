@@ -7,7 +7,7 @@ door. It is kept as one bit a row.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from squarely.data.batch import batches
-from squarely.data.source import Kind, Level, Source
+from squarely.data.source import Kind, Level, Part, Source
 from squarely.data.watch import scanning
 from squarely.errors import DataError, OptionError, counted
 from squarely.numerics import Array
@@ -109,6 +109,14 @@ class Draw:
         held = int(np.bitwise_count(self.bits).sum())
         return held if held_out else self.rows - held
 
+    def before(self, row: int, *, held_out: bool) -> int:
+        """Count the rows of a part before a row of the whole."""
+        whole, rest = divmod(min(row, self.rows), 8)
+        held = int(np.bitwise_count(self.bits[:whole]).sum())
+        if rest:
+            held += int(np.unpackbits(self.bits[whole : whole + 1])[:rest].sum())
+        return held if held_out else min(row, self.rows) - held
+
     def positions(self, rows: np.ndarray, *, held_out: bool) -> np.ndarray:
         """Give the positions (k,) among all rows of those that have the positions `rows` (k,) in a part."""
         found = np.empty(len(rows), dtype=np.int64)
@@ -183,6 +191,23 @@ class PartSource(Source):
             first = stop
         if first < self._drawn.rows:
             raise self._changed(f"{first:,}")
+
+    def parts(self) -> tuple[Part, ...]:
+        """Give the parts of the whole, less the rows that are not in this one."""
+        known = [(part.first, part.first + (self._drawn.rows if part.rows is None else part.rows)) for part in self._whole.parts()]
+        ends = [(self._before(first), self._before(stop)) for first, stop in known]
+        return tuple(Part(first, stop - first) for first, stop in ends)
+
+    def read_parts(
+        self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]
+    ) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Yield the named columns of some parts in batches, each with the position of its first row."""
+        for first, batch in self._whole.read_parts(numbers, labels, order):
+            mask = self._drawn.mask(first, first + batch.num_rows, held_out=self._held_out)
+            yield self._before(first), batch.filter(pa.array(mask))
+
+    def _before(self, row: int) -> int:
+        return self._drawn.before(row, held_out=self._held_out)
 
     def kind(self, name: str) -> Kind:
         """Tell what a column holds, in all rows of the whole."""

@@ -5,9 +5,10 @@ They are read and not mapped: a mapped file that another program cuts short woul
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from itertools import accumulate
 
 import pyarrow as pa
 
@@ -16,7 +17,7 @@ from squarely.data.file import LocalFile, first_line
 from squarely.data.levels import declared, is_ordered
 from squarely.data.memory import cut
 from squarely.data.reread import reread
-from squarely.data.source import Kind, Level, Source, kind_of
+from squarely.data.source import Kind, Level, Part, Source, kind_of, positioned
 from squarely.errors import DataError
 
 _END = b"\xff\xff\xff\xff\0\0\0\0"  # without it a stream that was cut between two batches looks whole
@@ -45,17 +46,44 @@ class IpcSource(Source):
     @cached_property
     def rows(self) -> int | None:
         """How many rows the file says it has, None for a stream, which does not."""
+        return None if self._stream else sum(self._lengths)
+
+    @cached_property
+    def _lengths(self) -> tuple[int, ...]:
+        """The rows of each record batch."""
+        return tuple(int(batch.num_rows) for batch in self._batches([0] if len(self._schema) else []))
+
+    def parts(self) -> tuple[Part, ...]:
+        """Tell which rows can be read by themselves: those of a record batch. A stream can only be read through."""
         if self._stream:
-            return None
-        return sum(int(batch.num_rows) for batch in self._batches([0] if len(self._schema) else []))
+            return super().parts()
+        return tuple(map(Part, accumulate(self._lengths, initial=0), self._lengths))
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, in the order of the file; the others are not decoded."""
-        names = (*numbers, *labels)
-        places = sorted({self._schema.get_field_index(name) for name in names})
-        for batch in self._batches(places or list(range(len(self._schema)))[:1]):
-            columns = [batch.column(places.index(self._schema.get_field_index(name))) for name in names]
-            yield from cut(columns, batch.num_rows)
+        for batch in self._batches(self._places(numbers, labels)):
+            yield from self._cut(batch, numbers, labels)
+
+    def read_parts(
+        self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]
+    ) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Yield the named columns of some parts."""
+        if self._stream:
+            yield from super().read_parts(numbers, labels, order)
+            return
+        order, parts = list(order), self.parts()
+        for i, batch in zip(order, self._batches(self._places(numbers, labels), order), strict=True):
+            yield from positioned(self._cut(batch, numbers, labels), parts[i].first)
+
+    def _places(self, numbers: Sequence[str], labels: Sequence[str]) -> list[int]:
+        """Give the places of the columns to decode, in the order of the file; any one where only rows are counted."""
+        places = sorted({self._schema.get_field_index(name) for name in (*numbers, *labels)})
+        return places or list(range(len(self._schema)))[:1]
+
+    def _cut(self, batch: pa.RecordBatch, numbers: Sequence[str], labels: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        places = self._places(numbers, labels)
+        columns = [batch.column(places.index(self._schema.get_field_index(name))) for name in (*numbers, *labels)]
+        yield from cut(columns, batch.num_rows)
 
     def kind(self, name: str) -> Kind:
         """Tell what a column holds."""
@@ -67,7 +95,7 @@ class IpcSource(Source):
             return None
         return declared(batch.column(0) for batch in self._batches([self._schema.get_field_index(name)]))
 
-    def _batches(self, places: list[int]) -> Iterator[pa.RecordBatch]:
+    def _batches(self, places: list[int], order: Sequence[int] | None = None) -> Iterator[pa.RecordBatch]:
         self._file.require_unchanged()
         options = pa.ipc.IpcReadOptions(included_fields=places)
         with self._guarded(), pa.OSFile(str(self._file.path)) as opened:
@@ -75,7 +103,7 @@ class IpcSource(Source):
                 yield from pa.ipc.open_stream(opened, options=options)
             else:
                 reader = pa.ipc.open_file(opened, options=options)
-                for i in range(reader.num_record_batches):
+                for i in range(reader.num_record_batches) if order is None else order:
                     yield reader.get_batch(i)
         self._file.require_unchanged()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import narwhals as nw
@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from squarely.data.levels import declared
-from squarely.data.source import BATCH_ROWS, Kind, Level, Source, kind_of
+from squarely.data.source import BATCH_ROWS, Kind, Level, Part, Source, kind_of
 from squarely.errors import DataError
 
 MEMORY_ROWS = 4 * BATCH_ROWS  # of a batch that is a view of what is in memory already: it costs nothing but its share of Python
@@ -31,8 +31,20 @@ class FrameSource(Source):
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, without a copy where Arrow and the column agree."""
-        columns = [_arrow(self._frame[name]) for name in (*numbers, *labels)]
-        yield from cut(columns, len(self._frame), MEMORY_ROWS)
+        yield from cut(self._columns(numbers, labels), len(self._frame), MEMORY_ROWS)
+
+    def parts(self) -> tuple[Part, ...]:
+        """Tell which rows are read together."""
+        return slices(len(self._frame))
+
+    def read_parts(
+        self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]
+    ) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Yield the named columns of some parts."""
+        yield from pick(self._columns(numbers, labels), len(self._frame), order)
+
+    def _columns(self, numbers: Sequence[str], labels: Sequence[str]) -> list[pa.Array]:
+        return [_arrow(self._frame[name]) for name in (*numbers, *labels)]
 
     def kind(self, name: str) -> Kind:
         """Tell what a column holds."""
@@ -86,17 +98,31 @@ class ArraysSource(Source):
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, without a copy where Arrow and the array agree. The others are not looked at."""
+        columns, rows = self._columns(numbers, labels)
+        yield from cut(columns, rows, MEMORY_ROWS)
+
+    def parts(self) -> tuple[Part, ...]:
+        """Tell which rows are read together."""
+        return slices(self._columns([], [])[1])
+
+    def read_parts(
+        self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]
+    ) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Yield the named columns of some parts."""
+        yield from pick(*self._columns(numbers, labels), order)
+
+    def _columns(self, numbers: Sequence[str], labels: Sequence[str]) -> tuple[list[pa.Array | pa.ChunkedArray], int]:
+        """Give the named columns, and how many rows they have."""
         names = list(dict.fromkeys((*numbers, *labels)))
         if not names:  # any column tells how many rows there are
             first = next(iter(self._arrays), None)
-            yield from cut([], 0 if first is None else len(_column(first, self._arrays[first])))
-            return
+            return [], 0 if first is None else len(_column(first, self._arrays[first]))
         _require_one_index({name: self._arrays[name] for name in names})
         columns = {name: _column(name, self._arrays[name]) for name in names}
         lengths = {name: len(column) for name, column in columns.items()}
         if len(set(lengths.values())) > 1:
             raise DataError(f"The arrays have different lengths: {lengths}. Every column needs one value for each row.")
-        yield from cut([columns[name] for name in (*numbers, *labels)], next(iter(lengths.values())), MEMORY_ROWS)
+        return [columns[name] for name in (*numbers, *labels)], next(iter(lengths.values()))
 
     def kind(self, name: str) -> Kind:
         """Tell what a column holds."""
@@ -223,6 +249,23 @@ def cut(columns: Sequence[pa.Array | pa.ChunkedArray], rows: int, size: int = BA
     for start in range(0, rows, size):
         pieces = [_slice(column, start, size) for column in columns] or [pa.nulls(min(size, rows - start))]
         yield pa.RecordBatch.from_arrays(pieces, names=names)
+
+
+def slices(rows: int) -> tuple[Part, ...]:
+    """Cut rows in memory into parts.
+
+    >>> slices(70_000)
+    (Part(first=0, rows=65536), Part(first=65536, rows=4464))
+    """
+    return tuple(Part(first, min(BATCH_ROWS, rows - first)) for first in range(0, rows, BATCH_ROWS))
+
+
+def pick(columns: Sequence[pa.Array | pa.ChunkedArray], rows: int, order: Iterable[int]) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Cut some of the `slices` out of columns, in an order, each with the position of its first row."""
+    parts = slices(rows)
+    for i in order:
+        first, size = parts[i].first, parts[i].rows or 0
+        yield from ((first, batch) for batch in cut([column.slice(first, size) for column in columns], size))
 
 
 def _slice(column: pa.Array | pa.ChunkedArray, start: int, size: int) -> pa.Array:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,9 +14,11 @@ from squarely.data.file import LocalFile, first_line
 from squarely.data.levels import declared, is_ordered
 from squarely.data.memory import cut
 from squarely.data.reread import reread
-from squarely.data.source import BATCH_ROWS, Kind, Level, Source, kind_of
+from squarely.data.source import BATCH_ROWS, Kind, Level, Part, Source, kind_of, positioned
 from squarely.errors import DataError
 
+_PART_ROWS = 16_384  # row groups smaller than that are read together: to begin with one takes as long as to decode 10,000 rows
+_PARTS = 64  # that a file has all the same, if it has as many row groups
 _BUFFER = 2**20  # bytes of a column read ahead; a whole row group at once would cost the memory that batches save
 
 
@@ -29,8 +32,14 @@ class ParquetSource(Source):
         self._file = file
         self.reread = reread(str(file.path), "read_parquet")
         self._count: int
+        self._runs: list[range]  # row groups that are a part
+        self._parts: tuple[Part, ...]
         with self._opened() as opened:
             self._schema, self._count = opened.schema_arrow, opened.metadata.num_rows
+            lengths = [opened.metadata.row_group(i).num_rows for i in range(opened.num_row_groups)]
+        self._runs = _runs(lengths, min(_PART_ROWS, self._count // _PARTS))
+        rows = [sum(lengths[run.start : run.stop]) for run in self._runs]
+        self._parts = tuple(map(Part, accumulate(rows, initial=0), rows))
         self.columns, self.twins = schema_columns(self._schema)
 
     @property
@@ -40,16 +49,28 @@ class ParquetSource(Source):
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, in the order of the file; the others are not read."""
-        names = (*numbers, *labels)
         self._file.require_unchanged()
-        if not names:
+        if not (numbers or labels):
             yield from cut([], self._count)
             return
         with self._opened() as opened:
-            for batch in opened.iter_batches(BATCH_ROWS, columns=list(dict.fromkeys(names))):
-                # pyarrow takes "a.b" for the column of this name and for the part b of a nested column a: take the former.
-                columns = [batch.column(batch.schema.get_field_index(name)) for name in names]
-                yield from cut(columns, batch.num_rows)
+            yield from _decoded(opened, (*numbers, *labels))
+        self._file.require_unchanged()
+
+    def parts(self) -> tuple[Part, ...]:
+        """Tell which rows can be read by themselves: those of a row group, or of a few small ones."""
+        return self._parts
+
+    def read_parts(
+        self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]
+    ) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Yield the named columns of some parts."""
+        self._file.require_unchanged()
+        names = (*numbers, *labels)
+        with self._opened() as opened:
+            for i in order:
+                batches = _decoded(opened, names, self._runs[i]) if names else cut([], self._parts[i].rows or 0)
+                yield from positioned(batches, self._parts[i].first)
         self._file.require_unchanged()
 
     def kind(self, name: str) -> Kind:
@@ -71,3 +92,27 @@ class ParquetSource(Source):
                 f"The file {self.label!r} cannot be read as Parquet: it is damaged or was cut short. Write it again. "
                 f"Arrow says: {first_line(error)}."
             ) from error
+
+
+def _runs(lengths: Sequence[int], least: int) -> list[range]:
+    """Join row groups that follow each other until they have so many rows at least.
+
+    >>> _runs([5, 1, 1, 1, 3, 1], 3)
+    [range(0, 1), range(1, 4), range(4, 5), range(5, 6)]
+    """
+    runs, start, rows = [], 0, 0
+    for i, length in enumerate(lengths, start=1):
+        rows += length
+        if rows >= least or i == len(lengths):
+            runs.append(range(start, i))
+            start, rows = i, 0
+    return runs
+
+
+def _decoded(opened: pq.ParquetFile, names: Sequence[str], groups: range | None = None) -> Iterator[pa.RecordBatch]:
+    """Decode columns of all rows, or of those of some row groups."""
+    chosen = None if groups is None else list(groups)
+    for batch in opened.iter_batches(BATCH_ROWS, columns=list(dict.fromkeys(names)), row_groups=chosen):
+        # pyarrow takes "a.b" for the column of this name and for the part b of a nested column a: take the former.
+        columns = [batch.column(batch.schema.get_field_index(name)) for name in names]
+        yield from cut(columns, batch.num_rows)

@@ -6,6 +6,7 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import narwhals as nw
@@ -26,6 +27,20 @@ _NUMBER = re.compile(r"\s*[-+]?((\d+\.?\d*|\.\d+)(e[-+]?\d+)?|nan|inf(inity)?)\s
 # What a column holds: "category" is numbers or truth values that are declared to be categories, "null" nothing but gaps.
 Kind = Literal["number", "boolean", "text", "category", "null", "other"]
 Level = Any  # a value of a categorical column: str, int, float or bool
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows of a source that follow each other and can be read without those before them.
+
+    Attributes
+    ----------
+    first : the position of the first of them in the source, counted from 0.
+    rows : how many there are, None where only a scan can tell.
+    """
+
+    first: int
+    rows: int | None
 
 
 class Source(ABC):
@@ -64,6 +79,20 @@ class Source(ABC):
         A name may stand in both. With no names at all the batches have one column of no meaning: they tell how many rows
         there are. A source that is not typed gives labels as text.
         """
+
+    def parts(self) -> tuple[Part, ...]:
+        """Tell which parts can be read by themselves, in the order of the rows; what can only be read through is one part."""
+        return (Part(0, self.rows),)
+
+    def read_parts(
+        self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]
+    ) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Yield columns as `read` does, of some parts in an order of their numbers, each batch with the position of its first row.
+
+        Whoever has more than one part says how.
+        """
+        for _ in order:
+            yield from positioned(self.read(numbers, labels))
 
     @abstractmethod
     def kind(self, name: str) -> Kind:
@@ -105,6 +134,13 @@ class Source(ABC):
     def column(self, values: Array, name: str) -> Any:
         """Give values (n,), one for each row, as a column in the library that the rows are in: pandas unless it is another."""
         return series(values, self.index(np.arange(len(values))), name)
+
+
+def positioned(batches: Iterable[pa.RecordBatch], first: int = 0) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Yield batches that follow each other with the position of the first row of each."""
+    for batch in batches:
+        yield first, batch
+        first += batch.num_rows
 
 
 def require_columns(source: Source, names: Iterable[str]) -> None:

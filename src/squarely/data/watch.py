@@ -7,7 +7,7 @@ say which are to come by `passes_of` and `expect`. Where nobody watches, a scan 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -43,6 +43,7 @@ class Scan:
 
 
 Listener = Callable[[Scan], None]
+Placed = tuple[int, pa.RecordBatch]  # the position of its first row in the source, and a batch
 
 
 @dataclass(eq=False, slots=True)
@@ -117,23 +118,24 @@ def scanning(purpose: str) -> Iterator[None]:
         _PURPOSE.reset(token)
 
 
-def followed(source: Source, batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
-    """Give the batches of a scan as they are, and tell whoever watches how far it has come."""
+def followed(source: Source, batches: Iterable[Placed], parts: Sequence[int] | None = None) -> Iterable[Placed]:
+    """Give the batches of a scan of all rows, or of some parts, as they are, and tell whoever watches how far it has come."""
     watch = _WATCH.get()
-    return batches if watch is None else _told(watch, source, batches)
+    return batches if watch is None else _told(watch, source, batches, parts)
 
 
-def _told(watch: _Watch, source: Source, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _told(watch: _Watch, source: Source, batches: Iterable[Placed], parts: Sequence[int] | None) -> Iterator[Placed]:
     purpose, passes = _PURPOSE.get(), _PASSES.get()
     scan = passes.begun(purpose) if purpose and passes is not None else Scan(purpose=purpose)
-    scan = replace(scan, rows=watch.rows.get(source, source.rows))
+    scan = replace(scan, rows=watch.rows.get(source, source.rows) if parts is None else _rows_of(source, parts))
     watch.tell(scan)
     try:
-        for batch in batches:
-            yield batch
+        for first, batch in batches:
+            yield first, batch
             scan = replace(scan, done=scan.done + batch.num_rows)
             watch.tell(scan)
-        watch.rows[source] = scan.done
+        if parts is None:
+            watch.rows[source] = scan.done
     finally:
         watch.tell(replace(scan, over=True))
 
@@ -160,3 +162,9 @@ def counting(purpose: str, total: int, unit: str = "epochs") -> Iterator[Callabl
 
 def _unheard(done: int) -> None:
     """Nobody watches."""
+
+
+def _rows_of(source: Source, parts: Sequence[int]) -> int | None:
+    known = source.parts()
+    rows = [known[i].rows for i in parts]
+    return None if None in rows else sum(row for row in rows if row is not None)

@@ -1,9 +1,10 @@
 """Road two, gradient descent in PyTorch.
 
 `recipe` holds the choices of a run and `checks` whether they make sense. `loop` is the training loop itself: `rows` hands out what
-it sees, `gradients` what a step goes by (of one of the `losses`), `optimizers` who takes the step, `metrics` what is measured,
-`stopping` when it ends, and `state` is all that it is between two steps. `quadratic` gives any epoch without a step. `model` is
-the nn.Linear; `own` is what a user brings: `pairs` and `loader` take in a loader, `linear_module` and `probe` a module.
+it sees, and `streamed` what is too much to hold; `gradients` is what a step goes by (of one of the `losses`), `optimizers` who
+takes the step, `metrics` what is measured, `stopping` when it ends, and `state` is all that it is between two steps. `quadratic`
+gives any epoch without a step. `model` is the nn.Linear; `own` is what a user brings: `pairs` and `loader` take in a loader,
+`linear_module` and `probe` a module.
 
 `foresight` is what theory says of a run; `training` is a finished run with that beside it, `page` how it looks; `sweep` puts
 several runs side by side. `code` writes a run as a script that does without us: `code_rows` its reading of the data,

@@ -79,7 +79,7 @@ class Prediction:
 
 
 def settled(
-    recipe: Recipe, problem: Standardised, lam: theory.Spectrum, start: Array, noise: Callable[[], theory.Noise]
+    recipe: Recipe, problem: Standardised, lam: theory.Spectrum, start: Callable[[], Array], noise: Callable[[], theory.Noise]
 ) -> tuple[Recipe, tuple[str, ...]]:
     """Settle what a recipe leaves open until the rows are known, and say in sentences what was settled or changed."""
     remarks = []
@@ -88,7 +88,7 @@ def settled(
             remarks.append(f"batch_size={recipe.batch_size:,} is above the {problem.n:,} rows: every step uses all of them.")
         recipe = replace(recipe, batch_size=problem.n if recipe.replacement else None)
     if recipe.lr == "auto":
-        lr, why = _best_rate(recipe, problem, lam, start, noise)
+        lr, why = _best_rate(recipe, problem, lam, start(), noise)
         recipe = replace(recipe, lr=lr)
         remarks.append(f"lr='auto' is {lr:.6g}, {why}.")
     return recipe, tuple(remarks)
@@ -176,8 +176,8 @@ def _warnings(known: RunTheory, recipe: Recipe, tamed: float | None) -> list[str
     if tamed is not None and known.kappa > 2.0 * tamed:
         share = "infinite" if math.isinf(known.kappa) else f"{known.kappa:.2g}"
         said.append(
-            f"The columns are not standardised: kappa is {share}, and {tamed:.3g} once they are. Descent takes about kappa/4 epochs "
-            "for each factor e. Leave out standardize=False, or standardise the loader's columns."
+            f"The columns are not standardised: kappa is {share}, and {tamed:.3g} once they are. Descent takes about kappa/4 "
+            "epochs for each factor e. Leave out standardize=False, or standardise the loader's columns."
         )
     if known.spectrum.flat:
         said.append("Columns depend on each other, or nearly so: along their difference descent stays at its start.")
@@ -205,9 +205,9 @@ def _loudness(known: RunTheory, recipe: Recipe) -> list[str]:
         return []
     quiet = theory.lr_for_floor(known.noise, known.batches, (known.floor or 0.0) * (_LOUD / known.floor_se) ** 2)
     return [
-        f"The noise of batches of {recipe.batch_size:,} rows keeps the coefficients about {known.floor_se:.2g} standard errors from "
-        f"the optimum at lr={recipe.rate:g}. lr={quiet:.2g} would keep them within {_LOUD:g}; average=True or a schedule brings them "
-        "nearer."
+        f"The noise of batches of {recipe.batch_size:,} rows keeps the coefficients about {known.floor_se:.2g} standard errors "
+        f"from the optimum at lr={recipe.rate:g}. lr={quiet:.2g} would keep them within {_LOUD:g}; average=True or a schedule "
+        "brings them nearer."
     ]
 
 

@@ -40,10 +40,17 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a run ended: `status` in a word, `reason` in a sentence (empty for a run that took all its epochs)."""
+    """How a run ended.
+
+    Attributes
+    ----------
+    status : in a word. `reason` : in a sentence, empty for a run that took all its epochs.
+    restored : the epoch whose parameters came back, None where the last ones stay.
+    """
 
     status: str
     reason: str = ""
+    restored: int | None = None
 
 
 FINISHED = Ending("finished")
@@ -130,4 +137,5 @@ def _no_gain(state: State, recipe: Recipe, values: Mapping[str, float]) -> Endin
         "stopped",
         f"The {what} loss has not fallen for {recipe.patience} epochs. The parameters are those of epoch {state.log.best_epoch:,}, "
         f"where it was {state.log.best:.6g}.",
+        restored=state.log.best_epoch,
     )

@@ -29,7 +29,8 @@ from squarely.descent.recipe import DTYPES, Recipe
 from squarely.descent.rows import Held, Loaded, Rows, Unseen, held, require_count
 from squarely.descent.state import Log, new_state
 from squarely.descent.stopping import new_distance
-from squarely.design import Design, linear_predictor
+from squarely.descent.streamed import Streamed
+from squarely.design import Design, linear_predictor, rows
 from squarely.errors import DataError, NumericalError, OptionError
 from squarely.moments import Moments, Standardised, expected_noise, fold_noise, noise_cost, standardise, unstandardised
 from squarely.numerics import Array
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+_HELD = 2**28  # bytes of standardised rows that are held; more are streamed
 _DEAR = 2_000_000_000  # multiplications: about a second
 
 
@@ -276,6 +278,8 @@ class _Seen:
             return Unseen(count=self.moments.n, inputs=len(self.moments.design.columns))
         if self.own.loader is not None:
             return self._loaded(recipe, self.own.loader, self.moments.n)
+        if self.streams(recipe):
+            return self._streamed(recipe, self.source, None)
         table = self._table(recipe, self.source, of="training")
         require_count(self.source, self.moments.n, table.n)
         return replace(table, seed=recipe.seed, shuffle=recipe.shuffle, replacement=recipe.replacement)
@@ -284,7 +288,42 @@ class _Seen:
         """Give the rows to validate on, if there are some."""
         if isinstance(self.validation, LoaderSource):
             return self._loaded(recipe, self.validation, self.validation.rows or 0)
-        return None if self.validation is None else self._table(recipe, self.validation, of="validation")
+        if self.validation is None:
+            return None
+        if self.streams(recipe) and (self.validation.rows or 0) * self.width(recipe) > _HELD:
+            with scanning("number of rows"):
+                complete = sum(block.size for block in rows(self.moments.design, self.validation))
+            return self._streamed(recipe, self.validation, complete)
+        return self._table(recipe, self.validation, of="validation")
+
+    def width(self, recipe: Recipe) -> int:
+        """Tell how many bytes a standardised row takes."""
+        return (len(self.moments.design.columns) + 1) * (8 if recipe.dtype == "float64" else 4)
+
+    def streams(self, recipe: Recipe) -> bool:
+        """Tell whether rows are read anew each epoch, because they are too many to hold, or because that was asked for."""
+        size = self.moments.n * self.width(recipe)
+        streams = recipe.stream
+        if streams is None:
+            streams = self.own.loader is None and recipe.engine == "rows" and size > _HELD
+        if streams and recipe.replacement:
+            raise OptionError(
+                "replacement=True draws any row at any time, and rows that are streamed pass by once an epoch. These take "
+                f"{size / 1e6:,.0f} MB: hold them with stream=False, or leave replacement out."
+            )
+        return streams
+
+    def _streamed(self, recipe: Recipe, source: Source, complete: int | None) -> Streamed:
+        return Streamed(
+            design=self.moments.design,
+            source=source,
+            problem=self.problem(recipe)[0],
+            dtype=DTYPES[recipe.dtype],
+            device=recipe.device,
+            seed=recipe.seed,
+            shuffle=recipe.shuffle,
+            complete=complete,
+        )
 
     def _loaded(self, recipe: Recipe, source: LoaderSource, count: int) -> Loaded:
         inputs, device = len(self.moments.design.columns), torch.device(recipe.device)
@@ -302,15 +341,18 @@ def _run(seen: _Seen, recipe: Recipe) -> Training:
     recipe, noted = suited(recipe, seen.own)
     problem, lam = seen.problem(recipe)
     noise = cache(partial(_noise, seen, problem, lam, recipe))
-    start = coefficients(new_model(len(problem.scale) - 1, recipe, bias=problem.intercept))
-    recipe, remarks = settled(recipe, problem, lam, start, noise)
+    model = seen.own.model or new_model(len(problem.scale) - 1, recipe, bias=problem.intercept)
+    read = reader(model, len(problem.scale) - 1, bias=problem.intercept)
+    recipe, remarks = settled(recipe, problem, lam, read, noise)
     tamed = None if recipe.standardize else _kappa_once_standardised(seen)
     known = foreknow(recipe, problem, lam, noise, plain=seen.own.plain, tamed=tamed)
-    run = _closed if recipe.engine == "closed_form" else partial(_looped, seen)
-    with torch.inference_mode(False), torch.enable_grad():  # a loop needs tensors that can change, whatever the user has set
-        finished = run(problem, lam, recipe)
+    if recipe.engine == "closed_form":
+        finished = _closed(model, problem, lam, recipe)
+    else:
+        with torch.inference_mode(False), torch.enable_grad():  # a loop needs tensors that can change, whatever the user has set
+            finished = _looped(seen, model, read, recipe)
     return Training(
-        recipe=recipe,
+        recipe=replace(recipe, stream=seen.streams(recipe)),
         loop=finished,
         problem=problem,
         moments=seen.moments,
@@ -323,16 +365,14 @@ def _run(seen: _Seen, recipe: Recipe) -> Training:
     )
 
 
-def _looped(seen: _Seen, problem: Standardised, lam: theory.Spectrum, recipe: Recipe) -> Loop:
-    rows, validation = seen.rows(recipe), seen.validation_rows(recipe)
-    model = seen.own.model or new_model(rows.features, recipe, bias=problem.intercept)
-    read = reader(model, rows.features, bias=problem.intercept)
+def _looped(seen: _Seen, model: nn.Module, read: Callable[[], Array], recipe: Recipe) -> Loop:
+    (problem, lam), given, validation = seen.problem(recipe), seen.rows(recipe), seen.validation_rows(recipe)
     flat = laid_flat(model) if recipe.engine == "moments" else None  # before anybody takes hold of the parameters
     start, state = read(), new_state(model, recipe)
     if flat is not None and goes_unwatched(recipe, validated=validation is not None):
         return settle(state, descend(flat, problem, state, recipe), start, read)
     ended = run_loop(
-        rows,
+        given,
         state,
         recipe,
         gradient=new_gradient(recipe, model) if flat is None else of_the_quadratic(flat, problem),
@@ -340,7 +380,7 @@ def _looped(seen: _Seen, problem: Standardised, lam: theory.Spectrum, recipe: Re
             criterion=new_criterion(recipe),
             unit=float(problem.scale[-1]),
             validation=validation,
-            known=None if isinstance(rows, Held) else _known(seen, problem, recipe, read),
+            known=None if isinstance(given, Held) else _known(seen, problem, recipe, read),
         ),
         distance=new_distance(recipe, problem, lam, read),
     )
@@ -350,7 +390,7 @@ def _looped(seen: _Seen, problem: Standardised, lam: theory.Spectrum, recipe: Re
 def _noise(seen: _Seen, problem: Standardised, lam: theory.Spectrum, recipe: Recipe) -> theory.Noise:
     """Find out what single rows add to the gradient: from the rows where that is cheap, else as it is for Gaussian columns."""
     w = theory.fixed_point(lam, problem.h)
-    if seen.own.loader is not None or recipe.stream or noise_cost(problem) > _DEAR:
+    if seen.own.loader is not None or seen.streams(recipe) or noise_cost(problem) > _DEAR:
         return expected_noise(problem, lam, w)
     return fold_noise(seen.moments.design, seen.source, problem, lam, w)
 
@@ -379,8 +419,15 @@ def with_prediction(run: Training, optimum: Array) -> Training:
     """Attach what theory predicts, given the optimum (p,) in standardised columns from wherever it is known."""
     if not run.plain:
         return run
-    rates = np.asarray(run.loop.log.columns.get("lr", ()))[: len(run.loop.losses) - 1]
-    return replace(run, prediction=predict(run.problem, run.theory, run.recipe, run.loop.start, optimum, rates=rates))
+    log, recipe, start = run.loop.log, run.recipe, run.loop.start
+    if run.status == "stopped":  # what it did not take is not predicted
+        recipe = replace(recipe, epochs=len(log.losses) - 1)
+    rates = np.asarray(log.columns.get("lr", ()))[: len(log.losses) - 1]
+    prediction = predict(run.problem, run.theory, recipe, start, optimum, rates=rates)
+    if prediction is not None and run.loop.ending.restored is not None:
+        best = predict(run.problem, run.theory, replace(recipe, epochs=run.loop.ending.restored), start, optimum, rates=rates)
+        prediction = prediction if best is None else replace(prediction, gap=best.gap)
+    return replace(run, prediction=prediction)
 
 
 def _problem(moments: Moments, source: Source, *, standardize: bool) -> Standardised:
@@ -401,8 +448,7 @@ def _problem(moments: Moments, source: Source, *, standardize: bool) -> Standard
     return standardise(moments)
 
 
-def _closed(problem: Standardised, lam: theory.Spectrum, recipe: Recipe) -> Loop:
-    model = new_model(len(problem.scale) - 1, recipe, bias=problem.intercept)
+def _closed(model: nn.Module, problem: Standardised, lam: theory.Spectrum, recipe: Recipe) -> Loop:
     start = coefficients(model)
     losses, end, ended = closed_form(problem, lam, recipe, start)
     set_coefficients(model, end)

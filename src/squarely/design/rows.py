@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -70,20 +70,30 @@ def evaluated(
     return Evaluated(keep=keep, numbers=done, account=account)
 
 
-def rows(design: Design, source: Source, *, size: int | None = None) -> Iterator[Block]:
-    """Yield the complete rows of a source as the design's columns, in the order of the rows; `size` as for `map_batches`.
+def rows(
+    design: Design, source: Source, *, size: int | None = None, parts: Sequence[int] | None = None
+) -> Generator[Block, None, None]:
+    """Yield the complete rows of a source as the design's columns, in the order of the rows; `size` and `parts` as `map_batches`.
 
     Raises
     ------
     DataError : a column is not there or cannot be used, or a row has a level that was not met before.
     """
-    return map_rows(design, source, lambda block: block, threads=False, size=size)
+    return map_rows(design, source, lambda block: block, threads=False, size=size, parts=parts)
 
 
 def map_rows(
-    design: Design, source: Source, step: Callable[[Block], T], *, threads: bool = True, size: int | None = None
-) -> Iterator[T]:
+    design: Design,
+    source: Source,
+    step: Callable[[Block], T],
+    *,
+    threads: bool = True,
+    size: int | None = None,
+    parts: Sequence[int] | None = None,
+) -> Generator[T, None, None]:
     """Apply a step to the complete rows of every batch, in threads if that is wished; the outcomes come in the order of the rows.
+
+    `size` and `parts` are those of `map_batches`.
 
     Raises
     ------
@@ -92,7 +102,13 @@ def map_rows(
     factors = list(design.factors.values())
     numbers, labels = with_condition(*columns_needed(factors, design.formula.outside.values()), design.where)
     return map_batches(
-        source, numbers, labels, lambda batch: step(_block(design, factors, batch, source)), threads=threads, size=size
+        source,
+        numbers,
+        labels,
+        lambda batch: step(_block(design, factors, batch, source)),
+        threads=threads,
+        size=size,
+        parts=parts,
     )
 
 

@@ -53,6 +53,13 @@ class Standardised:
         table: Array = ((values - self.centre) - self.offset) / self.scale
         return table
 
+    def column(self, values: Array, j: int | np.ndarray) -> Array:
+        """Standardise values (m,) of the variable j, or of the variables j (m,): to the same bits as `columns`."""
+        column: Array = values - self.centre[j]
+        column -= self.offset[j]
+        column /= self.scale[j]
+        return column
+
     def loss(self, w: Array) -> float:
         """The mean squared error at w (p,), in standardised units; never below zero, whatever rounding says."""
         return max(float(0.5 * w @ self.H @ w - self.h @ w + self.y2), 0.0)
@@ -99,10 +106,10 @@ def standardise(moments: Moments) -> Standardised:
     if intercept:
         second = second - np.outer(first, first)
     spread = np.sqrt(np.diag(second))  # (k,) in scaled units
-    S = second / np.outer(spread, spread)
+    size = len(spread) + intercept
+    S = np.zeros((size, size))  # a standardised column is orthogonal to the constant
+    S[intercept:, intercept:] = second / (spread[:, None] * spread)
     np.fill_diagonal(S, 1.0)
-    if intercept:  # a standardised column is orthogonal to the constant
-        S = np.block([[np.ones((1, 1)), np.zeros((1, len(S)))], [np.zeros((len(S), 1)), S]])
     return Standardised(
         names=design.names,
         centre=design.centres,

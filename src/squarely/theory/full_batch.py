@@ -98,6 +98,8 @@ def heavy_ball(lam: Spectrum) -> Descent:
 def rate(lam: Spectrum, descent: Descent) -> float:
     """Return the factor by which the slowest mode shrinks in one epoch, in the long run; above one it grows."""
     moving = lam.values[lam.values > 0]
+    if descent.momentum == 0.0:
+        return float(np.abs(1.0 - descent.lr * (moving + descent.weight_decay)).max())
     return float(np.abs(np.linalg.eigvals(descent.step(moving))).max())
 
 
