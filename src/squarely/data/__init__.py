@@ -18,7 +18,7 @@ from squarely.data.arrays import open_arrays, open_rows
 from squarely.data.batch import Batch, Labels, Numbers, all_finite, batches, fold, map_batches
 from squarely.data.disk import local_path, read_text, remove_unfinished, writable_folder, write_folder, write_text
 from squarely.data.frames import frame, read_csv, series, square
-from squarely.data.held_out import split
+from squarely.data.held_out import PartSource, split
 from squarely.data.open import open_source
 from squarely.data.reread import Reread, reread, reread_csv
 from squarely.data.source import (
@@ -48,6 +48,7 @@ __all__ = [
     "Level",
     "Numbers",
     "Part",
+    "PartSource",
     "Query",
     "Reread",
     "Row",

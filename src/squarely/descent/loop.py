@@ -126,7 +126,7 @@ def run_loop(
                 _update(state, recipe, lambda: gradient(rows.chunks(), rows.n))
             else:
                 _batches(rows, state, recipe, gradient, after_batch)
-            if state.scheduler is not None and recipe.scheduler_per == "epoch":
+            if state.scheduler is not None and (recipe.full_batch or recipe.scheduler_per == "epoch"):
                 step_scheduler(state.scheduler, _watched(state.log))
             state.epoch, state.batch = state.epoch + 1, 0
             reached(state.epoch * steps)

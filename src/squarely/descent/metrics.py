@@ -37,12 +37,12 @@ def measure(
     unit: float = 1.0,
 ) -> Measured:
     """Measure a model on every row, given in chunks; `unit` is the response's standard deviation in its own unit."""
-    n, loss = 0, 0.0
+    n, losses = 0, []
     sums = dict.fromkeys(("squared", "absolute", "labels", "squares"), 0.0)
     for inputs, labels in chunks:
         with torch.no_grad():
             outputs, m = column(model(inputs)), len(labels)
-        loss += criterion(outputs, labels).item() * m
+        losses.append((criterion(outputs, labels).item(), m))
         n += m
         if metrics:
             residual, y = (outputs - labels).double(), labels.double()
@@ -54,7 +54,9 @@ def measure(
         return Measured(loss=math.nan, metrics=dict.fromkeys(metrics, math.nan))
     mse = sums["squared"] / n
     variance = sums["squares"] / n - (sums["labels"] / n) ** 2
-    return Measured(loss=loss / n, metrics=named(metrics, mse, variance, unit, mae=sums["absolute"] / n))
+    # A single chunk's mean is the mean, to the bit.
+    loss = losses[0][0] if len(losses) == 1 else sum(mean * m for mean, m in losses) / n
+    return Measured(loss=loss, metrics=named(metrics, mse, variance, unit, mae=sums["absolute"] / n))
 
 
 def named(metrics: Sequence[str], mse: float, variance: float, unit: float, *, mae: float = math.nan) -> dict[str, float]:

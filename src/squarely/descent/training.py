@@ -58,7 +58,7 @@ class Training:
     recipe : every choice that decided the run.
     loop : the torch objects, the logged losses, the coefficients before and after.
     problem : the standardised columns that the loop saw.
-    moments, source : the rows it saw.
+    moments, source : the rows it saw. `validation` are the rows it looked at besides, if there were some.
     theory : limits and rates from the spectrum.
     prediction : the curve that theory predicts, or None where it has no closed form.
     remarks : what was settled or changed of the recipe before the run began, and where it went on from, in sentences.
@@ -75,6 +75,7 @@ class Training:
     remarks: tuple[str, ...] = ()
     plain: bool = True
     owned: bool = False
+    validation: Source | None = None
 
     @property
     def params(self) -> pd.Series:
@@ -157,12 +158,15 @@ class Training:
         """Write the run as a plain PyTorch script: nothing in it is imported from squarely, and it logs the same losses.
 
         It reads the file of the run, or `data`; rows in memory go into a file first, and the script says how. Columns, levels,
-        knots, means and scales are written into it as they were learnt. It keeps `losses` and `params`, and prints the last
-        loss and the coefficients. Where the formula computes (log, poly, bs, ...), the losses agree up to rounding.
+        knots, means and scales are written into it as they were learnt, and of batches, schedules, validation and endings what the
+        run used. It keeps `losses` and `params`, and prints the last loss and the coefficients. Its first lines say how well the
+        losses agree: to the last bit, or up to rounding where the formula computes (log, poly, bs, ...), where the run worked on
+        cross-products and where its gradient was in closed form. Callbacks are left out.
 
         Raises
         ------
-        OptionError : `data` is not a path.
+        OptionError : `data` is not a path; or the run used a Python object that has no text: an optimiser, a scheduler, one of
+            their options, a model or a loader of the user's own.
 
         Examples
         --------
@@ -171,7 +175,7 @@ class Training:
         >>> "torch.optim.SGD(model.parameters(), lr=lr)" in run.code()
         True
         """
-        return script(self.recipe, self.problem, self.design, self.source, data=data)
+        return script(self, data=data)
 
     def summary(self) -> Page:
         """Lay out the run: recipe, theory, loss and coefficients."""
@@ -358,7 +362,7 @@ def run_alone(seen: Seen, recipe: Recipe) -> Training:
         with torch.inference_mode(False), torch.enable_grad():  # a loop needs tensors that can change, whatever the user has set
             finished = _looped(seen, model, read, recipe)
     return Training(
-        recipe=recipe,
+        recipe=replace(recipe, stream=seen.streams(recipe)),
         loop=finished,
         problem=problem,
         moments=seen.moments,
@@ -367,6 +371,7 @@ def run_alone(seen: Seen, recipe: Recipe) -> Training:
         remarks=noted + remarks + finished.remarks,
         plain=seen.own.plain,
         owned=seen.own.model is not None,
+        validation=seen.validation,
     )
 
 
