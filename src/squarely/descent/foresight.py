@@ -266,8 +266,8 @@ def _of_batches(problem: Standardised, known: RunTheory, recipe: Recipe, start: 
     c = lam.vectors.T @ (start - optimum)
     excess = theory.expected_curve(noise, c, batches, recipe.epochs)
     steps = recipe.epochs * batches.sizes(problem.n)[0]
-    left = lam.vectors @ theory.modes_after(lam, c, batches.descent, steps)
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # a diverging run is predicted to diverge
+        left = lam.vectors @ theory.modes_after(lam, c, batches.descent, steps)
         mean = problem.to_units(optimum + left) - problem.to_units(optimum)
         spread = _in_units(problem, lam, noise, theory.noise_covariance(noise, batches))
         gap = np.sqrt(mean**2 + spread)
