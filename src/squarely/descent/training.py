@@ -349,6 +349,11 @@ class Seen:
 
 def run_alone(seen: Seen, recipe: Recipe) -> Training:
     """Train one recipe on the rows that are to be seen."""
+    with torch.inference_mode(False), torch.enable_grad():  # a loop needs tensors that can change, whatever the user has set
+        return _alone(seen, recipe)
+
+
+def _alone(seen: Seen, recipe: Recipe) -> Training:
     recipe, noted = suited(recipe, seen.own)
     problem, lam = seen.problem(recipe)
     noise = cache(partial(gradient_noise, seen, recipe))
@@ -356,11 +361,8 @@ def run_alone(seen: Seen, recipe: Recipe) -> Training:
     read = reader(model, len(problem.scale) - 1, bias=problem.intercept)
     recipe, remarks = settled(recipe, problem, lam, read, noise)
     known = foreknow(recipe, problem, lam, noise, plain=seen.own.plain, tamed=kappa_once_standardised(seen, recipe))
-    if recipe.engine == "closed_form":
-        finished = _closed(model, problem, lam, recipe)
-    else:
-        with torch.inference_mode(False), torch.enable_grad():  # a loop needs tensors that can change, whatever the user has set
-            finished = _looped(seen, model, read, recipe)
+    closed = recipe.engine == "closed_form"
+    finished = _closed(model, problem, lam, recipe) if closed else _looped(seen, model, read, recipe)
     return Training(
         recipe=replace(recipe, stream=seen.streams(recipe)),
         loop=finished,
