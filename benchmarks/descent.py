@@ -222,9 +222,8 @@ def one_epoch(path, stream):
     """In a process of its own: the median seconds of an epoch, and the peak of memory in MB."""
     formula = "y ~ " + " + ".join(f"x{j}" for j in range(1, 9))
     stamps = []
-    run = sq.train(
-        formula, path, batch_size=4096, epochs=3, lr=0.01, gradient="closed", stream=stream, callbacks=lambda _: stamps.append(time.perf_counter())
-    )  # fmt: skip
+    options = {"batch_size": 4096, "epochs": 3, "lr": 0.01, "gradient": "closed", "stream": stream}
+    run = sq.train(formula, path, callbacks=lambda _: stamps.append(time.perf_counter()), **options)
     fit = sq.ols(formula, path)
     assert np.abs((run.params - fit.params) / fit.bse).max() < 20  # the noise of batches
     print(np.median(np.diff(stamps)), own_peak_megabytes())

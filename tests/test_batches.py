@@ -226,6 +226,34 @@ def test_metrics_are_those_of_the_rows_in_their_own_unit():
     assert_close(run.history["val_loss"].iloc[-1], run.history["val_mse"].iloc[-1] / cars["mpg"].std(ddof=0) ** 2, rtol=1e-12)
 
 
+@pytest.mark.parametrize(("features", "size"), [(7, 7), (5, 31), (3, 64)])
+def test_batches_after_a_skip_give_the_same_bits(features, size, monkeypatch):
+    from squarely.descent.rows import Held
+
+    monkeypatch.setattr("squarely.descent.rows._GATHERED", 300)
+    torch.manual_seed(0)
+    rows = Held(torch.randn(500, features), torch.randn(500, 1), seed=1)
+    model = nn.Linear(features, 1)
+
+    def gradients(batches):
+        for inputs, labels in batches:
+            yield torch.autograd.grad(nn.MSELoss()(model(inputs), labels), model.weight)[0].tolist()
+
+    whole = list(gradients(rows.batches(3, size)))
+    assert len(whole) == -(-500 // size)
+    for skip in range(len(whole) + 1):
+        assert list(gradients(rows.batches(3, size, skip))) == whole[skip:]
+
+
+def test_a_schedule_of_batches_moves_where_an_epoch_is_a_batch():
+    options = {"max_lr": 0.3, "total_steps": 30}
+    run = sq.train(FORMULA, CARS, epochs=20, scheduler="OneCycleLR", scheduler_options=options, dtype="float64")
+    schedule = lambda optimizer: schedules.OneCycleLR(optimizer, **options)  # noqa: E731  # as torch has it
+    losses, _, _ = plain(lambda p: optim.SGD(p, lr=0.01), 20, schedule=schedule)
+    assert len(set(run.history["lr"])) == 21
+    assert_close(run.loop.losses, losses, rtol=1e-12)
+
+
 @pytest.mark.parametrize("replacement", [False, True])
 def test_the_predicted_curve_is_the_mean_of_many_runs(replacement):
     """Over 60 seeds from one start. Reshuffled, theory is of first order in the noise: 4 to 20 % low (THEORY.md)."""

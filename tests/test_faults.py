@@ -108,7 +108,7 @@ PACKED = gzip.compress(BLOCK.encode(), 1)
 
 
 def long_csv(path):
-    path.write_bytes(gzip.compress(b"x,y\n") + PACKED * 500)
+    path.write_bytes(gzip.compress(b"x,y\n") + PACKED * 1500)
 
 
 def long_utf16(path):

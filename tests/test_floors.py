@@ -17,7 +17,8 @@ FLOORS = {
 GUESTS = {
     "narwhals": {"data", "design", "moments"}, "pyarrow": {"data"}, "duckdb": {"data"}, "pandas": {"data"}, "formulaic": {"design"},
     "rich": {"show"}, "matplotlib": {"show"}, "threadpoolctl": {"data"},
-    "scipy": {"design", "moments", "exact", "inference"}, "torch": {"descent", "moments"}, "typer": {"cli"},
+    "scipy": {"design", "moments", "exact", "inference"}, "torch": {"descent", "moments"}, "safetensors": {"descent"},
+    "typer": {"cli"},
 }  # fmt: skip
 
 

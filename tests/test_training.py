@@ -122,7 +122,7 @@ def test_sweep():
     assert sweep.runs[0].model is not sweep.runs[1].model
     assert len({run.loop.start.tobytes() for run in sweep.runs}) == 1
     alone = sq.train("mpg ~ displacement", CARS, lr=0.1, epochs=50)
-    assert alone.loop.losses.tobytes() == sweep.runs[1].loop.losses.tobytes()
+    assert_close(sweep.runs[1].loop.losses, alone.loop.losses, rtol=1e-6)  # float32, summed in another order
     assert "diverged" in str(sweep.summary())
 
 

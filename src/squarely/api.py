@@ -19,7 +19,8 @@ from squarely.moments import Moments, choose_fold, fold_products, gather, gather
 if TYPE_CHECKING:
     from torch import nn
 
-    from squarely.descent import Recipe, Sweep, Team, Training
+    from squarely.descent import Keeping, Recipe, Sweep, Team, Training
+    from squarely.descent.grid import Grid
 
 __all__ = ["certify", "load", "merge", "ols", "preview", "sweep", "train"]
 
@@ -204,6 +205,9 @@ def train(
     seed: int = 0,
     device: str = "auto",
     start: Sequence[float] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: str | None = None,
+    resume: bool | str | os.PathLike[str] = False,
 ) -> Training:
     """Fit a linear regression by gradient descent in PyTorch: nn.Linear, MSELoss, all rows at once.
 
@@ -220,6 +224,11 @@ def train(
     seed : of the model's random start; the user's own random state is left alone.
     device : "auto" is cuda:0 if there is one, else cpu.
     start : standardised coefficients to start from, the intercept first, instead of the random ones.
+    checkpoint : a folder in which the run is kept as it goes, at the end, and on Ctrl-C; the last two checkpoints stay. A folder
+        that holds checkpoints is refused without `resume=True`.
+    checkpoint_every : how often, such as "30 s", "10 epochs" or "100 steps"; 60 seconds if nothing is said.
+    resume : True goes on from the newest checkpoint in `checkpoint`, if there is one; a folder, from the newest one there, and
+        keeps the run in it unless `checkpoint` names another. Same bits as if the run had never stopped; `epochs` may be more.
 
     Returns
     -------
@@ -229,6 +238,7 @@ def train(
     ------
     MissingExtraError : PyTorch is not installed.
     FormulaError, DataError, OptionError : each says what was met and what to do.
+    KeyboardInterrupt : Ctrl-C; with `checkpoint`, once the run is kept, and the message says how to go on.
 
     Examples
     --------
@@ -237,7 +247,10 @@ def train(
     >>> run.params.round(3).to_dict()
     {'Intercept': 0.8, 'x': 2.3}
     """
-    from squarely.descent import Recipe, team  # PyTorch takes a second to import; only training pays for it
+    from squarely.descent import Recipe, keeping_of, team  # PyTorch takes a second to import; only training pays for it
+
+    together = team()
+    keeping = together.agreed(lambda: keeping_of(checkpoint, checkpoint_every, resume))
 
     recipe = Recipe(
         lr=lr,
@@ -275,7 +288,7 @@ def train(
     given = _Given(
         formula=formula, data=data, X=X, y=y, intercept=intercept, where=where, missing=missing, loader=loader, model=model
     )
-    return _trained(given, [recipe], validation, team=team())[0]
+    return _trained(given, [recipe], validation, keeping, team=together)[0]
 
 
 def sweep(
@@ -287,45 +300,118 @@ def sweep(
     intercept: bool = True,
     where: str | None = None,
     missing: str = "drop",
-    lr: Sequence[float] = (0.01, 0.001, 0.0001),
+    lr: float | str | Iterable[float | str] = (0.01, 0.001, 0.0001),
+    batch_size: int | Iterable[int | None] | None = None,
+    seed: int | Iterable[int] = 0,
+    momentum: float | Iterable[float] = 0.0,
+    weight_decay: float | Iterable[float | None] | None = None,
     epochs: int = 1000,
-    optimizer: str = "sgd",
-    momentum: float = 0.0,
+    shuffle: bool = True,
+    replacement: bool = False,
+    validation: object = None,
+    metrics: Sequence[str] = (),
+    loss: str = "mse",
+    delta: float = 1.0,
+    quantile: float = 0.5,
+    optimizer: object = "sgd",
     nesterov: bool = False,
+    optimizer_options: Mapping[str, object] | None = None,
+    scheduler: object = None,
+    scheduler_options: Mapping[str, object] | None = None,
+    scheduler_per: str = "epoch",
+    clip_grad_norm: float | None = None,
+    average: int | bool | None = None,
+    stop: str | None = None,
+    patience: int = 10,
+    min_delta: float = 0.0,
+    callbacks: Callable[..., object] | Sequence[Callable[..., object]] = (),
+    engine: str = "rows",
+    standardize: bool = True,
     dtype: str = "float32",
-    seed: int = 0,
     device: str = "auto",
+    start: Sequence[float] | None = None,
 ) -> Sweep:
-    """Train once for each learning rate, each time with a newly made model and optimiser from the same start.
+    """Train once for each combination of learning rates, batch sizes, seeds, momenta and weight decays, all of them at once.
 
-    Parameters are those of `train`, with several values in `lr`; so are the errors.
+    Each run has a newly made model, from the start and with the order of rows that its seed gives it in `train`. For SGD, Adam and
+    AdamW all runs of a batch size are one tensor program; the losses are those of each run alone, up to rounding. What needs a run
+    of its own (LBFGS, callbacks, early stopping, ...) is trained one by one, and `Sweep.program` says why.
+
+    Parameters
+    ----------
+    lr, batch_size, seed, momentum, weight_decay : one value or several.
+    epochs and the others : as in `train`, one value each.
+
+    Returns
+    -------
+    Sweep : `runs`, `frame`, `history`, `best` and `why`.
+
+    Raises
+    ------
+    FormulaError, DataError, OptionError : as in `train`; or a list is empty, an option cannot vary, a grid has above 100,000 runs.
 
     Examples
     --------
     >>> data = {"x": [0.0, 1.0, 2.0, 3.0], "y": [1.0, 3.0, 5.0, 8.0]}
     >>> sweep("y ~ x", data, lr=[0.5, 0.01], epochs=10).best.recipe.lr
     0.5
+    >>> sweep("y ~ x", data, lr=[0.1, 0.01], batch_size=[1, 2], seed=range(4), epochs=10).program
+    '16 runs in 2 batched programs'
     """
-    from squarely.descent import Recipe, Sweep
+    from squarely import descent
 
-    rates = list(lr) if isinstance(lr, Iterable) and not isinstance(lr, str) else [lr]
-    if not rates:
-        raise OptionError("lr=[] names no learning rate. Give at least one, such as lr=[0.01, 0.001].")
-    recipes = [
-        Recipe(
-            lr=rate,
-            epochs=epochs,
-            optimizer=optimizer,
-            momentum=momentum,
-            nesterov=nesterov,
-            dtype=dtype,
-            seed=seed,
-            device=device,
-        )
-        for rate in rates
-    ]
+    grid = descent.grid(
+        {
+            "lr": lr,
+            "batch_size": batch_size,
+            "seed": seed,
+            "momentum": momentum,
+            "weight_decay": weight_decay,
+            "epochs": epochs,
+            "shuffle": shuffle,
+            "replacement": replacement,
+            "metrics": metrics,
+            "loss": loss,
+            "delta": delta,
+            "quantile": quantile,
+            "optimizer": optimizer,
+            "nesterov": nesterov,
+            "optimizer_options": optimizer_options or {},
+            "scheduler": scheduler,
+            "scheduler_options": scheduler_options or {},
+            "scheduler_per": scheduler_per,
+            "clip_grad_norm": clip_grad_norm,
+            "average": average,
+            "stop": stop,
+            "patience": patience,
+            "min_delta": min_delta,
+            "callbacks": callbacks,
+            "engine": engine,
+            "standardize": standardize,
+            "dtype": dtype,
+            "device": device,
+            "start": start,
+        }
+    )
     given = _Given(formula=formula, data=data, X=X, y=y, intercept=intercept, where=where, missing=missing)
-    return Sweep(_trained(given, recipes))
+    return _swept(given, grid, validation)
+
+
+@passes_of("training rows", "residuals")
+def _swept(given: _Given, grid: Grid, validation: object) -> Sweep:
+    """Train first; only then ask the exact road where the optimum is."""
+    from squarely import descent
+
+    formula, source = _opened(given)
+    source, held_out = _held_out(validation, formula, source, grid.recipes[0].seed)
+    moments = _complete(given, _by_batches(formula, source, _where(given)), source)
+    swept = descent.train_grid(moments, source, grid, validation=held_out)
+    if moments.n <= len(moments.design.names):
+        return swept
+    solution = solve(moments, source)
+    if solution.factor.dependencies:
+        return swept
+    return descent.with_predictions(swept, lambda problem: problem.from_scaled(solution.b[0], moments.design))
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -440,12 +526,18 @@ def _prepared(given: _Given, validation: object, seed: int, team: Team) -> tuple
 
 
 @passes_of("training rows", "residuals")
-def _trained(given: _Given, recipes: list[Recipe], validation: object = None, *, team: Team | None = None) -> tuple[Training, ...]:
+def _trained(
+    given: _Given,
+    recipes: list[Recipe],
+    validation: object = None,
+    keeping: Keeping | None = None,
+    *,
+    team: Team,
+) -> tuple[Training, ...]:
     """Train first; only then ask the exact road where the optimum is, so that the predicted curve can be drawn beside."""
     from squarely import descent
     from squarely.moments.device import fold_on  # which needs PyTorch
 
-    team = team or descent.Team()
     # A mistake in a recipe shows before any row is read.
     recipes = [descent.checked(replace(recipe, device=team.device_for(recipe.device))) for recipe in recipes]
     with unwatched(team.rank > 0):
@@ -455,7 +547,9 @@ def _trained(given: _Given, recipes: list[Recipe], validation: object = None, *,
         fold = fold_on(recipes[0].device) if quadratic and recipes[0].device != "cpu" else fold_products
         design = team.agreed(lambda: learn(formula, source, _where(given)))
         moments = _complete(given, gather(design, source, descent.shared_fold(fold, share, team, recipes)), source)
-        runs = descent.train(moments, source, tuple(recipes), validation=held_out, model=given.model, team=team, share=share)
+        runs = descent.train(
+            moments, source, tuple(recipes), validation=held_out, model=given.model, keeping=keeping, team=team, share=share
+        )
     if team.rank > 0:
         return runs  # the exact road is the first process's
     if moments.n <= len(moments.design.names):

@@ -1,7 +1,7 @@
 """The command line: it turns words into calls of `api` and results into text or JSON, and knows the exit codes.
 
 0 done; 1 a numerical "no" (diverged, not converged, disagree); 2 bad input; 3 another process of torchrun's has ended;
-130 interrupted.
+130 interrupted, 143 terminated.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from squarely.errors import NumericalError, OptionError, ProcessError, SquarelyE
 if TYPE_CHECKING:
     from squarely.show import Page
 
-_INTERRUPTED = 130  # as a shell has it
+_INTERRUPTED, _TERMINATED = 130, 143  # as a shell has them
 _PAUSE = 1.0  # seconds
 
 app = typer.Typer(
@@ -250,6 +250,13 @@ def train(
     device: Device = "auto",
     where: Where = None,
     missing: Missing = "drop",
+    save: Annotated[Path | None, typer.Option("--save", help="Keep the run in this folder as it goes, and on Ctrl-C.")] = None,
+    checkpoint_every: Annotated[
+        str | None, typer.Option("--checkpoint-every", help="How often: '30 s', '10 epochs' or '100 steps'; else 60 s.")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option("--resume", help="Go on from the newest checkpoint in this folder, and keep the run there.")
+    ] = None,
     code: Annotated[bool, typer.Option("--code", help="Print the plain PyTorch script of the run instead.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -289,6 +296,9 @@ def train(
         device=device,
         where=where,
         missing=missing,
+        checkpoint=save,
+        checkpoint_every=checkpoint_every,
+        resume=False if resume is None else resume,
     )
     if code and not as_json:
         _print(run.code().rstrip("\n"))
@@ -304,22 +314,24 @@ def sweep(
     formula: FormulaText,
     data: DataPath,
     lr: Annotated[list[float], typer.Option("--lr", help="A learning rate; give several.")] = [0.01, 0.001, 0.0001],  # noqa: B006
+    batch_size: Annotated[list[int] | None, typer.Option("--batch-size", help="Rows in a step; give several.")] = None,
     epochs: Epochs = 1000,
     optimizer: Optimizer = "sgd",
-    momentum: Momentum = 0.0,
+    momentum: Annotated[list[float], typer.Option("--momentum", help="Of sgd, in [0, 1); give several.")] = [0.0],  # noqa: B006
     nesterov: Nesterov = False,
     dtype: Dtype = "float32",
-    seed: Seed = 0,
+    seed: Annotated[list[int], typer.Option("--seed", help="Of the random start and the order of rows; give several.")] = [0],  # noqa: B006
     device: Device = "auto",
     where: Where = None,
     missing: Missing = "drop",
     as_json: Json = False,
 ) -> None:
-    """Train once for each learning rate and compare."""
+    """Train once for each combination of learning rates, batch sizes, seeds and momenta, all at once, and compare."""
     result = squarely.sweep(
         formula,
         data,
         lr=lr,
+        batch_size=batch_size,
         epochs=epochs,
         optimizer=optimizer,
         momentum=momentum,
@@ -433,12 +445,12 @@ def main() -> None:
     except (SquarelyError, OSError) as error:  # of a folder that cannot be made, or a full disk, the system's own words say it
         _say(error)
         _end(_code_of(error))
-    except KeyboardInterrupt:
-        _say_interrupted()
+    except KeyboardInterrupt as interrupt:
+        _tell(interrupt)
         _end(_INTERRUPTED)
     except SystemExit as end:
-        if end.code == _INTERRUPTED:  # typer makes this of a KeyboardInterrupt, without a word
-            _say_interrupted()
+        if end.code in (_INTERRUPTED, _TERMINATED):  # typer makes the first of a KeyboardInterrupt, without a word
+            _tell(end)
         _end(end.code)
 
 
@@ -449,9 +461,18 @@ def _unheard() -> Iterator[None]:
         yield
 
 
-def _say_interrupted() -> None:
-    if _is_first():
-        print("squarely: interrupted", file=sys.stderr)
+def _tell(end: BaseException | None) -> None:
+    """Say in one line that a command was interrupted, and what the interrupt itself has to say."""
+    if not _is_first():
+        return
+    while end is not None and not (isinstance(end, KeyboardInterrupt) and end.args):
+        end = end.__cause__ or end.__context__
+    said = "interrupted"
+    if end is not None:
+        from squarely.show import safe
+
+        said = safe(end)
+    print(f"squarely: {said}", file=sys.stderr)
 
 
 def _code_of(error: Exception) -> int:

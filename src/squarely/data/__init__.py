@@ -6,7 +6,8 @@ source are `memory`, `arrow`, `csv` (with a guess of its `dialect`), `jsonlines`
 a loaded fit, `absent`; `paths` finds several files, `joined` puts them behind each other; `file` says whether a file is still the
 same, `ahead` decodes it in a thread of its own, `interrupt` lets Ctrl-C through, `reread` tells how pandas reads it. `parallel`
 shares batches out to threads; `account` counts rows, `held_out` splits them in two, `share` among processes, `watch` tells how far
-a scan has come; `frames` hands results back as pandas, `write` as files, and `disk` keeps small texts.
+a scan has come; `frames` hands results back as pandas, `write` as files, and `disk` keeps small texts and folders, which `schema`
+reads with a bound on every value.
 """
 
 from squarely.data.absent import AbsentSource
@@ -15,9 +16,9 @@ from squarely.data.aggregates import Engine, Held, Query, Row, Stage
 from squarely.data.ahead import ahead
 from squarely.data.arrays import open_arrays, open_rows
 from squarely.data.batch import Batch, Labels, Numbers, all_finite, batches, fold, map_batches
-from squarely.data.disk import local_path, read_text, write_text
+from squarely.data.disk import local_path, read_text, remove_unfinished, writable_folder, write_folder, write_text
 from squarely.data.frames import frame, read_csv, series, square
-from squarely.data.held_out import split
+from squarely.data.held_out import PartSource, split
 from squarely.data.open import open_source
 from squarely.data.reread import Reread, reread, reread_csv
 from squarely.data.share import share_of
@@ -48,6 +49,7 @@ __all__ = [
     "Level",
     "Numbers",
     "Part",
+    "PartSource",
     "Query",
     "Reread",
     "Row",
@@ -72,6 +74,7 @@ __all__ = [
     "read_csv",
     "read_text",
     "reads_as_number",
+    "remove_unfinished",
     "require_columns",
     "reread",
     "reread_csv",
@@ -82,6 +85,8 @@ __all__ = [
     "square",
     "unwatched",
     "watching",
+    "writable_folder",
     "write_columns",
+    "write_folder",
     "write_text",
 ]

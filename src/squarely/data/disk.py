@@ -1,10 +1,11 @@
-"""Files of our own: written whole or not at all, and small texts read with a bound on their size."""
+"""Files and folders of our own: written whole or not at all, and small texts read with a bound on their size."""
 
 from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -94,3 +95,66 @@ def read_text(path: str | os.PathLike[str]) -> str:
         raise DataError(f"The file {str(target)!r} is not text in UTF-8. Give another file.") from error
     except OSError as error:
         raise DataError(f"The file {str(target)!r} cannot be read: {error.strerror}.") from error
+
+
+def writable_folder(path: str | os.PathLike[str]) -> Path:
+    """Give the path of a folder that files can be written to, made if it is not there.
+
+    Raises
+    ------
+    DataError : it is a file, or nothing can be made in it.
+    """
+    target = local_path(path)
+    if target.exists() and not target.is_dir():
+        raise DataError(f"{str(path)!r} is a file. Give the path of a folder.")
+    probe = target / f".squarely-{secrets.token_hex(8)}.part"
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        probe.mkdir()
+        probe.rmdir()
+    except OSError as error:
+        raise DataError(
+            f"Nothing can be written to the folder {str(path)!r}: {error.strerror or error}. Give another one."
+        ) from error
+    return target.resolve()
+
+
+def write_folder(target: Path, files: Mapping[str, bytes]) -> None:
+    """Write a folder of files atomically: all of them are on disk when it appears; one that had its name goes.
+
+    Raises
+    ------
+    OSError : it was not written, and nothing of it is left.
+    """
+    part, gone = (target.with_name(f".squarely-{secrets.token_hex(8)}.part") for _ in range(2))
+    try:
+        part.mkdir()
+        for name, content in files.items():
+            with (part / name).open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        _sync(part)
+        if target.exists():
+            target.rename(gone)
+        part.rename(target)
+        _sync(target.parent)
+    finally:
+        for left in (part, gone):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what writers that were killed have left in a folder."""
+    for left in folder.glob(".squarely-*.part"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _sync(folder: Path) -> None:
+    """Have the entries of a folder on disk; only POSIX can tell a system so."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

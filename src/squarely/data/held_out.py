@@ -79,10 +79,17 @@ class Draw:
     ----------
     rows : n.
     bits : one for each row, eight to a byte, 1 where the row is held out.
+    seeds : of the generator PCG64 that drew them.
     """
 
     rows: int
     bits: np.ndarray
+    seeds: tuple[int, int]
+
+    @property
+    def block(self) -> int:
+        """How many rows were drawn at a time."""
+        return _BLOCK
 
     def mask(self, first: int, stop: int, *, held_out: bool) -> np.ndarray:
         """Tell which of the rows from `first` to `stop` (not included) belong to a part, as booleans (stop - first,)."""
@@ -121,7 +128,8 @@ def draw(rows: int, held_out: int, seed: int) -> Draw:
     In each block those with the smallest random numbers are taken. The numbers are the raw ones of PCG64, which NumPy promises
     never to change.
     """
-    generator = np.random.PCG64([int(seed) % 2**64, _STREAM])
+    seeds = int(seed) % 2**64, _STREAM
+    generator = np.random.PCG64(list(seeds))
     blocks, taken = [np.zeros(0, dtype=np.uint8)], 0
     for start in range(0, rows, _BLOCK):
         stop = min(start + _BLOCK, rows)
@@ -130,7 +138,7 @@ def draw(rows: int, held_out: int, seed: int) -> Draw:
         mask[np.argpartition(numbers, min(wanted, len(numbers) - 1))[:wanted]] = True
         blocks.append(np.packbits(mask))
         taken += wanted
-    return Draw(rows, np.concatenate(blocks))
+    return Draw(rows, np.concatenate(blocks), seeds)
 
 
 class PartSource(Source):
@@ -142,6 +150,16 @@ class PartSource(Source):
         self._rows = drawn.count(held_out=held_out)
         self.columns, self.twins = whole.columns, whole.twins
         self.typed, self.stored, self.notes = whole.typed, whole.stored, whole.notes
+
+    @property
+    def whole(self) -> Source:
+        """The source that was split."""
+        return self._whole
+
+    @property
+    def drawn(self) -> Draw:
+        """Which of its rows are held out."""
+        return self._drawn
 
     @property
     def rows(self) -> int:

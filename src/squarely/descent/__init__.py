@@ -6,9 +6,16 @@ takes the step, `metrics` what is measured, `stopping` when it ends, and `state`
 gives any epoch without a step. `model` is the nn.Linear; `own` is what a user brings: `pairs` and `loader` take in a loader,
 `linear_module` and `probe` a module. `processes` that train together form a team, and `shares` is what it makes of a run.
 
-`foresight` is what theory says of a run; `training` is a finished run with that beside it, `page` how it looks; `sweep` puts
-several runs side by side. `code` writes a run as a script that does without us: `code_rows` its reading of the data,
-`code_columns` and `code_expressions` the columns of X, all of it through the safe literals of `code_text`.
+`keeping` says where and how often a run is kept, its `keeper` does so, and `halting` lets Ctrl-C wait for it; a `checkpoint` is
+what is on disk, `restoring` the way between it and a state, `plain` a state_dict without pickle, and `identity` what a run must be
+of to go on from it.
+
+`foresight` is what theory says of a run; `training` is a finished run with that beside it, `page` how it looks. `code` writes a run
+as a script that does without us: `code_rows` its reading of the data, `code_columns` and `code_expressions` the columns of X, all
+of it through the safe literals of `code_text`.
+
+`grid` is what a sweep trains and `side_by_side` how: in `batched`, one tensor program for many runs. `going` are those still in it,
+`looks` their losses and gradients, `updates` their optimisers, `curves` what theory predicts. `sweep` is what comes of it.
 """
 
 from squarely.errors import MissingExtraError
@@ -20,6 +27,8 @@ except ModuleNotFoundError:
 
 from squarely.descent.checks import checked
 from squarely.descent.foresight import Prediction, RunTheory
+from squarely.descent.grid import Grid, grid
+from squarely.descent.keeping import Keeping, keeping_of
 from squarely.descent.linear_module import Affine, affine
 from squarely.descent.loader import LoaderSource
 from squarely.descent.model import LinearRegression
@@ -27,11 +36,14 @@ from squarely.descent.pairs import pairs
 from squarely.descent.processes import Team, launched, team
 from squarely.descent.recipe import Recipe
 from squarely.descent.shares import shared_fold
+from squarely.descent.side_by_side import train_grid, with_predictions
 from squarely.descent.sweep import Sweep
 from squarely.descent.training import Training, train, with_prediction
 
 __all__ = [
     "Affine",
+    "Grid",
+    "Keeping",
     "LinearRegression",
     "LoaderSource",
     "Prediction",
@@ -42,10 +54,14 @@ __all__ = [
     "Training",
     "affine",
     "checked",
+    "grid",
+    "keeping_of",
     "launched",
     "pairs",
     "shared_fold",
     "team",
     "train",
+    "train_grid",
     "with_prediction",
+    "with_predictions",
 ]

@@ -94,8 +94,11 @@ def _compared_use(condition: OneOf | Truth, source: Source) -> str:
     return _numeric_use(source, condition.name.name)
 
 
-def file_of(source: Source, need: Wanted, data: str | None) -> tuple[Reread, list[str]]:
-    """Say which file the script reads and how, with the comments that say how to write it where the rows are in memory."""
+def file_of(source: Source, need: Wanted, data: str | None, *, name: str = "frame") -> tuple[Reread, list[str]]:
+    """Say which file the script reads and how, with the comments that say how to write it where the rows are in memory.
+
+    There, `name` is what the comments call the frame.
+    """
     at_hand = source.reread
     if at_hand is not None:
         if data is None:
@@ -104,15 +107,15 @@ def file_of(source: Source, need: Wanted, data: str | None) -> tuple[Reread, lis
         same = other.function == at_hand.function
         return (Reread(path=data, function=at_hand.function, options=at_hand.options) if same else other), []
     gap = _gap(source, need)
-    file = reread(data or "data.csv")
+    file = reread(data or ("data.csv" if name == "frame" else f"{name}.csv"))
     if file.typed:
         write = file.function.replace("read", "to")
-        return file, [f"# The rows were in memory. As a pandas DataFrame, write them first: frame.{write}(...)"]
+        return file, [f"# The rows were in memory. As a pandas DataFrame, write them first: {name}.{write}(...)"]
     narrow = _narrow(source, need)
-    casts = ", ".join(literal(name) + ': "float64"' for name in narrow)
+    casts = ", ".join(literal(column) + ': "float64"' for column in narrow)
     cast = f".astype({{{casts}}})" if narrow else ""
     option = f", na_rep={literal(gap)}" if gap else ""
-    how = f"#     frame{cast}.to_csv({literal(file.path)}, index=False{option})"
+    how = f"#     {name}{cast}.to_csv({literal(file.path)}, index=False{option})"
     return reread_csv(file.path, nulls=(gap,)), ["# The rows were in memory. As a pandas DataFrame, write them first:", how]
 
 

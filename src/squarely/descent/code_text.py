@@ -37,7 +37,7 @@ def literal(value: Any) -> str:
         return "np.nan" if math.isnan(value) else "np.inf" if value > 0 else "-np.inf"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(literal, value))}]"
-    return repr(value)
+    return repr(value).replace("e+", "e") if isinstance(value, float) else repr(value)
 
 
 def number(value: float) -> str:

@@ -127,11 +127,21 @@ def foreknow(
     if descent is not None:
         per_step, steps = theory.rate(lam, descent), 1 if recipe.full_batch else _batches(recipe, problem.n).sizes(problem.n)[0]
         known = replace(
-            known, lr_limit=theory.lr_limit(lam, descent), lr_best=theory.lr_best(lam, descent), rate=per_step**steps, floor=0.0
+            known,
+            lr_limit=theory.lr_limit(lam, descent),
+            lr_best=theory.lr_best(lam, descent),
+            rate=_power(per_step, steps),
+            floor=0.0,
         )
         if not recipe.full_batch:
             known = _with_batches(known, recipe, problem, noise())
     return replace(known, warnings=tuple(_warnings(known, recipe, tamed)))
+
+
+def _power(rate: float, steps: int) -> float:
+    """Give what a rate a step is an epoch, infinite where that leaves the range of doubles."""
+    with np.errstate(over="ignore"):
+        return float(np.float64(rate) ** steps)
 
 
 def _batches(recipe: Recipe, n: int) -> theory.Batches:
@@ -256,8 +266,8 @@ def _of_batches(problem: Standardised, known: RunTheory, recipe: Recipe, start: 
     c = lam.vectors.T @ (start - optimum)
     excess = theory.expected_curve(noise, c, batches, recipe.epochs)
     steps = recipe.epochs * batches.sizes(problem.n)[0]
-    left = lam.vectors @ theory.modes_after(lam, c, batches.descent, steps)
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # a diverging run is predicted to diverge
+        left = lam.vectors @ theory.modes_after(lam, c, batches.descent, steps)
         mean = problem.to_units(optimum + left) - problem.to_units(optimum)
         spread = _in_units(problem, lam, noise, theory.noise_covariance(noise, batches))
         gap = np.sqrt(mean**2 + spread)

@@ -45,6 +45,7 @@ class Loop:
     start, end : standardised coefficients (p,) before and after, the intercept first.
     ending : how it ended.
     last : the last iterate (p,), where `end` is an average of iterates; else None.
+    remarks : what became of checkpoints, in sentences.
     """
 
     model: nn.Module
@@ -55,6 +56,7 @@ class Loop:
     end: Array
     ending: Ending
     last: Array | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def diverged(self) -> bool:
@@ -110,19 +112,21 @@ def run_loop(
 
         while True:
             loss = gradient(rows.chunks(), rows.n) if recipe.full_batch else None  # the gradient stays in the parameters
-            if not state.batch:  # an epoch begins: write down what holds before its updates
+            if len(state.log.losses) == state.epoch:  # an epoch begins: write down what holds before its updates
                 values = _values(rows, state, recipe, look, loss)
                 state.log.add(values)
                 ended = ending(state, recipe, values, distance)
-                if ended is not None or state.epoch == recipe.epochs:
-                    return ended or FINISHED
-                if keeper is not None:
-                    keeper.epoch(state)
+                if ended is not None:
+                    return ended
+            if state.epoch == recipe.epochs:
+                return FINISHED
+            if keeper is not None and not state.batch:
+                keeper.epoch(state)
             if recipe.full_batch:
                 _update(state, recipe, lambda: gradient(rows.chunks(), rows.n))
             else:
                 _batches(rows, state, recipe, gradient, after_batch)
-            if state.scheduler is not None and recipe.scheduler_per == "epoch":
+            if state.scheduler is not None and (recipe.full_batch or recipe.scheduler_per == "epoch"):
                 step_scheduler(state.scheduler, _watched(state.log))
             state.epoch, state.batch = state.epoch + 1, 0
             reached(state.epoch * steps)

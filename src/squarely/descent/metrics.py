@@ -43,14 +43,16 @@ def measure(
 
     `summed` adds the sums over these rows to those over rows elsewhere.
     """
+    losses: list[tuple[float, int]] = []
     sums = dict.fromkeys(("rows", "loss", "squared", "absolute", "labels", "squares"), 0.0)
     for inputs, labels in chunks:
         with torch.no_grad():
             outputs, m = column(model(inputs)), len(labels)
         if not m:
             continue
-        sums["loss"] += criterion(outputs, labels).item() * m
+        losses.append((criterion(outputs, labels).item(), m))
         sums["rows"] += m
+        sums["loss"] += losses[-1][0] * m
         if metrics:
             residual, y = (outputs - labels).double(), labels.double()
             sums["squared"] += residual.square().sum().item()
@@ -61,7 +63,9 @@ def measure(
     if not n:
         return Measured(loss=math.nan, metrics=dict.fromkeys(metrics, math.nan))
     variance = squares / n - (total / n) ** 2
-    return Measured(loss=loss / n, metrics=named(metrics, squared / n, variance, unit, mae=absolute / n))
+    alone = len(losses) == 1 and losses[0][1] == n  # a single chunk's mean is the mean, to the bit
+    mean = losses[0][0] if alone else loss / n
+    return Measured(loss=mean, metrics=named(metrics, squared / n, variance, unit, mae=absolute / n))
 
 
 def named(metrics: Sequence[str], mse: float, variance: float, unit: float, *, mae: float = math.nan) -> dict[str, float]:

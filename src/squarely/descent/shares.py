@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import reduce
-from itertools import chain
+from itertools import chain, islice
 from operator import add
 from typing import Any
 
@@ -19,6 +19,7 @@ from torch import nn
 
 from squarely.data import RowAccount, Source
 from squarely.descent.gradients import Gradient
+from squarely.descent.halting import Halting
 from squarely.descent.processes import Team
 from squarely.descent.recipe import Recipe
 from squarely.descent.rows import Batch, Held, Rows, order_of, stretch_of, taken
@@ -63,12 +64,13 @@ class SharedHeld(Rows):
         first = sum(self.counts[: self.team.rank])
         order = order_of(epoch, n, own.seed, replacement=own.replacement) if own.shuffle else np.arange(n)
         stretch = stretch_of(size)
-        for start in range(skip * size, n, stretch):
+        for start in range(skip * size // stretch * stretch, n, stretch):  # as `Held`, whose batches lie alike after a skip
             drawn = order[start : start + stretch] - first
             here = np.flatnonzero((drawn >= 0) & (drawn < own.n))
             ends = np.searchsorted(here, [*range(0, len(drawn), size), len(drawn)])
             sizes = np.diff(ends).tolist()
-            yield from zip(taken(own.X, drawn[here]).split(sizes), taken(own.y, drawn[here]).split(sizes), strict=True)
+            batches = zip(taken(own.X, drawn[here]).split(sizes), taken(own.y, drawn[here]).split(sizes), strict=True)
+            yield from islice(batches, max(skip - start // size, 0), None)
 
     def chunks(self) -> Iterator[Batch]:
         """Yield the rows of this process at once."""
@@ -163,11 +165,15 @@ def require_a_row_each(recipe: Recipe, team: Team) -> None:
         )
 
 
-def shared_gradient(gradient: Gradient, model: nn.Module, team: Team) -> Gradient:
-    """Give the gradient of the rows of all processes: the sum of what each makes of its own, with the loss, in one message."""
+def shared_gradient(gradient: Gradient, model: nn.Module, team: Team, halting: Halting) -> Gradient:
+    """Give the gradient of the rows of all processes: the sum of what each makes of its own, with the loss, in one message.
+
+    In it travels, too, whether a signal has asked one of them to stop: all halt at the same step.
+    """
     if team.alone:
         return gradient
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    halting.alone = False
 
     def of_all(chunks: Iterable[Batch], n: int) -> torch.Tensor:
         some = (chunk for chunk in chunks if len(chunk[1]))
@@ -176,7 +182,8 @@ def shared_gradient(gradient: Gradient, model: nn.Module, team: Team) -> Gradien
             parameter.grad = None
         loss = parameters[0].detach().new_zeros(()) if first is None else gradient(chain([first], some), n)
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-        *gradients, loss = team.summed([*gradients, loss])
+        *gradients, loss, halts = team.summed([*gradients, loss, torch.full_like(loss, halting.met is not None)])
+        halting.agreed = halting.agreed or bool(halts)
         for parameter, summed in zip(parameters, gradients, strict=True):
             parameter.grad = summed
         return loss

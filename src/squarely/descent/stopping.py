@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -46,11 +46,13 @@ class Ending:
     ----------
     status : in a word. `reason` : in a sentence, empty for a run that took all its epochs.
     restored : the epoch whose parameters came back, None where the last ones stay.
+    asked : whether a callback asked for it, which may say something else when the run is resumed.
     """
 
     status: str
     reason: str = ""
     restored: int | None = None
+    asked: bool = False
 
 
 FINISHED = Ending("finished")
@@ -60,7 +62,7 @@ def ending(state: State, recipe: Recipe, values: Mapping[str, float], distance: 
     """Judge a run at the beginning of an epoch, after its values were written down; None lets it go on."""
     loss, first = values["loss"], state.log.losses[0]
     if not math.isfinite(loss):
-        return _lost(state, recipe)
+        return _lost(state)
     if loss > BEYOND_ALL_BOUNDS * (first + 1.0):
         return Ending("diverged")
     put(state.good, state.parameters)
@@ -70,6 +72,16 @@ def ending(state: State, recipe: Recipe, values: Mapping[str, float], distance: 
     if distance is not None:
         return _near(state, recipe, distance())
     return _no_gain(state, recipe, values) if recipe.stop in ("loss", "validation") else None
+
+
+def lost(losses: Sequence[float]) -> Ending:
+    """Judge a run whose last logged loss is not a number: it diverged if it grew all the way there."""
+    if math.isinf(losses[-1]) or (len(losses) > 1 and losses[-2] > 1e3 * (min(losses[:-1]) + 1.0)):
+        return Ending("diverged")
+    epoch = len(losses) - 1
+    return Ending(
+        "not finite", f"The loss is not a number at epoch {epoch:,}. The parameters are those of epoch {max(epoch - 1, 0):,}."
+    )
 
 
 def new_distance(
@@ -89,16 +101,10 @@ def new_distance(
     return distance
 
 
-def _lost(state: State, recipe: Recipe) -> Ending:
-    """Go back to the last parameters whose loss was a number, unless the run grew all the way there."""
-    log = state.log.losses
+def _lost(state: State) -> Ending:
+    """Go back to the last parameters whose loss was a number."""
     put(state.parameters, state.good)
-    if math.isinf(log[-1]) or (len(log) > 1 and log[-2] > 1e3 * (min(log[:-1]) + 1.0)):
-        return Ending("diverged")
-    return Ending(
-        "not finite",
-        f"The loss is not a number at epoch {state.epoch:,}. The parameters are those of epoch {max(state.epoch - 1, 0):,}.",
-    )
+    return lost(state.log.losses)
 
 
 def _told(state: State, recipe: Recipe, values: Mapping[str, float]) -> Ending | None:
@@ -108,7 +114,7 @@ def _told(state: State, recipe: Recipe, values: Mapping[str, float]) -> Ending |
         told = Epoch(epoch=state.epoch, loss=values["loss"], values=others, model=state.model, optimizer=state.optimizer)
         if function(told) is True:
             name = getattr(function, "__name__", type(function).__name__)
-            return Ending("stopped", f"The callback {name!r} asked for it at epoch {state.epoch:,}.")
+            return Ending("stopped", f"The callback {name!r} asked for it at epoch {state.epoch:,}.", asked=True)
     return None
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import cycle
+from itertools import cycle, islice
 
 import numpy as np
 import torch
@@ -171,8 +171,9 @@ def _write(problem: Standardised, block: Block, at: slice, X: torch.Tensor, y: t
 def _cut(buffer: Batch, order: np.ndarray | None, size: int, skip: int) -> Iterator[Batch]:
     """Cut the rows of a buffer into batches, in an order (m,) or as they lie; the first `skip` batches are left out."""
     stretch = max(_GATHERED // size, 1) * size
-    for start in range(skip * size, len(buffer[0]), stretch):
+    # Whole stretches: after a skip, too, a batch has to lie in memory as it did without one, or products may round otherwise.
+    for start in range(skip * size // stretch * stretch, len(buffer[0]), stretch):
         at = slice(start, start + stretch)
         with torch.inference_mode(False):  # else the tensors could not take part in a gradient
             X, y = (table[at] if order is None else taken(table, order[at]) for table in buffer)
-        yield from zip(X.split(size), y.split(size), strict=True)
+        yield from islice(zip(X.split(size), y.split(size), strict=True), max(skip - start // size, 0), None)

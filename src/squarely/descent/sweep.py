@@ -1,7 +1,8 @@
-"""The Sweep: several learning rates, each with a newly made model and optimiser, side by side."""
+"""The Sweep: runs that differ in their learning rate, batch size, seed, momentum or weight decay, side by side."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,81 +11,252 @@ import numpy as np
 
 from squarely.data import frame
 from squarely.descent.training import Training
+from squarely.descent.updates import decay_of, defaults_of
 from squarely.show import Curve, Page, Panel, Table, draw
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+_SHOWN = 10  # runs on a page
+_DRAWN = 12  # curves that an eye can tell apart
+_SHORT = {"batch_size": "batch", "weight_decay": "decay"}
+
 
 @dataclass(frozen=True, eq=False, slots=True, repr=False)
 class Sweep:
-    """Runs that differ in their learning rate. Made by `squarely.sweep`.
+    """Runs that differ in what was varied. Made by `squarely.sweep`.
+
+    Each run is a Training with a model and an optimiser of its own. Of runs that were trained in one tensor program the optimisers
+    are as they are made, but for the learning rate: their momenta stayed in the program. Losses differ by rounding from those of
+    the same recipe trained alone, because products of many runs add up in another order.
 
     Attributes
     ----------
-    runs : one Training for each learning rate, in the order given.
+    runs : one Training for each combination; of lr, batch_size, seed, momentum, weight_decay the last changes fastest.
+    varied : the options that have several values.
+    program : how they were trained, such as "64 runs in one batched program", or why one by one.
     """
 
     runs: tuple[Training, ...]
+    varied: tuple[str, ...] = ("lr",)
+    program: str = ""
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """One row a run: what was varied, status, last_loss, lowest_loss, epochs, predicted_loss, excess_left, and val_loss.
+
+        val_loss is the last one, there if there are validation rows; predicted_loss and excess_left are what theory says of the
+        last epoch, NaN where it has no curve.
+        """
+        return frame(self._columns())
 
     @property
     def history(self) -> pd.DataFrame:
-        """The losses of all runs, one below the other: columns epoch, loss, lr."""
+        """The losses of all runs, one below the other: columns epoch, loss, and each option that was varied."""
+        lengths = [len(run.loop.losses) for run in self.runs]
+        options = {name: np.repeat([_value(run, name) for run in self.runs], lengths) for name in self._options}
         return frame(
             {
-                "epoch": np.concatenate([np.arange(len(run.loop.losses)) for run in self.runs]),
+                "epoch": np.concatenate([np.arange(length) for length in lengths]),
                 "loss": np.concatenate([run.loop.losses for run in self.runs]),
-                "lr": np.concatenate([np.full(len(run.loop.losses), run.recipe.rate) for run in self.runs]),
+                **options,
             }
         )
 
     @property
     def best(self) -> Training:
-        """The run with the lowest last loss among those that finished; the first of equals."""
-        finished = [run for run in self.runs if not run.loop.diverged] or list(self.runs)
-        return min(finished, key=lambda run: float(run.loop.losses[-1]))
+        """The run that ended lowest, by validation loss if there is one, among those that did not diverge; the first of equals."""
+        return self._ranked[0]
+
+    @property
+    def why(self) -> str:
+        """Say in sentences why `best` is the best, by how much, and what theory says of its learning rate."""
+        best, others = self.best, self._ranked[1:]
+        if not _sound(best):
+            return f"{'Every run' if others else 'The run'} diverged. {_limits(best)}".strip()
+        criterion = "validation loss" if _validated(best) else "last loss"
+        said = f"{self._named(best)} ends lowest: its {criterion} is {_final(best):.6g}"
+        if others and _sound(others[0]):
+            more = _final(others[0]) - _final(best)
+            gap = f"{more:.3g} below" if more > 0 else "no lower than"
+            said += f", {gap} that of {self._named(others[0])}" + ("" if more > 0 else ", which comes later")
+        gone = sum(not _sound(run) for run in self.runs)
+        fate = f" {gone:,} of {len(self.runs):,} runs diverged." if gone else ""
+        return f"{said}.{fate} {_limits(best)}".strip()
 
     def plot(self) -> Figure:
-        """Draw the losses of all runs, one colour for each learning rate."""
-        marks = [
-            Curve(x=np.arange(len(run.loop.losses)), y=run.loop.losses, label=f"lr = {run.recipe.rate:g}", colour=i)
-            for i, run in enumerate(self.runs)
-        ]
-        return draw([Panel(title="Loss by epoch and learning rate", x_label="epoch", y_label="MSE (standardised)", marks=marks)])
+        """Draw the losses of up to twelve runs; of more, where each ended, by its learning rate (or what else was varied most).
+
+        The limit that theory has for the best run is a vertical line.
+        """
+        return draw([self._losses() if len(self.runs) <= _DRAWN else self._ends()])
 
     def summary(self) -> Page:
-        """Lay the runs out side by side, with what theory says of each."""
-        rows = [
-            (
-                f"{run.recipe.rate:g}",
-                run.status,
-                f"{run.loop.losses[0]:.5g}",
-                f"{run.loop.losses[-1]:.5g}",
-                "unknown" if run.prediction is None else f"{run.prediction.losses[-1]:.5g}",
-                "unknown" if run.prediction is None else f"{100 * run.prediction.kept:.2g} %",
-            )
-            for run in self.runs
+        """Lay the runs out side by side, the best ten where there are more, with what theory says of each."""
+        shown = list(self.runs) if len(self.runs) <= _SHOWN else self._ranked[:_SHOWN]
+        plain, validated = len(self._options) == 1, _validated(self.best)
+        header = [
+            *(_SHORT.get(name, name) for name in self._options),
+            "status",
+            *(["first loss"] if plain else []),
+            "last loss",
+            *(["predicted"] if len(self._options) < 4 else []),
+            "excess left",
+            *(["val loss"] if validated else []),
         ]
-        table = Table(("lr", "status", "first loss", "last loss", "predicted", "excess left"), rows)
-        known, best = self.runs[0].theory, self.best
-        said = ""
-        if known.lr_limit is not None:
-            said = f"Learning rates below {known.lr_limit:.4g} converge. The best is {known.lr_best:.4g}. "
+        rows = [self._row(run, plain=plain, validated=validated) for run in shown]
+        hidden = len(self.runs) - len(shown)
+        more = [f"These are the best {_SHOWN}; the other {hidden:,} runs are in sweep.frame."] if hidden else []
+        notes = dict.fromkeys(warning for run in ([self.best] if hidden else shown) for warning in run.warnings)
         return Page(
-            "Learning Rates",
-            [table],
+            "Learning Rates" if self._options == ("lr",) else "Sweep",
+            [Table(header, rows)],
             footer=[
                 "Rows: " + " ".join(self.runs[0].rows.lines()),
-                said + ("Every run diverged." if best.loop.diverged else f"Of these, lr = {best.recipe.rate:g} ends lowest."),
+                *more,
+                *([f"{self.program}."] if self.program else []),
+                self.why,
             ],
-            notes=[warning for run in self.runs for warning in run.warnings],
+            notes=list(notes),
         )
 
     def as_dict(self) -> Mapping[str, Any]:
         """Give every number as plain Python values: what `--json` prints."""
-        return {"runs": [run.as_dict() for run in self.runs], "best_lr": self.best.recipe.rate}
+        return {
+            "varied": list(self._options),
+            "program": self.program,
+            "best": self.runs.index(self.best),
+            "best_lr": self.best.recipe.rate,
+            "why": self.why,
+            "frame": {name: np.asarray(values).tolist() for name, values in self._columns().items()},
+            "runs": [run.as_dict() for run in self.runs],
+        }
 
     def __repr__(self) -> str:
-        rates = ", ".join(f"{run.recipe.rate:g}" for run in self.runs)
-        return f"<Sweep of lr {rates}; print(sweep.summary())>"
+        said = []
+        for name in self._options:
+            values = [f"{value:g}" for value in dict.fromkeys(_value(run, name) for run in self.runs)]
+            said.append(f"{name} {', '.join(values[:8])}{', ...' if len(values) > 8 else ''}")
+        return f"<Sweep of {'; '.join(said)}: {len(self.runs):,} runs; print(sweep.summary())>"
+
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
+
+    @property
+    def _options(self) -> tuple[str, ...]:
+        return self.varied or ("lr",)
+
+    @property
+    def _ranked(self) -> list[Training]:
+        return sorted(self.runs, key=lambda run: (not _sound(run), _final(run)))
+
+    def _named(self, run: Training) -> str:
+        return ", ".join(f"{name} = {_value(run, name):g}" for name in self._options)
+
+    def _columns(self) -> dict[str, Any]:
+        curves = [run.prediction for run in self.runs]
+        columns: dict[str, Any] = {
+            **{name: np.array([_value(run, name) for run in self.runs]) for name in self._options},
+            "status": np.array([run.status for run in self.runs]),
+            "last_loss": np.array([run.loop.losses[-1] for run in self.runs]),
+            "lowest_loss": np.array([np.fmin.reduce(run.loop.losses) for run in self.runs]),
+            "epochs": np.array([len(run.loop.losses) - 1 for run in self.runs]),
+            "predicted_loss": np.array([math.nan if curve is None else curve.losses[-1] for curve in curves]),
+            "excess_left": np.array([math.nan if curve is None else curve.kept for curve in curves]),
+        }
+        if any(map(_validated, self.runs)):
+            columns["val_loss"] = np.array([_last(run, "val_loss") for run in self.runs])
+        return columns
+
+    def _row(self, run: Training, *, plain: bool, validated: bool) -> list[str]:
+        curve = run.prediction
+        return [
+            *(f"{_value(run, name):g}" for name in self._options),
+            run.status,
+            *([f"{run.loop.losses[0]:.5g}"] if plain else []),
+            f"{run.loop.losses[-1]:.5g}",
+            *(["unknown" if curve is None else f"{curve.losses[-1]:.5g}"] if len(self._options) < 4 else []),
+            "unknown" if curve is None else f"{100 * curve.kept:.2g} %",
+            *([f"{_last(run, 'val_loss'):.5g}"] if validated else []),
+        ]
+
+    def _losses(self) -> Panel:
+        marks = [
+            Curve(x=np.arange(len(run.loop.losses)), y=run.loop.losses, label=self._named(run), colour=i)
+            for i, run in enumerate(self.runs)
+        ]
+        title = "Loss by epoch and learning rate" if self._options == ("lr",) else "Loss by epoch"
+        return Panel(title=title, x_label="epoch", y_label="loss (standardised)", marks=marks)
+
+    def _ends(self) -> Panel:
+        """Draw one line for each combination of the other options."""
+        across = max(self._options, key=lambda name: (name == "lr", len({_value(run, name) for run in self.runs})))
+        others = [name for name in self._options if name != across]
+        lines: dict[tuple[float, ...], list[tuple[float, float]]] = {}
+        for run in self.runs:
+            line = lines.setdefault(tuple(_value(run, name) for name in others), [])
+            if _sound(run):
+                line.append((_value(run, across), _final(run)))
+        named = len(lines) <= _DRAWN
+        marks = []
+        for i, (values, points) in enumerate(lines.items()):
+            x, y = np.array(sorted(points)).reshape(-1, 2).T
+            label = ", ".join(f"{name} = {value:g}" for name, value in zip(others, values, strict=True)) if named else ""
+            marks.append(Curve(x=x, y=y, label=label, colour=i))
+        ends = [_final(run) for run in self.runs if _sound(run)]
+        if across == "lr" and ends:
+            limit = self.best.theory.lr_limit
+            if limit is not None:
+                marks.append(Curve(x=[limit, limit], y=[min(ends), max(ends)], label="limit in theory", dashed=True))
+        loss = "validation loss" if _validated(self.best) else "last loss"
+        return Panel(
+            title=f"Where {len(self.runs):,} runs ended",
+            x_label=across,
+            y_label=f"{loss} (standardised)",
+            marks=marks,
+            log_x=across in ("lr", "batch_size"),
+            log_y=True,
+        )
+
+
+def _value(run: Training, name: str) -> float:
+    """Give what an option was; for a batch of all rows, how many these are."""
+    recipe = run.recipe
+    if name == "lr":
+        return recipe.rate
+    if name == "batch_size":
+        return run.problem.n if recipe.batch_size is None else recipe.batch_size
+    if name == "weight_decay":
+        return decay_of(recipe, defaults_of(recipe)) if recipe.weight_decay is None else recipe.weight_decay
+    value: float = getattr(recipe, name)
+    return value
+
+
+def _sound(run: Training) -> bool:
+    return run.status in ("finished", "stopped") and math.isfinite(_final(run))
+
+
+def _validated(run: Training) -> bool:
+    return len(run.loop.log.columns.get("val_loss", ())) > 0
+
+
+def _final(run: Training) -> float:
+    """Give the loss that a run is judged by, at the parameters that it ended with."""
+    name = "val_loss" if _validated(run) else "loss"
+    if run.recipe.stop == ("validation" if name == "val_loss" else "loss"):
+        return float(np.fmin.reduce(np.asarray(run.loop.log.columns[name])))  # the best parameters came back
+    return _last(run, name)
+
+
+def _last(run: Training, name: str) -> float:
+    return float(run.loop.log.columns[name][-1])
+
+
+def _limits(run: Training) -> str:
+    known, momentum = run.theory, run.recipe.momentum
+    if known.lr_limit is None or known.lr_best is None:
+        return ""
+    at = f" at momentum {momentum:g}" if momentum else ""
+    of = "" if run.recipe.full_batch else ", for steps on all rows"
+    return f"Learning rates below {known.lr_limit:.4g} converge{at}{of}. The best is {known.lr_best:.4g}."

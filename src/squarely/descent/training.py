@@ -17,6 +17,10 @@ from squarely.descent.checks import checked
 from squarely.descent.code import script
 from squarely.descent.foresight import Prediction, RunTheory, foreknow, predict, settled
 from squarely.descent.gradients import laid_flat, new_gradient, of_the_quadratic
+from squarely.descent.halting import Halting
+from squarely.descent.identity import identity_of
+from squarely.descent.keeper import kept
+from squarely.descent.keeping import Keeping
 from squarely.descent.loader import LoaderSource
 from squarely.descent.loop import Look, Loop, run_loop, settle
 from squarely.descent.losses import new_criterion
@@ -57,10 +61,10 @@ class Training:
     recipe : every choice that decided the run.
     loop : the torch objects, the logged losses, the coefficients before and after.
     problem : the standardised columns that the loop saw.
-    moments, source : the rows it saw.
+    moments, source : the rows it saw. `validation` are the rows it looked at besides, if there were some.
     theory : limits and rates from the spectrum.
     prediction : the curve that theory predicts, or None where it has no closed form.
-    remarks : what was settled or changed of the recipe before the run began, in sentences.
+    remarks : what was settled or changed of the recipe before the run began, and where it went on from, in sentences.
     plain : whether theory holds for the model, which a module of the user's may keep from it. `owned` : whether it is the user's.
     """
 
@@ -74,6 +78,7 @@ class Training:
     remarks: tuple[str, ...] = ()
     plain: bool = True
     owned: bool = False
+    validation: Source | None = None
 
     @property
     def params(self) -> pd.Series:
@@ -156,12 +161,15 @@ class Training:
         """Write the run as a plain PyTorch script: nothing in it is imported from squarely, and it logs the same losses.
 
         It reads the file of the run, or `data`; rows in memory go into a file first, and the script says how. Columns, levels,
-        knots, means and scales are written into it as they were learnt. It keeps `losses` and `params`, and prints the last
-        loss and the coefficients. Where the formula computes (log, poly, bs, ...), the losses agree up to rounding.
+        knots, means and scales are written into it as they were learnt, and of batches, schedules, validation and endings what the
+        run used. It keeps `losses` and `params`, and prints the last loss and the coefficients. Its first lines say how well the
+        losses agree: to the last bit, or up to rounding where the formula computes (log, poly, bs, ...), where the run worked on
+        cross-products and where its gradient was in closed form. Callbacks are left out.
 
         Raises
         ------
-        OptionError : `data` is not a path.
+        OptionError : `data` is not a path; or the run used a Python object that has no text: an optimiser, a scheduler, one of
+            their options, a model or a loader of the user's own.
 
         Examples
         --------
@@ -170,7 +178,7 @@ class Training:
         >>> "torch.optim.SGD(model.parameters(), lr=lr)" in run.code()
         True
         """
-        return script(self.recipe, self.problem, self.design, self.source, data=data)
+        return script(self, data=data)
 
     def summary(self) -> Page:
         """Lay out the run: recipe, theory, loss and coefficients."""
@@ -236,38 +244,50 @@ def train(
     *,
     validation: Source | None = None,
     model: nn.Module | None = None,
+    keeping: Keeping | None = None,
     team: Team | None = None,
     share: Source | None = None,
 ) -> tuple[Training, ...]:
     """Train one newly made model for each recipe, or a user's own; rows that fit into memory are read once.
 
-    The processes of a `team` train together, each on its `share` of the rows; the moments are those of all.
+    `keeping` is for a single recipe. The processes of a `team` train together, each on its `share` of the rows; the moments are
+    those of all.
 
     Raises
     ------
     DataError : there is nothing to train on: no predictor, or a column without spread.
-    OptionError : a recipe makes no sense.
+    OptionError : a recipe makes no sense, or is not that of the checkpoint that it is to go on from.
+    KeyboardInterrupt : Ctrl-C; where the run was kept, the message says how to go on.
     """
     recipes = tuple(checked(recipe) for recipe in recipes)
     if validation is None and any(recipe.stop == "validation" for recipe in recipes):
         raise OptionError("stop='validation' watches the loss of other rows, and there are none. Give validation=, or stop='loss'.")
+    if keeping is not None and any(recipe.engine == "closed_form" for recipe in recipes):
+        raise OptionError("engine='closed_form' takes no steps, so there is nothing to keep. Leave checkpoint= and resume= out.")
     own = owned(model, source, len(moments.design.columns), intercept=moments.design.intercept)
-    seen = _Seen(moments=moments, source=source, validation=validation, own=own, team=team or Team(), share=share or source)
-    return tuple(_run(seen, recipe) for recipe in recipes)
+    team = team or Team()
+    seen = Seen(moments=moments, source=source, validation=validation, own=own, keeping=keeping, team=team, share=share)
+    return tuple(run_alone(seen, recipe) for recipe in recipes)
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
-class _Seen:
+class Seen:
     """The rows that runs are to see; what several runs need is worked out once."""
 
     moments: Moments
     source: Source
     validation: Source | None
     own: Own
-    team: Team
-    share: Source
+    keeping: Keeping | None = None
+    team: Team = field(default_factory=Team)
+    share: Source | None = None
     problems: dict[bool, tuple[Standardised, theory.Spectrum]] = field(default_factory=dict)
     tables: dict[object, Held] = field(default_factory=dict)
+
+    @property
+    def here(self) -> Source:
+        """The rows of this process."""
+        return self.source if self.share is None else self.share
 
     def problem(self, recipe: Recipe) -> tuple[Standardised, theory.Spectrum]:
         """Give the problem that a recipe sees, and the spectrum of its Hessian."""
@@ -284,8 +304,8 @@ class _Seen:
             return self._loaded(recipe, self.own.loader, self.moments.n)
         if self.streams(recipe):
             require_a_row_each(recipe, self.team)
-            return shared(self._streamed(recipe, self.share, self._complete()), self.team)
-        table = self._table(recipe, self.share, of="training")
+            return shared(self._streamed(recipe, self.here, self._complete()), self.team)
+        table = self._table(recipe, self.here, of="training")
         given = replace(table, seed=recipe.seed, shuffle=recipe.shuffle, replacement=recipe.replacement)
         rows_of_all = shared(given, self.team)
         require_count(self.source, self.moments.n, rows_of_all.n)
@@ -307,7 +327,7 @@ class _Seen:
         if self.team.alone:
             return None
         whole = self.moments.account.read == self.moments.n  # no row has a gap, and none is filtered out
-        return self.share.rows if whole else self._count(self.share)
+        return self.here.rows if whole else self._count(self.here)
 
     def _count(self, source: Source) -> int:
         with scanning("number of rows"):
@@ -355,73 +375,93 @@ class _Seen:
         return self.tables[key]
 
 
-def _run(seen: _Seen, recipe: Recipe) -> Training:
+def run_alone(seen: Seen, recipe: Recipe) -> Training:
+    """Train one recipe on the rows that are to be seen."""
+    with torch.inference_mode(False), torch.enable_grad():  # a loop needs tensors that can change, whatever the user has set
+        return _alone(seen, recipe)
+
+
+def _alone(seen: Seen, recipe: Recipe) -> Training:
     recipe, noted = suited(recipe, seen.own)
     problem, lam = seen.problem(recipe)
-    noise = cache(partial(_noise, seen, problem, lam, recipe))
+    noise = cache(partial(gradient_noise, seen, recipe))
     model = seen.own.model or new_model(len(problem.scale) - 1, recipe, bias=problem.intercept)
     read = reader(model, len(problem.scale) - 1, bias=problem.intercept)
     seen.team.begin_alike([parameter.detach() for parameter in model.parameters()])  # a user's own may differ
     recipe, remarks = settled(recipe, problem, lam, read, noise)
-    tamed = None if recipe.standardize else _kappa_once_standardised(seen)
-    known = foreknow(recipe, problem, lam, noise, plain=seen.own.plain, tamed=tamed)
-    if recipe.engine == "closed_form":
-        finished = _closed(model, problem, lam, recipe)
-    else:
-        with torch.inference_mode(False), torch.enable_grad():  # a loop needs tensors that can change, whatever the user has set
-            finished = _looped(seen, model, read, recipe)
+    known = foreknow(recipe, problem, lam, noise, plain=seen.own.plain, tamed=kappa_once_standardised(seen, recipe))
+    closed = recipe.engine == "closed_form"
+    finished = _closed(model, problem, lam, recipe) if closed else _looped(seen, model, read, recipe)
     return Training(
-        recipe=recipe,
+        recipe=replace(recipe, stream=seen.streams(recipe)),
         loop=finished,
         problem=problem,
         moments=seen.moments,
         source=seen.source,
         theory=known,
-        remarks=noted + remarks,
+        remarks=noted + remarks + finished.remarks,
         plain=seen.own.plain,
         owned=seen.own.model is not None,
+        validation=seen.validation,
     )
 
 
-def _looped(seen: _Seen, model: nn.Module, read: Callable[[], Array], recipe: Recipe) -> Loop:
+def _looped(seen: Seen, model: nn.Module, read: Callable[[], Array], recipe: Recipe) -> Loop:
     (problem, lam), given, validation = seen.problem(recipe), seen.rows(recipe), seen.validation_rows(recipe)
     flat = laid_flat(model) if recipe.engine == "moments" else None  # before anybody takes hold of the parameters
     start, state = read(), new_state(model, recipe)
-    if flat is not None and goes_unwatched(recipe, validated=validation is not None):
+    if seen.keeping is None and flat is not None and goes_unwatched(recipe, validated=validation is not None):
         return settle(state, descend(flat, problem, state, recipe), start, read)
-    of_rows = shared_gradient(new_gradient(recipe, model), model, seen.team)
+    halting = Halting()
+    if flat is None:
+        gradient = shared_gradient(new_gradient(recipe, model), model, seen.team, halting)
+    else:
+        gradient = of_the_quadratic(flat, problem)
+    loop = partial(
+        run_loop,
+        given,
+        state,
+        shared_recipe(recipe, seen.team),
+        gradient=gradient,
+        look=Look(
+            criterion=new_criterion(recipe),
+            unit=float(problem.scale[-1]),
+            validation=validation,
+            known=None if isinstance(given, Held | SharedHeld) else _known(seen, problem, recipe, read),
+        ),
+        distance=new_distance(recipe, problem, lam, read),
+    )
     with met_alone():
-        ended = run_loop(
-            given,
+        ended, remarks = kept(
+            seen.keeping,
             state,
-            shared_recipe(recipe, seen.team),
-            gradient=of_rows if flat is None else of_the_quadratic(flat, problem),
-            look=Look(
-                criterion=new_criterion(recipe),
-                unit=float(problem.scale[-1]),
-                validation=validation,
-                known=None if isinstance(given, Held | SharedHeld) else _known(seen, problem, recipe, read),
-            ),
-            distance=new_distance(recipe, problem, lam, read),
+            recipe,
+            identity=lambda: identity_of(seen.moments.design, problem, recipe, given, validation, team=seen.team),
+            run=lambda keeper: loop(keeper=keeper),
+            halting=halting,
+            team=seen.team,
         )
-    return settle(state, ended, start, read)
+    return replace(settle(state, ended, start, read), remarks=remarks)
 
 
-def _noise(seen: _Seen, problem: Standardised, lam: theory.Spectrum, recipe: Recipe) -> theory.Noise:
+def gradient_noise(seen: Seen, recipe: Recipe) -> theory.Noise:
     """Find out what single rows add to the gradient: from the rows where that is cheap, else as it is for Gaussian columns."""
+    problem, lam = seen.problem(recipe)
     w = theory.fixed_point(lam, problem.h)
     if seen.own.loader is not None or seen.streams(recipe) or noise_cost(problem) > _DEAR:
         return expected_noise(problem, lam, w)
-    return fold_noise(seen.moments.design, seen.share, problem, lam, w, summed=seen.team.added)
+    return fold_noise(seen.moments.design, seen.here, problem, lam, w, summed=seen.team.added)
 
 
-def _kappa_once_standardised(seen: _Seen) -> float | None:
-    """Give kappa for standardised columns, None where one of them is constant."""
+def kappa_once_standardised(seen: Seen, recipe: Recipe) -> float | None:
+    """Give kappa for standardised columns, None where they are so, or one of them is constant."""
+    if recipe.standardize:
+        return None
     flat = seen.moments.constant if seen.moments.design.intercept else np.diag(seen.moments.gram)[1:] == 0
     return None if flat.any() else theory.spectrum(standardise(seen.moments).H).kappa
 
 
-def _known(seen: _Seen, problem: Standardised, recipe: Recipe, read: Callable[[], Array]) -> Callable[[], Measured] | None:
+def _known(seen: Seen, problem: Standardised, recipe: Recipe, read: Callable[[], Array]) -> Callable[[], Measured] | None:
     """Give what works the mean squared error out from cross-products, so that rows that are not held need no second reading."""
     if recipe.loss != "mse" or "mae" in recipe.metrics:
         return None

@@ -17,12 +17,12 @@ import numpy as np
 
 import squarely
 from squarely.data import AbsentSource, RowAccount
+from squarely.data.schema import as_count, as_number, as_numbers, as_size, as_text, as_triangle, as_truth, one_of
 from squarely.design import Design, formula_of, parse_formula, parse_where
 from squarely.design.frozen import learnt_from, plain_learnt, rebuilt
 from squarely.errors import DataError, InputError
 from squarely.exact import Factor, Merger, ResidualSums, Root, Solution
 from squarely.inference.fit import Fit
-from squarely.inference.schema import as_count, as_number, as_numbers, as_size, as_text, as_triangle, as_truth, one_of
 from squarely.inference.statistics import infer
 from squarely.moments import Aggregated, Moments
 from squarely.numerics import Array

@@ -45,6 +45,7 @@ class Panel:
     y_label: str
     marks: Sequence[Points | Curve]
     log_y: bool = False
+    log_x: bool = False
 
 
 def draw(panels: Sequence[Panel]) -> Figure:
@@ -82,6 +83,7 @@ def _panel(axes: Any, panel: Panel) -> None:
     axes.set_title(safe(panel.title, "figure"))
     axes.set_xlabel(safe(panel.x_label, "figure"))
     axes.set_ylabel(safe(panel.y_label, "figure"))
+    axes.set_xscale("log" if panel.log_x else "linear")
     axes.set_yscale("log" if panel.log_y else "linear")
     axes.grid(alpha=0.25, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)

@@ -1,4 +1,4 @@
-"""The bounded schema of a saved fit: what each value must be, else a TypeError or ValueError that says what stands there."""
+"""The bounded schema of files of our own: what each value must be, else a TypeError or ValueError that says what stands there."""
 
 from __future__ import annotations
 
