@@ -196,8 +196,8 @@ def _require_one_place(state: State, keeping: Keeping, team: Team) -> None:
     for rank in range(team.size):
         if not np.array_equal(places[rank], places[0]):
             raise DataError(
-                f"Process {rank} finds another checkpoint in {str(keeping.origin)!r} than process 0: epoch {places[rank][0]:,}, batch "
-                f"{places[rank][1]:,}, not {places[0][0]:,}, {places[0][1]:,}. Give a folder that all of them share."
+                f"Process {rank} finds another checkpoint in {str(keeping.origin)!r} than process 0: of epoch {places[rank][0]:,}, "
+                f"batch {places[rank][1]:,}, not {places[0][0]:,}, {places[0][1]:,}. Give a folder that all of them share."
             )
 
 
