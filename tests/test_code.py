@@ -161,14 +161,6 @@ RECIPES = {
     "stop: loss": {"stop": "loss", "patience": 2, "min_delta": 1e-3, "lr": 0.2, "epochs": 300},
     "stop: loss, not yet": {"stop": "loss", "patience": 2},
     "stop: validation": {"stop": "validation", "validation": 0.4, "patience": 2, "batch_size": 8, "epochs": 300},
-    "stop: validation, averaged": {
-        "stop": "validation",
-        "validation": 0.4,
-        "patience": 3,
-        "average": 1,
-        "batch_size": 8,
-        "epochs": 300,
-    },
     "stop: distance": {"stop": "0.5 se", "lr": 0.3, "epochs": 3000, "dtype": "float64"},
     "stop: callback": {"callbacks": enough, "average": 5},
     "stop: callback before distance": {"callbacks": [enough, print], "stop": "1e-9 se", **SOME, "epochs": 90},
@@ -263,7 +255,6 @@ def test_the_cases_end_as_they_are_to(outcomes):
     ends = {
         "stop: loss": "stopped",
         "stop: validation": "stopped",
-        "stop: validation, averaged": "stopped",
         "no number": "not finite",
     }
     ends |= {"stop: loss, not yet": "finished", "beyond all numbers": "diverged", "stop: distance": "stopped"}

@@ -163,3 +163,43 @@ def test_a_share_of_the_rows_is_held_out():
     ):
         with pytest.raises(sq.errors.InputError, match=said):
             sq.train("mpg ~ displacement", CARS, validation=share)
+
+
+class Spoiling(torch.utils.data.Dataset):
+    """A dataset whose row 70 is NaN once it is spoilt."""
+
+    def __init__(self, X, y):
+        self.X, self.y, self.spoilt = X, y, False
+
+    def __len__(self):
+        return len(self.X)
+
+    def __getitem__(self, i):
+        return self.X[i] * (float("nan") if i == 70 and self.spoilt else 1.0), self.y[i]
+
+    def spoil(self, epoch):
+        self.spoilt = epoch.epoch >= 7
+
+
+def test_a_row_that_becomes_nan_is_named_and_the_last_good_parameters_are_kept():
+    dataset = Spoiling(*rows())
+    model, other = twice(lambda: nn.Linear(3, 1).double())
+    run = sq.train(model=model, loader=DataLoader(dataset, batch_size=32), epochs=20, lr=0.05, callbacks=dataset.spoil)
+    assert run.status == "not finite"
+    assert "Row 7 of batch 3 of the loader" in run.loop.ending.reason  # 70 = 2 x 32 + 6, counted from one
+    assert len(run.history) == 8
+    whole = sq.train(model=other, loader=DataLoader(TensorDataset(*rows()), batch_size=32), epochs=7, lr=0.05)
+    assert run.loop.end.tobytes() == whole.loop.end.tobytes()
+    with pytest.raises(sq.errors.NumericalError, match="Row 7 of batch 3"):
+        run.require()
+
+
+def test_gaps_in_a_loader_are_refused_and_casts_are_said():
+    X, y = rows()
+    run = sq.train(model=nn.Linear(3, 1), loader=[(X, y)], epochs=2, lr=0.1)
+    assert "The loader's float64 values are cast to the model's float32." in run.warnings
+    X[5, 1] = float("nan")
+    with pytest.raises(sq.errors.DataError, match="rows with gaps in the loader"):
+        sq.train(loader=[(X, y)], epochs=2)
+    with pytest.raises(sq.errors.DataError, match="validation has 2 features, and the one for training 3"):
+        sq.train(loader=[rows()], validation=[(X[:, :2], y)], epochs=2)

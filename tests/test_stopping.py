@@ -103,3 +103,10 @@ def test_a_nan_stops_the_run_and_the_last_good_parameters_are_kept(batch_size):
 def test_growth_past_all_numbers_is_divergence(dtype, lr):
     run = sq.train("mpg ~ displacement", CARS, lr=lr, epochs=2000, dtype=dtype)
     assert run.status == "diverged"
+
+
+def test_an_average_and_an_early_stop_do_not_go_together():
+    """A stop brings the best parameters back, or proves something of the last ones; the average would be neither."""
+    for stop in ("0.1 se", "loss"):
+        with pytest.raises(sq.errors.OptionError, match="Leave one of them out"):
+            sq.train("mpg ~ weight", CARS, epochs=5, average=True, stop=stop)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from squarely.certification import certify
 from squarely.data import Source, open_arrays, open_rows, open_source, passes_of, read_text, split, unwatched
 from squarely.design import Formula, Where, ask, formula_of, learn, outlined, parse_formula, parse_where
-from squarely.errors import DataError, InputError, OptionError
+from squarely.errors import DataError, InputError, OptionError, counted
 from squarely.exact import UntoldError, solve
 from squarely.inference import Fit, Preview, combined, fit_from_json, foresee, infer
 from squarely.moments import Moments, choose_fold, fold_products, gather, gather_inside, unserved
@@ -209,19 +209,36 @@ def train(
     checkpoint_every: str | None = None,
     resume: bool | str | os.PathLike[str] = False,
 ) -> Training:
-    """Fit a linear regression by gradient descent in PyTorch: nn.Linear, MSELoss, all rows at once.
+    """Fit a linear regression by gradient descent in PyTorch: nn.Linear, MSELoss and SGD unless something else is asked for.
 
-    Columns and response are standardised first (population standard deviation); the loss is the mean squared error in
-    those units; `run.params` are in the units of the data. The optimum enters only the predicted curve, never the training.
+    Columns and response are standardised first (population standard deviation); the loss is a mean over rows in those units;
+    `run.params` are in the units of the data. The optimum enters only the predicted curve, never the training. docs/training.md
+    has more on each option, and on what theory says.
 
     Parameters
     ----------
     formula, data, X, y, intercept, where, missing : as in `ols`.
-    lr : learning rate. `run.theory` names its limit and the best.
-    epochs : number of updates; the loss is logged at epochs 0 to `epochs`, before the update that follows it.
-    optimizer : "sgd" (with `momentum` and `nesterov`) or "adam".
+    loader : a DataLoader or other batches (inputs, targets) of tensors instead of formula and data; nothing is standardised.
+    model : a linear module of the user's own, trained where it is.
+    lr : learning rate, or "auto". `run.theory` names its limit and the best.
+    epochs : passes over the rows; the loss of all rows is logged at epochs 0 to `epochs`, before the updates that follow it.
+    batch_size, shuffle, replacement : rows in a step, all of them without it; whether each epoch has a new order; whether
+        rows are drawn independently instead.
+    validation, metrics : a share of the rows, such as 0.2, or other rows; "mse", "rmse", "mae" or "r2", in the response's unit.
+    loss, delta, quantile : "mse", "l1", "huber" (linear from `delta` standardised units on) or "quantile" (the `quantile`-th).
+    optimizer, optimizer_options, momentum, nesterov, weight_decay : one of torch's by name, its class, or a function of the
+        parameters; its options by torch's names; momentum and nesterov are SGD's.
+    scheduler, scheduler_options, scheduler_per : one of torch's by name, its class, or a function of the optimiser; it steps each
+        "epoch" or "batch".
+    clip_grad_norm, average : the longest gradient of a step; the epoch from which iterates are averaged, True for the second half.
+    stop, patience, min_delta : "0.01 se" ends the run where the gradient proves every coefficient to be so near its optimum;
+        "loss" and "validation" after `patience` epochs without a gain of `min_delta`, with the best parameters.
+    callbacks : functions that are told of every epoch; one that returns True ends the run.
+    engine, gradient : "rows", "moments" or "closed_form"; "autograd" or "closed", written out.
+    stream : whether rows are read anew each epoch; by itself above 256 MB of standardised rows.
+    standardize : False takes columns and response as they are.
     dtype : "float32" or "float64".
-    seed : of the model's random start; the user's own random state is left alone.
+    seed : of the model's random start and of every order of the rows; the user's own random state is left alone.
     device : "auto" is cuda:0 if there is one, else cpu.
     start : standardised coefficients to start from, the intercept first, instead of the random ones.
     checkpoint : a folder in which the run is kept as it goes, at the end, and on Ctrl-C; the last two checkpoints stay. A folder
@@ -451,6 +468,11 @@ def _where(given: _Given) -> Where | None:
 def _complete(given: _Given, moments: Moments, source: Source) -> Moments:
     """Give the moments, unless they are to be refused for the rows that had to be left out."""
     account = moments.account
+    if given.loader is not None and account.dropped:
+        raise DataError(
+            f"There are rows with gaps in {source.label}, and the loop would meet every one of them. {' '.join(account.lines())} "
+            "Leave them out of the dataset, or fill them."
+        )
     if given.missing == "raise" and account.dropped:
         raise DataError(
             f"There are rows with gaps in {source.label}, and missing='raise' refuses them. {' '.join(account.lines())} "
@@ -508,7 +530,13 @@ def _held_out(validation: object, formula: Formula, source: Source, seed: int) -
                 f"validation={validation!r} is a share of the rows, and the loader hands all of its rows to the loop. "
                 "Split its dataset, such as with torch.utils.data.random_split, and give a loader of the rest."
             )
-        return source, LoaderSource(cast("Iterable[object]", validation))  # which says what is wrong with it
+        held_out = LoaderSource(cast("Iterable[object]", validation))  # which says what is wrong with it
+        if held_out.names != source.names:
+            raise DataError(
+                f"The loader for validation has {counted(len(held_out.names), 'feature')}, and the one for training "
+                f"{len(source.names):,}. Give both the same."
+            )
+        return source, held_out
     if isinstance(validation, Real):
         return split(source, float(validation), seed)
     return source, open_rows(validation, formula.names)
@@ -538,20 +566,21 @@ def _trained(
     from squarely import descent
     from squarely.moments.device import fold_on  # which needs PyTorch
 
-    # A mistake in a recipe shows before any row is read.
-    recipes = [descent.checked(replace(recipe, device=team.device_for(recipe.device))) for recipe in recipes]
+    recipes = team.agreed(lambda: [descent.checked(replace(each, device=team.device_for(each.device))) for each in recipes])
     with unwatched(team.rank > 0):
         formula, source, held_out = team.agreed(lambda: _prepared(given, validation, recipes[0].seed, team))
-        share = team.share_of(source)
-        quadratic = all(recipe.engine != "rows" for recipe in recipes)
-        fold = fold_on(recipes[0].device) if quadratic and recipes[0].device != "cpu" else fold_products
         design = team.agreed(lambda: learn(formula, source, _where(given)))
-        moments = _complete(given, gather(design, source, descent.shared_fold(fold, share, team, recipes)), source)
+        share = team.share_of(source)
+        on_device = recipes[0].device != "cpu" and all(recipe.engine != "rows" for recipe in recipes)
+        fold = descent.shared_fold(fold_on(recipes[0].device) if on_device else fold_products, share, team, recipes)
+        moments = _complete(given, gather(design, source, fold), source)
         runs = descent.train(
             moments, source, tuple(recipes), validation=held_out, model=given.model, keeping=keeping, team=team, share=share
         )
     if team.rank > 0:
         return runs  # the exact road is the first process's
+    if all(run.status == "not finite" for run in runs):
+        return runs  # the rows may not be what they were, and there is nothing to predict
     if moments.n <= len(moments.design.names):
         return runs  # too few rows for least squares with errors: the runs stand without a predicted curve
     solution = solve(moments, source)

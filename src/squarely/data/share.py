@@ -47,9 +47,8 @@ class ShareSource(Source):
         self._whole, self._first, self._stop = whole, first, stop
         self.columns, self.twins = whole.columns, whole.twins
         self.typed, self.stored, self.notes = whole.typed, whole.stored, whole.notes
-        self._parts: dict[
-            int, tuple[int, int]
-        ] = {}  # number in the whole -> the positions in the whole of the share's rows in it: first, stop
+        # By its number in the whole: where the share's rows in a part begin and stop, in the whole.
+        self._parts: dict[int, tuple[int, int]] = {}
         self._goes_on = False
         for number, part in enumerate(whole.parts()):
             end = part.first + (rows if part.rows is None else part.rows)

@@ -175,6 +175,11 @@ def _require_sense(recipe: Recipe) -> None:
     """Refuse what an engine or a gradient cannot do."""
     if recipe.engine != "rows":
         _require_quadratic(recipe)
+    if recipe.average is not None and recipe.stop is not None:
+        raise OptionError(
+            f"average= puts the mean of the iterates into the model, and stop={recipe.stop!r} looks at single ones and may bring "
+            "one back: both decide what the run ends with. Leave one of them out."
+        )
     if recipe.gradient == "closed" and recipe.loss != "mse":
         raise OptionError(f"gradient='closed' is written out for the mean squared error; loss={recipe.loss!r} goes by 'autograd'.")
     if recipe.optimizer == "lbfgs" and recipe.batch_size is not None:

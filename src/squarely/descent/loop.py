@@ -15,7 +15,7 @@ from squarely.descent.gradients import Gradient
 from squarely.descent.metrics import Measured, measure
 from squarely.descent.optimizers import step_scheduler, wants_closure
 from squarely.descent.recipe import Recipe
-from squarely.descent.rows import Rows
+from squarely.descent.rows import Rows, SpoiltError
 from squarely.descent.state import Log, State, averaged, column, copies, put
 from squarely.descent.stopping import FINISHED, Ending, ending
 from squarely.numerics import Array
@@ -97,6 +97,23 @@ def run_loop(
     `gradient` leaves the gradient of rows in the parameters and gives their loss; with `distance` the run stops near enough to the
     optimum.
     """
+    try:
+        return _epochs(rows, state, recipe, gradient=gradient, look=look, distance=distance, keeper=keeper)
+    except SpoiltError as error:
+        put(state.parameters, state.good)
+        return Ending("not finite", f"{error}. The parameters are those of epoch {state.epoch:,}.")
+
+
+def _epochs(
+    rows: Rows,
+    state: State,
+    recipe: Recipe,
+    *,
+    gradient: Gradient,
+    look: Look,
+    distance: Callable[[], float] | None,
+    keeper: Keeper | None,
+) -> Ending:
     steps = 1 if recipe.full_batch else rows.steps(_size(rows, recipe))  # an epoch
     unit_counted = "epochs" if recipe.full_batch else "steps"
     with (

@@ -64,13 +64,12 @@ def suited(recipe: Recipe, own: Own) -> tuple[Recipe, tuple[str, ...]]:
     ------
     OptionError : an option does not go with it.
     """
-    remarks: tuple[str, ...] = ()
     if own.loader is not None:
         if recipe.batch_size is not None:
             raise OptionError("batch_size= cuts rows into batches, and loader= brings its own. Set the batch size of the loader.")
         recipe = replace(recipe, standardize=False, batch_size=own.loader.batch_rows, shuffle=own.loader.shuffled)
     if own.model is None:
-        return recipe, remarks
+        return recipe, _casts(own, recipe.dtype)
     if recipe.start is not None:
         raise OptionError("start= sets the start of nn.Linear, and model= brings its own. Set the parameters of the model.")
     if recipe.engine != "rows" or recipe.gradient != "autograd":
@@ -81,7 +80,14 @@ def suited(recipe: Recipe, own: Own) -> tuple[Recipe, tuple[str, ...]]:
         names = ", ".join(sorted({f"{str(kind)[6:]} on {place}" for kind, place in kinds}))
         raise OptionError(f"The model's parameters are {names}. Give a model of one dtype, float32 or float64, on one device.")
     assert own.read is not None  # noqa: S101  # it was read when it was taken
-    return replace(recipe, dtype=str(dtype).removeprefix("torch."), device=str(device)), own.read.warnings
+    recipe = replace(recipe, dtype=str(dtype).removeprefix("torch."), device=str(device))
+    return recipe, own.read.warnings + _casts(own, recipe.dtype)
+
+
+def _casts(own: Own, dtype: str) -> tuple[str, ...]:
+    """Say that the values of a loader are not of the model's dtype."""
+    given = [] if own.loader is None else [kind for kind in dict.fromkeys(own.loader.columns.values()) if kind != dtype]
+    return (f"The loader's {' and '.join(given)} values are cast to the model's {dtype}.",) if given else ()
 
 
 def reader(model: nn.Module, features: int, *, bias: bool) -> Callable[[], Array]:

@@ -28,9 +28,15 @@ def page(run: Training) -> Page:
     return Page(
         "Training Results",
         [Pairs(_recipe(run), _outcome(run)), *measured, coefficients],
-        footer=["Rows: " + " ".join(run.rows.lines())],
+        footer=["Rows: " + " ".join(run.rows.lines()), *_form(run)],
         notes=run.warnings,
     )
+
+
+def _form(run: Training) -> list[str]:
+    """Say what a predicted curve is, where it is not exact."""
+    form = "" if run.prediction is None else run.prediction.form
+    return [f"Predicted: {form}."] if form else []
 
 
 def figure(run: Training) -> Figure:
@@ -76,11 +82,17 @@ def _recipe(run: Training) -> list[tuple[str, str]]:
         *[(name, said) for name, said in extras if said],
         ("Epochs:", f"{recipe.epochs:,}" if taken == recipe.epochs else f"{taken:,} of {recipe.epochs:,}"),
         ("Batches:", _batches(recipe)),
-        ("Engine:", f"rows, {recipe.gradient}" if recipe.engine == "rows" else recipe.engine.replace("_", " ")),
+        ("Engine:", _engine(recipe)),
         ("Start:", "the model's own" if run.owned else f"random, seed {recipe.seed}" if recipe.start is None else "given"),
         ("Device, dtype:", f"{recipe.device}, {recipe.dtype}"),
         ("No. Observations:", str(run.moments.n)),
     ]
+
+
+def _engine(recipe: Recipe) -> str:
+    if recipe.engine != "rows":
+        return recipe.engine.replace("_", " ")
+    return f"rows{', streamed' if recipe.stream else ''}, {recipe.gradient}"
 
 
 def _batches(recipe: Recipe) -> str:

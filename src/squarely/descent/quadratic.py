@@ -47,8 +47,10 @@ def _rest(problem: Standardised, lam: theory.Spectrum, start: Array, decay: floa
 
 def goes_unwatched(recipe: Recipe, *, validated: bool) -> bool:
     """Tell whether nothing has to be looked at on the way, so that a run on cross-products may write its losses down afterwards."""
-    looks = (recipe.functions, recipe.stop, recipe.scheduler, recipe.metrics, recipe.clip_grad_norm, recipe.average)
-    return not validated and recipe.optimizer != "lbfgs" and all(not look and look != 0 for look in looks)
+    steered = (recipe.stop, recipe.scheduler, recipe.clip_grad_norm, recipe.average)
+    if validated or recipe.functions or recipe.metrics or recipe.optimizer == "lbfgs":
+        return False
+    return all(option is None for option in steered)
 
 
 def descend(flat: tuple[torch.Tensor, torch.Tensor], problem: Standardised, state: State, recipe: Recipe) -> Ending:
@@ -79,7 +81,7 @@ def descend(flat: tuple[torch.Tensor, torch.Tensor], problem: Standardised, stat
             state.epoch += last
             reached(state.epoch)
             if ends:
-                w.copy_(iterates[last])
+                w.copy_(iterates[last if np.isfinite(losses[last]) else max(last - 1, 0)])  # what is no number is not kept
                 return Ending("diverged") if len(beyond) else FINISHED
 
 

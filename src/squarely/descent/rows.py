@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -20,49 +20,68 @@ from squarely.moments import Standardised
 from squarely.numerics import Array
 
 Batch = tuple[torch.Tensor, torch.Tensor]  # inputs (m, features) and labels (m, 1)
-_GATHERED = 2**18  # rows
+_GATHERED = 2**18  # rows that are put in their order at once: a batch is then a slice, a hundred times cheaper than a gather
 
 
-class Rows(ABC):
+class Rows(Protocol):
     """What a loop asks of its rows, which other processes may have a share of."""
 
     @property
-    @abstractmethod
     def n(self) -> int:
         """How many rows there are, in all processes."""
 
     @property
-    @abstractmethod
     def features(self) -> int:
         """How many inputs each row has."""
 
-    @abstractmethod
     def batches(self, epoch: int, size: int | None, skip: int = 0) -> Iterator[Batch]:
         """Yield every row of an epoch once, in batches of `size`, the last one shorter; the first `skip` of them are left out.
 
         Without a size they come in the order of the source, as they lie. Of a batch of several processes this one yields its own
         rows, which may be none.
+
+        Raises
+        ------
+        SpoiltError : a row that is read anew each epoch has no number any more.
         """
 
-    @abstractmethod
     def chunks(self) -> Iterator[Batch]:
         """Yield every row of this process once, in the order of the source."""
 
     def steps(self, size: int) -> int:
         """Tell how many batches an epoch has."""
-        return -(-self.n // size)
 
     def rows_of(self, number: int, size: int, here: int) -> int:
         """Tell how many rows a batch of an epoch has in all processes, when `here` are in this one."""
-        return here
 
     def summed(self, values: Array) -> Array:
         """Add sums over the rows of this process to those of the others."""
+
+
+class Whole:
+    """Rows that are all in this process."""
+
+    __slots__ = ()
+
+    def steps(self: Rows, size: int) -> int:
+        """Tell how many batches an epoch has."""
+        return -(-self.n // size)
+
+    def rows_of(self, number: int, size: int, here: int) -> int:
+        """Tell how many rows a batch has: those that are here."""
+        return here
+
+    def summed(self, values: Array) -> Array:
+        """Give sums over the rows as they are: there are no others."""
         return values
 
 
+class SpoiltError(Exception):
+    """A row has come to hold what is not a number; the message names it. The loop ends for it."""
+
+
 @dataclass(frozen=True, eq=False, slots=True)
-class Held(Rows):
+class Held(Whole):
     """Rows in memory, on the device.
 
     Attributes
@@ -98,7 +117,7 @@ class Held(Rows):
         # Whole stretches: after a skip, too, a batch has to lie in memory as it did without one, or products may round otherwise.
         for start in range(skip * size // stretch * stretch, self.n, stretch):
             X, y = self._stretch(order, start, start + stretch)
-            yield from islice(zip(X.split(size), y.split(size), strict=True), max(skip - start // size, 0), None)
+            yield from itertools.islice(zip(X.split(size), y.split(size), strict=True), max(skip - start // size, 0), None)
 
     def chunks(self) -> Iterator[Batch]:
         """Yield all rows at once."""
@@ -144,21 +163,11 @@ def stretch_of(size: int) -> int:
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class Unseen(Rows):
-    """Rows that a loop on cross-products has no need of: it knows only how many there are."""
+class Unseen(Whole):
+    """Rows that a loop on cross-products has no need of: it knows only how many there are, and of how many inputs."""
 
-    count: int
-    inputs: int
-
-    @property
-    def n(self) -> int:
-        """The number of rows."""
-        return self.count
-
-    @property
-    def features(self) -> int:
-        """The number of inputs."""
-        return self.inputs
+    n: int
+    features: int
 
     def batches(self, epoch: int, size: int | None, skip: int = 0) -> Iterator[Batch]:
         """Yield nothing."""
@@ -170,43 +179,37 @@ class Unseen(Rows):
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class Loaded(Rows):
+class Loaded(Whole):
     """The rows of a user's own loader, in its own batches and order, cast to the model's dtype and device.
 
     Attributes
     ----------
     source : the loader as a source; the loader itself is iterated once an epoch.
-    count, inputs : rows and inputs. `dtype`, `device` : the model's.
+    n, features : rows and inputs. `dtype`, `device` : the model's.
     """
 
     source: LoaderSource
-    count: int
-    inputs: int
+    n: int
+    features: int
     dtype: torch.dtype
     device: torch.device
-
-    @property
-    def n(self) -> int:
-        """The number of rows."""
-        return self.count
-
-    @property
-    def features(self) -> int:
-        """The number of inputs."""
-        return self.inputs
 
     def batches(self, epoch: int, size: int | None, skip: int = 0) -> Iterator[Batch]:
         """Yield the loader's own batches."""
         for number, batch in enumerate(pairs(self.source.loader)):
             if number >= skip:
-                yield self._cast(batch)
+                yield self._cast(number, batch)
 
     def chunks(self) -> Iterator[Batch]:
         """Yield the loader's own batches, in the order of the first look at them."""
-        return map(self._cast, self.source.batches())
+        return itertools.starmap(self._cast, enumerate(self.source.batches()))
 
-    def _cast(self, batch: Batch) -> Batch:
+    def _cast(self, number: int, batch: Batch) -> Batch:
         X, y = batch
+        if not (bool(torch.isfinite(X).all()) and bool(torch.isfinite(y).all())):
+            bad = ~(torch.isfinite(X).all(1) & torch.isfinite(y).all(1))
+            row = int(bad.nonzero()[0, 0]) + 1
+            raise SpoiltError(f"Row {row:,} of batch {number + 1:,} of the loader has come to hold what is not a number")
         return X.to(self.device, self.dtype), y.to(self.device, self.dtype)
 
 

@@ -31,7 +31,7 @@ from squarely.numerics import Array
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class SharedHeld(Rows):
+class SharedHeld:
     """Rows in memory, shared out in the order of the source: the batches are those that one process would make of all.
 
     Attributes
@@ -76,6 +76,10 @@ class SharedHeld(Rows):
         """Yield the rows of this process at once."""
         return self.own.chunks()
 
+    def steps(self, size: int) -> int:
+        """Tell how many batches an epoch has."""
+        return -(-self.n // size)
+
     def rows_of(self, number: int, size: int, here: int) -> int:
         """Tell how many rows a batch has in all processes."""
         return min(size, self.n - number * size)
@@ -86,7 +90,7 @@ class SharedHeld(Rows):
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class SharedStream(Rows):
+class SharedStream:
     """Rows that stream by, each process's own in an order of its own; who is through first waits for the others.
 
     Attributes

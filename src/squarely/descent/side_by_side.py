@@ -113,13 +113,14 @@ def _together(seen: Seen, recipes: Sequence[Recipe]) -> tuple[tuple[Training, ..
                 loops[i] = _loop(models[i], settled_recipes[i], trace)
     runs = tuple(
         Training(
-            recipe=recipe,
+            recipe=replace(recipe, stream=False),
             loop=loops[i],
             problem=problem,
             moments=seen.moments,
             source=seen.source,
             theory=foreknow(recipe, problem, lam, noise, tamed=kappa_once_standardised(seen, recipe)),
             remarks=remarks,
+            validation=seen.validation,
         )
         for i, (recipe, remarks) in enumerate(ready)
     )

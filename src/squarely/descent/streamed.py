@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from squarely.data import BATCH_ROWS, Source, ahead, scanning
-from squarely.descent.rows import Batch, Rows, require_count, taken
+from squarely.descent.rows import Batch, Whole, require_count, taken
 from squarely.design import Block, Design, rows
 from squarely.moments import Standardised
 
@@ -27,7 +27,7 @@ _GATHERED = 2**16  # rows that are put in their order together: a batch is then 
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Streamed(Rows):
+class Streamed(Whole):
     """The complete rows of a source, or of some of its parts, in batches: every row once an epoch, in little memory.
 
     The order depends on the seed, the epoch, the size of the batches and that of the buffer, and on nothing else. It is as good a

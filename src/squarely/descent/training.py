@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -27,7 +28,7 @@ from squarely.descent.losses import new_criterion
 from squarely.descent.metrics import Measured, named
 from squarely.descent.model import coefficients, new_model, set_coefficients
 from squarely.descent.own import Own, owned, reader, suited
-from squarely.descent.page import figure, page
+from squarely.descent.page import figure, name_of, page
 from squarely.descent.processes import Team, met_alone
 from squarely.descent.quadratic import closed_form, descend, goes_unwatched
 from squarely.descent.recipe import DTYPES, Recipe
@@ -129,10 +130,7 @@ class Training:
         "running_loss" is the mean of the losses of an epoch's batches, while the weights move: what most loops print. "lr" is there
         with a scheduler, metrics by their names, and the same of validation rows after "val_".
         """
-        logged = len(self.loop.losses)
-        others = {name: values for name, values in self.loop.log.columns.items() if name != "loss"}
-        padded = {name: np.array([*values, *[np.nan] * (logged - len(values))]) for name, values in others.items()}
-        return frame({"epoch": np.arange(logged), "loss": self.loop.losses, "predicted": self._predicted(), **padded})
+        return frame({name: np.array(values) for name, values in self._columns().items()})
 
     def predict(self, new: object, *, unseen: str = "error") -> Any:
         """Predict the response for new rows, in its own unit: one value a row, in the library that the rows are in.
@@ -193,9 +191,18 @@ class Training:
             "status": self.status,
             "lr": recipe.rate,
             "epochs": recipe.epochs,
-            "optimizer": recipe.optimizer,
+            "batch_size": recipe.batch_size,
+            "criterion": recipe.loss,
+            "optimizer": name_of(recipe.optimizer),
             "momentum": recipe.momentum,
             "nesterov": recipe.nesterov,
+            "weight_decay": recipe.weight_decay,
+            "scheduler": None if recipe.scheduler is None else name_of(recipe.scheduler),
+            "average": recipe.average,
+            "stop": recipe.stop,
+            "engine": recipe.engine,
+            "gradient": recipe.gradient,
+            "stream": recipe.stream,
             "dtype": recipe.dtype,
             "seed": recipe.seed,
             "device": recipe.device,
@@ -206,14 +213,13 @@ class Training:
                 "lr_best": known.lr_best,
                 "kappa": known.kappa,
                 "rate": known.rate,
+                "noise_floor": known.floor,
+                "noise_floor_se": known.floor_se,
                 "excess_left": None if self.prediction is None else self.prediction.kept,
+                "form": None if self.prediction is None else self.prediction.form or "exact",
             },
             "warnings": list(self.warnings),
-            "history": {
-                "epoch": list(range(len(self.loop.losses))),
-                "loss": self.loop.losses.tolist(),
-                "predicted": self._predicted().tolist(),
-            },
+            "history": self._columns(),
             "rows": self.rows.as_dict(),
             "rounded": dict(self.rows.rounded),
             "casts": dict(self.rows.casts),
@@ -225,6 +231,12 @@ class Training:
             f"<Training {self.design.formula.text!r}: {recipe.optimizer}, lr {recipe.rate:g}, {recipe.epochs:,} epochs, "
             f"{self.status}, loss {self.loop.losses[-1]:.4f}; print(run.summary())>"
         )
+
+    def _columns(self) -> dict[str, list[Any]]:
+        logged, first = len(self.loop.losses), {"loss": self.loop.losses.tolist(), "predicted": self._predicted().tolist()}
+        others = {name: values for name, values in self.loop.log.columns.items() if name != "loss"}
+        padded = {name: [*values, *[math.nan] * (logged - len(values))] for name, values in others.items()}
+        return {"epoch": list(range(logged)), **first, **padded}
 
     def _predicted(self) -> Array:
         logged = len(self.loop.losses)
@@ -299,7 +311,7 @@ class Seen:
     def rows(self, recipe: Recipe) -> Rows:
         """Give the rows to train on."""
         if recipe.engine == "moments":
-            return Unseen(count=self.moments.n, inputs=len(self.moments.design.columns))
+            return Unseen(n=self.moments.n, features=len(self.moments.design.columns))
         if self.own.loader is not None:
             return self._loaded(recipe, self.own.loader, self.moments.n)
         if self.streams(recipe):
@@ -363,8 +375,8 @@ class Seen:
         )
 
     def _loaded(self, recipe: Recipe, source: LoaderSource, count: int) -> Loaded:
-        inputs, device = len(self.moments.design.columns), torch.device(recipe.device)
-        return Loaded(source=source, count=count, inputs=inputs, dtype=DTYPES[recipe.dtype], device=device)
+        features, device = len(self.moments.design.columns), torch.device(recipe.device)
+        return Loaded(source=source, n=count, features=features, dtype=DTYPES[recipe.dtype], device=device)
 
     def _table(self, recipe: Recipe, source: Source, *, of: str) -> Held:
         key = of, recipe.standardize, recipe.dtype, recipe.device
@@ -390,6 +402,7 @@ def _alone(seen: Seen, recipe: Recipe) -> Training:
     seen.team.begin_alike([parameter.detach() for parameter in model.parameters()])  # a user's own may differ
     recipe, remarks = settled(recipe, problem, lam, read, noise)
     known = foreknow(recipe, problem, lam, noise, plain=seen.own.plain, tamed=kappa_once_standardised(seen, recipe))
+    remarks += _passing(seen, recipe)
     closed = recipe.engine == "closed_form"
     finished = _closed(model, problem, lam, recipe) if closed else _looped(seen, model, read, recipe)
     return Training(
@@ -403,6 +416,19 @@ def _alone(seen: Seen, recipe: Recipe) -> Training:
         plain=seen.own.plain,
         owned=seen.own.model is not None,
         validation=seen.validation,
+    )
+
+
+def _passing(seen: Seen, recipe: Recipe) -> tuple[str, ...]:
+    """Say that rows are not held, and where their order is not what a user of shuffle=True expects."""
+    if not seen.streams(recipe):
+        return ()
+    said = "The rows are not held: they are read anew each epoch."
+    if recipe.full_batch or not recipe.shuffle or len(seen.source.parts()) > 1:
+        return (said,)
+    return (
+        f"{said} {seen.source.label} can only be read from its beginning, so rows are shuffled within a buffer and move no further "
+        "than that: if they are sorted, write them to a Parquet file with many row groups first.",
     )
 
 
