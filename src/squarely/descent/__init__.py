@@ -10,7 +10,8 @@ gives any epoch without a step. `model` is the nn.Linear; `own` is what a user b
 what is on disk, `restoring` the way between it and a state, `plain` a state_dict without pickle, and `identity` what a run must be
 of to go on from it.
 
-`foresight` is what theory says of a run; `training` is a finished run with that beside it, `page` how it looks. `code` writes a run
+`seen` is what runs see of their rows, and `running` takes a recipe from there to its end. `foresight` is what theory says of a run;
+`training` is a finished run with that beside it, `page` how it looks. `code` writes a run
 as a script that does without us: `code_rows` its reading of the data, `code_columns` and `code_expressions` the columns of X, all
 of it through the safe literals of `code_text`.
 
@@ -35,10 +36,11 @@ from squarely.descent.model import LinearRegression
 from squarely.descent.pairs import pairs
 from squarely.descent.processes import Team, launched, team
 from squarely.descent.recipe import Recipe
+from squarely.descent.running import train
 from squarely.descent.shares import shared_fold
 from squarely.descent.side_by_side import train_grid, with_predictions
 from squarely.descent.sweep import Sweep
-from squarely.descent.training import Training, train, with_prediction
+from squarely.descent.training import Training, with_prediction
 
 __all__ = [
     "Affine",

@@ -22,9 +22,11 @@ from squarely.descent.optimizers import new_optimizer
 from squarely.descent.own import Own
 from squarely.descent.recipe import Recipe
 from squarely.descent.rows import Held, Rows
+from squarely.descent.running import run_alone
+from squarely.descent.seen import Seen, gradient_noise, kappa_once_standardised
 from squarely.descent.state import Log
 from squarely.descent.sweep import Sweep
-from squarely.descent.training import Seen, Training, gradient_noise, kappa_once_standardised, run_alone, with_prediction
+from squarely.descent.training import Training, with_prediction
 from squarely.moments import Moments, Standardised
 from squarely.numerics import Array
 

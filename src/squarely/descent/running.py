@@ -1,0 +1,179 @@
+"""Running a recipe: a model is made, trained on the rows that are to be seen, and told of as a Training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache, partial
+from typing import TYPE_CHECKING
+
+import torch
+
+from squarely import theory
+from squarely.data import Source
+from squarely.descent.checks import checked
+from squarely.descent.foresight import foreknow, settled
+from squarely.descent.gradients import laid_flat, new_gradient, of_the_quadratic
+from squarely.descent.halting import Halting
+from squarely.descent.identity import identity_of
+from squarely.descent.keeper import kept
+from squarely.descent.keeping import Keeping
+from squarely.descent.loop import Look, Loop, run_loop, settle
+from squarely.descent.losses import new_criterion
+from squarely.descent.metrics import Measured, named
+from squarely.descent.model import coefficients, new_model, set_coefficients
+from squarely.descent.own import owned, reader, suited
+from squarely.descent.processes import Team, met_alone
+from squarely.descent.quadratic import closed_form, descend, goes_unwatched
+from squarely.descent.recipe import Recipe
+from squarely.descent.rows import Held
+from squarely.descent.seen import Seen, gradient_noise, kappa_once_standardised
+from squarely.descent.shares import SharedHeld, shared_gradient, shared_recipe
+from squarely.descent.state import Log, new_state
+from squarely.descent.stopping import new_distance
+from squarely.descent.training import Training
+from squarely.errors import OptionError
+from squarely.moments import Moments, Standardised
+from squarely.numerics import Array
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def train(
+    moments: Moments,
+    source: Source,
+    recipes: tuple[Recipe, ...],
+    *,
+    validation: Source | None = None,
+    model: nn.Module | None = None,
+    keeping: Keeping | None = None,
+    team: Team | None = None,
+    share: Source | None = None,
+) -> tuple[Training, ...]:
+    """Train one newly made model for each recipe, or a user's own; rows that fit into memory are read once.
+
+    `keeping` is for a single recipe. The processes of a `team` train together, each on its `share` of the rows; the moments are
+    those of all.
+
+    Raises
+    ------
+    DataError : there is nothing to train on: no predictor, or a column without spread.
+    OptionError : a recipe makes no sense, or is not that of the checkpoint that it is to go on from.
+    KeyboardInterrupt : Ctrl-C; where the run was kept, the message says how to go on.
+    """
+    recipes = tuple(checked(recipe) for recipe in recipes)
+    if validation is None and any(recipe.stop == "validation" for recipe in recipes):
+        raise OptionError("stop='validation' watches the loss of other rows, and there are none. Give validation=, or stop='loss'.")
+    if keeping is not None and any(recipe.engine == "closed_form" for recipe in recipes):
+        raise OptionError("engine='closed_form' takes no steps, so there is nothing to keep. Leave checkpoint= and resume= out.")
+    own = owned(model, source, len(moments.design.columns), intercept=moments.design.intercept)
+    team = team or Team()
+    seen = Seen(moments=moments, source=source, validation=validation, own=own, keeping=keeping, team=team, share=share)
+    return tuple(run_alone(seen, recipe) for recipe in recipes)
+
+
+def run_alone(seen: Seen, recipe: Recipe) -> Training:
+    """Train one recipe on the rows that are to be seen."""
+    with torch.inference_mode(False), torch.enable_grad():  # a loop needs tensors that can change, whatever the user has set
+        return _alone(seen, recipe)
+
+
+def _alone(seen: Seen, recipe: Recipe) -> Training:
+    recipe, noted = suited(recipe, seen.own)
+    problem, lam = seen.problem(recipe)
+    noise = cache(partial(gradient_noise, seen, recipe))
+    model = seen.own.model or new_model(len(problem.scale) - 1, recipe, bias=problem.intercept)
+    read = reader(model, len(problem.scale) - 1, bias=problem.intercept)
+    seen.team.begin_alike([parameter.detach() for parameter in model.parameters()])  # a user's own may differ
+    recipe, remarks = settled(recipe, problem, lam, read, noise)
+    known = foreknow(recipe, problem, lam, noise, plain=seen.own.plain, tamed=kappa_once_standardised(seen, recipe))
+    remarks += _passing(seen, recipe)
+    closed = recipe.engine == "closed_form"
+    finished = _closed(model, problem, lam, recipe) if closed else _looped(seen, model, read, recipe)
+    return Training(
+        recipe=replace(recipe, stream=seen.streams(recipe)),
+        loop=finished,
+        problem=problem,
+        moments=seen.moments,
+        source=seen.source,
+        theory=known,
+        remarks=noted + remarks + finished.remarks,
+        plain=seen.own.plain,
+        owned=seen.own.model is not None,
+        validation=seen.validation,
+    )
+
+
+def _passing(seen: Seen, recipe: Recipe) -> tuple[str, ...]:
+    """Say that rows are not held, and where their order is not what a user of shuffle=True expects."""
+    if not seen.streams(recipe):
+        return ()
+    said = "The rows are not held: they are read anew each epoch."
+    if recipe.full_batch or not recipe.shuffle or len(seen.source.parts()) > 1:
+        return (said,)
+    return (
+        f"{said} {seen.source.label} can only be read from its beginning, so rows are shuffled within a buffer and move no further "
+        "than that: if they are sorted, write them to a Parquet file with many row groups first.",
+    )
+
+
+def _looped(seen: Seen, model: nn.Module, read: Callable[[], Array], recipe: Recipe) -> Loop:
+    (problem, lam), given, validation = seen.problem(recipe), seen.rows(recipe), seen.validation_rows(recipe)
+    flat = laid_flat(model) if recipe.engine == "moments" else None  # before anybody takes hold of the parameters
+    start, state = read(), new_state(model, recipe)
+    if seen.keeping is None and flat is not None and goes_unwatched(recipe, validated=validation is not None):
+        return settle(state, descend(flat, problem, state, recipe), start, read)
+    halting = Halting()
+    if flat is None:
+        gradient = shared_gradient(new_gradient(recipe, model), model, seen.team, halting)
+    else:
+        gradient = of_the_quadratic(flat, problem)
+    loop = partial(
+        run_loop,
+        given,
+        state,
+        shared_recipe(recipe, seen.team),
+        gradient=gradient,
+        look=Look(
+            criterion=new_criterion(recipe),
+            unit=float(problem.scale[-1]),
+            validation=validation,
+            known=None if isinstance(given, Held | SharedHeld) else _known(seen, problem, recipe, read),
+        ),
+        distance=new_distance(recipe, problem, lam, read),
+    )
+    with met_alone():
+        ended, remarks = kept(
+            seen.keeping,
+            state,
+            recipe,
+            identity=lambda: identity_of(seen.moments.design, problem, recipe, given, validation, team=seen.team),
+            run=lambda keeper: loop(keeper=keeper),
+            halting=halting,
+            team=seen.team,
+        )
+    return replace(settle(state, ended, start, read), remarks=remarks)
+
+
+def _known(seen: Seen, problem: Standardised, recipe: Recipe, read: Callable[[], Array]) -> Callable[[], Measured] | None:
+    """Give what works the mean squared error out from cross-products, so that rows that are not held need no second reading."""
+    if recipe.loss != "mse" or "mae" in recipe.metrics:
+        return None
+    unit = float(problem.scale[-1])
+    variance = float(seen.moments.variances[-1]) / unit**2
+
+    def known() -> Measured:
+        mse = problem.loss(read())
+        return Measured(loss=mse, metrics=named(recipe.metrics, mse, variance, unit))
+
+    return known
+
+
+def _closed(model: nn.Module, problem: Standardised, lam: theory.Spectrum, recipe: Recipe) -> Loop:
+    start = coefficients(model)
+    losses, end, ended = closed_form(problem, lam, recipe, start)
+    set_coefficients(model, end)
+    return Loop(
+        model=model, optimizer=None, losses=losses, log=Log(columns={"loss": losses.tolist()}), start=start, end=end, ending=ended
+    )
