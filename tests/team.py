@@ -14,7 +14,7 @@ from torch import distributed
 
 import squarely as sq
 from squarely.data import parquet
-from squarely.descent import processes, training
+from squarely.descent import processes, seen
 from squarely.errors import SquarelyError
 
 RANK = int(os.environ.get("RANK", "0"))
@@ -53,7 +53,7 @@ def signal_at(name, rank, message):
 
 def watched(met):
     """Write down how many rows are held here, and how many are decoded of parts of Parquet files."""
-    shared, decoded = training.shared, parquet._decoded
+    shared, decoded = seen.shared, parquet._decoded
 
     def holding(own, team):
         met["here"].append(own.n)
@@ -64,7 +64,7 @@ def watched(met):
             met["parts" if groups is not None else "pilot"] += batch.num_rows
             yield batch
 
-    training.shared, parquet._decoded = holding, decoding
+    seen.shared, parquet._decoded = holding, decoding
 
 
 def outcome(case, met):
