@@ -191,6 +191,13 @@ def test_a_scheduler_may_be_a_function_of_the_optimiser():
         sq.train(FORMULA, CARS, epochs=2, scheduler=lambda optimizer: halved(other))
 
 
+@pytest.mark.parametrize("per", ["epoch", "batch"])
+def test_a_scheduler_whose_steps_are_used_up_is_named(per):
+    options = {"scheduler": "OneCycleLR", "scheduler_options": {"max_lr": 0.1, "total_steps": 3}, "scheduler_per": per}
+    with pytest.raises(sq.errors.OptionError, match=r"OneCycleLR failed when it was to step: Tried to step 4 times"):
+        sq.train(FORMULA, CARS, epochs=6, batch_size=200, **options)
+
+
 def test_clipping():
     run = sq.train(FORMULA, CARS, lr=0.1, epochs=20, batch_size=40, clip_grad_norm=0.3, dtype="float64")
     losses, _, _ = plain(lambda p: optim.SGD(p, lr=0.1), 20, size=40, order=permuted, clip=0.3)

@@ -510,7 +510,7 @@ class Unpickled(nn.Linear):
     ("module", "says"),
     [
         (lambda: "linear", "model= is a str, and not a torch module"),
-        (lambda: nn.Linear, "model= is the class Linear: make a module of it"),
+        (lambda: nn.Linear, "model= is the class Linear, and not a torch module"),
         (lambda: nn.Identity(), r"\(Identity\) has no parameters"),
         (_scripted, r"made by torch\.jit"),
         (lambda: nn.LazyLinear(1), "lazy layer without values as yet"),

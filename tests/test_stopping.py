@@ -60,6 +60,8 @@ def test_no_gain_on_validation_rows():
     assert_close((error**2).mean() / np.var(data["y"]), run.history["val_loss"].min(), rtol=1e-5)
     with pytest.raises(sq.errors.OptionError, match="validation"):
         sq.train(formula, data, stop="validation")
+    with pytest.raises(sq.errors.DataError, match="no complete row to validate with"):
+        sq.train(formula, data, validation={name: values[:0] for name, values in other.items()})
 
 
 def test_callbacks_are_told_of_every_epoch_and_may_stop():

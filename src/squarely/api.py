@@ -213,8 +213,8 @@ def train(
 
     Columns and response are standardised first (population standard deviation); the loss is a mean over rows in those units;
     `run.params` are in the units of the data. The optimum enters only the predicted curve, never the training. docs/training.md
-    has more on each option, and on what theory says. Under an initialised process group of torch.distributed its processes train one
-    model together, each on its share of the rows; the first one alone draws the predicted curve.
+    has more on each option, and on what theory says. Under an initialised process group of torch.distributed its processes train
+    one model together, each on its share of the rows; the first one alone draws the predicted curve.
 
     Parameters
     ----------

@@ -19,6 +19,7 @@ from squarely.descent.recipe import DTYPES, Recipe
 from squarely.errors import OptionError, did_you_mean
 
 ENGINES = ("rows", "moments", "closed_form")
+_LOGGED = 10**7  # epochs: half a gigabyte of losses
 _STOP = re.compile(r"\s*(?P<tau>\d*\.?\d+(e[-+]?\d+)?)\s*se\s*", re.IGNORECASE)
 
 
@@ -201,6 +202,11 @@ def _require_quadratic(recipe: Recipe) -> None:
     if "mae" in recipe.metrics:
         raise OptionError(f"engine={engine!r} cannot know the metric 'mae', which needs every row. Use 'mse', 'rmse' and 'r2'.")
     if engine == "closed_form":
+        if recipe.epochs > _LOGGED:
+            raise OptionError(
+                f"epochs={recipe.epochs:,} would be as many lines of history, which would fill the memory. engine='closed_form' "
+                f"takes up to {_LOGGED:,}; `run.theory` and the predicted curve say long before what is left of the error."
+            )
         if recipe.scheduler is not None or replace(recipe, lr=1.0).descent is None:
             raise OptionError(
                 "engine='closed_form' knows SGD with momentum or Nesterov at a constant rate, nothing else. Use engine='moments'."

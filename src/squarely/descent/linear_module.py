@@ -110,7 +110,7 @@ def affine(module: nn.Module, features: int) -> Affine:
 
 def _require_parameters(module: object) -> None:
     if not isinstance(module, nn.Module):
-        what = f"the class {module.__name__}: make a module of it" if isinstance(module, type) else f"a {type(module).__name__}"
+        what = f"the class {module.__name__}" if isinstance(module, type) else f"a {type(module).__name__}"
         raise OptionError(f"model= is {what}, and not a torch module. {_LINEAR}")
     if isinstance(module, torch.jit.ScriptModule):
         raise OptionError(

@@ -160,7 +160,7 @@ def _batches(rows: Rows, state: State, recipe: Recipe, gradient: Gradient, after
         state.total.add_(loss, alpha=m)
         _update(state, recipe, None)
         if state.scheduler is not None and recipe.scheduler_per == "batch":
-            state.scheduler.step()
+            step_scheduler(state.scheduler)
         after_batch()
     state.log.add({"running_loss": state.total.item() / rows.n})
 

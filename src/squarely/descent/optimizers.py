@@ -116,12 +116,20 @@ def new_scheduler(optimizer: torch.optim.Optimizer, recipe: Recipe) -> Any:
     return made
 
 
-def step_scheduler(scheduler: Any, loss: float) -> None:
-    """Let a scheduler take a step; one that waits for a plateau is told the loss."""
-    if isinstance(scheduler, lr_scheduler.ReduceLROnPlateau):
-        scheduler.step(loss)
-    else:
-        scheduler.step()
+def step_scheduler(scheduler: Any, *loss: float) -> None:
+    """Let a scheduler take a step; one that waits for a plateau is told the loss.
+
+    Raises
+    ------
+    OptionError : it fails, as OneCycleLR does when its steps are used up.
+    """
+    try:
+        scheduler.step(*loss) if isinstance(scheduler, lr_scheduler.ReduceLROnPlateau) else scheduler.step()
+    except Exception as error:
+        raise OptionError(
+            f"The scheduler {type(scheduler).__name__} failed when it was to step: {_reason(error)}. See that its options go with "
+            "the epochs of the run, or with its batches where scheduler_per='batch'."
+        ) from error
 
 
 def wants_closure(optimizer: torch.optim.Optimizer) -> bool:
@@ -146,7 +154,9 @@ def _made(what: str, kind: Callable[..., Any], target: Any, options: Mapping[str
     except Exception as error:
         name = getattr(kind, "__name__", type(kind).__name__)
         said = f"{what}_options={dict(options)!r}" if options else f"{what}="
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise OptionError(
-            f"{name} cannot be made of {said}: {reason.rstrip('.')}. PyTorch's documentation has its options."
-        ) from error
+        raise OptionError(f"{name} cannot be made of {said}: {_reason(error)}. PyTorch's documentation has its options.") from error
+
+
+def _reason(error: Exception) -> str:
+    """Give the first line of what an error says."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -75,13 +75,26 @@ class Seen:
         return rows_of_all
 
     def validation_rows(self, recipe: Recipe) -> Rows | None:
-        """Give the rows to validate on, if there are some."""
-        if isinstance(self.validation, LoaderSource):
-            return self._loaded(recipe, self.validation, self.validation.rows or 0)
+        """Give the rows to validate on, if there are some.
+
+        Raises
+        ------
+        DataError : they were given, and none is complete.
+        """
         if self.validation is None:
             return None
-        share = self.team.share_of(self.validation)
-        if self.streams(recipe) and self._size(self.validation.rows or 0, recipe) > _HELD:
+        given = self._validated(recipe, self.validation)
+        if not given.n:
+            raise DataError(
+                f"{self.validation.label} has no complete row to validate with. Give other rows, or a share such as 0.2."
+            )
+        return given
+
+    def _validated(self, recipe: Recipe, source: Source) -> Rows:
+        if isinstance(source, LoaderSource):
+            return self._loaded(recipe, source, source.rows or 0)
+        share = self.team.share_of(source)
+        if self.streams(recipe) and self._size(source.rows or 0, recipe) > _HELD:
             return shared(self._streamed(recipe, share, self._count(share)), self.team)
         return shared(self._table(recipe, share, of="validation"), self.team)
 
