@@ -27,7 +27,7 @@ def closed_form(problem: Standardised, lam: theory.Spectrum, recipe: Recipe, sta
     descent = recipe.descent
     assert descent is not None  # noqa: S101  # the checks let no other recipe through
     rest = _rest(problem, lam, start, descent.weight_decay)
-    optimum = _rest(problem, lam, start, 0.0)
+    optimum = _rest(problem, lam, start, 0.0) if descent.weight_decay else rest
     c, away = lam.vectors.T @ (start - rest), lam.vectors.T @ (rest - optimum)
     losses = problem.loss(optimum) + theory.excess_curve(lam, c, descent, recipe.epochs, away=away)
     with np.errstate(invalid="ignore"):
