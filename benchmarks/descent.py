@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import squarely as sq
 from exact_data import SEED, columns, numbers_file
 from measure import faster, head, in_turns, machine, median_seconds, memory, own_peak_megabytes, refused, within
-from squarely import api, descent
+from squarely import descent, given
 
 PACKAGES = ["numpy", "torch", "pandas", "pyarrow", "duckdb", "scikit-learn", "skorch"]
 CARS = "mpg ~ displacement"
@@ -28,8 +28,8 @@ CARS = "mpg ~ displacement"
 
 def opened(formula, data):
     """Open the data and gather the cross-products, which every run needs: what D1 leaves out of the time of the closed form."""
-    given = api._Given(formula=formula, data=data, X=None, y=None, intercept=True, where=None, missing="drop")
-    return api._gathered(given)
+    handed = given.Given(formula=formula, data=data, X=None, y=None, intercept=True, where=None, missing="drop")
+    return given.gathered(handed)
 
 
 def tutorial(epochs=1000, lr=0.01):

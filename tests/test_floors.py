@@ -12,7 +12,7 @@ import squarely
 ROOT = Path(squarely.__file__).parent
 FLOORS = {
     "errors": 0, "numerics": 0, "data": 1, "show": 1, "design": 2, "theory": 2, "watching": 2, "datasets": 2, "moments": 3,
-    "exact": 4, "descent": 4, "inference": 5, "certification": 6, "api": 8, "demo": 9, "cli": 10, "__main__": 11,
+    "exact": 4, "descent": 4, "inference": 5, "certification": 6, "given": 7, "api": 8, "demo": 9, "cli": 10, "__main__": 11,
 }  # fmt: skip
 GUESTS = {
     "narwhals": {"data", "design", "moments"}, "pyarrow": {"data"}, "duckdb": {"data"}, "pandas": {"data"}, "formulaic": {"design"},

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from numbers import Real
-from typing import TYPE_CHECKING, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from squarely.certification import certify
-from squarely.data import Source, open_arrays, open_rows, open_source, passes_of, read_text, split, unwatched
-from squarely.design import Formula, Where, ask, formula_of, learn, outlined, parse_formula, parse_where
-from squarely.errors import DataError, InputError, OptionError, counted
+from squarely.data import Source, passes_of, read_text, unwatched
+from squarely.design import Formula, learn, outlined, parse_where
+from squarely.errors import InputError, OptionError
 from squarely.exact import UntoldError, solve
+from squarely.given import Given, by_batches, complete, condition, gathered, held_out, opened
 from squarely.inference import Fit, Preview, combined, fit_from_json, foresee, infer
-from squarely.moments import Moments, choose_fold, fold_products, gather, gather_inside, unserved
+from squarely.moments import Moments, Standardised, fold_products, gather, unserved
+from squarely.numerics import Array
 
 if TYPE_CHECKING:
     from torch import nn
@@ -72,14 +73,14 @@ def ols(
     >>> fit.params.round(3).to_dict()
     {'Intercept': 0.8, 'x': 2.3}
     """
-    given = _Given(formula=formula, data=data, X=X, y=y, intercept=intercept, where=where, missing=missing, fold=fold)
-    moments, source = _gathered(given)
+    given = Given(formula=formula, data=data, X=X, y=y, intercept=intercept, where=where, missing=missing, fold=fold)
+    moments, source = gathered(given)
     try:
         return infer(solve(moments, source, collinear=collinear, precision=precision), source)
     except UntoldError as error:
         if fold != "auto":
             raise
-        read = replace(_by_batches(moments.design.formula, source, moments.design.where), remarks=(unserved(moments, error),))
+        read = replace(by_batches(moments.design.formula, source, moments.design.where), remarks=(unserved(moments, error),))
         return infer(solve(read, source, collinear=collinear, precision=precision), source)
 
 
@@ -110,8 +111,8 @@ def preview(
     >>> [purpose for purpose, _ in plan.passes]
     ['ranges', 'polynomials', 'cross-products', 'residuals']
     """
-    given = _Given(formula=formula, data=data, X=X, y=y, intercept=intercept, where=where, missing="drop")
-    read, source = _opened(given)
+    given = Given(formula=formula, data=data, X=X, y=y, intercept=intercept, where=where, missing="drop")
+    read, source = opened(given)
     return foresee(outlined(read, source, None if where is None else parse_where(where)), fold=fold, precision=precision)
 
 
@@ -303,10 +304,10 @@ def train(
         device=device,
         start=start,
     )
-    given = _Given(
+    given = Given(
         formula=formula, data=data, X=X, y=y, intercept=intercept, where=where, missing=missing, loader=loader, model=model
     )
-    return _trained(given, [recipe], validation, keeping, team=together)[0]
+    return _trained(given, recipe, validation, keeping, together)
 
 
 def sweep(
@@ -411,180 +412,62 @@ def sweep(
             "start": start,
         }
     )
-    given = _Given(formula=formula, data=data, X=X, y=y, intercept=intercept, where=where, missing=missing)
+    given = Given(formula=formula, data=data, X=X, y=y, intercept=intercept, where=where, missing=missing)
     return _swept(given, grid, validation)
 
 
 @passes_of("training rows", "residuals")
-def _swept(given: _Given, grid: Grid, validation: object) -> Sweep:
+def _swept(given: Given, grid: Grid, validation: object) -> Sweep:
     """Train first; only then ask the exact road where the optimum is."""
     from squarely import descent
 
-    formula, source = _opened(given)
-    source, held_out = _held_out(validation, formula, source, grid.recipes[0].seed)
-    moments = _complete(given, _by_batches(formula, source, _where(given)), source)
-    swept = descent.train_grid(moments, source, grid, validation=held_out)
-    if moments.n <= len(moments.design.names):
-        return swept
-    solution = solve(moments, source)
-    if solution.factor.dependencies:
-        return swept
-    return descent.with_predictions(swept, lambda problem: problem.from_scaled(solution.b[0], moments.design))
+    formula, source = opened(given)
+    source, kept = held_out(validation, formula, source, grid.recipes[0].seed)
+    moments = complete(given, by_batches(formula, source, condition(given)), source)
+    swept = descent.train_grid(moments, source, grid, validation=kept)
+    optimum = _optimum(moments, source)
+    return swept if optimum is None else descent.with_predictions(swept, optimum)
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class _Given:
-    """What the user handed over: a formula and data, or X and y, and which rows to use."""
-
-    formula: str | None
-    data: object
-    X: object
-    y: object
-    intercept: bool
-    where: str | None
-    missing: str
-    fold: str = "batches"
-    loader: Iterable[object] | None = None
-    model: nn.Module | None = None
-
-
-def _gathered(given: _Given) -> tuple[Moments, Source]:
-    """Take the steps that both roads share: read the formula, open the data, learn the design, gather cross-products."""
-    formula, source = _opened(given)
-    where = _where(given)
-    if choose_fold(given.fold, source, formula) == "aggregates":
-        moments = gather_inside(ask(formula, source, where), source)
-    else:
-        moments = _by_batches(formula, source, where)
-    return _complete(given, moments, source), source
-
-
-def _where(given: _Given) -> Where | None:
-    """Read which rows are to be used."""
-    if given.missing not in {"drop", "raise"}:
-        raise OptionError(f"missing={given.missing!r} is not understood. Use 'drop' or 'raise'.")
-    return None if given.where is None else parse_where(given.where)
-
-
-def _complete(given: _Given, moments: Moments, source: Source) -> Moments:
-    """Give the moments, unless they are to be refused for the rows that had to be left out."""
-    account = moments.account
-    if given.loader is not None and account.dropped:
-        raise DataError(
-            f"There are rows with gaps in {source.label}, and the loop would meet every one of them. {' '.join(account.lines())} "
-            "Leave them out of the dataset, or fill them."
-        )
-    if given.missing == "raise" and account.dropped:
-        raise DataError(
-            f"There are rows with gaps in {source.label}, and missing='raise' refuses them. {' '.join(account.lines())} "
-            "Fill the gaps, or let missing='drop' leave such rows out."
-        )
-    return moments
-
-
-def _by_batches(formula: Formula, source: Source, where: Where | None) -> Moments:
-    return gather(learn(formula, source, where), source)
-
-
-def _opened(given: _Given) -> tuple[Formula, Source]:
-    if given.loader is not None:
-        return _opened_loader(given, given.loader)
-    if given.X is None and given.y is None:
-        if given.formula is None or given.data is None:
-            raise InputError(
-                f"There is no {'formula' if given.formula is None else 'data'}. Give a formula and data, or X= and y=."
-            )
-        if not given.intercept:
-            raise OptionError("intercept=False is for X= and y=. In a formula, write '- 1'.")
-        if not isinstance(given.formula, str):
-            return parse_formula(given.formula), open_source(given.data)  # which says what is wrong with it
-        source = open_source(given.data)
-        return parse_formula(given.formula, list(source.columns)), source
-    if given.X is None or given.y is None or given.formula is not None or given.data is not None:
-        raise InputError("X= and y= go together, without a formula and data. Give X= and y=, or a formula and data.")
-    arrays, names, response = open_arrays(given.X, given.y)
-    return formula_of(names, response, intercept=given.intercept), arrays
-
-
-def _opened_loader(given: _Given, loader: Iterable[object]) -> tuple[Formula, Source]:
-    """Open a user's own loader, whose columns are x1, x2, ... and y."""
-    from squarely.descent import LoaderSource, affine
-
-    if any(part is not None for part in (given.formula, given.data, given.X, given.y, given.where)):
-        raise InputError("loader= brings its own rows: it goes without a formula, data, X=, y= and where=. Give one or the other.")
-    source = LoaderSource(loader)
-    bias = given.intercept if given.model is None else affine(given.model, len(source.names)).bias is not None
-    return formula_of(source.names, source.response, intercept=bias), source
-
-
-def _held_out(validation: object, formula: Formula, source: Source, seed: int) -> tuple[Source, Source | None]:
-    """Give the rows to train on and those to validate on: a share of the source, or data of their own."""
-    from squarely.descent import LoaderSource
-
-    if validation is None:
-        return source, None
-    if isinstance(validation, bool):
-        raise OptionError(f"validation={validation!r} is neither a share nor rows. Give a share, such as 0.2, or other rows.")
-    if isinstance(source, LoaderSource):
-        if isinstance(validation, Real):
-            raise OptionError(
-                f"validation={validation!r} is a share of the rows, and the loader hands all of its rows to the loop. "
-                "Split its dataset, such as with torch.utils.data.random_split, and give a loader of the rest."
-            )
-        held_out = LoaderSource(cast("Iterable[object]", validation))  # which says what is wrong with it
-        if held_out.names != source.names:
-            raise DataError(
-                f"The loader for validation has {counted(len(held_out.names), 'feature')}, and the one for training "
-                f"{len(source.names):,}. Give both the same."
-            )
-        return source, held_out
-    if isinstance(validation, Real):
-        return split(source, float(validation), seed)
-    return source, open_rows(validation, formula.names)
-
-
-def _prepared(given: _Given, validation: object, seed: int, team: Team) -> tuple[Formula, Source, Source | None]:
+def _prepared(given: Given, validation: object, seed: int, team: Team) -> tuple[Formula, Source, Source | None]:
     """Read the formula, open the rows, and hold some out to validate with."""
     if given.loader is not None and not team.alone:
         raise OptionError(
             f"loader= hands out rows of its own, and {team.size} processes share out those of a source. Give a formula and data, "
             "or X= and y=; or train in one process."
         )
-    formula, source = _opened(given)
-    return formula, *_held_out(validation, formula, source, seed)
+    formula, source = opened(given)
+    return formula, *held_out(validation, formula, source, seed)
 
 
 @passes_of("training rows", "residuals")
-def _trained(
-    given: _Given,
-    recipes: list[Recipe],
-    validation: object = None,
-    keeping: Keeping | None = None,
-    *,
-    team: Team,
-) -> tuple[Training, ...]:
+def _trained(given: Given, recipe: Recipe, validation: object, keeping: Keeping | None, team: Team) -> Training:
     """Train first; only then ask the exact road where the optimum is, so that the predicted curve can be drawn beside."""
     from squarely import descent
     from squarely.moments.device import fold_on  # which needs PyTorch
 
-    recipes = team.agreed(lambda: [descent.checked(replace(each, device=team.device_for(each.device))) for each in recipes])
+    recipe = team.agreed(lambda: descent.checked(replace(recipe, device=team.device_for(recipe.device))))
     with unwatched(team.rank > 0):
-        formula, source, held_out = team.agreed(lambda: _prepared(given, validation, recipes[0].seed, team))
-        design = team.agreed(lambda: learn(formula, source, _where(given)))
+        formula, source, kept = team.agreed(lambda: _prepared(given, validation, recipe.seed, team))
+        design = team.agreed(lambda: learn(formula, source, condition(given)))
         share = team.share_of(source)
-        on_device = recipes[0].device != "cpu" and all(recipe.engine != "rows" for recipe in recipes)
-        fold = descent.shared_fold(fold_on(recipes[0].device) if on_device else fold_products, share, team, recipes)
-        moments = _complete(given, gather(design, source, fold), source)
-        runs = descent.train(
-            moments, source, tuple(recipes), validation=held_out, model=given.model, keeping=keeping, team=team, share=share
-        )
-    if team.rank > 0:
-        return runs  # the exact road is the first process's
-    if all(run.status == "not finite" for run in runs):
-        return runs  # the rows may not be what they were, and there is nothing to predict
+        on_device = recipe.device != "cpu" and recipe.engine != "rows"
+        fold = descent.shared_fold(fold_on(recipe.device) if on_device else fold_products, share, team, recipe)
+        moments = complete(given, gather(design, source, fold), source)
+        run = descent.train(
+            moments, source, (recipe,), validation=kept, model=given.model, keeping=keeping, team=team, share=share
+        )[0]
+    if team.rank > 0 or run.status == "not finite":
+        return run  # the exact road is the first process's, and nobody's when the rows may not be what they were
+    optimum = _optimum(moments, source)
+    return run if optimum is None else descent.with_prediction(run, optimum(run.problem))
+
+
+def _optimum(moments: Moments, source: Source) -> Callable[[Standardised], Array] | None:
+    """Ask the exact road for the optimum (p,) in standardised columns; None without a single one, or with too few rows."""
     if moments.n <= len(moments.design.names):
-        return runs  # too few rows for least squares with errors: the runs stand without a predicted curve
+        return None
     solution = solve(moments, source)
     if solution.factor.dependencies:
-        return runs  # no single optimum, so no curve that leads there
-    return tuple(descent.with_prediction(run, run.problem.from_scaled(solution.b[0], moments.design)) for run in runs)
+        return None
+    return lambda problem: problem.from_scaled(solution.b[0], moments.design)

@@ -6,7 +6,7 @@ A batch is a batch of all processes: each has some of its rows, or none, and the
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from functools import reduce
 from itertools import chain, islice
@@ -195,13 +195,13 @@ def shared_gradient(gradient: Gradient, model: nn.Module, team: Team, halting: H
     return of_all
 
 
-def shared_fold(fold: Fold, share: Source, team: Team, recipes: Sequence[Recipe]) -> Fold:
+def shared_fold(fold: Fold, share: Source, team: Team, recipe: Recipe) -> Fold:
     """Give a fold of all rows that reads a share of them, and adds what the other processes have read."""
     if team.alone:
         return fold
 
     def of_all(design: Design, source: Source) -> tuple[Array, RowAccount]:
-        team.require_same(_decisive(design, recipes))
+        team.require_same(_decisive(design, recipe))
         gram, account = team.agreed(lambda: fold(design, share))
         accounts = [RowAccount(**json.loads(text)) for text in team.texts(json.dumps(asdict(account)))]
         return team.added([gram])[0], reduce(add, accounts)
@@ -222,9 +222,9 @@ def _heard(function: Callable[..., Any], team: Team) -> Callable[..., bool]:
     return heard
 
 
-def _decisive(design: Design, recipes: Sequence[Recipe]) -> dict[str, Any]:
+def _decisive(design: Design, recipe: Recipe) -> dict[str, Any]:
     """Give what processes have to share to train together: the formula, what was learnt of the first rows, and the options."""
-    options = {each.name: getattr(recipe, each.name) for recipe in recipes for each in fields(recipe) if each.name != "device"}
+    options = {each.name: getattr(recipe, each.name) for each in fields(recipe) if each.name != "device"}
     return {
         "formula": design.formula.text,
         "columns": list(design.names),
