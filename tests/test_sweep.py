@@ -311,6 +311,16 @@ def test_numbers_are_strict_json():
     assert numbers["frame"]["last_loss"][numbers["best"]] == min(numbers["frame"]["last_loss"])
 
 
+def test_a_run_that_diverges_leaves_the_picture_to_the_others():
+    need("matplotlib")
+    sweep = sq.sweep(ONE, CARS, lr=[0.1, 0.3, 5.0], epochs=30)
+    (axes,) = sweep.plot().axes
+    first = sweep.runs[0].loop.losses[0]
+    low, top = axes.get_ylim()
+    assert 0.0 < low < sweep.runs[1].loop.losses[-1] < first < top < 1.1 * first
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["lr = 0.1", "lr = 0.3", "lr = 5 (diverged)"]
+
+
 def test_figures():
     need("matplotlib")
     (axes,) = sq.sweep(ONE, CARS, lr=[0.1, 0.2], seed=[0, 1], epochs=3).plot().axes

@@ -54,7 +54,7 @@ def figure(run: Training) -> Figure:
     excess = [Curve(x=epochs, y=measured, label=label), _predicted_curve(epochs, predicted)]
     return draw(
         [
-            Panel(title=title, x_label="epoch", y_label=unit, marks=loss),
+            Panel(title=title, x_label="epoch", y_label=unit, marks=loss, log_y=run.loop.diverged),
             Panel(title="Excess over the optimum", x_label="epoch", y_label="excess MSE", marks=excess, log_y=True),
         ]
     )

@@ -182,12 +182,19 @@ class Sweep:
         ]
 
     def _losses(self) -> Panel:
+        """Draw every run; one that diverges leaves through the upper edge instead of making the others flat."""
         marks = [
-            Curve(x=np.arange(len(run.loop.losses)), y=run.loop.losses, label=self._named(run), colour=i)
+            Curve(
+                x=np.arange(len(run.loop.losses)),
+                y=run.loop.losses,
+                label=self._named(run) + ("" if _sound(run) else f" ({run.status})"),
+                colour=i,
+            )
             for i, run in enumerate(self.runs)
         ]
+        top = None if all(map(_sound, self.runs)) else 1.05 * max(float(run.loop.losses[0]) for run in self.runs)
         title = "Loss by epoch and learning rate" if self._options == ("lr",) else "Loss by epoch"
-        return Panel(title=title, x_label="epoch", y_label="loss (standardised)", marks=marks)
+        return Panel(title=title, x_label="epoch", y_label="loss (standardised)", marks=marks, top=top)
 
     def _ends(self) -> Panel:
         """Draw one line for each combination of the other options."""

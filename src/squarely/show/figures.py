@@ -38,7 +38,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """One pair of axes with what is on it."""
+    """One pair of axes with what is on it. What is above `top`, if it is given, leaves through the upper edge."""
 
     title: str
     x_label: str
@@ -46,6 +46,7 @@ class Panel:
     marks: Sequence[Points | Curve]
     log_y: bool = False
     log_x: bool = False
+    top: float | None = None
 
 
 def draw(panels: Sequence[Panel]) -> Figure:
@@ -79,12 +80,17 @@ def _panel(axes: Any, panel: Panel) -> None:
         elif mark.dashed:
             axes.plot(mark.x, mark.y, color="black", linewidth=1.1, linestyle=(0, (5, 4)), label=label, zorder=4)
         else:
-            axes.plot(mark.x, mark.y, color=COLOURS[mark.colour % len(COLOURS)], linewidth=2.2, label=label, zorder=3)
+            style = "-" if mark.colour < len(COLOURS) else (0, (1, 1))  # colours come round again, dotted
+            colour = COLOURS[mark.colour % len(COLOURS)]
+            axes.plot(mark.x, mark.y, color=colour, linestyle=style, linewidth=2.2, label=label, zorder=3)
     axes.set_title(safe(panel.title, "figure"))
     axes.set_xlabel(safe(panel.x_label, "figure"))
     axes.set_ylabel(safe(panel.y_label, "figure"))
     axes.set_xscale("log" if panel.log_x else "linear")
     axes.set_yscale("log" if panel.log_y else "linear")
+    if panel.top is not None:
+        lowest = min((float(y) for mark in panel.marks for y in mark.y if y <= panel.top), default=0.0)
+        axes.set_ylim(lowest - 0.05 * (panel.top - lowest), panel.top)
     axes.grid(alpha=0.25, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     if any(mark.label for mark in panel.marks):
