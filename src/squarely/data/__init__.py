@@ -15,12 +15,13 @@ from squarely.data.account import CAUSES, RowAccount
 from squarely.data.aggregates import Engine, Held, Query, Row, Stage
 from squarely.data.ahead import ahead
 from squarely.data.arrays import open_arrays, open_rows
-from squarely.data.batch import Batch, Labels, Numbers, all_finite, batches, fold, map_batches
+from squarely.data.batch import Batch, Labels, Numbers, all_finite, batches, fold, fold_parts, map_batches
 from squarely.data.disk import local_path, read_text, remove_unfinished, writable_folder, write_folder, write_text
 from squarely.data.frames import frame, read_csv, series, square
 from squarely.data.held_out import PartSource, split
 from squarely.data.open import open_source
 from squarely.data.reread import Reread, reread, reread_csv
+from squarely.data.scattered import LocalPart, Sort, outcome, sort_of, worked
 from squarely.data.share import share_of
 from squarely.data.source import (
     BATCH_ROWS,
@@ -47,6 +48,7 @@ __all__ = [
     "Kind",
     "Labels",
     "Level",
+    "LocalPart",
     "Numbers",
     "Part",
     "PartSource",
@@ -55,6 +57,7 @@ __all__ = [
     "Row",
     "RowAccount",
     "Scan",
+    "Sort",
     "Source",
     "Stage",
     "ahead",
@@ -63,6 +66,7 @@ __all__ = [
     "counting",
     "expect",
     "fold",
+    "fold_parts",
     "frame",
     "local_path",
     "map_batches",
@@ -70,6 +74,7 @@ __all__ = [
     "open_arrays",
     "open_rows",
     "open_source",
+    "outcome",
     "passes_of",
     "read_csv",
     "read_text",
@@ -81,10 +86,12 @@ __all__ = [
     "scanning",
     "series",
     "share_of",
+    "sort_of",
     "split",
     "square",
     "unwatched",
     "watching",
+    "worked",
     "writable_folder",
     "write_columns",
     "write_folder",

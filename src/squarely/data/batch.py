@@ -129,6 +129,25 @@ def fold(outcomes: Iterable[T], merge: Callable[[T, T], T], start: T) -> T:
     return total
 
 
+def fold_parts(
+    source: Source,
+    columns: tuple[Sequence[str], Sequence[str]],
+    work: Callable[[Source], T],
+    merge: Callable[[T, T], T],
+    start: T,
+) -> T:
+    """Give what a piece of work makes of all rows; if they are scattered, merge what it makes of each part, in their order.
+
+    `columns` are the numbers and the labels that it reads.
+
+    Raises
+    ------
+    DataError : as `batches`.
+    """
+    require_columns(source, [name for names in columns for name in names])
+    return fold(source.mapped(*columns, work), merge, start) if source.scattered else work(source)
+
+
 def batches(source: Source, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[Batch]:
     """Read columns, some as doubles and some as categories.
 

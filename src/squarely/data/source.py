@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import narwhals as nw
 import numpy as np
@@ -18,6 +18,8 @@ from squarely.data.frames import series
 from squarely.data.reread import Reread
 from squarely.errors import DataError, did_you_mean
 from squarely.numerics import Array
+
+T = TypeVar("T")
 
 BATCH_ROWS = 65_536
 EXACT_INTEGERS = 2.0**53
@@ -56,6 +58,9 @@ class Source(ABC):
     reread : how pandas reads the same file, None where the rows are in no file.
     stored : whether the rows come from files of ours to read, so that it pays to decode them ahead of the arithmetic.
     engine : what works out aggregates where the rows are; None for a source that offers batches alone.
+    ordered : whether the rows have an order, so that a row knows the one before it.
+    scattered : whether parts of the rows are in other processes, which work on them there: `mapped` is then the way to them, and
+        `read` brings the rows themselves here, for whoever asks for them.
     """
 
     label: str
@@ -66,6 +71,8 @@ class Source(ABC):
     reread: Reread | None = None
     stored: bool = False
     engine: Engine | None = None
+    ordered: bool = True
+    scattered: bool = False
 
     @property
     def rows(self) -> int | None:
@@ -93,6 +100,13 @@ class Source(ABC):
         """
         for _ in order:
             yield from positioned(self.read(numbers, labels))
+
+    def mapped(self, numbers: Sequence[str], labels: Sequence[str], work: Callable[[Source], T]) -> Iterator[T]:
+        """Let the process that has a part of the rows work on it, and yield what comes of each part, in the order of the parts.
+
+        The work meets the part as a source of these columns that can be read once. It and what comes of it are pickled.
+        """
+        raise NotImplementedError(f"{self.label} is not scattered")
 
     @abstractmethod
     def kind(self, name: str) -> Kind:

@@ -65,6 +65,11 @@ class Seen:
             return Unseen(n=self.moments.n, features=len(self.moments.design.columns))
         if self.own.loader is not None:
             return self._loaded(recipe, self.own.loader, self.moments.n)
+        if self.source.scattered:
+            raise DataError(
+                f"The rows of {self.source.label} are in other processes, and to train on them would bring them here. Use "
+                "engine='moments', which needs cross-products alone, or write them to a folder of Parquet files and give that."
+            )
         if self.streams(recipe):
             require_a_row_each(recipe, self.team)
             return shared(self._streamed(recipe, self.here, self._complete()), self.team)

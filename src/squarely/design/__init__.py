@@ -27,7 +27,7 @@ from squarely.design.likeness import require_alike
 from squarely.design.monomials import Atom, Monomial, Powers, expanded, lowered, monomials, movable
 from squarely.design.outline import Outline, outlined
 from squarely.design.prediction import linear_predictor
-from squarely.design.rows import map_rows, rows
+from squarely.design.rows import fold_rows, map_rows, rows
 from squarely.design.saying import polynomials, splines
 from squarely.design.sheet import Sheet, sheet
 from squarely.design.topics import purpose
@@ -59,6 +59,7 @@ __all__ = [
     "derivations",
     "expanded",
     "expression_of",
+    "fold_rows",
     "formula_of",
     "gathered",
     "indicators",

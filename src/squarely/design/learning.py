@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from squarely.data import RowAccount, Source, batches, expect, scanning
+from squarely.data import Batch, RowAccount, Source, batches, expect, fold, fold_parts, scanning
+from squarely.design.basis import inner_places
 from squarely.design.block import Block
 from squarely.design.columns import columns_of
 from squarely.design.condition import Where, met
 from squarely.design.design import Design, Learnt, columns_needed, recentred
 from squarely.design.expression import Expression, Moved, parts
-from squarely.design.factor import Bare, Basis, Categorical, expression_of
+from squarely.design.factor import Bare, Basis, Categorical, Factor, expression_of
 from squarely.design.formula import Formula
-from squarely.design.lessons import Lesson, knots, levels, limits, moving, polynomial
+from squarely.design.lessons import Lesson, counting, extent, knots, levels, limits, moving, polynomial, with_spline
 from squarely.design.outline import Outline, outlined
+from squarely.design.quantiles import between, search
 from squarely.design.rows import evaluated, rows, with_condition
 from squarely.design.topics import Topic, moved_in, purpose
 from squarely.errors import DataError, counted
@@ -25,6 +27,8 @@ from squarely.numerics import Array, power_of_two
 
 _PILOT_ROWS = 8_192
 _NO_VALUE = " An expression has no value where it divides by zero, or takes a root or logarithm of a number that is too small."
+_Taught = tuple[RowAccount, list[Any] | None]  # the rows met, and what they have taught, if there were any
+_Piloted = tuple[RowAccount, dict[str, Array] | None]  # the rows met, and the means and spreads of the first that are complete
 _GAPS = {"null": "empty", "nan": "not a number", "inf": "infinite"}
 
 
@@ -39,15 +43,31 @@ def learn(formula: Formula, source: Source, where: Where | None = None) -> Desig
     FormulaError : the formula names a level that is not there.
     """
     outline = outlined(formula, source, where)
-    learnt = Learnt()
+    learnt, scans = Learnt(), len(outline.rounds)
     expect(*map(purpose, outline.rounds), "cross-products")
     for topics in outline.rounds:
         lessons = [_lesson(topic, outline, learnt) for topic in topics]
         with scanning(purpose(topics)):
             totals = _taught(lessons, outline, learnt)
-        for lesson, total in zip(lessons, totals, strict=True):
-            learnt = lesson.finish(learnt, total)
-    return _piloted(designed(outline, learnt, len(outline.rounds)), source)
+        for topic, lesson, total in zip(topics, lessons, totals, strict=True):
+            if topic.kind == "knots" and source.scattered:
+                learnt, more = _sought(outline, learnt, outline.factors[topic.text], total)
+                scans += more
+            else:
+                learnt = lesson.finish(learnt, total)
+    return _piloted(designed(outline, learnt, scans), source)
+
+
+def _sought(outline: Outline, learnt: Learnt, factor: Factor, total: tuple[int, float, float]) -> tuple[Learnt, int]:
+    """Learn the knots of a spline with `df` from scattered values, of which the number and the ends are known; tell the scans."""
+    assert isinstance(factor, Basis)  # noqa: S101  # nothing else has knots
+    (n, *ends), places = total, inner_places(factor)
+    seen, scans = search(n, places), 0
+    while len(places) and not seen.over:
+        lesson = counting(factor, seen.counter())
+        with scanning("knots"):
+            seen, scans = seen.narrowed(_taught([lesson], outline, learnt)[0]), scans + 1
+    return with_spline(learnt, factor, between(n, places, seen), (ends[0], ends[1])), scans
 
 
 def designed(outline: Outline, learnt: Learnt, scans: int) -> Design:
@@ -76,7 +96,9 @@ def _lesson(topic: Topic, outline: Outline, learnt: Learnt) -> Lesson:
         return levels(factor, outline.source, bare=bare)  # type: ignore[arg-type]  # levels are those of a Categorical
     if topic.kind == "polynomials":
         return polynomial(factor, *learnt.ranges[topic.text])
-    return knots(factor) if topic.kind == "knots" else limits(factor)
+    if topic.kind == "knots":
+        return extent(factor) if outline.source.scattered else knots(factor)
+    return limits(factor)
 
 
 def is_known(expression: Expression, learnt: Learnt) -> bool:
@@ -91,20 +113,29 @@ def _taught(lessons: Sequence[Lesson], outline: Outline, learnt: Learnt) -> list
     inside = {text: part.argument for text, part in moved_in(outline.formula, outline.factors).items()}
     now = {text: e for text, e in {**outline.formula.outside, **inside}.items() if is_known(e, learnt)}
     where, numbers, labels = outline.where, outline.numbers, outline.labels
-    totals: list[Any] = [None] * len(lessons)
-    account = RowAccount()
-    for batch in batches(outline.source, *with_condition(numbers, labels, where)):
+    columns = with_condition(numbers, labels, where)
+    steps, merges = [lesson.step for lesson in lessons], [lesson.merge for lesson in lessons]
+
+    def taught(batch: Batch) -> _Taught:
         among = met(where, batch) if where else None
-        complete = batch.complete(numbers, labels, among)
-        seen = evaluated(batch, ready, now, learnt, complete)
-        if not account.used:  # the gaps are told only if no row is left
-            gaps = batch.account(numbers, labels, among)
-            account += replace(gaps, used=int(seen.keep.sum()), dropped={**gaps.dropped, **seen.account.dropped})
+        seen = evaluated(batch, ready, now, learnt, batch.complete(numbers, labels, among))
         if seen.keep.any():
-            for i, lesson in enumerate(lessons):
-                new = lesson.step(batch, seen)
-                totals[i] = new if totals[i] is None else lesson.merge(totals[i], new)
-    if not account.used:
+            return RowAccount(used=int(seen.keep.sum())), [step(batch, seen) for step in steps]
+        gaps = batch.account(numbers, labels, among)  # they are told only if no row is left
+        return replace(gaps, used=0, dropped={**gaps.dropped, **seen.account.dropped}), None
+
+    def merged(a: _Taught, b: _Taught) -> _Taught:
+        if a[1] is None or b[1] is None:
+            return a[0] + b[0], b[1] if a[1] is None else a[1]
+        return a[0] + b[0], [merge(x, y) for merge, x, y in zip(merges, a[1], b[1], strict=True)]
+
+    start: _Taught = RowAccount(), None
+
+    def work(part: Source) -> _Taught:
+        return fold(map(taught, batches(part, *columns)), merged, start)
+
+    account, totals = fold_parts(outline.source, columns, work, merged, start)
+    if totals is None:
         raise nothing(outline.source, account, [*numbers, *labels], where)
     return totals
 
@@ -135,13 +166,25 @@ def _listed(columns: Sequence[str]) -> str:
 
 def _piloted(design: Design, source: Source) -> Design:
     """Give the design centres and scales from the first block that has complete rows."""
-    account = RowAccount()
-    for block in rows(design, source, size=_PILOT_ROWS):
-        account += block.account
-        if block.size:
-            return recentred(design, **_spreads(block))
     numbers, labels = columns_needed(design.factors.values(), design.formula.outside.values())
-    raise nothing(source, account, [*numbers, *labels], design.where)
+
+    nobody: _Piloted = RowAccount(), None
+
+    def piloted(part: Source) -> _Piloted:
+        account = RowAccount()
+        for block in rows(design, part, size=_PILOT_ROWS):
+            account += block.account
+            if block.size:
+                return account, _spreads(block)
+        return account, None
+
+    def first(a: _Piloted, b: _Piloted) -> _Piloted:
+        return a[0] + b[0], b[1] if a[1] is None else a[1]
+
+    account, spreads = fold_parts(source, with_condition(numbers, labels, design.where), piloted, first, nobody)
+    if spreads is None:
+        raise nothing(source, account, [*numbers, *labels], design.where)
+    return recentred(design, **spreads)
 
 
 def _spreads(block: Block) -> dict[str, Array]:

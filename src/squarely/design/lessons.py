@@ -10,10 +10,11 @@ import numpy as np
 
 from squarely.data import Batch, Source
 from squarely.design.basis import chebyshev, inner_knots, orthogonal, spline
-from squarely.design.categories import MOST_LEVELS, coding, found_in, merged
+from squarely.design.categories import MOST_LEVELS, UNKNOWN_ROW, coding, found_in, merged
 from squarely.design.design import Learnt
 from squarely.design.expression import Moved, Moving
 from squarely.design.factor import Basis, Categorical
+from squarely.design.quantiles import Counts, merged_counts
 from squarely.design.rows import Evaluated
 from squarely.errors import DataError
 from squarely.numerics import Array
@@ -36,6 +37,8 @@ def levels(factor: Categorical, source: Source, *, bare: bool) -> Lesson:
         return a if len(a) > MOST_LEVELS else merged(a, b)  # enough to be refused
 
     def finish(learnt: Learnt, found: dict[Any, int]) -> Learnt:
+        if source.scattered:
+            found = dict.fromkeys(found, UNKNOWN_ROW)  # the parts do not know how many rows are before them
         made = coding(factor, found, source, bare=bare)
         return replace(learnt, codings={**learnt.codings, factor.text: made})
 
@@ -125,6 +128,28 @@ def knots(factor: Basis) -> Lesson:
         step=lambda batch, seen: [seen.numbers[factor.argument][0]],
         merge=lambda a, b: [*a, *b],  # the quantiles are exact, and need all values of this one column
         finish=finish,
+    )
+
+
+def extent(factor: Basis) -> Lesson:
+    """Learn how many values the argument has and between which ends, where the values are not to be moved."""
+
+    def step(batch: Batch, seen: Evaluated) -> tuple[int, float, float]:
+        x = seen.numbers[factor.argument][0]
+        return len(x), float(x.min()), float(x.max())
+
+    def merge(a: tuple[int, float, float], b: tuple[int, float, float]) -> tuple[int, float, float]:
+        return a[0] + b[0], min(a[1], b[1]), max(a[2], b[2])
+
+    return Lesson(step=step, merge=merge, finish=lambda learnt, total: learnt)
+
+
+def counting(factor: Basis, counter: Callable[[Array], Counts]) -> Lesson:
+    """Learn how often the values of the argument begin so and so."""
+    return Lesson(
+        step=lambda batch, seen: counter(seen.numbers[factor.argument][0]),
+        merge=merged_counts,
+        finish=lambda learnt, total: learnt,
     )
 
 

@@ -57,7 +57,7 @@ class Outline:
 
 
 def outlined(formula: Formula, source: Source, where: Where | None = None, *, reading: bool = True) -> Outline:
-    """Outline a design. Of the rows it reads at most what tells a column of text from one of numbers; nothing without `reading`.
+    """Outline a design. Of the rows it reads at most what tells a column of text from one of numbers, where `reading` is wished.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def outlined(formula: Formula, source: Source, where: Where | None = None, *, re
     _require_named(formula, source)
     if where:
         require_where(where, source)
-    _require_numeric_response(formula, source, reading=reading)
+    _require_numeric_response(formula, source, reading=reading and not source.scattered)
     factors = {text: _told(factor, source) for text, factor in formula.factors.items()}
     numbers, labels = columns_needed(factors.values(), formula.outside.values())
     return Outline(

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from squarely.data import Batch, RowAccount, Source, all_finite, map_batches
+from squarely.data import Batch, RowAccount, Source, all_finite, fold, fold_parts, map_batches
 from squarely.design.basis import powers
 from squarely.design.block import Block, Held, Spread
 from squarely.design.condition import Where, met
@@ -80,6 +80,26 @@ def rows(
     DataError : a column is not there or cannot be used, or a row has a level that was not met before.
     """
     return map_rows(design, source, lambda block: block, threads=False, size=size, parts=parts)
+
+
+def fold_rows(
+    design: Design, source: Source, step: Callable[[Block], T], merge: Callable[[T, T], T], start: T, *, threads: bool = True
+) -> T:
+    """Fold what a step makes of the complete rows of every batch, in the order of the rows and where they are.
+
+    `start` is what merging leaves everything else as it is with. The step goes to other processes where the rows are scattered: it
+    must hold nothing but what it needs.
+
+    Raises
+    ------
+    DataError : as `rows`.
+    """
+    columns = with_condition(*columns_needed(design.factors.values(), design.formula.outside.values()), design.where)
+
+    def work(part: Source) -> T:
+        return fold(map_rows(design, part, step, threads=threads), merge, start)
+
+    return fold_parts(source, columns, work, merge, start)
 
 
 def map_rows(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from squarely.data import Source, fold, scanning
-from squarely.design import Block, Design, Piece, Spread, gathered, map_rows, pieces
+from squarely.data import Source, scanning
+from squarely.design import Block, Design, Piece, Spread, fold_rows, gathered, pieces
 from squarely.errors import DataError
 from squarely.exact.factor import require_same_rows
 from squarely.moments import Moments, in_threads, piece_rows
@@ -81,11 +82,13 @@ def scan_residuals(moments: Moments, source: Source, columns: np.ndarray, b: Pai
             total = _merge(total, sums)
         return total
 
-    total = fold(map_rows(design, source, step, threads=in_threads(design)), _merge, None)
+    total = fold_rows(design, source, step, _merge, None, threads=in_threads(design))
     if total is None:
         raise DataError(f"{source.label} changed while it was read: its rows are gone. Fit again when nothing writes to it.")
     require_same_rows(source, moments, total.n, coefficients.whole(total.sums))
     at = coefficients.at
+    if not source.ordered:
+        total = replace(total, steps=math.nan)
     return replace(total, gradient=total.gradient[at], gradient_low=total.gradient_low[at])
 
 

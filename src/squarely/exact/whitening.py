@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 
-from squarely.data import Source, fold, scanning
-from squarely.design import Block, map_rows, pieces, whole_table
+from squarely.data import Source, scanning
+from squarely.design import Block, fold_rows, pieces, whole_table
 from squarely.exact.factor import TEN_DIGITS, Factor
 from squarely.moments import Moments, in_threads
 from squarely.numerics import (
@@ -85,7 +85,7 @@ def inverse_root(moments: Moments, source: Source, factor: Factor) -> Root:
         return gram
 
     zero = np.zeros_like(P), np.zeros_like(P)
-    hi, lo = fold(map_rows(design, source, step, threads=in_threads(design)), dd_add, zero)
+    hi, lo = fold_rows(design, source, step, dd_add, zero, threads=in_threads(design))
     M = hi + lo
     U = cholesky(M, lower=False)
     return Root(P=P, U=U, error=8 * len(P) * ROUNDOFF * float(np.linalg.cond(M)))

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from squarely.data import BATCH_ROWS, RowAccount, Source, scanning
-from squarely.data import fold as folded
-from squarely.design import Block, Design, map_rows, pieces, recentred
+from squarely.design import Block, Design, fold_rows, pieces, recentred
 from squarely.errors import DataError
 from squarely.moments.aggregated import Aggregated
 from squarely.moments.indicators import IndicatorSums, indicator_sums
@@ -116,9 +115,8 @@ def fold_products(design: Design, source: Source) -> tuple[Array, RowAccount]:
                     indicators = _joined(indicators, indicator_sums(piece, grouped))
         return _Sums(dense, indicators, block.account)
 
-    total = folded(
-        map_rows(design, source, step, threads=in_threads(design)), _add, _Sums(np.zeros((size, size)), None, RowAccount())
-    )
+    start = _Sums(np.zeros((size, size)), None, RowAccount())
+    total = fold_rows(design, source, step, _add, start, threads=in_threads(design))
     return _whole(design, total), total.account
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from squarely.data import Source, fold, scanning
-from squarely.design import Block, Design, map_rows
+from squarely.data import Source, scanning
+from squarely.design import Block, Design, fold_rows
 from squarely.moments.cross_products import in_threads
 from squarely.moments.standardised import Standardised
 from squarely.numerics import Array
@@ -69,7 +69,7 @@ def fold_noise(
         return total
 
     start = _nothing(len(values), len(pairs[0]), gaussian=gaussian)
-    here = fold(map_rows(design, source, step, threads=in_threads(design)), _Sums.__add__, start)
+    here = fold_rows(design, source, step, _Sums.__add__, start, threads=in_threads(design))
     total = _Sums(*summed([here.squares, here.gradient, here.skew, *([] if here.fourth is None else [here.fourth])]))
     scale, weights = 4.0 / problem.n, weights_of(pairs)
     constant = level if problem.intercept else None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from squarely.data import Source, fold, scanning
-from squarely.design import Block, Design, map_rows, pieces, whole_table
+from squarely.data import Source, scanning
+from squarely.design import Block, Design, fold_rows, pieces, whole_table
 from squarely.moments.cross_products import in_threads
 from squarely.numerics import Array
 
@@ -23,7 +23,7 @@ def fold_triangle(design: Design, source: Source) -> Array:
             R = _merge(R, whole_table(piece, design.layout)[0].T)
         return R
 
-    R = fold(map_rows(design, source, step, threads=in_threads(design)), _merge, np.zeros((0, size)))
+    R = fold_rows(design, source, step, _merge, np.zeros((0, size)), threads=in_threads(design))
     return np.vstack([R, np.zeros((size - len(R), size))])  # fewer rows than columns leave the rest zero
 
 

@@ -1,0 +1,105 @@
+"""Quantiles of values that stay where they are: exact, by counting, a few bits of the values at a time.
+
+Doubles are in the order of their bits, once those of negative numbers are turned about. So the bits of the value of a given rank
+follow from counts of how many values begin so and so, and counts from several places add up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from squarely.numerics import Array
+
+_WIDTHS = (13, 13, 13, 13, 12)  # bits of a double in one scan: counts of 64 KB for each value that is looked for
+Counts = dict[int, np.ndarray]  # how values begin -> how often each next few bits follow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """How far the search for values of some ranks has come.
+
+    Attributes
+    ----------
+    found : rank -> the bits that its value begins with, and how many values that begin so are before it.
+    done : how many of the scans have been made.
+    """
+
+    found: Mapping[int, tuple[int, int]]
+    done: int = 0
+
+    @property
+    def over(self) -> bool:
+        """Whether every bit is known."""
+        return self.done == len(_WIDTHS)
+
+    def counter(self) -> Callable[[Array], Counts]:
+        """Give what counts, of values (m,), those that begin as the values looked for do, by their next bits."""
+        width, left = _WIDTHS[self.done], sum(_WIDTHS[self.done + 1 :])
+        begins = sorted({bits for bits, _ in self.found.values()})
+
+        def counted(x: Array) -> Counts:
+            keys = _keys(x) >> np.uint64(left)
+            before, after = keys >> np.uint64(width), keys & np.uint64(2**width - 1)
+            return {bits: np.bincount(after[before == bits].astype(np.intp), minlength=2**width) for bits in begins}
+
+        return counted
+
+    def narrowed(self, counts: Counts) -> Search:
+        """Take the counts of all values in."""
+        width, found = _WIDTHS[self.done], {}
+        for rank, (bits, before) in self.found.items():
+            until = np.cumsum(counts[bits])
+            place = int(np.searchsorted(until, before, side="right"))
+            found[rank] = bits << width | place, before - (int(until[place - 1]) if place else 0)
+        return Search(found=found, done=self.done + 1)
+
+    def values(self) -> dict[int, float]:
+        """Give the values, rank -> value, when the search is over."""
+        keys = np.array([bits for bits, _ in self.found.values()], dtype=np.uint64)
+        return dict(zip(self.found, _doubles(keys).tolist(), strict=True))
+
+
+def search(n: int, places: Array) -> Search:
+    """Begin to search for what quantiles (type 7) of n values lie between.
+
+    >>> seen = search(4, np.array([0.5]))
+    >>> while not seen.over:
+    ...     seen = seen.narrowed(seen.counter()(np.array([3.0, -1.0, 8.0, 2.5])))
+    >>> seen.values(), between(4, np.array([0.5]), seen).tolist()
+    ({1: 2.5, 2: 3.0}, [2.75])
+    """
+    below = np.floor((n - 1) * places).astype(int)
+    ranks = sorted({*below.tolist(), *np.minimum(below + 1, n - 1).tolist()})
+    return Search(found={rank: (0, rank) for rank in ranks})
+
+
+def between(n: int, places: Array, over: Search) -> Array:
+    """Give the quantiles (type 7) of n values at these places, as NumPy does, from a search that is over."""
+    values = over.values()
+    quantiles = []
+    for place in places.tolist():
+        at = (n - 1) * place
+        below = int(np.floor(at))
+        low, high, share = values[below], values[min(below + 1, n - 1)], at - below
+        quantiles.append(low + (high - low) * share if share < 0.5 else high - (high - low) * (1 - share))
+    return np.array(quantiles)
+
+
+def merged_counts(a: Counts, b: Counts) -> Counts:
+    """Add counts up."""
+    return {bits: counts + b[bits] for bits, counts in a.items()}
+
+
+def _keys(x: Array) -> np.ndarray:
+    bits = np.ascontiguousarray(x + 0.0).view(np.uint64)  # + 0.0 makes one zero of the two
+    turned: np.ndarray = np.where(bits >> np.uint64(63), ~bits, bits | np.uint64(1 << 63))
+    return turned
+
+
+def _doubles(keys: np.ndarray) -> Array:
+    bits = np.where(keys >> np.uint64(63), keys & np.uint64((1 << 63) - 1), ~keys)
+    x: Array = bits.view(np.float64)
+    return x
