@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import squarely as sq
-from squarely.data import Source, open_source, share_of, split
+from squarely.data import Source, open_source, parquet, share_of, split
 from squarely.data.batch import batches
 from squarely.descent import Team
 from squarely.errors import DataError, OptionError
@@ -107,6 +107,24 @@ def test_a_share_of_a_split_knows_the_rows_of_the_whole(tmp_path):
     assert rows.tolist() == np.concatenate(whole)[175:].tolist()
     assert [share.row_number(i) for i in range(share.rows)] == (rows + 1).astype(int).tolist()
     assert share.index(np.arange(share.rows)).tolist() == rows.astype(int).tolist()
+
+
+def test_a_folder_of_parquet_files_is_shared_out_file_by_file(tmp_path, monkeypatch):
+    folder = tmp_path / "part"  # as Spark and Dask write one, marker included
+    folder.mkdir()
+    for number in range(6):
+        row = np.arange(100.0) + 100 * number
+        pq.write_table(pa.table({"row": row}), folder / f"part-{number:05}.snappy.parquet")
+    (folder / "_SUCCESS").write_text("")
+    opened, decoded = [], parquet._decoded
+    monkeypatch.setattr(parquet, "_decoded", lambda file, *rest: opened.append(id(file)) or decoded(file, *rest))
+    met = []
+    for number in range(3):
+        opened.clear()
+        share = share_of(open_source(folder), number, 3)
+        met += np.concatenate([batch.numbers["row"].values for batch in batches(share, ["row"])]).tolist()
+        assert len(set(opened)) == 2
+    assert met == np.arange(600.0).tolist()
 
 
 def test_more_shares_than_rows_leave_some_empty():
