@@ -15,7 +15,7 @@ from squarely.data.account import CAUSES, RowAccount
 from squarely.data.aggregates import Engine, Held, Query, Row, Stage
 from squarely.data.ahead import ahead
 from squarely.data.arrays import open_arrays, open_rows
-from squarely.data.batch import Batch, Labels, Numbers, all_finite, batches, fold, fold_parts, map_batches
+from squarely.data.batch import Batch, Labels, Numbers, all_finite, batches, fold, fold_parts, fold_until, map_batches
 from squarely.data.disk import local_path, read_text, remove_unfinished, writable_folder, write_folder, write_text
 from squarely.data.frames import frame, read_csv, series, square
 from squarely.data.held_out import PartSource, split
@@ -67,6 +67,7 @@ __all__ = [
     "expect",
     "fold",
     "fold_parts",
+    "fold_until",
     "frame",
     "local_path",
     "map_batches",
