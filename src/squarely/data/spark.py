@@ -25,7 +25,7 @@ from squarely.numerics import Array
 T = TypeVar("T")
 
 _CALLED = "An error occurred while calling"  # what py4j says before what has happened
-_MISSING = re.compile(r"No module named '([\w.]+)'")
+_MISSING = re.compile(r"No module named '(numpy|scipy|pandas|pyarrow|narwhals|threadpoolctl|squarely)\b")
 
 
 class SparkSource(Source):
@@ -156,8 +156,8 @@ def _failed(error: Exception) -> DataError:
     missing = _MISSING.search(str(error))
     if missing:
         return DataError(
-            f"The Python of Spark's executors has no package {missing[1].split('.')[0]!r}, which work on their rows needs: numpy, "
-            "scipy, pandas and pyarrow. Install it there, or let spark.pyspark.python name a Python that has it."
+            f"The Python of Spark's executors has no package {missing[1]!r}, which work on their rows needs: numpy, "
+            "scipy, pandas and pyarrow. Install it there, or let PYSPARK_PYTHON name a Python that has it."
         )
     return DataError(
         f"The Spark DataFrame cannot be worked on: {_said(error)}. See that its session is running and that its count() works."
