@@ -63,7 +63,10 @@ def against_spark(frame, rows, repeats):
     names = [f"x{j}" for j in range(1, WIDTH + 1)]
     for fold in ("batches", "aggregates"):
         checked(frame, names, fold)
-    works = {fold: lambda fold=fold: str(sq.ols(formula(names), frame, fold=fold).summary()) for fold in ("auto", "batches", "aggregates")}
+    works = {
+        fold: lambda fold=fold: str(sq.ols(formula(names), frame, fold=fold).summary())
+        for fold in ("auto", "batches", "aggregates")
+    }
     times = in_turns(works | {"peer": lambda: peer(frame, names)}, repeats)
     for fold in works:
         within("E7", f"{rows:,} x {WIDTH}, Parquet, fold={fold!r}", times[fold], ("pyspark.ml", times["peer"]))
@@ -73,7 +76,9 @@ def widths(frame, rows, repeats):
     """Measure where aggregates win."""
     for p in (1, 2, 3, 4, 6, 9):
         names = [f"x{j}" for j in range(1, p + 1)]
-        works = {fold: lambda fold=fold, names=names: sq.ols(formula(names), frame, fold=fold) for fold in ("batches", "aggregates")}
+        works = {
+            fold: lambda fold=fold, names=names: sq.ols(formula(names), frame, fold=fold) for fold in ("batches", "aggregates")
+        }
         times = in_turns(works, repeats)
         faster("width", f"{rows:,} x {p}: aggregates", times["aggregates"], ("batches", times["batches"]))
 

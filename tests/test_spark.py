@@ -210,7 +210,7 @@ def test_predictions_refuse_what_they_cannot_do(spark):
     fit = sq.ols("y ~ x + C(g)", {"x": [1.0, 2, 3, 4], "g": ["a", "b", "a", "b"], "y": [1.0, 2, 4, 3]})
     new = handed(spark, {"x": [1.0, 2.0], "g": ["a", "zebra"]})
     assert np.isnan(np.array(fit.predict(new, unseen="nan").toArrow().column("predicted"))).sum() == 1
-    with pytest.raises(Exception, match="'g' of the Spark DataFrame.*has 'zebra'"):  # Spark's own: it works when it is asked
+    with pytest.raises(Exception, match=r"'g' of the Spark DataFrame.*has 'zebra'"):  # Spark's own: it works when it is asked
         fit.predict(new).collect()
     with pytest.raises(OptionError, match="unseen"):
         fit.predict(new, unseen="no")
@@ -281,4 +281,3 @@ def test_a_plan_that_fails_is_told_with_sparks_own_words(spark):
     failing = handed(spark, {"x": [1.0, 2, 3], "y": [1.0, 2, 4]}).mapInArrow(raising, "x double, y double")
     with pytest.raises(DataError, match="ZeroDivisionError: division by zero"):
         sq.ols("y ~ x", failing)
-

@@ -77,7 +77,7 @@ def test_what_executors_lack_is_named(opened, tmp_path):
         if not entry.name.startswith("scipy"):
             (packages / entry.name).symlink_to(entry)
     spark = opened("local-cluster[1,1,1024]", python=interpreter(tmp_path, packages))
-    with pytest.raises(DataError, match="executors has no package 'scipy'.*Install it there"):
+    with pytest.raises(DataError, match=r"executors has no package 'scipy'.*Install it there"):
         sq.ols("y ~ x", handed(spark, DATA))
 
 

@@ -81,7 +81,7 @@ def unpacked(payload: bytes) -> Batches:
 def _number() -> int:
     from pyspark import TaskContext
 
-    return int(TaskContext.get().partitionId())  # type: ignore[union-attr]  # there is a task where this runs
+    return int(TaskContext.get().partitionId())
 
 
 def shipped(session: Any) -> None:

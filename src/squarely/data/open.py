@@ -23,7 +23,8 @@ from squarely.errors import DataError
 
 _KNOWN = (
     "Give the path of a CSV, Parquet, Arrow or JSON-lines file, of a folder of them or a pattern such as 'data/*.csv', a list of "
-    "paths, a pandas or Polars DataFrame, a Polars LazyFrame, an Arrow table, a DuckDB relation, a Spark DataFrame or a dict of arrays."
+    "paths, a pandas or Polars DataFrame, a Polars LazyFrame, an Arrow table, a DuckDB relation, a Spark DataFrame or a dict of "
+    "arrays."
 )
 PathLike = str | bytes | os.PathLike[Any]
 _A = {"Parquet": "a Parquet", "Arrow": "an Arrow"}

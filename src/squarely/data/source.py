@@ -118,7 +118,7 @@ class Source(ABC):
         """Give the user's own table with a further column of doubles, worked out by the processes that have the rows.
 
         `columns` are the numbers and the labels that the work reads. It meets a part as in `mapped`, and yields the values of its
-        rows, an array (m,) for each batch that it reads. No row travels. The table may be worked out only when its user asks for it.
+        rows, an array (m,) for each batch that it reads. No row travels. The table may be worked out only when it is asked for.
         """
         raise NotImplementedError(f"{self.label} is not scattered")
 
