@@ -84,15 +84,20 @@ def _number() -> int:
     return int(TaskContext.get().partitionId())
 
 
-def shipped(session: Any) -> None:
-    """Send the executors of a session the modules that they need, once; those of a local one have this machine's."""
-    context = session.sparkContext
-    if context.master.partition("[")[0] == "local" or context.applicationId in _HAVE:
+def shipped(session: Any, *, connect: bool) -> None:
+    """Send the executors of a session the modules that they need, once; those of a local master have this machine's."""
+    if not connect and session.sparkContext.master.partition("[")[0] == "local":
+        return
+    known = session.session_id if connect else session.sparkContext.applicationId
+    if known in _HAVE:
         return
     path = list(sys.path)
-    context.addPyFile(str(bundle()))
+    if connect:
+        session.addArtifacts(str(bundle()), pyfile=True)
+    else:
+        session.sparkContext.addPyFile(str(bundle()))
     sys.path[:] = path  # here they are already
-    _HAVE.add(context.applicationId)
+    _HAVE.add(known)
 
 
 @cache

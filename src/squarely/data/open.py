@@ -80,7 +80,7 @@ def _open_lazy(frame: nw.LazyFrame[Any]) -> Source:
     if frame.implementation.is_pyspark() or frame.implementation.is_pyspark_connect():
         from squarely.data.spark import SparkSource
 
-        return SparkSource(frame.to_native())
+        return SparkSource(frame.to_native(), connect=frame.implementation.is_pyspark_connect())
     if not frame.implementation.is_polars():
         raise DataError(
             f"A table of {frame.implementation.value} is not opened yet. "

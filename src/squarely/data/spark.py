@@ -39,8 +39,9 @@ class SparkSource(Source):
     ordered = False
     engine = Engine(name="Spark", bound=100, ordered=False, narrow=0)
 
-    def __init__(self, frame: Any) -> None:
+    def __init__(self, frame: Any, *, connect: bool = False) -> None:
         self.label = "the Spark DataFrame"
+        self._connect = connect
         with _told():
             fields = list(frame.schema.fields)
             self._frame = frame.toDF(*(f"v{i}" for i in range(len(fields))))
@@ -69,7 +70,7 @@ class SparkSource(Source):
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Bring the rows here, one partition after the other."""
-        shipped(self._frame.sparkSession)
+        shipped(self._frame.sparkSession, connect=self._connect)
         frame = self._selected([*numbers, *labels])
         for row in _running(lambda: frame.mapInArrow(packing, "payload binary").toLocalIterator(prefetchPartitions=True)):
             yield from unpacked(bytes(row["payload"]))
@@ -84,7 +85,7 @@ class SparkSource(Source):
 
         sort, places = sort_of(self, *columns), [self._names.index(known) for names in columns for known in names]
         with _told():
-            shipped(self._frame.sparkSession)
+            shipped(self._frame.sparkSession, connect=self._connect)
             schema = StructType([*self._frame.schema.fields, StructField("made", DoubleType())])
             return self._frame.mapInArrow(adding(sort, places, work), schema).toDF(*self._names, name)
 
@@ -110,7 +111,7 @@ class SparkSource(Source):
         return self._frame.selectExpr(*([f"v{place} AS c{i}" for i, place in enumerate(places)] or ["1 AS c0"]))
 
     def _worked(self, numbers: Sequence[str], labels: Sequence[str], work: Callable[[Source], Any]) -> Any:
-        shipped(self._frame.sparkSession)
+        shipped(self._frame.sparkSession, connect=self._connect)
         part = working(sort_of(self, numbers, labels), work)
         return self._selected([*numbers, *labels]).mapInArrow(part, "part int, payload binary")
 
