@@ -122,6 +122,15 @@ def test_many_levels(fold, levels, spark):
     assert_close(there.bse, here.bse, rtol=1e-9)
 
 
+def test_a_first_partition_without_a_row_to_learn_from(spark):
+    data = {name: wide_table()[name] for name in ("x", "z", "y")}
+    frame = handed(spark, data).repartitionByRange(3, "x")
+    where = f"x > {float(np.quantile(data['x'], 0.7))}"
+    there, here = (sq.ols("y ~ x + z", given, where=where) for given in (frame, data))
+    assert there.rows == here.rows
+    assert_close(there.params, here.params, rtol=1e-11)
+
+
 def test_names_are_exact_and_kinds_are_known(spark):
     source = open_source(handed(spark, {"a.b `c": [1.0], "x": [1], "X": ["a"], "d": pa.array([0], pa.date32()), "t": [True]}))
     assert isinstance(source, SparkSource)

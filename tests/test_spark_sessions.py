@@ -1,5 +1,6 @@
 """Spark sessions of other kinds: one that is stopped, executors that have no squarely, and such as lack what they need."""
 
+import re
 import sys
 import sysconfig
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import squarely as sq
 from squarely.data.spark import SparkSource
 from squarely.errors import DataError
-from tests.support import assert_close
+from tests.support import CARS, assert_close, need
 from tests.test_spark import handed, pytestmark, require_java, session  # noqa: F401  # the marks hold here too
 
 X = np.random.default_rng(1).normal(size=2_000)
@@ -79,6 +80,20 @@ def test_what_executors_lack_is_named(opened, tmp_path):
     spark = opened("local-cluster[1,1,1024]", python=interpreter(tmp_path, packages))
     with pytest.raises(DataError, match=r"executors has no package 'scipy'.*Install it there"):
         sq.ols("y ~ x", handed(spark, DATA))
+
+
+def test_the_page_on_clusters_runs(opened, capsys):
+    need("torch")
+    spark = opened("local[2]")
+    page = (Path(__file__).parents[1] / "docs" / "clusters.md").read_text()
+    code = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0]
+    code = code.replace('"cars.csv"', repr(CARS))  # the JVM has a folder of its own
+    names = {}
+    exec(compile(code, "clusters.md", "exec"), names)  # noqa: S102  # the page's own lines
+    assert names["spark"].sparkContext is spark.sparkContext
+    printed = " ".join(capsys.readouterr().out.split())
+    assert all(promised in printed for promised in re.findall(r'# "(.*)"', code))
+    assert_close(names["fit"].params, sq.ols("mpg ~ weight + C(origin)", CARS).params, rtol=1e-12)
 
 
 def test_a_session_that_is_stopped_is_told(opened, monkeypatch):
