@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test check format bench bench-exact bench-descent clean
+.PHONY: help demo test check format bench bench-exact bench-descent bench-spark clean
 
 help:
 	@echo "make demo         install and tell the whole tutorial, figures in squarely-demo/"
@@ -14,6 +14,7 @@ help:
 	@echo "make bench-exact  measure least squares against its peers, up to 100,000,000 rows and 12 GB of disk;"
 	@echo "                  ARGS='E1 E3', ARGS=--quick, ARGS='--data DIR' (which keeps the data) make it less"
 	@echo "make bench-descent  measure training against its peers; ARGS='D1 D3', ARGS=--quick"
+	@echo "make bench-spark  measure least squares inside Spark against Spark's own; ARGS='E7 growth', ARGS=--quick; needs Java"
 	@echo "make clean        remove .venv and everything made"
 
 demo: .venv/demo.stamp
@@ -40,6 +41,9 @@ bench-descent: .venv/bench.stamp
 
 bench-exact: .venv/bench.stamp
 	$(BIN)/python benchmarks/exact.py $(ARGS)
+
+bench-spark: .venv/bench.stamp
+	$(BIN)/python benchmarks/spark.py $(ARGS)
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("squarely needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.11") if sys.version_info < (3, 11) else None'

@@ -16,7 +16,7 @@ FLOORS = {
 }  # fmt: skip
 GUESTS = {
     "narwhals": {"data", "design", "moments"}, "pyarrow": {"data"}, "duckdb": {"data"}, "pandas": {"data"}, "formulaic": {"design"},
-    "rich": {"show"}, "matplotlib": {"show"}, "threadpoolctl": {"data"},
+    "pyspark": {"data"}, "rich": {"show"}, "matplotlib": {"show"}, "threadpoolctl": {"data"},
     "scipy": {"design", "moments", "exact", "inference"}, "torch": {"descent", "moments"}, "safetensors": {"descent"},
     "typer": {"cli"},
 }  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 import squarely as sq
 from squarely.data import RowAccount, batches, open_source, split, watching
 from squarely.data import held_out as page
-from squarely.design import learn, linear_predictor, parse_formula
+from squarely.design import Line, learn, linear_predictor, parse_formula
 from squarely.errors import DataError, OptionError
 from tests.support import CARS, DOORS, assert_close, need, through_door
 
@@ -187,7 +187,7 @@ def test_a_level_that_only_the_validation_rows_have(door, tmp_path):
     design = learn(parse_formula(FORMULA), training)
     kept, slopes = range(len(design.columns)), np.zeros(len(design.columns))
     with pytest.raises(DataError, match=says):
-        list(linear_predictor(design, validation, kept, 0.0, slopes, centre=slopes))
+        list(linear_predictor(Line(design=design, kept=kept, level=0.0, slopes=slopes, centre=slopes), validation))
 
 
 @pytest.mark.parametrize("door", ["arrow", "csv", "jsonl"])

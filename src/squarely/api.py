@@ -47,9 +47,9 @@ def ols(
     Parameters
     ----------
     formula : such as "mpg ~ displacement * C(origin) + log(weight)"; docs/formulas.md has the language.
-    data : a path (CSV, Parquet, Arrow, JSON lines), a data frame (pandas, Polars, Arrow), a DuckDB relation, a dict of arrays; or
-        several files of one kind, whose rows follow each other: a folder or a pattern such as "data/**/*.parquet", in the order of
-        the paths, or a list of paths, in its own.
+    data : a path (CSV, Parquet, Arrow, JSON lines), a data frame (pandas, Polars, Arrow), a DuckDB relation, a Spark
+        DataFrame, a dict of arrays; or several files of one kind, whose rows follow each other: a folder or a pattern such as
+        "data/**/*.parquet", in the order of the paths, or a list of paths, in its own.
     X, y : arrays (n, p) and (n,), or frames, instead of formula and data; `intercept` adds one.
     where : a condition on rows, such as "weight > 3000 and origin == 'usa'"; the others are left out, and counted.
     missing : "drop" leaves rows with gaps out and counts them, "raise" refuses them.

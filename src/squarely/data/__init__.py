@@ -1,13 +1,14 @@
 """Where the rows are: open anything tabular, meet its rows as ordered batches, and account for every one.
 
-`open` tells what the user handed over; `source` is the contract, and the parts of a source that can be read by themselves; `batch`
-is its rows as doubles (`decimals` apart) and categories, `aggregates` what an engine is asked to sum by itself; the kinds of
-source are `memory`, `arrow`, `csv` (with a guess of its `dialect`), `jsonlines`, `parquet`, `ipc`, `lazyframe`, `relation` and, for
-a loaded fit, `absent`; `paths` finds several files, `joined` puts them behind each other; `file` says whether a file is still the
-same, `ahead` decodes it in a thread of its own, `interrupt` lets Ctrl-C through, `reread` tells how pandas reads it. `parallel`
-shares batches out to threads; `account` counts rows, `held_out` splits them in two, `share` among processes, `watch` tells how far
-a scan has come; `frames` hands results back as pandas, `write` as files, and `disk` keeps small texts and folders, which `schema`
-reads with a bound on every value.
+`open` tells what the user handed over; `source` is the contract, and the parts of a source that can be read by themselves;
+`batch` is its rows as doubles (`decimals` apart) and categories, `aggregates` what an engine is asked to sum by itself; the
+kinds of source are `memory`, `arrow`, `csv` (with a guess of its `dialect`), `jsonlines`, `parquet`, `ipc`, `lazyframe`,
+`relation`, `spark` (what goes to its processes is in `executors`, what comes back in `scattered`) and, for a loaded fit,
+`absent`; `paths` finds several files, `joined` puts them behind each other; `file` says whether a file is still the same,
+`ahead` decodes it in a thread of its own, `interrupt` lets Ctrl-C through, `reread` tells how pandas reads it. `parallel`
+shares batches out to threads; `account` counts rows, `held_out` splits them in two, `share` among processes, `watch` tells how
+far a scan has come; `frames` hands results back as pandas, `write` as files, and `disk` keeps small texts and folders, which
+`schema` reads with a bound on every value.
 """
 
 from squarely.data.absent import AbsentSource
@@ -15,7 +16,7 @@ from squarely.data.account import CAUSES, RowAccount
 from squarely.data.aggregates import Engine, Held, Query, Row, Stage
 from squarely.data.ahead import ahead
 from squarely.data.arrays import open_arrays, open_rows
-from squarely.data.batch import Batch, Labels, Numbers, all_finite, batches, fold, fold_parts, map_batches
+from squarely.data.batch import Batch, Labels, Numbers, all_finite, batches, fold, fold_parts, fold_until, map_batches
 from squarely.data.disk import local_path, read_text, remove_unfinished, writable_folder, write_folder, write_text
 from squarely.data.frames import frame, read_csv, series, square
 from squarely.data.held_out import PartSource, split
@@ -67,6 +68,7 @@ __all__ = [
     "expect",
     "fold",
     "fold_parts",
+    "fold_until",
     "frame",
     "local_path",
     "map_batches",

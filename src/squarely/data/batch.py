@@ -148,6 +148,26 @@ def fold_parts(
     return fold(source.mapped(*columns, work), merge, start) if source.scattered else work(source)
 
 
+def fold_until(
+    source: Source,
+    columns: tuple[Sequence[str], Sequence[str]],
+    work: Callable[[Source], T],
+    merge: Callable[[T, T], T],
+    start: T,
+    *,
+    enough: Callable[[T], bool],
+) -> T:
+    """Do as `fold_parts`, with the first part alone if what comes of it is enough and the others can be left alone.
+
+    Raises
+    ------
+    DataError : as `batches`.
+    """
+    require_columns(source, [name for names in columns for name in names])
+    glance = source.first_part(*columns, work) if source.scattered else None
+    return glance if glance is not None and enough(glance) else fold_parts(source, columns, work, merge, start)
+
+
 def batches(source: Source, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[Batch]:
     """Read columns, some as doubles and some as categories.
 

@@ -23,7 +23,8 @@ from squarely.errors import DataError
 
 _KNOWN = (
     "Give the path of a CSV, Parquet, Arrow or JSON-lines file, of a folder of them or a pattern such as 'data/*.csv', a list of "
-    "paths, a pandas or Polars DataFrame, a Polars LazyFrame, an Arrow table, a DuckDB relation or a dict of arrays."
+    "paths, a pandas or Polars DataFrame, a Polars LazyFrame, an Arrow table, a DuckDB relation, a Spark DataFrame or a dict of "
+    "arrays."
 )
 PathLike = str | bytes | os.PathLike[Any]
 _A = {"Parquet": "a Parquet", "Arrow": "an Arrow"}
@@ -76,6 +77,10 @@ def _open_frame(data: Any) -> Source:
 
 
 def _open_lazy(frame: nw.LazyFrame[Any]) -> Source:
+    if frame.implementation.is_pyspark() or frame.implementation.is_pyspark_connect():
+        from squarely.data.spark import SparkSource
+
+        return SparkSource(frame.to_native(), connect=frame.implementation.is_pyspark_connect())
     if not frame.implementation.is_polars():
         raise DataError(
             f"A table of {frame.implementation.value} is not opened yet. "

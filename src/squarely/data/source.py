@@ -108,6 +108,20 @@ class Source(ABC):
         """
         raise NotImplementedError(f"{self.label} is not scattered")
 
+    def first_part(self, numbers: Sequence[str], labels: Sequence[str], work: Callable[[Source], T]) -> T | None:
+        """Give what `mapped` gives of the first part, without work on the others; None where that costs as much as all."""
+        return None
+
+    def with_column(
+        self, name: str, columns: tuple[Sequence[str], Sequence[str]], work: Callable[[Source], Iterator[Array]]
+    ) -> Any:
+        """Give the user's own table with a further column of doubles, worked out by the processes that have the rows.
+
+        `columns` are the numbers and the labels that the work reads. It meets a part as in `mapped`, and yields the values of its
+        rows, an array (m,) for each batch that it reads. No row travels. The table may be worked out only when it is asked for.
+        """
+        raise NotImplementedError(f"{self.label} is not scattered")
+
     @abstractmethod
     def kind(self, name: str) -> Kind:
         """Tell what a column holds."""

@@ -17,7 +17,7 @@ from squarely.descent.foresight import Prediction, RunTheory, predict
 from squarely.descent.loop import Loop
 from squarely.descent.page import figure, name_of, page
 from squarely.descent.recipe import Recipe
-from squarely.design import Design, linear_predictor
+from squarely.design import Design, Line, predicted
 from squarely.errors import NumericalError
 from squarely.moments import Moments, Standardised
 from squarely.numerics import Array
@@ -116,8 +116,8 @@ class Training:
         """
         source, problem, w = open_rows(new, self.design.formula.names), self.problem, self.loop.end
         kept, centre = range(len(self.design.columns)), problem.centre[:-1]
-        made = linear_predictor(self.design, source, kept, problem.level(w), problem.slopes(w), centre=centre, unseen=unseen)
-        return source.column(np.concatenate([np.empty(0), *made]), "predicted")
+        line = Line(design=self.design, kept=kept, level=problem.level(w), slopes=problem.slopes(w), centre=centre)
+        return predicted(line, source, unseen=unseen)
 
     def plot(self) -> Figure:
         """Draw the measured loss with the predicted curve on it, and, where the optimum is known, the excess over it."""

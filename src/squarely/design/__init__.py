@@ -26,7 +26,7 @@ from squarely.design.learning import learn, nothing
 from squarely.design.likeness import require_alike
 from squarely.design.monomials import Atom, Monomial, Powers, expanded, lowered, monomials, movable
 from squarely.design.outline import Outline, outlined
-from squarely.design.prediction import linear_predictor
+from squarely.design.prediction import Line, linear_predictor, predicted
 from squarely.design.rows import fold_rows, map_rows, rows
 from squarely.design.saying import polynomials, splines
 from squarely.design.sheet import Sheet, sheet
@@ -43,6 +43,7 @@ __all__ = [
     "Combination",
     "Design",
     "Formula",
+    "Line",
     "Monomial",
     "Name",
     "Outline",
@@ -75,6 +76,7 @@ __all__ = [
     "parse_where",
     "pieces",
     "polynomials",
+    "predicted",
     "products",
     "purpose",
     "recentred",

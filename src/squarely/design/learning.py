@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from squarely.data import Batch, RowAccount, Source, batches, expect, fold, fold_parts, scanning
+from squarely.data import Batch, RowAccount, Source, batches, expect, fold, fold_parts, fold_until, scanning
 from squarely.design.basis import inner_places
 from squarely.design.block import Block
 from squarely.design.columns import columns_of
@@ -181,7 +181,8 @@ def _piloted(design: Design, source: Source) -> Design:
     def first(a: _Piloted, b: _Piloted) -> _Piloted:
         return a[0] + b[0], b[1] if a[1] is None else a[1]
 
-    account, spreads = fold_parts(source, with_condition(numbers, labels, design.where), piloted, first, nobody)
+    columns = with_condition(numbers, labels, design.where)
+    account, spreads = fold_until(source, columns, piloted, first, nobody, enough=lambda met: met[1] is not None)
     if spreads is None:
         raise nothing(source, account, [*numbers, *labels], design.where)
     return recentred(design, **spreads)

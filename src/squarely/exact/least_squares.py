@@ -115,6 +115,9 @@ def solve(moments: Moments, source: Source, *, collinear: str = "drop", precisio
         raise DataError(f"Columns depend on each other: {'; '.join(factor.dependencies)}. Leave one of them out.")
     refined = _refine(moments, source, factor, precision)
     root = inverse_root(moments, source, factor) if wants_whitening(moments, factor) else None
+    if not source.ordered:
+        unordered = f"Durbin-Watson needs an order of rows, which {source.label} has not."
+        moments = replace(moments, remarks=(*moments.remarks, unordered))
     return _solution(moments, factor, refined, root)
 
 

@@ -23,7 +23,7 @@ from squarely.data import (
     write_columns,
     write_text,
 )
-from squarely.design import Design, linear_predictor, rows
+from squarely.design import Design, Line, linear_predictor, predicted, rows
 from squarely.errors import DataError, OptionError
 from squarely.exact import Solution, column_sums, require_same_rows, residuals_of
 from squarely.inference.covariance import covariance_of
@@ -171,6 +171,9 @@ class Fit:
     def predict(self, new: object = None, *, unseen: str = "error") -> Any:
         """Predict the response for new rows: one value a row, in the library that the rows are in.
 
+        For a Spark DataFrame it is the DataFrame with a column "predicted" added: its rows are predicted where they are, and when
+        they are asked for.
+
         Rows with a gap in a column that is needed give NaN. A dropped column takes no part and may be absent: the columns kept
         span the same space. A condition `where=` is for the fit alone. Without new rows: the fitted values.
 
@@ -186,17 +189,24 @@ class Fit:
         if new is None:
             return self.fittedvalues
         source = open_rows(new, self.design.formula.names)
-        return source.column(np.concatenate([np.empty(0), *self.predictions(source, unseen=unseen)]), "predicted")
+        return predicted(self._line(), source, unseen=unseen)
 
     def predictions(self, source: Source, *, unseen: str = "error") -> Iterator[Array]:
         """Predict as `predict` does, yielding an array (m,) for each batch of rows of an opened source."""
+        return linear_predictor(self._line(), source, unseen=unseen)
+
+    def _line(self) -> Line:
         design, solution = self.design, self.solution
         first = int(design.intercept)
         at = solution.factor.columns[first:]  # in the columns [1, x_1 ... x_p, y]
         level = design.centres[-1] + design.scales[-1] * (solution.b[0][0] if first else 0.0)
-        slopes = solution.params[solution.factor.kept][first:]
-        centre = design.column_centres[at]
-        yield from linear_predictor(design, source, [j - 1 for j in at], float(level), slopes, centre=centre, unseen=unseen)
+        return Line(
+            design=design,
+            kept=[j - 1 for j in at],
+            level=float(level),
+            slopes=solution.params[solution.factor.kept][first:],
+            centre=design.column_centres[at],
+        )
 
     @scanning("predictions")
     def write_predictions(self, new: object, path: str | os.PathLike[str], *, unseen: str = "error") -> int:

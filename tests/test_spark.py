@@ -1,0 +1,292 @@
+"""Spark DataFrames: the same fit as of the rows in memory, from executors in processes of their own that keep their rows."""
+
+import math
+import os
+import signal
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import squarely as sq
+from squarely.data import open_source
+from squarely.data.spark import SparkSource
+from squarely.errors import DataError, FormulaError, OptionError
+from tests.support import CARS, assert_close, need
+from tests.test_folds import CONDITIONS, OTHERWISE, PARITY, flat, wide_table
+
+pytestmark = [
+    # PySpark 4.3 says so of pandas 3 at each use of Arrow, here when the tests make their tables; squarely silences it for itself.
+    pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas:FutureWarning"),
+    # Sockets to the JVM, which py4j leaves to the garbage collector.
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+]
+
+
+def session(master, *, python=sys.executable):
+    """Start a session of few threads, whose executors run a Python."""
+    os.environ["PYSPARK_PYTHON"], os.environ["PYSPARK_DRIVER_PYTHON"] = python, sys.executable
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of imports of PySpark's own
+        sql = need("pyspark.sql")
+        builder = sql.SparkSession.builder.master(master)
+        quiet = {"spark.ui.enabled": "false", "spark.sql.shuffle.partitions": "2", "spark.ui.showConsoleProgress": "false"}
+        for name, value in quiet.items():
+            builder = builder.config(name, value)
+        started = builder.getOrCreate()
+    started.sparkContext.setLogLevel("OFF")
+    return started
+
+
+def require_java():
+    """Skip where Spark cannot run, or fail where everything is required."""
+    need("pyspark")
+    if not any((Path(folder) / "java").exists() for folder in (os.environ.get("JAVA_HOME", "") + "/bin", *os.get_exec_path())):
+        if os.environ.get("SQUARELY_REQUIRE_ALL") == "1":
+            pytest.fail("needs Java")
+        pytest.skip("needs Java, which Spark runs in")
+
+
+@pytest.fixture(scope="module")
+def spark():
+    require_java()
+    started = session("local-cluster[2,1,1024]")
+    yield started
+    started.stop()
+
+
+def handed(spark, data, parts=3):
+    """Hand a table over as a DataFrame of some partitions."""
+    table = pa.table(data)
+    names = table.column_names
+    frame = spark.createDataFrame(table.rename_columns([f"c{i}" for i in range(len(names))]))
+    return frame.repartition(parts).toDF(*names)
+
+
+@pytest.fixture(scope="module")
+def wide(spark):
+    return handed(spark, wide_table()).cache()
+
+
+def same(there, here, *, rtol=1e-10):
+    """Compare every statistic that does not tell of an order of rows, or of how the numbers were reached."""
+    one, other = ({k: v for k, v in fit.as_dict().items() if k not in OTHERWISE} for fit in (here, there))
+    assert not math.isnan(one.pop("durbin_watson"))
+    assert math.isnan(other.pop("durbin_watson"))
+    errors = here.standard_errors
+    size = np.outer(errors, errors)
+    assert_close(there.cov_params() / size, here.cov_params() / size, rtol=rtol, atol=rtol)
+    one.pop("cov_params"), other.pop("cov_params")
+    if one["condition_number"] > 1e14:  # no double has such a number's digits
+        assert other.pop("condition_number") > 1e14
+        one.pop("condition_number")
+    one, other = flat(one), flat(other)
+    assert one.keys() == other.keys()
+    unit = dict(zip(here.design.names, np.abs(errors), strict=True))
+    for path, value in one.items():
+        if isinstance(value, float):
+            coefficient = path.split("\n")[2] if path.count("\n") > 1 else ""
+            room = rtol * unit[coefficient] if path.startswith(("\nparams", "\nconf_int")) else rtol
+            assert_close(other[path], value, rtol=rtol, atol=0.0 if math.isnan(room) else room)
+        else:
+            assert other[path] == value, path
+
+
+@pytest.mark.parametrize("fold", ["batches", "aggregates"])
+@pytest.mark.parametrize("name", PARITY)
+def test_every_statistic_is_that_of_rows_in_memory(name, fold, wide):
+    where = CONDITIONS.get(name)
+    same(sq.ols(PARITY[name], wide, where=where, fold=fold), sq.ols(PARITY[name], wide_table(), where=where))
+
+
+def test_double_double(wide):
+    formula = "y ~ x + z + money"
+    there, here = (sq.ols(formula, data, precision="extended") for data in (wide, wide_table()))
+    assert there.as_dict()["precision"] == "extended"
+    assert_close(there.params, here.params, rtol=1e-15)
+    assert "Durbin-Watson needs an order of rows" in " ".join(str(there.summary()).split())
+
+
+@pytest.mark.parametrize(("fold", "levels"), [("batches", 3_000), ("aggregates", 300)])  # Spark is slow to look many up
+def test_many_levels(fold, levels, spark):
+    rng = np.random.default_rng(8)
+    n = 20_000
+    data = {"g": [f"level {i}" for i in rng.integers(0, levels, n)], "h": rng.integers(0, 5, n), "x": rng.normal(size=n)}
+    data["y"] = rng.normal(size=n) + data["x"]
+    there = sq.ols("y ~ C(g) + C(h) * x", handed(spark, data), fold=fold)
+    here = sq.ols("y ~ C(g) + C(h) * x", data)
+    assert_close(there.params, here.params, rtol=1e-9, atol=1e-10)
+    assert_close(there.bse, here.bse, rtol=1e-9)
+
+
+def test_a_first_partition_without_a_row_to_learn_from(spark):
+    data = {name: wide_table()[name] for name in ("x", "z", "y")}
+    frame = handed(spark, data).repartitionByRange(3, "x")
+    where = f"x > {float(np.quantile(data['x'], 0.7))}"
+    there, here = (sq.ols("y ~ x + z", given, where=where) for given in (frame, data))
+    assert there.rows == here.rows
+    assert_close(there.params, here.params, rtol=1e-11)
+
+
+def test_names_are_exact_and_kinds_are_known(spark):
+    source = open_source(handed(spark, {"a.b `c": [1.0], "x": [1], "X": ["a"], "d": pa.array([0], pa.date32()), "t": [True]}))
+    assert isinstance(source, SparkSource)
+    assert source.columns == {"a.b `c": "double", "x": "bigint", "X": "string", "d": "date", "t": "boolean"}
+    assert [source.kind(name) for name in source.columns] == ["number", "number", "text", "other", "boolean"]
+    with pytest.raises(DataError, match="no column 'A'"):
+        sq.ols("y ~ A", handed(spark, {"a": [1.0], "y": [1.0]}))
+    with pytest.raises(DataError, match="two or more columns called 'x'"):
+        sq.ols("y ~ x", handed(spark, {"x": [1.0], "z": [1.0], "y": [1.0]}).toDF("x", "x", "y"))
+    with pytest.raises(DataError, match="date"):
+        sq.ols("x ~ d", handed(spark, {"x": [1.0, 2.0], "d": pa.array([0, 1], pa.date32())}))
+
+
+def test_what_is_wrong_in_a_partition_is_said_as_ever(spark):
+    frame = handed(spark, cars())
+    with pytest.raises(DataError, match=r"None of the 398 rows of the Spark DataFrame is complete"):
+        sq.ols("mpg ~ log(0 * weight)", frame)
+    with pytest.raises(FormulaError, match="not among the 3 levels of 'origin'"):
+        sq.ols("mpg ~ C(origin, Treatment('mars'))", frame)
+    with pytest.raises(DataError, match="Columns depend on each other"):
+        sq.ols("mpg ~ weight + I(2 * weight)", frame, collinear="raise")
+    with pytest.raises(OptionError, match="precision"):
+        sq.ols("mpg ~ weight", frame, fold="aggregates", precision="extended")
+
+
+def cars():
+    """Give the cars as columns."""
+    import duckdb
+
+    return duckdb.read_csv(CARS).to_arrow_table()
+
+
+# --- what travels ---------------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_but_sums_travels(spark, monkeypatch):
+    """What comes back does not grow with the rows, and no row is read."""
+    sent = []
+    outcome = sq.data.spark.outcome
+    monkeypatch.setattr("squarely.data.spark.outcome", lambda packed: (sent.append(len(packed)), outcome(packed))[1])
+    monkeypatch.setattr(SparkSource, "read", None)
+    x = np.random.default_rng(0).normal(size=40_000)
+    sizes = []
+    for n in (4_000, 40_000):
+        sent.clear()
+        sq.ols("y ~ ns(x, df=4) + C(g)", handed(spark, {"x": x[:n], "y": x[:n] ** 2, "g": np.where(x[:n] > 0, "a", "b")}))
+        sizes.append(max(sent))
+    assert sizes[1] < 1.01 * sizes[0]
+
+
+def test_residuals_come_when_they_are_asked_for(wide):
+    there, here = sq.ols("y ~ x + group", wide), sq.ols("y ~ x + group", wide_table())
+    assert_close(np.sort(there.resid), np.sort(here.resid), rtol=0, atol=1e-12)
+    assert_close(np.sort(there.fittedvalues), np.sort(here.fittedvalues), rtol=1e-12)
+
+
+def test_training_on_cross_products_certificate_and_sweep(wide):
+    formula = "y ~ x + small + group"
+    options = {"engine": "moments", "dtype": "float64"}
+    fits = [sq.ols(formula, data) for data in (wide, wide_table())]
+    runs = [sq.train(formula, data, lr="auto", epochs=200, **options) for data in (wide, wide_table())]
+    assert_close(runs[0].loop.losses, runs[1].loop.losses, rtol=1e-10)
+    certificates = [sq.certify(fit, run) for fit, run in zip(fits, runs, strict=True)]
+    assert certificates[0].verdict == certificates[1].verdict
+    sweeps = [sq.sweep(formula, data, lr=[0.1, 0.3], epochs=20, **options) for data in (wide, wide_table())]
+    assert_close(sweeps[0].best.loop.losses, sweeps[1].best.loop.losses, rtol=1e-10)
+    with pytest.raises(DataError, match=r"engine='moments'"):
+        sq.train(formula, wide, epochs=2)
+
+
+@pytest.mark.parametrize("made", ["fit", "run"])
+def test_predictions_are_a_column_of_the_dataframe(made, wide):
+    data = wide_table()
+    formula = 'y ~ x + gaps + C(dose) + Q("a.b `c")'
+    here = sq.ols(formula, data) if made == "fit" else sq.train(formula, data, epochs=30, engine="moments")
+    given = here.predict(wide)
+    assert given.columns == [*wide.columns, "predicted"]
+    assert [f.dataType for f in given.schema.fields[:-1]] == [f.dataType for f in wide.schema.fields]
+    x, found = (np.array(given.toArrow().column(name)) for name in ("x", "predicted"))
+    expected = np.asarray(here.predict(data))
+    assert_close(found[np.argsort(x)], expected[np.argsort(data["x"])], rtol=1e-12)
+    assert np.isnan(found).any()
+
+
+def test_predictions_refuse_what_they_cannot_do(spark):
+    fit = sq.ols("y ~ x + C(g)", {"x": [1.0, 2, 3, 4], "g": ["a", "b", "a", "b"], "y": [1.0, 2, 4, 3]})
+    new = handed(spark, {"x": [1.0, 2.0], "g": ["a", "zebra"]})
+    assert np.isnan(np.array(fit.predict(new, unseen="nan").toArrow().column("predicted"))).sum() == 1
+    with pytest.raises(Exception, match=r"'g' of the Spark DataFrame.*has 'zebra'"):  # Spark's own: it works when it is asked
+        fit.predict(new).collect()
+    with pytest.raises(OptionError, match="unseen"):
+        fit.predict(new, unseen="no")
+    with pytest.raises(DataError, match="no column 'g'"):
+        fit.predict(new.select("x"))
+    with pytest.raises(DataError, match="column 'predicted' already"):
+        fit.predict(new.selectExpr("x", "g", "x AS Predicted"))
+
+
+# --- what goes wrong --------------------------------------------------------------------------------------------------------------
+
+
+def killing(marker):
+    """Let the Python worker that comes first kill itself, once."""
+
+    def through(batches):
+        for batch in batches:
+            try:
+                os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
+            except FileExistsError:
+                yield batch
+                continue
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return through
+
+
+def test_a_worker_that_is_killed_changes_no_bit(spark, tmp_path):
+    frame = handed(spark, {name: wide_table()[name] for name in ("x", "z", "y")}).cache()
+    calm = sq.ols("y ~ x + z", frame)
+    marker = tmp_path / "killed"
+    struck = sq.ols("y ~ x + z", frame.mapInArrow(killing(str(marker)), frame.schema))
+    assert marker.exists()
+    assert struck.params.tolist() == calm.params.tolist()
+    assert struck.bse.tolist() == calm.bse.tolist()
+
+
+def test_an_executor_that_is_killed_changes_no_bit(spark, monkeypatch):
+    psutil = need("psutil")
+    frame = handed(spark, {name: wide_table()[name] for name in ("x", "z", "y")})
+    calm = sq.ols("y ~ x + z", frame)
+    mapped, killed = SparkSource.mapped, []
+
+    def struck(self, numbers, labels, work):
+        if not killed:
+            (jvm,) = psutil.Process().children()
+            executor = next(p for p in jvm.children(recursive=True) if "CoarseGrainedExecutorBackend" in " ".join(p.cmdline()))
+            executor.kill()
+            killed.append(executor.pid)
+        return mapped(self, numbers, labels, work)
+
+    monkeypatch.setattr(SparkSource, "mapped", struck)
+    after = sq.ols("y ~ x + z", frame)
+    assert killed
+    assert after.params.tolist() == calm.params.tolist()
+
+
+def test_a_plan_that_fails_is_told_with_sparks_own_words(spark):
+    frame = handed(spark, {"x": [1, 2, 3], "y": [1.0, 2.0, 4.0]}).selectExpr("y", "x / (x - 2) AS x")
+    for fold in ("batches", "aggregates"):
+        with pytest.raises(DataError, match=r"cannot be worked on: .*DIVIDE_BY_ZERO") as met:
+            sq.ols("y ~ x", frame, fold=fold)
+        assert "DIVIDE_BY_ZERO" in str(met.value.__cause__)
+
+    def raising(batches):
+        raise ZeroDivisionError("division by zero")
+
+    failing = handed(spark, {"x": [1.0, 2, 3], "y": [1.0, 2, 4]}).mapInArrow(raising, "x double, y double")
+    with pytest.raises(DataError, match="ZeroDivisionError: division by zero"):
+        sq.ols("y ~ x", failing)
