@@ -23,7 +23,7 @@ from squarely.errors import DataError
 
 _KNOWN = (
     "Give the path of a CSV, Parquet, Arrow or JSON-lines file, of a folder of them or a pattern such as 'data/*.csv', a list of "
-    "paths, a pandas or Polars DataFrame, a Polars LazyFrame, an Arrow table, a DuckDB relation or a dict of arrays."
+    "paths, a pandas or Polars DataFrame, a Polars LazyFrame, an Arrow table, a DuckDB relation, an Ibis table or a dict of arrays."
 )
 PathLike = str | bytes | os.PathLike[Any]
 _A = {"Parquet": "a Parquet", "Arrow": "an Arrow"}
@@ -76,6 +76,10 @@ def _open_frame(data: Any) -> Source:
 
 
 def _open_lazy(frame: nw.LazyFrame[Any]) -> Source:
+    if frame.implementation.is_ibis():
+        from squarely.data.ibis import IbisSource
+
+        return IbisSource(frame.to_native())
     if not frame.implementation.is_polars():
         raise DataError(
             f"A table of {frame.implementation.value} is not opened yet. "

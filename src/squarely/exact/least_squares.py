@@ -108,7 +108,9 @@ def solve(moments: Moments, source: Source, *, collinear: str = "drop", precisio
         from squarely.exact.aggregates import solve_inside  # which makes a Solution in turn
 
         if precision == "extended":
-            raise OptionError("precision='extended' needs the rows, and aggregates leave them in the engine. Use fold='batches'.")
+            raise OptionError(
+                f"precision='extended' needs the rows, and aggregates leave them in {moments.aggregated.engine}. {source.way_out}."
+            )
         return solve_inside(moments, source, collinear=collinear)
     factor = factorise(moments, source)
     if factor.dependencies and collinear == "raise":
