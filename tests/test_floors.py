@@ -15,7 +15,7 @@ FLOORS = {
     "exact": 4, "descent": 4, "inference": 5, "certification": 6, "given": 7, "api": 8, "demo": 9, "cli": 10, "__main__": 11,
 }  # fmt: skip
 GUESTS = {
-    "narwhals": {"data", "design", "moments"}, "pyarrow": {"data"}, "duckdb": {"data"}, "pandas": {"data"}, "formulaic": {"design"},
+    "narwhals": {"data", "design", "moments"}, "pyarrow": {"data"}, "duckdb": {"data"}, "ibis": {"data"}, "pandas": {"data"}, "formulaic": {"design"},
     "rich": {"show"}, "matplotlib": {"show"}, "threadpoolctl": {"data"},
     "scipy": {"design", "moments", "exact", "inference"}, "torch": {"descent", "moments"}, "safetensors": {"descent"},
     "typer": {"cli"},
@@ -79,7 +79,7 @@ def test_no_room_takes_the_place_of_a_public_function():
     assert rooms.isdisjoint(squarely.__all__)
 
 
-HEAVY = ["torch", "pandas", "matplotlib", "bokeh", "duckdb", "sklearn", "scipy", "formulaic", "pyarrow", "narwhals"]
+HEAVY = ["torch", "pandas", "matplotlib", "bokeh", "duckdb", "sklearn", "scipy", "formulaic", "pyarrow", "narwhals", "ibis"]
 
 
 @pytest.mark.parametrize(

@@ -64,8 +64,9 @@ class IbisSource(Source):
         """Yield the named columns in batches, in the order of the rows; without one they are not read."""
         if self._by is None:
             raise DataError(
-                f"The rows of {self.label} stay in {self.require_engine().name} and have no order, so nothing can be said row by "
-                "row. Fit with order_by=, the column by which they are in order, or write them to a Parquet file and give its path."
+                f"The rows of {self.label} stay in {self.require_engine().name}, and they have no order by which one could be told from "
+                "another. For residuals, give ols order_by=, a column that puts them in order; for anything else that goes row by row, "
+                "write them to a Parquet file and give its path."
             )
         names = [*numbers, *labels]
         rows = self._table.order_by(self._at(self._by)).select(self._aliases(names, "v") or {"v0": ibis.literal(1)})
@@ -139,6 +140,9 @@ class IbisSource(Source):
     def _frame(self, query: Query) -> nw.LazyFrame[Any]:
         """Give the columns of a query under their aliases."""
         columns = self._aliases(query.numbers, "v") | self._aliases(query.labels, "l")
+        for alias in [f"v{i}" for i, name in enumerate(query.numbers) if self._schema[name].is_boolean()]:
+            flag = columns[alias]  # which Postgres does not cast to a double
+            columns[alias] = ibis.cases((flag, 1.0), (~flag, 0.0))
         columns |= {} if self._by is None else self._aliases([self._by], "o")
         table = self._table.select(columns or {"v0": ibis.literal(1)})
         frame = nw.from_native(self._relation(table) if self._is_duckdb else table)

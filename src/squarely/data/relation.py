@@ -71,11 +71,11 @@ class RelationSource(Source):
         require_columns(self, [name])
         at = f"#{self._names.index(name) + 1}"
         try:
-            counts = self._relation.project(f"{at} AS v0").aggregate("count(*), count(v0), count(DISTINCT v0)").fetchone()
+            counts = self._relation.project(f"{at} AS v0").aggregate("count(*) AS n0, count(v0) AS n1, count(DISTINCT v0) AS n2")
+            row = counts.to_arrow_table().to_pylist()[0]
         except _ENGINE_ERRORS as error:
             raise _failed(error) from error
-        rows, values, different = counts or (0, 0, 0)
-        require_certain(self, name, rows=rows, values=values, different=different)
+        require_certain(self, name, rows=row["n0"], values=row["n1"], different=row["n2"])
         return RelationSource(self._relation, by=name)
 
     def _in_order(self) -> DuckDBPyRelation:

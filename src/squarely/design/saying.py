@@ -104,7 +104,9 @@ def condition(
         return holds & known, ~holds & known
     label, known, held = labels[where.name.name]
     wanted = _wanted(where, held)
-    same = [(label.cast(nw.Float64) if held == "boolean" else label) == value for value in wanted]
+    if held == "boolean":  # Postgres casts no truth value to a double
+        label = nw.when(label).then(nw.lit(1.0)).when(~label).then(nw.lit(0.0))
+    same = [label == value for value in wanted]
     found = nw.any_horizontal(*same, ignore_nulls=False).fill_null(value=False)
     negated = isinstance(where, OneOf) and where.negated
     return (~found & known, found & known) if negated else (found & known, ~found & known)

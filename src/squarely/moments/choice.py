@@ -33,10 +33,10 @@ def choose_fold(fold: str, source: Source, formula: Formula) -> str:
     require_fold(fold)
     if fold == "aggregates":
         source.require_engine()
-    if source.engine is not None and source.engine.only:
+    if keeps_rows(source):
         if fold == "batches":
             raise OptionError(
-                f"fold='batches' would read the rows of {source.label}, which stay in {source.engine.name}. Leave fold= out: sums are "
+                f"fold='batches' would read the rows of {source.label}, which stay in {source.require_engine().name}. Leave fold= out: sums are "
                 "worked out there. To have the rows read, write them to a Parquet file and give its path."
             )
         return "aggregates"
@@ -46,6 +46,11 @@ def choose_fold(fold: str, source: Source, formula: Formula) -> str:
         return "batches"
     rows = int(source.aggregate(Query(), {"n0": nw.len()})[0]["n0"])
     return "aggregates" if rows * (len(formula.terms) + 1) > _MANY else "batches"
+
+
+def keeps_rows(source: Source) -> bool:
+    """Tell whether a source is asked for aggregates alone."""
+    return source.engine is not None and source.engine.only
 
 
 def suits_aggregates(source: Source, formula: Formula) -> bool:
