@@ -59,9 +59,9 @@ CASES = {
     "twins but for case": ("y ~ x + X", None),
     "dropped columns": ("y ~ x + I(2 * x) + when + I(x + z) + z", None),
 }
-SCALARS = ("nobs", "df_model", "df_resid", "rank", "rsquared", "rsquared_adj", "fvalue", "f_pvalue", "llf", "aic", "bic", "ssr", "ess",
-           "centered_tss", "uncentered_tss", "mse_resid", "mse_model", "mse_total", "durbin_watson", "omnibus", "omnibus_pvalue",
-           "skew", "kurtosis", "jarque_bera", "jarque_bera_pvalue", "condition_number")  # fmt: skip
+SCALARS = ("nobs", "df_model", "df_resid", "rank", "rsquared", "rsquared_adj", "fvalue", "f_pvalue", "llf", "aic", "bic", "ssr",
+           "ess", "centered_tss", "uncentered_tss", "mse_resid", "mse_model", "mse_total", "durbin_watson", "omnibus",
+           "omnibus_pvalue", "skew", "kurtosis", "jarque_bera", "jarque_bera_pvalue", "condition_number")  # fmt: skip
 
 
 @functools.cache

@@ -15,8 +15,8 @@ FLOORS = {
     "exact": 4, "descent": 4, "inference": 5, "certification": 6, "given": 7, "api": 8, "demo": 9, "cli": 10, "__main__": 11,
 }  # fmt: skip
 GUESTS = {
-    "narwhals": {"data", "design", "moments"}, "pyarrow": {"data"}, "duckdb": {"data"}, "ibis": {"data"}, "pandas": {"data"}, "formulaic": {"design"},
-    "rich": {"show"}, "matplotlib": {"show"}, "threadpoolctl": {"data"},
+    "narwhals": {"data", "design", "moments"}, "pyarrow": {"data"}, "duckdb": {"data"}, "ibis": {"data"}, "pandas": {"data"},
+    "formulaic": {"design"}, "rich": {"show"}, "matplotlib": {"show"}, "threadpoolctl": {"data"},
     "scipy": {"design", "moments", "exact", "inference"}, "torch": {"descent", "moments"}, "safetensors": {"descent"},
     "typer": {"cli"},
 }  # fmt: skip

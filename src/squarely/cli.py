@@ -171,8 +171,16 @@ def ols(
         plan = squarely.preview(formula, data, where=where, precision=precision, fold=fold)
         _show(plan.as_dict() if as_json else plan.summary())
         return
-    options = {"missing": missing, "collinear": collinear, "precision": precision, "fold": fold, "order_by": order_by}
-    fit = squarely.ols(formula, data, where=where, **options)
+    fit = squarely.ols(
+        formula,
+        data,
+        where=where,
+        missing=missing,
+        collinear=collinear,
+        precision=precision,
+        fold=fold,
+        order_by=order_by,
+    )
     if save is not None:
         fit.save(save)
     _show(fit.as_dict() if as_json else fit.summary())

@@ -7,7 +7,6 @@ relations, which know more of it than Ibis does.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn
@@ -64,9 +63,9 @@ class IbisSource(Source):
         """Yield the named columns in batches, in the order of the rows; without one they are not read."""
         if self._by is None:
             raise DataError(
-                f"The rows of {self.label} stay in {self.require_engine().name}, and they have no order by which one could be told from "
-                "another. For residuals, give ols order_by=, a column that puts them in order; for anything else that goes row by row, "
-                "write them to a Parquet file and give its path."
+                f"The rows of {self.label} stay in {self.require_engine().name}, and they have no order by which one could be told "
+                "from another. For residuals, give ols order_by=, a column that puts them in order; for anything else that goes "
+                "row by row, write them to a Parquet file and give its path."
             )
         names = [*numbers, *labels]
         rows = self._table.order_by(self._at(self._by)).select(self._aliases(names, "v") or {"v0": ibis.literal(1)})
@@ -142,7 +141,7 @@ class IbisSource(Source):
         columns = self._aliases(query.numbers, "v") | self._aliases(query.labels, "l")
         for alias in [f"v{i}" for i, name in enumerate(query.numbers) if self._schema[name].is_boolean()]:
             flag = columns[alias]  # which Postgres does not cast to a double
-            columns[alias] = ibis.cases((flag, 1.0), (~flag, 0.0))
+            columns[alias] = ibis.cases((flag, 1), (~flag, 0)).cast("float64")
         columns |= {} if self._by is None else self._aliases([self._by], "o")
         table = self._table.select(columns or {"v0": ibis.literal(1)})
         frame = nw.from_native(self._relation(table) if self._is_duckdb else table)
@@ -155,20 +154,19 @@ class IbisSource(Source):
 
     def _rows(self, frame: nw.LazyFrame[Any], keys: Sequence[str]) -> list[Row]:
         native = frame.to_native()
-        rows = (native.to_arrow_table() if isinstance(native, ibis.Table) is False else native.to_pyarrow()).to_pylist()
+        rows = (native.to_pyarrow() if isinstance(native, ibis.Table) else native.to_arrow_table()).to_pylist()
         return [{k: math.nan if v is None and k not in keys else v for k, v in row.items()} for row in rows]
 
     def _fail(self, error: Exception) -> NoReturn:
-        """Say what the database could not do, and the way out."""
+        """Say what the database could not do, which it names itself, and the way out."""
         if isinstance(error, DataError):
             raise error
         engine = self.engine.name if self.engine else "its database"
-        lacking = re.search(r"'?(\w+)'? operation|compilation rule for '?(\w+)|rule for.*?(\w+)", first_line(error), re.IGNORECASE)
         if "NotDefined" in type(error).__name__ or "Unsupported" in type(error).__name__:
-            what = f"{engine} does not know {next((g for g in lacking.groups() if g), '')!r}" if lacking else first_line(error)
-            raise DataError(f"{what}, which this needs of {self.label}. {self.way_out}.") from error
+            said = f"{engine} cannot do what this needs of {self.label}: {first_line(error)}"
+            raise DataError(f"{said.rstrip('.')}. {self.way_out}.") from error
         raise DataError(
-            f"{self.label[0].upper()}{self.label[1:]} cannot be summed up in {engine}: {first_line(error)}. See that its connection "
-            "is open and its tables are there; a database may refuse arithmetic that has no value, such as a division by zero: "
-            "leave such rows out with where=."
+            f"{self.label[0].upper()}{self.label[1:]} cannot be summed up in {engine}: {first_line(error)}. See that its "
+            "connection is open and its tables are there. Some databases refuse arithmetic that has no value, such as a division "
+            "by zero: leave such rows out with where=."
         ) from error

@@ -76,8 +76,8 @@ class Seen:
             return self._loaded(recipe, self.own.loader, self.moments.n)
         if keeps_rows(self.source):
             raise DataError(
-                f"The rows of {self.source.label} stay in {self.source.require_engine().name}, and to train on them would bring them "
-                "here. Use engine='moments', which needs cross-products alone, or write them to a Parquet file and give that."
+                f"The rows of {self.source.label} stay in {self.source.require_engine().name}, and to train on them would bring "
+                "them here. Use engine='moments', which needs cross-products alone, or write them to a Parquet file and give that."
             )
         if self.source.scattered:
             raise DataError(

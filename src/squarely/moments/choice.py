@@ -36,8 +36,8 @@ def choose_fold(fold: str, source: Source, formula: Formula) -> str:
     if keeps_rows(source):
         if fold == "batches":
             raise OptionError(
-                f"fold='batches' would read the rows of {source.label}, which stay in {source.require_engine().name}. Leave fold= out: sums are "
-                "worked out there. To have the rows read, write them to a Parquet file and give its path."
+                f"fold='batches' would read the rows of {source.label}, which stay in {source.require_engine().name}. Leave fold= "
+                "out: sums are worked out there. To have the rows read, write them to a Parquet file and give its path."
             )
         return "aggregates"
     if fold != "auto":
