@@ -16,7 +16,7 @@ FLOORS = {
 }  # fmt: skip
 GUESTS = {
     "narwhals": {"data", "design", "moments"}, "pyarrow": {"data"}, "duckdb": {"data"}, "pandas": {"data"}, "formulaic": {"design"},
-    "pyspark": {"data"}, "rich": {"show"}, "matplotlib": {"show"}, "threadpoolctl": {"data"},
+    "pyspark": {"data"}, "ibis": {"data"}, "rich": {"show"}, "matplotlib": {"show"}, "threadpoolctl": {"data"},
     "scipy": {"design", "moments", "exact", "inference"}, "torch": {"descent", "moments"}, "safetensors": {"descent"},
     "typer": {"cli"},
 }  # fmt: skip
@@ -79,7 +79,7 @@ def test_no_room_takes_the_place_of_a_public_function():
     assert rooms.isdisjoint(squarely.__all__)
 
 
-HEAVY = ["torch", "pandas", "matplotlib", "bokeh", "duckdb", "sklearn", "scipy", "formulaic", "pyarrow", "narwhals"]
+HEAVY = ["torch", "pandas", "matplotlib", "bokeh", "duckdb", "sklearn", "scipy", "formulaic", "pyarrow", "narwhals", "ibis"]
 
 
 @pytest.mark.parametrize(

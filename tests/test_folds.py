@@ -368,7 +368,7 @@ def test_an_order_of_rows(door, tmp_path):
     page = " ".join(str(fit.summary()).split())
     if door == "duckdb":
         assert math.isnan(fit.durbin_watson)
-        assert "Durbin-Watson needs an order of rows, which DuckDB has not." in page
+        assert "Durbin-Watson needs an order of rows, which DuckDB has not. Give order_by=." in page
     else:
         assert_close(fit.durbin_watson, np.square(np.diff(r)).sum() / (r @ r), rtol=1e-12)
         assert "needs an order" not in page

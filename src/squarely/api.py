@@ -12,9 +12,9 @@ from squarely.data import Source, passes_of, read_text, unwatched
 from squarely.design import Formula, learn, outlined, parse_where
 from squarely.errors import InputError, OptionError
 from squarely.exact import UntoldError, solve
-from squarely.given import Given, by_batches, complete, condition, gathered, held_out, opened
+from squarely.given import Given, by_batches, complete, condition, gathered, gathered_for_training, held_out, opened
 from squarely.inference import Fit, Preview, combined, fit_from_json, foresee, infer
-from squarely.moments import Moments, Standardised, fold_products, gather, unserved
+from squarely.moments import Moments, Standardised, fold_products, gather, keeps_rows, unserved
 from squarely.numerics import Array
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def ols(
     collinear: str = "drop",
     precision: str = "auto",
     fold: str = "auto",
+    order_by: str | None = None,
 ) -> Fit:
     """Fit a linear regression by ordinary least squares.
 
@@ -56,8 +57,10 @@ def ols(
     collinear : "drop" leaves a column out that the ones before it span, and says so; "raise" refuses.
     precision : of the residuals and X'r that the solution is refined with: "extended" (double-double), "double", or "auto",
         which is extended up to ten million numbers and where doubles would leave fewer than ten digits. The summary says which.
-    fold : how the rows are summed up: "batches" reads them, "aggregates" lets a Polars LazyFrame or a DuckDB relation do the
-        sums so that no row leaves the engine, "auto" is the better one; docs/folds.md says what aggregates cannot give.
+    fold : how the rows are summed up: "batches" reads them, "aggregates" lets a Polars LazyFrame, a DuckDB relation or an Ibis
+        table do the sums so that no row leaves the engine, "auto" is the better one; docs/folds.md has what aggregates lack.
+    order_by : a column that puts the rows in order, each with a value of its own, for Durbin-Watson and `fit.resid`. It is for Ibis
+        tables, DuckDB relations and Polars LazyFrames; other rows have an order of their own.
 
     Returns
     -------
@@ -73,12 +76,14 @@ def ols(
     >>> fit.params.round(3).to_dict()
     {'Intercept': 0.8, 'x': 2.3}
     """
-    given = Given(formula=formula, data=data, X=X, y=y, intercept=intercept, where=where, missing=missing, fold=fold)
+    given = Given(
+        formula=formula, data=data, X=X, y=y, intercept=intercept, where=where, missing=missing, fold=fold, order_by=order_by
+    )
     moments, source = gathered(given)
     try:
         return infer(solve(moments, source, collinear=collinear, precision=precision), source)
     except UntoldError as error:
-        if fold != "auto":
+        if fold != "auto" or keeps_rows(source):
             raise
         read = replace(by_batches(moments.design.formula, source, moments.design.where), remarks=(unserved(moments, error),))
         return infer(solve(read, source, collinear=collinear, precision=precision), source)
@@ -423,7 +428,7 @@ def _swept(given: Given, grid: Grid, validation: object) -> Sweep:
 
     formula, source = opened(given)
     source, kept = held_out(validation, formula, source, grid.recipes[0].seed)
-    moments = complete(given, by_batches(formula, source, condition(given)), source)
+    moments = gathered_for_training(given, formula, source)
     swept = descent.train_grid(moments, source, grid, validation=kept)
     optimum = _optimum(moments, source)
     return swept if optimum is None else descent.with_predictions(swept, optimum)
@@ -449,11 +454,14 @@ def _trained(given: Given, recipe: Recipe, validation: object, keeping: Keeping 
     recipe = team.agreed(lambda: descent.checked(replace(recipe, device=team.device_for(recipe.device))))
     with unwatched(team.rank > 0):
         formula, source, kept = team.agreed(lambda: _prepared(given, validation, recipe.seed, team))
-        design = team.agreed(lambda: learn(formula, source, condition(given)))
         share = team.share_of(source)
-        on_device = recipe.device != "cpu" and recipe.engine != "rows"
-        fold = descent.shared_fold(fold_on(recipe.device) if on_device else fold_products, share, team, recipe)
-        moments = complete(given, gather(design, source, fold), source)
+        if keeps_rows(source):  # of which a process alone has no share
+            moments = gathered_for_training(given, formula, source)
+        else:
+            design = team.agreed(lambda: learn(formula, source, condition(given)))
+            on_device = recipe.device != "cpu" and recipe.engine != "rows"
+            fold = descent.shared_fold(fold_on(recipe.device) if on_device else fold_products, share, team, recipe)
+            moments = complete(given, gather(design, source, fold), source)
         run = descent.train(
             moments, source, (recipe,), validation=kept, model=given.model, keeping=keeping, team=team, share=share
         )[0]

@@ -157,6 +157,9 @@ def ols(
     fold: Annotated[
         str, typer.Option("--fold", help="How rows are summed up: auto, batches, or aggregates in an engine.")
     ] = "auto",
+    order_by: Annotated[
+        str | None, typer.Option("--order-by", help="A column that puts rows without an order in one, for Durbin-Watson.")
+    ] = None,
     save: Annotated[Path | None, typer.Option("--save", help="Save the fit as JSON, for squarely predict.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Fit nothing: print what the fit would read and cost.")] = False,
     as_json: Json = False,
@@ -168,7 +171,16 @@ def ols(
         plan = squarely.preview(formula, data, where=where, precision=precision, fold=fold)
         _show(plan.as_dict() if as_json else plan.summary())
         return
-    fit = squarely.ols(formula, data, where=where, missing=missing, collinear=collinear, precision=precision, fold=fold)
+    fit = squarely.ols(
+        formula,
+        data,
+        where=where,
+        missing=missing,
+        collinear=collinear,
+        precision=precision,
+        fold=fold,
+        order_by=order_by,
+    )
     if save is not None:
         fit.save(save)
     _show(fit.as_dict() if as_json else fit.summary())

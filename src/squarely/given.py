@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import TYPE_CHECKING, cast
 
 from squarely.data import Source, open_arrays, open_rows, open_source, split
 from squarely.design import Formula, Where, ask, formula_of, learn, parse_formula, parse_where
 from squarely.errors import DataError, InputError, OptionError, counted
-from squarely.moments import Moments, choose_fold, gather, gather_inside
+from squarely.moments import Moments, choose_fold, gather, gather_inside, keeps_rows
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,19 +28,32 @@ class Given:
     where: str | None
     missing: str
     fold: str = "batches"
+    order_by: str | None = None
     loader: Iterable[object] | None = None
     model: nn.Module | None = None
 
 
 def gathered(given: Given) -> tuple[Moments, Source]:
-    """Take the steps that both roads share: read the formula, open the data, learn the design, gather cross-products."""
+    """Read the formula, open the data, put the rows in order if that is asked for, learn the design, gather cross-products."""
     formula, source = opened(given)
     where = condition(given)
+    if given.order_by is not None:
+        if not isinstance(given.order_by, str):
+            raise OptionError(f"order_by={given.order_by!r} is no name of a column. Give one, such as order_by='time'.")
+        source = source.sorted_by(given.order_by)
     if choose_fold(given.fold, source, formula) == "aggregates":
-        moments = gather_inside(ask(formula, source, where), source)
+        moments = by_aggregates(formula, source, where)
     else:
         moments = by_batches(formula, source, where)
+    if given.order_by is not None:
+        moments = replace(moments, remarks=(*moments.remarks, f"Rows in the order of {given.order_by!r}."))
     return complete(given, moments, source), source
+
+
+def gathered_for_training(given: Given, formula: Formula, source: Source) -> Moments:
+    """Learn the design and gather cross-products of rows that are read, or that stay where they are for good."""
+    by = by_aggregates if keeps_rows(source) else by_batches
+    return complete(given, by(formula, source, condition(given)), source)
 
 
 def condition(given: Given) -> Where | None:
@@ -64,6 +77,11 @@ def complete(given: Given, moments: Moments, source: Source) -> Moments:
             "Fill the gaps, or let missing='drop' leave such rows out."
         )
     return moments
+
+
+def by_aggregates(formula: Formula, source: Source, where: Where | None) -> Moments:
+    """Let an engine teach the design and work the cross-products out, reading no row."""
+    return gather_inside(ask(formula, source, where), source)
 
 
 def by_batches(formula: Formula, source: Source, where: Where | None) -> Moments:

@@ -29,7 +29,7 @@ class Certificate:
     bse : (p,) the standard errors of the exact ones.
     predicted_gap : (p,) trained minus exact as theory predicts it, or None where it has no closed form.
     excess_loss : L(w) - L*, the standardised loss above its minimum.
-    slope : loss and gradient at the trained coefficients, on the rows in float64; None for different rows.
+    slope : loss and gradient at the trained coefficients, on the rows, where these are, in float64; None for different rows.
     bound : what that gradient proves without knowing the optimum; None for different rows.
     same_rows : whether both roads used the same rows, by counts, means and variances of every column.
     rows : the row accounts of the fit and of the training.
@@ -95,7 +95,7 @@ class Certificate:
             "coefficients": {name: {key: float(values[i]) for key, values in columns.items()} for i, name in enumerate(self.names)},
             "excess_loss": self.excess_loss,
             "gradient_norm": None if self.slope is None else float(np.linalg.norm(self.slope.gradient)),
-            "gradient_on": None if self.slope is None else "rows",
+            "gradient_on": None if self.slope is None else self.slope.on,
             "bound": None
             if self.bound is None
             else {

@@ -10,7 +10,7 @@ import numpy as np
 from squarely import theory
 from squarely.data import Source, scanning
 from squarely.design import Block, Design, fold_rows
-from squarely.moments import Standardised
+from squarely.moments import Folded, Moments, Standardised, combine, keeps_rows
 from squarely.numerics import Array
 
 
@@ -22,10 +22,12 @@ class Slope:
     ----------
     loss : L(w) = (1/n) ||X w - y||^2.
     gradient : (p,), (2/n) X'(X w - y).
+    on : the rows, and where these are if that is not here.
     """
 
     loss: float
     gradient: Array
+    on: str = "rows"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,28 @@ class Bound:
     distance: float
     excess: float
     standard_errors: float
+
+
+def slope_at(moments: Moments, source: Source, problem: Standardised, w: Array) -> Slope:
+    """Give the loss and gradient at w (p,), the intercept first if there is one: on the rows, where these are."""
+    folded = None if moments.aggregated is None else moments.aggregated.folded
+    if folded is not None and keeps_rows(source):
+        return slope_inside(folded, source, problem, w)
+    return slope_on_rows(moments.design, source, problem, w)
+
+
+def slope_inside(folded: Folded, source: Source, problem: Standardised, w: Array) -> Slope:
+    """Let an engine work the loss and gradient at w (p,) out: one scan of r = Z c and Z'r.
+
+    The standardised columns Z = [1, (x - shift) / scale, (y - shift) / scale] are W M, with the columns W that it works with.
+    """
+    M = folded.way / np.concatenate([[1.0], problem.scale])
+    M[0, 1:] = ((folded.way[0, 1:] - problem.centre) - problem.offset) / problem.scale
+    c = np.concatenate([w if problem.intercept else np.concatenate([[0.0], w]), [-1.0]])
+    seen, _ = combine(folded, source, M @ c)
+    gradient = 2.0 * (M.T @ seen.gradient)[:-1] / problem.n
+    where = f"rows in {source.require_engine().name}"
+    return Slope(loss=seen.squares / problem.n, gradient=gradient if problem.intercept else gradient[1:], on=where)
 
 
 @scanning("gradient")

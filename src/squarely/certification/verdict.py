@@ -11,7 +11,7 @@ import numpy as np
 from squarely import theory
 from squarely.certification.causes import cause_of, optimum_of
 from squarely.certification.certificate import Certificate, largest_gap
-from squarely.certification.gaps import Bound, Slope, bound_from, slope_on_rows
+from squarely.certification.gaps import Bound, Slope, bound_from, slope_at
 from squarely.errors import InputError, OptionError, counted
 from squarely.inference import Fit
 from squarely.moments import Moments
@@ -114,7 +114,7 @@ def _same_rows(a: Moments, b: Moments) -> bool:
 def _measure(fit: Fit, run: Training) -> tuple[Slope, Bound, float]:
     """Measure the trained coefficients on the rows: loss and gradient, what these prove, and the loss above the minimum."""
     problem, lam, w = run.problem, run.theory.spectrum, run.loop.end
-    slope = slope_on_rows(fit.design, fit.source, problem, w)
+    slope = slope_at(fit.solution.moments, fit.source, problem, w)
     if fit.rank == len(fit.solution.params):
         with np.errstate(over="ignore", invalid="ignore"):  # a diverged run is infinitely far away, and may be so
             excess = theory.excess(lam, lam.vectors.T @ (w - optimum_of(fit, run)))

@@ -6,7 +6,7 @@ case, v0, v1, ... for numbers and l0, l1, ... for labels, because engines differ
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -15,6 +15,25 @@ import pyarrow as pa
 
 Row = Mapping[str, Any]
 Stage: TypeAlias = Mapping[str, nw.Expr] | nw.Expr
+
+
+def is_finite(x: nw.Expr) -> nw.Expr:
+    """Tell whether a number is finite, by the engine's own function."""
+    return x.is_finite()
+
+
+def by_table(x: nw.Expr, levels: Sequence[Any], values: Sequence[float]) -> nw.Expr:
+    """Give each row the value that belongs to its level, none if it has another one, by the engine's own table."""
+    return x.replace_strict(list(levels), list(values), default=None, return_dtype=nw.Float64)
+
+
+def by_halves(x: nw.Expr, levels: Sequence[Any], values: Sequence[float]) -> nw.Expr:
+    """Give what `by_table` gives by cases alone, which are as deep as the logarithm of their number."""
+    if len(levels) == 1:
+        return nw.when(x == levels[0]).then(nw.lit(float(values[0]), nw.Float64))
+    half = len(levels) // 2
+    one, other = by_halves(x, levels[:half], values[:half]), by_halves(x, levels[half:], values[half:])
+    return nw.when(x.is_in(list(levels[:half]))).then(one).otherwise(other)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,12 +47,19 @@ class Engine:
     ordered : whether its rows have a certain order, so that a row knows the one before it.
     narrow : so many columns of numbers it sums up clearly faster by itself than batches are read; 0 where it never is, or where
         something would be lost.
+    only : whether it is asked for aggregates alone, and rows are never read in batches.
+    quantiles : whether it knows quantiles. Without them its rows are sorted.
+    finite, chosen : how it is asked whether a number is finite, and for the value (a double) that belongs to a row's level.
     """
 
     name: str
     bound: int
     ordered: bool
     narrow: int = 0
+    only: bool = False
+    quantiles: bool = True
+    finite: Callable[[nw.Expr], nw.Expr] = is_finite
+    chosen: Callable[[nw.Expr, Sequence[Any], Sequence[float]], nw.Expr] = by_table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,13 +89,15 @@ class Query:
     numbers : columns of the data: v0, v1, ... are these as doubles, f0, f1, ... whether they are finite.
     labels : further ones: l0, l1, ... are these as labels, g0, g1, ... whether they have one.
     stages : one after the other, further columns by their aliases, or a condition that rows must meet.
-    first : use only so many rows that are left, None for all.
+    by : put the rows that are left in the order of this column, by its alias.
+    first : use only so many of them, None for all.
     most : give only so many groups, whichever they are, None for all.
     """
 
     numbers: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     stages: tuple[Stage, ...] = ()
+    by: str | None = None
     first: int | None = None
     most: int | None = None
 
@@ -79,21 +107,23 @@ class Query:
         return replace(self, stages=(*self.stages, *more))
 
 
-def aliased(frame: nw.LazyFrame[Any], query: Query, held: Sequence[Held]) -> nw.LazyFrame[Any]:
+def aliased(frame: nw.LazyFrame[Any], query: Query, held: Sequence[Held], engine: Engine) -> nw.LazyFrame[Any]:
     """Cast the columns of a frame, which go by their aliases, and say where they have a value; `held` are the labels' types.
 
-    Numbers are cast to doubles before anything is multiplied. Only is_finite is asked: DuckDB takes isnan for false where the
-    statistics of a Parquet file leave NaN out.
+    Numbers are cast to doubles before anything is multiplied. Never is it asked whether they are NaN: DuckDB takes isnan for false
+    where the statistics of a Parquet file leave NaN out.
     """
+
+    def has_value(alias: str) -> nw.Expr:
+        return engine.finite(nw.col(alias)).fill_null(value=False)
+
     numbers, labels = range(len(query.numbers)), list(enumerate(held))
     fractions = [i for i, what in labels if what.fraction]
     doubles = [*(f"v{i}" for i in numbers), *(f"l{i}" for i in fractions)]
     texts = [f"l{i}" for i, what in labels if what.kind == "text"]
     casts = {alias: nw.col(alias).cast(nw.Float64) for alias in doubles} | {alias: nw.col(alias).cast(nw.String) for alias in texts}
-    flags = {f"f{i}": nw.col(f"v{i}").is_finite().fill_null(False) for i in numbers}
-    flags |= {
-        f"g{i}": nw.col(f"l{i}").is_finite().fill_null(False) if i in fractions else ~nw.col(f"l{i}").is_null() for i, _ in labels
-    }
+    flags = {f"f{i}": has_value(f"v{i}") for i in numbers}
+    flags |= {f"g{i}": has_value(f"l{i}") if i in fractions else ~nw.col(f"l{i}").is_null() for i, _ in labels}
     for stage in (casts, flags):
         frame = frame.with_columns(**stage) if stage else frame
     return frame
@@ -120,6 +150,8 @@ def staged(frame: nw.LazyFrame[Any], query: Query) -> nw.LazyFrame[Any]:
     """Carry out the stages of a query on a frame that has its columns under their aliases."""
     for stage in query.stages:
         frame = frame.with_columns(**stage) if isinstance(stage, Mapping) else frame.filter(stage)
+    if query.by is not None:
+        frame = frame.sort(query.by)
     return frame if query.first is None else frame.head(query.first)
 
 
@@ -138,6 +170,12 @@ def asked(
         else:
             groups = frame.group_by(*keys).agg(*some)
             yield groups if query.most is None else groups.head(query.most)
+
+
+def stepped(frame: nw.LazyFrame[Any], column: str, by: str) -> nw.LazyFrame[Any]:
+    """Give the frame of s0, the sum of the squared differences of a column from row to row in the order of another."""
+    before = nw.col(column).shift(1).over(order_by=by)
+    return frame.with_columns(d0=nw.col(column) - before).select(s0=(nw.col("d0") * nw.col("d0")).sum())
 
 
 def joined(keys: Sequence[str], answers: Sequence[Sequence[Row]]) -> list[Row]:

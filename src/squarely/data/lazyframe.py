@@ -11,7 +11,7 @@ import pyarrow as pa
 from squarely.data.aggregates import Engine, Held, Query, Row, aliased, asked, held_as, joined, staged
 from squarely.data.file import first_line
 from squarely.data.memory import FrameSource, cut
-from squarely.data.source import BATCH_ROWS, Kind, Level, Source
+from squarely.data.source import BATCH_ROWS, Kind, Level, Source, require_certain, require_columns
 from squarely.errors import DataError, SquarelyError
 
 
@@ -82,6 +82,18 @@ class LazyFrameSource(Source):
         except Exception as error:
             raise _failed(error, "summed up") from error
 
+    def sorted_by(self, name: str) -> LazyFrameSource:
+        """Give the rows in the order of a column that differs in every one of them."""
+        require_columns(self, [name])
+        pl, column = self._polars, self._polars.selectors.by_name(name).as_expr()
+        try:
+            counts = self._native.select(n0=pl.len(), n1=column.count(), n2=column.n_unique())
+            row = _rows(counts)[0]
+        except Exception as error:
+            raise _failed(error, "summed up") from error
+        require_certain(self, name, rows=row["n0"], values=row["n1"], different=row["n2"])
+        return LazyFrameSource(nw.from_native(self._native.sort(column)))
+
     def _table(self, query: Query) -> nw.LazyFrame[Any]:
         aliases = [
             *((f"v{i}", name) for i, name in enumerate(query.numbers)),
@@ -89,7 +101,7 @@ class LazyFrameSource(Source):
         ]
         columns = [self._polars.selectors.by_name(name).as_expr().alias(alias) for alias, name in aliases]
         frame = nw.from_native(self._native.select(*columns) if columns else self._native)
-        return aliased(frame, query, [self.held(name) for name in query.labels])
+        return aliased(frame, query, [self.held(name) for name in query.labels], self.engine)
 
     def column(self, values: Any, name: str) -> Any:
         """Give values, one for each row, as a Polars series."""

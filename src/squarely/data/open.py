@@ -23,8 +23,8 @@ from squarely.errors import DataError
 
 _KNOWN = (
     "Give the path of a CSV, Parquet, Arrow or JSON-lines file, of a folder of them or a pattern such as 'data/*.csv', a list of "
-    "paths, a pandas or Polars DataFrame, a Polars LazyFrame, an Arrow table, a DuckDB relation, a Spark DataFrame or a dict of "
-    "arrays."
+    "paths, a pandas or Polars DataFrame, a Polars LazyFrame, an Arrow table, a DuckDB relation, a Spark DataFrame, an Ibis table "
+    "or a dict of arrays."
 )
 PathLike = str | bytes | os.PathLike[Any]
 _A = {"Parquet": "a Parquet", "Arrow": "an Arrow"}
@@ -81,6 +81,10 @@ def _open_lazy(frame: nw.LazyFrame[Any]) -> Source:
         from squarely.data.spark import SparkSource
 
         return SparkSource(frame.to_native(), connect=frame.implementation.is_pyspark_connect())
+    if frame.implementation.is_ibis():
+        from squarely.data.ibis import IbisSource
+
+        return IbisSource(frame.to_native())
     if not frame.implementation.is_polars():
         raise DataError(
             f"A table of {frame.implementation.value} is not opened yet. "

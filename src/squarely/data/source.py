@@ -16,7 +16,7 @@ import pyarrow as pa
 from squarely.data.aggregates import Engine, Held, Query, Row
 from squarely.data.frames import series
 from squarely.data.reread import Reread
-from squarely.errors import DataError, did_you_mean
+from squarely.errors import DataError, counted, did_you_mean
 from squarely.numerics import Array
 
 T = TypeVar("T")
@@ -151,6 +151,25 @@ class Source(ABC):
         """Sum the squared differences of a column of a query from row to row; NaN unless the rows have a certain order."""
         return math.nan
 
+    def sorted_by(self, name: str) -> Source:
+        """Give the same rows in the order of a column; whoever has no order of its own says how.
+
+        Raises
+        ------
+        DataError : the rows have an order already; or the column leaves it open which row is before which.
+        """
+        raise DataError(
+            f"The rows of {self.label} have an order of their own, and Durbin-Watson goes by it. Put them in the order of {name!r} "
+            "before you hand them over, and leave order_by= out."
+        )
+
+    @property
+    def way_out(self) -> str:
+        """What serves where aggregates do not, as an advice."""
+        if self.require_engine().only:
+            return f"Write the rows of {self.label} to a Parquet file and fit that"
+        return f"Fit with fold='batches', which reads the rows of {self.label} and can"
+
     def row_number(self, row: int) -> int:
         """Give the number by which messages call the row at a position, counted from 1 where the user counts."""
         return row + 1
@@ -178,6 +197,20 @@ def require_columns(source: Source, names: Iterable[str]) -> None:
             raise DataError(f"There is no column {name!r} in {source.label}. {did_you_mean(name, source.columns)}")
         if name in source.twins:
             raise DataError(f"{source.label} has two or more columns called {name!r}. Give each column a name of its own.")
+
+
+def require_certain(source: Source, name: str, *, rows: int, values: int, different: int) -> None:
+    """Raise a DataError unless every one of the rows has a value in a column, and all of them are different."""
+    if values < rows:
+        raise DataError(
+            f"{name!r} of {source.label} is empty in {counted(rows - values, 'row')}, whose place in order_by={name!r} is unknown. "
+            "Leave these rows out of the table, or order by a column that every row has."
+        )
+    if different < rows:
+        raise DataError(
+            f"{name!r} of {source.label} has {counted(different, 'value')} for {counted(rows, 'row')}: order_by={name!r} leaves it "
+            "open which of the rows that share one comes first. Order by a column that differs in every row."
+        )
 
 
 def kind_of(kind: pa.DataType) -> Kind:

@@ -5,20 +5,22 @@ Spark finds names without regard to case and reads dots and backticks in them, s
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 import narwhals as nw
 import pyarrow as pa
 
-from squarely.data.aggregates import Engine, Held, Query, Row, aliased, asked, held_as, joined, staged
+from squarely.data.aggregates import Engine, Held, Query, Row, aliased, asked, held_as, joined, staged, stepped
 from squarely.data.executors import adding, packing, shipped, unpacked, working
 from squarely.data.file import first_line
 from squarely.data.scattered import outcome, sort_of
-from squarely.data.source import Kind, Source, kind_of
+from squarely.data.source import Kind, Source, kind_of, require_certain, require_columns
 from squarely.errors import DataError, SquarelyError
 from squarely.numerics import Array
 
@@ -31,8 +33,9 @@ _MISSING = re.compile(r"No module named '(numpy|scipy|pandas|pyarrow|narwhals|th
 class SparkSource(Source):
     """A Spark DataFrame, of a classic session or of Spark Connect. Its rows stay on the executors, partition by partition.
 
-    The rows have no order among them, so there is no Durbin-Watson. The partitions are the same each time only if the plan says
-    which rows they have: a plan that samples without a seed, or reads a table that is written to meanwhile, gives others.
+    The rows have no order among them, unless `sorted_by` gives them one, so there is no Durbin-Watson. The partitions are the same
+    each time only if the plan says which rows they have: a plan that samples without a seed, or reads a table that is written to
+    meanwhile, gives others.
     """
 
     scattered = True
@@ -41,12 +44,15 @@ class SparkSource(Source):
     # 2 6.5 4.1, 3 5.0 3.8, 4 3.6 4.3, 6 4.5 5.0, 9 6.0 6.8. No order of rows is lost by it: they have none.
     engine = Engine(name="Spark", bound=100, ordered=False, narrow=3)
 
-    def __init__(self, frame: Any, *, connect: bool = False) -> None:
+    def __init__(self, frame: Any, *, connect: bool = False, by: int | None = None) -> None:
         self.label = "the Spark DataFrame"
-        self._connect = connect
+        self._given, self._connect, self._by = frame, connect, by
         with _told():
             fields = list(frame.schema.fields)
             self._frame = frame.toDF(*(f"v{i}" for i in range(len(fields))))
+            if by is not None:
+                self._frame = self._frame.orderBy(f"v{by}")
+                self.ordered, self.engine = True, replace(self.engine, ordered=True)
         self._names = [field.name for field in fields]
         self._types = [_arrow_type(field.dataType) for field in fields]
         self.columns = {field.name: field.dataType.simpleString() for field in fields}
@@ -102,11 +108,29 @@ class SparkSource(Source):
             frames = asked(staged(self._table(query), query), query, results, keys, self.engine.bound)
             return joined(keys, [[row.asDict() for row in frame.to_native().collect()] for frame in frames])
 
+    def steps(self, query: Query, column: str) -> float:
+        """Sum the squared differences of a column of a query from row to row, once the rows are sorted."""
+        if self._by is None:
+            return math.nan
+        with _told():
+            return float(stepped(staged(self._table(query), query), column, "o0").to_native().collect()[0]["s0"])
+
+    def sorted_by(self, name: str) -> SparkSource:
+        """Give the rows in the order of a column that differs in every one of them; each scan sorts them anew."""
+        require_columns(self, [name])
+        place = self._names.index(name)
+        with _told():
+            counts = self._frame.selectExpr("count(1) AS n0", f"count(v{place}) AS n1", f"count(DISTINCT v{place}) AS n2")
+            row = counts.collect()[0]
+        require_certain(self, name, rows=row["n0"], values=row["n1"], different=row["n2"])
+        return SparkSource(self._given, connect=self._connect, by=place)
+
     def _table(self, query: Query) -> nw.LazyFrame[Any]:
         numbers = [f"v{self._names.index(name)} AS v{i}" for i, name in enumerate(query.numbers)]
         labels = [f"v{self._names.index(name)} AS l{i}" for i, name in enumerate(query.labels)]
-        frame = self._frame.selectExpr(*([*numbers, *labels] or ["1 AS v0"]))
-        return aliased(nw.from_native(frame), query, [self.held(name) for name in query.labels])
+        order = [] if self._by is None else [f"v{self._by} AS o0"]
+        frame = self._frame.selectExpr(*([*numbers, *labels, *order] or ["1 AS v0"]))
+        return aliased(nw.from_native(frame), query, [self.held(name) for name in query.labels], self.engine)
 
     def _selected(self, names: Sequence[str]) -> Any:
         places = [self._names.index(name) for name in names]

@@ -19,7 +19,16 @@ from squarely.descent.shares import require_a_row_each, shared
 from squarely.descent.streamed import Streamed
 from squarely.design import rows
 from squarely.errors import DataError, OptionError
-from squarely.moments import Moments, Standardised, expected_noise, fold_noise, noise_cost, standardise, unstandardised
+from squarely.moments import (
+    Moments,
+    Standardised,
+    expected_noise,
+    fold_noise,
+    keeps_rows,
+    noise_cost,
+    standardise,
+    unstandardised,
+)
 
 _HELD = 2**28  # bytes of standardised rows that are held; more are streamed
 _DEAR = 2_000_000_000  # multiplications: about a second
@@ -65,6 +74,11 @@ class Seen:
             return Unseen(n=self.moments.n, features=len(self.moments.design.columns))
         if self.own.loader is not None:
             return self._loaded(recipe, self.own.loader, self.moments.n)
+        if keeps_rows(self.source):
+            raise DataError(
+                f"The rows of {self.source.label} stay in {self.source.require_engine().name}, and to train on them would bring "
+                "them here. Use engine='moments', which needs cross-products alone, or write them to a Parquet file and give that."
+            )
         if self.source.scattered:
             raise DataError(
                 f"The rows of {self.source.label} are in other processes, and to train on them would bring them here. Use "

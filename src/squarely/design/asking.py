@@ -20,6 +20,7 @@ from squarely.design.formula import Formula
 from squarely.design.learning import designed, is_known, nothing
 from squarely.design.lessons import moved_by, too_few_values, with_spline
 from squarely.design.outline import Outline, outlined
+from squarely.design.quantiles import between_ranks, interpolated
 from squarely.design.saying import chebyshev_stages
 from squarely.design.sheet import Sheet, sheet
 from squarely.design.topics import moved_in
@@ -45,8 +46,8 @@ def ask(formula: Formula, source: Source, where: Where | None = None) -> Design:
             scans += 1
     bases = [f for f in outline.factors.values() if isinstance(f, Basis) and f.kind != "powers"]
     if bases:
-        learnt = _ranges(outline, learnt, bases)
-        scans += 1
+        learnt, more = _ranges(outline, learnt, bases)
+        scans += more
     if polynomials := [factor for factor in bases if factor.kind == "poly"]:
         learnt = _polynomials(outline, learnt, polynomials)
         scans += 1
@@ -98,27 +99,46 @@ def _levels(outline: Outline, learnt: Learnt, text: str, factor: Categorical) ->
     return replace(learnt, codings={**learnt.codings, text: made})
 
 
-def _ranges(outline: Outline, learnt: Learnt, bases: Sequence[Basis]) -> Learnt:
-    """Learn the ranges of the arguments of bases, and the knots of splines with `df`: quantiles of all values (type 7)."""
-    page = _page(outline, learnt)
+def _ranges(outline: Outline, learnt: Learnt, bases: Sequence[Basis]) -> tuple[Learnt, int]:
+    """Learn the ranges of the arguments of bases, and the knots of splines with `df`: quantiles of all values; tell the scans."""
+    page, source = _page(outline, learnt), outline.source
+    knows = source.require_engine().quantiles
     results = {"n0": nw.len()}
     for i, factor in enumerate(bases):
         x = page.said(factor.argument)
         results |= {f"a{i}": x.min(), f"b{i}": x.max()}
-        places = inner_places(factor)
-        results |= {f"q{i}k{j}": x.quantile(place, interpolation="linear") for j, place in enumerate(places.tolist())}
-    row = outline.source.aggregate(page.kept, results)[0]
-    _require_rows(outline, page, int(row["n0"]))
+        if knows:
+            places = inner_places(factor).tolist()
+            results |= {f"q{i}k{j}": x.quantile(place, interpolation="linear") for j, place in enumerate(places)}
+    row, scans = source.aggregate(page.kept, results)[0], 1
+    n = int(row["n0"])
+    _require_rows(outline, page, n)
     for i, factor in enumerate(bases):
-        ends = float(row[f"a{i}"]), float(row[f"b{i}"])
+        ends, places = (float(row[f"a{i}"]), float(row[f"b{i}"])), inner_places(factor)
         if factor.kind == "poly":
             if not ends[0] < ends[1]:
                 raise too_few_values(factor)
             learnt = replace(learnt, ranges={**learnt.ranges, factor.text: ends})
+            continue
+        if knows or not len(places):
+            knots = np.array([float(row[f"q{i}k{j}"]) for j in range(len(places))])
         else:
-            knots = [float(row[f"q{i}k{j}"]) for j in range(len(inner_places(factor)))] if factor.knots is None else factor.knots
-            learnt = with_spline(learnt, factor, np.array(knots), ends)
-    return learnt
+            knots, more = _sorted_quantiles(source, page, page.said(factor.argument), n, places)
+            scans += more
+        learnt = with_spline(learnt, factor, knots if factor.knots is None else np.array(factor.knots), ends)
+    return learnt, scans
+
+
+def _sorted_quantiles(source: Source, page: Sheet, x: nw.Expr, n: int, places: Array) -> tuple[Array, int]:
+    """Give quantiles (type 7) of n values where an engine knows none: it sorts them, once for each value; tell the scans.
+
+    The value of rank r is the largest of the first r + 1.
+    """
+    ranks = between_ranks(n, places)
+    query = page.kept.then({"x0": x})
+    firsts = {rank: replace(query, by="x0", first=rank + 1) for rank in ranks}
+    values = {rank: float(source.aggregate(first, {"m0": nw.col("x0").max()})[0]["m0"]) for rank, first in firsts.items()}
+    return interpolated(n, places, values), len(ranks)
 
 
 def _polynomials(outline: Outline, learnt: Learnt, factors: Sequence[Basis]) -> Learnt:

@@ -22,7 +22,7 @@ def counted_rows(source: Source, page: Sheet, used: int) -> tuple[RowAccount, in
     left, scans = read, 0
     met: Mapping[str, Any] = {}
     if wide or page.met.stages:
-        beyond = {key: _many(finite(alias) & (nw.col(alias).abs() >= EXACT_INTEGERS)) for key, alias in wide.items()}
+        beyond = {key: _many(finite(source, alias) & (nw.col(alias).abs() >= EXACT_INTEGERS)) for key, alias in wide.items()}
         met = source.aggregate(page.met, {"n0": nw.len()} | beyond)[0]
         left, scans = int(met["n0"]), 1
     rounded = {name: int(met[f"w{i}"]) for i, name in enumerate(page.numbers) if met.get(f"w{i}")}
@@ -49,7 +49,7 @@ def _dropped(source: Source, query: Query, columns: Mapping[str, str], plain: It
         x = nw.col(alias)
         results[f"a{i}"] = _many(x.is_null())
         if alias not in plain:
-            results |= {f"b{i}": _many(finite(alias)), f"c{i}": _many((x == float("inf")) | (x == float("-inf")))}
+            results |= {f"b{i}": _many(finite(source, alias)), f"c{i}": _many((x == float("inf")) | (x == float("-inf")))}
     row = source.aggregate(query, results)[0]
     counts = {name: _causes(row, i) for i, name in enumerate(columns)}
     return {name: causes for name, causes in counts.items() if sum(causes.values())}

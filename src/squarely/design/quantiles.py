@@ -71,14 +71,22 @@ def search(n: int, places: Array) -> Search:
     >>> seen.values(), between(4, np.array([0.5]), seen).tolist()
     ({1: 2.5, 2: 3.0}, [2.75])
     """
+    return Search(found={rank: (0, rank) for rank in between_ranks(n, places)})
+
+
+def between_ranks(n: int, places: Array) -> list[int]:
+    """Give the ranks, counted from 0, of the values that quantiles (type 7) of n values lie between."""
     below = np.floor((n - 1) * places).astype(int)
-    ranks = sorted({*below.tolist(), *np.minimum(below + 1, n - 1).tolist()})
-    return Search(found={rank: (0, rank) for rank in ranks})
+    return sorted({*below.tolist(), *np.minimum(below + 1, n - 1).tolist()})
 
 
 def between(n: int, places: Array, over: Search) -> Array:
     """Give the quantiles (type 7) of n values at these places, as NumPy does, from a search that is over."""
-    values = over.values()
+    return interpolated(n, places, over.values())
+
+
+def interpolated(n: int, places: Array, values: Mapping[int, float]) -> Array:
+    """Give the quantiles (type 7) of n values at these places, as NumPy does, from the values of the ranks they lie between."""
     quantiles = []
     for place in places.tolist():
         at = (n - 1) * place

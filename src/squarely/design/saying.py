@@ -78,14 +78,18 @@ _FUNCTIONS: Mapping[str, Callable[[nw.Expr], nw.Expr]] = {
 
 
 def condition(
-    where: Condition, numbers: Mapping[str, nw.Expr], labels: Mapping[str, tuple[nw.Expr, nw.Expr, str]]
+    where: Condition,
+    numbers: Mapping[str, nw.Expr],
+    labels: Mapping[str, tuple[nw.Expr, nw.Expr, str]],
+    finite: Callable[[nw.Expr], nw.Expr],
 ) -> tuple[nw.Expr, nw.Expr]:
     """Say where a condition is true, and where it is false; a gap makes it neither.
 
-    `labels` has for each name the labels, where there is one, and what they are: "text", "boolean" or "number".
+    `labels` has for each name the labels, where there is one, and what they are: "text", "boolean" or "number"; `finite` is how
+    the engine is asked whether a number is finite.
     """
     if isinstance(where, Joined):
-        parts = [condition(part, numbers, labels) for part in where.conditions]
+        parts = [condition(part, numbers, labels, finite) for part in where.conditions]
         if where.word == "not":
             return parts[0][1], parts[0][0]
         true, false = [p[0] for p in parts], [p[1] for p in parts]
@@ -95,19 +99,17 @@ def condition(
         return nw.any_horizontal(*true, ignore_nulls=False), nw.all_horizontal(*false, ignore_nulls=False)
     if isinstance(where, Compared):
         left, right = translated(where.left, numbers, {}), translated(where.right, numbers, {})
-        known = _finite(left) & _finite(right)
+        known = finite(left).fill_null(value=False) & finite(right).fill_null(value=False)
         holds = _COMPARISONS[where.sign](left, right).fill_null(value=False)
         return holds & known, ~holds & known
     label, known, held = labels[where.name.name]
     wanted = _wanted(where, held)
-    same = [(label.cast(nw.Float64) if held == "boolean" else label) == value for value in wanted]
+    if held == "boolean":  # Postgres casts no truth value to a double
+        label = nw.when(label).then(nw.lit(1.0)).when(~label).then(nw.lit(0.0))
+    same = [label == value for value in wanted]
     found = nw.any_horizontal(*same, ignore_nulls=False).fill_null(value=False)
     negated = isinstance(where, OneOf) and where.negated
     return (~found & known, found & known) if negated else (found & known, ~found & known)
-
-
-def _finite(x: nw.Expr) -> nw.Expr:
-    return x.is_finite().fill_null(value=False)
 
 
 def _wanted(where: OneOf | Truth, held: str) -> tuple[str | float, ...]:

@@ -66,7 +66,7 @@ def sheet(
     columns = {name: nw.col(alias) for name, alias in at.items()}
     if where:
         kinds = {name: (nw.col(f"l{i}"), nw.col(f"g{i}"), source.held(name).kind) for i, name in enumerate(told)}
-        met = met.then({"w0": condition(where.condition, columns, kinds)[0]}).then(nw.col("w0"))
+        met = met.then({"w0": condition(where.condition, columns, kinds, source.require_engine().finite)[0]}).then(nw.col("w0"))
     flags = [*(f"f{read.index(name)}" for name in numbers), *(f"g{told.index(name)}" for name in labels)]
     kept = met.then(nw.all_horizontal(*map(nw.col, flags), ignore_nulls=False)) if flags else met
     wanted = {f.text: expression_of(f) for f in factors if not isinstance(f, Categorical)} | dict(named)
@@ -81,7 +81,7 @@ def sheet(
     done = {alias: translated(e, columns, learnt.moves) for e, alias in values.items() if not isinstance(e, Name)}
     kept = kept.then(done)
     if done:
-        kept = kept.then(nw.all_horizontal(*(finite(alias) for alias in done), ignore_nulls=False))
+        kept = kept.then(nw.all_horizontal(*(finite(source, alias) for alias in done), ignore_nulls=False))
     return Sheet(
         met=met,
         kept=kept,
@@ -93,6 +93,6 @@ def sheet(
     )
 
 
-def finite(alias: str) -> nw.Expr:
+def finite(source: Source, alias: str) -> nw.Expr:
     """Tell whether a column is a number that is neither NaN nor infinite."""
-    return nw.col(alias).is_finite().fill_null(value=False)
+    return source.require_engine().finite(nw.col(alias)).fill_null(value=False)

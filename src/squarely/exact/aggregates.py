@@ -78,7 +78,7 @@ def _require_told(work: Work, source: Source) -> None:
     if work.unit_error > _WORST:
         raise UntoldError(
             f"The columns are so near to depending on each other (condition number {work.condition:.1g}) that sums of products in "
-            f"double precision cannot tell them apart. Fit with fold='batches', which reads the rows of {source.label} and can."
+            f"double precision cannot tell them apart. {source.way_out}."
         )
 
 
@@ -155,7 +155,7 @@ def _solution(work: Work, refined: _Refined, source: Source, asked: Aggregated) 
     scale = float(moments.design.scales[-1])
     ones = np.ones(len(params))
     now = replace(asked, scans=asked.scans + done.scans, expressions=asked.expressions + done.expressions)
-    unordered = f"Durbin-Watson needs an order of rows, which {asked.engine} has not."
+    unordered = f"Durbin-Watson needs an order of rows, which {asked.engine} has not. Give order_by=."
     factor, root = factor_of(work), root_of(work, work.kept.R, work.unit_error)
     return Solution(
         moments=replace(moments, aggregated=now, remarks=moments.remarks if ordered else (*moments.remarks, unordered)),

@@ -108,7 +108,9 @@ def solve(moments: Moments, source: Source, *, collinear: str = "drop", precisio
         from squarely.exact.aggregates import solve_inside  # which makes a Solution in turn
 
         if precision == "extended":
-            raise OptionError("precision='extended' needs the rows, and aggregates leave them in the engine. Use fold='batches'.")
+            raise OptionError(
+                f"precision='extended' needs the rows, and aggregates leave them in {moments.aggregated.engine}. {source.way_out}."
+            )
         return solve_inside(moments, source, collinear=collinear)
     factor = factorise(moments, source)
     if factor.dependencies and collinear == "raise":
@@ -116,7 +118,7 @@ def solve(moments: Moments, source: Source, *, collinear: str = "drop", precisio
     refined = _refine(moments, source, factor, precision)
     root = inverse_root(moments, source, factor) if wants_whitening(moments, factor) else None
     if not source.ordered:
-        unordered = f"Durbin-Watson needs an order of rows, which {source.label} has not."
+        unordered = f"Durbin-Watson needs an order of rows, which {source.label} has not. Give order_by=."
         moments = replace(moments, remarks=(*moments.remarks, unordered))
     return _solution(moments, factor, refined, root)
 

@@ -10,7 +10,7 @@ from squarely.data import BATCH_ROWS
 from squarely.design import Outline, purpose
 from squarely.exact import require_precision
 from squarely.exact.whitening import CHEAP_CELLS
-from squarely.moments import require_fold, suits_aggregates
+from squarely.moments import keeps_rows, require_fold, suits_aggregates
 from squarely.show import Page, Pairs
 
 _MOST_NAMES = 12
@@ -88,7 +88,7 @@ def foresee(outline: Outline, *, fold: str = "auto", precision: str = "auto") ->
     p = None if names is None else len(names)
     gram = None if p is None else 8 * (p + (1 if outline.formula.intercept else 2)) ** 2  # the columns of X, a constant, y
     cells = None if p is None or rows is None else rows * p
-    inside = fold == "aggregates"
+    inside = fold == "aggregates" or keeps_rows(outline.source)
     double = inside or precision == "double"
     return Preview(
         formula=outline.formula.text,
@@ -114,7 +114,7 @@ def _precision(cells: int | None) -> str | None:
 
 def _fold(outline: Outline, fold: str) -> str:
     """Tell how the rows are going to be met."""
-    if fold == "aggregates":
+    if fold == "aggregates" or keeps_rows(outline.source):
         return f"aggregates in {outline.source.require_engine().name}"
     if fold == "auto" and suits_aggregates(outline.source, outline.formula):
         return "by number of rows"

@@ -23,22 +23,34 @@ def choose_fold(fold: str, source: Source, formula: Formula) -> str:
     """Choose "batches" or "aggregates" for a source.
 
     "auto" means batches, unless there are many rows, few columns, all of them plain numbers, and an engine that is measured to be
-    clearly faster by itself.
+    clearly faster by itself; or an engine that keeps its rows.
 
     Raises
     ------
-    OptionError : there is no such fold.
+    OptionError : there is no such fold, or batches are wanted of an engine that keeps its rows.
     DataError : aggregates are wanted, and the source has none.
     """
     require_fold(fold)
     if fold == "aggregates":
         source.require_engine()
+    if keeps_rows(source):
+        if fold == "batches":
+            raise OptionError(
+                f"fold='batches' would read the rows of {source.label}, which stay in {source.require_engine().name}. Leave fold= "
+                "out: sums are worked out there. To have the rows read, write them to a Parquet file and give its path."
+            )
+        return "aggregates"
     if fold != "auto":
         return fold
     if not suits_aggregates(source, formula):
         return "batches"
     rows = int(source.aggregate(Query(), {"n0": nw.len()})[0]["n0"])
     return "aggregates" if rows * (len(formula.terms) + 1) > _MANY else "batches"
+
+
+def keeps_rows(source: Source) -> bool:
+    """Tell whether a source is asked for aggregates alone."""
+    return source.engine is not None and source.engine.only
 
 
 def suits_aggregates(source: Source, formula: Formula) -> bool:

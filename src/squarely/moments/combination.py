@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import narwhals as nw
 import numpy as np
 
-from squarely.data import Query, Source, Stage
+from squarely.data import Engine, Query, Source, Stage
 from squarely.moments.aggregates import Folded
 from squarely.moments.tally import Effort, Factors, Key, changed, tally
 from squarely.numerics import Array
@@ -44,7 +44,7 @@ def combine(folded: Folded, source: Source, a: Array) -> tuple[Combined, Effort]
     DataError : these are not the rows that the first scan met.
     """
     said, n = folded.prepared, float(folded.gram[0, 0])
-    stages, total = _said(folded, a)
+    stages, total = _said(folded, a, source.require_engine())
     mean = float(folded.gram[0] @ a) / n
     middle = float(folded.gram[0, -1]) / n
     query = said.query.then(*stages, {"r0": total}, {"r1": nw.col("r0") - mean}, {"r2": nw.col("r1") * nw.col("r1")})
@@ -84,7 +84,7 @@ def combine(folded: Folded, source: Source, a: Array) -> tuple[Combined, Effort]
     ), effort
 
 
-def _said(folded: Folded, a: Array) -> tuple[list[Stage], nw.Expr]:
+def _said(folded: Folded, a: Array, engine: Engine) -> tuple[list[Stage], nw.Expr]:
     """Say the combination: what a block contributes is its carrier times a number, which its cell says if it has categories."""
     places: dict[str, nw.Expr] = {}
     terms: list[nw.Expr] = []
@@ -96,19 +96,19 @@ def _said(folded: Folded, a: Array) -> tuple[list[Stage], nw.Expr]:
         if not keys:
             term = nw.lit(float(weights[0]))
         elif len(keys) == 1:
-            term = keys[0].said(weights.tolist())
+            term = keys[0].said(weights.tolist(), engine)
         else:
-            places[f"o{i}"] = _place(keys)
+            places[f"o{i}"] = _place(keys, engine)
             cells = tuple(float(cell) for cell in range(len(weights)))
-            term = Key(alias=f"o{i}", levels=cells).said(weights.tolist())
+            term = Key(alias=f"o{i}", levels=cells).said(weights.tolist(), engine)
         terms.append(term * nw.col(block.carrier) if block.carrier else term)
     # The response, which is the last, goes first: what follows takes away from it, so that the partial sums shrink.
     return [places], sum(terms[:-1], terms[-1])
 
 
-def _place(keys: Sequence[Key]) -> nw.Expr:
+def _place(keys: Sequence[Key], engine: Engine) -> nw.Expr:
     """Give the place of a row's cell among all those of some factors, the last of which varies fastest."""
-    codes = [key.said([float(i) for i in range(len(key.levels))]) for key in keys]
+    codes = [key.said([float(i) for i in range(len(key.levels))], engine) for key in keys]
     place = codes[0]
     for key, code in zip(keys[1:], codes[1:], strict=True):
         place = place * float(len(key.levels)) + code

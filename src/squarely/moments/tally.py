@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import narwhals as nw
 import numpy as np
 
-from squarely.data import Level, Query, Source
+from squarely.data import Engine, Level, Query, Source
 from squarely.errors import DataError
 from squarely.numerics import Array
 
@@ -35,9 +35,9 @@ class Key:
     alias: str
     levels: tuple[Level, ...]
 
-    def said(self, values: Sequence[float]) -> nw.Expr:
+    def said(self, values: Sequence[float], engine: Engine) -> nw.Expr:
         """Give each row the value that belongs to its level, none if it has another one."""
-        return nw.col(self.alias).replace_strict(list(self.levels), list(values), default=None, return_dtype=nw.Float64)
+        return engine.chosen(nw.col(self.alias), self.levels, values)
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
