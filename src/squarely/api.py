@@ -56,8 +56,8 @@ def ols(
     collinear : "drop" leaves a column out that the ones before it span, and says so; "raise" refuses.
     precision : of the residuals and X'r that the solution is refined with: "extended" (double-double), "double", or "auto",
         which is extended up to ten million numbers and where doubles would leave fewer than ten digits. The summary says which.
-    fold : how the rows are summed up: "batches" reads them, "aggregates" lets a Polars LazyFrame, a DuckDB relation
-        or Spark do the sums so that no row leaves the engine, "auto" is the better one; docs/folds.md says what aggregates cannot give.
+    fold : how the rows are summed up: "batches" reads them, "aggregates" lets a Polars LazyFrame, a DuckDB relation or Spark do
+        the sums so that no row leaves the engine, "auto" is the better one; docs/folds.md says what aggregates cannot give.
 
     Returns
     -------
