@@ -3,7 +3,7 @@
 `open` tells what the user handed over; `source` is the contract, and the parts of a source that can be read by themselves;
 `batch` is its rows as doubles (`decimals` apart) and categories, `aggregates` what an engine is asked to sum by itself; the
 kinds of source are `memory`, `arrow`, `csv` (with a guess of its `dialect`), `jsonlines`, `parquet`, `ipc`, `lazyframe`,
-`relation`, `spark` (what goes to its processes is in `executors`, what comes back in `scattered`) and, for a loaded fit,
+`relation`, `ibis`, `spark` (what goes to its processes is in `executors`, what comes back in `scattered`) and, for a loaded fit,
 `absent`; `paths` finds several files, `joined` puts them behind each other; `file` says whether a file is still the same,
 `ahead` decodes it in a thread of its own, `interrupt` lets Ctrl-C through, `reread` tells how pandas reads it. `parallel`
 shares batches out to threads; `account` counts rows, `held_out` splits them in two, `share` among processes, `watch` tells how

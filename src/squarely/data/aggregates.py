@@ -15,6 +15,7 @@ import pyarrow as pa
 
 Row = Mapping[str, Any]
 Stage: TypeAlias = Mapping[str, nw.Expr] | nw.Expr
+_NO_LIMIT, _FENCED = 2**62, 4  # the last stages are what is summed most often; SQLite refuses queries that are too deep
 
 
 def is_finite(x: nw.Expr) -> nw.Expr:
@@ -49,6 +50,7 @@ class Engine:
         something would be lost.
     only : whether it is asked for aggregates alone, and rows are never read in batches.
     quantiles : whether it knows quantiles. Without them its rows are sorted.
+    forgets : whether it works an expression out anew wherever its column is named, unless a limit stands between.
     finite, chosen : how it is asked whether a number is finite, and for the value (a double) that belongs to a row's level.
     """
 
@@ -58,6 +60,7 @@ class Engine:
     narrow: int = 0
     only: bool = False
     quantiles: bool = True
+    forgets: bool = False
     finite: Callable[[nw.Expr], nw.Expr] = is_finite
     chosen: Callable[[nw.Expr, Sequence[Any], Sequence[float]], nw.Expr] = by_table
 
@@ -146,10 +149,12 @@ def held_as(kind: pa.DataType, called: str) -> Held:
     )
 
 
-def staged(frame: nw.LazyFrame[Any], query: Query) -> nw.LazyFrame[Any]:
+def staged(frame: nw.LazyFrame[Any], query: Query, engine: Engine) -> nw.LazyFrame[Any]:
     """Carry out the stages of a query on a frame that has its columns under their aliases."""
-    for stage in query.stages:
+    for i, stage in enumerate(query.stages):
         frame = frame.with_columns(**stage) if isinstance(stage, Mapping) else frame.filter(stage)
+        if engine.forgets and i >= len(query.stages) - _FENCED:
+            frame = frame.head(_NO_LIMIT)
     if query.by is not None:
         frame = frame.sort(query.by)
     return frame if query.first is None else frame.head(query.first)

@@ -53,7 +53,7 @@ class IbisSource(Source):
         self.ordered = by is not None
         name = _NAMES.get(self._backend.name, self._backend.name.capitalize())
         plain = Engine(name=name, bound=_BOUND, ordered=self.ordered, only=True, quantiles=quantiles)
-        self.engine = plain if self._is_duckdb else replace(plain, finite=_finite, chosen=by_halves)
+        self.engine = plain if self._is_duckdb else replace(plain, forgets=True, finite=_finite, chosen=by_halves)
 
     @property
     def _is_duckdb(self) -> bool:
@@ -98,7 +98,9 @@ class IbisSource(Source):
     def aggregate(self, query: Query, results: Mapping[str, nw.Expr], keys: Sequence[str] = ()) -> list[Row]:
         """Work results out inside the database."""
         try:
-            frames = asked(staged(self._frame(query), query), query, results, keys, self.require_engine().bound)
+            frames = asked(
+                staged(self._frame(query), query, self.require_engine()), query, results, keys, self.require_engine().bound
+            )
             return joined(keys, [self._rows(frame, keys) for frame in frames])
         except Exception as error:
             self._fail(error)
@@ -108,7 +110,7 @@ class IbisSource(Source):
         if self._by is None:
             return math.nan
         try:
-            return float(self._rows(stepped(staged(self._frame(query), query), column, "o0"), ())[0]["s0"])
+            return float(self._rows(stepped(staged(self._frame(query), query, self.require_engine()), column, "o0"), ())[0]["s0"])
         except Exception as error:
             self._fail(error)
 

@@ -68,7 +68,7 @@ class LazyFrameSource(Source):
     def aggregate(self, query: Query, results: Mapping[str, nw.Expr], keys: Sequence[str] = ()) -> list[Row]:
         """Work results out inside Polars."""
         try:
-            frames = asked(staged(self._table(query), query), query, results, keys, self.engine.bound)
+            frames = asked(staged(self._table(query), query, self.engine), query, results, keys, self.engine.bound)
             return joined(keys, [_rows(frame.to_native()) for frame in frames])
         except Exception as error:
             raise _failed(error, "summed up") from error
@@ -77,7 +77,7 @@ class LazyFrameSource(Source):
         """Sum the squared differences of a column of a query from row to row."""
         pl = self._polars
         try:
-            frame = staged(self._table(query), query).to_native()
+            frame = staged(self._table(query), query, self.engine).to_native()
             return float(_rows(frame.select(s0=(pl.col(column) - pl.col(column).shift(1)).pow(2).sum()))[0]["s0"])
         except Exception as error:
             raise _failed(error, "summed up") from error

@@ -92,7 +92,7 @@ class RelationSource(Source):
     def aggregate(self, query: Query, results: Mapping[str, nw.Expr], keys: Sequence[str] = ()) -> list[Row]:
         """Work results out inside DuckDB."""
         try:
-            frames = asked(staged(self._table(query), query), query, results, keys, self.engine.bound)
+            frames = asked(staged(self._table(query), query, self.engine), query, results, keys, self.engine.bound)
             return joined(keys, [frame.to_native().to_arrow_table().to_pylist() for frame in frames])
         except _ENGINE_ERRORS as error:
             raise _failed(error) from error
@@ -102,7 +102,7 @@ class RelationSource(Source):
         if self._by is None:
             return math.nan
         try:
-            frame = stepped(staged(self._table(query), query), column, "o0")
+            frame = stepped(staged(self._table(query), query, self.engine), column, "o0")
             return float(frame.to_native().to_arrow_table().to_pylist()[0]["s0"])
         except _ENGINE_ERRORS as error:
             raise _failed(error) from error

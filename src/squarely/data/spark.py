@@ -106,7 +106,7 @@ class SparkSource(Source):
     def aggregate(self, query: Query, results: Mapping[str, nw.Expr], keys: Sequence[str] = ()) -> list[Row]:
         """Work results out inside Spark."""
         with _told():
-            frames = asked(staged(self._table(query), query), query, results, keys, self.engine.bound)
+            frames = asked(staged(self._table(query), query, self.engine), query, results, keys, self.engine.bound)
             return joined(keys, [[row.asDict() for row in frame.to_native().collect()] for frame in frames])
 
     def steps(self, query: Query, column: str) -> float:
@@ -114,7 +114,7 @@ class SparkSource(Source):
         if self._by is None:
             return math.nan
         with _told():
-            return float(stepped(staged(self._table(query), query), column, "o0").to_native().collect()[0]["s0"])
+            return float(stepped(staged(self._table(query), query, self.engine), column, "o0").to_native().collect()[0]["s0"])
 
     def sorted_by(self, name: str) -> SparkSource:
         """Give the rows in the order of a column that differs in every one of them; each scan sorts them anew."""

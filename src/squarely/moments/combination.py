@@ -15,6 +15,7 @@ from squarely.moments.tally import Effort, Factors, Key, changed, tally
 from squarely.numerics import Array
 
 _POWERS = ("r2", "r3", "r4")
+_MANY = 16
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -103,7 +104,13 @@ def _said(folded: Folded, a: Array, engine: Engine) -> tuple[list[Stage], nw.Exp
             term = Key(alias=f"o{i}", levels=cells).said(weights.tolist(), engine)
         terms.append(term * nw.col(block.carrier) if block.carrier else term)
     # The response, which is the last, goes first: what follows takes away from it, so that the partial sums shrink.
-    return [places], sum(terms[:-1], terms[-1])
+    return [places], terms[-1] + _added(terms[:-1]) if len(terms) > _MANY else sum(terms[:-1], terms[-1])
+
+
+def _added(terms: Sequence[nw.Expr]) -> nw.Expr:
+    """Add many terms up by halves: a parser has no room for hundreds of sums inside each other."""
+    half = len(terms) // 2
+    return terms[0] if len(terms) == 1 else _added(terms[:half]) + _added(terms[half:])
 
 
 def _place(keys: Sequence[Key], engine: Engine) -> nw.Expr:
