@@ -117,6 +117,20 @@ def test_nested_levels_are_dropped_and_named(operations, monkeypatch):
     assert_close(fit.fittedvalues, peer.fittedvalues, rtol=1e-9)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_levels_of_a_single_row_have_no_slope_of_their_own(seed):
+    rng = np.random.default_rng(seed)
+    x, g = rng.normal(size=2_000), rng.integers(0, 300, 2_000)
+    rows = {"x": x, "g": [f"l{i}" for i in g], "y": rng.normal(size=2_000)}
+    fit = sq.ols("y ~ C(g) * x", rows)
+    first = min(set(rows["g"]))
+    alone = {f"C(g)[T.l{i}]:x" for i in range(300) if (g == i).sum() == 1 and f"l{i}" != first}
+    assert set(fit.params.index[fit.params.isna()]) == alone
+    groups = [(x[g == i], np.asarray(rows["y"])[g == i]) for i in range(300)]
+    lines = sum(np.linalg.lstsq(np.column_stack([np.ones_like(a), a]), b, rcond=None)[1].sum() for a, b in groups if len(a) > 2)
+    assert_close(fit.ssr, lines, rtol=1e-10)
+
+
 def test_no_dense_copy_is_made(data, monkeypatch):
     """Neither cross-products nor residuals ask for the dense table of indicators."""
     monkeypatch.setattr("squarely.design.categories.Coding.columns", lambda *_, **__: pytest.fail("a dense table of dummies"))

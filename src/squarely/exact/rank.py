@@ -11,8 +11,10 @@ from squarely.moments import Moments, qr_triangle
 from squarely.numerics import ROUNDOFF, Array
 
 # How much larger than the roundoff of one value a residual may be and still count as rounding: sums over p columns and
-# the blocks of the fold add a few units each; measured on exact dependencies of 2 to 50 columns it stays below 4.
+# the blocks of the fold add a few units each. Measured on exact dependencies of 2 to 50 columns it stays below 4; from there it
+# grows about as the root of the number of columns: 24 for 200 of them, 110 for 600, 75 for 2,000.
 ROUNDING = 32.0
+_FEW = 8  # columns
 _NOTHING = 1e-12  # the share of a column below which a term of its dependency is rounding
 _MOST_TERMS = 12
 _BLOCK = 128
@@ -44,7 +46,7 @@ def independent(
         left = abs(R[q, q]) if q < len(R) else 0.0
         exact, of = made[j]
         unit = [centred[k] if exact and made[k][1] and made[k][1] <= of else stored[k] for k in kept]
-        room = ROUNDING * ROUNDOFF * ((centred if exact else stored)[j] + np.abs(d) @ np.array(unit))
+        room = ROUNDING * max(1.0, np.sqrt(q / _FEW)) * ROUNDOFF * ((centred if exact else stored)[j] + np.abs(d) @ np.array(unit))
         hidden = 0.0 if noise is None else float(noise[j] + np.abs(d) @ noise[kept])
         if left > room + hidden:
             kept.append(j)
