@@ -178,3 +178,12 @@ def test_decimals_are_read_as_the_nearest_doubles(precision, scale):
         met = list(batches(open_source(pa.table({"x": column})[first:last]), ["x"]))
         values = np.concatenate([batch.numbers["x"].values for batch in met]) if met else np.empty(0)
         np.testing.assert_array_equal(values, expected[first:last])
+
+
+def test_values_that_begin_between_two_words():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 300))
+    odd = np.frombuffer(bytearray(8 * len(x) + 4), dtype=float, count=len(x), offset=4)
+    odd[:] = x
+    assert not odd.flags.aligned
+    assert_close(*(sq.ols("y ~ bs(x, df=5)", {"x": values, "y": y}).params for values in (odd, x)), rtol=0)

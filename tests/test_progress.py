@@ -31,6 +31,7 @@ from squarely.data.watch import followed
 from squarely.errors import OptionError
 from squarely.show.progress import Stage, drawn, on_terminal
 from tests.support import CARS, need, nist, nist_columns
+from tests.test_scattered import Parted
 
 N = 3 * 262_144 + 7  # four batches
 
@@ -436,3 +437,17 @@ def test_a_notebook_and_a_pipe_get_no_line(capsys):
     assert on_terminal() is None
     with sq.progress():
         assert followed(open_source(rows(5)), batches := iter(())) is batches
+
+
+def test_scattered_rows_are_told_of_by_their_partitions():
+    source = Parted(CARS, [3, 3, 100, 250])
+    source.partitions = 5
+    fit, events = watched(lambda: sq.ols("mpg ~ weight + C(origin)", source))
+    first = [e for e in events if e.number == 1]
+    assert [(e.done, e.rows, e.unit) for e in first] == [(done, 5, "partitions") for done in (0, 1, 2, 3, 4, 5, 5)]
+    assert [e.over for e in first] == [False] * 6 + [True]
+    met = passes(events)
+    assert [purpose for purpose, _, _ in met] == ["levels", "cross-products", "residuals"]
+    assert [(number, known) for _, number, known in met] == [(1, 3), (2, 3), (3, 3)]
+    assert {e.unit for e in events} == {"partitions"}  # of the batches in them nothing is told
+    assert fit.nobs == 398

@@ -46,6 +46,6 @@ def progress() -> Iterator[None]:
 
 
 def _label(scan: Scan) -> str:
-    if scan.unit != "rows":
-        return scan.purpose.capitalize()
-    return f"Pass {scan.number} of {scan.passes}: {scan.purpose}" if scan.number else "Looking at rows"
+    if scan.number:
+        return f"Pass {scan.number} of {scan.passes}: {scan.purpose}"
+    return "Looking at rows" if scan.unit in ("rows", "partitions") else scan.purpose.capitalize()

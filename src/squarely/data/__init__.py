@@ -3,12 +3,12 @@
 `open` tells what the user handed over; `source` is the contract, and the parts of a source that can be read by themselves;
 `batch` is its rows as doubles (`decimals` apart) and categories, `aggregates` what an engine is asked to sum by itself; the
 kinds of source are `memory`, `arrow`, `csv` (with a guess of its `dialect`), `jsonlines`, `parquet`, `ipc`, `lazyframe`,
-`relation`, `ibis`, `spark` (what goes to its processes is in `executors`, what comes back in `scattered`) and, for a loaded fit,
-`absent`; `paths` finds several files, `joined` puts them behind each other; `file` says whether a file is still the same,
-`ahead` decodes it in a thread of its own, `interrupt` lets Ctrl-C through, `reread` tells how pandas reads it. `parallel`
-shares batches out to threads; `account` counts rows, `held_out` splits them in two, `share` among processes, `watch` tells how
-far a scan has come; `frames` hands results back as pandas, `write` as files, and `disk` keeps small texts and folders, which
-`schema` reads with a bound on every value.
+`relation`, `ibis`, `spark` (what goes to its processes is in `executors`), `dask` (with its `scheduler`) and, for a loaded fit,
+`absent`; what comes back from other processes is in `scattered`. `paths` finds several files, `joined` puts them behind each
+other; `file` says whether a file is still the same, `ahead` decodes it in a thread of its own, `interrupt` lets Ctrl-C through,
+`reread` tells how pandas reads it. `parallel` shares batches out to threads; `account` counts rows, `held_out` splits them in
+two, `share` among processes, `watch` tells how far a scan has come; `frames` hands results back as pandas, `write` as files, and
+`disk` keeps small texts and folders, which `schema` reads with a bound on every value.
 """
 
 from squarely.data.absent import AbsentSource

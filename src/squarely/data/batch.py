@@ -17,7 +17,7 @@ from squarely.data.ahead import ahead
 from squarely.data.decimals import nearest_doubles
 from squarely.data.parallel import ordered
 from squarely.data.source import EXACT_INTEGERS, Level, Source, kind_of, not_usable, positioned, reads_as_number, require_columns
-from squarely.data.watch import followed
+from squarely.data.watch import arriving, followed
 from squarely.errors import DataError
 from squarely.numerics import Array
 
@@ -145,7 +145,9 @@ def fold_parts(
     DataError : as `batches`.
     """
     require_columns(source, [name for names in columns for name in names])
-    return fold(source.mapped(*columns, work), merge, start) if source.scattered else work(source)
+    if not source.scattered:
+        return work(source)
+    return fold(arriving(source.mapped(*columns, work), source.partitions), merge, start)
 
 
 def fold_until(
@@ -269,6 +271,9 @@ def _doubles(source: Source, name: str, column: pa.Array, first: int) -> Numbers
         raise _not_numeric(source, name, column, first)
     is_decimal = pa.types.is_decimal(kind)
     values = nearest_doubles(column) if is_decimal else pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    values = np.require(
+        values, requirements="A"
+    )  # a slice of a message of another process may begin anywhere, and SciPy refuses it
     whole = pa.types.is_integer(kind) or "INT" in source.columns[name]  # a file's are read as doubles
     cast = str(kind) if held == "boolean" or is_decimal else None
     return Numbers(values=values, null=null, gaps=not all_finite(values), whole=whole, cast=cast)

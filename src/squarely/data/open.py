@@ -23,8 +23,8 @@ from squarely.errors import DataError
 
 _KNOWN = (
     "Give the path of a CSV, Parquet, Arrow or JSON-lines file, of a folder of them or a pattern such as 'data/*.csv', a list of "
-    "paths, a pandas or Polars DataFrame, a Polars LazyFrame, an Arrow table, a DuckDB relation, a Spark DataFrame, an Ibis table "
-    "or a dict of arrays."
+    "paths, a pandas or Polars DataFrame, a Polars LazyFrame, an Arrow table, a DuckDB relation, a Spark or Dask DataFrame, an "
+    "Ibis table or a dict of arrays."
 )
 PathLike = str | bytes | os.PathLike[Any]
 _A = {"Parquet": "a Parquet", "Arrow": "an Arrow"}
@@ -61,6 +61,10 @@ def open_source(data: object) -> Source:
 
 def _open_frame(data: Any) -> Source:
     """Open what narwhals knows, and what it does not know but speaks Arrow."""
+    if "dask.dataframe" in sys.modules and isinstance(data, sys.modules["dask.dataframe"].DataFrame):
+        from squarely.data.dask import DaskSource  # before narwhals, which warns of its own plans for Dask
+
+        return DaskSource(data)
     try:
         frame = nw.from_native(data, pass_through=True, allow_series=True)
     except nw.exceptions.DuplicateError as error:

@@ -7,10 +7,12 @@ one thread each: its own threads, woken from two of ours at once, wait for each 
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextvars import ContextVar
 from functools import cache
 from itertools import chain
 from typing import Any, TypeVar
@@ -21,6 +23,7 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 _MOST_WORKERS = 8  # memory feeds no more
+_ALONE: ContextVar[bool] = ContextVar("alone", default=False)
 
 
 def ordered(items: Iterable[A], step: Callable[[A], B], *, threads: bool = True) -> Iterator[B]:
@@ -34,7 +37,7 @@ def ordered(items: Iterable[A], step: Callable[[A], B], *, threads: bool = True)
     """
     workers = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, _MOST_WORKERS)
     stream = iter(items)
-    first = list(_taken(stream, 2 if threads and workers > 1 else 0))
+    first = list(_taken(stream, 2 if threads and workers > 1 and not _ALONE.get() else 0))
     if len(first) < 2:
         for item in chain(first, stream):
             yield step(item)
@@ -51,6 +54,45 @@ def ordered(items: Iterable[A], step: Callable[[A], B], *, threads: bool = True)
         finally:
             for future in waiting:
                 future.cancel()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep what is done in here to one thread, BLAS included: an engine has others at work beside it, and the bits stay the same.
+
+    Several threads of a process may be in here at once: the first one in sets the limit of BLAS, and the last one out lifts it.
+    """
+    token = _ALONE.set(True)
+    _LIMIT.enter()
+    try:
+        yield
+    finally:
+        _LIMIT.leave()
+        _ALONE.reset(token)
+
+
+class _Limit:
+    """One thread for BLAS, as long as anybody wants it."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._set = threading.Lock(), 0, ExitStack()
+
+    def enter(self) -> None:
+        """Set the limit, unless it is set."""
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._set.enter_context(_controller().limit(limits=1, user_api="blas"))
+
+    def leave(self) -> None:
+        """Lift the limit, if nobody else wants it."""
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._set.close()
+
+
+_LIMIT = _Limit()
 
 
 def _one_thread_each(pool: ThreadPoolExecutor) -> AbstractContextManager[Any]:

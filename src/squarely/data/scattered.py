@@ -14,7 +14,9 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 import squarely.errors
+from squarely.data.parallel import one_thread
 from squarely.data.source import BATCH_ROWS, Kind, Level, Source
+from squarely.data.watch import unwatched
 from squarely.errors import DataError, SquarelyError
 
 T = TypeVar("T")
@@ -90,9 +92,10 @@ def _whole(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
 
 
 def worked(sort: Sort, number: int, batches: Iterable[pa.RecordBatch], work: Callable[[Source], Any]) -> bytes:
-    """Work on a part and pack what comes of it, be it one of squarely's errors."""
+    """Work on a part in one thread and pack what comes of it, be it one of squarely's errors."""
     try:
-        return pickle.dumps((work(LocalPart(sort, batches, number)), None))
+        with one_thread(), unwatched(True):
+            return pickle.dumps((work(LocalPart(sort, batches, number)), None))
     except SquarelyError as error:
         return pickle.dumps((None, (type(error).__name__, str(error))))
 

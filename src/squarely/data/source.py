@@ -61,6 +61,7 @@ class Source(ABC):
     ordered : whether the rows have an order, so that a row knows the one before it.
     scattered : whether parts of the rows are in other processes, which work on them there: `mapped` is then the way to them, and
         `read` brings the rows themselves here, for whoever asks for them.
+    partitions : how many parts scattered rows are in, None if that is not known.
     """
 
     label: str
@@ -73,6 +74,7 @@ class Source(ABC):
     engine: Engine | None = None
     ordered: bool = True
     scattered: bool = False
+    partitions: int | None = None
 
     @property
     def rows(self) -> int | None:
@@ -116,6 +118,8 @@ class Source(ABC):
         self, name: str, columns: tuple[Sequence[str], Sequence[str]], work: Callable[[Source], Iterator[Array]]
     ) -> Any:
         """Give the user's own table with a further column of doubles, worked out by the processes that have the rows.
+
+        A library whose columns know which table they are of gives the column alone.
 
         `columns` are the numbers and the labels that the work reads. It meets a part as in `mapped`, and yields the values of its
         rows, an array (m,) for each batch that it reads. No row travels. The table may be worked out only when it is asked for.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
 
@@ -30,7 +30,7 @@ class Scan:
     done : the rows read so far.
     rows : how many there are, None if that is not known.
     over : whether it has ended, at the last row or before.
-    unit : what is counted: "rows", or "epochs" of a training.
+    unit : what is counted: "rows", "partitions" of scattered rows, or "epochs" of a training.
     """
 
     purpose: str
@@ -42,6 +42,7 @@ class Scan:
     unit: str = "rows"
 
 
+T = TypeVar("T")
 Listener = Callable[[Scan], None]
 Placed = tuple[int, pa.RecordBatch]  # the position of its first row in the source, and a batch
 
@@ -125,9 +126,7 @@ def followed(source: Source, batches: Iterable[Placed], parts: Sequence[int] | N
 
 
 def _told(watch: _Watch, source: Source, batches: Iterable[Placed], parts: Sequence[int] | None) -> Iterator[Placed]:
-    purpose, passes = _PURPOSE.get(), _PASSES.get()
-    scan = passes.begun(purpose) if purpose and passes is not None else Scan(purpose=purpose)
-    scan = replace(scan, rows=watch.rows.get(source, source.rows) if parts is None else _rows_of(source, parts))
+    scan = replace(_begun(), rows=watch.rows.get(source, source.rows) if parts is None else _rows_of(source, parts))
     watch.tell(scan)
     try:
         for first, batch in batches:
@@ -136,6 +135,30 @@ def _told(watch: _Watch, source: Source, batches: Iterable[Placed], parts: Seque
             watch.tell(scan)
         if parts is None:
             watch.rows[source] = scan.done
+    finally:
+        watch.tell(replace(scan, over=True))
+
+
+def _begun() -> Scan:
+    """Begin a scan: one of the passes, if somebody says what it is for."""
+    purpose, passes = _PURPOSE.get(), _PASSES.get()
+    return passes.begun(purpose) if purpose and passes is not None else Scan(purpose=purpose)
+
+
+def arriving(outcomes: Iterable[T], total: int | None) -> Iterable[T]:
+    """Give what comes of the parts of scattered rows as it is, and tell whoever watches how many of them are done."""
+    watch = _WATCH.get()
+    return outcomes if watch is None else _arriving(watch, outcomes, total)
+
+
+def _arriving(watch: _Watch, outcomes: Iterable[T], total: int | None) -> Iterator[T]:
+    scan = replace(_begun(), rows=total, unit="partitions")
+    watch.tell(scan)
+    try:
+        for done, outcome in enumerate(outcomes, start=1):
+            yield outcome
+            scan = replace(scan, done=done)
+            watch.tell(scan)
     finally:
         watch.tell(replace(scan, over=True))
 

@@ -172,7 +172,7 @@ class Fit:
         """Predict the response for new rows: one value a row, in the library that the rows are in.
 
         For a Spark DataFrame it is the DataFrame with a column "predicted" added: its rows are predicted where they are, and when
-        they are asked for.
+        they are asked for. For a Dask DataFrame it is a Series of its own kind, as lazy, with the frame's partitions and index.
 
         Rows with a gap in a column that is needed give NaN. A dropped column takes no part and may be absent: the columns kept
         span the same space. A condition `where=` is for the fit alone. Without new rows: the fitted values.

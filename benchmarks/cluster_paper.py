@@ -1,0 +1,98 @@
+"""Work out on paper what a fit of 10^12 rows costs on 1,000 executors, from what one core of this machine measures.
+
+`python benchmarks/cluster_paper.py`. The sums are real, of a fit with 100 columns, pickled as they travel. What is assumed: rows
+that are there as fast as they are summed, one core an executor, partitions of equal size, and no other load than this.
+"""
+
+import importlib
+import math
+import pickle
+import statistics
+import time
+
+import dask
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+
+import squarely as sq
+from squarely.data import fold
+
+P, ROWS, EXECUTORS, TOTAL = 100, 200_000, 1_000, 10**12
+FAN_IN = 32
+rows = importlib.import_module("squarely.design.rows")  # the room has a function of this name
+
+
+def recorded():
+    """Fit in one thread and give, for each pass over all rows, its seconds, a payload and its merge."""
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame(rng.normal(size=(ROWS, P)), columns=[f"x{j}" for j in range(P)])
+    frame["y"] = frame.sum(axis=1) + rng.normal(size=ROWS)
+    passes, plain = [], rows.fold_parts
+
+    def watched(source, columns, work, merge, start):
+        begun = time.perf_counter()
+        outcomes = list(source.mapped(*columns, work))
+        passes.append((time.perf_counter() - begun, outcomes, merge, start))
+        return fold(outcomes, merge, start)
+
+    rows.fold_parts = watched
+    try:
+        with dask.config.set(scheduler="synchronous"):
+            fit = sq.ols("y ~ " + " + ".join(frame.columns[:-1]), dd.from_pandas(frame, npartitions=2))
+    finally:
+        rows.fold_parts = plain
+    here = sq.ols("y ~ " + " + ".join(frame.columns[:-1]), frame)
+    np.testing.assert_allclose(fit.params, here.params, rtol=1e-10)
+    return passes
+
+
+def merging(outcomes, merge, start, parts):
+    """Give the median seconds in which one process unpacks and merges so many payloads."""
+    payload = pickle.dumps((outcomes[0], None))
+
+    def once():
+        begun = time.perf_counter()
+        fold((pickle.loads(payload)[0] for _ in range(parts)), merge, start)  # noqa: S301
+        return time.perf_counter() - begun
+
+    return statistics.median(once() for _ in range(5))
+
+
+def rounding(parts):
+    """Give the worst error of merged sums, in roundoffs of the sum of their sizes, in the order of the partitions and in a tree."""
+    rng = np.random.default_rng(parts)
+    met = []
+    for sums in (rng.chisquare(1_000, (parts, 20)), rng.normal(size=(parts, 20)) * 1e3):
+        truth = np.array([math.fsum(column) for column in sums.T])
+        size = np.abs(sums).sum(axis=0) * 2.0**-53
+        flat = np.add.accumulate(sums)[-1]
+        level = sums
+        while len(level) > 1:
+            level = np.array([np.add.accumulate(level[i : i + FAN_IN])[-1] for i in range(0, len(level), FAN_IN)])
+        met.append((np.abs(flat - truth) / size, np.abs(level[0] - truth) / size))
+    return [max(float(kind[i].max()) for kind in met) for i in (0, 1)]
+
+
+def main():
+    passes, cells = recorded(), ROWS * (P + 1)
+    per_row = sum(seconds for seconds, *_ in passes) / ROWS
+    print("pass, ns a cell, bytes of a payload, microseconds to unpack and merge one, at the driver for 1,000: flat, tree of 32")
+    total, one = 0, 0.0
+    for number, (seconds, outcomes, merge, start) in enumerate(passes, start=1):
+        size, flat = len(pickle.dumps((outcomes[0], None))), merging(outcomes, merge, start, 1_000)
+        top = merging(outcomes, merge, start, math.ceil(1_000 / FAN_IN))
+        print(f"{number}, {seconds / cells * 1e9:.2f}, {size:,}, {flat * 1e3:.0f}, {flat:.3f} s, {top:.4f} s")
+        total, one = total + size, one + flat / 1_000
+    print(f"executors: {per_row * TOTAL / EXECUTORS / 3600:.2f} hours in {len(passes)} passes of {TOTAL:.0e} rows x {P} columns")
+    print("partitions, bytes to the driver, seconds at the driver flat, with a tree of 32 below it")
+    for parts in (1_000, 100_000, 1_000_000):
+        top = min(parts, EXECUTORS) / FAN_IN
+        print(f"{parts:,}, {total * parts / 1e9:.2f} GB, {one * parts:.1f}, {one * top:.2f} ({total * top / 1e6:.1f} MB)")
+    print("partitions, worst error in roundoffs of the sum of sizes: in order, in a tree of 32")
+    for parts in (1_000, 100_000):
+        print(f"{parts:,}, " + ", ".join(f"{error:.2f}" for error in rounding(parts)))
+
+
+if __name__ == "__main__":
+    main()
