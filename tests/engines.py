@@ -113,6 +113,14 @@ def ibis_postgres(table: pa.Table, folder: Path) -> object:
     return connection.table(name)
 
 
+def dask(table: pa.Table, folder: Path) -> object:
+    """Make partitions of pandas frames that keep Arrow's types."""
+    frames = need("dask.dataframe")
+    import pandas as pd
+
+    return frames.from_pandas(table.to_pandas(types_mapper=pd.ArrowDtype), npartitions=3)
+
+
 ENGINES = {
     "pandas": Door(make=_door("pandas"), lacks={"causes": "pandas takes NULL for NaN"}),
     "polars": Door(make=_door("polars")),
@@ -123,6 +131,7 @@ ENGINES = {
     "parquet": Door(make=_door("parquet")),
     "duckdb, batches": Door(make=relation, fold="batches"),
     "duckdb, aggregates": Door(make=relation, fold="aggregates", ordered=False),
+    "dask": Door(make=dask),
     "ibis on duckdb": Door(
         make=ibis_duckdb, ordered=False, lacks={"twins but for case": "a stored table's names have no case in DuckDB"}
     ),

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -339,13 +340,18 @@ def test_a_worker_that_dies_in_the_middle(client, tmp_path):
         assert repr(flat(fit.as_dict())) == repr(flat(sq.ols(PARITY["bs"], frame).as_dict()))
 
 
-def test_workers_that_die_again_and_again(tmp_path):
-    strict, frame = need("dask").config.set({"distributed.scheduler.allowed-failures": 0}), handed(cars())
-    with strict, cluster(n_workers=1) as client, scheduler(client):
-        mortal = frame.map_partitions(dying, tmp_path, 3, once=False, meta=frame._meta)
-        with pytest.raises(DataError, match=r"ended again and again.*Dask says: KilledWorker") as met:
-            sq.ols("mpg ~ weight", mortal)
-        assert type(met.value.__cause__).__name__ == "KilledWorker"
+def given_up(frame):
+    """Fail as Dask does with a task whose workers have died too often; to kill them for it would leave it to Dask when that is."""
+    from distributed.scheduler import KilledWorker
+
+    raise KilledWorker("a partition", SimpleNamespace(address="tcp://10.0.0.1:1"), 3)
+
+
+def test_workers_that_die_again_and_again(here):
+    frame = handed(cars())
+    with pytest.raises(DataError, match=r"ended again and again.*Dask says: KilledWorker") as met:
+        sq.ols("mpg ~ weight", frame.map_partitions(given_up, meta=frame._meta))
+    assert type(met.value.__cause__).__name__ == "KilledWorker"
 
 
 def test_a_cluster_that_goes_in_the_middle():
@@ -380,10 +386,11 @@ def other_python(client, folder, *, without):
 
 
 def test_workers_that_have_no_squarely_are_given_it(tmp_path):
-    ours = ("squarely", "narwhals", "threadpoolctl")
+    ours, here = ("squarely", "narwhals", "threadpoolctl"), sys.modules["squarely.data"]
     with cluster(n_workers=0) as client, other_python(client, tmp_path / "a", without=ours), scheduler(client):
         assert set(client.run(pydoc.locate, "squarely.__version__").values()) == {None}
         same(sq.ols("mpg ~ weight * C(origin)", handed(cars())), sq.ols("mpg ~ weight * C(origin)", cars()))
+    assert sys.modules["squarely.data"] is here  # the scheduler is in this process
 
 
 def test_workers_that_lack_what_cannot_be_sent(tmp_path):

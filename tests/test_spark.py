@@ -232,6 +232,18 @@ def test_predictions_refuse_what_they_cannot_do(spark):
 # --- what goes wrong --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("fold", ["batches", "aggregates"])
+def test_a_column_that_puts_the_rows_in_order_gives_durbin_watson(spark, fold):
+    table = wide_table()
+    rows = {name: table[name] for name in ("x", "z", "y")} | {"time": np.arange(len(table["x"]))}
+    shuffled = pa.table(rows).take(np.random.default_rng(3).permutation(len(rows["time"])))
+    fit, here = sq.ols("y ~ x + z", handed(spark, shuffled), fold=fold, order_by="time"), sq.ols("y ~ x + z", rows)
+    assert_close(fit.durbin_watson, here.durbin_watson, rtol=1e-11)
+    assert "Rows in the order of 'time'." in " ".join(str(fit.summary()).split())
+    with pytest.raises(DataError, match="leaves it open which of the rows"):
+        sq.ols("y ~ x", handed(spark, {"x": [1.0, 2.0, 4.0], "y": [1.0, 3.0, 2.0], "t": [1, 1, 2]}), order_by="t")
+
+
 def killing(marker):
     """Let the Python worker that comes first kill itself, once."""
 

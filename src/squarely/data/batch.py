@@ -147,7 +147,7 @@ def fold_parts(
     require_columns(source, [name for names in columns for name in names])
     if not source.scattered:
         return work(source)
-    return fold(arriving(source.mapped(*columns, work), source.partitions), merge, start)
+    return merged(arriving(source.mapped(*columns, work), source.partitions), merge, start)
 
 
 def fold_until(
@@ -168,6 +168,25 @@ def fold_until(
     require_columns(source, [name for names in columns for name in names])
     glance = source.first_part(*columns, work) if source.scattered else None
     return glance if glance is not None and enough(glance) else fold_parts(source, columns, work, merge, start)
+
+
+def merged(outcomes: Iterable[T], merge: Callable[[T, T], T], start: T) -> T:
+    """Merge what was learnt from parts in their order, two by two: of many parts rounding grows with the logarithm of their number.
+
+    >>> merged(["a", "b", "c", "d", "e"], lambda x, y: f"({x}{y})" if x and y else x or y, "")
+    '(((ab)(cd))e)'
+    """
+    waiting: list[tuple[int, T]] = []  # how many parts each is of, ever fewer
+    for outcome in outcomes:
+        size, total = 1, outcome
+        while waiting and waiting[-1][0] == size:
+            total = merge(waiting.pop()[1], total)
+            size *= 2
+        waiting.append((size, total))
+    total = start
+    for _, before in reversed(waiting):
+        total = merge(before, total)
+    return total
 
 
 def batches(source: Source, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[Batch]:

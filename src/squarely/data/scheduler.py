@@ -5,12 +5,14 @@ Tasks of a cluster are functions of squarely, which unpickle only where it is: s
 
 from __future__ import annotations
 
+import os
 import pydoc
 import sys
 import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import squarely
@@ -83,7 +85,19 @@ def _serve(client: Any, label: str) -> None:
     }
     there = [_found(client, path) for path in wanted]
     if not there[0] or any(set(found.values()) != {value} for found, value in zip(there, wanted.values(), strict=True)):
-        client.upload_file(str(bundle()))
+        _send(client, bundle())
+
+
+def _send(client: Any, file: Path) -> None:
+    """Send modules to the workers, those to come as well, and to the scheduler, unless it is in this process.
+
+    What is sent takes the place of what was imported, which must not befall the squarely that is at work here.
+    """
+    from distributed.diagnostics.plugin import SchedulerUploadFile, UploadFile
+
+    client.register_plugin(UploadFile(str(file)), name=f"{file.name} on workers")
+    if client.run_on_scheduler(os.getpid) != os.getpid():
+        client.register_plugin(SchedulerUploadFile(str(file)), name=f"{file.name} on the scheduler")
 
 
 def _found(client: Any, path: str) -> dict[str, Any]:
