@@ -311,6 +311,12 @@ def test_a_meta_that_lies(lie, said, here):
         sq.ols("mpg ~ weight + origin", lying)
 
 
+def test_arrays_are_not_made_of_partitions_in_silence(here):
+    frame = handed(cars())
+    with pytest.raises(DataError, match="table of dask, whose rows are not here"):
+        sq.ols(X=frame[["weight"]], y=frame["mpg"])
+
+
 def test_a_graph_that_fails(here):
     frame = handed(cars())
     with pytest.raises(DataError, match=r"ZeroDivisionError: of the user's own\.$") as met:

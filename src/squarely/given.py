@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from numbers import Real
 from typing import TYPE_CHECKING, cast
 
-from squarely.data import Source, open_arrays, open_rows, open_source, split
+from squarely.data import Source, open_arrays, open_rows, open_source, require_here, split
 from squarely.design import Formula, Where, ask, formula_of, learn, parse_formula, parse_where
 from squarely.errors import DataError, InputError, OptionError, counted
 from squarely.moments import Moments, choose_fold, gather, gather_inside, keeps_rows
@@ -143,5 +143,6 @@ def held_out(validation: object, formula: Formula, source: Source, seed: int) ->
             )
         return source, given
     if isinstance(validation, Real):
+        require_here(source, "hold a share of them out", "Leave validation= out, give it other rows, such as a sample that is here")
         return split(source, float(validation), seed)
     return source, open_rows(validation, formula.names)

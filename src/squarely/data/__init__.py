@@ -34,6 +34,7 @@ from squarely.data.source import (
     not_usable,
     reads_as_number,
     require_columns,
+    require_here,
 )
 from squarely.data.watch import Scan, counting, expect, passes_of, scanning, unwatched, watching
 from squarely.data.write import write_columns
@@ -83,6 +84,7 @@ __all__ = [
     "reads_as_number",
     "remove_unfinished",
     "require_columns",
+    "require_here",
     "reread",
     "reread_csv",
     "scanning",

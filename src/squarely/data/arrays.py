@@ -12,6 +12,8 @@ from squarely.data.open import are_paths, open_source
 from squarely.data.source import Source
 from squarely.errors import DataError, counted
 
+_ELSEWHERE = ("dask", "pyspark", "ibis", "duckdb", "_duckdb")  # libraries whose tables are not rows in memory
+
 
 def open_arrays(X: Any, y: Any) -> tuple[ArraysSource, tuple[str, ...], str]:
     """Open X (n, p) and y (n,) as a source, and give the names of the columns of X and of y.
@@ -59,6 +61,12 @@ def _columns(X: Any) -> dict[str, Any]:
             if not isinstance(name, str):
                 raise DataError(f"A column of X is called {name!r}, which is not text. Rename it: X.columns.astype(str).")
         return {name: frame[name].to_native() for name in frame.columns}
+    library = type(X).__module__.partition(".")[0]
+    if library in _ELSEWHERE:
+        raise DataError(
+            f"X= is a table of {library.strip('_')}, whose rows are not here. Give a formula and the table as data, such as "
+            "sq.ols('y ~ x1 + x2', table)."
+        )
     series = nw.from_native(X, series_only=True, pass_through=True)
     if isinstance(series, nw.Series):
         return {series.name or "x1": X}

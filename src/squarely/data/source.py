@@ -187,6 +187,17 @@ class Source(ABC):
         return series(values, self.index(np.arange(len(values))), name)
 
 
+def require_here(source: Source, purpose: str, advice: str) -> None:
+    """Raise a DataError where the rows of a source stay where they are, and a purpose would bring them here."""
+    kept = source.engine is not None and source.engine.only
+    if kept or source.scattered:
+        where = f"stay in {source.require_engine().name}" if kept else "are in other processes"
+        raise DataError(
+            f"The rows of {source.label} {where}, and to {purpose} would bring them here. {advice}, or write them to a folder of "
+            "Parquet files and give that."
+        )
+
+
 def positioned(batches: Iterable[pa.RecordBatch], first: int = 0) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Yield batches that follow each other with the position of the first row of each."""
     for batch in batches:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from typing import TYPE_CHECKING
@@ -63,14 +63,21 @@ def train(
     KeyboardInterrupt : Ctrl-C; where the run was kept, the message says how to go on.
     """
     recipes = tuple(checked(recipe) for recipe in recipes)
-    if validation is None and any(recipe.stop == "validation" for recipe in recipes):
-        raise OptionError("stop='validation' watches the loss of other rows, and there are none. Give validation=, or stop='loss'.")
+    require_validation(recipes, validation)
     if keeping is not None and any(recipe.engine == "closed_form" for recipe in recipes):
         raise OptionError("engine='closed_form' takes no steps, so there is nothing to keep. Leave checkpoint= and resume= out.")
     own = owned(model, source, len(moments.design.columns), intercept=moments.design.intercept)
     team = team or Team()
     seen = Seen(moments=moments, source=source, validation=validation, own=own, keeping=keeping, team=team, share=share)
     return tuple(run_alone(seen, recipe) for recipe in recipes)
+
+
+def require_validation(recipes: Sequence[Recipe], validation: Source | None) -> None:
+    """Raise an OptionError where a recipe wants rows to validate with and there are none, or has no use for those that there are."""
+    if validation is None and any(recipe.stop == "validation" for recipe in recipes):
+        raise OptionError("stop='validation' watches the loss of other rows, and there are none. Give validation=, or stop='loss'.")
+    if validation is not None and any(recipe.engine == "closed_form" for recipe in recipes):
+        raise OptionError("engine='closed_form' looks at no rows, so validation= has no meaning. Use engine='moments'.")
 
 
 def run_alone(seen: Seen, recipe: Recipe) -> Training:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from squarely import theory
-from squarely.data import Source, scanning
+from squarely.data import Source, require_here, scanning
 from squarely.descent.keeping import Keeping
 from squarely.descent.loader import LoaderSource
 from squarely.descent.own import Own
@@ -24,7 +24,6 @@ from squarely.moments import (
     Standardised,
     expected_noise,
     fold_noise,
-    keeps_rows,
     noise_cost,
     standardise,
     unstandardised,
@@ -74,16 +73,7 @@ class Seen:
             return Unseen(n=self.moments.n, features=len(self.moments.design.columns))
         if self.own.loader is not None:
             return self._loaded(recipe, self.own.loader, self.moments.n)
-        if keeps_rows(self.source):
-            raise DataError(
-                f"The rows of {self.source.label} stay in {self.source.require_engine().name}, and to train on them would bring "
-                "them here. Use engine='moments', which needs cross-products alone, or write them to a Parquet file and give that."
-            )
-        if self.source.scattered:
-            raise DataError(
-                f"The rows of {self.source.label} are in other processes, and to train on them would bring them here. Use "
-                "engine='moments', which needs cross-products alone, or write them to a folder of Parquet files and give that."
-            )
+        require_here(self.source, "train on them", "Use engine='moments', which needs cross-products alone")
         if self.streams(recipe):
             require_a_row_each(recipe, self.team)
             return shared(self._streamed(recipe, self.here, self._complete()), self.team)
@@ -112,6 +102,7 @@ class Seen:
     def _validated(self, recipe: Recipe, source: Source) -> Rows:
         if isinstance(source, LoaderSource):
             return self._loaded(recipe, source, source.rows or 0)
+        require_here(source, "validate with them", "Give other rows, such as a sample that is here")
         share = self.team.share_of(source)
         if self.streams(recipe) and self._size(source.rows or 0, recipe) > _HELD:
             return shared(self._streamed(recipe, share, self._count(share)), self.team)

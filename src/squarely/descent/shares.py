@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import reduce
 from itertools import chain, islice
 from operator import add
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -29,10 +29,12 @@ from squarely.errors import OptionError
 from squarely.moments import Fold
 from squarely.numerics import Array
 
+R = TypeVar("R", Held, Streamed)
+
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class SharedHeld:
-    """Rows in memory, shared out in the order of the source: the batches are those that one process would make of all.
+class _Shared(Generic[R]):
+    """Rows of which each process has some.
 
     Attributes
     ----------
@@ -40,7 +42,7 @@ class SharedHeld:
     counts : how many each process has.
     """
 
-    own: Held
+    own: R
     team: Team
     counts: tuple[int, ...]
 
@@ -53,6 +55,19 @@ class SharedHeld:
     def features(self) -> int:
         """The number of inputs."""
         return self.own.features
+
+    def chunks(self) -> Iterator[Batch]:
+        """Yield the rows of this process, in the order of the source."""
+        return self.own.chunks()
+
+    def summed(self, values: Array) -> Array:
+        """Sum over the processes."""
+        return self.team.added([values])[0]
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class SharedHeld(_Shared[Held]):
+    """Rows in memory, shared out in the order of the source: the batches are those that one process would make of all."""
 
     def batches(self, epoch: int, size: int | None, skip: int = 0) -> Iterator[Batch]:
         """Yield of each batch the rows that are here."""
@@ -72,10 +87,6 @@ class SharedHeld:
             batches = zip(taken(own.X, drawn[here]).split(sizes), taken(own.y, drawn[here]).split(sizes), strict=True)
             yield from islice(batches, max(skip - start // size, 0), None)
 
-    def chunks(self) -> Iterator[Batch]:
-        """Yield the rows of this process at once."""
-        return self.own.chunks()
-
     def steps(self, size: int) -> int:
         """Tell how many batches an epoch has."""
         return -(-self.n // size)
@@ -84,34 +95,10 @@ class SharedHeld:
         """Tell how many rows a batch has in all processes."""
         return min(size, self.n - number * size)
 
-    def summed(self, values: Array) -> Array:
-        """Sum over the processes."""
-        return self.team.added([values])[0]
-
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class SharedStream:
-    """Rows that stream by, each process's own in an order of its own; who is through first waits for the others.
-
-    Attributes
-    ----------
-    own : the rows of this process.
-    counts : how many each process has.
-    """
-
-    own: Streamed
-    team: Team
-    counts: tuple[int, ...]
-
-    @property
-    def n(self) -> int:
-        """The number of rows of all processes."""
-        return sum(self.counts)
-
-    @property
-    def features(self) -> int:
-        """The number of inputs."""
-        return self.own.features
+class SharedStream(_Shared[Streamed]):
+    """Rows that stream by, each process's own in an order of its own; who is through first waits for the others."""
 
     def batches(self, epoch: int, size: int | None, skip: int = 0) -> Iterator[Batch]:
         """Yield of each batch the rows that are here; without a size, the rows as they lie."""
@@ -126,10 +113,6 @@ class SharedStream:
             X = torch.empty((0, self.features), dtype=self.own.dtype, device=self.own.device)
             yield X, X.new_empty((0, 1))
 
-    def chunks(self) -> Iterator[Batch]:
-        """Yield the rows of this process in the order of the source."""
-        return self.own.chunks()
-
     def steps(self, size: int) -> int:
         """Tell how many batches an epoch has: as many as whoever has most of them."""
         return max(-(-count // each) for count, each in zip(self.counts, self._sizes(size), strict=True))
@@ -138,10 +121,6 @@ class SharedStream:
         """Tell how many rows a batch has in all processes."""
         sizes = self._sizes(size)
         return sum(min(max(count - number * each, 0), each) for count, each in zip(self.counts, sizes, strict=True))
-
-    def summed(self, values: Array) -> Array:
-        """Sum over the processes."""
-        return self.team.added([values])[0]
 
     def _sizes(self, size: int) -> list[int]:
         """Share a batch out: to the first processes one row more where it does not divide."""

@@ -22,7 +22,7 @@ from squarely.descent.optimizers import new_optimizer
 from squarely.descent.own import Own
 from squarely.descent.recipe import Recipe
 from squarely.descent.rows import Held, Rows
-from squarely.descent.running import run_alone
+from squarely.descent.running import require_validation, run_alone
 from squarely.descent.seen import Seen, gradient_noise, kappa_once_standardised
 from squarely.descent.state import Log
 from squarely.descent.sweep import Sweep
@@ -42,6 +42,7 @@ def train_grid(moments: Moments, source: Source, grid: Grid, *, validation: Sour
     ------
     DataError : there is nothing to train on: no predictor, or a column without spread.
     """
+    require_validation(grid.recipes, validation)
     seen = Seen(moments=moments, source=source, validation=validation, own=Own())
     first = grid.recipes[0]
     why = "there is one" if len(grid.recipes) == 1 else why_alone(first)
