@@ -73,7 +73,7 @@ def train(
 
 
 def require_validation(recipes: Sequence[Recipe], validation: Source | None) -> None:
-    """Raise an OptionError where a recipe wants rows to validate with and there are none, or has no use for those that there are."""
+    """Raise an OptionError where a recipe wants rows to validate with and there are none, or has no use for them."""
     if validation is None and any(recipe.stop == "validation" for recipe in recipes):
         raise OptionError("stop='validation' watches the loss of other rows, and there are none. Give validation=, or stop='loss'.")
     if validation is not None and any(recipe.engine == "closed_form" for recipe in recipes):
