@@ -277,8 +277,7 @@ def test_an_executor_that_is_killed_changes_no_bit(spark, monkeypatch):
 
     def struck(self, numbers, labels, work):
         if not killed:
-            (jvm,) = psutil.Process().children()
-            living = [p for p in jvm.children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
+            living = [p for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
             executor = next(p for p in living if "CoarseGrainedExecutorBackend" in " ".join(p.cmdline()))
             executor.kill()
             killed.append(executor.pid)
