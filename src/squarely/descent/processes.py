@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from squarely.numerics import Array
 
 T = TypeVar("T")
 
+_GRACE = 0.1  # seconds: gloo aborts a process whose last message is still on its way when another hangs up (seen once)
 _KINDS = {kind.__name__: kind for kind in (DataError, FormulaError, OptionError)}
 
 
@@ -209,6 +211,7 @@ def launched(device: str) -> Iterator[None]:
     try:
         yield
     finally:
+        time.sleep(_GRACE)
         distributed.destroy_process_group()
 
 
