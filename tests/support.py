@@ -28,6 +28,43 @@ def assert_close(actual: object, expected: object, *, rtol: float, atol: float =
     np.testing.assert_allclose(np.asarray(actual, float), np.asarray(expected, float), rtol=rtol, atol=atol)
 
 
+OTHERWISE = {"digits", "digits_bse", "precision", "scans", "road", "fold", "settled"}  # how the numbers were reached
+
+
+def assert_same_fit(there, here, *, ordered=True, rtol=1e-10):
+    """Compare every statistic of two fits but how they were reached; without an order of rows there is no Durbin-Watson."""
+    one, other = ({k: v for k, v in fit.as_dict().items() if k not in OTHERWISE} for fit in (here, there))
+    if not ordered:
+        assert np.isnan(other.pop("durbin_watson"))
+        assert not np.isnan(one.pop("durbin_watson"))
+    # Covariances and p-values of very different sizes: relative to what they are made of.
+    errors = here.standard_errors
+    size = np.outer(errors, errors)
+    assert_close(there.cov_params() / size, here.cov_params() / size, rtol=rtol, atol=rtol)
+    one.pop("cov_params"), other.pop("cov_params")
+    if one["condition_number"] > 1e14:  # no double has such a number's digits
+        assert other.pop("condition_number") > 1e14
+        one.pop("condition_number")
+    one, other = flat(one), flat(other)
+    assert one.keys() == other.keys()
+    unit = dict(zip(here.design.names, np.abs(errors), strict=True))
+    for path, value in one.items():
+        if isinstance(value, float):
+            coefficient = path.split("\n")[2] if path.count("\n") > 1 else ""
+            room = rtol * unit[coefficient] if path.startswith(("\nparams", "\nconf_int")) else rtol
+            assert_close(other[path], value, rtol=rtol, atol=0.0 if np.isnan(room) else room)
+        else:
+            assert other[path] == value, path
+
+
+def flat(value, path=""):
+    if isinstance(value, dict):
+        return {k: v for key, inner in value.items() for k, v in flat(inner, f"{path}\n{key}").items()}
+    if isinstance(value, list | tuple):
+        return {k: v for i, inner in enumerate(value) for k, v in flat(inner, f"{path}\n{i}").items()}
+    return {path: value}
+
+
 def need(module: str) -> ModuleType:
     """Import a package that a user may lack: skip with the reason, or fail where everything is required."""
     try:

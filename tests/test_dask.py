@@ -18,8 +18,8 @@ import pytest
 import squarely as sq
 from squarely.data import open_source, watching
 from squarely.errors import DataError, FormulaError, OptionError
-from tests.support import CARS, assert_close, need
-from tests.test_folds import CONDITIONS, PARITY, flat, wide_table
+from tests.support import CARS, assert_close, assert_same_fit, flat, need
+from tests.test_folds import CONDITIONS, PARITY, wide_table
 
 pytestmark = [
     # Dask's own sockets and loops, which it leaves to the garbage collector when a cluster ends.
@@ -73,25 +73,11 @@ def cars():
     return frame.assign(origin=frame["origin"].map({1: "usa", 2: "europe", 3: "japan"}))
 
 
-def same(there, here, *, rtol=1e-10, but=()):
-    """Compare every statistic; coefficients in units of their standard errors, which tell what zero is."""
-    skipped = {"scans", "digits", "digits_bse", "cov_params", "settled", "precision", *but}
-    one, other = (flat({k: v for k, v in fit.as_dict().items() if k not in skipped}) for fit in (here, there))
-    assert one.keys() == other.keys()
-    unit = dict(zip(here.design.names, np.abs(here.standard_errors), strict=True))
-    for path, value in one.items():
-        if isinstance(value, float):
-            atol = rtol * unit[path.split("\n")[2]] if path.startswith(("\nparams", "\nconf_int")) else rtol
-            assert_close(other[path], value, rtol=rtol, atol=0.0 if np.isnan(atol) else atol)
-        else:
-            assert other[path] == value, path
-
-
 @pytest.mark.parametrize("name", PARITY)
 def test_every_statistic_is_that_of_the_frame_in_memory(name, client):
     data, where = wide(), CONDITIONS.get(name)
     with scheduler(client):
-        same(sq.ols(PARITY[name], handed(data), where=where), sq.ols(PARITY[name], data, where=where))
+        assert_same_fit(sq.ols(PARITY[name], handed(data), where=where), sq.ols(PARITY[name], data, where=where))
 
 
 def odd_types():
@@ -111,7 +97,7 @@ def odd_types():
 @pytest.mark.parametrize("formula", ["y ~ x + whole + nullable", "y ~ truth * x + text", "y ~ grade + dose:x", "y ~ C(whole)"])
 def test_nullable_columns_and_known_categories(formula, here):
     data = odd_types()
-    same(sq.ols(formula, handed(data)), sq.ols(formula, data))
+    assert_same_fit(sq.ols(formula, handed(data)), sq.ols(formula, data))
 
 
 def test_categories_that_only_the_partitions_know(here):
@@ -122,7 +108,7 @@ def test_categories_that_only_the_partitions_know(here):
     source = open_source(unknown)
     assert (source.kind("grade"), source.order("grade"), source.kind("dose")) == ("text", None, "category")
     data = data.assign(grade=data["grade"].astype(str), dose=data["dose"].astype(int))  # without an order of their own
-    same(sq.ols("y ~ grade + C(dose)", unknown), sq.ols("y ~ grade + C(dose)", data))
+    assert_same_fit(sq.ols("y ~ grade + C(dose)", unknown), sq.ols("y ~ grade + C(dose)", data))
 
 
 def test_objects_are_what_they_turn_out_to_be(here):
@@ -132,7 +118,7 @@ def test_objects_are_what_they_turn_out_to_be(here):
         frame = handed(data, 40)  # nothing but a gap in the first of them
         source = open_source(frame)
         assert [source.kind(name) for name in data.columns] == ["number", "other", "number"]
-        same(sq.ols("y ~ price", frame), sq.ols("y ~ price", data))
+        assert_same_fit(sq.ols("y ~ price", frame), sq.ols("y ~ price", data))
         with pytest.raises(DataError, match="'day' of the Dask DataFrame holds date32"):
             sq.ols("y ~ day", frame)
 
@@ -169,8 +155,8 @@ def test_partitions_without_rows_and_a_single_one(here):
     data = wide()
     filtered = data[data["x"] > 5].reset_index(drop=True)
     first = handed(data.sort_values("x").reset_index(drop=True), 6)  # the first ones are empty after the filter
-    same(sq.ols("y ~ z + group", first[first["x"] > 5]), sq.ols("y ~ z + group", filtered.sort_values("x")))
-    same(sq.ols("y ~ z + group", handed(data, 1)), sq.ols("y ~ z + group", data))
+    assert_same_fit(sq.ols("y ~ z + group", first[first["x"] > 5]), sq.ols("y ~ z + group", filtered.sort_values("x")))
+    assert_same_fit(sq.ols("y ~ z + group", handed(data, 1)), sq.ols("y ~ z + group", data))
     nobody = first[first["x"] > 1e9]
     with pytest.raises(DataError, match="no rows in the Dask DataFrame"):
         sq.ols("y ~ z", nobody)
@@ -200,7 +186,7 @@ def test_only_the_columns_of_the_formula_are_read(tmp_path, here):
     frame = need("dask.dataframe").read_parquet(tmp_path / "cars")
     with pytest.raises(DataError, match="horsepower"):
         sq.ols("mpg ~ horsepower", frame)
-    same(sq.ols("mpg ~ weight + C(origin)", frame), sq.ols("mpg ~ weight + C(origin)", data))
+    assert_same_fit(sq.ols("mpg ~ weight + C(origin)", frame), sq.ols("mpg ~ weight + C(origin)", data))
 
 
 def test_the_second_road_and_the_certificate(here):
@@ -395,7 +381,7 @@ def test_workers_that_have_no_squarely_are_given_it(tmp_path):
     ours, here = ("squarely", "narwhals", "threadpoolctl"), sys.modules["squarely.data"]
     with cluster(n_workers=0) as client, other_python(client, tmp_path / "a", without=ours), scheduler(client):
         assert set(client.run(pydoc.locate, "squarely.__version__").values()) == {None}
-        same(sq.ols("mpg ~ weight * C(origin)", handed(cars())), sq.ols("mpg ~ weight * C(origin)", cars()))
+        assert_same_fit(sq.ols("mpg ~ weight * C(origin)", handed(cars())), sq.ols("mpg ~ weight * C(origin)", cars()))
     assert sys.modules["squarely.data"] is here  # the scheduler is in this process
 
 

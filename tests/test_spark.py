@@ -1,6 +1,5 @@
 """Spark DataFrames: the same fit as of the rows in memory, from executors in processes of their own that keep their rows."""
 
-import math
 import os
 import signal
 import sys
@@ -15,8 +14,8 @@ import squarely as sq
 from squarely.data import open_source
 from squarely.data.spark import SparkSource
 from squarely.errors import DataError, FormulaError, OptionError
-from tests.support import CARS, assert_close, need
-from tests.test_folds import CONDITIONS, OTHERWISE, PARITY, flat, wide_table
+from tests.support import CARS, assert_close, assert_same_fit, need
+from tests.test_folds import CONDITIONS, PARITY, wide_table
 
 pytestmark = [
     # PySpark 4.3 says so of pandas 3 at each use of Arrow, here when the tests make their tables; squarely silences it for itself.
@@ -71,35 +70,12 @@ def wide(spark):
     return handed(spark, wide_table()).cache()
 
 
-def same(there, here, *, rtol=1e-10):
-    """Compare every statistic that does not tell of an order of rows, or of how the numbers were reached."""
-    one, other = ({k: v for k, v in fit.as_dict().items() if k not in OTHERWISE} for fit in (here, there))
-    assert not math.isnan(one.pop("durbin_watson"))
-    assert math.isnan(other.pop("durbin_watson"))
-    errors = here.standard_errors
-    size = np.outer(errors, errors)
-    assert_close(there.cov_params() / size, here.cov_params() / size, rtol=rtol, atol=rtol)
-    one.pop("cov_params"), other.pop("cov_params")
-    if one["condition_number"] > 1e14:  # no double has such a number's digits
-        assert other.pop("condition_number") > 1e14
-        one.pop("condition_number")
-    one, other = flat(one), flat(other)
-    assert one.keys() == other.keys()
-    unit = dict(zip(here.design.names, np.abs(errors), strict=True))
-    for path, value in one.items():
-        if isinstance(value, float):
-            coefficient = path.split("\n")[2] if path.count("\n") > 1 else ""
-            room = rtol * unit[coefficient] if path.startswith(("\nparams", "\nconf_int")) else rtol
-            assert_close(other[path], value, rtol=rtol, atol=0.0 if math.isnan(room) else room)
-        else:
-            assert other[path] == value, path
-
-
 @pytest.mark.parametrize("fold", ["batches", "aggregates"])
 @pytest.mark.parametrize("name", PARITY)
 def test_every_statistic_is_that_of_rows_in_memory(name, fold, wide):
     where = CONDITIONS.get(name)
-    same(sq.ols(PARITY[name], wide, where=where, fold=fold), sq.ols(PARITY[name], wide_table(), where=where))
+    there, here = sq.ols(PARITY[name], wide, where=where, fold=fold), sq.ols(PARITY[name], wide_table(), where=where)
+    assert_same_fit(there, here, ordered=False)
 
 
 def test_double_double(wide):
