@@ -37,9 +37,6 @@ def test_fold_is_chosen_and_refused_for_files():
     assert done.returncode == 2
     assert "Open it as a Polars LazyFrame" in done.stderr
     assert run("ols", FORMULA, CARS, "--fold", "rows").returncode == 2
-    sorted_by = run("ols", FORMULA, CARS, "--order-by", "weight")
-    assert sorted_by.returncode == 2
-    assert "an order of their own" in " ".join(sorted_by.stderr.split())
 
 
 def test_ols_text_and_json():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import squarely as sq
-from squarely.data import Source, open_source, outcome, sort_of, worked
+from squarely.data import Source, open_source, outcome, part_columns, worked
 from squarely.design.quantiles import between, search
 from squarely.errors import DataError, FormulaError
 from tests.support import CARS, assert_close
@@ -36,11 +36,11 @@ class Parted(Source):
         raise AssertionError("rows travelled")
 
     def mapped(self, numbers, labels, work):
-        packed, sort = cloudpickle.dumps(work), sort_of(self, numbers, labels)
+        packed, held = cloudpickle.dumps(work), part_columns(self, numbers, labels)
         (batch,) = self.whole.read(numbers, labels)
         for number, (first, stop) in enumerate(zip([0, *self.ends], [*self.ends, batch.num_rows], strict=True)):
             part = [batch.slice(first, (stop - first) // 2), batch.slice(first + (stop - first) // 2, -(-(stop - first) // 2))]
-            self.sent.append(worked(sort, number, part, pickle.loads(packed)))  # noqa: S301
+            self.sent.append(worked(held, number, part, pickle.loads(packed)))  # noqa: S301
             yield outcome(self.sent[-1])
 
     def kind(self, name):

@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from squarely.certification import certify
-from squarely.data import Source, passes_of, read_text, unwatched
+from squarely.data import Source, keeps_rows, passes_of, read_text, unwatched
 from squarely.design import Formula, learn, outlined, parse_where
 from squarely.errors import InputError, OptionError
 from squarely.exact import UntoldError, solve
 from squarely.given import Given, by_batches, complete, condition, gathered, gathered_for_training, held_out, opened
 from squarely.inference import Fit, Preview, combined, fit_from_json, foresee, infer
-from squarely.moments import Moments, Standardised, fold_products, gather, keeps_rows, unserved
+from squarely.moments import Moments, Standardised, fold_products, gather, unserved
 from squarely.numerics import Array
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ def ols(
     Parameters
     ----------
     formula : such as "mpg ~ displacement * C(origin) + log(weight)"; docs/formulas.md has the language.
-    data : a path (CSV, Parquet, Arrow, JSON lines), a data frame (pandas, Polars, Arrow), a DuckDB relation, a Spark
-        DataFrame, a dict of arrays; or several files of one kind, whose rows follow each other: a folder or a pattern such as
-        "data/**/*.parquet", in the order of the paths, or a list of paths, in its own.
+    data : a path (CSV, Parquet, Arrow, JSON lines), a data frame (pandas, Polars, Arrow, Spark, Dask), a DuckDB
+        relation, an Ibis table, a dict of arrays; or several files of one kind, whose rows follow each other: a folder or a
+        pattern such as "data/**/*.parquet", in the order of the paths, or a list of paths, in its own.
     X, y : arrays (n, p) and (n,), or frames, instead of formula and data; `intercept` adds one.
     where : a condition on rows, such as "weight > 3000 and origin == 'usa'"; the others are left out, and counted.
     missing : "drop" leaves rows with gaps out and counts them, "raise" refuses them.

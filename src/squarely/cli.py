@@ -157,9 +157,6 @@ def ols(
     fold: Annotated[
         str, typer.Option("--fold", help="How rows are summed up: auto, batches, or aggregates in an engine.")
     ] = "auto",
-    order_by: Annotated[
-        str | None, typer.Option("--order-by", help="A column that puts rows without an order in one, for Durbin-Watson.")
-    ] = None,
     save: Annotated[Path | None, typer.Option("--save", help="Save the fit as JSON, for squarely predict.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Fit nothing: print what the fit would read and cost.")] = False,
     as_json: Json = False,
@@ -179,7 +176,6 @@ def ols(
         collinear=collinear,
         precision=precision,
         fold=fold,
-        order_by=order_by,
     )
     if save is not None:
         fit.save(save)

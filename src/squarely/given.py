@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from numbers import Real
 from typing import TYPE_CHECKING, cast
 
-from squarely.data import Source, open_arrays, open_rows, open_source, require_here, split
+from squarely.data import Source, keeps_rows, open_arrays, open_rows, open_source, require_here, split
 from squarely.design import Formula, Where, ask, formula_of, learn, parse_formula, parse_where
 from squarely.errors import DataError, InputError, OptionError, counted
-from squarely.moments import Moments, choose_fold, gather, gather_inside, keeps_rows
+from squarely.moments import Moments, choose_fold, gather, gather_inside
 
 if TYPE_CHECKING:
     from torch import nn

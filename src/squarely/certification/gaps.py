@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from squarely import theory
-from squarely.data import Source, scanning
+from squarely.data import Source, keeps_rows, scanning
 from squarely.design import Block, Design, fold_rows
-from squarely.moments import Folded, Moments, Standardised, combine, keeps_rows
+from squarely.moments import Folded, Moments, Standardised, combine
 from squarely.numerics import Array
 
 

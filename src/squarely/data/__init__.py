@@ -1,14 +1,14 @@
 """Where the rows are: open anything tabular, meet its rows as ordered batches, and account for every one.
 
 `open` tells what the user handed over; `source` is the contract, and the parts of a source that can be read by themselves;
-`batch` is its rows as doubles (`decimals` apart) and categories, `aggregates` what an engine is asked to sum by itself; the
-kinds of source are `memory`, `arrow`, `csv` (with a guess of its `dialect`), `jsonlines`, `parquet`, `ipc`, `lazyframe`,
-`relation`, `ibis`, `spark` (what goes to its processes is in `executors`), `dask` (with its `scheduler`) and, for a loaded fit,
-`absent`; what comes back from other processes is in `scattered`. `paths` finds several files, `joined` puts them behind each
-other; `file` says whether a file is still the same, `ahead` decodes it in a thread of its own, `interrupt` lets Ctrl-C through,
-`reread` tells how pandas reads it. `parallel` shares batches out to threads; `account` counts rows, `held_out` splits them in
-two, `share` among processes, `watch` tells how far a scan has come; `frames` hands results back as pandas, `write` as files, and
-`disk` keeps small texts and folders, which `schema` reads with a bound on every value.
+`batch` is its rows as doubles (`decimals` apart) and categories, `aggregates` what an engine is asked to sum by itself; the kinds
+of source are `memory`, `arrow`, `csv` (with a guess of its `dialect`), `jsonlines`, `parquet`, `ipc`, `lazyframe`, `relation`,
+`ibis`, `spark` (what goes to its processes is in `executors`), `dask` (with its `scheduler`) and, for a loaded fit, `absent`;
+what comes back from other processes is in `scattered`, and `bundle` is what they are sent. `paths` finds several files, `joined`
+puts them behind each other; `file` says whether a file is still the same, `ahead` decodes it in a thread of its own, `interrupt`
+lets Ctrl-C through, `reread` tells how pandas reads it. `parallel` shares batches out to threads; `account` counts rows,
+`held_out` splits them in two, `share` among processes, `watch` tells how far a scan has come; `frames` hands results back as
+pandas, `write` as files, and `disk` keeps small texts and folders, which `schema` reads with a bound on every value.
 """
 
 from squarely.data.absent import AbsentSource
@@ -22,7 +22,7 @@ from squarely.data.frames import frame, read_csv, series, square
 from squarely.data.held_out import PartSource, split
 from squarely.data.open import open_source
 from squarely.data.reread import Reread, reread, reread_csv
-from squarely.data.scattered import LocalPart, Sort, outcome, sort_of, worked
+from squarely.data.scattered import outcome, part_columns, worked
 from squarely.data.share import share_of
 from squarely.data.source import (
     BATCH_ROWS,
@@ -31,6 +31,7 @@ from squarely.data.source import (
     Level,
     Part,
     Source,
+    keeps_rows,
     not_usable,
     reads_as_number,
     require_columns,
@@ -50,7 +51,6 @@ __all__ = [
     "Kind",
     "Labels",
     "Level",
-    "LocalPart",
     "Numbers",
     "Part",
     "PartSource",
@@ -59,7 +59,6 @@ __all__ = [
     "Row",
     "RowAccount",
     "Scan",
-    "Sort",
     "Source",
     "Stage",
     "ahead",
@@ -71,6 +70,7 @@ __all__ = [
     "fold_parts",
     "fold_until",
     "frame",
+    "keeps_rows",
     "local_path",
     "map_batches",
     "not_usable",
@@ -78,6 +78,7 @@ __all__ = [
     "open_rows",
     "open_source",
     "outcome",
+    "part_columns",
     "passes_of",
     "read_csv",
     "read_text",
@@ -90,7 +91,6 @@ __all__ = [
     "scanning",
     "series",
     "share_of",
-    "sort_of",
     "split",
     "square",
     "unwatched",

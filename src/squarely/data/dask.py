@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from squarely.data.memory import FrameSource
-from squarely.data.scattered import LocalPart, Sort, outcome, sort_of, worked
+from squarely.data.scattered import LocalPart, PartColumns, outcome, part_columns, worked
 from squarely.data.scheduler import computed, failing, prepared
 from squarely.data.source import Kind, Level, Source, kind_of
 from squarely.errors import DataError
@@ -51,9 +51,9 @@ class DaskSource(Source):
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, one partition after the other."""
-        sort = sort_of(self, numbers, labels)
-        for number, frame in enumerate(computed(self._parts(sort.columns), self.label, at_once=1)):
-            yield from _batches(frame, sort, number)
+        held = part_columns(self, numbers, labels)
+        for number, frame in enumerate(computed(self._parts(held.columns), self.label, at_once=1)):
+            yield from _batches(frame, held, number)
 
     def mapped(self, numbers: Sequence[str], labels: Sequence[str], work: Callable[[Source], T]) -> Iterator[T]:
         """Let Dask work on each partition where it is, and yield what comes of it, in the order of the partitions."""
@@ -66,10 +66,10 @@ class DaskSource(Source):
     def _tasks(self, numbers: Sequence[str], labels: Sequence[str], work: Callable[[Source], Any]) -> list[Any]:
         from dask.delayed import delayed
 
-        sort = sort_of(self, numbers, labels)
-        packed = delayed(cloudpickle.dumps((sort, work)), pure=False, traverse=False)  # once in the graph, whatever the partitions
+        held = part_columns(self, numbers, labels)
+        packed = delayed(cloudpickle.dumps((held, work)), pure=False, traverse=False)  # once in the graph, whatever the partitions
         task = delayed(_worked, pure=False)
-        return [task(part, number, packed) for number, part in enumerate(self._parts(sort.columns))]
+        return [task(part, number, packed) for number, part in enumerate(self._parts(held.columns))]
 
     def _parts(self, names: Mapping[str, Any]) -> list[Any]:
         with failing(self.label):
@@ -84,11 +84,11 @@ class DaskSource(Source):
         self, name: str, columns: tuple[Sequence[str], Sequence[str]], work: Callable[[Source], Iterator[Array]]
     ) -> Any:
         """Give a Dask Series with the partitions and the index of the frame, worked out when its user asks for it."""
-        sort = sort_of(self, *columns)
-        chosen = self._chosen(sort.columns)
+        held = part_columns(self, *columns)
+        chosen = self._chosen(held.columns)
         prepared(chosen, self.label)
         meta = pd.Series([], index=self._frame._meta.index, dtype=float, name=name)
-        return chosen.map_partitions(_added, cloudpickle.dumps((sort, work)), name, meta=meta)
+        return chosen.map_partitions(_added, cloudpickle.dumps((held, work)), name, meta=meta)
 
     def kind(self, name: str) -> Kind:
         """Tell what a column holds; rows are looked at where Dask knows no more than that it holds objects or categories."""
@@ -104,8 +104,9 @@ class DaskSource(Source):
         with failing(self.label):
             parts = self._frame[[name]].to_delayed()
         for frame in computed(parts, self.label, at_once=1):
-            held = FrameSource(nw.from_native(frame.dropna(), eager_only=True)).arrow_type(name)
-            if len(frame.dropna()):
+            values = frame.dropna()
+            if len(values):
+                held = FrameSource(nw.from_native(values, eager_only=True)).arrow_type(name)
                 self.columns = {**self.columns, name: str(held)}
                 return kind_of(held)
         return "null"
@@ -125,24 +126,24 @@ def _is_vague(dtype: Any) -> bool:
 
 
 def _worked(frame: Any, number: int, packed: bytes) -> bytes:
-    sort, work = pickle.loads(packed)  # noqa: S301  # from the user's own process
-    return worked(sort, number, _batches(frame, sort, number), work)
+    held, work = pickle.loads(packed)  # noqa: S301  # from the user's own process
+    return worked(held, number, _batches(frame, held, number), work)
 
 
 def _added(frame: Any, packed: bytes, name: str, partition_info: Mapping[str, Any] | None = None) -> Any:
-    sort, work = pickle.loads(packed)  # noqa: S301  # from the user's own process
+    held, work = pickle.loads(packed)  # noqa: S301  # from the user's own process
     number = partition_info["number"] if partition_info else 0
-    values = [np.empty(0), *work(LocalPart(sort, _batches(frame, sort, number), number))]
+    values = [np.empty(0), *work(LocalPart(held, _batches(frame, held, number), number))]
     return pd.Series(np.concatenate(values), index=frame.index, name=name)
 
 
-def _batches(frame: Any, sort: Sort, number: int) -> Iterator[pa.RecordBatch]:
+def _batches(frame: Any, held: PartColumns, number: int) -> Iterator[pa.RecordBatch]:
     """Yield the columns of a partition as a frame in memory gives them, if they are what Dask says."""
-    label = f"{sort.label}, partition {number:,}"
-    source = FrameSource(nw.from_native(frame[list(sort.columns)], eager_only=True), label)
-    for batch in source.read(sort.numbers, sort.labels):
-        for name, field in zip((*sort.numbers, *sort.labels), batch.schema, strict=False):
-            _require_fit(name, sort.kinds[name], kind_of(field.type), label)
+    label = f"{held.label}, partition {number:,}"
+    source = FrameSource(nw.from_native(frame[list(held.columns)], eager_only=True), label)
+    for batch in source.read(held.numbers, held.labels):
+        for name, field in zip((*held.numbers, *held.labels), batch.schema, strict=False):
+            _require_fit(name, held.kinds[name], kind_of(field.type), label)
         yield batch
 
 

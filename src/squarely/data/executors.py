@@ -1,51 +1,41 @@
-"""What goes to Spark's executors: functions of the batches of a partition, and the modules that these need there.
-
-NumPy, SciPy, pandas and pyarrow are compiled and must be there; squarely and what it needs besides is pure Python and is sent.
-"""
+"""What goes to Spark's executors: functions of the batches of a partition, and once the modules that these need there."""
 
 from __future__ import annotations
 
-import atexit
-import shutil
 import sys
-import tempfile
-import zipfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from squarely.data.scattered import LocalPart, Sort, worked
+from squarely.data.bundle import bundle
+from squarely.data.scattered import LocalPart, PartColumns, worked
 from squarely.data.source import Source
 from squarely.numerics import Array
 
 Batches = Iterator[pa.RecordBatch]
 
-_SENT = ("squarely", "narwhals", "threadpoolctl")
 _HAVE: set[str] = set()  # the sessions that have them
 
 
-def working(sort: Sort, work: Callable[[Source], Any]) -> Callable[[Batches], Batches]:
+def working(held: PartColumns, work: Callable[[Source], Any]) -> Callable[[Batches], Batches]:
     """Make a function of a partition's batches that gives one row: its number, and what comes of the work, packed."""
 
     def part(batches: Batches) -> Batches:
         number = _number()
-        payload = worked(sort, number, batches, work)
+        payload = worked(held, number, batches, work)
         yield pa.record_batch({"part": pa.array([number], pa.int32()), "payload": pa.array([payload], pa.binary())})
 
     return part
 
 
-def adding(sort: Sort, places: Sequence[int], work: Callable[[Source], Iterator[Array]]) -> Callable[[Batches], Batches]:
+def adding(held: PartColumns, places: Sequence[int], work: Callable[[Source], Iterator[Array]]) -> Callable[[Batches], Batches]:
     """Make a function that gives a partition's batches with a further column; the work meets the columns at some places."""
 
     def part(batches: Batches) -> Batches:
         waiting: deque[pa.RecordBatch] = deque()
-        for values in work(LocalPart(sort, _kept(batches, places, waiting), _number())):
+        for values in work(LocalPart(held, _kept(batches, places, waiting), _number())):
             done = 0
             while done < len(values):
                 batch = waiting.popleft()
@@ -98,20 +88,3 @@ def shipped(session: Any, *, connect: bool) -> None:
         session.sparkContext.addPyFile(str(bundle()))
     sys.path[:] = path  # here they are already
     _HAVE.add(known)
-
-
-@cache
-def bundle() -> Path:
-    """Pack the modules that executors need into a file, which lasts as long as this process."""
-    folder = tempfile.mkdtemp(prefix="squarely-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    path = Path(folder) / "squarely_modules.zip"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bundle:
-        for name in _SENT:
-            origin = Path(find_spec(name).origin)  # type: ignore[union-attr, arg-type]  # they are imported
-            if origin.name != "__init__.py":
-                bundle.write(origin, origin.name)
-                continue
-            for file in sorted(origin.parent.rglob("*.py")):
-                bundle.write(file, Path(name) / file.relative_to(origin.parent))
-    return path

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sort:
+class PartColumns:
     """What a process has to know of the columns of a part.
 
     Attributes
@@ -41,10 +41,10 @@ class Sort:
     orders: Mapping[str, tuple[Level, ...] | None]
 
 
-def sort_of(source: Source, numbers: Sequence[str], labels: Sequence[str]) -> Sort:
-    """Say of what sort the parts of a source are that have these columns."""
+def part_columns(source: Source, numbers: Sequence[str], labels: Sequence[str]) -> PartColumns:
+    """Say what a process has to know of the columns of a part."""
     names = list(dict.fromkeys((*numbers, *labels)))
-    return Sort(
+    return PartColumns(
         label=source.label,
         numbers=tuple(numbers),
         labels=tuple(labels),
@@ -57,14 +57,14 @@ def sort_of(source: Source, numbers: Sequence[str], labels: Sequence[str]) -> So
 class LocalPart(Source):
     """A part of scattered rows, in the process that has it; it can be read once."""
 
-    def __init__(self, sort: Sort, batches: Iterable[pa.RecordBatch], number: int) -> None:
-        self.label = f"{sort.label}, partition {number:,}"
-        self.columns = sort.columns
-        self._sort, self._batches = sort, batches
+    def __init__(self, held: PartColumns, batches: Iterable[pa.RecordBatch], number: int) -> None:
+        self.label = f"{held.label}, partition {number:,}"
+        self.columns = held.columns
+        self._held, self._batches = held, batches
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the rows, in batches as large as files give them."""
-        assert (tuple(numbers), tuple(labels)) == (self._sort.numbers, self._sort.labels)  # noqa: S101  # the work knows its columns
+        assert (tuple(numbers), tuple(labels)) == (self._held.numbers, self._held.labels)  # noqa: S101  # the work knows its columns
         waiting: list[pa.RecordBatch] = []
         for batch in self._batches:
             waiting.append(batch)
@@ -76,11 +76,11 @@ class LocalPart(Source):
 
     def kind(self, name: str) -> Kind:
         """Tell what a column holds in all parts."""
-        return self._sort.kinds[name]
+        return self._held.kinds[name]
 
     def order(self, name: str) -> tuple[Level, ...] | None:
         """Give the levels that the owner of the whole declared."""
-        return self._sort.orders[name]
+        return self._held.orders[name]
 
 
 def _whole(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
@@ -91,11 +91,11 @@ def _whole(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     return pa.record_batch(joined, names=[str(i) for i in range(len(joined))])
 
 
-def worked(sort: Sort, number: int, batches: Iterable[pa.RecordBatch], work: Callable[[Source], Any]) -> bytes:
+def worked(held: PartColumns, number: int, batches: Iterable[pa.RecordBatch], work: Callable[[Source], Any]) -> bytes:
     """Work on a part in one thread and pack what comes of it, be it one of squarely's errors."""
     try:
         with one_thread(), unwatched(True):
-            return pickle.dumps((work(LocalPart(sort, batches, number)), None))
+            return pickle.dumps((work(LocalPart(held, batches, number)), None))
     except SquarelyError as error:
         return pickle.dumps((None, (type(error).__name__, str(error))))
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import squarely
-from squarely.data.executors import bundle
+from squarely.data.bundle import bundle
 from squarely.data.file import first_line
 from squarely.errors import DataError, SquarelyError
 

@@ -187,11 +187,15 @@ class Source(ABC):
         return series(values, self.index(np.arange(len(values))), name)
 
 
+def keeps_rows(source: Source) -> bool:
+    """Tell whether a source is asked for aggregates alone, and its rows stay where they are for good."""
+    return source.engine is not None and source.engine.only
+
+
 def require_here(source: Source, purpose: str, advice: str) -> None:
     """Raise a DataError where the rows of a source stay where they are, and a purpose would bring them here."""
-    kept = source.engine is not None and source.engine.only
-    if kept or source.scattered:
-        where = f"stay in {source.require_engine().name}" if kept else "are in other processes"
+    if keeps_rows(source) or source.scattered:
+        where = f"stay in {source.require_engine().name}" if keeps_rows(source) else "are in other processes"
         raise DataError(
             f"The rows of {source.label} {where}, and to {purpose} would bring them here. {advice}, or write them to a folder of "
             "Parquet files and give that."

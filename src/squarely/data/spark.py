@@ -19,7 +19,7 @@ import pyarrow as pa
 from squarely.data.aggregates import Engine, Held, Query, Row, aliased, asked, held_as, joined, staged, stepped
 from squarely.data.executors import adding, packing, shipped, unpacked, working
 from squarely.data.file import first_line
-from squarely.data.scattered import outcome, sort_of
+from squarely.data.scattered import outcome, part_columns
 from squarely.data.source import Kind, Source, kind_of, require_certain, require_columns
 from squarely.errors import DataError, SquarelyError
 from squarely.numerics import Array
@@ -92,11 +92,11 @@ class SparkSource(Source):
             raise DataError(f"{self.label} has a column {name!r} already. Rename it: df.withColumnRenamed({name!r}, 'other').")
         from pyspark.sql.types import DoubleType, StructField, StructType
 
-        sort, places = sort_of(self, *columns), [self._names.index(known) for names in columns for known in names]
+        held, places = part_columns(self, *columns), [self._names.index(known) for names in columns for known in names]
         with _told():
             shipped(self._frame.sparkSession, connect=self._connect)
             schema = StructType([*self._frame.schema.fields, StructField("made", DoubleType())])
-            return self._frame.mapInArrow(adding(sort, places, work), schema).toDF(*self._names, name)
+            return self._frame.mapInArrow(adding(held, places, work), schema).toDF(*self._names, name)
 
     def held(self, name: str) -> Held:
         """Tell what a column holds."""
@@ -139,7 +139,7 @@ class SparkSource(Source):
 
     def _worked(self, numbers: Sequence[str], labels: Sequence[str], work: Callable[[Source], Any]) -> Any:
         shipped(self._frame.sparkSession, connect=self._connect)
-        part = working(sort_of(self, numbers, labels), work)
+        part = working(part_columns(self, numbers, labels), work)
         return self._selected([*numbers, *labels]).mapInArrow(part, "part int, payload binary")
 
 

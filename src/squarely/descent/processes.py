@@ -24,7 +24,7 @@ from squarely.numerics import Array
 
 T = TypeVar("T")
 
-_GRACE = 0.1  # seconds: gloo aborts a process whose last message is still on its way when another hangs up (seen once)
+_GRACE = 0.1  # seconds for the last message to arrive: a process was aborted once when the other had hung up at the same moment
 _KINDS = {kind.__name__: kind for kind in (DataError, FormulaError, OptionError)}
 
 

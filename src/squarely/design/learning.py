@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from squarely.design.design import Design, Learnt, columns_needed, recentred
 from squarely.design.expression import Expression, Moved, parts
 from squarely.design.factor import Bare, Basis, Categorical, Factor, expression_of
 from squarely.design.formula import Formula
-from squarely.design.lessons import Lesson, counting, extent, knots, levels, limits, moving, polynomial, with_spline
+from squarely.design.lessons import Extent, Lesson, counting, extent, knots, levels, limits, moving, polynomial, with_spline
 from squarely.design.outline import Outline, outlined
 from squarely.design.quantiles import between, search
 from squarely.design.rows import evaluated, rows, with_condition
@@ -49,25 +49,31 @@ def learn(formula: Formula, source: Source, where: Where | None = None) -> Desig
         lessons = [_lesson(topic, outline, learnt) for topic in topics]
         with scanning(purpose(topics)):
             totals = _taught(lessons, outline, learnt)
+        extents: dict[Factor, Extent] = {}
         for topic, lesson, total in zip(topics, lessons, totals, strict=True):
             if topic.kind == "knots" and source.scattered:
-                learnt, more = _sought(outline, learnt, outline.factors[topic.text], total)
-                scans += more
+                extents[outline.factors[topic.text]] = total
             else:
                 learnt = lesson.finish(learnt, total)
+        learnt, more = _sought(outline, learnt, extents)
+        scans += more
     return _piloted(designed(outline, learnt, scans), source)
 
 
-def _sought(outline: Outline, learnt: Learnt, factor: Factor, total: tuple[int, float, float]) -> tuple[Learnt, int]:
-    """Learn the knots of a spline with `df` from scattered values, of which the number and the ends are known; tell the scans."""
-    assert isinstance(factor, Basis)  # noqa: S101  # nothing else has knots
-    (n, *ends), places = total, inner_places(factor)
-    seen, scans = search(n, places), 0
-    while len(places) and not seen.over:
-        lesson = counting(factor, seen.counter())
+def _sought(outline: Outline, learnt: Learnt, extents: Mapping[Factor, Extent]) -> tuple[Learnt, int]:
+    """Learn the knots of splines with `df` from scattered values, of which the number and the ends are known; tell the scans."""
+    splines = {factor: (*extent, inner_places(factor)) for factor, extent in extents.items() if isinstance(factor, Basis)}
+    seen = {factor: search(n, places) for factor, (n, _, _, places) in splines.items() if len(places)}
+    scans = 0
+    while any(not one.over for one in seen.values()):
+        lessons = [counting(factor, one.counter()) for factor, one in seen.items()]
         with scanning("knots"):
-            seen, scans = seen.narrowed(_taught([lesson], outline, learnt)[0]), scans + 1
-    return with_spline(learnt, factor, between(n, places, seen), (ends[0], ends[1])), scans
+            totals, scans = _taught(lessons, outline, learnt), scans + 1
+        seen = {factor: one.narrowed(counts) for (factor, one), counts in zip(seen.items(), totals, strict=True)}
+    for factor, (n, low, high, places) in splines.items():
+        inner = between(n, places, seen[factor]) if factor in seen else np.empty(0)
+        learnt = with_spline(learnt, factor, inner, (low, high))
+    return learnt, scans
 
 
 def designed(outline: Outline, learnt: Learnt, scans: int) -> Design:

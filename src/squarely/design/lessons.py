@@ -19,6 +19,8 @@ from squarely.design.rows import Evaluated
 from squarely.errors import DataError
 from squarely.numerics import Array
 
+Extent = tuple[int, float, float]  # how many values there are, and the least and the largest
+
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Lesson:
@@ -134,11 +136,11 @@ def knots(factor: Basis) -> Lesson:
 def extent(factor: Basis) -> Lesson:
     """Learn how many values the argument has and between which ends, where the values are not to be moved."""
 
-    def step(batch: Batch, seen: Evaluated) -> tuple[int, float, float]:
+    def step(batch: Batch, seen: Evaluated) -> Extent:
         x = seen.numbers[factor.argument][0]
         return len(x), float(x.min()), float(x.max())
 
-    def merge(a: tuple[int, float, float], b: tuple[int, float, float]) -> tuple[int, float, float]:
+    def merge(a: Extent, b: Extent) -> Extent:
         return a[0] + b[0], min(a[1], b[1]), max(a[2], b[2])
 
     return Lesson(step=step, merge=merge, finish=lambda learnt, total: learnt)

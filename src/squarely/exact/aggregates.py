@@ -118,7 +118,7 @@ def _refine(work: Work, source: Source) -> _Refined:
         noise = Left(R=R, rows=fuzz, sums=sums)
         left = Left(R=R, rows=fuzz + work.unit_error * float(length @ np.abs(d)), sums=sums)
         moved = float(np.linalg.norm(R @ d))
-        exact = seen.squares <= fuzz**2  # nothing but rounding: the data lie on the line exactly
+        exact = seen.squares <= fuzz**2 <= ROUNDOFF * gram[-1, -1]  # nothing but rounding, as in `least_squares`
         still = moved <= TEN_DIGITS * np.sqrt(seen.squares)
         own = np.eye(len(R))
         settled = exact or (still and bool((left.of(own) <= ROUNDOFF * np.abs(hi) + 2 * noise.of(own)).all()))

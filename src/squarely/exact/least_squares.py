@@ -171,7 +171,7 @@ def _refine(moments: Moments, source: Source, factor: Factor, precision: str) ->
         # The residual statistics come from this scan: what it moved the fit by must be small beside the residuals too.
         still = moved <= TEN_DIGITS * np.sqrt(residuals.squares)
         # Nothing but rounding: the data lie on the line exactly, unless rounding is all that can be seen of huge coefficients.
-        exact = residuals.squares <= off**2 and off <= np.sqrt(ROUNDOFF * moments.gram[-1, -1])
+        exact = residuals.squares <= off**2 <= ROUNDOFF * moments.gram[-1, -1]
         settled = exact or (still and bool((error <= ROUNDOFF * np.abs(hi) + 2 * noise).all()))
         if exact and not extended and precision == "auto":
             extended, settled = True, False  # where doubles see nothing but rounding, double-double may see more

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from squarely.data import BATCH_ROWS
+from squarely.data import BATCH_ROWS, keeps_rows
 from squarely.design import Outline, purpose
 from squarely.exact import require_precision
 from squarely.exact.whitening import CHEAP_CELLS
-from squarely.moments import keeps_rows, require_fold, suits_aggregates
+from squarely.moments import require_fold, suits_aggregates
 from squarely.show import Page, Pairs
 
 _MOST_NAMES = 12

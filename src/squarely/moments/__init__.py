@@ -10,7 +10,7 @@ asks of mini-batches.
 
 from squarely.moments.aggregated import Aggregated
 from squarely.moments.aggregates import Folded, fold_inside, gather_inside, moments_of, refolded
-from squarely.moments.choice import choose_fold, keeps_rows, require_fold, suits_aggregates, unserved
+from squarely.moments.choice import choose_fold, require_fold, suits_aggregates, unserved
 from squarely.moments.combination import Combined, combine
 from squarely.moments.cross_products import Fold, Moments, fold_moments, fold_products, gather, in_threads, piece_rows
 from squarely.moments.layout import Layout, Prepared, lay_out, way_back
@@ -50,7 +50,6 @@ __all__ = [
     "gather",
     "gather_inside",
     "in_threads",
-    "keeps_rows",
     "lay_out",
     "merge_moments",
     "moments_of",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import narwhals as nw
 
-from squarely.data import Query, Source
+from squarely.data import Query, Source, keeps_rows
 from squarely.design import Basis, Categorical, Formula, Name, expression_of
 from squarely.errors import OptionError
 from squarely.moments.cross_products import Moments
@@ -46,11 +46,6 @@ def choose_fold(fold: str, source: Source, formula: Formula) -> str:
         return "batches"
     rows = int(source.aggregate(Query(), {"n0": nw.len()})[0]["n0"])
     return "aggregates" if rows * (len(formula.terms) + 1) > _MANY else "batches"
-
-
-def keeps_rows(source: Source) -> bool:
-    """Tell whether a source is asked for aggregates alone."""
-    return source.engine is not None and source.engine.only
 
 
 def suits_aggregates(source: Source, formula: Formula) -> bool:
