@@ -310,20 +310,22 @@ def test_a_graph_that_fails(here):
     assert isinstance(met.value.__cause__, ZeroDivisionError)
 
 
-def dying(frame, folder, after, *, once):
-    """Kill the process that works on this, at the call of this number; only that one, or every one from there on."""
+def dying(frame, folder, after):
+    """Kill the process that works on this, at the call of this number."""
     with (folder / "calls").open("a") as calls:
         calls.write(".")
-    died = folder / "died"
-    if (folder / "calls").stat().st_size >= after and not (once and died.exists()):
-        died.touch()
+    if (folder / "calls").stat().st_size >= after:
+        try:
+            (folder / "died").touch(exist_ok=False)  # by one process, if two are here at once
+        except FileExistsError:
+            return frame
         os.kill(os.getpid(), signal.SIGKILL)
     return frame
 
 
 def test_a_worker_that_dies_in_the_middle(client, tmp_path):
     frame = handed(wide(), 6)
-    mortal = frame.map_partitions(dying, tmp_path, 9, once=True, meta=frame._meta)
+    mortal = frame.map_partitions(dying, tmp_path, 9, meta=frame._meta)
     with scheduler(client):
         fit = sq.ols(PARITY["bs"], mortal)
     assert (tmp_path / "died").exists()
@@ -344,6 +346,19 @@ def test_workers_that_die_again_and_again(here):
     with pytest.raises(DataError, match=r"ended again and again.*Dask says: KilledWorker") as met:
         sq.ols("mpg ~ weight", frame.map_partitions(given_up, meta=frame._meta))
     assert type(met.value.__cause__).__name__ == "KilledWorker"
+
+
+def test_a_cluster_without_workers_is_not_waited_for_in_vain(monkeypatch):
+    monkeypatch.setattr("squarely.data.scheduler._LOOK", 0.2)
+    monkeypatch.setattr("squarely.data.scheduler._PATIENCE", 1.0)
+    with cluster(n_workers=1) as client, scheduler(client):
+
+        def leave(scan):
+            if scan.number == 2 and scan.done == 1:
+                client.cluster.scale(0)
+
+        with watching(leave), pytest.raises(DataError, match="has had no worker for 1 seconds"):
+            sq.ols("mpg ~ weight", handed(cars(), 40))
 
 
 def test_a_cluster_that_goes_in_the_middle():

@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import pydoc
 import sys
+import time
 import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from squarely.errors import DataError, SquarelyError
 
 _WAVE = 128  # outcomes of a scheduler in this process that are in memory at once; a new pool of processes pays with that many tasks
 _GATHERED = 16  # outcomes that come from a cluster together, if they are ready: a request each would take its time
+_LOOK, _PATIENCE = 5.0, 60.0  # seconds between looks at a cluster that is slow, and without a worker until it is given up
 _COMPILED = ("numpy", "scipy", "pandas", "pyarrow")  # what cannot be sent
 _SERVED: weakref.WeakSet[Any] = weakref.WeakSet()  # the clients whose workers have squarely
 
@@ -51,7 +53,26 @@ def _gathered(client: Any, futures: Sequence[Any]) -> Iterator[Any]:
         ready = [waiting.popleft()]
         while waiting and len(ready) < _GATHERED and waiting[0].done():
             ready.append(waiting.popleft())
+        _await(client, ready)
         yield from client.gather(ready)
+
+
+def _await(client: Any, futures: Sequence[Any]) -> None:
+    """Wait until all are done, unless no worker is left to do them, for which Dask itself would wait for ever."""
+    from distributed import wait
+
+    seen = time.monotonic()
+    while any(not future.done() for future in futures):
+        with client.as_current(), suppress(TimeoutError):
+            wait(futures, timeout=_LOOK)  # type: ignore[no-untyped-call]  # Dask's are
+            return
+        now = time.monotonic()
+        seen = now if client.nthreads() else seen
+        if now - seen > _PATIENCE:
+            raise DataError(
+                f"The cluster has had no worker for {_PATIENCE:.0f} seconds, and work is waiting for one. See why its workers "
+                "ended, and start some before you begin again."
+            )
 
 
 def prepared(collection: Any, label: str) -> Any:
