@@ -96,6 +96,8 @@ def main(folder):
     (folder / f"outcomes-{SIZE}-{RANK}.json").write_text(json.dumps(outcomes))
     if SIZE > 1:
         distributed.destroy_process_group()
+        left = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]  # none where there is no such folder
+        assert not any("gloo" in name for name in left), left
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,9 +21,13 @@ from squarely.data import Source, share_of
 from squarely.errors import DataError, FormulaError, InputError, OptionError, ProcessError
 from squarely.numerics import Array
 
+if distributed.is_available():
+    # Its defaults take hold of the group that there is when it is imported, and the first step of an optimiser imports it. A group
+    # that is held goes on after destroy_process_group, and its threads then abort the process now and then when Python ends.
+    import torch.distributed.nn.functional  # noqa: F401
+
 T = TypeVar("T")
 
-_GRACE = 0.1  # seconds for the last message to arrive: a process was aborted once when the other had hung up at the same moment
 _KINDS = {kind.__name__: kind for kind in (DataError, FormulaError, OptionError)}
 
 
@@ -211,7 +214,6 @@ def launched(device: str) -> Iterator[None]:
     try:
         yield
     finally:
-        time.sleep(_GRACE)
         distributed.destroy_process_group()
 
 
