@@ -10,7 +10,9 @@ import io
 import json
 import math
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 _INTERRUPTED, _TERMINATED = 130, 143  # as a shell has them
 _PAUSE = 1.0  # seconds
+_SOON = 0.05  # seconds: long enough for a finaliser to be over
 
 app = typer.Typer(
     name="squarely",
@@ -447,6 +450,7 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal cannot print must not stop the page
     nobody = nullcontext() if _is_first() else _unheard()
+    sys.unraisablehook = _met_late
     try:
         with nobody:
             app()
@@ -460,6 +464,14 @@ def main() -> None:
         if end.code in (_INTERRUPTED, _TERMINATED):  # typer makes the first of a KeyboardInterrupt, without a word
             _tell(end)
         _end(end.code)
+
+
+def _met_late(lost: sys.UnraisableHookArgs) -> None:
+    """Interrupt once more where Ctrl-C came during a finaliser, out of which Python raises nothing; every import has some."""
+    if issubclass(lost.exc_type, KeyboardInterrupt):
+        threading.Timer(_SOON, os.kill, (os.getpid(), signal.SIGINT)).start()
+    else:
+        sys.__unraisablehook__(lost)
 
 
 @contextmanager
