@@ -10,7 +10,7 @@ import narwhals as nw
 import numpy as np
 
 from squarely.data import RowAccount, Source, Stage
-from squarely.design import Design, Monomial, counted_rows, monomials, nothing, recentred, sheet
+from squarely.design import Design, Monomial, Powers, counted_rows, monomials, nothing, recentred, sheet
 from squarely.moments.aggregated import Aggregated
 from squarely.moments.cross_products import FAR, Moments, require_range
 from squarely.moments.layout import Block, Layout, Prepared, atom_stages, carrier_stages, lay_out, prepared, way_there
@@ -144,48 +144,45 @@ def _is_far(folded: Folded) -> bool:
 
 
 def _piloted(layout: Layout, source: Source, *, first: int | None) -> tuple[Layout, Effort]:
-    """Take centres and scales from the first rows that are complete, or from all."""
-    layout, effort = _with_atoms(layout, source, first)
-    stages, made, y = carrier_stages(layout)
-    columns = {f"p{i}": nw.col(made[m.powers]) for i, m in enumerate(layout.monomials) if m.powers} | {"py": y}
-    mean, spread = _spreads(layout, source, stages, columns, first)
+    """Take centres and scales from the first rows that are complete, or from all.
+
+    The atoms and the response are asked for; then powers and products of the moved atoms, if there are some.
+    """
+    stages, aliases, y = atom_stages(layout)
+    met, effort = _spreads(layout, source, [*stages, {"y0": y}], [*aliases.values(), "y0"], first)
+    moves = {atom: _moved(*met[alias], centre=atom in layout.free) for atom, alias in aliases.items()}
+    layout = replace(layout, centres={a: c for a, (c, _) in moves.items()}, scales={a: s for a, (_, s) in moves.items()})
+    found: dict[Powers, tuple[float, float]] = {}
+    for atom, alias in aliases.items():
+        (mean, spread), (centre, scale) = met[alias], moves[atom]
+        found[(atom, 1),] = (mean - centre) / scale, spread / scale
+    if layout.is_power:
+        stages, made, _ = carrier_stages(layout)
+        products = {m.powers: made[m.powers] for m in layout.monomials if m.powers and m.powers not in found}
+        more, spent = _spreads(layout, source, stages, list(products.values()), first)
+        effort += spent
+        found |= {powers: more[alias] for powers, alias in products.items()}
     intercept = layout.design.intercept
     shifts, units = np.zeros(len(layout.monomials) + 1), np.ones(len(layout.monomials) + 1)
     for i, m in enumerate(layout.monomials):
         if m.powers:
-            shifts[i], units[i] = _moved(mean[f"p{i}"], spread[f"p{i}"], centre=intercept and not m.pattern)
-    shifts[-1], units[-1] = _moved(mean["py"], spread["py"], centre=intercept)
-    return replace(layout, shifts=shifts, units=units), effort + _effort(first, columns)
-
-
-def _with_atoms(layout: Layout, source: Source, first: int | None) -> tuple[Layout, Effort]:
-    if not layout.atoms:
-        return layout, Effort()
-    stages, aliases, _ = atom_stages(layout)
-    columns = {f"p{i}": nw.col(aliases[atom]) for i, atom in enumerate(layout.atoms)}
-    mean, spread = _spreads(layout, source, stages, columns, first)
-    both = {atom: _moved(mean[f"p{i}"], spread[f"p{i}"], centre=atom in layout.free) for i, atom in enumerate(layout.atoms)}
-    moved = replace(layout, centres={a: c for a, (c, _) in both.items()}, scales={a: s for a, (_, s) in both.items()})
-    return moved, _effort(first, columns)
-
-
-def _effort(first: int | None, columns: Mapping[str, nw.Expr]) -> Effort:
-    """Say what a pilot of all rows costs; one of the first rows counts for nothing."""
-    return Effort(1, 2 * len(columns)) if first is None else Effort()
+            shifts[i], units[i] = _moved(*found[m.powers], centre=intercept and not m.pattern)
+    shifts[-1], units[-1] = _moved(*met["y0"], centre=intercept)
+    return replace(layout, shifts=shifts, units=units), effort
 
 
 def _spreads(
-    layout: Layout, source: Source, stages: Sequence[Stage], columns: Mapping[str, nw.Expr], first: int | None
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Ask for means and standard deviations."""
+    layout: Layout, source: Source, stages: Sequence[Stage], columns: Sequence[str], first: int | None
+) -> tuple[dict[str, tuple[float, float]], Effort]:
+    """Ask for means and standard deviations; of the first rows that costs nothing."""
     query = replace(layout.page.kept.then(*stages), first=first)
-    query = query.then(columns)
-    results = {"n0": nw.len()} | {f"m{name}": nw.col(name).mean() for name in columns}
+    results = {"n": nw.len()} | {f"m{name}": nw.col(name).mean() for name in columns}
     row = source.aggregate(query, results | {f"s{name}": nw.col(name).std(ddof=0) for name in columns})[0]
-    if not row["n0"]:
+    if not row["n"]:
         account, _ = counted_rows(source, layout.page, 0)
         raise nothing(source, account, [*layout.page.numbers, *layout.page.labels], layout.design.where)
-    return {name: row[f"m{name}"] for name in columns}, {name: row[f"s{name}"] for name in columns}
+    effort = Effort(1, 2 * len(columns)) if first is None else Effort()
+    return {name: (row[f"m{name}"], row[f"s{name}"]) for name in columns}, effort
 
 
 def _moved(mean: float, spread: float, *, centre: bool) -> tuple[float, float]:

@@ -147,7 +147,7 @@ def atom_stages(layout: Layout) -> tuple[list[Stage], dict[Atom, str], nw.Expr]:
 def carrier_stages(layout: Layout) -> tuple[list[Stage], dict[Powers, str], nw.Expr]:
     """Give the stages that make the moved atoms and their products, the aliases of these, and the response."""
     stages, aliases, y = atom_stages(layout)
-    moved = {alias: (nw.col(alias) - layout.centres[atom]) / layout.scales[atom] for atom, alias in aliases.items()}
+    moved = {alias: moved_to(nw.col(alias), layout.centres[atom], layout.scales[atom]) for atom, alias in aliases.items()}
     names = {atom: f"t{i}" for i, atom in enumerate(aliases)}
     stages.append({names[atom]: moved[alias] for atom, alias in aliases.items()})
     made: dict[Powers, str] = {((atom, 1),): name for atom, name in names.items()}
@@ -156,6 +156,15 @@ def carrier_stages(layout: Layout) -> tuple[list[Stage], dict[Powers, str], nw.E
         _make(m.powers, made, names, levels)
     stages += [levels[degree] for degree in sorted(levels)]
     return stages, made, y
+
+
+def moved_to(x: nw.Expr, centre: float, unit: float) -> nw.Expr:
+    """Say (x - centre) / unit in few words: engines are slow to take in many, and some make several of a division.
+
+    A unit is a power of two, so that multiplying by its inverse gives the same bits.
+    """
+    x = x - float(centre) if centre else x
+    return x * (1.0 / float(unit)) if unit != 1 else x
 
 
 def _make(powers: Powers, made: dict[Powers, str], names: Mapping[Atom, str], levels: dict[int, dict[str, nw.Expr]]) -> None:
@@ -181,10 +190,10 @@ def prepared(layout: Layout) -> Prepared:
         if m.pattern and m.powers:
             alias = f"u{made[m.powers]}"
         if alias:
-            last.setdefault(alias, (nw.col(made[m.powers]) - float(layout.shifts[j])) / float(layout.units[j]))
+            last.setdefault(alias, moved_to(nw.col(made[m.powers]), layout.shifts[j], layout.units[j]))
         groups.setdefault((alias, tuple((text, full) for text, full, _ in m.pattern)), []).append(j + 1)
     k = len(layout.monomials)
-    last[f"z{k}"] = (y - float(layout.shifts[k])) / float(layout.units[k])
+    last[f"z{k}"] = moved_to(y, layout.shifts[k], layout.units[k])
     groups[f"z{k}", ()] = [k + 1]
     labels = layout.page.labels
     keys = {text: Key(alias=labels[coding.column], levels=coding.levels) for text, coding in design.categories.items()}
