@@ -122,13 +122,14 @@ def lay_out(design: Design, page: Sheet, columns: Sequence[Monomial]) -> Layout:
 def atom_stages(layout: Layout) -> tuple[list[Stage], dict[Atom, str], nw.Expr]:
     """Give the stages that make the atoms, their aliases, and the response less its offsets."""
     page, design = layout.page, layout.design
-    stages: list[Stage] = []
+    said: dict[str, nw.Expr] = {}  # in one stage: engines take in each by itself
+    stages: list[Stage] = [said]
     aliases: dict[Atom, str] = {}
     made: dict[str, list[str]] = {}
     for i, atom in enumerate(layout.atoms):
         if not isinstance(atom, tuple):
             aliases[atom] = f"a{i}"
-            stages.append({f"a{i}": page.said(atom)})
+            said[f"a{i}"] = page.said(atom)
             continue
         text, place = atom
         if text not in made:
