@@ -1,0 +1,105 @@
+"""How a command ends: an error in one message, an interrupt in one line, and the exit code.
+
+0 done; 1 a numerical "no" (diverged, not converged, disagree); 2 bad input; 3 another process of torchrun's has ended;
+130 interrupted, 143 terminated. Of several processes the first one speaks.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
+from typing import Any, NoReturn
+
+from squarely.errors import NumericalError, ProcessError, SquarelyError
+
+_INTERRUPTED, _TERMINATED = 130, 143  # as a shell has them
+_PAUSE = 1.0  # seconds
+_SOON = 0.05  # seconds: long enough for a finaliser to be over
+
+
+def run(app: Callable[[], Any]) -> None:
+    """Run the command line and turn squarely's errors into one message and an exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal cannot print must not stop the page
+    nobody = nullcontext() if is_first() else _unheard()
+    sys.unraisablehook = _met_late
+    try:
+        with nobody:
+            app()
+    except (SquarelyError, OSError) as error:  # of a folder that cannot be made, or a full disk, the system's own words say it
+        say(error)
+        _end(code_of(error))
+    except KeyboardInterrupt as interrupt:
+        _tell(interrupt)
+        _end(_INTERRUPTED)
+    except SystemExit as end:
+        if end.code in (_INTERRUPTED, _TERMINATED):  # typer makes the first of a KeyboardInterrupt, without a word
+            _tell(end)
+        _end(end.code)
+
+
+def processes() -> int:
+    """Tell how many processes torchrun has started."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
+
+
+def is_first() -> bool:
+    """Tell whether this process is the one that prints."""
+    return processes() == 1 or int(os.environ["RANK"]) == 0
+
+
+def _met_late(lost: sys.UnraisableHookArgs) -> None:
+    """Interrupt once more where Ctrl-C came during a finaliser, out of which Python raises nothing; every import has some."""
+    if issubclass(lost.exc_type, KeyboardInterrupt):
+        threading.Timer(_SOON, os.kill, (os.getpid(), signal.SIGINT)).start()
+    else:
+        sys.__unraisablehook__(lost)
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Print nothing: the first process says the same."""
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        yield
+
+
+def _tell(end: BaseException | None) -> None:
+    """Say in one line that a command was interrupted, and what the interrupt itself has to say."""
+    if not is_first():
+        return
+    while end is not None and not (isinstance(end, KeyboardInterrupt) and end.args):
+        end = end.__cause__ or end.__context__
+    said = "interrupted"
+    if end is not None:
+        from squarely.show import safe
+
+        said = safe(end)
+    print(f"squarely: {said}", file=sys.stderr)
+
+
+def code_of(error: Exception) -> int:
+    """Give the exit code of an error."""
+    return 1 if isinstance(error, NumericalError) else 3 if isinstance(error, ProcessError) else 2
+
+
+def say(error: Exception) -> None:
+    """Say an error in one message; of several processes the first one says what all have met."""
+    from squarely.show import safe
+
+    if isinstance(error, SquarelyError) and not error.lonely and not is_first():
+        return
+    said = "\n".join(safe(line) for line in str(error).split("\n"))  # carets stand in lines of their own
+    print(f"squarely: error: {said}", file=sys.stderr)
+
+
+def _end(code: Any) -> NoReturn:
+    """Exit; torchrun ends all processes as soon as one has failed, so the first gets the time to say why."""
+    if code and not is_first():
+        time.sleep(_PAUSE)
+    sys.exit(code)
