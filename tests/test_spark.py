@@ -2,9 +2,6 @@
 
 import os
 import signal
-import sys
-import warnings
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -14,60 +11,21 @@ import squarely as sq
 from squarely.data import open_source
 from squarely.data.spark import SparkSource
 from squarely.errors import DataError, FormulaError, OptionError
+from tests.sparks import WARNINGS, handed, shared
 from tests.support import CARS, assert_close, assert_same_fit, need
 from tests.test_folds import CONDITIONS, PARITY, wide_table
 
-pytestmark = [
-    # PySpark 4.3 says so of pandas 3 at each use of Arrow, here when the tests make their tables; squarely silences it for itself.
-    pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas:FutureWarning"),
-    # Sockets to the JVM, which py4j leaves to the garbage collector.
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
-]
+pytestmark = WARNINGS
 
 
-def session(master, *, python=sys.executable):
-    """Start a session of few threads, whose executors run a Python."""
-    os.environ["PYSPARK_PYTHON"], os.environ["PYSPARK_DRIVER_PYTHON"] = python, sys.executable
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of imports of PySpark's own
-        sql = need("pyspark.sql")
-        builder = sql.SparkSession.builder.master(master)
-        quiet = {"spark.ui.enabled": "false", "spark.sql.shuffle.partitions": "2", "spark.ui.showConsoleProgress": "false"}
-        for name, value in quiet.items():
-            builder = builder.config(name, value)
-        started = builder.getOrCreate()
-    started.sparkContext.setLogLevel("OFF")
-    return started
-
-
-def require_java():
-    """Skip where Spark cannot run, or fail where everything is required."""
-    need("pyspark")
-    if not any((Path(folder) / "java").exists() for folder in (os.environ.get("JAVA_HOME", "") + "/bin", *os.get_exec_path())):
-        if os.environ.get("SQUARELY_REQUIRE_ALL") == "1":
-            pytest.fail("needs Java")
-        pytest.skip("needs Java, which Spark runs in")
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def spark():
-    require_java()
-    started = session("local-cluster[2,1,1024]")
-    yield started
-    started.stop()
-
-
-def handed(spark, data, parts=3):
-    """Hand a table over as a DataFrame of some partitions."""
-    table = pa.table(data)
-    names = table.column_names
-    frame = spark.createDataFrame(table.rename_columns([f"c{i}" for i in range(len(names))]))
-    return frame.repartition(parts).toDF(*names)
+    return shared()
 
 
 @pytest.fixture(scope="module")
-def wide(spark):
-    return handed(spark, wide_table()).cache()
+def wide():
+    return handed(shared(), wide_table()).cache()
 
 
 @pytest.mark.parametrize("fold", ["batches", "aggregates"])
