@@ -43,7 +43,9 @@ def session(master: str, *, python: str = sys.executable) -> Any:
         sql = need("pyspark.sql")
         builder = sql.SparkSession.builder.master(master)
         quiet = {"spark.ui.enabled": "false", "spark.sql.shuffle.partitions": "2", "spark.ui.showConsoleProgress": "false"}
-        for name, value in quiet.items():
+        # Most of the time went into compiling for long runs what runs for a moment.
+        quick = {f"spark.{who}.extraJavaOptions": "-XX:TieredStopAtLevel=1" for who in ("driver", "executor")}
+        for name, value in (quiet | quick).items():
             builder = builder.config(name, value)
         started = builder.getOrCreate()
     started.sparkContext.setLogLevel("OFF")

@@ -15,7 +15,7 @@ from squarely.errors import DataError
 from tests.sparks import WARNINGS, handed, session, stop
 from tests.support import CARS, assert_close, need
 
-pytestmark = WARNINGS
+pytestmark = [*WARNINGS]
 
 X = np.random.default_rng(1).normal(size=2_000)
 DATA = {"x": X, "g": np.where(X > 0, "a", "b"), "y": 2 * X + np.sin(9 * X)}
