@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from tests.postgres import server
+from tests.sparks import handed, shared
 from tests.support import need, through_door
 
 _numbers = itertools.count()
@@ -121,6 +122,11 @@ def dask(table: pa.Table, folder: Path) -> object:
     return frames.from_pandas(table.to_pandas(types_mapper=pd.ArrowDtype), npartitions=3)
 
 
+def spark(table: pa.Table, folder: Path) -> object:
+    """Make a DataFrame whose rows three partitions keep."""
+    return handed(shared(), table).cache()
+
+
 ENGINES = {
     "pandas": Door(make=_door("pandas"), lacks={"causes": "pandas takes NULL for NaN"}),
     "polars": Door(make=_door("polars")),
@@ -132,6 +138,8 @@ ENGINES = {
     "duckdb, batches": Door(make=relation, fold="batches"),
     "duckdb, aggregates": Door(make=relation, fold="aggregates", ordered=False),
     "dask": Door(make=dask),
+    "spark, batches": Door(make=spark, fold="batches", ordered=False),
+    "spark, aggregates": Door(make=spark, fold="aggregates", ordered=False),
     "ibis on duckdb": Door(
         make=ibis_duckdb, ordered=False, lacks={"twins but for case": "a stored table's names have no case in DuckDB"}
     ),

@@ -433,6 +433,15 @@ def test_no_rows_and_no_values_are_said(door, tmp_path):
 
 
 @engines
+@pytest.mark.parametrize("name", ["x", "z", "y"])
+def test_a_column_beyond_all_range_is_the_one_that_is_named(name, door, tmp_path):
+    rng = np.random.default_rng(2)
+    data = {each: rng.normal(size=60) * (1e300 if each == name else 1) for each in ("x", "z", "y")}
+    with pytest.raises(DataError, match=f"values of column '{name}'.* are too large, and their squares leave"):
+        inside("y ~ x + z", data, door, tmp_path)
+
+
+@engines
 def test_a_data_that_lies_on_a_line(door, tmp_path):
     fit = inside("y ~ x", {"x": np.arange(20.0), "y": 2 * np.arange(20.0)}, door, tmp_path)
     assert fit.ssr == 0.0

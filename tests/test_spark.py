@@ -1,10 +1,9 @@
 """Spark DataFrames: the same fit as of the rows in memory, from executors in processes of their own that keep their rows."""
 
 import os
+import shutil
 import signal
-import sys
-import warnings
-from pathlib import Path
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
@@ -14,60 +13,21 @@ import squarely as sq
 from squarely.data import open_source
 from squarely.data.spark import SparkSource
 from squarely.errors import DataError, FormulaError, OptionError
+from tests.sparks import WARNINGS, handed, shared
 from tests.support import CARS, assert_close, assert_same_fit, need
 from tests.test_folds import CONDITIONS, PARITY, wide_table
 
-pytestmark = [
-    # PySpark 4.3 says so of pandas 3 at each use of Arrow, here when the tests make their tables; squarely silences it for itself.
-    pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas:FutureWarning"),
-    # Sockets to the JVM, which py4j leaves to the garbage collector.
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
-]
+pytestmark = [*WARNINGS]
 
 
-def session(master, *, python=sys.executable):
-    """Start a session of few threads, whose executors run a Python."""
-    os.environ["PYSPARK_PYTHON"], os.environ["PYSPARK_DRIVER_PYTHON"] = python, sys.executable
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of imports of PySpark's own
-        sql = need("pyspark.sql")
-        builder = sql.SparkSession.builder.master(master)
-        quiet = {"spark.ui.enabled": "false", "spark.sql.shuffle.partitions": "2", "spark.ui.showConsoleProgress": "false"}
-        for name, value in quiet.items():
-            builder = builder.config(name, value)
-        started = builder.getOrCreate()
-    started.sparkContext.setLogLevel("OFF")
-    return started
-
-
-def require_java():
-    """Skip where Spark cannot run, or fail where everything is required."""
-    need("pyspark")
-    if not any((Path(folder) / "java").exists() for folder in (os.environ.get("JAVA_HOME", "") + "/bin", *os.get_exec_path())):
-        if os.environ.get("SQUARELY_REQUIRE_ALL") == "1":
-            pytest.fail("needs Java")
-        pytest.skip("needs Java, which Spark runs in")
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def spark():
-    require_java()
-    started = session("local-cluster[2,1,1024]")
-    yield started
-    started.stop()
-
-
-def handed(spark, data, parts=3):
-    """Hand a table over as a DataFrame of some partitions."""
-    table = pa.table(data)
-    names = table.column_names
-    frame = spark.createDataFrame(table.rename_columns([f"c{i}" for i in range(len(names))]))
-    return frame.repartition(parts).toDF(*names)
+    return shared()
 
 
 @pytest.fixture(scope="module")
-def wide(spark):
-    return handed(spark, wide_table()).cache()
+def wide():
+    return handed(shared(), wide_table()).cache()
 
 
 @pytest.mark.parametrize("fold", ["batches", "aggregates"])
@@ -278,3 +238,117 @@ def test_a_plan_that_fails_is_told_with_sparks_own_words(spark):
     failing = handed(spark, {"x": [1.0, 2, 3], "y": [1.0, 2, 4]}).mapInArrow(raising, "x double, y double")
     with pytest.raises(DataError, match="ZeroDivisionError: division by zero"):
         sq.ols("y ~ x", failing)
+
+
+@pytest.mark.parametrize("fold", ["batches", "aggregates"])
+def test_what_is_said_of_a_plan_is_one_line(fold, spark, tmp_path, capfd):
+    """The first query of a fit is not the one that Spark tells the cause of, and Spark would log the stack of the JVM beside."""
+
+    def raising(value):
+        raise ValueError("no such thing")
+
+    import pyspark.sql.functions as f
+
+    rows = handed(spark, {"x": [1.0, 2, 3, 4], "g": ["1", "2", "3", "a"], "y": [1.0, 2, 4, 3]}).cache()
+    rows.write.parquet(str(tmp_path / "gone"))
+    gone = spark.read.parquet(str(tmp_path / "gone"))
+    shutil.rmtree(tmp_path / "gone")
+    frames = {
+        "ValueError: no such thing": rows.withColumn("x", f.udf(raising, "double")("x")),
+        r"\[CAST_INVALID_INPUT\] The value 'a'": rows.selectExpr("y", "CAST(g AS double) AS x"),
+        r"\[FAILED_READ_FILE.FILE_NOT_EXIST\]": gone,
+    }
+    for said, frame in frames.items():
+        with pytest.raises(DataError, match=f"^The Spark DataFrame cannot be worked on: {said}") as met:
+            sq.ols("y ~ x", frame, fold=fold)
+        assert "\n" not in str(met.value)
+    assert "java" not in capfd.readouterr().err
+
+
+# --- odd tables -------------------------------------------------------------------------------------------------------------------
+
+X, Y = np.random.default_rng(4).normal(size=(2, 40))
+
+
+@pytest.mark.parametrize("fold", ["batches", "aggregates"])
+def test_tables_that_no_fit_can_come_of(fold, spark):
+    rows = handed(spark, {"x": X, "y": Y, "g": ["a", "b"] * 20}).cache()
+    tables = {
+        "column names but no rows": rows.limit(0),
+        "no column 'y'": rows.select(),
+        "1 complete row for 2": rows.limit(1),
+        "'y' is empty in 40 rows": rows.selectExpr("x", "NULL AS y"),
+        "'x' is infinite in 40 rows": rows.selectExpr("y", "double('Infinity') AS x"),
+        "holds array<double> values": rows.selectExpr("y", "array(x) AS x"),
+        "holds map<double,string> values": rows.selectExpr("y", "map(x, g) AS x"),
+        "holds interval values": rows.selectExpr("y", "make_interval(1) AS x"),
+        "holds timestamp values": rows.selectExpr("y", "timestamp_seconds(x) AS x"),
+        "The response 'y' .* holds text": rows.selectExpr("x", "g AS y"),
+        "is a stream": spark.readStream.format("rate").load().selectExpr("double(value) AS x", "double(value) AS y"),
+    }
+    for said, table in tables.items():
+        with pytest.raises(DataError, match=said):
+            sq.ols("y ~ x", table, fold=fold)
+
+
+@pytest.mark.parametrize("fold", ["batches", "aggregates"])
+def test_an_order_that_there_is_not(fold, spark):
+    rows = handed(spark, {"x": X, "y": Y}).cache()
+    orders = {
+        "is empty in 1 row": "nullif(x, double('{first!r}'))",
+        "leaves it open": "CASE WHEN x < 0 THEN double('NaN') ELSE x END",
+        "holds map<double,double> values, which have no order": "map(x, x)",
+    }
+    for said, order in orders.items():
+        with pytest.raises(DataError, match=said):
+            sq.ols("y ~ x", rows.selectExpr("x", "y", f"{order.format(first=X[0].item())} AS t"), fold=fold, order_by="t")
+    stream = spark.readStream.format("rate").load().selectExpr("double(value) AS x", "double(value) AS y", "value AS t")
+    with pytest.raises(DataError, match="is a stream"):
+        sq.ols("y ~ x", stream, fold=fold, order_by="t")
+
+
+ODD_NAMES = ("a.b", "a`b", "a\"b'c", "a\nb", "😀", "v0", "c0", "l0", "f0", "part", "payload", "made", "predicted", "0", " ")
+
+
+def test_no_name_is_in_the_way(spark):
+    """All at once, in an order in which the numbers of places are not those of names."""
+    data = dict(zip(ODD_NAMES, np.random.default_rng(5).normal(size=(len(ODD_NAMES), 60)), strict=True)) | {
+        "y": np.arange(60.0) ** 2
+    }
+    formula = "y ~ " + " + ".join(f"Q({name!r})" for name in ODD_NAMES)
+    frame, here = handed(spark, data).cache(), sq.ols(formula, data)
+    for fold in ("batches", "aggregates"):
+        there = sq.ols(formula, frame, fold=fold)
+        assert there.params.index.tolist() == here.params.index.tolist()
+        assert_close(there.params / here.standard_errors, here.params / here.standard_errors, rtol=1e-10, atol=1e-10)
+
+
+def test_values_at_the_edge(spark):
+    money = [Decimal(i * i) + Decimal("0.123456789012345678") for i in range(60)]
+    data = {"x": np.array([0.0, -0.0, np.inf, 1.5, np.nan, -np.inf] * 10), "y": np.sin(np.arange(60.0))}
+    data["d"] = pa.array(money, pa.decimal128(38, 18))
+    frame = handed(spark, data).cache()
+    for formula in ("y ~ C(x) + d", "y ~ x + d", "y ~ d"):
+        here = sq.ols(formula, data)
+        for fold in ("batches", "aggregates"):
+            there = sq.ols(formula, frame, fold=fold)
+            assert there.params.index.tolist() == here.params.index.tolist()
+            assert_close(there.params, here.params, rtol=1e-10)
+            assert there.rows.used == here.rows.used
+
+
+def test_a_stream_and_odd_columns_are_given_back_with_predictions(spark):
+    fit = sq.ols("y ~ x", {"x": X, "y": Y})
+    rows = handed(spark, {"x": X, "g": ["a", "b"] * 20})
+    odd = rows.selectExpr("x", "map(g, x) AS m", "array(x) AS a", "struct(x, g) AS s", "timestamp_seconds(0) AS t", "NULL AS n")
+    given = fit.predict(odd.withColumn("made", odd["x"]))
+    there = given.collect()
+    assert_close([row["predicted"] for row in there], fit.predict({"x": [row["x"] for row in there]}), rtol=1e-12)
+    assert fit.predict(spark.readStream.format("rate").load().selectExpr("double(value) AS x")).isStreaming
+    for kind in ("make_interval(1)", "make_ym_interval(1)"):
+        with pytest.raises(DataError, match=r"Column 'i' .* cannot take through Python.*df\.drop\('i'\)"):
+            fit.predict(rows.selectExpr("x", f"{kind} AS i"))
+    with pytest.raises(DataError, match=r"'x' .* holds array<double> values"):
+        fit.predict(rows.selectExpr("array(x) AS x"))
+    with pytest.raises(DataError, match=r"'x' .* holds text, and the predictions need a number"):
+        fit.predict(rows.selectExpr("g AS x"))

@@ -12,8 +12,10 @@ import pytest
 import squarely as sq
 from squarely.data.spark import SparkSource
 from squarely.errors import DataError
+from tests.sparks import WARNINGS, handed, session, stop
 from tests.support import CARS, assert_close, need
-from tests.test_spark import handed, pytestmark, require_java, session  # noqa: F401  # the marks hold here too
+
+pytestmark = [*WARNINGS]
 
 X = np.random.default_rng(1).normal(size=2_000)
 DATA = {"x": X, "g": np.where(X > 0, "a", "b"), "y": 2 * X + np.sin(9 * X)}
@@ -22,16 +24,8 @@ DATA = {"x": X, "g": np.where(X > 0, "a", "b"), "y": 2 * X + np.sin(9 * X)}
 @pytest.fixture
 def opened():
     """Open sessions that are stopped afterwards."""
-    require_java()
-    started = []
-
-    def opening(master, **options):
-        started.append(session(master, **options))
-        return started[-1]
-
-    yield opening
-    for one in started:
-        one.stop()
+    yield session
+    stop()
 
 
 def interpreter(folder, packages):

@@ -17,16 +17,16 @@ import narwhals as nw
 import pyarrow as pa
 
 from squarely.data.aggregates import Engine, Held, Query, Row, aliased, asked, held_as, joined, staged, stepped
+from squarely.data.complaint import complaint, quiet
 from squarely.data.executors import adding, packing, shipped, unpacked, working
-from squarely.data.file import first_line
 from squarely.data.scattered import outcome, part_columns
-from squarely.data.source import Kind, Source, kind_of, require_certain, require_columns
+from squarely.data.source import Kind, Source, kind_of, not_usable, require_certain, require_columns
 from squarely.errors import DataError, SquarelyError
 from squarely.numerics import Array
 
 T = TypeVar("T")
 
-_CALLED = "An error occurred while calling"  # what py4j says before what has happened
+_UNORDERED = ("map", "variant", "interval")  # types whose values Spark cannot put in order
 _MISSING = re.compile(r"No module named '(numpy|scipy|pandas|pyarrow|narwhals|threadpoolctl|squarely)\b")
 
 
@@ -59,6 +59,7 @@ class SparkSource(Source):
             if by is not None:
                 self._frame = self._frame.orderBy(f"v{by}")
                 self.ordered, self.engine = True, replace(self.engine, ordered=True)
+            self._endless = bool(frame.isStreaming)
         self._names = [field.name for field in fields]
         self._types = [_arrow_type(field.dataType) for field in fields]
         self.columns = {field.name: field.dataType.simpleString() for field in fields}
@@ -97,6 +98,7 @@ class SparkSource(Source):
             raise DataError(f"{self.label} has a column {name!r} already. Rename it: df.withColumnRenamed({name!r}, 'other').")
         from pyspark.sql.types import DoubleType, StructField, StructType
 
+        self._require_carried(*columns)
         held, places = part_columns(self, *columns), [self._names.index(known) for names in columns for known in names]
         with _told():
             shipped(self._frame.sparkSession, connect=self._connect)
@@ -124,6 +126,12 @@ class SparkSource(Source):
     def sorted_by(self, name: str) -> SparkSource:
         """Give the rows in the order of a column that differs in every one of them; each scan sorts them anew."""
         require_columns(self, [name])
+        self._require_end()
+        if self.columns[name].partition("<")[0] in _UNORDERED:
+            raise DataError(
+                f"{name!r} of {self.label} holds {self.columns[name]} values, which have no order, so order_by={name!r} says "
+                "nothing. Order by a column of numbers, text or times."
+            )
         place = self._names.index(name)
         with _told():
             counts = self._frame.selectExpr("count(1) AS n0", f"count(v{place}) AS n1", f"count(DISTINCT v{place}) AS n2")
@@ -131,7 +139,32 @@ class SparkSource(Source):
         require_certain(self, name, rows=row["n0"], values=row["n1"], different=row["n2"])
         return SparkSource(self._given, connect=self._connect, by=place)
 
+    def _require_end(self) -> None:
+        if self._endless:
+            raise DataError(
+                "The Spark DataFrame is a stream, whose rows have no end, and this needs all of them. Write them to a table first, "
+                "with writeStream, and give what spark.read makes of that; predict(df) serves for a stream as it is."
+            )
+
+    def _require_carried(self, numbers: Sequence[str], labels: Sequence[str]) -> None:
+        """Raise a DataError unless all columns can go through Python, and those that are needed are of use there."""
+        for name, kind in zip(self._names, self._types, strict=True):
+            if kind is None:
+                raise DataError(
+                    f"Column {name!r} of {self.label} holds {self.columns[name]} values, which Spark cannot take through Python, "
+                    f"and every column goes through it to be given back. Leave it out, df.drop({name!r}), or cast it to a string."
+                )
+        for name in (*numbers, *labels):
+            if self.kind(name) == "other":
+                raise not_usable(self, name, self.columns[name])
+        for name in numbers:
+            if self.kind(name) == "text":
+                raise DataError(
+                    f"Column {name!r} of {self.label} holds text, and the predictions need a number there. Cast it to a double."
+                )
+
     def _table(self, query: Query) -> nw.LazyFrame[Any]:
+        self._require_end()
         numbers = [f"v{self._names.index(name)} AS v{i}" for i, name in enumerate(query.numbers)]
         labels = [f"v{self._names.index(name)} AS l{i}" for i, name in enumerate(query.labels)]
         order = [] if self._by is None else [f"v{self._by} AS o0"]
@@ -139,6 +172,7 @@ class SparkSource(Source):
         return aliased(nw.from_native(frame), query, [self.held(name) for name in query.labels], self.engine)
 
     def _selected(self, names: Sequence[str]) -> Any:
+        self._require_end()
         places = [self._names.index(name) for name in names]
         return self._frame.selectExpr(*([f"v{place} AS c{i}" for i, place in enumerate(places)] or ["1 AS c0"]))
 
@@ -175,7 +209,7 @@ def _running(start: Callable[[], Iterable[Any]]) -> Iterator[Any]:
 def _told() -> Iterator[None]:
     """Say what Spark could not do. The user's own plan runs here and may raise anything."""
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), quiet():
             # Spark says so at each use of Arrow; nothing of pandas is used here.
             warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
             yield
@@ -193,14 +227,5 @@ def _failed(error: Exception) -> DataError:
             "scipy, pandas and pyarrow. Install it there, or let PYSPARK_PYTHON name a Python that has it."
         )
     return DataError(
-        f"The Spark DataFrame cannot be worked on: {_said(error)}. See that its session is running and that its count() works."
+        f"The Spark DataFrame cannot be worked on: {complaint(error)}. See that its session is running and that its count() works."
     )
-
-
-def _said(error: Exception) -> str:
-    """Give the line of an error that says what has happened: the last of a traceback of Python's, else the first."""
-    lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith(_CALLED)]
-    begins = next((i for i, line in enumerate(lines) if line.startswith("Traceback")), None)
-    if begins is not None:
-        lines = [line for line in lines[begins + 1 :] if not line.startswith(" ")] or lines
-    return first_line(Exception(lines[0].lstrip(": "))) if lines else type(error).__name__

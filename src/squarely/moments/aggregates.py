@@ -108,10 +108,12 @@ def moments_of(folded: Folded, source: Source, account: RowAccount, effort: Effo
     n = float(folded.gram[0, 0])
     if not n:
         raise nothing(source, account, [*folded.layout.page.numbers, *folded.layout.page.labels], design.where)
+    lost = ~np.isfinite(np.diag(folded.gram))  # beyond all range; only the columns that are made of these are to be blamed
+    sums = np.where(lost | lost[:, None], 0.0, folded.gram)
     with np.errstate(over="ignore", invalid="ignore"):  # the range of the columns tells what is not finite
-        first = folded.gram[0] / n
+        first = sums[0] / n
         mean = first @ way
-        spread = np.sqrt(np.maximum(np.diag(way.T @ (folded.gram / n - np.outer(first, first)) @ way), 0.0))
+        spread = np.sqrt(np.maximum(np.diag(way.T @ (sums / n - np.outer(first, first)) @ way), 0.0))
         better = recentred(design, mean=mean[1:], spread=spread[1:])
         centres, scales = better.centres.copy(), better.scales.copy()
         centres[-1], scales[-1] = folded.layout.shifts[-1], folded.layout.units[-1]
@@ -119,9 +121,10 @@ def moments_of(folded: Folded, source: Source, account: RowAccount, effort: Effo
         B = way.copy()
         B[0] -= better.column_centres
         B = B / better.column_scales
-        gram = B.T @ folded.gram @ B
+        gram = B.T @ sums @ B
         gram = (gram + gram.T) / 2
     gram[0, 0] = n
+    np.fill_diagonal(gram, np.where((way[lost] != 0).any(axis=0), np.inf, np.diag(gram)))
     require_range(better, source, gram, account.used)
     kept = Aggregated(engine=source.require_engine().name, scans=effort.scans, expressions=effort.expressions, folded=folded)
     return Moments(design=better, gram=gram, account=account, passes=passes, aggregated=kept)

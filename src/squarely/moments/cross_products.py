@@ -153,10 +153,14 @@ def require_range(design: Design, source: Source, gram: Array, n: int) -> None:
     for name, size in zip(design.labels, sizes.tolist(), strict=True):
         if not size < _LARGEST or 0.0 < size < 1 / _LARGEST:
             raise DataError(
-                f"The values of column {name!r} of {source.label} are near {size:.1g}, and their squares leave the range of "
+                f"The values of column {name!r} of {source.label} are {_about(size)}, and their squares leave the range of "
                 f"double precision: between {1 / _LARGEST:.0e} and {_LARGEST:.0e} is safe. Rescale the column, or look for a "
                 "wrong value in it."
             )
+
+
+def _about(size: float) -> str:
+    return f"near {size:.1g}" if np.isfinite(size) else "too large"
 
 
 def _add(a: _Sums, b: _Sums) -> _Sums:
