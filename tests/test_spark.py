@@ -249,17 +249,17 @@ def test_an_executor_that_is_killed_changes_no_bit(spark, monkeypatch):
     psutil = need("psutil")
     frame = handed(spark, {name: wide_table()[name] for name in ("x", "z", "y")})
     calm = sq.ols("y ~ x + z", frame)
-    mapped, killed = SparkSource.mapped, []
+    folded, killed = SparkSource.folded, []
 
-    def struck(self, numbers, labels, work):
+    def struck(self, *given):
         if not killed:
             living = [p for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
             executor = next(p for p in living if "CoarseGrainedExecutorBackend" in " ".join(p.cmdline()))
             executor.kill()
             killed.append(executor.pid)
-        return mapped(self, numbers, labels, work)
+        return folded(self, *given)
 
-    monkeypatch.setattr(SparkSource, "mapped", struck)
+    monkeypatch.setattr(SparkSource, "folded", struck)
     after = sq.ols("y ~ x + z", frame)
     assert killed
     assert after.params.tolist() == calm.params.tolist()
