@@ -265,6 +265,36 @@ def test_an_executor_that_is_killed_changes_no_bit(spark, monkeypatch):
     assert after.params.tolist() == calm.params.tolist()
 
 
+def test_an_executor_that_is_killed_between_work_and_merging_changes_no_bit(spark, monkeypatch, tmp_path):
+    need("psutil")
+    frame = handed(spark, {name: wide_table()[name] for name in ("x", "z", "y")}, 5).cache()
+    calm = sq.ols("y ~ x + z", frame)
+    marker, blending = str(tmp_path / "killed"), sq.data.spark.blending
+
+    def striking(merge):
+        merging = blending(merge)
+
+        def block(rows):
+            import psutil
+
+            try:
+                os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
+            except FileExistsError:
+                return merging(rows)
+            worker = psutil.Process()
+            next(p for p in worker.parents() if "CoarseGrainedExecutorBackend" in " ".join(p.cmdline())).kill()
+            os._exit(1)
+
+        return block
+
+    monkeypatch.setattr("squarely.data.spark.blending", striking)
+    monkeypatch.setattr("squarely.data.tree._FEW", 2)  # so that blocks are merged there
+    after = sq.ols("y ~ x + z", frame)
+    assert Path(marker).exists()
+    assert after.params.tolist() == calm.params.tolist()
+    assert after.bse.tolist() == calm.bse.tolist()
+
+
 def test_a_plan_that_fails_is_told_with_sparks_own_words(spark):
     frame = handed(spark, {"x": [1, 2, 3], "y": [1.0, 2.0, 4.0]}).selectExpr("y", "x / (x - 2) AS x")
     for fold in ("batches", "aggregates"):

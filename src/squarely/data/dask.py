@@ -63,7 +63,7 @@ class DaskSource(Source):
     def folded(
         self, numbers: Sequence[str], labels: Sequence[str], work: Callable[[Source], T], merge: Callable[[T, T], T]
     ) -> Iterator[Branch[T]]:
-        """Do as `mapped`; if the partitions are many, the workers of a cluster merge blocks of them. Here nothing would be saved."""
+        """Do as `mapped`; if the partitions are many, the workers of a cluster merge blocks of them. Here it would save nothing."""
         size = block_size(self.partitions)
         if size == 1 or prepared(self._frame, self.label) is None:
             yield from alone(self.mapped(numbers, labels, work))
