@@ -12,6 +12,7 @@ import pytest
 import squarely as sq
 from squarely.data import open_source
 from squarely.data.scattered import blended, outcome
+from squarely.data.spark import SparkSource
 from squarely.data.tree import alone, block_size, blocks, merged
 from squarely.errors import DataError, FormulaError
 from tests.support import need
@@ -170,4 +171,14 @@ def test_a_plan_that_spark_adapts_is_counted_as_it_turns_out(spark, monkeypatch)
     source = open_source(frame.repartition(5))
     assert source.partitions is None
     assert np.isfinite(sq.ols("y ~ a", source, fold="batches").params).all()
+    assert source._count == 5
+
+
+def test_partitions_of_an_unknown_number_are_merged_and_counted(spark, monkeypatch):
+    """As of Spark Connect, which does not tell it."""
+    frame, formula = numbered(spark, 5, 1), "y ~ x0"
+    here = bits(sq.ols(formula, frame, fold="batches"))
+    monkeypatch.setattr(SparkSource, "_counted", lambda self, frame: None)
+    source = open_source(frame)
+    assert bits(sq.ols(formula, source, fold="batches")) == here
     assert source._count == 5
