@@ -17,6 +17,7 @@ import pandas as pd
 
 import squarely as sq
 from squarely.data import fold
+from squarely.data.tree import block_size
 
 P, ROWS, EXECUTORS, TOTAL = 100, 200_000, 1_000, 10**12
 FAN_IN = 32
@@ -85,10 +86,11 @@ def main():
         print(f"{number}, {seconds / cells * 1e9:.2f}, {size:,}, {flat * 1e3:.0f}, {flat:.3f} s, {top:.4f} s")
         total, one = total + size, one + flat / 1_000
     print(f"executors: {per_row * TOTAL / EXECUTORS / 3600:.2f} hours in {len(passes)} passes of {TOTAL:.0e} rows x {P} columns")
-    print("partitions, bytes to the driver, seconds at the driver flat, with a tree of 32 below it")
+    print("partitions, in a block, bytes and seconds at the driver, and if it merged all of them")
     for parts in (1_000, 100_000, 1_000_000):
-        top = min(parts, EXECUTORS) / FAN_IN
-        print(f"{parts:,}, {total * parts / 1e9:.2f} GB, {one * parts:.1f}, {one * top:.2f} ({total * top / 1e6:.1f} MB)")
+        size = block_size(parts)
+        top = math.ceil(parts / size)
+        print(f"{parts:,}, {size:,}, {total * top / 1e6:.1f} MB, {one * top:.3f}, {total * parts / 1e9:.2f} GB, {one * parts:.1f}")
     print("partitions, worst error in roundoffs of the sum of sizes: in order, in a tree of 32")
     for parts in (1_000, 100_000):
         print(f"{parts:,}, " + ", ".join(f"{error:.2f}" for error in rounding(parts)))

@@ -209,20 +209,50 @@ def test_an_executor_that_is_killed_changes_no_bit(spark, monkeypatch):
     psutil = need("psutil")
     frame = handed(spark, {name: wide_table()[name] for name in ("x", "z", "y")})
     calm = sq.ols("y ~ x + z", frame)
-    mapped, killed = SparkSource.mapped, []
+    folded, killed = SparkSource.folded, []
 
-    def struck(self, numbers, labels, work):
+    def struck(self, *given):
         if not killed:
             living = [p for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
             executor = next(p for p in living if "CoarseGrainedExecutorBackend" in " ".join(p.cmdline()))
             executor.kill()
             killed.append(executor.pid)
-        return mapped(self, numbers, labels, work)
+        return folded(self, *given)
 
-    monkeypatch.setattr(SparkSource, "mapped", struck)
+    monkeypatch.setattr(SparkSource, "folded", struck)
     after = sq.ols("y ~ x + z", frame)
     assert killed
     assert after.params.tolist() == calm.params.tolist()
+
+
+def test_an_executor_that_is_killed_between_work_and_merging_changes_no_bit(spark, monkeypatch, tmp_path):
+    need("psutil")
+    frame = handed(spark, {name: wide_table()[name] for name in ("x", "z", "y")}, 5).cache()
+    calm = sq.ols("y ~ x + z", frame)
+    marker, blending = str(tmp_path / "killed"), sq.data.spark.blending
+
+    def striking(merge):
+        merging = blending(merge)
+
+        def block(rows):
+            import psutil
+
+            try:
+                os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
+            except FileExistsError:
+                return merging(rows)
+            worker = psutil.Process()
+            next(p for p in worker.parents() if "CoarseGrainedExecutorBackend" in " ".join(p.cmdline())).kill()
+            os._exit(1)
+
+        return block
+
+    monkeypatch.setattr("squarely.data.spark.blending", striking)
+    monkeypatch.setattr("squarely.data.tree._FEW", 2)  # so that blocks are merged there
+    after = sq.ols("y ~ x + z", frame)
+    assert Path(marker).exists()
+    assert after.params.tolist() == calm.params.tolist()
+    assert after.bse.tolist() == calm.bse.tolist()
 
 
 def test_a_plan_that_fails_is_told_with_sparks_own_words(spark):

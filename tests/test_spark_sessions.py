@@ -93,13 +93,13 @@ def test_the_page_on_clusters_runs(opened, capsys):
 def test_a_session_that_is_stopped_is_told(opened, monkeypatch):
     spark = opened("local[2]")
     frame = handed(spark, DATA)
-    mapped = SparkSource.mapped
+    folded = SparkSource.folded
 
-    def stopped(self, numbers, labels, work):
+    def stopped(self, *given):
         spark.stop()
-        return mapped(self, numbers, labels, work)
+        return folded(self, *given)
 
-    monkeypatch.setattr(SparkSource, "mapped", stopped)
+    monkeypatch.setattr(SparkSource, "folded", stopped)
     with pytest.raises(DataError, match=r"cannot be worked on: .*See that its session is running") as met:
         sq.ols("y ~ x", frame)
     assert type(met.value.__cause__).__module__.startswith("pyspark")

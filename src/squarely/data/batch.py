@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 from squarely.data.account import CAUSES, RowAccount
 from squarely.data.ahead import ahead
 from squarely.data.decimals import nearest_doubles
-from squarely.data.parallel import ordered
+from squarely.data.parallel import one_thread, ordered
 from squarely.data.source import EXACT_INTEGERS, Level, Source, kind_of, not_usable, positioned, reads_as_number, require_columns
+from squarely.data.tree import merged
 from squarely.data.watch import arriving, followed
 from squarely.errors import DataError
 from squarely.numerics import Array
@@ -138,7 +139,7 @@ def fold_parts(
 ) -> T:
     """Give what a piece of work makes of all rows; if they are scattered, merge what it makes of each part, in their order.
 
-    `columns` are the numbers and the labels that it reads.
+    `columns` are the numbers and the labels that it reads. Merging keeps to one thread, as it does in other processes.
 
     Raises
     ------
@@ -147,7 +148,8 @@ def fold_parts(
     require_columns(source, [name for names in columns for name in names])
     if not source.scattered:
         return work(source)
-    return merged(arriving(source.mapped(*columns, work), source.partitions), merge, start)
+    with one_thread():
+        return merged(arriving(source.folded(*columns, work, merge), source.partitions), merge, start)
 
 
 def fold_until(
@@ -168,25 +170,6 @@ def fold_until(
     require_columns(source, [name for names in columns for name in names])
     glance = source.first_part(*columns, work) if source.scattered else None
     return glance if glance is not None and enough(glance) else fold_parts(source, columns, work, merge, start)
-
-
-def merged(outcomes: Iterable[T], merge: Callable[[T, T], T], start: T) -> T:
-    """Merge what was learnt from parts in their order, two by two: of many parts rounding grows with the logarithm of their number.
-
-    >>> merged(["a", "b", "c", "d", "e"], lambda x, y: f"({x}{y})" if x and y else x or y, "")
-    '(((ab)(cd))e)'
-    """
-    waiting: list[tuple[int, T]] = []  # how many parts each is of, ever fewer
-    for outcome in outcomes:
-        size, total = 1, outcome
-        while waiting and waiting[-1][0] == size:
-            total = merge(waiting.pop()[1], total)
-            size *= 2
-        waiting.append((size, total))
-    total = start
-    for _, before in reversed(waiting):
-        total = merge(before, total)
-    return total
 
 
 def batches(source: Source, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[Batch]:

@@ -7,10 +7,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from squarely.data.bundle import bundle
-from squarely.data.scattered import LocalPart, PartColumns, worked
+from squarely.data.scattered import LocalPart, PartColumns, blended, worked
 from squarely.data.source import Source
 from squarely.numerics import Array
 
@@ -28,6 +29,17 @@ def working(held: PartColumns, work: Callable[[Source], Any]) -> Callable[[Batch
         yield pa.record_batch({"part": pa.array([number], pa.int32()), "payload": pa.array([payload], pa.binary())})
 
     return part
+
+
+def blending(merge: Callable[[Any, Any], Any]) -> Callable[[pa.Table], pa.Table]:
+    """Make a function of the rows that `working` gives for a block of parts, in any order, that gives one row for all of them."""
+
+    def block(rows: pa.Table) -> pa.Table:
+        numbers = rows["part"].to_numpy()
+        payload = blended((rows["payload"][int(at)].as_py() for at in np.argsort(numbers)), merge)
+        return pa.table({"part": pa.array([numbers.min()], pa.int32()), "payload": pa.array([payload], pa.binary())})
+
+    return block
 
 
 def adding(held: PartColumns, places: Sequence[int], work: Callable[[Source], Iterator[Array]]) -> Callable[[Batches], Batches]:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import squarely.errors
 from squarely.data.parallel import one_thread
 from squarely.data.source import BATCH_ROWS, Kind, Level, Source
+from squarely.data.tree import Branch, alone, grown
 from squarely.data.watch import unwatched
 from squarely.errors import DataError, SquarelyError
 
@@ -93,15 +94,28 @@ def _whole(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
 
 def worked(held: PartColumns, number: int, batches: Iterable[pa.RecordBatch], work: Callable[[Source], Any]) -> bytes:
     """Work on a part in one thread and pack what comes of it, be it one of squarely's errors."""
+    return _packed(lambda: work(LocalPart(held, batches, number)))
+
+
+def blended(payloads: Iterable[bytes], merge: Callable[[Any, Any], Any]) -> bytes:
+    """Merge what came of parts that follow each other, in one thread, and pack the branches, or the first error that was met."""
+
+    def branches() -> list[Branch[Any]]:
+        return grown(alone(map(outcome, payloads)), merge)
+
+    return _packed(branches)
+
+
+def _packed(act: Callable[[], Any]) -> bytes:
     try:
         with one_thread(), unwatched(True):
-            return pickle.dumps((work(LocalPart(held, batches, number)), None))
+            return pickle.dumps((act(), None))
     except SquarelyError as error:
         return pickle.dumps((None, (type(error).__name__, str(error))))
 
 
 def outcome(packed: bytes) -> Any:
-    """Unpack what came of a part, or raise the error that was met there."""
+    """Unpack what came of a part or of several, or raise the error that was met there."""
     done, failed = pickle.loads(packed)  # noqa: S301  # from a process of the user's own cluster
     if failed is None:
         return done

@@ -16,6 +16,7 @@ import pyarrow as pa
 from squarely.data.aggregates import Engine, Held, Query, Row
 from squarely.data.frames import series
 from squarely.data.reread import Reread
+from squarely.data.tree import Branch, alone
 from squarely.errors import DataError, counted, did_you_mean
 from squarely.numerics import Array
 
@@ -109,6 +110,15 @@ class Source(ABC):
         The work meets the part as a source of these columns that can be read once. It and what comes of it are pickled.
         """
         raise NotImplementedError(f"{self.label} is not scattered")
+
+    def folded(
+        self, numbers: Sequence[str], labels: Sequence[str], work: Callable[[Source], T], merge: Callable[[T, T], T]
+    ) -> Iterator[Branch[T]]:
+        """Do as `mapped`, and yield what comes of parts with their number; some may have been merged where they are.
+
+        What `tree.grown` makes of them is the same to the bit, whoever has merged. The merge is pickled as the work is.
+        """
+        yield from alone(self.mapped(numbers, labels, work))
 
     def first_part(self, numbers: Sequence[str], labels: Sequence[str], work: Callable[[Source], T]) -> T | None:
         """Give what `mapped` gives of the first part, without work on the others; None where that costs as much as all."""

@@ -9,7 +9,7 @@ import math
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
@@ -18,9 +18,10 @@ import pyarrow as pa
 
 from squarely.data.aggregates import Engine, Held, Query, Row, aliased, asked, held_as, joined, staged, stepped
 from squarely.data.complaint import complaint, quiet
-from squarely.data.executors import adding, packing, shipped, unpacked, working
+from squarely.data.executors import adding, blending, packing, shipped, unpacked, working
 from squarely.data.scattered import outcome, part_columns
 from squarely.data.source import Kind, Source, kind_of, not_usable, require_certain, require_columns
+from squarely.data.tree import Branch, alone, block_size
 from squarely.errors import DataError, SquarelyError
 from squarely.numerics import Array
 
@@ -53,6 +54,7 @@ class SparkSource(Source):
     def __init__(self, frame: Any, *, connect: bool = False, by: int | None = None) -> None:
         self.label = "the Spark DataFrame"
         self._given, self._connect, self._by = frame, connect, by
+        self._count: int | None = None  # of the partitions, as far as it is known
         with _told():
             fields = list(frame.schema.fields)
             self._frame = frame.toDF(*(f"v{i}" for i in range(len(fields))))
@@ -72,14 +74,33 @@ class SparkSource(Source):
 
     def mapped(self, numbers: Sequence[str], labels: Sequence[str], work: Callable[[Source], T]) -> Iterator[T]:
         """Let the executors work on their partitions, all at once, and yield what comes of each, in the order of the partitions."""
+        yield from _collected(self._worked(numbers, labels, work))
+
+    def folded(
+        self, numbers: Sequence[str], labels: Sequence[str], work: Callable[[Source], T], merge: Callable[[T, T], T]
+    ) -> Iterator[Branch[T]]:
+        """Do as `mapped`; if the partitions are many, or of an unknown number, executors merge blocks of them."""
+        frame = self._worked(numbers, labels, work)
+        if self._count is None:
+            self._count = self._counted(frame)
+        size = block_size(self._count)
+        if size == 1:
+            yield from alone(_collected(frame))
+            return
         with _told():
-            rows = self._worked(numbers, labels, work).collect()
-        for row in sorted(rows, key=lambda row: row["part"]):
-            yield outcome(bytes(row["payload"]))
+            rows = frame.selectExpr("*", f"part DIV {size} AS block").groupBy("block")
+            frame = rows.applyInArrow(blending(merge), "part int, payload binary")
+        count = 0
+        for branches in _collected(frame):
+            count += sum(parts for parts, _ in branches)
+            yield from branches
+        self._count = count
 
     def first_part(self, numbers: Sequence[str], labels: Sequence[str], work: Callable[[Source], T]) -> T | None:
         """Let one executor work on the first partition alone."""
-        for row in _running(lambda: self._worked(numbers, labels, work).toLocalIterator()):
+        frame = self._worked(numbers, labels, work)
+        for row in _running(frame.toLocalIterator):
+            self._count = self._counted(frame)
             return cast(T, outcome(bytes(row["payload"])))
         return None
 
@@ -177,9 +198,29 @@ class SparkSource(Source):
         return self._frame.selectExpr(*([f"v{place} AS c{i}" for i, place in enumerate(places)] or ["1 AS c0"]))
 
     def _worked(self, numbers: Sequence[str], labels: Sequence[str], work: Callable[[Source], Any]) -> Any:
-        shipped(self._frame.sparkSession, connect=self._connect)
-        part = working(part_columns(self, numbers, labels), work)
-        return self._selected([*numbers, *labels]).mapInArrow(part, "part int, payload binary")
+        with _told():
+            shipped(self._frame.sparkSession, connect=self._connect)
+            part = working(part_columns(self, numbers, labels), work)
+            return self._selected([*numbers, *labels]).mapInArrow(part, "part int, payload binary")
+
+    def _counted(self, frame: Any) -> int | None:
+        """Count the partitions of a frame; no row is read, but what its plan shuffles, which its own collect() then has already.
+
+        Spark Connect cannot tell. It is no more than an estimate of what the next pass will have, for a plan that Spark adapts may
+        be cut otherwise there: so `partitions` stays None.
+        """
+        if not self._connect:
+            with suppress(Exception):  # whatever hinders it hinders the work as well, which says so
+                return int(frame.rdd.getNumPartitions())
+        return None
+
+
+def _collected(frame: Any) -> Iterator[Any]:
+    """Bring what came of the parts, or of blocks of them, here at once, and yield it in their order."""
+    with _told():
+        rows = frame.collect()
+    for row in sorted(rows, key=lambda row: row["part"]):
+        yield outcome(bytes(row["payload"]))
 
 
 def _arrow_type(kind: Any) -> pa.DataType | None:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
 
+from squarely.data.tree import Branch
+
 if TYPE_CHECKING:
     from squarely.data.source import Source
 
@@ -145,19 +147,19 @@ def _begun() -> Scan:
     return passes.begun(purpose) if purpose and passes is not None else Scan(purpose=purpose)
 
 
-def arriving(outcomes: Iterable[T], total: int | None) -> Iterable[T]:
+def arriving(branches: Iterable[Branch[T]], total: int | None) -> Iterable[Branch[T]]:
     """Give what comes of the parts of scattered rows as it is, and tell whoever watches how many of them are done."""
     watch = _WATCH.get()
-    return outcomes if watch is None else _arriving(watch, outcomes, total)
+    return branches if watch is None else _arriving(watch, branches, total)
 
 
-def _arriving(watch: _Watch, outcomes: Iterable[T], total: int | None) -> Iterator[T]:
+def _arriving(watch: _Watch, branches: Iterable[Branch[T]], total: int | None) -> Iterator[Branch[T]]:
     scan = replace(_begun(), rows=total, unit="partitions")
     watch.tell(scan)
     try:
-        for done, outcome in enumerate(outcomes, start=1):
-            yield outcome
-            scan = replace(scan, done=done)
+        for parts, outcome in branches:
+            yield parts, outcome
+            scan = replace(scan, done=scan.done + parts)
             watch.tell(scan)
     finally:
         watch.tell(replace(scan, over=True))
