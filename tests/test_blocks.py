@@ -15,9 +15,9 @@ from squarely.data.scattered import blended, outcome
 from squarely.data.spark import SparkSource
 from squarely.data.tree import alone, block_size, blocks, merged
 from squarely.errors import DataError, FormulaError
+from tests.sparks import require_java
 from tests.support import need
 from tests.test_dask import cluster, scheduler
-from tests.sparks import require_java
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas:FutureWarning"),  # see test_spark

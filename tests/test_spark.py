@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
