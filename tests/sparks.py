@@ -33,7 +33,7 @@ def require_java() -> None:
         pytest.skip("needs Java, which Spark runs in")
 
 
-def session(master: str, *, python: str = sys.executable) -> Any:
+def session(master: str, *, python: str = sys.executable, settings: Mapping[str, str] | None = None) -> Any:
     """Start a session of few threads, whose executors run a Python; the one before it ends."""
     require_java()
     stop()
@@ -45,7 +45,7 @@ def session(master: str, *, python: str = sys.executable) -> Any:
         quiet = {"spark.ui.enabled": "false", "spark.sql.shuffle.partitions": "2", "spark.ui.showConsoleProgress": "false"}
         # Most of the time went into compiling for long runs what runs for a moment.
         quick = {f"spark.{who}.extraJavaOptions": "-XX:TieredStopAtLevel=1" for who in ("driver", "executor")}
-        for name, value in (quiet | quick).items():
+        for name, value in (quiet | quick | dict(settings or {})).items():
             builder = builder.config(name, value)
         started = builder.getOrCreate()
     started.sparkContext.setLogLevel("OFF")

@@ -1,9 +1,6 @@
 """Blocks of partitions merged where they are: the same bits as merged here, the same errors, and little that comes back."""
 
-import os
 import pickle
-import sys
-import warnings
 
 import numpy as np
 import pandas as pd
@@ -15,13 +12,13 @@ from squarely.data.scattered import blended, outcome
 from squarely.data.spark import SparkSource
 from squarely.data.tree import alone, block_size, blocks, merged
 from squarely.errors import DataError, FormulaError
-from tests.sparks import require_java
+from tests.sparks import WARNINGS, session, stop
 from tests.support import need
 from tests.test_dask import cluster, scheduler
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas:FutureWarning"),  # see test_spark
-    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # sockets of Dask and py4j, left to the garbage collector
+    *WARNINGS,
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # sockets of Dask, left to the garbage collector
 ]
 FORMULA = "y ~ scale(x) * C(g) + poly(z, 2)"  # the last one is merged by QRs
 
@@ -125,16 +122,8 @@ def test_a_cluster_says_what_is_wrong_in_the_first_part_that_has_it(client):
 @pytest.fixture(scope="module")
 def spark():
     """Start a session that lets a megabyte come back at once."""
-    require_java()
-    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
-    options = {"spark.driver.maxResultSize": "1m", "spark.sql.shuffle.partitions": "3", "spark.ui.enabled": "false"}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of imports of PySpark's own
-        builder = need("pyspark.sql").SparkSession.builder.master("local[2]").config(map=options)
-        started = builder.config("spark.ui.showConsoleProgress", "false").getOrCreate()
-    started.sparkContext.setLogLevel("OFF")
-    yield started
-    started.stop()
+    yield session("local[2]", settings={"spark.driver.maxResultSize": "1m", "spark.sql.shuffle.partitions": "3"})
+    stop()
 
 
 def numbered(spark, parts, columns):
