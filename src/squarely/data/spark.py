@@ -46,8 +46,8 @@ class SparkSource(Source):
 
     scattered = True
     ordered = False
-    # 20 million rows of Parquet on local[2], seconds in batches and by aggregates, for p columns: p = 1 8.7 1.8, 2 8.5 2.0, 3 11.0 2.5,
-    # 4 10.9 2.5, 6 13.0 3.9, 9 17.4 5.6. Wider was not measured. No order of rows is lost by it: they have none.
+    # 20 million rows of Parquet on local[2], seconds in batches and by aggregates, for p columns: p = 1 8.7 1.8, 2 8.5 2.0,
+    # 3 11.0 2.5, 4 10.9 2.5, 6 13.0 3.9, 9 17.4 5.6. Wider was not measured. No order of rows is lost by it: they have none.
     engine = Engine(name="Spark", bound=100, ordered=False, narrow=9, finite=_is_finite)
 
     def __init__(self, frame: Any, *, connect: bool = False, by: int | None = None) -> None:
