@@ -8,6 +8,7 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -40,9 +41,14 @@ def client():
 
 @contextmanager
 def cluster(**options):
+    """Start a cluster of processes; it leaves OMP_NUM_THREADS=1 in the environment, which is put back."""
     distributed = need("distributed")
     fixed = {"threads_per_worker": 1, "processes": True, "dashboard_address": ":0", "silence_logs": 60}
-    with distributed.LocalCluster(**fixed | options) as workers, distributed.Client(workers, set_as_default=False) as started:
+    with (
+        patch.dict(os.environ),
+        distributed.LocalCluster(**fixed | options) as workers,
+        distributed.Client(workers, set_as_default=False) as started,
+    ):
         yield started
 
 
