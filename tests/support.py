@@ -6,6 +6,8 @@ import json
 import math
 import operator
 import os
+import subprocess
+from contextlib import contextmanager
 from fractions import Fraction
 from importlib.resources import files
 from pathlib import Path
@@ -63,6 +65,16 @@ def flat(value, path=""):
     if isinstance(value, list | tuple):
         return {k: v for i, inner in enumerate(value) for k, v in flat(inner, f"{path}\n{i}").items()}
     return {path: value}
+
+
+@contextmanager
+def running(words, **options):
+    """Run a process whose output goes into pipes. At the end it is killed, its pipes are closed and its end is waited for."""
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def need(module: str) -> ModuleType:

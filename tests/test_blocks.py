@@ -12,7 +12,7 @@ from squarely.data.scattered import blended, outcome
 from squarely.data.spark import SparkSource
 from squarely.data.tree import alone, block_size, blocks, merged
 from squarely.errors import DataError, FormulaError
-from tests.sparks import WARNINGS, session, stop
+from tests.sparks import WARNINGS, numbered, session, stop
 from tests.support import need
 from tests.test_dask import cluster, scheduler
 
@@ -124,12 +124,6 @@ def spark():
     """Start a session that lets a megabyte come back at once."""
     yield session("local[2]", settings={"spark.driver.maxResultSize": "1m", "spark.sql.shuffle.partitions": "3"})
     stop()
-
-
-def numbered(spark, parts, columns):
-    """Make a table of three rows in each partition that knows its rows without a shuffle."""
-    made = [f"sin(id * {j + 1}.37) AS x{j}" for j in range(columns)]
-    return spark.range(0, 3 * parts, 1, parts).selectExpr(*made, "concat('g', id % 3) AS g", "cos(id * id) AS y")
 
 
 @pytest.mark.parametrize("parts", [5, 70])

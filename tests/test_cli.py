@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import squarely as sq
 from squarely.cli import app, main
-from tests.support import CARS, assert_close, need
+from tests.support import CARS, assert_close, need, running
 
 FORMULA = "mpg ~ displacement"
 
@@ -155,12 +155,12 @@ def test_interrupt_stops_at_once_and_says_so():
     need("torch")
     words = ["train", FORMULA, CARS, "--epochs", "100000000"]
     command = [sys.executable, "-X", "importtime", "-m", "squarely", *words]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    for line in process.stderr:  # the imports tell how far it has come
-        if line.rstrip().endswith(" squarely.descent"):
-            break
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    with running(command) as process:
+        for line in process.stderr:  # the imports tell how far it has come
+            if line.rstrip().endswith(" squarely.descent"):
+                break
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert said.splitlines()[-1] == "squarely: interrupted"
     assert "Traceback" not in said

@@ -18,6 +18,7 @@ from squarely.data import batches, open_source
 from squarely.data.ahead import ahead
 from squarely.data.interrupt import interruptible
 from squarely.errors import DataError
+from tests.support import running
 
 
 def threads():
@@ -148,18 +149,12 @@ def test_an_interrupt_stops_a_scan_and_leaves_nothing_behind(name, tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "temporary").mkdir()
     LONG[name](tmp_path / name)
-    process = subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", COMMAND, name],
-        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "TMPDIR": str(tmp_path / "temporary")},
-    )  # fmt: skip
-    try:
+    words = [sys.executable, "-W", "error", "-c", COMMAND, name]
+    with running(words, cwd=tmp_path, env={**os.environ, "TMPDIR": str(tmp_path / "temporary")}) as process:
         assert process.stdout.readline() == "on\n"
         time.sleep(2)  # into the sniffing, the copying or the scan, wherever it has come: an interrupt may come at any time
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
-    finally:
-        process.kill()
     assert (process.returncode, said) == (130, "squarely: interrupted\n")
     assert os.listdir(tmp_path / "temporary") == []
 
@@ -175,14 +170,11 @@ def app():
     time.sleep(60)
 squarely.cli.app = app
 {COMMAND}"""
-    process = subprocess.Popen([sys.executable, "-c", code, "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
+    with running([sys.executable, "-c", code, "-"]) as process:
         assert process.stdout.readline() == "on\n"
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=30)
-    finally:
-        process.kill()
     assert (process.returncode, said) == (130, "squarely: interrupted\n")
 
 

@@ -55,7 +55,8 @@ def ended(processes):
         said = [process.communicate(timeout=LIMIT) for process in processes]
     finally:
         for process in processes:
-            process.kill()
+            with process:  # its pipes are closed and its end is waited for
+                process.kill()
     return [(process.returncode, *each) for process, each in zip(processes, said, strict=True)]
 
 
@@ -484,9 +485,11 @@ def test_what_all_meet_is_said_by_the_first_and_every_exit_code_is_its_own():
 def test_the_command_line_says_that_another_process_has_ended(tmp_path):
     words = [*TRAIN, "--epochs", "1000000", "--batch-size", "10", "--save", str(tmp_path / "run"), "--checkpoint-every", "5 steps"]
     processes = started(words, 2)
-    while not list(tmp_path.glob("run/epoch-*-batch-*5")) and processes[0].poll() is None:
-        time.sleep(0.05)
-    processes[1].kill()
-    (code, out, err), _ = ended(processes)
+    try:
+        while not list(tmp_path.glob("run/epoch-*-batch-*5")) and processes[0].poll() is None:
+            time.sleep(0.05)
+        processes[1].kill()
+    finally:
+        (code, out, err), _ = ended(processes)
     assert (code, out) == (3, "")
     assert err.startswith("squarely: error: Process 0 of 2 has lost another one")

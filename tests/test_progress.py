@@ -30,7 +30,7 @@ from squarely.data.source import positioned
 from squarely.data.watch import followed
 from squarely.errors import OptionError
 from squarely.show.progress import Stage, drawn, on_terminal
-from tests.support import CARS, need, nist, nist_columns
+from tests.support import CARS, need, nist, nist_columns, running
 from tests.test_scattered import Parted
 
 N = 3 * 262_144 + 7  # four batches
@@ -382,17 +382,10 @@ def test_ctrl_c_takes_the_line_away_and_says_so(words, parquet, tmp_path):
 
 def test_ctrl_c_without_a_terminal(parquet):
     begun, told = os.pipe()
-    process = subprocess.Popen(
-        slowly(3, "ols", "y ~ x", parquet),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        pass_fds=[told],
-        env={**os.environ, "PIPE": str(told)},
-    )
-    assert os.read(begun, 1) == b"!"
-    process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=20) == ("", "squarely: interrupted\n")  # once the batch has come
+    with running(slowly(3, "ols", "y ~ x", parquet), pass_fds=[told], env={**os.environ, "PIPE": str(told)}) as process:
+        assert os.read(begun, 1) == b"!"
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=20) == ("", "squarely: interrupted\n")  # once the batch has come
     assert process.returncode == 130
 
 

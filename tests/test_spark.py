@@ -14,7 +14,7 @@ import squarely as sq
 from squarely.data import open_source
 from squarely.data.spark import SparkSource
 from squarely.errors import DataError, FormulaError, OptionError
-from tests.sparks import WARNINGS, handed, shared
+from tests.sparks import WARNINGS, handed, numbered, shared
 from tests.support import CARS, assert_close, assert_same_fit, need
 from tests.test_folds import CONDITIONS, PARITY, wide_table
 
@@ -197,10 +197,10 @@ def killing(marker):
 
 
 def test_a_worker_that_is_killed_changes_no_bit(spark, tmp_path):
-    frame = handed(spark, {name: wide_table()[name] for name in ("x", "z", "y")}).cache()
-    calm = sq.ols("y ~ x + z", frame)
+    frame = numbered(spark, 3, 2, rows=2_000)
+    calm = sq.ols("y ~ x0 + x1", frame)
     marker = tmp_path / "killed"
-    struck = sq.ols("y ~ x + z", frame.mapInArrow(killing(str(marker)), frame.schema))
+    struck = sq.ols("y ~ x0 + x1", frame.mapInArrow(killing(str(marker)), frame.schema))
     assert marker.exists()
     assert struck.params.tolist() == calm.params.tolist()
     assert struck.bse.tolist() == calm.bse.tolist()
@@ -208,8 +208,8 @@ def test_a_worker_that_is_killed_changes_no_bit(spark, tmp_path):
 
 def test_an_executor_that_is_killed_changes_no_bit(spark, monkeypatch):
     psutil = need("psutil")
-    frame = handed(spark, {name: wide_table()[name] for name in ("x", "z", "y")})
-    calm = sq.ols("y ~ x + z", frame)
+    frame = numbered(spark, 3, 2, rows=2_000)
+    calm = sq.ols("y ~ x0 + x1", frame)
     folded, killed = SparkSource.folded, []
 
     def struck(self, *given):
@@ -221,15 +221,16 @@ def test_an_executor_that_is_killed_changes_no_bit(spark, monkeypatch):
         return folded(self, *given)
 
     monkeypatch.setattr(SparkSource, "folded", struck)
-    after = sq.ols("y ~ x + z", frame)
+    after = sq.ols("y ~ x0 + x1", frame)
     assert killed
     assert after.params.tolist() == calm.params.tolist()
+    assert after.bse.tolist() == calm.bse.tolist()
 
 
 def test_an_executor_that_is_killed_between_work_and_merging_changes_no_bit(spark, monkeypatch, tmp_path):
     need("psutil")
-    frame = handed(spark, {name: wide_table()[name] for name in ("x", "z", "y")}, 5).cache()
-    calm = sq.ols("y ~ x + z", frame)
+    frame = numbered(spark, 5, 2, rows=2_000).cache()  # what is cached on the executor goes with it and is computed again
+    calm = sq.ols("y ~ x0 + x1", frame)
     marker, blending = str(tmp_path / "killed"), sq.data.spark.blending
 
     def striking(merge):
@@ -250,10 +251,19 @@ def test_an_executor_that_is_killed_between_work_and_merging_changes_no_bit(spar
 
     monkeypatch.setattr("squarely.data.spark.blending", striking)
     monkeypatch.setattr("squarely.data.tree._FEW", 2)  # so that blocks are merged there
-    after = sq.ols("y ~ x + z", frame)
+    after = sq.ols("y ~ x0 + x1", frame)
     assert Path(marker).exists()
     assert after.params.tolist() == calm.params.tolist()
     assert after.bse.tolist() == calm.bse.tolist()
+
+
+def test_a_shuffle_changes_the_order_of_rows_and_so_no_more_than_the_last_bits(spark):
+    frame = numbered(spark, 5, 2, rows=2_000)
+    calm = sq.ols("y ~ x0 + x1", frame)
+    for _ in range(3):
+        again = sq.ols("y ~ x0 + x1", frame.repartition(4))
+        assert_close(again.params, calm.params, rtol=1e-13)
+        assert_close(again.bse, calm.bse, rtol=1e-13)
 
 
 def test_a_plan_that_fails_is_told_with_sparks_own_words(spark):
