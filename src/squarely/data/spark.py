@@ -41,7 +41,7 @@ class SparkSource(Source):
 
     The rows have no order among them, unless `sorted_by` gives them one, so there is no Durbin-Watson. The partitions are the same
     each time only if the plan says which rows they have: a plan that samples without a seed, or reads a table that is written to
-    meanwhile, gives others. After a shuffle the rows of a partition come in another order each time, so the last bits of sums differ.
+    meanwhile, gives others. After a shuffle the rows of a partition come in another order each time, and the last bits differ.
     """
 
     scattered = True
