@@ -14,7 +14,7 @@ from scipy.linalg import LinAlgError, cholesky, solve_triangular
 from squarely.data import Source
 from squarely.errors import DataError
 from squarely.exact.condition import MOST_SINGULAR_VALUES, condition_of, condition_of_cosines
-from squarely.exact.rank import cholesky_in_order, dependency, independent
+from squarely.exact.rank import cholesky_in_order, constants, dependency, independent
 from squarely.moments import Moments, fold_triangle, qr_triangle
 from squarely.numerics import ROUNDOFF, Array
 
@@ -73,10 +73,11 @@ def factorise(moments: Moments, source: Source) -> Factor:
     ------
     DataError : such a column among so many indicators that a triangle of the rows would take hours.
     """
-    factor = from_moments(moments)
+    constant = constants(moments, source)
+    factor = None if constant.any() else from_moments(moments)
     operations = moments.n * len(moments.gram) ** 2
     if factor is None and moments.design.layout.blocks and operations > _MANY_OPERATIONS:
-        factor, doubtful = _in_order(moments)
+        factor, doubtful = _in_order(moments, constant)
         if doubtful and operations <= _MOST_OPERATIONS:
             factor = None
         elif doubtful:
@@ -85,7 +86,7 @@ def factorise(moments: Moments, source: Source) -> Factor:
                 f"{source.label} depends on the columns before, and a triangle of so many would take hours. Leave it out, or group "
                 "levels."
             )
-    return factor or _from_rows(moments, source)
+    return factor or _from_rows(moments, source, constant)
 
 
 def columns_of(moments: Moments) -> np.ndarray:
@@ -122,12 +123,13 @@ def _in_place(G: Array) -> Array:
     return R
 
 
-def _in_order(moments: Moments) -> tuple[Factor, list[str]]:
-    """Decide rank on cross-products, in the order of the columns; name those left out that are not made of categories alone."""
+def _in_order(moments: Moments, constant: np.ndarray) -> tuple[Factor, list[str]]:
+    """Decide rank on cross-products, in the order of the columns; name those left out that are neither constant nor categories."""
     design = moments.design
     columns = columns_of(moments)
     G = moments.gram[columns[0] : columns[-1] + 1, columns[0] : columns[-1] + 1]
     C, length = _cosines(G), np.sqrt(np.diag(G))
+    np.fill_diagonal(C, np.where(constant[columns], 0.0, np.diag(C)))
     R, kept = cholesky_in_order(C, _LEAST_LEFT)
     before = np.cumsum(kept)
     sentences = []
@@ -136,7 +138,7 @@ def _in_order(moments: Moments) -> tuple[Factor, list[str]]:
         d = solve_triangular(R[: before[i], : before[i]], C[:i, i][kept[:i]]) * length[i] / length[kept][: before[i]]
         sentences.append(dependency(moments, moments.design.names[i], int(columns[i]), earlier.tolist(), d))
     factor = _factor(moments, columns[kept], R * length[kept], condition_of(R))
-    out = [design.columns[j - 1] for j in columns[~kept].tolist()]
+    out = [design.columns[j - 1] for j in columns[~kept].tolist() if not constant[j]]
     doubtful = [column.name for column in out if not all(text in design.categories for text, _, _ in column.parts)]
     return replace(factor, dependencies=tuple(sentences)), doubtful
 
@@ -164,16 +166,16 @@ def _factor(moments: Moments, columns: np.ndarray, R: Array, condition: float) -
     )
 
 
-def _from_rows(moments: Moments, source: Source) -> Factor:
+def _from_rows(moments: Moments, source: Source, constant: np.ndarray) -> Factor:
     T = fold_triangle(moments.design, source)
     require_same_rows(source, moments, round(float(T[0, 0] ** 2)), T[0, 0] * T[0])
-    return from_triangle(moments, T)
+    return from_triangle(moments, T, constant)
 
 
-def from_triangle(moments: Moments, T: Array, noise: Array | None = None) -> Factor:
-    """Factor the columns that are independent, from T (k + 1, k + 1) of all columns; `noise` as in `independent`."""
+def from_triangle(moments: Moments, T: Array, constant: np.ndarray, noise: Array | None = None) -> Factor:
+    """Factor the columns that are independent, from T (k + 1, k + 1) of all columns; `constant` and `noise` as in `independent`."""
     columns = columns_of(moments)
-    kept, dependencies, left = independent(moments, T, columns, noise)
+    kept, dependencies, left = independent(moments, T, columns, constant, noise)
     R = qr_triangle(T[:, [*columns[kept], len(T) - 1]])
     q = int(kept.sum())
     length = np.linalg.norm(R[:q, :q], axis=0)

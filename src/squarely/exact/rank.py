@@ -5,27 +5,59 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from squarely.design import derivations
+from squarely.data import Source
+from squarely.design import Block, derivations, fold_rows
 from squarely.errors import DataError
 from squarely.moments import Moments, qr_triangle
 from squarely.numerics import ROUNDOFF, Array
 
-# How much larger than the roundoff of one value a residual may be and still count as rounding: sums over p columns and
-# the blocks of the fold add a few units each. Measured on exact dependencies of 2 to 50 columns it stays below 4; from there it
-# grows about as the root of the number of columns: 24 for 200 of them, 110 for 600, 75 for 2,000.
+# How much larger than the roundoff of one value a residual may be and still count as rounding: sums over p columns and the tree of
+# triangles add a few units each. Measured on exact dependencies of 2 to 50 columns it stays below 6, for ten rows and for ten
+# million; from there it grows about as the root of the number of columns: 24 for 200 of them, 110 for 600, 75 for 2,000.
 ROUNDING = 32.0
 _FEW = 8  # columns
+# Up to so many roundoffs of its mean, the standard deviation of a column is the rounding of a few hundred sums: it is constant.
+_STILL = 256.0
+_WHOLE = 2.0**52  # up to here doubles have halves: values that are all whole numbers are so by nature, and exact
 _NOTHING = 1e-12  # the share of a column below which a term of its dependency is rounding
 _MOST_TERMS = 12
 _BLOCK = 128
 
 
+def still(moments: Moments) -> np.ndarray:
+    """Tell which columns (k + 1,) of [1, x, y] vary by no more than rounding, beside an intercept that spans them."""
+    design = moments.design
+    found = np.zeros(len(moments.gram), dtype=bool)
+    if design.intercept:
+        found[1:-1] = (np.sqrt(moments.variances) <= _STILL * ROUNDOFF * np.abs(design.centres))[:-1]
+    return found
+
+
+def constants(moments: Moments, source: Source) -> np.ndarray:
+    """Tell which columns (k + 1,) are constant up to rounding; whole numbers have none, of which one scan makes sure."""
+    design, found = moments.design, still(moments)
+    doubtful = found & (np.diag(moments.gram) > 0) & (np.abs(design.column_centres) < _WHOLE)
+    among = [int(np.flatnonzero(design.layout.dense == j - 1)[0]) for j in np.flatnonzero(doubtful)]
+    if among:
+
+        def step(block: Block) -> np.ndarray:
+            return np.array([_are_whole(*block.held[i]) for i in among])
+
+        found[doubtful] = ~fold_rows(design, source, step, np.logical_and, np.ones(len(among), dtype=bool))
+    return found
+
+
+def _are_whole(x: Array, low: Array | None) -> bool:
+    return low is None and bool((np.rint(x) == x).all())
+
+
 def independent(
-    moments: Moments, T: Array, columns: np.ndarray, noise: Array | None = None
+    moments: Moments, T: Array, columns: np.ndarray, constant: np.ndarray, noise: Array | None = None
 ) -> tuple[np.ndarray, list[str], tuple[float, ...]]:
     """Go through the columns in order and drop each that the kept ones before it span, up to rounding.
 
     Returns which are kept, a sentence for each other one, and the length of it that they may not span.
+    `constant` (k + 1,) are those that the intercept alone is known to span.
     `noise` (k + 1,) is the length that rounding may give to each column beside that of stored values.
 
     Raises DataError if none is left.
@@ -33,7 +65,7 @@ def independent(
     design = moments.design
     centres, scales = design.column_centres, design.column_scales
     # Lengths of the *stored* columns in scaled units: rounding is relative to these, not to the centred columns. A column that
-    # is computed without rounding has none of its own, nor does what it is computed from count against it.
+    # is computed without rounding from kept columns has none of its own, nor do these count against it.
     centred = np.linalg.norm(T, axis=0)
     stored = centred + np.abs(centres / scales) * np.sqrt(moments.n)
     made = [(False, frozenset[str]()), *derivations(design), (False, frozenset[str]())]
@@ -45,10 +77,14 @@ def independent(
         d = solve_triangular(R[:q, :q], R[:q, q]) if q else np.zeros(0)
         left = abs(R[q, q]) if q < len(R) else 0.0
         exact, of = made[j]
+        exact = exact and of <= frozenset[str]().union(*(made[k][1] for k in kept))
         unit = [centred[k] if exact and made[k][1] and made[k][1] <= of else stored[k] for k in kept]
         room = ROUNDING * max(1.0, np.sqrt(q / _FEW)) * ROUNDOFF * ((centred if exact else stored)[j] + np.abs(d) @ np.array(unit))
         hidden = 0.0 if noise is None else float(noise[j] + np.abs(d) @ noise[kept])
-        if left > room + hidden:
+        if constant[j]:
+            d = np.concatenate([[T[0, j] / T[0, 0]], np.zeros(q - 1)])
+            left = hidden = float(np.linalg.norm(T[1:, j]))
+        if left > room + hidden and not constant[j]:
             kept.append(j)
         else:
             lefts.append(float(left) + hidden)
@@ -93,7 +129,7 @@ def dependency(moments: Moments, name: str, j: int, kept: list[int], d: Array) -
     labels = ["", *design.labels]
     centres, scales = design.column_centres, design.column_scales
     weights = d * scales[j] / scales[kept]
-    constant = centres[j] - weights @ centres[kept] if design.intercept else 0.0
+    constant = centres[j] if design.intercept else 0.0
     sizes = np.sqrt(np.diag(moments.gram)[kept] / moments.n) * scales[kept]
     size = np.sqrt(moments.gram[j, j] / moments.n) * scales[j]
     terms, rounded = [], False
@@ -102,7 +138,10 @@ def dependency(moments: Moments, name: str, j: int, kept: list[int], d: Array) -
             constant += weight
         elif abs(weight) * s > _NOTHING * size:
             plain = {1.0: "", -1.0: "-"}.get(round(weight, 12), f"{weight:.10g} ")
-            rounded |= plain not in ("", "-") and abs(float(plain) - weight) > 1e-12 * abs(weight)
+            said = float(plain) if plain not in ("", "-") else round(weight)
+            cut = abs(said - weight) > 1e-12 * abs(weight)
+            rounded |= cut
+            constant -= (weight if cut else said) * centres[k]  # of what is said: rounding elsewhere may meet a centre far away
             terms.append(plain + labels[k])
     if len(terms) > _MOST_TERMS:
         return f"{name} is made of {len(terms):,} columns: {' + '.join(terms[:_MOST_TERMS])} + ...".replace("+ -", "- ")

@@ -16,7 +16,7 @@ from squarely.errors import DataError, counted
 from squarely.exact.condition import condition_of
 from squarely.exact.factor import Factor, columns_of, from_moments, from_triangle
 from squarely.exact.least_squares import Merger, Solution, spread_of
-from squarely.exact.rank import independent
+from squarely.exact.rank import independent, still
 from squarely.exact.units import digits_of, spread_out, to_units, unit_errors
 from squarely.moments import CRUMBS, Merged, Moments, Transfer, qr_triangle
 from squarely.numerics import ROUNDOFF, Array, Pair, dd_add, dd_multiply, dd_sum, two_sum
@@ -45,7 +45,8 @@ def solve_without_rows(merged: Merged, solutions: Sequence[Solution], signs: Seq
             f"There {'is' if moments.n == 1 else 'are'} {counted(moments.n, 'complete row')} for {counted(p, 'coefficient')} in "
             f"all: nothing is left to measure the errors with. {p + 1} are needed, or a formula with fewer columns."
         )
-    factor = _rest(merged) if min(signs) < 0 else _whole(merged, solutions)
+    constant = _constants(moments, solutions)
+    factor = _rest(merged, constant) if min(signs) < 0 else _whole(merged, solutions, constant)
     if factor.triangle is not None:
         merged = replace(merged, moments=_measured(moments, factor.triangle))
     parts = list(zip(solutions, merged.transfers, signs, strict=True))
@@ -55,12 +56,19 @@ def solve_without_rows(merged: Merged, solutions: Sequence[Solution], signs: Seq
 _Parts = Sequence[tuple[Solution, Transfer, int]]
 
 
-def _whole(merged: Merged, solutions: Sequence[Solution]) -> Factor:
+def _constants(moments: Moments, solutions: Sequence[Solution]) -> np.ndarray:
+    """Tell which columns (k + 1,) are constant up to rounding; one that a part has kept is of whole numbers, and varies."""
+    kept = {name for s in solutions for name, is_kept in zip(s.factor.names, s.factor.kept.tolist(), strict=True) if is_kept}
+    constant: np.ndarray = still(moments) & ~np.isin(["", *moments.design.labels], list(kept))
+    return constant
+
+
+def _whole(merged: Merged, solutions: Sequence[Solution], constant: np.ndarray) -> Factor:
     """Factor the sum of cross-products if that leaves ten digits, else the triangles of all, stacked."""
-    factor = from_moments(merged.moments)
+    factor = None if constant.any() else from_moments(merged.moments)
     if factor is None:
         T = np.vstack(list(_triangles(merged, solutions)))
-        factor = from_triangle(merged.moments, _square(qr_triangle(T)), _UNIT * np.sqrt(merged.sizes))
+        factor = from_triangle(merged.moments, _square(qr_triangle(T)), constant, _UNIT * np.sqrt(merged.sizes))
     return replace(factor, doubt=float(merged.doubts[factor.columns].max()))
 
 
@@ -92,7 +100,7 @@ def _square(R: Array) -> Array:
     return np.vstack([R, np.zeros((R.shape[1] - len(R), R.shape[1]))])
 
 
-def _rest(merged: Merged) -> Factor:
+def _rest(merged: Merged, constant: np.ndarray) -> Factor:
     """Factor what is left of cross-products, without the columns of which only rounding is left.
 
     Differences have the rounding of what was taken away, so a column counts as dependent where the share of its square that others
@@ -108,8 +116,8 @@ def _rest(merged: Merged) -> Factor:
     columns = columns_of(moments)
     T = np.zeros_like(S)
     T[np.ix_(columns, columns)] = _root(S[np.ix_(columns, columns)]) * D[columns]
-    found: tuple[np.ndarray, list[str], tuple[float, ...]] = np.diag(T)[columns] > 0, [], ()
-    kept, dependencies, left = found if found[0].all() else independent(moments, T, columns, np.sqrt(CRUMBS * sizes))
+    found: tuple[np.ndarray, list[str], tuple[float, ...]] = (np.diag(T) > 0)[columns] & ~constant[columns], [], ()
+    kept, dependencies, left = found if found[0].all() else independent(moments, T, columns, constant, np.sqrt(CRUMBS * sizes))
     columns = columns[kept]
     R = qr_triangle(T[:, columns])
     return Factor(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from squarely.data import Source, scanning
@@ -9,21 +11,27 @@ from squarely.design import Block, Design, fold_rows, pieces, whole_table
 from squarely.moments.cross_products import in_threads
 from squarely.numerics import Array
 
-_ROWS = 8_192
+_ROWS = 256  # of a leaf: within one the roundings of equal rows add up
+_Tree = Mapping[int, Array]  # how often the leaves were merged in pairs -> the triangle of so many leaves, as the digits of a count
 
 
 @scanning("triangle")
 def fold_triangle(design: Design, source: Source) -> Array:
-    """Return R (k + 1, k + 1), upper triangular, with R'R = Z'Z for the Z of Moments; stacking and factoring again merges two."""
+    """Return R (k + 1, k + 1), upper triangular, with R'R = Z'Z for the Z of Moments; stacking and factoring again merges two.
+
+    Triangles of few rows are merged as a binary tree: a row goes through log2 of their number of merges, and so does its rounding.
+    """
     size = len(design.labels) + 1
 
-    def step(block: Block) -> Array:
-        R = np.zeros((0, size))
-        for piece in pieces(design, block, max(_ROWS, 2 * size)):
-            R = _merge(R, whole_table(piece, design.layout)[0].T)
-        return R
+    def step(block: Block) -> _Tree:
+        tree: _Tree = {}
+        for piece in pieces(design, block, max(_ROWS, 4 * size)):
+            tree = _added(tree, {0: qr_triangle(whole_table(piece, design.layout)[0].T)})
+        return tree
 
-    R = fold_rows(design, source, step, _merge, np.zeros((0, size)), threads=in_threads(design))
+    nothing: _Tree = {}
+    tree = fold_rows(design, source, step, _added, nothing, threads=in_threads(design))
+    R = qr_triangle(np.vstack([np.zeros((0, size)), *(tree[depth] for depth in sorted(tree))]))
     return np.vstack([R, np.zeros((size - len(R), size))])  # fewer rows than columns leave the rest zero
 
 
@@ -33,5 +41,12 @@ def qr_triangle(Z: Array) -> Array:
     return R
 
 
-def _merge(a: Array, b: Array) -> Array:
-    return qr_triangle(np.vstack([a, b]))
+def _added(a: _Tree, b: _Tree) -> _Tree:
+    """Merge two trees as binary numbers are added: two triangles of one depth make one of the next."""
+    total = dict(a)
+    for depth in sorted(b):
+        R, at = b[depth], depth
+        while at in total:
+            R, at = qr_triangle(np.vstack([total.pop(at), R])), at + 1
+        total[at] = R
+    return total
