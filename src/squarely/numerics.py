@@ -15,6 +15,8 @@ Array = NDArray[np.float64]
 Pair = tuple[Array, Array]  # double-double: high and low part
 
 ROUNDOFF = 2.0**-53  # the largest relative error of one rounding to nearest in double
+STILL = 512 * ROUNDOFF  # up to this share of its mean, a standard deviation is what sums of some hundred terms may round by
+_WHOLE = 2.0**52  # up to here doubles have halves: values that are whole numbers are so by nature
 SLICED_ROWS = 8_192  # terms of a sliced product at most; with more of them slices have fewer bits and more is lost
 _SPLIT = 2.0**27 + 1.0  # Veltkamp's constant: cuts 53 bits into 26 + 26
 
@@ -183,6 +185,16 @@ def power_of_two(x: float) -> float:
     if x == 0.0:
         return 1.0
     return math.ldexp(1.0, max(math.frexp(x)[1] - 1, -1021))  # not below the smallest normal number
+
+
+def is_constant(low: float, high: float, mean: float, spread: float) -> bool:
+    """Tell whether values vary by rounding alone, from their ends, mean and deviation. Whole numbers have none: they vary or not.
+
+    >>> is_constant(0.3, 0.1 + 0.2, 0.3, 2e-17), is_constant(1e15, 1e15 + 2, 1e15 + 1, 0.8)
+    (True, False)
+    """
+    whole = low.is_integer() and high.is_integer() and max(abs(low), abs(high)) < _WHOLE
+    return spread <= STILL * abs(mean) and not (low < high and whole)
 
 
 def short(x: float, spread: float) -> float:

@@ -46,7 +46,11 @@ def _written(expression: Expression, fields: Fields, moves: Mapping[str, Moving]
     if isinstance(expression, Moved):
         learnt = moves[expression.text]
         moved = Arithmetic("-", expression.argument, Number(learnt.mean))
-        return _written(Arithmetic("/", moved, Number(learnt.deviation)) if expression.scaled else moved, fields, moves)
+        if not learnt.deviation:
+            moved = Arithmetic("*", moved, Number(0.0))
+        elif expression.scaled:
+            moved = Arithmetic("/", moved, Number(learnt.deviation))
+        return _written(moved, fields, moves)
     return _combined(expression, fields, moves)
 
 

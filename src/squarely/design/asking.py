@@ -9,7 +9,7 @@ import narwhals as nw
 import numpy as np
 
 from squarely.data import Source
-from squarely.design.basis import inner_places, orthogonal
+from squarely.design.basis import inner_places, orthogonal, varies
 from squarely.design.categories import MOST_LEVELS, UNKNOWN_ROW, coding
 from squarely.design.condition import Where
 from squarely.design.counting import counted_rows
@@ -74,9 +74,11 @@ def _means(outline: Outline, learnt: Learnt, parts: Sequence[Moved]) -> Learnt:
     page = _page(outline, learnt)
     said = {f"m{i}": page.said(part.argument) for i, part in enumerate(parts)}
     results = {"n0": nw.len()} | {f"a{alias}": e.mean() for alias, e in said.items()}
+    results |= {f"c{alias}": e.min() for alias, e in said.items()} | {f"d{alias}": e.max() for alias, e in said.items()}
     row = outline.source.aggregate(page.kept, results | {f"b{alias}": e.std(ddof=0) for alias, e in said.items()})[0]
     n = int(row["n0"])
     _require_rows(outline, page, n)
+    ends = {alias: (float(row[f"c{alias}"]), float(row[f"d{alias}"])) for alias in said}
     near = {alias: short(float(row[f"a{alias}"]), float(row[f"b{alias}"])) for alias in said}
     query = page.kept.then({alias: e - near[alias] for alias, e in said.items()})
     sums = {f"a{alias}": nw.col(alias).sum() for alias in said}
@@ -84,7 +86,7 @@ def _means(outline: Outline, learnt: Learnt, parts: Sequence[Moved]) -> Learnt:
     for alias, part in zip(said, parts, strict=True):
         away = float(row[f"a{alias}"]) / n
         squares = max(float(row[f"b{alias}"]) - n * away**2, 0.0)
-        learnt = moved_by(part, learnt, (n, near[alias] + away, squares))
+        learnt = moved_by(part, learnt, (n, near[alias] + away, squares, *ends[alias]))
     return learnt
 
 
@@ -116,7 +118,7 @@ def _ranges(outline: Outline, learnt: Learnt, bases: Sequence[Basis]) -> tuple[L
     for i, factor in enumerate(bases):
         ends, places = (float(row[f"a{i}"]), float(row[f"b{i}"])), inner_places(factor)
         if factor.kind == "poly":
-            if not ends[0] < ends[1]:
+            if not varies(*ends):
                 raise too_few_values(factor)
             learnt = replace(learnt, ranges={**learnt.ranges, factor.text: ends})
             continue

@@ -8,7 +8,7 @@ import numpy as np
 
 from squarely.design.factor import Basis
 from squarely.errors import DataError
-from squarely.numerics import Array, Pair, dd_power
+from squarely.numerics import Array, Pair, dd_power, is_constant
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -119,12 +119,17 @@ class Spline:
         return values[:, self.first :]
 
 
+def varies(low: float, high: float) -> bool:
+    """Tell whether values between these ends vary by more than rounding."""
+    return not is_constant(low, high, (low + high) / 2, (high - low) / 2)
+
+
 def spline(*, text: str, kind: str, inner: Array, low: float, high: float, degree: int, intercept: bool) -> Spline:
     """Make a spline from its inner knots and its boundary, with the columns that R's `bs` and `ns` have.
 
     Raises DataError if a knot is not strictly inside the boundary, or the argument does not vary.
     """
-    if not low < high:
+    if not varies(low, high):
         raise DataError(f"{text} has nothing to bend over: its argument is {low:g} in every row that is used. Leave it out.")
     if len(inner) and not (low < inner[0] and inner[-1] < high):
         raise DataError(

@@ -77,7 +77,7 @@ Expression = Number | Name | Function | Arithmetic | Moved
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moving:
-    """What `center` and `scale` have learnt: value -> (value - mean) / deviation."""
+    """What `center` and `scale` have learnt: value -> (value - mean) / deviation, or zero where the deviation is zero."""
 
     mean: float
     deviation: float
@@ -126,6 +126,8 @@ def _value(expression: Expression, numbers: Mapping[str, Array], moves: Mapping[
     if isinstance(expression, Moved):
         learnt = moves[expression.text]
         hi, lo = dd_add(_value(expression.argument, numbers, moves), _pair(-learnt.mean))
+        if not learnt.deviation:
+            return 0 * hi, 0 * lo
         return dd_divide((hi, lo), _pair(learnt.deviation)) if expression.scaled else (hi, lo)
     left = _value(expression.left, numbers, moves)
     right = _value(expression.right, numbers, moves)

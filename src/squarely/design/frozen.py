@@ -77,8 +77,8 @@ def _require_moves(formula: Formula, factors: Mapping[str, Factor], moves: Mappi
         for part in parts(expression):
             if isinstance(part, Moved) and part.text not in moves:
                 raise ValueError(f"the mean of {part.text} is not there.")
-            if isinstance(part, Moved) and part.scaled and not moves[part.text].deviation > 0:
-                raise ValueError(f"the deviation of {part.text} is not positive.")
+            if isinstance(part, Moved) and part.scaled and moves[part.text].deviation < 0:
+                raise ValueError(f"the deviation of {part.text} is negative.")
 
 
 def _require_basis(factor: Basis, made: Polynomial | Spline) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from squarely.data import Batch, Source
-from squarely.design.basis import chebyshev, inner_knots, orthogonal, spline
+from squarely.design.basis import chebyshev, inner_knots, orthogonal, spline, varies
 from squarely.design.categories import MOST_LEVELS, UNKNOWN_ROW, coding, found_in, merged
 from squarely.design.design import Learnt
 from squarely.design.expression import Moved, Moving
@@ -17,8 +17,9 @@ from squarely.design.factor import Basis, Categorical
 from squarely.design.quantiles import Counts, merged_counts
 from squarely.design.rows import Evaluated
 from squarely.errors import DataError
-from squarely.numerics import Array
+from squarely.numerics import Array, is_constant
 
+Spread = tuple[int, float, float, float, float]  # of n values: n, their mean, the squares about it, the least and the largest
 Extent = tuple[int, float, float]  # how many values there are, and the least and the largest
 
 
@@ -50,27 +51,25 @@ def levels(factor: Categorical, source: Source, *, bare: bool) -> Lesson:
 def moving(part: Moved) -> Lesson:
     """Learn a mean and a deviation, merged by the formula of Chan, Golub and LeVeque (1983), doi:10.1080/00031305.1983.10483115."""
 
-    def step(batch: Batch, seen: Evaluated) -> tuple[int, float, float]:
+    def step(batch: Batch, seen: Evaluated) -> Spread:
         x = seen.numbers[part.argument][0]
         mean = float(x.mean())
-        return len(x), mean, float(np.square(x - mean).sum())
+        return len(x), mean, float(np.square(x - mean).sum()), float(x.min()), float(x.max())
 
-    def merge(a: tuple[int, float, float], b: tuple[int, float, float]) -> tuple[int, float, float]:
+    def merge(a: Spread, b: Spread) -> Spread:
         n, away = a[0] + b[0], b[1] - a[1]
-        return n, a[1] + away * b[0] / n, a[2] + b[2] + away**2 * a[0] * b[0] / n
+        squares = a[2] + b[2] + away**2 * a[0] * b[0] / n
+        return n, a[1] + away * b[0] / n, squares, min(a[3], b[3]), max(a[4], b[4])
 
     return Lesson(step=step, merge=merge, finish=lambda learnt, total: moved_by(part, learnt, total))
 
 
-def moved_by(part: Moved, learnt: Learnt, total: tuple[int, float, float]) -> Learnt:
-    """Fix a mean and a deviation, from the number of rows, their mean and the squares about it."""
-    n, mean, squares = total
+def moved_by(part: Moved, learnt: Learnt, total: Spread) -> Learnt:
+    """Fix a mean and a deviation: zero for an argument that is constant up to rounding."""
+    n, mean, squares, low, high = total
     deviation = float(np.sqrt(squares / (n - part.ddof))) if n > part.ddof else 0.0
-    if part.scaled and not deviation > 0:
-        raise DataError(
-            f"{part.text} divides by a standard deviation that is zero: its argument is {mean:g} in every row that is used. "
-            "Leave it out."
-        )
+    if is_constant(low, high, mean, deviation):
+        deviation = 0.0
     return replace(learnt, moves={**learnt.moves, part.text: Moving(mean=mean, deviation=deviation)})
 
 
@@ -84,7 +83,7 @@ def limits(factor: Basis) -> Lesson:
     def finish(learnt: Learnt, ends: tuple[float, float]) -> Learnt:
         if factor.kind != "poly":
             return with_spline(learnt, factor, np.array(factor.knots), ends)
-        if not ends[0] < ends[1]:
+        if not varies(*ends):
             raise too_few_values(factor)
         return replace(learnt, ranges={**learnt.ranges, factor.text: ends})
 

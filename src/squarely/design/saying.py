@@ -39,7 +39,8 @@ def translated(expression: Expression, numbers: Mapping[str, nw.Expr], moves: Ma
     if isinstance(expression, Moved):
         learnt = moves[expression.text]
         centred = translated(expression.argument, numbers, moves) - learnt.mean
-        return centred / learnt.deviation if expression.scaled else centred
+        unit = learnt.deviation if expression.scaled else 1.0
+        return centred / unit if learnt.deviation else centred * 0.0
     left, right = expression.left, expression.right
     if expression.operator == "**" and isinstance(right, Number) and is_product(right.value):
         return _power(translated(left, numbers, moves), int(right.value))

@@ -7,7 +7,7 @@ Where rows stay in an engine: `aggregates` solves and refines, `dependence` deci
 the data.
 """
 
-from squarely.exact.condition import condition_of
+from squarely.exact.condition import condition_of, telling_singular
 from squarely.exact.dependence import UntoldError
 from squarely.exact.factor import Factor, require_same_rows
 from squarely.exact.least_squares import Merger, Solution, require_precision, solve
@@ -31,5 +31,6 @@ __all__ = [
     "residuals_of",
     "solve",
     "solve_without_rows",
+    "telling_singular",
     "unscaling",
 ]

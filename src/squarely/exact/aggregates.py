@@ -14,10 +14,11 @@ from squarely.exact.condition import inverse_spread
 from squarely.exact.dependence import Kept, UntoldError, keep
 from squarely.exact.factor import TEN_DIGITS
 from squarely.exact.least_squares import Solution
+from squarely.exact.rank import still
 from squarely.exact.residuals import ResidualSums
 from squarely.exact.units import digits_of, spread_out, unit_errors
 from squarely.exact.work import Left, Work, factor_of, in_units, natural, root_of, scaled
-from squarely.moments import Aggregated, Combined, Effort, Folded, Moments, combine, refolded, way_back
+from squarely.moments import Aggregated, Combined, Effort, Folded, Moments, combine, constants, refolded, way_back
 from squarely.numerics import ROUNDOFF, Pair, two_sum
 
 _MOST_SCANS = 6
@@ -39,7 +40,9 @@ def solve_inside(moments: Moments, source: Source, *, collinear: str = "drop") -
     if asked is None or folded is None:
         raise DataError("A loaded fit has no rows to solve again. Fit again with the data at hand.")
     first = 0 if moments.design.intercept else 1
-    kept = keep(moments, folded, source, np.arange(first, len(folded.gram) - 1))
+    constant, effort = _constants(moments, folded, source)
+    kept = keep(moments, folded, source, np.arange(first, len(folded.gram) - 1), constant)
+    kept = replace(kept, effort=kept.effort + effort)
     if kept.dependencies and collinear == "raise":
         raise DataError(f"Columns depend on each other: {'; '.join(kept.dependencies)}. Leave one of them out.")
     if not len(kept.columns):
@@ -51,6 +54,22 @@ def solve_inside(moments: Moments, source: Source, *, collinear: str = "drop") -
     work = Work(moments=moments, folded=folded, kept=kept, places=places, condition=_condition(kept))
     _require_told(work, source)
     return _solution(work, _refine(work, source), source, asked)
+
+
+def _constants(moments: Moments, folded: Folded, source: Source) -> tuple[np.ndarray, Effort]:
+    """Tell which columns (k + 1,) are constant up to rounding; those of whole numbers are not, which their ends tell."""
+    constant, spreads = still(moments), {}
+    means, deviations = moments.means.tolist(), np.sqrt(moments.variances).tolist()
+    for j in np.flatnonzero(constant).tolist():
+        m = folded.layout.monomials[j - 1]
+        if m.powers and not m.pattern and m.powers == ((m.powers[0][0], 1),):
+            size = abs(float(m.coefficient))
+            spreads[m.powers[0][0]] = means[j - 1] / size, deviations[j - 1] / size
+    found, effort = constants(folded.layout, source, spreads)
+    for j in np.flatnonzero(constant).tolist():
+        atoms = [atom for atom, _ in folded.layout.monomials[j - 1].powers]
+        constant[j] = not (len(atoms) == 1 and atoms[0] in spreads.keys() - found)
+    return constant, effort
 
 
 def _condition(kept: Kept) -> float:

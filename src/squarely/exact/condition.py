@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
-import numpy as np
-from scipy.linalg import cholesky, solve_triangular
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
+import numpy as np
+from scipy.linalg import LinAlgError, cholesky, solve_triangular
+
+from squarely.errors import DataError
 from squarely.numerics import ROUNDOFF, Array
 
+P = ParamSpec("P")
+T = TypeVar("T")
 MOST_SINGULAR_VALUES = 1_000
 _COLUMNS = 512
 _TOLERANCE = 5e-3  # of an eigenvalue, twice that of a singular value: three digits are printed
+
+
+def telling_singular(work: Callable[P, T]) -> Callable[P, T]:
+    """Let a function say in words of ours that a matrix is singular, which is no fault of a single number."""
+
+    @wraps(work)
+    def told(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return work(*args, **kwargs)
+        except LinAlgError:
+            raise untold() from None
+
+    return told
+
+
+def untold() -> DataError:
+    """Say that the columns leave nothing to be told."""
+    return DataError(
+        "The columns depend on each other so nearly that double precision leaves no digit of any coefficient. Leave out a column "
+        "that others nearly make up, or center columns before their powers and products."
+    )
 
 
 def condition_of(R: Array, apart: Array | None = None) -> float:

@@ -33,8 +33,10 @@ class Kept:
     effort: Effort
 
 
-def keep(moments: Moments, folded: Folded, source: Source, columns: np.ndarray) -> Kept:
+def keep(moments: Moments, folded: Folded, source: Source, columns: np.ndarray, constant: np.ndarray | None = None) -> Kept:
     """Go through columns of W in order, and drop each that the kept ones before it span up to rounding.
+
+    `constant` (k + 1,) are those that the intercept alone is known to span.
 
     Raises
     ------
@@ -48,6 +50,11 @@ def keep(moments: Moments, folded: Folded, source: Source, columns: np.ndarray) 
         q = len(kept)
         r = solve_triangular(R[:q, :q], G[kept, j], trans="T") if q else np.zeros(0)
         left = G[j, j] - r @ r
+        if constant is not None and constant[j]:
+            d = np.zeros(q)
+            d[0] = G[0, j] / G[0, 0]
+            sentences.append(_sentence(moments, folded, j, kept, d))
+            continue
         if left > _TOLD * G[j, j]:
             R[:q, q], R[q, q] = r, np.sqrt(left)
             kept.append(j)

@@ -9,7 +9,7 @@ from scipy.linalg import solve_triangular
 
 from squarely.data import Source
 from squarely.errors import DataError, OptionError, counted
-from squarely.exact.condition import inverse_spread, inverse_spread_of_blocks, lengths_of
+from squarely.exact.condition import inverse_spread, inverse_spread_of_blocks, lengths_of, telling_singular, untold
 from squarely.exact.factor import TEN_DIGITS, Factor, factorise
 from squarely.exact.residuals import ResidualSums, scan_residuals
 from squarely.exact.units import digits_of, spread_out, to_units, unit_errors
@@ -18,7 +18,7 @@ from squarely.moments import Moments
 from squarely.numerics import ROUNDOFF, SLICED_ROWS, Array, slice_bits, sliced_error, two_sum
 
 _MOST_SCANS = 4
-_ROUNDINGS = 32  # of one entry of a triangle: blocks of rows are merged into it one after another
+_ROUNDINGS = 32  # of one entry of a triangle, which is merged from those of few rows
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -80,6 +80,7 @@ def require_precision(precision: str) -> None:
         raise OptionError(f"precision={precision!r} is not understood. Use 'auto', 'double' or 'extended'.")
 
 
+@telling_singular
 def solve(moments: Moments, source: Source, *, collinear: str = "drop", precision: str = "auto") -> Solution:
     """Solve min ||y - X beta||_2 from cross-products or a triangle, then refine by corrected semi-normal equations.
 
@@ -92,7 +93,7 @@ def solve(moments: Moments, source: Source, *, collinear: str = "drop", precisio
 
     Raises
     ------
-    DataError : too few rows; or a dependency among the columns and `collinear="raise"`.
+    DataError : too few rows; a dependency among the columns and `collinear="raise"`; or no coefficient has a digit.
     """
     if collinear not in {"drop", "raise"}:
         raise OptionError(f"collinear={collinear!r} is not understood. Use 'drop' or 'raise'.")
@@ -120,7 +121,10 @@ def solve(moments: Moments, source: Source, *, collinear: str = "drop", precisio
     if not source.ordered:
         unordered = f"Durbin-Watson needs an order of rows, which {source.label} has not. Give order_by=."
         moments = replace(moments, remarks=(*moments.remarks, unordered))
-    return _solution(moments, factor, refined, root)
+    solution = _solution(moments, factor, refined, root)
+    if not solution.settled and (solution.digits[factor.kept] == 0).all():
+        raise untold()
+    return solution
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

@@ -9,16 +9,13 @@ from squarely.data import Source
 from squarely.design import Block, derivations, fold_rows
 from squarely.errors import DataError
 from squarely.moments import Moments, qr_triangle
-from squarely.numerics import ROUNDOFF, Array
+from squarely.numerics import ROUNDOFF, STILL, Array, is_constant
 
 # How much larger than the roundoff of one value a residual may be and still count as rounding: sums over p columns and the tree of
 # triangles add a few units each. Measured on exact dependencies of 2 to 50 columns it stays below 6, for ten rows and for ten
 # million; from there it grows about as the root of the number of columns: 24 for 200 of them, 110 for 600, 75 for 2,000.
 ROUNDING = 32.0
 _FEW = 8  # columns
-# Up to so many roundoffs of its mean, the standard deviation of a column is the rounding of a few hundred sums: it is constant.
-_STILL = 256.0
-_WHOLE = 2.0**52  # up to here doubles have halves: values that are all whole numbers are so by nature, and exact
 _NOTHING = 1e-12  # the share of a column below which a term of its dependency is rounding
 _MOST_TERMS = 12
 _BLOCK = 128
@@ -27,28 +24,29 @@ _BLOCK = 128
 def still(moments: Moments) -> np.ndarray:
     """Tell which columns (k + 1,) of [1, x, y] vary by no more than rounding, beside an intercept that spans them."""
     design = moments.design
-    found = np.zeros(len(moments.gram), dtype=bool)
+    found: np.ndarray = np.zeros(len(moments.gram), dtype=bool)
     if design.intercept:
-        found[1:-1] = (np.sqrt(moments.variances) <= _STILL * ROUNDOFF * np.abs(design.centres))[:-1]
+        found[1:-1] = (np.sqrt(moments.variances) <= STILL * np.abs(design.centres))[:-1]
     return found
 
 
 def constants(moments: Moments, source: Source) -> np.ndarray:
-    """Tell which columns (k + 1,) are constant up to rounding; whole numbers have none, of which one scan makes sure."""
-    design, found = moments.design, still(moments)
-    doubtful = found & (np.diag(moments.gram) > 0) & (np.abs(design.column_centres) < _WHOLE)
-    among = [int(np.flatnonzero(design.layout.dense == j - 1)[0]) for j in np.flatnonzero(doubtful)]
-    if among:
+    """Tell which columns (k + 1,) are constant up to rounding; those of whole numbers are not, which one scan finds out."""
+    design = moments.design
+    found: np.ndarray = still(moments)
+    doubtful = np.flatnonzero(found & (np.diag(moments.gram) > 0))
+    if len(doubtful):
+        among = [int(np.flatnonzero(design.layout.dense == j - 1)[0]) for j in doubtful]
 
-        def step(block: Block) -> np.ndarray:
-            return np.array([_are_whole(*block.held[i]) for i in among])
+        def step(block: Block) -> Array:  # the largest of -x and x
+            some = np.array([block.held[i][0] for i in among])
+            return np.array([-some, some]).max(axis=2, initial=-np.inf)
 
-        found[doubtful] = ~fold_rows(design, source, step, np.logical_and, np.ones(len(among), dtype=bool))
+        low, high = fold_rows(design, source, step, np.maximum, np.full((2, len(among)), -np.inf)) * [[-1.0], [1.0]]
+        mean, spread = moments.means[doubtful - 1], np.sqrt(moments.variances[doubtful - 1])
+        ends = zip(low.tolist(), high.tolist(), mean.tolist(), spread.tolist(), strict=True)
+        found[doubtful] = [is_constant(*each) for each in ends]
     return found
-
-
-def _are_whole(x: Array, low: Array | None) -> bool:
-    return low is None and bool((np.rint(x) == x).all())
 
 
 def independent(

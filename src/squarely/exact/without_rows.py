@@ -13,7 +13,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
 from squarely.errors import DataError, counted
-from squarely.exact.condition import condition_of
+from squarely.exact.condition import condition_of, telling_singular
 from squarely.exact.factor import Factor, columns_of, from_moments, from_triangle
 from squarely.exact.least_squares import Merger, Solution, spread_of
 from squarely.exact.rank import independent, still
@@ -29,6 +29,7 @@ NEVER_IN = (
 )
 
 
+@telling_singular
 def solve_without_rows(merged: Merged, solutions: Sequence[Solution], signs: Sequence[int]) -> Solution:
     """Solve min sum_s sign_s (ssr_s + ||X_s (b - b_s)||^2) for the columns of `merged`, refined until a step cannot matter.
 

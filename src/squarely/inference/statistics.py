@@ -9,12 +9,13 @@ from scipy.linalg import solve_triangular
 from scipy.special import fdtrc
 
 from squarely.data import Source
-from squarely.exact import Solution, condition_of
+from squarely.exact import Solution, condition_of, telling_singular
 from squarely.inference.fit import Fit
 from squarely.inference.normality import UNKNOWN, residual_tests
 from squarely.numerics import ROUNDOFF
 
 
+@telling_singular
 def infer(solution: Solution, source: Source) -> Fit:
     """Work out what the solution may claim, under the classical assumptions: one variance, independent errors."""
     moments, factor, residuals = solution.moments, solution.factor, solution.residuals

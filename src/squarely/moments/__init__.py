@@ -9,7 +9,7 @@ asks of mini-batches.
 """
 
 from squarely.moments.aggregated import Aggregated
-from squarely.moments.aggregates import Folded, fold_inside, gather_inside, moments_of, refolded
+from squarely.moments.aggregates import Folded, constants, fold_inside, gather_inside, moments_of, refolded
 from squarely.moments.choice import choose_fold, require_fold, suits_aggregates, unserved
 from squarely.moments.combination import Combined, combine
 from squarely.moments.cross_products import Fold, Moments, fold_moments, fold_products, gather, in_threads, piece_rows
@@ -41,6 +41,7 @@ __all__ = [
     "changed",
     "choose_fold",
     "combine",
+    "constants",
     "expected_noise",
     "fold_inside",
     "fold_moments",

@@ -10,12 +10,12 @@ import narwhals as nw
 import numpy as np
 
 from squarely.data import RowAccount, Source, Stage
-from squarely.design import Design, Monomial, Powers, counted_rows, monomials, nothing, recentred, sheet
+from squarely.design import Atom, Design, Monomial, Powers, counted_rows, monomials, nothing, recentred, sheet
 from squarely.moments.aggregated import Aggregated
 from squarely.moments.cross_products import FAR, Moments, require_range
 from squarely.moments.layout import Block, Layout, Prepared, atom_stages, carrier_stages, lay_out, prepared, way_there
 from squarely.moments.tally import Cells, Effort, Factors, Key, tally
-from squarely.numerics import Array, power_of_two, short
+from squarely.numerics import STILL, Array, is_constant, power_of_two, short
 
 _PILOT = 10_000  # rows that tell centres and scales
 
@@ -79,6 +79,20 @@ def refolded(folded: Folded, source: Source, columns: Sequence[Monomial]) -> tup
     layout, effort = _piloted(layout, source, first=None)
     again, spent = fold_inside(layout, source)
     return again, effort + spent
+
+
+def constants(layout: Layout, source: Source, spreads: Mapping[Atom, tuple[float, float]]) -> tuple[set[Atom], Effort]:
+    """Tell which atoms are constant up to rounding, given means and deviations; ends are asked for where these leave it open."""
+    doubtful = [atom for atom, (mean, spread) in spreads.items() if spread <= STILL * abs(mean)]
+    if not any(spreads[atom][1] for atom in doubtful):
+        return set(doubtful), Effort()
+    stages, aliases, _ = atom_stages(layout)
+    names = [aliases[atom] for atom in doubtful]
+    results = {f"a{name}": nw.col(name).min() for name in names} | {f"b{name}": nw.col(name).max() for name in names}
+    row = source.aggregate(layout.page.kept.then(*stages), results)[0]
+    ends = [(float(row[f"a{name}"]), float(row[f"b{name}"])) for name in names]
+    found = {atom for atom, each in zip(doubtful, ends, strict=True) if is_constant(*each, *spreads[atom])}
+    return found, Effort(1, len(results))
 
 
 def _name(a: Block, b: Block) -> str:
@@ -153,7 +167,11 @@ def _piloted(layout: Layout, source: Source, *, first: int | None) -> tuple[Layo
     """
     stages, aliases, y = atom_stages(layout)
     met, effort = _spreads(layout, source, [*stages, {"y0": y}], [*aliases.values(), "y0"], first)
-    moves = {atom: _moved(*met[alias], centre=atom in layout.free) for atom, alias in aliases.items()}
+    # What is left of a constant about its centre is rounding, and a product with it would be.
+    spreads = {atom: met[alias] for atom, alias in aliases.items()}
+    fixed, spent = constants(layout, source, {a: s for a, s in spreads.items() if layout.is_power and s[1] and math.isfinite(s[0])})
+    effort += spent
+    moves = {atom: _moved(*spreads[atom], centre=atom in layout.free - fixed) for atom in aliases}
     layout = replace(layout, centres={a: c for a, (c, _) in moves.items()}, scales={a: s for a, (_, s) in moves.items()})
     found: dict[Powers, tuple[float, float]] = {}
     for atom, alias in aliases.items():
