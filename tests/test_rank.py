@@ -83,3 +83,135 @@ def test_dependencies_are_found_in_a_million_rows(formula):
     fit = sq.ols(f"y ~ {formula}", d)
     assert fit.rank == rank
     assert_close(fit.rsquared, rsquared_of(d, spanning), rtol=1e-6)
+
+
+def rates(n=300, seed=1):
+    """Make columns that are constant up to rounding, each in another way."""
+    rng = np.random.default_rng(seed)
+    net = np.round(rng.uniform(5, 500, n), 2)
+    a, angle, w = rng.uniform(0, 3, n), rng.uniform(0, 6, n), rng.uniform(size=(n, 5))
+    d = {"net": net, "tax": net * 0.19, "rate": net * 0.19 / net, "a": a, "b": 3 - a, "y": 3 + 0.1 * net + rng.normal(size=n)}
+    d["third"], d["million"] = np.where(a > 1, 0.3, 0.1 + 0.2), 1e6 + rng.integers(-3, 4, n) * np.spacing(1e6)
+    d["shares"], d["steps"] = (w / w.sum(axis=1, keepdims=True)).sum(axis=1), np.diff(np.cumsum(np.full(n + 1, 0.1)))
+    d["unit"], d["whole"] = np.cos(angle) ** 2 + np.sin(angle) ** 2, 1e15 + rng.integers(0, 5, n)
+    return pd.DataFrame(d)
+
+
+STILL = ["rate", "third", "million", "shares", "steps", "unit", "log(rate)", "I(rate * 100)", "I(rate + 1)", "I(rate**2)"]
+STILL += ["center(rate)", "scale(rate)", "poly(rate, 2, raw=True)", "I(a + b)", "rate + third", "net:rate", "rate + rate:net + tax"]
+DOORS = ["frame", "lazy", "aggregates", "duckdb", "csv", "parquet", "matrix"]
+
+
+def through(door, formula, d, tmp_path):
+    """Fit by one of the doors."""
+    if door in ("lazy", "aggregates"):
+        return sq.ols(formula, need("polars").from_pandas(d).lazy(), fold="aggregates" if door == "aggregates" else "batches")
+    if door == "duckdb":
+        return sq.ols(formula, need("duckdb").from_df(d))
+    if door == "frame":
+        return sq.ols(formula, d)
+    path = tmp_path / f"d.{door}"
+    d.to_csv(path, index=False) if door == "csv" else d.to_parquet(path)
+    return sq.ols(formula, path)
+
+
+@pytest.mark.parametrize("door", ["frame", "aggregates"])
+@pytest.mark.parametrize("term", STILL)
+def test_a_column_that_is_constant_up_to_rounding_is_dropped(term, door, tmp_path):
+    d = rates()
+    fit = through(door, f"y ~ net + {term}", d, tmp_path)
+    slope, level = np.polyfit(d.net, d.y, 1)
+    assert fit.rank == 2
+    assert_close(fit.params.iloc[:2], [level, slope], rtol=1e-9)
+    with pytest.raises(DataError, match="depend on each other"):
+        sq.ols(f"y ~ net + {term}", d, collinear="raise")
+
+
+def test_what_bends_over_a_constant_is_refused():
+    for term in ("poly(rate, 2)", "bs(rate, df=4)", "ns(rate, df=2)"):
+        with pytest.raises(DataError, match=r"rate"):
+            sq.ols(f"y ~ net + {term}", rates())
+
+
+@pytest.mark.parametrize("door", DOORS[:-1])
+def test_every_door_decides_alike(door, tmp_path):
+    d = rates().join(table(300)[["month", "quarter", "s1", "s2", "total"]])
+    assert through(door, "y ~ net + rate", d, tmp_path).dropped_columns == ("rate is constant (0.19)",)
+    assert through(door, "y ~ C(month) + C(quarter)", d, tmp_path).rank == 12
+    assert through(door, "y ~ s1 + s2 + total", d, tmp_path).dropped_columns == ("total = s1 + s2",)
+    whole = through(door, "y ~ whole", d, tmp_path)
+    assert_close(whole.params["whole"], np.polyfit(d.whole - 1e15, d.y, 1)[0], rtol=1e-9)
+    assert through(door, "y ~ whole + net + I(2 * net)", d, tmp_path).rank == 3  # by the triangle
+
+
+def test_a_matrix_is_decided_alike():
+    d = rates()
+    fit = sq.ols(X=d[["net", "rate"]].to_numpy(), y=d.y.to_numpy())
+    assert fit.rank == 2
+    assert sq.ols(X=d[["rate", "net"]].to_numpy(), y=d.y.to_numpy(), intercept=False).rank == 2  # it stands for the intercept
+
+
+def test_merged_fits_decide_as_one_fit():
+    d = rates(900)
+    for formula, rank in (("y ~ net + rate", 2), ("y ~ net + whole", 3), ("y ~ net + whole + I(3 * net)", 3)):
+        shards = [sq.ols(formula, d[i::3]) for i in range(3)]
+        merged = sq.merge(shards)
+        assert merged.rank == sq.ols(formula, d).rank == rank
+        assert merged.remove(shards[0]).rank == rank
+
+
+def near():
+    """Make columns that are near to each other, and independent."""
+    rng = np.random.default_rng(7)
+    n = 1_001
+    x = rng.normal(size=n)
+    d = pd.DataFrame({"x": x, "z": rng.normal(size=n), "time": 1.7e9 + np.arange(n) * 1e-3, "y": rng.normal(size=n)})
+    d["twin"], d["once"], d["year"] = x + 1e-11 * d.z, x + (np.arange(n) == 500), 1980.0 + np.arange(n) % 41
+    d["far"], d["far2"] = 1e8 + rng.uniform(size=n), (np.arange(n) % 7 == 0) + 1e15
+    return d
+
+
+@pytest.mark.parametrize(
+    ("formula", "rank"),
+    [
+        ("x + twin", 3),
+        ("x + once", 3),
+        ("time + x", 3),
+        ("far + I(far**2)", 3),
+        ("far2 + far", 3),
+        ("poly(year, 4, raw=True)", 5),
+        ("I(1e9 + x) + x:z + x", 3),
+    ],
+)
+@pytest.mark.parametrize("door", ["frame", "csv"])
+def test_near_dependencies_are_none(formula, rank, door, tmp_path):
+    assert through(door, f"y ~ {formula}", near(), tmp_path).rank == rank
+
+
+def test_one_row_of_a_million_makes_a_column_independent():
+    n = 1_000_000
+    x = np.arange(n) % 10.0
+    twin = x + (np.arange(n) == 777_777)
+    y = x + np.random.default_rng(3).normal(size=n)
+    fit = sq.ols("y ~ x + twin", {"x": x, "twin": twin, "y": y})
+    others = np.arange(n) != 777_777
+    slope, level = np.polyfit(x[others], y[others], 1)  # the twin's slope answers for the one row alone
+    assert_close(fit.params, [level, slope - (y - level - slope * x)[777_777], (y - level - slope * x)[777_777]], rtol=1e-8)
+
+
+@pytest.mark.parametrize("door", ["frame", "aggregates"])
+def test_sentences_state_no_false_constant(door, tmp_path):
+    rng = np.random.default_rng(2)
+    n = 400
+    g = rng.choice(["a", "b", "c"], n)
+    d = pd.DataFrame({"t": 1.7e12 + rng.integers(0, 10**9, n), "g": g, "u": (g == "a") * 1.0, "x": rng.normal(size=n)})
+    d["x2"], d["t2"], d["three"], d["y"] = d.x, d.t + 3.0, 3.0, rng.normal(size=n)
+    said = {
+        "t + g + u": "u = -g[T.b] - g[T.c] + 1",
+        "t + x + x2": "x2 = x",
+        "x + t + t2": "t2 = t + 3",
+        "x + three + I(three**2)": "I(three ** 2) is constant (9)",
+        "x + poly(three, 3, raw=True)": "poly(three, 3, raw=True)[3] is constant (27)",
+    }
+    for formula, sentence in said.items():
+        assert through(door, f"y ~ {formula}", d, tmp_path).dropped_columns[-1] == sentence

@@ -40,7 +40,8 @@ def constants(moments: Moments, source: Source) -> np.ndarray:
 
         def step(block: Block) -> Array:  # the largest of -x and x
             some = np.array([block.held[i][0] for i in among])
-            return np.array([-some, some]).max(axis=2, initial=-np.inf)
+            largest: Array = np.array([-some, some]).max(axis=2, initial=-np.inf)
+            return largest
 
         low, high = fold_rows(design, source, step, np.maximum, np.full((2, len(among)), -np.inf)) * [[-1.0], [1.0]]
         mean, spread = moments.means[doubtful - 1], np.sqrt(moments.variances[doubtful - 1])
@@ -66,6 +67,7 @@ def independent(
     # is computed without rounding from kept columns has none of its own, nor do these count against it.
     centred = np.linalg.norm(T, axis=0)
     stored = centred + np.abs(centres / scales) * np.sqrt(moments.n)
+    stored = np.where(still(moments) & ~constant, centred, stored)  # whole numbers have no rounding
     made = [(False, frozenset[str]()), *derivations(design), (False, frozenset[str]())]
     kept: list[int] = []
     sentences, lefts = [], []
