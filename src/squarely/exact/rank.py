@@ -17,6 +17,7 @@ from squarely.numerics import ROUNDOFF, STILL, Array, is_constant
 ROUNDING = 32.0
 _FEW = 8  # columns
 _NOTHING = 1e-12  # the share of a column below which a term of its dependency is rounding
+_TOLD = 1e-6  # the share of a column up to which what hides it leaves its dependency true to the digits that are written
 _MOST_TERMS = 12
 _BLOCK = 128
 
@@ -83,12 +84,13 @@ def independent(
         hidden = 0.0 if noise is None else float(noise[j] + np.abs(d) @ noise[kept])
         if constant[j]:
             d = np.concatenate([[T[0, j] / T[0, 0]], np.zeros(q - 1)])
-            left = hidden = float(np.linalg.norm(T[1:, j]))
+            left, hidden = float(np.linalg.norm(T[1:, j])), 0.0
         if left > room + hidden and not constant[j]:
             kept.append(j)
         else:
             lefts.append(float(left) + hidden)
-            sentences.append(dependency(moments, name, j, kept, d))
+            told = hidden <= _TOLD * stored[j]
+            sentences.append(dependency(moments, name, j, kept, d) if told else _hidden(name, kept))
             R = np.delete(R, q, axis=1)
             R[q:, q:] = _squared(qr_triangle(R[q:, q:]), len(R) - q)
     if not kept:
@@ -116,6 +118,12 @@ def cholesky_in_order(C: Array, least: float) -> tuple[Array, np.ndarray]:
         C[end:, end:] -= np.dot(panel.T, panel)
     R: Array = np.triu(C[np.ix_(kept, kept)])
     return R, kept
+
+
+def _hidden(name: str, kept: list[int]) -> str:
+    """Say that a column is dropped because what was taken out hides it, and not because it is known to depend on others."""
+    others = "the columns before it" if kept != [0] else "a constant"
+    return f"{name} cannot be told from {others}: its values were so much larger in the rows taken out"
 
 
 def _squared(R: Array, rows: int) -> Array:
