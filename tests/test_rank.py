@@ -215,3 +215,22 @@ def test_sentences_state_no_false_constant(door, tmp_path):
     }
     for formula, sentence in said.items():
         assert through(door, f"y ~ {formula}", d, tmp_path).dropped_columns[-1] == sentence
+
+
+@pytest.mark.parametrize("formula", ["d0 + d1 + d2 + d3", "C(month) + C(quarter)", "kg + lb"])
+def test_a_wrong_decision_is_an_error_and_no_page(formula, monkeypatch):
+    """Were a dependent column kept, no coefficient would have a digit, and a factorisation may fail."""
+    monkeypatch.setattr("squarely.exact.rank.ROUNDING", 0.0)
+    with pytest.raises(DataError, match="no digit of any coefficient"):
+        sq.ols(f"y ~ {formula}", table(3_000))
+
+
+@pytest.mark.parametrize("n", [1_000, 30_000])
+def test_powers_of_a_year_are_dropped_at_the_same_degree(n):
+    year = np.random.default_rng(0).integers(1960, 2021, n).astype(float)
+    y = 0.01 * year + np.random.default_rng(1).normal(size=n)
+    fit = sq.ols("y ~ poly(year, 8, raw=True)", {"year": year, "y": y})
+    assert fit.rank == 7
+    fitted = np.polyval(np.polyfit((year - 1990) / 30, y, 6), (year - 1990) / 30)
+    assert_close(fit.rsquared, 1 - ((y - fitted) ** 2).sum() / ((y - y.mean()) ** 2).sum(), rtol=1e-7)
+    assert fit.digits.min() > 3
