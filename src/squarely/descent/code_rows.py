@@ -255,6 +255,6 @@ def _among(condition: OneOf | Truth, fields: Fields, is_true: bool) -> str:
         inside, has_value = f"{key}.isin({literal(values)})", f"{key}.notna()"
     else:
         key = f"rows[{literal(fields[name, 'number' if (name, 'number') in fields else 'truth'])}]"
-        wanted_numbers = [float(value) for value in values if isinstance(value, int | float)]
+        wanted_numbers = [float(value) for value in values if not isinstance(value, str)]
         inside, has_value = f"{key}.isin({literal(wanted_numbers)})", f"np.isfinite({key})"
     return f"~{inside} & {has_value}" if is_negated else inside

@@ -85,7 +85,8 @@ class Check:
         broken = [f"{text} ({counted(int(n), 'row')})" for text, n in zip(self.said, met, strict=True) if n]
         return (
             f"{counted(rows, 'row')} {'has' if rows == 1 else 'have'} no prediction but NaN: the rows of the fit do not determine "
-            f"one. The fit dropped {counted(len(broken), 'column')} for a dependency that these rows break: {_listed(broken)}. {_ALLOW}"
+            f"one. The fit dropped {counted(len(broken), 'column')} for a dependency that these rows break: {_listed(broken)}. "
+            f"{_ALLOW}"
         )
 
 
