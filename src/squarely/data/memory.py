@@ -87,7 +87,8 @@ class ArraysSource(Source):
                     f"The name of a column is {name!r}, of type {type(name).__name__}. Names of columns must be strings."
                 )
         self._arrays = arrays
-        self.columns = {name: type(values).__name__ for name, values in arrays.items()}
+        series = {name: type(values).__name__ for name, values in arrays.items()}
+        self.columns = {name: str(arrays[name].dtype) if kind == "Series" else kind for name, kind in series.items()}
 
     @property
     def rows(self) -> int | None:

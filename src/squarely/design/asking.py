@@ -18,7 +18,7 @@ from squarely.design.expression import Moved
 from squarely.design.factor import Bare, Basis, Categorical, expression_of
 from squarely.design.formula import Formula
 from squarely.design.learning import designed, is_known, nothing
-from squarely.design.lessons import moved_by, too_few_values, with_spline
+from squarely.design.lessons import moved_by, too_few_values, too_near_values, with_spline
 from squarely.design.outline import Outline, outlined
 from squarely.design.quantiles import between_ranks, interpolated
 from squarely.design.saying import chebyshev_stages, require_digits, require_doubles
@@ -175,7 +175,7 @@ def _root(G: Array, factor: Basis) -> Array:
     try:
         R = np.asarray(np.linalg.cholesky(full).T, dtype=np.float64)
     except np.linalg.LinAlgError:
-        raise too_few_values(factor) from None
+        raise too_near_values(factor) from None
     if np.diag(R).min() ** 2 <= 1e-13 * full[0, 0]:
-        raise too_few_values(factor)
+        raise too_near_values(factor)
     return R

@@ -87,16 +87,19 @@ class Spline:
         outside = (x < low) | (x > high)
         if self.natural is None:
             if outside.any():
+                first = float(x[outside][0])
+                near = f"{first:g}" in (f"{low:g}", f"{high:g}")
+                ends = [repr(value) if near else f"{value:g}" for value in (low, high, first)]
                 raise DataError(
-                    f"{self.text} was fitted between {low:g} and {high:g} and means nothing beyond, where {x[outside][0]:g} is. "
+                    f"{self.text} was fitted between {ends[0]} and {ends[1]} and means nothing beyond, where {ends[2]} is. "
                     "Leave such rows out, or fit with ns(...), which goes on linearly."
                 )
             return self._values(x)
         inside = np.clip(x, low, high)
         table = self._values(inside)
         if outside.any():
-            ends = np.where(x < low, low, high)[outside]
-            table[outside] += (x[outside] - ends)[:, None] * self._values(ends, derivative=1)
+            end = np.where(x < low, low, high)[outside]
+            table[outside] += (x[outside] - end)[:, None] * self._values(ends, derivative=1)
         natural: Array = table @ self.natural
         return natural
 

@@ -162,7 +162,7 @@ def coding(factor: Categorical, found: Mapping[Level, int], source: Source, *, b
     if len(levels) == 1:
         raise DataError(
             f"Column {column!r} of {source.label} is {levels[0]!r} in every row that is used: a single level has nothing to be "
-            "compared with. Leave the column out of the formula."
+            "compared with. If it has others, they stand in rows that gaps or where= take away. Leave the column out of the formula."
         )
     return Coding(column=column, levels=levels, kind=factor.contrast.kind, position=position_of(factor, levels))
 
@@ -249,7 +249,16 @@ def position_of(factor: Categorical, levels: tuple[Level, ...]) -> int:
         return levels.index(wanted)
     if isinstance(wanted, int) and -len(levels) <= wanted < len(levels) and isinstance(levels[0], str):
         return wanted % len(levels)  # as patsy has it: a number that is no level counts places
-    near = did_you_mean(str(wanted), [str(x) for x in levels])
-    near = near if near.startswith("Did") else f"Known levels: {listed(levels)}."
     column, many = factor.name.name, counted(len(levels), "level")
-    raise FormulaError(f"{factor.text} names {wanted!r}, not among the {many} of {column!r} in the rows that are used. {near}")
+    raise FormulaError(
+        f"{factor.text} names {wanted!r}, not among the {many} of {column!r} in the rows that are used. {_instead(wanted, levels)}"
+    )
+
+
+def _instead(wanted: Level, levels: tuple[Level, ...]) -> str:
+    """Say which level may be meant: the same one with or without quotes, or one that is spelt nearly so."""
+    same = [level for level in levels if isinstance(wanted, str) != isinstance(level, str) and str(level) == str(wanted)]
+    if same:
+        return f"Its levels are {'text' if isinstance(same[0], str) else 'no text'}: write {same[0]!r}."
+    near = did_you_mean(wanted, levels) if isinstance(wanted, str) and isinstance(levels[0], str) else ""
+    return near if near.startswith("Did") else f"Known levels: {listed(levels)}."
