@@ -59,7 +59,7 @@ class FrameSource(Source):
         series = self._frame[name]
         if (categories := _pandas_categories(series)) is not None:
             narrow = str(categories.dtype) in ("float16", "float32")  # as batches give such labels: 0.1 is 0.1
-            return tuple(categories.astype(str).astype(float) if narrow else _without_intervals(categories))
+            return tuple([float(str(x)) for x in categories.to_numpy()] if narrow else _without_intervals(categories))
         if isinstance(series.dtype, nw.Enum) and series.implementation.is_polars():
             return tuple(series.dtype.categories)
         return _ordered(_arrow(series))

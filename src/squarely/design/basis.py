@@ -89,17 +89,17 @@ class Spline:
             if outside.any():
                 first = float(x[outside][0])
                 near = f"{first:g}" in (f"{low:g}", f"{high:g}")
-                ends = [repr(value) if near else f"{value:g}" for value in (low, high, first)]
+                said = [repr(value) if near else f"{value:g}" for value in (low, high, first)]
                 raise DataError(
-                    f"{self.text} was fitted between {ends[0]} and {ends[1]} and means nothing beyond, where {ends[2]} is. "
+                    f"{self.text} was fitted between {said[0]} and {said[1]} and means nothing beyond, where {said[2]} is. "
                     "Leave such rows out, or fit with ns(...), which goes on linearly."
                 )
             return self._values(x)
         inside = np.clip(x, low, high)
         table = self._values(inside)
         if outside.any():
-            end = np.where(x < low, low, high)[outside]
-            table[outside] += (x[outside] - end)[:, None] * self._values(ends, derivative=1)
+            ends = np.where(x < low, low, high)[outside]
+            table[outside] += (x[outside] - ends)[:, None] * self._values(ends, derivative=1)
         natural: Array = table @ self.natural
         return natural
 

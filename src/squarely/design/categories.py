@@ -150,8 +150,8 @@ def coding(factor: Categorical, found: Mapping[Level, int], source: Source, *, b
         found = _typed(found)
     if long := [level for level in found if isinstance(level, Decimal)]:
         raise DataError(
-            f"Column {column!r} of {source.label} holds decimals with more digits than doubles have, such as {str(long[0])!r}: some "
-            "would become one category. Make text of the column."
+            f"Column {column!r} of {source.label} holds decimals with more digits than doubles have, such as {str(long[0])!r}: "
+            "some would become one category. Make text of the column."
         )
     if len(found) > MOST_LEVELS:
         raise DataError(
@@ -162,7 +162,7 @@ def coding(factor: Categorical, found: Mapping[Level, int], source: Source, *, b
     if len(levels) == 1:
         raise DataError(
             f"Column {column!r} of {source.label} is {levels[0]!r} in every row that is used: a single level has nothing to be "
-            "compared with. If it has others, they stand in rows that gaps or where= take away. Leave the column out of the formula."
+            "compared with. If it has others, gaps or where= take their rows away. Leave the column out of the formula."
         )
     return Coding(column=column, levels=levels, kind=factor.contrast.kind, position=position_of(factor, levels))
 

@@ -124,9 +124,9 @@ def too_few_values(factor: Basis) -> DataError:
 def too_near_values(factor: Basis) -> DataError:
     """Say that a polynomial has too few values that doubles tell apart: of their number, the columns say nothing."""
     return DataError(
-        f"{factor.text} wants more than {factor.degree} different values of its argument in the rows that are used, far enough apart "
-        "beside its range. There are too few, or some lie so far out that the others are as one. Lower the degree, or leave "
-        "outlying rows out with where=."
+        f"{factor.text} wants more than {factor.degree} different values of its argument in the rows that are used, far "
+        "enough apart beside its range. There are too few, or some lie so far out that the others are as one. Lower the degree, "
+        "or leave outlying rows out with where=."
     )
 
 
