@@ -54,7 +54,7 @@ def test_a_row_that_breaks_a_dependency_has_no_prediction(formula, tmp_path):
     data = LINE if "- 1" not in formula else LINE.assign(d=2 * LINE.x)
     new = NEW if "- 1" not in formula else NEW.assign(d=2 * NEW.x + [0, 1, 1e-4, 0])
     for road, fit in roads(formula, data, tmp_path).items():
-        with pytest.warns(UserWarning, match=r"2 rows have no prediction .* dropped 1 column .* (d|x) = .* \(2 rows\)"):
+        with pytest.warns(UserWarning, match=r"2 rows have no prediction .* dropped a column .* (d|x) = .* \(2 rows\)"):
             predicted = fit.predict(new)
         assert predicted.isna().tolist() == UNDETERMINED, road
         if "- 1" not in formula:
@@ -193,6 +193,18 @@ def test_files_and_the_command_line(tmp_path):
     assert pd.read_csv(out).predicted.isna().tolist() == UNDETERMINED
     with pytest.raises(OptionError, match="rank_deficient='NA' is not understood"):
         sq.load(fit).predict(new, rank_deficient="NA")
+
+
+def test_training_leaves_to_its_start_what_its_rows_do_not_determine():
+    for formula in ("y ~ x + d", "y ~ d + x"):
+        run = sq.train(formula, LINE, epochs=200, lr=0.1)
+        run.predict(LINE)
+        with pytest.warns(UserWarning, match=r"2 rows have .* (d and x|x and d) depend on each other \(2 rows\)"):
+            predicted = run.predict(NEW)
+        assert predicted.isna().tolist() == UNDETERMINED
+        assert_close(predicted[[0, 3]], simple_line(NEW)[[0, 3]], rtol=1e-6, atol=1e-9)
+        assert run.predict(NEW, rank_deficient="allow").notna().all()
+    assert sq.train("y ~ x", LINE, epochs=5, lr=0.1).predict(NEW).notna().all()
 
 
 def test_rows_elsewhere_are_checked_there():

@@ -20,7 +20,7 @@ from squarely.numerics import ROUNDOFF, Array
 
 _ROUNDING = 32.0  # roundoffs that a stored value may be off by: it is the outcome of some arithmetic of its owner's
 _MOST_SAID = 6
-_ALLOW = "rank_deficient='allow' (--rank-deficient allow) predicts from the columns kept all the same."
+_ALLOW = "rank_deficient='allow' (--rank-deficient allow) predicts all the same."
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -29,11 +29,11 @@ class Check:
 
     Attributes
     ----------
-    dropped : (D,) the positions in `design.columns` of the dropped columns.
+    dropped : (D,) the positions in `design.columns` of the dropped columns; none where no column was dropped for them.
     weights : (p + 1, D) for [1, x_1 ... x_p]: one for the dropped column, and less what it is made of.
     doubt : (D,) by how much z @ weights may be off in a row of the fit. A weight may be off by `spread` (p + 1,) times that.
     centres, scales : (p + 1,) of [1, x_1 ... x_p].
-    said : (D,) the sentence for each dropped column.
+    said : (D,) the sentence for each of them. `why` what a warning says before those that are broken.
     """
 
     dropped: np.ndarray
@@ -43,6 +43,7 @@ class Check:
     centres: Array
     scales: Array
     said: tuple[str, ...]
+    why: str = "The fit dropped a column for each dependency that they break"
 
     def broken(
         self, dense: np.ndarray, grouped: np.ndarray, held: Sequence[Held], spread: Sequence[Spread], size: int
@@ -69,7 +70,7 @@ class Check:
             return value
 
         reach = total([np.abs(column) for column in z], self.spread, absolute=True)
-        broken = np.zeros((size, len(self.dropped)), dtype=bool)
+        broken = np.zeros((size, len(self.said)), dtype=bool)
         for j, weights in enumerate(self.weights.T):
             room = _ROUNDING * ROUNDOFF * total(away, np.abs(weights), absolute=True) + self.doubt[j] * (1.0 + reach)
             broken[:, j] = ~(np.abs(total(z, weights)) <= room)
@@ -85,8 +86,7 @@ class Check:
         broken = [f"{text} ({counted(int(n), 'row')})" for text, n in zip(self.said, met, strict=True) if n]
         return (
             f"{counted(rows, 'row')} {'has' if rows == 1 else 'have'} no prediction but NaN: the rows of the fit do not determine "
-            f"one. The fit dropped {counted(len(broken), 'column')} for a dependency that these rows break: {_listed(broken)}. "
-            f"{_ALLOW}"
+            f"one. {self.why}: {_listed(broken)}. {_ALLOW}"
         )
 
 
@@ -138,10 +138,8 @@ def predicted(line: Line, source: Source, *, unseen: str = "error") -> Any:
     _require_option(unseen)
     require_columns(source, [*numbers, *labels])
     if line.check is not None:  # the rows are predicted later and elsewhere, so nobody can count them here
-        said = counted(len(line.check.said), "column")
         _warn(
-            f"The fit dropped {said}. A row that breaks {_listed(line.check.said)} is predicted as NaN: the rows of the fit do not "
-            f"determine it. {_ALLOW}"
+            f"A row that breaks {_listed(line.check.said)} is predicted as NaN: the rows of the fit do not determine it. {_ALLOW}"
         )
     return source.with_column("predicted", (numbers, labels), lambda part: (y for y, _ in _batches(line, part, unseen=unseen)))
 
@@ -154,6 +152,12 @@ def _columns(line: Line) -> tuple[list[str], list[str]]:
 def _factors(line: Line) -> list[Factor]:
     used = {text for j in line.read for text, _, _ in line.design.columns[j].parts}
     return [factor for text, factor in line.design.factors.items() if text in used]
+
+
+def require_rank_deficient(rank_deficient: str) -> None:
+    """Raise an OptionError unless it says what becomes of a row that the check finds undetermined."""
+    if rank_deficient not in ("nan", "allow"):
+        raise OptionError(f"rank_deficient={rank_deficient!r} is not understood. Use 'nan' or 'allow'.")
 
 
 def _require_option(unseen: str) -> None:

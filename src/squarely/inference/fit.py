@@ -23,7 +23,7 @@ from squarely.data import (
     write_columns,
     write_text,
 )
-from squarely.design import Design, Line, linear_predictor, predicted, rows
+from squarely.design import Design, Line, linear_predictor, predicted, require_rank_deficient, rows
 from squarely.errors import DataError, OptionError
 from squarely.exact import Solution, check_of, column_sums, require_same_rows, residuals_of
 from squarely.inference.covariance import covariance_of
@@ -201,8 +201,7 @@ class Fit:
         return linear_predictor(self._line(rank_deficient), source, unseen=unseen)
 
     def _line(self, rank_deficient: str) -> Line:
-        if rank_deficient not in ("nan", "allow"):
-            raise OptionError(f"rank_deficient={rank_deficient!r} is not understood. Use 'nan' or 'allow'.")
+        require_rank_deficient(rank_deficient)
         design, solution = self.design, self.solution
         first = int(design.intercept)
         at = solution.factor.columns[first:]  # in the columns [1, x_1 ... x_p, y]
