@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import operator
+import subprocess
+import sys
 from decimal import Decimal
 
 import duckdb
@@ -230,6 +232,15 @@ def test_levels_of_narrow_floats_have_short_names(tmp_path):
         assert_close(fit.predict({"p": [0.3, 0.1]}), means[[3, 1]], rtol=1e-9)
     category = data.assign(p=data.p.astype(pd.CategoricalDtype(np.float32([0.3, 0.1, 0.2, 0.0]))))
     assert sq.ols("y ~ p", category).design.categories["p"].levels == (0.3, 0.1, 0.2, 0.0)
+
+
+def test_a_script_chooses_the_same_rows(tmp_path):
+    table = pa.table({"p": (rng.integers(0, 4, N) / 10).astype("float32"), **EXTRA})
+    pq.write_table(table, tmp_path / "rows.parquet")
+    run = sq.train("y ~ C(p) + x", str(tmp_path / "rows.parquet"), where="p <= 0.2 and p in [0.1, 0.2]", lr=0.1, epochs=20)
+    (tmp_path / "script.py").write_text(run.code())
+    done = subprocess.run([sys.executable, str(tmp_path / "script.py")], capture_output=True, text=True, check=True)
+    assert f"loss {run.loop.losses[-1]:.8f}" in done.stdout
 
 
 def test_every_double_may_be_written():
