@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 import squarely
-from squarely.cli.ending import code_of, processes, say
+from squarely.cli.ending import code_of, processes, say, warned
 from squarely.cli.options import (
     Average,
     BatchSize,
@@ -164,15 +164,21 @@ def predict(
     data: DataPath,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write .csv, .parquet, .arrow or .jsonl instead.")] = None,
     unseen: Annotated[str, typer.Option("--unseen", help="A level that the fit has not met: error, or nan.")] = "error",
+    rank_deficient: Annotated[
+        str, typer.Option("--rank-deficient", help="A row that breaks the dependency of a dropped column: nan, or allow.")
+    ] = "nan",
     as_json: Json = False,
 ) -> None:
-    """Predict new rows from a saved fit: one value a row, empty where a predictor is missing."""
+    """Predict new rows from a saved fit: one value a row, empty where a predictor is missing or the fit determines none."""
     fit = squarely.load(model)
+    with warned():
+        if out is not None:
+            rows = fit.write_predictions(data, out, unseen=unseen, rank_deficient=rank_deficient)
+        else:
+            values = fit.predict(data, unseen=unseen, rank_deficient=rank_deficient).tolist()
     if out is not None:
-        rows = fit.write_predictions(data, out, unseen=unseen)
         show({"rows": rows, "out": str(out)}) if as_json else print_text(f"{rows:,} predictions written to {out}")
         return
-    values = fit.predict(data, unseen=unseen).tolist()
     if as_json:
         print_json({"predicted": values})
     else:

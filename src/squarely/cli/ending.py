@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from typing import Any, NoReturn
@@ -96,6 +97,18 @@ def say(error: Exception) -> None:
         return
     said = "\n".join(safe(line) for line in str(error).split("\n"))  # carets stand in lines of their own
     print(f"squarely: error: {said}", file=sys.stderr)
+
+
+@contextmanager
+def warned() -> Iterator[None]:
+    """Say each warning in one line, after the work that it came from."""
+    with warnings.catch_warnings(record=True) as met:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for warning in met:
+        from squarely.show import safe
+
+        print(f"squarely: warning: {safe(warning.message)}", file=sys.stderr)
 
 
 def _end(code: Any) -> NoReturn:

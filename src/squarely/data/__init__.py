@@ -16,7 +16,7 @@ from squarely.data.account import CAUSES, RowAccount
 from squarely.data.aggregates import Engine, Held, Query, Row, Stage
 from squarely.data.ahead import ahead
 from squarely.data.arrays import open_arrays, open_rows
-from squarely.data.batch import Batch, Labels, Numbers, all_finite, batches, fold, fold_parts, fold_until, map_batches
+from squarely.data.batch import Batch, Labels, Numbers, all_finite, batches, fold, fold_parts, fold_until, map_batches, plain_level
 from squarely.data.disk import local_path, read_text, remove_unfinished, writable_folder, write_folder, write_text
 from squarely.data.frames import frame, read_csv, series, square
 from squarely.data.held_out import PartSource, split
@@ -80,6 +80,7 @@ __all__ = [
     "outcome",
     "part_columns",
     "passes_of",
+    "plain_level",
     "read_csv",
     "read_text",
     "reads_as_number",

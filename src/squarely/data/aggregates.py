@@ -15,6 +15,7 @@ import pyarrow as pa
 
 Row = Mapping[str, Any]
 Stage: TypeAlias = Mapping[str, nw.Expr] | nw.Expr
+DIGITS = 15  # that doubles have of every decimal
 _NO_LIMIT, _FENCED = 2**62, 4  # the last stages are what is summed most often; SQLite refuses queries that are too deep
 
 
@@ -75,12 +76,18 @@ class Held:
     fraction : whether it may hold NaN or an infinity, as a label.
     wide : whether it may hold integers that doubles do not.
     cast : what it is called, if it is neither integers nor binary fractions.
+    narrow : "float32" or "float16", if it holds floats of fewer digits than doubles.
+    signed : whether 64 bits with a sign hold its integers.
+    places : the digits after the point of decimals that may have more digits than a double, None for other columns.
     """
 
     kind: str
     fraction: bool
     wide: bool
     cast: str | None
+    narrow: str | None = None
+    signed: bool = True
+    places: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +132,8 @@ def aliased(frame: nw.LazyFrame[Any], query: Query, held: Sequence[Held], engine
     doubles = [*(f"v{i}" for i in numbers), *(f"l{i}" for i in fractions)]
     texts = [f"l{i}" for i, what in labels if what.kind == "text"]
     casts = {alias: nw.col(alias).cast(nw.Float64) for alias in doubles} | {alias: nw.col(alias).cast(nw.String) for alias in texts}
+    # The label 0.1 of a narrow float is called 0.1, as its text is, and not by the digits of its double.
+    casts |= {f"l{i}": nw.col(f"l{i}").cast(nw.String).cast(nw.Float64) for i, what in labels if what.narrow}
     flags = {f"f{i}": has_value(f"v{i}") for i in numbers}
     flags |= {f"g{i}": has_value(f"l{i}") if i in fractions else ~nw.col(f"l{i}").is_null() for i, _ in labels}
     for stage in (casts, flags):
@@ -141,11 +150,15 @@ def held_as(kind: pa.DataType, called: str) -> Held:
     types = pa.types
     decimal, whole = types.is_decimal(kind), types.is_integer(kind)
     number = whole or decimal or types.is_floating(kind)
+    whole = whole or (number and "INT" in called.upper())  # an engine's widest arrive as decimals
     return Held(
         kind="boolean" if types.is_boolean(kind) else "number" if number else "text",
         fraction=number and not whole,
-        wide=kind.bit_width > 32 if whole else number and "INT" in called.upper(),  # an engine's widest arrive as decimals
+        wide=whole and kind.bit_width > 32,
         cast=str(kind) if decimal or types.is_boolean(kind) else None,
+        narrow={"float": "float32", "halffloat": "float16"}.get(str(kind)),
+        signed=not (types.is_uint64(kind) or decimal),
+        places=kind.scale if decimal and kind.precision > DIGITS and not whole else None,
     )
 
 

@@ -34,6 +34,8 @@ class Numbers:
     values : (m,) NaN where there is none. `null` (m,) which of these were NULL, None if none was.
     gaps : whether some value is not finite.
     whole : whether the column holds integers. `cast` its kind, if that is neither integers nor binary fractions.
+    stored : the column as it is stored, where doubles do not hold all of its digits: wide integers and decimals.
+    narrow : the type of floats with fewer digits than doubles, None for others.
     """
 
     values: Array
@@ -41,6 +43,18 @@ class Numbers:
     gaps: bool
     whole: bool = False
     cast: str | None = None
+    stored: pa.Array | None = None
+    narrow: np.dtype | None = None
+
+    @property
+    def is_decimal(self) -> bool:
+        """Whether the column holds decimals, fractions among them."""
+        return self.stored is not None and pa.types.is_decimal(self.stored.type)
+
+    def stored_at(self, rows: np.ndarray) -> list[Any]:
+        """Give the values at some places (r,) as they are stored: int, Decimal or float."""
+        values: list[Any] = self.values[rows].tolist() if self.stored is None else self.stored.take(pa.array(rows)).to_pylist()
+        return values
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -49,13 +63,16 @@ class Labels:
 
     Attributes
     ----------
-    values : the distinct values. `codes` (m,) the place of each row's value among them, or -1 where there is none.
+    values : the distinct values. `codes` (m,) the place of each row's value among them, or -1 where there is none. A float of
+        fewer digits than a double is the shortest number that it is the nearest to, so 0.1 is 0.1.
     gaps : (m,) 1 for NULL, 2 for NaN, 3 for an infinity, else 0; None if every row has a value.
+    narrow : as that of Numbers.
     """
 
     values: Sequence[Level]
     codes: np.ndarray
     gaps: np.ndarray | None
+    narrow: np.dtype | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -236,16 +253,26 @@ def _labels(source: Source, name: str, column: pa.Array) -> Labels:
     codes = encoded.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
     if kind_of(column.type) == "text" and encoded.null_count == 0 and encoded.dictionary.null_count == 0:
         return Labels(values=values, codes=codes, gaps=None)  # a text is never NaN
-    values = [_plain_level(value) for value in values]
+    narrow = _narrow(encoded.dictionary.type)
+    values = [plain_level(value, narrow) for value in values]
     gap = np.array([_gap(value) for value in [*values, None]])  # the last one is for code -1
     if encoded.null_count == 0 and not gap[:-1].any():
-        return Labels(values=values, codes=codes, gaps=None)
+        return Labels(values=values, codes=codes, gaps=None, narrow=narrow)
     gaps = gap[codes]
-    return Labels(values=values, codes=np.where(gaps == 0, codes, -1), gaps=gaps)
+    return Labels(values=values, codes=np.where(gaps == 0, codes, -1), gaps=gaps, narrow=narrow)
 
 
-def _plain_level(value: Any) -> Level:
-    return float(value) if isinstance(value, Decimal) else value
+def _narrow(kind: pa.DataType) -> np.dtype | None:
+    return np.dtype(kind.to_pandas_dtype()) if pa.types.is_float16(kind) or pa.types.is_float32(kind) else None
+
+
+def plain_level(value: Any, narrow: np.dtype | None = None) -> Level:
+    """Give a value as Python's own int or float; a decimal that is neither, because it has more digits, stays a decimal."""
+    if isinstance(value, Decimal):
+        if value.as_tuple().exponent == 0 and abs(value) >= EXACT_INTEGERS:
+            return int(value)
+        return float(value) if Decimal(repr(float(value))) == value else value
+    return value if narrow is None or value is None else float(str(narrow.type(value)))
 
 
 def _gap(value: Level) -> int:
@@ -278,7 +305,16 @@ def _doubles(source: Source, name: str, column: pa.Array, first: int) -> Numbers
     )  # a slice of a message of another process may begin anywhere, and SciPy refuses it
     whole = pa.types.is_integer(kind) or "INT" in source.columns[name]  # a file's are read as doubles
     cast = str(kind) if held == "boolean" or is_decimal else None
-    return Numbers(values=values, null=null, gaps=not all_finite(values), whole=whole, cast=cast)
+    wide = is_decimal or (pa.types.is_integer(kind) and kind.bit_width == 64)
+    return Numbers(
+        values=values,
+        null=null,
+        gaps=not all_finite(values),
+        whole=whole,
+        cast=cast,
+        stored=column if wide else None,
+        narrow=_narrow(kind),
+    )
 
 
 def all_finite(x: Array) -> bool:

@@ -58,7 +58,8 @@ class FrameSource(Source):
         """Give the categories of a pandas Categorical, a Polars Enum or an ordered Arrow dictionary."""
         series = self._frame[name]
         if (categories := _pandas_categories(series)) is not None:
-            return tuple(_without_intervals(categories))
+            narrow = str(categories.dtype) in ("float16", "float32")  # as batches give such labels: 0.1 is 0.1
+            return tuple([float(str(x)) for x in categories.to_numpy()] if narrow else _without_intervals(categories))
         if isinstance(series.dtype, nw.Enum) and series.implementation.is_polars():
             return tuple(series.dtype.categories)
         return _ordered(_arrow(series))
@@ -86,7 +87,8 @@ class ArraysSource(Source):
                     f"The name of a column is {name!r}, of type {type(name).__name__}. Names of columns must be strings."
                 )
         self._arrays = arrays
-        self.columns = {name: type(values).__name__ for name, values in arrays.items()}
+        series = {name: type(values).__name__ for name, values in arrays.items()}
+        self.columns = {name: str(arrays[name].dtype) if kind == "Series" else kind for name, kind in series.items()}
 
     @property
     def rows(self) -> int | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from squarely.descent import code_calls
 from squarely.descent.code_columns import columns, is_exact, uses_splines
 from squarely.descent.code_loop import Course, loop, measures, report
-from squarely.descent.code_rows import chosen, file_of, read, wanted
+from squarely.descent.code_rows import chosen, file_of, in_doubles, read, wanted
 from squarely.descent.code_split import held_out, split_of
 from squarely.descent.code_text import array, literal, remark, statement
 from squarely.descent.loader import LoaderSource
@@ -88,9 +88,10 @@ def script(run: Training, *, data: object = None) -> str:
     ------
     OptionError : `data` is not a path, or the run used an object that has no text.
     """
-    recipe, problem, design = run.recipe, run.problem, run.design
+    recipe, problem = run.recipe, run.problem
     _require_text(run)
     course, split = _course(run), split_of(run.source, run.validation if "val_loss" in run.loop.log.columns else None)
+    design = in_doubles(run.design, split.source)
     need = wanted(design, split.source)
     file, how = file_of(split.source, need, _path(data))
     apart = held_out(split, need, typed=file.typed)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from squarely.data import Reread, Source, batches, reread, reread_csv
 from squarely.descent.code_expressions import Fields, constant, written
@@ -14,13 +16,16 @@ from squarely.descent.code_text import Group, call, listed, literal, named, rema
 from squarely.design import Design
 from squarely.design.condition import Compared, Condition, Joined, OneOf, Truth
 from squarely.design.design import columns_needed
-from squarely.design.expression import names
+from squarely.design.expression import Name, Number, names
 
 _EXACT_INTEGERS = 2**53
 _GAPS = ("", "NA", "NULL", "<gap>")  # what may stand for a gap in a file that is yet to be written
 _NAN = ("nan", "NaN", "NAN")
 _TRUTH = 'truth = {"true": 1.0, "false": 0.0, "t": 1.0, "f": 0.0, "yes": 1.0, "no": 0.0}'
-_NARROW = ("float", "halffloat")  # Arrow's names of the floats that a CSV file would not bring back bit by bit
+_NARROW = {
+    "float": "float32",
+    "halffloat": "float16",
+}  # Arrow's names of the floats that a CSV file would not bring back bit by bit
 _OPPOSITE = {"and": " | ", "or": " & "}
 _SIGNS = {"==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 _JOINED = {"and": " & ", "or": " | "}
@@ -65,6 +70,43 @@ def wanted(design: Design, source: Source) -> Wanted:
     # Text comes first: what is read as text can become a number after that, and not the other way round.
     ordered = {name: tuple(sorted(set(kinds), key=("text", "number", "truth").index)) for name, kinds in uses.items()}
     return Wanted(uses=ordered, used=tuple(dict.fromkeys(used)))
+
+
+def in_doubles(design: Design, source: Source) -> Design:
+    """Give the design with the doubles that a script reads in the place of numbers that columns of narrow floats are compared with.
+
+    A condition with arithmetic stays as it is: a script counts its rows, and says so if they are not those of the run.
+    """
+    codings = design.categories
+    named = {coding.column for coding in codings.values() if isinstance(coding.levels[0], float)}
+    named |= set() if design.where is None else {*design.where.numbers, *design.where.labels}
+    types = [str(kind) for kind in next(iter(source.read([], sorted(named)))).schema.types] if named else []
+    narrow = {name: np.dtype(_NARROW[kind]) for name, kind in zip(sorted(named), types, strict=False) if kind in _NARROW}
+    if not narrow:
+        return design
+    levels = {
+        text: replace(coding, levels=tuple(float(narrow[coding.column].type(level)) for level in coding.levels))
+        for text, coding in codings.items()
+        if coding.column in narrow
+    }
+    where = design.where and replace(design.where, condition=_met_in_doubles(design.where.condition, narrow))
+    return replace(design, where=where, learnt=replace(design.learnt, codings={**codings, **levels}))
+
+
+def _met_in_doubles(condition: Condition, narrow: Mapping[str, np.dtype]) -> Condition:
+    if isinstance(condition, Joined):
+        return replace(condition, conditions=tuple(_met_in_doubles(part, narrow) for part in condition.conditions))
+    if isinstance(condition, Compared):
+        sides = condition.left, condition.right
+        kind = next((narrow[side.name] for side in sides if isinstance(side, Name) and side.name in narrow), None)
+        if kind is None:
+            return condition
+        left, right = (Number(float(kind.type(side.value))) if isinstance(side, Number) else side for side in sides)
+        return replace(condition, left=left, right=right)
+    if isinstance(condition, OneOf) and condition.name.name in narrow:
+        kind = narrow[condition.name.name]
+        return replace(condition, values=tuple(float(kind.type(float(value))) for value in condition.values))
+    return condition
 
 
 def level_use(levels: tuple[Any, ...]) -> str:
@@ -255,6 +297,6 @@ def _among(condition: OneOf | Truth, fields: Fields, is_true: bool) -> str:
         inside, has_value = f"{key}.isin({literal(values)})", f"{key}.notna()"
     else:
         key = f"rows[{literal(fields[name, 'number' if (name, 'number') in fields else 'truth'])}]"
-        wanted_numbers = [float(value) for value in values if isinstance(value, int | float)]
+        wanted_numbers = [float(value) for value in values if not isinstance(value, str)]
         inside, has_value = f"{key}.isin({literal(wanted_numbers)})", f"np.isfinite({key})"
     return f"~{inside} & {has_value}" if is_negated else inside

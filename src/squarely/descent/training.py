@@ -17,11 +17,14 @@ from squarely.descent.foresight import Prediction, RunTheory, predict
 from squarely.descent.loop import Loop
 from squarely.descent.page import figure, name_of, page
 from squarely.descent.recipe import Recipe
-from squarely.design import Design, Line, predicted
+from squarely.design import Check, Design, Line, predicted, require_rank_deficient
 from squarely.errors import NumericalError
 from squarely.moments import Moments, Standardised
 from squarely.numerics import Array
 from squarely.show import Page
+from squarely.theory import flatness
+
+_TAKES_PART = 1e-6  # of a direction of length one: a smaller share is rounding
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,16 +111,40 @@ class Training:
         """
         return frame({name: np.array(values) for name, values in self._columns().items()})
 
-    def predict(self, new: object, *, unseen: str = "error") -> Any:
+    def predict(self, new: object, *, unseen: str = "error", rank_deficient: str = "nan") -> Any:
         """Predict the response for new rows, in its own unit: one value a row, in the library that the rows are in.
 
         Rows with a gap in a predictor give NaN; `unseen` says what becomes of a level that the training has not met: "error"
-        names it, "nan" predicts NaN.
+        names it, "nan" predicts NaN. Where columns depend on each other, a row that breaks the dependency has a prediction that
+        the starting point decides and not the rows: it gives NaN, and a warning counts such rows. `rank_deficient="allow"`
+        predicts it all the same.
         """
+        require_rank_deficient(rank_deficient)
         source, problem, w = open_rows(new, self.design.formula.names), self.problem, self.loop.end
         kept, centre = range(len(self.design.columns)), problem.centre[:-1]
-        line = Line(design=self.design, kept=kept, level=problem.level(w), slopes=problem.slopes(w), centre=centre)
+        check = self._check() if rank_deficient == "nan" else None
+        line = Line(design=self.design, kept=kept, level=problem.level(w), slopes=problem.slopes(w), centre=centre, check=check)
         return predicted(line, source, unseen=unseen)
+
+    def _check(self) -> Check | None:
+        """Give the directions along which the loss does not change: a row of the training has next to nothing there."""
+        problem, lam = self.problem, self.theory.spectrum
+        if not lam.flat:
+            return None
+        V = lam.vectors[:, : lam.flat]
+        weights = V if problem.intercept else np.vstack([np.zeros(lam.flat), V])
+        names = np.array(["Intercept", *(column.name for column in self.design.columns)])
+        room = math.sqrt(self.moments.n * flatness(lam) / 2)  # a squared length along a direction is n lam / 2
+        return Check(
+            dropped=np.zeros(0, dtype=int),
+            weights=weights,
+            doubt=np.full(lam.flat, room),
+            spread=np.zeros(len(names)),
+            centres=np.concatenate([[0.0], problem.shift[:-1]]),
+            scales=np.concatenate([[1.0], problem.scale[:-1]]),
+            said=tuple(" and ".join(names[np.abs(v) > _TAKES_PART].tolist()) + " depend on each other" for v in V.T),
+            why="Columns depend on each other in the rows of the training, and these break it",
+        )
 
     def plot(self) -> Figure:
         """Draw the measured loss with the predicted curve on it, and, where the optimum is known, the excess over it."""

@@ -26,7 +26,7 @@ from squarely.design.learning import learn, nothing
 from squarely.design.likeness import require_alike
 from squarely.design.monomials import Atom, Monomial, Powers, expanded, lowered, monomials, movable
 from squarely.design.outline import Outline, outlined
-from squarely.design.prediction import Line, linear_predictor, predicted
+from squarely.design.prediction import Check, Line, linear_predictor, predicted, require_rank_deficient
 from squarely.design.rows import fold_rows, map_rows, rows
 from squarely.design.saying import polynomials, splines
 from squarely.design.sheet import Sheet, sheet
@@ -40,6 +40,7 @@ __all__ = [
     "Basis",
     "Block",
     "Categorical",
+    "Check",
     "Combination",
     "Design",
     "Formula",
@@ -82,6 +83,7 @@ __all__ = [
     "recentred",
     "reduced",
     "require_alike",
+    "require_rank_deficient",
     "rows",
     "sheet",
     "splines",

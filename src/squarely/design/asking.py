@@ -8,7 +8,7 @@ from dataclasses import replace
 import narwhals as nw
 import numpy as np
 
-from squarely.data import Source
+from squarely.data import Source, plain_level
 from squarely.design.basis import inner_places, orthogonal, varies
 from squarely.design.categories import MOST_LEVELS, UNKNOWN_ROW, coding
 from squarely.design.condition import Where
@@ -18,10 +18,10 @@ from squarely.design.expression import Moved
 from squarely.design.factor import Bare, Basis, Categorical, expression_of
 from squarely.design.formula import Formula
 from squarely.design.learning import designed, is_known, nothing
-from squarely.design.lessons import moved_by, too_few_values, with_spline
+from squarely.design.lessons import moved_by, too_few_values, too_near_values, with_spline
 from squarely.design.outline import Outline, outlined
 from squarely.design.quantiles import between_ranks, interpolated
-from squarely.design.saying import chebyshev_stages
+from squarely.design.saying import chebyshev_stages, require_digits, require_doubles
 from squarely.design.sheet import Sheet, sheet
 from squarely.design.topics import moved_in
 from squarely.numerics import Array, short
@@ -36,7 +36,7 @@ def ask(formula: Formula, source: Source, where: Where | None = None) -> Design:
     """
     outline = outlined(formula, source, where, reading=False)
     moved = moved_in(outline.formula, outline.factors)
-    learnt, scans = Learnt(), 0
+    learnt, scans = Learnt(), 0 if where is None else require_doubles(where.condition, source)
     while means := [p for text, p in moved.items() if text not in learnt.moves and is_known(p.argument, learnt)]:
         learnt = _means(outline, learnt, means)
         scans += 2
@@ -93,10 +93,12 @@ def _means(outline: Outline, learnt: Learnt, parts: Sequence[Moved]) -> Learnt:
 def _levels(outline: Outline, learnt: Learnt, text: str, factor: Categorical) -> Learnt:
     page, source = _page(outline, learnt), outline.source
     alias = page.labels[factor.name.name]
+    if source.held(factor.name.name).places is not None:
+        require_digits([factor.name.name], source, text)
     few = replace(page.kept, most=MOST_LEVELS + 1)  # enough to be refused
     rows = source.aggregate(few, {"n0": nw.len()}, [alias])
     _require_rows(outline, page, len(rows))
-    found = {row[alias]: UNKNOWN_ROW for row in rows}
+    found = {plain_level(row[alias]): UNKNOWN_ROW for row in rows}
     made = coding(factor, found, source, bare=isinstance(outline.formula.factors[text], Bare))
     return replace(learnt, codings={**learnt.codings, text: made})
 
@@ -175,7 +177,7 @@ def _root(G: Array, factor: Basis) -> Array:
     try:
         R = np.asarray(np.linalg.cholesky(full).T, dtype=np.float64)
     except np.linalg.LinAlgError:
-        raise too_few_values(factor) from None
+        raise too_near_values(factor) from None
     if np.diag(R).min() ** 2 <= 1e-13 * full[0, 0]:
-        raise too_few_values(factor)
+        raise too_near_values(factor)
     return R

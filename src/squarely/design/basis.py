@@ -87,8 +87,11 @@ class Spline:
         outside = (x < low) | (x > high)
         if self.natural is None:
             if outside.any():
+                first = float(x[outside][0])
+                near = f"{first:g}" in (f"{low:g}", f"{high:g}")
+                said = [repr(value) if near else f"{value:g}" for value in (low, high, first)]
                 raise DataError(
-                    f"{self.text} was fitted between {low:g} and {high:g} and means nothing beyond, where {x[outside][0]:g} is. "
+                    f"{self.text} was fitted between {said[0]} and {said[1]} and means nothing beyond, where {said[2]} is. "
                     "Leave such rows out, or fit with ns(...), which goes on linearly."
                 )
             return self._values(x)

@@ -6,11 +6,12 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
-from squarely.data import Labels, Level, Source, reads_as_number
+from squarely.data import EXACT_INTEGERS, Labels, Level, Source, reads_as_number
 from squarely.design.factor import Categorical
 from squarely.errors import DataError, FormulaError, counted, did_you_mean
 from squarely.numerics import Array
@@ -74,6 +75,9 @@ class Coding:
         known = {level: i for i, level in enumerate(self.levels)}
         numeric = not isinstance(self.levels[0], str)
         places = [known.get(as_number(value) if numeric and isinstance(value, str) else value, -2) for value in labels.values]
+        if labels.narrow is not None:  # fits saved by version 0.1 have the digits of the double
+            doubles = [value if value is None else float(labels.narrow.type(value)) for value in labels.values]
+            places = [known.get(x, -2) if place == -2 else place for place, x in zip(places, doubles, strict=True)]
         codes: np.ndarray = np.array([*places, -1])[labels.codes]
         return codes
 
@@ -102,10 +106,16 @@ def as_number(text: str) -> Any:
     >>> as_number("2"), as_number("2.5"), as_number("True"), as_number("b"), as_number("007")
     (2, 2.5, True, 'b', '007')
     """
+    number = exact_number(text)
+    return text if type(number) is int and abs(number) >= EXACT_INTEGERS else number  # beyond, two may be the same double
+
+
+def exact_number(text: str) -> Any:
+    """Read a text as `as_number` does, and whole numbers of any size as such."""
     if text.lower() in _TRUTH:
         return _TRUTH[text.lower()]
     if _WHOLE.fullmatch(text):
-        return int(text) if abs(int(text)) < 2**53 else text  # beyond, two of them may be the same double
+        return int(text)
     if _FRACTION.fullmatch(text):
         return float(text) if math.isfinite(float(text)) else text
     return text
@@ -138,6 +148,11 @@ def coding(factor: Categorical, found: Mapping[Level, int], source: Source, *, b
         _require_text(column, found, source)
     if not source.typed:
         found = _typed(found)
+    if long := [level for level in found if isinstance(level, Decimal)]:
+        raise DataError(
+            f"Column {column!r} of {source.label} holds decimals with more digits than doubles have, such as {str(long[0])!r}: "
+            "some would become one category. Make text of the column."
+        )
     if len(found) > MOST_LEVELS:
         raise DataError(
             f"Column {column!r} of {source.label} has more than {MOST_LEVELS:,} different values: too many for categories. "
@@ -147,7 +162,7 @@ def coding(factor: Categorical, found: Mapping[Level, int], source: Source, *, b
     if len(levels) == 1:
         raise DataError(
             f"Column {column!r} of {source.label} is {levels[0]!r} in every row that is used: a single level has nothing to be "
-            "compared with. Leave the column out of the formula."
+            "compared with. If it has others, gaps or where= take their rows away. Leave the column out of the formula."
         )
     return Coding(column=column, levels=levels, kind=factor.contrast.kind, position=position_of(factor, levels))
 
@@ -234,7 +249,16 @@ def position_of(factor: Categorical, levels: tuple[Level, ...]) -> int:
         return levels.index(wanted)
     if isinstance(wanted, int) and -len(levels) <= wanted < len(levels) and isinstance(levels[0], str):
         return wanted % len(levels)  # as patsy has it: a number that is no level counts places
-    near = did_you_mean(str(wanted), [str(x) for x in levels])
-    near = near if near.startswith("Did") else f"Known levels: {listed(levels)}."
     column, many = factor.name.name, counted(len(levels), "level")
-    raise FormulaError(f"{factor.text} names {wanted!r}, not among the {many} of {column!r} in the rows that are used. {near}")
+    raise FormulaError(
+        f"{factor.text} names {wanted!r}, not among the {many} of {column!r} in the rows that are used. {_instead(wanted, levels)}"
+    )
+
+
+def _instead(wanted: Level, levels: tuple[Level, ...]) -> str:
+    """Say which level may be meant: the same one with or without quotes, or one that is spelt nearly so."""
+    same = [level for level in levels if isinstance(wanted, str) != isinstance(level, str) and str(level) == str(wanted)]
+    if same:
+        return f"Its levels are {'text' if isinstance(same[0], str) else 'no text'}: write {same[0]!r}."
+    near = did_you_mean(wanted, levels) if isinstance(wanted, str) and isinstance(levels[0], str) else ""
+    return near if near.startswith("Did") else f"Known levels: {listed(levels)}."

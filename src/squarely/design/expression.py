@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 import numpy as np
 
@@ -29,9 +30,10 @@ FUNCTIONS: Mapping[str, tuple[Callable[[Array], Array], Callable[[Array], Array]
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number written in the formula."""
+    """A number written in the formula, as a double; `written` has every digit of it."""
 
     value: float
+    written: Decimal | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,9 @@ The text is read as a Python expression, for its grammar alone; then every node 
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Mapping
+from decimal import Decimal
 
 from squarely.design.expression import FUNCTIONS, Arithmetic, Expression, Function, Moved, Name, Number
 from squarely.design.piece import WORDS, Piece, arguments, callee, constant, spaced
@@ -14,6 +16,7 @@ from squarely.errors import did_you_mean
 
 SEVERAL = ("C", "factor", "poly", "bs", "ns")  # calls that give more than one column
 _OPERATORS: Mapping[type, str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
+_MOST_PLACES = 400  # before or after the point: a double has no more, and a fraction of that many is quickly worked out
 _NAMES = (*FUNCTIONS, "I", "Q", "C", "poly", "bs", "ns", "scale", "center", "offset")
 _INSTEAD = {"power": "Write I(x**2) for a power.", "ln": "Write log(x), which is the natural logarithm."} | dict.fromkeys(
     ("as.factor", "relevel", "categorical"), "Write C(x), or C(x, Treatment(reference='a')) for another reference level."
@@ -27,9 +30,7 @@ def numeric(piece: Piece, node: ast.expr) -> Expression:
         return _number(piece, node, node.value)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
         inner = numeric(piece, node.operand)
-        if isinstance(node.op, ast.UAdd):
-            return inner
-        return Number(-inner.value) if isinstance(inner, Number) else Arithmetic("*", Number(-1.0), inner)
+        return inner if isinstance(node.op, ast.UAdd) else _negative(inner)
     if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
         return Arithmetic(_OPERATORS[type(node.op)], numeric(piece, node.left), numeric(piece, node.right))
     if isinstance(node, ast.Call):
@@ -43,10 +44,17 @@ def _number(piece: Piece, node: ast.AST, value: float) -> Number:
     try:
         x = float(value)
     except OverflowError:
-        x = float("inf")
-    if not abs(x) < 1e300:
+        x = math.inf
+    if not math.isfinite(x):
         raise piece.error("This number is beyond the range of double precision. Write a smaller one.", node)
-    return Number(x)
+    written = Decimal(value if isinstance(value, int) else piece.text(node).replace("_", ""))
+    return Number(x, written if abs(written.adjusted()) <= _MOST_PLACES else None)
+
+
+def _negative(inner: Expression) -> Expression:
+    if not isinstance(inner, Number):
+        return Arithmetic("*", Number(-1.0), inner)
+    return Number(-inner.value, None if inner.written is None else inner.written.copy_negate())
 
 
 def _is_dotted(node: ast.expr) -> bool:

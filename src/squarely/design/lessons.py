@@ -98,8 +98,10 @@ def polynomial(factor: Basis, low: float, high: float) -> Lesson:
 
     def finish(learnt: Learnt, R: Array) -> Learnt:
         sizes = np.abs(np.diag(R))
-        if len(R) <= factor.degree or sizes.min() <= 1e-13 * sizes.max() * len(R):
+        if len(R) <= factor.degree:
             raise too_few_values(factor)
+        if sizes.min() <= 1e-13 * sizes.max() * len(R):
+            raise too_near_values(factor)
         return replace(learnt, bases={**learnt.bases, factor.text: orthogonal(R, low, high)})
 
     return Lesson(step=step, merge=lambda a, b: _qr(np.vstack([a, b])), finish=finish)
@@ -115,6 +117,15 @@ def too_few_values(factor: Basis) -> DataError:
     return DataError(
         f"{factor.text} wants more than {factor.degree} different values of its argument in the rows that are used, and there are "
         "not so many. Lower the degree."
+    )
+
+
+def too_near_values(factor: Basis) -> DataError:
+    """Say that a polynomial has too few values that doubles tell apart: of their number, the columns say nothing."""
+    return DataError(
+        f"{factor.text} wants more than {factor.degree} different values of its argument in the rows that are used, far "
+        "enough apart beside its range. There are too few, or some lie so far out that the others are as one. Lower the degree, "
+        "or leave outlying rows out with where=."
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from squarely.data import Source, batches, not_usable, reads_as_number, require_columns
 from squarely.design.columns import columns_of
-from squarely.design.condition import Where, require_where
+from squarely.design.condition import Where, bound
 from squarely.design.design import Learnt, columns_needed
 from squarely.design.expression import Name, names
 from squarely.design.factor import Bare, Basis, Categorical, Contrast, Factor, Numeric, expression_of
@@ -65,7 +65,7 @@ def outlined(formula: Formula, source: Source, where: Where | None = None, *, re
     """
     _require_named(formula, source)
     if where:
-        require_where(where, source)
+        where = bound(where, source)
     _require_numeric_response(formula, source, reading=reading and not source.scattered)
     factors = {text: _told(factor, source) for text, factor in formula.factors.items()}
     numbers, labels = columns_needed(factors.values(), formula.outside.values())

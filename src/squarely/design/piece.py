@@ -118,11 +118,12 @@ def constant(piece: Piece, node: ast.expr) -> Any:
 
     Raises FormulaError for anything else.
     """
-    items = _items(piece, node)
-    return _single(piece, node) if items is None else tuple(constant(piece, item) for item in items)
+    inside = items(piece, node)
+    return _single(piece, node) if inside is None else tuple(constant(piece, item) for item in inside)
 
 
-def _items(piece: Piece, node: ast.expr) -> list[ast.expr] | None:
+def items(piece: Piece, node: ast.expr) -> list[ast.expr] | None:
+    """Give what a list has in it, None for what is no list."""
     if isinstance(node, ast.List | ast.Tuple):
         return node.elts
     is_list = isinstance(node, ast.Call) and piece.text(node.func) == "c" and not node.keywords

@@ -59,6 +59,13 @@ def reading(text: str) -> Reading:
         quoted[word] = piece[0]
         return word
 
+    for piece in _QUOTED.finditer(text):
+        after = text[piece.end() : piece.end() + 1]
+        if after and (after in "`'\"" or after.isalnum() or after == "_"):
+            raise FormulaError(
+                f"Nothing stands between {piece[0]} and what follows it. Write an operator or a comma there. A name with a "
+                f'backtick in it goes into Q("...").{pointer(text, (piece.start(), piece.end() + 1))}'
+            )
     taken = any(ord(c) >= _FIRST_STAND_IN for c in text)  # such a text goes without: its quoted names must be plain then
     return Reading(text, text if taken else _QUOTED.sub(stand_in, text), quoted)
 

@@ -5,16 +5,21 @@ What these give in plain doubles is what `expression`, `condition` and `basis` g
 
 from __future__ import annotations
 
+import math
 import operator
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 import numpy as np
 
+from squarely.data import EXACT_INTEGERS, Held, Query, Source
 from squarely.design.basis import Polynomial, Spline
-from squarely.design.condition import Compared, Condition, Joined, OneOf, Truth
-from squarely.design.expression import Expression, Function, Moved, Moving, Name, Number, is_product
+from squarely.design.condition import Compared, Condition, Joined, OneOf, Truth, exactly_compared, in_type
+from squarely.design.expression import Arithmetic, Expression, Function, Moved, Moving, Name, Number, evaluate, is_product, names
 from squarely.errors import DataError
 
 if TYPE_CHECKING:
@@ -23,9 +28,10 @@ if TYPE_CHECKING:
 _OPERATORS: Mapping[str, Callable[[nw.Expr, nw.Expr], nw.Expr]] = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "**": operator.pow,
 }  # fmt: skip
-_COMPARISONS: Mapping[str, Callable[[nw.Expr, nw.Expr], nw.Expr]] = {
+_COMPARISONS: Mapping[str, Callable[[nw.Expr, Any], nw.Expr]] = {
     "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
 }  # fmt: skip
+_TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
 def translated(expression: Expression, numbers: Mapping[str, nw.Expr], moves: Mapping[str, Moving]) -> nw.Expr:
@@ -78,19 +84,27 @@ _FUNCTIONS: Mapping[str, Callable[[nw.Expr], nw.Expr]] = {
 }
 
 
-def condition(
-    where: Condition,
-    numbers: Mapping[str, nw.Expr],
-    labels: Mapping[str, tuple[nw.Expr, nw.Expr, str]],
-    finite: Callable[[nw.Expr], nw.Expr],
-) -> tuple[nw.Expr, nw.Expr]:
-    """Say where a condition is true, and where it is false; a gap makes it neither.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """The columns that a condition names, as an engine has them.
 
-    `labels` has for each name the labels, where there is one, and what they are: "text", "boolean" or "number"; `finite` is how
-    the engine is asked whether a number is finite.
+    Attributes
+    ----------
+    numbers : name -> the column as doubles. `labels` name -> the labels, and where there is one.
+    held : name -> what the column holds.
+    finite : how the engine is asked whether a number is finite.
     """
+
+    numbers: Mapping[str, nw.Expr]
+    labels: Mapping[str, tuple[nw.Expr, nw.Expr]]
+    held: Mapping[str, Held]
+    finite: Callable[[nw.Expr], nw.Expr]
+
+
+def condition(where: Condition, told: Told) -> tuple[nw.Expr, nw.Expr]:
+    """Say where a condition is true, and where it is false; a gap makes it neither."""
     if isinstance(where, Joined):
-        parts = [condition(part, numbers, labels, finite) for part in where.conditions]
+        parts = [condition(part, told) for part in where.conditions]
         if where.word == "not":
             return parts[0][1], parts[0][0]
         true, false = [p[0] for p in parts], [p[1] for p in parts]
@@ -99,13 +113,11 @@ def condition(
             return joined
         return nw.any_horizontal(*true, ignore_nulls=False), nw.all_horizontal(*false, ignore_nulls=False)
     if isinstance(where, Compared):
-        left, right = translated(where.left, numbers, {}), translated(where.right, numbers, {})
-        known = finite(left).fill_null(value=False) & finite(right).fill_null(value=False)
-        holds = _COMPARISONS[where.sign](left, right).fill_null(value=False)
-        return holds & known, ~holds & known
-    label, known, held = labels[where.name.name]
+        return _compared(where, told)
+    label, known = told.labels[where.name.name]
+    held = told.held[where.name.name]
     wanted = _wanted(where, held)
-    if held == "boolean":  # Postgres casts no truth value to a double
+    if held.kind == "boolean":  # Postgres casts no truth value to a double
         label = nw.when(label).then(nw.lit(1.0)).when(~label).then(nw.lit(0.0))
     same = [label == value for value in wanted]
     found = nw.any_horizontal(*same, ignore_nulls=False).fill_null(value=False)
@@ -113,14 +125,108 @@ def condition(
     return (~found & known, found & known) if negated else (found & known, ~found & known)
 
 
-def _wanted(where: OneOf | Truth, held: str) -> tuple[str | float, ...]:
+def _compared(where: Compared, told: Told) -> tuple[nw.Expr, nw.Expr]:
+    """Compare in doubles, or in single precision where that is what the columns have; wide integers once more as integers."""
+    sides = where.left, where.right
+    used = {name.name for side in sides for name in names(side)}
+    narrow = _narrow(used, told)
+    left, right = (_said(side, told, narrow) for side in sides)
+    known = nw.all_horizontal(
+        *(told.finite(x).fill_null(value=False) for x, side in ((left, sides[0]), (right, sides[1])) if names(side)),
+        ignore_nulls=False,
+    )
+    holds = _COMPARISONS[where.sign](left, right)
+    plain = all(isinstance(side, Name | Number) for side in sides)  # of arithmetic, `require_doubles` has seen to it
+    if plain and {name for name in exactly_compared(where) if told.held[name].wide} & used:
+        holds = nw.when(left == right).then(_exactly(where, told)).otherwise(holds)  # rounding keeps order
+    holds = holds.fill_null(value=False)
+    return holds & known, ~holds & known
+
+
+def _narrow(names: Collection[str], told: Told) -> str | None:
+    """Give the type in which NumPy would compute if it has fewer digits than doubles, because all columns have."""
+    types = {told.held[name].narrow for name in names}
+    return None if None in types or not types else "float32" if "float32" in types else "float16"
+
+
+def _said(expression: Expression, told: Told, narrow: str | None) -> nw.Expr:
+    """Say an expression in doubles; each step of it is rounded to a narrow type, if there is one."""
+    if narrow is None or isinstance(expression, Name):
+        return translated(expression, told.numbers, {})
+    if not names(expression):
+        hi, lo = evaluate(expression, {}, {})
+        with np.errstate(over="ignore"):
+            return nw.lit(float(np.dtype(narrow).type(hi + lo)))
+    if isinstance(expression, Function):
+        x = _FUNCTIONS[expression.function](_said(expression.argument, told, narrow))
+    elif isinstance(expression, Arithmetic):
+        x = _OPERATORS[expression.operator](_said(expression.left, told, narrow), _said(expression.right, told, narrow))
+    else:
+        raise TypeError(f"{expression} is learnt")  # which no condition is
+    return x.cast(nw.Float32 if narrow == "float32" else nw.Float16).cast(nw.Float64)
+
+
+def _exactly(where: Compared, told: Told) -> nw.Expr:
+    """Compare two columns, or a column and a number, as whole numbers."""
+    left, right, sign = where.left, where.right, where.sign
+    if isinstance(left, Number):
+        left, right, sign = right, left, _TURNED.get(sign, sign)
+    columns = [side.name for side in (left, right) if isinstance(side, Name)]
+    value = 0
+    if isinstance(right, Number):
+        exact = Fraction(right.value if right.written is None else right.written)
+        value = math.floor(exact)
+        if value != exact:  # x < 2.5 is x <= 2, and x == 2.5 never holds
+            if sign in ("==", "!="):
+                return nw.lit(sign == "!=")
+            sign = "<=" if sign in ("<", "<=") else ">"
+    fits = all(told.held[name].signed for name in columns) and abs(value) < 2**63
+    whole = nw.Int64 if fits else nw.Int128
+    said = [(told.labels[name][0] if told.held[name].wide else told.numbers[name]).cast(whole) for name in columns]
+    return _COMPARISONS[sign](said[0], said[1] if len(said) > 1 else value)
+
+
+def require_doubles(where: Condition, source: Source) -> int:
+    """Raise a DataError if a condition hangs on digits that doubles do not hold, and an engine would round; give the scans.
+
+    That is arithmetic with whole numbers of 2**53 and more, and decimals of as many digits: the rows chosen would be others.
+    """
+    if isinstance(where, Joined):
+        return sum(require_doubles(part, source) for part in where.conditions)
+    if isinstance(where, Compared):
+        used = dict.fromkeys(name.name for side in (where.left, where.right) for name in names(side))
+        plain = all(isinstance(side, Name | Number) for side in (where.left, where.right))
+        computed = () if plain else [name for name in exactly_compared(where) if source.held(name).wide]
+    else:
+        used, computed = dict.fromkeys((where.name.name,)), ()
+    return require_digits([name for name in used if name in computed or source.held(name).places is not None], source, "where=")
+
+
+def require_digits(names: Collection[str], source: Source, who: str) -> int:
+    """Raise a DataError if doubles do not hold the whole numbers and decimals of some columns; give the scans that it takes."""
+    if not names:
+        return 0
+    row = source.aggregate(Query(numbers=tuple(names)), {f"m{i}": nw.col(f"v{i}").abs().max() for i in range(len(names))})[0]
+    for i, name in enumerate(names):
+        if row[f"m{i}"] is not None and row[f"m{i}"] * 10.0 ** (source.held(name).places or 0) >= EXACT_INTEGERS:
+            raise DataError(
+                f"{who} needs more digits of {name!r} than doubles have, and {source.require_engine().name} would round them. "
+                f"{source.way_out}."
+            )
+    return 1
+
+
+def _wanted(where: OneOf | Truth, held: Held) -> tuple[str | float, ...]:
     values = (True,) if isinstance(where, Truth) else where.values
-    if held == "text" and not all(isinstance(value, str) for value in values):
+    if held.kind == "text" and not all(isinstance(value, str) for value in values):
         raise DataError(
             f"where= compares {where.name.name!r}, which holds text, with {values[0]!r}. Compare it with a text in quotes, as in "
             f"== '{values[0]}'."
         )
-    return tuple(float(value) if held == "boolean" else value for value in values)
+    if held.narrow:
+        narrow = np.dtype(held.narrow)
+        return tuple(in_type(value, narrow) if isinstance(value, float | Decimal) else value for value in values)
+    return tuple(float(value) if held.kind == "boolean" or isinstance(value, Decimal) else value for value in values)
 
 
 def polynomials(x: str, name: str, basis: Polynomial) -> tuple[list[Stage], list[str]]:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import narwhals as nw
 
 from squarely.data import Query, Source
-from squarely.design.condition import Where
+from squarely.design.condition import Where, exactly_compared
 from squarely.design.design import Learnt, columns_needed
 from squarely.design.expression import Expression, Name
 from squarely.design.factor import Categorical, Factor, expression_of
-from squarely.design.saying import condition, translated
+from squarely.design.saying import Told, condition, translated
+from squarely.errors import DataError
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -60,13 +61,18 @@ def sheet(
     numbers, labels = columns_needed(factors, named.values())
     numbers, labels = list(dict.fromkeys((*numbers, *also[0]))), list(dict.fromkeys((*labels, *also[1])))
     read = tuple(dict.fromkeys((*numbers, *(where.numbers if where else ()))))
-    told = tuple(dict.fromkeys((*labels, *(where.labels if where else ()))))
+    exact = [name for name in exactly_compared(where.condition) if source.held(name).wide] if where else []
+    told = tuple(dict.fromkeys((*labels, *(where.labels if where else ()), *exact)))
+    if half := [name for name in told if source.held(name).narrow == "float16"]:
+        raise DataError(f"{half[0]!r} of {source.label} holds float16, whose values have no short names there. {source.way_out}.")
     met = Query(numbers=read, labels=told)
     at = {name: f"v{i}" for i, name in enumerate(read)}
     columns = {name: nw.col(alias) for name, alias in at.items()}
     if where:
-        kinds = {name: (nw.col(f"l{i}"), nw.col(f"g{i}"), source.held(name).kind) for i, name in enumerate(told)}
-        met = met.then({"w0": condition(where.condition, columns, kinds, source.require_engine().finite)[0]}).then(nw.col("w0"))
+        said = {name: (nw.col(f"l{i}"), nw.col(f"g{i}")) for i, name in enumerate(told)}
+        held = {name: source.held(name) for name in (*where.numbers, *told)}
+        columns_told = Told(numbers=columns, labels=said, held=held, finite=source.require_engine().finite)
+        met = met.then({"w0": condition(where.condition, columns_told)[0]}).then(nw.col("w0"))
     flags = [*(f"f{read.index(name)}" for name in numbers), *(f"g{told.index(name)}" for name in labels)]
     kept = met.then(nw.all_horizontal(*map(nw.col, flags), ignore_nulls=False)) if flags else met
     wanted = {f.text: expression_of(f) for f in factors if not isinstance(f, Categorical)} | dict(named)

@@ -1,7 +1,7 @@
 """Road one, exact least squares: `factor` chooses between cross-products and a triangle, `rank` decides which columns are
 independent, `condition` measures a factor, `least_squares` solves and refines, `residuals` is the scan that refinement and
 inference need, `whitening` the one for standard errors of ill-conditioned columns; `units` is the way back to the units of the
-data, and `without_rows` solves from solutions alone.
+data, `without_rows` solves from solutions alone, and `determined` says what new rows must keep to be predicted.
 
 Where rows stay in an engine: `aggregates` solves and refines, `dependence` decides rank, and `work` is the way back to the units of
 the data.
@@ -9,6 +9,7 @@ the data.
 
 from squarely.exact.condition import condition_of, telling_singular
 from squarely.exact.dependence import UntoldError
+from squarely.exact.determined import check_of
 from squarely.exact.factor import Factor, require_same_rows
 from squarely.exact.least_squares import Merger, Solution, require_precision, solve
 from squarely.exact.residuals import ResidualSums, column_sums, residuals_of
@@ -24,6 +25,7 @@ __all__ = [
     "Root",
     "Solution",
     "UntoldError",
+    "check_of",
     "column_sums",
     "condition_of",
     "require_precision",

@@ -23,9 +23,9 @@ from squarely.data import (
     write_columns,
     write_text,
 )
-from squarely.design import Design, Line, linear_predictor, predicted, rows
+from squarely.design import Design, Line, linear_predictor, predicted, require_rank_deficient, rows
 from squarely.errors import DataError, OptionError
-from squarely.exact import Solution, column_sums, require_same_rows, residuals_of
+from squarely.exact import Solution, check_of, column_sums, require_same_rows, residuals_of
 from squarely.inference.covariance import covariance_of
 from squarely.inference.normality import Normality
 from squarely.inference.summary import summary_page
@@ -168,19 +168,24 @@ class Fit:
         return square(self.covariance, self.design.names)
 
     @scanning("predictions")
-    def predict(self, new: object = None, *, unseen: str = "error") -> Any:
+    def predict(self, new: object = None, *, unseen: str = "error", rank_deficient: str = "nan") -> Any:
         """Predict the response for new rows: one value a row, in the library that the rows are in.
 
         For a Spark DataFrame it is the DataFrame with a column "predicted" added: its rows are predicted where they are, and when
         they are asked for. For a Dask DataFrame it is a Series of its own kind, as lazy, with the frame's partitions and index.
 
-        Rows with a gap in a column that is needed give NaN. A dropped column takes no part and may be absent: the columns kept
-        span the same space. A condition `where=` is for the fit alone. Without new rows: the fitted values.
+        Rows with a gap in a predictor give NaN. A condition `where=` is for the fit alone. Without new rows: the fitted values.
+
+        Where the fit has dropped a column, a dependency holds in every row of it, such as d = x + 2 or "no row has both a = 1 and
+        b = 2". The rows of the fit do not determine a prediction for a row that breaks it. Such a row gives NaN, and a warning
+        counts them. A dropped column may be absent: then its dependency is taken for granted, with a warning.
 
         Parameters
         ----------
         new : rows, as `ols` takes them; the response need not be among their columns.
         unseen : what to do with a level that the fit has not met: "error" names it, "nan" predicts NaN.
+        rank_deficient : what to do with a row that breaks the dependency of a dropped column: "nan" predicts NaN, "allow" predicts
+            from the columns kept. The second depends on the order of terms and on the reference levels.
 
         Raises
         ------
@@ -189,13 +194,14 @@ class Fit:
         if new is None:
             return self.fittedvalues
         source = open_rows(new, self.design.formula.names)
-        return predicted(self._line(), source, unseen=unseen)
+        return predicted(self._line(rank_deficient), source, unseen=unseen)
 
-    def predictions(self, source: Source, *, unseen: str = "error") -> Iterator[Array]:
+    def predictions(self, source: Source, *, unseen: str = "error", rank_deficient: str = "nan") -> Iterator[Array]:
         """Predict as `predict` does, yielding an array (m,) for each batch of rows of an opened source."""
-        return linear_predictor(self._line(), source, unseen=unseen)
+        return linear_predictor(self._line(rank_deficient), source, unseen=unseen)
 
-    def _line(self) -> Line:
+    def _line(self, rank_deficient: str) -> Line:
+        require_rank_deficient(rank_deficient)
         design, solution = self.design, self.solution
         first = int(design.intercept)
         at = solution.factor.columns[first:]  # in the columns [1, x_1 ... x_p, y]
@@ -206,13 +212,16 @@ class Fit:
             level=float(level),
             slopes=solution.params[solution.factor.kept][first:],
             centre=design.column_centres[at],
+            check=check_of(solution) if rank_deficient == "nan" else None,
         )
 
     @scanning("predictions")
-    def write_predictions(self, new: object, path: str | os.PathLike[str], *, unseen: str = "error") -> int:
+    def write_predictions(
+        self, new: object, path: str | os.PathLike[str], *, unseen: str = "error", rank_deficient: str = "nan"
+    ) -> int:
         """Predict as `predict` does and write the predictions to a file, batch by batch; give the number of rows.
 
-        The file has the columns `row`, counted from 1, and `predicted`, empty or NULL where a predictor is missing. It is a
+        The file has the columns `row`, counted from 1, and `predicted`, empty or NULL where `predict` gives NaN. It is a
         .csv, .parquet, .arrow, .feather or .jsonl by its name, and is written whole or not at all.
 
         Raises
@@ -226,7 +235,7 @@ class Fit:
         def batches() -> Iterator[Mapping[str, np.ndarray]]:
             nonlocal done
             yield {"row": np.empty(0, dtype=np.int64), "predicted": np.empty(0)}  # the names, even if there is no row
-            for values in self.predictions(source, unseen=unseen):
+            for values in self.predictions(source, unseen=unseen, rank_deficient=rank_deficient):
                 yield {"row": np.arange(done + 1, done + 1 + len(values)), "predicted": values}
                 done += len(values)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _HEADER = ("", "coef", "std err", "t", "P>|t|", "[0.025", "0.975]")
 _LARGE_CONDITION = 1000.0
-_CROWDED = 4  # a category with more levels than a quarter of the rows is doubted
+_CROWDED = 2  # a category with more levels than a half of the rows is doubted
 _MOST_SHOWN = 12
 _FEWEST, _FEW = 8, 20  # rows below which the omnibus test is undefined, and its p-value a rough one
 
@@ -129,7 +129,7 @@ def _references(fit: Fit) -> list[str]:
     if base:
         said.append(f"Reference level{'s' if len(base) > 1 else ''}, with which the others are compared: {'; '.join(base)}.")
     for text, c in codings.items():
-        if _CROWDED * len(c.levels) > fit.nobs:
+        if _CROWDED * len(c.levels) > fit.nobs and not isinstance(c.levels[0], bool):
             said.append(f"{text} has {len(c.levels):,} levels for {fit.nobs:,} rows: it may be a name and not a category.")
     if sums:
         said.append(f"Effects that add up to zero over the levels: {'; '.join(sums)}.")

@@ -31,7 +31,7 @@ from squarely.theory.mini_batch import (
     noise_floor,
 )
 from squarely.theory.noise import Batches, Noise, Pairs, Sampling, coordinates, gaussian_square, pairs_of, weights_of
-from squarely.theory.spectrum import Spectrum, distance_bound, excess, fixed_point, spectrum, standard_errors_bound
+from squarely.theory.spectrum import Spectrum, distance_bound, excess, fixed_point, flatness, spectrum, standard_errors_bound
 from squarely.theory.with_replacement import batch_lr_limit
 
 __all__ = [
@@ -55,6 +55,7 @@ __all__ = [
     "expected_excess",
     "first_order_floor",
     "fixed_point",
+    "flatness",
     "gaussian_square",
     "heavy_ball",
     "lr_best",

@@ -47,6 +47,11 @@ class Spectrum:
         return int((self.values == 0).sum())
 
 
+def flatness(lam: Spectrum) -> float:
+    """Give the largest eigenvalue that counts as zero."""
+    return _FLAT * lam.largest
+
+
 def spectrum(H: Array) -> Spectrum:
     """Decompose a Hessian (p, p), symmetric and positive semidefinite.
 

@@ -1,0 +1,60 @@
+"""What every row of a fit keeps where columns are dropped: a new row that breaks it has no prediction that these rows determine.
+
+It follows from R and the cross-products, or from the triangle, so a saved fit has it too.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+from squarely.design import Check
+from squarely.exact.condition import condition_of, lengths_of
+from squarely.exact.factor import columns_of
+from squarely.exact.least_squares import Solution, spread_of
+from squarely.exact.rank import ROUNDING
+from squarely.moments import qr_triangle
+from squarely.numerics import ROUNDOFF
+
+_FEW = 8  # columns: beyond, rounding grows as the root of their number
+
+
+def check_of(solution: Solution) -> Check | None:
+    """Give the dependency of each dropped column on the kept ones, and how far rounding may move it; None if none is dropped.
+
+    A dependency d solves R d = r. With an error of `doubt` in r, as a norm over the rows, d is off by |R^-1| `doubt` at most, and
+    the columns of a new row carry that. `left` is what the fit itself has taken for rounding.
+    """
+    factor, moments = solution.factor, solution.moments
+    if factor.kept.all():
+        return None
+    kept, out = factor.columns, columns_of(moments)[~factor.kept]
+    q = len(kept)
+    growth = ROUNDING * max(1.0, np.sqrt(q / _FEW)) * ROUNDOFF
+    if factor.triangle is None:
+        d = solve_triangular(factor.R, solve_triangular(factor.R, moments.gram[np.ix_(kept, out)], trans="T"))
+        condition = factor.condition if moments.aggregated is None else condition_of(factor.R / lengths_of(factor.R))
+        growth *= condition * factor.doubt
+    else:
+        R = qr_triangle(factor.triangle[:, [*kept, *out]])
+        d = solve_triangular(R[:q, :q], R[:q, q:])
+    design = moments.design
+    centres, scales = design.column_centres, design.column_scales
+    lengths = np.sqrt(np.diag(moments.gram)) + np.abs(centres / scales) * np.sqrt(moments.n)
+    left = np.array(factor.left) if len(factor.left) == len(out) else np.zeros(len(out))
+    doubt = left + growth * (lengths[out] + np.abs(d).T @ lengths[kept])
+    spread = np.zeros(len(centres) - 1)
+    spread[kept] = spread_of(moments, factor)
+    weights = np.zeros((len(spread), len(out)))
+    weights[kept] = np.where(np.abs(d) > spread[kept][:, None] * doubt, -d, 0.0)
+    weights[out, range(len(out))] = 1.0
+    named = len(factor.dependencies) == len(out)
+    return Check(
+        dropped=out - 1,
+        weights=weights,
+        doubt=doubt,
+        spread=spread,
+        centres=centres[:-1],
+        scales=scales[:-1],
+        said=factor.dependencies if named else tuple(design.names[i] for i in np.flatnonzero(~factor.kept)),
+    )
