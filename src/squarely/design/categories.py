@@ -47,8 +47,8 @@ class Coding:
         """Say what of the levels looks like a missing value, or, for a column named alone, like numbers."""
         name = self.column if self.column.isidentifier() else f"`{self.column}`"
         said = [
-            f"Level '{level}' of {self.column} looks like a missing value: {counted(rows, 'row')}. "
-            f"If it is one, leave such rows out with where=\"{name} != '{level}'\", or clear these values."
+            f"Level {level!r} of {self.column} looks like a missing value: {counted(rows, 'row')}. "
+            f'If it is one, leave such rows out with where="{name} != {level!r}", or clear these values.'
             for level, rows in self.marks.items()
         ]
         numbers = numbers_in([level for level in self.levels if bare and isinstance(level, str)]).all
