@@ -83,13 +83,11 @@ class CsvSource(Source):
         # What may be numbers is read as DOUBLE whatever the first rows suggest: a 3.5 after a million integers is no error,
         # nor is a first number after a million empty fields. True and false stay, dates are refused by the cast to double.
         # What needs a look at its text, and what the first rows show to be text, or empty, is cast here.
-        plain = {i: self._plain(i) for i in places if self._types[i] not in _OTHER}
-        cast = {*texts, *(i for i, text in plain.items() if self._types[i] == "VARCHAR" or text != f"c{i}")}
-        kinds = {f"c{i}": "DOUBLE" for i in places if self._types[i] not in _OTHER} | {f"c{i}": "VARCHAR" for i in cast}
+        numeric = [i for i in places if self._types[i] not in _OTHER]
+        cast = {*texts, *(i for i in numeric if self._types[i] == "VARCHAR" or self._odd(i))}
+        kinds = {f"c{i}": "DOUBLE" for i in numeric} | {f"c{i}": "VARCHAR" for i in cast}
         kept = {i: self._types[i] if self._types[i] in _OTHER else "DOUBLE" for i in places}
-        columns = [f"CAST({plain.get(i, f'c{i}')} AS {kept[i]})" if i in cast else f"c{i}" for i in places] + [
-            f"c{i}" for i in texts
-        ]
+        columns = [f"CAST({self._plain(i)} AS {kept[i]})" if i in cast else f"c{i}" for i in places] + [f"c{i}" for i in texts]
         self._file.require_unchanged()
         select = ", ".join(f"{column} AS v{j}" for j, column in enumerate(columns)) or "1"
         try:
@@ -126,19 +124,27 @@ class CsvSource(Source):
         return kind
 
     def _plain(self, place: int) -> str:
-        """Give the SQL that writes the texts of a column with a decimal point, and makes none of what is no number.
+        """Give the SQL that writes the texts of a column with a decimal point, and makes none of what is no number."""
+        text = f"translate(c{place}, '.,', '?.')" if self._comma.decimal else f"c{place}"
+        odd = " OR ".join(self._odd(place))
+        return f"CASE WHEN {odd} THEN '?' || {text} ELSE {text} END" if odd else text
 
-        That is a sign which only the engine takes for a part of a number, a point where commas are decimal, and, in a column that
-        has shown small whole numbers alone, a point or comma that may part thousands.
+    def _odd(self, place: int) -> list[str]:
+        """Give SQL that tells texts which are no numbers from those that are, where the engine would read both.
+
+        They have a sign that only the engine takes for a part of a number. In a column that has shown small whole numbers alone they
+        may also have a point or comma that may part thousands.
         """
         if self._odd_signs is None:
-            self._odd_signs = _NOT_IN_NUMBERS if self._packed else signs_in(self._path, _NOT_IN_NUMBERS)
-        text, point = f"c{place}", "," if self._comma.decimal else "."
-        odd = [f"contains({text}, {_quoted(sign)})" for sign in (*self._odd_signs, *("." if self._comma.decimal else ""))]
+            try:
+                self._odd_signs = _NOT_IN_NUMBERS if self._packed else signs_in(self._path, _NOT_IN_NUMBERS)
+            except OSError as error:
+                raise self._unreadable(error) from error
+        odd = [f"contains(c{place}, {_quoted(sign)})" for sign in self._odd_signs]
         if place in self._comma.small:
-            odd.append(f"contains({text}, '{point}') AND regexp_full_match({text}, {_quoted(PARTED)})")
-        pointed = f"replace({text}, ',', '.')" if self._comma.decimal else text
-        return f"CASE WHEN {' OR '.join(odd)} THEN '?' || {text} ELSE {pointed} END" if odd else text
+            sign = "," if self._comma.decimal else "."
+            odd.append(f"contains(c{place}, '{sign}') AND regexp_full_match(c{place}, {_quoted(PARTED)})")
+        return odd
 
     def _number_place(self, name: str) -> int:
         """Find a column; refuse one of which nobody can say whether its commas are decimal, or whose decimal sign is its own."""
