@@ -132,8 +132,8 @@ class CsvSource(Source):
     def _odd(self, place: int) -> list[str]:
         """Give SQL that tells texts which are no numbers from those that are, where the engine would read both.
 
-        They have a sign that only the engine takes for a part of a number. In a column that has shown small whole numbers alone they
-        may also have a point or comma that may part thousands.
+        They have a sign that only the engine takes for a part of a number. In a column that has shown small whole numbers alone, a
+        point or comma that may part thousands is another such sign.
         """
         if self._odd_signs is None:
             try:
