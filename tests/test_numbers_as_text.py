@@ -175,7 +175,21 @@ def test_what_may_be_numbers_is_noted(levels, shown):
 def test_units_that_are_told():
     for text, unit in {"$1,200": "", "1248 CC": "cc", "19M": "k", "3+": "+", "1 day": "day", "2 days": "day"}.items():
         assert unit_of(text) == unit, text
-    for text in ("", "?", "a1", "10-20", "12:30", "1/2/2020", "192.168.0.1", "1st", "5. 0", "x" * 100, "5" * 100, " " * 200_000):
+    for text in (
+        "",
+        "?",
+        "a1",
+        "10-20",
+        "12:30",
+        "1/2/2020",
+        "192.168.0.1",
+        "1st",
+        "5D10",
+        "5. 0",
+        "x" * 100,
+        "5" * 100,
+        " " * 200_000,
+    ):
         assert unit_of(text) is None, text[:20]
     assert numbers_in(["1,5", "2,5", "?"], comma=True).plain == {"1,5", "2,5"}
 

@@ -29,7 +29,7 @@ _MARK = rf"[+~\u2248<>\u2264\u2265=\xb1'\"\u2018\u2019\u201c\u201d(\[*\xb0\s{_MO
 _NUMBER_IN_TEXT = re.compile(
     rf"(?P<before>{_MARK}*(?:(?P<code>{_CURRENCY}){_MARK}*)?)"
     rf"(?P<number>[1-9]\d{{0,2}}(?:[{_PARTING}]\d{{2,3}})*[{_PARTING}]\d{{3}}(?:[.,]\d+)?|\d+(?:[.,]\d*)?|[.,]\d+)"
-    r"(?P<power>[eEdD][-+\u2212]?\d+)?(?P<rest>.*)"
+    r"(?P<power>[eE][-+\u2212]?\d+|[dD][-+\u2212]\d+)?(?P<rest>.*)"
 )
 _SURE = re.compile(rf"[{_MONEY}]")
 _PLAIN = re.compile(r"\d+", re.ASCII)
