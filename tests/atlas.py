@@ -442,7 +442,7 @@ _VALUE = [
     Row(
         name="units",
         data=_values("998 CC", "1197 CC", "1248 CC"),
-        says="Column 'x' of <data> holds numbers with a unit: '998 CC' in data row 1. Take it out, as 1234.5",
+        says="Column 'x' of <data> holds numbers with a unit or sign: '998 CC' in data row 1. Take it out, as 1234.5",
     ),
     Row(
         name="a word among units",

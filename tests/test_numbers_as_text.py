@@ -33,6 +33,8 @@ SIGNED = {
     "rupees": lambda i: f"Rs. {5 + i},200",
     "footnotes": lambda i: f"{5 + i} [a]",
     "German thousands": lambda i: f"{5 + i}.125,50",
+    "middle dots": lambda i: f"{5 + i}\xb75",
+    "powers of ten": lambda i: f"{5 + i} \xd7 10^3",
     "deviations": lambda i: f"{5 + i} ± 0.1",
 }
 MEASURED = {
@@ -53,6 +55,11 @@ MEASURED = {
     "a flag": lambda i: f"{5 + i}.4 b",
     "euro behind": lambda i: f"{5 + i} EUR",
     "square metres": lambda i: f"{50 + i} m2",
+    "feet": lambda i: f"{5 + i} ft 3 in",
+    "quotes for feet": lambda i: f"{5 + i}'11\"",
+    "hours": lambda i: f"{1 + i}h 30m",
+    "words": lambda i: f"ca. {5 + i}",
+    "signs of no width": lambda i: f"\ufeff{5 + i}",
     "degrees": lambda i: f"{5 + i} °C",
 }
 ODD = ["?", "-", "TBD", "n/a", "<low", "k.A.", "Varies with device", "..", "auf Anfrage"]
@@ -134,6 +141,8 @@ def test_the_command_line_refuses_and_notes(tmp_path, monkeypatch):
         ("Q1", "Q2", "Q3", "Q4"),
         ("18-25 years", "26-40 years", "41-65 years"),
         ("<18", "18-64", "65+"),
+        ("under 18", "18 to 64", "over 64"),
+        ("18 to 25 years", "26 to 40 years", "41 to 64 years"),
         ("12345-6789", "12345-6780", "54321-0001"),
         ("SW1A 1AA", "EC1A 1BB", "W1A 0AX"),
         ("AB+", "A-", "0+x"),

@@ -218,7 +218,9 @@ def _require_text(column: str, found: Mapping[Level, int], source: Source) -> No
     others = sorted(texts.keys() - numbers.all, key=texts.__getitem__)
     if not others:
         odd = dressed[0]
-        what, these = ("with a unit", "it") if odd in numbers.measured else ("that signs or separators make text of", "these")
+        what, these = (
+            ("with a unit or sign", "it") if odd in numbers.measured else ("that signs or separators make text of", "these")
+        )
         raise DataError(
             f"Column {column!r} of {source.label} holds numbers {what}: {odd!r}{in_row(source, texts[odd])}. Take {these} out, as "
             f"1234.5 is written, or write {c} if the values are categories."

@@ -25,17 +25,20 @@ _CODES = (
 _CURRENCY = "|".join(map(re.escape, _CODES.split()))
 _PARTING = ",.'\u2019_ \xa0\u2009\u202f"  # what parts thousands
 _MONEY = r"$%\u2030\xa2-\xa5\u20a0-\u20cf\u2212\u2013\u2014-"  # signs that only numbers have; a minus is the last, for a class
-_MARK = rf"[+~\u2248<>\u2264\u2265=\xb1'\"\u2018\u2019\u201c\u201d(\[*\xb0\s{_MONEY}]"
+_MARK = rf"[+~\u2248<>\u2264\u2265=\xb1'\"\u2018\u2019\u201c\u201d(\[*\xb0\s\u200b\u200e\u200f\u2060\ufeff{_MONEY}]"
 _NUMBER_IN_TEXT = re.compile(
-    rf"(?P<before>{_MARK}*(?:(?P<code>{_CURRENCY}){_MARK}*)?)"
-    rf"(?P<number>[1-9]\d{{0,2}}(?:[{_PARTING}]\d{{2,3}})*[{_PARTING}]\d{{3}}(?:[.,]\d+)?|\d+(?:[.,]\d*)?|[.,]\d+)"
+    rf"(?P<before>{_MARK}*(?:(?P<code>{_CURRENCY}){_MARK}*|(?:ca\.?|approx\.?|about|under|over) +)?)"
+    rf"(?P<number>[1-9]\d{{0,2}}(?:[{_PARTING}]\d{{2,3}})*[{_PARTING}]\d{{3}}(?:[.,]\d+)?|\d+(?:[.,\xb7\u066b]\d*)?|[.,]\d+)"
     r"(?P<power>[eE][-+\u2212]?\d+|[dD][-+\u2212]\d+)?(?P<rest>.*)"
 )
 _SURE = re.compile(rf"[{_MONEY}]")
 _PLAIN = re.compile(r"\d+", re.ASCII)
 _RANGE = re.compile(r"\D*\d[\d.,]*\s*(-|\u2013|\u2014|to)\s*\D*\d.*")
-_BOUND = re.compile(r"\s*[<>\u2264\u2265].*|.*\+\s*")
-_FOOTNOTE = re.compile(r"[\[({][\w.,]{1,6}[\])}]|(\xb1|\+/-).*|(?<=[mt])[23]$")  # a letter, a deviation, a power
+_BOUND = re.compile(r"\s*([<>\u2264\u2265]|under |over ).*|.*\+\s*")
+# What may stand behind a number and be no unit: a letter in brackets, a deviation, a power of ten; and the power of a unit.
+_FOOTNOTE = re.compile(r"[\[({][\w.,]{1,6}[\])}]|(\xb1|\+/-).*|\s*[x\xd7*]\s*10\^?[-\u2212]?\d+|(?<=[mt])[23]$")
+_LARGER = r"['\u2032\xb0]|ft|feet|foot|lbs?|st|h|hrs?|hours?|m|min|d|days?|w|weeks?|y|yrs?|years?"
+_SECOND = re.compile(rf"^\s*({_LARGER})\.?\s*\d+\s*(['\"\u2032\u2033]{{1,2}}|[^\W\d_]{{1,7}}\.?)\s*$", re.I)  # as in 5 ft 11 in
 _ORDINAL = re.compile(r"st|nd|rd|th|er|e|º|ª")
 _SCALE = re.compile(r"k|m|b|t|mn|bn|tn|mio|mrd|[kmgtp]i?b|thousand|million|billion|lakh|crore")
 _LONGEST, _LONGEST_UNIT = 60, 15  # letters of a text that is taken for a number
@@ -68,14 +71,16 @@ def unit_of(text: str) -> str | None:
     met = _NUMBER_IN_TEXT.fullmatch(text) if len(text) <= _LONGEST else None
     if met is None:
         return None
-    rest = _FOOTNOTE.sub("", met["rest"])
+    rest = _FOOTNOTE.sub("", _SECOND.sub(r"\1 \2", met["rest"]))
     unit = re.sub(r"^\W+|\W+$", "", rest).casefold()
     if re.search(r"\d", rest) or _ORDINAL.fullmatch(rest.casefold()) or len(unit) > _LONGEST_UNIT:
         return None
     if unit:
         return "k" if _SCALE.fullmatch(unit) else unit.removesuffix("s") or unit
     signs = met["before"] + rest
-    sure = met["code"] or met["power"] or rest != met["rest"] or _SURE.search(signs) or not _PLAIN.fullmatch(met["number"])
+    sure = (
+        met["code"] or met["power"] or _FOOTNOTE.search(met["rest"]) or _SURE.search(signs) or not _PLAIN.fullmatch(met["number"])
+    )
     return "" if sure else "+"
 
 
