@@ -309,7 +309,7 @@ _FRAME = [
         name="text and numbers in one list",
         data={"x": ["a", 1, 2], "y": [1, 2, 3]},
         says="Column 'x' cannot be read as one kind of number. Make its values all numbers, or all text.",
-        cli_says="Column 'x' of <data> holds a number among text: '1' in data row 2.",
+        cli_says="Column 'x' of <data> holds text among numbers: 'a' in data row 1.",
     ),
     Row(
         name="objects of Python",
@@ -424,6 +424,52 @@ _VALUE = [
     ),
     Row(name="percent signs", data=_values("10%", "20%", "30%"), says="signs or separators make text of: '10%' in data row 1."),
     Row(name="currency signs", data=_values("$10", "$20", "$30"), says="signs or separators make text of: '$10' in data row 1."),
+    Row(
+        name="a question mark among decimal commas",
+        data=File("x;y\n1,5;3\n2,5;5\n?;7\n4,5;9\n"),
+        says="Column 'x' of <data> holds text among numbers: '?' in data row 3.",
+    ),
+    Row(
+        name="a word among prices",
+        data=_values("$4.99", "Free", "$2.49", "$1.99"),
+        says="holds text among numbers such as '$4.99': 'Free' in data row 2. Correct or clear that value, and write numbers as",
+    ),
+    Row(
+        name="a limit of detection among percent signs",
+        data=_values("5.1%", "6.2%", "k.A.", "4.4%"),
+        says="holds text among numbers such as '5.1%': 'k.A.' in data row 3.",
+    ),
+    Row(
+        name="units",
+        data=_values("998 CC", "1197 CC", "1248 CC"),
+        says="Column 'x' of <data> holds numbers with a unit or sign: '998 CC' in data row 1. Take it out, as 1234.5",
+    ),
+    Row(
+        name="a word among units",
+        data=_values("19M", "2.4M", "Varies with device", "201k"),
+        says="holds text among numbers such as '19M': 'Varies with device' in data row 3.",
+    ),
+    Row(
+        name="a minus behind the number",
+        data=_values("1200-", "980-", "1100-"),
+        says="signs or separators make text of: '1200-' in data row 1.",
+    ),
+    Row(
+        name="an underscore after 30,000 numbers",
+        data=File("x,y\n" + "1,2\n" * 30_000 + "1_2,3\n"),
+        says="Column 'x' of <data> holds text, not a number: '1_2' in data row 30,001.",
+    ),
+    Row(name="two signs", data=_values("+-5", "1", "2"), says="'+-5' in data row 1."),
+    Row(
+        name="commas that may part thousands beside a decimal comma",
+        data=File("x;y;codes\n1,250;50;a\n2,300;61;3,5\n900;57;a\n"),
+        says="Column 'x' of <data> has values such as '1,250', in which the comma may stand for a decimal point or part",
+    ),
+    Row(
+        name="points that may part thousands",
+        data=File("x;y\n987;40\n1.234;55\n560;22\n"),
+        says="Column 'x' of <data> has values such as '1.234', in which the point may stand for a decimal point or part",
+    ),
     Row(name="decimal commas", data=File("x;y\n1,5;3\n2,5;5\n3,5;7\n4,5;9\n"), params=ON_A_LINE),
     Row(
         name="dates",

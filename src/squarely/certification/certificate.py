@@ -40,6 +40,7 @@ class Certificate:
     verdict : "agree", "not converged", "batch noise", "penalised", "other loss", "diverged", "not finite", "float32 floor",
         "float64 floor", "different rows", "collinear" or "disagree".
     cause : the verdict in sentences, with what to do.
+    notes : what of the levels of categories looks like numbers or like a missing value.
     """
 
     names: tuple[str, ...]
@@ -57,6 +58,7 @@ class Certificate:
     evidence: str
     verdict: str
     cause: str
+    notes: tuple[str, ...] = ()
 
     @property
     def agree(self) -> bool:
@@ -107,6 +109,7 @@ class Certificate:
             "rows": {"exact": self.rows[0].as_dict(), "trained": self.rows[1].as_dict()},
             "digits": self.digits,
             "evidence": self.evidence,
+            "notes": list(self.notes),
         }
 
     def __str__(self) -> str:
@@ -143,7 +146,8 @@ class Certificate:
                 ("Gap predicted:", self._predicted()),
             ],
         )
-        return Page("Certificate", [table, facts], footer=[*self._dropped(), f"Verdict: {self.verdict}. {self.cause}"])
+        footer = [*self._dropped(), f"Verdict: {self.verdict}. {self.cause}"]
+        return Page("Certificate", [table, facts], notes=self.notes, footer=footer)
 
     def _predicted(self) -> str:
         if self.predicted_gap is None:

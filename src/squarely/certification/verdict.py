@@ -83,6 +83,7 @@ def certify(fit: Fit, run: Training, *, tau: float = 0.01) -> Certificate:
         evidence=_evidence(run),
         verdict=verdict,
         cause=cause,
+        notes=fit.design.notes,
     )
 
 

@@ -325,7 +325,7 @@ def all_finite(x: Array) -> bool:
 
 def _not_numeric(source: Source, name: str, column: pa.Array, first: int) -> DataError:
     for row, value in enumerate(column.to_pylist(), start=first):
-        if value is not None and not reads_as_number(value):
+        if value is not None and not reads_as_number(value, comma=source.decimal_comma):
             return DataError(
                 f"Column {name!r} of {source.label} holds text, not a number: {value!r} in data row {source.row_number(row):,}. "
                 "Correct or clear that value. A column of categories can be a predictor, but not the response, nor in arithmetic."

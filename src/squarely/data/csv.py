@@ -17,15 +17,17 @@ from typing import IO
 import duckdb
 import pyarrow as pa
 
-from squarely.data.dialect import CommaValues, comma_values, utf8_copy
+from squarely.data.dialect import PARTED, CommaValues, comma_values, signs_in, utf8_copy
 from squarely.data.file import LocalFile
 from squarely.data.interrupt import interruptible
 from squarely.data.reread import reread_csv
-from squarely.data.source import BATCH_ROWS, Kind, Source
+from squarely.data.source import BATCH_ROWS, DECIMAL_COMMA, Kind, Source
 from squarely.errors import DataError, counted
 
 # What counts as an empty field, as in R and pandas: each is counted as "null" in the row account.
 NULL_WORDS = ("", "NA", "N/A", "NULL", "null", "#N/A")
+# The engine takes 1_000 for 1000, +-5 for -5 and nan(1) for NaN; a text with one of these signs is no number here.
+_NOT_IN_NUMBERS = ("_", "+-", "(")
 # Nothing is guessed but the delimiter: no comment sign, no skipped line, no column made of the names of folders.
 _DIALECT = "quote = '\"', escape = '\"', comment = '', skip = 0, strict_mode = true, hive_partitioning = false"
 _DELIMITERS = ",;\t|"
@@ -56,6 +58,7 @@ class CsvSource(Source):
             self._copy, self._path, self._packed, self.notes = copy, copy.path, False, ("UTF-16",)
         self._compression = f"compression = '{'gzip' if self._packed else 'none'}'"
         self._delimiter = _DELIMITERS[0]  # until it is sniffed
+        self._odd_signs: tuple[str, ...] | None = None  # until they are looked for
         self._kinds: dict[str, Kind] = {}  # of the columns of text that have been looked through
         try:
             with interruptible(), self._connect() as connection:
@@ -79,9 +82,10 @@ class CsvSource(Source):
         texts = [self._names.index(name) for name in labels]
         # What may be numbers is read as DOUBLE whatever the first rows suggest: a 3.5 after a million integers is no error,
         # nor is a first number after a million empty fields. True and false stay, dates are refused by the cast to double.
-        # What the first rows show to be text, or empty, is cast here: the engine's own way with it takes 1_000 for a number.
-        cast = {*texts, *(i for i in places if self._types[i] == "VARCHAR")}
-        kinds = {f"c{i}": "DOUBLE" for i in places if self._types[i] not in _OTHER} | {f"c{i}": "VARCHAR" for i in cast}
+        # What needs a look at its text, and what the first rows show to be text, or empty, is cast here.
+        numeric = [i for i in places if self._types[i] not in _OTHER]
+        cast = {*texts, *(i for i in numeric if self._types[i] == "VARCHAR" or self._odd(i))}
+        kinds = {f"c{i}": "DOUBLE" for i in numeric} | {f"c{i}": "VARCHAR" for i in cast}
         kept = {i: self._types[i] if self._types[i] in _OTHER else "DOUBLE" for i in places}
         columns = [f"CAST({self._plain(i)} AS {kept[i]})" if i in cast else f"c{i}" for i in places] + [f"c{i}" for i in texts]
         self._file.require_unchanged()
@@ -120,11 +124,27 @@ class CsvSource(Source):
         return kind
 
     def _plain(self, place: int) -> str:
-        """Give the SQL that writes the texts of a column with a decimal point, and makes none of what is no number.
+        """Give the SQL that writes the texts of a column with a decimal point, and makes none of what is no number."""
+        text = f"translate(c{place}, '.,', '?.')" if self._comma.decimal else f"c{place}"
+        odd = " OR ".join(self._odd(place))
+        return f"CASE WHEN {odd} THEN '?' || {text} ELSE {text} END" if odd else text
 
-        That is a point where commas are decimal, and an underscore, which the engine takes for a separator of thousands.
+    def _odd(self, place: int) -> list[str]:
+        """Give SQL that tells texts which are no numbers from those that are, where the engine would read both.
+
+        They have a sign that only the engine takes for a part of a number. In a column that has shown small whole numbers alone, a
+        point or comma that may part thousands is another such sign.
         """
-        return f"translate(c{place}, '.,_', '?.?')" if self._comma.decimal else f"translate(c{place}, '_', '?')"
+        if self._odd_signs is None:
+            try:
+                self._odd_signs = _NOT_IN_NUMBERS if self._packed else signs_in(self._path, _NOT_IN_NUMBERS)
+            except OSError as error:
+                raise self._unreadable(error) from error
+        odd = [f"contains(c{place}, {_quoted(sign)})" for sign in self._odd_signs]
+        if place in self._comma.small:
+            sign = "," if self._comma.decimal else "."
+            odd.append(f"contains(c{place}, '{sign}') AND regexp_full_match(c{place}, {_quoted(PARTED)})")
+        return odd
 
     def _number_place(self, name: str) -> int:
         """Find a column; refuse one of which nobody can say whether its commas are decimal, or whose decimal sign is its own."""
@@ -135,11 +155,16 @@ class CsvSource(Source):
                 "points: some columns write 1,5 and others 1.5. Write one kind of decimal sign."
             )
         if place in self._comma.doubtful:
-            raise DataError(
-                f"Column {name!r} of {self.label} has values such as {self._comma.doubtful[place]!r}, in which the comma may stand "
-                "for a decimal point or part the thousands, and no other value tells. Write them with a point or without the comma."
-            )
+            raise self._doubt(place, value := self._comma.doubtful[place], f"values such as {value!r}")
         return place
+
+    def _doubt(self, place: int, value: str, values: str) -> DataError:
+        sign, longer = ("comma", "1,2340") if "," in value else ("point", "1.2340")
+        return DataError(
+            f"Column {self._names[place]!r} of {self.label} has {values}, in which the {sign} may stand for a decimal point or "
+            "part the thousands, and no other value tells. Where it parts thousands, take it out: 1234. Where it is decimal, add a "
+            f"zero to one value: {longer}."
+        )
 
     def _look(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Find out how the file is written: delimiter, names, decimal sign and types, each with the help of those before."""
@@ -153,7 +178,7 @@ class CsvSource(Source):
             self._comma = comma_values(self._relation(connection, "*", text=True).limit(_SAMPLE).to_arrow_table())
         if self._comma.decimal:
             self._dialect += ", decimal_separator = ','"
-            self.notes += ("decimal comma",)
+            self.notes += (DECIMAL_COMMA,)
         self._types = [str(kind) for kind in self._relation(connection, "*").types]
 
     @property
@@ -223,6 +248,8 @@ class CsvSource(Source):
         for i in places:
             if met := self._first_text(i):
                 row, value = met
+                if i in self._comma.small and re.fullmatch(PARTED, value):
+                    return self._doubt(i, value, f"small whole numbers and {value!r} in data row {row:,}")
                 kind = self._types[i]
                 what = f"{kind.lower()} values, then something else" if kind in _OTHER else "text, not a number"
                 return DataError(

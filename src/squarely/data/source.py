@@ -23,9 +23,11 @@ from squarely.numerics import Array
 T = TypeVar("T")
 
 BATCH_ROWS = 65_536
+DECIMAL_COMMA = "decimal comma"
 EXACT_INTEGERS = 2.0**53
 # Narrower than Python's float(), which takes 1_000 and the digits of every script.
 _NUMBER = re.compile(r"\s*[-+]?((\d+\.?\d*|\.\d+)(e[-+]?\d+)?|nan|inf(inity)?)\s*", re.ASCII | re.IGNORECASE)
+_COMMA_FOR_POINT = str.maketrans(",.", ".,")
 
 # What a column holds: "category" is numbers or truth values that are declared to be categories, "null" nothing but gaps.
 Kind = Literal["number", "boolean", "text", "category", "null", "other"]
@@ -81,6 +83,11 @@ class Source(ABC):
     def rows(self) -> int | None:
         """How many rows there are, None where only a scan can tell."""
         return None
+
+    @property
+    def decimal_comma(self) -> bool:
+        """Whether texts are numbers with a decimal comma, and not with a point."""
+        return DECIMAL_COMMA in self.notes
 
     @abstractmethod
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
@@ -276,13 +283,14 @@ def not_usable(source: Source, name: str, kind: str) -> DataError:
     return DataError(f"Column {name!r} of {source.label} holds {kind} values, which are neither numbers nor categories. {advice}")
 
 
-def reads_as_number(text: object) -> bool:
-    """Tell whether a text is a number.
+def reads_as_number(text: object, *, comma: bool = False) -> bool:
+    """Tell whether a text is a number, with a decimal comma or with a point.
 
-    >>> reads_as_number("1e3"), reads_as_number("?"), reads_as_number("1_000")
-    (True, False, False)
+    >>> reads_as_number("1e3"), reads_as_number("?"), reads_as_number("1_000"), reads_as_number("1,5", comma=True)
+    (True, False, False, True)
     """
     if isinstance(text, str):
+        text = text.translate(_COMMA_FOR_POINT) if comma else text
         return _NUMBER.fullmatch(text) is not None
     try:
         float(text)  # type: ignore[arg-type]  # anything else is what the except is for

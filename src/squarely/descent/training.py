@@ -100,7 +100,7 @@ class Training:
         """What was settled of the recipe, what theory had against it, and why the run ended before its last epoch."""
         ending = self.loop.ending
         ended = (self._divergence(),) if self.loop.diverged else (ending.reason,) if ending.reason else ()
-        return self.remarks + self.theory.warnings + ended
+        return self.remarks + self.design.notes + self.theory.warnings + ended
 
     @property
     def history(self) -> pd.DataFrame:

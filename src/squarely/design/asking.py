@@ -10,10 +10,11 @@ import numpy as np
 
 from squarely.data import Source, plain_level
 from squarely.design.basis import inner_places, orthogonal, varies
-from squarely.design.categories import MOST_LEVELS, UNKNOWN_ROW, coding
+from squarely.design.categories import MOST_LEVELS, UNKNOWN_ROW, Found, coding
 from squarely.design.condition import Where
 from squarely.design.counting import counted_rows
 from squarely.design.design import Design, Learnt
+from squarely.design.doubts import looks_missing
 from squarely.design.expression import Moved
 from squarely.design.factor import Bare, Basis, Categorical, expression_of
 from squarely.design.formula import Formula
@@ -98,7 +99,9 @@ def _levels(outline: Outline, learnt: Learnt, text: str, factor: Categorical) ->
     few = replace(page.kept, most=MOST_LEVELS + 1)  # enough to be refused
     rows = source.aggregate(few, {"n0": nw.len()}, [alias])
     _require_rows(outline, page, len(rows))
-    found = {plain_level(row[alias]): UNKNOWN_ROW for row in rows}
+    counts = {plain_level(row[alias]): int(row["n0"]) for row in rows}
+    marks = {level: count for level, count in counts.items() if looks_missing(level)}
+    found = Found(dict.fromkeys(counts, UNKNOWN_ROW), marks)
     made = coding(factor, found, source, bare=isinstance(outline.formula.factors[text], Bare))
     return replace(learnt, codings={**learnt.codings, text: made})
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
-from squarely.data import EXACT_INTEGERS, Labels, Level, Source, reads_as_number
+from squarely.data import EXACT_INTEGERS, Labels, Level, Source
+from squarely.design.doubts import looks_missing, numbers_in
 from squarely.design.factor import Categorical
 from squarely.errors import DataError, FormulaError, counted, did_you_mean
 from squarely.numerics import Array
@@ -19,8 +20,6 @@ from squarely.numerics import Array
 MOST_LEVELS = 10_000
 UNKNOWN_ROW = -1
 _MOST_SHOWN = 12
-# A number as people write it: with separators of thousands, a decimal comma, a currency, a percent sign.
-_DECORATED = re.compile(r"[-+]?[$€£¥]?\s?[-+]?(\d+|\d{1,3}([,.' \xa0\u202f]\d{3})+)([.,]\d+)?\s?[%$€£¥]?")
 _WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _FRACTION = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 _TRUTH = {"true": True, "false": False}
@@ -36,12 +35,30 @@ class Coding:
     levels : the L levels, in order: all text, all numbers, or False and True.
     kind : "treatment" or "sum".
     position : the place of the reference level, or of the omitted one.
+    marks : the levels that look like a missing value -> how many rows have it.
     """
 
     column: str
     levels: tuple[Level, ...]
     kind: str
     position: int
+    marks: Mapping[Level, int] = field(default_factory=dict)
+
+    def notes(self, *, bare: bool) -> list[str]:
+        """Say what of the levels looks like a missing value, or, for a column named alone, like numbers."""
+        name = self.column if self.column.isidentifier() else f"`{self.column}`"
+        said = [
+            f"Level {level!r} of {self.column} looks like a missing value: {counted(rows, 'row')}. "
+            f'If it is one, leave such rows out with where="{name} != {level!r}", or clear these values.'
+            for level, rows in self.marks.items()
+        ]
+        numbers = numbers_in([level for level in self.levels if bare and isinstance(level, str)]).all
+        if numbers:
+            said.append(
+                f"{counted(len(numbers), 'level')} of {self.column} can be read as a number, such as {min(numbers)!r}. "
+                f"For one slope, write the numbers alone, as 1234.5; C({name}) says that they are categories."
+            )
+        return said
 
     def names(self, *, full: bool) -> list[str]:
         """Give what stands in the brackets after the factor's name, as statsmodels prints it; `full` codes all levels."""
@@ -121,19 +138,30 @@ def exact_number(text: str) -> Any:
     return text
 
 
-def found_in(labels: Labels, rows: np.ndarray, first: int) -> dict[Level, int]:
-    """Give the levels in some rows (m,) of a batch, each with the position of a row that has it."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The levels met, each with the position of a row that has it; and those that look missing, with the number of their rows."""
+
+    rows: Mapping[Level, int]
+    marks: Mapping[Level, int]
+
+
+def found_in(labels: Labels, rows: np.ndarray, first: int) -> Found:
+    """Give the levels in some rows (m,) of a batch."""
     codes = np.where(rows, labels.codes, -1)
-    present, at = np.unique(codes, return_index=True)
-    return {labels.values[code]: first + int(i) for code, i in zip(present.tolist(), at.tolist(), strict=True) if code >= 0}
+    present, at, counts = np.unique(codes, return_index=True, return_counts=True)
+    places = zip(present.tolist(), at.tolist(), counts.tolist(), strict=True)
+    met = [(labels.values[code], first + i, n) for code, i, n in places if code >= 0]
+    return Found({level: row for level, row, _ in met}, {level: n for level, _, n in met if looks_missing(level)})
 
 
-def merged(a: dict[Level, int], b: dict[Level, int]) -> dict[Level, int]:
+def merged(a: Found, b: Found) -> Found:
     """Merge what two batches have found."""
-    return {**b, **a}
+    marks = {level: a.marks.get(level, 0) + b.marks.get(level, 0) for level in (*a.marks, *b.marks)}
+    return Found({**b.rows, **a.rows}, marks)
 
 
-def coding(factor: Categorical, found: Mapping[Level, int], source: Source, *, bare: bool) -> Coding:
+def coding(factor: Categorical, met: Found, source: Source, *, bare: bool) -> Coding:
     """Fix the levels of a factor: in the order that the formula or the data's owner declares, else sorted.
 
     Levels that no used row has are left out. `bare` is for a column named alone: text among numbers is then taken for a mistake.
@@ -143,7 +171,7 @@ def coding(factor: Categorical, found: Mapping[Level, int], source: Source, *, b
     DataError : fewer than two levels, too many, or numbers and text mixed.
     FormulaError : the reference or a listed level is not there.
     """
-    column = factor.name.name
+    column, found = factor.name.name, met.rows
     if bare and not all(isinstance(level, str) and level.lower() in _TRUTH for level in found):
         _require_text(column, found, source)
     if not source.typed:
@@ -164,7 +192,11 @@ def coding(factor: Categorical, found: Mapping[Level, int], source: Source, *, b
             f"Column {column!r} of {source.label} is {levels[0]!r} in every row that is used: a single level has nothing to be "
             "compared with. If it has others, gaps or where= take their rows away. Leave the column out of the formula."
         )
-    return Coding(column=column, levels=levels, kind=factor.contrast.kind, position=position_of(factor, levels))
+    named = factor.contrast.levels or ()
+    marks = {
+        level: met.marks[level] for level in levels if level in met.marks and level not in named and looks_missing(level, levels)
+    }
+    return Coding(column=column, levels=levels, kind=factor.contrast.kind, position=position_of(factor, levels), marks=marks)
 
 
 def in_row(source: Source, row: int) -> str:
@@ -186,31 +218,38 @@ def _typed(found: Mapping[Level, int]) -> dict[Level, int]:
 
 
 def _require_text(column: str, found: Mapping[Level, int], source: Source) -> None:
-    texts = {level: row for level, row in found.items() if isinstance(level, str)}
-    numbers = [level for level in texts if reads_as_number(level)]
-    c = f"C({column})" if column.isidentifier() else f"C(`{column}`)"
-    if texts and all(_DECORATED.fullmatch(text.strip()) for text in texts) and len(numbers) < len(texts):
-        odd = min(sorted(texts.keys() - set(numbers)), key=texts.__getitem__)
-        raise DataError(
-            f"Column {column!r} of {source.label} holds numbers that signs or separators make text of: {odd!r}"
-            f"{in_row(source, texts[odd])}. Take these out, as 1234.5 is written, or write {c} if the values are categories."
-        )
-    if not numbers:
+    """Raise a DataError that names the row if the levels of a column of text are numbers, or if there are numbers among them."""
+    texts = {level: found[level] for level in sorted(level for level in found if isinstance(level, str))}
+    numbers = numbers_in(texts, comma=source.decimal_comma)
+    if not numbers.refused:
         return
-    if len(numbers) == len(texts):
+    c = f"C({column})" if column.isidentifier() else f"C(`{column}`)"
+    if len(numbers.plain) == len(texts):
         raise DataError(
             f"Column {column!r} of {source.label} is stored as text, although every value is a number. Convert it before the fit, "
             f"for example with pandas.to_numeric, or write {c} if its values are categories."
         )
-    others = {level: row for level, row in texts.items() if level not in numbers}
-    late = min(sorted(numbers), key=texts.__getitem__), min(sorted(others), key=others.__getitem__)
-    odd = max(late, key=texts.__getitem__)  # whichever of the two kinds comes up later is the exception
-    if texts[odd] == UNKNOWN_ROW:
-        odd = late[len(numbers) >= len(others)]  # or has fewer levels, where no row is known
-    what = ("a number among text", "text among numbers")[odd in others]
+    dressed = sorted(numbers.signed | numbers.measured, key=texts.__getitem__)
+    others = sorted(texts.keys() - numbers.all, key=texts.__getitem__)
+    if not others:
+        odd = dressed[0]
+        what, these = (
+            ("with a unit or sign", "it") if odd in numbers.measured else ("that signs or separators make text of", "these")
+        )
+        raise DataError(
+            f"Column {column!r} of {source.label} holds numbers {what}: {odd!r}{in_row(source, texts[odd])}. Take {these} out, as "
+            f"1234.5 is written, or write {c} if the values are categories."
+        )
+    number, odd = min(sorted(numbers.all), key=texts.__getitem__), others[0]
+    if numbers.plain and 2 * len(numbers.all) <= numbers.count:  # whichever of the two kinds comes up later is the exception
+        odd = max(number, odd, key=texts.__getitem__)
+        if texts[odd] == UNKNOWN_ROW:
+            odd = number if len(numbers.all) < len(others) else others[0]  # or has fewer levels, where no row is known
+    what = "a number among text" if odd == number else "text among numbers"
+    such, write = (f" such as {dressed[0]!r}", ", and write numbers as 1234.5,") if dressed and odd != number else ("", ",")
     raise DataError(
-        f"Column {column!r} of {source.label} holds {what}: {odd!r}{in_row(source, texts[odd])}. "
-        f"Correct or clear that value, or write {c} if its values are categories."
+        f"Column {column!r} of {source.label} holds {what}{such}: {odd!r}{in_row(source, texts[odd])}. "
+        f"Correct or clear that value{write} or write {c} if its values are categories."
     )
 
 

@@ -11,7 +11,7 @@ from squarely.design.basis import Polynomial, Spline
 from squarely.design.categories import Coding
 from squarely.design.condition import Where
 from squarely.design.expression import Expression, Moving, names
-from squarely.design.factor import Categorical, Factor, expression_of
+from squarely.design.factor import Bare, Categorical, Factor, expression_of
 from squarely.design.formula import INTERCEPT, Formula
 from squarely.design.layout import Column, Layout, layout_of
 from squarely.numerics import Array, power_of_two, short
@@ -94,6 +94,13 @@ class Design:
     def categories(self) -> Mapping[str, Coding]:
         """The coding of each categorical factor, by its text."""
         return self.learnt.codings
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of the levels of categories a person would not read as a category, in sentences."""
+        named = self.formula.factors
+        said = (note for text, c in self.categories.items() for note in c.notes(bare=isinstance(named[text], Bare)))
+        return tuple(dict.fromkeys(said))
 
 
 def recentred(design: Design, *, mean: Array, spread: Array) -> Design:

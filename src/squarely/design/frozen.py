@@ -24,7 +24,10 @@ def plain_learnt(design: Design) -> dict[str, Any]:
     learnt = design.learnt
     return {
         "moves": {text: {"mean": m.mean, "deviation": m.deviation} for text, m in learnt.moves.items()},
-        "codings": {text: {"levels": list(c.levels), "kind": c.kind, "position": c.position} for text, c in learnt.codings.items()},
+        "codings": {
+            text: {"levels": list(c.levels), "kind": c.kind, "position": c.position, "marks": dict(c.marks)}
+            for text, c in learnt.codings.items()
+        },
         "polynomials": {
             text: {"low": b.low, "high": b.high, "weights": b.weights.tolist()}
             for text, b in learnt.bases.items()
@@ -124,7 +127,10 @@ def _coding(column: str, c: Mapping[str, Any]) -> Coding:
         raise TypeError("levels must be different texts or numbers.")
     if c["kind"] not in ("treatment", "sum") or type(position) is not int or not 0 <= position < len(levels):
         raise ValueError("a contrast is not understood.")
-    return Coding(column=column, levels=levels, kind=c["kind"], position=position)
+    marks = dict(c.get("marks", {}))  # earlier fits have none
+    if not marks.keys() <= set(levels) or not all(type(rows) is int and rows > 0 for rows in marks.values()):
+        raise ValueError("the rows of a level are not understood.")
+    return Coding(column=column, levels=levels, kind=c["kind"], position=position, marks=marks)
 
 
 def _polynomial(b: Mapping[str, Any]) -> Polynomial:

@@ -10,7 +10,7 @@ import numpy as np
 
 from squarely.data import Batch, Source
 from squarely.design.basis import chebyshev, inner_knots, orthogonal, spline, varies
-from squarely.design.categories import MOST_LEVELS, UNKNOWN_ROW, coding, found_in, merged
+from squarely.design.categories import MOST_LEVELS, UNKNOWN_ROW, Found, coding, found_in, merged
 from squarely.design.design import Learnt
 from squarely.design.expression import Moved, Moving
 from squarely.design.factor import Basis, Categorical
@@ -36,12 +36,12 @@ def levels(factor: Categorical, source: Source, *, bare: bool) -> Lesson:
     """Learn the levels of a categorical factor; `bare` is for a column named alone."""
     name = factor.name.name
 
-    def merge(a: dict[Any, int], b: dict[Any, int]) -> dict[Any, int]:
-        return a if len(a) > MOST_LEVELS else merged(a, b)  # enough to be refused
+    def merge(a: Found, b: Found) -> Found:
+        return a if len(a.rows) > MOST_LEVELS else merged(a, b)  # enough to be refused
 
-    def finish(learnt: Learnt, found: dict[Any, int]) -> Learnt:
+    def finish(learnt: Learnt, found: Found) -> Learnt:
         if source.scattered:
-            found = dict.fromkeys(found, UNKNOWN_ROW)  # the parts do not know how many rows are before them
+            found = replace(found, rows=dict.fromkeys(found.rows, UNKNOWN_ROW))  # parts do not know how many rows are before them
         made = coding(factor, found, source, bare=bare)
         return replace(learnt, codings={**learnt.codings, factor.text: made})
 

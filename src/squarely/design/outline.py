@@ -125,7 +125,8 @@ def _first_text(source: Source, name: str) -> tuple[Any, int]:
     first = None
     for batch in batches(source, [], [name]):
         labels = batch.labels[name]
-        odd = np.array([*(not reads_as_number(value) for value in labels.values), False])[labels.codes]
+        comma = source.decimal_comma
+        odd = np.array([*(not reads_as_number(value, comma=comma) for value in labels.values), False])[labels.codes]
         at = np.flatnonzero(odd if odd.any() else labels.codes >= 0)
         if len(at) and (odd.any() or first is None):
             first = labels.values[labels.codes[at[0]]], source.row_number(batch.first + int(at[0]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -17,8 +18,10 @@ from squarely.design.factor import Categorical
 from squarely.errors import DataError
 
 
-def united(designs: Sequence[Design]) -> Design:
+def united(designs: Sequence[Design], removed: Sequence[Design] = ()) -> Design:
     """Give the design that a fit of all rows would have, but for its centres (zero) and scales (one).
+
+    The rows of those `removed` no longer count among the rows of levels that look like a missing value; their levels stay.
 
     Raises DataError if levels of a category are of different kinds, or in orders that leave open which one all have.
     """
@@ -27,7 +30,13 @@ def united(designs: Sequence[Design]) -> Design:
     for text, factor in first.factors.items():
         if isinstance(factor, Categorical):
             levels = _in_one_order(text, factor, [design.categories[text].levels for design in designs])
-            codings[text] = replace(first.categories[text], levels=levels, position=position_of(factor, levels))
+            marks = Counter[Level]()
+            for design in designs:
+                marks.update(design.categories[text].marks)
+            for design in removed:
+                marks.subtract(design.categories[text].marks)
+            left = {level: rows for level, rows in sorted(marks.items()) if rows > 0}
+            codings[text] = replace(first.categories[text], levels=levels, position=position_of(factor, levels), marks=left)
     return replace(_with(first, codings), scans=max(design.scans for design in designs))
 
 
@@ -46,7 +55,8 @@ def reduced(design: Design, absent: Mapping[str, Collection[Level]]) -> Design:
                 f"Column {coding.column!r} is {listed(levels) or 'nothing'} in every row that is left: a single level has nothing "
                 "to be compared with. Leave the column out of the formula, and fit the rows that are left again."
             )
-        codings[text] = replace(coding, levels=levels, position=position_of(factor, levels))
+        marks = {level: rows for level, rows in coding.marks.items() if level in levels}
+        codings[text] = replace(coding, levels=levels, position=position_of(factor, levels), marks=marks)
     return _with(design, codings)
 
 

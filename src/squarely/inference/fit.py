@@ -342,6 +342,7 @@ class Fit:
             "rounded": dict(self.rows.rounded),
             "casts": dict(self.rows.casts),
             "dropped_columns": list(self.dropped_columns),
+            "notes": list(self.design.notes),
             "road": self.solution.factor.road,
             "precision": self.solution.precision,
             "fold": self.fold,

@@ -33,7 +33,7 @@ def combined(fits: Sequence[Fit], removed: Sequence[Fit] = ()) -> Fit:
         Share(moments=fit.solution.moments, sign=sign, doubt=fit.solution.factor.doubt)
         for fit, sign in zip(every, signs, strict=True)
     ]
-    design = united([fit.design for fit in fits])
+    design = united([fit.design for fit in fits], [fit.design for fit in removed])
     if removed:
         for fit in removed:
             _require_levels(design, fit.design)

@@ -93,7 +93,7 @@ def _notes(fit: Fit, numbers: Mapping[str, Any]) -> list[str]:
     if not fit.k_constant:
         notes.append("R-squared is computed without centering (uncentered) since the model does not contain a constant.")
     notes.append("Standard Errors assume that the covariance matrix of the errors is correctly specified.")
-    notes += _references(fit)
+    notes += [*_references(fit), *fit.design.notes]
     if offsets := [numeric.text for numeric in fit.design.formula.offsets]:
         notes.append(
             f"{' and '.join(offsets)} enters with a coefficient of one; R-squared and F are those of {numbers['response']} less it."

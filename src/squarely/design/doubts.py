@@ -1,0 +1,131 @@
+"""Texts that a person would not read as categories: numbers with signs, separators or units, and words for a missing value."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from squarely.data import reads_as_number
+
+# What pandas takes for missing, less what a text cannot be told from, and the marks of statistical offices and other programs.
+_MISSING = frozenset(
+    ["", "na", "n/a", "#n/a", "#n/a n/a", "#na", "<na>", "nan", "-nan", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan", "nat", "null",
+     "\\n", "(null)", "<null>", "#null!", "nil", "undefined", "<undefined>", "(none)", "<none>", "(blank)", "(missing)", "missing",
+     "n.a.", "n.d.", "n/d", "k.a.", "k. a.", "#value!", "#ref!", "#div/0!", "#name?", "#num!", "?", "??", "???", ".", "..", "...",
+     "\u2026", "-", "--", "---", "\u2013", "\u2014", "\u2212", "/", ":", "*", "_", "\\"]
+)  # fmt: skip
+_STRANDS = ("+", "-")  # a minus beside a plus is a sign
+
+_CODES = (
+    "USD EUR GBP JPY CNY RMB INR CHF CAD AUD NZD SEK NOK DKK ISK PLN CZK HUF RON BGN RUB UAH TRY ILS BRL MXN ARS CLP COP PEN ZAR "
+    "KRW SGD HKD TWD THB IDR MYR PHP VND SAR AED EGP NGN KES PKR BDT LKR US$ A$ C$ R$ S$ HK$ NZ$ NT$ Rs. Rs Fr. kr. kr zł"
+)
+_CURRENCY = "|".join(map(re.escape, _CODES.split()))
+_PARTING = ",.'\u2019_ \xa0\u2009\u202f"  # what parts thousands
+_MONEY = r"$%\u2030\xa2-\xa5\u20a0-\u20cf\u2212\u2013\u2014-"  # signs that only numbers have; a minus is the last, for a class
+_MARK = rf"[+~\u2248<>\u2264\u2265=\xb1'\"\u2018\u2019\u201c\u201d(\[*\xb0\s\u200b\u200e\u200f\u2060\ufeff{_MONEY}]"
+_NUMBER_IN_TEXT = re.compile(
+    rf"(?P<before>{_MARK}*(?:(?P<code>{_CURRENCY}){_MARK}*|(?:ca\.?|approx\.?|about|under|over) +)?)"
+    rf"(?P<number>[1-9]\d{{0,2}}(?:[{_PARTING}]\d{{2,3}})*[{_PARTING}]\d{{3}}(?:[.,]\d+)?|\d+(?:[.,\xb7\u066b]\d*)?|[.,]\d+)"
+    r"(?P<power>[eE][-+\u2212]?\d+|[dD][-+\u2212]\d+)?(?P<rest>.*)"
+)
+_SURE = re.compile(rf"[{_MONEY}]")
+_PLAIN = re.compile(r"\d+", re.ASCII)
+_RANGE = re.compile(r"\D*\d[\d.,]*\s*(-|\u2013|\u2014|to)\s*\D*\d.*")
+_BOUND = re.compile(r"\s*([<>\u2264\u2265]|under |over ).*|.*\+\s*")
+# What may stand behind a number and be no unit: a letter in brackets, a deviation, a power of ten; and the power of a unit.
+_FOOTNOTE = re.compile(r"[\[({][\w.,]{1,6}[\])}]|(\xb1|\+/-).*|\s*[x\xd7*]\s*10\^?[-\u2212]?\d+|(?<=[mt])[23]$")
+_LARGER = r"['\u2032\xb0]|ft|feet|foot|lbs?|st|h|hrs?|hours?|m|min|d|days?|w|weeks?|y|yrs?|years?"
+_SECOND = re.compile(rf"^\s*({_LARGER})\.?\s*\d+\s*(['\"\u2032\u2033]{{1,2}}|[^\W\d_]{{1,7}}\.?)\s*$", re.I)  # as in 5 ft 11 in
+_ORDINAL = re.compile(r"st|nd|rd|th|er|e|º|ª")
+_SCALE = re.compile(r"k|m|b|t|mn|bn|tn|mio|mrd|[kmgtp]i?b|thousand|million|billion|lakh|crore")
+_LONGEST, _LONGEST_UNIT = 60, 15  # letters of a text that is taken for a number
+_FEW = 5  # levels: numbers with a unit may be the names of so many
+_MEASURED = re.compile(r"\d\d\d|\d[.,]\d")  # numbers that names seldom have
+
+
+def looks_missing(level: object, levels: Collection[object] = ()) -> bool:
+    """Tell whether a level is a word or mark for a missing value.
+
+    >>> [looks_missing(level, ["+", "-"]) for level in ("?", "N/A", "none", "-")]
+    [True, True, False, False]
+    """
+    if not isinstance(level, str):
+        return False
+    bare = level.strip()
+    return (bare.casefold() in _MISSING or bare == "None") and not (bare in _STRANDS and set(_STRANDS) <= set(levels))
+
+
+def unit_of(text: str) -> str | None:
+    """Give the unit of a number in a text, "" for signs and separators that only numbers have; None where it is no number.
+
+    Signs that a name may have too, as in "3+", count as a unit.
+
+    >>> [unit_of(text) for text in ("$1,200", "51,25 (r)", "1248 CC", "36 months", "1.4K", "19M", "3+")]
+    ['', '', 'cc', 'month', 'k', 'k', '+']
+    >>> [unit_of(text) for text in ("10-20", "1st", "A1", "usa")]
+    [None, None, None, None]
+    """
+    met = _NUMBER_IN_TEXT.fullmatch(text) if len(text) <= _LONGEST else None
+    if met is None:
+        return None
+    rest = _FOOTNOTE.sub("", _SECOND.sub(r"\1 \2", met["rest"]))
+    unit = re.sub(r"^\W+|\W+$", "", rest).casefold()
+    if re.search(r"\d", rest) or _ORDINAL.fullmatch(rest.casefold()) or len(unit) > _LONGEST_UNIT:
+        return None
+    if unit:
+        return "k" if _SCALE.fullmatch(unit) else unit.removesuffix("s") or unit
+    signs = met["before"] + rest
+    sure = (
+        met["code"] or met["power"] or _FOOTNOTE.search(met["rest"]) or _SURE.search(signs) or not _PLAIN.fullmatch(met["number"])
+    )
+    return "" if sure else "+"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NumbersInText:
+    """What of the levels of a column of text looks like numbers.
+
+    Attributes
+    ----------
+    plain : the levels that are numbers. `signed` those that signs or separators make text of. `measured` those with a unit.
+    count : how many levels there are, words for missing apart.
+    refused : whether the column is one of numbers; otherwise it may be one of categories.
+    """
+
+    plain: frozenset[str]
+    signed: frozenset[str]
+    measured: frozenset[str]
+    count: int
+    refused: bool
+
+    @property
+    def all(self) -> frozenset[str]:
+        """Every level that looks like a number."""
+        return self.plain | self.signed | self.measured
+
+
+def numbers_in(texts: Collection[str], *, comma: bool = False) -> NumbersInText:
+    """Look for numbers among the levels of a column of text, which are numbers with a decimal comma or with a point.
+
+    A column is one of numbers if a level is a plain number, or if at least half of the levels are numbers with signs: of the levels
+    and not of the rows, so that one word in many rows does not outvote a hundred numbers. Numbers with a unit may be names, such as
+    "3-door"; they are numbers if most have the same unit and they are many, above 99 or fractions.
+    """
+    plain = frozenset(text for text in texts if reads_as_number(text, comma=comma))
+    ranges = any(_RANGE.fullmatch(text[:_LONGEST]) for text in texts)  # beside 18-64, 65+ is a range too
+    units = {text: unit_of(text) for text in texts if text not in plain and not (ranges and _BOUND.fullmatch(text[:_LONGEST]))}
+    signed = frozenset(text for text, unit in units.items() if unit == "")
+    count = sum(not looks_missing(text, texts) for text in texts)
+    common = Counter(unit for unit in units.values() if unit)
+    unit = max(sorted(common), key=common.__getitem__, default=None)
+    same = frozenset(text for text, own in units.items() if own and own == unit)
+    measured = same
+    if 2 * len(signed | same) < count:
+        measured = frozenset(text for text, own in units.items() if own)
+        measured = measured if 2 * len(common) <= len(measured) and 2 * len(signed | measured) >= count else frozenset()
+    sure = len(same) > _FEW or any(_MEASURED.search(text) for text in same)
+    refused = bool(plain or (signed and 2 * len(signed) >= count) or (same and sure and 2 * len(signed | same) >= count))
+    return NumbersInText(plain=plain, signed=signed, measured=measured, count=count, refused=refused)
