@@ -429,6 +429,7 @@ def _swept(given: Given, grid: Grid, validation: object) -> Sweep:
     formula, source = opened(given)
     source, kept = held_out(validation, formula, source, grid.recipes[0].seed)
     moments = gathered_for_training(given, formula, source)
+    _require_whole(given, moments, kept)
     swept = descent.train_grid(moments, source, grid, validation=kept)
     optimum = _optimum(moments, source)
     return swept if optimum is None else descent.with_predictions(swept, optimum)
@@ -462,6 +463,7 @@ def _trained(given: Given, recipe: Recipe, validation: object, keeping: Keeping 
             on_device = recipe.device != "cpu" and recipe.engine != "rows"
             fold = descent.shared_fold(fold_on(recipe.device) if on_device else fold_products, share, team, recipe)
             moments = complete(given, gather(design, source, fold), source)
+        _require_whole(given, moments, kept)
         run = descent.train(
             moments, source, (recipe,), validation=kept, model=given.model, keeping=keeping, team=team, share=share
         )[0]
@@ -469,6 +471,14 @@ def _trained(given: Given, recipe: Recipe, validation: object, keeping: Keeping 
         return run  # the exact road is the first process's, and nobody's when the rows may not be what they were
     optimum = _optimum(moments, source)
     return run if optimum is None else descent.with_prediction(run, optimum(run.problem))
+
+
+def _require_whole(given: Given, moments: Moments, kept: Source | None) -> None:
+    """Refuse rows with gaps among those to validate with, where missing='raise' asks for that."""
+    if kept is not None and given.missing == "raise" and given.loader is None:
+        from squarely import descent
+
+        complete(given, replace(moments, account=descent.accounted(moments.design, kept)), kept)
 
 
 def _optimum(moments: Moments, source: Source) -> Callable[[Standardised], Array] | None:

@@ -120,8 +120,8 @@ class CsvSource(Source):
             )
             raise DataError(
                 f"Line {line:,} of {self.label} has {counted(fields, 'field')}, the last one empty where it is one too many, and "
-                f"{others}. Perhaps a value has the delimiter in it, such as 1,250 in place of 1250. Put such a value in quotes, or "
-                "let all lines end alike."
+                f"{others}. Perhaps a value has the delimiter in it, such as 1,250 in place of 1250. Put such a value in quotes, "
+                "or let all lines end alike."
             )
         self._is_checked = True
 
@@ -138,8 +138,7 @@ class CsvSource(Source):
         except (OSError, EOFError, zlib.error) as error:
             self._file.require_unchanged()
             raise DataError(
-                f"The file {self.label!r} cannot be read as gzip says it is: it is damaged or was cut short ({error}). Copy or pack "
-                "it again."
+                f"The gzipped file {self.label!r} cannot be read: it is damaged or was cut short ({error}). Copy or pack it again."
                 if self._packed
                 else f"The file {self.label!r} cannot be read: {error}."
             ) from error

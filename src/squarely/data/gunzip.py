@@ -47,9 +47,7 @@ def unpadded(path: Path) -> Copy | None:
         file.seek(-1, 2)
         if file.read(1) != b"\0":
             return None  # a stream of less than 16 MiB ends in a zero of its own, so the end has to be found
-        end = 0
-        for _, end in gunzipped(path):
-            pass
+        end = max(place for _, place in gunzipped(path))
         if end == size:
             return None
         copy = Copy()

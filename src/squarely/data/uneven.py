@@ -85,7 +85,7 @@ class Ends:
 
 
 def _outside(signs: np.ndarray, inside: bool) -> tuple[np.ndarray, bool]:
-    """Tell which signs are in no quotes, and whether the last one is in some: the parity of the quotes up to each, in words of bits.
+    """Tell which signs are in no quotes, and whether the last one is in some: by the parity of the quotes so far, in words of bits.
 
     Source: Langdale and Lemire (2019), Parsing gigabytes of JSON per second, doi:10.1007/s00778-019-00578-5, section 3.1.1.
     """
