@@ -141,13 +141,15 @@ def load(path: str | os.PathLike[str]) -> Fit:
     return fit_from_json(read_text(path), os.fspath(path))
 
 
-def merge(fits: Iterable[Fit], *, remove: Iterable[Fit] = ()) -> Fit:
+def merge(fits: Iterable[Fit], *, remove: Iterable[Fit] = (), duplicates: str = "raise") -> Fit:
     """Put fits of one formula to different rows together, as if one had been fitted to all rows; no row is needed.
 
     Parameters
     ----------
     fits : live or loaded, of shards or merged themselves.
     remove : fits of rows that are in `fits`, to be taken out again.
+    duplicates : what becomes of two of `fits` that have the same cross-products: "raise", because their rows would count twice, or
+        "keep", for different rows that happen to be alike.
 
     Returns
     -------
@@ -155,7 +157,8 @@ def merge(fits: Iterable[Fit], *, remove: Iterable[Fit] = ()) -> Fit:
 
     Raises
     ------
-    InputError, DataError : there is no fit, or the fits are not of one model; the message names the difference.
+    InputError, DataError : there is no fit, or the fits are not of one model, or two of them are of the same rows; the message
+        names the difference.
 
     Examples
     --------
@@ -165,7 +168,7 @@ def merge(fits: Iterable[Fit], *, remove: Iterable[Fit] = ()) -> Fit:
     """
     if isinstance(fits, Fit) or isinstance(remove, Fit):
         raise InputError("merge wants lists of fits, and this is one fit. Write sq.merge([fit, other], remove=[third]).")
-    return combined(list(fits), list(remove))
+    return combined(list(fits), list(remove), duplicates=duplicates)
 
 
 def train(

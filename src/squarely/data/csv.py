@@ -37,7 +37,12 @@ _PIECE = 2**18  # bytes: what fits into a cache is counted faster
 _SIGNS = re.compile(r"[*?[]")
 _QUOTED_PART = re.compile(r'"(?:[^"]|"")*"')
 _SAMPLE = 20_480  # rows, as many as the engine looks at
-_ENGINE_ERRORS = (duckdb.Error, OSError, pa.ArrowException)  # an error of the engine arrives through Arrow as an OSError
+_ENGINE_ERRORS = (
+    duckdb.Error,
+    OSError,
+    pa.ArrowException,
+    UnicodeError,
+)  # an error of the engine arrives through Arrow as an OSError
 _OTHER = ("BOOLEAN", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
 
 
