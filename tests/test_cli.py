@@ -1,6 +1,7 @@
 """The command line through real processes and through its runner: text, JSON, exit codes, help."""
 
 import json
+import os
 import signal
 import subprocess
 import sys

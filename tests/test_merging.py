@@ -549,7 +549,7 @@ def test_a_fit_is_not_merged_with_itself(tmp_path):
         sq.merge([one, other, loaded[0]])
     with pytest.raises(DataError, match=rf"Fit 2 \('.*one.json'\) and fit 3 \('.*one.json'\) {SAME}"):
         sq.merge([other, *loaded])
-    with pytest.raises(DataError, match="Fit 1 and fit 2 have the same cross-products of 120 rows"):
+    with pytest.raises(DataError, match=r"Fit 1 and fit 2 have the same cross-products of 120 rows"):
         one.merge(other).merge(other.merge(one))
 
 
@@ -570,7 +570,7 @@ def test_equal_shards_are_kept_on_request():
     both = fit.merge(fit, duplicates="keep")
     assert_same(both, sq.ols("y ~ x + g", pd.concat([data, data])))
     assert_same(sq.merge([fit, fit], duplicates="keep").remove(fit), fit)
-    with pytest.raises(InputError, match="duplicates='drop' is not understood. Use 'raise' or 'keep'"):
+    with pytest.raises(InputError, match=r"duplicates='drop' is not understood. Use 'raise' or 'keep'"):
         fit.merge(fit, duplicates="drop")
 
 

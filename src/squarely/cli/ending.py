@@ -1,7 +1,7 @@
 """How a command ends: an error in one message, an interrupt in one line, and the exit code.
 
-0 done; 1 a numerical "no" (diverged, not converged, disagree); 2 bad input; 3 another process of torchrun's has ended; 70 a fault of
-squarely's own, told in one line, with a traceback only where the environment has SQUARELY_TRACEBACK=1; 130 interrupted, 143
+0 done; 1 a numerical "no" (diverged, not converged, disagree); 2 bad input; 3 another process of torchrun's has ended; 70 a fault
+of squarely's own, told in one line, with a traceback only where the environment has SQUARELY_TRACEBACK=1; 130 interrupted, 143
 terminated. Of several processes the first one speaks.
 """
 
@@ -67,8 +67,8 @@ def _confess(error: Exception) -> None:
     where = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
     said = safe(" ".join(str(error).split()))[:_LONGEST]
     print(
-        f"squarely: internal error: {type(error).__name__}{where}: {said}. This is a fault of squarely {version('squarely')}: please "
-        "report it, with what SQUARELY_TRACEBACK=1 prints.",
+        f"squarely: internal error: {type(error).__name__}{where}: {said}. This is a fault of squarely {version('squarely')}: "
+        "please report it, with what SQUARELY_TRACEBACK=1 prints.",
         file=sys.stderr,
     )
 

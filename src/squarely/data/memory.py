@@ -227,8 +227,8 @@ def _require_one_dimension(name: str, array: np.ndarray) -> None:
 def _unreadable(name: str, error: Exception) -> DataError:
     if isinstance(error, UnicodeError):
         return DataError(
-            f"Column {name!r} holds text that is not Unicode: a byte that could not be decoded stands in it. Decode it with its own "
-            f"encoding, such as 'latin-1'. Python says: {error}."
+            f"Column {name!r} holds text that is not Unicode: a byte that could not be decoded stands in it. Decode it with its "
+            f"own encoding, such as 'latin-1'. Python says: {error}."
         )
     return DataError(
         f"Column {name!r} cannot be read as one kind of number. Make its values all numbers, or all text. Arrow says: {error}"

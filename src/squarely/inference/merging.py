@@ -70,8 +70,8 @@ def _require_different(fits: Sequence[Fit], design: Design) -> None:
                 first, second = sorted((i, j))
                 raise DataError(
                     f"Fit {_called(fits, first)} and fit {_called(fits, second)} have the same cross-products of "
-                    f"{counted(fits[i].rows.used, 'row')}: they are of the same rows, which would count twice. Leave one of them out. "
-                    "If they are of different rows that happen to be alike, give duplicates='keep'."
+                    f"{counted(fits[i].rows.used, 'row')}: they are of the same rows, which would count twice. Leave one of them "
+                    "out. If they are of different rows that happen to be alike, give duplicates='keep'."
                 )
 
 
