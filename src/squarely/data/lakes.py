@@ -40,12 +40,18 @@ def require_plain(paths: Iterable[Path]) -> None:
         for place in (path, path.resolve()):  # a link may lead into a table, or out of one
             found = (place.parent, _DUCKLAKE) if place.name.startswith("ducklake-") else table_above(place.parent)
             if found is not None:
-                folder, kind = str(found[0]), found[1]
+                folder, kind = _short(found[0]), found[1]
                 raise DataError(
                     f"The folder {folder!r} is {kind}. It can also hold files with rows that were changed or deleted, and only the "
                     f"table's own log tells them apart. Read it with {_WAYS_OUT[kind].format(path=folder)}, and pass the result as "
                     "the data."
                 )
+
+
+def _short(folder: Path) -> str:
+    """Give a path as a user would write it here."""
+    here = Path.cwd()
+    return str(folder.relative_to(here)) if folder.is_relative_to(here) else str(folder)
 
 
 def _kind_at(folder: Path) -> str | None:
