@@ -142,6 +142,11 @@ def _values(*values: str) -> File:
     return File("x,y\n" + "".join(f"{value},{i}\n" for i, value in enumerate(values, start=1)))
 
 
+def _with_another_sum(packed: bytes) -> bytes:
+    """Change a bit of the checksum of gzipped text."""
+    return packed[:-8] + bytes([packed[-8] ^ 1]) + packed[-7:]
+
+
 _FILE = [
     Row(
         name="an empty file",
@@ -197,6 +202,28 @@ _FILE = [
     Row(name="text behind a closed quote", data=File('x,y\n1,2\n2,"3"4\n3,5\n'), says="The file '<data>' cannot be read as CSV"),
     Row(name="a number of 200,000 digits", data=File("x,y\n1,2\n" + "9" * 200_000 + ",3,4\n"), says="cannot be read as CSV"),
     Row(name="a line of 3 million letters", data=File("x,y\n1,2\n2,3\n" + "a" * 3_000_000 + ",4\n"), says="cannot be read as CSV"),
+    Row(
+        name="a value with the delimiter in it, and an empty last field",
+        data=File("x,y,note\n1,2,\n2,4,\n1,250,6,\n4,8,\n"),
+        says="Line 4 of <data> has 4 fields, the last one empty where it is one too many, and the header has 3. Perhaps a value",
+    ),
+    Row(
+        name="a line without the delimiter that ends all others",
+        data=File("x,y\n" + "".join(f"{i},{2 * i},\n" for i in range(30_000)) + "1,2\n"),
+        says="Line 30,002 has 2 fields, the lines before it 3. Mend that line.",
+    ),
+    Row(name="every line ends in a delimiter", data=File("x,y\n1,2,\n2,4,\n3,6,\n4,8,\n"), params=ON_A_LINE),
+    Row(name="a gzipped file cut short", data=File(gzip.compress(LINE.encode() * 99)[:-9], "data.csv.gz"), says="cannot be read"),
+    Row(
+        name="a gzipped file with a wrong checksum",
+        data=File(_with_another_sum(gzip.compress(b"x,y\n" + LINE.encode())), "data.csv.gz"),
+        says="cannot be read",
+    ),
+    Row(
+        name="the folder of a Delta table",
+        data=Files({"_delta_log/00000000000000000000.json": "{}", "part-0.csv": "x,y\n" + LINE}),
+        says="is a Delta table. It can also hold files with rows that were changed or deleted, and only the table's own log",
+    ),
     Row(name="a file that is not there", data=At("missing.csv"), says="The file 'missing.csv' does not exist. Give the path of a"),
     Row(name="an ending with a slip in it", data=At("cars.cvs"), says="The file 'cars.cvs' does not exist."),
     Row(

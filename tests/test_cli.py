@@ -1,6 +1,7 @@
 """The command line through real processes and through its runner: text, JSON, exit codes, help."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -125,6 +126,31 @@ def test_exit_codes(words, code, said):
     assert done.returncode == code
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("words", "said"), [("ZeroDivisionError('a\\nb')", "ZeroDivisionError"), ("KeyError('x')", "KeyError")])
+def test_a_fault_of_our_own_ends_in_one_line(words, said):
+    script = f"import squarely\ndef ols(*_, **__): raise {words}\nsquarely.ols = ols\nfrom squarely.cli import main\nmain()"
+
+    def ended(**more):
+        command = [sys.executable, "-c", script, "ols", FORMULA, CARS]
+        return subprocess.run(command, env={**os.environ, **more}, capture_output=True, text=True, check=False)
+
+    done = ended()
+    assert (done.returncode, done.stdout) == (70, "")
+    assert done.stderr.startswith(f"squarely: internal error: {said}")
+    assert done.stderr.count("\n") == 1
+    assert "please report it" in done.stderr
+    done = ended(SQUARELY_TRACEBACK="1")
+    assert done.returncode == 70
+    assert "Traceback" in done.stderr
+
+
+def test_too_little_memory_is_an_error_of_one_line():
+    script = "import squarely\ndef ols(*_, **__): raise MemoryError\nsquarely.ols = ols\nfrom squarely.cli import main\nmain()"
+    done = subprocess.run([sys.executable, "-c", script, "ols", FORMULA, CARS], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "not enough memory" in done.stderr
 
 
 def test_a_numerical_no_still_prints_its_result():

@@ -149,12 +149,6 @@ def test_a_name_with_the_signs_of_a_pattern_is_a_name(tmp_path):
         open_source(odd)
 
 
-def test_folders_called_like_columns_add_none(tmp_path):
-    (tmp_path / "year=2020").mkdir()
-    (tmp_path / "year=2020" / "a.parquet").write_bytes(parquet(x=[1.0]))
-    assert list(open_source(tmp_path).columns) == ["x"]
-
-
 def parquet(**columns):
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table(columns), sink)

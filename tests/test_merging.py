@@ -527,3 +527,86 @@ def test_merge_on_the_command_line(tmp_path, monkeypatch):
     assert "2 taken out" in done.output
     done = CliRunner().invoke(app, ["merge", "0.json", "--remove", "all.json"])
     assert "never in" in str(done.exception)
+
+
+# The same rows twice.
+
+SAME = "have the same cross-products of 60 rows: they are of the same rows, which would count twice. Leave one of them out."
+
+
+def rows_of(seed, n=60):
+    rng = np.random.default_rng(seed)
+    x = np.round(rng.normal(size=n), 2)
+    return pd.DataFrame({"x": x, "g": np.resize(["a", "b", "c"], n), "y": np.round(2 * x + rng.normal(size=n), 2)})
+
+
+def test_a_fit_is_not_merged_with_itself(tmp_path):
+    one, other = (sq.ols("y ~ x * g + I(x**2)", rows_of(seed)) for seed in (1, 2))
+    one.save(tmp_path / "one.json")
+    loaded = [sq.load(tmp_path / "one.json") for _ in range(2)]
+    with pytest.raises(DataError, match=f"Fit 1 and fit 2 {SAME}"):
+        one.merge(one)
+    with pytest.raises(DataError, match=rf"Fit 1 and fit 3 \('.*one.json'\) {SAME}"):
+        sq.merge([one, other, loaded[0]])
+    with pytest.raises(DataError, match=rf"Fit 2 \('.*one.json'\) and fit 3 \('.*one.json'\) {SAME}"):
+        sq.merge([other, *loaded])
+    with pytest.raises(DataError, match=r"Fit 1 and fit 2 have the same cross-products of 120 rows"):
+        one.merge(other).merge(other.merge(one))
+
+
+def test_the_same_rows_in_another_order_or_file_are_the_same_rows(tmp_path):
+    data, formula = rows_of(3), "y ~ x + g + I(x**2)"
+    data.to_csv(tmp_path / "a.csv", index=False)
+    data.sample(frac=1, random_state=5).to_parquet(tmp_path / "b.parquet", row_group_size=7)
+    fits = [sq.ols(formula, path) for path in (tmp_path / "a.csv", tmp_path / "b.parquet")]
+    for other in (fits[1], sq.ols(formula, data[::-1])):
+        with pytest.raises(DataError, match=f"Fit 1 and fit 2 {SAME}"):
+            fits[0].merge(other)
+
+
+def test_equal_shards_are_kept_on_request():
+    """Expected: every row twice."""
+    data = rows_of(4)
+    fit = sq.ols("y ~ x + g", data)
+    both = fit.merge(fit, duplicates="keep")
+    assert_same(both, sq.ols("y ~ x + g", pd.concat([data, data])))
+    assert_same(sq.merge([fit, fit], duplicates="keep").remove(fit), fit)
+    with pytest.raises(InputError, match=r"duplicates='drop' is not understood. Use 'raise' or 'keep'"):
+        fit.merge(fit, duplicates="drop")
+
+
+def test_shards_that_are_nearly_alike_are_two():
+    data = rows_of(6)
+    fit = sq.ols("y ~ x", data)
+    changed = data.copy()
+    changed.loc[17, "x"] += 0.01
+    for other in (changed, data.assign(x=-data["x"]), data.assign(y=-data["y"]), data.assign(x=data["x"] + 1e-6)):
+        assert fit.merge(sq.ols("y ~ x", other)).nobs == 120
+    perfect = sq.ols("y ~ x", {"x": [1.0, 2.0, 3.0], "y": [2.0, 4.0, 6.0]})
+    assert perfect.merge(sq.ols("y ~ x", {"x": [2.0, 3.0, 4.0], "y": [2.0, 4.0, 6.0]})).nobs == 6
+
+
+def test_the_command_line_names_the_files(tmp_path):
+    from typer.testing import CliRunner
+
+    from squarely.cli import app
+
+    path = str(tmp_path / "a.json")
+    sq.ols("y ~ x", rows_of(1)).save(path)
+    done = CliRunner().invoke(app, ["merge", path, path])
+    assert str(done.exception).count(path) == 2
+    done = CliRunner().invoke(app, ["merge", path, path, "--duplicates", "keep", "--json"])
+    assert json.loads(done.output)["nobs"] == 120
+
+
+def test_a_dot_means_the_same_after_loading(tmp_path):
+    """The index of pandas in a file is not in the formula that is read again."""
+    data = rows_of(1)[["y", "x"]]
+    data[data["x"] > 0].to_parquet(tmp_path / "a.parquet")
+    fit = sq.ols("y ~ .", tmp_path / "a.parquet")
+    fit.save(tmp_path / "a.json")
+    loaded = sq.load(tmp_path / "a.json")
+    assert_same(loaded, fit)
+    merged = loaded.merge(sq.ols("y ~ .", data[data["x"] <= 0]))
+    merged.save(tmp_path / "b.json")
+    assert_same(sq.load(tmp_path / "b.json"), sq.ols("y ~ .", data))

@@ -463,6 +463,16 @@ def test_torchrun_trains_as_one_and_prints_once():
     assert err.count("squarely: error: There is no column 'displacment'") == 1
 
 
+def test_the_accounts_of_the_rows_are_of_all_processes():
+    code, out, _ = torchrun(*TRAIN, "--epochs", "2", "--validation", "0.2", "--json")
+    assert code == 0
+    numbers = json.loads(out)
+    alone = sq.train("mpg ~ displacement", CARS, epochs=2, validation=0.2)
+    assert numbers["rows"] == alone.rows.as_dict()
+    assert numbers["validation_rows"] == alone.validation_rows.as_dict()
+    assert numbers["rows"]["read"] + numbers["validation_rows"]["read"] == 398
+
+
 def test_what_all_meet_is_said_by_the_first_and_every_exit_code_is_its_own():
     words = {
         "diverged": ([*TRAIN, "--lr", "2"], 1),

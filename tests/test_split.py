@@ -228,3 +228,57 @@ def test_training_on_a_part():
     run = sq.train("mpg ~ displacement", training, lr=0.5, epochs=2, dtype="float64")
     assert_close(run.params, sq.ols("mpg ~ displacement", training).params, rtol=1e-10)
     assert len(run.predict(validation)) == validation.rows
+
+
+def gappy():
+    """Give 398 rows of which 6 have a gap in x."""
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame({"x": rng.normal(size=398)})
+    frame["y"] = frame["x"] + rng.normal(size=398)
+    frame.loc[[3, 50, 100, 200, 300, 350], "x"] = np.nan
+    return frame
+
+
+@pytest.mark.parametrize("options", [{}, {"stream": True}, {"engine": "moments"}, {"dtype": "float64", "batch_size": 64}])
+def test_every_row_is_accounted_for_whether_it_trains_or_validates(options):
+    """Expected: 398 rows, ceil(0.2 * 398) = 80 of them held out, 6 gaps."""
+    run = sq.train("y ~ x", gappy(), epochs=2, validation=0.2, **options)
+    train, kept = run.rows, run.validation_rows
+    assert (train.read, kept.read) == (318, 80)
+    gaps = [account.dropped["x"]["nan"] for account in (train, kept)]
+    assert sum(gaps) == 6
+    assert min(gaps) > 0
+    assert (train.used, kept.used) == (318 - gaps[0], 80 - gaps[1])
+    said = " ".join(str(run.summary()).split())
+    assert "Rows: 398 rows read: 318 to train, 80 to validate." in said
+    assert f"To train: 318 rows read, {train.used} used. Rows dropped for x: {gaps[0]} nan." in said
+    assert f"To validate: 80 rows read, {kept.used} used. Rows dropped for x: {gaps[1]} nan." in said
+    assert run.as_dict()["validation_rows"] == kept.as_dict()
+    certificate = sq.certify(sq.ols("y ~ x", gappy()), run)
+    assert certificate.as_dict()["validation_rows"] == kept.as_dict()
+    assert f"Rows to validate with: 80 rows read, {kept.used} used." in " ".join(str(certificate.summary()).split())
+
+
+def test_rows_of_another_source_are_accounted_for_and_a_run_without_them_has_none():
+    run = sq.train("y ~ x", gappy(), epochs=2, validation=gappy()[:60], where="y > -100")
+    assert (run.rows.read, run.validation_rows.read, run.validation_rows.used) == (398, 60, 58)
+    said = " ".join(str(run.summary()).split())
+    assert "To train: 398 rows read, 392 used. Rows dropped for x: 6 nan." in said
+    assert "To validate, from the data frame: 60 rows read, 58 used. Rows dropped for x: 2 nan." in said
+    assert sq.train("y ~ x", gappy(), epochs=2).validation_rows is None
+    filtered = sq.train("y ~ x", gappy(), epochs=2, validation=0.2, where="y > 0")
+    whole = filtered.rows + filtered.validation_rows
+    assert (whole.read, whole.filtered) == (398, int((gappy()["y"] <= 0).sum()))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_sweep_accounts_for_both(optimizer):
+    swept = sq.sweep("y ~ x", gappy(), lr=[0.1, 0.2], epochs=2, validation=0.2, optimizer=optimizer)
+    assert "398 rows read: 318 to train, 80 to validate." in " ".join(str(swept.summary()).split())
+    assert {run.validation_rows.read for run in swept.runs} == {80}
+
+
+def test_gaps_among_the_validation_rows_are_refused_on_request():
+    with pytest.raises(DataError, match=r"missing='raise' refuses them. 398 rows read, 392 used"):
+        sq.train("y ~ x", gappy().dropna(), epochs=2, validation=gappy(), missing="raise")
+    assert sq.train("y ~ x", gappy().dropna(), epochs=2, validation=0.2, missing="raise").validation_rows.used == 79

@@ -141,13 +141,15 @@ def load(path: str | os.PathLike[str]) -> Fit:
     return fit_from_json(read_text(path), os.fspath(path))
 
 
-def merge(fits: Iterable[Fit], *, remove: Iterable[Fit] = ()) -> Fit:
+def merge(fits: Iterable[Fit], *, remove: Iterable[Fit] = (), duplicates: str = "raise") -> Fit:
     """Put fits of one formula to different rows together, as if one had been fitted to all rows; no row is needed.
 
     Parameters
     ----------
     fits : live or loaded, of shards or merged themselves.
     remove : fits of rows that are in `fits`, to be taken out again.
+    duplicates : what becomes of two of `fits` that have the same cross-products: "raise", because their rows would count twice, or
+        "keep", for different rows that happen to be alike.
 
     Returns
     -------
@@ -155,7 +157,8 @@ def merge(fits: Iterable[Fit], *, remove: Iterable[Fit] = ()) -> Fit:
 
     Raises
     ------
-    InputError, DataError : there is no fit, or the fits are not of one model; the message names the difference.
+    InputError, DataError : there is no fit, or the fits are not of one model, or two of them are of the same rows; the message
+        names the difference.
 
     Examples
     --------
@@ -165,7 +168,7 @@ def merge(fits: Iterable[Fit], *, remove: Iterable[Fit] = ()) -> Fit:
     """
     if isinstance(fits, Fit) or isinstance(remove, Fit):
         raise InputError("merge wants lists of fits, and this is one fit. Write sq.merge([fit, other], remove=[third]).")
-    return combined(list(fits), list(remove))
+    return combined(list(fits), list(remove), duplicates=duplicates)
 
 
 def train(
@@ -429,6 +432,7 @@ def _swept(given: Given, grid: Grid, validation: object) -> Sweep:
     formula, source = opened(given)
     source, kept = held_out(validation, formula, source, grid.recipes[0].seed)
     moments = gathered_for_training(given, formula, source)
+    _require_whole(given, moments, kept)
     swept = descent.train_grid(moments, source, grid, validation=kept)
     optimum = _optimum(moments, source)
     return swept if optimum is None else descent.with_predictions(swept, optimum)
@@ -462,6 +466,7 @@ def _trained(given: Given, recipe: Recipe, validation: object, keeping: Keeping 
             on_device = recipe.device != "cpu" and recipe.engine != "rows"
             fold = descent.shared_fold(fold_on(recipe.device) if on_device else fold_products, share, team, recipe)
             moments = complete(given, gather(design, source, fold), source)
+        _require_whole(given, moments, kept)
         run = descent.train(
             moments, source, (recipe,), validation=kept, model=given.model, keeping=keeping, team=team, share=share
         )[0]
@@ -469,6 +474,14 @@ def _trained(given: Given, recipe: Recipe, validation: object, keeping: Keeping 
         return run  # the exact road is the first process's, and nobody's when the rows may not be what they were
     optimum = _optimum(moments, source)
     return run if optimum is None else descent.with_prediction(run, optimum(run.problem))
+
+
+def _require_whole(given: Given, moments: Moments, kept: Source | None) -> None:
+    """Refuse rows with gaps among those to validate with, where missing='raise' asks for that."""
+    if kept is not None and given.missing == "raise" and given.loader is None:
+        from squarely import descent
+
+        complete(given, replace(moments, account=descent.accounted(moments.design, kept)), kept)
 
 
 def _optimum(moments: Moments, source: Source) -> Callable[[Standardised], Array] | None:

@@ -103,7 +103,7 @@ def opened(given: Given) -> tuple[Formula, Source]:
         if not isinstance(given.formula, str):
             return parse_formula(given.formula), open_source(given.data)  # which says what is wrong with it
         source = open_source(given.data)
-        return parse_formula(given.formula, list(source.columns)), source
+        return parse_formula(given.formula, source.dotted), source
     if given.X is None or given.y is None or given.formula is not None or given.data is not None:
         raise InputError("X= and y= go together, without a formula and data. Give X= and y=, or a formula and data.")
     arrays, names, response = open_arrays(given.X, given.y)

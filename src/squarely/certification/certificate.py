@@ -32,7 +32,7 @@ class Certificate:
     slope : loss and gradient at the trained coefficients, on the rows, where these are, in float64; None for different rows.
     bound : what that gradient proves without knowing the optimum; None for different rows.
     same_rows : whether both roads used the same rows, by counts, means and variances of every column.
-    rows : the row accounts of the fit and of the training.
+    rows : the row accounts of the fit and of the training. `validation_rows` is that of the rows the training only looked at.
     tau : the tolerance, in standard errors.
     digits : digits of the exact coefficients and standard errors that can be trusted, the smallest of them.
     evidence : how far the training is evidence of its own: rows are independent of the fit, cross-products less so, and a closed
@@ -53,6 +53,7 @@ class Certificate:
     bound: Bound | None
     same_rows: bool
     rows: tuple[RowAccount, RowAccount]
+    validation_rows: RowAccount | None
     tau: float
     digits: float
     evidence: str
@@ -107,6 +108,7 @@ class Certificate:
             },
             "same_rows": self.same_rows,
             "rows": {"exact": self.rows[0].as_dict(), "trained": self.rows[1].as_dict()},
+            "validation_rows": None if self.validation_rows is None else self.validation_rows.as_dict(),
             "digits": self.digits,
             "evidence": self.evidence,
             "notes": list(self.notes),
@@ -157,9 +159,10 @@ class Certificate:
     def _dropped(self) -> list[str]:
         """Give the row accounts, where they say more than that every row was used."""
         exact, trained = (" ".join(account.lines()) for account in self.rows)
+        kept = [] if self.validation_rows is None else [f"Rows to validate with: {' '.join(self.validation_rows.lines())}"]
         if exact == trained:
-            return [] if len(self.rows[0].lines()) == 1 else [f"Rows: {exact}"]
-        return [f"Rows of least squares: {exact}", f"Rows of the training: {trained}"]
+            return kept if len(self.rows[0].lines()) == 1 else [f"Rows: {exact}", *kept]
+        return [f"Rows of least squares: {exact}", f"Rows of the training: {trained}", *kept]
 
     def _columns(self) -> dict[str, Array]:
         nothing = np.full(len(self.names), np.nan)

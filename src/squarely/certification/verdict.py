@@ -78,6 +78,7 @@ def certify(fit: Fit, run: Training, *, tau: float = 0.01) -> Certificate:
         bound=bound,
         same_rows=same,
         rows=(fit.rows, run.rows),
+        validation_rows=run.validation_rows,
         tau=float(tau),
         digits=float(min(np.nanmin(fit.solution.digits_bse), np.nanmin([*fit.solution.digits, 15.0]))),
         evidence=_evidence(run),

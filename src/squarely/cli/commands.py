@@ -190,10 +190,11 @@ def merge(
     models: Annotated[list[Path], typer.Argument(help="Fits that ols --save has written, or merge.", metavar="FIT...")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Save the merged fit as JSON.")] = None,
     remove: Annotated[list[Path] | None, typer.Option("--remove", help="A fit whose rows are taken out; give several.")] = None,
+    duplicates: Annotated[str, typer.Option("--duplicates", help="Two fits of the same rows: raise or keep.")] = "raise",
     as_json: Json = False,
 ) -> None:
     """Put saved fits of one formula together, as if all rows had been fitted at once, and print the summary."""
-    fit = squarely.merge(map(squarely.load, models), remove=map(squarely.load, remove or []))
+    fit = squarely.merge(map(squarely.load, models), remove=map(squarely.load, remove or []), duplicates=duplicates)
     if out is not None:
         fit.save(out)
     show(fit.as_dict() if as_json else fit.summary())

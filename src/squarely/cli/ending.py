@@ -1,7 +1,8 @@
 """How a command ends: an error in one message, an interrupt in one line, and the exit code.
 
-0 done; 1 a numerical "no" (diverged, not converged, disagree); 2 bad input; 3 another process of torchrun's has ended;
-130 interrupted, 143 terminated. Of several processes the first one speaks.
+0 done; 1 a numerical "no" (diverged, not converged, disagree); 2 bad input; 3 another process of torchrun's has ended; 70 a fault
+of squarely's own, told in one line, with a traceback only where the environment has SQUARELY_TRACEBACK=1; 130 interrupted, 143
+terminated. Of several processes the first one speaks.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
+from pathlib import Path
 from typing import Any, NoReturn
 
-from squarely.errors import NumericalError, ProcessError, SquarelyError
+from squarely.errors import InputError, NumericalError, ProcessError, SquarelyError
 
 _INTERRUPTED, _TERMINATED = 130, 143  # as a shell has them
+_FAULT = 70  # EX_SOFTWARE of sysexits.h
+_LONGEST = 300  # signs of a message that are shown
 _PAUSE = 1.0  # seconds
 _SOON = 0.05  # seconds: long enough for a finaliser to be over
 
@@ -39,10 +43,35 @@ def run(app: Callable[[], Any]) -> None:
     except KeyboardInterrupt as interrupt:
         _tell(interrupt)
         _end(_INTERRUPTED)
+    except MemoryError:
+        print("squarely: error: There is not enough memory for this. Give fewer rows or columns.", file=sys.stderr)
+        _end(code_of(InputError()))
+    except Exception as error:
+        _confess(error)
+        _end(_FAULT)
     except SystemExit as end:
         if end.code in (_INTERRUPTED, _TERMINATED):  # typer makes the first of a KeyboardInterrupt, without a word
             _tell(end)
         _end(end.code)
+
+
+def _confess(error: Exception) -> None:
+    """Say in one line that squarely itself is at fault, and where."""
+    import traceback
+    from importlib.metadata import version
+
+    from squarely.show import safe
+
+    if os.environ.get("SQUARELY_TRACEBACK") == "1":
+        traceback.print_exception(error)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if f"{os.sep}squarely{os.sep}" in frame.filename]
+    where = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
+    said = safe(" ".join(str(error).split()))[:_LONGEST]
+    print(
+        f"squarely: internal error: {type(error).__name__}{where}: {said}. This is a fault of squarely {version('squarely')}: "
+        "please report it, with what SQUARELY_TRACEBACK=1 prints.",
+        file=sys.stderr,
+    )
 
 
 def processes() -> int:

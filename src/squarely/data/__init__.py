@@ -4,10 +4,11 @@
 `batch` is its rows as doubles (`decimals` apart) and categories, `aggregates` what an engine is asked to sum by itself; the kinds
 of source are `memory`, `arrow`, `csv` (with a guess of its `dialect`), `jsonlines`, `parquet`, `ipc`, `lazyframe`, `relation`,
 `ibis`, `spark` (what goes to its processes is in `executors`), `dask` (with its `scheduler`) and, for a loaded fit, `absent`;
-what comes back from other processes is in `scattered`, and `bundle` is what they are sent. `paths` finds several files, `joined`
-puts them behind each other; `file` says whether a file is still the same, `ahead` decodes it in a thread of its own, `interrupt`
-lets Ctrl-C through, `reread` tells how pandas reads it. `parallel` shares batches out to threads; `account` counts rows,
-`held_out` splits them in two, `share` among processes, `watch` tells how far a scan has come; `frames` hands results back as
+what comes back from other processes is in `scattered`, and `bundle` is what they are sent. `paths` finds several files, `lakes`
+refuses tables of which only a log tells what counts, `partitions` makes columns of folders, `joined` puts files behind each other;
+`file` says whether a file is still the same, `gunzip` and `uneven` check what DuckDB does not, `ahead` decodes in a thread of its
+own, `interrupt` lets Ctrl-C through, `reread` tells how pandas reads it. `parallel` shares batches out to threads; `account` counts
+rows, `held_out` splits them in two, `share` among processes, `watch` tells how far a scan has come; `frames` hands results back as
 pandas, `write` as files, and `disk` keeps small texts and folders, which `schema` reads with a bound on every value.
 """
 
@@ -17,7 +18,7 @@ from squarely.data.aggregates import Engine, Held, Query, Row, Stage
 from squarely.data.ahead import ahead
 from squarely.data.arrays import open_arrays, open_rows
 from squarely.data.batch import Batch, Labels, Numbers, all_finite, batches, fold, fold_parts, fold_until, map_batches, plain_level
-from squarely.data.disk import local_path, read_text, remove_unfinished, writable_folder, write_folder, write_text
+from squarely.data.disk import local_path, printable, read_text, remove_unfinished, writable_folder, write_folder, write_text
 from squarely.data.frames import frame, read_csv, series, square
 from squarely.data.held_out import PartSource, split
 from squarely.data.open import open_source
@@ -81,6 +82,7 @@ __all__ = [
     "part_columns",
     "passes_of",
     "plain_level",
+    "printable",
     "read_csv",
     "read_text",
     "reads_as_number",

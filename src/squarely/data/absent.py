@@ -12,10 +12,10 @@ from squarely.errors import DataError
 
 
 class AbsentSource(Source):
-    """The name and columns of data that are not at hand."""
+    """The name and columns of data that are not at hand; `file` is what the fit of them was loaded from."""
 
-    def __init__(self, label: str, columns: Mapping[str, str], notes: tuple[str, ...] = ()) -> None:
-        self.label, self.notes = label, notes
+    def __init__(self, label: str, columns: Mapping[str, str], notes: tuple[str, ...] = (), file: str = "") -> None:
+        self.label, self.notes, self.file = label, notes, file
         self.columns = dict(columns)
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:

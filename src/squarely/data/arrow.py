@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 import pyarrow as pa
 
 from squarely.data.file import first_line
-from squarely.data.levels import declared, is_ordered
+from squarely.data.levels import declared, index_columns, is_ordered
 from squarely.data.memory import MEMORY_ROWS, cut, pick, slices
 from squarely.data.source import Kind, Level, Part, Source, kind_of
 from squarely.errors import DataError
@@ -57,6 +57,7 @@ class ArrowSource(Source):
         self.label = label
         self._table = table
         self.columns, self.twins = schema_columns(table.schema)
+        self.index_columns = index_columns(table.schema)
 
     @property
     def rows(self) -> int:

@@ -19,9 +19,11 @@ import pyarrow as pa
 
 from squarely.data.dialect import PARTED, CommaValues, comma_values, signs_in, utf8_copy
 from squarely.data.file import LocalFile
+from squarely.data.gunzip import gunzipped, unpadded
 from squarely.data.interrupt import interruptible
 from squarely.data.reread import reread_csv
 from squarely.data.source import BATCH_ROWS, DECIMAL_COMMA, Kind, Source
+from squarely.data.uneven import Ends
 from squarely.errors import DataError, counted
 
 # What counts as an empty field, as in R and pandas: each is counted as "null" in the row account.
@@ -33,10 +35,16 @@ _DIALECT = "quote = '\"', escape = '\"', comment = '', skip = 0, strict_mode = t
 _DELIMITERS = ",;\t|"
 _LONGEST_LINE = 1_000_000
 _LONGEST_QUOTE = 300
+_PIECE = 2**18  # bytes: what fits into a cache is counted faster
 _SIGNS = re.compile(r"[*?[]")
 _QUOTED_PART = re.compile(r'"(?:[^"]|"")*"')
 _SAMPLE = 20_480  # rows, as many as the engine looks at
-_ENGINE_ERRORS = (duckdb.Error, OSError, pa.ArrowException)  # an error of the engine arrives through Arrow as an OSError
+_ENGINE_ERRORS = (
+    duckdb.Error,
+    OSError,
+    pa.ArrowException,
+    UnicodeError,
+)  # an error of the engine arrives through Arrow as an OSError
 _OTHER = ("BOOLEAN", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
 
 
@@ -56,6 +64,11 @@ class CsvSource(Source):
         self._packed = packed = file.head(2) == b"\x1f\x8b"  # gzip, whatever the name says
         if copy := utf8_copy(self._path, packed=self._packed):
             self._copy, self._path, self._packed, self.notes = copy, copy.path, False, ("UTF-16",)
+        elif self._packed:
+            with self._whole():
+                if unpadded_copy := unpadded(self._path):
+                    self._copy, self._path = unpadded_copy, unpadded_copy.path
+        self._is_checked = False
         self._compression = f"compression = '{'gzip' if self._packed else 'none'}'"
         self._delimiter = _DELIMITERS[0]  # until it is sniffed
         self._odd_signs: tuple[str, ...] | None = None  # until they are looked for
@@ -66,12 +79,13 @@ class CsvSource(Source):
         except _ENGINE_ERRORS as error:
             raise self._unreadable(error) from error
         self.reread = reread_csv(
-            str(file.path),
+            str(file.real),
             delimiter=self._delimiter,
             nulls=NULL_WORDS,
             decimal="," if self._comma.decimal else ".",
             encoding="utf-16" if copy else "utf-8",
             packed=packed,
+            extra=self._ends.extra,
         )
         self.twins = frozenset(name for name in self._names if self._names.count(name) > 1)
         self.columns = dict(zip(self._names, self._types, strict=True))
@@ -89,6 +103,7 @@ class CsvSource(Source):
         kept = {i: self._types[i] if self._types[i] in _OTHER else "DOUBLE" for i in places}
         columns = [f"CAST({self._plain(i)} AS {kept[i]})" if i in cast else f"c{i}" for i in places] + [f"c{i}" for i in texts]
         self._file.require_unchanged()
+        self._require_even()
         select = ", ".join(f"{column} AS v{j}" for j, column in enumerate(columns)) or "1"
         try:
             with interruptible(), self._connect() as connection:
@@ -97,6 +112,45 @@ class CsvSource(Source):
             self._file.require_unchanged()
             raise self._explain(error, places) from error
         self._file.require_unchanged()
+
+    def _require_even(self) -> None:
+        """Raise a DataError where some lines end in one delimiter too many, or a checksum of gzip's is wrong; look once."""
+        if self._is_checked:
+            return
+        with self._whole():
+            pieces = (text for text, _ in gunzipped(self._path)) if self._packed else self._pieces()
+            met = self._ends.other_line(pieces)
+        if met is not None:
+            line, fields = met
+            others = (
+                f"the lines before it have {self._ends.fields + 1:,}"
+                if self._ends.extra
+                else f"the header has {self._ends.fields:,}"
+            )
+            raise DataError(
+                f"Line {line:,} of {self.label} has {counted(fields, 'field')}, the last one empty where it is one too many, and "
+                f"{others}. Perhaps a value has the delimiter in it, such as 1,250 in place of 1250. Put such a value in quotes, "
+                "or let all lines end alike."
+            )
+        self._is_checked = True
+
+    def _pieces(self) -> Iterator[bytes]:
+        with self._path.open("rb") as file:
+            while piece := file.read(_PIECE):
+                yield piece
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Say what is wrong where the bytes of the file cannot be read to the end."""
+        try:
+            yield
+        except (OSError, EOFError, zlib.error) as error:
+            self._file.require_unchanged()
+            raise DataError(
+                f"The gzipped file {self.label!r} cannot be read: it is damaged or was cut short ({error}). Copy or pack it again."
+                if self._packed
+                else f"The file {self.label!r} cannot be read: {error}."
+            ) from error
 
     def kind(self, name: str) -> Kind:
         """Tell what a column holds. Text is looked through to the end: a column that starts empty may be numbers after all."""
@@ -173,13 +227,21 @@ class CsvSource(Source):
         query = f"SELECT * FROM read_csv(?, header = false, all_varchar = true, {self._dialect}) LIMIT 1"
         lines = connection.execute(query, [self._pattern]).fetchall()
         self._names = [name or "" for name in lines[0]] if lines else []
+        self._width = len(self._names)
+        self._ends = Ends(self._lines, self._delimiter, self._width, self._width)
+        if len(self._names) > 1 and not self._names[-1]:
+            shorter = Ends(self._lines, self._delimiter, self._width - 1, self._width)
+            if shorter.extra:  # the header's line ends so too
+                self._ends, self._names = shorter, self._names[:-1]
+        if self._ends.extra:
+            self.notes += ("a delimiter at the end of every line, behind which nothing stands",)
         self._comma = CommaValues()
         if self._delimiter != ",":
             self._comma = comma_values(self._relation(connection, "*", text=True).limit(_SAMPLE).to_arrow_table())
         if self._comma.decimal:
             self._dialect += ", decimal_separator = ','"
             self.notes += (DECIMAL_COMMA,)
-        self._types = [str(kind) for kind in self._relation(connection, "*").types]
+        self._types = [str(kind) for kind in self._relation(connection, "*").types[: len(self._names)]]
 
     @property
     def _pattern(self) -> str:
@@ -233,7 +295,7 @@ class CsvSource(Source):
     def _relation(
         self, connection: duckdb.DuckDBPyConnection, select: str, *, types: dict[str, str] | None = None, text: bool = False
     ) -> duckdb.DuckDBPyRelation:
-        names = ", ".join(f"'c{i}'" for i in range(len(self._names)))
+        names = ", ".join(f"'c{i}'" for i in range(self._width))
         nulls = ", ".join(_quoted(word) for word in NULL_WORDS)
         cast = ", types = {" + ", ".join(f"{c}: '{kind}'" for c, kind in types.items()) + "}" if types else ""
         as_text = ", all_varchar = true" if text else ""
@@ -301,12 +363,12 @@ class CsvSource(Source):
         try:
             with self._lines() as file:
                 lines = csv.reader(file, delimiter=self._delimiter)
-                header = len(next(lines, []))
+                header, wanted = len(next(lines, [])), 0
                 for fields in lines:
-                    if fields and len(fields) != header:
-                        return (
-                            f"Line {lines.line_num:,} has {counted(len(fields), 'field')}, the header {header:,}. Mend that line. "
-                        )
+                    wanted = wanted or (header + 1 if len(fields) == header + 1 and not fields[-1] else header)
+                    if fields and len(fields) != wanted:
+                        met = "the header" if wanted == header else "the lines before it"
+                        return f"Line {lines.line_num:,} has {counted(len(fields), 'field')}, {met} {wanted:,}. Mend that line. "
         except (csv.Error, OSError, EOFError, zlib.error):
             return ""  # the engine's own words have to do
         return ""

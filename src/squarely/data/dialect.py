@@ -128,7 +128,7 @@ def signs_in(path: Path, signs: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sign.decode() for sign in sought if sign in found)
 
 
-class _Copy:
+class Copy:
     """A temporary file that goes when nobody needs it any more."""
 
     def __init__(self) -> None:
@@ -138,7 +138,7 @@ class _Copy:
         weakref.finalize(self, self.path.unlink, missing_ok=True)
 
 
-def utf8_copy(path: Path, *, packed: bool) -> _Copy | None:
+def utf8_copy(path: Path, *, packed: bool) -> Copy | None:
     """Write UTF-16 text, told by its byte order mark, anew as UTF-8; give None where there is no such mark."""
     try:
         with gzip.open(path) if packed else path.open("rb") as file:
@@ -146,7 +146,7 @@ def utf8_copy(path: Path, *, packed: bool) -> _Copy | None:
             if mark not in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
                 return None
             decoder = codecs.getincrementaldecoder("utf-16-le" if mark == codecs.BOM_UTF16_LE else "utf-16-be")()
-            copy = _Copy()
+            copy = Copy()
             with copy.path.open("wb") as out:
                 while piece := file.read(_PIECE):
                     out.write(decoder.decode(piece).encode())

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from squarely.errors import DataError
@@ -59,6 +62,29 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         raise DataError(
             f"{str(path)!r} was not written: {error.strerror or error}. What was there before, if anything, is whole."
         ) from error
+
+
+def printable(text: str) -> str:
+    r"""Give a name as messages and files of our own can have it: bytes in it that are not UTF-8 are written as \xe4.
+
+    >>> printable("Stra\udcdfe.csv")
+    'Stra\\xdfe.csv'
+    """
+    return os.fsencode(text).decode("utf-8", "backslashreplace")
+
+
+@cache
+def plain_path(path: Path) -> Path:
+    """Give the path itself, or a link to it where it has a name that is not UTF-8, which the engines refuse."""
+    if printable(str(path)) == str(path):
+        return path
+    folder = Path(tempfile.mkdtemp(prefix="squarely-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    link = folder / f"file{''.join(path.suffixes[-2:])}"
+    if printable(link.name) != link.name:
+        link = folder / "file"
+    link.symlink_to(path)
+    return link
 
 
 def local_path(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> Path:

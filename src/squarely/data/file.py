@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 
+from squarely.data.disk import plain_path, printable
 from squarely.errors import DataError
 
 _LONGEST_QUOTE = 300
@@ -47,7 +48,7 @@ class LocalFile:
     Attributes
     ----------
     given : the path as it was given.
-    path : where it is, links followed.
+    path : where it is, links followed; a link to it where the engines cannot be told its name.
     stamp : device, number, size in bytes and time of the last change, as they were when it was opened.
     label : what messages call it.
     """
@@ -69,7 +70,7 @@ class LocalFile:
             if not path.is_file():
                 what = "is a folder" if path.is_dir() else "is not a regular file" if path.exists() else "does not exist"
                 raise DataError(f"The file {str(path)!r} {what}. {_near(path)}")
-            file = cls(path, path.resolve(), _stamp(path), label or path.name)
+            file = cls(path, plain_path(path.resolve()), _stamp(path), printable(label or path.name))
             file.head(1)
         except OSError as error:
             raise DataError(
@@ -78,6 +79,11 @@ class LocalFile:
         if file.stamp[2] == 0:
             raise DataError(f"The file {file.label!r} is empty (0 bytes). It needs the names of columns and rows under them.")
         return file
+
+    @property
+    def real(self) -> Path:
+        """The path of the file itself, links followed, whatever its name is."""
+        return self.given.resolve()
 
     def head(self, size: int) -> bytes:
         """Give the first bytes."""

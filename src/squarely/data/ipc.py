@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from squarely.data.arrow import schema_columns
 from squarely.data.file import LocalFile, first_line
-from squarely.data.levels import declared, is_ordered
+from squarely.data.levels import declared, index_columns, is_ordered
 from squarely.data.memory import cut
 from squarely.data.reread import reread
 from squarely.data.source import Kind, Level, Part, Source, kind_of, positioned
@@ -33,7 +33,7 @@ class IpcSource(Source):
         self._file = file
         self._stream = file.head(6) != b"ARROW1"
         if not self._stream:  # pandas does not read streams
-            self.reread = reread(str(file.path), "read_feather")
+            self.reread = reread(str(file.real), "read_feather")
         with self._guarded(), pa.OSFile(str(file.path)) as opened:
             if self._stream:
                 opened.seek(max(opened.size() - len(_END), 0))
@@ -42,6 +42,7 @@ class IpcSource(Source):
                 opened.seek(0)
             self._schema = (pa.ipc.open_stream if self._stream else pa.ipc.open_file)(opened).schema
         self.columns, self.twins = schema_columns(self._schema)
+        self.index_columns = index_columns(self._schema)
 
     @cached_property
     def rows(self) -> int | None:

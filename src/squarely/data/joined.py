@@ -43,6 +43,7 @@ class JoinedSource(Source):
         self.notes = tuple(dict.fromkeys([*files.notes, *(note for reader in readers for note in reader.notes)]))
         self.twins = frozenset().union(*(reader.twins for reader in readers))
         self.columns = {name: self._type(name) for name in dict.fromkeys(name for reader in readers for name in reader.columns)}
+        self.index_columns = frozenset().union(*(reader.index_columns for reader in readers))
         self.reread = _reread([reader.reread for reader in readers])
         self._kinds: dict[str, Kind] = {}
         self._met: dict[int, int] = {}  # file -> rows, as the last scan of all of them has met them

@@ -35,7 +35,7 @@ class JsonLinesSource(Source):
     def __init__(self, file: LocalFile) -> None:
         self.label = file.label
         self._file = file
-        self.reread = reread(str(file.path), "read_json")
+        self.reread = reread(str(file.real), "read_json")
         self._packed = file.head(2) == b"\x1f\x8b"
         types: dict[str, str] = {}
         twins: set[str] = set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 
@@ -63,10 +64,30 @@ def merged(name: str, orders: Mapping[str, Sequence[Level]]) -> tuple[Level, ...
     return tuple(levels)
 
 
+def index_columns(schema: pa.Schema) -> frozenset[str]:
+    """Give the names of the columns in which pandas has stored an index; one that counts from 0 is stored in none.
+
+    >>> import pandas as pd
+    >>> index_columns(pa.Schema.from_pandas(pd.DataFrame({"x": [1.0]}, index=pd.Index([3], name="k"))))
+    frozenset({'k'})
+    """
+    indexes = _noted(schema, "index_columns")
+    return frozenset(name for name in indexes if isinstance(name, str) and schema.get_field_index(name) >= 0)
+
+
 def _categoricals(schema: pa.Schema) -> set[str]:
     """Give the names of the columns that were a Categorical of pandas, as the schema's own notes say."""
     try:
-        noted = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
-        return {column["field_name"] for column in noted.get("columns", []) if column["pandas_type"] == "categorical"}
-    except (ValueError, KeyError, TypeError, AttributeError):
+        return {column["field_name"] for column in _noted(schema, "columns") if column["pandas_type"] == "categorical"}
+    except (KeyError, TypeError):
         return set()  # another program's notes of the same name
+
+
+def _noted(schema: pa.Schema, key: str) -> list[Any]:
+    """Give what pandas has noted in the schema under a key, nothing where another program's notes have that name."""
+    try:
+        noted = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
+        found = noted.get(key, [])
+    except (ValueError, AttributeError):
+        return []
+    return found if isinstance(found, list) else []

@@ -176,7 +176,7 @@ def _arrow(series: nw.Series[Any]) -> pa.Array | pa.ChunkedArray:
         if series.dtype in (nw.Int128, nw.UInt128):  # which Arrow does not have: its widest integers are decimals
             return series.to_native().cast(nw.get_native_namespace(series).Decimal(38, 0)).to_arrow()
         return series.to_arrow()
-    except (pa.ArrowException, TypeError, OverflowError) as error:
+    except (pa.ArrowException, TypeError, OverflowError, UnicodeError) as error:
         raise _unreadable(series.name, error) from error
 
 
@@ -208,7 +208,7 @@ def _column(name: str, values: Any) -> pa.Array | pa.ChunkedArray:
             _require_one_dimension(name, array)
             array = array.astype(array.dtype.newbyteorder("="), copy=False)
         return pa.array(array)
-    except (pa.ArrowException, TypeError, OverflowError, RuntimeError) as error:
+    except (pa.ArrowException, TypeError, OverflowError, RuntimeError, UnicodeError) as error:
         raise _unreadable(name, error) from error
 
 
@@ -227,6 +227,11 @@ def _require_one_dimension(name: str, array: np.ndarray) -> None:
 
 
 def _unreadable(name: str, error: Exception) -> DataError:
+    if isinstance(error, UnicodeError):
+        return DataError(
+            f"Column {name!r} holds text that is not Unicode: a byte that could not be decoded stands in it. Decode it with its "
+            f"own encoding, such as 'latin-1'. Python says: {error}."
+        )
     return DataError(
         f"Column {name!r} cannot be read as one kind of number. Make its values all numbers, or all text. Arrow says: {error}"
     )

@@ -16,7 +16,9 @@ from squarely.data.arrow import ArrowArray, ArrowSource, ArrowStream, arrow_tabl
 from squarely.data.disk import local_path
 from squarely.data.file import LocalFile, named_kind
 from squarely.data.joined import JoinedSource
+from squarely.data.lakes import require_plain
 from squarely.data.memory import ArraysSource, FrameSource
+from squarely.data.partitions import PartitionSource, constants, segments
 from squarely.data.paths import file_set, is_pattern
 from squarely.data.source import Source
 from squarely.errors import DataError
@@ -45,6 +47,14 @@ def open_source(data: object) -> Source:
     """
     if isinstance(data, Source):
         return data
+    source = _opened(data)
+    if indexes := source.indexes:
+        names = " and ".join(map(repr, indexes))
+        source.notes += (f"{names} as the index of pandas, which '.' in a formula leaves out",)
+    return source
+
+
+def _opened(data: object) -> Source:
     if isinstance(data, (str, bytes, os.PathLike)) or are_paths(data):
         return _open_paths(data)
     if isinstance(data, Mapping):
@@ -126,7 +136,10 @@ def _open_paths(data: PathLike | Sequence[PathLike]) -> Source:
     if os.path.isdir(path) or is_pattern(text):
         return _open_files([text], listed=False)
     file = LocalFile.open(path)
-    return _reader(_kind_of(file, text), file)
+    require_plain([path.absolute()])
+    source = _reader(_kind_of(file, text), file)
+    source.folder_keys = frozenset(segments(path.absolute().parent)).difference(source.columns)
+    return source
 
 
 def _open_files(texts: Sequence[str], *, listed: bool) -> Source:
@@ -141,8 +154,16 @@ def _open_files(texts: Sequence[str], *, listed: bool) -> Source:
             "Give files of one kind, for example by a pattern such as 'folder/*.csv'."
         )
     kind = next(iter(kinds))
+    readers = [_reader(kind, file) for file in files.files]
+    values = constants(files.folders)
+    readers = [
+        PartitionSource(reader, value, texts) if texts else reader
+        for reader, value, texts in zip(readers, values, files.folders, strict=True)
+    ]
     # A line of JSON need not have every key, so a file of such lines need not have it either.
-    return JoinedSource(files, [_reader(kind, file) for file in files.files], may_lack=kind == "JSON lines")
+    source = JoinedSource(files, readers, may_lack=kind == "JSON lines")
+    source.folder_keys = files.folder_keys.difference(source.columns)
+    return source
 
 
 def _checked(text: str) -> str:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from squarely.data.arrow import schema_columns
 from squarely.data.file import LocalFile, first_line
-from squarely.data.levels import declared, is_ordered
+from squarely.data.levels import declared, index_columns, is_ordered
 from squarely.data.memory import cut
 from squarely.data.reread import reread
 from squarely.data.source import BATCH_ROWS, Kind, Level, Part, Source, kind_of, positioned
@@ -30,7 +30,7 @@ class ParquetSource(Source):
     def __init__(self, file: LocalFile) -> None:
         self.label = file.label
         self._file = file
-        self.reread = reread(str(file.path), "read_parquet")
+        self.reread = reread(str(file.real), "read_parquet")
         self._count: int
         self._runs: list[range]  # row groups that are a part
         self._parts: tuple[Part, ...]
@@ -41,6 +41,7 @@ class ParquetSource(Source):
         rows = [sum(lengths[run.start : run.stop]) for run in self._runs]
         self._parts = tuple(map(Part, accumulate(rows, initial=0), rows))
         self.columns, self.twins = schema_columns(self._schema)
+        self.index_columns = index_columns(self._schema)
 
     @property
     def rows(self) -> int:

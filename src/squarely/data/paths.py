@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from squarely.data.disk import local_path
+from squarely.data.disk import local_path, printable
 from squarely.data.file import SUFFIXES, LocalFile, named_kind
+from squarely.data.lakes import require_plain
+from squarely.data.partitions import segments
 from squarely.errors import DataError, counted
 
 _SIGNS = "*?["
@@ -26,12 +28,16 @@ class FileSet:
     label : what messages call them all.
     files : the files in the order of their rows.
     notes : how they were put in order, and what was left out.
+    folders : for each file the keys and values of its folders called key=value, below the folder that was given.
+    folder_keys : the keys of such folders above, which all files lie in.
     look : finds the paths again.
     """
 
     label: str
     files: tuple[LocalFile, ...]
     notes: tuple[str, ...]
+    folders: tuple[Mapping[str, str], ...]
+    folder_keys: frozenset[str]
     look: Callable[[], list[Path]]
 
     def require_unchanged(self) -> None:
@@ -72,13 +78,21 @@ def file_set(texts: Sequence[str], *, listed: bool) -> FileSet:
         return [path for text, place in places for path in _named(text, place)]
 
     paths = look()
-    shared = os.path.commonpath([path.parent for path in paths])
+    require_plain(paths)
+    shared = Path(os.path.commonpath([path.parent for path in paths]))
     files = tuple(LocalFile.open(path, os.path.relpath(path, shared)) for path in paths)
     _require_once(files)
     label = files[0].label + (f" and {counted(len(files) - 1, 'other file')}" if len(files) > 1 else "") if listed else texts[0]
     order = "" if len(files) == 1 else " in the order given" if listed else " in the order of their names"
     notes = (f"{counted(len(files), 'file')}{order}", *_left_out([place for _, place in places]))
-    return FileSet(label=label, files=files, notes=notes, look=look)
+    # The keys of one folder or pattern begin where it does; those of a list where its paths part.
+    begin = shared if listed else places[0][1] if os.path.isdir(places[0][1]) else _folder_of(places[0][1])
+    folders = tuple(segments(path.parent.relative_to(begin)) for path in paths)
+    keys = list(dict.fromkeys(key for each in folders for key in each))
+    notes += (f"{' and '.join(map(repr, keys))} from the names of folders",) if keys else ()
+    return FileSet(
+        label=printable(label), files=files, notes=notes, folders=folders, folder_keys=frozenset(segments(begin)), look=look
+    )
 
 
 def _named(text: str, path: Path) -> list[Path]:
@@ -88,8 +102,7 @@ def _named(text: str, path: Path) -> list[Path]:
 
 
 def _matching(text: str, path: Path) -> list[Path]:
-    # Only what is not there literally is a pattern: a folder called data[1] may hold the files that *.csv fits.
-    folder = next(parent for parent in path.parents if os.path.isdir(parent))
+    folder = _folder_of(path)
     met = [folder / name for name in glob.glob(str(path.relative_to(folder)), root_dir=folder, recursive=True)]
     files = sorted((one for one in met if not os.path.isdir(one)), key=str)
     if not files:
@@ -98,6 +111,11 @@ def _matching(text: str, path: Path) -> list[Path]:
         )
         raise DataError(f"The pattern {text!r} fits no file. {inside} In it, * stands for any letters and ** for any folders.")
     return files
+
+
+def _folder_of(pattern: Path) -> Path:
+    """Give the folder that a pattern begins in: what is there literally is none, so data[1] may hold the files of *.csv."""
+    return next(parent for parent in pattern.parents if os.path.isdir(parent))
 
 
 def _in_folder(text: str, path: Path) -> list[Path]:

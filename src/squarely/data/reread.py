@@ -26,12 +26,14 @@ class Reread:
     path : of the file.
     function : of pandas, such as "read_csv".
     options : its arguments besides the path and the choice of columns and their types.
+    constants : columns that the file does not have, each with the one value that all of its rows have.
     others : the calls that read the files whose rows come after those of this one.
     """
 
     path: str
     function: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    constants: Mapping[str, int | float | str | None] = field(default_factory=dict)
     others: tuple[Reread, ...] = ()
 
     @property
@@ -48,8 +50,12 @@ def reread_csv(
     decimal: str = ".",
     encoding: str = "utf-8",
     packed: bool = False,
+    extra: bool = False,
 ) -> Reread:
-    """Say how pandas reads a CSV file; `nulls` are the words that stand for gaps, `packed` tells a gzipped one."""
+    """Say how pandas reads a CSV file; `nulls` are the words that stand for gaps, `packed` tells a gzipped one.
+
+    With `extra` every line ends in one delimiter too many, for which pandas would take the first column for an index.
+    """
     options: dict[str, Any] = {"sep": delimiter} if delimiter != "," else {}
     if decimal != ".":
         options["decimal"] = decimal
@@ -57,6 +63,8 @@ def reread_csv(
         options["encoding"] = encoding
     if packed != (Path(path).suffix.lower() == ".gz"):  # pandas goes by the name
         options["compression"] = "gzip" if packed else None
+    if extra:
+        options["index_col"] = False
     options |= {"na_values": list(nulls), "keep_default_na": False}
     if _is_old():
         options["float_precision"] = "round_trip"

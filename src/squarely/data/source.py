@@ -28,6 +28,7 @@ EXACT_INTEGERS = 2.0**53
 # Narrower than Python's float(), which takes 1_000 and the digits of every script.
 _NUMBER = re.compile(r"\s*[-+]?((\d+\.?\d*|\.\d+)(e[-+]?\d+)?|nan|inf(inity)?)\s*", re.ASCII | re.IGNORECASE)
 _COMMA_FOR_POINT = str.maketrans(",.", ".,")
+_UNNAMED_INDEX = re.compile(r"__index_level_\d+__")
 
 # What a column holds: "category" is numbers or truth values that are declared to be categories, "null" nothing but gaps.
 Kind = Literal["number", "boolean", "text", "category", "null", "other"]
@@ -57,6 +58,8 @@ class Source(ABC):
     columns : name -> type, as the engine calls it.
     twins : names that stand twice or more; a formula cannot use them.
     typed : whether the engine knows the types; if not, labels are text whose kind is read off the values.
+    index_columns : columns in which pandas has stored an index: '.' in a formula leaves them out.
+    folder_keys : keys of folders called key=value that all rows lie in, and that are no columns.
     notes : what was found out about how the rows are written, such as a decimal comma, for the summary to print.
     reread : how pandas reads the same file, None where the rows are in no file.
     stored : whether the rows come from files of ours to read, so that it pays to decode them ahead of the arithmetic.
@@ -70,6 +73,8 @@ class Source(ABC):
     label: str
     columns: Mapping[str, str]
     twins: frozenset[str] = frozenset()
+    index_columns: frozenset[str] = frozenset()
+    folder_keys: frozenset[str] = frozenset()
     typed: bool = True
     notes: tuple[str, ...] = ()
     reread: Reread | None = None
@@ -88,6 +93,17 @@ class Source(ABC):
     def decimal_comma(self) -> bool:
         """Whether texts are numbers with a decimal comma, and not with a point."""
         return DECIMAL_COMMA in self.notes
+
+    @property
+    def indexes(self) -> list[str]:
+        """The columns that are an index of pandas, as the file says or the name that pandas gives to an index without one."""
+        return [name for name in self.columns if name in self.index_columns or _UNNAMED_INDEX.fullmatch(name)]
+
+    @property
+    def dotted(self) -> list[str]:
+        """The columns that '.' in a formula stands for, the response among them."""
+        indexes = self.indexes
+        return [name for name in self.columns if name not in indexes]
 
     @abstractmethod
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
@@ -230,6 +246,11 @@ def require_columns(source: Source, names: Iterable[str]) -> None:
     """Raise a DataError that suggests the nearest name when a column is not there, exactly as spelt."""
     for name in names:
         if name not in source.columns:
+            if name in source.folder_keys:
+                raise DataError(
+                    f"There is no column {name!r} in {source.label}. It is the key of a folder that all rows lie in, so it is the "
+                    "same for every row. Give a folder above it to read several values, or leave it out."
+                )
             raise DataError(f"There is no column {name!r} in {source.label}. {did_you_mean(name, source.columns)}")
         if name in source.twins:
             raise DataError(f"{source.label} has two or more columns called {name!r}. Give each column a name of its own.")

@@ -36,6 +36,7 @@ from squarely.descent.model import LinearRegression
 from squarely.descent.pairs import pairs
 from squarely.descent.processes import Team, launched, team
 from squarely.descent.recipe import Recipe
+from squarely.descent.rows import accounted
 from squarely.descent.running import train
 from squarely.descent.shares import shared_fold
 from squarely.descent.side_by_side import train_grid, with_predictions
@@ -54,6 +55,7 @@ __all__ = [
     "Sweep",
     "Team",
     "Training",
+    "accounted",
     "affine",
     "checked",
     "grid",

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from squarely.data import Reread, Source, batches, reread, reread_csv
+from squarely.data import Reread, Source, batches, printable, reread, reread_csv
 from squarely.descent.code_expressions import Fields, constant, written
 from squarely.descent.code_text import Group, call, listed, literal, named, remark, statement
 from squarely.design import Design
 from squarely.design.condition import Compared, Condition, Joined, OneOf, Truth
 from squarely.design.design import columns_needed
 from squarely.design.expression import Name, Number, names
+from squarely.errors import OptionError
 
 _EXACT_INTEGERS = 2**53
 _GAPS = ("", "NA", "NULL", "<gap>")  # what may stand for a gap in a file that is yet to be written
@@ -144,6 +145,7 @@ def file_of(source: Source, need: Wanted, data: str | None, *, name: str = "fram
     at_hand = source.reread
     if at_hand is not None:
         if data is None:
+            _require_name(at_hand)
             return at_hand, []
         other = reread(data)
         same = other.function == at_hand.function
@@ -159,6 +161,16 @@ def file_of(source: Source, need: Wanted, data: str | None, *, name: str = "fram
     option = f", na_rep={literal(gap)}" if gap else ""
     how = f"#     {name}{cast}.to_csv({literal(file.path)}, index=False{option})"
     return reread_csv(file.path, nulls=(gap,)), ["# The rows were in memory. As a pandas DataFrame, write them first:", how]
+
+
+def _require_name(file: Reread) -> None:
+    """Raise an OptionError where pandas cannot open a file by its name."""
+    for each in (file, *file.others):
+        if each.function == "read_parquet" and printable(each.path) != each.path:
+            raise OptionError(
+                f"The path {each.path!r} is not UTF-8, and pandas.read_parquet opens no such file. Rename it, or give "
+                "code(data=...) another path."
+            )
 
 
 def _gap(source: Source, need: Wanted) -> str:
@@ -182,7 +194,7 @@ def read(file: Reread, need: Wanted) -> list[str]:
     lines, first = _call(file, need, literal(file.path))
     if not file.others:
         lines.append(statement("rows = ", first))
-    elif all(other.options == file.options for other in file.others):
+    elif not any(_added(each, need) for each in (file, *file.others)) and all(o.options == file.options for o in file.others):
         lines.append(statement("files = ", listed([file.path, *(other.path for other in file.others)])))
         reading = statement("return ", _call(file, need, "file")[1], indent=4)
         lines += ["", "", "def read(file):", reading, "", ""]
@@ -203,10 +215,12 @@ def _call(file: Reread, need: Wanted, path: str) -> tuple[list[str], Group]:
     """Write the call that reads one file, whose path is given as Python text, and the statements that go before it."""
     chosen = "usecols" if not file.typed else "columns" if file.function != "read_json" else None
     arguments: list[str | Group] = [path]
+    added = _added(file, need)
+    there = {name: kinds for name, kinds in need.uses.items() if name not in added}
     if chosen:
-        arguments.append(named(f"{chosen}=", listed(need.uses)))
+        arguments.append(named(f"{chosen}=", listed(there)))
     if not file.typed:
-        kinds = {name: "float64" if kinds == ("number",) else "str" for name, kinds in need.uses.items()}
+        kinds = {name: "float64" if kinds == ("number",) else "str" for name, kinds in there.items()}
         items = tuple(f"{literal(name)}: {literal(kind)}" for name, kind in kinds.items())
         arguments.append(Group("dtype={", items, "}"))
     lines = []
@@ -217,7 +231,19 @@ def _call(file: Reread, need: Wanted, path: str) -> tuple[list[str], Group]:
             arguments.append(named("na_values=", words))
         else:
             arguments.append(f"{name}={literal(value)}")
-    return lines, call(f"pd.{file.function}", arguments)
+    made = call(f"pd.{file.function}", arguments)
+    if added:
+        items = tuple(f"{literal(name)}: {literal(value)}" for name, value in added.items())
+        made = call("pd.DataFrame.assign", [made, Group("**{", items, "}")])
+    return lines, made
+
+
+def _added(file: Reread, need: Wanted) -> dict[str, int | float | str | None]:
+    """Give the values of the columns that the file itself does not have, as the file's kind has its columns."""
+    values = {name: value for name, value in file.constants.items() if name in need.uses}
+    if file.typed:
+        return values
+    return {name: float(value) if value and need.uses[name] == ("number",) else value for name, value in values.items()}
 
 
 def _gap_words(words: list[str], need: Wanted) -> tuple[list[str], Group]:

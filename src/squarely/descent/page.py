@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from squarely.data import PartSource
 from squarely.descent.losses import NAMES
 from squarely.descent.recipe import Recipe
+from squarely.errors import counted
 from squarely.numerics import Array
 from squarely.show import Curve, Page, Pairs, Panel, Table, draw
 
@@ -28,9 +30,24 @@ def page(run: Training) -> Page:
     return Page(
         "Training Results",
         [Pairs(_recipe(run), _outcome(run)), *measured, coefficients],
-        footer=["Rows: " + " ".join(run.rows.lines()), *_form(run)],
+        footer=[rows_of(run), *_form(run)],
         notes=run.warnings,
     )
+
+
+def rows_of(run: Training) -> str:
+    """Say the account of the rows: of those to train on, and of those to validate on if there are some."""
+    notes = [f"Read with {note}." for note in run.source.notes]
+    kept = run.validation_rows
+    if kept is None or run.validation is None:
+        return " ".join(["Rows:", *run.rows.lines(), *notes])
+    read, said = run.rows.read, ""
+    if isinstance(run.validation, PartSource):
+        said = f"{counted(read + kept.read, 'row')} read: {read:,} to train, {kept.read:,} to validate. "
+        others = "To validate"
+    else:
+        others = f"To validate, from {run.validation.label}"
+    return " ".join([f"Rows: {said}To train:", *run.rows.lines(), f"{others}:", *kept.lines(), *notes])
 
 
 def _form(run: Training) -> list[str]:

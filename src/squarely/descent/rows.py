@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from squarely.data import Source
+from squarely.data import RowAccount, Source, scanning
 from squarely.descent.loader import LoaderSource
 from squarely.descent.pairs import pairs
 from squarely.descent.recipe import DTYPES, Recipe
@@ -213,13 +213,22 @@ class Loaded(Whole):
         return X.to(self.device, self.dtype), y.to(self.device, self.dtype)
 
 
-def held(design: Design, problem: Standardised, source: Source, recipe: Recipe) -> Held:
+def held(design: Design, problem: Standardised, source: Source, recipe: Recipe) -> tuple[Held, RowAccount]:
     """Read rows into memory, standardised in float64: X (n, features) and y (n, 1) in the recipe's dtype, on its device."""
-    values = [block.values for block in rows(design, source)]
+    values, account = [], RowAccount()
+    for block in rows(design, source):
+        values.append(block.values)
+        account += block.account
     table = problem.columns(np.concatenate(values)) if values else np.empty((0, len(problem.scale)))  # (n, k)
     with torch.inference_mode(False):  # else the tensors could not take part in a gradient
         tensor = torch.from_numpy(table).to(device=recipe.device, dtype=DTYPES[recipe.dtype])
-        return Held(tensor[:, :-1].contiguous(), tensor[:, -1:].contiguous())
+        return Held(tensor[:, :-1].contiguous(), tensor[:, -1:].contiguous()), account
+
+
+def accounted(design: Design, source: Source) -> RowAccount:
+    """Count the rows of a source: how many are complete, and why the others are not."""
+    with scanning("number of rows"):
+        return sum((block.account for block in rows(design, source)), RowAccount())
 
 
 def require_count(source: Source, expected: int, met: int) -> None:

@@ -109,6 +109,7 @@ def _alone(seen: Seen, recipe: Recipe) -> Training:
         plain=seen.own.plain,
         owned=seen.own.model is not None,
         validation=seen.validation,
+        validation_rows=seen.kept,
     )
 
 

@@ -8,16 +8,15 @@ import numpy as np
 import torch
 
 from squarely import theory
-from squarely.data import Source, require_here, scanning
+from squarely.data import RowAccount, Source, require_here, scanning
 from squarely.descent.keeping import Keeping
 from squarely.descent.loader import LoaderSource
 from squarely.descent.own import Own
 from squarely.descent.processes import Team
 from squarely.descent.recipe import DTYPES, Recipe
-from squarely.descent.rows import Held, Loaded, Rows, Unseen, held, require_count
-from squarely.descent.shares import require_a_row_each, shared
+from squarely.descent.rows import Held, Loaded, Rows, Unseen, accounted, held, require_count
+from squarely.descent.shares import of_all, require_a_row_each, shared
 from squarely.descent.streamed import Streamed
-from squarely.design import rows
 from squarely.errors import DataError, OptionError
 from squarely.moments import (
     Moments,
@@ -42,7 +41,8 @@ class Seen:
     moments, source, validation : the rows of all processes, and those to validate on, if there are some.
     own : the user's module and loader. `keeping` : where the run is kept, if it is.
     team, share : the processes that train together, and those of the rows that are read here, all of them without it.
-    problems, tables : what has been worked out.
+    problems, tables : what has been worked out; with a table goes the account of its rows.
+    kept : the account of the rows to validate on, once they have been read.
     """
 
     moments: Moments
@@ -53,7 +53,8 @@ class Seen:
     team: Team = field(default_factory=Team)
     share: Source | None = None
     problems: dict[bool, tuple[Standardised, theory.Spectrum]] = field(default_factory=dict)
-    tables: dict[object, Held] = field(default_factory=dict)
+    tables: dict[object, tuple[Held, RowAccount]] = field(default_factory=dict)
+    kept: RowAccount | None = None
 
     @property
     def here(self) -> Source:
@@ -77,7 +78,7 @@ class Seen:
         if self.streams(recipe):
             require_a_row_each(recipe, self.team)
             return shared(self._streamed(recipe, self.here, self._complete()), self.team)
-        table = self._table(recipe, self.here, of="training")
+        table, _ = self._table(recipe, self.here, of="training")
         given = replace(table, seed=recipe.seed, shuffle=recipe.shuffle, replacement=recipe.replacement)
         rows_of_all = shared(given, self.team)
         require_count(self.source, self.moments.n, rows_of_all.n)
@@ -101,23 +102,28 @@ class Seen:
 
     def _validated(self, recipe: Recipe, source: Source) -> Rows:
         if isinstance(source, LoaderSource):
-            return self._loaded(recipe, source, source.rows or 0)
+            count = source.rows or 0
+            self.kept = RowAccount(read=count, used=count)  # a loop meets every row, and one with a gap ends it
+            return self._loaded(recipe, source, count)
         require_here(source, "validate with them", "Give other rows, such as a sample that is here")
         share = self.team.share_of(source)
         if self.streams(recipe) and self._size(source.rows or 0, recipe) > _HELD:
-            return shared(self._streamed(recipe, share, self._count(share)), self.team)
-        return shared(self._table(recipe, share, of="validation"), self.team)
+            account = self._account(share)
+            given: Held | Streamed = self._streamed(recipe, share, account.used)
+        else:
+            given, account = self._table(recipe, share, of="validation")
+        self.kept = of_all(account, self.team)
+        return shared(given, self.team)
 
     def _complete(self) -> int | None:
         """Count the complete rows of this process's share, None where they are those of the moments."""
         if self.team.alone:
             return None
         whole = self.moments.account.read == self.moments.n  # no row has a gap, and none is filtered out
-        return self.here.rows if whole else self._count(self.here)
+        return self.here.rows if whole else self._account(self.here).used
 
-    def _count(self, source: Source) -> int:
-        with scanning("number of rows"):
-            return self.team.agreed(lambda: sum(block.size for block in rows(self.moments.design, source)))
+    def _account(self, source: Source) -> RowAccount:
+        return self.team.agreed(lambda: accounted(self.moments.design, source))
 
     def _size(self, n: int, recipe: Recipe) -> int:
         """Tell how many bytes the standardised rows of one process take, when there are n in all."""
@@ -152,7 +158,7 @@ class Seen:
         features, device = len(self.moments.design.columns), torch.device(recipe.device)
         return Loaded(source=source, n=count, features=features, dtype=DTYPES[recipe.dtype], device=device)
 
-    def _table(self, recipe: Recipe, source: Source, *, of: str) -> Held:
+    def _table(self, recipe: Recipe, source: Source, *, of: str) -> tuple[Held, RowAccount]:
         key = of, recipe.standardize, recipe.dtype, recipe.device
         if key not in self.tables:
             problem = self.problem(recipe)[0]

@@ -179,13 +179,18 @@ def shared_fold(fold: Fold, share: Source, team: Team, recipe: Recipe) -> Fold:
     if team.alone:
         return fold
 
-    def of_all(design: Design, source: Source) -> tuple[Array, RowAccount]:
+    def folded(design: Design, source: Source) -> tuple[Array, RowAccount]:
         team.require_same(_decisive(design, recipe))
         gram, account = team.agreed(lambda: fold(design, share))
-        accounts = [RowAccount(**json.loads(text)) for text in team.texts(json.dumps(asdict(account)))]
-        return team.added([gram])[0], reduce(add, accounts)
+        whole = of_all(account, team)
+        return team.added([gram])[0], whole
 
-    return of_all
+    return folded
+
+
+def of_all(account: RowAccount, team: Team) -> RowAccount:
+    """Add the accounts of all processes."""
+    return reduce(add, [RowAccount(**json.loads(text)) for text in team.texts(json.dumps(asdict(account)))])
 
 
 def shared_recipe(recipe: Recipe, team: Team) -> Recipe:

@@ -124,6 +124,7 @@ def _together(seen: Seen, recipes: Sequence[Recipe]) -> tuple[tuple[Training, ..
             theory=foreknow(recipe, problem, lam, noise, tamed=kappa_once_standardised(seen, recipe)),
             remarks=remarks,
             validation=seen.validation,
+            validation_rows=seen.kept,
         )
         for i, (recipe, remarks) in enumerate(ready)
     )

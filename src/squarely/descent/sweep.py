@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from squarely.data import frame
+from squarely.descent.page import rows_of
 from squarely.descent.training import Training
 from squarely.descent.updates import decay_of, defaults_of
 from squarely.show import Curve, Page, Panel, Table, draw
@@ -113,7 +114,7 @@ class Sweep:
             "Learning Rates" if self._options == ("lr",) else "Sweep",
             [Table(header, rows)],
             footer=[
-                "Rows: " + " ".join(self.runs[0].rows.lines()),
+                rows_of(self.runs[0]),
                 *more,
                 *([f"{self.program}."] if self.program else []),
                 self.why,

@@ -41,7 +41,8 @@ class Training:
     recipe : every choice that decided the run.
     loop : the torch objects, the logged losses, the coefficients before and after.
     problem : the standardised columns that the loop saw.
-    moments, source : the rows it saw. `validation` are the rows it looked at besides, if there were some.
+    moments, source : the rows it saw. `validation` are the rows it looked at besides, if there were some, and `validation_rows`
+        their account.
     theory : limits and rates from the spectrum.
     prediction : the curve that theory predicts, or None where it has no closed form.
     remarks : what was settled or changed of the recipe before the run began, and where it went on from, in sentences.
@@ -59,6 +60,7 @@ class Training:
     plain: bool = True
     owned: bool = False
     validation: Source | None = None
+    validation_rows: RowAccount | None = None
 
     @property
     def params(self) -> pd.Series:
@@ -87,7 +89,7 @@ class Training:
 
     @property
     def rows(self) -> RowAccount:
-        """Rows read, used and dropped, by column and cause."""
+        """Rows to train on that were read, used and dropped, by column and cause."""
         return self.moments.account
 
     @property
@@ -224,6 +226,7 @@ class Training:
             "warnings": list(self.warnings),
             "history": self._columns(),
             "rows": self.rows.as_dict(),
+            "validation_rows": None if self.validation_rows is None else self.validation_rows.as_dict(),
             "rounded": dict(self.rows.rounded),
             "casts": dict(self.rows.casts),
         }

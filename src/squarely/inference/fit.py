@@ -253,16 +253,17 @@ class Fit:
 
         write_text(path, fit_to_json(self))
 
-    def merge(self, *others: Fit) -> Fit:
+    def merge(self, *others: Fit, duplicates: str = "raise") -> Fit:
         """Give the fit of the rows of all these fits, as if it had been fitted to them at once; no row is needed.
 
         The fits are of one formula and condition, live or loaded, and may have met different levels of a category. Coefficients,
         their covariance, sums of squares and what follows from them are those of a fit of all rows up to rounding, and
         `digits` says what can be trusted. Tests of the residuals' shape and Durbin-Watson are NaN: they would need the rows.
+        Two fits with the same cross-products are of the same rows and are refused; `duplicates="keep"` counts both.
 
         Raises
         ------
-        DataError : the fits are not of one model; the message names the difference.
+        DataError : the fits are not of one model, or two of them are of the same rows; the message names the difference.
 
         Examples
         --------
@@ -277,7 +278,7 @@ class Fit:
         """
         from squarely.inference.merging import combined  # which knows the Fit in turn
 
-        return combined([self, *others])
+        return combined([self, *others], duplicates=duplicates)
 
     def remove(self, *shards: Fit) -> Fit:
         """Give the fit without the rows of other fits that are in it, as if these had never been there; no row is needed.

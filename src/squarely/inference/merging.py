@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from squarely.data import AbsentSource, RowAccount
 from squarely.design import Design, reduced, require_alike, united
-from squarely.errors import DataError, InputError, counted
+from squarely.errors import DataError, InputError, OptionError, counted
 from squarely.exact import NEVER_IN, solve_without_rows
 from squarely.inference.fit import Fit
 from squarely.inference.statistics import infer
-from squarely.moments import Share, absent_levels, merge_moments
+from squarely.moments import Share, absent_levels, are_alike, merge_moments
 
 
-def combined(fits: Sequence[Fit], removed: Sequence[Fit] = ()) -> Fit:
+def combined(fits: Sequence[Fit], removed: Sequence[Fit] = (), *, duplicates: str = "raise") -> Fit:
     """Give the fit of all rows of `fits` without those of `removed`; none of the rows is needed.
 
     Raises
     ------
     InputError : there is no fit, or something is not one.
-    DataError : the fits are not of one model, or what is removed cannot have been in; the message names the difference.
+    DataError : the fits are not of one model, two are of the same rows, or what is removed cannot have been in; the message names
+        the difference.
     """
+    if duplicates not in ("raise", "keep"):
+        raise OptionError(f"duplicates={duplicates!r} is not understood. Use 'raise' or 'keep'.")
     every = [*fits, *removed]
     _require_fits(fits, every)
     names = [*(f"fit {i}" for i in range(1, len(fits) + 1)), *(["the fit to take out"] * len(removed))]
@@ -34,6 +38,8 @@ def combined(fits: Sequence[Fit], removed: Sequence[Fit] = ()) -> Fit:
         for fit, sign in zip(every, signs, strict=True)
     ]
     design = united([fit.design for fit in fits], [fit.design for fit in removed])
+    if duplicates == "raise":
+        _require_different(fits, design)
     if removed:
         for fit in removed:
             _require_levels(design, fit.design)
@@ -51,6 +57,29 @@ def _require_fits(fits: Sequence[Fit], every: Sequence[object]) -> None:
             raise InputError(
                 f"Fits are merged, and this is {fit!r}, of type {type(fit).__name__}. Give results of sq.ols(...) or sq.load(path)."
             )
+
+
+def _require_different(fits: Sequence[Fit], design: Design) -> None:
+    """Raise a DataError if two fits have the same cross-products: of the same rows, which would count twice."""
+    by_size = sorted(range(len(fits)), key=lambda i: (fits[i].rows.used, fits[i].centered_tss))
+    for at, i in enumerate(by_size):
+        for j in by_size[at + 1 :]:
+            if fits[j].rows.used != fits[i].rows.used or not math.isclose(fits[i].centered_tss, fits[j].centered_tss, rel_tol=1e-8):
+                break
+            if are_alike(design, fits[i].solution.moments, fits[j].solution.moments):
+                first, second = sorted((i, j))
+                raise DataError(
+                    f"Fit {_called(fits, first)} and fit {_called(fits, second)} have the same cross-products of "
+                    f"{counted(fits[i].rows.used, 'row')}: they are of the same rows, which would count twice. Leave one of them "
+                    "out. If they are of different rows that happen to be alike, give duplicates='keep'."
+                )
+
+
+def _called(fits: Sequence[Fit], i: int) -> str:
+    """Name a fit by its place, and by the file that it was loaded from."""
+    source = fits[i].source
+    file = source.file if isinstance(source, AbsentSource) else ""
+    return f"{i + 1}{f' ({file!r})' if file else ''}"
 
 
 def _account(fits: Sequence[Fit], removed: Sequence[Fit]) -> RowAccount:
@@ -78,4 +107,6 @@ def _absent(fits: Sequence[Fit]) -> AbsentSource:
     columns = {name: kind for fit in reversed(fits) for name, kind in fit.source.columns.items()}
     notes = tuple(dict.fromkeys(note for fit in fits for note in fit.source.notes))
     label = fits[0].source.label if len(fits) == 1 else counted(len(fits), "merged fit")
-    return AbsentSource(label, columns, notes)
+    source = AbsentSource(label, columns, notes)
+    source.index_columns = frozenset().union(*(fit.source.indexes for fit in fits))
+    return source

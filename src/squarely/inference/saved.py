@@ -53,7 +53,12 @@ def fit_to_json(fit: Fit) -> str:
         "arrays": None if formula.names is None else {"X": list(formula.names), "y": formula.response.text},
         "intercept": formula.intercept,
         "where": design.where.text if design.where else None,
-        "source": {"label": fit.source.label, "columns": dict(fit.source.columns), "notes": list(fit.source.notes)},
+        "source": {
+            "label": fit.source.label,
+            "columns": dict(fit.source.columns),
+            "notes": list(fit.source.notes),
+            "index_columns": fit.source.indexes,
+        },
         "learnt": plain_learnt(design),
         "centres": design.centres,
         "scales": design.scales,
@@ -110,19 +115,20 @@ def fit_from_json(text: str, label: str) -> Fit:
             + ("Fit the data again and save that fit." if earlier else "Update squarely.")
         )
     try:
-        return _fit(document)
+        return _fit(document, label)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         said = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
         raise DataError(f"The file {label!r} is damaged or was changed by hand: {said} Save the fit again.") from None
 
 
-def _fit(document: Mapping[str, Any]) -> Fit:
+def _fit(document: Mapping[str, Any], label: str) -> Fit:
     was = document["source"]
     columns = {as_text(name): as_text(kind) for name, kind in was["columns"].items()}
-    source = AbsentSource(as_text(was["label"]), columns, tuple(as_text(note) for note in was["notes"]))
+    source = AbsentSource(as_text(was["label"]), columns, tuple(as_text(note) for note in was["notes"]), label)
+    source.index_columns = frozenset(as_text(name) for name in was.get("index_columns", ()))  # not in the files of earlier versions
     arrays = document["arrays"]
     if arrays is None:
-        formula = parse_formula(as_text(document["formula"]), list(source.columns))
+        formula = parse_formula(as_text(document["formula"]), source.dotted)
     else:
         formula = formula_of([as_text(n) for n in arrays["X"]], as_text(arrays["y"]), intercept=as_truth(document["intercept"]))
     where = None if document["where"] is None else parse_where(as_text(document["where"]))

@@ -14,7 +14,7 @@ from squarely.moments.choice import choose_fold, require_fold, suits_aggregates,
 from squarely.moments.combination import Combined, combine
 from squarely.moments.cross_products import Fold, Moments, fold_moments, fold_products, gather, in_threads, piece_rows
 from squarely.moments.layout import Layout, Prepared, lay_out, way_back
-from squarely.moments.merging import CRUMBS, Merged, Share, absent_levels, merge_moments
+from squarely.moments.merging import CRUMBS, Merged, Share, absent_levels, are_alike, merge_moments
 from squarely.moments.noise import expected_noise, fold_noise, noise_cost
 from squarely.moments.standardised import Standardised, standardise, unstandardised
 from squarely.moments.tally import Effort, Factors, Key, changed, tally
@@ -38,6 +38,7 @@ __all__ = [
     "Standardised",
     "Transfer",
     "absent_levels",
+    "are_alike",
     "changed",
     "choose_fold",
     "combine",

@@ -13,6 +13,7 @@ from squarely.moments.cross_products import Moments
 from squarely.moments.transfer import Transfer, transfer
 from squarely.numerics import ROUNDOFF, Array, Pair, dd_add
 
+_ALIKE = 1e-11  # what roundings may differ by where the same rows were read in another order or from another file
 CRUMBS = 64 * ROUNDOFF  # what sums that cancel leave, as a share of what was added and taken away
 
 
@@ -82,6 +83,21 @@ def merge_moments(design: Design, shares: Sequence[Share], account: RowAccount) 
         doubts=np.maximum(doubts, 1.0),
         between=_between(grams, signs, total),
     )
+
+
+def are_alike(design: Design, a: Moments, b: Moments) -> bool:
+    """Tell whether two sets of rows have the same cross-products, but for rounding; `design` has the columns of both."""
+    if a.n != b.n:
+        return False
+    combined = [translated(products(design), moments.design) for moments in (a, b)]
+
+    def grams(about: Design) -> list[Array]:
+        pairs = [transfer(c, m.design, about).gram(m.gram) for c, m in zip(combined, (a, b), strict=True)]
+        return [hi + lo for hi, lo in pairs]
+
+    one, other = grams(replace(design, centres=grams(design)[0][0, 1:] / a.n))
+    sizes = np.sqrt(np.outer(np.diag(one), np.diag(one)))
+    return bool((np.abs(one - other) <= _ALIKE * sizes).all())
 
 
 def absent_levels(design: Design, shares: Sequence[Share]) -> dict[str, list[Level]]:
