@@ -38,7 +38,7 @@ def translated(expression: Expression, numbers: Mapping[str, nw.Expr], moves: Ma
         return _FUNCTIONS[expression.function](translated(expression.argument, numbers, moves))
     if isinstance(expression, Moved):
         learnt = moves[expression.text]
-        centred = translated(expression.argument, numbers, moves) - learnt.mean
+        centred = translated(expression.argument, numbers, moves) - learnt.mean - learnt.rest
         return centred / learnt.deviation if expression.scaled else centred
     left, right = expression.left, expression.right
     if expression.operator == "**" and isinstance(right, Number) and is_product(right.value):
