@@ -152,4 +152,37 @@ def true_digits(value, truth):
         return 15.0 if value == 0 else 0.0
     if not math.isfinite(value):
         return 0.0
-    return min(15.0, -math.log10(max(float(abs(Fraction(float(value)) - truth) / abs(truth)), 1e-16)))
+    return max(0.0, min(15.0, -math.log10(max(float(abs(Fraction(float(value)) - truth) / abs(truth)), 1e-16))))
+
+
+def ns(x, df):
+    """Give R's natural splines: cubic B-splines but the first, turned by reflections so that both ends are straight."""
+    ordered, inner = sorted(x), df - 1
+    low, high = ordered[0], ordered[-1]
+    knots = [*[low] * 4, *(quantile(ordered, Fraction(k, inner + 1)) for k in range(1, inner + 1)), *[high] * 4]
+    table = [_b_splines(knots, 3, v)[1:] for v in x]
+    curvature = mpmath.matrix(
+        [[mpmath.mpf(v.numerator) / v.denominator for v in _curvatures(knots, end)[1:]] for end in (low, high)]
+    )
+    count = curvature.cols
+    Q = mpmath.eye(count)
+    A = curvature.T
+    for k in range(2):  # as LAPACK has it: the diagonal gets the sign that avoids cancellation
+        v = mpmath.matrix([A[i, k] if i >= k else 0 for i in range(count)])
+        size = mpmath.sqrt(sum(e**2 for e in v))
+        v[k] += size if A[k, k] >= 0 else -size
+        H = mpmath.eye(count) - 2 * (v * v.T) / sum(e**2 for e in v)
+        A, Q = H * A, Q * H
+    turn = [[as_fraction(Q[i, j]) for i in range(count)] for j in range(2, count)]
+    return [[dot(row, column) for row in table] for column in turn]
+
+
+def _curvatures(knots, end):
+    """Give the second derivatives of the cubic B-splines at an end."""
+    values = _b_splines(knots, 1, end)
+    for k in (2, 3):
+        values = [
+            k * (_share(values[i], knots[i + k] - knots[i]) - _share(values[i + 1], knots[i + k + 1] - knots[i + 1]))
+            for i in range(len(values) - 1)
+        ]
+    return values

@@ -134,10 +134,10 @@ class Spline:
             bound = bound @ np.abs(self.natural) + turned * bound.sum(axis=1)[:, None]
         here, gaps = self.columns(x), np.diff(np.unique(self.knots))
         for i, error in enumerate([] if self.errors is None else self.errors.tolist(), start=self.degree + 1):
-            at = np.searchsorted(np.unique(self.knots), self.knots[i])
-            step = np.ldexp(gaps[at], -20)
-            knots = np.sort(np.where(np.arange(len(self.knots)) == i, self.knots + step, self.knots))
-            bound = bound + np.abs(_settled(replace(self, knots=knots)).columns(x) - here) * (error / step)
+            knots, at = self.knots.copy(), np.searchsorted(np.unique(self.knots), self.knots[i])
+            knots[i] += max(np.ldexp(gaps[at], -20), 32 * np.spacing(abs(knots[i])))
+            step = float(knots[i] - self.knots[i])
+            bound = bound + np.abs(_settled(replace(self, knots=np.sort(knots))).columns(x) - here) * (error / step)
         return bound
 
     def slopes(self) -> Array:
