@@ -3,17 +3,18 @@
 Roots and logarithms are irrational: they are taken to 60 digits, far beyond what a double can tell.
 """
 
+import decimal
 import math
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
 
-import mpmath
 import numpy as np
 
 from tests.support import exact_normal_equations_of
 
-mpmath.mp.dps = 60
+decimal.getcontext().prec = 60
 
 
 def fractions(values):
@@ -21,17 +22,16 @@ def fractions(values):
 
 
 def irrational(function, values):
-    """Apply a function of mpmath to fractions, to 60 digits."""
-    return [as_fraction(function(mpmath.mpf(v.numerator) / v.denominator)) for v in values]
+    """Apply a function of decimals, such as `Decimal.ln`, to fractions, to 60 digits."""
+    return [Fraction(function(as_decimal(v))) for v in values]
 
 
-def as_fraction(x):
-    sign, mantissa, exponent, _ = x._mpf_
-    return Fraction(int(mantissa)) * Fraction(2) ** exponent * (-1 if sign else 1)
+def as_decimal(x):
+    return Decimal(x.numerator) / x.denominator
 
 
 def root(x):
-    return irrational(mpmath.sqrt, [x])[0]
+    return irrational(Decimal.sqrt, [x])[0]
 
 
 def centered(x):
@@ -161,20 +161,20 @@ def ns(x, df):
     low, high = ordered[0], ordered[-1]
     knots = [*[low] * 4, *(quantile(ordered, Fraction(k, inner + 1)) for k in range(1, inner + 1)), *[high] * 4]
     table = [_b_splines(knots, 3, v)[1:] for v in x]
-    curvature = mpmath.matrix(
-        [[mpmath.mpf(v.numerator) / v.denominator for v in _curvatures(knots, end)[1:]] for end in (low, high)]
-    )
-    count = curvature.cols
-    Q = mpmath.eye(count)
-    A = curvature.T
+    columns = [[as_decimal(v) for v in _curvatures(knots, end)[1:]] for end in (low, high)]
+    count = len(table[0])
+    Q = [[Decimal(int(i == j)) for j in range(count)] for i in range(count)]
     for k in range(2):  # as LAPACK has it: the diagonal gets the sign that avoids cancellation
-        v = mpmath.matrix([A[i, k] if i >= k else 0 for i in range(count)])
-        size = mpmath.sqrt(sum(e**2 for e in v))
-        v[k] += size if A[k, k] >= 0 else -size
-        H = mpmath.eye(count) - 2 * (v * v.T) / sum(e**2 for e in v)
-        A, Q = H * A, Q * H
-    turn = [[as_fraction(Q[i, j]) for i in range(count)] for j in range(2, count)]
+        v = [Decimal(0)] * k + columns[k][k:]
+        v[k] += dot(v, v).sqrt().copy_sign(v[k])
+        columns, Q = ([_reflected(row, v) for row in rows] for rows in (columns, Q))
+    turn = [[Fraction(row[j]) for row in Q] for j in range(2, count)]
     return [[dot(row, column) for row in table] for column in turn]
+
+
+def _reflected(row, v):
+    weight = 2 * dot(row, v) / dot(v, v)
+    return [a - weight * b for a, b in zip(row, v, strict=True)]
 
 
 def _curvatures(knots, end):

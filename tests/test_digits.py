@@ -1,8 +1,8 @@
 """Digits: the NIST sets through every door, and no fit claims more than it has. Truth is exact or published, never ours."""
 
+from decimal import Decimal
 from fractions import Fraction
 
-import mpmath
 import numpy as np
 import polars as pl
 import pytest
@@ -232,9 +232,9 @@ LEARNT = {
     "poly(x, 3)": lambda x: poly(x, 3),
     "bs(x, df=5)": lambda x: bs(x, 5),
     "ns(x, df=3)": lambda x: ns(x, 3),
-    "log(x)": lambda x: [irrational(mpmath.log, x)],
-    "I(x**0.5 - 2)": lambda x: [[v - 2 for v in irrational(mpmath.sqrt, x)]],
-    "I(log(x) - log(2*x + 1))": lambda x: [irrational(lambda v: mpmath.log(v) - mpmath.log(2 * v + 1), x)],
+    "log(x)": lambda x: [irrational(Decimal.ln, x)],
+    "I(x**0.5 - 2)": lambda x: [[v - 2 for v in irrational(Decimal.sqrt, x)]],
+    "I(log(x) - log(2*x + 1))": lambda x: [irrational(lambda v: v.ln() - (2 * v + 1).ln(), x)],
     "I(center(x)**2)": lambda x: [[v**2 for v in centered(x)]],
 }
 PLACES = {

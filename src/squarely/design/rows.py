@@ -22,6 +22,7 @@ from squarely.numerics import ROUNDOFF, Array, Pair, dd_add, dd_multiply
 
 T = TypeVar("T")
 
+_FEW_ROWS = 8_192  # with more of them the rounding of a basis is bounded by what it is at any place, which takes no time
 _Table = tuple[Array, Array | None]  # columns (m, w), and their low parts if they are not plain doubles
 
 
@@ -200,7 +201,7 @@ def _bounds(done: Arithmetics, design: Design, factor: Factor) -> list[Any]:
     x = done.value(factor.argument)
     if not isinstance(factor.argument, Name):  # a basis takes one double
         inside = added(inside, np.abs(x) * ROUNDOFF)
-    return done.of_basis(design.learnt.bases[factor.text], inside, x)
+    return done.of_basis(design.learnt.bases[factor.text], inside, x if len(x) <= _FEW_ROWS else None)
 
 
 def with_condition(numbers: Sequence[str], labels: Sequence[str], where: Where | None) -> tuple[list[str], list[str]]:
