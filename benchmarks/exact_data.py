@@ -53,6 +53,19 @@ def numbers_file(folder, n, p):
     return written(folder / f"numbers-{n}x{p}.parquet", n, lambda rows, seed: columns(rows, p, seed))
 
 
+def weighted(n, p, seed=SEED):
+    """Make p predictors about zero, and a response in which they have the coefficients 1 to p, and no constant: noise is one."""
+    rng = np.random.default_rng([SEED, seed])
+    data = {f"x{j}": rng.normal(size=n) for j in range(1, p + 1)}
+    data["y"] = sum(j * x for j, x in enumerate(data.values(), start=1)) + rng.normal(size=n)
+    return data
+
+
+def weighted_file(folder, n, p, group=250_000):
+    path = folder / f"weighted-{n}x{p}-by-{group}.parquet"
+    return written(path, n, lambda rows, seed: weighted(rows, p, seed), group)
+
+
 def numbers_folder(folder, n, p, files=5):
     """Write files of n rows in all, each with rows of its own, into a folder."""
     inside, each = folder / f"numbers-{n}x{p}", n // files

@@ -1,12 +1,16 @@
 """Digits: the NIST sets through every door, and no fit claims more than it has. Truth is exact or published, never ours."""
 
+from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
+import polars as pl
 import pytest
 
 import squarely as sq
-from tests.support import DOORS, digits, exact_normal_equations, exact_solution, nist, nist_columns, through_door
+from squarely.exact import least_squares
+from tests.exact_reference import bs, centered, dot, fractions, irrational, ns, poly, scaled, solved, true_digits
+from tests.support import DOORS, digits, exact_solution, nist, nist_columns, through_door
 
 # The floors that the project sets itself. Filip's powers, rounded to double before the fit, leave 7.6 digits to whoever solves.
 FLOORS = {"Norris": 13.5, "Pontius": 13.0, "NoInt1": 14.5, "NoInt2": 14.9, "Filip": 13.5, "Longley": 14.0, "Wampler1": 14.5,
@@ -150,30 +154,26 @@ EACH = 50
 
 def overclaimed(fit, X, y):
     """Name each coefficient and standard error that claims over one digit more than it has; X are the columns kept."""
-    b, inverse, ssr = exact_normal_equations(X, y)
-    variance = [ssr * inverse[j][j] / (len(y) - len(b)) for j in range(len(b))]
+    return overclaimed_by(fit, [fractions(x) for x in X.T], fractions(y))
+
+
+def overclaimed_by(fit, columns, y):
+    """The same for columns and a response in fractions."""
+    truth = solved(columns, y, intercept=False)
     kept = fit.params.notna().to_numpy()
     found = []
-    for j, name in enumerate(fit.params.index[kept]):
+    for name, column, b, deviation in zip(fit.params.index[kept], columns, truth.b, truth.errors, strict=True):
         value, claim = fit.params[name], fit.digits[name]
         if np.isnan(claim):  # "cannot be told from zero": then it is small beside what it would be if it alone made up y
-            natural = float(sum(Fraction(v) ** 2 for v in y.tolist()) / sum(Fraction(v) ** 2 for v in X[:, j].tolist())) ** 0.5
-            if max(abs(float(b[j])), abs(value)) > 1e-9 * natural:
-                found.append((name, "told zero", value, float(b[j])))
-        elif claim > true_digits(value, b[j]) + 1:
-            found.append((name, "coefficient", float(claim), true_digits(value, b[j]), value, float(b[j])))
+            natural = float(dot(y, y) / dot(column, column)) ** 0.5
+            if max(abs(float(b)), abs(value)) > 1e-9 * natural:
+                found.append((name, "told zero", value, float(b)))
+        elif claim > true_digits(value, b) + 1:
+            found.append((name, "coefficient", float(claim), true_digits(value, b), value, float(b)))
         error, claim = fit.bse[name], fit.digits_bse[name]
-        truth = Fraction(float(variance[j]) ** 0.5)
-        if claim > true_digits(error, truth) + 1:
-            found.append((name, "standard error", float(claim), true_digits(error, truth), error, float(truth)))
+        if claim > true_digits(error, deviation) + 1:
+            found.append((name, "standard error", float(claim), true_digits(error, deviation), error, float(deviation)))
     return found
-
-
-def true_digits(value, truth):
-    """Count correct digits as `digits` does, of a truth that may be zero."""
-    if truth == 0:
-        return 15.0 if value == 0 else 0.0
-    return min(15.0, -np.log10(max(float(abs(Fraction(float(value)) - truth) / abs(truth)), 1e-16)))
 
 
 @pytest.mark.parametrize("intercept", [True, False], ids=["intercept", "none"])
@@ -221,3 +221,109 @@ def test_standard_errors_of_near_twins_claim_what_they_have():
         if fit.rank == 2 and (wrong := overclaimed(fit, X, y)):
             found[seed] = wrong
     assert found == {}
+
+
+# Columns that are computed or learnt: the truth is the mathematics of the formula on the stored doubles.
+
+LEARNT = {
+    "center(x)": lambda x: [centered(x)],
+    "scale(x)": lambda x: [scaled(x)],
+    "scale(x, ddof=1)": lambda x: [scaled(x, 1)],
+    "poly(x, 3)": lambda x: poly(x, 3),
+    "bs(x, df=5)": lambda x: bs(x, 5),
+    "ns(x, df=3)": lambda x: ns(x, 3),
+    "log(x)": lambda x: [irrational(Decimal.ln, x)],
+    "I(x**0.5 - 2)": lambda x: [[v - 2 for v in irrational(Decimal.sqrt, x)]],
+    "I(log(x) - log(2*x + 1))": lambda x: [irrational(lambda v: v.ln() - (2 * v + 1).ln(), x)],
+    "I(center(x)**2)": lambda x: [[v**2 for v in centered(x)]],
+}
+PLACES = {
+    "ordinary": lambda x: 12 + 3 * x,
+    "far": lambda x: 1e9 + x,
+    "far and close": lambda x: 1e6 + np.abs(x) / 10,
+    "an outlier": lambda x: np.append(np.abs(x[1:]), 1e4),
+    "years": lambda x: 1990 + np.round(10 * x),
+}
+
+
+@pytest.mark.parametrize(("place", "door"), [*((place, "dict") for place in PLACES), ("ordinary", "polars"), ("far", "polars")])
+def test_digits_of_computed_and_learnt_columns_are_there(place, door):
+    """41 rows: no quantile of fifths or thirds is one of the values."""
+    rng = np.random.default_rng(3)
+    x = PLACES[place](rng.normal(size=41))
+    data = {"x": x, "y": (x - x.mean()) / x.std() + rng.normal(size=41)}
+    found = {}
+    for term, columns in LEARNT.items():
+        fit = sq.ols(f"y ~ {term}", data) if door == "dict" else sq.ols(f"y ~ {term}", pl.LazyFrame(data), fold="aggregates")
+        wrong = overclaimed_by(fit, [[Fraction(1)] * 41, *columns(fractions(x))], fractions(data["y"]))
+        found.update({term: wrong} if wrong else {})
+        if place == "ordinary" and door == "dict":
+            assert fit.digits_bse.min() > 12, term
+    assert found == {}
+
+
+def test_a_mean_far_from_zero_keeps_its_digits():
+    """The intercept of a centred column is the mean of the response."""
+    rng = np.random.default_rng(0)
+    x = 1e12 + rng.normal(size=90)
+    y = x - 1e12 + rng.normal(size=90)
+    mean = float(sum(fractions(y)) / 90)
+    for data in ({"x": x, "y": y}, [{"x": x[:40], "y": y[:40]}, {"x": x[40:], "y": y[40:]}]):
+        for term in ("center(x)", "scale(x)"):
+            fit = sq.ols(f"y ~ {term}", pl.concat(map(pl.DataFrame, data)) if isinstance(data, list) else data)
+            assert digits(fit.params.iloc[0], mean) == 15
+
+
+@pytest.mark.parametrize("door", ["polars lazy", "duckdb"])
+def test_digits_of_what_an_engine_computes_are_there(door, tmp_path):
+    """It works in plain doubles: a difference of large products keeps few digits, and merged fits inherit that."""
+    rng = np.random.default_rng(0)
+    n = 40
+    a, b = 1e7 + rng.normal(size=(2, n))
+    c, t = np.rint(a * b) + rng.normal(size=n), 1.7e9 + 60.0 * np.arange(n)
+    data = {"a": a, "b": b, "c": c, "t": t, "y": rng.normal(size=n) + (t - 1.7e9) / 3600, "z": rng.normal(size=n)}
+    exact = {name: fractions(x) for name, x in data.items()}
+    a, b, c, t, y, z = (exact[name] for name in "abctyz")
+    product = [u * v for u, v in zip(a, b, strict=True)]
+    cases = {
+        "y ~ I(a*b - c)": ([[u - v for u, v in zip(product, c, strict=True)]], y),
+        "y ~ I(t/86400 - 19675)": ([[v / 86400 - 19675 for v in t]], y),
+        "c ~ z + offset(a*b)": ([z], [u - v for u, v in zip(c, product, strict=True)]),
+        "I(y/3 + 1e9) ~ z": ([z], [v / 3 + 10**9 for v in y]),
+        "I(a*b - c) ~ z": ([z], [u - v for u, v in zip(product, c, strict=True)]),
+        "y ~ z:I(a*b - c)": ([[w * (u - v) for u, v, w in zip(product, c, z, strict=True)]], y),
+    }
+    for formula, (columns, response) in cases.items():
+        truth = [[Fraction(1)] * n, *columns], response
+        fit = sq.ols(formula, through_door(door, data, tmp_path), fold="aggregates")
+        assert overclaimed_by(fit, *truth) == [], formula
+        parts = [{name: x[rows] for name, x in data.items()} for rows in (slice(0, 15), slice(15, n))]
+        merged = sq.merge([sq.ols(formula, through_door(door, part, tmp_path), fold="aggregates") for part in parts])
+        assert overclaimed_by(merged, *truth) == [], formula
+
+
+def test_standard_errors_beyond_a_hundred_columns_by_aggregates():
+    rng = np.random.default_rng(1)
+    n = 600
+    data = {"g": [f"l{v:03d}" for v in rng.integers(0, 110, n)], "x": 3e4 + rng.uniform(size=n), "y": rng.normal(size=n)}
+    formula = "y ~ g + x + I(x**2) + I(x**3)"
+    fit, rows = sq.ols(formula, pl.LazyFrame(data), fold="aggregates"), sq.ols(formula, data)
+    assert rows.digits_bse.min() > 12
+    assert (digits(fit.bse, rows.bse) >= fit.digits_bse - 1).all()
+
+
+def test_double_precision_serves_where_a_coefficient_is_zero_beside_its_error(monkeypatch):
+    """A column that explains nothing asks for no double-double; near twins do. The digits claimed are there in either case."""
+    monkeypatch.setattr(least_squares, "CHEAP_CELLS", 0)
+    rng = np.random.default_rng(4)
+    x, z = rng.normal(size=(2, 300))
+    idle = 1e-9 * z + rng.normal(size=300)  # its coefficient is held near zero below
+    y = 2 * x + rng.normal(size=300)
+    X = np.column_stack([np.ones(300), x, idle])
+    y = y - idle * exact_solution(X, y)[2] - exact_solution(X, y)[0]
+    fit = sq.ols("y ~ x + idle", {"x": x, "idle": idle, "y": y})
+    assert abs(fit.params["idle"]) < 1e-12
+    assert fit.solution.precision == "double"
+    assert overclaimed(fit, X, y) == []
+    twins = sq.ols("y ~ x + twin", {"x": x, "twin": x + 1e-7 * z, "y": y})
+    assert twins.solution.precision == "extended"

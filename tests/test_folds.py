@@ -465,7 +465,15 @@ def test_auto_takes_aggregates_where_they_are_clearly_better(monkeypatch):
     assert sq.ols("y ~ x1", held("polars lazy", data)).fold == "batches"
     monkeypatch.setattr("squarely.moments.choice._MANY", 50)
     assert sq.ols("y ~ x1 + x2", held("polars lazy", data)).fold == "aggregates"
-    for formula in ("y ~ x1 + g", "y ~ poly(x1, 2)", "y ~ I(x1**2)", "y ~ x0 + x1 + x2 + x3 + x4 + x5", "log(y + 9) ~ x1", "y ~ 1"):
+    for formula in (
+        "y ~ x1 + g",
+        "y ~ poly(x1, 2)",
+        "y ~ I(x1**2)",
+        "y ~ x0 + x1 + x2 + x3 + x4 + x5",
+        "log(y + 9) ~ x1",
+        "y ~ x1 + offset(x2)",
+        "y ~ 1",
+    ):
         assert sq.ols(formula, held("polars lazy", data)).fold == "batches"
     assert sq.ols("y ~ x1", held("duckdb", data)).fold == "batches"
     assert sq.ols("y ~ x1", held("polars lazy", data), fold="batches").fold == "batches"

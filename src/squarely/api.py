@@ -56,7 +56,8 @@ def ols(
     missing : "drop" leaves rows with gaps out and counts them, "raise" refuses them.
     collinear : "drop" leaves a column out that the ones before it span, and says so; "raise" refuses.
     precision : of the residuals and X'r that the solution is refined with: "extended" (double-double), "double", or "auto",
-        which is extended up to ten million numbers and where doubles would leave fewer than ten digits. The summary says which.
+        which is extended up to ten million numbers and where doubles would leave fewer than ten digits of a coefficient, or of its
+        standard error if that is larger. The summary says which.
     fold : how the rows are summed up: "batches" reads them, "aggregates" lets a Polars LazyFrame, a DuckDB relation, Spark or an
         Ibis table do the sums so that no row leaves the engine, "auto" is the better one; docs/folds.md has what aggregates lack.
     order_by : a column that puts the rows in order, each with a value of its own, for Durbin-Watson and `fit.resid`. It is for Ibis

@@ -6,7 +6,8 @@ and `language` read what stands in a call, from a `piece` of Python's grammar, i
 `lessons` from them, levels (`categories`), bases (`basis`), means and centres, once; `design` freezes them, `columns` names what
 they make and `layout` says how these are held, `rows` makes a `block` of columns of rows, `prediction` predicts new ones, and
 `frozen` is all of it as plain values, for a file. Where rows stay in an engine: `asking` learns from it, `sheet` is the rows that
-are used and `counting` their account, `saying` says expressions to it, and `monomials` tells which columns may be moved. Several
+are used and `counting` their account, `saying` says expressions to it, and `monomials` tells which columns may be moved.
+`rounding` bounds what computed columns have lost. Several
 designs: `likeness` says whether they are of one model, `union` makes one of them, `translation` writes the columns of one in
 those of another.
 """
@@ -27,6 +28,7 @@ from squarely.design.likeness import require_alike
 from squarely.design.monomials import Atom, Monomial, Powers, expanded, lowered, monomials, movable
 from squarely.design.outline import Outline, outlined
 from squarely.design.prediction import Check, Line, linear_predictor, predicted, require_rank_deficient
+from squarely.design.rounding import Arithmetics, added, of_product, times
 from squarely.design.rows import fold_rows, map_rows, rows
 from squarely.design.saying import polynomials, splines
 from squarely.design.sheet import Sheet, sheet
@@ -36,6 +38,7 @@ from squarely.design.union import reduced, united
 
 __all__ = [
     "INTERCEPT",
+    "Arithmetics",
     "Atom",
     "Basis",
     "Block",
@@ -56,6 +59,7 @@ __all__ = [
     "Sheet",
     "Spread",
     "Where",
+    "added",
     "ask",
     "counted_rows",
     "derivations",
@@ -72,6 +76,7 @@ __all__ = [
     "monomials",
     "movable",
     "nothing",
+    "of_product",
     "outlined",
     "parse_formula",
     "parse_where",
@@ -87,6 +92,7 @@ __all__ = [
     "rows",
     "sheet",
     "splines",
+    "times",
     "translated",
     "united",
     "whole_table",

@@ -25,7 +25,7 @@ from squarely.design.quantiles import between_ranks, interpolated
 from squarely.design.saying import chebyshev_stages, require_digits, require_doubles
 from squarely.design.sheet import Sheet, sheet
 from squarely.design.topics import moved_in
-from squarely.numerics import Array, short
+from squarely.numerics import Array, short, two_sum
 
 
 def ask(formula: Formula, source: Source, where: Where | None = None) -> Design:
@@ -85,9 +85,9 @@ def _means(outline: Outline, learnt: Learnt, parts: Sequence[Moved]) -> Learnt:
     sums = {f"a{alias}": nw.col(alias).sum() for alias in said}
     row = outline.source.aggregate(query, sums | {f"b{alias}": (nw.col(alias) * nw.col(alias)).sum() for alias in said})[0]
     for alias, part in zip(said, parts, strict=True):
-        away = float(row[f"a{alias}"]) / n
-        squares = max(float(row[f"b{alias}"]) - n * away**2, 0.0)
-        learnt = moved_by(part, learnt, (n, near[alias] + away, squares, *ends[alias]))
+        away = np.asarray(row[f"a{alias}"], dtype=np.float64) / n
+        squares = max(float(row[f"b{alias}"]) - n * float(away) ** 2, 0.0)
+        learnt = moved_by(part, learnt, (n, two_sum(np.asarray(near[alias]), away), squares, *ends[alias]))
     return learnt
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from squarely.design.factor import Basis
 from squarely.errors import DataError
-from squarely.numerics import Array, Pair, dd_power, is_constant
+from squarely.numerics import ROUNDOFF, Array, Pair, dd_power, is_constant
+
+_ROUNDINGS = 4 * ROUNDOFF  # of a value of a basis, for each degree
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -29,6 +31,19 @@ class Polynomial:
         """Give the columns (m, k)."""
         table: Array = chebyshev(x, self.low, self.high, len(self.weights) - 1) @ self.weights
         return table
+
+    def rounding(self, x: Array | None = None) -> Array:
+        """Bound the rounding (1, k) of a value in each column: of the Chebyshev polynomials, and of the weights that QR gave them.
+
+        Where the weights are large, as beside an outlier, their terms cancel. The bound holds for any `x` within the range.
+        """
+        sizes: Array = np.cumsum(np.abs(self.weights).sum(axis=0))
+        return _ROUNDINGS * len(self.weights) * sizes[None, :]
+
+    def slopes(self) -> Array:
+        """Bound the derivatives (k,) within the range: k**2 over half of it for the Chebyshev polynomial k."""
+        slopes = np.arange(len(self.weights)) ** 2 @ np.abs(self.weights)
+        return np.asarray(2 / (self.high - self.low) * slopes, dtype=np.float64)
 
 
 def chebyshev(x: Array, low: float, high: float, degree: int) -> Array:
@@ -65,6 +80,7 @@ class Spline:
     degree : of the pieces.
     first : the first column of the B-spline basis that is kept: 0 with the constant in the span, 1 without.
     natural : (w, w - 2) the combinations without curvature at the boundary, for `ns`; None for `bs`.
+    errors : how much the inner knots may be off, which are quantiles that were rounded; None for not at all.
     """
 
     text: str
@@ -72,6 +88,7 @@ class Spline:
     degree: int
     first: int
     natural: Array | None = None
+    errors: Array | None = None
 
     @property
     def boundary(self) -> tuple[float, float]:
@@ -103,6 +120,35 @@ class Spline:
         natural: Array = table @ self.natural
         return natural
 
+    def rounding(self, x: Array | None = None) -> Array:
+        """Bound the rounding (m, w) of the values at x, or (1, w) that at any place within the boundary.
+
+        A knot that is off moves the pieces about it: by how much is seen from another spline, whose knot is farther off.
+        """
+        low, high = self.boundary
+        if x is None:
+            bounds: Array = self.rounding(np.linspace(low, high, 100 * len(self.knots))).max(axis=0)
+            return bounds[None, :]
+        x = np.clip(x, low, high)
+        bound = _ROUNDINGS * (self.degree + 1) * np.abs(self._values(x))
+        if self.natural is not None:
+            ends = self._values(np.array([low, high]), derivative=2)
+            turned = float(np.linalg.cond(ends.T / np.linalg.norm(ends, axis=1)))
+            bound = bound @ np.abs(self.natural) + turned * bound.sum(axis=1)[:, None]
+        here, gaps = self.columns(x), np.diff(np.unique(self.knots))
+        for i, error in enumerate([] if self.errors is None else self.errors.tolist(), start=self.degree + 1):
+            knots, at = self.knots.copy(), np.searchsorted(np.unique(self.knots), self.knots[i])
+            knots[i] += max(np.ldexp(gaps[at], -20), 32 * np.spacing(abs(knots[i])))
+            step = float(knots[i] - self.knots[i])
+            bound = bound + np.abs(_settled(replace(self, knots=np.sort(knots))).columns(x) - here) * (error / step)
+        return bound
+
+    def slopes(self) -> Array:
+        """Bound the derivatives (w,) within the boundary."""
+        spans = self.knots[self.degree :] - self.knots[: -self.degree or None]
+        slopes = np.full(len(self.knots) - self.degree - 1 - self.first, 2 * self.degree / float(spans[spans > 0].min()))
+        return slopes if self.natural is None else np.asarray(slopes @ np.abs(self.natural), dtype=np.float64)
+
     def pieces(self) -> tuple[Array, Array]:
         """Give the different knots (i + 1,) and the columns as polynomials about each but the last: (degree + 1, i, w)."""
         from scipy.interpolate import BSpline, PPoly
@@ -114,12 +160,16 @@ class Spline:
         return np.unique(self.knots), table if self.natural is None else table @ self.natural
 
     def _values(self, x: Array, derivative: int = 0) -> Array:
+        return self._every(x, derivative)[:, self.first :]
+
+    def _every(self, x: Array, derivative: int = 0) -> Array:
+        """Give all B-splines (m, count), those that are left out among them."""
         from scipy.interpolate import BSpline  # a third of a second to import, for splines alone
 
         count = len(self.knots) - self.degree - 1
         basis = BSpline(self.knots, np.eye(count), self.degree)
         values: Array = basis(x, nu=derivative) if len(x) else np.empty((0, count))
-        return values[:, self.first :]
+        return values
 
 
 def varies(low: float, high: float) -> bool:
@@ -127,8 +177,10 @@ def varies(low: float, high: float) -> bool:
     return not is_constant(low, high, (low + high) / 2, (high - low) / 2)
 
 
-def spline(*, text: str, kind: str, inner: Array, low: float, high: float, degree: int, intercept: bool) -> Spline:
-    """Make a spline from its inner knots and its boundary, with the columns that R's `bs` and `ns` have.
+def spline(
+    *, text: str, kind: str, inner: Array, low: float, high: float, degree: int, intercept: bool, errors: Array | None = None
+) -> Spline:
+    """Make a spline from its inner knots, which have `errors`, and its boundary, with the columns that R's `bs` and `ns` have.
 
     Raises DataError if a knot is not strictly inside the boundary, or the argument does not vary.
     """
@@ -140,18 +192,27 @@ def spline(*, text: str, kind: str, inner: Array, low: float, high: float, degre
             "of the values. Choose knots inside, or fewer columns (df)."
         )
     knots = np.concatenate([np.full(degree + 1, low), inner, np.full(degree + 1, high)])
-    made = Spline(text=text, knots=knots, degree=degree, first=0 if intercept else 1)
-    if kind == "bs":
+    natural = np.empty((0, 0)) if kind == "ns" else None
+    return _settled(Spline(text=text, knots=knots, degree=degree, first=0 if intercept else 1, natural=natural, errors=errors))
+
+
+def _settled(made: Spline) -> Spline:
+    """Give a natural spline the combinations that belong to its knots."""
+    if made.natural is None:
         return made
-    curvature = made._values(np.array([low, high]), derivative=2)  # (2, w)
+    curvature = made._values(np.array(made.boundary), derivative=2)  # (2, w)
     Q = np.linalg.qr(curvature.T, mode="complete")[0]
-    return Spline(text=text, knots=knots, degree=degree, first=made.first, natural=Q[:, 2:])
+    return replace(made, natural=Q[:, 2:])
 
 
-def inner_knots(x: Array, factor: Basis) -> Array:
-    """Place knots at equally spaced quantiles (type 7) of all values (n,)."""
+def inner_knots(x: Array, factor: Basis) -> tuple[Array, Array]:
+    """Place knots at equally spaced quantiles (type 7) of all values (n,), and bound their rounding."""
     places = inner_places(factor)
-    return np.quantile(x, places) if len(places) else np.empty(0)
+    if not len(places):
+        return np.empty(0), np.empty(0)
+    inner = np.quantile(x, places)
+    low, high = (np.quantile(x, places, method=method) for method in ("lower", "higher"))
+    return inner, np.where(low == high, 0.0, ROUNDOFF * (np.abs(inner) + (len(x) + 2) * (high - low)))
 
 
 def inner_places(factor: Basis) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +42,7 @@ class Block:
     size : the number of rows m. `offset` (m,) the offset, or None.
     first : the position in the source of the first row of the batch; `keep` which rows of the batch these are, None for all.
     account : the account of the rows of this batch, those left out among them.
+    roughness : gives the sums of squares (k,) of bounds of what rounding has done to each column; None where it has done nothing.
     """
 
     held: Sequence[Held]
@@ -52,6 +53,7 @@ class Block:
     first: int
     keep: np.ndarray | None
     account: RowAccount
+    roughness: Callable[[], Array] | None = None
 
     @property
     def rows(self) -> np.ndarray:

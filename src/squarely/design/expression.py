@@ -79,10 +79,14 @@ Expression = Number | Name | Function | Arithmetic | Moved
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moving:
-    """What `center` and `scale` have learnt: value -> (value - mean) / deviation, or zero where the deviation is zero."""
+    """What `center` and `scale` have learnt: value -> (value - mean - rest) / deviation, or zero where the deviation is zero.
+
+    A mean far from zero has more digits than a double: `rest` is what rounding takes from it.
+    """
 
     mean: float
     deviation: float
+    rest: float = 0.0
 
 
 def parts(expression: Expression) -> Iterator[Expression]:
@@ -127,7 +131,7 @@ def _value(expression: Expression, numbers: Mapping[str, Array], moves: Mapping[
         return y, np.where(lo == 0, 0.0, derivative(hi) * lo)
     if isinstance(expression, Moved):
         learnt = moves[expression.text]
-        hi, lo = dd_add(_value(expression.argument, numbers, moves), _pair(-learnt.mean))
+        hi, lo = dd_add(_value(expression.argument, numbers, moves), _pair(-learnt.mean, -learnt.rest))
         if not learnt.deviation:
             return 0 * hi, 0 * lo
         return dd_divide((hi, lo), _pair(learnt.deviation)) if expression.scaled else (hi, lo)
@@ -156,5 +160,5 @@ _EXTENDED: Mapping[str, Callable[[Pair, Pair], Pair]] = {
 _LARGEST_POWER = 100  # whole powers up to here are products; beyond, and with fractions, the system's pow
 
 
-def _pair(x: float) -> Pair:
-    return np.float64(x), np.float64(0.0)  # type: ignore[return-value]  # an array of no dimension
+def _pair(x: float, low: float = 0.0) -> Pair:
+    return np.float64(x), np.float64(low)  # type: ignore[return-value]  # an array of no dimension

@@ -23,7 +23,7 @@ def plain_learnt(design: Design) -> dict[str, Any]:
     """Give what a design has learnt as plain values: text, numbers, lists and dicts."""
     learnt = design.learnt
     return {
-        "moves": {text: {"mean": m.mean, "deviation": m.deviation} for text, m in learnt.moves.items()},
+        "moves": {text: {"mean": m.mean, "deviation": m.deviation, "rest": m.rest} for text, m in learnt.moves.items()},
         "codings": {
             text: {"levels": list(c.levels), "kind": c.kind, "position": c.position, "marks": dict(c.marks)}
             for text, c in learnt.codings.items()
@@ -69,9 +69,13 @@ def learnt_from(formula: Formula, written: Mapping[str, Any]) -> tuple[dict[str,
     for text, factor in factors.items():
         if isinstance(factor, Basis) and factor.kind != "powers":
             _require_basis(factor, bases[text])
-    moves = {text: Moving(mean=_finite(m["mean"]), deviation=_finite(m["deviation"])) for text, m in written["moves"].items()}
+    moves = {text: _moving(m) for text, m in written["moves"].items()}
     _require_moves(formula, factors, moves)
     return factors, Learnt(moves=moves, codings=codings, bases=bases)
+
+
+def _moving(m: Mapping[str, Any]) -> Moving:
+    return Moving(mean=_finite(m["mean"]), deviation=_finite(m["deviation"]), rest=_finite(m.get("rest", 0.0)))
 
 
 def _require_moves(formula: Formula, factors: Mapping[str, Factor], moves: Mapping[str, Moving]) -> None:

@@ -17,9 +17,10 @@ from squarely.design.factor import Basis, Categorical
 from squarely.design.quantiles import Counts, merged_counts
 from squarely.design.rows import Evaluated
 from squarely.errors import DataError
-from squarely.numerics import Array, is_constant
+from squarely.numerics import ROUNDOFF, Array, Pair, dd_add, dd_divide, dd_multiply, dd_sum, is_constant
 
-Spread = tuple[int, float, float, float, float]  # of n values: n, their mean, the squares about it, the least and the largest
+# Of n values: n, their mean, the sum of squares about it, the least and the largest.
+Spreading = tuple[int, Pair, float, float, float]
 Extent = tuple[int, float, float]  # how many values there are, and the least and the largest
 
 
@@ -49,28 +50,39 @@ def levels(factor: Categorical, source: Source, *, bare: bool) -> Lesson:
 
 
 def moving(part: Moved) -> Lesson:
-    """Learn a mean and a deviation, merged by the formula of Chan, Golub and LeVeque (1983), doi:10.1080/00031305.1983.10483115."""
+    """Learn a mean and a deviation, merged by the formula of Chan, Golub and LeVeque (1983), doi:10.1080/00031305.1983.10483115.
 
-    def step(batch: Batch, seen: Evaluated) -> Spread:
-        x = seen.numbers[part.argument][0]
-        mean = float(x.mean())
-        return len(x), mean, float(np.square(x - mean).sum()), float(x.min()), float(x.max())
+    The mean is kept in double-double: far from zero a double has too few digits of it.
+    """
 
-    def merge(a: Spread, b: Spread) -> Spread:
-        n, away = a[0] + b[0], b[1] - a[1]
-        squares = a[2] + b[2] + away**2 * a[0] * b[0] / n
-        return n, a[1] + away * b[0] / n, squares, min(a[3], b[3]), max(a[4], b[4])
+    def step(batch: Batch, seen: Evaluated) -> Spreading:
+        hi, lo = seen.numbers[part.argument]
+        x = hi, lo if len(lo) == len(hi) else np.zeros_like(hi)
+        mean = dd_divide(dd_sum(x), _pair(len(hi)))
+        squares = float(np.square(dd_add(x, (-mean[0], -mean[1]))[0]).sum())
+        return len(hi), mean, squares, float(hi.min()), float(hi.max())
+
+    def merge(a: Spreading, b: Spreading) -> Spreading:
+        n = a[0] + b[0]
+        away, share = dd_add(b[1], (-a[1][0], -a[1][1])), dd_divide(_pair(b[0]), _pair(n))
+        squares = a[2] + b[2] + float(away[0]) ** 2 * a[0] * b[0] / n
+        return n, dd_add(a[1], dd_multiply(away, share)), squares, min(a[3], b[3]), max(a[4], b[4])
 
     return Lesson(step=step, merge=merge, finish=lambda learnt, total: moved_by(part, learnt, total))
 
 
-def moved_by(part: Moved, learnt: Learnt, total: Spread) -> Learnt:
+def _pair(x: float) -> Pair:
+    return np.asarray(x, dtype=np.float64), np.zeros(())
+
+
+def moved_by(part: Moved, learnt: Learnt, total: Spreading) -> Learnt:
     """Fix a mean and a deviation: zero for an argument that is constant up to rounding."""
-    n, mean, squares, low, high = total
+    n, (mean, rest), squares, low, high = total
     deviation = float(np.sqrt(squares / (n - part.ddof))) if n > part.ddof else 0.0
-    if is_constant(low, high, mean, deviation):
+    if is_constant(low, high, float(mean), deviation):
         deviation = 0.0
-    return replace(learnt, moves={**learnt.moves, part.text: Moving(mean=mean, deviation=deviation)})
+    moving = Moving(mean=float(mean), deviation=deviation, rest=float(rest))
+    return replace(learnt, moves={**learnt.moves, part.text: moving})
 
 
 def limits(factor: Basis) -> Lesson:
@@ -134,7 +146,8 @@ def knots(factor: Basis) -> Lesson:
 
     def finish(learnt: Learnt, values: list[Array]) -> Learnt:
         x = np.concatenate(values)
-        return with_spline(learnt, factor, inner_knots(x, factor), (float(x.min()), float(x.max())))
+        inner, errors = inner_knots(x, factor)
+        return with_spline(learnt, factor, inner, (float(x.min()), float(x.max())), errors)
 
     return Lesson(
         step=lambda batch, seen: [seen.numbers[factor.argument][0]],
@@ -165,8 +178,10 @@ def counting(factor: Basis, counter: Callable[[Array], Counts]) -> Lesson:
     )
 
 
-def with_spline(learnt: Learnt, factor: Basis, inner: Array, ends: tuple[float, float]) -> Learnt:
-    """Fix a spline by its inner knots and the ends of the values."""
+def with_spline(learnt: Learnt, factor: Basis, inner: Array, ends: tuple[float, float], errors: Array | None = None) -> Learnt:
+    """Fix a spline by its inner knots and the ends of the values; `errors` bound the rounding of knots that are quantiles."""
+    if errors is None and factor.df is not None:
+        errors = 4 * ROUNDOFF * np.abs(inner)
     made = spline(
         text=factor.text,
         kind=factor.kind,
@@ -175,5 +190,6 @@ def with_spline(learnt: Learnt, factor: Basis, inner: Array, ends: tuple[float, 
         high=ends[1],
         degree=factor.degree,
         intercept=factor.intercept,
+        errors=errors,
     )
     return replace(learnt, bases={**learnt.bases, factor.text: made})

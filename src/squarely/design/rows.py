@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,13 +14,15 @@ from squarely.design.basis import powers
 from squarely.design.block import Block, Held, Spread
 from squarely.design.condition import Where, met
 from squarely.design.design import Design, Learnt, columns_needed
-from squarely.design.expression import Expression, Name, evaluate
+from squarely.design.expression import Expression, Moving, Name, evaluate
 from squarely.design.factor import Basis, Categorical, Factor, Numeric, expression_of
 from squarely.design.layout import Part
-from squarely.numerics import Array, Pair, dd_add, dd_multiply
+from squarely.design.rounding import Arithmetics, added, is_rounded, of_product, times
+from squarely.numerics import ROUNDOFF, Array, Pair, dd_add, dd_multiply
 
 T = TypeVar("T")
 
+_FEW_ROWS = 8_192  # with more of them the rounding of a basis is bounded by what it is at any place, which takes no time
 _Table = tuple[Array, Array | None]  # columns (m, w), and their low parts if they are not plain doubles
 
 
@@ -30,11 +33,13 @@ class Evaluated:
     Attributes
     ----------
     keep : (m,) the rows that meet the condition and have a value in every column and expression.
+    columns : name -> the values (kept rows,) of the columns of numbers that were needed.
     numbers : expression -> its values (kept rows,) as double-double.
     account : what was dropped and why, expressions without a value (log of zero) included.
     """
 
     keep: np.ndarray
+    columns: Mapping[str, Array]
     numbers: Mapping[Expression, Pair]
     account: RowAccount
 
@@ -65,9 +70,10 @@ def evaluated(
             finite &= has_value
     if dropped:
         done = {e: (hi[finite], lo[finite] if len(lo) else lo) for e, (hi, lo) in done.items()}
+        values = {name: x[finite] for name, x in values.items()}
         keep[np.flatnonzero(keep)[~finite]] = False
         account = replace(account, used=int(keep.sum()), dropped={**account.dropped, **dropped})
-    return Evaluated(keep=keep, numbers=done, account=account)
+    return Evaluated(keep=keep, columns=values, numbers=done, account=account)
 
 
 def rows(
@@ -150,7 +156,52 @@ def _block(design: Design, factors: Sequence[Factor], batch: Batch, source: Sour
         first=batch.first,
         keep=None if whole else seen.keep,
         account=seen.account,
+        roughness=partial(_roughness, design, seen, codes) if is_rounded(design.formula, design.factors) else None,
     )
+
+
+def _roughness(design: Design, seen: Evaluated, codes: Mapping[str, np.ndarray]) -> Array:
+    """Sum the squares of bounds of what rounding has done to each column (k,), in its unit."""
+    layout, factors = design.layout, list(design.factors.values())
+    tables = _tables(design, factors, seen, codes)
+    done = Arithmetics(value=partial(_values, seen, design.learnt.moves), size=np.abs, moves=design.learnt.moves)
+    total = np.zeros(len(design.columns) + 1)
+    with np.errstate(all="ignore"):
+        bounds = {f.text: _bounds(done, design, f) for f in factors if not isinstance(f, Categorical)}
+
+        def squares(parts: Sequence[Part]) -> Array:
+            pairs = [(bounds[text][i] if text in bounds else None, np.abs(tables[text, full][0][:, i])) for text, full, i in parts]
+            return _squares(of_product(pairs), seen)
+
+        for j in layout.dense[:-1].tolist():
+            total[j] = squares(design.columns[j].parts).sum()
+        for block in layout.blocks:
+            places = block.places(codes)
+            total[layout.grouped] += np.bincount(places + 1, squares(block.numeric), len(layout.grouped) + 1)[1:]
+        total[-1] = _squares(added(*map(done.bound, design.formula.outside.values())), seen).sum()
+    return np.where(np.isnan(total), np.inf, total)
+
+
+def _squares(bound: Any, seen: Evaluated) -> Array:
+    return np.broadcast_to(np.square(0.0 if bound is None else bound), seen.account.used)
+
+
+def _values(seen: Evaluated, moves: Mapping[str, Moving], expression: Expression) -> Array:
+    return evaluate(expression, seen.columns, moves)[0]
+
+
+def _bounds(done: Arithmetics, design: Design, factor: Factor) -> list[Any]:
+    """Bound the rounding of the columns of a factor, row by row."""
+    inside = done.bound(expression_of(factor))
+    if not isinstance(factor, Basis):
+        return [inside]
+    if factor.kind == "powers":
+        sizes = np.abs(done.value(factor.argument))
+        return [times(inside, k * sizes ** (k - 1)) for k in range(1, factor.degree + 1)]
+    x = done.value(factor.argument)
+    if not isinstance(factor.argument, Name):  # a basis takes one double
+        inside = added(inside, np.abs(x) * ROUNDOFF)
+    return done.of_basis(design.learnt.bases[factor.text], inside, x if len(x) <= _FEW_ROWS else None)
 
 
 def with_condition(numbers: Sequence[str], labels: Sequence[str], where: Where | None) -> tuple[list[str], list[str]]:

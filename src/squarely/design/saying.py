@@ -44,7 +44,7 @@ def translated(expression: Expression, numbers: Mapping[str, nw.Expr], moves: Ma
         return _FUNCTIONS[expression.function](translated(expression.argument, numbers, moves))
     if isinstance(expression, Moved):
         learnt = moves[expression.text]
-        centred = translated(expression.argument, numbers, moves) - learnt.mean
+        centred = translated(expression.argument, numbers, moves) - learnt.mean - learnt.rest
         unit = learnt.deviation if expression.scaled else 1.0
         return centred / unit if learnt.deviation else centred * 0.0
     left, right = expression.left, expression.right

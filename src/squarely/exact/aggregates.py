@@ -18,7 +18,7 @@ from squarely.exact.rank import still
 from squarely.exact.residuals import ResidualSums
 from squarely.exact.units import digits_of, spread_out, unit_errors
 from squarely.exact.work import Left, Work, factor_of, in_units, natural, root_of, scaled
-from squarely.moments import Aggregated, Combined, Effort, Folded, Moments, combine, constants, refolded, way_back
+from squarely.moments import Aggregated, Combined, Effort, Folded, Moments, combine, constants, refolded, rounded_inside, way_back
 from squarely.numerics import ROUNDOFF, Pair, two_sum
 
 _MOST_SCANS = 6
@@ -103,7 +103,7 @@ def _require_told(work: Work, source: Source) -> None:
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class _Refined:
-    """The solution b (q,) for W, what is left of its error, and the last scan; `squares` and `fuzz` as in `least_squares`."""
+    """The solution b (q,) for W, what is left of its error, and the last scan; `squares`, `fuzz`, `rough` as in `least_squares`."""
 
     b: Pair
     left: Left
@@ -111,6 +111,7 @@ class _Refined:
     exact: bool
     squares: float
     fuzz: float
+    rough: float
     effort: Effort
     scans: int
     settled: bool
@@ -121,7 +122,8 @@ def _refine(work: Work, source: Source) -> _Refined:
     length = np.linalg.norm(R, axis=0)
     hi, lo = solve_triangular(R, solve_triangular(R, gram[columns, -1], trans="T")), np.zeros(len(R))
     size = float(np.abs(hi) @ length + np.sqrt(gram[-1, -1]))  # the residuals are computed from terms of this size
-    fuzz, effort, scans, settled = 4 * ROUNDOFF * size, Effort(), 0, False
+    fuzz, scans, settled = 4 * ROUNDOFF * size, 0, False
+    rounded, effort = rounded_inside(work.folded, source)
     before = math.inf
     while not settled and scans < _MOST_SCANS:
         hi, lo = hi + lo, np.zeros(len(R))  # what the engine is told are plain doubles
@@ -133,9 +135,10 @@ def _refine(work: Work, source: Source) -> _Refined:
         d = solve_triangular(R, solve_triangular(R, gradient, trans="T"))
         hi, lo = two_sum(hi, d)
         # What the step leaves: the error of r, that of W'r, and its own.
-        sums = work.rounding * length * np.sqrt(seen.squares)
-        noise = Left(R=R, rows=fuzz, sums=sums)
-        left = Left(R=R, rows=fuzz + work.unit_error * float(length @ np.abs(d)), sums=sums)
+        sums = (work.rounding * length + rounded[columns]) * np.sqrt(seen.squares)
+        rows = fuzz + float(rounded[-1] + rounded[columns] @ np.abs(hi))
+        noise = Left(R=R, rows=rows, sums=sums)
+        left = Left(R=R, rows=rows + work.unit_error * float(length @ np.abs(d)), sums=sums)
         moved = float(np.linalg.norm(R @ d))
         exact = seen.squares <= fuzz**2 <= ROUNDOFF * gram[-1, -1]  # nothing but rounding, as in `least_squares`
         still = moved <= TEN_DIGITS * np.sqrt(seen.squares)
@@ -150,7 +153,8 @@ def _refine(work: Work, source: Source) -> _Refined:
         seen=seen,
         exact=exact,
         squares=0.0 if exact else max(seen.squares - float(d @ gradient), 0.0),
-        fuzz=fuzz,
+        fuzz=rows,
+        rough=float(rounded[columns] @ inverse_spread(R)),
         effort=effort,
         scans=scans,
         settled=settled,
@@ -168,7 +172,7 @@ def _solution(work: Work, refined: _Refined, source: Source, asked: Aggregated) 
     ordered = source.require_engine().ordered
     steps = source.steps(refined.seen.query, "r0") if ordered and not refined.exact else math.nan
     done = work.kept.effort + refined.effort + Effort(int(ordered), int(ordered))
-    relative = work.unit_error + 16 * ROUNDOFF
+    relative = work.unit_error + refined.rough + 16 * ROUNDOFF
     relative += refined.fuzz / np.sqrt(refined.squares) if refined.squares > 0 else 0.0
     one, second = refined.seen.spread
     scale = float(moments.design.scales[-1])
@@ -183,7 +187,7 @@ def _solution(work: Work, refined: _Refined, source: Source, asked: Aggregated) 
         b=scaled(work, total),
         params=spread_out(params, kept),
         residuals=_sums(work, refined, steps),
-        unit_bse=spread_out(unit_errors(moments, factor, np.empty(0) if root else inverse_spread(factor.R), root), kept),
+        unit_bse=spread_out(unit_errors(moments, factor, np.empty(0), root), kept),
         ssr=refined.squares * scale**2,
         centered_tss=max(float(second - one**2 / moments.n), 0.0) * scale**2,
         digits=spread_out(digits_of(params, error, natural(work)), kept),
@@ -191,7 +195,8 @@ def _solution(work: Work, refined: _Refined, source: Source, asked: Aggregated) 
         precision="double",
         scans=moments.design.scans + now.scans,
         settled=refined.settled,
-        blur=refined.left.rows,
+        blur=refined.left.rows + refined.rough * float(np.sqrt(refined.squares)),
+        rough=refined.rough,
     )
 
 

@@ -40,6 +40,7 @@ class Solution:
     precision : "extended" or "double", of the residuals and X'r in the refinement.
     scans : how often all rows were read. `settled` whether another scan could not have mattered.
     blur : the norm (over the rows) by which fitted values and residuals may be off, in the scaled unit of the response.
+    rough : the relative error of `unit_bse` that computed columns, which are rounded before they are read, bring with them.
     merged : which fits it was put together from, if it was.
     """
 
@@ -58,6 +59,7 @@ class Solution:
     scans: int
     settled: bool
     blur: float
+    rough: float = 0.0
     merged: Merger | None = None
 
 
@@ -86,8 +88,9 @@ def solve(moments: Moments, source: Source, *, collinear: str = "drop", precisio
 
     One step of refinement is one scan: r = y - X b, R'R d = X'r, b + d. It is the scan that the residual statistics need
     anyway. Ill-conditioned problems get further steps until the next one could not matter. `precision` is that of r and X'r:
-    "double", "extended" (double-double), or "auto": extended up to ten million cells, and where doubles would leave fewer than
-    ten digits.
+    "double", "extended" (double-double), or "auto": extended up to ten million cells, and where doubles would leave an error of a
+    coefficient above 1e-10 of itself and of its standard error. So a coefficient that is tiny beside its standard error may claim
+    fewer than ten digits: `digits` always count against the coefficient itself.
 
     Source: Bjorck (1987), doi:10.1016/0024-3795(87)90101-7.
 
@@ -133,7 +136,8 @@ class _Refined:
 
     `squares` is the sum of squared residuals after the last correction, `fuzz` what the norm of the residuals may be off for given
     coefficients, `missed` by how much `squares` may be off because the last correction is, and `blur` what the norm may be off for
-    these coefficients.
+    these coefficients. `rough` is the error of the roots of the diagonal of (X'X)^-1, relative to them, that computed columns bring
+    with them.
     """
 
     b: tuple[Array, Array]
@@ -144,6 +148,7 @@ class _Refined:
     fuzz: float
     missed: float
     blur: float
+    rough: float
     extended: bool
     scans: int
     settled: bool
@@ -155,12 +160,16 @@ def _refine(moments: Moments, source: Source, factor: Factor, precision: str) ->
     spread = spread_of(moments, factor)
     hi, lo = solve_triangular(R, factor.rhs, check_finite=False), np.zeros(len(R))
     size = _size_of_terms(moments, columns, np.abs(hi) * length)
-    doubtful = 4 * ROUNDOFF * spread * size > TEN_DIGITS * np.abs(hi)
+    # Digits count against a coefficient or, where that is smaller, its standard error: nobody needs ten digits of what is zero as
+    # far as the data can tell.
+    left = max(float(moments.gram[-1, -1] - factor.rhs @ factor.rhs), 0.0)
+    errors = spread * np.sqrt(left / (moments.n - len(R)))
+    doubtful = 4 * ROUNDOFF * spread * size > TEN_DIGITS * np.maximum(np.abs(hi), errors)
     wanted = moments.n * moments.design.layout.cells <= CHEAP_CELLS or bool(doubtful.any())
     extended = precision == "extended" or (precision == "auto" and wanted)
     scans, settled = 0, False
     while not settled and scans < _MOST_SCANS:
-        residuals = scan_residuals(moments, source, columns, (hi, lo), extended=extended)
+        residuals, rounded = scan_residuals(moments, source, columns, (hi, lo), extended=extended)
         scans += 1
         gradient = residuals.gradient + residuals.gradient_low
         d = solve_triangular(R, solve_triangular(R, gradient, trans="T", check_finite=False), check_finite=False)
@@ -169,6 +178,9 @@ def _refine(moments: Moments, source: Source, factor: Factor, precision: str) ->
         off, relative = _rounding(moments.n, residuals, hi, size, extended=extended)
         # What this step leaves: its own error, that of r, and that of X'r, which counts with the condition once more.
         noise = spread * (off + relative * factor.condition * np.sqrt(len(R) * residuals.squares))
+        # Columns X + E and a response y + e that were rounded before: b is off by (X'X)^-1 [X'(e - E b) + E'r].
+        rows, rough = float(rounded[-1] + rounded[columns] @ np.abs(hi)), float(rounded[columns] @ spread)
+        noise = noise + spread * (rows + rough * np.sqrt(residuals.squares))
         moved = float(np.linalg.norm(R @ d))
         missed = _step_error(factor, moved, float(length @ np.abs(d)))
         error = spread * missed + noise
@@ -179,7 +191,7 @@ def _refine(moments: Moments, source: Source, factor: Factor, precision: str) ->
         settled = exact or (still and bool((error <= ROUNDOFF * np.abs(hi) + 2 * noise).all()))
         if exact and not extended and precision == "auto":
             extended, settled = True, False  # where doubles see nothing but rounding, double-double may see more
-    blur = factor.unit_error * moved + float(np.linalg.norm(noise / spread)) + off
+    blur = factor.unit_error * moved + float(np.linalg.norm(noise / spread)) + off + rows
     if exact:
         residuals = replace(residuals, squares=0.0, powers=0 * residuals.powers, steps=0.0)
     return _Refined(
@@ -188,9 +200,10 @@ def _refine(moments: Moments, source: Source, factor: Factor, precision: str) ->
         spread=spread,
         residuals=residuals,
         squares=max(residuals.squares - float(d @ gradient), 0.0),
-        fuzz=off,
+        fuzz=off + rows,
         missed=missed * moved,
         blur=blur,
+        rough=rough,
         extended=extended,
         scans=scans,
         settled=settled,
@@ -260,6 +273,7 @@ def _solution(moments: Moments, factor: Factor, refined: _Refined, root: Root | 
     # Standard errors inherit the error of R, or of the root, and that of the residuals, and each is rounded a few times.
     relative = (
         (factor.unit_error if root is None else root.error)
+        + refined.rough
         + ROUNDOFF * (16 + np.sqrt(min(n, SLICED_ROWS) + n / SLICED_ROWS))  # and so are sums, within blocks and over them
         + (refined.fuzz / np.sqrt(squares) + refined.missed / (2 * squares) if squares > 0 else 0.0)
     )
@@ -280,4 +294,5 @@ def _solution(moments: Moments, factor: Factor, refined: _Refined, root: Root | 
         scans=moments.design.scans + moments.passes + (factor.road == "triangle") + refined.scans + (root is not None),
         settled=refined.settled,
         blur=refined.blur,
+        rough=refined.rough,
     )

@@ -46,10 +46,11 @@ class ResidualSums:
 
 
 @scanning("residuals")
-def scan_residuals(moments: Moments, source: Source, columns: np.ndarray, b: Pair, *, extended: bool) -> ResidualSums:
+def scan_residuals(moments: Moments, source: Source, columns: np.ndarray, b: Pair, *, extended: bool) -> tuple[ResidualSums, Array]:
     """Scan the rows once with coefficients b (q,) given as double-double.
 
-    `extended` keeps residual and X'r in double-double; otherwise both are plain doubles.
+    `extended` keeps residual and X'r in double-double; otherwise both are plain doubles. The second result (k + 1,) bounds the
+    length, over the rows, of what rounding has done to each scaled column [1, x, y] before it was read.
 
     Raises
     ------
@@ -60,7 +61,7 @@ def scan_residuals(moments: Moments, source: Source, columns: np.ndarray, b: Pai
     mean = middle - float(moments.gram[0, columns] @ b[0]) / moments.n
     size = SLICED_ROWS if extended else piece_rows(design)
 
-    def step(block: Block) -> ResidualSums | None:
+    def step(block: Block) -> _Scanned:
         total = None
         for piece in pieces(design, block, size, low=extended):
             r, gradient, top = (_extended if extended else _plain)(piece, coefficients)
@@ -80,16 +81,24 @@ def scan_residuals(moments: Moments, source: Source, columns: np.ndarray, b: Pai
                 top=top,
             )
             total = _merge(total, sums)
-        return total
+        return total, block.roughness() if block.roughness else 0.0
 
-    total = fold_rows(design, source, step, _merge, None, threads=in_threads(design))
+    def merge(a: _Scanned, b: _Scanned) -> _Scanned:
+        return _merge(a[0], b[0]), a[1] + b[1]
+
+    start: _Scanned = None, 0.0
+    total, rough = fold_rows(design, source, step, merge, start, threads=in_threads(design))
     if total is None:
         raise DataError(f"{source.label} changed while it was read: its rows are gone. Fit again when nothing writes to it.")
     require_same_rows(source, moments, total.n, coefficients.whole(total.sums))
     at = coefficients.at
     if not source.ordered:
         total = replace(total, steps=math.nan)
-    return replace(total, gradient=total.gradient[at], gradient_low=total.gradient_low[at])
+    lengths = np.append(0.0, np.sqrt(rough) / design.scales)
+    return replace(total, gradient=total.gradient[at], gradient_low=total.gradient_low[at]), lengths
+
+
+_Scanned = tuple[ResidualSums | None, Array | float]
 
 
 def residuals_of(design: Design, columns: np.ndarray, b: Pair, block: Block) -> Array:

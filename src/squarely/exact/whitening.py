@@ -50,9 +50,12 @@ class Root:
 
     def times(self, T: Array) -> Array:
         """Return T A (m, q). T P is summed in double-double: its terms may cancel, as in an intercept far from the data."""
-        product = two_product(T[:, :, None], self.P[None, :, :])
-        hi, lo = dd_sum((product[0].swapaxes(0, 1), product[1].swapaxes(0, 1)))
-        A: Array = solve_triangular(self.U, (hi + lo).T, trans="T").T
+        product = np.empty((len(T), len(self.P)))
+        for row, out in zip(T, product, strict=True):
+            there = np.flatnonzero(row)  # all but the first have one entry
+            hi, lo = dd_sum(two_product(row[there, None], self.P[there]))
+            out[:] = hi + lo
+        A: Array = solve_triangular(self.U, product.T, trans="T").T
         return A
 
     def lengths(self, T: Array) -> Array:

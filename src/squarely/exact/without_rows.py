@@ -275,7 +275,10 @@ def _solution(merged: Merged, factor: Factor, minimum: _Minimum, parts: _Parts) 
     if squares == 0.0 and not _takes_out(parts):
         params = np.where(np.abs(params) <= error, 0.0, params)
     unit = float(moments.design.scales[-1])
-    relative = factor.unit_error + 16 * ROUNDOFF + (minimum.fuzz / (2 * squares) if squares > 0 else float(_takes_out(parts)))
+    rough = factor.doubt * float(np.linalg.norm([solution.rough for solution, _, _ in parts]))
+    relative = (
+        factor.unit_error + rough + 16 * ROUNDOFF + (minimum.fuzz / (2 * squares) if squares > 0 else float(_takes_out(parts)))
+    )
     ones = np.ones(len(params))
     solutions = [solution for solution, _, _ in parts]
     within = sum(sign * solution.centered_tss for solution, _, sign in parts)
@@ -295,6 +298,7 @@ def _solution(merged: Merged, factor: Factor, minimum: _Minimum, parts: _Parts) 
         scans=max(solution.scans for solution in solutions),
         settled=minimum.settled and all(solution.settled for solution in solutions),
         blur=minimum.blur + (minimum.fuzz / (2 * np.sqrt(squares)) if squares > 0 else np.sqrt(minimum.fuzz)),
+        rough=rough,
         merged=_merger(parts),
     )
 

@@ -14,8 +14,6 @@ from squarely.exact.whitening import Root
 from squarely.moments import Folded, Moments, qr_triangle, way_back
 from squarely.numerics import ROUNDOFF, Array, Pair
 
-_MOST_EXACT = 100  # columns up to which the way back is kept apart from R, whose product with it would be rounded
-
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Work:
@@ -140,10 +138,11 @@ def factor_of(work: Work) -> Factor:
     )
 
 
-def root_of(work: Work, U: Array, error: float) -> Root | None:
-    """Give A with A A' = (X'X)^-1 for the scaled columns of Moments: the way back times U^-1, with U'U = W'W."""
-    if len(work.columns) > _MOST_EXACT:
-        return None
+def root_of(work: Work, U: Array, error: float) -> Root:
+    """Give A with A A' = (X'X)^-1 for the scaled columns of Moments: the way back times U^-1, with U'U = W'W.
+
+    It is kept apart from R: their product would be rounded.
+    """
     return Root(P=_back(work), U=U, error=error)
 
 

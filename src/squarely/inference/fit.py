@@ -128,7 +128,10 @@ class Fit:
 
     @property
     def digits(self) -> pd.Series:
-        """Decimal digits of each coefficient that can be trusted, for the doubles that are stored."""
+        """Decimal digits of each coefficient that can be trusted; the truth is the formula, worked out exactly on stored doubles.
+
+        They count against the coefficient itself: one that is tiny beside its standard error has few digits, and needs none.
+        """
         return self._series(self.solution.digits)
 
     @property

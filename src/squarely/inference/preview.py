@@ -139,7 +139,11 @@ def _further(outline: Outline, *, inside: bool) -> tuple[tuple[str, str], ...]:
     """Say what may turn out to be needed besides."""
     again = [("cross-products", "if the first rows are far from the others")] if outline.formula.intercept else []
     if inside:
-        return (*again, ("residuals", "up to five times more, while the coefficients still move"))
+        return (
+            *again,
+            ("rounding", "if the formula computes something: how many digits that leaves"),
+            ("residuals", "up to five times more, while the coefficients still move"),
+        )
     return (
         *again,
         ("triangle", "if the columns of X are so nearly dependent that cross-products leave fewer than ten digits"),

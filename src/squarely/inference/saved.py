@@ -83,7 +83,20 @@ def fit_to_json(fit: Fit) -> str:
 
 _AGGREGATED = ("engine", "scans", "expressions")
 _FACTOR = ("columns", "kept", "rhs", "condition", "road", "dependencies", "left", "doubt")
-_SOLUTION = ("params", "b", "unit_bse", "ssr", "centered_tss", "digits", "digits_bse", "precision", "scans", "settled", "blur")
+_SOLUTION = (
+    "params",
+    "b",
+    "unit_bse",
+    "ssr",
+    "centered_tss",
+    "digits",
+    "digits_bse",
+    "precision",
+    "scans",
+    "settled",
+    "blur",
+    "rough",
+)
 
 
 def _fields(part: ResidualSums | Merger | None) -> dict[str, Any] | None:
@@ -212,6 +225,7 @@ def _solution(document: Mapping[str, Any], moments: Moments, design: Design) -> 
         scans=as_count(read["scans"]),
         settled=as_truth(read["settled"]),
         blur=as_size(read["blur"]),
+        rough=as_size(read.get("rough", 0.0)),
         merged=merged,
     )
 

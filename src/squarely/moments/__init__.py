@@ -3,7 +3,8 @@
 `cross_products` folds rows into Moments, blocks of many `indicators` by group; `triangle` folds them into R of a QR where
 cross-products would cost digits; `standardised` derives from Moments the problem that a training loop sees. `aggregates` lets an
 engine work the cross-products out, with columns that `layout` lays out and sums by group from `tally`; `combination` is a scan of
-what columns combine to; `aggregated` is the record of it, and `choice` chooses between the two folds. `merging` adds Moments of
+what columns combine to; `rounding` bounds what they lost before;
+`aggregated` is the record of it, and `choice` chooses between the two folds. `merging` adds Moments of
 several sets of rows and takes them out again, by way of the `transfer` between their columns. `noise` folds rows into what theory
 asks of mini-batches.
 """
@@ -16,6 +17,7 @@ from squarely.moments.cross_products import Fold, Moments, fold_moments, fold_pr
 from squarely.moments.layout import Layout, Prepared, lay_out, way_back
 from squarely.moments.merging import CRUMBS, Merged, Share, absent_levels, are_alike, merge_moments
 from squarely.moments.noise import expected_noise, fold_noise, noise_cost
+from squarely.moments.rounding import rounded_inside
 from squarely.moments.standardised import Standardised, standardise, unstandardised
 from squarely.moments.tally import Effort, Factors, Key, changed, tally
 from squarely.moments.transfer import Transfer
@@ -60,6 +62,7 @@ __all__ = [
     "qr_triangle",
     "refolded",
     "require_fold",
+    "rounded_inside",
     "standardise",
     "suits_aggregates",
     "tally",

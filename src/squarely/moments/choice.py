@@ -54,7 +54,9 @@ def suits_aggregates(source: Source, formula: Formula) -> bool:
 
 
 def _is_plain(formula: Formula, source: Source) -> bool:
-    """Tell whether a formula names nothing but columns of numbers, all of which are there."""
+    """Tell whether a formula names nothing but columns of numbers, all of which are there: an engine rounds what it computes."""
+    if formula.offsets:  # so it would round the response less these
+        return False
     expressions = [*formula.outside.values(), *map(expression_of, formula.factors.values())]
     bases = any(isinstance(factor, Basis | Categorical) for factor in formula.factors.values())
     names = [e.name for e in expressions if isinstance(e, Name) and e.name in source.columns]

@@ -1,0 +1,81 @@
+"""What rounding has done to the columns that an engine works with, before it sums them: bounds of its length over the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+
+from squarely.data import Source
+from squarely.design import Arithmetics, Atom, Polynomial, Powers, added, expression_of, of_product, times
+from squarely.moments.aggregates import Folded
+from squarely.moments.layout import Layout, carrier_stages
+from squarely.moments.tally import Effort
+from squarely.numerics import ROUNDOFF, Array
+
+
+def rounded_inside(folded: Folded, source: Source) -> tuple[Array, Effort]:
+    """Bound the length (k + 1,), over the rows, of what rounding has done to each column of W = [1, w_1 ... w_p, y].
+
+    Columns of the data that are moved and multiplied have no such error: what W makes of them is exact up to a few roundings.
+    """
+    layout, n = folded.layout, float(folded.gram[0, 0])
+    lengths = np.zeros(len(folded.gram))
+    of_mean = float(4 + np.sqrt(n)) * ROUNDOFF
+    moves = layout.design.learnt.moves
+    done = Arithmetics(value=layout.page.said, size=lambda x: x.abs(), moves=moves, unit=ROUNDOFF, of_mean=of_mean)
+    bounds: dict[Powers, Any] = {(): _of_response(layout, done), **_of_carriers(layout, _of_atoms(layout, done, n))}
+    asked = {powers: f"h{i}" for i, (powers, bound) in enumerate(bounds.items()) if isinstance(bound, nw.Expr)}
+    squares = {powers: n * bound**2 for powers, bound in bounds.items() if isinstance(bound, float)}
+    if asked:
+        query = folded.prepared.query.then({alias: bounds[powers] for powers, alias in asked.items()})
+        row = source.aggregate(query, {alias: (nw.col(alias) * nw.col(alias)).sum() for alias in asked.values()})[0]
+        squares |= {powers: float(row[alias]) for powers, alias in asked.items()}
+    products = [m.powers for m in layout.monomials]
+    for i, powers in enumerate(products, start=1):
+        if powers:
+            lengths[i] = np.sqrt(squares.get(powers, 0.0))
+    lengths[-1] = np.sqrt(squares.get((), 0.0))
+    lengths[1:] /= layout.units
+    return np.where(np.isfinite(lengths), lengths, np.inf), Effort(int(bool(asked)), len(asked))
+
+
+def _of_atoms(layout: Layout, done: Arithmetics, n: float) -> dict[Atom, Any]:
+    """Bound the rounding of the atoms, row by row, in words of the engine or by a number."""
+    bounds: dict[Atom, Any] = {}
+    for atom in layout.atoms:
+        if not isinstance(atom, tuple):
+            bounds[atom] = done.bound(atom)
+            continue
+        text, place = atom
+        factor, basis = layout.design.factors[text], layout.design.learnt.bases[text]
+        argument = done.bound(expression_of(factor))
+        bounds[atom] = done.of_basis(basis, argument)[place]
+        if isinstance(basis, Polynomial):  # whose weights come from cross-products there, and have their error
+            sizes = np.append(1 / np.sqrt(n), np.abs(basis.weights).sum(axis=0))
+            own = done.of_mean * np.sqrt(n) * sizes[place + 1] * np.linalg.norm(sizes[: place + 2])
+            bounds[atom] = added(bounds[atom], float(own))
+    return bounds
+
+
+def _of_carriers(layout: Layout, atoms: Mapping[Atom, Any]) -> dict[Powers, Any]:
+    """Bound the rounding of the products of moved atoms."""
+    made = carrier_stages(layout)[1]
+    bounds: dict[Powers, Any] = {}
+    for powers in dict.fromkeys(m.powers for m in layout.monomials if m.powers):
+        one_by_one = [atom for atom, power in powers for _ in range(power)]
+        factors = [(times(atoms[atom], 1 / layout.scales[atom]), nw.col(made[((atom, 1),)]).abs()) for atom in one_by_one]
+        bounds[powers] = of_product(factors)
+    return bounds
+
+
+def _of_response(layout: Layout, done: Arithmetics) -> Any:
+    """Bound the rounding of the response less its offsets, each of which is taken away by itself."""
+    formula, page = layout.design.formula, layout.page
+    bound, y = done.bound(formula.response.expression), page.said(formula.response.expression)
+    for offset in formula.offsets:
+        y = y - page.said(offset.expression)
+        bound = added(bound, done.bound(offset.expression), done.size(y) * done.unit)
+    return bound
