@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from numbers import Real
 from typing import Any
 
 import torch
+from torch import nn
 from torch.optim import lr_scheduler
 
-from squarely.descent.recipe import Recipe
+from squarely.descent.recipe import Group, Recipe
 from squarely.errors import OptionError, did_you_mean
 
 _NOT_FOR_A_LINE = {"Optimizer", "SparseAdam", "Muon"}  # sparse gradients, and matrices with singular values worth the name
@@ -93,6 +97,48 @@ def new_optimizer(parameters: Iterable[torch.Tensor], recipe: Recipe) -> torch.o
         if kind is not None and group.get("foreach", False) is None and recipe.device == "cpu":
             group["foreach"] = False  # what torch itself comes to on a CPU, after asking every step
     return made
+
+
+def groups_of(optimizer: torch.optim.Optimizer, model: nn.Module) -> tuple[Group, ...]:
+    """Read the parameter groups of a real optimiser: which parameters of a model each moves, and how."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    kind = type(optimizer)
+    known = kind.__name__.lower() if OPTIMIZERS.get(kind.__name__.lower()) is kind else f"{kind.__module__}.{kind.__qualname__}"
+    return tuple(
+        Group(
+            kind=known,
+            parameters=tuple(names.get(id(part), "?") for part in group["params"] if part.requires_grad),
+            lr=_number(group.get("initial_lr", group.get("lr")), math.nan),
+            momentum=_number(group.get("momentum")),
+            dampening=_number(group.get("dampening")),
+            nesterov=bool(group.get("nesterov")),
+            weight_decay=_number(group.get("weight_decay")),
+            decoupled=bool(group.get("decoupled_weight_decay", known == "adafactor")),
+            maximize=bool(group.get("maximize")),
+        )
+        for group in optimizer.param_groups
+    )
+
+
+def as_made(recipe: Recipe, made: tuple[Group, ...]) -> Recipe:
+    """Give the recipe with the groups of its optimiser; where that is the user's own, with the numbers of the first of them."""
+    first = made[0]
+    if isinstance(recipe.optimizer, str):
+        return replace(recipe, made=made)
+    return replace(
+        recipe,
+        made=made,
+        lr=first.lr,
+        momentum=first.momentum or 0.0,
+        nesterov=first.nesterov,
+        weight_decay=first.weight_decay,
+    )
+
+
+def _number(given: Any, otherwise: Any = None) -> Any:
+    """Give an option of an optimiser, which may be a tensor of one number, as a float."""
+    single = isinstance(given, Real) or (isinstance(given, torch.Tensor) and given.numel() == 1)
+    return float(given) if single else otherwise
 
 
 def new_scheduler(optimizer: torch.optim.Optimizer, recipe: Recipe) -> Any:

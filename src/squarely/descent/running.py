@@ -22,6 +22,7 @@ from squarely.descent.loop import Look, Loop, run_loop, settle
 from squarely.descent.losses import new_criterion
 from squarely.descent.metrics import Measured, named
 from squarely.descent.model import coefficients, new_model, set_coefficients
+from squarely.descent.optimizers import as_made
 from squarely.descent.own import owned, reader, suited
 from squarely.descent.processes import Team, met_alone
 from squarely.descent.quadratic import closed_form, descend, goes_unwatched
@@ -29,7 +30,7 @@ from squarely.descent.recipe import Recipe
 from squarely.descent.rows import Held
 from squarely.descent.seen import Seen, gradient_noise, kappa_once_standardised
 from squarely.descent.shares import SharedHeld, shared_gradient, shared_recipe
-from squarely.descent.state import Log, new_state
+from squarely.descent.state import Log, State, new_state
 from squarely.descent.stopping import new_distance
 from squarely.descent.training import Training
 from squarely.errors import OptionError
@@ -67,7 +68,7 @@ def train(
     if keeping is not None and any(recipe.engine == "closed_form" for recipe in recipes):
         raise OptionError("engine='closed_form' takes no steps, so there is nothing to keep. Leave checkpoint= and resume= out.")
     own = owned(model, source, len(moments.design.columns), intercept=moments.design.intercept)
-    team = team or Team()
+    team = Team() if team is None else team
     seen = Seen(moments=moments, source=source, validation=validation, own=own, keeping=keeping, team=team, share=share)
     return tuple(run_alone(seen, recipe) for recipe in recipes)
 
@@ -90,14 +91,19 @@ def _alone(seen: Seen, recipe: Recipe) -> Training:
     recipe, noted = suited(recipe, seen.own)
     problem, lam = seen.problem(recipe)
     noise = cache(partial(gradient_noise, seen, recipe))
-    model = seen.own.model or new_model(len(problem.scale) - 1, recipe, bias=problem.intercept)
+    own = seen.own.model
+    model = new_model(len(problem.scale) - 1, recipe, bias=problem.intercept) if own is None else own
     read = reader(model, len(problem.scale) - 1, bias=problem.intercept)
     seen.team.begin_alike([parameter.detach() for parameter in model.parameters()])  # a user's own may differ
     recipe, remarks = settled(recipe, problem, lam, read, noise)
+    closed = recipe.engine == "closed_form"
+    flat = laid_flat(model) if recipe.engine == "moments" else None  # before anybody takes hold of the parameters
+    state = None if closed else new_state(model, recipe)
+    if state is not None:
+        recipe = as_made(recipe, state.made)
     known = foreknow(recipe, problem, lam, noise, plain=seen.own.plain, tamed=kappa_once_standardised(seen, recipe))
     remarks += _passing(seen, recipe)
-    closed = recipe.engine == "closed_form"
-    finished = _closed(model, problem, lam, recipe) if closed else _looped(seen, model, read, recipe)
+    finished = _closed(model, problem, lam, recipe) if state is None else _looped(seen, state, flat, read, recipe)
     return Training(
         recipe=replace(recipe, stream=seen.streams(recipe)),
         loop=finished,
@@ -125,10 +131,11 @@ def _passing(seen: Seen, recipe: Recipe) -> tuple[str, ...]:
     )
 
 
-def _looped(seen: Seen, model: nn.Module, read: Callable[[], Array], recipe: Recipe) -> Loop:
+def _looped(
+    seen: Seen, state: State, flat: tuple[torch.Tensor, torch.Tensor] | None, read: Callable[[], Array], recipe: Recipe
+) -> Loop:
     (problem, lam), given, validation = seen.problem(recipe), seen.rows(recipe), seen.validation_rows(recipe)
-    flat = laid_flat(model) if recipe.engine == "moments" else None  # before anybody takes hold of the parameters
-    start, state = read(), new_state(model, recipe)
+    model, start = state.model, read()
     if seen.keeping is None and flat is not None and goes_unwatched(recipe, validated=validation is not None):
         return settle(state, descend(flat, problem, state, recipe), start, read)
     halting = Halting()

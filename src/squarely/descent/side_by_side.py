@@ -18,7 +18,7 @@ from squarely.descent.grid import Grid, why_alone
 from squarely.descent.looks import columns_of, look_at_moments, look_at_rows, loss_of
 from squarely.descent.loop import Loop
 from squarely.descent.model import LinearRegression, coefficients, new_model, set_coefficients
-from squarely.descent.optimizers import new_optimizer
+from squarely.descent.optimizers import groups_of, new_optimizer
 from squarely.descent.own import Own
 from squarely.descent.recipe import Recipe
 from squarely.descent.rows import Held, Rows
@@ -116,7 +116,7 @@ def _together(seen: Seen, recipes: Sequence[Recipe]) -> tuple[tuple[Training, ..
                 loops[i] = _loop(models[i], settled_recipes[i], trace)
     runs = tuple(
         Training(
-            recipe=replace(recipe, stream=False),
+            recipe=replace(recipe, stream=False, made=groups_of(new_optimizer(models[i].parameters(), recipe), models[i])),
             loop=loops[i],
             problem=problem,
             moments=seen.moments,

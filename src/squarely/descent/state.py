@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from squarely.descent.optimizers import new_optimizer, new_scheduler
-from squarely.descent.recipe import Recipe
+from squarely.descent.optimizers import groups_of, new_optimizer, new_scheduler
+from squarely.descent.recipe import Group, Recipe
 from squarely.numerics import Array
 
 
@@ -62,6 +62,7 @@ class State:
     epoch, batch : epochs done, and batches done of the one that is going on.
     total : the sum of that epoch's batch losses so far, each times its rows.
     good : the parameters when the loss was last seen to be finite. `best` those of the lowest watched loss, if one is watched.
+    made : the parameter groups of the optimiser, as they were when it was made.
     mean, counted : the average of the iterates, and how many of them are in it.
     parameters : the tensors that are trained, detached: to be read and written without a graph.
     """
@@ -70,6 +71,7 @@ class State:
     optimizer: torch.optim.Optimizer
     scheduler: Any
     total: torch.Tensor
+    made: tuple[Group, ...]
     good: list[torch.Tensor]
     best: list[torch.Tensor] | None = None
     mean: list[torch.Tensor] | None = None
@@ -96,6 +98,7 @@ def new_state(model: nn.Module, recipe: Recipe) -> State:
     OptionError : the optimiser or the scheduler cannot be made so.
     """
     optimizer = new_optimizer(model.parameters(), recipe)
+    made = groups_of(optimizer, model)  # before a scheduler changes them
     scheduler = new_scheduler(optimizer, recipe)
     parameters = [parameter.detach() for parameter in model.parameters()]
     watched = recipe.stop in ("loss", "validation")
@@ -103,6 +106,7 @@ def new_state(model: nn.Module, recipe: Recipe) -> State:
         model=model,
         optimizer=optimizer,
         scheduler=scheduler,
+        made=made,
         total=torch.zeros((), device=parameters[0].device, dtype=parameters[0].dtype),
         good=copies(parameters),
         best=copies(parameters) if watched else None,

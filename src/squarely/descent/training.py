@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -165,7 +165,7 @@ class Training:
             "formula": self.design.formula.text,
             "params": dict(zip(self.problem.names, self.coefficients.tolist(), strict=True)),
             "status": self.status,
-            "lr": recipe.rate,
+            "lr": None if math.isnan(recipe.rate) else recipe.rate,
             "epochs": recipe.epochs,
             "batch_size": recipe.batch_size,
             "criterion": recipe.loss,
@@ -173,6 +173,7 @@ class Training:
             "momentum": recipe.momentum,
             "nesterov": recipe.nesterov,
             "weight_decay": recipe.weight_decay,
+            "groups": [{**asdict(group), "lr": None if math.isnan(group.lr) else group.lr} for group in recipe.made],
             "scheduler": None if recipe.scheduler is None else name_of(recipe.scheduler),
             "average": recipe.average,
             "stop": recipe.stop,
