@@ -140,7 +140,7 @@ def _judged(course: Course) -> list[str]:
         back = "    model.load_state_dict(good)  # back to the last weights whose loss was a number"
         lines += ["if not np.isfinite(losses[-1]):", back]
     if course.waits:
-        lines += [f"if {course.lost}:", "    break", *_waiting(course.recipe), "if epoch == epochs:", "    break"]
+        lines += [f"if {course.lost}:", "    break", *_waiting(course.recipe)]
     else:
         lines += [f"if {course.lost} or epoch == epochs:", "    break"]
     if course.end:
@@ -156,7 +156,7 @@ def _waiting(recipe: Recipe) -> list[str]:
         f"    best, waited, kept = {watched}[-1], 0, deepcopy(model.state_dict())",
         "else:",
         "    waited += 1",
-        "if waited == patience:",
+        "if waited == patience or epoch == epochs:",
         "    model.load_state_dict(kept)  # the weights of the lowest loss",
         "    break",
     ]

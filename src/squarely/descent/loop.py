@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -44,6 +45,7 @@ class Loop:
     log : that and all else that was written down.
     start, end : standardised coefficients (p,) before and after, the intercept first.
     ending : how it ended.
+    averaged : loss and what else is measured, where `end` is an average of iterates, which no epoch has looked at; else None.
     last : the last iterate (p,), where `end` is an average of iterates; else None.
     remarks : what became of checkpoints, in sentences.
     """
@@ -55,8 +57,25 @@ class Loop:
     start: Array
     end: Array
     ending: Ending
+    averaged: Mapping[str, float] | None = None
     last: Array | None = None
     remarks: tuple[str, ...] = ()
+
+    @property
+    def kept_epoch(self) -> int:
+        """The epoch of the log whose parameters are `end`, unless that is an average."""
+        if self.ending.restored is not None:
+            return self.ending.restored
+        last = len(self.losses) - 1
+        return last if math.isfinite(self.losses[-1]) else max(last - 1, 0)  # before the loss was lost
+
+    @property
+    def final(self) -> dict[str, float]:
+        """What was measured of the parameters that the run ends with: "loss", metrics, and the same of validation rows."""
+        if self.averaged is not None:
+            return dict(self.averaged)
+        columns = {name: values for name, values in self.log.columns.items() if name not in ("lr", "running_loss")}
+        return {name: float(values[self.kept_epoch]) for name, values in columns.items()}
 
     @property
     def diverged(self) -> bool:
@@ -181,6 +200,16 @@ def _update(state: State, recipe: Recipe, look: Callable[[], Any] | None) -> Non
         averaged(state)
 
 
+def measured_now(rows: Rows, state: State, recipe: Recipe, look: Look) -> dict[str, float]:
+    """Measure the parameters as they are, as an epoch does when it begins; NaN where a row is spoilt."""
+    try:
+        values = _values(rows, state, recipe, look, None)
+    except SpoiltError:
+        return dict.fromkeys(state.log.columns.keys() - {"lr", "running_loss"}, math.nan)
+    values.pop("lr", None)
+    return values
+
+
 def _values(rows: Rows, state: State, recipe: Recipe, look: Look, loss: Any) -> dict[str, float]:
     """Measure the weights as they are: the loss on all rows, metrics, and both on the validation rows."""
 
@@ -205,12 +234,24 @@ def _watched(log: Log) -> float:
     return log.columns["val_loss" if "val_loss" in log.columns else "loss"][-1]
 
 
-def settle(state: State, ended: Ending, start: Array, read: Callable[[], Array]) -> Loop:
-    """Put the average of the iterates into the model, if there is one, and give what the loop leaves behind."""
-    last = None
-    if state.mean is not None and state.counted and ended.status in ("finished", "stopped"):
+def settle(
+    state: State,
+    ended: Ending,
+    start: Array,
+    read: Callable[[], Array],
+    measured: Callable[[], Mapping[str, float]] | None = None,
+) -> Loop:
+    """Put the best parameters or the average of the iterates into the model, where the run ends with them.
+
+    Gives what the loop leaves behind; `measured` looks at an average.
+    """
+    last = averaged = None
+    if ended.restored is not None and state.best is not None:
+        put(state.parameters, state.best)
+    elif state.mean is not None and state.counted and ended.status in ("finished", "stopped"):
         last = read()
         put(state.parameters, copies(state.mean))
+        averaged = None if measured is None else measured()
     return Loop(
         model=state.model,
         optimizer=state.optimizer,
@@ -219,6 +260,7 @@ def settle(state: State, ended: Ending, start: Array, read: Callable[[], Array])
         start=start,
         end=read(),
         ending=ended,
+        averaged=averaged,
         last=last,
     )
 

@@ -103,13 +103,19 @@ def _batches(recipe: Recipe) -> str:
 
 
 def _outcome(run: Training) -> list[tuple[str, str]]:
-    known, prediction, losses = run.theory, run.prediction, run.loop.losses
-    validation = _column(run, "val_loss")
+    known, prediction, final = run.theory, run.prediction, run.loop.final
+    kept, taken = run.loop.kept_epoch, len(run.loop.losses) - 1
+    of = "of the average" if run.loop.averaged is not None else f"at epoch {kept:,}"
+    last = kept == taken and run.loop.averaged is None
     return [
         ("Status:", run.status),
-        ("First loss:", f"{losses[0]:.6g}"),
-        ("Last loss:", f"{losses[-1]:.6g}"),
-        *([("Last validation loss:", f"{validation[-1]:.6g}")] if len(validation) else []),
+        ("First loss:", f"{run.loop.losses[0]:.6g}"),
+        ("Last loss:" if last else f"Loss {of}:", f"{final['loss']:.6g}"),
+        *(
+            [("Last validation loss:" if last else "Its validation loss:", f"{final['val_loss']:.6g}")]
+            if "val_loss" in final
+            else []
+        ),
         ("Loss at the optimum:", "unknown" if prediction is None else f"{prediction.floor:.6g}"),
         ("Excess left, predicted:", "unknown" if prediction is None else f"{prediction.kept:.3g}"),
         *([("Noise keeps it off by:", f"{known.floor_se:.2g} std err")] if known.floor_se is not None else []),
@@ -123,9 +129,9 @@ def _outcome(run: Training) -> list[tuple[str, str]]:
 
 
 def _measured(run: Training) -> Table:
-    """Give the last value of each metric, on the rows and on those for validation."""
+    """Give each metric at the parameters that the run ended with, on the rows and on those for validation."""
     sets = [("training", ""), ("validation", "val_")] if len(_column(run, "val_loss")) else [("training", "")]
-    rows = [(name, *(f"{_column(run, prefix + name)[-1]:.8g}" for _, prefix in sets)) for name in run.recipe.metrics]
+    rows = [(name, *(f"{run.loop.final[prefix + name]:.8g}" for _, prefix in sets)) for name in run.recipe.metrics]
     return Table(("metric", *(name for name, _ in sets)), rows)
 
 

@@ -18,7 +18,7 @@ from squarely.descent.halting import Halting
 from squarely.descent.identity import identity_of
 from squarely.descent.keeper import kept
 from squarely.descent.keeping import Keeping
-from squarely.descent.loop import Look, Loop, run_loop, settle
+from squarely.descent.loop import Look, Loop, measured_now, run_loop, settle
 from squarely.descent.losses import new_criterion
 from squarely.descent.metrics import Measured, named
 from squarely.descent.model import coefficients, new_model, set_coefficients
@@ -143,18 +143,19 @@ def _looped(
         gradient = shared_gradient(new_gradient(recipe, model), model, seen.team, halting)
     else:
         gradient = of_the_quadratic(flat, problem)
+    look = Look(
+        criterion=new_criterion(recipe),
+        unit=float(problem.scale[-1]),
+        validation=validation,
+        known=None if isinstance(given, Held | SharedHeld) else _known(seen, problem, recipe, read),
+    )
     loop = partial(
         run_loop,
         given,
         state,
         shared_recipe(recipe, seen.team),
         gradient=gradient,
-        look=Look(
-            criterion=new_criterion(recipe),
-            unit=float(problem.scale[-1]),
-            validation=validation,
-            known=None if isinstance(given, Held | SharedHeld) else _known(seen, problem, recipe, read),
-        ),
+        look=look,
         distance=new_distance(recipe, problem, lam, read),
     )
     with met_alone():
@@ -167,7 +168,8 @@ def _looped(
             halting=halting,
             team=seen.team,
         )
-    return replace(settle(state, ended, start, read), remarks=remarks)
+        measured = partial(measured_now, given, state, recipe, look)
+        return replace(settle(state, ended, start, read, measured), remarks=remarks)
 
 
 def _known(seen: Seen, problem: Standardised, recipe: Recipe, read: Callable[[], Array]) -> Callable[[], Measured] | None:

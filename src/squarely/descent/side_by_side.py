@@ -78,7 +78,8 @@ def with_predictions(sweep: Sweep, optimum_of: Callable[[Standardised], Array]) 
 def _plain(recipe: Recipe) -> bool:
     """Tell whether every update of a recipe is the same step on all rows, to which nothing is added."""
     same = recipe.descent is not None and recipe.scheduler is None and not recipe.weight_decay
-    return same and recipe.full_batch and recipe.average is None
+    whole = recipe.average is None and recipe.stop is None and not recipe.functions  # the last epoch's parameters are returned
+    return same and recipe.full_batch and whole
 
 
 def _curves(runs: Sequence[Training], optimum: Array) -> dict[int, Prediction]:

@@ -183,7 +183,7 @@ class Training:
             "dtype": recipe.dtype,
             "seed": recipe.seed,
             "device": recipe.device,
-            "loss": float(self.loop.losses[-1]),
+            "loss": self.loop.final["loss"],
             "start": self.loop.start.tolist(),
             "theory": {
                 "lr_limit": known.lr_limit,
@@ -206,7 +206,7 @@ class Training:
         recipe = self.recipe
         return (
             f"<Training {self.design.formula.text!r}: {recipe.optimizer}, lr {recipe.rate:g}, {recipe.epochs:,} epochs, "
-            f"{self.status}, loss {self.loop.losses[-1]:.4f}; print(run.summary())>"
+            f"{self.status}, loss {self.loop.final['loss']:.4f}; print(run.summary())>"
         )
 
     def _columns(self) -> dict[str, list[Any]]:
@@ -237,5 +237,5 @@ def with_prediction(run: Training, optimum: Array) -> Training:
     prediction = predict(run.problem, run.theory, recipe, start, optimum, rates=rates)
     if prediction is not None and run.loop.ending.restored is not None:
         best = predict(run.problem, run.theory, replace(recipe, epochs=run.loop.ending.restored), start, optimum, rates=rates)
-        prediction = prediction if best is None else replace(prediction, gap=best.gap)
+        prediction = prediction if best is None else replace(prediction, gap=best.gap, at=run.loop.ending.restored)
     return replace(run, prediction=prediction)
