@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from numbers import Real
 from typing import TYPE_CHECKING
 
 from squarely.certification import certify
@@ -290,9 +291,9 @@ def train(
         momentum=momentum,
         nesterov=nesterov,
         weight_decay=weight_decay,
-        optimizer_options=optimizer_options or {},
+        optimizer_options={} if optimizer_options is None else optimizer_options,
         scheduler=scheduler,
-        scheduler_options=scheduler_options or {},
+        scheduler_options={} if scheduler_options is None else scheduler_options,
         scheduler_per=scheduler_per,
         clip_grad_norm=clip_grad_norm,
         average=average,
@@ -400,9 +401,9 @@ def sweep(
             "quantile": quantile,
             "optimizer": optimizer,
             "nesterov": nesterov,
-            "optimizer_options": optimizer_options or {},
+            "optimizer_options": {} if optimizer_options is None else optimizer_options,
             "scheduler": scheduler,
-            "scheduler_options": scheduler_options or {},
+            "scheduler_options": {} if scheduler_options is None else scheduler_options,
             "scheduler_per": scheduler_per,
             "clip_grad_norm": clip_grad_norm,
             "average": average,
@@ -421,9 +422,22 @@ def sweep(
     return _swept(given, grid, validation)
 
 
-@passes_of("training rows", "residuals")
 def _swept(given: Given, grid: Grid, validation: object) -> Sweep:
     """Train first; only then ask the exact road where the optimum is."""
+    from squarely import descent
+
+    seeds = dict.fromkeys(recipe.seed for recipe in grid.recipes)
+    if len(seeds) == 1 or not isinstance(validation, Real):
+        return _swept_together(given, grid, validation)
+    parts = [
+        _swept_together(given, replace(grid, recipes=tuple(recipe for recipe in grid.recipes if recipe.seed == seed)), validation)
+        for seed in seeds
+    ]
+    return descent.side_by_side_of(parts, grid)  # a seed holds out rows of its own
+
+
+@passes_of("training rows", "residuals")
+def _swept_together(given: Given, grid: Grid, validation: object) -> Sweep:
     from squarely import descent
 
     formula, source = opened(given)
@@ -451,7 +465,7 @@ def _trained(given: Given, recipe: Recipe, validation: object, keeping: Keeping 
     from squarely import descent
     from squarely.moments.device import fold_on  # which needs PyTorch
 
-    recipe = team.agreed(lambda: descent.checked(replace(recipe, device=team.device_for(recipe.device))))
+    recipe = team.agreed(lambda: descent.checked(replace(recipe, device=team.device_for(recipe.device)), given.model))
     with unwatched(team.rank > 0):
         formula, source, kept = team.agreed(lambda: _prepared(given, validation, recipe.seed, team))
         share = team.share_of(source)

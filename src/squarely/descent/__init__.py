@@ -38,7 +38,7 @@ from squarely.descent.processes import Team, launched, team
 from squarely.descent.recipe import Recipe
 from squarely.descent.running import train
 from squarely.descent.shares import shared_fold
-from squarely.descent.side_by_side import train_grid, with_predictions
+from squarely.descent.side_by_side import side_by_side_of, train_grid, with_predictions
 from squarely.descent.sweep import Sweep
 from squarely.descent.training import Training, with_prediction
 
@@ -61,6 +61,7 @@ __all__ = [
     "launched",
     "pairs",
     "shared_fold",
+    "side_by_side_of",
     "team",
     "train",
     "train_grid",

@@ -145,6 +145,8 @@ def _judged(course: Course) -> list[str]:
         lines += [f"if {course.lost} or epoch == epochs:", "    break"]
     if course.end:
         lines.append("good = deepcopy(model.state_dict())")
+    if course.recipe.scheduler == "ReduceLROnPlateau" and course.validated:
+        lines += ["if epoch:", "    scheduler.step(val_losses[-1])  # of the weights that the epoch before has ended with"]
     return lines
 
 
@@ -176,8 +178,10 @@ def _updates(course: Course) -> list[str]:
             "running_losses.append(total.item() / len(labels))",
         ]
     if recipe.scheduler is not None and (recipe.full_batch or recipe.scheduler_per == "epoch"):
-        told = ("val_losses[-1]" if course.validated else "losses[-1]") if recipe.scheduler == "ReduceLROnPlateau" else ""
-        lines.append(f"scheduler.step({told})")
+        if recipe.scheduler != "ReduceLROnPlateau":
+            lines.append("scheduler.step()")
+        elif not course.validated:
+            lines.append("scheduler.step(losses[-1])")
     return lines
 
 

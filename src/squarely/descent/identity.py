@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
@@ -11,6 +12,8 @@ import torch
 
 import squarely
 from squarely.descent.loop import on_one_thread
+from squarely.descent.optimizers import OPTIMIZERS
+from squarely.descent.pairs import draws_elsewhere
 from squarely.descent.plain import Tensors, described, said
 from squarely.descent.processes import Team
 from squarely.descent.recipe import Recipe
@@ -39,11 +42,13 @@ class Identity:
         decide the last bits, which may differ.
     data : name -> numbers: shifts and scales of the columns, a projection of the Hessian, X'y, the order of the rows.
     undivided : whether an epoch can only be begun: the user's loader draws another order each time.
+    sampler : the name of a sampler that may draw from generators which no checkpoint holds; empty if there is none.
     """
 
     run: Mapping[str, Any]
     data: Mapping[str, Array]
     undivided: bool = False
+    sampler: str = ""
 
     @property
     def tensors(self) -> Tensors:
@@ -86,7 +91,9 @@ def identity_of(
         "h": problem.h,
         "order": np.array([_order(rows), 0.0 if validation is None else _order(validation)]),
     }
-    return Identity(run=run, data=data, undivided=isinstance(rows, Loaded) and recipe.shuffle)
+    loaded = isinstance(rows, Loaded)
+    sampler = draws_elsewhere(rows.source.loader) if isinstance(rows, Loaded) else ""
+    return Identity(run=run, data=data, undivided=loaded and recipe.shuffle, sampler=sampler)
 
 
 def _order(rows: Rows) -> float:
@@ -143,10 +150,28 @@ def _changes(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
         if name in _FREE or name not in now:
             continue
         before = was[name] if name in was else described(getattr(usual, name))  # an option that did not exist then
+        if name == "weight_decay" and _decay(was) == _decay(now):
+            continue
+        if name == "average" and _is_half(was) and _is_half(now):
+            continue
         if before != now[name]:
             yield f"{name} was {said(before)} and is {said(now[name])}"
     if was["callbacks"] != now["callbacks"]:
         yield f"callbacks were {said(was['callbacks'])} and are {said(now['callbacks'])}"
+
+
+def _decay(recipe: Mapping[str, Any]) -> Any:
+    """Give the weight decay of a recipe; where it leaves it to its optimiser, that one's."""
+    kind, given = recipe["optimizer"], recipe.get("weight_decay")
+    if given is not None or not isinstance(kind, str):
+        return given
+    taken = inspect.signature(OPTIMIZERS[kind]).parameters.get("weight_decay")
+    return None if taken is None else float(taken.default)
+
+
+def _is_half(recipe: Mapping[str, Any]) -> bool:
+    """Tell whether iterates are averaged over the second half of the epochs, as with average=True."""
+    return recipe.get("average") is not None and recipe["average"] == recipe["epochs"] // 2
 
 
 def _changes_of_groups(was: Any, now: Any, recipe: Mapping[str, Any]) -> Iterator[str]:

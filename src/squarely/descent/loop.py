@@ -10,11 +10,12 @@ from typing import Any, Protocol
 
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from squarely.data import counting
 from squarely.descent.gradients import Gradient
 from squarely.descent.metrics import Measured, measure
-from squarely.descent.optimizers import step_scheduler, wants_closure
+from squarely.descent.optimizers import step_scheduler, try_schedule, wants_closure
 from squarely.descent.recipe import Recipe
 from squarely.descent.rows import Rows, SpoiltError
 from squarely.descent.state import Log, State, averaged, column, copies, put
@@ -116,6 +117,10 @@ def run_loop(
     `gradient` leaves the gradient of rows in the parameters and gives their loss; with `distance` the run stops near enough to the
     optimum.
     """
+    if state.scheduler is not None:
+        by_batch = recipe.scheduler_per == "batch" and not recipe.full_batch
+        each = rows.steps(_size(rows, recipe)) if by_batch else 1
+        try_schedule(state.scheduler, (recipe.epochs - state.epoch) * each - (state.batch if by_batch else 0), recipe.epochs)
     try:
         return _epochs(rows, state, recipe, gradient=gradient, look=look, distance=distance, keeper=keeper)
     except SpoiltError as error:
@@ -154,6 +159,7 @@ def _epochs(
                 ended = ending(state, recipe, values, distance)
                 if ended is not None:
                     return ended
+                _step_by_validation(state, look)
             if state.epoch == recipe.epochs:
                 return FINISHED
             if keeper is not None and not state.batch:
@@ -162,8 +168,8 @@ def _epochs(
                 _update(state, recipe, lambda: gradient(rows.chunks(), rows.n))
             else:
                 _batches(rows, state, recipe, gradient, after_batch)
-            if state.scheduler is not None and (recipe.full_batch or recipe.scheduler_per == "epoch"):
-                step_scheduler(state.scheduler, _watched(state.log))
+            if _steps_now(state.scheduler, recipe, look):
+                step_scheduler(state.scheduler, state.log.losses[-1])
             state.epoch, state.batch = state.epoch + 1, 0
             reached(state.epoch * steps)
 
@@ -229,9 +235,22 @@ def _values(rows: Rows, state: State, recipe: Recipe, look: Look, loss: Any) -> 
     return values
 
 
-def _watched(log: Log) -> float:
-    """Give the loss that a scheduler waits for: of the validation rows, if there are some."""
-    return log.columns["val_loss" if "val_loss" in log.columns else "loss"][-1]
+def _waits_for_validation(scheduler: Any, look: Look) -> bool:
+    return isinstance(scheduler, ReduceLROnPlateau) and look.validation is not None
+
+
+def _step_by_validation(state: State, look: Look) -> None:
+    """Tell a scheduler that waits for the validation loss how the epoch before has ended, as torch's documentation does."""
+    if state.epoch and _waits_for_validation(state.scheduler, look):
+        step_scheduler(state.scheduler, state.log.columns["val_loss"][-1])
+        state.log.columns["lr"][-1] = state.lr
+
+
+def _steps_now(scheduler: Any, recipe: Recipe, look: Look) -> bool:
+    """Tell whether a scheduler takes a step after the updates of an epoch; one that waits for the validation loss does later."""
+    if scheduler is None or _waits_for_validation(scheduler, look):
+        return False
+    return recipe.full_batch or recipe.scheduler_per == "epoch"
 
 
 def settle(

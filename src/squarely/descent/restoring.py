@@ -47,7 +47,13 @@ def checkpoint_of(state: State, identity: Identity, ended: Ending | None = None)
         "scheduler": None if state.scheduler is None else _kept(state.scheduler, tensors, "scheduler"),
         "ended": None if ended is None or asked else asdict(ended),
     }
+    tensors |= {name: generator.get_state() for name, generator in loader_generators(state).items()}
     return Checkpoint(epoch=state.epoch, batch=state.batch, run=run, tensors=tensors | generators(state.total.device))
+
+
+def loader_generators(state: State) -> dict[str, torch.Generator]:
+    """Give the generators of the user's loader, by the names that a checkpoint has them under."""
+    return {f"rng.loader.{i}": generator for i, generator in enumerate(state.generators)}
 
 
 def _tensors(state: State) -> dict[str, Sequence[torch.Tensor]]:
@@ -97,6 +103,9 @@ def restore(state: State, checkpoint: Checkpoint) -> Ending | None:
         ended = _ending(run["ended"])
         device = state.total.device
         set_generators({name: tensors[name] for name in generators(device)}, device)
+        for name, generator in loader_generators(state).items():
+            if name in tensors:  # a checkpoint of before has none
+                generator.set_state(_alike(tensors[name], generator.get_state()))
     except OptionError:
         raise
     except _BAD as error:

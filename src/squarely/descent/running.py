@@ -16,13 +16,12 @@ from squarely.descent.foresight import foreknow, settled
 from squarely.descent.gradients import laid_flat, new_gradient, of_the_quadratic
 from squarely.descent.halting import Halting
 from squarely.descent.identity import identity_of
-from squarely.descent.keeper import kept
+from squarely.descent.keeper import kept, rate_begun_with
 from squarely.descent.keeping import Keeping
 from squarely.descent.loop import Look, Loop, measured_now, run_loop, settle
 from squarely.descent.losses import new_criterion
 from squarely.descent.metrics import Measured, named
 from squarely.descent.model import coefficients, new_model, set_coefficients
-from squarely.descent.optimizers import as_made
 from squarely.descent.own import owned, reader, suited
 from squarely.descent.processes import Team, met_alone
 from squarely.descent.quadratic import closed_form, descend, goes_unwatched
@@ -30,7 +29,7 @@ from squarely.descent.recipe import Recipe
 from squarely.descent.rows import Held
 from squarely.descent.seen import Seen, gradient_noise, kappa_once_standardised
 from squarely.descent.shares import SharedHeld, shared_gradient, shared_recipe
-from squarely.descent.state import Log, State, new_state
+from squarely.descent.state import Log, State, as_made, idle, new_state
 from squarely.descent.stopping import new_distance
 from squarely.descent.training import Training
 from squarely.errors import OptionError
@@ -63,7 +62,7 @@ def train(
     OptionError : a recipe makes no sense, or is not that of the checkpoint that it is to go on from.
     KeyboardInterrupt : Ctrl-C; where the run was kept, the message says how to go on.
     """
-    recipes = tuple(checked(recipe) for recipe in recipes)
+    recipes = tuple(checked(recipe, model) for recipe in recipes)
     require_validation(recipes, validation)
     if keeping is not None and any(recipe.engine == "closed_form" for recipe in recipes):
         raise OptionError("engine='closed_form' takes no steps, so there is nothing to keep. Leave checkpoint= and resume= out.")
@@ -95,13 +94,18 @@ def _alone(seen: Seen, recipe: Recipe) -> Training:
     model = new_model(len(problem.scale) - 1, recipe, bias=problem.intercept) if own is None else own
     read = reader(model, len(problem.scale) - 1, bias=problem.intercept)
     seen.team.begin_alike([parameter.detach() for parameter in model.parameters()])  # a user's own may differ
+    recipe, begun = _begun(seen, recipe)
     recipe, remarks = settled(recipe, problem, lam, read, noise)
+    remarks = begun + remarks
     closed = recipe.engine == "closed_form"
     flat = laid_flat(model) if recipe.engine == "moments" else None  # before anybody takes hold of the parameters
     state = None if closed else new_state(model, recipe)
+    plain = seen.own.plain
     if state is not None:
-        recipe = as_made(recipe, state.made)
-    known = foreknow(recipe, problem, lam, noise, plain=seen.own.plain, tamed=kappa_once_standardised(seen, recipe))
+        recipe, of_optimizer = as_made(recipe, state)
+        plain = plain and not idle(state)
+        remarks += of_optimizer
+    known = foreknow(recipe, problem, lam, noise, plain=plain, tamed=kappa_once_standardised(seen, recipe))
     remarks += _passing(seen, recipe)
     finished = _closed(model, problem, lam, recipe) if state is None else _looped(seen, state, flat, read, recipe)
     return Training(
@@ -112,10 +116,18 @@ def _alone(seen: Seen, recipe: Recipe) -> Training:
         source=seen.source,
         theory=known,
         remarks=noted + remarks + finished.remarks,
-        plain=seen.own.plain,
+        plain=plain,
         owned=seen.own.model is not None,
         validation=seen.validation,
     )
+
+
+def _begun(seen: Seen, recipe: Recipe) -> tuple[Recipe, tuple[str, ...]]:
+    """Give lr="auto" the rate that a run began with, where it goes on: the best rate for more epochs may be another one."""
+    rate = rate_begun_with(seen.keeping) if recipe.lr == "auto" else None
+    if rate is None:
+        return recipe, ()
+    return replace(recipe, lr=rate), (f"lr='auto' is {rate:.6g}, the rate of the checkpoint that the run goes on from.",)
 
 
 def _passing(seen: Seen, recipe: Recipe) -> tuple[str, ...]:
@@ -136,6 +148,8 @@ def _looped(
 ) -> Loop:
     (problem, lam), given, validation = seen.problem(recipe), seen.rows(recipe), seen.validation_rows(recipe)
     model, start = state.model, read()
+    if seen.own.loader is not None:
+        state.generators = seen.own.loader.generators
     if seen.keeping is None and flat is not None and goes_unwatched(recipe, validated=validation is not None):
         return settle(state, descend(flat, problem, state, recipe), start, read)
     halting = Halting()

@@ -60,6 +60,14 @@ def train_grid(moments: Moments, source: Source, grid: Grid, *, validation: Sour
     return Sweep(runs, grid.varied, f"{len(runs):,} runs in {shared}")
 
 
+def side_by_side_of(parts: Sequence[Sweep], grid: Grid) -> Sweep:
+    """Put sweeps of the recipes at one seed each together, in the order of the grid."""
+    left = {part.runs[0].recipe.seed: iter(part.runs) for part in parts}
+    runs = tuple(next(left[recipe.seed]) for recipe in grid.recipes)
+    said = dict.fromkeys(part.program for part in parts)
+    return Sweep(runs, grid.varied, f"{len(parts):,} splits of the rows, one for each seed: {'; '.join(said)}")
+
+
 def with_predictions(sweep: Sweep, optimum_of: Callable[[Standardised], Array]) -> Sweep:
     """Attach what theory predicts for each run, given the optimum (p,) in a problem's standardised columns."""
     optima: dict[int, Array] = {}
