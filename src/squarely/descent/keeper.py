@@ -225,8 +225,8 @@ def _average(state: State, recipe: Recipe, was: int | None) -> tuple[str, ...]:
     if (state.epoch, state.batch) <= (recipe.average, 0):
         state.counted = 0  # the first iterate that is taken in then stands for all before
         return ()
-    begun = was if state.counted else state.epoch
-    return (f"Iterates are averaged from epoch {begun:,} on and not from {recipe.average:,}, which the checkpoint is past.",)
+    begun = state.averaged_from if state.counted else state.epoch
+    return (f"Iterates are averaged from epoch {begun} on and not from {recipe.average:,}, which the checkpoint is past.",)
 
 
 def _place(state: State) -> tuple[int, int, int]:

@@ -36,6 +36,7 @@ def checkpoint_of(state: State, identity: Identity, ended: Ending | None = None)
     run = {
         **identity.run,
         "counted": state.counted,
+        "averaged_from": state.averaged_from,
         "log": {
             "columns": list(state.log.columns),
             "best": taken_apart(state.log.best, {}, ""),
@@ -95,6 +96,8 @@ def restore(state: State, checkpoint: Checkpoint) -> Ending | None:
         _require_kinds(run["made"], _made(state))
         log = _log(checkpoint)
         state.counted = as_count(run["counted"])
+        begun = run.get("averaged_from", run["recipe"]["average"])  # a checkpoint of before has none
+        state.averaged_from = None if begun is None else as_count(begun)
         for name, values in _tensors(state).items():
             put(values, [_alike(tensors[f"{name}.{i}"], old) for i, old in enumerate(values)])
         _put_optimizer(state.optimizer, put_together(run["optimizer"], tensors, state.total.device))

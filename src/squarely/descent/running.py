@@ -108,6 +108,8 @@ def _alone(seen: Seen, recipe: Recipe) -> Training:
     known = foreknow(recipe, problem, lam, noise, plain=plain, tamed=kappa_once_standardised(seen, recipe))
     remarks += _passing(seen, recipe)
     finished = _closed(model, problem, lam, recipe) if state is None else _looped(seen, state, flat, read, recipe)
+    if state is not None and state.counted:
+        recipe = replace(recipe, average=state.averaged_from)  # of a run that went on, it may be another one than was asked for
     return Training(
         recipe=replace(recipe, stream=seen.streams(recipe)),
         loop=finished,

@@ -64,7 +64,7 @@ class State:
     good : the parameters when the loss was last seen to be finite. `best` those of the lowest watched loss, if one is watched.
     made : the parameter groups of the optimiser, as they were when it was made.
     generators : of the user's loader, which it draws the order of its rows from.
-    mean, counted : the average of the iterates, and how many of them are in it.
+    mean, counted, averaged_from : the average of the iterates, how many of them are in it, and the epoch of the first.
     parameters : the tensors that are trained, detached: to be read and written without a graph.
     """
 
@@ -77,6 +77,7 @@ class State:
     best: list[torch.Tensor] | None = None
     mean: list[torch.Tensor] | None = None
     counted: int = 0
+    averaged_from: int | None = None
     generators: tuple[torch.Generator, ...] = ()
     parameters: list[torch.Tensor] = field(init=False)
     log: Log = field(default_factory=Log)
@@ -159,6 +160,7 @@ def put(tensors: Sequence[torch.Tensor], values: Sequence[torch.Tensor]) -> None
 def averaged(state: State) -> None:
     """Take the present iterate into the average."""
     if state.mean is not None:
+        state.averaged_from = state.averaged_from if state.counted else state.epoch
         state.counted += 1
         for mean, parameter in zip(state.mean, state.parameters, strict=True):
             mean.lerp_(parameter, 1.0 / state.counted)
