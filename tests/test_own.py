@@ -362,6 +362,25 @@ def test_the_numbers_of_an_optimiser_of_ones_own_are_said():
     assert said[0] == "The optimiser has lr=0.3 by itself: lr=0.7 is not used."
 
 
+def test_the_page_has_what_the_optimiser_does():
+    def made(parameters):
+        weight, bias = sorted(parameters, key=lambda parameter: -parameter.ndim)
+        return torch.optim.SGD([{"params": [bias]}, {"params": [weight], "lr": 0.25, "weight_decay": 0.125}], lr=0.5, momentum=0.75)
+
+    def page(**options):
+        return " ".join(str(sq.train("mpg ~ weight", CARS, epochs=3, **options).summary()).split())
+
+    text = page(optimizer=made)
+    assert "Learning rate: 0.5, 0.25 " in text
+    assert "Momentum: 0.75 " in text
+    assert "Weight decay: 0, 0.125 " in text
+    assert "Weight decay: 0.01 " in page(optimizer="adamw")  # which nobody asked for
+    assert "Momentum: 0.9 " in page(optimizer="rmsprop", optimizer_options={"momentum": 0.9})
+    assert "Weight decay" not in page(momentum=0.9)
+    cycle = {"scheduler": "OneCycleLR", "scheduler_options": {"max_lr": 0.5, "total_steps": 30, "div_factor": 20}}
+    assert "Learning rate: from 0.025, OneCycleLR " in page(lr=7.0, **cycle)
+
+
 @pytest.mark.parametrize("options", [{"maximize": True}, {"dampening": 0.5, "momentum": 0.9}])
 def test_sgd_that_does_something_else_has_no_theory(options):
     run = sq.train("mpg ~ weight", CARS, optimizer=lambda p: torch.optim.SGD(p, lr=0.01, **options), epochs=3)

@@ -52,10 +52,12 @@ class Recipe:
     ----------
     lr : learning rate, as torch's optimisers take it; "auto" for the best that the spectrum knows.
     epochs : passes over the rows; the loss is logged at epochs 0 to `epochs`, each before the updates that follow it.
-    optimizer : a torch optimiser by name ("sgd", "adam", "adamw", "lbfgs", ...), its class, or a function of the parameters.
+    optimizer : a torch optimiser by name ("sgd", "adam", "adamw", "lbfgs", ...), its class, a function of the parameters, or an
+        optimiser over those of the user's own model.
     momentum, nesterov : SGD's. `weight_decay` is the optimiser's own, None for its default.
     optimizer_options : its other options, by torch's names.
-    scheduler : a torch scheduler by name ("StepLR", ...), its class, or a function of the optimiser; `scheduler_options` are its.
+    scheduler : a torch scheduler by name ("StepLR", ...), its class, a function of the optimiser, or a scheduler of an optimiser
+        that is given; `scheduler_options` are its.
     scheduler_per : "epoch" or "batch": when it takes a step.
     loss : "mse", "l1", "huber" (with `delta`) or "quantile" (with `quantile`), a mean over rows in standardised units.
     batch_size : rows in a step, None for all of them.

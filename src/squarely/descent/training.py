@@ -160,7 +160,7 @@ class Training:
 
     def as_dict(self) -> Mapping[str, Any]:
         """Give every number as plain Python values: what `--json` prints."""
-        recipe, known = self.recipe, self.theory
+        recipe, known, first = self.recipe, self.theory, next(iter(self.recipe.made), None)
         return {
             "formula": self.design.formula.text,
             "params": dict(zip(self.problem.names, self.coefficients.tolist(), strict=True)),
@@ -170,9 +170,9 @@ class Training:
             "batch_size": recipe.batch_size,
             "criterion": recipe.loss,
             "optimizer": name_of(recipe.optimizer),
-            "momentum": recipe.momentum,
+            "momentum": recipe.momentum if first is None or first.momentum is None else first.momentum,
             "nesterov": recipe.nesterov,
-            "weight_decay": recipe.weight_decay,
+            "weight_decay": recipe.weight_decay if first is None else first.weight_decay,
             "groups": [{**asdict(group), "lr": None if math.isnan(group.lr) else group.lr} for group in recipe.made],
             "scheduler": None if recipe.scheduler is None else name_of(recipe.scheduler),
             "average": recipe.average,
