@@ -260,7 +260,7 @@ def test_a_model_and_a_loader_of_the_users_go_on_to_the_same_bits(cut, tmp_path)
     assert bits(with_loader(resume=tmp_path)) == bits(whole)
 
 
-def test_a_loader_that_shuffles_is_kept_between_epochs_and_said_to_be_its_own_master(cut, tmp_path):
+def test_a_loader_that_shuffles_is_kept_between_epochs(cut, tmp_path):
     whole = with_loader(seed=1)
     cut(4)
     with pytest.raises(CutError):
@@ -268,7 +268,7 @@ def test_a_loader_that_shuffles_is_kept_between_epochs_and_said_to_be_its_own_ma
     cut(10**9)
     assert all("batch-000000" in entry.name for entry in tmp_path.iterdir())
     run = with_loader(seed=1, resume=tmp_path)
-    assert "The loader draws the order of its rows by itself" in run.remarks[-1]
+    assert len(run.remarks) == 1  # nothing is in doubt
     assert bits(run) == bits(whole)  # it draws from torch's own generator, which is kept
 
 

@@ -104,6 +104,8 @@ def restore(state: State, checkpoint: Checkpoint) -> Ending | None:
         if state.scheduler is not None:
             _put_scheduler(state.scheduler, put_together(run["scheduler"], tensors, state.total.device))
         ended = _ending(run["ended"])
+        if ended is not None and ended.restored is not None and ended.restored >= len(log.losses):
+            raise ValueError(f"epoch {ended.restored} is not in its log")
         device = state.total.device
         set_generators({name: tensors[name] for name in generators(device)}, device)
         for name, generator in loader_generators(state).items():
