@@ -219,7 +219,7 @@ def test_each_run_is_a_training():
     ("options", "why"),
     [
         ({"optimizer": "lbfgs", "epochs": 3}, "the updates of lbfgs are not written out"),
-        ({"optimizer": lambda p: torch.optim.SGD(p, lr=0.1)}, "an optimiser of your own"),
+        ({"optimizer": lambda p: torch.optim.SGD(p, lr=0.1), "lr": 0.1, "seed": [0, 1]}, "an optimiser of your own"),
         ({"optimizer": "adam", "optimizer_options": {"amsgrad": True}}, "amsgrad of adam"),
         ({"loss": "l1"}, "the gradient of loss='l1' jumps"),
         ({"clip_grad_norm": 1.0}, "clipped"),
@@ -233,13 +233,13 @@ def test_each_run_is_a_training():
     ],
 )
 def test_what_needs_a_run_of_its_own_is_trained_one_by_one(options, why):
-    options = {"epochs": 5, **options}
-    sweep = sq.sweep(ONE, CARS, lr=[0.1, 0.01], **options)
+    sweep = sq.sweep(ONE, CARS, **{"lr": [0.1, 0.01], "epochs": 5, **options})
     assert sweep.program.startswith("2 runs, one by one, because ")
     assert why in sweep.program
     assert sweep.program in " ".join(str(sweep.summary()).split())
     for run in sweep.runs:
-        alone = sq.train(ONE, CARS, lr=run.recipe.rate, **options)
+        own = {"lr": run.recipe.rate, "seed": run.recipe.seed}
+        alone = sq.train(ONE, CARS, **{"epochs": 5, **options, **own})
         assert run.loop.losses.tobytes() == alone.loop.losses.tobytes()
 
 
