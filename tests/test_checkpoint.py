@@ -999,6 +999,17 @@ def test_more_epochs_with_an_average(tmp_path):
         train(epochs=20, **{**options, "average": 7}, resume=tmp_path / "b")
 
 
+def test_a_schedule_that_is_too_short_leaves_nothing_on_disk(tmp_path):
+    options = {"batch_size": 150, "scheduler": "OneCycleLR", "checkpoint": tmp_path, "epochs": 5}
+    with pytest.raises(OptionError, match="Give total_steps=15"):
+        train(scheduler_options={"max_lr": 0.1, "total_steps": 14}, **options)
+    assert not list(tmp_path.iterdir())
+    assert train(scheduler_options={"max_lr": 0.1, "total_steps": 15}, **options).status == "finished"
+    more = {**options, "epochs": 6, "resume": True, "scheduler_options": {"max_lr": 0.1, "total_steps": 15}}
+    with pytest.raises(OptionError, match="ends after 15 steps, and this run takes 18"):
+        train(**more)
+
+
 def test_no_weight_decay_is_a_weight_decay_of_zero(tmp_path):
     train(epochs=2, checkpoint=tmp_path / "a")
     assert train(epochs=3, weight_decay=0.0, resume=tmp_path / "a").status == "finished"

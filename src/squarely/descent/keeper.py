@@ -31,10 +31,13 @@ def kept(
     identity: Callable[[], Identity],
     run: Callable[[Any], Ending],
     *,
+    ready: Callable[[], None],
     halting: Halting,
     team: Team,
 ) -> tuple[Ending, tuple[str, ...]]:
     """Run a loop, `run` of a keeper, from where its newest checkpoint has it, and say in sentences where that was.
+
+    `ready` refuses a run that could not come to its end, before anything is written.
 
     Of several processes all go on from the same checkpoint, and the first one writes.
 
@@ -47,6 +50,7 @@ def kept(
     KeyboardInterrupt : Ctrl-C; its message says how to go on.
     """
     if keeping is None:
+        ready()
         return run(None), ()
     of = identity()
     by_epoch = recipe.full_batch or keeping.unit == "epochs"
@@ -56,6 +60,7 @@ def kept(
         _require_one_place(state, keeping, team)
         taken()
         if ended is None:
+            ready()
             with keeper.halting:
                 keeper.begin(state)
                 ended = run(keeper)

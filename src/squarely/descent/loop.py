@@ -102,6 +102,19 @@ class Look:
     known: Callable[[], Measured] | None = None
 
 
+def require_schedule(rows: Rows, state: State, recipe: Recipe) -> None:
+    """Try the schedule out for the steps that a run has left.
+
+    Raises
+    ------
+    OptionError : it ends before them.
+    """
+    if state.scheduler is not None:
+        by_batch = recipe.scheduler_per == "batch" and not recipe.full_batch
+        each = rows.steps(_size(rows, recipe)) if by_batch else 1
+        try_schedule(state.scheduler, (recipe.epochs - state.epoch) * each - (state.batch if by_batch else 0), recipe.epochs)
+
+
 def run_loop(
     rows: Rows,
     state: State,
@@ -117,10 +130,6 @@ def run_loop(
     `gradient` leaves the gradient of rows in the parameters and gives their loss; with `distance` the run stops near enough to the
     optimum.
     """
-    if state.scheduler is not None:
-        by_batch = recipe.scheduler_per == "batch" and not recipe.full_batch
-        each = rows.steps(_size(rows, recipe)) if by_batch else 1
-        try_schedule(state.scheduler, (recipe.epochs - state.epoch) * each - (state.batch if by_batch else 0), recipe.epochs)
     try:
         return _epochs(rows, state, recipe, gradient=gradient, look=look, distance=distance, keeper=keeper)
     except SpoiltError as error:

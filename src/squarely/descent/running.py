@@ -18,7 +18,7 @@ from squarely.descent.halting import Halting
 from squarely.descent.identity import identity_of
 from squarely.descent.keeper import kept, rate_begun_with
 from squarely.descent.keeping import Keeping
-from squarely.descent.loop import Look, Loop, measured_now, run_loop, settle
+from squarely.descent.loop import Look, Loop, measured_now, require_schedule, run_loop, settle
 from squarely.descent.losses import new_criterion
 from squarely.descent.metrics import Measured, named
 from squarely.descent.model import coefficients, new_model, set_coefficients
@@ -181,6 +181,7 @@ def _looped(
             recipe,
             identity=lambda: identity_of(seen.moments.design, problem, recipe, given, validation, team=seen.team),
             run=lambda keeper: loop(keeper=keeper),
+            ready=partial(require_schedule, given, state, recipe),
             halting=halting,
             team=seen.team,
         )
