@@ -191,11 +191,92 @@ def test_a_scheduler_may_be_a_function_of_the_optimiser():
         sq.train(FORMULA, CARS, epochs=2, scheduler=lambda optimizer: halved(other))
 
 
-@pytest.mark.parametrize("per", ["epoch", "batch"])
-def test_a_scheduler_whose_steps_are_used_up_is_named(per):
-    options = {"scheduler": "OneCycleLR", "scheduler_options": {"max_lr": 0.1, "total_steps": 3}, "scheduler_per": per}
-    with pytest.raises(sq.errors.OptionError, match=r"OneCycleLR failed when it was to step: Tried to step 4 times"):
-        sq.train(FORMULA, CARS, epochs=6, batch_size=200, **options)
+def one_cycle(steps):
+    return lambda optimizer: schedules.OneCycleLR(optimizer, max_lr=0.1, total_steps=steps)
+
+
+def warmed_up(steps):
+    def made(optimizer):
+        parts = [schedules.LinearLR(optimizer), one_cycle(steps)(optimizer)]
+        return schedules.SequentialLR(optimizer, parts, milestones=[2])
+
+    return made
+
+
+@pytest.mark.parametrize(
+    ("schedule", "options", "needed"),
+    [
+        ("OneCycleLR", {"scheduler_options": {"max_lr": 0.1, "total_steps": 11}, "batch_size": 200}, "Give total_steps=12"),
+        (
+            "OneCycleLR",
+            {"scheduler_options": {"max_lr": 0.1, "epochs": 5, "steps_per_epoch": 2}, "batch_size": 200},
+            "steps_per_epoch=2",
+        ),
+        ("OneCycleLR", {"scheduler_options": {"max_lr": 0.1, "total_steps": 5}, "scheduler_per": "batch"}, "Give total_steps=6"),
+        (one_cycle(11), {"batch_size": 200}, "Give total_steps=12"),
+        (lambda o: schedules.LambdaLR(o, lambda k: [1.0, 0.5, 0.1, 0.1, 0.1, 0.1][k]), {}, "fails at step 6 of the 6"),
+        (warmed_up(3), {}, "SequentialLR fails at step 6 of the 6"),
+    ],
+)
+def test_a_schedule_that_is_too_short_is_refused_before_the_first_step(schedule, options, needed):
+    seen = []
+    with pytest.raises(sq.errors.OptionError, match=needed):
+        sq.train(FORMULA, CARS, epochs=6, scheduler=schedule, callbacks=seen.append, **options)
+    assert not seen
+
+
+def test_a_schedule_of_the_right_length_is_taken():
+    for schedule, options in [
+        ("OneCycleLR", {"scheduler_options": {"max_lr": 0.1, "total_steps": 12}, "batch_size": 200}),
+        ("OneCycleLR", {"scheduler_options": {"max_lr": 0.1, "total_steps": 6}}),
+        (lambda o: schedules.LambdaLR(o, lambda k: [1.0, 0.5, 0.1, 0.1, 0.1, 0.1, 0.0][k]), {}),
+    ]:
+        assert sq.train(FORMULA, CARS, epochs=6, scheduler=schedule, **options).status == "finished"
+
+
+def test_the_plateau_of_the_validation_loss_is_that_of_pytorchs_documentation():
+    """for epoch ...: train(...); val_loss = validate(...); scheduler.step(val_loss)."""
+    g = torch.Generator().manual_seed(8)
+    X = torch.randn(90, 2, generator=g, dtype=torch.float64)
+    y = X @ torch.tensor([[1.0], [-1.0]], dtype=torch.float64) + torch.randn(90, 1, generator=g, dtype=torch.float64)
+    (X, V), (y, v) = X.split(60), y.split(60)
+    options = {"patience": 1, "threshold": 0.01, "factor": 0.3}
+    run = sq.train(
+        X=X, y=y, validation=(V, v), standardize=False, lr=0.6, batch_size=60, epochs=15, start=[0.1, 0.1, 0.1], dtype="float64",
+        scheduler="ReduceLROnPlateau", scheduler_options=options,
+    )  # fmt: skip
+    model = nn.Linear(2, 1).double()
+    with torch.no_grad():
+        model.weight.fill_(0.1)
+        model.bias.fill_(0.1)
+    optimizer, criterion = optim.SGD(model.parameters(), lr=0.6), nn.MSELoss()
+    scheduler = schedules.ReduceLROnPlateau(optimizer, **options)
+    rates, losses = [0.6], [criterion(model(V), v).item()]
+    for _ in range(15):
+        optimizer.zero_grad()
+        criterion(model(X), y).backward()
+        optimizer.step()
+        losses.append(criterion(model(V), v).item())
+        scheduler.step(losses[-1])
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert run.history["lr"].tolist() == rates
+    assert_close(run.history["val_loss"], losses, rtol=1e-12)
+    assert len(set(rates)) > 2
+
+
+def test_a_plateau_that_cannot_be_waited_for_is_refused():
+    for options, said in [
+        ({"scheduler_per": "batch", "batch_size": 32}, "waits for the loss of an epoch"),
+        ({"scheduler_options": {"mode": "max"}}, "mode='max' waits for it to rise"),
+    ]:
+        with pytest.raises(sq.errors.OptionError, match=said):
+            sq.train(FORMULA, CARS, epochs=3, scheduler="ReduceLROnPlateau", **options)
+
+
+def test_options_that_are_arrays_are_refused_by_name():
+    for name in ("lr", "stop", "scheduler_per", "gradient", "engine", "loss", "epochs"):
+        with pytest.raises(sq.errors.OptionError, match=name):
+            sq.train(FORMULA, CARS, **{"epochs": 2, name: np.array([1, 2])})
 
 
 def test_clipping():

@@ -260,7 +260,7 @@ def test_a_model_and_a_loader_of_the_users_go_on_to_the_same_bits(cut, tmp_path)
     assert bits(with_loader(resume=tmp_path)) == bits(whole)
 
 
-def test_a_loader_that_shuffles_is_kept_between_epochs_and_said_to_be_its_own_master(cut, tmp_path):
+def test_a_loader_that_shuffles_is_kept_between_epochs(cut, tmp_path):
     whole = with_loader(seed=1)
     cut(4)
     with pytest.raises(CutError):
@@ -268,7 +268,7 @@ def test_a_loader_that_shuffles_is_kept_between_epochs_and_said_to_be_its_own_ma
     cut(10**9)
     assert all("batch-000000" in entry.name for entry in tmp_path.iterdir())
     run = with_loader(seed=1, resume=tmp_path)
-    assert "The loader draws the order of its rows by itself" in run.remarks[-1]
+    assert run.remarks[-1].startswith("The run went on from epoch 3")  # and nothing is in doubt
     assert bits(run) == bits(whole)  # it draws from torch's own generator, which is kept
 
 
@@ -867,3 +867,154 @@ def test_the_command_line(number, code, tmp_path):
     assert numbers["history"]["loss"] == whole.loop.losses.tolist()
     assert numbers["params"] == whole.params.to_dict()
     assert "went on from epoch 3" in numbers["warnings"][0]
+
+
+# ---- a loader, an optimiser and more epochs
+
+
+def loader_of(generator=None, **options):
+    rng = np.random.default_rng(3)
+    x = torch.from_numpy(rng.normal(size=(400, 2)))
+    y = 1 + x @ torch.tensor([1.0, -2.0], dtype=torch.float64) + torch.from_numpy(rng.normal(size=400))
+    options = {"shuffle": True, **options}
+    return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), batch_size=50, generator=generator, **options)
+
+
+def on_a_loader(loader, *, epochs=9, optimizer=None, **options):
+    torch.manual_seed(0)
+    model = torch.nn.Linear(2, 1).double()
+    given = {"lr": 0.05} if optimizer is None else optimizer(model.parameters())
+    return sq.train(model=model, loader=loader, epochs=epochs, **given, **options)
+
+
+def folders(folder):
+    return sorted(path.name for path in folder.glob("epoch-*"))
+
+
+@pytest.mark.parametrize(("every", "epochs"), [("8 steps", 1), ("1 steps", 1), ("17 steps", 3), ("16 steps", 2), ("2 epochs", 2)])
+def test_steps_are_steps_with_a_loader_that_shuffles_too(every, epochs, tmp_path):
+    """An epoch of 8 batches that cannot be divided is kept at the first beginning of an epoch after so many steps."""
+    seen = {}
+    on_a_loader(
+        loader_of(), checkpoint=tmp_path, checkpoint_every=every, callbacks=lambda e: seen.update({e.epoch: folders(tmp_path)})
+    )
+    for epoch in range(1, 10):  # a callback hears of an epoch before it is kept
+        last = (epoch - 1) // epochs * epochs
+        assert seen[epoch][-1] == f"epoch-{last:06d}-batch-000000"
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+def test_the_generator_of_a_loader_is_kept(sampled, cut, tmp_path):
+    def loader():
+        generator = torch.Generator().manual_seed(5)
+        sampler = {"sampler": torch.utils.data.RandomSampler(range(400), generator=generator), "shuffle": None}
+        return loader_of(None if sampled else generator, **(sampler if sampled else {}))
+
+    whole = on_a_loader(loader())
+    cut(4)
+    with pytest.raises(CutError):
+        on_a_loader(loader(), checkpoint=tmp_path, checkpoint_every="1 epochs")
+    cut(10**9)
+    resumed = on_a_loader(loader(), checkpoint=tmp_path, resume=True)
+    assert bits(resumed) == bits(whole)
+    assert len(resumed.remarks) == 1  # which says where it went on from
+
+
+def test_a_generator_that_is_not_kept_is_said(tmp_path):
+    """A sampler of the user's own may draw from anywhere, and a checkpoint of before holds no generator of a loader."""
+
+    class Shuffled(torch.utils.data.Sampler):
+        def __iter__(self):
+            return iter(np.random.default_rng(1).permutation(400).tolist())
+
+        def __len__(self):
+            return 400
+
+    def loader():
+        return loader_of(sampler=Shuffled(), shuffle=None)
+
+    on_a_loader(loader(), epochs=2, checkpoint=tmp_path / "a")
+    assert "Shuffled draws the order of the rows" in on_a_loader(loader(), resume=tmp_path / "a").remarks[-1]
+    on_a_loader(loader_of(), epochs=2, checkpoint=tmp_path / "b")
+    resumed = on_a_loader(loader_of(torch.Generator().manual_seed(5)), resume=tmp_path / "b")
+    assert "does not hold the generator of the loader" in resumed.remarks[-1]
+    on_a_loader(loader_of(), epochs=2, checkpoint=tmp_path / "c")
+    assert len(on_a_loader(loader_of(), resume=tmp_path / "c").remarks) == 1
+
+
+def test_an_optimiser_over_the_model_goes_on_to_the_same_bits(cut, tmp_path):
+    def made(parameters, lr=0.1):
+        optimizer = torch.optim.SGD(parameters, lr=lr, momentum=0.9)
+        return {"optimizer": optimizer, "scheduler": torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 9)}
+
+    whole = on_a_loader(loader_of(), optimizer=made)
+    cut(5)
+    with pytest.raises(CutError):
+        on_a_loader(loader_of(), optimizer=made, checkpoint=tmp_path, checkpoint_every="1 epochs")
+    cut(10**9)
+    with pytest.raises(OptionError, match=r"lr of the optimiser was 0\.1 and is 0\.2"):
+        on_a_loader(loader_of(), optimizer=lambda p: made(p, 0.2), checkpoint=tmp_path, resume=True)
+    resumed = on_a_loader(loader_of(), optimizer=made, checkpoint=tmp_path, resume=True)
+    assert bits(resumed) == bits(whole)
+    assert resumed.as_dict()["lr"] == 0.1
+
+
+@pytest.mark.parametrize("options", [{"stop": "loss", "patience": 50}, {"stop": "validation", "patience": 50, "validation": 0.3}])
+def test_a_run_that_gave_its_best_parameters_back_goes_on_from_its_last(options, tmp_path):
+    options = {"lr": 0.35, "batch_size": 20, "dtype": "float64", **options}
+    for epochs in (6, 9, 12):  # the best of some of them is not the last
+        run = train(checkpoint=tmp_path, resume=True, **{**options, "epochs": epochs})
+        whole = train(**{**options, "epochs": epochs})
+        assert bits(run) == bits(whole)
+        assert run.loop.ending == whole.loop.ending
+    assert run.loop.ending.restored is not None
+    again = train(checkpoint=tmp_path, resume=True, **{**options, "epochs": 12})
+    assert bits(again) == bits(whole)
+    assert again.as_dict()["loss"] == whole.as_dict()["loss"]
+
+
+def test_more_epochs_with_a_rate_that_is_found(tmp_path):
+    """The best rate for 20 epochs of these batches is another one than for 10: the run goes on with the rate that it has."""
+    first = train(lr="auto", batch_size=32, epochs=10, checkpoint=tmp_path)
+    more = train(lr="auto", batch_size=32, epochs=20, checkpoint=tmp_path, resume=True)
+    assert more.recipe.lr == first.recipe.lr != train(lr="auto", batch_size=32, epochs=20).recipe.lr
+    assert any(f"lr='auto' is {first.recipe.lr:.6g}, the rate of the checkpoint" in remark for remark in more.remarks)
+    assert bits(more) == bits(train(lr=first.recipe.lr, batch_size=32, epochs=20))
+
+
+def test_more_epochs_with_an_average(tmp_path):
+    options = {"lr": 0.05, "batch_size": 32, "average": True, "dtype": "float64"}
+    train(epochs=10, checkpoint=tmp_path / "a", **options)
+    more = train(epochs=20, resume=tmp_path / "a", **options)  # whose second half is still to come
+    whole = train(epochs=20, **options)
+    assert bits(more) == bits(whole)
+    assert more.as_dict()["loss"] == whole.as_dict()["loss"]
+    train(epochs=10, checkpoint=tmp_path / "b", **options)
+    more = train(epochs=16, resume=tmp_path / "b", **options)  # which has begun before
+    assert "Iterates are averaged from epoch 5 on and not from 8" in more.remarks[-1]
+    assert bits(more) == bits(train(epochs=16, **{**options, "average": 5}))
+    assert more.recipe.average == 5
+    assert "from epoch 5 on and not from 9" in train(epochs=18, resume=tmp_path / "b", **options).remarks[-1]
+    with pytest.raises(OptionError, match="average was 9 and is 7"):
+        train(epochs=20, **{**options, "average": 7}, resume=tmp_path / "b")
+
+
+def test_a_schedule_that_is_too_short_leaves_nothing_on_disk(tmp_path):
+    options = {"batch_size": 150, "scheduler": "OneCycleLR", "checkpoint": tmp_path, "epochs": 5}
+    with pytest.raises(OptionError, match="Give total_steps=15"):
+        train(scheduler_options={"max_lr": 0.1, "total_steps": 14}, **options)
+    assert not list(tmp_path.iterdir())
+    assert train(scheduler_options={"max_lr": 0.1, "total_steps": 15}, **options).status == "finished"
+    more = {**options, "epochs": 6, "resume": True, "scheduler_options": {"max_lr": 0.1, "total_steps": 15}}
+    with pytest.raises(OptionError, match="ends after 15 steps, and this run takes 18"):
+        train(**more)
+
+
+def test_no_weight_decay_is_a_weight_decay_of_zero(tmp_path):
+    train(epochs=2, checkpoint=tmp_path / "a")
+    assert train(epochs=3, weight_decay=0.0, resume=tmp_path / "a").status == "finished"
+    assert train(epochs=4, resume=tmp_path / "a").status == "finished"
+    train(epochs=2, checkpoint=tmp_path / "b", optimizer="adamw")
+    with pytest.raises(OptionError, match=r"weight_decay was None and is 0\.0"):  # AdamW has one by itself
+        train(epochs=3, weight_decay=0.0, optimizer="adamw", resume=tmp_path / "b")
+    assert train(epochs=3, weight_decay=0.01, optimizer="adamw", resume=tmp_path / "b").status == "finished"

@@ -585,3 +585,76 @@ def test_a_module_trained_on_a_loader_reaches_the_answer_of_its_loader():
         optimizer.step()
     read = affine(module, 1)
     assert_close([read.bias, *read.weight], fitted(loader).params, rtol=1e-12)
+
+
+class Shifting(Dataset):
+    """Rows that a worker moves a little each time, by torch's generator."""
+
+    def __init__(self, n=24):
+        g = torch.Generator().manual_seed(2)
+        self.X = torch.randn(n, 2, generator=g, dtype=torch.float64)
+        self.y = self.X @ torch.tensor([1.0, -2.0], dtype=torch.float64)
+
+    def __len__(self):
+        return len(self.y)
+
+    def __getitem__(self, i):
+        return self.X[i], self.y[i]
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_workers_that_persist_give_the_batches_of_the_users_own_loop(begun):
+    """The scans before and between the epochs have workers of their own, so that the loop meets those of the loader as it would."""
+
+    def trained(loop):
+        loader = DataLoader(Shifting(), batch_size=8, shuffle=True, num_workers=1, persistent_workers=True)
+        model = nn.Linear(2, 1).double()
+        with torch.no_grad():
+            model.weight.fill_(0.5)
+            model.bias.fill_(0.1)
+        torch.manual_seed(9)
+        if begun:
+            next(iter(loader))
+        loop(model, loader)
+        return [parameter.detach().clone() for parameter in model.parameters()]
+
+    def theirs(model, loader):
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        for _ in range(3):
+            for inputs, labels in loader:
+                optimizer.zero_grad()
+                nn.functional.mse_loss(model(inputs), labels[:, None]).backward()
+                optimizer.step()
+
+    ours = trained(lambda model, loader: sq.train(model=model, loader=loader, lr=0.1, epochs=3))
+    for a, b in zip(ours, trained(theirs), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("door", ["X", "dict"])
+def test_tensors_with_gradients_and_short_floats_are_numbers(door):
+    """bfloat16 has numbers that float32 holds exactly."""
+    data = Shifting(40)
+    X, y = data.X.bfloat16(), (data.y + 0.1 * data.X[:, 0] ** 2).requires_grad_()
+    given = {"X": X, "y": y} if door == "X" else {"formula": "y ~ x1 + x2", "data": {"x1": X[:, 0], "x2": X[:, 1], "y": y}}
+    A = np.column_stack([np.ones(40), X.double().numpy()])
+    truth, *_ = np.linalg.lstsq(A, y.detach().numpy(), rcond=None)
+    assert_close(sq.ols(**given).params, truth, rtol=1e-10)
+    run = sq.train(**given, lr=0.5, epochs=300, dtype="float64")
+    assert_close(run.params, truth, rtol=1e-8)
+
+
+def test_rows_to_validate_with_may_be_arrays_like_those_to_train_on():
+    data = Shifting(40)
+    X, y = data.X.numpy(), data.y.numpy()
+    named = {"x1": X[30:, 0], "x2": X[30:, 1], "y": y[30:]}
+    expected = sq.train(X=X[:30], y=y[:30], lr=0.1, epochs=4, validation=named).history
+    for pair in [(X[30:], y[30:]), (data.X[30:], data.y[30:, None]), (X[30:].tolist(), y[30:].tolist())]:
+        assert sq.train(X=X[:30], y=y[:30], lr=0.1, epochs=4, validation=pair).history.equals(expected)
+    for pair, said in [
+        ((X[30:], y[29:]), "10 rows and y has 11 values"),
+        ((X[30:, :1], y[30:]), "1 column, and X= has 2"),
+        ((X[30:], y[30:], y[30:]), "3 parts"),
+    ]:
+        with pytest.raises(DataError, match=said):
+            sq.train(X=X[:30], y=y[:30], validation=pair)

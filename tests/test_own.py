@@ -203,3 +203,200 @@ def test_gaps_in_a_loader_are_refused_and_casts_are_said():
         sq.train(loader=[(X, y)], epochs=2)
     with pytest.raises(sq.errors.DataError, match="validation has 2 features, and the one for training 3"):
         sq.train(loader=[rows()], validation=[(X[:, :2], y)], epochs=2)
+
+
+class Line(nn.Module):
+    """A module of the user's own that counts, has a length of zero, and so is false where it is tested for truth."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight, self.bias, self.seen = nn.Parameter(torch.zeros(3, 1)), nn.Parameter(torch.zeros(1)), []
+
+    def __len__(self):
+        return len(self.seen)
+
+    def forward(self, x):
+        return x @ self.weight + self.bias
+
+
+class Shy(Line):
+    """A module that does not let itself be tested for truth at all, as one that torch.compile has made."""
+
+    def __bool__(self):
+        raise TypeError
+
+    __len__ = None
+
+
+@pytest.mark.parametrize("make", [Line, Shy])
+def test_a_module_is_never_tested_for_truth(make):
+    X, y = rows()
+    ours, theirs = make().double(), make().double()
+    loader = DataLoader(TensorDataset(X, y), batch_size=50)
+    loop(theirs, loader, 5, 0.1)
+    run = sq.train(model=ours, loader=loader, lr=0.1, epochs=5)
+    assert run.model is ours
+    assert run.owned
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert "the model's own" in str(run.summary())
+
+
+def test_a_compiled_module_is_trained_where_it_is():
+    X, y = rows()
+    ours, theirs = twice(lambda: nn.Linear(3, 1).double())
+    loader = DataLoader(TensorDataset(X, y), batch_size=50)
+    loop(theirs, loader, 3, 0.1)
+    compiled = torch.compile(ours, backend="eager")
+    assert sq.train(model=compiled, loader=loader, lr=0.1, epochs=3).model is compiled
+    assert torch.equal(ours.weight, theirs.weight)
+    assert torch.equal(ours.bias, theirs.bias)
+
+
+def scheduled_loop(model, loader, epochs, optimizer, scheduler=None, *, each_batch=False):
+    """The user's own loop, with an optimiser and a scheduler of the user's own."""
+    criterion = nn.MSELoss()
+    for _ in range(epochs):
+        for inputs, labels in loader:
+            optimizer.zero_grad()
+            criterion(model(inputs), labels).backward()
+            optimizer.step()
+            if each_batch:
+                scheduler.step()
+        if scheduler is not None and not each_batch:
+            scheduler.step()
+
+
+def cycle(optimizer):
+    return torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.2, total_steps=24)
+
+
+OBJECTS = {
+    "SGD": (lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9), None),
+    "AdamW, groups": (lambda p: torch.optim.AdamW([{"params": [q], "lr": 0.1 / (i + 1)} for i, q in enumerate(p)]), None),
+    "SGD, StepLR": (lambda p: torch.optim.SGD(p, lr=0.1), lambda o: torch.optim.lr_scheduler.StepLR(o, 2)),
+    "SGD, OneCycleLR": (lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9), cycle),  # torch counts its steps in batches
+    "SGD of the slopes": (lambda p: torch.optim.SGD(list(p)[:1], lr=0.1), None),
+}
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_an_optimiser_over_the_model_is_used_as_in_the_users_own_loop(name):
+    make, schedule = OBJECTS[name]
+    X, y = rows()
+    ours, theirs = twice(lambda: nn.Linear(3, 1).double())
+    loader = DataLoader(TensorDataset(X, y), batch_size=50)
+    optimizer = make(theirs.parameters())
+    scheduler = None if schedule is None else schedule(optimizer)
+    scheduled_loop(theirs, loader, 4, optimizer, scheduler, each_batch=schedule is cycle)
+    mine = make(ours.parameters())
+    options = {} if schedule is None else {"scheduler": schedule(mine)}
+    run = sq.train(model=ours, loader=loader, optimizer=mine, epochs=4, **options)
+    assert run.optimizer is mine
+    assert torch.equal(ours.weight, theirs.weight)
+    assert torch.equal(ours.bias, theirs.bias)
+    assert run.as_dict()["optimizer"] == type(mine).__name__
+    assert run.as_dict()["lr"] == run.recipe.made[0].lr == mine.param_groups[0].get("initial_lr", mine.param_groups[0]["lr"])
+    said = any("does not hold the model's parameters 'bias'" in warning for warning in run.warnings)
+    assert said is (name == "SGD of the slopes")
+    if said:
+        assert run.history["predicted"].isna().all()  # the optimum of all coefficients is another one
+
+
+def test_an_optimiser_that_has_begun_goes_on():
+    """Momentum, and whatever else it holds, is that of the user's own loop before."""
+    X, y = rows()
+    ours, theirs = twice(lambda: nn.Linear(3, 1).double())
+    loader = DataLoader(TensorDataset(X, y), batch_size=50)
+    optimizers = [torch.optim.Adam(model.parameters(), lr=0.05) for model in (ours, theirs)]
+    scheduled_loop(theirs, loader, 5, optimizers[1])
+    scheduled_loop(ours, loader, 2, optimizers[0])
+    sq.train(model=ours, loader=loader, optimizer=optimizers[0], epochs=3)
+    assert torch.equal(ours.weight, theirs.weight)
+
+
+def test_optimisers_and_schedulers_of_something_else_are_refused():
+    X, y = rows()
+    model, other = nn.Linear(3, 1).double(), nn.Linear(3, 1).double()
+    loader, mine = [(X, y)], torch.optim.SGD(model.parameters(), lr=0.1)
+    theirs = torch.optim.SGD([*model.parameters(), *other.parameters()], lr=0.1)
+    schedule = torch.optim.lr_scheduler.StepLR(theirs, 2)
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    for options, said in [
+        ({"optimizer": theirs}, "a SGD of 4 parameters, and 2 of them are not of the model"),
+        ({"optimizer": lambda parameters: theirs}, "2 of them are not of the model"),
+        ({"optimizer": mine, "scheduler": schedule}, "belongs to another optimiser"),
+        ({"scheduler": schedule}, "belongs to another optimiser"),
+        ({"optimizer": mine, "weight_decay": 0.1}, "One of your own sets its own"),
+        ({"optimizer": mine, "momentum": 0.9}, "momentum"),
+        ({"optimizer": torch.optim.SGD(model.parameters(), lr=0.1, differentiable=True)}, "differentiable=True"),
+        ({"optimizer": "adam", "optimizer_options": {"capturable": True}}, "capturable=True"),
+    ]:
+        with pytest.raises(sq.errors.OptionError, match=said):
+            sq.train(model=model, loader=loader, epochs=2, **options)
+    with pytest.raises(sq.errors.OptionError, match="Give model= too"):
+        sq.train("mpg ~ weight", CARS, optimizer=mine, epochs=2)
+    with pytest.raises(sq.errors.OptionError, match="LBFGS looks at the loss several times"):
+        sq.train(model=model, loader=[(X[:100], y[:100]), (X[100:], y[100:])], optimizer="lbfgs", epochs=2)
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+def test_the_numbers_of_an_optimiser_of_ones_own_are_said():
+    """What it really has, and not the defaults of options that it does not use."""
+    run = sq.train("mpg ~ weight", CARS, optimizer=lambda p: torch.optim.SGD(p, lr=1.3, momentum=0.1), epochs=60, dtype="float64")
+    assert run.status == "diverged"
+    assert "with lr=1.3." in run.warnings[-1]
+    told = run.as_dict()
+    assert (told["lr"], told["momentum"]) == (1.3, 0.1)
+    assert "1.3" in str(run.summary())
+    named = sq.train("mpg ~ weight", CARS, lr=0.3, momentum=0.1, nesterov=True, weight_decay=0.02, epochs=20, dtype="float64")
+
+    def made(parameters):
+        return torch.optim.SGD(parameters, lr=0.3, momentum=0.1, nesterov=True, weight_decay=0.02)
+
+    run = sq.train("mpg ~ weight", CARS, optimizer=made, epochs=20, dtype="float64")
+    assert run.theory.lr_limit == named.theory.lr_limit  # plain SGD has its theory, whoever makes it
+    assert run.history.equals(named.history)
+    assert not run.history["predicted"].isna().any()
+    said = sq.train("mpg ~ weight", CARS, optimizer=made, lr=0.7, epochs=2).warnings
+    assert said[0] == "The optimiser has lr=0.3 by itself: lr=0.7 is not used."
+
+
+def test_the_page_has_what_the_optimiser_does():
+    def made(parameters):
+        weight, bias = sorted(parameters, key=lambda parameter: -parameter.ndim)
+        return torch.optim.SGD([{"params": [bias]}, {"params": [weight], "lr": 0.25, "weight_decay": 0.125}], lr=0.5, momentum=0.75)
+
+    def page(**options):
+        return " ".join(str(sq.train("mpg ~ weight", CARS, epochs=3, **options).summary()).split())
+
+    text = page(optimizer=made)
+    assert "Learning rate: 0.5, 0.25 " in text
+    assert "Momentum: 0.75 " in text
+    assert "Weight decay: 0, 0.125 " in text
+    assert "Weight decay: 0.01 " in page(optimizer="adamw")  # which nobody asked for
+    assert "Momentum: 0.9 " in page(optimizer="rmsprop", optimizer_options={"momentum": 0.9})
+    assert "Weight decay" not in page(momentum=0.9)
+    cycle = {"scheduler": "OneCycleLR", "scheduler_options": {"max_lr": 0.5, "total_steps": 30, "div_factor": 20}}
+    assert "Learning rate: from 0.025, OneCycleLR " in page(lr=7.0, **cycle)
+
+
+@pytest.mark.parametrize("options", [{"maximize": True}, {"dampening": 0.5, "momentum": 0.9}])
+def test_sgd_that_does_something_else_has_no_theory(options):
+    run = sq.train("mpg ~ weight", CARS, optimizer=lambda p: torch.optim.SGD(p, lr=0.01, **options), epochs=3)
+    assert run.theory.lr_limit is None
+    assert run.recipe.descent is None
+    group = run.recipe.made[0]
+    assert (group.kind, group.maximize, group.dampening) == ("sgd", bool(options.get("maximize")), options.get("dampening", 0.0))
+
+
+def test_the_groups_of_an_optimiser_are_read_from_the_real_one():
+    def made(parameters):
+        weight, bias = sorted(parameters, key=lambda parameter: -parameter.ndim)
+        return torch.optim.AdamW([{"params": [bias], "weight_decay": 0.0}, {"params": [weight], "lr": 0.2}], lr=0.1)
+
+    groups = sq.train("mpg ~ weight", CARS, optimizer=made, epochs=3).recipe.made
+    assert [(group.parameters, group.lr, group.weight_decay, group.decoupled) for group in groups] == [
+        (("linear.bias",), 0.1, 0.0, True),
+        (("linear.weight",), 0.2, 0.01, True),
+    ]

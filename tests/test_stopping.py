@@ -112,3 +112,73 @@ def test_an_average_and_an_early_stop_do_not_go_together():
     for stop in ("0.1 se", "loss"):
         with pytest.raises(sq.errors.OptionError, match="Leave one of them out"):
             sq.train("mpg ~ weight", CARS, epochs=5, average=True, stop=stop)
+
+
+def small(seed, m):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(m, 2))
+    return {"a": x[:, 0], "b": x[:, 1], "y": 10 + x @ [1.0, -2.0] + rng.normal(size=m)}
+
+
+ROWS, OTHERS = small(11, 120), small(99, 36)
+NOISY = {"lr": 0.2, "batch_size": 4, "epochs": 12, "dtype": "float64", "seed": 2, "validation": OTHERS}
+
+
+def losses_of(run):
+    """Work out training and validation loss of the parameters that a run returns, from its predictions."""
+    return [((run.predict(data) - data["y"]) ** 2).mean() / np.var(ROWS["y"]) for data in (ROWS, OTHERS)]
+
+
+@pytest.mark.parametrize("stop", ["loss", "validation"])
+def test_the_best_parameters_come_back_at_the_last_epoch_too(stop):
+    run = sq.train("y ~ a + b", ROWS, stop=stop, patience=12, **NOISY)
+    watched = run.history["loss" if stop == "loss" else "val_loss"]
+    best = int(watched.idxmin())
+    assert run.status == "finished"
+    assert len(run.history) == 13
+    assert 0 < best < 12  # or this would test nothing
+    again = sq.train("y ~ a + b", ROWS, **{**NOISY, "epochs": best})
+    assert run.loop.end.tobytes() == again.loop.end.tobytes()
+    assert_close(losses_of(run), [run.history["loss"][best], run.history["val_loss"][best]], rtol=1e-12)
+    assert f"All epochs are taken. The parameters are those of epoch {best}" in run.warnings[-1]
+    assert run.as_dict()["loss"] == run.history["loss"][best]
+    assert f"Loss at epoch {best}:" in str(run.summary())
+
+
+def test_the_best_parameters_come_back_where_a_callback_ends_the_run():
+    whole = sq.train("y ~ a + b", ROWS, **NOISY).history["val_loss"]
+    end = next(k for k in range(3, 12) if whole[:k].min() < whole[k])  # an epoch that is not the best so far
+    run = sq.train("y ~ a + b", ROWS, stop="validation", patience=12, callbacks=lambda epoch: np.bool_(epoch.epoch == end), **NOISY)
+    best = int(whole[: end + 1].idxmin())
+    assert len(run.history) == end + 1
+    assert_close(losses_of(run)[1], whole[best], rtol=1e-12)
+    assert f"at epoch {end}. The parameters are those of epoch {best}" in run.warnings[-1]
+    at_best = sq.train("y ~ a + b", ROWS, stop="validation", callbacks=lambda epoch: epoch.epoch == best, **NOISY)
+    assert at_best.loop.end.tobytes() == run.loop.end.tobytes()
+
+
+def test_where_the_last_epoch_is_the_best_nothing_is_said():
+    run = sq.train(FORMULA, CARS, lr=0.2, epochs=20, stop="loss")
+    assert run.warnings == sq.train(FORMULA, CARS, lr=0.2, epochs=20).warnings
+    assert "Last loss:" in str(run.summary())
+
+
+def test_with_a_least_gain_what_is_said_is_true():
+    """The loss falls at each epoch, by less than what counts as a gain."""
+    run = sq.train("y ~ a + b", ROWS, lr=0.02, epochs=500, stop="loss", patience=5, min_delta=1e-3, dtype="float64")
+    losses, best = run.history["loss"], run.loop.log.best_epoch
+    assert (np.diff(losses) < 0).all()
+    assert losses[best] - losses.iloc[-1] < 1e-3
+    assert f"those of epoch {best}, where the training loss was {losses[best]:.6g}." in run.warnings[-1]
+    assert run.warnings[-1].endswith("For 5 epochs it has not fallen more than 0.001 below that.")
+
+
+@pytest.mark.parametrize("options", [{"batch_size": 8}, {"engine": "moments"}, {"batch_size": 8, "stream": True}])
+def test_the_loss_of_an_average_is_that_of_the_average(options):
+    run = sq.train("y ~ a + b", ROWS, lr=0.3, epochs=6, average=2, dtype="float64", validation=OTHERS, metrics="rmse", **options)
+    training, validation = losses_of(run)
+    assert_close([run.loop.final["loss"], run.loop.final["val_loss"]], [training, validation], rtol=1e-11)
+    assert_close(run.loop.final["val_rmse"], (validation * np.var(ROWS["y"])) ** 0.5, rtol=1e-11)
+    assert run.as_dict()["loss"] == run.loop.final["loss"] != run.history["loss"].iloc[-1]
+    assert "Loss of the average:" in str(run.summary())
+    assert f"{run.loop.final['val_rmse']:.8g}" in str(run.summary())

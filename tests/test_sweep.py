@@ -219,7 +219,7 @@ def test_each_run_is_a_training():
     ("options", "why"),
     [
         ({"optimizer": "lbfgs", "epochs": 3}, "the updates of lbfgs are not written out"),
-        ({"optimizer": lambda p: torch.optim.SGD(p, lr=0.1)}, "an optimiser of your own"),
+        ({"optimizer": lambda p: torch.optim.SGD(p, lr=0.1), "lr": 0.1, "seed": [0, 1]}, "an optimiser of your own"),
         ({"optimizer": "adam", "optimizer_options": {"amsgrad": True}}, "amsgrad of adam"),
         ({"loss": "l1"}, "the gradient of loss='l1' jumps"),
         ({"clip_grad_norm": 1.0}, "clipped"),
@@ -233,13 +233,13 @@ def test_each_run_is_a_training():
     ],
 )
 def test_what_needs_a_run_of_its_own_is_trained_one_by_one(options, why):
-    options = {"epochs": 5, **options}
-    sweep = sq.sweep(ONE, CARS, lr=[0.1, 0.01], **options)
+    sweep = sq.sweep(ONE, CARS, **{"lr": [0.1, 0.01], "epochs": 5, **options})
     assert sweep.program.startswith("2 runs, one by one, because ")
     assert why in sweep.program
     assert sweep.program in " ".join(str(sweep.summary()).split())
     for run in sweep.runs:
-        alone = sq.train(ONE, CARS, lr=run.recipe.rate, **options)
+        own = {"lr": run.recipe.rate, "seed": run.recipe.seed}
+        alone = sq.train(ONE, CARS, **{"epochs": 5, **options, **own})
         assert run.loop.losses.tobytes() == alone.loop.losses.tobytes()
 
 
@@ -408,3 +408,65 @@ def test_the_prediction_is_that_of_a_run_alone():
         for name in [field.name for field in dataclasses.fields(alone) if field.name != "form"]:
             expected = getattr(alone, name)
             assert_close(getattr(run.prediction, name), expected, rtol=1e-9, atol=1e-12 * np.abs(expected).max())
+
+
+def made(seed, m):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(m, 2))
+    return {"a": x[:, 0], "b": x[:, 1], "y": 10 + x @ [1.0, -2.0] + rng.normal(size=m)}
+
+
+def own_loss(run, data, unit):
+    """Work the loss of the parameters out that a run returns, from its predictions."""
+    return ((run.predict(data) - data["y"]) ** 2).mean() / unit
+
+
+def test_averages_are_ranked_by_the_loss_of_the_average():
+    data = made(0, 400)
+    sweep = sq.sweep("y ~ a + b", data, lr=[0.2, 0.1, 0.02, 0.005], batch_size=8, epochs=15, average=True, dtype="float64")
+    losses = [own_loss(run, data, np.var(data["y"])) for run in sweep.runs]
+    assert_close(sweep.frame["last_loss"], losses, rtol=1e-11)
+    assert sweep.best is sweep.runs[int(np.argmin(losses))]
+    assert f"{min(losses):.6g}" in sweep.why
+    last = [run.loop.losses[-1] for run in sweep.runs]
+    assert int(np.argmin(last)) != int(np.argmin(losses))  # the last iterates are in another order
+
+
+@pytest.mark.parametrize("seed", [2, 3])
+@pytest.mark.parametrize("patience", [3, 20])
+def test_runs_that_wait_are_ranked_by_what_they_return(seed, patience):
+    data, other = made(11, 120), made(99, 36)
+    options = {"batch_size": 4, "epochs": 12, "validation": other, "stop": "validation", "patience": patience, "seed": seed}
+    sweep = sq.sweep("y ~ a + b", data, lr=[0.2, 0.1], dtype="float64", **options)
+    losses = [own_loss(run, other, np.var(data["y"])) for run in sweep.runs]
+    assert_close(sweep.frame["val_loss"], losses, rtol=1e-11)
+    assert_close(sweep.frame["last_loss"], [own_loss(run, data, np.var(data["y"])) for run in sweep.runs], rtol=1e-11)
+    assert sweep.best is sweep.runs[int(np.argmin(losses))]
+    assert_close(losses, [run.history["val_loss"].min() for run in sweep.runs], rtol=1e-11)
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_size": 30}, {"optimizer": "lbfgs", "lr": [1.0]}])
+def test_each_seed_holds_out_rows_of_its_own(options):
+    options = {"lr": [0.1, 0.02], "epochs": 6, "validation": 0.25, "dtype": "float64", **options}
+    sweep = sq.sweep("y ~ a + b", made(5, 80), seed=[3, 0, 1], **options)
+    assert [(run.recipe.lr, run.recipe.seed) for run in sweep.runs] == [(lr, seed) for lr in options["lr"] for seed in (3, 0, 1)]
+    for run in sweep.runs:
+        alone = sq.train("y ~ a + b", made(5, 80), **{**options, "lr": run.recipe.lr}, seed=run.recipe.seed)
+        assert_close(run.history.drop(columns="predicted"), alone.history.drop(columns="predicted"), rtol=1e-11)
+        assert_close(run.params, alone.params, rtol=1e-10)
+        assert_close(run.history["predicted"], alone.history["predicted"], rtol=1e-10)
+    assert len({run.history["val_loss"][0] for run in sweep.runs}) == 3
+    assert sweep.program.startswith("3 splits of the rows, one for each seed: ")
+
+
+def test_rates_cannot_vary_where_the_optimiser_has_its_own():
+    with pytest.raises(OptionError, match="sets its own learning rate"):
+        sq.sweep(ONE, CARS, lr=[0.1, 0.2], optimizer=lambda p: torch.optim.SGD(p, lr=0.3), epochs=2)
+
+
+def test_a_schedule_that_is_too_short_for_a_sweep_is_refused_beforehand():
+    one = {"scheduler": "OneCycleLR", "scheduler_options": {"max_lr": 0.1, "total_steps": 7}}
+    listed = {"scheduler": "LambdaLR", "scheduler_options": {"lr_lambda": lambda k: [1.0, 0.5, 0.1][k]}}
+    for options, said in [(one, "ends after 7 steps, and this run takes 8. Give total_steps=8"), (listed, "step 3 of the 8")]:
+        with pytest.raises(OptionError, match=said):
+            sq.sweep(ONE, CARS, lr=[0.1, 0.2], epochs=8, **options)

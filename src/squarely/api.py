@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from numbers import Real
 from typing import TYPE_CHECKING
 
 from squarely.certification import certify
@@ -235,15 +236,17 @@ def train(
     epochs : passes over the rows; the loss of all rows is logged at epochs 0 to `epochs`, before the updates that follow it.
     batch_size, shuffle, replacement : rows in a step, all of them without it; whether each epoch has a new order; whether
         rows are drawn independently instead.
-    validation, metrics : a share of the rows, such as 0.2, or other rows; "mse", "rmse", "mae" or "r2", in the response's unit.
+    validation, metrics : a share of the rows, such as 0.2, or other rows, beside X= and y= also as (X, y);
+        "mse", "rmse", "mae" or "r2", in the response's unit.
     loss, delta, quantile : "mse", "l1", "huber" (linear from `delta` standardised units on) or "quantile" (the `quantile`-th).
-    optimizer, optimizer_options, momentum, nesterov, weight_decay : one of torch's by name, its class, or a function of the
-        parameters; its options by torch's names; momentum and nesterov are SGD's.
-    scheduler, scheduler_options, scheduler_per : one of torch's by name, its class, or a function of the optimiser; it steps each
-        "epoch" or "batch".
+    optimizer, optimizer_options, momentum, nesterov, weight_decay : one of torch's by name, its class, a function of the
+        parameters, or an optimiser over those of `model`; its options by torch's names; momentum and nesterov are SGD's.
+    scheduler, scheduler_options, scheduler_per : one of torch's by name, its class, a function of the optimiser, or a scheduler of
+        the optimiser given; it steps each "epoch" or "batch".
     clip_grad_norm, average : the longest gradient of a step; the epoch from which iterates are averaged, True for the second half.
     stop, patience, min_delta : "0.01 se" ends the run where the gradient proves every coefficient to be so near its optimum;
-        "loss" and "validation" after `patience` epochs without a gain of `min_delta`, with the best parameters.
+        "loss" and "validation" after `patience` epochs without a gain of `min_delta`. These two return the best parameters, however
+        the run ends.
     callbacks : functions that are told of every epoch; one that returns True ends the run.
     engine, gradient : "rows", "moments" or "closed_form"; "autograd" or "closed", written out.
     stream : whether rows are read anew each epoch; by itself above 256 MB of standardised rows.
@@ -294,9 +297,9 @@ def train(
         momentum=momentum,
         nesterov=nesterov,
         weight_decay=weight_decay,
-        optimizer_options=optimizer_options or {},
+        optimizer_options={} if optimizer_options is None else optimizer_options,
         scheduler=scheduler,
-        scheduler_options=scheduler_options or {},
+        scheduler_options={} if scheduler_options is None else scheduler_options,
         scheduler_per=scheduler_per,
         clip_grad_norm=clip_grad_norm,
         average=average,
@@ -362,7 +365,8 @@ def sweep(
     """Train once for each combination of learning rates, batch sizes, seeds, momenta and weight decays, all of them at once.
 
     Each run has a newly made model, from the start and with the order of rows that its seed gives it in `train`. For SGD, Adam and
-    AdamW all runs of a batch size are one tensor program; the losses are those of each run alone, up to rounding. What needs a run
+    AdamW all runs of a batch size are one tensor program; the losses are those of each run alone, up to rounding. A share for
+    `validation` is drawn anew for each seed. What needs a run
     of its own (LBFGS, callbacks, early stopping, ...) is trained one by one, and `Sweep.program` says why.
 
     Parameters
@@ -404,9 +408,9 @@ def sweep(
             "quantile": quantile,
             "optimizer": optimizer,
             "nesterov": nesterov,
-            "optimizer_options": optimizer_options or {},
+            "optimizer_options": {} if optimizer_options is None else optimizer_options,
             "scheduler": scheduler,
-            "scheduler_options": scheduler_options or {},
+            "scheduler_options": {} if scheduler_options is None else scheduler_options,
             "scheduler_per": scheduler_per,
             "clip_grad_norm": clip_grad_norm,
             "average": average,
@@ -425,9 +429,22 @@ def sweep(
     return _swept(given, grid, validation)
 
 
-@passes_of("training rows", "residuals")
 def _swept(given: Given, grid: Grid, validation: object) -> Sweep:
     """Train first; only then ask the exact road where the optimum is."""
+    from squarely import descent
+
+    seeds = dict.fromkeys(recipe.seed for recipe in grid.recipes)
+    if len(seeds) == 1 or not isinstance(validation, Real):
+        return _swept_together(given, grid, validation)
+    parts = [
+        _swept_together(given, replace(grid, recipes=tuple(recipe for recipe in grid.recipes if recipe.seed == seed)), validation)
+        for seed in seeds
+    ]
+    return descent.side_by_side_of(parts, grid)  # a seed holds out rows of its own
+
+
+@passes_of("training rows", "residuals")
+def _swept_together(given: Given, grid: Grid, validation: object) -> Sweep:
     from squarely import descent
 
     formula, source = opened(given)
@@ -456,7 +473,7 @@ def _trained(given: Given, recipe: Recipe, validation: object, keeping: Keeping 
     from squarely import descent
     from squarely.moments.device import fold_on  # which needs PyTorch
 
-    recipe = team.agreed(lambda: descent.checked(replace(recipe, device=team.device_for(recipe.device))))
+    recipe = team.agreed(lambda: descent.checked(replace(recipe, device=team.device_for(recipe.device)), given.model))
     with unwatched(team.rank > 0):
         formula, source, kept = team.agreed(lambda: _prepared(given, validation, recipe.seed, team))
         share = team.share_of(source)

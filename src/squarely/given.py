@@ -145,4 +145,21 @@ def held_out(validation: object, formula: Formula, source: Source, seed: int) ->
     if isinstance(validation, Real):
         require_here(source, "hold a share of them out", "Leave validation= out, give it other rows, such as a sample that is here")
         return split(source, float(validation), seed)
+    if formula.names is not None and isinstance(validation, tuple):
+        return source, _pair(validation, formula)
     return source, open_rows(validation, formula.names)
+
+
+def _pair(validation: tuple[object, ...], formula: Formula) -> Source:
+    """Open (X, y) to validate with, where X= and y= are trained on; columns without names of their own have those of X=."""
+    if len(validation) != 2:
+        raise DataError(f"validation= is a tuple of {counted(len(validation), 'part')}. Give (X, y), as X= and y= have them.")
+    X, y = validation
+    arrays, names, response = open_arrays(X, y)
+    known = formula.names or ()
+    if len(names) != len(known):
+        raise DataError(
+            f"The X of validation= has {counted(len(names), 'column')}, and X= has {len(known):,}. Give the same columns."
+        )
+    unnamed = names == tuple(f"x{j + 1}" for j in range(len(names)))
+    return arrays.renamed({**(dict(zip(names, known, strict=True)) if unnamed else {}), response: formula.response.text})

@@ -7,7 +7,7 @@ from typing import Any
 import narwhals as nw
 import numpy as np
 
-from squarely.data.memory import ArraysSource
+from squarely.data.memory import ArraysSource, without_history
 from squarely.data.open import are_paths, open_source
 from squarely.data.source import Source
 from squarely.errors import DataError, counted
@@ -96,10 +96,11 @@ def _response(y: Any) -> tuple[str, Any]:
 
 
 def _array(name: str, values: Any) -> np.ndarray:
+    values = without_history(values)
     try:
         array = values if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
     except (ValueError, TypeError, RuntimeError) as error:
-        raise DataError(f"{name} cannot be read as an array: {error}. Give rows of equal length.") from error
+        raise DataError(f"{name} cannot be read as an array: {str(error).rstrip('.')}. Give rows of equal length.") from error
     if array.dtype == object:
         raise DataError(
             f"{name} is of type {type(values).__name__} and does not become an array of numbers. Give numbers, with nan for "

@@ -90,6 +90,10 @@ class ArraysSource(Source):
         series = {name: type(values).__name__ for name, values in arrays.items()}
         self.columns = {name: str(arrays[name].dtype) if kind == "Series" else kind for name, kind in series.items()}
 
+    def renamed(self, names: Mapping[str, str]) -> ArraysSource:
+        """Give the same arrays under other names; those that are not told of keep theirs."""
+        return ArraysSource({names.get(name, name): values for name, values in self._arrays.items()}, self.label)
+
     @property
     def rows(self) -> int | None:
         """How many rows the first array has, which `read` holds the others to; None if it has no length."""
@@ -190,10 +194,25 @@ def _series(values: Any) -> Any:
     return nw.from_native(values, series_only=True, pass_through=True)
 
 
+def without_history(values: Any) -> Any:
+    """Give a tensor's numbers as an array, without gradients and from any device; floats that NumPy lacks as float32.
+
+    Anything else is given back as it is.
+    """
+    if not all(hasattr(values, name) for name in ("detach", "cpu", "numpy")):
+        return values
+    tensor = values.detach().cpu()
+    try:
+        return tensor.numpy()
+    except TypeError:  # bfloat16 and narrower ones
+        return tensor.float().numpy() if tensor.is_floating_point() else values
+
+
 def _column(name: str, values: Any) -> pa.Array | pa.ChunkedArray:
     """Give one entry of a dict as Arrow: a series of any library, an Arrow or NumPy array (masked or not), or a list."""
     if isinstance(values, pa.Array | pa.ChunkedArray):
         return values
+    values = without_history(values)
     native = _series(values)
     if isinstance(native, nw.Series):
         return _arrow(native.alias(name))

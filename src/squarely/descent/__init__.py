@@ -39,7 +39,7 @@ from squarely.descent.recipe import Recipe
 from squarely.descent.rows import accounted
 from squarely.descent.running import train
 from squarely.descent.shares import shared_fold
-from squarely.descent.side_by_side import train_grid, with_predictions
+from squarely.descent.side_by_side import side_by_side_of, train_grid, with_predictions
 from squarely.descent.sweep import Sweep
 from squarely.descent.training import Training, with_prediction
 
@@ -63,6 +63,7 @@ __all__ = [
     "launched",
     "pairs",
     "shared_fold",
+    "side_by_side_of",
     "team",
     "train",
     "train_grid",

@@ -14,7 +14,14 @@ import torch
 
 from squarely.descent.losses import LOSSES
 from squarely.descent.metrics import METRICS
-from squarely.descent.optimizers import PER_BATCH, named_optimizer, named_scheduler, new_optimizer, new_scheduler
+from squarely.descent.optimizers import (
+    PER_BATCH,
+    named_optimizer,
+    named_scheduler,
+    new_optimizer,
+    new_scheduler,
+    require_of_the_model,
+)
 from squarely.descent.recipe import DTYPES, Recipe
 from squarely.errors import OptionError, did_you_mean
 
@@ -23,8 +30,11 @@ _LOGGED = 10**7  # epochs: half a gigabyte of losses
 _STOP = re.compile(r"\s*(?P<tau>\d*\.?\d+(e[-+]?\d+)?)\s*se\s*", re.IGNORECASE)
 
 
-def checked(recipe: Recipe) -> Recipe:
-    """Return the recipe with its values in plain Python types, or raise an OptionError that says which value is wrong."""
+def checked(recipe: Recipe, model: torch.nn.Module | None = None) -> Recipe:
+    """Return the recipe with its values in plain Python types, or raise an OptionError that says which value is wrong.
+
+    `model` is the user's own, whose parameters an optimiser of the user's own may hold.
+    """
     dtype = str(recipe.dtype).removeprefix("torch.")
     if dtype not in DTYPES:
         raise OptionError(f"dtype={recipe.dtype!r} is not known. Use 'float32' or 'float64'.")
@@ -50,6 +60,7 @@ def checked(recipe: Recipe) -> Recipe:
         **_batches(recipe),
         **_endings(recipe),
     )
+    require_of_the_model(done, model)
     _require_sense(done)
     _try_out(done)
     return done
@@ -62,9 +73,9 @@ def stop_distance(recipe: Recipe) -> float | None:
 
 
 def _rate(given: Any, dtype: str) -> float | str:
-    if given == "auto":
-        return "auto"
     if isinstance(given, str):
+        if given == "auto":
+            return given
         raise OptionError(f"lr={given!r} is not a number. Give one, such as lr=0.01, or 'auto'.")
     lr = _number("lr", given)
     if not (math.isfinite(lr) and lr > 0):
@@ -86,21 +97,27 @@ def _optimizer(recipe: Recipe) -> dict[str, Any]:
     for taken in {"lr", "momentum", "nesterov", "weight_decay"} & set(recipe.optimizer_options):
         if taken == "lr" or optimizer == "sgd":
             raise OptionError(f"optimizer_options has {taken!r}, which is an option of its own. Give {taken}= instead.")
-    decay = recipe.weight_decay
-    if decay is not None:
-        decay = _number("weight_decay", decay)
-        if not 0.0 <= decay < math.inf:
-            raise OptionError(f"weight_decay={recipe.weight_decay!r} is not a number of at least 0. Usual values are 0 and 0.01.")
-    if recipe.scheduler_per not in ("epoch", "batch"):
+    if not isinstance(recipe.scheduler_per, str) or recipe.scheduler_per not in ("epoch", "batch"):
         raise OptionError(f"scheduler_per={recipe.scheduler_per!r} is not understood. Use 'epoch' or 'batch'.")
     return {
         "optimizer": optimizer,
         "momentum": _momentum(recipe, optimizer),
         "nesterov": bool(recipe.nesterov),
-        "weight_decay": decay,
+        "weight_decay": _decay(recipe, optimizer),
         "scheduler": scheduler,
-        "scheduler_per": "batch" if scheduler in PER_BATCH else recipe.scheduler_per,
+        "scheduler_per": "batch" if isinstance(scheduler, str) and scheduler in PER_BATCH else recipe.scheduler_per,
     }
+
+
+def _decay(recipe: Recipe, optimizer: Any) -> float | None:
+    decay = recipe.weight_decay
+    if decay is not None:
+        if not isinstance(optimizer, str):
+            raise OptionError("weight_decay= goes with an optimiser's name or class. One of your own sets its own.")
+        decay = _number("weight_decay", decay)
+        if not 0.0 <= decay < math.inf:
+            raise OptionError(f"weight_decay={recipe.weight_decay!r} is not a number of at least 0. Usual values are 0 and 0.01.")
+    return decay
 
 
 def _momentum(recipe: Recipe, optimizer: Any) -> float:
@@ -118,7 +135,7 @@ def _momentum(recipe: Recipe, optimizer: Any) -> float:
 
 def _loss(recipe: Recipe) -> dict[str, Any]:
     loss = recipe.loss.lower().removesuffix("loss") if isinstance(recipe.loss, str) else recipe.loss
-    if loss not in LOSSES:
+    if not isinstance(loss, str) or loss not in LOSSES:
         raise OptionError(f"loss={recipe.loss!r} is not known. {did_you_mean(str(recipe.loss), LOSSES)}")
     delta, quantile = _number("delta", recipe.delta), _number("quantile", recipe.quantile)
     if not 0.0 < delta < math.inf:
@@ -149,7 +166,7 @@ def _batches(recipe: Recipe) -> dict[str, Any]:
 
 def _endings(recipe: Recipe) -> dict[str, Any]:
     stop = recipe.stop
-    if stop is not None and stop not in ("loss", "validation"):
+    if stop is not None and not (isinstance(stop, str) and stop in ("loss", "validation")):
         met = _STOP.fullmatch(stop) if isinstance(stop, str) else None
         if met is None or not float(met["tau"]) > 0:
             raise OptionError(
@@ -271,7 +288,7 @@ def _device(name: str) -> torch.device:
 
 
 def _one_of(name: str, given: Any, known: tuple[str, ...]) -> str:
-    if given not in known:
+    if not isinstance(given, str) or given not in known:
         raise OptionError(f"{name}={given!r} is not known. {did_you_mean(str(given), known)}")
     return str(given)
 

@@ -143,7 +143,7 @@ def _course(run: Training) -> Course:
         recipe=recipe,
         epochs=len(log.losses) - 1 if told else recipe.epochs,
         validated="val_loss" in log.columns,
-        waits=waited_for and not told,
+        waits=waited_for,
         end="" if math.isfinite(log.losses[-1]) else ending.status,
     )
 

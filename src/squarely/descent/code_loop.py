@@ -140,11 +140,13 @@ def _judged(course: Course) -> list[str]:
         back = "    model.load_state_dict(good)  # back to the last weights whose loss was a number"
         lines += ["if not np.isfinite(losses[-1]):", back]
     if course.waits:
-        lines += [f"if {course.lost}:", "    break", *_waiting(course.recipe), "if epoch == epochs:", "    break"]
+        lines += [f"if {course.lost}:", "    break", *_waiting(course.recipe)]
     else:
         lines += [f"if {course.lost} or epoch == epochs:", "    break"]
     if course.end:
         lines.append("good = deepcopy(model.state_dict())")
+    if course.recipe.scheduler == "ReduceLROnPlateau" and course.validated:
+        lines += ["if epoch:", "    scheduler.step(val_losses[-1])  # of the weights that the epoch before has ended with"]
     return lines
 
 
@@ -156,7 +158,7 @@ def _waiting(recipe: Recipe) -> list[str]:
         f"    best, waited, kept = {watched}[-1], 0, deepcopy(model.state_dict())",
         "else:",
         "    waited += 1",
-        "if waited == patience:",
+        "if waited == patience or epoch == epochs:",
         "    model.load_state_dict(kept)  # the weights of the lowest loss",
         "    break",
     ]
@@ -176,8 +178,10 @@ def _updates(course: Course) -> list[str]:
             "running_losses.append(total.item() / len(labels))",
         ]
     if recipe.scheduler is not None and (recipe.full_batch or recipe.scheduler_per == "epoch"):
-        told = ("val_losses[-1]" if course.validated else "losses[-1]") if recipe.scheduler == "ReduceLROnPlateau" else ""
-        lines.append(f"scheduler.step({told})")
+        if recipe.scheduler != "ReduceLROnPlateau":
+            lines.append("scheduler.step()")
+        elif not course.validated:
+            lines.append("scheduler.step(losses[-1])")
     return lines
 
 

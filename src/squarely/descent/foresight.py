@@ -60,12 +60,14 @@ class Prediction:
     gap : (p,) coefficients after the last update minus the optimum, in the units of the data; with mini-batches the root of the
         mean square.
     form : what the curve is, in a few words; empty for what is exact.
+    at : the epoch whose parameters the run ends with, the last one where that is -1.
     """
 
     excess: Array
     floor: float
     gap: Array
     form: str = ""
+    at: int = -1
 
     @property
     def losses(self) -> Array:
@@ -75,7 +77,7 @@ class Prediction:
     @property
     def kept(self) -> float:
         """The share of the starting excess that is left at the end."""
-        return float(self.excess[-1] / self.excess[0]) if self.excess[0] > 0 else 0.0
+        return float(self.excess[self.at] / self.excess[0]) if self.excess[0] > 0 else 0.0
 
 
 def settled(

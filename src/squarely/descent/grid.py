@@ -66,6 +66,11 @@ def grid(options: Mapping[str, Any]) -> Grid:
     # The checks weigh an option against those that do not vary, so each value is looked at once and not each combination.
     plain = {name: [getattr(checked(replace(first, **{name: v})), name) for v in values] for name, values in axes.items()}
     made = (replace(base, **dict(zip(plain, values, strict=True))) for values in itertools.product(*plain.values()))
+    if not isinstance(base.optimizer, str) and len(plain.get("lr", ())) > 1:
+        raise OptionError(
+            "optimizer= is one of your own, which sets its own learning rate, so that all values of lr= would give the same run. "
+            "Give its name or its class with optimizer_options=, or one value of lr=."
+        )
     return Grid(recipes=tuple(made), varied=tuple(name for name, values in axes.items() if len(values) > 1))
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ import torch
 
 import squarely
 from squarely.descent.loop import on_one_thread
+from squarely.descent.optimizers import OPTIMIZERS
+from squarely.descent.pairs import draws_elsewhere
 from squarely.descent.plain import Tensors, described, said
 from squarely.descent.processes import Team
 from squarely.descent.recipe import Recipe
@@ -18,7 +21,7 @@ from squarely.descent.rows import Held, Loaded, Rows
 from squarely.descent.shares import SharedHeld, SharedStream
 from squarely.descent.streamed import Streamed
 from squarely.design import Design
-from squarely.errors import DataError, OptionError
+from squarely.errors import DataError, OptionError, counted
 from squarely.moments import Standardised
 from squarely.numerics import Array
 
@@ -26,6 +29,7 @@ _SAME = 1e-12  # relative: sums in another order differ by far less, other data 
 _SAME_ORDER = 1e-6  # of a standard deviation: float32 rounds to a tenth of it; n shuffled rows are 0.3 / sqrt(n) away
 _STRETCH = 2**20  # rows that are looked at at once
 _FREE = ("epochs", "callbacks")  # what may differ in a recipe, or is looked at apart
+_OF_GROUPS = ("lr", "momentum", "nesterov", "weight_decay")  # which an optimiser of the user's own has by itself
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -38,11 +42,13 @@ class Identity:
         decide the last bits, which may differ.
     data : name -> numbers: shifts and scales of the columns, a projection of the Hessian, X'y, the order of the rows.
     undivided : whether an epoch can only be begun: the user's loader draws another order each time.
+    sampler : the name of a sampler that may draw from generators which no checkpoint holds; empty if there is none.
     """
 
     run: Mapping[str, Any]
     data: Mapping[str, Array]
     undivided: bool = False
+    sampler: str = ""
 
     @property
     def tensors(self) -> Tensors:
@@ -57,10 +63,13 @@ def identity_of(
     formula = design.formula
     if not team.alone:
         recipe = replace(recipe, device=torch.device(recipe.device).type)
+    named = isinstance(recipe.optimizer, str)
+    unasked = ("made",) if named else ("made", *_OF_GROUPS)
     run = {
         "formula": formula.text,
         "where": design.where.text if design.where else None,
-        "recipe": {field.name: described(getattr(recipe, field.name)) for field in fields(recipe)},
+        "recipe": {field.name: described(getattr(recipe, field.name)) for field in fields(recipe) if field.name not in unasked},
+        "groups": None if named else [described(asdict(group)) for group in recipe.made],
         "names": list(problem.names),
         "levels": {text: [described(level) for level in coding.levels] for text, coding in design.learnt.codings.items()},
         "rows": rows.n,
@@ -82,7 +91,9 @@ def identity_of(
         "h": problem.h,
         "order": np.array([_order(rows), 0.0 if validation is None else _order(validation)]),
     }
-    return Identity(run=run, data=data, undivided=isinstance(rows, Loaded) and recipe.shuffle)
+    loaded = isinstance(rows, Loaded)
+    sampler = draws_elsewhere(rows.source.loader) if isinstance(rows, Loaded) else ""
+    return Identity(run=run, data=data, undivided=loaded and recipe.shuffle, sampler=sampler)
 
 
 def _order(rows: Rows) -> float:
@@ -121,7 +132,10 @@ def require_same(was: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], no
                 f"The checkpoint {label!r} has {name}={was[name]!r}, and this run has {now.run[name]!r}. "
                 "Give the same, or another folder."
             )
-    changed = list(_changes(was["recipe"], now.run["recipe"]))
+    changed = [
+        *_changes(was["recipe"], now.run["recipe"]),
+        *_changes_of_groups(was.get("groups"), now.run["groups"], now.run["recipe"]),
+    ]
     if changed:
         raise OptionError(
             f"The checkpoint {label!r} is of another run: {'; '.join(changed)}. Give the same, or begin anew in another folder."
@@ -136,10 +150,46 @@ def _changes(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
         if name in _FREE or name not in now:
             continue
         before = was[name] if name in was else described(getattr(usual, name))  # an option that did not exist then
+        if name == "weight_decay" and _decay(was) == _decay(now):
+            continue
+        if name == "average" and _is_half(was) and _is_half(now):
+            continue
         if before != now[name]:
             yield f"{name} was {said(before)} and is {said(now[name])}"
     if was["callbacks"] != now["callbacks"]:
         yield f"callbacks were {said(was['callbacks'])} and are {said(now['callbacks'])}"
+
+
+def _decay(recipe: Mapping[str, Any]) -> Any:
+    """Give the weight decay of a recipe; where it leaves it to its optimiser, that one's."""
+    kind, given = recipe["optimizer"], recipe.get("weight_decay")
+    if given is not None or not isinstance(kind, str):
+        return given
+    taken = inspect.signature(OPTIMIZERS[kind]).parameters.get("weight_decay")
+    return None if taken is None else float(taken.default)
+
+
+def _is_half(recipe: Mapping[str, Any]) -> bool:
+    """Tell whether iterates are averaged over the second half of the epochs, as with average=True."""
+    return recipe.get("average") is not None and recipe["average"] == recipe["epochs"] // 2
+
+
+def _changes_of_groups(was: Any, now: Any, recipe: Mapping[str, Any]) -> Iterator[str]:
+    """Name what an optimiser of the user's own was made with, and is not now; a checkpoint of before may not say."""
+    if was is None or now is None:
+        return
+    if len(was) != len(now):
+        yield f"the optimiser had {counted(len(was), 'group')} of parameters and has {len(now):,}"
+        return
+    cycled = () if recipe["scheduler"] is None else ("momentum",)  # which some schedulers change in an optimiser that is used again
+    for number, (before, after) in enumerate(zip(was, now, strict=True), start=1):
+        old, new = dict(before["dict"]), dict(after["dict"])
+        if old["kind"] != new["kind"]:
+            return  # which is said where the state is put back
+        of = f" of group {number:,}" if len(now) > 1 else ""
+        for name in new:
+            if name in old and name not in cycled and old[name] != new[name]:
+                yield f"{name}{of} of the optimiser was {said(old[name])} and is {said(new[name])}"
 
 
 def _require_shape(was: Mapping[str, Any], now: Identity, label: str) -> None:

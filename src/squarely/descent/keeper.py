@@ -18,7 +18,7 @@ from squarely.descent.identity import Identity, require_same
 from squarely.descent.keeping import Keeping
 from squarely.descent.processes import Team
 from squarely.descent.recipe import Recipe
-from squarely.descent.restoring import checkpoint_of, generators, restore, set_generators
+from squarely.descent.restoring import checkpoint_of, generators, loader_generators, restore, set_generators
 from squarely.descent.state import State
 from squarely.descent.stopping import Ending
 from squarely.errors import DataError, InputError, OptionError
@@ -31,10 +31,13 @@ def kept(
     identity: Callable[[], Identity],
     run: Callable[[Any], Ending],
     *,
+    ready: Callable[[], None],
     halting: Halting,
     team: Team,
 ) -> tuple[Ending, tuple[str, ...]]:
     """Run a loop, `run` of a keeper, from where its newest checkpoint has it, and say in sentences where that was.
+
+    `ready` refuses a run that could not come to its end, before anything is written.
 
     Of several processes all go on from the same checkpoint, and the first one writes.
 
@@ -47,20 +50,33 @@ def kept(
     KeyboardInterrupt : Ctrl-C; its message says how to go on.
     """
     if keeping is None:
+        ready()
         return run(None), ()
     of = identity()
-    by_epoch = recipe.full_batch or of.undivided or keeping.unit == "epochs"
+    by_epoch = recipe.full_batch or keeping.unit == "epochs"
     keeper = _Keeper(keeping=keeping, identity=of, by_epoch=by_epoch, halting=halting, team=team)
     with _generators_left(state.total.device) as taken:
         ended, remarks = team.agreed(lambda: keeper.resumed(state, recipe))
         _require_one_place(state, keeping, team)
         taken()
         if ended is None:
+            ready()
             with keeper.halting:
                 keeper.begin(state)
                 ended = run(keeper)
                 keeper.end(state, ended)
     return ended, remarks
+
+
+def rate_begun_with(keeping: Keeping | None) -> float | None:
+    """Give the learning rate of the newest checkpoint that a run goes on from; None where there is none that can be read."""
+    for path in () if keeping is None or keeping.origin is None else checkpoints_in(keeping.origin):
+        try:
+            rate = read_checkpoint(path).run["recipe"]["lr"]
+        except (DamagedError, LookupError, TypeError):
+            continue
+        return float(rate) if isinstance(rate, int | float) else None
+    return None
 
 
 @contextmanager
@@ -117,7 +133,8 @@ class _Keeper:
                 self.place = _place(state)
             if ended is not None and ended.status == "finished" and state.epoch < recipe.epochs:
                 ended = None
-            return ended, (*passed, _whence(path, checkpoint, passed), *self._doubts(checkpoint))
+            said = (*passed, _whence(path, checkpoint, passed), *_average(state, recipe, checkpoint.run["recipe"]["average"]))
+            return ended, (*said, *self._doubts(checkpoint, state))
         if passed:
             raise DataError(f"{' '.join(passed)} There is no other in {str(origin)!r}. Begin anew in another folder.")
         if self.keeping.demanded:
@@ -140,15 +157,20 @@ class _Keeper:
             )
         return restore(state, checkpoint)
 
-    def _doubts(self, checkpoint: Checkpoint) -> tuple[str, ...]:
+    def _doubts(self, checkpoint: Checkpoint, state: State) -> tuple[str, ...]:
         """Say what may have the run end with other bits than one that never stopped."""
         was, now = checkpoint.run.get("versions"), self.identity.run["versions"]
         doubts = []
         if isinstance(was, dict) and was != now:
             changed = [f"{name} was {was.get(name)} and is {now[name]}" for name in now if was.get(name) != now[name]]
             doubts.append(f"Last bits may differ from those of a run that never stopped: {', '.join(changed)}.")
-        if self.identity.undivided:
-            doubts.append("The loader draws the order of its rows by itself, and a checkpoint does not hold its generator.")
+        if self.identity.sampler:
+            doubts.append(
+                f"{self.identity.sampler} draws the order of the rows, a sampler that squarely does not know: if it draws from "
+                "generators other than torch's, the checkpoint does not hold them."
+            )
+        if not loader_generators(state).keys() <= checkpoint.tensors.keys():
+            doubts.append("The checkpoint does not hold the generator of the loader: the order of the rows may be another one.")
         return tuple(doubts)
 
     def begin(self, state: State) -> None:
@@ -199,6 +221,17 @@ def _require_one_place(state: State, keeping: Keeping, team: Team) -> None:
                 f"Process {rank} finds another checkpoint in {str(keeping.origin)!r} than process 0: of epoch {places[rank][0]:,}, "
                 f"batch {places[rank][1]:,}, not {places[0][0]:,}, {places[0][1]:,}. Give a folder that all of them share."
             )
+
+
+def _average(state: State, recipe: Recipe, was: int | None) -> tuple[str, ...]:
+    """Average over the second half of more epochs, where that is still to come; else say from which epoch on it is."""
+    if recipe.average is None or was is None or was == recipe.average:
+        return ()
+    if (state.epoch, state.batch) <= (recipe.average, 0):
+        state.counted = 0  # the first iterate that is taken in then stands for all before
+        return ()
+    begun = state.averaged_from if state.counted else state.epoch
+    return (f"Iterates are averaged from epoch {begun} on and not from {recipe.average:,}, which the checkpoint is past.",)
 
 
 def _place(state: State) -> tuple[int, int, int]:

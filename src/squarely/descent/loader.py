@@ -6,6 +6,7 @@ rows in one: so every scan starts from the same state of the generators, and lea
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,7 @@ class LoaderSource(Source):
         self.label = "the loader"
         self._loader = _checked(loader)
         self._randomness = Randomness(loader)
+        self._given_batches: int | None = None
         self._met: int | None = None  # the rows of the scans that came to the end
         self._sums: tuple[int, int] | None = None  # and checksums of their inputs and targets
         first = next(self._given(), None)
@@ -61,6 +63,11 @@ class LoaderSource(Source):
         return shaped(self._given())
 
     @property
+    def generators(self) -> tuple[torch.Generator, ...]:
+        """The generators of its own that the loader draws from, beside torch's default."""
+        return self._randomness.own
+
+    @property
     def loader(self) -> Iterable[Any]:
         """The loader itself."""
         return self._loader
@@ -70,6 +77,11 @@ class LoaderSource(Source):
         """How many rows there are, None before a scan has come to the end: a sampler may leave some out."""
         return self._met
 
+    @property
+    def batch_count(self) -> int | None:
+        """How many batches there are, None before a scan has come to the end."""
+        return self._given_batches
+
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, in the order of the loader.
 
@@ -78,11 +90,13 @@ class LoaderSource(Source):
         DataError : as `pairs`; or the loader gives another number of rows than in the scan before.
         """
         met, sums = 0, (0, 0)
-        for X, y in _gathered(shaped(self._given())):
+        steps = itertools.count()
+        for X, y in _gathered(batch for batch, _ in zip(shaped(self._given()), steps, strict=False)):
             met, sums = met + len(X), (zlib.crc32(X.data, sums[0]), zlib.crc32(y.data, sums[1]))
             columns = {name: X[:, j] for j, name in enumerate(self.names)} | {self.response: y[:, 0]}
             yield from ArraysSource(columns, self.label).read(numbers, labels)
         self._ended(met, sums)
+        self._given_batches = next(steps)
 
     def kind(self, name: str) -> Kind:
         """Tell what a column holds: numbers."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from squarely.data import counting
 from squarely.descent.gradients import Gradient
 from squarely.descent.metrics import Measured, measure
-from squarely.descent.optimizers import step_scheduler, wants_closure
+from squarely.descent.optimizers import step_scheduler, try_schedule, wants_closure
 from squarely.descent.recipe import Recipe
 from squarely.descent.rows import Rows, SpoiltError
 from squarely.descent.state import Log, State, averaged, column, copies, put
@@ -44,6 +46,7 @@ class Loop:
     log : that and all else that was written down.
     start, end : standardised coefficients (p,) before and after, the intercept first.
     ending : how it ended.
+    averaged : loss and what else is measured, where `end` is an average of iterates, which no epoch has looked at; else None.
     last : the last iterate (p,), where `end` is an average of iterates; else None.
     remarks : what became of checkpoints, in sentences.
     """
@@ -55,8 +58,25 @@ class Loop:
     start: Array
     end: Array
     ending: Ending
+    averaged: Mapping[str, float] | None = None
     last: Array | None = None
     remarks: tuple[str, ...] = ()
+
+    @property
+    def kept_epoch(self) -> int:
+        """The epoch of the log whose parameters are `end`, unless that is an average."""
+        if self.ending.restored is not None:
+            return self.ending.restored
+        last = len(self.losses) - 1
+        return last if math.isfinite(self.losses[-1]) else max(last - 1, 0)  # before the loss was lost
+
+    @property
+    def final(self) -> dict[str, float]:
+        """What was measured of the parameters that the run ends with: "loss", metrics, and the same of validation rows."""
+        if self.averaged is not None:
+            return dict(self.averaged)
+        columns = {name: values for name, values in self.log.columns.items() if name not in ("lr", "running_loss")}
+        return {name: float(values[self.kept_epoch]) for name, values in columns.items()}
 
     @property
     def diverged(self) -> bool:
@@ -80,6 +100,19 @@ class Look:
     unit: float
     validation: Rows | None
     known: Callable[[], Measured] | None = None
+
+
+def require_schedule(rows: Rows, state: State, recipe: Recipe) -> None:
+    """Try the schedule out for the steps that a run has left.
+
+    Raises
+    ------
+    OptionError : it ends before them.
+    """
+    if state.scheduler is not None:
+        by_batch = recipe.scheduler_per == "batch" and not recipe.full_batch
+        each = rows.steps(_size(rows, recipe)) if by_batch else 1
+        try_schedule(state.scheduler, (recipe.epochs - state.epoch) * each - (state.batch if by_batch else 0), recipe.epochs)
 
 
 def run_loop(
@@ -135,6 +168,7 @@ def _epochs(
                 ended = ending(state, recipe, values, distance)
                 if ended is not None:
                     return ended
+                _step_by_validation(state, look)
             if state.epoch == recipe.epochs:
                 return FINISHED
             if keeper is not None and not state.batch:
@@ -143,8 +177,8 @@ def _epochs(
                 _update(state, recipe, lambda: gradient(rows.chunks(), rows.n))
             else:
                 _batches(rows, state, recipe, gradient, after_batch)
-            if state.scheduler is not None and (recipe.full_batch or recipe.scheduler_per == "epoch"):
-                step_scheduler(state.scheduler, _watched(state.log))
+            if _steps_now(state.scheduler, recipe, look):
+                step_scheduler(state.scheduler, state.log.losses[-1])
             state.epoch, state.batch = state.epoch + 1, 0
             reached(state.epoch * steps)
 
@@ -181,6 +215,16 @@ def _update(state: State, recipe: Recipe, look: Callable[[], Any] | None) -> Non
         averaged(state)
 
 
+def measured_now(rows: Rows, state: State, recipe: Recipe, look: Look) -> dict[str, float]:
+    """Measure the parameters as they are, as an epoch does when it begins; NaN where a row is spoilt."""
+    try:
+        values = _values(rows, state, recipe, look, None)
+    except SpoiltError:
+        return dict.fromkeys(state.log.columns.keys() - {"lr", "running_loss"}, math.nan)
+    values.pop("lr", None)
+    return values
+
+
 def _values(rows: Rows, state: State, recipe: Recipe, look: Look, loss: Any) -> dict[str, float]:
     """Measure the weights as they are: the loss on all rows, metrics, and both on the validation rows."""
 
@@ -200,17 +244,42 @@ def _values(rows: Rows, state: State, recipe: Recipe, look: Look, loss: Any) -> 
     return values
 
 
-def _watched(log: Log) -> float:
-    """Give the loss that a scheduler waits for: of the validation rows, if there are some."""
-    return log.columns["val_loss" if "val_loss" in log.columns else "loss"][-1]
+def _waits_for_validation(scheduler: Any, look: Look) -> bool:
+    return isinstance(scheduler, ReduceLROnPlateau) and look.validation is not None
 
 
-def settle(state: State, ended: Ending, start: Array, read: Callable[[], Array]) -> Loop:
-    """Put the average of the iterates into the model, if there is one, and give what the loop leaves behind."""
-    last = None
-    if state.mean is not None and state.counted and ended.status in ("finished", "stopped"):
+def _step_by_validation(state: State, look: Look) -> None:
+    """Tell a scheduler that waits for the validation loss how the epoch before has ended, as torch's documentation does."""
+    if state.epoch and _waits_for_validation(state.scheduler, look):
+        step_scheduler(state.scheduler, state.log.columns["val_loss"][-1])
+        state.log.columns["lr"][-1] = state.lr
+
+
+def _steps_now(scheduler: Any, recipe: Recipe, look: Look) -> bool:
+    """Tell whether a scheduler takes a step after the updates of an epoch; one that waits for the validation loss does later."""
+    if scheduler is None or _waits_for_validation(scheduler, look):
+        return False
+    return recipe.full_batch or recipe.scheduler_per == "epoch"
+
+
+def settle(
+    state: State,
+    ended: Ending,
+    start: Array,
+    read: Callable[[], Array],
+    measured: Callable[[], Mapping[str, float]] | None = None,
+) -> Loop:
+    """Put the best parameters or the average of the iterates into the model, where the run ends with them.
+
+    Gives what the loop leaves behind; `measured` looks at an average.
+    """
+    last = averaged = None
+    if ended.restored is not None and state.best is not None:
+        put(state.parameters, state.best)
+    elif state.mean is not None and state.counted and ended.status in ("finished", "stopped"):
         last = read()
         put(state.parameters, copies(state.mean))
+        averaged = None if measured is None else measured()
     return Loop(
         model=state.model,
         optimizer=state.optimizer,
@@ -219,6 +288,7 @@ def settle(state: State, ended: Ending, start: Array, read: Callable[[], Array])
         start=start,
         end=read(),
         ending=ended,
+        averaged=averaged,
         last=last,
     )
 

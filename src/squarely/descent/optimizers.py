@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import math
+import warnings
 from collections.abc import Callable, Iterable, Mapping
+from numbers import Real
 from typing import Any
 
 import torch
+from torch import nn
 from torch.optim import lr_scheduler
 
-from squarely.descent.recipe import Recipe
-from squarely.errors import OptionError, did_you_mean
+from squarely.descent.recipe import Group, Recipe
+from squarely.errors import OptionError, counted, did_you_mean
 
 _NOT_FOR_A_LINE = {"Optimizer", "SparseAdam", "Muon"}  # sparse gradients, and matrices with singular values worth the name
 OPTIMIZERS: Mapping[str, type] = {
@@ -24,15 +29,23 @@ SCHEDULERS: Mapping[str, type] = {
     for name, kind in vars(lr_scheduler).items()
     if inspect.isclass(kind) and issubclass(kind, lr_scheduler.LRScheduler) and name not in _BASES
 }
+_ENDLESS = tuple(
+    vars(lr_scheduler)[name]
+    for name in (
+        "StepLR", "MultiStepLR", "ConstantLR", "LinearLR", "ExponentialLR", "PolynomialLR", "CosineAnnealingLR",
+        "CosineAnnealingWarmRestarts", "ReduceLROnPlateau",
+    )
+)  # fmt: skip
+_TRIED = 2**16  # steps of a schedule that are tried out
 PER_BATCH = ("CyclicLR", "OneCycleLR")  # whose steps torch counts in batches
 
 
 def named_optimizer(given: Any) -> Any:
-    """Give an optimiser's name in small letters, where it has one among torch's; a function of parameters stays what it is.
+    """Give an optimiser's name in small letters, where it has one among torch's; a function and an object stay what they are.
 
     Raises
     ------
-    OptionError : it is neither.
+    OptionError : it is none of these.
     """
     if isinstance(given, type) and OPTIMIZERS.get(given.__name__.lower()) is given:
         return given.__name__.lower()
@@ -40,41 +53,66 @@ def named_optimizer(given: Any) -> Any:
         if given.lower() not in OPTIMIZERS:
             raise OptionError(f"optimizer={given!r} is not known. {did_you_mean(given, sorted(OPTIMIZERS))}")
         return given.lower()
-    if isinstance(given, torch.optim.Optimizer):
-        raise OptionError(
-            f"optimizer= is a {type(given).__name__} that holds the parameters of another model. Give its class, its name, or a "
-            "function of the parameters, such as lambda params: torch.optim.SGD(params, lr=0.1); or give model= and loader= too."
-        )
-    if not callable(given):
+    if not callable(given) and not isinstance(given, torch.optim.Optimizer):
         raise OptionError(f"optimizer={given!r} is not known. {did_you_mean(str(given), sorted(OPTIMIZERS))}")
     return given
 
 
 def named_scheduler(given: Any) -> Any:
-    """Give a scheduler's name as torch spells it, where it has one; a function of the optimiser stays what it is.
+    """Give a scheduler's name as torch spells it, where it has one; a function and an object stay what they are.
 
     Raises
     ------
-    OptionError : it is neither, or it is the scheduler of another optimiser.
+    OptionError : it is none of these.
     """
     if given is None:
         return None
     if isinstance(given, type) and SCHEDULERS.get(given.__name__) is given:
         return given.__name__
-    if isinstance(given, lr_scheduler.LRScheduler):
-        raise OptionError(
-            f"scheduler= is a {type(given).__name__} that belongs to another optimiser: it would change that one's learning rate. "
-            "Give its class or name with scheduler_options=, or a function of the optimiser."
-        )
     if isinstance(given, str):
         spelt = {name.lower(): name for name in SCHEDULERS}
         found = spelt.get(given.lower()) or spelt.get(f"{given.lower()}lr")
         if found is None:
             raise OptionError(f"scheduler={given!r} is not known. {did_you_mean(given, sorted(SCHEDULERS))}")
         return found
-    if not callable(given):
+    if not callable(given) and not isinstance(given, lr_scheduler.LRScheduler):
         raise OptionError(f"scheduler={given!r} is not known. {did_you_mean(str(given), sorted(SCHEDULERS))}")
     return given
+
+
+def require_of_the_model(recipe: Recipe, model: nn.Module | None) -> None:
+    """Refuse an optimiser or a scheduler that is an object, unless it is of the parameters of the user's own model.
+
+    Raises
+    ------
+    OptionError : it is of other parameters, or there is no such model.
+    """
+    optimizer, scheduler = recipe.optimizer, recipe.scheduler
+    if isinstance(optimizer, torch.optim.Optimizer):
+        if model is None:
+            raise OptionError(
+                f"optimizer= is a {type(optimizer).__name__} that holds parameters already, and without model= squarely makes the "
+                "model itself. Give model= too; or give the optimiser's class, its name, or a function of the parameters, such as "
+                "lambda params: torch.optim.SGD(params, lr=0.1)."
+            )
+        if isinstance(model, nn.Module):
+            _require_over(optimizer, model)
+    if isinstance(scheduler, lr_scheduler.LRScheduler) and scheduler.optimizer is not optimizer:
+        raise OptionError(
+            f"scheduler= is a {type(scheduler).__name__} that belongs to another optimiser: it would change that one's learning "
+            "rate. Give its own optimiser as optimizer=; or give its class or name with scheduler_options=, or a function of the "
+            "optimiser."
+        )
+
+
+def _require_over(optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
+    held = [part for group in optimizer.param_groups for part in group["params"]]
+    others = len({id(part) for part in held} - {id(part) for part in model.parameters()})
+    if others:
+        raise OptionError(
+            f"optimizer= is a {type(optimizer).__name__} of {counted(len(held), 'parameter')}, and {others:,} of them "
+            f"{'is' if others == 1 else 'are'} not of the model that is trained. Make it of model.parameters()."
+        )
 
 
 def new_optimizer(parameters: Iterable[torch.Tensor], recipe: Recipe) -> torch.optim.Optimizer:
@@ -86,13 +124,67 @@ def new_optimizer(parameters: Iterable[torch.Tensor], recipe: Recipe) -> torch.o
     """
     kind = OPTIMIZERS.get(recipe.optimizer) if isinstance(recipe.optimizer, str) else None
     options = _options(recipe) if kind is not None else {}
-    made = _made("optimizer", kind or recipe.optimizer, parameters, options)
+    own = isinstance(recipe.optimizer, torch.optim.Optimizer)
+    made = recipe.optimizer if own else _made("optimizer", kind or recipe.optimizer, parameters, options)
     if not isinstance(made, torch.optim.Optimizer):
         raise OptionError(f"optimizer= gave a {type(made).__name__} for the parameters, not a torch optimiser. Return one.")
     for group in made.param_groups:
+        _require_plain_steps(group)
         if kind is not None and group.get("foreach", False) is None and recipe.device == "cpu":
             group["foreach"] = False  # what torch itself comes to on a CPU, after asking every step
     return made
+
+
+def _require_plain_steps(group: Mapping[str, Any]) -> None:
+    if group.get("differentiable"):
+        raise OptionError("differentiable=True keeps a graph of every step, and training takes steps without one. Leave it out.")
+    if group.get("capturable") and any(part.device.type == "cpu" for part in group["params"]):
+        raise OptionError("capturable=True is for parameters on a GPU, and these are on the CPU. Leave it out.")
+
+
+def optimizer_of(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Make the optimiser of a recipe for a model, or take the user's own.
+
+    Raises
+    ------
+    OptionError : it cannot be made, is not of the model's parameters, or cannot train in batches or with clipping.
+    """
+    made = new_optimizer(model.parameters(), recipe)
+    _require_over(made, model)
+    if wants_closure(made) and (not recipe.full_batch or recipe.clip_grad_norm is not None):
+        what = "clip_grad_norm=" if recipe.full_batch else "batches"
+        raise OptionError(
+            f"LBFGS looks at the loss several times a step and searches along its gradient: {what} would change it meanwhile. "
+            f"{'Leave clip_grad_norm out' if recipe.full_batch else 'Give all rows in one batch'}, or take another optimiser."
+        )
+    return made
+
+
+def groups_of(optimizer: torch.optim.Optimizer, model: nn.Module) -> tuple[Group, ...]:
+    """Read the parameter groups of a real optimiser: which parameters of a model each moves, and how."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    kind = type(optimizer)
+    known = kind.__name__.lower() if OPTIMIZERS.get(kind.__name__.lower()) is kind else f"{kind.__module__}.{kind.__qualname__}"
+    return tuple(
+        Group(
+            kind=known,
+            parameters=tuple(names.get(id(part), "?") for part in group["params"] if part.requires_grad),
+            lr=_number(group.get("initial_lr", group.get("lr")), math.nan),
+            momentum=_number(group.get("momentum")),
+            dampening=_number(group.get("dampening")),
+            nesterov=bool(group.get("nesterov")),
+            weight_decay=_number(group.get("weight_decay")),
+            decoupled=bool(group.get("decoupled_weight_decay", known == "adafactor")),
+            maximize=bool(group.get("maximize")),
+        )
+        for group in optimizer.param_groups
+    )
+
+
+def _number(given: Any, otherwise: Any = None) -> Any:
+    """Give an option of an optimiser, which may be a tensor of one number, as a float."""
+    single = isinstance(given, Real) or (isinstance(given, torch.Tensor) and given.numel() == 1)
+    return float(given) if single else otherwise
 
 
 def new_scheduler(optimizer: torch.optim.Optimizer, recipe: Recipe) -> Any:
@@ -105,7 +197,9 @@ def new_scheduler(optimizer: torch.optim.Optimizer, recipe: Recipe) -> Any:
     if recipe.scheduler is None:
         return None
     kind = SCHEDULERS.get(recipe.scheduler) if isinstance(recipe.scheduler, str) else None
-    made = _made("scheduler", kind or recipe.scheduler, optimizer, dict(recipe.scheduler_options) if kind is not None else {})
+    own = isinstance(recipe.scheduler, lr_scheduler.LRScheduler)
+    options = dict(recipe.scheduler_options) if kind is not None else {}
+    made = recipe.scheduler if own else _made("scheduler", kind or recipe.scheduler, optimizer, options)
     if not isinstance(made, lr_scheduler.LRScheduler):
         raise OptionError(f"scheduler= gave a {type(made).__name__} for the optimiser, not a torch scheduler. Return one.")
     if made.optimizer is not optimizer:
@@ -113,7 +207,60 @@ def new_scheduler(optimizer: torch.optim.Optimizer, recipe: Recipe) -> Any:
             f"scheduler= gave a {type(made).__name__} of another optimiser: it would change that one's learning rate. "
             "Make it of the optimiser that it is called with."
         )
+    if isinstance(made, lr_scheduler.ReduceLROnPlateau):
+        _require_plateau(made, recipe)
     return made
+
+
+def _require_plateau(made: lr_scheduler.ReduceLROnPlateau, recipe: Recipe) -> None:
+    if recipe.scheduler_per == "batch" and not recipe.full_batch:
+        raise OptionError(
+            "ReduceLROnPlateau waits for the loss of an epoch, and scheduler_per='batch' would ask it after each batch. Leave "
+            "scheduler_per out."
+        )
+    if made.mode != "min":
+        raise OptionError(
+            "ReduceLROnPlateau watches the loss, which is to fall, and mode='max' waits for it to rise. Use mode='min'."
+        )
+
+
+def steps_by_batch(scheduler: Any, recipe: Recipe) -> bool:
+    """Tell whether a scheduler takes a step each batch: as the recipe says, or because torch counts its steps so."""
+    return recipe.scheduler_per == "batch" or type(scheduler).__name__ in PER_BATCH
+
+
+def try_schedule(scheduler: Any, steps: int, epochs: int) -> None:
+    """Step a copy of a scheduler through a run that has so many steps left: a schedule that is too short shows before the first.
+
+    Raises
+    ------
+    OptionError : it fails on the way; of OneCycleLR the number that it needs is said.
+    """
+    if isinstance(scheduler, lr_scheduler.OneCycleLR):
+        needed = scheduler.last_epoch + steps
+        if needed > scheduler.total_steps:
+            raise OptionError(
+                f"The scheduler OneCycleLR ends after {scheduler.total_steps:,} steps, and this run takes {needed:,}. Give "
+                f"total_steps={needed}; or epochs={epochs} and steps_per_epoch={-(-needed // epochs)}."
+            )
+        return
+    if scheduler is None or type(scheduler) in _ENDLESS:
+        return
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        warnings.simplefilter("ignore")  # torch warns of a scheduler whose optimiser never steps
+        try:
+            tried = copy.deepcopy(scheduler)
+        except Exception:  # it may hold anything
+            return
+        for step in range(min(steps, _TRIED)):
+            try:
+                tried.step()
+            except Exception as error:
+                raise OptionError(
+                    f"The scheduler {type(scheduler).__name__} fails at step {step + 1:,} of the {steps:,} of this run: "
+                    f"{type(error).__name__}: {_reason(error)}. See that its options go with the epochs of the run, or with its "
+                    "batches where scheduler_per='batch'."
+                ) from error
 
 
 def step_scheduler(scheduler: Any, *loss: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,9 +85,10 @@ def name_of(thing: Any) -> str:
 
 def _recipe(run: Training) -> list[tuple[str, str]]:
     recipe, taken = run.recipe, len(run.loop.losses) - 1
-    rate = f"{recipe.rate:g}" if recipe.scheduler is None else f"{recipe.rate:g}, {name_of(recipe.scheduler)}"
+    momentum = _by_group(group.momentum or 0.0 for group in recipe.made) or f"{recipe.momentum:g}"
+    decay = _by_group(group.weight_decay or 0.0 for group in recipe.made) or f"{recipe.weight_decay or 0.0:g}"
     extras = [
-        ("Weight decay:", f"{recipe.weight_decay:g}" if recipe.weight_decay else ""),
+        ("Weight decay:", "" if decay == "0" else decay),
         ("Gradients clipped at:", f"{recipe.clip_grad_norm:g}" if recipe.clip_grad_norm is not None else ""),
         ("Averaged from epoch:", f"{recipe.average:,}" if recipe.average is not None else ""),
     ]
@@ -94,8 +96,8 @@ def _recipe(run: Training) -> list[tuple[str, str]]:
         ("Dep. Variable:", run.design.response),
         ("Model:", f"nn.Linear, {NAMES[recipe.loss]}"),
         ("Optimizer:", name_of(recipe.optimizer)),
-        ("Learning rate:", rate),
-        ("Momentum:", f"{recipe.momentum:g}{' (Nesterov)' if recipe.nesterov else ''}"),
+        ("Learning rate:", _rate(run)),
+        ("Momentum:", f"{momentum}{' (Nesterov)' if recipe.nesterov else ''}"),
         *[(name, said) for name, said in extras if said],
         ("Epochs:", f"{recipe.epochs:,}" if taken == recipe.epochs else f"{taken:,} of {recipe.epochs:,}"),
         ("Batches:", _batches(recipe)),
@@ -104,6 +106,21 @@ def _recipe(run: Training) -> list[tuple[str, str]]:
         ("Device, dtype:", f"{recipe.device}, {recipe.dtype}"),
         ("No. Observations:", str(run.moments.n)),
     ]
+
+
+def _by_group(values: Iterable[float]) -> str:
+    """Say a number that each group of parameters has, once where all have the same; empty without groups."""
+    return ", ".join(dict.fromkeys(f"{value:g}" for value in values))
+
+
+def _rate(run: Training) -> str:
+    """Say the learning rate that the run began with, of each group; some schedulers set one of their own."""
+    recipe, logged = run.recipe, _column(run, "lr")
+    rates = [group.lr for group in recipe.made] or [recipe.rate]
+    if recipe.scheduler is None:
+        return _by_group(rates)
+    begun = f"from {logged[0]:g}" if len(logged) and logged[0] != rates[0] else _by_group(rates)
+    return f"{begun}, {name_of(recipe.scheduler)}"
 
 
 def _engine(recipe: Recipe) -> str:
@@ -120,13 +137,19 @@ def _batches(recipe: Recipe) -> str:
 
 
 def _outcome(run: Training) -> list[tuple[str, str]]:
-    known, prediction, losses = run.theory, run.prediction, run.loop.losses
-    validation = _column(run, "val_loss")
+    known, prediction, final = run.theory, run.prediction, run.loop.final
+    kept, taken = run.loop.kept_epoch, len(run.loop.losses) - 1
+    of = "of the average" if run.loop.averaged is not None else f"at epoch {kept:,}"
+    last = kept == taken and run.loop.averaged is None
     return [
         ("Status:", run.status),
-        ("First loss:", f"{losses[0]:.6g}"),
-        ("Last loss:", f"{losses[-1]:.6g}"),
-        *([("Last validation loss:", f"{validation[-1]:.6g}")] if len(validation) else []),
+        ("First loss:", f"{run.loop.losses[0]:.6g}"),
+        ("Last loss:" if last else f"Loss {of}:", f"{final['loss']:.6g}"),
+        *(
+            [("Last validation loss:" if last else "Its validation loss:", f"{final['val_loss']:.6g}")]
+            if "val_loss" in final
+            else []
+        ),
         ("Loss at the optimum:", "unknown" if prediction is None else f"{prediction.floor:.6g}"),
         ("Excess left, predicted:", "unknown" if prediction is None else f"{prediction.kept:.3g}"),
         *([("Noise keeps it off by:", f"{known.floor_se:.2g} std err")] if known.floor_se is not None else []),
@@ -140,9 +163,9 @@ def _outcome(run: Training) -> list[tuple[str, str]]:
 
 
 def _measured(run: Training) -> Table:
-    """Give the last value of each metric, on the rows and on those for validation."""
+    """Give each metric at the parameters that the run ended with, on the rows and on those for validation."""
     sets = [("training", ""), ("validation", "val_")] if len(_column(run, "val_loss")) else [("training", "")]
-    rows = [(name, *(f"{_column(run, prefix + name)[-1]:.8g}" for _, prefix in sets)) for name in run.recipe.metrics]
+    rows = [(name, *(f"{run.loop.final[prefix + name]:.8g}" for _, prefix in sets)) for name in run.recipe.metrics]
     return Table(("metric", *(name for name, _ in sets)), rows)
 
 

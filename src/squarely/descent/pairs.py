@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -39,9 +40,10 @@ class Randomness:
     """The generators that a loader draws from, and the state that they are in when this is made, from which every scan starts."""
 
     def __init__(self, loader: Iterable[Any]) -> None:
-        own = [loader.generator, *_sampler_generators(loader)] if isinstance(loader, data.DataLoader) else []
-        distinct = {id(generator): generator for generator in (torch.default_generator, *own) if generator is not None}
-        self._generators = tuple(distinct.values())
+        given = [loader.generator, *_sampler_generators(loader)] if isinstance(loader, data.DataLoader) else []
+        own = {id(generator): generator for generator in given if generator not in (None, torch.default_generator)}
+        self.own: tuple[torch.Generator, ...] = tuple(own.values())  # beside torch's default
+        self._generators = (torch.default_generator, *self.own)
         self.start = self._states()
 
     @contextmanager
@@ -70,6 +72,10 @@ def given(loader: Iterable[Any], randomness: Randomness | None = None) -> Iterat
     """
     states = list(randomness.start) if randomness else []
     number, iterator = 1, None
+    if randomness is not None and isinstance(loader, data.DataLoader) and loader.persistent_workers:
+        own: Any = copy.copy(loader)  # with workers of its own: the user's loop begins with those of the loader
+        own._iterator = None
+        loader = own
     while True:
         try:
             with randomness.set_to(states) if randomness else nullcontext():
@@ -129,6 +135,13 @@ def sampler_of(loader: Any) -> Any:
     if isinstance(batched, data.BatchSampler):
         return batched.sampler
     return loader.sampler if batched is None else batched
+
+
+def draws_elsewhere(loader: Any) -> str:
+    """Name the sampler that may draw from generators that `Randomness` does not know; empty if there is none."""
+    sampler = sampler_of(loader) if isinstance(loader, data.DataLoader) else None
+    known = (type(None), data.SequentialSampler, *_WITH_GENERATOR)
+    return "" if type(sampler) in known else type(sampler).__name__
 
 
 def _sampler_generators(loader: Any) -> list[Any]:

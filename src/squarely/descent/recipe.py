@@ -14,6 +14,37 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """What a torch optimiser does with some of the parameters; None for what its kind does not have.
+
+    Attributes
+    ----------
+    kind : torch's name in small letters ("sgd", "adamw", ...), or the name of a class that is not torch's.
+    parameters : names of those that it moves: frozen ones (requires_grad=False) are left out.
+    lr : learning rate before any scheduler changes it; NaN where the optimiser has none.
+    momentum, dampening, nesterov, weight_decay, decoupled, maximize : as torch has them; `decoupled` is whether the decay does not
+        go through the gradient (AdamW).
+    """
+
+    kind: str
+    parameters: tuple[str, ...]
+    lr: float
+    momentum: float | None = None
+    dampening: float | None = None
+    nesterov: bool = False
+    weight_decay: float | None = None
+    decoupled: bool = False
+    maximize: bool = False
+
+    @property
+    def descent(self) -> Descent | None:
+        """The recurrence that theory knows for its updates, None if there is none."""
+        if self.kind != "sgd" or self.maximize or (self.momentum and self.dampening):
+            return None
+        return Descent(lr=self.lr, momentum=self.momentum or 0.0, nesterov=self.nesterov, weight_decay=self.weight_decay or 0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """How to train. `checks.checked` makes plain values of what a user has given, or says which of them is wrong.
 
@@ -21,10 +52,12 @@ class Recipe:
     ----------
     lr : learning rate, as torch's optimisers take it; "auto" for the best that the spectrum knows.
     epochs : passes over the rows; the loss is logged at epochs 0 to `epochs`, each before the updates that follow it.
-    optimizer : a torch optimiser by name ("sgd", "adam", "adamw", "lbfgs", ...), its class, or a function of the parameters.
+    optimizer : a torch optimiser by name ("sgd", "adam", "adamw", "lbfgs", ...), its class, a function of the parameters, or an
+        optimiser over those of the user's own model.
     momentum, nesterov : SGD's. `weight_decay` is the optimiser's own, None for its default.
     optimizer_options : its other options, by torch's names.
-    scheduler : a torch scheduler by name ("StepLR", ...), its class, or a function of the optimiser; `scheduler_options` are its.
+    scheduler : a torch scheduler by name ("StepLR", ...), its class, a function of the optimiser, or a scheduler of an optimiser
+        that is given; `scheduler_options` are its.
     scheduler_per : "epoch" or "batch": when it takes a step.
     loss : "mse", "l1", "huber" (with `delta`) or "quantile" (with `quantile`), a mean over rows in standardised units.
     batch_size : rows in a step, None for all of them.
@@ -42,6 +75,8 @@ class Recipe:
     seed : of the model's random start and of every order of the rows.
     device : "auto" (cuda:0 if there is one, else cpu) or a name that torch knows.
     start : the standardised coefficients to start from, the intercept first; None for nn.Linear's random start.
+    made : the parameter groups of the optimiser, as it really was made; empty before. `lr`, `momentum`, `nesterov` and
+        `weight_decay` of an optimiser that is the user's own are then those of the first group.
     """
 
     lr: float | str = 0.01
@@ -75,6 +110,7 @@ class Recipe:
     seed: int = 0
     device: str = "auto"
     start: Sequence[float] | None = None
+    made: tuple[Group, ...] = ()
 
     @property
     def rate(self) -> float:
@@ -91,8 +127,12 @@ class Recipe:
     @property
     def descent(self) -> Descent | None:
         """The recurrence that theory knows for an update of this recipe; None where there is no closed form (Adam, say)."""
-        plain = self.optimizer == "sgd" and not self.optimizer_options
-        if not plain or self.loss != "mse" or self.clip_grad_norm is not None:
+        if self.loss != "mse" or self.clip_grad_norm is not None:
+            return None
+        if self.made:
+            first, *others = (group.descent for group in self.made if group.parameters)
+            return first if all(other == first for other in others) else None
+        if self.optimizer != "sgd" or self.optimizer_options:
             return None
         decay = self.weight_decay or 0.0
         return Descent(lr=self.rate, momentum=self.momentum, nesterov=self.nesterov, weight_decay=decay)

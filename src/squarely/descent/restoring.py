@@ -36,6 +36,7 @@ def checkpoint_of(state: State, identity: Identity, ended: Ending | None = None)
     run = {
         **identity.run,
         "counted": state.counted,
+        "averaged_from": state.averaged_from,
         "log": {
             "columns": list(state.log.columns),
             "best": taken_apart(state.log.best, {}, ""),
@@ -47,7 +48,13 @@ def checkpoint_of(state: State, identity: Identity, ended: Ending | None = None)
         "scheduler": None if state.scheduler is None else _kept(state.scheduler, tensors, "scheduler"),
         "ended": None if ended is None or asked else asdict(ended),
     }
+    tensors |= {name: generator.get_state() for name, generator in loader_generators(state).items()}
     return Checkpoint(epoch=state.epoch, batch=state.batch, run=run, tensors=tensors | generators(state.total.device))
+
+
+def loader_generators(state: State) -> dict[str, torch.Generator]:
+    """Give the generators of the user's loader, by the names that a checkpoint has them under."""
+    return {f"rng.loader.{i}": generator for i, generator in enumerate(state.generators)}
 
 
 def _tensors(state: State) -> dict[str, Sequence[torch.Tensor]]:
@@ -89,14 +96,21 @@ def restore(state: State, checkpoint: Checkpoint) -> Ending | None:
         _require_kinds(run["made"], _made(state))
         log = _log(checkpoint)
         state.counted = as_count(run["counted"])
+        begun = run.get("averaged_from", run["recipe"]["average"])  # a checkpoint of before has none
+        state.averaged_from = None if begun is None else as_count(begun)
         for name, values in _tensors(state).items():
             put(values, [_alike(tensors[f"{name}.{i}"], old) for i, old in enumerate(values)])
         _put_optimizer(state.optimizer, put_together(run["optimizer"], tensors, state.total.device))
         if state.scheduler is not None:
             _put_scheduler(state.scheduler, put_together(run["scheduler"], tensors, state.total.device))
         ended = _ending(run["ended"])
+        if ended is not None and ended.restored is not None and ended.restored >= len(log.losses):
+            raise ValueError(f"epoch {ended.restored} is not in its log")
         device = state.total.device
         set_generators({name: tensors[name] for name in generators(device)}, device)
+        for name, generator in loader_generators(state).items():
+            if name in tensors:  # a checkpoint of before has none
+                generator.set_state(_alike(tensors[name], generator.get_state()))
     except OptionError:
         raise
     except _BAD as error:

@@ -194,6 +194,10 @@ class Loaded(Whole):
     dtype: torch.dtype
     device: torch.device
 
+    def steps(self, size: int) -> int:
+        """Tell how many batches the loader has."""
+        return -(-self.n // size) if self.source.batch_count is None else self.source.batch_count
+
     def batches(self, epoch: int, size: int | None, skip: int = 0) -> Iterator[Batch]:
         """Yield the loader's own batches."""
         for number, batch in enumerate(pairs(self.source.loader)):

@@ -16,9 +16,9 @@ from squarely.descent.foresight import foreknow, settled
 from squarely.descent.gradients import laid_flat, new_gradient, of_the_quadratic
 from squarely.descent.halting import Halting
 from squarely.descent.identity import identity_of
-from squarely.descent.keeper import kept
+from squarely.descent.keeper import kept, rate_begun_with
 from squarely.descent.keeping import Keeping
-from squarely.descent.loop import Look, Loop, run_loop, settle
+from squarely.descent.loop import Look, Loop, measured_now, require_schedule, run_loop, settle
 from squarely.descent.losses import new_criterion
 from squarely.descent.metrics import Measured, named
 from squarely.descent.model import coefficients, new_model, set_coefficients
@@ -29,7 +29,7 @@ from squarely.descent.recipe import Recipe
 from squarely.descent.rows import Held
 from squarely.descent.seen import Seen, gradient_noise, kappa_once_standardised
 from squarely.descent.shares import SharedHeld, shared_gradient, shared_recipe
-from squarely.descent.state import Log, new_state
+from squarely.descent.state import Log, State, as_made, idle, new_state
 from squarely.descent.stopping import new_distance
 from squarely.descent.training import Training
 from squarely.errors import OptionError
@@ -62,12 +62,12 @@ def train(
     OptionError : a recipe makes no sense, or is not that of the checkpoint that it is to go on from.
     KeyboardInterrupt : Ctrl-C; where the run was kept, the message says how to go on.
     """
-    recipes = tuple(checked(recipe) for recipe in recipes)
+    recipes = tuple(checked(recipe, model) for recipe in recipes)
     require_validation(recipes, validation)
     if keeping is not None and any(recipe.engine == "closed_form" for recipe in recipes):
         raise OptionError("engine='closed_form' takes no steps, so there is nothing to keep. Leave checkpoint= and resume= out.")
     own = owned(model, source, len(moments.design.columns), intercept=moments.design.intercept)
-    team = team or Team()
+    team = Team() if team is None else team
     seen = Seen(moments=moments, source=source, validation=validation, own=own, keeping=keeping, team=team, share=share)
     return tuple(run_alone(seen, recipe) for recipe in recipes)
 
@@ -90,14 +90,26 @@ def _alone(seen: Seen, recipe: Recipe) -> Training:
     recipe, noted = suited(recipe, seen.own)
     problem, lam = seen.problem(recipe)
     noise = cache(partial(gradient_noise, seen, recipe))
-    model = seen.own.model or new_model(len(problem.scale) - 1, recipe, bias=problem.intercept)
+    own = seen.own.model
+    model = new_model(len(problem.scale) - 1, recipe, bias=problem.intercept) if own is None else own
     read = reader(model, len(problem.scale) - 1, bias=problem.intercept)
     seen.team.begin_alike([parameter.detach() for parameter in model.parameters()])  # a user's own may differ
+    recipe, begun = _begun(seen, recipe)
     recipe, remarks = settled(recipe, problem, lam, read, noise)
-    known = foreknow(recipe, problem, lam, noise, plain=seen.own.plain, tamed=kappa_once_standardised(seen, recipe))
-    remarks += _passing(seen, recipe)
+    remarks = begun + remarks
     closed = recipe.engine == "closed_form"
-    finished = _closed(model, problem, lam, recipe) if closed else _looped(seen, model, read, recipe)
+    flat = laid_flat(model) if recipe.engine == "moments" else None  # before anybody takes hold of the parameters
+    state = None if closed else new_state(model, recipe)
+    plain = seen.own.plain
+    if state is not None:
+        recipe, of_optimizer = as_made(recipe, state)
+        plain = plain and not idle(state)
+        remarks += of_optimizer
+    known = foreknow(recipe, problem, lam, noise, plain=plain, tamed=kappa_once_standardised(seen, recipe))
+    remarks += _passing(seen, recipe)
+    finished = _closed(model, problem, lam, recipe) if state is None else _looped(seen, state, flat, read, recipe)
+    if state is not None and state.counted:
+        recipe = replace(recipe, average=state.averaged_from)  # of a run that went on, it may be another one than was asked for
     return Training(
         recipe=replace(recipe, stream=seen.streams(recipe)),
         loop=finished,
@@ -106,11 +118,19 @@ def _alone(seen: Seen, recipe: Recipe) -> Training:
         source=seen.source,
         theory=known,
         remarks=noted + remarks + finished.remarks,
-        plain=seen.own.plain,
+        plain=plain,
         owned=seen.own.model is not None,
         validation=seen.validation,
         validation_rows=seen.kept,
     )
+
+
+def _begun(seen: Seen, recipe: Recipe) -> tuple[Recipe, tuple[str, ...]]:
+    """Give lr="auto" the rate that a run began with, where it goes on: the best rate for more epochs may be another one."""
+    rate = rate_begun_with(seen.keeping) if recipe.lr == "auto" else None
+    if rate is None:
+        return recipe, ()
+    return replace(recipe, lr=rate), (f"lr='auto' is {rate:.6g}, the rate of the checkpoint that the run goes on from.",)
 
 
 def _passing(seen: Seen, recipe: Recipe) -> tuple[str, ...]:
@@ -126,10 +146,13 @@ def _passing(seen: Seen, recipe: Recipe) -> tuple[str, ...]:
     )
 
 
-def _looped(seen: Seen, model: nn.Module, read: Callable[[], Array], recipe: Recipe) -> Loop:
+def _looped(
+    seen: Seen, state: State, flat: tuple[torch.Tensor, torch.Tensor] | None, read: Callable[[], Array], recipe: Recipe
+) -> Loop:
     (problem, lam), given, validation = seen.problem(recipe), seen.rows(recipe), seen.validation_rows(recipe)
-    flat = laid_flat(model) if recipe.engine == "moments" else None  # before anybody takes hold of the parameters
-    start, state = read(), new_state(model, recipe)
+    model, start = state.model, read()
+    if seen.own.loader is not None:
+        state.generators = seen.own.loader.generators
     if seen.keeping is None and flat is not None and goes_unwatched(recipe, validated=validation is not None):
         return settle(state, descend(flat, problem, state, recipe), start, read)
     halting = Halting()
@@ -137,18 +160,19 @@ def _looped(seen: Seen, model: nn.Module, read: Callable[[], Array], recipe: Rec
         gradient = shared_gradient(new_gradient(recipe, model), model, seen.team, halting)
     else:
         gradient = of_the_quadratic(flat, problem)
+    look = Look(
+        criterion=new_criterion(recipe),
+        unit=float(problem.scale[-1]),
+        validation=validation,
+        known=None if isinstance(given, Held | SharedHeld) else _known(seen, problem, recipe, read),
+    )
     loop = partial(
         run_loop,
         given,
         state,
         shared_recipe(recipe, seen.team),
         gradient=gradient,
-        look=Look(
-            criterion=new_criterion(recipe),
-            unit=float(problem.scale[-1]),
-            validation=validation,
-            known=None if isinstance(given, Held | SharedHeld) else _known(seen, problem, recipe, read),
-        ),
+        look=look,
         distance=new_distance(recipe, problem, lam, read),
     )
     with met_alone():
@@ -158,10 +182,12 @@ def _looped(seen: Seen, model: nn.Module, read: Callable[[], Array], recipe: Rec
             recipe,
             identity=lambda: identity_of(seen.moments.design, problem, recipe, given, validation, team=seen.team),
             run=lambda keeper: loop(keeper=keeper),
+            ready=partial(require_schedule, given, state, recipe),
             halting=halting,
             team=seen.team,
         )
-    return replace(settle(state, ended, start, read), remarks=remarks)
+        measured = partial(measured_now, given, state, recipe, look)
+        return replace(settle(state, ended, start, read, measured), remarks=remarks)
 
 
 def _known(seen: Seen, problem: Standardised, recipe: Recipe, read: Callable[[], Array]) -> Callable[[], Measured] | None:

@@ -18,7 +18,7 @@ from squarely.descent.grid import Grid, why_alone
 from squarely.descent.looks import columns_of, look_at_moments, look_at_rows, loss_of
 from squarely.descent.loop import Loop
 from squarely.descent.model import LinearRegression, coefficients, new_model, set_coefficients
-from squarely.descent.optimizers import new_optimizer
+from squarely.descent.optimizers import groups_of, new_optimizer
 from squarely.descent.own import Own
 from squarely.descent.recipe import Recipe
 from squarely.descent.rows import Held, Rows
@@ -60,6 +60,14 @@ def train_grid(moments: Moments, source: Source, grid: Grid, *, validation: Sour
     return Sweep(runs, grid.varied, f"{len(runs):,} runs in {shared}")
 
 
+def side_by_side_of(parts: Sequence[Sweep], grid: Grid) -> Sweep:
+    """Put sweeps of the recipes at one seed each together, in the order of the grid."""
+    left = {part.runs[0].recipe.seed: iter(part.runs) for part in parts}
+    runs = tuple(next(left[recipe.seed]) for recipe in grid.recipes)
+    said = dict.fromkeys(part.program for part in parts)
+    return Sweep(runs, grid.varied, f"{len(parts):,} splits of the rows, one for each seed: {'; '.join(said)}")
+
+
 def with_predictions(sweep: Sweep, optimum_of: Callable[[Standardised], Array]) -> Sweep:
     """Attach what theory predicts for each run, given the optimum (p,) in a problem's standardised columns."""
     optima: dict[int, Array] = {}
@@ -78,7 +86,8 @@ def with_predictions(sweep: Sweep, optimum_of: Callable[[Standardised], Array]) 
 def _plain(recipe: Recipe) -> bool:
     """Tell whether every update of a recipe is the same step on all rows, to which nothing is added."""
     same = recipe.descent is not None and recipe.scheduler is None and not recipe.weight_decay
-    return same and recipe.full_batch and recipe.average is None
+    whole = recipe.average is None and recipe.stop is None and not recipe.functions  # the last epoch's parameters are returned
+    return same and recipe.full_batch and whole
 
 
 def _curves(runs: Sequence[Training], optimum: Array) -> dict[int, Prediction]:
@@ -116,7 +125,7 @@ def _together(seen: Seen, recipes: Sequence[Recipe]) -> tuple[tuple[Training, ..
                 loops[i] = _loop(models[i], settled_recipes[i], trace)
     runs = tuple(
         Training(
-            recipe=replace(recipe, stream=False),
+            recipe=replace(recipe, stream=False, made=groups_of(new_optimizer(models[i].parameters(), recipe), models[i])),
             loop=loops[i],
             problem=problem,
             moments=seen.moments,

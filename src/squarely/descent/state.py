@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from squarely.descent.optimizers import new_optimizer, new_scheduler
-from squarely.descent.recipe import Recipe
+from squarely.descent.optimizers import groups_of, new_scheduler, optimizer_of, steps_by_batch
+from squarely.descent.recipe import Group, Recipe
 from squarely.numerics import Array
 
 
@@ -62,7 +62,9 @@ class State:
     epoch, batch : epochs done, and batches done of the one that is going on.
     total : the sum of that epoch's batch losses so far, each times its rows.
     good : the parameters when the loss was last seen to be finite. `best` those of the lowest watched loss, if one is watched.
-    mean, counted : the average of the iterates, and how many of them are in it.
+    made : the parameter groups of the optimiser, as they were when it was made.
+    generators : of the user's loader, which it draws the order of its rows from.
+    mean, counted, averaged_from : the average of the iterates, how many of them are in it, and the epoch of the first.
     parameters : the tensors that are trained, detached: to be read and written without a graph.
     """
 
@@ -70,10 +72,13 @@ class State:
     optimizer: torch.optim.Optimizer
     scheduler: Any
     total: torch.Tensor
+    made: tuple[Group, ...]
     good: list[torch.Tensor]
     best: list[torch.Tensor] | None = None
     mean: list[torch.Tensor] | None = None
     counted: int = 0
+    averaged_from: int | None = None
+    generators: tuple[torch.Generator, ...] = ()
     parameters: list[torch.Tensor] = field(init=False)
     log: Log = field(default_factory=Log)
     epoch: int = 0
@@ -95,7 +100,8 @@ def new_state(model: nn.Module, recipe: Recipe) -> State:
     ------
     OptionError : the optimiser or the scheduler cannot be made so.
     """
-    optimizer = new_optimizer(model.parameters(), recipe)
+    optimizer = optimizer_of(model, recipe)
+    made = groups_of(optimizer, model)  # before a scheduler changes them
     scheduler = new_scheduler(optimizer, recipe)
     parameters = [parameter.detach() for parameter in model.parameters()]
     watched = recipe.stop in ("loss", "validation")
@@ -103,11 +109,41 @@ def new_state(model: nn.Module, recipe: Recipe) -> State:
         model=model,
         optimizer=optimizer,
         scheduler=scheduler,
+        made=made,
         total=torch.zeros((), device=parameters[0].device, dtype=parameters[0].dtype),
         good=copies(parameters),
         best=copies(parameters) if watched else None,
         mean=copies(parameters) if recipe.average is not None else None,
     )
+
+
+def idle(state: State) -> tuple[str, ...]:
+    """Name the parameters that could be trained and that the optimiser does not hold."""
+    held = {name for group in state.made for name in group.parameters}
+    return tuple(name for name, part in state.model.named_parameters() if part.requires_grad and name not in held)
+
+
+def as_made(recipe: Recipe, state: State) -> tuple[Recipe, tuple[str, ...]]:
+    """Give the recipe with what its optimiser and scheduler have come to be, and sentences on what that changes.
+
+    Of an optimiser of the user's own it has the numbers of the first group.
+    """
+    said: tuple[str, ...] = ()
+    missing = idle(state)
+    if missing:
+        said = (
+            f"The optimiser does not hold the model's parameters {', '.join(map(repr, missing[:6]))}: they stay as they are, so "
+            "training ends at the optimum of the others.",
+        )
+    first = state.made[0]
+    if steps_by_batch(state.scheduler, recipe):
+        recipe = replace(recipe, scheduler_per="batch")
+    if isinstance(recipe.optimizer, str):
+        return replace(recipe, made=state.made), said
+    if recipe.rate not in (first.lr, Recipe().lr):
+        said = (*said, f"The optimiser has lr={first.lr:g} by itself: lr={recipe.rate:g} is not used.")
+    momentum, decay = first.momentum or 0.0, first.weight_decay
+    return replace(recipe, made=state.made, lr=first.lr, momentum=momentum, nesterov=first.nesterov, weight_decay=decay), said
 
 
 def copies(tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
@@ -124,6 +160,7 @@ def put(tensors: Sequence[torch.Tensor], values: Sequence[torch.Tensor]) -> None
 def averaged(state: State) -> None:
     """Take the present iterate into the average."""
     if state.mean is not None:
+        state.averaged_from = state.averaged_from if state.counted else state.epoch
         state.counted += 1
         for mean, parameter in zip(state.mean, state.parameters, strict=True):
             mean.lerp_(parameter, 1.0 / state.counted)

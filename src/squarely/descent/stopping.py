@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import nn
 
 from squarely import theory
 from squarely.descent.checks import stop_distance
 from squarely.descent.recipe import Recipe
-from squarely.descent.state import State, copies, put
+from squarely.descent.state import Log, State, copies, put
 from squarely.moments import Standardised
 from squarely.numerics import Array
 
@@ -45,7 +46,7 @@ class Ending:
     Attributes
     ----------
     status : in a word. `reason` : in a sentence, empty for a run that took all its epochs.
-    restored : the epoch whose parameters came back, None where the last ones stay.
+    restored : the epoch whose parameters come back, None where the last ones stay. The checkpoint of the end has the last ones.
     asked : whether a callback asked for it, which may say something else when the run is resumed.
     """
 
@@ -68,7 +69,7 @@ def ending(state: State, recipe: Recipe, values: Mapping[str, float], distance: 
     put(state.good, state.parameters)
     told = _told(state, recipe, values)
     if told is not None:
-        return told
+        return _with_the_best(told, state, recipe, values)
     if distance is not None:
         return _near(state, recipe, distance())
     return _no_gain(state, recipe, values) if recipe.stop in ("loss", "validation") else None
@@ -112,7 +113,7 @@ def _told(state: State, recipe: Recipe, values: Mapping[str, float]) -> Ending |
     for function in recipe.functions:
         others = {name: value for name, value in values.items() if name != "loss"}
         told = Epoch(epoch=state.epoch, loss=values["loss"], values=others, model=state.model, optimizer=state.optimizer)
-        if function(told) is True:
+        if isinstance(wish := function(told), bool | np.bool_) and wish:
             name = getattr(function, "__name__", type(function).__name__)
             return Ending("stopped", f"The callback {name!r} asked for it at epoch {state.epoch:,}.", asked=True)
     return None
@@ -130,18 +131,31 @@ def _near(state: State, recipe: Recipe, distance: float) -> Ending | None:
 
 
 def _no_gain(state: State, recipe: Recipe, values: Mapping[str, float]) -> Ending | None:
-    """Wait for a lower loss; when patience is at its end the best parameters come back."""
-    watched = values["loss" if recipe.stop == "loss" else "val_loss"]
-    if state.log.watch(watched, state.epoch, recipe.min_delta):
+    """Wait for a lower loss; when patience or the epochs are at their end the best parameters come back."""
+    log = state.log
+    if log.watch(_watched(recipe, values), state.epoch, recipe.min_delta):
         state.best = copies(state.parameters)
-    if state.log.waited < recipe.patience:
+    if log.waited >= recipe.patience:
+        less = f"more than {recipe.min_delta:g} " if recipe.min_delta else ""
+        since = f"For {recipe.patience} epochs it has not fallen {less}below that."
+        return Ending("stopped", f"{_of_the_best(log, recipe)} {since}", restored=log.best_epoch)
+    if state.epoch < recipe.epochs or not log.waited:
         return None
-    assert state.best is not None  # noqa: S101  # made with the state of a run that watches
-    put(state.parameters, state.best)
-    what = "training" if recipe.stop == "loss" else "validation"
-    return Ending(
-        "stopped",
-        f"The {what} loss has not fallen for {recipe.patience} epochs. The parameters are those of epoch {state.log.best_epoch:,}, "
-        f"where it was {state.log.best:.6g}.",
-        restored=state.log.best_epoch,
-    )
+    return Ending("finished", f"All epochs are taken. {_of_the_best(log, recipe)}", restored=log.best_epoch)
+
+
+def _with_the_best(ended: Ending, state: State, recipe: Recipe, values: Mapping[str, float]) -> Ending:
+    """Bring the best parameters back in a run that waits for a lower loss, and that a callback ends."""
+    log = state.log
+    if recipe.stop not in ("loss", "validation") or _watched(recipe, values) < log.best - recipe.min_delta:
+        return ended
+    return replace(ended, reason=f"{ended.reason} {_of_the_best(log, recipe)}", restored=log.best_epoch)
+
+
+def _watched(recipe: Recipe, values: Mapping[str, float]) -> float:
+    return values["loss" if recipe.stop == "loss" else "val_loss"]
+
+
+def _of_the_best(log: Log, recipe: Recipe) -> str:
+    noun = "training" if recipe.stop == "loss" else "validation"
+    return f"The parameters are those of epoch {log.best_epoch:,}, where the {noun} loss was {log.best:.6g}."

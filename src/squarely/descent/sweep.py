@@ -47,8 +47,9 @@ class Sweep:
     def frame(self) -> pd.DataFrame:
         """One row a run: what was varied, status, last_loss, lowest_loss, epochs, predicted_loss, excess_left, and val_loss.
 
-        val_loss is the last one, there if there are validation rows; predicted_loss and excess_left are what theory says of the
-        last epoch, NaN where it has no curve.
+        last_loss and val_loss are of the parameters that the run ended with: of the last epoch, the best ones, or the average;
+        lowest_loss is the lowest one logged. predicted_loss and excess_left are what theory says of these parameters, NaN where it
+        has no curve.
         """
         return frame(self._columns())
 
@@ -160,14 +161,14 @@ class Sweep:
         columns: dict[str, Any] = {
             **{name: np.array([_value(run, name) for run in self.runs]) for name in self._options},
             "status": np.array([run.status for run in self.runs]),
-            "last_loss": np.array([run.loop.losses[-1] for run in self.runs]),
+            "last_loss": np.array([run.loop.final["loss"] for run in self.runs]),
             "lowest_loss": np.array([np.fmin.reduce(run.loop.losses) for run in self.runs]),
             "epochs": np.array([len(run.loop.losses) - 1 for run in self.runs]),
-            "predicted_loss": np.array([math.nan if curve is None else curve.losses[-1] for curve in curves]),
+            "predicted_loss": np.array([math.nan if curve is None else curve.losses[curve.at] for curve in curves]),
             "excess_left": np.array([math.nan if curve is None else curve.kept for curve in curves]),
         }
         if any(map(_validated, self.runs)):
-            columns["val_loss"] = np.array([_last(run, "val_loss") for run in self.runs])
+            columns["val_loss"] = np.array([run.loop.final["val_loss"] for run in self.runs])
         return columns
 
     def _row(self, run: Training, *, plain: bool, validated: bool) -> list[str]:
@@ -176,10 +177,10 @@ class Sweep:
             *(f"{_value(run, name):g}" for name in self._options),
             run.status,
             *([f"{run.loop.losses[0]:.5g}"] if plain else []),
-            f"{run.loop.losses[-1]:.5g}",
-            *(["unknown" if curve is None else f"{curve.losses[-1]:.5g}"] if len(self._options) < 4 else []),
+            f"{run.loop.final['loss']:.5g}",
+            *(["unknown" if curve is None else f"{curve.losses[curve.at]:.5g}"] if len(self._options) < 4 else []),
             "unknown" if curve is None else f"{100 * curve.kept:.2g} %",
-            *([f"{_last(run, 'val_loss'):.5g}"] if validated else []),
+            *([f"{run.loop.final['val_loss']:.5g}"] if validated else []),
         ]
 
     def _losses(self) -> Panel:
@@ -251,14 +252,7 @@ def _validated(run: Training) -> bool:
 
 def _final(run: Training) -> float:
     """Give the loss that a run is judged by, at the parameters that it ended with."""
-    name = "val_loss" if _validated(run) else "loss"
-    if run.recipe.stop == ("validation" if name == "val_loss" else "loss"):
-        return float(np.fmin.reduce(np.asarray(run.loop.log.columns[name])))  # the best parameters came back
-    return _last(run, name)
-
-
-def _last(run: Training, name: str) -> float:
-    return float(run.loop.log.columns[name][-1])
+    return run.loop.final["val_loss" if _validated(run) else "loss"]
 
 
 def _limits(run: Training) -> str:

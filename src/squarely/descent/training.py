@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -189,19 +189,20 @@ class Training:
 
     def as_dict(self) -> Mapping[str, Any]:
         """Give every number as plain Python values: what `--json` prints."""
-        recipe, known = self.recipe, self.theory
+        recipe, known, first = self.recipe, self.theory, next(iter(self.recipe.made), None)
         return {
             "formula": self.design.formula.text,
             "params": dict(zip(self.problem.names, self.coefficients.tolist(), strict=True)),
             "status": self.status,
-            "lr": recipe.rate,
+            "lr": None if math.isnan(recipe.rate) else recipe.rate,
             "epochs": recipe.epochs,
             "batch_size": recipe.batch_size,
             "criterion": recipe.loss,
             "optimizer": name_of(recipe.optimizer),
-            "momentum": recipe.momentum,
+            "momentum": recipe.momentum if first is None or first.momentum is None else first.momentum,
             "nesterov": recipe.nesterov,
-            "weight_decay": recipe.weight_decay,
+            "weight_decay": recipe.weight_decay if first is None else first.weight_decay,
+            "groups": [{**asdict(group), "lr": None if math.isnan(group.lr) else group.lr} for group in recipe.made],
             "scheduler": None if recipe.scheduler is None else name_of(recipe.scheduler),
             "average": recipe.average,
             "stop": recipe.stop,
@@ -211,7 +212,7 @@ class Training:
             "dtype": recipe.dtype,
             "seed": recipe.seed,
             "device": recipe.device,
-            "loss": float(self.loop.losses[-1]),
+            "loss": self.loop.final["loss"],
             "start": self.loop.start.tolist(),
             "theory": {
                 "lr_limit": known.lr_limit,
@@ -235,7 +236,7 @@ class Training:
         recipe = self.recipe
         return (
             f"<Training {self.design.formula.text!r}: {recipe.optimizer}, lr {recipe.rate:g}, {recipe.epochs:,} epochs, "
-            f"{self.status}, loss {self.loop.losses[-1]:.4f}; print(run.summary())>"
+            f"{self.status}, loss {self.loop.final['loss']:.4f}; print(run.summary())>"
         )
 
     def _columns(self) -> dict[str, list[Any]]:
@@ -266,5 +267,5 @@ def with_prediction(run: Training, optimum: Array) -> Training:
     prediction = predict(run.problem, run.theory, recipe, start, optimum, rates=rates)
     if prediction is not None and run.loop.ending.restored is not None:
         best = predict(run.problem, run.theory, replace(recipe, epochs=run.loop.ending.restored), start, optimum, rates=rates)
-        prediction = prediction if best is None else replace(prediction, gap=best.gap)
+        prediction = prediction if best is None else replace(prediction, gap=best.gap, at=run.loop.ending.restored)
     return replace(run, prediction=prediction)

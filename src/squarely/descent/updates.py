@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from squarely.descent.optimizers import new_optimizer, new_scheduler
+from squarely.descent.optimizers import new_optimizer, new_scheduler, step_scheduler, try_schedule
 from squarely.descent.recipe import Recipe
 from squarely.numerics import Array
 
@@ -89,10 +89,11 @@ def _scheduled(recipe: Recipe, rates: Sequence[float], steps: int) -> Array:
     groups: Any = [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": rate} for rate in rates]
     idle = new_optimizer(groups, replace(recipe, lr=rates[0]))
     scheduler, table = new_scheduler(idle, recipe), np.empty((steps, len(rates)))
+    try_schedule(scheduler, steps - 1, recipe.epochs)
     idle.step()  # torch warns of a scheduler whose optimiser never steps
     for k in range(steps):
         if k:
-            scheduler.step()
+            step_scheduler(scheduler)
         table[k] = [float(group["lr"]) for group in idle.param_groups]
     return table
 
