@@ -93,8 +93,10 @@ def _alone(seen: Seen, recipe: Recipe) -> Training:
     model = seen.own.model or new_model(len(problem.scale) - 1, recipe, bias=problem.intercept)
     read = reader(model, len(problem.scale) - 1, bias=problem.intercept)
     seen.team.begin_alike([parameter.detach() for parameter in model.parameters()])  # a user's own may differ
-    recipe, remarks = settled(recipe, problem, lam, read, noise)
-    known = foreknow(recipe, problem, lam, noise, plain=seen.own.plain, tamed=kappa_once_standardised(seen, recipe))
+    plain, even = seen.own.plain, seen.own.even
+    recipe, remarks = settled(recipe, problem, lam, read, noise, plain=plain, even=even)
+    tamed = kappa_once_standardised(seen, recipe)
+    known = foreknow(recipe, problem, lam, noise, plain=plain, even=even, tamed=tamed)
     remarks += _passing(seen, recipe)
     closed = recipe.engine == "closed_form"
     finished = _closed(model, problem, lam, recipe) if closed else _looped(seen, model, read, recipe)

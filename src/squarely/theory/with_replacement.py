@@ -22,7 +22,7 @@ from squarely.theory.full_batch import Descent, lr_limit
 from squarely.theory.noise import Batches, Noise, coordinates, products, weights_of
 from squarely.theory.spectrum import Spectrum
 
-_HALVINGS = 40  # of a bracket for a limit
+_HALVINGS = 48  # of a bracket for a limit
 _MOST = 150  # second moments: with more of them the limit leaves the short last batch out
 
 
