@@ -113,7 +113,10 @@ def _outcome(run: Training) -> list[tuple[str, str]]:
         ("Loss at the optimum:", "unknown" if prediction is None else f"{prediction.floor:.6g}"),
         ("Excess left, predicted:", "unknown" if prediction is None else f"{prediction.kept:.3g}"),
         *([("Noise keeps it off by:", f"{known.floor_se:.2g} std err")] if known.floor_se is not None else []),
-        ("Learning rate limit:" if known.batches is None else "Limit, rows drawn anew:", "unknown" if known.lr_limit is None else f"{known.lr_limit:.6g}"),
+        (
+            "Learning rate limit:" if known.batches is None else "Limit, rows drawn anew:",
+            "unknown" if known.lr_limit is None else f"{known.lr_limit:.6g}",
+        ),
         (
             "Best learning rate:" if known.batches is None else "Best for all rows:",
             "unknown" if known.lr_best is None else f"{known.lr_best:.6g}",

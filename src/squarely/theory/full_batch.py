@@ -80,7 +80,10 @@ def lr_best(lam: Spectrum, descent: Descent) -> float:
         return 2.0 / (lam.largest + lam.smallest + 2.0 * descent.weight_decay)
     if not descent.nesterov:
         root = math.sqrt(descent.momentum)
-        first, last = (1.0 - root) ** 2 / (lam.smallest + descent.weight_decay), (1.0 + root) ** 2 / (lam.largest + descent.weight_decay)
+        first, last = (
+            (1.0 - root) ** 2 / (lam.smallest + descent.weight_decay),
+            (1.0 + root) ** 2 / (lam.largest + descent.weight_decay),
+        )
         if first <= last:
             return math.sqrt(first) * math.sqrt(last)
     outer = Spectrum(np.array([lam.smallest, lam.largest]), np.eye(2))

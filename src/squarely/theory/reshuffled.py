@@ -64,4 +64,3 @@ def _affine(M: Array, g: Array, steps: int) -> Array:
     map_[:, :k, :k], map_[:, :k, k], map_[:, k, k] = M, g, 1.0
     power: Array = np.linalg.matrix_power(map_, steps)
     return power
-
