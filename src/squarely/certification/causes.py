@@ -26,6 +26,8 @@ _FEW_ROUNDINGS = 10.0  # so near that rounding moves the coefficients as much as
 _BY_CHANCE = 30.0  # times its mean: an excess that the noise of batches reaches less than once in ten million runs
 _EXPLAINED = 0.5  # of the gap: a cause that leaves more of it open is not named
 _DIED_OUT = 0.01  # of its largest rate: a schedule that ends there hardly moves any more
+_STEADY = 0.9  # of the epochs: a loss that falls in so many falls steadily
+_WIDE = 100.0  # kappa from which on some direction may be slow while others are noisy
 _LOSSES = {"l1": "mean absolute error", "huber": "Huber loss", "quantile": "quantile loss"}
 _DECOUPLED = {"AdamW", "Adafactor"}  # whose decay does not go through the gradient
 
@@ -200,7 +202,7 @@ def _moved(case: Case, rest: Array) -> str:
 
 
 def _rest(case: Case) -> Array | None:
-    """Give the point (p,) at which a decay that goes through the gradient comes to rest; None without one, or if it is not known."""
+    """Give the point (p,) at which a decay that goes through the gradient rests; None without one, or if it is not known."""
     run = case.run
     if run.recipe.loss != "mse" or not run.plain or _decoupled(case) or not _largest_decay(case):
         return None
@@ -245,18 +247,9 @@ def _batches(case: Case) -> tuple[str, str] | None:
     least = "at least " if known.rough else ""
     return "batch noise", (
         f"The noise of batches of {counted(known.batches.batch_size, 'row')} keeps it {least}about {known.floor_se:.2g} standard "
-        f"errors away from the optimum at lr={run.recipe.rate:g}, however long they train. lr={_quiet(case)} would bring that to "
+        f"errors away from the optimum at lr={run.recipe.rate:g}, however long they train. lr={known.quiet_rate(tau)} would bring that to "
         f"about {tau:g}; a schedule that lets the rate die out and average=True bring it nearer too."
     )
-
-
-def _quiet(case: Case) -> str:
-    """Write the rate whose noise keeps a run about tau standard errors away."""
-    known = case.run.theory
-    assert known.noise is not None  # noqa: S101  # asked where a floor is known
-    assert known.batches is not None  # noqa: S101
-    lr = theory.lr_for_floor(known.noise, known.batches, (known.floor or 0.0) * (case.tau / (known.floor_se or 1.0)) ** 2)
-    return rounded_down(min(lr, 0.25 * (known.lr_limit or lr)), 2)
 
 
 def _short_of_it(case: Case) -> tuple[str, str]:
@@ -343,23 +336,28 @@ def _by_its_losses(case: Case) -> tuple[str, str]:
             f"LBFGS no longer moves: its own tolerances{rounding} end each of its searches, and more epochs change nothing. Set "
             "tolerance_grad and tolerance_change to 0 in optimizer_options, with dtype='float64'."
         )
-    if _falling(run.loop.losses):
-        longer = f"Its loss was still falling when it ended: train for more than {counted(case.taken, 'epoch')}."
+    trend = _trend(_excesses(case))
+    if type(run.optimizer).__name__ == "LBFGS":  # its fall is no geometric one
+        trend = "falling"
+    if trend == "falling":
+        longer = f"Its loss was still falling when it ended: more than {counted(case.taken, 'epoch')} may bring it nearer."
         return "not converged", _joined(head, longer, _leads(case), _at_best(case, within=case.taken))
-    said = "Its loss no longer falls, so more epochs at this rate need not bring it nearer."
+    said = "Its loss hardly falls any more, so more epochs at this rate need not bring it nearer."
     pulls = f"weight_decay={_largest_decay(case):g} pulls its coefficients towards zero: try 0." if _largest_decay(case) else ""
+    lesser = _joined(_leads(case) or pulls, "Try a smaller rate, or a schedule.")
     if recipe.full_batch:
-        return "not converged", _joined(
-            head, said, _leads(case) or pulls, "Try a smaller rate, or a schedule.", _at_best(case, within=case.taken)
-        )
+        return "not converged", _joined(head, said, lesser, _at_best(case, within=case.taken))
     if not recipe.shuffle and not recipe.replacement:
         order = "Its batches come in one order, which has a bias of its own: use shuffle=True, or all rows at once."
         return "fixed order", _joined(head, said, order, _leads(case) or pulls)
+    if trend == "slow":
+        return "not converged", _joined(head, said, lesser, _at_best(case))
     told, known = run.theory.told_rates, run.theory
     limit = ""
     if told is not None and known.lr_limit is not None and recipe.scheduler is None and recipe.rate >= known.lr_limit:
         limit = f"lr={recipe.rate:g} is not below {told[1]}, the limit {known.named}: try lr={told[0]}."
-    noise = "The noise of its batches keeps it away: a smaller rate, a schedule or average=True bring it nearer."
+    slow = ", or a direction in which it moves slowly," if known.kappa > _WIDE else ""
+    noise = f"The noise of its batches{slow} keeps it away: a smaller rate, a schedule or average=True bring it nearer."
     return "batch noise", _joined(head, said, noise, limit, _leads(case) or pulls)
 
 
@@ -367,6 +365,8 @@ def _leads(case: Case) -> str:
     """Say where more epochs lead, if that is not least squares."""
     if not _is_least_squares(case):
         move = case.between(_aim(case), optimum_of(case.fit, case.run))
+        if move <= case.tau:
+            return ""
         return f"It is on its way to the optimum of the {_LOSSES[case.run.recipe.loss]}, about {move:.2g} from least squares."
     rest = _rest(case)
     if rest is not None and case.between(rest, optimum_of(case.fit, case.run)) > case.tau:
@@ -393,16 +393,33 @@ def _stands(losses: Array) -> bool:
     return len(losses) > 1 and losses[-1] == losses[-2]
 
 
-def _falling(losses: Array) -> bool:
-    """Tell whether a loss was still falling at the end: nearly every epoch of the last half, or by much from quarter to quarter."""
-    half = losses[len(losses) // 2 :] if len(losses) > 3 else losses
-    if len(half) < 2 or not np.isfinite(half).all() or not half[-1] < half[0]:
-        return False
-    if (np.diff(half) < 0).mean() >= 0.9:
-        return True
+def _excesses(case: Case) -> Array:
+    """Give the logged losses above the least, where that is known."""
+    losses = case.run.loop.losses
+    least = case.run.problem.loss(optimum_of(case.fit, case.run)) if _is_least_squares(case) else 0.0
+    excesses: Array = losses - least
+    return excesses
+
+
+def _trend(excess: Array) -> str:
+    """Say what a loss did in the last half of its epochs: "falling", "slow" (it falls, to a value not far below) or "noisy".
+
+    What a steady fall still comes to is estimated as if it were geometric.
+    """
+    half = excess[len(excess) // 2 :] if len(excess) > 5 else excess
+    if len(half) < 3:
+        return "falling" if half[-1] < half[0] else "noisy"
+    if not np.isfinite(half).all():
+        return "noisy"
     middle = len(half) // 2
-    fall, spread = half[:middle].mean() - half[middle:].mean(), half[middle:].std()
-    return bool(fall > 3.0 * spread)
+    if (np.diff(half) < 0).mean() < _STEADY:
+        earlier, later = half[:middle], half[middle:]
+        return "falling" if earlier.mean() - later.mean() > 3.0 * later.std() else "noisy"
+    before, after = half[0] - half[middle], half[middle] - half[-1]
+    share = after / before * middle / (len(half) - 1 - middle) if before > 0 else 1.0
+    if share >= 1.0 or after * share / (1.0 - share) >= 0.5 * half[-1]:
+        return "falling"
+    return "slow"
 
 
 def _expected(case: Case) -> tuple[str, str]:
@@ -414,7 +431,7 @@ def _expected(case: Case) -> tuple[str, str]:
     if (known.floor_se or 0.0) > tau:
         return "not converged", _joined(
             "Its start is not forgotten yet, so more epochs do bring it nearer. The noise of batches alone keeps it "
-            f"{least}about {known.floor_se:.2g} away at lr={run.recipe.rate:g}; lr={_quiet(case)} would bring that to about {tau:g}.",
+            f"{least}about {known.floor_se:.2g} away at lr={run.recipe.rate:g}; lr={known.quiet_rate(tau)} would bring that to about {tau:g}.",
             _at_best(case),
         )
     c = known.spectrum.vectors.T @ (run.loop.start - optimum_of(case.fit, run))
@@ -441,29 +458,22 @@ def _needed(case: Case, descent: theory.Descent) -> int | None:
 def _in_float64(case: Case, lr: float) -> str:
     """Say so where float32 would lose the steps before a run is near enough."""
     exact = case.run.recipe.dtype == "float64" or _target(case) > _stalled(case, lr, "float32")
-    return "" if exact else " That takes dtype='float64'."
+    return "" if exact else " float32 may lose the last steps to rounding: use dtype='float64'."
 
 
 def _at_best(case: Case, *, within: int | None = None) -> str:
     """Say how many epochs plain descent on all rows needs at its best rate; with `within`, only if it is no more than so many."""
-    run, recipe = case.run, case.run.recipe
+    run = case.run
     if not run.plain or run.theory.spectrum.flat:
         return ""
     best = rounded_down(theory.lr_best(run.theory.spectrum, theory.Descent(lr=1.0)))
     needed = _needed(case, theory.Descent(lr=float(best)))
     if needed is None or (within is not None and needed > within):
         return ""
-    changes = [
-        *(["optimizer='sgd'"] if recipe.optimizer != "sgd" or recipe.optimizer_options else []),
-        *(["loss='mse'"] if recipe.loss != "mse" else []),
-        *(["without momentum"] if recipe.momentum else []),
-        *(["without weight decay"] if _largest_decay(case) else []),
-        *(["without clipping"] if recipe.clip_grad_norm is not None else []),
-        *(["without a schedule"] if recipe.scheduler is not None else []),
-        *(["with all rows in each step"] if not recipe.full_batch else []),
-    ]
-    how = f"{', '.join(changes)} and lr={best}" if changes else f"lr={best}"
-    return f"With {how}, {counted(needed, 'epoch')} from the start would do.{_in_float64(case, float(best))}"
+    return (
+        f"Plain SGD on all rows (loss='mse', a constant lr={best}, no momentum, decay or clipping) takes "
+        f"{counted(needed, 'epoch')} from the start.{_in_float64(case, float(best))}"
+    )
 
 
 def _epochs_needed(case: Case) -> str:

@@ -73,6 +73,14 @@ class RunTheory:
         best = self.lr_best if self.batches is None else min(self.lr_best, 0.5 * self.lr_limit)
         return rounded_apart(best, self.lr_limit)
 
+    def quiet_rate(self, tau: float) -> str:
+        """Write the learning rate, rounded down, whose noise keeps a run about tau standard errors away; asked where a floor is."""
+        assert self.noise is not None  # noqa: S101
+        assert self.batches is not None  # noqa: S101
+        assert self.lr_limit is not None  # noqa: S101
+        target = (self.floor or 0.0) * (tau / (self.floor_se or 1.0)) ** 2
+        return rounded_down(min(theory.lr_for_floor(self.noise, self.batches, target), _TRUSTED * self.lr_limit), 2)
+
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Prediction:
@@ -270,12 +278,13 @@ def _swings(known: RunTheory, recipe: Recipe, descent: theory.Descent) -> list[s
     lam = theory.Spectrum(known.spectrum.values[known.spectrum.flat :], np.eye(len(known.spectrum.values) - known.spectrum.flat))
     errors = theory.modes_along(lam, np.ones(len(lam.values)), descent, rates, momenta)
     sizes = np.nan_to_num([np.abs(c).max() for c in errors], nan=math.inf)
-    peak = int(np.argmax(sizes))
-    if sizes[-1] <= 1.0 and sizes[peak] < _SWING:
+    beyond = np.flatnonzero(sizes >= _SWING)
+    if sizes[-1] <= 1.0 and not len(beyond):
         return []
+    epoch = int(beyond[0]) if len(beyond) else len(sizes) - 1
     return [
-        f"The schedule takes the rate up to {rates.max():.4g}: at epoch {peak:,} the error in some direction is "
-        f"{sizes[peak]:.2g} times that of the start. The limit of a constant rate is {known.told_rates[1]}."
+        f"The schedule takes the rate up to {rates.max():.4g}: at epoch {epoch:,} the error in some direction is "
+        f"{sizes[epoch]:.2g} times that of the start. The limit of a constant rate is {known.told_rates[1]}."
     ]
 
 
@@ -313,19 +322,8 @@ def _loudness(known: RunTheory, recipe: Recipe) -> list[str]:
     return [
         f"The noise of batches of {counted(known.batches.batch_size, 'row')} keeps the coefficients "
         f"{'at least ' if known.rough else ''}about {known.floor_se:.2g} standard errors from the optimum at lr={recipe.rate:g}. "
-        f"lr={quiet_rate(known, _LOUD)} would keep them within about {_LOUD:g}; average=True or a schedule brings them nearer."
+        f"lr={known.quiet_rate(_LOUD)} would keep them within about {_LOUD:g}; average=True or a schedule brings them nearer."
     ]
-
-
-def quiet_rate(known: RunTheory, tau: float) -> str:
-    """Write the learning rate, rounded down, whose noise keeps the coefficients about tau standard errors away."""
-    assert known.noise is not None  # noqa: S101  # asked where a floor is known
-    assert known.batches is not None  # noqa: S101
-    assert known.floor is not None  # noqa: S101
-    assert known.floor_se is not None  # noqa: S101
-    assert known.lr_limit is not None  # noqa: S101
-    lr = theory.lr_for_floor(known.noise, known.batches, known.floor * (tau / known.floor_se) ** 2)
-    return rounded_down(min(lr, _TRUSTED * known.lr_limit), 2)
 
 
 def predict(

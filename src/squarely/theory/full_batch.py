@@ -179,7 +179,7 @@ def scheduled_curve(
     *,
     away: Array | float = 0.0,
 ) -> Array:
-    """Return the loss above the optimum (updates + 1,) along a schedule of learning rates and momenta, as `modes_along` takes it."""
+    """Return the loss above the optimum (updates + 1,) along a schedule of rates and momenta, as `modes_along` takes it."""
     with np.errstate(over="ignore", invalid="ignore"):
         return np.array([excess(lam, error + away) for error in modes_along(lam, c, descent, rates, momenta)])
 

@@ -101,7 +101,7 @@ def drawn_excess(noise: Noise, c: Array, batches: Batches) -> Callable[[int], fl
 
 
 class _Drawn:
-    """The recurrence of second moments at one rate: k^2 numbers for each of d pairs of modes, with k = 2 where there is velocity."""
+    """The recurrence of second moments at one rate: k^2 numbers for each of d pairs of modes, k = 2 where there is velocity."""
 
     def __init__(self, noise: Noise, descent: Descent) -> None:
         self.noise, (a, b) = noise, noise.pairs
