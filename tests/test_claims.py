@@ -1,7 +1,7 @@
 """Every sentence about a run is a claim: random recipes are run, and what is said of them is tried out.
 
-The optimum, its standard errors and the steps on all rows are worked out here in NumPy; what more epochs, another precision or no decay
-would do is tried by running it. SQUARELY_DIFFERENTIAL_CASES sets how many recipes are tried.
+The optimum, its standard errors and the steps on all rows are worked out here in NumPy. What more epochs, another precision or no
+decay would do is tried by running it. SQUARELY_DIFFERENTIAL_CASES sets how many recipes are tried.
 """
 
 import os
@@ -142,6 +142,7 @@ def check(tried):
     check_warnings(tried)
     check_epochs(tried)
     check_cause(tried)
+    check_more_epochs(tried)
 
 
 def check_gap(tried):
@@ -240,7 +241,8 @@ def worst(problem, tried, epochs, lr=None):
     values = np.linalg.eigvalsh(problem.H)
     descent = replace(tried.run.recipe.descent, lr=lr or tried.run.recipe.rate)
     with np.errstate(all="ignore"):
-        return max(abs(np.linalg.matrix_power(transition(np.array([[v]]), descent), epochs)[0, 0]) for v in values)
+        left = [abs(np.linalg.matrix_power(transition(np.array([[v]]), descent), epochs)[0, 0]) for v in values]
+    return np.nan_to_num(left, nan=np.inf).max()  # not a number: it left the range of doubles
 
 
 def check_epochs(tried):
@@ -266,7 +268,7 @@ def check_epochs(tried):
 
 def check_cause(tried):
     """The cause is one: without it the gap is smaller, and with more of what would not help it is not."""
-    verdict, said, gap, epochs = tried.certificate.verdict, tried.said, tried.gap, tried.options["epochs"]
+    verdict, gap, epochs = tried.certificate.verdict, tried.gap, tried.options["epochs"]
     assert verdict not in {"disagree", "different rows", "not finite"}
     one_cycle = tried.options.get("scheduler") == "OneCycleLR"
     most = 1000 if one_cycle else 10**9
@@ -279,12 +281,23 @@ def check_cause(tried):
         assert tried.gap_with(epochs=min(4 * epochs, most)) > 0.3 * gap
     elif verdict in {"batch noise", "fixed order"}:
         assert max(tried.gap_with(epochs=min(k * epochs, most)) for k in (2, 3)) > 0.1 * gap
-    elif verdict == "float32 floor":
+    check_precision(tried)
+
+
+def check_precision(tried):
+    verdict, gap = tried.certificate.verdict, tried.gap
+    if verdict == "float32 floor":
         assert tried.gap_with(dtype="float64") < 0.5 * gap
     elif verdict == "diverged":
         losses = tried.run.loop.losses
         known = tried.run.theory
         assert losses[-1] > losses[0] or (known.batches is None and tried.run.recipe.rate >= known.lr_limit)
+
+
+def check_more_epochs(tried):
+    """More epochs help where that is said, and not where it is not."""
+    said, gap, epochs = tried.said, tried.gap, tried.options["epochs"]
+    most = 1000 if tried.options.get("scheduler") == "OneCycleLR" else 10**9
     if "was still falling" in said and tried.run.recipe.loss == "mse":
         assert min(tried.gap_with(epochs=min(k * epochs, most)) for k in (3, 6)) < gap
     if "hardly falls any more" in said:
@@ -293,8 +306,8 @@ def check_cause(tried):
         assert_close(tried.gap_with(epochs=2 * epochs), gap, rtol=1e-6)
         tolerances = {"tolerance_grad": 0.0, "tolerance_change": 0.0}
         assert tried.gap_with(optimizer_options=tolerances, dtype="float64") < gap
-    if "hardly move it" in said:
-        assert tried.gap_with(epochs=min(2 * epochs, most)) > 0.2 * gap
+    if "hardly moved it" in said and tried.options["scheduler"] in ("ExponentialLR", "StepLR"):
+        assert tried.gap_with(epochs=2 * epochs) > 0.2 * gap
 
 
 @pytest.mark.parametrize("part", range(6))

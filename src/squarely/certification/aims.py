@@ -49,7 +49,7 @@ def other_optimum(design: Design, source: Source, problem: Standardised, recipe:
 
     for _ in range(_SCANS):
         total = fold_rows(design, source, step, np.add, np.zeros((p, p + 1)))
-        new: Array = np.linalg.lstsq(total[:, :-1], total[:, -1], rcond=None)[0]
+        new = np.asarray(np.linalg.lstsq(total[:, :-1], total[:, -1], rcond=None)[0], dtype=np.float64)
         moved, w = float(np.abs(new - w).max()), new
         if moved <= _STILL * max(float(np.abs(w).max()), 1e-3):
             break

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from squarely import theory
-from squarely.certification.causes import cause_of, optimum_of
+from squarely.certification.case import optimum_of
+from squarely.certification.causes import cause_of
 from squarely.certification.certificate import Certificate, largest_gap
 from squarely.certification.gaps import Bound, Slope, bound_from, slope_at
 from squarely.errors import InputError, OptionError, counted
@@ -132,17 +133,23 @@ def _judge(fit: Fit, run: Training, *, excess: float, tau: float, same: bool) ->
             f"The fit used {counted(fit.nobs, 'row')} and the training {counted(run.moments.n, 'row')}, or other values in them: "
             "their answers need not meet. Give both the same data: squarely.ols(formula, run.source) fits the rows of the training."
         )
-    if not largest <= tau and run.optimizer is not None and any(group.get("maximize") for group in run.optimizer.param_groups):
-        return "ascent", "maximize=True makes the optimiser go up the loss, away from least squares. Leave it out."
-    if run.status == "not finite":
-        return "not finite", f"{run.loop.ending.reason} Look for what the loop met there."
-    if _diverged(run, near=largest <= tau):
-        return "diverged", _too_large(run)
+    wrong = _went_wrong(run, near=largest <= tau)
+    if wrong is not None:
+        return wrong
     if fit.dropped_columns or (run.theory.spectrum.flat and not largest <= tau):
         return "collinear", _dependence(fit, run, largest)
     if largest <= tau:
         return "agree", f"Every coefficient is within {tau:g} standard errors; the largest gap is {largest:.2g}."
     return cause_of(fit, run, excess=excess, tau=tau, largest=largest)
+
+
+def _went_wrong(run: Training, *, near: bool) -> tuple[str, str] | None:
+    """Judge a run that went away from the optimum, or met what is not a number."""
+    if not near and run.optimizer is not None and any(group.get("maximize") for group in run.optimizer.param_groups):
+        return "ascent", "maximize=True makes the optimiser go up the loss, away from least squares. Leave it out."
+    if run.status == "not finite":
+        return "not finite", f"{run.loop.ending.reason} Look for what the loop met there."
+    return ("diverged", _too_large(run)) if _diverged(run, near=near) else None
 
 
 def _diverged(run: Training, *, near: bool) -> bool:

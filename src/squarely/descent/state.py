@@ -22,8 +22,8 @@ class Log:
 
     Attributes
     ----------
-    columns : name -> values: "loss", "lr", "momentum", "running_loss" (the mean over an epoch's batches, while the weights move), metrics by
-        name, and the same of validation rows after "val_".
+    columns : name -> values: "loss", "lr", "momentum", "running_loss" (the mean over an epoch's batches, while the weights move),
+        metrics by name, and the same of validation rows after "val_".
     best, best_epoch, waited : the lowest watched loss, its epoch, and the epochs since then.
     """
 

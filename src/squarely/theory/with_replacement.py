@@ -116,10 +116,11 @@ class _Drawn:
         self.twice = np.outer(self.gain, self.gain).ravel()
         if descent.momentum:
             self.stable = bool(np.abs(np.linalg.eigvals(self.modes)).max() < 1.0)
-            self.lasting: Array = np.linalg.solve(np.eye(4) - self.both, self.twice[:, None])[..., 0]
+            lasting = np.linalg.solve(np.eye(4) - self.both, self.twice[:, None])[..., 0]
         else:
             self.stable = bool(np.abs(self.modes).max() < 1.0)
-            self.lasting = (lr / (lam[a] + lam[b] - lr * lam[a] * lam[b]))[:, None]  # (d, k^2): what noise of one a step comes to
+            lasting = (lr / (lam[a] + lam[b] - lr * lam[a] * lam[b]))[:, None]
+        self.lasting: Array = np.asarray(lasting, dtype=np.float64)  # (d, k^2): what noise of one a step comes to
 
     def noisy(self, size: int) -> Array:
         """Give K (d, d) for batches of so many rows."""
@@ -196,7 +197,6 @@ class _Drawn:
 def _solved(M: Array, x: Array) -> Array:
     """Solve M X = x; infinite where M is singular."""
     try:
-        X: Array = np.linalg.solve(M, x)
+        return np.asarray(np.linalg.solve(M, x), dtype=np.float64)
     except np.linalg.LinAlgError:
         return np.full(len(x), math.inf)
-    return X
