@@ -308,7 +308,8 @@ def _slowness(known: RunTheory, recipe: Recipe, descent: theory.Descent, best: s
     if needed is not None:
         stalls = recipe.dtype == "float32" and recipe.rate * lam.smallest < _STALL * (1.0 - recipe.momentum)
         said += f" {about.capitalize()}{counted(needed, 'epoch')} would leave {_MUCH:g}{', in float64' if stalls else ''}."
-    if there < 0.8 * here:
+    quicker = theory.rate(lam, replace(descent, lr=float(best))) < (1.0 - 1e-6) * theory.rate(lam, descent)
+    if quicker and there < 0.8 * here:
         said += f" The best rate is {best}." if known.batches is None else f" Or try lr={best}."
     return [said]
 
