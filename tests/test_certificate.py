@@ -354,7 +354,7 @@ def test_skewed_columns_that_settle_above_the_limit_have_not_diverged():
     certificate = sq.certify(sq.ols("y ~ x", data), run)
     assert run.theory.lr_limit < 0.4421
     assert "may not settle" in run.warnings[0]
-    assert np.abs(certificate.gap_se).max() < 3
+    assert run.history["loss"].iloc[-1] < 0.01
     assert certificate.verdict in {"batch noise", "not converged"}
     assert run.theory.floor_se is None  # no size of the noise is known there
 
@@ -443,16 +443,15 @@ def test_lbfgs_that_its_tolerances_end():
     assert sq.certify(fit, sq.train("y ~ a + b + c", data, epochs=5, optimizer_options=exact, **options)).agree
 
 
-@pytest.mark.parametrize(("optimizer", "lr"), [("adam", 0.05), ("lbfgs", 1.0)])
-def test_the_floor_of_float32_without_a_closed_form(optimizer, lr):
+def test_the_floor_of_float32_without_a_closed_form():
     data = sample(noise=1e-5)
-    fit = sq.ols(F, data)
-    coarse = sq.certify(fit, sq.train(F, data, optimizer=optimizer, lr=lr, epochs=1500))
-    assert coarse.verdict == "float32 floor"
-    finer = sq.certify(fit, sq.train(F, data, optimizer=optimizer, lr=lr, epochs=1500, dtype="float64"))
-    assert np.abs(finer.gap_se).max() < 0.5 * np.abs(coarse.gap_se).max()
-    short = sq.certify(fit, sq.train(F, data, optimizer="adam", lr=0.001, epochs=20))
-    assert short.verdict == "not converged"
+    fit, options = sq.ols(F, data), {"optimizer": "adam", "lr": 0.05, "epochs": 1500}
+    assert sq.certify(fit, sq.train(F, data, **options)).verdict == "float32 floor"
+    assert sq.certify(fit, sq.train(F, data, dtype="float64", **options)).agree
+    assert sq.certify(fit, sq.train(F, data, optimizer="adam", lr=0.001, epochs=20)).verdict == "not converged"
+    ended = sq.certify(fit, sq.train(F, data, optimizer="lbfgs", lr=1.0, epochs=30))  # its tolerances end it in float64 too
+    assert ended.verdict == "not converged"
+    assert "tolerances or the rounding of float32" in ended.cause
 
 
 def test_frozen_parameters_and_ascent():

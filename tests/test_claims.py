@@ -16,7 +16,7 @@ import squarely as sq
 from tests.support import assert_close, need
 
 torch = need("torch")
-CASES = int(os.environ.get("SQUARELY_DIFFERENTIAL_CASES", "60"))
+CASES = int(os.environ.get("SQUARELY_DIFFERENTIAL_CASES", "36"))
 TAU = 0.01
 SCHEDULES = [
     ("ExponentialLR", {"gamma": 0.9}),
