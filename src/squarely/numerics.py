@@ -212,14 +212,14 @@ def rounded_down(value: float, digits: int = 4) -> str:
     return f"{float(down):.{digits}g}"
 
 
-def rounded_apart(low: float, high: float) -> tuple[str, str]:
-    """Write two numbers rounded down, in four digits or in as many as keep the first below the second.
+def rounded_apart(low: float, high: float, digits: int = 4) -> tuple[str, str]:
+    """Write two numbers rounded down, in a few digits or in as many as keep the first below the second.
 
     >>> rounded_apart(0.5, 1.0), rounded_apart(0.28128, 0.28129)
     (('0.5', '1'), ('0.28128', '0.28129'))
     """
-    for digits in range(4, 17):
-        said = rounded_down(low, digits), rounded_down(high, digits)
+    for enough in range(digits, 17):
+        said = rounded_down(low, enough), rounded_down(high, enough)
         if float(said[0]) < float(said[1]):
             return said
     return repr(low), repr(high)

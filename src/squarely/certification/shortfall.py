@@ -85,7 +85,7 @@ def _rates_of(case: Case) -> str:
     rates = np.asarray(case.run.loop.log.columns.get("lr", ()), dtype=np.float64)
     if not len(rates):
         return ""
-    said = f"It took the rate from at most {rates.max():.3g} to {rates[-1]:.3g}"
+    said = f"The logged learning rate went from at most {rates.max():.3g} to {rates[-1]:.3g}"
     if rates[-1] <= _DIED_OUT * rates.max():
         return f"{said}, at which its last epochs hardly moved it: let the rate fall later."
     return f"{said}."

@@ -133,7 +133,7 @@ def settled(
     if recipe.lr == "auto":
         lr, why = _best_rate(recipe, problem, lam, start(), noise)
         recipe = replace(recipe, lr=lr)
-        remarks.append(f"lr='auto' is {lr:.6g}, {why}.{_supposed(recipe, plain=plain, even=even)}")
+        remarks.append(f"lr='auto' is {rounded_down(lr, 6)}, {why}.{_supposed(recipe, plain=plain, even=even)}")
     return recipe, tuple(remarks)
 
 
