@@ -376,3 +376,54 @@ def test_reshuffled_iterates_average_better():
     batches = Batches(lr=0.05, batch_size=4)
     simulated, _ = simulate(Z, r, np.zeros(3), batches, 20, runs=400, mean=True)
     assert simulated[-1] < theory.averaged_excess(noise, np.zeros(3), batches, 20) / 5
+
+
+def transition(H, descent):
+    """Give the matrix of one step of torch's SGD on (error, velocity)."""
+    eye, beta, lr = np.eye(len(H)), descent.momentum, descent.lr
+    ahead, push = (beta, 1.0) if descent.nesterov else (1.0, 0.0)
+    H = H + descent.weight_decay * eye
+    return np.block([[eye - lr * (ahead + push) * H, -lr * ahead * beta * eye], [H, beta * eye]])
+
+
+@pytest.mark.parametrize(("n", "size"), [(60, 1), (60, 4), (60, 30), (61, 60), (50, 16)])
+@pytest.mark.parametrize(
+    "kind", [{}, {"momentum": 0.5}, {"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}, {"weight_decay": 0.5}]
+)
+def test_the_limit_with_momentum_is_where_the_second_moments_stop_shrinking(n, size, kind):
+    """E(A x A) of one step A in full, and those of an epoch with its short last batch, have the spectral radius one there."""
+    noise, Z, _ = folded(rows_of(n, [1.0], square=0.5))
+    steps, last = -(-n // size), n - (-(-n // size) - 1) * size
+    descent = theory.Descent(lr=theory.batch_lr_limit(noise, size, theory.Descent(lr=1.0, **kind)), **kind)
+
+    def second(rows):
+        mean = transition(np.diag(noise.values), descent)
+        each = sum(np.kron(D, D) for D in (transition(2 * np.outer(z, z), descent) - mean for z in Z)) / n
+        return np.kron(mean, mean) + each / rows
+
+    epoch = second(last) @ np.linalg.matrix_power(second(size), steps - 1)
+    assert_close(np.abs(np.linalg.eigvals(epoch)).max(), 1.0, rtol=1e-7)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize(("n", "size"), [(97, 16), (60, 1), (21, 20)])
+def test_curves_with_replacement_and_momentum_are_those_of_simulation(n, size, nesterov):
+    """Exact at any rate below the limit, far above those at which lr / (1 - beta) would do."""
+    noise, Z, r = folded(rows_of(n, [1.0, -1.0], square=0.5))
+    kind, c = {"momentum": 0.9, "nesterov": nesterov}, np.array([1.0, -1.0, 0.5])
+    lr = 0.3 * theory.batch_lr_limit(noise, size, theory.Descent(lr=1.0, **kind))
+    batches = Batches(lr=lr, batch_size=size, sampling=WITH, **kind)
+    simulated, error = simulate(Z, r, c, batches, 10)
+    assert (np.abs(theory.expected_curve(noise, c, batches, 10) - simulated) < 5 * error + 1e-12).all()
+    assert_close(theory.expected_excess(noise, c, batches)(10**6), theory.noise_floor(noise, batches), rtol=1e-8)
+
+
+@pytest.mark.parametrize(("momentum", "size", "times"), [(0.9, 480, 10), (0.9, 96, 6), (0.99, 480, 20)])
+def test_batches_with_momentum_bear_many_times_what_a_small_rate_would_say(momentum, size, times):
+    """Half of the limit, which is so many times limit * (1 - beta), is borne by reshuffled batches of Gaussian columns."""
+    noise, Z, r = folded(rows_of(960, [1.0, -2.0], mixed=False))
+    limit = theory.batch_lr_limit(noise, size, theory.Descent(lr=1.0, momentum=momentum))
+    assert limit > 0.5 * times * theory.batch_lr_limit(noise, size) * (1 - momentum)
+    batches = Batches(lr=0.5 * limit, batch_size=size, momentum=momentum)
+    simulated, _ = simulate(Z, r, np.array([30.0, -30.0, 30.0]), batches, 60 if momentum < 0.95 else 300, runs=10)
+    assert simulated[-1] < 0.1 * simulated[0]

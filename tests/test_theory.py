@@ -216,3 +216,46 @@ def test_collinear_columns_have_flat_directions():
     lam = theory.spectrum(2 / 10 * X.T @ X)
     assert lam.flat == 1
     assert lam.smallest > 0
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.5])
+@pytest.mark.parametrize("momentum", [0.5, 0.9])
+def test_the_best_rate_on_a_narrow_spectrum_is_the_geometric_middle_of_its_plateau(momentum, decay):
+    """A mode has the rate sqrt(beta) while (1 - sqrt beta)^2 <= lr lam <= (1 + sqrt beta)^2: the ends are found by scanning."""
+    lam, kind = theory.spectrum(np.diag([1.0, 2.0])), theory.Descent(lr=1.0, momentum=momentum, weight_decay=decay)
+    rates = np.geomspace(1e-4, 4, 20_001)
+    flat = [lr for lr in rates if theory.rate(lam, replace(kind, lr=lr)) < momentum**0.5 * (1 + 1e-6)]
+    assert_close(theory.lr_best(lam, kind), np.sqrt(flat[0] * flat[-1]), rtol=1e-3)
+    wide = theory.spectrum(np.diag([1.0, 1e5]))  # there is no plateau: one rate is best
+    best = theory.lr_best(wide, kind)
+    for factor in (0.99, 1.01):
+        assert theory.rate(wide, replace(kind, lr=factor * best)) > theory.rate(wide, replace(kind, lr=best))
+
+
+def test_cycled_momenta_are_followed():
+    """Torch itself under OneCycleLR, which changes the momentum at each step, and a momentum that is zero for a while."""
+    import torch
+
+    H, start = np.diag([1.0, 4.0]), np.array([1.0, -2.0])
+    momenta, rates = [0.9, 0.8, 0.0, 0.0, 0.7, 0.95], [0.1, 0.2, 0.1, 0.3, 0.05, 0.2]
+    for nesterov in (False, True):
+        w = torch.tensor(start, requires_grad=True)
+        optimizer = torch.optim.SGD([w], lr=0.1, momentum=0.9, nesterov=nesterov)
+        for lr, beta in zip(rates, momenta, strict=True):
+            optimizer.param_groups[0].update(lr=lr, momentum=beta)
+            w.grad = torch.tensor(H) @ w.detach()
+            optimizer.step()
+        kind = theory.Descent(lr=0.0, momentum=0.9, nesterov=nesterov)
+        assert_close(
+            [*theory.modes_along(theory.Spectrum(np.diag(H), np.eye(2)), start, kind, rates, momenta)][-1], w.detach(), rtol=1e-12
+        )
+
+
+@pytest.mark.parametrize("kind", METHODS)
+def test_what_is_left_is_the_worst_mode(problem, kind):
+    lam = theory.spectrum(problem[2])
+    for epochs in (1, 10, 57):
+        worst = max(abs(theory.modes_after(lam, c, kind, epochs)).max() for c in np.eye(3))
+        left = theory.share_left(lam, kind, epochs)
+        assert left >= worst * (1 - 1e-12)
+        assert kind.momentum or left <= worst * (1 + 1e-12)

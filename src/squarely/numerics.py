@@ -6,6 +6,7 @@ here works elementwise on arrays; nothing knows what the numbers stand for.
 
 from __future__ import annotations
 
+import decimal
 import math
 
 import numpy as np
@@ -208,3 +209,29 @@ def short(x: float, spread: float) -> float:
     unit = power_of_two(spread / 8)
     multiple = x / unit
     return x if not math.isfinite(multiple) else round(multiple) * unit
+
+
+def rounded_down(value: float, digits: int = 4) -> str:
+    """Write a positive number in a few digits, rounded down. A number that is short up to rounding is written as that one.
+
+    >>> rounded_down(0.99276), rounded_down(0.281, 2), rounded_down(1 - 2.0**-53), rounded_down(123456.7)
+    ('0.9927', '0.28', '1', '1.234e+05')
+    """
+    nearest = f"{value:.{digits}g}"
+    if not math.isfinite(value) or float(nearest) <= value * (1.0 + 1e-14):
+        return nearest
+    down = decimal.Context(prec=digits, rounding=decimal.ROUND_FLOOR).create_decimal(decimal.Decimal(value))
+    return f"{float(down):.{digits}g}"
+
+
+def rounded_apart(low: float, high: float, digits: int = 4) -> tuple[str, str]:
+    """Write two numbers rounded down, in a few digits or in as many as keep the first below the second.
+
+    >>> rounded_apart(0.5, 1.0), rounded_apart(0.28128, 0.28129)
+    (('0.5', '1'), ('0.28128', '0.28129'))
+    """
+    for enough in range(digits, 17):
+        said = rounded_down(low, enough), rounded_down(high, enough)
+        if float(said[0]) < float(said[1]):
+            return said
+    return repr(low), repr(high)

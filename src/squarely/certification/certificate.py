@@ -37,8 +37,8 @@ class Certificate:
     digits : digits of the exact coefficients and standard errors that can be trusted, the smallest of them.
     evidence : how far the training is evidence of its own: rows are independent of the fit, cross-products less so, and a closed
         form, which takes no step, is none.
-    verdict : "agree", "not converged", "batch noise", "penalised", "other loss", "diverged", "not finite", "float32 floor",
-        "float64 floor", "different rows", "collinear" or "disagree".
+    verdict : "agree", "not converged", "batch noise", "fixed order" (of batches), "penalised", "other loss", "frozen" (parameters),
+        "ascent", "diverged", "not finite", "float32 floor", "float64 floor", "different rows", "collinear" or "disagree".
     cause : the verdict in sentences, with what to do.
     notes : what of the levels of categories looks like numbers or like a missing value.
     """

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from squarely import theory
-from squarely.certification.causes import cause_of, optimum_of
+from squarely.certification.case import optimum_of
+from squarely.certification.causes import cause_of
 from squarely.certification.certificate import Certificate, largest_gap
 from squarely.certification.gaps import Bound, Slope, bound_from, slope_at
 from squarely.errors import InputError, OptionError, counted
 from squarely.inference import Fit
-from squarely.moments import Moments
+from squarely.moments import Moments, standardise
 
 if TYPE_CHECKING:
     from squarely.descent import Training
@@ -134,38 +135,63 @@ def _judge(fit: Fit, run: Training, *, excess: float, tau: float, same: bool) ->
             f"The fit used {counted(fit.nobs, 'row')} and the training {counted(run.moments.n, 'row')}, or other values in them: "
             "their answers need not meet. Give both the same data: squarely.ols(formula, run.source) fits the rows of the training."
         )
-    if run.status == "not finite":
-        return "not finite", f"{run.loop.ending.reason} Look for what the loop met there."
-    if _diverged(run, near=largest <= tau):
-        limit, best = run.theory.lr_limit, run.theory.lr_best
-        advice = (
-            "Try a smaller one."
-            if limit is None or best is None
-            else f"The limit is {limit:.4g} and the best rate {min(best, limit):.4g}: train with that."
-        )
-        return "diverged", f"lr={run.recipe.rate:g} is too large for these columns. {advice}"
+    wrong = _went_wrong(run, near=largest <= tau)
+    if wrong is not None:
+        return wrong
     if fit.dropped_columns or (run.theory.spectrum.flat and not largest <= tau):
-        return "collinear", _dependence(fit, largest)
+        return "collinear", _dependence(fit, run, largest)
     if largest <= tau:
         return "agree", f"Every coefficient is within {tau:g} standard errors; the largest gap is {largest:.2g}."
     return cause_of(fit, run, excess=excess, tau=tau, largest=largest)
 
 
+def _went_wrong(run: Training, *, near: bool) -> tuple[str, str] | None:
+    """Judge a run that went away from the optimum, or met what is not a number."""
+    if not near and run.optimizer is not None and any(group.get("maximize") for group in run.optimizer.param_groups):
+        return "ascent", "maximize=True makes the optimiser go up the loss, away from least squares. Leave it out."
+    if run.status == "not finite":
+        return "not finite", f"{run.loop.ending.reason} Look for what the loop met there."
+    return ("diverged", _too_large(run)) if _diverged(run, near=near) else None
+
+
 def _diverged(run: Training, *, near: bool) -> bool:
-    """Tell whether a run grew past all bounds, or would have if it had gone on."""
-    limit = run.theory.lr_limit
-    beyond = limit is not None and run.recipe.scheduler is None and run.recipe.rate >= limit
-    return run.loop.diverged or (beyond and not near)
+    """Tell whether a run grew past all bounds, or would have if it had gone on: for steps on all rows that is certain."""
+    known, recipe = run.theory, run.recipe
+    exact = known.lr_limit is not None and recipe.full_batch and recipe.scheduler is None
+    return run.loop.diverged or (exact and recipe.rate >= (known.lr_limit or math.inf) and not near)
 
 
-def _dependence(fit: Fit, largest: float) -> str:
+def _too_large(run: Training) -> str:
+    """Say which rate was too large, and which would do."""
+    known, recipe, told = run.theory, run.recipe, run.theory.told_rates
+    if recipe.scheduler is not None:
+        rates = run.loop.log.columns.get("lr", ())
+        rate = f"The schedule's rate of up to {max(rates):g}" if len(rates) else "The schedule's rate"
+        constant = "" if told is None or known.batches is not None else f" The limit of a constant rate is {told[1]}."
+        return f"{rate} is too large for these columns.{constant} Try a smaller one."
+    lr = recipe.rate if run.optimizer is None else max(float(group["lr"]) for group in run.optimizer.param_groups)
+    said = f"lr={lr:g} is too large for these columns."
+    if told is None or known.lr_limit is None or recipe.rate < known.lr_limit:
+        return f"{said} Try a smaller one."
+    if known.batches is not None:
+        return f"{said} The limit {known.named} is {told[1]}: try lr={told[0]}."
+    return f"{said} The limit is {told[1]} and the best rate {told[0]}: train with that."
+
+
+def _dependence(fit: Fit, run: Training, largest: float) -> str:
     if fit.dropped_columns:
         return (
             f"Columns depend on each other ({'; '.join(fit.dropped_columns)}), so there is no single best answer: where training "
             "ends depends on its start. Leave a column out."
         )
+    far = f"The largest gap is {largest:.2g} standard errors."
+    if not run.recipe.standardize and not run.moments.constant.any() and not theory.spectrum(standardise(run.moments).H).flat:
+        return (
+            f"{far} The columns are not standardised, and their means or scales are so unlike that descent does not move in some "
+            "direction. Leave out standardize=False, or centre and scale the columns."
+        )
     return (
-        f"The largest gap is {largest:.2g} standard errors. Columns depend on each other so nearly that descent does not move "
+        f"{far} Columns depend on each other so nearly that descent does not move "
         "along their difference, although least squares still tells them apart. Leave a column out, or put the difference of "
         "two in the place of one."
     )

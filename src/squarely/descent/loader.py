@@ -32,7 +32,7 @@ class LoaderSource(Source):
     Attributes
     ----------
     names, response : of the inputs, and of the targets.
-    batch_rows : the rows of the first batch.
+    batch_rows : the rows of the first batch. `even` : whether the last scan met as many in all but the last, and no more in that.
     """
 
     def __init__(self, loader: Iterable[Any]) -> None:
@@ -49,6 +49,7 @@ class LoaderSource(Source):
         self.names: tuple[str, ...] = tuple(f"x{j + 1}" for j in range(X.shape[1]))
         self.response = "y"
         self.batch_rows = len(X)
+        self.even = True
         self.columns = dict.fromkeys(self.names, _called(X)) | {self.response: _called(y)}
         if first[1].ndim == 1:
             self.notes = ("targets of shape (m,) as a column (m, 1)",)
@@ -91,7 +92,7 @@ class LoaderSource(Source):
         """
         met, sums = 0, (0, 0)
         steps = itertools.count()
-        for X, y in _gathered(batch for batch, _ in zip(shaped(self._given()), steps, strict=False)):
+        for X, y in _gathered(batch for batch, _ in zip(self._sized(shaped(self._given())), steps, strict=False)):
             met, sums = met + len(X), (zlib.crc32(X.data, sums[0]), zlib.crc32(y.data, sums[1]))
             columns = {name: X[:, j] for j, name in enumerate(self.names)} | {self.response: y[:, 0]}
             yield from ArraysSource(columns, self.label).read(numbers, labels)
@@ -104,6 +105,14 @@ class LoaderSource(Source):
 
     def _given(self) -> Iterator[Any]:
         return given(self._loader, self._randomness)
+
+    def _sized(self, batches: Iterator[Pair]) -> Iterator[Pair]:
+        """Pass batches on, and note whether they have as many rows each."""
+        even, before = True, self.batch_rows
+        for X, y in batches:
+            even, before = even and before == self.batch_rows >= len(X), len(X)
+            yield X, y
+        self.even = even
 
     def _ended(self, met: int, sums: tuple[int, int]) -> None:
         """Compare a scan that came to the end with the one before, and note what is odd about its rows."""

@@ -238,6 +238,8 @@ def _values(rows: Rows, state: State, recipe: Recipe, look: Look, loss: Any) -> 
         values = {"loss": loss.item()}
     if state.scheduler is not None:
         values["lr"] = state.lr
+        if state.cycles:
+            values["momentum"] = float(state.optimizer.param_groups[0]["momentum"])
     if look.validation is not None:
         met = measured(look.validation)
         values |= {"val_loss": met.loss, **{f"val_{name}": value for name, value in met.metrics.items()}}

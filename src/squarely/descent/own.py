@@ -37,6 +37,11 @@ class Own:
         """Whether theory holds for the model: a step moves its coefficients as it moves those of nn.Linear."""
         return self.read is None or self.read.plain
 
+    @property
+    def even(self) -> bool:
+        """Whether all batches but the last have as many rows, and the last no more."""
+        return self.loader is None or self.loader.even
+
 
 def owned(model: nn.Module | None, source: object, features: int, *, intercept: bool) -> Own:
     """Look at a user's model before it is trained.

@@ -11,7 +11,7 @@ from squarely.data import PartSource
 from squarely.descent.losses import NAMES
 from squarely.descent.recipe import Recipe
 from squarely.errors import counted
-from squarely.numerics import Array
+from squarely.numerics import Array, rounded_apart, rounded_down
 from squarely.show import Curve, Page, Pairs, Panel, Table, draw
 
 if TYPE_CHECKING:
@@ -153,13 +153,23 @@ def _outcome(run: Training) -> list[tuple[str, str]]:
         ("Loss at the optimum:", "unknown" if prediction is None else f"{prediction.floor:.6g}"),
         ("Excess left, predicted:", "unknown" if prediction is None else f"{prediction.kept:.3g}"),
         *([("Noise keeps it off by:", f"{known.floor_se:.2g} std err")] if known.floor_se is not None else []),
-        ("Learning rate limit:", "unknown" if known.lr_limit is None else f"{known.lr_limit:.6g}"),
-        (
-            "Best learning rate:" if known.batches is None else "Best for all rows:",
-            "unknown" if known.lr_best is None else f"{known.lr_best:.6g}",
-        ),
+        *_rates(run),
         ("Condition (kappa):", f"{known.kappa:.6g}"),
     ]
+
+
+def _rates(run: Training) -> list[tuple[str, str]]:
+    """Give the limit and the best rate, rounded down, and in so many digits that the best is below the limit."""
+    known = run.theory
+    if known.lr_limit is None or known.lr_best is None:
+        return [("Learning rate limit:", "unknown"), ("Best learning rate:", "unknown")]
+    if known.batches is not None:
+        return [
+            ("Limit, rows drawn anew:", rounded_down(known.lr_limit, 6)),
+            ("Best for all rows:", rounded_down(known.lr_best, 6)),
+        ]
+    best, limit = rounded_apart(known.lr_best, known.lr_limit, 6)
+    return [("Learning rate limit:", limit), ("Best learning rate:", best)]
 
 
 def _measured(run: Training) -> Table:

@@ -95,17 +95,17 @@ def _alone(seen: Seen, recipe: Recipe) -> Training:
     read = reader(model, len(problem.scale) - 1, bias=problem.intercept)
     seen.team.begin_alike([parameter.detach() for parameter in model.parameters()])  # a user's own may differ
     recipe, begun = _begun(seen, recipe)
-    recipe, remarks = settled(recipe, problem, lam, read, noise)
+    plain, even = seen.own.plain, seen.own.even
+    recipe, remarks = settled(recipe, problem, lam, read, noise, plain=plain, even=even)
     remarks = begun + remarks
     closed = recipe.engine == "closed_form"
     flat = laid_flat(model) if recipe.engine == "moments" else None  # before anybody takes hold of the parameters
     state = None if closed else new_state(model, recipe)
-    plain = seen.own.plain
     if state is not None:
         recipe, of_optimizer = as_made(recipe, state)
         plain = plain and not idle(state)
         remarks += of_optimizer
-    known = foreknow(recipe, problem, lam, noise, plain=plain, tamed=kappa_once_standardised(seen, recipe))
+    known = foreknow(recipe, problem, lam, noise, plain=plain, even=even, tamed=kappa_once_standardised(seen, recipe))
     remarks += _passing(seen, recipe)
     finished = _closed(model, problem, lam, recipe) if state is None else _looped(seen, state, flat, read, recipe)
     if state is not None and state.counted:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from squarely.descent.optimizers import groups_of, new_scheduler, optimizer_of, steps_by_batch
+from squarely.descent.optimizers import PER_BATCH, SCHEDULERS, groups_of, new_scheduler, optimizer_of, steps_by_batch
 from squarely.descent.recipe import Group, Recipe
 from squarely.numerics import Array
 
@@ -22,8 +22,8 @@ class Log:
 
     Attributes
     ----------
-    columns : name -> values: "loss", "lr", "running_loss" (the mean over an epoch's batches, while the weights move), metrics by
-        name, and the same of validation rows after "val_".
+    columns : name -> values: "loss", "lr", "momentum", "running_loss" (the mean over an epoch's batches, while the weights move),
+        metrics by name, and the same of validation rows after "val_".
     best, best_epoch, waited : the lowest watched loss, its epoch, and the epochs since then.
     """
 
@@ -91,6 +91,14 @@ class State:
     def lr(self) -> float:
         """The learning rate of the next update."""
         return float(self.optimizer.param_groups[0]["lr"])
+
+    @property
+    def cycles(self) -> bool:
+        """Whether the scheduler may change the momentum of SGD: two of torch's do, and one of the user's own might."""
+        name = type(self.scheduler).__name__
+        known = SCHEDULERS.get(name) is type(self.scheduler) and name not in PER_BATCH
+        fixed = known or getattr(self.scheduler, "cycle_momentum", True) is False
+        return "momentum" in self.optimizer.param_groups[0] and not fixed
 
 
 def new_state(model: nn.Module, recipe: Recipe) -> State:

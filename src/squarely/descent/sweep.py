@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from squarely import theory
 from squarely.data import frame
 from squarely.descent.page import rows_of
 from squarely.descent.training import Training
 from squarely.descent.updates import decay_of, defaults_of
+from squarely.numerics import rounded_apart, rounded_down
 from squarely.show import Curve, Page, Panel, Table, draw
 
 if TYPE_CHECKING:
@@ -215,9 +217,10 @@ class Sweep:
             marks.append(Curve(x=x, y=y, label=label, colour=i))
         ends = [_final(run) for run in self.runs if _sound(run)]
         if across == "lr" and ends:
-            limit = self.best.theory.lr_limit
+            known = self.best.theory
+            limit, drawn = known.lr_limit, "" if known.batches is None else ", rows drawn with replacement"
             if limit is not None:
-                marks.append(Curve(x=[limit, limit], y=[min(ends), max(ends)], label="limit in theory", dashed=True))
+                marks.append(Curve(x=[limit, limit], y=[min(ends), max(ends)], label=f"limit in theory{drawn}", dashed=True))
         loss = "validation loss" if _validated(self.best) else "last loss"
         return Panel(
             title=f"Where {len(self.runs):,} runs ended",
@@ -256,9 +259,16 @@ def _final(run: Training) -> float:
 
 
 def _limits(run: Training) -> str:
-    known, momentum = run.theory, run.recipe.momentum
-    if known.lr_limit is None or known.lr_best is None:
+    """Say which constant rates converge for steps on all rows, and what the limit for batches is."""
+    known, recipe, descent = run.theory, run.recipe, run.recipe.descent
+    if known.lr_limit is None or known.lr_best is None or descent is None:
         return ""
-    at = f" at momentum {momentum:g}" if momentum else ""
-    of = "" if run.recipe.full_batch else ", for steps on all rows"
-    return f"Learning rates below {known.lr_limit:.4g} converge{at}{of}. The best is {known.lr_best:.4g}."
+    best, limit = rounded_apart(known.lr_best, theory.lr_limit(known.spectrum, descent))
+    at = f" at momentum {recipe.momentum:g}" if recipe.momentum else ""
+    constant = "Learning rates" if recipe.scheduler is None else "Constant learning rates"
+    if known.batches is None:
+        return f"{constant} below {limit} converge{at}. The best is {best}."
+    return (
+        f"{constant} below {limit} converge{at} for steps on all rows, and the best is {best}. "
+        f"The limit {known.named} is {rounded_down(known.lr_limit)}."
+    )

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -109,7 +110,7 @@ class Training:
         """What was logged, a row an epoch: epoch, loss (standardised), predicted (NaN where theory has no curve), and more.
 
         "running_loss" is the mean of the losses of an epoch's batches, while the weights move: what most loops print. "lr" is there
-        with a scheduler, metrics by their names, and the same of validation rows after "val_".
+        with a scheduler, "momentum" with one that changes it, metrics by their names, and the same of validation rows after "val_".
         """
         return frame({name: np.array(values) for name, values in self._columns().items()})
 
@@ -250,10 +251,28 @@ class Training:
         return np.full(logged, np.nan) if self.prediction is None else self.prediction.losses[:logged]
 
     def _divergence(self) -> str:
-        epoch = len(self.loop.losses) - 1
-        limit, best = self.theory.lr_limit, self.theory.lr_best
-        said = "" if limit is None or best is None else f"The limit here is {limit:.4g}, and the best rate {best:.4g}."
-        return f"The loss grew past all bounds and training stopped at epoch {epoch:,} with lr={self.recipe.rate:g}. {said}".strip()
+        epoch, told = len(self.loop.losses) - 1, self.theory.told_rates
+        said = f"The loss grew past all bounds and training stopped at epoch {epoch:,} {self._at_rate(epoch)}."
+        if any(group.get("maximize") for group in self._groups):
+            return f"{said} maximize=True goes up the loss."
+        if told is None:
+            return said
+        best, limit = told
+        if self.theory.batches is not None:
+            return f"{said} The limit {self.theory.named} is {limit}. Try lr={best}."
+        kind = "here" if self.recipe.scheduler is None else "of a constant rate"
+        return f"{said} The limit {kind} is {limit}, and the best rate {best}."
+
+    def _at_rate(self, epoch: int) -> str:
+        """Name the rate of the last epoch's updates."""
+        logged = self.loop.log.columns.get("lr")
+        if self.recipe.scheduler is not None and logged is not None and epoch > 0:
+            return f"after an epoch that began with lr={logged[epoch - 1]:g}"
+        return f"with lr={self._groups[0]['lr'] if self._groups else self.recipe.rate:g}"
+
+    @property
+    def _groups(self) -> list[dict[str, Any]]:
+        return [] if self.optimizer is None else self.optimizer.param_groups
 
 
 def with_prediction(run: Training, optimum: Array) -> Training:
@@ -263,9 +282,12 @@ def with_prediction(run: Training, optimum: Array) -> Training:
     log, recipe, start = run.loop.log, run.recipe, run.loop.start
     if run.status == "stopped":  # what it did not take is not predicted
         recipe = replace(recipe, epochs=len(log.losses) - 1)
-    rates = np.asarray(log.columns.get("lr", ()))[: len(log.losses) - 1]
-    prediction = predict(run.problem, run.theory, recipe, start, optimum, rates=rates)
+    taken = len(log.losses) - 1
+    rates = np.asarray(log.columns.get("lr", ()))[:taken]
+    momenta = np.asarray(log.columns["momentum"])[:taken] if "momentum" in log.columns else None
+    foreseen = partial(predict, run.problem, run.theory, start=start, optimum=optimum, rates=rates, momenta=momenta)
+    prediction = foreseen(recipe=recipe)
     if prediction is not None and run.loop.ending.restored is not None:
-        best = predict(run.problem, run.theory, replace(recipe, epochs=run.loop.ending.restored), start, optimum, rates=rates)
+        best = foreseen(recipe=replace(recipe, epochs=run.loop.ending.restored))
         prediction = prediction if best is None else replace(prediction, gap=best.gap, at=run.loop.ending.restored)
     return replace(run, prediction=prediction)

@@ -16,6 +16,7 @@ import torch
 
 from squarely.descent.optimizers import new_optimizer, new_scheduler, step_scheduler, try_schedule
 from squarely.descent.recipe import Recipe
+from squarely.errors import OptionError
 from squarely.numerics import Array
 
 Tensors = dict[str, torch.Tensor]  # "W" and "G" (S, R, p), what the optimiser remembers, and each run's numbers (S, R, 1)
@@ -51,6 +52,7 @@ def decay_of(recipe: Recipe, options: dict[str, Any]) -> float:
     return float(options["weight_decay"]) if recipe.weight_decay is None else recipe.weight_decay
 
 
+_FORESEEN = 100_000  # steps of a schedule, about a second
 PARKED = -1  # the column of rates of zero: of runs that are over and still have a place
 
 
@@ -96,6 +98,28 @@ def _scheduled(recipe: Recipe, rates: Sequence[float], steps: int) -> Array:
             step_scheduler(scheduler)
         table[k] = [float(group["lr"]) for group in idle.param_groups]
     return table
+
+
+def stepped(recipe: Recipe, steps: int) -> tuple[Array, Array] | None:
+    """Give the learning rates and momenta (steps,) that a scheduler takes SGD through; None where only the run can tell.
+
+    A scheduler that waits for a plateau is told losses, and one of the user's own may count its calls.
+    """
+    if not isinstance(recipe.scheduler, str) or recipe.scheduler == "ReduceLROnPlateau" or steps > _FORESEEN:
+        return None
+    idle = new_optimizer([torch.nn.Parameter(torch.zeros(1))], recipe)
+    table = []
+    try:
+        scheduler = new_scheduler(idle, recipe)
+        idle.step()  # torch warns of a scheduler whose optimiser never steps
+        for _ in range(steps):
+            group = idle.param_groups[0]
+            table.append((float(group["lr"]), float(group.get("momentum", 0.0))))
+            scheduler.step()
+    except (OptionError, ValueError):  # its steps are used up: the run will say so
+        return None
+    rates, momenta = np.array(table).reshape(-1, 2).T
+    return rates, momenta
 
 
 def _sgd(nesterov: bool, t: Tensors, lr: torch.Tensor, number: int) -> None:

@@ -13,6 +13,7 @@ from squarely.theory.full_batch import (
     epochs_by_rule,
     epochs_until,
     excess_curve,
+    fewest,
     heavy_ball,
     lr_best,
     lr_limit,
@@ -20,6 +21,7 @@ from squarely.theory.full_batch import (
     modes_along,
     rate,
     scheduled_curve,
+    share_left,
 )
 from squarely.theory.mini_batch import (
     expected_curve,
@@ -53,6 +55,7 @@ __all__ = [
     "expected_curve",
     "expected_epochs",
     "expected_excess",
+    "fewest",
     "first_order_floor",
     "fixed_point",
     "flatness",
@@ -68,6 +71,7 @@ __all__ = [
     "pairs_of",
     "rate",
     "scheduled_curve",
+    "share_left",
     "spectrum",
     "standard_errors_bound",
     "weights_of",

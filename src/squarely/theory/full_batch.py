@@ -47,6 +47,11 @@ class Descent:
         M[:, 0, 1] = -lr * ahead * beta
         return M
 
+    @property
+    def gain(self) -> Array:
+        """What noise that is taken off the gradient does to (c_j, v_j) in one update (2,)."""
+        return np.array([self.lr * (1.0 + self.momentum if self.nesterov else 1.0), -1.0])
+
 
 def lr_limit(lam: Spectrum, descent: Descent) -> float:
     """Return the learning rate from which on this kind of descent diverges: 2 / lam_1, and with momentum (2 + 2 beta) / lam_1.
@@ -64,14 +69,23 @@ def lr_limit(lam: Spectrum, descent: Descent) -> float:
 def lr_best(lam: Spectrum, descent: Descent) -> float:
     """Return the best constant learning rate: 2 / (lam_1 + lam_p), and with momentum the one of the smallest `rate`.
 
-    The rate of one mode falls and then rises with lr lam, so only the two outer modes count and a search by thirds finds it.
-    Where a range of rates is equally good (heavy ball on a narrow spectrum) it is one of them.
+    The rate of one mode falls and then rises with lr lam, so only the two outer modes count. With heavy ball the rate of a mode is
+    sqrt(beta) wherever (1 - sqrt beta)^2 <= lr lam <= (1 + sqrt beta)^2. On a narrow spectrum a whole range of rates is therefore
+    equally good, and this is its geometric middle. Elsewhere a search by thirds finds the one best rate.
 
     >>> lr_best(Spectrum(np.array([2.0, 2.0]), np.eye(2)), Descent(lr=0.1))
     0.5
     """
     if descent.momentum == 0.0:
         return 2.0 / (lam.largest + lam.smallest + 2.0 * descent.weight_decay)
+    if not descent.nesterov:
+        root = math.sqrt(descent.momentum)
+        first, last = (
+            (1.0 - root) ** 2 / (lam.smallest + descent.weight_decay),
+            (1.0 + root) ** 2 / (lam.largest + descent.weight_decay),
+        )
+        if first <= last:
+            return math.sqrt(first) * math.sqrt(last)
     outer = Spectrum(np.array([lam.smallest, lam.largest]), np.eye(2))
     low, high = 0.0, lr_limit(lam, descent)
     for _ in range(_THIRDS):
@@ -117,29 +131,57 @@ def modes_after(lam: Spectrum, c: Array, descent: Descent, epochs: int) -> Array
         return powers[:, 0, 0] * c
 
 
-def modes_along(lam: Spectrum, c: Array, descent: Descent, rates: Iterable[float]) -> Iterator[Array]:
+def share_left(lam: Spectrum, descent: Descent, epochs: int) -> float:
+    """Return the largest share of its error that a moving mode keeps after `epochs` updates from rest.
+
+    With momentum the velocity counts as error too, as lr v, so that an error on its way through zero is not taken for none.
+
+    >>> share_left(Spectrum(np.array([1.0, 2.0]), np.eye(2)), Descent(lr=0.5), 3)
+    0.125
+    """
+    moving = lam.values[lam.values > 0]
+    with np.errstate(over="ignore", invalid="ignore"):
+        if descent.momentum == 0.0:
+            return float((np.abs(1.0 - descent.lr * (moving + descent.weight_decay)) ** epochs).max())
+        powers = np.linalg.matrix_power(descent.step(moving), epochs)
+        left = float(np.hypot(powers[:, 0, 0], descent.lr * powers[:, 1, 0]).max())
+    return math.inf if math.isnan(left) else left
+
+
+def modes_along(
+    lam: Spectrum, c: Array, descent: Descent, rates: Iterable[float], momenta: Iterable[float] | None = None
+) -> Iterator[Array]:
     """Yield the error (p,) in the eigenbasis before the first update and after each, the k-th of which has the k-th of the rates.
 
-    `descent` gives the momentum and the weight decay; its own rate does not count.
+    `descent` gives the weight decay, and the momentum unless each update has its own among `momenta`; its rate does not count.
 
     >>> [float(c[0]) for c in modes_along(Spectrum(np.array([2.0]), np.eye(1)), np.array([1.0]), Descent(lr=0.0), [0.25, 0.125])]
     [1.0, 0.5, 0.375]
     """
-    curvature, beta = lam.values + descent.weight_decay, descent.momentum
-    v = np.zeros_like(c)
+    curvature, v = lam.values + descent.weight_decay, np.zeros_like(c)
     yield c
-    for lr in rates:
+    for lr, beta in zip(rates, repeat(descent.momentum) if momenta is None else momenta, strict=False):
         with np.errstate(over="ignore", invalid="ignore"):  # a diverging run is predicted to diverge
-            g = curvature * c
-            v = beta * v + g
-            c = c - lr * (g + beta * v if descent.nesterov else v)
+            step = g = curvature * c
+            if beta:  # without momentum torch leaves the velocity as it was
+                v = beta * v + g
+                step = g + beta * v if descent.nesterov else v
+            c = c - lr * step
         yield c
 
 
-def scheduled_curve(lam: Spectrum, c: Array, descent: Descent, rates: Iterable[float], *, away: Array | float = 0.0) -> Array:
-    """Return the loss above the optimum (updates + 1,) along a schedule of learning rates, as `modes_along` takes it."""
+def scheduled_curve(
+    lam: Spectrum,
+    c: Array,
+    descent: Descent,
+    rates: Iterable[float],
+    momenta: Iterable[float] | None = None,
+    *,
+    away: Array | float = 0.0,
+) -> Array:
+    """Return the loss above the optimum (updates + 1,) along a schedule of rates and momenta, as `modes_along` takes it."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.array([excess(lam, error + away) for error in modes_along(lam, c, descent, rates)])
+        return np.array([excess(lam, error + away) for error in modes_along(lam, c, descent, rates, momenta)])
 
 
 def excess_curve(lam: Spectrum, c: Array, descent: Descent, epochs: int, *, away: Array | float = 0.0) -> Array:

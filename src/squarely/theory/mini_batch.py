@@ -20,7 +20,7 @@ _HALVINGS = 40  # of a bracket for a rate: twelve digits of its upper end
 def noise_covariance(noise: Noise, batches: Batches) -> Array:
     """Return the stationary covariance (d,) of w - w* at the end of an epoch, as coordinates; infinite where there is none.
 
-    With replacement it is exact without momentum (where `noise.gaussian`, for Gaussian columns). Reshuffled it is of first order in
+    With replacement it is exact (where `noise.gaussian`, for Gaussian columns). Reshuffled it is of first order in
     the noise: zero for full batches, and in simulation too low, by 4 to 20 % up to a quarter of the limit with replacement.
     """
     return (reshuffled_covariance if batches.sampling == "reshuffled" else drawn_covariance)(noise, batches)
@@ -47,8 +47,7 @@ def lr_for_floor(noise: Noise, batches: Batches, target: float) -> float:
     The rate of `batches` does not count. The floor rises with the rate, with replacement by a theorem (it is a power series in lr
     with positive terms); reshuffled it does at the rates at which its form can be trusted.
     """
-    _, size, _ = batches.sizes(noise.n)
-    low, high = 0.0, batch_lr_limit(noise, size) * (1.0 - batches.momentum)
+    low, high = 0.0, batch_lr_limit(noise, batches.batch_size, batches.descent)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2.0
         low, high = (middle, high) if noise_floor(noise, replace(batches, lr=middle)) <= target else (low, middle)
@@ -58,7 +57,7 @@ def lr_for_floor(noise: Noise, batches: Batches, target: float) -> float:
 def expected_excess(noise: Noise, c: Array, batches: Batches) -> Callable[[int], float]:
     """Return the function that gives E[L] - L* at the end of an epoch, 0 for the start; it jumps there, however far.
 
-    c (p,) is the error at the start in the eigenbasis. With replacement it is exact without momentum, the short last batch
+    c (p,) is the error at the start in the eigenbasis. With replacement it is exact, the short last batch
     included (where `noise.gaussian`, for Gaussian columns). Reshuffled it is of first order in the noise: up to a tenth of the
     limit with replacement it was within 10 % of simulation on the way down, and it ends at `noise_floor`. A run that diverges is
     told to.

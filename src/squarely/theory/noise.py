@@ -62,8 +62,7 @@ class Batches:
     lr : learning rate.
     batch_size : rows in a batch.
     sampling : "reshuffled", every row once an epoch in a new order, as torch's loaders do it; or "with replacement".
-    momentum, nesterov : as in torch. Reshuffled, they are counted as they are. With replacement they are taken to first order in
-        lr, as a rate of lr / (1 - beta), which holds while that is small against the limit.
+    momentum, nesterov : as in torch.
     """
 
     lr: float
@@ -126,3 +125,11 @@ def gaussian_square(values: Array, constant: Array | None = None) -> Array:
     """
     square: Array = 2.0 * np.diag(values**2) + np.outer(values, values)
     return square if constant is None else square - 8.0 * np.outer(constant**2, constant**2)
+
+
+def products(A: Array, B: Array) -> Array:
+    """Give the Kronecker products of matrices (d, i, j) and (d, k, l): (d, i k, j l)."""
+    d, i, j = A.shape
+    _, k, m = B.shape
+    both: Array = np.einsum("dij,dkl->dikjl", A, B).reshape(d, i * k, j * m)
+    return both

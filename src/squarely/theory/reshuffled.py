@@ -16,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 
 from squarely.numerics import Array
-from squarely.theory.noise import Batches, Noise
+from squarely.theory.noise import Batches, Noise, products
 
 
 def reshuffled_covariance(noise: Noise, batches: Batches) -> Array:
@@ -47,13 +47,12 @@ def reshuffled_excess(noise: Noise, c: Array, batches: Batches) -> Callable[[int
 def _epoch(noise: Noise, batches: Batches) -> Array:
     """Give the matrices (d, 5, 5) that take the second moments of (error, velocity) in modes a and b, and a one, an epoch on."""
     (a, b), (steps, size, last), n = noise.pairs, batches.sizes(noise.n), noise.n
-    F, descent = batches.descent.step(noise.values), batches.descent
-    G = np.array([descent.lr * (1.0 + descent.momentum if descent.nesterov else 1.0), -1.0])  # xi is taken off the gradient
+    F, G = batches.descent.step(noise.values), batches.descent.gain
     lone = _affine(F, G, steps)[:, :2, 2]  # (m, 2) the sum of F^i G
-    both, gain = _products(F[a], F[b]), np.outer(G, G).ravel()
+    both, gain = products(F[a], F[b]), np.outer(G, G).ravel()
     epoch = _affine(both, gain, steps)
     each = n * (epoch[:, :4, 4] / size + (1.0 / last - 1.0 / size) * gain)
-    whole = _products(lone[a][:, :, None], lone[b][:, :, None])[..., 0]
+    whole = products(lone[a][:, :, None], lone[b][:, :, None])[..., 0]
     epoch[:, :4, 4] = noise.gradient[:, None] / max(n - 1, 1) * (each - whole)
     return epoch
 
@@ -65,11 +64,3 @@ def _affine(M: Array, g: Array, steps: int) -> Array:
     map_[:, :k, :k], map_[:, :k, k], map_[:, k, k] = M, g, 1.0
     power: Array = np.linalg.matrix_power(map_, steps)
     return power
-
-
-def _products(A: Array, B: Array) -> Array:
-    """Give the Kronecker products of matrices (d, i, j) and (d, k, l): (d, i k, j l)."""
-    d, i, j = A.shape
-    _, k, m = B.shape
-    products: Array = np.einsum("dij,dkl->dikjl", A, B).reshape(d, i * k, j * m)
-    return products
