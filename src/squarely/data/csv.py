@@ -193,6 +193,7 @@ class CsvSource(Source):
             try:
                 self._odd_signs = _NOT_IN_NUMBERS if self._packed else signs_in(self._path, _NOT_IN_NUMBERS)
             except OSError as error:
+                self._file.require_unchanged()
                 raise self._unreadable(error) from error
         odd = [f"contains(c{place}, {_quoted(sign)})" for sign in self._odd_signs]
         if place in self._comma.small:
