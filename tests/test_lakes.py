@@ -185,12 +185,25 @@ def test_an_index_in_a_file_is_not_what_a_dot_stands_for(form, tmp_path):
         path = stored(tmp_path, index, form)
         fit = sq.ols("y ~ .", path)
         assert_close(fit.params, expected, rtol=1e-12)
-        note = f"Read with {name or '__index_level_0__'!r} as the index of pandas, which '.' in a formula leaves out."
+        note = f"Read with {name or '__index_level_0__'!r} as labels of the rows, an index, which '.' in a formula leaves out."
         assert note in " ".join(str(fit.summary()).split())
         if name:
             assert sq.ols(f"y ~ x + {name}", path).params.size == 3
     fit = sq.ols("y ~ .", stored(tmp_path, pd.RangeIndex(48), form))
-    assert "index of pandas" not in str(fit.summary())
+    assert "an index" not in str(fit.summary())
+
+
+def test_the_labels_of_rows_in_a_csv_file_are_no_predictor(tmp_path):
+    """pandas and R write them into a first column without a name."""
+    data = TABLE[["y", "x"]]
+    data.iloc[::2].to_csv(tmp_path / "a.csv")
+    for path in (tmp_path / "a.csv", tmp_path):
+        fit = sq.ols("y ~ .", path)
+        assert_close(fit.params, sq.ols("y ~ x", data.iloc[::2]).params, rtol=1e-12)
+        note = "Read with the column without a name as labels of the rows, an index, which '.' in a formula leaves out."
+        assert note in " ".join(str(fit.summary()).split())
+    data.to_csv(tmp_path / "b.csv", index=False)
+    assert "labels of the rows" not in str(sq.ols("y ~ .", tmp_path / "b.csv").summary())
 
 
 def test_an_index_is_left_out_in_folders_tables_and_other_libraries(tmp_path):

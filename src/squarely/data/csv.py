@@ -89,6 +89,8 @@ class CsvSource(Source):
         )
         self.twins = frozenset(name for name in self._names if self._names.count(name) > 1)
         self.columns = dict(zip(self._names, self._types, strict=True))
+        if len(self._names) > 1 and self._names[0] == "" and "" not in self.twins:
+            self.index_columns = frozenset([""])  # pandas and R write the labels of rows so
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, in the order of the lines."""

@@ -49,8 +49,8 @@ def open_source(data: object) -> Source:
         return data
     source = _opened(data)
     if indexes := source.indexes:
-        names = " and ".join(map(repr, indexes))
-        source.notes += (f"{names} as the index of pandas, which '.' in a formula leaves out",)
+        names = " and ".join(repr(name) if name else "the column without a name" for name in indexes)
+        source.notes += (f"{names} as labels of the rows, an index, which '.' in a formula leaves out",)
     return source
 
 

@@ -58,7 +58,7 @@ class Source(ABC):
     columns : name -> type, as the engine calls it.
     twins : names that stand twice or more; a formula cannot use them.
     typed : whether the engine knows the types; if not, labels are text whose kind is read off the values.
-    index_columns : columns in which pandas has stored an index: '.' in a formula leaves them out.
+    index_columns : columns in which pandas or R has stored the labels of rows: '.' in a formula leaves them out.
     folder_keys : keys of folders called key=value that all rows lie in, and that are no columns.
     notes : what was found out about how the rows are written, such as a decimal comma, for the summary to print.
     reread : how pandas reads the same file, None where the rows are in no file.
