@@ -40,7 +40,7 @@ def _other_loss(fit: Fit, run: Training, excess: float) -> tuple[str, str] | Non
     """Judge a run that had another aim than least squares: what can be compared is the mean squared error of both."""
     if run.recipe.loss == "mse":
         return None
-    least = fit.ssr / fit.nobs
+    least = fit.solution.ssr / fit.nobs
     ratio = 1.0 + excess * float(run.problem.scale[-1]) ** 2 / least if least > 0 else np.inf
     return "other loss", (
         f"The training minimised the {_LOSSES[run.recipe.loss]}, whose optimum is another one and has no closed form, so the gap "
@@ -52,7 +52,7 @@ def _rounding(fit: Fit, run: Training, excess: float) -> tuple[str, str] | None:
     """Judge a run that is as near as its precision allows: what is left of the excess is rounding."""
     unit = float(run.moments.variances[-1]) / float(run.problem.scale[-1]) ** 2 or 1.0  # one, where columns are standardised
     near = {name: excess <= unit * (_ROUNDINGS * np.finfo(name).eps) ** 2 for name in ("float64", "float32")}
-    if fit.ssr <= (4 * ROUNDOFF) ** 2 * fit.uncentered_tss:  # standard errors are rounding themselves
+    if fit.solution.ssr <= (4 * ROUNDOFF) ** 2 * fit.uncentered_tss:  # standard errors are rounding themselves
         said = "The data lie on the line to rounding, so no standard error can measure the gap; it is the rounding of"
         if near["float64"]:
             return "agree", f"{said} float64."
