@@ -169,7 +169,7 @@ def test_a_constant_is_spanned_or_not(name, door, tmp_path):
     merged = sq.merge(shards)
     every = [fit, merged, reloaded(fit, tmp_path), reloaded(merged, tmp_path)]
     if name not in ("twins", "powers"):  # a difference of cross-products has no digits for these
-        every.append(sq.merge([merged, fit], duplicates="allow").remove(fit))
+        every.append(sq.merge([merged, fit], duplicates="keep").remove(fit))
     y, ssr = [Fraction(v) for v in data["y"].tolist()], Fraction(fit.ssr)
     mean = sum(y) / 50 if spanned else Fraction(0)
     truth = float(1 - ssr / sum((v - mean) ** 2 for v in y))
@@ -333,7 +333,7 @@ def test_groups_with_equal_means_explain_nothing(door):
         if door == "merged":
             order = np.argsort(np.arange(20) % 2, kind="stable")
             data = {name: np.asarray(column)[order] for name, column in data.items()}
-            fit = sq.merge([sq.ols("y ~ g", half) for half in halves(data)], duplicates="allow")
+            fit = sq.merge([sq.ols("y ~ g", half) for half in halves(data)], duplicates="keep")
         assert min(fit.rsquared, fit.fvalue, fit.ess) >= 0
         assert_close(fit.f_pvalue, 1.0, rtol=1e-6)
         assert_close(smf.ols("y ~ g", pd.DataFrame(data)).fit().f_pvalue, 1.0, rtol=1e-6)
@@ -348,7 +348,7 @@ def test_merged_levels_far_from_zero(offset):
     X = np.column_stack([g == "a", g == "b"]).astype(float)
     R2, F, _ = exact_fit(X, data["y"], centred=True)
     assert_close([merged.rsquared, merged.fvalue], [R2, F], rtol=1e-11)
-    whole = [sq.merge([merged, merged], duplicates="allow").remove(merged)] if offset == 0 else []
+    whole = [sq.merge([merged, merged], duplicates="keep").remove(merged)] if offset == 0 else []
     for fit in whole:
         assert_close(fit.rsquared, R2, rtol=1e-10)
 

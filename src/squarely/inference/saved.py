@@ -99,7 +99,7 @@ def fit_to_json(fit: Fit) -> str:
         "span": _fields(solution.span),
         "merged": _fields(solution.merged),
     }
-    return json.dumps(_plain(document), allow_nan=False)
+    return json.dumps(_plain(document), allow_nan=False, separators=(",", ":"))
 
 
 _AGGREGATED = ("engine", "scans", "expressions")
