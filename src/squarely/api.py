@@ -140,7 +140,7 @@ def load(path: str | os.PathLike[str]) -> Fit:
     >>> fit.predict({"x": [4.0]}).round(3)
     array([10.])
     """
-    return fit_from_json(read_text(path), os.fspath(path))
+    return fit_from_json(read_text(path), os.fsdecode(path))
 
 
 def merge(fits: Iterable[Fit], *, remove: Iterable[Fit] = (), duplicates: str = "raise") -> Fit:
@@ -168,8 +168,10 @@ def merge(fits: Iterable[Fit], *, remove: Iterable[Fit] = (), duplicates: str = 
     >>> merge(ols("y ~ x", shard) for shard in shards).params.round(3).to_dict()
     {'Intercept': 1.214, 'x': 1.914}
     """
-    if isinstance(fits, Fit) or isinstance(remove, Fit):
-        raise InputError("merge wants lists of fits, and this is one fit. Write sq.merge([fit, other], remove=[third]).")
+    for given in (fits, remove):
+        if isinstance(given, Fit) or not isinstance(given, Iterable):
+            what = "one fit" if isinstance(given, Fit) else repr(given)
+            raise InputError(f"merge wants lists of fits, and this is {what}. Write sq.merge([fit, other], remove=[third]).")
     return combined(list(fits), list(remove), duplicates=duplicates)
 
 

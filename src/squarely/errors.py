@@ -7,7 +7,7 @@
     |   `-- OptionError                     an option such as lr or epochs
     |-- MissingExtraError (also an ImportError)   an optional package is not installed; the CLI exits with 2
     |-- ProcessError (also a RuntimeError)      another of the processes that train together ended; the CLI exits with 3
-    `-- NumericalError                      raised by `.require()` when a result is a "no"; the CLI exits with 1
+    `-- NumericalError                      `.require()` of a result that is a "no", or nothing but rounding; the CLI exits with 1
 
 Every message says what was met, what it means and what to do. Names and values of the user's
 appear through `repr`, so that control characters in them cannot reach a terminal.
@@ -60,7 +60,19 @@ class ProcessError(SquarelyError, RuntimeError):
 
 
 class NumericalError(SquarelyError, ArithmeticError):
-    """A result was required to be good, and is not."""
+    """A result was required to be good, and is not; or it would be nothing but rounding."""
+
+
+def require_word(option: str, value: object, words: tuple[str, ...]) -> None:
+    """Raise an OptionError unless an option is one of some words.
+
+    >>> require_word("missing", [], ("drop", "raise"))
+    Traceback (most recent call last):
+    squarely.errors.OptionError: missing=[] is not understood. Use 'drop' or 'raise'.
+    """
+    if not isinstance(value, str) or value not in words:
+        *others, last = map(repr, words)
+        raise OptionError(f"{option}={value!r} is not understood. Use {', '.join(others)} or {last}.")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

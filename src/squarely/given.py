@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from numbers import Real
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
+
 from squarely.data import Source, keeps_rows, open_arrays, open_rows, open_source, require_here, split
 from squarely.design import Formula, Where, ask, formula_of, learn, parse_formula, parse_where
-from squarely.errors import DataError, InputError, OptionError, counted
+from squarely.errors import DataError, InputError, OptionError, counted, require_word
 from squarely.moments import Moments, choose_fold, gather, gather_inside
 
 if TYPE_CHECKING:
@@ -58,8 +60,7 @@ def gathered_for_training(given: Given, formula: Formula, source: Source) -> Mom
 
 def condition(given: Given) -> Where | None:
     """Read which rows are to be used."""
-    if given.missing not in {"drop", "raise"}:
-        raise OptionError(f"missing={given.missing!r} is not understood. Use 'drop' or 'raise'.")
+    require_word("missing", given.missing, ("drop", "raise"))
     return None if given.where is None else parse_where(given.where)
 
 
@@ -91,6 +92,8 @@ def by_batches(formula: Formula, source: Source, where: Where | None) -> Moments
 
 def opened(given: Given) -> tuple[Formula, Source]:
     """Read the formula and open the rows; what does not go together is said."""
+    if not isinstance(given.intercept, bool | np.bool_):
+        raise OptionError(f"intercept={given.intercept!r} is neither True nor False.")
     if given.loader is not None:
         return _opened_loader(given, given.loader)
     if given.X is None and given.y is None:

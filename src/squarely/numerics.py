@@ -235,3 +235,16 @@ def rounded_apart(low: float, high: float, digits: int = 4) -> tuple[str, str]:
         if float(said[0]) < float(said[1]):
             return said
     return repr(low), repr(high)
+
+
+def about_mean(n: int, powers: Array) -> Array:
+    """Turn sums (4,) of the powers of n numbers about a point near their mean into the sums (3,) of powers 2 to 4 about the mean.
+
+    >>> x = np.array([1.0, 2.0, 6.0])
+    >>> about_mean(3, np.array([((x - 2.0) ** k).sum() for k in (1, 2, 3, 4)]))
+    array([ 14.,  18., 114.])
+    """
+    one, two, three, four = powers.tolist()
+    d = one / n
+    squares = two - d * one
+    return np.array([squares, three - 3 * d * squares - d**2 * one, four - 4 * d * three + 6 * d**2 * two - 3 * d**3 * one])

@@ -85,7 +85,7 @@ def _other_loss(case: Case) -> tuple[str, str] | None:
     away, move = case.between(run.loop.end, aim), case.between(aim, optimum_of(fit, run))
     if not away <= _EXPLAINED * case.largest:
         return None
-    least = fit.ssr / fit.nobs
+    least = fit.solution.ssr / fit.nobs
     ratio = 1.0 + case.excess * float(run.problem.scale[-1]) ** 2 / least if least > 0 else np.inf
     near = f", and the run is within {away:.2g} of it" if away > case.tau else ""
     return "other loss", (
@@ -100,7 +100,7 @@ def _rounding(case: Case) -> tuple[str, str] | None:
     fit, run, excess = case.fit, case.run, case.excess
     unit = unit_of(run)
     near = {name: excess <= unit * (_ROUNDINGS * np.finfo(name).eps) ** 2 for name in ("float64", "float32")}
-    if fit.ssr <= (4 * ROUNDOFF) ** 2 * fit.uncentered_tss:  # standard errors are rounding themselves
+    if fit.solution.ssr <= (4 * ROUNDOFF) ** 2 * fit.uncentered_tss:  # standard errors are rounding themselves
         said = "The data lie on the line to rounding, so no standard error can measure the gap; it is the rounding of"
         if near["float64"]:
             return "agree", f"{said} float64."

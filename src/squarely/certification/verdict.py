@@ -81,7 +81,7 @@ def certify(fit: Fit, run: Training, *, tau: float = 0.01) -> Certificate:
         rows=(fit.rows, run.rows),
         validation_rows=run.validation_rows,
         tau=float(tau),
-        digits=float(min(np.nanmin(fit.solution.digits_bse), np.nanmin([*fit.solution.digits, 15.0]))),
+        digits=float(np.nanmin([*fit.solution.digits_bse, *fit.solution.digits, 15.0])),
         evidence=_evidence(run),
         verdict=verdict,
         cause=cause,
@@ -122,7 +122,7 @@ def _measure(fit: Fit, run: Training) -> tuple[Slope, Bound, float]:
         with np.errstate(over="ignore", invalid="ignore"):  # a diverged run is infinitely far away, and may be so
             excess = theory.excess(lam, lam.vectors.T @ (w - optimum_of(fit, run)))
     else:  # no single optimum to subtract from w, but its loss is known
-        excess = max(slope.loss - fit.ssr / (fit.nobs * float(problem.scale[-1]) ** 2), 0.0)
+        excess = max(slope.loss - fit.solution.ssr / (fit.nobs * float(problem.scale[-1]) ** 2), 0.0)
     stored = largest_gap(2 * np.spacing(np.abs(run.coefficients)), fit.standard_errors)  # what writing them down may cost
     return slope, bound_from(slope, lam, fit.nobs - fit.rank, fit.nobs, stored=stored), excess
 

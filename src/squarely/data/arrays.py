@@ -7,6 +7,7 @@ from typing import Any
 import narwhals as nw
 import numpy as np
 
+from squarely.data.file import first_line
 from squarely.data.memory import ArraysSource, without_history
 from squarely.data.open import are_paths, open_source
 from squarely.data.source import Source
@@ -55,7 +56,7 @@ def open_rows(data: Any, names: tuple[str, ...] | None) -> Source:
 
 
 def _columns(X: Any) -> dict[str, Any]:
-    frame = nw.from_native(X, eager_only=True, pass_through=True)
+    frame = _frame("X", X)
     if isinstance(frame, nw.DataFrame):
         for name in frame.columns:
             if not isinstance(name, str):
@@ -78,8 +79,15 @@ def _columns(X: Any) -> dict[str, Any]:
     return {f"x{j + 1}": table[:, j] for j in range(table.shape[1])}
 
 
+def _frame(name: str, data: Any) -> Any:
+    try:
+        return nw.from_native(data, eager_only=True, pass_through=True)
+    except nw.exceptions.DuplicateError as error:
+        raise DataError(f"Two columns of {name} have the same name. Give each its own. ({first_line(error)})") from error
+
+
 def _response(y: Any) -> tuple[str, Any]:
-    frame = nw.from_native(y, eager_only=True, pass_through=True)
+    frame = _frame("y", y)
     if isinstance(frame, nw.DataFrame):
         if len(frame.columns) != 1:
             raise DataError(f"y has {len(frame.columns)} columns. Give one.")

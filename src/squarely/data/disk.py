@@ -92,9 +92,13 @@ def local_path(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> Pat
 
     Raises
     ------
-    DataError : there is no such user.
+    DataError : it is no path, or there is no such user.
     """
+    if not isinstance(path, str | bytes | os.PathLike):
+        raise DataError(f"{path!r} is no path, but of type {type(path).__name__}. Give the path of a file as text or as a Path.")
     text = os.fsdecode(path)
+    if "\0" in text:
+        raise DataError(f"The path {text!r} has a null character in it. Give the path of a file.")
     try:
         return Path(text).expanduser()
     except RuntimeError as error:

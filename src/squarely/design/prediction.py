@@ -15,7 +15,7 @@ from squarely.design.block import Held, Spread, gathered
 from squarely.design.design import Design, columns_needed
 from squarely.design.factor import Factor
 from squarely.design.rows import coded, columns_held, evaluated, offset_of, require_known
-from squarely.errors import OptionError, counted
+from squarely.errors import counted, require_word
 from squarely.numerics import ROUNDOFF, Array
 
 _ROUNDING = 32.0  # roundoffs that a stored value may be off by: it is the outcome of some arithmetic of its owner's
@@ -156,13 +156,11 @@ def _factors(line: Line) -> list[Factor]:
 
 def require_rank_deficient(rank_deficient: str) -> None:
     """Raise an OptionError unless it says what becomes of a row that the check finds undetermined."""
-    if rank_deficient not in ("nan", "allow"):
-        raise OptionError(f"rank_deficient={rank_deficient!r} is not understood. Use 'nan' or 'allow'.")
+    require_word("rank_deficient", rank_deficient, ("nan", "allow"))
 
 
 def _require_option(unseen: str) -> None:
-    if unseen not in ("error", "nan"):
-        raise OptionError(f"unseen={unseen!r} is not understood. Use 'error' or 'nan'.")
+    require_word("unseen", unseen, ("error", "nan"))
 
 
 def _warn(text: str) -> None:

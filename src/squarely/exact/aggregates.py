@@ -12,14 +12,15 @@ from squarely.data import Source
 from squarely.errors import DataError
 from squarely.exact.condition import inverse_spread
 from squarely.exact.dependence import Kept, UntoldError, keep
-from squarely.exact.factor import TEN_DIGITS
+from squarely.exact.factor import TEN_DIGITS, Factor
 from squarely.exact.least_squares import Solution
 from squarely.exact.rank import still
-from squarely.exact.residuals import ResidualSums
-from squarely.exact.units import digits_of, spread_out, unit_errors
-from squarely.exact.work import Left, Work, factor_of, in_units, natural, root_of, scaled
+from squarely.exact.residuals import ResidualSums, without_shape
+from squarely.exact.span import Span, span_by_scans, span_by_sums
+from squarely.exact.units import digits_of, spread_out, totals_of, unit_errors
+from squarely.exact.work import Left, Work, factor_of, in_scaled, in_units, natural, root_of, scaled
 from squarely.moments import Aggregated, Combined, Effort, Folded, Moments, combine, constants, refolded, rounded_inside, way_back
-from squarely.numerics import ROUNDOFF, Pair, two_sum
+from squarely.numerics import ROUNDOFF, Array, Pair, two_sum
 
 _MOST_SCANS = 6
 _WORST = 1e-2  # the relative error of a solve beyond which refinement would not close in
@@ -50,7 +51,7 @@ def solve_inside(moments: Moments, source: Source, *, collinear: str = "drop") -
     places = np.arange(len(folded.gram))
     if kept.dependencies and not _is_closed(folded, kept):
         folded, places, again = _without(moments, folded, source, kept)
-        kept = replace(again, dependencies=kept.dependencies, effort=kept.effort + again.effort)
+        kept = replace(again, dependencies=kept.dependencies, left=kept.left, effort=kept.effort + again.effort)
     work = Work(moments=moments, folded=folded, kept=kept, places=places, condition=_condition(kept))
     _require_told(work, source)
     return _solution(work, _refine(work, source), source, asked)
@@ -103,7 +104,10 @@ def _require_told(work: Work, source: Source) -> None:
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class _Refined:
-    """The solution b (q,) for W, what is left of its error, and the last scan; `squares`, `fuzz`, `rough` as in `least_squares`."""
+    """The solution b (q,) for W, what is left of its error, and the last scan; `squares`, `fuzz`, `rough` as in `least_squares`.
+
+    `moved` is the norm by which the last step changed the residuals.
+    """
 
     b: Pair
     left: Left
@@ -112,6 +116,7 @@ class _Refined:
     squares: float
     fuzz: float
     rough: float
+    moved: float
     effort: Effort
     scans: int
     settled: bool
@@ -155,6 +160,7 @@ def _refine(work: Work, source: Source) -> _Refined:
         squares=0.0 if exact else max(seen.squares - float(d @ gradient), 0.0),
         fuzz=rows,
         rough=float(rounded[columns] @ inverse_spread(R)),
+        moved=moved,
         effort=effort,
         scans=scans,
         settled=settled,
@@ -167,19 +173,19 @@ def _solution(work: Work, refined: _Refined, source: Source, asked: Aggregated) 
     total, error = in_units(work, refined.b, refined.left)
     params = np.array([float(total[place]) for place in columns.tolist()])
     error = error + ROUNDOFF * np.abs(params)
-    if refined.exact:  # no residual: what cannot be told from zero is zero
-        params = np.where(np.abs(params) <= error, 0.0, params)
     ordered = source.require_engine().ordered
     steps = source.steps(refined.seen.query, "r0") if ordered and not refined.exact else math.nan
-    done = work.kept.effort + refined.effort + Effort(int(ordered), int(ordered))
-    relative = work.unit_error + refined.rough + 16 * ROUNDOFF
-    relative += refined.fuzz / np.sqrt(refined.squares) if refined.squares > 0 else 0.0
-    one, second = refined.seen.spread
+    factor, root = factor_of(work), root_of(work, work.kept.R, work.unit_error)
+    span, looked = (None, Effort()) if moments.design.intercept else _span(work, factor, source)
+    done = work.kept.effort + refined.effort + looked + Effort(int(ordered), int(ordered))
+    squares, fuzz, layout = refined.squares, refined.fuzz, work.folded.layout
+    relative = work.unit_error + refined.rough + 16 * ROUNDOFF + (fuzz / np.sqrt(squares) if squares > 0 else 1.0)
+    place = layout.shifts[-1], layout.units[-1], work.folded.gram[0, -1] / moments.n
+    centered, tss_off, mean = totals_of(moments.n, place, refined.seen.spread, work.rounding)
     scale = float(moments.design.scales[-1])
     ones = np.ones(len(params))
     now = replace(asked, scans=asked.scans + done.scans, expressions=asked.expressions + done.expressions)
     unordered = f"Durbin-Watson needs an order of rows, which {asked.engine} has not. Give order_by=."
-    factor, root = factor_of(work), root_of(work, work.kept.R, work.unit_error)
     return Solution(
         moments=replace(moments, aggregated=now, remarks=moments.remarks if ordered else (*moments.remarks, unordered)),
         factor=factor,
@@ -188,8 +194,12 @@ def _solution(work: Work, refined: _Refined, source: Source, asked: Aggregated) 
         params=spread_out(params, kept),
         residuals=_sums(work, refined, steps),
         unit_bse=spread_out(unit_errors(moments, factor, np.empty(0), root), kept),
-        ssr=refined.squares * scale**2,
-        centered_tss=max(float(second - one**2 / moments.n), 0.0) * scale**2,
+        ssr=squares * scale**2,
+        ssr_off=(work.rounding * squares + 2 * fuzz * np.sqrt(squares) + fuzz**2) * scale**2,
+        centered_tss=centered,
+        tss_off=tss_off,
+        mean=mean,
+        span=span,
         digits=spread_out(digits_of(params, error, natural(work)), kept),
         digits_bse=spread_out(digits_of(ones, relative * ones, 0 * ones), kept),
         precision="double",
@@ -200,10 +210,30 @@ def _solution(work: Work, refined: _Refined, source: Source, asked: Aggregated) 
     )
 
 
+def _span(work: Work, factor: Factor, source: Source) -> tuple[Span, Effort]:
+    """Give the combination of columns nearest to a constant, by scans in the engine where cross-products cannot tell."""
+    moments, effort = work.moments, Effort()
+    told = span_by_sums(moments, factor)
+    if told is not None:
+        return told, effort
+    T = in_scaled(work)
+    inverse = np.linalg.inv(T)
+
+    def seen(hi: Array, lo: Array) -> tuple[float, Array]:
+        nonlocal effort
+        a = np.zeros(len(work.folded.gram))
+        a[0], a[work.kept.columns] = 1.0, -(inverse @ (hi + lo))
+        met, spent = combine(work.folded, source, a)
+        effort += spent
+        return met.squares, np.asarray(inverse.T @ met.gradient[work.kept.columns])
+
+    return span_by_scans(moments, factor, seen)[0], effort
+
+
 def _sums(work: Work, refined: _Refined, steps: float) -> ResidualSums:
     """Give the sums over the residuals in the scaled columns of Moments."""
     seen, q = refined.seen, len(work.columns)
-    return ResidualSums(
+    sums = ResidualSums(
         n=work.moments.n,
         sums=work.moments.gram[0],
         gradient=seen.gradient[work.kept.columns],
@@ -215,3 +245,4 @@ def _sums(work: Work, refined: _Refined, steps: float) -> ResidualSums:
         first=math.nan,
         last=math.nan,
     )
+    return without_shape(sums, refined.fuzz + refined.moved)

@@ -50,8 +50,12 @@ def condition_of(R: Array, apart: Array | None = None) -> float:
     if len(R) <= MOST_SINGULAR_VALUES:
         B = np.diag(diagonal)
         B[0] += first
-        values = np.linalg.svd(R if apart is None else R @ B, compute_uv=False)
-        return float(values[0] / values[-1]) if len(values) and values[-1] > 0 else float("inf")
+        T = R if apart is None else R @ B
+        if not len(T) or not np.diag(T).all():
+            return float("inf")
+        # The smallest singular value of columns of unlike scales is lost in the rounding of the largest. The inverse has it.
+        ends = [np.linalg.norm(M, 2) for M in (T, solve_triangular(T, np.eye(len(T))))]
+        return float(ends[0] * ends[1])
     return _condition_by_iteration(R, diagonal, first)
 
 

@@ -25,11 +25,15 @@ class UntoldError(DataError):
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Kept:
-    """The columns of W that are kept, with R'R = W'W for them, and a sentence for each dropped one."""
+    """The columns of W that are kept, with R'R = W'W for them, and a sentence for each dropped one.
+
+    `left` has for each dropped one the length, in the scaled columns of Moments, that the kept ones may not span.
+    """
 
     columns: np.ndarray
     R: Array
     dependencies: tuple[str, ...]
+    left: tuple[float, ...]
     effort: Effort
 
 
@@ -45,7 +49,7 @@ def keep(moments: Moments, folded: Folded, source: Source, columns: np.ndarray, 
     G = folded.gram
     R = np.zeros((len(columns), len(columns)))
     kept: list[int] = []
-    sentences, effort = [], Effort()
+    sentences, lefts, effort = [], dict[int, float](), Effort()
     for j in columns.tolist():
         q = len(kept)
         r = solve_triangular(R[:q, :q], G[kept, j], trans="T") if q else np.zeros(0)
@@ -53,30 +57,41 @@ def keep(moments: Moments, folded: Folded, source: Source, columns: np.ndarray, 
         if constant is not None and constant[j]:
             d = np.zeros(q)
             d[0] = G[0, j] / G[0, 0]
-            sentences.append(_sentence(moments, folded, j, kept, d))
-            continue
-        if left > _TOLD * G[j, j]:
+            off = float(np.sqrt(max(G[j, j] - G[0, j] * d[0], 0.0)))
+        elif left > _TOLD * G[j, j]:
             R[:q, q], R[q, q] = r, np.sqrt(left)
             kept.append(j)
             continue
-        d, spent = _spanned(folded, source, j, kept, R[:q, :q])
-        effort += spent
-        sentences.append(_sentence(moments, folded, j, kept, d))
+        else:
+            d, off, spent = _spanned(folded, source, j, kept, R[:q, :q])
+            effort += spent
+        made = _made(folded, j, kept, d)
+        own = made.pop(j)
+        lefts[j] = (off + sum(abs(float(x)) * lefts[i] for i, x in made.items() if i in lefts)) / abs(float(own))
+        sentences.append(_sentence(moments, j, {place: -x / own for place, x in made.items()}))
     q = len(kept)
-    return Kept(columns=np.array(kept, dtype=int), R=R[:q, :q], dependencies=tuple(sentences), effort=effort)
+    return Kept(
+        columns=np.array(kept, dtype=int),
+        R=R[:q, :q],
+        dependencies=tuple(sentences),
+        left=tuple(x / float(moments.design.column_scales[j]) for j, x in lefts.items()),
+        effort=effort,
+    )
 
 
-def _spanned(folded: Folded, source: Source, j: int, kept: list[int], R: Array) -> tuple[Array, Effort]:
-    """Give the combination d (q,) of kept columns that column j is, up to rounding."""
-    sizes = _sizes(folded)
+def _spanned(folded: Folded, source: Source, j: int, kept: list[int], R: Array) -> tuple[Array, float, Effort]:
+    """Give the combination d (q,) of kept columns that column j is, up to rounding, and the length that it leaves at most."""
+    sizes, lengths = _sizes(folded), np.sqrt(np.diag(folded.gram))
     d, effort = np.zeros(len(kept)), Effort()
     for _ in range(3):  # the first step solves, the second corrects, the third tells what is left
         a = np.zeros(len(folded.gram))
         a[kept], a[j] = -d, 1.0
         seen, spent = combine(folded, source, a)
         effort += spent
-        if np.sqrt(seen.squares) <= ROUNDING * ROUNDOFF * (sizes[j] + np.abs(d) @ sizes[kept]):
-            return d, effort
+        size = float(sizes[j] + np.abs(d) @ sizes[kept])
+        if np.sqrt(seen.squares) <= ROUNDING * ROUNDOFF * size:
+            centred = float(lengths[j] + np.abs(d) @ lengths[kept])  # that rounding in the scan is in proportion to
+            return d, float(np.sqrt(seen.squares)) + 4 * ROUNDOFF * centred, effort
         d = d + solve_triangular(R, solve_triangular(R, seen.gradient[kept], trans="T")) if len(kept) else d
     raise UntoldError(
         f"{_name(folded, j)} is so near to a combination of the columns before it that sums of products in double precision cannot "
@@ -104,19 +119,22 @@ def _sizes(folded: Folded) -> Array:
     return sizes
 
 
-def _sentence(moments: Moments, folded: Folded, j: int, kept: list[int], d: Array) -> str:
-    """Write a dropped column in terms of the others, in the units of the data."""
+def _made(folded: Folded, j: int, kept: list[int], d: Array) -> dict[int, Fraction]:
+    """Write column j of W less the combination d of kept ones, which is nothing, in terms of [1, X], by their places."""
     way = way_back(folded.layout)
     combination: dict[int, Fraction] = {}
     for i, weight in [(j, Fraction(1)), *zip(kept, (-Fraction(x) for x in d.tolist()), strict=True)]:
         for place, part in way[i].items():
             combination[place] = combination.get(place, Fraction(0)) + weight * part
-    own = combination.pop(j)
+    return combination
+
+
+def _sentence(moments: Moments, j: int, others: dict[int, Fraction]) -> str:
+    """Write a dropped column as the combination of others that it is, in the units of the data."""
     centres, scales = moments.design.column_centres, moments.design.column_scales
-    others = [place for place in combination if place]
-    slopes = {place: float(-combination[place] / own) for place in others}
-    level = -combination.get(0, Fraction(0)) / own - Fraction(float(centres[j]))
-    level += sum((-combination[place] / own * Fraction(float(centres[place])) for place in others), Fraction(0))
-    names = [*([0] if moments.design.intercept else []), *others]
+    slopes = {place: float(weight) for place, weight in others.items() if place}
+    level = others.get(0, Fraction(0)) - Fraction(float(centres[j]))
+    level += sum((weight * Fraction(float(centres[place])) for place, weight in others.items() if place), Fraction(0))
+    names = [*([0] if moments.design.intercept else []), *slopes]
     scaled = [float(level) / scales[j] if place == 0 else slopes[place] * scales[place] / scales[j] for place in names]
     return dependency(moments, moments.design.labels[j - 1], j, names, np.array(scaled))

@@ -18,7 +18,7 @@ from squarely.exact.rank import cholesky_in_order, constants, dependency, indepe
 from squarely.moments import Moments, fold_triangle, qr_triangle
 from squarely.numerics import ROUNDOFF, Array
 
-TEN_DIGITS = 1e-10  # a relative error that leaves ten digits
+TEN_DIGITS, SIX_DIGITS = 1e-10, 1e-6  # relative errors that leave so many digits
 # Beyond so many operations (some seconds) a triangle of blocks of indicators is not folded if cross-products can decide rank, and
 # beyond so many more (minutes to hours) not at all. What they leave of a column is told from nothing while it is more than roundoff
 # may be after ten thousand columns.

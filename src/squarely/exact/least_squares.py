@@ -8,11 +8,12 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from squarely.data import Source
-from squarely.errors import DataError, OptionError, counted
+from squarely.errors import DataError, OptionError, counted, require_word
 from squarely.exact.condition import inverse_spread, inverse_spread_of_blocks, lengths_of, telling_singular, untold
 from squarely.exact.factor import TEN_DIGITS, Factor, factorise
-from squarely.exact.residuals import ResidualSums, scan_residuals
-from squarely.exact.units import digits_of, spread_out, to_units, unit_errors
+from squarely.exact.residuals import ResidualSums, scan_residuals, without_shape
+from squarely.exact.span import Span, span_of
+from squarely.exact.units import digits_of, spread_out, to_units, totals_of, unit_errors
 from squarely.exact.whitening import CHEAP_CELLS, Root, inverse_root, wants_whitening
 from squarely.moments import Moments
 from squarely.numerics import ROUNDOFF, SLICED_ROWS, Array, slice_bits, sliced_error, two_sum
@@ -35,6 +36,9 @@ class Solution:
     b : (q,) the coefficients of the scaled columns that are kept, as double-double.
     unit_bse : (p,) standard errors of the coefficients where that of the residuals is one, NaN for a dropped column.
     ssr, centered_tss : sums of squares of the residuals and of the response about its mean, in its unit squared.
+    ssr_off, tss_off : their errors at most. A `ssr` within `ssr_off` is hidden by rounding; zero with an error of zero is a zero.
+    mean : of the response, as the sum of two doubles, and its error at most.
+    span : the combination of columns nearest to a constant; None with an intercept.
     digits : (p,) decimal digits of each coefficient that can be trusted, with the exact solution for the stored
         doubles as the truth, NaN for what is zero up to rounding; `digits_bse` (p,) likewise for the standard errors.
     precision : "extended" or "double", of the residuals and X'r in the refinement.
@@ -52,7 +56,11 @@ class Solution:
     residuals: ResidualSums | None
     unit_bse: Array
     ssr: float
+    ssr_off: float
     centered_tss: float
+    tss_off: float
+    mean: tuple[float, float, float]
+    span: Span | None
     digits: Array
     digits_bse: Array
     precision: str
@@ -61,6 +69,25 @@ class Solution:
     blur: float
     rough: float = 0.0
     merged: Merger | None = None
+
+    @property
+    def hidden(self) -> bool:
+        """Whether rounding hides the residuals: their sum of squares has no digit."""
+        return self.ssr <= self.ssr_off > 0
+
+    @property
+    def spans_told(self) -> bool:
+        """Whether it is certain that a constant is spanned or not: what a removal leaves may not tell."""
+        span, whole = self.span, self.merged is None or not self.merged.taken_out
+        return whole or span is None or span.is_told(self.moments, self.factor)
+
+    @property
+    def uncentered(self) -> tuple[float, float]:
+        """The sum of squares of the response, and its error at most."""
+        n, (hi, lo, off) = self.moments.n, self.mean
+        mean = hi + lo
+        squares = self.centered_tss + n * mean**2
+        return squares, self.tss_off + n * (2 * abs(mean) + off) * off + 4 * ROUNDOFF * squares
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +105,7 @@ class Merger:
 
 def require_precision(precision: str) -> None:
     """Raise an OptionError if there is no such precision."""
-    if precision not in {"auto", "double", "extended"}:
-        raise OptionError(f"precision={precision!r} is not understood. Use 'auto', 'double' or 'extended'.")
+    require_word("precision", precision, ("auto", "double", "extended"))
 
 
 @telling_singular
@@ -98,8 +124,7 @@ def solve(moments: Moments, source: Source, *, collinear: str = "drop", precisio
     ------
     DataError : too few rows; a dependency among the columns and `collinear="raise"`; or no coefficient has a digit.
     """
-    if collinear not in {"drop", "raise"}:
-        raise OptionError(f"collinear={collinear!r} is not understood. Use 'drop' or 'raise'.")
+    require_word("collinear", collinear, ("drop", "raise"))
     require_precision(precision)
     p = len(moments.design.names)
     if moments.n <= p:
@@ -121,10 +146,11 @@ def solve(moments: Moments, source: Source, *, collinear: str = "drop", precisio
         raise DataError(f"Columns depend on each other: {'; '.join(factor.dependencies)}. Leave one of them out.")
     refined = _refine(moments, source, factor, precision)
     root = inverse_root(moments, source, factor) if wants_whitening(moments, factor) else None
+    span, scans = (None, 0) if moments.design.intercept else span_of(moments, source, factor)
     if not source.ordered:
         unordered = f"Durbin-Watson needs an order of rows, which {source.label} has not. Give order_by=."
         moments = replace(moments, remarks=(*moments.remarks, unordered))
-    solution = _solution(moments, factor, refined, root)
+    solution = _solution(moments, factor, replace(refined, scans=refined.scans + scans), root, span)
     if not solution.settled and (solution.digits[factor.kept] == 0).all():
         raise untold()
     return solution
@@ -194,6 +220,7 @@ def _refine(moments: Moments, source: Source, factor: Factor, precision: str) ->
     blur = factor.unit_error * moved + float(np.linalg.norm(noise / spread)) + off + rows
     if exact:
         residuals = replace(residuals, squares=0.0, powers=0 * residuals.powers, steps=0.0)
+    residuals = without_shape(residuals, off + moved)
     return _Refined(
         b=(hi, lo),
         error=error,
@@ -262,21 +289,24 @@ def _rounding(n: int, residuals: ResidualSums, b: Array, size: float, *, extende
     return 8 * ROUNDOFF**2 * size + lost * float(np.abs(b).sum()), 8 * lost + n * ROUNDOFF**2
 
 
-def _solution(moments: Moments, factor: Factor, refined: _Refined, root: Root | None) -> Solution:
+def _solution(moments: Moments, factor: Factor, refined: _Refined, root: Root | None, span: Span | None) -> Solution:
     """Turn the refined solution into the units of the data, and count the digits."""
     n = moments.n
     params, error, natural = to_units(moments, factor, refined.b, refined.error)
-    if refined.squares == 0.0:  # no residual: what cannot be told from zero is zero, and not a crumb with a t of infinity
-        params = np.where(np.abs(params) <= error, 0.0, params)
     squares, scale = refined.squares, float(moments.design.scales[-1])
-    first, second = refined.residuals.spread
+    hidden = squares == 0.0 and not refined.extended  # doubles see nothing, and double-double might
+    if squares == 0.0 and not hidden:  # no residual: what cannot be told from zero is zero, and not a crumb with a t of infinity
+        params = np.where(np.abs(params) <= error, 0.0, params)
     # Standard errors inherit the error of R, or of the root, and that of the residuals, and each is rounded a few times.
-    relative = (
-        (factor.unit_error if root is None else root.error)
-        + refined.rough
-        + ROUNDOFF * (16 + np.sqrt(min(n, SLICED_ROWS) + n / SLICED_ROWS))  # and so are sums, within blocks and over them
-        + (refined.fuzz / np.sqrt(squares) + refined.missed / (2 * squares) if squares > 0 else 0.0)
-    )
+    sums = ROUNDOFF * (16 + np.sqrt(min(n, SLICED_ROWS) + n / SLICED_ROWS))  # within blocks and over them
+    off = sums * squares + 2 * refined.fuzz * np.sqrt(squares) + refined.missed + (refined.fuzz**2 if hidden else 0.0)
+    relative = (factor.unit_error if root is None else root.error) + refined.rough + sums
+    if squares > 0:
+        relative += refined.fuzz / np.sqrt(squares) + refined.missed / (2 * squares)
+    else:
+        relative = 1.0 if hidden else np.nan  # zero has no digits
+    design, middle = moments.design, float(moments.gram[0, -1] / n)
+    centered, tss_off, mean = totals_of(n, (design.centres[-1], scale, middle), refined.residuals.spread, float(sums))
     ones = np.ones(len(params))
     return Solution(
         moments=moments,
@@ -286,7 +316,11 @@ def _solution(moments: Moments, factor: Factor, refined: _Refined, root: Root | 
         residuals=refined.residuals,
         unit_bse=spread_out(unit_errors(moments, factor, refined.spread, root), factor.kept),
         ssr=squares * scale**2,
-        centered_tss=max(float(second - first**2 / moments.n), 0.0) * scale**2,
+        ssr_off=float(off) * scale**2 if squares > 0 or hidden else 0.0,
+        centered_tss=centered,
+        tss_off=tss_off,
+        mean=mean,
+        span=span,
         root=root,
         digits=spread_out(digits_of(params, error, natural), factor.kept),
         digits_bse=spread_out(digits_of(ones, relative * ones, 0 * ones), factor.kept),

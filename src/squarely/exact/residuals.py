@@ -11,9 +11,9 @@ import numpy as np
 from squarely.data import Source, scanning
 from squarely.design import Block, Design, Piece, Spread, fold_rows, gathered, pieces
 from squarely.errors import DataError
-from squarely.exact.factor import require_same_rows
+from squarely.exact.factor import SIX_DIGITS, require_same_rows
 from squarely.moments import Moments, in_threads, piece_rows
-from squarely.numerics import SLICED_ROWS, Array, Pair, dd_add, dd_multiply, slice_bits, sliced, sliced_dot, top_of
+from squarely.numerics import SLICED_ROWS, Array, Pair, about_mean, dd_add, dd_multiply, slice_bits, sliced, sliced_dot, top_of
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class ResidualSums:
     gradient, gradient_low : (q,) X'r over the kept columns, as double-double: blocks cancel against each other.
     spread : (2,) sums of y - m and (y - m)^2 for the known mean m of the response.
     squares : sum of r^2.
-    powers : (3,) sums of (r - m)^2, (r - m)^3, (r - m)^4 for the known mean m of the residuals.
+    powers : (3,) sums of (r - m)^2, (r - m)^3, (r - m)^4 for the mean m of the residuals.
     steps : sum of (r_i - r_{i-1})^2 in the order of the rows.
     first, last : the residuals at both ends, by which two scans in a row are merged.
     top : a bound of the scaled values and residuals met, by which the error of sliced products is told.
@@ -46,19 +46,22 @@ class ResidualSums:
 
 
 @scanning("residuals")
-def scan_residuals(moments: Moments, source: Source, columns: np.ndarray, b: Pair, *, extended: bool) -> tuple[ResidualSums, Array]:
+def scan_residuals(
+    moments: Moments, source: Source, columns: np.ndarray, b: Pair, *, extended: bool, response: float = 1.0
+) -> tuple[ResidualSums, Array]:
     """Scan the rows once with coefficients b (q,) given as double-double.
 
-    `extended` keeps residual and X'r in double-double; otherwise both are plain doubles. The second result (k + 1,) bounds the
-    length, over the rows, of what rounding has done to each scaled column [1, x, y] before it was read.
+    `extended` keeps residual and X'r in double-double; otherwise both are plain doubles. The residuals are those of the response
+    times `response`. The second result (k + 1,) bounds the length, over the rows, of what rounding has done to each scaled column
+    [1, x, y] before it was read.
 
     Raises
     ------
     DataError : these are not the rows that the first scan met.
     """
-    design, coefficients = moments.design, _Coefficients.of(moments.design, columns, b)
+    design, coefficients = moments.design, replace(_Coefficients.of(moments.design, columns, b), response=response)
     middle = float(moments.gram[0, -1] / moments.n)
-    mean = middle - float(moments.gram[0, columns] @ b[0]) / moments.n
+    mean = response * middle - float(moments.gram[0, columns] @ b[0]) / moments.n
     size = SLICED_ROWS if extended else piece_rows(design)
 
     def step(block: Block) -> _Scanned:
@@ -66,6 +69,8 @@ def scan_residuals(moments: Moments, source: Source, columns: np.ndarray, b: Pai
         for piece in pieces(design, block, size, low=extended):
             r, gradient, top = (_extended if extended else _plain)(piece, coefficients)
             y, centred = piece.Z[-1] - middle, r - mean
+            if piece.low is not None:
+                y = y + piece.low[-1]
             square, steps = centred * centred, np.diff(r)
             sums = ResidualSums(
                 n=len(r),
@@ -74,7 +79,7 @@ def scan_residuals(moments: Moments, source: Source, columns: np.ndarray, b: Pai
                 gradient_low=gradient[1],
                 spread=np.array([y.sum(), np.dot(y, y)]),
                 squares=float(np.dot(r, r)),
-                powers=np.array([square.sum(), np.dot(square, centred), np.dot(square, square)]),
+                powers=np.array([centred.sum(), square.sum(), np.dot(square, centred), np.dot(square, square)]),
                 steps=float(np.dot(steps, steps)),
                 first=float(r[0]),
                 last=float(r[-1]),
@@ -95,10 +100,18 @@ def scan_residuals(moments: Moments, source: Source, columns: np.ndarray, b: Pai
     if not source.ordered:
         total = replace(total, steps=math.nan)
     lengths = np.append(0.0, np.sqrt(rough) / design.scales)
-    return replace(total, gradient=total.gradient[at], gradient_low=total.gradient_low[at]), lengths
+    powers = about_mean(total.n, total.powers)
+    return replace(total, gradient=total.gradient[at], gradient_low=total.gradient_low[at], powers=powers), lengths
 
 
 _Scanned = tuple[ResidualSums | None, Array | float]
+
+
+def without_shape(sums: ResidualSums, off: float) -> ResidualSums:
+    """Leave the shape and the order of the residuals unknown where their norm may be off by more than `off` allows: six digits."""
+    if off <= SIX_DIGITS * np.sqrt(sums.squares):
+        return sums
+    return replace(sums, powers=np.full(3, math.nan), steps=math.nan)
 
 
 def residuals_of(design: Design, columns: np.ndarray, b: Pair, block: Block) -> Array:
@@ -129,12 +142,14 @@ class _Coefficients:
     dense, grouped : as double-double.
     places : (k + 1,) where each column of [1, x_1 ... x_p, y] is in [1, dense x, y, grouped].
     at : (q,) where each kept column is in [1, dense x, grouped].
+    response : what the response is multiplied by.
     """
 
     dense: Pair
     grouped: Pair
     places: np.ndarray
     at: np.ndarray
+    response: float = 1.0
 
     @classmethod
     def of(cls, design: Design, columns: np.ndarray, b: Pair) -> _Coefficients:
@@ -169,7 +184,7 @@ def _by_group(spread: Sequence[Spread], r: Array, g: int) -> Array:
 
 def _plain(piece: Piece, b: _Coefficients) -> tuple[Array, Pair, float]:
     """Return r = y - X b (m,) and X'r in plain doubles, with a low part of zero."""
-    r = piece.Z[-1] - np.dot(b.dense[0] + b.dense[1], piece.Z[:-1])
+    r = b.response * piece.Z[-1] - np.dot(b.dense[0] + b.dense[1], piece.Z[:-1])
     for part in piece.spread:
         r -= gathered(b.grouped[0] + b.grouped[1], part)
     gradient = np.concatenate([np.dot(piece.Z[:-1], r), _by_group(piece.spread, r, len(b.grouped[0]))])
@@ -194,7 +209,7 @@ def _residuals(piece: Piece, b: _Coefficients) -> tuple[Pair, Array, float]:
     X = sliced(piece.Z[:-1], low, top, bits)
     fitted = sliced_dot(sliced(b.dense[0][None, :], b.dense[1][None, :], top_of(b.dense[0]), bits), X)
     y_low = np.zeros_like(piece.Z[-1]) if piece.low is None else piece.low[-1]
-    r = dd_add((piece.Z[-1], y_low), (-fitted[0][0], -fitted[1][0]))
+    r = dd_add((b.response * piece.Z[-1], b.response * y_low), (-fitted[0][0], -fitted[1][0]))
     for part in piece.spread:
         there = part.places >= 0
         effect = (np.where(there, b.grouped[0][part.places], 0.0), np.where(there, b.grouped[1][part.places], 0.0))

@@ -77,3 +77,21 @@ def spread_out(values: Array, kept: np.ndarray) -> Array:
     full = np.full(len(kept), np.nan)
     full[kept] = values
     return full
+
+
+def totals_of(
+    n: int, place: tuple[float, float, float], spread: Array, relative: float
+) -> tuple[float, float, tuple[float, float, float]]:
+    """Give the sum of squares of n responses about their mean, its error at most, and the mean as `Solution` has it.
+
+    `place` is (centre, scale, middle): `spread` (2,) has the sums of z - middle and of its square, z = (y - centre) / scale, and
+    `relative` is the relative error of such sums.
+    """
+    centre, scale, middle = (Fraction(float(x)) for x in place)
+    one, second = spread.tolist()
+    unit = float(scale)
+    mean = centre + scale * (middle + Fraction(one / n))
+    off = unit * (relative * float(np.sqrt(second / n)) + ROUNDOFF * abs(one / n))
+    high = float(mean)
+    centered = max(second - one**2 / n, 0.0) * unit**2
+    return centered, relative * second * unit**2, (high, float(mean - Fraction(high)), off)

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
-from squarely.errors import DataError, counted
+from squarely.errors import DataError, NumericalError, counted
 from squarely.exact.condition import condition_of, telling_singular
 from squarely.exact.factor import Factor, columns_of, from_moments, from_triangle
 from squarely.exact.least_squares import Merger, Solution, spread_of
 from squarely.exact.rank import independent, still
+from squarely.exact.span import Span, span_of_levels
 from squarely.exact.units import digits_of, spread_out, to_units, unit_errors
 from squarely.moments import CRUMBS, Merged, Moments, Transfer, qr_triangle
 from squarely.numerics import ROUNDOFF, Array, Pair, dd_add, dd_multiply, dd_sum, two_sum
@@ -50,11 +52,23 @@ def solve_without_rows(merged: Merged, solutions: Sequence[Solution], signs: Seq
     factor = _rest(merged, constant) if min(signs) < 0 else _whole(merged, solutions, constant)
     if factor.triangle is not None:
         merged = replace(merged, moments=_measured(moments, factor.triangle))
-    parts = list(zip(solutions, merged.transfers, signs, strict=True))
-    return _solution(merged, factor, _minimum(merged, factor, parts), parts)
+    parts = _responses(merged, solutions, signs)
+    minimum = _minimum(merged, factor, parts, factor.rhs)
+    if minimum.squares < -minimum.fuzz:
+        raise DataError(NEVER_IN.format("the sum of squared residuals that would be left is below zero"))
+    return _solution(merged, factor, minimum, parts, _span(merged, factor, parts))
 
 
-_Parts = Sequence[tuple[Solution, Transfer, int]]
+def _span(merged: Merged, factor: Factor, parts: Sequence[_Part]) -> Span | None:
+    moments = merged.moments
+    if moments.design.intercept:
+        return None
+    levels = span_of_levels(moments, factor)
+    if levels is not None:
+        return levels
+    rhs = solve_triangular(factor.R, moments.gram[factor.columns, 0], trans="T")
+    least = _minimum(merged, factor, [_ones(part) for part in parts], rhs)
+    return Span(b=least.b, left=float(np.sqrt(max(least.squares, 0.0))), blur=least.blur + float(np.sqrt(least.fuzz)))
 
 
 def _constants(moments: Moments, solutions: Sequence[Solution]) -> np.ndarray:
@@ -70,7 +84,10 @@ def _whole(merged: Merged, solutions: Sequence[Solution], constant: np.ndarray) 
     if factor is None:
         T = np.vstack(list(_triangles(merged, solutions)))
         factor = from_triangle(merged.moments, _square(qr_triangle(T)), constant, _UNIT * np.sqrt(merged.sizes))
-    return replace(factor, doubt=float(merged.doubts[factor.columns].max()))
+    doubt = float(merged.doubts[factor.columns].max())
+    if factor.road == "triangle":  # a triangle made of cross-products is off by their error times its condition
+        doubt = max([doubt, *(f.doubt * f.condition for f in (s.factor for s in solutions) if f.triangle is None)])
+    return replace(factor, doubt=doubt)
 
 
 def _measured(moments: Moments, T: Array) -> Moments:
@@ -150,6 +167,43 @@ def _root(S: Array) -> Array:
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class _Part:
+    """What one solution says about least squares for one target, a column of [1, x_1 ... x_p, y].
+
+    Attributes
+    ----------
+    solution, transfer, sign : as they came.
+    target : the position of the target, 0 for the ones and -1 for the response.
+    b : (q,) its coefficients; `ratio` brings them to the unit of all.
+    squares : the sum of squares that is left there, and `blur` the norm of the error of the fitted values, in the unit of all.
+    """
+
+    solution: Solution
+    transfer: Transfer
+    sign: int
+    target: int
+    b: Pair
+    ratio: float
+    squares: float
+    blur: float
+
+
+def _responses(merged: Merged, solutions: Sequence[Solution], signs: Sequence[int]) -> list[_Part]:
+    unit = float(merged.moments.design.scales[-1])
+    return [
+        _Part(solution=s, transfer=t, sign=sign, target=-1, b=s.b, ratio=t.ratio, squares=s.ssr / unit**2, blur=s.blur * t.ratio)
+        for s, t, sign in zip(solutions, merged.transfers, signs, strict=True)
+    ]
+
+
+def _ones(part: _Part) -> _Part:
+    """Ask the same solution for the combination that is nearest to a constant."""
+    span = part.solution.span
+    assert span is not None  # noqa: S101  # all fits are of one formula, here without an intercept
+    return replace(part, target=0, b=span.b, ratio=1.0, squares=span.left**2, blur=span.blur)
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class _Sums:
     """What all parts say about coefficients b.
 
@@ -183,12 +237,13 @@ class _Minimum:
     settled: bool
 
 
-def _minimum(merged: Merged, factor: Factor, parts: _Parts) -> _Minimum:
+def _minimum(merged: Merged, factor: Factor, parts: Sequence[_Part], rhs: Array) -> _Minimum:
+    """Solve for the target of the parts, from b with R b = `rhs`."""
     R, q = factor.R, len(factor.R)
     P = solve_triangular(R, np.eye(q))
     spread = np.linalg.norm(P, axis=1)  # roots of the diagonal of (R'R)^-1
     inverse = np.abs(P @ P.T)
-    hi, lo = solve_triangular(R, factor.rhs), np.zeros(q)
+    hi, lo = solve_triangular(R, rhs), np.zeros(q)
     sums = _sums(merged, factor, parts, (hi, lo))
     settled, steps = False, 0
     while not settled and steps < _MOST_STEPS:
@@ -201,31 +256,27 @@ def _minimum(merged: Merged, factor: Factor, parts: _Parts) -> _Minimum:
         noise = spread * (sums.blur + sums.by_fit) + inverse @ off
         settled = bool((np.abs(d) <= ROUNDOFF * np.abs(hi) + noise).all())
     step = factor.unit_error * float(np.linalg.norm(R @ d))
-    squares = sums.squares
-    if not any(solution.ssr for solution, _, _ in parts) and squares <= sums.fuzz:  # all lie on one line exactly
-        squares = 0.0
-    if squares < -sums.fuzz:
-        raise DataError(NEVER_IN.format("the sum of squared residuals that would be left is below zero"))
     return _Minimum(
         b=(hi, lo),
         error=spread * step + noise + (0.0 if settled else np.abs(d)),
-        squares=max(squares, 0.0),
+        squares=sums.squares,
         fuzz=sums.fuzz,
         blur=step + sums.blur + sums.by_fit + float(np.linalg.norm(np.abs(P.T) @ off)),
         settled=settled,
     )
 
 
-def _sums(merged: Merged, factor: Factor, parts: _Parts, b: Pair) -> _Sums:
-    size, unit = len(merged.moments.gram), float(merged.moments.design.scales[-1])
-    v = np.zeros(size), np.zeros(size)  # y - X b = Z v
+def _sums(merged: Merged, factor: Factor, parts: Sequence[_Part], b: Pair) -> _Sums:
+    size = len(merged.moments.gram)
+    v = np.zeros(size), np.zeros(size)  # y - X b = Z v, with the target for y
     v[0][factor.columns], v[1][factor.columns] = -b[0], -b[1]
-    v[0][-1] = 1.0
+    v[0][parts[0].target] = 1.0
     gradient = np.zeros(size), np.zeros(size)
     off = np.zeros(size)
     squares = by_fit = fuzz = blur = 0.0
-    for solution, transfer, sign in parts:
-        e = _difference(solution, transfer, v)
+    for part in parts:
+        solution, transfer, sign = part.solution, part.transfer, part.sign
+        e = _difference(part, v)
         lengths = transfer.lengths(solution.moments.gram)
         reach = float(np.abs(e[0]) @ np.sqrt(np.diag(solution.moments.gram)))
         T, G = solution.factor.triangle, solution.moments.gram
@@ -244,24 +295,25 @@ def _sums(merged: Merged, factor: Factor, parts: _Parts, b: Pair) -> _Sums:
         # The part's minimum says nothing about columns that it has dropped: what is left of them may meet its residuals.
         dropped = columns_of(solution.moments)[~solution.factor.kept]
         left = np.array(solution.factor.left)
-        own, unsure = solution.ssr / unit**2, solution.blur * transfer.ratio
+        own, unsure = part.squares, part.blur
         off += np.abs(transfer.A[0][dropped]).T @ left * np.sqrt(own)
         fuzz += 2 * float(np.abs(e[0][dropped]) @ left) * np.sqrt(own)
         back = transfer.back(g)
         gradient = dd_add(gradient, (sign * back[0], sign * back[1]))
         squares += sign * (own + square)
-        fuzz += 2 * np.sqrt(own) * unsure + unsure**2 + 4 * ROUNDOFF * (own + square)
+        fuzz += 2 * (np.sqrt(own) + np.sqrt(square)) * unsure + unsure**2 + 4 * ROUNDOFF * (own + square)
         blur += unsure
     return _Sums(gradient=gradient[0] + gradient[1], squares=squares, off=off, by_fit=by_fit, fuzz=fuzz, blur=blur)
 
 
-def _difference(solution: Solution, transfer: Transfer, v: Pair) -> Pair:
+def _difference(part: _Part, v: Pair) -> Pair:
     """Return v less the part's own minimum, (k + 1,) in the part's columns and the unit of all."""
-    hi, lo = transfer.times(v)
+    hi, lo = part.transfer.times(v)
     own = np.zeros_like(hi), np.zeros_like(lo)
-    own[0][solution.factor.columns], own[1][solution.factor.columns] = solution.b
-    own[0][-1] = -1.0
-    return dd_add((hi, lo), (transfer.ratio * own[0], transfer.ratio * own[1]))
+    columns = part.solution.factor.columns
+    own[0][columns], own[1][columns] = part.b
+    own[0][part.target] = -1.0
+    return dd_add((hi, lo), (part.ratio * own[0], part.ratio * own[1]))
 
 
 def _product(M: Array, x: Pair) -> Pair:
@@ -269,19 +321,32 @@ def _product(M: Array, x: Pair) -> Pair:
     return dd_sum(dd_multiply((M.T, np.zeros_like(M.T)), (x[0][:, None], x[1][:, None])))
 
 
-def _solution(merged: Merged, factor: Factor, minimum: _Minimum, parts: _Parts) -> Solution:
-    moments, squares = merged.moments, minimum.squares
+def _solution(merged: Merged, factor: Factor, minimum: _Minimum, parts: Sequence[_Part], span: Span | None) -> Solution:
+    moments, squares, fuzz = merged.moments, max(minimum.squares, 0.0), minimum.fuzz
+    solutions = [part.solution for part in parts]
     params, error, natural = to_units(moments, factor, minimum.b, minimum.error)
-    if squares == 0.0 and not _takes_out(parts):
+    # All lie on one line exactly; but where something was taken out, a zero is what cancellation left.
+    line = squares <= fuzz and not _takes_out(parts) and not any(s.ssr or s.ssr_off for s in solutions)
+    if line:
+        squares = fuzz = 0.0
         params = np.where(np.abs(params) <= error, 0.0, params)
     unit = float(moments.design.scales[-1])
-    rough = factor.doubt * float(np.linalg.norm([solution.rough for solution, _, _ in parts]))
+    rough = factor.doubt * float(np.linalg.norm([solution.rough for solution in solutions]))
     relative = (
-        factor.unit_error + rough + 16 * ROUNDOFF + (minimum.fuzz / (2 * squares) if squares > 0 else float(_takes_out(parts)))
+        np.nan if line else factor.unit_error + rough + 16 * ROUNDOFF + min(fuzz / (2 * squares) if squares > 0 else 1.0, 1.0)
     )
     ones = np.ones(len(params))
-    solutions = [solution for solution, _, _ in parts]
-    within = sum(sign * solution.centered_tss for solution, _, sign in parts)
+    digits = digits_of(params, error, natural)
+    unit_bse = unit_errors(moments, factor, spread_of(moments, factor), None)
+    bse = unit_bse * unit * np.sqrt((squares if squares > fuzz else 0.0) / (moments.n - len(params)))
+    lost, merger = (digits == 0) & (error > bse), _merger(parts)
+    if merger.taken_out and lost.any():
+        raise NumericalError(
+            "So much was taken out that only its rounding is left: "
+            f"{' and '.join(np.array(factor.names)[factor.kept][lost][:3])} would have no digit. Take out less, or fit the rows "
+            "that are left."
+        )
+    centered, tss_off, mean = _totals(moments.n, parts)
     return Solution(
         moments=moments,
         factor=factor,
@@ -289,32 +354,54 @@ def _solution(merged: Merged, factor: Factor, minimum: _Minimum, parts: _Parts) 
         b=minimum.b,
         params=spread_out(params, factor.kept),
         residuals=None,
-        unit_bse=spread_out(unit_errors(moments, factor, spread_of(moments, factor), None), factor.kept),
+        unit_bse=spread_out(unit_bse, factor.kept),
         ssr=squares * unit**2,
-        centered_tss=max(within + merged.between * unit**2, 0.0),
-        digits=spread_out(digits_of(params, error, natural), factor.kept),
+        ssr_off=fuzz * unit**2,
+        centered_tss=centered,
+        tss_off=tss_off,
+        mean=mean,
+        span=span,
+        digits=spread_out(digits, factor.kept),
         digits_bse=spread_out(digits_of(ones, relative * ones, 0 * ones), factor.kept),
         precision="extended" if all(solution.precision == "extended" for solution in solutions) else "double",
         scans=max(solution.scans for solution in solutions),
         settled=minimum.settled and all(solution.settled for solution in solutions),
         blur=minimum.blur + (minimum.fuzz / (2 * np.sqrt(squares)) if squares > 0 else np.sqrt(minimum.fuzz)),
         rough=rough,
-        merged=_merger(parts),
+        merged=merger,
     )
 
 
-def _takes_out(parts: _Parts) -> bool:
-    """Tell whether something is taken out: then a sum of squares of zero is what cancellation left, and no certainty."""
-    return any(sign < 0 for _, _, sign in parts)
+def _totals(n: int, parts: Sequence[_Part]) -> tuple[float, float, tuple[float, float, float]]:
+    """Give the sum of squares of all responses about their mean, its error at most, and the mean as `Solution` has it.
+
+    The means are exact sums of doubles: their differences lose nothing, however far from zero they are.
+    """
+    each = [(part.sign, part.solution.moments.n, part.solution) for part in parts]
+    means = [Fraction(s.mean[0]) + Fraction(s.mean[1]) for _, _, s in each]
+    mean = sum((sign * m * one for (sign, m, _), one in zip(each, means, strict=True)), Fraction(0)) / n
+    off = sum(m * s.mean[2] for _, m, s in each) / n
+    centered = fuzz = 0.0
+    for (sign, m, s), one in zip(each, means, strict=True):
+        away, unsure = float(one - mean), s.mean[2] + off
+        centered += sign * (s.centered_tss + m * away**2)
+        fuzz += s.tss_off + m * (2 * abs(away) + unsure) * unsure + 4 * ROUNDOFF * (s.centered_tss + m * away**2)
+    high = float(mean)
+    return max(centered, 0.0), fuzz, (high, float(mean - Fraction(high)), off)
 
 
-def _merger(parts: _Parts) -> Merger:
+def _takes_out(parts: Sequence[_Part]) -> bool:
+    """Tell whether something is taken out."""
+    return any(part.sign < 0 for part in parts)
+
+
+def _merger(parts: Sequence[_Part]) -> Merger:
     """Say which fits are in and which were taken out, those inside merged ones by themselves."""
     rows: list[int] = []
     taken_out: list[int] = []
-    for solution, _, sign in parts:
-        inside = solution.merged or Merger(rows=(solution.moments.n,))
-        if sign > 0:
+    for part in parts:
+        inside = part.solution.merged or Merger(rows=(part.solution.moments.n,))
+        if part.sign > 0:
             rows += inside.rows
             taken_out += inside.taken_out
         else:

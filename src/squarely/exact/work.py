@@ -124,7 +124,7 @@ def scaled(work: Work, total: dict[int, Fraction]) -> Pair:
 def factor_of(work: Work) -> Factor:
     """Give R of the scaled columns of Moments, from that of W."""
     moments, columns = work.moments, work.columns
-    R = qr_triangle(work.kept.R @ np.linalg.inv(_back(work)))
+    R = qr_triangle(work.kept.R @ np.linalg.inv(in_scaled(work)))
     R = R * np.sign(np.diag(R))[:, None]
     return Factor(
         columns=columns,
@@ -135,6 +135,7 @@ def factor_of(work: Work) -> Factor:
         condition=work.condition,
         road="moments",
         dependencies=work.kept.dependencies,
+        left=work.kept.left,
     )
 
 
@@ -143,10 +144,10 @@ def root_of(work: Work, U: Array, error: float) -> Root:
 
     It is kept apart from R: their product would be rounded.
     """
-    return Root(P=_back(work), U=U, error=error)
+    return Root(P=in_scaled(work), U=U, error=error)
 
 
-def _back(work: Work) -> Array:
+def in_scaled(work: Work) -> Array:
     """Write the kept columns of W in terms of the scaled columns of Moments: (q, q), exact but for one rounding."""
     design = work.moments.design
     centres, scales = [[Fraction(x) for x in row.tolist()] for row in (design.column_centres, design.column_scales)]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
+from scipy.special import betaincinv, stdtr, stdtrit
 
 from squarely.data import (
     RowAccount,
@@ -41,7 +43,8 @@ if TYPE_CHECKING:
 class Fit:
     """A linear regression by least squares. Made by `squarely.ols`.
 
-    Sums of squares are in the response's unit squared; n rows, p coefficients, rank r.
+    Sums of squares are in the response's unit squared; n rows, p coefficients, rank r. A number that rounding hides is NaN: without
+    digits of `ssr` there are no standard errors, and so on; the summary says why.
 
     Attributes
     ----------
@@ -53,7 +56,8 @@ class Fit:
     mse_resid, mse_model, mse_total : sums of squares over their degrees of freedom.
     durbin_watson : of the residuals in the order of the rows; NaN for merged fits.
     condition_number : largest over smallest singular value of X in the units of the data, as statsmodels has it.
-    k_constant : 1 if a constant is in the span of the columns. `constant_response` whether the response never varies.
+    k_constant : 1 if a constant is in the span of the columns, up to the rounding of the stored values.
+    constant_response : whether the response never varies.
     standard_errors : of the coefficients (p,), as a plain array; `bse` labels them.
     normality : skewness, kurtosis and the omnibus and Jarque-Bera tests of the residuals; NaN for merged fits.
     solution : how the numbers were reached: road, refinement, rank, digits. `source` is where the rows are.
@@ -136,7 +140,7 @@ class Fit:
 
     @property
     def digits_bse(self) -> pd.Series:
-        """Decimal digits of each standard error that can be trusted."""
+        """Decimal digits of each standard error that can be trusted, NaN for one of zero."""
         return self._series(self.solution.digits_bse)
 
     @property
@@ -161,7 +165,7 @@ class Fit:
 
         Raises OptionError unless alpha is between 0 and 1.
         """
-        if not 0.0 < alpha < 1.0:
+        if not isinstance(alpha, Real) or not 0.0 < alpha < 1.0:
             raise OptionError(f"alpha={alpha!r} is not between 0 and 1. For 95 % limits use alpha=0.05.")
         low, high = self._limits(alpha)
         return frame({0: low, 1: high}, list(self.design.names))
@@ -200,8 +204,8 @@ class Fit:
         return predicted(self._line(rank_deficient), source, unseen=unseen)
 
     def predictions(self, source: Source, *, unseen: str = "error", rank_deficient: str = "nan") -> Iterator[Array]:
-        """Predict as `predict` does, yielding an array (m,) for each batch of rows of an opened source."""
-        return linear_predictor(self._line(rank_deficient), source, unseen=unseen)
+        """Predict as `predict` does, yielding an array (m,) for each batch of rows of a source."""
+        return linear_predictor(self._line(rank_deficient), open_rows(source, self.design.formula.names), unseen=unseen)
 
     def _line(self, rank_deficient: str) -> Line:
         require_rank_deficient(rank_deficient)
@@ -296,6 +300,7 @@ class Fit:
         Raises
         ------
         DataError : the fits are not of one model, or what is to be removed cannot have been in.
+        NumericalError : so much is taken out that a coefficient has no digit left.
 
         Examples
         --------
@@ -368,7 +373,11 @@ class Fit:
         return p
 
     def _limits(self, alpha: float) -> tuple[Array, Array]:
-        half = float(stdtrit(self.df_resid, 1 - alpha / 2)) * self.standard_errors
+        t = -float(stdtrit(self.df_resid, alpha / 2))  # 1 - alpha / 2 would be rounded
+        if math.isinf(t):  # far out in the tail
+            x = float(betaincinv(self.df_resid / 2, 0.5, alpha))
+            t = math.sqrt(self.df_resid * (1 - x) / x) if x else math.inf
+        half = t * self.standard_errors
         return self.solution.params - half, self.solution.params + half
 
     def _series(self, values: Array) -> pd.Series:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from squarely.data import AbsentSource, RowAccount
 from squarely.design import Design, reduced, require_alike, united
-from squarely.errors import DataError, InputError, OptionError, counted
+from squarely.errors import DataError, InputError, counted, require_word
 from squarely.exact import NEVER_IN, solve_without_rows
 from squarely.inference.fit import Fit
 from squarely.inference.statistics import infer
@@ -23,8 +23,7 @@ def combined(fits: Sequence[Fit], removed: Sequence[Fit] = (), *, duplicates: st
     DataError : the fits are not of one model, two are of the same rows, or what is removed cannot have been in; the message names
         the difference.
     """
-    if duplicates not in ("raise", "keep"):
-        raise OptionError(f"duplicates={duplicates!r} is not understood. Use 'raise' or 'keep'.")
+    require_word("duplicates", duplicates, ("raise", "keep"))
     every = [*fits, *removed]
     _require_fits(fits, every)
     names = [*(f"fit {i}" for i in range(1, len(fits) + 1)), *(["the fit to take out"] * len(removed))]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from typing import Any
 
@@ -21,15 +21,34 @@ from squarely.data.schema import as_count, as_number, as_numbers, as_size, as_te
 from squarely.design import Design, formula_of, parse_formula, parse_where
 from squarely.design.frozen import learnt_from, plain_learnt, rebuilt
 from squarely.errors import DataError, InputError
-from squarely.exact import Factor, Merger, ResidualSums, Root, Solution
+from squarely.exact import (
+    TEN_DIGITS,
+    Factor,
+    Merger,
+    ResidualSums,
+    Root,
+    Solution,
+    Span,
+    span_by_sums,
+    spread_of,
+    to_units,
+    totals_of,
+    unit_errors,
+)
 from squarely.inference.fit import Fit
 from squarely.inference.statistics import infer
 from squarely.moments import Aggregated, Moments
-from squarely.numerics import Array
+from squarely.numerics import ROUNDOFF, Array
 
 FORMAT = 2
 _MOST_COEFFICIENTS = 5_000
 _MOST_FITS = 100_000
+_LARGEST = 1e100  # far beyond what a fit accepts, and its square is still a number
+_ROOM = 1e-6  # the relative difference between what is said and what is worked out again
+
+
+class _EarlierError(Exception):
+    """What a file of an earlier version does not tell."""
 
 
 def fit_to_json(fit: Fit) -> str:
@@ -74,32 +93,22 @@ def fit_to_json(fit: Fit) -> str:
             "triangle": None if solution.factor.triangle is None else _upper(solution.factor.triangle),
         },
         "residuals": _fields(solution.residuals),
-        "root": root and {"P": _upper(root.P), "U": _upper(root.U), "error": root.error},
+        "root": root
+        and {"P": _upper(root.P) if (np.triu(root.P) == root.P).all() else root.P, "U": _upper(root.U), "error": root.error},
         "solution": {name: getattr(solution, name) for name in _SOLUTION},
+        "span": _fields(solution.span),
         "merged": _fields(solution.merged),
     }
-    return json.dumps(_plain(document), allow_nan=False)
+    return json.dumps(_plain(document), allow_nan=False, separators=(",", ":"))
 
 
 _AGGREGATED = ("engine", "scans", "expressions")
 _FACTOR = ("columns", "kept", "rhs", "condition", "road", "dependencies", "left", "doubt")
-_SOLUTION = (
-    "params",
-    "b",
-    "unit_bse",
-    "ssr",
-    "centered_tss",
-    "digits",
-    "digits_bse",
-    "precision",
-    "scans",
-    "settled",
-    "blur",
-    "rough",
-)
+_SOLUTION = ("params", "b", "unit_bse", "ssr", "ssr_off", "centered_tss", "tss_off", "mean",
+             "digits", "digits_bse", "precision", "scans", "settled", "blur", "rough")  # fmt: skip
 
 
-def _fields(part: ResidualSums | Merger | None) -> dict[str, Any] | None:
+def _fields(part: ResidualSums | Merger | Span | None) -> dict[str, Any] | None:
     return None if part is None else {field.name: getattr(part, field.name) for field in fields(part)}
 
 
@@ -129,6 +138,10 @@ def fit_from_json(text: str, label: str) -> Fit:
         )
     try:
         return _fit(document, label)
+    except _EarlierError as error:
+        raise DataError(
+            f"The file {label!r} was saved by an earlier version and {error}. Fit the data again and save that fit."
+        ) from None
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         said = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
         raise DataError(f"The file {label!r} is damaged or was changed by hand: {said} Save the fit again.") from None
@@ -149,15 +162,15 @@ def _fit(document: Mapping[str, Any], label: str) -> Fit:
     k = len(document["centres"])
     if k > _MOST_COEFFICIENTS:
         raise ValueError(f"it has {k:,} columns.")
-    scales = as_numbers(document["scales"], (k,))
-    if not (scales > 0).all():
-        raise ValueError("its scales are not positive.")
+    centres, scales = as_numbers(document["centres"], (k,)), as_numbers(document["scales"], (k,))
+    if not ((scales > 1 / _LARGEST) & (scales < _LARGEST) & (np.abs(centres) < _LARGEST)).all():
+        raise ValueError("its centres and scales are not those of columns.")
     design = rebuilt(
         formula=formula,
         where=where,
         factors=factors,
         learnt=learnt,
-        centres=as_numbers(document["centres"], (k,)),
+        centres=centres,
         scales=scales,
         scans=as_count(document["design_scans"]),
     )
@@ -170,9 +183,41 @@ def _fit(document: Mapping[str, Any], label: str) -> Fit:
         aggregated=_aggregated(document["aggregated"]),
         remarks=tuple(as_text(remark) for remark in document["remarks"]),
     )
-    if moments.gram[0, 0] != moments.n or not (np.diag(moments.gram) >= 0).all():
+    if moments.gram[0, 0] != moments.n or not (np.diag(moments.gram) >= 0).all() or not _are_products(moments.gram):
         raise ValueError("its cross-products are not those of its rows.")
-    return infer(_solution(document, moments, design), source)
+    return infer(_consistent(_solution(document, moments, design)), source)
+
+
+def _are_products(gram: Array) -> bool:
+    """Tell whether no cross-product exceeds the lengths of its columns, up to rounding."""
+    lengths = np.sqrt(np.diag(gram))
+    return bool(
+        np.abs(gram).max() < _LARGEST and (np.abs(gram) <= _ROOM * gram[0, 0] + (1 + _ROOM) * np.outer(lengths, lengths)).all()
+    )
+
+
+def _consistent(solution: Solution) -> Solution:
+    """Give the solution, if what can be worked out of its other parts is what it says.
+
+    Files of earlier versions may lack a part of the root; then R serves, if it has the digits.
+
+    Raises
+    ------
+    ValueError : it is not.
+    """
+    moments, factor = solution.moments, solution.factor
+    params, _, natural = to_units(moments, factor, solution.b, np.zeros(len(factor.R)))
+    said = solution.params[factor.kept]
+    if not ((said == 0) | (np.abs(said - params) <= _ROOM * (np.abs(params) + TEN_DIGITS * natural))).all():
+        raise ValueError("its coefficients are not those of its solution.")
+    scale, residuals = float(moments.design.scales[-1]), solution.residuals
+    if residuals and solution.settled and not abs(solution.ssr / scale**2 - residuals.squares) <= _ROOM * residuals.squares:
+        raise ValueError("its sum of squares is not that of its residuals.")
+    for root in dict.fromkeys((solution.root, None)):
+        errors, told = unit_errors(moments, factor, spread_of(moments, factor), root), solution.unit_bse[factor.kept]
+        if (np.abs(errors - told) <= _ROOM * told).all():
+            return replace(solution, root=root)
+    raise ValueError("its standard errors are not those of its columns, and its covariances would be wrong.")
 
 
 def _solution(document: Mapping[str, Any], moments: Moments, design: Design) -> Solution:
@@ -184,7 +229,10 @@ def _solution(document: Mapping[str, Any], moments: Moments, design: Design) -> 
     first = 0 if design.intercept else 1
     if kept.shape != (p,) or columns.tolist() != (np.flatnonzero(kept) + first).tolist() or not 0 < q < moments.n:
         raise ValueError("its columns do not fit its formula.")
-    if len(written["left"]) != p - q:
+    left = tuple(as_size(x) for x in written["left"])
+    if not left and document["aggregated"] is not None:  # earlier versions did not write it: what is left is below the least told
+        left = tuple(1e-5 * np.sqrt(np.diag(moments.gram)[first:-1][~kept]))
+    if len(left) != p - q:
         raise ValueError("its dropped columns do not fit its formula.")
     factor = Factor(
         columns=columns,
@@ -196,7 +244,7 @@ def _solution(document: Mapping[str, Any], moments: Moments, design: Design) -> 
         road=one_of(written["road"], ("moments", "triangle")),
         dependencies=tuple(as_text(sentence) for sentence in written["dependencies"]),
         triangle=None if written["triangle"] is None else as_triangle(written["triangle"], len(moments.gram)),
-        left=tuple(as_size(x) for x in written["left"]),
+        left=left,
         doubt=as_size(written["doubt"]),
     )
     residuals = _residuals(document["residuals"], len(design.labels) + 1, q)
@@ -209,6 +257,9 @@ def _solution(document: Mapping[str, Any], moments: Moments, design: Design) -> 
     counts = [part.n for part in (residuals, merged) if part is not None]
     if counts != [moments.n]:
         raise ValueError("its residuals or rows do not fit together.")
+    digits_bse = as_numbers(read["digits_bse"], (p,))
+    ssr, centered = as_size(read["ssr"]), as_size(read["centered_tss"])
+    relative = 2 * 10 ** -float(np.nanmin([*digits_bse, 15.0]))  # what earlier versions tell of the errors of sums of squares
     return Solution(
         moments=moments,
         factor=factor,
@@ -217,10 +268,14 @@ def _solution(document: Mapping[str, Any], moments: Moments, design: Design) -> 
         params=params,
         residuals=residuals,
         unit_bse=as_numbers(read["unit_bse"], (p,)),
-        ssr=as_size(read["ssr"]),
-        centered_tss=as_size(read["centered_tss"]),
+        ssr=ssr,
+        ssr_off=as_size(read.get("ssr_off", relative * ssr)),
+        centered_tss=centered,
+        tss_off=as_size(read.get("tss_off", relative * centered)),
+        mean=_mean(read.get("mean"), moments, residuals),
+        span=_span(document, moments, factor),
         digits=as_numbers(read["digits"], (p,)),
-        digits_bse=as_numbers(read["digits_bse"], (p,)),
+        digits_bse=digits_bse,
         precision=one_of(read["precision"], ("extended", "double")),
         scans=as_count(read["scans"]),
         settled=as_truth(read["settled"]),
@@ -228,6 +283,34 @@ def _solution(document: Mapping[str, Any], moments: Moments, design: Design) -> 
         rough=as_size(read.get("rough", 0.0)),
         merged=merged,
     )
+
+
+def _mean(written: Any, moments: Moments, residuals: ResidualSums | None) -> tuple[float, float, float]:
+    if written is not None:
+        hi, lo, off = as_numbers(written, (3,)).tolist()
+        if not math.isfinite(hi + lo + as_size(off)):
+            raise ValueError("the mean of its response is not there.")
+        return hi, lo, off
+    if residuals is None:  # a merged fit of an earlier version: its sum of the response is rounded
+        mean = float(moments.means[-1])
+        return mean, 0.0, 8 * ROUNDOFF * abs(mean)
+    design, middle = moments.design, float(moments.gram[0, -1] / moments.n)
+    return totals_of(moments.n, (design.centres[-1], design.scales[-1], middle), residuals.spread, 16 * ROUNDOFF)[2]
+
+
+def _span(document: Mapping[str, Any], moments: Moments, factor: Factor) -> Span | None:
+    if moments.design.intercept:
+        return None
+    if "span" in document:
+        written, q = document["span"], len(factor.columns)
+        b = as_numbers(written["b"][0], (q,)), as_numbers(written["b"][1], (q,))
+        if not np.isfinite(b).all():
+            raise ValueError("the combination nearest to a constant is not there.")
+        return Span(b=b, left=as_size(written["left"]), blur=as_size(written["blur"]))
+    span = span_by_sums(moments, factor)
+    if span is None:
+        raise _EarlierError("does not say whether its columns span a constant, on which R-squared and F depend")
+    return span
 
 
 def _residuals(written: Mapping[str, Any] | None, size: int, q: int) -> ResidualSums | None:
@@ -259,7 +342,11 @@ def _aggregated(written: Mapping[str, Any] | None) -> Aggregated | None:
 def _root(written: Mapping[str, Any] | None, q: int) -> Root | None:
     if written is None:
         return None
-    return Root(P=as_triangle(written["P"], q), U=as_triangle(written["U"], q), error=as_size(written["error"]))
+    whole = all(len(row) == q for row in written["P"])  # files of earlier versions have the upper triangle alone
+    P = as_numbers(written["P"], (q, q)) if whole else as_triangle(written["P"], q)
+    if not np.isfinite(P).all():
+        raise ValueError("a matrix has numbers that are not finite.")
+    return Root(P=P, U=as_triangle(written["U"], q), error=as_size(written["error"]))
 
 
 def _account(written: Mapping[str, Any]) -> RowAccount:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.linalg import solve_triangular
 from scipy.special import fdtrc
 
 from squarely.data import Source
-from squarely.exact import Solution, condition_of, telling_singular
+from squarely.exact import SIX_DIGITS, TEN_DIGITS, Solution, condition_of, telling_singular
 from squarely.inference.fit import Fit
 from squarely.inference.normality import UNKNOWN, residual_tests
 from squarely.numerics import ROUNDOFF
@@ -20,18 +19,21 @@ def infer(solution: Solution, source: Source) -> Fit:
     """Work out what the solution may claim, under the classical assumptions: one variance, independent errors."""
     moments, factor, residuals = solution.moments, solution.factor, solution.residuals
     n, rank = moments.n, len(factor.columns)
-    k_constant = int(_spans_constant(solution))
-    centered = solution.centered_tss
-    uncentered = centered + n * float(moments.means[-1]) ** 2
-    tss = centered if k_constant else uncentered
-    ssr, df_model, df_resid = solution.ssr, rank - k_constant, n - rank
-    mse_resid, mse_model = ssr / df_resid, (tss - ssr) / df_model if df_model else math.nan
-    # Sums of squares this small are the rounding of the stored response: it never varies, and there is nothing to explain.
-    constant = centered <= (4 * ROUNDOFF) ** 2 * uncentered
+    span = solution.span
+    k_constant = int(span is None or span.holds(moments, factor))
+    about_mean, about_zero = (solution.centered_tss, solution.tss_off), solution.uncentered
+    # A response that varies has a sum of squares of half a spacing of doubles at least; what is less is a rounding of sums.
+    constant = sum(about_mean) == 0 or sum(about_mean) < ROUNDOFF**2 * about_zero[0] / (2 * n)
+    centered, uncentered = 0.0 if constant else _known(*about_mean), _known(*about_zero)
+    tss, tss_off = (centered, about_mean[1]) if k_constant else (uncentered, about_zero[1])
+    ssr = math.nan if solution.hidden else solution.ssr
+    df_model, df_resid = rank - k_constant, n - rank
     nothing = constant and k_constant == 1
-    rsquared = math.nan if nothing else 1 - _ratio(ssr, tss)
+    ess = _explained(solution, tss, tss_off) if solution.spans_told else math.nan
+    mse_resid, mse_model = ssr / df_resid, ess / df_model if df_model else math.nan
+    rsquared = math.nan if nothing or math.isnan(ess) else 1 - _ratio(solution.ssr, tss) if ess else 0.0
     fvalue = math.nan if nothing else _ratio(mse_model, mse_resid)
-    llf = -n / 2 * (math.log(2 * math.pi) + math.log(ssr / n) + 1) if ssr > 0 else math.inf
+    llf = -n / 2 * (math.log(2 * math.pi) + math.log(ssr / n) + 1) if ssr != 0 else math.inf
     return Fit(
         nobs=n,
         rank=rank,
@@ -47,7 +49,7 @@ def infer(solution: Solution, source: Source) -> Fit:
         aic=-2 * llf + 2 * rank,
         bic=-2 * llf + rank * math.log(n),
         ssr=ssr,
-        ess=tss - ssr,
+        ess=ess,
         centered_tss=centered,
         uncentered_tss=uncentered,
         mse_resid=mse_resid,
@@ -62,6 +64,20 @@ def infer(solution: Solution, source: Source) -> Fit:
     )
 
 
+def _known(squares: float, off: float) -> float:
+    """Give a sum of squares, or NaN where its error leaves less than six digits."""
+    return squares if off <= SIX_DIGITS * squares else math.nan
+
+
+def _explained(solution: Solution, tss: float, tss_off: float) -> float:
+    """Give the explained sum of squares: zero within rounding, and NaN where its error is more and leaves less than six digits."""
+    ess = tss - solution.ssr
+    off = tss_off + solution.ssr_off + 4 * ROUNDOFF * tss
+    if not (off <= TEN_DIGITS * tss or (off <= SIX_DIGITS * abs(ess) and not solution.hidden)):
+        return math.nan
+    return ess if abs(ess) > off else 0.0
+
+
 def _ratio(a: float, b: float) -> float:
     if b != 0:
         return a / b
@@ -73,13 +89,3 @@ def _condition_number(solution: Solution) -> float:
     design, factor = solution.moments.design, solution.factor
     first = design.column_centres[factor.columns] if design.intercept else np.zeros(len(factor.columns))
     return condition_of(factor.R, np.array([design.column_scales[factor.columns], first]))
-
-
-def _spans_constant(solution: Solution) -> bool:
-    """Tell whether some combination of the columns is 1 in every row, as statsmodels does for its centred R-squared."""
-    moments, factor = solution.moments, solution.factor
-    if moments.design.intercept:
-        return True
-    inside = solve_triangular(factor.R, moments.gram[factor.columns, 0], trans="T")
-    # What rounding leaves of 1 - ||projection||^2 / n: a few units of the sums, and the error of R.
-    return bool(moments.n - inside @ inside <= (32 * ROUNDOFF + 4 * factor.unit_error) * moments.n)

@@ -102,6 +102,7 @@ def _notes(fit: Fit, numbers: Mapping[str, Any]) -> list[str]:
     if fit.constant_response:
         undefined = ", and R-squared is undefined" if fit.k_constant else ""
         notes.append(f"The response {numbers['response']} is constant: there is nothing to explain{undefined}.")
+    notes += _hidden(fit)
     if fit.solution.residuals is None:
         notes.append(
             "Omnibus, Jarque-Bera, skewness, kurtosis and Durbin-Watson need the residuals of all rows, which merged fits do not "
@@ -115,6 +116,33 @@ def _notes(fit: Fit, numbers: Mapping[str, Any]) -> list[str]:
             f"The condition number is large, {fit.condition_number:.3g}. In the columns as solved, centred and of length one, "
             f"it is {fit.solution.factor.condition:.3g}; the digits above say what that costs."
         )
+    return notes
+
+
+def _hidden(fit: Fit) -> list[str]:
+    """Say which sums of squares rounding hides, and what is not known therefore."""
+    solution, notes = fit.solution, []
+    if solution.merged is not None:
+        other = "Fit the rows themselves for them."
+    elif solution.precision == "double":
+        other = (
+            "Read the rows in batches with precision='extended' for them."
+            if fit.fold == "aggregates"
+            else "precision='extended' has them."
+        )
+    else:
+        other = "Leave out what is so much larger than the rest."
+    if solution.hidden:
+        notes.append(
+            "The residuals are smaller than the rounding of what they are computed from. Standard errors, t, P>|t|, F and the "
+            f"likelihood are unknown. {other}"
+        )
+    elif solution.residuals is not None and math.isnan(fit.normality.skew) and fit.ssr > 0:
+        notes.append(f"The residuals are near rounding: their shape and order have too few digits to be told. {other}")
+    if not solution.spans_told:
+        notes.append("Rounding hides whether the columns span a constant, so R-squared and F are unknown. Fit the rows themselves.")
+    elif math.isnan(fit.rsquared) and not fit.constant_response:
+        notes.append("Rounding hides the sum of squares that R-squared and F measure, so both are unknown.")
     return notes
 
 
@@ -157,8 +185,8 @@ def _listed(numbers: Sequence[int]) -> str:
 
 def _digits(fit: Fit) -> str:
     solution = fit.solution
-    counts = [*solution.digits.tolist(), *solution.digits_bse.tolist()]
-    smallest = min(count for count in counts if not math.isnan(count))
+    counts = [*solution.digits.tolist(), *([] if solution.hidden else solution.digits_bse.tolist())]
+    smallest = min((count for count in counts if not math.isnan(count)), default=15.0)
     zero = [name for name, count, value in zip(fit.design.names, solution.digits, solution.params, strict=True)
             if math.isnan(count) and not math.isnan(value)]  # fmt: skip
     but = f", where {' and '.join(zero)} cannot be told from zero" if zero else ""
@@ -172,7 +200,8 @@ def _digits(fit: Fit) -> str:
         how = f"from {road} and the solutions of the fits, at most {counted(solution.scans, 'scan')} of any row"
     else:
         how = f"from {how}, refined in {precise}, {work} the rows"
-    return f"Digits: {int(smallest)} of every coefficient and standard error can be trusted{but} ({how}).{end}"
+    of = "coefficient" if solution.hidden else "coefficient and standard error"
+    return f"Digits: {int(smallest)} of every {of} can be trusted{but} ({how}).{end}"
 
 
 def _number(x: float, places: int) -> str:

@@ -6,7 +6,7 @@ import narwhals as nw
 
 from squarely.data import Query, Source, keeps_rows
 from squarely.design import Basis, Categorical, Formula, Name, expression_of
-from squarely.errors import OptionError
+from squarely.errors import OptionError, require_word
 from squarely.moments.cross_products import Moments
 
 FOLDS = ("auto", "batches", "aggregates")
@@ -15,8 +15,7 @@ _MANY = 10_000_000  # cells; fewer are cheap in batches, which then keep residua
 
 def require_fold(fold: str) -> None:
     """Raise an OptionError if there is no such fold."""
-    if fold not in FOLDS:
-        raise OptionError(f"fold={fold!r} is not understood. Use 'auto', 'batches' or 'aggregates'.")
+    require_word("fold", fold, FOLDS)
 
 
 def choose_fold(fold: str, source: Source, formula: Formula) -> str:

@@ -12,9 +12,9 @@ import numpy as np
 from squarely.data import Engine, Query, Source, Stage
 from squarely.moments.aggregates import Folded
 from squarely.moments.tally import Effort, Factors, Key, changed, tally
-from squarely.numerics import Array
+from squarely.numerics import Array, about_mean
 
-_POWERS = ("r2", "r3", "r4")
+_POWERS = ("r1", "r2", "r3", "r4")
 _MANY = 16
 
 
@@ -26,7 +26,7 @@ class Combined:
     ----------
     query : the rows with r as the column r0.
     gradient : (k + 1,) W'r. `squares` the sum of r**2.
-    powers : (3,) sums of (r - m)**2, (r - m)**3, (r - m)**4 for the known mean m of r.
+    powers : (3,) sums of (r - m)**2, (r - m)**3, (r - m)**4 for the mean m of r.
     spread : (2,) sums of y - m and (y - m)**2 for the known mean m of y.
     """
 
@@ -51,7 +51,7 @@ def combine(folded: Folded, source: Source, a: Array) -> tuple[Combined, Effort]
     query = said.query.then(*stages, {"r0": total}, {"r1": nw.col("r0") - mean}, {"r2": nw.col("r1") * nw.col("r1")})
     last = next(block.carrier for block in said.blocks if block.members[-1] == len(folded.gram) - 1)
     y = nw.col(last) - middle
-    powers = (nw.col("r2"), nw.col("r2") * nw.col("r1"), nw.col("r2") * nw.col("r2"))
+    powers = (nw.col("r1"), nw.col("r2"), nw.col("r2") * nw.col("r1"), nw.col("r2") * nw.col("r2"))
     wanted: dict[Factors, dict[str, nw.Expr]] = {
         frozenset(): {
             "n": nw.len(),
@@ -80,7 +80,7 @@ def combine(folded: Folded, source: Source, a: Array) -> tuple[Combined, Effort]
         query=query,
         gradient=gradient,
         squares=whole["rr"],
-        powers=np.array([whole[name] for name in _POWERS]),
+        powers=about_mean(int(n), np.array([whole[name] for name in _POWERS])),
         spread=np.array([whole["y1"], whole["y2"]]),
     ), effort
 

@@ -40,14 +40,12 @@ class Merged:
     sizes : (k + 1,) sums of squares of what was added and taken away, without signs, that roundings are in proportion to.
     doubts : (k + 1,) by how much the relative error of each column's cross-products exceeds that of sums over rows: above one after
         a removal.
-    between : the sum of n_s (mean_s - mean)^2 over the responses of the shares, signed, in the common scaled unit.
     """
 
     moments: Moments
     transfers: tuple[Transfer, ...]
     sizes: Array
     doubts: Array
-    between: float
 
 
 def merge_moments(design: Design, shares: Sequence[Share], account: RowAccount) -> Merged:
@@ -81,7 +79,6 @@ def merge_moments(design: Design, shares: Sequence[Share], account: RowAccount) 
         transfers=tuple(transfers),
         sizes=sizes,
         doubts=np.maximum(doubts, 1.0),
-        between=_between(grams, signs, total),
     )
 
 
@@ -139,9 +136,3 @@ def _signed(grams: Sequence[Pair], signs: Sequence[int]) -> Array:
         total = dd_add(total, (sign * hi, sign * lo))
     gram = total[0] + total[1]
     return (gram + gram.T) / 2
-
-
-def _between(grams: Sequence[Pair], signs: Sequence[int], total: Array) -> float:
-    mean = total[0, -1] / total[0, 0]
-    parts = [sign * g[0][0, 0] * (g[0][0, -1] / g[0][0, 0] - mean) ** 2 for g, sign in zip(grams, signs, strict=True)]
-    return float(sum(parts))
