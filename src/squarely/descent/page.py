@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -110,7 +111,7 @@ def _recipe(run: Training) -> list[tuple[str, str]]:
 
 def _by_group(values: Iterable[float]) -> str:
     """Say a number that each group of parameters has, once where all have the same; empty without groups."""
-    return ", ".join(dict.fromkeys(f"{value:g}" for value in values))
+    return ", ".join(dict.fromkeys("unknown" if math.isnan(value) else f"{value:g}" for value in values))
 
 
 def _rate(run: Training) -> str:
