@@ -23,6 +23,7 @@ from squarely.descent.halting import Halting
 from squarely.descent.processes import Team
 from squarely.descent.recipe import Recipe
 from squarely.descent.rows import Batch, Held, Rows, order_of, stretch_of, taken
+from squarely.descent.stopping import is_yes
 from squarely.descent.streamed import Streamed
 from squarely.design import Design
 from squarely.errors import OptionError
@@ -200,7 +201,7 @@ def shared_recipe(recipe: Recipe, team: Team) -> Recipe:
 
 def _heard(function: Callable[..., Any], team: Team) -> Callable[..., bool]:
     def heard(epoch: Any) -> bool:
-        return team.wished(function(epoch) is True)
+        return team.wished(is_yes(function(epoch)))
 
     heard.__name__ = getattr(function, "__name__", type(function).__name__)  # who asked for it is told
     return heard

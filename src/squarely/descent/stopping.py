@@ -113,10 +113,15 @@ def _told(state: State, recipe: Recipe, values: Mapping[str, float]) -> Ending |
     for function in recipe.functions:
         others = {name: value for name, value in values.items() if name != "loss"}
         told = Epoch(epoch=state.epoch, loss=values["loss"], values=others, model=state.model, optimizer=state.optimizer)
-        if isinstance(wish := function(told), bool | np.bool_) and wish:
+        if is_yes(function(told)):
             name = getattr(function, "__name__", type(function).__name__)
             return Ending("stopped", f"The callback {name!r} asked for it at epoch {state.epoch:,}.", asked=True)
     return None
+
+
+def is_yes(answer: object) -> bool:
+    """Tell whether a callback's answer is True: Python's or NumPy's, and nothing else that is merely true."""
+    return isinstance(answer, bool | np.bool_) and bool(answer)
 
 
 def _near(state: State, recipe: Recipe, distance: float) -> Ending | None:
