@@ -46,6 +46,8 @@ def _written(expression: Expression, fields: Fields, moves: Mapping[str, Moving]
     if isinstance(expression, Moved):
         learnt = moves[expression.text]
         moved = Arithmetic("-", expression.argument, Number(learnt.mean))
+        if learnt.rest:
+            moved = Arithmetic("-", moved, Number(learnt.rest))
         if not learnt.deviation:
             moved = Arithmetic("*", moved, Number(0.0))
         elif expression.scaled:

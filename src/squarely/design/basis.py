@@ -146,7 +146,7 @@ class Spline:
     def slopes(self) -> Array:
         """Bound the derivatives (w,) within the boundary."""
         spans = self.knots[self.degree :] - self.knots[: -self.degree or None]
-        slopes = np.full(len(self.knots) - self.degree - 1 - self.first, 2 * self.degree / float(spans[spans > 0].min()))
+        slopes = np.full(len(self.knots) - self.degree - 1 - self.first, 2 * self.degree / spans[spans > 0].min(initial=np.inf))
         return slopes if self.natural is None else np.asarray(slopes @ np.abs(self.natural), dtype=np.float64)
 
     def pieces(self) -> tuple[Array, Array]:
