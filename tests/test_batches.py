@@ -372,7 +372,8 @@ def test_the_floor_is_what_long_runs_keep():
 
 def test_warnings_before_the_first_epoch_have_numbers():
     beyond = sq.train(FORMULA, CARS, lr=0.45, epochs=2, batch_size=4)
-    assert "is not below the limit 0.3749 for batches of 4 rows" in beyond.warnings[0]  # while all rows bear 0.517
+    # while all rows bear 0.517, and batches that are all of 4 rows 0.3749
+    assert "is not below 0.374, the limit for batches of 4 rows (the last of 2) drawn with replacement" in beyond.warnings[0]
     raw = sq.train(FORMULA, CARS, lr=1e-7, epochs=2, standardize=False)
     assert "kappa is 2.8e+08, and 28.8 once they are" in " ".join(raw.warnings)
     short = sq.train(FORMULA, CARS, lr=0.01, epochs=10)
