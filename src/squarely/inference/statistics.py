@@ -70,10 +70,10 @@ def _known(squares: float, off: float) -> float:
 
 
 def _explained(solution: Solution, tss: float, tss_off: float) -> float:
-    """Give the explained sum of squares: zero within rounding, and NaN where its error is more and leaves less than six digits."""
+    """Give the explained sum of squares: zero within rounding, and NaN where its error is more and leaves too few digits."""
     ess = tss - solution.ssr
     off = tss_off + solution.ssr_off + 4 * ROUNDOFF * tss
-    if not (off <= TEN_DIGITS * tss or (off <= SIX_DIGITS * abs(ess) and not solution.hidden)):
+    if not (off <= TEN_DIGITS * tss or (tss_off <= SIX_DIGITS * abs(ess) and off <= abs(ess) / 10 and not solution.hidden)):
         return math.nan
     return ess if abs(ess) > off else 0.0
 
