@@ -111,7 +111,13 @@ def _rounding(case: Case) -> tuple[str, str] | None:
         return "float64 floor", "What is left of the gap is the rounding of float64: no training in double precision comes nearer."
     known = run.prediction is not None or run.theory.floor
     own = any(group.get("tolerance_grad") or group.get("tolerance_change") for group in case.groups)  # LBFGS ends by itself
-    if not known and not own and run.recipe.dtype == "float32" and excess <= unit * (_FEW_ROUNDINGS * np.finfo("float32").eps) ** 2:
+    if (
+        run.recipe.full_batch
+        and not known
+        and not own
+        and run.recipe.dtype == "float32"
+        and excess <= unit * (_FEW_ROUNDINGS * np.finfo("float32").eps) ** 2
+    ):
         return "float32 floor", (
             f"{case.far} It is of the size of the rounding of float32, which can keep it there however long the run. Train with "
             "dtype='float64'."

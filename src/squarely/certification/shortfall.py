@@ -23,6 +23,7 @@ from squarely.certification.case import (
     optimum_of,
     rest_of,
     stalled,
+    unit_of,
 )
 from squarely.certification.certificate import largest_gap
 from squarely.errors import counted
@@ -127,7 +128,9 @@ def _at_rest(case: Case, trend: str) -> tuple[str, str]:
         return "not converged", joined(leads, _at_best(case))
     if recipe.full_batch:
         return "not converged", joined(leads, "Try a smaller rate, or a schedule.", _at_best(case, within=case.taken))
-    noise = f"The noise of its batches keeps it away{slow}: a smaller rate, a schedule or "
+    coarse = recipe.dtype == "float32" and case.excess <= unit_of(case.run) * (100.0 * np.finfo("float32").eps) ** 2
+    rounding = " or the rounding of float32" if coarse else ""
+    noise = f"The noise of its batches{rounding} keeps it away{slow}: a smaller rate, a schedule or "
     limit, told = "", known.told_rates
     if told is not None and known.lr_limit is not None and recipe.scheduler is None and recipe.rate >= known.lr_limit:
         limit = f"lr={recipe.rate:g} is not below {told[1]}, the limit {known.named}: try lr={told[0]}."
