@@ -526,6 +526,7 @@ def test_the_curve_of_a_cycled_momentum_is_that_of_the_loop(name):
     run = sq.train(F, D, lr=0.1, epochs=60, dtype="float64", scheduler=name, scheduler_options=numbers)
     assert_close(run.history["loss"], run.history["predicted"], rtol=1e-10)
     assert run.history["momentum"].nunique() > 5
+    assert "momentum" not in run.loop.final
     assert "momentum" not in sq.train(F, D, epochs=2, scheduler="StepLR", scheduler_options={"step_size": 1}).history
 
 

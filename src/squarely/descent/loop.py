@@ -75,7 +75,7 @@ class Loop:
         """What was measured of the parameters that the run ends with: "loss", metrics, and the same of validation rows."""
         if self.averaged is not None:
             return dict(self.averaged)
-        columns = {name: values for name, values in self.log.columns.items() if name not in ("lr", "running_loss")}
+        columns = {name: values for name, values in self.log.columns.items() if name not in ("lr", "momentum", "running_loss")}
         return {name: float(values[self.kept_epoch]) for name, values in columns.items()}
 
     @property
@@ -220,8 +220,9 @@ def measured_now(rows: Rows, state: State, recipe: Recipe, look: Look) -> dict[s
     try:
         values = _values(rows, state, recipe, look, None)
     except SpoiltError:
-        return dict.fromkeys(state.log.columns.keys() - {"lr", "running_loss"}, math.nan)
-    values.pop("lr", None)
+        return dict.fromkeys(state.log.columns.keys() - {"lr", "momentum", "running_loss"}, math.nan)
+    for name in ("lr", "momentum"):
+        values.pop(name, None)
     return values
 
 
