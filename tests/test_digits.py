@@ -255,7 +255,10 @@ def test_digits_of_computed_and_learnt_columns_are_there(place, door):
     found = {}
     for term, columns in LEARNT.items():
         fit = sq.ols(f"y ~ {term}", data) if door == "dict" else sq.ols(f"y ~ {term}", pl.LazyFrame(data), fold="aggregates")
-        wrong = overclaimed_by(fit, [[Fraction(1)] * 41, *columns(fractions(x))], fractions(data["y"]))
+        every = [[Fraction(1)] * 41, *columns(fractions(x))]  # a log that varies less than its rounding is dropped as constant
+        wrong = overclaimed_by(
+            fit, [column for column, b in zip(every, fit.params, strict=True) if not np.isnan(b)], fractions(data["y"])
+        )
         found.update({term: wrong} if wrong else {})
         if place == "ordinary" and door == "dict":
             assert fit.digits_bse.min() > 12, term

@@ -70,6 +70,8 @@ class Arithmetics:
 
     def _of_moved(self, expression: Moved) -> Any:
         learnt, inside = self.moves[expression.text], self.bound(expression.argument)
+        if not learnt.deviation:  # then it is zero in every row
+            return None
         if not learnt.deviation:  # a constant, whose values are zero
             return None
         units = 2 * self.unit + (ROUNDOFF if expression.scaled else 0.0)  # the deviation is one double
