@@ -216,19 +216,19 @@ class Fit:
         first = int(design.intercept)
         at = solution.factor.columns[first:]  # in the columns [1, x_1 ... x_p, y]
         scale, (hi, lo) = design.scales[-1], solution.b
-        level, rest = two_sum(design.centres[-1], scale * hi[0] if first else np.float64(0.0))
+        level, rest = two_sum(design.centres[-1:], scale * hi[:1] if first else np.zeros(1))
         slopes = solution.params[solution.factor.kept][first:]
         lows = None
         if np.abs(hi[first:]).sum() > _CANCELLING:
             ratio = scale / design.column_scales[at]
             lows = (
-                float(rest + (scale * lo[0] if first else 0.0)),
+                float(rest[0] + (scale * lo[0] if first else 0.0)),
                 np.where(slopes, hi[first:] * ratio - slopes + lo[first:] * ratio, 0.0),
             )
         return Line(
             design=design,
             kept=[j - 1 for j in at],
-            level=float(level),
+            level=float(level[0]),
             slopes=slopes,
             lows=lows,
             centre=design.column_centres[at],
