@@ -16,7 +16,7 @@ from squarely.design.design import Design, columns_needed
 from squarely.design.factor import Factor
 from squarely.design.rows import coded, columns_held, evaluated, offset_of, require_known
 from squarely.errors import counted, require_word
-from squarely.numerics import ROUNDOFF, Array
+from squarely.numerics import ROUNDOFF, Array, Pair, dd_add, dd_multiply
 
 _ROUNDING = 32.0  # roundoffs that a stored value may be off by: it is the outcome of some arithmetic of its owner's
 _MOST_SAID = 6
@@ -107,6 +107,7 @@ class Line:
         absent.
     level : the prediction at the centre. `slopes`, `centre` (q,), those of the columns.
     check : what a row must keep to be predicted, None if nothing.
+    lows : what `level` and `slopes` lack beyond doubles: with it, terms that cancel are summed up in double-double.
     """
 
     design: Design
@@ -115,6 +116,7 @@ class Line:
     slopes: Array
     centre: Array
     check: Check | None = None
+    lows: tuple[float, Array] | None = None
 
     @property
     def read(self) -> Sequence[int]:
@@ -222,6 +224,9 @@ def _batches(line: Line, source: Source, *, unseen: str) -> Iterator[tuple[Array
     numbers, labels = _columns(line)
     weights, middle = np.zeros((2, len(design.columns)))
     weights[kept], middle[kept] = line.slopes, line.centre
+    more = np.zeros(len(weights))
+    if line.lows is not None:
+        more[kept] = line.lows[1]
     read, used, grouped = set(line.read), set(kept), design.layout.grouped
     dense = np.array([j for j in design.layout.dense[:-1].tolist() if j in read], dtype=int)
 
@@ -235,11 +240,16 @@ def _batches(line: Line, source: Source, *, unseen: str) -> Iterator[tuple[Array
         seen = evaluated(batch, factors, named, design.learnt, known)
         held, spread = columns_held(design, factors, seen, {name: code[seen.keep] for name, code in codes.items()}, line.read)
         total = np.full(seen.account.used, line.level - middle[grouped] @ weights[grouped])
-        for j, (x, low) in zip(dense.tolist(), held, strict=True):
-            if j in used:
+        columns = [(j, x, low) for j, (x, low) in zip(dense.tolist(), held, strict=True) if j in used]
+        if line.lows is not None:
+            pair = total, np.full_like(total, line.lows[0])
+            terms = [(x, low, middle[j], (weights[j], more[j])) for j, x, low in columns]
+            total = _in_pairs(pair, terms, spread, (weights[grouped], more[grouped]))
+        else:
+            for j, x, low in columns:
                 total += ((x - middle[j]) if low is None else (x - middle[j]) + low) * weights[j]
-        for part in spread:
-            total += gathered(weights[grouped], part)
+            for part in spread:
+                total += gathered(weights[grouped], part)
         offset = offset_of(design, seen)
         total = total if offset is None else total + offset[0]
         broken = None if check is None else check.broken(dense, grouped, held, spread, len(total))
@@ -248,3 +258,19 @@ def _batches(line: Line, source: Source, *, unseen: str) -> Iterator[tuple[Array
         return predicted, broken
 
     return map_batches(source, numbers, labels, step)
+
+
+def _in_pairs(
+    total: Pair, columns: Sequence[tuple[Array, Array | None, float, Pair]], spread: Sequence[Spread], effects: Pair
+) -> Array:
+    """Add (x - middle) weight of each column to a total (m,), and the effects (g,) of indicators; round once."""
+    for x, low, middle, weight in columns:
+        moved = dd_add((x, np.zeros_like(x) if low is None else low), (np.full_like(x, -middle), np.zeros_like(x)))
+        total = dd_add(total, dd_multiply(moved, weight))
+    for part in spread:
+        ones = replace(part, values=None)
+        term = gathered(effects[0], ones), gathered(effects[1], ones)
+        if part.values is not None:
+            term = dd_multiply(term, (part.values, np.zeros_like(part.values) if part.low is None else part.low))
+        total = dd_add(total, term)
+    return total[0] + total[1]

@@ -148,7 +148,7 @@ def _refine(work: Work, source: Source) -> _Refined:
         exact = seen.squares <= fuzz**2 <= ROUNDOFF * gram[-1, -1]  # nothing but rounding, as in `least_squares`
         still = moved <= TEN_DIGITS * np.sqrt(seen.squares)
         own = np.eye(len(R))
-        settled = exact or (still and bool((left.of(own) <= ROUNDOFF * np.abs(hi) + 2 * noise.of(own)).all()))
+        settled = bool(exact or (still and (left.of(own) <= ROUNDOFF * np.abs(hi) + 2 * noise.of(own)).all()))
         if moved > before / 2:
             break  # rounding in the scans is all that is left: further ones would not help
         before = moved

@@ -214,7 +214,7 @@ def _refine(moments: Moments, source: Source, factor: Factor, precision: str) ->
         still = moved <= TEN_DIGITS * np.sqrt(residuals.squares)
         # Nothing but rounding: the data lie on the line exactly, unless rounding is all that can be seen of huge coefficients.
         exact = residuals.squares <= off**2 <= ROUNDOFF * moments.gram[-1, -1]
-        settled = exact or (still and bool((error <= ROUNDOFF * np.abs(hi) + 2 * noise).all()))
+        settled = bool(exact or (still and (error <= ROUNDOFF * np.abs(hi) + 2 * noise).all()))
         if exact and not extended and precision == "auto":
             extended, settled = True, False  # where doubles see nothing but rounding, double-double may see more
     blur = factor.unit_error * moved + float(np.linalg.norm(noise / spread)) + off + rows

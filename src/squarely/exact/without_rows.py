@@ -48,6 +48,9 @@ def solve_without_rows(merged: Merged, solutions: Sequence[Solution], signs: Seq
             f"There {'is' if moments.n == 1 else 'are'} {counted(moments.n, 'complete row')} for {counted(p, 'coefficient')} in "
             f"all: nothing is left to measure the errors with. {p + 1} are needed, or a formula with fewer columns."
         )
+    if min(signs) < 0:
+        merged = _possible(merged)
+        moments = merged.moments
     constant = _constants(moments, solutions)
     factor = _rest(merged, constant) if min(signs) < 0 else _whole(merged, solutions, constant)
     if factor.triangle is not None:
@@ -73,9 +76,15 @@ def _span(merged: Merged, factor: Factor, parts: Sequence[_Part]) -> Span | None
 
 def _constants(moments: Moments, solutions: Sequence[Solution]) -> np.ndarray:
     """Tell which columns (k + 1,) are constant up to rounding; one that a part has kept is of whole numbers, and varies."""
-    kept = {name for s in solutions for name, is_kept in zip(s.factor.names, s.factor.kept.tolist(), strict=True) if is_kept}
-    constant: np.ndarray = still(moments) & ~np.isin(["", *moments.design.labels], list(kept))
+    constant: np.ndarray = still(moments) & ~_kept_somewhere(moments, solutions)
     return constant
+
+
+def _kept_somewhere(moments: Moments, solutions: Sequence[Solution]) -> np.ndarray:
+    """Tell which columns (k + 1,) some solution has kept."""
+    kept = {name for s in solutions for name, is_kept in zip(s.factor.names, s.factor.kept.tolist(), strict=True) if is_kept}
+    found: np.ndarray = np.isin(["", *moments.design.labels], list(kept))
+    return found
 
 
 def _whole(merged: Merged, solutions: Sequence[Solution], constant: np.ndarray) -> Factor:
@@ -83,11 +92,27 @@ def _whole(merged: Merged, solutions: Sequence[Solution], constant: np.ndarray) 
     factor = None if constant.any() else from_moments(merged.moments)
     if factor is None:
         T = np.vstack(list(_triangles(merged, solutions)))
-        factor = from_triangle(merged.moments, _square(qr_triangle(T)), constant, _UNIT * np.sqrt(merged.sizes))
+        noise = _UNIT * np.sqrt(merged.sizes) + _of_dropped(merged, solutions)
+        factor = from_triangle(merged.moments, _square(qr_triangle(T)), constant, noise)
     doubt = float(merged.doubts[factor.columns].max())
     if factor.road == "triangle":  # a triangle made of cross-products is off by their error times its condition
         doubt = max([doubt, *(f.doubt * f.condition for f in (s.factor for s in solutions) if f.triangle is None)])
     return replace(factor, doubt=doubt)
+
+
+def _of_dropped(merged: Merged, solutions: Sequence[Solution]) -> Array:
+    """Bound the length (k + 1,) of what rounding leaves of columns that all have dropped, some on cross-products alone.
+
+    Their combination of the kept ones is off by the error of the products times the condition.
+    """
+    noise = np.zeros(len(merged.moments.gram))
+    for solution, transfer in zip(solutions, merged.transfers, strict=True):
+        factor, gram = solution.factor, solution.moments.gram
+        if factor.triangle is None:
+            dropped = columns_of(solution.moments)[~factor.kept]
+            lengths = np.sqrt(np.diag(gram)[dropped])
+            noise += _UNIT * factor.doubt * factor.condition * (np.abs(transfer.A[0][dropped]).T @ lengths)
+    return np.where(_kept_somewhere(merged.moments, solutions), 0.0, noise)
 
 
 def _measured(moments: Moments, T: Array) -> Moments:
@@ -118,6 +143,24 @@ def _square(R: Array) -> Array:
     return np.vstack([R, np.zeros((R.shape[1] - len(R), R.shape[1]))])
 
 
+def _possible(merged: Merged) -> Merged:
+    """Cut what is left of products to the lengths of their columns: what exceeds these is rounding.
+
+    Raises a DataError if rounding does not explain it.
+    """
+    gram, D = merged.moments.gram, np.sqrt(np.where(merged.sizes > 0, merged.sizes, 1.0))
+    try:
+        cholesky(gram / np.outer(D, D) + len(gram) * CRUMBS * np.eye(len(gram)))
+    except LinAlgError:
+        raise DataError(NEVER_IN.format("the cross-products that would be left are those of no rows")) from None
+    squares = np.maximum(np.diag(gram), 0.0)
+    lengths = np.sqrt(squares)
+    most = np.outer(lengths, lengths)
+    cut = np.clip(gram, -most, most)
+    np.fill_diagonal(cut, squares)
+    return replace(merged, moments=replace(merged.moments, gram=cut))
+
+
 def _rest(merged: Merged, constant: np.ndarray) -> Factor:
     """Factor what is left of cross-products, without the columns of which only rounding is left.
 
@@ -127,10 +170,6 @@ def _rest(merged: Merged, constant: np.ndarray) -> Factor:
     moments, sizes = merged.moments, merged.sizes
     D = np.sqrt(np.where(sizes > 0, sizes, 1.0))
     S = moments.gram / np.outer(D, D)
-    try:
-        cholesky(S + len(S) * CRUMBS * np.eye(len(S)))
-    except LinAlgError:
-        raise DataError(NEVER_IN.format("the cross-products that would be left are those of no rows")) from None
     columns = columns_of(moments)
     T = np.zeros_like(S)
     T[np.ix_(columns, columns)] = _root(S[np.ix_(columns, columns)]) * D[columns]

@@ -31,12 +31,15 @@ from squarely.exact import Solution, check_of, column_sums, require_same_rows, r
 from squarely.inference.covariance import covariance_of
 from squarely.inference.normality import Normality
 from squarely.inference.summary import summary_page
-from squarely.numerics import Array
+from squarely.numerics import Array, two_sum
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from squarely.show import Page
+
+
+_CANCELLING = 1e3  # the size of the terms of a prediction, beside the response's spread, from which doubles lose digits
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True, repr=False)
@@ -212,12 +215,22 @@ class Fit:
         design, solution = self.design, self.solution
         first = int(design.intercept)
         at = solution.factor.columns[first:]  # in the columns [1, x_1 ... x_p, y]
-        level = design.centres[-1] + design.scales[-1] * (solution.b[0][0] if first else 0.0)
+        scale, (hi, lo) = design.scales[-1], solution.b
+        level, rest = two_sum(design.centres[-1:], scale * hi[:1] if first else np.zeros(1))
+        slopes = solution.params[solution.factor.kept][first:]
+        lows = None
+        if np.abs(hi[first:]).sum() > _CANCELLING:
+            ratio = scale / design.column_scales[at]
+            lows = (
+                float(rest[0] + (scale * lo[0] if first else 0.0)),
+                np.where(slopes, hi[first:] * ratio - slopes + lo[first:] * ratio, 0.0),
+            )
         return Line(
             design=design,
             kept=[j - 1 for j in at],
-            level=float(level),
-            slopes=solution.params[solution.factor.kept][first:],
+            level=float(level[0]),
+            slopes=slopes,
+            lows=lows,
             centre=design.column_centres[at],
             check=check_of(solution) if rank_deficient == "nan" else None,
         )

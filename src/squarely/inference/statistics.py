@@ -29,7 +29,8 @@ def infer(solution: Solution, source: Source) -> Fit:
     ssr = math.nan if solution.hidden else solution.ssr
     df_model, df_resid = rank - k_constant, n - rank
     nothing = constant and k_constant == 1
-    ess = _explained(solution, tss, tss_off) if solution.spans_told else math.nan
+    known = solution.spans_told
+    ess = math.nan if not known else _explained(solution, tss, tss_off) if df_model else 0.0  # a constant explains nothing
     mse_resid, mse_model = ssr / df_resid, ess / df_model if df_model else math.nan
     rsquared = math.nan if nothing or math.isnan(ess) else 1 - _ratio(solution.ssr, tss) if ess else 0.0
     fvalue = math.nan if nothing else _ratio(mse_model, mse_resid)

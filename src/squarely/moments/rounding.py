@@ -19,7 +19,8 @@ from squarely.numerics import ROUNDOFF, Array
 def rounded_inside(folded: Folded, source: Source) -> tuple[Array, Effort]:
     """Bound the length (k + 1,), over the rows, of what rounding has done to each column of W = [1, w_1 ... w_p, y].
 
-    Columns of the data that are moved and multiplied have no such error: what W makes of them is exact up to a few roundings.
+    Columns of the data that are moved have no such error: what W makes of them is exact up to a few roundings. A product is rounded
+    before it is shifted, and may be large beside what is left.
     """
     layout, n = folded.layout, float(folded.gram[0, 0])
     lengths = np.zeros(len(folded.gram))
@@ -36,7 +37,10 @@ def rounded_inside(folded: Folded, source: Source) -> tuple[Array, Effort]:
     products = [m.powers for m in layout.monomials]
     for i, powers in enumerate(products, start=1):
         if powers:
-            lengths[i] = np.sqrt(squares.get(powers, 0.0))
+            roundings = (
+                sum(power * (1 + bool(layout.centres[atom])) for atom, power in powers) - 1
+            )  # of a product, before it is shifted
+            lengths[i] = np.sqrt(squares.get(powers, 0.0)) + roundings * ROUNDOFF * abs(layout.shifts[i - 1]) * np.sqrt(n)
     lengths[-1] = np.sqrt(squares.get((), 0.0))
     lengths[1:] /= layout.units
     return np.where(np.isfinite(lengths), lengths, np.inf), Effort(int(bool(asked)), len(asked))
