@@ -4,8 +4,8 @@ A bound is made of sizes of intermediate values: in `I(a * b - c)` the product m
 keep sums, products and quotients in double-double, so that functions, fractional powers and bases alone are rounded there. An
 engine rounds every operation. A bound of None stands for zero.
 
-Stored values and numbers in the formula are rounded too, by half a unit in the last place. Where an expression takes nearly equal
-values from each other this may be all that is left.
+Stored values are rounded too, as outcomes of some arithmetic of their owner's, and so are numbers in the formula. Where an
+expression takes nearly equal values from each other this may be all that is left.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from squarely.design.basis import Polynomial, Spline
 from squarely.design.expression import Arithmetic, Expression, Function, Moved, Moving, Name, Number, is_product, parts
 from squarely.design.factor import Basis, Categorical, Factor, expression_of
 from squarely.design.formula import Formula
-from squarely.numerics import ROUNDOFF, Array
+from squarely.numerics import ROUNDING, ROUNDOFF, Array
 
 _OF_FUNCTION = 4 * ROUNDOFF  # the relative error of log, exp, sqrt and pow as systems and engines have them, at most
 # The derivative of each function at x, where its value is y.
@@ -60,7 +60,7 @@ class Arithmetics:
         if self.stored is not None and isinstance(expression, Name):
             return self.stored(self.value(expression))
         if self.stored is not None and isinstance(expression, Number):
-            return None if expression.is_exact else abs(expression.value) * ROUNDOFF
+            return None if expression.is_exact else abs(expression.value) * ROUNDING * ROUNDOFF
         if isinstance(expression, Function):
             return self._of_function(expression)
         if isinstance(expression, Moved):

@@ -185,22 +185,27 @@ def _roughness(design: Design, seen: Evaluated, codes: Mapping[str, np.ndarray])
 
 def _ends(design: Design, seen: Evaluated) -> Array:
     """Tell what constant (2, f) the values of each loose factor may be, but for the rounding of inputs: the ends cross for none."""
+    ends = np.empty((2, len(design.loose)))
+    for i, text in enumerate(design.loose):
+        x, room = loosely(design, seen, text)
+        ends[:, i] = (x - room).max(initial=-np.inf), (x + room).min(initial=np.inf)
+    return ends
+
+
+def loosely(design: Design, seen: Evaluated, text: str) -> tuple[Array, Array]:
+    """Give the values (m,) of the expression in a factor, and bounds of what the rounding of its inputs has done to them."""
+    expression = expression_of(design.factors[text])
     done = Arithmetics(
         value=partial(_values, seen, design.learnt.moves), size=np.abs, moves=design.learnt.moves, stored=_rounding_of_stored
     )
-    ends = np.empty((2, len(design.loose)))
     with np.errstate(all="ignore"):
-        for i, text in enumerate(design.loose):
-            expression = expression_of(design.factors[text])
-            x, room = done.value(expression), ROUNDING * added(done.bound(expression), 0.0)
-            ends[:, i] = (x - room).max(initial=-np.inf), (x + room).min(initial=np.inf)
-    return ends
+        return done.value(expression), added(done.bound(expression), 0.0)
 
 
 def _rounding_of_stored(x: Array) -> Array:
     """Bound the rounding of stored values; whole numbers have none."""
     size = np.abs(x)
-    return np.where((np.rint(x) == x) & (size < WHOLE), 0.0, size * ROUNDOFF)
+    return np.where((np.rint(x) == x) & (size < WHOLE), 0.0, size * ROUNDING * ROUNDOFF)
 
 
 def _squares(bound: Any, seen: Evaluated) -> Array:

@@ -64,7 +64,7 @@ def ends_inside(folded: Folded, source: Source) -> tuple[Array, Effort]:
     results: dict[str, nw.Expr] = {}
     for i, text in enumerate(design.loose):
         expression = expression_of(design.factors[text])
-        x, room = layout.page.said(expression), added(done.bound(expression), 0.0) * ROUNDING
+        x, room = layout.page.said(expression), added(done.bound(expression), 0.0)
         results |= {f"a{i}": (x - room).max(), f"b{i}": (x + room).min()}
 
     def asked(first: int | None) -> Array:
@@ -80,7 +80,7 @@ def ends_inside(folded: Folded, source: Source) -> tuple[Array, Effort]:
 
 def _rounding_of_stored(x: nw.Expr) -> nw.Expr:
     """Bound the rounding of stored values; whole numbers have none."""
-    return nw.when((x.round() == x) & (x.abs() < WHOLE)).then(0.0).otherwise(x.abs() * ROUNDOFF)
+    return nw.when((x.round() == x) & (x.abs() < WHOLE)).then(0.0).otherwise(x.abs() * (ROUNDING * ROUNDOFF))
 
 
 def _of_atoms(layout: Layout, done: Arithmetics, n: float) -> dict[Atom, Any]:
