@@ -255,6 +255,9 @@ def test_digits_of_computed_and_learnt_columns_are_there(place, door):
     found = {}
     for term, columns in LEARNT.items():
         fit = sq.ols(f"y ~ {term}", data) if door == "dict" else sq.ols(f"y ~ {term}", pl.LazyFrame(data), fold="aggregates")
+        if place.startswith("far") and "log(2*x" in term:  # -log(2) up to 1 / x
+            assert fit.dropped_columns[0].startswith("I(log(x) - log(2 * x + 1)) is constant (-0.69314")
+            continue
         every = [[Fraction(1)] * 41, *columns(fractions(x))]  # a log that varies less than its rounding is dropped as constant
         wrong = overclaimed_by(
             fit, [column for column, b in zip(every, fit.params, strict=True) if not np.isnan(b)], fractions(data["y"])

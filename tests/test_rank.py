@@ -127,9 +127,73 @@ def test_a_column_that_is_constant_up_to_rounding_is_dropped(term, door, tmp_pat
         sq.ols(f"y ~ net + {term}", d, collinear="raise")
 
 
+def sums(n=300):
+    """Add columns that others add up to, and others at which a difference is small but real."""
+    d, rng = rates(n), np.random.default_rng(5)
+    d["gross"], d["part"], d["x"], d["g"] = 1.19 * d.net, 0.7 * d.a, rng.normal(size=n), rng.choice(list("pqr"), n)
+    d["all"], d["tenth"], d["k"] = d.a + d.part, 0.1 * d.x, rng.integers(0, 9, n).astype(float)
+    d["clock"], d["start"] = 1.6e9 + rng.integers(0, 100, n), 1.6e9 + rng.uniform(0, 0.01, n)
+    return d.assign(stop=d.start + rng.uniform(1e-4, 2e-4, n))
+
+
+NOTHING = ["I(rate - 0.19)", "log(shares)", "I(gross - net - tax)", "I(a + part - all)", "I(tenth - 0.1 * x)", "I(x / 10 - tenth)"]
+NOTHING += [
+    "center(I(gross - net - tax))",
+    "scale(I(a + part - all))",
+    "x:I(rate - 0.19)",
+    "g:I(rate - 0.19)",
+    "I(net * rate - tax)",
+]
+NOTHING += ["I((rate - 0.19) * x)", "poly(I(a + part - all), 2, raw=True)", "g:x:log(shares)", "log10(shares)"]
+SOMETHING = [
+    "I(clock - 1.6e9)",
+    "center(clock)",
+    "I(start - 1.6e9)",
+    "I(stop - start)",
+    "I(whole - 1e15)",
+    "I((whole - 1e15) * 0.5)",
+]
+SOMETHING += ["I(a - part)", "x:I(k - 3)", "g:I(k - 3)", "log(k + 1)", "I(0.1 * k - 0.3)", "log(I(1 + 1e-10 * x))", "log(x * x)"]
+
+
+@pytest.mark.parametrize("door", ["frame", "aggregates"])
+def test_a_column_of_which_rounding_alone_is_left_is_zero(door, tmp_path):
+    d = sums()
+    slope, level = np.polyfit(d.net, d.y, 1)
+    for term in NOTHING:
+        fit = through(door, f"y ~ net + {term}", d, tmp_path)
+        assert fit.rank == 2
+        assert all(said.endswith(" is constant (0)") for said in fit.dropped_columns), term
+        assert_close(fit.predict(d), level + slope * d.net, rtol=1e-9)
+    for term in SOMETHING:
+        assert through(door, f"y ~ net + {term}", d, tmp_path).dropped_columns == (), term
+
+
+def test_rounding_alone_is_zero_without_intercept_in_merged_fits_and_not_where_one_row_has_more():
+    d = sums()
+    assert sq.ols("y ~ 0 + I(rate - 0.19) + net", d).dropped_columns == ("I(rate - 0.19) is constant (0)",)
+    parts = [sq.ols("y ~ net + x:log(shares)", part) for part in (d[:100], d[100:])]
+    merged = sq.merge(parts)
+    assert merged.dropped_columns == merged.remove(parts[1]).dropped_columns == ("x:log(shares) is constant (0)",)
+    d.loc[299, "rate"] += 1e-12
+    assert sq.ols("y ~ net + I(rate - 0.19)", d).rank == 3
+
+
+def test_rows_in_which_rounding_alone_is_left_are_predicted():
+    d = sums()
+    fit = sq.ols("y ~ net + I(gross - net - tax)", d)
+    net = np.array([1e9 + 1 / 3, 1e12 + 0.1])
+    new = pd.DataFrame({"net": net, "gross": 1.19 * net, "tax": 0.19 * net})
+    assert (new.gross - new.net - new.tax).abs().max() > 1e-7
+    slope, level = np.polyfit(d.net, d.y, 1)
+    assert_close(fit.predict(new), level + slope * net, rtol=1e-9)
+    with pytest.warns(UserWarning, match="break"):
+        assert fit.predict(new.assign(tax=new.tax + 1)).isna().sum() == 2
+
+
 def test_what_bends_over_a_constant_is_refused():
     for term in ("poly(rate, 2)", "bs(rate, df=4)", "ns(rate, df=2)"):
-        with pytest.raises(DataError, match=r"rate"):
+        with pytest.raises(DataError, match=r"rate.* its argument is 0.19, up to rounding, in every row"):
             sq.ols(f"y ~ net + {term}", rates())
 
 

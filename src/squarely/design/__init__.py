@@ -23,12 +23,12 @@ from squarely.design.expression import Name
 from squarely.design.factor import Basis, Categorical, expression_of
 from squarely.design.formula import INTERCEPT, Formula, formula_of, parse_formula
 from squarely.design.layout import Part
-from squarely.design.learning import learn, nothing
+from squarely.design.learning import glanced, learn, nothing
 from squarely.design.likeness import require_alike
 from squarely.design.monomials import Atom, Monomial, Powers, expanded, lowered, monomials, movable
 from squarely.design.outline import Outline, outlined
 from squarely.design.prediction import Check, Line, linear_predictor, predicted, require_rank_deficient
-from squarely.design.rounding import Arithmetics, added, of_product, times
+from squarely.design.rounding import Arithmetics, added, of_product, times, vanishes
 from squarely.design.rows import fold_rows, map_rows, rows
 from squarely.design.saying import polynomials, splines
 from squarely.design.sheet import Sheet, sheet
@@ -68,6 +68,7 @@ __all__ = [
     "fold_rows",
     "formula_of",
     "gathered",
+    "glanced",
     "indicators",
     "learn",
     "linear_predictor",
@@ -95,5 +96,6 @@ __all__ = [
     "times",
     "translated",
     "united",
+    "vanishes",
     "whole_table",
 ]

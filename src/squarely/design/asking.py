@@ -9,7 +9,7 @@ import narwhals as nw
 import numpy as np
 
 from squarely.data import Source, plain_level
-from squarely.design.basis import inner_places, orthogonal, varies
+from squarely.design.basis import inner_places, orthogonal, require_varying
 from squarely.design.categories import MOST_LEVELS, UNKNOWN_ROW, Found, coding
 from squarely.design.condition import Where
 from squarely.design.counting import counted_rows
@@ -19,7 +19,7 @@ from squarely.design.expression import Moved
 from squarely.design.factor import Bare, Basis, Categorical, expression_of
 from squarely.design.formula import Formula
 from squarely.design.learning import designed, is_known, nothing
-from squarely.design.lessons import moved_by, too_few_values, too_near_values, with_spline
+from squarely.design.lessons import moved_by, too_near_values, with_spline
 from squarely.design.outline import Outline, outlined
 from squarely.design.quantiles import between_ranks, interpolated
 from squarely.design.saying import chebyshev_stages, require_digits, require_doubles
@@ -123,8 +123,7 @@ def _ranges(outline: Outline, learnt: Learnt, bases: Sequence[Basis]) -> tuple[L
     for i, factor in enumerate(bases):
         ends, places = (float(row[f"a{i}"]), float(row[f"b{i}"])), inner_places(factor)
         if factor.kind == "poly":
-            if not varies(*ends):
-                raise too_few_values(factor)
+            require_varying(factor.text, *ends)
             learnt = replace(learnt, ranges={**learnt.ranges, factor.text: ends})
             continue
         if knows or not len(places):

@@ -172,9 +172,11 @@ class Spline:
         return values
 
 
-def varies(low: float, high: float) -> bool:
-    """Tell whether values between these ends vary by more than rounding."""
-    return not is_constant(low, high, (low + high) / 2, (high - low) / 2)
+def require_varying(text: str, low: float, high: float) -> None:
+    """Raise a DataError unless values between these ends vary by more than rounding."""
+    if is_constant(low, high, (low + high) / 2, (high - low) / 2):
+        but = ", up to rounding," if low < high else ""
+        raise DataError(f"{text} has nothing to bend over: its argument is {low:.6g}{but} in every row that is used. Leave it out.")
 
 
 def spline(
@@ -184,8 +186,7 @@ def spline(
 
     Raises DataError if a knot is not strictly inside the boundary, or the argument does not vary.
     """
-    if not varies(low, high):
-        raise DataError(f"{text} has nothing to bend over: its argument is {low:g} in every row that is used. Leave it out.")
+    require_varying(text, low, high)
     if len(inner) and not (low < inner[0] and inner[-1] < high):
         raise DataError(
             f"{text} has inner knots {', '.join(f'{k:g}' for k in inner)}, not all strictly between the ends {low:g} and {high:g} "

@@ -43,6 +43,7 @@ class Block:
     first : the position in the source of the first row of the batch; `keep` which rows of the batch these are, None for all.
     account : the account of the rows of this batch, those left out among them.
     roughness : gives the sums of squares (k,) of bounds of what rounding has done to each column; None where it has done nothing.
+    ends : gives for each factor in `Design.loose` between which ends (2, f) a constant may be: see `rows`. None if there are none.
     """
 
     held: Sequence[Held]
@@ -54,6 +55,7 @@ class Block:
     keep: np.ndarray | None
     account: RowAccount
     roughness: Callable[[], Array] | None = None
+    ends: Callable[[], Array] | None = None
 
     @property
     def rows(self) -> np.ndarray:

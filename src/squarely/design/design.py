@@ -14,6 +14,7 @@ from squarely.design.expression import Expression, Moving, names
 from squarely.design.factor import Bare, Categorical, Factor, expression_of
 from squarely.design.formula import INTERCEPT, Formula
 from squarely.design.layout import Column, Layout, layout_of
+from squarely.design.rounding import may_cancel
 from squarely.numerics import Array, power_of_two, short
 
 
@@ -89,6 +90,11 @@ class Design:
     def column_scales(self) -> Array:
         """The scales (k + 1,) of the columns [1, x, y] that `scaled` makes: one for the constant."""
         return np.concatenate([[1.0], self.scales])
+
+    @property
+    def loose(self) -> tuple[str, ...]:
+        """The factors whose values may be no more than the rounding of what they are computed from, by their texts."""
+        return tuple(text for text, factor in self.factors.items() if may_cancel(factor))
 
     @property
     def categories(self) -> Mapping[str, Coding]:

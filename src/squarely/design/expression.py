@@ -35,6 +35,11 @@ class Number:
     value: float
     written: Decimal | None = field(default=None, compare=False)
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether the double is the number that is written."""
+        return self.value.is_integer() if self.written is None else Decimal(self.value) == self.written
+
 
 @dataclass(frozen=True, slots=True)
 class Name:

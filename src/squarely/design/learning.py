@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from squarely.numerics import Array, power_of_two
 _PILOT_ROWS = 8_192
 _NO_VALUE = " An expression has no value where it divides by zero, or takes a root or logarithm of a number that is too small."
 _Taught = tuple[RowAccount, list[Any] | None]  # the rows met, and what they have taught, if there were any
-_Piloted = tuple[RowAccount, dict[str, Array] | None]  # the rows met, and the means and spreads of the first that are complete
+T = TypeVar("T")
 _GAPS = {"null": "empty", "nan": "not a number", "inf": "infinite"}
 
 
@@ -172,26 +172,30 @@ def _listed(columns: Sequence[str]) -> str:
 
 def _piloted(design: Design, source: Source) -> Design:
     """Give the design centres and scales from the first block that has complete rows."""
-    numbers, labels = columns_needed(design.factors.values(), design.formula.outside.values())
+    account, spreads = glanced(design, source, _spreads)
+    if spreads is None:
+        numbers, labels = columns_needed(design.factors.values(), design.formula.outside.values())
+        raise nothing(source, account, [*numbers, *labels], design.where)
+    return recentred(design, **spreads)
 
-    nobody: _Piloted = RowAccount(), None
 
-    def piloted(part: Source) -> _Piloted:
+def glanced(design: Design, source: Source, look: Callable[[Block], T]) -> tuple[RowAccount, T | None]:
+    """Look at the first block that has complete rows; None if there is none."""
+    nobody: tuple[RowAccount, T | None] = RowAccount(), None
+
+    def work(part: Source) -> tuple[RowAccount, T | None]:
         account = RowAccount()
         for block in rows(design, part, size=_PILOT_ROWS):
             account += block.account
             if block.size:
-                return account, _spreads(block)
+                return account, look(block)
         return account, None
 
-    def first(a: _Piloted, b: _Piloted) -> _Piloted:
+    def first(a: tuple[RowAccount, T | None], b: tuple[RowAccount, T | None]) -> tuple[RowAccount, T | None]:
         return a[0] + b[0], b[1] if a[1] is None else a[1]
 
-    columns = with_condition(numbers, labels, design.where)
-    account, spreads = fold_until(source, columns, piloted, first, nobody, enough=lambda met: met[1] is not None)
-    if spreads is None:
-        raise nothing(source, account, [*numbers, *labels], design.where)
-    return recentred(design, **spreads)
+    columns = with_condition(*columns_needed(design.factors.values(), design.formula.outside.values()), design.where)
+    return fold_until(source, columns, work, first, nobody, enough=lambda met: met[1] is not None)
 
 
 def _spreads(block: Block) -> dict[str, Array]:

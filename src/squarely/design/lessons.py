@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from squarely.data import Batch, Source
-from squarely.design.basis import chebyshev, inner_knots, orthogonal, spline, varies
+from squarely.design.basis import chebyshev, inner_knots, orthogonal, require_varying, spline
 from squarely.design.categories import MOST_LEVELS, UNKNOWN_ROW, Found, coding, found_in, merged
 from squarely.design.design import Learnt
 from squarely.design.expression import Moved, Moving
@@ -95,8 +95,7 @@ def limits(factor: Basis) -> Lesson:
     def finish(learnt: Learnt, ends: tuple[float, float]) -> Learnt:
         if factor.kind != "poly":
             return with_spline(learnt, factor, np.array(factor.knots), ends)
-        if not varies(*ends):
-            raise too_few_values(factor)
+        require_varying(factor.text, *ends)
         return replace(learnt, ranges={**learnt.ranges, factor.text: ends})
 
     return Lesson(step=step, merge=lambda a, b: (min(a[0], b[0]), max(a[1], b[1])), finish=finish)

@@ -14,7 +14,7 @@ from squarely.data import Batch, Source, map_batches, require_columns
 from squarely.design.block import Held, Spread, gathered
 from squarely.design.design import Design, columns_needed
 from squarely.design.factor import Factor
-from squarely.design.rows import coded, columns_held, evaluated, offset_of, require_known
+from squarely.design.rows import coded, columns_held, evaluated, loosely, offset_of, require_known
 from squarely.errors import counted, require_word
 from squarely.numerics import ROUNDOFF, Array, Pair, dd_add, dd_multiply
 
@@ -216,6 +216,13 @@ def linear_predictor(line: Line, source: Source, *, unseen: str = "error") -> It
         _warn(line.check.warning(rows, met))
 
 
+def _zeros(design: Design, check: Check) -> Iterator[tuple[int, str]]:
+    """Yield the dropped columns that are zero, each with a factor of it that may be the rounding of its inputs."""
+    for i, j in enumerate(check.dropped.tolist()):
+        if check.said[i].endswith(" is constant (0)"):
+            yield from ((i, text) for text, _, _ in design.columns[j].parts if text in design.loose)
+
+
 def _batches(line: Line, source: Source, *, unseen: str) -> Iterator[tuple[Array, np.ndarray | None]]:
     """Yield the predictions (m,) of each batch, and which of its complete rows break which dependency (r, D)."""
     design, kept, check = line.design, line.kept, line.check
@@ -252,7 +259,12 @@ def _batches(line: Line, source: Source, *, unseen: str) -> Iterator[tuple[Array
                 total += gathered(weights[grouped], part)
         offset = offset_of(design, seen)
         total = total if offset is None else total + offset[0]
-        broken = None if check is None else check.broken(dense, grouped, held, spread, len(total))
+        broken = None
+        if check is not None:
+            broken = check.broken(dense, grouped, held, spread, len(total))
+            for i, text in _zeros(design, check):
+                x, room = loosely(design, seen, text)
+                broken[np.abs(x) <= room, i] = False  # zero but for the rounding of its inputs
         predicted = np.full(batch.size, np.nan)
         predicted[seen.keep] = total if broken is None else np.where(broken.any(axis=1), np.nan, total)
         return predicted, broken

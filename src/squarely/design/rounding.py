@@ -3,6 +3,9 @@
 A bound is made of sizes of intermediate values: in `I(a * b - c)` the product may be large and the difference small. Rows at hand
 keep sums, products and quotients in double-double, so that functions, fractional powers and bases alone are rounded there. An
 engine rounds every operation. A bound of None stands for zero.
+
+Stored values are rounded too, as outcomes of some arithmetic of their owner's, and so are numbers in the formula. Where an
+expression takes nearly equal values from each other this may be all that is left.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from squarely.design.basis import Polynomial, Spline
 from squarely.design.expression import Arithmetic, Expression, Function, Moved, Moving, Name, Number, is_product, parts
 from squarely.design.factor import Basis, Categorical, Factor, expression_of
 from squarely.design.formula import Formula
-from squarely.numerics import ROUNDOFF, Array
+from squarely.numerics import ROUNDING, ROUNDOFF, Array
 
 _OF_FUNCTION = 4 * ROUNDOFF  # the relative error of log, exp, sqrt and pow as systems and engines have them, at most
 # The derivative of each function at x, where its value is y.
@@ -42,6 +45,7 @@ class Arithmetics:
     ----------
     value : gives the values of an expression. `size` their absolute values.
     unit : the relative error of a sum, a product or a quotient. `of_mean` that of a mean, relative to the standard deviation.
+    stored : bounds the rounding of the values of a column, None where they are taken to be exact; so are numbers then.
     """
 
     value: Callable[[Expression], Any]
@@ -49,9 +53,14 @@ class Arithmetics:
     moves: Mapping[str, Moving]
     unit: float = 0.0
     of_mean: float = 0.0
+    stored: Callable[[Any], Any] | None = None
 
     def bound(self, expression: Expression) -> Any:
         """Bound the rounding of an expression's values."""
+        if self.stored is not None and isinstance(expression, Name):
+            return self.stored(self.value(expression))
+        if self.stored is not None and isinstance(expression, Number):
+            return None if expression.is_exact else abs(expression.value) * ROUNDING * ROUNDOFF
         if isinstance(expression, Function):
             return self._of_function(expression)
         if isinstance(expression, Moved):
@@ -130,6 +139,22 @@ def _is_rounded(part: Expression) -> bool:
     if isinstance(part, Arithmetic):
         return part.operator == "**" and not (isinstance(part.right, Number) and is_product(part.right.value))
     return isinstance(part, Function) or (isinstance(part, Moved) and part.scaled)
+
+
+def may_cancel(factor: Factor) -> bool:
+    """Tell whether an expression may take nearly equal values from each other, so that the rounding of its inputs is left."""
+    return not isinstance(factor, Categorical) and any(
+        (isinstance(part, Arithmetic) and part.operator in ("+", "-"))
+        or (isinstance(part, Function) and part.function.startswith("log"))
+        for part in parts(expression_of(factor))
+    )
+
+
+def vanishes(factor: Factor, ends: Sequence[float]) -> bool:
+    """Tell whether a factor's columns are zero, given the ends between which the constant is that its expression may be."""
+    if isinstance(factor, Basis) and factor.kind != "powers":
+        return factor.kind == "poly"  # of a constant less its mean
+    return ends[0] <= 0 <= ends[1]
 
 
 def of_product(factors: Sequence[tuple[Any, Any]]) -> Any:

@@ -18,7 +18,7 @@ from squarely.design.expression import Expression, Moving, Name, evaluate
 from squarely.design.factor import Basis, Categorical, Factor, Numeric, expression_of
 from squarely.design.layout import Part
 from squarely.design.rounding import Arithmetics, added, is_rounded, of_product, times
-from squarely.numerics import ROUNDOFF, Array, Pair, dd_add, dd_multiply
+from squarely.numerics import ROUNDING, ROUNDOFF, WHOLE, Array, Pair, dd_add, dd_multiply
 
 T = TypeVar("T")
 
@@ -157,6 +157,7 @@ def _block(design: Design, factors: Sequence[Factor], batch: Batch, source: Sour
         keep=None if whole else seen.keep,
         account=seen.account,
         roughness=partial(_roughness, design, seen, codes) if is_rounded(design.formula, design.factors) else None,
+        ends=partial(_ends, design, seen) if design.loose else None,
     )
 
 
@@ -180,6 +181,31 @@ def _roughness(design: Design, seen: Evaluated, codes: Mapping[str, np.ndarray])
             total[layout.grouped] += np.bincount(places + 1, squares(block.numeric), len(layout.grouped) + 1)[1:]
         total[-1] = _squares(added(*map(done.bound, design.formula.outside.values())), seen).sum()
     return np.where(np.isnan(total), np.inf, total)
+
+
+def _ends(design: Design, seen: Evaluated) -> Array:
+    """Tell what constant (2, f) the values of each loose factor may be, but for the rounding of inputs: the ends cross for none."""
+    ends = np.empty((2, len(design.loose)))
+    for i, text in enumerate(design.loose):
+        x, room = loosely(design, seen, text)
+        ends[:, i] = (x - room).max(initial=-np.inf), (x + room).min(initial=np.inf)
+    return ends
+
+
+def loosely(design: Design, seen: Evaluated, text: str) -> tuple[Array, Array]:
+    """Give the values (m,) of the expression in a factor, and bounds of what the rounding of its inputs has done to them."""
+    expression = expression_of(design.factors[text])
+    done = Arithmetics(
+        value=partial(_values, seen, design.learnt.moves), size=np.abs, moves=design.learnt.moves, stored=_rounding_of_stored
+    )
+    with np.errstate(all="ignore"):
+        return done.value(expression), added(done.bound(expression), 0.0)
+
+
+def _rounding_of_stored(x: Array) -> Array:
+    """Bound the rounding of stored values; whole numbers have none."""
+    size = np.abs(x)
+    return np.where((np.rint(x) == x) & (size < WHOLE), 0.0, size * ROUNDING * ROUNDOFF)
 
 
 def _squares(bound: Any, seen: Evaluated) -> Array:

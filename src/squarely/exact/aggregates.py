@@ -14,12 +14,24 @@ from squarely.exact.condition import inverse_spread
 from squarely.exact.dependence import Kept, UntoldError, keep
 from squarely.exact.factor import TEN_DIGITS, Factor
 from squarely.exact.least_squares import Solution
-from squarely.exact.rank import still
+from squarely.exact.rank import cancelled, still
 from squarely.exact.residuals import ResidualSums, without_shape
 from squarely.exact.span import Span, span_by_scans, span_by_sums
 from squarely.exact.units import digits_of, spread_out, totals_of, unit_errors
 from squarely.exact.work import Left, Work, factor_of, in_scaled, in_units, natural, root_of, scaled
-from squarely.moments import Aggregated, Combined, Effort, Folded, Moments, combine, constants, refolded, rounded_inside, way_back
+from squarely.moments import (
+    Aggregated,
+    Combined,
+    Effort,
+    Folded,
+    Moments,
+    combine,
+    constants,
+    ends_inside,
+    refolded,
+    rounded_inside,
+    way_back,
+)
 from squarely.numerics import ROUNDOFF, Array, Pair, two_sum
 
 _MOST_SCANS = 6
@@ -42,7 +54,10 @@ def solve_inside(moments: Moments, source: Source, *, collinear: str = "drop") -
         raise DataError("A loaded fit has no rows to solve again. Fit again with the data at hand.")
     first = 0 if moments.design.intercept else 1
     constant, effort = _constants(moments, folded, source)
-    kept = keep(moments, folded, source, np.arange(first, len(folded.gram) - 1), constant)
+    ends, spent = ends_inside(folded, source)
+    gone, zero = cancelled(moments.design, ends)
+    effort += spent
+    kept = keep(moments, folded, source, np.arange(first, len(folded.gram) - 1), constant | gone, zero=zero)
     kept = replace(kept, effort=kept.effort + effort)
     if kept.dependencies and collinear == "raise":
         raise DataError(f"Columns depend on each other: {'; '.join(kept.dependencies)}. Leave one of them out.")

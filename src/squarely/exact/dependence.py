@@ -11,9 +11,9 @@ from scipy.linalg import solve_triangular
 from squarely.data import Source
 from squarely.design import monomials
 from squarely.errors import DataError
-from squarely.exact.rank import ROUNDING, dependency
+from squarely.exact.rank import dependency, none_left
 from squarely.moments import Effort, Folded, Moments, combine, way_back
-from squarely.numerics import ROUNDOFF, Array
+from squarely.numerics import ROUNDING, ROUNDOFF, Array
 
 # The share of a column's squared length that earlier columns must leave, so that rounding in the sums is small beside it.
 _TOLD = 1e-11
@@ -37,10 +37,18 @@ class Kept:
     effort: Effort
 
 
-def keep(moments: Moments, folded: Folded, source: Source, columns: np.ndarray, constant: np.ndarray | None = None) -> Kept:
+def keep(
+    moments: Moments,
+    folded: Folded,
+    source: Source,
+    columns: np.ndarray,
+    constant: np.ndarray | None = None,
+    *,
+    zero: np.ndarray | None = None,
+) -> Kept:
     """Go through columns of W in order, and drop each that the kept ones before it span up to rounding.
 
-    `constant` (k + 1,) are those that the intercept alone is known to span.
+    `constant` (k + 1,) are those that the intercept alone is known to span; `zero` those of them that nothing is left of.
 
     Raises
     ------
@@ -54,7 +62,9 @@ def keep(moments: Moments, folded: Folded, source: Source, columns: np.ndarray, 
         q = len(kept)
         r = solve_triangular(R[:q, :q], G[kept, j], trans="T") if q else np.zeros(0)
         left = G[j, j] - r @ r
-        if constant is not None and constant[j]:
+        if zero is not None and zero[j]:
+            d, off = np.zeros(q), float(np.sqrt(G[j, j]))
+        elif constant is not None and constant[j]:
             d = np.zeros(q)
             d[0] = G[0, j] / G[0, 0]
             off = float(np.sqrt(max(G[j, j] - G[0, j] * d[0], 0.0)))
@@ -68,6 +78,9 @@ def keep(moments: Moments, folded: Folded, source: Source, columns: np.ndarray, 
         made = _made(folded, j, kept, d)
         own = made.pop(j)
         lefts[j] = (off + sum(abs(float(x)) * lefts[i] for i, x in made.items() if i in lefts)) / abs(float(own))
+        if zero is not None and zero[j]:
+            sentences.append(none_left(_name(folded, j)))
+            continue
         sentences.append(_sentence(moments, j, {place: -x / own for place, x in made.items()}))
     q = len(kept)
     return Kept(

@@ -12,9 +12,8 @@ from squarely.design import Check
 from squarely.exact.condition import condition_of, lengths_of
 from squarely.exact.factor import columns_of
 from squarely.exact.least_squares import Solution, spread_of
-from squarely.exact.rank import ROUNDING
 from squarely.moments import qr_triangle
-from squarely.numerics import ROUNDOFF
+from squarely.numerics import ROUNDING, ROUNDOFF
 
 _FEW = 8  # columns: beyond, rounding grows as the root of their number
 

@@ -14,7 +14,7 @@ from scipy.linalg import LinAlgError, cholesky, solve_triangular
 from squarely.data import Source
 from squarely.errors import DataError
 from squarely.exact.condition import MOST_SINGULAR_VALUES, condition_of, condition_of_cosines
-from squarely.exact.rank import cholesky_in_order, constants, dependency, independent
+from squarely.exact.rank import cholesky_in_order, constants, dependency, independent, none_left
 from squarely.moments import Moments, fold_triangle, qr_triangle
 from squarely.numerics import ROUNDOFF, Array
 
@@ -73,11 +73,11 @@ def factorise(moments: Moments, source: Source) -> Factor:
     ------
     DataError : such a column among so many indicators that a triangle of the rows would take hours.
     """
-    constant = constants(moments, source)
+    constant, zero = constants(moments, source)
     factor = None if constant.any() else from_moments(moments)
     operations = moments.n * len(moments.gram) ** 2
     if factor is None and moments.design.layout.blocks and operations > _MANY_OPERATIONS:
-        factor, doubtful = _in_order(moments, constant)
+        factor, doubtful = _in_order(moments, constant, zero)
         if doubtful and operations <= _MOST_OPERATIONS:
             factor = None
         elif doubtful:
@@ -86,7 +86,7 @@ def factorise(moments: Moments, source: Source) -> Factor:
                 f"{source.label} depends on the columns before, and a triangle of so many would take hours. Leave it out, or group "
                 "levels."
             )
-    return factor or _from_rows(moments, source, constant)
+    return factor or _from_rows(moments, source, constant, zero)
 
 
 def columns_of(moments: Moments) -> np.ndarray:
@@ -123,7 +123,7 @@ def _in_place(G: Array) -> Array:
     return R
 
 
-def _in_order(moments: Moments, constant: np.ndarray) -> tuple[Factor, list[str]]:
+def _in_order(moments: Moments, constant: np.ndarray, zero: np.ndarray) -> tuple[Factor, list[str]]:
     """Decide rank on cross-products, in the order of the columns; name those left out that are neither constant nor categories."""
     design = moments.design
     columns = columns_of(moments)
@@ -136,7 +136,8 @@ def _in_order(moments: Moments, constant: np.ndarray) -> tuple[Factor, list[str]
     for i in np.flatnonzero(~kept).tolist():
         earlier = columns[kept][: before[i]]
         d = solve_triangular(R[: before[i], : before[i]], C[:i, i][kept[:i]]) * length[i] / length[kept][: before[i]]
-        sentences.append(dependency(moments, moments.design.names[i], int(columns[i]), earlier.tolist(), d))
+        name, j = moments.design.names[i], int(columns[i])
+        sentences.append(none_left(name) if zero[j] else dependency(moments, name, j, earlier.tolist(), d))
     factor = _factor(moments, columns[kept], R * length[kept], condition_of(R))
     out = [design.columns[j - 1] for j in columns[~kept].tolist() if not constant[j]]
     doubtful = [column.name for column in out if not all(text in design.categories for text, _, _ in column.parts)]
@@ -166,16 +167,18 @@ def _factor(moments: Moments, columns: np.ndarray, R: Array, condition: float) -
     )
 
 
-def _from_rows(moments: Moments, source: Source, constant: np.ndarray) -> Factor:
+def _from_rows(moments: Moments, source: Source, constant: np.ndarray, zero: np.ndarray) -> Factor:
     T = fold_triangle(moments.design, source)
     require_same_rows(source, moments, round(float(T[0, 0] ** 2)), T[0, 0] * T[0])
-    return from_triangle(moments, T, constant)
+    return from_triangle(moments, T, constant, zero=zero)
 
 
-def from_triangle(moments: Moments, T: Array, constant: np.ndarray, noise: Array | None = None) -> Factor:
-    """Factor the columns that are independent, from T (k + 1, k + 1) of all columns; `constant` and `noise` as in `independent`."""
+def from_triangle(
+    moments: Moments, T: Array, constant: np.ndarray, noise: Array | None = None, *, zero: np.ndarray | None = None
+) -> Factor:
+    """Factor the columns that are independent, from T (k + 1, k + 1) of all columns; the others are those of `independent`."""
     columns = columns_of(moments)
-    kept, dependencies, left = independent(moments, T, columns, constant, noise)
+    kept, dependencies, left = independent(moments, T, columns, constant, noise, zero=zero)
     R = qr_triangle(T[:, [*columns[kept], len(T) - 1]])
     q = int(kept.sum())
     length = np.linalg.norm(R[:q, :q], axis=0)

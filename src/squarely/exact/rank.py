@@ -6,15 +6,11 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from squarely.data import Source
-from squarely.design import Block, derivations, fold_rows
+from squarely.design import Block, Design, derivations, fold_rows, glanced, vanishes
 from squarely.errors import DataError
 from squarely.moments import Moments, qr_triangle
-from squarely.numerics import ROUNDOFF, STILL, Array, is_constant
+from squarely.numerics import ROUNDING, ROUNDOFF, STILL, Array, is_constant
 
-# How much larger than the roundoff of one value a residual may be and still count as rounding: sums over p columns and the tree of
-# triangles add a few units each. Measured on exact dependencies of 2 to 50 columns it stays below 6, for ten rows and for ten
-# million; from there it grows about as the root of the number of columns: 24 for 200 of them, 110 for 600, 75 for 2,000.
-ROUNDING = 32.0
 _FEW = 8  # columns
 _NOTHING = 1e-12  # the share of a column below which a term of its dependency is rounding
 _TOLD = 1e-6  # the share of a column up to which what hides it leaves its dependency true to the digits that are written
@@ -31,8 +27,49 @@ def still(moments: Moments) -> np.ndarray:
     return found
 
 
-def constants(moments: Moments, source: Source) -> np.ndarray:
-    """Tell which columns (k + 1,) are constant up to rounding; those of whole numbers are not, which one scan finds out."""
+def constants(moments: Moments, source: Source) -> tuple[np.ndarray, np.ndarray]:
+    """Tell which columns (k + 1,) are constant up to rounding, and which of these are zero.
+
+    One scan finds out those of whole numbers, which are not, and what may be left of values that cancel.
+    """
+    found, zero = cancelled(moments.design, _ends(moments.design, source))
+    return found | _near_means(moments, source), zero
+
+
+def cancelled(design: Design, ends: Array) -> tuple[np.ndarray, np.ndarray]:
+    """Tell which columns (k + 1,) are constant up to the rounding of stored values, and which of these are zero.
+
+    `ends` (2, f) are those between which a constant may be for each of `design.loose`; they cross where there is none.
+    """
+    met = dict(zip(design.loose, ends.T.tolist(), strict=True))
+    still = {text for text, (low, high) in met.items() if low <= high}
+    gone = {text for text in still if vanishes(design.factors[text], met[text])}
+    found, zero = np.zeros((2, len(design.columns) + 2), dtype=bool)
+    for j, column in enumerate(design.columns, start=1):
+        texts = [text for text, _, _ in column.parts]
+        zero[j] = not gone.isdisjoint(texts)
+        found[j] = zero[j] or (design.intercept and still.issuperset(texts))
+    return found, zero
+
+
+def _ends(design: Design, source: Source) -> Array:
+    """Ask the first rows for the ends that `cancelled` wants, and all rows if these do not cross there."""
+    first = glanced(design, source, _ends_of)[1] if design.loose else None
+    if first is None or (first[0] > first[1]).all():
+        return np.array([[np.inf], [-np.inf]]) * np.ones(len(design.loose))
+
+    def merge(a: Array, b: Array) -> Array:
+        return np.array([np.maximum(a[0], b[0]), np.minimum(a[1], b[1])])
+
+    return fold_rows(design, source, _ends_of, merge, first)
+
+
+def _ends_of(block: Block) -> Array:
+    return np.empty((2, 0)) if block.ends is None else block.ends()
+
+
+def _near_means(moments: Moments, source: Source) -> np.ndarray:
+    """Tell which columns (k + 1,) stay near their means; those of whole numbers may."""
     design = moments.design
     found: np.ndarray = still(moments)
     doubtful = np.flatnonzero(found & (np.diag(moments.gram) > 0))
@@ -52,12 +89,18 @@ def constants(moments: Moments, source: Source) -> np.ndarray:
 
 
 def independent(
-    moments: Moments, T: Array, columns: np.ndarray, constant: np.ndarray, noise: Array | None = None
+    moments: Moments,
+    T: Array,
+    columns: np.ndarray,
+    constant: np.ndarray,
+    noise: Array | None = None,
+    *,
+    zero: np.ndarray | None = None,
 ) -> tuple[np.ndarray, list[str], tuple[float, ...]]:
     """Go through the columns in order and drop each that the kept ones before it span, up to rounding.
 
     Returns which are kept, a sentence for each other one, and the length of it that they may not span.
-    `constant` (k + 1,) are those that the intercept alone is known to span.
+    `constant` (k + 1,) are those that the intercept alone is known to span; `zero` those of them that nothing is left of.
     `noise` (k + 1,) is the length that rounding may give to each column beside that of stored values.
 
     Raises DataError if none is left.
@@ -82,7 +125,9 @@ def independent(
         unit = [centred[k] if exact and made[k][1] and made[k][1] <= of else stored[k] for k in kept]
         room = ROUNDING * max(1.0, np.sqrt(q / _FEW)) * ROUNDOFF * ((centred if exact else stored)[j] + np.abs(d) @ np.array(unit))
         hidden = 0.0 if noise is None else float(noise[j] + np.abs(d) @ noise[kept])
-        if constant[j]:
+        if zero is not None and zero[j]:
+            left, hidden = float(centred[j]), 0.0
+        elif constant[j]:
             d = np.concatenate([[T[0, j] / T[0, 0]], np.zeros(q - 1)])
             left, hidden = float(np.linalg.norm(T[1:, j])), 0.0
         if left > room + hidden and not constant[j]:
@@ -90,7 +135,9 @@ def independent(
         else:
             lefts.append(float(left) + hidden)
             told = hidden <= _TOLD * stored[j]
-            sentences.append(dependency(moments, name, j, kept, d) if told else _hidden(name, kept))
+            nothing = zero is not None and zero[j]
+            said = none_left(name) if nothing else dependency(moments, name, j, kept, d)
+            sentences.append(said if told or nothing else _hidden(name, kept))
             R = np.delete(R, q, axis=1)
             R[q:, q:] = _squared(qr_triangle(R[q:, q:]), len(R) - q)
     if not kept:
@@ -124,6 +171,11 @@ def _hidden(name: str, kept: list[int]) -> str:
     """Say that a column is dropped because what was taken out hides it, and not because it is known to depend on others."""
     others = "the columns before it" if kept != [0] else "a constant"
     return f"{name} cannot be told from {others}: its values were so much larger in the rows taken out"
+
+
+def none_left(name: str) -> str:
+    """Say that nothing but rounding is left of a column."""
+    return f"{name} is constant (0)"
 
 
 def _squared(R: Array, rows: int) -> Array:

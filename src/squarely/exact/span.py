@@ -10,10 +10,9 @@ from scipy.linalg import solve_triangular
 
 from squarely.data import Source
 from squarely.exact.factor import Factor
-from squarely.exact.rank import ROUNDING
 from squarely.exact.residuals import scan_residuals
 from squarely.moments import Moments
-from squarely.numerics import ROUNDOFF, Array, Pair, two_sum
+from squarely.numerics import ROUNDING, ROUNDOFF, Array, Pair, two_sum
 
 _CLEAR = 1e-6  # the share of its square that is left of a constant, from which cross-products alone can tell
 _FEW = 8  # columns, as in `rank`

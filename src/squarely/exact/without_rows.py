@@ -17,7 +17,7 @@ from squarely.errors import DataError, NumericalError, counted
 from squarely.exact.condition import condition_of, telling_singular
 from squarely.exact.factor import Factor, columns_of, from_moments, from_triangle
 from squarely.exact.least_squares import Merger, Solution, spread_of
-from squarely.exact.rank import independent, still
+from squarely.exact.rank import independent, none_left, still
 from squarely.exact.span import Span, span_of_levels
 from squarely.exact.units import digits_of, spread_out, to_units, unit_errors
 from squarely.moments import CRUMBS, Merged, Moments, Transfer, qr_triangle
@@ -51,8 +51,9 @@ def solve_without_rows(merged: Merged, solutions: Sequence[Solution], signs: Seq
     if min(signs) < 0:
         merged = _possible(merged)
         moments = merged.moments
-    constant = _constants(moments, solutions)
-    factor = _rest(merged, constant) if min(signs) < 0 else _whole(merged, solutions, constant)
+    zero = _zeros(moments, solutions)
+    constant = _constants(moments, solutions) | zero
+    factor = _rest(merged, constant, zero) if min(signs) < 0 else _whole(merged, solutions, constant, zero)
     if factor.triangle is not None:
         merged = replace(merged, moments=_measured(moments, factor.triangle))
     parts = _responses(merged, solutions, signs)
@@ -87,13 +88,19 @@ def _kept_somewhere(moments: Moments, solutions: Sequence[Solution]) -> np.ndarr
     return found
 
 
-def _whole(merged: Merged, solutions: Sequence[Solution], constant: np.ndarray) -> Factor:
+def _zeros(moments: Moments, solutions: Sequence[Solution]) -> np.ndarray:
+    """Tell which columns (k + 1,) every part has dropped as zero."""
+    labels = moments.design.labels[:-1]
+    return np.array([False, *(all(none_left(name) in s.factor.dependencies for s in solutions) for name in labels), False])
+
+
+def _whole(merged: Merged, solutions: Sequence[Solution], constant: np.ndarray, zero: np.ndarray) -> Factor:
     """Factor the sum of cross-products if that leaves ten digits, else the triangles of all, stacked."""
     factor = None if constant.any() else from_moments(merged.moments)
     if factor is None:
         T = np.vstack(list(_triangles(merged, solutions)))
         noise = _UNIT * np.sqrt(merged.sizes) + _of_dropped(merged, solutions)
-        factor = from_triangle(merged.moments, _square(qr_triangle(T)), constant, noise)
+        factor = from_triangle(merged.moments, _square(qr_triangle(T)), constant, noise, zero=zero)
     doubt = float(merged.doubts[factor.columns].max())
     if factor.road == "triangle":  # a triangle made of cross-products is off by their error times its condition
         doubt = max([doubt, *(f.doubt * f.condition for f in (s.factor for s in solutions) if f.triangle is None)])
@@ -161,7 +168,7 @@ def _possible(merged: Merged) -> Merged:
     return replace(merged, moments=replace(merged.moments, gram=cut))
 
 
-def _rest(merged: Merged, constant: np.ndarray) -> Factor:
+def _rest(merged: Merged, constant: np.ndarray, zero: np.ndarray) -> Factor:
     """Factor what is left of cross-products, without the columns of which only rounding is left.
 
     Differences have the rounding of what was taken away, so a column counts as dependent where the share of its square that others
@@ -174,7 +181,9 @@ def _rest(merged: Merged, constant: np.ndarray) -> Factor:
     T = np.zeros_like(S)
     T[np.ix_(columns, columns)] = _root(S[np.ix_(columns, columns)]) * D[columns]
     found: tuple[np.ndarray, list[str], tuple[float, ...]] = (np.diag(T) > 0)[columns] & ~constant[columns], [], ()
-    kept, dependencies, left = found if found[0].all() else independent(moments, T, columns, constant, np.sqrt(CRUMBS * sizes))
+    kept, dependencies, left = (
+        found if found[0].all() else independent(moments, T, columns, constant, np.sqrt(CRUMBS * sizes), zero=zero)
+    )
     columns = columns[kept]
     R = qr_triangle(T[:, columns])
     return Factor(

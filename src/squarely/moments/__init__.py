@@ -17,7 +17,7 @@ from squarely.moments.cross_products import Fold, Moments, fold_moments, fold_pr
 from squarely.moments.layout import Layout, Prepared, lay_out, way_back
 from squarely.moments.merging import CRUMBS, Merged, Share, absent_levels, are_alike, merge_moments
 from squarely.moments.noise import expected_noise, fold_noise, noise_cost
-from squarely.moments.rounding import rounded_inside
+from squarely.moments.rounding import ends_inside, rounded_inside
 from squarely.moments.standardised import Standardised, standardise, unstandardised
 from squarely.moments.tally import Effort, Factors, Key, changed, tally
 from squarely.moments.transfer import Transfer
@@ -45,6 +45,7 @@ __all__ = [
     "choose_fold",
     "combine",
     "constants",
+    "ends_inside",
     "expected_noise",
     "fold_inside",
     "fold_moments",

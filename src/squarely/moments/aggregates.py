@@ -17,7 +17,7 @@ from squarely.moments.layout import Block, Layout, Prepared, atom_stages, carrie
 from squarely.moments.tally import Cells, Effort, Factors, Key, tally
 from squarely.numerics import STILL, Array, is_constant, power_of_two, short
 
-_PILOT = 10_000  # rows that tell centres and scales
+PILOT = 10_000  # rows that tell centres and scales
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ def gather_inside(design: Design, source: Source) -> Moments:
     """Fold the rows into Moments by aggregates; fold again about better centres if the pilot's were far off."""
     page = sheet(source, list(design.factors.values()), design.formula.outside, design.learnt, where=design.where)
     layout = lay_out(design, page, monomials(design))
-    layout, effort = _piloted(layout, source, first=None if layout.is_power else _PILOT)
+    layout, effort = _piloted(layout, source, first=None if layout.is_power else PILOT)
     folded, spent = fold_inside(layout, source)
     effort, passes = effort + spent, 1
     if _is_far(folded):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import narwhals as nw
@@ -10,10 +11,10 @@ import numpy as np
 
 from squarely.data import Source
 from squarely.design import Arithmetics, Atom, Polynomial, Powers, added, expression_of, of_product, times
-from squarely.moments.aggregates import Folded
+from squarely.moments.aggregates import PILOT, Folded
 from squarely.moments.layout import Layout, carrier_stages
 from squarely.moments.tally import Effort
-from squarely.numerics import ROUNDOFF, Array
+from squarely.numerics import ROUNDING, ROUNDOFF, WHOLE, Array
 
 
 def rounded_inside(folded: Folded, source: Source) -> tuple[Array, Effort]:
@@ -44,6 +45,46 @@ def rounded_inside(folded: Folded, source: Source) -> tuple[Array, Effort]:
     lengths[-1] = np.sqrt(squares.get((), 0.0))
     lengths[1:] /= layout.units
     return np.where(np.isfinite(lengths), lengths, np.inf), Effort(int(bool(asked)), len(asked))
+
+
+def ends_inside(folded: Folded, source: Source) -> tuple[Array, Effort]:
+    """Tell what constants (2, f) the values of `Design.loose` may be, but for rounding: the ends cross where there is none.
+
+    The first rows are asked, and all rows if the ends do not cross there.
+    """
+    layout = folded.layout
+    design, n = layout.design, float(folded.gram[0, 0])
+    if not design.loose:
+        return np.empty((2, 0)), Effort()
+    of_mean = float(4 + np.sqrt(n)) * ROUNDOFF
+    done = Arithmetics(
+        value=layout.page.said,
+        size=lambda x: x.abs(),
+        moves=design.learnt.moves,
+        unit=ROUNDOFF,
+        of_mean=of_mean,
+        stored=_rounding_of_stored,
+    )
+    results: dict[str, nw.Expr] = {}
+    for i, text in enumerate(design.loose):
+        expression = expression_of(design.factors[text])
+        x, room = layout.page.said(expression), added(done.bound(expression), 0.0)
+        results |= {f"a{i}": (x - room).max(), f"b{i}": (x + room).min()}
+
+    def asked(first: int | None) -> Array:
+        row = source.aggregate(replace(layout.page.kept, first=first), results)[0]
+        ends = [[row[f"{end}{i}"] for i in range(len(design.loose))] for end in "ab"]
+        return np.array(ends, dtype=np.float64)
+
+    ends = asked(PILOT)
+    if not (ends[0] <= ends[1]).any():
+        return ends, Effort()
+    return asked(None), Effort(1, len(results))
+
+
+def _rounding_of_stored(x: nw.Expr) -> nw.Expr:
+    """Bound the rounding of stored values; whole numbers have none."""
+    return nw.when((x.round() == x) & (x.abs() < WHOLE)).then(0.0).otherwise(x.abs() * (ROUNDING * ROUNDOFF))
 
 
 def _of_atoms(layout: Layout, done: Arithmetics, n: float) -> dict[Atom, Any]:
