@@ -32,6 +32,7 @@ from squarely.numerics import Array, rounded_down
 _DIED_OUT = 0.01  # of its largest rate: a schedule that ends there hardly moves any more
 _STEADY = 0.9  # of the epochs: a loss that falls in so many falls steadily
 _WIDE = 100.0  # kappa from which on some direction may be slow while others are noisy
+_DRIVEN = 10.0  # times the variance of a batch's gradient: a squared gradient beyond that is no work of batches
 
 
 def short_of_it(case: Case) -> tuple[str, str]:
@@ -111,7 +112,12 @@ def _by_its_losses(case: Case) -> tuple[str, str]:
     if trend == "falling":
         longer = f"Its loss was still falling when it ended: more than {counted(case.taken, 'epoch')} may bring it nearer."
         return "not converged", joined(head, longer, _leads(case), _at_best(case, within=case.taken))
-    said = "Its loss hardly falls any more, so more epochs at this rate need not bring it nearer."
+    if recipe.scheduler is None:
+        said = "Its loss hardly falls any more, so more epochs at this rate need not bring it nearer."
+    else:
+        said = joined(
+            "Its loss does not fall steadily any more." if trend == "noisy" else "Its loss falls slowly.", _rates_of(case)
+        )
     verdict, why = _at_rest(case, trend)
     return verdict, joined(head, said, why)
 
@@ -126,7 +132,7 @@ def _at_rest(case: Case, trend: str) -> tuple[str, str]:
         return "fixed order", joined(f"{order}use shuffle=True, or all rows at once.", leads)
     if trend == "slow":
         return "not converged", joined(leads, _at_best(case))
-    if recipe.full_batch:
+    if recipe.full_batch or not _noise_is_near(case):
         return "not converged", joined(leads, "Try a smaller rate, or a schedule.", _at_best(case, within=case.taken))
     coarse = recipe.dtype == "float32" and case.excess <= unit_of(case.run) * (100.0 * np.finfo("float32").eps) ** 2
     rounding = " or the rounding of float32" if coarse else ""
@@ -135,6 +141,16 @@ def _at_rest(case: Case, trend: str) -> tuple[str, str]:
     if told is not None and known.lr_limit is not None and recipe.scheduler is None and recipe.rate >= known.lr_limit:
         limit = f"lr={recipe.rate:g} is not below {told[1]}, the limit {known.named}: try lr={told[0]}."
     return "batch noise", joined(f"{noise}average=True may bring it nearer.", limit, leads)
+
+
+def _noise_is_near(case: Case) -> bool:
+    """Tell whether the gradient of all rows at the end is of the size of what batches add to it, and their noise may keep it up."""
+    run, size = case.run, case.run.recipe.batch_size or case.run.problem.n
+    problem, w = run.problem, run.loop.end
+    slope = problem.H @ w - problem.h
+    share = 1.0 if run.recipe.replacement else 1.0 - min(size / problem.n, 1.0)
+    variance = 2.0 * problem.loss(w) * float(np.trace(problem.H)) / size * share  # 4 r^2 x'x for a row, and x'x is trace(H) / 2
+    return not is_least_squares(case) or float(slope @ slope) <= _DRIVEN * variance
 
 
 def _leads(case: Case) -> str:
