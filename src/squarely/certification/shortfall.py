@@ -112,18 +112,18 @@ def _by_its_losses(case: Case) -> tuple[str, str]:
     if trend == "falling":
         longer = f"Its loss was still falling when it ended: more than {counted(case.taken, 'epoch')} may bring it nearer."
         return "not converged", joined(head, longer, _leads(case), _at_best(case, within=case.taken))
-    if recipe.scheduler is None:
+    if trend == "slow":
+        said = "Its loss was falling ever more slowly when it ended: how near more epochs would bring it is not known."
+    elif recipe.scheduler is None and _noise_is_near(case):
         said = "Its loss hardly falls any more, so more epochs at this rate need not bring it nearer."
     else:
-        said = joined(
-            "Its loss does not fall steadily any more." if trend == "noisy" else "Its loss falls slowly.", _rates_of(case)
-        )
+        said = joined("Its loss does not fall steadily any more.", _rates_of(case))
     verdict, why = _at_rest(case, trend)
     return verdict, joined(head, said, why)
 
 
 def _at_rest(case: Case, trend: str) -> tuple[str, str]:
-    """Judge a run whose loss hardly falls any more."""
+    """Judge a run whose loss falls little, or not steadily."""
     recipe, known = case.run.recipe, case.run.theory
     pulls = f"weight_decay={largest_decay(case):g} pulls its coefficients towards zero: try 0." if largest_decay(case) else ""
     leads, slow = _leads(case) or pulls, ", or it moves slowly in some direction" if known.kappa > _WIDE else ""
@@ -132,8 +132,8 @@ def _at_rest(case: Case, trend: str) -> tuple[str, str]:
         return "fixed order", joined(f"{order}use shuffle=True, or all rows at once.", leads)
     if trend == "slow":
         return "not converged", joined(leads, _at_best(case))
-    if recipe.full_batch or not _noise_is_near(case):
-        return "not converged", joined(leads, "Try a smaller rate, or a schedule.", _at_best(case, within=case.taken))
+    if not _noise_is_near(case):
+        return "not converged", joined(leads, "Try more epochs, a smaller rate or a schedule.", _at_best(case, within=case.taken))
     coarse = recipe.dtype == "float32" and case.excess <= unit_of(case.run) * (100.0 * np.finfo("float32").eps) ** 2
     rounding = " or the rounding of float32" if coarse else ""
     noise = f"The noise of its batches{rounding} keeps it away{slow}: a smaller rate, a schedule or "
@@ -145,10 +145,12 @@ def _at_rest(case: Case, trend: str) -> tuple[str, str]:
 
 def _noise_is_near(case: Case) -> bool:
     """Tell whether the gradient of all rows at the end is of the size of what batches add to it, and their noise may keep it up."""
-    run, size = case.run, case.run.recipe.batch_size or case.run.problem.n
-    problem, w = run.problem, run.loop.end
+    run, recipe = case.run, case.run.recipe
+    if recipe.full_batch or not (recipe.shuffle or recipe.replacement):
+        return False
+    problem, w, size = run.problem, run.loop.end, recipe.batch_size or run.problem.n
     slope = problem.H @ w - problem.h
-    share = 1.0 if run.recipe.replacement else 1.0 - min(size / problem.n, 1.0)
+    share = 1.0 if recipe.replacement else 1.0 - min(size / problem.n, 1.0)
     variance = 2.0 * problem.loss(w) * float(np.trace(problem.H)) / size * share  # 4 r^2 x'x for a row, and x'x is trace(H) / 2
     return not is_least_squares(case) or float(slope @ slope) <= _DRIVEN * variance
 
