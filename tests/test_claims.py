@@ -319,3 +319,25 @@ def test_what_is_said_of_random_recipes_is_true(part):
             raise AssertionError(
                 f"case {seed}: {tried.options}\n{tried.certificate.verdict}: {tried.said}\n{tried.run.warnings}\n{error}"
             ) from error
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"optimizer": "adam", "lr": 0.05, "epochs": 50},
+        {"optimizer": "sgd", "momentum": 0.97, "lr": 0.1, "clip_grad_norm": 10.0, "epochs": 50},
+        {"optimizer": "sgd", "momentum": 0.99, "lr": 0.3, "optimizer_options": {"dampening": 0.1}, "epochs": 400},
+    ],
+)
+def test_a_loss_that_swings_or_falls_slowly_is_not_said_to_be_at_rest(options):
+    rng = np.random.default_rng(0)
+    a, b, noise = rng.normal(size=(3, 400))
+    data = {"a": a, "b": 0.9 * a + 0.4 * b, "y": a - b + noise}
+    fit = sq.ols("y ~ a + b", data)
+
+    def certified(epochs):
+        return sq.certify(fit, sq.train("y ~ a + b", data, **{**options, "epochs": epochs}, dtype="float64"))
+
+    once = certified(options["epochs"])
+    assert np.abs(certified(3 * options["epochs"]).gap_se).max() < 0.5 * np.abs(once.gap_se).max()
+    assert "hardly falls" not in once.cause

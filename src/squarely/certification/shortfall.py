@@ -32,6 +32,7 @@ from squarely.numerics import Array, rounded_down
 _DIED_OUT = 0.01  # of its largest rate: a schedule that ends there hardly moves any more
 _STEADY = 0.9  # of the epochs: a loss that falls in so many falls steadily
 _WIDE = 100.0  # kappa from which on some direction may be slow while others are noisy
+_DRIVEN = 10.0  # times the variance of a batch's gradient: a squared gradient beyond that is no work of batches
 
 
 def short_of_it(case: Case) -> tuple[str, str]:
@@ -111,13 +112,18 @@ def _by_its_losses(case: Case) -> tuple[str, str]:
     if trend == "falling":
         longer = f"Its loss was still falling when it ended: more than {counted(case.taken, 'epoch')} may bring it nearer."
         return "not converged", joined(head, longer, _leads(case), _at_best(case, within=case.taken))
-    said = "Its loss hardly falls any more, so more epochs at this rate need not bring it nearer."
+    if trend == "slow":
+        said = "Its loss was falling ever more slowly when it ended: how near more epochs would bring it is not known."
+    elif recipe.scheduler is None and _noise_is_near(case):
+        said = "Its loss hardly falls any more, so more epochs at this rate need not bring it nearer."
+    else:
+        said = joined("Its loss does not fall steadily any more.", _rates_of(case))
     verdict, why = _at_rest(case, trend)
     return verdict, joined(head, said, why)
 
 
 def _at_rest(case: Case, trend: str) -> tuple[str, str]:
-    """Judge a run whose loss hardly falls any more."""
+    """Judge a run whose loss falls little, or not steadily."""
     recipe, known = case.run.recipe, case.run.theory
     pulls = f"weight_decay={largest_decay(case):g} pulls its coefficients towards zero: try 0." if largest_decay(case) else ""
     leads, slow = _leads(case) or pulls, ", or it moves slowly in some direction" if known.kappa > _WIDE else ""
@@ -126,8 +132,8 @@ def _at_rest(case: Case, trend: str) -> tuple[str, str]:
         return "fixed order", joined(f"{order}use shuffle=True, or all rows at once.", leads)
     if trend == "slow":
         return "not converged", joined(leads, _at_best(case))
-    if recipe.full_batch:
-        return "not converged", joined(leads, "Try a smaller rate, or a schedule.", _at_best(case, within=case.taken))
+    if not _noise_is_near(case):
+        return "not converged", joined(leads, "Try more epochs, a smaller rate or a schedule.", _at_best(case, within=case.taken))
     coarse = recipe.dtype == "float32" and case.excess <= unit_of(case.run) * (100.0 * np.finfo("float32").eps) ** 2
     rounding = " or the rounding of float32" if coarse else ""
     noise = f"The noise of its batches{rounding} keeps it away{slow}: a smaller rate, a schedule or "
@@ -135,6 +141,18 @@ def _at_rest(case: Case, trend: str) -> tuple[str, str]:
     if told is not None and known.lr_limit is not None and recipe.scheduler is None and recipe.rate >= known.lr_limit:
         limit = f"lr={recipe.rate:g} is not below {told[1]}, the limit {known.named}: try lr={told[0]}."
     return "batch noise", joined(f"{noise}average=True may bring it nearer.", limit, leads)
+
+
+def _noise_is_near(case: Case) -> bool:
+    """Tell whether the gradient of all rows at the end is of the size of what batches add to it, and their noise may keep it up."""
+    run, recipe = case.run, case.run.recipe
+    if recipe.full_batch or not (recipe.shuffle or recipe.replacement):
+        return False
+    problem, w, size = run.problem, run.loop.end, recipe.batch_size or run.problem.n
+    slope = problem.H @ w - problem.h
+    share = 1.0 if recipe.replacement else 1.0 - min(size / problem.n, 1.0)
+    variance = 2.0 * problem.loss(w) * float(np.trace(problem.H)) / size * share  # 4 r^2 x'x for a row, and x'x is trace(H) / 2
+    return not is_least_squares(case) or float(slope @ slope) <= _DRIVEN * variance
 
 
 def _leads(case: Case) -> str:
