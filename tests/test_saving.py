@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import random
 import threading
 
@@ -183,3 +184,13 @@ def test_what_would_not_be_read_back_is_not_written(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="100 are read back"):
         fit.save(path)
     assert path.read_text() == "old"
+
+
+def test_what_is_no_regular_file_is_not_replaced(tmp_path):
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    fit = sq.ols("mpg ~ weight", CARS)
+    for write in (fit.save, lambda path: fit.write_predictions(CARS, path)):
+        with pytest.raises(DataError, match="is not a regular file, and writing would replace it"):
+            write(pipe)
+    assert pipe.is_fifo()

@@ -22,13 +22,15 @@ def writable(path: str | os.PathLike[str]) -> Path:
 
     Raises
     ------
-    DataError : it is a folder, or the folder that it would be in is not there.
+    DataError : it is a folder or no regular file, or the folder that it would be in is not there.
     """
     target = local_path(path)
     if not target.parent.is_dir():
         raise DataError(f"The folder {str(target.parent)!r} does not exist. Make it first, or write to another one.")
     if target.is_dir():
         raise DataError(f"{str(path)!r} is a folder. Give the name of a file in it.")
+    if target.exists() and not target.is_file():
+        raise DataError(f"{str(path)!r} is not a regular file, and writing would replace it. Give the name of another file.")
     return target.resolve()
 
 
