@@ -447,3 +447,14 @@ def test_the_script_reads_the_same_files(suffix, tmp_path):
         [ruff, "format", "--isolated", "--line-length=100", "-"], input=run.code(), capture_output=True, text=True, check=True
     )
     assert told.stdout == run.code()
+
+
+@pytest.mark.parametrize(
+    "text", ["null\n", " null\r\nnull", '{"x": 1, "y": 2}\n\nnull\n', '{"x": null, "y": 2}\nnull \n{"x": 1, "y": 1}']
+)
+def test_a_line_of_null_is_no_row(text, tmp_path):
+    """Arrow makes a row of it, and ends the process where there are no others."""
+    (tmp_path / "a.jsonl").write_bytes(text.encode())
+    row = 1 if text.lstrip().startswith("null") else 2
+    with pytest.raises(DataError, match=f"row {row} is not an object with names and values"):
+        open_source(tmp_path / "a.jsonl")

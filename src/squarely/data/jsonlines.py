@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any
@@ -23,6 +24,7 @@ from squarely.errors import DataError
 
 _BLOCK = 2**23  # bytes
 _LONGEST_LINE = 2**28
+_NULL_LINE = re.compile(rb"\n[ \t\r]*null[ \t\r]*(?=\n|$)")
 _TYPES = {"INT64": pa.int64(), "DOUBLE": pa.float64(), "BOOLEAN": pa.bool_(), "STRING": pa.string(), "NULL": pa.null()}
 _KINDS: dict[str, Kind] = {"INT64": "number", "DOUBLE": "number", "BOOLEAN": "boolean", "STRING": "text", "NULL": "null"}
 
@@ -99,6 +101,9 @@ class JsonLinesSource(Source):
             )
         if first == 0 and begin in {b"\xff\xfe", b"\xfe\xff"}:
             raise DataError(f"The file {self.label!r} is UTF-16 text. JSON is UTF-8: save it as that.")
+        if _NULL_LINE.search(b"\n" + block):  # Arrow makes a row of it, and crashes where a block has no other lines
+            for _ in self._rows(block, first):
+                pass
         return block if begin else b""
 
     def _look(self, block: bytes, first: int) -> tuple[Mapping[str, str], set[str]]:
