@@ -228,7 +228,7 @@ def test_a_file_that_is_cut_anywhere_is_damaged(suffix, tmp_path):
     whole = path.read_bytes()
     for place in (*np.linspace(5, len(whole) - 1, 12, dtype=int).tolist(), len(whole) - 4, len(whole) - 8):
         path.write_bytes(whole[:place])
-        with pytest.raises(DataError, match=r"damaged|its first bytes are") as caught:
+        with pytest.raises(DataError, match=r"damaged|its content is") as caught:
             list(batches(open_source(path), ["x", "y"]))
         assert place < 9 or caught.value.__cause__ is not None  # the engine's own error is shown under ours
 

@@ -606,9 +606,9 @@ def test_paths(tmp_path, monkeypatch):
         "*.csv": "fits no file",
         "https://example.org/a.parquet": "is a URL",
         "a\0b.parquet": "null character",
-        str(tmp_path): "called .csv, but its first bytes",
+        str(tmp_path): "called .csv, but its content",
         str(tmp_path / "no.parquet"): "does not exist",
-        str(tmp_path / "a.csv"): "called .csv, but its first bytes are those of a Parquet file",
+        str(tmp_path / "a.csv"): "called .csv, but its content is that of a Parquet file",
         os.devnull: "not a regular file",
         "x" * 5000: "cannot be read|does not exist",
     }

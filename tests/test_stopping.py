@@ -62,6 +62,8 @@ def test_no_gain_on_validation_rows():
         sq.train(formula, data, stop="validation")
     with pytest.raises(sq.errors.DataError, match="no complete row to validate with"):
         sq.train(formula, data, validation={name: values[:0] for name, values in other.items()})
+    with pytest.raises(sq.errors.DataError, match=r"no complete row that meets where='x0 > 0' to validate with"):
+        sq.train(formula, data, where="x0 > 0", validation={**other, "x0": -np.abs(other["x0"])})
 
 
 def test_callbacks_are_told_of_every_epoch_and_may_stop():

@@ -187,9 +187,9 @@ def _kind_of(file: LocalFile, text: str) -> str:
     if met in {"Feather version 1", "SQLite"}:
         raise DataError(f"{text!r} is a {met} file, which is not opened. Load it as a DataFrame and pass that.")
     if named and named != met and (met or named in _A):
-        what = f"those of {_A[met]} file" if met else f"not those of {_A[named]} file: it is text or damaged"
+        what = f"that of {_A[met]} file" if met else f"not that of {_A[named]} file: it is text or damaged"
         suffix = Path(text.lower().removesuffix(".gz")).suffix
-        raise DataError(f"{text!r} is called {suffix}, but its first bytes are {what}. Give it the name of what it is.")
+        raise DataError(f"{text!r} is called {suffix}, but its content is {what}. Give it the name of what it is.")
     return met or named or "CSV"
 
 

@@ -95,8 +95,11 @@ class Seen:
             return None
         given = self._validated(recipe, self.validation)
         if not given.n:
+            where = self.moments.design.where
+            meeting = f" that meets where={where.text!r}" if where else ""
             raise DataError(
-                f"{self.validation.label} has no complete row to validate with. Give other rows, or a share such as 0.2."
+                f"There is no complete row{meeting} to validate with in {self.validation.label}. "
+                "Give other rows, or a share such as 0.2."
             )
         return given
 
