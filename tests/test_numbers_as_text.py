@@ -243,10 +243,11 @@ def test_words_for_missing_are_counted_over_batches_and_merged_fits():
     fit = sq.ols("y ~ x", table(values))
     assert "70 rows" in fit.as_dict()["notes"][0]
     one, other = sq.ols("y ~ x", table(["a", "b", "?", "a", "b"] * 3)), sq.ols("y ~ x", table(["a", "b"] * 9, seed=1))
-    both = one.merge(other, one)
+    third = sq.ols("y ~ x", table(["a", "b", "?", "a", "b"] * 3, seed=2))
+    both = one.merge(other, third)
     assert "6 rows" in both.as_dict()["notes"][0]
     assert "3 rows" in both.remove(one).as_dict()["notes"][0]
-    assert both.remove(one).remove(one).as_dict()["notes"] == []
+    assert both.remove(one).remove(third).as_dict()["notes"] == []
 
 
 def test_levels_that_the_formula_lists_are_meant():
