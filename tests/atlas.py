@@ -933,7 +933,7 @@ _OPTION = [
     _where("where: text without quotes", "origin == usa", "A text to compare with goes in quotes.\n    origin == usa\n", DataError),
     _where("where: text in double quotes that stay open", 'origin == "usa', "a bracket or a quote that is missing", FormulaError),
     _where("where: text by its order", "origin < 'usa'", "Text and truth values have no order here", FormulaError),
-    _where("where: text against a number", "origin > 3", "Column 'origin' holds text and is compared with a number.", DataError),
+    _where("where: text against a number", "origin > 3", "Column 'origin' holds text, and this compares numbers.", DataError),
     _where("where: a number in quotes", "x == 'usa'", "Column 'x' holds no text and is compared with some.", DataError),
     _where("where: text for truth", "origin", "Column 'origin' is taken for true or false, and holds others.", DataError),
     _where("where: a name with a space, bare", "model year > 2", "A name with spaces goes into backticks", FormulaError),

@@ -249,7 +249,7 @@ BAD = {
     "an empty file": ({"a.csv": "x\n1\n", "s/b.csv": ""}, "The file 's/b.csv' is empty (0 bytes)."),
     "a file that is no Parquet": (
         {"a.parquet": parquet(x=[1]), "b.parquet": "x\n1\n"},
-        "'b.parquet' is called .parquet, but its first",
+        "'b.parquet' is called .parquet, but its content",
     ),
     "a file cut short": (
         {"a.parquet": parquet(x=[1]), "s/b.parquet": parquet(x=[1])[:-9]},

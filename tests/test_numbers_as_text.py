@@ -35,6 +35,7 @@ SIGNED = {
     "German thousands": lambda i: f"{5 + i}.125,50",
     "middle dots": lambda i: f"{5 + i}\xb75",
     "powers of ten": lambda i: f"{5 + i} \xd7 10^3",
+    "powers of ten above the line": lambda i: f"{5 + i}\xd710\xb3",
     "deviations": lambda i: f"{5 + i} ± 0.1",
 }
 MEASURED = {
@@ -153,6 +154,7 @@ def test_the_command_line_refuses_and_notes(tmp_path, monkeypatch):
         ("none", "low", "high"),
         ("2 Fast 2 Furious", "12 Monkeys", "101 Dalmatians"),
         ("1011 AB", "1012 CD", "1013 EF"),
+        ("1950s", "1960s", "1970s", "1980s", "1990s", "2000s"),
     ],
 )
 def test_categories_stay_without_a_note(levels):
@@ -241,10 +243,11 @@ def test_words_for_missing_are_counted_over_batches_and_merged_fits():
     fit = sq.ols("y ~ x", table(values))
     assert "70 rows" in fit.as_dict()["notes"][0]
     one, other = sq.ols("y ~ x", table(["a", "b", "?", "a", "b"] * 3)), sq.ols("y ~ x", table(["a", "b"] * 9, seed=1))
-    both = one.merge(other, one)
+    third = sq.ols("y ~ x", table(["a", "b", "?", "a", "b"] * 3, seed=2))
+    both = one.merge(other, third)
     assert "6 rows" in both.as_dict()["notes"][0]
     assert "3 rows" in both.remove(one).as_dict()["notes"][0]
-    assert both.remove(one).remove(one).as_dict()["notes"] == []
+    assert both.remove(one).remove(third).as_dict()["notes"] == []
 
 
 def test_levels_that_the_formula_lists_are_meant():

@@ -258,11 +258,16 @@ def test_what_is_said_of_quotes_and_levels():
         "y ~ C(k, Treatment(1))": "Known levels: 0, 5, 10",
         "y ~ `k``g`": "Nothing stands between `k` and what follows it",
         "y ~ `k`g": "Nothing stands between `k` and what follows it",
+        "y ~ g`k`": "Nothing stands between g and `k`",
     }.items():
         with pytest.raises((DataError, FormulaError)) as caught:
             sq.ols(formula, data)
         assert said in str(caught.value)
         assert max(map(ord, str(caught.value))) < 0x20000
+    with pytest.raises(FormulaError, match=r"Nothing stands between b and '1'"):
+        sq.ols("y ~ k", data, where="g == b'1'")
+    with pytest.raises(DataError, match=r"'g' holds text, and this compares numbers"):
+        sq.ols("y ~ k", data, where="g == g")
     with pytest.raises(DataError, match="If it has others, gaps or where= take their rows away"):
         sq.ols("y ~ C(g)", data, where="g == '1'")
     few = sq.ols("y ~ t", {name: values[:6] for name, values in data.items()})

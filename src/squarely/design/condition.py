@@ -159,7 +159,10 @@ def _require_where(where: Where, source: Source) -> None:
 def _require_kind(name: str, source: Source, wanted: str) -> None:
     kind = source.kind(name)
     if wanted == "number" and kind == "text":
-        raise DataError(f"Column {name!r} holds text and is compared with a number. Put the value in quotes, as in == 'a'.")
+        raise DataError(
+            f"Column {name!r} holds text, and this compares numbers. Put a value in quotes, as in == 'a'. Two columns of text are "
+            "not compared."
+        )
     if wanted == "text" and kind in ("number", "boolean"):
         raise DataError(f"Column {name!r} holds no text and is compared with some. Leave the quotes out, as in == 1.")
     if wanted == "boolean" and kind not in ("boolean", "null"):

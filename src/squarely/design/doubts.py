@@ -36,9 +36,12 @@ _PLAIN = re.compile(r"\d+", re.ASCII)
 _RANGE = re.compile(r"\D*\d[\d.,]*\s*(-|\u2013|\u2014|to)\s*\D*\d.*")
 _BOUND = re.compile(r"\s*([<>\u2264\u2265]|under |over ).*|.*\+\s*")
 # What may stand behind a number and be no unit: a letter in brackets, a deviation, a power of ten; and the power of a unit.
-_FOOTNOTE = re.compile(r"[\[({][\w.,]{1,6}[\])}]|(\xb1|\+/-).*|\s*[x\xd7*]\s*10\^?[-\u2212]?\d+|(?<=[mt])[23]$")
+_FOOTNOTE = re.compile(
+    r"[\[({][\w.,]{1,6}[\])}]|(\xb1|\+/-).*|\s*[x\xd7*]\s*10(\^?[-\u2212]?\d+|[\u207b\xb9\xb2\xb3\u2070-\u2079]+)|(?<=[mt])[23]$"
+)
 _LARGER = r"['\u2032\xb0]|ft|feet|foot|lbs?|st|h|hrs?|hours?|m|min|d|days?|w|weeks?|y|yrs?|years?"
 _SECOND = re.compile(rf"^\s*({_LARGER})\.?\s*\d+\s*(['\"\u2032\u2033]{{1,2}}|[^\W\d_]{{1,7}}\.?)\s*$", re.I)  # as in 5 ft 11 in
+_DECADE = re.compile(r"[12]\d\d0s")
 _ORDINAL = re.compile(r"st|nd|rd|th|er|e|º|ª")
 _SCALE = re.compile(r"k|m|b|t|mn|bn|tn|mio|mrd|[kmgtp]i?b|thousand|million|billion|lakh|crore")
 _LONGEST, _LONGEST_UNIT = 60, 15  # letters of a text that is taken for a number
@@ -69,7 +72,7 @@ def unit_of(text: str) -> str | None:
     [None, None, None, None]
     """
     met = _NUMBER_IN_TEXT.fullmatch(text) if len(text) <= _LONGEST else None
-    if met is None:
+    if met is None or _DECADE.fullmatch(text):
         return None
     rest = _FOOTNOTE.sub("", _SECOND.sub(r"\1 \2", met["rest"]))
     unit = re.sub(r"^\W+|\W+$", "", rest).casefold()

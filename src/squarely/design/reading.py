@@ -10,6 +10,7 @@ from squarely.errors import FormulaError
 
 Span = tuple[int, int]  # first character and the one after the last
 _QUOTED = re.compile(r"""`[^`]*`|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
+_WORD_BEFORE = re.compile(r"\w+\Z")
 _FIRST_STAND_IN = 0x20000  # letters that no formula has, and that may stand in a Python identifier
 _WIDEST = 68
 
@@ -65,6 +66,12 @@ def reading(text: str) -> Reading:
             raise FormulaError(
                 f"Nothing stands between {piece[0]} and what follows it. Write an operator or a comma there. A name with a "
                 f'backtick in it goes into Q("...").{pointer(text, (piece.start(), piece.end() + 1))}'
+            )
+        before = _WORD_BEFORE.search(text[max(0, piece.start() - _WIDEST) : piece.start()])
+        if before:
+            raise FormulaError(
+                f"Nothing stands between {before[0]} and {piece[0]}. Write a space, an operator or a comma there."
+                f"{pointer(text, (piece.start() - len(before[0]), piece.end()))}"
             )
     taken = any(ord(c) >= _FIRST_STAND_IN for c in text)  # such a text goes without: its quoted names must be plain then
     return Reading(text, text if taken else _QUOTED.sub(stand_in, text), quoted)
