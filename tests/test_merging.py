@@ -565,6 +565,20 @@ def test_the_same_rows_in_another_order_or_file_are_the_same_rows(tmp_path):
             fits[0].merge(other)
 
 
+def test_a_shard_that_a_merged_fit_has_already_is_not_merged_again(tmp_path):
+    a, b, c = (sq.ols("y ~ x + g", rows_of(seed)) for seed in (1, 2, 3))
+    both = a.merge(b)
+    both.save(tmp_path / "both.json")
+    loaded = sq.load(tmp_path / "both.json")
+    again = sq.ols("y ~ x + g", rows_of(1)[::-1])
+    for fits in ([both, a], [again, loaded], [loaded, a.merge(c)], [c, loaded, b]):
+        with pytest.raises(DataError, match="both have the same 60 rows, as one of the fits that were merged"):
+            sq.merge(fits)
+    assert sq.merge([both, a], duplicates="keep").nobs == 180
+    assert both.merge(c).nobs == 180
+    assert_same(both.remove(a).merge(a), both)  # it is out, and comes back
+
+
 def test_equal_shards_are_kept_on_request():
     """Expected: every row twice."""
     data = rows_of(4)

@@ -12,7 +12,7 @@ from squarely.exact.condition import condition_of, telling_singular
 from squarely.exact.dependence import UntoldError
 from squarely.exact.determined import check_of
 from squarely.exact.factor import SIX_DIGITS, TEN_DIGITS, Factor, require_same_rows
-from squarely.exact.least_squares import Merger, Solution, require_precision, solve, spread_of
+from squarely.exact.least_squares import Merger, Shard, Solution, is_same_shard, require_precision, solve, spread_of
 from squarely.exact.residuals import ResidualSums, column_sums, residuals_of
 from squarely.exact.span import Span, span_by_sums
 from squarely.exact.units import to_units, totals_of, unit_errors, unscaling
@@ -27,12 +27,14 @@ __all__ = [
     "Merger",
     "ResidualSums",
     "Root",
+    "Shard",
     "Solution",
     "Span",
     "UntoldError",
     "check_of",
     "column_sums",
     "condition_of",
+    "is_same_shard",
     "require_precision",
     "require_same_rows",
     "residuals_of",

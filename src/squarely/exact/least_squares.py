@@ -82,6 +82,14 @@ class Solution:
         return whole or span is None or span.is_told(self.moments, self.factor)
 
     @property
+    def merger(self) -> Merger:
+        """The fits that are in: of a fit of rows, itself."""
+        if self.merged is not None:
+            return self.merged
+        n, mean = self.moments.n, self.mean[0] + self.mean[1]
+        return Merger(rows=(n,), shards=((n, mean, self.centered_tss, self.ssr),))
+
+    @property
     def uncentered(self) -> tuple[float, float]:
         """The sum of squares of the response, and its error at most."""
         n, (hi, lo, off) = self.moments.n, self.mean
@@ -90,12 +98,27 @@ class Solution:
         return squares, self.tss_off + n * (2 * abs(mean) + off) * off + 4 * ROUNDOFF * squares
 
 
+Shard = tuple[int, float, float, float]
+
+
+def is_same_shard(a: Shard, b: Shard) -> bool:
+    """Tell whether two fits were of the same rows, as far as these sums tell: whatever the order of the rows was."""
+    (n, mean, total, left), (m, *others) = a, b
+    sizes = (float(np.sqrt(total / n)) + abs(mean), total, total)
+    return n == m and all(abs(x - y) <= 1e-9 * size for x, y, size in zip((mean, total, left), others, sizes, strict=True))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merger:
-    """How many complete rows each fit had that was put in, and each that was taken out."""
+    """How many complete rows each fit had that was put in, and each that was taken out.
+
+    `shards` are those that are in and not out again: rows, mean and total sum of squares of the response, and residual sum of
+    squares. Files of earlier versions have none.
+    """
 
     rows: tuple[int, ...]
     taken_out: tuple[int, ...] = ()
+    shards: tuple[Shard, ...] = ()
 
     @property
     def n(self) -> int:

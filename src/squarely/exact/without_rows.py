@@ -16,7 +16,7 @@ from scipy.linalg import LinAlgError, cholesky, solve_triangular
 from squarely.errors import DataError, NumericalError, counted
 from squarely.exact.condition import condition_of, telling_singular
 from squarely.exact.factor import Factor, columns_of, from_moments, from_triangle
-from squarely.exact.least_squares import Merger, Solution, spread_of
+from squarely.exact.least_squares import Merger, Shard, Solution, is_same_shard, spread_of
 from squarely.exact.rank import independent, none_left, still
 from squarely.exact.span import Span, span_of_levels
 from squarely.exact.units import digits_of, spread_out, to_units, unit_errors
@@ -447,12 +447,17 @@ def _merger(parts: Sequence[_Part]) -> Merger:
     """Say which fits are in and which were taken out, those inside merged ones by themselves."""
     rows: list[int] = []
     taken_out: list[int] = []
+    shards: list[Shard] = []
     for part in parts:
-        inside = part.solution.merged or Merger(rows=(part.solution.moments.n,))
+        inside = part.solution.merger
         if part.sign > 0:
             rows += inside.rows
             taken_out += inside.taken_out
+            shards += inside.shards
         else:
             rows += inside.taken_out
             taken_out += inside.rows
-    return Merger(rows=tuple(rows), taken_out=tuple(taken_out))
+            for gone in inside.shards:
+                same = [shard for shard in shards if is_same_shard(shard, gone)]
+                shards = [shard for shard in shards if shard is not same[0]] if same else shards
+    return Merger(rows=tuple(rows), taken_out=tuple(taken_out), shards=tuple(shards))

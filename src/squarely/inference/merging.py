@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from squarely.data import AbsentSource, RowAccount
 from squarely.design import Design, reduced, require_alike, united
 from squarely.errors import DataError, InputError, counted, require_word
-from squarely.exact import NEVER_IN, solve_without_rows
+from squarely.exact import NEVER_IN, Shard, is_same_shard, solve_without_rows
 from squarely.inference.fit import Fit
 from squarely.inference.statistics import infer
 from squarely.moments import Share, absent_levels, are_alike, merge_moments
@@ -39,6 +39,7 @@ def combined(fits: Sequence[Fit], removed: Sequence[Fit] = (), *, duplicates: st
     design = united([fit.design for fit in fits], [fit.design for fit in removed])
     if duplicates == "raise":
         _require_different(fits, design)
+        _require_different_shards(fits)
     if removed:
         for fit in removed:
             _require_levels(design, fit.design)
@@ -72,6 +73,24 @@ def _require_different(fits: Sequence[Fit], design: Design) -> None:
                     f"{counted(fits[i].rows.used, 'row')}: they are of the same rows, which would count twice. Leave one of them "
                     "out. If they are of different rows that happen to be alike, give duplicates='keep'."
                 )
+
+
+def _require_different_shards(fits: Sequence[Fit]) -> None:
+    """Raise a DataError if a shard inside a merged fit is one of the other fits too, or inside another one."""
+    met: dict[int, list[tuple[Shard, int]]] = {}
+    for i, fit in enumerate(fits):
+        inside = fit.solution.merger.shards
+        for shard in inside:
+            for other, j in met.get(shard[0], ()):
+                nested = fit.solution.merged or fits[j].solution.merged
+                if j != i and nested and is_same_shard(shard, other):
+                    raise DataError(
+                        f"Fit {_called(fits, j)} and fit {_called(fits, i)} both have the same {counted(shard[0], 'row')}, as one of the "
+                        "fits that were merged: they would count twice. Leave them out of one. If they are different rows that happen to "
+                        "be alike, give duplicates='keep'."
+                    )
+        for shard in inside:
+            met.setdefault(shard[0], []).append((shard, i))
 
 
 def _called(fits: Sequence[Fit], i: int) -> str:

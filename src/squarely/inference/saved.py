@@ -329,7 +329,12 @@ def _merger(written: Mapping[str, Any] | None) -> Merger | None:
     rows, taken_out = written["rows"], written["taken_out"]
     if not 0 < len(rows) + len(taken_out) <= _MOST_FITS:
         raise ValueError(f"it was merged from {len(rows) + len(taken_out):,} fits.")
-    return Merger(rows=tuple(as_count(x) for x in rows), taken_out=tuple(as_count(x) for x in taken_out))
+    shards = tuple(
+        (as_count(n), as_number(mean), as_number(total), as_number(left)) for n, mean, total, left in written.get("shards", ())
+    )
+    if len(shards) > _MOST_FITS or not all(n for n, *_ in shards):
+        raise ValueError(f"it has {len(shards):,} shards, or one without rows.")
+    return Merger(rows=tuple(as_count(x) for x in rows), taken_out=tuple(as_count(x) for x in taken_out), shards=shards)
 
 
 def _aggregated(written: Mapping[str, Any] | None) -> Aggregated | None:
