@@ -10,7 +10,7 @@ from scipy.linalg import solve_triangular
 
 from squarely.data import Source
 from squarely.errors import DataError
-from squarely.exact.condition import inverse_spread
+from squarely.exact.condition import inverse_spread, untold
 from squarely.exact.dependence import Kept, UntoldError, keep
 from squarely.exact.factor import TEN_DIGITS, Factor
 from squarely.exact.least_squares import Solution
@@ -46,7 +46,7 @@ def solve_inside(moments: Moments, source: Source, *, collinear: str = "drop") -
 
     Raises
     ------
-    DataError : a dependency and `collinear="raise"`; or the cross-products cannot tell columns apart.
+    DataError : a dependency and `collinear="raise"`; the cross-products cannot tell columns apart; or no coefficient has a digit.
     """
     asked = moments.aggregated
     folded = asked.folded if asked else None
@@ -69,7 +69,10 @@ def solve_inside(moments: Moments, source: Source, *, collinear: str = "drop") -
         kept = replace(again, dependencies=kept.dependencies, left=kept.left, effort=kept.effort + again.effort)
     work = Work(moments=moments, folded=folded, kept=kept, places=places, condition=_condition(kept))
     _require_told(work, source)
-    return _solution(work, _refine(work, source), source, asked)
+    solution = _solution(work, _refine(work, source), source, asked)
+    if not solution.settled and (solution.digits[solution.factor.kept] == 0).all():
+        raise untold()
+    return solution
 
 
 def _constants(moments: Moments, folded: Folded, source: Source) -> tuple[np.ndarray, Effort]:
