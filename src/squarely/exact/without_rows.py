@@ -14,8 +14,8 @@ import numpy as np
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
 from squarely.errors import DataError, NumericalError, counted
-from squarely.exact.condition import condition_of, telling_singular
-from squarely.exact.factor import Factor, columns_of, from_moments, from_triangle
+from squarely.exact.condition import condition_of, telling_singular, untold
+from squarely.exact.factor import TEN_DIGITS, Factor, columns_of, from_moments, from_triangle
 from squarely.exact.least_squares import Merger, Solution, spread_of
 from squarely.exact.rank import independent, none_left, still
 from squarely.exact.span import Span, span_of_levels
@@ -133,17 +133,29 @@ def _measured(moments: Moments, T: Array) -> Moments:
 def _triangles(merged: Merged, solutions: Sequence[Solution]) -> Iterator[Array]:
     """Yield for each solution a T (m, k + 1) with T'T = Z'Z, in the columns of all."""
     for solution, transfer in zip(solutions, merged.transfers, strict=True):
-        factor, T = solution.factor, solution.factor.triangle
-        if T is None:
-            q = len(factor.R)
-            T = np.zeros((q + 1, len(solution.moments.gram)))
-            others = np.setdiff1d(np.arange(T.shape[1] - 1), factor.columns)
-            T[:q, factor.columns] = factor.R
-            T[:q, others] = solve_triangular(factor.R, solution.moments.gram[np.ix_(factor.columns, others)], trans="T")
-            T[:q, -1] = factor.R @ solution.b[0]
-            T[q, -1] = np.sqrt(solution.ssr) / solution.moments.design.scales[-1]
+        T = _triangle(solution)
         hi, lo = transfer.right((T, np.zeros_like(T)))
         yield hi + lo
+
+
+def _triangle(solution: Solution) -> Array:
+    """Give T (m, k + 1) with T'T = Z'Z."""
+    factor, T = solution.factor, solution.factor.triangle
+    if T is not None:
+        return T
+    q = len(factor.R)
+    T = np.zeros((q + 1, len(solution.moments.gram)))
+    others = np.setdiff1d(np.arange(T.shape[1] - 1), factor.columns)
+    T[:q, factor.columns] = factor.R
+    T[:q, others] = solve_triangular(factor.R, solution.moments.gram[np.ix_(factor.columns, others)], trans="T")
+    T[:q, -1] = factor.R @ solution.b[0]
+    T[q, -1] = np.sqrt(solution.ssr) / solution.moments.design.scales[-1]
+    return T
+
+
+def _by_triangle(factor: Factor) -> bool:
+    """Tell whether R has digits that the cross-products lack: it may come from columns that an engine has moved."""
+    return factor.triangle is not None or ROUNDOFF * condition_of(factor.R / np.linalg.norm(factor.R, axis=0)) ** 2 > TEN_DIGITS
 
 
 def _square(R: Array) -> Array:
@@ -327,19 +339,20 @@ def _sums(merged: Merged, factor: Factor, parts: Sequence[_Part], b: Pair) -> _S
         e = _difference(part, v)
         lengths = transfer.lengths(solution.moments.gram)
         reach = float(np.abs(e[0]) @ np.sqrt(np.diag(solution.moments.gram)))
-        T, G = solution.factor.triangle, solution.moments.gram
-        if T is None:
-            g = _product(G, e)
+        if not _by_triangle(solution.factor):
+            g = _product(solution.moments.gram, e)
             square = max(float(e[0] @ g[0]), 0.0)
             off += _UNIT * solution.factor.doubt * reach * lengths
             fuzz += _UNIT * solution.factor.doubt * reach**2
         else:
+            T, factor = _triangle(solution), solution.factor
+            unit = _UNIT * (factor.doubt * factor.condition if factor.triangle is None else 1.0)
             h = _product(T, e)
             g = _product(T.T, h)
             square = float(h[0] @ h[0])
-            by_fit += _UNIT * reach
-            off += _UNIT * np.sqrt(square) * lengths
-            fuzz += 2 * _UNIT * reach * np.sqrt(square) + (_UNIT * reach) ** 2
+            by_fit += unit * reach
+            off += unit * np.sqrt(square) * lengths
+            fuzz += 2 * unit * reach * np.sqrt(square) + (unit * reach) ** 2
         # The part's minimum says nothing about columns that it has dropped: what is left of them may meet its residuals.
         dropped = columns_of(solution.moments)[~solution.factor.kept]
         left = np.array(solution.factor.left)
@@ -388,6 +401,8 @@ def _solution(merged: Merged, factor: Factor, minimum: _Minimum, parts: Sequence
     unit_bse = unit_errors(moments, factor, spread_of(moments, factor), None)
     bse = unit_bse * unit * np.sqrt((squares if squares > fuzz else 0.0) / (moments.n - len(params)))
     lost, merger = (digits == 0) & (error > bse), _merger(parts)
+    if not minimum.settled and not digits.any():
+        raise untold()
     if merger.taken_out and lost.any():
         raise NumericalError(
             "So much was taken out that only its rounding is left: "
