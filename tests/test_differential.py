@@ -364,7 +364,7 @@ FOUND = [
     ("formula", 2075),
     ("formula", 2145),
     ("shards", 154),
-    ("shards", 1011),
+    ("shards", 3013),
     ("shards", 1180),
     ("shards", 2122),
 ]

@@ -56,7 +56,7 @@ def solve_without_rows(merged: Merged, solutions: Sequence[Solution], signs: Seq
     factor = _rest(merged, constant, zero) if min(signs) < 0 else _whole(merged, solutions, constant, zero)
     if factor.triangle is not None:
         merged = replace(merged, moments=_measured(moments, factor.triangle))
-    parts = _responses(merged, solutions, signs)
+    parts = _responses(merged, factor, solutions, signs)
     minimum = _minimum(merged, factor, parts, factor.rhs)
     if minimum.squares < -minimum.fuzz:
         raise DataError(NEVER_IN.format("the sum of squared residuals that would be left is below zero"))
@@ -236,6 +236,7 @@ class _Part:
     target : the position of the target, 0 for the ones and -1 for the response.
     b : (q,) its coefficients; `ratio` brings them to the unit of all.
     squares : the sum of squares that is left there, and `blur` the norm of the error of the fitted values, in the unit of all.
+    grown : by how much such an error may grow beside what is left, where rows are taken out that were larger.
     """
 
     solution: Solution
@@ -246,12 +247,31 @@ class _Part:
     ratio: float
     squares: float
     blur: float
+    grown: float
 
 
-def _responses(merged: Merged, solutions: Sequence[Solution], signs: Sequence[int]) -> list[_Part]:
+def _responses(merged: Merged, factor: Factor, solutions: Sequence[Solution], signs: Sequence[int]) -> list[_Part]:
     unit = float(merged.moments.design.scales[-1])
+
+    def grown(solution: Solution, transfer: Transfer) -> float:
+        """Give the norm of X_s R^-1, which is at most one where nothing is taken out."""
+        if min(signs) > 0:
+            return 1.0
+        hi, lo = transfer.right((T := _triangle(solution), np.zeros_like(T)))
+        return max(1.0, float(np.linalg.norm(solve_triangular(factor.R, (hi + lo)[:, factor.columns].T, trans="T"), 2)))
+
     return [
-        _Part(solution=s, transfer=t, sign=sign, target=-1, b=s.b, ratio=t.ratio, squares=s.ssr / unit**2, blur=s.blur * t.ratio)
+        _Part(
+            solution=s,
+            transfer=t,
+            sign=sign,
+            target=-1,
+            b=s.b,
+            ratio=t.ratio,
+            squares=s.ssr / unit**2,
+            blur=s.blur * t.ratio,
+            grown=grown(s, t),
+        )
         for s, t, sign in zip(solutions, merged.transfers, signs, strict=True)
     ]
 
@@ -350,7 +370,7 @@ def _sums(merged: Merged, factor: Factor, parts: Sequence[_Part], b: Pair) -> _S
             h = _product(T, e)
             g = _product(T.T, h)
             square = float(h[0] @ h[0])
-            by_fit += unit * reach
+            by_fit += part.grown * unit * reach
             off += unit * np.sqrt(square) * lengths
             fuzz += 2 * unit * reach * np.sqrt(square) + (unit * reach) ** 2
         # The part's minimum says nothing about columns that it has dropped: what is left of them may meet its residuals.
@@ -363,7 +383,7 @@ def _sums(merged: Merged, factor: Factor, parts: Sequence[_Part], b: Pair) -> _S
         gradient = dd_add(gradient, (sign * back[0], sign * back[1]))
         squares += sign * (own + square)
         fuzz += 2 * (np.sqrt(own) + np.sqrt(square)) * unsure + unsure**2 + 4 * ROUNDOFF * (own + square)
-        blur += unsure
+        blur += part.grown * unsure
     return _Sums(gradient=gradient[0] + gradient[1], squares=squares, off=off, by_fit=by_fit, fuzz=fuzz, blur=blur)
 
 
