@@ -365,6 +365,7 @@ FOUND = [
     ("formula", 2145),
     ("shards", 154),
     ("shards", 3013),
+    ("shards", 3125),
     ("shards", 1180),
     ("shards", 2122),
 ]

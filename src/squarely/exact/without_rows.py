@@ -423,6 +423,7 @@ def _solution(merged: Merged, factor: Factor, minimum: _Minimum, parts: Sequence
     lost, merger = (digits == 0) & (error > bse), _merger(parts)
     if not minimum.settled and not digits.any():
         raise untold()
+    lost |= _too_sure(factor, unit_bse, parts)
     if merger.taken_out and lost.any():
         raise NumericalError(
             "So much was taken out that only its rounding is left: "
@@ -453,6 +454,16 @@ def _solution(merged: Merged, factor: Factor, minimum: _Minimum, parts: Sequence
         rough=rough,
         merged=merger,
     )
+
+
+def _too_sure(factor: Factor, unit_bse: Array, parts: Sequence[_Part]) -> np.ndarray:
+    """Tell which coefficients (q,) seem to be better determined without the rows taken out than with them: by rounding alone."""
+    whole = [part.solution for part in parts if part.sign > 0]
+    sure = np.zeros(len(unit_bse), dtype=bool)
+    names = np.array(factor.names)[factor.kept].tolist()
+    if len(whole) == 1 and np.array(whole[0].factor.names)[whole[0].factor.kept].tolist() == names:
+        sure = unit_bse < whole[0].unit_bse[whole[0].factor.kept] / 2
+    return sure
 
 
 def _totals(n: int, parts: Sequence[_Part]) -> tuple[float, float, tuple[float, float, float]]:
