@@ -17,6 +17,7 @@ import squarely as sq
 from squarely.cli import app
 from squarely.errors import OptionError
 from support import assert_close
+from tests.exact_reference import fractions, solved
 
 rng = np.random.default_rng(3)
 N = 80
@@ -212,3 +213,16 @@ def test_rows_elsewhere_are_checked_there():
     with pytest.warns(UserWarning, match=r"A row that breaks d = x \+ 2 is predicted as NaN"):
         predicted = fit.predict(dd.from_pandas(NEW, npartitions=2))
     assert predicted.compute(scheduler="threads").isna().tolist() == UNDETERMINED
+
+
+def test_terms_that_cancel_keep_their_digits():
+    rng = np.random.default_rng(3)
+    x, g = rng.integers(1990, 2025, 40).astype(float), np.array(list("ab") * 20)
+    z, w, y = x + 1e-9 * rng.normal(size=40), rng.normal(size=40), rng.normal(size=40)
+    data = {"x": x, "z": z, "g": g, "w": w, "y": y}
+    columns = [fractions(column) for column in (np.ones(40), g == "b", x, z, w, w * (g == "b"))]
+    truth = solved(columns, fractions(y), intercept=True)
+    expected = [float(sum(b * column[i] for b, column in zip(truth.b, columns, strict=True))) for i in range(40)]
+    fit = sq.ols("y ~ x + z + g * w", data)
+    np.testing.assert_allclose(fit.predict(data), expected, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(fit.fittedvalues, expected, rtol=0, atol=1e-9)

@@ -14,8 +14,8 @@ import numpy as np
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
 from squarely.errors import DataError, NumericalError, counted
-from squarely.exact.condition import condition_of, telling_singular
-from squarely.exact.factor import Factor, columns_of, from_moments, from_triangle
+from squarely.exact.condition import condition_of, telling_singular, untold
+from squarely.exact.factor import TEN_DIGITS, Factor, columns_of, from_moments, from_triangle
 from squarely.exact.least_squares import Merger, Shard, Solution, is_same_shard, spread_of
 from squarely.exact.rank import independent, none_left, still
 from squarely.exact.span import Span, span_of_levels
@@ -56,7 +56,7 @@ def solve_without_rows(merged: Merged, solutions: Sequence[Solution], signs: Seq
     factor = _rest(merged, constant, zero) if min(signs) < 0 else _whole(merged, solutions, constant, zero)
     if factor.triangle is not None:
         merged = replace(merged, moments=_measured(moments, factor.triangle))
-    parts = _responses(merged, solutions, signs)
+    parts = _responses(merged, factor, solutions, signs)
     minimum = _minimum(merged, factor, parts, factor.rhs)
     if minimum.squares < -minimum.fuzz:
         raise DataError(NEVER_IN.format("the sum of squared residuals that would be left is below zero"))
@@ -133,17 +133,29 @@ def _measured(moments: Moments, T: Array) -> Moments:
 def _triangles(merged: Merged, solutions: Sequence[Solution]) -> Iterator[Array]:
     """Yield for each solution a T (m, k + 1) with T'T = Z'Z, in the columns of all."""
     for solution, transfer in zip(solutions, merged.transfers, strict=True):
-        factor, T = solution.factor, solution.factor.triangle
-        if T is None:
-            q = len(factor.R)
-            T = np.zeros((q + 1, len(solution.moments.gram)))
-            others = np.setdiff1d(np.arange(T.shape[1] - 1), factor.columns)
-            T[:q, factor.columns] = factor.R
-            T[:q, others] = solve_triangular(factor.R, solution.moments.gram[np.ix_(factor.columns, others)], trans="T")
-            T[:q, -1] = factor.R @ solution.b[0]
-            T[q, -1] = np.sqrt(solution.ssr) / solution.moments.design.scales[-1]
+        T = _triangle(solution)
         hi, lo = transfer.right((T, np.zeros_like(T)))
         yield hi + lo
+
+
+def _triangle(solution: Solution) -> Array:
+    """Give T (m, k + 1) with T'T = Z'Z."""
+    factor, T = solution.factor, solution.factor.triangle
+    if T is not None:
+        return T
+    q = len(factor.R)
+    T = np.zeros((q + 1, len(solution.moments.gram)))
+    others = np.setdiff1d(np.arange(T.shape[1] - 1), factor.columns)
+    T[:q, factor.columns] = factor.R
+    T[:q, others] = solve_triangular(factor.R, solution.moments.gram[np.ix_(factor.columns, others)], trans="T")
+    T[:q, -1] = factor.R @ solution.b[0]
+    T[q, -1] = np.sqrt(solution.ssr) / solution.moments.design.scales[-1]
+    return T
+
+
+def _by_triangle(factor: Factor) -> bool:
+    """Tell whether R has digits that the cross-products lack: it may come from columns that an engine has moved."""
+    return factor.triangle is not None or ROUNDOFF * condition_of(factor.R / np.linalg.norm(factor.R, axis=0)) ** 2 > TEN_DIGITS
 
 
 def _square(R: Array) -> Array:
@@ -224,6 +236,7 @@ class _Part:
     target : the position of the target, 0 for the ones and -1 for the response.
     b : (q,) its coefficients; `ratio` brings them to the unit of all.
     squares : the sum of squares that is left there, and `blur` the norm of the error of the fitted values, in the unit of all.
+    grown : by how much such an error may grow beside what is left, where rows are taken out that were larger.
     """
 
     solution: Solution
@@ -234,12 +247,31 @@ class _Part:
     ratio: float
     squares: float
     blur: float
+    grown: float
 
 
-def _responses(merged: Merged, solutions: Sequence[Solution], signs: Sequence[int]) -> list[_Part]:
+def _responses(merged: Merged, factor: Factor, solutions: Sequence[Solution], signs: Sequence[int]) -> list[_Part]:
     unit = float(merged.moments.design.scales[-1])
+
+    def grown(solution: Solution, transfer: Transfer) -> float:
+        """Give the norm of X_s R^-1, which is at most one where nothing is taken out."""
+        if min(signs) > 0:
+            return 1.0
+        hi, lo = transfer.right((T := _triangle(solution), np.zeros_like(T)))
+        return max(1.0, float(np.linalg.norm(solve_triangular(factor.R, (hi + lo)[:, factor.columns].T, trans="T"), 2)))
+
     return [
-        _Part(solution=s, transfer=t, sign=sign, target=-1, b=s.b, ratio=t.ratio, squares=s.ssr / unit**2, blur=s.blur * t.ratio)
+        _Part(
+            solution=s,
+            transfer=t,
+            sign=sign,
+            target=-1,
+            b=s.b,
+            ratio=t.ratio,
+            squares=s.ssr / unit**2,
+            blur=s.blur * t.ratio,
+            grown=grown(s, t),
+        )
         for s, t, sign in zip(solutions, merged.transfers, signs, strict=True)
     ]
 
@@ -327,19 +359,20 @@ def _sums(merged: Merged, factor: Factor, parts: Sequence[_Part], b: Pair) -> _S
         e = _difference(part, v)
         lengths = transfer.lengths(solution.moments.gram)
         reach = float(np.abs(e[0]) @ np.sqrt(np.diag(solution.moments.gram)))
-        T, G = solution.factor.triangle, solution.moments.gram
-        if T is None:
-            g = _product(G, e)
+        if not _by_triangle(solution.factor):
+            g = _product(solution.moments.gram, e)
             square = max(float(e[0] @ g[0]), 0.0)
             off += _UNIT * solution.factor.doubt * reach * lengths
             fuzz += _UNIT * solution.factor.doubt * reach**2
         else:
+            T, factor = _triangle(solution), solution.factor
+            unit = _UNIT * (factor.doubt * factor.condition if factor.triangle is None else 1.0)
             h = _product(T, e)
             g = _product(T.T, h)
             square = float(h[0] @ h[0])
-            by_fit += _UNIT * reach
-            off += _UNIT * np.sqrt(square) * lengths
-            fuzz += 2 * _UNIT * reach * np.sqrt(square) + (_UNIT * reach) ** 2
+            by_fit += part.grown * unit * reach
+            off += unit * np.sqrt(square) * lengths
+            fuzz += 2 * unit * reach * np.sqrt(square) + (unit * reach) ** 2
         # The part's minimum says nothing about columns that it has dropped: what is left of them may meet its residuals.
         dropped = columns_of(solution.moments)[~solution.factor.kept]
         left = np.array(solution.factor.left)
@@ -350,7 +383,7 @@ def _sums(merged: Merged, factor: Factor, parts: Sequence[_Part], b: Pair) -> _S
         gradient = dd_add(gradient, (sign * back[0], sign * back[1]))
         squares += sign * (own + square)
         fuzz += 2 * (np.sqrt(own) + np.sqrt(square)) * unsure + unsure**2 + 4 * ROUNDOFF * (own + square)
-        blur += unsure
+        blur += part.grown * unsure
     return _Sums(gradient=gradient[0] + gradient[1], squares=squares, off=off, by_fit=by_fit, fuzz=fuzz, blur=blur)
 
 
@@ -388,6 +421,9 @@ def _solution(merged: Merged, factor: Factor, minimum: _Minimum, parts: Sequence
     unit_bse = unit_errors(moments, factor, spread_of(moments, factor), None)
     bse = unit_bse * unit * np.sqrt((squares if squares > fuzz else 0.0) / (moments.n - len(params)))
     lost, merger = (digits == 0) & (error > bse), _merger(parts)
+    if not minimum.settled and not digits.any():
+        raise untold()
+    lost |= _too_sure(factor, unit_bse, parts)
     if merger.taken_out and lost.any():
         raise NumericalError(
             "So much was taken out that only its rounding is left: "
@@ -418,6 +454,16 @@ def _solution(merged: Merged, factor: Factor, minimum: _Minimum, parts: Sequence
         rough=rough,
         merged=merger,
     )
+
+
+def _too_sure(factor: Factor, unit_bse: Array, parts: Sequence[_Part]) -> np.ndarray:
+    """Tell which coefficients (q,) seem to be better determined without the rows taken out than with them: by rounding alone."""
+    whole = [part.solution for part in parts if part.sign > 0]
+    sure = np.zeros(len(unit_bse), dtype=bool)
+    names = np.array(factor.names)[factor.kept].tolist()
+    if len(whole) == 1 and np.array(whole[0].factor.names)[whole[0].factor.kept].tolist() == names:
+        sure = unit_bse < whole[0].unit_bse[whole[0].factor.kept] / 2
+    return sure
 
 
 def _totals(n: int, parts: Sequence[_Part]) -> tuple[float, float, tuple[float, float, float]]:
