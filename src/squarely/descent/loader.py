@@ -62,11 +62,12 @@ class LoaderSource(Source):
     @property
     def redrawn(self) -> bool:
         """Whether each epoch may have other rows: they are drawn with replacement, or a pass in random order leaves some out."""
-        if not self.shuffled or not isinstance(self._loader.dataset, Sized):
+        loader: Any = self._loader
+        if not self.shuffled or not isinstance(loader.dataset, Sized):
             return False
-        sampler = sampler_of(self._loader)
+        sampler = sampler_of(loader)
         drawn = isinstance(sampler, _WITH_REPLACEMENT)
-        whole = len(self._loader.dataset) if drawn else len(sampler) if isinstance(sampler, Sized) else 0
+        whole = len(loader.dataset) if drawn else len(sampler) if isinstance(sampler, Sized) else 0
         return (drawn and sampler.replacement) or (self._met is not None and self._met < whole)
 
     def batches(self) -> Iterator[Pair]:
