@@ -89,7 +89,8 @@ def recipe_of(rng, n):
         name, numbers = SCHEDULES[int(rng.integers(len(SCHEDULES)))]
         steps = -(-n // options.get("batch_size", n))
         total = {"total_steps": 7 * steps * options["epochs"]} if name == "OneCycleLR" else {}  # it refuses to go on beyond
-        options |= {"scheduler": name, "scheduler_options": numbers | total}
+        fixed = {"cycle_momentum": False} if kind == "adagrad" and name in ("OneCycleLR", "CyclicLR") else {}  # it has none
+        options |= {"scheduler": name, "scheduler_options": numbers | total | fixed}
     if chance() < 0.15:
         options |= [{"loss": "huber", "delta": 0.5}, {"loss": "huber", "delta": 100.0}, {"loss": "l1"}][int(rng.integers(3))]
     if kind != "lbfgs" and chance() < 0.1:

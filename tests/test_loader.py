@@ -658,3 +658,19 @@ def test_rows_to_validate_with_may_be_arrays_like_those_to_train_on():
     ]:
         with pytest.raises(DataError, match=said):
             sq.train(X=X[:30], y=y[:30], validation=pair)
+
+
+def test_rows_that_each_epoch_draws_anew_have_no_theory():
+    rng = np.random.default_rng(0)
+    X = torch.tensor(rng.normal(size=(97, 2)))
+    rows = TensorDataset(X, X @ torch.tensor([1.0, -2.0], dtype=X.dtype) + torch.tensor(rng.normal(size=97)))
+    for loader, redrawn in (
+        (DataLoader(rows, batch_size=16, sampler=RandomSampler(rows, replacement=True)), True),
+        (DataLoader(rows, batch_size=16, shuffle=True, drop_last=True), True),
+        (DataLoader(rows, batch_size=16, shuffle=True), False),
+        (DataLoader(rows, batch_size=16, drop_last=True), False),
+    ):
+        run = sq.train(model=torch.nn.Linear(2, 1).double(), loader=loader, lr=0.1, epochs=30)
+        certificate = sq.certify(sq.ols("y ~ x1 + x2", run.source), run)
+        assert (run.theory.lr_limit is None) == redrawn
+        assert (certificate.verdict == "different rows") == redrawn

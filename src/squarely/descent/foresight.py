@@ -165,7 +165,7 @@ def _supposed(recipe: Recipe, *, plain: bool, even: bool) -> str:
         "no weight decay": by_batches and bool(recipe.weight_decay),
         "no average of the iterates": recipe.average is not None,
         "a new order each epoch": by_batches and not recipe.shuffle,
-        "batches of one size": not even,
+        "the same rows in batches of one size": not even,
         "Gaussian columns": by_batches and recipe.standardize is False,
         "the mean squared error": recipe.loss != "mse",
         "no clipping": recipe.clip_grad_norm is not None,
@@ -188,8 +188,8 @@ def foreknow(
 ) -> RunTheory:
     """Work out limits, rates, floors and warnings for a recipe; no optimum is needed.
 
-    `plain` is whether the model moves as nn.Linear does; `even` whether all batches but the last have as many rows; `tamed` is
-    kappa once the columns are standardised, where they are not.
+    `plain` is whether the model moves as nn.Linear does; `even` whether epochs have the same rows and all batches but the last as
+    many of them; `tamed` is kappa once the columns are standardised, where they are not.
     """
     descent = recipe.descent if plain else None
     known = RunTheory(spectrum=lam, lr_limit=None, lr_best=None, kappa=lam.kappa, rate=None, warnings=())

@@ -59,6 +59,17 @@ class LoaderSource(Source):
         """Whether the loader gives its rows in another order each time, as far as can be told from its sampler."""
         return isinstance(self._loader, data.DataLoader) and not isinstance(sampler_of(self._loader), data.SequentialSampler)
 
+    @property
+    def redrawn(self) -> bool:
+        """Whether each epoch may have other rows: they are drawn with replacement, or a pass in random order leaves some out."""
+        loader: Any = self._loader
+        if not self.shuffled or not isinstance(loader.dataset, Sized):
+            return False
+        sampler = sampler_of(loader)
+        drawn = isinstance(sampler, _WITH_REPLACEMENT)
+        whole = len(loader.dataset) if drawn else len(sampler) if isinstance(sampler, Sized) else 0
+        return (drawn and sampler.replacement) or (self._met is not None and self._met < whole)
+
     def batches(self) -> Iterator[Pair]:
         """Yield the batches, inputs (m, features) and targets (m, 1); what the loader draws from is afterwards as it was."""
         return shaped(self._given())

@@ -39,8 +39,8 @@ class Own:
 
     @property
     def even(self) -> bool:
-        """Whether all batches but the last have as many rows, and the last no more."""
-        return self.loader is None or self.loader.even
+        """Whether epochs have the same rows, and all batches but the last as many of them, the last no more."""
+        return self.loader is None or (self.loader.even and not self.loader.redrawn)
 
 
 def owned(model: nn.Module | None, source: object, features: int, *, intercept: bool) -> Own:
