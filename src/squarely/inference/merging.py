@@ -83,11 +83,11 @@ def _require_different_shards(fits: Sequence[Fit]) -> None:
         for shard in inside:
             for other, j in met.get(shard[0], ()):
                 nested = fit.solution.merged or fits[j].solution.merged
-                if j != i and nested and is_same_shard(shard, other):
+                if nested and is_same_shard(shard, other):
                     raise DataError(
-                        f"Fit {_called(fits, j)} and fit {_called(fits, i)} both have the same {counted(shard[0], 'row')}, as one of "
-                        "the fits that were merged: they would count twice. Leave them out of one. If they are different rows that "
-                        "happen to be alike, give duplicates='keep'."
+                        f"Fit {_called(fits, j)} and fit {_called(fits, i)} both have the same {counted(shard[0], 'row')}, as one "
+                        "of the fits that were merged: they would count twice. Leave them out of one. If they are different rows "
+                        "that happen to be alike, give duplicates='keep'."
                     )
         for shard in inside:
             met.setdefault(shard[0], []).append((shard, i))
