@@ -422,6 +422,8 @@ def test_a_fixed_order_has_a_bias_that_no_epochs_cure(least):
     certificate, gap = certified(least, epochs=40, **options)
     assert certificate.verdict == "fixed order"
     assert_close(certified(least, epochs=120, **options)[1], gap, rtol=1e-6)
+    for epochs in (20, 30, 50):
+        assert "still falling" not in certified(least, epochs=epochs, momentum=0.8, **options)[0].cause
     early, _ = certified(least, epochs=5, **{**options, "lr": 0.0002})
     assert early.verdict == "not converged"
 

@@ -108,7 +108,8 @@ def _by_its_losses(case: Case) -> tuple[str, str]:
             f"LBFGS no longer moves: its own tolerances{rounding} end each of its searches, and more epochs change nothing. Set "
             "tolerance_grad and tolerance_change to 0 in optimizer_options, with dtype='float64'."
         )
-    trend = "falling" if lbfgs else _trend(_excesses(case))  # the fall of LBFGS is no geometric one
+    worth = 0.5 if is_least_squares(case) else 0.01  # of other losses the least is not known
+    trend = "falling" if lbfgs else _trend(_excesses(case), worth=worth)  # the fall of LBFGS is no geometric one
     if trend == "falling":
         longer = f"Its loss was still falling when it ended: more than {counted(case.taken, 'epoch')} may bring it nearer."
         return "not converged", joined(head, longer, _leads(case), _at_best(case, within=case.taken))
@@ -186,10 +187,10 @@ def _excesses(case: Case) -> Array:
     return excesses
 
 
-def _trend(excess: Array) -> str:
+def _trend(excess: Array, *, worth: float) -> str:
     """Say what a loss did in the last half of its epochs: "falling", "slow" (it falls, to a value not far below) or "noisy".
 
-    What a steady fall still comes to is estimated as if it were geometric.
+    What a steady fall still comes to is estimated as if it were geometric. Another one counts from a share `worth` of the rest on.
     """
     half = excess[len(excess) // 2 :] if len(excess) > 5 else excess
     if len(half) < 3:
@@ -199,7 +200,7 @@ def _trend(excess: Array) -> str:
     middle = len(half) // 2
     if (np.diff(half) < 0).mean() < _STEADY:
         earlier, later = half[:middle], half[middle:]
-        return "falling" if earlier.mean() - later.mean() > 3.0 * later.std() else "noisy"
+        return "falling" if earlier.mean() - later.mean() > max(3.0 * later.std(), worth * later.mean()) else "noisy"
     before, after = half[0] - half[middle], half[middle] - half[-1]
     share = after / before * middle / (len(half) - 1 - middle) if before > 0 else 1.0
     if share >= 1.0 or after * share / (1.0 - share) >= 0.5 * half[-1]:
