@@ -348,7 +348,7 @@ def test_an_order_of_rows(door, tmp_path):
 
 @engines
 def test_a_pilot_that_is_far_off_is_folded_again(door, tmp_path, monkeypatch):
-    monkeypatch.setattr("squarely.moments.aggregates._PILOT", 100)
+    monkeypatch.setattr("squarely.moments.aggregates.PILOT", 100)
     x = np.concatenate([np.arange(100) * 1e-6, 1e6 + np.arange(9_900.0)])
     y = 0.25 * x + np.sin(np.arange(10_000.0))
     fit = inside("y ~ x", {"x": x, "y": y}, door, tmp_path)

@@ -153,9 +153,12 @@ def _triangle(solution: Solution) -> Array:
     return T
 
 
-def _by_triangle(factor: Factor) -> bool:
+def _by_triangle(solution: Solution) -> bool:
     """Tell whether R has digits that the cross-products lack: it may come from columns that an engine has moved."""
-    return factor.triangle is not None or ROUNDOFF * condition_of(factor.R / np.linalg.norm(factor.R, axis=0)) ** 2 > TEN_DIGITS
+    factor = solution.factor
+    if factor.triangle is not None or solution.moments.aggregated is None:
+        return factor.triangle is not None
+    return ROUNDOFF * condition_of(factor.R / np.linalg.norm(factor.R, axis=0)) ** 2 > TEN_DIGITS
 
 
 def _square(R: Array) -> Array:
@@ -359,7 +362,7 @@ def _sums(merged: Merged, factor: Factor, parts: Sequence[_Part], b: Pair) -> _S
         e = _difference(part, v)
         lengths = transfer.lengths(solution.moments.gram)
         reach = float(np.abs(e[0]) @ np.sqrt(np.diag(solution.moments.gram)))
-        if not _by_triangle(solution.factor):
+        if not _by_triangle(solution):
             g = _product(solution.moments.gram, e)
             square = max(float(e[0] @ g[0]), 0.0)
             off += _UNIT * solution.factor.doubt * reach * lengths
