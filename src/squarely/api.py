@@ -368,7 +368,7 @@ def sweep(
 
     Each run has a newly made model, from the start and with the order of rows that its seed gives it in `train`. For SGD, Adam and
     AdamW all runs of a batch size are one tensor program; the losses are those of each run alone, up to rounding. A share for
-    `validation` is drawn anew for each seed. What needs a run
+    `validation` is drawn again for each seed. What needs a run
     of its own (LBFGS, callbacks, early stopping, ...) is trained one by one, and `Sweep.program` says why.
 
     Parameters

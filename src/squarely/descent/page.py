@@ -166,7 +166,7 @@ def _rates(run: Training) -> list[tuple[str, str]]:
         return [("Learning rate limit:", "unknown"), ("Best learning rate:", "unknown")]
     if known.batches is not None:
         return [
-            ("Limit, rows drawn anew:", rounded_down(known.lr_limit, 6)),
+            ("Limit, replacement:", rounded_down(known.lr_limit, 6)),
             ("Best for all rows:", rounded_down(known.lr_best, 6)),
         ]
     best, limit = rounded_apart(known.lr_best, known.lr_limit, 6)
