@@ -363,6 +363,7 @@ FOUND = [
     ("plain", 1444),
     ("formula", 2075),
     ("formula", 2145),
+    ("shards", 129),
     ("shards", 154),
     ("shards", 3013),
     ("shards", 3125),

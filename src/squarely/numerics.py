@@ -246,7 +246,7 @@ def about_mean(n: int, powers: Array) -> Array:
 
     >>> x = np.array([1.0, 2.0, 6.0])
     >>> about_mean(3, np.array([((x - 2.0) ** k).sum() for k in (1, 2, 3, 4)]))
-    array([ 14.,  18., 114.])
+    array([14., 18., 98.])
     """
     one, two, three, four = powers.tolist()
     d = one / n

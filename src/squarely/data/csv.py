@@ -12,6 +12,8 @@ import re
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import IO
 
 import duckdb
@@ -228,12 +230,13 @@ class CsvSource(Source):
         self._delimiter = self._sniff(connection)
         self._dialect = f"delim = {_quoted(self._delimiter)}, {self._compression}, {_DIALECT}"
         query = f"SELECT * FROM read_csv(?, header = false, all_varchar = true, {self._dialect}) LIMIT 1"
-        lines = connection.execute(query, [self._pattern]).fetchall()
-        self._names = [name or "" for name in lines[0]] if lines else []
+        header = connection.execute(query, [self._pattern]).fetchall()
+        self._names = [name or "" for name in header[0]] if header else []
         self._width = len(self._names)
-        self._ends = Ends(self._lines, self._delimiter, self._width, self._width)
+        lines = partial(_lines, self._path, packed=self._packed)  # not a method: no cycle keeps a copy of the file
+        self._ends = Ends(lines, self._delimiter, self._width, self._width)
         if len(self._names) > 1 and not self._names[-1]:
-            shorter = Ends(self._lines, self._delimiter, self._width - 1, self._width)
+            shorter = Ends(lines, self._delimiter, self._width - 1, self._width)
             if shorter.extra:  # the header's line ends so too
                 self._ends, self._names = shorter, self._names[:-1]
         if self._ends.extra:
@@ -268,16 +271,10 @@ class CsvSource(Source):
             connection.execute("SET lock_configuration = true")
             yield connection
 
-    def _lines(self, errors: str = "replace") -> IO[str]:
-        """Open the file as text, for what the engine does not tell."""
-        if self._packed:
-            return gzip.open(self._path, "rt", encoding="utf-8-sig", errors=errors, newline="")
-        return self._path.open(encoding="utf-8-sig", errors=errors, newline="")
-
     def _header_line(self) -> str:
         """Give the header without what is quoted in it, which may hold any sign and even line ends."""
         try:
-            with self._lines() as file:
+            with _lines(self._path, packed=self._packed) as file:
                 first = file.read(_LONGEST_LINE)
         except (OSError, EOFError, zlib.error) as error:
             raise DataError(f"The file {self.label!r} cannot be read: {error}.") from error
@@ -350,7 +347,7 @@ class CsvSource(Source):
     def _odd_text(self) -> str:
         """Say what is odd about the beginning of the text, which the engine takes for a hundred other things."""
         try:
-            with self._lines(errors="strict") as file:
+            with _lines(self._path, packed=self._packed, errors="strict") as file:
                 first = file.read(_LONGEST_LINE)
         except UnicodeError:
             return "It is not utf-8 encoded: save it as UTF-8 text. "
@@ -364,7 +361,7 @@ class CsvSource(Source):
         if not any(sign in str(error) for sign in ("Number of Columns", "sniffing", "TOO MANY COLUMNS")):
             return ""
         try:
-            with self._lines() as file:
+            with _lines(self._path, packed=self._packed) as file:
                 lines = csv.reader(file, delimiter=self._delimiter)
                 header, wanted = len(next(lines, [])), 0
                 for fields in lines:
@@ -375,6 +372,13 @@ class CsvSource(Source):
         except (csv.Error, OSError, EOFError, zlib.error):
             return ""  # the engine's own words have to do
         return ""
+
+
+def _lines(path: Path, *, packed: bool, errors: str = "replace") -> IO[str]:
+    """Open a file as text, for what the engine does not tell."""
+    if packed:
+        return gzip.open(path, "rt", encoding="utf-8-sig", errors=errors, newline="")
+    return path.open(encoding="utf-8-sig", errors=errors, newline="")
 
 
 def _quoted(text: str) -> str:

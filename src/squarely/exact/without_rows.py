@@ -103,7 +103,7 @@ def _whole(merged: Merged, solutions: Sequence[Solution], constant: np.ndarray, 
         factor = from_triangle(merged.moments, _square(qr_triangle(T)), constant, noise, zero=zero)
     doubt = float(merged.doubts[factor.columns].max())
     if factor.road == "triangle":  # a triangle made of cross-products is off by their error times its condition
-        doubt = max([doubt, *(f.doubt * f.condition for f in (s.factor for s in solutions) if f.triangle is None)])
+        doubt = max([doubt, *(s.factor.doubt * _condition(s) for s in solutions if s.factor.triangle is None)])
     return replace(factor, doubt=doubt)
 
 
@@ -118,7 +118,7 @@ def _of_dropped(merged: Merged, solutions: Sequence[Solution]) -> Array:
         if factor.triangle is None:
             dropped = columns_of(solution.moments)[~factor.kept]
             lengths = np.sqrt(np.diag(gram)[dropped])
-            noise += _UNIT * factor.doubt * factor.condition * (np.abs(transfer.A[0][dropped]).T @ lengths)
+            noise += _UNIT * factor.doubt * _condition(solution) * (np.abs(transfer.A[0][dropped]).T @ lengths)
     return np.where(_kept_somewhere(merged.moments, solutions), 0.0, noise)
 
 
@@ -155,10 +155,17 @@ def _triangle(solution: Solution) -> Array:
 
 def _by_triangle(solution: Solution) -> bool:
     """Tell whether R has digits that the cross-products lack: it may come from columns that an engine has moved."""
+    if solution.factor.triangle is not None or solution.moments.aggregated is None:
+        return solution.factor.triangle is not None
+    return ROUNDOFF * _condition(solution) ** 2 > TEN_DIGITS
+
+
+def _condition(solution: Solution) -> float:
+    """Give the condition of R: that of the factor is of the columns that an engine has moved, where it has."""
     factor = solution.factor
-    if factor.triangle is not None or solution.moments.aggregated is None:
-        return factor.triangle is not None
-    return ROUNDOFF * condition_of(factor.R / np.linalg.norm(factor.R, axis=0)) ** 2 > TEN_DIGITS
+    if solution.moments.aggregated is None:
+        return factor.condition
+    return condition_of(factor.R / np.linalg.norm(factor.R, axis=0))
 
 
 def _square(R: Array) -> Array:
