@@ -54,10 +54,10 @@ class Ends:
     def _counts_fit(self, block: bytes, line_end: bytes, inside: bool, *, first: bool) -> tuple[bool, bool]:
         """Tell whether the delimiters and line ends of a block are those of lines that end alike, and whether it ends in quotes."""
         signs, width = np.frombuffer(block, dtype=np.uint8), len(line_end)
+        if not self.extra and not _has_pair(block, self._delimiter.encode() + line_end[:1]):
+            return True, inside ^ (b'"' in block and bool(np.count_nonzero(signs == _QUOTE) % 2))
         is_mark, is_end = signs == ord(self._delimiter), signs == line_end[-1]
         ended = int(np.count_nonzero(is_mark[:-width] & is_end[width:]))
-        if not (ended or self.extra):
-            return True, inside ^ (b'"' in block and bool(np.count_nonzero(signs == _QUOTE) % 2))
         if inside or b'"' in block:
             outside, inside = _outside(signs, inside)
             is_mark &= outside
@@ -82,6 +82,14 @@ class Ends:
         except csv.Error:
             return None
         return None
+
+
+def _has_pair(block: bytes, pair: bytes) -> bool:
+    """Tell whether two bytes follow each other somewhere, by words of two bytes: `in` is slow for bytes that are frequent."""
+    word = int.from_bytes(pair, "little")
+    if len(block) < 3:
+        return pair in block
+    return any((np.frombuffer(block, "<u2", (len(block) - first) // 2, first) == word).any() for first in (0, 1))
 
 
 def _outside(signs: np.ndarray, inside: bool) -> tuple[np.ndarray, bool]:
