@@ -532,7 +532,7 @@ def test_merge_on_the_command_line(tmp_path, monkeypatch):
 
 # The same rows twice.
 
-SAME = "have the same cross-products of 60 rows: they are of the same rows, which would count twice. Leave one of them out."
+SAME = "have the same cross-products of 60 rows, as fits of the same rows have, which would count twice. Leave one of them out."
 
 
 def rows_of(seed, n=60):
@@ -572,7 +572,9 @@ def test_a_shard_that_a_merged_fit_has_already_is_not_merged_again(tmp_path):
     loaded = sq.load(tmp_path / "both.json")
     again = sq.ols("y ~ x + g", rows_of(1)[::-1])
     for fits in ([both, a], [again, loaded], [loaded, a.merge(c)], [c, loaded, b]):
-        with pytest.raises(DataError, match="both have the same 60 rows, as one of the fits that were merged"):
+        with pytest.raises(
+            DataError, match="both hold a shard of 60 rows with the same mean and sums of squares, as the same rows have"
+        ):
             sq.merge(fits)
     assert sq.merge([both, a], duplicates="keep").nobs == 180
     assert both.merge(c).nobs == 180

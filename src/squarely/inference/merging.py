@@ -70,8 +70,8 @@ def _require_different(fits: Sequence[Fit], design: Design) -> None:
                 first, second = sorted((i, j))
                 raise DataError(
                     f"Fit {_called(fits, first)} and fit {_called(fits, second)} have the same cross-products of "
-                    f"{counted(fits[i].rows.used, 'row')}: they are of the same rows, which would count twice. Leave one of them "
-                    "out. If they are of different rows that happen to be alike, give duplicates='keep'."
+                    f"{counted(fits[i].rows.used, 'row')}, as fits of the same rows have, which would count twice. Leave one of "
+                    "them out. If they are of different rows that happen to be alike, give duplicates='keep'."
                 )
 
 
@@ -85,9 +85,9 @@ def _require_different_shards(fits: Sequence[Fit]) -> None:
                 nested = fit.solution.merged or fits[j].solution.merged
                 if nested and is_same_shard(shard, other):
                     raise DataError(
-                        f"Fit {_called(fits, j)} and fit {_called(fits, i)} both have the same {counted(shard[0], 'row')}, as one "
-                        "of the fits that were merged: they would count twice. Leave them out of one. If they are different rows "
-                        "that happen to be alike, give duplicates='keep'."
+                        f"Fit {_called(fits, j)} and fit {_called(fits, i)} both hold a shard of {counted(shard[0], 'row')} with "
+                        "the same mean and sums of squares, as the same rows have, which would count twice. Leave it out of one. If "
+                        "they are different rows that happen to be alike, give duplicates='keep'."
                     )
         for shard in inside:
             met.setdefault(shard[0], []).append((shard, i))
