@@ -80,15 +80,14 @@ def _require_different_shards(fits: Sequence[Fit]) -> None:
     met: dict[int, list[tuple[Shard, int]]] = {}
     for i, fit in enumerate(fits):
         inside = fit.solution.merger.shards
-        for shard in inside:
-            for other, j in met.get(shard[0], ()):
-                nested = fit.solution.merged or fits[j].solution.merged
-                if nested and is_same_shard(shard, other):
-                    raise DataError(
-                        f"Fit {_called(fits, j)} and fit {_called(fits, i)} both hold a shard of {counted(shard[0], 'row')} "
-                        "with the same mean and sums of squares, as the same rows have, which would count twice. Leave it out of one. "
-                        "If they are different rows that happen to be alike, give duplicates='keep'."
-                    )
+        same = ((shard[0], j) for shard in inside for other, j in met.get(shard[0], ()) if is_same_shard(shard, other))
+        for n, j in same:
+            if fit.solution.merged or fits[j].solution.merged:
+                raise DataError(
+                    f"Fit {_called(fits, j)} and fit {_called(fits, i)} both hold a shard of {counted(n, 'row')} with the same mean "
+                    "and sums of squares, as the same rows have, which would count twice. Leave it out of one. If they are different "
+                    "rows that happen to be alike, give duplicates='keep'."
+                )
         for shard in inside:
             met.setdefault(shard[0], []).append((shard, i))
 
