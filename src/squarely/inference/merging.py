@@ -84,9 +84,9 @@ def _require_different_shards(fits: Sequence[Fit]) -> None:
         for n, j in same:
             if fit.solution.merged or fits[j].solution.merged:
                 raise DataError(
-                    f"Fit {_called(fits, j)} and fit {_called(fits, i)} both hold a shard of {counted(n, 'row')} with the same mean "
-                    "and sums of squares, as the same rows have, which would count twice. Leave it out of one. If they are different "
-                    "rows that happen to be alike, give duplicates='keep'."
+                    f"Fit {_called(fits, j)} and fit {_called(fits, i)} both hold a shard of {counted(n, 'row')} with the same "
+                    "mean and sums of squares, as the same rows have, which would count twice. Leave it out of one. If they are "
+                    "different rows that happen to be alike, give duplicates='keep'."
                 )
         for shard in inside:
             met.setdefault(shard[0], []).append((shard, i))
