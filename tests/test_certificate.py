@@ -372,7 +372,7 @@ def test_decay_is_the_cause_only_where_it_explains_the_gap(least, optimizer):
 
 
 def test_decay_of_a_second_group_is_seen(least):
-    torch = pytest.importorskip("torch")
+    torch = need("torch")
 
     def groups(parameters):
         weight, bias = sorted(parameters, key=lambda q: -q.ndim)
@@ -457,7 +457,7 @@ def test_the_floor_of_float32_without_a_closed_form():
 
 
 def test_frozen_parameters_and_ascent():
-    torch = pytest.importorskip("torch")
+    torch = need("torch")
     X, y = np.column_stack([D["a"], D["b"]]), D["y"]
     rows = torch.utils.data.TensorDataset(torch.tensor(X).float(), torch.tensor(y).float())
     model = torch.nn.Linear(2, 1)
@@ -533,7 +533,7 @@ def test_the_curve_of_a_cycled_momentum_is_that_of_the_loop(name):
 
 
 def test_a_loader_of_unlike_batches_has_no_limit():
-    torch = pytest.importorskip("torch")
+    torch = need("torch")
     X, y = torch.tensor(np.column_stack([D["a"], D["b"]])).float(), torch.tensor(D["y"]).float()[:, None]
     cut = [slice(0, 2), slice(2, 100), slice(100, 400)]
     uneven = sq.train(model=torch.nn.Linear(2, 1), loader=[(X[rows], y[rows]) for rows in cut], lr=0.01, epochs=5)

@@ -16,7 +16,7 @@ import pytest
 import squarely as sq
 from squarely.data import open_source
 from squarely.errors import DataError, OptionError
-from tests.support import assert_close
+from tests.support import assert_close, need
 
 RNG = np.random.default_rng(8)
 TABLE = pd.DataFrame({"x": RNG.normal(size=48), "year": np.repeat([2020, 2021, 2022], 16), "town": np.tile(["a b", "c"], 24)})
@@ -207,7 +207,7 @@ def test_the_labels_of_rows_in_a_csv_file_are_no_predictor(tmp_path):
 
 
 def test_an_index_is_left_out_in_folders_tables_and_other_libraries(tmp_path):
-    duckdb, polars = pytest.importorskip("duckdb"), pytest.importorskip("polars")
+    duckdb, polars = need("duckdb"), need("polars")
     path = stored(tmp_path, pd.Index(np.arange(48) * 3 % 50), "parquet")
     for data in (
         tmp_path,

@@ -10,7 +10,7 @@ import squarely as sq
 from squarely.cli import app
 from squarely.design.doubts import looks_missing, numbers_in, unit_of
 from squarely.errors import DataError
-from tests.support import DOORS, assert_close, through_door
+from tests.support import DOORS, assert_close, need, through_door
 
 SIGNED = {
     "decimal comma": lambda i: f"{10 + i},{5 + i % 5}",
@@ -257,7 +257,7 @@ def test_levels_that_the_formula_lists_are_meant():
 
 
 def test_training_notes_them_too():
-    pytest.importorskip("torch")
+    need("torch")
     data = table(["a", "?", "b"] * 5)
     fit, run = sq.ols("y ~ x", data), sq.train("y ~ x", data, epochs=1)
     (note,) = fit.as_dict()["notes"]
