@@ -1,0 +1,1 @@
+"""The tests, in folders by the question that a test answers."""

@@ -1,0 +1,1 @@
+"""One suite over every engine: all give the same numbers."""

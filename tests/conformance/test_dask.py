@@ -1,0 +1,417 @@
+"""Dask DataFrames: the answers of the frame in memory, from whatever scheduler, with the partitions left where they are."""
+
+import os
+import pydoc
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import patch
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+import squarely as sq
+from squarely.data import open_source, watching
+from squarely.errors import DataError, FormulaError, OptionError
+from tests.conformance.test_aggregates import CONDITIONS, PARITY, wide_table
+from tests.support.checks import CARS, assert_close, assert_same_fit, flat, need
+
+pytestmark = [
+    # Dask's own sockets and loops, which it leaves to the garbage collector when a cluster ends.
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+    # Of Dask's own use of pandas 3.1, where it reads and writes Parquet.
+    pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame:pandas.errors.Pandas4Warning"),
+    # Two of our frames are handed to Dask as they are, and it says that a graph of some megabytes is large.
+    pytest.mark.filterwarnings("ignore:Sending large graph:UserWarning"),
+]
+HERE = ["synchronous", "threads"]
+
+
+@pytest.fixture(scope="module")
+def client():
+    with cluster(n_workers=2) as started:
+        yield started
+
+
+@contextmanager
+def cluster(**options):
+    """Start a cluster of processes; it leaves OMP_NUM_THREADS=1 in the environment, which is put back."""
+    distributed = need("distributed")
+    fixed = {"threads_per_worker": 1, "processes": True, "dashboard_address": ":0", "silence_logs": 60}
+    with (
+        patch.dict(os.environ),
+        distributed.LocalCluster(**fixed | options) as workers,
+        distributed.Client(workers, set_as_default=False) as started,
+    ):
+        yield started
+
+
+@pytest.fixture(params=HERE)
+def here(request):
+    with scheduler(request.param):
+        yield
+
+
+def scheduler(which):
+    return need("dask").config.set(scheduler=which)
+
+
+def wide():
+    """Give the table of every type as pandas has it; decimals stay decimals only as Arrow's own type."""
+    table = pa.table(wide_table())
+    frame = table.to_pandas()
+    frame["money"] = pd.Series(table["money"], dtype=pd.ArrowDtype(table["money"].type))
+    return frame
+
+
+def handed(frame, parts=4):
+    return need("dask.dataframe").from_pandas(frame, npartitions=parts, sort=False)
+
+
+def cars():
+    frame = pd.read_csv(CARS)
+    return frame.assign(origin=frame["origin"].map({1: "usa", 2: "europe", 3: "japan"}))
+
+
+@pytest.mark.parametrize("name", PARITY)
+def test_every_statistic_is_that_of_the_frame_in_memory(name, client):
+    data, where = wide(), CONDITIONS.get(name)
+    with scheduler(client):
+        assert_same_fit(sq.ols(PARITY[name], handed(data), where=where), sq.ols(PARITY[name], data, where=where))
+
+
+def odd_types():
+    rng = np.random.default_rng(5)
+    n = 600
+    frame = pd.DataFrame({"x": rng.normal(size=n)})
+    frame["whole"] = pd.array([None if i % 50 == 7 else i % 9 for i in range(n)], dtype="Int64")
+    frame["nullable"] = pd.array([None if i % 61 == 9 else v for i, v in enumerate(rng.normal(size=n))], dtype="Float64")
+    frame["truth"] = pd.array([None if i % 71 == 3 else i % 3 == 0 for i in range(n)], dtype="boolean")
+    frame["text"] = pd.array(rng.choice(["a", "b", "ü"], n), dtype="string[pyarrow]")
+    frame["grade"] = pd.Categorical(rng.choice(["low", "mid", "high"], n), categories=["low", "mid", "high", "top"], ordered=True)
+    frame["dose"] = pd.Categorical(rng.integers(1, 4, n))
+    frame["y"] = frame.x + rng.normal(size=n)
+    return frame
+
+
+@pytest.mark.parametrize("formula", ["y ~ x + whole + nullable", "y ~ truth * x + text", "y ~ grade + dose:x", "y ~ C(whole)"])
+def test_nullable_columns_and_known_categories(formula, here):
+    data = odd_types()
+    assert_same_fit(sq.ols(formula, handed(data)), sq.ols(formula, data))
+
+
+def test_categories_that_only_the_partitions_know(here):
+    data = odd_types()
+    unknown = handed(data)
+    for name in ("grade", "dose"):
+        unknown[name] = unknown[name].cat.as_unknown()
+    source = open_source(unknown)
+    assert (source.kind("grade"), source.order("grade"), source.kind("dose")) == ("text", None, "category")
+    data = data.assign(grade=data["grade"].astype(str), dose=data["dose"].astype(int))  # without an order of their own
+    assert_same_fit(sq.ols("y ~ grade + C(dose)", unknown), sq.ols("y ~ grade + C(dose)", data))
+
+
+def test_objects_are_what_they_turn_out_to_be(here):
+    decimals = pa.array([None, *range(1, 40)]).cast(pa.decimal128(22, 2)).to_pandas()
+    data = pd.DataFrame({"price": decimals, "day": [pd.Timestamp("2026-01-01").date()] * 40, "y": np.arange(40.0) ** 2})
+    with need("dask").config.set({"dataframe.convert-string": False}):
+        frame = handed(data, 40)  # nothing but a gap in the first of them
+        source = open_source(frame)
+        assert [source.kind(name) for name in data.columns] == ["number", "other", "number"]
+        assert_same_fit(sq.ols("y ~ price", frame), sq.ols("y ~ price", data))
+        with pytest.raises(DataError, match="'day' of the Dask DataFrame holds date32"):
+            sq.ols("y ~ day", frame)
+
+
+@pytest.mark.parametrize("name", ["numeric", "interactions", "bs"])
+def test_the_same_partitions_give_the_same_bits_whatever_the_scheduler(name, client):
+    frame, fits = handed(wide(), 5), []
+    for which in ("synchronous", "threads", "processes", client):
+        with scheduler(which):
+            fits.append(flat(sq.ols(PARITY[name], frame, where=CONDITIONS[name]).as_dict()))
+    assert all(repr(fit) == repr(fits[0]) for fit in fits[1:])
+
+
+def test_double_double(here):
+    data = wide()
+    there, memory = (sq.ols("y ~ x + z + money", given, precision="extended") for given in (handed(data), data))
+    assert there.solution.precision == "extended"
+    assert_close(there.params, memory.params, rtol=1e-15)
+
+
+def test_many_levels(client):
+    rng = np.random.default_rng(8)
+    n = 20_000
+    data = pd.DataFrame({"g": [f"level {i}" for i in rng.integers(0, 2_500, n)], "x": rng.normal(size=n)})
+    data["y"] = data["x"] + rng.normal(size=n)
+    with scheduler(client):
+        there = sq.ols("y ~ g + x", handed(data))
+    memory = sq.ols("y ~ g + x", data)
+    assert_close(there.params, memory.params, rtol=1e-10, atol=1e-10)
+    assert_close(there.bse, memory.bse, rtol=1e-10)
+
+
+def test_partitions_without_rows_and_a_single_one(here):
+    data = wide()
+    filtered = data[data["x"] > 5].reset_index(drop=True)
+    first = handed(data.sort_values("x").reset_index(drop=True), 6)  # the first ones are empty after the filter
+    assert_same_fit(sq.ols("y ~ z + group", first[first["x"] > 5]), sq.ols("y ~ z + group", filtered.sort_values("x")))
+    assert_same_fit(sq.ols("y ~ z + group", handed(data, 1)), sq.ols("y ~ z + group", data))
+    nobody = first[first["x"] > 1e9]
+    with pytest.raises(DataError, match="no rows in the Dask DataFrame"):
+        sq.ols("y ~ z", nobody)
+
+
+def test_names_are_exact_and_twins_are_refused(here):
+    dd = need("dask.dataframe")
+    twins = dd.from_pandas(
+        pd.DataFrame([[1.0, 2.0, 3.0], [2.0, 1.0, 4.0], [3.0, 5.0, 5.0]], columns=["x", "x", "y"]), npartitions=2
+    )
+    with pytest.raises(DataError, match="two or more columns called 'x'"):
+        sq.ols("y ~ x", twins)
+    assert sq.ols("y ~ 1", twins).nobs == 3
+    numbered = dd.from_pandas(pd.DataFrame({0: [1.0, 2.0], "y": [1.0, 2.0]}), npartitions=1)
+    assert list(open_source(numbered).columns) == ["y"]
+    with pytest.raises(DataError, match="no column 'Y'"):
+        sq.ols("Y ~ 1", numbered)
+
+
+def test_only_the_columns_of_the_formula_are_read(tmp_path, here):
+    data = cars()
+    handed(data).to_parquet(tmp_path / "cars")
+    for file in (tmp_path / "cars").glob("*.parquet"):
+        table = pa.parquet.read_table(file)
+        assert "horsepower" in table.column_names
+        pa.parquet.write_table(table.drop_columns(["horsepower"]), file)
+    frame = need("dask.dataframe").read_parquet(tmp_path / "cars")
+    with pytest.raises(DataError, match="horsepower"):
+        sq.ols("mpg ~ horsepower", frame)
+    assert_same_fit(sq.ols("mpg ~ weight + C(origin)", frame), sq.ols("mpg ~ weight + C(origin)", data))
+
+
+def test_the_second_road_and_the_certificate(here):
+    formula, frame = "mpg ~ weight + C(origin)", handed(cars())
+    fit = sq.ols(formula, frame)
+    run, memory = (sq.train(formula, data, engine="moments", lr="auto", epochs=200, dtype="float64") for data in (frame, cars()))
+    assert_close(run.loop.losses, memory.loop.losses, rtol=1e-11)
+    assert sq.certify(fit, run).verdict == sq.certify(sq.ols(formula, cars()), memory).verdict
+    swept = sq.sweep("mpg ~ weight", frame, lr=[0.1, 0.3], epochs=20, engine="moments", dtype="float64")
+    assert_close(swept.best.loop.losses, sq.train("mpg ~ weight", CARS, lr=0.3, epochs=20, dtype="float64").loop.losses, rtol=1e-11)
+    with pytest.raises(DataError, match="engine='moments'"):
+        sq.train(formula, frame, epochs=2)
+
+
+def test_predictions_stay_with_the_rows(client, tmp_path):
+    data = cars()
+    data.index = np.arange(len(data)) * 10
+    fit = sq.ols("mpg ~ weight * C(origin) + bs(displacement, df=5)", data)
+    run = sq.train("mpg ~ weight", data, epochs=5)
+    with scheduler(client):
+        frame = handed(data)
+        series = fit.predict(frame)
+        assert (series.name, series.dtype, series.divisions) == ("predicted", float, frame.divisions)
+        pd.testing.assert_series_equal(series.compute(), fit.predict(data), rtol=1e-12)
+        pd.testing.assert_series_equal(run.predict(frame).compute(), run.predict(data), rtol=1e-6)
+        frame.to_parquet(tmp_path / "cars")
+        unsorted = need("dask.dataframe").read_parquet(tmp_path / "cars", index=False)
+        unsorted["p"] = fit.predict(unsorted)  # they are of one frame, although its divisions are not known
+        assert_close(unsorted.compute()["p"], fit.predict(data), rtol=1e-12)
+        new = handed(data.assign(origin="mars"))
+        assert fit.predict(new, unseen="nan").compute().isna().all()
+        with pytest.raises(DataError, match="'mars'"):
+            fit.predict(new).compute()
+    with pytest.raises(DataError, match="no column 'weight'"):
+        fit.predict(handed(data.drop(columns="weight")))
+    with pytest.raises(OptionError, match="unseen"):
+        fit.predict(handed(data), unseen="maybe")
+
+
+def test_residuals_are_brought_when_they_are_asked_for(here, monkeypatch):
+    data = wide()
+    data.index = np.arange(len(data))[::-1]
+    frame = handed(data)
+    source = open_source(frame)
+    monkeypatch.setattr(type(source), "read", lambda *_: pytest.fail("rows travelled"))
+    fit = sq.ols("y ~ x * group", source)
+    monkeypatch.undo()
+    memory = sq.ols("y ~ x * group", data)
+    pd.testing.assert_series_equal(fit.resid, memory.resid, rtol=1e-9, check_index_type=False)
+    pd.testing.assert_series_equal(fit.fittedvalues, memory.fittedvalues, rtol=1e-9, check_index_type=False)
+
+
+def test_what_travels_does_not_grow_with_the_rows(monkeypatch):
+    sizes = []
+    outcome = sys.modules[type(open_source(handed(cars()))).__module__].outcome
+    monkeypatch.setattr("squarely.data.dask.outcome", lambda packed: sizes.append(len(packed)) or outcome(packed))
+    largest = []
+    for n in (4_000, 400_000):
+        x = np.random.default_rng(0).normal(size=n)
+        sizes.clear()
+        with scheduler("synchronous"):
+            sq.ols("y ~ bs(x, df=6) * g", handed(pd.DataFrame({"x": x, "y": x**2 + x, "g": np.where(x > 0, "a", "b")}), 2))
+        largest.append(max(sizes))
+    assert largest[1] < 1.01 * largest[0]
+
+
+def test_what_is_wrong_in_a_partition_is_said_as_ever(here):
+    data = cars()
+    with pytest.raises(DataError, match="None of the 398 rows of the Dask DataFrame is complete"):
+        sq.ols("mpg ~ log(0 * weight)", handed(data))
+    with pytest.raises(FormulaError, match="not among the 3 levels of 'origin'"):
+        sq.ols("mpg ~ C(origin, Treatment('mars'))", handed(data))
+    with pytest.raises(DataError, match="holds text"):
+        sq.ols("origin ~ weight", handed(data))
+
+
+def as_text(frame):
+    return frame.assign(weight=frame["weight"].astype(str) + " kg") if frame["weight"].iloc[0] > 3500 else frame
+
+
+def as_numbers(frame):
+    return frame.assign(origin=1.0)
+
+
+def without(frame):
+    return frame.drop(columns="weight")
+
+
+def failing(frame):
+    raise ZeroDivisionError("of the user's own\nand more")
+
+
+@pytest.mark.parametrize(
+    ("lie", "said"),
+    [
+        (as_text, r"'weight' of the Dask DataFrame, partition \d holds text, not a number: '\d+ kg'"),
+        (
+            as_numbers,
+            r"'origin' of the Dask DataFrame, partition 0 holds values of kind 'number', and of the whole Dask says 'text'",
+        ),
+        (without, r"one of its tasks failed.*KeyError.*'weight'"),
+    ],
+)
+def test_a_meta_that_lies(lie, said, here):
+    frame = handed(cars())
+    lying = frame.map_partitions(lie, meta=frame._meta, enforce_metadata=False)
+    with pytest.raises(DataError, match=said):
+        sq.ols("mpg ~ weight + origin", lying)
+
+
+def test_arrays_are_not_made_of_partitions_in_silence(here):
+    frame = handed(cars())
+    with pytest.raises(DataError, match="table of dask, whose rows are not here"):
+        sq.ols(X=frame[["weight"]], y=frame["mpg"])
+
+
+def test_a_graph_that_fails(here):
+    frame = handed(cars())
+    with pytest.raises(DataError, match=r"ZeroDivisionError: of the user's own\.$") as met:
+        sq.ols("mpg ~ weight", frame.map_partitions(failing, meta=frame._meta))
+    assert isinstance(met.value.__cause__, ZeroDivisionError)
+
+
+def dying(frame, folder, after):
+    """Kill the process that works on this, at the call of this number."""
+    with (folder / "calls").open("a") as calls:
+        calls.write(".")
+    if (folder / "calls").stat().st_size >= after:
+        try:
+            (folder / "died").touch(exist_ok=False)  # by one process, if two are here at once
+        except FileExistsError:
+            return frame
+        os.kill(os.getpid(), signal.SIGKILL)
+    return frame
+
+
+def test_a_worker_that_dies_in_the_middle(client, tmp_path):
+    frame = handed(wide(), 6)
+    mortal = frame.map_partitions(dying, tmp_path, 9, meta=frame._meta)
+    with scheduler(client):
+        fit = sq.ols(PARITY["bs"], mortal)
+    assert (tmp_path / "died").exists()
+    assert (tmp_path / "calls").stat().st_size > 9
+    with scheduler("synchronous"):
+        assert repr(flat(fit.as_dict())) == repr(flat(sq.ols(PARITY["bs"], frame).as_dict()))
+
+
+def given_up(frame):
+    """Fail as Dask does with a task whose workers have died too often; to kill them for it would leave it to Dask when that is."""
+    from distributed.scheduler import KilledWorker
+
+    raise KilledWorker("a partition", SimpleNamespace(address="tcp://10.0.0.1:1"), 3)
+
+
+def test_workers_that_die_again_and_again(here):
+    frame = handed(cars())
+    with pytest.raises(DataError, match=r"ended again and again.*Dask says: KilledWorker") as met:
+        sq.ols("mpg ~ weight", frame.map_partitions(given_up, meta=frame._meta))
+    assert type(met.value.__cause__).__name__ == "KilledWorker"
+
+
+def test_a_cluster_without_workers_is_not_waited_for_in_vain(monkeypatch):
+    monkeypatch.setattr("squarely.data.scheduler._LOOK", 0.2)
+    monkeypatch.setattr("squarely.data.scheduler._PATIENCE", 1.0)
+    with cluster(n_workers=1) as client, scheduler(client):
+
+        def leave(scan):
+            if scan.number == 2 and scan.done == 1:
+                client.cluster.scale(0)
+
+        with watching(leave), pytest.raises(DataError, match="has had no worker for 1 seconds"):
+            sq.ols("mpg ~ weight", handed(cars(), 40))
+
+
+def test_a_cluster_that_goes_in_the_middle():
+    with cluster(n_workers=1) as client, scheduler(client):
+
+        def close(scan):
+            if scan.number == 2 and scan.done == 1:
+                client.cluster.close()
+
+        with watching(close), pytest.raises(DataError, match="scheduler is gone") as met:
+            sq.ols("mpg ~ weight", handed(cars(), 40))
+        assert met.value.__cause__ is not None
+
+
+@contextmanager
+def other_python(client, folder, *, without):
+    """Run a worker whose Python has the packages of this one but for some, which it cannot import."""
+    place = Path(np.__file__).parents[1]
+    folder.mkdir()
+    for path in place.iterdir():
+        if not path.name.startswith(("__editable__", *without)):
+            (folder / path.name).symlink_to(path)
+    command = [sys.executable, "-S", "-m", "distributed.cli.dask_worker", client.scheduler.address, "--no-nanny", "--no-dashboard"]
+    worker = subprocess.Popen([*command, "--local-directory", folder], env=os.environ | {"PYTHONPATH": str(folder)}, cwd="/",
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    try:
+        client.wait_for_workers(1, timeout=60)
+        yield
+    finally:
+        worker.terminate()
+        worker.wait()
+
+
+def test_workers_that_have_no_squarely_are_given_it(tmp_path):
+    ours, here = ("squarely", "narwhals", "threadpoolctl"), sys.modules["squarely.data"]
+    with cluster(n_workers=0) as client, other_python(client, tmp_path / "a", without=ours), scheduler(client):
+        assert set(client.run(pydoc.locate, "squarely.__version__").values()) == {None}
+        assert_same_fit(sq.ols("mpg ~ weight * C(origin)", handed(cars())), sq.ols("mpg ~ weight * C(origin)", cars()))
+    assert sys.modules["squarely.data"] is here  # the scheduler is in this process
+
+
+def test_workers_that_lack_what_cannot_be_sent(tmp_path):
+    lacking = r"lacks scipy: .* on 'tcp://.*Install numpy, scipy, pandas, pyarrow there"
+    with (
+        cluster(n_workers=0) as client,
+        other_python(client, tmp_path / "a", without=("squarely", "scipy")),
+        scheduler(client),
+        pytest.raises(DataError, match=lacking),
+    ):
+        sq.ols("mpg ~ weight", handed(cars()))

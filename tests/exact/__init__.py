@@ -1,0 +1,1 @@
+"""The exact solver, and what a fit states."""

@@ -1,0 +1,144 @@
+"""Pages of results: no text leaves the page or becomes a tag, and HTML says all that the page holds."""
+
+from html.parser import HTMLParser
+
+import pytest
+from rich.cells import cell_len
+
+import squarely as sq
+from squarely.show import Page, Pairs, Table
+from squarely.show.page import WIDTH
+from squarely.show.text import wrapped
+from tests.support.checks import CARS
+
+# Each name with what a reader must see of it, which is the name itself but for characters that do not show.
+NAMES = {
+    "weight": "weight",
+    "": "",
+    " two  spaces ": " two  spaces ",
+    "<b>bold</b>": "<b>bold</b>",
+    "</td></table><script>alert(1)</script>": "</td></table><script>alert(1)</script>",
+    '" onmouseover="alert(1)': '" onmouseover="alert(1)',
+    "it's &amp; R&D": "it's &amp; R&D",
+    "<!-- ": "<!-- ",
+    r"$\bad$ \(x\) $$y$$": r"$\bad$ \(x\) $$y$$",
+    "\x1b[31mred\x1b[0m": r"\x1b[31mred\x1b[0m",
+    "abc\u202edef\u2066": r"abc\u202edef\u2066",
+    "line\nbreak\ttab\0": r"line\nbreak\ttab\x00",
+    "\ud800": r"\ud800",
+    "日本語" * 50: "日本語" * 50,
+    "e\u0301" * 200: "e\u0301" * 200,
+    "n" * 300: "n" * 300,
+    "several words " * 30: "several words " * 30,
+}
+TAGS = {"div", "h3", "table", "thead", "tbody", "tr", "th", "td", "p", "ol", "li"}
+TEXTS = {"h3", "th", "td", "p", "li"}
+
+
+class Reader(HTMLParser):
+    """Read a fragment strictly: every tag closed in its turn, text only where text belongs."""
+
+    def __init__(self, fragment):
+        super().__init__(convert_charrefs=True)
+        self.open, self.elements = [], []
+        self.feed(fragment)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        assert tag in TAGS
+        assert {name for name, _ in attrs} <= {"style", "scope", "class"}
+        self.open.append(tag)
+        if tag in TEXTS:
+            self.elements.append([tag, dict(attrs).get("scope"), ""])
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] in TEXTS:
+            self.elements[-1][2] += data
+        else:
+            assert data.strip() == ""
+
+    def handle_comment(self, data):
+        raise AssertionError(data)
+
+    def of(self, tag, scope=None):
+        return [text for name, said, text in self.elements if (name, said) == (tag, scope)]
+
+
+def page_of(name):
+    return Page(
+        name,
+        [Pairs([("Dep. Variable:", name), (name, "1.0")], [(name, name)]), Table(("", "coef", "t"), [(name, "1.25", "-3e+04")])],
+        footer=[f"Digits: 12, where {name} cannot be told from zero."],
+        notes=[name, f"Dropped: {name}.", "short"],
+    )
+
+
+@pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
+def test_every_text_is_in_the_html_as_it_is_to_be_seen(name):
+    seen = NAMES[name]
+    read = Reader(page_of(name)._repr_html_())
+    assert read.of("h3") == ([seen] if seen else [])
+    assert read.of("th", "col") == ["", "coef", "t"]
+    labels = ["Dep. Variable:", seen, seen, seen] if seen else ["Dep. Variable:", ""]
+    assert read.of("th", "row") == labels
+    cells = [seen, seen, "1.0", "", "", "1.25", "-3e+04"] if seen else ["", "", "", "", "1.0", "", "", "1.25", "-3e+04"]
+    assert read.of("td") == cells
+    assert read.of("p") == [f"Digits: 12, where {seen} cannot be told from zero.", "Notes:"]
+    assert read.of("li") == [seen, f"Dropped: {seen}.", "short"]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
+def test_no_line_of_text_leaves_the_page(name):
+    page = page_of(name)
+    text = str(page)
+    assert repr(page) == text
+    assert max(map(cell_len, text.split("\n"))) == WIDTH == 78
+    assert all(line.isprintable() for line in text.split("\n"))
+    assert ["1.25", "-3e+04"] in [line.split()[-2:] for line in text.split("\n")]
+
+
+def test_html_of_a_page_with_nothing_on_it():
+    assert Reader(Page("", [])._repr_html_()).elements == []
+    read = Reader(Page("", [Pairs([("Model:", "OLS")]), Table(("", "coef"), [])])._repr_html_())
+    assert read.elements == [["th", "row", "Model:"], ["td", None, "OLS"], ["th", "col", ""], ["th", "col", "coef"]]
+    assert str(Page("", [])) == "\n" + "=" * WIDTH
+
+
+def test_html_looks_like_the_notebook_it_is_in_and_fetches_nothing():
+    fragment = page_of("weight")._repr_html_()
+    for word in ("color", "background", "font-family", "<script", "<style", "http", "url(", " id=", "…"):
+        assert word not in fragment
+    assert fragment.startswith('<div class="tex2jax_ignore mathjax_ignore"')  # MathJax 2 and MathJax 3 leave it alone
+
+
+def test_no_bare_dollar_in_html():
+    assert "$" not in page_of(r"$\bad$")._repr_html_()
+
+
+@pytest.mark.parametrize("formula", ["mpg ~ displacement", "mpg ~ displacement + horsepower + weight - 1"])
+def test_summary_says_the_same_in_html_as_in_text(formula):
+    page = sq.ols(formula, CARS).summary()
+    texts = [text for _, _, text in Reader(page._repr_html_()).elements]
+    words = [word for text in texts for word in text.split()]
+    marks = {f"[{i}]" for i, _ in enumerate(page.notes, start=1)}
+    shown = [word for word in str(page).split() if set(word) - set("=-") and word not in marks]
+    assert sorted(words) == sorted(shown)
+
+
+@pytest.mark.parametrize("indent", ["", "    "])
+@pytest.mark.parametrize("text", ["n" * 300, "日" * 100, "e\u0301" * 99, f"a {'n' * 50} b {'日' * 7} c", "one two three"])
+@pytest.mark.parametrize("width", [6, 11, 78])
+def test_wrapped_keeps_every_character_within_the_width(text, indent, width):
+    lines = wrapped(text, width, indent)
+    assert max(map(cell_len, lines)) <= width
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+    assert all(line.startswith(indent) for line in lines[1:])
+
+
+def test_a_broken_word_is_not_joined_by_spaces():
+    assert wrapped("n" * 20, 10, indent="    ") == ["n" * 6, *["    " + "n" * 6] * 2, "    nn"]
+    assert wrapped(f"[1] {'n' * 8} end", 10, indent="    ") == ["[1] nnnnnn", "    nn end"]

@@ -1,0 +1,1 @@
+"""Bad input, broken files and interrupts: each ends in one clear error."""

@@ -1,0 +1,1 @@
+"""Equations between two fits, as properties."""

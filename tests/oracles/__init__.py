@@ -1,0 +1,1 @@
+"""Numbers from elsewhere: R, statsmodels, NIST, exact fractions and published tables."""

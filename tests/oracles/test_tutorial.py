@@ -1,0 +1,145 @@
+"""Every number that the reference tutorial prints, at its printed digits. Expected values are the tutorial's own."""
+
+import re
+
+import numpy as np
+import pytest
+
+import squarely as sq
+from squarely.demo import run_demo
+from tests.support.checks import CARS, assert_close, need
+
+FORMULA = "mpg ~ displacement"
+LOSSES = [1.2198, 0.4682, 0.3685, 0.3553, 0.3535] + [0.3533] * 16  # at epochs 0, 50, ..., 1000
+
+
+@pytest.fixture(scope="module")
+def fit():
+    return sq.ols(FORMULA, CARS)
+
+
+@pytest.fixture(scope="module")
+def run():
+    need("torch")
+    return sq.train(FORMULA, CARS, lr=0.01, epochs=1000)
+
+
+SUMMARY = """
+Dep. Variable: mpg R-squared: 0.647
+Model: OLS Adj. R-squared: 0.646
+Method: Least Squares F-statistic: 725.0
+Prob (F-statistic): 1.66e-91
+Log-Likelihood: -1175.5
+No. Observations: 398 AIC: 2355.
+Df Residuals: 396 BIC: 2363.
+Df Model: 1
+Covariance Type: nonrobust
+coef std err t P>|t| [0.025 0.975]
+35.1748 0.492 71.519 0.000 34.208 36.142
+-0.0603 0.002 -26.926 0.000 -0.065 -0.056
+Omnibus: 41.373 Durbin-Watson: 0.919
+Prob(Omnibus): 0.000 Jarque-Bera (JB): 60.024
+Skew: 0.711 Prob(JB): 9.24e-14
+Kurtosis: 4.264 Cond. No. 463.
+[1] Standard Errors assume that the covariance matrix of the errors is correctly specified.
+"""
+
+
+@pytest.mark.parametrize("line", SUMMARY.strip().splitlines())
+def test_summary_prints_what_the_tutorial_prints(fit, line):
+    page = " ".join(str(fit.summary()).split())
+    assert " ".join(line.split()) in page
+
+
+def test_summary_fits_80_columns_and_names_rows_and_digits(fit):
+    page = str(fit.summary())
+    assert max(map(len, page.splitlines())) <= 80
+    assert "398 rows read, 398 used." in page
+    assert "Digits: 14" in page
+
+
+def test_losses_from_the_tutorials_start():
+    """From any start of loss 1.2198 all 21 printed losses come out: the spectrum is 2, 2, so only the distance matters."""
+    need("torch")
+    cars = sq.datasets.cars()
+    optimum = np.corrcoef(cars["displacement"], cars["mpg"])[0, 1]  # the slope of the standardised line
+    floor = 1 - optimum**2  # and its loss
+    reach = np.sqrt(1.2198 - floor)
+    for angle in (0.3, 2.0, 4.5):
+        run = sq.train(FORMULA, CARS, start=[reach * np.cos(angle), optimum + reach * np.sin(angle)])
+        printed = [f"{loss:.4f}" for loss in run.history["loss"][::50]]
+        assert printed == [f"{loss:.4f}" for loss in LOSSES]
+
+
+def test_final_loss_and_history(run):
+    assert f"{run.history['loss'].iloc[-1]:.4f}" == "0.3533"
+    assert list(run.history.columns) == ["epoch", "loss", "predicted"]
+    assert run.history["epoch"].tolist() == list(range(1001))
+    assert_close(run.history["loss"], run.history["predicted"], rtol=2e-6)  # float32
+
+
+def test_standardisation(run):
+    shift, scale = run.problem.shift.astype(np.float32), run.problem.scale.astype(np.float32)
+    assert [str(x) for x in (shift[0], scale[0], shift[1], scale[1])] == ["193.42587", "104.13876", "23.514572", "7.806159"]
+
+
+def test_predictions_slope_and_intercept(fit, run):
+    cars = sq.datasets.cars()
+    trained, solved = run.predict(cars), fit.predict(cars)
+    assert [f"{x:.3f}" for x in trained[:5]] == ["16.668", "14.076", "16.005", "16.849", "16.969"]
+    assert [f"{x:.6f}" for x in solved[:5]] == ["16.668052", "14.075908", "16.004945", "16.848899", "16.969464"]
+    slope = (trained[2] - trained[1]) / (318.0 - 350.0)
+    assert_close(slope, -0.06028228998184204, rtol=5e-6)  # the tutorial's own run, from another random start in float32
+    assert_close(trained[2] - 318.0 * slope, 35.17472732067108, rtol=2e-6)
+
+
+def test_trained_parameters_meet_least_squares(fit, run):
+    gap = np.abs((run.params - fit.params) / fit.bse)
+    assert gap.max() < 1e-3
+    assert sq.certify(fit, run).agree
+
+
+def test_float64_gap_is_the_one_that_theory_predicts(fit):
+    need("torch")
+    run = sq.train(FORMULA, CARS, lr=0.01, epochs=1000, dtype="float64")
+    gap = ((run.params - fit.params) / fit.bse).to_numpy()
+    assert np.abs(gap).max() < 1e-7
+    assert np.abs(gap).max() > 1e-9  # it is predicted, not rounding
+    assert_close(gap, run.prediction.gap / fit.bse, rtol=0, atol=1e-10)
+
+
+def test_what_is_left_at_each_learning_rate():
+    """1.8 % at 0.001 and 67 % at 0.0001 after 1,000 epochs, from (1 - 2 lr)^2000."""
+    need("torch")
+    sweep = sq.sweep(FORMULA, CARS)
+    assert list(sweep.history.columns) == ["epoch", "loss", "lr"]
+    assert sweep.history["lr"].unique().tolist() == [0.01, 0.001, 0.0001]
+    assert_close([run.prediction.kept for run in sweep.runs[1:]], [(1 - 0.002) ** 2000, (1 - 0.0002) ** 2000], rtol=1e-9)
+    for run in sweep.runs:
+        assert_close([run.theory.lr_limit, run.theory.lr_best], [1.0, 0.5], rtol=1e-12)
+        assert run.history["loss"].iloc[0] == sweep.runs[0].history["loss"].iloc[0]  # each starts anew, from the same start
+
+
+TOLD = [
+    "chevrolet chevelle malibu",
+    *("193.42587", "104.13876", "23.514572", "7.806159", "(398, 1), (398, 1)"),
+    *("in_features=1, out_features=1", "device: ", "Epoch: 1000, Loss: 0.3533"),
+    *("mpgNN", "slope -0.06028, intercept 35.1747", "Verdict: agree"),
+]
+
+
+def test_demo_tells_everything_and_draws(tmp_path, capsys):
+    need("torch")
+    need("matplotlib")
+    numbers = run_demo(tmp_path)
+    said = capsys.readouterr().out
+    for expected in TOLD:
+        assert expected in said
+    assert len(re.findall(r"^Epoch: ", said, re.MULTILINE)) == 21
+    assert max(map(len, said.replace(str(tmp_path), "squarely-demo").splitlines())) <= 80
+    names = ["1-scatter", "2-least-squares", "3-loss", "4-learning-rates", "5-comparison"]
+    for name in names:
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert "<svg" in (tmp_path / f"{name}.svg").read_text()
+    assert numbers["certify"]["verdict"] == "agree"
+    assert sq.ols(FORMULA, tmp_path / "cars.csv").nobs == 398

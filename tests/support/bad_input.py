@@ -1,0 +1,128 @@
+"""The table of bad input: what people give, and the one error in which it ends.
+
+`python -m tests.support.bad_input` writes docs/mistakes.md. tests/faults/test_bad_input_table.py runs each row from Python and on
+the command line; a row for one side only says why.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import squarely as sq
+from squarely.errors import SquarelyError
+from squarely.show import safe
+from tests.support.bad_data import FRAMES, VALUES
+from tests.support.bad_files import ENCODINGS, FILES
+from tests.support.bad_formulas import FORMULAS, NAMES
+from tests.support.bad_options import OPTIONS
+from tests.support.bad_row import At, File, Files, Row, for_python
+
+PAGE = Path(__file__).parents[2] / "docs" / "mistakes.md"
+
+ROWS = [
+    replace(row, kind=kind)
+    for kind, rows in {
+        "file": FILES,
+        "frame": FRAMES,
+        "value": VALUES,
+        "name": NAMES,
+        "encoding": ENCODINGS,
+        "formula": FORMULAS,
+        "option": OPTIONS,
+    }.items()
+    for row in rows
+]
+
+
+def outcome(row: Row) -> str:
+    """Run a row from Python in the current folder (one for the command line alone through its own call) and give what is said."""
+    data = for_python(row)
+    try:
+        if row.call == "certify":
+            sq.certify(sq.ols(row.formula, data), sq.train(row.formula, data, epochs=1), **row.options)
+        else:
+            getattr(sq, row.call)(row.formula, data, **row.options)
+    except SquarelyError as error:
+        return str(error)
+    return ""
+
+
+_INTRODUCTION = """# Mistakes, and what squarely says
+
+Every mistake ends in one error that says what was met, what it means and what to do; where it is in a formula or a condition, a
+caret points at it. In Python it is a `DataError`, `FormulaError` or `OptionError` (each an `InputError` and a `ValueError`); on the
+command line the message is one on stderr after `squarely: error:`, with exit code 2. Nothing is repaired in silence, and nothing in
+a formula is evaluated.
+
+What looks odd and is fine all the same stands at the end of each table. `python -m tests.support.bad_input` makes this page from
+the table that the tests run, so it shows what is said and not what should be.
+"""
+_TITLES = {
+    "file": "Files",
+    "frame": "Frames and arrays",
+    "value": "Values",
+    "name": "Names",
+    "encoding": "Encodings",
+    "formula": "Formulas",
+    "option": "Options and conditions",
+}
+_LONGEST = 60
+_GUEST = re.compile(r"((?:DuckDB|Arrow|PyTorch) says:).*", re.DOTALL)  # what others say differs with their version
+
+
+def page(told: Mapping[tuple[str, str], str]) -> str:
+    """Write the page of the rows that are on; those whose messages are not told yet, by kind and name, are run."""
+    parts = [_INTRODUCTION]
+    home = Path.cwd()
+    for kind, title in _TITLES.items():
+        parts.append(f"\n## {title}\n\n| what was given | what squarely says |\n|---|---|\n")
+        for row in sorted((r for r in ROWS if r.kind == kind), key=lambda r: r.params is not None):
+            with tempfile.TemporaryDirectory() as folder:
+                os.chdir(folder)
+                try:
+                    message = told[row.kind, row.name] if (row.kind, row.name) in told else outcome(row)
+                    parts.append(f"| {_given(row)} | {_said(message)} |\n")
+                finally:
+                    os.chdir(home)
+    return "".join(parts)
+
+
+def _given(row: Row) -> str:
+    if row.kind == "formula":
+        text = row.formula if isinstance(row.formula, str) else repr(row.formula)
+    elif row.kind == "option":
+        text = ", ".join(f"{name}={value!r}" for name, value in row.options.items())
+    elif row.formula != "y ~ x":
+        text = row.formula
+    elif isinstance(row.data, At):
+        text = row.data.path
+    elif isinstance(row.data, Files):
+        text = "; ".join(f"{name}: {content}" for name, content in row.data.contents.items())
+    elif isinstance(row.data, File) and isinstance(row.data.content, str):
+        text = row.data.content
+    else:
+        text = ""
+    text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    shown = "\\n".join(safe(line) for line in text.split("\n"))
+    return _markdown(row.name) + (f"<br><code>{_markdown(shown)}</code>" if shown else "")
+
+
+def _said(message: str) -> str:
+    if not message:
+        return "nothing: it is fine"
+    first, *lines = _GUEST.sub(r"\1 ...", message).split("\n")
+    drawn = "<br>".join(_markdown(safe(line)) for line in lines)
+    return _markdown(safe(first)) + (f"<pre>{drawn}</pre>" if drawn else "")
+
+
+def _markdown(text: str) -> str:
+    return re.sub(r"([\\`*_{}\[\]<>|~$#&])", r"\\\1", text)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page({}), encoding="utf-8")

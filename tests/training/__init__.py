@@ -1,0 +1,1 @@
+"""Training, its checkpoints, its processes and the code that it generates."""
