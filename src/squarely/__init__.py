@@ -1,8 +1,8 @@
-"""Linear regression by two independent roads: exact least squares with full inference, and gradient descent in PyTorch.
+"""Linear regression by two independent methods: exact least squares with full inference, and gradient descent in PyTorch.
 
-`ols` fits, `preview` says what that costs, `load` reads a saved fit, `merge` puts fits together, `train` and `sweep` train,
-`certify` says how far apart the two answers are and why; `progress` shows how far the rows are read.
-Everything is loaded when it is first used: importing squarely costs nothing.
+`ols` fits, `preview` says what a fit costs, `load` reads a saved fit, and `merge` combines fits. `train` and `sweep` train.
+`certify` measures how far apart the two answers are and explains why. `progress` shows how many rows are read so far.
+Everything is loaded on first use, so importing squarely is cheap.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from squarely._version import __version__
+
 if TYPE_CHECKING:
     from squarely import datasets, errors
     from squarely.api import certify, load, merge, ols, preview, sweep, train
+    from squarely.api.progress_bar import progress
     from squarely.certification import Certificate
     from squarely.descent import Sweep, Training
     from squarely.inference import Fit, Preview
-    from squarely.watching import progress
 
-__version__ = "0.1.0"
 __all__ = [
     "Certificate",
     "Fit",
@@ -43,7 +44,7 @@ _HOMES = {
     **dict.fromkeys(("Sweep", "Training"), "squarely.descent"),
     "Certificate": "squarely.certification",
     **dict.fromkeys(("Fit", "Preview"), "squarely.inference"),
-    "progress": "squarely.watching",
+    "progress": "squarely.api.progress_bar",
 }
 
 

@@ -245,9 +245,9 @@ def test_carets_stand_under_their_cause_and_every_line_is_safe(monkeypatch, caps
 
 
 def test_a_message_of_another_library_is_made_safe_line_by_line(capsys):
-    from squarely.cli.ending import say
+    from squarely.cli.exit import print_error
 
-    say(ValueError("one\x1b[2J\ntwo\r\u202e"))
+    print_error(ValueError("one\x1b[2J\ntwo\r\u202e"))
     assert capsys.readouterr().err == "squarely: error: one\\x1b[2J\ntwo\\r\\u202e\n"
 
 

@@ -99,18 +99,18 @@ def test_training_without_a_predictor_or_rows():
 
 
 def test_a_file_that_changes_between_scans(tmp_path, monkeypatch):
-    from squarely import given
+    from squarely.api import inputs
 
     path = tmp_path / "moving.csv"
     path.write_text("x,y\n1,2\n2,4\n3,7\n4,8\n")
-    honest = given.gather
+    honest = inputs.gather
 
     def meddle(*args):
         moments = honest(*args)
         path.write_text("x,y\n1,2\n2,4\n3,7\n4,9\n")
         return moments
 
-    monkeypatch.setattr(given, "gather", meddle)
+    monkeypatch.setattr(inputs, "gather", meddle)
     with pytest.raises(DataError, match="has changed since it was"):
         sq.ols("y ~ x", path)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import squarely as sq
-from squarely import api
+from squarely.api import training
 from tests.support.checks import CARS, need
 
 FORMULA = "mpg ~ displacement + weight"
@@ -15,13 +15,13 @@ FORMULA = "mpg ~ displacement + weight"
 @pytest.fixture
 def poisoned(monkeypatch):
     """Make the exact road return nonsense."""
-    honest = api.solve
+    honest = training.solve
 
     def nonsense(*args, **options):
         solution = honest(*args, **options)
         return replace(solution, params=np.array([7.0, -1e9, 3e-5]), b=(np.array([7.0, -1e9, 3e-5]), np.zeros(3)), ssr=-1.0)
 
-    monkeypatch.setattr(api, "solve", nonsense)
+    monkeypatch.setattr(training, "solve", nonsense)
 
 
 @pytest.fixture

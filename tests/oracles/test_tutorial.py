@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import squarely as sq
-from squarely.demo import run_demo
+from squarely.cli.demo import run_demo
 from tests.support.checks import CARS, assert_close, need
 
 FORMULA = "mpg ~ displacement"

@@ -13,39 +13,14 @@ from typing import Annotated, Any
 import typer
 
 import squarely
-from squarely.cli.ending import code_of, processes, say, warned
-from squarely.cli.options import (
-    Average,
-    BatchSize,
-    DataPath,
-    Device,
-    Dtype,
-    Engine,
-    Epochs,
-    FormulaText,
-    Gradient,
-    Json,
-    Loss,
-    Lr,
-    Missing,
-    Momentum,
-    Nesterov,
-    Optimizer,
-    Seed,
-    Stop,
-    Tau,
-    WeightDecay,
-    Where,
-    named_values,
-    rate,
-    share_or_path,
-)
+from squarely.cli.exit import exit_code, print_error, print_warnings, process_count
+from squarely.cli.options import DataPath, FormulaText, Json, Missing, Tau, Where, takes
 from squarely.cli.output import print_json, print_text, show
 from squarely.errors import OptionError, SquarelyError
 
 app = typer.Typer(
     name="squarely",
-    help="Linear regression by two independent roads, exact and trained, and how far apart they are.",
+    help="Linear regression by two independent methods, exact and trained, and how far apart they are.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -63,20 +38,20 @@ def _main(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
-    """Linear regression by two independent roads, exact and trained, and how far apart they are."""
-    if processes() > 1 and context.invoked_subcommand != "train":
+    """Linear regression by two independent methods, exact and trained, and how far apart they are."""
+    if process_count() > 1 and context.invoked_subcommand != "train":
         raise OptionError(
-            f"squarely {context.invoked_subcommand} runs in one process, and there are {processes()} of them. Start it without "
+            f"squarely {context.invoked_subcommand} runs in one process, and there are {process_count()} of them. Start it without "
             "torchrun; squarely train is what several processes can share."
         )
 
 
-def _together(command: Callable[..., None]) -> Callable[..., None]:
+def _under_torchrun(command: Callable[..., None]) -> Callable[..., None]:
     """Let a command of several processes, which torchrun has started, run as one."""
 
     @wraps(command)
     def run(*words: Any, **options: Any) -> None:
-        if processes() == 1:
+        if process_count() == 1:
             return command(*words, **options)
         from squarely.descent import launched, team
 
@@ -86,15 +61,15 @@ def _together(command: Callable[..., None]) -> Callable[..., None]:
             except SquarelyError as error:
                 if error.lonely:
                     raise
-                say(error)
+                print_error(error)
                 team().meet()  # all have met it, and torchrun ends the first one, said or not, as soon as another has ended
-                raise typer.Exit(code_of(error)) from error
+                raise typer.Exit(exit_code(error)) from error
 
     return run
 
 
 @contextmanager
-def _watched() -> Iterator[None]:
+def _with_progress() -> Iterator[None]:
     """Show on a terminal how far a command has read its rows; what that takes is imported when a command runs, not before."""
     with squarely.progress():
         yield
@@ -106,7 +81,7 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Tell the whole tutorial on the built-in cars.csv, with figures."""
-    from squarely.demo import run_demo
+    from squarely.cli.demo import run_demo
 
     if as_json:
         with redirect_stdout(sys.stderr):
@@ -119,7 +94,7 @@ def demo(
 
 
 @app.command(epilog="Example: squarely ols 'mpg ~ displacement + weight' cars.csv")
-@_watched()
+@_with_progress()
 def ols(
     formula: FormulaText,
     data: DataPath,
@@ -158,7 +133,7 @@ def ols(
 @app.command(
     epilog="Example: squarely ols 'mpg ~ weight' cars.csv --save fit.json; squarely predict fit.json new.csv -o out.parquet"
 )
-@_watched()
+@_with_progress()
 def predict(
     model: Annotated[Path, typer.Argument(help="A fit that ols --save has written.", metavar="FIT")],
     data: DataPath,
@@ -171,7 +146,7 @@ def predict(
 ) -> None:
     """Predict new rows from a saved fit: one value a row, empty where a predictor is missing or the fit determines none."""
     fit = squarely.load(model)
-    with warned():
+    with print_warnings():
         if out is not None:
             rows = fit.write_predictions(data, out, unseen=unseen, rank_deficient=rank_deficient)
         else:
@@ -201,41 +176,13 @@ def merge(
 
 
 @app.command(epilog="Example: squarely train 'mpg ~ displacement' cars.csv --lr 0.01 --epochs 1000")
-@_together
-@_watched()
+@_under_torchrun
+@_with_progress()
+@takes()
 def train(
     formula: FormulaText,
     data: DataPath,
-    lr: Lr = "0.01",
-    epochs: Epochs = 1000,
-    batch_size: BatchSize = None,
-    shuffle: Annotated[bool, typer.Option(help="Give each epoch an order of its own.")] = True,
-    replacement: Annotated[bool, typer.Option("--replacement", help="Draw the rows of batches independently.")] = False,
-    validation: Annotated[str | None, typer.Option("--validation", help="A share of the rows, or another file.")] = None,
-    metric: Annotated[list[str] | None, typer.Option("--metric", help="Log mse, rmse, mae or r2 too; give several.")] = None,
-    loss: Loss = "mse",
-    delta: Annotated[float, typer.Option("--delta", help="Where huber turns linear, in standardised units.")] = 1.0,
-    quantile: Annotated[float, typer.Option("--quantile", help="Which quantile, in (0, 1).")] = 0.5,
-    optimizer: Optimizer = "sgd",
-    momentum: Momentum = 0.0,
-    nesterov: Nesterov = False,
-    weight_decay: WeightDecay = None,
-    optimizer_option: Annotated[list[str] | None, typer.Option("--optimizer-option", help="Such as betas=[0.8,0.9].")] = None,
-    scheduler: Annotated[str | None, typer.Option("--scheduler", help="One of torch's by name, such as StepLR.")] = None,
-    scheduler_option: Annotated[list[str] | None, typer.Option("--scheduler-option", help="Such as step_size=30.")] = None,
-    scheduler_per: Annotated[str, typer.Option("--scheduler-per", help="It steps each epoch, or each batch.")] = "epoch",
-    clip_grad_norm: Annotated[float | None, typer.Option("--clip-grad-norm", help="Longest gradient of a step.")] = None,
-    average: Average = None,
-    stop: Stop = None,
-    patience: Annotated[int, typer.Option("--patience", help="Epochs without a gain that loss or validation wait.")] = 10,
-    min_delta: Annotated[float, typer.Option("--min-delta", help="What counts as a gain.")] = 0.0,
-    engine: Engine = "rows",
-    gradient: Gradient = "autograd",
-    stream: Annotated[bool | None, typer.Option(help="Read the rows anew each epoch, instead of holding them.")] = None,
-    standardize: Annotated[bool, typer.Option(help="Standardise columns and response first.")] = True,
-    dtype: Dtype = "float32",
-    seed: Seed = 0,
-    device: Device = "auto",
+    *,
     where: Where = None,
     missing: Missing = "drop",
     save: Annotated[Path | None, typer.Option("--save", help="Keep the run in this folder as it goes, and on Ctrl-C.")] = None,
@@ -247,46 +194,18 @@ def train(
     ] = None,
     code: Annotated[bool, typer.Option("--code", help="Print the plain PyTorch script of the run instead.")] = False,
     as_json: Json = False,
+    **options: Any,
 ) -> None:
     """Train nn.Linear by gradient descent and print the run, with theory beside it."""
     run = squarely.train(
         formula,
         data,
-        lr=rate(lr),
-        epochs=epochs,
-        batch_size=batch_size,
-        shuffle=shuffle,
-        replacement=replacement,
-        validation=share_or_path(validation),
-        metrics=metric or (),
-        loss=loss,
-        delta=delta,
-        quantile=quantile,
-        optimizer=optimizer,
-        momentum=momentum,
-        nesterov=nesterov,
-        weight_decay=weight_decay,
-        optimizer_options=named_values("--optimizer-option", optimizer_option),
-        scheduler=scheduler,
-        scheduler_options=named_values("--scheduler-option", scheduler_option),
-        scheduler_per=scheduler_per,
-        clip_grad_norm=clip_grad_norm,
-        average=average,
-        stop=stop,
-        patience=patience,
-        min_delta=min_delta,
-        engine=engine,
-        gradient=gradient,
-        stream=stream,
-        standardize=standardize,
-        dtype=dtype,
-        seed=seed,
-        device=device,
         where=where,
         missing=missing,
         checkpoint=save,
         checkpoint_every=checkpoint_every,
         resume=False if resume is None else resume,
+        **options,
     )
     if code and not as_json:
         print_text(run.code().rstrip("\n"))
@@ -297,91 +216,46 @@ def train(
 
 
 @app.command(epilog="Example: squarely sweep 'mpg ~ displacement' cars.csv --lr 0.01 --lr 0.001 --lr 0.0001")
-@_watched()
+@_with_progress()
+@takes("epochs", "optimizer", "nesterov", "dtype", "device")
 def sweep(
     formula: FormulaText,
     data: DataPath,
+    *,
     lr: Annotated[list[float], typer.Option("--lr", help="A learning rate; give several.")] = [0.01, 0.001, 0.0001],  # noqa: B006
     batch_size: Annotated[list[int] | None, typer.Option("--batch-size", help="Rows in a step; give several.")] = None,
-    epochs: Epochs = 1000,
-    optimizer: Optimizer = "sgd",
     momentum: Annotated[list[float], typer.Option("--momentum", help="Of sgd, in [0, 1); give several.")] = [0.0],  # noqa: B006
-    nesterov: Nesterov = False,
-    dtype: Dtype = "float32",
     seed: Annotated[list[int], typer.Option("--seed", help="Of the random start and the order of rows; give several.")] = [0],  # noqa: B006
-    device: Device = "auto",
     where: Where = None,
     missing: Missing = "drop",
     as_json: Json = False,
+    **options: Any,
 ) -> None:
     """Train once for each combination of learning rates, batch sizes, seeds and momenta, all at once, and compare."""
     result = squarely.sweep(
-        formula,
-        data,
-        lr=lr,
-        batch_size=batch_size,
-        epochs=epochs,
-        optimizer=optimizer,
-        momentum=momentum,
-        nesterov=nesterov,
-        dtype=dtype,
-        seed=seed,
-        device=device,
-        where=where,
-        missing=missing,
+        formula, data, where=where, missing=missing, lr=lr, batch_size=batch_size, momentum=momentum, seed=seed, **options
     )
     show(result.as_dict() if as_json else result.summary())
     result.best.require()
 
 
 @app.command(epilog="Example: squarely certify 'mpg ~ displacement' cars.csv --tau 0.01")
-@_watched()
+@_with_progress()
+@takes("lr", "epochs", "batch_size", "loss", "optimizer", "momentum", "nesterov", "weight_decay", "average", "stop", "engine",
+       "gradient", "dtype", "seed", "device")  # fmt: skip
 def certify(
     formula: FormulaText,
     data: DataPath,
-    lr: Lr = "0.01",
-    epochs: Epochs = 1000,
-    batch_size: BatchSize = None,
-    loss: Loss = "mse",
-    optimizer: Optimizer = "sgd",
-    momentum: Momentum = 0.0,
-    nesterov: Nesterov = False,
-    weight_decay: WeightDecay = None,
-    average: Average = None,
-    stop: Stop = None,
-    engine: Engine = "rows",
-    gradient: Gradient = "autograd",
-    dtype: Dtype = "float32",
-    seed: Seed = 0,
-    device: Device = "auto",
+    *,
     tau: Tau = 0.01,
     where: Where = None,
     missing: Missing = "drop",
     as_json: Json = False,
+    **options: Any,
 ) -> None:
     """Fit both ways and certify how far apart the answers are, and why."""
     fit = squarely.ols(formula, data, where=where, missing=missing)
-    run = squarely.train(
-        formula,
-        data,
-        lr=rate(lr),
-        epochs=epochs,
-        batch_size=batch_size,
-        loss=loss,
-        optimizer=optimizer,
-        momentum=momentum,
-        nesterov=nesterov,
-        weight_decay=weight_decay,
-        average=average,
-        stop=stop,
-        engine=engine,
-        gradient=gradient,
-        dtype=dtype,
-        seed=seed,
-        device=device,
-        where=where,
-        missing=missing,
-    )
+    run = squarely.train(formula, data, where=where, missing=missing, **options)
     certificate = squarely.certify(fit, run, tau=tau)
     show(certificate.as_dict() if as_json else certificate.summary())
     if not certificate.agree:

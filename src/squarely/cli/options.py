@@ -1,8 +1,12 @@
-"""The options of the commands, each with its help, and how what is written for one is read."""
+"""The options of the commands, each with its help. TRAINING has one row for each option of `squarely.train`."""
 
 from __future__ import annotations
 
+import inspect
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial, wraps
 from typing import Annotated, Any
 
 import typer
@@ -22,55 +26,124 @@ DataPath = Annotated[
 Where = Annotated[str | None, typer.Option("--where", help="Use the rows that meet this, such as 'weight > 3000'.")]
 Missing = Annotated[str, typer.Option("--missing", help="Rows with gaps: drop (and count) or raise.")]
 Json = Annotated[bool, typer.Option("--json", help="Print every number as JSON.")]
-Lr = Annotated[str, typer.Option("--lr", help="Learning rate, or auto.")]
-Epochs = Annotated[int, typer.Option("--epochs", help="Passes over the rows.")]
-BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Rows in a step; all of them without it.")]
-Loss = Annotated[str, typer.Option("--loss", help="mse, l1, huber or quantile.")]
-Optimizer = Annotated[str, typer.Option("--optimizer", help="One of torch's by name: sgd, adam, adamw, lbfgs, ...")]
-WeightDecay = Annotated[float | None, typer.Option("--weight-decay", help="Of the optimiser.")]
-Average = Annotated[int | None, typer.Option("--average", help="Average the iterates from this epoch on.")]
-Stop = Annotated[str | None, typer.Option("--stop", help="'0.01 se' from the optimum, loss, or validation.")]
-Engine = Annotated[str, typer.Option("--engine", help="rows, moments or closed_form.")]
-Gradient = Annotated[str, typer.Option("--gradient", help="autograd, or closed: written out.")]
-Momentum = Annotated[float, typer.Option("--momentum", help="Of sgd, in [0, 1).")]
-Nesterov = Annotated[bool, typer.Option("--nesterov", help="Nesterov's form of momentum.")]
-Dtype = Annotated[str, typer.Option("--dtype", help="float32 or float64.")]
-Seed = Annotated[int, typer.Option("--seed", help="Of the random start.")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda:0, ...")]
 Tau = Annotated[float, typer.Option("--tau", help="Tolerance, in standard errors.")]
 
 
-def rate(text: str) -> float | str:
-    """Read a learning rate, or a word such as auto."""
+def read_rate(text: str) -> float | str:
+    """Return a learning rate; other text, such as auto, is for `train` to check."""
     try:
         return float(text)
-    except ValueError:
-        return text  # of which train says whether it means something
-
-
-def share_or_path(text: str | None) -> float | str | None:
-    """Read what to validate with: a share of the rows, or where other rows are."""
-    try:
-        return None if text is None else float(text)
     except ValueError:
         return text
 
 
-def named_values(name: str, given: list[str] | None) -> dict[str, Any]:
-    """Read options such as step_size=30: a value is JSON, or else text."""
+def read_fraction_or_path(text: str | None) -> float | str | None:
+    """Return what to validate on: a fraction of the rows, or the path of other rows."""
+    return None if text is None else read_rate(text)
+
+
+def read_named_values(flag: str, texts: list[str] | None) -> dict[str, Any]:
+    """Return texts such as step_size=30 as a dict; a value is JSON, or else text."""
     options = {}
-    for text in given or ():
+    for text in texts or ():
         key, equals, value = text.partition("=")
         if not key or not equals:
-            raise OptionError(f"{name} {text!r} is no option with a value. Write it as name=value, such as step_size=30.")
-        options[key.strip()] = _value(value)
+            raise OptionError(f"{flag} {text!r} is no option with a value. Write it as name=value, such as step_size=30.")
+        options[key.strip()] = _read_value(value)
     return options
 
 
-def _value(text: str) -> Any:
+def _read_value(text: str) -> Any:
     for read in (json.loads, float):  # float takes .1, which JSON does not
         try:
             return read(text)
         except ValueError:
             continue
     return text
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """An option of `squarely.train` on the command line: what typer reads, and how it becomes an argument of `train`."""
+
+    annotation: Any
+    default: Any
+    read: Callable[[Any], Any]
+
+
+def _flag(kind: Any, default: Any, help: str, *flags: str, read: Callable[[Any], Any] = lambda value: value) -> Flag:  # noqa: A002
+    return Flag(Annotated[kind, typer.Option(*flags, help=help)], default, read)
+
+
+# The defaults are written here and not taken from `squarely.train`, which takes half a second to import.
+TRAINING = {
+    "lr": _flag(str, "0.01", "Learning rate, or auto.", read=read_rate),
+    "epochs": _flag(int, 1000, "Passes over the rows."),
+    "batch_size": _flag(int | None, None, "Rows in a step; all of them without it."),
+    "shuffle": _flag(bool, True, "Give each epoch an order of its own."),
+    "replacement": _flag(bool, False, "Draw the rows of batches independently.", "--replacement"),
+    "validation": _flag(str | None, None, "A share of the rows, or another file.", read=read_fraction_or_path),
+    "metrics": _flag(
+        list[str] | None, None, "Log mse, rmse, mae or r2 too; give several.", "--metric", read=lambda names: names or ()
+    ),
+    "loss": _flag(str, "mse", "mse, l1, huber or quantile."),
+    "delta": _flag(float, 1.0, "Where huber turns linear, in standardized units."),
+    "quantile": _flag(float, 0.5, "Which quantile, in (0, 1)."),
+    "optimizer": _flag(str, "sgd", "One of torch's by name: sgd, adam, adamw, lbfgs, ..."),
+    "momentum": _flag(float, 0.0, "Of sgd, in [0, 1)."),
+    "nesterov": _flag(bool, False, "Nesterov's form of momentum.", "--nesterov"),
+    "weight_decay": _flag(float | None, None, "Of the optimizer."),
+    "optimizer_options": _flag(
+        list[str] | None,
+        None,
+        "Such as betas=[0.8,0.9].",
+        "--optimizer-option",
+        read=partial(read_named_values, "--optimizer-option"),
+    ),
+    "scheduler": _flag(str | None, None, "One of torch's by name, such as StepLR."),
+    "scheduler_options": _flag(
+        list[str] | None,
+        None,
+        "Such as step_size=30.",
+        "--scheduler-option",
+        read=partial(read_named_values, "--scheduler-option"),
+    ),
+    "scheduler_per": _flag(str, "epoch", "It steps each epoch, or each batch."),
+    "clip_grad_norm": _flag(float | None, None, "Longest gradient of a step."),
+    "average": _flag(int | None, None, "Average the iterates from this epoch on."),
+    "stop": _flag(str | None, None, "'0.01 se' from the optimum, loss, or validation."),
+    "patience": _flag(int, 10, "Epochs without a gain that loss or validation wait."),
+    "min_delta": _flag(float, 0.0, "What counts as a gain."),
+    "engine": _flag(str, "rows", "rows, moments or closed_form."),
+    "gradient": _flag(str, "autograd", "autograd, or closed: written out."),
+    "stream": _flag(bool | None, None, "Read the rows again each epoch, instead of holding them."),
+    "standardize": _flag(bool, True, "Standardize columns and response first."),
+    "dtype": _flag(str, "float32", "float32 or float64."),
+    "seed": _flag(int, 0, "Of the random start."),
+    "device": _flag(str, "auto", "auto, cpu, cuda:0, ..."),
+}
+
+
+def takes(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add options of `train` to a command, the named ones or all; the command gets them as `**options`, ready for `train`."""
+    flags = {name: TRAINING[name] for name in names or TRAINING}
+
+    def add(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def run(**arguments: Any) -> None:
+            command(**{name: flags[name].read(value) if name in flags else value for name, value in arguments.items()})
+
+        signature = inspect.signature(command, eval_str=True)
+        own = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
+        words = [each for each in own if each.kind is not each.KEYWORD_ONLY]
+        added = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=flag.annotation, default=flag.default)
+            for name, flag in flags.items()
+        ]
+        parameters = [*words, *added, *own[len(words) :]]
+        # typer reads both of these, and loses the words if only one of them is set (typer issue 1898).
+        run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        return run
+
+    return add

@@ -61,7 +61,7 @@ def grid(options: Mapping[str, Any]) -> Grid:
     if count > MOST:
         sizes = " x ".join(f"{len(values):,} of {name}" for name, values in axes.items() if len(values) > 1)
         raise OptionError(f"This grid has {count:,} runs ({sizes}); a sweep trains up to {MOST:,}. Leave some values out.")
-    first = Recipe(**{**options, **{name: values[0] for name, values in axes.items()}})
+    first = Recipe.of({**options, **{name: values[0] for name, values in axes.items()}})
     base = checked(first)
     # The checks weigh an option against those that do not vary, so each value is looked at once and not each combination.
     plain = {name: [getattr(checked(replace(first, **{name: v})), name) for v in values] for name, values in axes.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
@@ -111,6 +111,17 @@ class Recipe:
     device: str = "auto"
     start: Sequence[float] | None = None
     made: tuple[Group, ...] = ()
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Return the names of the options. `made` is a result and not one of them."""
+        return tuple(each.name for each in fields(cls) if each.name != "made")
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any]) -> Recipe:
+        """Take the options out of the arguments of a public function; those that it lacks have their defaults."""
+        own = {name: arguments[name] for name in cls.names() if name in arguments}
+        return cls(**{name: {} if value is None and name.endswith("_options") else value for name, value in own.items()})
 
     @property
     def rate(self) -> float:

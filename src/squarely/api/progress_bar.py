@@ -1,4 +1,4 @@
-"""Where scans meet the terminal: `data` tells how far they have come, `show` draws it, and neither knows of the other."""
+"""The progress bar: `data` reports how far a scan has come, and `show` draws it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from squarely.data import Scan, watching
-from squarely.show.progress import on_terminal  # of its own: few need it, and rich takes a while to import
+from squarely.show.progress import on_terminal  # not in the face of `show`: few need it, and rich takes a while to import
 
 
 @contextmanager
 def progress() -> Iterator[None]:
-    """Show how far each pass over the rows has come: which pass it is and what for, rows, rows a second, and the time left of it.
+    """Show how far each pass over the rows has come: its number and purpose, rows, rows per second, and the time left.
 
-    The line is on stderr; it appears when the passes of one fit have taken a second, goes when they are done, and is there at
-    all only where stderr is a terminal: a pipe, a file and a notebook get nothing.
+    The line is on stderr, and only if stderr is a terminal. It appears when the passes of one fit have taken a second, and is
+    removed when they are done.
 
     Examples
     --------
@@ -28,18 +28,18 @@ def progress() -> Iterator[None]:
         yield
         return
 
-    since = 0.0
+    first_began = 0.0
 
     def listener(scan: Scan) -> None:
-        nonlocal since
+        nonlocal first_began
         if scan.over:
             line.end()
         elif scan.done:
             line.reach(scan.done)
         else:
             now = time.monotonic()
-            since = now if scan.number == 1 else since
-            line.begin(_label(scan), unit=scan.unit, total=scan.rows, since=since if scan.number else now)
+            first_began = now if scan.number == 1 else first_began
+            line.begin(_label(scan), unit=scan.unit, total=scan.rows, since=first_began if scan.number else now)
 
     with line, watching(listener):
         yield

@@ -32,30 +32,30 @@ def run(app: Callable[[], Any]) -> None:
     """Run the command line and turn squarely's errors into one message and an exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal cannot print must not stop the page
-    nobody = nullcontext() if is_first() else _unheard()
-    sys.unraisablehook = _met_late
+    silence = nullcontext() if is_first_process() else _silenced()
+    sys.unraisablehook = _resend_interrupt
     try:
-        with nobody:
+        with silence:
             app()
     except (SquarelyError, OSError) as error:  # of a folder that cannot be made, or a full disk, the system's own words say it
-        say(error)
-        _end(code_of(error))
+        print_error(error)
+        _exit(exit_code(error))
     except KeyboardInterrupt as interrupt:
-        _tell(interrupt)
-        _end(_INTERRUPTED)
+        _print_interrupt(interrupt)
+        _exit(_INTERRUPTED)
     except MemoryError:
         print("squarely: error: There is not enough memory for this. Give fewer rows or columns.", file=sys.stderr)
-        _end(code_of(InputError()))
+        _exit(exit_code(InputError()))
     except Exception as error:
-        _confess(error)
-        _end(_FAULT)
+        _print_internal_error(error)
+        _exit(_FAULT)
     except SystemExit as end:
         if end.code in (_INTERRUPTED, _TERMINATED):  # typer makes the first of a KeyboardInterrupt, without a word
-            _tell(end)
-        _end(end.code)
+            _print_interrupt(end)
+        _exit(end.code)
 
 
-def _confess(error: Exception) -> None:
+def _print_internal_error(error: Exception) -> None:
     """Say in one line that squarely itself is at fault, and where."""
     import traceback
     from importlib.metadata import version
@@ -74,17 +74,17 @@ def _confess(error: Exception) -> None:
     )
 
 
-def processes() -> int:
+def process_count() -> int:
     """Tell how many processes torchrun has started."""
     return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
 
 
-def is_first() -> bool:
+def is_first_process() -> bool:
     """Tell whether this process is the one that prints."""
-    return processes() == 1 or int(os.environ["RANK"]) == 0
+    return process_count() == 1 or int(os.environ["RANK"]) == 0
 
 
-def _met_late(lost: sys.UnraisableHookArgs) -> None:
+def _resend_interrupt(lost: sys.UnraisableHookArgs) -> None:
     """Interrupt once more where Ctrl-C came during a finaliser, out of which Python raises nothing; every import has some."""
     if issubclass(lost.exc_type, KeyboardInterrupt):
         threading.Timer(_SOON, os.kill, (os.getpid(), signal.SIGINT)).start()
@@ -93,15 +93,15 @@ def _met_late(lost: sys.UnraisableHookArgs) -> None:
 
 
 @contextmanager
-def _unheard() -> Iterator[None]:
+def _silenced() -> Iterator[None]:
     """Print nothing: the first process says the same."""
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
         yield
 
 
-def _tell(end: BaseException | None) -> None:
+def _print_interrupt(end: BaseException | None) -> None:
     """Say in one line that a command was interrupted, and what the interrupt itself has to say."""
-    if not is_first():
+    if not is_first_process():
         return
     while end is not None and not (isinstance(end, KeyboardInterrupt) and end.args):
         end = end.__cause__ or end.__context__
@@ -113,23 +113,23 @@ def _tell(end: BaseException | None) -> None:
     print(f"squarely: {said}", file=sys.stderr)
 
 
-def code_of(error: Exception) -> int:
+def exit_code(error: Exception) -> int:
     """Give the exit code of an error."""
     return 1 if isinstance(error, NumericalError) else 3 if isinstance(error, ProcessError) else 2
 
 
-def say(error: Exception) -> None:
+def print_error(error: Exception) -> None:
     """Say an error in one message; of several processes the first one says what all have met."""
     from squarely.show import safe
 
-    if isinstance(error, SquarelyError) and not error.lonely and not is_first():
+    if isinstance(error, SquarelyError) and not error.lonely and not is_first_process():
         return
     said = "\n".join(safe(line) for line in str(error).split("\n"))  # carets stand in lines of their own
     print(f"squarely: error: {said}", file=sys.stderr)
 
 
 @contextmanager
-def warned() -> Iterator[None]:
+def print_warnings() -> Iterator[None]:
     """Say each warning in one line, after the work that it came from."""
     with warnings.catch_warnings(record=True) as met:
         warnings.simplefilter("always", UserWarning)
@@ -140,8 +140,8 @@ def warned() -> Iterator[None]:
         print(f"squarely: warning: {safe(warning.message)}", file=sys.stderr)
 
 
-def _end(code: Any) -> NoReturn:
+def _exit(code: Any) -> NoReturn:
     """Exit; torchrun ends all processes as soon as one has failed, so the first gets the time to say why."""
-    if code and not is_first():
+    if code and not is_first_process():
         time.sleep(_PAUSE)
     sys.exit(code)

@@ -1,0 +1,187 @@
+"""What a user passes: a formula and data, arrays or a loader. Also the first steps that both methods take from there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from numbers import Real
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from squarely.data import Source, keeps_rows, open_arrays, open_rows, open_source, require_here, split
+from squarely.design import Formula, Where, ask, formula_of, learn, parse_formula, parse_where
+from squarely.errors import DataError, InputError, OptionError, counted, require_word
+from squarely.exact import UntoldError
+from squarely.inference import Fit
+from squarely.moments import Moments, choose_fold, gather, gather_inside, unserved
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class ModelInputs:
+    """The model and its rows, as the user passed them. The docstring of `squarely.ols` describes each field."""
+
+    formula: str | None
+    data: object
+    X: object
+    y: object
+    intercept: bool
+    where: str | None
+    missing: str = "drop"
+    fold: str = "batches"
+    order_by: str | None = None
+    loader: Iterable[object] | None = None
+    model: nn.Module | None = None
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any]) -> ModelInputs:
+        """Take the fields of this class out of the arguments of a public function."""
+        return cls(**{field.name: arguments[field.name] for field in fields(cls) if field.name in arguments})
+
+
+def fit_moments(inputs: ModelInputs, fit: Callable[[Moments, Source], Fit]) -> Fit:
+    """Return `fit(moments, source)`, with moments from the engine that has the rows or from the rows themselves.
+
+    With fold="auto", the rows are read after all if the moments of the engine are too inexact for `fit`.
+    """
+    formula, source = open_inputs(inputs)
+    where = parse_row_filter(inputs)
+    remarks: tuple[str, ...] = ()
+    if inputs.order_by is not None:
+        if not isinstance(inputs.order_by, str):
+            raise OptionError(f"order_by={inputs.order_by!r} is no name of a column. Give one, such as order_by='time'.")
+        source = source.sorted_by(inputs.order_by)
+        remarks = (f"Rows in the order of {inputs.order_by!r}.",)
+
+    def fit_with(moments: Moments, *more: str) -> Fit:
+        require_complete(inputs, moments, source)
+        return fit(replace(moments, remarks=(*moments.remarks, *remarks, *more)), source)
+
+    if choose_fold(inputs.fold, source, formula) == "batches":
+        return fit_with(moments_from_rows(formula, source, where))
+    moments = moments_in_engine(formula, source, where)
+    try:
+        return fit_with(moments)
+    except UntoldError as error:
+        if inputs.fold != "auto" or keeps_rows(source):
+            raise
+        return fit_with(moments_from_rows(formula, source, where), unserved(moments, error))
+
+
+def training_moments(inputs: ModelInputs, formula: Formula, source: Source) -> Moments:
+    """Return the moments of the rows to train on: from an engine only if its rows cannot be read."""
+    moments = (moments_in_engine if keeps_rows(source) else moments_from_rows)(formula, source, parse_row_filter(inputs))
+    require_complete(inputs, moments, source)
+    return moments
+
+
+def parse_row_filter(inputs: ModelInputs) -> Where | None:
+    """Parse `where=`, and check that `missing=` has a valid value."""
+    require_word("missing", inputs.missing, ("drop", "raise"))
+    return None if inputs.where is None else parse_where(inputs.where)
+
+
+def require_complete(inputs: ModelInputs, moments: Moments, source: Source) -> None:
+    """Raise a DataError if rows were dropped and the user wants none dropped."""
+    account = moments.account
+    if inputs.loader is not None and account.dropped:
+        raise DataError(
+            f"There are rows with gaps in {source.label}, and the loop would meet every one of them. {' '.join(account.lines())} "
+            "Leave them out of the dataset, or fill them."
+        )
+    if inputs.missing == "raise" and account.dropped:
+        raise DataError(
+            f"There are rows with gaps in {source.label}, and missing='raise' refuses them. {' '.join(account.lines())} "
+            "Fill the gaps, or let missing='drop' leave such rows out."
+        )
+
+
+def moments_in_engine(formula: Formula, source: Source, where: Where | None) -> Moments:
+    """Learn the design and compute its cross-products inside the engine of the source; no row is read."""
+    return gather_inside(ask(formula, source, where), source)
+
+
+def moments_from_rows(formula: Formula, source: Source, where: Where | None) -> Moments:
+    """Read the rows, learn the design and sum up its cross-products."""
+    return gather(learn(formula, source, where), source)
+
+
+def open_inputs(inputs: ModelInputs) -> tuple[Formula, Source]:
+    """Parse the formula and open the rows, or raise an error if the inputs do not go together."""
+    if not isinstance(inputs.intercept, bool | np.bool_):
+        raise OptionError(f"intercept={inputs.intercept!r} is neither True nor False.")
+    if inputs.loader is not None:
+        return _open_loader(inputs, inputs.loader)
+    if inputs.X is None and inputs.y is None:
+        if inputs.formula is None or inputs.data is None:
+            raise InputError(
+                f"There is no {'formula' if inputs.formula is None else 'data'}. Give a formula and data, or X= and y=."
+            )
+        if not inputs.intercept:
+            raise OptionError("intercept=False is for X= and y=. In a formula, write '- 1'.")
+        if not isinstance(inputs.formula, str):
+            return parse_formula(inputs.formula), open_source(inputs.data)  # which says what is wrong with it
+        source = open_source(inputs.data)
+        return parse_formula(inputs.formula, source.dotted), source
+    if inputs.X is None or inputs.y is None or inputs.formula is not None or inputs.data is not None:
+        raise InputError("X= and y= go together, without a formula and data. Give X= and y=, or a formula and data.")
+    arrays, names, response = open_arrays(inputs.X, inputs.y)
+    return formula_of(names, response, intercept=inputs.intercept), arrays
+
+
+def _open_loader(inputs: ModelInputs, loader: Iterable[object]) -> tuple[Formula, Source]:
+    """Open a user's own loader, whose columns are x1, x2, ... and y."""
+    from squarely.descent import LoaderSource, affine
+
+    if any(part is not None for part in (inputs.formula, inputs.data, inputs.X, inputs.y, inputs.where)):
+        raise InputError("loader= brings its own rows: it goes without a formula, data, X=, y= and where=. Give one or the other.")
+    source = LoaderSource(loader)
+    bias = inputs.intercept if inputs.model is None else affine(inputs.model, len(source.names)).bias is not None
+    return formula_of(source.names, source.response, intercept=bias), source
+
+
+def train_validation_split(validation: object, formula: Formula, source: Source, seed: int) -> tuple[Source, Source | None]:
+    """Return the rows to train on and the rows to validate on: a share of the source, or data of their own."""
+    from squarely.descent import LoaderSource
+
+    if validation is None:
+        return source, None
+    if isinstance(validation, bool):
+        raise OptionError(f"validation={validation!r} is neither a share nor rows. Give a share, such as 0.2, or other rows.")
+    if isinstance(source, LoaderSource):
+        if isinstance(validation, Real):
+            raise OptionError(
+                f"validation={validation!r} is a share of the rows, and the loader hands all of its rows to the loop. "
+                "Split its dataset, such as with torch.utils.data.random_split, and give a loader of the rest."
+            )
+        rows = LoaderSource(cast("Iterable[object]", validation))  # which says what is wrong with it
+        if rows.names != source.names:
+            raise DataError(
+                f"The loader for validation has {counted(len(rows.names), 'feature')}, and the one for training "
+                f"{len(source.names):,}. Give both the same."
+            )
+        return source, rows
+    if isinstance(validation, Real):
+        require_here(source, "hold a share of them out", "Leave validation= out, give it other rows, such as a sample that is here")
+        return split(source, float(validation), seed)
+    if formula.names is not None and isinstance(validation, tuple):
+        return source, _open_pair(validation, formula)
+    return source, open_rows(validation, formula.names)
+
+
+def _open_pair(validation: tuple[object, ...], formula: Formula) -> Source:
+    """Open (X, y) to validate with, where X= and y= are trained on; columns without names of their own have those of X=."""
+    if len(validation) != 2:
+        raise DataError(f"validation= is a tuple of {counted(len(validation), 'part')}. Give (X, y), as X= and y= have them.")
+    X, y = validation
+    arrays, names, response = open_arrays(X, y)
+    known = formula.names or ()
+    if len(names) != len(known):
+        raise DataError(
+            f"The X of validation= has {counted(len(names), 'column')}, and X= has {len(known):,}. Give the same columns."
+        )
+    unnamed = names == tuple(f"x{j + 1}" for j in range(len(names)))
+    return arrays.renamed({**(dict(zip(names, known, strict=True)) if unnamed else {}), response: formula.response.text})

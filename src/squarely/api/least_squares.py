@@ -1,0 +1,159 @@
+"""Least squares: `ols` fits, `preview` says what a fit costs, `load` reads a saved fit, and `merge` combines fits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from squarely.api.inputs import ModelInputs, fit_moments, open_inputs, parse_row_filter
+from squarely.data import Source, passes_of, read_text
+from squarely.design import outlined
+from squarely.errors import InputError
+from squarely.exact import solve
+from squarely.inference import Fit, Preview, combined, fit_from_json, foresee, infer
+from squarely.moments import Moments
+
+
+@passes_of("residuals")
+def ols(
+    formula: str | None = None,
+    data: object = None,
+    *,
+    X: object = None,
+    y: object = None,
+    intercept: bool = True,
+    where: str | None = None,
+    missing: str = "drop",
+    collinear: str = "drop",
+    precision: str = "auto",
+    fold: str = "auto",
+    order_by: str | None = None,
+) -> Fit:
+    """Fit a linear regression by ordinary least squares.
+
+    Minimizes ||y - X beta||_2 over the rows that are complete in every column of the formula.
+
+    Parameters
+    ----------
+    formula : such as "mpg ~ displacement * C(origin) + log(weight)". docs/formulas.md describes the language.
+    data : a path (CSV, Parquet, Arrow, JSON lines), a data frame (pandas, Polars, Arrow, Spark, Dask), a DuckDB relation, an Ibis
+        table, or a dict of arrays. Several files of one kind are one table: a folder or a pattern such as "data/**/*.parquet",
+        read in the order of the paths, or a list of paths, read in the order of the list.
+    X, y : arrays of shapes (n, p) and (n,), or data frames, instead of formula and data. `intercept` adds an intercept to X.
+    where : a condition on rows, such as "weight > 3000 and origin == 'usa'". Other rows are left out and counted.
+    missing : "drop" leaves out rows with missing values and counts them; "raise" raises a DataError.
+    collinear : "drop" leaves out a column that earlier columns span, and reports it; "raise" raises a DataError.
+    precision : arithmetic of the residuals r and of X'r in the refinement of the solution: "extended" (double-double), "double" or
+        "auto". "auto" is extended up to ten million numbers, and where doubles leave fewer than ten digits of a coefficient, or of
+        its standard error if that is larger. The summary says which one was used.
+    fold : "batches" reads the rows and sums them up here. "aggregates" lets a Polars LazyFrame, a DuckDB relation, Spark or an Ibis
+        table compute the sums, so that no row leaves the engine. "auto" chooses. docs/folds.md lists what aggregates lack.
+    order_by : a column of unique values that puts the rows in order, for Durbin-Watson and `fit.resid`. It applies to Ibis tables,
+        Spark DataFrames, DuckDB relations and Polars LazyFrames; other data have an order already.
+
+    Returns
+    -------
+    Fit : has the attributes that statsmodels users know; `print(fit.summary())` shows them.
+
+    Raises
+    ------
+    FormulaError, DataError, OptionError : the formula, the data or an option cannot be used. The message says what to do.
+
+    Examples
+    --------
+    >>> fit = ols("y ~ x", {"x": [0.0, 1.0, 2.0, 3.0], "y": [1.0, 3.0, 5.0, 8.0]})
+    >>> fit.params.round(3).to_dict()
+    {'Intercept': 0.8, 'x': 2.3}
+    """
+    inputs = ModelInputs.of(locals())
+
+    def fit(moments: Moments, source: Source) -> Fit:
+        return infer(solve(moments, source, collinear=collinear, precision=precision), source)
+
+    return fit_moments(inputs, fit)
+
+
+def preview(
+    formula: str | None = None,
+    data: object = None,
+    *,
+    X: object = None,
+    y: object = None,
+    intercept: bool = True,
+    where: str | None = None,
+    precision: str = "auto",
+    fold: str = "auto",
+) -> Preview:
+    """Return what `ols` would read and cost, without a fit: passes, columns, coefficients, cells, bytes.
+
+    `preview` makes no pass over the rows, so what depends on one, such as the number of levels, is unknown. The parameters are
+    those of `ols`.
+
+    Raises
+    ------
+    FormulaError, DataError, OptionError : as in `ols`.
+
+    Examples
+    --------
+    >>> plan = preview("y ~ poly(x, 2)", {"x": [0.0, 1.0, 2.0, 3.0], "y": [1.0, 3.0, 5.0, 8.0]})
+    >>> plan.names
+    ('Intercept', 'poly(x, 2)[1]', 'poly(x, 2)[2]')
+    >>> [purpose for purpose, _ in plan.passes]
+    ['ranges', 'polynomials', 'cross-products', 'residuals']
+    """
+    inputs = ModelInputs.of(locals())
+    parsed, source = open_inputs(inputs)
+    return foresee(outlined(parsed, source, parse_row_filter(inputs)), fold=fold, precision=precision)
+
+
+def load(path: str | os.PathLike[str]) -> Fit:
+    """Load a fit that `fit.save(path)` has written.
+
+    The fit has no rows. Methods that need rows, such as `resid`, raise an error.
+
+    Raises
+    ------
+    DataError : the file does not exist, is not a saved fit, or is damaged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> data = {"x": [0.0, 1.0, 2.0, 3.0], "y": [1.0, 3.0, 5.0, 8.0]}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     ols("y ~ x", data).save(f"{folder}/fit.json")
+    ...     fit = load(f"{folder}/fit.json")
+    >>> fit.predict({"x": [4.0]}).round(3)
+    array([10.])
+    """
+    return fit_from_json(read_text(path), os.fsdecode(path))
+
+
+def merge(fits: Iterable[Fit], *, remove: Iterable[Fit] = (), duplicates: str = "raise") -> Fit:
+    """Merge fits of one formula to different rows into the fit of all these rows, without reading a row.
+
+    Parameters
+    ----------
+    fits : fits of shards, or merged fits; loaded ones too.
+    remove : fits to subtract; their rows must be among those of `fits`.
+    duplicates : what to do about two of `fits` with the same cross-products. "raise" raises an InputError, because the same rows
+        would count twice; "keep" takes them as different rows that are equal.
+
+    Returns
+    -------
+    Fit : it has no rows. `Fit.merge` and `Fit.remove` describe it.
+
+    Raises
+    ------
+    InputError, DataError : `fits` is empty, or two fits have different models or the same rows. The message names the difference.
+
+    Examples
+    --------
+    >>> shards = [{"x": [0.0, 1.0, 2.0], "y": [1.0, 3.0, 5.5]}, {"x": [3.0, 4.0, 5.0], "y": [7.0, 9.0, 10.5]}]
+    >>> merge(ols("y ~ x", shard) for shard in shards).params.round(3).to_dict()
+    {'Intercept': 1.214, 'x': 1.914}
+    """
+    for given in (fits, remove):
+        if isinstance(given, Fit) or not isinstance(given, Iterable):
+            what = "one fit" if isinstance(given, Fit) else repr(given)
+            raise InputError(f"merge wants lists of fits, and this is {what}. Write sq.merge([fit, other], remove=[third]).")
+    return combined(list(fits), list(remove), duplicates=duplicates)
