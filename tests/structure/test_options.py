@@ -8,7 +8,7 @@ import pytest
 import squarely as sq
 from squarely.cli.options import TRAINING
 from squarely.errors import OptionError
-from tests.support import need
+from tests.support.checks import need
 
 INPUTS = {"formula", "data", "X", "y", "loader", "model", "intercept", "where", "missing", "validation"}
 CHECKPOINTS = {"checkpoint", "checkpoint_every", "resume"}
