@@ -17,7 +17,7 @@ import pandas as pd
 
 import squarely as sq
 from squarely.data import fold
-from squarely.data.tree import block_size
+from squarely.data.tree_reduce import block_size
 
 P, ROWS, EXECUTORS, TOTAL = 100, 200_000, 1_000, 10**12
 FAN_IN = 32

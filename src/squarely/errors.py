@@ -109,3 +109,12 @@ def listed(names: Sequence[str]) -> str:
     ('a', 'a, b and c')
     """
     return " and ".join([*([", ".join(names[:-1])] if len(names) > 1 else []), names[-1]])
+
+
+_LONGEST_QUOTE = 300
+
+
+def first_line(error: Exception) -> str:
+    """Give the beginning of what another library says, without its full stop."""
+    said = str(error).strip() or type(error).__name__
+    return said.splitlines()[0][:_LONGEST_QUOTE].rstrip(".")

@@ -252,3 +252,6 @@ def about_mean(n: int, powers: Array) -> Array:
     d = one / n
     squares = two - d * one
     return np.array([squares, three - 3 * d * squares - d**2 * one, four - 4 * d * three + 6 * d**2 * two - 3 * d**3 * one])
+
+
+EXACT_INTEGERS = 2.0**53

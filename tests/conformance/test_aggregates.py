@@ -14,8 +14,8 @@ import pytest
 
 import squarely as sq
 from squarely.data import Query, open_source
-from squarely.data.lazyframe import LazyFrameSource
-from squarely.data.relation import RelationSource
+from squarely.data.engines.duckdb import RelationSource
+from squarely.data.engines.polars_lazy import LazyFrameSource
 from squarely.errors import DataError, FormulaError, OptionError
 from tests.support.checks import (
     assert_close,

@@ -8,9 +8,9 @@ import pytest
 
 import squarely as sq
 from squarely.data import open_source
-from squarely.data.scattered import blended, outcome
-from squarely.data.spark import SparkSource
-from squarely.data.tree import alone, block_size, blocks, merged
+from squarely.data.engines.partitions import blended, outcome
+from squarely.data.engines.spark import SparkSource
+from squarely.data.tree_reduce import alone, block_size, blocks, merged
 from squarely.errors import DataError, FormulaError
 from tests.conformance.test_dask import cluster, scheduler
 from tests.support.checks import need
@@ -98,7 +98,7 @@ def test_workers_of_a_cluster_merge_to_the_same_bits(parts, client, monkeypatch)
     frame = need("dask.dataframe").from_pandas(table(2_000), npartitions=parts, sort=False)
     assert frame.npartitions == parts
     seen, plain = [], outcome
-    monkeypatch.setattr("squarely.data.dask.outcome", lambda payload: (seen.append(1), plain(payload))[1])
+    monkeypatch.setattr("squarely.data.engines.dask.outcome", lambda payload: (seen.append(1), plain(payload))[1])
     with scheduler(client):
         there = sq.ols(FORMULA, frame)
     arrived = len(seen)
@@ -132,7 +132,7 @@ def test_executors_merge_to_the_same_bits(spark, parts, monkeypatch):
     few, fits = sq.data.tree._FEW, []
     assert few <= 64
     for least in (few if parts >= few else 1, parts + 1):  # with blocks and without
-        monkeypatch.setattr("squarely.data.tree._FEW", least)
+        monkeypatch.setattr("squarely.data.tree_reduce._FEW", least)
         fits.append(bits(sq.ols(formula, frame, fold="batches")))
     assert fits[0] == fits[1]
 
@@ -143,13 +143,13 @@ def test_what_comes_back_has_room_where_all_outcomes_would_not(spark, monkeypatc
     there = sq.ols(formula, frame, fold="batches")
     here = sq.ols(formula, frame.toArrow(), fold="batches")
     np.testing.assert_allclose(there.fittedvalues, here.fittedvalues, rtol=0, atol=1e-10)
-    monkeypatch.setattr("squarely.data.tree._FEW", 1_000)
+    monkeypatch.setattr("squarely.data.tree_reduce._FEW", 1_000)
     with pytest.raises(DataError, match="maxResultSize"):
         sq.ols(formula, frame, fold="batches")
 
 
 def test_a_plan_that_spark_adapts_is_counted_as_it_turns_out(spark, monkeypatch):
-    monkeypatch.setattr("squarely.data.tree._FEW", 2)
+    monkeypatch.setattr("squarely.data.tree_reduce._FEW", 2)
     frame = numbered(spark, 4, 2).groupBy("g").agg({"x0": "sum", "x1": "sum", "y": "sum"}).toDF("g", "a", "b", "y")
     source = open_source(frame.repartition(5))
     assert source.partitions is None

@@ -248,7 +248,7 @@ def test_residuals_are_brought_when_they_are_asked_for(here, monkeypatch):
 def test_what_travels_does_not_grow_with_the_rows(monkeypatch):
     sizes = []
     outcome = sys.modules[type(open_source(handed(cars()))).__module__].outcome
-    monkeypatch.setattr("squarely.data.dask.outcome", lambda packed: sizes.append(len(packed)) or outcome(packed))
+    monkeypatch.setattr("squarely.data.engines.dask.outcome", lambda packed: sizes.append(len(packed)) or outcome(packed))
     largest = []
     for n in (4_000, 400_000):
         x = np.random.default_rng(0).normal(size=n)
@@ -355,8 +355,8 @@ def test_workers_that_die_again_and_again(here):
 
 
 def test_a_cluster_without_workers_is_not_waited_for_in_vain(monkeypatch):
-    monkeypatch.setattr("squarely.data.scheduler._LOOK", 0.2)
-    monkeypatch.setattr("squarely.data.scheduler._PATIENCE", 1.0)
+    monkeypatch.setattr("squarely.data.engines.dask_scheduler._LOOK", 0.2)
+    monkeypatch.setattr("squarely.data.engines.dask_scheduler._PATIENCE", 1.0)
     with cluster(n_workers=1) as client, scheduler(client):
 
         def leave(scan):

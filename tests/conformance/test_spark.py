@@ -12,7 +12,7 @@ import pytest
 
 import squarely as sq
 from squarely.data import open_source
-from squarely.data.spark import SparkSource
+from squarely.data.engines.spark import SparkSource
 from squarely.errors import DataError, FormulaError, OptionError
 from tests.conformance.test_aggregates import CONDITIONS, PARITY, wide_table
 from tests.support.checks import CARS, assert_close, assert_same_fit, need
@@ -107,7 +107,7 @@ def test_nothing_but_sums_travels(spark, monkeypatch):
     """What comes back does not grow with the rows, and no row is read."""
     sent = []
     outcome = sq.data.spark.outcome
-    monkeypatch.setattr("squarely.data.spark.outcome", lambda packed: (sent.append(len(packed)), outcome(packed))[1])
+    monkeypatch.setattr("squarely.data.engines.spark.outcome", lambda packed: (sent.append(len(packed)), outcome(packed))[1])
     monkeypatch.setattr(SparkSource, "read", None)
     x = np.random.default_rng(0).normal(size=40_000)
     sizes = []
@@ -249,8 +249,8 @@ def test_an_executor_that_is_killed_between_work_and_merging_changes_no_bit(spar
 
         return block
 
-    monkeypatch.setattr("squarely.data.spark.blending", striking)
-    monkeypatch.setattr("squarely.data.tree._FEW", 2)  # so that blocks are merged there
+    monkeypatch.setattr("squarely.data.engines.spark.blending", striking)
+    monkeypatch.setattr("squarely.data.tree_reduce._FEW", 2)  # so that blocks are merged there
     after = sq.ols("y ~ x0 + x1", frame)
     assert Path(marker).exists()
     assert after.params.tolist() == calm.params.tolist()

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 import squarely as sq
-from squarely.data.spark import SparkSource
+from squarely.data.engines.spark import SparkSource
 from squarely.errors import DataError
 from tests.support.checks import CARS, assert_close, need
 from tests.support.spark import WARNINGS, handed, session, stop

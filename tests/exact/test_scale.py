@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import squarely as sq
-from squarely.data import parallel
+from squarely.data.scan import threads as parallel
 from squarely.errors import DataError, OptionError
 from squarely.exact import condition_of
 from squarely.numerics import slice_bits, sliced, sliced_dot, sliced_error, top_of

@@ -23,8 +23,8 @@ def test_the_engine_reads_nothing_but_the_named_file(tmp_path):
 
     import duckdb
 
-    from squarely.data.csv import CsvSource
-    from squarely.data.file import LocalFile
+    from squarely.data.files.csv.source import CsvSource
+    from squarely.data.files.local_file import LocalFile
 
     other = tmp_path / "secret.csv"
     other.write_text("a\n1\n")
@@ -225,7 +225,8 @@ def test_columns_that_nobody_named_are_not_looked_at():
 
 
 def test_the_folder_of_nobody():
-    from squarely.data import open_source, read_text, write_columns, write_text
+    from squarely.data import open_source, write_columns
+    from squarely.storage.disk import read_text, write_text
 
     nobody = "~nobody-of-this-name/x.csv"
     for act in (

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from squarely.data import batches, open_source
-from squarely.data.ahead import ahead
-from squarely.data.interrupt import interruptible
+from squarely.data.query import interruptible
+from squarely.data.scan.prefetch import ahead
 from squarely.errors import DataError
 from tests.support.checks import running
 

@@ -12,7 +12,7 @@ import pytest
 
 import squarely as sq
 from squarely.data import open_source
-from squarely.data.uneven import Ends
+from squarely.data.files.csv.line_ends import Ends
 from squarely.errors import DataError
 from tests.support.checks import assert_close
 

@@ -22,12 +22,12 @@ from rich.console import Console
 
 import squarely as sq
 from squarely.data import open_source, watching
-from squarely.data.csv import CsvSource
-from squarely.data.file import LocalFile
-from squarely.data.interrupt import interruptible
-from squarely.data.memory import ArraysSource
+from squarely.data.files.csv.source import CsvSource
+from squarely.data.files.local_file import LocalFile
+from squarely.data.frames.arrays import ArraysSource
+from squarely.data.query import interruptible
+from squarely.data.scan.progress import followed
 from squarely.data.source import positioned
-from squarely.data.watch import followed
 from squarely.errors import OptionError
 from squarely.show.progress import Stage, drawn, on_terminal
 from tests.sources.test_partitions import Parted

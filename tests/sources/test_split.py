@@ -7,7 +7,7 @@ import pytest
 
 import squarely as sq
 from squarely.data import RowAccount, batches, open_source, split, watching
-from squarely.data import held_out as page
+from squarely.data.views import split as page
 from squarely.design import Line, learn, linear_predictor, parse_formula
 from squarely.errors import DataError, OptionError
 from tests.support.checks import CARS, DOORS, assert_close, need, through_door

@@ -13,7 +13,7 @@ import torch
 from torch import distributed
 
 import squarely as sq
-from squarely.data import parquet
+from squarely.data.files import parquet
 from squarely.descent import processes, seen
 from squarely.errors import SquarelyError
 

@@ -375,7 +375,7 @@ def test_rows_that_were_shuffled_in_a_buffer_come_in_another_order(tmp_path):
 
 
 def test_a_share_of_many_rows_is_drawn_in_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr("squarely.data.held_out._BLOCK", 64)
+    monkeypatch.setattr("squarely.data.views.split._BLOCK", 64)
     run = sq.train(SEVERAL, CARS, epochs=5, validation=0.3, seed=4)
     done = inside(run.code(), tmp_path)
     assert "range(0, len(rows), 64)" in run.code()

@@ -15,8 +15,9 @@ import pytest
 import torch
 
 import squarely as sq
-from squarely.data import Source, open_source, parquet, share_of, split
-from squarely.data.batch import batches
+from squarely.data import Source, open_source, share_of, split
+from squarely.data.files import parquet
+from squarely.data.scan.fold import batches
 from squarely.descent import Team
 from squarely.errors import DataError, OptionError
 from tests.support.checks import CARS, DOORS, assert_close, through_door

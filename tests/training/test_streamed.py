@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from squarely.data import BATCH_ROWS, open_source, watching
-from squarely.data.batch import batches, map_batches
+from squarely.data.scan.fold import batches, map_batches
 from squarely.descent.streamed import Streamed
 from squarely.design import learn, parse_formula
 from squarely.errors import DataError

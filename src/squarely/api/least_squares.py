@@ -6,12 +6,13 @@ import os
 from collections.abc import Iterable
 
 from squarely.api.inputs import ModelInputs, fit_moments, open_inputs, parse_row_filter
-from squarely.data import Source, passes_of, read_text
+from squarely.data import Source, passes_of
 from squarely.design import outlined
 from squarely.errors import InputError
 from squarely.exact import solve
 from squarely.inference import Fit, Preview, combined, fit_from_json, foresee, infer
 from squarely.moments import Moments
+from squarely.storage.disk import read_text
 
 
 @passes_of("residuals")

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from squarely import datasets
-from squarely.api import certify, ols, sweep, train
+from squarely.api import ols, sweep, train
+from squarely.certification.verdict import certify
 from squarely.errors import InputError
 from squarely.numerics import rounded_down
 from squarely.show import Curve, Panel, Points, draw, save

@@ -12,39 +12,26 @@ rows, `held_out` splits them in two, `share` among processes, `watch` tells how 
 pandas, `write` as files, and `disk` keeps small texts and folders, which `schema` reads with a bound on every value.
 """
 
-from squarely.data.absent import AbsentSource
-from squarely.data.account import CAUSES, RowAccount
-from squarely.data.aggregates import Engine, Held, Query, Row, Stage
-from squarely.data.ahead import ahead
-from squarely.data.arrays import open_arrays, open_rows
-from squarely.data.batch import Batch, Labels, Numbers, all_finite, batches, fold, fold_parts, fold_until, map_batches, plain_level
-from squarely.data.disk import local_path, printable, read_text, remove_unfinished, writable_folder, write_folder, write_text
-from squarely.data.frames import frame, read_csv, series, square
-from squarely.data.held_out import PartSource, split
-from squarely.data.open import open_source
-from squarely.data.reread import Reread, reread, reread_csv
-from squarely.data.scattered import outcome, part_columns, worked
-from squarely.data.share import share_of
-from squarely.data.source import (
-    BATCH_ROWS,
-    EXACT_INTEGERS,
-    Kind,
-    Level,
-    Part,
-    Source,
-    keeps_rows,
-    not_usable,
-    reads_as_number,
-    require_columns,
-    require_here,
-)
-from squarely.data.watch import Scan, counting, expect, passes_of, scanning, unwatched, watching
-from squarely.data.write import write_columns
+from squarely.data.dtypes import Kind, Level, reads_as_number
+from squarely.data.engines.partitions import outcome, part_columns, worked
+from squarely.data.files.write import write_columns
+from squarely.data.frames.arrays import open_arrays
+from squarely.data.open import open_rows, open_source
+from squarely.data.pandas_io import Reread, frame, read_csv, reread, reread_csv, series, square
+from squarely.data.query import Engine, Held, Query, Row, Stage
+from squarely.data.scan.account import CAUSES, RowAccount
+from squarely.data.scan.batch import Batch, Labels, Numbers, all_finite, plain_level
+from squarely.data.scan.fold import batches, fold, fold_parts, fold_until, map_batches
+from squarely.data.scan.prefetch import ahead
+from squarely.data.scan.progress import Scan, counting, expect, passes_of, scanning, unwatched, watching
+from squarely.data.source import BATCH_ROWS, Part, Source, keeps_rows, not_usable, require_columns, require_here
+from squarely.data.views.detached import AbsentSource
+from squarely.data.views.shard import share_of
+from squarely.data.views.split import PartSource, split
 
 __all__ = [
     "BATCH_ROWS",
     "CAUSES",
-    "EXACT_INTEGERS",
     "AbsentSource",
     "Batch",
     "Engine",
@@ -72,7 +59,6 @@ __all__ = [
     "fold_until",
     "frame",
     "keeps_rows",
-    "local_path",
     "map_batches",
     "not_usable",
     "open_arrays",
@@ -82,11 +68,8 @@ __all__ = [
     "part_columns",
     "passes_of",
     "plain_level",
-    "printable",
     "read_csv",
-    "read_text",
     "reads_as_number",
-    "remove_unfinished",
     "require_columns",
     "require_here",
     "reread",
@@ -99,8 +82,5 @@ __all__ = [
     "unwatched",
     "watching",
     "worked",
-    "writable_folder",
     "write_columns",
-    "write_folder",
-    "write_text",
 ]

@@ -12,16 +12,17 @@ import narwhals as nw
 import numpy as np
 import pyarrow as pa
 
-from squarely.data.arrow import ArrowArray, ArrowSource, ArrowStream, arrow_table
-from squarely.data.disk import local_path
-from squarely.data.file import LocalFile, named_kind
-from squarely.data.joined import JoinedSource
-from squarely.data.lakes import require_plain
-from squarely.data.memory import ArraysSource, FrameSource
-from squarely.data.partitions import PartitionSource, constants, segments
-from squarely.data.paths import file_set, is_pattern
+from squarely.data.files.concat import JoinedSource
+from squarely.data.files.hive_partitions import PartitionSource, constants, segments
+from squarely.data.files.lake_formats import require_plain
+from squarely.data.files.local_file import LocalFile, named_kind
+from squarely.data.files.paths import file_set, is_pattern
+from squarely.data.frames.arrays import ArraysSource, _columns
+from squarely.data.frames.arrow import ArrowArray, ArrowSource, ArrowStream, arrow_table
+from squarely.data.frames.dataframe import FrameSource
 from squarely.data.source import Source
-from squarely.errors import DataError
+from squarely.errors import DataError, counted
+from squarely.storage.disk import local_path
 
 _KNOWN = (
     "Give the path of a CSV, Parquet, Arrow or JSON-lines file, of a folder of them or a pattern such as 'data/*.csv', a list of "
@@ -62,7 +63,7 @@ def _opened(data: object) -> Source:
     if isinstance(data, pa.Table):
         return ArrowSource(data)  # which may have twins
     if "duckdb" in sys.modules:  # a relation comes from nowhere else
-        from squarely.data.relation import DuckDBPyRelation, RelationSource
+        from squarely.data.engines.duckdb import DuckDBPyRelation, RelationSource
 
         if isinstance(data, DuckDBPyRelation):
             return RelationSource(data)
@@ -72,7 +73,7 @@ def _opened(data: object) -> Source:
 def _open_frame(data: Any) -> Source:
     """Open what narwhals knows, and what it does not know but speaks Arrow."""
     if "dask.dataframe" in sys.modules and isinstance(data, sys.modules["dask.dataframe"].DataFrame):
-        from squarely.data.dask import DaskSource  # before narwhals, which warns of its own plans for Dask
+        from squarely.data.engines.dask import DaskSource  # before narwhals, which warns of its own plans for Dask
 
         return DaskSource(data)
     try:
@@ -92,11 +93,11 @@ def _open_frame(data: Any) -> Source:
 
 def _open_lazy(frame: nw.LazyFrame[Any]) -> Source:
     if frame.implementation.is_pyspark() or frame.implementation.is_pyspark_connect():
-        from squarely.data.spark import SparkSource
+        from squarely.data.engines.spark import SparkSource
 
         return SparkSource(frame.to_native(), connect=frame.implementation.is_pyspark_connect())
     if frame.implementation.is_ibis():
-        from squarely.data.ibis import IbisSource
+        from squarely.data.engines.ibis import IbisSource
 
         return IbisSource(frame.to_native())
     if not frame.implementation.is_polars():
@@ -104,7 +105,7 @@ def _open_lazy(frame: nw.LazyFrame[Any]) -> Source:
             f"A table of {frame.implementation.value} is not opened yet. "
             "Write its rows to a Parquet file and give the path, or collect them into a DataFrame."
         )
-    from squarely.data.lazyframe import LazyFrameSource
+    from squarely.data.engines.polars_lazy import LazyFrameSource
 
     return LazyFrameSource(frame)
 
@@ -196,17 +197,32 @@ def _kind_of(file: LocalFile, text: str) -> str:
 def _reader(kind: str, file: LocalFile) -> Source:
     """Import what reads a kind of file only when there is one."""
     if kind == "Parquet":
-        from squarely.data.parquet import ParquetSource
+        from squarely.data.files.parquet import ParquetSource
 
         return ParquetSource(file)
     if kind == "Arrow":
-        from squarely.data.ipc import IpcSource
+        from squarely.data.files.arrow_ipc import IpcSource
 
         return IpcSource(file)
     if kind == "JSON lines":
-        from squarely.data.jsonlines import JsonLinesSource
+        from squarely.data.files.json_lines import JsonLinesSource
 
         return JsonLinesSource(file)
-    from squarely.data.csv import CsvSource
+    from squarely.data.files.csv.source import CsvSource
 
     return CsvSource(file)
+
+
+def open_rows(data: Any, names: tuple[str, ...] | None) -> Source:
+    """Open new rows for a fit; one that was given X and y takes an array (m, p) without names, too.
+
+    Raises
+    ------
+    DataError : an array has another number of columns than X had, or `open_source` does not know the data.
+    """
+    if names is None or are_paths(data) or not isinstance(data, np.ndarray | list | tuple):
+        return open_source(data)
+    columns = _columns(data)
+    if len(columns) != len(names):
+        raise DataError(f"The new rows have {counted(len(columns), 'column')}, and X had {len(names):,}. Give the same columns.")
+    return ArraysSource(dict(zip(names, columns.values(), strict=True)), "the new rows")

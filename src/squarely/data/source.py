@@ -7,16 +7,16 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import narwhals as nw
 import numpy as np
 import pyarrow as pa
 
-from squarely.data.aggregates import Engine, Held, Query, Row
-from squarely.data.frames import series
-from squarely.data.reread import Reread
-from squarely.data.tree import Branch, alone
+from squarely.data.dtypes import Kind, Level
+from squarely.data.pandas_io import Reread, series
+from squarely.data.query import Engine, Held, Query, Row
+from squarely.data.tree_reduce import Branch, alone
 from squarely.errors import DataError, counted, did_you_mean
 from squarely.numerics import Array
 
@@ -24,15 +24,7 @@ T = TypeVar("T")
 
 BATCH_ROWS = 65_536
 DECIMAL_COMMA = "decimal comma"
-EXACT_INTEGERS = 2.0**53
-# Narrower than Python's float(), which takes 1_000 and the digits of every script.
-_NUMBER = re.compile(r"\s*[-+]?((\d+\.?\d*|\.\d+)(e[-+]?\d+)?|nan|inf(inity)?)\s*", re.ASCII | re.IGNORECASE)
-_COMMA_FOR_POINT = str.maketrans(",.", ".,")
 _UNNAMED_INDEX = re.compile(r"__index_level_\d+__")
-
-# What a column holds: "category" is numbers or truth values that are declared to be categories, "null" nothing but gaps.
-Kind = Literal["number", "boolean", "text", "category", "null", "other"]
-Level = Any  # a value of a categorical column: str, int, float or bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,28 +262,6 @@ def require_certain(source: Source, name: str, *, rows: int, values: int, differ
         )
 
 
-def kind_of(kind: pa.DataType) -> Kind:
-    """Tell what a column of an Arrow type holds.
-
-    >>> kind_of(pa.int8()), kind_of(pa.dictionary(pa.int8(), pa.string())), kind_of(pa.date32())
-    ('number', 'text', 'other')
-    >>> kind_of(pa.dictionary(pa.int8(), pa.int64()))
-    'category'
-    """
-    types = pa.types
-    if types.is_dictionary(kind):
-        held = kind_of(kind.value_type)
-        return "category" if held in ("number", "boolean") else held
-    if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
-        return "number"
-    if types.is_boolean(kind):
-        return "boolean"
-    if types.is_null(kind):
-        return "null"
-    is_text = types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
-    return "text" if is_text else "other"
-
-
 def not_usable(source: Source, name: str, kind: str) -> DataError:
     """Say what to do with a column that is neither numbers nor categories: dates, above all."""
     temporal = any(word in kind.lower() for word in ("date", "time", "duration"))
@@ -304,17 +274,34 @@ def not_usable(source: Source, name: str, kind: str) -> DataError:
     return DataError(f"Column {name!r} of {source.label} holds {kind} values, which are neither numbers nor categories. {advice}")
 
 
-def reads_as_number(text: object, *, comma: bool = False) -> bool:
-    """Tell whether a text is a number, with a decimal comma or with a point.
+MEMORY_ROWS = 4 * BATCH_ROWS  # of a batch that is a view of what is in memory already: it costs nothing but its share of Python
 
-    >>> reads_as_number("1e3"), reads_as_number("?"), reads_as_number("1_000"), reads_as_number("1,5", comma=True)
-    (True, False, False, True)
+
+def cut(columns: Sequence[pa.Array | pa.ChunkedArray], rows: int, size: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+    """Cut columns into batches; with no column asked for, a column of nulls carries the number of rows."""
+    names = [str(i) for i in range(max(len(columns), 1))]
+    for start in range(0, rows, size):
+        pieces = [_slice(column, start, size) for column in columns] or [pa.nulls(min(size, rows - start))]
+        yield pa.RecordBatch.from_arrays(pieces, names=names)
+
+
+def slices(rows: int) -> tuple[Part, ...]:
+    """Cut rows in memory into parts.
+
+    >>> slices(70_000)
+    (Part(first=0, rows=65536), Part(first=65536, rows=4464))
     """
-    if isinstance(text, str):
-        text = text.translate(_COMMA_FOR_POINT) if comma else text
-        return _NUMBER.fullmatch(text) is not None
-    try:
-        float(text)  # type: ignore[arg-type]  # anything else is what the except is for
-    except (TypeError, ValueError):
-        return False
-    return True
+    return tuple(Part(first, min(BATCH_ROWS, rows - first)) for first in range(0, rows, BATCH_ROWS))
+
+
+def pick(columns: Sequence[pa.Array | pa.ChunkedArray], rows: int, order: Iterable[int]) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Cut some of the `slices` out of columns, in an order, each with the position of its first row."""
+    parts = slices(rows)
+    for i in order:
+        first, size = parts[i].first, parts[i].rows or 0
+        yield from ((first, batch) for batch in cut([column.slice(first, size) for column in columns], size))
+
+
+def _slice(column: pa.Array | pa.ChunkedArray, start: int, size: int) -> pa.Array:
+    piece = column.slice(start, size)
+    return piece.combine_chunks() if isinstance(piece, pa.ChunkedArray) else piece

@@ -16,10 +16,10 @@ from typing import Any
 
 import torch
 
-from squarely.data import remove_unfinished, write_folder
-from squarely.data.schema import as_count, as_text
 from squarely.descent.plain import Tensors
 from squarely.errors import DataError
+from squarely.storage.disk import remove_unfinished, write_folder
+from squarely.storage.json_fields import as_count, as_text
 
 FORMAT = 1
 _KEPT = 2

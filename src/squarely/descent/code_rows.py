@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from squarely.data import Reread, Source, batches, printable, reread, reread_csv
+from squarely.data import Reread, Source, batches, reread, reread_csv
 from squarely.descent.code_expressions import Fields, constant, written
 from squarely.descent.code_text import Group, call, listed, literal, named, remark, statement
 from squarely.design import Design
@@ -18,6 +18,7 @@ from squarely.design.condition import Compared, Condition, Joined, OneOf, Truth
 from squarely.design.design import columns_needed
 from squarely.design.expression import Name, Number, names
 from squarely.errors import OptionError
+from squarely.storage.disk import printable
 
 _EXACT_INTEGERS = 2**53
 _GAPS = ("", "NA", "NULL", "<gap>")  # what may stand for a gap in a file that is yet to be written

@@ -10,9 +10,9 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from squarely.data import local_path, writable_folder
 from squarely.descent.checkpoint import checkpoints_in
 from squarely.errors import DataError, MissingExtraError, OptionError
+from squarely.storage.disk import local_path, writable_folder
 
 _EVERY = re.compile(r"\s*(?P<number>\d+(\.\d+)?|\.\d+)\s*(?P<unit>[a-z]+)\s*", re.IGNORECASE)
 _UNITS = {

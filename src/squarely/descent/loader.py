@@ -16,7 +16,7 @@ import torch
 from torch.utils import data
 
 from squarely.data import BATCH_ROWS, Kind, Source
-from squarely.data.memory import ArraysSource
+from squarely.data.frames.arrays import ArraysSource
 from squarely.descent.pairs import ADVICE, Pair, Randomness, given, pair, sampler_of, shaped
 from squarely.errors import DataError, counted
 

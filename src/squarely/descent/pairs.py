@@ -10,8 +10,7 @@ from typing import Any
 import torch
 from torch.utils import data
 
-from squarely.data.file import first_line
-from squarely.errors import DataError, counted
+from squarely.errors import DataError, counted, first_line
 
 ADVICE = "Give a torch DataLoader, or a list of (inputs, targets) pairs of tensors."
 _WITH_GENERATOR = (data.RandomSampler, data.SubsetRandomSampler, data.WeightedRandomSampler)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from squarely.data.schema import as_count, as_text, as_truth
+from squarely.storage.json_fields import as_count, as_text, as_truth
 
 Tensors = dict[str, torch.Tensor]
 _WORDS = ("nan", "inf", "-inf")

@@ -10,8 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 from torch import nn
 
-from squarely.data.file import first_line
-from squarely.errors import OptionError
+from squarely.errors import OptionError, first_line
 
 _SIZES = 6
 

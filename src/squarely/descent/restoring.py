@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 
-from squarely.data.schema import as_count, as_number, as_text, as_truth
 from squarely.descent.checkpoint import Checkpoint, DamagedError
 from squarely.descent.identity import Identity
 from squarely.descent.plain import Tensors, described, on_cpu, put_together, taken_apart
 from squarely.descent.state import Log, State, put
 from squarely.descent.stopping import Ending
 from squarely.errors import OptionError
+from squarely.storage.json_fields import as_count, as_number, as_text, as_truth
 
 _BAD = (ArithmeticError, AttributeError, LookupError, RecursionError, RuntimeError, TypeError, ValueError, StopIteration)
 

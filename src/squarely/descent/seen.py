@@ -18,15 +18,7 @@ from squarely.descent.rows import Held, Loaded, Rows, Unseen, accounted, held, r
 from squarely.descent.shares import of_all, require_a_row_each, shared
 from squarely.descent.streamed import Streamed
 from squarely.errors import DataError, OptionError
-from squarely.moments import (
-    Moments,
-    Standardised,
-    expected_noise,
-    fold_noise,
-    noise_cost,
-    standardise,
-    unstandardised,
-)
+from squarely.moments import Moments, Standardised, expected_noise, fold_noise, noise_cost, standardise, unstandardised
 
 _HELD = 2**28  # bytes of standardised rows that are held; more are streamed
 _DEAR = 2_000_000_000  # multiplications: about a second

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from squarely.data import EXACT_INTEGERS, Labels, Level, Source
+from squarely.data import Labels, Level, Source
 from squarely.design.doubts import looks_missing, numbers_in
 from squarely.design.factor import Categorical
 from squarely.errors import DataError, FormulaError, counted, did_you_mean
-from squarely.numerics import Array
+from squarely.numerics import EXACT_INTEGERS, Array
 
 MOST_LEVELS = 10_000
 UNKNOWN_ROW = -1

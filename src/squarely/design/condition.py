@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from squarely.data import EXACT_INTEGERS, Batch, Numbers, Source, require_columns
+from squarely.data import Batch, Numbers, Source, require_columns
 from squarely.design.categories import exact_number
 from squarely.design.expression import FUNCTIONS, Arithmetic, Expression, Function, Moved, Name, Number, evaluate, names, parts
 from squarely.design.language import numeric
 from squarely.design.piece import Piece, constant, is_list_of_labels, items, read_piece
 from squarely.design.reading import pointer, reading
 from squarely.errors import DataError, FormulaError
+from squarely.numerics import EXACT_INTEGERS
 
 _OPERATORS: Mapping[type, tuple[str, Callable[[Any, Any], Any]]] = {
     ast.Eq: ("==", operator.eq),

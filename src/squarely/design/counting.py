@@ -8,8 +8,9 @@ from typing import Any
 
 import narwhals as nw
 
-from squarely.data import CAUSES, EXACT_INTEGERS, Query, RowAccount, Source
+from squarely.data import CAUSES, Query, RowAccount, Source
 from squarely.design.sheet import Sheet, finite
+from squarely.numerics import EXACT_INTEGERS
 
 
 def counted_rows(source: Source, page: Sheet, used: int) -> tuple[RowAccount, int]:

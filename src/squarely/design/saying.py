@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 import narwhals as nw
 import numpy as np
 
-from squarely.data import EXACT_INTEGERS, Held, Query, Source
+from squarely.data import Held, Query, Source
 from squarely.design.basis import Polynomial, Spline
 from squarely.design.condition import Compared, Condition, Joined, OneOf, Truth, exactly_compared, in_type
 from squarely.design.expression import Arithmetic, Expression, Function, Moved, Moving, Name, Number, evaluate, is_product, names
 from squarely.errors import DataError
+from squarely.numerics import EXACT_INTEGERS
 
 if TYPE_CHECKING:
     from squarely.data import Stage

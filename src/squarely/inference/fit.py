@@ -12,19 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import betaincinv, stdtr, stdtrit
 
-from squarely.data import (
-    RowAccount,
-    Source,
-    frame,
-    local_path,
-    open_rows,
-    open_source,
-    scanning,
-    series,
-    square,
-    write_columns,
-    write_text,
-)
+from squarely.data import RowAccount, Source, frame, open_rows, open_source, scanning, series, square, write_columns
 from squarely.design import Design, Line, linear_predictor, predicted, require_rank_deficient, rows
 from squarely.errors import DataError, OptionError
 from squarely.exact import Solution, check_of, column_sums, require_same_rows, residuals_of
@@ -32,6 +20,7 @@ from squarely.inference.covariance import covariance_of
 from squarely.inference.normality import Normality
 from squarely.inference.summary import summary_page
 from squarely.numerics import Array, two_sum
+from squarely.storage.disk import local_path, write_text
 
 if TYPE_CHECKING:
     import pandas as pd

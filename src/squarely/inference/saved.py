@@ -17,7 +17,6 @@ import numpy as np
 
 import squarely
 from squarely.data import AbsentSource, RowAccount
-from squarely.data.schema import as_count, as_number, as_numbers, as_size, as_text, as_triangle, as_truth, one_of
 from squarely.design import Design, formula_of, parse_formula, parse_where
 from squarely.design.frozen import learnt_from, plain_learnt, rebuilt
 from squarely.errors import DataError, InputError
@@ -39,6 +38,7 @@ from squarely.inference.fit import Fit
 from squarely.inference.statistics import infer
 from squarely.moments import Aggregated, Moments
 from squarely.numerics import ROUNDOFF, Array
+from squarely.storage.json_fields import as_count, as_number, as_numbers, as_size, as_text, as_triangle, as_truth, one_of
 
 FORMAT = 2
 _MOST_COEFFICIENTS = 5_000

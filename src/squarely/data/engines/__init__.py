@@ -1,0 +1,1 @@
+"""Tables elsewhere: DuckDB, Ibis, lazy Polars, Spark and Dask, with what their workers run."""

@@ -1,0 +1,1 @@
+"""One file per format, several files as one table, and writing."""

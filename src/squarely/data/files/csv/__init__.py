@@ -1,0 +1,1 @@
+"""CSV files: their dialect, line ends and compression, read by DuckDB."""

@@ -1,0 +1,208 @@
+"""JSON lines: one object on each line, read in blocks of whole lines; a key that a line does not have is NULL there.
+
+Which keys there are, and whether they hold numbers, is known only after the last line: so the file is looked through once when it
+is opened. Arrow parses the blocks; where it cannot, Python's parser finds the line and the value.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.json as pj
+
+from squarely.data.dtypes import Kind
+from squarely.data.files.local_file import LocalFile
+from squarely.data.pandas_io import reread
+from squarely.data.source import Source, cut, not_usable
+from squarely.errors import DataError
+
+_BLOCK = 2**23  # bytes
+_LONGEST_LINE = 2**28
+_NULL_LINE = re.compile(rb"\n[ \t\r]*null[ \t\r]*(?=\n|$)")
+_TYPES = {"INT64": pa.int64(), "DOUBLE": pa.float64(), "BOOLEAN": pa.bool_(), "STRING": pa.string(), "NULL": pa.null()}
+_KINDS: dict[str, Kind] = {"INT64": "number", "DOUBLE": "number", "BOOLEAN": "boolean", "STRING": "text", "NULL": "null"}
+
+
+class JsonLinesSource(Source):
+    """One file of JSON lines on this machine, gzipped or not."""
+
+    stored = True
+
+    def __init__(self, file: LocalFile) -> None:
+        self.label = file.label
+        self._file = file
+        self.reread = reread(str(file.real), "read_json")
+        self._packed = file.head(2) == b"\x1f\x8b"
+        types: dict[str, str] = {}
+        twins: set[str] = set()
+        for first, block in self._blocks():
+            found, doubled = self._look(block, first)
+            twins |= doubled
+            for name, kind in found.items():
+                types[name] = _wider(types.get(name, "NULL"), kind)
+        self.columns = types
+        self.twins = frozenset(twins)
+
+    def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
+        """Yield the named columns in batches, in the order of the lines."""
+        names = list(dict.fromkeys((*numbers, *labels)))
+        for name in names:
+            if self.kind(name) == "other":
+                raise not_usable(self, name, self.columns[name].lower())
+        schema = pa.schema([(name, _TYPES[self.columns[name]]) for name in names])
+        for first, block in self._blocks():
+            try:
+                table = _parsed(block, schema)
+            except pa.ArrowException as error:
+                raise self._explain(block, first, names) or self._unreadable(str(error)) from error
+            yield from cut([table.column(name) for name in (*numbers, *labels)], _count(block))
+
+    def kind(self, name: str) -> Kind:
+        """Tell what a column holds: what its first value is. Another kind further on is an error of the line it is on."""
+        return _KINDS.get(self.columns[name], "other")
+
+    def _blocks(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the number of rows before a block, and the block: whole lines, of which blank ones are no rows."""
+        self._file.require_unchanged()
+        first, rest = 0, b""
+        try:
+            with self._bytes() as file:
+                while piece := file.read(_BLOCK):
+                    lines, end, rest = (rest + piece).rpartition(b"\n")
+                    if len(rest) > _LONGEST_LINE:
+                        raise self._unreadable(f"a line is longer than {_LONGEST_LINE:,} bytes")
+                    if block := self._checked(lines + end, first):
+                        yield first, block
+                        first += _count(block)
+        except (OSError, EOFError, zlib.error) as error:
+            self._file.require_unchanged()
+            raise self._unreadable(str(error)) from error
+        if block := self._checked(rest, first):
+            yield first, block
+        self._file.require_unchanged()
+
+    def _bytes(self) -> IO[bytes]:
+        return gzip.open(self._file.path) if self._packed else self._file.path.open("rb")  # type: ignore[return-value]
+
+    def _checked(self, block: bytes, first: int) -> bytes:
+        """Take off the byte order mark, and refuse at the first row what other JSON files begin with."""
+        block = block.removeprefix(b"\xef\xbb\xbf") if first == 0 else block
+        begin = block.lstrip()[:2]
+        if first == 0 and begin[:1] == b"[":
+            raise DataError(
+                f"The file {self.label!r} holds one JSON array, which has to be in memory as a whole. Write one object on each "
+                "line (jq -c '.[]' does it), or load it with pandas.read_json and pass the DataFrame."
+            )
+        if first == 0 and begin in {b"\xff\xfe", b"\xfe\xff"}:
+            raise DataError(f"The file {self.label!r} is UTF-16 text. JSON is UTF-8: save it as that.")
+        if _NULL_LINE.search(b"\n" + block):  # Arrow makes a row of it, and crashes where a block has no other lines
+            for _ in self._rows(block, first):
+                pass
+        return block if begin else b""
+
+    def _look(self, block: bytes, first: int) -> tuple[Mapping[str, str], set[str]]:
+        """Give the types of a block's columns, and the names that stand twice on a line."""
+        try:
+            table = _parsed(block, None)
+        except pa.ArrowException:
+            return self._look_slowly(block, first)
+        if table.num_columns and table.num_rows != _count(block):  # two objects on a line, which Arrow takes for two rows
+            return self._look_slowly(block, first)
+        return {field.name: _type_name(field.type) for field in table.schema}, set()
+
+    def _look_slowly(self, block: bytes, first: int) -> tuple[Mapping[str, str], set[str]]:
+        types: dict[str, str] = {}
+        twins: set[str] = set()
+        for _, pairs in self._rows(block, first):
+            names = [name for name, _ in pairs]
+            twins |= {name for name in names if names.count(name) > 1}
+            for name, value in pairs:
+                types[name] = _wider(types.get(name, "NULL"), _type_of(value))
+        return types, twins
+
+    def _rows(self, block: bytes, first: int) -> Iterator[tuple[int, list[tuple[str, Any]]]]:
+        """Parse the lines of a block with Python; name the first that is not an object."""
+        row = first
+        for line in block.split(b"\n"):
+            if line.strip():
+                row += 1
+                try:
+                    pairs = json.loads(line, object_pairs_hook=_Pairs)
+                except (ValueError, RecursionError) as error:
+                    raise self._unreadable(f"row {row:,} is not JSON: {error}") from error
+                if not isinstance(pairs, _Pairs):
+                    raise self._unreadable(f"row {row:,} is not an object with names and values")
+                yield row, pairs
+
+    def _explain(self, block: bytes, first: int, names: list[str]) -> DataError | None:
+        """Name the first value that is not of its column's kind, if that is what stopped Arrow."""
+        for row, pairs in self._rows(block, first):
+            for name, value in pairs:
+                kind = self.columns[name]
+                if name in names and not _fits(value, kind):
+                    return self._mixed(name, kind, value, row)
+        return None
+
+    def _mixed(self, name: str, kind: str, value: Any, row: int) -> DataError:
+        held = "numbers" if kind in {"INT64", "DOUBLE"} else f"{kind.lower()} values"
+        return DataError(
+            f"Column {name!r} of {self.label} holds {held}, then something else: {value!r} in data row {row:,}. "
+            "Correct that value, or make it null."
+        )
+
+    def _unreadable(self, why: str) -> DataError:
+        return DataError(
+            f'The file {self.label!r} cannot be read as JSON lines, one object such as {{"x": 1}} on each line: '
+            f"{why.rstrip('.')}. Mend it or write it again."
+        )
+
+
+class _Pairs(list):
+    """The names and values of one object, in their order, twins too."""
+
+
+def _parsed(block: bytes, schema: pa.Schema | None) -> pa.Table:
+    read = pj.ReadOptions(use_threads=False, block_size=len(block) + 1)
+    parse = pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="infer" if schema is None else "ignore")
+    return pj.read_json(pa.BufferReader(block), read_options=read, parse_options=parse)
+
+
+def _count(block: bytes) -> int:
+    return sum(1 for line in block.split(b"\n") if line.strip())
+
+
+def _wider(one: str, other: str) -> str:
+    """Give the type that holds two types; of two kinds, the first.
+
+    >>> _wider("NULL", "INT64"), _wider("INT64", "DOUBLE"), _wider("DOUBLE", "STRING")
+    ('INT64', 'DOUBLE', 'DOUBLE')
+    """
+    if one == "NULL":
+        return other
+    return "DOUBLE" if {one, other} == {"INT64", "DOUBLE"} else one
+
+
+def _fits(value: Any, kind: str) -> bool:
+    return _type_of(value) in {"NULL", kind} or (kind == "DOUBLE" and _type_of(value) == "INT64")
+
+
+def _type_name(kind: pa.DataType) -> str:
+    if pa.types.is_timestamp(kind):
+        return "STRING"  # JSON has no dates: Arrow read them off the text
+    if pa.types.is_nested(kind):
+        return "LIST" if pa.types.is_list(kind) else "OBJECT"
+    return next((name for name, known in _TYPES.items() if known == kind), str(kind).upper())
+
+
+def _type_of(value: Any) -> str:
+    """Tell the type of a value that Python parsed; bool comes before int, of which Python makes it a kind."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return "INT64" if -(2**63) <= value < 2**63 else "DOUBLE"
+    kinds = {type(None): "NULL", bool: "BOOLEAN", float: "DOUBLE", str: "STRING", list: "LIST", _Pairs: "OBJECT"}
+    return kinds[type(value)]

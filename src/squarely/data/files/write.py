@@ -1,0 +1,107 @@
+"""Write columns to a file, batch by batch, so that a whole file bears the name in the end, or what bore it before."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import IO, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from squarely.errors import DataError, first_line
+from squarely.storage.disk import local_path, replacing, writable
+
+SUFFIXES = (".csv", ".parquet", ".arrow", ".feather", ".jsonl")
+
+
+class _Writer(Protocol):
+    def write_batch(self, batch: pa.RecordBatch) -> None: ...
+    def close(self) -> None: ...
+
+
+def write_columns(path: str | os.PathLike[str], batches: Iterable[Mapping[str, np.ndarray]]) -> None:
+    """Write columns to a .csv, .parquet, .arrow, .feather or .jsonl file; NaN becomes NULL, in CSV an empty field.
+
+    The first batch settles names and types. The rows go to a file beside the target, which takes its name once it is whole.
+
+    Raises
+    ------
+    DataError : the suffix is unknown, the folder is not there, the disk says no, there is no batch, or batches do not fit together.
+    """
+    target = local_path(path)
+    suffix = target.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise DataError(f"The name {str(path)!r} does not tell what to write. It must end in one of {', '.join(SUFFIXES)}.")
+    whole = writable(target)
+    try:
+        with replacing(whole) as part:
+            _write(part, suffix, batches)
+    except (OSError, pa.ArrowException, UnicodeError) as error:
+        raise DataError(
+            f"{str(path)!r} was not written: {first_line(error)}. What was there before, if anything, is whole."
+        ) from error
+
+
+def _write(part: Path, suffix: str, batches: Iterable[Mapping[str, np.ndarray]]) -> None:
+    remaining = iter(batches)
+    first = next(remaining, None)
+    if first is None:
+        raise DataError(
+            "There is nothing to write: not a single batch, so not even the names of columns. Give one, with no rows if need be."
+        )
+    batch = _record_batch(first, None)
+    with part.open("xb") as file:
+        writer = _writer(file, batch.schema, suffix)
+        try:
+            writer.write_batch(batch)
+            for columns in remaining:
+                writer.write_batch(_record_batch(columns, batch.schema))
+        finally:
+            writer.close()
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _record_batch(columns: Mapping[str, np.ndarray], schema: pa.Schema | None) -> pa.RecordBatch:
+    arrays = {name: pa.array(values, from_pandas=True) for name, values in columns.items()}  # from_pandas: NaN is NULL
+    if schema is None:
+        return pa.RecordBatch.from_pydict(arrays)
+    if list(columns) != schema.names:
+        raise DataError(f"A batch has the columns {list(columns)}, the first one {schema.names}. Every batch needs the same.")
+    cast = [arrays[field.name].cast(field.type) for field in schema]
+    return pa.RecordBatch.from_arrays(cast, schema=schema)
+
+
+def _writer(file: IO[bytes], schema: pa.Schema, suffix: str) -> _Writer:
+    if suffix == ".csv":
+        import pyarrow.csv
+
+        return pyarrow.csv.CSVWriter(file, schema)  # type: ignore[no-any-return]
+    if suffix == ".parquet":
+        import pyarrow.parquet
+
+        return pyarrow.parquet.ParquetWriter(file, schema)  # type: ignore[no-any-return]
+    if suffix == ".jsonl":
+        return _JsonLinesWriter(file)
+    return pa.ipc.new_file(file, schema)  # type: ignore[no-any-return]
+
+
+class _JsonLinesWriter:
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def write_batch(self, batch: pa.RecordBatch) -> None:
+        """Append one line for each row."""
+        try:
+            lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in batch.to_pylist()]
+        except (TypeError, ValueError) as error:
+            raise DataError(
+                f"JSON lines cannot hold the columns {batch.schema.names}: {error}. Write .csv or .parquet instead."
+            ) from error
+        self._file.write("".join(lines).encode())
+
+    def close(self) -> None:
+        """Leave the file to its owner."""

@@ -1,0 +1,1 @@
+"""Tables in this process: data frames, arrays, Arrow."""

@@ -1,0 +1,112 @@
+"""Fold and map the batches of a source in order, one by one or in threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+import pyarrow as pa
+
+from squarely.data.scan.batch import Batch, _decoded
+from squarely.data.scan.prefetch import ahead
+from squarely.data.scan.progress import arriving, followed
+from squarely.data.scan.threads import one_thread, ordered
+from squarely.data.source import Source, positioned, require_columns
+from squarely.data.tree_reduce import merged
+
+T = TypeVar("T")
+
+
+def fold(outcomes: Iterable[T], merge: Callable[[T, T], T], start: T) -> T:
+    """Merge what was learnt from batches of rows, in the order of the batches."""
+    total = start
+    for outcome in outcomes:
+        total = merge(total, outcome)
+    return total
+
+
+def fold_parts(
+    source: Source,
+    columns: tuple[Sequence[str], Sequence[str]],
+    work: Callable[[Source], T],
+    merge: Callable[[T, T], T],
+    start: T,
+) -> T:
+    """Give what a piece of work makes of all rows; if they are scattered, merge what it makes of each part, in their order.
+
+    `columns` are the numbers and the labels that it reads. Merging keeps to one thread, as it does in other processes.
+
+    Raises
+    ------
+    DataError : as `batches`.
+    """
+    require_columns(source, [name for names in columns for name in names])
+    if not source.scattered:
+        return work(source)
+    with one_thread():
+        return merged(arriving(source.folded(*columns, work, merge), source.partitions), merge, start)
+
+
+def fold_until(
+    source: Source,
+    columns: tuple[Sequence[str], Sequence[str]],
+    work: Callable[[Source], T],
+    merge: Callable[[T, T], T],
+    start: T,
+    *,
+    enough: Callable[[T], bool],
+) -> T:
+    """Do as `fold_parts`, with the first part alone if what comes of it is enough and the others can be left alone.
+
+    Raises
+    ------
+    DataError : as `batches`.
+    """
+    require_columns(source, [name for names in columns for name in names])
+    glance = source.first_part(*columns, work) if source.scattered else None
+    return glance if glance is not None and enough(glance) else fold_parts(source, columns, work, merge, start)
+
+
+def batches(source: Source, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[Batch]:
+    """Read columns, some as doubles and some as categories.
+
+    Raises
+    ------
+    DataError : a column is not there, or holds something that cannot be used (the row and value are named).
+    """
+    return map_batches(source, numbers, labels, lambda batch: batch, threads=False)
+
+
+def map_batches(
+    source: Source,
+    numbers: Sequence[str],
+    labels: Sequence[str],
+    step: Callable[[Batch], T],
+    *,
+    threads: bool = True,
+    size: int | None = None,
+    parts: Sequence[int] | None = None,
+) -> Generator[T, None, None]:
+    """Apply a step to every batch of rows, in threads if that is wished, and yield the outcomes in the order of the rows.
+
+    Batches come as the source cuts them, or in pieces of `size` rows at most for whoever wants to see few. With `parts`, the
+    numbers of some of the source's parts, the rows are those of these parts, in this order of the parts.
+
+    Raises
+    ------
+    DataError : as `batches`.
+    """
+    require_columns(source, [*numbers, *labels])
+    yield from ordered(
+        _placed(source, numbers, labels, size, parts), lambda at: step(_decoded(source, numbers, labels, *at)), threads=threads
+    )
+
+
+def _placed(
+    source: Source, numbers: Sequence[str], labels: Sequence[str], size: int | None, parts: Sequence[int] | None
+) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Yield each batch with the position of its first row."""
+    read = positioned(source.read(numbers, labels)) if parts is None else source.read_parts(numbers, labels, parts)
+    for first, batch in followed(source, ahead(read) if source.stored else read, parts):
+        for start in range(0, batch.num_rows, size or batch.num_rows or 1):
+            yield first + start, batch.slice(start, size)
