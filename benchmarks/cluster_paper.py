@@ -21,7 +21,7 @@ from squarely.data.tree_reduce import block_size
 
 P, ROWS, EXECUTORS, TOTAL = 100, 200_000, 1_000, 10**12
 FAN_IN = 32
-rows = importlib.import_module("squarely.design.rows")  # the room has a function of this name
+rows = importlib.import_module("squarely.design.matrix.model_matrix")  # the room has a function of this name
 
 
 def recorded():

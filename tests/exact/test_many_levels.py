@@ -6,7 +6,7 @@ import pytest
 from statsmodels.formula.api import ols as peer_ols
 
 import squarely as sq
-from squarely.design import layout
+from squarely.design.encoding import layout
 from squarely.errors import DataError
 from tests.support.checks import assert_close
 
@@ -133,7 +133,9 @@ def test_levels_of_a_single_row_have_no_slope_of_their_own(seed):
 
 def test_no_dense_copy_is_made(data, monkeypatch):
     """Neither cross-products nor residuals ask for the dense table of indicators."""
-    monkeypatch.setattr("squarely.design.categories.Coding.columns", lambda *_, **__: pytest.fail("a dense table of dummies"))
+    monkeypatch.setattr(
+        "squarely.design.encoding.categories.Coding.columns", lambda *_, **__: pytest.fail("a dense table of dummies")
+    )
     assert sq.ols("y ~ x + g + C(k)", data).rank == 1 + 1 + 24 + 39
 
 

@@ -12,7 +12,7 @@ from statsmodels.formula.api import ols as peer_ols
 import squarely as sq
 from squarely.data import open_source
 from squarely.design import learn, parse_formula, rows
-from squarely.design.categories import Coding
+from squarely.design.encoding.categories import Coding
 from squarely.errors import DataError, FormulaError
 from tests.laws.test_laws import Chunked
 from tests.support.checks import assert_close, digits, nist

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 import squarely as sq
 from squarely.cli import app
-from squarely.design.doubts import looks_missing, numbers_in, unit_of
+from squarely.design.encoding.numbers_as_text import looks_missing, numbers_in, unit_of
 from squarely.errors import DataError
 from tests.support.checks import DOORS, assert_close, need, through_door
 

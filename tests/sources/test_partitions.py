@@ -8,7 +8,7 @@ import pytest
 
 import squarely as sq
 from squarely.data import Source, open_source, outcome, part_columns, worked
-from squarely.design.quantiles import between, search
+from squarely.design.learning.quantiles import between, search
 from squarely.errors import DataError, FormulaError
 from tests.support.checks import CARS, assert_close
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from squarely.errors import DataError
-from squarely.numerics import Array
+from squarely.numerics import EXACT_INTEGERS, Array
 
 
 def is_ordered(schema: pa.Schema, name: str) -> bool:
@@ -177,3 +178,29 @@ def reads_as_number(text: object, *, comma: bool = False) -> bool:
     except (TypeError, ValueError):
         return False
     return True
+
+
+_WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+_FRACTION = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
+_TRUTH = {"true": True, "false": False}
+
+
+def as_number(text: str) -> Any:
+    """Read a text as a number or truth value if it is one, else give it back; so are numbers that begin with zeros, which count.
+
+    >>> as_number("2"), as_number("2.5"), as_number("True"), as_number("b"), as_number("007")
+    (2, 2.5, True, 'b', '007')
+    """
+    number = exact_number(text)
+    return text if type(number) is int and abs(number) >= EXACT_INTEGERS else number  # beyond, two may be the same double
+
+
+def exact_number(text: str) -> Any:
+    """Read a text as `as_number` does, and whole numbers of any size as such."""
+    if text.lower() in _TRUTH:
+        return _TRUTH[text.lower()]
+    if _WHOLE.fullmatch(text):
+        return int(text)
+    if _FRACTION.fullmatch(text):
+        return float(text) if math.isfinite(float(text)) else text
+    return text

@@ -11,11 +11,11 @@ from squarely.descent.code_expressions import Fields, written
 from squarely.descent.code_rows import level_use
 from squarely.descent.code_text import Group, array, call, literal, number, remark, statement
 from squarely.design import Design
-from squarely.design.basis import Polynomial, Spline
-from squarely.design.categories import Coding
-from squarely.design.expression import Expression, Name
-from squarely.design.factor import Basis, Categorical, Factor, Numeric, expression_of
-from squarely.design.layout import Column
+from squarely.design.encoding.basis import Polynomial, Spline
+from squarely.design.encoding.categories import Coding
+from squarely.design.encoding.layout import Column
+from squarely.design.formula.expression import Expression, Name
+from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric, expression_of
 from squarely.numerics import Array
 
 _EXPRESSIONS = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from squarely.descent.code_text import literal, number
-from squarely.design.expression import Arithmetic, Expression, Function, Moved, Moving, Name, Number, evaluate, names
+from squarely.design.formula.expression import Arithmetic, Expression, Function, Moved, Moving, Name, Number, evaluate, names
 
 Fields = Mapping[tuple[str, str], str]  # a column's name and "number", "truth" or "text" -> its key in the script's frame
 _BINDING = {"+": 1, "-": 1, "*": 2, "/": 2, "**": 4}

@@ -14,9 +14,9 @@ from squarely.data import Reread, Source, batches, reread, reread_csv
 from squarely.descent.code_expressions import Fields, constant, written
 from squarely.descent.code_text import Group, call, listed, literal, named, remark, statement
 from squarely.design import Design
-from squarely.design.condition import Compared, Condition, Joined, OneOf, Truth
 from squarely.design.design import columns_needed
-from squarely.design.expression import Name, Number, names
+from squarely.design.formula.expression import Name, Number, names
+from squarely.design.formula.where import Compared, Condition, Joined, OneOf, Truth
 from squarely.errors import OptionError
 from squarely.storage.disk import printable
 

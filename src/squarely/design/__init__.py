@@ -12,29 +12,27 @@ designs: `likeness` says whether they are of one model, `union` makes one of the
 those of another.
 """
 
-from squarely.design.asking import ask
-from squarely.design.basis import Polynomial
-from squarely.design.block import Block, Piece, Spread, gathered, pieces, whole_table
-from squarely.design.columns import derivations
-from squarely.design.condition import Where, parse_where
-from squarely.design.counting import counted_rows
 from squarely.design.design import Design, recentred
-from squarely.design.expression import Name
-from squarely.design.factor import Basis, Categorical, expression_of
-from squarely.design.formula import INTERCEPT, Formula, formula_of, parse_formula
-from squarely.design.layout import Part
-from squarely.design.learning import glanced, learn, nothing
-from squarely.design.likeness import require_alike
-from squarely.design.monomials import Atom, Monomial, Powers, expanded, lowered, monomials, movable
-from squarely.design.outline import Outline, outlined
-from squarely.design.prediction import Check, Line, linear_predictor, predicted, require_rank_deficient
+from squarely.design.encoding.basis import Polynomial
+from squarely.design.encoding.layout import Part
+from squarely.design.engine.complete_rows import Sheet, counted_rows, sheet
+from squarely.design.engine.monomials import Atom, Monomial, Powers, expanded, lowered, monomials, movable
+from squarely.design.engine.narwhals_expressions import polynomials, splines
+from squarely.design.formula.expression import Name
+from squarely.design.formula.factors import Basis, Categorical, expression_of
+from squarely.design.formula.formula import INTERCEPT, Formula, formula_of, parse_formula
+from squarely.design.formula.where import Where, parse_where
+from squarely.design.learning.from_rows import glanced, learn, nothing
+from squarely.design.learning.in_engine import ask
+from squarely.design.learning.plan import Outline, outlined, purpose
+from squarely.design.matrix.block import Block, Piece, Spread, gathered, pieces, whole_table
+from squarely.design.matrix.columns import derivations
+from squarely.design.matrix.model_matrix import fold_rows, map_rows, rows
+from squarely.design.matrix.prediction import Check, Line, linear_predictor, predicted, require_rank_deficient
+from squarely.design.merging.compatibility import require_alike
+from squarely.design.merging.recoding import Combination, Product, indicators, products, translated
+from squarely.design.merging.union import reduced, united
 from squarely.design.rounding import Arithmetics, added, of_product, times, vanishes
-from squarely.design.rows import fold_rows, map_rows, rows
-from squarely.design.saying import polynomials, splines
-from squarely.design.sheet import Sheet, sheet
-from squarely.design.topics import purpose
-from squarely.design.translation import Combination, Product, indicators, products, translated
-from squarely.design.union import reduced, united
 
 __all__ = [
     "INTERCEPT",

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from squarely.design.basis import Polynomial, Spline
-from squarely.design.categories import Coding
-from squarely.design.condition import Where
-from squarely.design.expression import Expression, Moving, names
-from squarely.design.factor import Bare, Categorical, Factor, expression_of
-from squarely.design.formula import INTERCEPT, Formula
-from squarely.design.layout import Column, Layout, layout_of
+from squarely.design.encoding.basis import Polynomial, Spline
+from squarely.design.encoding.categories import Coding
+from squarely.design.encoding.layout import Column, Layout, layout_of
+from squarely.design.formula.expression import Expression, Moving, names
+from squarely.design.formula.factors import Bare, Categorical, Factor, expression_of
+from squarely.design.formula.formula import INTERCEPT, Formula
+from squarely.design.formula.where import Where
 from squarely.design.rounding import may_cancel
 from squarely.numerics import Array, power_of_two, short
 

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from squarely.design.basis import Polynomial, Spline
-from squarely.design.expression import Arithmetic, Expression, Function, Moved, Moving, Name, Number, is_product, parts
-from squarely.design.factor import Basis, Categorical, Factor, expression_of
-from squarely.design.formula import Formula
+from squarely.design.encoding.basis import Polynomial, Spline
+from squarely.design.formula.expression import Arithmetic, Expression, Function, Moved, Moving, Name, Number, is_product, parts
+from squarely.design.formula.factors import Basis, Categorical, Factor, expression_of
+from squarely.design.formula.formula import Formula
 from squarely.numerics import ROUNDING, ROUNDOFF, Array
 
 _OF_FUNCTION = 4 * ROUNDOFF  # the relative error of log, exp, sqrt and pow as systems and engines have them, at most

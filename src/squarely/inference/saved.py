@@ -18,7 +18,7 @@ import numpy as np
 import squarely
 from squarely.data import AbsentSource, RowAccount
 from squarely.design import Design, formula_of, parse_formula, parse_where
-from squarely.design.frozen import learnt_from, plain_learnt, rebuilt
+from squarely.design.serialize import learnt_from, plain_learnt, rebuilt
 from squarely.errors import DataError, InputError
 from squarely.exact import (
     TEN_DIGITS,

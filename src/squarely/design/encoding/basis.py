@@ -1,0 +1,222 @@
+"""Bases of several columns: orthogonal polynomials as R's `poly`, powers, and the splines `bs` and `ns`, fixed once learnt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from squarely.design.formula.factors import Basis
+from squarely.errors import DataError
+from squarely.numerics import ROUNDOFF, Array, Pair, dd_power, is_constant
+
+_ROUNDINGS = 4 * ROUNDOFF  # of a value of a basis, for each degree
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Polynomial:
+    """Polynomials that are orthogonal over the rows of the fit, each of length one there, with rising leading terms.
+
+    Attributes
+    ----------
+    low, high : the range of the argument; it is mapped onto [-1, 1].
+    weights : (k + 1, k) the columns in terms of the Chebyshev polynomials 0 to k of the mapped argument.
+    """
+
+    low: float
+    high: float
+    weights: Array
+
+    def columns(self, x: Array) -> Array:
+        """Give the columns (m, k)."""
+        table: Array = chebyshev(x, self.low, self.high, len(self.weights) - 1) @ self.weights
+        return table
+
+    def rounding(self, x: Array | None = None) -> Array:
+        """Bound the rounding (1, k) of a value in each column: of the Chebyshev polynomials, and of the weights that QR gave them.
+
+        Where the weights are large, as beside an outlier, their terms cancel. The bound holds for any `x` within the range.
+        """
+        sizes: Array = np.cumsum(np.abs(self.weights).sum(axis=0))
+        return _ROUNDINGS * len(self.weights) * sizes[None, :]
+
+    def slopes(self) -> Array:
+        """Bound the derivatives (k,) within the range: k**2 over half of it for the Chebyshev polynomial k."""
+        slopes = np.arange(len(self.weights)) ** 2 @ np.abs(self.weights)
+        return np.asarray(2 / (self.high - self.low) * slopes, dtype=np.float64)
+
+
+def chebyshev(x: Array, low: float, high: float, degree: int) -> Array:
+    """Give the Chebyshev polynomials 0 to `degree` of x mapped onto [-1, 1]: (m, degree + 1)."""
+    middle = low + (high - low) / 2
+    return np.asarray(np.polynomial.chebyshev.chebvander((x - middle) / ((high - low) / 2), degree), dtype=np.float64)
+
+
+def orthogonal(R: Array, low: float, high: float) -> Polynomial:
+    """Make the polynomials from R (k + 1, k + 1) of the QR of the Chebyshev columns over the rows.
+
+    They are the columns of Q, with signs such that the leading coefficients are positive, as R's `poly` has them.
+    """
+    signs = np.sign(np.diag(R))
+    weights = np.asarray(np.linalg.solve(R * signs[:, None], np.eye(len(R))), dtype=np.float64)
+    return Polynomial(low=low, high=high, weights=weights[:, 1:])
+
+
+def powers(x: Pair, degree: int) -> Pair:
+    """Give x, x**2, ... as double-double columns (m, degree)."""
+    with np.errstate(all="ignore"):
+        hi, lo = zip(*(dd_power(x, k) for k in range(1, degree + 1)), strict=True)
+    return np.column_stack(hi), np.column_stack(lo)
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Spline:
+    """A B-spline basis, or a natural one: linear beyond the boundary.
+
+    Attributes
+    ----------
+    text : how the formula writes it.
+    knots : all knots, the boundary's repeated degree + 1 times.
+    degree : of the pieces.
+    first : the first column of the B-spline basis that is kept: 0 with the constant in the span, 1 without.
+    natural : (w, w - 2) the combinations without curvature at the boundary, for `ns`; None for `bs`.
+    errors : how much the inner knots may be off, which are quantiles that were rounded; None for not at all.
+    """
+
+    text: str
+    knots: Array
+    degree: int
+    first: int
+    natural: Array | None = None
+    errors: Array | None = None
+
+    @property
+    def boundary(self) -> tuple[float, float]:
+        """The range of the rows of the fit."""
+        return float(self.knots[0]), float(self.knots[-1])
+
+    def columns(self, x: Array) -> Array:
+        """Give the columns (m, w).
+
+        Raises DataError for `bs` beyond the boundary, where the pieces mean nothing; `ns` goes on linearly.
+        """
+        low, high = self.boundary
+        outside = (x < low) | (x > high)
+        if self.natural is None:
+            if outside.any():
+                first = float(x[outside][0])
+                near = f"{first:g}" in (f"{low:g}", f"{high:g}")
+                said = [repr(value) if near else f"{value:g}" for value in (low, high, first)]
+                raise DataError(
+                    f"{self.text} was fitted between {said[0]} and {said[1]} and means nothing beyond, where {said[2]} is. "
+                    "Leave such rows out, or fit with ns(...), which goes on linearly."
+                )
+            return self._values(x)
+        inside = np.clip(x, low, high)
+        table = self._values(inside)
+        if outside.any():
+            ends = np.where(x < low, low, high)[outside]
+            table[outside] += (x[outside] - ends)[:, None] * self._values(ends, derivative=1)
+        natural: Array = table @ self.natural
+        return natural
+
+    def rounding(self, x: Array | None = None) -> Array:
+        """Bound the rounding (m, w) of the values at x, or (1, w) that at any place within the boundary.
+
+        A knot that is off moves the pieces about it: by how much is seen from another spline, whose knot is farther off.
+        """
+        low, high = self.boundary
+        if x is None:
+            bounds: Array = self.rounding(np.linspace(low, high, 100 * len(self.knots))).max(axis=0)
+            return bounds[None, :]
+        x = np.clip(x, low, high)
+        bound = _ROUNDINGS * (self.degree + 1) * np.abs(self._values(x))
+        if self.natural is not None:
+            ends = self._values(np.array([low, high]), derivative=2)
+            turned = float(np.linalg.cond(ends.T / np.linalg.norm(ends, axis=1)))
+            bound = bound @ np.abs(self.natural) + turned * bound.sum(axis=1)[:, None]
+        here, gaps = self.columns(x), np.diff(np.unique(self.knots))
+        for i, error in enumerate([] if self.errors is None else self.errors.tolist(), start=self.degree + 1):
+            knots, at = self.knots.copy(), np.searchsorted(np.unique(self.knots), self.knots[i])
+            knots[i] += max(np.ldexp(gaps[at], -20), 32 * np.spacing(abs(knots[i])))
+            step = float(knots[i] - self.knots[i])
+            bound = bound + np.abs(_settled(replace(self, knots=np.sort(knots))).columns(x) - here) * (error / step)
+        return bound
+
+    def slopes(self) -> Array:
+        """Bound the derivatives (w,) within the boundary."""
+        spans = self.knots[self.degree :] - self.knots[: -self.degree or None]
+        slopes = np.full(len(self.knots) - self.degree - 1 - self.first, 2 * self.degree / spans[spans > 0].min(initial=np.inf))
+        return slopes if self.natural is None else np.asarray(slopes @ np.abs(self.natural), dtype=np.float64)
+
+    def pieces(self) -> tuple[Array, Array]:
+        """Give the different knots (i + 1,) and the columns as polynomials about each but the last: (degree + 1, i, w)."""
+        from scipy.interpolate import BSpline, PPoly
+
+        count = len(self.knots) - self.degree - 1
+        wide = np.diff(self.knots) > 0
+        made = [PPoly.from_spline(BSpline(self.knots, unit, self.degree)).c[:, wide] for unit in np.eye(count)[self.first :]]
+        table = np.stack(made, axis=2)
+        return np.unique(self.knots), table if self.natural is None else table @ self.natural
+
+    def _values(self, x: Array, derivative: int = 0) -> Array:
+        return self._every(x, derivative)[:, self.first :]
+
+    def _every(self, x: Array, derivative: int = 0) -> Array:
+        """Give all B-splines (m, count), those that are left out among them."""
+        from scipy.interpolate import BSpline  # a third of a second to import, for splines alone
+
+        count = len(self.knots) - self.degree - 1
+        basis = BSpline(self.knots, np.eye(count), self.degree)
+        values: Array = basis(x, nu=derivative) if len(x) else np.empty((0, count))
+        return values
+
+
+def require_varying(text: str, low: float, high: float) -> None:
+    """Raise a DataError unless values between these ends vary by more than rounding."""
+    if is_constant(low, high, (low + high) / 2, (high - low) / 2):
+        but = ", up to rounding," if low < high else ""
+        raise DataError(f"{text} has nothing to bend over: its argument is {low:.6g}{but} in every row that is used. Leave it out.")
+
+
+def spline(
+    *, text: str, kind: str, inner: Array, low: float, high: float, degree: int, intercept: bool, errors: Array | None = None
+) -> Spline:
+    """Make a spline from its inner knots, which have `errors`, and its boundary, with the columns that R's `bs` and `ns` have.
+
+    Raises DataError if a knot is not strictly inside the boundary, or the argument does not vary.
+    """
+    require_varying(text, low, high)
+    if len(inner) and not (low < inner[0] and inner[-1] < high):
+        raise DataError(
+            f"{text} has inner knots {', '.join(f'{k:g}' for k in inner)}, not all strictly between the ends {low:g} and {high:g} "
+            "of the values. Choose knots inside, or fewer columns (df)."
+        )
+    knots = np.concatenate([np.full(degree + 1, low), inner, np.full(degree + 1, high)])
+    natural = np.empty((0, 0)) if kind == "ns" else None
+    return _settled(Spline(text=text, knots=knots, degree=degree, first=0 if intercept else 1, natural=natural, errors=errors))
+
+
+def _settled(made: Spline) -> Spline:
+    """Give a natural spline the combinations that belong to its knots."""
+    if made.natural is None:
+        return made
+    curvature = made._values(np.array(made.boundary), derivative=2)  # (2, w)
+    Q = np.linalg.qr(curvature.T, mode="complete")[0]
+    return replace(made, natural=Q[:, 2:])
+
+
+def inner_knots(x: Array, factor: Basis) -> tuple[Array, Array]:
+    """Place knots at equally spaced quantiles (type 7) of all values (n,), and bound their rounding."""
+    places = inner_places(factor)
+    if not len(places):
+        return np.empty(0), np.empty(0)
+    inner = np.quantile(x, places)
+    low, high = (np.quantile(x, places, method=method) for method in ("lower", "higher"))
+    return inner, np.where(low == high, 0.0, ROUNDOFF * (np.abs(inner) + (len(x) + 2) * (high - low)))
+
+
+def inner_places(factor: Basis) -> Array:
+    """Give the shares of the values below the inner knots of a spline with `df`; none for any other basis."""
+    count = 0 if factor.df is None else factor.df - (factor.degree if factor.kind == "bs" else 1) - factor.intercept
+    return np.linspace(0, 1, count + 2)[1:-1] if count > 0 else np.empty(0)

@@ -1,0 +1,277 @@
+"""Categorical columns: their levels, learnt once, and the contrasts that make columns of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+import numpy as np
+
+from squarely.data import Labels, Level, Source
+from squarely.data.dtypes import _TRUTH, as_number
+from squarely.design.encoding.numbers_as_text import looks_missing, numbers_in
+from squarely.design.formula.factors import Categorical
+from squarely.errors import DataError, FormulaError, counted, did_you_mean
+from squarely.numerics import Array
+
+MOST_LEVELS = 10_000
+UNKNOWN_ROW = -1
+_MOST_SHOWN = 12
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Coding:
+    """The levels of a categorical factor and its contrast.
+
+    Attributes
+    ----------
+    column : the name of the column.
+    levels : the L levels, in order: all text, all numbers, or False and True.
+    kind : "treatment" or "sum".
+    position : the place of the reference level, or of the omitted one.
+    marks : the levels that look like a missing value -> how many rows have it.
+    """
+
+    column: str
+    levels: tuple[Level, ...]
+    kind: str
+    position: int
+    marks: Mapping[Level, int] = field(default_factory=dict)
+
+    def notes(self, *, bare: bool) -> list[str]:
+        """Say what of the levels looks like a missing value, or, for a column named alone, like numbers."""
+        name = self.column if self.column.isidentifier() else f"`{self.column}`"
+        said = [
+            f"Level {level!r} of {self.column} looks like a missing value: {counted(rows, 'row')}. "
+            f'If it is one, leave such rows out with where="{name} != {level!r}", or clear these values.'
+            for level, rows in self.marks.items()
+        ]
+        numbers = numbers_in([level for level in self.levels if bare and isinstance(level, str)]).all
+        if numbers:
+            said.append(
+                f"{counted(len(numbers), 'level')} of {self.column} can be read as a number, such as {min(numbers)!r}. "
+                f"For one slope, write the numbers alone, as 1234.5; C({name}) says that they are categories."
+            )
+        return said
+
+    def names(self, *, full: bool) -> list[str]:
+        """Give what stands in the brackets after the factor's name, as statsmodels prints it; `full` codes all levels."""
+        rest = [str(level) for i, level in enumerate(self.levels) if i != self.position]
+        if self.kind == "sum":
+            return [*(["mean"] if full else []), *(f"S.{level}" for level in rest)]
+        return [str(level) for level in self.levels] if full else [f"T.{level}" for level in rest]
+
+    def columns(self, codes: np.ndarray, *, full: bool) -> Array:
+        """Give the columns (m, L) or (m, L - 1) of rows with these codes (m,), none of which is a gap."""
+        if self.kind == "sum":
+            table: Array = self.matrix(full=full)[codes]
+            return table
+        places = np.arange(len(self.levels)) - (0 if full else np.arange(len(self.levels)) > self.position)
+        table = np.zeros((len(codes), len(self.levels) - (not full)))
+        at = np.arange(len(codes)) if full else np.flatnonzero(codes != self.position)
+        table[at, places[codes[at]]] = 1.0
+        return table
+
+    def matrix(self, *, full: bool) -> Array:
+        """Give the columns (L, L) or (L, L - 1) of each level."""
+        unit = np.eye(len(self.levels))
+        if self.kind == "treatment":
+            return unit if full else np.delete(unit, self.position, axis=1)
+        rest = np.delete(unit, self.position, axis=1)
+        rest[self.position] = -1.0
+        return np.hstack([np.ones((len(unit), 1)), rest]) if full else rest
+
+    def codes(self, labels: Labels) -> np.ndarray:
+        """Give the place of each row's level (m,): -1 for a gap, -2 for a level that is not known."""
+        known = {level: i for i, level in enumerate(self.levels)}
+        numeric = not isinstance(self.levels[0], str)
+        places = [known.get(as_number(value) if numeric and isinstance(value, str) else value, -2) for value in labels.values]
+        if labels.narrow is not None:  # fits saved by version 0.1 have the digits of the double
+            doubles = [value if value is None else float(labels.narrow.type(value)) for value in labels.values]
+            places = [known.get(x, -2) if place == -2 else place for place, x in zip(places, doubles, strict=True)]
+        codes: np.ndarray = np.array([*places, -1])[labels.codes]
+        return codes
+
+    def require_known(self, labels: Labels, codes: np.ndarray, first: int, source: Source) -> None:
+        """Raise a DataError that names a level not met in the fit, and those that were."""
+        unknown = np.flatnonzero(codes == -2)
+        if len(unknown):
+            value = labels.values[labels.codes[unknown[0]]]
+            value = as_number(value) if isinstance(value, str) and not isinstance(self.levels[0], str) else value
+            raise DataError(
+                f"Column {self.column!r} of {source.label} has {value!r}{in_row(source, first + int(unknown[0]))}, a level that "
+                f"the fit has not met: it has no coefficient. Known levels: {listed(self.levels)}. Take such rows out, fit again "
+                "with them, or predict with unseen='nan'."
+            )
+
+
+def listed(levels: tuple[Level, ...]) -> str:
+    """Write levels as a list, cut if there are many."""
+    shown = ", ".join(repr(level) for level in levels[:_MOST_SHOWN])
+    return shown + (f", ... ({len(levels):,} in all)" if len(levels) > _MOST_SHOWN else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The levels met, each with the position of a row that has it; and those that look missing, with the number of their rows."""
+
+    rows: Mapping[Level, int]
+    marks: Mapping[Level, int]
+
+
+def found_in(labels: Labels, rows: np.ndarray, first: int) -> Found:
+    """Give the levels in some rows (m,) of a batch."""
+    codes = np.where(rows, labels.codes, -1)
+    present, at, counts = np.unique(codes, return_index=True, return_counts=True)
+    places = zip(present.tolist(), at.tolist(), counts.tolist(), strict=True)
+    met = [(labels.values[code], first + i, n) for code, i, n in places if code >= 0]
+    return Found({level: row for level, row, _ in met}, {level: n for level, _, n in met if looks_missing(level)})
+
+
+def merged(a: Found, b: Found) -> Found:
+    """Merge what two batches have found."""
+    marks = {level: a.marks.get(level, 0) + b.marks.get(level, 0) for level in (*a.marks, *b.marks)}
+    return Found({**b.rows, **a.rows}, marks)
+
+
+def coding(factor: Categorical, met: Found, source: Source, *, bare: bool) -> Coding:
+    """Fix the levels of a factor: in the order that the formula or the data's owner declares, else sorted.
+
+    Levels that no used row has are left out. `bare` is for a column named alone: text among numbers is then taken for a mistake.
+
+    Raises
+    ------
+    DataError : fewer than two levels, too many, or numbers and text mixed.
+    FormulaError : the reference or a listed level is not there.
+    """
+    column, found = factor.name.name, met.rows
+    if bare and not all(isinstance(level, str) and level.lower() in _TRUTH for level in found):
+        _require_text(column, found, source)
+    if not source.typed:
+        found = _typed(found)
+    if long := [level for level in found if isinstance(level, Decimal)]:
+        raise DataError(
+            f"Column {column!r} of {source.label} holds decimals with more digits than doubles have, such as {str(long[0])!r}: "
+            "some would become one category. Make text of the column."
+        )
+    if len(found) > MOST_LEVELS:
+        raise DataError(
+            f"Column {column!r} of {source.label} has more than {MOST_LEVELS:,} different values: too many for categories. "
+            "Group them, or leave the column out."
+        )
+    levels = _in_order(factor, found, source)
+    if len(levels) == 1:
+        raise DataError(
+            f"Column {column!r} of {source.label} is {levels[0]!r} in every row that is used: a single level has nothing to be "
+            "compared with. If it has others, gaps or where= take their rows away. Leave the column out of the formula."
+        )
+    named = factor.contrast.levels or ()
+    marks = {
+        level: met.marks[level] for level in levels if level in met.marks and level not in named and looks_missing(level, levels)
+    }
+    return Coding(column=column, levels=levels, kind=factor.contrast.kind, position=position_of(factor, levels), marks=marks)
+
+
+def in_row(source: Source, row: int) -> str:
+    """Say in which row something is, if that is known: an engine that counts levels does not tell."""
+    return "" if row == UNKNOWN_ROW else f" in data row {source.row_number(row):,}"
+
+
+def _typed(found: Mapping[Level, int]) -> dict[Level, int]:
+    """Tell what the levels of a text file are: numbers or truth values if all of them are, and no two the same; else text."""
+    values = {text: as_number(text) for text in found}
+    if len(set(values.values())) < len(values):
+        return dict(found)
+    kinds = {type(value) for value in values.values()}
+    if kinds in ({bool}, {int}):
+        return {values[text]: row for text, row in found.items()}
+    if kinds <= {int, float}:
+        return {float(values[text]): row for text, row in found.items()}
+    return dict(found)
+
+
+def _require_text(column: str, found: Mapping[Level, int], source: Source) -> None:
+    """Raise a DataError that names the row if the levels of a column of text are numbers, or if there are numbers among them."""
+    texts = {level: found[level] for level in sorted(level for level in found if isinstance(level, str))}
+    numbers = numbers_in(texts, comma=source.decimal_comma)
+    if not numbers.refused:
+        return
+    c = f"C({column})" if column.isidentifier() else f"C(`{column}`)"
+    if len(numbers.plain) == len(texts):
+        raise DataError(
+            f"Column {column!r} of {source.label} is stored as text, although every value is a number. Convert it before the fit, "
+            f"for example with pandas.to_numeric, or write {c} if its values are categories."
+        )
+    dressed = sorted(numbers.signed | numbers.measured, key=texts.__getitem__)
+    others = sorted(texts.keys() - numbers.all, key=texts.__getitem__)
+    if not others:
+        odd = dressed[0]
+        what, these = (
+            ("with a unit or sign", "it") if odd in numbers.measured else ("that signs or separators make text of", "these")
+        )
+        raise DataError(
+            f"Column {column!r} of {source.label} holds numbers {what}: {odd!r}{in_row(source, texts[odd])}. Take {these} out, as "
+            f"1234.5 is written, or write {c} if the values are categories."
+        )
+    number, odd = min(sorted(numbers.all), key=texts.__getitem__), others[0]
+    if numbers.plain and 2 * len(numbers.all) <= numbers.count:  # whichever of the two kinds comes up later is the exception
+        odd = max(number, odd, key=texts.__getitem__)
+        if texts[odd] == UNKNOWN_ROW:
+            odd = number if len(numbers.all) < len(others) else others[0]  # or has fewer levels, where no row is known
+    what = "a number among text" if odd == number else "text among numbers"
+    such, write = (f" such as {dressed[0]!r}", ", and write numbers as 1234.5,") if dressed and odd != number else ("", ",")
+    raise DataError(
+        f"Column {column!r} of {source.label} holds {what}{such}: {odd!r}{in_row(source, texts[odd])}. "
+        f"Correct or clear that value{write} or write {c} if its values are categories."
+    )
+
+
+def _in_order(factor: Categorical, found: Mapping[Level, int], source: Source) -> tuple[Level, ...]:
+    listed_levels = factor.contrast.levels
+    if listed_levels is not None:
+        for level in found:
+            if level not in listed_levels:
+                where = in_row(source, found[level]) or " there"
+                raise FormulaError(
+                    f"levels={list(listed_levels)!r} of {factor.text} lacks {level!r}, which is{where}. "
+                    "List every level, or leave such rows out with where=."
+                )
+    declared = listed_levels or source.order(factor.name.name)
+    own = {level: level for level in found}  # 1 finds True, and is shown as the data have it
+    first = tuple(own[level] for level in declared or () if level in own)
+    try:
+        return first + tuple(sorted(level for level in found if level not in first))
+    except TypeError:
+        raise DataError(
+            f"Column {factor.name.name!r} of {source.label} mixes kinds of values, such as {listed(tuple(found))}, which have no "
+            "order. Make them all text or all numbers."
+        ) from None
+
+
+def position_of(factor: Categorical, levels: tuple[Level, ...]) -> int:
+    """Give the place of the reference or omitted level; raises FormulaError if the formula names one that is not there."""
+    wanted = factor.contrast.level
+    if factor.contrast.place is not None:
+        if not 1 <= factor.contrast.place <= len(levels):
+            raise FormulaError(f"{factor.text} has base={factor.contrast.place}; base is a place from 1 to {len(levels)}, as in R.")
+        return factor.contrast.place - 1
+    if wanted is None:
+        return 0 if factor.contrast.kind == "treatment" else len(levels) - 1
+    if wanted in levels:
+        return levels.index(wanted)
+    if isinstance(wanted, int) and -len(levels) <= wanted < len(levels) and isinstance(levels[0], str):
+        return wanted % len(levels)  # as patsy has it: a number that is no level counts places
+    column, many = factor.name.name, counted(len(levels), "level")
+    raise FormulaError(
+        f"{factor.text} names {wanted!r}, not among the {many} of {column!r} in the rows that are used. {_instead(wanted, levels)}"
+    )
+
+
+def _instead(wanted: Level, levels: tuple[Level, ...]) -> str:
+    """Say which level may be meant: the same one with or without quotes, or one that is spelt nearly so."""
+    same = [level for level in levels if isinstance(wanted, str) != isinstance(level, str) and str(level) == str(wanted)]
+    if same:
+        return f"Its levels are {'text' if isinstance(same[0], str) else 'no text'}: write {same[0]!r}."
+    near = did_you_mean(wanted, levels) if isinstance(wanted, str) and isinstance(levels[0], str) else ""
+    return near if near.startswith("Did") else f"Known levels: {listed(levels)}."

@@ -1,0 +1,118 @@
+"""Which columns of X are held densely: a block of many indicators, with one nonzero a row, is kept as its places."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from squarely.design.encoding.categories import Coding
+from squarely.numerics import Array
+
+MANY = 16  # indicators of one block; fewer are as quick as dense columns
+
+Part: TypeAlias = tuple[str, bool, int]  # a factor's text, whether all its levels are coded, and the column of its table
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of X: the product of columns of one or more factors."""
+
+    name: str
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Indicators:
+    """A block of columns of which every row has one nonzero at most: the levels of one or more treatment-coded factors.
+
+    Attributes
+    ----------
+    factors : the texts of the categorical factors; `shape` their numbers of levels.
+    numeric : the other parts of these columns, by which the one is multiplied.
+    lookup : the joint code of the levels -> the place among the layout's grouped columns, -1 where all of them are zero.
+    """
+
+    factors: tuple[str, ...]
+    shape: tuple[int, ...]
+    numeric: tuple[Part, ...]
+    lookup: np.ndarray
+
+    def places(self, codes: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Give the place of each row's nonzero (m,), from the codes (m,) of its levels."""
+        joint = codes[self.factors[0]]
+        for text, levels in zip(self.factors[1:], self.shape[1:], strict=True):
+            joint = joint * levels + codes[text]
+        places: np.ndarray = self.lookup[joint]
+        return places
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Layout:
+    """How the k columns, those of X without the intercept and the response last, are held.
+
+    Attributes
+    ----------
+    dense : (d,) positions of those held as they are, the response last.
+    grouped : (g,) positions of those in blocks of indicators, and `blocks` these blocks.
+    tables : (factor, full) whose dense columns of dummies are needed.
+    """
+
+    dense: np.ndarray
+    grouped: np.ndarray
+    blocks: tuple[Indicators, ...]
+    tables: frozenset[tuple[str, bool]]
+
+    @property
+    def cells(self) -> int:
+        """The numbers that one row has, the response among them: a block of indicators is one."""
+        return len(self.dense) + len(self.blocks)
+
+    def whole(self, dense: Array, grouped: Array) -> Array:
+        """Put what belongs to the dense columns (d,) and to the grouped ones (g,) in the order of all (k,)."""
+        values = np.empty(len(self.dense) + len(self.grouped))
+        values[self.dense], values[self.grouped] = dense, grouped
+        return values
+
+
+def layout_of(columns: Sequence[Column], codings: Mapping[str, Coding]) -> Layout:
+    """Find the blocks of many indicators among the columns of X."""
+    families: dict[tuple[tuple[str, bool, int | None], ...], list[int]] = {}
+    for j, column in enumerate(columns):
+        key = tuple((text, full, None if text in codings else i) for text, full, i in column.parts)
+        families.setdefault(key, []).append(j)
+    blocks: list[Indicators] = []
+    grouped: list[int] = []
+    for key, members in families.items():
+        factors = tuple((text, full) for text, full, i in key if i is None)
+        if len(members) >= MANY and factors and all(codings[text].kind == "treatment" for text, _ in factors):
+            blocks.append(_block(columns, members, factors, codings, first=len(grouped)))
+            grouped += members
+    dense = np.setdiff1d(np.arange(len(columns) + 1), grouped)
+    needed = (part[:2] for j in dense[:-1].tolist() for part in columns[j].parts)
+    return Layout(dense=dense, grouped=np.array(grouped, dtype=int), blocks=tuple(blocks), tables=frozenset(needed))
+
+
+def _block(
+    columns: Sequence[Column],
+    members: list[int],
+    factors: tuple[tuple[str, bool], ...],
+    codings: Mapping[str, Coding],
+    *,
+    first: int,
+) -> Indicators:
+    shape = tuple(len(codings[text].levels) for text, _ in factors)
+    lookup = np.full(math.prod(shape), -1)
+    for place, j in enumerate(members, start=first):
+        at = 0
+        for text, full, i in columns[j].parts:
+            if text in codings:
+                position = codings[text].position
+                level = i if full or i < position else i + 1
+                at = at * len(codings[text].levels) + level
+        lookup[at] = place
+    numeric = tuple(part for part in columns[members[0]].parts if part[0] not in codings)
+    return Indicators(factors=tuple(text for text, _ in factors), shape=shape, numeric=numeric, lookup=lookup)

@@ -1,0 +1,1 @@
+"""The rows of X as expressions that an engine evaluates."""

@@ -1,0 +1,160 @@
+"""The rows that a fit uses, inside an engine: as the stages of a Query."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import narwhals as nw
+
+from squarely.data import CAUSES, Query, RowAccount, Source
+from squarely.design.design import Learnt, columns_needed
+from squarely.design.engine.narwhals_expressions import Told, condition, translated
+from squarely.design.formula.expression import Expression, Name
+from squarely.design.formula.factors import Categorical, Factor, expression_of
+from squarely.design.formula.where import Where, exactly_compared
+from squarely.errors import DataError
+from squarely.numerics import EXACT_INTEGERS
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Sheet:
+    """The rows that are complete in some columns and expressions.
+
+    Attributes
+    ----------
+    met : the query of the rows that meet the condition. `kept` that of those among them that are complete.
+    numbers, labels : the columns in which rows must be complete, with their aliases.
+    named : the expressions in which they must have a value, by the text under which gaps are counted, with their aliases.
+    values : the aliases of the expressions' values. `learnt` what is known of means and the like.
+    """
+
+    met: Query
+    kept: Query
+    numbers: Mapping[str, str]
+    labels: Mapping[str, str]
+    named: Mapping[str, str]
+    values: Mapping[Expression, str]
+    learnt: Learnt
+
+    @property
+    def columns(self) -> dict[str, nw.Expr]:
+        """The columns of doubles by their names."""
+        return {name: nw.col(alias) for name, alias in self.numbers.items()}
+
+    def said(self, expression: Expression) -> nw.Expr:
+        """Say an expression of the columns."""
+        if expression in self.values:
+            return nw.col(self.values[expression])
+        return translated(expression, self.columns, self.learnt.moves)
+
+
+def sheet(
+    source: Source,
+    factors: Sequence[Factor],
+    named: Mapping[str, Expression],
+    learnt: Learnt,
+    *,
+    where: Where | None,
+    also: tuple[Iterable[str], Iterable[str]] = ((), ()),
+) -> Sheet:
+    """Lay out the rows that meet a condition and are complete in factors, further expressions and further columns."""
+    numbers, labels = columns_needed(factors, named.values())
+    numbers, labels = list(dict.fromkeys((*numbers, *also[0]))), list(dict.fromkeys((*labels, *also[1])))
+    read = tuple(dict.fromkeys((*numbers, *(where.numbers if where else ()))))
+    exact = [name for name in exactly_compared(where.condition) if source.held(name).wide] if where else []
+    told = tuple(dict.fromkeys((*labels, *(where.labels if where else ()), *exact)))
+    if half := [name for name in told if source.held(name).narrow == "float16"]:
+        raise DataError(f"{half[0]!r} of {source.label} holds float16, whose values have no short names there. {source.way_out}.")
+    met = Query(numbers=read, labels=told)
+    at = {name: f"v{i}" for i, name in enumerate(read)}
+    columns = {name: nw.col(alias) for name, alias in at.items()}
+    if where:
+        said = {name: (nw.col(f"l{i}"), nw.col(f"g{i}")) for i, name in enumerate(told)}
+        held = {name: source.held(name) for name in (*where.numbers, *told)}
+        columns_told = Told(numbers=columns, labels=said, held=held, finite=source.require_engine().finite)
+        met = met.then({"w0": condition(where.condition, columns_told)[0]}).then(nw.col("w0"))
+    flags = [*(f"f{read.index(name)}" for name in numbers), *(f"g{told.index(name)}" for name in labels)]
+    kept = met.then(nw.all_horizontal(*map(nw.col, flags), ignore_nulls=False)) if flags else met
+    wanted = {f.text: expression_of(f) for f in factors if not isinstance(f, Categorical)} | dict(named)
+    values: dict[Expression, str] = {}
+    computed: dict[str, str] = {}
+    for text, expression in wanted.items():
+        if expression in values:
+            continue
+        values[expression] = at[expression.name] if isinstance(expression, Name) else f"e{len(computed)}"
+        if not isinstance(expression, Name):
+            computed[text] = values[expression]
+    done = {alias: translated(e, columns, learnt.moves) for e, alias in values.items() if not isinstance(e, Name)}
+    kept = kept.then(done)
+    if done:
+        kept = kept.then(nw.all_horizontal(*(finite(source, alias) for alias in done), ignore_nulls=False))
+    return Sheet(
+        met=met,
+        kept=kept,
+        numbers={name: at[name] for name in numbers},
+        labels={name: f"l{told.index(name)}" for name in labels},
+        named=computed,
+        values=values,
+        learnt=learnt,
+    )
+
+
+def finite(source: Source, alias: str) -> nw.Expr:
+    """Tell whether a column is a number that is neither NaN nor infinite."""
+    return source.require_engine().finite(nw.col(alias)).fill_null(value=False)
+
+
+def counted_rows(source: Source, page: Sheet, used: int) -> tuple[RowAccount, int]:
+    """Account for the rows: those read, left out by the condition, `used`, and dropped for gaps; and say how many scans it took.
+
+    The number of all rows is no scan: engines know it. What the gaps are is asked only if a row was dropped.
+    """
+    read = int(source.aggregate(Query(), {"n0": nw.len()})[0]["n0"])
+    wide = {f"w{i}": alias for i, (name, alias) in enumerate(page.numbers.items()) if source.held(name).wide}
+    left, scans = read, 0
+    met: Mapping[str, Any] = {}
+    if wide or page.met.stages:
+        beyond = {key: _many(finite(source, alias) & (nw.col(alias).abs() >= EXACT_INTEGERS)) for key, alias in wide.items()}
+        met = source.aggregate(page.met, {"n0": nw.len()} | beyond)[0]
+        left, scans = int(met["n0"]), 1
+    rounded = {name: int(met[f"w{i}"]) for i, name in enumerate(page.numbers) if met.get(f"w{i}")}
+    casts = {name: cast for name in page.numbers if (cast := source.held(name).cast)}
+    account = RowAccount(read=read, used=used, filtered=read - left, rounded=rounded, casts=casts)
+    if used == left:
+        return account, scans
+    before = replace(page.kept, stages=page.kept.stages[:-1])  # rows that are complete in the columns, with their expressions
+    dropped = _dropped(source, page.met, {**page.numbers, **page.labels}, _without_nan(source, page))
+    if page.named:
+        dropped |= _dropped(source, before, page.named, ())
+    return replace(account, dropped=dropped), scans + 1 + bool(page.named)
+
+
+def _without_nan(source: Source, page: Sheet) -> list[str]:
+    """Give the aliases of labels that are neither NaN nor infinite, because they are no numbers with fractions."""
+    return [alias for name, alias in page.labels.items() if not source.held(name).fraction]
+
+
+def _dropped(source: Source, query: Query, columns: Mapping[str, str], plain: Iterable[str]) -> dict[str, dict[str, int]]:
+    """Count the gaps of columns, given by their aliases, by cause. NaN is what is neither NULL nor finite nor infinite."""
+    results = {"n0": nw.len()}
+    for i, alias in enumerate(columns.values()):
+        x = nw.col(alias)
+        results[f"a{i}"] = _many(x.is_null())
+        if alias not in plain:
+            results |= {f"b{i}": _many(finite(source, alias)), f"c{i}": _many((x == float("inf")) | (x == float("-inf")))}
+    row = source.aggregate(query, results)[0]
+    counts = {name: _causes(row, i) for i, name in enumerate(columns)}
+    return {name: causes for name, causes in counts.items() if sum(causes.values())}
+
+
+def _causes(row: Mapping[str, Any], i: int) -> dict[str, int]:
+    null = int(row[f"a{i}"])
+    infinite = int(row.get(f"c{i}", 0))
+    nan = int(row["n0"]) - null - int(row[f"b{i}"]) - infinite if f"b{i}" in row else 0
+    return dict(zip(CAUSES, (null, nan, infinite), strict=True))
+
+
+def _many(flag: nw.Expr) -> nw.Expr:
+    return nw.when(flag.fill_null(value=False)).then(nw.lit(1)).otherwise(nw.lit(0)).sum()

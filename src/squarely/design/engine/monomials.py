@@ -1,0 +1,129 @@
+"""Columns of X as products of powers of atoms, and which atoms may be moved to a centre without changing what they span.
+
+An atom is a column of the data, an expression that is no product, or a column of a basis. Powers x, x**2, ..., x**k of one
+column about its centre span what the powers themselves span, and can be told apart where those cannot: the way back is by
+the binomial theorem, in fractions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import reduce
+from itertools import product
+from math import comb
+
+from squarely.design.design import Design
+from squarely.design.encoding.layout import Column, Part
+from squarely.design.formula.expression import Arithmetic, Expression, Number
+from squarely.design.formula.factors import Basis, Categorical, Factor, expression_of
+
+Atom = Expression | tuple[str, int]  # an expression, or a basis by its text and one of its columns
+Powers = tuple[tuple[Atom, int], ...]  # in a fixed order, each power at least one
+_HIGHEST = 20  # powers beyond are atoms of their own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Monomial:
+    """A column of X: a number, times powers of atoms, times columns of categorical factors.
+
+    Attributes
+    ----------
+    coefficient : the number.
+    powers : the atoms and their powers. `pattern` the columns of categorical factors.
+    """
+
+    coefficient: Fraction
+    powers: Powers
+    pattern: tuple[Part, ...]
+
+
+def monomials(design: Design) -> tuple[Monomial, ...]:
+    """Write each column of X as a monomial."""
+    order: dict[Atom, int] = {}
+    return tuple(_monomial(column, design.factors, order) for column in design.columns)
+
+
+def _monomial(column: Column, factors: Mapping[str, Factor], order: dict[Atom, int]) -> Monomial:
+    coefficient, powers, pattern = Fraction(1), dict[Atom, int](), []
+    for part in column.parts:
+        text, _, place = part
+        factor = factors[text]
+        if isinstance(factor, Categorical):
+            pattern.append(part)
+            continue
+        c, more = _product(factor, place)
+        coefficient *= c
+        for atom, power in more.items():
+            powers[atom] = powers.get(atom, 0) + power
+    for atom in powers:
+        order.setdefault(atom, len(order))
+    return Monomial(
+        coefficient=coefficient,
+        powers=tuple(sorted(powers.items(), key=lambda item: order[item[0]])),
+        pattern=tuple(sorted(pattern)),
+    )
+
+
+def _product(factor: Factor, place: int) -> tuple[Fraction, dict[Atom, int]]:
+    if isinstance(factor, Basis) and factor.kind == "powers":
+        return _powers(Arithmetic("**", factor.argument, Number(place + 1.0)))
+    if isinstance(factor, Basis):
+        return Fraction(1), {(factor.text, place): 1}
+    return _powers(expression_of(factor))
+
+
+def _powers(expression: Expression) -> tuple[Fraction, dict[Atom, int]]:
+    """Take an expression apart into a number and powers of atoms, as far as it is a product."""
+    one: tuple[Fraction, dict[Atom, int]] = Fraction(1), {expression: 1}
+    if not isinstance(expression, Arithmetic):
+        return one
+    left, right = expression.left, expression.right
+    if expression.operator == "**" and isinstance(right, Number) and right.value in range(1, _HIGHEST + 1):
+        n = int(right.value)
+        coefficient, powers = _powers(left)
+        made = (coefficient**n, {atom: power * n for atom, power in powers.items()})
+    elif expression.operator == "*":
+        (a, first), (b, second) = _side(left), _side(right)
+        made = a * b, {atom: first.get(atom, 0) + second.get(atom, 0) for atom in {**first, **second}}
+    else:
+        return one
+    return made if made[0] and sum(made[1].values()) <= _HIGHEST else one
+
+
+def _side(expression: Expression) -> tuple[Fraction, dict[Atom, int]]:
+    return (Fraction(expression.value), {}) if isinstance(expression, Number) else _powers(expression)
+
+
+def movable(columns: Sequence[Monomial], *, intercept: bool) -> frozenset[Atom]:
+    """Tell which atoms may be centred: whatever column they are in, the same column with a lower power of them is there too."""
+    there = {(m.powers, m.pattern) for m in columns}
+    if intercept:
+        there.add(((), ()))
+    atoms = {atom for m in columns for atom, _ in m.powers}
+    fixed = {atom for m in columns for atom, _ in m.powers if (lowered(m.powers, atom), m.pattern) not in there}
+    return frozenset(atoms - fixed)
+
+
+def lowered(powers: Powers, atom: Atom) -> Powers:
+    """Take one power of an atom away."""
+    return tuple((a, power - (a == atom)) for a, power in powers if a != atom or power > 1)
+
+
+def expanded(powers: Powers, moves: Mapping[Atom, tuple[Fraction, Fraction]]) -> dict[Powers, Fraction]:
+    """Expand the product of (scale a + shift)**power over the atoms a into powers of the atoms themselves.
+
+    >>> expanded((("x", 2),), {"x": (Fraction(1), Fraction(3))})
+    {(('x', 2),): Fraction(1, 1), (('x', 1),): Fraction(6, 1), (): Fraction(9, 1)}
+    """
+    choices = []
+    for atom, power in powers:
+        scale, shift = moves[atom]
+        terms = [(k, comb(power, k) * scale**k * shift ** (power - k)) for k in range(power, -1, -1)]
+        choices.append([(((atom, k),) if k else (), weight) for k, weight in terms if weight])
+    made: dict[Powers, Fraction] = {}
+    for choice in product(*choices):
+        left = tuple(pair for pairs, _ in choice for pair in pairs)
+        made[left] = reduce(lambda total, item: total * item[1], choice, Fraction(1))
+    return made

@@ -1,0 +1,110 @@
+"""Arithmetic inside a formula: columns, numbers, + - * / **, and a closed list of functions. Nothing is evaluated as Python.
+
+The text is read as a Python expression, for its grammar alone; then every node must be one of the few that are known here.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Mapping
+from decimal import Decimal
+
+from squarely.design.formula.expression import FUNCTIONS, Arithmetic, Expression, Function, Moved, Name, Number
+from squarely.design.formula.python_syntax import WORDS, Piece, arguments, callee, constant, spaced
+from squarely.errors import did_you_mean
+
+SEVERAL = ("C", "factor", "poly", "bs", "ns")  # calls that give more than one column
+_OPERATORS: Mapping[type, str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
+_MOST_PLACES = 400  # before or after the point: a double has no more, and a fraction of that many is quickly worked out
+_NAMES = (*FUNCTIONS, "I", "Q", "C", "poly", "bs", "ns", "scale", "center", "offset")
+_INSTEAD = {"power": "Write I(x**2) for a power.", "ln": "Write log(x), which is the natural logarithm."} | dict.fromkeys(
+    ("as.factor", "relevel", "categorical"), "Write C(x), or C(x, Treatment(reference='a')) for another reference level."
+)
+_KNOWN = f"Known are + - * / ** and {', '.join(_NAMES)}."
+
+
+def numeric(piece: Piece, node: ast.expr) -> Expression:
+    """Read arithmetic of columns and numbers, and the known functions of it."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
+        return _number(piece, node, node.value)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
+        inner = numeric(piece, node.operand)
+        return inner if isinstance(node.op, ast.UAdd) else _negative(inner)
+    if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
+        return Arithmetic(_OPERATORS[type(node.op)], numeric(piece, node.left), numeric(piece, node.right))
+    if isinstance(node, ast.Call):
+        return _call(piece, node)
+    if isinstance(node, ast.Name | ast.Attribute) and _is_dotted(node):
+        return _column(piece, node)
+    raise piece.error(f"{piece.read.restored(piece.text(node))!r} is not understood in a formula. {_KNOWN}", node)
+
+
+def _number(piece: Piece, node: ast.AST, value: float) -> Number:
+    try:
+        x = float(value)
+    except OverflowError:
+        x = math.inf
+    if not math.isfinite(x):
+        raise piece.error("This number is beyond the range of double precision. Write a smaller one.", node)
+    written = Decimal(value if isinstance(value, int) else piece.text(node).replace("_", ""))
+    return Number(x, written if abs(written.adjusted()) <= _MOST_PLACES else None)
+
+
+def _negative(inner: Expression) -> Expression:
+    if not isinstance(inner, Number):
+        return Arithmetic("*", Number(-1.0), inner)
+    return Number(-inner.value, None if inner.written is None else inner.written.copy_negate())
+
+
+def _is_dotted(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) or (isinstance(node, ast.Attribute) and _is_dotted(node.value))
+
+
+def _column(piece: Piece, node: ast.expr) -> Name:
+    word = piece.text(node)
+    quoted = piece.read.quoted.get(word, "`")
+    if not quoted.startswith("`"):
+        raise piece.error(
+            f"The text {quoted} stands where a column or a number is wanted. Name columns without quotes, or in backticks.", node
+        )
+    if word in WORDS:
+        raise piece.error(f"{word} stands where a column or a number is wanted. A column of that name goes in backticks.", node)
+    return Name(piece.read.name(word), piece.at(node))
+
+
+def _call(piece: Piece, node: ast.Call) -> Expression:
+    called = callee(piece, node)
+    if called == "I":
+        return numeric(piece, arguments(piece, node, ["x"])["x"])
+    if called == "Q":
+        return _quoted_column(piece, node)
+    if called in FUNCTIONS:
+        return Function(called, numeric(piece, arguments(piece, node, ["x"])["x"]))
+    if called in {"center", "scale", "standardize"}:
+        return _moved(piece, node, called)
+    if called in SEVERAL:
+        raise piece.error(f"{called}(...) gives several columns, so it must stand alone between + : * and the like.", node)
+    near = did_you_mean(called, _NAMES)
+    advice = _INSTEAD.get(called, near if near.startswith("Did") else _KNOWN)
+    raise piece.error(
+        f"{piece.read.restored(called)!r} is not a function that formulas know, and nothing is evaluated as Python. {advice} "
+        "Any other column can be made in your data and named here.",
+        node.func,
+    )
+
+
+def _quoted_column(piece: Piece, node: ast.Call) -> Name:
+    argument = arguments(piece, node, ["name"])["name"]
+    name = constant(piece, argument)
+    if not isinstance(name, str):
+        raise piece.error('Q(...) wants the name of a column in quotes, such as Q("model year").', argument)
+    return Name(name, piece.at(argument))
+
+
+def _moved(piece: Piece, node: ast.Call, called: str) -> Moved:
+    given = arguments(piece, node, ["x"] if called == "center" else ["x", "ddof"])
+    ddof = constant(piece, given["ddof"]) if "ddof" in given else 0
+    if ddof not in (0, 1) or isinstance(ddof, bool):
+        raise piece.error("ddof is 0 (divisor n, as statsmodels has it) or 1 (divisor n - 1, as R has it).", given["ddof"])
+    return Moved(numeric(piece, given["x"]), piece.read.restored(spaced(piece.text(node))), called != "center", ddof)

@@ -1,0 +1,178 @@
+"""From the text of a formula to its terms. The grammar is formulaic's; the expansion of terms is bounded, and ours.
+
+Whatever the grammar knows and we do not is refused by its name, so that no formula means less than it says.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from squarely.design.formula.expression import Expression, Name, names
+from squarely.design.formula.factor_calls import read_factor
+from squarely.design.formula.factors import Bare, Factor, Numeric, expression_of
+from squarely.design.formula.hints import EXAMPLE
+from squarely.design.formula.python_syntax import read_piece, spaced
+from squarely.design.formula.source_text import Reading, reading
+from squarely.design.formula.term_expansion import MOST_TERMS, Walk, tree_of
+from squarely.design.formula.terms import Terms
+from squarely.errors import FormulaError
+
+INTERCEPT = "Intercept"
+_LONGEST = 20_000
+_DEEPEST = 50
+_SHOWN = 200  # of a text that is no formula
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Formula:
+    """A formula as read.
+
+    Attributes
+    ----------
+    text : as the user wrote it.
+    response : what is on the left.
+    terms : the terms on the right, each a tuple of the texts of its factors, without the intercept's empty one.
+    factors : text -> factor, for every factor in the terms.
+    offsets : what are added to the prediction as they are, with a coefficient of one.
+    intercept : whether the model has one.
+    names : the columns of X, where X and y were given instead of a formula.
+    """
+
+    text: str
+    response: Numeric
+    terms: tuple[tuple[str, ...], ...]
+    factors: dict[str, Factor]
+    offsets: tuple[Numeric, ...] = ()
+    intercept: bool = True
+    names: tuple[str, ...] | None = None
+
+    @property
+    def outside(self) -> dict[str, Expression]:
+        """The expressions that are not in X, by their texts: the response and the offsets."""
+        return {numeric.text: numeric.expression for numeric in (self.response, *self.offsets)}
+
+
+def formula_of(names: Sequence[str], response: str, *, intercept: bool = True) -> Formula:
+    """Make the formula that names these columns one by one.
+
+    >>> formula_of(["x1", "a b"], "y", intercept=False).text
+    'y ~ x1 + `a b` - 1'
+    """
+    nowhere = (0, 0)
+    written = [name if re.fullmatch(r"[^\W\d][\w.]*", name) else f"`{name}`" for name in names]
+    return Formula(
+        text=f"{response} ~ {' + '.join(written) or '1'}{'' if intercept else ' - 1'}",
+        response=Numeric(text=response, expression=Name(response, nowhere)),
+        terms=tuple((name,) for name in names),
+        factors={name: Bare(text=name, name=Name(name, nowhere)) for name in names},
+        intercept=intercept,
+        names=tuple(names),
+    )
+
+
+def parse_formula(text: str, columns: Sequence[str] = ()) -> Formula:
+    """Read a formula; `columns` are what a `.` stands for, those on the left excepted.
+
+    Raises
+    ------
+    FormulaError : it cannot be read, or uses something that is not understood; the message names it and points at it.
+
+    >>> formula = parse_formula("log(mpg) ~ displacement * C(origin) - 1")
+    >>> formula.response.text, formula.terms
+    ('log(mpg)', (('displacement',), ('C(origin)',), ('displacement', 'C(origin)')))
+    """
+    if not isinstance(text, str):
+        raise FormulaError(f"The formula is {text!r}, of type {type(text).__name__}, not text. {EXAMPLE}")
+    if len(text) > _LONGEST or text.count("(") > MOST_TERMS:
+        raise FormulaError(
+            f"The formula has {len(text):,} characters and {text.count('('):,} opening brackets; "
+            f"at most {_LONGEST:,} and {MOST_TERMS:,} are read. Write it shorter."
+        )
+    read = reading(text)
+    _require_depth(read)
+    if "~" not in read.plain:
+        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+        raise FormulaError(f"The formula {shown!r} has no '~' between the response and the predictors. {EXAMPLE}")
+    left, right = (part for part in read.plain.split("~", 1))
+    if "~" in right:
+        at = len(left) + 1 + right.index("~")
+        raise read.error(f"The formula has a second '~'. {EXAMPLE}", (at, at + 1))
+    response = _response(read, len(left))
+    if not right.strip():
+        raise read.error("The formula has nothing right of the '~'. For a mean alone write 'y ~ 1'.", (len(left), len(left) + 1))
+    others = [name for name in columns if name not in {part.name for part in names(response.expression)}]
+    try:
+        terms = Walk(read, len(left) + 1, others).terms(tree_of(read, len(left) + 1))
+    except RecursionError:
+        raise FormulaError(f"The formula is nested too deeply. {EXAMPLE}") from None
+    return _checked(read, response, terms)
+
+
+def _require_depth(read: Reading) -> None:
+    depth = 0
+    for i, c in enumerate(read.plain):
+        depth += (c in "([{") - (c in ")]}")
+        if depth > _DEEPEST:
+            raise read.error(f"The brackets are nested more than {_DEEPEST} deep. Write it in fewer steps.", (i, i + 1))
+
+
+def _response(read: Reading, end: int) -> Numeric:
+    """Read the left side: a column, or an expression in a call such as `log(y)` or `I(100 / mpg)`."""
+    start = len(read.plain[:end]) - len(read.plain[:end].lstrip())
+    stop = len(read.plain[:end].rstrip())
+    if start >= stop:
+        raise FormulaError(f"The formula {read.text!r} has nothing left of the '~'. {EXAMPLE}")
+    word = read.plain[start:stop]
+    if re.fullmatch(r"[\w.]+", word) and not _is_number(word) and read.quoted.get(word, "`").startswith("`"):
+        name = read.name(word)
+        return Numeric(text=name, expression=Name(name, (start, stop)))
+    piece, node = read_piece(read, start, stop)
+    text = read.restored(spaced(piece.source))
+    if isinstance(node, ast.Constant) or text[:1] in "'\"":
+        raise read.error(
+            f"{text} stands where the name of the response is wanted. Write the name without quotes. {EXAMPLE}", (start, stop)
+        )
+    if not isinstance(node, ast.Call):
+        raise read.error(
+            "Left of the '~' stands more than the name of one column, which R and statsmodels read differently. Arithmetic goes "
+            f"into I(...): I({text}) ~ ...; a name with spaces or signs goes into backticks.",
+            (start, stop),
+        )
+    factor = read_factor(read, start, stop)
+    if not isinstance(factor, Numeric):
+        raise read.error(
+            "The response must be one column of numbers. Write a column, or an expression such as log(y).", (start, stop)
+        )
+    return factor
+
+
+def _is_number(word: str) -> bool:
+    return re.fullmatch(r"[0-9.]+", word) is not None
+
+
+def _checked(read: Reading, response: Numeric, walked: tuple[Terms, dict[str, Factor], list[Numeric]]) -> Formula:
+    terms, factors, offsets = walked
+    used = {text for term in terms for text in term}
+    if response.text in used:
+        factor = factors[response.text]
+        raise read.error(
+            f"{response.text!r} stands on both sides of the formula and would explain itself. Take it off one.",
+            names(expression_of(factor))[0].at,
+        )
+    if len(terms) > MOST_TERMS:
+        raise FormulaError(f"The formula makes {len(terms):,} terms; at most {MOST_TERMS:,} are fitted. Write a smaller one.")
+    if not terms:
+        raise FormulaError(f"The formula {read.text!r} leaves nothing right of the '~'. For a mean alone write 'y ~ 1'.")
+    if INTERCEPT in used and () in terms:
+        raise FormulaError(f"A column called {INTERCEPT!r} would have the intercept's name. Give the column another one.")
+    return Formula(
+        text=read.text,
+        response=response,
+        terms=tuple(term for term in terms if term),
+        factors={text: factor for text, factor in factors.items() if text in used},
+        offsets=tuple(offsets),
+        intercept=() in terms,
+    )

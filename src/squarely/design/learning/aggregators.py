@@ -1,0 +1,194 @@
+"""What rows teach, each a fold: levels, means and deviations, the bases of polynomials and splines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from squarely.data import Batch, Source
+from squarely.design.design import Learnt
+from squarely.design.encoding.basis import chebyshev, inner_knots, orthogonal, require_varying, spline
+from squarely.design.encoding.categories import MOST_LEVELS, UNKNOWN_ROW, Found, coding, found_in, merged
+from squarely.design.formula.expression import Moved, Moving
+from squarely.design.formula.factors import Basis, Categorical
+from squarely.design.learning.quantiles import Counts, merged_counts
+from squarely.design.matrix.model_matrix import Evaluated
+from squarely.errors import DataError
+from squarely.numerics import ROUNDOFF, Array, Pair, dd_add, dd_divide, dd_multiply, dd_sum, is_constant
+
+# Of n values: n, their mean, the sum of squares about it, the least and the largest.
+Spreading = tuple[int, Pair, float, float, float]
+Extent = tuple[int, float, float]  # how many values there are, and the least and the largest
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Lesson:
+    """One thing to learn: a fold over the rows, and what becomes of its total."""
+
+    step: Callable[[Batch, Evaluated], Any]
+    merge: Callable[[Any, Any], Any]
+    finish: Callable[[Learnt, Any], Learnt]
+
+
+def levels(factor: Categorical, source: Source, *, bare: bool) -> Lesson:
+    """Learn the levels of a categorical factor; `bare` is for a column named alone."""
+    name = factor.name.name
+
+    def merge(a: Found, b: Found) -> Found:
+        return a if len(a.rows) > MOST_LEVELS else merged(a, b)  # enough to be refused
+
+    def finish(learnt: Learnt, found: Found) -> Learnt:
+        if source.scattered:
+            found = replace(found, rows=dict.fromkeys(found.rows, UNKNOWN_ROW))  # parts do not know how many rows are before them
+        made = coding(factor, found, source, bare=bare)
+        return replace(learnt, codings={**learnt.codings, factor.text: made})
+
+    return Lesson(step=lambda batch, seen: found_in(batch.labels[name], seen.keep, batch.first), merge=merge, finish=finish)
+
+
+def moving(part: Moved) -> Lesson:
+    """Learn a mean and a deviation, merged by the formula of Chan, Golub and LeVeque (1983), doi:10.1080/00031305.1983.10483115.
+
+    The mean is kept in double-double: far from zero a double has too few digits of it.
+    """
+
+    def step(batch: Batch, seen: Evaluated) -> Spreading:
+        hi, lo = seen.numbers[part.argument]
+        x = hi, lo if len(lo) == len(hi) else np.zeros_like(hi)
+        mean = dd_divide(dd_sum(x), _pair(len(hi)))
+        squares = float(np.square(dd_add(x, (-mean[0], -mean[1]))[0]).sum())
+        return len(hi), mean, squares, float(hi.min()), float(hi.max())
+
+    def merge(a: Spreading, b: Spreading) -> Spreading:
+        n = a[0] + b[0]
+        away, share = dd_add(b[1], (-a[1][0], -a[1][1])), dd_divide(_pair(b[0]), _pair(n))
+        squares = a[2] + b[2] + float(away[0]) ** 2 * a[0] * b[0] / n
+        return n, dd_add(a[1], dd_multiply(away, share)), squares, min(a[3], b[3]), max(a[4], b[4])
+
+    return Lesson(step=step, merge=merge, finish=lambda learnt, total: moved_by(part, learnt, total))
+
+
+def _pair(x: float) -> Pair:
+    return np.asarray(x, dtype=np.float64), np.zeros(())
+
+
+def moved_by(part: Moved, learnt: Learnt, total: Spreading) -> Learnt:
+    """Fix a mean and a deviation: zero for an argument that is constant up to rounding."""
+    n, (mean, rest), squares, low, high = total
+    deviation = float(np.sqrt(squares / (n - part.ddof))) if n > part.ddof else 0.0
+    if is_constant(low, high, float(mean), deviation):
+        deviation = 0.0
+    moving = Moving(mean=float(mean), deviation=deviation, rest=float(rest))
+    return replace(learnt, moves={**learnt.moves, part.text: moving})
+
+
+def limits(factor: Basis) -> Lesson:
+    """Learn the range of the argument, which with knots makes a spline."""
+
+    def step(batch: Batch, seen: Evaluated) -> tuple[float, float]:
+        x = seen.numbers[factor.argument][0]
+        return float(x.min()), float(x.max())
+
+    def finish(learnt: Learnt, ends: tuple[float, float]) -> Learnt:
+        if factor.kind != "poly":
+            return with_spline(learnt, factor, np.array(factor.knots), ends)
+        require_varying(factor.text, *ends)
+        return replace(learnt, ranges={**learnt.ranges, factor.text: ends})
+
+    return Lesson(step=step, merge=lambda a, b: (min(a[0], b[0]), max(a[1], b[1])), finish=finish)
+
+
+def polynomial(factor: Basis, low: float, high: float) -> Lesson:
+    """Learn the polynomials that are orthogonal over the rows, by a QR, on a range that is known."""
+
+    def step(batch: Batch, seen: Evaluated) -> Array:
+        return _qr(chebyshev(seen.numbers[factor.argument][0], low, high, factor.degree))
+
+    def finish(learnt: Learnt, R: Array) -> Learnt:
+        sizes = np.abs(np.diag(R))
+        if len(R) <= factor.degree:
+            raise too_few_values(factor)
+        if sizes.min() <= 1e-13 * sizes.max() * len(R):
+            raise too_near_values(factor)
+        return replace(learnt, bases={**learnt.bases, factor.text: orthogonal(R, low, high)})
+
+    return Lesson(step=step, merge=lambda a, b: _qr(np.vstack([a, b])), finish=finish)
+
+
+def _qr(table: Array) -> Array:
+    R: Array = np.linalg.qr(table, mode="r")  # type: ignore[assignment]  # with this mode it is R alone
+    return R
+
+
+def too_few_values(factor: Basis) -> DataError:
+    """Say that a polynomial has too few different values to run through."""
+    return DataError(
+        f"{factor.text} wants more than {factor.degree} different values of its argument in the rows that are used, and there are "
+        "not so many. Lower the degree."
+    )
+
+
+def too_near_values(factor: Basis) -> DataError:
+    """Say that a polynomial has too few values that doubles tell apart: of their number, the columns say nothing."""
+    return DataError(
+        f"{factor.text} wants more than {factor.degree} different values of its argument in the rows that are used, far "
+        "enough apart beside its range. There are too few, or some lie so far out that the others are as one. Lower the degree, "
+        "or leave outlying rows out with where=."
+    )
+
+
+def knots(factor: Basis) -> Lesson:
+    """Learn the knots of a spline with `df`: quantiles of all values."""
+
+    def finish(learnt: Learnt, values: list[Array]) -> Learnt:
+        x = np.concatenate(values)
+        inner, errors = inner_knots(x, factor)
+        return with_spline(learnt, factor, inner, (float(x.min()), float(x.max())), errors)
+
+    return Lesson(
+        step=lambda batch, seen: [seen.numbers[factor.argument][0]],
+        merge=lambda a, b: [*a, *b],  # the quantiles are exact, and need all values of this one column
+        finish=finish,
+    )
+
+
+def extent(factor: Basis) -> Lesson:
+    """Learn how many values the argument has and between which ends, where the values are not to be moved."""
+
+    def step(batch: Batch, seen: Evaluated) -> Extent:
+        x = seen.numbers[factor.argument][0]
+        return len(x), float(x.min()), float(x.max())
+
+    def merge(a: Extent, b: Extent) -> Extent:
+        return a[0] + b[0], min(a[1], b[1]), max(a[2], b[2])
+
+    return Lesson(step=step, merge=merge, finish=lambda learnt, total: learnt)
+
+
+def counting(factor: Basis, counter: Callable[[Array], Counts]) -> Lesson:
+    """Learn how often the values of the argument begin so and so."""
+    return Lesson(
+        step=lambda batch, seen: counter(seen.numbers[factor.argument][0]),
+        merge=merged_counts,
+        finish=lambda learnt, total: learnt,
+    )
+
+
+def with_spline(learnt: Learnt, factor: Basis, inner: Array, ends: tuple[float, float], errors: Array | None = None) -> Learnt:
+    """Fix a spline by its inner knots and the ends of the values; `errors` bound the rounding of knots that are quantiles."""
+    if errors is None and factor.df is not None:
+        errors = 4 * ROUNDOFF * np.abs(inner)
+    made = spline(
+        text=factor.text,
+        kind=factor.kind,
+        inner=inner,
+        low=ends[0],
+        high=ends[1],
+        degree=factor.degree,
+        intercept=factor.intercept,
+        errors=errors,
+    )
+    return replace(learnt, bases={**learnt.bases, factor.text: made})

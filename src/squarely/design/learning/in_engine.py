@@ -1,0 +1,183 @@
+"""Learning a design from an engine: levels, means, knots and ranges as aggregates, so that no row leaves it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import narwhals as nw
+import numpy as np
+
+from squarely.data import Source, plain_level
+from squarely.design.design import Design, Learnt
+from squarely.design.encoding.basis import inner_places, orthogonal, require_varying
+from squarely.design.encoding.categories import MOST_LEVELS, UNKNOWN_ROW, Found, coding
+from squarely.design.encoding.numbers_as_text import looks_missing
+from squarely.design.engine.complete_rows import Sheet, counted_rows, sheet
+from squarely.design.engine.narwhals_expressions import chebyshev_stages, require_digits, require_doubles
+from squarely.design.formula.expression import Moved
+from squarely.design.formula.factors import Bare, Basis, Categorical, expression_of
+from squarely.design.formula.formula import Formula
+from squarely.design.formula.where import Where
+from squarely.design.learning.aggregators import moved_by, too_near_values, with_spline
+from squarely.design.learning.from_rows import designed, is_known, nothing
+from squarely.design.learning.plan import Outline, moved_in, outlined
+from squarely.design.learning.quantiles import between_ranks, interpolated
+from squarely.numerics import Array, short, two_sum
+
+
+def ask(formula: Formula, source: Source, where: Where | None = None) -> Design:
+    """Learn what the columns are as `learn` does, by aggregates alone; centres and scales are left to the fold.
+
+    Raises
+    ------
+    DataError, FormulaError : as `learn`.
+    """
+    outline = outlined(formula, source, where, reading=False)
+    moved = moved_in(outline.formula, outline.factors)
+    learnt, scans = Learnt(), 0 if where is None else require_doubles(where.condition, source)
+    while means := [p for text, p in moved.items() if text not in learnt.moves and is_known(p.argument, learnt)]:
+        learnt = _means(outline, learnt, means)
+        scans += 2
+    for text, factor in outline.factors.items():
+        if isinstance(factor, Categorical):
+            learnt = _levels(outline, learnt, text, factor)
+            scans += 1
+    bases = [f for f in outline.factors.values() if isinstance(f, Basis) and f.kind != "powers"]
+    if bases:
+        learnt, more = _ranges(outline, learnt, bases)
+        scans += more
+    if polynomials := [factor for factor in bases if factor.kind == "poly"]:
+        learnt = _polynomials(outline, learnt, polynomials)
+        scans += 1
+    return designed(outline, learnt, scans)
+
+
+def _page(outline: Outline, learnt: Learnt) -> Sheet:
+    """Lay out the rows that are complete as far as that is known: what waits for a mean has no value yet."""
+    factors = outline.factors.values()
+    ready = [f for f in factors if isinstance(f, Categorical) or is_known(expression_of(f), learnt)]
+    inside = {part.text: part.argument for part in moved_in(outline.formula, outline.factors).values()}
+    now = {text: e for text, e in {**outline.formula.outside, **inside}.items() if is_known(e, learnt)}
+    return sheet(outline.source, ready, now, learnt, where=outline.where, also=(outline.numbers, outline.labels))
+
+
+def _require_rows(outline: Outline, page: Sheet, n: int) -> None:
+    if not n:
+        account, _ = counted_rows(outline.source, page, 0)
+        raise nothing(outline.source, account, [*outline.numbers, *outline.labels], outline.where)
+
+
+def _means(outline: Outline, learnt: Learnt, parts: Sequence[Moved]) -> Learnt:
+    """Learn means and deviations: first a mean, then both from what rows are away from a short number near it."""
+    page = _page(outline, learnt)
+    said = {f"m{i}": page.said(part.argument) for i, part in enumerate(parts)}
+    results = {"n0": nw.len()} | {f"a{alias}": e.mean() for alias, e in said.items()}
+    results |= {f"c{alias}": e.min() for alias, e in said.items()} | {f"d{alias}": e.max() for alias, e in said.items()}
+    row = outline.source.aggregate(page.kept, results | {f"b{alias}": e.std(ddof=0) for alias, e in said.items()})[0]
+    n = int(row["n0"])
+    _require_rows(outline, page, n)
+    ends = {alias: (float(row[f"c{alias}"]), float(row[f"d{alias}"])) for alias in said}
+    near = {alias: short(float(row[f"a{alias}"]), float(row[f"b{alias}"])) for alias in said}
+    query = page.kept.then({alias: e - near[alias] for alias, e in said.items()})
+    sums = {f"a{alias}": nw.col(alias).sum() for alias in said}
+    row = outline.source.aggregate(query, sums | {f"b{alias}": (nw.col(alias) * nw.col(alias)).sum() for alias in said})[0]
+    for alias, part in zip(said, parts, strict=True):
+        away = np.asarray(row[f"a{alias}"], dtype=np.float64) / n
+        squares = max(float(row[f"b{alias}"]) - n * float(away) ** 2, 0.0)
+        learnt = moved_by(part, learnt, (n, two_sum(np.asarray(near[alias]), away), squares, *ends[alias]))
+    return learnt
+
+
+def _levels(outline: Outline, learnt: Learnt, text: str, factor: Categorical) -> Learnt:
+    page, source = _page(outline, learnt), outline.source
+    alias = page.labels[factor.name.name]
+    if source.held(factor.name.name).places is not None:
+        require_digits([factor.name.name], source, text)
+    few = replace(page.kept, most=MOST_LEVELS + 1)  # enough to be refused
+    rows = source.aggregate(few, {"n0": nw.len()}, [alias])
+    _require_rows(outline, page, len(rows))
+    counts = {plain_level(row[alias]): int(row["n0"]) for row in rows}
+    marks = {level: count for level, count in counts.items() if looks_missing(level)}
+    found = Found(dict.fromkeys(counts, UNKNOWN_ROW), marks)
+    made = coding(factor, found, source, bare=isinstance(outline.formula.factors[text], Bare))
+    return replace(learnt, codings={**learnt.codings, text: made})
+
+
+def _ranges(outline: Outline, learnt: Learnt, bases: Sequence[Basis]) -> tuple[Learnt, int]:
+    """Learn the ranges of the arguments of bases, and the knots of splines with `df`: quantiles of all values; tell the scans."""
+    page, source = _page(outline, learnt), outline.source
+    knows = source.require_engine().quantiles
+    results = {"n0": nw.len()}
+    for i, factor in enumerate(bases):
+        x = page.said(factor.argument)
+        results |= {f"a{i}": x.min(), f"b{i}": x.max()}
+        if knows:
+            places = inner_places(factor).tolist()
+            results |= {f"q{i}k{j}": x.quantile(place, interpolation="linear") for j, place in enumerate(places)}
+    row, scans = source.aggregate(page.kept, results)[0], 1
+    n = int(row["n0"])
+    _require_rows(outline, page, n)
+    for i, factor in enumerate(bases):
+        ends, places = (float(row[f"a{i}"]), float(row[f"b{i}"])), inner_places(factor)
+        if factor.kind == "poly":
+            require_varying(factor.text, *ends)
+            learnt = replace(learnt, ranges={**learnt.ranges, factor.text: ends})
+            continue
+        if knows or not len(places):
+            knots = np.array([float(row[f"q{i}k{j}"]) for j in range(len(places))])
+        else:
+            knots, more = _sorted_quantiles(source, page, page.said(factor.argument), n, places)
+            scans += more
+        learnt = with_spline(learnt, factor, knots if factor.knots is None else np.array(factor.knots), ends)
+    return learnt, scans
+
+
+def _sorted_quantiles(source: Source, page: Sheet, x: nw.Expr, n: int, places: Array) -> tuple[Array, int]:
+    """Give quantiles (type 7) of n values where an engine knows none: it sorts them, once for each value; tell the scans.
+
+    The value of rank r is the largest of the first r + 1.
+    """
+    ranks = between_ranks(n, places)
+    query = page.kept.then({"x0": x})
+    firsts = {rank: replace(query, by="x0", first=rank + 1) for rank in ranks}
+    values = {rank: float(source.aggregate(first, {"m0": nw.col("x0").max()})[0]["m0"]) for rank, first in firsts.items()}
+    return interpolated(n, places, values), len(ranks)
+
+
+def _polynomials(outline: Outline, learnt: Learnt, factors: Sequence[Basis]) -> Learnt:
+    """Learn orthogonal polynomials from the cross-products of Chebyshev polynomials, which are far from collinear."""
+    page = _page(outline, learnt)
+    query, results, names = page.kept, {"n0": nw.len()}, []
+    for i, factor in enumerate(factors):
+        low, high = learnt.ranges[factor.text]
+        query = query.then({f"x{i}": page.said(factor.argument)})
+        stages, chebyshev = chebyshev_stages(f"x{i}", f"t{i}d", low, high, factor.degree)
+        query = query.then(*stages)
+        names.append(chebyshev)
+        for a, left in enumerate(chebyshev):
+            results |= {f"a{left}": nw.col(left).sum()}
+            results |= {f"a{left}b{right}": (nw.col(left) * nw.col(right)).sum() for right in chebyshev[a:]}
+    row = outline.source.aggregate(query, results)[0]
+    for factor, chebyshev in zip(factors, names, strict=True):
+        low, high = learnt.ranges[factor.text]
+        G = np.zeros((factor.degree + 1, factor.degree + 1))
+        G[0, 0] = row["n0"]
+        for a, left in enumerate(chebyshev, start=1):
+            G[0, a] = row[f"a{left}"]
+            for b, right in enumerate(chebyshev[a - 1 :], start=a):
+                G[a, b] = row[f"a{left}b{right}"]
+        learnt = replace(learnt, bases={**learnt.bases, factor.text: orthogonal(_root(G, factor), low, high)})
+    return learnt
+
+
+def _root(G: Array, factor: Basis) -> Array:
+    """Give R with R'R = G, of which the upper triangle is filled."""
+    full = np.triu(G) + np.triu(G, 1).T
+    try:
+        R = np.asarray(np.linalg.cholesky(full).T, dtype=np.float64)
+    except np.linalg.LinAlgError:
+        raise too_near_values(factor) from None
+    if np.diag(R).min() ** 2 <= 1e-13 * full[0, 0]:
+        raise too_near_values(factor)
+    return R

@@ -1,0 +1,1 @@
+"""The rows of X, block by block, in this process."""

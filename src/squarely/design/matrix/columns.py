@@ -1,0 +1,98 @@
+"""Which columns of X a formula makes, and what they are called, in the order of patsy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import product
+
+import numpy as np
+
+from squarely.design.design import Design, Learnt
+from squarely.design.encoding.layout import Column, Part
+from squarely.design.formula.expression import Arithmetic, Expression, Function, Moved, Name, Number, is_product, names
+from squarely.design.formula.expression import parts as inside
+from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric, expression_of
+from squarely.design.formula.formula import INTERCEPT, Formula
+from squarely.design.formula.terms import Term, codings, ordered
+from squarely.errors import DataError
+
+_MOST_COLUMNS = 12_000
+
+
+def columns_of(formula: Formula, factors: Mapping[str, Factor], learnt: Learnt) -> tuple[Column, ...]:
+    """List the columns of X in patsy's order: groups of terms with the same numeric factors, the first factor varying fastest.
+
+    Raises
+    ------
+    DataError : there are more than 12,000; or two have the same name.
+    """
+    categorical = set(learnt.codings)
+    terms: list[Term] = [*([()] if formula.intercept else []), *formula.terms]
+    columns: dict[str, Column] = {INTERCEPT: Column(INTERCEPT, ())} if formula.intercept else {}
+    for group in ordered(terms, categorical):
+        for term, blocks in codings(group, categorical).items():
+            for block in blocks:
+                here = [text for text in term if text in block or text not in categorical]
+                choices = [_choices(factors[text], learnt, full=block.get(text, False)) for text in here]
+                if len(columns) + math.prod(map(len, choices)) > _MOST_COLUMNS:
+                    raise DataError(
+                        f"The formula {formula.text!r} makes more than {_MOST_COLUMNS:,} columns. Group levels, or leave terms out."
+                    )
+                for column in _products(choices) if here else []:
+                    if column.name in columns:
+                        raise DataError(
+                            f"Two columns of the model would be called {column.name!r}, and one could not be told from the other. "
+                            "Rename the column of the data that has this name."
+                        )
+                    columns[column.name] = column
+    return tuple(column for column in columns.values() if column.parts)
+
+
+def _choices(factor: Factor, learnt: Learnt, *, full: bool) -> list[tuple[str, Part]]:
+    """Give the columns of one factor, each with the name that statsmodels prints."""
+    text = factor.text
+    if isinstance(factor, Categorical):
+        return [(f"{text}[{name}]", (text, full, j)) for j, name in enumerate(learnt.codings[text].names(full=full))]
+    if not isinstance(factor, Basis):
+        return [(text, (text, False, 0))]
+    if factor.kind in ("poly", "powers"):
+        return [(f"{text}[{j + 1}]", (text, False, j)) for j in range(factor.degree)]
+    made = learnt.bases[text]
+    width = made.columns(np.array([made.boundary[0]])).shape[1]  # type: ignore[union-attr]  # a spline has a boundary
+    return [(f"{text}[{j}]", (text, False, j)) for j in range(width)]
+
+
+def _products(choices: Sequence[Sequence[tuple[str, Part]]]) -> list[Column]:
+    combinations = product(*reversed(choices))  # the last varies fastest here, so the first factor does in the end
+    return [Column(":".join(name for name, _ in c[::-1]), tuple(part for _, part in c[::-1])) for c in combinations]
+
+
+def derivations(design: Design) -> list[tuple[bool, frozenset[str]]]:
+    """Tell for each column of X whether it is computed without rounding from columns of the data, and which these are.
+
+    Sums, products and whole powers are kept in double-double, so such a column has no rounding of its own. A column of the data
+    itself is none of these, but names itself; what has been through a function or a basis names nothing.
+    """
+    return [_derivation(column, design.factors) for column in design.columns]
+
+
+def _derivation(column: Column, factors: Mapping[str, Factor]) -> tuple[bool, frozenset[str]]:
+    parts = [factors[text] for text, _, _ in column.parts if not isinstance(factors[text], Categorical)]
+    expressions = [expression_of(factor) for factor in parts]
+    is_exact = all(isinstance(f, Numeric) or (isinstance(f, Basis) and f.kind == "powers") for f in parts)
+    if not parts or not is_exact or not all(map(_is_exact, expressions)):
+        return False, frozenset()
+    plain = len(parts) == 1 and isinstance(parts[0], Numeric) and isinstance(expressions[0], Name)
+    return not plain, frozenset(name.name for expression in expressions for name in names(expression))
+
+
+def _is_exact(expression: Expression) -> bool:
+    for part in inside(expression):
+        if isinstance(part, Function | Moved):
+            return False
+        if isinstance(part, Arithmetic) and part.operator in ("/", "**"):
+            power = part.right.value if part.operator == "**" and isinstance(part.right, Number) else -1.0
+            if power < 0 or not is_product(power):
+                return False
+    return True

@@ -1,0 +1,288 @@
+"""Predictions for every row of new data, from coefficients of a design's columns."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from squarely.data import Batch, Source, map_batches, require_columns
+from squarely.design.design import Design, columns_needed
+from squarely.design.formula.factors import Factor
+from squarely.design.matrix.block import Held, Spread, gathered
+from squarely.design.matrix.model_matrix import coded, columns_held, evaluated, loosely, offset_of, require_known
+from squarely.errors import counted, require_word
+from squarely.numerics import ROUNDOFF, Array, Pair, dd_add, dd_multiply
+
+_ROUNDING = 32.0  # roundoffs that a stored value may be off by: it is the outcome of some arithmetic of its owner's
+_MOST_SAID = 6
+_ALLOW = "rank_deficient='allow' (--rank-deficient allow) predicts all the same."
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Check:
+    """What all rows of a fit keep, of which D columns were dropped: z @ weights is zero for z = [1, (x - centre) / scale].
+
+    Attributes
+    ----------
+    dropped : (D,) the positions in `design.columns` of the dropped columns; none where no column was dropped for them.
+    weights : (p + 1, D) for [1, x_1 ... x_p]: one for the dropped column, and less what it is made of.
+    doubt : (D,) by how much z @ weights may be off in a row of the fit. A weight may be off by `spread` (p + 1,) times that.
+    centres, scales : (p + 1,) of [1, x_1 ... x_p].
+    said : (D,) the sentence for each of them. `why` what a warning says before those that are broken.
+    """
+
+    dropped: np.ndarray
+    weights: Array
+    doubt: Array
+    spread: Array
+    centres: Array
+    scales: Array
+    said: tuple[str, ...]
+    why: str = "The fit dropped a column for each dependency that they break"
+
+    def broken(
+        self, dense: np.ndarray, grouped: np.ndarray, held: Sequence[Held], spread: Sequence[Spread], size: int
+    ) -> np.ndarray:
+        """Tell which rows (size,) break which dependency (D,), from the columns at the positions `dense` and `grouped`.
+
+        What rounding explains breaks none: that of the values, and that with which the weights were found.
+        """
+        z, away = [np.ones(size)], [np.ones(size)]  # the scaled columns, and what their rounding is relative to
+        for j, (x, low) in zip((dense + 1).tolist(), held, strict=True):
+            moved = (x - self.centres[j]) if low is None else (x - self.centres[j]) + low
+            z.append(moved / self.scales[j])
+            away.append((np.abs(x) + abs(self.centres[j])) / self.scales[j])
+        places, there = np.array([0, *(dense + 1)]), grouped + 1  # indicators are not centred
+
+        def total(columns: Sequence[Array], weights: Array, *, absolute: bool = False) -> Array:
+            value = np.zeros(size)
+            for k in np.flatnonzero(weights[places]).tolist():
+                value += columns[k] * weights[places[k]]
+            some = weights[there] / self.scales[there]
+            for part in spread if some.any() else ():
+                term = gathered(some, part)
+                value += np.abs(term) if absolute else term
+            return value
+
+        reach = total([np.abs(column) for column in z], self.spread, absolute=True)
+        broken = np.zeros((size, len(self.said)), dtype=bool)
+        for j, weights in enumerate(self.weights.T):
+            room = _ROUNDING * ROUNDOFF * total(away, np.abs(weights), absolute=True) + self.doubt[j] * (1.0 + reach)
+            broken[:, j] = ~(np.abs(total(z, weights)) <= room)
+        return broken
+
+    def without(self, gone: np.ndarray) -> Check:
+        """Leave out the dependencies of some dropped columns (D,)."""
+        said = tuple(text for text, out in zip(self.said, gone, strict=True) if not out)
+        return replace(self, dropped=self.dropped[~gone], weights=self.weights[:, ~gone], doubt=self.doubt[~gone], said=said)
+
+    def warning(self, rows: int, met: np.ndarray) -> str:
+        """Say how many rows have no prediction, and which dependencies they break, in how many rows each (D,)."""
+        broken = [f"{text} ({counted(int(n), 'row')})" for text, n in zip(self.said, met, strict=True) if n]
+        return (
+            f"{counted(rows, 'row')} {'has' if rows == 1 else 'have'} no prediction but NaN: the rows of the fit do not determine "
+            f"one. {self.why}: {_listed(broken)}. {_ALLOW}"
+        )
+
+
+def _listed(texts: Sequence[str]) -> str:
+    more = len(texts) - _MOST_SAID
+    return "; ".join(texts[:_MOST_SAID]) + (f"; and {more:,} more" if more > 0 else "")
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Line:
+    """A prediction in a design's columns: level + (x - centre) slopes, plus the offset.
+
+    Written about a centre, with `level` the prediction there, it keeps its digits on columns far from zero.
+
+    Attributes
+    ----------
+    kept : the positions in `design.columns` of the q columns that take part; columns of the data that only others need may be
+        absent.
+    level : the prediction at the centre. `slopes`, `centre` (q,), those of the columns.
+    check : what a row must keep to be predicted, None if nothing.
+    lows : what `level` and `slopes` lack beyond doubles: with it, terms that cancel are summed up in double-double.
+    """
+
+    design: Design
+    kept: Sequence[int]
+    level: float
+    slopes: Array
+    centre: Array
+    check: Check | None = None
+    lows: tuple[float, Array] | None = None
+
+    @property
+    def read(self) -> Sequence[int]:
+        """The positions of the columns that are read: those that take part, and those that are checked."""
+        return self.kept if self.check is None else sorted({*self.kept, *self.check.dropped.tolist()})
+
+
+def predicted(line: Line, source: Source, *, unseen: str = "error") -> Any:
+    """Predict every row of a source: a column in the library that the rows are in.
+
+    Where the rows are scattered, it is their own table with a further column "predicted", worked out where they are.
+
+    Raises
+    ------
+    DataError, OptionError : as `linear_predictor`.
+    """
+    if not source.scattered:
+        return source.column(np.concatenate([np.empty(0), *linear_predictor(line, source, unseen=unseen)]), "predicted")
+    line = _checkable(line, source)
+    numbers, labels = _columns(line)
+    _require_option(unseen)
+    require_columns(source, [*numbers, *labels])
+    if line.check is not None:  # the rows are predicted later and elsewhere, so nobody can count them here
+        _warn(
+            f"A row that breaks {_listed(line.check.said)} is predicted as NaN: the rows of the fit do not determine it. {_ALLOW}"
+        )
+    return source.with_column("predicted", (numbers, labels), lambda part: (y for y, _ in _batches(line, part, unseen=unseen)))
+
+
+def _columns(line: Line) -> tuple[list[str], list[str]]:
+    """Give the numbers and the labels that a line needs."""
+    return columns_needed(_factors(line), [offset.expression for offset in line.design.formula.offsets])
+
+
+def _factors(line: Line) -> list[Factor]:
+    used = {text for j in line.read for text, _, _ in line.design.columns[j].parts}
+    return [factor for text, factor in line.design.factors.items() if text in used]
+
+
+def require_rank_deficient(rank_deficient: str) -> None:
+    """Raise an OptionError unless it says what becomes of a row that the check finds undetermined."""
+    require_word("rank_deficient", rank_deficient, ("nan", "allow"))
+
+
+def _require_option(unseen: str) -> None:
+    require_word("unseen", unseen, ("error", "nan"))
+
+
+def _warn(text: str) -> None:
+    """Warn at the line of the user's code that has asked."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(("squarely.", "contextlib")):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, UserWarning, stacklevel=level)
+
+
+def _checkable(line: Line, source: Source) -> Line:
+    """Leave out the checks of dropped columns that the source does not have, with a warning."""
+    if line.check is None:
+        return line
+    numbers, labels = _columns(replace(line, check=None))
+    absent: dict[str, None] = {}
+    gone = np.zeros(len(line.check.dropped), dtype=bool)
+    for i, j in enumerate(line.check.dropped.tolist()):
+        wanted = [name for names in _columns(replace(line, kept=[j], check=None)) for name in names]
+        missing = [name for name in wanted if name not in {*source.columns, *numbers, *labels}]
+        gone[i] = bool(missing)
+        absent |= dict.fromkeys(missing)
+    if not absent:
+        return line
+    said = [text for text, out in zip(line.check.said, gone, strict=True) if out]
+    _warn(
+        f"{source.label} has no column {' and '.join(map(repr, absent))}, so the predictions take for granted what held in every "
+        f"row of the fit: {_listed(said)}."
+    )
+    return replace(line, check=None if gone.all() else line.check.without(gone))
+
+
+def linear_predictor(line: Line, source: Source, *, unseen: str = "error") -> Iterator[Array]:
+    """Predict every row of a source, one array (m,) for each batch. Rows with a gap give NaN.
+
+    So do rows that the check finds undetermined; a warning after the last batch counts them.
+
+    Raises
+    ------
+    DataError : a column is absent or cannot be used, or a row has a level that the fit has not met and `unseen` is "error".
+    OptionError : `unseen` is neither "error" nor "nan".
+    """
+    _require_option(unseen)
+    line = _checkable(line, source)
+    rows, met = 0, np.zeros(1, dtype=int)
+    for values, broken in _batches(line, source, unseen=unseen):
+        if broken is not None:
+            rows, met = rows + int(broken.any(axis=1).sum()), met + broken.sum(axis=0)
+        yield values
+    if rows and line.check is not None:
+        _warn(line.check.warning(rows, met))
+
+
+def _zeros(design: Design, check: Check) -> Iterator[tuple[int, str]]:
+    """Yield the dropped columns that are zero, each with a factor of it that may be the rounding of its inputs."""
+    for i, j in enumerate(check.dropped.tolist()):
+        if check.said[i].endswith(" is constant (0)"):
+            yield from ((i, text) for text, _, _ in design.columns[j].parts if text in design.loose)
+
+
+def _batches(line: Line, source: Source, *, unseen: str) -> Iterator[tuple[Array, np.ndarray | None]]:
+    """Yield the predictions (m,) of each batch, and which of its complete rows break which dependency (r, D)."""
+    design, kept, check = line.design, line.kept, line.check
+    factors = _factors(line)
+    named = {numeric.text: numeric.expression for numeric in design.formula.offsets}
+    numbers, labels = _columns(line)
+    weights, middle = np.zeros((2, len(design.columns)))
+    weights[kept], middle[kept] = line.slopes, line.centre
+    more = np.zeros(len(weights))
+    if line.lows is not None:
+        more[kept] = line.lows[1]
+    read, used, grouped = set(line.read), set(kept), design.layout.grouped
+    dense = np.array([j for j in design.layout.dense[:-1].tolist() if j in read], dtype=int)
+
+    def step(batch: Batch) -> tuple[Array, np.ndarray | None]:
+        codes = coded(design, factors, batch)
+        if unseen == "error":
+            require_known(design, batch, codes, batch.complete(numbers, labels), source)
+        known = np.ones(batch.size, dtype=bool)
+        for code in codes.values():
+            known &= code != -2
+        seen = evaluated(batch, factors, named, design.learnt, known)
+        held, spread = columns_held(design, factors, seen, {name: code[seen.keep] for name, code in codes.items()}, line.read)
+        total = np.full(seen.account.used, line.level - middle[grouped] @ weights[grouped])
+        columns = [(j, x, low) for j, (x, low) in zip(dense.tolist(), held, strict=True) if j in used]
+        if line.lows is not None:
+            pair = total, np.full_like(total, line.lows[0])
+            terms = [(x, low, middle[j], (weights[j], more[j])) for j, x, low in columns]
+            total = _in_pairs(pair, terms, spread, (weights[grouped], more[grouped]))
+        else:
+            for j, x, low in columns:
+                total += ((x - middle[j]) if low is None else (x - middle[j]) + low) * weights[j]
+            for part in spread:
+                total += gathered(weights[grouped], part)
+        offset = offset_of(design, seen)
+        total = total if offset is None else total + offset[0]
+        broken = None
+        if check is not None:
+            broken = check.broken(dense, grouped, held, spread, len(total))
+            for i, text in _zeros(design, check):
+                x, room = loosely(design, seen, text)
+                broken[np.abs(x) <= room, i] = False  # zero but for the rounding of its inputs
+        predicted = np.full(batch.size, np.nan)
+        predicted[seen.keep] = total if broken is None else np.where(broken.any(axis=1), np.nan, total)
+        return predicted, broken
+
+    return map_batches(source, numbers, labels, step)
+
+
+def _in_pairs(
+    total: Pair, columns: Sequence[tuple[Array, Array | None, float, Pair]], spread: Sequence[Spread], effects: Pair
+) -> Array:
+    """Add (x - middle) weight of each column to a total (m,), and the effects (g,) of indicators; round once."""
+    for x, low, middle, weight in columns:
+        moved = dd_add((x, np.zeros_like(x) if low is None else low), (np.full_like(x, -middle), np.zeros_like(x)))
+        total = dd_add(total, dd_multiply(moved, weight))
+    for part in spread:
+        ones = replace(part, values=None)
+        term = gathered(effects[0], ones), gathered(effects[1], ones)
+        if part.values is not None:
+            term = dd_multiply(term, (part.values, np.zeros_like(part.values) if part.low is None else part.low))
+        total = dd_add(total, term)
+    return total[0] + total[1]

@@ -1,0 +1,1 @@
+"""Two designs of one formula made one, for merged fits."""

@@ -1,0 +1,83 @@
+"""Whether two designs are one model of two sets of rows, so that what was gathered by them can be added."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from squarely.design.design import Design
+from squarely.design.encoding.basis import Polynomial, Spline
+from squarely.design.formula.factors import Categorical, Factor
+from squarely.design.formula.formula import Formula
+from squarely.errors import DataError
+
+_ALL_ROWS = "or fit all rows at once"
+
+
+def require_alike(one: Design, other: Design, who: str) -> None:
+    """Raise a DataError that names the first difference, unless both designs say the same but for levels, centres and scales.
+
+    `who` is what the message calls the fit that `other` belongs to.
+    """
+    _require_formula(one.formula, other.formula, who)
+    texts = [design.where.text if design.where else None for design in (one, other)]
+    if texts[0] != texts[1]:
+        raise DataError(
+            f"The fits use different rows: {_condition(texts[0])} in the first, {_condition(texts[1])} in {who}. "
+            "Fit them with the same where=."
+        )
+    for text, factor in one.factors.items():
+        _require_factor(text, factor, other.factors[text], who)
+    for text, move in one.learnt.moves.items():
+        if move != other.learnt.moves[text]:
+            raise DataError(
+                f"{text} took a mean of {move.mean:g} from the rows of the first fit and of {other.learnt.moves[text].mean:g} from "
+                f"those of {who}: it is another column in each. Write numbers in its place, such as I(x - 30) or I((x - 30) / 5), "
+                f"{_ALL_ROWS}."
+            )
+    for text, made in one.learnt.bases.items():
+        if not _same_basis(made, other.learnt.bases[text]):
+            raise DataError(
+                f"{text} took {_taught(made)} the rows of the first fit, and others from those of {who}. {_way_out(made)}"
+            )
+
+
+def _taught(made: Polynomial | Spline) -> str:
+    return "columns that are orthogonal from" if isinstance(made, Polynomial) else "its knots, the two at the ends among them, from"
+
+
+def _way_out(made: Polynomial | Spline) -> str:
+    if isinstance(made, Polynomial):
+        return f"Write poly(x, {len(made.weights) - 1}, raw=True), {_ALL_ROWS}."
+    return (
+        f"Write knots=[...] out and give every shard the same smallest and largest value, take poly(x, 3, raw=True), {_ALL_ROWS}."
+    )
+
+
+def _require_formula(one: Formula, other: Formula, who: str) -> None:
+    if replace(one, text="", names=None) != replace(other, text="", names=None):
+        raise DataError(
+            f"The first fit is of {one.text!r} and {who} of {other.text!r}"
+            + (", which names other columns in the place of '.'" if one.text == other.text else "")
+            + ". Only fits of one formula can be put together. Fit them again with the same one."
+        )
+
+
+def _condition(text: str | None) -> str:
+    return "no condition" if text is None else f"where={text!r}"
+
+
+def _require_factor(text: str, one: Factor, other: Factor, who: str) -> None:
+    if isinstance(one, Categorical) != isinstance(other, Categorical):
+        kinds = ["categories" if isinstance(factor, Categorical) else "numbers" for factor in (one, other)]
+        raise DataError(
+            f"Column {text!r} holds {kinds[0]} in the first fit and {kinds[1]} in {who}. Give it one type in all shards, or write "
+            f"C({text}) if its values are categories."
+        )
+
+
+def _same_basis(one: Polynomial | Spline, other: Polynomial | Spline) -> bool:
+    if isinstance(one, Polynomial) and isinstance(other, Polynomial):
+        return (one.low, one.high) == (other.low, other.high) and np.array_equal(one.weights, other.weights)
+    return isinstance(one, Spline) and isinstance(other, Spline) and np.array_equal(one.knots, other.knots)

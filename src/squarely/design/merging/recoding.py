@@ -1,0 +1,166 @@
+"""The columns of one design as combinations of those of another that has met other levels of the same categories.
+
+A column is a product: of numbers, which both designs share, and of one function of the levels of each of some factors. On rows
+that have the levels of `source` alone such a product is a combination of the columns of `source`, whatever levels it codes in full,
+whatever its reference levels are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import product
+
+from squarely.data import Level
+from squarely.design.design import Design
+from squarely.design.encoding.categories import Coding
+from squarely.design.encoding.layout import Column, Part
+from squarely.errors import DataError
+
+Combination = dict[int, Fraction]  # position in [1, x_1 ... x_p] -> weight
+_Levels = dict[Level, Fraction]  # a function of the levels of a factor, zero at those that are not there
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A product of columns of numbers, by their parts, and of a function of the levels of each of some factors, by its text."""
+
+    numbers: frozenset[Part]
+    functions: Mapping[str, _Levels]
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """The columns of a design that share numbers and factors; `full` tells for each factor whether all levels are coded.
+
+    `places` has the position of each column by the columns of the factors' tables, in the order of `full`.
+    """
+
+    full: Mapping[str, bool]
+    places: Mapping[tuple[int, ...], int]
+
+
+def products(design: Design) -> list[Product]:
+    """Give the columns of a design as products."""
+    return [_product(design, column) for column in design.columns]
+
+
+def indicators(design: Design, text: str, levels: Iterable[Level]) -> Iterator[list[Product]]:
+    """Yield for each level the columns that a factor enters, with the indicator of the level in the place of its function."""
+    seen = {}
+    for each in products(design):
+        if text in each.functions:
+            others = {name: function for name, function in each.functions.items() if name != text}
+            seen[_key(Product(each.numbers, others))] = each.numbers, others
+    for level in levels:
+        yield [Product(numbers, {**others, text: {level: Fraction(1)}}) for numbers, others in seen.values()]
+
+
+def translated(wanted: Iterable[Product], source: Design) -> list[Combination]:
+    """Write products as combinations of the columns [1, x_1 ... x_p] of a design, on rows that have its levels alone.
+
+    A function f of the levels is a constant and a contrast, f = c + g, by the factor's own contrast. The product of these sums
+    falls apart into one product for each set of factors that enter with g, and the blocks of columns cover each such set once, by
+    the rule that has made them: a block covers the sets between its contrasts alone and all its factors.
+    """
+    blocks: dict[frozenset[Part], list[_Block]] = {}
+    for numbers, block in _blocks(source):
+        blocks.setdefault(numbers, []).append(block)
+    known = {text: set(coding.levels) for text, coding in source.categories.items()}
+    own = {_key(each): position for position, each in enumerate(products(source), start=1)}
+    combinations: list[Combination] = []
+    for each in wanted:
+        here = {text: {k: x for k, x in f.items() if k in known[text]} for text, f in each.functions.items()}
+        met = Product(each.numbers, here)
+        if not all(here.values()):
+            combinations.append({})  # zero in every row
+        elif _key(met) in own:
+            combinations.append({own[_key(met)]: Fraction(1)})
+        else:
+            combinations.append(_translated(met, blocks.get(each.numbers, []), source.categories))
+    return combinations
+
+
+def _key(each: Product) -> object:
+    return each.numbers, frozenset((text, frozenset(f.items())) for text, f in each.functions.items())
+
+
+def _product(design: Design, column: Column) -> Product:
+    functions: dict[str, _Levels] = {}
+    for text, full, j in column.parts:
+        if text in design.categories:
+            functions[text] = _column(design.categories[text], j, full=full)
+    return Product(frozenset(part for part in column.parts if part[0] not in design.categories), functions)
+
+
+def _column(coding: Coding, j: int, *, full: bool) -> _Levels:
+    """Give column j of the coding's matrix where it is not zero."""
+    levels, omitted = coding.levels, coding.position
+    if coding.kind == "sum" and full and j == 0:
+        return dict.fromkeys(levels, Fraction(1))
+    place = j - (coding.kind == "sum" and full)
+    if coding.kind == "sum" or not full:
+        place += place >= omitted
+    function = {levels[place]: Fraction(1)}
+    if coding.kind == "sum":
+        function[levels[omitted]] = Fraction(-1)
+    return function
+
+
+def _blocks(design: Design) -> Iterator[tuple[frozenset[Part], _Block]]:
+    """Collect the columns of a design, the constant among them, into blocks."""
+    found: dict[tuple[frozenset[Part], tuple[tuple[str, bool], ...]], dict[tuple[int, ...], int]] = {}
+    if design.intercept:
+        found[frozenset(), ()] = {(): 0}
+    for position, column in enumerate(design.columns, start=1):
+        categorical = [part for part in column.parts if part[0] in design.categories]
+        numbers = frozenset(part for part in column.parts if part[0] not in design.categories)
+        key = numbers, tuple((text, full) for text, full, _ in categorical)
+        found.setdefault(key, {})[tuple(j for _, _, j in categorical)] = position
+    for (numbers, full), places in found.items():
+        yield numbers, _Block(dict(full), places)
+
+
+def _translated(wanted: Product, blocks: Sequence[_Block], codings: Mapping[str, Coding]) -> Combination:
+    values = {text: [f.get(level, Fraction(0)) for level in codings[text].levels] for text, f in wanted.functions.items()}
+    split = {text: _split(codings[text], f) for text, f in values.items()}
+    combination: Combination = {}
+    covered = 0
+    for block in blocks:
+        if any(text not in values for text, full in block.full.items() if not full):
+            continue
+        covered += 2 ** sum(text in values for text, full in block.full.items() if full)
+        weight = Fraction(1)
+        for text, (constant, _) in split.items():
+            weight *= 1 if text in block.full else constant
+        if not weight:
+            continue
+        tables = [_weights(codings[text], values.get(text), full=full) for text, full in block.full.items()]
+        for entries in product(*tables):
+            total = weight
+            for _, entry in entries:
+                total *= entry
+            combination[block.places[tuple(j for j, _ in entries)]] = total
+    if covered != 2 ** len(values):
+        raise DataError("The columns of these fits cannot be written in terms of each other. Fit all rows at once.")
+    return combination
+
+
+def _split(coding: Coding, values: Sequence[Fraction]) -> tuple[Fraction, list[Fraction]]:
+    """Split a function of the levels into a constant and what the contrast spans: zero at the reference, or of sum zero."""
+    constant = values[coding.position] if coding.kind == "treatment" else sum(values, Fraction(0)) / len(values)
+    return constant, [value - constant for value in values]
+
+
+def _weights(coding: Coding, values: Sequence[Fraction] | None, *, full: bool) -> list[tuple[int, Fraction]]:
+    """Give a function of the levels (None for one) in terms of the columns of a coding; without `full`, its contrast alone."""
+    values = [Fraction(1)] * len(coding.levels) if values is None else values
+    constant, contrast = _split(coding, values)
+    if full and coding.kind == "treatment":
+        weights = list(values)
+    else:
+        weights = [value for i, value in enumerate(contrast) if i != coding.position]
+        if full:
+            weights = [constant, *weights]
+    return [(j, weight) for j, weight in enumerate(weights) if weight]
