@@ -248,7 +248,7 @@ def d6(name, scale, device="cuda:0"):
     from squarely.data import open_source
     from squarely.design import learn, parse_formula
     from squarely.moments import gather
-    from squarely.moments.device import fold_on
+    from squarely.moments.gpu import fold_on
 
     n, p, epochs = int(100_000_000 * scale), 10, 20
     arrays = {key: values.astype(np.float32) for key, values in columns(n, p).items()}

@@ -348,7 +348,7 @@ def test_an_order_of_rows(door, tmp_path):
 
 @engines
 def test_a_pilot_that_is_far_off_is_folded_again(door, tmp_path, monkeypatch):
-    monkeypatch.setattr("squarely.moments.aggregates.PILOT", 100)
+    monkeypatch.setattr("squarely.moments.engine.gram.PILOT", 100)
     x = np.concatenate([np.arange(100) * 1e-6, 1e6 + np.arange(9_900.0)])
     y = 0.25 * x + np.sin(np.arange(10_000.0))
     fit = inside("y ~ x", {"x": x, "y": y}, door, tmp_path)
@@ -467,7 +467,7 @@ def test_auto_takes_aggregates_where_they_are_clearly_better(monkeypatch):
     rng = np.random.default_rng(5)
     data = {f"x{i}": rng.normal(size=100) for i in range(6)} | {"g": ["a", "b"] * 50, "y": rng.normal(size=100)}
     assert sq.ols("y ~ x1", held("polars lazy", data)).fold == "batches"
-    monkeypatch.setattr("squarely.moments.choice._MANY", 50)
+    monkeypatch.setattr("squarely.moments.gather._MANY", 50)
     assert sq.ols("y ~ x1 + x2", held("polars lazy", data)).fold == "aggregates"
     for formula in (
         "y ~ x1 + g",
@@ -487,7 +487,7 @@ def test_auto_takes_aggregates_where_they_are_clearly_better(monkeypatch):
 
 @reads
 def test_auto_falls_back_on_batches_and_says_so(monkeypatch):
-    monkeypatch.setattr("squarely.moments.choice._MANY", 50)
+    monkeypatch.setattr("squarely.moments.gather._MANY", 50)
     rng = np.random.default_rng(6)
     x = rng.normal(size=100)
     data = {"x": x, "z": x + 1e-9 * rng.normal(size=100), "y": rng.normal(size=100)}

@@ -103,7 +103,7 @@ def test_the_fold_gives_the_moments_of_the_rows():
 def test_the_fold_is_one_of_many_pieces(monkeypatch):
     data = rows_of(1000, [1.0, -2.0])
     whole = folded(data)[0]
-    monkeypatch.setattr("squarely.moments.noise._CELLS", 600)
+    monkeypatch.setattr("squarely.moments.gradient_noise._CELLS", 600)
     pieces = folded(data)[0]
     for name in ("sigma2", "gradient", "skew", "square"):
         assert_close(getattr(pieces, name), getattr(whole, name), rtol=1e-11, atol=1e-13)

@@ -130,7 +130,7 @@ def test_the_fold_on_a_device_is_the_fold(formula):
     from squarely.data import open_source
     from squarely.design import learn, parse_formula
     from squarely.moments import fold_moments
-    from squarely.moments.device import fold_on
+    from squarely.moments.gpu import fold_on
 
     source = open_source(CARS)
     design = learn(parse_formula(formula, list(source.columns)), source, None)

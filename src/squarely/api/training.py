@@ -264,7 +264,7 @@ def _gather_together(
 ) -> Moments:
     """Return the moments of all rows, summed over the processes, on the device of the run where that pays."""
     from squarely.descent import shared_fold
-    from squarely.moments.device import fold_on  # needs PyTorch
+    from squarely.moments.gpu import fold_on  # needs PyTorch
 
     if keeps_rows(source):  # an engine sums up all rows at once
         return training_moments(inputs, formula, source)

@@ -9,19 +9,28 @@ several sets of rows and takes them out again, by way of the `transfer` between 
 asks of mini-batches.
 """
 
-from squarely.moments.aggregated import Aggregated
-from squarely.moments.aggregates import Folded, constants, fold_inside, gather_inside, moments_of, refolded
-from squarely.moments.choice import choose_fold, require_fold, suits_aggregates, unserved
-from squarely.moments.combination import Combined, combine
-from squarely.moments.cross_products import Fold, Moments, fold_moments, fold_products, gather, in_threads, piece_rows
-from squarely.moments.layout import Layout, Prepared, lay_out, way_back
-from squarely.moments.merging import CRUMBS, Merged, Share, absent_levels, are_alike, merge_moments
-from squarely.moments.noise import expected_noise, fold_noise, noise_cost
-from squarely.moments.rounding import ends_inside, rounded_inside
-from squarely.moments.standardised import Standardised, standardise, unstandardised
-from squarely.moments.tally import Effort, Factors, Key, changed, tally
-from squarely.moments.transfer import Transfer
-from squarely.moments.triangle import fold_triangle, qr_triangle
+from squarely.moments.change_of_basis import Transfer
+from squarely.moments.cross_products import Fold, fold_products, in_threads, piece_rows
+from squarely.moments.engine.columns import Layout, Prepared, lay_out, way_back
+from squarely.moments.engine.gram import Aggregated, Folded, constants, fold_inside, refolded
+from squarely.moments.engine.group_sums import Effort, Factors, Key, changed, tally
+from squarely.moments.engine.linear_combination import Combined, combine
+from squarely.moments.engine.rounding import ends_inside, rounded_inside
+from squarely.moments.gather import (
+    choose_fold,
+    fold_moments,
+    gather,
+    gather_inside,
+    moments_of,
+    require_fold,
+    suits_aggregates,
+    unserved,
+)
+from squarely.moments.gradient_noise import expected_noise, fold_noise, noise_cost
+from squarely.moments.merge import CRUMBS, Merged, Share, absent_levels, are_alike, merge_moments
+from squarely.moments.moments import Moments
+from squarely.moments.qr import fold_triangle, qr_triangle
+from squarely.moments.standardized import Standardised, standardise, unstandardised
 
 __all__ = [
     "CRUMBS",

@@ -11,9 +11,9 @@ import numpy as np
 
 from squarely.data import Source
 from squarely.design import Arithmetics, Atom, Polynomial, Powers, added, expression_of, of_product, times
-from squarely.moments.aggregates import PILOT, Folded
-from squarely.moments.layout import Layout, carrier_stages
-from squarely.moments.tally import Effort
+from squarely.moments.engine.columns import Layout, carrier_stages
+from squarely.moments.engine.gram import PILOT, Folded
+from squarely.moments.engine.group_sums import Effort
 from squarely.numerics import ROUNDING, ROUNDOFF, WHOLE, Array
 
 

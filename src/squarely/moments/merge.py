@@ -9,8 +9,8 @@ import numpy as np
 
 from squarely.data import Level, RowAccount
 from squarely.design import Design, Product, indicators, products, recentred, translated
-from squarely.moments.cross_products import Moments
-from squarely.moments.transfer import Transfer, transfer
+from squarely.moments.change_of_basis import Transfer, transfer
+from squarely.moments.moments import Moments
 from squarely.numerics import ROUNDOFF, Array, Pair, dd_add
 
 _ALIKE = 1e-11  # what roundings may differ by where the same rows were read in another order or from another file

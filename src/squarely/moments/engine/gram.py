@@ -9,12 +9,10 @@ from dataclasses import dataclass, replace
 import narwhals as nw
 import numpy as np
 
-from squarely.data import RowAccount, Source, Stage
-from squarely.design import Atom, Design, Monomial, Powers, counted_rows, monomials, nothing, recentred, sheet
-from squarely.moments.aggregated import Aggregated
-from squarely.moments.cross_products import FAR, Moments, require_range
-from squarely.moments.layout import Block, Layout, Prepared, atom_stages, carrier_stages, lay_out, prepared, way_there
-from squarely.moments.tally import Cells, Effort, Factors, Key, tally
+from squarely.data import Source, Stage
+from squarely.design import Atom, Monomial, Powers, counted_rows, nothing
+from squarely.moments.engine.columns import Block, Layout, Prepared, atom_stages, carrier_stages, lay_out, prepared, way_there
+from squarely.moments.engine.group_sums import Cells, Effort, Factors, Key, tally
 from squarely.numerics import STILL, Array, is_constant, power_of_two, short
 
 PILOT = 10_000  # rows that tell centres and scales
@@ -35,21 +33,6 @@ class Folded:
     prepared: Prepared
     gram: Array
     way: Array
-
-
-def gather_inside(design: Design, source: Source) -> Moments:
-    """Fold the rows into Moments by aggregates; fold again about better centres if the pilot's were far off."""
-    page = sheet(source, list(design.factors.values()), design.formula.outside, design.learnt, where=design.where)
-    layout = lay_out(design, page, monomials(design))
-    layout, effort = _piloted(layout, source, first=None if layout.is_power else PILOT)
-    folded, spent = fold_inside(layout, source)
-    effort, passes = effort + spent, 1
-    if _is_far(folded):
-        layout, spent = _piloted(layout, source, first=None)
-        folded, more = fold_inside(layout, source)
-        effort, passes = effort + spent + more, 2
-    account, scans = counted_rows(source, page, round(float(folded.gram[0, 0])))
-    return moments_of(folded, source, account, effort + Effort(scans), passes)
 
 
 def fold_inside(layout: Layout, source: Source) -> tuple[Folded, Effort]:
@@ -116,50 +99,6 @@ def _summed(a: Block, b: Block, cells: Cells, keys: Mapping[str, Key]) -> Array:
     return summed
 
 
-def moments_of(folded: Folded, source: Source, account: RowAccount, effort: Effort, passes: int) -> Moments:
-    """Derive Moments of [1, (x - c) / s, (y - c) / s] from the cross-products of W, which are kept beside."""
-    design, way = folded.layout.design, folded.way
-    n = float(folded.gram[0, 0])
-    if not n:
-        raise nothing(source, account, [*folded.layout.page.numbers, *folded.layout.page.labels], design.where)
-    lost = ~np.isfinite(np.diag(folded.gram))  # beyond all range; only the columns that are made of these are to be blamed
-    sums = np.where(lost | lost[:, None], 0.0, folded.gram)
-    with np.errstate(over="ignore", invalid="ignore"):  # the range of the columns tells what is not finite
-        first = sums[0] / n
-        mean = first @ way
-        spread = np.sqrt(np.maximum(np.diag(way.T @ (sums / n - np.outer(first, first)) @ way), 0.0))
-        better = recentred(design, mean=mean[1:], spread=spread[1:])
-        centres, scales = better.centres.copy(), better.scales.copy()
-        centres[-1], scales[-1] = folded.layout.shifts[-1], folded.layout.units[-1]
-        better = replace(better, centres=centres, scales=scales)
-        B = way.copy()
-        B[0] -= better.column_centres
-        B = B / better.column_scales
-        gram = B.T @ sums @ B
-        gram = (gram + gram.T) / 2
-    gram[0, 0] = n
-    np.fill_diagonal(gram, np.where((way[lost] != 0).any(axis=0), np.inf, np.diag(gram)))
-    require_range(better, source, gram, account.used)
-    kept = Aggregated(engine=source.require_engine().name, scans=effort.scans, expressions=effort.expressions, folded=folded)
-    return Moments(design=better, gram=gram, account=account, passes=passes, aggregated=kept)
-
-
-def _middles(gram: Array) -> tuple[Array, Array]:
-    """Give the means and standard deviations of the columns of W; what is not finite is told by the range of the columns."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        first = gram[0] / gram[0, 0]
-        return first, np.sqrt(np.maximum(np.diag(gram) / gram[0, 0] - first**2, 0.0))
-
-
-def _is_far(folded: Folded) -> bool:
-    """Tell whether a column that is centred has its mean many standard deviations off."""
-    if not folded.layout.design.intercept:
-        return False
-    first, spread = _middles(folded.gram)
-    alone = np.array([True, *(not m.pattern for m in folded.layout.monomials), True])
-    return bool((alone & (spread > 0) & (np.abs(first) > FAR * spread)).any())
-
-
 def _piloted(layout: Layout, source: Source, *, first: int | None) -> tuple[Layout, Effort]:
     """Take centres and scales from the first rows that are complete, or from all.
 
@@ -214,3 +153,20 @@ def _moved(mean: float, spread: float, *, centre: bool) -> tuple[float, float]:
     if not centre:
         return 0.0, power_of_two(math.hypot(mean, spread))
     return short(mean, spread), power_of_two(spread if spread > 0 else mean)
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Aggregated:
+    """How an engine was asked.
+
+    Attributes
+    ----------
+    engine : what it is called.
+    scans, expressions : how often the rows were read for the cross-products, and how many sums were asked for.
+    folded : the columns that it worked with, to ask it again; None for a loaded fit.
+    """
+
+    engine: str
+    scans: int
+    expressions: int
+    folded: Folded | None = None

@@ -10,7 +10,7 @@ import numpy as np
 from squarely.data import Source, scanning
 from squarely.design import Block, Design, fold_rows
 from squarely.moments.cross_products import in_threads
-from squarely.moments.standardised import Standardised
+from squarely.moments.standardized import Standardised
 from squarely.numerics import Array
 from squarely.theory import Noise, Pairs, Spectrum, gaussian_square, pairs_of, weights_of
 

@@ -29,7 +29,7 @@ from squarely.design import (
     polynomials,
     splines,
 )
-from squarely.moments.tally import Factors, Key
+from squarely.moments.engine.group_sums import Factors, Key
 from squarely.numerics import Array
 
 

@@ -10,8 +10,8 @@ import narwhals as nw
 import numpy as np
 
 from squarely.data import Engine, Query, Source, Stage
-from squarely.moments.aggregates import Folded
-from squarely.moments.tally import Effort, Factors, Key, changed, tally
+from squarely.moments.engine.gram import Folded
+from squarely.moments.engine.group_sums import Effort, Factors, Key, changed, tally
 from squarely.numerics import Array, about_mean
 
 _POWERS = ("r1", "r2", "r3", "r4")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from squarely.design import Design
-from squarely.moments.cross_products import Moments
+from squarely.moments.moments import Moments
 from squarely.numerics import Array
 
 

@@ -1,0 +1,1 @@
+"""The same cross-products, computed by an engine."""

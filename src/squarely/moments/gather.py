@@ -1,0 +1,166 @@
+"""Which of the two folds serves a source: batches of its rows, or aggregates inside its engine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import narwhals as nw
+import numpy as np
+
+from squarely.data import Query, RowAccount, Source, keeps_rows
+from squarely.design import (
+    Basis,
+    Categorical,
+    Design,
+    Formula,
+    Name,
+    counted_rows,
+    expression_of,
+    monomials,
+    nothing,
+    recentred,
+    sheet,
+)
+from squarely.errors import OptionError, require_word
+from squarely.moments.cross_products import Fold, fold_products
+from squarely.moments.engine.columns import lay_out
+from squarely.moments.engine.gram import PILOT, Aggregated, Folded, _piloted, fold_inside
+from squarely.moments.engine.group_sums import Effort
+from squarely.moments.moments import FAR, Moments, require_range
+from squarely.numerics import Array
+
+FOLDS = ("auto", "batches", "aggregates")
+_MANY = 10_000_000  # cells; fewer are cheap in batches, which then keep residuals in double-double
+
+
+def require_fold(fold: str) -> None:
+    """Raise an OptionError if there is no such fold."""
+    require_word("fold", fold, FOLDS)
+
+
+def choose_fold(fold: str, source: Source, formula: Formula) -> str:
+    """Choose "batches" or "aggregates" for a source.
+
+    "auto" means batches, unless there are many rows, few columns, all of them plain numbers, and an engine that is measured to be
+    clearly faster by itself; or an engine that keeps its rows.
+
+    Raises
+    ------
+    OptionError : there is no such fold, or batches are wanted of an engine that keeps its rows.
+    DataError : aggregates are wanted, and the source has none.
+    """
+    require_fold(fold)
+    if fold == "aggregates":
+        source.require_engine()
+    if keeps_rows(source):
+        if fold == "batches":
+            raise OptionError(
+                f"fold='batches' would read the rows of {source.label}, which stay in {source.require_engine().name}. Leave fold= "
+                "out: sums are worked out there. To have the rows read, write them to a Parquet file and give its path."
+            )
+        return "aggregates"
+    if fold != "auto":
+        return fold
+    if not suits_aggregates(source, formula):
+        return "batches"
+    rows = int(source.aggregate(Query(), {"n0": nw.len()})[0]["n0"])
+    return "aggregates" if rows * (len(formula.terms) + 1) > _MANY else "batches"
+
+
+def suits_aggregates(source: Source, formula: Formula) -> bool:
+    """Tell whether aggregates are measured to be clearly faster if there are many rows: few columns, all of plain numbers."""
+    return source.engine is not None and 0 < len(formula.terms) <= source.engine.narrow and _is_plain(formula, source)
+
+
+def _is_plain(formula: Formula, source: Source) -> bool:
+    """Tell whether a formula names nothing but columns of numbers, all of which are there: an engine rounds what it computes."""
+    if formula.offsets:  # so it would round the response less these
+        return False
+    expressions = [*formula.outside.values(), *map(expression_of, formula.factors.values())]
+    bases = any(isinstance(factor, Basis | Categorical) for factor in formula.factors.values())
+    names = [e.name for e in expressions if isinstance(e, Name) and e.name in source.columns]
+    return not bases and len(names) == len(expressions) and all(source.kind(name) == "number" for name in names)
+
+
+def unserved(moments: Moments, error: Exception) -> str:
+    """Say that aggregates were tried and did not serve."""
+    engine = moments.aggregated.engine if moments.aggregated else ""
+    return f"Read in batches: by aggregates in {engine}, {str(error).split('. ')[0]}."
+
+
+def gather_inside(design: Design, source: Source) -> Moments:
+    """Fold the rows into Moments by aggregates; fold again about better centres if the pilot's were far off."""
+    page = sheet(source, list(design.factors.values()), design.formula.outside, design.learnt, where=design.where)
+    layout = lay_out(design, page, monomials(design))
+    layout, effort = _piloted(layout, source, first=None if layout.is_power else PILOT)
+    folded, spent = fold_inside(layout, source)
+    effort, passes = effort + spent, 1
+    if _is_far(folded):
+        layout, spent = _piloted(layout, source, first=None)
+        folded, more = fold_inside(layout, source)
+        effort, passes = effort + spent + more, 2
+    account, scans = counted_rows(source, page, round(float(folded.gram[0, 0])))
+    return moments_of(folded, source, account, effort + Effort(scans), passes)
+
+
+def moments_of(folded: Folded, source: Source, account: RowAccount, effort: Effort, passes: int) -> Moments:
+    """Derive Moments of [1, (x - c) / s, (y - c) / s] from the cross-products of W, which are kept beside."""
+    design, way = folded.layout.design, folded.way
+    n = float(folded.gram[0, 0])
+    if not n:
+        raise nothing(source, account, [*folded.layout.page.numbers, *folded.layout.page.labels], design.where)
+    lost = ~np.isfinite(np.diag(folded.gram))  # beyond all range; only the columns that are made of these are to be blamed
+    sums = np.where(lost | lost[:, None], 0.0, folded.gram)
+    with np.errstate(over="ignore", invalid="ignore"):  # the range of the columns tells what is not finite
+        first = sums[0] / n
+        mean = first @ way
+        spread = np.sqrt(np.maximum(np.diag(way.T @ (sums / n - np.outer(first, first)) @ way), 0.0))
+        better = recentred(design, mean=mean[1:], spread=spread[1:])
+        centres, scales = better.centres.copy(), better.scales.copy()
+        centres[-1], scales[-1] = folded.layout.shifts[-1], folded.layout.units[-1]
+        better = replace(better, centres=centres, scales=scales)
+        B = way.copy()
+        B[0] -= better.column_centres
+        B = B / better.column_scales
+        gram = B.T @ sums @ B
+        gram = (gram + gram.T) / 2
+    gram[0, 0] = n
+    np.fill_diagonal(gram, np.where((way[lost] != 0).any(axis=0), np.inf, np.diag(gram)))
+    require_range(better, source, gram, account.used)
+    kept = Aggregated(engine=source.require_engine().name, scans=effort.scans, expressions=effort.expressions, folded=folded)
+    return Moments(design=better, gram=gram, account=account, passes=passes, aggregated=kept)
+
+
+def _middles(gram: Array) -> tuple[Array, Array]:
+    """Give the means and standard deviations of the columns of W; what is not finite is told by the range of the columns."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        first = gram[0] / gram[0, 0]
+        return first, np.sqrt(np.maximum(np.diag(gram) / gram[0, 0] - first**2, 0.0))
+
+
+def _is_far(folded: Folded) -> bool:
+    """Tell whether a column that is centred has its mean many standard deviations off."""
+    if not folded.layout.design.intercept:
+        return False
+    first, spread = _middles(folded.gram)
+    alone = np.array([True, *(not m.pattern for m in folded.layout.monomials), True])
+    return bool((alone & (spread > 0) & (np.abs(first) > FAR * spread)).any())
+
+
+def fold_moments(design: Design, source: Source, fold: Fold | None = None) -> Moments:
+    """Fold the rows into Moments, in the order of the batches, which fixes every bit of the result."""
+    gram, account = (fold or fold_products)(design, source)
+    require_range(design, source, gram, account.used)
+    return Moments(design=design, gram=gram, account=account)
+
+
+def gather(design: Design, source: Source, fold: Fold | None = None) -> Moments:
+    """Fold the rows into Moments; fold again about better centres if the pilot's were far off."""
+    moments = fold_moments(design, source, fold)
+    means, spreads = moments.means, np.sqrt(moments.variances)
+    off = np.abs(means - design.centres) > FAR * spreads
+    off[design.layout.grouped] = False  # indicators are not centred
+    if not design.intercept or not (off & (spreads > 0)).any():
+        return moments
+    better = recentred(design, mean=means, spread=spreads)
+    return replace(fold_moments(better, source, fold), passes=2)

@@ -1,0 +1,86 @@
+"""`Moments`: the cross-products of a design's columns, their centers and scales."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from squarely.data import RowAccount, Source
+from squarely.design import Design
+from squarely.errors import DataError
+from squarely.moments.engine.gram import Aggregated
+from squarely.numerics import Array
+
+_LARGEST = 1e75  # coefficients are ratios of two columns and variances their squares: up to 1e300 all stays representable
+FAR = 8.0  # a centre so many standard deviations off the mean costs digits: the rows are folded again
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Moments:
+    """Cross-products of Z = [1, (x - c) / s, (y - c) / s], where c and s are the design's centres and scales.
+
+    Attributes
+    ----------
+    design : the frozen design.
+    gram : (k + 1, k + 1), Z'Z; its first entry is n.
+    account : the rows that the fold has met.
+    passes : scans of the rows that it took.
+    aggregated : how an engine was asked, None for rows that came in batches.
+    remarks : sentences for the summary on how the rows were read.
+    """
+
+    design: Design
+    gram: Array
+    account: RowAccount
+    passes: int = 1
+    aggregated: Aggregated | None = None
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def n(self) -> int:
+        """The number of complete rows."""
+        return self.account.used
+
+    @property
+    def means(self) -> Array:
+        """The mean of each variable (k,), in its own unit."""
+        return self.design.centres + self.design.scales * (self.gram[0, 1:] / self.n)
+
+    @property
+    def variances(self) -> Array:
+        """The population variance (divisor n) of each variable (k,), in its unit squared."""
+        first = self.gram[0, 1:] / self.n
+        return self.design.scales**2 * np.maximum(np.diag(self.gram)[1:] / self.n - first**2, 0.0)
+
+    @property
+    def covariances(self) -> Array:
+        """The population covariances (divisor n) of the variables (k, k), in the products of their units."""
+        first = self.gram[0, 1:] / self.n
+        return np.outer(self.design.scales, self.design.scales) * (self.gram[1:, 1:] / self.n - np.outer(first, first))
+
+    @property
+    def constant(self) -> np.ndarray:
+        """Which variables (k,) have the same value in every row, as far as doubles can tell."""
+        # Squares of magnitude m**2 are summed with errors near n u m**2 (m in scaled units, about one when centred).
+        sizes = np.diag(self.gram)[1:]
+        spread = sizes - self.gram[0, 1:] ** 2 / self.n
+        constant: np.ndarray = spread <= 1e-14 * sizes
+        return constant
+
+
+def require_range(design: Design, source: Source, gram: Array, n: int) -> None:
+    """Refuse columns so large or small that a variance, in the square of their unit, would over- or underflow in silence."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        sizes = np.abs(design.centres) + design.scales * np.sqrt(np.diag(gram)[1:] / n)
+    for name, size in zip(design.labels, sizes.tolist(), strict=True):
+        if not size < _LARGEST or 0.0 < size < 1 / _LARGEST:
+            raise DataError(
+                f"The values of column {name!r} of {source.label} are {_about(size)}, and their squares leave the range of "
+                f"double precision: between {1 / _LARGEST:.0e} and {_LARGEST:.0e} is safe. Rescale the column, or look for a "
+                "wrong value in it."
+            )
+
+
+def _about(size: float) -> str:
+    return f"near {size:.1g}" if np.isfinite(size) else "too large"
