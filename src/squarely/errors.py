@@ -118,3 +118,7 @@ def first_line(error: Exception) -> str:
     """Give the beginning of what another library says, without its full stop."""
     said = str(error).strip() or type(error).__name__
     return said.splitlines()[0][:_LONGEST_QUOTE].rstrip(".")
+
+
+class UntoldError(DataError):
+    """The cross-products cannot tell columns apart that are not dependent either."""

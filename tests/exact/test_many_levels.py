@@ -82,7 +82,7 @@ def test_levels_not_met_are_an_error_or_nan(data):
 
 def test_numbers_that_are_nearly_dependent_beside_many_levels_are_kept(monkeypatch):
     """Cross-products take z for a combination of the others; the rows do not, and where these are too many it is an error."""
-    monkeypatch.setattr("squarely.exact.factor._MANY_OPERATIONS", 1)
+    monkeypatch.setattr("squarely.exact.factorization._MANY_OPERATIONS", 1)
     rng = np.random.default_rng(4)
     a, e, g = rng.normal(size=2_000), rng.normal(size=2_000), rng.integers(0, 20, 2_000)
     frame = pd.DataFrame(
@@ -94,7 +94,7 @@ def test_numbers_that_are_nearly_dependent_beside_many_levels_are_kept(monkeypat
     peer = peer_ols("y ~ a + e + g", frame.assign(e=(frame["z"] - frame["a"]) * 1e6)).fit()  # the same span, well conditioned
     assert_close(fit.params["z"] * 1e-6, peer.params["e"], rtol=1e-9)
     assert_close(fit.rsquared, peer.rsquared, rtol=1e-10)
-    monkeypatch.setattr("squarely.exact.factor._MOST_OPERATIONS", 1)
+    monkeypatch.setattr("squarely.exact.factorization._MOST_OPERATIONS", 1)
     with pytest.raises(DataError, match=r"cannot tell whether 'z' of the data frame depends"):
         sq.ols("y ~ a + z + g", frame)
 
@@ -102,7 +102,7 @@ def test_numbers_that_are_nearly_dependent_beside_many_levels_are_kept(monkeypat
 @pytest.mark.parametrize("operations", [1, 10**18])
 def test_nested_levels_are_dropped_and_named(operations, monkeypatch):
     """By cross-products, where a triangle would be too large, as by a triangle."""
-    monkeypatch.setattr("squarely.exact.factor._MANY_OPERATIONS", operations)
+    monkeypatch.setattr("squarely.exact.factorization._MANY_OPERATIONS", operations)
     rng = np.random.default_rng(2)
     city = rng.integers(0, 40, 900)
     frame = pd.DataFrame({"city": [f"c{i:02d}" for i in city], "state": [f"s{i // 4}" for i in city], "x": rng.normal(size=900)})

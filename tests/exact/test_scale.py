@@ -107,7 +107,7 @@ def test_precision_is_the_users_to_choose():
 
 
 def test_large_tables_are_refined_in_doubles_unless_that_is_too_little(monkeypatch):
-    monkeypatch.setattr("squarely.exact.least_squares.CHEAP_CELLS", 100)
+    monkeypatch.setattr("squarely.exact.solve.CHEAP_CELLS", 100)
     formula, data = table(500, 2)
     assert sq.ols(formula, data).solution.precision == "double"
     a = data["x0"]
@@ -156,7 +156,7 @@ def test_condition_numbers_by_iteration(apart, monkeypatch):
     R = np.linalg.qr(rng.normal(size=(300, 120)) * np.geomspace(1, 1e-4, 120), mode="r")
     B = np.array([rng.uniform(1, 3, 120), rng.normal(size=120)]) if apart else None
     whole = condition_of(R, B)
-    monkeypatch.setattr("squarely.exact.condition.MOST_SINGULAR_VALUES", 10)
+    monkeypatch.setattr("squarely.exact.condition_number.MOST_SINGULAR_VALUES", 10)
     assert_close(condition_of(R, B), whole, rtol=5e-3)
 
 

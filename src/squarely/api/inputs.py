@@ -11,8 +11,7 @@ import numpy as np
 
 from squarely.data import Source, keeps_rows, open_arrays, open_rows, open_source, require_here, split
 from squarely.design import Formula, Where, ask, formula_of, learn, parse_formula, parse_where
-from squarely.errors import DataError, InputError, OptionError, counted, require_word
-from squarely.exact import UntoldError
+from squarely.errors import DataError, InputError, OptionError, UntoldError, counted, require_word
 from squarely.inference import Fit
 from squarely.moments import Moments, choose_fold, gather, gather_inside, unserved
 

@@ -8,16 +8,16 @@ Where rows stay in an engine: `aggregates` solves and refines, `dependence` deci
 the data.
 """
 
-from squarely.exact.condition import condition_of, telling_singular
-from squarely.exact.dependence import UntoldError
-from squarely.exact.determined import check_of
-from squarely.exact.factor import SIX_DIGITS, TEN_DIGITS, Factor, require_same_rows
-from squarely.exact.least_squares import Merger, Shard, Solution, is_same_shard, require_precision, solve, spread_of
+from squarely.exact.condition_number import condition_of, telling_singular
+from squarely.exact.estimability import check_of
+from squarely.exact.factorization import SIX_DIGITS, TEN_DIGITS, Factor, require_same_rows
+from squarely.exact.implicit_constant import Span, span_by_sums
+from squarely.exact.merge import NEVER_IN, solve_without_rows
 from squarely.exact.residuals import ResidualSums, column_sums, residuals_of
-from squarely.exact.span import Span, span_by_sums
-from squarely.exact.units import to_units, totals_of, unit_errors, unscaling
+from squarely.exact.solution import Merger, Shard, Solution, is_same_shard
+from squarely.exact.solve import require_precision, solve
+from squarely.exact.units import spread_of, to_units, totals_of, unit_errors, unscaling
 from squarely.exact.whitening import Root
-from squarely.exact.without_rows import NEVER_IN, solve_without_rows
 
 __all__ = [
     "NEVER_IN",
@@ -30,7 +30,6 @@ __all__ = [
     "Shard",
     "Solution",
     "Span",
-    "UntoldError",
     "check_of",
     "column_sums",
     "condition_of",

@@ -11,7 +11,7 @@ import numpy as np
 from squarely.data import Source, scanning
 from squarely.design import Block, Design, Piece, Spread, fold_rows, gathered, pieces
 from squarely.errors import DataError
-from squarely.exact.factor import SIX_DIGITS, require_same_rows
+from squarely.exact.factorization import SIX_DIGITS, require_same_rows
 from squarely.moments import Moments, in_threads, piece_rows
 from squarely.numerics import SLICED_ROWS, Array, Pair, about_mean, dd_add, dd_multiply, slice_bits, sliced, sliced_dot, top_of
 

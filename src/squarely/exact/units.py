@@ -7,7 +7,8 @@ from fractions import Fraction
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from squarely.exact.factor import TEN_DIGITS, Factor
+from squarely.exact.condition_number import inverse_spread, inverse_spread_of_blocks
+from squarely.exact.factorization import TEN_DIGITS, Factor
 from squarely.exact.whitening import Root
 from squarely.moments import Moments
 from squarely.numerics import ROUNDOFF, Array
@@ -95,3 +96,17 @@ def totals_of(
     high = float(mean)
     centered = max(second - one**2 / n, 0.0) * unit**2
     return centered, relative * second * unit**2, (high, float(mean - Fraction(high)), off)
+
+
+def spread_of(moments: Moments, factor: Factor) -> Array:
+    """Return the roots of the diagonal (q,) of (X'X)^-1 of the scaled columns that are kept."""
+    layout = moments.design.layout
+    if factor.road == "moments" and layout.blocks:
+        largest = max((block.lookup[block.lookup >= 0] for block in layout.blocks), key=len)
+        inside = np.isin(factor.columns, layout.grouped[largest] + 1)
+        if inside.sum() > len(inside) / 2:
+            first, last = factor.columns[0], factor.columns[-1] + 1
+            whole = last - first == len(inside)
+            G = moments.gram[first:last, first:last] if whole else moments.gram[np.ix_(factor.columns, factor.columns)]
+            return inverse_spread_of_blocks(G, inside)
+    return inverse_spread(factor.R)

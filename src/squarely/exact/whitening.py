@@ -9,7 +9,7 @@ from scipy.linalg import cholesky, solve_triangular
 
 from squarely.data import Source, scanning
 from squarely.design import Block, fold_rows, pieces, whole_table
-from squarely.exact.factor import TEN_DIGITS, Factor
+from squarely.exact.factorization import TEN_DIGITS, Factor
 from squarely.moments import Moments, in_threads
 from squarely.numerics import (
     ROUNDOFF,

@@ -10,17 +10,13 @@ from scipy.linalg import solve_triangular
 
 from squarely.data import Source
 from squarely.design import monomials
-from squarely.errors import DataError
+from squarely.errors import UntoldError
 from squarely.exact.rank import dependency, none_left
 from squarely.moments import Effort, Folded, Moments, combine, way_back
 from squarely.numerics import ROUNDING, ROUNDOFF, Array
 
 # The share of a column's squared length that earlier columns must leave, so that rounding in the sums is small beside it.
 _TOLD = 1e-11
-
-
-class UntoldError(DataError):
-    """The cross-products cannot tell columns apart that are not dependent either."""
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)

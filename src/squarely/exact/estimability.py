@@ -9,9 +9,10 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from squarely.design import Check
-from squarely.exact.condition import condition_of, lengths_of
-from squarely.exact.factor import columns_of
-from squarely.exact.least_squares import Solution, spread_of
+from squarely.exact.condition_number import condition_of, lengths_of
+from squarely.exact.factorization import columns_of
+from squarely.exact.solution import Solution
+from squarely.exact.units import spread_of
 from squarely.moments import qr_triangle
 from squarely.numerics import ROUNDING, ROUNDOFF
 

@@ -9,121 +9,18 @@ from scipy.linalg import solve_triangular
 
 from squarely.data import Source
 from squarely.errors import DataError, OptionError, counted, require_word
-from squarely.exact.condition import inverse_spread, inverse_spread_of_blocks, lengths_of, telling_singular, untold
-from squarely.exact.factor import TEN_DIGITS, Factor, factorise
+from squarely.exact.condition_number import lengths_of, telling_singular, untold
+from squarely.exact.factorization import TEN_DIGITS, Factor, factorise
+from squarely.exact.implicit_constant import Span, span_of
 from squarely.exact.residuals import ResidualSums, scan_residuals, without_shape
-from squarely.exact.span import Span, span_of
-from squarely.exact.units import digits_of, spread_out, to_units, totals_of, unit_errors
+from squarely.exact.solution import Solution
+from squarely.exact.units import digits_of, spread_of, spread_out, to_units, totals_of, unit_errors
 from squarely.exact.whitening import CHEAP_CELLS, Root, inverse_root, wants_whitening
 from squarely.moments import Moments
 from squarely.numerics import ROUNDOFF, SLICED_ROWS, Array, slice_bits, sliced_error, two_sum
 
 _MOST_SCANS = 4
 _ROUNDINGS = 32  # of one entry of a triangle, which is merged from those of few rows
-
-
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class Solution:
-    """The least squares solution and how it was reached.
-
-    Attributes
-    ----------
-    moments : the cross-products it rests on; `factor` the triangular factor and the columns kept.
-    root : of (X'X)^-1, where R leaves too few digits for standard errors, else None.
-    params : (p,) coefficients in the units of the data, NaN for a dropped column.
-    residuals : sums over the residuals, from the last scan, in the scaled unit of the response; None for a fit without a scan of
-        its own, put together from others.
-    b : (q,) the coefficients of the scaled columns that are kept, as double-double.
-    unit_bse : (p,) standard errors of the coefficients where that of the residuals is one, NaN for a dropped column.
-    ssr, centered_tss : sums of squares of the residuals and of the response about its mean, in its unit squared.
-    ssr_off, tss_off : their errors at most. A `ssr` within `ssr_off` is hidden by rounding; zero with an error of zero is a zero.
-    mean : of the response, as the sum of two doubles, and its error at most.
-    span : the combination of columns nearest to a constant; None with an intercept.
-    digits : (p,) decimal digits of each coefficient that can be trusted, with the exact solution for the stored
-        doubles as the truth, NaN for what is zero up to rounding; `digits_bse` (p,) likewise for the standard errors.
-    precision : "extended" or "double", of the residuals and X'r in the refinement.
-    scans : how often all rows were read. `settled` whether another scan could not have mattered.
-    blur : the norm (over the rows) by which fitted values and residuals may be off, in the scaled unit of the response.
-    rough : the relative error of `unit_bse` that computed columns, which are rounded before they are read, bring with them.
-    merged : which fits it was put together from, if it was.
-    """
-
-    moments: Moments
-    factor: Factor
-    root: Root | None
-    b: tuple[Array, Array]
-    params: Array
-    residuals: ResidualSums | None
-    unit_bse: Array
-    ssr: float
-    ssr_off: float
-    centered_tss: float
-    tss_off: float
-    mean: tuple[float, float, float]
-    span: Span | None
-    digits: Array
-    digits_bse: Array
-    precision: str
-    scans: int
-    settled: bool
-    blur: float
-    rough: float = 0.0
-    merged: Merger | None = None
-
-    @property
-    def hidden(self) -> bool:
-        """Whether rounding hides the residuals: their sum of squares has no digit."""
-        return self.ssr <= self.ssr_off > 0
-
-    @property
-    def spans_told(self) -> bool:
-        """Whether it is certain that a constant is spanned or not: what a removal leaves may not tell."""
-        span, whole = self.span, self.merged is None or not self.merged.taken_out
-        return whole or span is None or span.is_told(self.moments, self.factor)
-
-    @property
-    def merger(self) -> Merger:
-        """The fits that are in: of a fit of rows, itself."""
-        if self.merged is not None:
-            return self.merged
-        n, mean = self.moments.n, self.mean[0] + self.mean[1]
-        return Merger(rows=(n,), shards=((n, mean, self.centered_tss, self.ssr),))
-
-    @property
-    def uncentered(self) -> tuple[float, float]:
-        """The sum of squares of the response, and its error at most."""
-        n, (hi, lo, off) = self.moments.n, self.mean
-        mean = hi + lo
-        squares = self.centered_tss + n * mean**2
-        return squares, self.tss_off + n * (2 * abs(mean) + off) * off + 4 * ROUNDOFF * squares
-
-
-Shard = tuple[int, float, float, float]
-
-
-def is_same_shard(a: Shard, b: Shard) -> bool:
-    """Tell whether two fits were of the same rows, as far as these sums tell: whatever the order of the rows was."""
-    (n, mean, total, left), (m, *others) = a, b
-    sizes = (float(np.sqrt(total / n)) + abs(mean), total, total)
-    return n == m and all(abs(x - y) <= 1e-9 * size for x, y, size in zip((mean, total, left), others, sizes, strict=True))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Merger:
-    """How many complete rows each fit had that was put in, and each that was taken out.
-
-    `shards` are those that are in and not out again: rows, mean and total sum of squares of the response, and residual sum of
-    squares. Files of earlier versions have none.
-    """
-
-    rows: tuple[int, ...]
-    taken_out: tuple[int, ...] = ()
-    shards: tuple[Shard, ...] = ()
-
-    @property
-    def n(self) -> int:
-        """The number of complete rows that are left."""
-        return sum(self.rows) - sum(self.taken_out)
 
 
 def require_precision(precision: str) -> None:
@@ -157,7 +54,7 @@ def solve(moments: Moments, source: Source, *, collinear: str = "drop", precisio
             f"{' '.join([*moments.account.lines()[1:], f'Give at least {p + 1} rows'])}, or a formula with fewer columns."
         )
     if moments.aggregated is not None:
-        from squarely.exact.aggregates import solve_inside  # which makes a Solution in turn
+        from squarely.exact.engine.solve import solve_inside  # which makes a Solution in turn
 
         if precision == "extended":
             raise OptionError(
@@ -258,20 +155,6 @@ def _refine(moments: Moments, source: Source, factor: Factor, precision: str) ->
         scans=scans,
         settled=settled,
     )
-
-
-def spread_of(moments: Moments, factor: Factor) -> Array:
-    """Return the roots of the diagonal (q,) of (X'X)^-1 of the scaled columns that are kept."""
-    layout = moments.design.layout
-    if factor.road == "moments" and layout.blocks:
-        largest = max((block.lookup[block.lookup >= 0] for block in layout.blocks), key=len)
-        inside = np.isin(factor.columns, layout.grouped[largest] + 1)
-        if inside.sum() > len(inside) / 2:
-            first, last = factor.columns[0], factor.columns[-1] + 1
-            whole = last - first == len(inside)
-            G = moments.gram[first:last, first:last] if whole else moments.gram[np.ix_(factor.columns, factor.columns)]
-            return inverse_spread_of_blocks(G, inside)
-    return inverse_spread(factor.R)
 
 
 def _size_of_terms(moments: Moments, columns: np.ndarray, sizes: Array) -> float:

@@ -8,8 +8,8 @@ from fractions import Fraction
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from squarely.exact.dependence import Kept
-from squarely.exact.factor import Factor
+from squarely.exact.engine.rank import Kept
+from squarely.exact.factorization import Factor
 from squarely.exact.whitening import Root
 from squarely.moments import Folded, Moments, qr_triangle, way_back
 from squarely.numerics import ROUNDOFF, Array, Pair

@@ -14,12 +14,12 @@ import numpy as np
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
 from squarely.errors import DataError, NumericalError, counted
-from squarely.exact.condition import condition_of, telling_singular, untold
-from squarely.exact.factor import TEN_DIGITS, Factor, columns_of, from_moments, from_triangle
-from squarely.exact.least_squares import Merger, Shard, Solution, is_same_shard, spread_of
+from squarely.exact.condition_number import condition_of, telling_singular, untold
+from squarely.exact.factorization import TEN_DIGITS, Factor, columns_of, from_moments, from_triangle
+from squarely.exact.implicit_constant import Span, span_of_levels
 from squarely.exact.rank import independent, none_left, still
-from squarely.exact.span import Span, span_of_levels
-from squarely.exact.units import digits_of, spread_out, to_units, unit_errors
+from squarely.exact.solution import Merger, Shard, Solution, is_same_shard
+from squarely.exact.units import digits_of, spread_of, spread_out, to_units, unit_errors
 from squarely.moments import CRUMBS, Merged, Moments, Transfer, qr_triangle
 from squarely.numerics import ROUNDOFF, Array, Pair, dd_add, dd_multiply, dd_sum, two_sum
 

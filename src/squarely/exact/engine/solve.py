@@ -9,16 +9,16 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from squarely.data import Source
-from squarely.errors import DataError
-from squarely.exact.condition import inverse_spread, untold
-from squarely.exact.dependence import Kept, UntoldError, keep
-from squarely.exact.factor import TEN_DIGITS, Factor
-from squarely.exact.least_squares import Solution
+from squarely.errors import DataError, UntoldError
+from squarely.exact.condition_number import inverse_spread, untold
+from squarely.exact.engine.problem import Left, Work, factor_of, in_scaled, in_units, natural, root_of, scaled
+from squarely.exact.engine.rank import Kept, keep
+from squarely.exact.factorization import TEN_DIGITS, Factor
+from squarely.exact.implicit_constant import Span, span_by_scans, span_by_sums
 from squarely.exact.rank import cancelled, still
 from squarely.exact.residuals import ResidualSums, without_shape
-from squarely.exact.span import Span, span_by_scans, span_by_sums
+from squarely.exact.solution import Solution
 from squarely.exact.units import digits_of, spread_out, totals_of, unit_errors
-from squarely.exact.work import Left, Work, factor_of, in_scaled, in_units, natural, root_of, scaled
 from squarely.moments import (
     Aggregated,
     Combined,

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from squarely.data import Source
-from squarely.exact.factor import Factor
+from squarely.exact.factorization import Factor
 from squarely.exact.residuals import scan_residuals
 from squarely.moments import Moments
 from squarely.numerics import ROUNDING, ROUNDOFF, Array, Pair, two_sum

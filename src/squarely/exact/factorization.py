@@ -13,7 +13,7 @@ from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
 from squarely.data import Source
 from squarely.errors import DataError
-from squarely.exact.condition import MOST_SINGULAR_VALUES, condition_of, condition_of_cosines
+from squarely.exact.condition_number import MOST_SINGULAR_VALUES, condition_of, condition_of_cosines
 from squarely.exact.rank import cholesky_in_order, constants, dependency, independent, none_left
 from squarely.moments import Moments, fold_triangle, qr_triangle
 from squarely.numerics import ROUNDOFF, Array
