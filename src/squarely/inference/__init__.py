@@ -6,10 +6,10 @@ fits together; `preview` says beforehand what a fit costs.
 """
 
 from squarely.inference.fit import Fit
-from squarely.inference.merging import combined
+from squarely.inference.merge import combined
 from squarely.inference.normality import Normality, residual_tests
 from squarely.inference.preview import Preview, foresee
-from squarely.inference.saved import fit_from_json
+from squarely.inference.serialize import fit_from_json
 from squarely.inference.statistics import infer
 
 __all__ = [

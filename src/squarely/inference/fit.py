@@ -258,7 +258,7 @@ class Fit:
         Raises DataError if it cannot be written.
         """
         _require_other(self.source, path)
-        from squarely.inference.saved import fit_to_json  # which knows the Fit in turn
+        from squarely.inference.serialize import fit_to_json  # which knows the Fit in turn
 
         write_text(path, fit_to_json(self))
 
@@ -285,7 +285,7 @@ class Fit:
         >>> both.remove(b).params.round(3).to_dict() == a.params.round(3).to_dict()
         True
         """
-        from squarely.inference.merging import combined  # which knows the Fit in turn
+        from squarely.inference.merge import combined  # which knows the Fit in turn
 
         return combined([self, *others], duplicates=duplicates)
 
@@ -308,7 +308,7 @@ class Fit:
         --------
         See `merge`.
         """
-        from squarely.inference.merging import combined
+        from squarely.inference.merge import combined
 
         return combined([self], shards)
 
