@@ -14,7 +14,8 @@ from torch import distributed
 
 import squarely as sq
 from squarely.data.files import parquet
-from squarely.descent import processes, seen
+from squarely.descent import training_data as seen
+from squarely.descent.distributed import process_group as processes
 from squarely.errors import SquarelyError
 
 RANK = int(os.environ.get("RANK", "0"))

@@ -75,7 +75,7 @@ def test_mini_batches_are_those_of_a_plain_loop(size, options, order):
 
 
 def test_every_epoch_has_an_order_of_its_own_and_every_row_once():
-    from squarely.descent.rows import Held
+    from squarely.descent.batches.in_memory import Held
 
     rows = Held(torch.arange(1000.0)[:, None], torch.zeros(1000, 1), seed=3)
     first, again, second = (torch.cat([X for X, _ in rows.batches(epoch, 64)]).ravel() for epoch in (0, 0, 1))
@@ -316,9 +316,9 @@ def test_metrics_are_those_of_the_rows_in_their_own_unit():
 
 @pytest.mark.parametrize(("features", "size"), [(7, 7), (5, 31), (3, 64)])
 def test_batches_after_a_skip_give_the_same_bits(features, size, monkeypatch):
-    from squarely.descent.rows import Held
+    from squarely.descent.batches.in_memory import Held
 
-    monkeypatch.setattr("squarely.descent.rows._GATHERED", 300)
+    monkeypatch.setattr("squarely.descent.batches.in_memory._GATHERED", 300)
     torch.manual_seed(0)
     rows = Held(torch.randn(500, features), torch.randn(500, 1), seed=1)
     model = nn.Linear(features, 1)

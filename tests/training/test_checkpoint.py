@@ -26,9 +26,9 @@ from tests.support.checks import CARS, need
 torch = need("torch")
 need("safetensors")
 
-from squarely.descent.checkpoint import DamagedError, read_checkpoint  # noqa: E402
-from squarely.descent.optimizers import OPTIMIZERS, SCHEDULERS  # noqa: E402
-from squarely.descent.plain import put_together, said, taken_apart  # noqa: E402
+from squarely.descent.checkpoint.files import DamagedError, read_checkpoint  # noqa: E402
+from squarely.descent.checkpoint.serialize import put_together, said, taken_apart  # noqa: E402
+from squarely.descent.options.optimizers import OPTIMIZERS, SCHEDULERS  # noqa: E402
 
 FORMULA, DATA = "mpg ~ displacement + weight + C(origin)", sq.datasets.cars()
 MINI = {"batch_size": 150, "lr": 0.01, "optimizer": "adam"}
@@ -47,7 +47,7 @@ def no_waiting_for_the_disk(monkeypatch):
 @pytest.fixture
 def cut(monkeypatch):
     """Have runs stop right after they have been kept so many times."""
-    from squarely.descent import keeper
+    from squarely.descent.checkpoint import checkpointer as keeper
 
     write = keeper.write_checkpoint
 
@@ -295,7 +295,7 @@ def test_more_epochs_are_going_on_and_fewer_are_refused(tmp_path):
 
 def test_a_run_that_has_ended_returns_at_once(tmp_path, monkeypatch):
     whole = train(checkpoint=tmp_path, **MINI)
-    monkeypatch.setattr("squarely.descent.running.run_loop", lambda *a, **k: pytest.fail("it was trained again"))
+    monkeypatch.setattr("squarely.descent.trainer.run_loop", lambda *a, **k: pytest.fail("it was trained again"))
     again = train(checkpoint=tmp_path, resume=True, **MINI)
     assert bits(again) == bits(whole)
     assert again.remarks == (f"The run went on from epoch 12, as kept in {str(tmp_path / 'epoch-000012-batch-000000')!r}.",)
@@ -357,7 +357,7 @@ def test_the_last_two_are_kept_and_what_killed_writers_left_goes(cut, tmp_path):
     ],
 )
 def test_how_often_a_run_is_kept(every, batch_size, places, tmp_path, monkeypatch):
-    from squarely.descent import keeper
+    from squarely.descent.checkpoint import checkpointer as keeper
 
     met, write = [], keeper.write_checkpoint
     monkeypatch.setattr(keeper, "write_checkpoint", lambda folder, c: (met.append((c.epoch, c.batch)), write(folder, c)))
@@ -366,7 +366,7 @@ def test_how_often_a_run_is_kept(every, batch_size, places, tmp_path, monkeypatc
 
 
 def test_seconds_are_counted_from_the_last_time(tmp_path, monkeypatch):
-    from squarely.descent import keeper
+    from squarely.descent.checkpoint import checkpointer as keeper
 
     clock, met = iter(range(10**6)), []
     monkeypatch.setattr(keeper.time, "monotonic", lambda: float(next(clock)))

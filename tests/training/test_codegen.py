@@ -16,7 +16,7 @@ from tests.support.checks import CARS, assert_close, need
 torch = need("torch")
 pd = need("pandas")
 
-from squarely.descent.optimizers import OPTIMIZERS  # noqa: E402  # it needs torch
+from squarely.descent.options.optimizers import OPTIMIZERS  # noqa: E402  # it needs torch
 
 WORDS = ["a", 'qu"ote', "it's", "back\\slash", "line\nend", "", "NA", "both \" and '", "cr\r\nlf", "$n {n} %s", "ü\u2028"]
 RUNNER = """
@@ -359,7 +359,7 @@ def inside(code, folder):
 
 @pytest.mark.parametrize(("size", "says"), [(32, "to the last bit"), (7, "lay elsewhere in memory")])
 def test_more_rows_than_are_gathered_at_once(size, says, tmp_path, monkeypatch):
-    monkeypatch.setattr("squarely.descent.rows._GATHERED", 64)
+    monkeypatch.setattr("squarely.descent.batches.in_memory._GATHERED", 64)
     run = sq.train(SEVERAL, CARS, epochs=5, batch_size=size)
     losses = inside(run.code(), tmp_path)["losses"]
     assert says in run.code()

@@ -15,7 +15,7 @@ import torch
 
 from squarely.data import BATCH_ROWS, open_source, watching
 from squarely.data.scan.fold import batches, map_batches
-from squarely.descent.streamed import Streamed
+from squarely.descent.batches.streamed import Streamed
 from squarely.design import learn, parse_formula
 from squarely.errors import DataError
 from squarely.moments import gather, standardise

@@ -189,9 +189,9 @@ def test_runs_that_diverge_end_where_they_do_alone_and_touch_no_other(size, stre
 
 def test_many_runs_are_shared_out(monkeypatch):
     whole = sq.sweep(FORMULA, CARS, lr=np.linspace(0.01, 0.4, 9), seed=range(5), batch_size=[90, None], epochs=7, dtype="float64")
-    monkeypatch.setattr("squarely.descent.side_by_side._RUNS", 4)
-    monkeypatch.setattr("squarely.descent.looks._CELLS", 300)
-    monkeypatch.setattr("squarely.descent.batched._GATHERED", 200)
+    monkeypatch.setattr("squarely.descent.sweep.run_grid._RUNS", 4)
+    monkeypatch.setattr("squarely.descent.sweep.batched_loss._CELLS", 300)
+    monkeypatch.setattr("squarely.descent.sweep.batched_loop._GATHERED", 200)
     parts = sq.sweep(FORMULA, CARS, lr=np.linspace(0.01, 0.4, 9), seed=range(5), batch_size=[90, None], epochs=7, dtype="float64")
     assert whole.program == "90 runs in 2 batched programs"
     assert int(parts.program.split()[3]) > 20

@@ -26,22 +26,22 @@ try:
 except ModuleNotFoundError:
     raise MissingExtraError("Training", "PyTorch", "torch") from None
 
-from squarely.descent.checks import checked
-from squarely.descent.foresight import Prediction, RunTheory
-from squarely.descent.grid import Grid, grid
-from squarely.descent.keeping import Keeping, keeping_of
-from squarely.descent.linear_module import Affine, affine
-from squarely.descent.loader import LoaderSource
-from squarely.descent.model import LinearRegression
-from squarely.descent.pairs import pairs
-from squarely.descent.processes import Team, launched, team
-from squarely.descent.recipe import Recipe
-from squarely.descent.rows import accounted
-from squarely.descent.running import train
-from squarely.descent.shares import shared_fold
-from squarely.descent.side_by_side import side_by_side_of, train_grid, with_predictions
-from squarely.descent.sweep import Sweep
-from squarely.descent.training import Training, with_prediction
+from squarely.descent.batches.batch_source import accounted
+from squarely.descent.batches.loader import LoaderSource
+from squarely.descent.batches.loader_pairs import pairs
+from squarely.descent.checkpoint.policy import Keeping, keeping_of
+from squarely.descent.distributed.process_group import Team, launched, team
+from squarely.descent.distributed.sharding import shared_fold
+from squarely.descent.model.linear_regression import LinearRegression
+from squarely.descent.model.user_module import Affine, affine
+from squarely.descent.options.checks import checked
+from squarely.descent.options.options import Recipe
+from squarely.descent.results.run_theory import Prediction, RunTheory
+from squarely.descent.results.training import Training, with_prediction
+from squarely.descent.sweep.grid import Grid, grid
+from squarely.descent.sweep.run_grid import side_by_side_of, train_grid, with_predictions
+from squarely.descent.sweep.sweep import Sweep
+from squarely.descent.trainer import train
 
 __all__ = [
     "Affine",

@@ -1,0 +1,1 @@
+"""The rows of a run as tensors: in memory, streamed, or from the user's loader."""

@@ -1,0 +1,215 @@
+"""Between a State and a Checkpoint: what of a run goes to disk, and how it is put back, to the bit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from squarely.descent.checkpoint.files import Checkpoint, DamagedError
+from squarely.descent.checkpoint.fingerprint import Identity
+from squarely.descent.checkpoint.serialize import Tensors, described, on_cpu, put_together, taken_apart
+from squarely.descent.loop.state import Log, State, put
+from squarely.descent.loop.stopping import Ending
+from squarely.errors import OptionError
+from squarely.storage.json_fields import as_count, as_number, as_text, as_truth
+
+_BAD = (ArithmeticError, AttributeError, LookupError, RecursionError, RuntimeError, TypeError, ValueError, StopIteration)
+
+
+def checkpoint_of(state: State, identity: Identity, ended: Ending | None = None) -> Checkpoint:
+    """Give what a run is at this moment; nothing in it shares memory with the run.
+
+    Raises
+    ------
+    OptionError : the optimiser or the scheduler keeps something that only pickle could write.
+    """
+    asked = ended is not None and ended.asked  # then the callbacks are to be asked again about this epoch
+    logged = state.epoch if asked else len(state.log.losses)
+    tensors = identity.tensors
+    for name, values in _tensors(state).items():
+        tensors |= {f"{name}.{i}": on_cpu(tensor) for i, tensor in enumerate(values)}
+    for i, values in enumerate(state.log.columns.values()):
+        tensors[f"log.{i}"] = torch.tensor(values[:logged], dtype=torch.float64, device="cpu")
+    run = {
+        **identity.run,
+        "counted": state.counted,
+        "averaged_from": state.averaged_from,
+        "log": {
+            "columns": list(state.log.columns),
+            "best": taken_apart(state.log.best, {}, ""),
+            "best_epoch": state.log.best_epoch,
+            "waited": state.log.waited,
+        },
+        "made": _made(state),
+        "optimizer": _kept(state.optimizer, tensors, "optimizer"),
+        "scheduler": None if state.scheduler is None else _kept(state.scheduler, tensors, "scheduler"),
+        "ended": None if ended is None or asked else asdict(ended),
+    }
+    tensors |= {name: generator.get_state() for name, generator in loader_generators(state).items()}
+    return Checkpoint(epoch=state.epoch, batch=state.batch, run=run, tensors=tensors | generators(state.total.device))
+
+
+def loader_generators(state: State) -> dict[str, torch.Generator]:
+    """Give the generators of the user's loader, by the names that a checkpoint has them under."""
+    return {f"rng.loader.{i}": generator for i, generator in enumerate(state.generators)}
+
+
+def _tensors(state: State) -> dict[str, Sequence[torch.Tensor]]:
+    groups = {
+        "model": state.parameters,
+        "buffer": list(state.model.buffers()),
+        "total": [state.total],
+        "good": state.good,
+        "best": state.best,
+        "mean": state.mean,
+    }
+    return {name: values for name, values in groups.items() if values is not None}
+
+
+def _made(state: State) -> list[Any]:
+    return [None if part is None else described(type(part)) for part in (state.model, state.optimizer, state.scheduler)]
+
+
+def _kept(part: Any, tensors: Tensors, name: str) -> Any:
+    try:
+        return taken_apart(part.state_dict(), tensors, name)
+    except TypeError as error:
+        raise OptionError(
+            f"The state of the {name}, a {type(part).__name__}, cannot be kept: there is {error} in its state_dict(), and squarely "
+            "writes no pickle. Leave it out of the state_dict(), or train without checkpoint=."
+        ) from error
+
+
+def restore(state: State, checkpoint: Checkpoint) -> Ending | None:
+    """Put a run back to where a checkpoint of the same Identity has it; if it had ended there, say how.
+
+    Raises
+    ------
+    OptionError : the optimiser or scheduler is of another kind.
+    DamagedError : the checkpoint is not as one was written.
+    """
+    run, tensors = checkpoint.run, checkpoint.tensors
+    try:
+        _require_kinds(run["made"], _made(state))
+        log = _log(checkpoint)
+        state.counted = as_count(run["counted"])
+        begun = run.get("averaged_from", run["recipe"]["average"])  # a checkpoint of before has none
+        state.averaged_from = None if begun is None else as_count(begun)
+        for name, values in _tensors(state).items():
+            put(values, [_alike(tensors[f"{name}.{i}"], old) for i, old in enumerate(values)])
+        _put_optimizer(state.optimizer, put_together(run["optimizer"], tensors, state.total.device))
+        if state.scheduler is not None:
+            _put_scheduler(state.scheduler, put_together(run["scheduler"], tensors, state.total.device))
+        ended = _ending(run["ended"])
+        if ended is not None and ended.restored is not None and ended.restored >= len(log.losses):
+            raise ValueError(f"epoch {ended.restored} is not in its log")
+        device = state.total.device
+        set_generators({name: tensors[name] for name in generators(device)}, device)
+        for name, generator in loader_generators(state).items():
+            if name in tensors:  # a checkpoint of before has none
+                generator.set_state(_alike(tensors[name], generator.get_state()))
+    except OptionError:
+        raise
+    except _BAD as error:
+        raise DamagedError(f"it does not fit together ({type(error).__name__}: {error})") from error
+    state.log, state.epoch, state.batch = log, checkpoint.epoch, checkpoint.batch
+    return ended
+
+
+def _require_kinds(was: Any, now: Sequence[Any]) -> None:
+    for name, before, after in zip(("model", "optimizer", "scheduler"), was, now, strict=True):
+        if before != after:
+            kinds = ["none" if kind is None else repr(as_text(kind["function"])) for kind in (before, after)]
+            raise OptionError(f"The {name} of the checkpoint was {kinds[0]} and is {kinds[1]}. Pass the one that the run had.")
+
+
+def _log(checkpoint: Checkpoint) -> Log:
+    written, epoch = checkpoint.run["log"], checkpoint.epoch
+    names = [as_text(name) for name in written["columns"]]
+    columns = {name: checkpoint.tensors[f"log.{i}"] for i, name in enumerate(names)}
+    if len(columns) != len(names) or any(c.dtype != torch.float64 or c.dim() != 1 for c in columns.values()):
+        raise ValueError("its log is not of columns of numbers")
+    logged = len(columns["loss"])
+    if not (logged == epoch + 1 or (logged == epoch and not checkpoint.batch)) or any(len(c) > logged for c in columns.values()):
+        raise ValueError(f"its log has {logged} entries")
+    best = written["best"]
+    return Log(
+        columns={name: values.tolist() for name, values in columns.items()},
+        best=as_number(best["number"] if isinstance(best, Mapping) else best),
+        best_epoch=as_count(written["best_epoch"]),
+        waited=as_count(written["waited"]),
+    )
+
+
+def _alike(new: torch.Tensor, old: torch.Tensor) -> torch.Tensor:
+    if new.dtype != old.dtype or new.shape != old.shape:
+        raise ValueError(f"a tensor has {new.dtype} and shape {tuple(new.shape)} for {old.dtype} and {tuple(old.shape)}")
+    return new
+
+
+def _put_optimizer(optimizer: torch.optim.Optimizer, kept: dict[str, Any]) -> None:
+    """Load what an optimiser keeps. PyTorch would cast numbers to the parameters' type on the way: here they stay as they were."""
+    fresh = optimizer.state_dict()
+    _require_like(kept["param_groups"], fresh["param_groups"])
+    places = [place for group in kept["param_groups"] for place in group["params"]]
+    if not {*kept["state"]} <= {*places}:
+        raise ValueError("the optimiser has a state for parameters that are not there")
+    _require_like({**kept, "state": {}, "param_groups": []}, {**fresh, "state": {}, "param_groups": []})
+    optimizer.load_state_dict(kept)
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for place, parameter in zip(places, parameters, strict=True):
+        if place in kept["state"]:
+            optimizer.state[parameter] = kept["state"][place]
+
+
+def _put_scheduler(scheduler: Any, kept: dict[str, Any]) -> None:
+    fresh = scheduler.state_dict()
+    _require_like(kept, fresh)
+    for name in {*kept} - {*fresh}:
+        if not isinstance(name, str) or hasattr(type(scheduler), name):
+            raise ValueError(f"the scheduler has {name!r}, which it had not when it was made")
+    scheduler.load_state_dict(kept)
+
+
+def _require_like(new: Any, old: Any) -> None:
+    """Refuse a value that is of another kind than the one in whose place it is to be; where None stood, anything may be."""
+    if old is None:
+        return
+    numbers = (bool, int, float)
+    if type(new) is not type(old) and not (isinstance(new, numbers) and isinstance(old, numbers)):
+        raise TypeError(f"a {type(new).__name__} stands where a {type(old).__name__} belongs")
+    if isinstance(new, int) and abs(new) >= 2**63:
+        raise ValueError(f"a whole number has {new.bit_length()} bits")
+    if isinstance(old, Mapping):
+        for name in old:
+            _require_like(new[name], old[name])
+    elif isinstance(old, list | tuple):
+        for a, b in zip(new, old, strict=True):
+            _require_like(a, b)
+    elif isinstance(old, torch.Tensor):
+        _alike(new, old)
+
+
+def _ending(written: Any) -> Ending | None:
+    if written is None:
+        return None
+    restored = None if written["restored"] is None else as_count(written["restored"])
+    return Ending(as_text(written["status"]), as_text(written["reason"]), restored, as_truth(written["asked"]))
+
+
+def generators(device: torch.device) -> Tensors:
+    """Give the states of torch's generators that a run on this device may draw from."""
+    states = {"rng.cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["rng.cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def set_generators(states: Mapping[str, torch.Tensor], device: torch.device) -> None:
+    """Put the states of torch's generators back, as `generators` gave them for this device."""
+    torch.set_rng_state(_alike(states["rng.cpu"], torch.get_rng_state()))
+    if "rng.cuda" in states:
+        torch.cuda.set_rng_state(_alike(states["rng.cuda"], torch.cuda.get_rng_state(device)), device)

@@ -1,0 +1,67 @@
+"""Arithmetic of a formula as NumPy: with the brackets that its order needs and no others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from squarely.descent.codegen.python_text import literal, number
+from squarely.design.formula.expression import Arithmetic, Expression, Function, Moved, Moving, Name, Number, evaluate, names
+
+Fields = Mapping[tuple[str, str], str]  # a column's name and "number", "truth" or "text" -> its key in the script's frame
+_BINDING = {"+": 1, "-": 1, "*": 2, "/": 2, "**": 4}
+_NEGATIVE, _ATOM = 3, 5
+
+
+def written(expression: Expression, fields: Fields, moves: Mapping[str, Moving]) -> str:
+    """Write an expression of the columns of the frame `rows`.
+
+    >>> x, fields = Name("a b", (0, 0)), {("a b", "number"): "a b"}
+    >>> print(written(Arithmetic("**", Arithmetic("-", x, Number(1.0)), Number(2.0)), fields, {}))
+    (rows["a b"] - 1) ** 2
+    """
+    return _written(expression, fields, moves)[0]
+
+
+def constant(expression: Expression) -> float:
+    """Work out an expression of numbers alone; infinite or NaN where it has no value."""
+    if isinstance(expression, Number):
+        return expression.value
+    hi, lo = evaluate(expression, {}, {})
+    return float(hi + lo)
+
+
+def _written(expression: Expression, fields: Fields, moves: Mapping[str, Moving]) -> tuple[str, int]:
+    """Give the text, and how strongly its outermost operator binds."""
+    if not isinstance(expression, Number) and not names(expression):
+        # Numbers alone are worked out here: Python's own arithmetic raises errors where NumPy gives an infinity.
+        return _written(Number(constant(expression)), fields, moves)
+    if isinstance(expression, Number):
+        text = number(expression.value)
+        return text, _NEGATIVE if text.startswith("-") else _ATOM
+    if isinstance(expression, Name):
+        use = "number" if (expression.name, "number") in fields else "truth"
+        return f"rows[{literal(fields[expression.name, use])}]", _ATOM
+    if isinstance(expression, Function):
+        return f"np.{expression.function}({written(expression.argument, fields, moves)})", _ATOM
+    if isinstance(expression, Moved):
+        learnt = moves[expression.text]
+        moved = Arithmetic("-", expression.argument, Number(learnt.mean))
+        if learnt.rest:
+            moved = Arithmetic("-", moved, Number(learnt.rest))
+        if not learnt.deviation:
+            moved = Arithmetic("*", moved, Number(0.0))
+        elif expression.scaled:
+            moved = Arithmetic("/", moved, Number(learnt.deviation))
+        return _written(moved, fields, moves)
+    return _combined(expression, fields, moves)
+
+
+def _combined(expression: Arithmetic, fields: Fields, moves: Mapping[str, Moving]) -> tuple[str, int]:
+    sign, binding = expression.operator, _BINDING[expression.operator]
+    left, on_left = _written(expression.left, fields, moves)
+    right, on_right = _written(expression.right, fields, moves)
+    if on_left < binding or (sign == "**" and on_left < _ATOM):
+        left = f"({left})"
+    if on_right <= binding and not (sign == "**" and on_right == _NEGATIVE):
+        right = f"({right})"
+    return f"{left} {sign} {right}", binding

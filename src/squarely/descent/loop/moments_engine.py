@@ -1,0 +1,92 @@
+"""Descent on the quadratic that cross-products make of the loss: step by step with torch's optimiser, or any epoch at once.
+
+No row is read: an epoch costs p x p operations, whatever the number of rows.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from squarely import theory
+from squarely.data import counting
+from squarely.descent.loop.state import State
+from squarely.descent.loop.stopping import BEYOND_ALL_BOUNDS, FINISHED, Ending
+from squarely.descent.options.options import Recipe
+from squarely.moments import Standardised
+from squarely.numerics import Array
+
+_STRETCH = 256  # epochs whose losses are worked out at once
+
+
+def closed_form(problem: Standardised, lam: theory.Spectrum, recipe: Recipe, start: Array) -> tuple[Array, Array, Ending]:
+    """Give the losses (epochs + 1,) and the coefficients (p,) at the end of a run from `start` (p,), both in float64.
+
+    In the eigenbasis each coordinate of the error shrinks by a factor of its own; where the loss is flat it stays as it is.
+    """
+    descent = recipe.descent
+    assert descent is not None  # noqa: S101  # the checks let no other recipe through
+    rest = _rest(problem, lam, start, descent.weight_decay)
+    optimum = _rest(problem, lam, start, 0.0) if descent.weight_decay else rest
+    c, away = lam.vectors.T @ (start - rest), lam.vectors.T @ (rest - optimum)
+    losses = problem.loss(optimum) + theory.excess_curve(lam, c, descent, recipe.epochs, away=away)
+    with np.errstate(invalid="ignore"):
+        beyond = np.flatnonzero(~(losses <= BEYOND_ALL_BOUNDS * (losses[0] + 1.0)))
+    last = int(beyond[0]) if len(beyond) else recipe.epochs
+    end = rest + lam.vectors @ theory.modes_after(lam, c, descent, last)
+    return losses[: last + 1], end, Ending("diverged") if len(beyond) else FINISHED
+
+
+def _rest(problem: Standardised, lam: theory.Spectrum, start: Array, decay: float) -> Array:
+    """Give where descent comes to rest (p,): along directions in which nothing pulls, at its start."""
+    rest = theory.fixed_point(lam, problem.h, decay)
+    still = lam.vectors[:, : lam.flat] if not decay else lam.vectors[:, :0]
+    at_start: Array = rest + still @ (still.T @ start)
+    return at_start
+
+
+def goes_unwatched(recipe: Recipe, *, validated: bool) -> bool:
+    """Tell whether nothing has to be looked at on the way, so that a run on cross-products may write its losses down afterwards."""
+    steered = (recipe.stop, recipe.scheduler, recipe.clip_grad_norm, recipe.average)
+    if validated or recipe.functions or recipe.metrics or recipe.optimizer == "lbfgs":
+        return False
+    return all(option is None for option in steered)
+
+
+def descend(flat: tuple[torch.Tensor, torch.Tensor], problem: Standardised, state: State, recipe: Recipe) -> Ending:
+    """Take the epochs of a run on cross-products with torch's optimiser; the losses follow from the iterates, many at once.
+
+    `flat` are the parameters and their gradients, each laid into one vector.
+    Working the loss out at every step would double the time of a step.
+    """
+    w, g = flat
+    H, h = (torch.from_numpy(a).to(w) for a in (problem.H, problem.h))
+    step, log = state.optimizer.step, state.log
+    with counting("training", recipe.epochs) as reached:
+        while True:
+            iterates = torch.empty(min(_STRETCH, recipe.epochs - state.epoch) + 1, len(w), dtype=w.dtype, device=w.device)
+            *rows, final = iterates.unbind()
+            for row in rows:
+                row.copy_(w)
+                torch.addmv(h, H, w, beta=-1, out=g)
+                step()
+            final.copy_(w)
+            losses = _losses(problem, iterates.double().cpu().numpy())
+            bound = BEYOND_ALL_BOUNDS * ((log.losses or [float(losses[0])])[0] + 1.0)
+            with np.errstate(invalid="ignore"):
+                beyond = np.flatnonzero(~(losses <= bound))
+            last = int(beyond[0]) if len(beyond) else len(rows)
+            ends = len(beyond) > 0 or state.epoch + last == recipe.epochs
+            log.losses.extend(losses[: last + ends].tolist())  # the last iterate is the first one of the next stretch
+            state.epoch += last
+            reached(state.epoch)
+            if ends:
+                w.copy_(iterates[last if np.isfinite(losses[last]) else max(last - 1, 0)])  # what is no number is not kept
+                return Ending("diverged") if len(beyond) else FINISHED
+
+
+def _losses(problem: Standardised, W: Array) -> Array:
+    """Give the loss of each row of coefficients W (m, p), in float64."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        losses: Array = np.maximum(0.5 * ((W @ problem.H) * W).sum(1) - W @ problem.h + problem.y2, 0.0)
+    return losses

@@ -1,0 +1,179 @@
+"""The State of a run between two updates: all that decides what comes next, and so all that a checkpoint has to hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from squarely.descent.options.optimizers import PER_BATCH, SCHEDULERS, groups_of, new_scheduler, optimizer_of, steps_by_batch
+from squarely.descent.options.options import Group, Recipe
+from squarely.numerics import Array
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class Log:
+    """What a run writes down, an entry an epoch, and what it remembers of it for stopping early.
+
+    Attributes
+    ----------
+    columns : name -> values: "loss", "lr", "momentum", "running_loss" (the mean over an epoch's batches, while the weights move),
+        metrics by name, and the same of validation rows after "val_".
+    best, best_epoch, waited : the lowest watched loss, its epoch, and the epochs since then.
+    """
+
+    columns: dict[str, list[float]] = field(default_factory=lambda: {"loss": []})
+    best: float = math.inf
+    best_epoch: int = 0
+    waited: int = 0
+
+    @property
+    def losses(self) -> list[float]:
+        """The loss at epochs 0, 1, ..., each before the updates that follow it."""
+        return self.columns["loss"]
+
+    def add(self, values: Mapping[str, float]) -> None:
+        """Write down an epoch."""
+        for name, value in values.items():
+            self.columns.setdefault(name, []).append(value)
+
+    def watch(self, loss: float, epoch: int, gain: float) -> bool:
+        """Take note of a watched loss, and tell whether it is lower than any before by more than `gain`."""
+        if loss < self.best - gain:
+            self.best, self.best_epoch, self.waited = loss, epoch, 0
+            return True
+        self.waited += 1
+        return False
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class State:
+    """A run at a moment between two updates.
+
+    Attributes
+    ----------
+    model, optimizer, scheduler : torch's objects; there may be no scheduler.
+    log : what has been written down.
+    epoch, batch : epochs done, and batches done of the one that is going on.
+    total : the sum of that epoch's batch losses so far, each times its rows.
+    good : the parameters when the loss was last seen to be finite. `best` those of the lowest watched loss, if one is watched.
+    made : the parameter groups of the optimiser, as they were when it was made.
+    generators : of the user's loader, which it draws the order of its rows from.
+    mean, counted, averaged_from : the average of the iterates, how many of them are in it, and the epoch of the first.
+    parameters : the tensors that are trained, detached: to be read and written without a graph.
+    """
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    scheduler: Any
+    total: torch.Tensor
+    made: tuple[Group, ...]
+    good: list[torch.Tensor]
+    best: list[torch.Tensor] | None = None
+    mean: list[torch.Tensor] | None = None
+    counted: int = 0
+    averaged_from: int | None = None
+    generators: tuple[torch.Generator, ...] = ()
+    parameters: list[torch.Tensor] = field(init=False)
+    log: Log = field(default_factory=Log)
+    epoch: int = 0
+    batch: int = 0
+
+    def __post_init__(self) -> None:
+        self.parameters = [parameter.detach() for parameter in self.model.parameters()]
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next update."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    @property
+    def cycles(self) -> bool:
+        """Whether the scheduler may change the momentum of SGD: two of torch's do, and one of the user's own might."""
+        name = type(self.scheduler).__name__
+        known = SCHEDULERS.get(name) is type(self.scheduler) and name not in PER_BATCH
+        fixed = known or getattr(self.scheduler, "cycle_momentum", True) is False
+        return "momentum" in self.optimizer.param_groups[0] and not fixed
+
+
+def new_state(model: nn.Module, recipe: Recipe) -> State:
+    """Make the state of a run that begins, with a newly made optimiser and scheduler.
+
+    Raises
+    ------
+    OptionError : the optimiser or the scheduler cannot be made so.
+    """
+    optimizer = optimizer_of(model, recipe)
+    made = groups_of(optimizer, model)  # before a scheduler changes them
+    scheduler = new_scheduler(optimizer, recipe)
+    parameters = [parameter.detach() for parameter in model.parameters()]
+    watched = recipe.stop in ("loss", "validation")
+    return State(
+        model=model,
+        optimizer=optimizer,
+        scheduler=scheduler,
+        made=made,
+        total=torch.zeros((), device=parameters[0].device, dtype=parameters[0].dtype),
+        good=copies(parameters),
+        best=copies(parameters) if watched else None,
+        mean=copies(parameters) if recipe.average is not None else None,
+    )
+
+
+def idle(state: State) -> tuple[str, ...]:
+    """Name the parameters that could be trained and that the optimiser does not hold."""
+    held = {name for group in state.made for name in group.parameters}
+    return tuple(name for name, part in state.model.named_parameters() if part.requires_grad and name not in held)
+
+
+def as_made(recipe: Recipe, state: State) -> tuple[Recipe, tuple[str, ...]]:
+    """Give the recipe with what its optimiser and scheduler have come to be, and sentences on what that changes.
+
+    Of an optimiser of the user's own it has the numbers of the first group.
+    """
+    said: tuple[str, ...] = ()
+    missing = idle(state)
+    if missing:
+        said = (
+            f"The optimiser does not hold the model's parameters {', '.join(map(repr, missing[:6]))}: they stay as they are, so "
+            "training ends at the optimum of the others.",
+        )
+    first = state.made[0]
+    if steps_by_batch(state.scheduler, recipe):
+        recipe = replace(recipe, scheduler_per="batch")
+    if isinstance(recipe.optimizer, str):
+        return replace(recipe, made=state.made), said
+    if recipe.rate not in (first.lr, Recipe().lr):
+        said = (*said, f"The optimiser has lr={first.lr:g} by itself: lr={recipe.rate:g} is not used.")
+    momentum, decay = first.momentum or 0.0, first.weight_decay
+    return replace(recipe, made=state.made, lr=first.lr, momentum=momentum, nesterov=first.nesterov, weight_decay=decay), said
+
+
+def copies(tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """Copy tensors."""
+    return [tensor.detach().clone() for tensor in tensors]
+
+
+def put(tensors: Sequence[torch.Tensor], values: Sequence[torch.Tensor]) -> None:
+    """Write values into tensors without a graph, in place."""
+    for tensor, value in zip(tensors, values, strict=True):
+        tensor.copy_(value)
+
+
+def averaged(state: State) -> None:
+    """Take the present iterate into the average."""
+    if state.mean is not None:
+        state.averaged_from = state.averaged_from if state.counted else state.epoch
+        state.counted += 1
+        for mean, parameter in zip(state.mean, state.parameters, strict=True):
+            mean.lerp_(parameter, 1.0 / state.counted)
+
+
+def column(log: Log, name: str) -> Array:
+    """Give a column of the log as an array, one value for each epoch that has one."""
+    return np.array(log.columns.get(name, ()), dtype=np.float64)

@@ -1,0 +1,166 @@
+"""When a run ends before its last epoch: past all bounds, not a number, near enough, no gain any more, or by a callback's word."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import nn
+
+from squarely import theory
+from squarely.descent.loop.state import Log, State, copies, put
+from squarely.descent.options.checks import stop_distance
+from squarely.descent.options.options import Recipe
+from squarely.moments import Standardised
+from squarely.numerics import Array
+
+BEYOND_ALL_BOUNDS = 1e12  # times the first loss; a stable run with momentum may grow, but by far less
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Epoch:
+    """What a callback is told: a run at the beginning of an epoch, before its updates.
+
+    Attributes
+    ----------
+    epoch : epochs done, 0 for the start.
+    loss : the training loss at these weights, in standardised units.
+    values : what else is logged, by name: "lr", metrics, and the same of validation rows after "val_".
+    model, optimizer : the torch objects, as they are.
+    """
+
+    epoch: int
+    loss: float
+    values: Mapping[str, float]
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ended.
+
+    Attributes
+    ----------
+    status : in a word. `reason` : in a sentence, empty for a run that took all its epochs.
+    restored : the epoch whose parameters come back, None where the last ones stay. The checkpoint of the end has the last ones.
+    asked : whether a callback asked for it, which may say something else when the run is resumed.
+    """
+
+    status: str
+    reason: str = ""
+    restored: int | None = None
+    asked: bool = False
+
+
+FINISHED = Ending("finished")
+
+
+def ending(state: State, recipe: Recipe, values: Mapping[str, float], distance: Callable[[], float] | None) -> Ending | None:
+    """Judge a run at the beginning of an epoch, after its values were written down; None lets it go on."""
+    loss, first = values["loss"], state.log.losses[0]
+    if not math.isfinite(loss):
+        return _lost(state)
+    if loss > BEYOND_ALL_BOUNDS * (first + 1.0):
+        return Ending("diverged")
+    put(state.good, state.parameters)
+    told = _told(state, recipe, values)
+    if told is not None:
+        return _with_the_best(told, state, recipe, values)
+    if distance is not None:
+        return _near(state, recipe, distance())
+    return _no_gain(state, recipe, values) if recipe.stop in ("loss", "validation") else None
+
+
+def lost(losses: Sequence[float]) -> Ending:
+    """Judge a run whose last logged loss is not a number: it diverged if it grew all the way there."""
+    if math.isinf(losses[-1]) or (len(losses) > 1 and losses[-2] > 1e3 * (min(losses[:-1]) + 1.0)):
+        return Ending("diverged")
+    epoch = len(losses) - 1
+    return Ending(
+        "not finite", f"The loss is not a number at epoch {epoch:,}. The parameters are those of epoch {max(epoch - 1, 0):,}."
+    )
+
+
+def new_distance(
+    recipe: Recipe, problem: Standardised, lam: theory.Spectrum, read: Callable[[], Array]
+) -> Callable[[], float] | None:
+    """Give the bound on the distance to the optimum, in standard errors, if the recipe stops by it; no optimum is needed.
+
+    The gradient is H w - h in float64, from the cross-products of the rows that are trained on.
+    """
+    if stop_distance(recipe) is None:
+        return None
+
+    def distance() -> float:
+        w = read()
+        return theory.standard_errors_bound(lam, problem.H @ w - problem.h, problem.loss(w), problem.n, problem.n - len(w))
+
+    return distance
+
+
+def _lost(state: State) -> Ending:
+    """Go back to the last parameters whose loss was a number."""
+    put(state.parameters, state.good)
+    return lost(state.log.losses)
+
+
+def _told(state: State, recipe: Recipe, values: Mapping[str, float]) -> Ending | None:
+    """Tell the callbacks; one that returns True ends the run."""
+    for function in recipe.functions:
+        others = {name: value for name, value in values.items() if name != "loss"}
+        told = Epoch(epoch=state.epoch, loss=values["loss"], values=others, model=state.model, optimizer=state.optimizer)
+        if is_yes(function(told)):
+            name = getattr(function, "__name__", type(function).__name__)
+            return Ending("stopped", f"The callback {name!r} asked for it at epoch {state.epoch:,}.", asked=True)
+    return None
+
+
+def is_yes(answer: object) -> bool:
+    """Tell whether a callback's answer is True: Python's or NumPy's, and nothing else that is merely true."""
+    return isinstance(answer, bool | np.bool_) and bool(answer)
+
+
+def _near(state: State, recipe: Recipe, distance: float) -> Ending | None:
+    tau = stop_distance(recipe)
+    if tau is None or not distance <= tau:
+        return None
+    return Ending(
+        "stopped",
+        f"At epoch {state.epoch:,} the gradient proves every coefficient to be within {distance:.2g} standard errors of its "
+        f"optimum (stop={recipe.stop!r}).",
+    )
+
+
+def _no_gain(state: State, recipe: Recipe, values: Mapping[str, float]) -> Ending | None:
+    """Wait for a lower loss; when patience or the epochs are at their end the best parameters come back."""
+    log = state.log
+    if log.watch(_watched(recipe, values), state.epoch, recipe.min_delta):
+        state.best = copies(state.parameters)
+    if log.waited >= recipe.patience:
+        less = f"more than {recipe.min_delta:g} " if recipe.min_delta else ""
+        since = f"For {recipe.patience} epochs it has not fallen {less}below that."
+        return Ending("stopped", f"{_of_the_best(log, recipe)} {since}", restored=log.best_epoch)
+    if state.epoch < recipe.epochs or not log.waited:
+        return None
+    return Ending("finished", f"All epochs are taken. {_of_the_best(log, recipe)}", restored=log.best_epoch)
+
+
+def _with_the_best(ended: Ending, state: State, recipe: Recipe, values: Mapping[str, float]) -> Ending:
+    """Bring the best parameters back in a run that waits for a lower loss, and that a callback ends."""
+    log = state.log
+    if recipe.stop not in ("loss", "validation") or _watched(recipe, values) < log.best - recipe.min_delta:
+        return ended
+    return replace(ended, reason=f"{ended.reason} {_of_the_best(log, recipe)}", restored=log.best_epoch)
+
+
+def _watched(recipe: Recipe, values: Mapping[str, float]) -> float:
+    return values["loss" if recipe.stop == "loss" else "val_loss"]
+
+
+def _of_the_best(log: Log, recipe: Recipe) -> str:
+    noun = "training" if recipe.stop == "loss" else "validation"
+    return f"The parameters are those of epoch {log.best_epoch:,}, where the {noun} loss was {log.best:.6g}."

@@ -1,0 +1,1 @@
+"""What is trained: nn.Linear or the user's module, with its loss, metrics and gradient."""

@@ -1,0 +1,98 @@
+"""The loss and the gradient of some rows, left in the parameters: through autograd, or written out for the mean squared error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from squarely.descent.model.linear_regression import column
+from squarely.descent.model.losses import new_criterion
+from squarely.descent.options.options import Recipe
+from squarely.moments import Standardised
+
+# From chunks of rows, and the number of rows that the mean is over, to the mean loss; the gradient is in the parameters.
+Gradient = Callable[[Iterable[tuple[torch.Tensor, torch.Tensor]], int], torch.Tensor]
+
+
+def new_gradient(recipe: Recipe, model: nn.Module) -> Gradient:
+    """Choose how the gradient of rows is worked out."""
+    return _closed(model) if recipe.gradient == "closed" else _by_autograd(model, new_criterion(recipe))
+
+
+def _by_autograd(model: nn.Module, criterion: nn.Module) -> Gradient:
+    parameters = list(model.parameters())
+
+    def gradient(chunks: Iterable[tuple[torch.Tensor, torch.Tensor]], n: int) -> torch.Tensor:
+        for parameter in parameters:
+            parameter.grad = None  # clear the gradients of the step before, as zero_grad() does
+        total: Any = None
+        for inputs, labels in chunks:
+            outputs = column(model(inputs))  # (m, 1)
+            loss = criterion(outputs, labels)  # mean over the m rows
+            if len(labels) != n:
+                loss = loss * (len(labels) / n)  # its share of the mean over all n
+            loss.backward()  # gradients of the loss with respect to weight and bias
+            total = loss.detach() if total is None else total + loss.detach()
+        return total
+
+    return gradient
+
+
+def _closed(model: Any) -> Gradient:
+    """L = (1/n) sum r^2 with r = X w + b - y: dL/dw = (2/n) X'r and dL/db = (2/n) sum r."""
+    weight, bias = model.linear.weight, model.linear.bias
+    w, b = weight.detach(), None if bias is None else bias.detach()  # the same memory, without a graph
+
+    def gradient(chunks: Iterable[tuple[torch.Tensor, torch.Tensor]], n: int) -> torch.Tensor:
+        total: Any = None
+        for inputs, labels in chunks:
+            r = functional.linear(inputs, w, b).sub_(labels)  # (m, 1)
+            flat = r.view(-1)
+            across, level, squares = torch.mm(r.t(), inputs), r.sum(0), torch.dot(flat, flat)
+            if total is None:
+                weight.grad, total = across, squares
+                if bias is not None:
+                    bias.grad = level
+            else:
+                weight.grad += across
+                total += squares
+                if bias is not None:
+                    bias.grad += level
+        weight.grad.mul_(2.0 / n)
+        if bias is not None:
+            bias.grad.mul_(2.0 / n)
+        return total.div_(n)
+
+    return gradient
+
+
+def laid_flat(model: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Lay the coefficients of a model, and their gradients, into a vector each (p,), the bias first, which its parameters share."""
+    weight, bias = model.linear.weight, model.linear.bias
+    parts = [weight.detach().view(-1)] if bias is None else [bias.detach(), weight.detach().view(-1)]
+    w = torch.cat(parts)
+    g = torch.zeros_like(w)
+    first = len(w) - weight.numel()
+    weight.data, weight.grad = w[first:].view_as(weight), g[first:].view_as(weight)
+    if bias is not None:
+        bias.data, bias.grad = w[:1], g[:1]
+    return w, g
+
+
+def of_the_quadratic(flat: tuple[torch.Tensor, torch.Tensor], problem: Standardised) -> Gradient:
+    """L = 1/2 w'H w - h'w + mean(y^2), whose gradient is H w - h: the rows are in H and h, and none is read.
+
+    The loss is a small difference of large numbers, and is worked out in float64 whatever the precision of the training.
+    """
+    w, g = flat
+    H, h = (torch.from_numpy(a).to(w) for a in (problem.H, problem.h))
+
+    def gradient(chunks: Iterable[tuple[torch.Tensor, torch.Tensor]], n: int) -> torch.Tensor:
+        torch.addmv(h, H, w, beta=-1, out=g)
+        return torch.tensor(problem.loss(w.double().cpu().numpy()), dtype=torch.float64)
+
+    return gradient

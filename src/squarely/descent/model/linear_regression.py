@@ -1,0 +1,76 @@
+"""The model: a linear layer, its start, and the way between it and standardised coefficients."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from squarely.descent.options.options import DTYPES, Recipe
+from squarely.errors import OptionError
+from squarely.numerics import Array
+
+
+class LinearRegression(nn.Module):
+    """A linear layer and nothing else: weight times input plus bias, that is slope times x plus intercept."""
+
+    def __init__(self, features: int, bias: bool) -> None:
+        super().__init__()
+        self.linear = nn.Linear(features, 1, bias=bias, device="cpu", dtype=torch.float32)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Predict: x (m, features) to (m, 1)."""
+        out: torch.Tensor = self.linear(x)
+        return out
+
+
+def column(outputs: torch.Tensor) -> torch.Tensor:
+    """Give outputs as a column (m, 1): a module of the user's may give (m,), which against labels (m, 1) would be broadcast."""
+    return outputs if outputs.ndim == 2 else outputs.view(-1, 1)
+
+
+def new_model(features: int, recipe: Recipe, *, bias: bool) -> LinearRegression:
+    """Make a model with the start that the recipe asks for; the user's own random state stays as it is.
+
+    Raises
+    ------
+    OptionError : the start given has another number of coefficients.
+    """
+    with torch.random.fork_rng(devices=[]):
+        model = LinearRegression(features, bias)
+    # What nn.Linear itself draws from a newly seeded generator, whatever defaults the user has set for torch.
+    generator = torch.Generator().manual_seed(recipe.seed)
+    nn.init.kaiming_uniform_(model.linear.weight, a=math.sqrt(5), generator=generator)
+    if bias:
+        nn.init.uniform_(model.linear.bias, -1 / math.sqrt(features), 1 / math.sqrt(features), generator=generator)
+    model.to(device=recipe.device, dtype=DTYPES[recipe.dtype])
+    if recipe.start is not None:
+        values = np.asarray(recipe.start, dtype=np.float64)
+        if values.shape != (features + bias,):
+            raise OptionError(
+                f"start={values.tolist()!r} has {values.size} values; this model has {features + bias} coefficients"
+                f"{', the intercept first' if bias else ''}. Give one number for each."
+            )
+        set_coefficients(model, values)
+    return model
+
+
+def set_coefficients(model: LinearRegression, values: Array) -> None:
+    """Set the model's coefficients (p,), the bias first if there is one."""
+    bias: torch.Tensor | None = model.linear.bias
+    with torch.no_grad():
+        if bias is not None:
+            bias.fill_(float(values[0]))
+        model.linear.weight.copy_(torch.from_numpy(values[-model.linear.weight.numel() :]))
+
+
+def coefficients(layer: Any) -> Array:
+    """Give the coefficients (p,) of an nn.Linear, or of a model that holds one, in float64, the bias first if there is one."""
+    layer = layer.linear if isinstance(layer, LinearRegression) else layer
+    bias: torch.Tensor | None = layer.bias
+    parts = [layer.weight] if bias is None else [bias, layer.weight]
+    # A copy: on the CPU in float64 the array would otherwise be the model's own memory and follow the training.
+    return np.concatenate([part.detach().double().cpu().numpy().ravel() for part in parts])

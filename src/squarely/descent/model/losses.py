@@ -1,0 +1,35 @@
+"""The losses: means over rows of a function of the residual, as torch has them."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from squarely.descent.options.options import Recipe
+
+
+class QuantileLoss(nn.Module):
+    """The pinball loss, mean of max(q r, (q - 1) r) with r = label - output: least at the q-th quantile.
+
+    Source: Koenker and Bassett (1978), doi:10.2307/1913643.
+    """
+
+    def __init__(self, quantile: float) -> None:
+        super().__init__()
+        self.quantile = quantile
+
+    def forward(self, outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Give the mean loss of outputs (m, 1) against labels (m, 1)."""
+        r = labels - outputs
+        return torch.maximum(self.quantile * r, (self.quantile - 1.0) * r).mean()
+
+
+def new_criterion(recipe: Recipe) -> nn.Module:
+    """Make the loss of a recipe, a mean over the rows that it is given."""
+    if recipe.loss == "l1":
+        return nn.L1Loss()
+    if recipe.loss == "huber":
+        return nn.HuberLoss(delta=recipe.delta)
+    if recipe.loss == "quantile":
+        return QuantileLoss(recipe.quantile)
+    return nn.MSELoss()

@@ -1,0 +1,221 @@
+"""A user's own module, held to be linear: its coefficients read off, and whether a step moves them as theory knows it.
+
+Only copies of it are called, so parameters, gradients, buffers, mode and random state stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from squarely.descent.model.module_probe import apart, call, is_close, moved, points, probe_of, zeros
+from squarely.errors import OptionError
+from squarely.numerics import Array
+
+_LINEAR = "A linear model is nn.Linear(features, 1), alone or in a module of your own that adds nothing to it."
+_OTHER = "That is another problem than least squares."
+_DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Affine:
+    """What a module is as a function of its inputs, weight x + bias, and of its parameters.
+
+    Attributes
+    ----------
+    weight : (features,).
+    bias : None if there is none, whatever the parameters are.
+    trainable, frozen : names of the parameters with and without requires_grad.
+    quadratic : whether the outputs are linear in the trainable parameters, so that the mean squared error is quadratic in them.
+    plain : whether, besides, a step against the gradient moves weight and bias by lr times the gradient with respect to
+        these: only then do limits and rates from the spectrum of the inputs hold.
+    """
+
+    weight: Array
+    bias: float | None
+    trainable: tuple[str, ...]
+    frozen: tuple[str, ...]
+    quadratic: bool
+    plain: bool
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What keeps the module from being trained as theory says, in sentences."""
+        said = []
+        if self.frozen:
+            what = (
+                "so training ends at the optimum of the others" if self.trainable else "and there are no others: no step moves it"
+            )
+            said.append(f"The model's parameters {_listed(self.frozen)} are frozen (requires_grad=False), {what}.")
+        if not self.quadratic:
+            said.append(
+                f"The model is linear in its inputs, but not in its parameters ({_listed(self.trainable)}): it has more than one "
+                "trainable layer, or scales one by another. The loss is not quadratic, so limits, rates and the predicted curve do "
+                "not hold. One nn.Linear can express the same."
+            )
+        elif not self.plain and not self.frozen:
+            said.append(
+                f"The model is linear in its parameters ({_listed(self.trainable)}), but these are not its coefficients: it "
+                "scales or shifts inputs or outputs, or adds layers up. A step moves the coefficients otherwise than with "
+                "nn.Linear, so limits, rates and the predicted curve do not hold."
+            )
+        return tuple(said)
+
+
+def affine(module: nn.Module, features: int) -> Affine:
+    """Read the coefficients off a module whose outputs are weight x + bias.
+
+    The weight is the gradient of the output at zero and the bias the output there, which for an nn.Linear are its own to the bit.
+    That outputs are these elsewhere is checked on small and large inputs, with the module's parameters and with random ones, in
+    double precision if a copy of the module can be made double.
+
+    Raises
+    ------
+    OptionError : it is not linear in its inputs, draws random numbers, treats the rows of a batch together, has no parameters, or
+        does not turn inputs (m, features) into outputs (m,) or (m, 1).
+
+    Examples
+    --------
+    >>> layer = nn.Linear(2, 1)
+    >>> read = affine(nn.Sequential(layer), 2)
+    >>> bool((read.weight == layer.weight.detach().double().numpy()[0]).all()), read.bias == layer.bias.item(), read.plain
+    (True, True, True)
+    """
+    _require_parameters(module)
+    _require_no_noise(module)
+    with apart(module):
+        probe = probe_of(module, features)
+        X, near = points(probe, features)
+        _require_steady(probe, near)
+        weight, bias = _require_affine(probe, X)
+        with moved(probe.parameters(), 1.0):
+            _, bias_elsewhere = _require_affine(probe, X)
+        has_bias = bool(bias) or bool(bias_elsewhere)
+        movable = [parameter for parameter in probe.parameters() if parameter.requires_grad]
+        quadratic = _is_quadratic(probe, movable, near)
+        plain = quadratic and bool(movable) and _is_plain(probe, movable, near, has_bias=has_bias)
+    named = list(module.named_parameters())
+    return Affine(
+        weight=weight.double().cpu().numpy(),
+        bias=float(bias) if has_bias else None,
+        trainable=tuple(name for name, parameter in named if parameter.requires_grad),
+        frozen=tuple(name for name, parameter in named if not parameter.requires_grad),
+        quadratic=quadratic,
+        plain=plain,
+    )
+
+
+def _require_parameters(module: object) -> None:
+    if not isinstance(module, nn.Module):
+        what = f"the class {module.__name__}" if isinstance(module, type) else f"a {type(module).__name__}"
+        raise OptionError(f"model= is {what}, and not a torch module. {_LINEAR}")
+    if isinstance(module, torch.jit.ScriptModule):
+        raise OptionError(
+            "The model is made by torch.jit, which leaves nothing to be tried out. Give the module that it is made from."
+        )
+    parameters = list(module.parameters())
+    if not parameters:
+        raise OptionError(f"The model ({type(module).__name__}) has no parameters, so there is nothing to train. {_LINEAR}")
+    if any(isinstance(parameter, nn.parameter.UninitializedParameter) for parameter in parameters):
+        raise OptionError("The model has a lazy layer without values as yet. Call it once on a batch, or use nn.Linear.")
+    for name, parameter in module.named_parameters():
+        if parameter.is_meta or not parameter.is_floating_point():
+            raise OptionError(
+                f"The model's parameter {name!r} is of dtype {parameter.dtype} on {parameter.device}. Give it real numbers in "
+                "memory, such as torch.float32 on the CPU."
+            )
+        if not torch.isfinite(parameter).all():
+            raise OptionError(f"The model's parameter {name!r} is not finite: it has diverged. Start again from new ones.")
+
+
+def _require_no_noise(module: nn.Module) -> None:
+    for name, layer in module.named_modules():
+        called = f"{type(layer).__name__}{f' ({name!r})' if name else ''}"
+        if isinstance(layer, _DROPOUT) and layer.p > 0:
+            raise OptionError(
+                f"The model has a {called} with p={layer.p:g}, which drops inputs at random while it is trained. {_OTHER} Leave it "
+                "out, or set its p to 0."
+            )
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            raise OptionError(
+                f"The model has a {called}, which scales by the spread of each batch while it is trained. {_OTHER} Leave it out, "
+                "and standardise the inputs beforehand."
+            )
+
+
+def _require_steady(probe: nn.Module, X: torch.Tensor) -> None:
+    """Refuse a module whose outputs depend on more than its inputs; leave it in training mode."""
+    seen = []
+    for mode in (False, True, True):
+        probe.train(mode)
+        seen.append(call(probe, X))
+    size = seen[1].abs().max()
+    if not is_close(seen[1], seen[2], size):
+        raise OptionError(
+            "The model gives other outputs when it is called again with the same inputs: it draws random numbers, as dropout does, "
+            f"or remembers its calls. {_OTHER} Take this out."
+        )
+    if not is_close(seen[0], seen[1], size):
+        raise OptionError(
+            "The model gives other outputs in training mode than in evaluation mode, so what is trained is not what predicts. Let "
+            "its forward do the same in both."
+        )
+    if not is_close(torch.cat([call(probe, row[None]) for row in X]), seen[1], size):
+        raise OptionError(
+            "The model's output for a row depends on the other rows of its batch, as with normalisation over the batch. "
+            f"{_OTHER} Standardise the inputs beforehand."
+        )
+
+
+def _require_affine(probe: nn.Module, X: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Give the weight (features,) and the bias, or refuse a module whose outputs at X are others."""
+    zero = zeros(probe, X.shape[1]).requires_grad_()
+    at_zero = call(probe, zero)
+    if not at_zero.requires_grad:
+        raise OptionError("The model lets no gradient through: look for detach(), no_grad() or .item() in its forward.")
+    (slope,) = torch.autograd.grad(at_zero.sum(), zero, allow_unused=True)
+    weight, bias = torch.zeros_like(X[0]) if slope is None else slope[0], at_zero.detach()[0]
+    outputs, linear = call(probe, X).detach(), X @ weight + bias
+    if not is_close(outputs, linear, X.abs() @ weight.abs() + bias.abs()):
+        at = int((outputs - linear).abs().nan_to_num(nan=torch.inf).argmax())
+        raise OptionError(
+            f"The model is not linear in its inputs: at inputs of size {X[at].abs().max().item():.3g} its output is "
+            f"{outputs[at].item():.6g}, and its value and gradient at zero make it {linear[at].item():.6g}. Take activations, "
+            "products of inputs and the like out: the answer is known for linear models only."
+        )
+    return weight, bias
+
+
+def _is_quadratic(probe: nn.Module, movable: Sequence[nn.Parameter], X: torch.Tensor) -> bool:
+    """Tell whether outputs are linear in parameters: whether a random move and its opposite change them by opposite amounts."""
+    seen = []
+    for by in (1.0, 0.0, -1.0):
+        with moved(movable, by):
+            seen.append(call(probe, X).detach())
+    return is_close(seen[0] + seen[2], 2 * seen[1], torch.stack(seen).abs().max())
+
+
+def _is_plain(probe: nn.Module, movable: Sequence[nn.Parameter], X: torch.Tensor, *, has_bias: bool) -> bool:
+    """Tell whether a step along the gradient of u'f(X) moves f(X) by Z Z'u, as it does if the coefficients of Z = [X 1] move."""
+    u = torch.linspace(-1.0, 2.0, len(X), dtype=X.dtype, device=X.device)
+    before = call(probe, X)
+    gradients = torch.autograd.grad(u @ before, movable, allow_unused=True) if before.requires_grad else ()
+    if all(gradient is None for gradient in gradients):
+        raise OptionError(
+            "No gradient reaches the model's parameters: look for detach(), .data or .item() in its forward, "
+            "or for a function in it that holds on to another module."
+        )
+    with torch.no_grad():
+        for parameter, gradient in zip(movable, gradients, strict=True):
+            if gradient is not None:
+                parameter.add_(gradient)
+        Z = torch.hstack([X, torch.ones_like(X[:, :1])]) if has_bias else X
+        size = (Z.abs() @ (Z.T.abs() @ u.abs())).max() + before.abs().max()
+        return is_close(call(probe, X) - before, Z @ (Z.T @ u), size)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:6])) + (f", ... ({len(names):,} in all)" if len(names) > 6 else "")

@@ -1,0 +1,1 @@
+"""The options of a run, their checks, and optimizers and schedulers by name."""

@@ -1,0 +1,160 @@
+"""The Recipe: every choice that decides a training run besides its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import torch
+
+from squarely.theory import Descent
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """What a torch optimiser does with some of the parameters; None for what its kind does not have.
+
+    Attributes
+    ----------
+    kind : torch's name in small letters ("sgd", "adamw", ...), or the name of a class that is not torch's.
+    parameters : names of those that it moves: frozen ones (requires_grad=False) are left out.
+    lr : learning rate before any scheduler changes it; NaN where the optimiser has none.
+    momentum, dampening, nesterov, weight_decay, decoupled, maximize : as torch has them; `decoupled` is whether the decay does not
+        go through the gradient (AdamW).
+    """
+
+    kind: str
+    parameters: tuple[str, ...]
+    lr: float
+    momentum: float | None = None
+    dampening: float | None = None
+    nesterov: bool = False
+    weight_decay: float | None = None
+    decoupled: bool = False
+    maximize: bool = False
+
+    @property
+    def descent(self) -> Descent | None:
+        """The recurrence that theory knows for its updates, None if there is none."""
+        if self.kind != "sgd" or self.maximize or (self.momentum and self.dampening):
+            return None
+        return Descent(lr=self.lr, momentum=self.momentum or 0.0, nesterov=self.nesterov, weight_decay=self.weight_decay or 0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How to train. `checks.checked` makes plain values of what a user has given, or says which of them is wrong.
+
+    Attributes
+    ----------
+    lr : learning rate, as torch's optimisers take it; "auto" for the best that the spectrum knows.
+    epochs : passes over the rows; the loss is logged at epochs 0 to `epochs`, each before the updates that follow it.
+    optimizer : a torch optimiser by name ("sgd", "adam", "adamw", "lbfgs", ...), its class, a function of the parameters, or an
+        optimiser over those of the user's own model.
+    momentum, nesterov : SGD's. `weight_decay` is the optimiser's own, None for its default.
+    optimizer_options : its other options, by torch's names.
+    scheduler : a torch scheduler by name ("StepLR", ...), its class, a function of the optimiser, or a scheduler of an optimiser
+        that is given; `scheduler_options` are its.
+    scheduler_per : "epoch" or "batch": when it takes a step.
+    loss : "mse", "l1", "huber" (with `delta`) or "quantile" (with `quantile`), a mean over rows in standardised units.
+    batch_size : rows in a step, None for all of them.
+    shuffle : whether each epoch has an order of its own; `replacement`, whether rows are drawn independently instead.
+    clip_grad_norm : the longest gradient that a step uses, None for any.
+    average : the epoch from which the iterates are averaged, None for not at all; True is half-way.
+    stop : "0.01 se", "loss" or "validation"; `patience` epochs without a gain of `min_delta` are waited for in the last two.
+    callbacks : functions that are told of every epoch; one that returns True ends the run.
+    metrics : what is logged beside the loss, in the unit of the response: "mse", "rmse", "mae", "r2".
+    engine : "rows", "moments" or "closed_form".
+    gradient : "autograd" or "closed".
+    stream : whether rows are read anew each epoch, through a buffer; None where they are too many to hold.
+    standardize : whether columns and response are standardised.
+    dtype : "float32" or "float64".
+    seed : of the model's random start and of every order of the rows.
+    device : "auto" (cuda:0 if there is one, else cpu) or a name that torch knows.
+    start : the standardised coefficients to start from, the intercept first; None for nn.Linear's random start.
+    made : the parameter groups of the optimiser, as it really was made; empty before. `lr`, `momentum`, `nesterov` and
+        `weight_decay` of an optimiser that is the user's own are then those of the first group.
+    """
+
+    lr: float | str = 0.01
+    epochs: int = 1000
+    optimizer: Any = "sgd"
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float | None = None
+    optimizer_options: Mapping[str, Any] = field(default_factory=dict)
+    scheduler: Any = None
+    scheduler_options: Mapping[str, Any] = field(default_factory=dict)
+    scheduler_per: str = "epoch"
+    loss: str = "mse"
+    delta: float = 1.0
+    quantile: float = 0.5
+    batch_size: int | None = None
+    shuffle: bool = True
+    replacement: bool = False
+    clip_grad_norm: float | None = None
+    average: int | bool | None = None
+    stop: str | None = None
+    patience: int = 10
+    min_delta: float = 0.0
+    metrics: Sequence[str] = ()
+    callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] = ()
+    engine: str = "rows"
+    gradient: str = "autograd"
+    stream: bool | None = None
+    standardize: bool = True
+    dtype: str = "float32"
+    seed: int = 0
+    device: str = "auto"
+    start: Sequence[float] | None = None
+    made: tuple[Group, ...] = ()
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Return the names of the options. `made` is a result and not one of them."""
+        return tuple(each.name for each in fields(cls) if each.name != "made")
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any]) -> Recipe:
+        """Take the options out of the arguments of a public function; those that it lacks have their defaults."""
+        own = {name: arguments[name] for name in cls.names() if name in arguments}
+        return cls(**{name: {} if value is None and name.endswith("_options") else value for name, value in own.items()})
+
+    @property
+    def rate(self) -> float:
+        """The learning rate as a number: "auto" has been settled by the time that anybody asks."""
+        if isinstance(self.lr, str):
+            raise TypeError("the learning rate is settled before the run begins")
+        return self.lr
+
+    @property
+    def functions(self) -> tuple[Callable[..., Any], ...]:
+        """The callbacks."""
+        return (self.callbacks,) if callable(self.callbacks) else tuple(self.callbacks)
+
+    @property
+    def descent(self) -> Descent | None:
+        """The recurrence that theory knows for an update of this recipe; None where there is no closed form (Adam, say)."""
+        if self.loss != "mse" or self.clip_grad_norm is not None:
+            return None
+        if self.made:
+            first, *others = (group.descent for group in self.made if group.parameters)
+            return first if all(other == first for other in others) else None
+        if self.optimizer != "sgd" or self.optimizer_options:
+            return None
+        decay = self.weight_decay or 0.0
+        return Descent(lr=self.rate, momentum=self.momentum, nesterov=self.nesterov, weight_decay=decay)
+
+    @property
+    def full_batch(self) -> bool:
+        """Whether every step uses all rows."""
+        return self.batch_size is None
+
+
+LOSSES = ("mse", "l1", "huber", "quantile")
+NAMES = {"mse": "MSELoss", "l1": "L1Loss", "huber": "HuberLoss", "quantile": "quantile (pinball) loss"}
+
+METRICS = ("mse", "rmse", "mae", "r2")

@@ -1,0 +1,1 @@
+"""What a run gives back: `Training`, its summary, and theory beside it."""

@@ -1,0 +1,1 @@
+"""Many runs at once: the grid, the batched program, and the `Sweep`."""

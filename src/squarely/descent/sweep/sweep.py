@@ -1,0 +1,274 @@
+"""The Sweep: runs that differ in their learning rate, batch size, seed, momentum or weight decay, side by side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from squarely import theory
+from squarely.data import frame
+from squarely.descent.results.summary import rows_of
+from squarely.descent.results.training import Training
+from squarely.descent.sweep.batched_optimizers import decay_of, defaults_of
+from squarely.numerics import rounded_apart, rounded_down
+from squarely.show import Curve, Page, Panel, Table, draw
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+_SHOWN = 10  # runs on a page
+_DRAWN = 12  # curves that an eye can tell apart
+_SHORT = {"batch_size": "batch", "weight_decay": "decay"}
+
+
+@dataclass(frozen=True, eq=False, slots=True, repr=False)
+class Sweep:
+    """Runs that differ in what was varied. Made by `squarely.sweep`.
+
+    Each run is a Training with a model and an optimiser of its own. Of runs that were trained in one tensor program the optimisers
+    are as they are made, but for the learning rate: their momenta stayed in the program. Losses differ by rounding from those of
+    the same recipe trained alone, because products of many runs add up in another order.
+
+    Attributes
+    ----------
+    runs : one Training for each combination; of lr, batch_size, seed, momentum, weight_decay the last changes fastest.
+    varied : the options that have several values.
+    program : how they were trained, such as "64 runs in one batched program", or why one by one.
+    """
+
+    runs: tuple[Training, ...]
+    varied: tuple[str, ...] = ("lr",)
+    program: str = ""
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """One row a run: what was varied, status, last_loss, lowest_loss, epochs, predicted_loss, excess_left, and val_loss.
+
+        last_loss and val_loss are of the parameters that the run ended with: of the last epoch, the best ones, or the average;
+        lowest_loss is the lowest one logged. predicted_loss and excess_left are what theory says of these parameters, NaN where it
+        has no curve.
+        """
+        return frame(self._columns())
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """The losses of all runs, one below the other: columns epoch, loss, and each option that was varied."""
+        lengths = [len(run.loop.losses) for run in self.runs]
+        options = {name: np.repeat([_value(run, name) for run in self.runs], lengths) for name in self._options}
+        return frame(
+            {
+                "epoch": np.concatenate([np.arange(length) for length in lengths]),
+                "loss": np.concatenate([run.loop.losses for run in self.runs]),
+                **options,
+            }
+        )
+
+    @property
+    def best(self) -> Training:
+        """The run that ended lowest, by validation loss if there is one, among those that did not diverge; the first of equals."""
+        return self._ranked[0]
+
+    @property
+    def why(self) -> str:
+        """Say in sentences why `best` is the best, by how much, and what theory says of its learning rate."""
+        best, others = self.best, self._ranked[1:]
+        if not _sound(best):
+            return f"{'Every run' if others else 'The run'} diverged. {_limits(best)}".strip()
+        criterion = "validation loss" if _validated(best) else "last loss"
+        said = f"{self._named(best)} ends lowest: its {criterion} is {_final(best):.6g}"
+        if others and _sound(others[0]):
+            more = _final(others[0]) - _final(best)
+            gap = f"{more:.3g} below" if more > 0 else "no lower than"
+            said += f", {gap} that of {self._named(others[0])}" + ("" if more > 0 else ", which comes later")
+        gone = sum(not _sound(run) for run in self.runs)
+        fate = f" {gone:,} of {len(self.runs):,} runs diverged." if gone else ""
+        return f"{said}.{fate} {_limits(best)}".strip()
+
+    def plot(self) -> Figure:
+        """Draw the losses of up to twelve runs; of more, where each ended, by its learning rate (or what else was varied most).
+
+        The limit that theory has for the best run is a vertical line.
+        """
+        return draw([self._losses() if len(self.runs) <= _DRAWN else self._ends()])
+
+    def summary(self) -> Page:
+        """Lay the runs out side by side, the best ten where there are more, with what theory says of each."""
+        shown = list(self.runs) if len(self.runs) <= _SHOWN else self._ranked[:_SHOWN]
+        plain, validated = len(self._options) == 1, _validated(self.best)
+        header = [
+            *(_SHORT.get(name, name) for name in self._options),
+            "status",
+            *(["first loss"] if plain else []),
+            "last loss",
+            *(["predicted"] if len(self._options) < 4 else []),
+            "excess left",
+            *(["val loss"] if validated else []),
+        ]
+        rows = [self._row(run, plain=plain, validated=validated) for run in shown]
+        hidden = len(self.runs) - len(shown)
+        more = [f"These are the best {_SHOWN}; the other {hidden:,} runs are in sweep.frame."] if hidden else []
+        notes = dict.fromkeys(warning for run in ([self.best] if hidden else shown) for warning in run.warnings)
+        return Page(
+            "Learning Rates" if self._options == ("lr",) else "Sweep",
+            [Table(header, rows)],
+            footer=[
+                rows_of(self.runs[0]),
+                *more,
+                *([f"{self.program}."] if self.program else []),
+                self.why,
+            ],
+            notes=list(notes),
+        )
+
+    def as_dict(self) -> Mapping[str, Any]:
+        """Give every number as plain Python values: what `--json` prints."""
+        return {
+            "varied": list(self._options),
+            "program": self.program,
+            "best": self.runs.index(self.best),
+            "best_lr": self.best.recipe.rate,
+            "why": self.why,
+            "frame": {name: np.asarray(values).tolist() for name, values in self._columns().items()},
+            "runs": [run.as_dict() for run in self.runs],
+        }
+
+    def __repr__(self) -> str:
+        said = []
+        for name in self._options:
+            values = [f"{value:g}" for value in dict.fromkeys(_value(run, name) for run in self.runs)]
+            said.append(f"{name} {', '.join(values[:8])}{', ...' if len(values) > 8 else ''}")
+        return f"<Sweep of {'; '.join(said)}: {len(self.runs):,} runs; print(sweep.summary())>"
+
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
+
+    @property
+    def _options(self) -> tuple[str, ...]:
+        return self.varied or ("lr",)
+
+    @property
+    def _ranked(self) -> list[Training]:
+        return sorted(self.runs, key=lambda run: (not _sound(run), _final(run)))
+
+    def _named(self, run: Training) -> str:
+        return ", ".join(f"{name} = {_value(run, name):g}" for name in self._options)
+
+    def _columns(self) -> dict[str, Any]:
+        curves = [run.prediction for run in self.runs]
+        columns: dict[str, Any] = {
+            **{name: np.array([_value(run, name) for run in self.runs]) for name in self._options},
+            "status": np.array([run.status for run in self.runs]),
+            "last_loss": np.array([run.loop.final["loss"] for run in self.runs]),
+            "lowest_loss": np.array([np.fmin.reduce(run.loop.losses) for run in self.runs]),
+            "epochs": np.array([len(run.loop.losses) - 1 for run in self.runs]),
+            "predicted_loss": np.array([math.nan if curve is None else curve.losses[curve.at] for curve in curves]),
+            "excess_left": np.array([math.nan if curve is None else curve.kept for curve in curves]),
+        }
+        if any(map(_validated, self.runs)):
+            columns["val_loss"] = np.array([run.loop.final["val_loss"] for run in self.runs])
+        return columns
+
+    def _row(self, run: Training, *, plain: bool, validated: bool) -> list[str]:
+        curve = run.prediction
+        return [
+            *(f"{_value(run, name):g}" for name in self._options),
+            run.status,
+            *([f"{run.loop.losses[0]:.5g}"] if plain else []),
+            f"{run.loop.final['loss']:.5g}",
+            *(["unknown" if curve is None else f"{curve.losses[curve.at]:.5g}"] if len(self._options) < 4 else []),
+            "unknown" if curve is None else f"{100 * curve.kept:.2g} %",
+            *([f"{run.loop.final['val_loss']:.5g}"] if validated else []),
+        ]
+
+    def _losses(self) -> Panel:
+        """Draw every run; one that diverges leaves through the upper edge instead of making the others flat."""
+        marks = [
+            Curve(
+                x=np.arange(len(run.loop.losses)),
+                y=run.loop.losses,
+                label=self._named(run) + ("" if _sound(run) else f" ({run.status})"),
+                colour=i,
+            )
+            for i, run in enumerate(self.runs)
+        ]
+        top = None if all(map(_sound, self.runs)) else 1.05 * max(float(run.loop.losses[0]) for run in self.runs)
+        title = "Loss by epoch and learning rate" if self._options == ("lr",) else "Loss by epoch"
+        return Panel(title=title, x_label="epoch", y_label="loss (standardised)", marks=marks, top=top)
+
+    def _ends(self) -> Panel:
+        """Draw one line for each combination of the other options."""
+        across = max(self._options, key=lambda name: (name == "lr", len({_value(run, name) for run in self.runs})))
+        others = [name for name in self._options if name != across]
+        lines: dict[tuple[float, ...], list[tuple[float, float]]] = {}
+        for run in self.runs:
+            line = lines.setdefault(tuple(_value(run, name) for name in others), [])
+            if _sound(run):
+                line.append((_value(run, across), _final(run)))
+        named = len(lines) <= _DRAWN
+        marks = []
+        for i, (values, points) in enumerate(lines.items()):
+            x, y = np.array(sorted(points)).reshape(-1, 2).T
+            label = ", ".join(f"{name} = {value:g}" for name, value in zip(others, values, strict=True)) if named else ""
+            marks.append(Curve(x=x, y=y, label=label, colour=i))
+        ends = [_final(run) for run in self.runs if _sound(run)]
+        if across == "lr" and ends:
+            known = self.best.theory
+            limit, drawn = known.lr_limit, "" if known.batches is None else ", rows drawn with replacement"
+            if limit is not None:
+                marks.append(Curve(x=[limit, limit], y=[min(ends), max(ends)], label=f"limit in theory{drawn}", dashed=True))
+        loss = "validation loss" if _validated(self.best) else "last loss"
+        return Panel(
+            title=f"Where {len(self.runs):,} runs ended",
+            x_label=across,
+            y_label=f"{loss} (standardised)",
+            marks=marks,
+            log_x=across in ("lr", "batch_size"),
+            log_y=True,
+        )
+
+
+def _value(run: Training, name: str) -> float:
+    """Give what an option was; for a batch of all rows, how many these are."""
+    recipe = run.recipe
+    if name == "lr":
+        return recipe.rate
+    if name == "batch_size":
+        return run.problem.n if recipe.batch_size is None else recipe.batch_size
+    if name == "weight_decay":
+        return decay_of(recipe, defaults_of(recipe)) if recipe.weight_decay is None else recipe.weight_decay
+    value: float = getattr(recipe, name)
+    return value
+
+
+def _sound(run: Training) -> bool:
+    return run.status in ("finished", "stopped") and math.isfinite(_final(run))
+
+
+def _validated(run: Training) -> bool:
+    return len(run.loop.log.columns.get("val_loss", ())) > 0
+
+
+def _final(run: Training) -> float:
+    """Give the loss that a run is judged by, at the parameters that it ended with."""
+    return run.loop.final["val_loss" if _validated(run) else "loss"]
+
+
+def _limits(run: Training) -> str:
+    """Say which constant rates converge for steps on all rows, and what the limit for batches is."""
+    known, recipe, descent = run.theory, run.recipe, run.recipe.descent
+    if known.lr_limit is None or known.lr_best is None or descent is None:
+        return ""
+    best, limit = rounded_apart(known.lr_best, theory.lr_limit(known.spectrum, descent))
+    at = f" at momentum {recipe.momentum:g}" if recipe.momentum else ""
+    constant = "Learning rates" if recipe.scheduler is None else "Constant learning rates"
+    if known.batches is None:
+        return f"{constant} below {limit} converge{at}. The best is {best}."
+    return (
+        f"{constant} below {limit} converge{at} for steps on all rows, and the best is {best}. "
+        f"The limit {known.named} is {rounded_down(known.lr_limit)}."
+    )
