@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from squarely.certification.case import (
+from squarely.certification.advice import short_of_it
+from squarely.certification.evidence import (
     BY_CHANCE,
     LOSSES,
     Case,
@@ -21,7 +22,6 @@ from squarely.certification.case import (
     rest_of,
     unit_of,
 )
-from squarely.certification.shortfall import short_of_it
 from squarely.errors import counted, listed
 from squarely.inference import Fit
 from squarely.numerics import ROUNDOFF

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from squarely import theory
-from squarely.certification.case import optimum_of
 from squarely.certification.causes import cause_of
 from squarely.certification.certificate import Certificate, largest_gap
+from squarely.certification.evidence import optimum_of
 from squarely.certification.gaps import Bound, Slope, bound_from, slope_at
 from squarely.errors import InputError, OptionError, counted
 from squarely.inference import Fit

@@ -11,7 +11,8 @@ from dataclasses import replace
 import numpy as np
 
 from squarely import theory
-from squarely.certification.case import (
+from squarely.certification.certificate import largest_gap
+from squarely.certification.evidence import (
     BY_CHANCE,
     LOSSES,
     Case,
@@ -25,7 +26,6 @@ from squarely.certification.case import (
     stalled,
     unit_of,
 )
-from squarely.certification.certificate import largest_gap
 from squarely.errors import counted
 from squarely.numerics import Array, rounded_down
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from squarely.certification.aims import other_optimum
 from squarely.certification.certificate import largest_gap
+from squarely.certification.irls import other_optimum
 from squarely.inference import Fit
 from squarely.numerics import Array
 
