@@ -11,7 +11,7 @@ from itertools import zip_longest
 
 from rich.cells import cell_len
 
-from squarely.show import markup
+from squarely.show import html as markup
 from squarely.show.text import left, right, safe, wrapped
 
 WIDTH = 78
