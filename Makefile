@@ -1,4 +1,4 @@
-# Every target does its own set-up in .venv; run `make` with no target for the list.
+# Each target sets up .venv as it needs; `make` without a target prints the list.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
@@ -6,16 +6,18 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 .PHONY: help demo test check format bench bench-exact bench-descent bench-spark clean
 
 help:
-	@echo "make demo         install and tell the whole tutorial, figures in squarely-demo/"
-	@echo "make test         install what the tests need and run them all"
-	@echo "make check        format, lint, types"
-	@echo "make format       let ruff rewrite the code"
-	@echo "make bench        measure, checking the answers first"
-	@echo "make bench-exact  measure least squares against its peers, up to 100,000,000 rows and 12 GB of disk;"
-	@echo "                  ARGS='E1 E3', ARGS=--quick, ARGS='--data DIR' (which keeps the data) make it less"
-	@echo "make bench-descent  measure training against its peers; ARGS='D1 D3', ARGS=--quick"
-	@echo "make bench-spark  measure least squares inside Spark against Spark's own; ARGS='E7 growth', ARGS=--quick; needs Java"
-	@echo "make clean        remove .venv and everything made"
+	@echo "make demo           install, and run the whole tutorial; figures go to squarely-demo/"
+	@echo "make test           install what the tests need, and run those that take minutes"
+	@echo "make test-all       run all tests, with clusters and several processes, as CI does"
+	@echo "make check          check format, lint and types"
+	@echo "make format         let ruff rewrite the code"
+	@echo "make architecture   redraw the diagram in CONTRIBUTING.md"
+	@echo "make bench          check answers against statsmodels, then measure"
+	@echo "make bench-exact    measure least squares against other packages, with up to 100,000,000 rows and 12 GB of disk;"
+	@echo "                    limit it with ARGS='E1 E3' or ARGS=--quick; ARGS='--data DIR' keeps the data"
+	@echo "make bench-descent  measure training against other packages; ARGS='D1 D3', ARGS=--quick"
+	@echo "make bench-spark    measure least squares in Spark against Spark's own; ARGS='E7 growth', ARGS=--quick; needs Java"
+	@echo "make clean          remove .venv and everything that make has written"
 
 demo: .venv/demo.stamp
 	$(BIN)/squarely demo

@@ -1,7 +1,7 @@
-"""Work out on paper what a fit of 10^12 rows costs on 1,000 executors, from what one core of this machine measures.
+"""Estimate what a fit of 10^12 rows costs on 1,000 executors, from measurements on one core of this machine.
 
-`python benchmarks/cluster_paper.py`. The sums are real, of a fit with 100 columns, pickled as they travel. What is assumed: rows
-that are there as fast as they are summed, one core an executor, partitions of equal size, and no other load than this.
+Run `python benchmarks/cluster_paper.py`. The sums are those of a real fit with 100 columns, pickled as a cluster sends them.
+Assumptions: rows arrive as fast as they are summed, one core per executor, partitions of equal size, and no other load.
 """
 
 import importlib
@@ -25,7 +25,7 @@ rows = importlib.import_module("squarely.design.matrix.model_matrix")  # the roo
 
 
 def recorded():
-    """Fit in one thread and give, for each pass over all rows, its seconds, a payload and its merge."""
+    """Fit in one thread, and return for each pass over all rows its seconds, results, merge function and start value."""
     rng = np.random.default_rng(1)
     frame = pd.DataFrame(rng.normal(size=(ROWS, P)), columns=[f"x{j}" for j in range(P)])
     frame["y"] = frame.sum(axis=1) + rng.normal(size=ROWS)
@@ -49,7 +49,7 @@ def recorded():
 
 
 def merging(outcomes, merge, start, parts):
-    """Give the median seconds in which one process unpacks and merges so many payloads."""
+    """Return the median seconds in which one process unpacks and merges this many payloads."""
     payload = pickle.dumps((outcomes[0], None))
 
     def once():
@@ -61,7 +61,7 @@ def merging(outcomes, merge, start, parts):
 
 
 def rounding(parts):
-    """Give the worst error of merged sums, in roundoffs of the sum of their sizes, in the order of the partitions and in a tree."""
+    """Return the worst error of merged sums, in roundoffs of the sum of their sizes: merged in order, and in a tree."""
     rng = np.random.default_rng(parts)
     met = []
     for sums in (rng.chisquare(1_000, (parts, 20)), rng.normal(size=(parts, 20)) * 1e3):
@@ -78,7 +78,7 @@ def rounding(parts):
 def main():
     passes, cells = recorded(), ROWS * (P + 1)
     per_row = sum(seconds for seconds, *_ in passes) / ROWS
-    print("pass, ns a cell, bytes of a payload, microseconds to unpack and merge one, at the driver for 1,000: flat, tree of 32")
+    print("pass, ns per cell, bytes of a payload, microseconds to unpack and merge one, at the driver for 1,000: flat, tree of 32")
     total, one = 0, 0.0
     for number, (seconds, outcomes, merge, start) in enumerate(passes, start=1):
         size, flat = len(pickle.dumps((outcomes[0], None))), merging(outcomes, merge, start, 1_000)
@@ -86,7 +86,7 @@ def main():
         print(f"{number}, {seconds / cells * 1e9:.2f}, {size:,}, {flat * 1e3:.0f}, {flat:.3f} s, {top:.4f} s")
         total, one = total + size, one + flat / 1_000
     print(f"executors: {per_row * TOTAL / EXECUTORS / 3600:.2f} hours in {len(passes)} passes of {TOTAL:.0e} rows x {P} columns")
-    print("partitions, in a block, bytes and seconds at the driver, and if it merged all of them")
+    print("partitions, partitions per block, bytes and seconds at the driver, and both if it merged all of them")
     for parts in (1_000, 100_000, 1_000_000):
         size = block_size(parts)
         top = math.ceil(parts / size)

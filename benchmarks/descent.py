@@ -1,7 +1,7 @@
-"""Measure the descent road against what it must reach: `make bench-descent`, or `python benchmarks/descent.py D1 D3`.
+"""Measure training against its targets: `make bench-descent`, or `python benchmarks/descent.py D1 D3`.
 
-Every answer is checked before it is timed. Times are medians, in turns with the peers in one process; memory is that of a fresh
-process. Machines differ and are noisy: read the ratios. D6 needs a GPU and says so where there is none.
+Each answer is checked before it is timed. Times are medians, in turns with the peers in one process; memory is the peak of a fresh
+process. Machines differ and are noisy: compare the ratios. D6 needs a GPU, and says so if there is none.
 """
 
 import argparse
@@ -27,13 +27,13 @@ CARS = "mpg ~ displacement"
 
 
 def opened(formula, data):
-    """Open the data and gather the cross-products, which every run needs: what D1 leaves out of the time of the closed form."""
+    """Open the data and gather the cross-products, which every run needs. D1 does not count this time."""
     handed = given.Given(formula=formula, data=data, X=None, y=None, intercept=True, where=None, missing="drop")
     return given.gathered(handed)
 
 
 def tutorial(epochs=1000, lr=0.01):
-    """The tutorial's own loop, as it prints it: tensors made anew each epoch, a line every fiftieth."""
+    """Train with the tutorial's own loop: new tensors each epoch, a line of text every 50 epochs."""
     cars = sq.datasets.cars()
     x, y = cars[["displacement"]].to_numpy(), cars[["mpg"]].to_numpy()
     xn, yn = (((a - a.mean()) / a.std()).astype(np.float32) for a in (x, y))
@@ -55,7 +55,7 @@ def tutorial(epochs=1000, lr=0.01):
 
 
 def d1(name, _):
-    """The tutorial's 1,001 epochs on cars.csv, with torch's default threads and with one."""
+    """Measure the tutorial's 1,001 epochs on cars.csv, with torch's default threads and with one."""
     moments, source = opened(CARS, sq.datasets.cars())
     recipes = {
         "rows": descent.Recipe(),
@@ -100,7 +100,7 @@ def an_epoch(model, optimizer, batches):
 
 
 def d2(name, scale):
-    """A mini-batch epoch of a million rows, ten columns, batches of 256."""
+    """Measure a mini-batch epoch of a million rows, ten columns, batches of 256."""
     n, size, lr = int(1_000_000 * scale), 256, 0.01
     arrays, X, y = standardised(n, 10)
     X, y = torch.from_numpy(X), torch.from_numpy(y)
@@ -132,7 +132,7 @@ def d2(name, scale):
             "callbacks": lambda _: stamps.append(time.perf_counter()),
         }
         run = descent.train(moments, source, (descent.Recipe(**options),))[0]
-        return run, stamps[1] - stamps[0]  # from one look at all rows to the next: reading and standardising them is left out
+        return run, stamps[1] - stamps[0]  # from one loss on all rows to the next: without reading and standardizing them
 
     expected = by_index()
     for gradient in ("autograd", "closed"):
@@ -153,12 +153,12 @@ def d2(name, scale):
 
 
 def others(X, y, size, lr):
-    """Peers that a user might have: one epoch each, if they are installed."""
+    """Return one epoch of each peer that is installed."""
     works = {}
     try:
         from sklearn.linear_model import SGDRegressor
 
-        works["scikit-learn SGDRegressor (a step a row)"] = lambda: SGDRegressor(
+        works["scikit-learn SGDRegressor (one step per row)"] = lambda: SGDRegressor(
             penalty=None, learning_rate="constant", eta0=lr, max_iter=1, tol=None, random_state=0
         ).fit(X, y)
     except ImportError:
@@ -176,7 +176,7 @@ def others(X, y, size, lr):
 
 
 def d3(name, _):
-    """Sixty-four learning rates at once."""
+    """Measure a sweep of 64 learning rates."""
     cars, rates = sq.datasets.cars(), np.geomspace(1e-4, 0.9, 64).tolist()
     sweep = sq.sweep(CARS, cars, lr=rates, epochs=1000)
     for i in (0, 31, 63):
@@ -189,7 +189,7 @@ def d3(name, _):
 
 
 def d4(name, scale):
-    """A thousand full-batch epochs of ten million rows, on cross-products."""
+    """Measure a thousand full-batch epochs of ten million rows, on cross-products."""
     arrays = columns(int(10_000_000 * scale), 10)
     formula = "y ~ " + " + ".join(f"x{j}" for j in range(1, 11))
 
@@ -203,7 +203,7 @@ def d4(name, scale):
 
 
 def d5(name, scale):
-    """An epoch streamed from Parquet, against the same batches from memory."""
+    """Measure an epoch streamed from Parquet against the same batches from memory."""
     with tempfile.TemporaryDirectory() as folder:
         path = numbers_file(Path(folder), max(int(20_000_000 * scale), 100_000), 8)
         rates = {}
@@ -219,18 +219,18 @@ def d5(name, scale):
 
 
 def one_epoch(path, stream):
-    """In a process of its own: the median seconds of an epoch, and the peak of memory in MB."""
+    """Print the median seconds of an epoch and the peak memory of this process in MB."""
     formula = "y ~ " + " + ".join(f"x{j}" for j in range(1, 9))
     stamps = []
     options = {"batch_size": 4096, "epochs": 3, "lr": 0.01, "gradient": "closed", "stream": stream}
     run = sq.train(formula, path, callbacks=lambda _: stamps.append(time.perf_counter()), **options)
     excess = run.problem.loss(run.loop.end) - run.prediction.floor
-    assert 0.0 < excess < 4.0 * run.theory.floor, (excess, run.theory.floor)  # the noise of batches: of more, one in 50,000
+    assert 0.0 < excess < 4.0 * run.theory.floor, (excess, run.theory.floor)  # the noise of batches exceeds this once in 50,000
     print(np.median(np.diff(stamps)), own_peak_megabytes())
 
 
 def copy_seconds(shape, device, wait):
-    """Time a copy of float32 values from one place of a device's memory to another."""
+    """Return the seconds of a copy of float32 values within the memory of a device."""
     table = torch.empty(shape, dtype=torch.float32, device=device).normal_()
 
     def copy():
@@ -241,7 +241,7 @@ def copy_seconds(shape, device, wait):
 
 
 def d6(name, scale, device="cuda:0"):
-    """Ten columns of a hundred million rows on a GPU: cross-products, full-batch epochs, mini-batch steps, beside a copy."""
+    """Measure ten columns of a hundred million rows on a GPU: cross-products, epochs and steps against a copy."""
     if device != "cpu" and not torch.cuda.is_available():
         refused(name, "on a GPU", "no GPU here")
         return
@@ -259,7 +259,7 @@ def d6(name, scale, device="cuda:0"):
     design = learn(parse_formula(formula), source)
     moments = gather(design, source, fold_on(device))
     took = in_turns({"moments": lambda: gather(design, source, fold_on(device))}, 3)["moments"]
-    within(name, f"cross-products of {n:,} x {p}, rows from memory of the machine", took, copied, most=1.43)
+    within(name, f"cross-products of {n:,} x {p}, rows from the memory of the machine", took, copied, most=1.43)
 
     def an_epoch_of(**options):
         stamps = []
@@ -277,7 +277,7 @@ def d6(name, scale, device="cuda:0"):
     within(name, f"a full-batch epoch of {n:,} x {p}", an_epoch_of(epochs=epochs), copied, most=1.43)
     steps, size = -(-n // 65_536), 65_536
     took = an_epoch_of(epochs=2, batch_size=size) / steps
-    within(name, f"a step of {size:,} x {p}, one of {steps:,}", took, (copied[0] + ", as much of it", copied[1] / steps), most=None)
+    within(name, f"a step of {size:,} x {p}, one of {steps:,}", took, (copied[0] + ", the same part", copied[1] / steps), most=None)
 
 
 WORKS = {"D1": d1, "D2": d2, "D3": d3, "D4": d4, "D5": d5, "D6": d6}
@@ -285,8 +285,8 @@ WORKS = {"D1": d1, "D2": d2, "D3": d3, "D4": d4, "D5": d5, "D6": d6}
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", default=list(WORKS), help="D1 ... D6; all of them without any")
-    parser.add_argument("--quick", action="store_true", help="a hundredth of the rows: tells whether it runs, not how fast")
+    parser.add_argument("names", nargs="*", default=list(WORKS), help="D1 ... D6; the default is all")
+    parser.add_argument("--quick", action="store_true", help="use a hundredth of the rows: shows that it runs, not how fast")
     parser.add_argument("--epoch", nargs=2, metavar=("PATH", "STREAM"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.epoch:

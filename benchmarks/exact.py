@@ -1,7 +1,7 @@
-"""Measure least squares against what it must reach: `make bench-exact`, or `python benchmarks/exact.py E1 E3`.
+"""Measure least squares against its targets: `make bench-exact`, or `python benchmarks/exact.py E1 E3`.
 
-Every answer is checked before it is timed. Times are medians of five, three where a run is long, in turns with the peers in
-one process; peak memory is that of a fresh process. Machines differ and are noisy: read the ratios.
+Each answer is checked before it is timed. Times are medians of five, or three if a run is long, in turns with the peers in
+one process; peak memory is that of a fresh process. Machines differ and are noisy: compare the ratios.
 """
 
 import argparse
@@ -41,13 +41,13 @@ def close(fit, params, bse, rtol=1e-8):
 
 
 def by_normal_equations(G):
-    """Give coefficients and standard errors from the cross-products of [1, X, y]: good enough for columns as tame as these."""
+    """Return coefficients and standard errors from the cross-products of [1, X, y]: accurate enough for these columns."""
     b, inverse = np.linalg.solve(G[:-1, :-1], G[:-1, -1]), np.linalg.inv(G[:-1, :-1])
     return b, np.sqrt((G[-1, -1] - b @ G[:-1, -1]) / (G[0, 0] - len(b)) * np.diag(inverse))
 
 
 def in_memory(name, rows, scale, _):
-    """Two million rows of ten columns, as arrays and as a frame."""
+    """Measure two million rows of ten columns, as arrays and as a frame."""
     arrays = columns(max(int(rows * scale), 1_000), 10)
     frame, polars = pd.DataFrame(arrays), pl.DataFrame(arrays)
     text, names = formula(arrays), list(arrays)[:-1]
@@ -78,7 +78,7 @@ def in_memory(name, rows, scale, _):
 
 
 def wide(name, rows, scale, _):
-    """Fifty thousand rows of five hundred columns. (statsmodels' formulas end in a RecursionError there, so it gets arrays.)"""
+    """Measure fifty thousand rows of 500 columns. (statsmodels' formulas raise a RecursionError there, so it gets arrays.)"""
     arrays = columns(max(int(rows * scale), 2_000), 500)
     text, X, y = formula(arrays), np.column_stack(list(arrays.values())[:-1]), arrays["y"]
     ready = sm.add_constant(X)
@@ -98,14 +98,14 @@ def wide(name, rows, scale, _):
 
 
 def scan(path, expressions):
-    """Let DuckDB work out aggregates over all rows of a file or a folder of them, with all threads."""
+    """Return aggregates that DuckDB computes over all rows of a file, or of a folder of files, with all threads."""
     with duckdb.connect() as connection:
         rows = connection.read_parquet(f"{path}/*.parquet" if path.is_dir() else str(path))
         return rows.aggregate(", ".join(expressions)).fetchall()[0]
 
 
 def products(p):
-    """Give the aggregates of the cross-products of [1, X, y], upper triangle."""
+    """Return the aggregates of the cross-products of [1, X, y], upper triangle."""
     names = ["1.0", *(f"x{j}" for j in range(1, p + 1)), "y"]
     return [f"sum({a} * {b})" for i, a in enumerate(names) for b in names[i:]]
 
@@ -121,7 +121,7 @@ def sums(p):
 
 
 def on_disk(name, path, n, repeats, kind="Parquet"):
-    """Rows of nine doubles in Parquet files."""
+    """Measure rows of nine doubles in Parquet files."""
     text = formula([*(f"x{j}" for j in range(1, 9)), "y"])
     close(sq.ols(text, path), *by_normal_equations(cross_products(path, 8)))
     took = in_turns(
@@ -139,20 +139,20 @@ def on_disk(name, path, n, repeats, kind="Parquet"):
 
 
 def one_file(name, rows, scale, folder):
-    """Twenty million rows in one file; then those of a response without a constant, whose intercept is zero but for noise."""
+    """Measure twenty million rows in one file; then a response without a constant, whose intercept is only noise."""
     n = int(rows * scale)
     on_disk(name, numbers_file(folder, n, 8), n, 5)
     on_disk(name, weighted_file(folder, n, 8), n, 5, "Parquet, row groups of 250,000, no constant in y")
 
 
 def many_files(name, rows, scale, folder):
-    """A hundred million rows in a folder of files."""
+    """Measure a hundred million rows in a folder of files."""
     n = int(rows * scale)
     on_disk(name, numbers_folder(folder, n, 8), n, 3)
 
 
 def growth(name, rows, scale, folder):
-    """Ten times the rows, then the same number of cells with more and more columns."""
+    """Measure ten times the rows, then the same number of cells with more and more columns."""
     counts = [int(rows * scale) // part for part in (100, 10, 1)]
     paths = [numbers_file(folder, n, 9) for n in counts]
     text = formula([*(f"x{j}" for j in range(1, 10)), "y"])
@@ -166,7 +166,7 @@ def growth(name, rows, scale, folder):
 
 
 def of_width(name, p, n):
-    """The fold that `ols` chooses against each of the two, for a frame in memory and the engines that have both."""
+    """Measure p columns in memory; then, for engines with both folds, the fold that `ols` chooses."""
     arrays = columns(n, p)
     text, X = formula(arrays), np.column_stack(list(arrays.values())[:-1])
     Z = np.column_stack([np.ones(n), X, arrays["y"]])
@@ -185,12 +185,12 @@ def of_width(name, p, n):
 
 
 def folds(name, work, text, data, expected):
-    """Hold the fold that is chosen to the better of the two."""
+    """Measure the chosen fold against the better of the two."""
     try:
         for fold in ("auto", "batches", "aggregates"):
             close(sq.ols(text, data, fold=fold), *expected, rtol=1e-7)
     except (TypeError, sq.errors.SquarelyError) as error:
-        refused(name, work, f"fold= is not there: {error}")
+        refused(name, work, f"fold= is not available: {error}")
         return
     took = in_turns({fold: functools.partial(summary, text, data, fold=fold) for fold in ("auto", "batches", "aggregates")}, 3)
     better = min(("batches", "aggregates"), key=took.get)
@@ -199,7 +199,7 @@ def folds(name, work, text, data, expected):
 
 
 def many_levels(name, rows, scale, folder):
-    """One column of ten thousand levels."""
+    """Measure one column of ten thousand levels."""
     n, levels = int(rows * scale), max(int(10_000 * scale), 20)
     path, text = grouped_file(folder, n, levels), "y ~ g + x"
     work = f"{n:,} rows, {levels:,} levels, Parquet, full summary"
@@ -224,7 +224,7 @@ def many_levels(name, rows, scale, folder):
 
 
 def within_levels(path, levels):
-    """Work out the slope and its standard error from sums within each level."""
+    """Return the slope and its standard error, from sums within each level."""
     each = "count(*) n, avg(x) mx, avg(y) my, var_pop(x) vx, var_pop(y) vy, covar_pop(x, y) c"
     with duckdb.connect() as connection:
         groups = connection.read_parquet(str(path)).aggregate(f"g, {each}", "g").df()
@@ -245,13 +245,13 @@ WORK = {
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("which", nargs="*", metavar="E1 ... E6", help="which to run; all of them if none is named")
-    parser.add_argument("--quick", action="store_true", help="a hundredth of the rows: does it run?")
+    parser.add_argument("which", nargs="*", metavar="E1 ... E6", help="which to run; the default is all")
+    parser.add_argument("--quick", action="store_true", help="use a hundredth of the rows: shows that it runs")
     parser.add_argument("--scale", type=float, default=1.0, help="multiply the rows by this")
-    parser.add_argument("--data", type=Path, help="a folder in which files of data are kept, about 12 GB in all, and found again")
+    parser.add_argument("--data", type=Path, help="folder in which the data files are kept and found again, about 12 GB in total")
     given = parser.parse_args()
     if unknown := set(given.which) - set(WORK):
-        parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(WORK)}")
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; choose from {', '.join(WORK)}")
     scale = 0.01 if given.quick else given.scale
     print(f"{machine(PACKAGES, SEED)}, squarely {sq.__version__}; rows x {scale:g}\n")
     head()

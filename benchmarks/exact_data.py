@@ -1,4 +1,4 @@
-"""Rows for benchmarks/exact.py: made by seed, in memory or as Parquet files that are written once and kept."""
+"""Rows for the benchmarks: generated from a seed, in memory or as Parquet files that are written once and kept."""
 
 import os
 
@@ -10,7 +10,7 @@ SEED, CHUNK = 0, 1_000_000
 
 
 def columns(n, p, seed=SEED):
-    """Make p predictors with means of their own, and a response: name -> doubles (n,)."""
+    """Make p predictors with different means, and a response: name -> doubles (n,)."""
     rng = np.random.default_rng([SEED, seed])
     data = {f"x{j}": rng.normal(loc=j % 7, scale=1 + j % 3, size=n) for j in range(1, p + 1)}
     data["y"] = 3 + sum(x * (0.5 if j % 2 else -0.25) for j, x in enumerate(data.values())) + rng.normal(size=n)
@@ -31,9 +31,9 @@ def grouped(n, levels, seed=SEED):
 
 
 def written(path, n, make, group=None):
-    """Write n rows of `make(rows, seed)` as a Parquet file, chunk by chunk, unless it is there already; give its path.
+    """Write n rows of `make(rows, seed)` to a Parquet file, chunk by chunk, unless it exists; return its path.
 
-    Row groups have `group` rows at most, those of a chunk if there is no word of it.
+    Row groups have at most `group` rows, or those of a chunk if it is None.
     """
     if path.exists():
         return path
@@ -45,7 +45,7 @@ def written(path, n, make, group=None):
         writer = writer or pq.ParquetWriter(part, table.schema, use_dictionary=["g"])
         writer.write_table(table, row_group_size=group)
     writer.close()
-    os.replace(part, path)  # whole or not at all: an interrupted run leaves nothing that looks finished
+    os.replace(part, path)  # whole or not at all: an interrupted run leaves no file that looks complete
     return path
 
 
@@ -54,7 +54,7 @@ def numbers_file(folder, n, p):
 
 
 def weighted(n, p, seed=SEED):
-    """Make p predictors about zero, and a response in which they have the coefficients 1 to p, and no constant: noise is one."""
+    """Make p predictors with mean zero, and a response with coefficients 1 to p, noise of one and no constant."""
     rng = np.random.default_rng([SEED, seed])
     data = {f"x{j}": rng.normal(size=n) for j in range(1, p + 1)}
     data["y"] = sum(j * x for j, x in enumerate(data.values(), start=1)) + rng.normal(size=n)
@@ -67,7 +67,7 @@ def weighted_file(folder, n, p, group=250_000):
 
 
 def numbers_folder(folder, n, p, files=5):
-    """Write files of n rows in all, each with rows of its own, into a folder."""
+    """Write several files with n rows in total, all different, to a folder; return its path."""
     inside, each = folder / f"numbers-{n}x{p}", n // files
     for k in range(files):
         written(inside / f"part-{k}.parquet", each, lambda rows, seed, k=k: columns(rows, p, 1_000 * (k + 1) + seed))

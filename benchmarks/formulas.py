@@ -1,6 +1,6 @@
-"""Measure formulas and tables against statsmodels: part of `make bench`. Every answer is checked before it is timed.
+"""Measure formulas and tables against statsmodels: part of `make bench`. Each answer is checked before it is timed.
 
-Times are medians of three in one process, as ratios against the peer in the same run; machines differ and are noisy.
+Times are medians of three in one process. Machines differ and are noisy: compare the ratios to the peer in the same run.
 """
 
 import tempfile
@@ -46,11 +46,11 @@ def main():
         ours = median_seconds(lambda formula=formula: str(sq.ols(formula, frame).summary()), REPEATS)
         theirs = median_seconds(lambda formula=formula: str(peer_ols(formula, frame).fit().summary()), REPEATS)
         print(f"| `{formula}` | {ours * 1e3:,.0f} ms | {theirs * 1e3:,.0f} ms | {theirs / ours:.2f} x |", flush=True)
-    doors(frame)
+    measure_tables(frame)
 
 
-def doors(frame):
-    """One formula through files and frames, against the pandas frame."""
+def measure_tables(frame):
+    """Measure one formula on files and frames, and compare with the pandas frame."""
     import duckdb
     import polars as pl
 

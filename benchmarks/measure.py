@@ -1,6 +1,6 @@
-"""How the benchmarks measure: medians in turns, peak memory in a process of its own, rows of a Markdown table.
+"""Measure for the benchmarks: medians in turns, peak memory of a separate process, rows of a Markdown table.
 
-Run as a program, `python benchmarks/measure.py FORMULA DATA` fits, writes the summary and prints the peak memory of that process.
+`python benchmarks/measure.py FORMULA DATA` fits, makes the summary and prints the peak memory of its process.
 """
 
 import os
@@ -16,14 +16,14 @@ STATUS = Path("/proc/self/status")
 
 
 def median_seconds(work, repeats):
-    """Time a piece of work some times and give the median."""
+    """Call a function several times and return the median of its seconds."""
     return in_turns({"": work}, repeats)[""]
 
 
 def in_turns(works, repeats):
-    """Time pieces of work in turns, so that a slow minute of the machine falls on all of them: name -> median.
+    """Time functions in turns, so that a slow minute of the machine affects all of them: name -> median seconds.
 
-    What takes less than 20 ms is done often enough within its turn to fill them: a single call would mostly measure cold caches.
+    A function that takes less than 20 ms is repeated to fill them: a single call would mostly measure cold caches.
     """
     times = {name: [] for name in works}
     for _ in range(repeats):
@@ -37,7 +37,7 @@ def in_turns(works, repeats):
 
 
 def peak_megabytes(formula, data):
-    """Fit in a fresh process, write the summary, and give the peak of its resident memory in MB."""
+    """Fit and make the summary in a fresh process, and return the peak of its resident memory in MB."""
     words = [sys.executable, __file__, formula, os.fspath(data)]
     done = subprocess.run(words, capture_output=True, text=True)
     if done.returncode:
@@ -46,7 +46,7 @@ def peak_megabytes(formula, data):
 
 
 def own_peak_megabytes():
-    """Give the peak of this process. On Linux `ru_maxrss` also has the peak of whoever started it, so VmHWM is read there."""
+    """Return the peak of this process in MB. On Linux `ru_maxrss` includes that of the parent, so VmHWM is read there."""
     if STATUS.exists():
         return int(STATUS.read_text().split("VmHWM:")[1].split()[0]) * 1024 / 1e6
     import resource
@@ -55,38 +55,38 @@ def own_peak_megabytes():
 
 
 def machine(packages, seed):
-    """Say what this was measured on."""
+    """Describe the machine, Python, the seed and the versions of packages."""
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     return f"{platform.machine()}, {threads} threads, Python {platform.python_version()}, seed {seed}; {versions}"
 
 
 def head():
-    """Begin the table."""
-    print("| | work | squarely | peer | ratio | must | reached |\n|---|---|---|---|---|---|---|", flush=True)
+    """Print the head of the table."""
+    print("| | work | squarely | peer | ratio | target | met |\n|---|---|---|---|---|---|---|", flush=True)
 
 
 def faster(name, work, ours, peer, *, least=None):
-    """Add a row: how many times as fast as a peer (label, seconds) this was."""
+    """Print a row: how many times as fast as a peer (label, seconds) this is."""
     ratio = peer[1] / ours
     must = "" if least is None else f"at least {least:g} x faster"
     _row(name, work, (seconds(ours), _said(peer)), ratio, must, reached=least is None or ratio >= least)
 
 
 def within(name, work, ours, peer, *, most=None, least=0.0):
-    """Add a row: how many times as long as a peer (label, seconds) this took."""
+    """Print a row: how many times as long as a peer (label, seconds) this takes."""
     ratio = ours / peer[1]
     must = "" if most is None else f"{least:g} to {most:g} x the time" if least else f"at most {most:g} x the time"
     _row(name, work, (seconds(ours), _said(peer)), ratio, must, reached=most is None or least <= ratio <= most)
 
 
 def memory(name, work, ours, *, most):
-    """Add a row: the peak memory in MB."""
+    """Print a row: the peak memory in MB."""
     _row(name, work, (f"{ours:,.0f} MB", ""), ours / most, f"under {most:,.0f} MB", reached=ours < most)
 
 
 def refused(name, work, reason):
-    """Add a row for what could not be measured."""
+    """Print a row for something that could not be measured."""
     print(f"| {name} | {work} | {' '.join(str(reason).split()).replace('|', ' ')} | | | | no |", flush=True)
 
 

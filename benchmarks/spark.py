@@ -1,8 +1,8 @@
 """Measure least squares inside Spark: `make bench-spark`, or `python benchmarks/spark.py --quick`.
 
-The rows are a Parquet folder, read by Spark local[2]. Every answer is checked before it is timed. E7 compares with Spark's own
-least squares, which gives coefficients, standard errors and R-squared; "width" compares our two folds, "growth" how the time grows
-with partitions.
+Spark local[2] reads the rows from a Parquet file. Each answer is checked before it is timed. E7 compares with Spark's own
+least squares, which gives coefficients, standard errors and R-squared. "width" compares the two folds; "growth" measures how the
+time grows with partitions.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def formula(names):
 
 
 def peer(frame, names):
-    """Fit as Spark does, from normal equations, and give intercept and slopes with their standard errors, and R-squared."""
+    """Fit with Spark's normal equations; return intercept and slopes, their standard errors, and R-squared."""
     from pyspark.ml.feature import VectorAssembler
     from pyspark.ml.regression import LinearRegression
 
@@ -50,7 +50,7 @@ def peer(frame, names):
 
 
 def checked(frame, names, fold):
-    """See that a fit agrees with Spark's."""
+    """Check that a fit agrees with Spark's."""
     params, bse, rsquared = peer(frame, names)
     fit = sq.ols(formula(names), frame, fold=fold)
     np.testing.assert_allclose(fit.params, params, rtol=1e-7)
@@ -73,7 +73,7 @@ def against_spark(frame, rows, repeats):
 
 
 def widths(frame, rows, repeats):
-    """Measure where aggregates win."""
+    """Measure for which numbers of columns aggregates are faster."""
     for p in (1, 2, 3, 4, 6, 9):
         names = [f"x{j}" for j in range(1, p + 1)]
         works = {
@@ -84,14 +84,14 @@ def widths(frame, rows, repeats):
 
 
 def counting(batches):
-    """Count the rows of a partition: the least that a function of Python costs there."""
+    """Count the rows of a partition: the minimum that a Python function costs there."""
     import pyarrow as pa
 
     yield pa.record_batch({"n": [sum(batch.num_rows for batch in batches)]})
 
 
 def growth(session, rows, repeats):
-    """Measure how the time grows with the number of partitions, beside the least that their tasks cost; the rows are in memory."""
+    """Measure how the time grows with the number of partitions, and the minimum that their tasks cost; the rows are in memory."""
     names = [f"x{j}" for j in range(1, WIDTH + 1)]
     data = columns(rows, WIDTH)
     fit = sq.ols(formula(names), data)
@@ -115,9 +115,9 @@ def growth(session, rows, repeats):
 def main():
     """Measure and print a table."""
     asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("only", nargs="*", help="E7, width or growth; all of them without")
-    asked.add_argument("--quick", action="store_true", help="a tenth of the rows, each measured once")
-    asked.add_argument("--data", type=Path, help="keep the rows in this folder")
+    asked.add_argument("only", nargs="*", help="E7, width or growth; the default is all")
+    asked.add_argument("--quick", action="store_true", help="use a tenth of the rows and measure once")
+    asked.add_argument("--data", type=Path, help="folder in which the rows are kept")
     asked.add_argument("--rows", type=int, default=None)
     options = asked.parse_args()
     rows, repeats = options.rows or (ROWS // 10 if options.quick else ROWS), 1 if options.quick else 3

@@ -1,6 +1,6 @@
-"""Measure the tutorial's work against its peers: `make bench`. Every answer is checked before it is timed.
+"""Measure the work of the tutorial against its peers: `make bench`. Each answer is checked before it is timed.
 
-Times are medians of five in one process, as ratios against a peer in the same run; machines differ and are noisy.
+Times are medians of five in one process. Machines differ and are noisy: compare the ratios to the peer in the same run.
 """
 
 import platform
