@@ -24,10 +24,10 @@ class SquarelyError(Exception):
 
     Attributes
     ----------
-    lonely : whether one of several processes may have met it and the others not.
+    local_only : whether one of several processes may have met it and the others not.
     """
 
-    lonely: bool = False
+    local_only: bool = False
 
 
 class InputError(SquarelyError, ValueError):
@@ -56,17 +56,17 @@ class MissingExtraError(SquarelyError, ImportError):
 class ProcessError(SquarelyError, RuntimeError):
     """Another of the processes that train together has ended, or does not answer."""
 
-    lonely = True
+    local_only = True
 
 
 class NumericalError(SquarelyError, ArithmeticError):
     """A result was required to be good, and is not; or it would be nothing but rounding."""
 
 
-def require_word(option: str, value: object, words: tuple[str, ...]) -> None:
+def require_one_of(option: str, value: object, words: tuple[str, ...]) -> None:
     """Raise an OptionError unless an option is one of some words.
 
-    >>> require_word("missing", [], ("drop", "raise"))
+    >>> require_one_of("missing", [], ("drop", "raise"))
     Traceback (most recent call last):
     squarely.errors.OptionError: missing=[] is not understood. Use 'drop' or 'raise'.
     """
@@ -75,12 +75,12 @@ def require_word(option: str, value: object, words: tuple[str, ...]) -> None:
         raise OptionError(f"{option}={value!r} is not understood. Use {', '.join(others)} or {last}.")
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def suggest_name(name: str, known: Iterable[str]) -> str:
     """Say which known name is near `name`, or which names there are.
 
-    >>> did_you_mean("displacment", ["mpg", "displacement"])
+    >>> suggest_name("displacment", ["mpg", "displacement"])
     "Did you mean 'displacement'?"
-    >>> did_you_mean("zzz", ["mpg", "displacement"])
+    >>> suggest_name("zzz", ["mpg", "displacement"])
     "Known names: 'mpg', 'displacement'."
     """
     names = list(known)
@@ -93,10 +93,10 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"Known names: {shown}{', ...' if len(names) > 12 else ''}."
 
 
-def counted(number: int, noun: str) -> str:
+def pluralize(number: int, noun: str) -> str:
     """Write a count with its noun.
 
-    >>> counted(1, "row"), counted(1200, "row")
+    >>> pluralize(1, "row"), pluralize(1200, "row")
     ('1 row', '1,200 rows')
     """
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

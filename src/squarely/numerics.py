@@ -20,10 +20,12 @@ ROUNDOFF = 2.0**-53  # the largest relative error of one rounding to nearest in 
 # triangles add a few units each. Measured on exact dependencies of 2 to 50 columns it stays below 6, for ten rows and for ten
 # million; from there it grows about as the root of the number of columns: 24 for 200 of them, 110 for 600, 75 for 2,000.
 ROUNDING = 32.0
-STILL = 512 * ROUNDOFF  # up to this share of its mean, a standard deviation is what sums of some hundred terms may round by
-WHOLE = 2.0**52  # up to here doubles have halves: values that are whole numbers are so by nature
+CONSTANT_TOLERANCE = (
+    512 * ROUNDOFF
+)  # up to this share of its mean, a standard deviation is what sums of some hundred terms may round by
+FRACTION_LIMIT = 2.0**52  # up to here doubles have halves: values that are whole numbers are so by nature
 SLICED_ROWS = 8_192  # terms of a sliced product at most; with more of them slices have fewer bits and more is lost
-_SPLIT = 2.0**27 + 1.0  # Veltkamp's constant: cuts 53 bits into 26 + 26
+_SPLIT_FACTOR = 2.0**27 + 1.0  # Veltkamp's constant: cuts 53 bits into 26 + 26
 
 
 def two_sum(a: Array, b: Array) -> Pair:
@@ -57,7 +59,7 @@ def two_product(a: Array, b: Array) -> Pair:
 
 
 def _split(a: Array) -> Pair:
-    t = _SPLIT * a
+    t = _SPLIT_FACTOR * a
     hi = t - (t - a)
     return hi, a - hi
 
@@ -65,13 +67,13 @@ def _split(a: Array) -> Pair:
 def dd_add(x: Pair, y: Pair) -> Pair:
     """Add two double-double arrays; relative error a few units of 2**-104 of the larger operand."""
     s, e = two_sum(x[0], y[0])
-    return _renormalise(s, e + (x[1] + y[1]))
+    return _renormalize(s, e + (x[1] + y[1]))
 
 
 def dd_multiply(x: Pair, y: Pair) -> Pair:
     """Multiply two double-double arrays; relative error a few units of 2**-104."""
     p, e = two_product(x[0], y[0])
-    return _renormalise(p, e + (x[0] * y[1] + x[1] * y[0]))
+    return _renormalize(p, e + (x[0] * y[1] + x[1] * y[0]))
 
 
 def dd_divide(x: Pair, y: Pair) -> Pair:
@@ -79,7 +81,7 @@ def dd_divide(x: Pair, y: Pair) -> Pair:
     q = x[0] / y[0]
     p = dd_multiply((q, np.zeros_like(q)), y)
     rest = dd_add(x, (-p[0], -p[1]))
-    return _renormalise(q, rest[0] / y[0])
+    return _renormalize(q, rest[0] / y[0])
 
 
 def dd_power(x: Pair, n: int) -> Pair:
@@ -129,19 +131,19 @@ def slice_bits(terms: int) -> int:
     return (53 - math.ceil(math.log2(max(terms, 2)))) // 2
 
 
-def sliced_error(bits: int) -> float:
+def slicing_bound(bits: int) -> float:
     """Bound what a sliced product loses: so much of each of its terms, times the bounds of both factors."""
     return math.ldexp(1.0, -53 - 2 * bits)
 
 
-def sliced(x: Array, low: Array | None, top: Array | float, bits: int) -> Array:
+def slice_doubles(x: Array, low: Array | None, top: Array | float, bits: int) -> Array:
     """Cut doubles of size `top` at most into three slices that add up to them exactly: (3, *x.shape).
 
     The first two are whole multiples of top / 2**bits and of top / 2**(2 bits + 1), of `bits` bits each, so that products of them
     are exact and add up exactly in any order, also in a matrix product of BLAS; the third is the rest, with `low` in it.
     Source: Ozaki et al. (2012), doi:10.1007/s11075-011-9478-1.
 
-    >>> parts = sliced(np.array([0.1, -0.7]), None, 1.0, 20)
+    >>> parts = slice_doubles(np.array([0.1, -0.7]), None, 1.0, 20)
     >>> (parts.sum(axis=0) == [0.1, -0.7]).all(), parts[0] * 2**20
     (np.True_, array([ 104858., -734003.]))
     """
@@ -156,27 +158,27 @@ def sliced(x: Array, low: Array | None, top: Array | float, bits: int) -> Array:
     return parts
 
 
-def top_of(x: Array) -> float:
-    """Return a power of two that no |x| exceeds, such as `sliced` takes; two for zeros.
+def power_of_two_above(x: Array) -> float:
+    """Return a power of two that no |x| exceeds, such as `slice_doubles` takes; two for zeros.
 
-    >>> top_of(np.array([3.0, -5.0])), top_of(np.zeros(2))
+    >>> power_of_two_above(np.array([3.0, -5.0])), power_of_two_above(np.zeros(2))
     (8.0, 2.0)
     """
     return 2.0 * power_of_two(float(max(x.max(initial=0.0), -x.min(initial=0.0))))
 
 
 def sliced_dot(a: Array, b: Array) -> Pair:
-    """Multiply sliced matrices (3, i, j) and (3, j, k) into a double-double one (i, k); `sliced_error` bounds what is lost."""
+    """Multiply sliced matrices (3, i, j) and (3, j, k) into a double-double one (i, k); `slicing_bound` bounds what is lost."""
     i, k = a.shape[1], b.shape[2]
     right = np.concatenate(list(b), axis=1)  # one wide product instead of three
     t = [np.dot(part, right).reshape(i, 3, k) for part in a]
     hi, lo = two_sum(t[0][:, 0], t[0][:, 1])
     hi, more = two_sum(hi, t[1][:, 0])
     rest = ((t[1][:, 2] + t[2][:, 1]) + t[2][:, 2]) + ((t[0][:, 2] + t[2][:, 0]) + t[1][:, 1])
-    return _renormalise(hi, lo + (more + rest))
+    return _renormalize(hi, lo + (more + rest))
 
 
-def _renormalise(hi: Array, lo: Array) -> Pair:
+def _renormalize(hi: Array, lo: Array) -> Pair:
     s = hi + lo
     return s, lo - (s - hi)
 
@@ -198,14 +200,14 @@ def is_constant(low: float, high: float, mean: float, spread: float) -> bool:
     >>> is_constant(0.3, 0.1 + 0.2, 0.3, 2e-17), is_constant(1e15, 1e15 + 2, 1e15 + 1, 0.8)
     (True, False)
     """
-    whole = low.is_integer() and high.is_integer() and max(abs(low), abs(high)) < WHOLE
-    return spread <= STILL * abs(mean) and not (low < high and whole)
+    whole = low.is_integer() and high.is_integer() and max(abs(low), abs(high)) < FRACTION_LIMIT
+    return spread <= CONSTANT_TOLERANCE * abs(mean) and not (low < high and whole)
 
 
-def short(x: float, spread: float) -> float:
+def round_to_few_bits(x: float, spread: float) -> float:
     """Round x to few bits, a multiple of a power of two near `spread` / 8, so that subtracting the result loses little.
 
-    >>> short(193.4, 104.0)
+    >>> round_to_few_bits(193.4, 104.0)
     192.0
     """
     if spread == 0.0:
@@ -215,10 +217,10 @@ def short(x: float, spread: float) -> float:
     return x if not math.isfinite(multiple) else round(multiple) * unit
 
 
-def rounded_down(value: float, digits: int = 4) -> str:
+def round_down(value: float, digits: int = 4) -> str:
     """Write a positive number in a few digits, rounded down. A number that is short up to rounding is written as that one.
 
-    >>> rounded_down(0.99276), rounded_down(0.281, 2), rounded_down(1 - 2.0**-53), rounded_down(123456.7)
+    >>> round_down(0.99276), round_down(0.281, 2), round_down(1 - 2.0**-53), round_down(123456.7)
     ('0.9927', '0.28', '1', '1.234e+05')
     """
     nearest = f"{value:.{digits}g}"
@@ -228,24 +230,24 @@ def rounded_down(value: float, digits: int = 4) -> str:
     return f"{float(down):.{digits}g}"
 
 
-def rounded_apart(low: float, high: float, digits: int = 4) -> tuple[str, str]:
+def round_apart(low: float, high: float, digits: int = 4) -> tuple[str, str]:
     """Write two numbers rounded down, in a few digits or in as many as keep the first below the second.
 
-    >>> rounded_apart(0.5, 1.0), rounded_apart(0.28128, 0.28129)
+    >>> round_apart(0.5, 1.0), round_apart(0.28128, 0.28129)
     (('0.5', '1'), ('0.28128', '0.28129'))
     """
     for enough in range(digits, 17):
-        said = rounded_down(low, enough), rounded_down(high, enough)
+        said = round_down(low, enough), round_down(high, enough)
         if float(said[0]) < float(said[1]):
             return said
     return repr(low), repr(high)
 
 
-def about_mean(n: int, powers: Array) -> Array:
+def powers_about_mean(n: int, powers: Array) -> Array:
     """Turn sums (4,) of the powers of n numbers about a point near their mean into the sums (3,) of powers 2 to 4 about the mean.
 
     >>> x = np.array([1.0, 2.0, 6.0])
-    >>> about_mean(3, np.array([((x - 2.0) ** k).sum() for k in (1, 2, 3, 4)]))
+    >>> powers_about_mean(3, np.array([((x - 2.0) ** k).sum() for k in (1, 2, 3, 4)]))
     array([14., 18., 98.])
     """
     one, two, three, four = powers.tolist()

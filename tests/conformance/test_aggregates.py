@@ -14,8 +14,8 @@ import pytest
 
 import squarely as sq
 from squarely.data import Query, open_source
-from squarely.data.engines.duckdb import RelationSource
-from squarely.data.engines.polars_lazy import LazyFrameSource
+from squarely.data.engines.duckdb import DuckDBSource
+from squarely.data.engines.polars_lazy import PolarsLazySource
 from squarely.errors import DataError, FormulaError, OptionError
 from tests.support.checks import (
     assert_close,
@@ -43,7 +43,7 @@ def no_row_leaves(monkeypatch, request):
     def refuse(self, numbers, labels=()):
         raise AssertionError("a row has left the engine")
 
-    for source in (LazyFrameSource, RelationSource):
+    for source in (PolarsLazySource, DuckDBSource):
         monkeypatch.setattr(source, "read", refuse)
 
 
@@ -369,15 +369,15 @@ def test_a_source_aggregates(door, tmp_path):
     source = open_source(through_door(door, data, tmp_path))
     query = Query(numbers=("x",), labels=("g",))
     total = {"s": nw.col("v0").sum(), "n": nw.len()}
-    assert source.aggregate(query.then(nw.col("f0")), total) == [{"s": 5.0, "n": 2}]
-    groups = {row["l0"]: row["n"] for row in source.aggregate(query.then(nw.col("g0")), {"n": nw.len()}, ["l0"])}
+    assert source.aggregate(query.with_stages(nw.col("f0")), total) == [{"s": 5.0, "n": 2}]
+    groups = {row["l0"]: row["n"] for row in source.aggregate(query.with_stages(nw.col("g0")), {"n": nw.len()}, ["l0"])}
     assert groups == {"a": 2, "b": 1}
     assert source.aggregate(Query(), {"n": nw.len()}) == [{"n": 4}]
 
 
 @engines
 def test_more_aggregates_than_a_query_takes_are_asked_in_several(door, tmp_path, monkeypatch):
-    kind = LazyFrameSource if door == "polars lazy" else RelationSource
+    kind = PolarsLazySource if door == "polars lazy" else DuckDBSource
     data = {k: v for k, v in wide_table().items() if k in ("x", "z", "when", "small", "y")}
     whole = inside("y ~ x * when + z + small", data, door, tmp_path)
     monkeypatch.setattr(kind, "engine", type(kind.engine)(name="bounded", bound=7, ordered=kind.engine.ordered))
@@ -503,7 +503,7 @@ def test_auto_falls_back_on_batches_and_says_so(monkeypatch):
 def test_too_many_levels_are_refused_without_fetching_them(door, tmp_path):
     data = {"g": np.arange(20_000), "y": np.arange(20_000) % 7}
     source = open_source(through_door(door, data, tmp_path))
-    assert len(source.aggregate(Query(labels=("g",), most=5), {"n": nw.len()}, ["l0"])) == 5
+    assert len(source.aggregate(Query(labels=("g",), group_limit=5), {"n": nw.len()}, ["l0"])) == 5
     with pytest.raises(DataError, match=r"'g' of .* has more than 10,000 different values"):
         sq.ols("y ~ C(g)", source, fold="aggregates")
 

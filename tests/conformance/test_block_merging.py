@@ -8,9 +8,9 @@ import pytest
 
 import squarely as sq
 from squarely.data import open_source
-from squarely.data.engines.partitions import blended, outcome
+from squarely.data.engines.partitions import merge_payloads, unpack_payload
 from squarely.data.engines.spark import SparkSource
-from squarely.data.tree_reduce import alone, block_size, blocks, merged
+from squarely.data.tree_reduce import block_size, chunked, leaves, reduce_all
 from squarely.errors import DataError, FormulaError
 from tests.conformance.test_dask import cluster, scheduler
 from tests.support.checks import need
@@ -37,9 +37,11 @@ def packed(done, failed=None):
 @pytest.mark.parametrize("size", [1, 2, 8, 64, 512])
 def test_blocks_change_no_bit(parts, size):
     sums = list(np.random.default_rng(parts).normal(size=(parts, 50)) * 10.0 ** np.arange(50))
-    here = merged(alone(sums), np.add, np.zeros(50))
-    there = [branch for block in blocks([packed(x) for x in sums], size) for branch in outcome(blended(block, np.add))]
-    assert merged(there, np.add, np.zeros(50)).tolist() == here.tolist()
+    here = reduce_all(leaves(sums), np.add, np.zeros(50))
+    there = [
+        branch for block in chunked([packed(x) for x in sums], size) for branch in unpack_payload(merge_payloads(block, np.add))
+    ]
+    assert reduce_all(there, np.add, np.zeros(50)).tolist() == here.tolist()
     assert sum(count for count, _ in there) == parts
 
 
@@ -61,19 +63,19 @@ def test_a_block_holds_few_outcomes_at_a_time():
     def held(_):
         return Held()
 
-    assert len(merged(alone(map(held, payloads())), lambda a, b: Held(), None).__dict__) == 0
+    assert len(reduce_all(leaves(map(held, payloads())), lambda a, b: Held(), None).__dict__) == 0
 
 
 def test_the_first_error_in_the_order_of_parts_wins():
     errors = [packed(None, (kind, f"{kind} of a part")) for kind in ("FormulaError", "DataError")]
     with pytest.raises(FormulaError, match=r"^FormulaError of a part$"):
-        outcome(blended([packed(1), *errors, packed(2)], int.__add__))
+        unpack_payload(merge_payloads([packed(1), *errors, packed(2)], int.__add__))
 
     def refused(a, b):
         raise DataError("these two do not go together")
 
     with pytest.raises(DataError, match="these two do not go together"):
-        outcome(blended([packed(1), packed(2), *errors], refused))
+        unpack_payload(merge_payloads([packed(1), packed(2), *errors], refused))
 
 
 def test_the_size_of_a_block_is_a_power_of_two_about_the_square_root():
@@ -97,8 +99,8 @@ def client():
 def test_workers_of_a_cluster_merge_to_the_same_bits(parts, client, monkeypatch):
     frame = need("dask.dataframe").from_pandas(table(2_000), npartitions=parts, sort=False)
     assert frame.npartitions == parts
-    seen, plain = [], outcome
-    monkeypatch.setattr("squarely.data.engines.dask.outcome", lambda payload: (seen.append(1), plain(payload))[1])
+    seen, plain = [], unpack_payload
+    monkeypatch.setattr("squarely.data.engines.dask.unpack_payload", lambda payload: (seen.append(1), plain(payload))[1])
     with scheduler(client):
         there = sq.ols(FORMULA, frame)
     arrived = len(seen)
@@ -132,7 +134,7 @@ def test_executors_merge_to_the_same_bits(spark, parts, monkeypatch):
     few, fits = sq.data.tree._FEW, []
     assert few <= 64
     for least in (few if parts >= few else 1, parts + 1):  # with blocks and without
-        monkeypatch.setattr("squarely.data.tree_reduce._FEW", least)
+        monkeypatch.setattr("squarely.data.tree_reduce._MIN_PARTS", least)
         fits.append(bits(sq.ols(formula, frame, fold="batches")))
     assert fits[0] == fits[1]
 
@@ -143,16 +145,16 @@ def test_what_comes_back_has_room_where_all_outcomes_would_not(spark, monkeypatc
     there = sq.ols(formula, frame, fold="batches")
     here = sq.ols(formula, frame.toArrow(), fold="batches")
     np.testing.assert_allclose(there.fittedvalues, here.fittedvalues, rtol=0, atol=1e-10)
-    monkeypatch.setattr("squarely.data.tree_reduce._FEW", 1_000)
+    monkeypatch.setattr("squarely.data.tree_reduce._MIN_PARTS", 1_000)
     with pytest.raises(DataError, match="maxResultSize"):
         sq.ols(formula, frame, fold="batches")
 
 
 def test_a_plan_that_spark_adapts_is_counted_as_it_turns_out(spark, monkeypatch):
-    monkeypatch.setattr("squarely.data.tree_reduce._FEW", 2)
+    monkeypatch.setattr("squarely.data.tree_reduce._MIN_PARTS", 2)
     frame = numbered(spark, 4, 2).groupBy("g").agg({"x0": "sum", "x1": "sum", "y": "sum"}).toDF("g", "a", "b", "y")
     source = open_source(frame.repartition(5))
-    assert source.partitions is None
+    assert source.partition_count is None
     assert np.isfinite(sq.ols("y ~ a", source, fold="batches").params).all()
     assert source._count == 5
 
@@ -161,7 +163,7 @@ def test_partitions_of_an_unknown_number_are_merged_and_counted(spark, monkeypat
     """As of Spark Connect, which does not tell it."""
     frame, formula = numbered(spark, 5, 1), "y ~ x0"
     here = bits(sq.ols(formula, frame, fold="batches"))
-    monkeypatch.setattr(SparkSource, "_counted", lambda self, frame: None)
+    monkeypatch.setattr(SparkSource, "_count_partitions", lambda self, frame: None)
     source = open_source(frame)
     assert bits(sq.ols(formula, source, fold="batches")) == here
     assert source._count == 5

@@ -17,7 +17,7 @@ import pyarrow.parquet
 import pytest
 
 import squarely as sq
-from squarely.data import open_source, watching
+from squarely.data import listen, open_source
 from squarely.errors import DataError, FormulaError, OptionError
 from tests.conformance.test_aggregates import CONDITIONS, PARITY, wide_table
 from tests.support.checks import CARS, assert_close, assert_same_fit, flat, need
@@ -112,7 +112,7 @@ def test_categories_that_only_the_partitions_know(here):
     for name in ("grade", "dose"):
         unknown[name] = unknown[name].cat.as_unknown()
     source = open_source(unknown)
-    assert (source.kind("grade"), source.order("grade"), source.kind("dose")) == ("text", None, "category")
+    assert (source.kind("grade"), source.category_order("grade"), source.kind("dose")) == ("text", None, "category")
     data = data.assign(grade=data["grade"].astype(str), dose=data["dose"].astype(int))  # without an order of their own
     assert_same_fit(sq.ols("y ~ grade + C(dose)", unknown), sq.ols("y ~ grade + C(dose)", data))
 
@@ -248,7 +248,7 @@ def test_residuals_are_brought_when_they_are_asked_for(here, monkeypatch):
 def test_what_travels_does_not_grow_with_the_rows(monkeypatch):
     sizes = []
     outcome = sys.modules[type(open_source(handed(cars()))).__module__].outcome
-    monkeypatch.setattr("squarely.data.engines.dask.outcome", lambda packed: sizes.append(len(packed)) or outcome(packed))
+    monkeypatch.setattr("squarely.data.engines.dask.unpack_payload", lambda packed: sizes.append(len(packed)) or outcome(packed))
     largest = []
     for n in (4_000, 400_000):
         x = np.random.default_rng(0).normal(size=n)
@@ -355,15 +355,15 @@ def test_workers_that_die_again_and_again(here):
 
 
 def test_a_cluster_without_workers_is_not_waited_for_in_vain(monkeypatch):
-    monkeypatch.setattr("squarely.data.engines.dask_scheduler._LOOK", 0.2)
-    monkeypatch.setattr("squarely.data.engines.dask_scheduler._PATIENCE", 1.0)
+    monkeypatch.setattr("squarely.data.engines.dask_scheduler._POLL_SECONDS", 0.2)
+    monkeypatch.setattr("squarely.data.engines.dask_scheduler._WORKER_TIMEOUT", 1.0)
     with cluster(n_workers=1) as client, scheduler(client):
 
         def leave(scan):
             if scan.number == 2 and scan.done == 1:
                 client.cluster.scale(0)
 
-        with watching(leave), pytest.raises(DataError, match="has had no worker for 1 seconds"):
+        with listen(leave), pytest.raises(DataError, match="has had no worker for 1 seconds"):
             sq.ols("mpg ~ weight", handed(cars(), 40))
 
 
@@ -374,7 +374,7 @@ def test_a_cluster_that_goes_in_the_middle():
             if scan.number == 2 and scan.done == 1:
                 client.cluster.close()
 
-        with watching(close), pytest.raises(DataError, match="scheduler is gone") as met:
+        with listen(close), pytest.raises(DataError, match="scheduler is gone") as met:
             sq.ols("mpg ~ weight", handed(cars(), 40))
         assert met.value.__cause__ is not None
 

@@ -107,7 +107,7 @@ def test_nothing_but_sums_travels(spark, monkeypatch):
     """What comes back does not grow with the rows, and no row is read."""
     sent = []
     outcome = sq.data.spark.outcome
-    monkeypatch.setattr("squarely.data.engines.spark.outcome", lambda packed: (sent.append(len(packed)), outcome(packed))[1])
+    monkeypatch.setattr("squarely.data.engines.spark.unpack_payload", lambda packed: (sent.append(len(packed)), outcome(packed))[1])
     monkeypatch.setattr(SparkSource, "read", None)
     x = np.random.default_rng(0).normal(size=40_000)
     sizes = []
@@ -210,7 +210,7 @@ def test_an_executor_that_is_killed_changes_no_bit(spark, monkeypatch):
     psutil = need("psutil")
     frame = numbered(spark, 3, 2, rows=2_000)
     calm = sq.ols("y ~ x0 + x1", frame)
-    folded, killed = SparkSource.folded, []
+    folded, killed = SparkSource.reduce_partitions, []
 
     def struck(self, *given):
         if not killed:
@@ -249,8 +249,8 @@ def test_an_executor_that_is_killed_between_work_and_merging_changes_no_bit(spar
 
         return block
 
-    monkeypatch.setattr("squarely.data.engines.spark.blending", striking)
-    monkeypatch.setattr("squarely.data.tree_reduce._FEW", 2)  # so that blocks are merged there
+    monkeypatch.setattr("squarely.data.engines.spark.merge_udf", striking)
+    monkeypatch.setattr("squarely.data.tree_reduce._MIN_PARTS", 2)  # so that blocks are merged there
     after = sq.ols("y ~ x0 + x1", frame)
     assert Path(marker).exists()
     assert after.params.tolist() == calm.params.tolist()

@@ -93,7 +93,7 @@ def test_the_page_on_clusters_runs(opened, capsys):
 def test_a_session_that_is_stopped_is_told(opened, monkeypatch):
     spark = opened("local[2]")
     frame = handed(spark, DATA)
-    folded = SparkSource.folded
+    folded = SparkSource.reduce_partitions
 
     def stopped(self, *given):
         spark.stop()

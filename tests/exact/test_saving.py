@@ -180,7 +180,7 @@ def test_what_would_not_be_read_back_is_not_written(tmp_path, monkeypatch):
     with pytest.raises(DataError, match=r"4 columns.*at most 3 are saved"):
         fit.save(path)
     monkeypatch.undo()
-    monkeypatch.setattr("squarely.storage.disk._LARGEST", 100)
+    monkeypatch.setattr("squarely.storage.disk._MAX_CHARACTERS", 100)
     with pytest.raises(DataError, match="100 are read back"):
         fit.save(path)
     assert path.read_text() == "old"

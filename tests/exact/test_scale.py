@@ -14,7 +14,7 @@ import squarely as sq
 from squarely.data.scan import threads as parallel
 from squarely.errors import DataError, OptionError
 from squarely.exact import condition_of
-from squarely.numerics import slice_bits, sliced, sliced_dot, sliced_error, top_of
+from squarely.numerics import power_of_two_above, slice_bits, slice_doubles, sliced_dot, slicing_bound
 from tests.support.checks import assert_close, digits, exact_solution
 
 
@@ -33,8 +33,8 @@ def test_sliced_products_lose_as_little_as_they_say(seed, terms, exponent):
     b = rng.normal(size=(terms, 2)) * 10.0**exponent
     low = a * rng.uniform(-1, 1, a.shape) * 2.0**-54
     bits = slice_bits(terms)
-    hi, lo = sliced_dot(sliced(a, low, top_of(a), bits), sliced(b, None, top_of(b), bits))
-    room = terms * Fraction(sliced_error(bits)) * Fraction(top_of(a)) * Fraction(top_of(b))
+    hi, lo = sliced_dot(slice_doubles(a, low, power_of_two_above(a), bits), slice_doubles(b, None, power_of_two_above(b), bits))
+    room = terms * Fraction(slicing_bound(bits)) * Fraction(power_of_two_above(a)) * Fraction(power_of_two_above(b))
     for i in range(3):
         for k in range(2):
             truth = sum((Fraction(x) + Fraction(e)) * Fraction(w) for x, e, w in zip(a[i], low[i], b[:, k], strict=True))
@@ -44,9 +44,9 @@ def test_sliced_products_lose_as_little_as_they_say(seed, terms, exponent):
 def test_slices_of_eight_thousand_rows_add_up_exactly():
     rng = np.random.default_rng(1)
     a, b = rng.uniform(-1, 1, size=(1, 8192)), rng.uniform(-1, 1, size=(8192, 1))
-    hi, lo = sliced_dot(sliced(a, None, 1.0, 20), sliced(b, None, 1.0, 20))
+    hi, lo = sliced_dot(slice_doubles(a, None, 1.0, 20), slice_doubles(b, None, 1.0, 20))
     truth = sum(Fraction(x) * Fraction(y) for x, y in zip(a[0], b[:, 0], strict=True))
-    assert abs(Fraction(hi[0, 0]) + Fraction(lo[0, 0]) - truth) <= 8192 * Fraction(sliced_error(20))
+    assert abs(Fraction(hi[0, 0]) + Fraction(lo[0, 0]) - truth) <= 8192 * Fraction(slicing_bound(20))
 
 
 def test_threads_change_no_bit(monkeypatch):
@@ -68,10 +68,10 @@ def test_outcomes_come_in_order_and_errors_in_their_turn():
         return i
 
     with pytest.raises(DataError, match="seven"):
-        met.extend(parallel.ordered(range(1000), step))
+        met.extend(parallel.map_in_order(range(1000), step))
     assert met == list(range(7))
     met.clear()
-    for i in parallel.ordered(range(1000), step):
+    for i in parallel.map_in_order(range(1000), step):
         met.append(i)
         if i == 5:
             break

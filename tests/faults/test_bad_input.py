@@ -28,7 +28,7 @@ def test_the_engine_reads_nothing_but_the_named_file(tmp_path):
 
     other = tmp_path / "secret.csv"
     other.write_text("a\n1\n")
-    with CsvSource(LocalFile.open(Path(CARS)))._connect() as connection:
+    with CsvSource(LocalFile.open(Path(CARS)))._connection() as connection:
         for query in (
             f"SELECT * FROM read_csv('{other}')",
             f"SELECT * FROM '{other}'",
@@ -241,11 +241,11 @@ def test_the_folder_of_nobody():
 
 @pytest.mark.parametrize("value", [5, None, np.array(5.0), (i for i in range(3))])
 def test_a_value_that_has_no_length_is_no_column(value):
-    from squarely.data import batches, open_source
+    from squarely.data import iter_batches, open_source
 
     for names in ([], ["x"]):
         with pytest.raises(DataError, match="Column 'x'"):
-            list(batches(open_source({"x": value}), names))
+            list(iter_batches(open_source({"x": value}), names))
 
 
 def test_text_in_new_rows_is_to_be_converted_first():

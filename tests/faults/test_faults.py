@@ -14,9 +14,9 @@ import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
 
-from squarely.data import batches, open_source
-from squarely.data.query import interruptible
-from squarely.data.scan.prefetch import ahead
+from squarely.data import iter_batches, open_source
+from squarely.data.query import keyboard_interrupts
+from squarely.data.scan.prefetch import prefetch
 from squarely.errors import DataError
 from tests.support.checks import running
 
@@ -44,18 +44,18 @@ class Counter:
 
 def test_reading_ahead_keeps_order_and_bound():
     counter = Counter(1000)
-    for i, met in enumerate(ahead(counter.items(), depth=3)):
+    for i, met in enumerate(prefetch(counter.items(), depth=3)):
         assert met == i
         assert counter.made <= i + 4
     assert i == 999
     assert counter.closed
     assert threads() == []
-    assert list(ahead(iter([]))) == []
-    assert list(ahead(iter([0, 1, 2]))) == [0, 1, 2]
+    assert list(prefetch(iter([]))) == []
+    assert list(prefetch(iter([0, 1, 2]))) == [0, 1, 2]
 
 
 def test_an_error_comes_where_the_next_item_would_have():
-    reading, met = ahead(Counter(5, breaks=True).items()), []
+    reading, met = prefetch(Counter(5, breaks=True).items()), []
     with pytest.raises(DataError, match="the end is missing"):
         met.extend(reading)
     assert met == [0, 1, 2, 3, 4]
@@ -65,7 +65,7 @@ def test_an_error_comes_where_the_next_item_would_have():
 @pytest.mark.parametrize("error", [None, ValueError, KeyboardInterrupt])
 def test_a_consumer_that_stops_leaves_nothing_behind(error):
     counter = Counter(1000)
-    reading = ahead(counter.items())
+    reading = prefetch(counter.items())
     next(reading)
     if error is None:
         reading.close()
@@ -85,7 +85,7 @@ def test_a_reader_that_is_collected_as_garbage_in_its_own_thread_does_not_wait_f
         held.clear()  # drops the last reference to the reader, which then ends here, in the thread that it owns
         yield 2
 
-    held.append(ahead(items(), depth=1))
+    held.append(prefetch(items(), depth=1))
     assert next(held[0]) == 1
     deadline = time.monotonic() + 60
     while (held or threads()) and time.monotonic() < deadline:
@@ -179,9 +179,9 @@ squarely.cli.app = app
 
 
 def test_what_duckdb_makes_of_an_interrupt_is_one():
-    with pytest.raises(KeyboardInterrupt), interruptible():
+    with pytest.raises(KeyboardInterrupt), keyboard_interrupts():
         raise RuntimeError("Query interrupted")
-    with pytest.raises(RuntimeError, match="another"), interruptible():
+    with pytest.raises(RuntimeError, match="another"), keyboard_interrupts():
         raise RuntimeError("another error")
 
 
@@ -213,7 +213,7 @@ def test_a_file_that_is_replaced_during_a_scan_is_noticed(suffix, tmp_path):
     path, other = str(tmp_path / f"a.{suffix}"), str(tmp_path / f"b.{suffix}")
     WRITE[suffix](rows_of(300_000, 1), path)
     WRITE[suffix](rows_of(300_000, 2), other)
-    scan = batches(open_source(path), ["x", "y"])
+    scan = iter_batches(open_source(path), ["x", "y"])
     next(scan)
     os.replace(other, path)
     with pytest.raises(DataError, match="has changed since it was opened"):
@@ -229,7 +229,7 @@ def test_a_file_that_is_cut_anywhere_is_damaged(suffix, tmp_path):
     for place in (*np.linspace(5, len(whole) - 1, 12, dtype=int).tolist(), len(whole) - 4, len(whole) - 8):
         path.write_bytes(whole[:place])
         with pytest.raises(DataError, match=r"damaged|its content is") as caught:
-            list(batches(open_source(path), ["x", "y"]))
+            list(iter_batches(open_source(path), ["x", "y"]))
         assert place < 9 or caught.value.__cause__ is not None  # the engine's own error is shown under ours
 
 
@@ -243,6 +243,6 @@ def test_a_column_chunk_of_zeros_is_no_column(tmp_path):
     whole[first : first + 1000] = bytes(1000)
     path.write_bytes(whole)
     with pytest.raises(DataError, match=r"damaged or was cut short. Write it again. Arrow says"):
-        list(batches(open_source(path), ["x", "y"]))
-    assert sum(batch.size for batch in batches(open_source(path), ["x"])) == 100_000  # the other column is whole
+        list(iter_batches(open_source(path), ["x", "y"]))
+    assert sum(batch.size for batch in iter_batches(open_source(path), ["x"])) == 100_000  # the other column is whole
     assert threads() == []

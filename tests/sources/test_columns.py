@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import squarely as sq
-from squarely.data import batches, open_source
+from squarely.data import iter_batches, open_source
 from squarely.errors import DataError
 from tests.support.checks import assert_close, need, through_door
 
@@ -91,7 +91,7 @@ def test_wide_numbers_are_cast_and_that_is_said(door, name, tmp_path):
         pq.write_table(pa.table({"x": column, "y": Y})[:1], tmp_path / "a.parquet")
         pq.write_table(pa.table({"x": column, "y": Y})[1:], tmp_path / "b.parquet")
     data = tmp_path if door == "folder" else through_door(door, {"x": column, "y": pa.array(Y)}, tmp_path)
-    met = [value for batch in batches(open_source(data), ["x"]) for value in batch.numbers["x"].values]
+    met = [value for batch in iter_batches(open_source(data), ["x"]) for value in batch.numbers["x"].values]
     np.testing.assert_array_equal(met, [np.nan if value is None else float(value) for value in column.to_pylist()])
     rows = sq.ols("y ~ x", data).rows
     assert set(rows.casts) == said.get("casts", set())
@@ -111,7 +111,7 @@ def test_wide_integers_that_arrow_does_not_have(tmp_path):
         connection.sql(f"FROM (VALUES {text}) t(x, y)"),  # our own numbers
         connection.sql(f"FROM (VALUES {unsigned}) t(x, y)"),
     ):
-        met = next(batches(open_source(data), ["x"]))
+        met = next(iter_batches(open_source(data), ["x"]))
         np.testing.assert_array_equal(met.numbers["x"].values, [2.0**100, np.nan, 2, 3])
         rows = sq.ols("y ~ x", data).rows
         assert rows.casts or rows.rounded
@@ -175,7 +175,7 @@ def test_decimals_are_read_as_the_nearest_doubles(precision, scale):
     column = pa.array(exact, pa.decimal128(precision, scale))
     expected = np.array([np.nan if value is None else float(value) for value in exact])
     for first, last in ((0, 3000), (5, 100), (7, 8), (40, 40)):
-        met = list(batches(open_source(pa.table({"x": column})[first:last]), ["x"]))
+        met = list(iter_batches(open_source(pa.table({"x": column})[first:last]), ["x"]))
         values = np.concatenate([batch.numbers["x"].values for batch in met]) if met else np.empty(0)
         np.testing.assert_array_equal(values, expected[first:last])
 

@@ -12,7 +12,7 @@ import pytest
 
 import squarely as sq
 from squarely.data import open_source
-from squarely.data.files.csv.line_ends import Ends
+from squarely.data.files.csv.line_ends import LineEnds
 from squarely.errors import DataError
 from tests.support.checks import assert_close
 
@@ -105,10 +105,10 @@ def test_the_counts_agree_with_a_parser(tmp_path):
         met = [row for row in csv.reader(io.StringIO(text.getvalue(), newline="")) if row][1:]
         content = text.getvalue().encode()
         pieces = [content[k : k + 37] for k in range(0, len(content), 37)]
-        ends = Ends(lambda content=content: io.StringIO(content.decode(), newline=""), ",", 3, 3)
+        ends = LineEnds(lambda content=content: io.StringIO(content.decode(), newline=""), ",", 3, 3)
         wanted = [len(row) == 4 and not row[-1] for row in met]
-        assert ends.extra == wanted[0]
-        assert (ends.other_line(pieces) is None) == (len(set(wanted)) == 1), (trial, odd, content)
+        assert ends.has_extra_field == wanted[0]
+        assert (ends.find_other_line(pieces) is None) == (len(set(wanted)) == 1), (trial, odd, content)
 
 
 TEXT = ("y,x\n" + "".join(f"{i % 97}.5,{i % 89}.25\n" for i in range(120_000))).encode()

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import squarely as sq
-from squarely.data import batches, open_source
+from squarely.data import iter_batches, open_source
 from squarely.errors import DataError
 from tests.support.checks import assert_close, need
 
@@ -73,8 +73,8 @@ def parts(frame, folder, suffix, *, cuts=(0, 100, 101, 300)):
 
 
 def values(source, numbers, labels=()):
-    met = list(batches(source, numbers, labels))
-    assert [batch.first for batch in met] == list(np.cumsum([0, *[batch.size for batch in met]])[:-1])
+    met = list(iter_batches(source, numbers, labels))
+    assert [batch.start for batch in met] == list(np.cumsum([0, *[batch.size for batch in met]])[:-1])
     columns = [np.concatenate([batch.numbers[name].values for batch in met]) for name in numbers]
     texts = [[b.labels[n].values[c] if c >= 0 else None for b in met for c in b.labels[n].codes] for n in labels]
     return columns, texts
@@ -100,7 +100,7 @@ def test_the_rows_are_those_of_one_file(suffix, tmp_path):
         for name, met in zip(numbers, columns, strict=True):
             np.testing.assert_array_equal(met, frame[name].to_numpy(float))
         assert groups == [None if pd.isna(value) else value for value in frame["g"]]
-        assert sum(batch.size for batch in batches(source, [])) == 300
+        assert sum(batch.size for batch in iter_batches(source, [])) == 300
         assert source.rows == (300 if suffix in ("parquet", "feather") else None)
     formula = f"y ~ x * g + `{NAMES[3]}` + C(whole)"
     ours, expected = sq.ols(formula, tmp_path / "data"), sq.ols(formula, frame)
@@ -202,7 +202,7 @@ def test_what_is_fine(name, tmp_path):
     source = open_source(write(tmp_path, files))
     assert source.kind("x") == "number"
     np.testing.assert_array_equal(values(source, ["x"])[0][0], expected)
-    assert sum(batch.size for batch in batches(source, [])) == len(expected)
+    assert sum(batch.size for batch in iter_batches(source, [])) == len(expected)
     if source.typed and not name.startswith("keys"):
         assert source.rows == len(expected)
     assert len(values(source, [], ["x"])[1][0]) == len(expected)
@@ -336,12 +336,12 @@ def test_declared_levels_are_put_together(tmp_path):
     }.items():
         frame.to_parquet(tmp_path / f"{name}.parquet")
     pq.write_table(pa.table({"g": pa.nulls(2)}), tmp_path / "e.parquet")
-    assert open_source(tmp_path).order("g") == ("none", "low", "mid", "high", "x")
+    assert open_source(tmp_path).category_order("g") == ("none", "low", "mid", "high", "x")
     levels("high", "low").to_parquet(tmp_path / "f.parquet")
     with pytest.raises(DataError, match=r"'f.parquet' puts the level 'low' of column 'g' after 'high', and a file before it"):
-        open_source(tmp_path).order("g")
+        open_source(tmp_path).category_order("g")
     pq.write_table(pa.table({"g": ["free"]}), tmp_path / "f.parquet")
-    assert open_source(tmp_path).order("g") is None  # one file says nothing of an order
+    assert open_source(tmp_path).category_order("g") is None  # one file says nothing of an order
 
 
 def test_whole_numbers_and_fractions_are_the_same_categories(tmp_path):
@@ -370,7 +370,7 @@ def test_one_file_is_open_at_a_time(tmp_path):
         links = [os.path.join("/proc/self/fd", name) for name in os.listdir("/proc/self/fd")]
         return [os.readlink(link) for link in links if os.path.islink(link) and str(tmp_path) in os.readlink(link)]
 
-    scan = batches(source, ["x"])
+    scan = iter_batches(source, ["x"])
     for _ in range(5):
         next(scan)
         assert len(opened()) <= 1
@@ -406,7 +406,7 @@ def test_files_that_come_go_or_change(suffix, change, tmp_path):
             last.rename(folder / f"part-9.{suffix}")
 
     source = open_source(folder)
-    scan = batches(source, ["x"])
+    scan = iter_batches(source, ["x"])
     next(scan)
     meddle()
     said = {"new": "has come to", "gone": "is not there any more", "other": "has changed", "renamed": "is not there any more"}[
@@ -415,7 +415,7 @@ def test_files_that_come_go_or_change(suffix, change, tmp_path):
     with pytest.raises(DataError, match=said):
         list(scan)
     with pytest.raises(DataError, match=said):
-        list(batches(source, ["x"]))
+        list(iter_batches(source, ["x"]))
 
 
 def test_predictions_do_not_take_the_place_of_a_file_that_is_read(tmp_path):

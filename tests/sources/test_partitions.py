@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import squarely as sq
-from squarely.data import Source, open_source, outcome, part_columns, worked
+from squarely.data import Source, describe_columns, open_source, run_on_partition, unpack_payload
 from squarely.design.learning.quantiles import between, search
 from squarely.errors import DataError, FormulaError
 from tests.support.checks import CARS, assert_close
@@ -25,7 +25,7 @@ FORMULAS = [
 class Parted(Source):
     """Rows in parts, each of which is worked on by pickled work, as in another process; they cannot be read."""
 
-    scattered = True
+    partitioned = True
 
     def __init__(self, data, ends, *, ordered=True):
         self.whole = open_source(data)
@@ -35,19 +35,19 @@ class Parted(Source):
     def read(self, numbers, labels=()):
         raise AssertionError("rows travelled")
 
-    def mapped(self, numbers, labels, work):
-        packed, held = cloudpickle.dumps(work), part_columns(self, numbers, labels)
+    def map_partitions(self, numbers, labels, work):
+        packed, held = cloudpickle.dumps(work), describe_columns(self, numbers, labels)
         (batch,) = self.whole.read(numbers, labels)
         for number, (first, stop) in enumerate(zip([0, *self.ends], [*self.ends, batch.num_rows], strict=True)):
             part = [batch.slice(first, (stop - first) // 2), batch.slice(first + (stop - first) // 2, -(-(stop - first) // 2))]
-            self.sent.append(worked(held, number, part, pickle.loads(packed)))  # noqa: S301
-            yield outcome(self.sent[-1])
+            self.sent.append(run_on_partition(held, number, part, pickle.loads(packed)))  # noqa: S301
+            yield unpack_payload(self.sent[-1])
 
     def kind(self, name):
         return self.whole.kind(name)
 
-    def order(self, name):
-        return self.whole.order(name)
+    def category_order(self, name):
+        return self.whole.category_order(name)
 
 
 def parted(**options):

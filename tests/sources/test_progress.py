@@ -21,13 +21,13 @@ import pytest
 from rich.console import Console
 
 import squarely as sq
-from squarely.data import open_source, watching
+from squarely.data import listen, open_source
 from squarely.data.files.csv.source import CsvSource
 from squarely.data.files.local_file import LocalFile
 from squarely.data.frames.arrays import ArraysSource
-from squarely.data.query import interruptible
-from squarely.data.scan.progress import followed
-from squarely.data.source import positioned
+from squarely.data.query import keyboard_interrupts
+from squarely.data.scan.progress import report_scan
+from squarely.data.source import with_row_positions
 from squarely.errors import OptionError
 from squarely.show.progress import Stage, drawn, on_terminal
 from tests.sources.test_partitions import Parted
@@ -44,7 +44,7 @@ def rows(n=N):
 
 def watched(act):
     events = []
-    with watching(events.append):
+    with listen(events.append):
         result = act()
     return result, events
 
@@ -152,14 +152,14 @@ def test_a_look_at_the_first_rows_is_no_pass():
 
 def test_where_nobody_watches_a_scan_is_not_touched():
     source, batches = open_source(rows(5)), iter(())
-    assert followed(source, batches) is batches
+    assert report_scan(source, batches) is batches
 
 
 def test_nothing_is_told_after_the_end():
     events = []
     source = open_source(rows())
-    with watching(events.append):
-        left = iter(followed(source, positioned(source.read(["x"]))))
+    with listen(events.append):
+        left = iter(report_scan(source, with_row_positions(source.read(["x"]))))
         next(left)
     told = len(events)
     del left
@@ -417,7 +417,7 @@ def test_ctrl_c_while_the_engine_works_is_no_error_of_the_engine():
     source = CsvSource(LocalFile.open(Path(CARS)))
 
     def work():
-        with interruptible(), source._connect() as connection:
+        with keyboard_interrupts(), source._connection() as connection:
             threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
             connection.execute("SELECT sum(range) FROM range(1_500_000_000)")
             time.sleep(60)  # a machine that is done by now is interrupted here
@@ -429,12 +429,12 @@ def test_ctrl_c_while_the_engine_works_is_no_error_of_the_engine():
 def test_a_notebook_and_a_pipe_get_no_line(capsys):
     assert on_terminal() is None
     with sq.progress():
-        assert followed(open_source(rows(5)), batches := iter(())) is batches
+        assert report_scan(open_source(rows(5)), batches := iter(())) is batches
 
 
 def test_scattered_rows_are_told_of_by_their_partitions():
     source = Parted(CARS, [3, 3, 100, 250])
-    source.partitions = 5
+    source.partition_count = 5
     fit, events = watched(lambda: sq.ols("mpg ~ weight + C(origin)", source))
     first = [e for e in events if e.number == 1]
     assert [(e.done, e.rows, e.unit) for e in first] == [(done, 5, "partitions") for done in (0, 1, 2, 3, 4, 5, 5)]

@@ -15,7 +15,7 @@ import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
 
-from squarely.data import batches, open_source, reads_as_number, write_columns
+from squarely.data import iter_batches, open_source, parses_as_number, write_columns
 from squarely.errors import DataError
 from tests.support.checks import need
 
@@ -132,12 +132,12 @@ DOORS = {
 
 def decoded(source, numbers, labels=()):
     """Put the batches of one scan together: values, NULL places, levels, causes."""
-    met = list(batches(source, numbers, labels))
-    assert [b.first for b in met] == list(np.cumsum([0, *[b.size for b in met]])[:-1])
-    accounts = [batch.account(batch.numbers, batch.labels) for batch in met]
+    met = list(iter_batches(source, numbers, labels))
+    assert [b.start for b in met] == list(np.cumsum([0, *[b.size for b in met]])[:-1])
+    accounts = [batch.count_gaps(batch.numbers, batch.labels) for batch in met]
     account = sum(accounts[1:], accounts[0])
     values = {n: np.concatenate([b.numbers[n].values for b in met]) for n in numbers}
-    nulls = {n: np.concatenate([np.zeros(b.size, bool) if b.numbers[n].null is None else b.numbers[n].null for b in met])
+    nulls = {n: np.concatenate([np.zeros(b.size, bool) if b.numbers[n].null_mask is None else b.numbers[n].null_mask for b in met])
              for n in numbers}  # fmt: skip
     texts = {n: [b.labels[n].values[c] if c >= 0 else None for b in met for c in b.labels[n].codes] for n in labels}
     return values, nulls, texts, account
@@ -162,7 +162,7 @@ def test_every_door_gives_the_same_rows_again_and_again(rows, door, tmp_path):
     expected = {name: rows[name].to_numpy(zero_copy_only=False).astype(float) for name in NUMBERS}
     source = open_source(DOORS[door](rows, tmp_path))
     assert list(source.columns) == rows.column_names
-    assert source.twins == frozenset()
+    assert source.duplicate_names == frozenset()
     first = decoded(source, NUMBERS, LABELS)
     for name, values in expected.items():
         np.testing.assert_array_equal(first[0][name], values, err_msg=name)
@@ -172,8 +172,8 @@ def test_every_door_gives_the_same_rows_again_and_again(rows, door, tmp_path):
     assert causes == {"null": 200, "nan": 1, "inf": 2}
     assert_same(first, decoded(source, NUMBERS, LABELS))
     assert [source.kind(name) for name in ("x", "gaps", "whole", "group")] == ["number", "number", "number", "text"]
-    assert sum(b.size for b in batches(source, [])) == N
-    both = next(iter(batches(source, ["whole"], ["whole"])))  # one column, as numbers and as categories
+    assert sum(b.size for b in iter_batches(source, [])) == N
+    both = next(iter(iter_batches(source, ["whole"], ["whole"])))  # one column, as numbers and as categories
     assert [float(both.labels["whole"].values[c]) for c in both.labels["whole"].codes[:9]] == list(both.numbers["whole"].values[:9])
 
 
@@ -193,27 +193,27 @@ def test_a_relation_frees_its_connection_and_minds_the_case_of_names():
     source = open_source(
         connection.sql("select i as x, -i as \"X\", 'b'::enum('b', 'a') as e, 2 as \"a\"\"b.c\" from range(200000) t(i)")
     )
-    reading = batches(source, ["X", 'a"b.c'])
+    reading = iter_batches(source, ["X", 'a"b.c'])
     assert list(next(reading).numbers["X"].values[:3]) == [0, -1, -2]
     with pytest.raises(DataError, match="no other result being read"):
-        list(batches(source, ["x"]))
+        list(iter_batches(source, ["x"]))
     reading.close()
     assert connection.execute("select 1").fetchall() == [(1,)]
-    assert list(next(batches(source, ["x"])).numbers["x"].values[:3]) == [0, 1, 2]
-    assert source.order("e") == ("b", "a")
-    assert source.order("x") is None
+    assert list(next(iter_batches(source, ["x"])).numbers["x"].values[:3]) == [0, 1, 2]
+    assert source.category_order("e") == ("b", "a")
+    assert source.category_order("x") is None
     with pytest.raises(DataError, match="no column 'E'"):
-        list(batches(source, ["E"]))
+        list(iter_batches(source, ["E"]))
     connection.close()
     with pytest.raises(DataError, match="connection is open"):
-        list(batches(source, ["x"]))
+        list(iter_batches(source, ["x"]))
 
 
 def test_a_relation_on_parquet_keeps_nan(tmp_path):
     pq.write_table(pa.table({"x": [1.0, np.nan, None, np.inf]}), tmp_path / "a.parquet")
     connection = duckdb.connect()
     source = open_source(connection.read_parquet(str(tmp_path / "a.parquet")))
-    assert next(batches(source, ["x"])).account(["x"]).dropped == {"x": {"null": 1, "nan": 1, "inf": 1}}
+    assert next(iter_batches(source, ["x"])).count_gaps(["x"]).dropped == {"x": {"null": 1, "nan": 1, "inf": 1}}
 
 
 INTEGERS = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
@@ -279,28 +279,28 @@ def test_no_rows(door, tmp_path):
     empty = pa.table({"x": pa.array([], pa.float64()), "g": pa.array([], pa.string())})
     source = open_source({**TYPED_DOORS, **DOORS}[door](empty, tmp_path))
     x, g = source.columns
-    assert sum(b.size for b in batches(source, [x], [g])) == 0
-    assert sum(b.size for b in batches(source, [])) == 0
+    assert sum(b.size for b in iter_batches(source, [x], [g])) == 0
+    assert sum(b.size for b in iter_batches(source, [])) == 0
 
 
 @pytest.mark.parametrize("door", ["parquet", "feather", "arrow stream", "arrow table", "polars", "polars lazy", "dict"])
 def test_no_columns(door, tmp_path):
     source = open_source({**TYPED_DOORS, **DOORS}[door](pa.table({}), tmp_path))
     assert dict(source.columns) == {}
-    assert sum(b.size for b in batches(source, [])) == 0
+    assert sum(b.size for b in iter_batches(source, [])) == 0
     with pytest.raises(DataError, match="no column 'x'"):
-        list(batches(source, ["x"]))
+        list(iter_batches(source, ["x"]))
 
 
 def test_names_are_exact_in_parquet(tmp_path):
     rows = pa.table({"a.b": [1.0], "a": [{"b": 5, "c": 6}], "a.c": [7.0], "x": [1.0], "X": [2.0]})
     source = open_source(parquet_file(rows, tmp_path / "n.parquet"))
-    assert {n: float(next(batches(source, [n])).numbers[n].values[0]) for n in ("a.b", "a.c", "x", "X")} == {
+    assert {n: float(next(iter_batches(source, [n])).numbers[n].values[0]) for n in ("a.b", "a.c", "x", "X")} == {
         "a.b": 1, "a.c": 7, "x": 1, "X": 2,
     }  # fmt: skip
     assert source.kind("a") == "other"
     with pytest.raises(DataError, match=r"'a' of n\.parquet holds struct"):
-        list(batches(source, ["a"]))
+        list(iter_batches(source, ["a"]))
 
 
 def test_twins_are_refused_by_name_only(tmp_path):
@@ -313,10 +313,10 @@ def test_twins_are_refused_by_name_only(tmp_path):
         Capsule(rows), connection.sql("select 1 as x, 2 as y, 3 as x"),
     ):  # fmt: skip
         source = open_source(data)
-        assert next(batches(source, ["y"])).numbers["y"].values == [2]
-        if source.twins:  # DuckDB numbers twins itself
+        assert next(iter_batches(source, ["y"])).numbers["y"].values == [2]
+        if source.duplicate_names:  # DuckDB numbers twins itself
             with pytest.raises(DataError, match="two or more columns called 'x'"):
-                list(batches(source, ["x"]))
+                list(iter_batches(source, ["x"]))
 
 
 def test_results_come_in_the_library_of_the_rows(tmp_path):
@@ -339,14 +339,14 @@ def test_declared_orders(tmp_path):
     pl = need("polars")
     ordered = pa.DictionaryArray.from_arrays(pa.array([1, 0, 1]), pa.array(["low", "high"]), ordered=True)
     plain = pa.array(["low", "high"]).dictionary_encode()
-    assert open_source(pa.table({"g": ordered})).order("g") == ("low", "high")
-    assert open_source(pa.table({"g": plain})).order("g") is None
-    assert open_source(feather_file(pa.table({"g": ordered}), tmp_path / "g.feather")).order("g") == ("low", "high")
-    assert open_source(stream_file(pa.table({"g": ordered}), tmp_path / "g.arrows")).order("g") == ("low", "high")
+    assert open_source(pa.table({"g": ordered})).category_order("g") == ("low", "high")
+    assert open_source(pa.table({"g": plain})).category_order("g") is None
+    assert open_source(feather_file(pa.table({"g": ordered}), tmp_path / "g.feather")).category_order("g") == ("low", "high")
+    assert open_source(stream_file(pa.table({"g": ordered}), tmp_path / "g.arrows")).category_order("g") == ("low", "high")
     frame = pl.DataFrame({"e": pl.Series(["a"], dtype=pl.Enum(["b", "a"])), "c": pl.Series(["a"], dtype=pl.Categorical)})
     for data in (frame, frame.lazy()):
-        assert open_source(data).order("e") == ("b", "a")
-        assert open_source(data).order("c") is None
+        assert open_source(data).category_order("e") == ("b", "a")
+        assert open_source(data).category_order("c") is None
         assert [open_source(data).kind(name) for name in "ec"] == ["text", "text"]
 
 
@@ -364,17 +364,17 @@ def test_the_order_of_categories_is_the_same_in_memory_and_in_files(tmp_path):
     frame.to_feather(tmp_path / "p.feather")
     for data in (frame, tmp_path / "p.parquet", tmp_path / "p.feather", pa.Table.from_pandas(frame)):
         source = open_source(data)
-        assert source.order("ranked") == ("low", "mid", "high", "top")
-        assert source.order("first") == ("mid", "low", "high")
-        assert source.order("text") is None
+        assert source.category_order("ranked") == ("low", "mid", "high", "top")
+        assert source.category_order("first") == ("mid", "low", "high")
+        assert source.category_order("text") is None
     assert tuple(pd.read_parquet(tmp_path / "p.parquet")["first"].cat.categories) == ("mid", "low", "high")
     ordered = pl.DataFrame({"e": pl.Series(values, dtype=pl.Enum(["top", "mid", "low", "high"])), "c": values})
     ordered.with_columns(pl.col("c").cast(pl.Categorical)).write_parquet(tmp_path / "e.parquet", row_group_size=2)
     source = open_source(tmp_path / "e.parquet")
-    assert source.order("e") == ("top", "mid", "low", "high")
-    assert source.order("c") is None
+    assert source.category_order("e") == ("top", "mid", "low", "high")
+    assert source.category_order("c") is None
     noted = pa.table({"g": pa.array(values).dictionary_encode()}).replace_schema_metadata({"pandas": "[not ours"})
-    assert open_source(noted).order("g") is None
+    assert open_source(noted).category_order("g") is None
 
 
 def test_an_arrow_dictionary_in_pandas_is_text():
@@ -384,7 +384,7 @@ def test_an_arrow_dictionary_in_pandas_is_text():
         for data in (pd.DataFrame({"g": series}), {"g": series}, {"g": held}, {"g": pa.chunked_array([held])}):
             source = open_source(data)
             assert source.kind("g") == "text"
-            assert source.order("g") == (("low", "high") if ordered else None)
+            assert source.category_order("g") == (("low", "high") if ordered else None)
             assert decoded(source, [], ["g"])[2]["g"] == ["high", "low", "high"]
 
 
@@ -404,7 +404,7 @@ def test_numbers_may_be_categories(name, tmp_path):
     for data in (frame, {"g": column}, {"g": frame["g"]}, tmp_path / "g.feather", pa.Table.from_pandas(frame)):
         source = open_source(data)
         assert source.kind("g") == "category"
-        assert source.order("g") == tuple(levels)
+        assert source.category_order("g") == tuple(levels)
         met = decoded(source, ["g"], ["g"])
         assert met[2]["g"] == values
         assert [type(level) for level in met[2]["g"]] == [type(value) for value in values]
@@ -416,7 +416,7 @@ def test_intervals_are_their_text():
     for data in (pd.DataFrame({"g": cut}), {"g": cut}, {"g": cut.array}):
         source = open_source(data)
         assert source.kind("g") == "text"
-        assert source.order("g") == ("(0.998, 2.0]", "(2.0, 3.0]")
+        assert source.category_order("g") == ("(0.998, 2.0]", "(2.0, 3.0]")
         assert decoded(source, [], ["g"])[2]["g"] == ["(0.998, 2.0]", "(0.998, 2.0]", None, "(2.0, 3.0]"]
 
 
@@ -424,11 +424,11 @@ def test_polars_types_that_arrow_lacks():
     pl = need("polars")
     frame = pl.DataFrame({"i": pl.Series([2**70, None], dtype=pl.Int128), "d": pl.Series([1, 2], dtype=pl.Decimal(10, 2))})
     for data in (frame, frame.lazy()):
-        met = next(batches(open_source(data), ["i", "d"]))
+        met = next(iter_batches(open_source(data), ["i", "d"]))
         np.testing.assert_array_equal(met.numbers["i"].values, [2.0**70, np.nan])
-        assert set(met.account(met.numbers).casts) == {"i", "d"}
+        assert set(met.count_gaps(met.numbers).casts) == {"i", "d"}
     with pytest.raises(DataError, match="collected in batches"):
-        list(batches(open_source(pl.LazyFrame({"x": ["a"]}).select(pl.col("x").cast(pl.Float64))), ["x"]))
+        list(iter_batches(open_source(pl.LazyFrame({"x": ["a"]}).select(pl.col("x").cast(pl.Float64))), ["x"]))
     with pytest.raises(DataError, match="collected in batches"):
         open_source(pl.scan_parquet("nowhere.parquet"))
 
@@ -470,15 +470,15 @@ def test_underscores_part_no_thousands(tmp_path):
     assert source.kind("x") == "number"
     assert decoded(source, ["x"])[0]["x"][-1] == 2.5
     for text in ("1_000", "1 0", "\u0661", "0x10", "1e", ".", "", "1d", "\xa01"):
-        assert not reads_as_number(text), text
+        assert not parses_as_number(text), text
     for text in (" 1 ", "-.5", "1.", "+1E-3", "nan", "-Infinity", 3, 2.5):
-        assert reads_as_number(text), text
+        assert parses_as_number(text), text
 
 
 def test_columns_with_decimal_signs_of_their_own(tmp_path):
     (tmp_path / "a.csv").write_text("x;y;t;v\n1,5;1.5;1,5;1\n2;2.5;b;2\n")
     source = open_source(tmp_path / "a.csv")
-    for act in (source.kind, lambda name: list(batches(source, [name]))):
+    for act in (source.kind, lambda name: list(iter_batches(source, [name]))):
         with pytest.raises(DataError, match=r"some columns write 1,5 and others 1\.5\. Write one kind of decimal sign"):
             act("x")
     assert [source.kind(name) for name in "ytv"] == ["number", "text", "number"]
@@ -534,7 +534,7 @@ def test_files_that_cannot_be_used(name, tmp_path):
     content, said = BAD[name]
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=said) as caught:
-        list(batches(open_source(tmp_path / name), ["x"]))
+        list(iter_batches(open_source(tmp_path / name), ["x"]))
     assert len(str(caught.value)) < 600
 
 
@@ -586,10 +586,10 @@ def test_files_that_change_or_go(rows, door, tmp_path):
         for other in (content[: len(content) // 2], content + content, b""):
             path.write_bytes(other)
             with pytest.raises(DataError, match="has changed since it was opened"):
-                list(batches(source, ["x"]))
+                list(iter_batches(source, ["x"]))
     path.unlink()
     with pytest.raises(DataError, match=r"not there any more|its files are there"):
-        list(batches(source, ["x"]))
+        list(iter_batches(source, ["x"]))
 
 
 def test_paths(tmp_path, monkeypatch):
@@ -598,7 +598,7 @@ def test_paths(tmp_path, monkeypatch):
     pq.write_table(pa.table({"x": [1.0]}), tmp_path / "anything")
     inside = os.fspath(tmp_path / "a[1].parquet")
     for path in (inside, os.fsencode(inside), pathlib.Path(inside), "~/a[1].parquet", tmp_path / "anything"):
-        assert next(batches(open_source(path), ["x"])).size == 1
+        assert next(iter_batches(open_source(path), ["x"])).size == 1
     (tmp_path / "link.parquet").symlink_to(tmp_path / "anything")
     assert open_source(tmp_path / "link.parquet").label == "link.parquet"
     (tmp_path / "a.csv").write_bytes((tmp_path / "anything").read_bytes())
@@ -642,7 +642,7 @@ def test_a_dict_of_another_class_is_a_dict():
     class Bunch(dict):
         pass
 
-    assert next(batches(open_source(Bunch(x=np.arange(3.0))), ["x"])).size == 3
+    assert next(iter_batches(open_source(Bunch(x=np.arange(3.0))), ["x"])).size == 3
 
 
 def pieces():
@@ -716,4 +716,4 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
 
 def test_values_without_a_length():
     with pytest.raises(DataError, match=r"Column 'x' has shape \(\)"):
-        list(batches(open_source({"x": 5}), []))
+        list(iter_batches(open_source({"x": 5}), []))

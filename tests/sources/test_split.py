@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 import squarely as sq
-from squarely.data import RowAccount, batches, open_source, split, watching
+from squarely.data import RowAccount, iter_batches, listen, open_source, split_source
 from squarely.data.views import split as page
 from squarely.design import Line, learn, linear_predictor, parse_formula
 from squarely.errors import DataError, OptionError
@@ -24,23 +24,23 @@ def columns():
 
 
 def met(source, name="row"):
-    return np.concatenate([batch.numbers[name].values for batch in batches(source, [name])])
+    return np.concatenate([batch.numbers[name].values for batch in iter_batches(source, [name])])
 
 
 def account(source):
-    accounts = [batch.account(["x", "y"], ["g"]) for batch in batches(source, ["x", "y"], ["g"])]
+    accounts = [batch.count_gaps(["x", "y"], ["g"]) for batch in iter_batches(source, ["x", "y"], ["g"])]
     return sum(accounts, RowAccount())
 
 
 @pytest.mark.parametrize("door", DOORS)
 def test_each_row_is_in_one_part_and_every_door_gives_the_same_split(door, tmp_path):
     whole = open_source(through_door(door, columns(), tmp_path))
-    parts = training, validation = split(whole, 0.2, seed=7)
+    parts = training, validation = split_source(whole, 0.2, seed=7)
     rows = [met(part) for part in parts]
     assert [len(r) for r in rows] == [part.rows for part in parts] == [800, 200]
     assert all((np.diff(r) > 0).all() for r in rows)  # in the order of the whole
     np.testing.assert_array_equal(np.sort(np.concatenate(rows)), np.arange(N))
-    reference = split(open_source({"row": np.arange(N)}), 0.2, seed=7)
+    reference = split_source(open_source({"row": np.arange(N)}), 0.2, seed=7)
     for part, same, seen in zip(parts, reference, rows, strict=True):
         np.testing.assert_array_equal(met(part), seen)  # in another scan
         np.testing.assert_array_equal(met(same), seen)  # through another door
@@ -52,7 +52,7 @@ def test_each_row_is_in_one_part_and_every_door_gives_the_same_split(door, tmp_p
 @pytest.mark.parametrize("door", DOORS)
 def test_a_fit_to_a_part_is_the_fit_to_its_rows(door, tmp_path):
     data = columns()
-    part = split(open_source(through_door(door, data, tmp_path)), 0.25, seed=1)[1]
+    part = split_source(open_source(through_door(door, data, tmp_path)), 0.25, seed=1)[1]
     rows = met(part).astype(int)
     frame = pa.table(data).to_pandas().iloc[rows]
     fit, alone = sq.ols(FORMULA, part), sq.ols(FORMULA, frame)
@@ -68,11 +68,11 @@ def test_a_fit_to_a_part_is_the_fit_to_its_rows(door, tmp_path):
 
 def test_rows_keep_the_labels_of_a_frame():
     frame = pd.DataFrame({"x": np.arange(8.0), "y": [1.0, 3, 2, 5, 4, 6, 8, 7]}, index=list("abcdefgh"))
-    part = split(open_source(frame), 0.5, seed=0)[0]
+    part = split_source(open_source(frame), 0.5, seed=0)[0]
     names = [frame.index[int(x)] for x in met(part, "x")]
     fit = sq.ols("y ~ x", part)
     assert list(fit.resid.index) == list(fit.predict(part).index) == names
-    inner = split(part, 0.5, seed=1)[1]  # a split of a split
+    inner = split_source(part, 0.5, seed=1)[1]  # a split of a split
     assert list(inner.index(np.arange(2))) == [frame.index[int(x)] for x in met(inner, "x")]
     assert [inner.row_number(i) for i in range(2)] == [int(x) + 1 for x in met(inner, "x")]
 
@@ -80,20 +80,20 @@ def test_rows_keep_the_labels_of_a_frame():
 @pytest.mark.parametrize(("rows", "share", "held_out"), [(96, 0.2, 20), (10, 0.25, 3), (2, 0.01, 1), (5, 0.8, 4), (3, 0.5, 2)])
 def test_the_number_of_rows_is_that_of_scikit_learn(rows, share, held_out):
     # train_test_split(range(rows), test_size=share), scikit-learn 1.9: its documentation says ceil for the test rows.
-    training, validation = split(open_source({"x": np.arange(rows)}), share, seed=0)
+    training, validation = split_source(open_source({"x": np.arange(rows)}), share, seed=0)
     assert (training.rows, validation.rows) == (rows - held_out, held_out)
 
 
 def test_another_seed_is_another_split_and_a_negative_or_numpy_one_is_fine():
     source = open_source({"row": np.arange(N)})
-    rows = {seed: tuple(met(split(source, 0.2, seed)[1])) for seed in (0, 1, -1, 2**64 - 2)}
+    rows = {seed: tuple(met(split_source(source, 0.2, seed)[1])) for seed in (0, 1, -1, 2**64 - 2)}
     assert len(set(rows.values())) == 4
-    assert tuple(met(split(source, 0.2, np.int64(1))[1])) == rows[1]
+    assert tuple(met(split_source(source, 0.2, np.int64(1))[1])) == rows[1]
 
 
 def test_every_row_and_every_pair_is_equally_likely():
     n, k, times = 10, 3, 4_000
-    masks = np.array([page.draw(n, k, seed).mask(0, n, held_out=True) for seed in range(times)], dtype=float)
+    masks = np.array([page.draw(n, k, seed).mask(0, n, validation=True) for seed in range(times)], dtype=float)
     together = masks.T @ masks / times
     one, two = k / n, k * (k - 1) / (n * (n - 1))  # drawn without replacement
     expected = np.where(np.eye(n, dtype=bool), one, two)
@@ -105,13 +105,13 @@ def test_blocks_add_up_and_positions_are_those_of_the_mask(rows, held_out, monke
     monkeypatch.setattr(page, "_BLOCK", 16)
     drawn = page.draw(rows, held_out, seed=5)
     for held, count in ((True, held_out), (False, rows - held_out)):
-        places = np.flatnonzero(drawn.mask(0, rows, held_out=held))
-        assert len(places) == drawn.count(held_out=held) == count
-        pieces = [drawn.mask(i, min(i + 7, rows), held_out=held) for i in range(0, rows, 7)]
+        places = np.flatnonzero(drawn.mask(0, rows, validation=held))
+        assert len(places) == drawn.count(validation=held) == count
+        pieces = [drawn.mask(i, min(i + 7, rows), validation=held) for i in range(0, rows, 7)]
         np.testing.assert_array_equal(np.flatnonzero(np.concatenate(pieces)), places)
         asked = np.random.default_rng(0).integers(0, count, 50)  # in any order, and more than once
-        np.testing.assert_array_equal(drawn.positions(asked, held_out=held), places[asked])
-    in_block = np.add.reduceat(drawn.mask(0, rows, held_out=True), np.arange(0, rows, 16))
+        np.testing.assert_array_equal(drawn.positions(asked, validation=held), places[asked])
+    in_block = np.add.reduceat(drawn.mask(0, rows, validation=True), np.arange(0, rows, 16))
     sizes = np.diff([*range(0, rows, 16), rows])
     assert (np.abs(in_block - sizes * held_out / rows) <= 1).all()  # each block gives its part
 
@@ -120,19 +120,19 @@ def test_a_bit_a_row_beyond_one_block():
     rows = 2**20 + 12_345
     drawn = page.draw(rows, rows // 10, seed=2)
     assert drawn.bits.nbytes == -(-rows // 8)
-    assert drawn.count(held_out=True) == rows // 10
-    last = drawn.positions(np.array([rows // 10 - 1]), held_out=True)[0]
-    assert drawn.mask(last, rows, held_out=True).tolist() == [True] + [False] * (rows - last - 1)
+    assert drawn.count(validation=True) == rows // 10
+    last = drawn.positions(np.array([rows // 10 - 1]), validation=True)[0]
+    assert drawn.mask(last, rows, validation=True).tolist() == [True] + [False] * (rows - last - 1)
 
 
 def test_the_count_of_unknown_rows_is_a_scan_that_is_told():
     seen = []
-    with watching(seen.append):
-        parts = split(open_source(CARS), 0.2, seed=0)
+    with listen(seen.append):
+        parts = split_source(open_source(CARS), 0.2, seed=0)
     assert [(s.purpose, s.done) for s in seen if s.over] == [("number of rows", sum(part.rows for part in parts))]
     seen.clear()
-    with watching(seen.append):
-        split(open_source({"x": [1.0, 2.0]}), 0.5, seed=0)
+    with listen(seen.append):
+        split_source(open_source({"x": [1.0, 2.0]}), 0.5, seed=0)
     assert not seen
 
 
@@ -152,18 +152,18 @@ def test_the_count_of_unknown_rows_is_a_scan_that_is_told():
 )
 def test_shares_that_make_no_sense(share, says):
     with pytest.raises(OptionError, match=says):
-        split(open_source({"x": [1.0, 2, 3, 4]}), share, seed=0)
+        split_source(open_source({"x": [1.0, 2, 3, 4]}), share, seed=0)
 
 
 @pytest.mark.parametrize(("values", "says"), [([1.0], "has 1 row, and"), ([], "has 0 rows, and")])
 def test_too_few_rows(values, says):
     with pytest.raises(DataError, match=says):
-        split(open_source({"x": values}), 0.5, seed=0)
+        split_source(open_source({"x": values}), 0.5, seed=0)
 
 
 def test_rows_that_come_or_go_after_the_split():
     data = {"x": [1.0, 2, 3, 4]}
-    part = split(open_source(data), 0.5, seed=0)[0]
+    part = split_source(open_source(data), 0.5, seed=0)[0]
     data["x"].append(5.0)
     with pytest.raises(DataError, match="changed after it was split: 4 rows then, more now"):
         met(part, "x")
@@ -175,10 +175,10 @@ def test_rows_that_come_or_go_after_the_split():
 @pytest.mark.parametrize("door", ["dict", "csv", "parquet"])
 def test_a_level_that_only_the_validation_rows_have(door, tmp_path):
     data = {**columns(), "y": np.arange(N, dtype=float)}
-    odd = int(met(split(open_source(data), 0.2, seed=7)[1])[11])
+    odd = int(met(split_source(open_source(data), 0.2, seed=7)[1])[11])
     data["g"] = data["g"].astype("<U5")
     data["g"][odd] = "zebra"
-    training, validation = split(open_source(through_door(door, data, tmp_path)), 0.2, seed=7)
+    training, validation = split_source(open_source(through_door(door, data, tmp_path)), 0.2, seed=7)
     fit = sq.ols(FORMULA, training)
     says = f"'g' of {validation.label} has 'zebra' in data row {odd + 1:,}, a level that the fit has not met"
     with pytest.raises(DataError, match=says):
@@ -193,10 +193,10 @@ def test_a_level_that_only_the_validation_rows_have(door, tmp_path):
 @pytest.mark.parametrize("door", ["arrow", "csv", "jsonl"])
 def test_a_value_that_is_no_number_is_named_by_its_row_in_the_whole(door, tmp_path):
     x = [str(i) for i in range(200)]
-    place = int(met(split(open_source({"row": np.arange(200)}), 0.5, seed=3)[0])[40])
+    place = int(met(split_source(open_source({"row": np.arange(200)}), 0.5, seed=3)[0])[40])
     x[place] = "oops"
     data = {"x": x, "y": list(range(200)), "row": list(range(200))}
-    training, validation = split(open_source(through_door(door, data, tmp_path)), 0.5, seed=3)
+    training, validation = split_source(open_source(through_door(door, data, tmp_path)), 0.5, seed=3)
     for source, formula in ((training, "x ~ y"), (training, "y ~ x"), (training, "y ~ x - 1")):
         with pytest.raises(DataError, match=f"'oops' in data row {place + 1}"):
             sq.ols(formula, source)
@@ -208,23 +208,23 @@ def test_a_value_that_is_no_number_is_named_by_its_row_in_the_whole(door, tmp_pa
 def test_what_a_source_says_of_its_columns_is_passed_on(tmp_path):
     kinds = pd.Categorical(["low", "high"] * 10, categories=["low", "mid", "high"], ordered=True)
     frame = pd.DataFrame({"g": kinds, "x": np.arange(20.0), "flag": [True, False] * 10, "y": np.arange(20.0) ** 2})
-    for part in split(open_source(frame), 0.3, seed=0):
-        assert part.order("g") == ("low", "mid", "high")
+    for part in split_source(open_source(frame), 0.3, seed=0):
+        assert part.category_order("g") == ("low", "mid", "high")
         assert [part.kind(name) for name in ("g", "x", "flag")] == ["text", "number", "boolean"]
         assert part.columns == open_source(frame).columns
-        assert (part.typed, part.stored, part.reread, part.engine) == (True, False, None, None)
+        assert (part.typed, part.is_file, part.pandas_call, part.engine) == (True, False, None, None)
         assert sq.ols("y ~ g + x", part).params.index.tolist() == ["Intercept", "g[T.high]", "x"]
     path = tmp_path / "comma.csv"
     path.write_text("x;y;y\n1,5;2;1\n2,5;3;1\n4,5;3;1\n")
-    part = split(open_source(path), 0.3, seed=0)[0]
-    assert (part.typed, part.stored, part.notes, part.twins) == (False, True, ("decimal comma",), frozenset({"y"}))
+    part = split_source(open_source(path), 0.3, seed=0)[0]
+    assert (part.typed, part.is_file, part.notes, part.duplicate_names) == (False, True, ("decimal comma",), frozenset({"y"}))
     with pytest.raises(DataError, match=r"no column 'z' in the training rows of comma\.csv"):
         sq.ols("x ~ z", part)
 
 
 def test_training_on_a_part():
     need("torch")
-    training, validation = split(open_source(CARS), 0.2, seed=0)
+    training, validation = split_source(open_source(CARS), 0.2, seed=0)
     run = sq.train("mpg ~ displacement", training, lr=0.5, epochs=2, dtype="float64")
     assert_close(run.params, sq.ols("mpg ~ displacement", training).params, rtol=1e-10)
     assert len(run.predict(validation)) == validation.rows

@@ -54,7 +54,7 @@ def signal_at(name, rank, message):
 
 def watched(met):
     """Write down how many rows are held here, and how many are decoded of parts of Parquet files."""
-    shared, decoded = seen.shared, parquet._decoded
+    shared, decoded = seen.shared, parquet._decode_columns
 
     def holding(own, team):
         met["here"].append(own.n)
@@ -65,7 +65,7 @@ def watched(met):
             met["parts" if groups is not None else "pilot"] += batch.num_rows
             yield batch
 
-    seen.shared, parquet._decoded = holding, decoding
+    seen.shared, parquet._decode_columns = holding, decoding
 
 
 def outcome(case, met):

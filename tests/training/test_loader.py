@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import squarely as sq
-from squarely.data import RowAccount, batches
+from squarely.data import RowAccount, iter_batches
 from squarely.design import formula_of, learn
 from squarely.errors import DataError, OptionError
 from squarely.exact import solve
@@ -86,10 +86,10 @@ def test_least_squares_on_a_loader_are_those_on_its_rows(dtype, column):
 def test_integers_and_truth_values_are_numbers():
     x, y = torch.arange(40) + 2**53, torch.arange(40) % 3 == 0
     source = LoaderSource([(x, y)])
-    batch = next(iter(batches(source, ["x1", "y"])))
+    batch = next(iter(iter_batches(source, ["x1", "y"])))
     np.testing.assert_array_equal(batch.numbers["x1"].values, np.arange(40.0) + 2.0**53)
     np.testing.assert_array_equal(batch.numbers["y"].values, (np.arange(40) % 3 == 0).astype(float))
-    assert batch.account(["x1"]).rounded == {"x1": 40}
+    assert batch.count_gaps(["x1"]).rounded == {"x1": 40}
     assert dict(source.columns) == {"x1": "int64", "y": "bool"}
     assert [source.kind(name) for name in source.columns] == ["number", "number"]
 
@@ -116,16 +116,16 @@ def test_each_scan_iterates_the_loader_once_and_small_batches_are_put_together()
     loader = Epochs(lambda: cut(X, y, 5))
     source = LoaderSource(loader)
     assert loader.times == 1  # for a look at the first batch
-    assert (source.rows, [batch.size for batch in batches(source, ["x1"])], source.rows) == (None, [N], N)
-    assert sum(batch.size for batch in batches(source, [])) == N  # no column: how many rows
+    assert (source.rows, [batch.size for batch in iter_batches(source, ["x1"])], source.rows) == (None, [N], N)
+    assert sum(batch.size for batch in iter_batches(source, [])) == N  # no column: how many rows
     assert loader.times == 3
-    assert sum((batch.account(["y"]) for batch in batches(source, ["y"])), RowAccount()).read == N
+    assert sum((batch.count_gaps(["y"]) for batch in iter_batches(source, ["y"])), RowAccount()).read == N
 
 
 def test_more_rows_than_one_piece():
     x = torch.arange(150_000.0, dtype=torch.float64)
     source = LoaderSource(DataLoader(TensorDataset(x, 2 * x), batch_size=40_000))
-    met = list(batches(source, ["x1", "y"]))
+    met = list(iter_batches(source, ["x1", "y"]))
     assert [batch.size for batch in met] == [80_000, 70_000]
     np.testing.assert_array_equal(np.concatenate([batch.numbers["y"].values for batch in met]), 2 * np.arange(150_000.0))
 
@@ -148,7 +148,7 @@ def test_a_loader_that_shuffles_has_one_order_here_and_keeps_its_random_state(ow
     def scan(loader):
         source = LoaderSource(loader)
         for _ in range(2):
-            scans.append(np.concatenate([batch.numbers["x1"].values for batch in batches(source, ["x1"])]))
+            scans.append(np.concatenate([batch.numbers["x1"].values for batch in iter_batches(source, ["x1"])]))
             torch.rand(7)  # what the user draws meanwhile is of no matter
         assert source.notes == ()
 
@@ -182,7 +182,7 @@ def test_a_loader_that_shuffles_has_one_order_here_and_keeps_its_random_state(ow
 def test_rows_that_are_not_those_of_the_dataset_are_noted(loader, met, note):
     source = LoaderSource(loader(TensorDataset(*rows())))
     assert source.notes == ()
-    seen = [np.concatenate([batch.numbers["x2"].values for batch in batches(source, ["x2"])]) for _ in range(2)]
+    seen = [np.concatenate([batch.numbers["x2"].values for batch in iter_batches(source, ["x2"])]) for _ in range(2)]
     np.testing.assert_array_equal(seen[0], seen[1])
     assert (len(seen[0]), source.rows, len(source.notes)) == (met, met, int(note is not None))
     assert note is None or note in source.notes[0]
@@ -197,7 +197,7 @@ def test_an_iterable_dataset_that_gives_each_row_twice():
             return ((torch.tensor([float(i)]), torch.tensor(float(i))) for i in range(20))
 
     source = LoaderSource(DataLoader(Rows(), batch_size=5))
-    assert sum(batch.size for batch in batches(source, ["y"])) == 20
+    assert sum(batch.size for batch in iter_batches(source, ["y"])) == 20
     assert source.notes == ("targets of shape (m,) as a column (m, 1)",)
 
     class Doubled(Rows):
@@ -205,7 +205,7 @@ def test_an_iterable_dataset_that_gives_each_row_twice():
             return (row for row in [*super().__iter__()] * 2)
 
     source = LoaderSource(DataLoader(Doubled(), batch_size=5))
-    assert sum(batch.size for batch in batches(source, ["y"])) == 40
+    assert sum(batch.size for batch in iter_batches(source, ["y"])) == 40
     assert source.notes[1] == "40 rows from a dataset of 20: Doubled gives some more than once"
 
 
@@ -213,7 +213,7 @@ def test_workers_give_the_same_rows():
     X, y = rows()
     loader = DataLoader(TensorDataset(X, y), batch_size=10, shuffle=True, num_workers=2, persistent_workers=True)
     source = LoaderSource(loader)
-    scans = [np.concatenate([batch.numbers["x1"].values for batch in batches(source, ["x1"])]) for _ in range(2)]
+    scans = [np.concatenate([batch.numbers["x1"].values for batch in iter_batches(source, ["x1"])]) for _ in range(2)]
     np.testing.assert_array_equal(scans[0], scans[1])
     np.testing.assert_array_equal(np.sort(scans[0]), np.sort(X[:, 0].numpy()))
 
@@ -221,14 +221,14 @@ def test_workers_give_the_same_rows():
 def test_a_loader_that_grows_or_runs_dry():
     X, y = rows()
     growing = LoaderSource(Epochs(lambda: cut(X, y), lambda: cut(X, y), lambda: [*cut(X, y), (X[:1], y[:1])]))
-    assert len(list(batches(growing, ["y"]))) == 1
+    assert len(list(iter_batches(growing, ["y"]))) == 1
     with pytest.raises(DataError, match="gave 96 rows when it was iterated before, and 97 now"):
-        list(batches(growing, ["y"]))
+        list(iter_batches(growing, ["y"]))
     once = iter(cut(X, y))
     dry = LoaderSource(Epochs(lambda: cut(X, y), lambda: once))
-    assert len(list(batches(dry, ["y"]))) == 1
+    assert len(list(iter_batches(dry, ["y"]))) == 1
     with pytest.raises(DataError, match=r"gave 96 rows when it was iterated before, and 0 now.*start over"):
-        list(batches(dry, ["y"]))
+        list(iter_batches(dry, ["y"]))
 
 
 def test_rows_in_another_order_are_noted_and_other_values_are_an_error():
@@ -286,7 +286,7 @@ class Failing(Dataset):
 )  # fmt: skip
 def test_loaders_that_cannot_be_used(loader, says):
     with pytest.raises(DataError, match=says):
-        list(batches(LoaderSource(loader(*rows())), ["y"]))
+        list(iter_batches(LoaderSource(loader(*rows())), ["y"]))
 
 
 def test_pairs_are_the_tensors_of_the_loader_in_the_shape_of_the_loop():

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from squarely.data import BATCH_ROWS, open_source, watching
-from squarely.data.scan.fold import batches, map_batches
+from squarely.data import BATCH_ROWS, listen, open_source
+from squarely.data.scan.fold import iter_batches, map_batches
 from squarely.descent.batches.streamed import Streamed
 from squarely.design import learn, parse_formula
 from squarely.errors import DataError
@@ -208,15 +208,15 @@ def test_parts_follow_each_other_and_know_where_they_are(door, tmp_path):
     source = open_source(through_door(door, table(n), tmp_path))
     parts = source.parts()
     assert len(parts) == {"parquet": 7, "csv": 1, "jsonl": 1, "polars lazy": 1, "duckdb": 1, "feather": 1}.get(door, 3)
-    assert parts[0].first == 0
+    assert parts[0].start == 0
     for one, other in pairwise(parts):
-        assert other.first == one.first + one.rows
+        assert other.start == one.start + one.rows
     for numbers in (["row"], []):
         seen = list(map_batches(source, numbers, [], lambda batch: batch, parts=range(len(parts))[::-1]))
-        firsts = [batch.first for batch in seen]
+        firsts = [batch.start for batch in seen]
         assert sum(batch.size for batch in seen) == n
-        assert [part.first for part in parts[::-1]] == [first for first in firsts if first in {part.first for part in parts}]
-        assert all((batch.numbers["row"].values == batch.first + np.arange(batch.size)).all() for batch in seen if numbers)
+        assert [part.start for part in parts[::-1]] == [first for first in firsts if first in {part.start for part in parts}]
+        assert all((batch.numbers["row"].values == batch.start + np.arange(batch.size)).all() for batch in seen if numbers)
 
 
 def test_small_row_groups_are_read_together_but_a_file_keeps_many_parts(tmp_path):
@@ -231,7 +231,7 @@ def test_small_row_groups_are_read_together_but_a_file_keeps_many_parts(tmp_path
 def test_record_batches_of_a_feather_file_are_parts(tmp_path):
     pyarrow.feather.write_feather(pa.table(table()), str(tmp_path / "a.feather"), chunksize=300)
     source = open_source(tmp_path / "a.feather")
-    assert [(part.first, part.rows) for part in source.parts()][-2:] == [(1500, 300), (1800, 200)]
+    assert [(part.start, part.rows) for part in source.parts()][-2:] == [(1500, 300), (1800, 200)]
     assert sorted(order(streamed(tmp_path / "a.feather"))) == list(range(N))
 
 
@@ -248,17 +248,17 @@ def test_parts_of_several_files_are_placed_behind_each_other(suffix, tmp_path):
         data = {"row": np.arange(k * 400, (k + 1) * 400, dtype=float)}
         through_door(suffix, data, tmp_path).rename(tmp_path / f"part-{k}.{suffix}")
     source = open_source(tmp_path)
-    met = [(part.first, part.rows) for part in source.parts()]
+    met = [(part.start, part.rows) for part in source.parts()]
     assert met == ([(0, 300), (300, 100), (400, 300), (700, 100)] if suffix == "parquet" else [(0, 400), (400, 400)])
     for batch in map_batches(source, ["row"], [], lambda batch: batch, parts=[1, 0]):
-        assert batch.numbers["row"].values.tolist() == list(range(batch.first, batch.first + batch.size))
+        assert batch.numbers["row"].values.tolist() == list(range(batch.start, batch.start + batch.size))
 
 
 def test_a_key_that_one_file_of_json_lines_lacks_is_a_gap_in_its_part(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"x": 1, "y": 2}\n' * 3)
     (tmp_path / "b.jsonl").write_text('{"x": 5}\n' * 2)
     seen = list(map_batches(open_source(tmp_path), ["y", "x"], [], lambda batch: batch, parts=[1, 0]))
-    assert [batch.first for batch in seen] == [3, 0]
+    assert [batch.start for batch in seen] == [3, 0]
     assert np.isnan(seen[0].numbers["y"].values).all()
     assert seen[0].numbers["x"].values.tolist() == [5, 5]
 
@@ -289,9 +289,9 @@ def test_other_rows_than_those_of_the_problem_are_standardised_as_they_were(tmp_
 def test_a_scan_of_parts_is_watched(tmp_path):
     source = open_source(written(tmp_path / "a.parquet", table(), 300))
     events = []
-    with watching(events.append):
+    with listen(events.append):
         list(map_batches(source, ["x"], [], lambda batch: batch, parts=[6, 0]))
-        list(batches(source, ["x"]))
+        list(iter_batches(source, ["x"]))
     assert [(e.done, e.rows, e.over) for e in events[:4]] == [
         (0, 500, False),
         (200, 500, False),

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from squarely.data import Source, keeps_rows, open_arrays, open_rows, open_source, require_here, split
+from squarely.data import Source, is_aggregate_only, open_new_rows, open_source, open_xy, require_local, split_source
 from squarely.design import Formula, Where, ask, formula_of, learn, parse_formula, parse_where
-from squarely.errors import DataError, InputError, OptionError, UntoldError, counted, require_word
+from squarely.errors import DataError, InputError, OptionError, UntoldError, pluralize, require_one_of
 from squarely.inference import Fit
 from squarely.moments import Moments, choose_fold, gather, gather_inside, unserved
 
@@ -52,7 +52,7 @@ def fit_moments(inputs: ModelInputs, fit: Callable[[Moments, Source], Fit]) -> F
     if inputs.order_by is not None:
         if not isinstance(inputs.order_by, str):
             raise OptionError(f"order_by={inputs.order_by!r} is no name of a column. Give one, such as order_by='time'.")
-        source = source.sorted_by(inputs.order_by)
+        source = source.sort_by(inputs.order_by)
         remarks = (f"Rows in the order of {inputs.order_by!r}.",)
 
     def fit_with(moments: Moments, *more: str) -> Fit:
@@ -65,21 +65,21 @@ def fit_moments(inputs: ModelInputs, fit: Callable[[Moments, Source], Fit]) -> F
     try:
         return fit_with(moments)
     except UntoldError as error:
-        if inputs.fold != "auto" or keeps_rows(source):
+        if inputs.fold != "auto" or is_aggregate_only(source):
             raise
         return fit_with(moments_from_rows(formula, source, where), unserved(moments, error))
 
 
 def training_moments(inputs: ModelInputs, formula: Formula, source: Source) -> Moments:
     """Return the moments of the rows to train on: from an engine only if its rows cannot be read."""
-    moments = (moments_in_engine if keeps_rows(source) else moments_from_rows)(formula, source, parse_row_filter(inputs))
+    moments = (moments_in_engine if is_aggregate_only(source) else moments_from_rows)(formula, source, parse_row_filter(inputs))
     require_complete(inputs, moments, source)
     return moments
 
 
 def parse_row_filter(inputs: ModelInputs) -> Where | None:
     """Parse `where=`, and check that `missing=` has a valid value."""
-    require_word("missing", inputs.missing, ("drop", "raise"))
+    require_one_of("missing", inputs.missing, ("drop", "raise"))
     return None if inputs.where is None else parse_where(inputs.where)
 
 
@@ -124,10 +124,10 @@ def open_inputs(inputs: ModelInputs) -> tuple[Formula, Source]:
         if not isinstance(inputs.formula, str):
             return parse_formula(inputs.formula), open_source(inputs.data)  # which says what is wrong with it
         source = open_source(inputs.data)
-        return parse_formula(inputs.formula, source.dotted), source
+        return parse_formula(inputs.formula, source.dot_columns), source
     if inputs.X is None or inputs.y is None or inputs.formula is not None or inputs.data is not None:
         raise InputError("X= and y= go together, without a formula and data. Give X= and y=, or a formula and data.")
-    arrays, names, response = open_arrays(inputs.X, inputs.y)
+    arrays, names, response = open_xy(inputs.X, inputs.y)
     return formula_of(names, response, intercept=inputs.intercept), arrays
 
 
@@ -159,28 +159,30 @@ def train_validation_split(validation: object, formula: Formula, source: Source,
         rows = LoaderSource(cast("Iterable[object]", validation))  # which says what is wrong with it
         if rows.names != source.names:
             raise DataError(
-                f"The loader for validation has {counted(len(rows.names), 'feature')}, and the one for training "
+                f"The loader for validation has {pluralize(len(rows.names), 'feature')}, and the one for training "
                 f"{len(source.names):,}. Give both the same."
             )
         return source, rows
     if isinstance(validation, Real):
-        require_here(source, "hold a share of them out", "Leave validation= out, give it other rows, such as a sample that is here")
-        return split(source, float(validation), seed)
+        require_local(
+            source, "hold a share of them out", "Leave validation= out, give it other rows, such as a sample that is here"
+        )
+        return split_source(source, float(validation), seed)
     if formula.names is not None and isinstance(validation, tuple):
         return source, _open_pair(validation, formula)
-    return source, open_rows(validation, formula.names)
+    return source, open_new_rows(validation, formula.names)
 
 
 def _open_pair(validation: tuple[object, ...], formula: Formula) -> Source:
     """Open (X, y) to validate with, where X= and y= are trained on; columns without names of their own have those of X=."""
     if len(validation) != 2:
-        raise DataError(f"validation= is a tuple of {counted(len(validation), 'part')}. Give (X, y), as X= and y= have them.")
+        raise DataError(f"validation= is a tuple of {pluralize(len(validation), 'part')}. Give (X, y), as X= and y= have them.")
     X, y = validation
-    arrays, names, response = open_arrays(X, y)
+    arrays, names, response = open_xy(X, y)
     known = formula.names or ()
     if len(names) != len(known):
         raise DataError(
-            f"The X of validation= has {counted(len(names), 'column')}, and X= has {len(known):,}. Give the same columns."
+            f"The X of validation= has {pluralize(len(names), 'column')}, and X= has {len(known):,}. Give the same columns."
         )
     unnamed = names == tuple(f"x{j + 1}" for j in range(len(names)))
-    return arrays.renamed({**(dict(zip(names, known, strict=True)) if unnamed else {}), response: formula.response.text})
+    return arrays.with_names({**(dict(zip(names, known, strict=True)) if unnamed else {}), response: formula.response.text})

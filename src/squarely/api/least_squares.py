@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 
 from squarely.api.inputs import ModelInputs, fit_moments, open_inputs, parse_row_filter
-from squarely.data import Source, passes_of
+from squarely.data import Source, pass_counter
 from squarely.design import outlined
 from squarely.errors import InputError
 from squarely.exact import solve
@@ -15,7 +15,7 @@ from squarely.moments import Moments
 from squarely.storage.disk import read_text
 
 
-@passes_of("residuals")
+@pass_counter("residuals")
 def ols(
     formula: str | None = None,
     data: object = None,

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from squarely.data import Scan, watching
+from squarely.data import Scan, listen
 from squarely.show.progress import on_terminal  # not in the face of `show`: few need it, and rich takes a while to import
 
 
@@ -32,16 +32,16 @@ def progress() -> Iterator[None]:
 
     def listener(scan: Scan) -> None:
         nonlocal first_began
-        if scan.over:
+        if scan.is_over:
             line.end()
-        elif scan.done:
-            line.reach(scan.done)
+        elif scan.count:
+            line.reach(scan.count)
         else:
             now = time.monotonic()
             first_began = now if scan.number == 1 else first_began
             line.begin(_label(scan), unit=scan.unit, total=scan.rows, since=first_began if scan.number else now)
 
-    with line, watching(listener):
+    with line, listen(listener):
         yield
 
 

@@ -16,9 +16,9 @@ from squarely.api.inputs import (
     train_validation_split,
     training_moments,
 )
-from squarely.data import Source, keeps_rows, passes_of, unwatched
+from squarely.data import Source, is_aggregate_only, pass_counter, silent
 from squarely.design import Formula, learn
-from squarely.errors import OptionError, did_you_mean
+from squarely.errors import OptionError, suggest_name
 from squarely.exact import solve
 from squarely.moments import Moments, Standardised, fold_products, gather
 from squarely.numerics import Array
@@ -196,7 +196,7 @@ def sweep(
 
     names = {*arguments, *descent.Recipe.names()} - {"options", *_ONE_RUN}
     for name in options.keys() - names:
-        raise OptionError(f"{name!r} is not an option of sweep. {did_you_mean(name, names)}")
+        raise OptionError(f"{name!r} is not an option of sweep. {suggest_name(name, names)}")
     varied = {"lr": lr, "batch_size": batch_size, "seed": seed, "momentum": momentum, "weight_decay": weight_decay}
     return _sweep(ModelInputs.of(arguments), descent.grid(varied | options), validation)
 
@@ -215,7 +215,7 @@ def _sweep(inputs: ModelInputs, grid: Grid, validation: object) -> Sweep:
     return descent.side_by_side_of(parts, grid)
 
 
-@passes_of("training rows", "residuals")
+@pass_counter("training rows", "residuals")
 def _sweep_one_split(inputs: ModelInputs, grid: Grid, validation: object) -> Sweep:
     from squarely import descent
 
@@ -228,13 +228,13 @@ def _sweep_one_split(inputs: ModelInputs, grid: Grid, validation: object) -> Swe
     return sweep if optimum is None else descent.with_predictions(sweep, optimum)
 
 
-@passes_of("training rows", "residuals")
+@pass_counter("training rows", "residuals")
 def _train(inputs: ModelInputs, recipe: Recipe, validation: object, keeping: Keeping | None, team: Team) -> Training:
     """Train; only then solve for the optimum, which the predicted curve needs."""
     from squarely import descent
 
     recipe = team.agreed(lambda: descent.checked(replace(recipe, device=team.device_for(recipe.device)), inputs.model))
-    with unwatched(team.rank > 0):
+    with silent(team.rank > 0):
         formula, source, held_out = team.agreed(lambda: _open_training(inputs, validation, recipe.seed, team))
         share = team.share_of(source)
         moments = _gather_together(inputs, formula, source, share=share, team=team, recipe=recipe)
@@ -266,7 +266,7 @@ def _gather_together(
     from squarely.descent import shared_fold
     from squarely.moments.gpu import fold_on  # needs PyTorch
 
-    if keeps_rows(source):  # an engine sums up all rows at once
+    if is_aggregate_only(source):  # an engine sums up all rows at once
         return training_moments(inputs, formula, source)
     design = team.agreed(lambda: learn(formula, source, parse_row_filter(inputs)))
     on_device = recipe.device != "cpu" and recipe.engine != "rows"

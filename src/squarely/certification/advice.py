@@ -26,8 +26,8 @@ from squarely.certification.evidence import (
     stalled,
     unit_of,
 )
-from squarely.errors import counted
-from squarely.numerics import Array, rounded_down
+from squarely.errors import pluralize
+from squarely.numerics import Array, round_down
 
 _DIED_OUT = 0.01  # of its largest rate: a schedule that ends there hardly moves any more
 _STEADY = 0.9  # of the epochs: a loss that falls in so many falls steadily
@@ -111,7 +111,7 @@ def _by_its_losses(case: Case) -> tuple[str, str]:
     worth = 0.5 if is_least_squares(case) else 0.01  # of other losses the least is not known
     trend = "falling" if lbfgs else _trend(_excesses(case), worth=worth)  # the fall of LBFGS is no geometric one
     if trend == "falling":
-        longer = f"Its loss was still falling when it ended: more than {counted(case.taken, 'epoch')} may bring it nearer."
+        longer = f"Its loss was still falling when it ended: more than {pluralize(case.taken, 'epoch')} may bring it nearer."
         return "not converged", joined(head, longer, _leads(case), _at_best(case, within=case.taken))
     if trend == "slow":
         said = "Its loss was falling ever more slowly when it ended: how near more epochs would bring it is not known."
@@ -226,7 +226,7 @@ def _expected(case: Case) -> tuple[str, str]:
     needed = None if known.rough else theory.expected_epochs(known.noise, c, known.batches, _target(case))
     if needed is None or needed <= case.taken:
         return "not converged", joined("By its noise alone it should be nearer on the average; runs differ.", _at_best(case))
-    expected = f"{counted(needed, 'epoch')} from the start are expected to do.{_in_float64(case, run.recipe.rate)}"
+    expected = f"{pluralize(needed, 'epoch')} from the start are expected to do.{_in_float64(case, run.recipe.rate)}"
     return "not converged", joined(expected, _at_best(case))
 
 
@@ -255,13 +255,13 @@ def _at_best(case: Case, *, within: int | None = None) -> str:
     run = case.run
     if not run.plain or run.theory.spectrum.flat:
         return ""
-    best = rounded_down(theory.lr_best(run.theory.spectrum, theory.Descent(lr=1.0)))
+    best = round_down(theory.lr_best(run.theory.spectrum, theory.Descent(lr=1.0)))
     needed = _needed(case, theory.Descent(lr=float(best)))
     if needed is None or (within is not None and needed > within):
         return ""
     return (
         f"Plain SGD on all rows (loss='mse', a constant lr={best}, no momentum, decay or clipping) takes "
-        f"{counted(needed, 'epoch')} from the start.{_in_float64(case, float(best))}"
+        f"{pluralize(needed, 'epoch')} from the start.{_in_float64(case, float(best))}"
     )
 
 
@@ -275,11 +275,11 @@ def _epochs_needed(case: Case) -> str:
         return f"It is not at rest yet, and {moved_by(case, rest)}: no number of epochs will do. Train with weight_decay=0."
     needed, best = _needed(case, descent), float(told[0])
     at_best = _needed(case, replace(descent, lr=best))
-    more = "" if needed is None else f"{counted(max(needed - case.taken, 1), 'more epoch')} at lr={recipe.rate:g} would do."
+    more = "" if needed is None else f"{pluralize(max(needed - case.taken, 1), 'more epoch')} at lr={recipe.rate:g} would do."
     more += _in_float64(case, recipe.rate) if more else ""
     quicker = at_best is not None and (needed is None or at_best < needed)
     said = (
-        f"At the best rate, lr={told[0]}, {counted(at_best or 0, 'epoch')} from the start.{_in_float64(case, best)}"
+        f"At the best rate, lr={told[0]}, {pluralize(at_best or 0, 'epoch')} from the start.{_in_float64(case, best)}"
         if quicker
         else ""
     )

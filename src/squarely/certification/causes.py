@@ -22,7 +22,7 @@ from squarely.certification.evidence import (
     rest_of,
     unit_of,
 )
-from squarely.errors import counted, listed
+from squarely.errors import listed, pluralize
 from squarely.inference import Fit
 from squarely.numerics import ROUNDOFF
 
@@ -156,7 +156,7 @@ def _batches(case: Case) -> tuple[str, str] | None:
         )
     least = "at least " if known.rough else ""
     return "batch noise", joined(
-        f"The noise of batches of {counted(known.batches.batch_size, 'row')} keeps it {least}about {known.floor_se:.2g} standard",
+        f"The noise of batches of {pluralize(known.batches.batch_size, 'row')} keeps it {least}about {known.floor_se:.2g} standard",
         f"errors away from the optimum at lr={run.recipe.rate:g}, however long they train.",
         f"lr={known.quiet_rate(tau)} would bring that to about {tau:g}; a schedule that lets the rate die out and average=True",
         "bring it nearer too.",

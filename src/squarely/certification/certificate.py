@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from squarely.certification.gaps import Bound, Slope
-from squarely.data import RowAccount, frame
+from squarely.data import RowAccount, to_frame
 from squarely.errors import NumericalError
 from squarely.numerics import Array
 from squarely.show import Page, Pairs, Table
@@ -79,7 +79,7 @@ class Certificate:
     @property
     def table(self) -> pd.DataFrame:
         """One row for each coefficient: exact, trained, gap, relative, standard_errors, predicted."""
-        return frame(self._columns(), list(self.names))
+        return to_frame(self._columns(), list(self.names))
 
     def require(self) -> Certificate:
         """Return the certificate itself, or raise a NumericalError if the answers do not agree."""

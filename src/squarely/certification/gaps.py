@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from squarely import theory
-from squarely.data import Source, keeps_rows, scanning
+from squarely.data import Source, is_aggregate_only, scan_purpose
 from squarely.design import Block, Design, fold_rows
 from squarely.moments import Folded, Moments, Standardised, combine
 from squarely.numerics import Array
@@ -49,7 +49,7 @@ class Bound:
 def slope_at(moments: Moments, source: Source, problem: Standardised, w: Array) -> Slope:
     """Give the loss and gradient at w (p,), the intercept first if there is one: on the rows, where these are."""
     folded = None if moments.aggregated is None else moments.aggregated.folded
-    if folded is not None and keeps_rows(source):
+    if folded is not None and is_aggregate_only(source):
         return slope_inside(folded, source, problem, w)
     return slope_on_rows(moments.design, source, problem, w)
 
@@ -68,7 +68,7 @@ def slope_inside(folded: Folded, source: Source, problem: Standardised, w: Array
     return Slope(loss=seen.squares / problem.n, gradient=gradient if problem.intercept else gradient[1:], on=where)
 
 
-@scanning("gradient")
+@scan_purpose("gradient")
 def slope_on_rows(design: Design, source: Source, problem: Standardised, w: Array) -> Slope:
     """Scan the rows once for the loss and gradient at w (p,), the intercept first if there is one."""
     intercept = design.intercept

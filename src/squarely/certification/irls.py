@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from squarely.data import Source, scanning
+from squarely.data import Source, scan_purpose
 from squarely.design import Block, Design, fold_rows
 from squarely.moments import Standardised
 from squarely.numerics import Array
@@ -19,7 +19,7 @@ _SMOOTH = 1e-3  # of the mean absolute residual: below it an absolute value coun
 _STILL = 1e-4  # of the size of the coefficients: a step that ends the search
 
 
-@scanning("optimum of the loss")
+@scan_purpose("optimum of the loss")
 def other_optimum(design: Design, source: Source, problem: Standardised, recipe: Recipe, start: Array) -> Array:
     """Find about where the L1, Huber or quantile loss of a recipe is least (p,), in standardised columns, from the least squares.
 

@@ -13,7 +13,7 @@ from squarely.certification.causes import cause_of
 from squarely.certification.certificate import Certificate, largest_gap
 from squarely.certification.evidence import optimum_of
 from squarely.certification.gaps import Bound, Slope, bound_from, slope_at
-from squarely.errors import InputError, OptionError, counted
+from squarely.errors import InputError, OptionError, pluralize
 from squarely.inference import Fit
 from squarely.moments import Moments, standardise
 
@@ -132,7 +132,7 @@ def _judge(fit: Fit, run: Training, *, excess: float, tau: float, same: bool) ->
     largest = largest_gap(run.coefficients - fit.solution.params, fit.standard_errors)
     if not same:
         return "different rows", (
-            f"The fit used {counted(fit.nobs, 'row')} and the training {counted(run.moments.n, 'row')}, or other values in them: "
+            f"The fit used {pluralize(fit.nobs, 'row')} and the training {pluralize(run.moments.n, 'row')}, or other values in them: "
             "their answers need not meet. Give both the same data: squarely.ols(formula, run.source) fits the rows of the training."
         )
     wrong = _went_wrong(run, near=largest <= tau)

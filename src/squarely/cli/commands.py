@@ -59,7 +59,7 @@ def _under_torchrun(command: Callable[..., None]) -> Callable[..., None]:
             try:
                 return command(*words, **options)
             except SquarelyError as error:
-                if error.lonely:
+                if error.local_only:
                     raise
                 print_error(error)
                 team().meet()  # all have met it, and torchrun ends the first one, said or not, as soon as another has ended

@@ -16,7 +16,7 @@ from squarely import datasets
 from squarely.api import ols, sweep, train
 from squarely.certification.verdict import certify
 from squarely.errors import InputError
-from squarely.numerics import rounded_down
+from squarely.numerics import round_down
 from squarely.show import Curve, Panel, Points, draw, save
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _training_loop(run: Training, folder: Path) -> None:
     eigenvalues = " and ".join(f"{value:g}" for value in known.spectrum.values.tolist())
     _say("", f"Theory predicts this curve without training: the Hessian has the eigenvalues {eigenvalues}, so at this learning "
          f"rate the error shrinks by {known.rate:.4g} and the excess loss by {(known.rate or 1.0) ** 2:.4f} an epoch (dashed). "
-         f"Rates below {rounded_down(known.lr_limit or 0.0)} converge. float32 cannot follow below about 1e-8.")  # fmt: skip
+         f"Rates below {round_down(known.lr_limit or 0.0)} converge. float32 cannot follow below about 1e-8.")  # fmt: skip
     _save(folder, "3-loss", run.plot())
 
 

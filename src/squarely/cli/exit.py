@@ -122,7 +122,7 @@ def print_error(error: Exception) -> None:
     """Say an error in one message; of several processes the first one says what all have met."""
     from squarely.show import safe
 
-    if isinstance(error, SquarelyError) and not error.lonely and not is_first_process():
+    if isinstance(error, SquarelyError) and not error.local_only and not is_first_process():
         return
     said = "\n".join(safe(line) for line in str(error).split("\n"))  # carets stand in lines of their own
     print(f"squarely: error: {said}", file=sys.stderr)

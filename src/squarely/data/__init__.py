@@ -6,81 +6,97 @@ of source are `memory`, `arrow`, `csv` (with a guess of its `dialect`), `jsonlin
 `ibis`, `spark` (what goes to its processes is in `executors`), `dask` (with its `scheduler`) and, for a loaded fit, `absent`;
 what comes back from other processes is in `scattered`, and `bundle` is what they are sent. `paths` finds several files, `lakes`
 refuses tables of which only a log tells what counts, `partitions` makes columns of folders, `joined` puts files behind each other;
-`file` says whether a file is still the same, `gunzip` and `uneven` check what DuckDB does not, `ahead` decodes in a thread of its
-own, `interrupt` lets Ctrl-C through, `reread` tells how pandas reads it. `parallel` shares batches out to threads; `account` counts
+`file` says whether a file is still the same, `gunzip` and `uneven` check what DuckDB does not, `prefetch` decodes in a thread of its
+own, `interrupt` lets Ctrl-C through, `pandas_read_call` tells how pandas reads it. `parallel` shares batches out to threads; `account` counts
 rows, `held_out` splits them in two, `share` among processes, `watch` tells how far a scan has come; `frames` hands results back as
 pandas, `write` as files, and `disk` keeps small texts and folders, which `schema` reads with a bound on every value.
 """
 
-from squarely.data.dtypes import Kind, Level, reads_as_number
-from squarely.data.engines.partitions import outcome, part_columns, worked
+from squarely.data.dtypes import Kind, Level, parses_as_number
+from squarely.data.engines.partitions import describe_columns, run_on_partition, unpack_payload
 from squarely.data.files.write import write_columns
-from squarely.data.frames.arrays import open_arrays
-from squarely.data.open import open_rows, open_source
-from squarely.data.pandas_io import Reread, frame, read_csv, reread, reread_csv, series, square
-from squarely.data.query import Engine, Held, Query, Row, Stage
+from squarely.data.frames.arrays import open_xy
+from squarely.data.open import open_new_rows, open_source
+from squarely.data.pandas_io import (
+    PandasReadCall,
+    pandas_read_call,
+    pandas_read_csv_call,
+    read_csv,
+    to_frame,
+    to_series,
+    to_square_frame,
+)
+from squarely.data.query import ColumnInfo, Engine, Query, Row, Stage
 from squarely.data.scan.account import CAUSES, RowAccount
-from squarely.data.scan.batch import Batch, Labels, Numbers, all_finite, plain_level
-from squarely.data.scan.fold import batches, fold, fold_parts, fold_until, map_batches
-from squarely.data.scan.prefetch import ahead
-from squarely.data.scan.progress import Scan, counting, expect, passes_of, scanning, unwatched, watching
-from squarely.data.source import BATCH_ROWS, Part, Source, keeps_rows, not_usable, require_columns, require_here
-from squarely.data.views.detached import AbsentSource
-from squarely.data.views.shard import share_of
-from squarely.data.views.split import PartSource, split
+from squarely.data.scan.batch import Batch, CategoricalColumn, NumericColumn, is_all_finite, to_plain_level
+from squarely.data.scan.fold import fold, fold_parts, fold_until, iter_batches, map_batches
+from squarely.data.scan.prefetch import prefetch
+from squarely.data.scan.progress import Scan, expect, listen, pass_counter, report_count, scan_purpose, silent
+from squarely.data.source import (
+    BATCH_ROWS,
+    RowRange,
+    Source,
+    is_aggregate_only,
+    require_columns,
+    require_local,
+    unsupported_column_error,
+)
+from squarely.data.views.detached import DetachedSource
+from squarely.data.views.shard import shard_of
+from squarely.data.views.split import SplitSource, split_source
 
 __all__ = [
     "BATCH_ROWS",
     "CAUSES",
-    "AbsentSource",
     "Batch",
+    "CategoricalColumn",
+    "ColumnInfo",
+    "DetachedSource",
     "Engine",
-    "Held",
     "Kind",
-    "Labels",
     "Level",
-    "Numbers",
-    "Part",
-    "PartSource",
+    "NumericColumn",
+    "PandasReadCall",
     "Query",
-    "Reread",
     "Row",
     "RowAccount",
+    "RowRange",
     "Scan",
     "Source",
+    "SplitSource",
     "Stage",
-    "ahead",
-    "all_finite",
-    "batches",
-    "counting",
+    "describe_columns",
     "expect",
     "fold",
     "fold_parts",
     "fold_until",
-    "frame",
-    "keeps_rows",
+    "is_aggregate_only",
+    "is_all_finite",
+    "iter_batches",
+    "listen",
     "map_batches",
-    "not_usable",
-    "open_arrays",
-    "open_rows",
+    "open_new_rows",
     "open_source",
-    "outcome",
-    "part_columns",
-    "passes_of",
-    "plain_level",
+    "open_xy",
+    "pandas_read_call",
+    "pandas_read_csv_call",
+    "parses_as_number",
+    "pass_counter",
+    "prefetch",
     "read_csv",
-    "reads_as_number",
+    "report_count",
     "require_columns",
-    "require_here",
-    "reread",
-    "reread_csv",
-    "scanning",
-    "series",
-    "share_of",
-    "split",
-    "square",
-    "unwatched",
-    "watching",
-    "worked",
+    "require_local",
+    "run_on_partition",
+    "scan_purpose",
+    "shard_of",
+    "silent",
+    "split_source",
+    "to_frame",
+    "to_plain_level",
+    "to_series",
+    "to_square_frame",
+    "unpack_payload",
+    "unsupported_column_error",
     "write_columns",
 ]

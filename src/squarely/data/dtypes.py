@@ -25,13 +25,13 @@ def is_ordered(schema: pa.Schema, name: str) -> bool:
     True
     """
     kind = schema.field(schema.get_field_index(name)).type
-    return pa.types.is_dictionary(kind) and (kind.ordered or name in _categoricals(schema))
+    return pa.types.is_dictionary(kind) and (kind.ordered or name in _categorical_names(schema))
 
 
-def declared(chunks: Iterable[pa.Array]) -> tuple[Level, ...] | None:
+def declared_levels(chunks: Iterable[pa.Array]) -> tuple[Level, ...] | None:
     """Put the values of dictionaries together, in their order: the chunks of a column may each have one of their own.
 
-    >>> declared([pa.array(["low", "high"]).dictionary_encode(), pa.array(["high", "top"]).dictionary_encode()])
+    >>> declared_levels([pa.array(["low", "high"]).dictionary_encode(), pa.array(["high", "top"]).dictionary_encode()])
     ('low', 'high', 'top')
     """
     levels: dict[Level, None] = {}
@@ -40,14 +40,14 @@ def declared(chunks: Iterable[pa.Array]) -> tuple[Level, ...] | None:
     return tuple(level for level in levels if level is not None) or None
 
 
-def merged(name: str, orders: Mapping[str, Sequence[Level]]) -> tuple[Level, ...]:
+def merge_level_orders(name: str, orders: Mapping[str, Sequence[Level]]) -> tuple[Level, ...]:
     """Put the levels of a column together that several files declare, so that each file's own order is kept.
 
     Raises
     ------
     DataError : two files put two levels in opposite orders; they are named by the keys of `orders`.
 
-    >>> merged("g", {"a": ["low", "high"], "b": ["low", "mid", "high", "top"]})
+    >>> merge_level_orders("g", {"a": ["low", "high"], "b": ["low", "mid", "high", "top"]})
     ('low', 'mid', 'high', 'top')
     """
     levels: list[Level] = []
@@ -75,19 +75,19 @@ def index_columns(schema: pa.Schema) -> frozenset[str]:
     >>> index_columns(pa.Schema.from_pandas(pd.DataFrame({"x": [1.0]}, index=pd.Index([3], name="k"))))
     frozenset({'k'})
     """
-    indexes = _noted(schema, "index_columns")
+    indexes = _pandas_notes(schema, "index_columns")
     return frozenset(name for name in indexes if isinstance(name, str) and schema.get_field_index(name) >= 0)
 
 
-def _categoricals(schema: pa.Schema) -> set[str]:
+def _categorical_names(schema: pa.Schema) -> set[str]:
     """Give the names of the columns that were a Categorical of pandas, as the schema's own notes say."""
     try:
-        return {column["field_name"] for column in _noted(schema, "columns") if column["pandas_type"] == "categorical"}
+        return {column["field_name"] for column in _pandas_notes(schema, "columns") if column["pandas_type"] == "categorical"}
     except (KeyError, TypeError):
         return set()  # another program's notes of the same name
 
 
-def _noted(schema: pa.Schema, key: str) -> list[Any]:
+def _pandas_notes(schema: pa.Schema, key: str) -> list[Any]:
     """Give what pandas has noted in the schema under a key, nothing where another program's notes have that name."""
     try:
         noted = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
@@ -97,9 +97,9 @@ def _noted(schema: pa.Schema, key: str) -> list[Any]:
     return found if isinstance(found, list) else []
 
 
-_EXACT = 2**53  # integers up to here are doubles
+_EXACT_INTEGERS = 2**53  # integers up to here are doubles
 _LARGEST_POWER = 22  # so is ten to this power and to every lower one
-_IN_ONE_WORD = 18  # digits that are sure to fit into the lower of the two words of 64 bits
+_DIGITS_IN_WORD = 18  # digits that are sure to fit into the lower of the two words of 64 bits
 
 
 def nearest_doubles(column: pa.Array) -> Array:
@@ -113,11 +113,11 @@ def nearest_doubles(column: pa.Array) -> Array:
     [0.07, nan, -12.3]
     """
     kind = column.type
-    if pa.types.is_decimal128(kind) and kind.precision <= _IN_ONE_WORD and 0 <= kind.scale <= _LARGEST_POWER:
+    if pa.types.is_decimal128(kind) and kind.precision <= _DIGITS_IN_WORD and 0 <= kind.scale <= _LARGEST_POWER:
         words = np.frombuffer(column.buffers()[1], dtype="<i8")[::2][column.offset : column.offset + len(column)]
         gaps = column.is_null().to_numpy(zero_copy_only=False)
         digits = np.where(gaps, 0, words)
-        if not len(digits) or np.abs(digits).max() <= _EXACT:
+        if not len(digits) or np.abs(digits).max() <= _EXACT_INTEGERS:
             return np.where(gaps, np.nan, digits / 10.0**kind.scale)
     values: Array = pc.cast(pc.cast(column, pa.string()), pa.float64()).to_numpy(zero_copy_only=False)
     return values
@@ -164,14 +164,14 @@ def kind_of(kind: pa.DataType) -> Kind:
     return "text" if is_text else "other"
 
 
-def reads_as_number(text: object, *, comma: bool = False) -> bool:
+def parses_as_number(text: object, *, decimal_comma: bool = False) -> bool:
     """Tell whether a text is a number, with a decimal comma or with a point.
 
-    >>> reads_as_number("1e3"), reads_as_number("?"), reads_as_number("1_000"), reads_as_number("1,5", comma=True)
+    >>> parses_as_number("1e3"), parses_as_number("?"), parses_as_number("1_000"), parses_as_number("1,5", comma=True)
     (True, False, False, True)
     """
     if isinstance(text, str):
-        text = text.translate(_COMMA_FOR_POINT) if comma else text
+        text = text.translate(_COMMA_FOR_POINT) if decimal_comma else text
         return _NUMBER.fullmatch(text) is not None
     try:
         float(text)  # type: ignore[arg-type]  # anything else is what the except is for

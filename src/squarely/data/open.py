@@ -12,25 +12,25 @@ import narwhals as nw
 import numpy as np
 import pyarrow as pa
 
-from squarely.data.files.concat import JoinedSource
-from squarely.data.files.hive_partitions import PartitionSource, constants, segments
-from squarely.data.files.lake_formats import require_plain
+from squarely.data.files.concat import ConcatSource
+from squarely.data.files.hive_partitions import HivePartitionSource, parse_constants, read_folder_keys
+from squarely.data.files.lake_formats import require_no_lake_table
 from squarely.data.files.local_file import LocalFile, named_kind
-from squarely.data.files.paths import file_set, is_pattern
-from squarely.data.frames.arrays import ArraysSource, _columns
-from squarely.data.frames.arrow import ArrowArray, ArrowSource, ArrowStream, arrow_table
-from squarely.data.frames.dataframe import FrameSource
+from squarely.data.files.paths import find_files, is_pattern
+from squarely.data.frames.arrays import ArraysSource, named_columns
+from squarely.data.frames.arrow import ArrowArray, ArrowSource, ArrowStream, to_arrow_table
+from squarely.data.frames.dataframe import DataFrameSource
 from squarely.data.source import Source
-from squarely.errors import DataError, counted
+from squarely.errors import DataError, pluralize
 from squarely.storage.disk import local_path
 
-_KNOWN = (
+_ACCEPTED_DATA = (
     "Give the path of a CSV, Parquet, Arrow or JSON-lines file, of a folder of them or a pattern such as 'data/*.csv', a list of "
     "paths, a pandas or Polars DataFrame, a Polars LazyFrame, an Arrow table, a DuckDB relation, a Spark or Dask DataFrame, an "
     "Ibis table or a dict of arrays."
 )
 PathLike = str | bytes | os.PathLike[Any]
-_A = {"Parquet": "a Parquet", "Arrow": "an Arrow"}
+_WITH_ARTICLE = {"Parquet": "a Parquet", "Arrow": "an Arrow"}
 
 
 def open_source(data: object) -> Source:
@@ -48,25 +48,25 @@ def open_source(data: object) -> Source:
     """
     if isinstance(data, Source):
         return data
-    source = _opened(data)
+    source = _open_any(data)
     if indexes := source.indexes:
         names = " and ".join(repr(name) if name else "the column without a name" for name in indexes)
         source.notes += (f"{names} as labels of the rows, an index, which '.' in a formula leaves out",)
     return source
 
 
-def _opened(data: object) -> Source:
-    if isinstance(data, (str, bytes, os.PathLike)) or are_paths(data):
+def _open_any(data: object) -> Source:
+    if isinstance(data, (str, bytes, os.PathLike)) or is_path_list(data):
         return _open_paths(data)
     if isinstance(data, Mapping):
         return ArraysSource(data)
     if isinstance(data, pa.Table):
         return ArrowSource(data)  # which may have twins
     if "duckdb" in sys.modules:  # a relation comes from nowhere else
-        from squarely.data.engines.duckdb import DuckDBPyRelation, RelationSource
+        from squarely.data.engines.duckdb import DuckDBPyRelation, DuckDBSource
 
         if isinstance(data, DuckDBPyRelation):
-            return RelationSource(data)
+            return DuckDBSource(data)
     return _open_frame(data)
 
 
@@ -81,21 +81,23 @@ def _open_frame(data: Any) -> Source:
     except nw.exceptions.DuplicateError as error:
         raise DataError(f"Two columns of the data frame have the same name. Give each its own. ({error})") from error
     if isinstance(frame, nw.DataFrame):
-        return FrameSource(frame)
+        return DataFrameSource(frame)
     if isinstance(frame, nw.LazyFrame):
         return _open_lazy(frame)
     if isinstance(frame, nw.Series):
-        raise DataError(f"{_unknown(data)} It is a single column: put the columns side by side into a DataFrame or a dict.")
+        raise DataError(
+            f"{_describe_unknown(data)} It is a single column: put the columns side by side into a DataFrame or a dict."
+        )
     if isinstance(data, (ArrowStream, ArrowArray)):
-        return ArrowSource(arrow_table(data), "the Arrow data")
-    raise DataError(f"{_unknown(data)} {_advice(data)}")
+        return ArrowSource(to_arrow_table(data), "the Arrow data")
+    raise DataError(f"{_describe_unknown(data)} {_advise(data)}")
 
 
 def _open_lazy(frame: nw.LazyFrame[Any]) -> Source:
     if frame.implementation.is_pyspark() or frame.implementation.is_pyspark_connect():
         from squarely.data.engines.spark import SparkSource
 
-        return SparkSource(frame.to_native(), connect=frame.implementation.is_pyspark_connect())
+        return SparkSource(frame.to_native(), is_connect=frame.implementation.is_pyspark_connect())
     if frame.implementation.is_ibis():
         from squarely.data.engines.ibis import IbisSource
 
@@ -105,49 +107,49 @@ def _open_lazy(frame: nw.LazyFrame[Any]) -> Source:
             f"A table of {frame.implementation.value} is not opened yet. "
             "Write its rows to a Parquet file and give the path, or collect them into a DataFrame."
         )
-    from squarely.data.engines.polars_lazy import LazyFrameSource
+    from squarely.data.engines.polars_lazy import PolarsLazySource
 
-    return LazyFrameSource(frame)
+    return PolarsLazySource(frame)
 
 
-def _unknown(data: object) -> str:
+def _describe_unknown(data: object) -> str:
     return f"Data of type {type(data).__name__!r} is not understood."
 
 
-def _advice(data: object) -> str:
+def _advise(data: object) -> str:
     if isinstance(data, np.ndarray):
         return f"An array of shape {data.shape} has no names for its columns: give it as X= and y=, or each column in a dict."
     if isinstance(data, (list, tuple)):
         if not data:
-            return f"It is empty. {_KNOWN}"
+            return f"It is empty. {_ACCEPTED_DATA}"
         return "Rows in a list have no columns yet: make a DataFrame of them, for example with pandas.DataFrame(rows)."
-    return _KNOWN
+    return _ACCEPTED_DATA
 
 
-def are_paths(data: object) -> TypeGuard[Sequence[PathLike]]:
+def is_path_list(data: object) -> TypeGuard[Sequence[PathLike]]:
     """Tell whether data are a list of paths."""
     return isinstance(data, list | tuple) and len(data) > 0 and all(isinstance(path, (str, bytes, os.PathLike)) for path in data)
 
 
 def _open_paths(data: PathLike | Sequence[PathLike]) -> Source:
     if not isinstance(data, (str, bytes, os.PathLike)):
-        return _open_files([_checked(os.fsdecode(path)) for path in data], listed=True)
-    text = _checked(os.fsdecode(data))
+        return _open_files([_check_path(os.fsdecode(path)) for path in data], is_list=True)
+    text = _check_path(os.fsdecode(data))
     path = local_path(text)
     if os.path.isdir(path) or is_pattern(text):
-        return _open_files([text], listed=False)
+        return _open_files([text], is_list=False)
     file = LocalFile.open(path)
-    require_plain([path.absolute()])
-    source = _reader(_kind_of(file, text), file)
-    source.folder_keys = frozenset(segments(path.absolute().parent)).difference(source.columns)
+    require_no_lake_table([path.absolute()])
+    source = _open_reader(_detect_kind(file, text), file)
+    source.folder_keys = frozenset(read_folder_keys(path.absolute().parent)).difference(source.columns)
     return source
 
 
-def _open_files(texts: Sequence[str], *, listed: bool) -> Source:
-    files = file_set(texts, listed=listed)
+def _open_files(texts: Sequence[str], *, is_list: bool) -> Source:
+    files = find_files(texts, is_list=is_list)
     kinds: dict[str, LocalFile] = {}
     for file in files.files:
-        kinds.setdefault(_kind_of(file, file.label), file)
+        kinds.setdefault(_detect_kind(file, file.label), file)
     if len(kinds) > 1:
         (one, first), (other, second) = list(kinds.items())[:2]
         raise DataError(
@@ -155,19 +157,19 @@ def _open_files(texts: Sequence[str], *, listed: bool) -> Source:
             "Give files of one kind, for example by a pattern such as 'folder/*.csv'."
         )
     kind = next(iter(kinds))
-    readers = [_reader(kind, file) for file in files.files]
-    values = constants(files.folders)
+    readers = [_open_reader(kind, file) for file in files.files]
+    values = parse_constants(files.folders)
     readers = [
-        PartitionSource(reader, value, texts) if texts else reader
+        HivePartitionSource(reader, value, texts) if texts else reader
         for reader, value, texts in zip(readers, values, files.folders, strict=True)
     ]
     # A line of JSON need not have every key, so a file of such lines need not have it either.
-    source = JoinedSource(files, readers, may_lack=kind == "JSON lines")
+    source = ConcatSource(files, readers, may_lack=kind == "JSON lines")
     source.folder_keys = files.folder_keys.difference(source.columns)
     return source
 
 
-def _checked(text: str) -> str:
+def _check_path(text: str) -> str:
     """Refuse what cannot be a path on this machine."""
     if "://" in text:
         raise DataError(f"{text!r} is a URL, and URLs are not opened yet. Download the file and give its path.")
@@ -178,23 +180,23 @@ def _checked(text: str) -> str:
     return text
 
 
-def _kind_of(file: LocalFile, text: str) -> str:
+def _detect_kind(file: LocalFile, text: str) -> str:
     """Tell a file's kind from its content; a name that says something else is an error, for one of the two is wrong."""
-    named, met = named_kind(text), file.content()
+    named, met = named_kind(text), file.detect_kind()
     if met in {"Excel or zip", "Excel"}:
         raise DataError(
             f"{text!r} is an {met} file, which is not opened. Save the sheet as CSV, or load it with pandas.read_excel."
         )
     if met in {"Feather version 1", "SQLite"}:
         raise DataError(f"{text!r} is a {met} file, which is not opened. Load it as a DataFrame and pass that.")
-    if named and named != met and (met or named in _A):
-        what = f"that of {_A[met]} file" if met else f"not that of {_A[named]} file: it is text or damaged"
+    if named and named != met and (met or named in _WITH_ARTICLE):
+        what = f"that of {_WITH_ARTICLE[met]} file" if met else f"not that of {_WITH_ARTICLE[named]} file: it is text or damaged"
         suffix = Path(text.lower().removesuffix(".gz")).suffix
         raise DataError(f"{text!r} is called {suffix}, but its content is {what}. Give it the name of what it is.")
     return met or named or "CSV"
 
 
-def _reader(kind: str, file: LocalFile) -> Source:
+def _open_reader(kind: str, file: LocalFile) -> Source:
     """Import what reads a kind of file only when there is one."""
     if kind == "Parquet":
         from squarely.data.files.parquet import ParquetSource
@@ -213,16 +215,16 @@ def _reader(kind: str, file: LocalFile) -> Source:
     return CsvSource(file)
 
 
-def open_rows(data: Any, names: tuple[str, ...] | None) -> Source:
+def open_new_rows(data: Any, names: tuple[str, ...] | None) -> Source:
     """Open new rows for a fit; one that was given X and y takes an array (m, p) without names, too.
 
     Raises
     ------
     DataError : an array has another number of columns than X had, or `open_source` does not know the data.
     """
-    if names is None or are_paths(data) or not isinstance(data, np.ndarray | list | tuple):
+    if names is None or is_path_list(data) or not isinstance(data, np.ndarray | list | tuple):
         return open_source(data)
-    columns = _columns(data)
+    columns = named_columns(data)
     if len(columns) != len(names):
-        raise DataError(f"The new rows have {counted(len(columns), 'column')}, and X had {len(names):,}. Give the same columns.")
+        raise DataError(f"The new rows have {pluralize(len(columns), 'column')}, and X had {len(names):,}. Give the same columns.")
     return ArraysSource(dict(zip(names, columns.values(), strict=True)), "the new rows")

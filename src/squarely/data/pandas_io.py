@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def series(values: object, index: Any, name: str | None = None) -> pd.Series:
+def to_series(values: object, index: Any, name: str | None = None) -> pd.Series:
     """Label values.
 
-    >>> series([1.5], ["x"])["x"]
+    >>> to_series([1.5], ["x"])["x"]
     np.float64(1.5)
     """
     import pandas as pd
@@ -23,14 +23,14 @@ def series(values: object, index: Any, name: str | None = None) -> pd.Series:
     return pd.Series(values, index=index, name=name)
 
 
-def frame(columns: Mapping[Any, object], index: Any = None) -> pd.DataFrame:
+def to_frame(columns: Mapping[Any, object], index: Any = None) -> pd.DataFrame:
     """Put named columns side by side."""
     import pandas as pd
 
     return pd.DataFrame(dict(columns), index=index)
 
 
-def square(values: object, labels: Sequence[str]) -> pd.DataFrame:
+def to_square_frame(values: object, labels: Sequence[str]) -> pd.DataFrame:
     """Label a matrix with the same names on both sides, such as a covariance matrix."""
     import pandas as pd
 
@@ -44,7 +44,7 @@ def read_csv(file: Any) -> pd.DataFrame:
     return pd.read_csv(file)
 
 
-_TEXT = "read_csv"
+_CSV_FUNCTION = "read_csv"
 _FUNCTIONS = {
     ".parquet": "read_parquet", ".pq": "read_parquet",
     ".arrow": "read_feather", ".feather": "read_feather", ".ipc": "read_feather",
@@ -54,7 +54,7 @@ _EXACT_BY_DEFAULT = (3, 1)  # the pandas that reads each number as the nearest d
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reread:
+class PandasReadCall:
     """A call of pandas that reads a file as it was read here.
 
     Attributes
@@ -63,63 +63,63 @@ class Reread:
     function : of pandas, such as "read_csv".
     options : its arguments besides the path and the choice of columns and their types.
     constants : columns that the file does not have, each with the one value that all of its rows have.
-    others : the calls that read the files whose rows come after those of this one.
+    further_calls : the calls that read the files whose rows come after those of this one.
     """
 
     path: str
     function: str
     options: Mapping[str, Any] = field(default_factory=dict)
     constants: Mapping[str, int | float | str | None] = field(default_factory=dict)
-    others: tuple[Reread, ...] = ()
+    further_calls: tuple[PandasReadCall, ...] = ()
 
     @property
     def typed(self) -> bool:
         """Whether the file knows the types of its columns."""
-        return self.function != _TEXT
+        return self.function != _CSV_FUNCTION
 
 
-def reread_csv(
+def pandas_read_csv_call(
     path: str,
     *,
     delimiter: str = ",",
     nulls: tuple[str, ...] = ("",),
     decimal: str = ".",
     encoding: str = "utf-8",
-    packed: bool = False,
-    extra: bool = False,
-) -> Reread:
-    """Say how pandas reads a CSV file; `nulls` are the words that stand for gaps, `packed` tells a gzipped one.
+    is_gzip: bool = False,
+    has_extra_field: bool = False,
+) -> PandasReadCall:
+    """Say how pandas reads a CSV file; `nulls` are the words that stand for gaps, `is_gzip` tells a gzipped one.
 
-    With `extra` every line ends in one delimiter too many, for which pandas would take the first column for an index.
+    With `has_extra_field` every line ends in one delimiter too many, for which pandas would take the first column for an index.
     """
     options: dict[str, Any] = {"sep": delimiter} if delimiter != "," else {}
     if decimal != ".":
         options["decimal"] = decimal
     if encoding != "utf-8":
         options["encoding"] = encoding
-    if packed != (Path(path).suffix.lower() == ".gz"):  # pandas goes by the name
-        options["compression"] = "gzip" if packed else None
-    if extra:
+    if is_gzip != (Path(path).suffix.lower() == ".gz"):  # pandas goes by the name
+        options["compression"] = "gzip" if is_gzip else None
+    if has_extra_field:
         options["index_col"] = False
     options |= {"na_values": list(nulls), "keep_default_na": False}
     if _is_old():
         options["float_precision"] = "round_trip"
-    return Reread(path=path, function=_TEXT, options=options)
+    return PandasReadCall(path=path, function=_CSV_FUNCTION, options=options)
 
 
-def reread(path: str, function: str | None = None) -> Reread:
+def pandas_read_call(path: str, function: str | None = None) -> PandasReadCall:
     """Say how pandas reads a file, by a known function of its, or by the one that the name tells.
 
-    >>> reread("cars.parquet").function, reread("cars.csv").function, reread("cars", "read_feather").function
+    >>> pandas_read_call("cars.parquet").function, pandas_read_call("cars.csv").function, pandas_read_call("cars", "read_feather").function
     ('read_parquet', 'read_csv', 'read_feather')
     """
-    function = function or _FUNCTIONS.get(Path(path.lower().removesuffix(".gz")).suffix, _TEXT)
-    if function == _TEXT:
-        return reread_csv(path)
+    function = function or _FUNCTIONS.get(Path(path.lower().removesuffix(".gz")).suffix, _CSV_FUNCTION)
+    if function == _CSV_FUNCTION:
+        return pandas_read_csv_call(path)
     exact: dict[str, Any] = {"lines": True, "dtype": False, "precise_float": True}
     if _is_old():  # a newer one leaves dates alone with dtype=False, and warns when asked to
         exact["convert_dates"] = False
-    return Reread(path=path, function=function, options=exact if function == "read_json" else {})
+    return PandasReadCall(path=path, function=function, options=exact if function == "read_json" else {})
 
 
 def _is_old() -> bool:

@@ -17,7 +17,7 @@ import pyarrow as pa
 Row = Mapping[str, Any]
 Stage: TypeAlias = Mapping[str, nw.Expr] | nw.Expr
 DIGITS = 15  # that doubles have of every decimal
-_NO_LIMIT, _FENCED = 2**62, 4  # the last stages are what is summed most often; SQLite refuses queries that are too deep
+_NO_LIMIT, _FENCED_STAGES = 2**62, 4  # the last stages are what is summed most often; SQLite refuses queries that are too deep
 
 
 def is_finite(x: nw.Expr) -> nw.Expr:
@@ -25,17 +25,17 @@ def is_finite(x: nw.Expr) -> nw.Expr:
     return x.is_finite()
 
 
-def by_table(x: nw.Expr, levels: Sequence[Any], values: Sequence[float]) -> nw.Expr:
+def map_values(x: nw.Expr, levels: Sequence[Any], values: Sequence[float]) -> nw.Expr:
     """Give each row the value that belongs to its level, none if it has another one, by the engine's own table."""
     return x.replace_strict(list(levels), list(values), default=None, return_dtype=nw.Float64)
 
 
-def by_halves(x: nw.Expr, levels: Sequence[Any], values: Sequence[float]) -> nw.Expr:
-    """Give what `by_table` gives by cases alone, which are as deep as the logarithm of their number."""
+def map_values_by_cases(x: nw.Expr, levels: Sequence[Any], values: Sequence[float]) -> nw.Expr:
+    """Give what `map_values` gives by cases alone, which are as deep as the logarithm of their number."""
     if len(levels) == 1:
         return nw.when(x == levels[0]).then(nw.lit(float(values[0]), nw.Float64))
     half = len(levels) // 2
-    one, other = by_halves(x, levels[:half], values[:half]), by_halves(x, levels[half:], values[half:])
+    one, other = map_values_by_cases(x, levels[:half], values[:half]), map_values_by_cases(x, levels[half:], values[half:])
     return nw.when(x.is_in(list(levels[:half]))).then(one).otherwise(other)
 
 
@@ -46,49 +46,49 @@ class Engine:
     Attributes
     ----------
     name : what a summary calls it.
-    bound : the most aggregates in one query; more are asked for in several.
+    max_aggregates : the most aggregates in one query; more are asked for in several.
     ordered : whether its rows have a certain order, so that a row knows the one before it.
-    narrow : so many columns of numbers it sums up clearly faster by itself than batches are read; 0 where it never is, or where
+    preferred_up_to : so many columns of numbers it sums up clearly faster by itself than batches are read; 0 where it never is, or where
         something would be lost.
-    only : whether it is asked for aggregates alone, and rows are never read in batches.
+    aggregates_only : whether it is asked for aggregates alone, and rows are never read in batches.
     quantiles : whether it knows quantiles. Without them its rows are sorted.
-    forgets : whether it works an expression out anew wherever its column is named, unless a limit stands between.
-    finite, chosen : how it is asked whether a number is finite, and for the value (a double) that belongs to a row's level.
+    recomputes_expressions : whether it works an expression out anew wherever its column is named, unless a limit stands between.
+    is_finite, map_values : how it is asked whether a number is finite, and for the value (a double) that belongs to a row's level.
     """
 
     name: str
-    bound: int
+    max_aggregates: int
     ordered: bool
-    narrow: int = 0
-    only: bool = False
+    preferred_up_to: int = 0
+    aggregates_only: bool = False
     quantiles: bool = True
-    forgets: bool = False
-    finite: Callable[[nw.Expr], nw.Expr] = is_finite
-    chosen: Callable[[nw.Expr, Sequence[Any], Sequence[float]], nw.Expr] = by_table
+    recomputes_expressions: bool = False
+    is_finite: Callable[[nw.Expr], nw.Expr] = is_finite
+    map_values: Callable[[nw.Expr, Sequence[Any], Sequence[float]], nw.Expr] = map_values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class ColumnInfo:
     """What a column of an engine holds, as far as an aggregate has to know.
 
     Attributes
     ----------
     kind : "number", "boolean" or "text".
-    fraction : whether it may hold NaN or an infinity, as a label.
-    wide : whether it may hold integers that doubles do not.
+    is_fractional : whether it may hold NaN or an infinity, as a label.
+    is_wide : whether it may hold integers that doubles do not.
     cast : what it is called, if it is neither integers nor binary fractions.
-    narrow : "float32" or "float16", if it holds floats of fewer digits than doubles.
-    signed : whether 64 bits with a sign hold its integers.
-    places : the digits after the point of decimals that may have more digits than a double, None for other columns.
+    narrow_type : "float32" or "float16", if it holds floats of fewer digits than doubles.
+    is_signed : whether 64 bits with a sign hold its integers.
+    decimal_places : the digits after the point of decimals that may have more digits than a double, None for other columns.
     """
 
     kind: str
-    fraction: bool
-    wide: bool
+    is_fractional: bool
+    is_wide: bool
     cast: str | None
-    narrow: str | None = None
-    signed: bool = True
-    places: int | None = None
+    narrow_type: str | None = None
+    is_signed: bool = True
+    decimal_places: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,25 +100,25 @@ class Query:
     numbers : columns of the data: v0, v1, ... are these as doubles, f0, f1, ... whether they are finite.
     labels : further ones: l0, l1, ... are these as labels, g0, g1, ... whether they have one.
     stages : one after the other, further columns by their aliases, or a condition that rows must meet.
-    by : put the rows that are left in the order of this column, by its alias.
-    first : use only so many of them, None for all.
-    most : give only so many groups, whichever they are, None for all.
+    order_by : put the rows that are left in the order of this column, by its alias.
+    row_limit : use only so many of them, None for all.
+    group_limit : give only so many groups, whichever they are, None for all.
     """
 
     numbers: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     stages: tuple[Stage, ...] = ()
-    by: str | None = None
-    first: int | None = None
-    most: int | None = None
+    order_by: str | None = None
+    row_limit: int | None = None
+    group_limit: int | None = None
 
-    def then(self, *stages: Stage) -> Query:
+    def with_stages(self, *stages: Stage) -> Query:
         """Give the query with further stages; those without anything in them are left out."""
         more = tuple(stage for stage in stages if not isinstance(stage, Mapping) or stage)
         return replace(self, stages=(*self.stages, *more))
 
 
-def aliased(frame: nw.LazyFrame[Any], query: Query, held: Sequence[Held], engine: Engine) -> nw.LazyFrame[Any]:
+def with_aliases(frame: nw.LazyFrame[Any], query: Query, held: Sequence[ColumnInfo], engine: Engine) -> nw.LazyFrame[Any]:
     """Cast the columns of a frame, which go by their aliases, and say where they have a value; `held` are the labels' types.
 
     Numbers are cast to doubles before anything is multiplied. Never is it asked whether they are NaN: DuckDB takes isnan for false
@@ -126,15 +126,15 @@ def aliased(frame: nw.LazyFrame[Any], query: Query, held: Sequence[Held], engine
     """
 
     def has_value(alias: str) -> nw.Expr:
-        return engine.finite(nw.col(alias)).fill_null(value=False)
+        return engine.is_finite(nw.col(alias)).fill_null(value=False)
 
     numbers, labels = range(len(query.numbers)), list(enumerate(held))
-    fractions = [i for i, what in labels if what.fraction]
+    fractions = [i for i, what in labels if what.is_fractional]
     doubles = [*(f"v{i}" for i in numbers), *(f"l{i}" for i in fractions)]
     texts = [f"l{i}" for i, what in labels if what.kind == "text"]
     casts = {alias: nw.col(alias).cast(nw.Float64) for alias in doubles} | {alias: nw.col(alias).cast(nw.String) for alias in texts}
     # The label 0.1 of a narrow float is called 0.1, as its text is, and not by the digits of its double.
-    casts |= {f"l{i}": nw.col(f"l{i}").cast(nw.String).cast(nw.Float64) for i, what in labels if what.narrow}
+    casts |= {f"l{i}": nw.col(f"l{i}").cast(nw.String).cast(nw.Float64) for i, what in labels if what.narrow_type}
     flags = {f"f{i}": has_value(f"v{i}") for i in numbers}
     flags |= {f"g{i}": has_value(f"l{i}") if i in fractions else ~nw.col(f"l{i}").is_null() for i, _ in labels}
     for stage in (casts, flags):
@@ -142,39 +142,39 @@ def aliased(frame: nw.LazyFrame[Any], query: Query, held: Sequence[Held], engine
     return frame
 
 
-def held_as(kind: pa.DataType, called: str) -> Held:
+def column_info_of(kind: pa.DataType, called: str) -> ColumnInfo:
     """Tell what a column of an Arrow type holds that its engine calls so.
 
-    >>> held_as(pa.int64(), "BIGINT").wide, held_as(pa.decimal128(5, 2), "DECIMAL(5,2)").cast
+    >>> column_info_of(pa.int64(), "BIGINT").is_wide, column_info_of(pa.decimal128(5, 2), "DECIMAL(5,2)").cast
     (True, 'decimal128(5, 2)')
     """
     types = pa.types
     decimal, whole = types.is_decimal(kind), types.is_integer(kind)
     number = whole or decimal or types.is_floating(kind)
     whole = whole or (number and "INT" in called.upper())  # an engine's widest arrive as decimals
-    return Held(
+    return ColumnInfo(
         kind="boolean" if types.is_boolean(kind) else "number" if number else "text",
-        fraction=number and not whole,
-        wide=whole and kind.bit_width > 32,
+        is_fractional=number and not whole,
+        is_wide=whole and kind.bit_width > 32,
         cast=str(kind) if decimal or types.is_boolean(kind) else None,
-        narrow={"float": "float32", "halffloat": "float16"}.get(str(kind)),
-        signed=not (types.is_uint64(kind) or decimal),
-        places=kind.scale if decimal and kind.precision > DIGITS and not whole else None,
+        narrow_type={"float": "float32", "halffloat": "float16"}.get(str(kind)),
+        is_signed=not (types.is_uint64(kind) or decimal),
+        decimal_places=kind.scale if decimal and kind.precision > DIGITS and not whole else None,
     )
 
 
-def staged(frame: nw.LazyFrame[Any], query: Query, engine: Engine) -> nw.LazyFrame[Any]:
+def apply_stages(frame: nw.LazyFrame[Any], query: Query, engine: Engine) -> nw.LazyFrame[Any]:
     """Carry out the stages of a query on a frame that has its columns under their aliases."""
     for i, stage in enumerate(query.stages):
         frame = frame.with_columns(**stage) if isinstance(stage, Mapping) else frame.filter(stage)
-        if engine.forgets and i >= len(query.stages) - _FENCED:
+        if engine.recomputes_expressions and i >= len(query.stages) - _FENCED_STAGES:
             frame = frame.head(_NO_LIMIT)
-    if query.by is not None:
-        frame = frame.sort(query.by)
-    return frame if query.first is None else frame.head(query.first)
+    if query.order_by is not None:
+        frame = frame.sort(query.order_by)
+    return frame if query.row_limit is None else frame.head(query.row_limit)
 
 
-def asked(
+def aggregate_frames(
     frame: nw.LazyFrame[Any], query: Query, results: Mapping[str, nw.Expr], keys: Sequence[str], bound: int
 ) -> Iterator[nw.LazyFrame[Any]]:
     """Give the frames of results: one row for each combination of the keys, or a single one without keys.
@@ -188,16 +188,16 @@ def asked(
             yield frame.select(*some)
         else:
             groups = frame.group_by(*keys).agg(*some)
-            yield groups if query.most is None else groups.head(query.most)
+            yield groups if query.group_limit is None else groups.head(query.group_limit)
 
 
-def stepped(frame: nw.LazyFrame[Any], column: str, by: str) -> nw.LazyFrame[Any]:
+def squared_differences(frame: nw.LazyFrame[Any], column: str, by: str) -> nw.LazyFrame[Any]:
     """Give the frame of s0, the sum of the squared differences of a column from row to row in the order of another."""
     before = nw.col(column).shift(1).over(order_by=by)
     return frame.with_columns(d0=nw.col(column) - before).select(s0=(nw.col("d0") * nw.col("d0")).sum())
 
 
-def joined(keys: Sequence[str], answers: Sequence[Sequence[Row]]) -> list[Row]:
+def join_answers(keys: Sequence[str], answers: Sequence[Sequence[Row]]) -> list[Row]:
     """Put the answers to several queries with the same keys together."""
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
     for answer in answers:
@@ -207,7 +207,7 @@ def joined(keys: Sequence[str], answers: Sequence[Sequence[Row]]) -> list[Row]:
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
+def keyboard_interrupts() -> Iterator[None]:
     """Raise a KeyboardInterrupt where DuckDB says that its query was interrupted."""
     try:
         yield

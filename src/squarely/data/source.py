@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 
 from squarely.data.dtypes import Kind, Level
-from squarely.data.pandas_io import Reread, series
-from squarely.data.query import Engine, Held, Query, Row
-from squarely.data.tree_reduce import Branch, alone
-from squarely.errors import DataError, counted, did_you_mean
+from squarely.data.pandas_io import PandasReadCall, to_series
+from squarely.data.query import ColumnInfo, Engine, Query, Row
+from squarely.data.tree_reduce import Branch, leaves
+from squarely.errors import DataError, pluralize, suggest_name
 from squarely.numerics import Array
 
 T = TypeVar("T")
@@ -28,16 +28,16 @@ _UNNAMED_INDEX = re.compile(r"__index_level_\d+__")
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class RowRange:
     """Rows of a source that follow each other and can be read without those before them.
 
     Attributes
     ----------
-    first : the position of the first of them in the source, counted from 0.
+    start : the position of the first of them in the source, counted from 0.
     rows : how many there are, None where only a scan can tell.
     """
 
-    first: int
+    start: int
     rows: int | None
 
 
@@ -48,33 +48,33 @@ class Source(ABC):
     ----------
     label : what messages call it, such as the file's name.
     columns : name -> type, as the engine calls it.
-    twins : names that stand twice or more; a formula cannot use them.
+    duplicate_names : names that stand twice or more; a formula cannot use them.
     typed : whether the engine knows the types; if not, labels are text whose kind is read off the values.
     index_columns : columns in which pandas or R has stored the labels of rows: '.' in a formula leaves them out.
     folder_keys : keys of folders called key=value that all rows lie in, and that are no columns.
     notes : what was found out about how the rows are written, such as a decimal comma, for the summary to print.
-    reread : how pandas reads the same file, None where the rows are in no file.
-    stored : whether the rows come from files of ours to read, so that it pays to decode them ahead of the arithmetic.
+    pandas_call : how pandas reads the same file, None where the rows are in no file.
+    is_file : whether the rows come from files of ours to read, so that it pays to decode them ahead of the arithmetic.
     engine : what works out aggregates where the rows are; None for a source that offers batches alone.
     ordered : whether the rows have an order, so that a row knows the one before it.
-    scattered : whether parts of the rows are in other processes, which work on them there: `mapped` is then the way to them, and
+    partitioned : whether parts of the rows are in other processes, which work on them there: `map_partitions` is then the way to them, and
         `read` brings the rows themselves here, for whoever asks for them.
-    partitions : how many parts scattered rows are in, None if that is not known.
+    partition_count : how many parts scattered rows are in, None if that is not known.
     """
 
     label: str
     columns: Mapping[str, str]
-    twins: frozenset[str] = frozenset()
+    duplicate_names: frozenset[str] = frozenset()
     index_columns: frozenset[str] = frozenset()
     folder_keys: frozenset[str] = frozenset()
     typed: bool = True
     notes: tuple[str, ...] = ()
-    reread: Reread | None = None
-    stored: bool = False
+    pandas_call: PandasReadCall | None = None
+    is_file: bool = False
     engine: Engine | None = None
     ordered: bool = True
-    scattered: bool = False
-    partitions: int | None = None
+    partitioned: bool = False
+    partition_count: int | None = None
 
     @property
     def rows(self) -> int | None:
@@ -92,7 +92,7 @@ class Source(ABC):
         return [name for name in self.columns if name in self.index_columns or _UNNAMED_INDEX.fullmatch(name)]
 
     @property
-    def dotted(self) -> list[str]:
+    def dot_columns(self) -> list[str]:
         """The columns that '.' in a formula stands for, the response among them."""
         indexes = self.indexes
         return [name for name in self.columns if name not in indexes]
@@ -105,9 +105,9 @@ class Source(ABC):
         there are. A source that is not typed gives labels as text.
         """
 
-    def parts(self) -> tuple[Part, ...]:
+    def parts(self) -> tuple[RowRange, ...]:
         """Tell which parts can be read by themselves, in the order of the rows; what can only be read through is one part."""
-        return (Part(0, self.rows),)
+        return (RowRange(0, self.rows),)
 
     def read_parts(
         self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]
@@ -117,25 +117,25 @@ class Source(ABC):
         Whoever has more than one part says how.
         """
         for _ in order:
-            yield from positioned(self.read(numbers, labels))
+            yield from with_row_positions(self.read(numbers, labels))
 
-    def mapped(self, numbers: Sequence[str], labels: Sequence[str], work: Callable[[Source], T]) -> Iterator[T]:
+    def map_partitions(self, numbers: Sequence[str], labels: Sequence[str], work: Callable[[Source], T]) -> Iterator[T]:
         """Let the process that has a part of the rows work on it, and yield what comes of each part, in the order of the parts.
 
         The work meets the part as a source of these columns that can be read once. It and what comes of it are pickled.
         """
         raise NotImplementedError(f"{self.label} is not scattered")
 
-    def folded(
+    def reduce_partitions(
         self, numbers: Sequence[str], labels: Sequence[str], work: Callable[[Source], T], merge: Callable[[T, T], T]
     ) -> Iterator[Branch[T]]:
         """Do as `mapped`, and yield what comes of parts with their number; some may have been merged where they are.
 
         What `tree.grown` makes of them is the same to the bit, whoever has merged. The merge is pickled as the work is.
         """
-        yield from alone(self.mapped(numbers, labels, work))
+        yield from leaves(self.map_partitions(numbers, labels, work))
 
-    def first_part(self, numbers: Sequence[str], labels: Sequence[str], work: Callable[[Source], T]) -> T | None:
+    def map_first_partition(self, numbers: Sequence[str], labels: Sequence[str], work: Callable[[Source], T]) -> T | None:
         """Give what `mapped` gives of the first part, without work on the others; None where that costs as much as all."""
         return None
 
@@ -155,7 +155,7 @@ class Source(ABC):
     def kind(self, name: str) -> Kind:
         """Tell what a column holds."""
 
-    def order(self, name: str) -> tuple[Level, ...] | None:
+    def category_order(self, name: str) -> tuple[Level, ...] | None:
         """Give the levels of a categorical column in the order that its owner declared, if there is one."""
         return None
 
@@ -172,15 +172,15 @@ class Source(ABC):
         """Work results out where the rows are: one row of them for each combination of the keys, a single one without keys."""
         raise NotImplementedError(f"a source with {self.require_engine()} says how")
 
-    def held(self, name: str) -> Held:
+    def column_info(self, name: str) -> ColumnInfo:
         """Tell what a column holds; only a source that aggregates has to know it beforehand."""
         raise NotImplementedError(f"a source with {self.require_engine()} says what {name!r} holds")
 
-    def steps(self, query: Query, column: str) -> float:
+    def sum_squared_differences(self, query: Query, column: str) -> float:
         """Sum the squared differences of a column of a query from row to row; NaN unless the rows have a certain order."""
         return math.nan
 
-    def sorted_by(self, name: str) -> Source:
+    def sort_by(self, name: str) -> Source:
         """Give the same rows in the order of a column; whoever has no order of its own says how.
 
         Raises
@@ -193,9 +193,9 @@ class Source(ABC):
         )
 
     @property
-    def way_out(self) -> str:
+    def alternative(self) -> str:
         """What serves where aggregates do not, as an advice."""
-        if self.require_engine().only:
+        if self.require_engine().aggregates_only:
             return f"Write the rows of {self.label} to a Parquet file and fit that"
         return f"Fit with fold='batches', which reads the rows of {self.label} and can"
 
@@ -209,25 +209,25 @@ class Source(ABC):
 
     def column(self, values: Array, name: str) -> Any:
         """Give values (n,), one for each row, as a column in the library that the rows are in: pandas unless it is another."""
-        return series(values, self.index(np.arange(len(values))), name)
+        return to_series(values, self.index(np.arange(len(values))), name)
 
 
-def keeps_rows(source: Source) -> bool:
+def is_aggregate_only(source: Source) -> bool:
     """Tell whether a source is asked for aggregates alone, and its rows stay where they are for good."""
-    return source.engine is not None and source.engine.only
+    return source.engine is not None and source.engine.aggregates_only
 
 
-def require_here(source: Source, purpose: str, advice: str) -> None:
+def require_local(source: Source, purpose: str, advice: str) -> None:
     """Raise a DataError where the rows of a source stay where they are, and a purpose would bring them here."""
-    if keeps_rows(source) or source.scattered:
-        where = f"stay in {source.require_engine().name}" if keeps_rows(source) else "are in other processes"
+    if is_aggregate_only(source) or source.partitioned:
+        where = f"stay in {source.require_engine().name}" if is_aggregate_only(source) else "are in other processes"
         raise DataError(
             f"The rows of {source.label} {where}, and to {purpose} would bring them here. {advice}, or write them to a folder of "
             "Parquet files and give that."
         )
 
 
-def positioned(batches: Iterable[pa.RecordBatch], first: int = 0) -> Iterator[tuple[int, pa.RecordBatch]]:
+def with_row_positions(batches: Iterable[pa.RecordBatch], first: int = 0) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Yield batches that follow each other with the position of the first row of each."""
     for batch in batches:
         yield first, batch
@@ -243,26 +243,26 @@ def require_columns(source: Source, names: Iterable[str]) -> None:
                     f"There is no column {name!r} in {source.label}. It is the key of a folder that all rows lie in, so it is the "
                     "same for every row. Give a folder above it to read several values, or leave it out."
                 )
-            raise DataError(f"There is no column {name!r} in {source.label}. {did_you_mean(name, source.columns)}")
-        if name in source.twins:
+            raise DataError(f"There is no column {name!r} in {source.label}. {suggest_name(name, source.columns)}")
+        if name in source.duplicate_names:
             raise DataError(f"{source.label} has two or more columns called {name!r}. Give each column a name of its own.")
 
 
-def require_certain(source: Source, name: str, *, rows: int, values: int, different: int) -> None:
+def require_unique_order(source: Source, name: str, *, rows: int, values: int, distinct_values: int) -> None:
     """Raise a DataError unless every one of the rows has a value in a column, and all of them are different."""
     if values < rows:
         raise DataError(
-            f"{name!r} of {source.label} is empty in {counted(rows - values, 'row')}, whose place in order_by={name!r} is unknown. "
+            f"{name!r} of {source.label} is empty in {pluralize(rows - values, 'row')}, whose place in order_by={name!r} is unknown. "
             "Leave these rows out of the table, or order by a column that every row has."
         )
-    if different < rows:
+    if distinct_values < rows:
         raise DataError(
-            f"{name!r} of {source.label} has {counted(different, 'value')} for {counted(rows, 'row')}: order_by={name!r} leaves it "
+            f"{name!r} of {source.label} has {pluralize(distinct_values, 'value')} for {pluralize(rows, 'row')}: order_by={name!r} leaves it "
             "open which of the rows that share one comes first. Order by a column that differs in every row."
         )
 
 
-def not_usable(source: Source, name: str, kind: str) -> DataError:
+def unsupported_column_error(source: Source, name: str, kind: str) -> DataError:
     """Say what to do with a column that is neither numbers nor categories: dates, above all."""
     temporal = any(word in kind.lower() for word in ("date", "time", "duration"))
     advice = (
@@ -277,7 +277,7 @@ def not_usable(source: Source, name: str, kind: str) -> DataError:
 MEMORY_ROWS = 4 * BATCH_ROWS  # of a batch that is a view of what is in memory already: it costs nothing but its share of Python
 
 
-def cut(columns: Sequence[pa.Array | pa.ChunkedArray], rows: int, size: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+def record_batches(columns: Sequence[pa.Array | pa.ChunkedArray], rows: int, size: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
     """Cut columns into batches; with no column asked for, a column of nulls carries the number of rows."""
     names = [str(i) for i in range(max(len(columns), 1))]
     for start in range(0, rows, size):
@@ -285,21 +285,23 @@ def cut(columns: Sequence[pa.Array | pa.ChunkedArray], rows: int, size: int = BA
         yield pa.RecordBatch.from_arrays(pieces, names=names)
 
 
-def slices(rows: int) -> tuple[Part, ...]:
+def row_ranges(rows: int) -> tuple[RowRange, ...]:
     """Cut rows in memory into parts.
 
-    >>> slices(70_000)
+    >>> row_ranges(70_000)
     (Part(first=0, rows=65536), Part(first=65536, rows=4464))
     """
-    return tuple(Part(first, min(BATCH_ROWS, rows - first)) for first in range(0, rows, BATCH_ROWS))
+    return tuple(RowRange(first, min(BATCH_ROWS, rows - first)) for first in range(0, rows, BATCH_ROWS))
 
 
-def pick(columns: Sequence[pa.Array | pa.ChunkedArray], rows: int, order: Iterable[int]) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Cut some of the `slices` out of columns, in an order, each with the position of its first row."""
-    parts = slices(rows)
+def read_ranges(
+    columns: Sequence[pa.Array | pa.ChunkedArray], rows: int, order: Iterable[int]
+) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Cut some of the `row_ranges` out of columns, in an order, each with the position of its first row."""
+    parts = row_ranges(rows)
     for i in order:
-        first, size = parts[i].first, parts[i].rows or 0
-        yield from ((first, batch) for batch in cut([column.slice(first, size) for column in columns], size))
+        first, size = parts[i].start, parts[i].rows or 0
+        yield from ((first, batch) for batch in record_batches([column.slice(first, size) for column in columns], size))
 
 
 def _slice(column: pa.Array | pa.ChunkedArray, start: int, size: int) -> pa.Array:

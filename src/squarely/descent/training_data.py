@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from squarely import theory
-from squarely.data import RowAccount, Source, require_here, scanning
+from squarely.data import RowAccount, Source, require_local, scan_purpose
 from squarely.descent.batches.batch_source import Rows, Unseen, accounted, require_count
 from squarely.descent.batches.in_memory import Held, held
 from squarely.descent.batches.loader import Loaded, LoaderSource
@@ -67,7 +67,7 @@ class Seen:
             return Unseen(n=self.moments.n, features=len(self.moments.design.columns))
         if self.own.loader is not None:
             return self._loaded(recipe, self.own.loader, self.moments.n)
-        require_here(self.source, "train on them", "Use engine='moments', which needs cross-products alone")
+        require_local(self.source, "train on them", "Use engine='moments', which needs cross-products alone")
         if self.streams(recipe):
             require_a_row_each(recipe, self.team)
             return shared(self._streamed(recipe, self.here, self._complete()), self.team)
@@ -101,7 +101,7 @@ class Seen:
             count = source.rows or 0
             self.kept = RowAccount(read=count, used=count)  # a loop meets every row, and one with a gap ends it
             return self._loaded(recipe, source, count)
-        require_here(source, "validate with them", "Give other rows, such as a sample that is here")
+        require_local(source, "validate with them", "Give other rows, such as a sample that is here")
         share = self.team.share_of(source)
         if self.streams(recipe) and self._size(source.rows or 0, recipe) > _HELD:
             account = self._account(share)
@@ -158,7 +158,7 @@ class Seen:
         key = of, recipe.standardize, recipe.dtype, recipe.device
         if key not in self.tables:
             problem = self.problem(recipe)[0]
-            with scanning(f"{of} rows"):
+            with scan_purpose(f"{of} rows"):
                 self.tables[key] = self.team.agreed(lambda: held(self.moments.design, problem, source, recipe))
         return self.tables[key]
 

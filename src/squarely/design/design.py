@@ -15,7 +15,7 @@ from squarely.design.formula.factors import Bare, Categorical, Factor, expressio
 from squarely.design.formula.formula import INTERCEPT, Formula
 from squarely.design.formula.where import Where
 from squarely.design.rounding import may_cancel
-from squarely.numerics import Array, power_of_two, short
+from squarely.numerics import Array, power_of_two, round_to_few_bits
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -113,7 +113,7 @@ def recentred(design: Design, *, mean: Array, spread: Array) -> Design:
     """Give the design centres and scales from the mean and spread (k,) of each column."""
     # A constant up to rounding counts as one: its spread is noise, and its centre its value.
     spread = np.where(spread > 1e-14 * np.abs(mean), spread, 0.0)
-    centres = np.array([short(m, s) for m, s in zip(mean.tolist(), spread.tolist(), strict=True)])
+    centres = np.array([round_to_few_bits(m, s) for m, s in zip(mean.tolist(), spread.tolist(), strict=True)])
     still = np.zeros(len(centres), dtype=bool) if design.intercept else np.ones(len(centres), dtype=bool)
     still[design.layout.grouped] = True  # an indicator is nearly all zeros, and stays so
     # Without an intercept, moving a column would change a model whose span lacks the constant.

@@ -13,7 +13,7 @@ from fractions import Fraction
 import numpy as np
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
-from squarely.errors import DataError, NumericalError, counted
+from squarely.errors import DataError, NumericalError, pluralize
 from squarely.exact.condition_number import condition_of, telling_singular, untold
 from squarely.exact.factorization import TEN_DIGITS, Factor, columns_of, from_moments, from_triangle
 from squarely.exact.implicit_constant import Span, span_of_levels
@@ -45,7 +45,7 @@ def solve_without_rows(merged: Merged, solutions: Sequence[Solution], signs: Seq
     p = len(moments.design.names)
     if moments.n <= p:
         raise DataError(
-            f"There {'is' if moments.n == 1 else 'are'} {counted(moments.n, 'complete row')} for {counted(p, 'coefficient')} in "
+            f"There {'is' if moments.n == 1 else 'are'} {pluralize(moments.n, 'complete row')} for {pluralize(p, 'coefficient')} in "
             f"all: nothing is left to measure the errors with. {p + 1} are needed, or a formula with fewer columns."
         )
     if min(signs) < 0:

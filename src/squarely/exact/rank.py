@@ -9,7 +9,7 @@ from squarely.data import Source
 from squarely.design import Block, Design, derivations, fold_rows, glanced, vanishes
 from squarely.errors import DataError
 from squarely.moments import Moments, qr_triangle
-from squarely.numerics import ROUNDING, ROUNDOFF, STILL, Array, is_constant
+from squarely.numerics import CONSTANT_TOLERANCE, ROUNDING, ROUNDOFF, Array, is_constant
 
 _FEW = 8  # columns
 _NOTHING = 1e-12  # the share of a column below which a term of its dependency is rounding
@@ -23,7 +23,7 @@ def still(moments: Moments) -> np.ndarray:
     design = moments.design
     found: np.ndarray = np.zeros(len(moments.gram), dtype=bool)
     if design.intercept:
-        found[1:-1] = (np.sqrt(moments.variances) <= STILL * np.abs(design.centres))[:-1]
+        found[1:-1] = (np.sqrt(moments.variances) <= CONSTANT_TOLERANCE * np.abs(design.centres))[:-1]
     return found
 
 

@@ -8,12 +8,23 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from squarely.data import Source, scanning
+from squarely.data import Source, scan_purpose
 from squarely.design import Block, Design, Piece, Spread, fold_rows, gathered, pieces
 from squarely.errors import DataError
 from squarely.exact.factorization import SIX_DIGITS, require_same_rows
 from squarely.moments import Moments, in_threads, piece_rows
-from squarely.numerics import SLICED_ROWS, Array, Pair, about_mean, dd_add, dd_multiply, slice_bits, sliced, sliced_dot, top_of
+from squarely.numerics import (
+    SLICED_ROWS,
+    Array,
+    Pair,
+    dd_add,
+    dd_multiply,
+    power_of_two_above,
+    powers_about_mean,
+    slice_bits,
+    slice_doubles,
+    sliced_dot,
+)
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -45,7 +56,7 @@ class ResidualSums:
     top: float = 0.0
 
 
-@scanning("residuals")
+@scan_purpose("residuals")
 def scan_residuals(
     moments: Moments, source: Source, columns: np.ndarray, b: Pair, *, extended: bool, response: float = 1.0
 ) -> tuple[ResidualSums, Array]:
@@ -100,7 +111,7 @@ def scan_residuals(
     if not source.ordered:
         total = replace(total, steps=math.nan)
     lengths = np.append(0.0, np.sqrt(rough) / design.scales)
-    powers = about_mean(total.n, total.powers)
+    powers = powers_about_mean(total.n, total.powers)
     return replace(total, gradient=total.gradient[at], gradient_low=total.gradient_low[at], powers=powers), lengths
 
 
@@ -194,8 +205,8 @@ def _plain(piece: Piece, b: _Coefficients) -> tuple[Array, Pair, float]:
 def _extended(piece: Piece, b: _Coefficients) -> tuple[Array, Pair, float]:
     """Return r = y - X b (m,), rounded once, and X'r as double-double, both computed by products without error."""
     (hi, lo), X, top = _residuals(piece, b)
-    size, bits = top_of(hi), _bits(piece)
-    r = sliced(hi, lo, size, bits)
+    size, bits = power_of_two_above(hi), _bits(piece)
+    r = slice_doubles(hi, lo, size, bits)
     dense = sliced_dot(X, r[:, :, None])
     grouped = _grouped_gradient(piece, r, len(b.grouped[0]))
     gradient = np.concatenate([dense[0][:, 0], grouped[0]]), np.concatenate([dense[1][:, 0], grouped[1]])
@@ -205,9 +216,9 @@ def _extended(piece: Piece, b: _Coefficients) -> tuple[Array, Pair, float]:
 def _residuals(piece: Piece, b: _Coefficients) -> tuple[Pair, Array, float]:
     """Return r = y - X b (m,) as double-double, and the sliced dense X with its bound."""
     low = None if piece.low is None else piece.low[:-1]
-    top, bits = top_of(piece.Z[:-1]), _bits(piece)
-    X = sliced(piece.Z[:-1], low, top, bits)
-    fitted = sliced_dot(sliced(b.dense[0][None, :], b.dense[1][None, :], top_of(b.dense[0]), bits), X)
+    top, bits = power_of_two_above(piece.Z[:-1]), _bits(piece)
+    X = slice_doubles(piece.Z[:-1], low, top, bits)
+    fitted = sliced_dot(slice_doubles(b.dense[0][None, :], b.dense[1][None, :], power_of_two_above(b.dense[0]), bits), X)
     y_low = np.zeros_like(piece.Z[-1]) if piece.low is None else piece.low[-1]
     r = dd_add((b.response * piece.Z[-1], b.response * y_low), (-fitted[0][0], -fitted[1][0]))
     for part in piece.spread:
@@ -231,7 +242,7 @@ def _grouped_gradient(piece: Piece, r: Array, g: int) -> Pair:
         if part.values is not None:
             low = np.zeros_like(part.values) if part.low is None else part.low
             hi, lo = dd_multiply((part.values, low), (r[0] + r[1], r[2]))
-            products = sliced(hi, lo, top_of(hi), _bits(piece))
+            products = slice_doubles(hi, lo, power_of_two_above(hi), _bits(piece))
         for x in products:
             sums: Array = np.bincount(part.places + 1, x, g + 1)[1:].astype(np.float64)
             total = dd_add(total, (sums, np.zeros(g)))

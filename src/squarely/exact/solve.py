@@ -8,7 +8,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from squarely.data import Source
-from squarely.errors import DataError, OptionError, counted, require_word
+from squarely.errors import DataError, OptionError, pluralize, require_one_of
 from squarely.exact.condition_number import lengths_of, telling_singular, untold
 from squarely.exact.factorization import TEN_DIGITS, Factor, factorise
 from squarely.exact.implicit_constant import Span, span_of
@@ -17,7 +17,7 @@ from squarely.exact.solution import Solution
 from squarely.exact.units import digits_of, spread_of, spread_out, to_units, totals_of, unit_errors
 from squarely.exact.whitening import CHEAP_CELLS, Root, inverse_root, wants_whitening
 from squarely.moments import Moments
-from squarely.numerics import ROUNDOFF, SLICED_ROWS, Array, slice_bits, sliced_error, two_sum
+from squarely.numerics import ROUNDOFF, SLICED_ROWS, Array, slice_bits, slicing_bound, two_sum
 
 _MOST_SCANS = 4
 _ROUNDINGS = 32  # of one entry of a triangle, which is merged from those of few rows
@@ -25,7 +25,7 @@ _ROUNDINGS = 32  # of one entry of a triangle, which is merged from those of few
 
 def require_precision(precision: str) -> None:
     """Raise an OptionError if there is no such precision."""
-    require_word("precision", precision, ("auto", "double", "extended"))
+    require_one_of("precision", precision, ("auto", "double", "extended"))
 
 
 @telling_singular
@@ -44,12 +44,12 @@ def solve(moments: Moments, source: Source, *, collinear: str = "drop", precisio
     ------
     DataError : too few rows; a dependency among the columns and `collinear="raise"`; or no coefficient has a digit.
     """
-    require_word("collinear", collinear, ("drop", "raise"))
+    require_one_of("collinear", collinear, ("drop", "raise"))
     require_precision(precision)
     p = len(moments.design.names)
     if moments.n <= p:
         raise DataError(
-            f"There {'is' if moments.n == 1 else 'are'} {counted(moments.n, 'complete row')} for {counted(p, 'coefficient')} in "
+            f"There {'is' if moments.n == 1 else 'are'} {pluralize(moments.n, 'complete row')} for {pluralize(p, 'coefficient')} in "
             f"{source.label}: nothing is left to measure the errors with. "
             f"{' '.join([*moments.account.lines()[1:], f'Give at least {p + 1} rows'])}, or a formula with fewer columns."
         )
@@ -58,7 +58,7 @@ def solve(moments: Moments, source: Source, *, collinear: str = "drop", precisio
 
         if precision == "extended":
             raise OptionError(
-                f"precision='extended' needs the rows, and aggregates leave them in {moments.aggregated.engine}. {source.way_out}."
+                f"precision='extended' needs the rows, and aggregates leave them in {moments.aggregated.engine}. {source.alternative}."
             )
         return solve_inside(moments, source, collinear=collinear)
     factor = factorise(moments, source)
@@ -191,7 +191,7 @@ def _rounding(n: int, residuals: ResidualSums, b: Array, size: float, *, extende
     if not extended:
         return 4 * ROUNDOFF * size, 4 * ROUNDOFF
     bits = slice_bits(max(min(n, SLICED_ROWS), len(b)))
-    lost = float(sliced_error(bits) * residuals.top * np.sqrt(n))  # the columns are scaled: their root mean square is near one
+    lost = float(slicing_bound(bits) * residuals.top * np.sqrt(n))  # the columns are scaled: their root mean square is near one
     return 8 * ROUNDOFF**2 * size + lost * float(np.abs(b).sum()), 8 * lost + n * ROUNDOFF**2
 
 

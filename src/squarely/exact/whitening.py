@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 
-from squarely.data import Source, scanning
+from squarely.data import Source, scan_purpose
 from squarely.design import Block, fold_rows, pieces, whole_table
 from squarely.exact.factorization import TEN_DIGITS, Factor
 from squarely.moments import Moments, in_threads
@@ -18,10 +18,10 @@ from squarely.numerics import (
     Pair,
     dd_add,
     dd_sum,
+    power_of_two_above,
     slice_bits,
-    sliced,
+    slice_doubles,
     sliced_dot,
-    top_of,
     two_product,
 )
 
@@ -63,7 +63,7 @@ class Root:
         return np.asarray(np.linalg.norm(self.times(T), axis=1), dtype=np.float64)
 
 
-@scanning("standard errors")
+@scan_purpose("standard errors")
 def inverse_root(moments: Moments, source: Source, factor: Factor) -> Root:
     """Whiten the rows and square them, in one scan.
 
@@ -74,16 +74,16 @@ def inverse_root(moments: Moments, source: Source, factor: Factor) -> Root:
     P: Array = solve_triangular(factor.R, np.eye(len(factor.R)))
 
     design, columns = moments.design, factor.columns
-    tops = np.array([top_of(column) for column in P.T])
+    tops = np.array([power_of_two_above(column) for column in P.T])
 
     def step(block: Block) -> Pair:
         gram = np.zeros_like(P), np.zeros_like(P)
         for piece in pieces(design, block, SLICED_ROWS, low=True):
             hi, lo = whole_table(piece, design.layout)
             X, bits = hi[columns].T, slice_bits(max(hi.shape))
-            right = sliced(P, None, tops, bits)
-            W, e = sliced_dot(sliced(X, None if lo is None else lo[columns].T, top_of(X), bits), right)
-            parts = sliced(W, e, top_of(W), bits)
+            right = slice_doubles(P, None, tops, bits)
+            W, e = sliced_dot(slice_doubles(X, None if lo is None else lo[columns].T, power_of_two_above(X), bits), right)
+            parts = slice_doubles(W, e, power_of_two_above(W), bits)
             gram = dd_add(gram, sliced_dot(parts.swapaxes(1, 2), parts))
         return gram
 

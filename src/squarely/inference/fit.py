@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import betaincinv, stdtr, stdtrit
 
-from squarely.data import RowAccount, Source, frame, open_rows, open_source, scanning, series, square, write_columns
+from squarely.data import (
+    RowAccount,
+    Source,
+    open_new_rows,
+    open_source,
+    scan_purpose,
+    to_frame,
+    to_series,
+    to_square_frame,
+    write_columns,
+)
 from squarely.design import Design, Line, linear_predictor, predicted, require_rank_deficient, rows
 from squarely.errors import DataError, OptionError
 from squarely.exact import Solution, check_of, column_sums, require_same_rows, residuals_of
@@ -144,13 +154,13 @@ class Fit:
     def resid(self) -> pd.Series:
         """The residuals (n,) of the rows used, labelled like the data. Reads the rows again."""
         _, residuals, index = self._observed()
-        return series(residuals, index)
+        return to_series(residuals, index)
 
     @property
     def fittedvalues(self) -> pd.Series:
         """The predictions (n,) for the rows used, labelled like the data. Reads the rows again."""
         response, residuals, index = self._observed()
-        return series(response - residuals, index)
+        return to_series(response - residuals, index)
 
     def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
         """Give confidence limits at level 1 - alpha: columns 0 and 1 are the lower and the upper limit.
@@ -160,13 +170,13 @@ class Fit:
         if not isinstance(alpha, Real) or not 0.0 < alpha < 1.0:
             raise OptionError(f"alpha={alpha!r} is not between 0 and 1. For 95 % limits use alpha=0.05.")
         low, high = self._limits(alpha)
-        return frame({0: low, 1: high}, list(self.design.names))
+        return to_frame({0: low, 1: high}, list(self.design.names))
 
     def cov_params(self) -> pd.DataFrame:
         """Give the covariance matrix (p, p) of the coefficients, NaN for dropped columns."""
-        return square(self.covariance, self.design.names)
+        return to_square_frame(self.covariance, self.design.names)
 
-    @scanning("predictions")
+    @scan_purpose("predictions")
     def predict(self, new: object = None, *, unseen: str = "error", rank_deficient: str = "nan") -> Any:
         """Predict the response for new rows: one value a row, in the library that the rows are in.
 
@@ -192,12 +202,12 @@ class Fit:
         """
         if new is None:
             return self.fittedvalues
-        source = open_rows(new, self.design.formula.names)
+        source = open_new_rows(new, self.design.formula.names)
         return predicted(self._line(rank_deficient), source, unseen=unseen)
 
     def predictions(self, source: Source, *, unseen: str = "error", rank_deficient: str = "nan") -> Iterator[Array]:
         """Predict as `predict` does, yielding an array (m,) for each batch of rows of a source."""
-        return linear_predictor(self._line(rank_deficient), open_rows(source, self.design.formula.names), unseen=unseen)
+        return linear_predictor(self._line(rank_deficient), open_new_rows(source, self.design.formula.names), unseen=unseen)
 
     def _line(self, rank_deficient: str) -> Line:
         require_rank_deficient(rank_deficient)
@@ -224,7 +234,7 @@ class Fit:
             check=check_of(solution) if rank_deficient == "nan" else None,
         )
 
-    @scanning("predictions")
+    @scan_purpose("predictions")
     def write_predictions(
         self, new: object, path: str | os.PathLike[str], *, unseen: str = "error", rank_deficient: str = "nan"
     ) -> int:
@@ -383,9 +393,9 @@ class Fit:
         return self.solution.params - half, self.solution.params + half
 
     def _series(self, values: Array) -> pd.Series:
-        return series(values, list(self.design.names))
+        return to_series(values, list(self.design.names))
 
-    @scanning("residuals")
+    @scan_purpose("residuals")
     def _observed(self) -> tuple[Array, Array, Any]:
         """Read the rows again: the response, its residuals and the labels of the rows used."""
         solution, moments = self.solution, self.solution.moments
@@ -402,8 +412,8 @@ class Fit:
 
 def _require_other(source: Source, path: str | os.PathLike[str]) -> None:
     """Raise a DataError if a file to be written is one that the rows come from."""
-    read, written = source.reread, local_path(path)
-    if read is not None and written.exists() and any(written.samefile(file.path) for file in (read, *read.others)):
+    read, written = source.pandas_call, local_path(path)
+    if read is not None and written.exists() and any(written.samefile(file.path) for file in (read, *read.further_calls)):
         raise DataError(f"{str(path)!r} is the file that the rows come from, and would be lost. Give another name.")
 
 

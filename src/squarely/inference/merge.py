@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from squarely.data import AbsentSource, RowAccount
+from squarely.data import DetachedSource, RowAccount
 from squarely.design import Design, reduced, require_alike, united
-from squarely.errors import DataError, InputError, counted, require_word
+from squarely.errors import DataError, InputError, pluralize, require_one_of
 from squarely.exact import NEVER_IN, Shard, is_same_shard, solve_without_rows
 from squarely.inference.fit import Fit
 from squarely.inference.statistics import infer
@@ -23,7 +23,7 @@ def combined(fits: Sequence[Fit], removed: Sequence[Fit] = (), *, duplicates: st
     DataError : the fits are not of one model, two are of the same rows, or what is removed cannot have been in; the message names
         the difference.
     """
-    require_word("duplicates", duplicates, ("raise", "keep"))
+    require_one_of("duplicates", duplicates, ("raise", "keep"))
     every = [*fits, *removed]
     _require_fits(fits, every)
     names = [*(f"fit {i}" for i in range(1, len(fits) + 1)), *(["the fit to take out"] * len(removed))]
@@ -70,7 +70,7 @@ def _require_different(fits: Sequence[Fit], design: Design) -> None:
                 first, second = sorted((i, j))
                 raise DataError(
                     f"Fit {_called(fits, first)} and fit {_called(fits, second)} have the same cross-products of "
-                    f"{counted(fits[i].rows.used, 'row')}, as fits of the same rows have, which would count twice. Leave one of "
+                    f"{pluralize(fits[i].rows.used, 'row')}, as fits of the same rows have, which would count twice. Leave one of "
                     "them out. If they are of different rows that happen to be alike, give duplicates='keep'."
                 )
 
@@ -84,7 +84,7 @@ def _require_different_shards(fits: Sequence[Fit]) -> None:
         for n, j in same:
             if fit.solution.merged or fits[j].solution.merged:
                 raise DataError(
-                    f"Fit {_called(fits, j)} and fit {_called(fits, i)} both hold a shard of {counted(n, 'row')} with the same "
+                    f"Fit {_called(fits, j)} and fit {_called(fits, i)} both hold a shard of {pluralize(n, 'row')} with the same "
                     "mean and sums of squares, as the same rows have, which would count twice. Leave it out of one. If they are "
                     "different rows that happen to be alike, give duplicates='keep'."
                 )
@@ -95,7 +95,7 @@ def _require_different_shards(fits: Sequence[Fit]) -> None:
 def _called(fits: Sequence[Fit], i: int) -> str:
     """Name a fit by its place, and by the file that it was loaded from."""
     source = fits[i].source
-    file = source.file if isinstance(source, AbsentSource) else ""
+    file = source.file if isinstance(source, DetachedSource) else ""
     return f"{i + 1}{f' ({file!r})' if file else ''}"
 
 
@@ -108,7 +108,7 @@ def _account(fits: Sequence[Fit], removed: Sequence[Fit]) -> RowAccount:
         raise DataError(NEVER_IN.format(f"it has {error}")) from None
     if removed and not left.used:
         raise DataError(
-            f"All {counted(account.used, 'row')} are taken out, and nothing is left to fit. Take out fewer, or fit other rows."
+            f"All {pluralize(account.used, 'row')} are taken out, and nothing is left to fit. Take out fewer, or fit other rows."
         )
     return left
 
@@ -120,10 +120,10 @@ def _require_levels(design: Design, removed: Design) -> None:
                 raise DataError(NEVER_IN.format(f"it has the level {level!r} of {text}, which no row has that was in"))
 
 
-def _absent(fits: Sequence[Fit]) -> AbsentSource:
+def _absent(fits: Sequence[Fit]) -> DetachedSource:
     columns = {name: kind for fit in reversed(fits) for name, kind in fit.source.columns.items()}
     notes = tuple(dict.fromkeys(note for fit in fits for note in fit.source.notes))
-    label = fits[0].source.label if len(fits) == 1 else counted(len(fits), "merged fit")
-    source = AbsentSource(label, columns, notes)
+    label = fits[0].source.label if len(fits) == 1 else pluralize(len(fits), "merged fit")
+    source = DetachedSource(label, columns, notes)
     source.index_columns = frozenset().union(*(fit.source.indexes for fit in fits))
     return source

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from squarely.data import BATCH_ROWS, keeps_rows
+from squarely.data import BATCH_ROWS, is_aggregate_only
 from squarely.design import Outline, purpose
 from squarely.exact import require_precision
 from squarely.exact.whitening import CHEAP_CELLS
@@ -88,7 +88,7 @@ def foresee(outline: Outline, *, fold: str = "auto", precision: str = "auto") ->
     p = None if names is None else len(names)
     gram = None if p is None else 8 * (p + (1 if outline.formula.intercept else 2)) ** 2  # the columns of X, a constant, y
     cells = None if p is None or rows is None else rows * p
-    inside = fold == "aggregates" or keeps_rows(outline.source)
+    inside = fold == "aggregates" or is_aggregate_only(outline.source)
     double = inside or precision == "double"
     return Preview(
         formula=outline.formula.text,
@@ -114,7 +114,7 @@ def _precision(cells: int | None) -> str | None:
 
 def _fold(outline: Outline, fold: str) -> str:
     """Tell how the rows are going to be met."""
-    if fold == "aggregates" or keeps_rows(outline.source):
+    if fold == "aggregates" or is_aggregate_only(outline.source):
         return f"aggregates in {outline.source.require_engine().name}"
     if fold == "auto" and suits_aggregates(outline.source, outline.formula):
         return "by number of rows"

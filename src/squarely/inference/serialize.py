@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 import squarely
-from squarely.data import AbsentSource, RowAccount
+from squarely.data import DetachedSource, RowAccount
 from squarely.design import Design, formula_of, parse_formula, parse_where
 from squarely.design.serialize import learnt_from, plain_learnt, rebuilt
 from squarely.errors import DataError, InputError
@@ -38,7 +38,7 @@ from squarely.inference.fit import Fit
 from squarely.inference.statistics import infer
 from squarely.moments import Aggregated, Moments
 from squarely.numerics import ROUNDOFF, Array
-from squarely.storage.json_fields import as_count, as_number, as_numbers, as_size, as_text, as_triangle, as_truth, one_of
+from squarely.storage.json_fields import as_bool, as_choice, as_int, as_number, as_numbers, as_size, as_text, as_triangle
 
 FORMAT = 2
 _MOST_COEFFICIENTS = 5_000
@@ -150,13 +150,13 @@ def fit_from_json(text: str, label: str) -> Fit:
 def _fit(document: Mapping[str, Any], label: str) -> Fit:
     was = document["source"]
     columns = {as_text(name): as_text(kind) for name, kind in was["columns"].items()}
-    source = AbsentSource(as_text(was["label"]), columns, tuple(as_text(note) for note in was["notes"]), label)
+    source = DetachedSource(as_text(was["label"]), columns, tuple(as_text(note) for note in was["notes"]), label)
     source.index_columns = frozenset(as_text(name) for name in was.get("index_columns", ()))  # not in the files of earlier versions
     arrays = document["arrays"]
     if arrays is None:
-        formula = parse_formula(as_text(document["formula"]), source.dotted)
+        formula = parse_formula(as_text(document["formula"]), source.dot_columns)
     else:
-        formula = formula_of([as_text(n) for n in arrays["X"]], as_text(arrays["y"]), intercept=as_truth(document["intercept"]))
+        formula = formula_of([as_text(n) for n in arrays["X"]], as_text(arrays["y"]), intercept=as_bool(document["intercept"]))
     where = None if document["where"] is None else parse_where(as_text(document["where"]))
     factors, learnt = learnt_from(formula, document["learnt"])
     k = len(document["centres"])
@@ -172,14 +172,14 @@ def _fit(document: Mapping[str, Any], label: str) -> Fit:
         learnt=learnt,
         centres=centres,
         scales=scales,
-        scans=as_count(document["design_scans"]),
+        scans=as_int(document["design_scans"]),
     )
     upper = as_triangle(document["gram"], k + 1)
     moments = Moments(
         design=design,
         gram=upper + np.triu(upper, 1).T,
         account=_account(document["rows"]),
-        passes=as_count(document["passes"]),
+        passes=as_int(document["passes"]),
         aggregated=_aggregated(document["aggregated"]),
         remarks=tuple(as_text(remark) for remark in document["remarks"]),
     )
@@ -223,9 +223,9 @@ def _consistent(solution: Solution) -> Solution:
 def _solution(document: Mapping[str, Any], moments: Moments, design: Design) -> Solution:
     p = len(design.names)
     written = document["factor"]
-    kept = np.array([as_truth(x) for x in written["kept"]], dtype=bool)
+    kept = np.array([as_bool(x) for x in written["kept"]], dtype=bool)
     q = int(kept.sum())
-    columns = np.array([as_count(x) for x in written["columns"]], dtype=int)
+    columns = np.array([as_int(x) for x in written["columns"]], dtype=int)
     first = 0 if design.intercept else 1
     if kept.shape != (p,) or columns.tolist() != (np.flatnonzero(kept) + first).tolist() or not 0 < q < moments.n:
         raise ValueError("its columns do not fit its formula.")
@@ -241,7 +241,7 @@ def _solution(document: Mapping[str, Any], moments: Moments, design: Design) -> 
         R=as_triangle(written["R"], q),
         rhs=as_numbers(written["rhs"], (q,)),
         condition=as_number(written["condition"]),
-        road=one_of(written["road"], ("moments", "triangle")),
+        road=as_choice(written["road"], ("moments", "triangle")),
         dependencies=tuple(as_text(sentence) for sentence in written["dependencies"]),
         triangle=None if written["triangle"] is None else as_triangle(written["triangle"], len(moments.gram)),
         left=left,
@@ -276,9 +276,9 @@ def _solution(document: Mapping[str, Any], moments: Moments, design: Design) -> 
         span=_span(document, moments, factor),
         digits=as_numbers(read["digits"], (p,)),
         digits_bse=digits_bse,
-        precision=one_of(read["precision"], ("extended", "double")),
-        scans=as_count(read["scans"]),
-        settled=as_truth(read["settled"]),
+        precision=as_choice(read["precision"], ("extended", "double")),
+        scans=as_int(read["scans"]),
+        settled=as_bool(read["settled"]),
         blur=as_size(read["blur"]),
         rough=as_size(read.get("rough", 0.0)),
         merged=merged,
@@ -318,7 +318,7 @@ def _residuals(written: Mapping[str, Any] | None, size: int, q: int) -> Residual
         return None
     readers: dict[str, Callable[[Any], Any]] = {field.name: as_number for field in fields(ResidualSums)}
     lengths = {"sums": size, "gradient": q, "gradient_low": q, "spread": 2, "powers": 3}
-    readers |= {name: partial(as_numbers, shape=(length,)) for name, length in lengths.items()} | {"n": as_count}
+    readers |= {name: partial(as_numbers, shape=(length,)) for name, length in lengths.items()} | {"n": as_int}
     parts = {name: reader(written[name]) for name, reader in readers.items()}
     return ResidualSums(**parts)
 
@@ -330,17 +330,17 @@ def _merger(written: Mapping[str, Any] | None) -> Merger | None:
     if not 0 < len(rows) + len(taken_out) <= _MOST_FITS:
         raise ValueError(f"it was merged from {len(rows) + len(taken_out):,} fits.")
     shards = tuple(
-        (as_count(n), as_number(mean), as_number(total), as_number(left)) for n, mean, total, left in written.get("shards", ())
+        (as_int(n), as_number(mean), as_number(total), as_number(left)) for n, mean, total, left in written.get("shards", ())
     )
     if len(shards) > _MOST_FITS or not all(n for n, *_ in shards):
         raise ValueError(f"it has {len(shards):,} shards, or one without rows.")
-    return Merger(rows=tuple(as_count(x) for x in rows), taken_out=tuple(as_count(x) for x in taken_out), shards=shards)
+    return Merger(rows=tuple(as_int(x) for x in rows), taken_out=tuple(as_int(x) for x in taken_out), shards=shards)
 
 
 def _aggregated(written: Mapping[str, Any] | None) -> Aggregated | None:
     if written is None:
         return None
-    parts = as_text(written["engine"]), as_count(written["scans"]), as_count(written["expressions"])
+    parts = as_text(written["engine"]), as_int(written["scans"]), as_int(written["expressions"])
     return Aggregated(engine=parts[0], scans=parts[1], expressions=parts[2])
 
 
@@ -356,13 +356,11 @@ def _root(written: Mapping[str, Any] | None, q: int) -> Root | None:
 
 def _account(written: Mapping[str, Any]) -> RowAccount:
     return RowAccount(
-        read=as_count(written["read"]),
-        used=as_count(written["used"]),
-        filtered=as_count(written["filtered"]),
-        dropped={
-            as_text(name): {as_text(c): as_count(x) for c, x in causes.items()} for name, causes in written["dropped"].items()
-        },
-        rounded={as_text(name): as_count(x) for name, x in written["rounded"].items()},
+        read=as_int(written["read"]),
+        used=as_int(written["used"]),
+        filtered=as_int(written["filtered"]),
+        dropped={as_text(name): {as_text(c): as_int(x) for c, x in causes.items()} for name, causes in written["dropped"].items()},
+        rounded={as_text(name): as_int(x) for name, x in written["rounded"].items()},
         casts={as_text(name): as_text(kind) for name, kind in written["casts"].items()},
     )
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from squarely.errors import counted
+from squarely.errors import pluralize
 from squarely.show import Page, Pairs, Table
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def _merged(fit: Fit) -> list[str]:
     if merger is None:
         return []
     out = f", {len(merger.taken_out):,} taken out (rows {_listed(merger.taken_out)})" if merger.taken_out else ""
-    return [f"Merged from {counted(len(merger.rows), 'fit')} (rows {_listed(merger.rows)}){out}; no row was read again."]
+    return [f"Merged from {pluralize(len(merger.rows), 'fit')} (rows {_listed(merger.rows)}){out}; no row was read again."]
 
 
 def _listed(numbers: Sequence[int]) -> str:
@@ -194,10 +194,10 @@ def _digits(fit: Fit) -> str:
     asked = solution.moments.aggregated
     road = "cross-products" if solution.factor.road == "moments" else "a triangle"
     how = f"{road} by aggregates in {asked.engine}" if asked else road
-    work = counted(solution.scans, "scan") + (f" and {counted(asked.expressions, 'expression')} over" if asked else " of")
+    work = pluralize(solution.scans, "scan") + (f" and {pluralize(asked.expressions, 'expression')} over" if asked else " of")
     end = "" if solution.settled else " Refinement did not settle; the digits allow for it."
     if solution.merged:
-        how = f"from {road} and the solutions of the fits, at most {counted(solution.scans, 'scan')} of any row"
+        how = f"from {road} and the solutions of the fits, at most {pluralize(solution.scans, 'scan')} of any row"
     else:
         how = f"from {how}, refined in {precise}, {work} the rows"
     of = "coefficient" if solution.hidden else "coefficient and standard error"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from squarely.data import BATCH_ROWS, RowAccount, Source, scanning
+from squarely.data import BATCH_ROWS, RowAccount, Source, scan_purpose
 from squarely.design import Block, Design, Piece, Spread, fold_rows, pieces
 from squarely.numerics import Array
 
@@ -37,7 +37,7 @@ class _Sums:
     account: RowAccount
 
 
-@scanning("cross-products")
+@scan_purpose("cross-products")
 def fold_products(design: Design, source: Source) -> tuple[Array, RowAccount]:
     """Fold the rows into the cross-products (k + 1, k + 1) of Moments and an account; there may be no row."""
     size, grouped = len(design.layout.dense) + 1, len(design.layout.grouped)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import narwhals as nw
 import numpy as np
 
-from squarely.data import Query, RowAccount, Source, keeps_rows
+from squarely.data import Query, RowAccount, Source, is_aggregate_only
 from squarely.design import (
     Basis,
     Categorical,
@@ -21,7 +21,7 @@ from squarely.design import (
     recentred,
     sheet,
 )
-from squarely.errors import OptionError, require_word
+from squarely.errors import OptionError, require_one_of
 from squarely.moments.cross_products import Fold, fold_products
 from squarely.moments.engine.columns import lay_out
 from squarely.moments.engine.gram import PILOT, Aggregated, Folded, _piloted, fold_inside
@@ -35,7 +35,7 @@ _MANY = 10_000_000  # cells; fewer are cheap in batches, which then keep residua
 
 def require_fold(fold: str) -> None:
     """Raise an OptionError if there is no such fold."""
-    require_word("fold", fold, FOLDS)
+    require_one_of("fold", fold, FOLDS)
 
 
 def choose_fold(fold: str, source: Source, formula: Formula) -> str:
@@ -52,7 +52,7 @@ def choose_fold(fold: str, source: Source, formula: Formula) -> str:
     require_fold(fold)
     if fold == "aggregates":
         source.require_engine()
-    if keeps_rows(source):
+    if is_aggregate_only(source):
         if fold == "batches":
             raise OptionError(
                 f"fold='batches' would read the rows of {source.label}, which stay in {source.require_engine().name}. Leave fold= "
@@ -69,7 +69,7 @@ def choose_fold(fold: str, source: Source, formula: Formula) -> str:
 
 def suits_aggregates(source: Source, formula: Formula) -> bool:
     """Tell whether aggregates are measured to be clearly faster if there are many rows: few columns, all of plain numbers."""
-    return source.engine is not None and 0 < len(formula.terms) <= source.engine.narrow and _is_plain(formula, source)
+    return source.engine is not None and 0 < len(formula.terms) <= source.engine.preferred_up_to and _is_plain(formula, source)
 
 
 def _is_plain(formula: Formula, source: Source) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 
-from squarely.data import RowAccount, Source, scanning
+from squarely.data import RowAccount, Source, scan_purpose
 from squarely.design import Design, pieces, rows
 from squarely.moments.cross_products import Fold, fold_products, piece_rows
 from squarely.numerics import Array
@@ -20,7 +20,7 @@ def fold_on(device: str) -> Fold:
     Columns that are held as indicators stay where they are: such designs are folded by `fold_products`.
     """
 
-    @scanning("cross-products")
+    @scan_purpose("cross-products")
     def fold(design: Design, source: Source) -> tuple[Array, RowAccount]:
         if len(design.layout.grouped):
             return fold_products(design, source)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from squarely.data import Source, scanning
+from squarely.data import Source, scan_purpose
 from squarely.design import Block, Design, fold_rows
 from squarely.moments.cross_products import in_threads
 from squarely.moments.standardized import Standardised
@@ -38,7 +38,7 @@ class _Sums:
         return _Sums(self.squares + other.squares, self.gradient + other.gradient, self.skew + other.skew, fourth)
 
 
-@scanning("gradient noise")
+@scan_purpose("gradient noise")
 def fold_noise(
     design: Design,
     source: Source,

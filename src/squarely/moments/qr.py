@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from squarely.data import Source, scanning
+from squarely.data import Source, scan_purpose
 from squarely.design import Block, Design, fold_rows, pieces, whole_table
 from squarely.moments.cross_products import in_threads
 from squarely.numerics import Array
@@ -15,7 +15,7 @@ _ROWS = 256  # of a leaf: within one the roundings of equal rows add up
 _Tree = Mapping[int, Array]  # how often the leaves were merged in pairs -> the triangle of so many leaves, as the digits of a count
 
 
-@scanning("triangle")
+@scan_purpose("triangle")
 def fold_triangle(design: Design, source: Source) -> Array:
     """Return R (k + 1, k + 1), upper triangular, with R'R = Z'Z for the Z of Moments; stacking and factoring again merges two.
 

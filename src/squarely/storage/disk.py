@@ -14,10 +14,10 @@ from pathlib import Path
 
 from squarely.errors import DataError
 
-_LARGEST = 256 * 2**20
+_MAX_CHARACTERS = 256 * 2**20
 
 
-def writable(path: str | os.PathLike[str]) -> Path:
+def writable_path(path: str | os.PathLike[str]) -> Path:
     """Give the path of a file that may be written, links followed.
 
     Raises
@@ -35,7 +35,7 @@ def writable(path: str | os.PathLike[str]) -> Path:
 
 
 @contextmanager
-def replacing(target: Path) -> Iterator[Path]:
+def replacement(target: Path) -> Iterator[Path]:
     """Give a name beside the target; what was written there takes its place, or is removed if anything goes wrong."""
     part = target.with_name(f".squarely-{secrets.token_hex(8)}.part")  # a name of its own for each writer
     try:
@@ -52,11 +52,13 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     ------
     DataError : the folder is not there, the file cannot be written, or the text is larger than what `read_text` reads back.
     """
-    target = writable(path)
-    if len(text) > _LARGEST:
-        raise DataError(f"{str(path)!r} was not written: it would have {len(text):,} characters, and {_LARGEST:,} are read back.")
+    target = writable_path(path)
+    if len(text) > _MAX_CHARACTERS:
+        raise DataError(
+            f"{str(path)!r} was not written: it would have {len(text):,} characters, and {_MAX_CHARACTERS:,} are read back."
+        )
     try:
-        with replacing(target) as part, part.open("x", encoding="utf-8") as file:
+        with replacement(target) as part, part.open("x", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -66,10 +68,10 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         ) from error
 
 
-def printable(text: str) -> str:
+def printable_name(text: str) -> str:
     r"""Give a name as messages and files of our own can have it: bytes in it that are not UTF-8 are written as \xe4.
 
-    >>> printable("Stra\udcdfe.csv")
+    >>> printable_name("Stra\udcdfe.csv")
     'Stra\\xdfe.csv'
     """
     return os.fsencode(text).decode("utf-8", "backslashreplace")
@@ -78,12 +80,12 @@ def printable(text: str) -> str:
 @cache
 def plain_path(path: Path) -> Path:
     """Give the path itself, or a link to it where it has a name that is not UTF-8, which the engines refuse."""
-    if printable(str(path)) == str(path):
+    if printable_name(str(path)) == str(path):
         return path
     folder = Path(tempfile.mkdtemp(prefix="squarely-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     link = folder / f"file{''.join(path.suffixes[-2:])}"
-    if printable(link.name) != link.name:
+    if printable_name(link.name) != link.name:
         link = folder / "file"
     link.symlink_to(path)
     return link
@@ -119,8 +121,10 @@ def read_text(path: str | os.PathLike[str]) -> str:
         raise DataError(
             f"The file {str(target)!r} {'is a folder' if target.is_dir() else 'does not exist'}. Give the path of a file."
         )
-    if target.stat().st_size > _LARGEST:
-        raise DataError(f"The file {str(target)!r} has {target.stat().st_size:,} bytes, more than the {_LARGEST:,} that are read.")
+    if target.stat().st_size > _MAX_CHARACTERS:
+        raise DataError(
+            f"The file {str(target)!r} has {target.stat().st_size:,} bytes, more than the {_MAX_CHARACTERS:,} that are read."
+        )
     try:
         return target.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

@@ -9,7 +9,7 @@ import numpy as np
 
 from squarely.numerics import Array
 
-_LARGEST = 2**63
+_MAX_INT = 2**63
 
 
 def as_text(value: Any) -> str:
@@ -19,23 +19,23 @@ def as_text(value: Any) -> str:
     return value
 
 
-def one_of(value: Any, words: tuple[str, ...]) -> str:
+def as_choice(value: Any, words: tuple[str, ...]) -> str:
     """Take one of some words."""
     if value not in words:
         raise ValueError(f"{value!r} stands where one of {', '.join(words)} belongs.")
     return str(value)
 
 
-def as_truth(value: Any) -> bool:
+def as_bool(value: Any) -> bool:
     """Take true or false."""
     if not isinstance(value, bool):
         raise TypeError(f"{value!r} stands where true or false belongs.")
     return value
 
 
-def as_count(value: Any) -> int:
+def as_int(value: Any) -> int:
     """Take a whole number that counts something."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _LARGEST:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _MAX_INT:
         raise TypeError(f"{value!r} stands where a count belongs.")
     return value
 

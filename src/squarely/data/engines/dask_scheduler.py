@@ -17,17 +17,22 @@ from pathlib import Path
 from typing import Any
 
 import squarely
-from squarely.data.engines.partitions import bundle
+from squarely.data.engines.partitions import build_py_files
 from squarely.errors import DataError, SquarelyError, first_line
 
-_WAVE = 128  # outcomes of a scheduler in this process that are in memory at once; a new pool of processes pays with that many tasks
-_GATHERED = 16  # outcomes that come from a cluster together, if they are ready: a request each would take its time
-_LOOK, _PATIENCE = 5.0, 60.0  # seconds between looks at a cluster that is slow, and without a worker until it is given up
-_COMPILED = ("numpy", "scipy", "pandas", "pyarrow")  # what cannot be sent
-_SERVED: weakref.WeakSet[Any] = weakref.WeakSet()  # the clients whose workers have squarely
+_MAX_TASKS = (
+    128  # outcomes of a scheduler in this process that are in memory at once; a new pool of processes pays with that many tasks
+)
+_MAX_RESULTS = 16  # outcomes that come from a cluster together, if they are ready: a request each would take its time
+_POLL_SECONDS, _WORKER_TIMEOUT = (
+    5.0,
+    60.0,
+)  # seconds between looks at a cluster that is slow, and without a worker until it is given up
+_COMPILED_PACKAGES = ("numpy", "scipy", "pandas", "pyarrow")  # what cannot be sent
+_SERVED_CLIENTS: weakref.WeakSet[Any] = weakref.WeakSet()  # the clients whose workers have squarely
 
 
-def computed(tasks: Sequence[Any], label: str, *, at_once: int | None = None) -> Iterator[Any]:
+def compute(tasks: Sequence[Any], label: str, *, max_tasks: int | None = None) -> Iterator[Any]:
     """Yield what delayed tasks give, in their order, worked out by the scheduler that Dask would use; at most so many at once.
 
     Raises
@@ -36,21 +41,21 @@ def computed(tasks: Sequence[Any], label: str, *, at_once: int | None = None) ->
     """
     from dask.base import compute
 
-    with failing(label):
-        client = prepared(tasks[0], label) if tasks else None
-        size = at_once or (_WAVE if client is None else len(tasks)) or 1
+    with translate_errors(label):
+        client = client_with_modules(tasks[0], label) if tasks else None
+        size = max_tasks or (_MAX_TASKS if client is None else len(tasks)) or 1
         for start in range(0, len(tasks), size):
             wave = tasks[start : start + size]
-            yield from compute(*wave) if client is None else _gathered(client, client.compute(list(wave)))
+            yield from compute(*wave) if client is None else _gather(client, client.compute(list(wave)))
 
 
-def _gathered(client: Any, futures: Sequence[Any]) -> Iterator[Any]:
+def _gather(client: Any, futures: Sequence[Any]) -> Iterator[Any]:
     """Yield results in order, as soon as those before them are there; what is used is given up on the cluster."""
     waiting = deque(futures)
     del futures
     while waiting:
         ready = [waiting.popleft()]
-        while waiting and len(ready) < _GATHERED and waiting[0].done():
+        while waiting and len(ready) < _MAX_RESULTS and waiting[0].done():
             ready.append(waiting.popleft())
         _await(client, ready)
         yield from client.gather(ready)
@@ -63,49 +68,49 @@ def _await(client: Any, futures: Sequence[Any]) -> None:
     seen = time.monotonic()
     while any(not future.done() for future in futures):
         with client.as_current(), suppress(TimeoutError):
-            wait(futures, timeout=_LOOK)  # type: ignore[no-untyped-call]  # Dask's are
+            wait(futures, timeout=_POLL_SECONDS)  # type: ignore[no-untyped-call]  # Dask's are
             return
         now = time.monotonic()
         seen = now if client.nthreads() else seen
-        if now - seen > _PATIENCE:
+        if now - seen > _WORKER_TIMEOUT:
             raise DataError(
-                f"The cluster has had no worker for {_PATIENCE:.0f} seconds, and work is waiting for one. See why its workers "
+                f"The cluster has had no worker for {_WORKER_TIMEOUT:.0f} seconds, and work is waiting for one. See why its workers "
                 "ended, and start some before you begin again."
             )
 
 
-def prepared(collection: Any, label: str) -> Any:
+def client_with_modules(collection: Any, label: str) -> Any:
     """Give the client of the cluster that would compute a collection, after its workers were given squarely; None without one."""
     from dask.base import get_scheduler
 
     distributed = sys.modules.get("distributed")
-    with failing(label):
+    with translate_errors(label):
         client = getattr(get_scheduler(collections=[collection]), "__self__", None)  # a cluster's is a method of the client
         if distributed is None or not isinstance(client, distributed.Client):
             return None
-        if client not in _SERVED:
-            _serve(client, label)
-            _SERVED.add(client)
+        if client not in _SERVED_CLIENTS:
+            _prepare_workers(client, label)
+            _SERVED_CLIENTS.add(client)
     return client
 
 
-def _serve(client: Any, label: str) -> None:
+def _prepare_workers(client: Any, label: str) -> None:
     """Send squarely to the workers of a cluster, unless they have this version of it."""
-    for name in _COMPILED:
-        lacking = [worker for worker, found in _found(client, f"{name}.__version__").items() if not isinstance(found, str)]
+    for name in _COMPILED_PACKAGES:
+        lacking = [worker for worker, found in _locate(client, f"{name}.__version__").items() if not isinstance(found, str)]
         if lacking:
             raise DataError(
                 f"The cluster that is to work on {label} lacks {name}: it is not there, or does not import, on {lacking[0]!r}"
-                f"{f' and {len(lacking) - 1:,} more' if lacking[1:] else ''}. Install {', '.join(_COMPILED)} there."
+                f"{f' and {len(lacking) - 1:,} more' if lacking[1:] else ''}. Install {', '.join(_COMPILED_PACKAGES)} there."
             )
     wanted = {
         "squarely.__version__": squarely.__version__,
         "narwhals.__name__": "narwhals",
         "threadpoolctl.__name__": "threadpoolctl",
     }
-    there = [_found(client, path) for path in wanted]
+    there = [_locate(client, path) for path in wanted]
     if not there[0] or any(set(found.values()) != {value} for found, value in zip(there, wanted.values(), strict=True)):
-        _send(client, bundle())
+        _send(client, build_py_files())
 
 
 def _send(client: Any, file: Path) -> None:
@@ -120,14 +125,14 @@ def _send(client: Any, file: Path) -> None:
         client.register_plugin(SchedulerUploadFile(str(file)), name=f"{file.name} on the scheduler")
 
 
-def _found(client: Any, path: str) -> dict[str, Any]:
+def _locate(client: Any, path: str) -> dict[str, Any]:
     """Import something on the scheduler and every worker and give what it is there: None, or an error, where that fails."""
     found: dict[str, Any] = client.run(pydoc.locate, path, on_error="return")
     return {"the scheduler": client.run_on_scheduler(pydoc.locate, path), **found}
 
 
 @contextmanager
-def failing(label: str) -> Iterator[None]:
+def translate_errors(label: str) -> Iterator[None]:
     """Say what has failed where Dask raises something."""
     try:
         yield
@@ -135,10 +140,10 @@ def failing(label: str) -> Iterator[None]:
         raise
     except Exception as error:  # the user's own graph runs here and may raise anything
         said = f"{type(error).__name__}: {first_line(error)}"
-        raise DataError(f"{label[:1].upper()}{label[1:]} cannot be worked on: {_met(error)}. Dask says: {said}.") from error
+        raise DataError(f"{label[:1].upper()}{label[1:]} cannot be worked on: {_explain(error)}. Dask says: {said}.") from error
 
 
-def _met(error: Exception) -> str:
+def _explain(error: Exception) -> str:
     """Say what an error of Dask's means."""
     distributed = sys.modules.get("distributed")
     if distributed is not None:

@@ -22,17 +22,17 @@ import pyarrow as pa
 
 import squarely.errors
 from squarely.data.dtypes import Kind, Level
-from squarely.data.scan.progress import unwatched
-from squarely.data.scan.threads import one_thread
+from squarely.data.scan.progress import silent
+from squarely.data.scan.threads import single_threaded
 from squarely.data.source import BATCH_ROWS, Source
-from squarely.data.tree_reduce import Branch, alone, grown
+from squarely.data.tree_reduce import Branch, leaves, reduce_tree
 from squarely.errors import DataError, SquarelyError
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PartColumns:
+class PartitionColumns:
     """What a process has to know of the columns of a part.
 
     Attributes
@@ -50,49 +50,49 @@ class PartColumns:
     orders: Mapping[str, tuple[Level, ...] | None]
 
 
-def part_columns(source: Source, numbers: Sequence[str], labels: Sequence[str]) -> PartColumns:
+def describe_columns(source: Source, numbers: Sequence[str], labels: Sequence[str]) -> PartitionColumns:
     """Say what a process has to know of the columns of a part."""
     names = list(dict.fromkeys((*numbers, *labels)))
-    return PartColumns(
+    return PartitionColumns(
         label=source.label,
         numbers=tuple(numbers),
         labels=tuple(labels),
         columns={name: source.columns[name] for name in names},
         kinds={name: source.kind(name) for name in names},
-        orders={name: source.order(name) for name in names},
+        orders={name: source.category_order(name) for name in names},
     )
 
 
-class LocalPart(Source):
+class PartitionSource(Source):
     """A part of scattered rows, in the process that has it; it can be read once."""
 
-    def __init__(self, held: PartColumns, batches: Iterable[pa.RecordBatch], number: int) -> None:
+    def __init__(self, held: PartitionColumns, batches: Iterable[pa.RecordBatch], number: int) -> None:
         self.label = f"{held.label}, partition {number:,}"
         self.columns = held.columns
-        self._held, self._batches = held, batches
+        self._partition_columns, self._batches = held, batches
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the rows, in batches as large as files give them."""
-        assert (tuple(numbers), tuple(labels)) == (self._held.numbers, self._held.labels)  # noqa: S101  # the work knows its columns
+        assert (tuple(numbers), tuple(labels)) == (self._partition_columns.numbers, self._partition_columns.labels)  # noqa: S101  # the work knows its columns
         waiting: list[pa.RecordBatch] = []
         for batch in self._batches:
             waiting.append(batch)
             if sum(map(len, waiting)) >= BATCH_ROWS:
-                yield _whole(waiting)
+                yield _concat_batches(waiting)
                 waiting = []
         if waiting:
-            yield _whole(waiting)
+            yield _concat_batches(waiting)
 
     def kind(self, name: str) -> Kind:
         """Tell what a column holds in all parts."""
-        return self._held.kinds[name]
+        return self._partition_columns.kinds[name]
 
-    def order(self, name: str) -> tuple[Level, ...] | None:
+    def category_order(self, name: str) -> tuple[Level, ...] | None:
         """Give the levels that the owner of the whole declared."""
-        return self._held.orders[name]
+        return self._partition_columns.orders[name]
 
 
-def _whole(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+def _concat_batches(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     if len(batches) == 1:
         return batches[0]
     columns = [pa.chunked_array([batch.column(i) for batch in batches]) for i in range(batches[0].num_columns)]
@@ -100,29 +100,31 @@ def _whole(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     return pa.record_batch(joined, names=[str(i) for i in range(len(joined))])
 
 
-def worked(held: PartColumns, number: int, batches: Iterable[pa.RecordBatch], work: Callable[[Source], Any]) -> bytes:
+def run_on_partition(
+    held: PartitionColumns, number: int, batches: Iterable[pa.RecordBatch], work: Callable[[Source], Any]
+) -> bytes:
     """Work on a part in one thread and pack what comes of it, be it one of squarely's errors."""
-    return _packed(lambda: work(LocalPart(held, batches, number)))
+    return _pack_outcome(lambda: work(PartitionSource(held, batches, number)))
 
 
-def blended(payloads: Iterable[bytes], merge: Callable[[Any, Any], Any]) -> bytes:
+def merge_payloads(payloads: Iterable[bytes], merge: Callable[[Any, Any], Any]) -> bytes:
     """Merge what came of parts that follow each other, in one thread, and pack the branches, or the first error that was met."""
 
     def branches() -> list[Branch[Any]]:
-        return grown(alone(map(outcome, payloads)), merge)
+        return reduce_tree(leaves(map(unpack_payload, payloads)), merge)
 
-    return _packed(branches)
+    return _pack_outcome(branches)
 
 
-def _packed(act: Callable[[], Any]) -> bytes:
+def _pack_outcome(act: Callable[[], Any]) -> bytes:
     try:
-        with one_thread(), unwatched(True):
+        with single_threaded(), silent(True):
             return pickle.dumps((act(), None))
     except SquarelyError as error:
         return pickle.dumps((None, (type(error).__name__, str(error))))
 
 
-def outcome(packed: bytes) -> Any:
+def unpack_payload(packed: bytes) -> Any:
     """Unpack what came of a part or of several, or raise the error that was met there."""
     done, failed = pickle.loads(packed)  # noqa: S301  # from a process of the user's own cluster
     if failed is None:
@@ -130,17 +132,17 @@ def outcome(packed: bytes) -> Any:
     raise getattr(squarely.errors, failed[0], DataError)(failed[1])
 
 
-_SENT = ("squarely", "narwhals", "threadpoolctl")
+_SENT_PACKAGES = ("squarely", "narwhals", "threadpoolctl")
 
 
 @cache
-def bundle() -> Path:
+def build_py_files() -> Path:
     """Pack the modules that other processes need into a file, which lasts as long as this process."""
     folder = tempfile.mkdtemp(prefix="squarely-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     path = Path(folder) / "squarely_modules.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bundle:
-        for name in _SENT:
+        for name in _SENT_PACKAGES:
             origin = Path(find_spec(name).origin)  # type: ignore[union-attr, arg-type]  # they are imported
             if origin.name != "__init__.py":
                 bundle.write(origin, origin.name)

@@ -9,13 +9,23 @@ import narwhals as nw
 import pyarrow as pa
 
 from squarely.data.dtypes import Kind, Level
-from squarely.data.frames.dataframe import FrameSource
-from squarely.data.query import Engine, Held, Query, Row, aliased, asked, held_as, joined, staged
-from squarely.data.source import BATCH_ROWS, Source, cut, require_certain, require_columns
+from squarely.data.frames.dataframe import DataFrameSource
+from squarely.data.query import (
+    ColumnInfo,
+    Engine,
+    Query,
+    Row,
+    aggregate_frames,
+    apply_stages,
+    column_info_of,
+    join_answers,
+    with_aliases,
+)
+from squarely.data.source import BATCH_ROWS, Source, record_batches, require_columns, require_unique_order
 from squarely.errors import DataError, SquarelyError, first_line
 
 
-class LazyFrameSource(Source):
+class PolarsLazySource(Source):
     """A Polars LazyFrame. It is never collected as a whole.
 
     The rows come in the same order each time only if the plan says which: a group_by, unique or join that does not maintain
@@ -24,7 +34,7 @@ class LazyFrameSource(Source):
 
     # 2 million rows of Parquet, CPU seconds in batches and by aggregates, for p columns: p = 1 .57 .28, 2 .66 .35, 3 .81 .43,
     # 4 1.00 .51, 6 .92 .73, 9 1.39 1.08.
-    engine = Engine(name="Polars", bound=2_000, ordered=True, narrow=4)
+    engine = Engine(name="Polars", max_aggregates=2_000, ordered=True, preferred_up_to=4)
 
     def __init__(self, frame: nw.LazyFrame[Any]) -> None:
         self.label = "the LazyFrame"
@@ -33,10 +43,10 @@ class LazyFrameSource(Source):
         try:
             schema = self._native.collect_schema()
         except Exception as error:  # the user's own plan runs here and may raise anything
-            raise _failed(error) from error
+            raise _collect_error(error) from error
         self.columns = {name: str(kind) for name, kind in schema.items()}
         empty = nw.from_native(self._polars.DataFrame(schema=schema), eager_only=True)
-        self._empty = FrameSource(empty, self.label)  # knows kinds and levels from the schema alone
+        self._schema_source = DataFrameSource(empty, self.label)  # knows kinds and levels from the schema alone
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, in the order in which Polars gives the rows."""
@@ -45,75 +55,77 @@ class LazyFrameSource(Source):
         try:
             for frame in self._native.select(select).collect_batches(chunk_size=BATCH_ROWS, maintain_order=True):
                 if numbers or labels:
-                    yield from FrameSource(nw.from_native(frame, eager_only=True), self.label).read(numbers, labels)
+                    yield from DataFrameSource(nw.from_native(frame, eager_only=True), self.label).read(numbers, labels)
                 else:
-                    yield from cut([], len(frame))
+                    yield from record_batches([], len(frame))
         except SquarelyError:
             raise
         except Exception as error:
-            raise _failed(error) from error
+            raise _collect_error(error) from error
 
     def kind(self, name: str) -> Kind:
         """Tell what a column holds."""
-        return self._empty.kind(name)
+        return self._schema_source.kind(name)
 
-    def order(self, name: str) -> tuple[Level, ...] | None:
+    def category_order(self, name: str) -> tuple[Level, ...] | None:
         """Give the categories of an Enum."""
-        return self._empty.order(name)
+        return self._schema_source.category_order(name)
 
-    def held(self, name: str) -> Held:
+    def column_info(self, name: str) -> ColumnInfo:
         """Tell what a column holds."""
-        return held_as(self._empty.arrow_type(name), self.columns[name])
+        return column_info_of(self._schema_source.arrow_type(name), self.columns[name])
 
     def aggregate(self, query: Query, results: Mapping[str, nw.Expr], keys: Sequence[str] = ()) -> list[Row]:
         """Work results out inside Polars."""
         try:
-            frames = asked(staged(self._table(query), query, self.engine), query, results, keys, self.engine.bound)
-            return joined(keys, [_rows(frame.to_native()) for frame in frames])
+            frames = aggregate_frames(
+                apply_stages(self._build_frame(query), query, self.engine), query, results, keys, self.engine.max_aggregates
+            )
+            return join_answers(keys, [_collect_rows(frame.to_native()) for frame in frames])
         except Exception as error:
-            raise _failed(error, "summed up") from error
+            raise _collect_error(error, "summed up") from error
 
-    def steps(self, query: Query, column: str) -> float:
+    def sum_squared_differences(self, query: Query, column: str) -> float:
         """Sum the squared differences of a column of a query from row to row."""
         pl = self._polars
         try:
-            frame = staged(self._table(query), query, self.engine).to_native()
-            return float(_rows(frame.select(s0=(pl.col(column) - pl.col(column).shift(1)).pow(2).sum()))[0]["s0"])
+            frame = apply_stages(self._build_frame(query), query, self.engine).to_native()
+            return float(_collect_rows(frame.select(s0=(pl.col(column) - pl.col(column).shift(1)).pow(2).sum()))[0]["s0"])
         except Exception as error:
-            raise _failed(error, "summed up") from error
+            raise _collect_error(error, "summed up") from error
 
-    def sorted_by(self, name: str) -> LazyFrameSource:
+    def sort_by(self, name: str) -> PolarsLazySource:
         """Give the rows in the order of a column that differs in every one of them."""
         require_columns(self, [name])
         pl, column = self._polars, self._polars.selectors.by_name(name).as_expr()
         try:
             counts = self._native.select(n0=pl.len(), n1=column.count(), n2=column.n_unique())
-            row = _rows(counts)[0]
+            row = _collect_rows(counts)[0]
         except Exception as error:
-            raise _failed(error, "summed up") from error
-        require_certain(self, name, rows=row["n0"], values=row["n1"], different=row["n2"])
-        return LazyFrameSource(nw.from_native(self._native.sort(column)))
+            raise _collect_error(error, "summed up") from error
+        require_unique_order(self, name, rows=row["n0"], values=row["n1"], distinct_values=row["n2"])
+        return PolarsLazySource(nw.from_native(self._native.sort(column)))
 
-    def _table(self, query: Query) -> nw.LazyFrame[Any]:
+    def _build_frame(self, query: Query) -> nw.LazyFrame[Any]:
         aliases = [
             *((f"v{i}", name) for i, name in enumerate(query.numbers)),
             *((f"l{i}", name) for i, name in enumerate(query.labels)),
         ]
         columns = [self._polars.selectors.by_name(name).as_expr().alias(alias) for alias, name in aliases]
         frame = nw.from_native(self._native.select(*columns) if columns else self._native)
-        return aliased(frame, query, [self.held(name) for name in query.labels], self.engine)
+        return with_aliases(frame, query, [self.column_info(name) for name in query.labels], self.engine)
 
     def column(self, values: Any, name: str) -> Any:
         """Give values, one for each row, as a Polars series."""
         return self._polars.Series(name, values)
 
 
-def _rows(frame: Any) -> list[Row]:
+def _collect_rows(frame: Any) -> list[Row]:
     rows: list[Row] = frame.collect(engine="streaming").to_dicts()
     return rows
 
 
-def _failed(error: Exception, done: str = "collected in batches") -> DataError:
+def _collect_error(error: Exception, done: str = "collected in batches") -> DataError:
     return DataError(
         f"The LazyFrame cannot be {done}: {first_line(error)}. "
         "See that its collect() works and that its files are there; batches need Polars 1.34 or newer."

@@ -9,22 +9,22 @@ from contextlib import ExitStack, contextmanager
 
 from squarely.errors import DataError, SquarelyError, first_line
 
-_BEFORE = ("An error occurred while calling", "\t")  # what py4j says before what has happened, and the stack of the JVM
-_WAITED = "Exception thrown in awaitResult"  # what waited for a query says only that the query has failed
+_SKIPPED_PREFIXES = ("An error occurred while calling", "\t")  # what py4j says before what has happened, and the stack of the JVM
+_AWAIT_MESSAGE = "Exception thrown in awaitResult"  # what waited for a query says only that the query has failed
 _CLASS = re.compile(r"^org\.apache\.spark\.[\w.$]+: (?=\[)")
 _TRACEBACK = "Traceback (most recent call last)"
 _LOGS = ("DataFrameQueryContextLogger", "SQLQueryContextLogger")
 
 
-def complaint(error: Exception) -> str:
+def spark_message(error: Exception) -> str:
     r"""Give the line of an error that says what has happened: what a traceback of Python's ends in, else the first one.
 
-    >>> complaint(Exception("An error occurred while calling o1.f.\n: org.apache.spark.E: Exception thrown in awaitResult: \n"
+    >>> spark_message(Exception("An error occurred while calling o1.f.\n: org.apache.spark.E: Exception thrown in awaitResult: \n"
     ...                     "\tat F.f(F.java)\nCaused by: org.apache.spark.E: [BAD_FILE] It is gone.\n\tat F.f(F.java)"))
     '[BAD_FILE] It is gone'
     """
     said = [line.removeprefix(": ").removeprefix("Caused by: ") for line in str(error).splitlines()]
-    lines = [line for line in said if line.strip() and not line.startswith(_BEFORE) and _WAITED not in line]
+    lines = [line for line in said if line.strip() and not line.startswith(_SKIPPED_PREFIXES) and _AWAIT_MESSAGE not in line]
     begins = next((i for i, line in enumerate(lines) if _TRACEBACK in line), None)
     if begins is not None:
         lines = [line for line in lines[begins + 1 :] if not line.startswith(" ")] or lines
@@ -32,7 +32,7 @@ def complaint(error: Exception) -> str:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def mute_spark_log() -> Iterator[None]:
     """Keep Spark from logging, as JSON with the stack of the JVM, an error that is about to be told."""
     from pyspark.logger import PySparkLogger
 
@@ -47,30 +47,30 @@ def quiet() -> Iterator[None]:
         yield
 
 
-_MISSING = re.compile(r"No module named '(numpy|scipy|pandas|pyarrow|narwhals|threadpoolctl|squarely)\b")
+MISSING_MODULE = re.compile(r"No module named '(numpy|scipy|pandas|pyarrow|narwhals|threadpoolctl|squarely)\b")
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def translate_spark_errors() -> Iterator[None]:
     """Say what Spark could not do. The user's own plan runs here and may raise anything."""
     try:
-        with warnings.catch_warnings(), quiet():
+        with warnings.catch_warnings(), mute_spark_log():
             # Spark says so at each use of Arrow; nothing of pandas is used here.
             warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
             yield
     except SquarelyError:
         raise
     except Exception as error:
-        raise _failed(error) from error
+        raise engine_error(error) from error
 
 
-def _failed(error: Exception) -> DataError:
-    missing = _MISSING.search(str(error))
+def engine_error(error: Exception) -> DataError:
+    missing = MISSING_MODULE.search(str(error))
     if missing:
         return DataError(
             f"The Python of Spark's executors has no package {missing[1]!r}, which work on their rows needs: numpy, "
             "scipy, pandas and pyarrow. Install it there, or let PYSPARK_PYTHON name a Python that has it."
         )
     return DataError(
-        f"The Spark DataFrame cannot be worked on: {complaint(error)}. See that its session is running and that its count() works."
+        f"The Spark DataFrame cannot be worked on: {spark_message(error)}. See that its session is running and that its count() works."
     )

@@ -10,43 +10,45 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from squarely.data.engines.partitions import LocalPart, PartColumns, blended, bundle, worked
+from squarely.data.engines.partitions import PartitionColumns, PartitionSource, build_py_files, merge_payloads, run_on_partition
 from squarely.data.source import Source
 from squarely.numerics import Array
 
-Batches = Iterator[pa.RecordBatch]
+BatchIterator = Iterator[pa.RecordBatch]
 
-_HAVE: set[str] = set()  # the sessions that have them
+_SERVED_SESSIONS: set[str] = set()  # the sessions that have them
 
 
-def working(held: PartColumns, work: Callable[[Source], Any]) -> Callable[[Batches], Batches]:
+def partition_udf(held: PartitionColumns, work: Callable[[Source], Any]) -> Callable[[BatchIterator], BatchIterator]:
     """Make a function of a partition's batches that gives one row: its number, and what comes of the work, packed."""
 
-    def part(batches: Batches) -> Batches:
-        number = _number()
-        payload = worked(held, number, batches, work)
+    def part(batches: BatchIterator) -> BatchIterator:
+        number = _get_partition_id()
+        payload = run_on_partition(held, number, batches, work)
         yield pa.record_batch({"part": pa.array([number], pa.int32()), "payload": pa.array([payload], pa.binary())})
 
     return part
 
 
-def blending(merge: Callable[[Any, Any], Any]) -> Callable[[pa.Table], pa.Table]:
-    """Make a function of the rows that `working` gives for a block of parts, in any order, that gives one row for all of them."""
+def merge_udf(merge: Callable[[Any, Any], Any]) -> Callable[[pa.Table], pa.Table]:
+    """Make a function of the rows that `partition_udf` gives for a block of parts, in any order, that gives one row for all of them."""
 
     def block(rows: pa.Table) -> pa.Table:
         numbers = rows["part"].to_numpy()
-        payload = blended((rows["payload"][int(at)].as_py() for at in np.argsort(numbers)), merge)
+        payload = merge_payloads((rows["payload"][int(at)].as_py() for at in np.argsort(numbers)), merge)
         return pa.table({"part": pa.array([numbers.min()], pa.int32()), "payload": pa.array([payload], pa.binary())})
 
     return block
 
 
-def adding(held: PartColumns, places: Sequence[int], work: Callable[[Source], Iterator[Array]]) -> Callable[[Batches], Batches]:
+def with_column_udf(
+    held: PartitionColumns, places: Sequence[int], work: Callable[[Source], Iterator[Array]]
+) -> Callable[[BatchIterator], BatchIterator]:
     """Make a function that gives a partition's batches with a further column; the work meets the columns at some places."""
 
-    def part(batches: Batches) -> Batches:
+    def part(batches: BatchIterator) -> BatchIterator:
         waiting: deque[pa.RecordBatch] = deque()
-        for values in work(LocalPart(held, _kept(batches, places, waiting), _number())):
+        for values in work(PartitionSource(held, _queue_batches(batches, places, waiting), _get_partition_id())):
             done = 0
             while done < len(values):
                 batch = waiting.popleft()
@@ -57,14 +59,14 @@ def adding(held: PartColumns, places: Sequence[int], work: Callable[[Source], It
     return part
 
 
-def _kept(batches: Iterable[pa.RecordBatch], places: Sequence[int], waiting: deque[pa.RecordBatch]) -> Batches:
+def _queue_batches(batches: Iterable[pa.RecordBatch], places: Sequence[int], waiting: deque[pa.RecordBatch]) -> BatchIterator:
     for batch in batches:
         waiting.append(batch)
         columns = [batch.column(place) for place in places] or [pa.nulls(batch.num_rows)]
         yield pa.RecordBatch.from_arrays(columns, names=[str(i) for i in range(len(columns))])
 
 
-def packing(batches: Batches) -> Batches:
+def to_arrow_rows(batches: BatchIterator) -> BatchIterator:
     """Pack each batch into a row."""
     for batch in batches:
         sink = pa.BufferOutputStream()
@@ -73,29 +75,29 @@ def packing(batches: Batches) -> Batches:
         yield pa.record_batch({"payload": pa.array([sink.getvalue().to_pybytes()], pa.binary())})
 
 
-def unpacked(payload: bytes) -> Batches:
-    """Unpack what `packing` has packed."""
+def from_arrow_rows(payload: bytes) -> BatchIterator:
+    """Unpack what `to_arrow_rows` has packed."""
     with pa.ipc.open_stream(payload) as stream:
         yield from stream
 
 
-def _number() -> int:
+def _get_partition_id() -> int:
     from pyspark import TaskContext
 
     return int(TaskContext.get().partitionId())
 
 
-def shipped(session: Any, *, connect: bool) -> None:
+def add_py_files(session: Any, *, is_connect: bool) -> None:
     """Send the executors of a session the modules that they need, once; those of a local master have this machine's."""
-    if not connect and session.sparkContext.master.partition("[")[0] == "local":
+    if not is_connect and session.sparkContext.master.partition("[")[0] == "local":
         return
-    known = session.session_id if connect else session.sparkContext.applicationId
-    if known in _HAVE:
+    known = session.session_id if is_connect else session.sparkContext.applicationId
+    if known in _SERVED_SESSIONS:
         return
     path = list(sys.path)
-    if connect:
-        session.addArtifacts(str(bundle()), pyfile=True)
+    if is_connect:
+        session.addArtifacts(str(build_py_files()), pyfile=True)
     else:
-        session.sparkContext.addPyFile(str(bundle()))
+        session.sparkContext.addPyFile(str(build_py_files()))
     sys.path[:] = path  # here they are already
-    _HAVE.add(known)
+    _SERVED_SESSIONS.add(known)

@@ -12,10 +12,10 @@ from itertools import accumulate
 
 import pyarrow as pa
 
-from squarely.data.dtypes import Kind, Level, declared, index_columns, is_ordered, kind_of, schema_columns
+from squarely.data.dtypes import Kind, Level, declared_levels, index_columns, is_ordered, kind_of, schema_columns
 from squarely.data.files.local_file import LocalFile
-from squarely.data.pandas_io import reread
-from squarely.data.source import Part, Source, cut, positioned
+from squarely.data.pandas_io import pandas_read_call
+from squarely.data.source import RowRange, Source, record_batches, with_row_positions
 from squarely.errors import DataError, first_line
 
 _END = b"\xff\xff\xff\xff\0\0\0\0"  # without it a stream that was cut between two batches looks whole
@@ -24,81 +24,81 @@ _END = b"\xff\xff\xff\xff\0\0\0\0"  # without it a stream that was cut between t
 class IpcSource(Source):
     """An Arrow IPC file on this machine."""
 
-    stored = True
+    is_file = True
 
     def __init__(self, file: LocalFile) -> None:
         self.label = file.label
         self._file = file
-        self._stream = file.head(6) != b"ARROW1"
-        if not self._stream:  # pandas does not read streams
-            self.reread = reread(str(file.real), "read_feather")
-        with self._guarded(), pa.OSFile(str(file.path)) as opened:
-            if self._stream:
+        self._is_stream = file.head(6) != b"ARROW1"
+        if not self._is_stream:  # pandas does not read streams
+            self.pandas_call = pandas_read_call(str(file.real_path), "read_feather")
+        with self._read_errors(), pa.OSFile(str(file.path)) as opened:
+            if self._is_stream:
                 opened.seek(max(opened.size() - len(_END), 0))
                 if opened.read(len(_END)) != _END:
                     raise pa.ArrowInvalid("the stream has no end mark")
                 opened.seek(0)
-            self._schema = (pa.ipc.open_stream if self._stream else pa.ipc.open_file)(opened).schema
-        self.columns, self.twins = schema_columns(self._schema)
+            self._schema = (pa.ipc.open_stream if self._is_stream else pa.ipc.open_file)(opened).schema
+        self.columns, self.duplicate_names = schema_columns(self._schema)
         self.index_columns = index_columns(self._schema)
 
     @cached_property
     def rows(self) -> int | None:
         """How many rows the file says it has, None for a stream, which does not."""
-        return None if self._stream else sum(self._lengths)
+        return None if self._is_stream else sum(self._lengths)
 
     @cached_property
     def _lengths(self) -> tuple[int, ...]:
         """The rows of each record batch."""
-        return tuple(int(batch.num_rows) for batch in self._batches([0] if len(self._schema) else []))
+        return tuple(int(batch.num_rows) for batch in self._iter_batches([0] if len(self._schema) else []))
 
-    def parts(self) -> tuple[Part, ...]:
+    def parts(self) -> tuple[RowRange, ...]:
         """Tell which rows can be read by themselves: those of a record batch. A stream can only be read through."""
-        if self._stream:
+        if self._is_stream:
             return super().parts()
-        return tuple(map(Part, accumulate(self._lengths, initial=0), self._lengths))
+        return tuple(map(RowRange, accumulate(self._lengths, initial=0), self._lengths))
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, in the order of the file; the others are not decoded."""
-        for batch in self._batches(self._places(numbers, labels)):
+        for batch in self._iter_batches(self._find_places(numbers, labels)):
             yield from self._cut(batch, numbers, labels)
 
     def read_parts(
         self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]
     ) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Yield the named columns of some parts."""
-        if self._stream:
+        if self._is_stream:
             yield from super().read_parts(numbers, labels, order)
             return
         order, parts = list(order), self.parts()
-        for i, batch in zip(order, self._batches(self._places(numbers, labels), order), strict=True):
-            yield from positioned(self._cut(batch, numbers, labels), parts[i].first)
+        for i, batch in zip(order, self._iter_batches(self._find_places(numbers, labels), order), strict=True):
+            yield from with_row_positions(self._cut(batch, numbers, labels), parts[i].start)
 
-    def _places(self, numbers: Sequence[str], labels: Sequence[str]) -> list[int]:
+    def _find_places(self, numbers: Sequence[str], labels: Sequence[str]) -> list[int]:
         """Give the places of the columns to decode, in the order of the file; any one where only rows are counted."""
         places = sorted({self._schema.get_field_index(name) for name in (*numbers, *labels)})
         return places or list(range(len(self._schema)))[:1]
 
     def _cut(self, batch: pa.RecordBatch, numbers: Sequence[str], labels: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        places = self._places(numbers, labels)
+        places = self._find_places(numbers, labels)
         columns = [batch.column(places.index(self._schema.get_field_index(name))) for name in (*numbers, *labels)]
-        yield from cut(columns, batch.num_rows)
+        yield from record_batches(columns, batch.num_rows)
 
     def kind(self, name: str) -> Kind:
         """Tell what a column holds."""
         return kind_of(self._schema.field(name).type)
 
-    def order(self, name: str) -> tuple[Level, ...] | None:
+    def category_order(self, name: str) -> tuple[Level, ...] | None:
         """Give the categories of a dictionary that has an order; a stream may add to them as it goes on."""
         if not is_ordered(self._schema, name):
             return None
-        return declared(batch.column(0) for batch in self._batches([self._schema.get_field_index(name)]))
+        return declared_levels(batch.column(0) for batch in self._iter_batches([self._schema.get_field_index(name)]))
 
-    def _batches(self, places: list[int], order: Sequence[int] | None = None) -> Iterator[pa.RecordBatch]:
+    def _iter_batches(self, places: list[int], order: Sequence[int] | None = None) -> Iterator[pa.RecordBatch]:
         self._file.require_unchanged()
         options = pa.ipc.IpcReadOptions(included_fields=places)
-        with self._guarded(), pa.OSFile(str(self._file.path)) as opened:
-            if self._stream:
+        with self._read_errors(), pa.OSFile(str(self._file.path)) as opened:
+            if self._is_stream:
                 yield from pa.ipc.open_stream(opened, options=options)
             else:
                 reader = pa.ipc.open_file(opened, options=options)
@@ -107,7 +107,7 @@ class IpcSource(Source):
         self._file.require_unchanged()
 
     @contextmanager
-    def _guarded(self) -> Iterator[None]:
+    def _read_errors(self) -> Iterator[None]:
         try:
             yield
         except (pa.ArrowException, OSError) as error:

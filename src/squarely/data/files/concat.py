@@ -8,32 +8,32 @@ from itertools import groupby
 
 import pyarrow as pa
 
-from squarely.data.dtypes import Kind, Level, merged
+from squarely.data.dtypes import Kind, Level, merge_level_orders
 from squarely.data.files.paths import FileSet
-from squarely.data.pandas_io import Reread
-from squarely.data.source import Part, Source, positioned
+from squarely.data.pandas_io import PandasReadCall
+from squarely.data.source import RowRange, Source, with_row_positions
 from squarely.errors import DataError
 
-_HELD: Mapping[Kind, str] = {"number": "numbers", "boolean": "true and false", "category": "categories of numbers"}
+_KIND_WORDS: Mapping[Kind, str] = {"number": "numbers", "boolean": "true and false", "category": "categories of numbers"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a part lies: in which file, which has so many rows `before` it in other files, and under which number there."""
+    """Where a part lies: in which file, which has so many rows `rows_before` it in other files, and under which number there."""
 
     file: int
-    before: int
+    rows_before: int
     number: int
-    part: Part
+    row_range: RowRange
 
 
-class JoinedSource(Source):
+class ConcatSource(Source):
     """The sources of several files, one after the other.
 
     A column is looked at only when it is named: it has to be in every file, and to hold one kind of values in all that have any.
     """
 
-    stored = True
+    is_file = True
 
     def __init__(self, files: FileSet, readers: Sequence[Source], *, may_lack: bool = False) -> None:
         """Join what reads each file; with `may_lack` a column that a file of this kind does not have is one of nothing but gaps."""
@@ -41,12 +41,14 @@ class JoinedSource(Source):
         self._files, self._readers, self._may_lack = files, tuple(readers), may_lack
         self.typed = readers[0].typed
         self.notes = tuple(dict.fromkeys([*files.notes, *(note for reader in readers for note in reader.notes)]))
-        self.twins = frozenset().union(*(reader.twins for reader in readers))
-        self.columns = {name: self._type(name) for name in dict.fromkeys(name for reader in readers for name in reader.columns)}
+        self.duplicate_names = frozenset().union(*(reader.duplicate_names for reader in readers))
+        self.columns = {
+            name: self._join_types(name) for name in dict.fromkeys(name for reader in readers for name in reader.columns)
+        }
         self.index_columns = frozenset().union(*(reader.index_columns for reader in readers))
-        self.reread = _reread([reader.reread for reader in readers])
+        self.pandas_call = _join_pandas_calls([reader.pandas_call for reader in readers])
         self._kinds: dict[str, Kind] = {}
-        self._met: dict[int, int] = {}  # file -> rows, as the last scan of all of them has met them
+        self._row_counts: dict[int, int] = {}  # file -> rows, as the last scan of all of them has met them
 
     @property
     def rows(self) -> int | None:
@@ -59,35 +61,35 @@ class JoinedSource(Source):
         self._require_usable(numbers, labels)
         for i, reader in enumerate(self._readers):
             met = 0
-            for _, batch in _filled(reader, numbers, labels, None):
+            for _, batch in _read_with_gaps(reader, numbers, labels, None):
                 yield batch
                 met += batch.num_rows
-            self._met[i] = met
+            self._row_counts[i] = met
         self._files.require_unchanged()
 
-    def parts(self) -> tuple[Part, ...]:
+    def parts(self) -> tuple[RowRange, ...]:
         """Tell which rows can be read by themselves: the parts of each file. Files that no scan has counted yet are counted."""
-        return tuple(place.part for place in self._places())
+        return tuple(place.row_range for place in self._list_places())
 
     def read_parts(
         self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]
     ) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Yield the named columns of some parts; one file is open at a time."""
         self._require_usable(numbers, labels)
-        places = self._places()
+        places = self._list_places()
         for i, run in groupby((places[number] for number in order), key=lambda place: place.file):
             wanted = list(run)
-            for first, batch in _filled(self._readers[i], numbers, labels, [place.number for place in wanted]):
-                yield wanted[0].before + first, batch
+            for first, batch in _read_with_gaps(self._readers[i], numbers, labels, [place.number for place in wanted]):
+                yield wanted[0].rows_before + first, batch
         self._files.require_unchanged()
 
-    def _places(self) -> list[_Place]:
+    def _list_places(self) -> list[_Place]:
         places: list[_Place] = []
         before = 0
         for i, reader in enumerate(self._readers):
             parts, rows = reader.parts(), self._count(i)
-            parts = tuple(Part(part.first, rows if part.rows is None else part.rows) for part in parts)
-            places += [_Place(i, before, k, Part(before + part.first, part.rows)) for k, part in enumerate(parts)]
+            parts = tuple(RowRange(part.start, rows if part.rows is None else part.rows) for part in parts)
+            places += [_Place(i, before, k, RowRange(before + part.start, part.rows)) for k, part in enumerate(parts)]
             before += rows
         return places
 
@@ -96,9 +98,9 @@ class JoinedSource(Source):
         rows = self._readers[i].rows
         if rows is not None:
             return rows
-        if i not in self._met:
-            self._met[i] = sum(batch.num_rows for batch in self._readers[i].read([]))
-        return self._met[i]
+        if i not in self._row_counts:
+            self._row_counts[i] = sum(batch.num_rows for batch in self._readers[i].read([]))
+        return self._row_counts[i]
 
     def _require_usable(self, numbers: Sequence[str], labels: Sequence[str]) -> None:
         self._files.require_unchanged()
@@ -116,22 +118,22 @@ class JoinedSource(Source):
         """
         if name not in self._kinds:
             self._require_everywhere(name)
-            self._kinds[name] = self._kind(name)
+            self._kinds[name] = self._find_kind(name)
         return self._kinds[name]
 
-    def order(self, name: str) -> tuple[Level, ...] | None:
+    def category_order(self, name: str) -> tuple[Level, ...] | None:
         """Give the levels that the files declare, put together, if every file declares some."""
         filled = [reader for reader in self._readers if name in reader.columns and reader.kind(name) != "null"]
-        orders = [(reader.label, reader.order(name)) for reader in filled]
+        orders = [(reader.label, reader.category_order(name)) for reader in filled]
         known = {label: order for label, order in orders if order is not None}
-        return merged(name, known) if known and len(known) == len(orders) else None
+        return merge_level_orders(name, known) if known and len(known) == len(orders) else None
 
-    def _type(self, name: str) -> str:
+    def _join_types(self, name: str) -> str:
         """Give the types of a column in the files that have something in it; which is first is of no matter."""
         types = dict.fromkeys(reader.columns[name] for reader in self._readers if name in reader.columns)
         return " or ".join(kind for kind in types if kind.lower() != "null" or len(types) == 1)
 
-    def _kind(self, name: str) -> Kind:
+    def _find_kind(self, name: str) -> Kind:
         met: dict[Kind, Source] = {}
         for reader in self._readers:
             if name in reader.columns:
@@ -140,7 +142,7 @@ class JoinedSource(Source):
         if len(filled) > 1:
             (one, first), (other, second) = list(filled.items())[:2]
             raise DataError(
-                f"Column {name!r} holds {_held(one, first, name)} in {first.label!r} and {_held(other, second, name)} in "
+                f"Column {name!r} holds {_describe_kind(one, first, name)} in {first.label!r} and {_describe_kind(other, second, name)} in "
                 f"{second.label!r}. Write one kind of values in all files of {self.label}, or leave the column out."
             )
         return next(iter(filled), "null")
@@ -155,14 +157,14 @@ class JoinedSource(Source):
             )
 
 
-def _filled(
+def _read_with_gaps(
     reader: Source, numbers: Sequence[str], labels: Sequence[str], order: Sequence[int] | None
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Read a file, or parts of it in an order; columns that it does not have are filled with gaps."""
     names = [*numbers, *labels]
     there = [name in reader.columns for name in names]
     numbers, labels = ([name for name in wanted if name in reader.columns] for wanted in (numbers, labels))
-    read = positioned(reader.read(numbers, labels)) if order is None else reader.read_parts(numbers, labels, order)
+    read = with_row_positions(reader.read(numbers, labels)) if order is None else reader.read_parts(numbers, labels, order)
     if all(there):
         yield from read
         return
@@ -172,13 +174,13 @@ def _filled(
         yield first, pa.RecordBatch.from_arrays(filled, names=[str(i) for i in range(len(names))])
 
 
-def _held(kind: Kind, reader: Source, name: str) -> str:
-    return f"{_HELD.get(kind, 'text' if kind == 'text' else 'other values')} ({reader.columns[name]})"
+def _describe_kind(kind: Kind, reader: Source, name: str) -> str:
+    return f"{_KIND_WORDS.get(kind, 'text' if kind == 'text' else 'other values')} ({reader.columns[name]})"
 
 
-def _reread(readers: Sequence[Reread | None]) -> Reread | None:
+def _join_pandas_calls(readers: Sequence[PandasReadCall | None]) -> PandasReadCall | None:
     """Say how pandas reads the files: if it can read each, the others as the first."""
     known = [reader for reader in readers if reader is not None]
     if len(known) < len(readers):
         return None
-    return replace(known[0], others=tuple(known[1:]))
+    return replace(known[0], further_calls=tuple(known[1:]))

@@ -11,60 +11,67 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
-from squarely.data.dtypes import Kind, Level, reads_as_number
-from squarely.data.source import Part, Source, positioned
+from squarely.data.dtypes import Kind, Level, parses_as_number
+from squarely.data.source import RowRange, Source, with_row_positions
 from squarely.errors import DataError
 
-_EMPTY = "__HIVE_DEFAULT_PARTITION__"  # what Hive, Spark, DuckDB, Arrow and Polars write for a gap
+_HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"  # what Hive, Spark, DuckDB, Arrow and Polars write for a gap
 _SEGMENT = re.compile(r"([^=]+)=(.*)")
 
 Constant = int | float | str | None
 
 
-def segments(folders: Path) -> dict[str, str]:
+def read_folder_keys(folders: Path) -> dict[str, str]:
     """Give the keys of a path's folders with their values, as they are written.
 
-    >>> segments(Path("sales/year=2020/town=New%20York"))
+    >>> read_folder_keys(Path("sales/year=2020/town=New%20York"))
     {'year': '2020', 'town': 'New York'}
     """
     met = [match for part in folders.parts if (match := _SEGMENT.fullmatch(part))]
     return {unquote(match[1]): unquote(match[2]) for match in met}
 
 
-def constants(files: Sequence[Mapping[str, str]]) -> list[dict[str, Constant]]:
+def parse_constants(files: Sequence[Mapping[str, str]]) -> list[dict[str, Constant]]:
     """Turn the values of each file into numbers, for keys of which every value is one, whole where all of them are.
 
-    >>> constants([{"year": "2020", "town": "A"}, {"year": "2021", "town": "7"}])
+    >>> parse_constants([{"year": "2020", "town": "A"}, {"year": "2021", "town": "7"}])
     [{'year': 2020, 'town': 'A'}, {'year': 2021, 'town': '7'}]
     """
-    read = {key: _reader([file[key] for file in files if key in file]) for key in dict.fromkeys(k for file in files for k in file)}
-    return [{key: None if text == _EMPTY else read[key](text) for key, text in file.items()} for file in files]
+    read = {
+        key: _choose_parser([file[key] for file in files if key in file])
+        for key in dict.fromkeys(k for file in files for k in file)
+    }
+    return [{key: None if text == _HIVE_NULL else read[key](text) for key, text in file.items()} for file in files]
 
 
-def _reader(texts: Sequence[str]) -> type[int] | type[float] | type[str]:
-    known = [text for text in texts if text != _EMPTY]
-    if not known or not all(reads_as_number(text) and math.isfinite(float(text)) for text in known):
+def _choose_parser(texts: Sequence[str]) -> type[int] | type[float] | type[str]:
+    known = [text for text in texts if text != _HIVE_NULL]
+    if not known or not all(parses_as_number(text) and math.isfinite(float(text)) for text in known):
         return str
     return int if all(re.fullmatch(r"[-+]?\d{1,18}", text) for text in known) else float
 
 
-class PartitionSource(Source):
+class HivePartitionSource(Source):
     """The rows of one file with columns that the names of its folders add, each with one value."""
 
-    stored = True
+    is_file = True
 
     def __init__(self, file: Source, values: Mapping[str, Constant], texts: Mapping[str, str]) -> None:
         """Add `values`; `texts` are the same as they are written, for a source whose labels are all text."""
         self._file, self._values, self._texts = file, values, texts
         self.label, self.typed, self.notes = file.label, file.typed, file.notes
-        self.twins, self.index_columns = file.twins, file.index_columns
-        self._both = [name for name in values if name in file.columns]
-        self.columns = {**file.columns, **{name: str(_type(value)) for name, value in values.items() if name not in file.columns}}
-        self.reread = (
+        self.duplicate_names, self.index_columns = file.duplicate_names, file.index_columns
+        self._clashing_names = [name for name in values if name in file.columns]
+        self.columns = {
+            **file.columns,
+            **{name: str(_arrow_type(value)) for name, value in values.items() if name not in file.columns},
+        }
+        self.pandas_call = (
             None
-            if file.reread is None
+            if file.pandas_call is None
             else replace(
-                file.reread, constants=values if self.typed else {k: None if v is None else texts[k] for k, v in values.items()}
+                file.pandas_call,
+                constants=values if self.typed else {k: None if v is None else texts[k] for k, v in values.items()},
             )
         )
 
@@ -75,11 +82,11 @@ class PartitionSource(Source):
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, in the order of the file."""
-        here = self._of_file(numbers), self._of_file(labels)
-        for _, batch in self._filled(positioned(self._file.read(*here)), numbers, labels):
+        here = self._names_in_file(numbers), self._names_in_file(labels)
+        for _, batch in self._add_constants(with_row_positions(self._file.read(*here)), numbers, labels):
             yield batch
 
-    def parts(self) -> tuple[Part, ...]:
+    def parts(self) -> tuple[RowRange, ...]:
         """Tell which rows can be read by themselves."""
         return self._file.parts()
 
@@ -87,27 +94,27 @@ class PartitionSource(Source):
         self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]
     ) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Yield the named columns of some parts."""
-        read = self._file.read_parts(self._of_file(numbers), self._of_file(labels), order)
-        yield from self._filled(read, numbers, labels)
+        read = self._file.read_parts(self._names_in_file(numbers), self._names_in_file(labels), order)
+        yield from self._add_constants(read, numbers, labels)
 
-    def _of_file(self, names: Sequence[str]) -> list[str]:
+    def _names_in_file(self, names: Sequence[str]) -> list[str]:
         return [name for name in names if name not in self._values]
 
-    def _filled(
+    def _add_constants(
         self, read: Iterator[tuple[int, pa.RecordBatch]], numbers: Sequence[str], labels: Sequence[str]
     ) -> Iterator[tuple[int, pa.RecordBatch]]:
         names = [*numbers, *labels]
-        made = {i: self._scalar(name, label=i >= len(numbers)) for i, name in enumerate(names) if name in self._values}
+        made = {i: self._make_scalar(name, label=i >= len(numbers)) for i, name in enumerate(names) if name in self._values}
         for first, batch in read:
             columns = iter(batch.columns)
             filled = [pa.repeat(made[i], batch.num_rows) if i in made else next(columns) for i in range(len(names))]
             yield first, pa.RecordBatch.from_arrays(filled, names=[str(i) for i in range(len(names))]) if names else batch
 
-    def _scalar(self, name: str, *, label: bool) -> pa.Scalar:
+    def _make_scalar(self, name: str, *, label: bool) -> pa.Scalar:
         value = self._values[name]
         if label and not self.typed and value is not None:
             return pa.scalar(self._texts[name])
-        return pa.scalar(value, _type(value))
+        return pa.scalar(value, _arrow_type(value))
 
     def kind(self, name: str) -> Kind:
         """Tell what a column holds.
@@ -116,7 +123,7 @@ class PartitionSource(Source):
         ------
         DataError : the file has a column of the same name as one of its folders.
         """
-        if name in self._both:
+        if name in self._clashing_names:
             raise DataError(
                 f"{name!r} is a column of {self.label!r} and also the key of its folder '{name}={self._texts[name]}'. "
                 "Rename the column or the folder."
@@ -126,11 +133,11 @@ class PartitionSource(Source):
         value = self._values[name]
         return "null" if value is None else "text" if isinstance(value, str) else "number"
 
-    def order(self, name: str) -> tuple[Level, ...] | None:
+    def category_order(self, name: str) -> tuple[Level, ...] | None:
         """Give the levels that the file declares."""
-        return None if name in self._values else self._file.order(name)
+        return None if name in self._values else self._file.category_order(name)
 
 
-def _type(value: Constant) -> pa.DataType:
+def _arrow_type(value: Constant) -> pa.DataType:
     kinds: dict[type, pa.DataType] = {int: pa.int64(), float: pa.float64(), str: pa.string(), type(None): pa.null()}
     return kinds[type(value)]

@@ -18,8 +18,8 @@ import pyarrow.json as pj
 
 from squarely.data.dtypes import Kind
 from squarely.data.files.local_file import LocalFile
-from squarely.data.pandas_io import reread
-from squarely.data.source import Source, cut, not_usable
+from squarely.data.pandas_io import pandas_read_call
+from squarely.data.source import Source, record_batches, unsupported_column_error
 from squarely.errors import DataError
 
 _BLOCK = 2**23  # bytes
@@ -32,65 +32,65 @@ _KINDS: dict[str, Kind] = {"INT64": "number", "DOUBLE": "number", "BOOLEAN": "bo
 class JsonLinesSource(Source):
     """One file of JSON lines on this machine, gzipped or not."""
 
-    stored = True
+    is_file = True
 
     def __init__(self, file: LocalFile) -> None:
         self.label = file.label
         self._file = file
-        self.reread = reread(str(file.real), "read_json")
-        self._packed = file.head(2) == b"\x1f\x8b"
+        self.pandas_call = pandas_read_call(str(file.real_path), "read_json")
+        self._is_gzip = file.head(2) == b"\x1f\x8b"
         types: dict[str, str] = {}
         twins: set[str] = set()
-        for first, block in self._blocks():
-            found, doubled = self._look(block, first)
+        for first, block in self._iter_blocks():
+            found, doubled = self._find_types(block, first)
             twins |= doubled
             for name, kind in found.items():
-                types[name] = _wider(types.get(name, "NULL"), kind)
+                types[name] = _common_type(types.get(name, "NULL"), kind)
         self.columns = types
-        self.twins = frozenset(twins)
+        self.duplicate_names = frozenset(twins)
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, in the order of the lines."""
         names = list(dict.fromkeys((*numbers, *labels)))
         for name in names:
             if self.kind(name) == "other":
-                raise not_usable(self, name, self.columns[name].lower())
+                raise unsupported_column_error(self, name, self.columns[name].lower())
         schema = pa.schema([(name, _TYPES[self.columns[name]]) for name in names])
-        for first, block in self._blocks():
+        for first, block in self._iter_blocks():
             try:
-                table = _parsed(block, schema)
+                table = _parse_block(block, schema)
             except pa.ArrowException as error:
-                raise self._explain(block, first, names) or self._unreadable(str(error)) from error
-            yield from cut([table.column(name) for name in (*numbers, *labels)], _count(block))
+                raise self._explain_error(block, first, names) or self._unreadable_error(str(error)) from error
+            yield from record_batches([table.column(name) for name in (*numbers, *labels)], _count(block))
 
     def kind(self, name: str) -> Kind:
         """Tell what a column holds: what its first value is. Another kind further on is an error of the line it is on."""
         return _KINDS.get(self.columns[name], "other")
 
-    def _blocks(self) -> Iterator[tuple[int, bytes]]:
+    def _iter_blocks(self) -> Iterator[tuple[int, bytes]]:
         """Yield the number of rows before a block, and the block: whole lines, of which blank ones are no rows."""
         self._file.require_unchanged()
         first, rest = 0, b""
         try:
-            with self._bytes() as file:
+            with self._open_bytes() as file:
                 while piece := file.read(_BLOCK):
                     lines, end, rest = (rest + piece).rpartition(b"\n")
                     if len(rest) > _LONGEST_LINE:
-                        raise self._unreadable(f"a line is longer than {_LONGEST_LINE:,} bytes")
-                    if block := self._checked(lines + end, first):
+                        raise self._unreadable_error(f"a line is longer than {_LONGEST_LINE:,} bytes")
+                    if block := self._check_block(lines + end, first):
                         yield first, block
                         first += _count(block)
         except (OSError, EOFError, zlib.error) as error:
             self._file.require_unchanged()
-            raise self._unreadable(str(error)) from error
-        if block := self._checked(rest, first):
+            raise self._unreadable_error(str(error)) from error
+        if block := self._check_block(rest, first):
             yield first, block
         self._file.require_unchanged()
 
-    def _bytes(self) -> IO[bytes]:
-        return gzip.open(self._file.path) if self._packed else self._file.path.open("rb")  # type: ignore[return-value]
+    def _open_bytes(self) -> IO[bytes]:
+        return gzip.open(self._file.path) if self._is_gzip else self._file.path.open("rb")  # type: ignore[return-value]
 
-    def _checked(self, block: bytes, first: int) -> bytes:
+    def _check_block(self, block: bytes, first: int) -> bytes:
         """Take off the byte order mark, and refuse at the first row what other JSON files begin with."""
         block = block.removeprefix(b"\xef\xbb\xbf") if first == 0 else block
         begin = block.lstrip()[:2]
@@ -102,72 +102,72 @@ class JsonLinesSource(Source):
         if first == 0 and begin in {b"\xff\xfe", b"\xfe\xff"}:
             raise DataError(f"The file {self.label!r} is UTF-16 text. JSON is UTF-8: save it as that.")
         if _NULL_LINE.search(b"\n" + block):  # Arrow makes a row of it, and crashes where a block has no other lines
-            for _ in self._rows(block, first):
+            for _ in self._parse_lines(block, first):
                 pass
         return block if begin else b""
 
-    def _look(self, block: bytes, first: int) -> tuple[Mapping[str, str], set[str]]:
+    def _find_types(self, block: bytes, first: int) -> tuple[Mapping[str, str], set[str]]:
         """Give the types of a block's columns, and the names that stand twice on a line."""
         try:
-            table = _parsed(block, None)
+            table = _parse_block(block, None)
         except pa.ArrowException:
-            return self._look_slowly(block, first)
+            return self._find_types_by_line(block, first)
         if table.num_columns and table.num_rows != _count(block):  # two objects on a line, which Arrow takes for two rows
-            return self._look_slowly(block, first)
+            return self._find_types_by_line(block, first)
         return {field.name: _type_name(field.type) for field in table.schema}, set()
 
-    def _look_slowly(self, block: bytes, first: int) -> tuple[Mapping[str, str], set[str]]:
+    def _find_types_by_line(self, block: bytes, first: int) -> tuple[Mapping[str, str], set[str]]:
         types: dict[str, str] = {}
         twins: set[str] = set()
-        for _, pairs in self._rows(block, first):
+        for _, pairs in self._parse_lines(block, first):
             names = [name for name, _ in pairs]
             twins |= {name for name in names if names.count(name) > 1}
             for name, value in pairs:
-                types[name] = _wider(types.get(name, "NULL"), _type_of(value))
+                types[name] = _common_type(types.get(name, "NULL"), _type_of(value))
         return types, twins
 
-    def _rows(self, block: bytes, first: int) -> Iterator[tuple[int, list[tuple[str, Any]]]]:
+    def _parse_lines(self, block: bytes, first: int) -> Iterator[tuple[int, list[tuple[str, Any]]]]:
         """Parse the lines of a block with Python; name the first that is not an object."""
         row = first
         for line in block.split(b"\n"):
             if line.strip():
                 row += 1
                 try:
-                    pairs = json.loads(line, object_pairs_hook=_Pairs)
+                    pairs = json.loads(line, object_pairs_hook=_JsonObject)
                 except (ValueError, RecursionError) as error:
-                    raise self._unreadable(f"row {row:,} is not JSON: {error}") from error
-                if not isinstance(pairs, _Pairs):
-                    raise self._unreadable(f"row {row:,} is not an object with names and values")
+                    raise self._unreadable_error(f"row {row:,} is not JSON: {error}") from error
+                if not isinstance(pairs, _JsonObject):
+                    raise self._unreadable_error(f"row {row:,} is not an object with names and values")
                 yield row, pairs
 
-    def _explain(self, block: bytes, first: int, names: list[str]) -> DataError | None:
+    def _explain_error(self, block: bytes, first: int, names: list[str]) -> DataError | None:
         """Name the first value that is not of its column's kind, if that is what stopped Arrow."""
-        for row, pairs in self._rows(block, first):
+        for row, pairs in self._parse_lines(block, first):
             for name, value in pairs:
                 kind = self.columns[name]
-                if name in names and not _fits(value, kind):
-                    return self._mixed(name, kind, value, row)
+                if name in names and not _is_of_type(value, kind):
+                    return self._mixed_kinds_error(name, kind, value, row)
         return None
 
-    def _mixed(self, name: str, kind: str, value: Any, row: int) -> DataError:
+    def _mixed_kinds_error(self, name: str, kind: str, value: Any, row: int) -> DataError:
         held = "numbers" if kind in {"INT64", "DOUBLE"} else f"{kind.lower()} values"
         return DataError(
             f"Column {name!r} of {self.label} holds {held}, then something else: {value!r} in data row {row:,}. "
             "Correct that value, or make it null."
         )
 
-    def _unreadable(self, why: str) -> DataError:
+    def _unreadable_error(self, why: str) -> DataError:
         return DataError(
             f'The file {self.label!r} cannot be read as JSON lines, one object such as {{"x": 1}} on each line: '
             f"{why.rstrip('.')}. Mend it or write it again."
         )
 
 
-class _Pairs(list):
+class _JsonObject(list):
     """The names and values of one object, in their order, twins too."""
 
 
-def _parsed(block: bytes, schema: pa.Schema | None) -> pa.Table:
+def _parse_block(block: bytes, schema: pa.Schema | None) -> pa.Table:
     read = pj.ReadOptions(use_threads=False, block_size=len(block) + 1)
     parse = pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="infer" if schema is None else "ignore")
     return pj.read_json(pa.BufferReader(block), read_options=read, parse_options=parse)
@@ -177,10 +177,10 @@ def _count(block: bytes) -> int:
     return sum(1 for line in block.split(b"\n") if line.strip())
 
 
-def _wider(one: str, other: str) -> str:
+def _common_type(one: str, other: str) -> str:
     """Give the type that holds two types; of two kinds, the first.
 
-    >>> _wider("NULL", "INT64"), _wider("INT64", "DOUBLE"), _wider("DOUBLE", "STRING")
+    >>> _common_type("NULL", "INT64"), _common_type("INT64", "DOUBLE"), _common_type("DOUBLE", "STRING")
     ('INT64', 'DOUBLE', 'DOUBLE')
     """
     if one == "NULL":
@@ -188,7 +188,7 @@ def _wider(one: str, other: str) -> str:
     return "DOUBLE" if {one, other} == {"INT64", "DOUBLE"} else one
 
 
-def _fits(value: Any, kind: str) -> bool:
+def _is_of_type(value: Any, kind: str) -> bool:
     return _type_of(value) in {"NULL", kind} or (kind == "DOUBLE" and _type_of(value) == "INT64")
 
 
@@ -204,5 +204,5 @@ def _type_of(value: Any) -> str:
     """Tell the type of a value that Python parsed; bool comes before int, of which Python makes it a kind."""
     if isinstance(value, int) and not isinstance(value, bool):
         return "INT64" if -(2**63) <= value < 2**63 else "DOUBLE"
-    kinds = {type(None): "NULL", bool: "BOOLEAN", float: "DOUBLE", str: "STRING", list: "LIST", _Pairs: "OBJECT"}
+    kinds = {type(None): "NULL", bool: "BOOLEAN", float: "DOUBLE", str: "STRING", list: "LIST", _JsonObject: "OBJECT"}
     return kinds[type(value)]

@@ -12,7 +12,7 @@ from squarely.errors import DataError
 _DELTA, _ICEBERG, _HUDI, _PAIMON, _STREAM, _DUCKLAKE = (
     "a Delta table", "an Iceberg table", "a Hudi table", "a Paimon table", "what a Spark stream writes", "a DuckLake table"
 )  # fmt: skip
-_WAYS_OUT = {
+_ALTERNATIVES = {
     _DELTA: "deltalake.DeltaTable({path!r}).to_pyarrow_table(), or duckdb.sql(\"FROM delta_scan('...')\")",
     _ICEBERG: "duckdb.sql(\"FROM iceberg_scan('...')\"), or the scan().to_arrow() of a table that pyiceberg has loaded",
     _HUDI: "spark.read.format('hudi').load({path!r})",
@@ -22,12 +22,12 @@ _WAYS_OUT = {
 }
 
 
-def require_plain(paths: Iterable[Path]) -> None:
+def require_no_lake_table(paths: Iterable[Path]) -> None:
     """Raise a DataError if one of the files lies in the folder of such a table, at any depth."""
 
     @cache
     def kind_at(folder: Path) -> str | None:
-        return _kind_at(folder)
+        return _detect_table(folder)
 
     @cache
     def table_above(folder: Path) -> tuple[Path, str] | None:
@@ -40,21 +40,21 @@ def require_plain(paths: Iterable[Path]) -> None:
         for place in (path, path.resolve()):  # a link may lead into a table, or out of one
             found = (place.parent, _DUCKLAKE) if place.name.startswith("ducklake-") else table_above(place.parent)
             if found is not None:
-                folder, kind = _short(found[0]), found[1]
+                folder, kind = _shorten(found[0]), found[1]
                 raise DataError(
                     f"The folder {folder!r} is {kind}. It can also hold files with rows that were changed or deleted, and only the "
-                    f"table's own log tells them apart. Read it with {_WAYS_OUT[kind].format(path=folder)}, and pass the result as "
+                    f"table's own log tells them apart. Read it with {_ALTERNATIVES[kind].format(path=folder)}, and pass the result as "
                     "the data."
                 )
 
 
-def _short(folder: Path) -> str:
+def _shorten(folder: Path) -> str:
     """Give a path as a user would write it here."""
     here = Path.cwd()
     return str(folder.relative_to(here)) if folder.is_relative_to(here) else str(folder)
 
 
-def _kind_at(folder: Path) -> str | None:
+def _detect_table(folder: Path) -> str | None:
     if os.path.isdir(folder / "_delta_log"):
         return _DELTA
     if os.path.isdir(folder / ".hoodie"):

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from squarely.errors import DataError
-from squarely.storage.disk import plain_path, printable
+from squarely.storage.disk import plain_path, printable_name
 
 _MOST_NAMES = 1000
 # The first bytes of kinds of file, whatever their names say; a CSV file may well have a first column called PAR1.
@@ -46,13 +46,13 @@ class LocalFile:
 
     Attributes
     ----------
-    given : the path as it was given.
+    given_path : the path as it was given.
     path : where it is, links followed; a link to it where the engines cannot be told its name.
     stamp : device, number, size in bytes and time of the last change, as they were when it was opened.
     label : what messages call it.
     """
 
-    given: Path
+    given_path: Path
     path: Path
     stamp: tuple[int, int, int, int]
     label: str
@@ -68,8 +68,8 @@ class LocalFile:
         try:
             if not path.is_file():
                 what = "is a folder" if path.is_dir() else "is not a regular file" if path.exists() else "does not exist"
-                raise DataError(f"The file {str(path)!r} {what}. {_near(path)}")
-            file = cls(path, plain_path(path.resolve()), _stamp(path), printable(label or path.name))
+                raise DataError(f"The file {str(path)!r} {what}. {_suggest_name(path)}")
+            file = cls(path, plain_path(path.resolve()), _read_stamp(path), printable_name(label or path.name))
             file.head(1)
         except OSError as error:
             raise DataError(
@@ -80,16 +80,16 @@ class LocalFile:
         return file
 
     @property
-    def real(self) -> Path:
+    def real_path(self) -> Path:
         """The path of the file itself, links followed, whatever its name is."""
-        return self.given.resolve()
+        return self.given_path.resolve()
 
     def head(self, size: int) -> bytes:
         """Give the first bytes."""
         with self.path.open("rb") as file:
             return file.read(size)
 
-    def content(self) -> str | None:
+    def detect_kind(self) -> str | None:
         """Tell the kind of a binary file from its first bytes, None where they say nothing."""
         head = self.head(16)
         return next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
@@ -97,7 +97,7 @@ class LocalFile:
     def require_unchanged(self) -> None:
         """Raise a DataError if the file is gone or is not the one that was opened."""
         try:
-            now = _stamp(self.path)
+            now = _read_stamp(self.path)
         except OSError as error:
             raise DataError(
                 f"The file {self.label!r} is not there any more ({error.strerror}), and its rows are needed again. "
@@ -110,7 +110,7 @@ class LocalFile:
             )
 
 
-def _near(path: Path) -> str:
+def _suggest_name(path: Path) -> str:
     """Say which file beside it has a name like the one that is missed, or what to give."""
     names = []
     if path.parent.is_dir() and not path.exists():
@@ -119,6 +119,6 @@ def _near(path: Path) -> str:
     return f"Did you mean {near[0]!r}?" if near else "Give the path of a CSV, Parquet, Arrow or JSON-lines file."
 
 
-def _stamp(path: Path) -> tuple[int, int, int, int]:
+def _read_stamp(path: Path) -> tuple[int, int, int, int]:
     found = path.stat()
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns

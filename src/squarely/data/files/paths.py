@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from squarely.data.files.hive_partitions import segments
-from squarely.data.files.lake_formats import require_plain
+from squarely.data.files.hive_partitions import read_folder_keys
+from squarely.data.files.lake_formats import require_no_lake_table
 from squarely.data.files.local_file import SUFFIXES, LocalFile, named_kind
-from squarely.errors import DataError, counted
-from squarely.storage.disk import local_path, printable
+from squarely.errors import DataError, pluralize
+from squarely.storage.disk import local_path, printable_name
 
-_SIGNS = "*?["
-_HIDDEN = (".", "_")  # marks and checksums of the programs that write folders of data
+_GLOB_SIGNS = "*?["
+_HIDDEN_PREFIXES = (".", "_")  # marks and checksums of the programs that write folders of data
 _ENDINGS = ", ".join(SUFFIXES)
 
 
@@ -30,7 +30,7 @@ class FileSet:
     notes : how they were put in order, and what was left out.
     folders : for each file the keys and values of its folders called key=value, below the folder that was given.
     folder_keys : the keys of such folders above, which all files lie in.
-    look : finds the paths again.
+    find_paths : finds the paths again.
     """
 
     label: str
@@ -38,11 +38,11 @@ class FileSet:
     notes: tuple[str, ...]
     folders: tuple[Mapping[str, str], ...]
     folder_keys: frozenset[str]
-    look: Callable[[], list[Path]]
+    find_paths: Callable[[], list[Path]]
 
     def require_unchanged(self) -> None:
         """Raise a DataError if a file has come, gone or changed since they were opened."""
-        before, now = [file.given for file in self.files], self.look()
+        before, now = [file.given_path for file in self.files], self.find_paths()
         if gone := sorted(set(before).difference(now)):
             raise DataError(
                 f"The file {str(gone[0])!r} of {self.label} is not there any more, and its rows are needed again. "
@@ -59,11 +59,11 @@ class FileSet:
 
 def is_pattern(text: str) -> bool:
     """Tell whether a path stands for all files whose names fit; one that is there as it is written does not."""
-    return any(sign in text for sign in _SIGNS) and not os.path.lexists(local_path(text))
+    return any(sign in text for sign in _GLOB_SIGNS) and not os.path.lexists(local_path(text))
 
 
-def file_set(texts: Sequence[str], *, listed: bool) -> FileSet:
-    """Find the files that paths, patterns and folders name: `listed` in a list, whose order is kept, or by a single one of them.
+def find_files(texts: Sequence[str], *, is_list: bool) -> FileSet:
+    """Find the files that paths, patterns and folders name: `is_list` in a list, whose order is kept, or by a single one of them.
 
     The files of a pattern or a folder come in the order of their paths, as text. In a folder, those in its folders count too;
     names that begin with a dot or an underscore do not, nor do those whose ending is none of data.
@@ -75,34 +75,39 @@ def file_set(texts: Sequence[str], *, listed: bool) -> FileSet:
     places = [(text, local_path(text).absolute()) for text in texts]
 
     def look() -> list[Path]:
-        return [path for text, place in places for path in _named(text, place)]
+        return [path for text, place in places for path in _find_named(text, place)]
 
     paths = look()
-    require_plain(paths)
+    require_no_lake_table(paths)
     shared = Path(os.path.commonpath([path.parent for path in paths]))
     files = tuple(LocalFile.open(path, os.path.relpath(path, shared)) for path in paths)
     _require_once(files)
-    label = files[0].label + (f" and {counted(len(files) - 1, 'other file')}" if len(files) > 1 else "") if listed else texts[0]
-    order = "" if len(files) == 1 else " in the order given" if listed else " in the order of their names"
-    notes = (f"{counted(len(files), 'file')}{order}", *_left_out([place for _, place in places]))
+    label = files[0].label + (f" and {pluralize(len(files) - 1, 'other file')}" if len(files) > 1 else "") if is_list else texts[0]
+    order = "" if len(files) == 1 else " in the order given" if is_list else " in the order of their names"
+    notes = (f"{pluralize(len(files), 'file')}{order}", *_describe_skipped([place for _, place in places]))
     # The keys of one folder or pattern begin where it does; those of a list where its paths part.
-    begin = shared if listed else places[0][1] if os.path.isdir(places[0][1]) else _folder_of(places[0][1])
-    folders = tuple(segments(path.parent.relative_to(begin)) for path in paths)
+    begin = shared if is_list else places[0][1] if os.path.isdir(places[0][1]) else _pattern_folder(places[0][1])
+    folders = tuple(read_folder_keys(path.parent.relative_to(begin)) for path in paths)
     keys = list(dict.fromkeys(key for each in folders for key in each))
     notes += (f"{' and '.join(map(repr, keys))} from the names of folders",) if keys else ()
     return FileSet(
-        label=printable(label), files=files, notes=notes, folders=folders, folder_keys=frozenset(segments(begin)), look=look
+        label=printable_name(label),
+        files=files,
+        notes=notes,
+        folders=folders,
+        folder_keys=frozenset(read_folder_keys(begin)),
+        find_paths=look,
     )
 
 
-def _named(text: str, path: Path) -> list[Path]:
+def _find_named(text: str, path: Path) -> list[Path]:
     if os.path.isdir(path):
-        return _in_folder(text, path)
-    return _matching(text, path) if is_pattern(str(path)) else [path]
+        return _list_folder(text, path)
+    return _match_pattern(text, path) if is_pattern(str(path)) else [path]
 
 
-def _matching(text: str, path: Path) -> list[Path]:
-    folder = _folder_of(path)
+def _match_pattern(text: str, path: Path) -> list[Path]:
+    folder = _pattern_folder(path)
     met = [folder / name for name in glob.glob(str(path.relative_to(folder)), root_dir=folder, recursive=True)]
     files = sorted((one for one in met if not os.path.isdir(one)), key=str)
     if not files:
@@ -113,12 +118,12 @@ def _matching(text: str, path: Path) -> list[Path]:
     return files
 
 
-def _folder_of(pattern: Path) -> Path:
+def _pattern_folder(pattern: Path) -> Path:
     """Give the folder that a pattern begins in: what is there literally is none, so data[1] may hold the files of *.csv."""
     return next(parent for parent in pattern.parents if os.path.isdir(parent))
 
 
-def _in_folder(text: str, path: Path) -> list[Path]:
+def _list_folder(text: str, path: Path) -> list[Path]:
     files = [file for file in _walk(path) if named_kind(file.name)]
     if not files:
         others = [file.name for file in _walk(path)]
@@ -135,8 +140,8 @@ def _walk(folder: Path) -> list[Path]:
     found = []
     try:
         for here, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
-            folders[:] = [name for name in folders if not name.startswith(_HIDDEN)]
-            found += [Path(here, name) for name in names if not name.startswith(_HIDDEN)]
+            folders[:] = [name for name in folders if not name.startswith(_HIDDEN_PREFIXES)]
+            found += [Path(here, name) for name in names if not name.startswith(_HIDDEN_PREFIXES)]
     except OSError as error:
         raise DataError(
             f"The folder {str(error.filename or folder)!r} cannot be read: {error.strerror or error}. Check its rights."
@@ -148,10 +153,10 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def _left_out(places: Sequence[Path]) -> list[str]:
+def _describe_skipped(places: Sequence[Path]) -> list[str]:
     """Say which files of the folders were taken for none of data."""
     others = [file.name for place in places if os.path.isdir(place) for file in _walk(place) if not named_kind(file.name)]
-    return [f"{counted(len(others), 'file')} of the folder left out, such as {others[0]!r}"] if others else []
+    return [f"{pluralize(len(others), 'file')} of the folder left out, such as {others[0]!r}"] if others else []
 
 
 def _require_once(files: Sequence[LocalFile]) -> None:

@@ -12,12 +12,12 @@ import numpy as np
 import pyarrow as pa
 
 from squarely.errors import DataError, first_line
-from squarely.storage.disk import local_path, replacing, writable
+from squarely.storage.disk import local_path, replacement, writable_path
 
 SUFFIXES = (".csv", ".parquet", ".arrow", ".feather", ".jsonl")
 
 
-class _Writer(Protocol):
+class _BatchWriter(Protocol):
     def write_batch(self, batch: pa.RecordBatch) -> None: ...
     def close(self) -> None: ...
 
@@ -35,37 +35,37 @@ def write_columns(path: str | os.PathLike[str], batches: Iterable[Mapping[str, n
     suffix = target.suffix.lower()
     if suffix not in SUFFIXES:
         raise DataError(f"The name {str(path)!r} does not tell what to write. It must end in one of {', '.join(SUFFIXES)}.")
-    whole = writable(target)
+    whole = writable_path(target)
     try:
-        with replacing(whole) as part:
-            _write(part, suffix, batches)
+        with replacement(whole) as part:
+            _write_batches(part, suffix, batches)
     except (OSError, pa.ArrowException, UnicodeError) as error:
         raise DataError(
             f"{str(path)!r} was not written: {first_line(error)}. What was there before, if anything, is whole."
         ) from error
 
 
-def _write(part: Path, suffix: str, batches: Iterable[Mapping[str, np.ndarray]]) -> None:
+def _write_batches(part: Path, suffix: str, batches: Iterable[Mapping[str, np.ndarray]]) -> None:
     remaining = iter(batches)
     first = next(remaining, None)
     if first is None:
         raise DataError(
             "There is nothing to write: not a single batch, so not even the names of columns. Give one, with no rows if need be."
         )
-    batch = _record_batch(first, None)
+    batch = _make_record_batch(first, None)
     with part.open("xb") as file:
-        writer = _writer(file, batch.schema, suffix)
+        writer = _open_writer(file, batch.schema, suffix)
         try:
             writer.write_batch(batch)
             for columns in remaining:
-                writer.write_batch(_record_batch(columns, batch.schema))
+                writer.write_batch(_make_record_batch(columns, batch.schema))
         finally:
             writer.close()
         file.flush()
         os.fsync(file.fileno())
 
 
-def _record_batch(columns: Mapping[str, np.ndarray], schema: pa.Schema | None) -> pa.RecordBatch:
+def _make_record_batch(columns: Mapping[str, np.ndarray], schema: pa.Schema | None) -> pa.RecordBatch:
     arrays = {name: pa.array(values, from_pandas=True) for name, values in columns.items()}  # from_pandas: NaN is NULL
     if schema is None:
         return pa.RecordBatch.from_pydict(arrays)
@@ -75,7 +75,7 @@ def _record_batch(columns: Mapping[str, np.ndarray], schema: pa.Schema | None) -
     return pa.RecordBatch.from_arrays(cast, schema=schema)
 
 
-def _writer(file: IO[bytes], schema: pa.Schema, suffix: str) -> _Writer:
+def _open_writer(file: IO[bytes], schema: pa.Schema, suffix: str) -> _BatchWriter:
     if suffix == ".csv":
         import pyarrow.csv
 

@@ -10,14 +10,21 @@ import numpy as np
 import pyarrow as pa
 
 from squarely.data.dtypes import Kind, Level, kind_of
-from squarely.data.frames.dataframe import FrameSource, _arrow, _ordered, _require_doubles, _unreadable, without_history
-from squarely.data.source import MEMORY_ROWS, Part, Source, cut, pick, slices
-from squarely.errors import DataError, counted, first_line
+from squarely.data.frames.dataframe import (
+    DataFrameSource,
+    detach_tensor,
+    ordered_dtypes,
+    require_doubles,
+    to_arrow,
+    unreadable_error,
+)
+from squarely.data.source import MEMORY_ROWS, RowRange, Source, read_ranges, record_batches, row_ranges
+from squarely.errors import DataError, first_line, pluralize
 
-_ELSEWHERE = ("dask", "pyspark", "ibis", "duckdb", "_duckdb")  # libraries whose tables are not rows in memory
+_REMOTE_LIBRARIES = ("dask", "pyspark", "ibis", "duckdb", "_duckdb")  # libraries whose tables are not rows in memory
 
 
-def open_arrays(X: Any, y: Any) -> tuple[ArraysSource, tuple[str, ...], str]:
+def open_xy(X: Any, y: Any) -> tuple[ArraysSource, tuple[str, ...], str]:
     """Open X (n, p) and y (n,) as a source, and give the names of the columns of X and of y.
 
     Columns of a frame keep their names, those of an array are x1, x2, ...; a series keeps its name, an array is called y.
@@ -26,30 +33,30 @@ def open_arrays(X: Any, y: Any) -> tuple[ArraysSource, tuple[str, ...], str]:
     ------
     DataError : the shapes do not fit together, or two names are the same.
 
-    >>> source, names, response = open_arrays([[1.0, 2.0], [3.0, 4.0]], [5.0, 6.0])
+    >>> source, names, response = open_xy([[1.0, 2.0], [3.0, 4.0]], [5.0, 6.0])
     >>> names, response
     (('x1', 'x2'), 'y')
     """
-    columns = _columns(X)
-    name, values = _response(y)
+    columns = named_columns(X)
+    name, values = _read_response(y)
     if name in columns:
         raise DataError(f"y and a column of X are both called {name!r}. Give one of them another name.")
     rows = {label: len(column) for label, column in columns.items()} | {name: len(values)}
     if len(set(rows.values())) > 1:
-        many = counted(max(rows[label] for label in columns), "row")
-        raise DataError(f"X has {many} and y has {counted(rows[name], 'value')}. Give one value of y for each row of X.")
+        many = pluralize(max(rows[label] for label in columns), "row")
+        raise DataError(f"X has {many} and y has {pluralize(rows[name], 'value')}. Give one value of y for each row of X.")
     return ArraysSource({**columns, name: values}, "X and y"), tuple(columns), name
 
 
-def _columns(X: Any) -> dict[str, Any]:
-    frame = _frame("X", X)
+def named_columns(X: Any) -> dict[str, Any]:
+    frame = _wrap_frame("X", X)
     if isinstance(frame, nw.DataFrame):
         for name in frame.columns:
             if not isinstance(name, str):
                 raise DataError(f"A column of X is called {name!r}, which is not text. Rename it: X.columns.astype(str).")
         return {name: frame[name].to_native() for name in frame.columns}
     library = type(X).__module__.partition(".")[0]
-    if library in _ELSEWHERE:
+    if library in _REMOTE_LIBRARIES:
         raise DataError(
             f"X= is a table of {library.strip('_')}, whose rows are not here. Give a formula and the table as data, such as "
             "sq.ols('y ~ x1 + x2', table)."
@@ -57,7 +64,7 @@ def _columns(X: Any) -> dict[str, Any]:
     series = nw.from_native(X, series_only=True, pass_through=True)
     if isinstance(series, nw.Series):
         return {series.name or "x1": X}
-    table = _array("X", X)
+    table = _to_array("X", X)
     if table.ndim == 1:
         table = table[:, None]
     if table.ndim != 2:  # rows and columns
@@ -65,15 +72,15 @@ def _columns(X: Any) -> dict[str, Any]:
     return {f"x{j + 1}": table[:, j] for j in range(table.shape[1])}
 
 
-def _frame(name: str, data: Any) -> Any:
+def _wrap_frame(name: str, data: Any) -> Any:
     try:
         return nw.from_native(data, eager_only=True, pass_through=True)
     except nw.exceptions.DuplicateError as error:
         raise DataError(f"Two columns of {name} have the same name. Give each its own. ({first_line(error)})") from error
 
 
-def _response(y: Any) -> tuple[str, Any]:
-    frame = _frame("y", y)
+def _read_response(y: Any) -> tuple[str, Any]:
+    frame = _wrap_frame("y", y)
     if isinstance(frame, nw.DataFrame):
         if len(frame.columns) != 1:
             raise DataError(f"y has {len(frame.columns)} columns. Give one.")
@@ -81,7 +88,7 @@ def _response(y: Any) -> tuple[str, Any]:
     series = nw.from_native(y, series_only=True, pass_through=True)
     if isinstance(series, nw.Series):
         return str(series.name or "y"), y
-    values = _array("y", y)
+    values = _to_array("y", y)
     if values.ndim == 2 and values.shape[1] == 1:  # a column, as scikit-learn takes it
         values = values[:, 0]
     if values.ndim != 1:
@@ -89,8 +96,8 @@ def _response(y: Any) -> tuple[str, Any]:
     return "y", values
 
 
-def _array(name: str, values: Any) -> np.ndarray:
-    values = without_history(values)
+def _to_array(name: str, values: Any) -> np.ndarray:
+    values = detach_tensor(values)
     try:
         array = values if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
     except (ValueError, TypeError, RuntimeError) as error:
@@ -117,7 +124,7 @@ class ArraysSource(Source):
         series = {name: type(values).__name__ for name, values in arrays.items()}
         self.columns = {name: str(arrays[name].dtype) if kind == "Series" else kind for name, kind in series.items()}
 
-    def renamed(self, names: Mapping[str, str]) -> ArraysSource:
+    def with_names(self, names: Mapping[str, str]) -> ArraysSource:
         """Give the same arrays under other names; those that are not told of keep theirs."""
         return ArraysSource({names.get(name, name): values for name, values in self._arrays.items()}, self.label)
 
@@ -131,27 +138,27 @@ class ArraysSource(Source):
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, without a copy where Arrow and the array agree. The others are not looked at."""
-        columns, rows = self._columns(numbers, labels)
-        yield from cut(columns, rows, MEMORY_ROWS)
+        columns, rows = self._select_columns(numbers, labels)
+        yield from record_batches(columns, rows, MEMORY_ROWS)
 
-    def parts(self) -> tuple[Part, ...]:
+    def parts(self) -> tuple[RowRange, ...]:
         """Tell which rows are read together."""
-        return slices(self._columns([], [])[1])
+        return row_ranges(self._select_columns([], [])[1])
 
     def read_parts(
         self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]
     ) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Yield the named columns of some parts."""
-        yield from pick(*self._columns(numbers, labels), order)
+        yield from read_ranges(*self._select_columns(numbers, labels), order)
 
-    def _columns(self, numbers: Sequence[str], labels: Sequence[str]) -> tuple[list[pa.Array | pa.ChunkedArray], int]:
+    def _select_columns(self, numbers: Sequence[str], labels: Sequence[str]) -> tuple[list[pa.Array | pa.ChunkedArray], int]:
         """Give the named columns, and how many rows they have."""
         names = list(dict.fromkeys((*numbers, *labels)))
         if not names:  # any column tells how many rows there are
             first = next(iter(self._arrays), None)
-            return [], 0 if first is None else len(_column(first, self._arrays[first]))
+            return [], 0 if first is None else len(_to_arrow_column(first, self._arrays[first]))
         _require_one_index({name: self._arrays[name] for name in names})
-        columns = {name: _column(name, self._arrays[name]) for name in names}
+        columns = {name: _to_arrow_column(name, self._arrays[name]) for name in names}
         lengths = {name: len(column) for name, column in columns.items()}
         if len(set(lengths.values())) > 1:
             raise DataError(f"The arrays have different lengths: {lengths}. Every column needs one value for each row.")
@@ -159,22 +166,22 @@ class ArraysSource(Source):
 
     def kind(self, name: str) -> Kind:
         """Tell what a column holds."""
-        return kind_of(_column(name, self._arrays[name]).type)
+        return kind_of(_to_arrow_column(name, self._arrays[name]).type)
 
-    def order(self, name: str) -> tuple[Level, ...] | None:
+    def category_order(self, name: str) -> tuple[Level, ...] | None:
         """Give the categories of a pandas Categorical, a Polars Enum or an ordered Arrow dictionary."""
         values = self._arrays[name]
         if isinstance(values, pa.Array | pa.ChunkedArray):
-            return _ordered(values)
-        series = _series(values)
-        return FrameSource(series.alias(name).to_frame()).order(name) if isinstance(series, nw.Series) else None
+            return ordered_dtypes(values)
+        series = _wrap_series(values)
+        return DataFrameSource(series.alias(name).to_frame()).category_order(name) if isinstance(series, nw.Series) else None
 
     def column(self, values: np.ndarray, name: str) -> Any:
         """Give values, one for each row, as an array."""
         return values
 
 
-def _series(values: Any) -> Any:
+def _wrap_series(values: Any) -> Any:
     """Take a series of any library for what it is, and pandas' own arrays, such as a Categorical, for series without labels."""
     if isinstance(values, list | tuple | np.ndarray):
         return values  # none of these is one, and to ask each library takes its time
@@ -184,15 +191,15 @@ def _series(values: Any) -> Any:
     return nw.from_native(values, series_only=True, pass_through=True)
 
 
-def _column(name: str, values: Any) -> pa.Array | pa.ChunkedArray:
+def _to_arrow_column(name: str, values: Any) -> pa.Array | pa.ChunkedArray:
     """Give one entry of a dict as Arrow: a series of any library, an Arrow or NumPy array (masked or not), or a list."""
     if isinstance(values, pa.Array | pa.ChunkedArray):
         return values
-    values = without_history(values)
-    native = _series(values)
+    values = detach_tensor(values)
+    native = _wrap_series(values)
     if isinstance(native, nw.Series):
-        return _arrow(native.alias(name))
-    _require_doubles(name, getattr(values, "dtype", None))
+        return to_arrow(native.alias(name))
+    require_doubles(name, getattr(values, "dtype", None))
     try:
         array = values if isinstance(values, list | tuple | np.ndarray) else np.ma.asanyarray(values)
         if isinstance(array, np.ma.MaskedArray):
@@ -204,7 +211,7 @@ def _column(name: str, values: Any) -> pa.Array | pa.ChunkedArray:
             array = array.astype(array.dtype.newbyteorder("="), copy=False)
         return pa.array(array)
     except (pa.ArrowException, TypeError, OverflowError, RuntimeError, UnicodeError) as error:
-        raise _unreadable(name, error) from error
+        raise unreadable_error(name, error) from error
 
 
 def _require_one_dimension(name: str, array: np.ndarray) -> None:
@@ -214,7 +221,7 @@ def _require_one_dimension(name: str, array: np.ndarray) -> None:
 
 def _require_one_index(arrays: Mapping[str, Any]) -> None:
     """Refuse series whose labels differ: pandas would align them, and their positions are not each other's rows."""
-    series = {name: _series(x) for name, x in arrays.items()}
+    series = {name: _wrap_series(x) for name, x in arrays.items()}
     indexes = {name: nw.maybe_get_index(x) for name, x in series.items() if isinstance(x, nw.Series)}
     labelled = [(name, index) for name, index in indexes.items() if index is not None]
     for name, index in labelled[1:]:

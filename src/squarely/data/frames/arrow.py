@@ -10,8 +10,8 @@ from typing import Protocol, runtime_checkable
 
 import pyarrow as pa
 
-from squarely.data.dtypes import Kind, Level, declared, index_columns, is_ordered, kind_of, schema_columns
-from squarely.data.source import MEMORY_ROWS, Part, Source, cut, pick, slices
+from squarely.data.dtypes import Kind, Level, declared_levels, index_columns, is_ordered, kind_of, schema_columns
+from squarely.data.source import MEMORY_ROWS, RowRange, Source, read_ranges, record_batches, row_ranges
 from squarely.errors import DataError, first_line
 from squarely.numerics import Array
 
@@ -30,7 +30,7 @@ class ArrowArray(Protocol):
     def __arrow_c_array__(self, requested_schema: object = None) -> object: ...
 
 
-def arrow_table(data: ArrowStream | ArrowArray) -> pa.Table:
+def to_arrow_table(data: ArrowStream | ArrowArray) -> pa.Table:
     """Read what speaks Arrow into a table.
 
     Raises
@@ -54,7 +54,7 @@ class ArrowSource(Source):
     def __init__(self, table: pa.Table, label: str = "the Arrow table") -> None:
         self.label = label
         self._table = table
-        self.columns, self.twins = schema_columns(table.schema)
+        self.columns, self.duplicate_names = schema_columns(table.schema)
         self.index_columns = index_columns(table.schema)
 
     @property
@@ -64,28 +64,28 @@ class ArrowSource(Source):
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, without a copy where a batch lies in one chunk."""
-        yield from cut(self._columns(numbers, labels), self._table.num_rows, MEMORY_ROWS)
+        yield from record_batches(self._select_columns(numbers, labels), self._table.num_rows, MEMORY_ROWS)
 
-    def parts(self) -> tuple[Part, ...]:
+    def parts(self) -> tuple[RowRange, ...]:
         """Tell which rows are read together."""
-        return slices(self.rows)
+        return row_ranges(self.rows)
 
     def read_parts(
         self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]
     ) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Yield the named columns of some parts."""
-        yield from pick(self._columns(numbers, labels), self.rows, order)
+        yield from read_ranges(self._select_columns(numbers, labels), self.rows, order)
 
-    def _columns(self, numbers: Sequence[str], labels: Sequence[str]) -> list[pa.ChunkedArray]:
+    def _select_columns(self, numbers: Sequence[str], labels: Sequence[str]) -> list[pa.ChunkedArray]:
         return [self._table.column(self._table.schema.get_field_index(name)) for name in (*numbers, *labels)]
 
     def kind(self, name: str) -> Kind:
         """Tell what a column holds."""
         return kind_of(self._table.schema.field(name).type)
 
-    def order(self, name: str) -> tuple[Level, ...] | None:
+    def category_order(self, name: str) -> tuple[Level, ...] | None:
         """Give the categories of a dictionary that has an order."""
-        return declared(self._table.column(name).chunks) if is_ordered(self._table.schema, name) else None
+        return declared_levels(self._table.column(name).chunks) if is_ordered(self._table.schema, name) else None
 
     def column(self, values: Array, name: str) -> pa.ChunkedArray:
         """Give values, one for each row, as an Arrow column."""

@@ -9,12 +9,12 @@ import narwhals as nw
 import numpy as np
 import pyarrow as pa
 
-from squarely.data.dtypes import Kind, Level, declared, kind_of
-from squarely.data.source import MEMORY_ROWS, Part, Source, cut, pick, slices
+from squarely.data.dtypes import Kind, Level, declared_levels, kind_of
+from squarely.data.source import MEMORY_ROWS, RowRange, Source, read_ranges, record_batches, row_ranges
 from squarely.errors import DataError
 
 
-class FrameSource(Source):
+class DataFrameSource(Source):
     """A data frame in memory. It is read, never changed."""
 
     def __init__(self, frame: nw.DataFrame[Any], label: str = "the data frame") -> None:
@@ -29,30 +29,30 @@ class FrameSource(Source):
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, without a copy where Arrow and the column agree."""
-        yield from cut(self._columns(numbers, labels), len(self._frame), MEMORY_ROWS)
+        yield from record_batches(self._select_columns(numbers, labels), len(self._frame), MEMORY_ROWS)
 
-    def parts(self) -> tuple[Part, ...]:
+    def parts(self) -> tuple[RowRange, ...]:
         """Tell which rows are read together."""
-        return slices(len(self._frame))
+        return row_ranges(len(self._frame))
 
     def read_parts(
         self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]
     ) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Yield the named columns of some parts."""
-        yield from pick(self._columns(numbers, labels), len(self._frame), order)
+        yield from read_ranges(self._select_columns(numbers, labels), len(self._frame), order)
 
-    def _columns(self, numbers: Sequence[str], labels: Sequence[str]) -> list[pa.Array]:
-        return [_arrow(self._frame[name]) for name in (*numbers, *labels)]
+    def _select_columns(self, numbers: Sequence[str], labels: Sequence[str]) -> list[pa.Array]:
+        return [to_arrow(self._frame[name]) for name in (*numbers, *labels)]
 
     def kind(self, name: str) -> Kind:
         """Tell what a column holds."""
-        return kind_of(_arrow(self._frame[name]).type)
+        return kind_of(to_arrow(self._frame[name]).type)
 
     def arrow_type(self, name: str) -> pa.DataType:
         """Tell the Arrow type of a column."""
-        return _arrow(self._frame[name]).type
+        return to_arrow(self._frame[name]).type
 
-    def order(self, name: str) -> tuple[Level, ...] | None:
+    def category_order(self, name: str) -> tuple[Level, ...] | None:
         """Give the categories of a pandas Categorical, a Polars Enum or an ordered Arrow dictionary."""
         series = self._frame[name]
         if (categories := _pandas_categories(series)) is not None:
@@ -60,7 +60,7 @@ class FrameSource(Source):
             return tuple([float(str(x)) for x in categories.to_numpy()] if narrow else _without_intervals(categories))
         if isinstance(series.dtype, nw.Enum) and series.implementation.is_polars():
             return tuple(series.dtype.categories)
-        return _ordered(_arrow(series))
+        return ordered_dtypes(to_arrow(series))
 
     def column(self, values: np.ndarray, name: str) -> Any:
         """Give values, one for each row, as a column of the frame's own library."""
@@ -74,10 +74,10 @@ class FrameSource(Source):
         return rows if index is None else index[rows]
 
 
-def _ordered(column: pa.Array | pa.ChunkedArray) -> tuple[Level, ...] | None:
+def ordered_dtypes(column: pa.Array | pa.ChunkedArray) -> tuple[Level, ...] | None:
     if not (pa.types.is_dictionary(column.type) and column.type.ordered):
         return None
-    return declared(column.chunks if isinstance(column, pa.ChunkedArray) else [column])
+    return declared_levels(column.chunks if isinstance(column, pa.ChunkedArray) else [column])
 
 
 def _pandas_categories(series: nw.Series[Any]) -> Any:
@@ -91,12 +91,12 @@ def _without_intervals(categories: Any) -> Any:
     return categories.astype(str) if str(categories.dtype).startswith("interval") else categories
 
 
-def _arrow(series: nw.Series[Any]) -> pa.Array | pa.ChunkedArray:
+def to_arrow(series: nw.Series[Any]) -> pa.Array | pa.ChunkedArray:
     """Give a series as Arrow. pandas' plain float columns keep NaN as NaN: Arrow's own conversion would call it NULL."""
     pandas = nw.dependencies.get_pandas() if series.implementation.is_pandas() else None
     if pandas is not None and isinstance(series.to_native().dtype, pandas.SparseDtype):
         series = nw.from_native(series.to_native().sparse.to_dense(), series_only=True)
-    _require_doubles(series.name, getattr(series.to_native(), "dtype", None))
+    require_doubles(series.name, getattr(series.to_native(), "dtype", None))
     try:
         if isinstance(getattr(series.to_native(), "dtype", None), np.dtype) and series.dtype.is_float():
             values = series.to_numpy()
@@ -108,10 +108,10 @@ def _arrow(series: nw.Series[Any]) -> pa.Array | pa.ChunkedArray:
             return series.to_native().cast(nw.get_native_namespace(series).Decimal(38, 0)).to_arrow()
         return series.to_arrow()
     except (pa.ArrowException, TypeError, OverflowError, UnicodeError) as error:
-        raise _unreadable(series.name, error) from error
+        raise unreadable_error(series.name, error) from error
 
 
-def without_history(values: Any) -> Any:
+def detach_tensor(values: Any) -> Any:
     """Give a tensor's numbers as an array, without gradients and from any device; floats that NumPy lacks as float32.
 
     Anything else is given back as it is.
@@ -125,7 +125,7 @@ def without_history(values: Any) -> Any:
         return tensor.float().numpy() if tensor.is_floating_point() else values
 
 
-def _require_doubles(name: str, dtype: object) -> None:
+def require_doubles(name: str, dtype: object) -> None:
     """Refuse numbers wider than a double, whose further digits must not go in silence."""
     if isinstance(dtype, np.dtype) and dtype.kind == "f" and dtype.itemsize > np.dtype(float).itemsize:
         raise DataError(
@@ -134,7 +134,7 @@ def _require_doubles(name: str, dtype: object) -> None:
         )
 
 
-def _unreadable(name: str, error: Exception) -> DataError:
+def unreadable_error(name: str, error: Exception) -> DataError:
     if isinstance(error, UnicodeError):
         return DataError(
             f"Column {name!r} holds text that is not Unicode: a byte that could not be decoded stands in it. Decode it with its "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from squarely.errors import counted
+from squarely.errors import pluralize
 
 CAUSES = ("null", "nan", "inf")
 
@@ -74,14 +74,14 @@ class RowAccount:
 
     def lines(self) -> list[str]:
         """Say the account in sentences; the names in them are the user's own and still need `show.safe`."""
-        lines = [f"{counted(self.read, 'row')} read, {self.used:,} used."]
+        lines = [f"{pluralize(self.read, 'row')} read, {self.used:,} used."]
         if self.filtered:
-            lines.append(f"{counted(self.filtered, 'row')} left out because they do not meet the condition.")
+            lines.append(f"{pluralize(self.filtered, 'row')} left out because they do not meet the condition.")
         for name, causes in self.dropped.items():
             met = ", ".join(f"{number:,} {cause}" for cause, number in causes.items() if number)
             lines.append(f"Rows dropped for {name}: {met}.")
         for name, number in self.rounded.items():
-            lines.append(f"{name}: {counted(number, 'integer')} beyond 2**53 read as the nearest double.")
+            lines.append(f"{name}: {pluralize(number, 'integer')} beyond 2**53 read as the nearest double.")
         for name, kind in self.casts.items():
             lines.append(f"{name}: {kind} read as {'0 and 1' if kind == 'bool' else 'the nearest double'}.")
         return lines

@@ -7,12 +7,12 @@ from typing import TypeVar
 
 import pyarrow as pa
 
-from squarely.data.scan.batch import Batch, _decoded
-from squarely.data.scan.prefetch import ahead
-from squarely.data.scan.progress import arriving, followed
-from squarely.data.scan.threads import one_thread, ordered
-from squarely.data.source import Source, positioned, require_columns
-from squarely.data.tree_reduce import merged
+from squarely.data.scan.batch import Batch, decode_batch
+from squarely.data.scan.prefetch import prefetch
+from squarely.data.scan.progress import report_arrivals, report_scan
+from squarely.data.scan.threads import map_in_order, single_threaded
+from squarely.data.source import Source, require_columns, with_row_positions
+from squarely.data.tree_reduce import reduce_all
 
 T = TypeVar("T")
 
@@ -38,13 +38,13 @@ def fold_parts(
 
     Raises
     ------
-    DataError : as `batches`.
+    DataError : as `iter_batches`.
     """
     require_columns(source, [name for names in columns for name in names])
-    if not source.scattered:
+    if not source.partitioned:
         return work(source)
-    with one_thread():
-        return merged(arriving(source.folded(*columns, work, merge), source.partitions), merge, start)
+    with single_threaded():
+        return reduce_all(report_arrivals(source.reduce_partitions(*columns, work, merge), source.partition_count), merge, start)
 
 
 def fold_until(
@@ -54,20 +54,20 @@ def fold_until(
     merge: Callable[[T, T], T],
     start: T,
     *,
-    enough: Callable[[T], bool],
+    is_enough: Callable[[T], bool],
 ) -> T:
     """Do as `fold_parts`, with the first part alone if what comes of it is enough and the others can be left alone.
 
     Raises
     ------
-    DataError : as `batches`.
+    DataError : as `iter_batches`.
     """
     require_columns(source, [name for names in columns for name in names])
-    glance = source.first_part(*columns, work) if source.scattered else None
-    return glance if glance is not None and enough(glance) else fold_parts(source, columns, work, merge, start)
+    glance = source.map_first_partition(*columns, work) if source.partitioned else None
+    return glance if glance is not None and is_enough(glance) else fold_parts(source, columns, work, merge, start)
 
 
-def batches(source: Source, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[Batch]:
+def iter_batches(source: Source, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[Batch]:
     """Read columns, some as doubles and some as categories.
 
     Raises
@@ -94,19 +94,21 @@ def map_batches(
 
     Raises
     ------
-    DataError : as `batches`.
+    DataError : as `iter_batches`.
     """
     require_columns(source, [*numbers, *labels])
-    yield from ordered(
-        _placed(source, numbers, labels, size, parts), lambda at: step(_decoded(source, numbers, labels, *at)), threads=threads
+    yield from map_in_order(
+        _iter_positioned(source, numbers, labels, size, parts),
+        lambda at: step(decode_batch(source, numbers, labels, *at)),
+        threads=threads,
     )
 
 
-def _placed(
+def _iter_positioned(
     source: Source, numbers: Sequence[str], labels: Sequence[str], size: int | None, parts: Sequence[int] | None
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Yield each batch with the position of its first row."""
-    read = positioned(source.read(numbers, labels)) if parts is None else source.read_parts(numbers, labels, parts)
-    for first, batch in followed(source, ahead(read) if source.stored else read, parts):
+    read = with_row_positions(source.read(numbers, labels)) if parts is None else source.read_parts(numbers, labels, parts)
+    for first, batch in report_scan(source, prefetch(read) if source.is_file else read, parts):
         for start in range(0, batch.num_rows, size or batch.num_rows or 1):
             yield first + start, batch.slice(start, size)

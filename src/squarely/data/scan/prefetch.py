@@ -15,17 +15,17 @@ from typing import TypeVar
 T = TypeVar("T")
 
 DEPTH = 2  # items: one that is being decoded and one that waits; more gained nothing
-_PATIENCE = 0.5  # seconds for an item that is still being decoded when nobody wants it any more
+_POLL_SECONDS = 0.5  # seconds for an item that is still being decoded when nobody wants it any more
 
 
-def ahead(items: Iterator[T], depth: int = DEPTH) -> Generator[T, None, None]:
+def prefetch(items: Iterator[T], depth: int = DEPTH) -> Generator[T, None, None]:
     """Yield what an iterator yields, in its order, while it runs at most `depth` items ahead in another thread.
 
     Its errors are raised where its next item would have come. When the consumer stops early, by `close` or by an error or an
     interrupt of its own, the iterator, if a generator, is closed in the thread, which then ends; half a second later control goes
     on in any case.
 
-    >>> list(ahead(i * i for i in range(5)))
+    >>> list(prefetch(i * i for i in range(5)))
     [0, 1, 4, 9, 16]
     """
     orders: SimpleQueue[bool] = SimpleQueue()
@@ -48,12 +48,12 @@ def ahead(items: Iterator[T], depth: int = DEPTH) -> Generator[T, None, None]:
             orders.get()
         orders.put(False)
         if threading.current_thread() is not thread:  # Python may collect this generator as garbage in the thread that it owns
-            thread.join(_PATIENCE)
+            thread.join(_POLL_SECONDS)
 
 
 def _decode(items: Iterator[T], orders: SimpleQueue[bool], done: SimpleQueue[tuple[T | None, BaseException | None]]) -> None:
     try:
-        while _wanted(orders):
+        while _wait_for_request(orders):
             try:
                 done.put((next(items, None), None))
             except BaseException as error:  # it is raised again by whoever reads
@@ -63,11 +63,11 @@ def _decode(items: Iterator[T], orders: SimpleQueue[bool], done: SimpleQueue[tup
             items.close()
 
 
-def _wanted(orders: SimpleQueue[bool]) -> bool:
+def _wait_for_request(orders: SimpleQueue[bool]) -> bool:
     """Wait for an order. A scan that was left half-way gives none, and must not keep an interpreter from ending."""
     while threading.main_thread().is_alive():
         try:
-            return orders.get(timeout=_PATIENCE)
+            return orders.get(timeout=_POLL_SECONDS)
         except Empty:
             continue
     return False

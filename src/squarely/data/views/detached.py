@@ -12,7 +12,7 @@ from squarely.data.source import Source
 from squarely.errors import DataError
 
 
-class AbsentSource(Source):
+class DetachedSource(Source):
     """The name and columns of data that are not at hand; `file` is what the fit of them was loaded from."""
 
     def __init__(self, label: str, columns: Mapping[str, str], notes: tuple[str, ...] = (), file: str = "") -> None:

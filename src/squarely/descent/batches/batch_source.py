@@ -8,7 +8,7 @@ from typing import Protocol
 
 import torch
 
-from squarely.data import RowAccount, Source, scanning
+from squarely.data import RowAccount, Source, scan_purpose
 from squarely.design import Design, rows
 from squarely.errors import DataError
 from squarely.numerics import Array
@@ -91,7 +91,7 @@ class Unseen(Whole):
 
 def accounted(design: Design, source: Source) -> RowAccount:
     """Count the rows of a source: how many are complete, and why the others are not."""
-    with scanning("number of rows"):
+    with scan_purpose("number of rows"):
         return sum((block.account for block in rows(design, source)), RowAccount())
 
 

@@ -84,7 +84,7 @@ def order_of(epoch: int, n: int, seed: int, *, replacement: bool = False) -> np.
 
 
 def batches_lie_alike(recipe: Recipe, n: int, features: int) -> bool:
-    """Tell whether batches cut from n rows that are gathered at once lie in memory as those of `Held` do: products may round alike.
+    """Tell whether batches cut from n rows that are gathered at once lie in memory as those of `ColumnInfo` do: products may round alike.
 
     Matrix products take another way where their first number is not at a multiple of 64 bytes.
     """

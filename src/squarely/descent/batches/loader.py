@@ -20,7 +20,7 @@ from squarely.data import BATCH_ROWS, Kind, Source
 from squarely.data.frames.arrays import ArraysSource
 from squarely.descent.batches.batch_source import Batch, SpoiltError, Whole
 from squarely.descent.batches.loader_pairs import ADVICE, Pair, Randomness, given, pair, pairs, sampler_of, shaped
-from squarely.errors import DataError, counted
+from squarely.errors import DataError, pluralize
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -133,7 +133,7 @@ class LoaderSource(Source):
             self.notes += tuple(_oddities(self._loader, met))
         elif met != self._met:
             raise DataError(
-                f"The loader gave {counted(self._met, 'row')} when it was iterated before, and {met:,} now. It must give the same "
+                f"The loader gave {pluralize(self._met, 'row')} when it was iterated before, and {met:,} now. It must give the same "
                 "rows each time: let nothing add to its dataset meanwhile, and let it start over when it is iterated again."
             )
         elif sums != self._sums:
@@ -197,13 +197,13 @@ def _oddities(loader: Any, met: int) -> Iterator[str]:
     sampler, batched, rows = sampler_of(loader), loader.batch_sampler, len(loader.dataset)
     who = type(loader.dataset if isinstance(loader.dataset, data.IterableDataset) else sampler).__name__
     if isinstance(sampler, _WITH_REPLACEMENT) and sampler.replacement:
-        yield f"{counted(met, 'row')} that {who} draws from {rows:,} with replacement: some come twice, some never"
+        yield f"{pluralize(met, 'row')} that {who} draws from {rows:,} with replacement: some come twice, some never"
     elif met < rows:
         short = isinstance(batched, data.BatchSampler) and batched.drop_last and rows - met < batched.batch_size
         cause = "drop_last=True" if short else who
         yield f"{met:,} of the {rows:,} rows of its dataset: {cause} leaves {rows - met:,} out of each epoch"
     elif met > rows:
-        yield f"{counted(met, 'row')} from a dataset of {rows:,}: {who} gives some more than once"
+        yield f"{pluralize(met, 'row')} from a dataset of {rows:,}: {who} gives some more than once"
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.utils import data
 
-from squarely.errors import DataError, counted, first_line
+from squarely.errors import DataError, first_line, pluralize
 
 ADVICE = "Give a torch DataLoader, or a list of (inputs, targets) pairs of tensors."
 _WITH_GENERATOR = (data.RandomSampler, data.SubsetRandomSampler, data.WeightedRandomSampler)
@@ -99,7 +99,7 @@ def shaped(batches: Iterator[Any]) -> Iterator[Pair]:
         features = X.shape[1] if features is None else features
         if X.shape[1] != features:
             raise DataError(
-                f"Batch {number:,} of the loader has {counted(X.shape[1], 'feature')}, and the batches before have {features:,}. "
+                f"Batch {number:,} of the loader has {pluralize(X.shape[1], 'feature')}, and the batches before have {features:,}. "
                 "Every row needs a value for each feature."
             )
         yield X, y
@@ -124,7 +124,9 @@ def pair(batch: Any, number: int) -> Pair:
             "one response at a time."
         )
     if len(X) != len(y):
-        raise DataError(f"{where} has {counted(len(X), 'row')} of inputs and {counted(len(y), 'target')}. Give one for each row.")
+        raise DataError(
+            f"{where} has {pluralize(len(X), 'row')} of inputs and {pluralize(len(y), 'target')}. Give one for each row."
+        )
     return X[:, None] if X.ndim == 1 else X, y[:, None] if y.ndim == 1 else y
 
 

@@ -16,7 +16,7 @@ from itertools import cycle, islice
 import numpy as np
 import torch
 
-from squarely.data import BATCH_ROWS, Source, ahead, scanning
+from squarely.data import BATCH_ROWS, Source, prefetch, scan_purpose
 from squarely.descent.batches.batch_source import Batch, Whole, require_count
 from squarely.descent.batches.in_memory import taken
 from squarely.design import Block, Design, rows
@@ -71,7 +71,7 @@ class Streamed(Whole):
         known = [part.rows or 0 for part in self.source.parts()]
         if sum(known) == complete:  # no row has a gap
             return sum(known[i] for i in self.parts)
-        with scanning("number of rows"):
+        with scan_purpose("number of rows"):
             return sum(block.size for block in rows(self.design, self.source, parts=self.parts))
 
     def batches(self, epoch: int, size: int | None, skip: int = 0) -> Iterator[Batch]:
@@ -91,7 +91,7 @@ class Streamed(Whole):
         else:
             rng = np.random.default_rng([self.seed % 2**64, epoch])
             capacity, parts = max(self._held // step, 1) * step, self._drawn(rng)
-        with closing(ahead(self._filled(parts, capacity, reused=rng is not None), depth=1)) as buffers:
+        with closing(prefetch(self._filled(parts, capacity, reused=rng is not None), depth=1)) as buffers:
             for buffer in buffers:
                 order = None if rng is None else rng.permutation(len(buffer[0]))
                 passed = min(skip, -(-len(buffer[0]) // step))

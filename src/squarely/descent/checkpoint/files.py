@@ -19,7 +19,7 @@ import torch
 from squarely.descent.checkpoint.serialize import Tensors
 from squarely.errors import DataError
 from squarely.storage.disk import remove_unfinished, write_folder
-from squarely.storage.json_fields import as_count, as_text
+from squarely.storage.json_fields import as_int, as_text
 
 FORMAT = 1
 _KEPT = 2
@@ -99,7 +99,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     run = _run(path)
     try:
         tensors = _tensors(path, run["tensors"])
-        place = as_count(run["epoch"]), as_count(run["batch"])
+        place = as_int(run["epoch"]), as_int(run["batch"])
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedError(f"it was changed by hand ({error})") from error
     if place != _place(path):
@@ -131,7 +131,7 @@ def _tensors(path: Path, written: Mapping[str, Any]) -> Tensors:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    size, digest = as_count(written["bytes"]), as_text(written["sha256"])
+    size, digest = as_int(written["bytes"]), as_text(written["sha256"])
     content = _bytes(path / _TENSORS, size)
     if len(content) != size or hashlib.sha256(content).hexdigest() != digest:
         raise DamagedError(f"{_TENSORS} is not what was written")

@@ -23,7 +23,7 @@ from squarely.descent.loop.training_loop import on_one_thread
 from squarely.descent.options.optimizers import OPTIMIZERS
 from squarely.descent.options.options import Recipe
 from squarely.design import Design
-from squarely.errors import DataError, OptionError, counted
+from squarely.errors import DataError, OptionError, pluralize
 from squarely.moments import Standardised
 from squarely.numerics import Array
 
@@ -181,7 +181,7 @@ def _changes_of_groups(was: Any, now: Any, recipe: Mapping[str, Any]) -> Iterato
     if was is None or now is None:
         return
     if len(was) != len(now):
-        yield f"the optimiser had {counted(len(was), 'group')} of parameters and has {len(now):,}"
+        yield f"the optimiser had {pluralize(len(was), 'group')} of parameters and has {len(now):,}"
         return
     cycled = () if recipe["scheduler"] is None else ("momentum",)  # which some schedulers change in an optimiser that is used again
     for number, (before, after) in enumerate(zip(was, now, strict=True), start=1):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from squarely.storage.json_fields import as_count, as_text, as_truth
+from squarely.storage.json_fields import as_bool, as_int, as_text
 
 Tensors = dict[str, torch.Tensor]
 _WORDS = ("nan", "inf", "-inf")
@@ -81,7 +81,7 @@ def _tensor_again(plain: Mapping[str, Any], tensors: Mapping[str, torch.Tensor],
     tensor = tensors[as_text(plain["tensor"])]
     if str(tensor.dtype) != plain["dtype"] or list(tensor.shape) != plain["shape"]:
         raise ValueError(f"the tensor {plain['tensor']!r} is not of the shape and type that it had.")
-    return tensor.to("cpu" if as_truth(plain["on_cpu"]) else device, copy=True)
+    return tensor.to("cpu" if as_bool(plain["on_cpu"]) else device, copy=True)
 
 
 def _number(plain: Mapping[str, Any]) -> float:
@@ -96,7 +96,7 @@ def _pairs(pairs: Any, again: Callable[[Any], Any]) -> dict[Any, Any]:
 
 def _queue(plain: Mapping[str, Any], again: Callable[[Any], Any]) -> deque[Any]:
     longest = plain["longest"]
-    return deque(map(again, plain["deque"]), None if longest is None else as_count(longest))
+    return deque(map(again, plain["deque"]), None if longest is None else as_int(longest))
 
 
 _KINDS: Mapping[str, Callable[[Any, Callable[[Any], Any]], Any]] = {

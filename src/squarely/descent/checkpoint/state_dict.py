@@ -14,7 +14,7 @@ from squarely.descent.checkpoint.serialize import Tensors, described, on_cpu, pu
 from squarely.descent.loop.state import Log, State, put
 from squarely.descent.loop.stopping import Ending
 from squarely.errors import OptionError
-from squarely.storage.json_fields import as_count, as_number, as_text, as_truth
+from squarely.storage.json_fields import as_bool, as_int, as_number, as_text
 
 _BAD = (ArithmeticError, AttributeError, LookupError, RecursionError, RuntimeError, TypeError, ValueError, StopIteration)
 
@@ -95,9 +95,9 @@ def restore(state: State, checkpoint: Checkpoint) -> Ending | None:
     try:
         _require_kinds(run["made"], _made(state))
         log = _log(checkpoint)
-        state.counted = as_count(run["counted"])
+        state.counted = as_int(run["counted"])
         begun = run.get("averaged_from", run["recipe"]["average"])  # a checkpoint of before has none
-        state.averaged_from = None if begun is None else as_count(begun)
+        state.averaged_from = None if begun is None else as_int(begun)
         for name, values in _tensors(state).items():
             put(values, [_alike(tensors[f"{name}.{i}"], old) for i, old in enumerate(values)])
         _put_optimizer(state.optimizer, put_together(run["optimizer"], tensors, state.total.device))
@@ -139,8 +139,8 @@ def _log(checkpoint: Checkpoint) -> Log:
     return Log(
         columns={name: values.tolist() for name, values in columns.items()},
         best=as_number(best["number"] if isinstance(best, Mapping) else best),
-        best_epoch=as_count(written["best_epoch"]),
-        waited=as_count(written["waited"]),
+        best_epoch=as_int(written["best_epoch"]),
+        waited=as_int(written["waited"]),
     )
 
 
@@ -196,8 +196,8 @@ def _require_like(new: Any, old: Any) -> None:
 def _ending(written: Any) -> Ending | None:
     if written is None:
         return None
-    restored = None if written["restored"] is None else as_count(written["restored"])
-    return Ending(as_text(written["status"]), as_text(written["reason"]), restored, as_truth(written["asked"]))
+    restored = None if written["restored"] is None else as_int(written["restored"])
+    return Ending(as_text(written["status"]), as_text(written["reason"]), restored, as_bool(written["asked"]))
 
 
 def generators(device: torch.device) -> Tensors:

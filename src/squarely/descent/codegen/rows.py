@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from squarely.data import Reread, Source, batches, reread, reread_csv
+from squarely.data import PandasReadCall, Source, iter_batches, pandas_read_call, pandas_read_csv_call
 from squarely.descent.codegen.expressions import Fields, constant, written
 from squarely.descent.codegen.python_text import Group, call, listed, literal, named, remark, statement
 from squarely.design import Design
@@ -18,7 +18,7 @@ from squarely.design.design import columns_needed
 from squarely.design.formula.expression import Name, Number, names
 from squarely.design.formula.where import Compared, Condition, Joined, OneOf, Truth
 from squarely.errors import OptionError
-from squarely.storage.disk import printable
+from squarely.storage.disk import printable_name
 
 _EXACT_INTEGERS = 2**53
 _GAPS = ("", "NA", "NULL", "<gap>")  # what may stand for a gap in a file that is yet to be written
@@ -138,21 +138,21 @@ def _compared_use(condition: OneOf | Truth, source: Source) -> str:
     return _numeric_use(source, condition.name.name)
 
 
-def file_of(source: Source, need: Wanted, data: str | None, *, name: str = "frame") -> tuple[Reread, list[str]]:
+def file_of(source: Source, need: Wanted, data: str | None, *, name: str = "frame") -> tuple[PandasReadCall, list[str]]:
     """Say which file the script reads and how, with the comments that say how to write it where the rows are in memory.
 
     There, `name` is what the comments call the frame.
     """
-    at_hand = source.reread
+    at_hand = source.pandas_call
     if at_hand is not None:
         if data is None:
             _require_name(at_hand)
             return at_hand, []
-        other = reread(data)
+        other = pandas_read_call(data)
         same = other.function == at_hand.function
-        return (Reread(path=data, function=at_hand.function, options=at_hand.options) if same else other), []
+        return (PandasReadCall(path=data, function=at_hand.function, options=at_hand.options) if same else other), []
     gap = _gap(source, need)
-    file = reread(data or ("data.csv" if name == "frame" else f"{name}.csv"))
+    file = pandas_read_call(data or ("data.csv" if name == "frame" else f"{name}.csv"))
     if file.typed:
         write = file.function.replace("read", "to")
         return file, [f"# The rows were in memory. As a pandas DataFrame, write them first: {name}.{write}(...)"]
@@ -161,13 +161,16 @@ def file_of(source: Source, need: Wanted, data: str | None, *, name: str = "fram
     cast = f".astype({{{casts}}})" if narrow else ""
     option = f", na_rep={literal(gap)}" if gap else ""
     how = f"#     {name}{cast}.to_csv({literal(file.path)}, index=False{option})"
-    return reread_csv(file.path, nulls=(gap,)), ["# The rows were in memory. As a pandas DataFrame, write them first:", how]
+    return pandas_read_csv_call(file.path, nulls=(gap,)), [
+        "# The rows were in memory. As a pandas DataFrame, write them first:",
+        how,
+    ]
 
 
-def _require_name(file: Reread) -> None:
+def _require_name(file: PandasReadCall) -> None:
     """Raise an OptionError where pandas cannot open a file by its name."""
-    for each in (file, *file.others):
-        if each.function == "read_parquet" and printable(each.path) != each.path:
+    for each in (file, *file.further_calls):
+        if each.function == "read_parquet" and printable_name(each.path) != each.path:
             raise OptionError(
                 f"The path {each.path!r} is not UTF-8, and pandas.read_parquet opens no such file. Rename it, or give "
                 "code(data=...) another path."
@@ -177,7 +180,7 @@ def _require_name(file: Reread) -> None:
 def _gap(source: Source, need: Wanted) -> str:
     """Choose a word for gaps that is no level."""
     texts = [name for name, kinds in need.uses.items() if "text" in kinds]
-    met = {value for batch in batches(source, [], texts) for name in texts for value in batch.labels[name].values}
+    met = {value for batch in iter_batches(source, [], texts) for name in texts for value in batch.labels[name].values}
     gap = next((word for word in _GAPS if word not in met), _GAPS[-1])
     while gap in met:
         gap += ">"
@@ -190,18 +193,20 @@ def _narrow(source: Source, need: Wanted) -> list[str]:
     return [name for name, kind in zip(numbers, types, strict=False) if kind in _NARROW]
 
 
-def read(file: Reread, need: Wanted) -> list[str]:
+def read(file: PandasReadCall, need: Wanted) -> list[str]:
     """Write the statements that read the file, or the files, and give every column the type in which it is used."""
     lines, first = _call(file, need, literal(file.path))
-    if not file.others:
+    if not file.further_calls:
         lines.append(statement("rows = ", first))
-    elif not any(_added(each, need) for each in (file, *file.others)) and all(o.options == file.options for o in file.others):
-        lines.append(statement("files = ", listed([file.path, *(other.path for other in file.others)])))
+    elif not any(_added(each, need) for each in (file, *file.further_calls)) and all(
+        o.options == file.options for o in file.further_calls
+    ):
+        lines.append(statement("files = ", listed([file.path, *(other.path for other in file.further_calls)])))
         reading = statement("return ", _call(file, need, "file")[1], indent=4)
         lines += ["", "", "def read(file):", reading, "", ""]
         lines.append("rows = pd.concat(map(read, files), ignore_index=True)")
     else:
-        calls = [first, *(_call(other, need, literal(other.path))[1] for other in file.others)]
+        calls = [first, *(_call(other, need, literal(other.path))[1] for other in file.further_calls)]
         lines.append(statement("rows = ", call("pd.concat", [listed(calls), "ignore_index=True"])))
     fields = need.fields
     # The column's own key last: the others are made from what was read.
@@ -212,7 +217,7 @@ def read(file: Reread, need: Wanted) -> list[str]:
     return lines + [line for line in made if line]
 
 
-def _call(file: Reread, need: Wanted, path: str) -> tuple[list[str], Group]:
+def _call(file: PandasReadCall, need: Wanted, path: str) -> tuple[list[str], Group]:
     """Write the call that reads one file, whose path is given as Python text, and the statements that go before it."""
     chosen = "usecols" if not file.typed else "columns" if file.function != "read_json" else None
     arguments: list[str | Group] = [path]
@@ -239,7 +244,7 @@ def _call(file: Reread, need: Wanted, path: str) -> tuple[list[str], Group]:
     return lines, made
 
 
-def _added(file: Reread, need: Wanted) -> dict[str, int | float | str | None]:
+def _added(file: PandasReadCall, need: Wanted) -> dict[str, int | float | str | None]:
     """Give the values of the columns that the file itself does not have, as the file's kind has its columns."""
     values = {name: value for name, value in file.constants.items() if name in need.uses}
     if file.typed:
@@ -258,7 +263,7 @@ def _gap_words(words: list[str], need: Wanted) -> tuple[list[str], Group]:
     return told, Group("{", tuple(items), "}")
 
 
-def _converted(name: str, kind: str, fields: Fields, file: Reread) -> str:
+def _converted(name: str, kind: str, fields: Fields, file: PandasReadCall) -> str:
     field, column = f"rows[{literal(fields[name, kind])}]", f"rows[{literal(name)}]"
     if kind == "text":
         return f'{field} = {column}.astype("object")' if file.typed else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from squarely.data import PartSource, Source
+from squarely.data import Source, SplitSource
 from squarely.descent.codegen.rows import Wanted, file_of, read
 
 _BLOCKS = """\
@@ -29,7 +29,7 @@ class Split:
 
     source: Source
     other: Source | None
-    part: PartSource | None
+    part: SplitSource | None
 
     @property
     def any(self) -> bool:
@@ -39,8 +39,8 @@ class Split:
 
 def split_of(source: Source, validation: Source | None) -> Split:
     """Find out where the rows of a run come from."""
-    if isinstance(source, PartSource):
-        return Split(source.whole, None, source)
+    if isinstance(source, SplitSource):
+        return Split(source.parent, None, source)
     return Split(source, validation, None)
 
 
@@ -51,9 +51,9 @@ def held_out(split: Split, need: Wanted, *, typed: bool) -> list[str]:
     return [] if split.other is None else _read(split.other, _as_held(need, split.other))
 
 
-def _drawn(part: PartSource, *, typed: bool) -> list[str]:
-    drawn = part.drawn
-    n, count, seeds = drawn.rows, drawn.count(held_out=True), list(drawn.seeds)
+def _drawn(part: SplitSource, *, typed: bool) -> list[str]:
+    drawn = part.draw
+    n, count, seeds = drawn.rows, drawn.count(validation=True), list(drawn.seeds)
     lines = [
         "",
         f"# {count:,} of the rows are held out to validate with: those with the smallest random numbers.",

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import distributed
 
-from squarely.data import Source, share_of
+from squarely.data import Source, shard_of
 from squarely.errors import DataError, FormulaError, InputError, OptionError, ProcessError
 from squarely.numerics import Array
 
@@ -128,7 +128,7 @@ class Team:
 
     def share_of(self, source: Source) -> Source:
         """Give the rows of a source that are this process's."""
-        return source if self.alone else self.agreed(lambda: share_of(source, self.rank, self.size))
+        return source if self.alone else self.agreed(lambda: shard_of(source, self.rank, self.size))
 
     def meet(self) -> None:
         """Wait until all processes that have not ended are here."""
@@ -178,7 +178,7 @@ def met_alone() -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        error.lonely = True
+        error.local_only = True
         raise
 
 

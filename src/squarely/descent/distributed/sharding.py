@@ -81,7 +81,7 @@ class SharedHeld(_Shared[Held]):
         first = sum(self.counts[: self.team.rank])
         order = order_of(epoch, n, own.seed, replacement=own.replacement) if own.shuffle else np.arange(n)
         stretch = stretch_of(size)
-        for start in range(skip * size // stretch * stretch, n, stretch):  # as `Held`, whose batches lie alike after a skip
+        for start in range(skip * size // stretch * stretch, n, stretch):  # as `ColumnInfo`, whose batches lie alike after a skip
             drawn = order[start : start + stretch] - first
             here = np.flatnonzero((drawn >= 0) & (drawn < own.n))
             ends = np.searchsorted(here, [*range(0, len(drawn), size), len(drawn)])

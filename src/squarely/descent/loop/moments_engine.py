@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from squarely import theory
-from squarely.data import counting
+from squarely.data import report_count
 from squarely.descent.loop.state import State
 from squarely.descent.loop.stopping import BEYOND_ALL_BOUNDS, FINISHED, Ending
 from squarely.descent.options.options import Recipe
@@ -62,7 +62,7 @@ def descend(flat: tuple[torch.Tensor, torch.Tensor], problem: Standardised, stat
     w, g = flat
     H, h = (torch.from_numpy(a).to(w) for a in (problem.H, problem.h))
     step, log = state.optimizer.step, state.log
-    with counting("training", recipe.epochs) as reached:
+    with report_count("training", recipe.epochs) as reached:
         while True:
             iterates = torch.empty(min(_STRETCH, recipe.epochs - state.epoch) + 1, len(w), dtype=w.dtype, device=w.device)
             *rows, final = iterates.unbind()

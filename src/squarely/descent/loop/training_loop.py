@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from squarely.data import counting
+from squarely.data import report_count
 from squarely.descent.batches.batch_source import Rows, SpoiltError
 from squarely.descent.loop.state import Log, State, averaged, column, copies, put
 from squarely.descent.loop.stopping import FINISHED, Ending, ending
@@ -151,7 +151,7 @@ def _epochs(
     unit_counted = "epochs" if recipe.full_batch else "steps"
     with (
         threads_for(rows),
-        counting("training", recipe.epochs * steps, unit_counted) as reached,
+        report_count("training", recipe.epochs * steps, unit_counted) as reached,
     ):
 
         def after_batch() -> None:

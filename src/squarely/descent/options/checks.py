@@ -21,7 +21,7 @@ from squarely.descent.options.optimizers import (
     require_of_the_model,
 )
 from squarely.descent.options.options import DTYPES, LOSSES, METRICS, Recipe
-from squarely.errors import OptionError, did_you_mean
+from squarely.errors import OptionError, suggest_name
 
 ENGINES = ("rows", "moments", "closed_form")
 _LOGGED = 10**7  # epochs: half a gigabyte of losses
@@ -134,7 +134,7 @@ def _momentum(recipe: Recipe, optimizer: Any) -> float:
 def _loss(recipe: Recipe) -> dict[str, Any]:
     loss = recipe.loss.lower().removesuffix("loss") if isinstance(recipe.loss, str) else recipe.loss
     if not isinstance(loss, str) or loss not in LOSSES:
-        raise OptionError(f"loss={recipe.loss!r} is not known. {did_you_mean(str(recipe.loss), LOSSES)}")
+        raise OptionError(f"loss={recipe.loss!r} is not known. {suggest_name(str(recipe.loss), LOSSES)}")
     delta, quantile = _number("delta", recipe.delta), _number("quantile", recipe.quantile)
     if not 0.0 < delta < math.inf:
         raise OptionError(
@@ -250,7 +250,7 @@ def _metrics(given: Any) -> tuple[str, ...]:
     names = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, Iterable) else (given,)
     for name in names:
         if name not in METRICS:
-            raise OptionError(f"metrics has {name!r}, which is not known. {did_you_mean(str(name), METRICS)}")
+            raise OptionError(f"metrics has {name!r}, which is not known. {suggest_name(str(name), METRICS)}")
     return tuple(dict.fromkeys(names))
 
 
@@ -287,7 +287,7 @@ def _device(name: str) -> torch.device:
 
 def _one_of(name: str, given: Any, known: tuple[str, ...]) -> str:
     if not isinstance(given, str) or given not in known:
-        raise OptionError(f"{name}={given!r} is not known. {did_you_mean(str(given), known)}")
+        raise OptionError(f"{name}={given!r} is not known. {suggest_name(str(given), known)}")
     return str(given)
 
 

@@ -16,7 +16,7 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 from squarely.descent.options.options import Group, Recipe
-from squarely.errors import OptionError, counted, did_you_mean
+from squarely.errors import OptionError, pluralize, suggest_name
 from squarely.numerics import Array
 
 _NOT_FOR_A_LINE = {"Optimizer", "SparseAdam", "Muon"}  # sparse gradients, and matrices with singular values worth the name
@@ -53,10 +53,10 @@ def named_optimizer(given: Any) -> Any:
         return given.__name__.lower()
     if isinstance(given, str):
         if given.lower() not in OPTIMIZERS:
-            raise OptionError(f"optimizer={given!r} is not known. {did_you_mean(given, sorted(OPTIMIZERS))}")
+            raise OptionError(f"optimizer={given!r} is not known. {suggest_name(given, sorted(OPTIMIZERS))}")
         return given.lower()
     if not callable(given) and not isinstance(given, torch.optim.Optimizer):
-        raise OptionError(f"optimizer={given!r} is not known. {did_you_mean(str(given), sorted(OPTIMIZERS))}")
+        raise OptionError(f"optimizer={given!r} is not known. {suggest_name(str(given), sorted(OPTIMIZERS))}")
     return given
 
 
@@ -75,10 +75,10 @@ def named_scheduler(given: Any) -> Any:
         spelt = {name.lower(): name for name in SCHEDULERS}
         found = spelt.get(given.lower()) or spelt.get(f"{given.lower()}lr")
         if found is None:
-            raise OptionError(f"scheduler={given!r} is not known. {did_you_mean(given, sorted(SCHEDULERS))}")
+            raise OptionError(f"scheduler={given!r} is not known. {suggest_name(given, sorted(SCHEDULERS))}")
         return found
     if not callable(given) and not isinstance(given, lr_scheduler.LRScheduler):
-        raise OptionError(f"scheduler={given!r} is not known. {did_you_mean(str(given), sorted(SCHEDULERS))}")
+        raise OptionError(f"scheduler={given!r} is not known. {suggest_name(str(given), sorted(SCHEDULERS))}")
     return given
 
 
@@ -112,7 +112,7 @@ def _require_over(optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
     others = len({id(part) for part in held} - {id(part) for part in model.parameters()})
     if others:
         raise OptionError(
-            f"optimizer= is a {type(optimizer).__name__} of {counted(len(held), 'parameter')}, and {others:,} of them "
+            f"optimizer= is a {type(optimizer).__name__} of {pluralize(len(held), 'parameter')}, and {others:,} of them "
             f"{'is' if others == 1 else 'are'} not of the model that is trained. Make it of model.parameters()."
         )
 

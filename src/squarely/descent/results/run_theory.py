@@ -11,9 +11,9 @@ import numpy as np
 from squarely import theory
 from squarely.descent.options.optimizers import stepped
 from squarely.descent.options.options import Recipe
-from squarely.errors import counted, listed
+from squarely.errors import listed, pluralize
 from squarely.moments import Standardised
-from squarely.numerics import Array, rounded_apart, rounded_down
+from squarely.numerics import Array, round_apart, round_down
 
 _MUCH = 0.01  # of the error in the slowest direction: a run that leaves more is warned of
 _LOUD = 1.0  # standard errors: noise of batches that keeps the coefficients farther off is warned of
@@ -63,7 +63,7 @@ class RunTheory:
         _, size, last = self.batches.sizes(self.noise.n)
         short = f" (the last of {last:,})" if last < size else ""
         like = " of Gaussian columns" if self.noise.gaussian else ""
-        return f"for batches of {counted(size, 'row')}{short}{like} drawn with replacement"
+        return f"for batches of {pluralize(size, 'row')}{short}{like} drawn with replacement"
 
     @property
     def told_rates(self) -> tuple[str, str] | None:
@@ -71,7 +71,7 @@ class RunTheory:
         if self.lr_limit is None or self.lr_best is None:
             return None
         best = self.lr_best if self.batches is None else min(self.lr_best, 0.5 * self.lr_limit)
-        return rounded_apart(best, self.lr_limit)
+        return round_apart(best, self.lr_limit)
 
     def quiet_rate(self, tau: float) -> str:
         """Write the learning rate, rounded down, whose noise keeps a run about tau standard errors away; asked where a floor is."""
@@ -79,7 +79,7 @@ class RunTheory:
         assert self.batches is not None  # noqa: S101
         assert self.lr_limit is not None  # noqa: S101
         target = (self.floor or 0.0) * (tau / (self.floor_se or 1.0)) ** 2
-        return rounded_down(min(theory.lr_for_floor(self.noise, self.batches, target), _TRUSTED * self.lr_limit), 2)
+        return round_down(min(theory.lr_for_floor(self.noise, self.batches, target), _TRUSTED * self.lr_limit), 2)
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -135,7 +135,7 @@ def settled(
     if recipe.lr == "auto":
         lr, why = _best_rate(recipe, problem, lam, start(), noise)
         recipe = replace(recipe, lr=lr)
-        remarks.append(f"lr='auto' is {rounded_down(lr, 6)}, {why}.{_supposed(recipe, plain=plain, even=even)}")
+        remarks.append(f"lr='auto' is {round_down(lr, 6)}, {why}.{_supposed(recipe, plain=plain, even=even)}")
     return recipe, tuple(remarks)
 
 
@@ -152,7 +152,7 @@ def _best_rate(
     ends = [theory.expected_excess(seen, c, replace(batches, lr=float(share * limit)))(recipe.epochs) for share in _RATES]
     best = float(_RATES[int(np.argmin(ends))] * limit)
     return best, (
-        f"which theory expects to end lowest after {counted(recipe.epochs, 'epoch')} of these batches, of the rates up to half "
+        f"which theory expects to end lowest after {pluralize(recipe.epochs, 'epoch')} of these batches, of the rates up to half "
         "of their limit"
     )
 
@@ -305,11 +305,13 @@ def _slowness(known: RunTheory, recipe: Recipe, descent: theory.Descent, best: s
     about = "" if known.batches is None else "about "
     of = "distance to the point of rest" if descent.weight_decay else "error"
     keep = "leaves" if recipe.epochs == 1 else "leave"
-    said = f"{counted(recipe.epochs, 'epoch')} at lr={recipe.rate:g} {keep} {about}{here:.2g} of the {of} in the slowest direction."
+    said = (
+        f"{pluralize(recipe.epochs, 'epoch')} at lr={recipe.rate:g} {keep} {about}{here:.2g} of the {of} in the slowest direction."
+    )
     needed = theory.fewest(lambda epochs: theory.share_left(lam, descent, epochs * steps) <= _MUCH)
     if needed is not None:
         stalls = recipe.dtype == "float32" and recipe.rate * lam.smallest < _STALL * (1.0 - recipe.momentum)
-        said += f" {about.capitalize()}{counted(needed, 'epoch')} would leave {_MUCH:g}{', in float64' if stalls else ''}."
+        said += f" {about.capitalize()}{pluralize(needed, 'epoch')} would leave {_MUCH:g}{', in float64' if stalls else ''}."
     quicker = theory.rate(lam, replace(descent, lr=float(best))) < (1.0 - 1e-6) * theory.rate(lam, descent)
     if quicker and there < 0.8 * here:
         said += f" The best rate is {best}." if known.batches is None else f" Or try lr={best}."
@@ -323,7 +325,7 @@ def _loudness(known: RunTheory, recipe: Recipe) -> list[str]:
     if not known.floor_se > _LOUD or math.isinf(known.floor_se):
         return []
     return [
-        f"The noise of batches of {counted(known.batches.batch_size, 'row')} keeps the coefficients "
+        f"The noise of batches of {pluralize(known.batches.batch_size, 'row')} keeps the coefficients "
         f"{'at least ' if known.rough else ''}about {known.floor_se:.2g} standard errors from the optimum at lr={recipe.rate:g}. "
         f"lr={known.quiet_rate(_LOUD)} would keep them within about {_LOUD:g}; average=True or a schedule brings them nearer."
     ]

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from squarely.data import PartSource
+from squarely.data import SplitSource
 from squarely.descent.options.options import NAMES, Recipe
-from squarely.errors import counted
-from squarely.numerics import Array, rounded_apart, rounded_down
+from squarely.errors import pluralize
+from squarely.numerics import Array, round_apart, round_down
 from squarely.show import Curve, Page, Pairs, Panel, Table, draw
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ def rows_of(run: Training) -> str:
     if kept is None or run.validation is None:
         return " ".join(["Rows:", *run.rows.lines(), *notes])
     read, said = run.rows.read, ""
-    if isinstance(run.validation, PartSource):
-        said = f"{counted(read + kept.read, 'row')} read: {read:,} to train, {kept.read:,} to validate. "
+    if isinstance(run.validation, SplitSource):
+        said = f"{pluralize(read + kept.read, 'row')} read: {read:,} to train, {kept.read:,} to validate. "
         others = "To validate"
     else:
         others = f"To validate, from {run.validation.label}"
@@ -165,10 +165,10 @@ def _rates(run: Training) -> list[tuple[str, str]]:
         return [("Learning rate limit:", "unknown"), ("Best learning rate:", "unknown")]
     if known.batches is not None:
         return [
-            ("Limit, replacement:", rounded_down(known.lr_limit, 6)),
-            ("Best for all rows:", rounded_down(known.lr_best, 6)),
+            ("Limit, replacement:", round_down(known.lr_limit, 6)),
+            ("Best for all rows:", round_down(known.lr_best, 6)),
         ]
-    best, limit = rounded_apart(known.lr_best, known.lr_limit, 6)
+    best, limit = round_apart(known.lr_best, known.lr_limit, 6)
     return [("Learning rate limit:", limit), ("Best learning rate:", best)]
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from squarely.data import RowAccount, Source, frame, open_rows, series
+from squarely.data import RowAccount, Source, open_new_rows, to_frame, to_series
 from squarely.descent.codegen.script import script
 from squarely.descent.loop.training_loop import Loop
 from squarely.descent.options.options import Recipe
@@ -66,7 +66,7 @@ class Training:
     @property
     def params(self) -> pd.Series:
         """The trained coefficients, in the units of the data."""
-        return series(self.coefficients, list(self.problem.names))
+        return to_series(self.coefficients, list(self.problem.names))
 
     @property
     def coefficients(self) -> Array:
@@ -112,7 +112,7 @@ class Training:
         "running_loss" is the mean of the losses of an epoch's batches, while the weights move: what most loops print. "lr" is there
         with a scheduler, "momentum" with one that changes it, metrics by their names, and the same of validation rows after "val_".
         """
-        return frame({name: np.array(values) for name, values in self._columns().items()})
+        return to_frame({name: np.array(values) for name, values in self._columns().items()})
 
     def predict(self, new: object, *, unseen: str = "error", rank_deficient: str = "nan") -> Any:
         """Predict the response for new rows, in its own unit: one value a row, in the library that the rows are in.
@@ -123,7 +123,7 @@ class Training:
         predicts it all the same.
         """
         require_rank_deficient(rank_deficient)
-        source, problem, w = open_rows(new, self.design.formula.names), self.problem, self.loop.end
+        source, problem, w = open_new_rows(new, self.design.formula.names), self.problem, self.loop.end
         kept, centre = range(len(self.design.columns)), problem.centre[:-1]
         check = self._check() if rank_deficient == "nan" else None
         line = Line(design=self.design, kept=kept, level=problem.level(w), slopes=problem.slopes(w), centre=centre, check=check)

@@ -10,7 +10,7 @@ from typing import cast
 import numpy as np
 import torch
 
-from squarely.data import Source, counting
+from squarely.data import Source, report_count
 from squarely.descent.batches.batch_source import Rows
 from squarely.descent.batches.in_memory import Held
 from squarely.descent.loop.state import Log
@@ -116,7 +116,7 @@ def _together(seen: Seen, recipes: Sequence[Recipe]) -> tuple[tuple[Training, ..
     settled_recipes = [recipe for recipe, _ in ready]
     shares = list(_shares(settled_recipes, problem))
     loops: dict[int, Loop] = {}
-    with counting("training", len(shares) * recipes[0].epochs, "epochs") as reached:
+    with report_count("training", len(shares) * recipes[0].epochs, "epochs") as reached:
         for done, share in enumerate(shares):
             of_share = [settled_recipes[i] for row in share for i in row]
             starts = torch.stack([torch.stack([_weights(models[i]) for i in row]) for row in share])  # (S, R, p)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from squarely import theory
-from squarely.data import frame
+from squarely.data import to_frame
 from squarely.descent.results.summary import rows_of
 from squarely.descent.results.training import Training
 from squarely.descent.sweep.batched_optimizers import decay_of, defaults_of
-from squarely.numerics import rounded_apart, rounded_down
+from squarely.numerics import round_apart, round_down
 from squarely.show import Curve, Page, Panel, Table, draw
 
 if TYPE_CHECKING:
@@ -53,14 +53,14 @@ class Sweep:
         lowest_loss is the lowest one logged. predicted_loss and excess_left are what theory says of these parameters, NaN where it
         has no curve.
         """
-        return frame(self._columns())
+        return to_frame(self._columns())
 
     @property
     def history(self) -> pd.DataFrame:
         """The losses of all runs, one below the other: columns epoch, loss, and each option that was varied."""
         lengths = [len(run.loop.losses) for run in self.runs]
         options = {name: np.repeat([_value(run, name) for run in self.runs], lengths) for name in self._options}
-        return frame(
+        return to_frame(
             {
                 "epoch": np.concatenate([np.arange(length) for length in lengths]),
                 "loss": np.concatenate([run.loop.losses for run in self.runs]),
@@ -263,12 +263,12 @@ def _limits(run: Training) -> str:
     known, recipe, descent = run.theory, run.recipe, run.recipe.descent
     if known.lr_limit is None or known.lr_best is None or descent is None:
         return ""
-    best, limit = rounded_apart(known.lr_best, theory.lr_limit(known.spectrum, descent))
+    best, limit = round_apart(known.lr_best, theory.lr_limit(known.spectrum, descent))
     at = f" at momentum {recipe.momentum:g}" if recipe.momentum else ""
     constant = "Learning rates" if recipe.scheduler is None else "Constant learning rates"
     if known.batches is None:
         return f"{constant} below {limit} converge{at}. The best is {best}."
     return (
         f"{constant} below {limit} converge{at} for steps on all rows, and the best is {best}. "
-        f"The limit {known.named} is {rounded_down(known.lr_limit)}."
+        f"The limit {known.named} is {round_down(known.lr_limit)}."
     )

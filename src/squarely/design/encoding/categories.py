@@ -8,11 +8,11 @@ from decimal import Decimal
 
 import numpy as np
 
-from squarely.data import Labels, Level, Source
+from squarely.data import CategoricalColumn, Level, Source
 from squarely.data.dtypes import _TRUTH, as_number
 from squarely.design.encoding.numbers_as_text import looks_missing, numbers_in
 from squarely.design.formula.factors import Categorical
-from squarely.errors import DataError, FormulaError, counted, did_you_mean
+from squarely.errors import DataError, FormulaError, pluralize, suggest_name
 from squarely.numerics import Array
 
 MOST_LEVELS = 10_000
@@ -43,14 +43,14 @@ class Coding:
         """Say what of the levels looks like a missing value, or, for a column named alone, like numbers."""
         name = self.column if self.column.isidentifier() else f"`{self.column}`"
         said = [
-            f"Level {level!r} of {self.column} looks like a missing value: {counted(rows, 'row')}. "
+            f"Level {level!r} of {self.column} looks like a missing value: {pluralize(rows, 'row')}. "
             f'If it is one, leave such rows out with where="{name} != {level!r}", or clear these values.'
             for level, rows in self.marks.items()
         ]
         numbers = numbers_in([level for level in self.levels if bare and isinstance(level, str)]).all
         if numbers:
             said.append(
-                f"{counted(len(numbers), 'level')} of {self.column} can be read as a number, such as {min(numbers)!r}. "
+                f"{pluralize(len(numbers), 'level')} of {self.column} can be read as a number, such as {min(numbers)!r}. "
                 f"For one slope, write the numbers alone, as 1234.5; C({name}) says that they are categories."
             )
         return said
@@ -82,18 +82,18 @@ class Coding:
         rest[self.position] = -1.0
         return np.hstack([np.ones((len(unit), 1)), rest]) if full else rest
 
-    def codes(self, labels: Labels) -> np.ndarray:
+    def codes(self, labels: CategoricalColumn) -> np.ndarray:
         """Give the place of each row's level (m,): -1 for a gap, -2 for a level that is not known."""
         known = {level: i for i, level in enumerate(self.levels)}
         numeric = not isinstance(self.levels[0], str)
         places = [known.get(as_number(value) if numeric and isinstance(value, str) else value, -2) for value in labels.values]
-        if labels.narrow is not None:  # fits saved by version 0.1 have the digits of the double
-            doubles = [value if value is None else float(labels.narrow.type(value)) for value in labels.values]
+        if labels.narrow_type is not None:  # fits saved by version 0.1 have the digits of the double
+            doubles = [value if value is None else float(labels.narrow_type.type(value)) for value in labels.values]
             places = [known.get(x, -2) if place == -2 else place for place, x in zip(places, doubles, strict=True)]
         codes: np.ndarray = np.array([*places, -1])[labels.codes]
         return codes
 
-    def require_known(self, labels: Labels, codes: np.ndarray, first: int, source: Source) -> None:
+    def require_known(self, labels: CategoricalColumn, codes: np.ndarray, first: int, source: Source) -> None:
         """Raise a DataError that names a level not met in the fit, and those that were."""
         unknown = np.flatnonzero(codes == -2)
         if len(unknown):
@@ -120,7 +120,7 @@ class Found:
     marks: Mapping[Level, int]
 
 
-def found_in(labels: Labels, rows: np.ndarray, first: int) -> Found:
+def found_in(labels: CategoricalColumn, rows: np.ndarray, first: int) -> Found:
     """Give the levels in some rows (m,) of a batch."""
     codes = np.where(rows, labels.codes, -1)
     present, at, counts = np.unique(codes, return_index=True, return_counts=True)
@@ -237,7 +237,7 @@ def _in_order(factor: Categorical, found: Mapping[Level, int], source: Source) -
                     f"levels={list(listed_levels)!r} of {factor.text} lacks {level!r}, which is{where}. "
                     "List every level, or leave such rows out with where=."
                 )
-    declared = listed_levels or source.order(factor.name.name)
+    declared = listed_levels or source.category_order(factor.name.name)
     own = {level: level for level in found}  # 1 finds True, and is shown as the data have it
     first = tuple(own[level] for level in declared or () if level in own)
     try:
@@ -262,7 +262,7 @@ def position_of(factor: Categorical, levels: tuple[Level, ...]) -> int:
         return levels.index(wanted)
     if isinstance(wanted, int) and -len(levels) <= wanted < len(levels) and isinstance(levels[0], str):
         return wanted % len(levels)  # as patsy has it: a number that is no level counts places
-    column, many = factor.name.name, counted(len(levels), "level")
+    column, many = factor.name.name, pluralize(len(levels), "level")
     raise FormulaError(
         f"{factor.text} names {wanted!r}, not among the {many} of {column!r} in the rows that are used. {_instead(wanted, levels)}"
     )
@@ -273,5 +273,5 @@ def _instead(wanted: Level, levels: tuple[Level, ...]) -> str:
     same = [level for level in levels if isinstance(wanted, str) != isinstance(level, str) and str(level) == str(wanted)]
     if same:
         return f"Its levels are {'text' if isinstance(same[0], str) else 'no text'}: write {same[0]!r}."
-    near = did_you_mean(wanted, levels) if isinstance(wanted, str) and isinstance(levels[0], str) else ""
+    near = suggest_name(wanted, levels) if isinstance(wanted, str) and isinstance(levels[0], str) else ""
     return near if near.startswith("Did") else f"Known levels: {listed(levels)}."

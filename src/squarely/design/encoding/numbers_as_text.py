@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from squarely.data import reads_as_number
+from squarely.data import parses_as_number
 
 # What pandas takes for missing, less what a text cannot be told from, and the marks of statistical offices and other programs.
 _MISSING = frozenset(
@@ -117,7 +117,7 @@ def numbers_in(texts: Collection[str], *, comma: bool = False) -> NumbersInText:
     and not of the rows, so that one word in many rows does not outvote a hundred numbers. Numbers with a unit may be names, such as
     "3-door"; they are numbers if most have the same unit and they are many, above 99 or fractions.
     """
-    plain = frozenset(text for text in texts if reads_as_number(text, comma=comma))
+    plain = frozenset(text for text in texts if parses_as_number(text, decimal_comma=comma))
     ranges = any(_RANGE.fullmatch(text[:_LONGEST]) for text in texts)  # beside 18-64, 65+ is a range too
     units = {text: unit_of(text) for text in texts if text not in plain and not (ranges and _BOUND.fullmatch(text[:_LONGEST]))}
     signed = frozenset(text for text, unit in units.items() if unit == "")

@@ -63,20 +63,22 @@ def sheet(
     numbers, labels = columns_needed(factors, named.values())
     numbers, labels = list(dict.fromkeys((*numbers, *also[0]))), list(dict.fromkeys((*labels, *also[1])))
     read = tuple(dict.fromkeys((*numbers, *(where.numbers if where else ()))))
-    exact = [name for name in exactly_compared(where.condition) if source.held(name).wide] if where else []
+    exact = [name for name in exactly_compared(where.condition) if source.column_info(name).is_wide] if where else []
     told = tuple(dict.fromkeys((*labels, *(where.labels if where else ()), *exact)))
-    if half := [name for name in told if source.held(name).narrow == "float16"]:
-        raise DataError(f"{half[0]!r} of {source.label} holds float16, whose values have no short names there. {source.way_out}.")
+    if half := [name for name in told if source.column_info(name).narrow_type == "float16"]:
+        raise DataError(
+            f"{half[0]!r} of {source.label} holds float16, whose values have no short names there. {source.alternative}."
+        )
     met = Query(numbers=read, labels=told)
     at = {name: f"v{i}" for i, name in enumerate(read)}
     columns = {name: nw.col(alias) for name, alias in at.items()}
     if where:
         said = {name: (nw.col(f"l{i}"), nw.col(f"g{i}")) for i, name in enumerate(told)}
-        held = {name: source.held(name) for name in (*where.numbers, *told)}
-        columns_told = Told(numbers=columns, labels=said, held=held, finite=source.require_engine().finite)
-        met = met.then({"w0": condition(where.condition, columns_told)[0]}).then(nw.col("w0"))
+        held = {name: source.column_info(name) for name in (*where.numbers, *told)}
+        columns_told = Told(numbers=columns, labels=said, held=held, finite=source.require_engine().is_finite)
+        met = met.with_stages({"w0": condition(where.condition, columns_told)[0]}).with_stages(nw.col("w0"))
     flags = [*(f"f{read.index(name)}" for name in numbers), *(f"g{told.index(name)}" for name in labels)]
-    kept = met.then(nw.all_horizontal(*map(nw.col, flags), ignore_nulls=False)) if flags else met
+    kept = met.with_stages(nw.all_horizontal(*map(nw.col, flags), ignore_nulls=False)) if flags else met
     wanted = {f.text: expression_of(f) for f in factors if not isinstance(f, Categorical)} | dict(named)
     values: dict[Expression, str] = {}
     computed: dict[str, str] = {}
@@ -87,9 +89,9 @@ def sheet(
         if not isinstance(expression, Name):
             computed[text] = values[expression]
     done = {alias: translated(e, columns, learnt.moves) for e, alias in values.items() if not isinstance(e, Name)}
-    kept = kept.then(done)
+    kept = kept.with_stages(done)
     if done:
-        kept = kept.then(nw.all_horizontal(*(finite(source, alias) for alias in done), ignore_nulls=False))
+        kept = kept.with_stages(nw.all_horizontal(*(finite(source, alias) for alias in done), ignore_nulls=False))
     return Sheet(
         met=met,
         kept=kept,
@@ -103,7 +105,7 @@ def sheet(
 
 def finite(source: Source, alias: str) -> nw.Expr:
     """Tell whether a column is a number that is neither NaN nor infinite."""
-    return source.require_engine().finite(nw.col(alias)).fill_null(value=False)
+    return source.require_engine().is_finite(nw.col(alias)).fill_null(value=False)
 
 
 def counted_rows(source: Source, page: Sheet, used: int) -> tuple[RowAccount, int]:
@@ -112,7 +114,7 @@ def counted_rows(source: Source, page: Sheet, used: int) -> tuple[RowAccount, in
     The number of all rows is no scan: engines know it. What the gaps are is asked only if a row was dropped.
     """
     read = int(source.aggregate(Query(), {"n0": nw.len()})[0]["n0"])
-    wide = {f"w{i}": alias for i, (name, alias) in enumerate(page.numbers.items()) if source.held(name).wide}
+    wide = {f"w{i}": alias for i, (name, alias) in enumerate(page.numbers.items()) if source.column_info(name).is_wide}
     left, scans = read, 0
     met: Mapping[str, Any] = {}
     if wide or page.met.stages:
@@ -120,7 +122,7 @@ def counted_rows(source: Source, page: Sheet, used: int) -> tuple[RowAccount, in
         met = source.aggregate(page.met, {"n0": nw.len()} | beyond)[0]
         left, scans = int(met["n0"]), 1
     rounded = {name: int(met[f"w{i}"]) for i, name in enumerate(page.numbers) if met.get(f"w{i}")}
-    casts = {name: cast for name in page.numbers if (cast := source.held(name).cast)}
+    casts = {name: cast for name in page.numbers if (cast := source.column_info(name).cast)}
     account = RowAccount(read=read, used=used, filtered=read - left, rounded=rounded, casts=casts)
     if used == left:
         return account, scans
@@ -133,7 +135,7 @@ def counted_rows(source: Source, page: Sheet, used: int) -> tuple[RowAccount, in
 
 def _without_nan(source: Source, page: Sheet) -> list[str]:
     """Give the aliases of labels that are neither NaN nor infinite, because they are no numbers with fractions."""
-    return [alias for name, alias in page.labels.items() if not source.held(name).fraction]
+    return [alias for name, alias in page.labels.items() if not source.column_info(name).is_fractional]
 
 
 def _dropped(source: Source, query: Query, columns: Mapping[str, str], plain: Iterable[str]) -> dict[str, dict[str, int]]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import narwhals as nw
 import numpy as np
 
-from squarely.data import Held, Query, Source
+from squarely.data import ColumnInfo, Query, Source
 from squarely.design.encoding.basis import Polynomial, Spline
 from squarely.design.formula.expression import (
     Arithmetic,
@@ -109,7 +109,7 @@ class Told:
 
     numbers: Mapping[str, nw.Expr]
     labels: Mapping[str, tuple[nw.Expr, nw.Expr]]
-    held: Mapping[str, Held]
+    held: Mapping[str, ColumnInfo]
     finite: Callable[[nw.Expr], nw.Expr]
 
 
@@ -149,7 +149,7 @@ def _compared(where: Compared, told: Told) -> tuple[nw.Expr, nw.Expr]:
     )
     holds = _COMPARISONS[where.sign](left, right)
     plain = all(isinstance(side, Name | Number) for side in sides)  # of arithmetic, `require_doubles` has seen to it
-    if plain and {name for name in exactly_compared(where) if told.held[name].wide} & used:
+    if plain and {name for name in exactly_compared(where) if told.held[name].is_wide} & used:
         holds = nw.when(left == right).then(_exactly(where, told)).otherwise(holds)  # rounding keeps order
     holds = holds.fill_null(value=False)
     return holds & known, ~holds & known
@@ -157,7 +157,7 @@ def _compared(where: Compared, told: Told) -> tuple[nw.Expr, nw.Expr]:
 
 def _narrow(names: Collection[str], told: Told) -> str | None:
     """Give the type in which NumPy would compute if it has fewer digits than doubles, because all columns have."""
-    types = {told.held[name].narrow for name in names}
+    types = {told.held[name].narrow_type for name in names}
     return None if None in types or not types else "float32" if "float32" in types else "float16"
 
 
@@ -192,9 +192,9 @@ def _exactly(where: Compared, told: Told) -> nw.Expr:
             if sign in ("==", "!="):
                 return nw.lit(sign == "!=")
             sign = "<=" if sign in ("<", "<=") else ">"
-    fits = all(told.held[name].signed for name in columns) and abs(value) < 2**63
+    fits = all(told.held[name].is_signed for name in columns) and abs(value) < 2**63
     whole = nw.Int64 if fits else nw.Int128
-    said = [(told.labels[name][0] if told.held[name].wide else told.numbers[name]).cast(whole) for name in columns]
+    said = [(told.labels[name][0] if told.held[name].is_wide else told.numbers[name]).cast(whole) for name in columns]
     return _COMPARISONS[sign](said[0], said[1] if len(said) > 1 else value)
 
 
@@ -208,10 +208,12 @@ def require_doubles(where: Condition, source: Source) -> int:
     if isinstance(where, Compared):
         used = dict.fromkeys(name.name for side in (where.left, where.right) for name in names(side))
         plain = all(isinstance(side, Name | Number) for side in (where.left, where.right))
-        computed = () if plain else [name for name in exactly_compared(where) if source.held(name).wide]
+        computed = () if plain else [name for name in exactly_compared(where) if source.column_info(name).is_wide]
     else:
         used, computed = dict.fromkeys((where.name.name,)), ()
-    return require_digits([name for name in used if name in computed or source.held(name).places is not None], source, "where=")
+    return require_digits(
+        [name for name in used if name in computed or source.column_info(name).decimal_places is not None], source, "where="
+    )
 
 
 def require_digits(names: Collection[str], source: Source, who: str) -> int:
@@ -220,23 +222,23 @@ def require_digits(names: Collection[str], source: Source, who: str) -> int:
         return 0
     row = source.aggregate(Query(numbers=tuple(names)), {f"m{i}": nw.col(f"v{i}").abs().max() for i in range(len(names))})[0]
     for i, name in enumerate(names):
-        if row[f"m{i}"] is not None and row[f"m{i}"] * 10.0 ** (source.held(name).places or 0) >= EXACT_INTEGERS:
+        if row[f"m{i}"] is not None and row[f"m{i}"] * 10.0 ** (source.column_info(name).decimal_places or 0) >= EXACT_INTEGERS:
             raise DataError(
                 f"{who} needs more digits of {name!r} than doubles have, and {source.require_engine().name} would round them. "
-                f"{source.way_out}."
+                f"{source.alternative}."
             )
     return 1
 
 
-def _wanted(where: OneOf | Truth, held: Held) -> tuple[str | float, ...]:
+def _wanted(where: OneOf | Truth, held: ColumnInfo) -> tuple[str | float, ...]:
     values = (True,) if isinstance(where, Truth) else where.values
     if held.kind == "text" and not all(isinstance(value, str) for value in values):
         raise DataError(
             f"where= compares {where.name.name!r}, which holds text, with {values[0]!r}. Compare it with a text in quotes, as in "
             f"== '{values[0]}'."
         )
-    if held.narrow:
-        narrow = np.dtype(held.narrow)
+    if held.narrow_type:
+        narrow = np.dtype(held.narrow_type)
         return tuple(in_type(value, narrow) if isinstance(value, float | Decimal) else value for value in values)
     return tuple(float(value) if held.kind == "boolean" or isinstance(value, Decimal) else value for value in values)
 

@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from squarely.design.formula.expression import FUNCTIONS, Arithmetic, Expression, Function, Moved, Name, Number
 from squarely.design.formula.python_syntax import WORDS, Piece, arguments, callee, constant, spaced
-from squarely.errors import did_you_mean
+from squarely.errors import suggest_name
 
 SEVERAL = ("C", "factor", "poly", "bs", "ns")  # calls that give more than one column
 _OPERATORS: Mapping[type, str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
@@ -85,7 +85,7 @@ def _call(piece: Piece, node: ast.Call) -> Expression:
         return _moved(piece, node, called)
     if called in SEVERAL:
         raise piece.error(f"{called}(...) gives several columns, so it must stand alone between + : * and the like.", node)
-    near = did_you_mean(called, _NAMES)
+    near = suggest_name(called, _NAMES)
     advice = _INSTEAD.get(called, near if near.startswith("Did") else _KNOWN)
     raise piece.error(
         f"{piece.read.restored(called)!r} is not a function that formulas know, and nothing is evaluated as Python. {advice} "

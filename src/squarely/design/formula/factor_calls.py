@@ -11,7 +11,7 @@ from squarely.design.formula.expression_parser import numeric
 from squarely.design.formula.factors import Basis, Categorical, Contrast, Factor, Numeric
 from squarely.design.formula.python_syntax import Piece, arguments, callee, constant, is_list_of_labels, read_piece, spaced
 from squarely.design.formula.source_text import Reading
-from squarely.errors import did_you_mean
+from squarely.errors import suggest_name
 
 _MOST_COLUMNS = 100  # of one basis
 _MOST_KNOTS = 1000
@@ -56,7 +56,7 @@ def _categorical(piece: Piece, node: ast.Call, text: str) -> Categorical:
 def _contrast(piece: Piece, node: ast.expr, levels: tuple[Any, ...] | None) -> Contrast:
     word = piece.text(node.func if isinstance(node, ast.Call) else node)
     if word not in _CONTRASTS:
-        raise piece.error(f"This contrast is not known. {did_you_mean(word, _CONTRASTS)}", node)
+        raise piece.error(f"This contrast is not known. {suggest_name(word, _CONTRASTS)}", node)
     kind, option = _CONTRASTS[word]
     if not (isinstance(node, ast.Call) and (node.args or node.keywords)):
         return Contrast(kind=kind, levels=levels)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from squarely.data import Batch, Numbers, Source, require_columns
+from squarely.data import Batch, NumericColumn, Source, require_columns
 from squarely.data.dtypes import exact_number
 from squarely.design.formula.expression import (
     FUNCTIONS,
@@ -296,8 +296,8 @@ def _evaluated(condition: Condition, batch: Batch) -> tuple[np.ndarray, np.ndarr
     labels = batch.labels[condition.name.name]
     wanted = (True,) if isinstance(condition, Truth) else condition.values
     negated = isinstance(condition, OneOf) and condition.negated
-    if labels.narrow is not None:
-        wanted = tuple(in_type(value, labels.narrow) if isinstance(value, float | Decimal) else value for value in wanted)
+    if labels.narrow_type is not None:
+        wanted = tuple(in_type(value, labels.narrow_type) if isinstance(value, float | Decimal) else value for value in wanted)
     is_wanted = np.array([*(_same(condition.name, value, wanted) for value in labels.values), False])[labels.codes]
     known = labels.codes >= 0
     return (is_wanted != negated) & known, (is_wanted == negated) & known
@@ -314,7 +314,7 @@ def _compared(condition: Compared, batch: Batch) -> tuple[np.ndarray, np.ndarray
     compare = next(compare for sign, compare in _OPERATORS.values() if sign == condition.sign)
     sides = condition.left, condition.right
     columns = {name.name: batch.numbers[name.name] for side in sides for name in names(side)}
-    value = _narrowed if any(column.narrow is not None for column in columns.values()) else _rounded
+    value = _narrowed if any(column.narrow_type is not None for column in columns.values()) else _rounded
     with np.errstate(all="ignore"):
         left, right = (value(side, columns) for side in sides)
         holds, same = (np.array(np.broadcast_to(outcome, batch.size)) for outcome in (compare(left, right), left == right))
@@ -336,13 +336,13 @@ def _compared(condition: Compared, batch: Batch) -> tuple[np.ndarray, np.ndarray
     return holds & known, ~holds & known
 
 
-def _inexact(columns: Mapping[str, Numbers], batch: Batch, *, plain: bool) -> np.ndarray:
+def _inexact(columns: Mapping[str, NumericColumn], batch: Batch, *, plain: bool) -> np.ndarray:
     """Tell in which rows (m,) a double may differ from what is stored; arithmetic takes decimals for doubles."""
     inexact = np.zeros(batch.size, dtype=bool)
     for name, column in columns.items():
         if plain and column.is_decimal:
             inexact[:] = True
-        elif column.stored is not None or _is_text(name, batch):
+        elif column.stored_column is not None or _is_text(name, batch):
             inexact |= np.abs(column.values) >= EXACT_INTEGERS
     return inexact
 
@@ -355,7 +355,7 @@ def _is_text(name: str, batch: Batch) -> bool:
 
 def _stored(name: str, batch: Batch, rows: np.ndarray) -> list[Any]:
     """Give the values of a column in some rows with all the digits that are stored."""
-    values = batch.numbers[name].stored_at(rows)
+    values = batch.numbers[name].stored_values(rows)
     if not _is_text(name, batch):
         return values
     labels = batch.labels[name]
@@ -389,7 +389,7 @@ def _exact(expression: Expression, values: Mapping[str, Any]) -> Any:
     return _ARITHMETIC[expression.operator](left, right)
 
 
-def _rounded(expression: Expression, columns: Mapping[str, Numbers]) -> Any:
+def _rounded(expression: Expression, columns: Mapping[str, NumericColumn]) -> Any:
     """Evaluate in double-double, and round once: an array (m,), or a number where no column takes part."""
     if isinstance(expression, Number):
         return expression.value
@@ -397,13 +397,13 @@ def _rounded(expression: Expression, columns: Mapping[str, Numbers]) -> Any:
     return hi + lo
 
 
-def _narrowed(expression: Expression, columns: Mapping[str, Numbers]) -> Any:
+def _narrowed(expression: Expression, columns: Mapping[str, NumericColumn]) -> Any:
     """Evaluate as NumPy does, in the types of the columns: a number that is written takes the type of what it meets."""
     if not names(expression):
         return float(_rounded(expression, columns))
     if isinstance(expression, Name):
         column = columns[expression.name]
-        return column.values if column.narrow is None else column.values.astype(column.narrow)
+        return column.values if column.narrow_type is None else column.values.astype(column.narrow_type)
     if isinstance(expression, Function):
         return FUNCTIONS[expression.function][0](_narrowed(expression.argument, columns))
     if isinstance(expression, Arithmetic):

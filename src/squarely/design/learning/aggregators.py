@@ -41,12 +41,12 @@ def levels(factor: Categorical, source: Source, *, bare: bool) -> Lesson:
         return a if len(a.rows) > MOST_LEVELS else merged(a, b)  # enough to be refused
 
     def finish(learnt: Learnt, found: Found) -> Learnt:
-        if source.scattered:
+        if source.partitioned:
             found = replace(found, rows=dict.fromkeys(found.rows, UNKNOWN_ROW))  # parts do not know how many rows are before them
         made = coding(factor, found, source, bare=bare)
         return replace(learnt, codings={**learnt.codings, factor.text: made})
 
-    return Lesson(step=lambda batch, seen: found_in(batch.labels[name], seen.keep, batch.first), merge=merge, finish=finish)
+    return Lesson(step=lambda batch, seen: found_in(batch.labels[name], seen.keep, batch.start), merge=merge, finish=finish)
 
 
 def moving(part: Moved) -> Lesson:

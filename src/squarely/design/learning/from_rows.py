@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from squarely.data import Batch, RowAccount, Source, batches, expect, fold, fold_parts, fold_until, scanning
+from squarely.data import Batch, RowAccount, Source, expect, fold, fold_parts, fold_until, iter_batches, scan_purpose
 from squarely.design.design import Design, Learnt, columns_needed, recentred
 from squarely.design.encoding.basis import inner_places
 from squarely.design.formula.expression import Expression, Moved, parts
@@ -32,7 +32,7 @@ from squarely.design.learning.quantiles import between, search
 from squarely.design.matrix.block import Block
 from squarely.design.matrix.columns import columns_of
 from squarely.design.matrix.model_matrix import evaluated, rows, with_condition
-from squarely.errors import DataError, counted
+from squarely.errors import DataError, pluralize
 from squarely.numerics import Array, power_of_two
 
 _PILOT_ROWS = 8_192
@@ -57,11 +57,11 @@ def learn(formula: Formula, source: Source, where: Where | None = None) -> Desig
     expect(*map(purpose, outline.rounds), "cross-products")
     for topics in outline.rounds:
         lessons = [_lesson(topic, outline, learnt) for topic in topics]
-        with scanning(purpose(topics)):
+        with scan_purpose(purpose(topics)):
             totals = _taught(lessons, outline, learnt)
         extents: dict[Factor, Extent] = {}
         for topic, lesson, total in zip(topics, lessons, totals, strict=True):
-            if topic.kind == "knots" and source.scattered:
+            if topic.kind == "knots" and source.partitioned:
                 extents[outline.factors[topic.text]] = total
             else:
                 learnt = lesson.finish(learnt, total)
@@ -77,7 +77,7 @@ def _sought(outline: Outline, learnt: Learnt, extents: Mapping[Factor, Extent]) 
     scans = 0
     while any(not one.over for one in seen.values()):
         lessons = [counting(factor, one.counter()) for factor, one in seen.items()]
-        with scanning("knots"):
+        with scan_purpose("knots"):
             totals, scans = _taught(lessons, outline, learnt), scans + 1
         seen = {factor: one.narrowed(counts) for (factor, one), counts in zip(seen.items(), totals, strict=True)}
     for factor, (n, low, high, places) in splines.items():
@@ -113,7 +113,7 @@ def _lesson(topic: Topic, outline: Outline, learnt: Learnt) -> Lesson:
     if topic.kind == "polynomials":
         return polynomial(factor, *learnt.ranges[topic.text])
     if topic.kind == "knots":
-        return extent(factor) if outline.source.scattered else knots(factor)
+        return extent(factor) if outline.source.partitioned else knots(factor)
     return limits(factor)
 
 
@@ -134,10 +134,10 @@ def _taught(lessons: Sequence[Lesson], outline: Outline, learnt: Learnt) -> list
 
     def taught(batch: Batch) -> _Taught:
         among = met(where, batch) if where else None
-        seen = evaluated(batch, ready, now, learnt, batch.complete(numbers, labels, among))
+        seen = evaluated(batch, ready, now, learnt, batch.complete_mask(numbers, labels, among))
         if seen.keep.any():
             return RowAccount(used=int(seen.keep.sum())), [step(batch, seen) for step in steps]
-        gaps = batch.account(numbers, labels, among)  # they are told only if no row is left
+        gaps = batch.count_gaps(numbers, labels, among)  # they are told only if no row is left
         return replace(gaps, used=0, dropped={**gaps.dropped, **seen.account.dropped}), None
 
     def merged(a: _Taught, b: _Taught) -> _Taught:
@@ -148,7 +148,7 @@ def _taught(lessons: Sequence[Lesson], outline: Outline, learnt: Learnt) -> list
     start: _Taught = RowAccount(), None
 
     def work(part: Source) -> _Taught:
-        return fold(map(taught, batches(part, *columns)), merged, start)
+        return fold(map(taught, iter_batches(part, *columns)), merged, start)
 
     account, totals = fold_parts(outline.source, columns, work, merged, start)
     if totals is None:
@@ -163,15 +163,15 @@ def nothing(source: Source, account: RowAccount, columns: Sequence[str], where: 
     left = account.read - account.filtered
     if where and not left:
         return DataError(
-            f"None of the {counted(account.read, 'row')} of {source.label} meets where={where.text!r}. Mend the condition."
+            f"None of the {pluralize(account.read, 'row')} of {source.label} meets where={where.text!r}. Mend the condition."
         )
     causes = "; ".join(
-        f"{name!r} is {' or '.join(_GAPS[cause] for cause, met in causes.items() if met)} in {counted(sum(causes.values()), 'row')}"
+        f"{name!r} is {' or '.join(_GAPS[cause] for cause, met in causes.items() if met)} in {pluralize(sum(causes.values()), 'row')}"
         for name, causes in list(account.dropped.items())[:12]
     )
     meeting = f" that meet where={where.text!r}" if where else ""
     return DataError(
-        f"None of the {counted(left, 'row')} of {source.label}{meeting} is complete in the columns {_listed(columns)}: {causes}. "
+        f"None of the {pluralize(left, 'row')} of {source.label}{meeting} is complete in the columns {_listed(columns)}: {causes}. "
         "Fill these gaps, or leave out what has them." + (_NO_VALUE if account.dropped.keys() - columns else "")
     )
 
@@ -205,7 +205,7 @@ def glanced(design: Design, source: Source, look: Callable[[Block], T]) -> tuple
         return a[0] + b[0], b[1] if a[1] is None else a[1]
 
     columns = with_condition(*columns_needed(design.factors.values(), design.formula.outside.values()), design.where)
-    return fold_until(source, columns, work, first, nobody, enough=lambda met: met[1] is not None)
+    return fold_until(source, columns, work, first, nobody, is_enough=lambda met: met[1] is not None)
 
 
 def _spreads(block: Block) -> dict[str, Array]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import narwhals as nw
 import numpy as np
 
-from squarely.data import Source, plain_level
+from squarely.data import Source, to_plain_level
 from squarely.design.design import Design, Learnt
 from squarely.design.encoding.basis import inner_places, orthogonal, require_varying
 from squarely.design.encoding.categories import MOST_LEVELS, UNKNOWN_ROW, Found, coding
@@ -23,7 +23,7 @@ from squarely.design.learning.aggregators import moved_by, too_near_values, with
 from squarely.design.learning.from_rows import designed, is_known, nothing
 from squarely.design.learning.plan import Outline, moved_in, outlined
 from squarely.design.learning.quantiles import between_ranks, interpolated
-from squarely.numerics import Array, short, two_sum
+from squarely.numerics import Array, round_to_few_bits, two_sum
 
 
 def ask(formula: Formula, source: Source, where: Where | None = None) -> Design:
@@ -78,8 +78,8 @@ def _means(outline: Outline, learnt: Learnt, parts: Sequence[Moved]) -> Learnt:
     n = int(row["n0"])
     _require_rows(outline, page, n)
     ends = {alias: (float(row[f"c{alias}"]), float(row[f"d{alias}"])) for alias in said}
-    near = {alias: short(float(row[f"a{alias}"]), float(row[f"b{alias}"])) for alias in said}
-    query = page.kept.then({alias: e - near[alias] for alias, e in said.items()})
+    near = {alias: round_to_few_bits(float(row[f"a{alias}"]), float(row[f"b{alias}"])) for alias in said}
+    query = page.kept.with_stages({alias: e - near[alias] for alias, e in said.items()})
     sums = {f"a{alias}": nw.col(alias).sum() for alias in said}
     row = outline.source.aggregate(query, sums | {f"b{alias}": (nw.col(alias) * nw.col(alias)).sum() for alias in said})[0]
     for alias, part in zip(said, parts, strict=True):
@@ -92,12 +92,12 @@ def _means(outline: Outline, learnt: Learnt, parts: Sequence[Moved]) -> Learnt:
 def _levels(outline: Outline, learnt: Learnt, text: str, factor: Categorical) -> Learnt:
     page, source = _page(outline, learnt), outline.source
     alias = page.labels[factor.name.name]
-    if source.held(factor.name.name).places is not None:
+    if source.column_info(factor.name.name).decimal_places is not None:
         require_digits([factor.name.name], source, text)
-    few = replace(page.kept, most=MOST_LEVELS + 1)  # enough to be refused
+    few = replace(page.kept, group_limit=MOST_LEVELS + 1)  # enough to be refused
     rows = source.aggregate(few, {"n0": nw.len()}, [alias])
     _require_rows(outline, page, len(rows))
-    counts = {plain_level(row[alias]): int(row["n0"]) for row in rows}
+    counts = {to_plain_level(row[alias]): int(row["n0"]) for row in rows}
     marks = {level: count for level, count in counts.items() if looks_missing(level)}
     found = Found(dict.fromkeys(counts, UNKNOWN_ROW), marks)
     made = coding(factor, found, source, bare=isinstance(outline.formula.factors[text], Bare))
@@ -139,8 +139,8 @@ def _sorted_quantiles(source: Source, page: Sheet, x: nw.Expr, n: int, places: A
     The value of rank r is the largest of the first r + 1.
     """
     ranks = between_ranks(n, places)
-    query = page.kept.then({"x0": x})
-    firsts = {rank: replace(query, by="x0", first=rank + 1) for rank in ranks}
+    query = page.kept.with_stages({"x0": x})
+    firsts = {rank: replace(query, order_by="x0", row_limit=rank + 1) for rank in ranks}
     values = {rank: float(source.aggregate(first, {"m0": nw.col("x0").max()})[0]["m0"]) for rank, first in firsts.items()}
     return interpolated(n, places, values), len(ranks)
 
@@ -151,9 +151,9 @@ def _polynomials(outline: Outline, learnt: Learnt, factors: Sequence[Basis]) -> 
     query, results, names = page.kept, {"n0": nw.len()}, []
     for i, factor in enumerate(factors):
         low, high = learnt.ranges[factor.text]
-        query = query.then({f"x{i}": page.said(factor.argument)})
+        query = query.with_stages({f"x{i}": page.said(factor.argument)})
         stages, chebyshev = chebyshev_stages(f"x{i}", f"t{i}d", low, high, factor.degree)
-        query = query.then(*stages)
+        query = query.with_stages(*stages)
         names.append(chebyshev)
         for a, left in enumerate(chebyshev):
             results |= {f"a{left}": nw.col(left).sum()}

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from squarely.data import Source, batches, not_usable, reads_as_number, require_columns
+from squarely.data import Source, iter_batches, parses_as_number, require_columns, unsupported_column_error
 from squarely.design.design import Learnt, columns_needed
 from squarely.design.formula.expression import Expression, Moved, Name, names, parts
 from squarely.design.formula.factors import Bare, Basis, Categorical, Contrast, Factor, Numeric, expression_of
@@ -65,7 +65,7 @@ def outlined(formula: Formula, source: Source, where: Where | None = None, *, re
     _require_named(formula, source)
     if where:
         where = bound(where, source)
-    _require_numeric_response(formula, source, reading=reading and not source.scattered)
+    _require_numeric_response(formula, source, reading=reading and not source.partitioned)
     factors = {text: _told(factor, source) for text, factor in formula.factors.items()}
     numbers, labels = columns_needed(factors.values(), formula.outside.values())
     return Outline(
@@ -108,7 +108,7 @@ def _require_numeric_response(formula: Formula, source: Source, *, reading: bool
     if not isinstance(response, Name) or source.kind(response.name) not in ("text", "category", "other"):
         return
     if source.kind(response.name) == "other":
-        raise not_usable(source, response.name, source.columns[response.name])
+        raise unsupported_column_error(source, response.name, source.columns[response.name])
     value, row = _first_text(source, response.name) if reading else ("", 0)
     held = "text" if isinstance(value, str) else "categories"
     met = f", {value!r} in data row {row:,}" if reading else ""
@@ -122,13 +122,13 @@ def _require_numeric_response(formula: Formula, source: Source, *, reading: bool
 def _first_text(source: Source, name: str) -> tuple[Any, int]:
     """Give the first value that is not a number and its row, counted from 1; the first value at all if every one is."""
     first = None
-    for batch in batches(source, [], [name]):
+    for batch in iter_batches(source, [], [name]):
         labels = batch.labels[name]
         comma = source.decimal_comma
-        odd = np.array([*(not reads_as_number(value, comma=comma) for value in labels.values), False])[labels.codes]
+        odd = np.array([*(not parses_as_number(value, decimal_comma=comma) for value in labels.values), False])[labels.codes]
         at = np.flatnonzero(odd if odd.any() else labels.codes >= 0)
         if len(at) and (odd.any() or first is None):
-            first = labels.values[labels.codes[at[0]]], source.row_number(batch.first + int(at[0]))
+            first = labels.values[labels.codes[at[0]]], source.row_number(batch.start + int(at[0]))
         if odd.any():
             break
     return first or (None, 0)
@@ -140,7 +140,7 @@ def _told(factor: Factor, source: Source) -> Factor:
         return factor
     kind = source.kind(factor.name.name)
     if kind == "other":
-        raise not_usable(source, factor.name.name, source.columns[factor.name.name])
+        raise unsupported_column_error(source, factor.name.name, source.columns[factor.name.name])
     if kind in ("text", "boolean", "category"):
         return Categorical(text=factor.text, name=factor.name, contrast=Contrast())
     return Numeric(text=factor.text, expression=factor.name)

@@ -66,7 +66,7 @@ def search(n: int, places: Array) -> Search:
     """Begin to search for what quantiles (type 7) of n values lie between.
 
     >>> seen = search(4, np.array([0.5]))
-    >>> while not seen.over:
+    >>> while not seen.is_over:
     ...     seen = seen.narrowed(seen.counter()(np.array([3.0, -1.0, 8.0, 2.5])))
     >>> seen.values(), between(4, np.array([0.5]), seen).tolist()
     ({1: 2.5, 2: 3.0}, [2.75])

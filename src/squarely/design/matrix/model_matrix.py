@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from squarely.data import Batch, RowAccount, Source, all_finite, fold, fold_parts, map_batches
+from squarely.data import Batch, RowAccount, Source, fold, fold_parts, is_all_finite, map_batches
 from squarely.design.design import Design, Learnt, columns_needed
 from squarely.design.encoding.basis import powers
 from squarely.design.encoding.layout import Part
@@ -18,7 +18,7 @@ from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric,
 from squarely.design.formula.where import Where, met
 from squarely.design.matrix.block import Block, Held, Spread
 from squarely.design.rounding import Arithmetics, added, is_rounded, of_product, times
-from squarely.numerics import ROUNDING, ROUNDOFF, WHOLE, Array, Pair, dd_add, dd_multiply
+from squarely.numerics import FRACTION_LIMIT, ROUNDING, ROUNDOFF, Array, Pair, dd_add, dd_multiply
 
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ def evaluated(
 ) -> Evaluated:
     """Evaluate the expressions of factors, and further ones by the name under which gaps in them are counted."""
     numbers, labels = columns_needed(factors, named.values())
-    keep, account = batch.complete(numbers, labels, among), batch.account(numbers, labels, among)
+    keep, account = batch.complete_mask(numbers, labels, among), batch.count_gaps(numbers, labels, among)
     whole = account.used == batch.size
     values = {name: batch.numbers[name].values if whole else batch.numbers[name].values[keep] for name in numbers}
     wanted = {f.text: expression_of(f) for f in factors if not isinstance(f, Categorical)} | dict(named)
@@ -63,7 +63,7 @@ def evaluated(
             continue
         hi, lo = evaluate(expression, values, learnt.moves)
         done[expression] = np.broadcast_to(hi, finite.shape), np.broadcast_to(lo, finite.shape)
-        if not all_finite(done[expression][0]):
+        if not is_all_finite(done[expression][0]):
             has_value = np.isfinite(done[expression][0])
             nan = int(np.isnan(done[expression][0]).sum())
             dropped[text] = {"null": 0, "nan": nan, "inf": int((~has_value).sum()) - nan}
@@ -153,7 +153,7 @@ def _block(design: Design, factors: Sequence[Factor], batch: Batch, source: Sour
         size=seen.account.used,
         layout=design.layout,
         offset=None if offset is None else offset[0] + offset[1],
-        first=batch.first,
+        first=batch.start,
         keep=None if whole else seen.keep,
         account=seen.account,
         roughness=partial(_roughness, design, seen, codes) if is_rounded(design.formula, design.factors) else None,
@@ -205,7 +205,7 @@ def loosely(design: Design, seen: Evaluated, text: str) -> tuple[Array, Array]:
 def _rounding_of_stored(x: Array) -> Array:
     """Bound the rounding of stored values; whole numbers have none."""
     size = np.abs(x)
-    return np.where((np.rint(x) == x) & (size < WHOLE), 0.0, size * ROUNDING * ROUNDOFF)
+    return np.where((np.rint(x) == x) & (size < FRACTION_LIMIT), 0.0, size * ROUNDING * ROUNDOFF)
 
 
 def _squares(bound: Any, seen: Evaluated) -> Array:
@@ -247,7 +247,7 @@ def require_known(design: Design, batch: Batch, codes: Mapping[str, np.ndarray],
     """Raise a DataError that names the first level in the rows kept that the fit has not met."""
     for text, code in codes.items():
         coding = design.learnt.codings[text]
-        coding.require_known(batch.labels[coding.column], code if keep.all() else np.where(keep, code, -1), batch.first, source)
+        coding.require_known(batch.labels[coding.column], code if keep.all() else np.where(keep, code, -1), batch.start, source)
 
 
 def columns_held(

@@ -15,7 +15,7 @@ from squarely.design.design import Design, columns_needed
 from squarely.design.formula.factors import Factor
 from squarely.design.matrix.block import Held, Spread, gathered
 from squarely.design.matrix.model_matrix import coded, columns_held, evaluated, loosely, offset_of, require_known
-from squarely.errors import counted, require_word
+from squarely.errors import pluralize, require_one_of
 from squarely.numerics import ROUNDOFF, Array, Pair, dd_add, dd_multiply
 
 _ROUNDING = 32.0  # roundoffs that a stored value may be off by: it is the outcome of some arithmetic of its owner's
@@ -83,9 +83,9 @@ class Check:
 
     def warning(self, rows: int, met: np.ndarray) -> str:
         """Say how many rows have no prediction, and which dependencies they break, in how many rows each (D,)."""
-        broken = [f"{text} ({counted(int(n), 'row')})" for text, n in zip(self.said, met, strict=True) if n]
+        broken = [f"{text} ({pluralize(int(n), 'row')})" for text, n in zip(self.said, met, strict=True) if n]
         return (
-            f"{counted(rows, 'row')} {'has' if rows == 1 else 'have'} no prediction but NaN: the rows of the fit do not determine "
+            f"{pluralize(rows, 'row')} {'has' if rows == 1 else 'have'} no prediction but NaN: the rows of the fit do not determine "
             f"one. {self.why}: {_listed(broken)}. {_ALLOW}"
         )
 
@@ -133,7 +133,7 @@ def predicted(line: Line, source: Source, *, unseen: str = "error") -> Any:
     ------
     DataError, OptionError : as `linear_predictor`.
     """
-    if not source.scattered:
+    if not source.partitioned:
         return source.column(np.concatenate([np.empty(0), *linear_predictor(line, source, unseen=unseen)]), "predicted")
     line = _checkable(line, source)
     numbers, labels = _columns(line)
@@ -158,11 +158,11 @@ def _factors(line: Line) -> list[Factor]:
 
 def require_rank_deficient(rank_deficient: str) -> None:
     """Raise an OptionError unless it says what becomes of a row that the check finds undetermined."""
-    require_word("rank_deficient", rank_deficient, ("nan", "allow"))
+    require_one_of("rank_deficient", rank_deficient, ("nan", "allow"))
 
 
 def _require_option(unseen: str) -> None:
-    require_word("unseen", unseen, ("error", "nan"))
+    require_one_of("unseen", unseen, ("error", "nan"))
 
 
 def _warn(text: str) -> None:
@@ -240,7 +240,7 @@ def _batches(line: Line, source: Source, *, unseen: str) -> Iterator[tuple[Array
     def step(batch: Batch) -> tuple[Array, np.ndarray | None]:
         codes = coded(design, factors, batch)
         if unseen == "error":
-            require_known(design, batch, codes, batch.complete(numbers, labels), source)
+            require_known(design, batch, codes, batch.complete_mask(numbers, labels), source)
         known = np.ones(batch.size, dtype=bool)
         for code in codes.values():
             known &= code != -2

@@ -104,7 +104,7 @@ def _spanned(folded: Folded, source: Source, j: int, kept: list[int], R: Array) 
         d = d + solve_triangular(R, solve_triangular(R, seen.gradient[kept], trans="T")) if len(kept) else d
     raise UntoldError(
         f"{_name(folded, j)} is so near to a combination of the columns before it that sums of products in double precision cannot "
-        f"tell them apart. {source.way_out}, or leave the column out."
+        f"tell them apart. {source.alternative}, or leave the column out."
     )
 
 

@@ -116,7 +116,7 @@ def _require_told(work: Work, source: Source) -> None:
     if work.unit_error > _WORST:
         raise UntoldError(
             f"The columns are so near to depending on each other (condition number {work.condition:.1g}) that sums of products in "
-            f"double precision cannot tell them apart. {source.way_out}."
+            f"double precision cannot tell them apart. {source.alternative}."
         )
 
 
@@ -192,7 +192,7 @@ def _solution(work: Work, refined: _Refined, source: Source, asked: Aggregated) 
     params = np.array([float(total[place]) for place in columns.tolist()])
     error = error + ROUNDOFF * np.abs(params)
     ordered = source.require_engine().ordered
-    steps = source.steps(refined.seen.query, "r0") if ordered and not refined.exact else math.nan
+    steps = source.sum_squared_differences(refined.seen.query, "r0") if ordered and not refined.exact else math.nan
     factor, root = factor_of(work), root_of(work, work.kept.R, work.unit_error)
     span, looked = (None, Effort()) if moments.design.intercept else _span(work, factor, source)
     done = work.kept.effort + refined.effort + looked + Effort(int(ordered), int(ordered))

@@ -199,7 +199,7 @@ def prepared(layout: Layout) -> Prepared:
     labels = layout.page.labels
     keys = {text: Key(alias=labels[coding.column], levels=coding.levels) for text, coding in design.categories.items()}
     blocks = tuple(_block(layout, carrier, factors, members) for (carrier, factors), members in groups.items())
-    return Prepared(query=layout.page.kept.then(*stages, last), blocks=blocks, keys=keys)
+    return Prepared(query=layout.page.kept.with_stages(*stages, last), blocks=blocks, keys=keys)
 
 
 def _block(layout: Layout, carrier: str, factors: tuple[tuple[str, bool], ...], members: list[int]) -> Block:

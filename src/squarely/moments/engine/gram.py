@@ -13,7 +13,7 @@ from squarely.data import Source, Stage
 from squarely.design import Atom, Monomial, Powers, counted_rows, nothing
 from squarely.moments.engine.columns import Block, Layout, Prepared, atom_stages, carrier_stages, lay_out, prepared, way_there
 from squarely.moments.engine.group_sums import Cells, Effort, Factors, Key, tally
-from squarely.numerics import STILL, Array, is_constant, power_of_two, short
+from squarely.numerics import CONSTANT_TOLERANCE, Array, is_constant, power_of_two, round_to_few_bits
 
 PILOT = 10_000  # rows that tell centres and scales
 
@@ -66,13 +66,13 @@ def refolded(folded: Folded, source: Source, columns: Sequence[Monomial]) -> tup
 
 def constants(layout: Layout, source: Source, spreads: Mapping[Atom, tuple[float, float]]) -> tuple[set[Atom], Effort]:
     """Tell which atoms are constant up to rounding, given means and deviations; ends are asked for where these leave it open."""
-    doubtful = [atom for atom, (mean, spread) in spreads.items() if spread <= STILL * abs(mean)]
+    doubtful = [atom for atom, (mean, spread) in spreads.items() if spread <= CONSTANT_TOLERANCE * abs(mean)]
     if not any(spreads[atom][1] for atom in doubtful):
         return set(doubtful), Effort()
     stages, aliases, _ = atom_stages(layout)
     names = [aliases[atom] for atom in doubtful]
     results = {f"a{name}": nw.col(name).min() for name in names} | {f"b{name}": nw.col(name).max() for name in names}
-    row = source.aggregate(layout.page.kept.then(*stages), results)[0]
+    row = source.aggregate(layout.page.kept.with_stages(*stages), results)[0]
     ends = [(float(row[f"a{name}"]), float(row[f"b{name}"])) for name in names]
     found = {atom for atom, each in zip(doubtful, ends, strict=True) if is_constant(*each, *spreads[atom])}
     return found, Effort(1, len(results))
@@ -135,7 +135,7 @@ def _spreads(
     layout: Layout, source: Source, stages: Sequence[Stage], columns: Sequence[str], first: int | None
 ) -> tuple[dict[str, tuple[float, float]], Effort]:
     """Ask for means and standard deviations; of the first rows that costs nothing."""
-    query = replace(layout.page.kept.then(*stages), first=first)
+    query = replace(layout.page.kept.with_stages(*stages), row_limit=first)
     results = {"n": nw.len()} | {f"m{name}": nw.col(name).mean() for name in columns}
     row = source.aggregate(query, results | {f"s{name}": nw.col(name).std(ddof=0) for name in columns})[0]
     if not row["n"]:
@@ -152,7 +152,7 @@ def _moved(mean: float, spread: float, *, centre: bool) -> tuple[float, float]:
     spread = spread if spread > 1e-14 * abs(mean) else 0.0
     if not centre:
         return 0.0, power_of_two(math.hypot(mean, spread))
-    return short(mean, spread), power_of_two(spread if spread > 0 else mean)
+    return round_to_few_bits(mean, spread), power_of_two(spread if spread > 0 else mean)
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)

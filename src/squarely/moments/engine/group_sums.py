@@ -37,7 +37,7 @@ class Key:
 
     def said(self, values: Sequence[float], engine: Engine) -> nw.Expr:
         """Give each row the value that belongs to its level, none if it has another one."""
-        return engine.chosen(nw.col(self.alias), self.levels, values)
+        return engine.map_values(nw.col(self.alias), self.levels, values)
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -80,7 +80,7 @@ def tally(
     answers: dict[Factors, Cells] = {}
     for some, results in asked.items():
         answers[some] = _answer(source, query, {text: keys[text] for text in sorted(some)}, results)
-        effort += Effort(-(-len(results) // source.require_engine().bound), len(results))
+        effort += Effort(-(-len(results) // source.require_engine().max_aggregates), len(results))
     return {some: answers[every if together else some] for some in wanted}, effort
 
 

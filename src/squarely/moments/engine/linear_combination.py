@@ -12,7 +12,7 @@ import numpy as np
 from squarely.data import Engine, Query, Source, Stage
 from squarely.moments.engine.gram import Folded
 from squarely.moments.engine.group_sums import Effort, Factors, Key, changed, tally
-from squarely.numerics import Array, about_mean
+from squarely.numerics import Array, powers_about_mean
 
 _POWERS = ("r1", "r2", "r3", "r4")
 _MANY = 16
@@ -48,7 +48,7 @@ def combine(folded: Folded, source: Source, a: Array) -> tuple[Combined, Effort]
     stages, total = _said(folded, a, source.require_engine())
     mean = float(folded.gram[0] @ a) / n
     middle = float(folded.gram[0, -1]) / n
-    query = said.query.then(*stages, {"r0": total}, {"r1": nw.col("r0") - mean}, {"r2": nw.col("r1") * nw.col("r1")})
+    query = said.query.with_stages(*stages, {"r0": total}, {"r1": nw.col("r0") - mean}, {"r2": nw.col("r1") * nw.col("r1")})
     last = next(block.carrier for block in said.blocks if block.members[-1] == len(folded.gram) - 1)
     y = nw.col(last) - middle
     powers = (nw.col("r1"), nw.col("r2"), nw.col("r2") * nw.col("r1"), nw.col("r2") * nw.col("r2"))
@@ -80,7 +80,7 @@ def combine(folded: Folded, source: Source, a: Array) -> tuple[Combined, Effort]
         query=query,
         gradient=gradient,
         squares=whole["rr"],
-        powers=about_mean(int(n), np.array([whole[name] for name in _POWERS])),
+        powers=powers_about_mean(int(n), np.array([whole[name] for name in _POWERS])),
         spread=np.array([whole["y1"], whole["y2"]]),
     ), effort
 

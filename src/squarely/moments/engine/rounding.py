@@ -14,7 +14,7 @@ from squarely.design import Arithmetics, Atom, Polynomial, Powers, added, expres
 from squarely.moments.engine.columns import Layout, carrier_stages
 from squarely.moments.engine.gram import PILOT, Folded
 from squarely.moments.engine.group_sums import Effort
-from squarely.numerics import ROUNDING, ROUNDOFF, WHOLE, Array
+from squarely.numerics import FRACTION_LIMIT, ROUNDING, ROUNDOFF, Array
 
 
 def rounded_inside(folded: Folded, source: Source) -> tuple[Array, Effort]:
@@ -32,7 +32,7 @@ def rounded_inside(folded: Folded, source: Source) -> tuple[Array, Effort]:
     asked = {powers: f"h{i}" for i, (powers, bound) in enumerate(bounds.items()) if isinstance(bound, nw.Expr)}
     squares = {powers: n * bound**2 for powers, bound in bounds.items() if isinstance(bound, float)}
     if asked:
-        query = folded.prepared.query.then({alias: bounds[powers] for powers, alias in asked.items()})
+        query = folded.prepared.query.with_stages({alias: bounds[powers] for powers, alias in asked.items()})
         row = source.aggregate(query, {alias: (nw.col(alias) * nw.col(alias)).sum() for alias in asked.values()})[0]
         squares |= {powers: float(row[alias]) for powers, alias in asked.items()}
     products = [m.powers for m in layout.monomials]
@@ -72,7 +72,7 @@ def ends_inside(folded: Folded, source: Source) -> tuple[Array, Effort]:
         results |= {f"a{i}": (x - room).max(), f"b{i}": (x + room).min()}
 
     def asked(first: int | None) -> Array:
-        row = source.aggregate(replace(layout.page.kept, first=first), results)[0]
+        row = source.aggregate(replace(layout.page.kept, row_limit=first), results)[0]
         ends = [[row[f"{end}{i}"] for i in range(len(design.loose))] for end in "ab"]
         return np.array(ends, dtype=np.float64)
 
@@ -84,7 +84,7 @@ def ends_inside(folded: Folded, source: Source) -> tuple[Array, Effort]:
 
 def _rounding_of_stored(x: nw.Expr) -> nw.Expr:
     """Bound the rounding of stored values; whole numbers have none."""
-    return nw.when((x.round() == x) & (x.abs() < WHOLE)).then(0.0).otherwise(x.abs() * (ROUNDING * ROUNDOFF))
+    return nw.when((x.round() == x) & (x.abs() < FRACTION_LIMIT)).then(0.0).otherwise(x.abs() * (ROUNDING * ROUNDOFF))
 
 
 def _of_atoms(layout: Layout, done: Arithmetics, n: float) -> dict[Atom, Any]:

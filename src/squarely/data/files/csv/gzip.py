@@ -6,12 +6,12 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from squarely.data.files.csv.dialect import Copy
+from squarely.data.files.csv.dialect import TemporaryCopy
 
 _PIECE = 2**22  # bytes
 
 
-def gunzipped(path: Path) -> Iterator[tuple[bytes, int]]:
+def read_gzip(path: Path) -> Iterator[tuple[bytes, int]]:
     """Yield the text of a gzipped file in pieces, each with the place where the members that are complete end.
 
     Sums and lengths are checked. As gzip does, take no notice of zeros behind a member.
@@ -40,17 +40,17 @@ def gunzipped(path: Path) -> Iterator[tuple[bytes, int]]:
             raise EOFError("it ends before the end of its gzip stream")
 
 
-def unpadded(path: Path) -> Copy | None:
+def strip_padding(path: Path) -> TemporaryCopy | None:
     """Copy a gzipped file that has zeros behind its stream without them; give None where there are none."""
     with path.open("rb") as file:
         size = file.seek(0, 2)
         file.seek(-1, 2)
         if file.read(1) != b"\0":
             return None  # a stream of less than 16 MiB ends in a zero of its own, so the end has to be found
-        end = max(place for _, place in gunzipped(path))
+        end = max(place for _, place in read_gzip(path))
         if end == size:
             return None
-        copy = Copy()
+        copy = TemporaryCopy()
         file.seek(0)
         with copy.path.open("wb") as out:
             while piece := file.read(min(_PIECE, end - file.tell())):

@@ -20,64 +20,64 @@ _QUOTE, _RETURN, _FEED = b'"\r\n'
 _WORD = 64  # bits
 
 
-class Ends:
+class LineEnds:
     """How the lines of a file end: whether each, but perhaps the header's, has one empty field more than there are columns."""
 
     def __init__(self, lines: Callable[[], IO[str]], delimiter: str, fields: int, header: int) -> None:
         """Look at the first row; `fields` are the columns, and the line of the header has so many in itself."""
-        self._lines, self._delimiter, self.fields, self._header = lines, delimiter, fields, header
-        self.extra = False  # until the first row tells
+        self._open_lines, self._delimiter, self.fields, self._header_fields = lines, delimiter, fields, header
+        self.has_extra_field = False  # until the first row tells
         try:
             with lines() as file:
-                first = next((row for row in itertools.islice(self._rows(file), 1, None) if row), None)
+                first = next((row for row in itertools.islice(self._csv_reader(file), 1, None) if row), None)
         except csv.Error:  # a field is longer than Python reads
             first = None
-        self.extra = first is not None and self._is_extra(first)
+        self.has_extra_field = first is not None and self._is_extra(first)
 
-    def _rows(self, file: Iterable[str]) -> Any:
+    def _csv_reader(self, file: Iterable[str]) -> Any:
         return csv.reader(file, delimiter=self._delimiter, skipinitialspace=self._delimiter != " ")
 
     def _is_extra(self, row: list[str]) -> bool:
         return len(row) == self.fields + 1 and not row[-1]
 
-    def other_line(self, pieces: Iterable[bytes]) -> tuple[int, int] | None:
+    def find_other_line(self, pieces: Iterable[bytes]) -> tuple[int, int] | None:
         """Give the number of the first line that does not end as the first row does, and of its fields; None without one."""
         if len(self._delimiter.encode()) != 1:
-            return self._other_row()
+            return self._find_other_row()
         inside = False  # of quotes, at the beginning of a block
-        for number, (block, line_end) in enumerate(_blocks(pieces)):
-            alike, inside = self._counts_fit(block, line_end, inside, first=number == 0)
+        for number, (block, line_end) in enumerate(_iter_blocks(pieces)):
+            alike, inside = self._check_counts(block, line_end, inside, first=number == 0)
             if not alike:
-                return self._other_row()
+                return self._find_other_row()
         return None
 
-    def _counts_fit(self, block: bytes, line_end: bytes, inside: bool, *, first: bool) -> tuple[bool, bool]:
+    def _check_counts(self, block: bytes, line_end: bytes, inside: bool, *, first: bool) -> tuple[bool, bool]:
         """Tell whether the delimiters and line ends of a block are those of lines that end alike, and whether it ends in quotes."""
         signs, width = np.frombuffer(block, dtype=np.uint8), len(line_end)
-        if not self.extra and not _has_pair(block, self._delimiter.encode() + line_end[:1]):
+        if not self.has_extra_field and not _has_pair(block, self._delimiter.encode() + line_end[:1]):
             return True, inside ^ (b'"' in block and bool(np.count_nonzero(signs == _QUOTE) % 2))
         is_mark, is_end = signs == ord(self._delimiter), signs == line_end[-1]
         ended = int(np.count_nonzero(is_mark[:-width] & is_end[width:]))
         if inside or b'"' in block:
-            outside, inside = _outside(signs, inside)
+            outside, inside = _mask_outside_quotes(signs, inside)
             is_mark &= outside
             is_end &= outside
             ended = int(np.count_nonzero(is_mark[:-width] & is_end[width:]))
         blank = int(np.count_nonzero(is_end[:-width] & is_end[width:])) + block.startswith(line_end)
         lines = int(np.count_nonzero(is_end)) - blank
-        each = self.fields if self.extra else self.fields - 1
-        of_header = self._header - 1 if first else each
+        each = self.fields if self.has_extra_field else self.fields - 1
+        of_header = self._header_fields - 1 if first else each
         fits = int(np.count_nonzero(is_mark)) == each * lines + of_header - each
-        return fits and (not self.extra or ended == lines - (of_header < each)), inside
+        return fits and (not self.has_extra_field or ended == lines - (of_header < each)), inside
 
-    def _other_row(self) -> tuple[int, int] | None:
+    def _find_other_row(self) -> tuple[int, int] | None:
         """Go through all rows one by one."""
         try:
-            with self._lines() as file:
-                reader = self._rows(file)
+            with self._open_lines() as file:
+                reader = self._csv_reader(file)
                 next(reader, None)
                 for row in reader:
-                    if row and self._is_extra(row) != self.extra:
+                    if row and self._is_extra(row) != self.has_extra_field:
                         return reader.line_num, len(row)
         except csv.Error:
             return None
@@ -92,7 +92,7 @@ def _has_pair(block: bytes, pair: bytes) -> bool:
     return any((np.frombuffer(block, "<u2", (len(block) - first) // 2, first) == word).any() for first in (0, 1))
 
 
-def _outside(signs: np.ndarray, inside: bool) -> tuple[np.ndarray, bool]:
+def _mask_outside_quotes(signs: np.ndarray, inside: bool) -> tuple[np.ndarray, bool]:
     """Tell which signs are in no quotes, and whether the last one is in some: by the parity of the quotes so far, in words of bits.
 
     Source: Langdale and Lemire (2019), Parsing gigabytes of JSON per second, doi:10.1007/s00778-019-00578-5, section 3.1.1.
@@ -109,12 +109,12 @@ def _outside(signs: np.ndarray, inside: bool) -> tuple[np.ndarray, bool]:
     return np.unpackbits(quotes, count=len(signs), bitorder="little").view(bool), bool(before[-1])
 
 
-def _blocks(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
+def _iter_blocks(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
     """Yield whole lines, and what they end in."""
     rest, line_end = b"", b""
     for piece in pieces:
         block = rest + piece
-        line_end = line_end or _line_end(block)
+        line_end = line_end or _find_line_end(block)
         cut = block.rfind(line_end) + len(line_end) if line_end in block else 0
         rest = block[cut:]
         if cut:
@@ -124,7 +124,7 @@ def _blocks(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
         yield rest + line_end, line_end
 
 
-def _line_end(block: bytes) -> bytes:
+def _find_line_end(block: bytes) -> bytes:
     if b"\n" not in block:
         return b"\r" if b"\r" in block else b"\n"
     return b"\r\n" if block[block.index(b"\n") - 1] == _RETURN else b"\n"
