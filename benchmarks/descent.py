@@ -246,7 +246,7 @@ def d6(name, scale, device="cuda:0"):
         refused(name, "on a GPU", "no GPU here")
         return
     from squarely.data import open_source
-    from squarely.design import learn, parse_formula
+    from squarely.design import learn_from_rows, parse_formula
     from squarely.moments import gather
     from squarely.moments.gpu import fold_on
 
@@ -256,7 +256,7 @@ def d6(name, scale, device="cuda:0"):
     wait = torch.cuda.synchronize if device != "cpu" else lambda: None
     copied = ("a copy of the rows on the device", copy_seconds((n, p + 1), device, wait))
     source = open_source(arrays)
-    design = learn(parse_formula(formula), source)
+    design = learn_from_rows(parse_formula(formula), source)
     moments = gather(design, source, fold_on(device))
     took = in_turns({"moments": lambda: gather(design, source, fold_on(device))}, 3)["moments"]
     within(name, f"cross-products of {n:,} x {p}, rows from the memory of the machine", took, copied, most=1.43)

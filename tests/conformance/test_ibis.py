@@ -145,7 +145,7 @@ def test_knots_are_quantiles_of_all_values(engine, n):
     rng = np.random.default_rng(n)
     data = {"x": rng.normal(size=n), "y": rng.normal(size=n)}
     fit = sq.ols("y ~ bs(x, df=5, degree=2)", kept(engine, data))
-    basis = next(iter(fit.design.learnt.bases.values()))
+    basis = next(iter(fit.design.learned.bases.values()))
     found = np.unique(basis.knots)
     assert_close(found[1:-1], np.quantile(data["x"], [0.25, 0.5, 0.75]), rtol=1e-15)
 

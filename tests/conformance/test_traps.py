@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 import squarely as sq
-from squarely.design import rows
+from squarely.design import iter_blocks
 from squarely.errors import DataError
 from tests.support.checks import DOORS, assert_close, digits, exact_solution, through_door
 
@@ -99,7 +99,7 @@ def test_i_what_is_aligned_with_rows_stays_aligned(door, tmp_path):
     data = {"x": pa.array(x, mask=~keep), "y": 2 * x + rng.normal(size=n), "t": np.arange(n), "o": rng.normal(size=n)}
     fit = sq.ols("y ~ x + offset(o)", through_door(door, data, tmp_path), where="t < 90")
     used = keep & (data["t"] < 90)
-    at = np.concatenate([block.rows for block in rows(fit.design, fit.source)])
+    at = np.concatenate([block.rows for block in iter_blocks(fit.design, fit.source)])
     assert at.tolist() == np.flatnonzero(used).tolist()
     assert list(fit.resid.index) == at.tolist()
     b = np.linalg.lstsq(np.column_stack([np.ones(used.sum()), x[used]]), (data["y"] - data["o"])[used], rcond=None)[0]

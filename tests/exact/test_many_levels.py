@@ -57,7 +57,7 @@ def test_statsmodels_has_the_same_numbers(formula, data):
 @pytest.mark.parametrize("precision", ["double", "extended"])
 def test_dense_columns_have_the_same_numbers(formula, precision, data, monkeypatch):
     fit = sq.ols(formula, data, precision=precision)
-    monkeypatch.setattr(layout, "MANY", 10**9)
+    monkeypatch.setattr(layout, "MIN_INDICATORS", 10**9)
     dense = sq.ols(formula, data, precision=precision)
     assert not dense.design.layout.blocks
     assert_close(fit.params, dense.params, rtol=1e-11, atol=1e-12)
@@ -134,7 +134,7 @@ def test_levels_of_a_single_row_have_no_slope_of_their_own(seed):
 def test_no_dense_copy_is_made(data, monkeypatch):
     """Neither cross-products nor residuals ask for the dense table of indicators."""
     monkeypatch.setattr(
-        "squarely.design.encoding.categories.Coding.columns", lambda *_, **__: pytest.fail("a dense table of dummies")
+        "squarely.design.encoding.categories.ContrastCoding.columns", lambda *_, **__: pytest.fail("a dense table of dummies")
     )
     assert sq.ols("y ~ x + g + C(k)", data).rank == 1 + 1 + 24 + 39
 

@@ -11,8 +11,8 @@ from statsmodels.formula.api import ols as peer_ols
 
 import squarely as sq
 from squarely.data import open_source
-from squarely.design import learn, parse_formula, rows
-from squarely.design.encoding.categories import Coding
+from squarely.design import iter_blocks, learn_from_rows, parse_formula
+from squarely.design.encoding.categories import ContrastCoding
 from squarely.errors import DataError, FormulaError
 from tests.laws.test_laws import Chunked
 from tests.support.checks import assert_close, digits, nist
@@ -270,8 +270,8 @@ def test_bases_span_what_they_should():
 
 
 def test_an_orthogonal_polynomial_is_orthonormal():
-    design = learn(parse_formula("y ~ poly(x, 6)"), open_source(TABLE))
-    Q = np.vstack([block.values[:, :-1] for block in rows(design, open_source(TABLE))])
+    design = learn_from_rows(parse_formula("y ~ poly(x, 6)"), open_source(TABLE))
+    Q = np.vstack([block.values[:, :-1] for block in iter_blocks(design, open_source(TABLE))])
     assert_close(Q.T @ Q, np.eye(6), rtol=0, atol=1e-13)
     assert_close(Q.sum(axis=0), np.zeros(6), rtol=0, atol=1e-13)
 
@@ -490,10 +490,10 @@ def test_trap_i_rows_stay_aligned(formula):
     fit = sq.ols(formula, data)
     assert fit.resid.index.equals(data.index[expected])
     assert fit.fittedvalues.index.equals(data.index[expected])
-    positions = np.concatenate([block.rows for block in rows(fit.design, fit.source)])
+    positions = np.concatenate([block.rows for block in iter_blocks(fit.design, fit.source)])
     assert positions.tolist() == expected.tolist()
     response = np.concatenate(
-        [block.values[:, -1] + (0 if block.offset is None else block.offset) for block in rows(fit.design, fit.source)]
+        [block.values[:, -1] + (0 if block.offset is None else block.offset) for block in iter_blocks(fit.design, fit.source)]
     )
     y = data["y"].iloc[positions]
     assert_close(response, np.log(y) if formula.startswith("log") else y, rtol=1e-15)
@@ -671,7 +671,7 @@ def test_arrays_fitted_predict_arrays():
 @pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize("position", [0, 1, 3])
 def test_columns_of_codes_are_rows_of_the_contrast(kind, full, position):
-    coding = Coding(column="g", levels=("a", "b", "c", "d"), kind=kind, position=position)
+    coding = ContrastCoding(column="g", levels=("a", "b", "c", "d"), kind=kind, position=position)
     codes = np.array([3, 0, 1, 1, 2, 0])
     np.testing.assert_array_equal(coding.columns(codes, full=full), coding.matrix(full=full)[codes])
     assert coding.columns(codes, full=full).shape[1] == len(coding.names(full=full))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import squarely as sq
 from squarely.data import RowAccount, Source, open_source
-from squarely.design import learn, parse_formula, rows
+from squarely.design import iter_blocks, learn_from_rows, parse_formula
 from squarely.moments import fold_moments
 from tests.support.checks import assert_close
 
@@ -110,7 +110,7 @@ def test_any_cut_into_chunks_gives_the_same(seed, sizes):
 def test_moments_of_two_parts_add_up_to_the_whole(seed, cut):
     data = table(seed)
     source = open_source(data)
-    design = learn(parse_formula(FORMULA), source)
+    design = learn_from_rows(parse_formula(FORMULA), source)
     parts = [{name: x[piece] for name, x in data.items()} for piece in (slice(0, cut), slice(cut, None))]
     grams = [fold_moments(design, open_source(part)).gram for part in parts]
     assert_close(grams[0] + grams[1], fold_moments(design, source).gram, rtol=1e-12, atol=1e-10)
@@ -135,4 +135,4 @@ def test_the_users_data_are_never_changed():
     _ = fit.resid, fit.predict(data), fit.summary()
     for name in data:
         np.testing.assert_array_equal(data[name], before[name])
-    assert [len(block.rows) for block in rows(fit.design, fit.source)] == [59]
+    assert [len(block.rows) for block in iter_blocks(fit.design, fit.source)] == [59]

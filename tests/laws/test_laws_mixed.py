@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 import squarely as sq
 from squarely.data import open_source
-from squarely.design import learn, parse_formula, rows
+from squarely.design import iter_blocks, learn_from_rows, parse_formula
 from squarely.moments import fold_moments
 from tests.laws.test_laws import Chunked, numbers, relaxed, seeds
 from tests.support.checks import assert_close
@@ -91,7 +91,7 @@ def test_any_cut_into_chunks_gives_the_same_of_any_kind_of_column(seed, formula,
 def test_moments_of_two_parts_add_up_for_any_kind_of_column(seed, formula, cut):
     data = mixed(seed)
     source = open_source(data)
-    design = learn(parse_formula(formula), source)
+    design = learn_from_rows(parse_formula(formula), source)
     one, two = (fold_moments(design, open_source(taken(data, part))) for part in (slice(0, cut), slice(cut, None)))
     whole = fold_moments(design, source)
     assert_close(one.gram + two.gram, whole.gram, rtol=1e-12, atol=1e-10 * np.abs(whole.gram).max())
@@ -124,7 +124,7 @@ def test_a_multiple_of_any_column_of_X_moves_its_coefficient_alone(seed, formula
     data = mixed(seed)
     source = open_source(data)
     one = sq.ols(formula, source)
-    held = np.vstack([block.values[:, :-1] for block in rows(one.design, source)])
+    held = np.vstack([block.values[:, :-1] for block in iter_blocks(one.design, source)])
     j = np.random.default_rng(seed).integers(held.shape[1])
     y = data["y"].copy()
     y[complete(data)] += c * held[:, j]

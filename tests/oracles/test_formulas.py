@@ -12,7 +12,7 @@ from statsmodels.formula.api import ols as peer_ols
 
 import squarely as sq
 from squarely.data import open_source
-from squarely.design import learn, parse_formula, rows
+from squarely.design import iter_blocks, learn_from_rows, parse_formula
 from tests.support.checks import assert_close, need
 
 FOLDER = Path(__file__).parents[1] / "data" / "r"
@@ -283,7 +283,7 @@ def test_columns_of_formulas_at_random(seed):
     rng, data = random.Random(seed), DATA["cars"].head(120)  # noqa: S311
     right = written(rng, 3) + rng.choice(["", "", " - 1", " + 0", " - 1 + 1"])
     expected = patsy.dmatrix(right, data)
-    design = learn(parse_formula(f"mpg ~ {right}"), open_source(data))
+    design = learn_from_rows(parse_formula(f"mpg ~ {right}"), open_source(data))
     assert list(design.names) == expected.design_info.column_names
-    (block,) = rows(design, open_source(data))
+    (block,) = iter_blocks(design, open_source(data))
     assert_close(block.values[:, :-1], np.asarray(expected)[:, int(design.intercept) :], rtol=1e-11, atol=1e-12)

@@ -15,7 +15,7 @@ from scipy import stats
 
 import squarely as sq
 from squarely.data import open_source
-from squarely.design import learn, parse_formula, rows
+from squarely.design import iter_blocks, learn_from_rows, parse_formula
 from tests.support.checks import assert_close
 
 FOLDER = Path(__file__).parents[1] / "data" / "r"
@@ -231,14 +231,14 @@ BASIS = [pytest.param(basis, id=basis["call"]) for basis in BASES["bases"].value
 
 def columns(design, x):
     """Give the columns of a design at x, the response left out."""
-    blocks = rows(design, open_source({"x": np.array(x, float), "y": np.zeros(len(x))}))
+    blocks = iter_blocks(design, open_source({"x": np.array(x, float), "y": np.zeros(len(x))}))
     return np.vstack([block.values[:, :-1] for block in blocks])
 
 
 @pytest.mark.parametrize("basis", BASIS)
 def test_bases(basis):
     x = np.array(BASES["x"], float)
-    design = learn(parse_formula(f"y ~ {basis['call']}"), open_source({"x": x, "y": np.arange(float(len(x)))}))
+    design = learn_from_rows(parse_formula(f"y ~ {basis['call']}"), open_source({"x": x, "y": np.arange(float(len(x)))}))
     expected = np.array(basis["matrix"])
     for actual, theirs in zip(columns(design, x).T, expected.T, strict=True):  # column by column, against its own size
         assert_close(actual, theirs, rtol=TOLERANCE, atol=1e-13 * np.abs(theirs).max())

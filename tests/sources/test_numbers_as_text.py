@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 import squarely as sq
 from squarely.cli import app
-from squarely.design.encoding.numbers_as_text import looks_missing, numbers_in, unit_of
+from squarely.design.encoding.numbers_as_text import is_missing_word, numbers_in, unit_of
 from squarely.errors import DataError
 from tests.support.checks import DOORS, assert_close, need, through_door
 
@@ -202,7 +202,7 @@ def test_units_that_are_told():
         " " * 200_000,
     ):
         assert unit_of(text) is None, text[:20]
-    assert numbers_in(["1,5", "2,5", "?"], comma=True).plain == {"1,5", "2,5"}
+    assert numbers_in(["1,5", "2,5", "?"], comma=True).plain_numbers == {"1,5", "2,5"}
 
 
 # ---- words for missing
@@ -253,7 +253,7 @@ def test_words_for_missing_are_counted_over_batches_and_merged_fits():
 def test_levels_that_the_formula_lists_are_meant():
     data = table(["a", "?", "b"] * 5)
     assert sq.ols("y ~ C(x, levels=['?', 'a', 'b'])", data).as_dict()["notes"] == []
-    assert [looks_missing(level, ["+", "-"]) for level in ("+", "-", "?", 3)] == [False, False, True, False]
+    assert [is_missing_word(level, ["+", "-"]) for level in ("+", "-", "?", 3)] == [False, False, True, False]
 
 
 def test_training_notes_them_too():

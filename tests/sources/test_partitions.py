@@ -8,7 +8,7 @@ import pytest
 
 import squarely as sq
 from squarely.data import Source, describe_columns, open_source, run_on_partition, unpack_payload
-from squarely.design.learning.quantiles import between, search
+from squarely.design.learning.quantiles import quantiles_from_search, start_search
 from squarely.errors import DataError, FormulaError
 from tests.support.checks import CARS, assert_close
 
@@ -116,9 +116,9 @@ def test_quantiles_by_counting_are_those_of_numpy(n):
     rng = np.random.default_rng(n)
     x = np.concatenate([rng.normal(size=n // 2), rng.choice([-0.0, 0.0, 1e-310, -5.0, 1e308, -1e308], size=n - n // 2)])
     places = np.array([0.0, 0.1, 0.25, 0.5, 0.77, 1.0])
-    seen = search(n, places)
-    while not seen.over:
+    seen = start_search(n, places)
+    while not seen.is_finished:
         counts = [seen.counter()(part) for part in np.array_split(x, 3)]
-        seen = seen.narrowed({bits: sum(c[bits] for c in counts) for bits in counts[0]})
+        seen = seen.narrow({bits: sum(c[bits] for c in counts) for bits in counts[0]})
     with np.errstate(over="ignore"):
-        assert between(n, places, seen).tolist() == np.quantile(x, places).tolist()
+        assert quantiles_from_search(n, places, seen).tolist() == np.quantile(x, places).tolist()

@@ -8,7 +8,7 @@ import pytest
 import squarely as sq
 from squarely.data import RowAccount, iter_batches, listen, open_source, split_source
 from squarely.data.views import split as page
-from squarely.design import Line, learn, linear_predictor, parse_formula
+from squarely.design import LinearPredictor, iter_predictions, learn_from_rows, parse_formula
 from squarely.errors import DataError, OptionError
 from tests.support.checks import CARS, DOORS, assert_close, need, through_door
 
@@ -184,10 +184,10 @@ def test_a_level_that_only_the_validation_rows_have(door, tmp_path):
     with pytest.raises(DataError, match=says):
         fit.predict(validation)
     assert np.flatnonzero(np.isnan(np.asarray(fit.predict(validation, unseen="nan")))).tolist() == [11]
-    design = learn(parse_formula(FORMULA), training)
+    design = learn_from_rows(parse_formula(FORMULA), training)
     kept, slopes = range(len(design.columns)), np.zeros(len(design.columns))
     with pytest.raises(DataError, match=says):
-        list(linear_predictor(Line(design=design, kept=kept, level=0.0, slopes=slopes, centre=slopes), validation))
+        list(iter_predictions(LinearPredictor(design=design, selected=kept, level=0.0, slopes=slopes, center=slopes), validation))
 
 
 @pytest.mark.parametrize("door", ["arrow", "csv", "jsonl"])

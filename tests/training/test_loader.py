@@ -8,7 +8,7 @@ import pytest
 
 import squarely as sq
 from squarely.data import RowAccount, iter_batches
-from squarely.design import formula_of, learn
+from squarely.design import formula_of, learn_from_rows
 from squarely.errors import DataError, OptionError
 from squarely.exact import solve
 from squarely.inference import infer
@@ -46,7 +46,7 @@ def rows(n=N, dtype=torch.float64, column=True):
 
 def fitted(loader):
     source = LoaderSource(loader)
-    moments = gather(learn(formula_of(source.names, source.response, intercept=True), source), source)
+    moments = gather(learn_from_rows(formula_of(source.names, source.response, intercept=True), source), source)
     return infer(solve(moments, source), source)
 
 

@@ -16,7 +16,7 @@ import torch
 from squarely.data import BATCH_ROWS, listen, open_source
 from squarely.data.scan.fold import iter_batches, map_batches
 from squarely.descent.batches.streamed import Streamed
-from squarely.design import learn, parse_formula
+from squarely.design import learn_from_rows, parse_formula
 from squarely.errors import DataError
 from squarely.moments import gather, standardise
 from tests.support.checks import DOORS, assert_close, through_door
@@ -32,7 +32,7 @@ def table(n=N):
 
 def streamed(data, formula="y ~ row + x", **options):
     source = open_source(data)
-    moments = gather(learn(parse_formula(formula), source), source)
+    moments = gather(learn_from_rows(parse_formula(formula), source), source)
     options = {"dtype": torch.float64, "buffer": 500 * 3 * 8, **options}
     return Streamed(design=moments.design, source=source, problem=standardise(moments), **options)
 

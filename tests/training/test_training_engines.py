@@ -128,12 +128,12 @@ def test_what_engines_cannot_do_is_said():
 def test_the_fold_on_a_device_is_the_fold(formula):
     """On the CPU as the device: what a GPU does is the same page of code."""
     from squarely.data import open_source
-    from squarely.design import learn, parse_formula
+    from squarely.design import learn_from_rows, parse_formula
     from squarely.moments import fold_moments
     from squarely.moments.gpu import fold_on
 
     source = open_source(CARS)
-    design = learn(parse_formula(formula, list(source.columns)), source, None)
+    design = learn_from_rows(parse_formula(formula, list(source.columns)), source, None)
     here, there = fold_moments(design, source), fold_moments(design, source, fold_on("cpu"))
     assert_close(there.gram, here.gram, rtol=1e-13, atol=1e-10)
     assert there.account == here.account

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from squarely.data import Source, is_aggregate_only, open_new_rows, open_source, open_xy, require_local, split_source
-from squarely.design import Formula, Where, ask, formula_of, learn, parse_formula, parse_where
+from squarely.design import Formula, Where, formula_of, learn_from_rows, learn_in_engine, parse_formula, parse_where
 from squarely.errors import DataError, InputError, OptionError, UntoldError, pluralize, require_one_of
 from squarely.inference import Fit
 from squarely.moments import Moments, choose_fold, gather, gather_inside, unserved
@@ -100,12 +100,12 @@ def require_complete(inputs: ModelInputs, moments: Moments, source: Source) -> N
 
 def moments_in_engine(formula: Formula, source: Source, where: Where | None) -> Moments:
     """Learn the design and compute its cross-products inside the engine of the source; no row is read."""
-    return gather_inside(ask(formula, source, where), source)
+    return gather_inside(learn_in_engine(formula, source, where), source)
 
 
 def moments_from_rows(formula: Formula, source: Source, where: Where | None) -> Moments:
     """Read the rows, learn the design and sum up its cross-products."""
-    return gather(learn(formula, source, where), source)
+    return gather(learn_from_rows(formula, source, where), source)
 
 
 def open_inputs(inputs: ModelInputs) -> tuple[Formula, Source]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from squarely.api.inputs import ModelInputs, fit_moments, open_inputs, parse_row_filter
 from squarely.data import Source, pass_counter
-from squarely.design import outlined
+from squarely.design import plan_design
 from squarely.errors import InputError
 from squarely.exact import solve
 from squarely.inference import Fit, Preview, combined, fit_from_json, foresee, infer
@@ -104,7 +104,7 @@ def preview(
     """
     inputs = ModelInputs.of(locals())
     parsed, source = open_inputs(inputs)
-    return foresee(outlined(parsed, source, parse_row_filter(inputs)), fold=fold, precision=precision)
+    return foresee(plan_design(parsed, source, parse_row_filter(inputs)), fold=fold, precision=precision)
 
 
 def load(path: str | os.PathLike[str]) -> Fit:

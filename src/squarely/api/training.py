@@ -17,7 +17,7 @@ from squarely.api.inputs import (
     training_moments,
 )
 from squarely.data import Source, is_aggregate_only, pass_counter, silent
-from squarely.design import Formula, learn
+from squarely.design import Formula, learn_from_rows
 from squarely.errors import OptionError, suggest_name
 from squarely.exact import solve
 from squarely.moments import Moments, Standardised, fold_products, gather
@@ -268,7 +268,7 @@ def _gather_together(
 
     if is_aggregate_only(source):  # an engine sums up all rows at once
         return training_moments(inputs, formula, source)
-    design = team.agreed(lambda: learn(formula, source, parse_row_filter(inputs)))
+    design = team.agreed(lambda: learn_from_rows(formula, source, parse_row_filter(inputs)))
     on_device = recipe.device != "cpu" and recipe.engine != "rows"
     fold = shared_fold(fold_on(recipe.device) if on_device else fold_products, share, team, recipe)
     moments = gather(design, source, fold)

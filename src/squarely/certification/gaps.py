@@ -9,7 +9,7 @@ import numpy as np
 
 from squarely import theory
 from squarely.data import Source, is_aggregate_only, scan_purpose
-from squarely.design import Block, Design, fold_rows
+from squarely.design import Block, Design, fold_blocks
 from squarely.moments import Folded, Moments, Standardised, combine
 from squarely.numerics import Array
 
@@ -80,7 +80,7 @@ def slope_on_rows(design: Design, source: Source, problem: Standardised, w: Arra
         with np.errstate(over="ignore", invalid="ignore"):  # a diverged run has an infinite loss, which is reported
             return np.concatenate([[residual @ residual, residual.sum()], table[:, :-1].T @ residual])
 
-    total = fold_rows(design, source, step, np.add, np.zeros(len(weights) + 2)) / problem.n
+    total = fold_blocks(design, source, step, np.add, np.zeros(len(weights) + 2)) / problem.n
     return Slope(loss=float(total[0]), gradient=2.0 * (total[1:] if intercept else total[2:]))
 
 

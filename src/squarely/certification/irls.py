@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from squarely.data import Source, scan_purpose
-from squarely.design import Block, Design, fold_rows
+from squarely.design import Block, Design, fold_blocks
 from squarely.moments import Standardised
 from squarely.numerics import Array
 
@@ -48,7 +48,7 @@ def other_optimum(design: Design, source: Source, problem: Standardised, recipe:
         return np.column_stack([X.T @ (X * weight[:, None]), X.T @ (weight * y + lean)])
 
     for _ in range(_SCANS):
-        total = fold_rows(design, source, step, np.add, np.zeros((p, p + 1)))
+        total = fold_blocks(design, source, step, np.add, np.zeros((p, p + 1)))
         new = np.asarray(np.linalg.lstsq(total[:, :-1], total[:, -1], rcond=None)[0], dtype=np.float64)
         moved, w = float(np.abs(new - w).max()), new
         if moved <= _STILL * max(float(np.abs(w).max()), 1e-3):

@@ -180,15 +180,15 @@ def parses_as_number(text: object, *, decimal_comma: bool = False) -> bool:
     return True
 
 
-_WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]*)")
-_FRACTION = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
-_TRUTH = {"true": True, "false": False}
+INTEGER_TEXT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+FRACTION_TEXT = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
+TRUTH_WORDS = {"true": True, "false": False}
 
 
-def as_number(text: str) -> Any:
+def level_number(text: str) -> Any:
     """Read a text as a number or truth value if it is one, else give it back; so are numbers that begin with zeros, which count.
 
-    >>> as_number("2"), as_number("2.5"), as_number("True"), as_number("b"), as_number("007")
+    >>> level_number("2"), level_number("2.5"), level_number("True"), level_number("b"), level_number("007")
     (2, 2.5, True, 'b', '007')
     """
     number = exact_number(text)
@@ -196,11 +196,11 @@ def as_number(text: str) -> Any:
 
 
 def exact_number(text: str) -> Any:
-    """Read a text as `as_number` does, and whole numbers of any size as such."""
-    if text.lower() in _TRUTH:
-        return _TRUTH[text.lower()]
-    if _WHOLE.fullmatch(text):
+    """Read a text as `level_number` does, and whole numbers of any size as such."""
+    if text.lower() in TRUTH_WORDS:
+        return TRUTH_WORDS[text.lower()]
+    if INTEGER_TEXT.fullmatch(text):
         return int(text)
-    if _FRACTION.fullmatch(text):
+    if FRACTION_TEXT.fullmatch(text):
         return float(text) if math.isfinite(float(text)) else text
     return text

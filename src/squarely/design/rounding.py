@@ -18,12 +18,22 @@ from typing import Any
 import numpy as np
 
 from squarely.design.encoding.basis import Polynomial, Spline
-from squarely.design.formula.expression import Arithmetic, Expression, Function, Moved, Moving, Name, Number, is_product, parts
-from squarely.design.formula.factors import Basis, Categorical, Factor, expression_of
+from squarely.design.formula.expression import (
+    Arithmetic,
+    Expression,
+    Function,
+    MeanAndDeviation,
+    Name,
+    Number,
+    Standardize,
+    is_product,
+    subexpressions,
+)
+from squarely.design.formula.factors import Basis, Categorical, Factor, argument_of
 from squarely.design.formula.formula import Formula
 from squarely.numerics import ROUNDING, ROUNDOFF, Array
 
-_OF_FUNCTION = 4 * ROUNDOFF  # the relative error of log, exp, sqrt and pow as systems and engines have them, at most
+_FUNCTION_ERROR = 4 * ROUNDOFF  # the relative error of log, exp, sqrt and pow as systems and engines have them, at most
 # The derivative of each function at x, where its value is y.
 _SLOPES: Mapping[str, Callable[[Any, Any], Any]] = {
     "log": lambda x, y: 1.0 / x,
@@ -38,58 +48,58 @@ _SLOPES: Mapping[str, Callable[[Any, Any], Any]] = {
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class Arithmetics:
+class RoundingModel:
     """How values are worked out: columns of rows at hand, or the words of an engine.
 
     Attributes
     ----------
     value : gives the values of an expression. `size` their absolute values.
-    unit : the relative error of a sum, a product or a quotient. `of_mean` that of a mean, relative to the standard deviation.
-    stored : bounds the rounding of the values of a column, None where they are taken to be exact; so are numbers then.
+    unit : the relative error of a sum, a product or a quotient. `mean_error` that of a mean, relative to the standard deviation.
+    stored_bound : bounds the rounding of the values of a column, None where they are taken to be exact; so are numbers then.
     """
 
     value: Callable[[Expression], Any]
     size: Callable[[Any], Any]
-    moves: Mapping[str, Moving]
+    standardizations: Mapping[str, MeanAndDeviation]
     unit: float = 0.0
-    of_mean: float = 0.0
-    stored: Callable[[Any], Any] | None = None
+    mean_error: float = 0.0
+    stored_bound: Callable[[Any], Any] | None = None
 
     def bound(self, expression: Expression) -> Any:
         """Bound the rounding of an expression's values."""
-        if self.stored is not None and isinstance(expression, Name):
-            return self.stored(self.value(expression))
-        if self.stored is not None and isinstance(expression, Number):
+        if self.stored_bound is not None and isinstance(expression, Name):
+            return self.stored_bound(self.value(expression))
+        if self.stored_bound is not None and isinstance(expression, Number):
             return None if expression.is_exact else abs(expression.value) * ROUNDING * ROUNDOFF
         if isinstance(expression, Function):
-            return self._of_function(expression)
-        if isinstance(expression, Moved):
-            return self._of_moved(expression)
-        return self._of_arithmetic(expression) if isinstance(expression, Arithmetic) else None
+            return self._function_bound(expression)
+        if isinstance(expression, Standardize):
+            return self._standardized_bound(expression)
+        return self._arithmetic_bound(expression) if isinstance(expression, Arithmetic) else None
 
-    def _of_function(self, expression: Function) -> Any:
+    def _function_bound(self, expression: Function) -> Any:
         inside = self.bound(expression.argument)
         if expression.function == "abs":
             return inside
         y = self.value(expression)
-        own = self.size(y) * (_OF_FUNCTION + 4 * self.unit)  # some engines have log1p and expm1 made of several steps
+        own = self.size(y) * (_FUNCTION_ERROR + 4 * self.unit)  # some engines have log1p and expm1 made of several steps
         if inside is None:
             return own
-        return added(own, inside * self.size(_SLOPES[expression.function](self.value(expression.argument), y)))
+        return add_bounds(own, inside * self.size(_SLOPES[expression.function](self.value(expression.argument), y)))
 
-    def _of_moved(self, expression: Moved) -> Any:
-        learnt, inside = self.moves[expression.text], self.bound(expression.argument)
+    def _standardized_bound(self, expression: Standardize) -> Any:
+        learnt, inside = self.standardizations[expression.text], self.bound(expression.argument)
         if not learnt.deviation:  # then it is zero in every row
             return None
         if not learnt.deviation:  # a constant, whose values are zero
             return None
-        units = 2 * self.unit + (ROUNDOFF if expression.scaled else 0.0)  # the deviation is one double
+        units = 2 * self.unit + (ROUNDOFF if expression.is_scaled else 0.0)  # the deviation is one double
         own = self.size(self.value(expression)) * units if units else None
-        if expression.scaled:
-            inside = times(inside, 1.0 / learnt.deviation)
-        return added(own, inside, self.of_mean * (1.0 if expression.scaled else learnt.deviation) or None)
+        if expression.is_scaled:
+            inside = multiply_bound(inside, 1.0 / learnt.deviation)
+        return add_bounds(own, inside, self.mean_error * (1.0 if expression.is_scaled else learnt.deviation) or None)
 
-    def _of_arithmetic(self, expression: Arithmetic) -> Any:
+    def _arithmetic_bound(self, expression: Arithmetic) -> Any:
         left, right = self.bound(expression.left), self.bound(expression.right)
         power = expression.right.value if expression.operator == "**" and isinstance(expression.right, Number) else None
         whole = power is not None and is_product(power)
@@ -98,66 +108,69 @@ class Arithmetics:
         value, a, b = (self.size(self.value(each)) for each in (expression, expression.left, expression.right))
         own = value * self.unit if self.unit else None
         if expression.operator in ("+", "-"):
-            return added(own, left, right)
+            return add_bounds(own, left, right)
         if expression.operator == "*":
-            return added(own, times(left, b), times(right, a))
+            return add_bounds(own, multiply_bound(left, b), multiply_bound(right, a))
         if expression.operator == "/":
-            return added(own, times(left, 1.0 / b), times(right, value / b))
+            return add_bounds(own, multiply_bound(left, 1.0 / b), multiply_bound(right, value / b))
         if power is not None and whole:
-            return added(times(own, 4.0), times(left, a ** (power - 1.0) * abs(power)))
+            return add_bounds(multiply_bound(own, 4.0), multiply_bound(left, a ** (power - 1.0) * abs(power)))
         if not isinstance(expression.left, Name | Number):
-            left = added(left, a * ROUNDOFF)  # its low part is left out
-        return added(value * _OF_FUNCTION, times(left, value / a * b), times(right, value))
+            left = add_bounds(left, a * ROUNDOFF)  # its low part is left out
+        return add_bounds(value * _FUNCTION_ERROR, multiply_bound(left, value / a * b), multiply_bound(right, value))
 
-    def of_basis(self, basis: Polynomial | Spline, inside: Any, argument: Array | None = None) -> list[Any]:
+    def basis_bounds(self, basis: Polynomial | Spline, inside: Any, argument: Array | None = None) -> list[Any]:
         """Bound the rounding of the columns of a basis, given that of its argument; without the values of that at any place."""
         own, slopes = basis.rounding(argument), basis.slopes()
         bounds = own.T if argument is not None else [float(x) * (1 + 4 * bool(self.unit)) for x in own[0]]
-        return [added(x, times(inside, slope)) for x, slope in zip(bounds, slopes.tolist(), strict=True)]
+        return [add_bounds(x, multiply_bound(inside, slope)) for x, slope in zip(bounds, slopes.tolist(), strict=True)]
 
 
-def added(*bounds: Any) -> Any:
+def add_bounds(*bounds: Any) -> Any:
     """Add bounds up."""
     some = [bound for bound in bounds if bound is not None]
     return sum(some[1:], some[0]) if some else None
 
 
-def times(bound: Any, factor: Any) -> Any:
+def multiply_bound(bound: Any, factor: Any) -> Any:
     """Multiply a bound."""
     return None if bound is None else bound * factor
 
 
 def is_rounded(formula: Formula, factors: Mapping[str, Factor]) -> bool:
     """Tell whether anything is computed that double-double does not keep: a function, a fractional power, a basis."""
-    wanted = [*formula.outside.values(), *(expression_of(f) for f in factors.values() if not isinstance(f, Categorical))]
+    wanted = [*formula.response_and_offsets.values(), *(argument_of(f) for f in factors.values() if not isinstance(f, Categorical))]
     return any(isinstance(f, Basis) and f.kind != "powers" for f in factors.values()) or any(
-        _is_rounded(part) for expression in wanted for part in parts(expression)
+        _is_rounded(part) for expression in wanted for part in subexpressions(expression)
     )
 
 
 def _is_rounded(part: Expression) -> bool:
     if isinstance(part, Arithmetic):
         return part.operator == "**" and not (isinstance(part.right, Number) and is_product(part.right.value))
-    return isinstance(part, Function) or (isinstance(part, Moved) and part.scaled)
+    return isinstance(part, Function) or (isinstance(part, Standardize) and part.is_scaled)
 
 
-def may_cancel(factor: Factor) -> bool:
+def needs_cancellation_check(factor: Factor) -> bool:
     """Tell whether an expression may take nearly equal values from each other, so that the rounding of its inputs is left."""
     return not isinstance(factor, Categorical) and any(
         (isinstance(part, Arithmetic) and part.operator in ("+", "-"))
         or (isinstance(part, Function) and part.function.startswith("log"))
-        for part in parts(expression_of(factor))
+        for part in subexpressions(argument_of(factor))
     )
 
 
-def vanishes(factor: Factor, ends: Sequence[float]) -> bool:
+def is_zero_factor(factor: Factor, ends: Sequence[float]) -> bool:
     """Tell whether a factor's columns are zero, given the ends between which the constant is that its expression may be."""
     if isinstance(factor, Basis) and factor.kind != "powers":
         return factor.kind == "poly"  # of a constant less its mean
     return ends[0] <= 0 <= ends[1]
 
 
-def of_product(factors: Sequence[tuple[Any, Any]]) -> Any:
+def product_bound(factors: Sequence[tuple[Any, Any]]) -> Any:
     """Bound the rounding of a product, given the bound and the size of each factor."""
-    terms = [reduce(times, (size for j, (_, size) in enumerate(factors) if j != i), bound) for i, (bound, _) in enumerate(factors)]
-    return added(*terms)
+    terms = [
+        reduce(multiply_bound, (size for j, (_, size) in enumerate(factors) if j != i), bound)
+        for i, (bound, _) in enumerate(factors)
+    ]
+    return add_bounds(*terms)

@@ -39,7 +39,7 @@ def check_of(solution: Solution) -> Check | None:
         R = qr_triangle(factor.triangle[:, [*kept, *out]])
         d = solve_triangular(R[:q, :q], R[:q, q:])
     design = moments.design
-    centres, scales = design.column_centres, design.column_scales
+    centres, scales = design.column_centers, design.column_scales
     lengths = np.sqrt(np.diag(moments.gram)) + np.abs(centres / scales) * np.sqrt(moments.n)
     left = np.array(factor.left) if len(factor.left) == len(out) else np.zeros(len(out))
     doubt = left + growth * (lengths[out] + np.abs(d).T @ lengths[kept])
@@ -50,11 +50,11 @@ def check_of(solution: Solution) -> Check | None:
     weights[out, range(len(out))] = 1.0
     named = len(factor.dependencies) == len(out)
     return Check(
-        dropped=out - 1,
+        dropped_columns=out - 1,
         weights=weights,
-        doubt=doubt,
-        spread=spread,
-        centres=centres[:-1],
+        errors=doubt,
+        standard_error_scale=spread,
+        centers=centres[:-1],
         scales=scales[:-1],
-        said=factor.dependencies if named else tuple(design.names[i] for i in np.flatnonzero(~factor.kept)),
+        messages=factor.dependencies if named else tuple(design.names[i] for i in np.flatnonzero(~factor.kept)),
     )

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from squarely.data import Source
-from squarely.design import Block, Design, derivations, fold_rows, glanced, vanishes
+from squarely.design import Block, Design, derivations, fold_blocks, is_zero_factor, map_first_block
 from squarely.errors import DataError
 from squarely.moments import Moments, qr_triangle
 from squarely.numerics import CONSTANT_TOLERANCE, ROUNDING, ROUNDOFF, Array, is_constant
@@ -23,7 +23,7 @@ def still(moments: Moments) -> np.ndarray:
     design = moments.design
     found: np.ndarray = np.zeros(len(moments.gram), dtype=bool)
     if design.intercept:
-        found[1:-1] = (np.sqrt(moments.variances) <= CONSTANT_TOLERANCE * np.abs(design.centres))[:-1]
+        found[1:-1] = (np.sqrt(moments.variances) <= CONSTANT_TOLERANCE * np.abs(design.centers))[:-1]
     return found
 
 
@@ -39,11 +39,11 @@ def constants(moments: Moments, source: Source) -> tuple[np.ndarray, np.ndarray]
 def cancelled(design: Design, ends: Array) -> tuple[np.ndarray, np.ndarray]:
     """Tell which columns (k + 1,) are constant up to the rounding of stored values, and which of these are zero.
 
-    `ends` (2, f) are those between which a constant may be for each of `design.loose`; they cross where there is none.
+    `ends` (2, f) are those between which a constant may be for each of `design.cancellation_factors`; they cross where there is none.
     """
-    met = dict(zip(design.loose, ends.T.tolist(), strict=True))
+    met = dict(zip(design.cancellation_factors, ends.T.tolist(), strict=True))
     still = {text for text, (low, high) in met.items() if low <= high}
-    gone = {text for text in still if vanishes(design.factors[text], met[text])}
+    gone = {text for text in still if is_zero_factor(design.factors[text], met[text])}
     found, zero = np.zeros((2, len(design.columns) + 2), dtype=bool)
     for j, column in enumerate(design.columns, start=1):
         texts = [text for text, _, _ in column.parts]
@@ -54,14 +54,14 @@ def cancelled(design: Design, ends: Array) -> tuple[np.ndarray, np.ndarray]:
 
 def _ends(design: Design, source: Source) -> Array:
     """Ask the first rows for the ends that `cancelled` wants, and all rows if these do not cross there."""
-    first = glanced(design, source, _ends_of)[1] if design.loose else None
+    first = map_first_block(design, source, _ends_of)[1] if design.cancellation_factors else None
     if first is None or (first[0] > first[1]).all():
-        return np.array([[np.inf], [-np.inf]]) * np.ones(len(design.loose))
+        return np.array([[np.inf], [-np.inf]]) * np.ones(len(design.cancellation_factors))
 
     def merge(a: Array, b: Array) -> Array:
         return np.array([np.maximum(a[0], b[0]), np.minimum(a[1], b[1])])
 
-    return fold_rows(design, source, _ends_of, merge, first)
+    return fold_blocks(design, source, _ends_of, merge, first)
 
 
 def _ends_of(block: Block) -> Array:
@@ -77,11 +77,11 @@ def _near_means(moments: Moments, source: Source) -> np.ndarray:
         among = [int(np.flatnonzero(design.layout.dense == j - 1)[0]) for j in doubtful]
 
         def step(block: Block) -> Array:  # the largest of -x and x
-            some = np.array([block.held[i][0] for i in among])
+            some = np.array([block.dense[i][0] for i in among])
             largest: Array = np.array([-some, some]).max(axis=2, initial=-np.inf)
             return largest
 
-        low, high = fold_rows(design, source, step, np.maximum, np.full((2, len(among)), -np.inf)) * [[-1.0], [1.0]]
+        low, high = fold_blocks(design, source, step, np.maximum, np.full((2, len(among)), -np.inf)) * [[-1.0], [1.0]]
         mean, spread = moments.means[doubtful - 1], np.sqrt(moments.variances[doubtful - 1])
         ends = zip(low.tolist(), high.tolist(), mean.tolist(), spread.tolist(), strict=True)
         found[doubtful] = [is_constant(*each) for each in ends]
@@ -106,7 +106,7 @@ def independent(
     Raises DataError if none is left.
     """
     design = moments.design
-    centres, scales = design.column_centres, design.column_scales
+    centres, scales = design.column_centers, design.column_scales
     # Lengths of the *stored* columns in scaled units: rounding is relative to these, not to the centred columns. A column that
     # is computed without rounding from kept columns has none of its own, nor do these count against it.
     centred = np.linalg.norm(T, axis=0)
@@ -187,7 +187,7 @@ def dependency(moments: Moments, name: str, j: int, kept: list[int], d: Array) -
     """Write a dropped column in terms of the kept ones, in the units of the data."""
     design = moments.design
     labels = ["", *design.labels]
-    centres, scales = design.column_centres, design.column_scales
+    centres, scales = design.column_centers, design.column_scales
     weights = d * scales[j] / scales[kept]
     constant = centres[j] if design.intercept else 0.0
     sizes = np.sqrt(np.diag(moments.gram)[kept] / moments.n) * scales[kept]

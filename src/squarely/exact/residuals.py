@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from squarely.data import Source, scan_purpose
-from squarely.design import Block, Design, Piece, Spread, fold_rows, gathered, pieces
+from squarely.design import Block, Design, IndicatorColumn, ScaledBlock, fold_blocks, scaled_blocks, take_indicators
 from squarely.errors import DataError
 from squarely.exact.factorization import SIX_DIGITS, require_same_rows
 from squarely.moments import Moments, in_threads, piece_rows
@@ -77,7 +77,7 @@ def scan_residuals(
 
     def step(block: Block) -> _Scanned:
         total = None
-        for piece in pieces(design, block, size, low=extended):
+        for piece in scaled_blocks(design, block, size, low=extended):
             r, gradient, top = (_extended if extended else _plain)(piece, coefficients)
             y, centred = piece.Z[-1] - middle, r - mean
             if piece.low is not None:
@@ -97,13 +97,13 @@ def scan_residuals(
                 top=top,
             )
             total = _merge(total, sums)
-        return total, block.roughness() if block.roughness else 0.0
+        return total, block.rounding_squares() if block.rounding_squares else 0.0
 
     def merge(a: _Scanned, b: _Scanned) -> _Scanned:
         return _merge(a[0], b[0]), a[1] + b[1]
 
     start: _Scanned = None, 0.0
-    total, rough = fold_rows(design, source, step, merge, start, threads=in_threads(design))
+    total, rough = fold_blocks(design, source, step, merge, start, threads=in_threads(design))
     if total is None:
         raise DataError(f"{source.label} changed while it was read: its rows are gone. Fit again when nothing writes to it.")
     require_same_rows(source, moments, total.n, coefficients.whole(total.sums))
@@ -128,7 +128,7 @@ def without_shape(sums: ResidualSums, off: float) -> ResidualSums:
 def residuals_of(design: Design, columns: np.ndarray, b: Pair, block: Block) -> Array:
     """Compute the residuals (m,) of a block of rows, in double-double and rounded once, in the response's unit."""
     coefficients = _Coefficients.of(design, columns, b)
-    parts = [_residuals(piece, coefficients)[0] for piece in pieces(design, block, SLICED_ROWS, low=True)]
+    parts = [_residuals(piece, coefficients)[0] for piece in scaled_blocks(design, block, SLICED_ROWS, low=True)]
     residuals: Array = np.concatenate([np.zeros(0), *(hi + lo for hi, lo in parts)]) * design.scales[-1]
     return residuals
 
@@ -137,7 +137,7 @@ def column_sums(design: Design, block: Block) -> Array:
     """Sum the scaled columns (k + 1,) of a block of rows, by which it is told whether these are the rows of the fit."""
     total = np.zeros(len(design.labels) + 1)
     nothing = _Coefficients.of(design, np.empty(0, dtype=int), (np.empty(0), np.empty(0)))
-    for piece in pieces(design, block, piece_rows(design)):
+    for piece in scaled_blocks(design, block, piece_rows(design)):
         total += nothing.whole(nothing.all_sums(piece))
     return total
 
@@ -173,10 +173,10 @@ class _Coefficients:
         hi[at], lo[at] = b
         return cls(dense=(hi[:d], lo[:d]), grouped=(hi[d:], lo[d:]), places=places, at=at)
 
-    def all_sums(self, piece: Piece) -> Array:
+    def all_sums(self, piece: ScaledBlock) -> Array:
         """Sum every column of a piece: [1, dense x, y, grouped]."""
         dense = piece.Z.sum(axis=1)
-        return np.concatenate([dense, _by_group(piece.spread, np.ones(piece.Z.shape[1]), len(self.grouped[0]))])
+        return np.concatenate([dense, _by_group(piece.indicators, np.ones(piece.Z.shape[1]), len(self.grouped[0]))])
 
     def whole(self, values: Array) -> Array:
         """Put values of [1, dense x, y, grouped] into the order of [1, x_1 ... x_p, y]."""
@@ -184,7 +184,7 @@ class _Coefficients:
         return ordered
 
 
-def _by_group(spread: Sequence[Spread], r: Array, g: int) -> Array:
+def _by_group(spread: Sequence[IndicatorColumn], r: Array, g: int) -> Array:
     """Sum r (m,) times the indicators, by group: (g,)."""
     total = np.zeros(g)
     for part in spread:
@@ -193,16 +193,16 @@ def _by_group(spread: Sequence[Spread], r: Array, g: int) -> Array:
     return total
 
 
-def _plain(piece: Piece, b: _Coefficients) -> tuple[Array, Pair, float]:
+def _plain(piece: ScaledBlock, b: _Coefficients) -> tuple[Array, Pair, float]:
     """Return r = y - X b (m,) and X'r in plain doubles, with a low part of zero."""
     r = b.response * piece.Z[-1] - np.dot(b.dense[0] + b.dense[1], piece.Z[:-1])
-    for part in piece.spread:
-        r -= gathered(b.grouped[0] + b.grouped[1], part)
-    gradient = np.concatenate([np.dot(piece.Z[:-1], r), _by_group(piece.spread, r, len(b.grouped[0]))])
+    for part in piece.indicators:
+        r -= take_indicators(b.grouped[0] + b.grouped[1], part)
+    gradient = np.concatenate([np.dot(piece.Z[:-1], r), _by_group(piece.indicators, r, len(b.grouped[0]))])
     return r, (gradient, np.zeros_like(gradient)), 0.0
 
 
-def _extended(piece: Piece, b: _Coefficients) -> tuple[Array, Pair, float]:
+def _extended(piece: ScaledBlock, b: _Coefficients) -> tuple[Array, Pair, float]:
     """Return r = y - X b (m,), rounded once, and X'r as double-double, both computed by products without error."""
     (hi, lo), X, top = _residuals(piece, b)
     size, bits = power_of_two_above(hi), _bits(piece)
@@ -213,7 +213,7 @@ def _extended(piece: Piece, b: _Coefficients) -> tuple[Array, Pair, float]:
     return hi + lo, gradient, max(top, size)
 
 
-def _residuals(piece: Piece, b: _Coefficients) -> tuple[Pair, Array, float]:
+def _residuals(piece: ScaledBlock, b: _Coefficients) -> tuple[Pair, Array, float]:
     """Return r = y - X b (m,) as double-double, and the sliced dense X with its bound."""
     low = None if piece.low is None else piece.low[:-1]
     top, bits = power_of_two_above(piece.Z[:-1]), _bits(piece)
@@ -221,7 +221,7 @@ def _residuals(piece: Piece, b: _Coefficients) -> tuple[Pair, Array, float]:
     fitted = sliced_dot(slice_doubles(b.dense[0][None, :], b.dense[1][None, :], power_of_two_above(b.dense[0]), bits), X)
     y_low = np.zeros_like(piece.Z[-1]) if piece.low is None else piece.low[-1]
     r = dd_add((b.response * piece.Z[-1], b.response * y_low), (-fitted[0][0], -fitted[1][0]))
-    for part in piece.spread:
+    for part in piece.indicators:
         there = part.places >= 0
         effect = (np.where(there, b.grouped[0][part.places], 0.0), np.where(there, b.grouped[1][part.places], 0.0))
         if part.values is not None:
@@ -230,14 +230,14 @@ def _residuals(piece: Piece, b: _Coefficients) -> tuple[Pair, Array, float]:
     return r, X, top
 
 
-def _bits(piece: Piece) -> int:
+def _bits(piece: ScaledBlock) -> int:
     return slice_bits(max(piece.Z.shape))
 
 
-def _grouped_gradient(piece: Piece, r: Array, g: int) -> Pair:
+def _grouped_gradient(piece: ScaledBlock, r: Array, g: int) -> Pair:
     """Sum the sliced residuals (3, m) by group; what is summed are slices, so that no sum has an error."""
     total = np.zeros(g), np.zeros(g)
-    for part in piece.spread:
+    for part in piece.indicators:
         products = r
         if part.values is not None:
             low = np.zeros_like(part.values) if part.low is None else part.low

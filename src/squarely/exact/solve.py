@@ -212,7 +212,7 @@ def _solution(moments: Moments, factor: Factor, refined: _Refined, root: Root | 
     else:
         relative = 1.0 if hidden else np.nan  # zero has no digits
     design, middle = moments.design, float(moments.gram[0, -1] / n)
-    centered, tss_off, mean = totals_of(n, (design.centres[-1], scale, middle), refined.residuals.spread, float(sums))
+    centered, tss_off, mean = totals_of(n, (design.centers[-1], scale, middle), refined.residuals.spread, float(sums))
     ones = np.ones(len(params))
     return Solution(
         moments=moments,

@@ -20,7 +20,7 @@ def unscaling(moments: Moments, factor: Factor) -> tuple[Array, Array]:
     ratio = design.column_scales[-1] / design.column_scales[columns]
     first = np.zeros(len(columns))
     if design.intercept:
-        first = -(design.column_centres / design.column_scales)[columns] * design.scales[-1]
+        first = -(design.column_centers / design.column_scales)[columns] * design.scales[-1]
     return ratio, first
 
 
@@ -53,11 +53,11 @@ def to_units(moments: Moments, factor: Factor, b: tuple[Array, Array], error: Ar
     error = error * ratio
     natural = ratio * np.sqrt(moments.gram[-1, -1] / np.diag(moments.gram)[columns])
     if design.intercept:
-        near = design.centres[columns[1:] - 1]
-        exact[0] += Fraction(float(design.centres[-1]))
+        near = design.centers[columns[1:] - 1]
+        exact[0] += Fraction(float(design.centers[-1]))
         exact[0] -= sum((beta * Fraction(c) for beta, c in zip(exact[1:], near.tolist(), strict=True)), Fraction(0))
         error[0] += np.abs(near) @ error[1:]
-        natural[0] += abs(float(design.centres[-1])) + np.abs(near) @ natural[1:]
+        natural[0] += abs(float(design.centers[-1])) + np.abs(near) @ natural[1:]
     params = np.array([float(beta) for beta in exact])
     return params, error + ROUNDOFF * np.abs(params), natural
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 
 from squarely.data import Source, scan_purpose
-from squarely.design import Block, fold_rows, pieces, whole_table
+from squarely.design import Block, dense_table, fold_blocks, scaled_blocks
 from squarely.exact.factorization import TEN_DIGITS, Factor
 from squarely.moments import Moments, in_threads
 from squarely.numerics import (
@@ -78,8 +78,8 @@ def inverse_root(moments: Moments, source: Source, factor: Factor) -> Root:
 
     def step(block: Block) -> Pair:
         gram = np.zeros_like(P), np.zeros_like(P)
-        for piece in pieces(design, block, SLICED_ROWS, low=True):
-            hi, lo = whole_table(piece, design.layout)
+        for piece in scaled_blocks(design, block, SLICED_ROWS, low=True):
+            hi, lo = dense_table(piece, design.layout)
             X, bits = hi[columns].T, slice_bits(max(hi.shape))
             right = slice_doubles(P, None, tops, bits)
             W, e = sliced_dot(slice_doubles(X, None if lo is None else lo[columns].T, power_of_two_above(X), bits), right)
@@ -88,7 +88,7 @@ def inverse_root(moments: Moments, source: Source, factor: Factor) -> Root:
         return gram
 
     zero = np.zeros_like(P), np.zeros_like(P)
-    hi, lo = fold_rows(design, source, step, dd_add, zero, threads=in_threads(design))
+    hi, lo = fold_blocks(design, source, step, dd_add, zero, threads=in_threads(design))
     M = hi + lo
     U = cholesky(M, lower=False)
     return Root(P=P, U=U, error=8 * len(P) * ROUNDOFF * float(np.linalg.cond(M)))

@@ -23,7 +23,7 @@ from squarely.data import (
     to_square_frame,
     write_columns,
 )
-from squarely.design import Design, Line, linear_predictor, predicted, require_rank_deficient, rows
+from squarely.design import Design, LinearPredictor, iter_blocks, iter_predictions, predict_batches, require_rank_deficient
 from squarely.errors import DataError, OptionError
 from squarely.exact import Solution, check_of, column_sums, require_same_rows, residuals_of
 from squarely.inference.covariance import covariance_of
@@ -203,19 +203,19 @@ class Fit:
         if new is None:
             return self.fittedvalues
         source = open_new_rows(new, self.design.formula.names)
-        return predicted(self._line(rank_deficient), source, unseen=unseen)
+        return predict_batches(self._line(rank_deficient), source, unseen=unseen)
 
     def predictions(self, source: Source, *, unseen: str = "error", rank_deficient: str = "nan") -> Iterator[Array]:
         """Predict as `predict` does, yielding an array (m,) for each batch of rows of a source."""
-        return linear_predictor(self._line(rank_deficient), open_new_rows(source, self.design.formula.names), unseen=unseen)
+        return iter_predictions(self._line(rank_deficient), open_new_rows(source, self.design.formula.names), unseen=unseen)
 
-    def _line(self, rank_deficient: str) -> Line:
+    def _line(self, rank_deficient: str) -> LinearPredictor:
         require_rank_deficient(rank_deficient)
         design, solution = self.design, self.solution
         first = int(design.intercept)
         at = solution.factor.columns[first:]  # in the columns [1, x_1 ... x_p, y]
         scale, (hi, lo) = design.scales[-1], solution.b
-        level, rest = two_sum(design.centres[-1:], scale * hi[:1] if first else np.zeros(1))
+        level, rest = two_sum(design.centers[-1:], scale * hi[:1] if first else np.zeros(1))
         slopes = solution.params[solution.factor.kept][first:]
         lows = None
         if np.abs(hi[first:]).sum() > _CANCELLING:
@@ -224,13 +224,13 @@ class Fit:
                 float(rest[0] + (scale * lo[0] if first else 0.0)),
                 np.where(slopes, hi[first:] * ratio - slopes + lo[first:] * ratio, 0.0),
             )
-        return Line(
+        return LinearPredictor(
             design=design,
-            kept=[j - 1 for j in at],
+            selected=[j - 1 for j in at],
             level=float(level[0]),
             slopes=slopes,
-            lows=lows,
-            centre=design.column_centres[at],
+            low_parts=lows,
+            center=design.column_centers[at],
             check=check_of(solution) if rank_deficient == "nan" else None,
         )
 
@@ -240,7 +240,7 @@ class Fit:
     ) -> int:
         """Predict as `predict` does and write the predictions to a file, batch by batch; give the number of rows.
 
-        The file has the columns `row`, counted from 1, and `predicted`, empty or NULL where `predict` gives NaN. It is a
+        The file has the columns `row`, counted from 1, and `predict_batches`, empty or NULL where `predict` gives NaN. It is a
         .csv, .parquet, .arrow, .feather or .jsonl by its name, and is written whole or not at all.
 
         Raises
@@ -401,7 +401,7 @@ class Fit:
         solution, moments = self.solution, self.solution.moments
         response, residuals, at = [np.empty(0)], [np.empty(0)], [np.empty(0, dtype=int)]
         sums = np.zeros(len(moments.gram))
-        for block in rows(self.design, self.source):
+        for block in iter_blocks(self.design, self.source):
             sums += column_sums(self.design, block)
             response.append(block.response + (0.0 if block.offset is None else block.offset))
             residuals.append(residuals_of(self.design, solution.factor.columns, solution.b, block))

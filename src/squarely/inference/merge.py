@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from squarely.data import DetachedSource, RowAccount
-from squarely.design import Design, reduced, require_alike, united
+from squarely.design import Design, require_compatible, union_of, without_levels
 from squarely.errors import DataError, InputError, pluralize, require_one_of
 from squarely.exact import NEVER_IN, Shard, is_same_shard, solve_without_rows
 from squarely.inference.fit import Fit
@@ -29,21 +29,21 @@ def combined(fits: Sequence[Fit], removed: Sequence[Fit] = (), *, duplicates: st
     names = [*(f"fit {i}" for i in range(1, len(fits) + 1)), *(["the fit to take out"] * len(removed))]
     first = every[0].design
     for fit, name in zip(every[1:], names[1:], strict=True):
-        require_alike(first, fit.design, name)
+        require_compatible(first, fit.design, name)
     account = _account(fits, removed)
     signs = [1] * len(fits) + [-1] * len(removed)
     shares = [
         Share(moments=fit.solution.moments, sign=sign, doubt=fit.solution.factor.doubt)
         for fit, sign in zip(every, signs, strict=True)
     ]
-    design = united([fit.design for fit in fits], [fit.design for fit in removed])
+    design = union_of([fit.design for fit in fits], [fit.design for fit in removed])
     if duplicates == "raise":
         _require_different(fits, design)
         _require_different_shards(fits)
     if removed:
         for fit in removed:
             _require_levels(design, fit.design)
-        design = reduced(design, absent_levels(design, shares))
+        design = without_levels(design, absent_levels(design, shares))
     merged = merge_moments(design, shares, account)
     solution = solve_without_rows(merged, [fit.solution for fit in every], signs)
     return infer(solution, _absent(fits))

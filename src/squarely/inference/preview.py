@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from squarely.data import BATCH_ROWS, is_aggregate_only
-from squarely.design import Outline, purpose
+from squarely.design import DesignPlan, describe_pass
 from squarely.exact import require_precision
 from squarely.exact.whitening import CHEAP_CELLS
 from squarely.moments import require_fold, suits_aggregates
@@ -80,7 +80,7 @@ class Preview:
         return f"<Preview {self.formula!r}: {len(self.passes)} passes over the rows; print(preview.summary())>"
 
 
-def foresee(outline: Outline, *, fold: str = "auto", precision: str = "auto") -> Preview:
+def foresee(outline: DesignPlan, *, fold: str = "auto", precision: str = "auto") -> Preview:
     """Work out what a fit is going to do from its outline, with the options `fold` and `precision` of `ols`."""
     require_fold(fold)
     require_precision(precision)
@@ -112,7 +112,7 @@ def _precision(cells: int | None) -> str | None:
     return None if cells is None else "extended" if cells <= CHEAP_CELLS else "double"
 
 
-def _fold(outline: Outline, fold: str) -> str:
+def _fold(outline: DesignPlan, fold: str) -> str:
     """Tell how the rows are going to be met."""
     if fold == "aggregates" or is_aggregate_only(outline.source):
         return f"aggregates in {outline.source.require_engine().name}"
@@ -126,16 +126,16 @@ def _expressions(p: int) -> int:
     return (p + 1) * (p + 2) // 2 + 1
 
 
-def _passes(outline: Outline) -> tuple[tuple[str, str], ...]:
+def _passes(outline: DesignPlan) -> tuple[tuple[str, str], ...]:
     response = outline.formula.response.text
     return (
-        *((purpose(topics), _joined([str(topic) for topic in topics])) for topics in outline.rounds),
+        *((describe_pass(topics), _joined([str(topic) for topic in topics])) for topics in outline.passes),
         ("cross-products", f"the columns of X with each other and with {response}"),
         ("residuals", "the refinement of the coefficients, and the statistics of the residuals"),
     )
 
 
-def _further(outline: Outline, *, inside: bool) -> tuple[tuple[str, str], ...]:
+def _further(outline: DesignPlan, *, inside: bool) -> tuple[tuple[str, str], ...]:
     """Say what may turn out to be needed besides."""
     again = [("cross-products", "if the first rows are far from the others")] if outline.formula.intercept else []
     if inside:
@@ -152,7 +152,7 @@ def _further(outline: Outline, *, inside: bool) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _memory(outline: Outline, p: int, gram: int) -> int:
+def _memory(outline: DesignPlan, p: int, gram: int) -> int:
     """Estimate the bytes that are held at a time; the buffers of an engine come on top."""
     rows = BATCH_ROWS if outline.source.rows is None else min(outline.source.rows, BATCH_ROWS)
     return 8 * rows * (len(outline.columns_read) + _COPIES * (p + 1)) + 3 * gram

@@ -18,7 +18,7 @@ import numpy as np
 import squarely
 from squarely.data import DetachedSource, RowAccount
 from squarely.design import Design, formula_of, parse_formula, parse_where
-from squarely.design.serialize import learnt_from, plain_learnt, rebuilt
+from squarely.design.serialize import design_from_json, learned_from_json, learned_to_json
 from squarely.errors import DataError, InputError
 from squarely.exact import (
     TEN_DIGITS,
@@ -59,9 +59,9 @@ def fit_to_json(fit: Fit) -> str:
     DataError : it has so many coefficients that it would not be read back.
     """
     design, solution, moments = fit.design, fit.solution, fit.solution.moments
-    if len(design.centres) > _MOST_COEFFICIENTS:
+    if len(design.centers) > _MOST_COEFFICIENTS:
         raise DataError(
-            f"The fit has {len(design.centres):,} columns, and a file holds the square of their number: at most "
+            f"The fit has {len(design.centers):,} columns, and a file holds the square of their number: at most "
             f"{_MOST_COEFFICIENTS:,} are saved. Group levels, or keep fit.params and fit.bse instead."
         )
     formula, account, root = design.formula, moments.account, solution.root
@@ -78,8 +78,8 @@ def fit_to_json(fit: Fit) -> str:
             "notes": list(fit.source.notes),
             "index_columns": fit.source.indexes,
         },
-        "learnt": plain_learnt(design),
-        "centres": design.centres,
+        "learnt": learned_to_json(design),
+        "centres": design.centers,
         "scales": design.scales,
         "design_scans": design.scans,
         "rows": {**account.as_dict(), "rounded": dict(account.rounded), "casts": dict(account.casts)},
@@ -158,19 +158,19 @@ def _fit(document: Mapping[str, Any], label: str) -> Fit:
     else:
         formula = formula_of([as_text(n) for n in arrays["X"]], as_text(arrays["y"]), intercept=as_bool(document["intercept"]))
     where = None if document["where"] is None else parse_where(as_text(document["where"]))
-    factors, learnt = learnt_from(formula, document["learnt"])
+    factors, learnt = learned_from_json(formula, document["learnt"])
     k = len(document["centres"])
     if k > _MOST_COEFFICIENTS:
         raise ValueError(f"it has {k:,} columns.")
     centres, scales = as_numbers(document["centres"], (k,)), as_numbers(document["scales"], (k,))
     if not ((scales > 1 / _LARGEST) & (scales < _LARGEST) & (np.abs(centres) < _LARGEST)).all():
         raise ValueError("its centres and scales are not those of columns.")
-    design = rebuilt(
+    design = design_from_json(
         formula=formula,
         where=where,
         factors=factors,
-        learnt=learnt,
-        centres=centres,
+        learned=learnt,
+        centers=centres,
         scales=scales,
         scans=as_int(document["design_scans"]),
     )
@@ -295,7 +295,7 @@ def _mean(written: Any, moments: Moments, residuals: ResidualSums | None) -> tup
         mean = float(moments.means[-1])
         return mean, 0.0, 8 * ROUNDOFF * abs(mean)
     design, middle = moments.design, float(moments.gram[0, -1] / moments.n)
-    return totals_of(moments.n, (design.centres[-1], design.scales[-1], middle), residuals.spread, 16 * ROUNDOFF)[2]
+    return totals_of(moments.n, (design.centers[-1], design.scales[-1], middle), residuals.spread, 16 * ROUNDOFF)[2]
 
 
 def _span(document: Mapping[str, Any], moments: Moments, factor: Factor) -> Span | None:

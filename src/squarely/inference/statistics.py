@@ -88,5 +88,5 @@ def _ratio(a: float, b: float) -> float:
 def _condition_number(solution: Solution) -> float:
     """Return the ratio of the singular values of X as the user has it: X = Z B, so those of R B."""
     design, factor = solution.moments.design, solution.factor
-    first = design.column_centres[factor.columns] if design.intercept else np.zeros(len(factor.columns))
+    first = design.column_centers[factor.columns] if design.intercept else np.zeros(len(factor.columns))
     return condition_of(factor.R, np.array([design.column_scales[factor.columns], first]))

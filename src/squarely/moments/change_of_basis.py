@@ -69,8 +69,8 @@ def transfer(combinations: Sequence[Combination], source: Design, target: Design
 
     Centres are short and scales powers of two, so nearly always nothing is rounded; what is, is rounded to double-double.
     """
-    centres, scales = _fractions(source.column_centres), _fractions(source.column_scales)
-    wanted = zip(_fractions(target.column_centres), _fractions(target.column_scales), strict=True)
+    centres, scales = _fractions(source.column_centers), _fractions(source.column_scales)
+    wanted = zip(_fractions(target.column_centers), _fractions(target.column_scales), strict=True)
     k = len(centres) - 1
     raw: list[Combination] = [{0: Fraction(1)}, *combinations, {k: Fraction(1)}]
     hi, lo = np.zeros((k + 1, len(raw))), np.zeros((k + 1, len(raw)))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from squarely.data import BATCH_ROWS, RowAccount, Source, scan_purpose
-from squarely.design import Block, Design, Piece, Spread, fold_rows, pieces
+from squarely.design import Block, Design, IndicatorColumn, ScaledBlock, fold_blocks, scaled_blocks
 from squarely.numerics import Array
 
 _CELLS = 2**22  # of a piece, 32 megabytes: few long steps gain more than caches do
@@ -45,14 +45,14 @@ def fold_products(design: Design, source: Source) -> tuple[Array, RowAccount]:
     def step(block: Block) -> _Sums:
         dense, indicators = np.zeros((size, size)), None
         with np.errstate(over="ignore", invalid="ignore"):
-            for piece in pieces(design, block, piece_rows(design)):
+            for piece in scaled_blocks(design, block, piece_rows(design)):
                 dense += np.dot(piece.Z, piece.Z.T)  # np.dot and not @, which would keep other threads waiting
                 if grouped:
                     indicators = _joined(indicators, indicator_sums(piece, grouped))
         return _Sums(dense, indicators, block.account)
 
     start = _Sums(np.zeros((size, size)), None, RowAccount())
-    total = fold_rows(design, source, step, _add, start, threads=in_threads(design))
+    total = fold_blocks(design, source, step, _add, start, threads=in_threads(design))
     return _whole(design, total), total.account
 
 
@@ -102,13 +102,13 @@ class IndicatorSums:
         gram[at[found.row], at[found.col]] = found.data
 
 
-def indicator_sums(piece: Piece, g: int) -> IndicatorSums:
+def indicator_sums(piece: ScaledBlock, g: int) -> IndicatorSums:
     """Sum the products of a piece's indicators with its dense columns and with each other."""
-    S = sparse(piece.spread, g, piece.Z.shape[1])
+    S = sparse(piece.indicators, g, piece.Z.shape[1])
     return IndicatorSums(S.T @ piece.Z.T, S.T @ S)
 
 
-def sparse(spread: Sequence[Spread], g: int, m: int) -> Any:
+def sparse(spread: Sequence[IndicatorColumn], g: int, m: int) -> Any:
     """Make a sparse matrix (m, g) of blocks of indicators on the same rows."""
     from scipy.sparse import csr_array  # a tenth of a second to import, for indicators alone
 

@@ -14,12 +14,12 @@ from squarely.design import (
     Design,
     Formula,
     Name,
-    counted_rows,
-    expression_of,
-    monomials,
-    nothing,
-    recentred,
-    sheet,
+    argument_of,
+    complete_rows_query,
+    monomials_of,
+    no_rows_error,
+    row_account_in_engine,
+    with_centers,
 )
 from squarely.errors import OptionError, require_one_of
 from squarely.moments.cross_products import Fold, fold_products
@@ -76,7 +76,7 @@ def _is_plain(formula: Formula, source: Source) -> bool:
     """Tell whether a formula names nothing but columns of numbers, all of which are there: an engine rounds what it computes."""
     if formula.offsets:  # so it would round the response less these
         return False
-    expressions = [*formula.outside.values(), *map(expression_of, formula.factors.values())]
+    expressions = [*formula.response_and_offsets.values(), *map(argument_of, formula.factors.values())]
     bases = any(isinstance(factor, Basis | Categorical) for factor in formula.factors.values())
     names = [e.name for e in expressions if isinstance(e, Name) and e.name in source.columns]
     return not bases and len(names) == len(expressions) and all(source.kind(name) == "number" for name in names)
@@ -90,8 +90,10 @@ def unserved(moments: Moments, error: Exception) -> str:
 
 def gather_inside(design: Design, source: Source) -> Moments:
     """Fold the rows into Moments by aggregates; fold again about better centres if the pilot's were far off."""
-    page = sheet(source, list(design.factors.values()), design.formula.outside, design.learnt, where=design.where)
-    layout = lay_out(design, page, monomials(design))
+    page = complete_rows_query(
+        source, list(design.factors.values()), design.formula.response_and_offsets, design.learned, where=design.where
+    )
+    layout = lay_out(design, page, monomials_of(design))
     layout, effort = _piloted(layout, source, first=None if layout.is_power else PILOT)
     folded, spent = fold_inside(layout, source)
     effort, passes = effort + spent, 1
@@ -99,7 +101,7 @@ def gather_inside(design: Design, source: Source) -> Moments:
         layout, spent = _piloted(layout, source, first=None)
         folded, more = fold_inside(layout, source)
         effort, passes = effort + spent + more, 2
-    account, scans = counted_rows(source, page, round(float(folded.gram[0, 0])))
+    account, scans = row_account_in_engine(source, page, round(float(folded.gram[0, 0])))
     return moments_of(folded, source, account, effort + Effort(scans), passes)
 
 
@@ -108,19 +110,19 @@ def moments_of(folded: Folded, source: Source, account: RowAccount, effort: Effo
     design, way = folded.layout.design, folded.way
     n = float(folded.gram[0, 0])
     if not n:
-        raise nothing(source, account, [*folded.layout.page.numbers, *folded.layout.page.labels], design.where)
+        raise no_rows_error(source, account, [*folded.layout.page.numbers, *folded.layout.page.labels], design.where)
     lost = ~np.isfinite(np.diag(folded.gram))  # beyond all range; only the columns that are made of these are to be blamed
     sums = np.where(lost | lost[:, None], 0.0, folded.gram)
     with np.errstate(over="ignore", invalid="ignore"):  # the range of the columns tells what is not finite
         first = sums[0] / n
         mean = first @ way
         spread = np.sqrt(np.maximum(np.diag(way.T @ (sums / n - np.outer(first, first)) @ way), 0.0))
-        better = recentred(design, mean=mean[1:], spread=spread[1:])
-        centres, scales = better.centres.copy(), better.scales.copy()
+        better = with_centers(design, mean=mean[1:], deviation=spread[1:])
+        centres, scales = better.centers.copy(), better.scales.copy()
         centres[-1], scales[-1] = folded.layout.shifts[-1], folded.layout.units[-1]
-        better = replace(better, centres=centres, scales=scales)
+        better = replace(better, centers=centres, scales=scales)
         B = way.copy()
-        B[0] -= better.column_centres
+        B[0] -= better.column_centers
         B = B / better.column_scales
         gram = B.T @ sums @ B
         gram = (gram + gram.T) / 2
@@ -158,9 +160,9 @@ def gather(design: Design, source: Source, fold: Fold | None = None) -> Moments:
     """Fold the rows into Moments; fold again about better centres if the pilot's were far off."""
     moments = fold_moments(design, source, fold)
     means, spreads = moments.means, np.sqrt(moments.variances)
-    off = np.abs(means - design.centres) > FAR * spreads
+    off = np.abs(means - design.centers) > FAR * spreads
     off[design.layout.grouped] = False  # indicators are not centred
     if not design.intercept or not (off & (spreads > 0)).any():
         return moments
-    better = recentred(design, mean=means, spread=spreads)
+    better = with_centers(design, mean=means, deviation=spreads)
     return replace(fold_moments(better, source, fold), passes=2)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 
 from squarely.data import RowAccount, Source, scan_purpose
-from squarely.design import Design, pieces, rows
+from squarely.design import Design, iter_blocks, scaled_blocks
 from squarely.moments.cross_products import Fold, fold_products, piece_rows
 from squarely.numerics import Array
 
@@ -27,8 +27,8 @@ def fold_on(device: str) -> Fold:
         size = len(design.layout.dense) + 1
         total = torch.zeros(size, size, dtype=torch.float64, device=device)
         account = RowAccount()
-        for block in rows(design, source):
-            for piece in pieces(design, block, piece_rows(design)):
+        for block in iter_blocks(design, source):
+            for piece in scaled_blocks(design, block, piece_rows(design)):
                 Z = torch.from_numpy(piece.Z.copy()).to(device)  # the next piece lies where this one lay
                 total.addmm_(Z, Z.T)
             account = account + block.account

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from squarely.data import Source, scan_purpose
-from squarely.design import Block, Design, fold_rows
+from squarely.design import Block, Design, fold_blocks
 from squarely.moments.cross_products import in_threads
 from squarely.moments.standardized import Standardised
 from squarely.numerics import Array
@@ -69,7 +69,7 @@ def fold_noise(
         return total
 
     start = _nothing(len(values), len(pairs[0]), gaussian=gaussian)
-    here = fold_rows(design, source, step, _Sums.__add__, start, threads=in_threads(design))
+    here = fold_blocks(design, source, step, _Sums.__add__, start, threads=in_threads(design))
     total = _Sums(*summed([here.squares, here.gradient, here.skew, *([] if here.fourth is None else [here.fourth])]))
     scale, weights = 4.0 / problem.n, weights_of(pairs)
     constant = level if problem.intercept else None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from squarely.data import Level, RowAccount
-from squarely.design import Design, Product, indicators, products, recentred, translated
+from squarely.design import Design, Product, indicators, products, recode, with_centers
 from squarely.moments.change_of_basis import Transfer, transfer
 from squarely.moments.moments import Moments
 from squarely.numerics import ROUNDOFF, Array, Pair, dd_add
@@ -53,7 +53,7 @@ def merge_moments(design: Design, shares: Sequence[Share], account: RowAccount) 
 
     Source: the shift of centres is that of Chan, Golub and LeVeque (1983), doi:10.1080/00031305.1983.10483115.
     """
-    combined = [translated(products(design), share.moments.design) for share in shares]
+    combined = [recode(products(design), share.moments.design) for share in shares]
     signs, n = [share.sign for share in shares], account.used
 
     def folded(about: Design) -> tuple[list[Transfer], list[Pair]]:
@@ -62,13 +62,13 @@ def merge_moments(design: Design, shares: Sequence[Share], account: RowAccount) 
 
     sums = [s * g[0][0, 1:] for s, g in zip(signs, folded(design)[1], strict=True)]
     mean = np.sum(sums, axis=0) / n
-    near = replace(design, centres=mean)  # a start from which spreads can be told
+    near = replace(design, centers=mean)  # a start from which spreads can be told
     transfers, grams = folded(near)
     total, sizes = _signed(grams, signs), _sizes(transfers, shares)
     first = total[0, 1:] / n
     squares = np.diag(total)[1:] / n - first**2
     squares = np.where(squares > CRUMBS * sizes[1:] / n, squares, 0.0)
-    better = recentred(near, mean=mean + first, spread=np.sqrt(squares))
+    better = with_centers(near, mean=mean + first, deviation=np.sqrt(squares))
     transfers, grams = folded(better)
     total, sizes = _signed(grams, signs), _sizes(transfers, shares)
     left = np.diag(total)
@@ -86,13 +86,13 @@ def are_alike(design: Design, a: Moments, b: Moments) -> bool:
     """Tell whether two sets of rows have the same cross-products, but for rounding; `design` has the columns of both."""
     if a.n != b.n:
         return False
-    combined = [translated(products(design), moments.design) for moments in (a, b)]
+    combined = [recode(products(design), moments.design) for moments in (a, b)]
 
     def grams(about: Design) -> list[Array]:
         pairs = [transfer(c, m.design, about).gram(m.gram) for c, m in zip(combined, (a, b), strict=True)]
         return [hi + lo for hi, lo in pairs]
 
-    one, other = grams(replace(design, centres=grams(design)[0][0, 1:] / a.n))
+    one, other = grams(replace(design, centers=grams(design)[0][0, 1:] / a.n))
     sizes = np.sqrt(np.outer(np.diag(one), np.diag(one)))
     return bool((np.abs(one - other) <= _ALIKE * sizes).all())
 
@@ -113,10 +113,10 @@ def absent_levels(design: Design, shares: Sequence[Share]) -> dict[str, list[Lev
 def _are_nothing(design: Design, shares: Sequence[Share], wanted: Sequence[Product]) -> np.ndarray:
     """Tell of which products (m,) nothing but rounding is left."""
     left, size = np.zeros(len(wanted)), np.zeros(len(wanted))
-    nowhere = replace(design, centres=np.zeros(len(wanted) + 1), scales=np.ones(len(wanted) + 1))
+    nowhere = replace(design, centers=np.zeros(len(wanted) + 1), scales=np.ones(len(wanted) + 1))
     for share in shares:
         moments = share.moments
-        there = transfer(translated(wanted, moments.design), moments.design, nowhere)
+        there = transfer(recode(wanted, moments.design), moments.design, nowhere)
         left += share.sign * there.squares(moments.gram)[1:-1]
         size += there.lengths(moments.gram)[1:-1] ** 2
     nothing: np.ndarray = left <= CRUMBS * size

@@ -45,7 +45,7 @@ class Moments:
     @property
     def means(self) -> Array:
         """The mean of each variable (k,), in its own unit."""
-        return self.design.centres + self.design.scales * (self.gram[0, 1:] / self.n)
+        return self.design.centers + self.design.scales * (self.gram[0, 1:] / self.n)
 
     @property
     def variances(self) -> Array:
@@ -72,7 +72,7 @@ class Moments:
 def require_range(design: Design, source: Source, gram: Array, n: int) -> None:
     """Refuse columns so large or small that a variance, in the square of their unit, would over- or underflow in silence."""
     with np.errstate(over="ignore", invalid="ignore"):
-        sizes = np.abs(design.centres) + design.scales * np.sqrt(np.diag(gram)[1:] / n)
+        sizes = np.abs(design.centers) + design.scales * np.sqrt(np.diag(gram)[1:] / n)
     for name, size in zip(design.labels, sizes.tolist(), strict=True):
         if not size < _LARGEST or 0.0 < size < 1 / _LARGEST:
             raise DataError(

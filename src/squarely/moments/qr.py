@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from squarely.data import Source, scan_purpose
-from squarely.design import Block, Design, fold_rows, pieces, whole_table
+from squarely.design import Block, Design, dense_table, fold_blocks, scaled_blocks
 from squarely.moments.cross_products import in_threads
 from squarely.numerics import Array
 
@@ -25,12 +25,12 @@ def fold_triangle(design: Design, source: Source) -> Array:
 
     def step(block: Block) -> _Tree:
         tree: _Tree = {}
-        for piece in pieces(design, block, max(_ROWS, 4 * size)):
-            tree = _added(tree, {0: qr_triangle(whole_table(piece, design.layout)[0].T)})
+        for piece in scaled_blocks(design, block, max(_ROWS, 4 * size)):
+            tree = _added(tree, {0: qr_triangle(dense_table(piece, design.layout)[0].T)})
         return tree
 
     nothing: _Tree = {}
-    tree = fold_rows(design, source, step, _added, nothing, threads=in_threads(design))
+    tree = fold_blocks(design, source, step, _added, nothing, threads=in_threads(design))
     R = qr_triangle(np.vstack([np.zeros((0, size)), *(tree[depth] for depth in sorted(tree))]))
     return np.vstack([R, np.zeros((size - len(R), size))])  # fewer rows than columns leave the rest zero
 

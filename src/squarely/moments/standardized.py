@@ -91,7 +91,7 @@ class Standardised:
         w: Array = slopes * self.scale[:-1] / self.scale[-1]
         if not self.intercept:
             return w
-        away = (self.centre - design.centres) + self.offset
+        away = (self.centre - design.centers) + self.offset
         level = design.scales[-1] * b[0] + slopes @ away[:-1] - away[-1]
         return np.concatenate([[level / self.scale[-1]], w])
 
@@ -112,7 +112,7 @@ def standardise(moments: Moments) -> Standardised:
     np.fill_diagonal(S, 1.0)
     return Standardised(
         names=design.names,
-        centre=design.centres,
+        centre=design.centers,
         offset=design.scales * first if intercept else np.zeros(len(first)),
         scale=spread * design.scales,
         H=2.0 * S[:-1, :-1],
@@ -127,7 +127,7 @@ def unstandardised(moments: Moments) -> Standardised:
     design: Design = moments.design
     k, n = len(design.scales), moments.n
     move = np.diag(np.concatenate([[1.0], design.scales]))  # from the columns that were summed to [1, x, y]
-    move[1:, 0] = design.centres
+    move[1:, 0] = design.centers
     second = move @ (moments.gram / n) @ move.T  # (k + 1, k + 1), of [1, x, y]
     used = second if design.intercept else second[1:, 1:]
     return Standardised(

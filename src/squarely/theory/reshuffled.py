@@ -3,7 +3,7 @@
 About the optimum the gradients of two different rows have covariance -S / (n - 1), because those of all rows sum to zero. So
 batches i and j of an epoch have S / (n - 1) (n [i = j] / B_i - 1), the short last batch included. The rows' own H_i are taken for
 H, which is first order in the noise. What is left is linear: z <- F z + G xi for error and velocity of a mode, with F as
-`Descent.step` gives it. Without momentum, and with A = I - lr H over m batches, an epoch takes C to A^m C A^m + Q, where
+`Descent.update` gives it. Without momentum, and with A = I - lr H over m batches, an epoch takes C to A^m C A^m + Q, where
 Q = lr^2 / (n - 1) (n sum_i A^i S A^i / B_i - (sum_i A^i) S (sum_i A^i)), i = 0 for the last batch.
 Source for small rates: Gurbuzbalaban, Ozdaglar and Parrilo (2019), arXiv:1510.08560.
 """

@@ -64,7 +64,11 @@ class IbisSource(Source):
         self.ordered = by is not None
         name = _NAMES.get(self._backend.name, self._backend.name.capitalize())
         plain = Engine(name=name, max_aggregates=_MAX_AGGREGATES, ordered=self.ordered, aggregates_only=True, quantiles=quantiles)
-        self.engine = plain if self._is_duckdb else replace(plain, recomputes_expressions=True, is_finite=_is_finite, map_values=map_values_by_cases)
+        self.engine = (
+            plain
+            if self._is_duckdb
+            else replace(plain, recomputes_expressions=True, is_finite=_is_finite, map_values=map_values_by_cases)
+        )
 
     @property
     def _is_duckdb(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 
 from squarely.data import RowAccount, Source, scan_purpose
-from squarely.design import Design, rows
+from squarely.design import Design, iter_blocks
 from squarely.errors import DataError
 from squarely.numerics import Array
 
@@ -92,7 +92,7 @@ class Unseen(Whole):
 def accounted(design: Design, source: Source) -> RowAccount:
     """Count the rows of a source: how many are complete, and why the others are not."""
     with scan_purpose("number of rows"):
-        return sum((block.account for block in rows(design, source)), RowAccount())
+        return sum((block.account for block in iter_blocks(design, source)), RowAccount())
 
 
 def require_count(source: Source, expected: int, met: int) -> None:

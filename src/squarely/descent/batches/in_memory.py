@@ -12,7 +12,7 @@ import torch
 from squarely.data import RowAccount, Source
 from squarely.descent.batches.batch_source import Batch, Whole
 from squarely.descent.options.options import DTYPES, Recipe
-from squarely.design import Design, rows
+from squarely.design import Design, iter_blocks
 from squarely.moments import Standardised
 
 _GATHERED = 2**18  # rows that are put in their order at once: a batch is then a slice, a hundred times cheaper than a gather
@@ -103,7 +103,7 @@ def stretch_of(size: int) -> int:
 def held(design: Design, problem: Standardised, source: Source, recipe: Recipe) -> tuple[Held, RowAccount]:
     """Read rows into memory, standardised in float64: X (n, features) and y (n, 1) in the recipe's dtype, on its device."""
     values, account = [], RowAccount()
-    for block in rows(design, source):
+    for block in iter_blocks(design, source):
         values.append(block.values)
         account += block.account
     table = problem.columns(np.concatenate(values)) if values else np.empty((0, len(problem.scale)))  # (n, k)

@@ -19,7 +19,7 @@ import torch
 from squarely.data import BATCH_ROWS, Source, prefetch, scan_purpose
 from squarely.descent.batches.batch_source import Batch, Whole, require_count
 from squarely.descent.batches.in_memory import taken
-from squarely.design import Block, Design, rows
+from squarely.design import Block, Design, iter_blocks
 from squarely.moments import Standardised
 
 BUFFER = 2**26  # bytes
@@ -72,7 +72,7 @@ class Streamed(Whole):
         if sum(known) == complete:  # no row has a gap
             return sum(known[i] for i in self.parts)
         with scan_purpose("number of rows"):
-            return sum(block.size for block in rows(self.design, self.source, parts=self.parts))
+            return sum(block.size for block in iter_blocks(self.design, self.source, parts=self.parts))
 
     def batches(self, epoch: int, size: int | None, skip: int = 0) -> Iterator[Batch]:
         """Yield X (m, features) and y (m, 1) of every row once, in batches of `size` of which the last may be short.
@@ -127,7 +127,7 @@ class Streamed(Whole):
         at_once = max(_AT_ONCE // self.design.layout.cells, 1)
         met = filled = 0
         X, y = self._buffer(min(capacity, self.n), spare)
-        with closing(rows(self.design, self.source, size=at_once, parts=parts)) as blocks:
+        with closing(iter_blocks(self.design, self.source, size=at_once, parts=parts)) as blocks:
             for block in blocks:
                 at = 0
                 while at < block.size and met + at < self.n:
@@ -157,12 +157,12 @@ def _write(problem: Standardised, block: Block, at: slice, X: torch.Tensor, y: t
     m, layout = at.stop - at.start, block.layout
     table, response = X[:m].numpy(), y[:m].numpy()
     with np.errstate(over="ignore"):  # what float32 does not hold is infinite there
-        for j, (x, _) in zip(layout.dense.tolist(), block.held, strict=True):
+        for j, (x, _) in zip(layout.dense.tolist(), block.dense, strict=True):
             column = table[:, j] if j < table.shape[1] else response[:, 0]
             column[:] = problem.column(x[at], j)
         if len(layout.grouped):
             table[:, layout.grouped] = problem.column(np.zeros(len(layout.grouped)), layout.grouped)
-        for spread in block.spread:
+        for spread in block.indicators:
             there = np.flatnonzero(spread.places[at] >= 0)
             j = layout.grouped[spread.places[at][there]]
             values = np.ones(len(there)) if spread.values is None else spread.values[at][there]

@@ -73,7 +73,7 @@ def identity_of(
         "recipe": {field.name: described(getattr(recipe, field.name)) for field in fields(recipe) if field.name not in unasked},
         "groups": None if named else [described(asdict(group)) for group in recipe.made],
         "names": list(problem.names),
-        "levels": {text: [described(level) for level in coding.levels] for text, coding in design.learnt.codings.items()},
+        "levels": {text: [described(level) for level in coding.levels] for text, coding in design.learned.contrasts.items()},
         "rows": rows.n,
         "validation": None if validation is None else validation.n,
         "streams": team.size if isinstance(rows, SharedStream) else 1,

@@ -12,10 +12,10 @@ from squarely.descent.codegen.python_text import Group, array, call, literal, nu
 from squarely.descent.codegen.rows import level_use
 from squarely.design import Design
 from squarely.design.encoding.basis import Polynomial, Spline
-from squarely.design.encoding.categories import Coding
+from squarely.design.encoding.categories import ContrastCoding
 from squarely.design.encoding.layout import Column
 from squarely.design.formula.expression import Expression, Name
-from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric, expression_of
+from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric, argument_of
 from squarely.numerics import Array
 
 _EXPRESSIONS = """
@@ -46,7 +46,7 @@ class _Writer:
         """Write an expression where its value is wanted."""
         if expression in self.made:
             return f"made[{literal(self.made[expression])}]"
-        return written(expression, self.fields, self.design.learnt.moves)
+        return written(expression, self.fields, self.design.learned.standardizations)
 
 
 def columns(design: Design, fields: Fields) -> list[str]:
@@ -78,7 +78,7 @@ def keys(design: Design) -> list[str]:
 
 def uses_splines(design: Design) -> bool:
     """Tell whether the columns need scipy."""
-    return any(isinstance(basis, Spline) for basis in design.learnt.bases.values())
+    return any(isinstance(basis, Spline) for basis in design.learned.bases.values())
 
 
 def is_exact(design: Design) -> bool:
@@ -90,10 +90,10 @@ def is_exact(design: Design) -> bool:
 
 def _made(design: Design) -> dict[Expression, str]:
     """Name the expressions that are more than a column, in the order in which the formula has them."""
-    found = dict(design.formula.outside)
+    found = dict(design.formula.response_and_offsets)
     for text, factor in design.factors.items():
         if not isinstance(factor, Categorical):
-            found[f"the argument of {text}" if isinstance(factor, Basis) else text] = expression_of(factor)
+            found[f"the argument of {text}" if isinstance(factor, Basis) else text] = argument_of(factor)
     made: dict[Expression, str] = {}
     for text, expression in found.items():
         if not isinstance(expression, Name):
@@ -104,18 +104,18 @@ def _made(design: Design) -> dict[Expression, str]:
 def _expressions(writer: _Writer) -> list[str]:
     if not writer.made:
         return []
-    moves = writer.design.learnt.moves
+    moves = writer.design.learned.standardizations
     lines = [f"    made[{literal(key)}] = {written(e, writer.fields, moves)}" for e, key in writer.made.items()]
     return [_EXPRESSIONS, *lines, _FINITE]
 
 
 def _basis(writer: _Writer, factor: Basis) -> list[str]:
-    made, x = writer.design.learnt.bases[factor.text], writer.value(factor.argument)
+    made, x = writer.design.learned.bases[factor.text], writer.value(factor.argument)
     table = writer.tables[factor.text]
     if isinstance(made, Polynomial):
         return _polynomial(made, x, table, factor)
     count = len(made.knots) - made.degree - 1
-    kept = f"[:, {made.first}:]" if made.first else ""
+    kept = f"[:, {made.first_column}:]" if made.first_column else ""
     lines = [
         "",
         f"# {remark(factor.text)}:",
@@ -124,13 +124,13 @@ def _basis(writer: _Writer, factor: Basis) -> list[str]:
         statement("knots = ", array(made.knots.tolist())),
         f"{table} = BSpline(knots, np.eye({count}), {made.degree})(x){kept}",
     ]
-    if made.natural is not None:
-        lines += [statement(f"{table} = {table} @ ", array(made.natural.tolist()))]
+    if made.natural_weights is not None:
+        lines += [statement(f"{table} = {table} @ ", array(made.natural_weights.tolist()))]
     return lines
 
 
 def _natural(made: Spline) -> str:
-    return "" if made.natural is None else ", combined so that they are straight at the ends"
+    return "" if made.natural_weights is None else ", combined so that they are straight at the ends"
 
 
 def _polynomial(made: Polynomial, x: str, table: str, factor: Basis) -> list[str]:
@@ -168,16 +168,16 @@ def _column(writer: _Writer, column: Column) -> str:
 def _part(writer: _Writer, factor: Factor, full: bool, i: int) -> tuple[str, bool]:
     """Write one column of one factor, and tell whether it stands in a product without brackets."""
     if isinstance(factor, Categorical):
-        return _level(writer.fields, writer.design.learnt.codings[factor.text], full, i)
+        return _level(writer.fields, writer.design.learned.contrasts[factor.text], full, i)
     if isinstance(factor, Numeric):
         return writer.value(factor.expression), True
     if factor.text in writer.tables:
         return f"{writer.tables[factor.text]}[:, {i}]", True
-    x = writer.value(expression_of(factor))
+    x = writer.value(argument_of(factor))
     return (x, True) if i == 0 else (f"{x} ** {i + 1}", False)
 
 
-def _level(fields: Fields, coding: Coding, full: bool, i: int) -> tuple[str, bool]:
+def _level(fields: Fields, coding: ContrastCoding, full: bool, i: int) -> tuple[str, bool]:
     """Write what the coding's matrix says of a column: 1 for one level, and in sum coding -1 for another."""
     column = coding.matrix(full=full)[:, i]
     if column.all() and (column == column[0]).all():
@@ -188,7 +188,7 @@ def _level(fields: Fields, coding: Coding, full: bool, i: int) -> tuple[str, boo
     return f"1.0 * ({plus}) - ({_is_level(fields, coding, column, -1.0)})", False
 
 
-def _is_level(fields: Fields, coding: Coding, column: Array, value: float) -> str:
+def _is_level(fields: Fields, coding: ContrastCoding, column: Array, value: float) -> str:
     level, use = coding.levels[int(np.flatnonzero(column == value)[0])], level_use(coding.levels)
     shown = literal(str(level) if use == "text" else float(level) if isinstance(level, bool) else level)
     return f"rows[{literal(fields[coding.column, use])}] == {shown}"

@@ -5,14 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from squarely.descent.codegen.python_text import literal, number
-from squarely.design.formula.expression import Arithmetic, Expression, Function, Moved, Moving, Name, Number, evaluate, names
+from squarely.design.formula.expression import (
+    Arithmetic,
+    Expression,
+    Function,
+    MeanAndDeviation,
+    Name,
+    Number,
+    Standardize,
+    column_names,
+    evaluate,
+)
 
 Fields = Mapping[tuple[str, str], str]  # a column's name and "number", "truth" or "text" -> its key in the script's frame
 _BINDING = {"+": 1, "-": 1, "*": 2, "/": 2, "**": 4}
 _NEGATIVE, _ATOM = 3, 5
 
 
-def written(expression: Expression, fields: Fields, moves: Mapping[str, Moving]) -> str:
+def written(expression: Expression, fields: Fields, moves: Mapping[str, MeanAndDeviation]) -> str:
     """Write an expression of the columns of the frame `rows`.
 
     >>> x, fields = Name("a b", (0, 0)), {("a b", "number"): "a b"}
@@ -30,9 +40,9 @@ def constant(expression: Expression) -> float:
     return float(hi + lo)
 
 
-def _written(expression: Expression, fields: Fields, moves: Mapping[str, Moving]) -> tuple[str, int]:
+def _written(expression: Expression, fields: Fields, moves: Mapping[str, MeanAndDeviation]) -> tuple[str, int]:
     """Give the text, and how strongly its outermost operator binds."""
-    if not isinstance(expression, Number) and not names(expression):
+    if not isinstance(expression, Number) and not column_names(expression):
         # Numbers alone are worked out here: Python's own arithmetic raises errors where NumPy gives an infinity.
         return _written(Number(constant(expression)), fields, moves)
     if isinstance(expression, Number):
@@ -43,20 +53,20 @@ def _written(expression: Expression, fields: Fields, moves: Mapping[str, Moving]
         return f"rows[{literal(fields[expression.name, use])}]", _ATOM
     if isinstance(expression, Function):
         return f"np.{expression.function}({written(expression.argument, fields, moves)})", _ATOM
-    if isinstance(expression, Moved):
+    if isinstance(expression, Standardize):
         learnt = moves[expression.text]
         moved = Arithmetic("-", expression.argument, Number(learnt.mean))
         if learnt.rest:
             moved = Arithmetic("-", moved, Number(learnt.rest))
         if not learnt.deviation:
             moved = Arithmetic("*", moved, Number(0.0))
-        elif expression.scaled:
+        elif expression.is_scaled:
             moved = Arithmetic("/", moved, Number(learnt.deviation))
         return _written(moved, fields, moves)
     return _combined(expression, fields, moves)
 
 
-def _combined(expression: Arithmetic, fields: Fields, moves: Mapping[str, Moving]) -> tuple[str, int]:
+def _combined(expression: Arithmetic, fields: Fields, moves: Mapping[str, MeanAndDeviation]) -> tuple[str, int]:
     sign, binding = expression.operator, _BINDING[expression.operator]
     left, on_left = _written(expression.left, fields, moves)
     right, on_right = _written(expression.right, fields, moves)

@@ -15,8 +15,8 @@ from squarely.descent.codegen.expressions import Fields, constant, written
 from squarely.descent.codegen.python_text import Group, call, listed, literal, named, remark, statement
 from squarely.design import Design
 from squarely.design.design import columns_needed
-from squarely.design.formula.expression import Name, Number, names
-from squarely.design.formula.where import Compared, Condition, Joined, OneOf, Truth
+from squarely.design.formula.expression import Name, Number, column_names
+from squarely.design.formula.where import BooleanColumn, BooleanOperation, Comparison, Condition, IsIn
 from squarely.errors import OptionError
 from squarely.storage.disk import printable_name
 
@@ -61,7 +61,7 @@ class Wanted:
 
 def wanted(design: Design, source: Source) -> Wanted:
     """Find out which columns a design needs, and as what."""
-    expressions = design.formula.outside.values()
+    expressions = design.formula.response_and_offsets.values()
     numbers, _ = columns_needed(design.factors.values(), expressions)
     used = [(name, _numeric_use(source, name)) for name in numbers]
     used += [(coding.column, level_use(coding.levels)) for coding in design.categories.values()]
@@ -92,20 +92,20 @@ def in_doubles(design: Design, source: Source) -> Design:
         if coding.column in narrow
     }
     where = design.where and replace(design.where, condition=_met_in_doubles(design.where.condition, narrow))
-    return replace(design, where=where, learnt=replace(design.learnt, codings={**codings, **levels}))
+    return replace(design, where=where, learned=replace(design.learned, contrasts={**codings, **levels}))
 
 
 def _met_in_doubles(condition: Condition, narrow: Mapping[str, np.dtype]) -> Condition:
-    if isinstance(condition, Joined):
+    if isinstance(condition, BooleanOperation):
         return replace(condition, conditions=tuple(_met_in_doubles(part, narrow) for part in condition.conditions))
-    if isinstance(condition, Compared):
+    if isinstance(condition, Comparison):
         sides = condition.left, condition.right
         kind = next((narrow[side.name] for side in sides if isinstance(side, Name) and side.name in narrow), None)
         if kind is None:
             return condition
         left, right = (Number(float(kind.type(side.value))) if isinstance(side, Number) else side for side in sides)
         return replace(condition, left=left, right=right)
-    if isinstance(condition, OneOf) and condition.name.name in narrow:
+    if isinstance(condition, IsIn) and condition.name.name in narrow:
         kind = narrow[condition.name.name]
         return replace(condition, values=tuple(float(kind.type(float(value))) for value in condition.values))
     return condition
@@ -124,16 +124,16 @@ def _numeric_use(source: Source, name: str) -> str:
 
 
 def _condition_uses(condition: Condition, source: Source) -> list[tuple[str, str]]:
-    if isinstance(condition, Joined):
+    if isinstance(condition, BooleanOperation):
         return [use for part in condition.conditions for use in _condition_uses(part, source)]
-    if isinstance(condition, Compared):
-        found = [name.name for side in (condition.left, condition.right) for name in names(side)]
+    if isinstance(condition, Comparison):
+        found = [name.name for side in (condition.left, condition.right) for name in column_names(side)]
         return [(name, _numeric_use(source, name)) for name in found]
     return [(condition.name.name, _compared_use(condition, source))]
 
 
-def _compared_use(condition: OneOf | Truth, source: Source) -> str:
-    if isinstance(condition, OneOf) and all(isinstance(value, str) for value in condition.values):
+def _compared_use(condition: IsIn | BooleanColumn, source: Source) -> str:
+    if isinstance(condition, IsIn) and all(isinstance(value, str) for value in condition.values):
         return "text"
     return _numeric_use(source, condition.name.name)
 
@@ -277,7 +277,7 @@ def chosen(design: Design, need: Wanted) -> list[str]:
     fields, lines = need.fields, []
     if design.where is not None:
         condition = design.where.condition
-        parts = condition.conditions if isinstance(condition, Joined) and condition.word == "and" else (condition,)
+        parts = condition.conditions if isinstance(condition, BooleanOperation) and condition.word == "and" else (condition,)
         lines += [
             "",
             f"# Only the rows where {remark(design.where.text)}.",
@@ -300,19 +300,21 @@ def chosen(design: Design, need: Wanted) -> list[str]:
 
 def _met(condition: Condition, fields: Fields, is_true: bool) -> str:
     """Write a condition, or that it is false, which with gaps is not the same as not being true."""
-    if isinstance(condition, Joined):
+    if isinstance(condition, BooleanOperation):
         if condition.word == "not":
             return _met(condition.conditions[0], fields, not is_true)
         sign = (_JOINED if is_true else _OPPOSITE)[condition.word]
         return sign.join(f"({_met(part, fields, is_true)})" for part in condition.conditions)
-    if isinstance(condition, Compared):
+    if isinstance(condition, Comparison):
         return _compared(condition, fields, is_true)
     return _among(condition, fields, is_true)
 
 
-def _compared(condition: Compared, fields: Fields, is_true: bool) -> str:
+def _compared(condition: Comparison, fields: Fields, is_true: bool) -> str:
     sides = [written(side, fields, {}) for side in (condition.left, condition.right)]
-    known = [f" & np.isfinite({text})" for text, side in zip(sides, (condition.left, condition.right), strict=True) if names(side)]
+    known = [
+        f" & np.isfinite({text})" for text, side in zip(sides, (condition.left, condition.right), strict=True) if column_names(side)
+    ]
     if not known:  # two numbers, whose comparison is worked out here: it has a value for each row all the same
         left, right = (constant(side) for side in (condition.left, condition.right))
         holds = math.isfinite(left) and math.isfinite(right) and _SIGNS[condition.sign](left, right) is is_true
@@ -320,9 +322,9 @@ def _compared(condition: Compared, fields: Fields, is_true: bool) -> str:
     return f"{'' if is_true else '~'}({sides[0]} {condition.sign} {sides[1]}){''.join(known)}"
 
 
-def _among(condition: OneOf | Truth, fields: Fields, is_true: bool) -> str:
-    values: tuple[Any, ...] = (True,) if isinstance(condition, Truth) else condition.values
-    is_negated = (isinstance(condition, OneOf) and condition.negated) is is_true
+def _among(condition: IsIn | BooleanColumn, fields: Fields, is_true: bool) -> str:
+    values: tuple[Any, ...] = (True,) if isinstance(condition, BooleanColumn) else condition.values
+    is_negated = (isinstance(condition, IsIn) and condition.is_negated) is is_true
     name = condition.name.name
     if all(isinstance(value, str) for value in values):
         key = f"rows[{literal(fields[name, 'text'])}]"

@@ -214,7 +214,7 @@ def _decisive(design: Design, recipe: Recipe) -> dict[str, Any]:
     return {
         "formula": design.formula.text,
         "columns": list(design.names),
-        "centres of the first rows": design.centres.tolist(),
+        "centres of the first rows": design.centers.tolist(),
         "scales of the first rows": design.scales.tolist(),
         **{name: value for name, value in options.items() if isinstance(value, str | int | float | None)},
     }

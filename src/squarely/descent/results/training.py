@@ -18,7 +18,7 @@ from squarely.descent.loop.training_loop import Loop
 from squarely.descent.options.options import Recipe
 from squarely.descent.results.run_theory import Prediction, RunTheory, predict
 from squarely.descent.results.summary import figure, name_of, page
-from squarely.design import Check, Design, Line, predicted, require_rank_deficient
+from squarely.design import Check, Design, LinearPredictor, predict_batches, require_rank_deficient
 from squarely.errors import NumericalError
 from squarely.moments import Moments, Standardised
 from squarely.numerics import Array
@@ -126,8 +126,10 @@ class Training:
         source, problem, w = open_new_rows(new, self.design.formula.names), self.problem, self.loop.end
         kept, centre = range(len(self.design.columns)), problem.centre[:-1]
         check = self._check() if rank_deficient == "nan" else None
-        line = Line(design=self.design, kept=kept, level=problem.level(w), slopes=problem.slopes(w), centre=centre, check=check)
-        return predicted(line, source, unseen=unseen)
+        line = LinearPredictor(
+            design=self.design, selected=kept, level=problem.level(w), slopes=problem.slopes(w), center=centre, check=check
+        )
+        return predict_batches(line, source, unseen=unseen)
 
     def _check(self) -> Check | None:
         """Give the directions along which the loss does not change: a row of the training has next to nothing there."""
@@ -139,14 +141,14 @@ class Training:
         names = np.array(["Intercept", *(column.name for column in self.design.columns)])
         room = math.sqrt(self.moments.n * flatness(lam) / 2)  # a squared length along a direction is n lam / 2
         return Check(
-            dropped=np.zeros(0, dtype=int),
+            dropped_columns=np.zeros(0, dtype=int),
             weights=weights,
-            doubt=np.full(lam.flat, room),
-            spread=np.zeros(len(names)),
-            centres=np.concatenate([[0.0], problem.shift[:-1]]),
+            errors=np.full(lam.flat, room),
+            standard_error_scale=np.zeros(len(names)),
+            centers=np.concatenate([[0.0], problem.shift[:-1]]),
             scales=np.concatenate([[1.0], problem.scale[:-1]]),
-            said=tuple(" and ".join(names[np.abs(v) > _TAKES_PART].tolist()) + " depend on each other" for v in V.T),
-            why="Columns depend on each other in the rows of the training, and these break it",
+            messages=tuple(" and ".join(names[np.abs(v) > _TAKES_PART].tolist()) + " depend on each other" for v in V.T),
+            reason="Columns depend on each other in the rows of the training, and these break it",
         )
 
     def plot(self) -> Figure:

@@ -29,7 +29,7 @@ class Polynomial:
 
     def columns(self, x: Array) -> Array:
         """Give the columns (m, k)."""
-        table: Array = chebyshev(x, self.low, self.high, len(self.weights) - 1) @ self.weights
+        table: Array = chebyshev_polynomials(x, self.low, self.high, len(self.weights) - 1) @ self.weights
         return table
 
     def rounding(self, x: Array | None = None) -> Array:
@@ -46,13 +46,13 @@ class Polynomial:
         return np.asarray(2 / (self.high - self.low) * slopes, dtype=np.float64)
 
 
-def chebyshev(x: Array, low: float, high: float, degree: int) -> Array:
+def chebyshev_polynomials(x: Array, low: float, high: float, degree: int) -> Array:
     """Give the Chebyshev polynomials 0 to `degree` of x mapped onto [-1, 1]: (m, degree + 1)."""
     middle = low + (high - low) / 2
     return np.asarray(np.polynomial.chebyshev.chebvander((x - middle) / ((high - low) / 2), degree), dtype=np.float64)
 
 
-def orthogonal(R: Array, low: float, high: float) -> Polynomial:
+def orthogonal_polynomials(R: Array, low: float, high: float) -> Polynomial:
     """Make the polynomials from R (k + 1, k + 1) of the QR of the Chebyshev columns over the rows.
 
     They are the columns of Q, with signs such that the leading coefficients are positive, as R's `poly` has them.
@@ -78,16 +78,16 @@ class Spline:
     text : how the formula writes it.
     knots : all knots, the boundary's repeated degree + 1 times.
     degree : of the pieces.
-    first : the first column of the B-spline basis that is kept: 0 with the constant in the span, 1 without.
-    natural : (w, w - 2) the combinations without curvature at the boundary, for `ns`; None for `bs`.
+    first_column : the first column of the B-spline basis that is kept: 0 with the constant in the span, 1 without.
+    natural_weights : (w, w - 2) the combinations without curvature at the boundary, for `ns`; None for `bs`.
     errors : how much the inner knots may be off, which are quantiles that were rounded; None for not at all.
     """
 
     text: str
     knots: Array
     degree: int
-    first: int
-    natural: Array | None = None
+    first_column: int
+    natural_weights: Array | None = None
     errors: Array | None = None
 
     @property
@@ -102,7 +102,7 @@ class Spline:
         """
         low, high = self.boundary
         outside = (x < low) | (x > high)
-        if self.natural is None:
+        if self.natural_weights is None:
             if outside.any():
                 first = float(x[outside][0])
                 near = f"{first:g}" in (f"{low:g}", f"{high:g}")
@@ -117,7 +117,7 @@ class Spline:
         if outside.any():
             ends = np.where(x < low, low, high)[outside]
             table[outside] += (x[outside] - ends)[:, None] * self._values(ends, derivative=1)
-        natural: Array = table @ self.natural
+        natural: Array = table @ self.natural_weights
         return natural
 
     def rounding(self, x: Array | None = None) -> Array:
@@ -131,23 +131,25 @@ class Spline:
             return bounds[None, :]
         x = np.clip(x, low, high)
         bound = _ROUNDINGS * (self.degree + 1) * np.abs(self._values(x))
-        if self.natural is not None:
+        if self.natural_weights is not None:
             ends = self._values(np.array([low, high]), derivative=2)
             turned = float(np.linalg.cond(ends.T / np.linalg.norm(ends, axis=1)))
-            bound = bound @ np.abs(self.natural) + turned * bound.sum(axis=1)[:, None]
+            bound = bound @ np.abs(self.natural_weights) + turned * bound.sum(axis=1)[:, None]
         here, gaps = self.columns(x), np.diff(np.unique(self.knots))
         for i, error in enumerate([] if self.errors is None else self.errors.tolist(), start=self.degree + 1):
             knots, at = self.knots.copy(), np.searchsorted(np.unique(self.knots), self.knots[i])
             knots[i] += max(np.ldexp(gaps[at], -20), 32 * np.spacing(abs(knots[i])))
             step = float(knots[i] - self.knots[i])
-            bound = bound + np.abs(_settled(replace(self, knots=np.sort(knots))).columns(x) - here) * (error / step)
+            bound = bound + np.abs(_with_natural_weights(replace(self, knots=np.sort(knots))).columns(x) - here) * (error / step)
         return bound
 
     def slopes(self) -> Array:
         """Bound the derivatives (w,) within the boundary."""
         spans = self.knots[self.degree :] - self.knots[: -self.degree or None]
-        slopes = np.full(len(self.knots) - self.degree - 1 - self.first, 2 * self.degree / spans[spans > 0].min(initial=np.inf))
-        return slopes if self.natural is None else np.asarray(slopes @ np.abs(self.natural), dtype=np.float64)
+        slopes = np.full(
+            len(self.knots) - self.degree - 1 - self.first_column, 2 * self.degree / spans[spans > 0].min(initial=np.inf)
+        )
+        return slopes if self.natural_weights is None else np.asarray(slopes @ np.abs(self.natural_weights), dtype=np.float64)
 
     def pieces(self) -> tuple[Array, Array]:
         """Give the different knots (i + 1,) and the columns as polynomials about each but the last: (degree + 1, i, w)."""
@@ -155,14 +157,14 @@ class Spline:
 
         count = len(self.knots) - self.degree - 1
         wide = np.diff(self.knots) > 0
-        made = [PPoly.from_spline(BSpline(self.knots, unit, self.degree)).c[:, wide] for unit in np.eye(count)[self.first :]]
+        made = [PPoly.from_spline(BSpline(self.knots, unit, self.degree)).c[:, wide] for unit in np.eye(count)[self.first_column :]]
         table = np.stack(made, axis=2)
-        return np.unique(self.knots), table if self.natural is None else table @ self.natural
+        return np.unique(self.knots), table if self.natural_weights is None else table @ self.natural_weights
 
     def _values(self, x: Array, derivative: int = 0) -> Array:
-        return self._every(x, derivative)[:, self.first :]
+        return self._all_values(x, derivative)[:, self.first_column :]
 
-    def _every(self, x: Array, derivative: int = 0) -> Array:
+    def _all_values(self, x: Array, derivative: int = 0) -> Array:
         """Give all B-splines (m, count), those that are left out among them."""
         from scipy.interpolate import BSpline  # a third of a second to import, for splines alone
 
@@ -179,7 +181,7 @@ def require_varying(text: str, low: float, high: float) -> None:
         raise DataError(f"{text} has nothing to bend over: its argument is {low:.6g}{but} in every row that is used. Leave it out.")
 
 
-def spline(
+def make_spline(
     *, text: str, kind: str, inner: Array, low: float, high: float, degree: int, intercept: bool, errors: Array | None = None
 ) -> Spline:
     """Make a spline from its inner knots, which have `errors`, and its boundary, with the columns that R's `bs` and `ns` have.
@@ -194,16 +196,18 @@ def spline(
         )
     knots = np.concatenate([np.full(degree + 1, low), inner, np.full(degree + 1, high)])
     natural = np.empty((0, 0)) if kind == "ns" else None
-    return _settled(Spline(text=text, knots=knots, degree=degree, first=0 if intercept else 1, natural=natural, errors=errors))
+    return _with_natural_weights(
+        Spline(text=text, knots=knots, degree=degree, first_column=0 if intercept else 1, natural_weights=natural, errors=errors)
+    )
 
 
-def _settled(made: Spline) -> Spline:
+def _with_natural_weights(made: Spline) -> Spline:
     """Give a natural spline the combinations that belong to its knots."""
-    if made.natural is None:
+    if made.natural_weights is None:
         return made
     curvature = made._values(np.array(made.boundary), derivative=2)  # (2, w)
     Q = np.linalg.qr(curvature.T, mode="complete")[0]
-    return replace(made, natural=Q[:, 2:])
+    return replace(made, natural_weights=Q[:, 2:])
 
 
 def inner_knots(x: Array, factor: Basis) -> tuple[Array, Array]:

@@ -9,8 +9,8 @@ from decimal import Decimal
 import numpy as np
 
 from squarely.data import CategoricalColumn, Level, Source
-from squarely.data.dtypes import _TRUTH, as_number
-from squarely.design.encoding.numbers_as_text import looks_missing, numbers_in
+from squarely.data.dtypes import TRUTH_WORDS, level_number
+from squarely.design.encoding.numbers_as_text import is_missing_word, numbers_in
 from squarely.design.formula.factors import Categorical
 from squarely.errors import DataError, FormulaError, pluralize, suggest_name
 from squarely.numerics import Array
@@ -21,7 +21,7 @@ _MOST_SHOWN = 12
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class Coding:
+class ContrastCoding:
     """The levels of a categorical factor and its contrast.
 
     Attributes
@@ -39,7 +39,7 @@ class Coding:
     position: int
     marks: Mapping[Level, int] = field(default_factory=dict)
 
-    def notes(self, *, bare: bool) -> list[str]:
+    def notes(self, *, is_untyped: bool) -> list[str]:
         """Say what of the levels looks like a missing value, or, for a column named alone, like numbers."""
         name = self.column if self.column.isidentifier() else f"`{self.column}`"
         said = [
@@ -47,7 +47,7 @@ class Coding:
             f'If it is one, leave such rows out with where="{name} != {level!r}", or clear these values.'
             for level, rows in self.marks.items()
         ]
-        numbers = numbers_in([level for level in self.levels if bare and isinstance(level, str)]).all
+        numbers = numbers_in([level for level in self.levels if is_untyped and isinstance(level, str)]).all
         if numbers:
             said.append(
                 f"{pluralize(len(numbers), 'level')} of {self.column} can be read as a number, such as {min(numbers)!r}. "
@@ -86,7 +86,7 @@ class Coding:
         """Give the place of each row's level (m,): -1 for a gap, -2 for a level that is not known."""
         known = {level: i for i, level in enumerate(self.levels)}
         numeric = not isinstance(self.levels[0], str)
-        places = [known.get(as_number(value) if numeric and isinstance(value, str) else value, -2) for value in labels.values]
+        places = [known.get(level_number(value) if numeric and isinstance(value, str) else value, -2) for value in labels.values]
         if labels.narrow_type is not None:  # fits saved by version 0.1 have the digits of the double
             doubles = [value if value is None else float(labels.narrow_type.type(value)) for value in labels.values]
             places = [known.get(x, -2) if place == -2 else place for place, x in zip(places, doubles, strict=True)]
@@ -98,47 +98,47 @@ class Coding:
         unknown = np.flatnonzero(codes == -2)
         if len(unknown):
             value = labels.values[labels.codes[unknown[0]]]
-            value = as_number(value) if isinstance(value, str) and not isinstance(self.levels[0], str) else value
+            value = level_number(value) if isinstance(value, str) and not isinstance(self.levels[0], str) else value
             raise DataError(
-                f"Column {self.column!r} of {source.label} has {value!r}{in_row(source, first + int(unknown[0]))}, a level that "
-                f"the fit has not met: it has no coefficient. Known levels: {listed(self.levels)}. Take such rows out, fit again "
+                f"Column {self.column!r} of {source.label} has {value!r}{row_phrase(source, first + int(unknown[0]))}, a level that "
+                f"the fit has not met: it has no coefficient. Known levels: {list_levels(self.levels)}. Take such rows out, fit again "
                 "with them, or predict with unseen='nan'."
             )
 
 
-def listed(levels: tuple[Level, ...]) -> str:
+def list_levels(levels: tuple[Level, ...]) -> str:
     """Write levels as a list, cut if there are many."""
     shown = ", ".join(repr(level) for level in levels[:_MOST_SHOWN])
     return shown + (f", ... ({len(levels):,} in all)" if len(levels) > _MOST_SHOWN else "")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ObservedLevels:
     """The levels met, each with the position of a row that has it; and those that look missing, with the number of their rows."""
 
     rows: Mapping[Level, int]
     marks: Mapping[Level, int]
 
 
-def found_in(labels: CategoricalColumn, rows: np.ndarray, first: int) -> Found:
+def levels_in(labels: CategoricalColumn, rows: np.ndarray, first: int) -> ObservedLevels:
     """Give the levels in some rows (m,) of a batch."""
     codes = np.where(rows, labels.codes, -1)
     present, at, counts = np.unique(codes, return_index=True, return_counts=True)
     places = zip(present.tolist(), at.tolist(), counts.tolist(), strict=True)
     met = [(labels.values[code], first + i, n) for code, i, n in places if code >= 0]
-    return Found({level: row for level, row, _ in met}, {level: n for level, _, n in met if looks_missing(level)})
+    return ObservedLevels({level: row for level, row, _ in met}, {level: n for level, _, n in met if is_missing_word(level)})
 
 
-def merged(a: Found, b: Found) -> Found:
+def merge_observed_levels(a: ObservedLevels, b: ObservedLevels) -> ObservedLevels:
     """Merge what two batches have found."""
     marks = {level: a.marks.get(level, 0) + b.marks.get(level, 0) for level in (*a.marks, *b.marks)}
-    return Found({**b.rows, **a.rows}, marks)
+    return ObservedLevels({**b.rows, **a.rows}, marks)
 
 
-def coding(factor: Categorical, met: Found, source: Source, *, bare: bool) -> Coding:
+def code_levels(factor: Categorical, met: ObservedLevels, source: Source, *, is_untyped: bool) -> ContrastCoding:
     """Fix the levels of a factor: in the order that the formula or the data's owner declares, else sorted.
 
-    Levels that no used row has are left out. `bare` is for a column named alone: text among numbers is then taken for a mistake.
+    Levels that no used row has are left out. `is_untyped` is for a column named alone: text among numbers is then taken for a mistake.
 
     Raises
     ------
@@ -146,10 +146,10 @@ def coding(factor: Categorical, met: Found, source: Source, *, bare: bool) -> Co
     FormulaError : the reference or a listed level is not there.
     """
     column, found = factor.name.name, met.rows
-    if bare and not all(isinstance(level, str) and level.lower() in _TRUTH for level in found):
+    if is_untyped and not all(isinstance(level, str) and level.lower() in TRUTH_WORDS for level in found):
         _require_text(column, found, source)
     if not source.typed:
-        found = _typed(found)
+        found = _infer_level_types(found)
     if long := [level for level in found if isinstance(level, Decimal)]:
         raise DataError(
             f"Column {column!r} of {source.label} holds decimals with more digits than doubles have, such as {str(long[0])!r}: "
@@ -160,7 +160,7 @@ def coding(factor: Categorical, met: Found, source: Source, *, bare: bool) -> Co
             f"Column {column!r} of {source.label} has more than {MOST_LEVELS:,} different values: too many for categories. "
             "Group them, or leave the column out."
         )
-    levels = _in_order(factor, found, source)
+    levels = _order_levels(factor, found, source)
     if len(levels) == 1:
         raise DataError(
             f"Column {column!r} of {source.label} is {levels[0]!r} in every row that is used: a single level has nothing to be "
@@ -168,19 +168,21 @@ def coding(factor: Categorical, met: Found, source: Source, *, bare: bool) -> Co
         )
     named = factor.contrast.levels or ()
     marks = {
-        level: met.marks[level] for level in levels if level in met.marks and level not in named and looks_missing(level, levels)
+        level: met.marks[level] for level in levels if level in met.marks and level not in named and is_missing_word(level, levels)
     }
-    return Coding(column=column, levels=levels, kind=factor.contrast.kind, position=position_of(factor, levels), marks=marks)
+    return ContrastCoding(
+        column=column, levels=levels, kind=factor.contrast.kind, position=position_of(factor, levels), marks=marks
+    )
 
 
-def in_row(source: Source, row: int) -> str:
+def row_phrase(source: Source, row: int) -> str:
     """Say in which row something is, if that is known: an engine that counts levels does not tell."""
     return "" if row == UNKNOWN_ROW else f" in data row {source.row_number(row):,}"
 
 
-def _typed(found: Mapping[Level, int]) -> dict[Level, int]:
+def _infer_level_types(found: Mapping[Level, int]) -> dict[Level, int]:
     """Tell what the levels of a text file are: numbers or truth values if all of them are, and no two the same; else text."""
-    values = {text: as_number(text) for text in found}
+    values = {text: level_number(text) for text in found}
     if len(set(values.values())) < len(values):
         return dict(found)
     kinds = {type(value) for value in values.values()}
@@ -195,44 +197,48 @@ def _require_text(column: str, found: Mapping[Level, int], source: Source) -> No
     """Raise a DataError that names the row if the levels of a column of text are numbers, or if there are numbers among them."""
     texts = {level: found[level] for level in sorted(level for level in found if isinstance(level, str))}
     numbers = numbers_in(texts, comma=source.decimal_comma)
-    if not numbers.refused:
+    if not numbers.is_refused:
         return
     c = f"C({column})" if column.isidentifier() else f"C(`{column}`)"
-    if len(numbers.plain) == len(texts):
+    if len(numbers.plain_numbers) == len(texts):
         raise DataError(
             f"Column {column!r} of {source.label} is stored as text, although every value is a number. Convert it before the fit, "
             f"for example with pandas.to_numeric, or write {c} if its values are categories."
         )
-    dressed = sorted(numbers.signed | numbers.measured, key=texts.__getitem__)
+    dressed = sorted(numbers.signed_numbers | numbers.numbers_with_unit, key=texts.__getitem__)
     others = sorted(texts.keys() - numbers.all, key=texts.__getitem__)
     if not others:
         odd = dressed[0]
         what, these = (
-            ("with a unit or sign", "it") if odd in numbers.measured else ("that signs or separators make text of", "these")
+            ("with a unit or sign", "it")
+            if odd in numbers.numbers_with_unit
+            else ("that signs or separators make text of", "these")
         )
         raise DataError(
-            f"Column {column!r} of {source.label} holds numbers {what}: {odd!r}{in_row(source, texts[odd])}. Take {these} out, as "
+            f"Column {column!r} of {source.label} holds numbers {what}: {odd!r}{row_phrase(source, texts[odd])}. Take {these} out, as "
             f"1234.5 is written, or write {c} if the values are categories."
         )
     number, odd = min(sorted(numbers.all), key=texts.__getitem__), others[0]
-    if numbers.plain and 2 * len(numbers.all) <= numbers.count:  # whichever of the two kinds comes up later is the exception
+    if (
+        numbers.plain_numbers and 2 * len(numbers.all) <= numbers.count
+    ):  # whichever of the two kinds comes up later is the exception
         odd = max(number, odd, key=texts.__getitem__)
         if texts[odd] == UNKNOWN_ROW:
             odd = number if len(numbers.all) < len(others) else others[0]  # or has fewer levels, where no row is known
     what = "a number among text" if odd == number else "text among numbers"
     such, write = (f" such as {dressed[0]!r}", ", and write numbers as 1234.5,") if dressed and odd != number else ("", ",")
     raise DataError(
-        f"Column {column!r} of {source.label} holds {what}{such}: {odd!r}{in_row(source, texts[odd])}. "
+        f"Column {column!r} of {source.label} holds {what}{such}: {odd!r}{row_phrase(source, texts[odd])}. "
         f"Correct or clear that value{write} or write {c} if its values are categories."
     )
 
 
-def _in_order(factor: Categorical, found: Mapping[Level, int], source: Source) -> tuple[Level, ...]:
+def _order_levels(factor: Categorical, found: Mapping[Level, int], source: Source) -> tuple[Level, ...]:
     listed_levels = factor.contrast.levels
     if listed_levels is not None:
         for level in found:
             if level not in listed_levels:
-                where = in_row(source, found[level]) or " there"
+                where = row_phrase(source, found[level]) or " there"
                 raise FormulaError(
                     f"levels={list(listed_levels)!r} of {factor.text} lacks {level!r}, which is{where}. "
                     "List every level, or leave such rows out with where=."
@@ -244,7 +250,7 @@ def _in_order(factor: Categorical, found: Mapping[Level, int], source: Source) -
         return first + tuple(sorted(level for level in found if level not in first))
     except TypeError:
         raise DataError(
-            f"Column {factor.name.name!r} of {source.label} mixes kinds of values, such as {listed(tuple(found))}, which have no "
+            f"Column {factor.name.name!r} of {source.label} mixes kinds of values, such as {list_levels(tuple(found))}, which have no "
             "order. Make them all text or all numbers."
         ) from None
 
@@ -264,14 +270,14 @@ def position_of(factor: Categorical, levels: tuple[Level, ...]) -> int:
         return wanted % len(levels)  # as patsy has it: a number that is no level counts places
     column, many = factor.name.name, pluralize(len(levels), "level")
     raise FormulaError(
-        f"{factor.text} names {wanted!r}, not among the {many} of {column!r} in the rows that are used. {_instead(wanted, levels)}"
+        f"{factor.text} names {wanted!r}, not among the {many} of {column!r} in the rows that are used. {_level_hint(wanted, levels)}"
     )
 
 
-def _instead(wanted: Level, levels: tuple[Level, ...]) -> str:
+def _level_hint(wanted: Level, levels: tuple[Level, ...]) -> str:
     """Say which level may be meant: the same one with or without quotes, or one that is spelt nearly so."""
     same = [level for level in levels if isinstance(wanted, str) != isinstance(level, str) and str(level) == str(wanted)]
     if same:
         return f"Its levels are {'text' if isinstance(same[0], str) else 'no text'}: write {same[0]!r}."
     near = suggest_name(wanted, levels) if isinstance(wanted, str) and isinstance(levels[0], str) else ""
-    return near if near.startswith("Did") else f"Known levels: {listed(levels)}."
+    return near if near.startswith("Did") else f"Known levels: {list_levels(levels)}."

@@ -9,12 +9,12 @@ from typing import TypeAlias
 
 import numpy as np
 
-from squarely.design.encoding.categories import Coding
+from squarely.design.encoding.categories import ContrastCoding
 from squarely.numerics import Array
 
-MANY = 16  # indicators of one block; fewer are as quick as dense columns
+MIN_INDICATORS = 16  # indicators of one block; fewer are as quick as dense columns
 
-Part: TypeAlias = tuple[str, bool, int]  # a factor's text, whether all its levels are coded, and the column of its table
+FactorColumn: TypeAlias = tuple[str, bool, int]  # a factor's text, whether all its levels are coded, and the column of its table
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,23 +22,23 @@ class Column:
     """A column of X: the product of columns of one or more factors."""
 
     name: str
-    parts: tuple[Part, ...]
+    parts: tuple[FactorColumn, ...]
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class Indicators:
+class IndicatorGroup:
     """A block of columns of which every row has one nonzero at most: the levels of one or more treatment-coded factors.
 
     Attributes
     ----------
     factors : the texts of the categorical factors; `shape` their numbers of levels.
-    numeric : the other parts of these columns, by which the one is multiplied.
+    numeric_columns : the other parts of these columns, by which the one is multiplied.
     lookup : the joint code of the levels -> the place among the layout's grouped columns, -1 where all of them are zero.
     """
 
     factors: tuple[str, ...]
     shape: tuple[int, ...]
-    numeric: tuple[Part, ...]
+    numeric_columns: tuple[FactorColumn, ...]
     lookup: np.ndarray
 
     def places(self, codes: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -51,7 +51,7 @@ class Indicators:
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class Layout:
+class ColumnLayout:
     """How the k columns, those of X without the intercept and the response last, are held.
 
     Attributes
@@ -63,7 +63,7 @@ class Layout:
 
     dense: np.ndarray
     grouped: np.ndarray
-    blocks: tuple[Indicators, ...]
+    blocks: tuple[IndicatorGroup, ...]
     tables: frozenset[tuple[str, bool]]
 
     @property
@@ -71,39 +71,39 @@ class Layout:
         """The numbers that one row has, the response among them: a block of indicators is one."""
         return len(self.dense) + len(self.blocks)
 
-    def whole(self, dense: Array, grouped: Array) -> Array:
+    def join_columns(self, dense: Array, grouped: Array) -> Array:
         """Put what belongs to the dense columns (d,) and to the grouped ones (g,) in the order of all (k,)."""
         values = np.empty(len(self.dense) + len(self.grouped))
         values[self.dense], values[self.grouped] = dense, grouped
         return values
 
 
-def layout_of(columns: Sequence[Column], codings: Mapping[str, Coding]) -> Layout:
+def layout_of(columns: Sequence[Column], codings: Mapping[str, ContrastCoding]) -> ColumnLayout:
     """Find the blocks of many indicators among the columns of X."""
     families: dict[tuple[tuple[str, bool, int | None], ...], list[int]] = {}
     for j, column in enumerate(columns):
         key = tuple((text, full, None if text in codings else i) for text, full, i in column.parts)
         families.setdefault(key, []).append(j)
-    blocks: list[Indicators] = []
+    blocks: list[IndicatorGroup] = []
     grouped: list[int] = []
     for key, members in families.items():
         factors = tuple((text, full) for text, full, i in key if i is None)
-        if len(members) >= MANY and factors and all(codings[text].kind == "treatment" for text, _ in factors):
-            blocks.append(_block(columns, members, factors, codings, first=len(grouped)))
+        if len(members) >= MIN_INDICATORS and factors and all(codings[text].kind == "treatment" for text, _ in factors):
+            blocks.append(_indicator_group(columns, members, factors, codings, first=len(grouped)))
             grouped += members
     dense = np.setdiff1d(np.arange(len(columns) + 1), grouped)
     needed = (part[:2] for j in dense[:-1].tolist() for part in columns[j].parts)
-    return Layout(dense=dense, grouped=np.array(grouped, dtype=int), blocks=tuple(blocks), tables=frozenset(needed))
+    return ColumnLayout(dense=dense, grouped=np.array(grouped, dtype=int), blocks=tuple(blocks), tables=frozenset(needed))
 
 
-def _block(
+def _indicator_group(
     columns: Sequence[Column],
     members: list[int],
     factors: tuple[tuple[str, bool], ...],
-    codings: Mapping[str, Coding],
+    codings: Mapping[str, ContrastCoding],
     *,
     first: int,
-) -> Indicators:
+) -> IndicatorGroup:
     shape = tuple(len(codings[text].levels) for text, _ in factors)
     lookup = np.full(math.prod(shape), -1)
     for place, j in enumerate(members, start=first):
@@ -115,4 +115,4 @@ def _block(
                 at = at * len(codings[text].levels) + level
         lookup[at] = place
     numeric = tuple(part for part in columns[members[0]].parts if part[0] not in codings)
-    return Indicators(factors=tuple(text for text, _ in factors), shape=shape, numeric=numeric, lookup=lookup)
+    return IndicatorGroup(factors=tuple(text for text, _ in factors), shape=shape, numeric_columns=numeric, lookup=lookup)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from squarely.data import parses_as_number
 
 # What pandas takes for missing, less what a text cannot be told from, and the marks of statistical offices and other programs.
-_MISSING = frozenset(
+_MISSING_WORDS = frozenset(
     ["", "na", "n/a", "#n/a", "#n/a n/a", "#na", "<na>", "nan", "-nan", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan", "nat", "null",
      "\\n", "(null)", "<null>", "#null!", "nil", "undefined", "<undefined>", "(none)", "<none>", "(blank)", "(missing)", "missing",
      "n.a.", "n.d.", "n/d", "k.a.", "k. a.", "#value!", "#ref!", "#div/0!", "#name?", "#num!", "?", "??", "???", ".", "..", "...",
@@ -23,42 +23,44 @@ _CODES = (
     "KRW SGD HKD TWD THB IDR MYR PHP VND SAR AED EGP NGN KES PKR BDT LKR US$ A$ C$ R$ S$ HK$ NZ$ NT$ Rs. Rs Fr. kr. kr zł"
 )
 _CURRENCY = "|".join(map(re.escape, _CODES.split()))
-_PARTING = ",.'\u2019_ \xa0\u2009\u202f"  # what parts thousands
+_SEPARATORS = ",.'\u2019_ \xa0\u2009\u202f"  # what parts thousands
 _MONEY = r"$%\u2030\xa2-\xa5\u20a0-\u20cf\u2212\u2013\u2014-"  # signs that only numbers have; a minus is the last, for a class
 _MARK = rf"[+~\u2248<>\u2264\u2265=\xb1'\"\u2018\u2019\u201c\u201d(\[*\xb0\s\u200b\u200e\u200f\u2060\ufeff{_MONEY}]"
 _NUMBER_IN_TEXT = re.compile(
     rf"(?P<before>{_MARK}*(?:(?P<code>{_CURRENCY}){_MARK}*|(?:ca\.?|approx\.?|about|under|over) +)?)"
-    rf"(?P<number>[1-9]\d{{0,2}}(?:[{_PARTING}]\d{{2,3}})*[{_PARTING}]\d{{3}}(?:[.,]\d+)?|\d+(?:[.,\xb7\u066b]\d*)?|[.,]\d+)"
+    rf"(?P<number>[1-9]\d{{0,2}}(?:[{_SEPARATORS}]\d{{2,3}})*[{_SEPARATORS}]\d{{3}}(?:[.,]\d+)?|\d+(?:[.,\xb7\u066b]\d*)?|[.,]\d+)"
     r"(?P<power>[eE][-+\u2212]?\d+|[dD][-+\u2212]\d+)?(?P<rest>.*)"
 )
-_SURE = re.compile(rf"[{_MONEY}]")
-_PLAIN = re.compile(r"\d+", re.ASCII)
+_NUMBER_SIGN = re.compile(rf"[{_MONEY}]")
+_PLAIN_NUMBER = re.compile(r"\d+", re.ASCII)
 _RANGE = re.compile(r"\D*\d[\d.,]*\s*(-|\u2013|\u2014|to)\s*\D*\d.*")
 _BOUND = re.compile(r"\s*([<>\u2264\u2265]|under |over ).*|.*\+\s*")
 # What may stand behind a number and be no unit: a letter in brackets, a deviation, a power of ten; and the power of a unit.
 _FOOTNOTE = re.compile(
     r"[\[({][\w.,]{1,6}[\])}]|(\xb1|\+/-).*|\s*[x\xd7*]\s*10(\^?[-\u2212]?\d+|[\u207b\xb9\xb2\xb3\u2070-\u2079]+)|(?<=[mt])[23]$"
 )
-_LARGER = r"['\u2032\xb0]|ft|feet|foot|lbs?|st|h|hrs?|hours?|m|min|d|days?|w|weeks?|y|yrs?|years?"
-_SECOND = re.compile(rf"^\s*({_LARGER})\.?\s*\d+\s*(['\"\u2032\u2033]{{1,2}}|[^\W\d_]{{1,7}}\.?)\s*$", re.I)  # as in 5 ft 11 in
+_LARGER_UNIT = r"['\u2032\xb0]|ft|feet|foot|lbs?|st|h|hrs?|hours?|m|min|d|days?|w|weeks?|y|yrs?|years?"
+_COMPOUND_UNIT = re.compile(
+    rf"^\s*({_LARGER_UNIT})\.?\s*\d+\s*(['\"\u2032\u2033]{{1,2}}|[^\W\d_]{{1,7}}\.?)\s*$", re.I
+)  # as in 5 ft 11 in
 _DECADE = re.compile(r"[12]\d\d0s")
 _ORDINAL = re.compile(r"st|nd|rd|th|er|e|º|ª")
 _SCALE = re.compile(r"k|m|b|t|mn|bn|tn|mio|mrd|[kmgtp]i?b|thousand|million|billion|lakh|crore")
-_LONGEST, _LONGEST_UNIT = 60, 15  # letters of a text that is taken for a number
-_FEW = 5  # levels: numbers with a unit may be the names of so many
-_MEASURED = re.compile(r"\d\d\d|\d[.,]\d")  # numbers that names seldom have
+_MAX_LENGTH, _MAX_UNIT_LENGTH = 60, 15  # letters of a text that is taken for a number
+_MAX_NAME_LEVELS = 5  # levels: numbers with a unit may be the names of so many
+_LONG_NUMBER = re.compile(r"\d\d\d|\d[.,]\d")  # numbers that names seldom have
 
 
-def looks_missing(level: object, levels: Collection[object] = ()) -> bool:
+def is_missing_word(level: object, levels: Collection[object] = ()) -> bool:
     """Tell whether a level is a word or mark for a missing value.
 
-    >>> [looks_missing(level, ["+", "-"]) for level in ("?", "N/A", "none", "-")]
+    >>> [is_missing_word(level, ["+", "-"]) for level in ("?", "N/A", "none", "-")]
     [True, True, False, False]
     """
     if not isinstance(level, str):
         return False
     bare = level.strip()
-    return (bare.casefold() in _MISSING or bare == "None") and not (bare in _STRANDS and set(_STRANDS) <= set(levels))
+    return (bare.casefold() in _MISSING_WORDS or bare == "None") and not (bare in _STRANDS and set(_STRANDS) <= set(levels))
 
 
 def unit_of(text: str) -> str | None:
@@ -71,18 +73,22 @@ def unit_of(text: str) -> str | None:
     >>> [unit_of(text) for text in ("10-20", "1st", "A1", "usa")]
     [None, None, None, None]
     """
-    met = _NUMBER_IN_TEXT.fullmatch(text) if len(text) <= _LONGEST else None
+    met = _NUMBER_IN_TEXT.fullmatch(text) if len(text) <= _MAX_LENGTH else None
     if met is None or _DECADE.fullmatch(text):
         return None
-    rest = _FOOTNOTE.sub("", _SECOND.sub(r"\1 \2", met["rest"]))
+    rest = _FOOTNOTE.sub("", _COMPOUND_UNIT.sub(r"\1 \2", met["rest"]))
     unit = re.sub(r"^\W+|\W+$", "", rest).casefold()
-    if re.search(r"\d", rest) or _ORDINAL.fullmatch(rest.casefold()) or len(unit) > _LONGEST_UNIT:
+    if re.search(r"\d", rest) or _ORDINAL.fullmatch(rest.casefold()) or len(unit) > _MAX_UNIT_LENGTH:
         return None
     if unit:
         return "k" if _SCALE.fullmatch(unit) else unit.removesuffix("s") or unit
     signs = met["before"] + rest
     sure = (
-        met["code"] or met["power"] or _FOOTNOTE.search(met["rest"]) or _SURE.search(signs) or not _PLAIN.fullmatch(met["number"])
+        met["code"]
+        or met["power"]
+        or _FOOTNOTE.search(met["rest"])
+        or _NUMBER_SIGN.search(signs)
+        or not _PLAIN_NUMBER.fullmatch(met["number"])
     )
     return "" if sure else "+"
 
@@ -93,21 +99,21 @@ class NumbersInText:
 
     Attributes
     ----------
-    plain : the levels that are numbers. `signed` those that signs or separators make text of. `measured` those with a unit.
+    plain_numbers : the levels that are numbers. `signed_numbers` those that signs or separators make text of. `numbers_with_unit` those with a unit.
     count : how many levels there are, words for missing apart.
-    refused : whether the column is one of numbers; otherwise it may be one of categories.
+    is_refused : whether the column is one of numbers; otherwise it may be one of categories.
     """
 
-    plain: frozenset[str]
-    signed: frozenset[str]
-    measured: frozenset[str]
+    plain_numbers: frozenset[str]
+    signed_numbers: frozenset[str]
+    numbers_with_unit: frozenset[str]
     count: int
-    refused: bool
+    is_refused: bool
 
     @property
     def all(self) -> frozenset[str]:
         """Every level that looks like a number."""
-        return self.plain | self.signed | self.measured
+        return self.plain_numbers | self.signed_numbers | self.numbers_with_unit
 
 
 def numbers_in(texts: Collection[str], *, comma: bool = False) -> NumbersInText:
@@ -118,10 +124,10 @@ def numbers_in(texts: Collection[str], *, comma: bool = False) -> NumbersInText:
     "3-door"; they are numbers if most have the same unit and they are many, above 99 or fractions.
     """
     plain = frozenset(text for text in texts if parses_as_number(text, decimal_comma=comma))
-    ranges = any(_RANGE.fullmatch(text[:_LONGEST]) for text in texts)  # beside 18-64, 65+ is a range too
-    units = {text: unit_of(text) for text in texts if text not in plain and not (ranges and _BOUND.fullmatch(text[:_LONGEST]))}
+    ranges = any(_RANGE.fullmatch(text[:_MAX_LENGTH]) for text in texts)  # beside 18-64, 65+ is a range too
+    units = {text: unit_of(text) for text in texts if text not in plain and not (ranges and _BOUND.fullmatch(text[:_MAX_LENGTH]))}
     signed = frozenset(text for text, unit in units.items() if unit == "")
-    count = sum(not looks_missing(text, texts) for text in texts)
+    count = sum(not is_missing_word(text, texts) for text in texts)
     common = Counter(unit for unit in units.values() if unit)
     unit = max(sorted(common), key=common.__getitem__, default=None)
     same = frozenset(text for text, own in units.items() if own and own == unit)
@@ -129,6 +135,6 @@ def numbers_in(texts: Collection[str], *, comma: bool = False) -> NumbersInText:
     if 2 * len(signed | same) < count:
         measured = frozenset(text for text, own in units.items() if own)
         measured = measured if 2 * len(common) <= len(measured) and 2 * len(signed | measured) >= count else frozenset()
-    sure = len(same) > _FEW or any(_MEASURED.search(text) for text in same)
+    sure = len(same) > _MAX_NAME_LEVELS or any(_LONG_NUMBER.search(text) for text in same)
     refused = bool(plain or (signed and 2 * len(signed) >= count) or (same and sure and 2 * len(signed | same) >= count))
-    return NumbersInText(plain=plain, signed=signed, measured=measured, count=count, refused=refused)
+    return NumbersInText(plain_numbers=plain, signed_numbers=signed, numbers_with_unit=measured, count=count, is_refused=refused)

@@ -15,13 +15,13 @@ from itertools import product
 from math import comb
 
 from squarely.design.design import Design
-from squarely.design.encoding.layout import Column, Part
+from squarely.design.encoding.layout import Column, FactorColumn
 from squarely.design.formula.expression import Arithmetic, Expression, Number
-from squarely.design.formula.factors import Basis, Categorical, Factor, expression_of
+from squarely.design.formula.factors import Basis, Categorical, Factor, argument_of
 
 Atom = Expression | tuple[str, int]  # an expression, or a basis by its text and one of its columns
 Powers = tuple[tuple[Atom, int], ...]  # in a fixed order, each power at least one
-_HIGHEST = 20  # powers beyond are atoms of their own
+_MAX_POWER = 20  # powers beyond are atoms of their own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +36,10 @@ class Monomial:
 
     coefficient: Fraction
     powers: Powers
-    pattern: tuple[Part, ...]
+    pattern: tuple[FactorColumn, ...]
 
 
-def monomials(design: Design) -> tuple[Monomial, ...]:
+def monomials_of(design: Design) -> tuple[Monomial, ...]:
     """Write each column of X as a monomial."""
     order: dict[Atom, int] = {}
     return tuple(_monomial(column, design.factors, order) for column in design.columns)
@@ -71,7 +71,7 @@ def _product(factor: Factor, place: int) -> tuple[Fraction, dict[Atom, int]]:
         return _powers(Arithmetic("**", factor.argument, Number(place + 1.0)))
     if isinstance(factor, Basis):
         return Fraction(1), {(factor.text, place): 1}
-    return _powers(expression_of(factor))
+    return _powers(argument_of(factor))
 
 
 def _powers(expression: Expression) -> tuple[Fraction, dict[Atom, int]]:
@@ -80,7 +80,7 @@ def _powers(expression: Expression) -> tuple[Fraction, dict[Atom, int]]:
     if not isinstance(expression, Arithmetic):
         return one
     left, right = expression.left, expression.right
-    if expression.operator == "**" and isinstance(right, Number) and right.value in range(1, _HIGHEST + 1):
+    if expression.operator == "**" and isinstance(right, Number) and right.value in range(1, _MAX_POWER + 1):
         n = int(right.value)
         coefficient, powers = _powers(left)
         made = (coefficient**n, {atom: power * n for atom, power in powers.items()})
@@ -89,32 +89,32 @@ def _powers(expression: Expression) -> tuple[Fraction, dict[Atom, int]]:
         made = a * b, {atom: first.get(atom, 0) + second.get(atom, 0) for atom in {**first, **second}}
     else:
         return one
-    return made if made[0] and sum(made[1].values()) <= _HIGHEST else one
+    return made if made[0] and sum(made[1].values()) <= _MAX_POWER else one
 
 
 def _side(expression: Expression) -> tuple[Fraction, dict[Atom, int]]:
     return (Fraction(expression.value), {}) if isinstance(expression, Number) else _powers(expression)
 
 
-def movable(columns: Sequence[Monomial], *, intercept: bool) -> frozenset[Atom]:
+def centerable_atoms(columns: Sequence[Monomial], *, intercept: bool) -> frozenset[Atom]:
     """Tell which atoms may be centred: whatever column they are in, the same column with a lower power of them is there too."""
     there = {(m.powers, m.pattern) for m in columns}
     if intercept:
         there.add(((), ()))
     atoms = {atom for m in columns for atom, _ in m.powers}
-    fixed = {atom for m in columns for atom, _ in m.powers if (lowered(m.powers, atom), m.pattern) not in there}
+    fixed = {atom for m in columns for atom, _ in m.powers if (lower_power(m.powers, atom), m.pattern) not in there}
     return frozenset(atoms - fixed)
 
 
-def lowered(powers: Powers, atom: Atom) -> Powers:
+def lower_power(powers: Powers, atom: Atom) -> Powers:
     """Take one power of an atom away."""
     return tuple((a, power - (a == atom)) for a, power in powers if a != atom or power > 1)
 
 
-def expanded(powers: Powers, moves: Mapping[Atom, tuple[Fraction, Fraction]]) -> dict[Powers, Fraction]:
+def expand_shift(powers: Powers, moves: Mapping[Atom, tuple[Fraction, Fraction]]) -> dict[Powers, Fraction]:
     """Expand the product of (scale a + shift)**power over the atoms a into powers of the atoms themselves.
 
-    >>> expanded((("x", 2),), {"x": (Fraction(1), Fraction(3))})
+    >>> expand_shift((("x", 2),), {"x": (Fraction(1), Fraction(3))})
     {(('x', 2),): Fraction(1, 1), (('x', 1),): Fraction(6, 1), (): Fraction(9, 1)}
     """
     choices = []

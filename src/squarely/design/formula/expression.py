@@ -30,15 +30,15 @@ FUNCTIONS: Mapping[str, tuple[Callable[[Array], Array], Callable[[Array], Array]
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number written in the formula, as a double; `written` has every digit of it."""
+    """A number written in the formula, as a double; `decimal` has every digit of it."""
 
     value: float
-    written: Decimal | None = field(default=None, compare=False)
+    decimal: Decimal | None = field(default=None, compare=False)
 
     @property
     def is_exact(self) -> bool:
         """Whether the double is the number that is written."""
-        return self.value.is_integer() if self.written is None else Decimal(self.value) == self.written
+        return self.value.is_integer() if self.decimal is None else Decimal(self.value) == self.decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Name:
     """A column, and where the formula names it, which does not make it another one."""
 
     name: str
-    at: Span = field(compare=False)
+    span: Span = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Arithmetic:
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class Standardize:
     """`center` or `scale`: an expression less its mean, over its standard deviation if it is to be scaled.
 
     Mean and deviation (divisor n - ddof) are learnt once, over the rows that are used; `text` is the key under which they are kept.
@@ -75,15 +75,15 @@ class Moved:
 
     argument: Expression
     text: str
-    scaled: bool
+    is_scaled: bool
     ddof: int = 0
 
 
-Expression = Number | Name | Function | Arithmetic | Moved
+Expression = Number | Name | Function | Arithmetic | Standardize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moving:
+class MeanAndDeviation:
     """What `center` and `scale` have learnt: value -> (value - mean - rest) / deviation, or zero where the deviation is zero.
 
     A mean far from zero has more digits than a double: `rest` is what rounding takes from it.
@@ -94,19 +94,19 @@ class Moving:
     rest: float = 0.0
 
 
-def parts(expression: Expression) -> Iterator[Expression]:
+def subexpressions(expression: Expression) -> Iterator[Expression]:
     """Yield the expression and everything inside it, the innermost first."""
     if isinstance(expression, Arithmetic):
-        yield from parts(expression.left)
-        yield from parts(expression.right)
-    elif isinstance(expression, Function | Moved):
-        yield from parts(expression.argument)
+        yield from subexpressions(expression.left)
+        yield from subexpressions(expression.right)
+    elif isinstance(expression, Function | Standardize):
+        yield from subexpressions(expression.argument)
     yield expression
 
 
-def names(expression: Expression) -> tuple[Name, ...]:
+def column_names(expression: Expression) -> tuple[Name, ...]:
     """Give the columns that an expression names."""
-    return tuple(part for part in parts(expression) if isinstance(part, Name))
+    return tuple(part for part in subexpressions(expression) if isinstance(part, Name))
 
 
 def is_product(power: float) -> bool:
@@ -114,7 +114,7 @@ def is_product(power: float) -> bool:
     return power.is_integer() and abs(power) <= _LARGEST_POWER
 
 
-def evaluate(expression: Expression, numbers: Mapping[str, Array], moves: Mapping[str, Moving]) -> Pair:
+def evaluate(expression: Expression, numbers: Mapping[str, Array], moves: Mapping[str, MeanAndDeviation]) -> Pair:
     """Evaluate on rows, as double-double (m,); what has no value, such as log(-1), is not finite in the high part.
 
     `numbers` has a column (m,) for each name, `moves` what each `center` and `scale` has learnt.
@@ -123,7 +123,7 @@ def evaluate(expression: Expression, numbers: Mapping[str, Array], moves: Mappin
         return _value(expression, numbers, moves)
 
 
-def _value(expression: Expression, numbers: Mapping[str, Array], moves: Mapping[str, Moving]) -> Pair:
+def _value(expression: Expression, numbers: Mapping[str, Array], moves: Mapping[str, MeanAndDeviation]) -> Pair:
     if isinstance(expression, Name):
         x = numbers[expression.name]
         return x, np.zeros_like(x)
@@ -134,28 +134,28 @@ def _value(expression: Expression, numbers: Mapping[str, Array], moves: Mapping[
         function, derivative = FUNCTIONS[expression.function]
         y = function(hi)
         return y, np.where(lo == 0, 0.0, derivative(hi) * lo)
-    if isinstance(expression, Moved):
+    if isinstance(expression, Standardize):
         learnt = moves[expression.text]
         hi, lo = dd_add(_value(expression.argument, numbers, moves), _pair(-learnt.mean, -learnt.rest))
         if not learnt.deviation:
             return 0 * hi, 0 * lo
-        return dd_divide((hi, lo), _pair(learnt.deviation)) if expression.scaled else (hi, lo)
+        return dd_divide((hi, lo), _pair(learnt.deviation)) if expression.is_scaled else (hi, lo)
     left = _value(expression.left, numbers, moves)
     right = _value(expression.right, numbers, moves)
     return _combine(expression.operator, left, right)
 
 
 def _combine(operator: str, left: Pair, right: Pair) -> Pair:
-    plain = _PLAIN[operator](left[0], right[0])
+    plain = _DOUBLE_OPERATORS[operator](left[0], right[0])
     if operator == "**" and not (np.ndim(right[0]) == 0 and is_product(float(right[0]))):
         return plain, np.zeros_like(plain)
-    hi, lo = _EXTENDED[operator](left, right)
+    hi, lo = _DOUBLE_DOUBLE_OPERATORS[operator](left, right)
     lost = ~(np.isfinite(hi) & np.isfinite(lo))  # near 1e300 the low part overflows before the value does
     return np.where(lost, plain, hi), np.where(lost, 0.0, lo)
 
 
-_PLAIN = {"+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide, "**": np.power}
-_EXTENDED: Mapping[str, Callable[[Pair, Pair], Pair]] = {
+_DOUBLE_OPERATORS = {"+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide, "**": np.power}
+_DOUBLE_DOUBLE_OPERATORS: Mapping[str, Callable[[Pair, Pair], Pair]] = {
     "+": dd_add,
     "-": lambda x, y: dd_add(x, (-y[0], -y[1])),
     "*": dd_multiply,

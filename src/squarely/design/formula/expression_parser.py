@@ -10,101 +10,117 @@ import math
 from collections.abc import Mapping
 from decimal import Decimal
 
-from squarely.design.formula.expression import FUNCTIONS, Arithmetic, Expression, Function, Moved, Name, Number
-from squarely.design.formula.python_syntax import WORDS, Piece, arguments, callee, constant, spaced
+from squarely.design.formula.expression import FUNCTIONS, Arithmetic, Expression, Function, Name, Number, Standardize
+from squarely.design.formula.python_syntax import (
+    RESERVED_WORDS,
+    PythonFragment,
+    callee,
+    match_arguments,
+    normalize_spaces,
+    parse_constant,
+)
 from squarely.errors import suggest_name
 
-SEVERAL = ("C", "factor", "poly", "bs", "ns")  # calls that give more than one column
+MULTI_COLUMN_CALLS = ("C", "factor", "poly", "bs", "ns")  # calls that give more than one column
 _OPERATORS: Mapping[type, str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
 _MOST_PLACES = 400  # before or after the point: a double has no more, and a fraction of that many is quickly worked out
 _NAMES = (*FUNCTIONS, "I", "Q", "C", "poly", "bs", "ns", "scale", "center", "offset")
-_INSTEAD = {"power": "Write I(x**2) for a power.", "ln": "Write log(x), which is the natural logarithm."} | dict.fromkeys(
+_ALTERNATIVES = {"power": "Write I(x**2) for a power.", "ln": "Write log(x), which is the natural logarithm."} | dict.fromkeys(
     ("as.factor", "relevel", "categorical"), "Write C(x), or C(x, Treatment(reference='a')) for another reference level."
 )
-_KNOWN = f"Known are + - * / ** and {', '.join(_NAMES)}."
+_KNOWN_HINT = f"Known are + - * / ** and {', '.join(_NAMES)}."
 
 
-def numeric(piece: Piece, node: ast.expr) -> Expression:
+def parse_numeric(piece: PythonFragment, node: ast.expr) -> Expression:
     """Read arithmetic of columns and numbers, and the known functions of it."""
     if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
-        return _number(piece, node, node.value)
+        return _parse_number(piece, node, node.value)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
-        inner = numeric(piece, node.operand)
-        return inner if isinstance(node.op, ast.UAdd) else _negative(inner)
+        inner = parse_numeric(piece, node.operand)
+        return inner if isinstance(node.op, ast.UAdd) else _negate(inner)
     if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
-        return Arithmetic(_OPERATORS[type(node.op)], numeric(piece, node.left), numeric(piece, node.right))
+        return Arithmetic(_OPERATORS[type(node.op)], parse_numeric(piece, node.left), parse_numeric(piece, node.right))
     if isinstance(node, ast.Call):
-        return _call(piece, node)
+        return _parse_call(piece, node)
     if isinstance(node, ast.Name | ast.Attribute) and _is_dotted(node):
-        return _column(piece, node)
-    raise piece.error(f"{piece.read.restored(piece.text(node))!r} is not understood in a formula. {_KNOWN}", node)
+        return _parse_column(piece, node)
+    raise piece.formula_error(
+        f"{piece.source_text.restore_quotes(piece.text(node))!r} is not understood in a formula. {_KNOWN_HINT}", node
+    )
 
 
-def _number(piece: Piece, node: ast.AST, value: float) -> Number:
+def _parse_number(piece: PythonFragment, node: ast.AST, value: float) -> Number:
     try:
         x = float(value)
     except OverflowError:
         x = math.inf
     if not math.isfinite(x):
-        raise piece.error("This number is beyond the range of double precision. Write a smaller one.", node)
+        raise piece.formula_error("This number is beyond the range of double precision. Write a smaller one.", node)
     written = Decimal(value if isinstance(value, int) else piece.text(node).replace("_", ""))
     return Number(x, written if abs(written.adjusted()) <= _MOST_PLACES else None)
 
 
-def _negative(inner: Expression) -> Expression:
+def _negate(inner: Expression) -> Expression:
     if not isinstance(inner, Number):
         return Arithmetic("*", Number(-1.0), inner)
-    return Number(-inner.value, None if inner.written is None else inner.written.copy_negate())
+    return Number(-inner.value, None if inner.decimal is None else inner.decimal.copy_negate())
 
 
 def _is_dotted(node: ast.expr) -> bool:
     return isinstance(node, ast.Name) or (isinstance(node, ast.Attribute) and _is_dotted(node.value))
 
 
-def _column(piece: Piece, node: ast.expr) -> Name:
+def _parse_column(piece: PythonFragment, node: ast.expr) -> Name:
     word = piece.text(node)
-    quoted = piece.read.quoted.get(word, "`")
+    quoted = piece.source_text.quotes.get(word, "`")
     if not quoted.startswith("`"):
-        raise piece.error(
+        raise piece.formula_error(
             f"The text {quoted} stands where a column or a number is wanted. Name columns without quotes, or in backticks.", node
         )
-    if word in WORDS:
-        raise piece.error(f"{word} stands where a column or a number is wanted. A column of that name goes in backticks.", node)
-    return Name(piece.read.name(word), piece.at(node))
+    if word in RESERVED_WORDS:
+        raise piece.formula_error(
+            f"{word} stands where a column or a number is wanted. A column of that name goes in backticks.", node
+        )
+    return Name(piece.source_text.name(word), piece.span_of(node))
 
 
-def _call(piece: Piece, node: ast.Call) -> Expression:
+def _parse_call(piece: PythonFragment, node: ast.Call) -> Expression:
     called = callee(piece, node)
     if called == "I":
-        return numeric(piece, arguments(piece, node, ["x"])["x"])
+        return parse_numeric(piece, match_arguments(piece, node, ["x"])["x"])
     if called == "Q":
-        return _quoted_column(piece, node)
+        return _parse_quoted_column(piece, node)
     if called in FUNCTIONS:
-        return Function(called, numeric(piece, arguments(piece, node, ["x"])["x"]))
+        return Function(called, parse_numeric(piece, match_arguments(piece, node, ["x"])["x"]))
     if called in {"center", "scale", "standardize"}:
-        return _moved(piece, node, called)
-    if called in SEVERAL:
-        raise piece.error(f"{called}(...) gives several columns, so it must stand alone between + : * and the like.", node)
+        return _parse_standardize(piece, node, called)
+    if called in MULTI_COLUMN_CALLS:
+        raise piece.formula_error(f"{called}(...) gives several columns, so it must stand alone between + : * and the like.", node)
     near = suggest_name(called, _NAMES)
-    advice = _INSTEAD.get(called, near if near.startswith("Did") else _KNOWN)
-    raise piece.error(
-        f"{piece.read.restored(called)!r} is not a function that formulas know, and nothing is evaluated as Python. {advice} "
+    advice = _ALTERNATIVES.get(called, near if near.startswith("Did") else _KNOWN_HINT)
+    raise piece.formula_error(
+        f"{piece.source_text.restore_quotes(called)!r} is not a function that formulas know, and nothing is evaluated as Python. {advice} "
         "Any other column can be made in your data and named here.",
         node.func,
     )
 
 
-def _quoted_column(piece: Piece, node: ast.Call) -> Name:
-    argument = arguments(piece, node, ["name"])["name"]
-    name = constant(piece, argument)
+def _parse_quoted_column(piece: PythonFragment, node: ast.Call) -> Name:
+    argument = match_arguments(piece, node, ["name"])["name"]
+    name = parse_constant(piece, argument)
     if not isinstance(name, str):
-        raise piece.error('Q(...) wants the name of a column in quotes, such as Q("model year").', argument)
-    return Name(name, piece.at(argument))
+        raise piece.formula_error('Q(...) wants the name of a column in quotes, such as Q("model year").', argument)
+    return Name(name, piece.span_of(argument))
 
 
-def _moved(piece: Piece, node: ast.Call, called: str) -> Moved:
-    given = arguments(piece, node, ["x"] if called == "center" else ["x", "ddof"])
-    ddof = constant(piece, given["ddof"]) if "ddof" in given else 0
+def _parse_standardize(piece: PythonFragment, node: ast.Call, called: str) -> Standardize:
+    given = match_arguments(piece, node, ["x"] if called == "center" else ["x", "ddof"])
+    ddof = parse_constant(piece, given["ddof"]) if "ddof" in given else 0
     if ddof not in (0, 1) or isinstance(ddof, bool):
-        raise piece.error("ddof is 0 (divisor n, as statsmodels has it) or 1 (divisor n - 1, as R has it).", given["ddof"])
-    return Moved(numeric(piece, given["x"]), piece.read.restored(spaced(piece.text(node))), called != "center", ddof)
+        raise piece.formula_error("ddof is 0 (divisor n, as statsmodels has it) or 1 (divisor n - 1, as R has it).", given["ddof"])
+    return Standardize(
+        parse_numeric(piece, given["x"]),
+        piece.source_text.restore_quotes(normalize_spaces(piece.text(node))),
+        called != "center",
+        ddof,
+    )

@@ -27,7 +27,7 @@ class Contrast:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bare:
+class UntypedColumn:
     """A column named alone: whether it is a number or a category is for the data to say."""
 
     text: str
@@ -73,10 +73,10 @@ class Basis:
     intercept: bool = False
 
 
-Factor = Bare | Numeric | Categorical | Basis
+Factor = UntypedColumn | Numeric | Categorical | Basis
 
 
-def expression_of(factor: Factor) -> Expression:
+def argument_of(factor: Factor) -> Expression:
     """Give the expression inside a factor."""
     if isinstance(factor, Numeric):
         return factor.expression

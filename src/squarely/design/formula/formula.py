@@ -10,20 +10,20 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from squarely.design.formula.expression import Expression, Name, names
-from squarely.design.formula.factor_calls import read_factor
-from squarely.design.formula.factors import Bare, Factor, Numeric, expression_of
+from squarely.design.formula.expression import Expression, Name, column_names
+from squarely.design.formula.factor_calls import parse_factor
+from squarely.design.formula.factors import Factor, Numeric, UntypedColumn, argument_of
 from squarely.design.formula.hints import EXAMPLE
-from squarely.design.formula.python_syntax import read_piece, spaced
-from squarely.design.formula.source_text import Reading, reading
-from squarely.design.formula.term_expansion import MOST_TERMS, Walk, tree_of
+from squarely.design.formula.python_syntax import normalize_spaces, parse_fragment
+from squarely.design.formula.source_text import SourceText, read_source
+from squarely.design.formula.term_expansion import MOST_TERMS, TermExpander, parse_terms
 from squarely.design.formula.terms import Terms
 from squarely.errors import FormulaError
 
 INTERCEPT = "Intercept"
-_LONGEST = 20_000
-_DEEPEST = 50
-_SHOWN = 200  # of a text that is no formula
+_MAX_CHARACTERS = 20_000
+_MAX_DEPTH = 50
+_MAX_SHOWN = 200  # of a text that is no formula
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class Formula:
     names: tuple[str, ...] | None = None
 
     @property
-    def outside(self) -> dict[str, Expression]:
+    def response_and_offsets(self) -> dict[str, Expression]:
         """The expressions that are not in X, by their texts: the response and the offsets."""
         return {numeric.text: numeric.expression for numeric in (self.response, *self.offsets)}
 
@@ -67,7 +67,7 @@ def formula_of(names: Sequence[str], response: str, *, intercept: bool = True) -
         text=f"{response} ~ {' + '.join(written) or '1'}{'' if intercept else ' - 1'}",
         response=Numeric(text=response, expression=Name(response, nowhere)),
         terms=tuple((name,) for name in names),
-        factors={name: Bare(text=name, name=Name(name, nowhere)) for name in names},
+        factors={name: UntypedColumn(text=name, name=Name(name, nowhere)) for name in names},
         intercept=intercept,
         names=tuple(names),
     )
@@ -86,64 +86,66 @@ def parse_formula(text: str, columns: Sequence[str] = ()) -> Formula:
     """
     if not isinstance(text, str):
         raise FormulaError(f"The formula is {text!r}, of type {type(text).__name__}, not text. {EXAMPLE}")
-    if len(text) > _LONGEST or text.count("(") > MOST_TERMS:
+    if len(text) > _MAX_CHARACTERS or text.count("(") > MOST_TERMS:
         raise FormulaError(
             f"The formula has {len(text):,} characters and {text.count('('):,} opening brackets; "
-            f"at most {_LONGEST:,} and {MOST_TERMS:,} are read. Write it shorter."
+            f"at most {_MAX_CHARACTERS:,} and {MOST_TERMS:,} are read. Write it shorter."
         )
-    read = reading(text)
+    read = read_source(text)
     _require_depth(read)
-    if "~" not in read.plain:
-        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    if "~" not in read.masked_text:
+        shown = text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
         raise FormulaError(f"The formula {shown!r} has no '~' between the response and the predictors. {EXAMPLE}")
-    left, right = (part for part in read.plain.split("~", 1))
+    left, right = (part for part in read.masked_text.split("~", 1))
     if "~" in right:
         at = len(left) + 1 + right.index("~")
-        raise read.error(f"The formula has a second '~'. {EXAMPLE}", (at, at + 1))
-    response = _response(read, len(left))
+        raise read.formula_error(f"The formula has a second '~'. {EXAMPLE}", (at, at + 1))
+    response = _parse_response(read, len(left))
     if not right.strip():
-        raise read.error("The formula has nothing right of the '~'. For a mean alone write 'y ~ 1'.", (len(left), len(left) + 1))
-    others = [name for name in columns if name not in {part.name for part in names(response.expression)}]
+        raise read.formula_error(
+            "The formula has nothing right of the '~'. For a mean alone write 'y ~ 1'.", (len(left), len(left) + 1)
+        )
+    others = [name for name in columns if name not in {part.name for part in column_names(response.expression)}]
     try:
-        terms = Walk(read, len(left) + 1, others).terms(tree_of(read, len(left) + 1))
+        terms = TermExpander(read, len(left) + 1, others).terms(parse_terms(read, len(left) + 1))
     except RecursionError:
         raise FormulaError(f"The formula is nested too deeply. {EXAMPLE}") from None
-    return _checked(read, response, terms)
+    return _check_formula(read, response, terms)
 
 
-def _require_depth(read: Reading) -> None:
+def _require_depth(read: SourceText) -> None:
     depth = 0
-    for i, c in enumerate(read.plain):
+    for i, c in enumerate(read.masked_text):
         depth += (c in "([{") - (c in ")]}")
-        if depth > _DEEPEST:
-            raise read.error(f"The brackets are nested more than {_DEEPEST} deep. Write it in fewer steps.", (i, i + 1))
+        if depth > _MAX_DEPTH:
+            raise read.formula_error(f"The brackets are nested more than {_MAX_DEPTH} deep. Write it in fewer steps.", (i, i + 1))
 
 
-def _response(read: Reading, end: int) -> Numeric:
+def _parse_response(read: SourceText, end: int) -> Numeric:
     """Read the left side: a column, or an expression in a call such as `log(y)` or `I(100 / mpg)`."""
-    start = len(read.plain[:end]) - len(read.plain[:end].lstrip())
-    stop = len(read.plain[:end].rstrip())
+    start = len(read.masked_text[:end]) - len(read.masked_text[:end].lstrip())
+    stop = len(read.masked_text[:end].rstrip())
     if start >= stop:
         raise FormulaError(f"The formula {read.text!r} has nothing left of the '~'. {EXAMPLE}")
-    word = read.plain[start:stop]
-    if re.fullmatch(r"[\w.]+", word) and not _is_number(word) and read.quoted.get(word, "`").startswith("`"):
+    word = read.masked_text[start:stop]
+    if re.fullmatch(r"[\w.]+", word) and not _is_number(word) and read.quotes.get(word, "`").startswith("`"):
         name = read.name(word)
         return Numeric(text=name, expression=Name(name, (start, stop)))
-    piece, node = read_piece(read, start, stop)
-    text = read.restored(spaced(piece.source))
+    piece, node = parse_fragment(read, start, stop)
+    text = read.restore_quotes(normalize_spaces(piece.source))
     if isinstance(node, ast.Constant) or text[:1] in "'\"":
-        raise read.error(
+        raise read.formula_error(
             f"{text} stands where the name of the response is wanted. Write the name without quotes. {EXAMPLE}", (start, stop)
         )
     if not isinstance(node, ast.Call):
-        raise read.error(
+        raise read.formula_error(
             "Left of the '~' stands more than the name of one column, which R and statsmodels read differently. Arithmetic goes "
             f"into I(...): I({text}) ~ ...; a name with spaces or signs goes into backticks.",
             (start, stop),
         )
-    factor = read_factor(read, start, stop)
+    factor = parse_factor(read, start, stop)
     if not isinstance(factor, Numeric):
-        raise read.error(
+        raise read.formula_error(
             "The response must be one column of numbers. Write a column, or an expression such as log(y).", (start, stop)
         )
     return factor
@@ -153,14 +155,14 @@ def _is_number(word: str) -> bool:
     return re.fullmatch(r"[0-9.]+", word) is not None
 
 
-def _checked(read: Reading, response: Numeric, walked: tuple[Terms, dict[str, Factor], list[Numeric]]) -> Formula:
+def _check_formula(read: SourceText, response: Numeric, walked: tuple[Terms, dict[str, Factor], list[Numeric]]) -> Formula:
     terms, factors, offsets = walked
     used = {text for term in terms for text in term}
     if response.text in used:
         factor = factors[response.text]
-        raise read.error(
+        raise read.formula_error(
             f"{response.text!r} stands on both sides of the formula and would explain itself. Take it off one.",
-            names(expression_of(factor))[0].at,
+            column_names(argument_of(factor))[0].span,
         )
     if len(terms) > MOST_TERMS:
         raise FormulaError(f"The formula makes {len(terms):,} terms; at most {MOST_TERMS:,} are fitted. Write a smaller one.")

@@ -9,7 +9,7 @@ import keyword
 import re
 import unicodedata
 
-from squarely.design.formula.source_text import Reading, Span
+from squarely.design.formula.source_text import SourceText, Span
 
 EXAMPLE = "Write it like 'mpg ~ displacement + weight'."
 ARITHMETIC = "Arithmetic goes into I(...), such as I(2 * x); 0 and 1 stand alone in a sum."
@@ -25,7 +25,7 @@ ADVICE = {
     "&": "Terms are joined by + or, for their product, by a colon: a + b + a:b.",
     "=": f"{_ROWS} The response and the predictors are parted by ~.",
 } | dict.fromkeys("<>!", _ROWS)
-_RESERVED = set(keyword.kwlist) - {"True", "False", "None", "and", "or", "not", "in", "as"}
+_KEYWORDS = set(keyword.kwlist) - {"True", "False", "None", "and", "or", "not", "in", "as"}
 _SLIPS = {
     r"^as\.factor\(": "Write factor(...) or C(...).",
     r"\$": ADVICE["$"],
@@ -41,16 +41,16 @@ _SLIPS = {
 }
 
 
-def explained(read: Reading, said: str, at: Span | None) -> str:
+def explain_syntax_error(read: SourceText, said: str, at: Span | None) -> str:
     """Say what the parser of sums and products stumbled over, from its message and the place."""
     here = read.text[slice(*at)].strip() if at else ""
     if "context marker" in said:
         what = "closed but not opened" if here in {")", "]"} else "opened but not closed"
         return f"This bracket is {what}. Add the other one, or take it out."
     if closing := re.search(r"Expected: (.)", said):
-        return _unclosed(closing[1])
+        return _unclosed_hint(closing[1])
     if "Missing operator" in said:
-        return _side_by_side(here)
+        return _missing_operator_hint(here)
     unknown = re.search(r"Unknown operator '(.)", said, re.DOTALL)
     sign = unknown[1] if unknown else here
     if unknown or sign in ADVICE:
@@ -60,24 +60,24 @@ def explained(read: Reading, said: str, at: Span | None) -> str:
     return f"The formula cannot be read. {EXAMPLE}"
 
 
-def advised(text: str) -> str:
+def syntax_hint(text: str) -> str:
     """Say what may be meant by a text that Python's grammar refuses."""
     if text.count("(") > text.count(")") and not re.match(r"\w+\([^)]*$", text):
         return "A bracket is opened and not closed."
-    reserved = [word for word in re.findall(r"[A-Za-z]+", text) if word in _RESERVED]
+    reserved = [word for word in re.findall(r"[A-Za-z]+", text) if word in _KEYWORDS]
     if reserved:
         return f"{reserved[0]!r} is a word with a meaning of its own; a column of that name goes into backticks: `{reserved[0]}`."
     fitting = (advice for pattern, advice in _SLIPS.items() if re.search(pattern, text))
     return next(fitting, "Look for a sign, a bracket or a quote that is missing or too many.")
 
 
-def _unclosed(closing: str) -> str:
+def _unclosed_hint(closing: str) -> str:
     if closing == "%":
         return f"'%' is not understood in a formula. {ADVICE['in']} {ARITHMETIC}"
     return f"The formula ends before this is closed: a {closing} is missing. Add it where it belongs."
 
 
-def _side_by_side(here: str) -> str:
+def _missing_operator_hint(here: str) -> str:
     if re.search(r"[\])'\"`]\s*\.", here):
         return "What stands after the dot would be Python, and nothing is evaluated as Python. Make such a column in your data."
     return f"There is no sign such as + between the words of {here!r}. A name with spaces goes into backticks, like `model year`."

@@ -9,28 +9,28 @@ import tokenize
 from dataclasses import dataclass
 from typing import Any
 
-from squarely.design.formula.hints import advised
-from squarely.design.formula.source_text import Reading, Span
+from squarely.design.formula.hints import syntax_hint
+from squarely.design.formula.source_text import SourceText, Span
 from squarely.errors import FormulaError
 
 _NUMPY = ("np.", "numpy.")
-WORDS = {"True": True, "TRUE": True, "False": False, "FALSE": False, "None": None, "NULL": None}
-_BOTH_SIDES = ("+", "-", "*", "/", "**", "//", "%", "^", "|", "&", "<", ">", "==", "!=", "<=", ">=")
+RESERVED_WORDS = {"True": True, "TRUE": True, "False": False, "FALSE": False, "None": None, "NULL": None}
+_BINARY_OPERATORS = ("+", "-", "*", "/", "**", "//", "%", "^", "|", "&", "<", ">", "==", "!=", "<=", ">=")
 _LOGIC = {"&": " and ", "&&": " and ", "|": " or ", "||": " or ", "~": " not ", "!": " not "}
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class PythonFragment:
     """A Python expression inside a formula.
 
     `source` is its text as Python reads it, `places` the place in the formula of each of its characters.
     """
 
-    read: Reading
+    source_text: SourceText
     source: str
     places: tuple[int, ...]
 
-    def at(self, node: ast.AST) -> Span:
+    def span_of(self, node: ast.AST) -> Span:
         """Give the place of a node in the formula."""
         start = self.offset(node.lineno, node.col_offset)  # type: ignore[attr-defined]  # expressions have them
         end = self.offset(node.end_lineno, node.end_col_offset)  # type: ignore[attr-defined]
@@ -40,9 +40,9 @@ class Piece:
         """Give the text of a node as Python has read it: names are not normalised."""
         return self.source[self.offset(node.lineno, node.col_offset) : self.offset(node.end_lineno, node.end_col_offset)]  # type: ignore[attr-defined]
 
-    def error(self, what: str, node: ast.AST) -> FormulaError:
+    def formula_error(self, what: str, node: ast.AST) -> FormulaError:
         """Make a FormulaError that points at a node."""
-        return self.read.error(what, self.at(node))
+        return self.source_text.formula_error(what, self.span_of(node))
 
     def offset(self, line: int, column: int) -> int:
         """Give the place in the source of a line and a column as Python counts them, in bytes."""
@@ -50,7 +50,7 @@ class Piece:
         return sum(len(text) + 1 for text in lines[: line - 1]) + len(lines[line - 1].encode()[:column].decode())
 
 
-def read_piece(read: Reading, start: int, end: int, *, words: bool = False) -> tuple[Piece, ast.expr]:
+def parse_fragment(read: SourceText, start: int, end: int, *, words: bool = False) -> tuple[PythonFragment, ast.expr]:
     """Read a piece of the formula as a Python expression, for its grammar alone; R's `^` is taken for `**`.
 
     `words` takes the signs & | ~ ! for and, or and not, which bind less than comparisons do.
@@ -60,30 +60,30 @@ def read_piece(read: Reading, start: int, end: int, *, words: bool = False) -> t
     source, places = "", []
     i = start
     while i < end:
-        sign = read.plain[i]
+        sign = read.masked_text[i]
         more, width = ("**" if sign == "^" else sign), 1
-        if words and sign in "&|~!" and read.plain[i : i + 2] != "!=":
-            width = 2 if read.plain[i : i + 2] in _LOGIC else 1
+        if words and sign in "&|~!" and read.masked_text[i : i + 2] != "!=":
+            width = 2 if read.masked_text[i : i + 2] in _LOGIC else 1
             more = _LOGIC[sign]
         source += more
         places += [i] * len(more)
         i += width
     stripped = len(source) - len(source.lstrip())
-    piece = Piece(read, source[stripped:], tuple(places[stripped:]))
+    piece = PythonFragment(read, source[stripped:], tuple(places[stripped:]))
     try:
         return piece, ast.parse(piece.source, mode="eval").body
     except SyntaxError as error:
         at = piece.offset(error.lineno or 1, 0) + (error.offset or len(piece.places)) - 1
         place = piece.places[max(min(at, len(piece.places) - 1), 0)] if piece.places else start
         text = read.text[start:end].strip()
-        raise read.error(f"{text!r} cannot be read here. {advised(text)}", (place, place + 1)) from None
+        raise read.formula_error(f"{text!r} cannot be read here. {syntax_hint(text)}", (place, place + 1)) from None
     except (RecursionError, MemoryError, ValueError):
-        raise read.error(
+        raise read.formula_error(
             "This is nested too deeply, or has characters that cannot be read. Write it in fewer steps.", (start, end)
         ) from None
 
 
-def callee(piece: Piece, node: ast.Call) -> str:
+def callee(piece: PythonFragment, node: ast.Call) -> str:
     """Give the name of what is called, without the name of NumPy before it."""
     word = piece.text(node.func)
     for prefix in _NUMPY:
@@ -91,38 +91,38 @@ def callee(piece: Piece, node: ast.Call) -> str:
     return word
 
 
-def arguments(piece: Piece, node: ast.Call, known: list[str]) -> dict[str, ast.expr]:
+def match_arguments(piece: PythonFragment, node: ast.Call, known: list[str]) -> dict[str, ast.expr]:
     """Match the arguments of a call with their names; the first is required."""
-    called = piece.read.restored(piece.text(node.func))
+    called = piece.source_text.restore_quotes(piece.text(node.func))
     form = f"{called}({', '.join(known)})"
     form += ", as in C(x, Treatment(reference='a'))," if called in ("C", "factor") else ""
     given: dict[str, ast.expr] = {}
     if len(node.args) > len(known):
-        raise piece.error(f"This is one argument too many: {form} is the form.", node.args[len(known)])
+        raise piece.formula_error(f"This is one argument too many: {form} is the form.", node.args[len(known)])
     for name, value in zip(known, node.args, strict=False):
         if isinstance(value, ast.Starred):
-            raise piece.error("A '*' before an argument is not understood. Write the arguments out.", value)
+            raise piece.formula_error("A '*' before an argument is not understood. Write the arguments out.", value)
         given[name] = value
     for named in node.keywords:
         if named.arg not in known or named.arg in given:
             said = "is given twice" if named.arg in given else "is not known"
-            raise piece.error(f"The argument {named.arg or '**'!r} {said}: {form} is the form.", named.value)
+            raise piece.formula_error(f"The argument {named.arg or '**'!r} {said}: {form} is the form.", named.value)
         given[named.arg] = named.value
     if known[0] not in given:
-        raise piece.error(f"{called}() has nothing in its brackets: {form} is the form.", node)
+        raise piece.formula_error(f"{called}() has nothing in its brackets: {form} is the form.", node)
     return given
 
 
-def constant(piece: Piece, node: ast.expr) -> Any:
+def parse_constant(piece: PythonFragment, node: ast.expr) -> Any:
     """Read a number, a text in quotes, a truth value, or a list of such; R's c(...) is a list too.
 
     Raises FormulaError for anything else.
     """
-    inside = items(piece, node)
-    return _single(piece, node) if inside is None else tuple(constant(piece, item) for item in inside)
+    inside = list_items(piece, node)
+    return _parse_single(piece, node) if inside is None else tuple(parse_constant(piece, item) for item in inside)
 
 
-def items(piece: Piece, node: ast.expr) -> list[ast.expr] | None:
+def list_items(piece: PythonFragment, node: ast.expr) -> list[ast.expr] | None:
     """Give what a list has in it, None for what is no list."""
     if isinstance(node, ast.List | ast.Tuple):
         return node.elts
@@ -130,27 +130,29 @@ def items(piece: Piece, node: ast.expr) -> list[ast.expr] | None:
     return node.args if is_list else None  # type: ignore[attr-defined]  # a call has them
 
 
-def _single(piece: Piece, node: ast.expr) -> Any:
+def _parse_single(piece: PythonFragment, node: ast.expr) -> Any:
     word = piece.text(node)
-    quoted = piece.read.quoted.get(word, "`")
+    quoted = piece.source_text.quotes.get(word, "`")
     if not quoted.startswith("`"):
-        return _unquoted(piece, node, quoted)
-    if word in WORDS:
-        return WORDS[word]
+        return _unquote(piece, node, quoted)
+    if word in RESERVED_WORDS:
+        return RESERVED_WORDS[word]
     if isinstance(node, ast.Constant) and isinstance(node.value, int | float | str):
         return node.value
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        value = _single(piece, node.operand)
+        value = _parse_single(piece, node.operand)
         if isinstance(value, int | float):
             return -value
-    raise piece.error(f"{piece.read.restored(word)!r} stands where a number, a text in quotes or True or False is wanted.", node)
+    raise piece.formula_error(
+        f"{piece.source_text.restore_quotes(word)!r} stands where a number, a text in quotes or True or False is wanted.", node
+    )
 
 
-def _unquoted(piece: Piece, node: ast.expr, quoted: str) -> str:
+def _unquote(piece: PythonFragment, node: ast.expr, quoted: str) -> str:
     r"""Read a text in quotes; a backslash goes before a quote or another backslash, and n, t after it are a line end and a tab."""
     inside = quoted[1:-1]
     if re.search(r"\\(?![\\'\"nt])", inside.replace("\\\\", "")) or re.search(r"[\r\n]", inside):
-        raise piece.error(r"A backslash in a text is written twice, as in 'C:\\Users', and a line end as \n.", node)
+        raise piece.formula_error(r"A backslash in a text is written twice, as in 'C:\\Users', and a line end as \n.", node)
     return re.sub(r"\\(.)", lambda match: {"n": "\n", "t": "\t"}.get(match[1], match[1]), inside)
 
 
@@ -159,10 +161,10 @@ def is_list_of_labels(value: Any) -> bool:
     return isinstance(value, tuple) and bool(value) and all(isinstance(item, str | int | float) for item in value)
 
 
-def spaced(source: str) -> str:
+def normalize_spaces(source: str) -> str:
     """Write an expression with the spaces that statsmodels prints in names of terms.
 
-    >>> spaced("I(x**2)"), spaced("bs(x,df=4)"), spaced("log( -x )")
+    >>> normalize_spaces("I(x**2)"), normalize_spaces("bs(x,df=4)"), normalize_spaces("log( -x )")
     ('I(x ** 2)', 'bs(x, df=4)', 'log(-x)')
     """
     out, before = "", ""
@@ -173,7 +175,7 @@ def spaced(source: str) -> str:
         is_word = token.type in (tokenize.NAME, tokenize.NUMBER, tokenize.STRING)
         ends_object = bool(before) and (before[-1] in ")]" or before[-1].isalnum() or before[-1] in "_.'\"")
         unary = word in ("+", "-") and not ends_object
-        if word in _BOTH_SIDES and not unary:
+        if word in _BINARY_OPERATORS and not unary:
             out += f" {word} "
         elif word == ",":
             out += ", "

@@ -9,47 +9,47 @@ from dataclasses import dataclass
 from squarely.errors import FormulaError
 
 Span = tuple[int, int]  # first character and the one after the last
-_QUOTED = re.compile(r"""`[^`]*`|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
+_QUOTED_TEXT = re.compile(r"""`[^`]*`|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 _WORD_BEFORE = re.compile(r"\w+\Z")
 _FIRST_STAND_IN = 0x20000  # letters that no formula has, and that may stand in a Python identifier
-_WIDEST = 68
+_MAX_WIDTH = 68
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class SourceText:
     """A text that is being read.
 
     Attributes
     ----------
     text : as the user wrote it.
-    plain : the same, of the same length, with a word of rare letters in the place of every quoted piece.
-    quoted : that word -> the quoted piece with its quotes.
+    masked_text : the same, of the same length, with a word of rare letters in the place of every quoted piece.
+    quotes : that word -> the quoted piece with its quotes.
     """
 
     text: str
-    plain: str
-    quoted: dict[str, str]
+    masked_text: str
+    quotes: dict[str, str]
 
-    def error(self, what: str, at: Span | None = None) -> FormulaError:
+    def formula_error(self, what: str, at: Span | None = None) -> FormulaError:
         """Make a FormulaError that points at its cause."""
-        return FormulaError(what + (pointer(self.text, at) if at else ""))
+        return FormulaError(what + (caret_line(self.text, at) if at else ""))
 
-    def restored(self, text: str) -> str:
+    def restore_quotes(self, text: str) -> str:
         """Put the quoted pieces back."""
-        for word, piece in self.quoted.items():
+        for word, piece in self.quotes.items():
             text = text.replace(word, piece)
         return text
 
     def name(self, word: str) -> str:
         """Give the name that a word stands for: what is between backticks, or the word itself."""
-        piece = self.quoted.get(word, "")
+        piece = self.quotes.get(word, "")
         return piece[1:-1] if piece.startswith("`") else word
 
 
-def reading(text: str) -> Reading:
+def read_source(text: str) -> SourceText:
     """Begin to read.
 
-    >>> read = reading("y ~ `model year`")
+    >>> read = read_source("y ~ `model year`")
     >>> len(read.plain) == len(read.text), read.name(read.plain[4:])
     (True, 'model year')
     """
@@ -60,27 +60,27 @@ def reading(text: str) -> Reading:
         quoted[word] = piece[0]
         return word
 
-    for piece in _QUOTED.finditer(text):
+    for piece in _QUOTED_TEXT.finditer(text):
         after = text[piece.end() : piece.end() + 1]
         if after and (after in "`'\"" or after.isalnum() or after == "_"):
             raise FormulaError(
                 f"Nothing stands between {piece[0]} and what follows it. Write an operator or a comma there. A name with a "
-                f'backtick in it goes into Q("...").{pointer(text, (piece.start(), piece.end() + 1))}'
+                f'backtick in it goes into Q("...").{caret_line(text, (piece.start(), piece.end() + 1))}'
             )
-        before = _WORD_BEFORE.search(text[max(0, piece.start() - _WIDEST) : piece.start()])
+        before = _WORD_BEFORE.search(text[max(0, piece.start() - _MAX_WIDTH) : piece.start()])
         if before:
             raise FormulaError(
                 f"Nothing stands between {before[0]} and {piece[0]}. Write a space, an operator or a comma there."
-                f"{pointer(text, (piece.start() - len(before[0]), piece.end()))}"
+                f"{caret_line(text, (piece.start() - len(before[0]), piece.end()))}"
             )
     taken = any(ord(c) >= _FIRST_STAND_IN for c in text)  # such a text goes without: its quoted names must be plain then
-    return Reading(text, text if taken else _QUOTED.sub(stand_in, text), quoted)
+    return SourceText(text, text if taken else _QUOTED_TEXT.sub(stand_in, text), quoted)
 
 
-def pointer(text: str, at: Span) -> str:
+def caret_line(text: str, at: Span) -> str:
     """Draw the line of text that has a place in it, and carets under the place; long lines are cut on both sides.
 
-    >>> print(pointer("mpg ~ displacment", (6, 17)))
+    >>> print(caret_line("mpg ~ displacment", (6, 17)))
     <BLANKLINE>
         mpg ~ displacment
               ^^^^^^^^^^^
@@ -89,16 +89,16 @@ def pointer(text: str, at: Span) -> str:
     begin = text.rfind("\n", 0, start) + 1
     line = text[begin:].split("\n", 1)[0]
     start, end = start - begin, max(min(end - begin, len(line)), start - begin + 1)
-    first = max(0, min(start - _WIDEST // 3, len(line) - _WIDEST))
-    shown = visible(line[first : first + _WIDEST])
-    before, under = visible(line[first:start]), visible(line[start : min(end, first + _WIDEST)]) or " "
+    first = max(0, min(start - _MAX_WIDTH // 3, len(line) - _MAX_WIDTH))
+    shown = escape_invisible(line[first : first + _MAX_WIDTH])
+    before, under = escape_invisible(line[first:start]), escape_invisible(line[start : min(end, first + _MAX_WIDTH)]) or " "
     return f"\n    {shown}\n    {' ' * _cells(before)}{'^' * _cells(under)}"
 
 
-def visible(text: str) -> str:
+def escape_invisible(text: str) -> str:
     r"""Write what cannot be seen, or would move the cursor, as an escape, so that carets stand under what they mean.
 
-    >>> visible("a\tb\x1b[31m")
+    >>> escape_invisible("a\tb\x1b[31m")
     'a\\tb\\x1b[31m'
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

@@ -11,18 +11,18 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from squarely.design.formula.expression import Name
-from squarely.design.formula.expression_parser import numeric
-from squarely.design.formula.factor_calls import read_factor
-from squarely.design.formula.factors import Bare, Factor, Numeric
-from squarely.design.formula.hints import ADVICE, ARITHMETIC, EXAMPLE, explained
-from squarely.design.formula.python_syntax import read_piece, spaced
-from squarely.design.formula.source_text import Reading, Span
-from squarely.design.formula.terms import Terms, crossed, interacted, nested, powered
+from squarely.design.formula.expression_parser import parse_numeric
+from squarely.design.formula.factor_calls import parse_factor
+from squarely.design.formula.factors import Factor, Numeric, UntypedColumn
+from squarely.design.formula.hints import ADVICE, ARITHMETIC, EXAMPLE, explain_syntax_error
+from squarely.design.formula.python_syntax import normalize_spaces, parse_fragment
+from squarely.design.formula.source_text import SourceText, Span
+from squarely.design.formula.terms import Terms, cross, interact, nest, powers_of_terms
 
 MOST_TERMS = 2_000
 
 
-def tree_of(read: Reading, start: int) -> Any:
+def parse_terms(read: SourceText, start: int) -> Any:
     """Let formulaic read the right side: a tree of operators over tokens."""
     # formulaic loads pandas, about a second; it is loaded when a formula is read and not before.
     from formulaic.errors import FormulaParsingError
@@ -31,7 +31,7 @@ def tree_of(read: Reading, start: int) -> Any:
     from formulaic.parser.parser import DefaultOperatorResolver
 
     try:
-        tokens = list(tokenize(read.plain[start:]))
+        tokens = list(tokenize(read.masked_text[start:]))
         tree = tokens_to_ast(iter(tokens), operator_resolver=DefaultOperatorResolver())
     except (FormulaParsingError, SyntaxError) as error:
         said = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
@@ -40,35 +40,39 @@ def tree_of(read: Reading, start: int) -> Any:
         if marked:
             before = said[said.rfind("\n\n", 0, marked.start()) + 2 : marked.start()]
             at = (start + len(before), start + len(before) + max(len(marked[1]), 1))
-        raise read.error(explained(read, said, at), at or (start, len(read.plain))) from None
+        raise read.formula_error(explain_syntax_error(read, said, at), at or (start, len(read.masked_text))) from None
     except (RecursionError, AttributeError):
-        raise read.error(f"The formula cannot be read. {EXAMPLE}", (start, len(read.plain))) from None
+        raise read.formula_error(f"The formula cannot be read. {EXAMPLE}", (start, len(read.masked_text))) from None
     for token in tokens:
         if token.kind.name == "CONTEXT" and str(token.token) in "[]":
             place = start + token.source_start
-            raise read.error("Square brackets hold lists, as in knots=[10, 20]. Group terms in round ones.", (place, place + 1))
+            raise read.formula_error(
+                "Square brackets hold lists, as in knots=[10, 20]. Group terms in round ones.", (place, place + 1)
+            )
     return tree
 
 
-class Walk:
+class TermExpander:
     """One walk over the tree of the right side; it collects factors and offsets on its way."""
 
-    def __init__(self, read: Reading, start: int, others: Sequence[str]) -> None:
-        self.read, self.start, self.others = read, start, others
+    def __init__(self, read: SourceText, start: int, others: Sequence[str]) -> None:
+        self.source_text, self.start, self.other_columns = read, start, others
         self.factors: dict[str, Factor] = {}
         self.offsets: dict[str, tuple[Numeric, Span]] = {}
 
     def terms(self, tree: Any) -> tuple[Terms, dict[str, Factor], list[Numeric]]:
         """Give the terms, () among them for the intercept, the factors in them, and the offsets."""
-        terms, intercept = self._sum(tree)
+        terms, intercept = self._expand_sum(tree)
         for text, (_, at) in self.offsets.items():
             if any(text in term and len(term) > 1 for term in terms):
-                raise self.read.error("An offset has no coefficient, so it cannot interact. Add it as a term of its own.", at)
+                raise self.source_text.formula_error(
+                    "An offset has no coefficient, so it cannot interact. Add it as a term of its own.", at
+                )
         offsets = [numeric for text, (numeric, _) in self.offsets.items() if (text,) in terms]
         chosen = [term for term in terms if not (len(term) == 1 and term[0] in self.offsets)]
         return dict.fromkeys([*([] if intercept is False else [()]), *chosen]), self.factors, offsets
 
-    def _sum(self, node: Any) -> tuple[Terms, bool | None]:
+    def _expand_sum(self, node: Any) -> tuple[Terms, bool | None]:
         """Give the terms of a node, and what it says of the intercept, if anything. Long sums are walked without recursion."""
         links = []
         while not _is_token(node) and node.operator.symbol in ("+", "-"):
@@ -78,10 +82,14 @@ class Walk:
                 node = None
                 break
             node = left[0]
-        terms, intercept = ({}, None) if node is None else self._operand(node)
+        terms, intercept = ({}, None) if node is None else self._expand_operand(node)
         found = {frozenset(term): term for term in terms}
         for sign, right in reversed(links):
-            more, says = self._operand(right) if _is_token(right) or right.operator.symbol not in ("+", "-") else self._sum(right)
+            more, says = (
+                self._expand_operand(right)
+                if _is_token(right) or right.operator.symbol not in ("+", "-")
+                else self._expand_sum(right)
+            )
             if sign == "+":
                 for term in more:
                     found.setdefault(frozenset(term), term)
@@ -97,146 +105,154 @@ class Walk:
     def _require_present(self, here: Collection[frozenset[str]], less: Terms, node: Any) -> None:
         for term in less:
             if frozenset(term) not in here:
-                raise self.read.error(
+                raise self.source_text.formula_error(
                     f"The formula has no term {':'.join(term)} to take away. Take the '-' out; the negative of a column is I(-x).",
-                    self._at(node),
+                    self._span_of(node),
                 )
 
-    def _operand(self, node: Any) -> tuple[Terms, bool | None]:
+    def _expand_operand(self, node: Any) -> tuple[Terms, bool | None]:
         if _is_token(node):
-            return self._token(node)
+            return self._expand_token(node)
         symbol = node.operator.symbol
         if symbol in ("+", "-"):
-            return self._sum(node)
+            return self._expand_sum(node)
         if symbol in ("**", "^"):
-            return self._power(node), None
+            return self._expand_power(node), None
         if symbol not in (":", "*", "/"):
-            at = self._sign(node)
-            raise self.read.error(f"{symbol!r} is not understood in a formula. {ADVICE.get(symbol, '')}".rstrip(), at)
-        left, right = (self._plain(arg) for arg in node.args)
+            at = self._operator_span(node)
+            raise self.source_text.formula_error(
+                f"{symbol!r} is not understood in a formula. {ADVICE.get(symbol, '')}".rstrip(), at
+            )
+        left, right = (self._expand_terms(arg) for arg in node.args)
         self._require_few(len(left) * len(right) + len(left) + len(right), node)
         if symbol != "/" and len(left) == len(right) == 1 and left == right:
-            name = self.read.text[slice(*self._at(node.args[0]))]
-            raise self.read.error(
+            name = self.source_text.text[slice(*self._span_of(node.args[0]))]
+            raise self.source_text.formula_error(
                 f"Between terms, {name} with itself is {name} and nothing more. Write it once, or I({name}**2) for the square.",
-                self._at(node),
+                self._span_of(node),
             )
-        combine = {":": interacted, "*": crossed, "/": nested}[symbol]
+        combine = {":": interact, "*": cross, "/": nest}[symbol]
         return combine(left, right), None
 
-    def _plain(self, node: Any) -> Terms:
+    def _expand_terms(self, node: Any) -> Terms:
         """Give the terms of a node inside a product, where 0 and 1 make no sense."""
-        terms, intercept = self._operand(node)
+        terms, intercept = self._expand_operand(node)
         if intercept is not None:
-            raise self.read.error(
+            raise self.source_text.formula_error(
                 f"A number stands in a product of terms, where it has no meaning. {ARITHMETIC}",
-                self._at(node),
+                self._span_of(node),
             )
         return terms
 
-    def _power(self, node: Any) -> Terms:
+    def _expand_power(self, node: Any) -> Terms:
         base, exponent = node.args
         word = str(exponent.token) if _is_token(exponent) else ""
         if not re.fullmatch(r"[1-9][0-9]{0,2}", word):
-            raise self.read.error("The exponent of a sum of terms must be a whole number from 1 to 999.", self._at(exponent))
-        terms = self._plain(base)
+            raise self.source_text.formula_error(
+                "The exponent of a sum of terms must be a whole number from 1 to 999.", self._span_of(exponent)
+            )
+        terms = self._expand_terms(base)
         if len(terms) == 1:
-            name = self.read.text[slice(*self._at(base))]
+            name = self.source_text.text[slice(*self._span_of(base))]
             name = name if _is_token(base) else f"({name})"
-            raise self.read.error(
+            raise self.source_text.formula_error(
                 f"Between terms, a power crosses a sum with itself, as in (a + b)**2; of {name} alone nothing would come but "
                 f"{name}. Write I({name}**{word}) for the power.",
-                self._at(node),
+                self._span_of(node),
             )
         total = terms
         for _ in range(min(int(word), len(terms)) - 1):  # higher powers add nothing
             self._require_few(len(total) * len(terms), node)
-            total = powered(total, terms)
+            total = powers_of_terms(total, terms)
         return total
 
     def _require_few(self, number: int, node: Any) -> None:
         if number > 10 * MOST_TERMS:
-            raise self.read.error(
+            raise self.source_text.formula_error(
                 f"This would make some {number:,} terms or more; at most {MOST_TERMS:,} are fitted. Write fewer, or a lower power.",
-                self._at(node),
+                self._span_of(node),
             )
 
-    def _token(self, token: Any) -> tuple[Terms, bool | None]:
+    def _expand_token(self, token: Any) -> tuple[Terms, bool | None]:
         word, kind = str(token.token), token.kind.name
-        start, end = self._at(token)
+        start, end = self._span_of(token)
         if kind == "VALUE" and word in ("0", "1"):
             return {}, word == "1"
         if kind == "VALUE" and word == ".":
-            return self._others(start, end), None
+            return self._expand_dot(start, end), None
         if kind == "VALUE" or re.fullmatch(r"[0-9.]+", word):
-            shown = self.read.restored(word)
-            raise self.read.error(f"{shown} is not the name of a column. {ARITHMETIC}", (start, end))
+            shown = self.source_text.restore_quotes(word)
+            raise self.source_text.formula_error(f"{shown} is not the name of a column. {ARITHMETIC}", (start, end))
         if kind == "PYTHON":
-            return self._python(start, end), None
-        if kind == "NAME" and word in self.read.quoted and not self.read.quoted[word].startswith("`"):
-            quoted = self.read.quoted[word]
-            raise self.read.error(
+            return self._expand_python(start, end), None
+        if kind == "NAME" and word in self.source_text.quotes and not self.source_text.quotes[word].startswith("`"):
+            quoted = self.source_text.quotes[word]
+            raise self.source_text.formula_error(
                 f"The text {quoted} stands where a column is wanted. Write the name without quotes, or in backticks.",
                 (start, end),
             )
-        name = self.read.name(word)
-        factor = Bare(text=name, name=Name(name, (start, end)))
-        return self._known(factor, (start, end))
+        name = self.source_text.name(word)
+        factor = UntypedColumn(text=name, name=Name(name, (start, end)))
+        return self._add_factor(factor, (start, end))
 
-    def _known(self, factor: Factor, at: Span) -> tuple[Terms, None]:
-        self._require_same(factor.text, factor, at)
+    def _add_factor(self, factor: Factor, at: Span) -> tuple[Terms, None]:
+        self._require_unique_text(factor.text, factor, at)
         self.factors[factor.text] = factor
         return {(factor.text,): None}, None
 
-    def _require_same(self, text: str, thing: Factor | None, at: Span) -> None:
+    def _require_unique_text(self, text: str, thing: Factor | None, at: Span) -> None:
         """Refuse a column whose name is the text of something else in the formula: their coefficients would have one name."""
         others = [self.factors.get(text), None if text not in self.offsets else False]
         if any(other is not None and other != (thing or False) for other in others):
-            raise self.read.error(f"The formula has {text} twice, as a column of that name and as a call. Rename the column.", at)
+            raise self.source_text.formula_error(
+                f"The formula has {text} twice, as a column of that name and as a call. Rename the column.", at
+            )
 
-    def _others(self, start: int, end: int) -> Terms:
-        if not self.others:
-            raise self.read.error(
+    def _expand_dot(self, start: int, end: int) -> Terms:
+        if not self.other_columns:
+            raise self.source_text.formula_error(
                 "The '.' stands for all other columns, and there are none. For a mean alone write 'y ~ 1'.", (start, end)
             )
-        self._require_few(len(self.others), None)
+        self._require_few(len(self.other_columns), None)
         terms: Terms = {}
-        for name in self.others:
-            terms.update(self._known(Bare(text=name, name=Name(name, (start, end))), (start, end))[0])
+        for name in self.other_columns:
+            terms.update(self._add_factor(UntypedColumn(text=name, name=Name(name, (start, end))), (start, end))[0])
         return terms
 
-    def _python(self, start: int, end: int) -> Terms:
-        if "{" in self.read.plain[max(start - 1, 0) : start + 1]:
-            raise self.read.error("Braces are not understood. Arithmetic goes into I(...), such as I(2 * x).", (start, end))
-        piece, node = read_piece(self.read, start, end)
+    def _expand_python(self, start: int, end: int) -> Terms:
+        if "{" in self.source_text.masked_text[max(start - 1, 0) : start + 1]:
+            raise self.source_text.formula_error(
+                "Braces are not understood. Arithmetic goes into I(...), such as I(2 * x).", (start, end)
+            )
+        piece, node = parse_fragment(self.source_text, start, end)
         if isinstance(node, ast.Call) and piece.text(node.func) == "offset":
             arguments = node.args
             if len(arguments) != 1 or node.keywords:
-                raise self.read.error("offset(...) takes one expression, such as offset(log(t)).", (start, end))
-            text = self.read.restored(spaced(piece.source))
-            self._require_same(text, None, (start, end))
-            self.offsets[text] = Numeric(text=text, expression=numeric(piece, arguments[0])), (start, end)
+                raise self.source_text.formula_error("offset(...) takes one expression, such as offset(log(t)).", (start, end))
+            text = self.source_text.restore_quotes(normalize_spaces(piece.source))
+            self._require_unique_text(text, None, (start, end))
+            self.offsets[text] = Numeric(text=text, expression=parse_numeric(piece, arguments[0])), (start, end)
             return {(text,): None}
-        factor = read_factor(self.read, start, end)
+        factor = parse_factor(self.source_text, start, end)
         if isinstance(factor, Numeric) and isinstance(factor.expression, Name) and factor.text.startswith("Q("):
-            factor = Bare(text=factor.text, name=factor.expression)
-        return self._known(factor, (start, end))[0]
+            factor = UntypedColumn(text=factor.text, name=factor.expression)
+        return self._add_factor(factor, (start, end))[0]
 
-    def _at(self, node: Any) -> Span:
+    def _span_of(self, node: Any) -> Span:
         """Give the place of a node: from its first token to its last."""
         if node is None:
-            return self.start, len(self.read.plain)
+            return self.start, len(self.source_text.masked_text)
         if _is_token(node):
             return self.start + node.source_start, self.start + node.source_end + 1
-        places = [self._at(arg) for arg in node.args]
+        places = [self._span_of(arg) for arg in node.args]
         return min(a for a, _ in places), max(b for _, b in places)
 
-    def _sign(self, node: Any) -> Span:
+    def _operator_span(self, node: Any) -> Span:
         """Give the place of an operator: what is between its first two arguments."""
-        places = sorted(self._at(arg) for arg in node.args)
+        places = sorted(self._span_of(arg) for arg in node.args)
         if len(places) < 2:
-            return self._at(node)
-        between = self.read.plain[places[0][1] : places[1][0]]
+            return self._span_of(node)
+        between = self.source_text.masked_text[places[0][1] : places[1][0]]
         start = places[0][1] + len(between) - len(between.lstrip())
         return start, start + max(len(between.strip()), 1)
 

@@ -12,19 +12,19 @@ Term = tuple[str, ...]
 Terms = dict[Term, None]
 
 
-def joined(a: Term, b: Term) -> Term:
+def join_terms(a: Term, b: Term) -> Term:
     """Join two terms; a factor that both have counts once.
 
-    >>> joined(("a", "b"), ("b", "c"))
+    >>> join_terms(("a", "b"), ("b", "c"))
     ('a', 'b', 'c')
     """
     return (*a, *(factor for factor in b if factor not in a))
 
 
-def distinct(terms: Sequence[Term]) -> Terms:
+def distinct_terms(terms: Sequence[Term]) -> Terms:
     """Keep the first of all terms that have the same factors.
 
-    >>> list(distinct([("a", "b"), ("b", "a"), ("c",)]))
+    >>> list(distinct_terms([("a", "b"), ("b", "a"), ("c",)]))
     [('a', 'b'), ('c',)]
     """
     seen: dict[frozenset[str], Term] = {}
@@ -33,30 +33,30 @@ def distinct(terms: Sequence[Term]) -> Terms:
     return dict.fromkeys(seen.values())
 
 
-def interacted(a: Terms, b: Terms) -> Terms:
+def interact(a: Terms, b: Terms) -> Terms:
     """Expand a:b."""
-    return distinct([joined(s, t) for s in a for t in b])
+    return distinct_terms([join_terms(s, t) for s in a for t in b])
 
 
-def crossed(a: Terms, b: Terms) -> Terms:
+def cross(a: Terms, b: Terms) -> Terms:
     """Expand a*b = a + b + a:b."""
-    return distinct([*a, *b, *interacted(a, b)])
+    return distinct_terms([*a, *b, *interact(a, b)])
 
 
-def nested(a: Terms, b: Terms) -> Terms:
+def nest(a: Terms, b: Terms) -> Terms:
     """Expand a/b = a + (all factors of a):b."""
     whole: Term = ()
     for term in a:
-        whole = joined(whole, term)
-    return distinct([*a, *(joined(whole, term) for term in b)])
+        whole = join_terms(whole, term)
+    return distinct_terms([*a, *(join_terms(whole, term) for term in b)])
 
 
-def powered(total: Terms, base: Terms) -> Terms:
+def powers_of_terms(total: Terms, base: Terms) -> Terms:
     """Multiply a power of a sum by the sum once more: every term of both, and their interactions."""
-    return distinct([*total, *interacted(total, base)])
+    return distinct_terms([*total, *interact(total, base)])
 
 
-def ordered(terms: Sequence[Term], categorical: Collection[str]) -> list[list[Term]]:
+def group_by_numeric_factors(terms: Sequence[Term], categorical: Collection[str]) -> list[list[Term]]:
     """Put terms into groups of the same numeric factors, those without any first, each by the number of factors, as patsy does."""
     groups: dict[frozenset[str], list[Term]] = {frozenset(): []}
     for term in terms:
@@ -64,14 +64,14 @@ def ordered(terms: Sequence[Term], categorical: Collection[str]) -> list[list[Te
     return [sorted(group, key=len) for group in groups.values()]
 
 
-def codings(group: Sequence[Term], categorical: Collection[str]) -> dict[Term, list[dict[str, bool]]]:
+def contrast_codings(group: Sequence[Term], categorical: Collection[str]) -> dict[Term, list[dict[str, bool]]]:
     """Say how each categorical factor of each term is coded so that no column repeats what earlier terms span.
 
     A term spans the products of its factors, each of which is a constant plus contrasts. Of these products, those that earlier
     terms of the group have are left out, and the rest is joined again into as few blocks as can be: for each block, factor ->
     whether all its levels get a column (the constant is wanted) or all but one.
 
-    >>> codings([(), ("g",), ("g", "h")], {"g", "h"})[("g", "h")]
+    >>> contrast_codings([(), ("g",), ("g", "h")], {"g", "h"})[("g", "h")]
     [{'g': True, 'h': False}]
     """
     used: set[frozenset[str]] = set()

@@ -9,27 +9,27 @@ from typing import Any
 import numpy as np
 
 from squarely.data import Source, iter_batches, parses_as_number, require_columns, unsupported_column_error
-from squarely.design.design import Learnt, columns_needed
-from squarely.design.formula.expression import Expression, Moved, Name, names, parts
-from squarely.design.formula.factors import Bare, Basis, Categorical, Contrast, Factor, Numeric, expression_of
+from squarely.design.design import LearnedState, columns_needed
+from squarely.design.formula.expression import Expression, Name, Standardize, column_names, subexpressions
+from squarely.design.formula.factors import Basis, Categorical, Contrast, Factor, Numeric, UntypedColumn, argument_of
 from squarely.design.formula.formula import INTERCEPT, Formula
-from squarely.design.formula.source_text import pointer
-from squarely.design.formula.where import Where, bound
-from squarely.design.learning.aggregators import knots, limits
+from squarely.design.formula.source_text import caret_line
+from squarely.design.formula.where import Where, bind_where
+from squarely.design.learning.aggregators import knots_aggregator, range_aggregator
 from squarely.design.matrix.columns import columns_of
 from squarely.design.matrix.model_matrix import with_condition
 from squarely.errors import DataError
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class Outline:
+class DesignPlan:
     """What is to be learnt, of what, and where its rows are.
 
     Attributes
     ----------
     factors : text -> factor; columns named alone have become numbers or categories.
     numbers, labels : the columns of the data that the formula needs.
-    rounds : what each scan has to teach.
+    passes : what each scan has to teach.
     """
 
     formula: Formula
@@ -38,7 +38,7 @@ class Outline:
     where: Where | None
     numbers: Sequence[str]
     labels: Sequence[str]
-    rounds: tuple[Round, ...]
+    passes: tuple[LearningPass, ...]
 
     @property
     def columns_read(self) -> tuple[str, ...]:
@@ -51,12 +51,12 @@ class Outline:
         """The names of the coefficients, the intercept first if there is one; None where they wait for levels."""
         if any(isinstance(factor, Categorical) for factor in self.factors.values()):
             return None
-        columns = columns_of(self.formula, self.factors, _presumed(self.factors))
+        columns = columns_of(self.formula, self.factors, _placeholder_state(self.factors))
         return (*((INTERCEPT,) if self.formula.intercept else ()), *(column.name for column in columns))
 
 
-def outlined(formula: Formula, source: Source, where: Where | None = None, *, reading: bool = True) -> Outline:
-    """Outline a design. Of the rows it reads at most what tells a column of text from one of numbers, where `reading` is wished.
+def plan_design(formula: Formula, source: Source, where: Where | None = None, *, read_rows: bool = True) -> DesignPlan:
+    """Outline a design. Of the rows it reads at most what tells a column of text from one of numbers, where `read_rows` is wished.
 
     Raises
     ------
@@ -64,42 +64,42 @@ def outlined(formula: Formula, source: Source, where: Where | None = None, *, re
     """
     _require_named(formula, source)
     if where:
-        where = bound(where, source)
-    _require_numeric_response(formula, source, reading=reading and not source.partitioned)
-    factors = {text: _told(factor, source) for text, factor in formula.factors.items()}
-    numbers, labels = columns_needed(factors.values(), formula.outside.values())
-    return Outline(
+        where = bind_where(where, source)
+    _require_numeric_response(formula, source, reading=read_rows and not source.partitioned)
+    factors = {text: _resolve_type(factor, source) for text, factor in formula.factors.items()}
+    numbers, labels = columns_needed(factors.values(), formula.response_and_offsets.values())
+    return DesignPlan(
         formula=formula,
         factors=factors,
         source=source,
         where=where,
         numbers=numbers,
         labels=labels,
-        rounds=rounds(formula, factors),
+        passes=plan_passes(formula, factors),
     )
 
 
-def _presumed(factors: Mapping[str, Factor]) -> Learnt:
+def _placeholder_state(factors: Mapping[str, Factor]) -> LearnedState:
     """Make splines of values that nobody has read: how many columns they have depends on the number of their knots alone."""
-    learnt = Learnt()
+    learnt = LearnedState()
     for factor in factors.values():
         if isinstance(factor, Basis) and factor.kind in ("bs", "ns"):
             if factor.df is not None:
-                learnt = knots(factor).finish(learnt, [np.linspace(0.0, 1.0, 1_000)])
+                learnt = knots_aggregator(factor).finish(learnt, [np.linspace(0.0, 1.0, 1_000)])
             else:
                 at = factor.knots or (0.0,)
-                learnt = limits(factor).finish(learnt, (min(at) - 1.0, max(at) + 1.0))
+                learnt = range_aggregator(factor).finish(learnt, (min(at) - 1.0, max(at) + 1.0))
     return learnt
 
 
 def _require_named(formula: Formula, source: Source) -> None:
     """Raise a DataError that points into the formula when a column that it names is not there."""
-    for expression in [*formula.outside.values(), *map(expression_of, formula.factors.values())]:
-        for name in names(expression):
+    for expression in [*formula.response_and_offsets.values(), *map(argument_of, formula.factors.values())]:
+        for name in column_names(expression):
             try:
                 require_columns(source, [name.name])
             except DataError as error:
-                raise DataError(f"{error}{pointer(formula.text, name.at) if name.at[1] else ''}") from None
+                raise DataError(f"{error}{caret_line(formula.text, name.span) if name.span[1] else ''}") from None
 
 
 def _require_numeric_response(formula: Formula, source: Source, *, reading: bool) -> None:
@@ -112,7 +112,7 @@ def _require_numeric_response(formula: Formula, source: Source, *, reading: bool
     value, row = _first_text(source, response.name) if reading else ("", 0)
     held = "text" if isinstance(value, str) else "categories"
     met = f", {value!r} in data row {row:,}" if reading else ""
-    at = pointer(formula.text, response.at) if response.at[1] else ""
+    at = caret_line(formula.text, response.span) if response.span[1] else ""
     raise DataError(
         f"The response {response.name!r} of {source.label} holds {held}{met}, and a regression explains "
         f"numbers. Correct or clear such values, or make numbers of two groups, such as 0 and 1.{at}"
@@ -134,9 +134,9 @@ def _first_text(source: Source, name: str) -> tuple[Any, int]:
     return first or (None, 0)
 
 
-def _told(factor: Factor, source: Source) -> Factor:
+def _resolve_type(factor: Factor, source: Source) -> Factor:
     """Let the data say whether a column named alone holds numbers or categories."""
-    if not isinstance(factor, Bare):
+    if not isinstance(factor, UntypedColumn):
         return factor
     kind = source.kind(factor.name.name)
     if kind == "other":
@@ -146,11 +146,11 @@ def _told(factor: Factor, source: Source) -> Factor:
     return Numeric(text=factor.text, expression=factor.name)
 
 
-_SAID = {"means": "mean", "levels": "levels", "ranges": "range", "knots": "knots", "polynomials": "orthogonal polynomials"}
+_KIND_TEXTS = {"means": "mean", "levels": "levels", "ranges": "range", "knots": "knots", "polynomials": "orthogonal polynomials"}
 
 
 @dataclass(frozen=True, slots=True)
-class Topic:
+class LearningTask:
     """One thing to learn.
 
     Attributes
@@ -163,61 +163,61 @@ class Topic:
     text: str
 
     def __str__(self) -> str:
-        return f"the {_SAID[self.kind]} of {self.text}"
+        return f"the {_KIND_TEXTS[self.kind]} of {self.text}"
 
 
-Round = tuple[Topic, ...]
+LearningPass = tuple[LearningTask, ...]
 
 
-def rounds(formula: Formula, factors: Mapping[str, Factor]) -> tuple[Round, ...]:
+def plan_passes(formula: Formula, factors: Mapping[str, Factor]) -> tuple[LearningPass, ...]:
     """Plan the scans: the topics of each, given the factors with columns named alone told apart.
 
     A mean comes first: what holds one may have no value in some rows, which everything else must leave out.
     """
-    moved = moved_in(formula, factors)
-    planned: list[Round] = []
-    while here := _next(factors, moved, {topic for topics in planned for topic in topics}):
+    moved = standardizations_in(formula, factors)
+    planned: list[LearningPass] = []
+    while here := _next_pass(factors, moved, {topic for topics in planned for topic in topics}):
         planned.append(here)
     return tuple(planned)
 
 
-def purpose(topics: Round) -> str:
+def describe_pass(topics: LearningPass) -> str:
     """Say in a word or two what one scan is for.
 
-    >>> purpose((Topic("levels", "a"), Topic("levels", "b"), Topic("knots", "ns(x, df=3)")))
+    >>> describe_pass((LearningTask("levels", "a"), LearningTask("levels", "b"), LearningTask("knots_aggregator", "ns(x, df=3)")))
     'levels, knots'
     """
     return ", ".join(dict.fromkeys(topic.kind for topic in topics))
 
 
-def moved_in(formula: Formula, factors: Mapping[str, Factor]) -> dict[str, Moved]:
+def standardizations_in(formula: Formula, factors: Mapping[str, Factor]) -> dict[str, Standardize]:
     """Give every `center` and `scale`, by its text."""
-    expressions = [expression_of(f) for f in factors.values() if not isinstance(f, Categorical)]
-    inside = (part for e in (*expressions, *formula.outside.values()) for part in parts(e))
-    return {part.text: part for part in inside if isinstance(part, Moved)}
+    expressions = [argument_of(f) for f in factors.values() if not isinstance(f, Categorical)]
+    inside = (part for e in (*expressions, *formula.response_and_offsets.values()) for part in subexpressions(e))
+    return {part.text: part for part in inside if isinstance(part, Standardize)}
 
 
-def _next(factors: Mapping[str, Factor], moved: Mapping[str, Moved], done: Collection[Topic]) -> Round:
+def _next_pass(factors: Mapping[str, Factor], moved: Mapping[str, Standardize], done: Collection[LearningTask]) -> LearningPass:
     def is_known(expression: Expression) -> bool:
-        return all(Topic("means", part.text) in done for part in parts(expression) if isinstance(part, Moved))
+        return all(LearningTask("means", part.text) in done for part in subexpressions(expression) if isinstance(part, Standardize))
 
-    means = [Topic("means", text) for text, part in moved.items() if is_known(part.argument)]
-    levels = [Topic("levels", text) for text, factor in factors.items() if isinstance(factor, Categorical)]
+    means = [LearningTask("means", text) for text, part in moved.items() if is_known(part.argument)]
+    levels = [LearningTask("levels", text) for text, factor in factors.items() if isinstance(factor, Categorical)]
     bases = [
-        _of_basis(factor, done)
+        _basis_task(factor, done)
         for factor in factors.values()
         if isinstance(factor, Basis) and factor.kind != "powers" and is_known(factor.argument)
     ]
-    return _new(means, done) or _new([*levels, *bases], done)
+    return _new_tasks(means, done) or _new_tasks([*levels, *bases], done)
 
 
-def _of_basis(factor: Basis, done: Collection[Topic]) -> Topic:
+def _basis_task(factor: Basis, done: Collection[LearningTask]) -> LearningTask:
     """Tell what is learnt next of a basis: a range, unless quantiles are its knots; a polynomial then needs a QR of the rows."""
     if factor.kind != "poly" and factor.df is not None:
-        return Topic("knots", factor.text)
-    limits = Topic("ranges", factor.text)
-    return Topic("polynomials", factor.text) if factor.kind == "poly" and limits in done else limits
+        return LearningTask("knots", factor.text)
+    limits = LearningTask("ranges", factor.text)
+    return LearningTask("polynomials", factor.text) if factor.kind == "poly" and limits in done else limits
 
 
-def _new(topics: list[Topic], done: Collection[Topic]) -> Round:
+def _new_tasks(topics: list[LearningTask], done: Collection[LearningTask]) -> LearningPass:
     return tuple(topic for topic in topics if topic not in done)

@@ -23,22 +23,22 @@ class Search:
 
     Attributes
     ----------
-    found : rank -> the bits that its value begins with, and how many values that begin so are before it.
-    done : how many of the scans have been made.
+    prefixes : rank -> the bits that its value begins with, and how many values that begin so are before it.
+    scans : how many of the scans have been made.
     """
 
-    found: Mapping[int, tuple[int, int]]
-    done: int = 0
+    prefixes: Mapping[int, tuple[int, int]]
+    scans: int = 0
 
     @property
-    def over(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether every bit is known."""
-        return self.done == len(_WIDTHS)
+        return self.scans == len(_WIDTHS)
 
     def counter(self) -> Callable[[Array], Counts]:
         """Give what counts, of values (m,), those that begin as the values looked for do, by their next bits."""
-        width, left = _WIDTHS[self.done], sum(_WIDTHS[self.done + 1 :])
-        begins = sorted({bits for bits, _ in self.found.values()})
+        width, left = _WIDTHS[self.scans], sum(_WIDTHS[self.scans + 1 :])
+        begins = sorted({bits for bits, _ in self.prefixes.values()})
 
         def counted(x: Array) -> Counts:
             keys = _keys(x) >> np.uint64(left)
@@ -47,45 +47,45 @@ class Search:
 
         return counted
 
-    def narrowed(self, counts: Counts) -> Search:
+    def narrow(self, counts: Counts) -> Search:
         """Take the counts of all values in."""
-        width, found = _WIDTHS[self.done], {}
-        for rank, (bits, before) in self.found.items():
+        width, found = _WIDTHS[self.scans], {}
+        for rank, (bits, before) in self.prefixes.items():
             until = np.cumsum(counts[bits])
             place = int(np.searchsorted(until, before, side="right"))
             found[rank] = bits << width | place, before - (int(until[place - 1]) if place else 0)
-        return Search(found=found, done=self.done + 1)
+        return Search(prefixes=found, scans=self.scans + 1)
 
     def values(self) -> dict[int, float]:
         """Give the values, rank -> value, when the search is over."""
-        keys = np.array([bits for bits, _ in self.found.values()], dtype=np.uint64)
-        return dict(zip(self.found, _doubles(keys).tolist(), strict=True))
+        keys = np.array([bits for bits, _ in self.prefixes.values()], dtype=np.uint64)
+        return dict(zip(self.prefixes, _doubles(keys).tolist(), strict=True))
 
 
-def search(n: int, places: Array) -> Search:
+def start_search(n: int, places: Array) -> Search:
     """Begin to search for what quantiles (type 7) of n values lie between.
 
-    >>> seen = search(4, np.array([0.5]))
+    >>> seen = start_search(4, np.array([0.5]))
     >>> while not seen.is_over:
-    ...     seen = seen.narrowed(seen.counter()(np.array([3.0, -1.0, 8.0, 2.5])))
-    >>> seen.values(), between(4, np.array([0.5]), seen).tolist()
+    ...     seen = seen.narrow(seen.counter()(np.array([3.0, -1.0, 8.0, 2.5])))
+    >>> seen.values(), quantiles_from_search(4, np.array([0.5]), seen).tolist()
     ({1: 2.5, 2: 3.0}, [2.75])
     """
-    return Search(found={rank: (0, rank) for rank in between_ranks(n, places)})
+    return Search(prefixes={rank: (0, rank) for rank in quantile_ranks(n, places)})
 
 
-def between_ranks(n: int, places: Array) -> list[int]:
+def quantile_ranks(n: int, places: Array) -> list[int]:
     """Give the ranks, counted from 0, of the values that quantiles (type 7) of n values lie between."""
     below = np.floor((n - 1) * places).astype(int)
     return sorted({*below.tolist(), *np.minimum(below + 1, n - 1).tolist()})
 
 
-def between(n: int, places: Array, over: Search) -> Array:
+def quantiles_from_search(n: int, places: Array, over: Search) -> Array:
     """Give the quantiles (type 7) of n values at these places, as NumPy does, from a search that is over."""
-    return interpolated(n, places, over.values())
+    return interpolate_quantiles(n, places, over.values())
 
 
-def interpolated(n: int, places: Array, values: Mapping[int, float]) -> Array:
+def interpolate_quantiles(n: int, places: Array, values: Mapping[int, float]) -> Array:
     """Give the quantiles (type 7) of n values at these places, as NumPy does, from the values of the ranks they lie between."""
     quantiles = []
     for place in places.tolist():
@@ -96,7 +96,7 @@ def interpolated(n: int, places: Array, values: Mapping[int, float]) -> Array:
     return np.array(quantiles)
 
 
-def merged_counts(a: Counts, b: Counts) -> Counts:
+def merge_counts(a: Counts, b: Counts) -> Counts:
     """Add counts up."""
     return {bits: counts + b[bits] for bits, counts in a.items()}
 

@@ -8,30 +8,30 @@ from itertools import product
 
 import numpy as np
 
-from squarely.design.design import Design, Learnt
-from squarely.design.encoding.layout import Column, Part
-from squarely.design.formula.expression import Arithmetic, Expression, Function, Moved, Name, Number, is_product, names
-from squarely.design.formula.expression import parts as inside
-from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric, expression_of
+from squarely.design.design import Design, LearnedState
+from squarely.design.encoding.layout import Column, FactorColumn
+from squarely.design.formula.expression import Arithmetic, Expression, Function, Name, Number, Standardize, column_names, is_product
+from squarely.design.formula.expression import subexpressions as inside
+from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric, argument_of
 from squarely.design.formula.formula import INTERCEPT, Formula
-from squarely.design.formula.terms import Term, codings, ordered
+from squarely.design.formula.terms import Term, contrast_codings, group_by_numeric_factors
 from squarely.errors import DataError
 
 _MOST_COLUMNS = 12_000
 
 
-def columns_of(formula: Formula, factors: Mapping[str, Factor], learnt: Learnt) -> tuple[Column, ...]:
+def columns_of(formula: Formula, factors: Mapping[str, Factor], learnt: LearnedState) -> tuple[Column, ...]:
     """List the columns of X in patsy's order: groups of terms with the same numeric factors, the first factor varying fastest.
 
     Raises
     ------
     DataError : there are more than 12,000; or two have the same name.
     """
-    categorical = set(learnt.codings)
+    categorical = set(learnt.contrasts)
     terms: list[Term] = [*([()] if formula.intercept else []), *formula.terms]
     columns: dict[str, Column] = {INTERCEPT: Column(INTERCEPT, ())} if formula.intercept else {}
-    for group in ordered(terms, categorical):
-        for term, blocks in codings(group, categorical).items():
+    for group in group_by_numeric_factors(terms, categorical):
+        for term, blocks in contrast_codings(group, categorical).items():
             for block in blocks:
                 here = [text for text in term if text in block or text not in categorical]
                 choices = [_choices(factors[text], learnt, full=block.get(text, False)) for text in here]
@@ -49,11 +49,11 @@ def columns_of(formula: Formula, factors: Mapping[str, Factor], learnt: Learnt) 
     return tuple(column for column in columns.values() if column.parts)
 
 
-def _choices(factor: Factor, learnt: Learnt, *, full: bool) -> list[tuple[str, Part]]:
+def _choices(factor: Factor, learnt: LearnedState, *, full: bool) -> list[tuple[str, FactorColumn]]:
     """Give the columns of one factor, each with the name that statsmodels prints."""
     text = factor.text
     if isinstance(factor, Categorical):
-        return [(f"{text}[{name}]", (text, full, j)) for j, name in enumerate(learnt.codings[text].names(full=full))]
+        return [(f"{text}[{name}]", (text, full, j)) for j, name in enumerate(learnt.contrasts[text].names(full=full))]
     if not isinstance(factor, Basis):
         return [(text, (text, False, 0))]
     if factor.kind in ("poly", "powers"):
@@ -63,7 +63,7 @@ def _choices(factor: Factor, learnt: Learnt, *, full: bool) -> list[tuple[str, P
     return [(f"{text}[{j}]", (text, False, j)) for j in range(width)]
 
 
-def _products(choices: Sequence[Sequence[tuple[str, Part]]]) -> list[Column]:
+def _products(choices: Sequence[Sequence[tuple[str, FactorColumn]]]) -> list[Column]:
     combinations = product(*reversed(choices))  # the last varies fastest here, so the first factor does in the end
     return [Column(":".join(name for name, _ in c[::-1]), tuple(part for _, part in c[::-1])) for c in combinations]
 
@@ -79,17 +79,17 @@ def derivations(design: Design) -> list[tuple[bool, frozenset[str]]]:
 
 def _derivation(column: Column, factors: Mapping[str, Factor]) -> tuple[bool, frozenset[str]]:
     parts = [factors[text] for text, _, _ in column.parts if not isinstance(factors[text], Categorical)]
-    expressions = [expression_of(factor) for factor in parts]
+    expressions = [argument_of(factor) for factor in parts]
     is_exact = all(isinstance(f, Numeric) or (isinstance(f, Basis) and f.kind == "powers") for f in parts)
     if not parts or not is_exact or not all(map(_is_exact, expressions)):
         return False, frozenset()
     plain = len(parts) == 1 and isinstance(parts[0], Numeric) and isinstance(expressions[0], Name)
-    return not plain, frozenset(name.name for expression in expressions for name in names(expression))
+    return not plain, frozenset(name.name for expression in expressions for name in column_names(expression))
 
 
 def _is_exact(expression: Expression) -> bool:
     for part in inside(expression):
-        if isinstance(part, Function | Moved):
+        if isinstance(part, Function | Standardize):
             return False
         if isinstance(part, Arithmetic) and part.operator in ("/", "**"):
             power = part.right.value if part.operator == "**" and isinstance(part.right, Number) else -1.0

@@ -15,7 +15,7 @@ from squarely.errors import DataError
 _ALL_ROWS = "or fit all rows at once"
 
 
-def require_alike(one: Design, other: Design, who: str) -> None:
+def require_compatible(one: Design, other: Design, who: str) -> None:
     """Raise a DataError that names the first difference, unless both designs say the same but for levels, centres and scales.
 
     `who` is what the message calls the fit that `other` belongs to.
@@ -24,30 +24,30 @@ def require_alike(one: Design, other: Design, who: str) -> None:
     texts = [design.where.text if design.where else None for design in (one, other)]
     if texts[0] != texts[1]:
         raise DataError(
-            f"The fits use different rows: {_condition(texts[0])} in the first, {_condition(texts[1])} in {who}. "
+            f"The fits use different rows: {_condition_phrase(texts[0])} in the first, {_condition_phrase(texts[1])} in {who}. "
             "Fit them with the same where=."
         )
     for text, factor in one.factors.items():
         _require_factor(text, factor, other.factors[text], who)
-    for text, move in one.learnt.moves.items():
-        if move != other.learnt.moves[text]:
+    for text, move in one.learned.standardizations.items():
+        if move != other.learned.standardizations[text]:
             raise DataError(
-                f"{text} took a mean of {move.mean:g} from the rows of the first fit and of {other.learnt.moves[text].mean:g} from "
+                f"{text} took a mean of {move.mean:g} from the rows of the first fit and of {other.learned.standardizations[text].mean:g} from "
                 f"those of {who}: it is another column in each. Write numbers in its place, such as I(x - 30) or I((x - 30) / 5), "
                 f"{_ALL_ROWS}."
             )
-    for text, made in one.learnt.bases.items():
-        if not _same_basis(made, other.learnt.bases[text]):
+    for text, made in one.learned.bases.items():
+        if not _is_same_basis(made, other.learned.bases[text]):
             raise DataError(
-                f"{text} took {_taught(made)} the rows of the first fit, and others from those of {who}. {_way_out(made)}"
+                f"{text} took {_learned_phrase(made)} the rows of the first fit, and others from those of {who}. {_alternative_phrase(made)}"
             )
 
 
-def _taught(made: Polynomial | Spline) -> str:
+def _learned_phrase(made: Polynomial | Spline) -> str:
     return "columns that are orthogonal from" if isinstance(made, Polynomial) else "its knots, the two at the ends among them, from"
 
 
-def _way_out(made: Polynomial | Spline) -> str:
+def _alternative_phrase(made: Polynomial | Spline) -> str:
     if isinstance(made, Polynomial):
         return f"Write poly(x, {len(made.weights) - 1}, raw=True), {_ALL_ROWS}."
     return (
@@ -64,7 +64,7 @@ def _require_formula(one: Formula, other: Formula, who: str) -> None:
         )
 
 
-def _condition(text: str | None) -> str:
+def _condition_phrase(text: str | None) -> str:
     return "no condition" if text is None else f"where={text!r}"
 
 
@@ -77,7 +77,7 @@ def _require_factor(text: str, one: Factor, other: Factor, who: str) -> None:
         )
 
 
-def _same_basis(one: Polynomial | Spline, other: Polynomial | Spline) -> bool:
+def _is_same_basis(one: Polynomial | Spline, other: Polynomial | Spline) -> bool:
     if isinstance(one, Polynomial) and isinstance(other, Polynomial):
         return (one.low, one.high) == (other.low, other.high) and np.array_equal(one.weights, other.weights)
     return isinstance(one, Spline) and isinstance(other, Spline) and np.array_equal(one.knots, other.knots)

@@ -14,8 +14,8 @@ from itertools import product
 
 from squarely.data import Level
 from squarely.design.design import Design
-from squarely.design.encoding.categories import Coding
-from squarely.design.encoding.layout import Column, Part
+from squarely.design.encoding.categories import ContrastCoding
+from squarely.design.encoding.layout import Column, FactorColumn
 from squarely.errors import DataError
 
 Combination = dict[int, Fraction]  # position in [1, x_1 ... x_p] -> weight
@@ -26,7 +26,7 @@ _Levels = dict[Level, Fraction]  # a function of the levels of a factor, zero at
 class Product:
     """A product of columns of numbers, by their parts, and of a function of the levels of each of some factors, by its text."""
 
-    numbers: frozenset[Part]
+    numbers: frozenset[FactorColumn]
     functions: Mapping[str, _Levels]
 
 
@@ -57,14 +57,14 @@ def indicators(design: Design, text: str, levels: Iterable[Level]) -> Iterator[l
         yield [Product(numbers, {**others, text: {level: Fraction(1)}}) for numbers, others in seen.values()]
 
 
-def translated(wanted: Iterable[Product], source: Design) -> list[Combination]:
+def recode(wanted: Iterable[Product], source: Design) -> list[Combination]:
     """Write products as combinations of the columns [1, x_1 ... x_p] of a design, on rows that have its levels alone.
 
     A function f of the levels is a constant and a contrast, f = c + g, by the factor's own contrast. The product of these sums
     falls apart into one product for each set of factors that enter with g, and the blocks of columns cover each such set once, by
     the rule that has made them: a block covers the sets between its contrasts alone and all its factors.
     """
-    blocks: dict[frozenset[Part], list[_Block]] = {}
+    blocks: dict[frozenset[FactorColumn], list[_Block]] = {}
     for numbers, block in _blocks(source):
         blocks.setdefault(numbers, []).append(block)
     known = {text: set(coding.levels) for text, coding in source.categories.items()}
@@ -78,7 +78,7 @@ def translated(wanted: Iterable[Product], source: Design) -> list[Combination]:
         elif _key(met) in own:
             combinations.append({own[_key(met)]: Fraction(1)})
         else:
-            combinations.append(_translated(met, blocks.get(each.numbers, []), source.categories))
+            combinations.append(_recode_product(met, blocks.get(each.numbers, []), source.categories))
     return combinations
 
 
@@ -94,7 +94,7 @@ def _product(design: Design, column: Column) -> Product:
     return Product(frozenset(part for part in column.parts if part[0] not in design.categories), functions)
 
 
-def _column(coding: Coding, j: int, *, full: bool) -> _Levels:
+def _column(coding: ContrastCoding, j: int, *, full: bool) -> _Levels:
     """Give column j of the coding's matrix where it is not zero."""
     levels, omitted = coding.levels, coding.position
     if coding.kind == "sum" and full and j == 0:
@@ -108,9 +108,9 @@ def _column(coding: Coding, j: int, *, full: bool) -> _Levels:
     return function
 
 
-def _blocks(design: Design) -> Iterator[tuple[frozenset[Part], _Block]]:
+def _blocks(design: Design) -> Iterator[tuple[frozenset[FactorColumn], _Block]]:
     """Collect the columns of a design, the constant among them, into blocks."""
-    found: dict[tuple[frozenset[Part], tuple[tuple[str, bool], ...]], dict[tuple[int, ...], int]] = {}
+    found: dict[tuple[frozenset[FactorColumn], tuple[tuple[str, bool], ...]], dict[tuple[int, ...], int]] = {}
     if design.intercept:
         found[frozenset(), ()] = {(): 0}
     for position, column in enumerate(design.columns, start=1):
@@ -122,7 +122,7 @@ def _blocks(design: Design) -> Iterator[tuple[frozenset[Part], _Block]]:
         yield numbers, _Block(dict(full), places)
 
 
-def _translated(wanted: Product, blocks: Sequence[_Block], codings: Mapping[str, Coding]) -> Combination:
+def _recode_product(wanted: Product, blocks: Sequence[_Block], codings: Mapping[str, ContrastCoding]) -> Combination:
     values = {text: [f.get(level, Fraction(0)) for level in codings[text].levels] for text, f in wanted.functions.items()}
     split = {text: _split(codings[text], f) for text, f in values.items()}
     combination: Combination = {}
@@ -147,13 +147,13 @@ def _translated(wanted: Product, blocks: Sequence[_Block], codings: Mapping[str,
     return combination
 
 
-def _split(coding: Coding, values: Sequence[Fraction]) -> tuple[Fraction, list[Fraction]]:
+def _split(coding: ContrastCoding, values: Sequence[Fraction]) -> tuple[Fraction, list[Fraction]]:
     """Split a function of the levels into a constant and what the contrast spans: zero at the reference, or of sum zero."""
     constant = values[coding.position] if coding.kind == "treatment" else sum(values, Fraction(0)) / len(values)
     return constant, [value - constant for value in values]
 
 
-def _weights(coding: Coding, values: Sequence[Fraction] | None, *, full: bool) -> list[tuple[int, Fraction]]:
+def _weights(coding: ContrastCoding, values: Sequence[Fraction] | None, *, full: bool) -> list[tuple[int, Fraction]]:
     """Give a function of the levels (None for one) in terms of the columns of a coding; without `full`, its contrast alone."""
     values = [Fraction(1)] * len(coding.levels) if values is None else values
     constant, contrast = _split(coding, values)

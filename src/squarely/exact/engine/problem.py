@@ -101,7 +101,7 @@ def in_units(work: Work, b: Pair, left: Left) -> tuple[dict[int, Fraction], Arra
 def natural(work: Work) -> Array:
     """Give the size (q,) that each coefficient would have if its column alone made up the response."""
     moments, design, columns = work.moments, work.moments.design, work.columns
-    centres, scales = design.column_centres, design.column_scales
+    centres, scales = design.column_centers, design.column_scales
     sizes: Array = scales[-1] / scales[columns] * np.sqrt(moments.gram[-1, -1] / np.diag(moments.gram)[columns])
     if design.intercept:
         sizes[0] += abs(centres[-1]) + np.abs(centres[columns[1:]]) @ sizes[1:]
@@ -111,7 +111,7 @@ def natural(work: Work) -> Array:
 def scaled(work: Work, total: dict[int, Fraction]) -> Pair:
     """Give the coefficients of the scaled columns of Moments as double-double (q,)."""
     design = work.moments.design
-    centres, scales = [[Fraction(x) for x in row.tolist()] for row in (design.column_centres, design.column_scales)]
+    centres, scales = [[Fraction(x) for x in row.tolist()] for row in (design.column_centers, design.column_scales)]
     exact = {j: beta * scales[j] / scales[-1] for j, beta in total.items()}
     if 0 in total:
         level = total[0] - centres[-1] + sum((beta * centres[j] for j, beta in total.items() if j), Fraction(0))
@@ -150,7 +150,7 @@ def root_of(work: Work, U: Array, error: float) -> Root:
 def in_scaled(work: Work) -> Array:
     """Write the kept columns of W in terms of the scaled columns of Moments: (q, q), exact but for one rounding."""
     design = work.moments.design
-    centres, scales = [[Fraction(x) for x in row.tolist()] for row in (design.column_centres, design.column_scales)]
+    centres, scales = [[Fraction(x) for x in row.tolist()] for row in (design.column_centers, design.column_scales)]
     at = {place: i for i, place in enumerate(work.columns.tolist())}
     P = np.zeros((len(at), len(at)))
     for i, row in enumerate(work.way()):

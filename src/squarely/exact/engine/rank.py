@@ -9,7 +9,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from squarely.data import Source
-from squarely.design import monomials
+from squarely.design import monomials_of
 from squarely.errors import UntoldError
 from squarely.exact.rank import dependency, none_left
 from squarely.moments import Effort, Folded, Moments, combine, way_back
@@ -111,7 +111,7 @@ def _spanned(folded: Folded, source: Source, j: int, kept: list[int], R: Array) 
 def _name(folded: Folded, j: int) -> str:
     """Say what column j of W stands for; those that had to go for good are no longer counted."""
     layout = folded.layout
-    every = zip(layout.design.columns, monomials(layout.design), strict=True)
+    every = zip(layout.design.columns, monomials_of(layout.design), strict=True)
     return [column.name for column, m in every if m in layout.monomials][j - 1]
 
 
@@ -140,7 +140,7 @@ def _made(folded: Folded, j: int, kept: list[int], d: Array) -> dict[int, Fracti
 
 def _sentence(moments: Moments, j: int, others: dict[int, Fraction]) -> str:
     """Write a dropped column as the combination of others that it is, in the units of the data."""
-    centres, scales = moments.design.column_centres, moments.design.column_scales
+    centres, scales = moments.design.column_centers, moments.design.column_scales
     slopes = {place: float(weight) for place, weight in others.items() if place}
     level = others.get(0, Fraction(0)) - Fraction(float(centres[j]))
     level += sum((weight * Fraction(float(centres[place])) for place, weight in others.items() if place), Fraction(0))

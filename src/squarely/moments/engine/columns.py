@@ -16,18 +16,18 @@ import numpy as np
 from squarely.data import Query, Stage
 from squarely.design import (
     Atom,
+    CompleteRows,
     Design,
+    FactorColumn,
     Monomial,
-    Part,
     Polynomial,
     Powers,
-    Sheet,
-    expanded,
-    expression_of,
-    lowered,
-    movable,
-    polynomials,
-    splines,
+    argument_of,
+    centerable_atoms,
+    expand_shift,
+    lower_power,
+    polynomial_stages,
+    spline_stages,
 )
 from squarely.moments.engine.group_sums import Factors, Key
 from squarely.numerics import Array
@@ -47,7 +47,7 @@ class Layout:
     """
 
     design: Design
-    page: Sheet
+    page: CompleteRows
     monomials: tuple[Monomial, ...]
     free: frozenset[Atom]
     centres: Mapping[Atom, float] = field(default_factory=dict)
@@ -102,10 +102,10 @@ class Prepared:
     keys: Mapping[str, Key]
 
 
-def lay_out(design: Design, page: Sheet, columns: Sequence[Monomial]) -> Layout:
+def lay_out(design: Design, page: CompleteRows, columns: Sequence[Monomial]) -> Layout:
     """Lay the columns out, without centres and scales as yet."""
     k = len(columns) + 1
-    free = movable(columns, intercept=design.intercept)
+    free = centerable_atoms(columns, intercept=design.intercept)
     atoms = dict.fromkeys(atom for m in columns for atom, _ in m.powers)
     return Layout(
         design=design,
@@ -129,19 +129,19 @@ def atom_stages(layout: Layout) -> tuple[list[Stage], dict[Atom, str], nw.Expr]:
     for i, atom in enumerate(layout.atoms):
         if not isinstance(atom, tuple):
             aliases[atom] = f"a{i}"
-            said[f"a{i}"] = page.said(atom)
+            said[f"a{i}"] = page.expression(atom)
             continue
         text, place = atom
         if text not in made:
-            factor, basis = design.factors[text], design.learnt.bases[text]
-            stages.append({f"x{i}": page.said(expression_of(factor))})
-            say = polynomials if isinstance(basis, Polynomial) else splines
+            factor, basis = design.factors[text], design.learned.bases[text]
+            stages.append({f"x{i}": page.expression(argument_of(factor))})
+            say = polynomial_stages if isinstance(basis, Polynomial) else spline_stages
             more, made[text] = say(f"x{i}", f"b{i}c", basis)  # type: ignore[arg-type]  # each is given its own kind
             stages += more
         aliases[atom] = made[text][place]
-    y = page.said(design.formula.response.expression)
+    y = page.expression(design.formula.response.expression)
     for offset in design.formula.offsets:
-        y = y - page.said(offset.expression)
+        y = y - page.expression(offset.expression)
     return stages, aliases, y
 
 
@@ -173,7 +173,7 @@ def _make(powers: Powers, made: dict[Powers, str], names: Mapping[Atom, str], le
     if not powers or powers in made:
         return
     atom = powers[-1][0]
-    less = lowered(powers, atom)
+    less = lower_power(powers, atom)
     _make(less, made, names, levels)
     made[powers] = f"q{len(made)}"
     degree = sum(power for _, power in powers)
@@ -199,7 +199,7 @@ def prepared(layout: Layout) -> Prepared:
     labels = layout.page.labels
     keys = {text: Key(alias=labels[coding.column], levels=coding.levels) for text, coding in design.categories.items()}
     blocks = tuple(_block(layout, carrier, factors, members) for (carrier, factors), members in groups.items())
-    return Prepared(query=layout.page.kept.with_stages(*stages, last), blocks=blocks, keys=keys)
+    return Prepared(query=layout.page.query.with_stages(*stages, last), blocks=blocks, keys=keys)
 
 
 def _block(layout: Layout, carrier: str, factors: tuple[tuple[str, bool], ...], members: list[int]) -> Block:
@@ -224,7 +224,7 @@ def way_back(layout: Layout) -> Way:
         moves = {a: (1 / _f(layout.scales[a]), -_f(layout.centres[a]) / _f(layout.scales[a])) for a, _ in m.powers}
         shift, unit = _f(layout.shifts[i - 1]), _f(layout.units[i - 1])
         row = {0: -shift / unit}
-        for powers, weight in expanded(m.powers, moves).items():
+        for powers, weight in expand_shift(m.powers, moves).items():
             j = i if powers == m.powers else there[powers, m.pattern]
             row[j] = row.get(j, Fraction(0)) + weight / unit / (layout.monomials[j - 1].coefficient if j else 1)
         way.append({j: weight for j, weight in row.items() if weight})
@@ -239,7 +239,7 @@ def way_there(layout: Layout) -> Way:
     for j, m in enumerate(layout.monomials, start=1):
         moves = {a: (_f(layout.scales[a]), _f(layout.centres[a])) for a, _ in m.powers}
         row = {0: Fraction(0)}
-        for powers, weight in expanded(m.powers, moves).items():
+        for powers, weight in expand_shift(m.powers, moves).items():
             i = j if powers == m.powers else there[powers, m.pattern]
             shift, unit = (_f(layout.shifts[i - 1]), _f(layout.units[i - 1])) if i else (Fraction(0), Fraction(1))
             row[i] = row.get(i, Fraction(0)) + weight * m.coefficient * unit
@@ -248,8 +248,8 @@ def way_there(layout: Layout) -> Way:
     return [*way, {len(way): _f(layout.units[-1]), 0: _f(layout.shifts[-1])}]
 
 
-def _places(layout: Layout) -> dict[tuple[Powers, tuple[Part, ...]], int]:
-    there: dict[tuple[Powers, tuple[Part, ...]], int] = {((), ()): 0}
+def _places(layout: Layout) -> dict[tuple[Powers, tuple[FactorColumn, ...]], int]:
+    there: dict[tuple[Powers, tuple[FactorColumn, ...]], int] = {((), ()): 0}
     for i, m in enumerate(layout.monomials, start=1):
         there.setdefault((m.powers, m.pattern), i)
     return there

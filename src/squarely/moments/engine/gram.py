@@ -10,7 +10,7 @@ import narwhals as nw
 import numpy as np
 
 from squarely.data import Source, Stage
-from squarely.design import Atom, Monomial, Powers, counted_rows, nothing
+from squarely.design import Atom, Monomial, Powers, no_rows_error, row_account_in_engine
 from squarely.moments.engine.columns import Block, Layout, Prepared, atom_stages, carrier_stages, lay_out, prepared, way_there
 from squarely.moments.engine.group_sums import Cells, Effort, Factors, Key, tally
 from squarely.numerics import CONSTANT_TOLERANCE, Array, is_constant, power_of_two, round_to_few_bits
@@ -72,7 +72,7 @@ def constants(layout: Layout, source: Source, spreads: Mapping[Atom, tuple[float
     stages, aliases, _ = atom_stages(layout)
     names = [aliases[atom] for atom in doubtful]
     results = {f"a{name}": nw.col(name).min() for name in names} | {f"b{name}": nw.col(name).max() for name in names}
-    row = source.aggregate(layout.page.kept.with_stages(*stages), results)[0]
+    row = source.aggregate(layout.page.query.with_stages(*stages), results)[0]
     ends = [(float(row[f"a{name}"]), float(row[f"b{name}"])) for name in names]
     found = {atom for atom, each in zip(doubtful, ends, strict=True) if is_constant(*each, *spreads[atom])}
     return found, Effort(1, len(results))
@@ -135,12 +135,12 @@ def _spreads(
     layout: Layout, source: Source, stages: Sequence[Stage], columns: Sequence[str], first: int | None
 ) -> tuple[dict[str, tuple[float, float]], Effort]:
     """Ask for means and standard deviations; of the first rows that costs nothing."""
-    query = replace(layout.page.kept.with_stages(*stages), row_limit=first)
+    query = replace(layout.page.query.with_stages(*stages), row_limit=first)
     results = {"n": nw.len()} | {f"m{name}": nw.col(name).mean() for name in columns}
     row = source.aggregate(query, results | {f"s{name}": nw.col(name).std(ddof=0) for name in columns})[0]
     if not row["n"]:
-        account, _ = counted_rows(source, layout.page, 0)
-        raise nothing(source, account, [*layout.page.numbers, *layout.page.labels], layout.design.where)
+        account, _ = row_account_in_engine(source, layout.page, 0)
+        raise no_rows_error(source, account, [*layout.page.numbers, *layout.page.labels], layout.design.where)
     effort = Effort(1, 2 * len(columns)) if first is None else Effort()
     return {name: (row[f"m{name}"], row[f"s{name}"]) for name in columns}, effort
 

@@ -10,7 +10,7 @@ import narwhals as nw
 import numpy as np
 
 from squarely.data import Source
-from squarely.design import Arithmetics, Atom, Polynomial, Powers, added, expression_of, of_product, times
+from squarely.design import Atom, Polynomial, Powers, RoundingModel, add_bounds, argument_of, multiply_bound, product_bound
 from squarely.moments.engine.columns import Layout, carrier_stages
 from squarely.moments.engine.gram import PILOT, Folded
 from squarely.moments.engine.group_sums import Effort
@@ -26,8 +26,10 @@ def rounded_inside(folded: Folded, source: Source) -> tuple[Array, Effort]:
     layout, n = folded.layout, float(folded.gram[0, 0])
     lengths = np.zeros(len(folded.gram))
     of_mean = float(4 + np.sqrt(n)) * ROUNDOFF
-    moves = layout.design.learnt.moves
-    done = Arithmetics(value=layout.page.said, size=lambda x: x.abs(), moves=moves, unit=ROUNDOFF, of_mean=of_mean)
+    moves = layout.design.learned.standardizations
+    done = RoundingModel(
+        value=layout.page.expression, size=lambda x: x.abs(), standardizations=moves, unit=ROUNDOFF, mean_error=of_mean
+    )
     bounds: dict[Powers, Any] = {(): _of_response(layout, done), **_of_carriers(layout, _of_atoms(layout, done, n))}
     asked = {powers: f"h{i}" for i, (powers, bound) in enumerate(bounds.items()) if isinstance(bound, nw.Expr)}
     squares = {powers: n * bound**2 for powers, bound in bounds.items() if isinstance(bound, float)}
@@ -48,32 +50,32 @@ def rounded_inside(folded: Folded, source: Source) -> tuple[Array, Effort]:
 
 
 def ends_inside(folded: Folded, source: Source) -> tuple[Array, Effort]:
-    """Tell what constants (2, f) the values of `Design.loose` may be, but for rounding: the ends cross where there is none.
+    """Tell what constants (2, f) the values of `Design.cancellation_factors` may be, but for rounding: the ends cross where there is none.
 
     The first rows are asked, and all rows if the ends do not cross there.
     """
     layout = folded.layout
     design, n = layout.design, float(folded.gram[0, 0])
-    if not design.loose:
+    if not design.cancellation_factors:
         return np.empty((2, 0)), Effort()
     of_mean = float(4 + np.sqrt(n)) * ROUNDOFF
-    done = Arithmetics(
-        value=layout.page.said,
+    done = RoundingModel(
+        value=layout.page.expression,
         size=lambda x: x.abs(),
-        moves=design.learnt.moves,
+        standardizations=design.learned.standardizations,
         unit=ROUNDOFF,
-        of_mean=of_mean,
-        stored=_rounding_of_stored,
+        mean_error=of_mean,
+        stored_bound=_rounding_of_stored,
     )
     results: dict[str, nw.Expr] = {}
-    for i, text in enumerate(design.loose):
-        expression = expression_of(design.factors[text])
-        x, room = layout.page.said(expression), added(done.bound(expression), 0.0)
+    for i, text in enumerate(design.cancellation_factors):
+        expression = argument_of(design.factors[text])
+        x, room = layout.page.expression(expression), add_bounds(done.bound(expression), 0.0)
         results |= {f"a{i}": (x - room).max(), f"b{i}": (x + room).min()}
 
     def asked(first: int | None) -> Array:
-        row = source.aggregate(replace(layout.page.kept, row_limit=first), results)[0]
-        ends = [[row[f"{end}{i}"] for i in range(len(design.loose))] for end in "ab"]
+        row = source.aggregate(replace(layout.page.query, row_limit=first), results)[0]
+        ends = [[row[f"{end}{i}"] for i in range(len(design.cancellation_factors))] for end in "ab"]
         return np.array(ends, dtype=np.float64)
 
     ends = asked(PILOT)
@@ -87,7 +89,7 @@ def _rounding_of_stored(x: nw.Expr) -> nw.Expr:
     return nw.when((x.round() == x) & (x.abs() < FRACTION_LIMIT)).then(0.0).otherwise(x.abs() * (ROUNDING * ROUNDOFF))
 
 
-def _of_atoms(layout: Layout, done: Arithmetics, n: float) -> dict[Atom, Any]:
+def _of_atoms(layout: Layout, done: RoundingModel, n: float) -> dict[Atom, Any]:
     """Bound the rounding of the atoms, row by row, in words of the engine or by a number."""
     bounds: dict[Atom, Any] = {}
     for atom in layout.atoms:
@@ -95,13 +97,13 @@ def _of_atoms(layout: Layout, done: Arithmetics, n: float) -> dict[Atom, Any]:
             bounds[atom] = done.bound(atom)
             continue
         text, place = atom
-        factor, basis = layout.design.factors[text], layout.design.learnt.bases[text]
-        argument = done.bound(expression_of(factor))
-        bounds[atom] = done.of_basis(basis, argument)[place]
+        factor, basis = layout.design.factors[text], layout.design.learned.bases[text]
+        argument = done.bound(argument_of(factor))
+        bounds[atom] = done.basis_bounds(basis, argument)[place]
         if isinstance(basis, Polynomial):  # whose weights come from cross-products there, and have their error
             sizes = np.append(1 / np.sqrt(n), np.abs(basis.weights).sum(axis=0))
-            own = done.of_mean * np.sqrt(n) * sizes[place + 1] * np.linalg.norm(sizes[: place + 2])
-            bounds[atom] = added(bounds[atom], float(own))
+            own = done.mean_error * np.sqrt(n) * sizes[place + 1] * np.linalg.norm(sizes[: place + 2])
+            bounds[atom] = add_bounds(bounds[atom], float(own))
     return bounds
 
 
@@ -111,16 +113,16 @@ def _of_carriers(layout: Layout, atoms: Mapping[Atom, Any]) -> dict[Powers, Any]
     bounds: dict[Powers, Any] = {}
     for powers in dict.fromkeys(m.powers for m in layout.monomials if m.powers):
         one_by_one = [atom for atom, power in powers for _ in range(power)]
-        factors = [(times(atoms[atom], 1 / layout.scales[atom]), nw.col(made[((atom, 1),)]).abs()) for atom in one_by_one]
-        bounds[powers] = of_product(factors)
+        factors = [(multiply_bound(atoms[atom], 1 / layout.scales[atom]), nw.col(made[((atom, 1),)]).abs()) for atom in one_by_one]
+        bounds[powers] = product_bound(factors)
     return bounds
 
 
-def _of_response(layout: Layout, done: Arithmetics) -> Any:
+def _of_response(layout: Layout, done: RoundingModel) -> Any:
     """Bound the rounding of the response less its offsets, each of which is taken away by itself."""
     formula, page = layout.design.formula, layout.page
-    bound, y = done.bound(formula.response.expression), page.said(formula.response.expression)
+    bound, y = done.bound(formula.response.expression), page.expression(formula.response.expression)
     for offset in formula.offsets:
-        y = y - page.said(offset.expression)
-        bound = added(bound, done.bound(offset.expression), done.size(y) * done.unit)
+        y = y - page.expression(offset.expression)
+        bound = add_bounds(bound, done.bound(offset.expression), done.size(y) * done.unit)
     return bound
