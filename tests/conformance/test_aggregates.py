@@ -328,7 +328,7 @@ def test_many_levels_go_by_groups(door, tmp_path):
     read = sq.ols("y ~ C(g) + C(h) * x", through_door(door, data, tmp_path), fold="batches")
     assert_close(asked.params, read.params, rtol=1e-9, atol=1e-11)
     assert_close(asked.bse, read.bse, rtol=1e-9)
-    assert asked.solution.moments.aggregated.expressions < 200  # and not 700 squared
+    assert asked.solution.moments.engine_record.expressions < 200  # and not 700 squared
 
 
 @engines
@@ -348,7 +348,7 @@ def test_an_order_of_rows(door, tmp_path):
 
 @engines
 def test_a_pilot_that_is_far_off_is_folded_again(door, tmp_path, monkeypatch):
-    monkeypatch.setattr("squarely.moments.engine.gram.PILOT", 100)
+    monkeypatch.setattr("squarely.moments.engine.gram.PILOT_ROWS", 100)
     x = np.concatenate([np.arange(100) * 1e-6, 1e6 + np.arange(9_900.0)])
     y = 0.25 * x + np.sin(np.arange(10_000.0))
     fit = inside("y ~ x", {"x": x, "y": y}, door, tmp_path)
@@ -402,7 +402,7 @@ def test_a_fit_says_how_its_rows_were_summed_up(door, tmp_path):
     fit = inside("y ~ x", data, door, tmp_path)
     engine = "DuckDB" if door == "duckdb" else "Polars"
     page = " ".join(str(fit.summary()).split())
-    asked = fit.solution.moments.aggregated
+    asked = fit.solution.moments.engine_record
     assert f"from cross-products by aggregates in {engine}" in page
     assert f"{fit.solution.scans} scans and {asked.expressions} expressions over the rows" in page
     assert fit.as_dict()["fold"] == "aggregates"
@@ -467,7 +467,7 @@ def test_auto_takes_aggregates_where_they_are_clearly_better(monkeypatch):
     rng = np.random.default_rng(5)
     data = {f"x{i}": rng.normal(size=100) for i in range(6)} | {"g": ["a", "b"] * 50, "y": rng.normal(size=100)}
     assert sq.ols("y ~ x1", held("polars lazy", data)).fold == "batches"
-    monkeypatch.setattr("squarely.moments.gather._MANY", 50)
+    monkeypatch.setattr("squarely.moments.gather._MANY_CELLS", 50)
     assert sq.ols("y ~ x1 + x2", held("polars lazy", data)).fold == "aggregates"
     for formula in (
         "y ~ x1 + g",
@@ -487,7 +487,7 @@ def test_auto_takes_aggregates_where_they_are_clearly_better(monkeypatch):
 
 @reads
 def test_auto_falls_back_on_batches_and_says_so(monkeypatch):
-    monkeypatch.setattr("squarely.moments.gather._MANY", 50)
+    monkeypatch.setattr("squarely.moments.gather._MANY_CELLS", 50)
     rng = np.random.default_rng(6)
     x = rng.normal(size=100)
     data = {"x": x, "z": x + 1e-9 * rng.normal(size=100), "y": rng.normal(size=100)}

@@ -103,14 +103,14 @@ def test_a_file_that_changes_between_scans(tmp_path, monkeypatch):
 
     path = tmp_path / "moving.csv"
     path.write_text("x,y\n1,2\n2,4\n3,7\n4,8\n")
-    honest = inputs.gather
+    honest = inputs.gather_moments
 
     def meddle(*args):
         moments = honest(*args)
         path.write_text("x,y\n1,2\n2,4\n3,7\n4,9\n")
         return moments
 
-    monkeypatch.setattr(inputs, "gather", meddle)
+    monkeypatch.setattr(inputs, "gather_moments", meddle)
     with pytest.raises(DataError, match="has changed since it was"):
         sq.ols("y ~ x", path)
 

@@ -10,7 +10,7 @@ import squarely as sq
 from squarely import theory
 from squarely.data import open_source
 from squarely.design import learn_from_rows, parse_formula
-from squarely.moments import fold_noise, gather, standardise
+from squarely.moments import fold_gradient_noise, gather_moments, standardize_moments
 from squarely.theory import Batches
 from tests.support.checks import assert_close
 
@@ -30,10 +30,10 @@ def folded(data, formula=None):
     """Fold a table into Noise, and give what a simulation needs: the rows in the eigenbasis, and their residuals."""
     formula = formula or "y ~ " + " + ".join(name for name in data if name != "y")
     source = open_source(data)
-    moments = gather(learn_from_rows(parse_formula(formula), source), source)
-    problem = standardise(moments)
+    moments = gather_moments(learn_from_rows(parse_formula(formula), source), source)
+    problem = standardize_moments(moments)
     lam = theory.spectrum(problem.H)
-    noise = fold_noise(moments.design, source, problem, lam, theory.fixed_point(lam, problem.h))
+    noise = fold_gradient_noise(moments.design, source, problem, lam, theory.fixed_point(lam, problem.h))
     names = [name for name in data if name != "y"]
     table = np.column_stack([data[name] for name in [*names, "y"]])
     if problem.intercept:

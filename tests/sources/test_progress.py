@@ -99,7 +99,7 @@ def test_a_preview_of_aggregates_counts_what_the_engine_is_sent_at_least():
     frame = need("polars").DataFrame(rows(500)).lazy()
     plan, fit = (act("y ~ x", frame, fold="aggregates") for act in (sq.preview, sq.ols))
     assert (plan.fold, plan.precision) == ("aggregates in Polars", "double")
-    assert 7 == plan.expressions <= fit.solution.moments.aggregated.expressions  # n, and the pairs among 1, x and y
+    assert 7 == plan.expressions <= fit.solution.moments.engine_record.expressions  # n, and the pairs among 1, x and y
     assert sq.preview("y ~ x + g", frame, fold="aggregates").expressions is None
     assert sq.preview("y ~ x", frame).fold == "by number of rows"
     assert sq.preview("y ~ x", rows(500), precision="double").precision == "double"

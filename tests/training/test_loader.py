@@ -12,7 +12,7 @@ from squarely.design import formula_of, learn_from_rows
 from squarely.errors import DataError, OptionError
 from squarely.exact import solve
 from squarely.inference import infer
-from squarely.moments import gather
+from squarely.moments import gather_moments
 from tests.support.checks import assert_close, need
 
 torch = need("torch")
@@ -46,7 +46,7 @@ def rows(n=N, dtype=torch.float64, column=True):
 
 def fitted(loader):
     source = LoaderSource(loader)
-    moments = gather(learn_from_rows(formula_of(source.names, source.response, intercept=True), source), source)
+    moments = gather_moments(learn_from_rows(formula_of(source.names, source.response, intercept=True), source), source)
     return infer(solve(moments, source), source)
 
 

@@ -18,7 +18,7 @@ from squarely.data.scan.fold import iter_batches, map_batches
 from squarely.descent.batches.streamed import Streamed
 from squarely.design import learn_from_rows, parse_formula
 from squarely.errors import DataError
-from squarely.moments import gather, standardise
+from squarely.moments import gather_moments, standardize_moments
 from tests.support.checks import DOORS, assert_close, through_door
 
 N = 2_000
@@ -32,9 +32,9 @@ def table(n=N):
 
 def streamed(data, formula="y ~ row + x", **options):
     source = open_source(data)
-    moments = gather(learn_from_rows(parse_formula(formula), source), source)
+    moments = gather_moments(learn_from_rows(parse_formula(formula), source), source)
     options = {"dtype": torch.float64, "buffer": 500 * 3 * 8, **options}
-    return Streamed(design=moments.design, source=source, problem=standardise(moments), **options)
+    return Streamed(design=moments.design, source=source, problem=standardize_moments(moments), **options)
 
 
 def row_numbers(stream, batches):

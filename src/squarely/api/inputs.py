@@ -13,7 +13,7 @@ from squarely.data import Source, is_aggregate_only, open_new_rows, open_source,
 from squarely.design import Formula, Where, formula_of, learn_from_rows, learn_in_engine, parse_formula, parse_where
 from squarely.errors import DataError, InputError, OptionError, UntoldError, pluralize, require_one_of
 from squarely.inference import Fit
-from squarely.moments import Moments, choose_fold, gather, gather_inside, unserved
+from squarely.moments import Moments, choose_fold, fallback_remark, gather_in_engine, gather_moments
 
 if TYPE_CHECKING:
     from torch import nn
@@ -67,7 +67,7 @@ def fit_moments(inputs: ModelInputs, fit: Callable[[Moments, Source], Fit]) -> F
     except UntoldError as error:
         if inputs.fold != "auto" or is_aggregate_only(source):
             raise
-        return fit_with(moments_from_rows(formula, source, where), unserved(moments, error))
+        return fit_with(moments_from_rows(formula, source, where), fallback_remark(moments, error))
 
 
 def training_moments(inputs: ModelInputs, formula: Formula, source: Source) -> Moments:
@@ -100,12 +100,12 @@ def require_complete(inputs: ModelInputs, moments: Moments, source: Source) -> N
 
 def moments_in_engine(formula: Formula, source: Source, where: Where | None) -> Moments:
     """Learn the design and compute its cross-products inside the engine of the source; no row is read."""
-    return gather_inside(learn_in_engine(formula, source, where), source)
+    return gather_in_engine(learn_in_engine(formula, source, where), source)
 
 
 def moments_from_rows(formula: Formula, source: Source, where: Where | None) -> Moments:
     """Read the rows, learn the design and sum up its cross-products."""
-    return gather(learn_from_rows(formula, source, where), source)
+    return gather_moments(learn_from_rows(formula, source, where), source)
 
 
 def open_inputs(inputs: ModelInputs) -> tuple[Formula, Source]:

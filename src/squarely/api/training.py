@@ -20,7 +20,7 @@ from squarely.data import Source, is_aggregate_only, pass_counter, silent
 from squarely.design import Formula, learn_from_rows
 from squarely.errors import OptionError, suggest_name
 from squarely.exact import solve
-from squarely.moments import Moments, Standardised, fold_products, gather
+from squarely.moments import Moments, StandardizedProblem, fold_products, gather_moments
 from squarely.numerics import Array
 
 if TYPE_CHECKING:
@@ -264,14 +264,14 @@ def _gather_together(
 ) -> Moments:
     """Return the moments of all rows, summed over the processes, on the device of the run where that pays."""
     from squarely.descent import shared_fold
-    from squarely.moments.gpu import fold_on  # needs PyTorch
+    from squarely.moments.gpu import gpu_fold  # needs PyTorch
 
     if is_aggregate_only(source):  # an engine sums up all rows at once
         return training_moments(inputs, formula, source)
     design = team.agreed(lambda: learn_from_rows(formula, source, parse_row_filter(inputs)))
     on_device = recipe.device != "cpu" and recipe.engine != "rows"
-    fold = shared_fold(fold_on(recipe.device) if on_device else fold_products, share, team, recipe)
-    moments = gather(design, source, fold)
+    fold = shared_fold(gpu_fold(recipe.device) if on_device else fold_products, share, team, recipe)
+    moments = gather_moments(design, source, fold)
     require_complete(inputs, moments, source)
     return moments
 
@@ -284,7 +284,7 @@ def _require_complete_validation(inputs: ModelInputs, moments: Moments, held_out
         require_complete(inputs, replace(moments, account=accounted(moments.design, held_out)), held_out)
 
 
-def _optimum(moments: Moments, source: Source) -> Callable[[Standardised], Array] | None:
+def _optimum(moments: Moments, source: Source) -> Callable[[StandardizedProblem], Array] | None:
     """Solve for the optimum and return it as a function of the units; None if it is not unique or there are too few rows."""
     if moments.n <= len(moments.design.names):
         return None

@@ -48,7 +48,7 @@ class Case:
     def between(self, w: Array, v: Array) -> float:
         """Measure two points (p,) in standardised columns against each other, in standard errors."""
         with np.errstate(over="ignore", invalid="ignore"):
-            return largest_gap(self.run.problem.to_units(w) - self.run.problem.to_units(v), self.fit.standard_errors)
+            return largest_gap(self.run.problem.to_data_units(w) - self.run.problem.to_data_units(v), self.fit.standard_errors)
 
     def each(self, value: Any) -> Array | None:
         """Give what `value` says of a parameter and its group, for each coefficient (p,); None where that cannot be told.

@@ -10,7 +10,7 @@ import numpy as np
 from squarely import theory
 from squarely.data import Source, is_aggregate_only, scan_purpose
 from squarely.design import Block, Design, fold_blocks
-from squarely.moments import Folded, Moments, Standardised, combine
+from squarely.moments import EngineGram, Moments, StandardizedProblem, combination_sums
 from squarely.numerics import Array
 
 
@@ -46,30 +46,30 @@ class Bound:
     standard_errors: float
 
 
-def slope_at(moments: Moments, source: Source, problem: Standardised, w: Array) -> Slope:
+def slope_at(moments: Moments, source: Source, problem: StandardizedProblem, w: Array) -> Slope:
     """Give the loss and gradient at w (p,), the intercept first if there is one: on the rows, where these are."""
-    folded = None if moments.aggregated is None else moments.aggregated.folded
+    folded = None if moments.engine_record is None else moments.engine_record.engine_gram
     if folded is not None and is_aggregate_only(source):
         return slope_inside(folded, source, problem, w)
     return slope_on_rows(moments.design, source, problem, w)
 
 
-def slope_inside(folded: Folded, source: Source, problem: Standardised, w: Array) -> Slope:
+def slope_inside(folded: EngineGram, source: Source, problem: StandardizedProblem, w: Array) -> Slope:
     """Let an engine work the loss and gradient at w (p,) out: one scan of r = Z c and Z'r.
 
     The standardised columns Z = [1, (x - shift) / scale, (y - shift) / scale] are W M, with the columns W that it works with.
     """
-    M = folded.way / np.concatenate([[1.0], problem.scale])
-    M[0, 1:] = ((folded.way[0, 1:] - problem.centre) - problem.offset) / problem.scale
+    M = folded.to_data_columns / np.concatenate([[1.0], problem.scale])
+    M[0, 1:] = ((folded.to_data_columns[0, 1:] - problem.center) - problem.offset) / problem.scale
     c = np.concatenate([w if problem.intercept else np.concatenate([[0.0], w]), [-1.0]])
-    seen, _ = combine(folded, source, M @ c)
+    seen, _ = combination_sums(folded, source, M @ c)
     gradient = 2.0 * (M.T @ seen.gradient)[:-1] / problem.n
     where = f"rows in {source.require_engine().name}"
     return Slope(loss=seen.squares / problem.n, gradient=gradient if problem.intercept else gradient[1:], on=where)
 
 
 @scan_purpose("gradient")
-def slope_on_rows(design: Design, source: Source, problem: Standardised, w: Array) -> Slope:
+def slope_on_rows(design: Design, source: Source, problem: StandardizedProblem, w: Array) -> Slope:
     """Scan the rows once for the loss and gradient at w (p,), the intercept first if there is one."""
     intercept = design.intercept
     weights, bias = (w[1:], w[0]) if intercept else (w, 0.0)

@@ -8,7 +8,7 @@ import numpy as np
 
 from squarely.data import Source, scan_purpose
 from squarely.design import Block, Design, fold_blocks
-from squarely.moments import Standardised
+from squarely.moments import StandardizedProblem
 from squarely.numerics import Array
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _STILL = 1e-4  # of the size of the coefficients: a step that ends the search
 
 
 @scan_purpose("optimum of the loss")
-def other_optimum(design: Design, source: Source, problem: Standardised, recipe: Recipe, start: Array) -> Array:
+def other_optimum(design: Design, source: Source, problem: StandardizedProblem, recipe: Recipe, start: Array) -> Array:
     """Find about where the L1, Huber or quantile loss of a recipe is least (p,), in standardised columns, from the least squares.
 
     Each scan solves the least squares problem that lies on the loss from above and touches it at the present residuals. Two or

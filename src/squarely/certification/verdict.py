@@ -15,7 +15,7 @@ from squarely.certification.evidence import optimum_of
 from squarely.certification.gaps import Bound, Slope, bound_from, slope_at
 from squarely.errors import InputError, OptionError, pluralize
 from squarely.inference import Fit
-from squarely.moments import Moments, standardise
+from squarely.moments import Moments, standardize_moments
 
 if TYPE_CHECKING:
     from squarely.descent import Training
@@ -190,7 +190,11 @@ def _dependence(fit: Fit, run: Training, largest: float) -> str:
             "ends depends on its start. Leave a column out."
         )
     far = f"The largest gap is {largest:.2g} standard errors."
-    if not run.recipe.standardize and not run.moments.constant.any() and not theory.spectrum(standardise(run.moments).H).flat:
+    if (
+        not run.recipe.standardize
+        and not run.moments.is_constant.any()
+        and not theory.spectrum(standardize_moments(run.moments).H).flat
+    ):
         return (
             f"{far} The columns are not standardised, and their means or scales are so unlike that descent does not move in some "
             "direction. Leave out standardize=False, or centre and scale the columns."

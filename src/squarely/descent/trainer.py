@@ -33,7 +33,7 @@ from squarely.descent.results.run_theory import foreknow, settled
 from squarely.descent.results.training import Training
 from squarely.descent.training_data import Seen, gradient_noise, kappa_once_standardised
 from squarely.errors import OptionError
-from squarely.moments import Moments, Standardised
+from squarely.moments import Moments, StandardizedProblem
 from squarely.numerics import Array
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def _looped(
         return replace(settle(state, ended, start, read, measured), remarks=remarks)
 
 
-def _known(seen: Seen, problem: Standardised, recipe: Recipe, read: Callable[[], Array]) -> Callable[[], Measured] | None:
+def _known(seen: Seen, problem: StandardizedProblem, recipe: Recipe, read: Callable[[], Array]) -> Callable[[], Measured] | None:
     """Give what works the mean squared error out from cross-products, so that rows that are not held need no second reading."""
     if recipe.loss != "mse" or "mae" in recipe.metrics:
         return None
@@ -204,7 +204,7 @@ def _known(seen: Seen, problem: Standardised, recipe: Recipe, read: Callable[[],
     return known
 
 
-def _closed(model: nn.Module, problem: Standardised, lam: theory.Spectrum, recipe: Recipe) -> Loop:
+def _closed(model: nn.Module, problem: StandardizedProblem, lam: theory.Spectrum, recipe: Recipe) -> Loop:
     start = coefficients(model)
     losses, end, ended = closed_form(problem, lam, recipe, start)
     set_coefficients(model, end)

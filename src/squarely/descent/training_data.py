@@ -19,7 +19,15 @@ from squarely.descent.distributed.sharding import of_all, require_a_row_each, sh
 from squarely.descent.model.user_objects import Own
 from squarely.descent.options.options import DTYPES, Recipe
 from squarely.errors import DataError, OptionError
-from squarely.moments import Moments, Standardised, expected_noise, fold_noise, noise_cost, standardise, unstandardised
+from squarely.moments import (
+    Moments,
+    StandardizedProblem,
+    expected_noise,
+    fold_gradient_noise,
+    identity_scaling,
+    noise_cost,
+    standardize_moments,
+)
 
 _HELD = 2**28  # bytes of standardised rows that are held; more are streamed
 _DEAR = 2_000_000_000  # multiplications: about a second
@@ -45,7 +53,7 @@ class Seen:
     keeping: Keeping | None = None
     team: Team = field(default_factory=Team)
     share: Source | None = None
-    problems: dict[bool, tuple[Standardised, theory.Spectrum]] = field(default_factory=dict)
+    problems: dict[bool, tuple[StandardizedProblem, theory.Spectrum]] = field(default_factory=dict)
     tables: dict[object, tuple[Held, RowAccount]] = field(default_factory=dict)
     kept: RowAccount | None = None
 
@@ -54,7 +62,7 @@ class Seen:
         """The rows of this process."""
         return self.source if self.share is None else self.share
 
-    def problem(self, recipe: Recipe) -> tuple[Standardised, theory.Spectrum]:
+    def problem(self, recipe: Recipe) -> tuple[StandardizedProblem, theory.Spectrum]:
         """Give the problem that a recipe sees, and the spectrum of its Hessian."""
         if recipe.standardize not in self.problems:
             problem = _problem(self.moments, self.source, standardize=recipe.standardize)
@@ -169,30 +177,30 @@ def gradient_noise(seen: Seen, recipe: Recipe) -> theory.Noise:
     w = theory.fixed_point(lam, problem.h)
     if seen.own.loader is not None or seen.streams(recipe) or noise_cost(problem) > _DEAR:
         return expected_noise(problem, lam, w)
-    return fold_noise(seen.moments.design, seen.here, problem, lam, w, summed=seen.team.added)
+    return fold_gradient_noise(seen.moments.design, seen.here, problem, lam, w, all_reduce=seen.team.added)
 
 
 def kappa_once_standardised(seen: Seen, recipe: Recipe) -> float | None:
     """Give kappa for standardised columns, None where they are so, or one of them is constant."""
     if recipe.standardize:
         return None
-    flat = seen.moments.constant if seen.moments.design.intercept else np.diag(seen.moments.gram)[1:] == 0
-    return None if flat.any() else theory.spectrum(standardise(seen.moments).H).kappa
+    flat = seen.moments.is_constant if seen.moments.design.intercept else np.diag(seen.moments.gram)[1:] == 0
+    return None if flat.any() else theory.spectrum(standardize_moments(seen.moments).H).kappa
 
 
-def _problem(moments: Moments, source: Source, *, standardize: bool) -> Standardised:
+def _problem(moments: Moments, source: Source, *, standardize: bool) -> StandardizedProblem:
     design = moments.design
     if not design.columns:
         raise DataError(f"The formula {design.formula.text!r} has no predictor, so a linear layer has no input. Name a column.")
     if moments.n < 2:
         raise DataError(f"{source.label} has {moments.n} complete row. Training on standardised columns needs at least 2.")
     if not standardize:
-        return unstandardised(moments)
-    flat = moments.constant if design.intercept else np.diag(moments.gram)[1:] == 0
+        return identity_scaling(moments)
+    flat = moments.is_constant if design.intercept else np.diag(moments.gram)[1:] == 0
     for name, is_flat, mean in zip(design.labels, flat, moments.means, strict=True):
         if is_flat:
             raise DataError(
                 f"Column {name!r} is {mean:.6g} in every row: standardising divides by its spread, which is zero. "
                 "Leave it out of the formula, or look for the rows in which it differs."
             )
-    return standardise(moments)
+    return standardize_moments(moments)

@@ -13,7 +13,7 @@ from squarely.exact.condition_number import condition_of, lengths_of
 from squarely.exact.factorization import columns_of
 from squarely.exact.solution import Solution
 from squarely.exact.units import spread_of
-from squarely.moments import qr_triangle
+from squarely.moments import qr_r
 from squarely.numerics import ROUNDING, ROUNDOFF
 
 _FEW = 8  # columns: beyond, rounding grows as the root of their number
@@ -33,10 +33,10 @@ def check_of(solution: Solution) -> Check | None:
     growth = ROUNDING * max(1.0, np.sqrt(q / _FEW)) * ROUNDOFF
     if factor.triangle is None:
         d = solve_triangular(factor.R, solve_triangular(factor.R, moments.gram[np.ix_(kept, out)], trans="T"))
-        condition = factor.condition if moments.aggregated is None else condition_of(factor.R / lengths_of(factor.R))
+        condition = factor.condition if moments.engine_record is None else condition_of(factor.R / lengths_of(factor.R))
         growth *= condition * factor.doubt
     else:
-        R = qr_triangle(factor.triangle[:, [*kept, *out]])
+        R = qr_r(factor.triangle[:, [*kept, *out]])
         d = solve_triangular(R[:q, :q], R[:q, q:])
     design = moments.design
     centres, scales = design.column_centers, design.column_scales

@@ -15,7 +15,7 @@ from squarely.data import Source
 from squarely.errors import DataError
 from squarely.exact.condition_number import MOST_SINGULAR_VALUES, condition_of, condition_of_cosines
 from squarely.exact.rank import cholesky_in_order, constants, dependency, independent, none_left
-from squarely.moments import Moments, fold_triangle, qr_triangle
+from squarely.moments import Moments, fold_qr, qr_r
 from squarely.numerics import ROUNDOFF, Array
 
 TEN_DIGITS, SIX_DIGITS = 1e-10, 1e-6  # relative errors that leave so many digits
@@ -168,7 +168,7 @@ def _factor(moments: Moments, columns: np.ndarray, R: Array, condition: float) -
 
 
 def _from_rows(moments: Moments, source: Source, constant: np.ndarray, zero: np.ndarray) -> Factor:
-    T = fold_triangle(moments.design, source)
+    T = fold_qr(moments.design, source)
     require_same_rows(source, moments, round(float(T[0, 0] ** 2)), T[0, 0] * T[0])
     return from_triangle(moments, T, constant, zero=zero)
 
@@ -179,7 +179,7 @@ def from_triangle(
     """Factor the columns that are independent, from T (k + 1, k + 1) of all columns; the others are those of `independent`."""
     columns = columns_of(moments)
     kept, dependencies, left = independent(moments, T, columns, constant, noise, zero=zero)
-    R = qr_triangle(T[:, [*columns[kept], len(T) - 1]])
+    R = qr_r(T[:, [*columns[kept], len(T) - 1]])
     q = int(kept.sum())
     length = np.linalg.norm(R[:q, :q], axis=0)
     return Factor(

@@ -20,7 +20,7 @@ from squarely.exact.implicit_constant import Span, span_of_levels
 from squarely.exact.rank import independent, none_left, still
 from squarely.exact.solution import Merger, Shard, Solution, is_same_shard
 from squarely.exact.units import digits_of, spread_of, spread_out, to_units, unit_errors
-from squarely.moments import CRUMBS, Merged, Moments, Transfer, qr_triangle
+from squarely.moments import CANCELLATION, ChangeOfBasis, MergedMoments, Moments, qr_r
 from squarely.numerics import ROUNDOFF, Array, Pair, dd_add, dd_multiply, dd_sum, two_sum
 
 _MOST_STEPS = 10
@@ -32,7 +32,7 @@ NEVER_IN = (
 
 
 @telling_singular
-def solve_without_rows(merged: Merged, solutions: Sequence[Solution], signs: Sequence[int]) -> Solution:
+def solve_without_rows(merged: MergedMoments, solutions: Sequence[Solution], signs: Sequence[int]) -> Solution:
     """Solve min sum_s sign_s (ssr_s + ||X_s (b - b_s)||^2) for the columns of `merged`, refined until a step cannot matter.
 
     `solutions` belong to the shares of `merged`, in their order; a sign of -1 takes one out.
@@ -63,7 +63,7 @@ def solve_without_rows(merged: Merged, solutions: Sequence[Solution], signs: Seq
     return _solution(merged, factor, minimum, parts, _span(merged, factor, parts))
 
 
-def _span(merged: Merged, factor: Factor, parts: Sequence[_Part]) -> Span | None:
+def _span(merged: MergedMoments, factor: Factor, parts: Sequence[_Part]) -> Span | None:
     moments = merged.moments
     if moments.design.intercept:
         return None
@@ -94,26 +94,26 @@ def _zeros(moments: Moments, solutions: Sequence[Solution]) -> np.ndarray:
     return np.array([False, *(all(none_left(name) in s.factor.dependencies for s in solutions) for name in labels), False])
 
 
-def _whole(merged: Merged, solutions: Sequence[Solution], constant: np.ndarray, zero: np.ndarray) -> Factor:
+def _whole(merged: MergedMoments, solutions: Sequence[Solution], constant: np.ndarray, zero: np.ndarray) -> Factor:
     """Factor the sum of cross-products if that leaves ten digits, else the triangles of all, stacked."""
     factor = None if constant.any() else from_moments(merged.moments)
     if factor is None:
         T = np.vstack(list(_triangles(merged, solutions)))
         noise = _UNIT * np.sqrt(merged.sizes) + _of_dropped(merged, solutions)
-        factor = from_triangle(merged.moments, _square(qr_triangle(T)), constant, noise, zero=zero)
-    doubt = float(merged.doubts[factor.columns].max())
+        factor = from_triangle(merged.moments, _square(qr_r(T)), constant, noise, zero=zero)
+    doubt = float(merged.error_factors[factor.columns].max())
     if factor.road == "triangle":  # a triangle made of cross-products is off by their error times its condition
         doubt = max([doubt, *(s.factor.doubt * _condition(s) for s in solutions if s.factor.triangle is None)])
     return replace(factor, doubt=doubt)
 
 
-def _of_dropped(merged: Merged, solutions: Sequence[Solution]) -> Array:
+def _of_dropped(merged: MergedMoments, solutions: Sequence[Solution]) -> Array:
     """Bound the length (k + 1,) of what rounding leaves of columns that all have dropped, some on cross-products alone.
 
     Their combination of the kept ones is off by the error of the products times the condition.
     """
     noise = np.zeros(len(merged.moments.gram))
-    for solution, transfer in zip(solutions, merged.transfers, strict=True):
+    for solution, transfer in zip(solutions, merged.basis_changes, strict=True):
         factor, gram = solution.factor, solution.moments.gram
         if factor.triangle is None:
             dropped = columns_of(solution.moments)[~factor.kept]
@@ -130,11 +130,11 @@ def _measured(moments: Moments, T: Array) -> Moments:
     return replace(moments, gram=gram)
 
 
-def _triangles(merged: Merged, solutions: Sequence[Solution]) -> Iterator[Array]:
+def _triangles(merged: MergedMoments, solutions: Sequence[Solution]) -> Iterator[Array]:
     """Yield for each solution a T (m, k + 1) with T'T = Z'Z, in the columns of all."""
-    for solution, transfer in zip(solutions, merged.transfers, strict=True):
+    for solution, transfer in zip(solutions, merged.basis_changes, strict=True):
         T = _triangle(solution)
-        hi, lo = transfer.right((T, np.zeros_like(T)))
+        hi, lo = transfer.right_multiply((T, np.zeros_like(T)))
         yield hi + lo
 
 
@@ -155,7 +155,7 @@ def _triangle(solution: Solution) -> Array:
 
 def _by_triangle(solution: Solution) -> bool:
     """Tell whether R has digits that the cross-products lack: it may come from columns that an engine has moved."""
-    if solution.factor.triangle is not None or solution.moments.aggregated is None:
+    if solution.factor.triangle is not None or solution.moments.engine_record is None:
         return solution.factor.triangle is not None
     return ROUNDOFF * _condition(solution) ** 2 > TEN_DIGITS
 
@@ -163,7 +163,7 @@ def _by_triangle(solution: Solution) -> bool:
 def _condition(solution: Solution) -> float:
     """Give the condition of R: that of the factor is of the columns that an engine has moved, where it has."""
     factor = solution.factor
-    if solution.moments.aggregated is None:
+    if solution.moments.engine_record is None:
         return factor.condition
     return condition_of(factor.R / np.linalg.norm(factor.R, axis=0))
 
@@ -172,14 +172,14 @@ def _square(R: Array) -> Array:
     return np.vstack([R, np.zeros((R.shape[1] - len(R), R.shape[1]))])
 
 
-def _possible(merged: Merged) -> Merged:
+def _possible(merged: MergedMoments) -> MergedMoments:
     """Cut what is left of products to the lengths of their columns: what exceeds these is rounding.
 
     Raises a DataError if rounding does not explain it.
     """
     gram, D = merged.moments.gram, np.sqrt(np.where(merged.sizes > 0, merged.sizes, 1.0))
     try:
-        cholesky(gram / np.outer(D, D) + len(gram) * CRUMBS * np.eye(len(gram)))
+        cholesky(gram / np.outer(D, D) + len(gram) * CANCELLATION * np.eye(len(gram)))
     except LinAlgError:
         raise DataError(NEVER_IN.format("the cross-products that would be left are those of no rows")) from None
     squares = np.maximum(np.diag(gram), 0.0)
@@ -190,7 +190,7 @@ def _possible(merged: Merged) -> Merged:
     return replace(merged, moments=replace(merged.moments, gram=cut))
 
 
-def _rest(merged: Merged, constant: np.ndarray, zero: np.ndarray) -> Factor:
+def _rest(merged: MergedMoments, constant: np.ndarray, zero: np.ndarray) -> Factor:
     """Factor what is left of cross-products, without the columns of which only rounding is left.
 
     Differences have the rounding of what was taken away, so a column counts as dependent where the share of its square that others
@@ -204,10 +204,10 @@ def _rest(merged: Merged, constant: np.ndarray, zero: np.ndarray) -> Factor:
     T[np.ix_(columns, columns)] = _root(S[np.ix_(columns, columns)]) * D[columns]
     found: tuple[np.ndarray, list[str], tuple[float, ...]] = (np.diag(T) > 0)[columns] & ~constant[columns], [], ()
     kept, dependencies, left = (
-        found if found[0].all() else independent(moments, T, columns, constant, np.sqrt(CRUMBS * sizes), zero=zero)
+        found if found[0].all() else independent(moments, T, columns, constant, np.sqrt(CANCELLATION * sizes), zero=zero)
     )
     columns = columns[kept]
-    R = qr_triangle(T[:, columns])
+    R = qr_r(T[:, columns])
     return Factor(
         columns=columns,
         names=moments.design.names,
@@ -218,7 +218,7 @@ def _rest(merged: Merged, constant: np.ndarray, zero: np.ndarray) -> Factor:
         road="moments",
         dependencies=tuple(dependencies),
         left=left,
-        doubt=_DIFFERENCE * float(merged.doubts[columns].max()),
+        doubt=_DIFFERENCE * float(merged.error_factors[columns].max()),
     )
 
 
@@ -231,7 +231,7 @@ def _root(S: Array) -> Array:
         inside = solve_triangular(R, S[kept, j], trans="T")
         T[kept, j] = inside
         left = S[j, j] - inside @ inside
-        if left > CRUMBS * (1.0 + float(np.abs(solve_triangular(R, inside)).sum())) ** 2:
+        if left > CANCELLATION * (1.0 + float(np.abs(solve_triangular(R, inside)).sum())) ** 2:
             T[j, j] = np.sqrt(left)
     return T
 
@@ -250,7 +250,7 @@ class _Part:
     """
 
     solution: Solution
-    transfer: Transfer
+    transfer: ChangeOfBasis
     sign: int
     target: int
     b: Pair
@@ -260,14 +260,14 @@ class _Part:
     grown: float
 
 
-def _responses(merged: Merged, factor: Factor, solutions: Sequence[Solution], signs: Sequence[int]) -> list[_Part]:
+def _responses(merged: MergedMoments, factor: Factor, solutions: Sequence[Solution], signs: Sequence[int]) -> list[_Part]:
     unit = float(merged.moments.design.scales[-1])
 
-    def grown(solution: Solution, transfer: Transfer) -> float:
+    def grown(solution: Solution, transfer: ChangeOfBasis) -> float:
         """Give the norm of X_s R^-1, which is at most one where nothing is taken out."""
         if min(signs) > 0:
             return 1.0
-        hi, lo = transfer.right((T := _triangle(solution), np.zeros_like(T)))
+        hi, lo = transfer.right_multiply((T := _triangle(solution), np.zeros_like(T)))
         return max(1.0, float(np.linalg.norm(solve_triangular(factor.R, (hi + lo)[:, factor.columns].T, trans="T"), 2)))
 
     return [
@@ -282,7 +282,7 @@ def _responses(merged: Merged, factor: Factor, solutions: Sequence[Solution], si
             blur=s.blur * t.ratio,
             grown=grown(s, t),
         )
-        for s, t, sign in zip(solutions, merged.transfers, signs, strict=True)
+        for s, t, sign in zip(solutions, merged.basis_changes, signs, strict=True)
     ]
 
 
@@ -327,7 +327,7 @@ class _Minimum:
     settled: bool
 
 
-def _minimum(merged: Merged, factor: Factor, parts: Sequence[_Part], rhs: Array) -> _Minimum:
+def _minimum(merged: MergedMoments, factor: Factor, parts: Sequence[_Part], rhs: Array) -> _Minimum:
     """Solve for the target of the parts, from b with R b = `rhs`."""
     R, q = factor.R, len(factor.R)
     P = solve_triangular(R, np.eye(q))
@@ -356,7 +356,7 @@ def _minimum(merged: Merged, factor: Factor, parts: Sequence[_Part], rhs: Array)
     )
 
 
-def _sums(merged: Merged, factor: Factor, parts: Sequence[_Part], b: Pair) -> _Sums:
+def _sums(merged: MergedMoments, factor: Factor, parts: Sequence[_Part], b: Pair) -> _Sums:
     size = len(merged.moments.gram)
     v = np.zeros(size), np.zeros(size)  # y - X b = Z v, with the target for y
     v[0][factor.columns], v[1][factor.columns] = -b[0], -b[1]
@@ -367,7 +367,7 @@ def _sums(merged: Merged, factor: Factor, parts: Sequence[_Part], b: Pair) -> _S
     for part in parts:
         solution, transfer, sign = part.solution, part.transfer, part.sign
         e = _difference(part, v)
-        lengths = transfer.lengths(solution.moments.gram)
+        lengths = transfer.error_lengths(solution.moments.gram)
         reach = float(np.abs(e[0]) @ np.sqrt(np.diag(solution.moments.gram)))
         if not _by_triangle(solution):
             g = _product(solution.moments.gram, e)
@@ -389,7 +389,7 @@ def _sums(merged: Merged, factor: Factor, parts: Sequence[_Part], b: Pair) -> _S
         own, unsure = part.squares, part.blur
         off += np.abs(transfer.A[0][dropped]).T @ left * np.sqrt(own)
         fuzz += 2 * float(np.abs(e[0][dropped]) @ left) * np.sqrt(own)
-        back = transfer.back(g)
+        back = transfer.apply_transpose(g)
         gradient = dd_add(gradient, (sign * back[0], sign * back[1]))
         squares += sign * (own + square)
         fuzz += 2 * (np.sqrt(own) + np.sqrt(square)) * unsure + unsure**2 + 4 * ROUNDOFF * (own + square)
@@ -399,7 +399,7 @@ def _sums(merged: Merged, factor: Factor, parts: Sequence[_Part], b: Pair) -> _S
 
 def _difference(part: _Part, v: Pair) -> Pair:
     """Return v less the part's own minimum, (k + 1,) in the part's columns and the unit of all."""
-    hi, lo = part.transfer.times(v)
+    hi, lo = part.transfer.apply(v)
     own = np.zeros_like(hi), np.zeros_like(lo)
     columns = part.solution.factor.columns
     own[0][columns], own[1][columns] = part.b
@@ -412,7 +412,7 @@ def _product(M: Array, x: Pair) -> Pair:
     return dd_sum(dd_multiply((M.T, np.zeros_like(M.T)), (x[0][:, None], x[1][:, None])))
 
 
-def _solution(merged: Merged, factor: Factor, minimum: _Minimum, parts: Sequence[_Part], span: Span | None) -> Solution:
+def _solution(merged: MergedMoments, factor: Factor, minimum: _Minimum, parts: Sequence[_Part], span: Span | None) -> Solution:
     moments, squares, fuzz = merged.moments, max(minimum.squares, 0.0), minimum.fuzz
     solutions = [part.solution for part in parts]
     params, error, natural = to_units(moments, factor, minimum.b, minimum.error)

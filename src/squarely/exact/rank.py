@@ -8,7 +8,7 @@ from scipy.linalg import solve_triangular
 from squarely.data import Source
 from squarely.design import Block, Design, derivations, fold_blocks, is_zero_factor, map_first_block
 from squarely.errors import DataError
-from squarely.moments import Moments, qr_triangle
+from squarely.moments import Moments, qr_r
 from squarely.numerics import CONSTANT_TOLERANCE, ROUNDING, ROUNDOFF, Array, is_constant
 
 _FEW = 8  # columns
@@ -115,7 +115,7 @@ def independent(
     made = [(False, frozenset[str]()), *derivations(design), (False, frozenset[str]())]
     kept: list[int] = []
     sentences, lefts = [], []
-    R = qr_triangle(T[:, columns])  # of the kept columns and those still to be looked at
+    R = qr_r(T[:, columns])  # of the kept columns and those still to be looked at
     for name, j in zip(design.names, columns.tolist(), strict=True):
         q = len(kept)
         d = solve_triangular(R[:q, :q], R[:q, q]) if q else np.zeros(0)
@@ -139,7 +139,7 @@ def independent(
             said = none_left(name) if nothing else dependency(moments, name, j, kept, d)
             sentences.append(said if told or nothing else _hidden(name, kept))
             R = np.delete(R, q, axis=1)
-            R[q:, q:] = _squared(qr_triangle(R[q:, q:]), len(R) - q)
+            R[q:, q:] = _squared(qr_r(R[q:, q:]), len(R) - q)
     if not kept:
         raise DataError(f"No column is left to fit: {'; '.join(sentences)}. Name a column that varies.")
     return np.isin(columns, kept), sentences, tuple(lefts)

@@ -12,7 +12,7 @@ from squarely.data import Source, scan_purpose
 from squarely.design import Block, Design, IndicatorColumn, ScaledBlock, fold_blocks, scaled_blocks, take_indicators
 from squarely.errors import DataError
 from squarely.exact.factorization import SIX_DIGITS, require_same_rows
-from squarely.moments import Moments, in_threads, piece_rows
+from squarely.moments import Moments, fold_in_threads, rows_per_block
 from squarely.numerics import (
     SLICED_ROWS,
     Array,
@@ -73,7 +73,7 @@ def scan_residuals(
     design, coefficients = moments.design, replace(_Coefficients.of(moments.design, columns, b), response=response)
     middle = float(moments.gram[0, -1] / moments.n)
     mean = response * middle - float(moments.gram[0, columns] @ b[0]) / moments.n
-    size = SLICED_ROWS if extended else piece_rows(design)
+    size = SLICED_ROWS if extended else rows_per_block(design)
 
     def step(block: Block) -> _Scanned:
         total = None
@@ -103,7 +103,7 @@ def scan_residuals(
         return _merge(a[0], b[0]), a[1] + b[1]
 
     start: _Scanned = None, 0.0
-    total, rough = fold_blocks(design, source, step, merge, start, threads=in_threads(design))
+    total, rough = fold_blocks(design, source, step, merge, start, threads=fold_in_threads(design))
     if total is None:
         raise DataError(f"{source.label} changed while it was read: its rows are gone. Fit again when nothing writes to it.")
     require_same_rows(source, moments, total.n, coefficients.whole(total.sums))
@@ -137,7 +137,7 @@ def column_sums(design: Design, block: Block) -> Array:
     """Sum the scaled columns (k + 1,) of a block of rows, by which it is told whether these are the rows of the fit."""
     total = np.zeros(len(design.labels) + 1)
     nothing = _Coefficients.of(design, np.empty(0, dtype=int), (np.empty(0), np.empty(0)))
-    for piece in scaled_blocks(design, block, piece_rows(design)):
+    for piece in scaled_blocks(design, block, rows_per_block(design)):
         total += nothing.whole(nothing.all_sums(piece))
     return total
 

@@ -53,12 +53,12 @@ def solve(moments: Moments, source: Source, *, collinear: str = "drop", precisio
             f"{source.label}: nothing is left to measure the errors with. "
             f"{' '.join([*moments.account.lines()[1:], f'Give at least {p + 1} rows'])}, or a formula with fewer columns."
         )
-    if moments.aggregated is not None:
+    if moments.engine_record is not None:
         from squarely.exact.engine.solve import solve_inside  # which makes a Solution in turn
 
         if precision == "extended":
             raise OptionError(
-                f"precision='extended' needs the rows, and aggregates leave them in {moments.aggregated.engine}. {source.alternative}."
+                f"precision='extended' needs the rows, and aggregates leave them in {moments.engine_record.engine}. {source.alternative}."
             )
         return solve_inside(moments, source, collinear=collinear)
     factor = factorise(moments, source)

@@ -10,7 +10,7 @@ from scipy.linalg import cholesky, solve_triangular
 from squarely.data import Source, scan_purpose
 from squarely.design import Block, dense_table, fold_blocks, scaled_blocks
 from squarely.exact.factorization import TEN_DIGITS, Factor
-from squarely.moments import Moments, in_threads
+from squarely.moments import Moments, fold_in_threads
 from squarely.numerics import (
     ROUNDOFF,
     SLICED_ROWS,
@@ -88,7 +88,7 @@ def inverse_root(moments: Moments, source: Source, factor: Factor) -> Root:
         return gram
 
     zero = np.zeros_like(P), np.zeros_like(P)
-    hi, lo = fold_blocks(design, source, step, dd_add, zero, threads=in_threads(design))
+    hi, lo = fold_blocks(design, source, step, dd_add, zero, threads=fold_in_threads(design))
     M = hi + lo
     U = cholesky(M, lower=False)
     return Root(P=P, U=U, error=8 * len(P) * ROUNDOFF * float(np.linalg.cond(M)))

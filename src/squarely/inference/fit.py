@@ -105,7 +105,7 @@ class Fit:
     @property
     def fold(self) -> str:
         """How the rows were summed up: in "batches", or by "aggregates" inside their engine."""
-        return "batches" if self.solution.moments.aggregated is None else "aggregates"
+        return "batches" if self.solution.moments.engine_record is None else "aggregates"
 
     @property
     def params(self) -> pd.Series:

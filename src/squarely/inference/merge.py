@@ -11,7 +11,7 @@ from squarely.errors import DataError, InputError, pluralize, require_one_of
 from squarely.exact import NEVER_IN, Shard, is_same_shard, solve_without_rows
 from squarely.inference.fit import Fit
 from squarely.inference.statistics import infer
-from squarely.moments import Share, absent_levels, are_alike, merge_moments
+from squarely.moments import SignedMoments, absent_levels, has_same_moments, merge_moments
 
 
 def combined(fits: Sequence[Fit], removed: Sequence[Fit] = (), *, duplicates: str = "raise") -> Fit:
@@ -33,7 +33,7 @@ def combined(fits: Sequence[Fit], removed: Sequence[Fit] = (), *, duplicates: st
     account = _account(fits, removed)
     signs = [1] * len(fits) + [-1] * len(removed)
     shares = [
-        Share(moments=fit.solution.moments, sign=sign, doubt=fit.solution.factor.doubt)
+        SignedMoments(moments=fit.solution.moments, sign=sign, error_factor=fit.solution.factor.doubt)
         for fit, sign in zip(every, signs, strict=True)
     ]
     design = union_of([fit.design for fit in fits], [fit.design for fit in removed])
@@ -66,7 +66,7 @@ def _require_different(fits: Sequence[Fit], design: Design) -> None:
         for j in by_size[at + 1 :]:
             if fits[j].rows.used != fits[i].rows.used or not math.isclose(fits[i].centered_tss, fits[j].centered_tss, rel_tol=1e-8):
                 break
-            if are_alike(design, fits[i].solution.moments, fits[j].solution.moments):
+            if has_same_moments(design, fits[i].solution.moments, fits[j].solution.moments):
                 first, second = sorted((i, j))
                 raise DataError(
                     f"Fit {_called(fits, first)} and fit {_called(fits, second)} have the same cross-products of "

@@ -10,7 +10,7 @@ from squarely.data import BATCH_ROWS, is_aggregate_only
 from squarely.design import DesignPlan, describe_pass
 from squarely.exact import require_precision
 from squarely.exact.whitening import CHEAP_CELLS
-from squarely.moments import require_fold, suits_aggregates
+from squarely.moments import prefers_engine, require_fold
 from squarely.show import Page, Pairs
 
 _MOST_NAMES = 12
@@ -116,7 +116,7 @@ def _fold(outline: DesignPlan, fold: str) -> str:
     """Tell how the rows are going to be met."""
     if fold == "aggregates" or is_aggregate_only(outline.source):
         return f"aggregates in {outline.source.require_engine().name}"
-    if fold == "auto" and suits_aggregates(outline.source, outline.formula):
+    if fold == "auto" and prefers_engine(outline.source, outline.formula):
         return "by number of rows"
     return "ordered batches"
 

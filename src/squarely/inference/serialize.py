@@ -36,7 +36,7 @@ from squarely.exact import (
 )
 from squarely.inference.fit import Fit
 from squarely.inference.statistics import infer
-from squarely.moments import Aggregated, Moments
+from squarely.moments import EngineRecord, Moments
 from squarely.numerics import ROUNDOFF, Array
 from squarely.storage.json_fields import as_bool, as_choice, as_int, as_number, as_numbers, as_size, as_text, as_triangle
 
@@ -85,7 +85,9 @@ def fit_to_json(fit: Fit) -> str:
         "rows": {**account.as_dict(), "rounded": dict(account.rounded), "casts": dict(account.casts)},
         "gram": _upper(moments.gram),
         "passes": moments.passes,
-        "aggregated": None if moments.aggregated is None else {name: getattr(moments.aggregated, name) for name in _AGGREGATED},
+        "aggregated": None
+        if moments.engine_record is None
+        else {name: getattr(moments.engine_record, name) for name in _AGGREGATED},
         "remarks": list(moments.remarks),
         "factor": {
             **{name: getattr(solution.factor, name) for name in _FACTOR},
@@ -180,7 +182,7 @@ def _fit(document: Mapping[str, Any], label: str) -> Fit:
         gram=upper + np.triu(upper, 1).T,
         account=_account(document["rows"]),
         passes=as_int(document["passes"]),
-        aggregated=_aggregated(document["aggregated"]),
+        engine_record=_aggregated(document["aggregated"]),
         remarks=tuple(as_text(remark) for remark in document["remarks"]),
     )
     if moments.gram[0, 0] != moments.n or not (np.diag(moments.gram) >= 0).all() or not _are_products(moments.gram):
@@ -337,11 +339,11 @@ def _merger(written: Mapping[str, Any] | None) -> Merger | None:
     return Merger(rows=tuple(as_int(x) for x in rows), taken_out=tuple(as_int(x) for x in taken_out), shards=shards)
 
 
-def _aggregated(written: Mapping[str, Any] | None) -> Aggregated | None:
+def _aggregated(written: Mapping[str, Any] | None) -> EngineRecord | None:
     if written is None:
         return None
     parts = as_text(written["engine"]), as_int(written["scans"]), as_int(written["expressions"])
-    return Aggregated(engine=parts[0], scans=parts[1], expressions=parts[2])
+    return EngineRecord(engine=parts[0], scans=parts[1], expressions=parts[2])
 
 
 def _root(written: Mapping[str, Any] | None, q: int) -> Root | None:

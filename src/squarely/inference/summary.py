@@ -191,7 +191,7 @@ def _digits(fit: Fit) -> str:
             if math.isnan(count) and not math.isnan(value)]  # fmt: skip
     but = f", where {' and '.join(zero)} cannot be told from zero" if zero else ""
     precise = "double-double" if solution.precision == "extended" else "double"
-    asked = solution.moments.aggregated
+    asked = solution.moments.engine_record
     road = "cross-products" if solution.factor.road == "moments" else "a triangle"
     how = f"{road} by aggregates in {asked.engine}" if asked else road
     work = pluralize(solution.scans, "scan") + (f" and {pluralize(asked.expressions, 'expression')} over" if asked else " of")

@@ -2,81 +2,81 @@
 
 `cross_products` folds rows into Moments, blocks of many `indicators` by group; `triangle` folds them into R of a QR where
 cross-products would cost digits; `standardised` derives from Moments the problem that a training loop sees. `aggregates` lets an
-engine work the cross-products out, with columns that `layout` lays out and sums by group from `tally`; `combination` is a scan of
+engine work the cross-products out, with columns that `layout` lays out and sums by group from `query_group_sums`; `combination` is a scan of
 what columns combine to; `rounding` bounds what they lost before;
 `aggregated` is the record of it, and `choice` chooses between the two folds. `merging` adds Moments of
 several sets of rows and takes them out again, by way of the `transfer` between their columns. `noise` folds rows into what theory
 asks of mini-batches.
 """
 
-from squarely.moments.change_of_basis import Transfer
-from squarely.moments.cross_products import Fold, fold_products, in_threads, piece_rows
-from squarely.moments.engine.columns import Layout, Prepared, lay_out, way_back
-from squarely.moments.engine.gram import Aggregated, Folded, constants, fold_inside, refolded
-from squarely.moments.engine.group_sums import Effort, Factors, Key, changed, tally
-from squarely.moments.engine.linear_combination import Combined, combine
-from squarely.moments.engine.rounding import ends_inside, rounded_inside
+from squarely.moments.change_of_basis import ChangeOfBasis
+from squarely.moments.cross_products import Fold, fold_in_threads, fold_products, rows_per_block
+from squarely.moments.engine.columns import EngineColumns, GroupedQuery, plan_engine_columns, to_data_columns
+from squarely.moments.engine.gram import EngineGram, EngineRecord, constant_atoms, gram_in_engine, gram_of_columns
+from squarely.moments.engine.group_sums import FactorTexts, GroupKey, QueryCost, changed_error, query_group_sums
+from squarely.moments.engine.linear_combination import CombinationSums, combination_sums
+from squarely.moments.engine.rounding import ends_in_engine, rounding_in_engine
 from squarely.moments.gather import (
     choose_fold,
+    fallback_remark,
     fold_moments,
-    gather,
-    gather_inside,
+    gather_in_engine,
+    gather_moments,
     moments_of,
+    prefers_engine,
     require_fold,
-    suits_aggregates,
-    unserved,
 )
-from squarely.moments.gradient_noise import expected_noise, fold_noise, noise_cost
-from squarely.moments.merge import CRUMBS, Merged, Share, absent_levels, are_alike, merge_moments
+from squarely.moments.gradient_noise import expected_noise, fold_gradient_noise, noise_cost
+from squarely.moments.merge import CANCELLATION, MergedMoments, SignedMoments, absent_levels, has_same_moments, merge_moments
 from squarely.moments.moments import Moments
-from squarely.moments.qr import fold_triangle, qr_triangle
-from squarely.moments.standardized import Standardised, standardise, unstandardised
+from squarely.moments.qr import fold_qr, qr_r
+from squarely.moments.standardized import StandardizedProblem, identity_scaling, standardize_moments
 
 __all__ = [
-    "CRUMBS",
-    "Aggregated",
-    "Combined",
-    "Effort",
-    "Factors",
+    "CANCELLATION",
+    "ChangeOfBasis",
+    "CombinationSums",
+    "EngineColumns",
+    "EngineGram",
+    "EngineRecord",
+    "FactorTexts",
     "Fold",
-    "Folded",
-    "Key",
-    "Layout",
-    "Merged",
+    "GroupKey",
+    "GroupedQuery",
+    "MergedMoments",
     "Moments",
-    "Prepared",
-    "Share",
-    "Standardised",
-    "Transfer",
+    "QueryCost",
+    "SignedMoments",
+    "StandardizedProblem",
     "absent_levels",
-    "are_alike",
-    "changed",
+    "changed_error",
     "choose_fold",
-    "combine",
-    "constants",
-    "ends_inside",
+    "combination_sums",
+    "constant_atoms",
+    "ends_in_engine",
     "expected_noise",
-    "fold_inside",
+    "fallback_remark",
+    "fold_gradient_noise",
+    "fold_in_threads",
     "fold_moments",
-    "fold_noise",
     "fold_products",
-    "fold_triangle",
-    "gather",
-    "gather_inside",
-    "in_threads",
-    "lay_out",
+    "fold_qr",
+    "gather_in_engine",
+    "gather_moments",
+    "gram_in_engine",
+    "gram_of_columns",
+    "has_same_moments",
+    "identity_scaling",
     "merge_moments",
     "moments_of",
     "noise_cost",
-    "piece_rows",
-    "qr_triangle",
-    "refolded",
+    "plan_engine_columns",
+    "prefers_engine",
+    "qr_r",
+    "query_group_sums",
     "require_fold",
-    "rounded_inside",
-    "standardise",
-    "suits_aggregates",
-    "tally",
-    "unserved",
-    "unstandardised",
-    "way_back",
+    "rounding_in_engine",
+    "rows_per_block",
+    "standardize_moments",
+    "to_data_columns",
 ]

@@ -13,7 +13,7 @@ from squarely.numerics import Array, Pair, dd_add, dd_multiply, dd_sum
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class Transfer:
+class ChangeOfBasis:
     """A with Z_target = Z_source A, where each Z is [1, (x - c) / s, (y - c) / s] with its design's own columns, c and s.
 
     Attributes
@@ -30,7 +30,7 @@ class Transfer:
         """The scale of the response in the source over that in the target: a power of two."""
         return float(self.A[0][-1, -1])
 
-    def right(self, M: Pair) -> Pair:
+    def right_multiply(self, M: Pair) -> Pair:
         """Return M A (m, l + 1) for M (m, k + 1), at the cost of the entries of A that are not zero."""
         hi, lo = np.zeros((len(M[0]), self.A[0].shape[1])), np.zeros((len(M[0]), self.A[0].shape[1]))
         for at, columns in self.layers:
@@ -40,31 +40,31 @@ class Transfer:
 
     def gram(self, G: Array) -> Pair:
         """Return A'GA (l + 1, l + 1) for symmetric G (k + 1, k + 1)."""
-        half = self.right((G, np.zeros_like(G)))
-        hi, lo = self.right((half[0].T, half[1].T))
+        half = self.right_multiply((G, np.zeros_like(G)))
+        hi, lo = self.right_multiply((half[0].T, half[1].T))
         return hi, lo
 
-    def squares(self, G: Array) -> Array:
+    def gram_diagonal(self, G: Array) -> Array:
         """Return the diagonal (l + 1,) of A'GA for symmetric G (k + 1, k + 1)."""
-        hi, lo = dd_sum(dd_multiply(self.A, self.right((G, np.zeros_like(G)))))
+        hi, lo = dd_sum(dd_multiply(self.A, self.right_multiply((G, np.zeros_like(G)))))
         return hi + lo
 
-    def lengths(self, G: Array) -> Array:
+    def error_lengths(self, G: Array) -> Array:
         """Return the lengths (l + 1,) of the target's columns that rounding in G is in proportion to: |A|' those of the source."""
         lengths: Array = np.abs(self.A[0]).T @ np.sqrt(np.diag(G))
         return lengths
 
-    def times(self, v: Pair) -> Pair:
+    def apply(self, v: Pair) -> Pair:
         """Return A v (k + 1,)."""
         return dd_sum(dd_multiply((self.A[0].T, self.A[1].T), (v[0][:, None], v[1][:, None])))
 
-    def back(self, v: Pair) -> Pair:
+    def apply_transpose(self, v: Pair) -> Pair:
         """Return A'v (l + 1,)."""
-        hi, lo = self.right((v[0][None], v[1][None]))
+        hi, lo = self.right_multiply((v[0][None], v[1][None]))
         return hi[0], lo[0]
 
 
-def transfer(combinations: Sequence[Combination], source: Design, target: Design) -> Transfer:
+def make_change_of_basis(combinations: Sequence[Combination], source: Design, target: Design) -> ChangeOfBasis:
     """Make the matrix from the target's columns as combinations of the source's, in the units of the data.
 
     Centres are short and scales powers of two, so nearly always nothing is rounded; what is, is rounded to double-double.
@@ -87,7 +87,7 @@ def transfer(combinations: Sequence[Combination], source: Design, target: Design
                 layers.append(([], []))
             layers[t][0].append(i)
             layers[t][1].append(j)
-    return Transfer(A=(hi, lo), layers=tuple((np.array(rows), np.array(columns)) for rows, columns in layers))
+    return ChangeOfBasis(A=(hi, lo), layers=tuple((np.array(rows), np.array(columns)) for rows, columns in layers))
 
 
 def _fractions(values: Array) -> list[Fraction]:

@@ -23,14 +23,14 @@ from squarely.design import (
 )
 from squarely.errors import OptionError, require_one_of
 from squarely.moments.cross_products import Fold, fold_products
-from squarely.moments.engine.columns import lay_out
-from squarely.moments.engine.gram import PILOT, Aggregated, Folded, _piloted, fold_inside
-from squarely.moments.engine.group_sums import Effort
-from squarely.moments.moments import FAR, Moments, require_range
+from squarely.moments.engine.columns import plan_engine_columns
+from squarely.moments.engine.gram import PILOT_ROWS, EngineGram, EngineRecord, columns_from_first_rows, gram_in_engine
+from squarely.moments.engine.group_sums import QueryCost
+from squarely.moments.moments import FAR_DEVIATIONS, Moments, require_range
 from squarely.numerics import Array
 
 FOLDS = ("auto", "batches", "aggregates")
-_MANY = 10_000_000  # cells; fewer are cheap in batches, which then keep residuals in double-double
+_MANY_CELLS = 10_000_000  # cells; fewer are cheap in batches, which then keep residuals in double-double
 
 
 def require_fold(fold: str) -> None:
@@ -61,13 +61,13 @@ def choose_fold(fold: str, source: Source, formula: Formula) -> str:
         return "aggregates"
     if fold != "auto":
         return fold
-    if not suits_aggregates(source, formula):
+    if not prefers_engine(source, formula):
         return "batches"
     rows = int(source.aggregate(Query(), {"n0": nw.len()})[0]["n0"])
-    return "aggregates" if rows * (len(formula.terms) + 1) > _MANY else "batches"
+    return "aggregates" if rows * (len(formula.terms) + 1) > _MANY_CELLS else "batches"
 
 
-def suits_aggregates(source: Source, formula: Formula) -> bool:
+def prefers_engine(source: Source, formula: Formula) -> bool:
     """Tell whether aggregates are measured to be clearly faster if there are many rows: few columns, all of plain numbers."""
     return source.engine is not None and 0 < len(formula.terms) <= source.engine.preferred_up_to and _is_plain(formula, source)
 
@@ -82,35 +82,35 @@ def _is_plain(formula: Formula, source: Source) -> bool:
     return not bases and len(names) == len(expressions) and all(source.kind(name) == "number" for name in names)
 
 
-def unserved(moments: Moments, error: Exception) -> str:
+def fallback_remark(moments: Moments, error: Exception) -> str:
     """Say that aggregates were tried and did not serve."""
-    engine = moments.aggregated.engine if moments.aggregated else ""
+    engine = moments.engine_record.engine if moments.engine_record else ""
     return f"Read in batches: by aggregates in {engine}, {str(error).split('. ')[0]}."
 
 
-def gather_inside(design: Design, source: Source) -> Moments:
+def gather_in_engine(design: Design, source: Source) -> Moments:
     """Fold the rows into Moments by aggregates; fold again about better centres if the pilot's were far off."""
     page = complete_rows_query(
         source, list(design.factors.values()), design.formula.response_and_offsets, design.learned, where=design.where
     )
-    layout = lay_out(design, page, monomials_of(design))
-    layout, effort = _piloted(layout, source, first=None if layout.is_power else PILOT)
-    folded, spent = fold_inside(layout, source)
+    layout = plan_engine_columns(design, page, monomials_of(design))
+    layout, effort = columns_from_first_rows(layout, source, first=None if layout.is_power else PILOT_ROWS)
+    folded, spent = gram_in_engine(layout, source)
     effort, passes = effort + spent, 1
     if _is_far(folded):
-        layout, spent = _piloted(layout, source, first=None)
-        folded, more = fold_inside(layout, source)
+        layout, spent = columns_from_first_rows(layout, source, first=None)
+        folded, more = gram_in_engine(layout, source)
         effort, passes = effort + spent + more, 2
     account, scans = row_account_in_engine(source, page, round(float(folded.gram[0, 0])))
-    return moments_of(folded, source, account, effort + Effort(scans), passes)
+    return moments_of(folded, source, account, effort + QueryCost(scans), passes)
 
 
-def moments_of(folded: Folded, source: Source, account: RowAccount, effort: Effort, passes: int) -> Moments:
+def moments_of(folded: EngineGram, source: Source, account: RowAccount, effort: QueryCost, passes: int) -> Moments:
     """Derive Moments of [1, (x - c) / s, (y - c) / s] from the cross-products of W, which are kept beside."""
-    design, way = folded.layout.design, folded.way
+    design, way = folded.columns.design, folded.to_data_columns
     n = float(folded.gram[0, 0])
     if not n:
-        raise no_rows_error(source, account, [*folded.layout.page.numbers, *folded.layout.page.labels], design.where)
+        raise no_rows_error(source, account, [*folded.columns.rows.numbers, *folded.columns.rows.labels], design.where)
     lost = ~np.isfinite(np.diag(folded.gram))  # beyond all range; only the columns that are made of these are to be blamed
     sums = np.where(lost | lost[:, None], 0.0, folded.gram)
     with np.errstate(over="ignore", invalid="ignore"):  # the range of the columns tells what is not finite
@@ -119,7 +119,7 @@ def moments_of(folded: Folded, source: Source, account: RowAccount, effort: Effo
         spread = np.sqrt(np.maximum(np.diag(way.T @ (sums / n - np.outer(first, first)) @ way), 0.0))
         better = with_centers(design, mean=mean[1:], deviation=spread[1:])
         centres, scales = better.centers.copy(), better.scales.copy()
-        centres[-1], scales[-1] = folded.layout.shifts[-1], folded.layout.units[-1]
+        centres[-1], scales[-1] = folded.columns.shifts[-1], folded.columns.units[-1]
         better = replace(better, centers=centres, scales=scales)
         B = way.copy()
         B[0] -= better.column_centers
@@ -129,24 +129,24 @@ def moments_of(folded: Folded, source: Source, account: RowAccount, effort: Effo
     gram[0, 0] = n
     np.fill_diagonal(gram, np.where((way[lost] != 0).any(axis=0), np.inf, np.diag(gram)))
     require_range(better, source, gram, account.used)
-    kept = Aggregated(engine=source.require_engine().name, scans=effort.scans, expressions=effort.expressions, folded=folded)
-    return Moments(design=better, gram=gram, account=account, passes=passes, aggregated=kept)
+    kept = EngineRecord(engine=source.require_engine().name, scans=effort.scans, expressions=effort.expressions, engine_gram=folded)
+    return Moments(design=better, gram=gram, account=account, passes=passes, engine_record=kept)
 
 
-def _middles(gram: Array) -> tuple[Array, Array]:
+def _means_and_deviations(gram: Array) -> tuple[Array, Array]:
     """Give the means and standard deviations of the columns of W; what is not finite is told by the range of the columns."""
     with np.errstate(over="ignore", invalid="ignore"):
         first = gram[0] / gram[0, 0]
         return first, np.sqrt(np.maximum(np.diag(gram) / gram[0, 0] - first**2, 0.0))
 
 
-def _is_far(folded: Folded) -> bool:
+def _is_far(folded: EngineGram) -> bool:
     """Tell whether a column that is centred has its mean many standard deviations off."""
-    if not folded.layout.design.intercept:
+    if not folded.columns.design.intercept:
         return False
-    first, spread = _middles(folded.gram)
-    alone = np.array([True, *(not m.pattern for m in folded.layout.monomials), True])
-    return bool((alone & (spread > 0) & (np.abs(first) > FAR * spread)).any())
+    first, spread = _means_and_deviations(folded.gram)
+    alone = np.array([True, *(not m.pattern for m in folded.columns.monomials), True])
+    return bool((alone & (spread > 0) & (np.abs(first) > FAR_DEVIATIONS * spread)).any())
 
 
 def fold_moments(design: Design, source: Source, fold: Fold | None = None) -> Moments:
@@ -156,11 +156,11 @@ def fold_moments(design: Design, source: Source, fold: Fold | None = None) -> Mo
     return Moments(design=design, gram=gram, account=account)
 
 
-def gather(design: Design, source: Source, fold: Fold | None = None) -> Moments:
+def gather_moments(design: Design, source: Source, fold: Fold | None = None) -> Moments:
     """Fold the rows into Moments; fold again about better centres if the pilot's were far off."""
     moments = fold_moments(design, source, fold)
     means, spreads = moments.means, np.sqrt(moments.variances)
-    off = np.abs(means - design.centers) > FAR * spreads
+    off = np.abs(means - design.centers) > FAR_DEVIATIONS * spreads
     off[design.layout.grouped] = False  # indicators are not centred
     if not design.intercept or not (off & (spreads > 0)).any():
         return moments

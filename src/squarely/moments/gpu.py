@@ -10,11 +10,11 @@ import torch
 
 from squarely.data import RowAccount, Source, scan_purpose
 from squarely.design import Design, iter_blocks, scaled_blocks
-from squarely.moments.cross_products import Fold, fold_products, piece_rows
+from squarely.moments.cross_products import Fold, fold_products, rows_per_block
 from squarely.numerics import Array
 
 
-def fold_on(device: str) -> Fold:
+def gpu_fold(device: str) -> Fold:
     """Give a fold like `fold_products` whose products are worked out on a device.
 
     Columns that are held as indicators stay where they are: such designs are folded by `fold_products`.
@@ -28,7 +28,7 @@ def fold_on(device: str) -> Fold:
         total = torch.zeros(size, size, dtype=torch.float64, device=device)
         account = RowAccount()
         for block in iter_blocks(design, source):
-            for piece in scaled_blocks(design, block, piece_rows(design)):
+            for piece in scaled_blocks(design, block, rows_per_block(design)):
                 Z = torch.from_numpy(piece.Z.copy()).to(device)  # the next piece lies where this one lay
                 total.addmm_(Z, Z.T)
             account = account + block.account

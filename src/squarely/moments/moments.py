@@ -9,11 +9,11 @@ import numpy as np
 from squarely.data import RowAccount, Source
 from squarely.design import Design
 from squarely.errors import DataError
-from squarely.moments.engine.gram import Aggregated
+from squarely.moments.engine.gram import EngineRecord
 from squarely.numerics import Array
 
-_LARGEST = 1e75  # coefficients are ratios of two columns and variances their squares: up to 1e300 all stays representable
-FAR = 8.0  # a centre so many standard deviations off the mean costs digits: the rows are folded again
+_LARGEST_VALUE = 1e75  # coefficients are ratios of two columns and variances their squares: up to 1e300 all stays representable
+FAR_DEVIATIONS = 8.0  # a centre so many standard deviations off the mean costs digits: the rows are folded again
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class Moments:
     gram : (k + 1, k + 1), Z'Z; its first entry is n.
     account : the rows that the fold has met.
     passes : scans of the rows that it took.
-    aggregated : how an engine was asked, None for rows that came in batches.
+    engine_record : how an engine was asked, None for rows that came in batches.
     remarks : sentences for the summary on how the rows were read.
     """
 
@@ -34,7 +34,7 @@ class Moments:
     gram: Array
     account: RowAccount
     passes: int = 1
-    aggregated: Aggregated | None = None
+    engine_record: EngineRecord | None = None
     remarks: tuple[str, ...] = ()
 
     @property
@@ -60,7 +60,7 @@ class Moments:
         return np.outer(self.design.scales, self.design.scales) * (self.gram[1:, 1:] / self.n - np.outer(first, first))
 
     @property
-    def constant(self) -> np.ndarray:
+    def is_constant(self) -> np.ndarray:
         """Which variables (k,) have the same value in every row, as far as doubles can tell."""
         # Squares of magnitude m**2 are summed with errors near n u m**2 (m in scaled units, about one when centred).
         sizes = np.diag(self.gram)[1:]
@@ -74,13 +74,13 @@ def require_range(design: Design, source: Source, gram: Array, n: int) -> None:
     with np.errstate(over="ignore", invalid="ignore"):
         sizes = np.abs(design.centers) + design.scales * np.sqrt(np.diag(gram)[1:] / n)
     for name, size in zip(design.labels, sizes.tolist(), strict=True):
-        if not size < _LARGEST or 0.0 < size < 1 / _LARGEST:
+        if not size < _LARGEST_VALUE or 0.0 < size < 1 / _LARGEST_VALUE:
             raise DataError(
-                f"The values of column {name!r} of {source.label} are {_about(size)}, and their squares leave the range of "
-                f"double precision: between {1 / _LARGEST:.0e} and {_LARGEST:.0e} is safe. Rescale the column, or look for a "
+                f"The values of column {name!r} of {source.label} are {_magnitude_text(size)}, and their squares leave the range of "
+                f"double precision: between {1 / _LARGEST_VALUE:.0e} and {_LARGEST_VALUE:.0e} is safe. Rescale the column, or look for a "
                 "wrong value in it."
             )
 
 
-def _about(size: float) -> str:
+def _magnitude_text(size: float) -> str:
     return f"near {size:.1g}" if np.isfinite(size) else "too large"

@@ -12,7 +12,7 @@ from squarely.numerics import Array
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class Standardised:
+class StandardizedProblem:
     """Standardised columns w = (v - shift) / scale for each variable v, predictors first and the response last.
 
     With an intercept the shift is the mean and the scale the population standard deviation (divisor n); without one
@@ -21,7 +21,7 @@ class Standardised:
     Attributes
     ----------
     names : the names of the p coefficients, the intercept first if there is one.
-    centre, offset : (k,) the shift as a short number and the small rest, which together have more digits than their sum.
+    center, offset : (k,) the shift as a short number and the small rest, which together have more digits than their sum.
     scale : (k,) in the unit of each variable.
     H : (p, p), the Hessian (2/n) X'X of the mean squared error in standardised columns.
     h : (p,), (2/n) X'y in standardised columns, so that the gradient at w is H w - h.
@@ -30,7 +30,7 @@ class Standardised:
     """
 
     names: tuple[str, ...]
-    centre: Array
+    center: Array
     offset: Array
     scale: Array
     H: Array
@@ -41,7 +41,7 @@ class Standardised:
     @property
     def shift(self) -> Array:
         """What is subtracted from each variable (k,): the means, or zero without an intercept."""
-        return self.centre + self.offset
+        return self.center + self.offset
 
     @property
     def intercept(self) -> bool:
@@ -50,12 +50,12 @@ class Standardised:
 
     def columns(self, values: Array) -> Array:
         """Standardise values (m, k) of the variables."""
-        table: Array = ((values - self.centre) - self.offset) / self.scale
+        table: Array = ((values - self.center) - self.offset) / self.scale
         return table
 
     def column(self, values: Array, j: int | np.ndarray) -> Array:
         """Standardise values (m,) of the variable j, or of the variables j (m,): to the same bits as `columns`."""
-        column: Array = values - self.centre[j]
+        column: Array = values - self.center[j]
         column -= self.offset[j]
         column /= self.scale[j]
         return column
@@ -64,23 +64,23 @@ class Standardised:
         """The mean squared error at w (p,), in standardised units; never below zero, whatever rounding says."""
         return max(float(0.5 * w @ self.H @ w - self.h @ w + self.y2), 0.0)
 
-    def to_units(self, w: Array) -> Array:
+    def to_data_units(self, w: Array) -> Array:
         """Turn standardised coefficients w (p,) into coefficients in the units of the data."""
-        slopes = self.slopes(w)
+        slopes = self.slopes_in_units(w)
         if not self.intercept:
             return slopes
-        return np.concatenate([[self.level(w) - slopes @ self.centre[:-1]], slopes])
+        return np.concatenate([[self.intercept_in_units(w) - slopes @ self.center[:-1]], slopes])
 
-    def slopes(self, w: Array) -> Array:
+    def slopes_in_units(self, w: Array) -> Array:
         """Give the slopes (k - 1,) in the units of the data that belong to w (p,)."""
         slopes: Array = (w[1:] if self.intercept else w) * (self.scale[-1] / self.scale[:-1])
         return slopes
 
-    def level(self, w: Array) -> float:
+    def intercept_in_units(self, w: Array) -> float:
         """Give the prediction of w (p,) where every predictor is at its centre, in the response's unit."""
         if not self.intercept:
             return 0.0
-        return float(self.centre[-1] + (self.offset[-1] + self.scale[-1] * w[0] - self.slopes(w) @ self.offset[:-1]))
+        return float(self.center[-1] + (self.offset[-1] + self.scale[-1] * w[0] - self.slopes_in_units(w) @ self.offset[:-1]))
 
     def from_scaled(self, b: Array, design: Design) -> Array:
         """Turn coefficients b (p,) of the scaled columns of a design with this formula into standardised ones.
@@ -91,12 +91,12 @@ class Standardised:
         w: Array = slopes * self.scale[:-1] / self.scale[-1]
         if not self.intercept:
             return w
-        away = (self.centre - design.centers) + self.offset
+        away = (self.center - design.centers) + self.offset
         level = design.scales[-1] * b[0] + slopes @ away[:-1] - away[-1]
         return np.concatenate([[level / self.scale[-1]], w])
 
 
-def standardise(moments: Moments) -> Standardised:
+def standardize_moments(moments: Moments) -> StandardizedProblem:
     """Derive the standardised problem. Constant columns have no spread: the caller refuses them first."""
     design: Design = moments.design
     intercept = design.intercept
@@ -110,9 +110,9 @@ def standardise(moments: Moments) -> Standardised:
     S = np.zeros((size, size))  # a standardised column is orthogonal to the constant
     S[intercept:, intercept:] = second / (spread[:, None] * spread)
     np.fill_diagonal(S, 1.0)
-    return Standardised(
+    return StandardizedProblem(
         names=design.names,
-        centre=design.centers,
+        center=design.centers,
         offset=design.scales * first if intercept else np.zeros(len(first)),
         scale=spread * design.scales,
         H=2.0 * S[:-1, :-1],
@@ -122,7 +122,7 @@ def standardise(moments: Moments) -> Standardised:
     )
 
 
-def unstandardised(moments: Moments) -> Standardised:
+def identity_scaling(moments: Moments) -> StandardizedProblem:
     """Give the problem of the columns as they are: nothing is subtracted, and nothing divided by."""
     design: Design = moments.design
     k, n = len(design.scales), moments.n
@@ -130,9 +130,9 @@ def unstandardised(moments: Moments) -> Standardised:
     move[1:, 0] = design.centers
     second = move @ (moments.gram / n) @ move.T  # (k + 1, k + 1), of [1, x, y]
     used = second if design.intercept else second[1:, 1:]
-    return Standardised(
+    return StandardizedProblem(
         names=design.names,
-        centre=np.zeros(k),
+        center=np.zeros(k),
         offset=np.zeros(k),
         scale=np.ones(k),
         H=2.0 * used[:-1, :-1],

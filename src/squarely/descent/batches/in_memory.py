@@ -13,7 +13,7 @@ from squarely.data import RowAccount, Source
 from squarely.descent.batches.batch_source import Batch, Whole
 from squarely.descent.options.options import DTYPES, Recipe
 from squarely.design import Design, iter_blocks
-from squarely.moments import Standardised
+from squarely.moments import StandardizedProblem
 
 _GATHERED = 2**18  # rows that are put in their order at once: a batch is then a slice, a hundred times cheaper than a gather
 
@@ -100,7 +100,7 @@ def stretch_of(size: int) -> int:
     return max(_GATHERED // size, 1) * size
 
 
-def held(design: Design, problem: Standardised, source: Source, recipe: Recipe) -> tuple[Held, RowAccount]:
+def held(design: Design, problem: StandardizedProblem, source: Source, recipe: Recipe) -> tuple[Held, RowAccount]:
     """Read rows into memory, standardised in float64: X (n, features) and y (n, 1) in the recipe's dtype, on its device."""
     values, account = [], RowAccount()
     for block in iter_blocks(design, source):

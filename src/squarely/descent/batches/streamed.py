@@ -20,7 +20,7 @@ from squarely.data import BATCH_ROWS, Source, prefetch, scan_purpose
 from squarely.descent.batches.batch_source import Batch, Whole, require_count
 from squarely.descent.batches.in_memory import taken
 from squarely.design import Block, Design, iter_blocks
-from squarely.moments import Standardised
+from squarely.moments import StandardizedProblem
 
 BUFFER = 2**26  # bytes
 _AT_ONCE = 2**22  # numbers of the design's columns that are worked out together
@@ -48,7 +48,7 @@ class Streamed(Whole):
 
     design: Design
     source: Source
-    problem: Standardised
+    problem: StandardizedProblem
     dtype: torch.dtype = torch.float32
     device: torch.device | str = "cpu"
     seed: int = 0
@@ -152,7 +152,7 @@ class Streamed(Whole):
         )
 
 
-def _write(problem: Standardised, block: Block, at: slice, X: torch.Tensor, y: torch.Tensor) -> None:
+def _write(problem: StandardizedProblem, block: Block, at: slice, X: torch.Tensor, y: torch.Tensor) -> None:
     """Standardise some rows of a block in float64, column by column, into the first rows of X and y."""
     m, layout = at.stop - at.start, block.layout
     table, response = X[:m].numpy(), y[:m].numpy()

@@ -24,7 +24,7 @@ from squarely.descent.options.optimizers import OPTIMIZERS
 from squarely.descent.options.options import Recipe
 from squarely.design import Design
 from squarely.errors import DataError, OptionError, pluralize
-from squarely.moments import Standardised
+from squarely.moments import StandardizedProblem
 from squarely.numerics import Array
 
 _SAME = 1e-12  # relative: sums in another order differ by far less, other data by far more
@@ -59,7 +59,7 @@ class Identity:
 
 
 def identity_of(
-    design: Design, problem: Standardised, recipe: Recipe, rows: Rows, validation: Rows | None, *, team: Team
+    design: Design, problem: StandardizedProblem, recipe: Recipe, rows: Rows, validation: Rows | None, *, team: Team
 ) -> Identity:
     """Take down what a run is of; `recipe` with nothing left open. Processes have one identity, whichever GPU each has."""
     formula = design.formula

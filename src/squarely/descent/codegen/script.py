@@ -18,7 +18,7 @@ from squarely.descent.codegen.split import held_out, split_of
 from squarely.descent.loop.training_loop import on_one_thread
 from squarely.descent.options.options import Recipe
 from squarely.errors import OptionError
-from squarely.moments import Standardised
+from squarely.moments import StandardizedProblem
 
 if TYPE_CHECKING:
     from squarely.descent.results.training import Training
@@ -196,7 +196,7 @@ def _settings(course: Course) -> list[str]:
     return lines
 
 
-def _table(recipe: Recipe, problem: Standardised, *, split: bool, validated: bool) -> list[str]:
+def _table(recipe: Recipe, problem: StandardizedProblem, *, split: bool, validated: bool) -> list[str]:
     """Write the statements that make the tensors."""
     if recipe.standardize:
         lines = [_SHIFTED.format(_MOVED if problem.intercept else _UNMOVED)]
@@ -210,7 +210,7 @@ def _table(recipe: Recipe, problem: Standardised, *, split: bool, validated: boo
     return lines
 
 
-def _model(recipe: Recipe, problem: Standardised, *, features: int) -> list[str]:
+def _model(recipe: Recipe, problem: StandardizedProblem, *, features: int) -> list[str]:
     bias = "" if problem.intercept else ", bias=False"
     return [
         *([_ONE_THREAD] if on_one_thread(problem.n * features) else []),
@@ -222,7 +222,7 @@ def _model(recipe: Recipe, problem: Standardised, *, features: int) -> list[str]
     ]
 
 
-def _given(recipe: Recipe, problem: Standardised) -> list[str]:
+def _given(recipe: Recipe, problem: StandardizedProblem) -> list[str]:
     if recipe.start is None:
         return []
     weight = literal(recipe.start[1:] if problem.intercept else recipe.start)
@@ -233,7 +233,7 @@ def _given(recipe: Recipe, problem: Standardised) -> list[str]:
     ]
 
 
-def _params(recipe: Recipe, problem: Standardised) -> list[str]:
+def _params(recipe: Recipe, problem: StandardizedProblem) -> list[str]:
     weight = "weight = model.weight.detach().double().cpu().numpy().ravel()"
     if not recipe.standardize:
         return [weight, _PLAIN_LEVEL if problem.intercept else "params = dict(zip(columns, weight.tolist()))"]

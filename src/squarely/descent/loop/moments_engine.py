@@ -13,13 +13,13 @@ from squarely.data import report_count
 from squarely.descent.loop.state import State
 from squarely.descent.loop.stopping import BEYOND_ALL_BOUNDS, FINISHED, Ending
 from squarely.descent.options.options import Recipe
-from squarely.moments import Standardised
+from squarely.moments import StandardizedProblem
 from squarely.numerics import Array
 
 _STRETCH = 256  # epochs whose losses are worked out at once
 
 
-def closed_form(problem: Standardised, lam: theory.Spectrum, recipe: Recipe, start: Array) -> tuple[Array, Array, Ending]:
+def closed_form(problem: StandardizedProblem, lam: theory.Spectrum, recipe: Recipe, start: Array) -> tuple[Array, Array, Ending]:
     """Give the losses (epochs + 1,) and the coefficients (p,) at the end of a run from `start` (p,), both in float64.
 
     In the eigenbasis each coordinate of the error shrinks by a factor of its own; where the loss is flat it stays as it is.
@@ -37,7 +37,7 @@ def closed_form(problem: Standardised, lam: theory.Spectrum, recipe: Recipe, sta
     return losses[: last + 1], end, Ending("diverged") if len(beyond) else FINISHED
 
 
-def _rest(problem: Standardised, lam: theory.Spectrum, start: Array, decay: float) -> Array:
+def _rest(problem: StandardizedProblem, lam: theory.Spectrum, start: Array, decay: float) -> Array:
     """Give where descent comes to rest (p,): along directions in which nothing pulls, at its start."""
     rest = theory.fixed_point(lam, problem.h, decay)
     still = lam.vectors[:, : lam.flat] if not decay else lam.vectors[:, :0]
@@ -53,7 +53,7 @@ def goes_unwatched(recipe: Recipe, *, validated: bool) -> bool:
     return all(option is None for option in steered)
 
 
-def descend(flat: tuple[torch.Tensor, torch.Tensor], problem: Standardised, state: State, recipe: Recipe) -> Ending:
+def descend(flat: tuple[torch.Tensor, torch.Tensor], problem: StandardizedProblem, state: State, recipe: Recipe) -> Ending:
     """Take the epochs of a run on cross-products with torch's optimiser; the losses follow from the iterates, many at once.
 
     `flat` are the parameters and their gradients, each laid into one vector.
@@ -85,7 +85,7 @@ def descend(flat: tuple[torch.Tensor, torch.Tensor], problem: Standardised, stat
                 return Ending("diverged") if len(beyond) else FINISHED
 
 
-def _losses(problem: Standardised, W: Array) -> Array:
+def _losses(problem: StandardizedProblem, W: Array) -> Array:
     """Give the loss of each row of coefficients W (m, p), in float64."""
     with np.errstate(over="ignore", invalid="ignore"):
         losses: Array = np.maximum(0.5 * ((W @ problem.H) * W).sum(1) - W @ problem.h + problem.y2, 0.0)

@@ -14,7 +14,7 @@ from squarely import theory
 from squarely.descent.loop.state import Log, State, copies, put
 from squarely.descent.options.checks import stop_distance
 from squarely.descent.options.options import Recipe
-from squarely.moments import Standardised
+from squarely.moments import StandardizedProblem
 from squarely.numerics import Array
 
 BEYOND_ALL_BOUNDS = 1e12  # times the first loss; a stable run with momentum may grow, but by far less
@@ -86,7 +86,7 @@ def lost(losses: Sequence[float]) -> Ending:
 
 
 def new_distance(
-    recipe: Recipe, problem: Standardised, lam: theory.Spectrum, read: Callable[[], Array]
+    recipe: Recipe, problem: StandardizedProblem, lam: theory.Spectrum, read: Callable[[], Array]
 ) -> Callable[[], float] | None:
     """Give the bound on the distance to the optimum, in standard errors, if the recipe stops by it; no optimum is needed.
 

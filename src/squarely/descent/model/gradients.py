@@ -12,7 +12,7 @@ from torch.nn import functional
 from squarely.descent.model.linear_regression import column
 from squarely.descent.model.losses import new_criterion
 from squarely.descent.options.options import Recipe
-from squarely.moments import Standardised
+from squarely.moments import StandardizedProblem
 
 # From chunks of rows, and the number of rows that the mean is over, to the mean loss; the gradient is in the parameters.
 Gradient = Callable[[Iterable[tuple[torch.Tensor, torch.Tensor]], int], torch.Tensor]
@@ -83,7 +83,7 @@ def laid_flat(model: Any) -> tuple[torch.Tensor, torch.Tensor]:
     return w, g
 
 
-def of_the_quadratic(flat: tuple[torch.Tensor, torch.Tensor], problem: Standardised) -> Gradient:
+def of_the_quadratic(flat: tuple[torch.Tensor, torch.Tensor], problem: StandardizedProblem) -> Gradient:
     """L = 1/2 w'H w - h'w + mean(y^2), whose gradient is H w - h: the rows are in H and h, and none is read.
 
     The loss is a small difference of large numbers, and is worked out in float64 whatever the precision of the training.

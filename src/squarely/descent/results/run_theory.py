@@ -12,7 +12,7 @@ from squarely import theory
 from squarely.descent.options.optimizers import stepped
 from squarely.descent.options.options import Recipe
 from squarely.errors import listed, pluralize
-from squarely.moments import Standardised
+from squarely.moments import StandardizedProblem
 from squarely.numerics import Array, round_apart, round_down
 
 _MUCH = 0.01  # of the error in the slowest direction: a run that leaves more is warned of
@@ -115,7 +115,7 @@ class Prediction:
 
 def settled(
     recipe: Recipe,
-    problem: Standardised,
+    problem: StandardizedProblem,
     lam: theory.Spectrum,
     start: Callable[[], Array],
     noise: Callable[[], theory.Noise],
@@ -140,7 +140,7 @@ def settled(
 
 
 def _best_rate(
-    recipe: Recipe, problem: Standardised, lam: theory.Spectrum, start: Array, noise: Callable[[], theory.Noise]
+    recipe: Recipe, problem: StandardizedProblem, lam: theory.Spectrum, start: Array, noise: Callable[[], theory.Noise]
 ) -> tuple[float, str]:
     """Give the best constant rate for all rows; with mini-batches the one that is expected to end lowest after these epochs."""
     like = theory.Descent(lr=1.0, momentum=recipe.momentum, nesterov=recipe.nesterov, weight_decay=recipe.weight_decay or 0.0)
@@ -178,7 +178,7 @@ def _supposed(recipe: Recipe, *, plain: bool, even: bool) -> str:
 
 def foreknow(
     recipe: Recipe,
-    problem: Standardised,
+    problem: StandardizedProblem,
     lam: theory.Spectrum,
     noise: Callable[[], theory.Noise],
     *,
@@ -223,7 +223,7 @@ def _batches(recipe: Recipe, n: int) -> theory.Batches:
     )
 
 
-def _with_batches(known: RunTheory, recipe: Recipe, problem: Standardised, noise: theory.Noise) -> RunTheory:
+def _with_batches(known: RunTheory, recipe: Recipe, problem: StandardizedProblem, noise: theory.Noise) -> RunTheory:
     """Add what is known of mini-batches."""
     batches = _batches(recipe, problem.n)
     limit = theory.batch_lr_limit(noise, batches.batch_size, recipe.descent)
@@ -237,7 +237,7 @@ def _with_batches(known: RunTheory, recipe: Recipe, problem: Standardised, noise
     return replace(known, floor=floor, floor_se=_in_standard_errors(floor, noise, problem), rough=rough)
 
 
-def _in_standard_errors(excess: float, noise: theory.Noise, problem: Standardised) -> float:
+def _in_standard_errors(excess: float, noise: theory.Noise, problem: StandardizedProblem) -> float:
     """Turn a loss above the optimum into standard errors: n (L - L*) / sigma^2 <= tau^2 puts every combination within tau."""
     df_resid = problem.n - len(problem.names)
     variance = problem.n / df_resid * noise.sigma2 if df_resid > 0 else 0.0
@@ -332,7 +332,7 @@ def _loudness(known: RunTheory, recipe: Recipe) -> list[str]:
 
 
 def predict(
-    problem: Standardised,
+    problem: StandardizedProblem,
     known: RunTheory,
     recipe: Recipe,
     start: Array,
@@ -356,7 +356,7 @@ def predict(
 
 
 def _of_all_rows(
-    problem: Standardised,
+    problem: StandardizedProblem,
     known: RunTheory,
     recipe: Recipe,
     start: Array,
@@ -378,11 +378,11 @@ def _of_all_rows(
         left = theory.modes_after(lam, c, descent, recipe.epochs)
         excess = theory.excess_curve(lam, c, descent, recipe.epochs, away=away)
     with np.errstate(over="ignore", invalid="ignore"):
-        gap = problem.to_units(rest + lam.vectors @ left) - problem.to_units(optimum)
+        gap = problem.to_data_units(rest + lam.vectors @ left) - problem.to_data_units(optimum)
     return Prediction(excess=excess, floor=problem.loss(optimum), gap=gap)
 
 
-def _of_batches(problem: Standardised, known: RunTheory, recipe: Recipe, start: Array, optimum: Array) -> Prediction:
+def _of_batches(problem: StandardizedProblem, known: RunTheory, recipe: Recipe, start: Array, optimum: Array) -> Prediction:
     """Predict the mean over all orders of the rows: exact with replacement, to first order in the noise if reshuffled."""
     lam, noise, batches = known.spectrum, known.noise, known.batches
     assert noise is not None  # noqa: S101  # the caller has looked
@@ -392,7 +392,7 @@ def _of_batches(problem: Standardised, known: RunTheory, recipe: Recipe, start: 
     steps = recipe.epochs * batches.sizes(problem.n)[0]
     with np.errstate(over="ignore", invalid="ignore"):  # a diverging run is predicted to diverge
         left = lam.vectors @ theory.modes_after(lam, c, batches.descent, steps)
-        mean = problem.to_units(optimum + left) - problem.to_units(optimum)
+        mean = problem.to_data_units(optimum + left) - problem.to_data_units(optimum)
         spread = _in_units(problem, lam, noise, theory.noise_covariance(noise, batches))
         gap = np.sqrt(mean**2 + spread)
     far = " and beyond the rates at which that is near" if known.rough else ""
@@ -401,13 +401,13 @@ def _of_batches(problem: Standardised, known: RunTheory, recipe: Recipe, start: 
     return Prediction(excess=excess, floor=problem.loss(optimum), gap=gap, form=form)
 
 
-def _in_units(problem: Standardised, lam: theory.Spectrum, noise: theory.Noise, covariance: Array) -> Array:
+def _in_units(problem: StandardizedProblem, lam: theory.Spectrum, noise: theory.Noise, covariance: Array) -> Array:
     """Turn a covariance of w in the eigenbasis, as coordinates, into variances (p,) of the coefficients in units of the data."""
     p, (a, b) = len(lam.values), noise.pairs
     C = np.zeros((len(noise.values),) * 2)
     C[a, b] = C[b, a] = covariance / theory.weights_of(noise.pairs)
     V = lam.vectors[:, lam.flat :]
-    zero = problem.to_units(np.zeros(p))
-    J = np.column_stack([problem.to_units(unit) - zero for unit in np.eye(p)]) @ V
+    zero = problem.to_data_units(np.zeros(p))
+    J = np.column_stack([problem.to_data_units(unit) - zero for unit in np.eye(p)]) @ V
     variances: Array = np.einsum("ij,jk,ik->i", J, C, J)
     return variances

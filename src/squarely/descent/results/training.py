@@ -20,7 +20,7 @@ from squarely.descent.results.run_theory import Prediction, RunTheory, predict
 from squarely.descent.results.summary import figure, name_of, page
 from squarely.design import Check, Design, LinearPredictor, predict_batches, require_rank_deficient
 from squarely.errors import NumericalError
-from squarely.moments import Moments, Standardised
+from squarely.moments import Moments, StandardizedProblem
 from squarely.numerics import Array
 from squarely.show import Page
 from squarely.theory import flatness
@@ -52,7 +52,7 @@ class Training:
 
     recipe: Recipe
     loop: Loop
-    problem: Standardised
+    problem: StandardizedProblem
     moments: Moments
     source: Source
     theory: RunTheory
@@ -71,7 +71,7 @@ class Training:
     @property
     def coefficients(self) -> Array:
         """The trained coefficients (p,) in the units of the data."""
-        return self.problem.to_units(self.loop.end)
+        return self.problem.to_data_units(self.loop.end)
 
     @property
     def model(self) -> nn.Module:
@@ -124,10 +124,15 @@ class Training:
         """
         require_rank_deficient(rank_deficient)
         source, problem, w = open_new_rows(new, self.design.formula.names), self.problem, self.loop.end
-        kept, centre = range(len(self.design.columns)), problem.centre[:-1]
+        kept, centre = range(len(self.design.columns)), problem.center[:-1]
         check = self._check() if rank_deficient == "nan" else None
         line = LinearPredictor(
-            design=self.design, selected=kept, level=problem.level(w), slopes=problem.slopes(w), center=centre, check=check
+            design=self.design,
+            selected=kept,
+            level=problem.intercept_in_units(w),
+            slopes=problem.slopes_in_units(w),
+            center=centre,
+            check=check,
         )
         return predict_batches(line, source, unseen=unseen)
 

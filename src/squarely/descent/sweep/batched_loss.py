@@ -9,7 +9,7 @@ import torch
 
 from squarely.descent.batches.in_memory import Held
 from squarely.descent.options.options import Recipe
-from squarely.moments import Standardised
+from squarely.moments import StandardizedProblem
 
 _CELLS = 2**20  # residuals at once: what they take is bounded, whatever the numbers of rows and runs
 
@@ -97,7 +97,7 @@ def look_at_rows(columns: Columns, loss: Loss) -> Look:
     return _AtRows(columns, loss)
 
 
-def look_at_moments(problem: Standardised, like: torch.Tensor) -> Look:
+def look_at_moments(problem: StandardizedProblem, like: torch.Tensor) -> Look:
     """Look at the quadratic that the rows add up to, L = 1/2 w'H w - h'w + mean(y^2), whose gradient is H w - h; no row is read."""
     H, h = (torch.from_numpy(a).to(like) for a in (problem.H, problem.h))
 

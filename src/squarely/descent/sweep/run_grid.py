@@ -27,7 +27,7 @@ from squarely.descent.sweep.grid import Grid, why_alone
 from squarely.descent.sweep.sweep import Sweep
 from squarely.descent.trainer import require_validation, run_alone
 from squarely.descent.training_data import Seen, gradient_noise, kappa_once_standardised
-from squarely.moments import Moments, Standardised
+from squarely.moments import Moments, StandardizedProblem
 from squarely.numerics import Array
 from squarely.theory.full_batch import excess_curves
 
@@ -69,7 +69,7 @@ def side_by_side_of(parts: Sequence[Sweep], grid: Grid) -> Sweep:
     return Sweep(runs, grid.varied, f"{len(parts):,} splits of the rows, one for each seed: {'; '.join(said)}")
 
 
-def with_predictions(sweep: Sweep, optimum_of: Callable[[Standardised], Array]) -> Sweep:
+def with_predictions(sweep: Sweep, optimum_of: Callable[[StandardizedProblem], Array]) -> Sweep:
     """Attach what theory predicts for each run, given the optimum (p,) in a problem's standardised columns."""
     optima: dict[int, Array] = {}
     for run in sweep.runs:
@@ -99,9 +99,9 @@ def _curves(runs: Sequence[Training], optimum: Array) -> dict[int, Prediction]:
     descents = [run.recipe.descent for run in runs if run.recipe.descent is not None]
     errors = np.stack([run.loop.start - optimum for run in runs]) @ lam.vectors  # (K, p)
     excess, left = excess_curves(lam, errors, descents, runs[0].recipe.epochs)
-    floor, centre = problem.loss(optimum), problem.to_units(optimum)
+    floor, centre = problem.loss(optimum), problem.to_data_units(optimum)
     with np.errstate(over="ignore", invalid="ignore"):  # a diverging run is predicted to diverge
-        gaps = [problem.to_units(end) - centre for end in optimum + left @ lam.vectors.T]
+        gaps = [problem.to_data_units(end) - centre for end in optimum + left @ lam.vectors.T]
     return {id(run): Prediction(excess=curve, floor=floor, gap=gap) for run, curve, gap in zip(runs, excess, gaps, strict=True)}
 
 
@@ -145,7 +145,7 @@ def _count(reached: Callable[[int], None], before: int, epoch: int) -> None:
     reached(before + epoch)
 
 
-def _shares(recipes: Sequence[Recipe], problem: Standardised) -> Iterator[list[list[int]]]:
+def _shares(recipes: Sequence[Recipe], problem: StandardizedProblem) -> Iterator[list[list[int]]]:
     """Share recipes out to programs: lists of runs, by their positions, one list for each order of the rows."""
     by_size: dict[int | None, dict[int, list[int]]] = {}
     for i, recipe in enumerate(recipes):
@@ -161,7 +161,7 @@ def _shares(recipes: Sequence[Recipe], problem: Standardised) -> Iterator[list[l
                 yield [row[r : r + places] for row in rows[s : s + seeds]]
 
 
-def _program(seen: Seen, problem: Standardised, recipe: Recipe) -> Program:
+def _program(seen: Seen, problem: StandardizedProblem, recipe: Recipe) -> Program:
     loss, intercept = loss_of(recipe), problem.intercept
     held_out = seen.validation_rows(recipe)
     validation = None if held_out is None else look_at_rows(columns_of(_held(held_out), intercept=intercept), loss)

@@ -87,7 +87,11 @@ class Check:
         """Leave out the dependencies of some dropped columns (D,)."""
         said = tuple(text for text, out in zip(self.messages, gone, strict=True) if not out)
         return replace(
-            self, dropped_columns=self.dropped_columns[~gone], weights=self.weights[:, ~gone], errors=self.errors[~gone], messages=said
+            self,
+            dropped_columns=self.dropped_columns[~gone],
+            weights=self.weights[:, ~gone],
+            errors=self.errors[~gone],
+            messages=said,
         )
 
     def warning(self, rows: int, met: np.ndarray) -> str:

@@ -11,7 +11,7 @@ from scipy.linalg import solve_triangular
 from squarely.exact.engine.rank import Kept
 from squarely.exact.factorization import Factor
 from squarely.exact.whitening import Root
-from squarely.moments import Folded, Moments, qr_triangle, way_back
+from squarely.moments import EngineGram, Moments, qr_r, to_data_columns
 from squarely.numerics import ROUNDOFF, Array, Pair
 
 
@@ -28,7 +28,7 @@ class Work:
     """
 
     moments: Moments
-    folded: Folded
+    folded: EngineGram
     kept: Kept
     places: np.ndarray
     condition: float
@@ -58,7 +58,7 @@ class Work:
 
     def way(self) -> list[dict[int, Fraction]]:
         """Write each kept column of W in terms of [1, X], by their places."""
-        way = way_back(self.folded.layout)
+        way = to_data_columns(self.folded.columns)
         return [{int(self.places[j]): weight for j, weight in way[i].items()} for i in self.kept.columns.tolist()]
 
 
@@ -84,7 +84,7 @@ class Left:
 
 def in_units(work: Work, b: Pair, left: Left) -> tuple[dict[int, Fraction], Array]:
     """Give the coefficients of [1, X] that W b makes for b (q,), exactly and by place, and their errors (q,) at most."""
-    layout = work.folded.layout
+    layout = work.folded.columns
     scale = Fraction(float(layout.units[-1]))
     total: dict[int, Fraction] = dict.fromkeys(work.columns.tolist(), Fraction(0))
     at = {place: i for i, place in enumerate(total)}
@@ -124,7 +124,7 @@ def scaled(work: Work, total: dict[int, Fraction]) -> Pair:
 def factor_of(work: Work) -> Factor:
     """Give R of the scaled columns of Moments, from that of W."""
     moments, columns = work.moments, work.columns
-    R = qr_triangle(work.kept.R @ np.linalg.inv(in_scaled(work)))
+    R = qr_r(work.kept.R @ np.linalg.inv(in_scaled(work)))
     R = R * np.sign(np.diag(R))[:, None]
     return Factor(
         columns=columns,

@@ -12,7 +12,7 @@ from squarely.data import Source
 from squarely.design import monomials_of
 from squarely.errors import UntoldError
 from squarely.exact.rank import dependency, none_left
-from squarely.moments import Effort, Folded, Moments, combine, way_back
+from squarely.moments import EngineGram, Moments, QueryCost, combination_sums, to_data_columns
 from squarely.numerics import ROUNDING, ROUNDOFF, Array
 
 # The share of a column's squared length that earlier columns must leave, so that rounding in the sums is small beside it.
@@ -30,12 +30,12 @@ class Kept:
     R: Array
     dependencies: tuple[str, ...]
     left: tuple[float, ...]
-    effort: Effort
+    effort: QueryCost
 
 
 def keep(
     moments: Moments,
-    folded: Folded,
+    folded: EngineGram,
     source: Source,
     columns: np.ndarray,
     constant: np.ndarray | None = None,
@@ -53,7 +53,7 @@ def keep(
     G = folded.gram
     R = np.zeros((len(columns), len(columns)))
     kept: list[int] = []
-    sentences, lefts, effort = [], dict[int, float](), Effort()
+    sentences, lefts, effort = [], dict[int, float](), QueryCost()
     for j in columns.tolist():
         q = len(kept)
         r = solve_triangular(R[:q, :q], G[kept, j], trans="T") if q else np.zeros(0)
@@ -88,14 +88,14 @@ def keep(
     )
 
 
-def _spanned(folded: Folded, source: Source, j: int, kept: list[int], R: Array) -> tuple[Array, float, Effort]:
+def _spanned(folded: EngineGram, source: Source, j: int, kept: list[int], R: Array) -> tuple[Array, float, QueryCost]:
     """Give the combination d (q,) of kept columns that column j is, up to rounding, and the length that it leaves at most."""
     sizes, lengths = _sizes(folded), np.sqrt(np.diag(folded.gram))
-    d, effort = np.zeros(len(kept)), Effort()
+    d, effort = np.zeros(len(kept)), QueryCost()
     for _ in range(3):  # the first step solves, the second corrects, the third tells what is left
         a = np.zeros(len(folded.gram))
         a[kept], a[j] = -d, 1.0
-        seen, spent = combine(folded, source, a)
+        seen, spent = combination_sums(folded, source, a)
         effort += spent
         size = float(sizes[j] + np.abs(d) @ sizes[kept])
         if np.sqrt(seen.squares) <= ROUNDING * ROUNDOFF * size:
@@ -108,29 +108,29 @@ def _spanned(folded: Folded, source: Source, j: int, kept: list[int], R: Array) 
     )
 
 
-def _name(folded: Folded, j: int) -> str:
+def _name(folded: EngineGram, j: int) -> str:
     """Say what column j of W stands for; those that had to go for good are no longer counted."""
-    layout = folded.layout
+    layout = folded.columns
     every = zip(layout.design.columns, monomials_of(layout.design), strict=True)
     return [column.name for column, m in every if m in layout.monomials][j - 1]
 
 
-def _sizes(folded: Folded) -> Array:
+def _sizes(folded: EngineGram) -> Array:
     """Give the lengths of the columns of W as they are stored: rounding is relative to these, and not to what a centre leaves."""
-    layout, n = folded.layout, folded.gram[0, 0]
+    layout, n = folded.columns, folded.gram[0, 0]
     sizes: Array = np.sqrt(np.diag(folded.gram))
     for i, m in enumerate(layout.monomials, start=1):
         away = abs(float(layout.shifts[i - 1] / layout.units[i - 1]))
         if sum(power for _, power in m.powers) == 1:
             atom = m.powers[0][0]
-            away += abs(layout.centres[atom] / layout.scales[atom] / float(layout.units[i - 1]))
+            away += abs(layout.centers[atom] / layout.scales[atom] / float(layout.units[i - 1]))
         sizes[i] += away * np.sqrt(n)
     return sizes
 
 
-def _made(folded: Folded, j: int, kept: list[int], d: Array) -> dict[int, Fraction]:
+def _made(folded: EngineGram, j: int, kept: list[int], d: Array) -> dict[int, Fraction]:
     """Write column j of W less the combination d of kept ones, which is nothing, in terms of [1, X], by their places."""
-    way = way_back(folded.layout)
+    way = to_data_columns(folded.columns)
     combination: dict[int, Fraction] = {}
     for i, weight in [(j, Fraction(1)), *zip(kept, (-Fraction(x) for x in d.tolist()), strict=True)]:
         for place, part in way[i].items():

@@ -20,17 +20,17 @@ from squarely.exact.residuals import ResidualSums, without_shape
 from squarely.exact.solution import Solution
 from squarely.exact.units import digits_of, spread_out, totals_of, unit_errors
 from squarely.moments import (
-    Aggregated,
-    Combined,
-    Effort,
-    Folded,
+    CombinationSums,
+    EngineGram,
+    EngineRecord,
     Moments,
-    combine,
-    constants,
-    ends_inside,
-    refolded,
-    rounded_inside,
-    way_back,
+    QueryCost,
+    combination_sums,
+    constant_atoms,
+    ends_in_engine,
+    gram_of_columns,
+    rounding_in_engine,
+    to_data_columns,
 )
 from squarely.numerics import ROUNDOFF, Array, Pair, two_sum
 
@@ -48,13 +48,13 @@ def solve_inside(moments: Moments, source: Source, *, collinear: str = "drop") -
     ------
     DataError : a dependency and `collinear="raise"`; the cross-products cannot tell columns apart; or no coefficient has a digit.
     """
-    asked = moments.aggregated
-    folded = asked.folded if asked else None
+    asked = moments.engine_record
+    folded = asked.engine_gram if asked else None
     if asked is None or folded is None:
         raise DataError("A loaded fit has no rows to solve again. Fit again with the data at hand.")
     first = 0 if moments.design.intercept else 1
     constant, effort = _constants(moments, folded, source)
-    ends, spent = ends_inside(folded, source)
+    ends, spent = ends_in_engine(folded, source)
     gone, zero = cancelled(moments.design, ends)
     effort += spent
     kept = keep(moments, folded, source, np.arange(first, len(folded.gram) - 1), constant | gone, zero=zero)
@@ -75,18 +75,18 @@ def solve_inside(moments: Moments, source: Source, *, collinear: str = "drop") -
     return solution
 
 
-def _constants(moments: Moments, folded: Folded, source: Source) -> tuple[np.ndarray, Effort]:
+def _constants(moments: Moments, folded: EngineGram, source: Source) -> tuple[np.ndarray, QueryCost]:
     """Tell which columns (k + 1,) are constant up to rounding; those of whole numbers are not, which their ends tell."""
     constant, spreads = still(moments), {}
     means, deviations = moments.means.tolist(), np.sqrt(moments.variances).tolist()
     for j in np.flatnonzero(constant).tolist():
-        m = folded.layout.monomials[j - 1]
+        m = folded.columns.monomials[j - 1]
         if m.powers and not m.pattern and m.powers == ((m.powers[0][0], 1),):
             size = abs(float(m.coefficient))
             spreads[m.powers[0][0]] = means[j - 1] / size, deviations[j - 1] / size
-    found, effort = constants(folded.layout, source, spreads)
+    found, effort = constant_atoms(folded.columns, source, spreads)
     for j in np.flatnonzero(constant).tolist():
-        atoms = [atom for atom, _ in folded.layout.monomials[j - 1].powers]
+        atoms = [atom for atom, _ in folded.columns.monomials[j - 1].powers]
         constant[j] = not (len(atoms) == 1 and atoms[0] in spreads.keys() - found)
     return constant, effort
 
@@ -96,16 +96,16 @@ def _condition(kept: Kept) -> float:
     return float(values[0] / values[-1])
 
 
-def _is_closed(folded: Folded, kept: Kept) -> bool:
+def _is_closed(folded: EngineGram, kept: Kept) -> bool:
     """Tell whether no column that is kept is made of one that is dropped."""
-    way, there = way_back(folded.layout), {0, *kept.columns.tolist()}
+    way, there = to_data_columns(folded.columns), {0, *kept.columns.tolist()}
     return all(there.issuperset(way[i]) for i in kept.columns.tolist())
 
 
-def _without(moments: Moments, folded: Folded, source: Source, kept: Kept) -> tuple[Folded, np.ndarray, Kept]:
+def _without(moments: Moments, folded: EngineGram, source: Source, kept: Kept) -> tuple[EngineGram, np.ndarray, Kept]:
     """Fold once more without the columns that are dropped: what the others are moved by may have been among them."""
     left = [j for j in kept.columns.tolist() if j]
-    again, effort = refolded(folded, source, [folded.layout.monomials[j - 1] for j in left])
+    again, effort = gram_of_columns(folded, source, [folded.columns.monomials[j - 1] for j in left])
     places = np.array([0, *left, len(folded.gram) - 1])
     first = 0 if moments.design.intercept else 1
     solved = keep(moments, again, source, np.arange(first, len(again.gram) - 1))
@@ -129,13 +129,13 @@ class _Refined:
 
     b: Pair
     left: Left
-    seen: Combined
+    seen: CombinationSums
     exact: bool
     squares: float
     fuzz: float
     rough: float
     moved: float
-    effort: Effort
+    effort: QueryCost
     scans: int
     settled: bool
 
@@ -146,13 +146,13 @@ def _refine(work: Work, source: Source) -> _Refined:
     hi, lo = solve_triangular(R, solve_triangular(R, gram[columns, -1], trans="T")), np.zeros(len(R))
     size = float(np.abs(hi) @ length + np.sqrt(gram[-1, -1]))  # the residuals are computed from terms of this size
     fuzz, scans, settled = 4 * ROUNDOFF * size, 0, False
-    rounded, effort = rounded_inside(work.folded, source)
+    rounded, effort = rounding_in_engine(work.folded, source)
     before = math.inf
     while not settled and scans < _MOST_SCANS:
         hi, lo = hi + lo, np.zeros(len(R))  # what the engine is told are plain doubles
         a = np.zeros(len(gram))
         a[columns], a[-1] = -hi, 1.0
-        seen, spent = combine(work.folded, source, a)
+        seen, spent = combination_sums(work.folded, source, a)
         effort, scans = effort + spent, scans + 1
         gradient = seen.gradient[columns]
         d = solve_triangular(R, solve_triangular(R, gradient, trans="T"))
@@ -185,7 +185,7 @@ def _refine(work: Work, source: Source) -> _Refined:
     )
 
 
-def _solution(work: Work, refined: _Refined, source: Source, asked: Aggregated) -> Solution:
+def _solution(work: Work, refined: _Refined, source: Source, asked: EngineRecord) -> Solution:
     """Turn the solution into the units of the data, exactly, round once, and count the digits."""
     moments, columns, kept = work.moments, work.columns, work.is_kept
     total, error = in_units(work, refined.b, refined.left)
@@ -194,18 +194,18 @@ def _solution(work: Work, refined: _Refined, source: Source, asked: Aggregated) 
     ordered = source.require_engine().ordered
     steps = source.sum_squared_differences(refined.seen.query, "r0") if ordered and not refined.exact else math.nan
     factor, root = factor_of(work), root_of(work, work.kept.R, work.unit_error)
-    span, looked = (None, Effort()) if moments.design.intercept else _span(work, factor, source)
-    done = work.kept.effort + refined.effort + looked + Effort(int(ordered), int(ordered))
-    squares, fuzz, layout = refined.squares, refined.fuzz, work.folded.layout
+    span, looked = (None, QueryCost()) if moments.design.intercept else _span(work, factor, source)
+    done = work.kept.effort + refined.effort + looked + QueryCost(int(ordered), int(ordered))
+    squares, fuzz, layout = refined.squares, refined.fuzz, work.folded.columns
     relative = work.unit_error + refined.rough + 16 * ROUNDOFF + (fuzz / np.sqrt(squares) if squares > 0 else 1.0)
     place = layout.shifts[-1], layout.units[-1], work.folded.gram[0, -1] / moments.n
-    centered, tss_off, mean = totals_of(moments.n, place, refined.seen.spread, work.rounding)
+    centered, tss_off, mean = totals_of(moments.n, place, refined.seen.response_sums, work.rounding)
     scale = float(moments.design.scales[-1])
     ones = np.ones(len(params))
     now = replace(asked, scans=asked.scans + done.scans, expressions=asked.expressions + done.expressions)
     unordered = f"Durbin-Watson needs an order of rows, which {asked.engine} has not. Give order_by=."
     return Solution(
-        moments=replace(moments, aggregated=now, remarks=moments.remarks if ordered else (*moments.remarks, unordered)),
+        moments=replace(moments, engine_record=now, remarks=moments.remarks if ordered else (*moments.remarks, unordered)),
         factor=factor,
         root=root,
         b=scaled(work, total),
@@ -228,9 +228,9 @@ def _solution(work: Work, refined: _Refined, source: Source, asked: Aggregated) 
     )
 
 
-def _span(work: Work, factor: Factor, source: Source) -> tuple[Span, Effort]:
+def _span(work: Work, factor: Factor, source: Source) -> tuple[Span, QueryCost]:
     """Give the combination of columns nearest to a constant, by scans in the engine where cross-products cannot tell."""
-    moments, effort = work.moments, Effort()
+    moments, effort = work.moments, QueryCost()
     told = span_by_sums(moments, factor)
     if told is not None:
         return told, effort
@@ -241,7 +241,7 @@ def _span(work: Work, factor: Factor, source: Source) -> tuple[Span, Effort]:
         nonlocal effort
         a = np.zeros(len(work.folded.gram))
         a[0], a[work.kept.columns] = 1.0, -(inverse @ (hi + lo))
-        met, spent = combine(work.folded, source, a)
+        met, spent = combination_sums(work.folded, source, a)
         effort += spent
         return met.squares, np.asarray(inverse.T @ met.gradient[work.kept.columns])
 
@@ -256,7 +256,7 @@ def _sums(work: Work, refined: _Refined, steps: float) -> ResidualSums:
         sums=work.moments.gram[0],
         gradient=seen.gradient[work.kept.columns],
         gradient_low=np.zeros(q),
-        spread=seen.spread,
+        spread=seen.response_sums,
         squares=0.0 if refined.exact else seen.squares,
         powers=0 * seen.powers if refined.exact else seen.powers,
         steps=0.0 if refined.exact else steps,

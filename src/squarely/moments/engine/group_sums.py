@@ -13,35 +13,35 @@ from squarely.data import Engine, Level, Query, Source
 from squarely.errors import DataError
 from squarely.numerics import Array
 
-Factors = frozenset[str]  # by their texts
+FactorTexts = frozenset[str]  # by their texts
 _FEW_CELLS = 4_096  # so many groups cost an engine little more than one
 
 
 @dataclass(frozen=True, slots=True)
-class Effort:
+class QueryCost:
     """What was asked: scans of the rows, and aggregate expressions."""
 
     scans: int = 0
     expressions: int = 0
 
-    def __add__(self, other: Effort) -> Effort:
-        return Effort(self.scans + other.scans, self.expressions + other.expressions)
+    def __add__(self, other: QueryCost) -> QueryCost:
+        return QueryCost(self.scans + other.scans, self.expressions + other.expressions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
+class GroupKey:
     """A categorical factor to group by: the alias of its labels, and its levels."""
 
     alias: str
     levels: tuple[Level, ...]
 
-    def said(self, values: Sequence[float], engine: Engine) -> nw.Expr:
+    def map_values(self, values: Sequence[float], engine: Engine) -> nw.Expr:
         """Give each row the value that belongs to its level, none if it has another one."""
         return engine.map_values(nw.col(self.alias), self.levels, values)
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class Cells:
+class GroupSums:
     """Sums for each group that has rows.
 
     Attributes
@@ -52,7 +52,7 @@ class Cells:
     codes: Mapping[str, np.ndarray]
     sums: Mapping[str, Array]
 
-    def flat(self, factors: Iterable[str], keys: Mapping[str, Key]) -> np.ndarray:
+    def flat_positions(self, factors: Iterable[str], keys: Mapping[str, GroupKey]) -> np.ndarray:
         """Give the place (cells,) of each group among all those of some factors, the last of which varies fastest."""
         place = np.zeros(len(next(iter(self.sums.values()))), dtype=np.intp)
         for text in factors:
@@ -60,9 +60,9 @@ class Cells:
         return place
 
 
-def tally(
-    source: Source, query: Query, wanted: Mapping[Factors, Mapping[str, nw.Expr]], keys: Mapping[str, Key]
-) -> tuple[dict[Factors, Cells], Effort]:
+def query_group_sums(
+    source: Source, query: Query, wanted: Mapping[FactorTexts, Mapping[str, nw.Expr]], keys: Mapping[str, GroupKey]
+) -> tuple[dict[FactorTexts, GroupSums], QueryCost]:
     """Work out sums by the groups that each set of factors makes.
 
     One query by all factors serves every set while it has few groups: sums over more factors add up to sums over fewer.
@@ -73,29 +73,29 @@ def tally(
     """
     every = frozenset(text for some in wanted for text in some)
     together = math.prod(len(keys[text].levels) for text in every) <= _FEW_CELLS
-    asked: dict[Factors, dict[str, nw.Expr]] = {}
+    asked: dict[FactorTexts, dict[str, nw.Expr]] = {}
     for some, results in wanted.items():
         asked.setdefault(every if together else some, {}).update(results)
-    effort = Effort()
-    answers: dict[Factors, Cells] = {}
+    effort = QueryCost()
+    answers: dict[FactorTexts, GroupSums] = {}
     for some, results in asked.items():
         answers[some] = _answer(source, query, {text: keys[text] for text in sorted(some)}, results)
-        effort += Effort(-(-len(results) // source.require_engine().max_aggregates), len(results))
+        effort += QueryCost(-(-len(results) // source.require_engine().max_aggregates), len(results))
     return {some: answers[every if together else some] for some in wanted}, effort
 
 
-def _answer(source: Source, query: Query, keys: Mapping[str, Key], results: Mapping[str, nw.Expr]) -> Cells:
+def _answer(source: Source, query: Query, keys: Mapping[str, GroupKey], results: Mapping[str, nw.Expr]) -> GroupSums:
     rows = source.aggregate(query, results, list(dict.fromkeys(key.alias for key in keys.values())))
     codes = {}
     for text, key in keys.items():
         place = {level: i for i, level in enumerate(key.levels)}
         if not all(row[key.alias] in place for row in rows):
-            raise changed(source)
+            raise changed_error(source)
         codes[text] = np.array([place[row[key.alias]] for row in rows], dtype=np.intp)
     sums = {name: np.array([row[name] for row in rows], dtype=np.float64) for name in results}
-    return Cells(codes=codes, sums=sums)
+    return GroupSums(codes=codes, sums=sums)
 
 
-def changed(source: Source) -> DataError:
+def changed_error(source: Source) -> DataError:
     """Say that the rows are not those that were met before."""
     return DataError(f"{source.label} has changed since it was first read. Fit again when nothing writes to it.")

@@ -11,56 +11,56 @@ import numpy as np
 
 from squarely.data import Source
 from squarely.design import Atom, Polynomial, Powers, RoundingModel, add_bounds, argument_of, multiply_bound, product_bound
-from squarely.moments.engine.columns import Layout, carrier_stages
-from squarely.moments.engine.gram import PILOT, Folded
-from squarely.moments.engine.group_sums import Effort
+from squarely.moments.engine.columns import EngineColumns, carrier_stages
+from squarely.moments.engine.gram import PILOT_ROWS, EngineGram
+from squarely.moments.engine.group_sums import QueryCost
 from squarely.numerics import FRACTION_LIMIT, ROUNDING, ROUNDOFF, Array
 
 
-def rounded_inside(folded: Folded, source: Source) -> tuple[Array, Effort]:
+def rounding_in_engine(folded: EngineGram, source: Source) -> tuple[Array, QueryCost]:
     """Bound the length (k + 1,), over the rows, of what rounding has done to each column of W = [1, w_1 ... w_p, y].
 
     Columns of the data that are moved have no such error: what W makes of them is exact up to a few roundings. A product is rounded
     before it is shifted, and may be large beside what is left.
     """
-    layout, n = folded.layout, float(folded.gram[0, 0])
+    layout, n = folded.columns, float(folded.gram[0, 0])
     lengths = np.zeros(len(folded.gram))
     of_mean = float(4 + np.sqrt(n)) * ROUNDOFF
     moves = layout.design.learned.standardizations
     done = RoundingModel(
-        value=layout.page.expression, size=lambda x: x.abs(), standardizations=moves, unit=ROUNDOFF, mean_error=of_mean
+        value=layout.rows.expression, size=lambda x: x.abs(), standardizations=moves, unit=ROUNDOFF, mean_error=of_mean
     )
-    bounds: dict[Powers, Any] = {(): _of_response(layout, done), **_of_carriers(layout, _of_atoms(layout, done, n))}
+    bounds: dict[Powers, Any] = {(): _response_bound(layout, done), **_carrier_bounds(layout, _atom_bounds(layout, done, n))}
     asked = {powers: f"h{i}" for i, (powers, bound) in enumerate(bounds.items()) if isinstance(bound, nw.Expr)}
     squares = {powers: n * bound**2 for powers, bound in bounds.items() if isinstance(bound, float)}
     if asked:
-        query = folded.prepared.query.with_stages({alias: bounds[powers] for powers, alias in asked.items()})
+        query = folded.grouped_query.query.with_stages({alias: bounds[powers] for powers, alias in asked.items()})
         row = source.aggregate(query, {alias: (nw.col(alias) * nw.col(alias)).sum() for alias in asked.values()})[0]
         squares |= {powers: float(row[alias]) for powers, alias in asked.items()}
     products = [m.powers for m in layout.monomials]
     for i, powers in enumerate(products, start=1):
         if powers:
             roundings = (
-                sum(power * (1 + bool(layout.centres[atom])) for atom, power in powers) - 1
+                sum(power * (1 + bool(layout.centers[atom])) for atom, power in powers) - 1
             )  # of a product, before it is shifted
             lengths[i] = np.sqrt(squares.get(powers, 0.0)) + roundings * ROUNDOFF * abs(layout.shifts[i - 1]) * np.sqrt(n)
     lengths[-1] = np.sqrt(squares.get((), 0.0))
     lengths[1:] /= layout.units
-    return np.where(np.isfinite(lengths), lengths, np.inf), Effort(int(bool(asked)), len(asked))
+    return np.where(np.isfinite(lengths), lengths, np.inf), QueryCost(int(bool(asked)), len(asked))
 
 
-def ends_inside(folded: Folded, source: Source) -> tuple[Array, Effort]:
+def ends_in_engine(folded: EngineGram, source: Source) -> tuple[Array, QueryCost]:
     """Tell what constants (2, f) the values of `Design.cancellation_factors` may be, but for rounding: the ends cross where there is none.
 
     The first rows are asked, and all rows if the ends do not cross there.
     """
-    layout = folded.layout
+    layout = folded.columns
     design, n = layout.design, float(folded.gram[0, 0])
     if not design.cancellation_factors:
-        return np.empty((2, 0)), Effort()
+        return np.empty((2, 0)), QueryCost()
     of_mean = float(4 + np.sqrt(n)) * ROUNDOFF
     done = RoundingModel(
-        value=layout.page.expression,
+        value=layout.rows.expression,
         size=lambda x: x.abs(),
         standardizations=design.learned.standardizations,
         unit=ROUNDOFF,
@@ -70,18 +70,18 @@ def ends_inside(folded: Folded, source: Source) -> tuple[Array, Effort]:
     results: dict[str, nw.Expr] = {}
     for i, text in enumerate(design.cancellation_factors):
         expression = argument_of(design.factors[text])
-        x, room = layout.page.expression(expression), add_bounds(done.bound(expression), 0.0)
+        x, room = layout.rows.expression(expression), add_bounds(done.bound(expression), 0.0)
         results |= {f"a{i}": (x - room).max(), f"b{i}": (x + room).min()}
 
     def asked(first: int | None) -> Array:
-        row = source.aggregate(replace(layout.page.query, row_limit=first), results)[0]
+        row = source.aggregate(replace(layout.rows.query, row_limit=first), results)[0]
         ends = [[row[f"{end}{i}"] for i in range(len(design.cancellation_factors))] for end in "ab"]
         return np.array(ends, dtype=np.float64)
 
-    ends = asked(PILOT)
+    ends = asked(PILOT_ROWS)
     if not (ends[0] <= ends[1]).any():
-        return ends, Effort()
-    return asked(None), Effort(1, len(results))
+        return ends, QueryCost()
+    return asked(None), QueryCost(1, len(results))
 
 
 def _rounding_of_stored(x: nw.Expr) -> nw.Expr:
@@ -89,7 +89,7 @@ def _rounding_of_stored(x: nw.Expr) -> nw.Expr:
     return nw.when((x.round() == x) & (x.abs() < FRACTION_LIMIT)).then(0.0).otherwise(x.abs() * (ROUNDING * ROUNDOFF))
 
 
-def _of_atoms(layout: Layout, done: RoundingModel, n: float) -> dict[Atom, Any]:
+def _atom_bounds(layout: EngineColumns, done: RoundingModel, n: float) -> dict[Atom, Any]:
     """Bound the rounding of the atoms, row by row, in words of the engine or by a number."""
     bounds: dict[Atom, Any] = {}
     for atom in layout.atoms:
@@ -107,7 +107,7 @@ def _of_atoms(layout: Layout, done: RoundingModel, n: float) -> dict[Atom, Any]:
     return bounds
 
 
-def _of_carriers(layout: Layout, atoms: Mapping[Atom, Any]) -> dict[Powers, Any]:
+def _carrier_bounds(layout: EngineColumns, atoms: Mapping[Atom, Any]) -> dict[Powers, Any]:
     """Bound the rounding of the products of moved atoms."""
     made = carrier_stages(layout)[1]
     bounds: dict[Powers, Any] = {}
@@ -118,9 +118,9 @@ def _of_carriers(layout: Layout, atoms: Mapping[Atom, Any]) -> dict[Powers, Any]
     return bounds
 
 
-def _of_response(layout: Layout, done: RoundingModel) -> Any:
+def _response_bound(layout: EngineColumns, done: RoundingModel) -> Any:
     """Bound the rounding of the response less its offsets, each of which is taken away by itself."""
-    formula, page = layout.design.formula, layout.page
+    formula, page = layout.design.formula, layout.rows
     bound, y = done.bound(formula.response.expression), page.expression(formula.response.expression)
     for offset in formula.offsets:
         y = y - page.expression(offset.expression)
