@@ -120,5 +120,5 @@ def first_line(error: Exception) -> str:
     return said.splitlines()[0][:_LONGEST_QUOTE].rstrip(".")
 
 
-class UntoldError(DataError):
+class IllConditionedError(DataError):
     """The cross-products cannot tell columns apart that are not dependent either."""

@@ -228,7 +228,7 @@ def test_data_on_a_line_exactly_in_float32():
     data = {"x": x, "y": 2 * x}
     fit = sq.ols("y ~ x", data)
     assert fit.params.tolist() == [0.0, 2.0]
-    assert fit.solution.settled
+    assert fit.solution.converged
     coarse = sq.certify(fit, sq.train("y ~ x", data, lr=0.5))
     assert coarse.verdict == ("agree" if coarse.excess_loss < 1e-28 else "float32 floor")
     assert sq.certify(fit, sq.train("y ~ x", data, lr=0.5, dtype="float64")).agree

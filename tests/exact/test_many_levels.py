@@ -90,7 +90,7 @@ def test_numbers_that_are_nearly_dependent_beside_many_levels_are_kept(monkeypat
     )
     fit = sq.ols("y ~ a + z + g", frame)
     assert fit.dropped_columns == ()
-    assert fit.solution.factor.road == "triangle"
+    assert fit.solution.factor.method == "triangle"
     peer = peer_ols("y ~ a + e + g", frame.assign(e=(frame["z"] - frame["a"]) * 1e6)).fit()  # the same span, well conditioned
     assert_close(fit.params["z"] * 1e-6, peer.params["e"], rtol=1e-9)
     assert_close(fit.rsquared, peer.rsquared, rtol=1e-10)
@@ -108,7 +108,7 @@ def test_nested_levels_are_dropped_and_named(operations, monkeypatch):
     frame = pd.DataFrame({"city": [f"c{i:02d}" for i in city], "state": [f"s{i // 4}" for i in city], "x": rng.normal(size=900)})
     frame["y"] = frame["x"] + np.sin(city) + rng.normal(size=900)
     fit = sq.ols("y ~ x + state + city", frame)
-    assert fit.solution.factor.road == ("moments" if operations == 1 else "triangle")
+    assert fit.solution.factor.method == ("moments" if operations == 1 else "triangle")
     assert fit.rank == 41
     assert len(fit.dropped_columns) == 9
     assert fit.dropped_columns[0] == "city[T.c07] = state[T.s1] - city[T.c04] - city[T.c05] - city[T.c06]"

@@ -149,7 +149,7 @@ def test_many_levels_decided_on_cross_products():
     city = rng.integers(0, cities, n)
     data = {"city": np.char.add("c", city.astype(str)), "region": np.char.add("r", (city % 8).astype(str)), "y": rng.normal(size=n)}
     fit = sq.ols("y ~ C(city) + C(region)", data)
-    assert fit.solution.factor.road == "moments"
+    assert fit.solution.factor.method == "moments"
     assert len(fit.dropped_columns) == 7
     fit.predict({name: values[:2_000] for name, values in data.items()})
     with pytest.warns(UserWarning, match="1 row has no prediction"):

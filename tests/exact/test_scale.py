@@ -140,7 +140,7 @@ def test_wide_and_ill_conditioned():
     data["x199"] = data["x0"] + 1e-9 * data["x199"]
     data["x100"] = data["x3"] - 2 * data["x50"]
     fit = sq.ols(formula, data)
-    assert fit.solution.factor.road == "triangle"
+    assert fit.solution.factor.method == "triangle"
     assert fit.dropped_columns == ("x100 = x3 - 2 x50",)
     keep = [name for name in data if name not in ("x100", "y")]
     rng = np.random.default_rng(0)

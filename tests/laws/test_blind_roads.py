@@ -15,13 +15,13 @@ FORMULA = "mpg ~ displacement + weight"
 @pytest.fixture
 def poisoned(monkeypatch):
     """Make the exact road return nonsense."""
-    honest = training.solve
+    honest = training.solve_least_squares
 
     def nonsense(*args, **options):
         solution = honest(*args, **options)
         return replace(solution, params=np.array([7.0, -1e9, 3e-5]), b=(np.array([7.0, -1e9, 3e-5]), np.zeros(3)), ssr=-1.0)
 
-    monkeypatch.setattr(training, "solve", nonsense)
+    monkeypatch.setattr(training, "solve_least_squares", nonsense)
 
 
 @pytest.fixture

@@ -183,7 +183,7 @@ def test_nearly_dependent_shards_go_by_the_triangle():
         a = rng.normal(size=50)
         shards.append({"a": a, "b": a + 1e-6 * rng.normal(size=50), "y": a + rng.normal(size=50)})
     merged, data = sq.merge(sq.ols("y ~ a + b", s) for s in shards), together(shards)
-    assert merged.solution.factor.road == "triangle"
+    assert merged.solution.factor.method == "triangle"
     X = np.column_stack([np.ones(150), data["a"], data["b"]])
     got = digits(merged.params, exact_solution(X, data["y"]))
     assert np.all(got >= 8)  # cross-products alone leave 16 - 2 * 6 = 4

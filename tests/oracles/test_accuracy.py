@@ -39,7 +39,7 @@ def test_nearly_collinear_columns_are_kept():
     b = a + 1e-10 * e
     fit = sq.ols("y ~ a + b", {"a": a, "b": b, "y": a + b})
     assert fit.rank == 3
-    assert fit.solution.factor.road == "triangle"
+    assert fit.solution.factor.method == "triangle"
     truth = exact_solution(np.column_stack([np.ones(300), a, b]), a + b)
     assert digits(fit.params[1:], truth[1:]).min() >= fit.digits[1:].min() - 1
     assert fit.digits[1:].min() >= 8

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 import squarely as sq
-from squarely.exact import solve as least_squares
+from squarely.exact import solve_least_squares as least_squares
 from tests.support.checks import DOORS, digits, exact_solution, nist, nist_columns, through_door
 from tests.support.exact_reference import bs, centered, dot, fractions, irrational, ns, poly, scaled, solved, true_digits
 

@@ -10,7 +10,7 @@ import squarely as sq
 from squarely.data import RowAccount, iter_batches
 from squarely.design import formula_of, learn_from_rows
 from squarely.errors import DataError, OptionError
-from squarely.exact import solve
+from squarely.exact import solve_least_squares
 from squarely.inference import infer
 from squarely.moments import gather_moments
 from tests.support.checks import assert_close, need
@@ -47,7 +47,7 @@ def rows(n=N, dtype=torch.float64, column=True):
 def fitted(loader):
     source = LoaderSource(loader)
     moments = gather_moments(learn_from_rows(formula_of(source.names, source.response, intercept=True), source), source)
-    return infer(solve(moments, source), source)
+    return infer(solve_least_squares(moments, source), source)
 
 
 class Epochs:

@@ -11,7 +11,7 @@ import numpy as np
 
 from squarely.data import Source, is_aggregate_only, open_new_rows, open_source, open_xy, require_local, split_source
 from squarely.design import Formula, Where, formula_of, learn_from_rows, learn_in_engine, parse_formula, parse_where
-from squarely.errors import DataError, InputError, OptionError, UntoldError, pluralize, require_one_of
+from squarely.errors import DataError, IllConditionedError, InputError, OptionError, pluralize, require_one_of
 from squarely.inference import Fit
 from squarely.moments import Moments, choose_fold, fallback_remark, gather_in_engine, gather_moments
 
@@ -64,7 +64,7 @@ def fit_moments(inputs: ModelInputs, fit: Callable[[Moments, Source], Fit]) -> F
     moments = moments_in_engine(formula, source, where)
     try:
         return fit_with(moments)
-    except UntoldError as error:
+    except IllConditionedError as error:
         if inputs.fold != "auto" or is_aggregate_only(source):
             raise
         return fit_with(moments_from_rows(formula, source, where), fallback_remark(moments, error))

@@ -9,7 +9,7 @@ from squarely.api.inputs import ModelInputs, fit_moments, open_inputs, parse_row
 from squarely.data import Source, pass_counter
 from squarely.design import plan_design
 from squarely.errors import InputError
-from squarely.exact import solve
+from squarely.exact import solve_least_squares
 from squarely.inference import Fit, Preview, combined, fit_from_json, foresee, infer
 from squarely.moments import Moments
 from squarely.storage.disk import read_text
@@ -69,7 +69,7 @@ def ols(
     inputs = ModelInputs.of(locals())
 
     def fit(moments: Moments, source: Source) -> Fit:
-        return infer(solve(moments, source, collinear=collinear, precision=precision), source)
+        return infer(solve_least_squares(moments, source, collinear=collinear, precision=precision), source)
 
     return fit_moments(inputs, fit)
 

@@ -19,7 +19,7 @@ from squarely.api.inputs import (
 from squarely.data import Source, is_aggregate_only, pass_counter, silent
 from squarely.design import Formula, learn_from_rows
 from squarely.errors import OptionError, suggest_name
-from squarely.exact import solve
+from squarely.exact import solve_least_squares
 from squarely.moments import Moments, StandardizedProblem, fold_products, gather_moments
 from squarely.numerics import Array
 
@@ -288,7 +288,7 @@ def _optimum(moments: Moments, source: Source) -> Callable[[StandardizedProblem]
     """Solve for the optimum and return it as a function of the units; None if it is not unique or there are too few rows."""
     if moments.n <= len(moments.design.names):
         return None
-    solution = solve(moments, source)
+    solution = solve_least_squares(moments, source)
     if solution.factor.dependencies:
         return None
-    return lambda problem: problem.from_scaled(solution.b[0], moments.design)
+    return lambda problem: problem.from_scaled(solution.scaled_params[0], moments.design)

@@ -69,7 +69,7 @@ class Case:
 
 def optimum_of(fit: Fit, run: Training) -> Array:
     """Give the least squares solution (p,) in the standardised columns of the training, with all its digits."""
-    return run.problem.from_scaled(fit.solution.b[0], fit.design)
+    return run.problem.from_scaled(fit.solution.scaled_params[0], fit.design)
 
 
 def is_least_squares(case: Case) -> bool:

@@ -131,7 +131,7 @@ class Source(ABC):
     ) -> Iterator[Branch[T]]:
         """Do as `mapped`, and yield what comes of parts with their number; some may have been merged where they are.
 
-        What `tree.grown` makes of them is the same to the bit, whoever has merged. The merge is pickled as the work is.
+        What `tree.error_growth` makes of them is the same to the bit, whoever has merged. The merge is pickled as the work is.
         """
         yield from leaves(self.map_partitions(numbers, labels, work))
 

@@ -8,42 +8,42 @@ Where rows stay in an engine: `aggregates` solves and refines, `dependence` deci
 the data.
 """
 
-from squarely.exact.condition_number import condition_of, telling_singular
+from squarely.exact.condition_number import condition_of, translate_singular_errors
 from squarely.exact.estimability import check_of
-from squarely.exact.factorization import SIX_DIGITS, TEN_DIGITS, Factor, require_same_rows
+from squarely.exact.factorization import SIX_DIGITS, TEN_DIGITS, Factorization, require_same_rows
 from squarely.exact.implicit_constant import Span, span_by_sums
-from squarely.exact.merge import NEVER_IN, solve_without_rows
+from squarely.exact.merge import NOT_IN_MERGE, solve_merged
 from squarely.exact.residuals import ResidualSums, column_sums, residuals_of
-from squarely.exact.solution import Merger, Shard, Solution, is_same_shard
-from squarely.exact.solve import require_precision, solve
-from squarely.exact.units import spread_of, to_units, totals_of, unit_errors, unscaling
-from squarely.exact.whitening import Root
+from squarely.exact.solution import MergeRecord, Shard, Solution, is_same_shard
+from squarely.exact.solve import require_precision, solve_least_squares
+from squarely.exact.units import data_unit_transform, standard_error_scale, to_data_units, totals_of, unit_errors
+from squarely.exact.whitening import InverseRoot
 
 __all__ = [
-    "NEVER_IN",
+    "NOT_IN_MERGE",
     "SIX_DIGITS",
     "TEN_DIGITS",
-    "Factor",
-    "Merger",
+    "Factorization",
+    "InverseRoot",
+    "MergeRecord",
     "ResidualSums",
-    "Root",
     "Shard",
     "Solution",
     "Span",
     "check_of",
     "column_sums",
     "condition_of",
+    "data_unit_transform",
     "is_same_shard",
     "require_precision",
     "require_same_rows",
     "residuals_of",
-    "solve",
-    "solve_without_rows",
+    "solve_least_squares",
+    "solve_merged",
     "span_by_sums",
-    "spread_of",
-    "telling_singular",
-    "to_units",
+    "standard_error_scale",
+    "to_data_units",
     "totals_of",
+    "translate_singular_errors",
     "unit_errors",
-    "unscaling",
 ]

@@ -19,7 +19,7 @@ _COLUMNS = 512
 _TOLERANCE = 5e-3  # of an eigenvalue, twice that of a singular value: three digits are printed
 
 
-def telling_singular(work: Callable[P, T]) -> Callable[P, T]:
+def translate_singular_errors(work: Callable[P, T]) -> Callable[P, T]:
     """Let a function say in words of ours that a matrix is singular, which is no fault of a single number."""
 
     @wraps(work)
@@ -27,12 +27,12 @@ def telling_singular(work: Callable[P, T]) -> Callable[P, T]:
         try:
             return work(*args, **kwargs)
         except LinAlgError:
-            raise untold() from None
+            raise no_digits_error() from None
 
     return told
 
 
-def untold() -> DataError:
+def no_digits_error() -> DataError:
     """Say that the columns leave nothing to be told."""
     return DataError(
         "The columns depend on each other so nearly that double precision leaves no digit of any coefficient. Leave out a column "
@@ -95,7 +95,7 @@ def _condition_by_iteration(R: Array, diagonal: Array, first: Array) -> float:
     return float(np.sqrt(ends[0] * ends[1]))
 
 
-def inverse_spread(R: Array) -> Array:
+def unit_standard_errors(R: Array) -> Array:
     """Return the roots of the diagonal (q,) of (R'R)^-1: the lengths of the rows of R^-1, of which few columns are held at once."""
     squares = np.zeros(len(R))
     for start in range(0, len(R), _COLUMNS):
@@ -105,7 +105,7 @@ def inverse_spread(R: Array) -> Array:
     return np.sqrt(squares)
 
 
-def inverse_spread_of_blocks(G: Array, block: np.ndarray) -> Array:
+def unit_standard_errors_of_blocks(G: Array, block: np.ndarray) -> Array:
     """Return the roots of the diagonal (q,) of G^-1 for cross-products G (q, q), diagonal among the columns of `block` (q,).
 
     With D for these, B for the rest and E between them, the complement S = B - E'D^-1 E has the inverse's lower corner for its own
@@ -115,13 +115,13 @@ def inverse_spread_of_blocks(G: Array, block: np.ndarray) -> Array:
     E = G[np.ix_(block, ~block)]
     R: Array = cholesky(G[np.ix_(~block, ~block)] - E.T @ (E / D[:, None]), lower=False)
     spread = np.empty(len(G))
-    spread[~block] = inverse_spread(R)
+    spread[~block] = unit_standard_errors(R)
     W = solve_triangular(R, (E / D[:, None]).T, trans="T")
     spread[block] = np.sqrt(1 / D + np.einsum("ij,ij->j", W, W))
     return spread
 
 
-def lengths_of(R: Array) -> Array:
+def column_norms(R: Array) -> Array:
     """Return the lengths (q,) of the columns of R, without another matrix of its size."""
     lengths: Array = np.sqrt(np.einsum("ij,ij->j", R, R))
     return lengths

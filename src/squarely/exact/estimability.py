@@ -9,14 +9,14 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from squarely.design import Check
-from squarely.exact.condition_number import condition_of, lengths_of
+from squarely.exact.condition_number import column_norms, condition_of
 from squarely.exact.factorization import columns_of
 from squarely.exact.solution import Solution
-from squarely.exact.units import spread_of
+from squarely.exact.units import standard_error_scale
 from squarely.moments import qr_r
 from squarely.numerics import ROUNDING, ROUNDOFF
 
-_FEW = 8  # columns: beyond, rounding grows as the root of their number
+_FEW_COLUMNS = 8  # columns: beyond, rounding grows as the root of their number
 
 
 def check_of(solution: Solution) -> Check | None:
@@ -26,25 +26,25 @@ def check_of(solution: Solution) -> Check | None:
     the columns of a new row carry that. `left` is what the fit itself has taken for rounding.
     """
     factor, moments = solution.factor, solution.moments
-    if factor.kept.all():
+    if factor.selected.all():
         return None
-    kept, out = factor.columns, columns_of(moments)[~factor.kept]
+    kept, out = factor.columns, columns_of(moments)[~factor.selected]
     q = len(kept)
-    growth = ROUNDING * max(1.0, np.sqrt(q / _FEW)) * ROUNDOFF
+    growth = ROUNDING * max(1.0, np.sqrt(q / _FEW_COLUMNS)) * ROUNDOFF
     if factor.triangle is None:
         d = solve_triangular(factor.R, solve_triangular(factor.R, moments.gram[np.ix_(kept, out)], trans="T"))
-        condition = factor.condition if moments.engine_record is None else condition_of(factor.R / lengths_of(factor.R))
-        growth *= condition * factor.doubt
+        condition = factor.condition if moments.engine_record is None else condition_of(factor.R / column_norms(factor.R))
+        growth *= condition * factor.error_factor
     else:
         R = qr_r(factor.triangle[:, [*kept, *out]])
         d = solve_triangular(R[:q, :q], R[:q, q:])
     design = moments.design
     centres, scales = design.column_centers, design.column_scales
     lengths = np.sqrt(np.diag(moments.gram)) + np.abs(centres / scales) * np.sqrt(moments.n)
-    left = np.array(factor.left) if len(factor.left) == len(out) else np.zeros(len(out))
+    left = np.array(factor.remainders) if len(factor.remainders) == len(out) else np.zeros(len(out))
     doubt = left + growth * (lengths[out] + np.abs(d).T @ lengths[kept])
     spread = np.zeros(len(centres) - 1)
-    spread[kept] = spread_of(moments, factor)
+    spread[kept] = standard_error_scale(moments, factor)
     weights = np.zeros((len(spread), len(out)))
     weights[kept] = np.where(np.abs(d) > spread[kept][:, None] * doubt, -d, 0.0)
     weights[out, range(len(out))] = 1.0
@@ -56,5 +56,5 @@ def check_of(solution: Solution) -> Check | None:
         standard_error_scale=spread,
         centers=centres[:-1],
         scales=scales[:-1],
-        messages=factor.dependencies if named else tuple(design.names[i] for i in np.flatnonzero(~factor.kept)),
+        messages=factor.dependencies if named else tuple(design.names[i] for i in np.flatnonzero(~factor.selected)),
     )

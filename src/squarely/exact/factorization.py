@@ -14,7 +14,7 @@ from scipy.linalg import LinAlgError, cholesky, solve_triangular
 from squarely.data import Source
 from squarely.errors import DataError
 from squarely.exact.condition_number import MOST_SINGULAR_VALUES, condition_of, condition_of_cosines
-from squarely.exact.rank import cholesky_in_order, constants, dependency, independent, none_left
+from squarely.exact.rank import cholesky_in_order, constant_columns, describe_dependency, describe_zero_column, independent_columns
 from squarely.moments import Moments, fold_qr, qr_r
 from squarely.numerics import ROUNDOFF, Array
 
@@ -23,47 +23,47 @@ TEN_DIGITS, SIX_DIGITS = 1e-10, 1e-6  # relative errors that leave so many digit
 # beyond so many more (minutes to hours) not at all. What they leave of a column is told from nothing while it is more than roundoff
 # may be after ten thousand columns.
 _MANY_OPERATIONS, _MOST_OPERATIONS = 1e10, 5e12
-_LEAST_LEFT = 1e-10
+_MIN_REMAINDER = 1e-10
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class Factor:
+class Factorization:
     """The triangular factor of the scaled columns that are kept.
 
     Attributes
     ----------
     columns : (q,) positions in Moments' columns [1, x_1 ... x_p, y] of the kept columns.
     names : the names of all coefficients, kept or not.
-    kept : (len(names),) whether a coefficient is kept.
+    selected : (len(names),) whether a coefficient is kept.
     R : (q, q) upper triangular; `rhs` (q,) with R b = rhs at the solution b.
     condition : the 2-norm condition number of R with its columns scaled to length one.
-    road : "moments" or "triangle".
+    method : "moments" or "triangle".
     dependencies : a sentence for each dropped column.
     triangle : (k + 1, k + 1) on that road, T of all columns [1, x, y] with T'T = Z'Z; without an intercept that of 1 may be zero.
-    left : (p - q,) the length of each dropped column that the kept ones may not span, in scaled units.
-    doubt : by how much cross-products are less exact than sums over rows, because others were taken out of them.
+    remainders : (p - q,) the length of each dropped column that the kept ones may not span, in scaled units.
+    error_factor : by how much cross-products are less exact than sums over rows, because others were taken out of them.
     """
 
     columns: np.ndarray
     names: tuple[str, ...]
-    kept: np.ndarray
+    selected: np.ndarray
     R: Array
     rhs: Array
     condition: float
-    road: str
+    method: str
     dependencies: tuple[str, ...] = ()
     triangle: Array | None = None
-    left: tuple[float, ...] = ()
-    doubt: float = 1.0
+    remainders: tuple[float, ...] = ()
+    error_factor: float = 1.0
 
     @property
     def unit_error(self) -> float:
         """The relative error, at worst, of a solve with R: p u kappa^2 from cross-products, p u kappa from a triangle."""
-        power = 2 if self.road == "moments" else 1
-        return min(1.0, len(self.columns) * ROUNDOFF * self.doubt * self.condition**power)
+        power = 2 if self.method == "moments" else 1
+        return min(1.0, len(self.columns) * ROUNDOFF * self.error_factor * self.condition**power)
 
 
-def factorise(moments: Moments, source: Source) -> Factor:
+def factorize(moments: Moments, source: Source) -> Factorization:
     """Factor the columns, from cross-products if that leaves ten digits, else from the rows.
 
     Where there are thousands of indicators, whose cross-products are exact, rank is decided on these, unless a column of numbers
@@ -73,11 +73,11 @@ def factorise(moments: Moments, source: Source) -> Factor:
     ------
     DataError : such a column among so many indicators that a triangle of the rows would take hours.
     """
-    constant, zero = constants(moments, source)
-    factor = None if constant.any() else from_moments(moments)
+    constant, zero = constant_columns(moments, source)
+    factor = None if constant.any() else factorize_moments(moments)
     operations = moments.n * len(moments.gram) ** 2
     if factor is None and moments.design.layout.blocks and operations > _MANY_OPERATIONS:
-        factor, doubtful = _in_order(moments, constant, zero)
+        factor, doubtful = _factorize_in_order(moments, constant, zero)
         if doubtful and operations <= _MOST_OPERATIONS:
             factor = None
         elif doubtful:
@@ -86,7 +86,7 @@ def factorise(moments: Moments, source: Source) -> Factor:
                 f"{source.label} depends on the columns before, and a triangle of so many would take hours. Leave it out, or group "
                 "levels."
             )
-    return factor or _from_rows(moments, source, constant, zero)
+    return factor or _factorize_rows(moments, source, constant, zero)
 
 
 def columns_of(moments: Moments) -> np.ndarray:
@@ -95,7 +95,7 @@ def columns_of(moments: Moments) -> np.ndarray:
     return np.arange(0 if design.intercept else 1, len(design.columns) + 1)
 
 
-def from_moments(moments: Moments) -> Factor | None:
+def factorize_moments(moments: Moments) -> Factorization | None:
     """Factor the cross-products, or give None if that would not leave ten digits or a column depends on others."""
     columns = columns_of(moments)
     G = moments.gram[columns[0] : columns[-1] + 1, columns[0] : columns[-1] + 1]
@@ -107,14 +107,14 @@ def from_moments(moments: Moments) -> Factor | None:
     if ROUNDOFF * condition**2 > TEN_DIGITS:
         return None
     try:
-        R = np.asarray(np.linalg.cholesky(G).T) if small else _in_place(G)
+        R = np.asarray(np.linalg.cholesky(G).T) if small else _cholesky_in_place(G)
     except LinAlgError:
         return None
     condition = condition or condition_of(R, np.array([1 / length, np.zeros(len(R))]))
-    return _factor(moments, columns, R, condition) if ROUNDOFF * condition**2 <= TEN_DIGITS else None
+    return _make_factorization(moments, columns, R, condition) if ROUNDOFF * condition**2 <= TEN_DIGITS else None
 
 
-def _in_place(G: Array) -> Array:
+def _cholesky_in_place(G: Array) -> Array:
     """Factor a large matrix in the memory of one copy: ten thousand columns have most of a gigabyte.
 
     A small one is left to NumPy, whose BLAS has threads of its own that SciPy's would wait for.
@@ -123,22 +123,22 @@ def _in_place(G: Array) -> Array:
     return R
 
 
-def _in_order(moments: Moments, constant: np.ndarray, zero: np.ndarray) -> tuple[Factor, list[str]]:
+def _factorize_in_order(moments: Moments, constant: np.ndarray, zero: np.ndarray) -> tuple[Factorization, list[str]]:
     """Decide rank on cross-products, in the order of the columns; name those left out that are neither constant nor categories."""
     design = moments.design
     columns = columns_of(moments)
     G = moments.gram[columns[0] : columns[-1] + 1, columns[0] : columns[-1] + 1]
     C, length = _cosines(G), np.sqrt(np.diag(G))
     np.fill_diagonal(C, np.where(constant[columns], 0.0, np.diag(C)))
-    R, kept = cholesky_in_order(C, _LEAST_LEFT)
+    R, kept = cholesky_in_order(C, _MIN_REMAINDER)
     before = np.cumsum(kept)
     sentences = []
     for i in np.flatnonzero(~kept).tolist():
         earlier = columns[kept][: before[i]]
         d = solve_triangular(R[: before[i], : before[i]], C[:i, i][kept[:i]]) * length[i] / length[kept][: before[i]]
         name, j = moments.design.names[i], int(columns[i])
-        sentences.append(none_left(name) if zero[j] else dependency(moments, name, j, earlier.tolist(), d))
-    factor = _factor(moments, columns[kept], R * length[kept], condition_of(R))
+        sentences.append(describe_zero_column(name) if zero[j] else describe_dependency(moments, name, j, earlier.tolist(), d))
+    factor = _make_factorization(moments, columns[kept], R * length[kept], condition_of(R))
     out = [design.columns[j - 1] for j in columns[~kept].tolist() if not constant[j]]
     doubtful = [column.name for column in out if not all(text in design.categories for text, _, _ in column.parts)]
     return replace(factor, dependencies=tuple(sentences)), doubtful
@@ -153,46 +153,46 @@ def _cosines(G: Array) -> Array:
     return C
 
 
-def _factor(moments: Moments, columns: np.ndarray, R: Array, condition: float) -> Factor:
+def _make_factorization(moments: Moments, columns: np.ndarray, R: Array, condition: float) -> Factorization:
     dropped = np.setdiff1d(columns_of(moments), columns)
-    return Factor(
+    return Factorization(
         columns=columns,
         names=moments.design.names,
-        kept=np.isin(columns_of(moments), columns),
+        selected=np.isin(columns_of(moments), columns),
         R=R,
         rhs=solve_triangular(R, moments.gram[columns, -1], trans="T", check_finite=False),
         condition=condition,
-        road="moments",
-        left=tuple(np.sqrt(_LEAST_LEFT * np.diag(moments.gram)[dropped]).tolist()),
+        method="moments",
+        remainders=tuple(np.sqrt(_MIN_REMAINDER * np.diag(moments.gram)[dropped]).tolist()),
     )
 
 
-def _from_rows(moments: Moments, source: Source, constant: np.ndarray, zero: np.ndarray) -> Factor:
+def _factorize_rows(moments: Moments, source: Source, constant: np.ndarray, zero: np.ndarray) -> Factorization:
     T = fold_qr(moments.design, source)
     require_same_rows(source, moments, round(float(T[0, 0] ** 2)), T[0, 0] * T[0])
-    return from_triangle(moments, T, constant, zero=zero)
+    return factorize_triangle(moments, T, constant, zero=zero)
 
 
-def from_triangle(
+def factorize_triangle(
     moments: Moments, T: Array, constant: np.ndarray, noise: Array | None = None, *, zero: np.ndarray | None = None
-) -> Factor:
-    """Factor the columns that are independent, from T (k + 1, k + 1) of all columns; the others are those of `independent`."""
+) -> Factorization:
+    """Factor the columns that are independent, from T (k + 1, k + 1) of all columns; the others are those of `independent_columns`."""
     columns = columns_of(moments)
-    kept, dependencies, left = independent(moments, T, columns, constant, noise, zero=zero)
+    kept, dependencies, left = independent_columns(moments, T, columns, constant, noise, zero=zero)
     R = qr_r(T[:, [*columns[kept], len(T) - 1]])
     q = int(kept.sum())
     length = np.linalg.norm(R[:q, :q], axis=0)
-    return Factor(
+    return Factorization(
         columns=columns[kept],
         names=moments.design.names,
-        kept=kept,
+        selected=kept,
         R=R[:q, :q],
         rhs=R[:q, q],
         condition=condition_of(R[:q, :q] / length),
-        road="triangle",
+        method="triangle",
         dependencies=tuple(dependencies),
         triangle=T,
-        left=left,
+        remainders=left,
     )
 
 

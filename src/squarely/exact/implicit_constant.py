@@ -9,14 +9,14 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from squarely.data import Source
-from squarely.exact.factorization import Factor
+from squarely.exact.factorization import Factorization
 from squarely.exact.residuals import scan_residuals
 from squarely.moments import Moments
 from squarely.numerics import ROUNDING, ROUNDOFF, Array, Pair, two_sum
 
-_CLEAR = 1e-6  # the share of its square that is left of a constant, from which cross-products alone can tell
-_FEW = 8  # columns, as in `rank`
-_TOLD = 1e3  # so many roundings of the values may be rounding of the sums
+_CLEAR_FRACTION = 1e-6  # the share of its square that is left of a constant, from which cross-products alone can tell
+_FEW_COLUMNS = 8  # columns, as in `rank`
+_CERTAIN_ROUNDINGS = 1e3  # so many roundings of the values may be rounding of the sums
 _STEPS = 3  # the first solves, the second corrects, the third tells what is left
 
 
@@ -27,30 +27,30 @@ class Span:
     Attributes
     ----------
     b : (q,) its coefficients for the scaled columns, as double-double.
-    left : the length of what it leaves of the ones, and `blur` by how much that may be off.
+    remainder : the length of what it leaves of the ones, and `remainder_error` by how much that may be off.
     """
 
     b: Pair
-    left: float
-    blur: float
+    remainder: float
+    remainder_error: float
 
-    def holds(self, moments: Moments, factor: Factor) -> bool:
+    def is_spanned(self, moments: Moments, factor: Factorization) -> bool:
         """Tell whether a constant is spanned, up to what the rounding of the stored values can explain."""
-        return self.left <= _room(moments, factor, self.b[0]) + self.blur
+        return self.remainder <= _tolerance(moments, factor, self.b[0]) + self.remainder_error
 
-    def is_told(self, moments: Moments, factor: Factor) -> bool:
+    def is_certain(self, moments: Moments, factor: Factorization) -> bool:
         """Tell whether `holds` is certain: after a removal the error may be far beyond what rounding of values explains."""
-        room = _room(moments, factor, self.b[0])
-        return self.left > room + self.blur or self.blur <= _TOLD * room
+        room = _tolerance(moments, factor, self.b[0])
+        return self.remainder > room + self.remainder_error or self.remainder_error <= _CERTAIN_ROUNDINGS * room
 
 
-def _room(moments: Moments, factor: Factor, b: Array) -> float:
+def _tolerance(moments: Moments, factor: Factorization, b: Array) -> float:
     lengths = np.sqrt(np.diag(moments.gram))
     sizes = lengths[0] + np.abs(b) @ lengths[factor.columns]
-    return float(ROUNDING * max(1.0, np.sqrt(len(b) / _FEW)) * ROUNDOFF * sizes)
+    return float(ROUNDING * max(1.0, np.sqrt(len(b) / _FEW_COLUMNS)) * ROUNDOFF * sizes)
 
 
-def span_by_sums(moments: Moments, factor: Factor) -> Span | None:
+def span_by_sums(moments: Moments, factor: Factorization) -> Span | None:
     """Give the span where cross-products decide it: every row has a level that is coded, or much is left of the ones."""
     levels = span_of_levels(moments, factor)
     if levels is not None:
@@ -58,13 +58,13 @@ def span_by_sums(moments: Moments, factor: Factor) -> Span | None:
     n = float(moments.n)
     inside = solve_triangular(factor.R, moments.gram[factor.columns, 0], trans="T")
     left, fuzz = n - float(inside @ inside), (32 * ROUNDOFF + 4 * factor.unit_error) * n
-    if left <= _CLEAR * n + fuzz:
+    if left <= _CLEAR_FRACTION * n + fuzz:
         return None
     b = solve_triangular(factor.R, inside)
-    return Span(b=(b, np.zeros(len(b))), left=float(np.sqrt(left)), blur=float(fuzz / np.sqrt(left)))
+    return Span(b=(b, np.zeros(len(b))), remainder=float(np.sqrt(left)), remainder_error=float(fuzz / np.sqrt(left)))
 
 
-def span_of_levels(moments: Moments, factor: Factor) -> Span | None:
+def span_of_levels(moments: Moments, factor: Factorization) -> Span | None:
     """Add the indicators of all levels, or of all cells of levels, up to one, if these are kept."""
     design, scales = moments.design, moments.design.column_scales
     groups: dict[frozenset[str], list[int]] = {}
@@ -77,11 +77,11 @@ def span_of_levels(moments: Moments, factor: Factor) -> Span | None:
         if float(scales[at] @ moments.gram[0, at]) == moments.n:  # sums of zeros and ones are exact
             b = np.zeros(len(factor.columns))
             b[members] = scales[at]
-            return Span(b=(b, np.zeros(len(b))), left=0.0, blur=0.0)
+            return Span(b=(b, np.zeros(len(b))), remainder=0.0, remainder_error=0.0)
     return None
 
 
-def span_of(moments: Moments, source: Source, factor: Factor) -> tuple[Span, int]:
+def span_of(moments: Moments, source: Source, factor: Factorization) -> tuple[Span, int]:
     """Give the span, and how many scans of the rows it took."""
     told = span_by_sums(moments, factor)
     if told is not None:
@@ -96,7 +96,7 @@ def span_of(moments: Moments, source: Source, factor: Factor) -> tuple[Span, int
     return span_by_scans(moments, factor, seen)
 
 
-def span_by_scans(moments: Moments, factor: Factor, seen: Callable[[Array, Array], tuple[float, Array]]) -> tuple[Span, int]:
+def span_by_scans(moments: Moments, factor: Factorization, seen: Callable[[Array, Array], tuple[float, Array]]) -> tuple[Span, int]:
     """Refine the span: `seen` scans the rows for r = 1 - X b and gives the sum of r^2 and X'r (q,)."""
     R = factor.R
     hi = solve_triangular(R, solve_triangular(R, moments.gram[factor.columns, 0], trans="T"))
@@ -106,9 +106,9 @@ def span_by_scans(moments: Moments, factor: Factor, seen: Callable[[Array, Array
         squares, gradient = seen(hi, lo)
         scans += 1
         step = solve_triangular(R, solve_triangular(R, gradient, trans="T"))
-        near = bool(np.sqrt(squares) <= _room(moments, factor, hi))
+        near = bool(np.sqrt(squares) <= _tolerance(moments, factor, hi))
         squares = max(squares - float(step @ gradient), 0.0)
         hi, e = two_sum(hi, step)
         lo = lo + e
     blur = factor.unit_error * float(np.linalg.norm(R @ step)) + 4 * ROUNDOFF * float(np.sqrt(squares))
-    return Span(b=(hi, lo), left=float(np.sqrt(squares)), blur=blur), scans
+    return Span(b=(hi, lo), remainder=float(np.sqrt(squares)), remainder_error=blur), scans

@@ -11,14 +11,14 @@ from squarely.errors import DataError
 from squarely.moments import Moments, qr_r
 from squarely.numerics import CONSTANT_TOLERANCE, ROUNDING, ROUNDOFF, Array, is_constant
 
-_FEW = 8  # columns
-_NOTHING = 1e-12  # the share of a column below which a term of its dependency is rounding
-_TOLD = 1e-6  # the share of a column up to which what hides it leaves its dependency true to the digits that are written
+_FEW_COLUMNS = 8  # columns
+_NEGLIGIBLE_FRACTION = 1e-12  # the share of a column below which a term of its dependency is rounding
+_HIDDEN_FRACTION = 1e-6  # the share of a column up to which what hides it leaves its dependency true to the digits that are written
 _MOST_TERMS = 12
 _BLOCK = 128
 
 
-def still(moments: Moments) -> np.ndarray:
+def nearly_constant_columns(moments: Moments) -> np.ndarray:
     """Tell which columns (k + 1,) of [1, x, y] vary by no more than rounding, beside an intercept that spans them."""
     design = moments.design
     found: np.ndarray = np.zeros(len(moments.gram), dtype=bool)
@@ -27,16 +27,16 @@ def still(moments: Moments) -> np.ndarray:
     return found
 
 
-def constants(moments: Moments, source: Source) -> tuple[np.ndarray, np.ndarray]:
+def constant_columns(moments: Moments, source: Source) -> tuple[np.ndarray, np.ndarray]:
     """Tell which columns (k + 1,) are constant up to rounding, and which of these are zero.
 
     One scan finds out those of whole numbers, which are not, and what may be left of values that cancel.
     """
-    found, zero = cancelled(moments.design, _ends(moments.design, source))
-    return found | _near_means(moments, source), zero
+    found, zero = canceled_columns(moments.design, _ends(moments.design, source))
+    return found | _columns_near_means(moments, source), zero
 
 
-def cancelled(design: Design, ends: Array) -> tuple[np.ndarray, np.ndarray]:
+def canceled_columns(design: Design, ends: Array) -> tuple[np.ndarray, np.ndarray]:
     """Tell which columns (k + 1,) are constant up to the rounding of stored values, and which of these are zero.
 
     `ends` (2, f) are those between which a constant may be for each of `design.cancellation_factors`; they cross where there is none.
@@ -53,7 +53,7 @@ def cancelled(design: Design, ends: Array) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _ends(design: Design, source: Source) -> Array:
-    """Ask the first rows for the ends that `cancelled` wants, and all rows if these do not cross there."""
+    """Ask the first rows for the ends that `canceled_columns` wants, and all rows if these do not cross there."""
     first = map_first_block(design, source, _ends_of)[1] if design.cancellation_factors else None
     if first is None or (first[0] > first[1]).all():
         return np.array([[np.inf], [-np.inf]]) * np.ones(len(design.cancellation_factors))
@@ -68,10 +68,10 @@ def _ends_of(block: Block) -> Array:
     return np.empty((2, 0)) if block.ends is None else block.ends()
 
 
-def _near_means(moments: Moments, source: Source) -> np.ndarray:
+def _columns_near_means(moments: Moments, source: Source) -> np.ndarray:
     """Tell which columns (k + 1,) stay near their means; those of whole numbers may."""
     design = moments.design
-    found: np.ndarray = still(moments)
+    found: np.ndarray = nearly_constant_columns(moments)
     doubtful = np.flatnonzero(found & (np.diag(moments.gram) > 0))
     if len(doubtful):
         among = [int(np.flatnonzero(design.layout.dense == j - 1)[0]) for j in doubtful]
@@ -88,7 +88,7 @@ def _near_means(moments: Moments, source: Source) -> np.ndarray:
     return found
 
 
-def independent(
+def independent_columns(
     moments: Moments,
     T: Array,
     columns: np.ndarray,
@@ -111,7 +111,7 @@ def independent(
     # is computed without rounding from kept columns has none of its own, nor do these count against it.
     centred = np.linalg.norm(T, axis=0)
     stored = centred + np.abs(centres / scales) * np.sqrt(moments.n)
-    stored = np.where(still(moments) & ~constant, centred, stored)  # whole numbers have no rounding
+    stored = np.where(nearly_constant_columns(moments) & ~constant, centred, stored)  # whole numbers have no rounding
     made = [(False, frozenset[str]()), *derivations(design), (False, frozenset[str]())]
     kept: list[int] = []
     sentences, lefts = [], []
@@ -123,7 +123,12 @@ def independent(
         exact, of = made[j]
         exact = exact and of <= frozenset[str]().union(*(made[k][1] for k in kept))
         unit = [centred[k] if exact and made[k][1] and made[k][1] <= of else stored[k] for k in kept]
-        room = ROUNDING * max(1.0, np.sqrt(q / _FEW)) * ROUNDOFF * ((centred if exact else stored)[j] + np.abs(d) @ np.array(unit))
+        room = (
+            ROUNDING
+            * max(1.0, np.sqrt(q / _FEW_COLUMNS))
+            * ROUNDOFF
+            * ((centred if exact else stored)[j] + np.abs(d) @ np.array(unit))
+        )
         hidden = 0.0 if noise is None else float(noise[j] + np.abs(d) @ noise[kept])
         if zero is not None and zero[j]:
             left, hidden = float(centred[j]), 0.0
@@ -134,12 +139,12 @@ def independent(
             kept.append(j)
         else:
             lefts.append(float(left) + hidden)
-            told = hidden <= _TOLD * stored[j]
+            told = hidden <= _HIDDEN_FRACTION * stored[j]
             nothing = zero is not None and zero[j]
-            said = none_left(name) if nothing else dependency(moments, name, j, kept, d)
-            sentences.append(said if told or nothing else _hidden(name, kept))
+            said = describe_zero_column(name) if nothing else describe_dependency(moments, name, j, kept, d)
+            sentences.append(said if told or nothing else _describe_hidden_column(name, kept))
             R = np.delete(R, q, axis=1)
-            R[q:, q:] = _squared(qr_r(R[q:, q:]), len(R) - q)
+            R[q:, q:] = _pad_rows(qr_r(R[q:, q:]), len(R) - q)
     if not kept:
         raise DataError(f"No column is left to fit: {'; '.join(sentences)}. Name a column that varies.")
     return np.isin(columns, kept), sentences, tuple(lefts)
@@ -167,23 +172,23 @@ def cholesky_in_order(C: Array, least: float) -> tuple[Array, np.ndarray]:
     return R, kept
 
 
-def _hidden(name: str, kept: list[int]) -> str:
+def _describe_hidden_column(name: str, kept: list[int]) -> str:
     """Say that a column is dropped because what was taken out hides it, and not because it is known to depend on others."""
     others = "the columns before it" if kept != [0] else "a constant"
     return f"{name} cannot be told from {others}: its values were so much larger in the rows taken out"
 
 
-def none_left(name: str) -> str:
+def describe_zero_column(name: str) -> str:
     """Say that nothing but rounding is left of a column."""
     return f"{name} is constant (0)"
 
 
-def _squared(R: Array, rows: int) -> Array:
+def _pad_rows(R: Array, rows: int) -> Array:
     """Give a triangle the rows of zeros that its QR left out."""
     return np.vstack([R, np.zeros((rows - len(R), R.shape[1]))])
 
 
-def dependency(moments: Moments, name: str, j: int, kept: list[int], d: Array) -> str:
+def describe_dependency(moments: Moments, name: str, j: int, kept: list[int], d: Array) -> str:
     """Write a dropped column in terms of the kept ones, in the units of the data."""
     design = moments.design
     labels = ["", *design.labels]
@@ -196,7 +201,7 @@ def dependency(moments: Moments, name: str, j: int, kept: list[int], d: Array) -
     for k, weight, s in zip(kept, weights.tolist(), sizes.tolist(), strict=True):
         if k == 0:
             constant += weight
-        elif abs(weight) * s > _NOTHING * size:
+        elif abs(weight) * s > _NEGLIGIBLE_FRACTION * size:
             plain = {1.0: "", -1.0: "-"}.get(round(weight, 12), f"{weight:.10g} ")
             said = float(plain) if plain not in ("", "-") else round(weight)
             cut = abs(said - weight) > 1e-12 * abs(weight)
@@ -207,7 +212,7 @@ def dependency(moments: Moments, name: str, j: int, kept: list[int], d: Array) -
         return f"{name} is made of {len(terms):,} columns: {' + '.join(terms[:_MOST_TERMS])} + ...".replace("+ -", "- ")
     if not terms:
         return f"{name} is constant ({constant:.6g})"
-    if abs(constant) > _NOTHING * (size + abs(centres[j])):
+    if abs(constant) > _NEGLIGIBLE_FRACTION * (size + abs(centres[j])):
         terms.append(f"{constant:.10g}")
         rounded |= abs(float(terms[-1]) - constant) > 1e-12 * (size + abs(centres[j]))
     return f"{name} {'≈' if rounded else '='} {' + '.join(terms)}".replace("+ -", "- ")

@@ -35,11 +35,11 @@ class ResidualSums:
     ----------
     n : rows met. `sums` (k + 1,) the sums of the scaled columns, to tell whether these are the rows of the first scan.
     gradient, gradient_low : (q,) X'r over the kept columns, as double-double: blocks cancel against each other.
-    spread : (2,) sums of y - m and (y - m)^2 for the known mean m of the response.
+    response_sums : (2,) sums of y - m and (y - m)^2 for the known mean m of the response.
     squares : sum of r^2.
     powers : (3,) sums of (r - m)^2, (r - m)^3, (r - m)^4 for the mean m of the residuals.
-    steps : sum of (r_i - r_{i-1})^2 in the order of the rows.
-    first, last : the residuals at both ends, by which two scans in a row are merged.
+    sum_squared_differences : sum of (r_i - r_{i-1})^2 in the order of the rows.
+    first_residual, last_residual : the residuals at both ends, by which two scans in a row are merged.
     top : a bound of the scaled values and residuals met, by which the error of sliced products is told.
     """
 
@@ -47,12 +47,12 @@ class ResidualSums:
     sums: Array
     gradient: Array
     gradient_low: Array
-    spread: Array
+    response_sums: Array
     squares: float
     powers: Array
-    steps: float
-    first: float
-    last: float
+    sum_squared_differences: float
+    first_residual: float
+    last_residual: float
     top: float = 0.0
 
 
@@ -70,15 +70,15 @@ def scan_residuals(
     ------
     DataError : these are not the rows that the first scan met.
     """
-    design, coefficients = moments.design, replace(_Coefficients.of(moments.design, columns, b), response=response)
+    design, coefficients = moments.design, replace(_Coefficients.from_columns(moments.design, columns, b), response=response)
     middle = float(moments.gram[0, -1] / moments.n)
     mean = response * middle - float(moments.gram[0, columns] @ b[0]) / moments.n
     size = SLICED_ROWS if extended else rows_per_block(design)
 
-    def step(block: Block) -> _Scanned:
+    def step(block: Block) -> _ScanTotal:
         total = None
         for piece in scaled_blocks(design, block, size, low=extended):
-            r, gradient, top = (_extended if extended else _plain)(piece, coefficients)
+            r, gradient, top = (_extended_residuals if extended else _plain_residuals)(piece, coefficients)
             y, centred = piece.Z[-1] - middle, r - mean
             if piece.low is not None:
                 y = y + piece.low[-1]
@@ -88,46 +88,46 @@ def scan_residuals(
                 sums=coefficients.all_sums(piece),
                 gradient=gradient[0],
                 gradient_low=gradient[1],
-                spread=np.array([y.sum(), np.dot(y, y)]),
+                response_sums=np.array([y.sum(), np.dot(y, y)]),
                 squares=float(np.dot(r, r)),
                 powers=np.array([centred.sum(), square.sum(), np.dot(square, centred), np.dot(square, square)]),
-                steps=float(np.dot(steps, steps)),
-                first=float(r[0]),
-                last=float(r[-1]),
+                sum_squared_differences=float(np.dot(steps, steps)),
+                first_residual=float(r[0]),
+                last_residual=float(r[-1]),
                 top=top,
             )
             total = _merge(total, sums)
         return total, block.rounding_squares() if block.rounding_squares else 0.0
 
-    def merge(a: _Scanned, b: _Scanned) -> _Scanned:
+    def merge(a: _ScanTotal, b: _ScanTotal) -> _ScanTotal:
         return _merge(a[0], b[0]), a[1] + b[1]
 
-    start: _Scanned = None, 0.0
+    start: _ScanTotal = None, 0.0
     total, rough = fold_blocks(design, source, step, merge, start, threads=fold_in_threads(design))
     if total is None:
         raise DataError(f"{source.label} changed while it was read: its rows are gone. Fit again when nothing writes to it.")
-    require_same_rows(source, moments, total.n, coefficients.whole(total.sums))
-    at = coefficients.at
+    require_same_rows(source, moments, total.n, coefficients.reorder(total.sums))
+    at = coefficients.selected_places
     if not source.ordered:
-        total = replace(total, steps=math.nan)
+        total = replace(total, sum_squared_differences=math.nan)
     lengths = np.append(0.0, np.sqrt(rough) / design.scales)
     powers = powers_about_mean(total.n, total.powers)
     return replace(total, gradient=total.gradient[at], gradient_low=total.gradient_low[at], powers=powers), lengths
 
 
-_Scanned = tuple[ResidualSums | None, Array | float]
+_ScanTotal = tuple[ResidualSums | None, Array | float]
 
 
 def without_shape(sums: ResidualSums, off: float) -> ResidualSums:
     """Leave the shape and the order of the residuals unknown where their norm may be off by more than `off` allows: six digits."""
     if off <= SIX_DIGITS * np.sqrt(sums.squares):
         return sums
-    return replace(sums, powers=np.full(3, math.nan), steps=math.nan)
+    return replace(sums, powers=np.full(3, math.nan), sum_squared_differences=math.nan)
 
 
 def residuals_of(design: Design, columns: np.ndarray, b: Pair, block: Block) -> Array:
     """Compute the residuals (m,) of a block of rows, in double-double and rounded once, in the response's unit."""
-    coefficients = _Coefficients.of(design, columns, b)
+    coefficients = _Coefficients.from_columns(design, columns, b)
     parts = [_residuals(piece, coefficients)[0] for piece in scaled_blocks(design, block, SLICED_ROWS, low=True)]
     residuals: Array = np.concatenate([np.zeros(0), *(hi + lo for hi, lo in parts)]) * design.scales[-1]
     return residuals
@@ -136,9 +136,9 @@ def residuals_of(design: Design, columns: np.ndarray, b: Pair, block: Block) -> 
 def column_sums(design: Design, block: Block) -> Array:
     """Sum the scaled columns (k + 1,) of a block of rows, by which it is told whether these are the rows of the fit."""
     total = np.zeros(len(design.labels) + 1)
-    nothing = _Coefficients.of(design, np.empty(0, dtype=int), (np.empty(0), np.empty(0)))
+    nothing = _Coefficients.from_columns(design, np.empty(0, dtype=int), (np.empty(0), np.empty(0)))
     for piece in scaled_blocks(design, block, rows_per_block(design)):
-        total += nothing.whole(nothing.all_sums(piece))
+        total += nothing.reorder(nothing.all_sums(piece))
     return total
 
 
@@ -152,18 +152,18 @@ class _Coefficients:
     ----------
     dense, grouped : as double-double.
     places : (k + 1,) where each column of [1, x_1 ... x_p, y] is in [1, dense x, y, grouped].
-    at : (q,) where each kept column is in [1, dense x, grouped].
+    selected_places : (q,) where each kept column is in [1, dense x, grouped].
     response : what the response is multiplied by.
     """
 
     dense: Pair
     grouped: Pair
     places: np.ndarray
-    at: np.ndarray
+    selected_places: np.ndarray
     response: float = 1.0
 
     @classmethod
-    def of(cls, design: Design, columns: np.ndarray, b: Pair) -> _Coefficients:
+    def from_columns(cls, design: Design, columns: np.ndarray, b: Pair) -> _Coefficients:
         layout = design.layout
         d, g = len(layout.dense), len(layout.grouped)
         places = np.empty(d + g + 1, dtype=int)
@@ -176,15 +176,15 @@ class _Coefficients:
     def all_sums(self, piece: ScaledBlock) -> Array:
         """Sum every column of a piece: [1, dense x, y, grouped]."""
         dense = piece.Z.sum(axis=1)
-        return np.concatenate([dense, _by_group(piece.indicators, np.ones(piece.Z.shape[1]), len(self.grouped[0]))])
+        return np.concatenate([dense, _sum_by_group(piece.indicators, np.ones(piece.Z.shape[1]), len(self.grouped[0]))])
 
-    def whole(self, values: Array) -> Array:
+    def reorder(self, values: Array) -> Array:
         """Put values of [1, dense x, y, grouped] into the order of [1, x_1 ... x_p, y]."""
         ordered: Array = values[self.places]
         return ordered
 
 
-def _by_group(spread: Sequence[IndicatorColumn], r: Array, g: int) -> Array:
+def _sum_by_group(spread: Sequence[IndicatorColumn], r: Array, g: int) -> Array:
     """Sum r (m,) times the indicators, by group: (g,)."""
     total = np.zeros(g)
     for part in spread:
@@ -193,16 +193,16 @@ def _by_group(spread: Sequence[IndicatorColumn], r: Array, g: int) -> Array:
     return total
 
 
-def _plain(piece: ScaledBlock, b: _Coefficients) -> tuple[Array, Pair, float]:
+def _plain_residuals(piece: ScaledBlock, b: _Coefficients) -> tuple[Array, Pair, float]:
     """Return r = y - X b (m,) and X'r in plain doubles, with a low part of zero."""
     r = b.response * piece.Z[-1] - np.dot(b.dense[0] + b.dense[1], piece.Z[:-1])
     for part in piece.indicators:
         r -= take_indicators(b.grouped[0] + b.grouped[1], part)
-    gradient = np.concatenate([np.dot(piece.Z[:-1], r), _by_group(piece.indicators, r, len(b.grouped[0]))])
+    gradient = np.concatenate([np.dot(piece.Z[:-1], r), _sum_by_group(piece.indicators, r, len(b.grouped[0]))])
     return r, (gradient, np.zeros_like(gradient)), 0.0
 
 
-def _extended(piece: ScaledBlock, b: _Coefficients) -> tuple[Array, Pair, float]:
+def _extended_residuals(piece: ScaledBlock, b: _Coefficients) -> tuple[Array, Pair, float]:
     """Return r = y - X b (m,), rounded once, and X'r as double-double, both computed by products without error."""
     (hi, lo), X, top = _residuals(piece, b)
     size, bits = power_of_two_above(hi), _bits(piece)
@@ -258,11 +258,11 @@ def _merge(a: ResidualSums | None, b: ResidualSums | None) -> ResidualSums | Non
         sums=a.sums + b.sums,
         gradient=gradient,
         gradient_low=gradient_low,
-        spread=a.spread + b.spread,
+        response_sums=a.response_sums + b.response_sums,
         squares=a.squares + b.squares,
         powers=a.powers + b.powers,
-        steps=a.steps + b.steps + (b.first - a.last) ** 2,
-        first=a.first,
-        last=b.last,
+        sum_squared_differences=a.sum_squared_differences + b.sum_squared_differences + (b.first_residual - a.last_residual) ** 2,
+        first_residual=a.first_residual,
+        last_residual=b.last_residual,
         top=max(a.top, b.top),
     )

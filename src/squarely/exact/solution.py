@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from squarely.exact.factorization import Factor
+from squarely.exact.factorization import Factorization
 from squarely.exact.implicit_constant import Span
 from squarely.exact.residuals import ResidualSums
-from squarely.exact.whitening import Root
+from squarely.exact.whitening import InverseRoot
 from squarely.moments import Moments
 from squarely.numerics import ROUNDOFF, Array
 
@@ -21,73 +21,73 @@ class Solution:
     Attributes
     ----------
     moments : the cross-products it rests on; `factor` the triangular factor and the columns kept.
-    root : of (X'X)^-1, where R leaves too few digits for standard errors, else None.
+    inverse_root : of (X'X)^-1, where R leaves too few digits for standard errors, else None.
     params : (p,) coefficients in the units of the data, NaN for a dropped column.
     residuals : sums over the residuals, from the last scan, in the scaled unit of the response; None for a fit without a scan of
         its own, put together from others.
-    b : (q,) the coefficients of the scaled columns that are kept, as double-double.
+    scaled_params : (q,) the coefficients of the scaled columns that are kept, as double-double.
     unit_bse : (p,) standard errors of the coefficients where that of the residuals is one, NaN for a dropped column.
     ssr, centered_tss : sums of squares of the residuals and of the response about its mean, in its unit squared.
-    ssr_off, tss_off : their errors at most. A `ssr` within `ssr_off` is hidden by rounding; zero with an error of zero is a zero.
+    ssr_error, tss_error : their errors at most. A `ssr` within `ssr_error` is hidden by rounding; zero with an error of zero is a zero.
     mean : of the response, as the sum of two doubles, and its error at most.
     span : the combination of columns nearest to a constant; None with an intercept.
     digits : (p,) decimal digits of each coefficient that can be trusted, with the exact solution for the stored
         doubles as the truth, NaN for what is zero up to rounding; `digits_bse` (p,) likewise for the standard errors.
     precision : "extended" or "double", of the residuals and X'r in the refinement.
-    scans : how often all rows were read. `settled` whether another scan could not have mattered.
-    blur : the norm (over the rows) by which fitted values and residuals may be off, in the scaled unit of the response.
-    rough : the relative error of `unit_bse` that computed columns, which are rounded before they are read, bring with them.
-    merged : which fits it was put together from, if it was.
+    scans : how often all rows were read. `converged` whether another scan could not have mattered.
+    fitted_error : the norm (over the rows) by which fitted values and residuals may be off, in the scaled unit of the response.
+    input_rounding : the relative error of `unit_bse` that computed columns, which are rounded before they are read, bring with them.
+    merge_record : which fits it was put together from, if it was.
     """
 
     moments: Moments
-    factor: Factor
-    root: Root | None
-    b: tuple[Array, Array]
+    factor: Factorization
+    inverse_root: InverseRoot | None
+    scaled_params: tuple[Array, Array]
     params: Array
     residuals: ResidualSums | None
     unit_bse: Array
     ssr: float
-    ssr_off: float
+    ssr_error: float
     centered_tss: float
-    tss_off: float
+    tss_error: float
     mean: tuple[float, float, float]
     span: Span | None
     digits: Array
     digits_bse: Array
     precision: str
     scans: int
-    settled: bool
-    blur: float
-    rough: float = 0.0
-    merged: Merger | None = None
+    converged: bool
+    fitted_error: float
+    input_rounding: float = 0.0
+    merge_record: MergeRecord | None = None
 
     @property
-    def hidden(self) -> bool:
+    def has_hidden_residuals(self) -> bool:
         """Whether rounding hides the residuals: their sum of squares has no digit."""
-        return self.ssr <= self.ssr_off > 0
+        return self.ssr <= self.ssr_error > 0
 
     @property
-    def spans_told(self) -> bool:
+    def is_span_certain(self) -> bool:
         """Whether it is certain that a constant is spanned or not: what a removal leaves may not tell."""
-        span, whole = self.span, self.merged is None or not self.merged.taken_out
-        return whole or span is None or span.is_told(self.moments, self.factor)
+        span, whole = self.span, self.merge_record is None or not self.merge_record.removed_rows
+        return whole or span is None or span.is_certain(self.moments, self.factor)
 
     @property
-    def merger(self) -> Merger:
+    def included_fits(self) -> MergeRecord:
         """The fits that are in: of a fit of rows, itself."""
-        if self.merged is not None:
-            return self.merged
+        if self.merge_record is not None:
+            return self.merge_record
         n, mean = self.moments.n, self.mean[0] + self.mean[1]
-        return Merger(rows=(n,), shards=((n, mean, self.centered_tss, self.ssr),))
+        return MergeRecord(rows=(n,), shards=((n, mean, self.centered_tss, self.ssr),))
 
     @property
-    def uncentered(self) -> tuple[float, float]:
+    def uncentered_tss(self) -> tuple[float, float]:
         """The sum of squares of the response, and its error at most."""
         n, (hi, lo, off) = self.moments.n, self.mean
         mean = hi + lo
         squares = self.centered_tss + n * mean**2
-        return squares, self.tss_off + n * (2 * abs(mean) + off) * off + 4 * ROUNDOFF * squares
+        return squares, self.tss_error + n * (2 * abs(mean) + off) * off + 4 * ROUNDOFF * squares
 
 
 Shard = tuple[int, float, float, float]
@@ -101,7 +101,7 @@ def is_same_shard(a: Shard, b: Shard) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Merger:
+class MergeRecord:
     """How many complete rows each fit had that was put in, and each that was taken out.
 
     `shards` are those that are in and not out again: rows, mean and total sum of squares of the response, and residual sum of
@@ -109,10 +109,10 @@ class Merger:
     """
 
     rows: tuple[int, ...]
-    taken_out: tuple[int, ...] = ()
+    removed_rows: tuple[int, ...] = ()
     shards: tuple[Shard, ...] = ()
 
     @property
     def n(self) -> int:
         """The number of complete rows that are left."""
-        return sum(self.rows) - sum(self.taken_out)
+        return sum(self.rows) - sum(self.removed_rows)

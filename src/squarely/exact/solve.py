@@ -9,13 +9,13 @@ from scipy.linalg import solve_triangular
 
 from squarely.data import Source
 from squarely.errors import DataError, OptionError, pluralize, require_one_of
-from squarely.exact.condition_number import lengths_of, telling_singular, untold
-from squarely.exact.factorization import TEN_DIGITS, Factor, factorise
+from squarely.exact.condition_number import column_norms, no_digits_error, translate_singular_errors
+from squarely.exact.factorization import TEN_DIGITS, Factorization, factorize
 from squarely.exact.implicit_constant import Span, span_of
 from squarely.exact.residuals import ResidualSums, scan_residuals, without_shape
 from squarely.exact.solution import Solution
-from squarely.exact.units import digits_of, spread_of, spread_out, to_units, totals_of, unit_errors
-from squarely.exact.whitening import CHEAP_CELLS, Root, inverse_root, wants_whitening
+from squarely.exact.units import expand_dropped, standard_error_scale, to_data_units, totals_of, trusted_digits, unit_errors
+from squarely.exact.whitening import CHEAP_CELLS, InverseRoot, inverse_root, needs_whitening
 from squarely.moments import Moments
 from squarely.numerics import ROUNDOFF, SLICED_ROWS, Array, slice_bits, slicing_bound, two_sum
 
@@ -28,8 +28,8 @@ def require_precision(precision: str) -> None:
     require_one_of("precision", precision, ("auto", "double", "extended"))
 
 
-@telling_singular
-def solve(moments: Moments, source: Source, *, collinear: str = "drop", precision: str = "auto") -> Solution:
+@translate_singular_errors
+def solve_least_squares(moments: Moments, source: Source, *, collinear: str = "drop", precision: str = "auto") -> Solution:
     """Solve min ||y - X beta||_2 from cross-products or a triangle, then refine by corrected semi-normal equations.
 
     One step of refinement is one scan: r = y - X b, R'R d = X'r, b + d. It is the scan that the residual statistics need
@@ -54,56 +54,56 @@ def solve(moments: Moments, source: Source, *, collinear: str = "drop", precisio
             f"{' '.join([*moments.account.lines()[1:], f'Give at least {p + 1} rows'])}, or a formula with fewer columns."
         )
     if moments.engine_record is not None:
-        from squarely.exact.engine.solve import solve_inside  # which makes a Solution in turn
+        from squarely.exact.engine.solve import solve_in_engine  # which makes a Solution in turn
 
         if precision == "extended":
             raise OptionError(
                 f"precision='extended' needs the rows, and aggregates leave them in {moments.engine_record.engine}. {source.alternative}."
             )
-        return solve_inside(moments, source, collinear=collinear)
-    factor = factorise(moments, source)
+        return solve_in_engine(moments, source, collinear=collinear)
+    factor = factorize(moments, source)
     if factor.dependencies and collinear == "raise":
         raise DataError(f"Columns depend on each other: {'; '.join(factor.dependencies)}. Leave one of them out.")
     refined = _refine(moments, source, factor, precision)
-    root = inverse_root(moments, source, factor) if wants_whitening(moments, factor) else None
+    root = inverse_root(moments, source, factor) if needs_whitening(moments, factor) else None
     span, scans = (None, 0) if moments.design.intercept else span_of(moments, source, factor)
     if not source.ordered:
         unordered = f"Durbin-Watson needs an order of rows, which {source.label} has not. Give order_by=."
         moments = replace(moments, remarks=(*moments.remarks, unordered))
     solution = _solution(moments, factor, replace(refined, scans=refined.scans + scans), root, span)
-    if not solution.settled and (solution.digits[factor.kept] == 0).all():
-        raise untold()
+    if not solution.converged and (solution.digits[factor.selected] == 0).all():
+        raise no_digits_error()
     return solution
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class _Refined:
+class _Refinement:
     """The solution in scaled columns: b (q,) as double-double, its error (q,) at most, and the residuals that belong to it.
 
-    `squares` is the sum of squared residuals after the last correction, `fuzz` what the norm of the residuals may be off for given
-    coefficients, `missed` by how much `squares` may be off because the last correction is, and `blur` what the norm may be off for
-    these coefficients. `rough` is the error of the roots of the diagonal of (X'X)^-1, relative to them, that computed columns bring
+    `squares` is the sum of squared residuals after the last correction, `rounding` what the norm of the residuals may be off for given
+    coefficients, `step_error` by how much `squares` may be off because the last correction is, and `fitted_error` what the norm may be off for
+    these coefficients. `input_rounding` is the error of the roots of the diagonal of (X'X)^-1, relative to them, that computed columns bring
     with them.
     """
 
     b: tuple[Array, Array]
     error: Array
-    spread: Array
+    standard_error_scale: Array
     residuals: ResidualSums
     squares: float
-    fuzz: float
-    missed: float
-    blur: float
-    rough: float
-    extended: bool
+    rounding: float
+    step_error: float
+    fitted_error: float
+    input_rounding: float
+    is_extended: bool
     scans: int
-    settled: bool
+    converged: bool
 
 
-def _refine(moments: Moments, source: Source, factor: Factor, precision: str) -> _Refined:
+def _refine(moments: Moments, source: Source, factor: Factorization, precision: str) -> _Refinement:
     R, columns = factor.R, factor.columns
-    length = lengths_of(R)  # (q,) of the scaled columns
-    spread = spread_of(moments, factor)
+    length = column_norms(R)  # (q,) of the scaled columns
+    spread = standard_error_scale(moments, factor)
     hi, lo = solve_triangular(R, factor.rhs, check_finite=False), np.zeros(len(R))
     size = _size_of_terms(moments, columns, np.abs(hi) * length)
     # Digits count against a coefficient or, where that is smaller, its standard error: nobody needs ten digits of what is zero as
@@ -139,21 +139,21 @@ def _refine(moments: Moments, source: Source, factor: Factor, precision: str) ->
             extended, settled = True, False  # where doubles see nothing but rounding, double-double may see more
     blur = factor.unit_error * moved + float(np.linalg.norm(noise / spread)) + off + rows
     if exact:
-        residuals = replace(residuals, squares=0.0, powers=0 * residuals.powers, steps=0.0)
+        residuals = replace(residuals, squares=0.0, powers=0 * residuals.powers, sum_squared_differences=0.0)
     residuals = without_shape(residuals, off + moved)
-    return _Refined(
+    return _Refinement(
         b=(hi, lo),
         error=error,
-        spread=spread,
+        standard_error_scale=spread,
         residuals=residuals,
         squares=max(residuals.squares - float(d @ gradient), 0.0),
-        fuzz=off + rows,
-        missed=missed * moved,
-        blur=blur,
-        rough=rough,
-        extended=extended,
+        rounding=off + rows,
+        step_error=missed * moved,
+        fitted_error=blur,
+        input_rounding=rough,
+        is_extended=extended,
         scans=scans,
-        settled=settled,
+        converged=settled,
     )
 
 
@@ -172,13 +172,13 @@ def _size_of_terms(moments: Moments, columns: np.ndarray, sizes: Array) -> float
     return float(min(terms.sum(), 4 * np.linalg.norm(terms)))
 
 
-def _step_error(factor: Factor, moved: float, terms: float) -> float:
+def _step_error(factor: Factorization, moved: float, terms: float) -> float:
     """Bound the norm of R times the error of a step d, with `moved` ||R d|| and `terms` the sum of |d_j| ||R_j||.
 
     With R'R for X'X + D, |D| <= p u ||R_i|| ||R_j|| from cross-products, the step is off by (R'R)^-1 D d, which has kappa once;
     the bound allows kappa squared. A triangle R + E is off by R^-1 R^-T E'R d and R^-1 E d, and ||E d|| <= p u times the terms.
     """
-    if factor.road == "moments":
+    if factor.method == "moments":
         return factor.unit_error * terms
     return factor.unit_error * moved + _ROUNDINGS * len(factor.R) * ROUNDOFF * terms
 
@@ -195,44 +195,46 @@ def _rounding(n: int, residuals: ResidualSums, b: Array, size: float, *, extende
     return 8 * ROUNDOFF**2 * size + lost * float(np.abs(b).sum()), 8 * lost + n * ROUNDOFF**2
 
 
-def _solution(moments: Moments, factor: Factor, refined: _Refined, root: Root | None, span: Span | None) -> Solution:
+def _solution(
+    moments: Moments, factor: Factorization, refined: _Refinement, root: InverseRoot | None, span: Span | None
+) -> Solution:
     """Turn the refined solution into the units of the data, and count the digits."""
     n = moments.n
-    params, error, natural = to_units(moments, factor, refined.b, refined.error)
+    params, error, natural = to_data_units(moments, factor, refined.b, refined.error)
     squares, scale = refined.squares, float(moments.design.scales[-1])
-    hidden = squares == 0.0 and not refined.extended  # doubles see nothing, and double-double might
+    hidden = squares == 0.0 and not refined.is_extended  # doubles see nothing, and double-double might
     if squares == 0.0 and not hidden:  # no residual: what cannot be told from zero is zero, and not a crumb with a t of infinity
         params = np.where(np.abs(params) <= error, 0.0, params)
     # Standard errors inherit the error of R, or of the root, and that of the residuals, and each is rounded a few times.
     sums = ROUNDOFF * (16 + np.sqrt(min(n, SLICED_ROWS) + n / SLICED_ROWS))  # within blocks and over them
-    off = sums * squares + 2 * refined.fuzz * np.sqrt(squares) + refined.missed + (refined.fuzz**2 if hidden else 0.0)
-    relative = (factor.unit_error if root is None else root.error) + refined.rough + sums
+    off = sums * squares + 2 * refined.rounding * np.sqrt(squares) + refined.step_error + (refined.rounding**2 if hidden else 0.0)
+    relative = (factor.unit_error if root is None else root.error) + refined.input_rounding + sums
     if squares > 0:
-        relative += refined.fuzz / np.sqrt(squares) + refined.missed / (2 * squares)
+        relative += refined.rounding / np.sqrt(squares) + refined.step_error / (2 * squares)
     else:
         relative = 1.0 if hidden else np.nan  # zero has no digits
     design, middle = moments.design, float(moments.gram[0, -1] / n)
-    centered, tss_off, mean = totals_of(n, (design.centers[-1], scale, middle), refined.residuals.spread, float(sums))
+    centered, tss_off, mean = totals_of(n, (design.centers[-1], scale, middle), refined.residuals.response_sums, float(sums))
     ones = np.ones(len(params))
     return Solution(
         moments=moments,
         factor=factor,
-        b=refined.b,
-        params=spread_out(params, factor.kept),
+        scaled_params=refined.b,
+        params=expand_dropped(params, factor.selected),
         residuals=refined.residuals,
-        unit_bse=spread_out(unit_errors(moments, factor, refined.spread, root), factor.kept),
+        unit_bse=expand_dropped(unit_errors(moments, factor, refined.standard_error_scale, root), factor.selected),
         ssr=squares * scale**2,
-        ssr_off=float(off) * scale**2 if squares > 0 or hidden else 0.0,
+        ssr_error=float(off) * scale**2 if squares > 0 or hidden else 0.0,
         centered_tss=centered,
-        tss_off=tss_off,
+        tss_error=tss_off,
         mean=mean,
         span=span,
-        root=root,
-        digits=spread_out(digits_of(params, error, natural), factor.kept),
-        digits_bse=spread_out(digits_of(ones, relative * ones, 0 * ones), factor.kept),
-        precision="extended" if refined.extended else "double",
-        scans=moments.design.scans + moments.passes + (factor.road == "triangle") + refined.scans + (root is not None),
-        settled=refined.settled,
-        blur=refined.blur,
-        rough=refined.rough,
+        inverse_root=root,
+        digits=expand_dropped(trusted_digits(params, error, natural), factor.selected),
+        digits_bse=expand_dropped(trusted_digits(ones, relative * ones, 0 * ones), factor.selected),
+        precision="extended" if refined.is_extended else "double",
+        scans=moments.design.scans + moments.passes + (factor.method == "triangle") + refined.scans + (root is not None),
+        converged=refined.converged,
+        fitted_error=refined.fitted_error,
+        input_rounding=refined.input_rounding,
     )

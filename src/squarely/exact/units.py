@@ -7,14 +7,14 @@ from fractions import Fraction
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from squarely.exact.condition_number import inverse_spread, inverse_spread_of_blocks
-from squarely.exact.factorization import TEN_DIGITS, Factor
-from squarely.exact.whitening import Root
+from squarely.exact.condition_number import unit_standard_errors, unit_standard_errors_of_blocks
+from squarely.exact.factorization import TEN_DIGITS, Factorization
+from squarely.exact.whitening import InverseRoot
 from squarely.moments import Moments
 from squarely.numerics import ROUNDOFF, Array
 
 
-def unscaling(moments: Moments, factor: Factor) -> tuple[Array, Array]:
+def data_unit_transform(moments: Moments, factor: Factorization) -> tuple[Array, Array]:
     """Return the diagonal and the first row (q,) of T: T b are the coefficients in the units of the data, up to constants."""
     design, columns = moments.design, factor.columns
     ratio = design.column_scales[-1] / design.column_scales[columns]
@@ -24,13 +24,13 @@ def unscaling(moments: Moments, factor: Factor) -> tuple[Array, Array]:
     return ratio, first
 
 
-def unit_errors(moments: Moments, factor: Factor, spread: Array, root: Root | None) -> Array:
+def unit_errors(moments: Moments, factor: Factorization, spread: Array, root: InverseRoot | None) -> Array:
     """Return the roots of the diagonal (q,) of T (X'X)^-1 T' in the units of the data, over the response's scaled unit."""
-    ratio, first = unscaling(moments, factor)
+    ratio, first = data_unit_transform(moments, factor)
     if root is not None:
         T = np.diag(ratio)
         T[0] += first
-        lengths: Array = root.lengths(T) / moments.design.scales[-1]
+        lengths: Array = root.row_norms(T) / moments.design.scales[-1]
         return lengths
     errors: Array = ratio * spread
     if moments.design.intercept:
@@ -40,7 +40,7 @@ def unit_errors(moments: Moments, factor: Factor, spread: Array, root: Root | No
     return errors
 
 
-def to_units(moments: Moments, factor: Factor, b: tuple[Array, Array], error: Array) -> tuple[Array, Array, Array]:
+def to_data_units(moments: Moments, factor: Factorization, b: tuple[Array, Array], error: Array) -> tuple[Array, Array, Array]:
     """Turn scaled coefficients (q,) into the units of the data, exactly, and round once; carry their errors along.
 
     The third array (q,) is what is natural for each: the size it would have if its column alone made up the response.
@@ -62,7 +62,7 @@ def to_units(moments: Moments, factor: Factor, b: tuple[Array, Array], error: Ar
     return params, error + ROUNDOFF * np.abs(params), natural
 
 
-def digits_of(value: Array, error: Array, natural: Array) -> Array:
+def trusted_digits(value: Array, error: Array, natural: Array) -> Array:
     """Count digits: -log10 of the relative error, between 0 and 15.
 
     NaN where a value cannot be told from zero although its error is tiny by what is natural: zero has no digits.
@@ -73,7 +73,7 @@ def digits_of(value: Array, error: Array, natural: Array) -> Array:
     return np.where(zero, np.nan, digits)
 
 
-def spread_out(values: Array, kept: np.ndarray) -> Array:
+def expand_dropped(values: Array, kept: np.ndarray) -> Array:
     """Put values (q,) in the places of the kept coefficients (p,), NaN in the others."""
     full = np.full(len(kept), np.nan)
     full[kept] = values
@@ -98,15 +98,15 @@ def totals_of(
     return centered, relative * second * unit**2, (high, float(mean - Fraction(high)), off)
 
 
-def spread_of(moments: Moments, factor: Factor) -> Array:
+def standard_error_scale(moments: Moments, factor: Factorization) -> Array:
     """Return the roots of the diagonal (q,) of (X'X)^-1 of the scaled columns that are kept."""
     layout = moments.design.layout
-    if factor.road == "moments" and layout.blocks:
+    if factor.method == "moments" and layout.blocks:
         largest = max((block.lookup[block.lookup >= 0] for block in layout.blocks), key=len)
         inside = np.isin(factor.columns, layout.grouped[largest] + 1)
         if inside.sum() > len(inside) / 2:
             first, last = factor.columns[0], factor.columns[-1] + 1
             whole = last - first == len(inside)
             G = moments.gram[first:last, first:last] if whole else moments.gram[np.ix_(factor.columns, factor.columns)]
-            return inverse_spread_of_blocks(G, inside)
-    return inverse_spread(factor.R)
+            return unit_standard_errors_of_blocks(G, inside)
+    return unit_standard_errors(factor.R)

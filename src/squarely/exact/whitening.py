@@ -9,7 +9,7 @@ from scipy.linalg import cholesky, solve_triangular
 
 from squarely.data import Source, scan_purpose
 from squarely.design import Block, dense_table, fold_blocks, scaled_blocks
-from squarely.exact.factorization import TEN_DIGITS, Factor
+from squarely.exact.factorization import TEN_DIGITS, Factorization
 from squarely.moments import Moments, fold_in_threads
 from squarely.numerics import (
     ROUNDOFF,
@@ -26,16 +26,16 @@ from squarely.numerics import (
 )
 
 CHEAP_CELLS = 10_000_000  # double-double costs about 8 ns a cell: less than a tenth of a second here
-_ENOUGH = TEN_DIGITS / 100
+_MAX_UNIT_ERROR = TEN_DIGITS / 100
 
 
-def wants_whitening(moments: Moments, factor: Factor) -> bool:
+def needs_whitening(moments: Moments, factor: Factorization) -> bool:
     """Tell whether R leaves fewer than twelve digits, and another scan is cheap."""
-    return factor.unit_error > _ENOUGH and moments.n * len(factor.R) ** 2 <= CHEAP_CELLS
+    return factor.unit_error > _MAX_UNIT_ERROR and moments.n * len(factor.R) ** 2 <= CHEAP_CELLS
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class Root:
+class InverseRoot:
     """A = P U^-1 with A A' = (X'X)^-1 for the scaled columns X.
 
     Attributes
@@ -48,7 +48,7 @@ class Root:
     U: Array
     error: float
 
-    def times(self, T: Array) -> Array:
+    def right_multiply(self, T: Array) -> Array:
         """Return T A (m, q). T P is summed in double-double: its terms may cancel, as in an intercept far from the data."""
         product = np.empty((len(T), len(self.P)))
         for row, out in zip(T, product, strict=True):
@@ -58,13 +58,13 @@ class Root:
         A: Array = solve_triangular(self.U, product.T, trans="T").T
         return A
 
-    def lengths(self, T: Array) -> Array:
+    def row_norms(self, T: Array) -> Array:
         """Return the lengths of the rows of T A (m,)."""
-        return np.asarray(np.linalg.norm(self.times(T), axis=1), dtype=np.float64)
+        return np.asarray(np.linalg.norm(self.right_multiply(T), axis=1), dtype=np.float64)
 
 
 @scan_purpose("standard errors")
-def inverse_root(moments: Moments, source: Source, factor: Factor) -> Root:
+def inverse_root(moments: Moments, source: Source, factor: Factorization) -> InverseRoot:
     """Whiten the rows and square them, in one scan.
 
     With P near R^-1 as stored, W = X P is formed in double-double: it is orthonormal up to the error of P, so W'W is near the
@@ -91,4 +91,4 @@ def inverse_root(moments: Moments, source: Source, factor: Factor) -> Root:
     hi, lo = fold_blocks(design, source, step, dd_add, zero, threads=fold_in_threads(design))
     M = hi + lo
     U = cholesky(M, lower=False)
-    return Root(P=P, U=U, error=8 * len(P) * ROUNDOFF * float(np.linalg.cond(M)))
+    return InverseRoot(P=P, U=U, error=8 * len(P) * ROUNDOFF * float(np.linalg.cond(M)))

@@ -214,9 +214,9 @@ class Fit:
         design, solution = self.design, self.solution
         first = int(design.intercept)
         at = solution.factor.columns[first:]  # in the columns [1, x_1 ... x_p, y]
-        scale, (hi, lo) = design.scales[-1], solution.b
+        scale, (hi, lo) = design.scales[-1], solution.scaled_params
         level, rest = two_sum(design.centers[-1:], scale * hi[:1] if first else np.zeros(1))
-        slopes = solution.params[solution.factor.kept][first:]
+        slopes = solution.params[solution.factor.selected][first:]
         lows = None
         if np.abs(hi[first:]).sum() > _CANCELLING:
             ratio = scale / design.column_scales[at]
@@ -338,7 +338,7 @@ class Fit:
         scalars = {name: getattr(self, name) for name in _SCALARS}
         tests = {name: getattr(self.normality, name) for name in Normality.__slots__}
         low, high = self._limits(0.05)
-        merged = self.solution.merged
+        merged = self.solution.merge_record
         vectors = {
             "params": self.solution.params,
             "bse": self.standard_errors,
@@ -364,12 +364,12 @@ class Fit:
             "casts": dict(self.rows.casts),
             "dropped_columns": list(self.dropped_columns),
             "notes": list(self.design.notes),
-            "road": self.solution.factor.road,
+            "road": self.solution.factor.method,
             "precision": self.solution.precision,
             "fold": self.fold,
             "scans": self.solution.scans,
-            "settled": self.solution.settled,
-            "merged": merged and {"rows": list(merged.rows), "taken_out": list(merged.taken_out)},
+            "settled": self.solution.converged,
+            "merged": merged and {"rows": list(merged.rows), "taken_out": list(merged.removed_rows)},
         }
 
     def __repr__(self) -> str:
@@ -404,7 +404,7 @@ class Fit:
         for block in iter_blocks(self.design, self.source):
             sums += column_sums(self.design, block)
             response.append(block.response + (0.0 if block.offset is None else block.offset))
-            residuals.append(residuals_of(self.design, solution.factor.columns, solution.b, block))
+            residuals.append(residuals_of(self.design, solution.factor.columns, solution.scaled_params, block))
             at.append(block.rows)
         require_same_rows(self.source, moments, sum(map(len, at)), sums)
         return np.concatenate(response), np.concatenate(residuals), self.source.index(np.concatenate(at))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from squarely.data import DetachedSource, RowAccount
 from squarely.design import Design, require_compatible, union_of, without_levels
 from squarely.errors import DataError, InputError, pluralize, require_one_of
-from squarely.exact import NEVER_IN, Shard, is_same_shard, solve_without_rows
+from squarely.exact import NOT_IN_MERGE, Shard, is_same_shard, solve_merged
 from squarely.inference.fit import Fit
 from squarely.inference.statistics import infer
 from squarely.moments import SignedMoments, absent_levels, has_same_moments, merge_moments
@@ -33,7 +33,7 @@ def combined(fits: Sequence[Fit], removed: Sequence[Fit] = (), *, duplicates: st
     account = _account(fits, removed)
     signs = [1] * len(fits) + [-1] * len(removed)
     shares = [
-        SignedMoments(moments=fit.solution.moments, sign=sign, error_factor=fit.solution.factor.doubt)
+        SignedMoments(moments=fit.solution.moments, sign=sign, error_factor=fit.solution.factor.error_factor)
         for fit, sign in zip(every, signs, strict=True)
     ]
     design = union_of([fit.design for fit in fits], [fit.design for fit in removed])
@@ -45,7 +45,7 @@ def combined(fits: Sequence[Fit], removed: Sequence[Fit] = (), *, duplicates: st
             _require_levels(design, fit.design)
         design = without_levels(design, absent_levels(design, shares))
     merged = merge_moments(design, shares, account)
-    solution = solve_without_rows(merged, [fit.solution for fit in every], signs)
+    solution = solve_merged(merged, [fit.solution for fit in every], signs)
     return infer(solution, _absent(fits))
 
 
@@ -79,10 +79,10 @@ def _require_different_shards(fits: Sequence[Fit]) -> None:
     """Raise a DataError if a shard inside a merged fit is one of the other fits too, or inside another one."""
     met: dict[int, list[tuple[Shard, int]]] = {}
     for i, fit in enumerate(fits):
-        inside = fit.solution.merger.shards
+        inside = fit.solution.included_fits.shards
         same = ((shard[0], j) for shard in inside for other, j in met.get(shard[0], ()) if is_same_shard(shard, other))
         for n, j in same:
-            if fit.solution.merged or fits[j].solution.merged:
+            if fit.solution.merge_record or fits[j].solution.merge_record:
                 raise DataError(
                     f"Fit {_called(fits, j)} and fit {_called(fits, i)} both hold a shard of {pluralize(n, 'row')} with the same "
                     "mean and sums of squares, as the same rows have, which would count twice. Leave it out of one. If they are "
@@ -105,7 +105,7 @@ def _account(fits: Sequence[Fit], removed: Sequence[Fit]) -> RowAccount:
     try:
         left = account - taken
     except ValueError as error:
-        raise DataError(NEVER_IN.format(f"it has {error}")) from None
+        raise DataError(NOT_IN_MERGE.format(f"it has {error}")) from None
     if removed and not left.used:
         raise DataError(
             f"All {pluralize(account.used, 'row')} are taken out, and nothing is left to fit. Take out fewer, or fit other rows."
@@ -117,7 +117,7 @@ def _require_levels(design: Design, removed: Design) -> None:
     for text, coding in design.categories.items():
         for level in removed.categories[text].levels:
             if level not in coding.levels:
-                raise DataError(NEVER_IN.format(f"it has the level {level!r} of {text}, which no row has that was in"))
+                raise DataError(NOT_IN_MERGE.format(f"it has the level {level!r} of {text}, which no row has that was in"))
 
 
 def _absent(fits: Sequence[Fit]) -> DetachedSource:

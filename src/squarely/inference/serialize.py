@@ -22,15 +22,15 @@ from squarely.design.serialize import design_from_json, learned_from_json, learn
 from squarely.errors import DataError, InputError
 from squarely.exact import (
     TEN_DIGITS,
-    Factor,
-    Merger,
+    Factorization,
+    InverseRoot,
+    MergeRecord,
     ResidualSums,
-    Root,
     Solution,
     Span,
     span_by_sums,
-    spread_of,
-    to_units,
+    standard_error_scale,
+    to_data_units,
     totals_of,
     unit_errors,
 )
@@ -64,7 +64,7 @@ def fit_to_json(fit: Fit) -> str:
             f"The fit has {len(design.centers):,} columns, and a file holds the square of their number: at most "
             f"{_MOST_COEFFICIENTS:,} are saved. Group levels, or keep fit.params and fit.bse instead."
         )
-    formula, account, root = design.formula, moments.account, solution.root
+    formula, account, root = design.formula, moments.account, solution.inverse_root
     document = {
         "squarely": FORMAT,
         "versions": {"squarely": squarely.__version__, "numpy": np.__version__},
@@ -99,7 +99,7 @@ def fit_to_json(fit: Fit) -> str:
         and {"P": _upper(root.P) if (np.triu(root.P) == root.P).all() else root.P, "U": _upper(root.U), "error": root.error},
         "solution": {name: getattr(solution, name) for name in _SOLUTION},
         "span": _fields(solution.span),
-        "merged": _fields(solution.merged),
+        "merged": _fields(solution.merge_record),
     }
     return json.dumps(_plain(document), allow_nan=False, separators=(",", ":"))
 
@@ -110,7 +110,7 @@ _SOLUTION = ("params", "b", "unit_bse", "ssr", "ssr_off", "centered_tss", "tss_o
              "digits", "digits_bse", "precision", "scans", "settled", "blur", "rough")  # fmt: skip
 
 
-def _fields(part: ResidualSums | Merger | Span | None) -> dict[str, Any] | None:
+def _fields(part: ResidualSums | MergeRecord | Span | None) -> dict[str, Any] | None:
     return None if part is None else {field.name: getattr(part, field.name) for field in fields(part)}
 
 
@@ -208,17 +208,17 @@ def _consistent(solution: Solution) -> Solution:
     ValueError : it is not.
     """
     moments, factor = solution.moments, solution.factor
-    params, _, natural = to_units(moments, factor, solution.b, np.zeros(len(factor.R)))
-    said = solution.params[factor.kept]
+    params, _, natural = to_data_units(moments, factor, solution.scaled_params, np.zeros(len(factor.R)))
+    said = solution.params[factor.selected]
     if not ((said == 0) | (np.abs(said - params) <= _ROOM * (np.abs(params) + TEN_DIGITS * natural))).all():
         raise ValueError("its coefficients are not those of its solution.")
     scale, residuals = float(moments.design.scales[-1]), solution.residuals
-    if residuals and solution.settled and not abs(solution.ssr / scale**2 - residuals.squares) <= _ROOM * residuals.squares:
+    if residuals and solution.converged and not abs(solution.ssr / scale**2 - residuals.squares) <= _ROOM * residuals.squares:
         raise ValueError("its sum of squares is not that of its residuals.")
-    for root in dict.fromkeys((solution.root, None)):
-        errors, told = unit_errors(moments, factor, spread_of(moments, factor), root), solution.unit_bse[factor.kept]
+    for root in dict.fromkeys((solution.inverse_root, None)):
+        errors, told = unit_errors(moments, factor, standard_error_scale(moments, factor), root), solution.unit_bse[factor.selected]
         if (np.abs(errors - told) <= _ROOM * told).all():
-            return replace(solution, root=root)
+            return replace(solution, inverse_root=root)
     raise ValueError("its standard errors are not those of its columns, and its covariances would be wrong.")
 
 
@@ -236,18 +236,18 @@ def _solution(document: Mapping[str, Any], moments: Moments, design: Design) -> 
         left = tuple(1e-5 * np.sqrt(np.diag(moments.gram)[first:-1][~kept]))
     if len(left) != p - q:
         raise ValueError("its dropped columns do not fit its formula.")
-    factor = Factor(
+    factor = Factorization(
         columns=columns,
         names=design.names,
-        kept=kept,
+        selected=kept,
         R=as_triangle(written["R"], q),
         rhs=as_numbers(written["rhs"], (q,)),
         condition=as_number(written["condition"]),
-        road=as_choice(written["road"], ("moments", "triangle")),
+        method=as_choice(written["road"], ("moments", "triangle")),
         dependencies=tuple(as_text(sentence) for sentence in written["dependencies"]),
         triangle=None if written["triangle"] is None else as_triangle(written["triangle"], len(moments.gram)),
-        left=left,
-        doubt=as_size(written["doubt"]),
+        remainders=left,
+        error_factor=as_size(written["doubt"]),
     )
     residuals = _residuals(document["residuals"], len(design.labels) + 1, q)
     read = document["solution"]
@@ -265,25 +265,25 @@ def _solution(document: Mapping[str, Any], moments: Moments, design: Design) -> 
     return Solution(
         moments=moments,
         factor=factor,
-        b=b,
-        root=_root(document["root"], q),
+        scaled_params=b,
+        inverse_root=_root(document["root"], q),
         params=params,
         residuals=residuals,
         unit_bse=as_numbers(read["unit_bse"], (p,)),
         ssr=ssr,
-        ssr_off=as_size(read.get("ssr_off", relative * ssr)),
+        ssr_error=as_size(read.get("ssr_off", relative * ssr)),
         centered_tss=centered,
-        tss_off=as_size(read.get("tss_off", relative * centered)),
+        tss_error=as_size(read.get("tss_off", relative * centered)),
         mean=_mean(read.get("mean"), moments, residuals),
         span=_span(document, moments, factor),
         digits=as_numbers(read["digits"], (p,)),
         digits_bse=digits_bse,
         precision=as_choice(read["precision"], ("extended", "double")),
         scans=as_int(read["scans"]),
-        settled=as_bool(read["settled"]),
-        blur=as_size(read["blur"]),
-        rough=as_size(read.get("rough", 0.0)),
-        merged=merged,
+        converged=as_bool(read["settled"]),
+        fitted_error=as_size(read["blur"]),
+        input_rounding=as_size(read.get("rough", 0.0)),
+        merge_record=merged,
     )
 
 
@@ -297,10 +297,10 @@ def _mean(written: Any, moments: Moments, residuals: ResidualSums | None) -> tup
         mean = float(moments.means[-1])
         return mean, 0.0, 8 * ROUNDOFF * abs(mean)
     design, middle = moments.design, float(moments.gram[0, -1] / moments.n)
-    return totals_of(moments.n, (design.centers[-1], design.scales[-1], middle), residuals.spread, 16 * ROUNDOFF)[2]
+    return totals_of(moments.n, (design.centers[-1], design.scales[-1], middle), residuals.response_sums, 16 * ROUNDOFF)[2]
 
 
-def _span(document: Mapping[str, Any], moments: Moments, factor: Factor) -> Span | None:
+def _span(document: Mapping[str, Any], moments: Moments, factor: Factorization) -> Span | None:
     if moments.design.intercept:
         return None
     if "span" in document:
@@ -308,7 +308,7 @@ def _span(document: Mapping[str, Any], moments: Moments, factor: Factor) -> Span
         b = as_numbers(written["b"][0], (q,)), as_numbers(written["b"][1], (q,))
         if not np.isfinite(b).all():
             raise ValueError("the combination nearest to a constant is not there.")
-        return Span(b=b, left=as_size(written["left"]), blur=as_size(written["blur"]))
+        return Span(b=b, remainder=as_size(written["left"]), remainder_error=as_size(written["blur"]))
     span = span_by_sums(moments, factor)
     if span is None:
         raise _EarlierError("does not say whether its columns span a constant, on which R-squared and F depend")
@@ -325,7 +325,7 @@ def _residuals(written: Mapping[str, Any] | None, size: int, q: int) -> Residual
     return ResidualSums(**parts)
 
 
-def _merger(written: Mapping[str, Any] | None) -> Merger | None:
+def _merger(written: Mapping[str, Any] | None) -> MergeRecord | None:
     if written is None:
         return None
     rows, taken_out = written["rows"], written["taken_out"]
@@ -336,7 +336,7 @@ def _merger(written: Mapping[str, Any] | None) -> Merger | None:
     )
     if len(shards) > _MOST_FITS or not all(n for n, *_ in shards):
         raise ValueError(f"it has {len(shards):,} shards, or one without rows.")
-    return Merger(rows=tuple(as_int(x) for x in rows), taken_out=tuple(as_int(x) for x in taken_out), shards=shards)
+    return MergeRecord(rows=tuple(as_int(x) for x in rows), removed_rows=tuple(as_int(x) for x in taken_out), shards=shards)
 
 
 def _aggregated(written: Mapping[str, Any] | None) -> EngineRecord | None:
@@ -346,14 +346,14 @@ def _aggregated(written: Mapping[str, Any] | None) -> EngineRecord | None:
     return EngineRecord(engine=parts[0], scans=parts[1], expressions=parts[2])
 
 
-def _root(written: Mapping[str, Any] | None, q: int) -> Root | None:
+def _root(written: Mapping[str, Any] | None, q: int) -> InverseRoot | None:
     if written is None:
         return None
     whole = all(len(row) == q for row in written["P"])  # files of earlier versions have the upper triangle alone
     P = as_numbers(written["P"], (q, q)) if whole else as_triangle(written["P"], q)
     if not np.isfinite(P).all():
         raise ValueError("a matrix has numbers that are not finite.")
-    return Root(P=P, U=as_triangle(written["U"], q), error=as_size(written["error"]))
+    return InverseRoot(P=P, U=as_triangle(written["U"], q), error=as_size(written["error"]))
 
 
 def _account(written: Mapping[str, Any]) -> RowAccount:

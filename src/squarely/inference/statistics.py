@@ -8,28 +8,28 @@ import numpy as np
 from scipy.special import fdtrc
 
 from squarely.data import Source
-from squarely.exact import SIX_DIGITS, TEN_DIGITS, Solution, condition_of, telling_singular
+from squarely.exact import SIX_DIGITS, TEN_DIGITS, Solution, condition_of, translate_singular_errors
 from squarely.inference.fit import Fit
 from squarely.inference.normality import UNKNOWN, residual_tests
 from squarely.numerics import ROUNDOFF
 
 
-@telling_singular
+@translate_singular_errors
 def infer(solution: Solution, source: Source) -> Fit:
     """Work out what the solution may claim, under the classical assumptions: one variance, independent errors."""
     moments, factor, residuals = solution.moments, solution.factor, solution.residuals
     n, rank = moments.n, len(factor.columns)
     span = solution.span
-    k_constant = int(span is None or span.holds(moments, factor))
-    about_mean, about_zero = (solution.centered_tss, solution.tss_off), solution.uncentered
+    k_constant = int(span is None or span.is_spanned(moments, factor))
+    about_mean, about_zero = (solution.centered_tss, solution.tss_error), solution.uncentered_tss
     # A response that varies has a sum of squares of half a spacing of doubles at least; what is less is a rounding of sums.
     constant = sum(about_mean) == 0 or sum(about_mean) < ROUNDOFF**2 * about_zero[0] / (2 * n)
     centered, uncentered = 0.0 if constant else _known(*about_mean), _known(*about_zero)
     tss, tss_off = (centered, about_mean[1]) if k_constant else (uncentered, about_zero[1])
-    ssr = math.nan if solution.hidden else solution.ssr
+    ssr = math.nan if solution.has_hidden_residuals else solution.ssr
     df_model, df_resid = rank - k_constant, n - rank
     nothing = constant and k_constant == 1
-    known = solution.spans_told
+    known = solution.is_span_certain
     ess = math.nan if not known else _explained(solution, tss, tss_off) if df_model else 0.0  # a constant explains nothing
     mse_resid, mse_model = ssr / df_resid, ess / df_model if df_model else math.nan
     rsquared = math.nan if nothing or math.isnan(ess) else 1 - _ratio(solution.ssr, tss) if ess else 0.0
@@ -56,7 +56,7 @@ def infer(solution: Solution, source: Source) -> Fit:
         mse_resid=mse_resid,
         mse_model=mse_model,
         mse_total=tss / (n - k_constant),
-        durbin_watson=_ratio(residuals.steps, residuals.squares) if residuals else math.nan,
+        durbin_watson=_ratio(residuals.sum_squared_differences, residuals.squares) if residuals else math.nan,
         condition_number=_condition_number(solution),
         normality=residual_tests(n, residuals.powers) if residuals else UNKNOWN,
         standard_errors=math.sqrt(mse_resid) * solution.unit_bse,
@@ -73,8 +73,10 @@ def _known(squares: float, off: float) -> float:
 def _explained(solution: Solution, tss: float, tss_off: float) -> float:
     """Give the explained sum of squares: zero within rounding, and NaN where its error is more and leaves too few digits."""
     ess = tss - solution.ssr
-    off = tss_off + solution.ssr_off + 4 * ROUNDOFF * tss
-    if not (off <= TEN_DIGITS * tss or (tss_off <= SIX_DIGITS * abs(ess) and off <= abs(ess) / 10 and not solution.hidden)):
+    off = tss_off + solution.ssr_error + 4 * ROUNDOFF * tss
+    if not (
+        off <= TEN_DIGITS * tss or (tss_off <= SIX_DIGITS * abs(ess) and off <= abs(ess) / 10 and not solution.has_hidden_residuals)
+    ):
         return math.nan
     return ess if abs(ess) > off else 0.0
 

@@ -122,7 +122,7 @@ def _notes(fit: Fit, numbers: Mapping[str, Any]) -> list[str]:
 def _hidden(fit: Fit) -> list[str]:
     """Say which sums of squares rounding hides, and what is not known therefore."""
     solution, notes = fit.solution, []
-    if solution.merged is not None:
+    if solution.merge_record is not None:
         other = "Fit the rows themselves for them."
     elif solution.precision == "double":
         other = (
@@ -132,14 +132,14 @@ def _hidden(fit: Fit) -> list[str]:
         )
     else:
         other = "Leave out what is so much larger than the rest."
-    if solution.hidden:
+    if solution.has_hidden_residuals:
         notes.append(
             "The residuals are smaller than the rounding of what they are computed from. Standard errors, t, P>|t|, F and the "
             f"likelihood are unknown. {other}"
         )
     elif solution.residuals is not None and math.isnan(fit.normality.skew) and fit.ssr > 0:
         notes.append(f"The residuals are near rounding: their shape and order have too few digits to be told. {other}")
-    if not solution.spans_told:
+    if not solution.is_span_certain:
         notes.append("Rounding hides whether the columns span a constant, so R-squared and F are unknown. Fit the rows themselves.")
     elif math.isnan(fit.rsquared) and not fit.constant_response:
         notes.append("Rounding hides the sum of squares that R-squared and F measure, so both are unknown.")
@@ -171,10 +171,10 @@ def _rows(fit: Fit) -> list[str]:
 
 
 def _merged(fit: Fit) -> list[str]:
-    merger = fit.solution.merged
+    merger = fit.solution.merge_record
     if merger is None:
         return []
-    out = f", {len(merger.taken_out):,} taken out (rows {_listed(merger.taken_out)})" if merger.taken_out else ""
+    out = f", {len(merger.removed_rows):,} taken out (rows {_listed(merger.removed_rows)})" if merger.removed_rows else ""
     return [f"Merged from {pluralize(len(merger.rows), 'fit')} (rows {_listed(merger.rows)}){out}; no row was read again."]
 
 
@@ -185,22 +185,22 @@ def _listed(numbers: Sequence[int]) -> str:
 
 def _digits(fit: Fit) -> str:
     solution = fit.solution
-    counts = [*solution.digits.tolist(), *([] if solution.hidden else solution.digits_bse.tolist())]
+    counts = [*solution.digits.tolist(), *([] if solution.has_hidden_residuals else solution.digits_bse.tolist())]
     smallest = min((count for count in counts if not math.isnan(count)), default=15.0)
     zero = [name for name, count, value in zip(fit.design.names, solution.digits, solution.params, strict=True)
             if math.isnan(count) and not math.isnan(value)]  # fmt: skip
     but = f", where {' and '.join(zero)} cannot be told from zero" if zero else ""
     precise = "double-double" if solution.precision == "extended" else "double"
     asked = solution.moments.engine_record
-    road = "cross-products" if solution.factor.road == "moments" else "a triangle"
+    road = "cross-products" if solution.factor.method == "moments" else "a triangle"
     how = f"{road} by aggregates in {asked.engine}" if asked else road
     work = pluralize(solution.scans, "scan") + (f" and {pluralize(asked.expressions, 'expression')} over" if asked else " of")
-    end = "" if solution.settled else " Refinement did not settle; the digits allow for it."
-    if solution.merged:
+    end = "" if solution.converged else " Refinement did not settle; the digits allow for it."
+    if solution.merge_record:
         how = f"from {road} and the solutions of the fits, at most {pluralize(solution.scans, 'scan')} of any row"
     else:
         how = f"from {how}, refined in {precise}, {work} the rows"
-    of = "coefficient" if solution.hidden else "coefficient and standard error"
+    of = "coefficient" if solution.has_hidden_residuals else "coefficient and standard error"
     return f"Digits: {int(smallest)} of every {of} can be trusted{but} ({how}).{end}"
 
 

@@ -10,30 +10,30 @@ from scipy.linalg import solve_triangular
 
 from squarely.data import Source
 from squarely.design import monomials_of
-from squarely.errors import UntoldError
-from squarely.exact.rank import dependency, none_left
+from squarely.errors import IllConditionedError
+from squarely.exact.rank import describe_dependency, describe_zero_column
 from squarely.moments import EngineGram, Moments, QueryCost, combination_sums, to_data_columns
 from squarely.numerics import ROUNDING, ROUNDOFF, Array
 
 # The share of a column's squared length that earlier columns must leave, so that rounding in the sums is small beside it.
-_TOLD = 1e-11
+_MIN_REMAINDER = 1e-11
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class Kept:
+class RankResult:
     """The columns of W that are kept, with R'R = W'W for them, and a sentence for each dropped one.
 
-    `left` has for each dropped one the length, in the scaled columns of Moments, that the kept ones may not span.
+    `remainders` has for each dropped one the length, in the scaled columns of Moments, that the kept ones may not span.
     """
 
     columns: np.ndarray
     R: Array
     dependencies: tuple[str, ...]
-    left: tuple[float, ...]
-    effort: QueryCost
+    remainders: tuple[float, ...]
+    cost: QueryCost
 
 
-def keep(
+def select_columns(
     moments: Moments,
     folded: EngineGram,
     source: Source,
@@ -41,7 +41,7 @@ def keep(
     constant: np.ndarray | None = None,
     *,
     zero: np.ndarray | None = None,
-) -> Kept:
+) -> RankResult:
     """Go through columns of W in order, and drop each that the kept ones before it span up to rounding.
 
     `constant` (k + 1,) are those that the intercept alone is known to span; `zero` those of them that nothing is left of.
@@ -64,31 +64,31 @@ def keep(
             d = np.zeros(q)
             d[0] = G[0, j] / G[0, 0]
             off = float(np.sqrt(max(G[j, j] - G[0, j] * d[0], 0.0)))
-        elif left > _TOLD * G[j, j]:
+        elif left > _MIN_REMAINDER * G[j, j]:
             R[:q, q], R[q, q] = r, np.sqrt(left)
             kept.append(j)
             continue
         else:
-            d, off, spent = _spanned(folded, source, j, kept, R[:q, :q])
+            d, off, spent = _spanning_combination(folded, source, j, kept, R[:q, :q])
             effort += spent
-        made = _made(folded, j, kept, d)
+        made = _expand_combination(folded, j, kept, d)
         own = made.pop(j)
         lefts[j] = (off + sum(abs(float(x)) * lefts[i] for i, x in made.items() if i in lefts)) / abs(float(own))
         if zero is not None and zero[j]:
-            sentences.append(none_left(_name(folded, j)))
+            sentences.append(describe_zero_column(_name(folded, j)))
             continue
         sentences.append(_sentence(moments, j, {place: -x / own for place, x in made.items()}))
     q = len(kept)
-    return Kept(
+    return RankResult(
         columns=np.array(kept, dtype=int),
         R=R[:q, :q],
         dependencies=tuple(sentences),
-        left=tuple(x / float(moments.design.column_scales[j]) for j, x in lefts.items()),
-        effort=effort,
+        remainders=tuple(x / float(moments.design.column_scales[j]) for j, x in lefts.items()),
+        cost=effort,
     )
 
 
-def _spanned(folded: EngineGram, source: Source, j: int, kept: list[int], R: Array) -> tuple[Array, float, QueryCost]:
+def _spanning_combination(folded: EngineGram, source: Source, j: int, kept: list[int], R: Array) -> tuple[Array, float, QueryCost]:
     """Give the combination d (q,) of kept columns that column j is, up to rounding, and the length that it leaves at most."""
     sizes, lengths = _sizes(folded), np.sqrt(np.diag(folded.gram))
     d, effort = np.zeros(len(kept)), QueryCost()
@@ -102,7 +102,7 @@ def _spanned(folded: EngineGram, source: Source, j: int, kept: list[int], R: Arr
             centred = float(lengths[j] + np.abs(d) @ lengths[kept])  # that rounding in the scan is in proportion to
             return d, float(np.sqrt(seen.squares)) + 4 * ROUNDOFF * centred, effort
         d = d + solve_triangular(R, solve_triangular(R, seen.gradient[kept], trans="T")) if len(kept) else d
-    raise UntoldError(
+    raise IllConditionedError(
         f"{_name(folded, j)} is so near to a combination of the columns before it that sums of products in double precision cannot "
         f"tell them apart. {source.alternative}, or leave the column out."
     )
@@ -128,7 +128,7 @@ def _sizes(folded: EngineGram) -> Array:
     return sizes
 
 
-def _made(folded: EngineGram, j: int, kept: list[int], d: Array) -> dict[int, Fraction]:
+def _expand_combination(folded: EngineGram, j: int, kept: list[int], d: Array) -> dict[int, Fraction]:
     """Write column j of W less the combination d of kept ones, which is nothing, in terms of [1, X], by their places."""
     way = to_data_columns(folded.columns)
     combination: dict[int, Fraction] = {}
@@ -146,4 +146,4 @@ def _sentence(moments: Moments, j: int, others: dict[int, Fraction]) -> str:
     level += sum((weight * Fraction(float(centres[place])) for place, weight in others.items() if place), Fraction(0))
     names = [*([0] if moments.design.intercept else []), *slopes]
     scaled = [float(level) / scales[j] if place == 0 else slopes[place] * scales[place] / scales[j] for place in names]
-    return dependency(moments, moments.design.labels[j - 1], j, names, np.array(scaled))
+    return describe_dependency(moments, moments.design.labels[j - 1], j, names, np.array(scaled))
