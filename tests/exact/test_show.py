@@ -6,9 +6,9 @@ import pytest
 from rich.cells import cell_len
 
 import squarely as sq
-from squarely.show import Page, Pairs, Table
+from squarely.show import KeyValueTable, Page, Table
 from squarely.show.page import WIDTH
-from squarely.show.text import wrapped
+from squarely.show.text import wrap_text
 from tests.support.checks import CARS
 
 # Each name with what a reader must see of it, which is the name itself but for characters that do not show.
@@ -71,7 +71,10 @@ class Reader(HTMLParser):
 def page_of(name):
     return Page(
         name,
-        [Pairs([("Dep. Variable:", name), (name, "1.0")], [(name, name)]), Table(("", "coef", "t"), [(name, "1.25", "-3e+04")])],
+        [
+            KeyValueTable([("Dep. Variable:", name), (name, "1.0")], [(name, name)]),
+            Table(("", "coef", "t"), [(name, "1.25", "-3e+04")]),
+        ],
         footer=[f"Digits: 12, where {name} cannot be told from zero."],
         notes=[name, f"Dropped: {name}.", "short"],
     )
@@ -103,7 +106,7 @@ def test_no_line_of_text_leaves_the_page(name):
 
 def test_html_of_a_page_with_nothing_on_it():
     assert Reader(Page("", [])._repr_html_()).elements == []
-    read = Reader(Page("", [Pairs([("Model:", "OLS")]), Table(("", "coef"), [])])._repr_html_())
+    read = Reader(Page("", [KeyValueTable([("Model:", "OLS")]), Table(("", "coef"), [])])._repr_html_())
     assert read.elements == [["th", "row", "Model:"], ["td", None, "OLS"], ["th", "col", ""], ["th", "col", "coef"]]
     assert str(Page("", [])) == "\n" + "=" * WIDTH
 
@@ -133,12 +136,12 @@ def test_summary_says_the_same_in_html_as_in_text(formula):
 @pytest.mark.parametrize("text", ["n" * 300, "日" * 100, "e\u0301" * 99, f"a {'n' * 50} b {'日' * 7} c", "one two three"])
 @pytest.mark.parametrize("width", [6, 11, 78])
 def test_wrapped_keeps_every_character_within_the_width(text, indent, width):
-    lines = wrapped(text, width, indent)
+    lines = wrap_text(text, width, indent)
     assert max(map(cell_len, lines)) <= width
     assert "".join(lines).replace(" ", "") == text.replace(" ", "")
     assert all(line.startswith(indent) for line in lines[1:])
 
 
 def test_a_broken_word_is_not_joined_by_spaces():
-    assert wrapped("n" * 20, 10, indent="    ") == ["n" * 6, *["    " + "n" * 6] * 2, "    nn"]
-    assert wrapped(f"[1] {'n' * 8} end", 10, indent="    ") == ["[1] nnnnnn", "    nn end"]
+    assert wrap_text("n" * 20, 10, indent="    ") == ["n" * 6, *["    " + "n" * 6] * 2, "    nn"]
+    assert wrap_text(f"[1] {'n' * 8} end", 10, indent="    ") == ["[1] nnnnnn", "    nn end"]

@@ -8,7 +8,7 @@ import pytest
 
 import squarely as sq
 from squarely import cli
-from squarely.show import safe
+from squarely.show import escape_controls
 from tests.support import bad_input, bad_row
 from tests.support.checks import assert_close, need
 
@@ -88,7 +88,7 @@ def on_the_command_line(row, monkeypatch, capsys):
     assert "Traceback" not in shown.err
     assert shown.err.replace("\n", "").isprintable()
     said = expected(row, on_cli=True)
-    assert "\n".join(safe(line) for line in said.split("\n")) in shown.err
+    assert "\n".join(escape_controls(line) for line in said.split("\n")) in shown.err
 
 
 def test_the_atlas_is_large_enough():

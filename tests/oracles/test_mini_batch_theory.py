@@ -32,7 +32,7 @@ def folded(data, formula=None):
     source = open_source(data)
     moments = gather_moments(learn_from_rows(parse_formula(formula), source), source)
     problem = standardize_moments(moments)
-    lam = theory.spectrum(problem.H)
+    lam = theory.decompose_hessian(problem.H)
     noise = fold_gradient_noise(moments.design, source, problem, lam, theory.fixed_point(lam, problem.h))
     names = [name for name in data if name != "y"]
     table = np.column_stack([data[name] for name in [*names, "y"]])
@@ -43,7 +43,7 @@ def folded(data, formula=None):
         table = table / np.sqrt((table**2).mean(0))
         X, y = table[:, :-1], table[:, -1]
     best = np.linalg.lstsq(X, y, rcond=None)[0]
-    return noise, (X @ lam.vectors)[:, lam.flat :], y - X @ best
+    return noise, (X @ lam.vectors)[:, lam.flat_directions :], y - X @ best
 
 
 def updated(e, v, g, batches):

@@ -29,7 +29,7 @@ from squarely.data.query import keyboard_interrupts
 from squarely.data.scan.progress import report_scan
 from squarely.data.source import with_row_positions
 from squarely.errors import OptionError
-from squarely.show.progress import Stage, drawn, on_terminal
+from squarely.show.progress import Stage, render_stage, terminal_progress
 from tests.sources.test_partitions import Parted
 from tests.support.checks import CARS, need, nist, nist_columns, running
 
@@ -248,7 +248,7 @@ def test_the_line_fits_the_terminal(case):
     label, done, total, seconds, width, line = case
     console = Console(width=width, force_terminal=True, color_system=None)
     with console.capture() as drawing:
-        console.print(drawn(Stage(label=label, unit="rows", done=done, total=total, seconds=seconds), width))
+        console.print(render_stage(Stage(label=label, unit="rows", count=done, total=total, seconds=seconds), width))
     assert drawing.get() == line + "\n"
 
 
@@ -256,7 +256,7 @@ def test_on_any_width_it_stays_one_line():
     for width in range(1, 80):
         console = Console(width=width, force_terminal=True, color_system=None)
         with console.capture() as drawing:
-            console.print(drawn(Stage(label="Pass 1 of 3: levels", unit="rows", done=10, total=20, seconds=1.0), width))
+            console.print(render_stage(Stage(label="Pass 1 of 3: levels", unit="rows", count=10, total=20, seconds=1.0), width))
         (line,) = drawing.get().splitlines()
         assert len(line) <= width
 
@@ -427,7 +427,7 @@ def test_ctrl_c_while_the_engine_works_is_no_error_of_the_engine():
 
 
 def test_a_notebook_and_a_pipe_get_no_line(capsys):
-    assert on_terminal() is None
+    assert terminal_progress() is None
     with sq.progress():
         assert report_scan(open_source(rows(5)), batches := iter(())) is batches
 

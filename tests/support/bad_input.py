@@ -15,7 +15,7 @@ from pathlib import Path
 
 import squarely as sq
 from squarely.errors import SquarelyError
-from squarely.show import safe
+from squarely.show import escape_controls
 from tests.support.bad_data import FRAMES, VALUES
 from tests.support.bad_files import ENCODINGS, FILES
 from tests.support.bad_formulas import FORMULAS, NAMES
@@ -108,7 +108,7 @@ def _given(row: Row) -> str:
     else:
         text = ""
     text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
-    shown = "\\n".join(safe(line) for line in text.split("\n"))
+    shown = "\\n".join(escape_controls(line) for line in text.split("\n"))
     return _markdown(row.name) + (f"<br><code>{_markdown(shown)}</code>" if shown else "")
 
 
@@ -116,8 +116,8 @@ def _said(message: str) -> str:
     if not message:
         return "nothing: it is fine"
     first, *lines = _GUEST.sub(r"\1 ...", message).split("\n")
-    drawn = "<br>".join(_markdown(safe(line)) for line in lines)
-    return _markdown(safe(first)) + (f"<pre>{drawn}</pre>" if drawn else "")
+    drawn = "<br>".join(_markdown(escape_controls(line)) for line in lines)
+    return _markdown(escape_controls(first)) + (f"<pre>{drawn}</pre>" if drawn else "")
 
 
 def _markdown(text: str) -> str:

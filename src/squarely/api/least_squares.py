@@ -10,7 +10,7 @@ from squarely.data import Source, pass_counter
 from squarely.design import plan_design
 from squarely.errors import InputError
 from squarely.exact import solve_least_squares
-from squarely.inference import Fit, Preview, combined, fit_from_json, foresee, infer
+from squarely.inference import Fit, Preview, build_preview, infer, merge_solutions, solution_from_json
 from squarely.moments import Moments
 from squarely.storage.disk import read_text
 
@@ -104,7 +104,7 @@ def preview(
     """
     inputs = ModelInputs.of(locals())
     parsed, source = open_inputs(inputs)
-    return foresee(plan_design(parsed, source, parse_row_filter(inputs)), fold=fold, precision=precision)
+    return build_preview(plan_design(parsed, source, parse_row_filter(inputs)), fold=fold, precision=precision)
 
 
 def load(path: str | os.PathLike[str]) -> Fit:
@@ -126,7 +126,7 @@ def load(path: str | os.PathLike[str]) -> Fit:
     >>> fit.predict({"x": [4.0]}).round(3)
     array([10.])
     """
-    return fit_from_json(read_text(path), os.fsdecode(path))
+    return solution_from_json(read_text(path), os.fsdecode(path))
 
 
 def merge(fits: Iterable[Fit], *, remove: Iterable[Fit] = (), duplicates: str = "raise") -> Fit:
@@ -157,4 +157,4 @@ def merge(fits: Iterable[Fit], *, remove: Iterable[Fit] = (), duplicates: str = 
         if isinstance(given, Fit) or not isinstance(given, Iterable):
             what = "one fit" if isinstance(given, Fit) else repr(given)
             raise InputError(f"merge wants lists of fits, and this is {what}. Write sq.merge([fit, other], remove=[third]).")
-    return combined(list(fits), list(remove), duplicates=duplicates)
+    return merge_solutions(list(fits), list(remove), duplicates=duplicates)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from squarely.data import Scan, listen
-from squarely.show.progress import on_terminal  # not in the face of `show`: few need it, and rich takes a while to import
+from squarely.show.progress import terminal_progress  # not in the face of `show`: few need it, and rich takes a while to import
 
 
 @contextmanager
@@ -23,7 +23,7 @@ def progress() -> Iterator[None]:
     >>> with progress():
     ...     fit = sq.ols("y ~ x", {"x": [0.0, 1.0, 2.0, 3.0], "y": [1.0, 3.0, 5.0, 8.0]})
     """
-    line = on_terminal()
+    line = terminal_progress()
     if line is None:
         yield
         return
@@ -39,7 +39,7 @@ def progress() -> Iterator[None]:
         else:
             now = time.monotonic()
             first_began = now if scan.number == 1 else first_began
-            line.begin(_label(scan), unit=scan.unit, total=scan.rows, since=first_began if scan.number else now)
+            line.begin(_label(scan), unit=scan.unit, total=scan.rows, start_time=first_began if scan.number else now)
 
     with line, listen(listener):
         yield

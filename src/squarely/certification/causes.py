@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from squarely.certification.advice import short_of_it
+from squarely.certification.advice import explain_shortfall
 from squarely.certification.evidence import (
-    BY_CHANCE,
-    LOSSES,
-    Case,
-    aim_of,
+    CHANCE_FACTOR,
+    LOSS_NAMES,
+    Evidence,
+    describe_decay,
     is_least_squares,
-    joined,
-    moved_by,
+    join_sentences,
     optimum_of,
-    rest_of,
-    unit_of,
+    other_loss_optimum,
+    response_variance,
+    resting_point,
 )
 from squarely.errors import listed, pluralize
 from squarely.inference import Fit
@@ -31,22 +31,22 @@ if TYPE_CHECKING:
 
 _ROUNDINGS = 100.0  # how many roundings of a standardised coefficient a converged run may be off
 _FEW_ROUNDINGS = 10.0  # so near that rounding moves the coefficients as much as the gradient does
-_EXPLAINED = 0.5  # of the gap: a cause that leaves more of it open is not named
+_EXPLAINED_FRACTION = 0.5  # of the gap: a cause that leaves more of it open is not named
 
 
-def cause_of(fit: Fit, run: Training, *, excess: float, tau: float, largest: float) -> tuple[str, str]:
+def explain_gap(fit: Fit, run: Training, *, excess: float, tau: float, max_gap: float) -> tuple[str, str]:
     """Give the verdict and its cause in sentences, for a run that is more than tau standard errors away."""
-    case = Case(fit=fit, run=run, excess=excess, tau=tau, largest=largest)
-    for cause in (_frozen, _other_loss, _rounding, _decay, _batches):
+    case = Evidence(fit=fit, run=run, excess=excess, tau=tau, max_gap=max_gap)
+    for cause in (_judge_frozen, _judge_other_loss, _judge_rounding, _judge_decay, _judge_batches):
         found = cause(case)
         if found is not None:
             verdict, said = found
-            return verdict, said if verdict in {"agree", "float32 floor", "float64 floor"} else f"{case.far} {said}"
-    verdict, said = short_of_it(case)
-    return verdict, f"{case.far} {said}"
+            return verdict, said if verdict in {"agree", "float32 floor", "float64 floor"} else f"{case.gap_sentence} {said}"
+    verdict, said = explain_shortfall(case)
+    return verdict, f"{case.gap_sentence} {said}"
 
 
-def _frozen(case: Case) -> tuple[str, str] | None:
+def _judge_frozen(case: Evidence) -> tuple[str, str] | None:
     """Judge a run some of whose parameters no step moves, where the best of the others is too far away."""
     run = case.run
     if run.optimizer is None:
@@ -61,13 +61,13 @@ def _frozen(case: Case) -> tuple[str, str] | None:
     if not names:
         return None
     what = f"No step moves the parameters {listed(names)}: they are frozen, not in the optimiser, or have a rate of zero."
-    mask = case.each(stays)
+    mask = case.per_coefficient(stays)
     if mask is None or not is_least_squares(case):
         return "frozen", f"{what} Let all parameters be trained."
     free, w = mask == 0.0, run.loop.end.copy()
     H, h = run.problem.H, run.problem.h
     w[free] = np.linalg.lstsq(H[np.ix_(free, free)], h[free] - H[np.ix_(free, ~free)] @ w[~free], rcond=None)[0]
-    kept = case.between(w, optimum_of(case.fit, run))
+    kept = case.distance(w, optimum_of(case.fit, run))
     if not kept > case.tau:
         return None
     return (
@@ -76,29 +76,29 @@ def _frozen(case: Case) -> tuple[str, str] | None:
     )
 
 
-def _other_loss(case: Case) -> tuple[str, str] | None:
+def _judge_other_loss(case: Evidence) -> tuple[str, str] | None:
     """Judge a run that had another aim than least squares, and has come near it."""
     if is_least_squares(case):
         return None
     fit, run = case.fit, case.run
-    aim = aim_of(case)
-    away, move = case.between(run.loop.end, aim), case.between(aim, optimum_of(fit, run))
-    if not away <= _EXPLAINED * case.largest:
+    aim = other_loss_optimum(case)
+    away, move = case.distance(run.loop.end, aim), case.distance(aim, optimum_of(fit, run))
+    if not away <= _EXPLAINED_FRACTION * case.max_gap:
         return None
     least = fit.solution.ssr / fit.nobs
     ratio = 1.0 + case.excess * float(run.problem.scale[-1]) ** 2 / least if least > 0 else np.inf
     near = f", and the run is within {away:.2g} of it" if away > case.tau else ""
     return "other loss", (
-        f"The training minimised the {LOSSES[run.recipe.loss]}, whose optimum is about {move:.2g} standard errors from that of "
+        f"The training minimised the {LOSS_NAMES[run.recipe.loss]}, whose optimum is about {move:.2g} standard errors from that of "
         f"least squares{near}: the gap is no error. Its mean squared error is {ratio:.4g} times the least. loss='mse' is least "
         "squares."
     )
 
 
-def _rounding(case: Case) -> tuple[str, str] | None:
+def _judge_rounding(case: Evidence) -> tuple[str, str] | None:
     """Judge a run that is as near as its precision allows: what is left of the excess is rounding."""
     fit, run, excess = case.fit, case.run, case.excess
-    unit = unit_of(run)
+    unit = response_variance(run)
     near = {name: excess <= unit * (_ROUNDINGS * np.finfo(name).eps) ** 2 for name in ("float64", "float32")}
     if fit.solution.ssr <= (4 * ROUNDOFF) ** 2 * fit.uncentered_tss:  # standard errors are rounding themselves
         said = "The data lie on the line to rounding, so no standard error can measure the gap; it is the rounding of"
@@ -119,25 +119,25 @@ def _rounding(case: Case) -> tuple[str, str] | None:
         and excess <= unit * (_FEW_ROUNDINGS * np.finfo("float32").eps) ** 2
     ):
         return "float32 floor", (
-            f"{case.far} It is of the size of the rounding of float32, which can keep it there however long the run. Train with "
+            f"{case.gap_sentence} It is of the size of the rounding of float32, which can keep it there however long the run. Train with "
             "dtype='float64'."
         )
     return None
 
 
-def _decay(case: Case) -> tuple[str, str] | None:
+def _judge_decay(case: Evidence) -> tuple[str, str] | None:
     """Judge a run whose weight decay pulls its coefficients towards zero, and that has come near the point at which it rests."""
-    rest, run = rest_of(case), case.run
+    rest, run = resting_point(case), case.run
     if rest is None:
         return None
-    away = case.between(run.loop.end, rest)
-    if not away <= _EXPLAINED * case.largest:
+    away = case.distance(run.loop.end, rest)
+    if not away <= _EXPLAINED_FRACTION * case.max_gap:
         return None
-    near = f"the run is {away:.2g} from that point" if away > 0.1 * case.largest else "the answer is that of ridge regression"
-    return "penalised", f"{moved_by(case, rest)}: {near}. Train with weight_decay=0."
+    near = f"the run is {away:.2g} from that point" if away > 0.1 * case.max_gap else "the answer is that of ridge regression"
+    return "penalised", f"{describe_decay(case, rest)}: {near}. Train with weight_decay=0."
 
 
-def _batches(case: Case) -> tuple[str, str] | None:
+def _judge_batches(case: Evidence) -> tuple[str, str] | None:
     """Judge a run that the noise of its batches keeps away from the optimum, however long it goes on, where theory knows it."""
     run, known, tau = case.run, case.run.theory, case.tau
     if known.floor is None or known.floor_se is None or known.batches is None or known.noise is None:
@@ -145,17 +145,20 @@ def _batches(case: Case) -> tuple[str, str] | None:
     ends = known.floor if run.prediction is None else float(run.prediction.excess[-1])
     if known.floor_se <= tau or ends > 2.0 * known.floor:
         return None  # the start has not been forgotten yet: more epochs do help
-    if case.excess > BY_CHANCE * ends:
+    if case.excess > CHANCE_FACTOR * ends:
         if known.rough or known.noise.gaussian:
             return None
-        if run.recipe.dtype == "float32" and case.excess <= unit_of(run) * (_ROUNDINGS * np.finfo("float32").eps) ** 2:
-            return "float32 floor", f"{case.far} What the noise of batches leaves open is of the size of the rounding of float32."
+        if run.recipe.dtype == "float32" and case.excess <= response_variance(run) * (_ROUNDINGS * np.finfo("float32").eps) ** 2:
+            return (
+                "float32 floor",
+                f"{case.gap_sentence} What the noise of batches leaves open is of the size of the rounding of float32.",
+            )
         return "disagree", (
             f"The noise of batches explains {known.floor_se:.2g} on the average, and not as much: the loop did something else than "
             "its recipe says, or the rows are in an order that matters."
         )
     least = "at least " if known.rough else ""
-    return "batch noise", joined(
+    return "batch noise", join_sentences(
         f"The noise of batches of {pluralize(known.batches.batch_size, 'row')} keeps it {least}about {known.floor_se:.2g} standard",
         f"errors away from the optimum at lr={run.recipe.rate:g}, however long they train.",
         f"lr={known.quiet_rate(tau)} would bring that to about {tau:g}; a schedule that lets the rate die out and average=True",

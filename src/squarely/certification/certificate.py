@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from squarely.certification.gaps import Bound, Slope
+from squarely.certification.gaps import DistanceBound, GradientAtSolution
 from squarely.data import RowAccount, to_frame
 from squarely.errors import NumericalError
 from squarely.numerics import Array
-from squarely.show import Page, Pairs, Table
+from squarely.show import KeyValueTable, Page, Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,8 +49,8 @@ class Certificate:
     bse: Array
     predicted_gap: Array | None
     excess_loss: float
-    slope: Slope | None
-    bound: Bound | None
+    slope: GradientAtSolution | None
+    bound: DistanceBound | None
     same_rows: bool
     rows: tuple[RowAccount, RowAccount]
     validation_rows: RowAccount | None
@@ -79,7 +79,7 @@ class Certificate:
     @property
     def table(self) -> pd.DataFrame:
         """One row for each coefficient: exact, trained, gap, relative, standard_errors, predicted."""
-        return to_frame(self._columns(), list(self.names))
+        return to_frame(self._table_columns(), list(self.names))
 
     def require(self) -> Certificate:
         """Return the certificate itself, or raise a NumericalError if the answers do not agree."""
@@ -89,7 +89,7 @@ class Certificate:
 
     def as_dict(self) -> Mapping[str, Any]:
         """Give every number as plain Python values: what `--json` prints."""
-        columns = self._columns()
+        columns = self._table_columns()
         return {
             "verdict": self.verdict,
             "agree": self.agree,
@@ -98,7 +98,7 @@ class Certificate:
             "coefficients": {name: {key: float(values[i]) for key, values in columns.items()} for i, name in enumerate(self.names)},
             "excess_loss": self.excess_loss,
             "gradient_norm": None if self.slope is None else float(np.linalg.norm(self.slope.gradient)),
-            "gradient_on": None if self.slope is None else self.slope.on,
+            "gradient_on": None if self.slope is None else self.slope.basis,
             "bound": None
             if self.bound is None
             else {
@@ -133,7 +133,7 @@ class Certificate:
         ]
         table = Table(("", "exact", "trained", "gap", "relative", "std errors"), rows)
         used = f"{self.rows[0].used:,} and {self.rows[1].used:,}"
-        facts = Pairs(
+        facts = KeyValueTable(
             [
                 ("Same rows:", f"{'yes' if self.same_rows else 'NO'} ({used})"),
                 ("Excess loss:", f"{self.excess_loss:.2e}"),
@@ -145,18 +145,18 @@ class Certificate:
                 ("Gradient norm:", "not known" if self.slope is None else f"{np.linalg.norm(self.slope.gradient):.2e} on rows"),
                 ("Distance at most:", "not known" if self.bound is None else f"{self.bound.distance:.2e}"),
                 ("Gap at most:", "not known" if self.bound is None else f"{self.bound.standard_errors:.2e} std err"),
-                ("Gap predicted:", self._predicted()),
+                ("Gap predicted:", self._format_predicted()),
             ],
         )
-        footer = [*self._dropped(), f"Verdict: {self.verdict}. {self.cause}"]
+        footer = [*self._describe_rows(), f"Verdict: {self.verdict}. {self.cause}"]
         return Page("Certificate", [table, facts], notes=self.notes, footer=footer)
 
-    def _predicted(self) -> str:
+    def _format_predicted(self) -> str:
         if self.predicted_gap is None:
             return "not known"
         return f"{largest_gap(self.predicted_gap, self.bse):.2e} std err"
 
-    def _dropped(self) -> list[str]:
+    def _describe_rows(self) -> list[str]:
         """Give the row accounts, where they say more than that every row was used."""
         exact, trained = (" ".join(account.lines()) for account in self.rows)
         kept = [] if self.validation_rows is None else [f"Rows to validate with: {' '.join(self.validation_rows.lines())}"]
@@ -164,7 +164,7 @@ class Certificate:
             return kept if len(self.rows[0].lines()) == 1 else [f"Rows: {exact}", *kept]
         return [f"Rows of least squares: {exact}", f"Rows of the training: {trained}", *kept]
 
-    def _columns(self) -> dict[str, Array]:
+    def _table_columns(self) -> dict[str, Array]:
         nothing = np.full(len(self.names), np.nan)
         return {
             "exact": self.exact,

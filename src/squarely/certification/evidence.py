@@ -8,35 +8,35 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from squarely.certification.certificate import largest_gap
-from squarely.certification.irls import other_optimum
+from squarely.certification.irls import estimate_optimum
 from squarely.inference import Fit
 from squarely.numerics import Array
 
 if TYPE_CHECKING:
     from squarely.descent import Training
 
-BY_CHANCE = 30.0  # times its mean: an excess that the noise of batches reaches less than once in ten million runs
-LOSSES = {"l1": "mean absolute error", "huber": "Huber loss", "quantile": "quantile loss"}
-_DECOUPLED = {"AdamW", "Adafactor"}  # whose decay does not go through the gradient
+CHANCE_FACTOR = 30.0  # times its mean: an excess that the noise of batches reaches less than once in ten million runs
+LOSS_NAMES = {"l1": "mean absolute error", "huber": "Huber loss", "quantile": "quantile loss"}
+_DECOUPLED_OPTIMIZERS = {"AdamW", "Adafactor"}  # whose decay does not go through the gradient
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class Case:
-    """A run that is more than tau standard errors away: `largest` of them, at a loss `excess` above the minimum."""
+class Evidence:
+    """A run that is more than tau standard errors away: `max_gap` of them, at a loss `excess` above the minimum."""
 
     fit: Fit
     run: Training
     excess: float
     tau: float
-    largest: float
+    max_gap: float
 
     @property
-    def far(self) -> str:
+    def gap_sentence(self) -> str:
         """The distance in a sentence."""
-        return f"The largest gap is {self.largest:.2g} standard errors."
+        return f"The largest gap is {self.max_gap:.2g} standard errors."
 
     @property
-    def taken(self) -> int:
+    def epochs(self) -> int:
         """The epochs that were taken."""
         return len(self.run.loop.losses) - 1
 
@@ -45,12 +45,12 @@ class Case:
         """The parameter groups of the optimiser, none of a closed form."""
         return [] if self.run.optimizer is None else self.run.optimizer.param_groups
 
-    def between(self, w: Array, v: Array) -> float:
+    def distance(self, w: Array, v: Array) -> float:
         """Measure two points (p,) in standardised columns against each other, in standard errors."""
         with np.errstate(over="ignore", invalid="ignore"):
             return largest_gap(self.run.problem.to_data_units(w) - self.run.problem.to_data_units(v), self.fit.standard_errors)
 
-    def each(self, value: Any) -> Array | None:
+    def per_coefficient(self, value: Any) -> Array | None:
         """Give what `value` says of a parameter and its group, for each coefficient (p,); None where that cannot be told.
 
         The group is None for a parameter that the optimiser does not hold.
@@ -72,64 +72,66 @@ def optimum_of(fit: Fit, run: Training) -> Array:
     return run.problem.from_scaled(fit.solution.scaled_params[0], fit.design)
 
 
-def is_least_squares(case: Case) -> bool:
+def is_least_squares(case: Evidence) -> bool:
     """Tell whether the loss of the training has its optimum where least squares has it."""
     return case.run.recipe.loss == "mse"
 
 
-def aim_of(case: Case) -> Array:
+def other_loss_optimum(case: Evidence) -> Array:
     """Give about where another loss has its optimum (p,)."""
     run = case.run
-    return other_optimum(run.moments.design, run.source, run.problem, run.recipe, optimum_of(case.fit, run))
+    return estimate_optimum(run.moments.design, run.source, run.problem, run.recipe, optimum_of(case.fit, run))
 
 
-def rest_of(case: Case) -> Array | None:
+def resting_point(case: Evidence) -> Array | None:
     """Give the point (p,) at which a decay that goes through the gradient rests; None without one, or if it is not known."""
     run = case.run
-    if run.recipe.loss != "mse" or not run.plain or _decoupled(case) or not largest_decay(case):
+    if run.recipe.loss != "mse" or not run.plain or _is_decoupled(case) or not largest_decay(case):
         return None
     if run.optimizer is None:
         decays: Array | None = np.full(len(run.loop.end), run.recipe.weight_decay or 0.0)
     else:
-        decays = case.each(lambda _, group: 0.0 if group is None else _decay_in(group))
+        decays = case.per_coefficient(lambda _, group: 0.0 if group is None else _group_decay(group))
     if decays is None:
         return None
     return np.asarray(np.linalg.lstsq(run.problem.H + np.diag(decays), run.problem.h, rcond=None)[0], dtype=np.float64)
 
 
-def moved_by(case: Case, rest: Array) -> str:
+def describe_decay(case: Evidence, rest: Array) -> str:
     """Say how far decay moves the point of rest."""
-    by = case.between(rest, optimum_of(case.fit, case.run))
+    by = case.distance(rest, optimum_of(case.fit, case.run))
     return f"weight_decay={largest_decay(case):g} moves the point at which training comes to rest by {by:.2g} standard errors"
 
 
-def largest_decay(case: Case) -> float:
+def largest_decay(case: Evidence) -> float:
     """Give the largest weight decay of any group; some optimisers have one that nobody asked for."""
-    return max([_decay_in(group) for group in case.groups], default=case.run.recipe.weight_decay or 0.0)
+    return max([_group_decay(group) for group in case.groups], default=case.run.recipe.weight_decay or 0.0)
 
 
-def _decay_in(group: dict[str, Any]) -> float:
+def _group_decay(group: dict[str, Any]) -> float:
     return float(group.get("weight_decay", 0.0)) + float(group.get("lambd", 0.0))  # the second is that of ASGD
 
 
-def _decoupled(case: Case) -> bool:
-    return type(case.run.optimizer).__name__ in _DECOUPLED or any(group.get("decoupled_weight_decay") for group in case.groups)
+def _is_decoupled(case: Evidence) -> bool:
+    return type(case.run.optimizer).__name__ in _DECOUPLED_OPTIMIZERS or any(
+        group.get("decoupled_weight_decay") for group in case.groups
+    )
 
 
-def unit_of(run: Training) -> float:
+def response_variance(run: Training) -> float:
     """Give the variance of the response in standardised units: one, where columns are standardised."""
     return float(run.moments.variances[-1]) / float(run.problem.scale[-1]) ** 2 or 1.0
 
 
-def stalled(case: Case, lr: float, dtype: str) -> float:
+def rounding_excess(case: Evidence, lr: float, dtype: str) -> float:
     """Give the excess at which steps are lost to rounding: they are smaller than that of the coefficients, or of the gradient."""
     lam = case.run.theory.spectrum
-    moving = lam.values[lam.flat :]
+    moving = lam.values[lam.flat_directions :]
     size = max(float(np.abs(optimum_of(case.fit, case.run)).max()), 1.0) * float(np.finfo(dtype).eps)
-    lost = size * np.maximum(1.0 / lr, lam.largest) / moving
+    lost = size * np.maximum(1.0 / lr, lam.largest_eigenvalue) / moving
     return 4.0 * float(0.5 * moving @ lost**2)
 
 
-def joined(*sentences: str) -> str:
+def join_sentences(*sentences: str) -> str:
     """Put sentences one after another, those that are empty left out."""
     return " ".join(sentence for sentence in sentences if sentence)

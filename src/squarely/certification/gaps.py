@@ -15,23 +15,23 @@ from squarely.numerics import Array
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class Slope:
+class GradientAtSolution:
     """The loss and its gradient at the trained coefficients, in float64 on the rows, in standardised units.
 
     Attributes
     ----------
     loss : L(w) = (1/n) ||X w - y||^2.
     gradient : (p,), (2/n) X'(X w - y).
-    on : the rows, and where these are if that is not here.
+    basis : the rows, and where these are if that is not here.
     """
 
     loss: float
     gradient: Array
-    on: str = "rows"
+    basis: str = "rows"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bound:
+class DistanceBound:
     """What the gradient proves without knowing the optimum.
 
     Attributes
@@ -46,15 +46,15 @@ class Bound:
     standard_errors: float
 
 
-def slope_at(moments: Moments, source: Source, problem: StandardizedProblem, w: Array) -> Slope:
+def gradient_at(moments: Moments, source: Source, problem: StandardizedProblem, w: Array) -> GradientAtSolution:
     """Give the loss and gradient at w (p,), the intercept first if there is one: on the rows, where these are."""
     folded = None if moments.engine_record is None else moments.engine_record.engine_gram
     if folded is not None and is_aggregate_only(source):
-        return slope_inside(folded, source, problem, w)
-    return slope_on_rows(moments.design, source, problem, w)
+        return gradient_in_engine(folded, source, problem, w)
+    return gradient_on_rows(moments.design, source, problem, w)
 
 
-def slope_inside(folded: EngineGram, source: Source, problem: StandardizedProblem, w: Array) -> Slope:
+def gradient_in_engine(folded: EngineGram, source: Source, problem: StandardizedProblem, w: Array) -> GradientAtSolution:
     """Let an engine work the loss and gradient at w (p,) out: one scan of r = Z c and Z'r.
 
     The standardised columns Z = [1, (x - shift) / scale, (y - shift) / scale] are W M, with the columns W that it works with.
@@ -65,11 +65,11 @@ def slope_inside(folded: EngineGram, source: Source, problem: StandardizedProble
     seen, _ = combination_sums(folded, source, M @ c)
     gradient = 2.0 * (M.T @ seen.gradient)[:-1] / problem.n
     where = f"rows in {source.require_engine().name}"
-    return Slope(loss=seen.squares / problem.n, gradient=gradient if problem.intercept else gradient[1:], on=where)
+    return GradientAtSolution(loss=seen.squares / problem.n, gradient=gradient if problem.intercept else gradient[1:], basis=where)
 
 
 @scan_purpose("gradient")
-def slope_on_rows(design: Design, source: Source, problem: StandardizedProblem, w: Array) -> Slope:
+def gradient_on_rows(design: Design, source: Source, problem: StandardizedProblem, w: Array) -> GradientAtSolution:
     """Scan the rows once for the loss and gradient at w (p,), the intercept first if there is one."""
     intercept = design.intercept
     weights, bias = (w[1:], w[0]) if intercept else (w, 0.0)
@@ -81,14 +81,14 @@ def slope_on_rows(design: Design, source: Source, problem: StandardizedProblem, 
             return np.concatenate([[residual @ residual, residual.sum()], table[:, :-1].T @ residual])
 
     total = fold_blocks(design, source, step, np.add, np.zeros(len(weights) + 2)) / problem.n
-    return Slope(loss=float(total[0]), gradient=2.0 * (total[1:] if intercept else total[2:]))
+    return GradientAtSolution(loss=float(total[0]), gradient=2.0 * (total[1:] if intercept else total[2:]))
 
 
-def bound_from(slope: Slope, lam: theory.Spectrum, df_resid: int, n: int, *, stored: float) -> Bound:
+def distance_bound(slope: GradientAtSolution, lam: theory.Spectrum, df_resid: int, n: int, *, rounding: float) -> DistanceBound:
     """Bound the distance to the optimum without knowing it, as `theory.standard_errors_bound` does.
 
-    `stored` is what the rounding of the coefficients in the units of the data adds, in standard errors.
+    `rounding` is what the rounding of the coefficients in the units of the data adds, in standard errors.
     """
-    distance, excess = (math.inf, math.inf) if lam.flat else theory.distance_bound(lam, slope.gradient)
-    standard_errors = theory.standard_errors_bound(lam, slope.gradient, slope.loss, n, df_resid) + stored
-    return Bound(distance=distance, excess=excess, standard_errors=standard_errors)
+    distance, excess = (math.inf, math.inf) if lam.flat_directions else theory.distance_bound(lam, slope.gradient)
+    standard_errors = theory.standard_errors_bound(lam, slope.gradient, slope.loss, n, df_resid) + rounding
+    return DistanceBound(distance=distance, excess=excess, standard_errors=standard_errors)

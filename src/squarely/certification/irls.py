@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from squarely.descent import Recipe
 
 _SCANS = 60
-_SMOOTH = 1e-3  # of the mean absolute residual: below it an absolute value counts as a square
-_STILL = 1e-4  # of the size of the coefficients: a step that ends the search
+_SMOOTHING = 1e-3  # of the mean absolute residual: below it an absolute value counts as a square
+_STEP_TOLERANCE = 1e-4  # of the size of the coefficients: a step that ends the search
 
 
 @scan_purpose("optimum of the loss")
-def other_optimum(design: Design, source: Source, problem: StandardizedProblem, recipe: Recipe, start: Array) -> Array:
+def estimate_optimum(design: Design, source: Source, problem: StandardizedProblem, recipe: Recipe, start: Array) -> Array:
     """Find about where the L1, Huber or quantile loss of a recipe is least (p,), in standardised columns, from the least squares.
 
     Each scan solves the least squares problem that lies on the loss from above and touches it at the present residuals. Two or
@@ -29,7 +29,7 @@ def other_optimum(design: Design, source: Source, problem: StandardizedProblem, 
     """
     w, p = start, len(start)
     lean = 0.0 if recipe.loss != "quantile" else recipe.quantile - 0.5
-    smooth = _SMOOTH * np.sqrt(problem.loss(start))
+    smooth = _SMOOTHING * np.sqrt(problem.loss(start))
 
     def weights(r: Array) -> Array:
         size = np.abs(r)
@@ -51,6 +51,6 @@ def other_optimum(design: Design, source: Source, problem: StandardizedProblem, 
         total = fold_blocks(design, source, step, np.add, np.zeros((p, p + 1)))
         new = np.asarray(np.linalg.lstsq(total[:, :-1], total[:, -1], rcond=None)[0], dtype=np.float64)
         moved, w = float(np.abs(new - w).max()), new
-        if moved <= _STILL * max(float(np.abs(w).max()), 1e-3):
+        if moved <= _STEP_TOLERANCE * max(float(np.abs(w).max()), 1e-3):
             break
     return w

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from squarely import theory
-from squarely.certification.causes import cause_of
+from squarely.certification.causes import explain_gap
 from squarely.certification.certificate import Certificate, largest_gap
 from squarely.certification.evidence import optimum_of
-from squarely.certification.gaps import Bound, Slope, bound_from, slope_at
+from squarely.certification.gaps import DistanceBound, GradientAtSolution, distance_bound, gradient_at
 from squarely.errors import InputError, OptionError, pluralize
 from squarely.inference import Fit
 from squarely.moments import Moments, standardize_moments
@@ -64,7 +64,7 @@ def certify(fit: Fit, run: Training, *, tau: float = 0.01) -> Certificate:
             f"The fit is of {fit.design.formula.text!r} and the training of {run.design.formula.text!r}: "
             "their coefficients cannot be compared. Use one formula for both."
         )
-    same = _same_rows(fit.solution.moments, run.moments)
+    same = _has_same_rows(fit.solution.moments, run.moments)
     slope, bound, excess = _measure(fit, run) if same else (None, None, math.nan)
     verdict, cause = _judge(fit, run, excess=excess, tau=float(tau), same=same)
     prediction = run.prediction if same else None
@@ -82,14 +82,14 @@ def certify(fit: Fit, run: Training, *, tau: float = 0.01) -> Certificate:
         validation_rows=run.validation_rows,
         tau=float(tau),
         digits=float(np.nanmin([*fit.solution.digits_bse, *fit.solution.digits, 15.0])),
-        evidence=_evidence(run),
+        evidence=_describe_evidence(run),
         verdict=verdict,
         cause=cause,
         notes=fit.design.notes,
     )
 
 
-def _evidence(run: Training) -> str:
+def _describe_evidence(run: Training) -> str:
     """Say how far the training is evidence of its own: what it shares with the fit beside the data."""
     if run.recipe.engine == "closed_form":
         return "none: closed form"
@@ -98,7 +98,7 @@ def _evidence(run: Training) -> str:
     return f"independent: rows, {run.recipe.gradient}"
 
 
-def _same_rows(a: Moments, b: Moments) -> bool:
+def _has_same_rows(a: Moments, b: Moments) -> bool:
     """Tell whether two folds met the same rows: counts, and the means and covariances of all columns, to rounding.
 
     Causes of gaps are not compared: what is NULL in a file is NaN in a frame, and the row is dropped either way.
@@ -114,17 +114,17 @@ def _same_rows(a: Moments, b: Moments) -> bool:
     return bool(same_means.all() and (np.abs(a.covariances - b.covariances) <= room).all())
 
 
-def _measure(fit: Fit, run: Training) -> tuple[Slope, Bound, float]:
+def _measure(fit: Fit, run: Training) -> tuple[GradientAtSolution, DistanceBound, float]:
     """Measure the trained coefficients on the rows: loss and gradient, what these prove, and the loss above the minimum."""
     problem, lam, w = run.problem, run.theory.spectrum, run.loop.end
-    slope = slope_at(fit.solution.moments, fit.source, problem, w)
+    slope = gradient_at(fit.solution.moments, fit.source, problem, w)
     if fit.rank == len(fit.solution.params):
         with np.errstate(over="ignore", invalid="ignore"):  # a diverged run is infinitely far away, and may be so
             excess = theory.excess(lam, lam.vectors.T @ (w - optimum_of(fit, run)))
     else:  # no single optimum to subtract from w, but its loss is known
         excess = max(slope.loss - fit.solution.ssr / (fit.nobs * float(problem.scale[-1]) ** 2), 0.0)
     stored = largest_gap(2 * np.spacing(np.abs(run.coefficients)), fit.standard_errors)  # what writing them down may cost
-    return slope, bound_from(slope, lam, fit.nobs - fit.rank, fit.nobs, stored=stored), excess
+    return slope, distance_bound(slope, lam, fit.nobs - fit.rank, fit.nobs, rounding=stored), excess
 
 
 def _judge(fit: Fit, run: Training, *, excess: float, tau: float, same: bool) -> tuple[str, str]:
@@ -135,11 +135,11 @@ def _judge(fit: Fit, run: Training, *, excess: float, tau: float, same: bool) ->
             f"The fit used {pluralize(fit.nobs, 'row')} and the training {pluralize(run.moments.n, 'row')}, or other values in them: "
             "their answers need not meet. Give both the same data: squarely.ols(formula, run.source) fits the rows of the training."
         )
-    wrong = _went_wrong(run, near=largest <= tau)
+    wrong = _judge_failure(run, near=largest <= tau)
     if wrong is not None:
         return wrong
-    if fit.dropped_columns or (run.theory.spectrum.flat and not largest <= tau):
-        return "collinear", _dependence(fit, run, largest)
+    if fit.dropped_columns or (run.theory.spectrum.flat_directions and not largest <= tau):
+        return "collinear", _describe_dependence(fit, run, largest)
     if largest <= tau:
         return "agree", f"Every coefficient is within {tau:g} standard errors; the largest gap is {largest:.2g}."
     if getattr(run.source, "redrawn", False):
@@ -147,26 +147,26 @@ def _judge(fit: Fit, run: Training, *, excess: float, tau: float, same: bool) ->
             f"The largest gap is {largest:.2g} standard errors. The loader has other rows in each epoch, and the fit those of one "
             "pass: their answers need not meet. Let the loader give every row once an epoch."
         )
-    return cause_of(fit, run, excess=excess, tau=tau, largest=largest)
+    return explain_gap(fit, run, excess=excess, tau=tau, max_gap=largest)
 
 
-def _went_wrong(run: Training, *, near: bool) -> tuple[str, str] | None:
+def _judge_failure(run: Training, *, near: bool) -> tuple[str, str] | None:
     """Judge a run that went away from the optimum, or met what is not a number."""
     if not near and run.optimizer is not None and any(group.get("maximize") for group in run.optimizer.param_groups):
         return "ascent", "maximize=True makes the optimiser go up the loss, away from least squares. Leave it out."
     if run.status == "not finite":
         return "not finite", f"{run.loop.ending.reason} Look for what the loop met there."
-    return ("diverged", _too_large(run)) if _diverged(run, near=near) else None
+    return ("diverged", _describe_large_rate(run)) if _has_diverged(run, near=near) else None
 
 
-def _diverged(run: Training, *, near: bool) -> bool:
+def _has_diverged(run: Training, *, near: bool) -> bool:
     """Tell whether a run grew past all bounds, or would have if it had gone on: for steps on all rows that is certain."""
     known, recipe = run.theory, run.recipe
     exact = known.lr_limit is not None and recipe.full_batch and recipe.scheduler is None
     return run.loop.diverged or (exact and recipe.rate >= (known.lr_limit or math.inf) and not near)
 
 
-def _too_large(run: Training) -> str:
+def _describe_large_rate(run: Training) -> str:
     """Say which rate was too large, and which would do."""
     known, recipe, told = run.theory, run.recipe, run.theory.told_rates
     if recipe.scheduler is not None:
@@ -183,7 +183,7 @@ def _too_large(run: Training) -> str:
     return f"{said} The limit is {told[1]} and the best rate {told[0]}: train with that."
 
 
-def _dependence(fit: Fit, run: Training, largest: float) -> str:
+def _describe_dependence(fit: Fit, run: Training, largest: float) -> str:
     if fit.dropped_columns:
         return (
             f"Columns depend on each other ({'; '.join(fit.dropped_columns)}), so there is no single best answer: where training "
@@ -193,7 +193,7 @@ def _dependence(fit: Fit, run: Training, largest: float) -> str:
     if (
         not run.recipe.standardize
         and not run.moments.is_constant.any()
-        and not theory.spectrum(standardize_moments(run.moments).H).flat
+        and not theory.decompose_hessian(standardize_moments(run.moments).H).flat_directions
     ):
         return (
             f"{far} The columns are not standardised, and their means or scales are so unlike that descent does not move in some "

@@ -176,7 +176,7 @@ def _dots(cars: pd.DataFrame) -> Points:
 
 def _line(cars: pd.DataFrame, predicted: pd.Series, label: str, colour: int = 1) -> Curve:
     order = np.argsort(cars["displacement"].to_numpy())
-    return Curve(x=cars["displacement"].to_numpy()[order], y=predicted.to_numpy()[order], label=label, colour=colour)
+    return Curve(x=cars["displacement"].to_numpy()[order], y=predicted.to_numpy()[order], label=label, color=colour)
 
 
 def _panel(title: str, *marks: Points | Curve) -> Panel:

@@ -60,13 +60,13 @@ def _print_internal_error(error: Exception) -> None:
     import traceback
     from importlib.metadata import version
 
-    from squarely.show import safe
+    from squarely.show import escape_controls
 
     if os.environ.get("SQUARELY_TRACEBACK") == "1":
         traceback.print_exception(error)
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if f"{os.sep}squarely{os.sep}" in frame.filename]
     where = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
-    said = safe(" ".join(str(error).split()))[:_LONGEST]
+    said = escape_controls(" ".join(str(error).split()))[:_LONGEST]
     print(
         f"squarely: internal error: {type(error).__name__}{where}: {said}. This is a fault of squarely {version('squarely')}: "
         "please report it, with what SQUARELY_TRACEBACK=1 prints.",
@@ -107,9 +107,9 @@ def _print_interrupt(end: BaseException | None) -> None:
         end = end.__cause__ or end.__context__
     said = "interrupted"
     if end is not None:
-        from squarely.show import safe
+        from squarely.show import escape_controls
 
-        said = safe(end)
+        said = escape_controls(end)
     print(f"squarely: {said}", file=sys.stderr)
 
 
@@ -120,11 +120,11 @@ def exit_code(error: Exception) -> int:
 
 def print_error(error: Exception) -> None:
     """Say an error in one message; of several processes the first one says what all have met."""
-    from squarely.show import safe
+    from squarely.show import escape_controls
 
     if isinstance(error, SquarelyError) and not error.local_only and not is_first_process():
         return
-    said = "\n".join(safe(line) for line in str(error).split("\n"))  # carets stand in lines of their own
+    said = "\n".join(escape_controls(line) for line in str(error).split("\n"))  # carets stand in lines of their own
     print(f"squarely: error: {said}", file=sys.stderr)
 
 
@@ -135,9 +135,9 @@ def print_warnings() -> Iterator[None]:
         warnings.simplefilter("always", UserWarning)
         yield
     for warning in met:
-        from squarely.show import safe
+        from squarely.show import escape_controls
 
-        print(f"squarely: warning: {safe(warning.message)}", file=sys.stderr)
+        print(f"squarely: warning: {escape_controls(warning.message)}", file=sys.stderr)
 
 
 def _exit(code: Any) -> NoReturn:

@@ -66,7 +66,7 @@ class Seen:
         """Give the problem that a recipe sees, and the spectrum of its Hessian."""
         if recipe.standardize not in self.problems:
             problem = _problem(self.moments, self.source, standardize=recipe.standardize)
-            self.problems[recipe.standardize] = problem, theory.spectrum(problem.H)
+            self.problems[recipe.standardize] = problem, theory.decompose_hessian(problem.H)
         return self.problems[recipe.standardize]
 
     def rows(self, recipe: Recipe) -> Rows:
@@ -185,7 +185,7 @@ def kappa_once_standardised(seen: Seen, recipe: Recipe) -> float | None:
     if recipe.standardize:
         return None
     flat = seen.moments.is_constant if seen.moments.design.intercept else np.diag(seen.moments.gram)[1:] == 0
-    return None if flat.any() else theory.spectrum(standardize_moments(seen.moments).H).kappa
+    return None if flat.any() else theory.decompose_hessian(standardize_moments(seen.moments).H).kappa
 
 
 def _problem(moments: Moments, source: Source, *, standardize: bool) -> StandardizedProblem:

@@ -6,19 +6,19 @@ fits together; `preview` says beforehand what a fit costs.
 """
 
 from squarely.inference.fit import Fit
-from squarely.inference.merge import combined
+from squarely.inference.merge import merge_solutions
 from squarely.inference.normality import Normality, residual_tests
-from squarely.inference.preview import Preview, foresee
-from squarely.inference.serialize import fit_from_json
+from squarely.inference.preview import Preview, build_preview
+from squarely.inference.serialize import solution_from_json
 from squarely.inference.statistics import infer
 
 __all__ = [
     "Fit",
     "Normality",
     "Preview",
-    "combined",
-    "fit_from_json",
-    "foresee",
+    "build_preview",
     "infer",
+    "merge_solutions",
     "residual_tests",
+    "solution_from_json",
 ]

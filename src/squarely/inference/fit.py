@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from squarely.show import Page
 
 
-_CANCELLING = 1e3  # the size of the terms of a prediction, beside the response's spread, from which doubles lose digits
+_CANCELLATION_RATIO = 1e3  # the size of the terms of a prediction, beside the response's spread, from which doubles lose digits
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True, repr=False)
@@ -110,7 +110,7 @@ class Fit:
     @property
     def params(self) -> pd.Series:
         """The coefficients, in the units of the data; NaN for a dropped column."""
-        return self._series(self.solution.params)
+        return self._label_params(self.solution.params)
 
     @property
     def covariance(self) -> Array:
@@ -120,17 +120,17 @@ class Fit:
     @property
     def bse(self) -> pd.Series:
         """The standard errors of the coefficients."""
-        return self._series(self.standard_errors)
+        return self._label_params(self.standard_errors)
 
     @property
     def tvalues(self) -> pd.Series:
         """Coefficients over their standard errors."""
-        return self._series(self._t())
+        return self._label_params(self._t_values())
 
     @property
     def pvalues(self) -> pd.Series:
         """Two-sided p-values of the t statistics with df_resid degrees of freedom."""
-        return self._series(self._p())
+        return self._label_params(self._p_values())
 
     @property
     def digits(self) -> pd.Series:
@@ -138,12 +138,12 @@ class Fit:
 
         They count against the coefficient itself: one that is tiny beside its standard error has few digits, and needs none.
         """
-        return self._series(self.solution.digits)
+        return self._label_params(self.solution.digits)
 
     @property
     def digits_bse(self) -> pd.Series:
         """Decimal digits of each standard error that can be trusted, NaN for one of zero."""
-        return self._series(self.solution.digits_bse)
+        return self._label_params(self.solution.digits_bse)
 
     @property
     def dropped_columns(self) -> tuple[str, ...]:
@@ -153,13 +153,13 @@ class Fit:
     @property
     def resid(self) -> pd.Series:
         """The residuals (n,) of the rows used, labelled like the data. Reads the rows again."""
-        _, residuals, index = self._observed()
+        _, residuals, index = self._read_residuals()
         return to_series(residuals, index)
 
     @property
     def fittedvalues(self) -> pd.Series:
         """The predictions (n,) for the rows used, labelled like the data. Reads the rows again."""
-        response, residuals, index = self._observed()
+        response, residuals, index = self._read_residuals()
         return to_series(response - residuals, index)
 
     def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
@@ -169,7 +169,7 @@ class Fit:
         """
         if not isinstance(alpha, Real) or not 0.0 < alpha < 1.0:
             raise OptionError(f"alpha={alpha!r} is not between 0 and 1. For 95 % limits use alpha=0.05.")
-        low, high = self._limits(alpha)
+        low, high = self._confidence_limits(alpha)
         return to_frame({0: low, 1: high}, list(self.design.names))
 
     def cov_params(self) -> pd.DataFrame:
@@ -203,13 +203,15 @@ class Fit:
         if new is None:
             return self.fittedvalues
         source = open_new_rows(new, self.design.formula.names)
-        return predict_batches(self._line(rank_deficient), source, unseen=unseen)
+        return predict_batches(self._make_predictor(rank_deficient), source, unseen=unseen)
 
     def predictions(self, source: Source, *, unseen: str = "error", rank_deficient: str = "nan") -> Iterator[Array]:
         """Predict as `predict` does, yielding an array (m,) for each batch of rows of a source."""
-        return iter_predictions(self._line(rank_deficient), open_new_rows(source, self.design.formula.names), unseen=unseen)
+        return iter_predictions(
+            self._make_predictor(rank_deficient), open_new_rows(source, self.design.formula.names), unseen=unseen
+        )
 
-    def _line(self, rank_deficient: str) -> LinearPredictor:
+    def _make_predictor(self, rank_deficient: str) -> LinearPredictor:
         require_rank_deficient(rank_deficient)
         design, solution = self.design, self.solution
         first = int(design.intercept)
@@ -218,7 +220,7 @@ class Fit:
         level, rest = two_sum(design.centers[-1:], scale * hi[:1] if first else np.zeros(1))
         slopes = solution.params[solution.factor.selected][first:]
         lows = None
-        if np.abs(hi[first:]).sum() > _CANCELLING:
+        if np.abs(hi[first:]).sum() > _CANCELLATION_RATIO:
             ratio = scale / design.column_scales[at]
             lows = (
                 float(rest[0] + (scale * lo[0] if first else 0.0)),
@@ -248,7 +250,7 @@ class Fit:
         DataError : as `predict`; or the file cannot be written, or would take the place of the data.
         """
         source = open_source(new)
-        _require_other(source, path)
+        _require_other_file(source, path)
         done = 0
 
         def batches() -> Iterator[Mapping[str, np.ndarray]]:
@@ -267,10 +269,10 @@ class Fit:
         The file is written whole or not at all. It has the names of columns and of the levels of categorical ones in it.
         Raises DataError if it cannot be written.
         """
-        _require_other(self.source, path)
-        from squarely.inference.serialize import fit_to_json  # which knows the Fit in turn
+        _require_other_file(self.source, path)
+        from squarely.inference.serialize import solution_to_json  # which knows the Fit in turn
 
-        write_text(path, fit_to_json(self))
+        write_text(path, solution_to_json(self))
 
     def merge(self, *others: Fit, duplicates: str = "raise") -> Fit:
         """Give the fit of the rows of all these fits, as if it had been fitted to them at once; no row is needed.
@@ -295,9 +297,9 @@ class Fit:
         >>> both.remove(b).params.round(3).to_dict() == a.params.round(3).to_dict()
         True
         """
-        from squarely.inference.merge import combined  # which knows the Fit in turn
+        from squarely.inference.merge import merge_solutions  # which knows the Fit in turn
 
-        return combined([self, *others], duplicates=duplicates)
+        return merge_solutions([self, *others], duplicates=duplicates)
 
     def remove(self, *shards: Fit) -> Fit:
         """Give the fit without the rows of other fits that are in it, as if these had never been there; no row is needed.
@@ -318,32 +320,32 @@ class Fit:
         --------
         See `merge`.
         """
-        from squarely.inference.merge import combined
+        from squarely.inference.merge import merge_solutions
 
-        return combined([self], shards)
+        return merge_solutions([self], shards)
 
     def summary(self) -> Page:
         """Lay the results out as statsmodels does, with the row account and the digits as extra lines."""
-        return summary_page(self, self._plain())
+        return summary_page(self, self._to_plain())
 
     def as_dict(self) -> Mapping[str, Any]:
         """Give every number as plain Python values, names as the attributes': what `--json` prints."""
         names = self.design.names
         table = zip(names, self.covariance.tolist(), strict=True)
-        return {**self._plain(), "cov_params": {name: dict(zip(names, row, strict=True)) for name, row in table}}
+        return {**self._to_plain(), "cov_params": {name: dict(zip(names, row, strict=True)) for name, row in table}}
 
-    def _plain(self) -> Mapping[str, Any]:
+    def _to_plain(self) -> Mapping[str, Any]:
         """Give every number but the covariances, of which there are p squared."""
         names = self.design.names
         scalars = {name: getattr(self, name) for name in _SCALARS}
         tests = {name: getattr(self.normality, name) for name in Normality.__slots__}
-        low, high = self._limits(0.05)
+        low, high = self._confidence_limits(0.05)
         merged = self.solution.merge_record
         vectors = {
             "params": self.solution.params,
             "bse": self.standard_errors,
-            "tvalues": self._t(),
-            "pvalues": self._p(),
+            "tvalues": self._t_values(),
+            "pvalues": self._p_values(),
             "digits": self.solution.digits,
             "digits_bse": self.solution.digits_bse,
         }
@@ -375,16 +377,16 @@ class Fit:
     def __repr__(self) -> str:
         return f"<Fit {self.design.formula.text!r}: n={self.nobs}, R-squared {self.rsquared:.3f}; print(fit.summary())>"
 
-    def _t(self) -> Array:
+    def _t_values(self) -> Array:
         with np.errstate(divide="ignore", invalid="ignore"):  # a perfect fit has standard errors of zero
             t: Array = self.solution.params / self.standard_errors
         return t
 
-    def _p(self) -> Array:
-        p: Array = 2 * stdtr(self.df_resid, -np.abs(self._t()))
+    def _p_values(self) -> Array:
+        p: Array = 2 * stdtr(self.df_resid, -np.abs(self._t_values()))
         return p
 
-    def _limits(self, alpha: float) -> tuple[Array, Array]:
+    def _confidence_limits(self, alpha: float) -> tuple[Array, Array]:
         t = -float(stdtrit(self.df_resid, alpha / 2))  # 1 - alpha / 2 would be rounded
         if math.isinf(t):  # far out in the tail
             x = float(betaincinv(self.df_resid / 2, 0.5, alpha))
@@ -392,11 +394,11 @@ class Fit:
         half = t * self.standard_errors
         return self.solution.params - half, self.solution.params + half
 
-    def _series(self, values: Array) -> pd.Series:
+    def _label_params(self, values: Array) -> pd.Series:
         return to_series(values, list(self.design.names))
 
     @scan_purpose("residuals")
-    def _observed(self) -> tuple[Array, Array, Any]:
+    def _read_residuals(self) -> tuple[Array, Array, Any]:
         """Read the rows again: the response, its residuals and the labels of the rows used."""
         solution, moments = self.solution, self.solution.moments
         response, residuals, at = [np.empty(0)], [np.empty(0)], [np.empty(0, dtype=int)]
@@ -410,7 +412,7 @@ class Fit:
         return np.concatenate(response), np.concatenate(residuals), self.source.index(np.concatenate(at))
 
 
-def _require_other(source: Source, path: str | os.PathLike[str]) -> None:
+def _require_other_file(source: Source, path: str | os.PathLike[str]) -> None:
     """Raise a DataError if a file to be written is one that the rows come from."""
     read, written = source.pandas_call, local_path(path)
     if read is not None and written.exists() and any(written.samefile(file.path) for file in (read, *read.further_calls)):

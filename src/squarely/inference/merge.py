@@ -14,7 +14,7 @@ from squarely.inference.statistics import infer
 from squarely.moments import SignedMoments, absent_levels, has_same_moments, merge_moments
 
 
-def combined(fits: Sequence[Fit], removed: Sequence[Fit] = (), *, duplicates: str = "raise") -> Fit:
+def merge_solutions(fits: Sequence[Fit], removed: Sequence[Fit] = (), *, duplicates: str = "raise") -> Fit:
     """Give the fit of all rows of `fits` without those of `removed`; none of the rows is needed.
 
     Raises
@@ -30,7 +30,7 @@ def combined(fits: Sequence[Fit], removed: Sequence[Fit] = (), *, duplicates: st
     first = every[0].design
     for fit, name in zip(every[1:], names[1:], strict=True):
         require_compatible(first, fit.design, name)
-    account = _account(fits, removed)
+    account = _merge_accounts(fits, removed)
     signs = [1] * len(fits) + [-1] * len(removed)
     shares = [
         SignedMoments(moments=fit.solution.moments, sign=sign, error_factor=fit.solution.factor.error_factor)
@@ -38,7 +38,7 @@ def combined(fits: Sequence[Fit], removed: Sequence[Fit] = (), *, duplicates: st
     ]
     design = union_of([fit.design for fit in fits], [fit.design for fit in removed])
     if duplicates == "raise":
-        _require_different(fits, design)
+        _require_different_rows(fits, design)
         _require_different_shards(fits)
     if removed:
         for fit in removed:
@@ -46,7 +46,7 @@ def combined(fits: Sequence[Fit], removed: Sequence[Fit] = (), *, duplicates: st
         design = without_levels(design, absent_levels(design, shares))
     merged = merge_moments(design, shares, account)
     solution = solve_merged(merged, [fit.solution for fit in every], signs)
-    return infer(solution, _absent(fits))
+    return infer(solution, _detached_source(fits))
 
 
 def _require_fits(fits: Sequence[Fit], every: Sequence[object]) -> None:
@@ -59,7 +59,7 @@ def _require_fits(fits: Sequence[Fit], every: Sequence[object]) -> None:
             )
 
 
-def _require_different(fits: Sequence[Fit], design: Design) -> None:
+def _require_different_rows(fits: Sequence[Fit], design: Design) -> None:
     """Raise a DataError if two fits have the same cross-products: of the same rows, which would count twice."""
     by_size = sorted(range(len(fits)), key=lambda i: (fits[i].rows.used, fits[i].centered_tss))
     for at, i in enumerate(by_size):
@@ -69,7 +69,7 @@ def _require_different(fits: Sequence[Fit], design: Design) -> None:
             if has_same_moments(design, fits[i].solution.moments, fits[j].solution.moments):
                 first, second = sorted((i, j))
                 raise DataError(
-                    f"Fit {_called(fits, first)} and fit {_called(fits, second)} have the same cross-products of "
+                    f"Fit {_fit_label(fits, first)} and fit {_fit_label(fits, second)} have the same cross-products of "
                     f"{pluralize(fits[i].rows.used, 'row')}, as fits of the same rows have, which would count twice. Leave one of "
                     "them out. If they are of different rows that happen to be alike, give duplicates='keep'."
                 )
@@ -84,7 +84,7 @@ def _require_different_shards(fits: Sequence[Fit]) -> None:
         for n, j in same:
             if fit.solution.merge_record or fits[j].solution.merge_record:
                 raise DataError(
-                    f"Fit {_called(fits, j)} and fit {_called(fits, i)} both hold a shard of {pluralize(n, 'row')} with the same "
+                    f"Fit {_fit_label(fits, j)} and fit {_fit_label(fits, i)} both hold a shard of {pluralize(n, 'row')} with the same "
                     "mean and sums of squares, as the same rows have, which would count twice. Leave it out of one. If they are "
                     "different rows that happen to be alike, give duplicates='keep'."
                 )
@@ -92,14 +92,14 @@ def _require_different_shards(fits: Sequence[Fit]) -> None:
             met.setdefault(shard[0], []).append((shard, i))
 
 
-def _called(fits: Sequence[Fit], i: int) -> str:
+def _fit_label(fits: Sequence[Fit], i: int) -> str:
     """Name a fit by its place, and by the file that it was loaded from."""
     source = fits[i].source
     file = source.file if isinstance(source, DetachedSource) else ""
     return f"{i + 1}{f' ({file!r})' if file else ''}"
 
 
-def _account(fits: Sequence[Fit], removed: Sequence[Fit]) -> RowAccount:
+def _merge_accounts(fits: Sequence[Fit], removed: Sequence[Fit]) -> RowAccount:
     account = sum((fit.rows for fit in fits), RowAccount())
     taken = sum((fit.rows for fit in removed), RowAccount())
     try:
@@ -120,7 +120,7 @@ def _require_levels(design: Design, removed: Design) -> None:
                 raise DataError(NOT_IN_MERGE.format(f"it has the level {level!r} of {text}, which no row has that was in"))
 
 
-def _absent(fits: Sequence[Fit]) -> DetachedSource:
+def _detached_source(fits: Sequence[Fit]) -> DetachedSource:
     columns = {name: kind for fit in reversed(fits) for name, kind in fit.source.columns.items()}
     notes = tuple(dict.fromkeys(note for fit in fits for note in fit.source.notes))
     label = fits[0].source.label if len(fits) == 1 else pluralize(len(fits), "merged fit")

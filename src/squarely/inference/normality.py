@@ -10,7 +10,7 @@ from scipy.special import chdtrc
 
 from squarely.numerics import Array
 
-_SMALLEST = 8  # the skewness test is not defined below
+_MIN_ROWS = 8  # the skewness test is not defined below
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class Normality:
     jarque_bera_pvalue: float
 
 
-UNKNOWN = Normality(**dict.fromkeys(Normality.__slots__, math.nan))
+UNKNOWN_NORMALITY = Normality(**dict.fromkeys(Normality.__slots__, math.nan))
 
 
 def residual_tests(n: int, powers: Array) -> Normality:
@@ -36,10 +36,10 @@ def residual_tests(n: int, powers: Array) -> Normality:
     """
     m2, m3, m4 = (powers / n).tolist()
     if not m2 > 0.0:
-        return UNKNOWN
+        return UNKNOWN_NORMALITY
     skew, kurtosis = m3 / m2**1.5, m4 / m2**2
     jb = n / 6 * (skew**2 + (kurtosis - 3) ** 2 / 4)
-    omnibus = _skew_z(skew, n) ** 2 + _kurtosis_z(kurtosis, n) ** 2 if n >= _SMALLEST else math.nan
+    omnibus = _skew_z(skew, n) ** 2 + _kurtosis_z(kurtosis, n) ** 2 if n >= _MIN_ROWS else math.nan
     return Normality(
         skew=skew,
         kurtosis=kurtosis,

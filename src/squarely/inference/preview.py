@@ -11,7 +11,7 @@ from squarely.design import DesignPlan, describe_pass
 from squarely.exact import require_precision
 from squarely.exact.whitening import CHEAP_CELLS
 from squarely.moments import prefers_engine, require_fold
-from squarely.show import Page, Pairs
+from squarely.show import KeyValueTable, Page
 
 _MOST_NAMES = 12
 _COPIES = 8  # of a batch of the columns of X that are held at a time at most, measured on 5 to 80 of them
@@ -74,13 +74,13 @@ class Preview:
 
     def summary(self) -> Page:
         """Lay the plan out."""
-        return _page(self)
+        return _build_page(self)
 
     def __repr__(self) -> str:
         return f"<Preview {self.formula!r}: {len(self.passes)} passes over the rows; print(preview.summary())>"
 
 
-def foresee(outline: DesignPlan, *, fold: str = "auto", precision: str = "auto") -> Preview:
+def build_preview(outline: DesignPlan, *, fold: str = "auto", precision: str = "auto") -> Preview:
     """Work out what a fit is going to do from its outline, with the options `fold` and `precision` of `ols`."""
     require_fold(fold)
     require_precision(precision)
@@ -94,25 +94,25 @@ def foresee(outline: DesignPlan, *, fold: str = "auto", precision: str = "auto")
         formula=outline.formula.text,
         response=outline.formula.response.text,
         source=outline.source.label,
-        passes=_passes(outline),
-        further=_further(outline, inside=inside),
+        passes=_list_passes(outline),
+        further=_list_further_passes(outline, inside=inside),
         columns_read=outline.columns_read,
         names=names,
         rows=rows,
         cells=cells,
         cross_products_bytes=gram,
-        memory_bytes=None if p is None or gram is None else _memory(outline, p, gram),
-        precision="double" if double else "extended" if precision == "extended" else _precision(cells),
-        fold=_fold(outline, fold),
-        expressions=None if inside and p is None else _expressions(p or 0) if inside else 0,
+        memory_bytes=None if p is None or gram is None else _estimate_memory(outline, p, gram),
+        precision="double" if double else "extended" if precision == "extended" else _choose_precision(cells),
+        fold=_describe_fold(outline, fold),
+        expressions=None if inside and p is None else _count_expressions(p or 0) if inside else 0,
     )
 
 
-def _precision(cells: int | None) -> str | None:
+def _choose_precision(cells: int | None) -> str | None:
     return None if cells is None else "extended" if cells <= CHEAP_CELLS else "double"
 
 
-def _fold(outline: DesignPlan, fold: str) -> str:
+def _describe_fold(outline: DesignPlan, fold: str) -> str:
     """Tell how the rows are going to be met."""
     if fold == "aggregates" or is_aggregate_only(outline.source):
         return f"aggregates in {outline.source.require_engine().name}"
@@ -121,21 +121,21 @@ def _fold(outline: DesignPlan, fold: str) -> str:
     return "ordered batches"
 
 
-def _expressions(p: int) -> int:
+def _count_expressions(p: int) -> int:
     """Count the sums that cross-products of p coefficients take: of each pair among the columns, a constant and the response."""
     return (p + 1) * (p + 2) // 2 + 1
 
 
-def _passes(outline: DesignPlan) -> tuple[tuple[str, str], ...]:
+def _list_passes(outline: DesignPlan) -> tuple[tuple[str, str], ...]:
     response = outline.formula.response.text
     return (
-        *((describe_pass(topics), _joined([str(topic) for topic in topics])) for topics in outline.passes),
+        *((describe_pass(topics), _join_words([str(topic) for topic in topics])) for topics in outline.passes),
         ("cross-products", f"the columns of X with each other and with {response}"),
         ("residuals", "the refinement of the coefficients, and the statistics of the residuals"),
     )
 
 
-def _further(outline: DesignPlan, *, inside: bool) -> tuple[tuple[str, str], ...]:
+def _list_further_passes(outline: DesignPlan, *, inside: bool) -> tuple[tuple[str, str], ...]:
     """Say what may turn out to be needed besides."""
     again = [("cross-products", "if the first rows are far from the others")] if outline.formula.intercept else []
     if inside:
@@ -152,13 +152,13 @@ def _further(outline: DesignPlan, *, inside: bool) -> tuple[tuple[str, str], ...
     )
 
 
-def _memory(outline: DesignPlan, p: int, gram: int) -> int:
+def _estimate_memory(outline: DesignPlan, p: int, gram: int) -> int:
     """Estimate the bytes that are held at a time; the buffers of an engine come on top."""
     rows = BATCH_ROWS if outline.source.rows is None else min(outline.source.rows, BATCH_ROWS)
     return 8 * rows * (len(outline.columns_read) + _COPIES * (p + 1)) + 3 * gram
 
 
-def _page(preview: Preview) -> Page:
+def _build_page(preview: Preview) -> Page:
     unknown = "unknown"
     left = [
         ("Dep. Variable:", preview.response),
@@ -170,14 +170,14 @@ def _page(preview: Preview) -> Page:
     ]
     right = [
         ("Fold:", preview.fold),
-        ("Expressions sent:", _sent(preview.expressions)),
+        ("Expressions sent:", _format_expressions(preview.expressions)),
         ("Refined in:", {"extended": "double-double", "double": "double", None: unknown}[preview.precision]),
         ("Cells (rows x coefficients):", unknown if preview.cells is None else f"{preview.cells:,}"),
-        ("Cross-products:", _size(preview.cross_products_bytes)),
-        ("Memory, about:", _size(preview.memory_bytes)),
+        ("Cross-products:", _format_bytes(preview.cross_products_bytes)),
+        ("Memory, about:", _format_bytes(preview.memory_bytes)),
     ]
     passes = [f"Pass {i}, {aim}: {what}." for i, (aim, what) in enumerate(preview.passes, start=1)]
-    names = "unknown before the levels are read" if preview.names is None else _listed(preview.names)
+    names = "unknown before the levels are read" if preview.names is None else _list_names(preview.names)
     notes = [
         "A fit may turn out to need more passes: "
         + "; ".join(f"{aim}, {when}" for aim, when in preview.further)
@@ -189,25 +189,25 @@ def _page(preview: Preview) -> Page:
         notes.append(f"The refinement is in double-double up to {CHEAP_CELLS:,} cells, and beyond where the digits need it.")
     return Page(
         "Preview: nothing was fitted",
-        [Pairs(left, right)],
-        footer=[*passes, f"Columns read: {_listed(preview.columns_read)}.", f"Columns of X: {names}."],
+        [KeyValueTable(left, right)],
+        footer=[*passes, f"Columns read: {_list_names(preview.columns_read)}.", f"Columns of X: {names}."],
         notes=notes,
     )
 
 
-def _sent(number: int | None) -> str:
+def _format_expressions(number: int | None) -> str:
     return "unknown" if number is None else f"at least {number:,}" if number else "0"
 
 
-def _listed(names: tuple[str, ...]) -> str:
+def _list_names(names: tuple[str, ...]) -> str:
     return ", ".join(names[:_MOST_NAMES]) + (f", ... ({len(names):,} in all)" if len(names) > _MOST_NAMES else "")
 
 
-def _joined(parts: list[str]) -> str:
+def _join_words(parts: list[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
-def _size(number: int | None) -> str:
+def _format_bytes(number: int | None) -> str:
     if number is None:
         return "unknown"
     size, unit = next(

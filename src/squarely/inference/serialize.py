@@ -43,15 +43,15 @@ from squarely.storage.json_fields import as_bool, as_choice, as_int, as_number, 
 FORMAT = 2
 _MOST_COEFFICIENTS = 5_000
 _MOST_FITS = 100_000
-_LARGEST = 1e100  # far beyond what a fit accepts, and its square is still a number
-_ROOM = 1e-6  # the relative difference between what is said and what is worked out again
+_MAX_VALUE = 1e100  # far beyond what a fit accepts, and its square is still a number
+_TOLERANCE = 1e-6  # the relative difference between what is said and what is worked out again
 
 
-class _EarlierError(Exception):
+class _EarlierFormatError(Exception):
     """What a file of an earlier version does not tell."""
 
 
-def fit_to_json(fit: Fit) -> str:
+def solution_to_json(fit: Fit) -> str:
     """Write a fit as strict JSON; what is not finite is written as text.
 
     Raises
@@ -83,43 +83,47 @@ def fit_to_json(fit: Fit) -> str:
         "scales": design.scales,
         "design_scans": design.scans,
         "rows": {**account.as_dict(), "rounded": dict(account.rounded), "casts": dict(account.casts)},
-        "gram": _upper(moments.gram),
+        "gram": _upper_rows(moments.gram),
         "passes": moments.passes,
         "aggregated": None
         if moments.engine_record is None
-        else {name: getattr(moments.engine_record, name) for name in _AGGREGATED},
+        else {name: getattr(moments.engine_record, name) for name in _ENGINE_FIELDS},
         "remarks": list(moments.remarks),
         "factor": {
-            **{name: getattr(solution.factor, name) for name in _FACTOR},
-            "R": _upper(solution.factor.R),
-            "triangle": None if solution.factor.triangle is None else _upper(solution.factor.triangle),
+            **{name: getattr(solution.factor, name) for name in _FACTORIZATION_FIELDS},
+            "R": _upper_rows(solution.factor.R),
+            "triangle": None if solution.factor.triangle is None else _upper_rows(solution.factor.triangle),
         },
-        "residuals": _fields(solution.residuals),
+        "residuals": _fields_to_dict(solution.residuals),
         "root": root
-        and {"P": _upper(root.P) if (np.triu(root.P) == root.P).all() else root.P, "U": _upper(root.U), "error": root.error},
-        "solution": {name: getattr(solution, name) for name in _SOLUTION},
-        "span": _fields(solution.span),
-        "merged": _fields(solution.merge_record),
+        and {
+            "P": _upper_rows(root.P) if (np.triu(root.P) == root.P).all() else root.P,
+            "U": _upper_rows(root.U),
+            "error": root.error,
+        },
+        "solution": {name: getattr(solution, name) for name in _SOLUTION_FIELDS},
+        "span": _fields_to_dict(solution.span),
+        "merged": _fields_to_dict(solution.merge_record),
     }
-    return json.dumps(_plain(document), allow_nan=False, separators=(",", ":"))
+    return json.dumps(_to_plain(document), allow_nan=False, separators=(",", ":"))
 
 
-_AGGREGATED = ("engine", "scans", "expressions")
-_FACTOR = ("columns", "kept", "rhs", "condition", "road", "dependencies", "left", "doubt")
-_SOLUTION = ("params", "b", "unit_bse", "ssr", "ssr_off", "centered_tss", "tss_off", "mean",
+_ENGINE_FIELDS = ("engine", "scans", "expressions")
+_FACTORIZATION_FIELDS = ("columns", "kept", "rhs", "condition", "road", "dependencies", "left", "doubt")
+_SOLUTION_FIELDS = ("params", "b", "unit_bse", "ssr", "ssr_off", "centered_tss", "tss_off", "mean",
              "digits", "digits_bse", "precision", "scans", "settled", "blur", "rough")  # fmt: skip
 
 
-def _fields(part: ResidualSums | MergeRecord | Span | None) -> dict[str, Any] | None:
+def _fields_to_dict(part: ResidualSums | MergeRecord | Span | None) -> dict[str, Any] | None:
     return None if part is None else {field.name: getattr(part, field.name) for field in fields(part)}
 
 
-def _upper(M: Array) -> list[Array]:
+def _upper_rows(M: Array) -> list[Array]:
     """Give the rows of a symmetric or triangular matrix from the diagonal on."""
     return [row[i:] for i, row in enumerate(M)]
 
 
-def fit_from_json(text: str, label: str) -> Fit:
+def solution_from_json(text: str, label: str) -> Fit:
     """Read a fit back; `label` is what messages call the file.
 
     Raises
@@ -139,8 +143,8 @@ def fit_from_json(text: str, label: str) -> Fit:
             + ("Fit the data again and save that fit." if earlier else "Update squarely.")
         )
     try:
-        return _fit(document, label)
-    except _EarlierError as error:
+        return _read_fit(document, label)
+    except _EarlierFormatError as error:
         raise DataError(
             f"The file {label!r} was saved by an earlier version and {error}. Fit the data again and save that fit."
         ) from None
@@ -149,7 +153,7 @@ def fit_from_json(text: str, label: str) -> Fit:
         raise DataError(f"The file {label!r} is damaged or was changed by hand: {said} Save the fit again.") from None
 
 
-def _fit(document: Mapping[str, Any], label: str) -> Fit:
+def _read_fit(document: Mapping[str, Any], label: str) -> Fit:
     was = document["source"]
     columns = {as_text(name): as_text(kind) for name, kind in was["columns"].items()}
     source = DetachedSource(as_text(was["label"]), columns, tuple(as_text(note) for note in was["notes"]), label)
@@ -165,7 +169,7 @@ def _fit(document: Mapping[str, Any], label: str) -> Fit:
     if k > _MOST_COEFFICIENTS:
         raise ValueError(f"it has {k:,} columns.")
     centres, scales = as_numbers(document["centres"], (k,)), as_numbers(document["scales"], (k,))
-    if not ((scales > 1 / _LARGEST) & (scales < _LARGEST) & (np.abs(centres) < _LARGEST)).all():
+    if not ((scales > 1 / _MAX_VALUE) & (scales < _MAX_VALUE) & (np.abs(centres) < _MAX_VALUE)).all():
         raise ValueError("its centres and scales are not those of columns.")
     design = design_from_json(
         formula=formula,
@@ -180,25 +184,26 @@ def _fit(document: Mapping[str, Any], label: str) -> Fit:
     moments = Moments(
         design=design,
         gram=upper + np.triu(upper, 1).T,
-        account=_account(document["rows"]),
+        account=_read_account(document["rows"]),
         passes=as_int(document["passes"]),
-        engine_record=_aggregated(document["aggregated"]),
+        engine_record=_read_engine_record(document["aggregated"]),
         remarks=tuple(as_text(remark) for remark in document["remarks"]),
     )
-    if moments.gram[0, 0] != moments.n or not (np.diag(moments.gram) >= 0).all() or not _are_products(moments.gram):
+    if moments.gram[0, 0] != moments.n or not (np.diag(moments.gram) >= 0).all() or not _is_gram(moments.gram):
         raise ValueError("its cross-products are not those of its rows.")
-    return infer(_consistent(_solution(document, moments, design)), source)
+    return infer(_check_consistency(_read_solution(document, moments, design)), source)
 
 
-def _are_products(gram: Array) -> bool:
+def _is_gram(gram: Array) -> bool:
     """Tell whether no cross-product exceeds the lengths of its columns, up to rounding."""
     lengths = np.sqrt(np.diag(gram))
     return bool(
-        np.abs(gram).max() < _LARGEST and (np.abs(gram) <= _ROOM * gram[0, 0] + (1 + _ROOM) * np.outer(lengths, lengths)).all()
+        np.abs(gram).max() < _MAX_VALUE
+        and (np.abs(gram) <= _TOLERANCE * gram[0, 0] + (1 + _TOLERANCE) * np.outer(lengths, lengths)).all()
     )
 
 
-def _consistent(solution: Solution) -> Solution:
+def _check_consistency(solution: Solution) -> Solution:
     """Give the solution, if what can be worked out of its other parts is what it says.
 
     Files of earlier versions may lack a part of the root; then R serves, if it has the digits.
@@ -210,19 +215,19 @@ def _consistent(solution: Solution) -> Solution:
     moments, factor = solution.moments, solution.factor
     params, _, natural = to_data_units(moments, factor, solution.scaled_params, np.zeros(len(factor.R)))
     said = solution.params[factor.selected]
-    if not ((said == 0) | (np.abs(said - params) <= _ROOM * (np.abs(params) + TEN_DIGITS * natural))).all():
+    if not ((said == 0) | (np.abs(said - params) <= _TOLERANCE * (np.abs(params) + TEN_DIGITS * natural))).all():
         raise ValueError("its coefficients are not those of its solution.")
     scale, residuals = float(moments.design.scales[-1]), solution.residuals
-    if residuals and solution.converged and not abs(solution.ssr / scale**2 - residuals.squares) <= _ROOM * residuals.squares:
+    if residuals and solution.converged and not abs(solution.ssr / scale**2 - residuals.squares) <= _TOLERANCE * residuals.squares:
         raise ValueError("its sum of squares is not that of its residuals.")
     for root in dict.fromkeys((solution.inverse_root, None)):
         errors, told = unit_errors(moments, factor, standard_error_scale(moments, factor), root), solution.unit_bse[factor.selected]
-        if (np.abs(errors - told) <= _ROOM * told).all():
+        if (np.abs(errors - told) <= _TOLERANCE * told).all():
             return replace(solution, inverse_root=root)
     raise ValueError("its standard errors are not those of its columns, and its covariances would be wrong.")
 
 
-def _solution(document: Mapping[str, Any], moments: Moments, design: Design) -> Solution:
+def _read_solution(document: Mapping[str, Any], moments: Moments, design: Design) -> Solution:
     p = len(design.names)
     written = document["factor"]
     kept = np.array([as_bool(x) for x in written["kept"]], dtype=bool)
@@ -249,11 +254,11 @@ def _solution(document: Mapping[str, Any], moments: Moments, design: Design) -> 
         remainders=left,
         error_factor=as_size(written["doubt"]),
     )
-    residuals = _residuals(document["residuals"], len(design.labels) + 1, q)
+    residuals = _read_residuals(document["residuals"], len(design.labels) + 1, q)
     read = document["solution"]
     params = as_numbers(read["params"], (p,))
     b = as_numbers(read["b"][0], (q,)), as_numbers(read["b"][1], (q,))
-    merged = _merger(document["merged"])
+    merged = _read_merge_record(document["merged"])
     if not np.isfinite([*params[kept], *b[0], *b[1]]).all():
         raise ValueError("its coefficients are not there.")
     counts = [part.n for part in (residuals, merged) if part is not None]
@@ -266,7 +271,7 @@ def _solution(document: Mapping[str, Any], moments: Moments, design: Design) -> 
         moments=moments,
         factor=factor,
         scaled_params=b,
-        inverse_root=_root(document["root"], q),
+        inverse_root=_read_root(document["root"], q),
         params=params,
         residuals=residuals,
         unit_bse=as_numbers(read["unit_bse"], (p,)),
@@ -274,8 +279,8 @@ def _solution(document: Mapping[str, Any], moments: Moments, design: Design) -> 
         ssr_error=as_size(read.get("ssr_off", relative * ssr)),
         centered_tss=centered,
         tss_error=as_size(read.get("tss_off", relative * centered)),
-        mean=_mean(read.get("mean"), moments, residuals),
-        span=_span(document, moments, factor),
+        mean=_read_mean(read.get("mean"), moments, residuals),
+        span=_read_span(document, moments, factor),
         digits=as_numbers(read["digits"], (p,)),
         digits_bse=digits_bse,
         precision=as_choice(read["precision"], ("extended", "double")),
@@ -287,7 +292,7 @@ def _solution(document: Mapping[str, Any], moments: Moments, design: Design) -> 
     )
 
 
-def _mean(written: Any, moments: Moments, residuals: ResidualSums | None) -> tuple[float, float, float]:
+def _read_mean(written: Any, moments: Moments, residuals: ResidualSums | None) -> tuple[float, float, float]:
     if written is not None:
         hi, lo, off = as_numbers(written, (3,)).tolist()
         if not math.isfinite(hi + lo + as_size(off)):
@@ -300,7 +305,7 @@ def _mean(written: Any, moments: Moments, residuals: ResidualSums | None) -> tup
     return totals_of(moments.n, (design.centers[-1], design.scales[-1], middle), residuals.response_sums, 16 * ROUNDOFF)[2]
 
 
-def _span(document: Mapping[str, Any], moments: Moments, factor: Factorization) -> Span | None:
+def _read_span(document: Mapping[str, Any], moments: Moments, factor: Factorization) -> Span | None:
     if moments.design.intercept:
         return None
     if "span" in document:
@@ -311,11 +316,11 @@ def _span(document: Mapping[str, Any], moments: Moments, factor: Factorization) 
         return Span(b=b, remainder=as_size(written["left"]), remainder_error=as_size(written["blur"]))
     span = span_by_sums(moments, factor)
     if span is None:
-        raise _EarlierError("does not say whether its columns span a constant, on which R-squared and F depend")
+        raise _EarlierFormatError("does not say whether its columns span a constant, on which R-squared and F depend")
     return span
 
 
-def _residuals(written: Mapping[str, Any] | None, size: int, q: int) -> ResidualSums | None:
+def _read_residuals(written: Mapping[str, Any] | None, size: int, q: int) -> ResidualSums | None:
     if written is None:
         return None
     readers: dict[str, Callable[[Any], Any]] = {field.name: as_number for field in fields(ResidualSums)}
@@ -325,7 +330,7 @@ def _residuals(written: Mapping[str, Any] | None, size: int, q: int) -> Residual
     return ResidualSums(**parts)
 
 
-def _merger(written: Mapping[str, Any] | None) -> MergeRecord | None:
+def _read_merge_record(written: Mapping[str, Any] | None) -> MergeRecord | None:
     if written is None:
         return None
     rows, taken_out = written["rows"], written["taken_out"]
@@ -339,14 +344,14 @@ def _merger(written: Mapping[str, Any] | None) -> MergeRecord | None:
     return MergeRecord(rows=tuple(as_int(x) for x in rows), removed_rows=tuple(as_int(x) for x in taken_out), shards=shards)
 
 
-def _aggregated(written: Mapping[str, Any] | None) -> EngineRecord | None:
+def _read_engine_record(written: Mapping[str, Any] | None) -> EngineRecord | None:
     if written is None:
         return None
     parts = as_text(written["engine"]), as_int(written["scans"]), as_int(written["expressions"])
     return EngineRecord(engine=parts[0], scans=parts[1], expressions=parts[2])
 
 
-def _root(written: Mapping[str, Any] | None, q: int) -> InverseRoot | None:
+def _read_root(written: Mapping[str, Any] | None, q: int) -> InverseRoot | None:
     if written is None:
         return None
     whole = all(len(row) == q for row in written["P"])  # files of earlier versions have the upper triangle alone
@@ -356,7 +361,7 @@ def _root(written: Mapping[str, Any] | None, q: int) -> InverseRoot | None:
     return InverseRoot(P=P, U=as_triangle(written["U"], q), error=as_size(written["error"]))
 
 
-def _account(written: Mapping[str, Any]) -> RowAccount:
+def _read_account(written: Mapping[str, Any]) -> RowAccount:
     return RowAccount(
         read=as_int(written["read"]),
         used=as_int(written["used"]),
@@ -371,11 +376,11 @@ def _refuse_constant(word: str) -> Any:
     raise ValueError(f"{word} is not JSON")
 
 
-def _plain(value: Any) -> Any:
+def _to_plain(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _to_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | np.ndarray):
-        return [_plain(item) for item in (value.tolist() if isinstance(value, np.ndarray) else value)]
+        return [_to_plain(item) for item in (value.tolist() if isinstance(value, np.ndarray) else value)]
     if isinstance(value, np.generic):
         value = value.item()
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -10,7 +10,7 @@ from scipy.special import fdtrc
 from squarely.data import Source
 from squarely.exact import SIX_DIGITS, TEN_DIGITS, Solution, condition_of, translate_singular_errors
 from squarely.inference.fit import Fit
-from squarely.inference.normality import UNKNOWN, residual_tests
+from squarely.inference.normality import UNKNOWN_NORMALITY, residual_tests
 from squarely.numerics import ROUNDOFF
 
 
@@ -24,16 +24,16 @@ def infer(solution: Solution, source: Source) -> Fit:
     about_mean, about_zero = (solution.centered_tss, solution.tss_error), solution.uncentered_tss
     # A response that varies has a sum of squares of half a spacing of doubles at least; what is less is a rounding of sums.
     constant = sum(about_mean) == 0 or sum(about_mean) < ROUNDOFF**2 * about_zero[0] / (2 * n)
-    centered, uncentered = 0.0 if constant else _known(*about_mean), _known(*about_zero)
+    centered, uncentered = 0.0 if constant else _nan_if_inexact(*about_mean), _nan_if_inexact(*about_zero)
     tss, tss_off = (centered, about_mean[1]) if k_constant else (uncentered, about_zero[1])
     ssr = math.nan if solution.has_hidden_residuals else solution.ssr
     df_model, df_resid = rank - k_constant, n - rank
     nothing = constant and k_constant == 1
     known = solution.is_span_certain
-    ess = math.nan if not known else _explained(solution, tss, tss_off) if df_model else 0.0  # a constant explains nothing
+    ess = math.nan if not known else _explained_squares(solution, tss, tss_off) if df_model else 0.0  # a constant explains nothing
     mse_resid, mse_model = ssr / df_resid, ess / df_model if df_model else math.nan
-    rsquared = math.nan if nothing or math.isnan(ess) else 1 - _ratio(solution.ssr, tss) if ess else 0.0
-    fvalue = math.nan if nothing else _ratio(mse_model, mse_resid)
+    rsquared = math.nan if nothing or math.isnan(ess) else 1 - _divide(solution.ssr, tss) if ess else 0.0
+    fvalue = math.nan if nothing else _divide(mse_model, mse_resid)
     llf = -n / 2 * (math.log(2 * math.pi) + math.log(ssr / n) + 1) if ssr != 0 else math.inf
     return Fit(
         nobs=n,
@@ -56,21 +56,21 @@ def infer(solution: Solution, source: Source) -> Fit:
         mse_resid=mse_resid,
         mse_model=mse_model,
         mse_total=tss / (n - k_constant),
-        durbin_watson=_ratio(residuals.sum_squared_differences, residuals.squares) if residuals else math.nan,
+        durbin_watson=_divide(residuals.sum_squared_differences, residuals.squares) if residuals else math.nan,
         condition_number=_condition_number(solution),
-        normality=residual_tests(n, residuals.powers) if residuals else UNKNOWN,
+        normality=residual_tests(n, residuals.powers) if residuals else UNKNOWN_NORMALITY,
         standard_errors=math.sqrt(mse_resid) * solution.unit_bse,
         solution=solution,
         source=source,
     )
 
 
-def _known(squares: float, off: float) -> float:
+def _nan_if_inexact(squares: float, off: float) -> float:
     """Give a sum of squares, or NaN where its error leaves less than six digits."""
     return squares if off <= SIX_DIGITS * squares else math.nan
 
 
-def _explained(solution: Solution, tss: float, tss_off: float) -> float:
+def _explained_squares(solution: Solution, tss: float, tss_off: float) -> float:
     """Give the explained sum of squares: zero within rounding, and NaN where its error is more and leaves too few digits."""
     ess = tss - solution.ssr
     off = tss_off + solution.ssr_error + 4 * ROUNDOFF * tss
@@ -81,7 +81,7 @@ def _explained(solution: Solution, tss: float, tss_off: float) -> float:
     return ess if abs(ess) > off else 0.0
 
 
-def _ratio(a: float, b: float) -> float:
+def _divide(a: float, b: float) -> float:
     if b != 0:
         return a / b
     return math.nan if a == 0 or math.isnan(a) else math.copysign(math.inf, a)

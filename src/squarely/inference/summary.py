@@ -8,31 +8,31 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from squarely.errors import pluralize
-from squarely.show import Page, Pairs, Table
+from squarely.show import KeyValueTable, Page, Table
 
 if TYPE_CHECKING:
     from squarely.inference.fit import Fit
 
 _HEADER = ("", "coef", "std err", "t", "P>|t|", "[0.025", "0.975]")
 _LARGE_CONDITION = 1000.0
-_CROWDED = 2  # a category with more levels than a half of the rows is doubted
+_CROWDED_RATIO = 2  # a category with more levels than a half of the rows is doubted
 _MOST_SHOWN = 12
-_FEWEST, _FEW = 8, 20  # rows below which the omnibus test is undefined, and its p-value a rough one
+_MIN_ROWS, _FEW_ROWS = 8, 20  # rows below which the omnibus test is undefined, and its p-value a rough one
 
 
 def summary_page(fit: Fit, numbers: Mapping[str, Any]) -> Page:
     """Lay out the page; its numbers, formats and places are those of statsmodels' OLS summary."""
     return Page(
         "OLS Regression Results",
-        [_top(numbers), _coefficients(numbers), _diagnostics(fit, numbers)],
-        notes=_notes(fit, numbers),
-        footer=[*_rows(fit), *_merged(fit), _digits(fit)],
+        [_top_table(numbers), _coefficient_table(numbers), _diagnostics_table(fit, numbers)],
+        notes=_list_notes(fit, numbers),
+        footer=[*_describe_rows(fit), *_describe_merge(fit), _describe_digits(fit)],
     )
 
 
-def _top(numbers: Mapping[str, Any]) -> Pairs:
+def _top_table(numbers: Mapping[str, Any]) -> KeyValueTable:
     about = "" if numbers["k_constant"] else " (uncentered)"
-    return Pairs(
+    return KeyValueTable(
         [
             ("Dep. Variable:", numbers["response"]),
             ("Model:", "OLS"),
@@ -56,7 +56,7 @@ def _top(numbers: Mapping[str, Any]) -> Pairs:
     )
 
 
-def _coefficients(numbers: Mapping[str, Any]) -> Table:
+def _coefficient_table(numbers: Mapping[str, Any]) -> Table:
     rows = []
     for name, value in numbers["params"].items():
         if math.isnan(value):
@@ -64,15 +64,25 @@ def _coefficients(numbers: Mapping[str, Any]) -> Table:
             continue
         low, high = numbers["conf_int"][name]
         p = f"{numbers['pvalues'][name]:.3f}"
-        t = _number(numbers["tvalues"][name], 3)
-        rows.append((name, _number(value, 4), _number(numbers["bse"][name], 3), t, p, _number(low, 3), _number(high, 3)))
+        t = _format_number(numbers["tvalues"][name], 3)
+        rows.append(
+            (
+                name,
+                _format_number(value, 4),
+                _format_number(numbers["bse"][name], 3),
+                t,
+                p,
+                _format_number(low, 3),
+                _format_number(high, 3),
+            )
+        )
     return Table(_HEADER, rows)
 
 
-def _diagnostics(fit: Fit, numbers: Mapping[str, Any]) -> Pairs:
+def _diagnostics_table(fit: Fit, numbers: Mapping[str, Any]) -> KeyValueTable:
     if fit.solution.residuals is None:
-        return Pairs([("Cond. No.", f"{numbers['condition_number']:#.3g}")])
-    return Pairs(
+        return KeyValueTable([("Cond. No.", f"{numbers['condition_number']:#.3g}")])
+    return KeyValueTable(
         [
             ("Omnibus:", f"{numbers['omnibus']:.3f}"),
             ("Prob(Omnibus):", f"{numbers['omnibus_pvalue']:.3f}"),
@@ -88,12 +98,12 @@ def _diagnostics(fit: Fit, numbers: Mapping[str, Any]) -> Pairs:
     )
 
 
-def _notes(fit: Fit, numbers: Mapping[str, Any]) -> list[str]:
+def _list_notes(fit: Fit, numbers: Mapping[str, Any]) -> list[str]:
     notes = []
     if not fit.k_constant:
         notes.append("R-squared is computed without centering (uncentered) since the model does not contain a constant.")
     notes.append("Standard Errors assume that the covariance matrix of the errors is correctly specified.")
-    notes += [*_references(fit), *fit.design.notes]
+    notes += [*_describe_references(fit), *fit.design.notes]
     if offsets := [numeric.text for numeric in fit.design.formula.offsets]:
         notes.append(
             f"{' and '.join(offsets)} enters with a coefficient of one; R-squared and F are those of {numbers['response']} less it."
@@ -102,14 +112,14 @@ def _notes(fit: Fit, numbers: Mapping[str, Any]) -> list[str]:
     if fit.constant_response:
         undefined = ", and R-squared is undefined" if fit.k_constant else ""
         notes.append(f"The response {numbers['response']} is constant: there is nothing to explain{undefined}.")
-    notes += _hidden(fit)
+    notes += _describe_hidden(fit)
     if fit.solution.residuals is None:
         notes.append(
             "Omnibus, Jarque-Bera, skewness, kurtosis and Durbin-Watson need the residuals of all rows, which merged fits do not "
             "have: fit all rows at once for them."
         )
-    elif fit.nobs < _FEW:
-        missing = "; the omnibus test needs at least 8" if fit.nobs < _FEWEST else ""
+    elif fit.nobs < _FEW_ROWS:
+        missing = "; the omnibus test needs at least 8" if fit.nobs < _MIN_ROWS else ""
         notes.append(f"Tests of normality mean little with {fit.nobs} rows{missing}.")
     if fit.condition_number > _LARGE_CONDITION:
         notes.append(
@@ -119,7 +129,7 @@ def _notes(fit: Fit, numbers: Mapping[str, Any]) -> list[str]:
     return notes
 
 
-def _hidden(fit: Fit) -> list[str]:
+def _describe_hidden(fit: Fit) -> list[str]:
     """Say which sums of squares rounding hides, and what is not known therefore."""
     solution, notes = fit.solution, []
     if solution.merge_record is not None:
@@ -146,7 +156,7 @@ def _hidden(fit: Fit) -> list[str]:
     return notes
 
 
-def _references(fit: Fit) -> list[str]:
+def _describe_references(fit: Fit) -> list[str]:
     """Name what the coefficients of categories are compared with."""
     codings = fit.design.categories
     used = {text for column in fit.design.columns for text, full, _ in column.parts if not full}
@@ -157,33 +167,33 @@ def _references(fit: Fit) -> list[str]:
     if base:
         said.append(f"Reference level{'s' if len(base) > 1 else ''}, with which the others are compared: {'; '.join(base)}.")
     for text, c in codings.items():
-        if _CROWDED * len(c.levels) > fit.nobs and not isinstance(c.levels[0], bool):
+        if _CROWDED_RATIO * len(c.levels) > fit.nobs and not isinstance(c.levels[0], bool):
             said.append(f"{text} has {len(c.levels):,} levels for {fit.nobs:,} rows: it may be a name and not a category.")
     if sums:
         said.append(f"Effects that add up to zero over the levels: {'; '.join(sums)}.")
     return said
 
 
-def _rows(fit: Fit) -> list[str]:
+def _describe_rows(fit: Fit) -> list[str]:
     condition = [f"Condition: {fit.design.where.text}."] if fit.design.where else []
     notes = [f"Read with {note}." for note in fit.source.notes]
     return [" ".join(["Rows:", *fit.rows.lines(), *condition, *notes, *fit.solution.moments.remarks])]
 
 
-def _merged(fit: Fit) -> list[str]:
+def _describe_merge(fit: Fit) -> list[str]:
     merger = fit.solution.merge_record
     if merger is None:
         return []
-    out = f", {len(merger.removed_rows):,} taken out (rows {_listed(merger.removed_rows)})" if merger.removed_rows else ""
-    return [f"Merged from {pluralize(len(merger.rows), 'fit')} (rows {_listed(merger.rows)}){out}; no row was read again."]
+    out = f", {len(merger.removed_rows):,} taken out (rows {_list_numbers(merger.removed_rows)})" if merger.removed_rows else ""
+    return [f"Merged from {pluralize(len(merger.rows), 'fit')} (rows {_list_numbers(merger.rows)}){out}; no row was read again."]
 
 
-def _listed(numbers: Sequence[int]) -> str:
+def _list_numbers(numbers: Sequence[int]) -> str:
     shown = ", ".join(map(str, numbers[:_MOST_SHOWN]))
     return shown + (", ..." if len(numbers) > _MOST_SHOWN else "")
 
 
-def _digits(fit: Fit) -> str:
+def _describe_digits(fit: Fit) -> str:
     solution = fit.solution
     counts = [*solution.digits.tolist(), *([] if solution.has_hidden_residuals else solution.digits_bse.tolist())]
     smallest = min((count for count in counts if not math.isnan(count)), default=15.0)
@@ -204,7 +214,7 @@ def _digits(fit: Fit) -> str:
     return f"Digits: {int(smallest)} of every {of} can be trusted{but} ({how}).{end}"
 
 
-def _number(x: float, places: int) -> str:
+def _format_number(x: float, places: int) -> str:
     """Format as statsmodels does: fixed places, or significant digits beyond 1e4 and below 1e-4."""
     if x != 0 and (abs(x) >= 1e4 or abs(x) < 1e-4):
         return f"{x:.{places}g}"

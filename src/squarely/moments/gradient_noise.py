@@ -54,7 +54,7 @@ def fold_gradient_noise(
     with this H beside the intercept, and the result says so. A few digits of w are enough. `all_reduce` adds sums over the rows of this
     source to those over others.
     """
-    V, values = lam.vectors[:, lam.flat :], lam.values[lam.flat :]
+    V, values = lam.vectors[:, lam.flat_directions :], lam.values[lam.flat_directions :]
     gaussian = len(values) > _MAX_FOURTH_MOMENT_COLUMNS
     pairs = pairs_of(len(values), gaussian=gaussian)
     level, slopes = (V[0], V[1:]) if problem.intercept else (np.zeros(len(values)), V)
@@ -98,7 +98,7 @@ def noise_cost(problem: StandardizedProblem) -> int:
 
 def expected_noise(problem: StandardizedProblem, lam: Spectrum, w: Array) -> Noise:
     """Give the noise that Gaussian columns with errors of one variance would have, without looking at a row."""
-    V, values = lam.vectors[:, lam.flat :], lam.values[lam.flat :]
+    V, values = lam.vectors[:, lam.flat_directions :], lam.values[lam.flat_directions :]
     sigma2 = problem.loss(w)
     return Noise(
         values=values,

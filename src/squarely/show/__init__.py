@@ -5,7 +5,7 @@
 """
 
 from squarely.show.figures import Curve, Panel, Points, draw, save
-from squarely.show.page import Page, Pairs, Table
-from squarely.show.text import safe
+from squarely.show.page import KeyValueTable, Page, Table
+from squarely.show.text import escape_controls
 
-__all__ = ["Curve", "Page", "Pairs", "Panel", "Points", "Table", "draw", "safe", "save"]
+__all__ = ["Curve", "KeyValueTable", "Page", "Panel", "Points", "Table", "draw", "escape_controls", "save"]

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from squarely.errors import MissingExtraError
-from squarely.show.text import safe
+from squarely.show.text import escape_controls
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLOURS = ("#0b6e99", "#d1495b", "#2e8b57", "#8a5fbf", "#c98a1b", "#5f6b76")  # readable by the colour-blind, in print too
+COLORS = ("#0b6e99", "#d1495b", "#2e8b57", "#8a5fbf", "#c98a1b", "#5f6b76")  # readable by the colour-blind, in print too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,12 +27,12 @@ class Points:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """A line through x, y (m,) in the order given. `colour` is a position in COLOURS; a dashed curve is drawn on top."""
+    """A line through x, y (m,) in the order given. `color` is a position in COLOURS; a dashed curve is drawn on top."""
 
     x: Any
     y: Any
     label: str = ""
-    colour: int = 1
+    color: int = 1
     dashed: bool = False
 
 
@@ -59,7 +59,7 @@ def draw(panels: Sequence[Panel]) -> Figure:
     figure = Figure(figsize=(6.4 * len(panels), 4.4), layout="constrained")
     FigureCanvasAgg(figure)
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        _panel(axes, panel)
+        _draw_panel(axes, panel)
     return figure
 
 
@@ -72,20 +72,20 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     return paths
 
 
-def _panel(axes: Any, panel: Panel) -> None:
+def _draw_panel(axes: Any, panel: Panel) -> None:
     for mark in panel.marks:
-        label = safe(mark.label, "figure") or None
+        label = escape_controls(mark.label, "figure") or None
         if isinstance(mark, Points):
-            axes.scatter(mark.x, mark.y, s=18, color=COLOURS[0], alpha=0.55, linewidths=0, label=label, zorder=2)
+            axes.scatter(mark.x, mark.y, s=18, color=COLORS[0], alpha=0.55, linewidths=0, label=label, zorder=2)
         elif mark.dashed:
             axes.plot(mark.x, mark.y, color="black", linewidth=1.1, linestyle=(0, (5, 4)), label=label, zorder=4)
         else:
-            style = "-" if mark.colour < len(COLOURS) else (0, (1, 1))  # colours come round again, dotted
-            colour = COLOURS[mark.colour % len(COLOURS)]
+            style = "-" if mark.color < len(COLORS) else (0, (1, 1))  # colours come round again, dotted
+            colour = COLORS[mark.color % len(COLORS)]
             axes.plot(mark.x, mark.y, color=colour, linestyle=style, linewidth=2.2, label=label, zorder=3)
-    axes.set_title(safe(panel.title, "figure"))
-    axes.set_xlabel(safe(panel.x_label, "figure"))
-    axes.set_ylabel(safe(panel.y_label, "figure"))
+    axes.set_title(escape_controls(panel.title, "figure"))
+    axes.set_xlabel(escape_controls(panel.x_label, "figure"))
+    axes.set_ylabel(escape_controls(panel.y_label, "figure"))
     axes.set_xscale("log" if panel.log_x else "linear")
     axes.set_yscale("log" if panel.log_y else "linear")
     if panel.top is not None:

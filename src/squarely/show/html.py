@@ -1,6 +1,6 @@
 """A page as HTML: one self-contained fragment, without script, colour or id, so that it takes on any notebook's look.
 
-Every text passes through `safe`; names are never cut, they break where they are long. The two class names, one for MathJax 2 and
+Every text passes through `escape_controls`; names are never cut, they break where they are long. The two class names, one for MathJax 2 and
 one for MathJax 3, keep it from taking dollars and backslashes in the fragment for mathematics.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 
-from squarely.show.text import safe
+from squarely.show.text import escape_controls
 
 _TABLE = "border-collapse:collapse;margin:0 0 1em 0;font-variant-numeric:tabular-nums"
 _CELL = "padding:0.15em 1em 0.15em 0;vertical-align:baseline;"
@@ -20,48 +20,54 @@ _RULE = ";font-weight:bold;border-bottom:1px solid"  # in the colour of the text
 _PROSE = "white-space:pre-wrap;overflow-wrap:anywhere"
 
 
-def fragment(title: str, tables: Iterable[str], *, footer: Iterable[str], notes: Sequence[str]) -> str:
-    """Put a heading over tables made by `pairs` and `table`, and sentences and numbered notes under them."""
+def render_page(title: str, tables: Iterable[str], *, footer: Iterable[str], notes: Sequence[str]) -> str:
+    """Put a heading over tables made by `render_pairs` and `render_table`, and sentences and numbered notes under them."""
     lines = ['<div class="tex2jax_ignore mathjax_ignore" style="overflow-x:auto">']
-    lines += [_element("h3", title)] if title else []
+    lines += [_render_element("h3", title)] if title else []
     lines += tables
-    lines += [_element("p", sentence, style=_PROSE) for sentence in footer]
+    lines += [_render_element("p", sentence, style=_PROSE) for sentence in footer]
     if notes:
-        lines += [_element("p", "Notes:"), "<ol>", *(_element("li", note, style=_PROSE) for note in notes), "</ol>"]
+        lines += [_render_element("p", "Notes:"), "<ol>", *(_render_element("li", note, style=_PROSE) for note in notes), "</ol>"]
     return "\n".join([*lines, "</div>"])
 
 
-def pairs(left: Sequence[tuple[str, str]], right: Sequence[tuple[str, str]]) -> str:
+def render_pairs(left: Sequence[tuple[str, str]], right: Sequence[tuple[str, str]]) -> str:
     """Make a table of labels with values, `right` beside `left`."""
     sides = zip_longest(left, right, fillvalue=("", "")) if right else ((pair,) for pair in left)
-    return _table("<tbody>", *(_row(*(cell for pair in row for cell in _pair(*pair))) for row in sides), "</tbody>")
+    return _wrap_table(
+        "<tbody>", *(_wrap_row(*(cell for pair in row for cell in _render_pair(*pair))) for row in sides), "</tbody>"
+    )
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def render_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Make a table of numbers under a header; the first column names the row."""
     styles = [_NAME, *[_NUMBER] * (len(header) - 1)]
-    head = _row(*(_element("th", cell, scope="col", style=style + _RULE) for cell, style in zip(header, styles, strict=True)))
+    head = _wrap_row(
+        *(_render_element("th", cell, scope="col", style=style + _RULE) for cell, style in zip(header, styles, strict=True))
+    )
     body = (
-        _row(_element("th", name, scope="row", style=_NAME), *(_element("td", cell, style=_NUMBER) for cell in cells))
+        _wrap_row(
+            _render_element("th", name, scope="row", style=_NAME), *(_render_element("td", cell, style=_NUMBER) for cell in cells)
+        )
         for name, *cells in rows
     )
-    return _table("<thead>", head, "</thead>", "<tbody>", *body, "</tbody>")
+    return _wrap_table("<thead>", head, "</thead>", "<tbody>", *body, "</tbody>")
 
 
-def _pair(label: str, value: str) -> tuple[str, str]:
-    name = _element("th", label, scope="row", style=_NAME) if label else _element("td", "")
-    return name, _element("td", value, style=_VALUE)
+def _render_pair(label: str, value: str) -> tuple[str, str]:
+    name = _render_element("th", label, scope="row", style=_NAME) if label else _render_element("td", "")
+    return name, _render_element("td", value, style=_VALUE)
 
 
-def _table(*lines: str) -> str:
+def _wrap_table(*lines: str) -> str:
     return "\n".join([f'<table style="{_TABLE}">', *lines, "</table>"])
 
 
-def _row(*cells: str) -> str:
+def _wrap_row(*cells: str) -> str:
     return f"<tr>{''.join(cells)}</tr>"
 
 
-def _element(tag: str, text: str, **attributes: str) -> str:
+def _render_element(tag: str, text: str, **attributes: str) -> str:
     """Wrap text, which it makes safe, in a tag of ours."""
     said = "".join(f' {name}="{value}"' for name, value in attributes.items())
-    return f"<{tag}{said}>{safe(text, 'html')}</{tag}>"
+    return f"<{tag}{said}>{escape_controls(text, 'html')}</{tag}>"

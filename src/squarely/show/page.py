@@ -12,15 +12,15 @@ from itertools import zip_longest
 from rich.cells import cell_len
 
 from squarely.show import html as markup
-from squarely.show.text import left, right, safe, wrapped
+from squarely.show.text import align_left, align_right, escape_controls, wrap_text
 
 WIDTH = 78
-_HALF = 38
-_NARROWEST = 10  # names keep this much even where numbers are wide, values where labels are
+_HALF_WIDTH = 38
+_MIN_WIDTH = 10  # names keep this much even where numbers are wide, values where labels are
 
 
 @dataclass(frozen=True, slots=True)
-class Pairs:
+class KeyValueTable:
     """Labels with values, in two columns."""
 
     left: Sequence[tuple[str, str]]
@@ -47,21 +47,21 @@ class Page:
     """
 
     title: str
-    blocks: Sequence[Pairs | Table]
+    blocks: Sequence[KeyValueTable | Table]
     notes: Sequence[str] = ()
     footer: Sequence[str] = ()
 
     def __str__(self) -> str:
-        lines = [(" " * ((WIDTH - cell_len(line)) // 2) + line).rstrip() for line in wrapped(safe(self.title), WIDTH)]
+        lines = [(" " * ((WIDTH - cell_len(line)) // 2) + line).rstrip() for line in wrap_text(escape_controls(self.title), WIDTH)]
         for block in self.blocks:
-            lines += ["=" * WIDTH, *(_pairs(block) if isinstance(block, Pairs) else _table(block))]
+            lines += ["=" * WIDTH, *(_lay_out_pairs(block) if isinstance(block, KeyValueTable) else _lay_out_table(block))]
         lines.append("=" * WIDTH)
         for line in self.footer:
-            lines += wrapped(safe(line), WIDTH)
+            lines += wrap_text(escape_controls(line), WIDTH)
         if self.notes:
             lines += ["", "Notes:"]
         for number, note in enumerate(self.notes, start=1):
-            lines += wrapped(f"[{number}] {safe(note)}", WIDTH, indent="    ")
+            lines += wrap_text(f"[{number}] {escape_controls(note)}", WIDTH, indent="    ")
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -69,38 +69,42 @@ class Page:
 
     def _repr_html_(self) -> str:
         tables = [
-            markup.pairs(block.left, block.right) if isinstance(block, Pairs) else markup.table(block.header, block.rows)
+            markup.render_pairs(block.left, block.right)
+            if isinstance(block, KeyValueTable)
+            else markup.render_table(block.header, block.rows)
             for block in self.blocks
         ]
-        return markup.fragment(self.title, tables, footer=self.footer, notes=self.notes)
+        return markup.render_page(self.title, tables, footer=self.footer, notes=self.notes)
 
 
-def _pairs(block: Pairs) -> list[str]:
+def _lay_out_pairs(block: KeyValueTable) -> list[str]:
     rows = zip_longest(block.left, block.right, fillvalue=("", ""))
-    return [f"{_pair(*a)}  {_pair(*b)}".rstrip() for a, b in rows]
+    return [f"{_lay_out_pair(*a)}  {_lay_out_pair(*b)}".rstrip() for a, b in rows]
 
 
-def _pair(label: str, value: str) -> str:
-    label, value = safe(label), safe(value)
+def _lay_out_pair(label: str, value: str) -> str:
+    label, value = escape_controls(label), escape_controls(value)
     if not value:
-        return left(label, _HALF)
-    label = left(label, min(cell_len(label), _HALF - 1 - min(cell_len(value), _NARROWEST)))
-    return f"{label} {right(value, _HALF - cell_len(label) - 1)}"
+        return align_left(label, _HALF_WIDTH)
+    label = align_left(label, min(cell_len(label), _HALF_WIDTH - 1 - min(cell_len(value), _MIN_WIDTH)))
+    return f"{label} {align_right(value, _HALF_WIDTH - cell_len(label) - 1)}"
 
 
-def _table(block: Table) -> list[str]:
+def _lay_out_table(block: Table) -> list[str]:
     """Lay a table out over the full width. Nothing is cut: a name too long for its column stands on lines of its own."""
-    cells = [[safe(cell) for cell in row] for row in [block.header, *block.rows]]
+    cells = [[escape_controls(cell) for cell in row] for row in [block.header, *block.rows]]
     names, *numbers = zip(*cells, strict=True)
     needs = [max(map(cell_len, column)) + 1 for column in numbers]
-    room = max(WIDTH - sum(needs), _NARROWEST)
+    room = max(WIDTH - sum(needs), _MIN_WIDTH)
     name = max((cell_len(text) for text in names if cell_len(text) <= room), default=0)
     spare, rest = divmod(max(WIDTH - name - sum(needs), 0), max(len(needs), 1))
     widths = [need + spare + (i < rest) for i, need in enumerate(needs)]
     lines = []
     for text, *row in cells:
-        own = wrapped(text, WIDTH) if cell_len(text) > name else []
-        line = left("" if own else text, name) + "".join(right(cell, width) for cell, width in zip(row, widths, strict=True))
+        own = wrap_text(text, WIDTH) if cell_len(text) > name else []
+        line = align_left("" if own else text, name) + "".join(
+            align_right(cell, width) for cell, width in zip(row, widths, strict=True)
+        )
         lines.append([*own, line.rstrip()])
     header, *rows = lines
     return [*header, "-" * WIDTH, *(line for row in rows for line in row)]

@@ -18,7 +18,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from squarely.show.text import left, safe
+from squarely.show.text import align_left, escape_controls
 
 _DELAY = 1.0  # seconds: what is done sooner needs no line
 _REFRESHES = 8  # a second
@@ -31,13 +31,13 @@ class Stage:
     Attributes
     ----------
     label : what is done, of which `unit`.
-    done : how many are done, of `total`, None if that is not known.
+    count : how many are done, of `total`, None if that is not known.
     seconds : how long it has taken so far.
     """
 
     label: str
     unit: str
-    done: int
+    count: int
     total: int | None
     seconds: float
 
@@ -53,13 +53,13 @@ class Progress:
         self._timer: Timer | None = None
         self._live: Live | None = None
 
-    def begin(self, label: str, *, unit: str, total: int | None, since: float) -> None:
+    def begin(self, label: str, *, unit: str, total: int | None, start_time: float) -> None:
         """Begin a stage of what goes on since a time of `time.monotonic`, from which its second counts."""
         self.end()
         with self._lock:
             self._start = time.monotonic()
-            self._stage = Stage(label=label, unit=unit, done=0, total=total, seconds=0.0)
-            self._timer = Timer(max(since + _DELAY - self._start, 0.0), self._appear)
+            self._stage = Stage(label=label, unit=unit, count=0, total=total, seconds=0.0)
+            self._timer = Timer(max(start_time + _DELAY - self._start, 0.0), self._show)
             self._timer.daemon = True
             with _without_interrupts():
                 self._timer.start()
@@ -67,7 +67,7 @@ class Progress:
     def reach(self, done: int) -> None:
         """Say how many are done."""
         if self._stage is not None:
-            self._stage = replace(self._stage, done=done)
+            self._stage = replace(self._stage, count=done)
 
     def end(self) -> None:
         """Take the line away and show the cursor again; without a stage there is nothing to do."""
@@ -85,13 +85,13 @@ class Progress:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.end()
 
-    def _appear(self) -> None:
+    def _show(self) -> None:
         with self._lock:
             if self._stage is None:
                 return
             self._live = Live(
                 console=self._console,
-                get_renderable=self._drawn,
+                get_renderable=self._render,
                 refresh_per_second=_REFRESHES,
                 transient=True,
                 redirect_stdout=False,
@@ -99,9 +99,9 @@ class Progress:
             )
             self._live.start(refresh=True)
 
-    def _drawn(self) -> Table | str:
+    def _render(self) -> Table | str:
         stage = self._stage
-        return "" if stage is None else drawn(replace(stage, seconds=time.monotonic() - self._start), self._console.width)
+        return "" if stage is None else render_stage(replace(stage, seconds=time.monotonic() - self._start), self._console.width)
 
 
 @contextmanager
@@ -117,7 +117,7 @@ def _without_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def on_terminal() -> Progress | None:
+def terminal_progress() -> Progress | None:
     """Give a line on the terminal behind stderr; None where stderr is a file, a pipe, a notebook or a terminal that cannot."""
     if sys.stderr is None or not sys.stderr.isatty():
         return None
@@ -125,18 +125,18 @@ def on_terminal() -> Progress | None:
     return Progress(console) if console.is_interactive else None
 
 
-def drawn(stage: Stage, width: int) -> Table:
+def render_stage(stage: Stage, width: int) -> Table:
     """Lay out one line: what is done, a bar, how much of it, how fast, and how long it will take, or has taken.
 
     Where there is little room, the bar goes first; then the label is cut.
     """
-    numbers, label = " ".join(_numbers(stage)), safe(stage.label)
-    label = left(label, max(min(cell_len(label), width - len(numbers) - 1), 0))
+    numbers, label = " ".join(_format_numbers(stage)), escape_controls(stage.label)
+    label = align_left(label, max(min(cell_len(label), width - len(numbers) - 1), 0))
     bar = max(width - cell_len(label) - len(numbers) - 2, 0)
     line = Table.grid(padding=(0, 1, 0, 0), pad_edge=False)
     cells: list[Text | ProgressBar] = [
         Text(label),
-        *([ProgressBar(total=stage.total, completed=stage.done, width=bar)] if bar else []),
+        *([ProgressBar(total=stage.total, completed=stage.count, width=bar)] if bar else []),
         Text(numbers),
     ]
     for _ in cells:
@@ -145,21 +145,21 @@ def drawn(stage: Stage, width: int) -> Table:
     return line
 
 
-def _numbers(stage: Stage) -> list[str]:
-    of = "" if stage.total is None else f" of {short(stage.total)}"
-    count = f"{short(stage.done)}{of} {stage.unit}"
-    rate = stage.done / stage.seconds if stage.seconds > 0 else 0.0
+def _format_numbers(stage: Stage) -> list[str]:
+    of = "" if stage.total is None else f" of {format_count(stage.total)}"
+    count = f"{format_count(stage.count)}{of} {stage.unit}"
+    rate = stage.count / stage.seconds if stage.seconds > 0 else 0.0
     if not rate:
-        return [count, f"{clock(stage.seconds)} so far"]
-    left_over = None if stage.total is None else max(stage.total - stage.done, 0) / rate
-    time_left = f"{clock(stage.seconds)} so far" if left_over is None else f"{clock(left_over)} left"
-    return [count, f"{short(round(rate))}/s", time_left]
+        return [count, f"{format_time(stage.seconds)} so far"]
+    left_over = None if stage.total is None else max(stage.total - stage.count, 0) / rate
+    time_left = f"{format_time(stage.seconds)} so far" if left_over is None else f"{format_time(left_over)} left"
+    return [count, f"{format_count(round(rate))}/s", time_left]
 
 
-def short(number: int) -> str:
+def format_count(number: int) -> str:
     """Write a count in three digits, if it has many.
 
-    >>> short(9_999), short(12_345), short(999_999), short(20_000_000)
+    >>> format_count(9_999), format_count(12_345), format_count(999_999), format_count(20_000_000)
     ('9,999', '12.3K', '1.00M', '20.0M')
     """
     if number < 10_000:
@@ -168,10 +168,10 @@ def short(number: int) -> str:
     return f"{size:.{2 if size < 9.995 else 1 if size < 99.95 else 0}f}{sign}"
 
 
-def clock(seconds: float) -> str:
+def format_time(seconds: float) -> str:
     """Write a time as on a clock.
 
-    >>> clock(7.6), clock(3_725)
+    >>> format_time(7.6), format_time(3_725)
     ('0:08', '1:02:05')
     """
     minutes, rest = divmod(round(seconds), 60)

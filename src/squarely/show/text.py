@@ -10,14 +10,14 @@ from rich.cells import cell_len, chop_cells, set_cell_size
 Place = Literal["terminal", "html", "figure"]
 
 
-def safe(text: object, place: Place = "terminal") -> str:
+def escape_controls(text: object, place: Place = "terminal") -> str:
     r"""Make text safe for the place where it is shown.
 
     Control characters, terminal escapes and direction marks become visible escapes everywhere; HTML has its signs
     escaped besides, and a figure the dollar that would start a formula. HTML has the dollar escaped too, for Markdown that
     takes the HTML in; on a page it is a dollar again, which `markup` keeps from MathJax.
 
-    >>> safe("a\x1b[31mb"), safe("a<b>$", "html"), safe("$x", "figure")
+    >>> escape_controls("a\x1b[31mb"), escape_controls("a<b>$", "html"), escape_controls("$x", "figure")
     ('a\\x1b[31mb', 'a&lt;b&gt;&#36;', '\\$x')
     """
     plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text))
@@ -26,10 +26,10 @@ def safe(text: object, place: Place = "terminal") -> str:
     return plain.replace("$", r"\$") if place == "figure" else plain
 
 
-def left(text: str, width: int) -> str:
+def align_left(text: str, width: int) -> str:
     """Pad or cut text to `width` cells, flush left; a cut ends in an ellipsis.
 
-    >>> left("weight", 8), left("acceleration", 8)
+    >>> align_left("weight", 8), align_left("acceleration", 8)
     ('weight  ', 'acceler…')
     """
     if cell_len(text) <= width:
@@ -37,12 +37,12 @@ def left(text: str, width: int) -> str:
     return set_cell_size(text, width - 1) + "…"
 
 
-def wrapped(text: str, width: int, indent: str = "") -> list[str]:
+def wrap_text(text: str, width: int, indent: str = "") -> list[str]:
     """Break text between words into lines of at most `width` cells, those after the first indented.
 
     A word wider than a line is broken too: a name in a sentence is there to be read whole, and no line leaves the page.
 
-    >>> wrapped("one two three", 8), wrapped("a horsepower", 8)
+    >>> wrap_text("one two three", 8), wrap_text("a horsepower", 8)
     (['one two', 'three'], ['a', 'horsepow', 'er'])
     """
     lines = [""]
@@ -57,6 +57,6 @@ def wrapped(text: str, width: int, indent: str = "") -> list[str]:
     return lines
 
 
-def right(text: str, width: int) -> str:
+def align_right(text: str, width: int) -> str:
     """Pad or cut text to `width` cells, flush right."""
-    return " " * (width - cell_len(text)) + text if cell_len(text) <= width else left(text, width)
+    return " " * (width - cell_len(text)) + text if cell_len(text) <= width else align_left(text, width)

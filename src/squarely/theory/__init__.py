@@ -1,7 +1,7 @@
 """Gradient descent on a quadratic, with the answer known: limits, rates, curves, floors and epochs, from arrays.
 
 Convention, torch's MSELoss: L(w) = (1/n) ||X w - y||^2 = L* + 1/2 (w - w*)' H (w - w*), with H = (2/n) X'X and eigenvalues
-lam. `spectrum` is the eigenbasis of H, in which each coordinate c_j of the error w - w* lives alone; `full_batch` is the linear
+lam. `decompose_hessian` is the eigenbasis of H, in which each coordinate c_j of the error w - w* lives alone; `full_batch` is the linear
 recurrence that descent is for it, with momentum, schedules and weight decay; `noise` is what single rows add to the gradient;
 `with_replacement` and `reshuffled` what becomes of it at a constant learning rate, and `mini_batch` asks either; `averaging` is the
 mean of the iterates. Nothing here looks at rows: `squarely.moments` folds them into what is asked for.
@@ -13,15 +13,15 @@ from squarely.theory.full_batch import (
     epochs_by_rule,
     epochs_until,
     excess_curve,
-    fewest,
+    fewest_epochs,
     heavy_ball,
     lr_best,
     lr_limit,
     modes_after,
     modes_along,
     rate,
+    remaining_fraction,
     scheduled_curve,
-    share_left,
 )
 from squarely.theory.mini_batch import (
     expected_curve,
@@ -33,7 +33,15 @@ from squarely.theory.mini_batch import (
     noise_floor,
 )
 from squarely.theory.noise import Batches, Noise, Pairs, Sampling, coordinates, gaussian_square, pairs_of, weights_of
-from squarely.theory.spectrum import Spectrum, distance_bound, excess, fixed_point, flatness, spectrum, standard_errors_bound
+from squarely.theory.spectrum import (
+    Spectrum,
+    decompose_hessian,
+    distance_bound,
+    excess,
+    fixed_point,
+    flat_threshold,
+    standard_errors_bound,
+)
 from squarely.theory.with_replacement import batch_lr_limit
 
 __all__ = [
@@ -46,6 +54,7 @@ __all__ = [
     "averaged_excess",
     "batch_lr_limit",
     "coordinates",
+    "decompose_hessian",
     "distance_bound",
     "epochs_by_averaging",
     "epochs_by_rule",
@@ -55,10 +64,10 @@ __all__ = [
     "expected_curve",
     "expected_epochs",
     "expected_excess",
-    "fewest",
+    "fewest_epochs",
     "first_order_floor",
     "fixed_point",
-    "flatness",
+    "flat_threshold",
     "gaussian_square",
     "heavy_ball",
     "lr_best",
@@ -70,9 +79,8 @@ __all__ = [
     "noise_floor",
     "pairs_of",
     "rate",
+    "remaining_fraction",
     "scheduled_curve",
-    "share_left",
-    "spectrum",
     "standard_errors_bound",
     "weights_of",
 ]

@@ -22,12 +22,12 @@ def averaged_excess(noise: Noise, c: Array, batches: Batches, epochs: int) -> fl
     Source: Bach and Moulines (2013), arXiv:1306.2119; Defossez and Bach (2015), arXiv:1412.0156.
     """
     steps, size, _ = batches.sizes(noise.n)
-    K, gap, lam = steps * epochs, batches.pace * noise.values, noise.values
+    K, gap, lam = steps * epochs, batches.effective_lr * noise.values, noise.values
     start, (a, b) = c[len(c) - len(lam) :], noise.pairs
     C = drawn_covariance(noise, batches)
     with np.errstate(over="ignore", invalid="ignore"):
-        once = (1.0 - gap) * _geometric(gap, K)  # sum of a^k
-        twice = (1.0 - gap) ** 2 * _geometric(gap * (2.0 - gap), K)  # sum of a^2k
+        once = (1.0 - gap) * _geometric_sum(gap, K)  # sum of a^k
+        twice = (1.0 - gap) ** 2 * _geometric_sum(gap * (2.0 - gap), K)  # sum of a^2k
         bias = start * once / K
         S = (noise.gradient + noise.square @ C - lam[a] * lam[b] * C)[noise.diagonal]
         variance = S / (size * lam**2 * K**2) * (K - 2.0 * once + twice)
@@ -47,7 +47,7 @@ def epochs_by_averaging(tau: float, parameters: int = 1) -> int:
     return math.ceil(parameters / tau**2 * (1.0 - 1e-12))
 
 
-def _geometric(gap: Array, count: int) -> Array:
+def _geometric_sum(gap: Array, count: int) -> Array:
     """Give the sum of (1 - gap)^i over i = 0 .. count - 1, to all digits also where gaps are small; none may be zero."""
     small = gap < 0.5
     lack: Array = np.where(small, -np.expm1(count * np.log1p(-np.where(small, gap, 0.0))), 1.0 - (1.0 - gap) ** count)

@@ -17,7 +17,7 @@ import numpy as np
 from squarely.numerics import Array
 from squarely.theory.spectrum import Spectrum, excess
 
-_LONGEST = 2**62
+_MAX_EPOCHS = 2**62
 _CELLS = 2**20  # of errors worked out at once: 8 megabytes
 _THIRDS = 60  # (2/3)^60 of the limit: eleven digits of a rate
 
@@ -62,7 +62,7 @@ def lr_limit(lam: Spectrum, descent: Descent) -> float:
     >>> lr_limit(Spectrum(np.array([2.0, 2.0]), np.eye(2)), Descent(lr=0.1))
     1.0
     """
-    limit = (2.0 + 2.0 * descent.momentum) / (lam.largest + descent.weight_decay)
+    limit = (2.0 + 2.0 * descent.momentum) / (lam.largest_eigenvalue + descent.weight_decay)
     return limit / (1.0 + 2.0 * descent.momentum) if descent.nesterov else limit
 
 
@@ -77,16 +77,16 @@ def lr_best(lam: Spectrum, descent: Descent) -> float:
     0.5
     """
     if descent.momentum == 0.0:
-        return 2.0 / (lam.largest + lam.smallest + 2.0 * descent.weight_decay)
+        return 2.0 / (lam.largest_eigenvalue + lam.smallest_eigenvalue + 2.0 * descent.weight_decay)
     if not descent.nesterov:
         root = math.sqrt(descent.momentum)
         first, last = (
-            (1.0 - root) ** 2 / (lam.smallest + descent.weight_decay),
-            (1.0 + root) ** 2 / (lam.largest + descent.weight_decay),
+            (1.0 - root) ** 2 / (lam.smallest_eigenvalue + descent.weight_decay),
+            (1.0 + root) ** 2 / (lam.largest_eigenvalue + descent.weight_decay),
         )
         if first <= last:
             return math.sqrt(first) * math.sqrt(last)
-    outer = Spectrum(np.array([lam.smallest, lam.largest]), np.eye(2))
+    outer = Spectrum(np.array([lam.smallest_eigenvalue, lam.largest_eigenvalue]), np.eye(2))
     low, high = 0.0, lr_limit(lam, descent)
     for _ in range(_THIRDS):
         third = (high - low) / 3.0
@@ -105,7 +105,7 @@ def heavy_ball(lam: Spectrum) -> Descent:
     >>> heavy_ball(Spectrum(np.array([1.0, 9.0]), np.eye(2)))
     Descent(lr=0.25, momentum=0.25, nesterov=False, weight_decay=0.0)
     """
-    high, low = math.sqrt(lam.largest), math.sqrt(lam.smallest)
+    high, low = math.sqrt(lam.largest_eigenvalue), math.sqrt(lam.smallest_eigenvalue)
     return Descent(lr=(2.0 / (high + low)) ** 2, momentum=((high - low) / (high + low)) ** 2)
 
 
@@ -131,12 +131,12 @@ def modes_after(lam: Spectrum, c: Array, descent: Descent, epochs: int) -> Array
         return powers[:, 0, 0] * c
 
 
-def share_left(lam: Spectrum, descent: Descent, epochs: int) -> float:
+def remaining_fraction(lam: Spectrum, descent: Descent, epochs: int) -> float:
     """Return the largest share of its error that a moving mode keeps after `epochs` updates from rest.
 
     With momentum the velocity counts as error too, as lr v, so that an error on its way through zero is not taken for none.
 
-    >>> share_left(Spectrum(np.array([1.0, 2.0]), np.eye(2)), Descent(lr=0.5), 3)
+    >>> remaining_fraction(Spectrum(np.array([1.0, 2.0]), np.eye(2)), Descent(lr=0.5), 3)
     0.125
     """
     moving = lam.values[lam.values > 0]
@@ -177,14 +177,14 @@ def scheduled_curve(
     rates: Iterable[float],
     momenta: Iterable[float] | None = None,
     *,
-    away: Array | float = 0.0,
+    offset: Array | float = 0.0,
 ) -> Array:
     """Return the loss above the optimum (updates + 1,) along a schedule of rates and momenta, as `modes_along` takes it."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.array([excess(lam, error + away) for error in modes_along(lam, c, descent, rates, momenta)])
+        return np.array([excess(lam, error + offset) for error in modes_along(lam, c, descent, rates, momenta)])
 
 
-def excess_curve(lam: Spectrum, c: Array, descent: Descent, epochs: int, *, away: Array | float = 0.0) -> Array:
+def excess_curve(lam: Spectrum, c: Array, descent: Descent, epochs: int, *, offset: Array | float = 0.0) -> Array:
     """Return the loss above the optimum (epochs + 1,) at epochs 0, 1, ..., epochs: 1/2 sum_j lam_j (c_j(k) + away_j)^2.
 
     c (p,) is the error at the start in the eigenbasis; the start is at rest.
@@ -193,17 +193,17 @@ def excess_curve(lam: Spectrum, c: Array, descent: Descent, epochs: int, *, away
     [1.0, 0.25, 0.0625]
     """
     if descent.momentum:
-        return scheduled_curve(lam, c, descent, repeat(descent.lr, epochs), away=away)
+        return scheduled_curve(lam, c, descent, repeat(descent.lr, epochs), offset=offset)
     curve, factors = np.empty(epochs + 1), 1.0 - descent.lr * (lam.values + descent.weight_decay)
     stretch = max(1, _CELLS // len(c))
     with np.errstate(over="ignore", invalid="ignore"):
         for first in range(0, epochs + 1, stretch):
             left = factors ** np.arange(first, min(first + stretch, epochs + 1))[:, None]  # (epochs, p)
-            curve[first : first + stretch] = 0.5 * ((left * c + away) ** 2 @ lam.values)
+            curve[first : first + stretch] = 0.5 * ((left * c + offset) ** 2 @ lam.values)
     return curve
 
 
-def epochs_until(lam: Spectrum, c: Array, descent: Descent, target: float, *, away: Array | float = 0.0) -> int | None:
+def epochs_until(lam: Spectrum, c: Array, descent: Descent, target: float, *, offset: Array | float = 0.0) -> int | None:
     """Return the fewest epochs after which the excess loss is at most `target`, or None if it never gets there to stay.
 
     Found by doubling and bisection. Without momentum and decay the excess falls at every epoch and the number is exact; with
@@ -212,11 +212,11 @@ def epochs_until(lam: Spectrum, c: Array, descent: Descent, target: float, *, aw
     >>> epochs_until(Spectrum(np.array([2.0]), np.eye(1)), np.array([1.0]), Descent(lr=0.25), 2.0**-20)
     10
     """
-    if excess(lam, c + away) <= target:
+    if excess(lam, c + offset) <= target:
         return 0
-    if not rate(lam, descent) < 1.0 or not target > excess(lam, np.zeros_like(c) + away):
+    if not rate(lam, descent) < 1.0 or not target > excess(lam, np.zeros_like(c) + offset):
         return None
-    return fewest(lambda epochs: excess(lam, modes_after(lam, c, descent, epochs) + away) <= target)
+    return fewest_epochs(lambda epochs: excess(lam, modes_after(lam, c, descent, epochs) + offset) <= target)
 
 
 def epochs_by_rule(kappa: float, share: float, *, momentum: bool = False) -> float:
@@ -231,16 +231,16 @@ def epochs_by_rule(kappa: float, share: float, *, momentum: bool = False) -> flo
     return (math.sqrt(kappa) if momentum else kappa) / 4.0 * math.log(1.0 / share)
 
 
-def fewest(reached: Callable[[int], bool]) -> int | None:
+def fewest_epochs(reached: Callable[[int], bool]) -> int | None:
     """Return the fewest epochs, at least one, for which `reached` holds from then on, found by doubling and bisection.
 
-    >>> fewest(lambda epochs: epochs * epochs >= 50), fewest(lambda epochs: False)
+    >>> fewest_epochs(lambda epochs: epochs * epochs >= 50), fewest_epochs(lambda epochs: False)
     (8, None)
     """
     high = 1
     while not reached(high):
         high *= 2
-        if high > _LONGEST:
+        if high > _MAX_EPOCHS:
             return None
     low = high // 2
     while high - low > 1:

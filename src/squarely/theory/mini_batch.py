@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from squarely.numerics import Array
-from squarely.theory.full_batch import fewest
+from squarely.theory.full_batch import fewest_epochs
 from squarely.theory.noise import Batches, Noise
 from squarely.theory.reshuffled import reshuffled_covariance, reshuffled_excess
 from squarely.theory.with_replacement import batch_lr_limit, drawn_covariance, drawn_excess
@@ -38,7 +38,7 @@ def first_order_floor(noise: Noise, batches: Batches) -> float:
     1 / (1 - lr / limit). Reshuffled the floor is far below it.
     """
     _, size, _ = batches.sizes(noise.n)
-    return float(batches.pace * noise.gradient[noise.diagonal].sum() / (4.0 * size))
+    return float(batches.effective_lr * noise.gradient[noise.diagonal].sum() / (4.0 * size))
 
 
 def lr_for_floor(noise: Noise, batches: Batches, target: float) -> float:
@@ -88,4 +88,4 @@ def expected_epochs(noise: Noise, c: Array, batches: Batches, target: float) -> 
         return 0
     if not noise_floor(noise, batches) < target:
         return None
-    return fewest(lambda epochs: excess(epochs) <= target)
+    return fewest_epochs(lambda epochs: excess(epochs) <= target)

@@ -77,7 +77,7 @@ class Batches:
         return Descent(lr=self.lr, momentum=self.momentum, nesterov=self.nesterov)
 
     @property
-    def pace(self) -> float:
+    def effective_lr(self) -> float:
         """The learning rate that momentum amounts to, lr / (1 - beta)."""
         return self.lr / (1.0 - self.momentum)
 
@@ -127,7 +127,7 @@ def gaussian_square(values: Array, constant: Array | None = None) -> Array:
     return square if constant is None else square - 8.0 * np.outer(constant**2, constant**2)
 
 
-def products(A: Array, B: Array) -> Array:
+def kronecker_products(A: Array, B: Array) -> Array:
     """Give the Kronecker products of matrices (d, i, j) and (d, k, l): (d, i k, j l)."""
     d, i, j = A.shape
     _, k, m = B.shape

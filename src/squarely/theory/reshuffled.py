@@ -16,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 
 from squarely.numerics import Array
-from squarely.theory.noise import Batches, Noise, products
+from squarely.theory.noise import Batches, Noise, kronecker_products
 
 
 def reshuffled_covariance(noise: Noise, batches: Batches) -> Array:
@@ -24,7 +24,7 @@ def reshuffled_covariance(noise: Noise, batches: Batches) -> Array:
     steps = batches.descent.step(noise.values)
     covariance: Array = np.full(len(noise.gradient), math.inf)
     if np.abs(np.linalg.eigvals(steps)).max() < 1.0:
-        epoch = _epoch(noise, batches)
+        epoch = _epoch_matrices(noise, batches)
         covariance[:] = np.linalg.solve(np.eye(4) - epoch[:, :4, :4], epoch[:, :4, 4:])[:, 0, 0]
     return covariance
 
@@ -34,7 +34,7 @@ def reshuffled_excess(noise: Noise, c: Array, batches: Batches) -> Callable[[int
     start = np.zeros((len(c), 5, 1))
     start[:, 0, 0], start[:, 4, 0] = c**2, 1.0
     with np.errstate(over="ignore", invalid="ignore"):
-        epoch = _epoch(noise, batches)[noise.diagonal]
+        epoch = _epoch_matrices(noise, batches)[noise.diagonal]
 
     def excess(epochs: int) -> float:
         with np.errstate(over="ignore", invalid="ignore"):
@@ -44,20 +44,20 @@ def reshuffled_excess(noise: Noise, c: Array, batches: Batches) -> Callable[[int
     return excess
 
 
-def _epoch(noise: Noise, batches: Batches) -> Array:
+def _epoch_matrices(noise: Noise, batches: Batches) -> Array:
     """Give the matrices (d, 5, 5) that take the second moments of (error, velocity) in modes a and b, and a one, an epoch on."""
     (a, b), (steps, size, last), n = noise.pairs, batches.sizes(noise.n), noise.n
     F, G = batches.descent.step(noise.values), batches.descent.gain
-    lone = _affine(F, G, steps)[:, :2, 2]  # (m, 2) the sum of F^i G
-    both, gain = products(F[a], F[b]), np.outer(G, G).ravel()
-    epoch = _affine(both, gain, steps)
+    lone = _affine_power(F, G, steps)[:, :2, 2]  # (m, 2) the sum of F^i G
+    both, gain = kronecker_products(F[a], F[b]), np.outer(G, G).ravel()
+    epoch = _affine_power(both, gain, steps)
     each = n * (epoch[:, :4, 4] / size + (1.0 / last - 1.0 / size) * gain)
-    whole = products(lone[a][:, :, None], lone[b][:, :, None])[..., 0]
+    whole = kronecker_products(lone[a][:, :, None], lone[b][:, :, None])[..., 0]
     epoch[:, :4, 4] = noise.gradient[:, None] / max(n - 1, 1) * (each - whole)
     return epoch
 
 
-def _affine(M: Array, g: Array, steps: int) -> Array:
+def _affine_power(M: Array, g: Array, steps: int) -> Array:
     """Give the map z -> M z + g, as a matrix on (z, 1), to the power of `steps`: (d, k + 1, k + 1) from (d, k, k) and (k,)."""
     d, k, _ = M.shape
     map_ = np.zeros((d, k + 1, k + 1))

@@ -10,7 +10,7 @@ import numpy as np
 from squarely.numerics import ROUNDOFF, Array
 
 _ROUNDING = (100 * float(np.finfo(np.float64).eps)) ** 2  # a standardised loss this small is rounding
-_FLAT = 1e-13  # eigenvalues below this share of the largest are rounding: descent does not move along them
+_FLAT_RATIO = 1e-13  # eigenvalues below this share of the largest are rounding: descent does not move along them
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -27,39 +27,39 @@ class Spectrum:
     vectors: Array
 
     @property
-    def largest(self) -> float:
+    def largest_eigenvalue(self) -> float:
         """The largest eigenvalue, lam_1: it sets the limit of the learning rate."""
         return float(self.values[-1])
 
     @property
-    def smallest(self) -> float:
+    def smallest_eigenvalue(self) -> float:
         """The smallest eigenvalue that is not zero, lam_p: it sets how long convergence takes."""
         return float(self.values[self.values > 0][0])
 
     @property
     def kappa(self) -> float:
         """The condition number lam_1 / lam_p of H; infinite where the loss is flat to rounding in some direction."""
-        return math.inf if self.flat else self.largest / self.smallest
+        return math.inf if self.flat_directions else self.largest_eigenvalue / self.smallest_eigenvalue
 
     @property
-    def flat(self) -> int:
+    def flat_directions(self) -> int:
         """The number of directions along which the loss does not change (collinear columns)."""
         return int((self.values == 0).sum())
 
 
-def flatness(lam: Spectrum) -> float:
+def flat_threshold(lam: Spectrum) -> float:
     """Give the largest eigenvalue that counts as zero."""
-    return _FLAT * lam.largest
+    return _FLAT_RATIO * lam.largest_eigenvalue
 
 
-def spectrum(H: Array) -> Spectrum:
+def decompose_hessian(H: Array) -> Spectrum:
     """Decompose a Hessian (p, p), symmetric and positive semidefinite.
 
-    >>> spectrum(np.diag([2.0, 8.0])).kappa
+    >>> decompose_hessian(np.diag([2.0, 8.0])).kappa
     4.0
     """
     values, vectors = np.linalg.eigh(H)
-    return Spectrum(np.where(values > _FLAT * values[-1], values, 0.0), vectors)
+    return Spectrum(np.where(values > _FLAT_RATIO * values[-1], values, 0.0), vectors)
 
 
 def excess(lam: Spectrum, c: Array) -> float:
@@ -75,7 +75,7 @@ def fixed_point(lam: Spectrum, h: Array, weight_decay: float = 0.0) -> Array:
     intercept too. Along flat directions without decay it is the point nearest to zero. Descent without decay that is stopped after
     k epochs is close to the ridge solution with wd = 1 / (lr k) (Ali, Kolter and Tibshirani 2019, arXiv:1810.10082).
 
-    >>> fixed_point(spectrum(2.0 * np.eye(1)), np.array([6.0]), weight_decay=1.0).tolist()
+    >>> fixed_point(decompose_hessian(2.0 * np.eye(1)), np.array([6.0]), weight_decay=1.0).tolist()
     [2.0]
     """
     curvature = lam.values + weight_decay
@@ -89,11 +89,11 @@ def distance_bound(lam: Spectrum, gradient: Array) -> tuple[float, float]:
 
     Late in a run the bound is attained, so lam_p is taken lower by what rounding may have added to it.
 
-    >>> [round(bound, 9) for bound in distance_bound(spectrum(2.0 * np.eye(2)), np.array([3.0, 4.0]))]
+    >>> [round(bound, 9) for bound in distance_bound(decompose_hessian(2.0 * np.eye(2)), np.array([3.0, 4.0]))]
     [2.5, 6.25]
     """
     norm = float(np.linalg.norm(gradient))
-    least = lam.smallest - 8 * len(lam.values) * ROUNDOFF * lam.largest
+    least = lam.smallest_eigenvalue - 8 * len(lam.values) * ROUNDOFF * lam.largest_eigenvalue
     if not math.isfinite(norm) or least <= 0:
         return math.inf, math.inf
     return norm / least, norm**2 / (2.0 * least)
@@ -109,7 +109,7 @@ def standard_errors_bound(lam: Spectrum, gradient: Array, loss: float, n: int, d
     >>> round(standard_errors_bound(Spectrum(np.array([2.0, 2.0]), np.eye(2)), np.array([0.0, 0.02]), 1.0, 102, 100), 4)
     0.1
     """
-    _, more = (math.inf, math.inf) if lam.flat else distance_bound(lam, gradient)
+    _, more = (math.inf, math.inf) if lam.flat_directions else distance_bound(lam, gradient)
     least = loss - more
     variance = n / df_resid * least if df_resid > 0 and least > _ROUNDING else 0.0
     return math.sqrt(n * more / variance) if variance > 0 else math.inf

@@ -19,11 +19,11 @@ import numpy as np
 
 from squarely.numerics import Array
 from squarely.theory.full_batch import Descent, lr_limit
-from squarely.theory.noise import Batches, Noise, coordinates, products, weights_of
+from squarely.theory.noise import Batches, Noise, coordinates, kronecker_products, weights_of
 from squarely.theory.spectrum import Spectrum
 
 _HALVINGS = 48  # of a bracket for a limit
-_MOST = 150  # second moments: with more of them the limit leaves the short last batch out
+_MAX_MOMENTS = 150  # second moments: with more of them the limit leaves the short last batch out
 
 
 def batch_lr_limit(noise: Noise, batch_size: int, descent: Descent | None = None) -> float:
@@ -38,13 +38,15 @@ def batch_lr_limit(noise: Noise, batch_size: int, descent: Descent | None = None
     descent = descent or batches.descent
     steps, size, last = batches.sizes(noise.n) if batch_size < noise.n else (1, batch_size, batch_size)
     limit = lr_limit(Spectrum(noise.values, np.eye(len(noise.values))), descent)
-    limit = _turn(lambda lr: _Drawn(noise, replace(descent, lr=lr)).shrinks(size), limit)
-    if last < size and len(noise.gradient) * (4 if descent.momentum else 1) <= _MOST:
-        limit = _turn(lambda lr: _Drawn(noise, replace(descent, lr=lr)).epoch_shrinks(steps, size, last), limit)
+    limit = _find_limit(lambda lr: _SecondMoments(noise, replace(descent, lr=lr)).is_contracting(size), limit)
+    if last < size and len(noise.gradient) * (4 if descent.momentum else 1) <= _MAX_MOMENTS:
+        limit = _find_limit(
+            lambda lr: _SecondMoments(noise, replace(descent, lr=lr)).is_epoch_contracting(steps, size, last), limit
+        )
     return limit
 
 
-def _turn(bears: Callable[[float], bool], high: float) -> float:
+def _find_limit(bears: Callable[[float], bool], high: float) -> float:
     """Find the rate below `high` from which on `bears` no longer holds."""
     low = 0.0
     for _ in range(_HALVINGS):
@@ -58,13 +60,13 @@ def drawn_covariance(noise: Noise, batches: Batches) -> Array:
 
     The mean error has died out there. The short last batch, if there is one, is counted: its step is the noisiest, and the last.
     """
-    (steps, size, last), drawn = batches.sizes(noise.n), _Drawn(noise, batches.descent)
+    (steps, size, last), drawn = batches.sizes(noise.n), _SecondMoments(noise, batches.descent)
     nothing: Array = np.full(len(noise.gradient), math.inf)
-    if not drawn.stable or not drawn.shrinks(size):
+    if not drawn.is_stable or not drawn.is_contracting(size):
         return nothing
-    state = drawn.stationary(size)
+    state = drawn.stationary_moments(size)
     if last < size:
-        if not drawn.epoch_shrinks(steps, size, last):
+        if not drawn.is_epoch_contracting(steps, size, last):
             return nothing
         step, added = drawn.step(last)
         most = np.linalg.matrix_power(drawn.step(size)[0], steps - 1)
@@ -76,8 +78,8 @@ def drawn_covariance(noise: Noise, batches: Batches) -> Array:
 
 def drawn_excess(noise: Noise, c: Array, batches: Batches) -> Callable[[int], float]:
     """Return the function that gives E[L] - L* at the end of an epoch, from error c (m,) at rest; the last batch is counted."""
-    (steps, size, last), drawn = batches.sizes(noise.n), _Drawn(noise, batches.descent)
-    k, (m, d) = drawn.kinds, (len(c), len(noise.gradient))
+    (steps, size, last), drawn = batches.sizes(noise.n), _SecondMoments(noise, batches.descent)
+    k, (m, d) = drawn.states_per_mode, (len(c), len(noise.gradient))
     start = np.zeros(1 + m * k + d * k * k)
     start[0], start[1 : 1 + m * k : k] = 1.0, c
     start[1 + m * k :: k * k] = coordinates(np.outer(c, c), noise.pairs)
@@ -100,66 +102,66 @@ def drawn_excess(noise: Noise, c: Array, batches: Batches) -> Callable[[int], fl
     return excess
 
 
-class _Drawn:
+class _SecondMoments:
     """The recurrence of second moments at one rate: k^2 numbers for each of d pairs of modes, k = 2 where there is velocity."""
 
     def __init__(self, noise: Noise, descent: Descent) -> None:
         self.noise, (a, b) = noise, noise.pairs
         lam, lr = noise.values + descent.weight_decay, descent.lr
         if descent.momentum:
-            self.kinds, self.modes = 2, descent.step(noise.values)
+            self.states_per_mode, self.modes = 2, descent.step(noise.values)
             self.gain = descent.gain
         else:
-            self.kinds, self.modes = 1, (1.0 - lr * lam)[:, None, None]
+            self.states_per_mode, self.modes = 1, (1.0 - lr * lam)[:, None, None]
             self.gain = np.array([lr])
-        self.both = products(self.modes[a], self.modes[b])  # (d, k^2, k^2)
-        self.twice = np.outer(self.gain, self.gain).ravel()
+        self.pair_modes = kronecker_products(self.modes[a], self.modes[b])  # (d, k^2, k^2)
+        self.pair_gains = np.outer(self.gain, self.gain).ravel()
         if descent.momentum:
-            self.stable = bool(np.abs(np.linalg.eigvals(self.modes)).max() < 1.0)
-            lasting = np.linalg.solve(np.eye(4) - self.both, self.twice[:, None])[..., 0]
+            self.is_stable = bool(np.abs(np.linalg.eigvals(self.modes)).max() < 1.0)
+            lasting = np.linalg.solve(np.eye(4) - self.pair_modes, self.pair_gains[:, None])[..., 0]
         else:
-            self.stable = bool(np.abs(self.modes).max() < 1.0)
+            self.is_stable = bool(np.abs(self.modes).max() < 1.0)
             lasting = (lr / (lam[a] + lam[b] - lr * lam[a] * lam[b]))[:, None]
-        self.lasting: Array = np.asarray(lasting, dtype=np.float64)  # (d, k^2): what noise of one a step comes to
+        self.noise_limits: Array = np.asarray(lasting, dtype=np.float64)  # (d, k^2): what noise of one a step comes to
 
-    def noisy(self, size: int) -> Array:
+    def noise_matrix(self, size: int) -> Array:
         """Give K (d, d) for batches of so many rows."""
         a, b = self.noise.pairs
         K: Array = (self.noise.square - np.diag(self.noise.values[a] * self.noise.values[b])) / size
         return K
 
-    def shrinks(self, size: int) -> bool:
+    def is_contracting(self, size: int) -> bool:
         """Tell whether equal batches forget their start in the mean square."""
-        if not self.stable:
+        if not self.is_stable:
             return False
         d = len(self.noise.gradient)
         unit = coordinates(np.eye(len(self.noise.values)), self.noise.pairs)
-        X = _solved(np.eye(d) - self.lasting[:, :1] * self.noisy(size), unit)
-        return self._positive(X[:, None], 1)
+        X = _solve(np.eye(d) - self.noise_limits[:, :1] * self.noise_matrix(size), unit)
+        return self._is_positive_definite(X[:, None], 1)
 
-    def epoch_shrinks(self, steps: int, size: int, last: int) -> bool:
+    def is_epoch_contracting(self, steps: int, size: int, last: int) -> bool:
         """Tell whether epochs with a short last batch do."""
         with np.errstate(over="ignore", invalid="ignore"):
             epoch = np.dot(self.step(last)[0], np.linalg.matrix_power(self.step(size)[0], steps - 1))
-        unit = np.zeros((len(self.noise.gradient), self.kinds**2))
-        unit[:, :: self.kinds + 1] = coordinates(np.eye(len(self.noise.values)), self.noise.pairs)[:, None]
-        X = _solved(np.eye(unit.size) - epoch, unit.ravel())
-        return self._positive(X.reshape(unit.shape), self.kinds)
+        unit = np.zeros((len(self.noise.gradient), self.states_per_mode**2))
+        unit[:, :: self.states_per_mode + 1] = coordinates(np.eye(len(self.noise.values)), self.noise.pairs)[:, None]
+        X = _solve(np.eye(unit.size) - epoch, unit.ravel())
+        return self._is_positive_definite(X.reshape(unit.shape), self.states_per_mode)
 
-    def stationary(self, size: int) -> Array:
+    def stationary_moments(self, size: int) -> Array:
         """Give the second moments (d k^2,) that equal batches come to."""
-        added, K = self.noise.gradient / size, self.noisy(size)
-        C = np.linalg.solve(np.eye(len(added)) - self.lasting[:, :1] * K, self.lasting[:, 0] * added)
-        state: Array = (self.lasting * (np.dot(K, C) + added)[:, None]).ravel()
+        added, K = self.noise.gradient / size, self.noise_matrix(size)
+        C = np.linalg.solve(np.eye(len(added)) - self.noise_limits[:, :1] * K, self.noise_limits[:, 0] * added)
+        state: Array = (self.noise_limits * (np.dot(K, C) + added)[:, None]).ravel()
         return state
 
     def step(self, size: int) -> tuple[Array, Array]:
         """Give the matrix (d k^2, d k^2) that takes second moments one step on, and what the noise of the optimum adds."""
-        d, kk = self.both.shape[:2]
+        d, kk = self.pair_modes.shape[:2]
         step = np.zeros((d, kk, d, kk))
-        step[np.arange(d), :, np.arange(d)] = self.both
-        step[:, :, :, 0] += self.noisy(size)[:, None, :] * self.twice[:, None]
-        return step.reshape(d * kk, d * kk), (self.noise.gradient[:, None] / size * self.twice).ravel()
+        step[np.arange(d), :, np.arange(d)] = self.pair_modes
+        step[:, :, :, 0] += self.noise_matrix(size)[:, None, :] * self.pair_gains[:, None]
+        return step.reshape(d * kk, d * kk), (self.noise.gradient[:, None] / size * self.pair_gains).ravel()
 
     def full_step(self, size: int) -> Array:
         """Give the matrix that takes (1, mean error and velocity, second moments) one step on."""
@@ -171,11 +173,11 @@ class _Drawn:
         for j, mode in enumerate(self.modes):
             here = slice(1 + j * k, 1 + (j + 1) * k)
             whole[here, here] = mode
-        skew = -2.0 / size * self.noise.skew[:, None, :] * self.twice[:, None]  # (d, k^2, m)
+        skew = -2.0 / size * self.noise.skew[:, None, :] * self.pair_gains[:, None]  # (d, k^2, m)
         whole[1 + m * k :, 1 : 1 + m * k : k] = skew.reshape(len(added), m)
         return whole
 
-    def _positive(self, X: Array, k: int) -> bool:
+    def _is_positive_definite(self, X: Array, k: int) -> bool:
         """Tell whether second moments (d, k^2) are those of a positive definite matrix."""
         if not np.isfinite(X).all():
             return False
@@ -194,7 +196,7 @@ class _Drawn:
         return True
 
 
-def _solved(M: Array, x: Array) -> Array:
+def _solve(M: Array, x: Array) -> Array:
     """Solve M X = x; infinite where M is singular."""
     try:
         return np.asarray(np.linalg.solve(M, x), dtype=np.float64)

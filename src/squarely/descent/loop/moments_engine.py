@@ -29,7 +29,7 @@ def closed_form(problem: StandardizedProblem, lam: theory.Spectrum, recipe: Reci
     rest = _rest(problem, lam, start, descent.weight_decay)
     optimum = _rest(problem, lam, start, 0.0) if descent.weight_decay else rest
     c, away = lam.vectors.T @ (start - rest), lam.vectors.T @ (rest - optimum)
-    losses = problem.loss(optimum) + theory.excess_curve(lam, c, descent, recipe.epochs, away=away)
+    losses = problem.loss(optimum) + theory.excess_curve(lam, c, descent, recipe.epochs, offset=away)
     with np.errstate(invalid="ignore"):
         beyond = np.flatnonzero(~(losses <= BEYOND_ALL_BOUNDS * (losses[0] + 1.0)))
     last = int(beyond[0]) if len(beyond) else recipe.epochs
@@ -40,7 +40,7 @@ def closed_form(problem: StandardizedProblem, lam: theory.Spectrum, recipe: Reci
 def _rest(problem: StandardizedProblem, lam: theory.Spectrum, start: Array, decay: float) -> Array:
     """Give where descent comes to rest (p,): along directions in which nothing pulls, at its start."""
     rest = theory.fixed_point(lam, problem.h, decay)
-    still = lam.vectors[:, : lam.flat] if not decay else lam.vectors[:, :0]
+    still = lam.vectors[:, : lam.flat_directions] if not decay else lam.vectors[:, :0]
     at_start: Array = rest + still @ (still.T @ start)
     return at_start
 

@@ -266,7 +266,7 @@ def _warnings(known: RunTheory, recipe: Recipe, tamed: float | None) -> list[str
             f"The columns are not standardised: kappa is {share}, and {tamed:.3g} once they are. Descent takes about kappa/4 "
             "epochs for each factor e. Leave out standardize=False, or standardise the loader's columns."
         )
-    if known.spectrum.flat and (tamed is None or math.isinf(tamed)):
+    if known.spectrum.flat_directions and (tamed is None or math.isinf(tamed)):
         said.append("Columns depend on each other, or nearly so: along their difference descent stays at its start.")
     return said
 
@@ -277,7 +277,9 @@ def _swings(known: RunTheory, recipe: Recipe, descent: theory.Descent) -> list[s
     if along is None or known.told_rates is None:
         return []
     rates, momenta = along
-    lam = theory.Spectrum(known.spectrum.values[known.spectrum.flat :], np.eye(len(known.spectrum.values) - known.spectrum.flat))
+    lam = theory.Spectrum(
+        known.spectrum.values[known.spectrum.flat_directions :], np.eye(len(known.spectrum.values) - known.spectrum.flat_directions)
+    )
     errors = theory.modes_along(lam, np.ones(len(lam.values)), descent, rates, momenta)
     sizes = np.nan_to_num([np.abs(c).max() for c in errors], nan=math.inf)
     beyond = np.flatnonzero(sizes >= _SWING)
@@ -297,7 +299,7 @@ def _slowness(known: RunTheory, recipe: Recipe, descent: theory.Descent, best: s
 
     def left(rate: float) -> float:
         after = theory.modes_after(lam, np.ones(len(lam.values)), replace(descent, lr=rate), recipe.epochs * steps)
-        return float(np.abs(after[lam.flat :]).max())
+        return float(np.abs(after[lam.flat_directions :]).max())
 
     here, there = left(recipe.rate), left(float(best))
     if here <= _MUCH:
@@ -308,9 +310,9 @@ def _slowness(known: RunTheory, recipe: Recipe, descent: theory.Descent, best: s
     said = (
         f"{pluralize(recipe.epochs, 'epoch')} at lr={recipe.rate:g} {keep} {about}{here:.2g} of the {of} in the slowest direction."
     )
-    needed = theory.fewest(lambda epochs: theory.share_left(lam, descent, epochs * steps) <= _MUCH)
+    needed = theory.fewest_epochs(lambda epochs: theory.remaining_fraction(lam, descent, epochs * steps) <= _MUCH)
     if needed is not None:
-        stalls = recipe.dtype == "float32" and recipe.rate * lam.smallest < _STALL * (1.0 - recipe.momentum)
+        stalls = recipe.dtype == "float32" and recipe.rate * lam.smallest_eigenvalue < _STALL * (1.0 - recipe.momentum)
         said += f" {about.capitalize()}{pluralize(needed, 'epoch')} would leave {_MUCH:g}{', in float64' if stalls else ''}."
     quicker = theory.rate(lam, replace(descent, lr=float(best))) < (1.0 - 1e-6) * theory.rate(lam, descent)
     if quicker and there < 0.8 * here:
@@ -373,10 +375,10 @@ def _of_all_rows(
     if recipe.scheduler is not None:
         rates = rates[: recipe.epochs]
         *_, left = theory.modes_along(lam, c, descent, rates, momenta)
-        excess = theory.scheduled_curve(lam, c, descent, rates, momenta, away=away)
+        excess = theory.scheduled_curve(lam, c, descent, rates, momenta, offset=away)
     else:
         left = theory.modes_after(lam, c, descent, recipe.epochs)
-        excess = theory.excess_curve(lam, c, descent, recipe.epochs, away=away)
+        excess = theory.excess_curve(lam, c, descent, recipe.epochs, offset=away)
     with np.errstate(over="ignore", invalid="ignore"):
         gap = problem.to_data_units(rest + lam.vectors @ left) - problem.to_data_units(optimum)
     return Prediction(excess=excess, floor=problem.loss(optimum), gap=gap)
@@ -406,7 +408,7 @@ def _in_units(problem: StandardizedProblem, lam: theory.Spectrum, noise: theory.
     p, (a, b) = len(lam.values), noise.pairs
     C = np.zeros((len(noise.values),) * 2)
     C[a, b] = C[b, a] = covariance / theory.weights_of(noise.pairs)
-    V = lam.vectors[:, lam.flat :]
+    V = lam.vectors[:, lam.flat_directions :]
     zero = problem.to_data_units(np.zeros(p))
     J = np.column_stack([problem.to_data_units(unit) - zero for unit in np.eye(p)]) @ V
     variances: Array = np.einsum("ij,jk,ik->i", J, C, J)

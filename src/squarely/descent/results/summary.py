@@ -12,7 +12,7 @@ from squarely.data import SplitSource
 from squarely.descent.options.options import NAMES, Recipe
 from squarely.errors import pluralize
 from squarely.numerics import Array, round_apart, round_down
-from squarely.show import Curve, Page, Pairs, Panel, Table, draw
+from squarely.show import Curve, KeyValueTable, Page, Panel, Table, draw
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,7 +30,7 @@ def page(run: Training) -> Page:
     measured = [_measured(run)] if run.recipe.metrics else []
     return Page(
         "Training Results",
-        [Pairs(_recipe(run), _outcome(run)), *measured, coefficients],
+        [KeyValueTable(_recipe(run), _outcome(run)), *measured, coefficients],
         footer=[rows_of(run), *_form(run)],
         notes=run.warnings,
     )
@@ -62,7 +62,7 @@ def figure(run: Training) -> Figure:
     losses, recipe = run.loop.losses, run.recipe
     epochs, unit = np.arange(len(losses)), f"{NAMES[recipe.loss]} (standardised)"
     title, label = f"Loss by epoch, lr = {recipe.rate:g}", f"measured, {recipe.dtype}"
-    others = [Curve(x=epochs[: len(v)], y=v, label="validation", colour=2) for v in [_column(run, "val_loss")] if len(v)]
+    others = [Curve(x=epochs[: len(v)], y=v, label="validation", color=2) for v in [_column(run, "val_loss")] if len(v)]
     if run.prediction is None:
         marks = [Curve(x=epochs, y=losses, label=label if others else ""), *others]
         return draw([Panel(title=title, x_label="epoch", y_label=unit, marks=marks, log_y=bool((losses > 0).all()))])

@@ -23,7 +23,7 @@ from squarely.errors import NumericalError
 from squarely.moments import Moments, StandardizedProblem
 from squarely.numerics import Array
 from squarely.show import Page
-from squarely.theory import flatness
+from squarely.theory import flat_threshold
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -139,16 +139,16 @@ class Training:
     def _check(self) -> Check | None:
         """Give the directions along which the loss does not change: a row of the training has next to nothing there."""
         problem, lam = self.problem, self.theory.spectrum
-        if not lam.flat:
+        if not lam.flat_directions:
             return None
-        V = lam.vectors[:, : lam.flat]
-        weights = V if problem.intercept else np.vstack([np.zeros(lam.flat), V])
+        V = lam.vectors[:, : lam.flat_directions]
+        weights = V if problem.intercept else np.vstack([np.zeros(lam.flat_directions), V])
         names = np.array(["Intercept", *(column.name for column in self.design.columns)])
-        room = math.sqrt(self.moments.n * flatness(lam) / 2)  # a squared length along a direction is n lam / 2
+        room = math.sqrt(self.moments.n * flat_threshold(lam) / 2)  # a squared length along a direction is n lam / 2
         return Check(
             dropped_columns=np.zeros(0, dtype=int),
             weights=weights,
-            errors=np.full(lam.flat, room),
+            errors=np.full(lam.flat_directions, room),
             standard_error_scale=np.zeros(len(names)),
             centers=np.concatenate([[0.0], problem.shift[:-1]]),
             scales=np.concatenate([[1.0], problem.scale[:-1]]),

@@ -192,7 +192,7 @@ class Sweep:
                 x=np.arange(len(run.loop.losses)),
                 y=run.loop.losses,
                 label=self._named(run) + ("" if _sound(run) else f" ({run.status})"),
-                colour=i,
+                color=i,
             )
             for i, run in enumerate(self.runs)
         ]
@@ -214,7 +214,7 @@ class Sweep:
         for i, (values, points) in enumerate(lines.items()):
             x, y = np.array(sorted(points)).reshape(-1, 2).T
             label = ", ".join(f"{name} = {value:g}" for name, value in zip(others, values, strict=True)) if named else ""
-            marks.append(Curve(x=x, y=y, label=label, colour=i))
+            marks.append(Curve(x=x, y=y, label=label, color=i))
         ends = [_final(run) for run in self.runs if _sound(run)]
         if across == "lr" and ends:
             known = self.best.theory
