@@ -58,15 +58,15 @@ def d1(name, _):
     """Measure the tutorial's 1,001 epochs on cars.csv, with torch's default threads and with one."""
     moments, source = opened(CARS, sq.datasets.cars())
     recipes = {
-        "rows": descent.Recipe(),
-        "rows, gradient written out": descent.Recipe(gradient="closed"),
-        "moments": descent.Recipe(engine="moments"),
-        "closed form": descent.Recipe(engine="closed_form"),
+        "rows": descent.TrainingOptions(),
+        "rows, gradient written out": descent.TrainingOptions(gradient="closed"),
+        "moments": descent.TrainingOptions(engine="moments"),
+        "closed form": descent.TrainingOptions(engine="closed_form"),
     }
     works = {kind: lambda recipe=recipe: descent.train(moments, source, (recipe,))[0] for kind, recipe in recipes.items()}
     expected = tutorial()
     for kind, work in works.items():
-        np.testing.assert_allclose(work().loop.losses, expected, rtol=3e-6, err_msg=kind)
+        np.testing.assert_allclose(work().result.losses, expected, rtol=3e-6, err_msg=kind)
     whole = {"sq.train, rows, theory and optimum included": lambda: sq.train(CARS, sq.datasets.cars())}
     default = torch.get_num_threads()
     for threads in dict.fromkeys((default, 1)):
@@ -131,7 +131,7 @@ def d2(name, scale):
             "gradient": gradient,
             "callbacks": lambda _: stamps.append(time.perf_counter()),
         }
-        run = descent.train(moments, source, (descent.Recipe(**options),))[0]
+        run = descent.train(moments, source, (descent.TrainingOptions(**options),))[0]
         return run, stamps[1] - stamps[0]  # from one loss on all rows to the next: without reading and standardizing them
 
     expected = by_index()
@@ -181,7 +181,7 @@ def d3(name, _):
     sweep = sq.sweep(CARS, cars, lr=rates, epochs=1000)
     for i in (0, 31, 63):
         alone = sq.train(CARS, cars, lr=rates[i], epochs=1000)
-        np.testing.assert_allclose(sweep.runs[i].loop.losses, alone.loop.losses, rtol=3e-6)
+        np.testing.assert_allclose(sweep.runs[i].result.losses, alone.result.losses, rtol=3e-6)
     took = in_turns(
         {"sweep": lambda: sq.sweep(CARS, cars, lr=rates, epochs=1000), "one": lambda: sq.train(CARS, cars, epochs=1000)}, 5
     )
@@ -224,7 +224,7 @@ def one_epoch(path, stream):
     stamps = []
     options = {"batch_size": 4096, "epochs": 3, "lr": 0.01, "gradient": "closed", "stream": stream}
     run = sq.train(formula, path, callbacks=lambda _: stamps.append(time.perf_counter()), **options)
-    excess = run.problem.loss(run.loop.end) - run.prediction.floor
+    excess = run.problem.loss(run.result.end) - run.prediction.floor
     assert 0.0 < excess < 4.0 * run.theory.floor, (excess, run.theory.floor)  # the noise of batches exceeds this once in 50,000
     print(np.median(np.diff(stamps)), own_peak_megabytes())
 
@@ -268,10 +268,10 @@ def d6(name, scale, device="cuda:0"):
             wait()
             stamps.append(time.perf_counter())
 
-        recipe = descent.Recipe(lr=0.1, gradient="closed", device=device, callbacks=stamp, stream=False, **options)
+        recipe = descent.TrainingOptions(lr=0.1, gradient="closed", device=device, callbacks=stamp, stream=False, **options)
         run = descent.train(moments, source, (recipe,))[0]
         assert run.status == "finished"
-        assert run.loop.losses[-1] < run.loop.losses[0]
+        assert run.result.losses[-1] < run.result.losses[0]
         return float(np.median(np.diff(stamps)))
 
     within(name, f"a full-batch epoch of {n:,} x {p}", an_epoch_of(epochs=epochs), copied, most=1.43)

@@ -199,10 +199,12 @@ def test_the_second_road_and_the_certificate(here):
     formula, frame = "mpg ~ weight + C(origin)", handed(cars())
     fit = sq.ols(formula, frame)
     run, memory = (sq.train(formula, data, engine="moments", lr="auto", epochs=200, dtype="float64") for data in (frame, cars()))
-    assert_close(run.loop.losses, memory.loop.losses, rtol=1e-11)
+    assert_close(run.result.losses, memory.result.losses, rtol=1e-11)
     assert sq.certify(fit, run).verdict == sq.certify(sq.ols(formula, cars()), memory).verdict
     swept = sq.sweep("mpg ~ weight", frame, lr=[0.1, 0.3], epochs=20, engine="moments", dtype="float64")
-    assert_close(swept.best.loop.losses, sq.train("mpg ~ weight", CARS, lr=0.3, epochs=20, dtype="float64").loop.losses, rtol=1e-11)
+    assert_close(
+        swept.best.result.losses, sq.train("mpg ~ weight", CARS, lr=0.3, epochs=20, dtype="float64").result.losses, rtol=1e-11
+    )
     with pytest.raises(DataError, match="engine='moments'"):
         sq.train(formula, frame, epochs=2)
 

@@ -124,7 +124,7 @@ def test_training_and_the_certificate(engine, formula):
     table, data = kept(engine), columns()
     options = {"engine": "moments", "lr": "auto", "epochs": 40, "dtype": "float64"}
     there, here = sq.train(formula, table, **options), sq.train(formula, data, **options)
-    assert_close(there.loop.losses, here.loop.losses, rtol=1e-11)
+    assert_close(there.result.losses, here.result.losses, rtol=1e-11)
     mine, theirs = sq.certify(sq.ols(formula, table), there), sq.certify(sq.ols(formula, data), here)
     assert mine.verdict == theirs.verdict
     assert_close(mine.slope.loss, theirs.slope.loss, rtol=1e-12)

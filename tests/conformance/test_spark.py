@@ -129,11 +129,11 @@ def test_training_on_cross_products_certificate_and_sweep(wide):
     options = {"engine": "moments", "dtype": "float64"}
     fits = [sq.ols(formula, data) for data in (wide, wide_table())]
     runs = [sq.train(formula, data, lr="auto", epochs=200, **options) for data in (wide, wide_table())]
-    assert_close(runs[0].loop.losses, runs[1].loop.losses, rtol=1e-10)
+    assert_close(runs[0].result.losses, runs[1].result.losses, rtol=1e-10)
     certificates = [sq.certify(fit, run) for fit, run in zip(fits, runs, strict=True)]
     assert certificates[0].verdict == certificates[1].verdict
     sweeps = [sq.sweep(formula, data, lr=[0.1, 0.3], epochs=20, **options) for data in (wide, wide_table())]
-    assert_close(sweeps[0].best.loop.losses, sweeps[1].best.loop.losses, rtol=1e-10)
+    assert_close(sweeps[0].best.result.losses, sweeps[1].best.result.losses, rtol=1e-10)
     with pytest.raises(DataError, match=r"engine='moments'"):
         sq.train(formula, wide, epochs=2)
 

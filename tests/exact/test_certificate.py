@@ -38,7 +38,7 @@ def test_its_numbers_are_what_they_say(fit):
     x, y = cars[["displacement", "weight"]].to_numpy(float), cars["mpg"].to_numpy(float)
     X = np.column_stack([np.ones(len(x)), (x - x.mean(0)) / x.std(0)])
     Y = (y - y.mean()) / y.std()
-    w, best = run.loop.end, np.linalg.lstsq(X, Y, rcond=None)[0]
+    w, best = run.result.end, np.linalg.lstsq(X, Y, rcond=None)[0]
     assert_close(certificate.excess_loss, np.mean((X @ w - Y) ** 2) - np.mean((X @ best - Y) ** 2), rtol=1e-9)
     assert_close(certificate.slope.gradient, 2 / len(Y) * X.T @ (X @ w - Y), rtol=1e-9, atol=1e-13)
     assert_close(certificate.gap, run.params - fit.params, rtol=0)
@@ -175,7 +175,7 @@ def test_a_loop_that_did_something_else_disagrees(fit):
     from dataclasses import replace
 
     run = sq.train(FORMULA, CARS, lr=0.4, epochs=2000, dtype="float64")
-    tampered = replace(run, loop=replace(run.loop, end=run.loop.end + 0.1))
+    tampered = replace(run, loop=replace(run.result, end=run.result.end + 0.1))
     assert sq.certify(fit, tampered).verdict == "disagree"
 
 
@@ -528,7 +528,7 @@ def test_the_curve_of_a_cycled_momentum_is_that_of_the_loop(name):
     run = sq.train(F, D, lr=0.1, epochs=60, dtype="float64", scheduler=name, scheduler_options=numbers)
     assert_close(run.history["loss"], run.history["predicted"], rtol=1e-10)
     assert run.history["momentum"].nunique() > 5
-    assert "momentum" not in run.loop.final
+    assert "momentum" not in run.result.final_values
     assert "momentum" not in sq.train(F, D, epochs=2, scheduler="StepLR", scheduler_options={"step_size": 1}).history
 
 

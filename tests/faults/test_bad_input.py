@@ -44,7 +44,7 @@ def test_other_options():
     for lr in (None, "fast", [0.1, "fast"]):
         with pytest.raises(OptionError, match="not a number"):
             sq.sweep("mpg ~ displacement", CARS, lr=lr)
-    assert sq.sweep("mpg ~ displacement", CARS, lr=np.float32(0.5), epochs=1).best.recipe.lr == 0.5
+    assert sq.sweep("mpg ~ displacement", CARS, lr=np.float32(0.5), epochs=1).best.options.lr == 0.5
     fit = sq.ols("mpg ~ displacement", CARS)
     for alpha in (0, 1, -3):
         with pytest.raises(OptionError, match="alpha"):
@@ -56,7 +56,7 @@ def test_other_options():
 def test_numpy_numbers_are_numbers():
     need("torch")
     run = sq.train("mpg ~ displacement", CARS, lr=np.float32(0.5), epochs=np.int64(3), seed=np.uint8(1))
-    assert (run.recipe.lr, run.recipe.epochs) == (0.5, 3)
+    assert (run.options.lr, run.options.epochs) == (0.5, 3)
 
 
 def test_nothing_left_to_fit():
@@ -182,16 +182,16 @@ def test_gaps_keep_their_cause_in_every_container():
 
 def test_training_works_whatever_the_user_set_for_torch():
     torch = need("torch")
-    expected = sq.train("mpg ~ displacement", CARS, epochs=3).loop.losses.tobytes()
+    expected = sq.train("mpg ~ displacement", CARS, epochs=3).result.losses.tobytes()
     with torch.no_grad():
-        assert sq.train("mpg ~ displacement", CARS, epochs=3).loop.losses.tobytes() == expected
+        assert sq.train("mpg ~ displacement", CARS, epochs=3).result.losses.tobytes() == expected
     with torch.inference_mode():
-        assert sq.train("mpg ~ displacement", CARS, epochs=3).loop.losses.tobytes() == expected
+        assert sq.train("mpg ~ displacement", CARS, epochs=3).result.losses.tobytes() == expected
     before = torch.get_default_dtype()
     try:
         torch.set_default_dtype(torch.float64)
         torch.set_default_device("meta")
-        assert sq.train("mpg ~ displacement", CARS, epochs=3).loop.losses.tobytes() == expected
+        assert sq.train("mpg ~ displacement", CARS, epochs=3).result.losses.tobytes() == expected
     finally:
         torch.set_default_device(None)
         torch.set_default_dtype(before)

@@ -114,7 +114,9 @@ def test_what_is_left_at_each_learning_rate():
     sweep = sq.sweep(FORMULA, CARS)
     assert list(sweep.history.columns) == ["epoch", "loss", "lr"]
     assert sweep.history["lr"].unique().tolist() == [0.01, 0.001, 0.0001]
-    assert_close([run.prediction.kept for run in sweep.runs[1:]], [(1 - 0.002) ** 2000, (1 - 0.0002) ** 2000], rtol=1e-9)
+    assert_close(
+        [run.prediction.remaining_fraction for run in sweep.runs[1:]], [(1 - 0.002) ** 2000, (1 - 0.0002) ** 2000], rtol=1e-9
+    )
     for run in sweep.runs:
         assert_close([run.theory.lr_limit, run.theory.lr_best], [1.0, 0.5], rtol=1e-12)
         assert run.history["loss"].iloc[0] == sweep.runs[0].history["loss"].iloc[0]  # each starts anew, from the same start

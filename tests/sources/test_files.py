@@ -441,7 +441,7 @@ def test_the_script_reads_the_same_files(suffix, tmp_path):
         [sys.executable, "-I", "-W", "error", "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads((tmp_path / "losses.json").read_text()) == run.loop.losses.tolist()
+    assert json.loads((tmp_path / "losses.json").read_text()) == run.result.losses.tolist()
     ruff = need("ruff").find_ruff_bin()
     told = subprocess.run(
         [ruff, "format", "--isolated", "--line-length=100", "-"], input=run.code(), capture_output=True, text=True, check=True

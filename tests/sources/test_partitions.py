@@ -86,10 +86,12 @@ def test_training_on_cross_products_and_the_certificate():
     fit = sq.ols("mpg ~ weight + C(origin)", source)
     run = sq.train("mpg ~ weight + C(origin)", source, engine="moments", lr="auto", epochs=200, dtype="float64")
     here = sq.train("mpg ~ weight + C(origin)", CARS, engine="moments", lr="auto", epochs=200, dtype="float64")
-    assert_close(run.loop.losses, here.loop.losses, rtol=1e-12)
+    assert_close(run.result.losses, here.result.losses, rtol=1e-12)
     assert sq.certify(fit, run).verdict == sq.certify(sq.ols("mpg ~ weight + C(origin)", CARS), here).verdict
     swept = sq.sweep("mpg ~ weight", source, lr=[0.1, 0.3], epochs=20, engine="moments", dtype="float64")
-    assert_close(swept.best.loop.losses, sq.train("mpg ~ weight", CARS, lr=0.3, epochs=20, dtype="float64").loop.losses, rtol=1e-11)
+    assert_close(
+        swept.best.result.losses, sq.train("mpg ~ weight", CARS, lr=0.3, epochs=20, dtype="float64").result.losses, rtol=1e-11
+    )
 
 
 def test_rows_do_not_travel_to_be_trained_on():

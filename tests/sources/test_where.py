@@ -240,7 +240,7 @@ def test_a_script_chooses_the_same_rows(tmp_path):
     run = sq.train("y ~ C(p) + x", str(tmp_path / "rows.parquet"), where="p <= 0.2 and p in [0.1, 0.2]", lr=0.1, epochs=20)
     (tmp_path / "script.py").write_text(run.code())
     done = subprocess.run([sys.executable, str(tmp_path / "script.py")], capture_output=True, text=True, check=True)
-    assert f"loss {run.loop.losses[-1]:.8f}" in done.stdout
+    assert f"loss {run.result.losses[-1]:.8f}" in done.stdout
 
 
 def test_every_double_may_be_written():

@@ -18,10 +18,12 @@ PYTHON_ONLY = {"callbacks", "start"}
 @pytest.fixture
 def recipe():
     need("torch")
-    from squarely.descent import Recipe
+    from squarely.descent import TrainingOptions
 
     return {
-        field.name: None if field.default is MISSING else field.default for field in fields(Recipe) if field.name in Recipe.names()
+        field.name: None if field.default is MISSING else field.default
+        for field in fields(TrainingOptions)
+        if field.name in TrainingOptions.names()
     }
 
 

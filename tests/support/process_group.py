@@ -40,7 +40,7 @@ def options_of(given):
 
 def signal_at(name, rank, message):
     """Let a process send itself a signal when it is about to send so many messages."""
-    told, plain = 0, processes.Team.summed
+    told, plain = 0, processes.ProcessGroup.all_reduce
 
     def summed(self, tensors):
         nonlocal told
@@ -49,12 +49,12 @@ def signal_at(name, rank, message):
             os.kill(os.getpid(), getattr(signal, name))
         return plain(self, tensors)
 
-    processes.Team.summed = summed
+    processes.ProcessGroup.all_reduce = summed
 
 
 def watched(met):
     """Write down how many rows are held here, and how many are decoded of parts of Parquet files."""
-    shared, decoded = seen.shared, parquet._decode_columns
+    shared, decoded = seen.shard_batches, parquet._decode_columns
 
     def holding(own, team):
         met["here"].append(own.n)
@@ -65,7 +65,7 @@ def watched(met):
             met["parts" if groups is not None else "pilot"] += batch.num_rows
             yield batch
 
-    seen.shared, parquet._decode_columns = holding, decoding
+    seen.shard_batches, parquet._decode_columns = holding, decoding
 
 
 def outcome(case, met):
@@ -76,12 +76,12 @@ def outcome(case, met):
         return {"error": type(error).__name__, "said": str(error)}
     return {
         "params": run.coefficients.tolist(),
-        "logged": run.loop.log.columns,
+        "logged": run.result.history.columns,
         "status": run.status,
-        "reason": run.loop.ending.reason,
+        "reason": run.result.stop_reason.reason,
         "rows": run.rows.as_dict(),
         "predicted": run.prediction is not None,
-        "lr": run.recipe.rate,
+        "lr": run.options.rate,
         "remarks": list(run.remarks),
         **met,
     }

@@ -75,9 +75,9 @@ def test_mini_batches_are_those_of_a_plain_loop(size, options, order):
 
 
 def test_every_epoch_has_an_order_of_its_own_and_every_row_once():
-    from squarely.descent.batches.in_memory import Held
+    from squarely.descent.batches.in_memory import InMemoryBatches
 
-    rows = Held(torch.arange(1000.0)[:, None], torch.zeros(1000, 1), seed=3)
+    rows = InMemoryBatches(torch.arange(1000.0)[:, None], torch.zeros(1000, 1), seed=3)
     first, again, second = (torch.cat([X for X, _ in rows.batches(epoch, 64)]).ravel() for epoch in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, second)
@@ -289,10 +289,10 @@ def test_clipping():
 def test_the_average_of_the_iterates(average, first):
     run = sq.train(FORMULA, CARS, lr=0.05, epochs=10, batch_size=64, average=average, dtype="float64")
     _, _, iterates = plain(lambda p: optim.SGD(p, lr=0.05), 10, size=64, order=permuted)
-    assert_close(run.loop.end, iterates[first * 7 :].mean(0), rtol=1e-12)
-    assert_close(run.loop.last, iterates[-1], rtol=1e-12)
+    assert_close(run.result.end, iterates[first * 7 :].mean(0), rtol=1e-12)
+    assert_close(run.result.last_iterate, iterates[-1], rtol=1e-12)
     weights = np.concatenate([run.model.linear.bias.detach().numpy(), run.model.linear.weight.detach().numpy().ravel()])
-    assert_close(weights, run.loop.end, rtol=0)
+    assert_close(weights, run.result.end, rtol=0)
 
 
 def test_metrics_are_those_of_the_rows_in_their_own_unit():
@@ -316,11 +316,11 @@ def test_metrics_are_those_of_the_rows_in_their_own_unit():
 
 @pytest.mark.parametrize(("features", "size"), [(7, 7), (5, 31), (3, 64)])
 def test_batches_after_a_skip_give_the_same_bits(features, size, monkeypatch):
-    from squarely.descent.batches.in_memory import Held
+    from squarely.descent.batches.in_memory import InMemoryBatches
 
-    monkeypatch.setattr("squarely.descent.batches.in_memory._GATHERED", 300)
+    monkeypatch.setattr("squarely.descent.batches.in_memory._ROWS_PER_GATHER", 300)
     torch.manual_seed(0)
-    rows = Held(torch.randn(500, features), torch.randn(500, 1), seed=1)
+    rows = InMemoryBatches(torch.randn(500, features), torch.randn(500, 1), seed=1)
     model = nn.Linear(features, 1)
 
     def gradients(batches):
@@ -339,7 +339,7 @@ def test_a_schedule_of_batches_moves_where_an_epoch_is_a_batch():
     schedule = lambda optimizer: schedules.OneCycleLR(optimizer, **options)  # noqa: E731  # as torch has it
     losses, _, _ = plain(lambda p: optim.SGD(p, lr=0.01), 20, schedule=schedule)
     assert len(set(run.history["lr"])) == 21
-    assert_close(run.loop.losses, losses, rtol=1e-12)
+    assert_close(run.result.losses, losses, rtol=1e-12)
 
 
 @pytest.mark.parametrize("replacement", [False, True])
@@ -355,7 +355,7 @@ def test_the_predicted_curve_is_the_mean_of_many_runs(replacement):
     }
     runs = [sq.train(FORMULA, CARS, seed=seed, **options) for seed in range(60)]
     floor = runs[0].prediction.floor
-    excess = np.array([run.loop.losses - floor for run in runs])
+    excess = np.array([run.result.losses - floor for run in runs])
     error = excess.std(0, ddof=1) / np.sqrt(len(runs))
     predicted = runs[0].prediction.excess
     low = 0.0 if replacement else 0.25
@@ -366,7 +366,7 @@ def test_the_predicted_curve_is_the_mean_of_many_runs(replacement):
 
 def test_the_floor_is_what_long_runs_keep():
     run = sq.train(FORMULA, CARS, lr=0.05, epochs=400, batch_size=16, dtype="float64")
-    kept = run.loop.losses[200:] - run.prediction.floor
+    kept = run.result.losses[200:] - run.prediction.floor
     assert 0.8 < kept.mean() / run.theory.floor < 1.6
 
 
@@ -382,7 +382,7 @@ def test_warnings_before_the_first_epoch_have_numbers():
     assert (1 - 0.01 * lam[0]) ** needed <= 0.01 < (1 - 0.01 * lam[0]) ** (needed - 1)
     clamped = sq.train(FORMULA, CARS, epochs=2, batch_size=1000)
     assert "batch_size=1,000 is above the 398 rows" in clamped.warnings[0]
-    assert clamped.recipe.batch_size is None
+    assert clamped.options.batch_size is None
     for size in (0, -3, 2.5, True):
         with pytest.raises(sq.errors.OptionError, match="batch_size"):
             sq.train(FORMULA, CARS, batch_size=size)
@@ -390,10 +390,10 @@ def test_warnings_before_the_first_epoch_have_numbers():
 
 def test_the_rate_that_is_chosen():
     best = sq.train(FORMULA, CARS, lr="auto", epochs=2)
-    assert_close(best.recipe.lr, best.theory.lr_best, rtol=1e-12)
+    assert_close(best.options.lr, best.theory.lr_best, rtol=1e-12)
     chosen = sq.train(FORMULA, CARS, lr="auto", epochs=20, batch_size=32)
     assert "lr='auto' is" in chosen.warnings[0]
-    others = [sq.train(FORMULA, CARS, lr=chosen.recipe.lr * factor, epochs=20, batch_size=32) for factor in (0.25, 4.0)]
+    others = [sq.train(FORMULA, CARS, lr=chosen.options.lr * factor, epochs=20, batch_size=32) for factor in (0.25, 4.0)]
     assert all(chosen.prediction.excess[-1] < other.prediction.excess[-1] for other in others)
     with pytest.raises(sq.errors.OptionError, match="no theory of adam"):
         sq.train(FORMULA, CARS, lr="auto", optimizer="adam")

@@ -26,8 +26,8 @@ from tests.support.checks import CARS, need
 torch = need("torch")
 need("safetensors")
 
-from squarely.descent.checkpoint.files import DamagedError, read_checkpoint  # noqa: E402
-from squarely.descent.checkpoint.serialize import put_together, said, taken_apart  # noqa: E402
+from squarely.descent.checkpoint.files import UnreadableCheckpointError, read_checkpoint  # noqa: E402
+from squarely.descent.checkpoint.serialize import describe_value, from_plain, to_plain  # noqa: E402
 from squarely.descent.options.optimizers import OPTIMIZERS, SCHEDULERS  # noqa: E402
 
 FORMULA, DATA = "mpg ~ displacement + weight + C(origin)", sq.datasets.cars()
@@ -169,7 +169,7 @@ def test_every_way_of_training_goes_on_to_the_same_bits(options, times, cut, tmp
     whole = train(checkpoint=tmp_path / "whole", **options)
     resumed = went_on(cut, tmp_path / "a", times, checkpoint_every="2 steps", **options)
     assert bits(resumed) == bits(whole)
-    assert (resumed.loop.last is None) == (whole.loop.last is None)
+    assert (resumed.result.last_iterate is None) == (whole.result.last_iterate is None)
     assert bits(train(checkpoint=tmp_path / "a", resume=True, **options))[:3] == bits(whole)[:3]  # a run that had ended
 
 
@@ -394,7 +394,7 @@ def test_callbacks_are_asked_again_by_a_run_that_they_stopped(tmp_path):
 def test_a_run_that_diverged_stays_so(tmp_path):
     whole = train(lr=5.0, checkpoint=tmp_path, epochs=100)
     again = train(lr=5.0, resume=tmp_path, epochs=200)
-    assert (again.status, again.loop.losses.tobytes()) == ("diverged", whole.loop.losses.tobytes())
+    assert (again.status, again.result.losses.tobytes()) == ("diverged", whole.result.losses.tobytes())
 
 
 # ---- what is refused
@@ -621,7 +621,7 @@ def test_damage_at_any_byte_is_noticed(name, two):
         damaged = bytearray(whole)
         damaged[place] ^= 1 << rng.randrange(8)
         (newest / name).write_bytes(damaged if rng.random() < 0.7 else whole[:place])
-        with pytest.raises(DamagedError):
+        with pytest.raises(UnreadableCheckpointError):
             read_checkpoint(newest)
     (newest / name).write_bytes(whole)
     read_checkpoint(newest)
@@ -721,7 +721,7 @@ VALUES = [
 
 @pytest.mark.parametrize("value", VALUES, ids=repr)
 def test_plain_values_come_back(value):
-    back = put_together(json.loads(json.dumps(taken_apart(value, {}, "x"), allow_nan=False)), {}, torch.device("cpu"))
+    back = from_plain(json.loads(json.dumps(to_plain(value, {}, "x"), allow_nan=False)), {}, torch.device("cpu"))
     expected = value.item() if isinstance(value, np.generic) else value
     assert (type(back), repr(back)) == (type(expected), repr(expected))
 
@@ -732,17 +732,17 @@ def test_tensors_come_back(dtype):
         {},
         {"a": torch.arange(6).reshape(2, 3).t().to(dtype), "b": [torch.tensor(1).to(dtype), torch.zeros(0).to(dtype)]},
     )
-    back = put_together(taken_apart(value, tensors, "x"), tensors, torch.device("cpu"))
+    back = from_plain(to_plain(value, tensors, "x"), tensors, torch.device("cpu"))
     pairs = [(back["a"], value["a"]), *zip(back["b"], value["b"], strict=True)]
     assert all(a.dtype == b.dtype and torch.equal(a, b) and a.data_ptr() != b.data_ptr() for a, b in pairs if b.numel())
     assert len(tensors) == 3
 
 
 def test_nan_comes_back_and_words_are_said():
-    assert math.isnan(put_together(taken_apart(math.nan, {}, "x"), {}, torch.device("cpu")))
-    assert said({"number": "inf"}) == "inf"
+    assert math.isnan(from_plain(to_plain(math.nan, {}, "x"), {}, torch.device("cpu")))
+    assert describe_value({"number": "inf"}) == "inf"
     with pytest.raises(TypeError, match="a set is neither"):
-        taken_apart({1, 2}, {}, "x")
+        to_plain({1, 2}, {}, "x")
 
 
 # ---- Ctrl-C
@@ -864,7 +864,7 @@ def test_the_command_line(number, code, tmp_path):
     assert resumed.returncode == 0
     numbers = json.loads(resumed.stdout)
     whole = sq.train(FORMULA, CARS, epochs=40)
-    assert numbers["history"]["loss"] == whole.loop.losses.tolist()
+    assert numbers["history"]["loss"] == whole.result.losses.tolist()
     assert numbers["params"] == whole.params.to_dict()
     assert "went on from epoch 3" in numbers["warnings"][0]
 
@@ -966,8 +966,8 @@ def test_a_run_that_gave_its_best_parameters_back_goes_on_from_its_last(options,
         run = train(checkpoint=tmp_path, resume=True, **{**options, "epochs": epochs})
         whole = train(**{**options, "epochs": epochs})
         assert bits(run) == bits(whole)
-        assert run.loop.ending == whole.loop.ending
-    assert run.loop.ending.restored is not None
+        assert run.result.stop_reason == whole.result.stop_reason
+    assert run.result.stop_reason.restored_epoch is not None
     again = train(checkpoint=tmp_path, resume=True, **{**options, "epochs": 12})
     assert bits(again) == bits(whole)
     assert again.as_dict()["loss"] == whole.as_dict()["loss"]
@@ -977,9 +977,9 @@ def test_more_epochs_with_a_rate_that_is_found(tmp_path):
     """The best rate for 20 epochs of these batches is another one than for 10: the run goes on with the rate that it has."""
     first = train(lr="auto", batch_size=32, epochs=10, checkpoint=tmp_path)
     more = train(lr="auto", batch_size=32, epochs=20, checkpoint=tmp_path, resume=True)
-    assert more.recipe.lr == first.recipe.lr != train(lr="auto", batch_size=32, epochs=20).recipe.lr
-    assert any(f"lr='auto' is {first.recipe.lr:.6g}, the rate of the checkpoint" in remark for remark in more.remarks)
-    assert bits(more) == bits(train(lr=first.recipe.lr, batch_size=32, epochs=20))
+    assert more.options.lr == first.options.lr != train(lr="auto", batch_size=32, epochs=20).options.lr
+    assert any(f"lr='auto' is {first.options.lr:.6g}, the rate of the checkpoint" in remark for remark in more.remarks)
+    assert bits(more) == bits(train(lr=first.options.lr, batch_size=32, epochs=20))
 
 
 def test_more_epochs_with_an_average(tmp_path):
@@ -993,7 +993,7 @@ def test_more_epochs_with_an_average(tmp_path):
     more = train(epochs=16, resume=tmp_path / "b", **options)  # which has begun before
     assert "Iterates are averaged from epoch 5 on and not from 8" in more.remarks[-1]
     assert bits(more) == bits(train(epochs=16, **{**options, "average": 5}))
-    assert more.recipe.average == 5
+    assert more.options.average == 5
     assert "from epoch 5 on and not from 9" in train(epochs=18, resume=tmp_path / "b", **options).remarks[-1]
     with pytest.raises(OptionError, match="average was 9 and is 7"):
         train(epochs=20, **{**options, "average": 7}, resume=tmp_path / "b")

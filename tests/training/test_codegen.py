@@ -330,7 +330,7 @@ def test_a_script_prints_the_last_loss_and_the_coefficients(tmp_path):
         [sys.executable, "-I", "-W", "error", "script.py"], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines() == [
-        f"Epoch 30: loss {run.loop.losses[-1]:.8g}",
+        f"Epoch 30: loss {run.result.losses[-1]:.8g}",
         f"'Intercept': {run.params['Intercept']:.8g}",
         f"'displacement': {run.params['displacement']:.8g}",
     ]
@@ -359,19 +359,19 @@ def inside(code, folder):
 
 @pytest.mark.parametrize(("size", "says"), [(32, "to the last bit"), (7, "lay elsewhere in memory")])
 def test_more_rows_than_are_gathered_at_once(size, says, tmp_path, monkeypatch):
-    monkeypatch.setattr("squarely.descent.batches.in_memory._GATHERED", 64)
+    monkeypatch.setattr("squarely.descent.batches.in_memory._ROWS_PER_GATHER", 64)
     run = sq.train(SEVERAL, CARS, epochs=5, batch_size=size)
     losses = inside(run.code(), tmp_path)["losses"]
     assert says in run.code()
-    assert_close(losses, run.loop.losses, rtol=0.0 if size == 32 else 1e-5)
+    assert_close(losses, run.result.losses, rtol=0.0 if size == 32 else 1e-5)
 
 
 def test_rows_that_were_shuffled_in_a_buffer_come_in_another_order(tmp_path):
     run = sq.train(SEVERAL, CARS, epochs=5, stream=True, batch_size=32)
     losses = inside(run.code(), tmp_path)["losses"]
     assert "differ from the run's by the order of the rows" in run.code()
-    assert_close(losses[0], run.loop.losses[0], rtol=1e-6)
-    assert_close(losses, run.loop.losses, rtol=0.2)
+    assert_close(losses[0], run.result.losses[0], rtol=1e-6)
+    assert_close(losses, run.result.losses, rtol=0.2)
 
 
 def test_a_share_of_many_rows_is_drawn_in_blocks(tmp_path, monkeypatch):
@@ -379,8 +379,8 @@ def test_a_share_of_many_rows_is_drawn_in_blocks(tmp_path, monkeypatch):
     run = sq.train(SEVERAL, CARS, epochs=5, validation=0.3, seed=4)
     done = inside(run.code(), tmp_path)
     assert "range(0, len(rows), 64)" in run.code()
-    assert done["losses"] == run.loop.losses.tolist()
-    assert done["val_losses"] == run.loop.log.columns["val_loss"]
+    assert done["losses"] == run.result.losses.tolist()
+    assert done["val_losses"] == run.result.history.columns["val_loss"]
 
 
 def test_a_share_goes_by_the_place_of_a_row_and_not_by_its_label(tmp_path):
@@ -389,8 +389,8 @@ def test_a_share_goes_by_the_place_of_a_row_and_not_by_its_label(tmp_path):
     frame.to_parquet(tmp_path / "rows.parquet")
     run = sq.train("y ~ x + g", tmp_path / "rows.parquet", epochs=5, validation=0.25)
     done = inside(run.code(), tmp_path)
-    assert done["losses"] == run.loop.losses.tolist()
-    assert done["val_losses"] == run.loop.log.columns["val_loss"]
+    assert done["losses"] == run.result.losses.tolist()
+    assert done["val_losses"] == run.result.history.columns["val_loss"]
     frame[:100].to_parquet(tmp_path / "rows.parquet")
     with pytest.raises(SystemExit, match="split 120 rows, and here are 100"):
         inside(run.code(), tmp_path)
@@ -402,8 +402,8 @@ def test_both_rows_may_be_in_several_files(tmp_path):
         cars[i::4].to_csv(path, index=False)
     run = sq.train(FULL, paths[:2], epochs=5, validation=paths[2:], metrics="r2")
     done = inside(run.code(), tmp_path)
-    assert done["losses"] == run.loop.losses.tolist()
-    assert done["val_losses"] == run.loop.log.columns["val_loss"]
+    assert done["losses"] == run.result.losses.tolist()
+    assert done["val_losses"] == run.result.history.columns["val_loss"]
     assert len(done["val_inputs"]) == len(cars[2::4]) + len(cars[3::4])
 
 
@@ -414,8 +414,8 @@ def test_a_column_may_be_truth_here_and_numbers_there(tmp_path):
         write_as_told(run.code(), tmp_path, frame=training)
         write_as_told(run.code(), tmp_path, validation=validation)
         done = inside(run.code(), tmp_path)
-        assert_close(done["losses"], run.loop.losses, rtol=1e-12)
-        assert_close(done["val_losses"], run.loop.log.columns["val_loss"], rtol=1e-12)
+        assert_close(done["losses"], run.result.losses, rtol=1e-12)
+        assert_close(done["val_losses"], run.result.history.columns["val_loss"], rtol=1e-12)
 
 
 class Sly(float):
@@ -461,7 +461,7 @@ def test_many_rows_are_trained_on_as_many_threads(tmp_path):
     frame.to_csv(tmp_path / "many.csv", index=False)
     run = sq.train("y ~ x1 + x2 + x3", tmp_path / "many.csv", epochs=20)
     assert "set_num_threads" not in run.code()
-    assert alone(run.code(), tmp_path) == run.loop.losses.tolist()
+    assert alone(run.code(), tmp_path) == run.result.losses.tolist()
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "feather", "jsonl", "csv"])
@@ -475,7 +475,7 @@ def test_another_file_may_hold_the_rows(tmp_path, suffix):
         path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     else:
         write[suffix](path)
-    assert inside(run.code(path), tmp_path)["losses"] == run.loop.losses.tolist()
+    assert inside(run.code(path), tmp_path)["losses"] == run.result.losses.tolist()
 
 
 HOSTILE = [
@@ -504,7 +504,7 @@ def test_hostile_names_levels_and_conditions_are_text(tmp_path):
     y = pd.Series(rng.normal(size=80), name="y'\n\"")
     run = sq.train(X=X, y=y, epochs=10)
     X.assign(**{y.name: y}).to_csv(tmp_path / "data.csv", index=False)
-    assert alone(run.code(), tmp_path) == run.loop.losses.tolist()
+    assert alone(run.code(), tmp_path) == run.result.losses.tolist()
 
     path = 'a"\n\'; open("pwned", "w").close() #.csv'
     frame = pd.DataFrame({"y": y.to_numpy(), "g": np.resize(np.array(HOSTILE, dtype=object), 80)})
@@ -512,7 +512,7 @@ def test_hostile_names_levels_and_conditions_are_text(tmp_path):
  y > 0)"""
     run = sq.train("y ~\n C(g, Sum)", frame, epochs=10, where=where)
     frame.to_csv(tmp_path / path, index=False)
-    assert alone(run.code(path), tmp_path) == run.loop.losses.tolist()
+    assert alone(run.code(path), tmp_path) == run.result.losses.tolist()
     assert not (tmp_path / "pwned").exists()
 
 
@@ -543,4 +543,4 @@ def test_a_script_reads_what_the_file_is_and_not_what_its_name_says(name, tmp_pa
     else:
         cars.to_feather(path)
     run = sq.train("mpg ~ weight + C(origin)", path, epochs=5)
-    assert inside(run.code(), tmp_path)["losses"] == run.loop.losses.tolist()
+    assert inside(run.code(), tmp_path)["losses"] == run.result.losses.tolist()

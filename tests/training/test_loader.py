@@ -30,7 +30,7 @@ from torch.utils.data import (  # noqa: E402
     WeightedRandomSampler,
 )
 
-from squarely.descent import LoaderSource, affine, pairs  # noqa: E402
+from squarely.descent import LoaderSource, affine_form, iter_pairs  # noqa: E402
 
 N, P = 96, 3
 
@@ -291,7 +291,7 @@ def test_loaders_that_cannot_be_used(loader, says):
 
 def test_pairs_are_the_tensors_of_the_loader_in_the_shape_of_the_loop():
     X, y = rows(dtype=torch.float16, column=False)
-    met = list(pairs(cut(X, y, 40)))
+    met = list(iter_pairs(cut(X, y, 40)))
     assert [(len(a), a.shape[1], b.shape) for a, b in met] == [(40, 3, (40, 1)), (40, 3, (40, 1)), (16, 3, (16, 1))]
     assert met[0][0].data_ptr() == X.data_ptr()
     assert met[0][1].dtype == torch.float16
@@ -364,33 +364,33 @@ def _zeroed(layer):
 def test_a_plain_linear_module_is_read_exactly(kind):
     torch.manual_seed(1)
     module = PLAIN[kind]()
-    read = affine(module, 3)
+    read = affine_form(module, 3)
     weights = [p for name, p in module.named_parameters() if name.endswith("weight")]
     bias = [p for name, p in module.named_parameters() if name.endswith("bias")]
     np.testing.assert_array_equal(read.weight, torch.cat(weights, dim=1)[0].detach().double().numpy())
     assert read.bias == (bias[0].item() if bias else None)
-    assert (read.quadratic, read.plain, read.frozen, read.warnings) == (True, True, (), ())
-    assert read.trainable == tuple(name for name, _ in module.named_parameters())
+    assert (read.is_quadratic, read.is_plain, read.frozen_parameters, read.warnings) == (True, True, (), ())
+    assert read.trainable_parameters == tuple(name for name, _ in module.named_parameters())
 
 
 def test_a_line_of_scalars():
-    read = affine(Line(), 1)
-    assert (read.weight.tolist(), read.bias, read.plain) == ([2.5], -1.25, True)
+    read = affine_form(Line(), 1)
+    assert (read.weight.tolist(), read.bias, read.is_plain) == ([2.5], -1.25, True)
 
 
 def test_stacked_layers_are_linear_but_not_quadratic():
     torch.manual_seed(1)
     module = nn.Sequential(nn.Linear(3, 8), nn.Linear(8, 1))
-    read = affine(module, 3)
+    read = affine_form(module, 3)
     X = torch.randn(5, 3, dtype=torch.float64)
     assert_close(X.numpy() @ read.weight + read.bias, by_hand(module, X), rtol=1e-12, atol=1e-14)
-    assert (read.quadratic, read.plain) == (False, False)
+    assert (read.is_quadratic, read.is_plain) == (False, False)
     assert "more than one trainable layer" in read.warnings[0]
     assert "'0.weight', '0.bias', '1.weight', '1.bias'" in read.warnings[0]
     for parameter in module[0].parameters():
         parameter.requires_grad_(False)
-    read = affine(module, 3)  # with the first layer frozen the problem is quadratic, but not in the coefficients
-    assert (read.quadratic, read.plain, read.frozen, read.trainable) == (
+    read = affine_form(module, 3)  # with the first layer frozen the problem is quadratic, but not in the coefficients
+    assert (read.is_quadratic, read.is_plain, read.frozen_parameters, read.trainable_parameters) == (
         True,
         False,
         ("0.weight", "0.bias"),
@@ -404,14 +404,14 @@ def test_stacked_layers_are_linear_but_not_quadratic():
 def test_a_frozen_parameter_is_reported(frozen):
     module = nn.Linear(3, 1)
     getattr(module, frozen).requires_grad_(False)
-    read = affine(module, 3)
-    assert (read.frozen, read.quadratic, read.plain) == ((frozen,), True, False)
+    read = affine_form(module, 3)
+    assert (read.frozen_parameters, read.is_quadratic, read.is_plain) == ((frozen,), True, False)
     assert read.bias == module.bias.item()
     assert (
         f"parameters '{frozen}' are frozen (requires_grad=False), so training ends at the optimum of the others" in read.warnings[0]
     )
     module.requires_grad_(False)
-    assert "and there are no others: no step moves it" in affine(module, 3).warnings[0]
+    assert "and there are no others: no step moves it" in affine_form(module, 3).warnings[0]
 
 
 OTHERS = {
@@ -427,15 +427,15 @@ OTHERS = {
 def test_parameters_that_are_not_the_coefficients(kind, bias):
     torch.manual_seed(1)
     module = Through(OTHERS[kind], bias=bias)
-    read = affine(module, 3)
+    read = affine_form(module, 3)
     X = torch.randn(5, 3, dtype=torch.float64)
     assert_close(X.numpy() @ read.weight + (read.bias or 0.0), by_hand(module, X), rtol=1e-12, atol=1e-14)
     shifts = kind in ("inputs standardised inside", "a constant added")
     assert (read.bias is not None) == (bias or shifts)
-    assert read.quadratic
+    assert read.is_quadratic
     # Only a constant that the bias takes up anyhow leaves the steps of the coefficients as they are.
-    assert read.plain == (kind == "a constant added" and bias)
-    assert read.plain or "these are not its coefficients" in read.warnings[0]
+    assert read.is_plain == (kind == "a constant added" and bias)
+    assert read.is_plain or "these are not its coefficients" in read.warnings[0]
 
 
 def test_plain_is_a_statement_about_steps():
@@ -446,15 +446,15 @@ def test_plain_is_a_statement_about_steps():
     modules = [nn.Linear(3, 1), Halves(), *(Through(function) for function in OTHERS.values())]
     seen = set()
     for module in (each.double() for each in modules):
-        before = affine(module, 3)
+        before = affine_form(module, 3)
         optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
         nn.functional.mse_loss(module(X), y).backward()
         optimizer.step()
-        after = affine(module, 3)
+        after = affine_form(module, 3)
         w = np.concatenate([[before.bias], before.weight])
         step = w - 0.1 * 2 / 20 * Z.T @ (Z @ w - y.numpy()[:, 0])
         same = bool(np.allclose(np.concatenate([[after.bias], after.weight]), step, rtol=1e-10, atol=1e-12))
-        assert same == before.plain
+        assert same == before.is_plain
         seen.add(same)
     assert seen == {True, False}
 
@@ -473,9 +473,9 @@ def test_nothing_of_the_module_is_changed():
     before, gradients, calls = copy.deepcopy(module.state_dict()), [p.grad.clone() for p in module.parameters()], module.calls
     random = torch.get_rng_state()
     with torch.inference_mode():
-        affine(module, 3)
+        affine_form(module, 3)
     with torch.no_grad():
-        affine(module, 3)
+        affine_form(module, 3)
     assert not module.training
     assert module.calls == calls
     assert all(torch.equal(a, b) for a, b in zip(before.values(), module.state_dict().values(), strict=True))
@@ -544,14 +544,14 @@ class Unpickled(nn.Linear):
 def test_modules_that_are_refused(module, says):
     torch.manual_seed(4)
     with pytest.raises(OptionError, match=says):
-        affine(module(), 3)
+        affine_form(module(), 3)
 
 
 def test_a_module_that_has_diverged():
     module = nn.Linear(3, 1)
     nn.init.constant_(module.weight, torch.nan)
     with pytest.raises(OptionError, match="'weight' is not finite: it has diverged"):
-        affine(module, 3)
+        affine_form(module, 3)
 
 
 def test_a_compiled_module_is_not_compiled_for_this():
@@ -559,19 +559,19 @@ def test_a_compiled_module_is_not_compiled_for_this():
         raise AssertionError
 
     layer = nn.Linear(3, 1)
-    read = affine(torch.compile(layer, backend=refuse), 3)
-    assert (read.plain, read.bias) == (True, layer.bias.item())
+    read = affine_form(torch.compile(layer, backend=refuse), 3)
+    assert (read.is_plain, read.bias) == (True, layer.bias.item())
 
 
 def test_many_features_and_rounding():
     torch.manual_seed(0)
     for dtype in (torch.float32, torch.float64):
         layer = nn.Linear(20_000, 1).to(dtype)
-        read = affine(nn.Sequential(layer), 20_000)
+        read = affine_form(nn.Sequential(layer), 20_000)
         np.testing.assert_array_equal(read.weight, layer.weight[0].detach().double().numpy())
-        assert read.plain
+        assert read.is_plain
     module = Through(lambda layer, x, _: layer(x.float()), features=5_000)
-    assert affine(module, 5_000).plain  # in single precision all the way
+    assert affine_form(module, 5_000).is_plain  # in single precision all the way
 
 
 def test_a_module_trained_on_a_loader_reaches_the_answer_of_its_loader():
@@ -580,10 +580,10 @@ def test_a_module_trained_on_a_loader_reaches_the_answer_of_its_loader():
     loader = DataLoader(TensorDataset(x, y), batch_size=N)
     module = nn.Sequential(nn.Linear(1, 1)).double()
     optimizer = torch.optim.SGD(module.parameters(), lr=0.5)
-    for inputs, targets in pairs(loader):
+    for inputs, targets in iter_pairs(loader):
         nn.functional.mse_loss(module(inputs), targets).backward()
         optimizer.step()
-    read = affine(module, 1)
+    read = affine_form(module, 1)
     assert_close([read.bias, *read.weight], fitted(loader).params, rtol=1e-12)
 
 

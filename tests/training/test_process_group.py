@@ -18,7 +18,7 @@ import squarely as sq
 from squarely.data import Source, open_source, shard_of, split_source
 from squarely.data.files import parquet
 from squarely.data.scan.fold import iter_batches
-from squarely.descent import Team
+from squarely.descent import ProcessGroup
 from squarely.errors import DataError, OptionError
 from tests.support.checks import CARS, DOORS, assert_close, through_door
 
@@ -176,13 +176,13 @@ def test_a_file_that_has_lost_rows_is_noticed(tmp_path):
 
 
 def test_one_process_alone_tells_nobody_anything():
-    team = Team()
+    team = ProcessGroup()
     x = torch.ones(2)
-    assert team.summed([x])[0] is x
-    assert team.gathered([1, 2]).tolist() == [[1, 2]]
-    assert team.texts("a") == ["a"]
-    assert team.agreed(lambda: 3) == 3
-    assert (team.wished(True), team.wished(False)) == (True, False)
+    assert team.all_reduce([x])[0] is x
+    assert team.all_gather_counts([1, 2]).tolist() == [[1, 2]]
+    assert team.all_gather_texts("a") == ["a"]
+    assert team.run_on_all(lambda: 3) == 3
+    assert (team.any(True), team.any(False)) == (True, False)
 
 
 # What one process would have done

@@ -35,7 +35,7 @@ def test_a_distance_is_not_reached_too_early():
 def test_no_gain_of_the_training_loss():
     run = sq.train(FORMULA, CARS, lr=0.2, epochs=5000, stop="loss", patience=7, min_delta=1e-4)
     losses = run.history["loss"].to_numpy()
-    best = run.loop.log.best_epoch
+    best = run.result.history.best_epoch
     assert run.status == "stopped"
     assert len(losses) - 1 == best + 7
     lowest, since = np.inf, 0  # the rule of Keras and scikit-learn: a gain is what beats the last gain by more than min_delta
@@ -43,7 +43,7 @@ def test_no_gain_of_the_training_loss():
         lowest, since = (loss, epoch) if loss < lowest - 1e-4 else (lowest, since)
     assert since == best
     again = sq.train(FORMULA, CARS, lr=0.2, epochs=best)
-    assert run.loop.end.tobytes() == again.loop.end.tobytes()  # the parameters are those of the best epoch
+    assert run.result.end.tobytes() == again.result.end.tobytes()  # the parameters are those of the best epoch
 
 
 def test_no_gain_on_validation_rows():
@@ -55,7 +55,7 @@ def test_no_gain_on_validation_rows():
     formula = "y ~ " + " + ".join(f"x{j}" for j in range(12))
     run = sq.train(formula, data, lr=0.01, epochs=3000, stop="validation", validation=other, start=[0.0] * 13)
     assert run.status == "stopped"
-    assert run.history["val_loss"].idxmin() == run.loop.log.best_epoch < len(run.history) - 1
+    assert run.history["val_loss"].idxmin() == run.result.history.best_epoch < len(run.history) - 1
     error = run.predict(other) - other["y"]
     assert_close((error**2).mean() / np.var(data["y"]), run.history["val_loss"].min(), rtol=1e-5)
     with pytest.raises(sq.errors.OptionError, match="validation"):
@@ -76,7 +76,7 @@ def test_callbacks_are_told_of_every_epoch_and_may_stop():
     run = sq.train("mpg ~ displacement", CARS, epochs=100, callbacks=watch, metrics="rmse")
     assert [epoch for epoch, *_ in seen] == list(range(6))
     assert [loss for _, loss, *_ in seen] == run.history["loss"].tolist()
-    assert seen[-1][3] == run.loop.end[1]
+    assert seen[-1][3] == run.result.end[1]
     assert "'watch' asked for it at epoch 5" in run.warnings[-1]
     assert run.status == "stopped"
     with pytest.raises(ZeroDivisionError):
@@ -96,7 +96,7 @@ def test_a_nan_stops_the_run_and_the_last_good_parameters_are_kept(batch_size):
     assert len(run.history) == 9
     assert np.isnan(run.history["loss"].iloc[8])
     good = sq.train("mpg ~ displacement", CARS, epochs=7, **options)
-    assert run.loop.end.tobytes() == good.loop.end.tobytes()
+    assert run.result.end.tobytes() == good.result.end.tobytes()
     assert "not a number" in run.warnings[-1]
     with pytest.raises(sq.errors.NumericalError, match="epoch 8"):
         run.require()
@@ -140,7 +140,7 @@ def test_the_best_parameters_come_back_at_the_last_epoch_too(stop):
     assert len(run.history) == 13
     assert 0 < best < 12  # or this would test nothing
     again = sq.train("y ~ a + b", ROWS, **{**NOISY, "epochs": best})
-    assert run.loop.end.tobytes() == again.loop.end.tobytes()
+    assert run.result.end.tobytes() == again.result.end.tobytes()
     assert_close(losses_of(run), [run.history["loss"][best], run.history["val_loss"][best]], rtol=1e-12)
     assert f"All epochs are taken. The parameters are those of epoch {best}" in run.warnings[-1]
     assert run.as_dict()["loss"] == run.history["loss"][best]
@@ -156,7 +156,7 @@ def test_the_best_parameters_come_back_where_a_callback_ends_the_run():
     assert_close(losses_of(run)[1], whole[best], rtol=1e-12)
     assert f"at epoch {end}. The parameters are those of epoch {best}" in run.warnings[-1]
     at_best = sq.train("y ~ a + b", ROWS, stop="validation", callbacks=lambda epoch: epoch.epoch == best, **NOISY)
-    assert at_best.loop.end.tobytes() == run.loop.end.tobytes()
+    assert at_best.result.end.tobytes() == run.result.end.tobytes()
 
 
 def test_where_the_last_epoch_is_the_best_nothing_is_said():
@@ -168,7 +168,7 @@ def test_where_the_last_epoch_is_the_best_nothing_is_said():
 def test_with_a_least_gain_what_is_said_is_true():
     """The loss falls at each epoch, by less than what counts as a gain."""
     run = sq.train("y ~ a + b", ROWS, lr=0.02, epochs=500, stop="loss", patience=5, min_delta=1e-3, dtype="float64")
-    losses, best = run.history["loss"], run.loop.log.best_epoch
+    losses, best = run.history["loss"], run.result.history.best_epoch
     assert (np.diff(losses) < 0).all()
     assert losses[best] - losses.iloc[-1] < 1e-3
     assert f"those of epoch {best}, where the training loss was {losses[best]:.6g}." in run.warnings[-1]
@@ -179,8 +179,8 @@ def test_with_a_least_gain_what_is_said_is_true():
 def test_the_loss_of_an_average_is_that_of_the_average(options):
     run = sq.train("y ~ a + b", ROWS, lr=0.3, epochs=6, average=2, dtype="float64", validation=OTHERS, metrics="rmse", **options)
     training, validation = losses_of(run)
-    assert_close([run.loop.final["loss"], run.loop.final["val_loss"]], [training, validation], rtol=1e-11)
-    assert_close(run.loop.final["val_rmse"], (validation * np.var(ROWS["y"])) ** 0.5, rtol=1e-11)
-    assert run.as_dict()["loss"] == run.loop.final["loss"] != run.history["loss"].iloc[-1]
+    assert_close([run.result.final_values["loss"], run.result.final_values["val_loss"]], [training, validation], rtol=1e-11)
+    assert_close(run.result.final_values["val_rmse"], (validation * np.var(ROWS["y"])) ** 0.5, rtol=1e-11)
+    assert run.as_dict()["loss"] == run.result.final_values["loss"] != run.history["loss"].iloc[-1]
     assert "Loss of the average:" in str(run.summary())
-    assert f"{run.loop.final['val_rmse']:.8g}" in str(run.summary())
+    assert f"{run.result.final_values['val_rmse']:.8g}" in str(run.summary())

@@ -15,7 +15,7 @@ import torch
 
 from squarely.data import BATCH_ROWS, listen, open_source
 from squarely.data.scan.fold import iter_batches, map_batches
-from squarely.descent.batches.streamed import Streamed
+from squarely.descent.batches.streamed import StreamedBatches
 from squarely.design import learn_from_rows, parse_formula
 from squarely.errors import DataError
 from squarely.moments import gather_moments, standardize_moments
@@ -34,7 +34,7 @@ def streamed(data, formula="y ~ row + x", **options):
     source = open_source(data)
     moments = gather_moments(learn_from_rows(parse_formula(formula), source), source)
     options = {"dtype": torch.float64, "buffer": 500 * 3 * 8, **options}
-    return Streamed(design=moments.design, source=source, problem=standardize_moments(moments), **options)
+    return StreamedBatches(design=moments.design, source=source, problem=standardize_moments(moments), **options)
 
 
 def row_numbers(stream, batches):
@@ -64,7 +64,7 @@ def test_every_row_comes_once_an_epoch_through_every_door(door, tmp_path):
         met = order(stream, epoch)
         assert sorted(met) == list(range(N))
         assert (met != np.arange(N)).sum() > N / 2
-    assert row_numbers(stream, stream.chunks()).tolist() == list(range(N))
+    assert row_numbers(stream, stream.sequential()).tolist() == list(range(N))
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv", "feather", "jsonl"])
@@ -74,7 +74,7 @@ def test_every_row_of_a_folder_of_files_comes_once(suffix, tmp_path):
         through_door(suffix, {name: x[a:b] for name, x in data.items()}, tmp_path).rename(tmp_path / f"part-{k}.{suffix}")
     stream = streamed(tmp_path)
     assert sorted(order(stream)) == list(range(N))
-    assert row_numbers(stream, stream.chunks()).tolist() == list(range(N))
+    assert row_numbers(stream, stream.sequential()).tolist() == list(range(N))
 
 
 def test_rows_are_those_of_the_table_standardised(tmp_path):
@@ -92,8 +92,8 @@ def test_rows_are_those_of_the_table_standardised(tmp_path):
 
 def test_float32_is_rounded_from_float64(tmp_path):
     path = written(tmp_path / "a.parquet", table(), 300)
-    wide = torch.cat([X for X, _ in streamed(path).chunks()])
-    narrow = torch.cat([X for X, _ in streamed(path, dtype=torch.float32).chunks()])
+    wide = torch.cat([X for X, _ in streamed(path).sequential()])
+    narrow = torch.cat([X for X, _ in streamed(path, dtype=torch.float32).sequential()])
     assert torch.equal(narrow, wide.to(torch.float32))
 
 
@@ -273,7 +273,7 @@ def test_shares_of_ranks_have_every_row_once(gaps, tmp_path):
     assert [share.n for share in shares] == list(map(len, met))
     assert sorted(np.concatenate(met)) == [i for i in range(N) if i % 7 or not gaps]
     assert max(met[0]) < 900 <= min(met[1])
-    assert row_numbers(shares[1], shares[1].chunks()).tolist() == sorted(met[1])
+    assert row_numbers(shares[1], shares[1].sequential()).tolist() == sorted(met[1])
     assert order(streamed(path, parts=[])).tolist() == []
 
 
@@ -281,9 +281,11 @@ def test_other_rows_than_those_of_the_problem_are_standardised_as_they_were(tmp_
     data = table()
     stream = streamed(data)
     some = {name: x[:100] for name, x in data.items()}
-    other = Streamed(design=stream.design, source=open_source(some), problem=stream.problem, dtype=torch.float64, complete=100)
+    other = StreamedBatches(
+        design=stream.design, source=open_source(some), problem=stream.problem, dtype=torch.float64, complete_count=100
+    )
     assert other.n == 100
-    assert row_numbers(other, other.chunks()).tolist() == list(range(100))
+    assert row_numbers(other, other.sequential()).tolist() == list(range(100))
 
 
 def test_a_scan_of_parts_is_watched(tmp_path):
@@ -309,7 +311,7 @@ def test_an_error_names_the_row_of_the_file_though_parts_are_out_of_order(tmp_pa
     good = streamed(written(tmp_path / "good.parquet", data, 300), "y ~ row + g")
     data["g"][677] = "c"  # in the third row group
     bad = open_source(written(tmp_path / "bad.parquet", data, 300))
-    stream = Streamed(design=good.design, source=bad, problem=good.problem, seed=1)
+    stream = StreamedBatches(design=good.design, source=bad, problem=good.problem, seed=1)
     with pytest.raises(DataError, match=r"'g' of bad\.parquet has 'c' in data row 678"):
         list(stream.batches(1, 64))
 
@@ -330,8 +332,8 @@ def test_a_file_that_is_replaced_is_an_error(when, tmp_path):
 @pytest.mark.parametrize("rows", [N - 1, N + 64])
 def test_another_number_of_rows_is_an_error(rows):
     stream = streamed(table())
-    other = Streamed(design=stream.design, source=open_source(table(rows)), problem=stream.problem)
-    for left in (other.batches(1, 64), other.chunks()):
+    other = StreamedBatches(design=stream.design, source=open_source(table(rows)), problem=stream.problem)
+    for left in (other.batches(1, 64), other.sequential()):
         with pytest.raises(DataError, match=f"changed while it was read: 2,000 complete rows at first, then {rows:,}"):
             list(left)
 

@@ -42,12 +42,12 @@ def require_same(sweep, *, dtype, **options):
         own = {name: getattr(run.recipe, name) for name in ("seed", "momentum", "batch_size", "weight_decay")}
         own["lr"] = run.recipe.rate
         alone = sq.train(data=CARS, dtype=dtype, **{**options, **own})
-        assert run.loop.start.tobytes() == alone.loop.start.tobytes()
+        assert run.loop.start.tobytes() == alone.result.start.tobytes()
         assert run.status == alone.status
         assert list(run.history.columns) == list(alone.history.columns)
         for name in set(run.history.columns) - {"predicted"}:
             assert_close(run.history[name], alone.history[name], rtol=tolerance)
-        assert_close(run.loop.end, alone.loop.end, rtol=20 * tolerance, atol=20 * tolerance)
+        assert_close(run.loop.end, alone.result.end, rtol=20 * tolerance, atol=20 * tolerance)
         assert_close(run.history["predicted"], alone.history["predicted"], rtol=1e-11)
 
 
@@ -111,13 +111,13 @@ def test_torch_itself(name, size):
     sweep = sq.sweep(FORMULA, CARS, lr=[0.005, 0.02], seed=[4, 1], batch_size=size, epochs=100, dtype="float64", **options)
     for run in sweep.runs:
 
-        def order(epoch, seed=run.recipe.seed):
+        def order(epoch, seed=run.options.seed):
             rng = np.random.default_rng([seed, epoch])
             return np.arange(398) if size is None else rng.permutation(398)
 
         losses, end = plain_loop(make, run, order, size or 398, 100)
-        assert_close(run.loop.losses, losses, rtol=1e-12)
-        assert_close(run.loop.end, end, rtol=1e-11, atol=1e-13)
+        assert_close(run.result.losses, losses, rtol=1e-12)
+        assert_close(run.result.end, end, rtol=1e-11, atol=1e-13)
 
 
 @pytest.mark.parametrize(
@@ -170,28 +170,28 @@ def test_runs_that_diverge_end_where_they_do_alone_and_touch_no_other(size, stre
     assert len({len(run.history) for run in sweep.runs}) > 3
     assert {run.status for run in sweep.runs} >= {"finished", "diverged"}
     for run in sweep.runs:
-        own = {"lr": run.recipe.rate, "seed": run.recipe.seed, "momentum": run.recipe.momentum}
+        own = {"lr": run.options.rate, "seed": run.options.seed, "momentum": run.options.momentum}
         alone = sq.train(data=CARS, dtype=dtype, **options, **own)
         assert (run.status, len(run.history)) == (alone.status, len(alone.history))
         assert list(run.history.columns) == list(alone.history.columns)
-        assert np.isfinite(run.loop.end).all()
-        if dtype == "float32" and run.recipe.rate > 0.1:
+        assert np.isfinite(run.result.end).all()
+        if dtype == "float32" and run.options.rate > 0.1:
             continue  # near the limit and above, float32 has few digits after some epochs, alone as well
         growing = 1e3 if run.status == "diverged" else 1.0  # where every step adds, so do its errors of rounding
-        finite = np.isfinite(alone.loop.losses)
-        assert np.isfinite(run.loop.losses).tolist() == finite.tolist()
-        expected = alone.loop.losses[finite]
+        finite = np.isfinite(alone.result.losses)
+        assert np.isfinite(run.result.losses).tolist() == finite.tolist()
+        expected = alone.result.losses[finite]
         highest = np.maximum.accumulate(expected)  # and where a loss comes down again, they are those of its height
-        assert_close(run.loop.losses[finite] / highest, expected / highest, rtol=0, atol=growing * TOLERANCE[dtype])
-        size_of_end = np.abs(alone.loop.end).max()
-        assert_close(run.loop.end, alone.loop.end, rtol=0, atol=growing * 20 * TOLERANCE[dtype] * size_of_end)
+        assert_close(run.result.losses[finite] / highest, expected / highest, rtol=0, atol=growing * TOLERANCE[dtype])
+        size_of_end = np.abs(alone.result.end).max()
+        assert_close(run.result.end, alone.result.end, rtol=0, atol=growing * 20 * TOLERANCE[dtype] * size_of_end)
 
 
 def test_many_runs_are_shared_out(monkeypatch):
     whole = sq.sweep(FORMULA, CARS, lr=np.linspace(0.01, 0.4, 9), seed=range(5), batch_size=[90, None], epochs=7, dtype="float64")
     monkeypatch.setattr("squarely.descent.sweep.run_grid._RUNS", 4)
     monkeypatch.setattr("squarely.descent.sweep.batched_loss._CELLS", 300)
-    monkeypatch.setattr("squarely.descent.sweep.batched_loop._GATHERED", 200)
+    monkeypatch.setattr("squarely.descent.sweep.batched_loop._ROWS_PER_GATHER", 200)
     parts = sq.sweep(FORMULA, CARS, lr=np.linspace(0.01, 0.4, 9), seed=range(5), batch_size=[90, None], epochs=7, dtype="float64")
     assert whole.program == "90 runs in 2 batched programs"
     assert int(parts.program.split()[3]) > 20
@@ -210,8 +210,8 @@ def test_each_run_is_a_training():
         assert_close(run.predict(cars), fit.predict(cars), rtol=1e-6)
         assert isinstance(run.optimizer, torch.optim.SGD)
         assert run.optimizer.param_groups[0]["params"][0] is run.model.linear.weight
-        assert run.optimizer.param_groups[0]["lr"] == run.recipe.lr
-        assert_close(run.model.linear.bias.item(), run.loop.end[0], rtol=0)
+        assert run.optimizer.param_groups[0]["lr"] == run.options.lr
+        assert_close(run.model.linear.bias.item(), run.result.end[0], rtol=0)
         assert run.require() is run
 
 
@@ -238,15 +238,15 @@ def test_what_needs_a_run_of_its_own_is_trained_one_by_one(options, why):
     assert why in sweep.program
     assert sweep.program in " ".join(str(sweep.summary()).split())
     for run in sweep.runs:
-        own = {"lr": run.recipe.rate, "seed": run.recipe.seed}
+        own = {"lr": run.options.rate, "seed": run.options.seed}
         alone = sq.train(ONE, CARS, **{"epochs": 5, **options, **own})
-        assert run.loop.losses.tobytes() == alone.loop.losses.tobytes()
+        assert run.result.losses.tobytes() == alone.result.losses.tobytes()
 
 
 def test_one_run_is_a_run():
     sweep = sq.sweep(ONE, CARS, lr=0.1, epochs=20)
     assert sweep.program == "1 run"
-    assert sweep.best.loop.losses.tobytes() == sq.train(ONE, CARS, lr=0.1, epochs=20).loop.losses.tobytes()
+    assert sweep.best.result.losses.tobytes() == sq.train(ONE, CARS, lr=0.1, epochs=20).result.losses.tobytes()
     assert "lr = 0.1 ends lowest" in sweep.why
 
 
@@ -260,9 +260,9 @@ def test_frame_and_history():
     assert list(history.columns) == ["epoch", "loss", "lr", "batch_size", "seed"]
     assert len(history) == (frame["epochs"] + 1).sum()
     for row, run in zip(frame.itertuples(), sweep.runs, strict=True):
-        assert (row.lr, row.seed, row.status) == (run.recipe.lr, run.recipe.seed, run.status)
+        assert (row.lr, row.seed, row.status) == (run.options.lr, run.options.seed, run.status)
         of_run = history[(history["lr"] == row.lr) & (history["batch_size"] == row.batch_size) & (history["seed"] == row.seed)]
-        assert of_run["loss"].tolist() == run.loop.losses.tolist()
+        assert of_run["loss"].tolist() == run.result.losses.tolist()
         assert row.lowest_loss == of_run["loss"].min()
     full = frame[(frame["batch_size"] == 398) & (frame["lr"] == 0.1)]
     assert_close(full["excess_left"], [0.8**80] * 2, rtol=1e-9)  # (1 - 2 lr)^(2 epochs)
@@ -270,8 +270,8 @@ def test_frame_and_history():
 
 def test_the_best_and_why():
     sweep = sq.sweep(ONE, CARS, lr=[0.001, 0.3, 1.5, 0.01], epochs=60, dtype="float64")
-    ends = {run.recipe.lr: run.loop.losses[-1] for run in sweep.runs}
-    assert sweep.best.recipe.lr == 0.3
+    ends = {run.options.lr: run.result.losses[-1] for run in sweep.runs}
+    assert sweep.best.options.lr == 0.3
     assert f"{ends[0.01] - ends[0.3]:.3g} below that of lr = 0.01." in sweep.why
     assert "1 of 4 runs diverged." in sweep.why
     assert "Learning rates below 1 converge. The best is 0.5." in sweep.why
@@ -287,7 +287,7 @@ def test_equals_are_told():
 
 def test_auto_and_remarks():
     sweep = sq.sweep(ONE, CARS, lr=["auto", 0.1], epochs=3, dtype="float64")
-    assert_close(sweep.runs[0].recipe.rate, 0.5, rtol=1e-9)
+    assert_close(sweep.runs[0].options.rate, 0.5, rtol=1e-9)
     assert any("lr='auto' is 0.5" in note for note in sweep.runs[0].warnings)
 
 
@@ -315,9 +315,9 @@ def test_a_run_that_diverges_leaves_the_picture_to_the_others():
     need("matplotlib")
     sweep = sq.sweep(ONE, CARS, lr=[0.1, 0.3, 5.0], epochs=30)
     (axes,) = sweep.plot().axes
-    first = sweep.runs[0].loop.losses[0]
+    first = sweep.runs[0].result.losses[0]
     low, top = axes.get_ylim()
-    assert 0.0 < low < sweep.runs[1].loop.losses[-1] < first < top < 1.1 * first
+    assert 0.0 < low < sweep.runs[1].result.losses[-1] < first < top < 1.1 * first
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["lr = 0.1", "lr = 0.3", "lr = 5 (diverged)"]
 
 
@@ -402,8 +402,8 @@ def test_ten_thousand_runs():
 def test_the_prediction_is_that_of_a_run_alone():
     sweep = sq.sweep(FORMULA, CARS, lr=[0.1, 0.02], momentum=[0, 0.9], epochs=500, dtype="float64")
     for run in sweep.runs:
-        assert_close(run.loop.losses, run.prediction.losses, rtol=1e-11)
-        alone = sq.train(FORMULA, CARS, lr=run.recipe.lr, momentum=run.recipe.momentum, epochs=500, dtype="float64").prediction
+        assert_close(run.result.losses, run.prediction.losses, rtol=1e-11)
+        alone = sq.train(FORMULA, CARS, lr=run.options.lr, momentum=run.options.momentum, epochs=500, dtype="float64").prediction
         assert run.prediction.form == alone.form
         for name in [field.name for field in dataclasses.fields(alone) if field.name != "form"]:
             expected = getattr(alone, name)
@@ -428,7 +428,7 @@ def test_averages_are_ranked_by_the_loss_of_the_average():
     assert_close(sweep.frame["last_loss"], losses, rtol=1e-11)
     assert sweep.best is sweep.runs[int(np.argmin(losses))]
     assert f"{min(losses):.6g}" in sweep.why
-    last = [run.loop.losses[-1] for run in sweep.runs]
+    last = [run.result.losses[-1] for run in sweep.runs]
     assert int(np.argmin(last)) != int(np.argmin(losses))  # the last iterates are in another order
 
 
@@ -449,9 +449,9 @@ def test_runs_that_wait_are_ranked_by_what_they_return(seed, patience):
 def test_each_seed_holds_out_rows_of_its_own(options):
     options = {"lr": [0.1, 0.02], "epochs": 6, "validation": 0.25, "dtype": "float64", **options}
     sweep = sq.sweep("y ~ a + b", made(5, 80), seed=[3, 0, 1], **options)
-    assert [(run.recipe.lr, run.recipe.seed) for run in sweep.runs] == [(lr, seed) for lr in options["lr"] for seed in (3, 0, 1)]
+    assert [(run.options.lr, run.options.seed) for run in sweep.runs] == [(lr, seed) for lr in options["lr"] for seed in (3, 0, 1)]
     for run in sweep.runs:
-        alone = sq.train("y ~ a + b", made(5, 80), **{**options, "lr": run.recipe.lr}, seed=run.recipe.seed)
+        alone = sq.train("y ~ a + b", made(5, 80), **{**options, "lr": run.options.lr}, seed=run.options.seed)
         assert_close(run.history.drop(columns="predicted"), alone.history.drop(columns="predicted"), rtol=1e-11)
         assert_close(run.params, alone.params, rtol=1e-10)
         assert_close(run.history["predicted"], alone.history["predicted"], rtol=1e-10)

@@ -81,15 +81,15 @@ def test_the_torch_objects_are_real():
     assert isinstance(run.optimizer, torch.optim.SGD)
     assert run.optimizer.param_groups[0]["params"][0] is run.model.linear.weight
     weight, bias = run.model.linear.weight.item(), run.model.linear.bias.item()
-    assert_close(run.loop.end, [bias, weight], rtol=0)
+    assert_close(run.result.end, [bias, weight], rtol=0)
     assert "in_features=1, out_features=1" in repr(run.model)
 
 
 def test_seeds_and_starts():
     runs = [sq.train("mpg ~ displacement", CARS, epochs=1, seed=seed) for seed in (0, 0, 1)]
-    assert runs[0].loop.start.tobytes() == runs[1].loop.start.tobytes() != runs[2].loop.start.tobytes()
+    assert runs[0].result.start.tobytes() == runs[1].result.start.tobytes() != runs[2].result.start.tobytes()
     given = sq.train("mpg ~ displacement", CARS, epochs=1, start=[0.25, -0.5])
-    assert given.loop.start.tolist() == [0.25, -0.5]
+    assert given.result.start.tolist() == [0.25, -0.5]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -118,11 +118,11 @@ def test_the_best_rate_converges_at_once_on_one_column():
 def test_sweep():
     sweep = sq.sweep("mpg ~ displacement", CARS, lr=[2.0, 0.1, 0.0001], epochs=50)
     assert [run.status for run in sweep.runs] == ["diverged", "finished", "finished"]
-    assert sweep.best.recipe.lr == 0.1
+    assert sweep.best.options.lr == 0.1
     assert sweep.runs[0].model is not sweep.runs[1].model
-    assert len({run.loop.start.tobytes() for run in sweep.runs}) == 1
+    assert len({run.result.start.tobytes() for run in sweep.runs}) == 1
     alone = sq.train("mpg ~ displacement", CARS, lr=0.1, epochs=50)
-    assert_close(sweep.runs[1].loop.losses, alone.loop.losses, rtol=1e-6)  # float32, summed in another order
+    assert_close(sweep.runs[1].result.losses, alone.result.losses, rtol=1e-6)  # float32, summed in another order
     assert "diverged" in str(sweep.summary())
 
 

@@ -34,7 +34,7 @@ def test_rows_and_cross_products_take_the_same_way(recipe, dtype, intercept):
     moments = sq.train(formula, CARS, epochs=EPOCHS, dtype=dtype, engine="moments", **RECIPES[recipe])
     assert len(moments.history) == EPOCHS + 1
     assert_close(moments.history["loss"], rows.history["loss"], rtol=PRECISION[dtype])
-    assert_close(moments.loop.end, rows.loop.end, rtol=0, atol=10 * PRECISION[dtype])
+    assert_close(moments.result.end, rows.result.end, rtol=0, atol=10 * PRECISION[dtype])
 
 
 @pytest.mark.parametrize("recipe", ["sgd", "momentum", "nesterov"])
@@ -44,7 +44,7 @@ def test_the_closed_form_is_the_run(recipe, epochs):
     for engine in ("closed_form", "moments"):
         run = sq.train(FORMULA, CARS, epochs=epochs, dtype="float64", engine=engine, **RECIPES[recipe])
         assert_close(run.history["loss"], rows.history["loss"], rtol=1e-12)
-        assert_close(run.loop.end, rows.loop.end, rtol=0, atol=1e-11)
+        assert_close(run.result.end, rows.result.end, rtol=0, atol=1e-11)
     assert_close(rows.params, run.params, rtol=1e-9)
 
 
@@ -56,7 +56,7 @@ def test_every_engine_diverges_at_the_same_epoch(engine, lr):
     assert rows.status == other.status == "diverged"
     assert len(rows.history) == len(other.history)
     assert_close(other.history["loss"], rows.history["loss"], rtol=1e-11)
-    assert_close(other.loop.end, rows.loop.end, rtol=0, atol=1e-11 * np.abs(rows.loop.end).max())
+    assert_close(other.result.end, rows.result.end, rtol=0, atol=1e-11 * np.abs(rows.result.end).max())
 
 
 def test_optimisers_that_act_on_signs_may_part():
@@ -76,7 +76,7 @@ def test_the_gradient_written_out_is_that_of_autograd(recipe, dtype, batch_size,
     options = {"epochs": 120, "dtype": dtype, "batch_size": batch_size, **RECIPES[recipe]}
     auto, closed = (sq.train(formula, CARS, gradient=gradient, **options) for gradient in ("autograd", "closed"))
     assert_close(closed.history["loss"], auto.history["loss"], rtol=2 * PRECISION[dtype])
-    assert_close(closed.loop.end, auto.loop.end, rtol=0, atol=20 * PRECISION[dtype])
+    assert_close(closed.result.end, auto.result.end, rtol=0, atol=20 * PRECISION[dtype])
 
 
 def test_closed_gradients_are_those_of_numpy():
@@ -89,7 +89,7 @@ def test_closed_gradients_are_those_of_numpy():
     expected = start - lr * 2 / len(x) * np.array([r.sum(), x @ r])
     for options in ({"gradient": "closed"}, {"gradient": "autograd"}, {"engine": "moments"}, {"engine": "closed_form"}):
         run = sq.train("mpg ~ displacement", CARS, epochs=1, lr=lr, start=start, dtype="float64", **options)
-        assert_close(run.loop.end, expected, rtol=1e-13)
+        assert_close(run.result.end, expected, rtol=1e-13)
 
 
 def test_the_objects_of_every_engine():

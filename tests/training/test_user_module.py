@@ -53,8 +53,8 @@ def test_a_loader_and_a_module_are_trained_as_in_the_users_own_loop(make, shuffl
     assert run.model is ours
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
         assert torch.equal(a, b)
-    assert run.recipe.batch_size == 32
-    assert run.recipe.shuffle is shuffle
+    assert run.options.batch_size == 32
+    assert run.options.shuffle is shuffle
 
 
 def test_the_loss_is_that_of_all_rows_in_the_units_of_the_loader():
@@ -118,8 +118,8 @@ def test_a_module_with_a_formula_sees_standardised_columns():
     start = [model.bias.item(), *model.weight.tolist()[0]]
     run = sq.train("mpg ~ displacement + weight", CARS, model=model, epochs=50, lr=0.1)
     alone = sq.train("mpg ~ displacement + weight", CARS, start=start, epochs=50, lr=0.1, dtype="float64")
-    assert run.loop.losses.tobytes() == alone.loop.losses.tobytes()
-    assert run.recipe.dtype == "float64"
+    assert run.result.losses.tobytes() == alone.result.losses.tobytes()
+    assert run.options.dtype == "float64"
     assert "the model's own" in str(run.summary())
 
 
@@ -186,10 +186,10 @@ def test_a_row_that_becomes_nan_is_named_and_the_last_good_parameters_are_kept()
     model, other = twice(lambda: nn.Linear(3, 1).double())
     run = sq.train(model=model, loader=DataLoader(dataset, batch_size=32), epochs=20, lr=0.05, callbacks=dataset.spoil)
     assert run.status == "not finite"
-    assert "Row 7 of batch 3 of the loader" in run.loop.ending.reason  # 70 = 2 x 32 + 6, counted from one
+    assert "Row 7 of batch 3 of the loader" in run.result.stop_reason.reason  # 70 = 2 x 32 + 6, counted from one
     assert len(run.history) == 8
     whole = sq.train(model=other, loader=DataLoader(TensorDataset(*rows()), batch_size=32), epochs=7, lr=0.05)
-    assert run.loop.end.tobytes() == whole.loop.end.tobytes()
+    assert run.result.end.tobytes() == whole.result.end.tobytes()
     with pytest.raises(sq.errors.NumericalError, match="Row 7 of batch 3"):
         run.require()
 
@@ -296,7 +296,11 @@ def test_an_optimiser_over_the_model_is_used_as_in_the_users_own_loop(name):
     assert torch.equal(ours.weight, theirs.weight)
     assert torch.equal(ours.bias, theirs.bias)
     assert run.as_dict()["optimizer"] == type(mine).__name__
-    assert run.as_dict()["lr"] == run.recipe.made[0].lr == mine.param_groups[0].get("initial_lr", mine.param_groups[0]["lr"])
+    assert (
+        run.as_dict()["lr"]
+        == run.options.parameter_groups[0].lr
+        == mine.param_groups[0].get("initial_lr", mine.param_groups[0]["lr"])
+    )
     said = any("does not hold the model's parameters 'bias'" in warning for warning in run.warnings)
     assert said is (name == "SGD of the slopes")
     if said:
@@ -385,8 +389,8 @@ def test_the_page_has_what_the_optimiser_does():
 def test_sgd_that_does_something_else_has_no_theory(options):
     run = sq.train("mpg ~ weight", CARS, optimizer=lambda p: torch.optim.SGD(p, lr=0.01, **options), epochs=3)
     assert run.theory.lr_limit is None
-    assert run.recipe.descent is None
-    group = run.recipe.made[0]
+    assert run.options.descent is None
+    group = run.options.parameter_groups[0]
     assert (group.kind, group.maximize, group.dampening) == ("sgd", bool(options.get("maximize")), options.get("dampening", 0.0))
 
 
@@ -395,7 +399,7 @@ def test_the_groups_of_an_optimiser_are_read_from_the_real_one():
         weight, bias = sorted(parameters, key=lambda parameter: -parameter.ndim)
         return torch.optim.AdamW([{"params": [bias], "weight_decay": 0.0}, {"params": [weight], "lr": 0.2}], lr=0.1)
 
-    groups = sq.train("mpg ~ weight", CARS, optimizer=made, epochs=3).recipe.made
+    groups = sq.train("mpg ~ weight", CARS, optimizer=made, epochs=3).options.parameter_groups
     assert [(group.parameters, group.lr, group.weight_decay, group.decoupled) for group in groups] == [
         (("linear.bias",), 0.1, 0.0, True),
         (("linear.weight",), 0.2, 0.01, True),

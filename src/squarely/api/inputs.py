@@ -133,12 +133,12 @@ def open_inputs(inputs: ModelInputs) -> tuple[Formula, Source]:
 
 def _open_loader(inputs: ModelInputs, loader: Iterable[object]) -> tuple[Formula, Source]:
     """Open a user's own loader, whose columns are x1, x2, ... and y."""
-    from squarely.descent import LoaderSource, affine
+    from squarely.descent import LoaderSource, affine_form
 
     if any(part is not None for part in (inputs.formula, inputs.data, inputs.X, inputs.y, inputs.where)):
         raise InputError("loader= brings its own rows: it goes without a formula, data, X=, y= and where=. Give one or the other.")
     source = LoaderSource(loader)
-    bias = inputs.intercept if inputs.model is None else affine(inputs.model, len(source.names)).bias is not None
+    bias = inputs.intercept if inputs.model is None else affine_form(inputs.model, len(source.names)).bias is not None
     return formula_of(source.names, source.response, intercept=bias), source
 
 

@@ -26,7 +26,7 @@ from squarely.numerics import Array
 if TYPE_CHECKING:
     from torch import nn
 
-    from squarely.descent import Grid, Keeping, Recipe, Sweep, Team, Training
+    from squarely.descent import CheckpointPolicy, Grid, ProcessGroup, Sweep, Training, TrainingOptions
 
 _ONE_RUN = ("gradient", "stream")  # options of `train` that `sweep` does not have
 
@@ -137,11 +137,15 @@ def train(
     {'Intercept': 0.8, 'x': 2.3}
     """
     arguments = dict(locals())  # this signature is the one list of options
-    from squarely.descent import Recipe, keeping_of, team  # PyTorch takes a second to import; only training pays for it
+    from squarely.descent import (  # PyTorch takes a second to import; only training pays for it
+        TrainingOptions,
+        checkpoint_policy,
+        current_group,
+    )
 
-    together = team()
-    keeping = together.agreed(lambda: keeping_of(checkpoint, checkpoint_every, resume))
-    return _train(ModelInputs.of(arguments), Recipe.of(arguments), validation, keeping, together)
+    together = current_group()
+    keeping = together.run_on_all(lambda: checkpoint_policy(checkpoint, checkpoint_every, resume))
+    return _train(ModelInputs.of(arguments), TrainingOptions.of(arguments), validation, keeping, together)
 
 
 def sweep(
@@ -186,7 +190,7 @@ def sweep(
     Examples
     --------
     >>> data = {"x": [0.0, 1.0, 2.0, 3.0], "y": [1.0, 3.0, 5.0, 8.0]}
-    >>> sweep("y ~ x", data, lr=[0.5, 0.01], epochs=10).best.recipe.lr
+    >>> sweep("y ~ x", data, lr=[0.5, 0.01], epochs=10).best.options.lr
     0.5
     >>> sweep("y ~ x", data, lr=[0.1, 0.01], batch_size=[1, 2], seed=range(4), epochs=10).program
     '16 runs in 2 batched programs'
@@ -194,25 +198,25 @@ def sweep(
     arguments = dict(locals())
     from squarely import descent
 
-    names = {*arguments, *descent.Recipe.names()} - {"options", *_ONE_RUN}
+    names = {*arguments, *descent.TrainingOptions.names()} - {"options", *_ONE_RUN}
     for name in options.keys() - names:
         raise OptionError(f"{name!r} is not an option of sweep. {suggest_name(name, names)}")
     varied = {"lr": lr, "batch_size": batch_size, "seed": seed, "momentum": momentum, "weight_decay": weight_decay}
-    return _sweep(ModelInputs.of(arguments), descent.grid(varied | options), validation)
+    return _sweep(ModelInputs.of(arguments), descent.make_grid(varied | options), validation)
 
 
 def _sweep(inputs: ModelInputs, grid: Grid, validation: object) -> Sweep:
     """Train the runs of each split of the rows: a fraction to validate on makes one split for each seed."""
     from squarely import descent
 
-    seeds = dict.fromkeys(recipe.seed for recipe in grid.recipes)
+    seeds = dict.fromkeys(recipe.seed for recipe in grid.options)
     if len(seeds) == 1 or not isinstance(validation, Real):
         return _sweep_one_split(inputs, grid, validation)
     parts = [
-        _sweep_one_split(inputs, replace(grid, recipes=tuple(each for each in grid.recipes if each.seed == seed)), validation)
+        _sweep_one_split(inputs, replace(grid, options=tuple(each for each in grid.options if each.seed == seed)), validation)
         for seed in seeds
     ]
-    return descent.side_by_side_of(parts, grid)
+    return descent.join_sweeps(parts, grid)
 
 
 @pass_counter("training rows", "residuals")
@@ -220,7 +224,7 @@ def _sweep_one_split(inputs: ModelInputs, grid: Grid, validation: object) -> Swe
     from squarely import descent
 
     formula, source = open_inputs(inputs)
-    source, held_out = train_validation_split(validation, formula, source, grid.recipes[0].seed)
+    source, held_out = train_validation_split(validation, formula, source, grid.options[0].seed)
     moments = training_moments(inputs, formula, source)
     _require_complete_validation(inputs, moments, held_out)
     sweep = descent.train_grid(moments, source, grid, validation=held_out)
@@ -229,18 +233,22 @@ def _sweep_one_split(inputs: ModelInputs, grid: Grid, validation: object) -> Swe
 
 
 @pass_counter("training rows", "residuals")
-def _train(inputs: ModelInputs, recipe: Recipe, validation: object, keeping: Keeping | None, team: Team) -> Training:
+def _train(
+    inputs: ModelInputs, recipe: TrainingOptions, validation: object, keeping: CheckpointPolicy | None, team: ProcessGroup
+) -> Training:
     """Train; only then solve for the optimum, which the predicted curve needs."""
     from squarely import descent
 
-    recipe = team.agreed(lambda: descent.checked(replace(recipe, device=team.device_for(recipe.device)), inputs.model))
+    recipe = team.run_on_all(
+        lambda: descent.check_options(replace(recipe, device=team.resolve_device(recipe.device)), inputs.model)
+    )
     with silent(team.rank > 0):
-        formula, source, held_out = team.agreed(lambda: _open_training(inputs, validation, recipe.seed, team))
-        share = team.share_of(source)
+        formula, source, held_out = team.run_on_all(lambda: _open_training(inputs, validation, recipe.seed, team))
+        share = team.shard(source)
         moments = _gather_together(inputs, formula, source, share=share, team=team, recipe=recipe)
         _require_complete_validation(inputs, moments, held_out)
         run = descent.train(
-            moments, source, (recipe,), validation=held_out, model=inputs.model, keeping=keeping, team=team, share=share
+            moments, source, (recipe,), validation=held_out, model=inputs.model, policy=keeping, process_group=team, shard=share
         )[0]
     if team.rank > 0 or run.status == "not finite":
         return run  # one process draws the curve; none does if the rows may have changed
@@ -248,9 +256,9 @@ def _train(inputs: ModelInputs, recipe: Recipe, validation: object, keeping: Kee
     return run if optimum is None else descent.with_prediction(run, optimum(run.problem))
 
 
-def _open_training(inputs: ModelInputs, validation: object, seed: int, team: Team) -> tuple[Formula, Source, Source | None]:
+def _open_training(inputs: ModelInputs, validation: object, seed: int, team: ProcessGroup) -> tuple[Formula, Source, Source | None]:
     """Parse the formula, open the rows, and hold some out to validate on."""
-    if inputs.loader is not None and not team.alone:
+    if inputs.loader is not None and not team.is_single:
         raise OptionError(
             f"loader= hands out rows of its own, and {team.size} processes share out those of a source. Give a formula and data, "
             "or X= and y=; or train in one process."
@@ -260,17 +268,17 @@ def _open_training(inputs: ModelInputs, validation: object, seed: int, team: Tea
 
 
 def _gather_together(
-    inputs: ModelInputs, formula: Formula, source: Source, *, share: Source, team: Team, recipe: Recipe
+    inputs: ModelInputs, formula: Formula, source: Source, *, share: Source, team: ProcessGroup, recipe: TrainingOptions
 ) -> Moments:
     """Return the moments of all rows, summed over the processes, on the device of the run where that pays."""
-    from squarely.descent import shared_fold
+    from squarely.descent import all_reduce_fold
     from squarely.moments.gpu import gpu_fold  # needs PyTorch
 
     if is_aggregate_only(source):  # an engine sums up all rows at once
         return training_moments(inputs, formula, source)
-    design = team.agreed(lambda: learn_from_rows(formula, source, parse_row_filter(inputs)))
+    design = team.run_on_all(lambda: learn_from_rows(formula, source, parse_row_filter(inputs)))
     on_device = recipe.device != "cpu" and recipe.engine != "rows"
-    fold = shared_fold(gpu_fold(recipe.device) if on_device else fold_products, share, team, recipe)
+    fold = all_reduce_fold(gpu_fold(recipe.device) if on_device else fold_products, share, team, recipe)
     moments = gather_moments(design, source, fold)
     require_complete(inputs, moments, source)
     return moments
@@ -279,9 +287,9 @@ def _gather_together(
 def _require_complete_validation(inputs: ModelInputs, moments: Moments, held_out: Source | None) -> None:
     """Raise a DataError if missing="raise" and rows to validate on have gaps."""
     if held_out is not None and inputs.missing == "raise" and inputs.loader is None:
-        from squarely.descent import accounted
+        from squarely.descent import account_rows
 
-        require_complete(inputs, replace(moments, account=accounted(moments.design, held_out)), held_out)
+        require_complete(inputs, replace(moments, account=account_rows(moments.design, held_out)), held_out)
 
 
 def _optimum(moments: Moments, source: Source) -> Callable[[StandardizedProblem], Array] | None:

@@ -37,16 +37,16 @@ _NOISE_FACTOR = 10.0  # times the variance of a batch's gradient: a squared grad
 
 def explain_shortfall(case: Evidence) -> tuple[str, str]:
     """Judge a run that ended too far away although nothing is wrong with its rows, columns or learning rate."""
-    run, recipe, tau = case.run, case.run.recipe, case.tau
-    if recipe.average is not None and run.loop.last is not None:
+    run, recipe, tau = case.run, case.run.options, case.tau
+    if recipe.average is not None and run.result.last_iterate is not None:
         return _judge_average(case)
     prediction = run.prediction
-    if prediction is None or recipe.descent is None or not recipe.full_batch:
-        known = run.theory.floor is not None and not recipe.full_batch and prediction is not None
+    if prediction is None or recipe.descent is None or not recipe.is_full_batch:
+        known = run.theory.floor is not None and not recipe.is_full_batch and prediction is not None
         unlike = prediction is not None and case.excess > CHANCE_FACTOR * float(prediction.excess[-1])
         return _judge_expected(case) if known and not unlike else _judge_losses(case)
     foreseen = largest_gap(prediction.gap, case.fit.standard_errors)
-    if foreseen > tau or len(prediction.excess) != len(run.loop.losses):
+    if foreseen > tau or len(prediction.excess) != len(run.result.losses):
         return "not converged", _advise_on_schedule(case) if recipe.scheduler is not None else _describe_epochs(case)
     if recipe.dtype == "float32":
         return "float32 floor", (
@@ -62,11 +62,11 @@ def explain_shortfall(case: Evidence) -> tuple[str, str]:
 
 def _judge_average(case: Evidence) -> tuple[str, str]:
     """Judge an average of iterates, which theory has no curve for."""
-    run, recipe = case.run, case.run.recipe
-    assert run.loop.last is not None  # noqa: S101  # the caller has looked
-    last = case.distance(run.loop.last, optimum_of(case.fit, run))
+    run, recipe = case.run, case.run.options
+    assert run.result.last_iterate is not None  # noqa: S101  # the caller has looked
+    last = case.distance(run.result.last_iterate, optimum_of(case.fit, run))
     said = f"That is the average of the iterates from epoch {recipe.average:,}; the last iterate is {last:.2g} away."
-    if not recipe.full_batch and not recipe.shuffle and not recipe.replacement:
+    if not recipe.is_full_batch and not recipe.shuffle and not recipe.replacement:
         return "fixed order", f"{said} Averaging does not cure the bias of batches that come in one order: use shuffle=True."
     if last < case.max_gap:
         return "not converged", f"{said} Begin to average later, or leave average out."
@@ -77,14 +77,16 @@ def _advise_on_schedule(case: Evidence) -> str:
     """Advise where an exact curve says that a schedule has left too much."""
     run = case.run
     kept = (
-        "" if run.prediction is None else f"The schedule leaves {run.prediction.kept:.2g} of the excess loss, as theory predicts. "
+        ""
+        if run.prediction is None
+        else f"The schedule leaves {run.prediction.remaining_fraction:.2g} of the excess loss, as theory predicts. "
     )
     return f"{kept}{_describe_rates(case)} {_describe_best_rate(case)}".strip()
 
 
 def _describe_rates(case: Evidence) -> str:
     """Say where a schedule has taken the learning rate."""
-    rates = np.asarray(case.run.loop.log.columns.get("lr", ()), dtype=np.float64)
+    rates = np.asarray(case.run.result.history.columns.get("lr", ()), dtype=np.float64)
     if not len(rates):
         return ""
     said = f"The logged learning rate went from at most {rates.max():.3g} to {rates[-1]:.3g}"
@@ -95,14 +97,14 @@ def _describe_rates(case: Evidence) -> str:
 
 def _judge_losses(case: Evidence) -> tuple[str, str]:
     """Judge a run that no curve is known for, by what it logged."""
-    run, recipe = case.run, case.run.recipe
+    run, recipe = case.run, case.run.options
     lbfgs = type(run.optimizer).__name__ == "LBFGS"
     head = "" if recipe.descent else f"Theory has no closed form for {_name_obstacle(case)}."
     head = head if run.plain else "Theory does not hold for this model."
-    rates = np.asarray(run.loop.log.columns.get("lr", ()), dtype=np.float64)
+    rates = np.asarray(run.result.history.columns.get("lr", ()), dtype=np.float64)
     if len(rates) and rates[-1] <= _DECAYED_FRACTION * rates.max():
         return "not converged", join_sentences(head, _describe_rates(case), _describe_limit(case), _describe_best_rate(case))
-    if lbfgs and len(run.loop.losses) > 1 and run.loop.losses[-1] == run.loop.losses[-2]:
+    if lbfgs and len(run.result.losses) > 1 and run.result.losses[-1] == run.result.losses[-2]:
         rounding = " or the rounding of float32" if recipe.dtype == "float32" else ""
         return "not converged", (
             f"LBFGS no longer moves: its own tolerances{rounding} end each of its searches, and more epochs change nothing. Set "
@@ -125,10 +127,10 @@ def _judge_losses(case: Evidence) -> tuple[str, str]:
 
 def _judge_stalled(case: Evidence, trend: str) -> tuple[str, str]:
     """Judge a run whose loss falls little, or not steadily."""
-    recipe, known = case.run.recipe, case.run.theory
+    recipe, known = case.run.options, case.run.theory
     pulls = f"weight_decay={largest_decay(case):g} pulls its coefficients towards zero: try 0." if largest_decay(case) else ""
     leads, slow = _describe_limit(case) or pulls, ", or it moves slowly in some direction" if known.kappa > _WIDE_CONDITION else ""
-    if not recipe.full_batch and not recipe.shuffle and not recipe.replacement:
+    if not recipe.is_full_batch and not recipe.shuffle and not recipe.replacement:
         order = f"Its batches come in one order, which has a bias of its own{slow}: "
         return "fixed order", join_sentences(f"{order}use shuffle=True, or all rows at once.", leads)
     if trend == "slow":
@@ -140,18 +142,18 @@ def _judge_stalled(case: Evidence, trend: str) -> tuple[str, str]:
     coarse = recipe.dtype == "float32" and case.excess <= response_variance(case.run) * (100.0 * np.finfo("float32").eps) ** 2
     rounding = " or the rounding of float32" if coarse else ""
     noise = f"The noise of its batches{rounding} keeps it away{slow}: a smaller rate, a schedule or "
-    limit, told = "", known.told_rates
+    limit, told = "", known.rate_and_limit
     if told is not None and known.lr_limit is not None and recipe.scheduler is None and recipe.rate >= known.lr_limit:
-        limit = f"lr={recipe.rate:g} is not below {told[1]}, the limit {known.named}: try lr={told[0]}."
+        limit = f"lr={recipe.rate:g} is not below {told[1]}, the limit {known.limit_label}: try lr={told[0]}."
     return "batch noise", join_sentences(f"{noise}average=True may bring it nearer.", limit, leads)
 
 
 def _is_noise_near(case: Evidence) -> bool:
     """Tell whether the gradient of all rows at the end is of the size of what batches add to it, and their noise may keep it up."""
-    run, recipe = case.run, case.run.recipe
-    if recipe.full_batch or not (recipe.shuffle or recipe.replacement):
+    run, recipe = case.run, case.run.options
+    if recipe.is_full_batch or not (recipe.shuffle or recipe.replacement):
         return False
-    problem, w, size = run.problem, run.loop.end, recipe.batch_size or run.problem.n
+    problem, w, size = run.problem, run.result.end, recipe.batch_size or run.problem.n
     slope = problem.H @ w - problem.h
     share = 1.0 if recipe.replacement else 1.0 - min(size / problem.n, 1.0)
     variance = 2.0 * problem.loss(w) * float(np.trace(problem.H)) / size * share  # 4 r^2 x'x for a row, and x'x is trace(H) / 2
@@ -164,7 +166,7 @@ def _describe_limit(case: Evidence) -> str:
         move = case.distance(other_loss_optimum(case), optimum_of(case.fit, case.run))
         if move <= case.tau:
             return ""
-        return f"It is on its way to the optimum of the {LOSS_NAMES[case.run.recipe.loss]}, about {move:.2g} from least squares."
+        return f"It is on its way to the optimum of the {LOSS_NAMES[case.run.options.loss]}, about {move:.2g} from least squares."
     rest = resting_point(case)
     if rest is not None and case.distance(rest, optimum_of(case.fit, case.run)) > case.tau:
         return f"{describe_decay(case, rest)}: train with weight_decay=0."
@@ -173,7 +175,7 @@ def _describe_limit(case: Evidence) -> str:
 
 def _name_obstacle(case: Evidence) -> str:
     """Name what keeps theory from knowing the run."""
-    recipe = case.run.recipe
+    recipe = case.run.options
     if recipe.loss != "mse":
         return f"loss={recipe.loss!r}"
     if recipe.optimizer == "sgd":
@@ -183,7 +185,7 @@ def _name_obstacle(case: Evidence) -> str:
 
 def _logged_excesses(case: Evidence) -> Array:
     """Give the logged losses above the least, where that is known."""
-    losses = case.run.loop.losses
+    losses = case.run.result.losses
     least = case.run.problem.loss(optimum_of(case.fit, case.run)) if is_least_squares(case) else 0.0
     excesses: Array = losses - least
     return excesses
@@ -216,21 +218,21 @@ def _judge_expected(case: Evidence) -> tuple[str, str]:
     assert known.noise is not None  # noqa: S101  # where there is a floor
     assert known.batches is not None  # noqa: S101
     assert known.floor_se is not None  # noqa: S101
-    least = "at least " if known.rough else ""
+    least = "at least " if known.is_floor_rough else ""
     if known.floor_se > tau:
         return "not converged", join_sentences(
             "Its start is not forgotten yet, so more epochs do bring it nearer.",
-            f"The noise of batches alone keeps it {least}about {known.floor_se:.2g} away at lr={run.recipe.rate:g};",
-            f"lr={known.quiet_rate(tau)} would bring that to about {tau:g}.",
+            f"The noise of batches alone keeps it {least}about {known.floor_se:.2g} away at lr={run.options.rate:g};",
+            f"lr={known.rate_for_distance(tau)} would bring that to about {tau:g}.",
             _describe_best_rate(case),
         )
-    c = known.spectrum.vectors.T @ (run.loop.start - optimum_of(case.fit, run))
-    needed = None if known.rough else theory.expected_epochs(known.noise, c, known.batches, _target_excess(case))
+    c = known.spectrum.vectors.T @ (run.result.start - optimum_of(case.fit, run))
+    needed = None if known.is_floor_rough else theory.expected_epochs(known.noise, c, known.batches, _target_excess(case))
     if needed is None or needed <= case.epochs:
         return "not converged", join_sentences(
             "By its noise alone it should be nearer on the average; runs differ.", _describe_best_rate(case)
         )
-    expected = f"{pluralize(needed, 'epoch')} from the start are expected to do.{_advise_float64(case, run.recipe.rate)}"
+    expected = f"{pluralize(needed, 'epoch')} from the start are expected to do.{_advise_float64(case, run.options.rate)}"
     return "not converged", join_sentences(expected, _describe_best_rate(case))
 
 
@@ -244,13 +246,13 @@ def _count_epochs(case: Evidence, descent: theory.Descent) -> int | None:
     """Give the epochs from the start after which steps on all rows are within tau."""
     run, lam, optimum = case.run, case.run.theory.spectrum, optimum_of(case.fit, case.run)
     rest = theory.fixed_point(lam, run.problem.h, descent.weight_decay) if descent.weight_decay else optimum
-    c, away = lam.vectors.T @ (run.loop.start - rest), lam.vectors.T @ (rest - optimum)
+    c, away = lam.vectors.T @ (run.result.start - rest), lam.vectors.T @ (rest - optimum)
     return theory.epochs_until(lam, c, descent, _target_excess(case), offset=away)
 
 
 def _advise_float64(case: Evidence, lr: float) -> str:
     """Say so where float32 would lose the steps before a run is near enough."""
-    exact = case.run.recipe.dtype == "float64" or _target_excess(case) > rounding_excess(case, lr, "float32")
+    exact = case.run.options.dtype == "float64" or _target_excess(case) > rounding_excess(case, lr, "float32")
     return "" if exact else " float32 may lose the last steps to rounding: use dtype='float64'."
 
 
@@ -270,8 +272,8 @@ def _describe_best_rate(case: Evidence, *, within: int | None = None) -> str:
 
 
 def _describe_epochs(case: Evidence) -> str:
-    run, recipe = case.run, case.run.recipe
-    descent, told = recipe.descent, run.theory.told_rates
+    run, recipe = case.run, case.run.options
+    descent, told = recipe.descent, run.theory.rate_and_limit
     assert descent is not None  # noqa: S101  # there is a curve, so there is a recurrence
     assert told is not None  # noqa: S101
     rest = resting_point(case)

@@ -51,7 +51,7 @@ def _judge_frozen(case: Evidence) -> tuple[str, str] | None:
     run = case.run
     if run.optimizer is None:
         return None
-    steady = run.recipe.scheduler is None
+    steady = run.options.scheduler is None
 
     def stays(parameter: Any, group: dict[str, Any] | None) -> bool:
         return not parameter.requires_grad or group is None or (steady and float(group["lr"]) == 0.0)
@@ -64,7 +64,7 @@ def _judge_frozen(case: Evidence) -> tuple[str, str] | None:
     mask = case.per_coefficient(stays)
     if mask is None or not is_least_squares(case):
         return "frozen", f"{what} Let all parameters be trained."
-    free, w = mask == 0.0, run.loop.end.copy()
+    free, w = mask == 0.0, run.result.end.copy()
     H, h = run.problem.H, run.problem.h
     w[free] = np.linalg.lstsq(H[np.ix_(free, free)], h[free] - H[np.ix_(free, ~free)] @ w[~free], rcond=None)[0]
     kept = case.distance(w, optimum_of(case.fit, run))
@@ -82,14 +82,14 @@ def _judge_other_loss(case: Evidence) -> tuple[str, str] | None:
         return None
     fit, run = case.fit, case.run
     aim = other_loss_optimum(case)
-    away, move = case.distance(run.loop.end, aim), case.distance(aim, optimum_of(fit, run))
+    away, move = case.distance(run.result.end, aim), case.distance(aim, optimum_of(fit, run))
     if not away <= _EXPLAINED_FRACTION * case.max_gap:
         return None
     least = fit.solution.ssr / fit.nobs
     ratio = 1.0 + case.excess * float(run.problem.scale[-1]) ** 2 / least if least > 0 else np.inf
     near = f", and the run is within {away:.2g} of it" if away > case.tau else ""
     return "other loss", (
-        f"The training minimised the {LOSS_NAMES[run.recipe.loss]}, whose optimum is about {move:.2g} standard errors from that of "
+        f"The training minimised the {LOSS_NAMES[run.options.loss]}, whose optimum is about {move:.2g} standard errors from that of "
         f"least squares{near}: the gap is no error. Its mean squared error is {ratio:.4g} times the least. loss='mse' is least "
         "squares."
     )
@@ -104,7 +104,7 @@ def _judge_rounding(case: Evidence) -> tuple[str, str] | None:
         said = "The data lie on the line to rounding, so no standard error can measure the gap; it is the rounding of"
         if near["float64"]:
             return "agree", f"{said} float64."
-        if near["float32"] and run.recipe.dtype == "float32":
+        if near["float32"] and run.options.dtype == "float32":
             return "float32 floor", f"{said} float32. Train with dtype='float64'."
         return None
     if near["float64"]:
@@ -112,10 +112,10 @@ def _judge_rounding(case: Evidence) -> tuple[str, str] | None:
     known = run.prediction is not None or run.theory.floor
     own = any(group.get("tolerance_grad") or group.get("tolerance_change") for group in case.groups)  # LBFGS ends by itself
     if (
-        run.recipe.full_batch
+        run.options.is_full_batch
         and not known
         and not own
-        and run.recipe.dtype == "float32"
+        and run.options.dtype == "float32"
         and excess <= unit * (_FEW_ROUNDINGS * np.finfo("float32").eps) ** 2
     ):
         return "float32 floor", (
@@ -130,7 +130,7 @@ def _judge_decay(case: Evidence) -> tuple[str, str] | None:
     rest, run = resting_point(case), case.run
     if rest is None:
         return None
-    away = case.distance(run.loop.end, rest)
+    away = case.distance(run.result.end, rest)
     if not away <= _EXPLAINED_FRACTION * case.max_gap:
         return None
     near = f"the run is {away:.2g} from that point" if away > 0.1 * case.max_gap else "the answer is that of ridge regression"
@@ -146,9 +146,9 @@ def _judge_batches(case: Evidence) -> tuple[str, str] | None:
     if known.floor_se <= tau or ends > 2.0 * known.floor:
         return None  # the start has not been forgotten yet: more epochs do help
     if case.excess > CHANCE_FACTOR * ends:
-        if known.rough or known.noise.gaussian:
+        if known.is_floor_rough or known.noise.gaussian:
             return None
-        if run.recipe.dtype == "float32" and case.excess <= response_variance(run) * (_ROUNDINGS * np.finfo("float32").eps) ** 2:
+        if run.options.dtype == "float32" and case.excess <= response_variance(run) * (_ROUNDINGS * np.finfo("float32").eps) ** 2:
             return (
                 "float32 floor",
                 f"{case.gap_sentence} What the noise of batches leaves open is of the size of the rounding of float32.",
@@ -157,10 +157,10 @@ def _judge_batches(case: Evidence) -> tuple[str, str] | None:
             f"The noise of batches explains {known.floor_se:.2g} on the average, and not as much: the loop did something else than "
             "its recipe says, or the rows are in an order that matters."
         )
-    least = "at least " if known.rough else ""
+    least = "at least " if known.is_floor_rough else ""
     return "batch noise", join_sentences(
         f"The noise of batches of {pluralize(known.batches.batch_size, 'row')} keeps it {least}about {known.floor_se:.2g} standard",
-        f"errors away from the optimum at lr={run.recipe.rate:g}, however long they train.",
-        f"lr={known.quiet_rate(tau)} would bring that to about {tau:g}; a schedule that lets the rate die out and average=True",
+        f"errors away from the optimum at lr={run.options.rate:g}, however long they train.",
+        f"lr={known.rate_for_distance(tau)} would bring that to about {tau:g}; a schedule that lets the rate die out and average=True",
         "bring it nearer too.",
     )

@@ -38,7 +38,7 @@ class Evidence:
     @property
     def epochs(self) -> int:
         """The epochs that were taken."""
-        return len(self.run.loop.losses) - 1
+        return len(self.run.result.losses) - 1
 
     @property
     def groups(self) -> list[dict[str, Any]]:
@@ -58,7 +58,7 @@ class Evidence:
         group_of = {id(parameter): group for group in self.groups for parameter in group["params"]}
         parameters = list(self.run.model.parameters())
         values = [float(value(parameter, group_of.get(id(parameter)))) for parameter in parameters]
-        p = len(self.run.loop.end)
+        p = len(self.run.result.end)
         if len(set(values)) == 1:
             return np.full(p, values[0])
         layer: Any = getattr(self.run.model, "linear", self.run.model)
@@ -74,22 +74,22 @@ def optimum_of(fit: Fit, run: Training) -> Array:
 
 def is_least_squares(case: Evidence) -> bool:
     """Tell whether the loss of the training has its optimum where least squares has it."""
-    return case.run.recipe.loss == "mse"
+    return case.run.options.loss == "mse"
 
 
 def other_loss_optimum(case: Evidence) -> Array:
     """Give about where another loss has its optimum (p,)."""
     run = case.run
-    return estimate_optimum(run.moments.design, run.source, run.problem, run.recipe, optimum_of(case.fit, run))
+    return estimate_optimum(run.moments.design, run.source, run.problem, run.options, optimum_of(case.fit, run))
 
 
 def resting_point(case: Evidence) -> Array | None:
     """Give the point (p,) at which a decay that goes through the gradient rests; None without one, or if it is not known."""
     run = case.run
-    if run.recipe.loss != "mse" or not run.plain or _is_decoupled(case) or not largest_decay(case):
+    if run.options.loss != "mse" or not run.plain or _is_decoupled(case) or not largest_decay(case):
         return None
     if run.optimizer is None:
-        decays: Array | None = np.full(len(run.loop.end), run.recipe.weight_decay or 0.0)
+        decays: Array | None = np.full(len(run.result.end), run.options.weight_decay or 0.0)
     else:
         decays = case.per_coefficient(lambda _, group: 0.0 if group is None else _group_decay(group))
     if decays is None:
@@ -105,7 +105,7 @@ def describe_decay(case: Evidence, rest: Array) -> str:
 
 def largest_decay(case: Evidence) -> float:
     """Give the largest weight decay of any group; some optimisers have one that nobody asked for."""
-    return max([_group_decay(group) for group in case.groups], default=case.run.recipe.weight_decay or 0.0)
+    return max([_group_decay(group) for group in case.groups], default=case.run.options.weight_decay or 0.0)
 
 
 def _group_decay(group: dict[str, Any]) -> float:

@@ -12,7 +12,7 @@ from squarely.moments import StandardizedProblem
 from squarely.numerics import Array
 
 if TYPE_CHECKING:
-    from squarely.descent import Recipe
+    from squarely.descent import TrainingOptions
 
 _SCANS = 60
 _SMOOTHING = 1e-3  # of the mean absolute residual: below it an absolute value counts as a square
@@ -20,7 +20,7 @@ _STEP_TOLERANCE = 1e-4  # of the size of the coefficients: a step that ends the 
 
 
 @scan_purpose("optimum of the loss")
-def estimate_optimum(design: Design, source: Source, problem: StandardizedProblem, recipe: Recipe, start: Array) -> Array:
+def estimate_optimum(design: Design, source: Source, problem: StandardizedProblem, recipe: TrainingOptions, start: Array) -> Array:
     """Find about where the L1, Huber or quantile loss of a recipe is least (p,), in standardised columns, from the least squares.
 
     Each scan solves the least squares problem that lies on the loss from above and touches it at the present residuals. Two or

@@ -91,11 +91,11 @@ def certify(fit: Fit, run: Training, *, tau: float = 0.01) -> Certificate:
 
 def _describe_evidence(run: Training) -> str:
     """Say how far the training is evidence of its own: what it shares with the fit beside the data."""
-    if run.recipe.engine == "closed_form":
+    if run.options.engine == "closed_form":
         return "none: closed form"
-    if run.recipe.engine == "moments":
+    if run.options.engine == "moments":
         return "weaker: cross-products"
-    return f"independent: rows, {run.recipe.gradient}"
+    return f"independent: rows, {run.options.gradient}"
 
 
 def _has_same_rows(a: Moments, b: Moments) -> bool:
@@ -116,7 +116,7 @@ def _has_same_rows(a: Moments, b: Moments) -> bool:
 
 def _measure(fit: Fit, run: Training) -> tuple[GradientAtSolution, DistanceBound, float]:
     """Measure the trained coefficients on the rows: loss and gradient, what these prove, and the loss above the minimum."""
-    problem, lam, w = run.problem, run.theory.spectrum, run.loop.end
+    problem, lam, w = run.problem, run.theory.spectrum, run.result.end
     slope = gradient_at(fit.solution.moments, fit.source, problem, w)
     if fit.rank == len(fit.solution.params):
         with np.errstate(over="ignore", invalid="ignore"):  # a diverged run is infinitely far away, and may be so
@@ -155,22 +155,22 @@ def _judge_failure(run: Training, *, near: bool) -> tuple[str, str] | None:
     if not near and run.optimizer is not None and any(group.get("maximize") for group in run.optimizer.param_groups):
         return "ascent", "maximize=True makes the optimiser go up the loss, away from least squares. Leave it out."
     if run.status == "not finite":
-        return "not finite", f"{run.loop.ending.reason} Look for what the loop met there."
+        return "not finite", f"{run.result.stop_reason.reason} Look for what the loop met there."
     return ("diverged", _describe_large_rate(run)) if _has_diverged(run, near=near) else None
 
 
 def _has_diverged(run: Training, *, near: bool) -> bool:
     """Tell whether a run grew past all bounds, or would have if it had gone on: for steps on all rows that is certain."""
-    known, recipe = run.theory, run.recipe
-    exact = known.lr_limit is not None and recipe.full_batch and recipe.scheduler is None
-    return run.loop.diverged or (exact and recipe.rate >= (known.lr_limit or math.inf) and not near)
+    known, recipe = run.theory, run.options
+    exact = known.lr_limit is not None and recipe.is_full_batch and recipe.scheduler is None
+    return run.result.has_diverged or (exact and recipe.rate >= (known.lr_limit or math.inf) and not near)
 
 
 def _describe_large_rate(run: Training) -> str:
     """Say which rate was too large, and which would do."""
-    known, recipe, told = run.theory, run.recipe, run.theory.told_rates
+    known, recipe, told = run.theory, run.options, run.theory.rate_and_limit
     if recipe.scheduler is not None:
-        rates = run.loop.log.columns.get("lr", ())
+        rates = run.result.history.columns.get("lr", ())
         rate = f"The schedule's rate of up to {max(rates):g}" if len(rates) else "The schedule's rate"
         constant = "" if told is None or known.batches is not None else f" The limit of a constant rate is {told[1]}."
         return f"{rate} is too large for these columns.{constant} Try a smaller one."
@@ -179,7 +179,7 @@ def _describe_large_rate(run: Training) -> str:
     if told is None or known.lr_limit is None or recipe.rate < known.lr_limit:
         return f"{said} Try a smaller one."
     if known.batches is not None:
-        return f"{said} The limit {known.named} is {told[1]}: try lr={told[0]}."
+        return f"{said} The limit {known.limit_label} is {told[1]}: try lr={told[0]}."
     return f"{said} The limit is {told[1]} and the best rate {told[0]}: train with that."
 
 
@@ -191,7 +191,7 @@ def _describe_dependence(fit: Fit, run: Training, largest: float) -> str:
         )
     far = f"The largest gap is {largest:.2g} standard errors."
     if (
-        not run.recipe.standardize
+        not run.options.standardize
         and not run.moments.is_constant.any()
         and not theory.decompose_hessian(standardize_moments(run.moments).H).flat_directions
     ):

@@ -53,16 +53,16 @@ def _under_torchrun(command: Callable[..., None]) -> Callable[..., None]:
     def run(*words: Any, **options: Any) -> None:
         if process_count() == 1:
             return command(*words, **options)
-        from squarely.descent import launched, team
+        from squarely.descent import current_group, init_from_torchrun
 
-        with launched(options["device"]):
+        with init_from_torchrun(options["device"]):
             try:
                 return command(*words, **options)
             except SquarelyError as error:
                 if error.local_only:
                     raise
                 print_error(error)
-                team().meet()  # all have met it, and torchrun ends the first one, said or not, as soon as another has ended
+                current_group().barrier()  # all have met it, and torchrun ends the first one, said or not, as soon as another has ended
                 raise typer.Exit(exit_code(error)) from error
 
     return run

@@ -95,12 +95,12 @@ def _standardise(cars: pd.DataFrame, run: Training) -> None:
 def _training_loop(run: Training, folder: Path) -> None:
     _say("5. The training loop", "A linear layer with one input and one output is the same line: weight * x + bias.")
     print(run.model)
-    print(f"device: {run.recipe.device}; MSELoss; SGD with lr = {LR}, {EPOCHS} epochs.")
+    print(f"device: {run.options.device}; MSELoss; SGD with lr = {LR}, {EPOCHS} epochs.")
     print("\nEach epoch does this:")
     for code, meaning in _LOOP:
         print(f"  {code}\n      {meaning}")
     print()
-    for epoch, loss in enumerate(run.loop.losses):
+    for epoch, loss in enumerate(run.result.losses):
         if epoch % 50 == 0:
             print(f"Epoch: {epoch}, Loss: {loss:.4f}")
     known = run.theory

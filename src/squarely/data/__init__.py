@@ -8,7 +8,7 @@ what comes back from other processes is in `scattered`, and `bundle` is what the
 refuses tables of which only a log tells what counts, `partitions` makes columns of folders, `joined` puts files behind each other;
 `file` says whether a file is still the same, `gunzip` and `uneven` check what DuckDB does not, `prefetch` decodes in a thread of its
 own, `interrupt` lets Ctrl-C through, `pandas_read_call` tells how pandas reads it. `parallel` shares batches out to threads; `account` counts
-rows, `held_out` splits them in two, `share` among processes, `watch` tells how far a scan has come; `frames` hands results back as
+rows, `validation_code` splits them in two, `share` among processes, `watch` tells how far a scan has come; `frames` hands results back as
 pandas, `write` as files, and `disk` keeps small texts and folders, which `schema` reads with a bound on every value.
 """
 

@@ -11,27 +11,27 @@ import torch
 
 from squarely import theory
 from squarely.data import Source
-from squarely.descent.batches.in_memory import Held
-from squarely.descent.checkpoint.checkpointer import kept, rate_begun_with
-from squarely.descent.checkpoint.fingerprint import identity_of
-from squarely.descent.checkpoint.policy import Keeping
-from squarely.descent.distributed.process_group import Team, met_alone
-from squarely.descent.distributed.sharding import SharedHeld, shared_gradient, shared_recipe
-from squarely.descent.loop.moments_engine import closed_form, descend, goes_unwatched
-from squarely.descent.loop.signals import Halting
-from squarely.descent.loop.state import Log, State, as_made, idle, new_state
+from squarely.descent.batches.in_memory import InMemoryBatches
+from squarely.descent.checkpoint.checkpointer import newest_checkpoint_rate, run_with_checkpoints
+from squarely.descent.checkpoint.fingerprint import fingerprint_of
+from squarely.descent.checkpoint.policy import CheckpointPolicy
+from squarely.descent.distributed.process_group import ProcessGroup, mark_local_errors
+from squarely.descent.distributed.sharding import ShardedBatches, all_reduce_callbacks, all_reduce_gradient
+from squarely.descent.loop.moments_engine import compute_closed_form, needs_no_callbacks, run_moments_loop
+from squarely.descent.loop.signals import SignalHandler
+from squarely.descent.loop.state import History, LoopState, new_state, unoptimized_parameters, with_optimizer_options
 from squarely.descent.loop.stopping import new_distance
-from squarely.descent.loop.training_loop import Look, Loop, measured_now, require_schedule, run_loop, settle
-from squarely.descent.model.gradients import laid_flat, new_gradient, of_the_quadratic
-from squarely.descent.model.linear_regression import coefficients, new_model, set_coefficients
+from squarely.descent.loop.training_loop import EvaluationSpec, LoopResult, finish_loop, measure_state, require_schedule, run_loop
+from squarely.descent.model.gradients import flatten_parameters, new_gradient, quadratic_gradient
+from squarely.descent.model.linear_regression import get_coefficients, new_model, set_coefficients
 from squarely.descent.model.losses import new_criterion
-from squarely.descent.model.metrics import Measured, named
-from squarely.descent.model.user_objects import owned, reader, suited
-from squarely.descent.options.checks import checked
-from squarely.descent.options.options import Recipe
-from squarely.descent.results.run_theory import foreknow, settled
+from squarely.descent.model.metrics import Measurement, metrics_from_mse
+from squarely.descent.model.user_objects import adapt_options, check_user_objects, coefficient_reader
+from squarely.descent.options.checks import check_options
+from squarely.descent.options.options import TrainingOptions
+from squarely.descent.results.run_theory import compute_theory, resolve_learning_rate
 from squarely.descent.results.training import Training
-from squarely.descent.training_data import Seen, gradient_noise, kappa_once_standardised
+from squarely.descent.training_data import TrainingData, estimate_noise, standardized_condition_number
 from squarely.errors import OptionError
 from squarely.moments import Moments, StandardizedProblem
 from squarely.numerics import Array
@@ -43,17 +43,17 @@ if TYPE_CHECKING:
 def train(
     moments: Moments,
     source: Source,
-    recipes: tuple[Recipe, ...],
+    recipes: tuple[TrainingOptions, ...],
     *,
     validation: Source | None = None,
     model: nn.Module | None = None,
-    keeping: Keeping | None = None,
-    team: Team | None = None,
-    share: Source | None = None,
+    policy: CheckpointPolicy | None = None,
+    process_group: ProcessGroup | None = None,
+    shard: Source | None = None,
 ) -> tuple[Training, ...]:
     """Train one newly made model for each recipe, or a user's own; rows that fit into memory are read once.
 
-    `keeping` is for a single recipe. The processes of a `team` train together, each on its `share` of the rows; the moments are
+    `policy` is for a single recipe. The processes of a `process_group` train together, each on its `shard` of the rows; the moments are
     those of all.
 
     Raises
@@ -62,17 +62,25 @@ def train(
     OptionError : a recipe makes no sense, or is not that of the checkpoint that it is to go on from.
     KeyboardInterrupt : Ctrl-C; where the run was kept, the message says how to go on.
     """
-    recipes = tuple(checked(recipe, model) for recipe in recipes)
+    recipes = tuple(check_options(recipe, model) for recipe in recipes)
     require_validation(recipes, validation)
-    if keeping is not None and any(recipe.engine == "closed_form" for recipe in recipes):
+    if policy is not None and any(recipe.engine == "closed_form" for recipe in recipes):
         raise OptionError("engine='closed_form' takes no steps, so there is nothing to keep. Leave checkpoint= and resume= out.")
-    own = owned(model, source, len(moments.design.columns), intercept=moments.design.intercept)
-    team = Team() if team is None else team
-    seen = Seen(moments=moments, source=source, validation=validation, own=own, keeping=keeping, team=team, share=share)
-    return tuple(run_alone(seen, recipe) for recipe in recipes)
+    own = check_user_objects(model, source, len(moments.design.columns), intercept=moments.design.intercept)
+    process_group = ProcessGroup() if process_group is None else process_group
+    seen = TrainingData(
+        moments=moments,
+        source=source,
+        validation=validation,
+        user_objects=own,
+        policy=policy,
+        process_group=process_group,
+        shard=shard,
+    )
+    return tuple(train_one(seen, recipe) for recipe in recipes)
 
 
-def require_validation(recipes: Sequence[Recipe], validation: Source | None) -> None:
+def require_validation(recipes: Sequence[TrainingOptions], validation: Source | None) -> None:
     """Raise an OptionError where a recipe wants rows to validate with and there are none, or has no use for them."""
     if validation is None and any(recipe.stop == "validation" for recipe in recipes):
         raise OptionError("stop='validation' watches the loss of other rows, and there are none. Give validation=, or stop='loss'.")
@@ -80,65 +88,73 @@ def require_validation(recipes: Sequence[Recipe], validation: Source | None) -> 
         raise OptionError("engine='closed_form' looks at no rows, so validation= has no meaning. Use engine='moments'.")
 
 
-def run_alone(seen: Seen, recipe: Recipe) -> Training:
+def train_one(seen: TrainingData, recipe: TrainingOptions) -> Training:
     """Train one recipe on the rows that are to be seen."""
     with torch.inference_mode(False), torch.enable_grad():  # a loop needs tensors that can change, whatever the user has set
-        return _alone(seen, recipe)
+        return _train_one(seen, recipe)
 
 
-def _alone(seen: Seen, recipe: Recipe) -> Training:
-    recipe, noted = suited(recipe, seen.own)
+def _train_one(seen: TrainingData, recipe: TrainingOptions) -> Training:
+    recipe, noted = adapt_options(recipe, seen.user_objects)
     problem, lam = seen.problem(recipe)
-    noise = cache(partial(gradient_noise, seen, recipe))
-    own = seen.own.model
+    noise = cache(partial(estimate_noise, seen, recipe))
+    own = seen.user_objects.model
     model = new_model(len(problem.scale) - 1, recipe, bias=problem.intercept) if own is None else own
-    read = reader(model, len(problem.scale) - 1, bias=problem.intercept)
-    seen.team.begin_alike([parameter.detach() for parameter in model.parameters()])  # a user's own may differ
-    recipe, begun = _begun(seen, recipe)
-    plain, even = seen.own.plain, seen.own.even
-    recipe, remarks = settled(recipe, problem, lam, read, noise, plain=plain, even=even)
+    read = coefficient_reader(model, len(problem.scale) - 1, bias=problem.intercept)
+    seen.process_group.broadcast([parameter.detach() for parameter in model.parameters()])  # a user's own may differ
+    recipe, begun = _resume_learning_rate(seen, recipe)
+    plain, even = seen.user_objects.is_plain, seen.user_objects.has_even_batches
+    recipe, remarks = resolve_learning_rate(recipe, problem, lam, read, noise, is_plain=plain, has_even_batches=even)
     remarks = begun + remarks
     closed = recipe.engine == "closed_form"
-    flat = laid_flat(model) if recipe.engine == "moments" else None  # before anybody takes hold of the parameters
+    flat = flatten_parameters(model) if recipe.engine == "moments" else None  # before anybody takes hold of the parameters
     state = None if closed else new_state(model, recipe)
     if state is not None:
-        recipe, of_optimizer = as_made(recipe, state)
-        plain = plain and not idle(state)
+        recipe, of_optimizer = with_optimizer_options(recipe, state)
+        plain = plain and not unoptimized_parameters(state)
         remarks += of_optimizer
-    known = foreknow(recipe, problem, lam, noise, plain=plain, even=even, tamed=kappa_once_standardised(seen, recipe))
-    remarks += _passing(seen, recipe)
-    finished = _closed(model, problem, lam, recipe) if state is None else _looped(seen, state, flat, read, recipe)
-    if state is not None and state.counted:
-        recipe = replace(recipe, average=state.averaged_from)  # of a run that went on, it may be another one than was asked for
+    known = compute_theory(
+        recipe,
+        problem,
+        lam,
+        noise,
+        is_plain=plain,
+        has_even_batches=even,
+        standardized_kappa=standardized_condition_number(seen, recipe),
+    )
+    remarks += _stream_remarks(seen, recipe)
+    finished = _run_closed_form(model, problem, lam, recipe) if state is None else _run_loop(seen, state, flat, read, recipe)
+    if state is not None and state.average_count:
+        recipe = replace(recipe, average=state.average_start)  # of a run that went on, it may be another one than was asked for
     return Training(
-        recipe=replace(recipe, stream=seen.streams(recipe)),
-        loop=finished,
+        options=replace(recipe, stream=seen.needs_streaming(recipe)),
+        result=finished,
         problem=problem,
         moments=seen.moments,
         source=seen.source,
         theory=known,
         remarks=noted + remarks + finished.remarks,
         plain=plain,
-        owned=seen.own.model is not None,
+        owned=seen.user_objects.model is not None,
         validation=seen.validation,
-        validation_rows=seen.kept,
+        validation_rows=seen.validation_account,
     )
 
 
-def _begun(seen: Seen, recipe: Recipe) -> tuple[Recipe, tuple[str, ...]]:
+def _resume_learning_rate(seen: TrainingData, recipe: TrainingOptions) -> tuple[TrainingOptions, tuple[str, ...]]:
     """Give lr="auto" the rate that a run began with, where it goes on: the best rate for more epochs may be another one."""
-    rate = rate_begun_with(seen.keeping) if recipe.lr == "auto" else None
+    rate = newest_checkpoint_rate(seen.policy) if recipe.lr == "auto" else None
     if rate is None:
         return recipe, ()
     return replace(recipe, lr=rate), (f"lr='auto' is {rate:.6g}, the rate of the checkpoint that the run goes on from.",)
 
 
-def _passing(seen: Seen, recipe: Recipe) -> tuple[str, ...]:
+def _stream_remarks(seen: TrainingData, recipe: TrainingOptions) -> tuple[str, ...]:
     """Say that rows are not held, and where their order is not what a user of shuffle=True expects."""
-    if not seen.streams(recipe):
+    if not seen.needs_streaming(recipe):
         return ()
     said = "The rows are not held: they are read anew each epoch."
-    if recipe.full_batch or not recipe.shuffle or len(seen.source.parts()) > 1:
+    if recipe.is_full_batch or not recipe.shuffle or len(seen.source.parts()) > 1:
         return (said,)
     return (
         f"{said} {seen.source.label} can only be read from its beginning, so rows are shuffled within a buffer and move no further "
@@ -146,68 +162,84 @@ def _passing(seen: Seen, recipe: Recipe) -> tuple[str, ...]:
     )
 
 
-def _looped(
-    seen: Seen, state: State, flat: tuple[torch.Tensor, torch.Tensor] | None, read: Callable[[], Array], recipe: Recipe
-) -> Loop:
-    (problem, lam), given, validation = seen.problem(recipe), seen.rows(recipe), seen.validation_rows(recipe)
+def _run_loop(
+    seen: TrainingData,
+    state: LoopState,
+    flat: tuple[torch.Tensor, torch.Tensor] | None,
+    read: Callable[[], Array],
+    recipe: TrainingOptions,
+) -> LoopResult:
+    (problem, lam), given, validation = seen.problem(recipe), seen.training_batches(recipe), seen.validation_batches(recipe)
     model, start = state.model, read()
-    if seen.own.loader is not None:
-        state.generators = seen.own.loader.generators
-    if seen.keeping is None and flat is not None and goes_unwatched(recipe, validated=validation is not None):
-        return settle(state, descend(flat, problem, state, recipe), start, read)
-    halting = Halting()
+    if seen.user_objects.loader is not None:
+        state.generators = seen.user_objects.loader.generators
+    if seen.policy is None and flat is not None and needs_no_callbacks(recipe, has_validation=validation is not None):
+        return finish_loop(state, run_moments_loop(flat, problem, state, recipe), start, read)
+    halting = SignalHandler()
     if flat is None:
-        gradient = shared_gradient(new_gradient(recipe, model), model, seen.team, halting)
+        gradient = all_reduce_gradient(new_gradient(recipe, model), model, seen.process_group, halting)
     else:
-        gradient = of_the_quadratic(flat, problem)
-    look = Look(
+        gradient = quadratic_gradient(flat, problem)
+    look = EvaluationSpec(
         criterion=new_criterion(recipe),
         unit=float(problem.scale[-1]),
         validation=validation,
-        known=None if isinstance(given, Held | SharedHeld) else _known(seen, problem, recipe, read),
+        measure_from_moments=None
+        if isinstance(given, InMemoryBatches | ShardedBatches)
+        else _evaluation_from_moments(seen, problem, recipe, read),
     )
     loop = partial(
         run_loop,
         given,
         state,
-        shared_recipe(recipe, seen.team),
+        all_reduce_callbacks(recipe, seen.process_group),
         gradient=gradient,
-        look=look,
+        evaluation=look,
         distance=new_distance(recipe, problem, lam, read),
     )
-    with met_alone():
-        ended, remarks = kept(
-            seen.keeping,
+    with mark_local_errors():
+        ended, remarks = run_with_checkpoints(
+            seen.policy,
             state,
             recipe,
-            identity=lambda: identity_of(seen.moments.design, problem, recipe, given, validation, team=seen.team),
+            fingerprint=lambda: fingerprint_of(
+                seen.moments.design, problem, recipe, given, validation, process_group=seen.process_group
+            ),
             run=lambda keeper: loop(keeper=keeper),
-            ready=partial(require_schedule, given, state, recipe),
-            halting=halting,
-            team=seen.team,
+            check_run=partial(require_schedule, given, state, recipe),
+            signals=halting,
+            process_group=seen.process_group,
         )
-        measured = partial(measured_now, given, state, recipe, look)
-        return replace(settle(state, ended, start, read, measured), remarks=remarks)
+        measured = partial(measure_state, given, state, recipe, look)
+        return replace(finish_loop(state, ended, start, read, measured), remarks=remarks)
 
 
-def _known(seen: Seen, problem: StandardizedProblem, recipe: Recipe, read: Callable[[], Array]) -> Callable[[], Measured] | None:
+def _evaluation_from_moments(
+    seen: TrainingData, problem: StandardizedProblem, recipe: TrainingOptions, read: Callable[[], Array]
+) -> Callable[[], Measurement] | None:
     """Give what works the mean squared error out from cross-products, so that rows that are not held need no second reading."""
     if recipe.loss != "mse" or "mae" in recipe.metrics:
         return None
     unit = float(problem.scale[-1])
     variance = float(seen.moments.variances[-1]) / unit**2
 
-    def known() -> Measured:
+    def known() -> Measurement:
         mse = problem.loss(read())
-        return Measured(loss=mse, metrics=named(recipe.metrics, mse, variance, unit))
+        return Measurement(loss=mse, metrics=metrics_from_mse(recipe.metrics, mse, variance, unit))
 
     return known
 
 
-def _closed(model: nn.Module, problem: StandardizedProblem, lam: theory.Spectrum, recipe: Recipe) -> Loop:
-    start = coefficients(model)
-    losses, end, ended = closed_form(problem, lam, recipe, start)
+def _run_closed_form(model: nn.Module, problem: StandardizedProblem, lam: theory.Spectrum, recipe: TrainingOptions) -> LoopResult:
+    start = get_coefficients(model)
+    losses, end, ended = compute_closed_form(problem, lam, recipe, start)
     set_coefficients(model, end)
-    return Loop(
-        model=model, optimizer=None, losses=losses, log=Log(columns={"loss": losses.tolist()}), start=start, end=end, ending=ended
+    return LoopResult(
+        model=model,
+        optimizer=None,
+        losses=losses,
+        history=History(columns={"loss": losses.tolist()}),
+        start=start,
+        end=end,
+        stop_reason=ended,
     )

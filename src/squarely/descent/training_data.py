@@ -9,15 +9,15 @@ import torch
 
 from squarely import theory
 from squarely.data import RowAccount, Source, require_local, scan_purpose
-from squarely.descent.batches.batch_source import Rows, Unseen, accounted, require_count
-from squarely.descent.batches.in_memory import Held, held
-from squarely.descent.batches.loader import Loaded, LoaderSource
-from squarely.descent.batches.streamed import Streamed
-from squarely.descent.checkpoint.policy import Keeping
-from squarely.descent.distributed.process_group import Team
-from squarely.descent.distributed.sharding import of_all, require_a_row_each, shared
-from squarely.descent.model.user_objects import Own
-from squarely.descent.options.options import DTYPES, Recipe
+from squarely.descent.batches.batch_source import BatchSource, NoBatches, account_rows, require_count
+from squarely.descent.batches.in_memory import InMemoryBatches, load_batches
+from squarely.descent.batches.loader import LoaderBatches, LoaderSource
+from squarely.descent.batches.streamed import StreamedBatches
+from squarely.descent.checkpoint.policy import CheckpointPolicy
+from squarely.descent.distributed.process_group import ProcessGroup
+from squarely.descent.distributed.sharding import all_reduce_account, require_a_row_each, shard_batches
+from squarely.descent.model.user_objects import UserObjects
+from squarely.descent.options.options import DTYPES, TrainingOptions
 from squarely.errors import DataError, OptionError
 from squarely.moments import (
     Moments,
@@ -29,63 +29,63 @@ from squarely.moments import (
     standardize_moments,
 )
 
-_HELD = 2**28  # bytes of standardised rows that are held; more are streamed
-_DEAR = 2_000_000_000  # multiplications: about a second
+_MAX_IN_MEMORY_BYTES = 2**28  # bytes of standardised rows that are held; more are streamed
+_MAX_NOISE_COST = 2_000_000_000  # multiplications: about a second
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
-class Seen:
+class TrainingData:
     """The rows that runs are to see; what several runs need is worked out once.
 
     Attributes
     ----------
     moments, source, validation : the rows of all processes, and those to validate on, if there are some.
-    own : the user's module and loader. `keeping` : where the run is kept, if it is.
-    team, share : the processes that train together, and those of the rows that are read here, all of them without it.
+    user_objects : the user's module and loader. `policy` : where the run is kept, if it is.
+    process_group, shard : the processes that train together, and those of the rows that are read here, all of them without it.
     problems, tables : what has been worked out; with a table goes the account of its rows.
-    kept : the account of the rows to validate on, once they have been read.
+    validation_account : the account of the rows to validate on, once they have been read.
     """
 
     moments: Moments
     source: Source
     validation: Source | None
-    own: Own
-    keeping: Keeping | None = None
-    team: Team = field(default_factory=Team)
-    share: Source | None = None
+    user_objects: UserObjects
+    policy: CheckpointPolicy | None = None
+    process_group: ProcessGroup = field(default_factory=ProcessGroup)
+    shard: Source | None = None
     problems: dict[bool, tuple[StandardizedProblem, theory.Spectrum]] = field(default_factory=dict)
-    tables: dict[object, tuple[Held, RowAccount]] = field(default_factory=dict)
-    kept: RowAccount | None = None
+    tables: dict[object, tuple[InMemoryBatches, RowAccount]] = field(default_factory=dict)
+    validation_account: RowAccount | None = None
 
     @property
-    def here(self) -> Source:
+    def local(self) -> Source:
         """The rows of this process."""
-        return self.source if self.share is None else self.share
+        return self.source if self.shard is None else self.shard
 
-    def problem(self, recipe: Recipe) -> tuple[StandardizedProblem, theory.Spectrum]:
+    def problem(self, recipe: TrainingOptions) -> tuple[StandardizedProblem, theory.Spectrum]:
         """Give the problem that a recipe sees, and the spectrum of its Hessian."""
         if recipe.standardize not in self.problems:
-            problem = _problem(self.moments, self.source, standardize=recipe.standardize)
+            problem = _make_problem(self.moments, self.source, is_standardized=recipe.standardize)
             self.problems[recipe.standardize] = problem, theory.decompose_hessian(problem.H)
         return self.problems[recipe.standardize]
 
-    def rows(self, recipe: Recipe) -> Rows:
+    def training_batches(self, recipe: TrainingOptions) -> BatchSource:
         """Give the rows to train on."""
         if recipe.engine == "moments":
-            return Unseen(n=self.moments.n, features=len(self.moments.design.columns))
-        if self.own.loader is not None:
-            return self._loaded(recipe, self.own.loader, self.moments.n)
+            return NoBatches(n=self.moments.n, features=len(self.moments.design.columns))
+        if self.user_objects.loader is not None:
+            return self._loader_batches(recipe, self.user_objects.loader, self.moments.n)
         require_local(self.source, "train on them", "Use engine='moments', which needs cross-products alone")
-        if self.streams(recipe):
-            require_a_row_each(recipe, self.team)
-            return shared(self._streamed(recipe, self.here, self._complete()), self.team)
-        table, _ = self._table(recipe, self.here, of="training")
+        if self.needs_streaming(recipe):
+            require_a_row_each(recipe, self.process_group)
+            return shard_batches(self._stream_batches(recipe, self.local, self._count_complete()), self.process_group)
+        table, _ = self._load_table(recipe, self.local, of="training")
         given = replace(table, seed=recipe.seed, shuffle=recipe.shuffle, replacement=recipe.replacement)
-        rows_of_all = shared(given, self.team)
+        rows_of_all = shard_batches(given, self.process_group)
         require_count(self.source, self.moments.n, rows_of_all.n)
         return rows_of_all
 
-    def validation_rows(self, recipe: Recipe) -> Rows | None:
+    def validation_batches(self, recipe: TrainingOptions) -> BatchSource | None:
         """Give the rows to validate on, if there are some.
 
         Raises
@@ -94,7 +94,7 @@ class Seen:
         """
         if self.validation is None:
             return None
-        given = self._validated(recipe, self.validation)
+        given = self._validation_batches(recipe, self.validation)
         if not given.n:
             where = self.moments.design.where
             meeting = f" that meets where={where.text!r}" if where else ""
@@ -104,41 +104,41 @@ class Seen:
             )
         return given
 
-    def _validated(self, recipe: Recipe, source: Source) -> Rows:
+    def _validation_batches(self, recipe: TrainingOptions, source: Source) -> BatchSource:
         if isinstance(source, LoaderSource):
             count = source.rows or 0
-            self.kept = RowAccount(read=count, used=count)  # a loop meets every row, and one with a gap ends it
-            return self._loaded(recipe, source, count)
+            self.validation_account = RowAccount(read=count, used=count)  # a loop meets every row, and one with a gap ends it
+            return self._loader_batches(recipe, source, count)
         require_local(source, "validate with them", "Give other rows, such as a sample that is here")
-        share = self.team.share_of(source)
-        if self.streams(recipe) and self._size(source.rows or 0, recipe) > _HELD:
-            account = self._account(share)
-            given: Held | Streamed = self._streamed(recipe, share, account.used)
+        share = self.process_group.shard(source)
+        if self.needs_streaming(recipe) and self._count_bytes(source.rows or 0, recipe) > _MAX_IN_MEMORY_BYTES:
+            account = self._account_rows(share)
+            given: InMemoryBatches | StreamedBatches = self._stream_batches(recipe, share, account.used)
         else:
-            given, account = self._table(recipe, share, of="validation")
-        self.kept = of_all(account, self.team)
-        return shared(given, self.team)
+            given, account = self._load_table(recipe, share, of="validation")
+        self.validation_account = all_reduce_account(account, self.process_group)
+        return shard_batches(given, self.process_group)
 
-    def _complete(self) -> int | None:
+    def _count_complete(self) -> int | None:
         """Count the complete rows of this process's share, None where they are those of the moments."""
-        if self.team.alone:
+        if self.process_group.is_single:
             return None
         whole = self.moments.account.read == self.moments.n  # no row has a gap, and none is filtered out
-        return self.here.rows if whole else self._account(self.here).used
+        return self.local.rows if whole else self._account_rows(self.local).used
 
-    def _account(self, source: Source) -> RowAccount:
-        return self.team.agreed(lambda: accounted(self.moments.design, source))
+    def _account_rows(self, source: Source) -> RowAccount:
+        return self.process_group.run_on_all(lambda: account_rows(self.moments.design, source))
 
-    def _size(self, n: int, recipe: Recipe) -> int:
+    def _count_bytes(self, n: int, recipe: TrainingOptions) -> int:
         """Tell how many bytes the standardised rows of one process take, when there are n in all."""
-        return -(-n // self.team.size) * (len(self.moments.design.columns) + 1) * (8 if recipe.dtype == "float64" else 4)
+        return -(-n // self.process_group.size) * (len(self.moments.design.columns) + 1) * (8 if recipe.dtype == "float64" else 4)
 
-    def streams(self, recipe: Recipe) -> bool:
+    def needs_streaming(self, recipe: TrainingOptions) -> bool:
         """Tell whether rows are read anew each epoch, because they are too many to hold, or because that was asked for."""
-        size = self._size(self.moments.n, recipe)
+        size = self._count_bytes(self.moments.n, recipe)
         streams = recipe.stream
         if streams is None:
-            streams = self.own.loader is None and recipe.engine == "rows" and size > _HELD
+            streams = self.user_objects.loader is None and recipe.engine == "rows" and size > _MAX_IN_MEMORY_BYTES
         if streams and recipe.replacement:
             raise OptionError(
                 "replacement=True draws any row at any time, and rows that are streamed pass by once an epoch. These take "
@@ -146,8 +146,8 @@ class Seen:
             )
         return streams
 
-    def _streamed(self, recipe: Recipe, source: Source, complete: int | None) -> Streamed:
-        return Streamed(
+    def _stream_batches(self, recipe: TrainingOptions, source: Source, complete: int | None) -> StreamedBatches:
+        return StreamedBatches(
             design=self.moments.design,
             source=source,
             problem=self.problem(recipe)[0],
@@ -155,32 +155,32 @@ class Seen:
             device=recipe.device,
             seed=recipe.seed,
             shuffle=recipe.shuffle,
-            complete=complete,
+            complete_count=complete,
         )
 
-    def _loaded(self, recipe: Recipe, source: LoaderSource, count: int) -> Loaded:
+    def _loader_batches(self, recipe: TrainingOptions, source: LoaderSource, count: int) -> LoaderBatches:
         features, device = len(self.moments.design.columns), torch.device(recipe.device)
-        return Loaded(source=source, n=count, features=features, dtype=DTYPES[recipe.dtype], device=device)
+        return LoaderBatches(source=source, n=count, features=features, dtype=DTYPES[recipe.dtype], device=device)
 
-    def _table(self, recipe: Recipe, source: Source, *, of: str) -> tuple[Held, RowAccount]:
+    def _load_table(self, recipe: TrainingOptions, source: Source, *, of: str) -> tuple[InMemoryBatches, RowAccount]:
         key = of, recipe.standardize, recipe.dtype, recipe.device
         if key not in self.tables:
             problem = self.problem(recipe)[0]
             with scan_purpose(f"{of} rows"):
-                self.tables[key] = self.team.agreed(lambda: held(self.moments.design, problem, source, recipe))
+                self.tables[key] = self.process_group.run_on_all(lambda: load_batches(self.moments.design, problem, source, recipe))
         return self.tables[key]
 
 
-def gradient_noise(seen: Seen, recipe: Recipe) -> theory.Noise:
+def estimate_noise(seen: TrainingData, recipe: TrainingOptions) -> theory.Noise:
     """Find out what single rows add to the gradient: from the rows where that is cheap, else as it is for Gaussian columns."""
     problem, lam = seen.problem(recipe)
     w = theory.fixed_point(lam, problem.h)
-    if seen.own.loader is not None or seen.streams(recipe) or noise_cost(problem) > _DEAR:
+    if seen.user_objects.loader is not None or seen.needs_streaming(recipe) or noise_cost(problem) > _MAX_NOISE_COST:
         return expected_noise(problem, lam, w)
-    return fold_gradient_noise(seen.moments.design, seen.here, problem, lam, w, all_reduce=seen.team.added)
+    return fold_gradient_noise(seen.moments.design, seen.local, problem, lam, w, all_reduce=seen.process_group.all_reduce_arrays)
 
 
-def kappa_once_standardised(seen: Seen, recipe: Recipe) -> float | None:
+def standardized_condition_number(seen: TrainingData, recipe: TrainingOptions) -> float | None:
     """Give kappa for standardised columns, None where they are so, or one of them is constant."""
     if recipe.standardize:
         return None
@@ -188,13 +188,13 @@ def kappa_once_standardised(seen: Seen, recipe: Recipe) -> float | None:
     return None if flat.any() else theory.decompose_hessian(standardize_moments(seen.moments).H).kappa
 
 
-def _problem(moments: Moments, source: Source, *, standardize: bool) -> StandardizedProblem:
+def _make_problem(moments: Moments, source: Source, *, is_standardized: bool) -> StandardizedProblem:
     design = moments.design
     if not design.columns:
         raise DataError(f"The formula {design.formula.text!r} has no predictor, so a linear layer has no input. Name a column.")
     if moments.n < 2:
         raise DataError(f"{source.label} has {moments.n} complete row. Training on standardised columns needs at least 2.")
-    if not standardize:
+    if not is_standardized:
         return identity_scaling(moments)
     flat = moments.is_constant if design.intercept else np.diag(moments.gram)[1:] == 0
     for name, is_flat, mean in zip(design.labels, flat, moments.means, strict=True):

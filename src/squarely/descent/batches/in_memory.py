@@ -10,16 +10,16 @@ import numpy as np
 import torch
 
 from squarely.data import RowAccount, Source
-from squarely.descent.batches.batch_source import Batch, Whole
-from squarely.descent.options.options import DTYPES, Recipe
+from squarely.descent.batches.batch_source import SingleProcess, TensorBatch
+from squarely.descent.options.options import DTYPES, TrainingOptions
 from squarely.design import Design, iter_blocks
 from squarely.moments import StandardizedProblem
 
-_GATHERED = 2**18  # rows that are put in their order at once: a batch is then a slice, a hundred times cheaper than a gather
+_ROWS_PER_GATHER = 2**18  # rows that are put in their order at once: a batch is then a slice, a hundred times cheaper than a gather
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Held(Whole):
+class InMemoryBatches(SingleProcess):
     """Rows in memory, on the device.
 
     Attributes
@@ -44,30 +44,30 @@ class Held(Whole):
         """The number of inputs."""
         return int(self.X.shape[1])
 
-    def batches(self, epoch: int, size: int | None, skip: int = 0) -> Iterator[Batch]:
+    def batches(self, epoch: int, size: int | None, skip: int = 0) -> Iterator[TensorBatch]:
         """Yield the rows of an epoch in batches, in the order that seed and epoch give them."""
         if size is None or (size >= self.n and not self.replacement):
             if not skip:
                 yield self.X, self.y
             return
-        order = order_of(epoch, self.n, self.seed, replacement=self.replacement) if self.shuffle else None
-        stretch = stretch_of(size)
+        order = epoch_order(epoch, self.n, self.seed, replacement=self.replacement) if self.shuffle else None
+        stretch = contiguous_range(size)
         # Whole stretches: after a skip, too, a batch has to lie in memory as it did without one, or products may round otherwise.
         for start in range(skip * size // stretch * stretch, self.n, stretch):
-            X, y = self._stretch(order, start, start + stretch)
+            X, y = self._gather_rows(order, start, start + stretch)
             yield from itertools.islice(zip(X.split(size), y.split(size), strict=True), max(skip - start // size, 0), None)
 
-    def chunks(self) -> Iterator[Batch]:
+    def sequential(self) -> Iterator[TensorBatch]:
         """Yield all rows at once."""
         yield self.X, self.y
 
-    def _stretch(self, order: np.ndarray | None, start: int, stop: int) -> Batch:
+    def _gather_rows(self, order: np.ndarray | None, start: int, stop: int) -> TensorBatch:
         if order is None:
             return self.X[start:stop], self.y[start:stop]
-        return taken(self.X, order[start:stop]), taken(self.y, order[start:stop])
+        return take_rows(self.X, order[start:stop]), take_rows(self.y, order[start:stop])
 
 
-def taken(table: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
+def take_rows(table: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
     """Copy rows: on the CPU by NumPy, which takes 13 ns for one of nine numbers where torch takes 40, and 90 in two threads."""
     if table.device.type != "cpu":
         return table.index_select(0, torch.from_numpy(rows).to(table.device))
@@ -77,30 +77,32 @@ def taken(table: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
     return made
 
 
-def order_of(epoch: int, n: int, seed: int, *, replacement: bool = False) -> np.ndarray:
+def epoch_order(epoch: int, n: int, seed: int, *, replacement: bool = False) -> np.ndarray:
     """Give the order of n rows in an epoch: a permutation, or n independent draws. It depends on nothing but these numbers."""
     rng = np.random.default_rng([seed % 2**64, epoch])
     return rng.integers(n, size=n) if replacement else rng.permutation(n)
 
 
-def batches_lie_alike(recipe: Recipe, n: int, features: int) -> bool:
+def same_batches_each_epoch(recipe: TrainingOptions, n: int, features: int) -> bool:
     """Tell whether batches cut from n rows that are gathered at once lie in memory as those of `ColumnInfo` do: products may round alike.
 
     Matrix products take another way where their first number is not at a multiple of 64 bytes.
     """
     if recipe.batch_size is None or not recipe.shuffle:
         return True
-    stretch = stretch_of(recipe.batch_size)
+    stretch = contiguous_range(recipe.batch_size)
     size = stretch * DTYPES[recipe.dtype].itemsize
     return n <= stretch or (size % 64 == 0 and size * features % 64 == 0)
 
 
-def stretch_of(size: int) -> int:
+def contiguous_range(size: int) -> int:
     """Give how many rows are put in their order at once: whole batches."""
-    return max(_GATHERED // size, 1) * size
+    return max(_ROWS_PER_GATHER // size, 1) * size
 
 
-def held(design: Design, problem: StandardizedProblem, source: Source, recipe: Recipe) -> tuple[Held, RowAccount]:
+def load_batches(
+    design: Design, problem: StandardizedProblem, source: Source, recipe: TrainingOptions
+) -> tuple[InMemoryBatches, RowAccount]:
     """Read rows into memory, standardised in float64: X (n, features) and y (n, 1) in the recipe's dtype, on its device."""
     values, account = [], RowAccount()
     for block in iter_blocks(design, source):
@@ -109,4 +111,4 @@ def held(design: Design, problem: StandardizedProblem, source: Source, recipe: R
     table = problem.columns(np.concatenate(values)) if values else np.empty((0, len(problem.scale)))  # (n, k)
     with torch.inference_mode(False):  # else the tensors could not take part in a gradient
         tensor = torch.from_numpy(table).to(device=recipe.device, dtype=DTYPES[recipe.dtype])
-        return Held(tensor[:, :-1].contiguous(), tensor[:, -1:].contiguous()), account
+        return InMemoryBatches(tensor[:, :-1].contiguous(), tensor[:, -1:].contiguous()), account

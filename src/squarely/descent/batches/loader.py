@@ -18,8 +18,17 @@ from torch.utils import data
 
 from squarely.data import BATCH_ROWS, Kind, Source
 from squarely.data.frames.arrays import ArraysSource
-from squarely.descent.batches.batch_source import Batch, SpoiltError, Whole
-from squarely.descent.batches.loader_pairs import ADVICE, Pair, Randomness, given, pair, pairs, sampler_of, shaped
+from squarely.descent.batches.batch_source import NonFiniteRowError, SingleProcess, TensorBatch
+from squarely.descent.batches.loader_pairs import (
+    ADVICE,
+    InputsTargets,
+    Randomness,
+    check_shapes,
+    iter_loader,
+    iter_pairs,
+    read_pair,
+    sampler_of,
+)
 from squarely.errors import DataError, pluralize
 
 if TYPE_CHECKING:
@@ -34,52 +43,52 @@ class LoaderSource(Source):
     Attributes
     ----------
     names, response : of the inputs, and of the targets.
-    batch_rows : the rows of the first batch. `even` : whether the last scan met as many in all but the last, and no more in that.
+    batch_rows : the rows of the first batch. `has_even_batches` : whether the last scan met as many in all but the last, and no more in that.
     """
 
     def __init__(self, loader: Iterable[Any]) -> None:
         self.label = "the loader"
-        self._loader = _checked(loader)
+        self._loader = _check_loader(loader)
         self._randomness = Randomness(loader)
-        self._given_batches: int | None = None
-        self._met: int | None = None  # the rows of the scans that came to the end
-        self._sums: tuple[int, int] | None = None  # and checksums of their inputs and targets
-        first = next(self._given(), None)
+        self._batch_count: int | None = None
+        self._row_count: int | None = None  # the rows of the scans that came to the end
+        self._checksums: tuple[int, int] | None = None  # and checksums of their inputs and targets
+        first = next(self._iter_loader(), None)
         if first is None:
             raise DataError(f"The loader is empty: it gives no batch. {ADVICE}")
-        X, y = pair(first, 1)
+        X, y = read_pair(first, 1)
         self.names: tuple[str, ...] = tuple(f"x{j + 1}" for j in range(X.shape[1]))
         self.response = "y"
         self.batch_rows = len(X)
-        self.even = True
-        self.columns = dict.fromkeys(self.names, _called(X)) | {self.response: _called(y)}
+        self.has_even_batches = True
+        self.columns = dict.fromkeys(self.names, _dtype_name(X)) | {self.response: _dtype_name(y)}
         if first[1].ndim == 1:
             self.notes = ("targets of shape (m,) as a column (m, 1)",)
 
     @property
-    def shuffled(self) -> bool:
+    def is_shuffled(self) -> bool:
         """Whether the loader gives its rows in another order each time, as far as can be told from its sampler."""
         return isinstance(self._loader, data.DataLoader) and not isinstance(sampler_of(self._loader), data.SequentialSampler)
 
     @property
-    def redrawn(self) -> bool:
+    def is_redrawn(self) -> bool:
         """Whether each epoch may have other rows: they are drawn with replacement, or a pass in random order leaves some out."""
         loader: Any = self._loader
-        if not self.shuffled or not isinstance(loader.dataset, Sized):
+        if not self.is_shuffled or not isinstance(loader.dataset, Sized):
             return False
         sampler = sampler_of(loader)
         drawn = isinstance(sampler, _WITH_REPLACEMENT)
         whole = len(loader.dataset) if drawn else len(sampler) if isinstance(sampler, Sized) else 0
-        return (drawn and sampler.replacement) or (self._met is not None and self._met < whole)
+        return (drawn and sampler.replacement) or (self._row_count is not None and self._row_count < whole)
 
-    def batches(self) -> Iterator[Pair]:
+    def batches(self) -> Iterator[InputsTargets]:
         """Yield the batches, inputs (m, features) and targets (m, 1); what the loader draws from is afterwards as it was."""
-        return shaped(self._given())
+        return check_shapes(self._iter_loader())
 
     @property
     def generators(self) -> tuple[torch.Generator, ...]:
         """The generators of its own that the loader draws from, beside torch's default."""
-        return self._randomness.own
+        return self._randomness.own_generators
 
     @property
     def loader(self) -> Iterable[Any]:
@@ -89,60 +98,62 @@ class LoaderSource(Source):
     @property
     def rows(self) -> int | None:
         """How many rows there are, None before a scan has come to the end: a sampler may leave some out."""
-        return self._met
+        return self._row_count
 
     @property
     def batch_count(self) -> int | None:
         """How many batches there are, None before a scan has come to the end."""
-        return self._given_batches
+        return self._batch_count
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, in the order of the loader.
 
         Raises
         ------
-        DataError : as `pairs`; or the loader gives another number of rows than in the scan before.
+        DataError : as `iter_pairs`; or the loader gives another number of rows than in the scan before.
         """
         met, sums = 0, (0, 0)
         steps = itertools.count()
-        for X, y in _gathered(batch for batch, _ in zip(self._sized(shaped(self._given())), steps, strict=False)):
+        for X, y in _merge_batches(
+            batch for batch, _ in zip(self._record_sizes(check_shapes(self._iter_loader())), steps, strict=False)
+        ):
             met, sums = met + len(X), (zlib.crc32(X.data, sums[0]), zlib.crc32(y.data, sums[1]))
             columns = {name: X[:, j] for j, name in enumerate(self.names)} | {self.response: y[:, 0]}
             yield from ArraysSource(columns, self.label).read(numbers, labels)
-        self._ended(met, sums)
-        self._given_batches = next(steps)
+        self._finish_scan(met, sums)
+        self._batch_count = next(steps)
 
     def kind(self, name: str) -> Kind:
         """Tell what a column holds: numbers."""
         return "number"
 
-    def _given(self) -> Iterator[Any]:
-        return given(self._loader, self._randomness)
+    def _iter_loader(self) -> Iterator[Any]:
+        return iter_loader(self._loader, self._randomness)
 
-    def _sized(self, batches: Iterator[Pair]) -> Iterator[Pair]:
+    def _record_sizes(self, batches: Iterator[InputsTargets]) -> Iterator[InputsTargets]:
         """Pass batches on, and note whether they have as many rows each."""
         even, before = True, self.batch_rows
         for X, y in batches:
             even, before = even and before == self.batch_rows >= len(X), len(X)
             yield X, y
-        self.even = even
+        self.has_even_batches = even
 
-    def _ended(self, met: int, sums: tuple[int, int]) -> None:
+    def _finish_scan(self, met: int, sums: tuple[int, int]) -> None:
         """Compare a scan that came to the end with the one before, and note what is odd about its rows."""
-        if self._met is None:
-            self.notes += tuple(_oddities(self._loader, met))
-        elif met != self._met:
+        if self._row_count is None:
+            self.notes += tuple(_describe_oddities(self._loader, met))
+        elif met != self._row_count:
             raise DataError(
-                f"The loader gave {pluralize(self._met, 'row')} when it was iterated before, and {met:,} now. It must give the same "
+                f"The loader gave {pluralize(self._row_count, 'row')} when it was iterated before, and {met:,} now. It must give the same "
                 "rows each time: let nothing add to its dataset meanwhile, and let it start over when it is iterated again."
             )
-        elif sums != self._sums:
+        elif sums != self._checksums:
             note = "rows in another order, or with other values, each time the loader is iterated"
             self.notes = tuple(dict.fromkeys((*self.notes, note)))
-        self._met, self._sums = met, sums
+        self._row_count, self._checksums = met, sums
 
 
-def _checked(loader: Any) -> Iterable[Any]:
+def _check_loader(loader: Any) -> Iterable[Any]:
     kind = type(loader).__name__
     if isinstance(loader, Iterator):
         raise DataError(
@@ -156,26 +167,26 @@ def _checked(loader: Any) -> Iterable[Any]:
     return loader
 
 
-def _gathered(batches: Iterator[Pair]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _merge_batches(batches: Iterator[InputsTargets]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Put small batches together, until there are enough rows to be worth a step: inputs (m, features) and targets (m, 1)."""
     held: list[tuple[np.ndarray, np.ndarray]] = []
     rows = 0
     for X, y in batches:
-        held.append((_array(X), _array(y)))
+        held.append((_to_array(X), _to_array(y)))
         rows += len(X)
         if rows >= BATCH_ROWS:
-            yield _joined(held)
+            yield _concatenate(held)
             held, rows = [], 0
     if held:
-        yield _joined(held)
+        yield _concatenate(held)
 
 
-def _joined(held: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+def _concatenate(held: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
     X, y = zip(*held, strict=True)
     return np.concatenate(X), np.concatenate(y)
 
 
-def _array(tensor: torch.Tensor) -> np.ndarray:
+def _to_array(tensor: torch.Tensor) -> np.ndarray:
     """Give a tensor's numbers; floats narrower than float32, of which NumPy knows few, as float32, which holds them all."""
     plain = tensor.detach()
     if plain.dtype == torch.bool:
@@ -186,11 +197,11 @@ def _array(tensor: torch.Tensor) -> np.ndarray:
     return array
 
 
-def _called(tensor: torch.Tensor) -> str:
+def _dtype_name(tensor: torch.Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
 
-def _oddities(loader: Any, met: int) -> Iterator[str]:
+def _describe_oddities(loader: Any, met: int) -> Iterator[str]:
     """Say where the rows of a DataLoader are not those of its dataset, each once."""
     if not isinstance(loader, data.DataLoader) or not isinstance(loader.dataset, Sized):
         return
@@ -207,7 +218,7 @@ def _oddities(loader: Any, met: int) -> Iterator[str]:
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class Loaded(Whole):
+class LoaderBatches(SingleProcess):
     """The rows of a user's own loader, in its own batches and order, cast to the model's dtype and device.
 
     Attributes
@@ -222,24 +233,24 @@ class Loaded(Whole):
     dtype: torch.dtype
     device: torch.device
 
-    def steps(self, size: int) -> int:
+    def batches_per_epoch(self, size: int) -> int:
         """Tell how many batches the loader has."""
         return -(-self.n // size) if self.source.batch_count is None else self.source.batch_count
 
-    def batches(self, epoch: int, size: int | None, skip: int = 0) -> Iterator[Batch]:
+    def batches(self, epoch: int, size: int | None, skip: int = 0) -> Iterator[TensorBatch]:
         """Yield the loader's own batches."""
-        for number, batch in enumerate(pairs(self.source.loader)):
+        for number, batch in enumerate(iter_pairs(self.source.loader)):
             if number >= skip:
                 yield self._cast(number, batch)
 
-    def chunks(self) -> Iterator[Batch]:
+    def sequential(self) -> Iterator[TensorBatch]:
         """Yield the loader's own batches, in the order of the first look at them."""
         return itertools.starmap(self._cast, enumerate(self.source.batches()))
 
-    def _cast(self, number: int, batch: Batch) -> Batch:
+    def _cast(self, number: int, batch: TensorBatch) -> TensorBatch:
         X, y = batch
         if not (bool(torch.isfinite(X).all()) and bool(torch.isfinite(y).all())):
             bad = ~(torch.isfinite(X).all(1) & torch.isfinite(y).all(1))
             row = int(bad.nonzero()[0, 0]) + 1
-            raise SpoiltError(f"Row {row:,} of batch {number + 1:,} of the loader has come to hold what is not a number")
+            raise NonFiniteRowError(f"Row {row:,} of batch {number + 1:,} of the loader has come to hold what is not a number")
         return X.to(self.device, self.dtype), y.to(self.device, self.dtype)

@@ -15,10 +15,10 @@ from squarely.errors import DataError, first_line, pluralize
 ADVICE = "Give a torch DataLoader, or a list of (inputs, targets) pairs of tensors."
 _WITH_GENERATOR = (data.RandomSampler, data.SubsetRandomSampler, data.WeightedRandomSampler)
 
-Pair = tuple[torch.Tensor, torch.Tensor]
+InputsTargets = tuple[torch.Tensor, torch.Tensor]
 
 
-def pairs(loader: Iterable[Any]) -> Iterator[Pair]:
+def iter_pairs(loader: Iterable[Any]) -> Iterator[InputsTargets]:
     """Yield the batches of a loader as inputs (m, features) and targets (m, 1), as they are otherwise: dtype, device, values.
 
     Inputs (m,) are one feature. Targets (m,) become (m, 1): against outputs (m, 1) they would be broadcast to m x m differences.
@@ -29,10 +29,10 @@ def pairs(loader: Iterable[Any]) -> Iterator[Pair]:
 
     Examples
     --------
-    >>> [(X.shape, y.shape) for X, y in pairs([(torch.zeros(4, 2), torch.zeros(4))])]
+    >>> [(X.shape, y.shape) for X, y in iter_pairs([(torch.zeros(4, 2), torch.zeros(4))])]
     [(torch.Size([4, 2]), torch.Size([4, 1]))]
     """
-    return shaped(given(loader))
+    return check_shapes(iter_loader(loader))
 
 
 class Randomness:
@@ -41,30 +41,30 @@ class Randomness:
     def __init__(self, loader: Iterable[Any]) -> None:
         given = [loader.generator, *_sampler_generators(loader)] if isinstance(loader, data.DataLoader) else []
         own = {id(generator): generator for generator in given if generator not in (None, torch.default_generator)}
-        self.own: tuple[torch.Generator, ...] = tuple(own.values())  # beside torch's default
-        self._generators = (torch.default_generator, *self.own)
-        self.start = self._states()
+        self.own_generators: tuple[torch.Generator, ...] = tuple(own.values())  # beside torch's default
+        self._generators = (torch.default_generator, *self.own_generators)
+        self.start = self._get_states()
 
     @contextmanager
     def set_to(self, states: list[torch.Tensor]) -> Iterator[None]:
         """Set the generators for what is in here; afterwards `states` has where they came to, and they are as they were."""
-        before = self._states()
-        self._set(states)
+        before = self._get_states()
+        self._set_states(states)
         try:
             yield
         finally:
-            states[:] = self._states()
-            self._set(before)
+            states[:] = self._get_states()
+            self._set_states(before)
 
-    def _states(self) -> list[torch.Tensor]:
+    def _get_states(self) -> list[torch.Tensor]:
         return [generator.get_state() for generator in self._generators]
 
-    def _set(self, states: list[torch.Tensor]) -> None:
+    def _set_states(self, states: list[torch.Tensor]) -> None:
         for generator, state in zip(self._generators, states, strict=True):
             generator.set_state(state)
 
 
-def given(loader: Iterable[Any], randomness: Randomness | None = None) -> Iterator[Any]:
+def iter_loader(loader: Iterable[Any], randomness: Randomness | None = None) -> Iterator[Any]:
     """Yield what a loader yields; its own errors become ours, and name the batch.
 
     With a randomness it draws from that start, whatever is drawn elsewhere meanwhile, and elsewhere nothing is noticed.
@@ -91,11 +91,11 @@ def given(loader: Iterable[Any], randomness: Randomness | None = None) -> Iterat
         number += 1
 
 
-def shaped(batches: Iterator[Any]) -> Iterator[Pair]:
+def check_shapes(batches: Iterator[Any]) -> Iterator[InputsTargets]:
     """Yield batches as inputs (m, features) and targets (m, 1), all with the same features."""
     features = None
     for number, batch in enumerate(batches, start=1):
-        X, y = pair(batch, number)
+        X, y = read_pair(batch, number)
         features = X.shape[1] if features is None else features
         if X.shape[1] != features:
             raise DataError(
@@ -105,11 +105,11 @@ def shaped(batches: Iterator[Any]) -> Iterator[Pair]:
         yield X, y
 
 
-def pair(batch: Any, number: int) -> Pair:
+def read_pair(batch: Any, number: int) -> InputsTargets:
     """Give a batch, the `number`-th, as inputs (m, features) and targets (m, 1)."""
     where = f"Batch {number:,} of the loader"
     if not (isinstance(batch, tuple | list) and len(batch) == 2 and all(isinstance(part, torch.Tensor) for part in batch)):
-        raise DataError(f"{where} is {_what(batch)}, and not a pair of tensors (inputs, targets). {ADVICE}")
+        raise DataError(f"{where} is {_describe_batch(batch)}, and not a pair of tensors (inputs, targets). {ADVICE}")
     X, y = batch
     _require_numbers(X, f"{where} has inputs")
     _require_numbers(y, f"{where} has targets")
@@ -138,7 +138,7 @@ def sampler_of(loader: Any) -> Any:
     return loader.sampler if batched is None else batched
 
 
-def draws_elsewhere(loader: Any) -> str:
+def unknown_sampler_name(loader: Any) -> str:
     """Name the sampler that may draw from generators that `Randomness` does not know; empty if there is none."""
     sampler = sampler_of(loader) if isinstance(loader, data.DataLoader) else None
     known = (type(None), data.SequentialSampler, *_WITH_GENERATOR)
@@ -158,7 +158,7 @@ def _require_numbers(tensor: torch.Tensor, has: str) -> None:
         )
 
 
-def _what(batch: Any) -> str:
+def _describe_batch(batch: Any) -> str:
     if isinstance(batch, torch.Tensor):
         return f"a tensor of shape {tuple(batch.shape)}"
     if isinstance(batch, tuple | list):

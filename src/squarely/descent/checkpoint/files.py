@@ -16,19 +16,19 @@ from typing import Any
 
 import torch
 
-from squarely.descent.checkpoint.serialize import Tensors
+from squarely.descent.checkpoint.serialize import NamedTensors
 from squarely.errors import DataError
 from squarely.storage.disk import remove_unfinished, write_folder
 from squarely.storage.json_fields import as_int, as_text
 
 FORMAT = 1
-_KEPT = 2
-_LARGEST = 2**28  # bytes of JSON; the tensors have as many as the JSON says
+_MAX_CHECKPOINTS = 2
+_MAX_JSON_BYTES = 2**28  # bytes of JSON; the tensors have as many as the JSON says
 _NAME = re.compile(r"epoch-(\d{6,18})-batch-(\d{6,18})")
 _JSON, _TENSORS = "state.json", "state.safetensors"
 
 
-class DamagedError(Exception):
+class UnreadableCheckpointError(Exception):
     """A checkpoint that cannot be read: the one before it may serve."""
 
 
@@ -46,7 +46,7 @@ class Checkpoint:
     epoch: int
     batch: int
     run: Mapping[str, Any]
-    tensors: Tensors
+    tensors: NamedTensors
 
     @property
     def name(self) -> str:
@@ -56,7 +56,7 @@ class Checkpoint:
 
 def checkpoints_in(folder: Path) -> list[Path]:
     """Find the checkpoints in a folder, the newest first."""
-    met = [(place, path) for path in folder.glob("epoch-*") if (place := _place(path)) is not None]
+    met = [(place, path) for path in folder.glob("epoch-*") if (place := _position_of(path)) is not None]
     return [path for _, path in sorted(met, reverse=True)]
 
 
@@ -74,9 +74,9 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     run["tensors"] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     text = json.dumps({"squarely checkpoint": FORMAT, "sha256": _digest(FORMAT, run), "run": run}, allow_nan=False)
     path = folder / checkpoint.name
-    if len(text) > _LARGEST:
+    if len(text) > _MAX_JSON_BYTES:
         raise DataError(
-            f"The checkpoint {str(path)!r} was not written: its JSON has {len(text):,} bytes, and {_LARGEST:,} are read back."
+            f"The checkpoint {str(path)!r} was not written: its JSON has {len(text):,} bytes, and {_MAX_JSON_BYTES:,} are read back."
         )
     try:
         write_folder(path, {_TENSORS: content, _JSON: text.encode("ascii")})
@@ -96,63 +96,63 @@ def read_checkpoint(path: Path) -> Checkpoint:
     DamagedError : it is cut short, changed or not there.
     DataError : it may not be read, or is of a later version of squarely.
     """
-    run = _run(path)
+    run = _read_json(path)
     try:
-        tensors = _tensors(path, run["tensors"])
+        tensors = _read_tensors(path, run["tensors"])
         place = as_int(run["epoch"]), as_int(run["batch"])
     except (KeyError, TypeError, ValueError) as error:
-        raise DamagedError(f"it was changed by hand ({error})") from error
-    if place != _place(path):
-        raise DamagedError("its folder was renamed")
+        raise UnreadableCheckpointError(f"it was changed by hand ({error})") from error
+    if place != _position_of(path):
+        raise UnreadableCheckpointError("its folder was renamed")
     return Checkpoint(epoch=place[0], batch=place[1], run=run, tensors=tensors)
 
 
-def _run(path: Path) -> dict[str, Any]:
-    text = _bytes(path / _JSON, _LARGEST)
+def _read_json(path: Path) -> dict[str, Any]:
+    text = _read_bytes(path / _JSON, _MAX_JSON_BYTES)
     try:
         document = json.loads(text.decode("ascii"))
     except (ValueError, RecursionError) as error:
-        raise DamagedError(f"{_JSON} is not JSON") from error
+        raise UnreadableCheckpointError(f"{_JSON} is not JSON") from error
     if not isinstance(document, dict) or "squarely checkpoint" not in document:
-        raise DamagedError(f"{_JSON} is not a checkpoint's")
+        raise UnreadableCheckpointError(f"{_JSON} is not a checkpoint's")
     format_, run = document["squarely checkpoint"], document.get("run")
     try:
         same = isinstance(run, dict) and document.get("sha256") == _digest(format_, run)
     except (ValueError, RecursionError):
         same = False
     if not isinstance(run, dict) or not same:
-        raise DamagedError(f"{_JSON} is not what was written")
+        raise UnreadableCheckpointError(f"{_JSON} is not what was written")
     if format_ != FORMAT:
         raise DataError(f"The checkpoint {str(path)!r} has format {format_!r}, and this version reads {FORMAT}. Update squarely.")
     return run
 
 
-def _tensors(path: Path, written: Mapping[str, Any]) -> Tensors:
+def _read_tensors(path: Path, written: Mapping[str, Any]) -> NamedTensors:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
     size, digest = as_int(written["bytes"]), as_text(written["sha256"])
-    content = _bytes(path / _TENSORS, size)
+    content = _read_bytes(path / _TENSORS, size)
     if len(content) != size or hashlib.sha256(content).hexdigest() != digest:
-        raise DamagedError(f"{_TENSORS} is not what was written")
+        raise UnreadableCheckpointError(f"{_TENSORS} is not what was written")
     try:
         tensors: dict[str, torch.Tensor] = load(content)
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
-        raise DamagedError(f"{_TENSORS} cannot be read") from error
+        raise UnreadableCheckpointError(f"{_TENSORS} cannot be read") from error
     return tensors
 
 
-def _bytes(path: Path, most: int) -> bytes:
+def _read_bytes(path: Path, most: int) -> bytes:
     try:
         if path.stat().st_size > most:
-            raise DamagedError(f"{path.name} is longer than it was")
+            raise UnreadableCheckpointError(f"{path.name} is longer than it was")
         return path.read_bytes()
     except PermissionError as error:
         raise DataError(
             f"The file {str(path)!r} may not be read: {error.strerror}. Change who may, or give another folder."
         ) from error
     except OSError as error:
-        raise DamagedError(f"{path.name} cannot be read: {error.strerror}") from error
+        raise UnreadableCheckpointError(f"{path.name} cannot be read: {error.strerror}") from error
 
 
 def _digest(format_: object, run: Mapping[str, Any]) -> str:
@@ -160,7 +160,7 @@ def _digest(format_: object, run: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps([format_, run], allow_nan=False).encode("ascii")).hexdigest()
 
 
-def _place(path: Path) -> tuple[int, int] | None:
+def _position_of(path: Path) -> tuple[int, int] | None:
     met = _NAME.fullmatch(path.name)
     return (int(met[1]), int(met[2])) if met else None
 
@@ -168,7 +168,7 @@ def _place(path: Path) -> tuple[int, int] | None:
 def _prune(folder: Path, last: Checkpoint) -> None:
     """Remove all but the last two; whatever stands at a later place could not be read, or the run would have gone on from it."""
     here = last.epoch, last.batch
-    before = [path for path in checkpoints_in(folder) if (_place(path) or here) <= here]
-    for path in {*checkpoints_in(folder)} - {*before[:_KEPT]}:
+    before = [path for path in checkpoints_in(folder) if (_position_of(path) or here) <= here]
+    for path in {*checkpoints_in(folder)} - {*before[:_MAX_CHECKPOINTS]}:
         shutil.rmtree(path, ignore_errors=True)
     remove_unfinished(folder)

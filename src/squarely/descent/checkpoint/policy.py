@@ -25,7 +25,7 @@ _UNITS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Keeping:
+class CheckpointPolicy:
     """Where and how often a run is kept, and where it goes on from.
 
     Attributes
@@ -33,25 +33,25 @@ class Keeping:
     folder : where checkpoints are written.
     number, unit : how often: so many "epochs", "steps" or "seconds".
     origin : the folder whose newest checkpoint the run goes on from, None to begin anew.
-    demanded : whether there has to be one.
+    is_required : whether there has to be one.
     """
 
     folder: Path
     number: float
     unit: str
     origin: Path | None
-    demanded: bool
+    is_required: bool
 
 
-def keeping_of(checkpoint: Any, every: Any = None, resume: Any = False) -> Keeping | None:
+def checkpoint_policy(checkpoint: Any, every: Any = None, resume: Any = False) -> CheckpointPolicy | None:
     """Make sense of `checkpoint=`, `checkpoint_every=` and `resume=` before any row is read; None where nothing is to be kept.
 
     Raises
     ------
     OptionError, DataError : they make no sense, the folder cannot be written to, or what is in it would be lost.
     """
-    number, unit = _every(every)
-    elsewhere = None if isinstance(resume, bool) or resume is None else _path("resume", resume)
+    number, unit = _parse_every(every)
+    elsewhere = None if isinstance(resume, bool) or resume is None else _check_folder("resume", resume)
     if checkpoint is None and elsewhere is None:
         if resume is True:
             raise OptionError(
@@ -64,7 +64,7 @@ def keeping_of(checkpoint: Any, every: Any = None, resume: Any = False) -> Keepi
         raise MissingExtraError("Keeping checkpoints", "safetensors", "torch")
     if elsewhere is not None and not elsewhere.is_dir():
         raise DataError(f"There is no folder {str(resume)!r} to go on from. Give the folder that checkpoint= named.")
-    folder = writable_folder(elsewhere if checkpoint is None and elsewhere is not None else _path("checkpoint", checkpoint))
+    folder = writable_folder(elsewhere if checkpoint is None and elsewhere is not None else _check_folder("checkpoint", checkpoint))
     same = elsewhere is not None and elsewhere.resolve() == folder
     origin = folder if resume is True or same else elsewhere
     met = checkpoints_in(folder)
@@ -74,16 +74,16 @@ def keeping_of(checkpoint: Any, every: Any = None, resume: Any = False) -> Keepi
             "Give resume=True to go on from it (on the command line: --resume), or another folder."
         )
     demanded = elsewhere is not None and (checkpoint is None or not same)
-    return Keeping(folder=folder, number=number, unit=unit, origin=origin, demanded=demanded)
+    return CheckpointPolicy(folder=folder, number=number, unit=unit, origin=origin, is_required=demanded)
 
 
-def _path(name: str, given: Any) -> Path:
+def _check_folder(name: str, given: Any) -> Path:
     if not isinstance(given, str | os.PathLike) or not os.fspath(given):
         raise OptionError(f"{name}={given!r} is not the path of a folder. Give one, such as {name}='runs/a'.")
     return local_path(given)
 
 
-def _every(given: Any) -> tuple[float, str]:
+def _parse_every(given: Any) -> tuple[float, str]:
     if given is None:
         return 60.0, "seconds"
     advice = "Give one such as '30 s', '10 epochs' or '100 steps'."

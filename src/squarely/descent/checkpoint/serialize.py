@@ -15,11 +15,11 @@ import torch
 
 from squarely.storage.json_fields import as_bool, as_int, as_text
 
-Tensors = dict[str, torch.Tensor]
+NamedTensors = dict[str, torch.Tensor]
 _WORDS = ("nan", "inf", "-inf")
 
 
-def taken_apart(value: Any, tensors: Tensors, name: str) -> Any:
+def to_plain(value: Any, tensors: NamedTensors, name: str) -> Any:
     """Give a value as JSON knows values; tensors go into `tensors`, on the CPU, under names that begin with `name`.
 
     Raises
@@ -33,30 +33,30 @@ def taken_apart(value: Any, tensors: Tensors, name: str) -> Any:
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else {"number": str(float(value))}
     if isinstance(value, torch.Tensor):
-        return _tensor(value, tensors, name)
+        return _tensor_to_plain(value, tensors, name)
     if isinstance(value, Mapping):
-        pairs = [[taken_apart(key, tensors, name), taken_apart(item, tensors, name)] for key, item in value.items()]
+        pairs = [[to_plain(key, tensors, name), to_plain(item, tensors, name)] for key, item in value.items()]
         return {"counter" if isinstance(value, Counter) else "dict": pairs}
     if isinstance(value, list | tuple | deque):
-        items = [taken_apart(item, tensors, name) for item in value]
+        items = [to_plain(item, tensors, name) for item in value]
         if isinstance(value, deque):
             return {"deque": items, "longest": value.maxlen}
         return items if isinstance(value, list) else {"tuple": items}
     raise TypeError(f"a {type(value).__name__} is neither a number, a text, a tensor nor a container of these")
 
 
-def _tensor(value: torch.Tensor, tensors: Tensors, name: str) -> dict[str, Any]:
+def _tensor_to_plain(value: torch.Tensor, tensors: NamedTensors, name: str) -> dict[str, Any]:
     key = f"{name}.{len(tensors)}"
-    tensors[key] = on_cpu(value)
+    tensors[key] = copy_to_cpu(value)
     return {"tensor": key, "dtype": str(value.dtype), "shape": list(value.shape), "on_cpu": value.device.type == "cpu"}
 
 
-def on_cpu(tensor: torch.Tensor) -> torch.Tensor:
+def copy_to_cpu(tensor: torch.Tensor) -> torch.Tensor:
     """Copy a tensor to the CPU, where its numbers then stand one after the other."""
     return tensor.detach().to("cpu", copy=True).contiguous()
 
 
-def put_together(plain: Any, tensors: Mapping[str, torch.Tensor], device: torch.device) -> Any:
+def from_plain(plain: Any, tensors: Mapping[str, torch.Tensor], device: torch.device) -> Any:
     """Make the value again; what was on a device goes to `device`.
 
     Raises TypeError, ValueError or KeyError for whatever does not belong there.
@@ -64,51 +64,51 @@ def put_together(plain: Any, tensors: Mapping[str, torch.Tensor], device: torch.
     if plain is None or isinstance(plain, bool | int | float | str):
         return plain
     if isinstance(plain, list):
-        return [put_together(item, tensors, device) for item in plain]
-    kind = _kind(plain)
+        return [from_plain(item, tensors, device) for item in plain]
+    kind = _kind_of(plain)
     if kind == "tensor":
-        return _tensor_again(plain, tensors, device)
-    return _KINDS[kind](plain, lambda item: put_together(item, tensors, device))
+        return _tensor_from_plain(plain, tensors, device)
+    return _KINDS[kind](plain, lambda item: from_plain(item, tensors, device))
 
 
-def _kind(plain: Mapping[str, Any]) -> str:
+def _kind_of(plain: Mapping[str, Any]) -> str:
     if not plain:
         raise ValueError("an empty object stands where a value belongs.")
     return next(iter(plain))
 
 
-def _tensor_again(plain: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], device: torch.device) -> torch.Tensor:
+def _tensor_from_plain(plain: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], device: torch.device) -> torch.Tensor:
     tensor = tensors[as_text(plain["tensor"])]
     if str(tensor.dtype) != plain["dtype"] or list(tensor.shape) != plain["shape"]:
         raise ValueError(f"the tensor {plain['tensor']!r} is not of the shape and type that it had.")
     return tensor.to("cpu" if as_bool(plain["on_cpu"]) else device, copy=True)
 
 
-def _number(plain: Mapping[str, Any]) -> float:
+def _number_from_plain(plain: Mapping[str, Any]) -> float:
     if plain["number"] not in _WORDS:
         raise ValueError(f"{plain['number']!r} stands where a number belongs.")
     return float(plain["number"])
 
 
-def _pairs(pairs: Any, again: Callable[[Any], Any]) -> dict[Any, Any]:
+def _dict_from_pairs(pairs: Any, again: Callable[[Any], Any]) -> dict[Any, Any]:
     return {again(key): again(item) for key, item in pairs}
 
 
-def _queue(plain: Mapping[str, Any], again: Callable[[Any], Any]) -> deque[Any]:
+def _deque_from_plain(plain: Mapping[str, Any], again: Callable[[Any], Any]) -> deque[Any]:
     longest = plain["longest"]
     return deque(map(again, plain["deque"]), None if longest is None else as_int(longest))
 
 
 _KINDS: Mapping[str, Callable[[Any, Callable[[Any], Any]], Any]] = {
-    "number": lambda plain, again: _number(plain),
-    "dict": lambda plain, again: _pairs(plain["dict"], again),
-    "counter": lambda plain, again: Counter(_pairs(plain["counter"], again)),
+    "number": lambda plain, again: _number_from_plain(plain),
+    "dict": lambda plain, again: _dict_from_pairs(plain["dict"], again),
+    "counter": lambda plain, again: Counter(_dict_from_pairs(plain["counter"], again)),
     "tuple": lambda plain, again: tuple(map(again, plain["tuple"])),
-    "deque": _queue,
+    "deque": _deque_from_plain,
 }
 
 
-def described(value: Any) -> Any:
+def describe_class(value: Any) -> Any:
     """Describe an option as JSON values, to be compared with another description: of a function there is the name."""
     if isinstance(value, np.generic):
         value = value.item()
@@ -117,29 +117,29 @@ def described(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else {"number": str(value)}
     if isinstance(value, torch.Tensor | np.ndarray):
-        return {"tensor": described(value.tolist())}
+        return {"tensor": describe_class(value.tolist())}
     if isinstance(value, Mapping):
-        return {"dict": [[described(key), described(item)] for key, item in value.items()]}
+        return {"dict": [[describe_class(key), describe_class(item)] for key, item in value.items()]}
     if isinstance(value, list | tuple):
-        return [described(item) for item in value]
+        return [describe_class(item) for item in value]
     known = value if callable(value) and hasattr(value, "__qualname__") else type(value)
     return {"function" if callable(value) else "object": f"{known.__module__}.{known.__qualname__}"}
 
 
-def said(plain: Any) -> str:
+def describe_value(plain: Any) -> str:
     """Say a description in words.
 
-    >>> said(0.01), said([0.9, 0.99]), said({"dict": [["eps", 1e-06]]}), said({"function": "__main__.halved"})
+    >>> describe_value(0.01), describe_value([0.9, 0.99]), describe_value({"dict": [["eps", 1e-06]]}), describe_value({"function": "__main__.halved"})
     ('0.01', '(0.9, 0.99)', "{'eps': 1e-06}", "the function '__main__.halved'")
     """
     if isinstance(plain, list):
-        return f"({', '.join(map(said, plain))})"
+        return f"({', '.join(map(describe_value, plain))})"
     if not isinstance(plain, Mapping):
         return repr(plain)
-    kind = _kind(plain)
+    kind = _kind_of(plain)
     held = plain[kind]
     if kind == "dict":
-        return "{" + ", ".join(f"{said(key)}: {said(item)}" for key, item in held) + "}"
+        return "{" + ", ".join(f"{describe_value(key)}: {describe_value(item)}" for key, item in held) + "}"
     if kind in ("function", "object"):
         return f"the {kind} {held!r}"
-    return str(held) if kind == "number" else said(held)
+    return str(held) if kind == "number" else describe_value(held)

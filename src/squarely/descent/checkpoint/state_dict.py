@@ -8,74 +8,74 @@ from typing import Any
 
 import torch
 
-from squarely.descent.checkpoint.files import Checkpoint, DamagedError
-from squarely.descent.checkpoint.fingerprint import Identity
-from squarely.descent.checkpoint.serialize import Tensors, described, on_cpu, put_together, taken_apart
-from squarely.descent.loop.state import Log, State, put
-from squarely.descent.loop.stopping import Ending
+from squarely.descent.checkpoint.files import Checkpoint, UnreadableCheckpointError
+from squarely.descent.checkpoint.fingerprint import RunFingerprint
+from squarely.descent.checkpoint.serialize import NamedTensors, copy_to_cpu, describe_class, from_plain, to_plain
+from squarely.descent.loop.state import History, LoopState, set_parameters
+from squarely.descent.loop.stopping import StopReason
 from squarely.errors import OptionError
 from squarely.storage.json_fields import as_bool, as_int, as_number, as_text
 
-_BAD = (ArithmeticError, AttributeError, LookupError, RecursionError, RuntimeError, TypeError, ValueError, StopIteration)
+_READ_ERRORS = (ArithmeticError, AttributeError, LookupError, RecursionError, RuntimeError, TypeError, ValueError, StopIteration)
 
 
-def checkpoint_of(state: State, identity: Identity, ended: Ending | None = None) -> Checkpoint:
+def to_checkpoint(state: LoopState, identity: RunFingerprint, ended: StopReason | None = None) -> Checkpoint:
     """Give what a run is at this moment; nothing in it shares memory with the run.
 
     Raises
     ------
     OptionError : the optimiser or the scheduler keeps something that only pickle could write.
     """
-    asked = ended is not None and ended.asked  # then the callbacks are to be asked again about this epoch
-    logged = state.epoch if asked else len(state.log.losses)
+    asked = ended is not None and ended.is_requested  # then the callbacks are to be asked again about this epoch
+    logged = state.epoch if asked else len(state.history.losses)
     tensors = identity.tensors
-    for name, values in _tensors(state).items():
-        tensors |= {f"{name}.{i}": on_cpu(tensor) for i, tensor in enumerate(values)}
-    for i, values in enumerate(state.log.columns.values()):
+    for name, values in _state_tensors(state).items():
+        tensors |= {f"{name}.{i}": copy_to_cpu(tensor) for i, tensor in enumerate(values)}
+    for i, values in enumerate(state.history.columns.values()):
         tensors[f"log.{i}"] = torch.tensor(values[:logged], dtype=torch.float64, device="cpu")
     run = {
         **identity.run,
-        "counted": state.counted,
-        "averaged_from": state.averaged_from,
+        "counted": state.average_count,
+        "averaged_from": state.average_start,
         "log": {
-            "columns": list(state.log.columns),
-            "best": taken_apart(state.log.best, {}, ""),
-            "best_epoch": state.log.best_epoch,
-            "waited": state.log.waited,
+            "columns": list(state.history.columns),
+            "best": to_plain(state.history.best_loss, {}, ""),
+            "best_epoch": state.history.best_epoch,
+            "waited": state.history.epochs_without_gain,
         },
-        "made": _made(state),
-        "optimizer": _kept(state.optimizer, tensors, "optimizer"),
-        "scheduler": None if state.scheduler is None else _kept(state.scheduler, tensors, "scheduler"),
+        "made": _describe_kinds(state),
+        "optimizer": _part_to_plain(state.optimizer, tensors, "optimizer"),
+        "scheduler": None if state.scheduler is None else _part_to_plain(state.scheduler, tensors, "scheduler"),
         "ended": None if ended is None or asked else asdict(ended),
     }
     tensors |= {name: generator.get_state() for name, generator in loader_generators(state).items()}
-    return Checkpoint(epoch=state.epoch, batch=state.batch, run=run, tensors=tensors | generators(state.total.device))
+    return Checkpoint(epoch=state.epoch, batch=state.batch, run=run, tensors=tensors | rng_states(state.total.device))
 
 
-def loader_generators(state: State) -> dict[str, torch.Generator]:
+def loader_generators(state: LoopState) -> dict[str, torch.Generator]:
     """Give the generators of the user's loader, by the names that a checkpoint has them under."""
     return {f"rng.loader.{i}": generator for i, generator in enumerate(state.generators)}
 
 
-def _tensors(state: State) -> dict[str, Sequence[torch.Tensor]]:
+def _state_tensors(state: LoopState) -> dict[str, Sequence[torch.Tensor]]:
     groups = {
         "model": state.parameters,
         "buffer": list(state.model.buffers()),
         "total": [state.total],
-        "good": state.good,
-        "best": state.best,
+        "good": state.finite_parameters,
+        "best": state.best_parameters,
         "mean": state.mean,
     }
     return {name: values for name, values in groups.items() if values is not None}
 
 
-def _made(state: State) -> list[Any]:
-    return [None if part is None else described(type(part)) for part in (state.model, state.optimizer, state.scheduler)]
+def _describe_kinds(state: LoopState) -> list[Any]:
+    return [None if part is None else describe_class(type(part)) for part in (state.model, state.optimizer, state.scheduler)]
 
 
-def _kept(part: Any, tensors: Tensors, name: str) -> Any:
+def _part_to_plain(part: Any, tensors: NamedTensors, name: str) -> Any:
     try:
-        return taken_apart(part.state_dict(), tensors, name)
+        return to_plain(part.state_dict(), tensors, name)
     except TypeError as error:
         raise OptionError(
             f"The state of the {name}, a {type(part).__name__}, cannot be kept: there is {error} in its state_dict(), and squarely "
@@ -83,7 +83,7 @@ def _kept(part: Any, tensors: Tensors, name: str) -> Any:
         ) from error
 
 
-def restore(state: State, checkpoint: Checkpoint) -> Ending | None:
+def restore(state: LoopState, checkpoint: Checkpoint) -> StopReason | None:
     """Put a run back to where a checkpoint of the same Identity has it; if it had ended there, say how.
 
     Raises
@@ -93,29 +93,29 @@ def restore(state: State, checkpoint: Checkpoint) -> Ending | None:
     """
     run, tensors = checkpoint.run, checkpoint.tensors
     try:
-        _require_kinds(run["made"], _made(state))
-        log = _log(checkpoint)
-        state.counted = as_int(run["counted"])
+        _require_kinds(run["made"], _describe_kinds(state))
+        log = _read_history(checkpoint)
+        state.average_count = as_int(run["counted"])
         begun = run.get("averaged_from", run["recipe"]["average"])  # a checkpoint of before has none
-        state.averaged_from = None if begun is None else as_int(begun)
-        for name, values in _tensors(state).items():
-            put(values, [_alike(tensors[f"{name}.{i}"], old) for i, old in enumerate(values)])
-        _put_optimizer(state.optimizer, put_together(run["optimizer"], tensors, state.total.device))
+        state.average_start = None if begun is None else as_int(begun)
+        for name, values in _state_tensors(state).items():
+            set_parameters(values, [_require_same_shape(tensors[f"{name}.{i}"], old) for i, old in enumerate(values)])
+        _put_optimizer(state.optimizer, from_plain(run["optimizer"], tensors, state.total.device))
         if state.scheduler is not None:
-            _put_scheduler(state.scheduler, put_together(run["scheduler"], tensors, state.total.device))
-        ended = _ending(run["ended"])
-        if ended is not None and ended.restored is not None and ended.restored >= len(log.losses):
-            raise ValueError(f"epoch {ended.restored} is not in its log")
+            _put_scheduler(state.scheduler, from_plain(run["scheduler"], tensors, state.total.device))
+        ended = _read_stop_reason(run["ended"])
+        if ended is not None and ended.restored_epoch is not None and ended.restored_epoch >= len(log.losses):
+            raise ValueError(f"epoch {ended.restored_epoch} is not in its log")
         device = state.total.device
-        set_generators({name: tensors[name] for name in generators(device)}, device)
+        set_rng_states({name: tensors[name] for name in rng_states(device)}, device)
         for name, generator in loader_generators(state).items():
             if name in tensors:  # a checkpoint of before has none
-                generator.set_state(_alike(tensors[name], generator.get_state()))
+                generator.set_state(_require_same_shape(tensors[name], generator.get_state()))
     except OptionError:
         raise
-    except _BAD as error:
-        raise DamagedError(f"it does not fit together ({type(error).__name__}: {error})") from error
-    state.log, state.epoch, state.batch = log, checkpoint.epoch, checkpoint.batch
+    except _READ_ERRORS as error:
+        raise UnreadableCheckpointError(f"it does not fit together ({type(error).__name__}: {error})") from error
+    state.history, state.epoch, state.batch = log, checkpoint.epoch, checkpoint.batch
     return ended
 
 
@@ -126,7 +126,7 @@ def _require_kinds(was: Any, now: Sequence[Any]) -> None:
             raise OptionError(f"The {name} of the checkpoint was {kinds[0]} and is {kinds[1]}. Pass the one that the run had.")
 
 
-def _log(checkpoint: Checkpoint) -> Log:
+def _read_history(checkpoint: Checkpoint) -> History:
     written, epoch = checkpoint.run["log"], checkpoint.epoch
     names = [as_text(name) for name in written["columns"]]
     columns = {name: checkpoint.tensors[f"log.{i}"] for i, name in enumerate(names)}
@@ -136,15 +136,15 @@ def _log(checkpoint: Checkpoint) -> Log:
     if not (logged == epoch + 1 or (logged == epoch and not checkpoint.batch)) or any(len(c) > logged for c in columns.values()):
         raise ValueError(f"its log has {logged} entries")
     best = written["best"]
-    return Log(
+    return History(
         columns={name: values.tolist() for name, values in columns.items()},
-        best=as_number(best["number"] if isinstance(best, Mapping) else best),
+        best_loss=as_number(best["number"] if isinstance(best, Mapping) else best),
         best_epoch=as_int(written["best_epoch"]),
-        waited=as_int(written["waited"]),
+        epochs_without_gain=as_int(written["waited"]),
     )
 
 
-def _alike(new: torch.Tensor, old: torch.Tensor) -> torch.Tensor:
+def _require_same_shape(new: torch.Tensor, old: torch.Tensor) -> torch.Tensor:
     if new.dtype != old.dtype or new.shape != old.shape:
         raise ValueError(f"a tensor has {new.dtype} and shape {tuple(new.shape)} for {old.dtype} and {tuple(old.shape)}")
     return new
@@ -190,17 +190,17 @@ def _require_like(new: Any, old: Any) -> None:
         for a, b in zip(new, old, strict=True):
             _require_like(a, b)
     elif isinstance(old, torch.Tensor):
-        _alike(new, old)
+        _require_same_shape(new, old)
 
 
-def _ending(written: Any) -> Ending | None:
+def _read_stop_reason(written: Any) -> StopReason | None:
     if written is None:
         return None
     restored = None if written["restored"] is None else as_int(written["restored"])
-    return Ending(as_text(written["status"]), as_text(written["reason"]), restored, as_bool(written["asked"]))
+    return StopReason(as_text(written["status"]), as_text(written["reason"]), restored, as_bool(written["asked"]))
 
 
-def generators(device: torch.device) -> Tensors:
+def rng_states(device: torch.device) -> NamedTensors:
     """Give the states of torch's generators that a run on this device may draw from."""
     states = {"rng.cpu": torch.get_rng_state()}
     if device.type == "cuda":
@@ -208,8 +208,8 @@ def generators(device: torch.device) -> Tensors:
     return states
 
 
-def set_generators(states: Mapping[str, torch.Tensor], device: torch.device) -> None:
-    """Put the states of torch's generators back, as `generators` gave them for this device."""
-    torch.set_rng_state(_alike(states["rng.cpu"], torch.get_rng_state()))
+def set_rng_states(states: Mapping[str, torch.Tensor], device: torch.device) -> None:
+    """Put the states of torch's generators back, as `rng_states` gave them for this device."""
+    torch.set_rng_state(_require_same_shape(states["rng.cpu"], torch.get_rng_state()))
     if "rng.cuda" in states:
-        torch.cuda.set_rng_state(_alike(states["rng.cuda"], torch.cuda.get_rng_state(device)), device)
+        torch.cuda.set_rng_state(_require_same_shape(states["rng.cuda"], torch.cuda.get_rng_state(device)), device)

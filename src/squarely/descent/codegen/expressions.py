@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from squarely.descent.codegen.python_text import literal, number
+from squarely.descent.codegen.python_text import literal, number_literal
 from squarely.design.formula.expression import (
     Arithmetic,
     Expression,
@@ -22,17 +22,17 @@ _BINDING = {"+": 1, "-": 1, "*": 2, "/": 2, "**": 4}
 _NEGATIVE, _ATOM = 3, 5
 
 
-def written(expression: Expression, fields: Fields, moves: Mapping[str, MeanAndDeviation]) -> str:
+def expression_code(expression: Expression, fields: Fields, moves: Mapping[str, MeanAndDeviation]) -> str:
     """Write an expression of the columns of the frame `rows`.
 
-    >>> x, fields = Name("a b", (0, 0)), {("a b", "number"): "a b"}
-    >>> print(written(Arithmetic("**", Arithmetic("-", x, Number(1.0)), Number(2.0)), fields, {}))
+    >>> x, fields = Name("a b", (0, 0)), {("a b", "number_literal"): "a b"}
+    >>> print(expression_code(Arithmetic("**", Arithmetic("-", x, Number(1.0)), Number(2.0)), fields, {}))
     (rows["a b"] - 1) ** 2
     """
-    return _written(expression, fields, moves)[0]
+    return _code_and_precedence(expression, fields, moves)[0]
 
 
-def constant(expression: Expression) -> float:
+def evaluate_constant(expression: Expression) -> float:
     """Work out an expression of numbers alone; infinite or NaN where it has no value."""
     if isinstance(expression, Number):
         return expression.value
@@ -40,19 +40,19 @@ def constant(expression: Expression) -> float:
     return float(hi + lo)
 
 
-def _written(expression: Expression, fields: Fields, moves: Mapping[str, MeanAndDeviation]) -> tuple[str, int]:
+def _code_and_precedence(expression: Expression, fields: Fields, moves: Mapping[str, MeanAndDeviation]) -> tuple[str, int]:
     """Give the text, and how strongly its outermost operator binds."""
     if not isinstance(expression, Number) and not column_names(expression):
         # Numbers alone are worked out here: Python's own arithmetic raises errors where NumPy gives an infinity.
-        return _written(Number(constant(expression)), fields, moves)
+        return _code_and_precedence(Number(evaluate_constant(expression)), fields, moves)
     if isinstance(expression, Number):
-        text = number(expression.value)
+        text = number_literal(expression.value)
         return text, _NEGATIVE if text.startswith("-") else _ATOM
     if isinstance(expression, Name):
         use = "number" if (expression.name, "number") in fields else "truth"
         return f"rows[{literal(fields[expression.name, use])}]", _ATOM
     if isinstance(expression, Function):
-        return f"np.{expression.function}({written(expression.argument, fields, moves)})", _ATOM
+        return f"np.{expression.function}({expression_code(expression.argument, fields, moves)})", _ATOM
     if isinstance(expression, Standardize):
         learnt = moves[expression.text]
         moved = Arithmetic("-", expression.argument, Number(learnt.mean))
@@ -62,14 +62,14 @@ def _written(expression: Expression, fields: Fields, moves: Mapping[str, MeanAnd
             moved = Arithmetic("*", moved, Number(0.0))
         elif expression.is_scaled:
             moved = Arithmetic("/", moved, Number(learnt.deviation))
-        return _written(moved, fields, moves)
-    return _combined(expression, fields, moves)
+        return _code_and_precedence(moved, fields, moves)
+    return _arithmetic_code(expression, fields, moves)
 
 
-def _combined(expression: Arithmetic, fields: Fields, moves: Mapping[str, MeanAndDeviation]) -> tuple[str, int]:
+def _arithmetic_code(expression: Arithmetic, fields: Fields, moves: Mapping[str, MeanAndDeviation]) -> tuple[str, int]:
     sign, binding = expression.operator, _BINDING[expression.operator]
-    left, on_left = _written(expression.left, fields, moves)
-    right, on_right = _written(expression.right, fields, moves)
+    left, on_left = _code_and_precedence(expression.left, fields, moves)
+    right, on_right = _code_and_precedence(expression.right, fields, moves)
     if on_left < binding or (sign == "**" and on_left < _ATOM):
         left = f"({left})"
     if on_right <= binding and not (sign == "**" and on_right == _NEGATIVE):

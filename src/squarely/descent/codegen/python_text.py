@@ -16,11 +16,11 @@ _LONGEST_REMARK = 80
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class BracketedText:
     """Something in brackets: one line if it fits, else one line for each item, as ruff and black lay it out."""
 
     head: str
-    items: tuple[str | Group, ...]
+    items: tuple[str | BracketedText, ...]
     tail: str
 
 
@@ -40,10 +40,10 @@ def literal(value: Any) -> str:
     return repr(value).replace("e+", "e") if isinstance(value, float) else repr(value)
 
 
-def number(value: float) -> str:
+def number_literal(value: float) -> str:
     """Write a number, without a decimal point where it is whole and NumPy makes no difference.
 
-    >>> number(2.0), number(0.5), number(-0.0)
+    >>> number_literal(2.0), number_literal(0.5), number_literal(-0.0)
     ('2', '0.5', '-0.0')
     """
     whole = math.isfinite(value) and value.is_integer() and abs(value) < 1e15 and not (value == 0 and math.copysign(1, value) < 0)
@@ -56,37 +56,37 @@ def remark(text: str) -> str:
     return shown if len(shown) <= _LONGEST_REMARK else shown[:_LONGEST_REMARK] + "..."
 
 
-def call(head: str, items: Iterable[str | Group]) -> Group:
+def call(head: str, items: Iterable[str | BracketedText]) -> BracketedText:
     """Write a call."""
-    return Group(f"{head}(", tuple(items), ")")
+    return BracketedText(f"{head}(", tuple(items), ")")
 
 
-def listed(values: Iterable[Any]) -> Group:
+def list_literal(values: Iterable[Any]) -> BracketedText:
     """Write a list."""
-    return Group("[", tuple(value if isinstance(value, Group) else literal(value) for value in values), "]")
+    return BracketedText("[", tuple(value if isinstance(value, BracketedText) else literal(value) for value in values), "]")
 
 
-def array(values: Sequence[Any]) -> Group:
+def array_literal(values: Sequence[Any]) -> BracketedText:
     """Write an array of one or two dimensions."""
-    return call("np.array", [listed(listed(row) if isinstance(row, list) else row for row in values)])
+    return call("np.array", [list_literal(list_literal(row) if isinstance(row, list) else row for row in values)])
 
 
-def named(head: str, item: str | Group) -> str | Group:
+def add_prefix(head: str, item: str | BracketedText) -> str | BracketedText:
     """Put a key or an argument's name before an item."""
-    return f"{head}{item}" if isinstance(item, str) else Group(head + item.head, item.items, item.tail)
+    return f"{head}{item}" if isinstance(item, str) else BracketedText(head + item.head, item.items, item.tail)
 
 
-def statement(head: str, item: str | Group, tail: str = "", *, indent: int = 0) -> str:
+def statement(head: str, item: str | BracketedText, tail: str = "", *, indent: int = 0) -> str:
     """Write a statement, or a part of one, in lines that keep their width where that can be done.
 
     >>> print(statement("x = ", call("f", ["1", "2"])))
     x = f(1, 2)
     """
-    return " " * indent + _lay(named(head, item), indent=indent, after=len(tail)) + tail
+    return " " * indent + _lay(add_prefix(head, item), indent=indent, after=len(tail)) + tail
 
 
-def _lay(item: str | Group, *, indent: int, after: int) -> str:
-    flat = _flat(item)
+def _lay(item: str | BracketedText, *, indent: int, after: int) -> str:
+    flat = _flatten(item)
     if isinstance(item, str) or indent + len(flat) + after <= WIDTH or not item.items:
         return flat
     pad = " " * (indent + 4)
@@ -94,5 +94,5 @@ def _lay(item: str | Group, *, indent: int, after: int) -> str:
     return f"{item.head}\n{''.join(lines)}{' ' * indent}{item.tail}"
 
 
-def _flat(item: str | Group) -> str:
-    return item if isinstance(item, str) else f"{item.head}{', '.join(map(_flat, item.items))}{item.tail}"
+def _flatten(item: str | BracketedText) -> str:
+    return item if isinstance(item, str) else f"{item.head}{', '.join(map(_flatten, item.items))}{item.tail}"

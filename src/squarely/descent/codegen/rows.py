@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from squarely.data import PandasReadCall, Source, iter_batches, pandas_read_call, pandas_read_csv_call
-from squarely.descent.codegen.expressions import Fields, constant, written
-from squarely.descent.codegen.python_text import Group, call, listed, literal, named, remark, statement
+from squarely.descent.codegen.expressions import Fields, evaluate_constant, expression_code
+from squarely.descent.codegen.python_text import BracketedText, add_prefix, call, list_literal, literal, remark, statement
 from squarely.design import Design
 from squarely.design.design import columns_needed
 from squarely.design.formula.expression import Name, Number, column_names
@@ -24,27 +24,27 @@ _EXACT_INTEGERS = 2**53
 _GAPS = ("", "NA", "NULL", "<gap>")  # what may stand for a gap in a file that is yet to be written
 _NAN = ("nan", "NaN", "NAN")
 _TRUTH = 'truth = {"true": 1.0, "false": 0.0, "t": 1.0, "f": 0.0, "yes": 1.0, "no": 0.0}'
-_NARROW = {
+_NARROW_FLOATS = {
     "float": "float32",
     "halffloat": "float16",
 }  # Arrow's names of the floats that a CSV file would not bring back bit by bit
-_OPPOSITE = {"and": " | ", "or": " & "}
+_OPPOSITE_CONNECTIVES = {"and": " | ", "or": " & "}
 _SIGNS = {"==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
-_JOINED = {"and": " & ", "or": " | "}
+_CONNECTIVES = {"and": " & ", "or": " | "}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class ColumnUses:
     """What a script needs of the rows.
 
     Attributes
     ----------
     uses : name -> the ways in which the column is used: "number", "truth" or "text".
-    used : the columns, as (name, use), in which a row of the fit may have no gap.
+    complete_columns : the columns, as (name, use), in which a row of the fit may have no gap.
     """
 
     uses: Mapping[str, tuple[str, ...]]
-    used: tuple[tuple[str, str], ...]
+    complete_columns: tuple[tuple[str, str], ...]
 
     @property
     def fields(self) -> Fields:
@@ -59,7 +59,7 @@ class Wanted:
         return keys
 
 
-def wanted(design: Design, source: Source) -> Wanted:
+def column_uses(design: Design, source: Source) -> ColumnUses:
     """Find out which columns a design needs, and as what."""
     expressions = design.formula.response_and_offsets.values()
     numbers, _ = columns_needed(design.factors.values(), expressions)
@@ -71,10 +71,10 @@ def wanted(design: Design, source: Source) -> Wanted:
         uses.setdefault(name, []).append(use)
     # Text comes first: what is read as text can become a number after that, and not the other way round.
     ordered = {name: tuple(sorted(set(kinds), key=("text", "number", "truth").index)) for name, kinds in uses.items()}
-    return Wanted(uses=ordered, used=tuple(dict.fromkeys(used)))
+    return ColumnUses(uses=ordered, complete_columns=tuple(dict.fromkeys(used)))
 
 
-def in_doubles(design: Design, source: Source) -> Design:
+def widen_floats(design: Design, source: Source) -> Design:
     """Give the design with the doubles that a script reads in the place of numbers that columns of narrow floats are compared with.
 
     A condition with arithmetic stays as it is: a script counts its rows, and says so if they are not those of the run.
@@ -83,7 +83,9 @@ def in_doubles(design: Design, source: Source) -> Design:
     named = {coding.column for coding in codings.values() if isinstance(coding.levels[0], float)}
     named |= set() if design.where is None else {*design.where.numbers, *design.where.labels}
     types = [str(kind) for kind in next(iter(source.read([], sorted(named)))).schema.types] if named else []
-    narrow = {name: np.dtype(_NARROW[kind]) for name, kind in zip(sorted(named), types, strict=False) if kind in _NARROW}
+    narrow = {
+        name: np.dtype(_NARROW_FLOATS[kind]) for name, kind in zip(sorted(named), types, strict=False) if kind in _NARROW_FLOATS
+    }
     if not narrow:
         return design
     levels = {
@@ -91,13 +93,13 @@ def in_doubles(design: Design, source: Source) -> Design:
         for text, coding in codings.items()
         if coding.column in narrow
     }
-    where = design.where and replace(design.where, condition=_met_in_doubles(design.where.condition, narrow))
+    where = design.where and replace(design.where, condition=_widen_condition(design.where.condition, narrow))
     return replace(design, where=where, learned=replace(design.learned, contrasts={**codings, **levels}))
 
 
-def _met_in_doubles(condition: Condition, narrow: Mapping[str, np.dtype]) -> Condition:
+def _widen_condition(condition: Condition, narrow: Mapping[str, np.dtype]) -> Condition:
     if isinstance(condition, BooleanOperation):
-        return replace(condition, conditions=tuple(_met_in_doubles(part, narrow) for part in condition.conditions))
+        return replace(condition, conditions=tuple(_widen_condition(part, narrow) for part in condition.conditions))
     if isinstance(condition, Comparison):
         sides = condition.left, condition.right
         kind = next((narrow[side.name] for side in sides if isinstance(side, Name) and side.name in narrow), None)
@@ -129,16 +131,16 @@ def _condition_uses(condition: Condition, source: Source) -> list[tuple[str, str
     if isinstance(condition, Comparison):
         found = [name.name for side in (condition.left, condition.right) for name in column_names(side)]
         return [(name, _numeric_use(source, name)) for name in found]
-    return [(condition.name.name, _compared_use(condition, source))]
+    return [(condition.name.name, _membership_use(condition, source))]
 
 
-def _compared_use(condition: IsIn | BooleanColumn, source: Source) -> str:
+def _membership_use(condition: IsIn | BooleanColumn, source: Source) -> str:
     if isinstance(condition, IsIn) and all(isinstance(value, str) for value in condition.values):
         return "text"
     return _numeric_use(source, condition.name.name)
 
 
-def file_of(source: Source, need: Wanted, data: str | None, *, name: str = "frame") -> tuple[PandasReadCall, list[str]]:
+def file_of(source: Source, need: ColumnUses, data: str | None, *, name: str = "frame") -> tuple[PandasReadCall, list[str]]:
     """Say which file the script reads and how, with the comments that say how to write it where the rows are in memory.
 
     There, `name` is what the comments call the frame.
@@ -151,12 +153,12 @@ def file_of(source: Source, need: Wanted, data: str | None, *, name: str = "fram
         other = pandas_read_call(data)
         same = other.function == at_hand.function
         return (PandasReadCall(path=data, function=at_hand.function, options=at_hand.options) if same else other), []
-    gap = _gap(source, need)
+    gap = _choose_gap(source, need)
     file = pandas_read_call(data or ("data.csv" if name == "frame" else f"{name}.csv"))
     if file.typed:
         write = file.function.replace("read", "to")
         return file, [f"# The rows were in memory. As a pandas DataFrame, write them first: {name}.{write}(...)"]
-    narrow = _narrow(source, need)
+    narrow = _narrow_columns(source, need)
     casts = ", ".join(literal(column) + ': "float64"' for column in narrow)
     cast = f".astype({{{casts}}})" if narrow else ""
     option = f", na_rep={literal(gap)}" if gap else ""
@@ -177,7 +179,7 @@ def _require_name(file: PandasReadCall) -> None:
             )
 
 
-def _gap(source: Source, need: Wanted) -> str:
+def _choose_gap(source: Source, need: ColumnUses) -> str:
     """Choose a word for gaps that is no level."""
     texts = [name for name, kinds in need.uses.items() if "text" in kinds]
     met = {value for batch in iter_batches(source, [], texts) for name in texts for value in batch.labels[name].values}
@@ -187,64 +189,64 @@ def _gap(source: Source, need: Wanted) -> str:
     return gap
 
 
-def _narrow(source: Source, need: Wanted) -> list[str]:
+def _narrow_columns(source: Source, need: ColumnUses) -> list[str]:
     numbers = [name for name, kinds in need.uses.items() if kinds == ("number",)]
     types = [str(kind) for kind in next(iter(source.read(numbers))).schema.types]
-    return [name for name, kind in zip(numbers, types, strict=False) if kind in _NARROW]
+    return [name for name, kind in zip(numbers, types, strict=False) if kind in _NARROW_FLOATS]
 
 
-def read(file: PandasReadCall, need: Wanted) -> list[str]:
+def read_code(file: PandasReadCall, need: ColumnUses) -> list[str]:
     """Write the statements that read the file, or the files, and give every column the type in which it is used."""
-    lines, first = _call(file, need, literal(file.path))
+    lines, first = _call_code(file, need, literal(file.path))
     if not file.further_calls:
         lines.append(statement("rows = ", first))
-    elif not any(_added(each, need) for each in (file, *file.further_calls)) and all(
+    elif not any(_constant_columns(each, need) for each in (file, *file.further_calls)) and all(
         o.options == file.options for o in file.further_calls
     ):
-        lines.append(statement("files = ", listed([file.path, *(other.path for other in file.further_calls)])))
-        reading = statement("return ", _call(file, need, "file")[1], indent=4)
+        lines.append(statement("files = ", list_literal([file.path, *(other.path for other in file.further_calls)])))
+        reading = statement("return ", _call_code(file, need, "file")[1], indent=4)
         lines += ["", "", "def read(file):", reading, "", ""]
         lines.append("rows = pd.concat(map(read, files), ignore_index=True)")
     else:
-        calls = [first, *(_call(other, need, literal(other.path))[1] for other in file.further_calls)]
-        lines.append(statement("rows = ", call("pd.concat", [listed(calls), "ignore_index=True"])))
+        calls = [first, *(_call_code(other, need, literal(other.path))[1] for other in file.further_calls)]
+        lines.append(statement("rows = ", call("pd.concat", [list_literal(calls), "ignore_index=True"])))
     fields = need.fields
     # The column's own key last: the others are made from what was read.
     conversions = [(name, kind) for name, kinds in need.uses.items() for kind in reversed(kinds)]
-    made = [_converted(name, kind, fields, file) for name, kind in conversions]
+    made = [_conversion_code(name, kind, fields, file) for name, kind in conversions]
     if any("map(truth)" in line for line in made):
         made.insert(0, _TRUTH)
     return lines + [line for line in made if line]
 
 
-def _call(file: PandasReadCall, need: Wanted, path: str) -> tuple[list[str], Group]:
+def _call_code(file: PandasReadCall, need: ColumnUses, path: str) -> tuple[list[str], BracketedText]:
     """Write the call that reads one file, whose path is given as Python text, and the statements that go before it."""
     chosen = "usecols" if not file.typed else "columns" if file.function != "read_json" else None
-    arguments: list[str | Group] = [path]
-    added = _added(file, need)
+    arguments: list[str | BracketedText] = [path]
+    added = _constant_columns(file, need)
     there = {name: kinds for name, kinds in need.uses.items() if name not in added}
     if chosen:
-        arguments.append(named(f"{chosen}=", listed(there)))
+        arguments.append(add_prefix(f"{chosen}=", list_literal(there)))
     if not file.typed:
         kinds = {name: "float64" if kinds == ("number",) else "str" for name, kinds in there.items()}
         items = tuple(f"{literal(name)}: {literal(kind)}" for name, kind in kinds.items())
-        arguments.append(Group("dtype={", items, "}"))
+        arguments.append(BracketedText("dtype={", items, "}"))
     lines = []
     for name, value in file.options.items():
         if name == "na_values":
-            told, words = _gap_words(value, need)
+            told, words = _gap_words_code(value, need)
             lines += told
-            arguments.append(named("na_values=", words))
+            arguments.append(add_prefix("na_values=", words))
         else:
             arguments.append(f"{name}={literal(value)}")
     made = call(f"pd.{file.function}", arguments)
     if added:
         items = tuple(f"{literal(name)}: {literal(value)}" for name, value in added.items())
-        made = call("pd.DataFrame.assign", [made, Group("**{", items, "}")])
+        made = call("pd.DataFrame.assign", [made, BracketedText("**{", items, "}")])
     return lines, made
 
 
-def _added(file: PandasReadCall, need: Wanted) -> dict[str, int | float | str | None]:
+def _constant_columns(file: PandasReadCall, need: ColumnUses) -> dict[str, int | float | str | None]:
     """Give the values of the columns that the file itself does not have, as the file's kind has its columns."""
     values = {name: value for name, value in file.constants.items() if name in need.uses}
     if file.typed:
@@ -252,18 +254,21 @@ def _added(file: PandasReadCall, need: Wanted) -> dict[str, int | float | str | 
     return {name: float(value) if value and need.uses[name] == ("number",) else value for name, value in values.items()}
 
 
-def _gap_words(words: list[str], need: Wanted) -> tuple[list[str], Group]:
+def _gap_words_code(words: list[str], need: ColumnUses) -> tuple[list[str], BracketedText]:
     """Write the words that stand for gaps: in a column of numbers nan is one, in a column of text it is a text."""
     numeric = [name for name, kinds in need.uses.items() if kinds == ("number",)]
-    everywhere = listed([*words, *_NAN]) if numeric else listed(words)
+    everywhere = list_literal([*words, *_NAN]) if numeric else list_literal(words)
     if len(numeric) in (0, len(need.uses)):
         return [], everywhere
-    told = [statement("gaps = ", listed(words)), statement("", Group("not_numbers = [", ("*gaps", *map(literal, _NAN)), "]"))]
+    told = [
+        statement("gaps = ", list_literal(words)),
+        statement("", BracketedText("not_numbers = [", ("*gaps", *map(literal, _NAN)), "]")),
+    ]
     items = (f"{literal(name)}: {'not_numbers' if name in numeric else 'gaps'}" for name in need.uses)
-    return told, Group("{", tuple(items), "}")
+    return told, BracketedText("{", tuple(items), "}")
 
 
-def _converted(name: str, kind: str, fields: Fields, file: PandasReadCall) -> str:
+def _conversion_code(name: str, kind: str, fields: Fields, file: PandasReadCall) -> str:
     field, column = f"rows[{literal(fields[name, kind])}]", f"rows[{literal(name)}]"
     if kind == "text":
         return f'{field} = {column}.astype("object")' if file.typed else ""
@@ -272,7 +277,7 @@ def _converted(name: str, kind: str, fields: Fields, file: PandasReadCall) -> st
     return f'{field} = {column}.astype("float64")' if file.typed or fields[name, kind] != name else ""
 
 
-def chosen(design: Design, need: Wanted) -> list[str]:
+def filter_code(design: Design, need: ColumnUses) -> list[str]:
     """Write the statements that keep the rows of the fit: those that meet the condition and have no gap."""
     fields, lines = need.fields, []
     if design.where is not None:
@@ -282,15 +287,15 @@ def chosen(design: Design, need: Wanted) -> list[str]:
             "",
             f"# Only the rows where {remark(design.where.text)}.",
             "# A comparison with a gap is not true.",
-            *(f"{'chosen &=' if i else 'chosen ='} {_met(part, fields, True)}" for i, part in enumerate(parts)),
+            *(f"{'chosen &=' if i else 'chosen ='} {_condition_code(part, fields, True)}" for i, part in enumerate(parts)),
             "rows = rows[chosen]",
         ]
-    texts = [fields[name, use] for name, use in need.used if use == "text"]
-    others = [fields[name, use] for name, use in need.used if use != "text"]
+    texts = [fields[name, use] for name, use in need.complete_columns if use == "text"]
+    others = [fields[name, use] for name, use in need.complete_columns if use != "text"]
     lines += [
         "",
         "# Rows with a gap or an infinity in one of these columns are left out.",
-        statement("numbers = ", listed(others)),
+        statement("numbers = ", list_literal(others)),
         "complete = np.isfinite(rows[numbers]).all(axis=1)",
         *(f"complete &= rows[{literal(key)}].notna()" for key in texts),
         "rows = rows[complete]",
@@ -298,31 +303,31 @@ def chosen(design: Design, need: Wanted) -> list[str]:
     return lines
 
 
-def _met(condition: Condition, fields: Fields, is_true: bool) -> str:
+def _condition_code(condition: Condition, fields: Fields, is_true: bool) -> str:
     """Write a condition, or that it is false, which with gaps is not the same as not being true."""
     if isinstance(condition, BooleanOperation):
         if condition.word == "not":
-            return _met(condition.conditions[0], fields, not is_true)
-        sign = (_JOINED if is_true else _OPPOSITE)[condition.word]
-        return sign.join(f"({_met(part, fields, is_true)})" for part in condition.conditions)
+            return _condition_code(condition.conditions[0], fields, not is_true)
+        sign = (_CONNECTIVES if is_true else _OPPOSITE_CONNECTIVES)[condition.word]
+        return sign.join(f"({_condition_code(part, fields, is_true)})" for part in condition.conditions)
     if isinstance(condition, Comparison):
-        return _compared(condition, fields, is_true)
-    return _among(condition, fields, is_true)
+        return _comparison_code(condition, fields, is_true)
+    return _membership_code(condition, fields, is_true)
 
 
-def _compared(condition: Comparison, fields: Fields, is_true: bool) -> str:
-    sides = [written(side, fields, {}) for side in (condition.left, condition.right)]
+def _comparison_code(condition: Comparison, fields: Fields, is_true: bool) -> str:
+    sides = [expression_code(side, fields, {}) for side in (condition.left, condition.right)]
     known = [
         f" & np.isfinite({text})" for text, side in zip(sides, (condition.left, condition.right), strict=True) if column_names(side)
     ]
     if not known:  # two numbers, whose comparison is worked out here: it has a value for each row all the same
-        left, right = (constant(side) for side in (condition.left, condition.right))
+        left, right = (evaluate_constant(side) for side in (condition.left, condition.right))
         holds = math.isfinite(left) and math.isfinite(right) and _SIGNS[condition.sign](left, right) is is_true
         return f"np.full(len(rows), {holds})"
     return f"{'' if is_true else '~'}({sides[0]} {condition.sign} {sides[1]}){''.join(known)}"
 
 
-def _among(condition: IsIn | BooleanColumn, fields: Fields, is_true: bool) -> str:
+def _membership_code(condition: IsIn | BooleanColumn, fields: Fields, is_true: bool) -> str:
     values: tuple[Any, ...] = (True,) if isinstance(condition, BooleanColumn) else condition.values
     is_negated = (isinstance(condition, IsIn) and condition.is_negated) is is_true
     name = condition.name.name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from squarely.data import Source, SplitSource
-from squarely.descent.codegen.rows import Wanted, file_of, read
+from squarely.descent.codegen.rows import ColumnUses, file_of, read_code
 
 _BLOCKS = """\
 generator = np.random.PCG64({seeds})
@@ -17,41 +17,41 @@ for start in range(0, len(rows), {block}):  # block by block, of which each give
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Split:
+class SplitCode:
     """Rows that are not trained on, as far as a script has to know them.
 
     Attributes
     ----------
     source : where the rows are that are read first: those to train on, or all of them where a share is held out.
-    other : where those to validate with are, if it is not there.
-    part : those of the first that are trained on, if not all of them are.
+    validation : where those to validate with are, if it is not there.
+    split_source : those of the first that are trained on, if not all of them are.
     """
 
     source: Source
-    other: Source | None
-    part: SplitSource | None
+    validation: Source | None
+    split_source: SplitSource | None
 
     @property
-    def any(self) -> bool:
+    def has_validation(self) -> bool:
         """Whether there are rows that are not trained on."""
-        return self.other is not None or self.part is not None
+        return self.validation is not None or self.split_source is not None
 
 
-def split_of(source: Source, validation: Source | None) -> Split:
+def split_of(source: Source, validation: Source | None) -> SplitCode:
     """Find out where the rows of a run come from."""
     if isinstance(source, SplitSource):
-        return Split(source.parent, None, source)
-    return Split(source, validation, None)
+        return SplitCode(source.parent, None, source)
+    return SplitCode(source, validation, None)
 
 
-def held_out(split: Split, need: Wanted, *, typed: bool) -> list[str]:
-    """Write the statements that make `held_out`, an array of truth values, one for each row of the frame `rows`."""
-    if split.part is not None:
-        return _drawn(split.part, typed=typed)
-    return [] if split.other is None else _read(split.other, _as_held(need, split.other))
+def validation_code(split: SplitCode, need: ColumnUses, *, typed: bool) -> list[str]:
+    """Write the statements that make `validation_code`, an array of truth values, one for each row of the frame `rows`."""
+    if split.split_source is not None:
+        return _draw_code(split.split_source, typed=typed)
+    return [] if split.validation is None else _read_validation_code(split.validation, _adapt_uses(need, split.validation))
 
 
-def _drawn(part: SplitSource, *, typed: bool) -> list[str]:
+def _draw_code(part: SplitSource, *, typed: bool) -> list[str]:
     drawn = part.draw
     n, count, seeds = drawn.rows, drawn.count(validation=True), list(drawn.seeds)
     lines = [
@@ -70,20 +70,20 @@ def _drawn(part: SplitSource, *, typed: bool) -> list[str]:
     return [*lines, *_BLOCKS.format(seeds=seeds, block=drawn.block, count=count).splitlines()]
 
 
-def _read(other: Source, need: Wanted) -> list[str]:
+def _read_validation_code(other: Source, need: ColumnUses) -> list[str]:
     file, how = file_of(other, need, None, name="validation")
     return [
         "",
         "# The rows to validate with, which come after those to train on.",
         *how,
         "training = rows",
-        *read(file, need),
+        *read_code(file, need),
         "rows = pd.concat([training, rows], ignore_index=True)",
         "held_out = np.arange(len(rows)) >= len(training)",
     ]
 
 
-def _as_held(need: Wanted, source: Source) -> Wanted:
+def _adapt_uses(need: ColumnUses, source: Source) -> ColumnUses:
     """Read a column as what it holds here: truth values and numbers may stand for each other, as they do in the fit."""
     uses = dict(need.uses)
     for name, kinds in need.uses.items():

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from squarely.descent.codegen.python_text import call, literal, named, statement
+from squarely.descent.codegen.python_text import add_prefix, call, literal, statement
 from squarely.descent.options.optimizers import OPTIMIZERS, SCHEDULERS
-from squarely.descent.options.options import Recipe
+from squarely.descent.options.options import TrainingOptions
 from squarely.errors import OptionError
 
 _PINBALL = '''\
@@ -26,7 +26,7 @@ def closure():
     return loss'''
 
 
-def criterion(recipe: Recipe) -> list[str]:
+def criterion_code(recipe: TrainingOptions) -> list[str]:
     """Write the statement that makes the loss, if torch has it."""
     if recipe.loss == "quantile":
         return []
@@ -34,36 +34,36 @@ def criterion(recipe: Recipe) -> list[str]:
     return [f"criterion = nn.{made[recipe.loss]}"]
 
 
-def optimizer(recipe: Recipe) -> list[str]:
+def optimizer_code(recipe: TrainingOptions) -> list[str]:
     """Write the statements that make the optimiser and its scheduler.
 
     Raises
     ------
     OptionError : one of them, or one of their options, is a Python object that has no text.
     """
-    kind = OPTIMIZERS[_known("optimizer", recipe.optimizer, "adamw")]
+    kind = OPTIMIZERS[_require_torch_name("optimizer", recipe.optimizer, "adamw")]
     options: dict[str, Any] = {}
     if recipe.optimizer == "sgd":
         options = {"momentum": recipe.momentum} if recipe.momentum else {}
         options |= {"nesterov": True} if recipe.nesterov else {}
     if recipe.weight_decay is not None:
         options["weight_decay"] = recipe.weight_decay
-    given = _arguments("optimizer_options", options | dict(recipe.optimizer_options))
+    given = _arguments_code("optimizer_options", options | dict(recipe.optimizer_options))
     lines = [statement("optimizer = ", call(f"torch.optim.{kind.__name__}", ["model.parameters()", "lr=lr", *given]))]
     if recipe.scheduler is not None:
-        name = SCHEDULERS[_known("scheduler", recipe.scheduler, "StepLR")].__name__
-        given = _arguments("scheduler_options", recipe.scheduler_options)
+        name = SCHEDULERS[_require_torch_name("scheduler", recipe.scheduler, "StepLR")].__name__
+        given = _arguments_code("scheduler_options", recipe.scheduler_options)
         lines.append(statement("scheduler = ", call(f"torch.optim.lr_scheduler.{name}", ["optimizer", *given])))
     return lines
 
 
-def functions(recipe: Recipe) -> list[str]:
+def functions_code(recipe: TrainingOptions) -> list[str]:
     """Write the functions that a loss or an optimiser wants, where torch has none."""
     made = [_PINBALL.format(quantile=literal(recipe.quantile))] if recipe.loss == "quantile" else []
     return [*made, _CLOSURE] if recipe.optimizer == "lbfgs" else made
 
 
-def _known(option: str, given: Any, other: str) -> str:
+def _require_torch_name(option: str, given: Any, other: str) -> str:
     if isinstance(given, str):
         return given
     name = getattr(given, "__name__", type(given).__name__)
@@ -73,8 +73,10 @@ def _known(option: str, given: Any, other: str) -> str:
     )
 
 
-def _arguments(option: str, given: Mapping[str, Any]) -> list[str]:
-    return [str(named(f"{name}=", _plain(option, name, value))) for name, value in given.items() if _is_name(option, name)]
+def _arguments_code(option: str, given: Mapping[str, Any]) -> list[str]:
+    return [
+        str(add_prefix(f"{name}=", _value_code(option, name, value))) for name, value in given.items() if _is_name(option, name)
+    ]
 
 
 def _is_name(option: str, name: str) -> bool:
@@ -83,14 +85,14 @@ def _is_name(option: str, name: str) -> bool:
     return True
 
 
-def _plain(option: str, name: str, value: Any) -> str:
+def _value_code(option: str, name: str, value: Any) -> str:
     """Write a value that is a number, a text, None, or a list of such; types of the user's own may write themselves as anything."""
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or type(value) in (bool, int, float, str):
         return literal(value)
     if type(value) in (list, tuple):
-        items = [_plain(option, name, item) for item in value]
+        items = [_value_code(option, name, item) for item in value]
         inside = ", ".join(items)
         return f"[{inside}]" if type(value) is list else f"({inside}{',' if len(items) == 1 else ''})"
     raise OptionError(

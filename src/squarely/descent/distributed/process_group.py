@@ -32,7 +32,7 @@ _KINDS = {kind.__name__: kind for kind in (DataError, FormulaError, OptionError)
 
 
 @dataclass(frozen=True, slots=True)
-class Team:
+class ProcessGroup:
     """The processes of torch's default group, seen from one of them; every method is called by all, in the same order.
 
     Attributes
@@ -46,59 +46,59 @@ class Team:
     device: str = "cpu"
 
     @property
-    def alone(self) -> bool:
+    def is_single(self) -> bool:
         """Whether there is one process."""
         return self.size == 1
 
-    def summed(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    def all_reduce(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """Sum tensors of one dtype over the processes, element by element, in one message."""
-        if self.alone:
+        if self.is_single:
             return list(tensors)
         flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
         there = flat.to(self.device)
-        self._told(distributed.all_reduce, there)
+        self._run_collective(distributed.all_reduce, there)
         pieces = there.to(flat.device).split([tensor.numel() for tensor in tensors])
         return [piece.view_as(tensor) for piece, tensor in zip(pieces, tensors, strict=True)]
 
-    def added(self, arrays: Sequence[Array]) -> list[Array]:
+    def all_reduce_arrays(self, arrays: Sequence[Array]) -> list[Array]:
         """Sum arrays over the processes in float64."""
-        if self.alone:
+        if self.is_single:
             return list(arrays)
         tensors = [torch.from_numpy(np.array(array, dtype=np.float64)) for array in arrays]
-        return [tensor.numpy() for tensor in self.summed(tensors)]
+        return [tensor.numpy() for tensor in self.all_reduce(tensors)]
 
-    def gathered(self, counts: Sequence[int]) -> np.ndarray:
+    def all_gather_counts(self, counts: Sequence[int]) -> np.ndarray:
         """Give the counts of every process (size, len(counts))."""
-        if self.alone:
+        if self.is_single:
             return np.array([counts], dtype=np.int64)
         mine = torch.tensor(counts, dtype=torch.int64, device=self.device)
-        every: np.ndarray = torch.stack(self._collected(mine)).cpu().numpy()
+        every: np.ndarray = torch.stack(self._all_gather(mine)).cpu().numpy()
         return every
 
-    def texts(self, text: str) -> list[str]:
+    def all_gather_texts(self, text: str) -> list[str]:
         """Give the text of every process, in the order of their ranks."""
-        if self.alone:
+        if self.is_single:
             return [text]
         mine = json.dumps(text).encode("ascii")
-        lengths = self.gathered([len(mine)])[:, 0]
+        lengths = self.all_gather_counts([len(mine)])[:, 0]
         padded = torch.zeros(int(lengths.max()), dtype=torch.uint8)
         padded[: len(mine)] = torch.frombuffer(bytearray(mine), dtype=torch.uint8)
-        every = [row.cpu().numpy().tobytes() for row in self._collected(padded.to(self.device))]
+        every = [row.cpu().numpy().tobytes() for row in self._all_gather(padded.to(self.device))]
         return [json.loads(row[:length]) for row, length in zip(every, lengths.tolist(), strict=True)]
 
-    def agreed(self, work: Callable[[], T]) -> T:
+    def run_on_all(self, work: Callable[[], T]) -> T:
         """Do what each process can do by itself; an InputError that one of them meets is raised by all, in the same words.
 
         The work must not wait for the others.
         """
-        if self.alone:
+        if self.is_single:
             return work()
         failed = done = None
         try:
             done = [work()]
         except InputError as error:
             failed = error
-        met = self.texts(json.dumps(None if failed is None else [type(failed).__name__, str(failed)]))
+        met = self.all_gather_texts(json.dumps(None if failed is None else [type(failed).__name__, str(failed)]))
         for rank, text in enumerate(met):
             said = json.loads(text)
             if said is not None:
@@ -106,18 +106,18 @@ class Team:
         assert done is not None  # noqa: S101  # nobody has failed
         return done[0]
 
-    def wished(self, wish: bool) -> bool:
+    def any(self, wish: bool) -> bool:
         """Tell whether one of the processes wishes something."""
-        return bool(self.gathered([wish]).any())
+        return bool(self.all_gather_counts([wish]).any())
 
     def require_same(self, given: Mapping[str, Any]) -> None:
         """Raise an OptionError, in all processes, that names the first of these values that they do not share.
 
         Values are compared as JSON has them.
         """
-        if self.alone:
+        if self.is_single:
             return
-        every = [json.loads(text) for text in self.texts(json.dumps(given))]
+        every = [json.loads(text) for text in self.all_gather_texts(json.dumps(given))]
         for rank, other in enumerate(every):
             for name, value in every[0].items():
                 if other.get(name) != value:
@@ -126,32 +126,32 @@ class Team:
                         "Give all processes the same formula, data and options: each takes its share of the rows by itself."
                     )
 
-    def share_of(self, source: Source) -> Source:
+    def shard(self, source: Source) -> Source:
         """Give the rows of a source that are this process's."""
-        return source if self.alone else self.agreed(lambda: shard_of(source, self.rank, self.size))
+        return source if self.is_single else self.run_on_all(lambda: shard_of(source, self.rank, self.size))
 
-    def meet(self) -> None:
+    def barrier(self) -> None:
         """Wait until all processes that have not ended are here."""
         with suppress(ProcessError):
-            self.gathered([0])
+            self.all_gather_counts([0])
 
-    def begin_alike(self, tensors: Sequence[torch.Tensor]) -> None:
+    def broadcast(self, tensors: Sequence[torch.Tensor]) -> None:
         """Give tensors, in place, the values that they have in process 0."""
-        if not self.alone:
+        if not self.is_single:
             first = [tensor if self.rank == 0 else torch.zeros_like(tensor) for tensor in tensors]
-            for tensor, value in zip(tensors, self.summed(first), strict=True):
+            for tensor, value in zip(tensors, self.all_reduce(first), strict=True):
                 tensor.copy_(value)
 
-    def device_for(self, device: str) -> str:
+    def resolve_device(self, device: str) -> str:
         """Give the device that "auto" means in this process: its own GPU under NCCL, else the CPU."""
-        return self.device if device == "auto" and not self.alone else device
+        return self.device if device == "auto" and not self.is_single else device
 
-    def _collected(self, mine: torch.Tensor) -> list[torch.Tensor]:
+    def _all_gather(self, mine: torch.Tensor) -> list[torch.Tensor]:
         every = [torch.empty_like(mine) for _ in range(self.size)]
-        self._told(distributed.all_gather, every, mine)
+        self._run_collective(distributed.all_gather, every, mine)
         return every
 
-    def _told(self, collective: Callable[..., Any], *tensors: Any) -> None:
+    def _run_collective(self, collective: Callable[..., Any], *tensors: Any) -> None:
         try:
             collective(*tensors)
         except RuntimeError as error:
@@ -163,17 +163,17 @@ class Team:
             ) from error
 
 
-def team() -> Team:
+def current_group() -> ProcessGroup:
     """Find the processes that train together: those of torch's default group, if there is one, else this one alone."""
     if not (distributed.is_available() and distributed.is_initialized()):
-        return Team()
+        return ProcessGroup()
     nccl = distributed.get_backend() == "nccl"
     device = f"cuda:{torch.cuda.current_device()}" if nccl else "cpu"
-    return Team(distributed.get_rank(), distributed.get_world_size(), device)
+    return ProcessGroup(distributed.get_rank(), distributed.get_world_size(), device)
 
 
 @contextmanager
-def met_alone() -> Iterator[None]:
+def mark_local_errors() -> Iterator[None]:
     """Mark an InputError as one that the other processes may not have met: they hear only that this one has ended."""
     try:
         yield
@@ -183,7 +183,7 @@ def met_alone() -> Iterator[None]:
 
 
 @contextmanager
-def launched(device: str) -> Iterator[None]:
+def init_from_torchrun(device: str) -> Iterator[None]:
     """Join the processes that torchrun has started, and part with them in the end.
 
     They talk through NCCL where each has a GPU of its own and the device asked for is not the CPU, else through gloo.
@@ -195,13 +195,13 @@ def launched(device: str) -> Iterator[None]:
     """
     if device.startswith("cuda:"):
         raise OptionError(f"device={device!r} is one GPU, and each process needs its own. Write device='cuda'.")
-    on_gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.device_count() >= _number("LOCAL_WORLD_SIZE", 1))
+    on_gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.device_count() >= _read_env("LOCAL_WORLD_SIZE", 1))
     if on_gpu:
         try:
-            torch.cuda.set_device(_number("LOCAL_RANK", 0))
+            torch.cuda.set_device(_read_env("LOCAL_RANK", 0))
         except (RuntimeError, AssertionError) as error:
             raise OptionError(
-                f"device={device!r} cannot be used here: process {_number('RANK', 0)} has no GPU of its own."
+                f"device={device!r} cannot be used here: process {_read_env('RANK', 0)} has no GPU of its own."
             ) from error
     try:
         distributed.init_process_group("nccl" if on_gpu else "gloo")
@@ -217,5 +217,5 @@ def launched(device: str) -> Iterator[None]:
         distributed.destroy_process_group()
 
 
-def _number(variable: str, otherwise: int) -> int:
+def _read_env(variable: str, otherwise: int) -> int:
     return int(os.environ.get(variable, otherwise))

@@ -10,34 +10,36 @@ import torch
 
 from squarely import theory
 from squarely.data import report_count
-from squarely.descent.loop.state import State
-from squarely.descent.loop.stopping import BEYOND_ALL_BOUNDS, FINISHED, Ending
-from squarely.descent.options.options import Recipe
+from squarely.descent.loop.state import LoopState
+from squarely.descent.loop.stopping import DIVERGENCE_FACTOR, FINISHED, StopReason
+from squarely.descent.options.options import TrainingOptions
 from squarely.moments import StandardizedProblem
 from squarely.numerics import Array
 
-_STRETCH = 256  # epochs whose losses are worked out at once
+_EPOCHS_PER_BLOCK = 256  # epochs whose losses are worked out at once
 
 
-def closed_form(problem: StandardizedProblem, lam: theory.Spectrum, recipe: Recipe, start: Array) -> tuple[Array, Array, Ending]:
+def compute_closed_form(
+    problem: StandardizedProblem, lam: theory.Spectrum, recipe: TrainingOptions, start: Array
+) -> tuple[Array, Array, StopReason]:
     """Give the losses (epochs + 1,) and the coefficients (p,) at the end of a run from `start` (p,), both in float64.
 
     In the eigenbasis each coordinate of the error shrinks by a factor of its own; where the loss is flat it stays as it is.
     """
     descent = recipe.descent
     assert descent is not None  # noqa: S101  # the checks let no other recipe through
-    rest = _rest(problem, lam, start, descent.weight_decay)
-    optimum = _rest(problem, lam, start, 0.0) if descent.weight_decay else rest
+    rest = _find_fixed_point(problem, lam, start, descent.weight_decay)
+    optimum = _find_fixed_point(problem, lam, start, 0.0) if descent.weight_decay else rest
     c, away = lam.vectors.T @ (start - rest), lam.vectors.T @ (rest - optimum)
     losses = problem.loss(optimum) + theory.excess_curve(lam, c, descent, recipe.epochs, offset=away)
     with np.errstate(invalid="ignore"):
-        beyond = np.flatnonzero(~(losses <= BEYOND_ALL_BOUNDS * (losses[0] + 1.0)))
+        beyond = np.flatnonzero(~(losses <= DIVERGENCE_FACTOR * (losses[0] + 1.0)))
     last = int(beyond[0]) if len(beyond) else recipe.epochs
     end = rest + lam.vectors @ theory.modes_after(lam, c, descent, last)
-    return losses[: last + 1], end, Ending("diverged") if len(beyond) else FINISHED
+    return losses[: last + 1], end, StopReason("diverged") if len(beyond) else FINISHED
 
 
-def _rest(problem: StandardizedProblem, lam: theory.Spectrum, start: Array, decay: float) -> Array:
+def _find_fixed_point(problem: StandardizedProblem, lam: theory.Spectrum, start: Array, decay: float) -> Array:
     """Give where descent comes to rest (p,): along directions in which nothing pulls, at its start."""
     rest = theory.fixed_point(lam, problem.h, decay)
     still = lam.vectors[:, : lam.flat_directions] if not decay else lam.vectors[:, :0]
@@ -45,15 +47,17 @@ def _rest(problem: StandardizedProblem, lam: theory.Spectrum, start: Array, deca
     return at_start
 
 
-def goes_unwatched(recipe: Recipe, *, validated: bool) -> bool:
+def needs_no_callbacks(recipe: TrainingOptions, *, has_validation: bool) -> bool:
     """Tell whether nothing has to be looked at on the way, so that a run on cross-products may write its losses down afterwards."""
     steered = (recipe.stop, recipe.scheduler, recipe.clip_grad_norm, recipe.average)
-    if validated or recipe.functions or recipe.metrics or recipe.optimizer == "lbfgs":
+    if has_validation or recipe.callback_list or recipe.metrics or recipe.optimizer == "lbfgs":
         return False
     return all(option is None for option in steered)
 
 
-def descend(flat: tuple[torch.Tensor, torch.Tensor], problem: StandardizedProblem, state: State, recipe: Recipe) -> Ending:
+def run_moments_loop(
+    flat: tuple[torch.Tensor, torch.Tensor], problem: StandardizedProblem, state: LoopState, recipe: TrainingOptions
+) -> StopReason:
     """Take the epochs of a run on cross-products with torch's optimiser; the losses follow from the iterates, many at once.
 
     `flat` are the parameters and their gradients, each laid into one vector.
@@ -61,18 +65,18 @@ def descend(flat: tuple[torch.Tensor, torch.Tensor], problem: StandardizedProble
     """
     w, g = flat
     H, h = (torch.from_numpy(a).to(w) for a in (problem.H, problem.h))
-    step, log = state.optimizer.step, state.log
+    step, log = state.optimizer.step, state.history
     with report_count("training", recipe.epochs) as reached:
         while True:
-            iterates = torch.empty(min(_STRETCH, recipe.epochs - state.epoch) + 1, len(w), dtype=w.dtype, device=w.device)
+            iterates = torch.empty(min(_EPOCHS_PER_BLOCK, recipe.epochs - state.epoch) + 1, len(w), dtype=w.dtype, device=w.device)
             *rows, final = iterates.unbind()
             for row in rows:
                 row.copy_(w)
                 torch.addmv(h, H, w, beta=-1, out=g)
                 step()
             final.copy_(w)
-            losses = _losses(problem, iterates.double().cpu().numpy())
-            bound = BEYOND_ALL_BOUNDS * ((log.losses or [float(losses[0])])[0] + 1.0)
+            losses = _compute_losses(problem, iterates.double().cpu().numpy())
+            bound = DIVERGENCE_FACTOR * ((log.losses or [float(losses[0])])[0] + 1.0)
             with np.errstate(invalid="ignore"):
                 beyond = np.flatnonzero(~(losses <= bound))
             last = int(beyond[0]) if len(beyond) else len(rows)
@@ -82,10 +86,10 @@ def descend(flat: tuple[torch.Tensor, torch.Tensor], problem: StandardizedProble
             reached(state.epoch)
             if ends:
                 w.copy_(iterates[last if np.isfinite(losses[last]) else max(last - 1, 0)])  # what is no number is not kept
-                return Ending("diverged") if len(beyond) else FINISHED
+                return StopReason("diverged") if len(beyond) else FINISHED
 
 
-def _losses(problem: StandardizedProblem, W: Array) -> Array:
+def _compute_losses(problem: StandardizedProblem, W: Array) -> Array:
     """Give the loss of each row of coefficients W (m, p), in float64."""
     with np.errstate(over="ignore", invalid="ignore"):
         losses: Array = np.maximum(0.5 * ((W @ problem.H) * W).sum(1) - W @ problem.h + problem.y2, 0.0)

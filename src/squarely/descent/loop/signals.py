@@ -7,59 +7,59 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-_TERMINATED = 128 + signal.SIGTERM  # as a shell has it
+_SIGTERM_EXIT_CODE = 128 + signal.SIGTERM  # as a shell has it
 
 
-class Halting:
+class SignalHandler:
     """Note a signal in place of being stopped by it; a second one does what it would have done without us.
 
     Only the main thread can, and a signal that is ignored, or handled by something that is not Python, stays as it is.
 
     Attributes
     ----------
-    met : the signal, None as long as there was none.
-    alone : whether it is for this process alone to grant the wish; of several that take steps together all have to have `agreed`.
+    signal_number : the signal, None as long as there was none.
+    is_single : whether it is for this process alone to grant the wish; of several that take steps together all have to have `is_agreed`.
     """
 
     def __init__(self) -> None:
-        self.met: int | None = None
-        self.alone, self.agreed = True, False
-        self._before: dict[int, Any] = {}
+        self.signal_number: int | None = None
+        self.is_single, self.is_agreed = True, False
+        self._previous_handlers: dict[int, Any] = {}
 
-    def __enter__(self) -> Halting:
+    def __enter__(self) -> SignalHandler:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 before = signal.getsignal(number)
                 if before is not None and before != signal.SIG_IGN:
-                    self._before[number] = before
+                    self._previous_handlers[number] = before
                     signal.signal(number, self._note)
         return self
 
     @property
-    def due(self) -> bool:
+    def is_due(self) -> bool:
         """Whether it is time to stop."""
-        return self.met is not None if self.alone else self.agreed
+        return self.signal_number is not None if self.is_single else self.is_agreed
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._step_back()
+        self._restore_handlers()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.met = number
-        self._step_back()
+        self.signal_number = number
+        self._restore_handlers()
 
-    def _step_back(self) -> None:
-        for number, before in self._before.items():
+    def _restore_handlers(self) -> None:
+        for number, before in self._previous_handlers.items():
             signal.signal(number, before)
-        self._before = {}
+        self._previous_handlers = {}
 
-    def grant(self, said: str) -> None:
+    def raise_pending(self, said: str) -> None:
         """Stop the run for the signal that was met: KeyboardInterrupt for Ctrl-C, the end of the process for SIGTERM.
 
         A handler of the user's for SIGTERM is called instead; if it returns, the run ends by a KeyboardInterrupt.
         """
         interrupt = KeyboardInterrupt(said)
-        if self.met == signal.SIGTERM:
+        if self.signal_number == signal.SIGTERM:
             if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-                raise SystemExit(_TERMINATED) from interrupt
+                raise SystemExit(_SIGTERM_EXIT_CODE) from interrupt
             signal.raise_signal(signal.SIGTERM)
         raise interrupt

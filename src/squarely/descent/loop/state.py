@@ -11,26 +11,33 @@ import numpy as np
 import torch
 from torch import nn
 
-from squarely.descent.options.optimizers import PER_BATCH, SCHEDULERS, groups_of, new_scheduler, optimizer_of, steps_by_batch
-from squarely.descent.options.options import Group, Recipe
+from squarely.descent.options.optimizers import (
+    BATCH_SCHEDULERS,
+    SCHEDULERS,
+    groups_of,
+    needs_batch_steps,
+    new_scheduler,
+    optimizer_of,
+)
+from squarely.descent.options.options import ParameterGroup, TrainingOptions
 from squarely.numerics import Array
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
-class Log:
+class History:
     """What a run writes down, an entry an epoch, and what it remembers of it for stopping early.
 
     Attributes
     ----------
     columns : name -> values: "loss", "lr", "momentum", "running_loss" (the mean over an epoch's batches, while the weights move),
         metrics by name, and the same of validation rows after "val_".
-    best, best_epoch, waited : the lowest watched loss, its epoch, and the epochs since then.
+    best_loss, best_epoch, epochs_without_gain : the lowest watched loss, its epoch, and the epochs since then.
     """
 
     columns: dict[str, list[float]] = field(default_factory=lambda: {"loss": []})
-    best: float = math.inf
+    best_loss: float = math.inf
     best_epoch: int = 0
-    waited: int = 0
+    epochs_without_gain: int = 0
 
     @property
     def losses(self) -> list[float]:
@@ -44,27 +51,27 @@ class Log:
 
     def watch(self, loss: float, epoch: int, gain: float) -> bool:
         """Take note of a watched loss, and tell whether it is lower than any before by more than `gain`."""
-        if loss < self.best - gain:
-            self.best, self.best_epoch, self.waited = loss, epoch, 0
+        if loss < self.best_loss - gain:
+            self.best_loss, self.best_epoch, self.epochs_without_gain = loss, epoch, 0
             return True
-        self.waited += 1
+        self.epochs_without_gain += 1
         return False
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
-class State:
+class LoopState:
     """A run at a moment between two updates.
 
     Attributes
     ----------
     model, optimizer, scheduler : torch's objects; there may be no scheduler.
-    log : what has been written down.
+    history : what has been written down.
     epoch, batch : epochs done, and batches done of the one that is going on.
     total : the sum of that epoch's batch losses so far, each times its rows.
-    good : the parameters when the loss was last seen to be finite. `best` those of the lowest watched loss, if one is watched.
-    made : the parameter groups of the optimiser, as they were when it was made.
+    finite_parameters : the parameters when the loss was last seen to be finite. `best_parameters` those of the lowest watched loss, if one is watched.
+    parameter_groups : the parameter groups of the optimiser, as they were when it was made.
     generators : of the user's loader, which it draws the order of its rows from.
-    mean, counted, averaged_from : the average of the iterates, how many of them are in it, and the epoch of the first.
+    mean, average_count, average_start : the average of the iterates, how many of them are in it, and the epoch of the first.
     parameters : the tensors that are trained, detached: to be read and written without a graph.
     """
 
@@ -72,15 +79,15 @@ class State:
     optimizer: torch.optim.Optimizer
     scheduler: Any
     total: torch.Tensor
-    made: tuple[Group, ...]
-    good: list[torch.Tensor]
-    best: list[torch.Tensor] | None = None
+    parameter_groups: tuple[ParameterGroup, ...]
+    finite_parameters: list[torch.Tensor]
+    best_parameters: list[torch.Tensor] | None = None
     mean: list[torch.Tensor] | None = None
-    counted: int = 0
-    averaged_from: int | None = None
+    average_count: int = 0
+    average_start: int | None = None
     generators: tuple[torch.Generator, ...] = ()
     parameters: list[torch.Tensor] = field(init=False)
-    log: Log = field(default_factory=Log)
+    history: History = field(default_factory=History)
     epoch: int = 0
     batch: int = 0
 
@@ -93,15 +100,15 @@ class State:
         return float(self.optimizer.param_groups[0]["lr"])
 
     @property
-    def cycles(self) -> bool:
+    def has_momentum_schedule(self) -> bool:
         """Whether the scheduler may change the momentum of SGD: two of torch's do, and one of the user's own might."""
         name = type(self.scheduler).__name__
-        known = SCHEDULERS.get(name) is type(self.scheduler) and name not in PER_BATCH
+        known = SCHEDULERS.get(name) is type(self.scheduler) and name not in BATCH_SCHEDULERS
         fixed = known or getattr(self.scheduler, "cycle_momentum", True) is False
         return "momentum" in self.optimizer.param_groups[0] and not fixed
 
 
-def new_state(model: nn.Module, recipe: Recipe) -> State:
+def new_state(model: nn.Module, recipe: TrainingOptions) -> LoopState:
     """Make the state of a run that begins, with a newly made optimiser and scheduler.
 
     Raises
@@ -113,67 +120,69 @@ def new_state(model: nn.Module, recipe: Recipe) -> State:
     scheduler = new_scheduler(optimizer, recipe)
     parameters = [parameter.detach() for parameter in model.parameters()]
     watched = recipe.stop in ("loss", "validation")
-    return State(
+    return LoopState(
         model=model,
         optimizer=optimizer,
         scheduler=scheduler,
-        made=made,
+        parameter_groups=made,
         total=torch.zeros((), device=parameters[0].device, dtype=parameters[0].dtype),
-        good=copies(parameters),
-        best=copies(parameters) if watched else None,
-        mean=copies(parameters) if recipe.average is not None else None,
+        finite_parameters=copy_parameters(parameters),
+        best_parameters=copy_parameters(parameters) if watched else None,
+        mean=copy_parameters(parameters) if recipe.average is not None else None,
     )
 
 
-def idle(state: State) -> tuple[str, ...]:
+def unoptimized_parameters(state: LoopState) -> tuple[str, ...]:
     """Name the parameters that could be trained and that the optimiser does not hold."""
-    held = {name for group in state.made for name in group.parameters}
+    held = {name for group in state.parameter_groups for name in group.parameters}
     return tuple(name for name, part in state.model.named_parameters() if part.requires_grad and name not in held)
 
 
-def as_made(recipe: Recipe, state: State) -> tuple[Recipe, tuple[str, ...]]:
+def with_optimizer_options(recipe: TrainingOptions, state: LoopState) -> tuple[TrainingOptions, tuple[str, ...]]:
     """Give the recipe with what its optimiser and scheduler have come to be, and sentences on what that changes.
 
     Of an optimiser of the user's own it has the numbers of the first group.
     """
     said: tuple[str, ...] = ()
-    missing = idle(state)
+    missing = unoptimized_parameters(state)
     if missing:
         said = (
             f"The optimiser does not hold the model's parameters {', '.join(map(repr, missing[:6]))}: they stay as they are, so "
             "training ends at the optimum of the others.",
         )
-    first = state.made[0]
-    if steps_by_batch(state.scheduler, recipe):
+    first = state.parameter_groups[0]
+    if needs_batch_steps(state.scheduler, recipe):
         recipe = replace(recipe, scheduler_per="batch")
     if isinstance(recipe.optimizer, str):
-        return replace(recipe, made=state.made), said
-    if recipe.rate not in (first.lr, Recipe().lr):
+        return replace(recipe, parameter_groups=state.parameter_groups), said
+    if recipe.rate not in (first.lr, TrainingOptions().lr):
         said = (*said, f"The optimiser has lr={first.lr:g} by itself: lr={recipe.rate:g} is not used.")
     momentum, decay = first.momentum or 0.0, first.weight_decay
-    return replace(recipe, made=state.made, lr=first.lr, momentum=momentum, nesterov=first.nesterov, weight_decay=decay), said
+    return replace(
+        recipe, parameter_groups=state.parameter_groups, lr=first.lr, momentum=momentum, nesterov=first.nesterov, weight_decay=decay
+    ), said
 
 
-def copies(tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+def copy_parameters(tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     """Copy tensors."""
     return [tensor.detach().clone() for tensor in tensors]
 
 
-def put(tensors: Sequence[torch.Tensor], values: Sequence[torch.Tensor]) -> None:
+def set_parameters(tensors: Sequence[torch.Tensor], values: Sequence[torch.Tensor]) -> None:
     """Write values into tensors without a graph, in place."""
     for tensor, value in zip(tensors, values, strict=True):
         tensor.copy_(value)
 
 
-def averaged(state: State) -> None:
+def update_average(state: LoopState) -> None:
     """Take the present iterate into the average."""
     if state.mean is not None:
-        state.averaged_from = state.averaged_from if state.counted else state.epoch
-        state.counted += 1
+        state.average_start = state.average_start if state.average_count else state.epoch
+        state.average_count += 1
         for mean, parameter in zip(state.mean, state.parameters, strict=True):
-            mean.lerp_(parameter, 1.0 / state.counted)
+            mean.lerp_(parameter, 1.0 / state.average_count)
 
 
-def column(log: Log, name: str) -> Array:
+def history_column(log: History, name: str) -> Array:
     """Give a column of the log as an array, one value for each epoch that has one."""
     return np.array(log.columns.get(name, ()), dtype=np.float64)

@@ -11,13 +11,13 @@ import torch
 from torch import nn
 
 from squarely import theory
-from squarely.descent.loop.state import Log, State, copies, put
+from squarely.descent.loop.state import History, LoopState, copy_parameters, set_parameters
 from squarely.descent.options.checks import stop_distance
-from squarely.descent.options.options import Recipe
+from squarely.descent.options.options import TrainingOptions
 from squarely.moments import StandardizedProblem
 from squarely.numerics import Array
 
-BEYOND_ALL_BOUNDS = 1e12  # times the first loss; a stable run with momentum may grow, but by far less
+DIVERGENCE_FACTOR = 1e12  # times the first loss; a stable run with momentum may grow, but by far less
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,53 +40,55 @@ class Epoch:
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class StopReason:
     """How a run ended.
 
     Attributes
     ----------
     status : in a word. `reason` : in a sentence, empty for a run that took all its epochs.
-    restored : the epoch whose parameters come back, None where the last ones stay. The checkpoint of the end has the last ones.
-    asked : whether a callback asked for it, which may say something else when the run is resumed.
+    restored_epoch : the epoch whose parameters come back, None where the last ones stay. The checkpoint of the end has the last ones.
+    is_requested : whether a callback asked for it, which may say something else when the run is resumed.
     """
 
     status: str
     reason: str = ""
-    restored: int | None = None
-    asked: bool = False
+    restored_epoch: int | None = None
+    is_requested: bool = False
 
 
-FINISHED = Ending("finished")
+FINISHED = StopReason("finished")
 
 
-def ending(state: State, recipe: Recipe, values: Mapping[str, float], distance: Callable[[], float] | None) -> Ending | None:
+def stop_reason(
+    state: LoopState, recipe: TrainingOptions, values: Mapping[str, float], distance: Callable[[], float] | None
+) -> StopReason | None:
     """Judge a run at the beginning of an epoch, after its values were written down; None lets it go on."""
-    loss, first = values["loss"], state.log.losses[0]
+    loss, first = values["loss"], state.history.losses[0]
     if not math.isfinite(loss):
-        return _lost(state)
-    if loss > BEYOND_ALL_BOUNDS * (first + 1.0):
-        return Ending("diverged")
-    put(state.good, state.parameters)
-    told = _told(state, recipe, values)
+        return _restore_finite(state)
+    if loss > DIVERGENCE_FACTOR * (first + 1.0):
+        return StopReason("diverged")
+    set_parameters(state.finite_parameters, state.parameters)
+    told = _run_callbacks(state, recipe, values)
     if told is not None:
-        return _with_the_best(told, state, recipe, values)
+        return _with_best_epoch(told, state, recipe, values)
     if distance is not None:
-        return _near(state, recipe, distance())
-    return _no_gain(state, recipe, values) if recipe.stop in ("loss", "validation") else None
+        return _check_distance(state, recipe, distance())
+    return _check_gain(state, recipe, values) if recipe.stop in ("loss", "validation") else None
 
 
-def lost(losses: Sequence[float]) -> Ending:
+def diverged_reason(losses: Sequence[float]) -> StopReason:
     """Judge a run whose last logged loss is not a number: it diverged if it grew all the way there."""
     if math.isinf(losses[-1]) or (len(losses) > 1 and losses[-2] > 1e3 * (min(losses[:-1]) + 1.0)):
-        return Ending("diverged")
+        return StopReason("diverged")
     epoch = len(losses) - 1
-    return Ending(
+    return StopReason(
         "not finite", f"The loss is not a number at epoch {epoch:,}. The parameters are those of epoch {max(epoch - 1, 0):,}."
     )
 
 
 def new_distance(
-    recipe: Recipe, problem: StandardizedProblem, lam: theory.Spectrum, read: Callable[[], Array]
+    recipe: TrainingOptions, problem: StandardizedProblem, lam: theory.Spectrum, read: Callable[[], Array]
 ) -> Callable[[], float] | None:
     """Give the bound on the distance to the optimum, in standard errors, if the recipe stops by it; no optimum is needed.
 
@@ -102,20 +104,20 @@ def new_distance(
     return distance
 
 
-def _lost(state: State) -> Ending:
+def _restore_finite(state: LoopState) -> StopReason:
     """Go back to the last parameters whose loss was a number."""
-    put(state.parameters, state.good)
-    return lost(state.log.losses)
+    set_parameters(state.parameters, state.finite_parameters)
+    return diverged_reason(state.history.losses)
 
 
-def _told(state: State, recipe: Recipe, values: Mapping[str, float]) -> Ending | None:
+def _run_callbacks(state: LoopState, recipe: TrainingOptions, values: Mapping[str, float]) -> StopReason | None:
     """Tell the callbacks; one that returns True ends the run."""
-    for function in recipe.functions:
+    for function in recipe.callback_list:
         others = {name: value for name, value in values.items() if name != "loss"}
         told = Epoch(epoch=state.epoch, loss=values["loss"], values=others, model=state.model, optimizer=state.optimizer)
         if is_yes(function(told)):
             name = getattr(function, "__name__", type(function).__name__)
-            return Ending("stopped", f"The callback {name!r} asked for it at epoch {state.epoch:,}.", asked=True)
+            return StopReason("stopped", f"The callback {name!r} asked for it at epoch {state.epoch:,}.", is_requested=True)
     return None
 
 
@@ -124,43 +126,43 @@ def is_yes(answer: object) -> bool:
     return isinstance(answer, bool | np.bool_) and bool(answer)
 
 
-def _near(state: State, recipe: Recipe, distance: float) -> Ending | None:
+def _check_distance(state: LoopState, recipe: TrainingOptions, distance: float) -> StopReason | None:
     tau = stop_distance(recipe)
     if tau is None or not distance <= tau:
         return None
-    return Ending(
+    return StopReason(
         "stopped",
         f"At epoch {state.epoch:,} the gradient proves every coefficient to be within {distance:.2g} standard errors of its "
         f"optimum (stop={recipe.stop!r}).",
     )
 
 
-def _no_gain(state: State, recipe: Recipe, values: Mapping[str, float]) -> Ending | None:
+def _check_gain(state: LoopState, recipe: TrainingOptions, values: Mapping[str, float]) -> StopReason | None:
     """Wait for a lower loss; when patience or the epochs are at their end the best parameters come back."""
-    log = state.log
-    if log.watch(_watched(recipe, values), state.epoch, recipe.min_delta):
-        state.best = copies(state.parameters)
-    if log.waited >= recipe.patience:
+    log = state.history
+    if log.watch(_watched_loss(recipe, values), state.epoch, recipe.min_delta):
+        state.best_parameters = copy_parameters(state.parameters)
+    if log.epochs_without_gain >= recipe.patience:
         less = f"more than {recipe.min_delta:g} " if recipe.min_delta else ""
         since = f"For {recipe.patience} epochs it has not fallen {less}below that."
-        return Ending("stopped", f"{_of_the_best(log, recipe)} {since}", restored=log.best_epoch)
-    if state.epoch < recipe.epochs or not log.waited:
+        return StopReason("stopped", f"{_describe_best_epoch(log, recipe)} {since}", restored_epoch=log.best_epoch)
+    if state.epoch < recipe.epochs or not log.epochs_without_gain:
         return None
-    return Ending("finished", f"All epochs are taken. {_of_the_best(log, recipe)}", restored=log.best_epoch)
+    return StopReason("finished", f"All epochs are taken. {_describe_best_epoch(log, recipe)}", restored_epoch=log.best_epoch)
 
 
-def _with_the_best(ended: Ending, state: State, recipe: Recipe, values: Mapping[str, float]) -> Ending:
+def _with_best_epoch(ended: StopReason, state: LoopState, recipe: TrainingOptions, values: Mapping[str, float]) -> StopReason:
     """Bring the best parameters back in a run that waits for a lower loss, and that a callback ends."""
-    log = state.log
-    if recipe.stop not in ("loss", "validation") or _watched(recipe, values) < log.best - recipe.min_delta:
+    log = state.history
+    if recipe.stop not in ("loss", "validation") or _watched_loss(recipe, values) < log.best_loss - recipe.min_delta:
         return ended
-    return replace(ended, reason=f"{ended.reason} {_of_the_best(log, recipe)}", restored=log.best_epoch)
+    return replace(ended, reason=f"{ended.reason} {_describe_best_epoch(log, recipe)}", restored_epoch=log.best_epoch)
 
 
-def _watched(recipe: Recipe, values: Mapping[str, float]) -> float:
+def _watched_loss(recipe: TrainingOptions, values: Mapping[str, float]) -> float:
     return values["loss" if recipe.stop == "loss" else "val_loss"]
 
 
-def _of_the_best(log: Log, recipe: Recipe) -> str:
+def _describe_best_epoch(log: History, recipe: TrainingOptions) -> str:
     noun = "training" if recipe.stop == "loss" else "validation"
-    return f"The parameters are those of epoch {log.best_epoch:,}, where the {noun} loss was {log.best:.6g}."
+    return f"The parameters are those of epoch {log.best_epoch:,}, where the {noun} loss was {log.best_loss:.6g}."

@@ -9,21 +9,21 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from squarely.descent.model.linear_regression import column
+from squarely.descent.model.linear_regression import as_column
 from squarely.descent.model.losses import new_criterion
-from squarely.descent.options.options import Recipe
+from squarely.descent.options.options import TrainingOptions
 from squarely.moments import StandardizedProblem
 
 # From chunks of rows, and the number of rows that the mean is over, to the mean loss; the gradient is in the parameters.
 Gradient = Callable[[Iterable[tuple[torch.Tensor, torch.Tensor]], int], torch.Tensor]
 
 
-def new_gradient(recipe: Recipe, model: nn.Module) -> Gradient:
+def new_gradient(recipe: TrainingOptions, model: nn.Module) -> Gradient:
     """Choose how the gradient of rows is worked out."""
-    return _closed(model) if recipe.gradient == "closed" else _by_autograd(model, new_criterion(recipe))
+    return _closed_form_gradient(model) if recipe.gradient == "closed" else _autograd_gradient(model, new_criterion(recipe))
 
 
-def _by_autograd(model: nn.Module, criterion: nn.Module) -> Gradient:
+def _autograd_gradient(model: nn.Module, criterion: nn.Module) -> Gradient:
     parameters = list(model.parameters())
 
     def gradient(chunks: Iterable[tuple[torch.Tensor, torch.Tensor]], n: int) -> torch.Tensor:
@@ -31,7 +31,7 @@ def _by_autograd(model: nn.Module, criterion: nn.Module) -> Gradient:
             parameter.grad = None  # clear the gradients of the step before, as zero_grad() does
         total: Any = None
         for inputs, labels in chunks:
-            outputs = column(model(inputs))  # (m, 1)
+            outputs = as_column(model(inputs))  # (m, 1)
             loss = criterion(outputs, labels)  # mean over the m rows
             if len(labels) != n:
                 loss = loss * (len(labels) / n)  # its share of the mean over all n
@@ -42,7 +42,7 @@ def _by_autograd(model: nn.Module, criterion: nn.Module) -> Gradient:
     return gradient
 
 
-def _closed(model: Any) -> Gradient:
+def _closed_form_gradient(model: Any) -> Gradient:
     """L = (1/n) sum r^2 with r = X w + b - y: dL/dw = (2/n) X'r and dL/db = (2/n) sum r."""
     weight, bias = model.linear.weight, model.linear.bias
     w, b = weight.detach(), None if bias is None else bias.detach()  # the same memory, without a graph
@@ -70,7 +70,7 @@ def _closed(model: Any) -> Gradient:
     return gradient
 
 
-def laid_flat(model: Any) -> tuple[torch.Tensor, torch.Tensor]:
+def flatten_parameters(model: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """Lay the coefficients of a model, and their gradients, into a vector each (p,), the bias first, which its parameters share."""
     weight, bias = model.linear.weight, model.linear.bias
     parts = [weight.detach().view(-1)] if bias is None else [bias.detach(), weight.detach().view(-1)]
@@ -83,7 +83,7 @@ def laid_flat(model: Any) -> tuple[torch.Tensor, torch.Tensor]:
     return w, g
 
 
-def of_the_quadratic(flat: tuple[torch.Tensor, torch.Tensor], problem: StandardizedProblem) -> Gradient:
+def quadratic_gradient(flat: tuple[torch.Tensor, torch.Tensor], problem: StandardizedProblem) -> Gradient:
     """L = 1/2 w'H w - h'w + mean(y^2), whose gradient is H w - h: the rows are in H and h, and none is read.
 
     The loss is a small difference of large numbers, and is worked out in float64 whatever the precision of the training.

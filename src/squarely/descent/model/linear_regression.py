@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from squarely.descent.options.options import DTYPES, Recipe
+from squarely.descent.options.options import DTYPES, TrainingOptions
 from squarely.errors import OptionError
 from squarely.numerics import Array
 
@@ -27,12 +27,12 @@ class LinearRegression(nn.Module):
         return out
 
 
-def column(outputs: torch.Tensor) -> torch.Tensor:
+def as_column(outputs: torch.Tensor) -> torch.Tensor:
     """Give outputs as a column (m, 1): a module of the user's may give (m,), which against labels (m, 1) would be broadcast."""
     return outputs if outputs.ndim == 2 else outputs.view(-1, 1)
 
 
-def new_model(features: int, recipe: Recipe, *, bias: bool) -> LinearRegression:
+def new_model(features: int, recipe: TrainingOptions, *, bias: bool) -> LinearRegression:
     """Make a model with the start that the recipe asks for; the user's own random state stays as it is.
 
     Raises
@@ -67,7 +67,7 @@ def set_coefficients(model: LinearRegression, values: Array) -> None:
         model.linear.weight.copy_(torch.from_numpy(values[-model.linear.weight.numel() :]))
 
 
-def coefficients(layer: Any) -> Array:
+def get_coefficients(layer: Any) -> Array:
     """Give the coefficients (p,) of an nn.Linear, or of a model that holds one, in float64, the bias first if there is one."""
     layer = layer.linear if isinstance(layer, LinearRegression) else layer
     bias: torch.Tensor | None = layer.bias

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from squarely.descent.options.options import Recipe
+from squarely.descent.options.options import TrainingOptions
 
 
 class QuantileLoss(nn.Module):
@@ -24,7 +24,7 @@ class QuantileLoss(nn.Module):
         return torch.maximum(self.quantile * r, (self.quantile - 1.0) * r).mean()
 
 
-def new_criterion(recipe: Recipe) -> nn.Module:
+def new_criterion(recipe: TrainingOptions) -> nn.Module:
     """Make the loss of a recipe, a mean over the rows that it is given."""
     if recipe.loss == "l1":
         return nn.L1Loss()

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from squarely.descent.model.linear_regression import column
+from squarely.descent.model.linear_regression import as_column
 from squarely.numerics import Array
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class Measurement:
     """What a pass forward has found.
 
     Attributes
@@ -35,17 +35,17 @@ def measure(
     *,
     metrics: Sequence[str] = (),
     unit: float = 1.0,
-    summed: Callable[[Array], Array] = np.asarray,
-) -> Measured:
+    all_reduce: Callable[[Array], Array] = np.asarray,
+) -> Measurement:
     """Measure a model on every row, given in chunks; `unit` is the response's standard deviation in its own unit.
 
-    `summed` adds the sums over these rows to those over rows elsewhere.
+    `all_reduce` adds the sums over these rows to those over rows elsewhere.
     """
     losses: list[tuple[float, int]] = []
     sums = dict.fromkeys(("rows", "loss", "squared", "absolute", "labels", "squares"), 0.0)
     for inputs, labels in chunks:
         with torch.no_grad():
-            outputs, m = column(model(inputs)), len(labels)
+            outputs, m = as_column(model(inputs)), len(labels)
         if not m:
             continue
         losses.append((criterion(outputs, labels).item(), m))
@@ -57,19 +57,21 @@ def measure(
             sums["absolute"] += residual.abs().sum().item()
             sums["labels"] += y.sum().item()
             sums["squares"] += y.square().sum().item()
-    n, loss, squared, absolute, total, squares = summed(np.array([*sums.values()])).tolist()
+    n, loss, squared, absolute, total, squares = all_reduce(np.array([*sums.values()])).tolist()
     if not n:
-        return Measured(loss=math.nan, metrics=dict.fromkeys(metrics, math.nan))
+        return Measurement(loss=math.nan, metrics=dict.fromkeys(metrics, math.nan))
     variance = squares / n - (total / n) ** 2
     alone = len(losses) == 1 and losses[0][1] == n  # a single chunk's mean is the mean, to the bit
     mean = losses[0][0] if alone else loss / n
-    return Measured(loss=mean, metrics=named(metrics, squared / n, variance, unit, mae=absolute / n))
+    return Measurement(loss=mean, metrics=metrics_from_mse(metrics, squared / n, variance, unit, mae=absolute / n))
 
 
-def named(metrics: Sequence[str], mse: float, variance: float, unit: float, *, mae: float = math.nan) -> dict[str, float]:
+def metrics_from_mse(
+    metrics: Sequence[str], mse: float, variance: float, unit: float, *, mae: float = math.nan
+) -> dict[str, float]:
     """Give metrics by name from a standardised mean squared error, the variance of the labels, and a mean absolute error.
 
-    >>> named(["rmse", "r2"], 0.25, 1.0, 8.0)
+    >>> metrics_from_mse(["rmse", "r2"], 0.25, 1.0, 8.0)
     {'rmse': 4.0, 'r2': 0.75}
     """
     values = {

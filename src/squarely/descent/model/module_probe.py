@@ -16,7 +16,7 @@ _SIZES = 6
 
 
 @contextmanager
-def apart(module: nn.Module) -> Iterator[None]:
+def isolated(module: nn.Module) -> Iterator[None]:
     """Leave the random state as it is, let gradients be had whatever the surroundings say, and compile nothing for a few calls."""
     devices = {parameter.device.index for parameter in module.parameters() if parameter.device.type == "cuda"}
     with torch.random.fork_rng(devices=sorted(devices)), torch.inference_mode(False), torch.enable_grad(), _eager():
@@ -29,17 +29,17 @@ def _eager() -> AbstractContextManager[object]:
     return stance
 
 
-def probe_of(module: nn.Module, features: int) -> nn.Module:
+def probe_copy(module: nn.Module, features: int) -> nn.Module:
     """Copy a module, in double precision if it runs so: it may cast its inputs itself, and some devices have no doubles."""
     try:
-        probe = _copied(module).double()
+        probe = _copy_module(module).double()
         call(probe, zeros(probe, features))
     except (OptionError, RuntimeError, TypeError):
-        return _copied(module)
+        return _copy_module(module)
     return probe
 
 
-def _copied(module: nn.Module) -> nn.Module:
+def _copy_module(module: nn.Module) -> nn.Module:
     try:
         return copy.deepcopy(module)
     except Exception as error:  # a module may hold anything
@@ -55,7 +55,7 @@ def zeros(probe: nn.Module, features: int) -> torch.Tensor:
     return torch.zeros(1, features, dtype=like.dtype, device=like.device)
 
 
-def points(probe: nn.Module, features: int) -> tuple[torch.Tensor, torch.Tensor]:
+def draw_inputs(probe: nn.Module, features: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Draw inputs (rows, features) of many sizes, each with its opposite, and others of size one; always the same."""
     like, generator = zeros(probe, features), torch.Generator("cpu").manual_seed(0)
     wide = 20 if torch.finfo(like.dtype).max > 1e30 else 4  # powers of two that leave room for sums
@@ -85,7 +85,7 @@ def call(probe: nn.Module, X: torch.Tensor) -> torch.Tensor:
 
 
 @contextmanager
-def moved(parameters: Iterable[nn.Parameter], by: float) -> Iterator[None]:
+def perturbed(parameters: Iterable[nn.Parameter], by: float) -> Iterator[None]:
     """Move parameters at random, by so many times a direction that is always the same, and put them back."""
     held = [(parameter, parameter.detach().clone()) for parameter in parameters]
     generator = torch.Generator("cpu").manual_seed(1)

@@ -11,61 +11,63 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from squarely.descent.model.module_probe import apart, call, is_close, moved, points, probe_of, zeros
+from squarely.descent.model.module_probe import call, draw_inputs, is_close, isolated, perturbed, probe_copy, zeros
 from squarely.errors import OptionError
 from squarely.numerics import Array
 
-_LINEAR = "A linear model is nn.Linear(features, 1), alone or in a module of your own that adds nothing to it."
-_OTHER = "That is another problem than least squares."
+_LINEAR_ADVICE = "A linear model is nn.Linear(features, 1), alone or in a module of your own that adds nothing to it."
+_NOT_LEAST_SQUARES = "That is another problem than least squares."
 _DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class Affine:
+class AffineForm:
     """What a module is as a function of its inputs, weight x + bias, and of its parameters.
 
     Attributes
     ----------
     weight : (features,).
     bias : None if there is none, whatever the parameters are.
-    trainable, frozen : names of the parameters with and without requires_grad.
-    quadratic : whether the outputs are linear in the trainable parameters, so that the mean squared error is quadratic in them.
-    plain : whether, besides, a step against the gradient moves weight and bias by lr times the gradient with respect to
+    trainable_parameters, frozen_parameters : names of the parameters with and without requires_grad.
+    is_quadratic : whether the outputs are linear in the trainable parameters, so that the mean squared error is quadratic in them.
+    is_plain : whether, besides, a step against the gradient moves weight and bias by lr times the gradient with respect to
         these: only then do limits and rates from the spectrum of the inputs hold.
     """
 
     weight: Array
     bias: float | None
-    trainable: tuple[str, ...]
-    frozen: tuple[str, ...]
-    quadratic: bool
-    plain: bool
+    trainable_parameters: tuple[str, ...]
+    frozen_parameters: tuple[str, ...]
+    is_quadratic: bool
+    is_plain: bool
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What keeps the module from being trained as theory says, in sentences."""
         said = []
-        if self.frozen:
+        if self.frozen_parameters:
             what = (
-                "so training ends at the optimum of the others" if self.trainable else "and there are no others: no step moves it"
+                "so training ends at the optimum of the others"
+                if self.trainable_parameters
+                else "and there are no others: no step moves it"
             )
-            said.append(f"The model's parameters {_listed(self.frozen)} are frozen (requires_grad=False), {what}.")
-        if not self.quadratic:
+            said.append(f"The model's parameters {_list_names(self.frozen_parameters)} are frozen (requires_grad=False), {what}.")
+        if not self.is_quadratic:
             said.append(
-                f"The model is linear in its inputs, but not in its parameters ({_listed(self.trainable)}): it has more than one "
+                f"The model is linear in its inputs, but not in its parameters ({_list_names(self.trainable_parameters)}): it has more than one "
                 "trainable layer, or scales one by another. The loss is not quadratic, so limits, rates and the predicted curve do "
                 "not hold. One nn.Linear can express the same."
             )
-        elif not self.plain and not self.frozen:
+        elif not self.is_plain and not self.frozen_parameters:
             said.append(
-                f"The model is linear in its parameters ({_listed(self.trainable)}), but these are not its coefficients: it "
+                f"The model is linear in its parameters ({_list_names(self.trainable_parameters)}), but these are not its coefficients: it "
                 "scales or shifts inputs or outputs, or adds layers up. A step moves the coefficients otherwise than with "
                 "nn.Linear, so limits, rates and the predicted curve do not hold."
             )
         return tuple(said)
 
 
-def affine(module: nn.Module, features: int) -> Affine:
+def affine_form(module: nn.Module, features: int) -> AffineForm:
     """Read the coefficients off a module whose outputs are weight x + bias.
 
     The weight is the gradient of the output at zero and the bias the output there, which for an nn.Linear are its own to the bit.
@@ -80,45 +82,45 @@ def affine(module: nn.Module, features: int) -> Affine:
     Examples
     --------
     >>> layer = nn.Linear(2, 1)
-    >>> read = affine(nn.Sequential(layer), 2)
-    >>> bool((read.weight == layer.weight.detach().double().numpy()[0]).all()), read.bias == layer.bias.item(), read.plain
+    >>> read = affine_form(nn.Sequential(layer), 2)
+    >>> bool((read.weight == layer.weight.detach().double().numpy()[0]).all()), read.bias == layer.bias.item(), read.is_plain
     (True, True, True)
     """
     _require_parameters(module)
     _require_no_noise(module)
-    with apart(module):
-        probe = probe_of(module, features)
-        X, near = points(probe, features)
+    with isolated(module):
+        probe = probe_copy(module, features)
+        X, near = draw_inputs(probe, features)
         _require_steady(probe, near)
         weight, bias = _require_affine(probe, X)
-        with moved(probe.parameters(), 1.0):
+        with perturbed(probe.parameters(), 1.0):
             _, bias_elsewhere = _require_affine(probe, X)
         has_bias = bool(bias) or bool(bias_elsewhere)
         movable = [parameter for parameter in probe.parameters() if parameter.requires_grad]
         quadratic = _is_quadratic(probe, movable, near)
         plain = quadratic and bool(movable) and _is_plain(probe, movable, near, has_bias=has_bias)
     named = list(module.named_parameters())
-    return Affine(
+    return AffineForm(
         weight=weight.double().cpu().numpy(),
         bias=float(bias) if has_bias else None,
-        trainable=tuple(name for name, parameter in named if parameter.requires_grad),
-        frozen=tuple(name for name, parameter in named if not parameter.requires_grad),
-        quadratic=quadratic,
-        plain=plain,
+        trainable_parameters=tuple(name for name, parameter in named if parameter.requires_grad),
+        frozen_parameters=tuple(name for name, parameter in named if not parameter.requires_grad),
+        is_quadratic=quadratic,
+        is_plain=plain,
     )
 
 
 def _require_parameters(module: object) -> None:
     if not isinstance(module, nn.Module):
         what = f"the class {module.__name__}" if isinstance(module, type) else f"a {type(module).__name__}"
-        raise OptionError(f"model= is {what}, and not a torch module. {_LINEAR}")
+        raise OptionError(f"model= is {what}, and not a torch module. {_LINEAR_ADVICE}")
     if isinstance(module, torch.jit.ScriptModule):
         raise OptionError(
             "The model is made by torch.jit, which leaves nothing to be tried out. Give the module that it is made from."
         )
     parameters = list(module.parameters())
     if not parameters:
-        raise OptionError(f"The model ({type(module).__name__}) has no parameters, so there is nothing to train. {_LINEAR}")
+        raise OptionError(f"The model ({type(module).__name__}) has no parameters, so there is nothing to train. {_LINEAR_ADVICE}")
     if any(isinstance(parameter, nn.parameter.UninitializedParameter) for parameter in parameters):
         raise OptionError("The model has a lazy layer without values as yet. Call it once on a batch, or use nn.Linear.")
     for name, parameter in module.named_parameters():
@@ -136,12 +138,12 @@ def _require_no_noise(module: nn.Module) -> None:
         called = f"{type(layer).__name__}{f' ({name!r})' if name else ''}"
         if isinstance(layer, _DROPOUT) and layer.p > 0:
             raise OptionError(
-                f"The model has a {called} with p={layer.p:g}, which drops inputs at random while it is trained. {_OTHER} Leave it "
+                f"The model has a {called} with p={layer.p:g}, which drops inputs at random while it is trained. {_NOT_LEAST_SQUARES} Leave it "
                 "out, or set its p to 0."
             )
         if isinstance(layer, nn.modules.batchnorm._BatchNorm):
             raise OptionError(
-                f"The model has a {called}, which scales by the spread of each batch while it is trained. {_OTHER} Leave it out, "
+                f"The model has a {called}, which scales by the spread of each batch while it is trained. {_NOT_LEAST_SQUARES} Leave it out, "
                 "and standardise the inputs beforehand."
             )
 
@@ -156,7 +158,7 @@ def _require_steady(probe: nn.Module, X: torch.Tensor) -> None:
     if not is_close(seen[1], seen[2], size):
         raise OptionError(
             "The model gives other outputs when it is called again with the same inputs: it draws random numbers, as dropout does, "
-            f"or remembers its calls. {_OTHER} Take this out."
+            f"or remembers its calls. {_NOT_LEAST_SQUARES} Take this out."
         )
     if not is_close(seen[0], seen[1], size):
         raise OptionError(
@@ -166,7 +168,7 @@ def _require_steady(probe: nn.Module, X: torch.Tensor) -> None:
     if not is_close(torch.cat([call(probe, row[None]) for row in X]), seen[1], size):
         raise OptionError(
             "The model's output for a row depends on the other rows of its batch, as with normalisation over the batch. "
-            f"{_OTHER} Standardise the inputs beforehand."
+            f"{_NOT_LEAST_SQUARES} Standardise the inputs beforehand."
         )
 
 
@@ -193,7 +195,7 @@ def _is_quadratic(probe: nn.Module, movable: Sequence[nn.Parameter], X: torch.Te
     """Tell whether outputs are linear in parameters: whether a random move and its opposite change them by opposite amounts."""
     seen = []
     for by in (1.0, 0.0, -1.0):
-        with moved(movable, by):
+        with perturbed(movable, by):
             seen.append(call(probe, X).detach())
     return is_close(seen[0] + seen[2], 2 * seen[1], torch.stack(seen).abs().max())
 
@@ -217,5 +219,5 @@ def _is_plain(probe: nn.Module, movable: Sequence[nn.Parameter], X: torch.Tensor
         return is_close(call(probe, X) - before, Z @ (Z.T @ u), size)
 
 
-def _listed(names: Sequence[str]) -> str:
+def _list_names(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names[:6])) + (f", ... ({len(names):,} in all)" if len(names) > 6 else "")

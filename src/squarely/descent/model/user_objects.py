@@ -11,39 +11,39 @@ import torch
 from torch import nn
 
 from squarely.descent.batches.loader import LoaderSource
-from squarely.descent.model.linear_regression import LinearRegression, coefficients
-from squarely.descent.model.user_module import Affine, affine
-from squarely.descent.options.options import DTYPES, Recipe
+from squarely.descent.model.linear_regression import LinearRegression, get_coefficients
+from squarely.descent.model.user_module import AffineForm, affine_form
+from squarely.descent.options.options import DTYPES, TrainingOptions
 from squarely.errors import OptionError
 from squarely.numerics import Array
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class Own:
+class UserObjects:
     """What a user brings.
 
     Attributes
     ----------
-    model : trained where it is, as a loop of the user's would; `read` is what it was before.
+    model : trained where it is, as a loop of the user's would; `initial_form` is what it was before.
     loader : the rows, in batches.
     """
 
     model: nn.Module | None = None
-    read: Affine | None = None
+    initial_form: AffineForm | None = None
     loader: LoaderSource | None = None
 
     @property
-    def plain(self) -> bool:
+    def is_plain(self) -> bool:
         """Whether theory holds for the model: a step moves its coefficients as it moves those of nn.Linear."""
-        return self.read is None or self.read.plain
+        return self.initial_form is None or self.initial_form.is_plain
 
     @property
-    def even(self) -> bool:
+    def has_even_batches(self) -> bool:
         """Whether epochs have the same rows, and all batches but the last as many of them, the last no more."""
-        return self.loader is None or (self.loader.even and not self.loader.redrawn)
+        return self.loader is None or (self.loader.has_even_batches and not self.loader.is_redrawn)
 
 
-def owned(model: nn.Module | None, source: object, features: int, *, intercept: bool) -> Own:
+def check_user_objects(model: nn.Module | None, source: object, features: int, *, intercept: bool) -> UserObjects:
     """Look at a user's model before it is trained.
 
     Raises
@@ -52,17 +52,17 @@ def owned(model: nn.Module | None, source: object, features: int, *, intercept: 
     """
     loader = source if isinstance(source, LoaderSource) else None
     if model is None:
-        return Own(loader=loader)
-    read = affine(model, features)
-    if not read.trainable:
+        return UserObjects(loader=loader)
+    read = affine_form(model, features)
+    if not read.trainable_parameters:
         raise OptionError(f"{' '.join(read.warnings)} Set requires_grad=True for what is to be trained.")
     if (read.bias is not None) != intercept:
         has, formula = ("a bias", "no intercept") if read.bias is not None else ("no bias", "an intercept")
         raise OptionError(f"The model has {has}, and the formula {formula}. Write '- 1' into the formula, or change the model.")
-    return Own(model=model, read=read, loader=loader)
+    return UserObjects(model=model, initial_form=read, loader=loader)
 
 
-def suited(recipe: Recipe, own: Own) -> tuple[Recipe, tuple[str, ...]]:
+def adapt_options(recipe: TrainingOptions, own: UserObjects) -> tuple[TrainingOptions, tuple[str, ...]]:
     """Give the recipe as it is with what the user brings, and sentences on what that means.
 
     Raises
@@ -72,9 +72,9 @@ def suited(recipe: Recipe, own: Own) -> tuple[Recipe, tuple[str, ...]]:
     if own.loader is not None:
         if recipe.batch_size is not None:
             raise OptionError("batch_size= cuts rows into batches, and loader= brings its own. Set the batch size of the loader.")
-        recipe = replace(recipe, standardize=False, batch_size=own.loader.batch_rows, shuffle=own.loader.shuffled)
+        recipe = replace(recipe, standardize=False, batch_size=own.loader.batch_rows, shuffle=own.loader.is_shuffled)
     if own.model is None:
-        return recipe, _casts(own, recipe.dtype)
+        return recipe, _cast_remarks(own, recipe.dtype)
     if recipe.start is not None:
         raise OptionError("start= sets the start of nn.Linear, and model= brings its own. Set the parameters of the model.")
     if recipe.engine != "rows" or recipe.gradient != "autograd":
@@ -84,30 +84,30 @@ def suited(recipe: Recipe, own: Own) -> tuple[Recipe, tuple[str, ...]]:
     if len(kinds) > 1 or dtype not in DTYPES.values():
         names = ", ".join(sorted({f"{str(kind)[6:]} on {place}" for kind, place in kinds}))
         raise OptionError(f"The model's parameters are {names}. Give a model of one dtype, float32 or float64, on one device.")
-    assert own.read is not None  # noqa: S101  # it was read when it was taken
+    assert own.initial_form is not None  # noqa: S101  # it was read when it was taken
     recipe = replace(recipe, dtype=str(dtype).removeprefix("torch."), device=str(device))
-    return recipe, own.read.warnings + _casts(own, recipe.dtype)
+    return recipe, own.initial_form.warnings + _cast_remarks(own, recipe.dtype)
 
 
-def _casts(own: Own, dtype: str) -> tuple[str, ...]:
+def _cast_remarks(own: UserObjects, dtype: str) -> tuple[str, ...]:
     """Say that the values of a loader are not of the model's dtype."""
     given = [] if own.loader is None else [kind for kind in dict.fromkeys(own.loader.columns.values()) if kind != dtype]
     return (f"The loader's {' and '.join(given)} values are cast to the model's {dtype}.",) if given else ()
 
 
-def reader(model: nn.Module, features: int, *, bias: bool) -> Callable[[], Array]:
+def coefficient_reader(model: nn.Module, features: int, *, bias: bool) -> Callable[[], Array]:
     """Give what reads a model's coefficients (p,) in float64, the bias first if there is one.
 
     They are NaN once a parameter of a user's module is not finite.
     """
     layer: Any = model.linear if isinstance(model, LinearRegression) else model
     if type(layer) is nn.Linear:
-        return lambda: coefficients(layer)
+        return lambda: get_coefficients(layer)
 
     def read() -> Array:
         if not all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters()):
             return np.full(features + bias, np.nan)
-        found = affine(model, features)
+        found = affine_form(model, features)
         return np.concatenate([[found.bias or 0.0], found.weight]) if bias else found.weight
 
     return read

@@ -13,22 +13,22 @@ import numpy as np
 import torch
 
 from squarely.descent.options.optimizers import (
-    PER_BATCH,
-    named_optimizer,
-    named_scheduler,
+    BATCH_SCHEDULERS,
     new_optimizer,
     new_scheduler,
-    require_of_the_model,
+    require_model_parameters,
+    resolve_optimizer,
+    resolve_scheduler,
 )
-from squarely.descent.options.options import DTYPES, LOSSES, METRICS, Recipe
+from squarely.descent.options.options import DTYPES, LOSSES, METRICS, TrainingOptions
 from squarely.errors import OptionError, suggest_name
 
 ENGINES = ("rows", "moments", "closed_form")
-_LOGGED = 10**7  # epochs: half a gigabyte of losses
+_MAX_LOGGED_EPOCHS = 10**7  # epochs: half a gigabyte of losses
 _STOP = re.compile(r"\s*(?P<tau>\d*\.?\d+(e[-+]?\d+)?)\s*se\s*", re.IGNORECASE)
 
 
-def checked(recipe: Recipe, model: torch.nn.Module | None = None) -> Recipe:
+def check_options(recipe: TrainingOptions, model: torch.nn.Module | None = None) -> TrainingOptions:
     """Return the recipe with its values in plain Python types, or raise an OptionError that says which value is wrong.
 
     `model` is the user's own, whose parameters an optimiser of the user's own may hold.
@@ -36,46 +36,46 @@ def checked(recipe: Recipe, model: torch.nn.Module | None = None) -> Recipe:
     dtype = str(recipe.dtype).removeprefix("torch.")
     if dtype not in DTYPES:
         raise OptionError(f"dtype={recipe.dtype!r} is not known. Use 'float32' or 'float64'.")
-    seed = _integer("seed", recipe.seed)
+    seed = _check_integer("seed", recipe.seed)
     if not -(2**63) <= seed < 2**64:
         raise OptionError(f"seed={seed} does not fit into 64 bits. Give a smaller number.")
     done = replace(
         recipe,
-        lr=_rate(recipe.lr, dtype),
-        epochs=_at_least_one("epochs", recipe.epochs, "asks for no update at all"),
+        lr=_check_lr(recipe.lr, dtype),
+        epochs=_check_at_least_one("epochs", recipe.epochs, "asks for no update at all"),
         seed=seed,
         dtype=dtype,
-        device=str(_device(recipe.device)),
-        start=_start(recipe.start, dtype),
-        engine=_one_of("engine", recipe.engine, ENGINES),
-        gradient=_one_of("gradient", recipe.gradient, ("autograd", "closed")),
-        standardize=_flag("standardize", recipe.standardize),
-        stream=None if recipe.stream is None else _flag("stream", recipe.stream),
-        callbacks=_callbacks(recipe.callbacks),
-        metrics=_metrics(recipe.metrics),
-        **_optimizer(recipe),
-        **_loss(recipe),
-        **_batches(recipe),
-        **_endings(recipe),
+        device=str(_check_device(recipe.device)),
+        start=_check_start(recipe.start, dtype),
+        engine=_check_one_of("engine", recipe.engine, ENGINES),
+        gradient=_check_one_of("gradient", recipe.gradient, ("autograd", "closed")),
+        standardize=_check_flag("standardize", recipe.standardize),
+        stream=None if recipe.stream is None else _check_flag("stream", recipe.stream),
+        callbacks=_check_callbacks(recipe.callbacks),
+        metrics=_check_metrics(recipe.metrics),
+        **_check_optimizer(recipe),
+        **_check_loss(recipe),
+        **_check_batches(recipe),
+        **_check_stopping(recipe),
     )
-    require_of_the_model(done, model)
+    require_model_parameters(done, model)
     _require_sense(done)
     _try_out(done)
     return done
 
 
-def stop_distance(recipe: Recipe) -> float | None:
+def stop_distance(recipe: TrainingOptions) -> float | None:
     """Give the distance to the optimum, in standard errors, at which a run stops; None if it stops for another reason or none."""
     met = _STOP.fullmatch(recipe.stop or "")
     return float(met["tau"]) if met else None
 
 
-def _rate(given: Any, dtype: str) -> float | str:
+def _check_lr(given: Any, dtype: str) -> float | str:
     if isinstance(given, str):
         if given == "auto":
             return given
         raise OptionError(f"lr={given!r} is not a number. Give one, such as lr=0.01, or 'auto'.")
-    lr = _number("lr", given)
+    lr = _check_number("lr", given)
     if not (math.isfinite(lr) and lr > 0):
         raise OptionError(f"lr={given!r} is not a learning rate: it must be a finite number above zero. Try lr=0.01.")
     if lr > torch.finfo(DTYPES[dtype]).max:
@@ -83,8 +83,8 @@ def _rate(given: Any, dtype: str) -> float | str:
     return lr
 
 
-def _optimizer(recipe: Recipe) -> dict[str, Any]:
-    optimizer, scheduler = named_optimizer(recipe.optimizer), named_scheduler(recipe.scheduler)
+def _check_optimizer(recipe: TrainingOptions) -> dict[str, Any]:
+    optimizer, scheduler = resolve_optimizer(recipe.optimizer), resolve_scheduler(recipe.scheduler)
     for name, options in (("optimizer_options", recipe.optimizer_options), ("scheduler_options", recipe.scheduler_options)):
         if not isinstance(options, Mapping) or not all(isinstance(key, str) for key in options):
             raise OptionError(f"{name}={options!r} is not a dict of options by their names. Give one, such as {{'eps': 1e-6}}.")
@@ -99,27 +99,27 @@ def _optimizer(recipe: Recipe) -> dict[str, Any]:
         raise OptionError(f"scheduler_per={recipe.scheduler_per!r} is not understood. Use 'epoch' or 'batch'.")
     return {
         "optimizer": optimizer,
-        "momentum": _momentum(recipe, optimizer),
+        "momentum": _check_momentum(recipe, optimizer),
         "nesterov": bool(recipe.nesterov),
-        "weight_decay": _decay(recipe, optimizer),
+        "weight_decay": _check_weight_decay(recipe, optimizer),
         "scheduler": scheduler,
-        "scheduler_per": "batch" if isinstance(scheduler, str) and scheduler in PER_BATCH else recipe.scheduler_per,
+        "scheduler_per": "batch" if isinstance(scheduler, str) and scheduler in BATCH_SCHEDULERS else recipe.scheduler_per,
     }
 
 
-def _decay(recipe: Recipe, optimizer: Any) -> float | None:
+def _check_weight_decay(recipe: TrainingOptions, optimizer: Any) -> float | None:
     decay = recipe.weight_decay
     if decay is not None:
         if not isinstance(optimizer, str):
             raise OptionError("weight_decay= goes with an optimiser's name or class. One of your own sets its own.")
-        decay = _number("weight_decay", decay)
+        decay = _check_number("weight_decay", decay)
         if not 0.0 <= decay < math.inf:
             raise OptionError(f"weight_decay={recipe.weight_decay!r} is not a number of at least 0. Usual values are 0 and 0.01.")
     return decay
 
 
-def _momentum(recipe: Recipe, optimizer: Any) -> float:
-    momentum = _number("momentum", recipe.momentum)
+def _check_momentum(recipe: TrainingOptions, optimizer: Any) -> float:
+    momentum = _check_number("momentum", recipe.momentum)
     if not 0.0 <= momentum < 1.0:
         raise OptionError(f"momentum={recipe.momentum!r} is not in [0, 1). Usual values are 0 and 0.9.")
     if not isinstance(recipe.nesterov, bool | np.bool_):
@@ -131,11 +131,11 @@ def _momentum(recipe: Recipe, optimizer: Any) -> float:
     return momentum
 
 
-def _loss(recipe: Recipe) -> dict[str, Any]:
+def _check_loss(recipe: TrainingOptions) -> dict[str, Any]:
     loss = recipe.loss.lower().removesuffix("loss") if isinstance(recipe.loss, str) else recipe.loss
     if not isinstance(loss, str) or loss not in LOSSES:
         raise OptionError(f"loss={recipe.loss!r} is not known. {suggest_name(str(recipe.loss), LOSSES)}")
-    delta, quantile = _number("delta", recipe.delta), _number("quantile", recipe.quantile)
+    delta, quantile = _check_number("delta", recipe.delta), _check_number("quantile", recipe.quantile)
     if not 0.0 < delta < math.inf:
         raise OptionError(
             f"delta={recipe.delta!r} is not above zero. It is where Huber's loss turns linear, in standardised units; try 1."
@@ -144,17 +144,17 @@ def _loss(recipe: Recipe) -> dict[str, Any]:
         raise OptionError(f"quantile={recipe.quantile!r} is not between 0 and 1. Give one, such as 0.5 for the median.")
     clip = recipe.clip_grad_norm
     if clip is not None:
-        clip = _number("clip_grad_norm", clip)
+        clip = _check_number("clip_grad_norm", clip)
         if not 0.0 < clip < math.inf:
             raise OptionError(f"clip_grad_norm={recipe.clip_grad_norm!r} is not a length above zero. Give one, such as 1.0.")
     return {"loss": loss, "delta": delta, "quantile": quantile, "clip_grad_norm": clip}
 
 
-def _batches(recipe: Recipe) -> dict[str, Any]:
+def _check_batches(recipe: TrainingOptions) -> dict[str, Any]:
     size = recipe.batch_size
     if size is not None:
-        size = _at_least_one("batch_size", size, "is no batch at all")
-    shuffle, replacement = _flag("shuffle", recipe.shuffle), _flag("replacement", recipe.replacement)
+        size = _check_at_least_one("batch_size", size, "is no batch at all")
+    shuffle, replacement = _check_flag("shuffle", recipe.shuffle), _check_flag("replacement", recipe.replacement)
     if replacement and size is None:
         raise OptionError("replacement=True draws batches, and without batch_size= every step uses all rows. Give a batch_size.")
     if replacement and not shuffle:
@@ -162,7 +162,7 @@ def _batches(recipe: Recipe) -> dict[str, Any]:
     return {"batch_size": size, "shuffle": shuffle, "replacement": replacement}
 
 
-def _endings(recipe: Recipe) -> dict[str, Any]:
+def _check_stopping(recipe: TrainingOptions) -> dict[str, Any]:
     stop = recipe.stop
     if stop is not None and not (isinstance(stop, str) and stop in ("loss", "validation")):
         met = _STOP.fullmatch(stop) if isinstance(stop, str) else None
@@ -170,15 +170,15 @@ def _endings(recipe: Recipe) -> dict[str, Any]:
             raise OptionError(
                 f"stop={stop!r} is not understood. Use '0.01 se' (a distance to the optimum), 'loss' or 'validation'."
             )
-    patience = _at_least_one("patience", recipe.patience, "would stop before the first epoch")
-    gain = _number("min_delta", recipe.min_delta)
+    patience = _check_at_least_one("patience", recipe.patience, "would stop before the first epoch")
+    gain = _check_number("min_delta", recipe.min_delta)
     if not 0.0 <= gain < math.inf:
         raise OptionError(f"min_delta={recipe.min_delta!r} is not a number of at least 0. It is what counts as a gain in the loss.")
     average: int | None = None
     if recipe.average is True:
-        average = _integer("epochs", recipe.epochs) // 2
+        average = _check_integer("epochs", recipe.epochs) // 2
     elif recipe.average is not None and recipe.average is not False:
-        average = _integer("average", recipe.average)
+        average = _check_integer("average", recipe.average)
         if not 0 <= average < recipe.epochs:
             raise OptionError(
                 f"average={average} is not one of the epochs 0 to {recipe.epochs - 1}, from which iterates could be averaged. "
@@ -187,7 +187,7 @@ def _endings(recipe: Recipe) -> dict[str, Any]:
     return {"stop": stop, "patience": patience, "min_delta": gain, "average": average}
 
 
-def _require_sense(recipe: Recipe) -> None:
+def _require_sense(recipe: TrainingOptions) -> None:
     """Refuse what an engine or a gradient cannot do."""
     if recipe.engine != "rows":
         _require_quadratic(recipe)
@@ -203,12 +203,14 @@ def _require_sense(recipe: Recipe) -> None:
     if recipe.optimizer == "lbfgs" and recipe.clip_grad_norm is not None:
         raise OptionError("optimizer='lbfgs' searches along the gradient as it is. Leave clip_grad_norm out.")
     if recipe.lr == "auto" and recipe.optimizer != "sgd":
-        raise OptionError(f"lr='auto' is known for optimizer='sgd'; there is no theory of {_name(recipe.optimizer)}. Try lr=0.01.")
+        raise OptionError(
+            f"lr='auto' is known for optimizer='sgd'; there is no theory of {_describe_optimizer(recipe.optimizer)}. Try lr=0.01."
+        )
     if stop_distance(recipe) is not None and recipe.loss != "mse":
         raise OptionError(f"stop={recipe.stop!r} rests on a bound that holds for the mean squared error, not for {recipe.loss!r}.")
 
 
-def _require_quadratic(recipe: Recipe) -> None:
+def _require_quadratic(recipe: TrainingOptions) -> None:
     engine = recipe.engine
     if recipe.loss != "mse":
         raise OptionError(f"engine={engine!r} knows the mean squared error alone; loss={recipe.loss!r} needs the rows.")
@@ -217,10 +219,10 @@ def _require_quadratic(recipe: Recipe) -> None:
     if "mae" in recipe.metrics:
         raise OptionError(f"engine={engine!r} cannot know the metric 'mae', which needs every row. Use 'mse', 'rmse' and 'r2'.")
     if engine == "closed_form":
-        if recipe.epochs > _LOGGED:
+        if recipe.epochs > _MAX_LOGGED_EPOCHS:
             raise OptionError(
                 f"epochs={recipe.epochs:,} would be as many lines of history, which would fill the memory. engine='closed_form' "
-                f"takes up to {_LOGGED:,}; `run.theory` and the predicted curve say long before what is left of the error."
+                f"takes up to {_MAX_LOGGED_EPOCHS:,}; `run.theory` and the predicted curve say long before what is left of the error."
             )
         if recipe.scheduler is not None or replace(recipe, lr=1.0).descent is None:
             raise OptionError(
@@ -231,7 +233,7 @@ def _require_quadratic(recipe: Recipe) -> None:
                 raise OptionError(f"engine='closed_form' takes no steps, so {name}= has no meaning. Use engine='moments'.")
 
 
-def _try_out(recipe: Recipe) -> None:
+def _try_out(recipe: TrainingOptions) -> None:
     """Make what has a name once for a parameter of its own: a mistake shows before any row is read."""
     if not isinstance(recipe.optimizer, str) or recipe.engine == "closed_form":
         return
@@ -242,11 +244,11 @@ def _try_out(recipe: Recipe) -> None:
         new_scheduler(optimizer, trial)
 
 
-def _name(optimizer: Any) -> str:
+def _describe_optimizer(optimizer: Any) -> str:
     return optimizer if isinstance(optimizer, str) else "an optimiser of your own"
 
 
-def _metrics(given: Any) -> tuple[str, ...]:
+def _check_metrics(given: Any) -> tuple[str, ...]:
     names = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, Iterable) else (given,)
     for name in names:
         if name not in METRICS:
@@ -254,7 +256,7 @@ def _metrics(given: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _callbacks(given: Any) -> tuple[Callable[..., Any], ...]:
+def _check_callbacks(given: Any) -> tuple[Callable[..., Any], ...]:
     functions = (given,) if callable(given) else tuple(given) if isinstance(given, Iterable) else (given,)
     for function in functions:
         if not callable(function):
@@ -262,18 +264,18 @@ def _callbacks(given: Any) -> tuple[Callable[..., Any], ...]:
     return functions
 
 
-def _start(start: Any, dtype: str) -> tuple[float, ...] | None:
+def _check_start(start: Any, dtype: str) -> tuple[float, ...] | None:
     if start is None:
         return None
     if isinstance(start, str) or not isinstance(start, Iterable):
         raise OptionError(f"start={start!r} is not a list of numbers. Give one standardised coefficient for each column.")
-    values = tuple(_number("start", value) for value in start)
+    values = tuple(_check_number("start", value) for value in start)
     if not all(abs(value) <= torch.finfo(DTYPES[dtype]).max for value in values):
         raise OptionError(f"start={list(values)!r} has a number that is not finite in {dtype}. Give finite numbers.")
     return values
 
 
-def _device(name: str) -> torch.device:
+def _check_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     try:
@@ -285,32 +287,32 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _one_of(name: str, given: Any, known: tuple[str, ...]) -> str:
+def _check_one_of(name: str, given: Any, known: tuple[str, ...]) -> str:
     if not isinstance(given, str) or given not in known:
         raise OptionError(f"{name}={given!r} is not known. {suggest_name(str(given), known)}")
     return str(given)
 
 
-def _flag(name: str, value: Any) -> bool:
+def _check_flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool | np.bool_):
         raise OptionError(f"{name}={value!r} is neither True nor False. Give one of these.")
     return bool(value)
 
 
-def _at_least_one(name: str, given: Any, meaning: str) -> int:
-    value = _integer(name, given)
+def _check_at_least_one(name: str, given: Any, meaning: str) -> int:
+    value = _check_integer(name, given)
     if value < 1:
         raise OptionError(f"{name}={given!r} {meaning}. Give a whole number of at least 1.")
     return value
 
 
-def _number(name: str, value: Any) -> float:
+def _check_number(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise OptionError(f"{name}={value!r} is of type {type(value).__name__}, not a number. Give a number, such as 0.01.")
     return float(value)
 
 
-def _integer(name: str, value: Any) -> int:
+def _check_integer(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise OptionError(f"{name}={value!r} is not a whole number. Give one, such as 1000.")
     return int(value)

@@ -15,34 +15,39 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler
 
-from squarely.descent.options.options import Group, Recipe
+from squarely.descent.options.options import ParameterGroup, TrainingOptions
 from squarely.errors import OptionError, pluralize, suggest_name
 from squarely.numerics import Array
 
-_NOT_FOR_A_LINE = {"Optimizer", "SparseAdam", "Muon"}  # sparse gradients, and matrices with singular values worth the name
+_UNSUPPORTED_OPTIMIZERS = {"Optimizer", "SparseAdam", "Muon"}  # sparse gradients, and matrices with singular values worth the name
 OPTIMIZERS: Mapping[str, type] = {
     name.lower(): kind
     for name, kind in vars(torch.optim).items()
-    if inspect.isclass(kind) and issubclass(kind, torch.optim.Optimizer) and name not in _NOT_FOR_A_LINE
+    if inspect.isclass(kind) and issubclass(kind, torch.optim.Optimizer) and name not in _UNSUPPORTED_OPTIMIZERS
 }
-_BASES = {"LRScheduler", "_LRScheduler", "SequentialLR", "ChainedScheduler"}  # the last two want schedulers, not numbers
+_UNSUPPORTED_SCHEDULERS = {
+    "LRScheduler",
+    "_LRScheduler",
+    "SequentialLR",
+    "ChainedScheduler",
+}  # the last two want schedulers, not numbers
 SCHEDULERS: Mapping[str, type] = {
     name: kind
     for name, kind in vars(lr_scheduler).items()
-    if inspect.isclass(kind) and issubclass(kind, lr_scheduler.LRScheduler) and name not in _BASES
+    if inspect.isclass(kind) and issubclass(kind, lr_scheduler.LRScheduler) and name not in _UNSUPPORTED_SCHEDULERS
 }
-_ENDLESS = tuple(
+_ENDLESS_SCHEDULERS = tuple(
     vars(lr_scheduler)[name]
     for name in (
         "StepLR", "MultiStepLR", "ConstantLR", "LinearLR", "ExponentialLR", "PolynomialLR", "CosineAnnealingLR",
         "CosineAnnealingWarmRestarts", "ReduceLROnPlateau",
     )
 )  # fmt: skip
-_TRIED = 2**16  # steps of a schedule that are tried out
-PER_BATCH = ("CyclicLR", "OneCycleLR")  # whose steps torch counts in batches
+_MAX_TRIED_STEPS = 2**16  # steps of a schedule that are tried out
+BATCH_SCHEDULERS = ("CyclicLR", "OneCycleLR")  # whose steps torch counts in batches
 
 
-def named_optimizer(given: Any) -> Any:
+def resolve_optimizer(given: Any) -> Any:
     """Give an optimiser's name in small letters, where it has one among torch's; a function and an object stay what they are.
 
     Raises
@@ -60,7 +65,7 @@ def named_optimizer(given: Any) -> Any:
     return given
 
 
-def named_scheduler(given: Any) -> Any:
+def resolve_scheduler(given: Any) -> Any:
     """Give a scheduler's name as torch spells it, where it has one; a function and an object stay what they are.
 
     Raises
@@ -82,7 +87,7 @@ def named_scheduler(given: Any) -> Any:
     return given
 
 
-def require_of_the_model(recipe: Recipe, model: nn.Module | None) -> None:
+def require_model_parameters(recipe: TrainingOptions, model: nn.Module | None) -> None:
     """Refuse an optimiser or a scheduler that is an object, unless it is of the parameters of the user's own model.
 
     Raises
@@ -98,7 +103,7 @@ def require_of_the_model(recipe: Recipe, model: nn.Module | None) -> None:
                 "lambda params: torch.optim.SGD(params, lr=0.1)."
             )
         if isinstance(model, nn.Module):
-            _require_over(optimizer, model)
+            _require_parameters_of(optimizer, model)
     if isinstance(scheduler, lr_scheduler.LRScheduler) and scheduler.optimizer is not optimizer:
         raise OptionError(
             f"scheduler= is a {type(scheduler).__name__} that belongs to another optimiser: it would change that one's learning "
@@ -107,7 +112,7 @@ def require_of_the_model(recipe: Recipe, model: nn.Module | None) -> None:
         )
 
 
-def _require_over(optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
+def _require_parameters_of(optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
     held = [part for group in optimizer.param_groups for part in group["params"]]
     others = len({id(part) for part in held} - {id(part) for part in model.parameters()})
     if others:
@@ -117,7 +122,7 @@ def _require_over(optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
         )
 
 
-def new_optimizer(parameters: Iterable[torch.Tensor], recipe: Recipe) -> torch.optim.Optimizer:
+def new_optimizer(parameters: Iterable[torch.Tensor], recipe: TrainingOptions) -> torch.optim.Optimizer:
     """Make the optimiser of a recipe for parameters.
 
     Raises
@@ -125,9 +130,9 @@ def new_optimizer(parameters: Iterable[torch.Tensor], recipe: Recipe) -> torch.o
     OptionError : it does not take these options; torch's words are part of the message.
     """
     kind = OPTIMIZERS.get(recipe.optimizer) if isinstance(recipe.optimizer, str) else None
-    options = _options(recipe) if kind is not None else {}
+    options = _collect_options(recipe) if kind is not None else {}
     own = isinstance(recipe.optimizer, torch.optim.Optimizer)
-    made = recipe.optimizer if own else _made("optimizer", kind or recipe.optimizer, parameters, options)
+    made = recipe.optimizer if own else _construct("optimizer", kind or recipe.optimizer, parameters, options)
     if not isinstance(made, torch.optim.Optimizer):
         raise OptionError(f"optimizer= gave a {type(made).__name__} for the parameters, not a torch optimiser. Return one.")
     for group in made.param_groups:
@@ -144,7 +149,7 @@ def _require_plain_steps(group: Mapping[str, Any]) -> None:
         raise OptionError("capturable=True is for parameters on a GPU, and these are on the CPU. Leave it out.")
 
 
-def optimizer_of(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+def optimizer_of(model: nn.Module, recipe: TrainingOptions) -> torch.optim.Optimizer:
     """Make the optimiser of a recipe for a model, or take the user's own.
 
     Raises
@@ -152,30 +157,30 @@ def optimizer_of(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     OptionError : it cannot be made, is not of the model's parameters, or cannot train in batches or with clipping.
     """
     made = new_optimizer(model.parameters(), recipe)
-    _require_over(made, model)
-    if wants_closure(made) and (not recipe.full_batch or recipe.clip_grad_norm is not None):
-        what = "clip_grad_norm=" if recipe.full_batch else "batches"
+    _require_parameters_of(made, model)
+    if needs_closure(made) and (not recipe.is_full_batch or recipe.clip_grad_norm is not None):
+        what = "clip_grad_norm=" if recipe.is_full_batch else "batches"
         raise OptionError(
             f"LBFGS looks at the loss several times a step and searches along its gradient: {what} would change it meanwhile. "
-            f"{'Leave clip_grad_norm out' if recipe.full_batch else 'Give all rows in one batch'}, or take another optimiser."
+            f"{'Leave clip_grad_norm out' if recipe.is_full_batch else 'Give all rows in one batch'}, or take another optimiser."
         )
     return made
 
 
-def groups_of(optimizer: torch.optim.Optimizer, model: nn.Module) -> tuple[Group, ...]:
+def groups_of(optimizer: torch.optim.Optimizer, model: nn.Module) -> tuple[ParameterGroup, ...]:
     """Read the parameter groups of a real optimiser: which parameters of a model each moves, and how."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     kind = type(optimizer)
     known = kind.__name__.lower() if OPTIMIZERS.get(kind.__name__.lower()) is kind else f"{kind.__module__}.{kind.__qualname__}"
     return tuple(
-        Group(
+        ParameterGroup(
             kind=known,
             parameters=tuple(names.get(id(part), "?") for part in group["params"] if part.requires_grad),
-            lr=_number(group.get("initial_lr", group.get("lr")), math.nan),
-            momentum=_number(group.get("momentum")),
-            dampening=_number(group.get("dampening")),
+            lr=_to_float(group.get("initial_lr", group.get("lr")), math.nan),
+            momentum=_to_float(group.get("momentum")),
+            dampening=_to_float(group.get("dampening")),
             nesterov=bool(group.get("nesterov")),
-            weight_decay=_number(group.get("weight_decay")),
+            weight_decay=_to_float(group.get("weight_decay")),
             decoupled=bool(group.get("decoupled_weight_decay", known == "adafactor")),
             maximize=bool(group.get("maximize")),
         )
@@ -183,13 +188,13 @@ def groups_of(optimizer: torch.optim.Optimizer, model: nn.Module) -> tuple[Group
     )
 
 
-def _number(given: Any, otherwise: Any = None) -> Any:
+def _to_float(given: Any, otherwise: Any = None) -> Any:
     """Give an option of an optimiser, which may be a tensor of one number, as a float."""
     single = isinstance(given, Real) or (isinstance(given, torch.Tensor) and given.numel() == 1)
     return float(given) if single else otherwise
 
 
-def new_scheduler(optimizer: torch.optim.Optimizer, recipe: Recipe) -> Any:
+def new_scheduler(optimizer: torch.optim.Optimizer, recipe: TrainingOptions) -> Any:
     """Make the scheduler of a recipe for its optimiser, None if it has none.
 
     Raises
@@ -201,7 +206,7 @@ def new_scheduler(optimizer: torch.optim.Optimizer, recipe: Recipe) -> Any:
     kind = SCHEDULERS.get(recipe.scheduler) if isinstance(recipe.scheduler, str) else None
     own = isinstance(recipe.scheduler, lr_scheduler.LRScheduler)
     options = dict(recipe.scheduler_options) if kind is not None else {}
-    made = recipe.scheduler if own else _made("scheduler", kind or recipe.scheduler, optimizer, options)
+    made = recipe.scheduler if own else _construct("scheduler", kind or recipe.scheduler, optimizer, options)
     if not isinstance(made, lr_scheduler.LRScheduler):
         raise OptionError(f"scheduler= gave a {type(made).__name__} for the optimiser, not a torch scheduler. Return one.")
     if made.optimizer is not optimizer:
@@ -214,8 +219,8 @@ def new_scheduler(optimizer: torch.optim.Optimizer, recipe: Recipe) -> Any:
     return made
 
 
-def _require_plateau(made: lr_scheduler.ReduceLROnPlateau, recipe: Recipe) -> None:
-    if recipe.scheduler_per == "batch" and not recipe.full_batch:
+def _require_plateau(made: lr_scheduler.ReduceLROnPlateau, recipe: TrainingOptions) -> None:
+    if recipe.scheduler_per == "batch" and not recipe.is_full_batch:
         raise OptionError(
             "ReduceLROnPlateau waits for the loss of an epoch, and scheduler_per='batch' would ask it after each batch. Leave "
             "scheduler_per out."
@@ -226,9 +231,9 @@ def _require_plateau(made: lr_scheduler.ReduceLROnPlateau, recipe: Recipe) -> No
         )
 
 
-def steps_by_batch(scheduler: Any, recipe: Recipe) -> bool:
+def needs_batch_steps(scheduler: Any, recipe: TrainingOptions) -> bool:
     """Tell whether a scheduler takes a step each batch: as the recipe says, or because torch counts its steps so."""
-    return recipe.scheduler_per == "batch" or type(scheduler).__name__ in PER_BATCH
+    return recipe.scheduler_per == "batch" or type(scheduler).__name__ in BATCH_SCHEDULERS
 
 
 def try_schedule(scheduler: Any, steps: int, epochs: int) -> None:
@@ -246,7 +251,7 @@ def try_schedule(scheduler: Any, steps: int, epochs: int) -> None:
                 f"total_steps={needed}; or epochs={epochs} and steps_per_epoch={-(-needed // epochs)}."
             )
         return
-    if scheduler is None or type(scheduler) in _ENDLESS:
+    if scheduler is None or type(scheduler) in _ENDLESS_SCHEDULERS:
         return
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.simplefilter("ignore")  # torch warns of a scheduler whose optimiser never steps
@@ -254,13 +259,13 @@ def try_schedule(scheduler: Any, steps: int, epochs: int) -> None:
             tried = copy.deepcopy(scheduler)
         except Exception:  # it may hold anything
             return
-        for step in range(min(steps, _TRIED)):
+        for step in range(min(steps, _MAX_TRIED_STEPS)):
             try:
                 tried.step()
             except Exception as error:
                 raise OptionError(
                     f"The scheduler {type(scheduler).__name__} fails at step {step + 1:,} of the {steps:,} of this run: "
-                    f"{type(error).__name__}: {_reason(error)}. See that its options go with the epochs of the run, or with its "
+                    f"{type(error).__name__}: {_first_line(error)}. See that its options go with the epochs of the run, or with its "
                     "batches where scheduler_per='batch'."
                 ) from error
 
@@ -276,17 +281,17 @@ def step_scheduler(scheduler: Any, *loss: float) -> None:
         scheduler.step(*loss) if isinstance(scheduler, lr_scheduler.ReduceLROnPlateau) else scheduler.step()
     except Exception as error:
         raise OptionError(
-            f"The scheduler {type(scheduler).__name__} failed when it was to step: {_reason(error)}. See that its options go with "
+            f"The scheduler {type(scheduler).__name__} failed when it was to step: {_first_line(error)}. See that its options go with "
             "the epochs of the run, or with its batches where scheduler_per='batch'."
         ) from error
 
 
-def wants_closure(optimizer: torch.optim.Optimizer) -> bool:
+def needs_closure(optimizer: torch.optim.Optimizer) -> bool:
     """Tell whether an optimiser evaluates the loss itself, several times a step."""
     return isinstance(optimizer, torch.optim.LBFGS)
 
 
-def _options(recipe: Recipe) -> dict[str, Any]:
+def _collect_options(recipe: TrainingOptions) -> dict[str, Any]:
     options: dict[str, Any] = {"lr": recipe.rate}
     if recipe.optimizer == "sgd":
         options |= {"momentum": recipe.momentum, "nesterov": recipe.nesterov}
@@ -295,7 +300,7 @@ def _options(recipe: Recipe) -> dict[str, Any]:
     return options | dict(recipe.optimizer_options)
 
 
-def _made(what: str, kind: Callable[..., Any], target: Any, options: Mapping[str, Any]) -> Any:
+def _construct(what: str, kind: Callable[..., Any], target: Any, options: Mapping[str, Any]) -> Any:
     try:
         return kind(target, **options)
     except OptionError:
@@ -303,23 +308,25 @@ def _made(what: str, kind: Callable[..., Any], target: Any, options: Mapping[str
     except Exception as error:
         name = getattr(kind, "__name__", type(kind).__name__)
         said = f"{what}_options={dict(options)!r}" if options else f"{what}="
-        raise OptionError(f"{name} cannot be made of {said}: {_reason(error)}. PyTorch's documentation has its options.") from error
+        raise OptionError(
+            f"{name} cannot be made of {said}: {_first_line(error)}. PyTorch's documentation has its options."
+        ) from error
 
 
-def _reason(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     """Give the first line of what an error says."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
-_FORESEEN = 100_000  # steps of a schedule, about a second
+_MAX_SCHEDULE_STEPS = 100_000  # steps of a schedule, about a second
 
 
-def stepped(recipe: Recipe, steps: int) -> tuple[Array, Array] | None:
+def simulate_schedule(recipe: TrainingOptions, steps: int) -> tuple[Array, Array] | None:
     """Give the learning rates and momenta (steps,) that a scheduler takes SGD through; None where only the run can tell.
 
     A scheduler that waits for a plateau is told losses, and one of the user's own may count its calls.
     """
-    if not isinstance(recipe.scheduler, str) or recipe.scheduler == "ReduceLROnPlateau" or steps > _FORESEEN:
+    if not isinstance(recipe.scheduler, str) or recipe.scheduler == "ReduceLROnPlateau" or steps > _MAX_SCHEDULE_STEPS:
         return None
     idle = new_optimizer([torch.nn.Parameter(torch.zeros(1))], recipe)
     table = []

@@ -14,7 +14,7 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
+class ParameterGroup:
     """What a torch optimiser does with some of the parameters; None for what its kind does not have.
 
     Attributes
@@ -45,7 +45,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class TrainingOptions:
     """How to train. `checks.checked` makes plain values of what a user has given, or says which of them is wrong.
 
     Attributes
@@ -75,7 +75,7 @@ class Recipe:
     seed : of the model's random start and of every order of the rows.
     device : "auto" (cuda:0 if there is one, else cpu) or a name that torch knows.
     start : the standardised coefficients to start from, the intercept first; None for nn.Linear's random start.
-    made : the parameter groups of the optimiser, as it really was made; empty before. `lr`, `momentum`, `nesterov` and
+    parameter_groups : the parameter groups of the optimiser, as it really was made; empty before. `lr`, `momentum`, `nesterov` and
         `weight_decay` of an optimiser that is the user's own are then those of the first group.
     """
 
@@ -110,7 +110,7 @@ class Recipe:
     seed: int = 0
     device: str = "auto"
     start: Sequence[float] | None = None
-    made: tuple[Group, ...] = ()
+    parameter_groups: tuple[ParameterGroup, ...] = ()
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
@@ -118,7 +118,7 @@ class Recipe:
         return tuple(each.name for each in fields(cls) if each.name != "made")
 
     @classmethod
-    def of(cls, arguments: Mapping[str, Any]) -> Recipe:
+    def of(cls, arguments: Mapping[str, Any]) -> TrainingOptions:
         """Take the options out of the arguments of a public function; those that it lacks have their defaults."""
         own = {name: arguments[name] for name in cls.names() if name in arguments}
         return cls(**{name: {} if value is None and name.endswith("_options") else value for name, value in own.items()})
@@ -131,7 +131,7 @@ class Recipe:
         return self.lr
 
     @property
-    def functions(self) -> tuple[Callable[..., Any], ...]:
+    def callback_list(self) -> tuple[Callable[..., Any], ...]:
         """The callbacks."""
         return (self.callbacks,) if callable(self.callbacks) else tuple(self.callbacks)
 
@@ -140,8 +140,8 @@ class Recipe:
         """The recurrence that theory knows for an update of this recipe; None where there is no closed form (Adam, say)."""
         if self.loss != "mse" or self.clip_grad_norm is not None:
             return None
-        if self.made:
-            first, *others = (group.descent for group in self.made if group.parameters)
+        if self.parameter_groups:
+            first, *others = (group.descent for group in self.parameter_groups if group.parameters)
             return first if all(other == first for other in others) else None
         if self.optimizer != "sgd" or self.optimizer_options:
             return None
@@ -149,12 +149,12 @@ class Recipe:
         return Descent(lr=self.rate, momentum=self.momentum, nesterov=self.nesterov, weight_decay=decay)
 
     @property
-    def full_batch(self) -> bool:
+    def is_full_batch(self) -> bool:
         """Whether every step uses all rows."""
         return self.batch_size is None
 
 
 LOSSES = ("mse", "l1", "huber", "quantile")
-NAMES = {"mse": "MSELoss", "l1": "L1Loss", "huber": "HuberLoss", "quantile": "quantile (pinball) loss"}
+LOSS_NAMES = {"mse": "MSELoss", "l1": "L1Loss", "huber": "HuberLoss", "quantile": "quantile (pinball) loss"}
 
 METRICS = ("mse", "rmse", "mae", "r2")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from squarely.data import SplitSource
-from squarely.descent.options.options import NAMES, Recipe
+from squarely.descent.options.options import LOSS_NAMES, TrainingOptions
 from squarely.errors import pluralize
 from squarely.numerics import Array, round_apart, round_down
 from squarely.show import Curve, KeyValueTable, Page, Panel, Table, draw
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
     from squarely.descent.results.training import Training
 
 
-def page(run: Training) -> Page:
+def training_summary(run: Training) -> Page:
     """Lay out a run: recipe, theory, losses, metrics and coefficients."""
-    cells = zip(run.problem.names, run.coefficients, run.loop.end, run.loop.start, strict=True)
+    cells = zip(run.problem.names, run.coefficients, run.result.end, run.result.start, strict=True)
     coefficients = Table(
         ("", "coef", "standardised", "at the start"),
         [(name, f"{a:.8g}", f"{b:.8g}", f"{c:.8g}") for name, a, b, c in cells],
     )
-    measured = [_measured(run)] if run.recipe.metrics else []
+    measured = [_metrics_table(run)] if run.options.metrics else []
     return Page(
         "Training Results",
-        [KeyValueTable(_recipe(run), _outcome(run)), *measured, coefficients],
-        footer=[rows_of(run), *_form(run)],
+        [KeyValueTable(_list_options(run), _list_outcome(run)), *measured, coefficients],
+        footer=[describe_rows(run), *_describe_prediction(run)],
         notes=run.warnings,
     )
 
 
-def rows_of(run: Training) -> str:
+def describe_rows(run: Training) -> str:
     """Say the account of the rows: of those to train on, and of those to validate on if there are some."""
     notes = [f"Read with {note}." for note in run.source.notes]
     kept = run.validation_rows
@@ -51,18 +51,18 @@ def rows_of(run: Training) -> str:
     return " ".join([f"Rows: {said}To train:", *run.rows.lines(), f"{others}:", *kept.lines(), *notes])
 
 
-def _form(run: Training) -> list[str]:
+def _describe_prediction(run: Training) -> list[str]:
     """Say what a predicted curve is, where it is not exact."""
     form = "" if run.prediction is None else run.prediction.form
     return [f"Predicted: {form}."] if form else []
 
 
-def figure(run: Training) -> Figure:
+def training_figure(run: Training) -> Figure:
     """Draw the measured loss with the predicted curve on it, and, where the optimum is known, the excess over it."""
-    losses, recipe = run.loop.losses, run.recipe
-    epochs, unit = np.arange(len(losses)), f"{NAMES[recipe.loss]} (standardised)"
+    losses, recipe = run.result.losses, run.options
+    epochs, unit = np.arange(len(losses)), f"{LOSS_NAMES[recipe.loss]} (standardised)"
     title, label = f"Loss by epoch, lr = {recipe.rate:g}", f"measured, {recipe.dtype}"
-    others = [Curve(x=epochs[: len(v)], y=v, label="validation", color=2) for v in [_column(run, "val_loss")] if len(v)]
+    others = [Curve(x=epochs[: len(v)], y=v, label="validation", color=2) for v in [_history_column(run, "val_loss")] if len(v)]
     if run.prediction is None:
         marks = [Curve(x=epochs, y=losses, label=label if others else ""), *others]
         return draw([Panel(title=title, x_label="epoch", y_label=unit, marks=marks, log_y=bool((losses > 0).all()))])
@@ -72,21 +72,21 @@ def figure(run: Training) -> Figure:
     excess = [Curve(x=epochs, y=measured, label=label), _predicted_curve(epochs, predicted)]
     return draw(
         [
-            Panel(title=title, x_label="epoch", y_label=unit, marks=loss, log_y=run.loop.diverged),
+            Panel(title=title, x_label="epoch", y_label=unit, marks=loss, log_y=run.result.has_diverged),
             Panel(title="Excess over the optimum", x_label="epoch", y_label="excess MSE", marks=excess, log_y=True),
         ]
     )
 
 
-def name_of(thing: Any) -> str:
+def run_label(thing: Any) -> str:
     """Name an optimiser or a scheduler: by torch's name, or as the function that makes it."""
     return thing if isinstance(thing, str) else getattr(thing, "__name__", type(thing).__name__)
 
 
-def _recipe(run: Training) -> list[tuple[str, str]]:
-    recipe, taken = run.recipe, len(run.loop.losses) - 1
-    momentum = _by_group(group.momentum or 0.0 for group in recipe.made) or f"{recipe.momentum:g}"
-    decay = _by_group(group.weight_decay or 0.0 for group in recipe.made) or f"{recipe.weight_decay or 0.0:g}"
+def _list_options(run: Training) -> list[tuple[str, str]]:
+    recipe, taken = run.options, len(run.result.losses) - 1
+    momentum = _format_by_group(group.momentum or 0.0 for group in recipe.parameter_groups) or f"{recipe.momentum:g}"
+    decay = _format_by_group(group.weight_decay or 0.0 for group in recipe.parameter_groups) or f"{recipe.weight_decay or 0.0:g}"
     extras = [
         ("Weight decay:", "" if decay == "0" else decay),
         ("Gradients clipped at:", f"{recipe.clip_grad_norm:g}" if recipe.clip_grad_norm is not None else ""),
@@ -94,56 +94,56 @@ def _recipe(run: Training) -> list[tuple[str, str]]:
     ]
     return [
         ("Dep. Variable:", run.design.response),
-        ("Model:", f"nn.Linear, {NAMES[recipe.loss]}"),
-        ("Optimizer:", name_of(recipe.optimizer)),
-        ("Learning rate:", _rate(run)),
+        ("Model:", f"nn.Linear, {LOSS_NAMES[recipe.loss]}"),
+        ("Optimizer:", run_label(recipe.optimizer)),
+        ("Learning rate:", _describe_rate(run)),
         ("Momentum:", f"{momentum}{' (Nesterov)' if recipe.nesterov else ''}"),
         *[(name, said) for name, said in extras if said],
         ("Epochs:", f"{recipe.epochs:,}" if taken == recipe.epochs else f"{taken:,} of {recipe.epochs:,}"),
-        ("Batches:", _batches(recipe)),
-        ("Engine:", _engine(recipe)),
+        ("Batches:", _describe_batches(recipe)),
+        ("Engine:", _describe_engine(recipe)),
         ("Start:", "the model's own" if run.owned else f"random, seed {recipe.seed}" if recipe.start is None else "given"),
         ("Device, dtype:", f"{recipe.device}, {recipe.dtype}"),
         ("No. Observations:", str(run.moments.n)),
     ]
 
 
-def _by_group(values: Iterable[float]) -> str:
+def _format_by_group(values: Iterable[float]) -> str:
     """Say a number that each group of parameters has, once where all have the same; empty without groups."""
     return ", ".join(dict.fromkeys("unknown" if math.isnan(value) else f"{value:g}" for value in values))
 
 
-def _rate(run: Training) -> str:
+def _describe_rate(run: Training) -> str:
     """Say the learning rate that the run began with, of each group; some schedulers set one of their own."""
-    recipe, logged = run.recipe, _column(run, "lr")
-    rates = [group.lr for group in recipe.made] or [recipe.rate]
+    recipe, logged = run.options, _history_column(run, "lr")
+    rates = [group.lr for group in recipe.parameter_groups] or [recipe.rate]
     if recipe.scheduler is None:
-        return _by_group(rates)
-    begun = f"from {logged[0]:g}" if len(logged) and logged[0] != rates[0] else _by_group(rates)
-    return f"{begun}, {name_of(recipe.scheduler)}"
+        return _format_by_group(rates)
+    begun = f"from {logged[0]:g}" if len(logged) and logged[0] != rates[0] else _format_by_group(rates)
+    return f"{begun}, {run_label(recipe.scheduler)}"
 
 
-def _engine(recipe: Recipe) -> str:
+def _describe_engine(recipe: TrainingOptions) -> str:
     if recipe.engine != "rows":
         return recipe.engine.replace("_", " ")
     return f"rows{', streamed' if recipe.stream else ''}, {recipe.gradient}"
 
 
-def _batches(recipe: Recipe) -> str:
+def _describe_batches(recipe: TrainingOptions) -> str:
     if recipe.batch_size is None:
         return "all rows"
     order = "replacement" if recipe.replacement else "reshuffled" if recipe.shuffle else "in order"
     return f"{recipe.batch_size:,}, {order}"
 
 
-def _outcome(run: Training) -> list[tuple[str, str]]:
-    known, prediction, final = run.theory, run.prediction, run.loop.final
-    kept, taken = run.loop.kept_epoch, len(run.loop.losses) - 1
-    of = "of the average" if run.loop.averaged is not None else f"at epoch {kept:,}"
-    last = kept == taken and run.loop.averaged is None
+def _list_outcome(run: Training) -> list[tuple[str, str]]:
+    known, prediction, final = run.theory, run.prediction, run.result.final_values
+    kept, taken = run.result.final_epoch, len(run.result.losses) - 1
+    of = "of the average" if run.result.average_metrics is not None else f"at epoch {kept:,}"
+    last = kept == taken and run.result.average_metrics is None
     return [
         ("Status:", run.status),
-        ("First loss:", f"{run.loop.losses[0]:.6g}"),
+        ("First loss:", f"{run.result.losses[0]:.6g}"),
         ("Last loss:" if last else f"Loss {of}:", f"{final['loss']:.6g}"),
         *(
             [("Last validation loss:" if last else "Its validation loss:", f"{final['val_loss']:.6g}")]
@@ -151,14 +151,14 @@ def _outcome(run: Training) -> list[tuple[str, str]]:
             else []
         ),
         ("Loss at the optimum:", "unknown" if prediction is None else f"{prediction.floor:.6g}"),
-        ("Excess left, predicted:", "unknown" if prediction is None else f"{prediction.kept:.3g}"),
+        ("Excess left, predicted:", "unknown" if prediction is None else f"{prediction.remaining_fraction:.3g}"),
         *([("Noise keeps it off by:", f"{known.floor_se:.2g} std err")] if known.floor_se is not None else []),
-        *_rates(run),
+        *_list_rates(run),
         ("Condition (kappa):", f"{known.kappa:.6g}"),
     ]
 
 
-def _rates(run: Training) -> list[tuple[str, str]]:
+def _list_rates(run: Training) -> list[tuple[str, str]]:
     """Give the limit and the best rate, rounded down, and in so many digits that the best is below the limit."""
     known = run.theory
     if known.lr_limit is None or known.lr_best is None:
@@ -172,15 +172,15 @@ def _rates(run: Training) -> list[tuple[str, str]]:
     return [("Learning rate limit:", limit), ("Best learning rate:", best)]
 
 
-def _measured(run: Training) -> Table:
+def _metrics_table(run: Training) -> Table:
     """Give each metric at the parameters that the run ended with, on the rows and on those for validation."""
-    sets = [("training", ""), ("validation", "val_")] if len(_column(run, "val_loss")) else [("training", "")]
-    rows = [(name, *(f"{run.loop.final[prefix + name]:.8g}" for _, prefix in sets)) for name in run.recipe.metrics]
+    sets = [("training", ""), ("validation", "val_")] if len(_history_column(run, "val_loss")) else [("training", "")]
+    rows = [(name, *(f"{run.result.final_values[prefix + name]:.8g}" for _, prefix in sets)) for name in run.options.metrics]
     return Table(("metric", *(name for name, _ in sets)), rows)
 
 
-def _column(run: Training, name: str) -> Array:
-    return np.asarray(run.loop.log.columns.get(name, ()), dtype=np.float64)
+def _history_column(run: Training, name: str) -> Array:
+    return np.asarray(run.result.history.columns.get(name, ()), dtype=np.float64)
 
 
 def _predicted_curve(epochs: np.ndarray, losses: Array) -> Curve:

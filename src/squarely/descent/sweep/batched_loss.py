@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 
 import torch
 
-from squarely.descent.batches.in_memory import Held
-from squarely.descent.options.options import Recipe
+from squarely.descent.batches.in_memory import InMemoryBatches
+from squarely.descent.options.options import TrainingOptions
 from squarely.moments import StandardizedProblem
 
 _CELLS = 2**20  # residuals at once: what they take is bounded, whatever the numbers of rows and runs
 
 # From weights (K, p) to the mean loss (K,); the gradient (K, p) goes into the second tensor, unless that is None.
-Look = Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]
+Evaluate = Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Columns:
+class ColumnTensors:
     """Rows laid out for many runs: the columns of X, that of the intercept first, as rows of `X` (p, n), and `y` (n,)."""
 
     X: torch.Tensor
@@ -30,24 +30,24 @@ class Columns:
         return len(self.y)
 
 
-def columns_of(rows: Held, *, intercept: bool) -> Columns:
+def columns_of(rows: InMemoryBatches, *, intercept: bool) -> ColumnTensors:
     """Lay out the rows of a loop, with a column of ones for the intercept if there is one."""
     X = rows.X.t()
-    return Columns(torch.cat([torch.ones_like(X[:1]), X]) if intercept else X.contiguous(), rows.y.reshape(-1))
+    return ColumnTensors(torch.cat([torch.ones_like(X[:1]), X]) if intercept else X.contiguous(), rows.y.reshape(-1))
 
 
 @dataclass(frozen=True, slots=True)
-class Loss:
+class ResidualLoss:
     """The mean squared error, or Huber's loss of `delta`, by the residual r: its slope there, and itself.
 
-    >>> Loss(None).share, Loss(1.0).slope(torch.tensor([0.5, -3.0])).tolist()
+    >>> ResidualLoss(None).share, ResidualLoss(1.0).slope(torch.tensor([0.5, -3.0])).tolist()
     (2.0, [0.5, -1.0])
     """
 
     delta: float | None
 
     @property
-    def share(self) -> float:
+    def slope_factor(self) -> float:
         """What a slope has to be multiplied by: r^2 has the derivative 2 r."""
         return 2.0 if self.delta is None else 1.0
 
@@ -61,43 +61,43 @@ class Loss:
         return of_each.sum(-1)
 
 
-def loss_of(recipe: Recipe) -> Loss:
+def loss_of(recipe: TrainingOptions) -> ResidualLoss:
     """Give the loss of a recipe."""
-    return Loss(recipe.delta if recipe.loss == "huber" else None)
+    return ResidualLoss(recipe.delta if recipe.loss == "huber" else None)
 
 
 @dataclass(eq=False, slots=True)
-class _AtRows:
-    columns: Columns
-    loss: Loss
-    memory: dict[tuple[int, int], torch.Tensor] = field(default_factory=dict)
+class _RowsEvaluator:
+    columns: ColumnTensors
+    loss: ResidualLoss
+    buffers: dict[tuple[int, int], torch.Tensor] = field(default_factory=dict)
 
     def __call__(self, W: torch.Tensor, G: torch.Tensor | None) -> torch.Tensor:
         n, K, total = self.columns.n, len(W), torch.zeros(len(W), dtype=W.dtype, device=W.device)
         most = max(_CELLS // K, 1)
         for start in range(0, n, most):
             X, y = self.columns.X[:, start : start + most], self.columns.y[start : start + most]
-            r = torch.addmm(y.expand(K, len(y)), W, X, beta=-1, out=self._residuals(K, len(y)))
+            r = torch.addmm(y.expand(K, len(y)), W, X, beta=-1, out=self._residual_buffer(K, len(y)))
             slope = self.loss.slope(r)
             if G is not None:
-                torch.addmm(G, slope, X.t(), beta=1 if start else 0, alpha=self.loss.share / n, out=G)
+                torch.addmm(G, slope, X.t(), beta=1 if start else 0, alpha=self.loss.slope_factor / n, out=G)
             total += self.loss.total(r, slope)
         return total.div_(n)
 
-    def _residuals(self, K: int, m: int) -> torch.Tensor:
-        if (K, m) not in self.memory:
-            if len(self.memory) > 1:  # a block of rows and the last one: others are of runs that are over
-                self.memory.clear()
-            self.memory[K, m] = torch.empty(K, m, dtype=self.columns.y.dtype, device=self.columns.y.device)
-        return self.memory[K, m]
+    def _residual_buffer(self, K: int, m: int) -> torch.Tensor:
+        if (K, m) not in self.buffers:
+            if len(self.buffers) > 1:  # a block of rows and the last one: others are of runs that are over
+                self.buffers.clear()
+            self.buffers[K, m] = torch.empty(K, m, dtype=self.columns.y.dtype, device=self.columns.y.device)
+        return self.buffers[K, m]
 
 
-def look_at_rows(columns: Columns, loss: Loss) -> Look:
+def evaluate_on_rows(columns: ColumnTensors, loss: ResidualLoss) -> Evaluate:
     """Look at all rows, in blocks that keep the residuals of all runs within bounds: r = X w - y, g = share / n X'slope(r)."""
-    return _AtRows(columns, loss)
+    return _RowsEvaluator(columns, loss)
 
 
-def look_at_moments(problem: StandardizedProblem, like: torch.Tensor) -> Look:
+def evaluate_on_moments(problem: StandardizedProblem, like: torch.Tensor) -> Evaluate:
     """Look at the quadratic that the rows add up to, L = 1/2 w'H w - h'w + mean(y^2), whose gradient is H w - h; no row is read."""
     H, h = (torch.from_numpy(a).to(like) for a in (problem.H, problem.h))
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from squarely import theory
 from squarely.data import to_frame
-from squarely.descent.results.summary import rows_of
+from squarely.descent.results.summary import describe_rows
 from squarely.descent.results.training import Training
 from squarely.descent.sweep.batched_optimizers import decay_of, defaults_of
 from squarely.numerics import round_apart, round_down
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-_SHOWN = 10  # runs on a page
-_DRAWN = 12  # curves that an eye can tell apart
-_SHORT = {"batch_size": "batch", "weight_decay": "decay"}
+_MAX_SHOWN_RUNS = 10  # runs on a page
+_MAX_CURVES = 12  # curves that an eye can tell apart
+_SHORT_NAMES = {"batch_size": "batch", "weight_decay": "decay"}
 
 
 @dataclass(frozen=True, eq=False, slots=True, repr=False)
@@ -53,17 +53,17 @@ class Sweep:
         lowest_loss is the lowest one logged. predicted_loss and excess_left are what theory says of these parameters, NaN where it
         has no curve.
         """
-        return to_frame(self._columns())
+        return to_frame(self._make_columns())
 
     @property
     def history(self) -> pd.DataFrame:
         """The losses of all runs, one below the other: columns epoch, loss, and each option that was varied."""
-        lengths = [len(run.loop.losses) for run in self.runs]
-        options = {name: np.repeat([_value(run, name) for run in self.runs], lengths) for name in self._options}
+        lengths = [len(run.result.losses) for run in self.runs]
+        options = {name: np.repeat([_option_value(run, name) for run in self.runs], lengths) for name in self._options}
         return to_frame(
             {
                 "epoch": np.concatenate([np.arange(length) for length in lengths]),
-                "loss": np.concatenate([run.loop.losses for run in self.runs]),
+                "loss": np.concatenate([run.result.losses for run in self.runs]),
                 **options,
             }
         )
@@ -71,37 +71,37 @@ class Sweep:
     @property
     def best(self) -> Training:
         """The run that ended lowest, by validation loss if there is one, among those that did not diverge; the first of equals."""
-        return self._ranked[0]
+        return self._ranked_runs[0]
 
     @property
     def why(self) -> str:
         """Say in sentences why `best` is the best, by how much, and what theory says of its learning rate."""
-        best, others = self.best, self._ranked[1:]
-        if not _sound(best):
-            return f"{'Every run' if others else 'The run'} diverged. {_limits(best)}".strip()
-        criterion = "validation loss" if _validated(best) else "last loss"
-        said = f"{self._named(best)} ends lowest: its {criterion} is {_final(best):.6g}"
-        if others and _sound(others[0]):
-            more = _final(others[0]) - _final(best)
+        best, others = self.best, self._ranked_runs[1:]
+        if not _is_finite(best):
+            return f"{'Every run' if others else 'The run'} diverged. {_describe_limits(best)}".strip()
+        criterion = "validation loss" if _has_validation(best) else "last loss"
+        said = f"{self._describe_run(best)} ends lowest: its {criterion} is {_final_loss(best):.6g}"
+        if others and _is_finite(others[0]):
+            more = _final_loss(others[0]) - _final_loss(best)
             gap = f"{more:.3g} below" if more > 0 else "no lower than"
-            said += f", {gap} that of {self._named(others[0])}" + ("" if more > 0 else ", which comes later")
-        gone = sum(not _sound(run) for run in self.runs)
+            said += f", {gap} that of {self._describe_run(others[0])}" + ("" if more > 0 else ", which comes later")
+        gone = sum(not _is_finite(run) for run in self.runs)
         fate = f" {gone:,} of {len(self.runs):,} runs diverged." if gone else ""
-        return f"{said}.{fate} {_limits(best)}".strip()
+        return f"{said}.{fate} {_describe_limits(best)}".strip()
 
     def plot(self) -> Figure:
         """Draw the losses of up to twelve runs; of more, where each ended, by its learning rate (or what else was varied most).
 
         The limit that theory has for the best run is a vertical line.
         """
-        return draw([self._losses() if len(self.runs) <= _DRAWN else self._ends()])
+        return draw([self._draw_losses() if len(self.runs) <= _MAX_CURVES else self._draw_ends()])
 
     def summary(self) -> Page:
         """Lay the runs out side by side, the best ten where there are more, with what theory says of each."""
-        shown = list(self.runs) if len(self.runs) <= _SHOWN else self._ranked[:_SHOWN]
-        plain, validated = len(self._options) == 1, _validated(self.best)
+        shown = list(self.runs) if len(self.runs) <= _MAX_SHOWN_RUNS else self._ranked_runs[:_MAX_SHOWN_RUNS]
+        plain, validated = len(self._options) == 1, _has_validation(self.best)
         header = [
-            *(_SHORT.get(name, name) for name in self._options),
+            *(_SHORT_NAMES.get(name, name) for name in self._options),
             "status",
             *(["first loss"] if plain else []),
             "last loss",
@@ -109,15 +109,15 @@ class Sweep:
             "excess left",
             *(["val loss"] if validated else []),
         ]
-        rows = [self._row(run, plain=plain, validated=validated) for run in shown]
+        rows = [self._make_row(run, plain=plain, validated=validated) for run in shown]
         hidden = len(self.runs) - len(shown)
-        more = [f"These are the best {_SHOWN}; the other {hidden:,} runs are in sweep.frame."] if hidden else []
+        more = [f"These are the best {_MAX_SHOWN_RUNS}; the other {hidden:,} runs are in sweep.frame."] if hidden else []
         notes = dict.fromkeys(warning for run in ([self.best] if hidden else shown) for warning in run.warnings)
         return Page(
             "Learning Rates" if self._options == ("lr",) else "Sweep",
             [Table(header, rows)],
             footer=[
-                rows_of(self.runs[0]),
+                describe_rows(self.runs[0]),
                 *more,
                 *([f"{self.program}."] if self.program else []),
                 self.why,
@@ -131,16 +131,16 @@ class Sweep:
             "varied": list(self._options),
             "program": self.program,
             "best": self.runs.index(self.best),
-            "best_lr": self.best.recipe.rate,
+            "best_lr": self.best.options.rate,
             "why": self.why,
-            "frame": {name: np.asarray(values).tolist() for name, values in self._columns().items()},
+            "frame": {name: np.asarray(values).tolist() for name, values in self._make_columns().items()},
             "runs": [run.as_dict() for run in self.runs],
         }
 
     def __repr__(self) -> str:
         said = []
         for name in self._options:
-            values = [f"{value:g}" for value in dict.fromkeys(_value(run, name) for run in self.runs)]
+            values = [f"{value:g}" for value in dict.fromkeys(_option_value(run, name) for run in self.runs)]
             said.append(f"{name} {', '.join(values[:8])}{', ...' if len(values) > 8 else ''}")
         return f"<Sweep of {'; '.join(said)}: {len(self.runs):,} runs; print(sweep.summary())>"
 
@@ -152,76 +152,76 @@ class Sweep:
         return self.varied or ("lr",)
 
     @property
-    def _ranked(self) -> list[Training]:
-        return sorted(self.runs, key=lambda run: (not _sound(run), _final(run)))
+    def _ranked_runs(self) -> list[Training]:
+        return sorted(self.runs, key=lambda run: (not _is_finite(run), _final_loss(run)))
 
-    def _named(self, run: Training) -> str:
-        return ", ".join(f"{name} = {_value(run, name):g}" for name in self._options)
+    def _describe_run(self, run: Training) -> str:
+        return ", ".join(f"{name} = {_option_value(run, name):g}" for name in self._options)
 
-    def _columns(self) -> dict[str, Any]:
+    def _make_columns(self) -> dict[str, Any]:
         curves = [run.prediction for run in self.runs]
         columns: dict[str, Any] = {
-            **{name: np.array([_value(run, name) for run in self.runs]) for name in self._options},
+            **{name: np.array([_option_value(run, name) for run in self.runs]) for name in self._options},
             "status": np.array([run.status for run in self.runs]),
-            "last_loss": np.array([run.loop.final["loss"] for run in self.runs]),
-            "lowest_loss": np.array([np.fmin.reduce(run.loop.losses) for run in self.runs]),
-            "epochs": np.array([len(run.loop.losses) - 1 for run in self.runs]),
-            "predicted_loss": np.array([math.nan if curve is None else curve.losses[curve.at] for curve in curves]),
-            "excess_left": np.array([math.nan if curve is None else curve.kept for curve in curves]),
+            "last_loss": np.array([run.result.final_values["loss"] for run in self.runs]),
+            "lowest_loss": np.array([np.fmin.reduce(run.result.losses) for run in self.runs]),
+            "epochs": np.array([len(run.result.losses) - 1 for run in self.runs]),
+            "predicted_loss": np.array([math.nan if curve is None else curve.losses[curve.final_epoch] for curve in curves]),
+            "excess_left": np.array([math.nan if curve is None else curve.remaining_fraction for curve in curves]),
         }
-        if any(map(_validated, self.runs)):
-            columns["val_loss"] = np.array([run.loop.final["val_loss"] for run in self.runs])
+        if any(map(_has_validation, self.runs)):
+            columns["val_loss"] = np.array([run.result.final_values["val_loss"] for run in self.runs])
         return columns
 
-    def _row(self, run: Training, *, plain: bool, validated: bool) -> list[str]:
+    def _make_row(self, run: Training, *, plain: bool, validated: bool) -> list[str]:
         curve = run.prediction
         return [
-            *(f"{_value(run, name):g}" for name in self._options),
+            *(f"{_option_value(run, name):g}" for name in self._options),
             run.status,
-            *([f"{run.loop.losses[0]:.5g}"] if plain else []),
-            f"{run.loop.final['loss']:.5g}",
-            *(["unknown" if curve is None else f"{curve.losses[curve.at]:.5g}"] if len(self._options) < 4 else []),
-            "unknown" if curve is None else f"{100 * curve.kept:.2g} %",
-            *([f"{run.loop.final['val_loss']:.5g}"] if validated else []),
+            *([f"{run.result.losses[0]:.5g}"] if plain else []),
+            f"{run.result.final_values['loss']:.5g}",
+            *(["unknown" if curve is None else f"{curve.losses[curve.final_epoch]:.5g}"] if len(self._options) < 4 else []),
+            "unknown" if curve is None else f"{100 * curve.remaining_fraction:.2g} %",
+            *([f"{run.result.final_values['val_loss']:.5g}"] if validated else []),
         ]
 
-    def _losses(self) -> Panel:
+    def _draw_losses(self) -> Panel:
         """Draw every run; one that diverges leaves through the upper edge instead of making the others flat."""
         marks = [
             Curve(
-                x=np.arange(len(run.loop.losses)),
-                y=run.loop.losses,
-                label=self._named(run) + ("" if _sound(run) else f" ({run.status})"),
+                x=np.arange(len(run.result.losses)),
+                y=run.result.losses,
+                label=self._describe_run(run) + ("" if _is_finite(run) else f" ({run.status})"),
                 color=i,
             )
             for i, run in enumerate(self.runs)
         ]
-        top = None if all(map(_sound, self.runs)) else 1.05 * max(float(run.loop.losses[0]) for run in self.runs)
+        top = None if all(map(_is_finite, self.runs)) else 1.05 * max(float(run.result.losses[0]) for run in self.runs)
         title = "Loss by epoch and learning rate" if self._options == ("lr",) else "Loss by epoch"
         return Panel(title=title, x_label="epoch", y_label="loss (standardised)", marks=marks, top=top)
 
-    def _ends(self) -> Panel:
+    def _draw_ends(self) -> Panel:
         """Draw one line for each combination of the other options."""
-        across = max(self._options, key=lambda name: (name == "lr", len({_value(run, name) for run in self.runs})))
+        across = max(self._options, key=lambda name: (name == "lr", len({_option_value(run, name) for run in self.runs})))
         others = [name for name in self._options if name != across]
         lines: dict[tuple[float, ...], list[tuple[float, float]]] = {}
         for run in self.runs:
-            line = lines.setdefault(tuple(_value(run, name) for name in others), [])
-            if _sound(run):
-                line.append((_value(run, across), _final(run)))
-        named = len(lines) <= _DRAWN
+            line = lines.setdefault(tuple(_option_value(run, name) for name in others), [])
+            if _is_finite(run):
+                line.append((_option_value(run, across), _final_loss(run)))
+        named = len(lines) <= _MAX_CURVES
         marks = []
         for i, (values, points) in enumerate(lines.items()):
             x, y = np.array(sorted(points)).reshape(-1, 2).T
             label = ", ".join(f"{name} = {value:g}" for name, value in zip(others, values, strict=True)) if named else ""
             marks.append(Curve(x=x, y=y, label=label, color=i))
-        ends = [_final(run) for run in self.runs if _sound(run)]
+        ends = [_final_loss(run) for run in self.runs if _is_finite(run)]
         if across == "lr" and ends:
             known = self.best.theory
             limit, drawn = known.lr_limit, "" if known.batches is None else ", rows drawn with replacement"
             if limit is not None:
                 marks.append(Curve(x=[limit, limit], y=[min(ends), max(ends)], label=f"limit in theory{drawn}", dashed=True))
-        loss = "validation loss" if _validated(self.best) else "last loss"
+        loss = "validation loss" if _has_validation(self.best) else "last loss"
         return Panel(
             title=f"Where {len(self.runs):,} runs ended",
             x_label=across,
@@ -232,9 +232,9 @@ class Sweep:
         )
 
 
-def _value(run: Training, name: str) -> float:
+def _option_value(run: Training, name: str) -> float:
     """Give what an option was; for a batch of all rows, how many these are."""
-    recipe = run.recipe
+    recipe = run.options
     if name == "lr":
         return recipe.rate
     if name == "batch_size":
@@ -245,22 +245,22 @@ def _value(run: Training, name: str) -> float:
     return value
 
 
-def _sound(run: Training) -> bool:
-    return run.status in ("finished", "stopped") and math.isfinite(_final(run))
+def _is_finite(run: Training) -> bool:
+    return run.status in ("finished", "stopped") and math.isfinite(_final_loss(run))
 
 
-def _validated(run: Training) -> bool:
-    return len(run.loop.log.columns.get("val_loss", ())) > 0
+def _has_validation(run: Training) -> bool:
+    return len(run.result.history.columns.get("val_loss", ())) > 0
 
 
-def _final(run: Training) -> float:
+def _final_loss(run: Training) -> float:
     """Give the loss that a run is judged by, at the parameters that it ended with."""
-    return run.loop.final["val_loss" if _validated(run) else "loss"]
+    return run.result.final_values["val_loss" if _has_validation(run) else "loss"]
 
 
-def _limits(run: Training) -> str:
+def _describe_limits(run: Training) -> str:
     """Say which constant rates converge for steps on all rows, and what the limit for batches is."""
-    known, recipe, descent = run.theory, run.recipe, run.recipe.descent
+    known, recipe, descent = run.theory, run.options, run.options.descent
     if known.lr_limit is None or known.lr_best is None or descent is None:
         return ""
     best, limit = round_apart(known.lr_best, theory.lr_limit(known.spectrum, descent))
@@ -270,5 +270,5 @@ def _limits(run: Training) -> str:
         return f"{constant} below {limit} converge{at}. The best is {best}."
     return (
         f"{constant} below {limit} converge{at} for steps on all rows, and the best is {best}. "
-        f"The limit {known.named} is {round_down(known.lr_limit)}."
+        f"The limit {known.limit_label} is {round_down(known.lr_limit)}."
     )
