@@ -205,7 +205,7 @@ def _run_loop(
             fingerprint=lambda: fingerprint_of(
                 seen.moments.design, problem, recipe, given, validation, process_group=seen.process_group
             ),
-            run=lambda keeper: loop(keeper=keeper),
+            run=lambda keeper: loop(hook=keeper),
             check_run=partial(require_schedule, given, state, recipe),
             signals=halting,
             process_group=seen.process_group,

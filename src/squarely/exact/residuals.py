@@ -171,7 +171,7 @@ class _Coefficients:
         at = places[columns] - (places[columns] > d)  # without the response
         hi, lo = np.zeros((2, d + g))
         hi[at], lo[at] = b
-        return cls(dense=(hi[:d], lo[:d]), grouped=(hi[d:], lo[d:]), places=places, at=at)
+        return cls(dense=(hi[:d], lo[:d]), grouped=(hi[d:], lo[d:]), places=places, selected_places=at)
 
     def all_sums(self, piece: ScaledBlock) -> Array:
         """Sum every column of a piece: [1, dense x, y, grouped]."""

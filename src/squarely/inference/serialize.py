@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -85,37 +85,49 @@ def solution_to_json(fit: Fit) -> str:
         "rows": {**account.as_dict(), "rounded": dict(account.rounded), "casts": dict(account.casts)},
         "gram": _upper_rows(moments.gram),
         "passes": moments.passes,
-        "aggregated": None
-        if moments.engine_record is None
-        else {name: getattr(moments.engine_record, name) for name in _ENGINE_FIELDS},
+        "aggregated": _to_keys(moments.engine_record, _ENGINE_KEYS),
         "remarks": list(moments.remarks),
         "factor": {
-            **{name: getattr(solution.factor, name) for name in _FACTORIZATION_FIELDS},
+            **(_to_keys(solution.factor, _FACTORIZATION_KEYS) or {}),
             "R": _upper_rows(solution.factor.R),
             "triangle": None if solution.factor.triangle is None else _upper_rows(solution.factor.triangle),
         },
-        "residuals": _fields_to_dict(solution.residuals),
+        "residuals": _to_keys(solution.residuals, _RESIDUAL_KEYS),
         "root": root
         and {
             "P": _upper_rows(root.P) if (np.triu(root.P) == root.P).all() else root.P,
             "U": _upper_rows(root.U),
             "error": root.error,
         },
-        "solution": {name: getattr(solution, name) for name in _SOLUTION_FIELDS},
-        "span": _fields_to_dict(solution.span),
-        "merged": _fields_to_dict(solution.merge_record),
+        "solution": _to_keys(solution, _SOLUTION_KEYS),
+        "span": _to_keys(solution.span, _SPAN_KEYS),
+        "merged": _to_keys(solution.merge_record, _MERGE_KEYS),
     }
     return json.dumps(_to_plain(document), allow_nan=False, separators=(",", ":"))
 
 
-_ENGINE_FIELDS = ("engine", "scans", "expressions")
-_FACTORIZATION_FIELDS = ("columns", "kept", "rhs", "condition", "road", "dependencies", "left", "doubt")
-_SOLUTION_FIELDS = ("params", "b", "unit_bse", "ssr", "ssr_off", "centered_tss", "tss_off", "mean",
-             "digits", "digits_bse", "precision", "scans", "settled", "blur", "rough")  # fmt: skip
+# The keys of a saved fit and the fields that they hold; a field may be renamed, a key never changes.
+_ENGINE_KEYS = {"engine": "engine", "scans": "scans", "expressions": "expressions"}
+_FACTORIZATION_KEYS = {
+    "columns": "columns", "kept": "selected", "rhs": "rhs", "condition": "condition", "road": "method",
+    "dependencies": "dependencies", "left": "remainders", "doubt": "error_factor",
+}  # fmt: skip
+_SOLUTION_KEYS = {
+    "params": "params", "b": "scaled_params", "unit_bse": "unit_bse", "ssr": "ssr", "ssr_off": "ssr_error",
+    "centered_tss": "centered_tss", "tss_off": "tss_error", "mean": "mean", "digits": "digits", "digits_bse": "digits_bse",
+    "precision": "precision", "scans": "scans", "settled": "converged", "blur": "fitted_error", "rough": "input_rounding",
+}  # fmt: skip
+_SPAN_KEYS = {"b": "b", "left": "remainder", "blur": "remainder_error"}
+_MERGE_KEYS = {"rows": "rows", "taken_out": "removed_rows", "shards": "shards"}
+_RESIDUAL_KEYS = {
+    "n": "n", "sums": "sums", "gradient": "gradient", "gradient_low": "gradient_low", "spread": "response_sums",
+    "squares": "squares", "powers": "powers", "steps": "sum_squared_differences", "first": "first_residual",
+    "last": "last_residual", "top": "top",
+}  # fmt: skip
 
 
-def _fields_to_dict(part: ResidualSums | MergeRecord | Span | None) -> dict[str, Any] | None:
-    return None if part is None else {field.name: getattr(part, field.name) for field in fields(part)}
+def _to_keys(part: object | None, keys: Mapping[str, str]) -> dict[str, Any] | None:
+    return None if part is None else {key: getattr(part, field) for key, field in keys.items()}
 
 
 def _upper_rows(M: Array) -> list[Array]:
@@ -323,11 +335,10 @@ def _read_span(document: Mapping[str, Any], moments: Moments, factor: Factorizat
 def _read_residuals(written: Mapping[str, Any] | None, size: int, q: int) -> ResidualSums | None:
     if written is None:
         return None
-    readers: dict[str, Callable[[Any], Any]] = {field.name: as_number for field in fields(ResidualSums)}
+    readers: dict[str, Callable[[Any], Any]] = dict.fromkeys(_RESIDUAL_KEYS, as_number)
     lengths = {"sums": size, "gradient": q, "gradient_low": q, "spread": 2, "powers": 3}
     readers |= {name: partial(as_numbers, shape=(length,)) for name, length in lengths.items()} | {"n": as_int}
-    parts = {name: reader(written[name]) for name, reader in readers.items()}
-    return ResidualSums(**parts)
+    return ResidualSums(**{_RESIDUAL_KEYS[key]: reader(written[key]) for key, reader in readers.items()})
 
 
 def _read_merge_record(written: Mapping[str, Any] | None) -> MergeRecord | None:

@@ -72,7 +72,7 @@ def fingerprint_of(
     if not process_group.is_single:
         recipe = replace(recipe, device=torch.device(recipe.device).type)
     named = isinstance(recipe.optimizer, str)
-    unasked = ("made",) if named else ("made", *_GROUP_OPTIONS)
+    unasked = ("parameter_groups",) if named else ("parameter_groups", *_GROUP_OPTIONS)
     run = {
         "formula": formula.text,
         "where": design.where.text if design.where else None,

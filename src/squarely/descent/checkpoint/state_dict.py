@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -46,10 +45,14 @@ def to_checkpoint(state: LoopState, identity: RunFingerprint, ended: StopReason 
         "made": _describe_kinds(state),
         "optimizer": _part_to_plain(state.optimizer, tensors, "optimizer"),
         "scheduler": None if state.scheduler is None else _part_to_plain(state.scheduler, tensors, "scheduler"),
-        "ended": None if ended is None or asked else asdict(ended),
+        "ended": None if ended is None or asked else _stop_reason_to_json(ended),
     }
     tensors |= {name: generator.get_state() for name, generator in loader_generators(state).items()}
     return Checkpoint(epoch=state.epoch, batch=state.batch, run=run, tensors=tensors | rng_states(state.total.device))
+
+
+def _stop_reason_to_json(ended: StopReason) -> dict[str, Any]:
+    return {"status": ended.status, "reason": ended.reason, "restored": ended.restored_epoch, "asked": ended.is_requested}
 
 
 def loader_generators(state: LoopState) -> dict[str, torch.Generator]:

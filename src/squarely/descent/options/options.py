@@ -115,7 +115,7 @@ class TrainingOptions:
     @classmethod
     def names(cls) -> tuple[str, ...]:
         """Return the names of the options. `made` is a result and not one of them."""
-        return tuple(each.name for each in fields(cls) if each.name != "made")
+        return tuple(each.name for each in fields(cls) if each.name != "parameter_groups")
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any]) -> TrainingOptions:

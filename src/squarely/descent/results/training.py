@@ -296,8 +296,10 @@ def with_prediction(run: Training, optimum: Array) -> Training:
     rates = np.asarray(log.columns.get("lr", ()))[:taken]
     momenta = np.asarray(log.columns["momentum"])[:taken] if "momentum" in log.columns else None
     foreseen = partial(predict_curve, run.problem, run.theory, start=start, optimum=optimum, rates=rates, momenta=momenta)
-    prediction = foreseen(recipe=recipe)
+    prediction = foreseen(options=recipe)
     if prediction is not None and run.result.stop_reason.restored_epoch is not None:
-        best = foreseen(recipe=replace(recipe, epochs=run.result.stop_reason.restored_epoch))
-        prediction = prediction if best is None else replace(prediction, gap=best.gap, final_epoch=run.result.stop_reason.restored_epoch)
+        best = foreseen(options=replace(recipe, epochs=run.result.stop_reason.restored_epoch))
+        prediction = (
+            prediction if best is None else replace(prediction, gap=best.gap, final_epoch=run.result.stop_reason.restored_epoch)
+        )
     return replace(run, prediction=prediction)

@@ -46,14 +46,14 @@ class ActiveRuns:
         column = torch.tensor([rates.column[recipe.rate] for recipe in recipes], device=W.device).view(S, R)
         return cls(
             seeds=[recipe.seed for recipe in recipes[::R]],
-            place=torch.arange(S * R, device=W.device).view(S, R),
-            alive=np.ones((S, R), dtype=bool),
+            positions=torch.arange(S * R, device=W.device).view(S, R),
+            is_active=np.ones((S, R), dtype=bool),
             tensors={"W": W, "G": torch.zeros_like(W), **remembered},
             step=step,
             rates=rates,
             column=column,
             lr=rates.table[0][column].unsqueeze(-1),
-            trail=W.new_zeros(EPOCHS_PER_CHECK + 1, S, R, p),
+            weight_history=W.new_zeros(EPOCHS_PER_CHECK + 1, S, R, p),
         )
 
     def flatten(self, name: str) -> torch.Tensor:

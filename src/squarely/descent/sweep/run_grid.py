@@ -127,7 +127,9 @@ def _train_batched(seen: TrainingData, recipes: Sequence[TrainingOptions]) -> tu
                 loops[i] = _make_result(models[i], settled_recipes[i], trace)
     runs = tuple(
         Training(
-            options=replace(recipe, stream=False, parameter_groups=groups_of(new_optimizer(models[i].parameters(), recipe), models[i])),
+            options=replace(
+                recipe, stream=False, parameter_groups=groups_of(new_optimizer(models[i].parameters(), recipe), models[i])
+            ),
             result=loops[i],
             problem=problem,
             moments=seen.moments,
