@@ -167,7 +167,7 @@ def kind_of(kind: pa.DataType) -> Kind:
 def parses_as_number(text: object, *, decimal_comma: bool = False) -> bool:
     """Tell whether a text is a number, with a decimal comma or with a point.
 
-    >>> parses_as_number("1e3"), parses_as_number("?"), parses_as_number("1_000"), parses_as_number("1,5", comma=True)
+    >>> parses_as_number("1e3"), parses_as_number("?"), parses_as_number("1_000"), parses_as_number("1,5", decimal_comma=True)
     (True, False, False, True)
     """
     if isinstance(text, str):

@@ -289,7 +289,7 @@ def row_ranges(rows: int) -> tuple[RowRange, ...]:
     """Cut rows in memory into parts.
 
     >>> row_ranges(70_000)
-    (Part(first=0, rows=65536), Part(first=65536, rows=4464))
+    (RowRange(start=0, rows=65536), RowRange(start=65536, rows=4464))
     """
     return tuple(RowRange(first, min(BATCH_ROWS, rows - first)) for first in range(0, rows, BATCH_ROWS))
 

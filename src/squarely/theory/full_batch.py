@@ -256,8 +256,8 @@ def excess_curves(lam: Spectrum, c: Array, descents: Sequence[Descent], epochs: 
 
     Examples
     --------
-    >>>     >>>     >>> from squarely import theory
-    >>> lam = theory.spectrum(2.0 * np.eye(1))
+    >>> from squarely import theory
+    >>> lam = theory.decompose_hessian(2.0 * np.eye(1))
     >>> excess_curves(lam, np.array([[1.0], [1.0]]), [theory.Descent(lr=0.25), theory.Descent(lr=0.5)], 2)[0].tolist()
     [[1.0, 0.25, 0.0625], [1.0, 0.0, 0.0]]
     """

@@ -25,7 +25,7 @@ def shard_of(source: Source, number: int, of: int) -> Source:
     Examples
     --------
     >>> from squarely.data import open_source
-    >>> [shard_of(open_source({"x": [1.0, 2.0, 3.0, 4.0, 5.0]}), number, 2).training_batches for number in (0, 1)]
+    >>> [shard_of(open_source({"x": [1.0, 2.0, 3.0, 4.0, 5.0]}), number, 2).rows for number in (0, 1)]
     [2, 3]
     """
     rows = count_rows_of(source)

@@ -42,7 +42,7 @@ def split_source(source: Source, share: float, seed: int) -> tuple[Source, Sourc
     --------
     >>> from squarely.data import open_source
     >>> training, validation = split_source(open_source({"x": [1.0, 2.0, 3.0, 4.0, 5.0]}), 0.3, seed=0)
-    >>> training.training_batches, validation.training_batches, validation.label
+    >>> training.rows, validation.rows, validation.label
     (3, 2, 'the validation rows of the dict of arrays')
     """
     share = _check_fraction(share)

@@ -25,7 +25,7 @@ _NEGATIVE, _ATOM = 3, 5
 def expression_code(expression: Expression, fields: Fields, moves: Mapping[str, MeanAndDeviation]) -> str:
     """Write an expression of the columns of the frame `rows`.
 
-    >>> x, fields = Name("a b", (0, 0)), {("a b", "number_literal"): "a b"}
+    >>> x, fields = Name("a b", (0, 0)), {("a b", "number"): "a b"}
     >>> print(expression_code(Arithmetic("**", Arithmetic("-", x, Number(1.0)), Number(2.0)), fields, {}))
     (rows["a b"] - 1) ** 2
     """

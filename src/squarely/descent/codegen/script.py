@@ -70,8 +70,8 @@ _ROOT_MEAN_SQUARE = "each column over its root mean square; without an intercept
 _ONE_THREAD = "torch.set_num_threads(1)  # for so few numbers, a second thread would only wait"
 _INTERCEPT_CODE = """\
 bias = model.bias.detach().double().cpu().numpy()
-level = centre[-1] + (offset[-1] + scale[-1] * bias[0] - slopes @ offset[:-1])
-intercept = level - slopes @ centre[:-1]
+level = center[-1] + (offset[-1] + scale[-1] * bias[0] - slopes @ offset[:-1])
+intercept = level - slopes @ center[:-1]
 params = {"Intercept": float(intercept), **dict(zip(columns, slopes.tolist()))}"""
 _PLAIN_INTERCEPT_CODE = """\
 slopes = weight.tolist()
@@ -200,8 +200,8 @@ def _table_code(recipe: TrainingOptions, problem: StandardizedProblem, *, split:
     """Write the statements that make the tensors."""
     if recipe.standardize:
         lines = [_STANDARDIZE_COMMENT.format(_MEAN_AND_DEVIATION if problem.intercept else _ROOT_MEAN_SQUARE)]
-        lines += [statement(f"{name} = ", array_literal(getattr(problem, name).tolist())) for name in ("centre", "offset", "scale")]
-        lines.append("table = ((np.column_stack([X, y]) - centre) - offset) / scale")
+        lines += [statement(f"{name} = ", array_literal(getattr(problem, name).tolist())) for name in ("center", "offset", "scale")]
+        lines.append("table = ((np.column_stack([X, y]) - center) - offset) / scale")
     else:
         lines = ["# The columns as they are: nothing is standardised.", "table = np.column_stack([X, y])"]
     for kind, which in [("", "~held_out" if split else ":"), ("val_", "held_out")][: 1 + validated]:

@@ -40,7 +40,7 @@ def columns_of(rows: InMemoryBatches, *, intercept: bool) -> ColumnTensors:
 class ResidualLoss:
     """The mean squared error, or Huber's loss of `delta`, by the residual r: its slope there, and itself.
 
-    >>> ResidualLoss(None).share, ResidualLoss(1.0).slope(torch.tensor([0.5, -3.0])).tolist()
+    >>> ResidualLoss(None).slope_factor, ResidualLoss(1.0).slope(torch.tensor([0.5, -3.0])).tolist()
     (2.0, [0.5, -1.0])
     """
 

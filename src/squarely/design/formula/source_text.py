@@ -50,7 +50,7 @@ def read_source(text: str) -> SourceText:
     """Begin to read.
 
     >>> read = read_source("y ~ `model year`")
-    >>> len(read.is_plain) == len(read.text), read.name(read.is_plain[4:])
+    >>> len(read.masked_text) == len(read.text), read.name(read.masked_text[4:])
     (True, 'model year')
     """
     quoted: dict[str, str] = {}

@@ -220,7 +220,7 @@ def _means_and_deviations(block: Block) -> dict[str, Array]:
             sums = [np.bincount(spread.places[at], power, len(grouped)) for power in (x, x * x)]
             mean = sums[0] / block.size
             grouped += np.column_stack([mean, np.sqrt(np.maximum(sums[1] / block.size - mean**2, 0.0))])
-    return {"mean": layout.join_columns(dense[:, 0], grouped[:, 0]), "spread": layout.join_columns(dense[:, 1], grouped[:, 1])}
+    return {"mean": layout.join_columns(dense[:, 0], grouped[:, 0]), "deviation": layout.join_columns(dense[:, 1], grouped[:, 1])}
 
 
 def _deviation(x: Array) -> tuple[float, float]:

@@ -184,7 +184,7 @@ def plan_passes(formula: Formula, factors: Mapping[str, Factor]) -> tuple[Learni
 def describe_pass(topics: LearningPass) -> str:
     """Say in a word or two what one scan is for.
 
-    >>> describe_pass((LearningTask("levels", "a"), LearningTask("levels", "b"), LearningTask("knots_aggregator", "ns(x, df=3)")))
+    >>> describe_pass((LearningTask("levels", "a"), LearningTask("levels", "b"), LearningTask("knots", "ns(x, df=3)")))
     'levels, knots'
     """
     return ", ".join(dict.fromkeys(topic.kind for topic in topics))

@@ -65,10 +65,10 @@ class Search:
 def start_search(n: int, places: Array) -> Search:
     """Begin to search for what quantiles (type 7) of n values lie between.
 
-    >>> seen = start_search(4, np.array([0.5]))
-    >>> while not seen.is_over:
-    ...     seen = seen.narrow(seen.counter()(np.array([3.0, -1.0, 8.0, 2.5])))
-    >>> seen.values(), quantiles_from_search(4, np.array([0.5]), seen).tolist()
+    >>> search = start_search(4, np.array([0.5]))
+    >>> while not search.is_finished:
+    ...     search = search.narrow(search.counter()(np.array([3.0, -1.0, 8.0, 2.5])))
+    >>> search.values(), quantiles_from_search(4, np.array([0.5]), search).tolist()
     ({1: 2.5, 2: 3.0}, [2.75])
     """
     return Search(prefixes={rank: (0, rank) for rank in quantile_ranks(n, places)})
