@@ -14,10 +14,9 @@ from squarely._version import __version__
 
 if TYPE_CHECKING:
     from squarely import datasets, errors
-    from squarely.api import load, merge, ols, preview, sweep, train
+    from squarely.api import certify, load, merge, ols, preview, sweep, train
     from squarely.api.progress_bar import progress
     from squarely.certification import Certificate
-    from squarely.certification.verdict import certify
     from squarely.descent import Sweep, Training
     from squarely.inference import Fit, Preview
 

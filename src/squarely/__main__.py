@@ -1,4 +1,4 @@
-"""`python -m squarely` is the command line."""
+"""`python -m squarely` runs the command line."""
 
 from squarely.cli import main
 

@@ -241,7 +241,7 @@ def test_an_order_that_is_not_certain_is_refused(engine, tmp_path):
         sq.ols("y ~ x", table, order_by="empty")
     with pytest.raises(DataError, match=r"no column 'tme' in .*Did you mean 'time'"):
         sq.ols("y ~ x", table, order_by="tme")
-    with pytest.raises(OptionError, match=r"order_by=3 is no name of a column"):
+    with pytest.raises(OptionError, match=r"order_by=3 is not the name of a column"):
         sq.ols("y ~ x", table, order_by=3)
 
 

@@ -158,7 +158,7 @@ def test_a_share_of_the_rows_is_held_out():
     for share, said in (
         (1.0, "no row to train on"),
         (0, "no row to validate"),
-        (True, "neither a share nor rows"),
+        (True, "neither a fraction nor rows"),
         (1.5, "validation=1.5"),
     ):
         with pytest.raises(sq.errors.InputError, match=said):
@@ -201,7 +201,7 @@ def test_gaps_in_a_loader_are_refused_and_casts_are_said():
     X[5, 1] = float("nan")
     with pytest.raises(sq.errors.DataError, match="rows with gaps in the loader"):
         sq.train(loader=[(X, y)], epochs=2)
-    with pytest.raises(sq.errors.DataError, match="validation has 2 features, and the one for training 3"):
+    with pytest.raises(sq.errors.DataError, match="validation has 2 features, and the one for training has 3"):
         sq.train(loader=[rows()], validation=[(X[:, :2], y)], epochs=2)
 
 

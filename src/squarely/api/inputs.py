@@ -51,7 +51,7 @@ def fit_moments(inputs: ModelInputs, fit: Callable[[Moments, Source], Fit]) -> F
     remarks: tuple[str, ...] = ()
     if inputs.order_by is not None:
         if not isinstance(inputs.order_by, str):
-            raise OptionError(f"order_by={inputs.order_by!r} is no name of a column. Give one, such as order_by='time'.")
+            raise OptionError(f"order_by={inputs.order_by!r} is not the name of a column. Give one, such as order_by='time'.")
         source = source.sort_by(inputs.order_by)
         remarks = (f"Rows in the order of {inputs.order_by!r}.",)
 
@@ -88,8 +88,8 @@ def require_complete(inputs: ModelInputs, moments: Moments, source: Source) -> N
     account = moments.account
     if inputs.loader is not None and account.dropped:
         raise DataError(
-            f"There are rows with gaps in {source.label}, and the loop would meet every one of them. {' '.join(account.lines())} "
-            "Leave them out of the dataset, or fill them."
+            f"There are rows with gaps in {source.label}, and training needs complete rows. {' '.join(account.lines())} "
+            "Leave these rows out of the dataset, or fill the gaps."
         )
     if inputs.missing == "raise" and account.dropped:
         raise DataError(
@@ -111,7 +111,7 @@ def moments_from_rows(formula: Formula, source: Source, where: Where | None) -> 
 def open_inputs(inputs: ModelInputs) -> tuple[Formula, Source]:
     """Parse the formula and open the rows, or raise an error if the inputs do not go together."""
     if not isinstance(inputs.intercept, bool | np.bool_):
-        raise OptionError(f"intercept={inputs.intercept!r} is neither True nor False.")
+        raise OptionError(f"intercept={inputs.intercept!r} is not a truth value. Give True or False.")
     if inputs.loader is not None:
         return _open_loader(inputs, inputs.loader)
     if inputs.X is None and inputs.y is None:
@@ -122,7 +122,7 @@ def open_inputs(inputs: ModelInputs) -> tuple[Formula, Source]:
         if not inputs.intercept:
             raise OptionError("intercept=False is for X= and y=. In a formula, write '- 1'.")
         if not isinstance(inputs.formula, str):
-            return parse_formula(inputs.formula), open_source(inputs.data)  # which says what is wrong with it
+            return parse_formula(inputs.formula), open_source(inputs.data)  # raises the error
         source = open_source(inputs.data)
         return parse_formula(inputs.formula, source.dot_columns), source
     if inputs.X is None or inputs.y is None or inputs.formula is not None or inputs.data is not None:
@@ -132,35 +132,35 @@ def open_inputs(inputs: ModelInputs) -> tuple[Formula, Source]:
 
 
 def _open_loader(inputs: ModelInputs, loader: Iterable[object]) -> tuple[Formula, Source]:
-    """Open a user's own loader, whose columns are x1, x2, ... and y."""
+    """Open a loader as a source with columns x1, x2, ... and y."""
     from squarely.descent import LoaderSource, affine_form
 
     if any(part is not None for part in (inputs.formula, inputs.data, inputs.X, inputs.y, inputs.where)):
-        raise InputError("loader= brings its own rows: it goes without a formula, data, X=, y= and where=. Give one or the other.")
+        raise InputError("loader= brings its own rows, without a formula, data, X=, y= or where=. Give one or the other.")
     source = LoaderSource(loader)
     bias = inputs.intercept if inputs.model is None else affine_form(inputs.model, len(source.names)).bias is not None
     return formula_of(source.names, source.response, intercept=bias), source
 
 
 def train_validation_split(validation: object, formula: Formula, source: Source, seed: int) -> tuple[Source, Source | None]:
-    """Return the rows to train on and the rows to validate on: a share of the source, or data of their own."""
+    """Return the rows to train on and the rows to validate on: a fraction of the source, or other data."""
     from squarely.descent import LoaderSource
 
     if validation is None:
         return source, None
     if isinstance(validation, bool):
-        raise OptionError(f"validation={validation!r} is neither a share nor rows. Give a share, such as 0.2, or other rows.")
+        raise OptionError(f"validation={validation!r} is neither a fraction nor rows. Give a fraction, such as 0.2, or other rows.")
     if isinstance(source, LoaderSource):
         if isinstance(validation, Real):
             raise OptionError(
-                f"validation={validation!r} is a share of the rows, and the loader hands all of its rows to the loop. "
-                "Split its dataset, such as with torch.utils.data.random_split, and give a loader of the rest."
+                f"validation={validation!r} is a fraction of the rows, and a loader cannot be split. "
+                "Split its dataset, such as with torch.utils.data.random_split, and give a loader of each part."
             )
-        rows = LoaderSource(cast("Iterable[object]", validation))  # which says what is wrong with it
+        rows = LoaderSource(cast("Iterable[object]", validation))  # raises an error for other types
         if rows.names != source.names:
             raise DataError(
-                f"The loader for validation has {pluralize(len(rows.names), 'feature')}, and the one for training "
-                f"{len(source.names):,}. Give both the same."
+                f"The loader for validation has {pluralize(len(rows.names), 'feature')}, and the one for training has "
+                f"{len(source.names):,}. Give both loaders the same features."
             )
         return source, rows
     if isinstance(validation, Real):
@@ -174,15 +174,15 @@ def train_validation_split(validation: object, formula: Formula, source: Source,
 
 
 def _open_pair(validation: tuple[object, ...], formula: Formula) -> Source:
-    """Open (X, y) to validate with, where X= and y= are trained on; columns without names of their own have those of X=."""
+    """Open the (X, y) of `validation=` beside X= and y=. Columns without names get the names of X=."""
     if len(validation) != 2:
-        raise DataError(f"validation= is a tuple of {pluralize(len(validation), 'part')}. Give (X, y), as X= and y= have them.")
+        raise DataError(f"validation= is a tuple of {pluralize(len(validation), 'part')}. Give (X, y).")
     X, y = validation
     arrays, names, response = open_xy(X, y)
     known = formula.names or ()
     if len(names) != len(known):
         raise DataError(
-            f"The X of validation= has {pluralize(len(names), 'column')}, and X= has {len(known):,}. Give the same columns."
+            f"The X of validation= has {pluralize(len(names), 'column')}, and X= has {len(known):,}. Give the same columns to both."
         )
     unnamed = names == tuple(f"x{j + 1}" for j in range(len(names)))
     return arrays.with_names({**(dict(zip(names, known, strict=True)) if unnamed else {}), response: formula.response.text})

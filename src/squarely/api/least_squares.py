@@ -90,6 +90,10 @@ def preview(
     `preview` makes no pass over the rows, so what depends on one, such as the number of levels, is unknown. The parameters are
     those of `ols`.
 
+    Returns
+    -------
+    Preview : `print(plan.summary())` shows it.
+
     Raises
     ------
     FormulaError, DataError, OptionError : as in `ols`.
@@ -136,8 +140,8 @@ def merge(fits: Iterable[Fit], *, remove: Iterable[Fit] = (), duplicates: str = 
     ----------
     fits : fits of shards, or merged fits; loaded ones too.
     remove : fits to subtract; their rows must be among those of `fits`.
-    duplicates : what to do about two of `fits` with the same cross-products. "raise" raises an InputError, because the same rows
-        would count twice; "keep" takes them as different rows that are equal.
+    duplicates : what to do about two of `fits` with the same cross-products. "raise" raises a DataError, because the same rows
+        would count twice; "keep" merges them as different rows that are equal.
 
     Returns
     -------
@@ -156,5 +160,5 @@ def merge(fits: Iterable[Fit], *, remove: Iterable[Fit] = (), duplicates: str = 
     for given in (fits, remove):
         if isinstance(given, Fit) or not isinstance(given, Iterable):
             what = "one fit" if isinstance(given, Fit) else repr(given)
-            raise InputError(f"merge wants lists of fits, and this is {what}. Write sq.merge([fit, other], remove=[third]).")
+            raise InputError(f"merge needs lists of fits, and this is {what}. Write sq.merge([fit, other], remove=[third]).")
     return merge_solutions(list(fits), list(remove), duplicates=duplicates)

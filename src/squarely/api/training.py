@@ -78,56 +78,63 @@ def train(
     checkpoint_every: str | None = None,
     resume: bool | str | os.PathLike[str] = False,
 ) -> Training:
-    """Fit a linear regression by gradient descent in PyTorch: nn.Linear, MSELoss and SGD unless something else is asked for.
+    """Fit a linear regression by gradient descent in PyTorch: by default nn.Linear, MSELoss and SGD.
 
-    Columns and response are standardised first (population standard deviation); the loss is a mean over rows in those units;
-    `run.params` are in the units of the data. The optimum enters only the predicted curve, never the training. docs/training.md
-    has more on each option, and on what theory says. Under an initialised process group of torch.distributed its processes train
-    one model together, each on its share of the rows; the first one alone draws the predicted curve.
+    Minimizes the mean loss, by default (1/n) ||y - X w||_2^2, with the columns and the response standardized (population standard
+    deviation). `run.params` are in the units of the data. The optimum is solved for afterwards, for the predicted curve alone.
+    docs/training.md describes the options and the theory.
+
+    All processes of an initialized torch.distributed group train one model, each on its shard of the rows. Only the first process
+    draws the predicted curve.
 
     Parameters
     ----------
     formula, data, X, y, intercept, where, missing : as in `ols`.
-    loader : a DataLoader or other batches (inputs, targets) of tensors instead of formula and data; nothing is standardised.
-    model : a linear module of the user's own, trained where it is.
-    lr : learning rate, or "auto". `run.theory` names its limit and the best.
-    epochs : passes over the rows; the loss of all rows is logged at epochs 0 to `epochs`, before the updates that follow it.
-    batch_size, shuffle, replacement : rows in a step, all of them without it; whether each epoch has a new order; whether
-        rows are drawn independently instead.
-    validation, metrics : a share of the rows, such as 0.2, or other rows, beside X= and y= also as (X, y);
-        "mse", "rmse", "mae" or "r2", in the response's unit.
-    loss, delta, quantile : "mse", "l1", "huber" (linear from `delta` standardised units on) or "quantile" (the `quantile`-th).
-    optimizer, optimizer_options, momentum, nesterov, weight_decay : one of torch's by name, its class, a function of the
-        parameters, or an optimiser over those of `model`; its options by torch's names; momentum and nesterov are SGD's.
-    scheduler, scheduler_options, scheduler_per : one of torch's by name, its class, a function of the optimiser, or a scheduler of
-        the optimiser given; it steps each "epoch" or "batch".
-    clip_grad_norm, average : the longest gradient of a step; the epoch from which iterates are averaged, True for the second half.
-    stop, patience, min_delta : "0.01 se" ends the run where the gradient proves every coefficient to be so near its optimum;
-        "loss" and "validation" after `patience` epochs without a gain of `min_delta`. These two return the best parameters, however
-        the run ends.
-    callbacks : functions that are told of every epoch; one that returns True ends the run.
-    engine, gradient : "rows", "moments" or "closed_form"; "autograd" or "closed", written out.
-    stream : whether rows are read anew each epoch; by itself above 256 MB of standardised rows.
-    standardize : False takes columns and response as they are.
+    loader : a DataLoader, or another iterable of batches (inputs (m, p), targets (m,) or (m, 1)) of tensors, instead of formula and
+        data. Nothing is standardized.
+    model : a linear module to train in place, instead of a new nn.Linear.
+    lr : learning rate, or "auto" for the best one in theory. `run.theory` has this rate and the largest one that converges.
+    epochs : passes over the rows. The loss of all rows is logged at epochs 0 to `epochs`, each before its updates.
+    batch_size : rows in a step; None for all rows.
+    shuffle, replacement : True for a new order of the rows in each epoch; True for rows drawn independently, with replacement.
+    validation : a fraction of the rows, such as 0.2, or other rows; beside X= and y= also a tuple (X, y).
+    metrics : what to log beside the loss, of "mse", "rmse", "mae" and "r2", in the unit of the response.
+    loss, delta, quantile : "mse", "l1", "huber" (linear beyond `delta`, in standardized units) or "quantile" (with `quantile`).
+    optimizer : a torch optimizer by name, its class, a function of the parameters, or an optimizer of the parameters of `model`.
+    momentum, nesterov : as torch.optim.SGD has them.
+    weight_decay, optimizer_options : weight decay, None for the default of the optimizer; its other options by torch's names.
+    scheduler, scheduler_options : a torch scheduler by name, its class, a function of the optimizer, or a scheduler of the given
+        optimizer; its options by torch's names.
+    scheduler_per : "epoch" or "batch": when the scheduler takes a step.
+    clip_grad_norm : the largest norm of the gradient of a step.
+    average : the first epoch of which the iterates are averaged; True for the second half of the epochs.
+    stop, patience, min_delta : "0.01 se" stops once the gradient proves every coefficient to be within 0.01 standard errors of the
+        optimum. "loss" and "validation" stop after `patience` epochs without a gain of `min_delta` and return the best parameters.
+    callbacks : functions that are called with each logged epoch, which has `epoch`, `loss`, `values`, `model` and `optimizer`. One
+        that returns True stops the run.
+    engine : "rows"; "moments" takes the same steps on the cross-products; "closed_form" computes any epoch without steps.
+    gradient : "autograd", or "closed" for the formula (2/n) X'(Xw - y).
+    stream : True to read the rows again in each epoch, False to hold them. None streams above 256 MB of standardized rows.
+    standardize : False to take the columns and the response as they are.
     dtype : "float32" or "float64".
-    seed : of the model's random start and of every order of the rows; the user's own random state is left alone.
-    device : "auto" is cuda:0 if there is one, else cpu.
-    start : standardised coefficients to start from, the intercept first, instead of the random ones.
-    checkpoint : a folder in which the run is kept as it goes, at the end, and on Ctrl-C; the last two checkpoints stay. A folder
-        that holds checkpoints is refused without `resume=True`.
-    checkpoint_every : how often, such as "30 s", "10 epochs" or "100 steps"; 60 seconds if nothing is said.
-    resume : True goes on from the newest checkpoint in `checkpoint`, if there is one; a folder, from the newest one there, and
-        keeps the run in it unless `checkpoint` names another. Same bits as if the run had never stopped; `epochs` may be more.
+    seed : of the random start and of the orders of the rows. The random state of the user does not change.
+    device : a torch device; "auto" for cuda:0 if there is one, else cpu.
+    start : coefficients (p + 1,) to start from, in standardized units, the intercept first; None for a random start.
+    checkpoint : a folder to save the run in, regularly, at the end and on Ctrl-C. The last two checkpoints stay. A folder with
+        checkpoints needs `resume=True`.
+    checkpoint_every : such as "30 s", "10 epochs" or "100 steps"; None for 60 seconds.
+    resume : True to continue from the newest checkpoint in `checkpoint`, if there is one, or the path of a folder to continue from.
+        The run gets the same bits as without the interruption, and `epochs` may be larger.
 
     Returns
     -------
-    Training : a run that diverged stops and says so in `run.status` and `run.warnings`.
+    Training : if the run diverged, `run.status` and `run.warnings` say so.
 
     Raises
     ------
     MissingExtraError : PyTorch is not installed.
-    FormulaError, DataError, OptionError : each says what was met and what to do.
-    KeyboardInterrupt : Ctrl-C; with `checkpoint`, once the run is kept, and the message says how to go on.
+    FormulaError, DataError, OptionError : the formula, the data or an option cannot be used. The message says what to do.
+    KeyboardInterrupt : Ctrl-C. With `checkpoint`, the run is saved first, and the message says how to continue.
 
     Examples
     --------
@@ -136,16 +143,12 @@ def train(
     >>> run.params.round(3).to_dict()
     {'Intercept': 0.8, 'x': 2.3}
     """
-    arguments = dict(locals())  # this signature is the one list of options
-    from squarely.descent import (  # PyTorch takes a second to import; only training pays for it
-        TrainingOptions,
-        checkpoint_policy,
-        current_group,
-    )
+    arguments = dict(locals())  # the signature is the only list of the options
+    from squarely.descent import TrainingOptions, checkpoint_policy, current_group  # here, because PyTorch takes a second to import
 
-    together = current_group()
-    keeping = together.run_on_all(lambda: checkpoint_policy(checkpoint, checkpoint_every, resume))
-    return _train(ModelInputs.of(arguments), TrainingOptions.of(arguments), validation, keeping, together)
+    group = current_group()
+    policy = group.run_on_all(lambda: checkpoint_policy(checkpoint, checkpoint_every, resume))
+    return _train(ModelInputs.of(arguments), TrainingOptions.of(arguments), validation, policy, group)
 
 
 def sweep(
@@ -167,10 +170,10 @@ def sweep(
 ) -> Sweep:
     """Train once for each combination of learning rates, batch sizes, seeds, momenta and weight decays, all at once.
 
-    Each run has a new model. Its seed gives it the start and the order of rows that it has in `train`. For SGD, Adam and AdamW, all
-    runs of a batch size are one tensor program; the losses equal those of a single run up to rounding. A fraction for `validation`
-    is drawn again for each seed. What needs a run by itself (LBFGS, callbacks, early stopping, ...) is trained one by one, and
-    `Sweep.program` says why.
+    Each run has a new model, with the start and the order of rows that `train` derives from the same seed. With SGD, Adam and
+    AdamW, all runs of one batch size are one tensor program; the losses equal those of `train` up to rounding. With LBFGS,
+    callbacks, early stopping and the like, the runs are trained one by one, and `Sweep.program` says why. Each seed draws its own
+    fraction for `validation`.
 
     Parameters
     ----------
@@ -198,9 +201,10 @@ def sweep(
     arguments = dict(locals())
     from squarely import descent
 
-    names = {*arguments, *descent.TrainingOptions.names()} - {"options", *_ONE_RUN}
-    for name in options.keys() - names:
-        raise OptionError(f"{name!r} is not an option of sweep. {suggest_name(name, names)}")
+    names = [name for name in dict.fromkeys((*descent.TrainingOptions.names(), *arguments)) if name not in ("options", *_ONE_RUN)]
+    for name in options:
+        if name not in names:
+            raise OptionError(f"{name!r} is not an option of sweep. {suggest_name(name, names)}")
     varied = {"lr": lr, "batch_size": batch_size, "seed": seed, "momentum": momentum, "weight_decay": weight_decay}
     return _sweep(ModelInputs.of(arguments), descent.make_grid(varied | options), validation)
 
@@ -209,7 +213,7 @@ def _sweep(inputs: ModelInputs, grid: Grid, validation: object) -> Sweep:
     """Train the runs of each split of the rows: a fraction to validate on makes one split for each seed."""
     from squarely import descent
 
-    seeds = dict.fromkeys(recipe.seed for recipe in grid.options)
+    seeds = dict.fromkeys(options.seed for options in grid.options)
     if len(seeds) == 1 or not isinstance(validation, Real):
         return _sweep_one_split(inputs, grid, validation)
     parts = [
@@ -234,41 +238,42 @@ def _sweep_one_split(inputs: ModelInputs, grid: Grid, validation: object) -> Swe
 
 @pass_counter("training rows", "residuals")
 def _train(
-    inputs: ModelInputs, recipe: TrainingOptions, validation: object, keeping: CheckpointPolicy | None, team: ProcessGroup
+    inputs: ModelInputs, options: TrainingOptions, validation: object, policy: CheckpointPolicy | None, group: ProcessGroup
 ) -> Training:
     """Train; only then solve for the optimum, which the predicted curve needs."""
     from squarely import descent
 
-    recipe = team.run_on_all(
-        lambda: descent.check_options(replace(recipe, device=team.resolve_device(recipe.device)), inputs.model)
+    options = group.run_on_all(
+        lambda: descent.check_options(replace(options, device=group.resolve_device(options.device)), inputs.model)
     )
-    with silent(team.rank > 0):
-        formula, source, held_out = team.run_on_all(lambda: _open_training(inputs, validation, recipe.seed, team))
-        share = team.shard(source)
-        moments = _gather_together(inputs, formula, source, share=share, team=team, recipe=recipe)
+    with silent(group.rank > 0):
+        formula, source, held_out = group.run_on_all(lambda: _open_training(inputs, validation, options.seed, group))
+        shard = group.shard(source)
+        moments = _all_reduce_moments(inputs, formula, source, shard=shard, group=group, options=options)
         _require_complete_validation(inputs, moments, held_out)
         run = descent.train(
-            moments, source, (recipe,), validation=held_out, model=inputs.model, policy=keeping, process_group=team, shard=share
+            moments, source, (options,), validation=held_out, model=inputs.model, policy=policy, process_group=group, shard=shard
         )[0]
-    if team.rank > 0 or run.status == "not finite":
+    if group.rank > 0 or run.status == "not finite":
         return run  # one process draws the curve; none does if the rows may have changed
     optimum = _optimum(moments, source)
     return run if optimum is None else descent.with_prediction(run, optimum(run.problem))
 
 
-def _open_training(inputs: ModelInputs, validation: object, seed: int, team: ProcessGroup) -> tuple[Formula, Source, Source | None]:
+def _open_training(
+    inputs: ModelInputs, validation: object, seed: int, group: ProcessGroup
+) -> tuple[Formula, Source, Source | None]:
     """Parse the formula, open the rows, and hold some out to validate on."""
-    if inputs.loader is not None and not team.is_single:
+    if inputs.loader is not None and not group.is_single:
         raise OptionError(
-            f"loader= hands out rows of its own, and {team.size} processes share out those of a source. Give a formula and data, "
-            "or X= and y=; or train in one process."
+            f"loader= has no shards for {group.size} processes. Give a formula and data, or X= and y=, or train in one process."
         )
     formula, source = open_inputs(inputs)
     return formula, *train_validation_split(validation, formula, source, seed)
 
 
-def _gather_together(
-    inputs: ModelInputs, formula: Formula, source: Source, *, share: Source, team: ProcessGroup, recipe: TrainingOptions
+def _all_reduce_moments(
+    inputs: ModelInputs, formula: Formula, source: Source, *, shard: Source, group: ProcessGroup, options: TrainingOptions
 ) -> Moments:
     """Return the moments of all rows, summed over the processes, on the device of the run where that pays."""
     from squarely.descent import all_reduce_fold
@@ -276,9 +281,9 @@ def _gather_together(
 
     if is_aggregate_only(source):  # an engine sums up all rows at once
         return training_moments(inputs, formula, source)
-    design = team.run_on_all(lambda: learn_from_rows(formula, source, parse_row_filter(inputs)))
-    on_device = recipe.device != "cpu" and recipe.engine != "rows"
-    fold = all_reduce_fold(gpu_fold(recipe.device) if on_device else fold_products, share, team, recipe)
+    design = group.run_on_all(lambda: learn_from_rows(formula, source, parse_row_filter(inputs)))
+    on_device = options.device != "cpu" and options.engine != "rows"
+    fold = all_reduce_fold(gpu_fold(options.device) if on_device else fold_products, shard, group, options)
     moments = gather_moments(design, source, fold)
     require_complete(inputs, moments, source)
     return moments

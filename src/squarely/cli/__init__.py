@@ -1,4 +1,4 @@
-"""The command line. `commands` is where words become calls, `options` how they are read, `output` and `ending` what is said."""
+"""The command line: `commands`, their `options` and `output`, the `exit` codes, and the tutorial in `demo`."""
 
 from squarely.cli.commands import app
 from squarely.cli.exit import run
@@ -7,5 +7,5 @@ __all__ = ["app", "main"]
 
 
 def main() -> None:
-    """Run the command line, and end with its exit code."""
+    """Run the command line and exit with its exit code."""
     run(app)

@@ -1,11 +1,11 @@
-"""The commands: each turns words into a call of `api`, and its results into text or JSON."""
+"""The commands: each makes one or two calls of `squarely` and prints the result as text or JSON."""
 
 from __future__ import annotations
 
 import math
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,13 +18,7 @@ from squarely.cli.options import DataPath, FormulaText, Json, Missing, Tau, Wher
 from squarely.cli.output import print_json, print_text, show
 from squarely.errors import OptionError, SquarelyError
 
-app = typer.Typer(
-    name="squarely",
-    help="Linear regression by two independent methods, exact and trained, and how far apart they are.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = typer.Typer(name="squarely", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
 def _version(wanted: bool) -> None:
@@ -42,12 +36,12 @@ def _main(
     if process_count() > 1 and context.invoked_subcommand != "train":
         raise OptionError(
             f"squarely {context.invoked_subcommand} runs in one process, and there are {process_count()} of them. Start it without "
-            "torchrun; squarely train is what several processes can share."
+            "torchrun; only squarely train can share its work among processes."
         )
 
 
 def _under_torchrun(command: Callable[..., None]) -> Callable[..., None]:
-    """Let a command of several processes, which torchrun has started, run as one."""
+    """Decorate a command that several processes, started by torchrun, run together."""
 
     @wraps(command)
     def run(*words: Any, **options: Any) -> None:
@@ -62,7 +56,7 @@ def _under_torchrun(command: Callable[..., None]) -> Callable[..., None]:
                 if error.local_only:
                     raise
                 print_error(error)
-                current_group().barrier()  # all have met it, and torchrun ends the first one, said or not, as soon as another has ended
+                current_group().barrier()  # torchrun ends the first process, printed or not, once another has ended
                 raise typer.Exit(exit_code(error)) from error
 
     return run
@@ -70,7 +64,7 @@ def _under_torchrun(command: Callable[..., None]) -> Callable[..., None]:
 
 @contextmanager
 def _with_progress() -> Iterator[None]:
-    """Show on a terminal how far a command has read its rows; what that takes is imported when a command runs, not before."""
+    """Show a progress bar; `squarely.progress` is imported when the command runs, so that `--help` is fast."""
     with squarely.progress():
         yield
 
@@ -80,15 +74,13 @@ def demo(
     out: Annotated[Path, typer.Option("--out", help="The folder for the figures.")] = Path("squarely-demo"),
     as_json: Json = False,
 ) -> None:
-    """Tell the whole tutorial on the built-in cars.csv, with figures."""
+    """Run the whole tutorial on the built-in cars.csv, with figures."""
     from squarely.cli.demo import run_demo
 
-    if as_json:
-        with redirect_stdout(sys.stderr):
-            numbers = run_demo(out)
-        print_json(numbers)
-    else:
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():
         numbers = run_demo(out)
+    if as_json:
+        print_json(numbers)
     if not numbers["certify"]["agree"]:
         raise typer.Exit(1)
 
@@ -100,31 +92,21 @@ def ols(
     data: DataPath,
     where: Where = None,
     missing: Missing = "drop",
-    collinear: Annotated[str, typer.Option("--collinear", help="Columns that others span: drop or raise.")] = "drop",
-    precision: Annotated[str, typer.Option("--precision", help="Of the refinement: auto, double or extended.")] = "auto",
-    fold: Annotated[
-        str, typer.Option("--fold", help="How rows are summed up: auto, batches, or aggregates in an engine.")
-    ] = "auto",
+    collinear: Annotated[str, typer.Option("--collinear", help="Columns that earlier columns span: drop or raise.")] = "drop",
+    precision: Annotated[str, typer.Option("--precision", help="Arithmetic of the refinement: auto, double or extended.")] = "auto",
+    fold: Annotated[str, typer.Option("--fold", help="How to sum up rows: auto, batches, or aggregates in an engine.")] = "auto",
     save: Annotated[Path | None, typer.Option("--save", help="Save the fit as JSON, for squarely predict.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Fit nothing: print what the fit would read and cost.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what the fit would read and cost, without a fit.")] = False,
     as_json: Json = False,
 ) -> None:
     """Fit by least squares and print the summary."""
-    if dry_run and save is not None:
-        raise OptionError("--dry-run fits nothing, so there is nothing to save. Leave out --dry-run or --save.")
     if dry_run:
+        if save is not None:
+            raise OptionError("--dry-run makes no fit, so --save has nothing to save. Leave out one of them.")
         plan = squarely.preview(formula, data, where=where, precision=precision, fold=fold)
         show(plan.as_dict() if as_json else plan.summary())
         return
-    fit = squarely.ols(
-        formula,
-        data,
-        where=where,
-        missing=missing,
-        collinear=collinear,
-        precision=precision,
-        fold=fold,
-    )
+    fit = squarely.ols(formula, data, where=where, missing=missing, collinear=collinear, precision=precision, fold=fold)
     if save is not None:
         fit.save(save)
     show(fit.as_dict() if as_json else fit.summary())
@@ -137,23 +119,22 @@ def ols(
 def predict(
     model: Annotated[Path, typer.Argument(help="A fit that ols --save has written.", metavar="FIT")],
     data: DataPath,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write .csv, .parquet, .arrow or .jsonl instead.")] = None,
-    unseen: Annotated[str, typer.Option("--unseen", help="A level that the fit has not met: error, or nan.")] = "error",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write a .csv, .parquet, .arrow or .jsonl file instead.")] = None,
+    unseen: Annotated[str, typer.Option("--unseen", help="A level that the fit does not have: error or nan.")] = "error",
     rank_deficient: Annotated[
-        str, typer.Option("--rank-deficient", help="A row that breaks the dependency of a dropped column: nan, or allow.")
+        str, typer.Option("--rank-deficient", help="A row that breaks the dependency of a dropped column: nan or allow.")
     ] = "nan",
     as_json: Json = False,
 ) -> None:
-    """Predict new rows from a saved fit: one value a row, empty where a predictor is missing or the fit determines none."""
+    """Predict new rows from a saved fit: one value a row, empty if a predictor is missing or the fit determines no value."""
     fit = squarely.load(model)
-    with print_warnings():
-        if out is not None:
-            rows = fit.write_predictions(data, out, unseen=unseen, rank_deficient=rank_deficient)
-        else:
-            values = fit.predict(data, unseen=unseen, rank_deficient=rank_deficient).tolist()
     if out is not None:
+        with print_warnings():
+            rows = fit.write_predictions(data, out, unseen=unseen, rank_deficient=rank_deficient)
         show({"rows": rows, "out": str(out)}) if as_json else print_text(f"{rows:,} predictions written to {out}")
         return
+    with print_warnings():
+        values = fit.predict(data, unseen=unseen, rank_deficient=rank_deficient).tolist()
     if as_json:
         print_json({"predicted": values})
     else:
@@ -162,13 +143,15 @@ def predict(
 
 @app.command(epilog="Example: squarely merge 2023.json 2024.json -o all.json; squarely merge all.json --remove 2023.json")
 def merge(
-    models: Annotated[list[Path], typer.Argument(help="Fits that ols --save has written, or merge.", metavar="FIT...")],
+    models: Annotated[list[Path], typer.Argument(help="Fits that ols --save or merge --out has written.", metavar="FIT...")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Save the merged fit as JSON.")] = None,
-    remove: Annotated[list[Path] | None, typer.Option("--remove", help="A fit whose rows are taken out; give several.")] = None,
-    duplicates: Annotated[str, typer.Option("--duplicates", help="Two fits of the same rows: raise or keep.")] = "raise",
+    remove: Annotated[list[Path] | None, typer.Option("--remove", help="A fit whose rows to subtract; repeat for several.")] = None,
+    duplicates: Annotated[
+        str, typer.Option("--duplicates", help="Two fits with the same cross-products: raise or keep.")
+    ] = "raise",
     as_json: Json = False,
 ) -> None:
-    """Put saved fits of one formula together, as if all rows had been fitted at once, and print the summary."""
+    """Merge saved fits of one formula into the fit of all their rows, and print the summary."""
     fit = squarely.merge(map(squarely.load, models), remove=map(squarely.load, remove or []), duplicates=duplicates)
     if out is not None:
         fit.save(out)
@@ -185,12 +168,13 @@ def train(
     *,
     where: Where = None,
     missing: Missing = "drop",
-    save: Annotated[Path | None, typer.Option("--save", help="Keep the run in this folder as it goes, and on Ctrl-C.")] = None,
+    save: Annotated[Path | None, typer.Option("--save", help="Save the run in this folder, regularly and on Ctrl-C.")] = None,
     checkpoint_every: Annotated[
-        str | None, typer.Option("--checkpoint-every", help="How often: '30 s', '10 epochs' or '100 steps'; else 60 s.")
+        str | None,
+        typer.Option("--checkpoint-every", help="How often to save: '30 s', '10 epochs' or '100 steps'; by default 60 s."),
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option("--resume", help="Go on from the newest checkpoint in this folder, and keep the run there.")
+        Path | None, typer.Option("--resume", help="Continue from the newest checkpoint in this folder, and save the run there.")
     ] = None,
     code: Annotated[bool, typer.Option("--code", help="Print the plain PyTorch script of the run instead.")] = False,
     as_json: Json = False,
@@ -222,10 +206,12 @@ def sweep(
     formula: FormulaText,
     data: DataPath,
     *,
-    lr: Annotated[list[float], typer.Option("--lr", help="A learning rate; give several.")] = [0.01, 0.001, 0.0001],  # noqa: B006
-    batch_size: Annotated[list[int] | None, typer.Option("--batch-size", help="Rows in a step; give several.")] = None,
-    momentum: Annotated[list[float], typer.Option("--momentum", help="Of sgd, in [0, 1); give several.")] = [0.0],  # noqa: B006
-    seed: Annotated[list[int], typer.Option("--seed", help="Of the random start and the order of rows; give several.")] = [0],  # noqa: B006
+    lr: Annotated[list[float], typer.Option("--lr", help="A learning rate; repeat for several.")] = [0.01, 0.001, 0.0001],  # noqa: B006
+    batch_size: Annotated[list[int] | None, typer.Option("--batch-size", help="Rows in a step; repeat for several.")] = None,
+    momentum: Annotated[list[float], typer.Option("--momentum", help="Momentum of sgd, in [0, 1); repeat for several.")] = [0.0],  # noqa: B006
+    seed: Annotated[
+        list[int], typer.Option("--seed", help="Seed of the random start and the order of rows; repeat for several.")
+    ] = [0],  # noqa: B006
     where: Where = None,
     missing: Missing = "drop",
     as_json: Json = False,

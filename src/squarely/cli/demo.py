@@ -1,6 +1,6 @@
-"""The whole tutorial on cars.csv, told with the public functions: least squares, a training loop, learning rates, the proof.
+"""The tutorial on cars.csv, with the public functions: least squares, a training loop, learning rates, the certificate.
 
-Each numbered step is one function, in the order in which they run; nothing here computes what a room already knows.
+Each numbered step is one function, in the order in which they run.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from squarely import datasets
-from squarely.api import ols, sweep, train
-from squarely.certification.verdict import certify
+from squarely.api import certify, ols, sweep, train
 from squarely.errors import InputError
 from squarely.numerics import round_down
 from squarely.show import Curve, Panel, Points, draw, save
@@ -31,26 +30,26 @@ LR, EPOCHS = 0.01, 1000
 RATES = (0.01, 0.001, 0.0001)
 
 _LOOP = (
-    ("optimizer.zero_grad()", "clears the gradients; without it those of earlier epochs add up"),
-    ("outputs = model(inputs)", "predicts every row with the present weight and bias"),
+    ("optimizer.zero_grad()", "sets the gradients to zero; otherwise those of earlier epochs add up"),
+    ("outputs = model(inputs)", "predicts every row with the current weight and bias"),
     ("loss = criterion(outputs, labels)", "measures the mean squared error of these predictions"),
-    ("losses.append(loss.item())", "logs the loss, before the update that follows"),
-    ("loss.backward()", "works out the gradient of the loss for weight and bias"),
-    ("optimizer.step()", "moves both against their gradients, lr times as far"),
+    ("losses.append(loss.item())", "logs the loss before the update"),
+    ("loss.backward()", "computes the gradient of the loss for weight and bias"),
+    ("optimizer.step()", "moves both against their gradients, by lr times the gradient"),
 )
 
 
 def run_demo(folder: Path) -> Mapping[str, Any]:
-    """Tell the tutorial on the terminal, write its figures to `folder`, and return every number as plain values."""
+    """Print the tutorial, write its figures to `folder`, and return every number as plain Python values."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"The folder {str(folder)!r} cannot be made ({error.strerror}). Name another one.") from error
+        raise InputError(f"The folder {str(folder)!r} cannot be created ({error.strerror}). Name another folder.") from error
     cars = datasets.cars()
     _look_at_the_data(cars, folder)
     fit = _least_squares(cars, folder)
     run = train(FORMULA, cars, lr=LR, epochs=EPOCHS)
-    _standardise(cars, run)
+    _standardize(cars, run)
     _training_loop(run, folder)
     rates = _learning_rates(cars, folder)
     certificate = _compare(cars, fit, run, folder)
@@ -64,25 +63,25 @@ def run_demo(folder: Path) -> Mapping[str, Any]:
 
 
 def _look_at_the_data(cars: pd.DataFrame, folder: Path) -> None:
-    _say("1. The data", "398 cars of 1970 to 1982. Larger engines use more fuel; the relation is clear and not perfect.")
+    _print_section("1. The data", "398 cars of 1970 to 1982. Larger engines use more fuel; the relation is clear but not perfect.")
     print(cars.head().to_string(max_cols=6))
     print(f"[{len(cars)} rows x {len(cars.columns)} columns]")
     _figure(folder, "1-scatter", [_panel("Fuel efficiency by engine displacement", _dots(cars))])
 
 
 def _least_squares(cars: pd.DataFrame, folder: Path) -> Fit:
-    _say("2. Least squares", "The line with the smallest sum of squared residuals, solved for exactly.")
+    _print_section("2. Least squares", "The line with the smallest sum of squared residuals, from an exact solution.")
     fit = ols(FORMULA, cars)
     print(fit.summary())
     intercept, slope = fit.params.tolist()
-    _say("3. The line", f"mpg = {slope:.4f} * displacement + {intercept:.4f}")
+    _print_section("3. The line", f"mpg = {slope:.4f} * displacement + {intercept:.4f}")
     title = f"Least squares: R-squared {fit.rsquared:.3f}"
     _figure(folder, "2-least-squares", [_panel(title, _dots(cars), _line(cars, fit.predict(cars), "least squares"))])
     return fit
 
 
-def _standardise(cars: pd.DataFrame, run: Training) -> None:
-    _say("4. Standardisation", "Subtract the mean and divide by the (population) standard deviation, in both columns.")
+def _standardize(cars: pd.DataFrame, run: Training) -> None:
+    _print_section("4. Standardization", "Subtract the mean and divide by the (population) standard deviation, in both columns.")
     shift, scale = run.problem.shift.astype(np.float32), run.problem.scale.astype(np.float32)
     print(f"displacement: mean {shift[0]!s}, sd {scale[0]!s}")
     print(f"mpg:          mean {shift[1]!s}, sd {scale[1]!s}")
@@ -93,7 +92,7 @@ def _standardise(cars: pd.DataFrame, run: Training) -> None:
 
 
 def _training_loop(run: Training, folder: Path) -> None:
-    _say("5. The training loop", "A linear layer with one input and one output is the same line: weight * x + bias.")
+    _print_section("5. The training loop", "A linear layer with one input and one output is the same line: weight * x + bias.")
     print(run.model)
     print(f"device: {run.options.device}; MSELoss; SGD with lr = {LR}, {EPOCHS} epochs.")
     print("\nEach epoch does this:")
@@ -105,15 +104,19 @@ def _training_loop(run: Training, folder: Path) -> None:
             print(f"Epoch: {epoch}, Loss: {loss:.4f}")
     known = run.theory
     eigenvalues = " and ".join(f"{value:g}" for value in known.spectrum.values.tolist())
-    _say("", f"Theory predicts this curve without training: the Hessian has the eigenvalues {eigenvalues}, so at this learning "
-         f"rate the error shrinks by {known.rate:.4g} and the excess loss by {(known.rate or 1.0) ** 2:.4f} an epoch (dashed). "
-         f"Rates below {round_down(known.lr_limit or 0.0)} converge. float32 cannot follow below about 1e-8.")  # fmt: skip
+    _print_text(
+        f"Theory predicts this curve without training: the Hessian has the eigenvalues {eigenvalues}, so at this learning "
+        f"rate the error shrinks by {known.rate:.4g} and the excess loss by {(known.rate or 1.0) ** 2:.4f} an epoch (dashed). "
+        f"Rates below {round_down(known.lr_limit or 0.0)} converge. float32 cannot follow below about 1e-8."
+    )
     _save(folder, "3-loss", run.plot())
 
 
 def _learning_rates(cars: pd.DataFrame, folder: Path) -> Sweep:
-    _say("6. Learning rates", "Each rate gets a newly made model and a newly made optimiser: "
-         "a model that is used again would go on from where it stopped.")  # fmt: skip
+    _print_section(
+        "6. Learning rates",
+        "Each rate gets a new model and a new optimizer: a model that is used again would continue from where it stopped.",
+    )
     rates = sweep(FORMULA, cars, lr=RATES, epochs=EPOCHS)
     print(rates.summary())
     print()
@@ -124,12 +127,12 @@ def _learning_rates(cars: pd.DataFrame, folder: Path) -> Sweep:
 
 
 def _compare(cars: pd.DataFrame, fit: Fit, run: Training, folder: Path) -> Certificate:
-    _say("7. The two answers meet", "Predictions of both, in miles per gallon:")
+    _print_section("7. The two answers meet", "Predictions of both, in miles per gallon:")
     both = cars[["mpg", "displacement"]].assign(mpgNN=run.predict(cars), mpgOLS=fit.predict(cars))
     print(both.head().to_string())
     panels = [
         _panel("Trained: nn.Linear, SGD", _dots(cars), _line(cars, both["mpgNN"], "trained")),
-        _panel("Solved: least squares", _dots(cars), _line(cars, both["mpgOLS"], "least squares", colour=2)),
+        _panel("Solved: least squares", _dots(cars), _line(cars, both["mpgOLS"], "least squares", color=2)),
     ]
     _figure(folder, "5-comparison", panels)
     second, third = both.iloc[1], both.iloc[2]
@@ -140,43 +143,48 @@ def _compare(cars: pd.DataFrame, fit: Fit, run: Training, folder: Path) -> Certi
     print(f"Least squares:         slope {fit.params['displacement']:.5f}, intercept {fit.params['Intercept']:.4f}\n")
     certificate = certify(fit, run)
     print(certificate)
-    _say("", "Why both agree: they minimise the same thing, the mean squared error of a line. Least squares sets its "
-         "derivatives to zero and solves; descent walks down the same bowl, which has one lowest point, and a small enough "
-         "learning rate must end there.")  # fmt: skip
-    _say("", "Why least squares does not carry over to other networks: with hidden layers the derivatives are no longer linear "
-         "in the weights, so there is nothing to solve and more than one low point. Descent needs only gradients, and goes "
-         "on working; but there nobody knows the answer beforehand. Here we do.")  # fmt: skip
+    _print_text(
+        "Why both agree: they minimize the same function, the mean squared error of a line. Least squares sets its "
+        "derivatives to zero and solves. Gradient descent moves down the same function, which has one minimum, and with a "
+        "small enough learning rate it ends there."
+    )
+    _print_text(
+        "Why least squares does not carry over to other networks: with hidden layers the derivatives are no longer linear in the "
+        "weights, so there is no linear system to solve, and there is more than one minimum. Gradient descent needs only "
+        "gradients and still works, but there the answer is not known beforehand. Here it is."
+    )
     return certificate
 
 
 def _what_next(cars: pd.DataFrame, folder: Path) -> None:
     path = folder / "cars.csv"
     cars.to_csv(path, index=False)
-    _say("What to try next", f"The figures are in {folder}, as PNG and SVG, and a copy of the data in {path}.")
+    _print_section("What to try next", f"The figures are in {folder}, as PNG and SVG, and a copy of the data in {path}.")
     print("More columns, exactly, with every statistic:")
     print(f"  squarely ols 'mpg ~ displacement + weight' {path}")
     print("A learning rate above the limit:")
     print(f"  squarely train 'mpg ~ displacement' {path} --lr 1.1")
-    print("A run that stops too early, and how many epochs it lacks:")
+    print("A run that stops too early, and how many more epochs it needs:")
     print(f"  squarely certify 'mpg ~ displacement' {path} --lr 0.0001")
-    print("Then your own file and formula; squarely --help names the rest.")
+    print("Then your own file and formula; squarely --help lists the other commands.")
 
 
-def _say(heading: str, text: str) -> None:
-    if heading:
-        print(f"\n{heading}\n{'-' * len(heading)}")
-    else:
-        print()
-    print(textwrap.fill(text, 78), end="\n" if text else "")
+def _print_section(heading: str, text: str) -> None:
+    print(f"\n{heading}\n{'-' * len(heading)}")
+    print(textwrap.fill(text, 78))
+
+
+def _print_text(text: str) -> None:
+    print(f"\n{textwrap.fill(text, 78)}")
 
 
 def _dots(cars: pd.DataFrame) -> Points:
     return Points(x=cars["displacement"], y=cars["mpg"])
 
 
-def _line(cars: pd.DataFrame, predicted: pd.Series, label: str, colour: int = 1) -> Curve:
+def _line(cars: pd.DataFrame, predicted: pd.Series, label: str, color: int = 1) -> Curve:
     order = np.argsort(cars["displacement"].to_numpy())
-    return Curve(x=cars["displacement"].to_numpy()[order], y=predicted.to_numpy()[order], label=label, color=colour)
+    return Curve(x=cars["displacement"].to_numpy()[order], y=predicted.to_numpy()[order], label=label, color=color)
 
 
 def _panel(title: str, *marks: Points | Curve) -> Panel:

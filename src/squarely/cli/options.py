@@ -14,7 +14,7 @@ import typer
 from squarely.errors import OptionError
 
 FormulaText = Annotated[
-    str, typer.Argument(help="Such as 'mpg ~ displacement * C(origin)'; docs/formulas.md has the language.", metavar="FORMULA")
+    str, typer.Argument(help="Such as 'mpg ~ displacement * C(origin)'; see docs/formulas.md.", metavar="FORMULA")
 ]
 DataPath = Annotated[
     str,
@@ -23,8 +23,8 @@ DataPath = Annotated[
         metavar="DATA",
     ),
 ]
-Where = Annotated[str | None, typer.Option("--where", help="Use the rows that meet this, such as 'weight > 3000'.")]
-Missing = Annotated[str, typer.Option("--missing", help="Rows with gaps: drop (and count) or raise.")]
+Where = Annotated[str | None, typer.Option("--where", help="A condition on rows, such as 'weight > 3000'.")]
+Missing = Annotated[str, typer.Option("--missing", help="Rows with missing values: drop (and count) or raise.")]
 Json = Annotated[bool, typer.Option("--json", help="Print every number as JSON.")]
 Tau = Annotated[float, typer.Option("--tau", help="Tolerance, in standard errors.")]
 
@@ -48,13 +48,13 @@ def read_named_values(flag: str, texts: list[str] | None) -> dict[str, Any]:
     for text in texts or ():
         key, equals, value = text.partition("=")
         if not key or not equals:
-            raise OptionError(f"{flag} {text!r} is no option with a value. Write it as name=value, such as step_size=30.")
+            raise OptionError(f"{flag} {text!r} is not an option with a value. Write it as name=value, such as step_size=30.")
         options[key.strip()] = _read_value(value)
     return options
 
 
 def _read_value(text: str) -> Any:
-    for read in (json.loads, float):  # float takes .1, which JSON does not
+    for read in (json.loads, float):  # float reads .1, JSON does not
         try:
             return read(text)
         except ValueError:
@@ -79,47 +79,47 @@ def _flag(kind: Any, default: Any, help: str, *flags: str, read: Callable[[Any],
 TRAINING = {
     "lr": _flag(str, "0.01", "Learning rate, or auto.", read=read_rate),
     "epochs": _flag(int, 1000, "Passes over the rows."),
-    "batch_size": _flag(int | None, None, "Rows in a step; all of them without it."),
-    "shuffle": _flag(bool, True, "Give each epoch an order of its own."),
-    "replacement": _flag(bool, False, "Draw the rows of batches independently.", "--replacement"),
-    "validation": _flag(str | None, None, "A share of the rows, or another file.", read=read_fraction_or_path),
+    "batch_size": _flag(int | None, None, "Rows in a step; by default all rows."),
+    "shuffle": _flag(bool, True, "Read the rows in a new order in each epoch."),
+    "replacement": _flag(bool, False, "Draw the rows of batches with replacement.", "--replacement"),
+    "validation": _flag(str | None, None, "A fraction of the rows, or another file.", read=read_fraction_or_path),
     "metrics": _flag(
-        list[str] | None, None, "Log mse, rmse, mae or r2 too; give several.", "--metric", read=lambda names: names or ()
+        list[str] | None, None, "Log mse, rmse, mae or r2 too; repeat for several.", "--metric", read=lambda names: names or ()
     ),
     "loss": _flag(str, "mse", "mse, l1, huber or quantile."),
-    "delta": _flag(float, 1.0, "Where huber turns linear, in standardized units."),
-    "quantile": _flag(float, 0.5, "Which quantile, in (0, 1)."),
-    "optimizer": _flag(str, "sgd", "One of torch's by name: sgd, adam, adamw, lbfgs, ..."),
-    "momentum": _flag(float, 0.0, "Of sgd, in [0, 1)."),
-    "nesterov": _flag(bool, False, "Nesterov's form of momentum.", "--nesterov"),
-    "weight_decay": _flag(float | None, None, "Of the optimizer."),
+    "delta": _flag(float, 1.0, "Where the huber loss becomes linear, in standardized units."),
+    "quantile": _flag(float, 0.5, "Quantile of the quantile loss, in (0, 1)."),
+    "optimizer": _flag(str, "sgd", "A torch optimizer: sgd, adam, adamw, lbfgs, ..."),
+    "momentum": _flag(float, 0.0, "Momentum of sgd, in [0, 1)."),
+    "nesterov": _flag(bool, False, "Nesterov momentum.", "--nesterov"),
+    "weight_decay": _flag(float | None, None, "Weight decay of the optimizer."),
     "optimizer_options": _flag(
         list[str] | None,
         None,
-        "Such as betas=[0.8,0.9].",
+        "Another option of the optimizer, such as betas=[0.8,0.9].",
         "--optimizer-option",
         read=partial(read_named_values, "--optimizer-option"),
     ),
-    "scheduler": _flag(str | None, None, "One of torch's by name, such as StepLR."),
+    "scheduler": _flag(str | None, None, "A torch scheduler, such as StepLR."),
     "scheduler_options": _flag(
         list[str] | None,
         None,
-        "Such as step_size=30.",
+        "An option of the scheduler, such as step_size=30.",
         "--scheduler-option",
         read=partial(read_named_values, "--scheduler-option"),
     ),
-    "scheduler_per": _flag(str, "epoch", "It steps each epoch, or each batch."),
-    "clip_grad_norm": _flag(float | None, None, "Longest gradient of a step."),
+    "scheduler_per": _flag(str, "epoch", "When the scheduler steps: epoch or batch."),
+    "clip_grad_norm": _flag(float | None, None, "Largest norm of the gradient of a step."),
     "average": _flag(int | None, None, "Average the iterates from this epoch on."),
-    "stop": _flag(str | None, None, "'0.01 se' from the optimum, loss, or validation."),
-    "patience": _flag(int, 10, "Epochs without a gain that loss or validation wait."),
-    "min_delta": _flag(float, 0.0, "What counts as a gain."),
-    "engine": _flag(str, "rows", "rows, moments or closed_form."),
-    "gradient": _flag(str, "autograd", "autograd, or closed: written out."),
+    "stop": _flag(str | None, None, "When to stop: at '0.01 se' from the optimum, by loss, or by validation."),
+    "patience": _flag(int, 10, "Epochs without a gain before --stop loss or validation."),
+    "min_delta": _flag(float, 0.0, "The least decrease that is a gain."),
+    "engine": _flag(str, "rows", "What a step uses: rows, moments or closed_form."),
+    "gradient": _flag(str, "autograd", "autograd, or closed for the formula."),
     "stream": _flag(bool | None, None, "Read the rows again each epoch, instead of holding them."),
     "standardize": _flag(bool, True, "Standardize columns and response first."),
     "dtype": _flag(str, "float32", "float32 or float64."),
-    "seed": _flag(int, 0, "Of the random start."),
+    "seed": _flag(int, 0, "Seed of the random start and the order of rows."),
     "device": _flag(str, "auto", "auto, cpu, cuda:0, ..."),
 }
 

@@ -1,4 +1,4 @@
-"""What a command prints: text or strict JSON."""
+"""Print results as text or as strict JSON."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def show(result: Mapping[str, Any] | Page) -> None:
 
 
 def print_text(text: object) -> None:
-    """Print; whoever reads through a pipe, such as head, may have seen enough before the end."""
+    """Print; the reader of a pipe, such as head, may close it before the end."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(141) from None  # as a shell has it; 1 is a numerical "no"
+        raise typer.Exit(141) from None  # 128 + SIGPIPE, as in a shell; 1 is a numerical "no"
 
 
 def print_json(numbers: Mapping[str, Any]) -> None:
-    """Print strict JSON: what is not finite has no number there and becomes null."""
+    """Print strict JSON, in which NaN and infinities are null."""
     print_text(json.dumps(_plain(numbers), allow_nan=False, indent=2))
 
 
