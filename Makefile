@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test check format bench bench-exact bench-descent bench-spark clean
+.PHONY: help demo test check format architecture bench bench-exact bench-descent bench-spark clean
 
 help:
 	@echo "make demo           install, and run the whole tutorial; figures go to squarely-demo/"
@@ -33,6 +33,9 @@ check: .venv/dev.stamp
 format: .venv/dev.stamp
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+architecture: .venv/dev.stamp
+	$(BIN)/python -m tests.support.import_graph
 
 bench: .venv/dev.stamp
 	$(BIN)/python benchmarks/tutorial.py

@@ -1,0 +1,150 @@
+"""The packages keep to their layers, sub-packages to their order, files to their size; and importing the package is cheap."""
+
+import ast
+import importlib
+import subprocess
+import sys
+from collections import defaultdict
+
+import pytest
+
+import squarely
+from tests.support.import_graph import (
+    CONTRIBUTING,
+    LAYERS,
+    ORDER,
+    ROOT,
+    THIRD_PARTY,
+    entry_of,
+    file_edges,
+    find_cycle,
+    imports,
+    is_ours,
+    modules,
+    package_of,
+    with_diagram,
+)
+
+NO_INTERFACE = {"_version", "errors", "numerics", "storage"}  # single files, and storage, whose files are imported directly
+
+
+def test_every_package_has_a_layer():
+    assert {package_of(module) for module in modules()} - {"squarely"} == set(LAYERS)
+
+
+def test_packages_import_only_lower_layers():
+    ours = [i for i in imports() if is_ours(i.imported) and package_of(i.importer) != package_of(i.imported)]
+    assert len(ours) > 50  # the walk did find the imports
+    for found in ours:
+        a, b = package_of(found.importer), package_of(found.imported)
+        if (a, found.imported) in {("cli", "squarely"), ("__main__", "squarely.cli")}:
+            continue
+        assert b in LAYERS, f"{found}: the package root is for users"
+        assert LAYERS[b] < LAYERS[a], f"{found}: layer {LAYERS[b]} from layer {LAYERS[a]}"
+
+
+@pytest.mark.parametrize("package", ORDER)
+def test_sub_packages_keep_their_order(package):
+    place = {name: i for i, line in enumerate(ORDER[package]) for name in line.split()}
+    entries = {path.stem for path in (ROOT / package).iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert entries - {"__init__"} == set(place)
+    between = defaultdict(set)
+    for found in imports():
+        if package_of(found.importer) == package and package_of(found.imported) == package and is_ours(found.imported):
+            a, b = entry_of(found.importer), entry_of(found.imported)
+            if a is None or a == b:
+                continue
+            assert b is not None, f"{found}: inside a package, import from the file that defines"
+            assert place[b] <= place[a], f"{found}: {b} stands above {a}"
+            between[a].add(b)
+    assert find_cycle(between) == []
+
+
+def test_no_import_cycle():
+    assert find_cycle(file_edges()) == []
+
+
+def test_other_packages_import_from_the_public_interface():
+    for found in imports():
+        a, b = package_of(found.importer), package_of(found.imported)
+        if not is_ours(found.imported) or a == b or b in NO_INTERFACE or b == "squarely" or a == "__main__":
+            continue
+        assert found.imported == f"squarely.{b}", f"{found}: import it from squarely.{b}"
+        if found.name is not None:
+            assert found.name in importlib.import_module(found.imported).__all__, f"{found} is not in __all__"
+
+
+def test_private_names_stay_in_their_file():
+    for found in imports():
+        private = found.name is not None and found.name.startswith("_") and not found.name.startswith("__")
+        assert not (private and is_ours(found.imported)), str(found)
+
+
+def test_third_party_imports():
+    for found in imports():
+        library, package = found.imported.split(".")[0], package_of(found.importer)
+        if library in {"squarely", "numpy", "__future__"} or library in sys.stdlib_module_names or found.typing_only:
+            continue
+        assert package in THIRD_PARTY.get(library, set()), f"{found}: {library} belongs to {THIRD_PARTY.get(library)}"
+        assert library != "torch" or package == "descent" or found.importer == "squarely.moments.gpu", str(found)
+
+
+def test_a_sub_package_has_one_sentence_and_no_imports():
+    for path in ROOT.glob("*/**/__init__.py"):
+        if len(path.relative_to(ROOT).parts) > 2 or path.parent.name == "storage":
+            body = ast.parse(path.read_text(encoding="utf-8")).body
+            assert len(body) == 1, str(path)
+            assert isinstance(body[0], ast.Expr), str(path)
+            assert len(body[0].value.value.strip().splitlines()) == 1, str(path)
+
+
+def test_sizes():
+    for module, path in modules().items():
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 350, f"{module} is longer than 350 lines"
+    for folder in {path.parent for path in modules().values()} - {ROOT}:
+        entries = [p for p in folder.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()]
+        assert len(entries) <= 15, f"{folder} has {len(entries)} entries"
+
+
+def test_no_name_stands_for_two_classes():
+    places = defaultdict(list)
+    for module, path in modules().items():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(module)
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+def test_no_function_has_the_name_of_its_file():
+    for module, path in modules().items():
+        names = [n.name for n in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(n, ast.FunctionDef)]
+        assert path.stem not in names, module
+
+
+def test_no_package_takes_the_place_of_a_public_function():
+    packages = set(LAYERS) - {"errors", "datasets"}  # these two are public as modules
+    assert packages.isdisjoint(squarely.__all__)
+
+
+def test_the_diagram_is_current():
+    text = CONTRIBUTING.read_text(encoding="utf-8")
+    assert with_diagram(text) == text, "run: make architecture"
+
+
+HEAVY = ["torch", "pandas", "matplotlib", "bokeh", "duckdb", "sklearn", "scipy", "formulaic", "pyarrow", "narwhals", "ibis"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        ("import squarely", [*HEAVY, "numpy"]),
+        ("import squarely.cli", [*HEAVY, "numpy", "squarely.api"]),
+        ("import squarely; squarely.ols", ["torch", "matplotlib", "pandas", "squarely.descent"]),
+        ("import squarely.descent", ["squarely.exact", "squarely.inference", "squarely.certification", "squarely.api"]),
+        ("import squarely.exact, squarely.inference", ["torch", "squarely.descent", "squarely.certification"]),
+    ],
+)
+def test_light_import(statement, absent):
+    code = f"{statement}; import sys; print([m for m in {absent!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
