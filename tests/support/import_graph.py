@@ -24,8 +24,8 @@ ORDER = {
     "design": ["formula", "encoding", "rounding", "design", "matrix engine", "learning merging serialize"],
     "moments": ["cross_products change_of_basis engine", "moments qr gpu", "gather merge standardized", "gradient_noise"],
     "exact": [
-        "rank condition_number", "factorization", "residuals whitening", "implicit_constant", "solution units", "estimability", "engine",
-        "solve", "merge",
+        "rank condition_number", "factorization", "residuals whitening", "implicit_constant", "solution units", "estimability",
+        "engine", "solve", "merge",
     ],
     "descent": [
         "options", "batches", "model", "loop", "distributed codegen", "checkpoint results", "training_data", "trainer", "sweep",
