@@ -109,7 +109,7 @@ def test_what_would_read_rows_is_refused(engine):
     for ask in (lambda: fit.resid, lambda: fit.fittedvalues, lambda: fit.predict(table)):
         with pytest.raises(DataError, match=f"stay in {engine}, and they have no order .* give ols order_by="):
             ask()
-    with pytest.raises(DataError, match=f"stay in {engine}, and to hold a share of them out would bring them here"):
+    with pytest.raises(DataError, match=f"stay in {engine}, and to hold a fraction of them out would bring them here"):
         sq.train("y ~ x", table, engine="moments", epochs=2, validation=0.5)
     with pytest.raises(DataError, match=r"cannot tell them apart\. Write the rows of the Ibis table to a Parquet file"):
         sq.ols("y ~ x + I(x + 1e-8 * z)", table)

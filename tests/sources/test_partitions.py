@@ -97,7 +97,7 @@ def test_training_on_cross_products_and_the_certificate():
 def test_rows_do_not_travel_to_be_trained_on():
     with pytest.raises(DataError, match=r"engine='moments'"):
         sq.train("mpg ~ weight", parted(), epochs=2)
-    with pytest.raises(DataError, match="to hold a share of them out would bring them here"):
+    with pytest.raises(DataError, match="to hold a fraction of them out would bring them here"):
         sq.train("mpg ~ weight", parted(), epochs=2, engine="moments", validation=0.2)
     with pytest.raises(DataError, match="to validate with them would bring them here"):
         sq.train("mpg ~ weight", CARS, epochs=2, engine="moments", validation=parted())

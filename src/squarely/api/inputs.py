@@ -165,7 +165,7 @@ def train_validation_split(validation: object, formula: Formula, source: Source,
         return source, rows
     if isinstance(validation, Real):
         require_local(
-            source, "hold a share of them out", "Leave validation= out, give it other rows, such as a sample that is here"
+            source, "hold a fraction of them out", "Leave validation= out, give it other rows, such as a sample that is here"
         )
         return split_source(source, float(validation), seed)
     if formula.names is not None and isinstance(validation, tuple):
@@ -179,10 +179,10 @@ def _open_pair(validation: tuple[object, ...], formula: Formula) -> Source:
         raise DataError(f"validation= is a tuple of {pluralize(len(validation), 'part')}. Give (X, y).")
     X, y = validation
     arrays, names, response = open_xy(X, y)
-    known = formula.names or ()
-    if len(names) != len(known):
+    expected = formula.names or ()
+    if len(names) != len(expected):
         raise DataError(
-            f"The X of validation= has {pluralize(len(names), 'column')}, and X= has {len(known):,}. Give the same columns to both."
+            f"The X of validation= has {pluralize(len(names), 'column')}, and X= has {len(expected):,}. Give both the same columns."
         )
     unnamed = names == tuple(f"x{j + 1}" for j in range(len(names)))
-    return arrays.with_names({**(dict(zip(names, known, strict=True)) if unnamed else {}), response: formula.response.text})
+    return arrays.with_names({**(dict(zip(names, expected, strict=True)) if unnamed else {}), response: formula.response.text})

@@ -157,8 +157,8 @@ def merge(fits: Iterable[Fit], *, remove: Iterable[Fit] = (), duplicates: str = 
     >>> merge(ols("y ~ x", shard) for shard in shards).params.round(3).to_dict()
     {'Intercept': 1.214, 'x': 1.914}
     """
-    for given in (fits, remove):
-        if isinstance(given, Fit) or not isinstance(given, Iterable):
-            what = "one fit" if isinstance(given, Fit) else repr(given)
-            raise InputError(f"merge needs lists of fits, and this is {what}. Write sq.merge([fit, other], remove=[third]).")
+    for value in (fits, remove):
+        if isinstance(value, Fit) or not isinstance(value, Iterable):
+            what = "one fit" if isinstance(value, Fit) else repr(value)
+            raise InputError(f"merge needs lists of fits, not {what}. Write sq.merge([fit, other], remove=[third]).")
     return merge_solutions(list(fits), list(remove), duplicates=duplicates)

@@ -21,8 +21,8 @@ from squarely.errors import OptionError, SquarelyError
 app = typer.Typer(name="squarely", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         print_text(f"squarely {squarely.__version__}")
         raise typer.Exit
 
@@ -44,14 +44,14 @@ def _under_torchrun(command: Callable[..., None]) -> Callable[..., None]:
     """Decorate a command that several processes, started by torchrun, run together."""
 
     @wraps(command)
-    def run(*words: Any, **options: Any) -> None:
+    def run(**arguments: Any) -> None:
         if process_count() == 1:
-            return command(*words, **options)
+            return command(**arguments)
         from squarely.descent import current_group, init_from_torchrun
 
-        with init_from_torchrun(options["device"]):
+        with init_from_torchrun(arguments["device"]):
             try:
-                return command(*words, **options)
+                return command(**arguments)
             except SquarelyError as error:
                 if error.local_only:
                     raise

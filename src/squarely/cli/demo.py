@@ -54,19 +54,14 @@ def run_demo(folder: Path) -> Mapping[str, Any]:
     rates = _learning_rates(cars, folder)
     certificate = _compare(cars, fit, run, folder)
     _what_next(cars, folder)
-    return {
-        "ols": fit.as_dict(),
-        "train": run.as_dict(),
-        "sweep": rates.as_dict(),
-        "certify": certificate.as_dict(),
-    }
+    return {"ols": fit.as_dict(), "train": run.as_dict(), "sweep": rates.as_dict(), "certify": certificate.as_dict()}
 
 
 def _look_at_the_data(cars: pd.DataFrame, folder: Path) -> None:
     _print_section("1. The data", "398 cars of 1970 to 1982. Larger engines use more fuel; the relation is clear but not perfect.")
     print(cars.head().to_string(max_cols=6))
     print(f"[{len(cars)} rows x {len(cars.columns)} columns]")
-    _figure(folder, "1-scatter", [_panel("Fuel efficiency by engine displacement", _dots(cars))])
+    _figure(folder, "1-scatter", [_panel("Fuel efficiency by engine displacement", cars)])
 
 
 def _least_squares(cars: pd.DataFrame, folder: Path) -> Fit:
@@ -76,7 +71,7 @@ def _least_squares(cars: pd.DataFrame, folder: Path) -> Fit:
     intercept, slope = fit.params.tolist()
     _print_section("3. The line", f"mpg = {slope:.4f} * displacement + {intercept:.4f}")
     title = f"Least squares: R-squared {fit.rsquared:.3f}"
-    _figure(folder, "2-least-squares", [_panel(title, _dots(cars), _line(cars, fit.predict(cars), "least squares"))])
+    _figure(folder, "2-least-squares", [_panel(title, cars, fit.predict(cars), "least squares")])
     return fit
 
 
@@ -102,12 +97,12 @@ def _training_loop(run: Training, folder: Path) -> None:
     for epoch, loss in enumerate(run.result.losses):
         if epoch % 50 == 0:
             print(f"Epoch: {epoch}, Loss: {loss:.4f}")
-    known = run.theory
-    eigenvalues = " and ".join(f"{value:g}" for value in known.spectrum.values.tolist())
+    theory = run.theory
+    eigenvalues = " and ".join(f"{value:g}" for value in theory.spectrum.values.tolist())
     _print_text(
         f"Theory predicts this curve without training: the Hessian has the eigenvalues {eigenvalues}, so at this learning "
-        f"rate the error shrinks by {known.rate:.4g} and the excess loss by {(known.rate or 1.0) ** 2:.4f} an epoch (dashed). "
-        f"Rates below {round_down(known.lr_limit or 0.0)} converge. float32 cannot follow below about 1e-8."
+        f"rate the error shrinks by {theory.rate:.4g} and the excess loss by {(theory.rate or 1.0) ** 2:.4f} an epoch (dashed). "
+        f"Rates below {round_down(theory.lr_limit or 0.0)} converge. float32 cannot follow below about 1e-8."
     )
     _save(folder, "3-loss", run.plot())
 
@@ -131,8 +126,8 @@ def _compare(cars: pd.DataFrame, fit: Fit, run: Training, folder: Path) -> Certi
     both = cars[["mpg", "displacement"]].assign(mpgNN=run.predict(cars), mpgOLS=fit.predict(cars))
     print(both.head().to_string())
     panels = [
-        _panel("Trained: nn.Linear, SGD", _dots(cars), _line(cars, both["mpgNN"], "trained")),
-        _panel("Solved: least squares", _dots(cars), _line(cars, both["mpgOLS"], "least squares", color=2)),
+        _panel("Trained: nn.Linear, SGD", cars, both["mpgNN"], "trained"),
+        _panel("Solved: least squares", cars, both["mpgOLS"], "least squares", color=2),
     ]
     _figure(folder, "5-comparison", panels)
     second, third = both.iloc[1], both.iloc[2]
@@ -160,34 +155,26 @@ def _what_next(cars: pd.DataFrame, folder: Path) -> None:
     path = folder / "cars.csv"
     cars.to_csv(path, index=False)
     _print_section("What to try next", f"The figures are in {folder}, as PNG and SVG, and a copy of the data in {path}.")
-    print("More columns, exactly, with every statistic:")
-    print(f"  squarely ols 'mpg ~ displacement + weight' {path}")
-    print("A learning rate above the limit:")
-    print(f"  squarely train 'mpg ~ displacement' {path} --lr 1.1")
-    print("A run that stops too early, and how many more epochs it needs:")
-    print(f"  squarely certify 'mpg ~ displacement' {path} --lr 0.0001")
+    print(f"More columns, with every statistic:\n  squarely ols 'mpg ~ displacement + weight' {path}")
+    print(f"A learning rate above the limit:\n  squarely train '{FORMULA}' {path} --lr 1.1")
+    print(f"A run that stops too early, and how many more epochs it needs:\n  squarely certify '{FORMULA}' {path} --lr 0.0001")
     print("Then your own file and formula; squarely --help lists the other commands.")
 
 
 def _print_section(heading: str, text: str) -> None:
-    print(f"\n{heading}\n{'-' * len(heading)}")
-    print(textwrap.fill(text, 78))
+    print(f"\n{heading}\n{'-' * len(heading)}\n{textwrap.fill(text, 78)}")
 
 
 def _print_text(text: str) -> None:
     print(f"\n{textwrap.fill(text, 78)}")
 
 
-def _dots(cars: pd.DataFrame) -> Points:
-    return Points(x=cars["displacement"], y=cars["mpg"])
-
-
-def _line(cars: pd.DataFrame, predicted: pd.Series, label: str, color: int = 1) -> Curve:
-    order = np.argsort(cars["displacement"].to_numpy())
-    return Curve(x=cars["displacement"].to_numpy()[order], y=predicted.to_numpy()[order], label=label, color=color)
-
-
-def _panel(title: str, *marks: Points | Curve) -> Panel:
+def _panel(title: str, cars: pd.DataFrame, predicted: pd.Series | None = None, label: str = "", color: int = 1) -> Panel:
+    x, y = cars["displacement"].to_numpy(), cars["mpg"].to_numpy()
+    marks: list[Points | Curve] = [Points(x=x, y=y)]
+    if predicted is not None:
+        order = np.argsort(x)
+        marks.append(Curve(x=x[order], y=predicted.to_numpy()[order], label=label, color=color))
     return Panel(title=title, x_label="displacement (cubic inches)", y_label="mpg", marks=marks)
 
 

@@ -75,6 +75,10 @@ def _flag(kind: Any, default: Any, help: str, *flags: str, read: Callable[[Any],
     return Flag(Annotated[kind, typer.Option(*flags, help=help)], default, read)
 
 
+def _values(flag: str, help: str) -> Flag:  # noqa: A002
+    return _flag(list[str] | None, None, help, flag, read=partial(read_named_values, flag))
+
+
 # The defaults are written here and not taken from `squarely.train`, which takes half a second to import.
 TRAINING = {
     "lr": _flag(str, "0.01", "Learning rate, or auto.", read=read_rate),
@@ -83,9 +87,7 @@ TRAINING = {
     "shuffle": _flag(bool, True, "Read the rows in a new order in each epoch."),
     "replacement": _flag(bool, False, "Draw the rows of batches with replacement.", "--replacement"),
     "validation": _flag(str | None, None, "A fraction of the rows, or another file.", read=read_fraction_or_path),
-    "metrics": _flag(
-        list[str] | None, None, "Log mse, rmse, mae or r2 too; repeat for several.", "--metric", read=lambda names: names or ()
-    ),
+    "metrics": _flag(list[str], (), "Log mse, rmse, mae or r2 too; repeat for several.", "--metric"),
     "loss": _flag(str, "mse", "mse, l1, huber or quantile."),
     "delta": _flag(float, 1.0, "Where the huber loss becomes linear, in standardized units."),
     "quantile": _flag(float, 0.5, "Quantile of the quantile loss, in (0, 1)."),
@@ -93,21 +95,9 @@ TRAINING = {
     "momentum": _flag(float, 0.0, "Momentum of sgd, in [0, 1)."),
     "nesterov": _flag(bool, False, "Nesterov momentum.", "--nesterov"),
     "weight_decay": _flag(float | None, None, "Weight decay of the optimizer."),
-    "optimizer_options": _flag(
-        list[str] | None,
-        None,
-        "Another option of the optimizer, such as betas=[0.8,0.9].",
-        "--optimizer-option",
-        read=partial(read_named_values, "--optimizer-option"),
-    ),
+    "optimizer_options": _values("--optimizer-option", "Another option of the optimizer, such as betas=[0.8,0.9]."),
     "scheduler": _flag(str | None, None, "A torch scheduler, such as StepLR."),
-    "scheduler_options": _flag(
-        list[str] | None,
-        None,
-        "An option of the scheduler, such as step_size=30.",
-        "--scheduler-option",
-        read=partial(read_named_values, "--scheduler-option"),
-    ),
+    "scheduler_options": _values("--scheduler-option", "An option of the scheduler, such as step_size=30."),
     "scheduler_per": _flag(str, "epoch", "When the scheduler steps: epoch or batch."),
     "clip_grad_norm": _flag(float | None, None, "Largest norm of the gradient of a step."),
     "average": _flag(int | None, None, "Average the iterates from this epoch on."),
