@@ -3,12 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test check format architecture bench bench-exact bench-descent bench-spark clean
+.PHONY: help demo test test-all check format architecture bench bench-exact bench-descent bench-spark clean
 
 help:
 	@echo "make demo           install, and run the whole tutorial; figures go to squarely-demo/"
 	@echo "make test           install what the tests need, and run those that take minutes"
-	@echo "make test-all       run all tests, with clusters and several processes, as CI does"
+	@echo "make test-all       run all tests, with clusters and several processes, as CI does;"
+	@echo "                    ARGS='-k sweep' chooses among them, here and in make test"
 	@echo "make check          check format, lint and types"
 	@echo "make format         let ruff rewrite the code"
 	@echo "make architecture   redraw the diagram in CONTRIBUTING.md"
@@ -22,8 +23,15 @@ help:
 demo: .venv/demo.stamp
 	$(BIN)/squarely demo
 
+TEST := $(BIN)/python -m pytest --numprocesses auto --dist loadgroup --durations 10
+SLOW := (cluster or process_group) and not smoke
+
 test: .venv/dev.stamp
-	$(BIN)/python -m pytest
+	$(TEST) -m "not ($(SLOW))" $(ARGS)
+
+test-all: export HYPOTHESIS_PROFILE = ci
+test-all: test
+	$(TEST) -m "$(SLOW)" $(ARGS)
 
 check: .venv/dev.stamp
 	$(BIN)/ruff format --check .

@@ -1,29 +1,36 @@
-"""The command line through real processes and through its runner: text, JSON, exit codes, help."""
+"""The command line in this process: text, JSON, exit codes, help. test_process.py has it as a process of its own."""
 
 import json
-import os
-import signal
-import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
 import squarely as sq
 from squarely.cli import app, main
-from tests.support.checks import CARS, assert_close, need, running
+from tests.support.checks import CARS, assert_close, need
 
 FORMULA = "mpg ~ displacement"
 
 
-def run(*words, cwd=None):
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "squarely", *words], capture_output=True, text=True, timeout=120, cwd=cwd, check=False
-    )
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Give what runs a command as `squarely` does, and returns its exit code, stdout and stderr."""
+
+    def command(*words):
+        monkeypatch.setattr(sys, "argv", ["squarely", *words])
+        monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)  # which a command sets
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main()
+        return SimpleNamespace(returncode=end.value.code or 0, **capsys.readouterr()._asdict())
+
+    return command
 
 
-def test_version_and_help():
-    assert run("--version").stdout == f"squarely {sq.__version__}\n"
+def test_version_and_help(run):
+    assert run("--version").out == f"squarely {sq.__version__}\n"
     for command in ("demo", "ols", "merge", "train", "sweep", "certify"):
         shown = CliRunner().invoke(app, [command, "--help"])
         assert shown.exit_code == 0
@@ -31,21 +38,21 @@ def test_version_and_help():
         assert "--json" in shown.output
 
 
-def test_fold_is_chosen_and_refused_for_files():
+def test_fold_is_chosen_and_refused_for_files(run):
     shown = CliRunner().invoke(app, ["ols", FORMULA, CARS, "--fold", "batches", "--json"])
     assert json.loads(shown.output)["fold"] == "batches"
     done = run("ols", FORMULA, CARS, "--fold", "aggregates")
     assert done.returncode == 2
-    assert "Open it as a Polars LazyFrame" in done.stderr
+    assert "Open it as a Polars LazyFrame" in done.err
     assert run("ols", FORMULA, CARS, "--fold", "rows").returncode == 2
 
 
-def test_ols_text_and_json():
+def test_ols_text_and_json(run):
     text = run("ols", FORMULA, CARS)
-    assert (text.returncode, text.stderr) == (0, "")
-    assert "OLS Regression Results" in text.stdout
+    assert (text.returncode, text.err) == (0, "")
+    assert "OLS Regression Results" in text.out
     done = run("ols", "mpg ~ displacement + horsepower", CARS, "--json")
-    numbers, fit = json.loads(done.stdout), sq.ols("mpg ~ displacement + horsepower", CARS)
+    numbers, fit = json.loads(done.out), sq.ols("mpg ~ displacement + horsepower", CARS)
     for name in ("rsquared", "rsquared_adj", "fvalue", "f_pvalue", "llf", "aic", "bic", "nobs", "df_resid", "df_model", "mse_resid",
                  "ssr", "ess", "centered_tss", "durbin_watson", "condition_number", "rank"):  # fmt: skip
         assert numbers[name] == getattr(fit, name)
@@ -58,50 +65,50 @@ def test_ols_text_and_json():
     assert numbers["rows"] == {"read": 398, "used": 392, "filtered": 0, "dropped": {"horsepower": {"null": 6, "nan": 0, "inf": 0}}}
 
 
-def test_a_dry_run_fits_nothing():
+def test_a_dry_run_fits_nothing(run):
     text = run("ols", "mpg ~ displacement + C(origin)", CARS, "--dry-run")
-    assert (text.returncode, text.stderr) == (0, "")
-    assert text.stdout == f"{sq.preview('mpg ~ displacement + C(origin)', CARS).summary()}\n"
+    assert (text.returncode, text.err) == (0, "")
+    assert text.out == f"{sq.preview('mpg ~ displacement + C(origin)', CARS).summary()}\n"
     done = run("ols", FORMULA, CARS, "--dry-run", "--where", "weight > 3000", "--json")
-    plan = json.loads(done.stdout)
+    plan = json.loads(done.out)
     assert [step["purpose"] for step in plan["passes"]] == ["cross-products", "residuals"]
     assert plan["names"] == ["Intercept", "displacement"]
     assert sorted(plan["columns_read"]) == ["displacement", "mpg", "weight"]
     assert run("ols", "mpg ~ displacment", CARS, "--dry-run").returncode == 2
     refused = run("ols", FORMULA, CARS, "--dry-run", "--save", "fit.json")
     assert refused.returncode == 2
-    assert "nothing to save" in refused.stderr
+    assert "nothing to save" in refused.err
 
 
-def test_json_of_data_on_a_line(tmp_path):
+def test_json_of_data_on_a_line(tmp_path, run):
     path = tmp_path / "line.csv"
     path.write_text("x,y\n1,2\n2,4\n3,6\n4,8\n")
     done = run("ols", "y ~ x", str(path), "--json")
     assert done.returncode == 0
-    assert json.loads(done.stdout)["params"] == {"Intercept": 0.0, "x": 2.0}
+    assert json.loads(done.out)["params"] == {"Intercept": 0.0, "x": 2.0}
 
 
-def test_json_is_strict(tmp_path):
+def test_json_is_strict(tmp_path, run):
     path = tmp_path / "flat.csv"
     path.write_text("x,y\n1,5\n2,5\n3,5\n4,5\n")
     done = run("ols", "y ~ x", str(path), "--json")
-    numbers = json.loads(done.stdout, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+    numbers = json.loads(done.out, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
     assert numbers["rsquared"] is None
 
 
-def test_train_sweep_and_certify():
+def test_train_sweep_and_certify(run):
     need("torch")
     done = run("train", FORMULA, CARS, "--epochs", "50", "--dtype", "float64", "--json")
-    numbers = json.loads(done.stdout)
+    numbers = json.loads(done.out)
     assert done.returncode == 0
     assert numbers["status"] == "finished"
     assert len(numbers["history"]["loss"]) == 51
     assert_close([numbers["theory"]["lr_limit"], numbers["theory"]["lr_best"]], [1.0, 0.5], rtol=1e-12)
     done = run("sweep", FORMULA, CARS, "--lr", "0.1", "--lr", "0.01", "--epochs", "20", "--json")
-    assert [r["lr"] for r in json.loads(done.stdout)["runs"]] == [0.1, 0.01]
+    assert [r["lr"] for r in json.loads(done.out)["runs"]] == [0.1, 0.01]
     done = run("certify", FORMULA, CARS, "--json")
     assert done.returncode == 0
-    certificate = json.loads(done.stdout)
+    certificate = json.loads(done.out)
     assert certificate["verdict"] == "agree"
     assert abs(certificate["coefficients"]["displacement"]["standard_errors"]) < 1e-3
 
@@ -120,76 +127,37 @@ def test_train_sweep_and_certify():
         (["fit", FORMULA, CARS], 2, "fit"),
     ],
 )
-def test_exit_codes(words, code, said):
+def test_exit_codes(words, code, said, run):
     need("torch")
     done = run(*words)
     assert done.returncode == code
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
+    assert said in done.err
+    assert "Traceback" not in done.err
 
 
-@pytest.mark.parametrize(("words", "said"), [("ZeroDivisionError('a\\nb')", "ZeroDivisionError"), ("KeyError('x')", "KeyError")])
-def test_a_fault_of_our_own_ends_in_one_line(words, said):
-    script = f"import squarely\ndef ols(*_, **__): raise {words}\nsquarely.ols = ols\nfrom squarely.cli import main\nmain()"
-
-    def ended(**more):
-        command = [sys.executable, "-c", script, "ols", FORMULA, CARS]
-        return subprocess.run(command, env={**os.environ, **more}, capture_output=True, text=True, check=False)
-
-    done = ended()
-    assert (done.returncode, done.stdout) == (70, "")
-    assert done.stderr.startswith(f"squarely: internal error: {said}")
-    assert done.stderr.count("\n") == 1
-    assert "please report it" in done.stderr
-    done = ended(SQUARELY_TRACEBACK="1")
-    assert done.returncode == 70
-    assert "Traceback" in done.stderr
-
-
-def test_too_little_memory_is_an_error_of_one_line():
-    script = "import squarely\ndef ols(*_, **__): raise MemoryError\nsquarely.ols = ols\nfrom squarely.cli import main\nmain()"
-    done = subprocess.run([sys.executable, "-c", script, "ols", FORMULA, CARS], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "not enough memory" in done.stderr
-
-
-def test_a_numerical_no_still_prints_its_result():
+def test_a_numerical_no_still_prints_its_result(run):
     need("torch")
     done = run("certify", FORMULA, CARS, "--lr", "0.0001")
-    assert "not converged" in done.stdout
-    assert "more epochs at lr=0.0001" in " ".join(done.stdout.split())
-    assert "diverged" in run("train", FORMULA, CARS, "--lr", "1.5").stdout
+    assert "not converged" in done.out
+    assert "more epochs at lr=0.0001" in " ".join(done.out.split())
+    assert "diverged" in run("train", FORMULA, CARS, "--lr", "1.5").out
 
 
-def test_demo(tmp_path):
+def test_demo(tmp_path, monkeypatch, run):
     need("torch")
     need("matplotlib")
-    done = run("demo", "--json", cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    done = run("demo", "--json")
     assert done.returncode == 0
-    numbers = json.loads(done.stdout)
+    numbers = json.loads(done.out)
     assert numbers["certify"]["agree"]
-    assert "7. The two answers meet" in done.stderr
+    assert "7. The two answers meet" in done.err
     assert len(list((tmp_path / "squarely-demo").glob("*.png"))) == 5
     (tmp_path / "taken").write_text("a file, not a folder")
-    blocked = run("demo", "--out", "taken", cwd=tmp_path)
+    blocked = run("demo", "--out", "taken")
     assert blocked.returncode == 2
-    assert "taken" in blocked.stderr
-    assert "Traceback" not in blocked.stderr
-
-
-def test_interrupt_stops_at_once_and_says_so():
-    need("torch")
-    words = ["train", FORMULA, CARS, "--epochs", "100000000"]
-    command = [sys.executable, "-X", "importtime", "-m", "squarely", *words]
-    with running(command) as process:
-        for line in process.stderr:  # the imports tell how far it has come
-            if line.rstrip().endswith(" squarely.descent"):
-                break
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert said.splitlines()[-1] == "squarely: interrupted"
-    assert "Traceback" not in said
+    assert "taken" in blocked.err
+    assert "Traceback" not in blocked.err
 
 
 BAD = [
@@ -251,11 +219,11 @@ def test_a_message_of_another_library_is_made_safe_line_by_line(capsys):
     assert capsys.readouterr().err == "squarely: error: one\\x1b[2J\ntwo\\r\\u202e\n"
 
 
-def test_names_that_attack_the_terminal_are_shown_harmless(tmp_path):
+def test_names_that_attack_the_terminal_are_shown_harmless(tmp_path, run):
     path = tmp_path / "odd.csv"
     path.write_text("y,\x1b[31mred\n1,2\n2,3\n3,5\n4,9\n")
     done = run("ols", "y ~ `\x1b[31mred`", str(path))
     assert done.returncode == 0
-    assert "\x1b" not in done.stdout
-    assert "\\x1b[31mred" in done.stdout
-    assert "\x1b" not in run("ols", "y ~ `\x1b[31mblue`", str(path)).stderr
+    assert "\x1b" not in done.out
+    assert "\\x1b[31mred" in done.out
+    assert "\x1b" not in run("ols", "y ~ `\x1b[31mblue`", str(path)).err

@@ -1,14 +1,7 @@
 """Dask DataFrames: the answers of the frame in memory, from whatever scheduler, with the partitions left where they are."""
 
-import os
-import pydoc
-import signal
-import subprocess
 import sys
-from contextlib import contextmanager
-from pathlib import Path
 from types import SimpleNamespace
-from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -17,73 +10,19 @@ import pyarrow.parquet
 import pytest
 
 import squarely as sq
-from squarely.data import listen, open_source
-from squarely.errors import DataError, FormulaError, OptionError
-from tests.conformance.test_aggregates import CONDITIONS, PARITY, wide_table
-from tests.support.checks import CARS, assert_close, assert_same_fit, flat, need
+from squarely.data import open_source
+from squarely.errors import DataError, FormulaError
+from tests.support.checks import CARS, assert_close, assert_same_fit, need
+from tests.support.dask import WARNINGS, cars, handed, scheduler, wide
 
-pytestmark = [
-    # Dask's own sockets and loops, which it leaves to the garbage collector when a cluster ends.
-    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
-    # Of Dask's own use of pandas 3.1, where it reads and writes Parquet.
-    pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame:pandas.errors.Pandas4Warning"),
-    # Two of our frames are handed to Dask as they are, and it says that a graph of some megabytes is large.
-    pytest.mark.filterwarnings("ignore:Sending large graph:UserWarning"),
-]
+pytestmark = [*WARNINGS]
 HERE = ["synchronous", "threads"]
-
-
-@pytest.fixture(scope="module")
-def client():
-    with cluster(n_workers=2) as started:
-        yield started
-
-
-@contextmanager
-def cluster(**options):
-    """Start a cluster of processes; it leaves OMP_NUM_THREADS=1 in the environment, which is put back."""
-    distributed = need("distributed")
-    fixed = {"threads_per_worker": 1, "processes": True, "dashboard_address": ":0", "silence_logs": 60}
-    with (
-        patch.dict(os.environ),
-        distributed.LocalCluster(**fixed | options) as workers,
-        distributed.Client(workers, set_as_default=False) as started,
-    ):
-        yield started
 
 
 @pytest.fixture(params=HERE)
 def here(request):
     with scheduler(request.param):
         yield
-
-
-def scheduler(which):
-    return need("dask").config.set(scheduler=which)
-
-
-def wide():
-    """Give the table of every type as pandas has it; decimals stay decimals only as Arrow's own type."""
-    table = pa.table(wide_table())
-    frame = table.to_pandas()
-    frame["money"] = pd.Series(table["money"], dtype=pd.ArrowDtype(table["money"].type))
-    return frame
-
-
-def handed(frame, parts=4):
-    return need("dask.dataframe").from_pandas(frame, npartitions=parts, sort=False)
-
-
-def cars():
-    frame = pd.read_csv(CARS)
-    return frame.assign(origin=frame["origin"].map({1: "usa", 2: "europe", 3: "japan"}))
-
-
-@pytest.mark.parametrize("name", PARITY)
-def test_every_statistic_is_that_of_the_frame_in_memory(name, client):
-    data, where = wide(), CONDITIONS.get(name)
-    with scheduler(client):
-        assert_same_fit(sq.ols(PARITY[name], handed(data), where=where), sq.ols(PARITY[name], data, where=where))
 
 
 def odd_types():
@@ -129,32 +68,11 @@ def test_objects_are_what_they_turn_out_to_be(here):
             sq.ols("y ~ day", frame)
 
 
-@pytest.mark.parametrize("name", ["numeric", "interactions", "bs"])
-def test_the_same_partitions_give_the_same_bits_whatever_the_scheduler(name, client):
-    frame, fits = handed(wide(), 5), []
-    for which in ("synchronous", "threads", "processes", client):
-        with scheduler(which):
-            fits.append(flat(sq.ols(PARITY[name], frame, where=CONDITIONS[name]).as_dict()))
-    assert all(repr(fit) == repr(fits[0]) for fit in fits[1:])
-
-
 def test_double_double(here):
     data = wide()
     there, memory = (sq.ols("y ~ x + z + money", given, precision="extended") for given in (handed(data), data))
     assert there.solution.precision == "extended"
     assert_close(there.params, memory.params, rtol=1e-15)
-
-
-def test_many_levels(client):
-    rng = np.random.default_rng(8)
-    n = 20_000
-    data = pd.DataFrame({"g": [f"level {i}" for i in rng.integers(0, 2_500, n)], "x": rng.normal(size=n)})
-    data["y"] = data["x"] + rng.normal(size=n)
-    with scheduler(client):
-        there = sq.ols("y ~ g + x", handed(data))
-    memory = sq.ols("y ~ g + x", data)
-    assert_close(there.params, memory.params, rtol=1e-10, atol=1e-10)
-    assert_close(there.bse, memory.bse, rtol=1e-10)
 
 
 def test_partitions_without_rows_and_a_single_one(here):
@@ -207,31 +125,6 @@ def test_the_second_road_and_the_certificate(here):
     )
     with pytest.raises(DataError, match="engine='moments'"):
         sq.train(formula, frame, epochs=2)
-
-
-def test_predictions_stay_with_the_rows(client, tmp_path):
-    data = cars()
-    data.index = np.arange(len(data)) * 10
-    fit = sq.ols("mpg ~ weight * C(origin) + bs(displacement, df=5)", data)
-    run = sq.train("mpg ~ weight", data, epochs=5)
-    with scheduler(client):
-        frame = handed(data)
-        series = fit.predict(frame)
-        assert (series.name, series.dtype, series.divisions) == ("predicted", float, frame.divisions)
-        pd.testing.assert_series_equal(series.compute(), fit.predict(data), rtol=1e-12)
-        pd.testing.assert_series_equal(run.predict(frame).compute(), run.predict(data), rtol=1e-6)
-        frame.to_parquet(tmp_path / "cars")
-        unsorted = need("dask.dataframe").read_parquet(tmp_path / "cars", index=False)
-        unsorted["p"] = fit.predict(unsorted)  # they are of one frame, although its divisions are not known
-        assert_close(unsorted.compute()["p"], fit.predict(data), rtol=1e-12)
-        new = handed(data.assign(origin="mars"))
-        assert fit.predict(new, unseen="nan").compute().isna().all()
-        with pytest.raises(DataError, match="'mars'"):
-            fit.predict(new).compute()
-    with pytest.raises(DataError, match="no column 'weight'"):
-        fit.predict(handed(data.drop(columns="weight")))
-    with pytest.raises(OptionError, match="unseen"):
-        fit.predict(handed(data), unseen="maybe")
 
 
 def test_residuals_are_brought_when_they_are_asked_for(here, monkeypatch):
@@ -318,30 +211,6 @@ def test_a_graph_that_fails(here):
     assert isinstance(met.value.__cause__, ZeroDivisionError)
 
 
-def dying(frame, folder, after):
-    """Kill the process that works on this, at the call of this number."""
-    with (folder / "calls").open("a") as calls:
-        calls.write(".")
-    if (folder / "calls").stat().st_size >= after:
-        try:
-            (folder / "died").touch(exist_ok=False)  # by one process, if two are here at once
-        except FileExistsError:
-            return frame
-        os.kill(os.getpid(), signal.SIGKILL)
-    return frame
-
-
-def test_a_worker_that_dies_in_the_middle(client, tmp_path):
-    frame = handed(wide(), 6)
-    mortal = frame.map_partitions(dying, tmp_path, 9, meta=frame._meta)
-    with scheduler(client):
-        fit = sq.ols(PARITY["bs"], mortal)
-    assert (tmp_path / "died").exists()
-    assert (tmp_path / "calls").stat().st_size > 9
-    with scheduler("synchronous"):
-        assert repr(flat(fit.as_dict())) == repr(flat(sq.ols(PARITY["bs"], frame).as_dict()))
-
-
 def given_up(frame):
     """Fail as Dask does with a task whose workers have died too often; to kill them for it would leave it to Dask when that is."""
     from distributed.scheduler import KilledWorker
@@ -354,66 +223,3 @@ def test_workers_that_die_again_and_again(here):
     with pytest.raises(DataError, match=r"ended again and again.*Dask says: KilledWorker") as met:
         sq.ols("mpg ~ weight", frame.map_partitions(given_up, meta=frame._meta))
     assert type(met.value.__cause__).__name__ == "KilledWorker"
-
-
-def test_a_cluster_without_workers_is_not_waited_for_in_vain(monkeypatch):
-    monkeypatch.setattr("squarely.data.engines.dask_scheduler._POLL_SECONDS", 0.2)
-    monkeypatch.setattr("squarely.data.engines.dask_scheduler._WORKER_TIMEOUT", 1.0)
-    with cluster(n_workers=1) as client, scheduler(client):
-
-        def leave(scan):
-            if scan.number == 2 and scan.done == 1:
-                client.cluster.scale(0)
-
-        with listen(leave), pytest.raises(DataError, match="has had no worker for 1 seconds"):
-            sq.ols("mpg ~ weight", handed(cars(), 40))
-
-
-def test_a_cluster_that_goes_in_the_middle():
-    with cluster(n_workers=1) as client, scheduler(client):
-
-        def close(scan):
-            if scan.number == 2 and scan.done == 1:
-                client.cluster.close()
-
-        with listen(close), pytest.raises(DataError, match="scheduler is gone") as met:
-            sq.ols("mpg ~ weight", handed(cars(), 40))
-        assert met.value.__cause__ is not None
-
-
-@contextmanager
-def other_python(client, folder, *, without):
-    """Run a worker whose Python has the packages of this one but for some, which it cannot import."""
-    place = Path(np.__file__).parents[1]
-    folder.mkdir()
-    for path in place.iterdir():
-        if not path.name.startswith(("__editable__", *without)):
-            (folder / path.name).symlink_to(path)
-    command = [sys.executable, "-S", "-m", "distributed.cli.dask_worker", client.scheduler.address, "--no-nanny", "--no-dashboard"]
-    worker = subprocess.Popen([*command, "--local-directory", folder], env=os.environ | {"PYTHONPATH": str(folder)}, cwd="/",
-                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
-    try:
-        client.wait_for_workers(1, timeout=60)
-        yield
-    finally:
-        worker.terminate()
-        worker.wait()
-
-
-def test_workers_that_have_no_squarely_are_given_it(tmp_path):
-    ours, here = ("squarely", "narwhals", "threadpoolctl"), sys.modules["squarely.data"]
-    with cluster(n_workers=0) as client, other_python(client, tmp_path / "a", without=ours), scheduler(client):
-        assert set(client.run(pydoc.locate, "squarely.__version__").values()) == {None}
-        assert_same_fit(sq.ols("mpg ~ weight * C(origin)", handed(cars())), sq.ols("mpg ~ weight * C(origin)", cars()))
-    assert sys.modules["squarely.data"] is here  # the scheduler is in this process
-
-
-def test_workers_that_lack_what_cannot_be_sent(tmp_path):
-    lacking = r"lacks scipy: .* on 'tcp://.*Install numpy, scipy, pandas, pyarrow there"
-    with (
-        cluster(n_workers=0) as client,
-        other_python(client, tmp_path / "a", without=("squarely", "scipy")),
-        scheduler(client),
-        pytest.raises(DataError, match=lacking),
-    ):
-        sq.ols("mpg ~ weight", handed(cars()))

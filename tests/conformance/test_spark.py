@@ -14,8 +14,8 @@ import squarely as sq
 from squarely.data import open_source
 from squarely.data.engines.spark import SparkSource
 from squarely.errors import DataError, FormulaError, OptionError
-from tests.conformance.test_aggregates import CONDITIONS, PARITY, wide_table
 from tests.support.checks import CARS, assert_close, assert_same_fit, need
+from tests.support.parity import CONDITIONS, PARITY, wide_table
 from tests.support.spark import WARNINGS, handed, numbered, shared
 
 pytestmark = [*WARNINGS]
@@ -32,7 +32,7 @@ def wide():
 
 
 @pytest.mark.parametrize("fold", ["batches", "aggregates"])
-@pytest.mark.parametrize("name", PARITY)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.smoke) if name == "numeric" else name for name in PARITY])
 def test_every_statistic_is_that_of_rows_in_memory(name, fold, wide):
     where = CONDITIONS.get(name)
     there, here = sq.ols(PARITY[name], wide, where=where, fold=fold), sq.ols(PARITY[name], wide_table(), where=where)

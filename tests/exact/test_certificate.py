@@ -9,16 +9,17 @@ import squarely as sq
 from tests.support.checks import CARS, assert_close, need
 
 need("torch")
+ROWS = sq.datasets.cars()  # in memory: opening a file takes longer than most of these runs
 FORMULA = "mpg ~ displacement + weight"
 
 
 @pytest.fixture(scope="module")
 def fit():
-    return sq.ols(FORMULA, CARS)
+    return sq.ols(FORMULA, ROWS)
 
 
 def verdict(fit, **options):
-    return sq.certify(fit, sq.train(FORMULA, CARS, **options))
+    return sq.certify(fit, sq.train(FORMULA, ROWS, **options))
 
 
 def test_agree(fit):
@@ -32,7 +33,7 @@ def test_agree(fit):
 
 def test_its_numbers_are_what_they_say(fit):
     """Gap, excess loss and gradient, against plain NumPy on the rows."""
-    run = sq.train(FORMULA, CARS, lr=0.1, epochs=100, dtype="float64")
+    run = sq.train(FORMULA, ROWS, lr=0.1, epochs=100, dtype="float64")
     certificate = sq.certify(fit, run)
     cars = sq.datasets.cars()
     x, y = cars[["displacement", "weight"]].to_numpy(float), cars["mpg"].to_numpy(float)
@@ -65,7 +66,7 @@ def test_not_converged_says_how_many_more_epochs(fit, options):
 def test_the_best_rate_needs_what_it_says(fit):
     short = verdict(fit, lr=0.001, epochs=10, dtype="float64")
     best, epochs = short.cause.split("lr=")[-1].split(", ")[0], int(short.cause.split(" epoch")[-2].split()[-1].replace(",", ""))
-    run = sq.train(FORMULA, CARS, lr=float(best), epochs=epochs, dtype="float64")
+    run = sq.train(FORMULA, ROWS, lr=float(best), epochs=epochs, dtype="float64")
     assert sq.certify(fit, run).agree
 
 
@@ -132,7 +133,7 @@ def test_the_advice_after_divergence_converges(fit, momentum, nesterov):
 def test_a_file_and_a_frame_of_the_same_rows_are_the_same_rows():
     """What is NULL in the file is NaN in the frame."""
     formula = "mpg ~ horsepower"
-    certificate = sq.certify(sq.ols(formula, CARS), sq.train(formula, sq.datasets.cars()))
+    certificate = sq.certify(sq.ols(formula, CARS), sq.train(formula, ROWS))
     assert certificate.same_rows
     assert certificate.agree
     said = " ".join(str(certificate).split())
@@ -174,7 +175,7 @@ def test_a_loop_that_did_something_else_disagrees(fit):
     """Tamper with the trained coefficients: neither rows, rate nor precision explain the gap."""
     from dataclasses import replace
 
-    run = sq.train(FORMULA, CARS, lr=0.4, epochs=2000, dtype="float64")
+    run = sq.train(FORMULA, ROWS, lr=0.4, epochs=2000, dtype="float64")
     tampered = replace(run, loop=replace(run.result, end=run.result.end + 0.1))
     assert sq.certify(fit, tampered).verdict == "disagree"
 
@@ -189,12 +190,12 @@ def test_data_on_a_line_exactly():
 @pytest.mark.parametrize("tau", [0, -1, float("nan"), "0.1", True])
 def test_tau_must_be_a_tolerance(fit, tau):
     with pytest.raises(sq.errors.OptionError, match="tau"):
-        sq.certify(fit, sq.train(FORMULA, CARS, epochs=1), tau=tau)
+        sq.certify(fit, sq.train(FORMULA, ROWS, epochs=1), tau=tau)
 
 
 def test_formulas_must_match(fit):
     with pytest.raises(sq.errors.InputError, match="cannot be compared"):
-        sq.certify(fit, sq.train("mpg ~ weight", CARS, epochs=1))
+        sq.certify(fit, sq.train("mpg ~ weight", ROWS, epochs=1))
 
 
 def test_rows_that_only_moved_are_different_rows():
@@ -248,8 +249,8 @@ TWO = "mpg ~ displacement + weight"
 
 
 def test_another_loss_is_no_error():
-    fit = sq.ols(TWO, CARS)
-    run = sq.train(TWO, CARS, loss="l1", lr=0.05, epochs=2000, dtype="float64")
+    fit = sq.ols(TWO, ROWS)
+    run = sq.train(TWO, ROWS, loss="l1", lr=0.05, epochs=2000, dtype="float64")
     certificate = sq.certify(fit, run)
     assert certificate.verdict == "other loss"
     cars = sq.datasets.cars()
@@ -263,8 +264,8 @@ def test_weight_decay_is_named_with_the_distance_that_it_makes():
     X, y = cars[["displacement", "weight"]].to_numpy(float), cars["mpg"].to_numpy(float)
     Z, z = (X - X.mean(0)) / X.std(0), (y - y.mean()) / y.std()
     ridge = np.linalg.solve(2 / len(z) * Z.T @ Z + 0.1 * np.eye(2), 2 / len(z) * Z.T @ z) * y.std() / X.std(0)
-    fit = sq.ols(TWO, CARS)
-    run = sq.train(TWO, CARS, weight_decay=0.1, lr=0.3, epochs=3000, dtype="float64")
+    fit = sq.ols(TWO, ROWS)
+    run = sq.train(TWO, ROWS, weight_decay=0.1, lr=0.3, epochs=3000, dtype="float64")
     assert_close(run.params[1:], ridge, rtol=1e-9)
     certificate = sq.certify(fit, run)
     assert certificate.verdict == "penalised"
@@ -276,28 +277,28 @@ def test_weight_decay_is_named_with_the_distance_that_it_makes():
 
 @pytest.mark.parametrize("replacement", [False, True])
 def test_the_noise_of_batches_is_named_and_a_smaller_rate_is_advised(replacement):
-    fit = sq.ols(TWO, CARS)
-    run = sq.train(TWO, CARS, lr=0.1, epochs=200, batch_size=16, replacement=replacement)
+    fit = sq.ols(TWO, ROWS)
+    run = sq.train(TWO, ROWS, lr=0.1, epochs=200, batch_size=16, replacement=replacement)
     certificate = sq.certify(fit, run, tau=0.1)
     assert certificate.verdict == "batch noise"
     quiet = float(re.search(r"lr=([\d.e-]+) would bring", certificate.cause)[1])
-    at_that = sq.train(TWO, CARS, lr=quiet, epochs=1, batch_size=16, replacement=replacement).theory
+    at_that = sq.train(TWO, ROWS, lr=quiet, epochs=1, batch_size=16, replacement=replacement).theory
     assert_close(at_that.floor_se, 0.1, rtol=0.1)  # the advice is written in two digits
 
 
 def test_evidence_is_graded():
-    fit = sq.ols(TWO, CARS)
+    fit = sq.ols(TWO, ROWS)
     said = {
-        engine: sq.certify(fit, sq.train(TWO, CARS, lr=0.45, engine=engine, dtype="float64")).evidence
+        engine: sq.certify(fit, sq.train(TWO, ROWS, lr=0.45, engine=engine, dtype="float64")).evidence
         for engine in ("rows", "moments", "closed_form")
     }
     assert said == {"rows": "independent: rows, autograd", "moments": "weaker: cross-products", "closed_form": "none: closed form"}
 
 
 def test_a_run_that_stopped_early_is_compared_with_what_it_did():
-    fit = sq.ols(TWO, CARS)
+    fit = sq.ols(TWO, ROWS)
     for stop in ("0.3 se", "loss"):
-        run = sq.train(TWO, CARS, lr=0.3, epochs=5000, stop=stop, min_delta=1e-5, dtype="float64")
+        run = sq.train(TWO, ROWS, lr=0.3, epochs=5000, stop=stop, min_delta=1e-5, dtype="float64")
         certificate = sq.certify(fit, run, tau=1e-4)
         assert run.status == "stopped"
         assert_close(certificate.predicted_gap, certificate.gap, rtol=1e-6)

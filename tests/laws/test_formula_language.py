@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from statsmodels.formula.api import ols as peer_ols
 
@@ -17,7 +17,6 @@ from squarely.errors import DataError, FormulaError
 from tests.laws.test_laws import Chunked
 from tests.support.checks import assert_close, digits, nist
 
-relaxed = settings(max_examples=15, deadline=None)
 seeds = st.integers(0, 10**6)
 
 
@@ -144,7 +143,6 @@ def test_functions_are_numpys():
 # Contrasts and levels
 
 
-@relaxed
 @given(seeds, st.sampled_from(["g", "h", "k", "t"]), st.sampled_from(["y ~ {} + x", "y ~ {} * x", "y ~ {}:x", "y ~ {} * h + z"]))
 def test_any_contrast_gives_the_same_fit(seed, name, formula):
     data = table(seed)
@@ -228,7 +226,6 @@ def test_columns_may_be_called_like_words_of_the_language():
 # What is inside a basis may be moved and rescaled
 
 
-@relaxed
 @given(seeds, st.floats(-1e3, 1e3), st.floats(1e-3, 1e3), st.sampled_from([1, -1]))
 def test_moving_and_rescaling_inside_a_basis(seed, shift, size, sign):
     data = table(seed)

@@ -4,7 +4,7 @@ Integer weights equal to repeated rows, and a shard taken out again, wait until 
 """
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import squarely as sq
@@ -15,7 +15,6 @@ from tests.support.checks import assert_close
 
 FORMULA = "y ~ a + b"
 seeds = st.integers(0, 10**6)
-relaxed = settings(max_examples=25, deadline=None)
 
 
 def table(seed, n=60):
@@ -28,7 +27,6 @@ def numbers(fit):
     return [fit.rsquared, fit.fvalue, fit.llf, fit.ssr, fit.durbin_watson, fit.normality.skew, fit.normality.kurtosis]
 
 
-@relaxed
 @given(seeds, st.floats(1e-6, 1e6))
 def test_rescaling_a_column_divides_its_coefficient(seed, c):
     data = table(seed)
@@ -38,7 +36,6 @@ def test_rescaling_a_column_divides_its_coefficient(seed, c):
     assert_close(numbers(other), numbers(one), rtol=1e-9)
 
 
-@relaxed
 @given(seeds, st.floats(-1e6, 1e6))
 def test_shifting_a_column_moves_only_the_intercept(seed, c):
     data = table(seed)
@@ -48,7 +45,6 @@ def test_shifting_a_column_moves_only_the_intercept(seed, c):
     assert_close(numbers(other), numbers(one), rtol=1e-7, atol=1e-9)  # a skewness may be next to zero
 
 
-@relaxed
 @given(seeds)
 def test_order_of_rows_and_columns_does_not_matter(seed):
     data = table(seed)
@@ -58,7 +54,6 @@ def test_order_of_rows_and_columns_does_not_matter(seed):
     assert_close([other.rsquared, other.llf, other.condition_number], [one.rsquared, one.llf, one.condition_number], rtol=1e-10)
 
 
-@relaxed
 @given(seeds, st.floats(-100, 100))
 def test_adding_a_multiple_of_a_column_to_the_response(seed, c):
     data = table(seed)
@@ -67,7 +62,6 @@ def test_adding_a_multiple_of_a_column_to_the_response(seed, c):
     assert_close([other.ssr, other.durbin_watson], [one.ssr, one.durbin_watson], rtol=1e-9)
 
 
-@relaxed
 @given(seeds)
 def test_doubled_rows_keep_the_coefficients(seed):
     data = table(seed)
@@ -94,7 +88,6 @@ class Chunked(Source):
             start = min(start + size, batch.num_rows)
 
 
-@relaxed
 @given(seeds, st.lists(st.integers(0, 30), max_size=6))
 def test_any_cut_into_chunks_gives_the_same(seed, sizes):
     data = table(seed)
@@ -105,7 +98,6 @@ def test_any_cut_into_chunks_gives_the_same(seed, sizes):
     assert_close(numbers(other), numbers(one), rtol=1e-11)
 
 
-@relaxed
 @given(seeds, st.integers(1, 59))
 def test_moments_of_two_parts_add_up_to_the_whole(seed, cut):
     data = table(seed)

@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import squarely as sq
 from squarely.errors import DataError, FormulaError, InputError
 from tests.support.checks import assert_close, digits, exact_solution, exact_standard_errors, need
 
-relaxed = settings(max_examples=25, deadline=None)
 seeds = st.integers(0, 10**6)
 FORMULAS = [
     "y ~ x + year",
@@ -72,7 +71,6 @@ def assert_same(fit, whole, *, rtol=1e-12):
     assert_close(fit.condition_number, whole.condition_number, rtol=1e-9)
 
 
-@relaxed
 @given(seeds, st.integers(1, 5), st.sampled_from(FORMULAS), st.sampled_from([None, "x > -3 and h != 'w'"]))
 def test_merged_shards_are_the_whole(seed, count, formula, where):
     shards = shards_of(seed, count)
@@ -85,7 +83,6 @@ def test_merged_shards_are_the_whole(seed, count, formula, where):
     assert (np.nan_to_num(merged.digits + near_zero, nan=15) >= 9).all()
 
 
-@relaxed
 @given(seeds, st.permutations(range(4)), st.sampled_from(FORMULAS))
 def test_order_and_chaining_do_not_matter(seed, order, formula):
     fits = [sq.ols(formula, s) for s in shards_of(seed, 4)]
@@ -95,7 +92,6 @@ def test_order_and_chaining_do_not_matter(seed, order, formula):
     assert sorted(chained.solution.merged.rows) == sorted(fit.nobs for fit in fits)
 
 
-@relaxed
 @given(seeds, st.integers(2, 5), st.integers(0, 4), st.sampled_from(FORMULAS))
 def test_a_shard_taken_out_was_never_there(seed, count, which, formula):
     """Differences of cross-products have the rounding of the whole: with at most five shards of like size that is a digit."""
@@ -107,7 +103,6 @@ def test_a_shard_taken_out_was_never_there(seed, count, which, formula):
     assert_same(sq.merge(fits, remove=[fits[out]]), sq.ols(formula, together(rest)))
 
 
-@relaxed
 @given(seeds, st.sampled_from(FORMULAS))
 def test_loaded_fits_merge_as_live_ones(seed, formula):
     with tempfile.TemporaryDirectory() as folder:

@@ -6,7 +6,6 @@ SQUARELY_DIFFERENTIAL_CASES sets how many cases each of the families has.
 
 import json
 import math
-import os
 import re
 import tempfile
 from decimal import Decimal
@@ -20,6 +19,7 @@ import pytest
 from scipy import stats
 
 import squarely as sq
+from tests.support.checks import random_cases
 from tests.support.exact_reference import (
     bs,
     centered,
@@ -34,7 +34,7 @@ from tests.support.exact_reference import (
     true_digits,
 )
 
-CASES = int(os.environ.get("SQUARELY_DIFFERENTIAL_CASES", "150"))
+CASES = random_cases(150)
 
 
 # What a case is made of

@@ -4,8 +4,6 @@ import csv
 import gzip
 import io
 import itertools
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -15,6 +13,7 @@ from squarely.data import open_source
 from squarely.data.files.csv.line_ends import LineEnds
 from squarely.errors import DataError
 from tests.support.checks import assert_close
+from tests.support.scripts import run_script
 
 SHIFTED = "price,size,note\n980,50,\n750,51,\n890,52,\n1,250,53,\n870,54,\n990,55,\n640,56,\n"
 SAYS = "Line 5 of .* has 4 fields, the last one empty where it is one too many, and the header has 3"
@@ -82,7 +81,7 @@ def test_a_script_reads_such_a_file_with_its_columns_in_place(tmp_path):
     path.write_text("x,y,n\n12,5,3,\n3,25,1,\n8,0,2,\n1,5,4,\n22,75,5,\n")
     run = sq.train("y ~ x", path, epochs=3, lr=0.1)
     (tmp_path / "script.py").write_text(run.code())
-    ended = subprocess.run([sys.executable, tmp_path / "script.py"], capture_output=True, text=True, check=True)
+    ended = run_script(tmp_path / "script.py")
     assert ended.stdout.startswith(f"Epoch 3: loss {run.history['loss'].iloc[-1]:.8g}")
 
 

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from itertools import pairwise
 
 import numpy as np
@@ -17,6 +16,7 @@ import squarely as sq
 from squarely.data import iter_batches, open_source
 from squarely.errors import DataError
 from tests.support.checks import assert_close, need
+from tests.support.scripts import run_script
 
 NAMES = ["x", "whole", "g", 'x"; drop table t; --', "y"]
 
@@ -437,9 +437,7 @@ def test_the_script_reads_the_same_files(suffix, tmp_path):
         table()[100:101].to_csv(paths[1], index=False, sep=";", decimal=",")
     run = sq.train(f"y ~ x + g + `{NAMES[3]}`", tmp_path, epochs=5, dtype="float64")
     (tmp_path / "script.py").write_text(run.code() + '\nimport json\njson.dump(losses, open("losses.json", "w"))\n')
-    done = subprocess.run(
-        [sys.executable, "-I", "-W", "error", "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    done = run_script(tmp_path / "script.py", strict=True)
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "losses.json").read_text()) == run.result.losses.tolist()
     ruff = need("ruff").find_ruff_bin()

@@ -17,6 +17,7 @@ import squarely as sq
 from squarely.data import open_source
 from squarely.errors import DataError, OptionError
 from tests.support.checks import assert_close, need
+from tests.support.scripts import run_script
 
 RNG = np.random.default_rng(8)
 TABLE = pd.DataFrame({"x": RNG.normal(size=48), "year": np.repeat([2020, 2021, 2022], 16), "town": np.tile(["a b", "c"], 24)})
@@ -141,7 +142,7 @@ def test_a_script_has_the_keys_too(kind, tmp_path):
         part.to_csv(path, index=False) if kind == "csv" else part.to_parquet(path)
     run = sq.train("y ~ x + year + C(year):x", tmp_path / "t", epochs=3, lr=0.1)
     (tmp_path / "script.py").write_text(run.code())
-    ended = subprocess.run([sys.executable, tmp_path / "script.py"], capture_output=True, text=True, check=True)
+    ended = run_script(tmp_path / "script.py")
     assert ended.stdout.startswith(f"Epoch 3: loss {run.history['loss'].iloc[-1]:.8g}")
 
 
@@ -267,7 +268,7 @@ def test_a_name_that_is_not_utf8_is_one_like_others(form, tmp_path):
             run.code()
         return
     (tmp_path / "script.py").write_text(run.code())
-    ended = subprocess.run([sys.executable, tmp_path / "script.py"], capture_output=True, text=True, check=True)
+    ended = run_script(tmp_path / "script.py")
     assert f"loss {run.history['loss'].iloc[-1]:.8g}" in ended.stdout
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import operator
-import subprocess
-import sys
 from decimal import Decimal
 
 import duckdb
@@ -18,6 +16,7 @@ import pytest
 import squarely as sq
 from squarely.errors import DataError, FormulaError
 from tests.support.checks import assert_close
+from tests.support.scripts import run_script
 
 K, N = 2**53, 200
 rng = np.random.default_rng(7)
@@ -239,7 +238,7 @@ def test_a_script_chooses_the_same_rows(tmp_path):
     pq.write_table(table, tmp_path / "rows.parquet")
     run = sq.train("y ~ C(p) + x", str(tmp_path / "rows.parquet"), where="p <= 0.2 and p in [0.1, 0.2]", lr=0.1, epochs=20)
     (tmp_path / "script.py").write_text(run.code())
-    done = subprocess.run([sys.executable, str(tmp_path / "script.py")], capture_output=True, text=True, check=True)
+    done = run_script(tmp_path / "script.py")
     assert f"loss {run.result.losses[-1]:.8f}" in done.stdout
 
 

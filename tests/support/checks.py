@@ -77,6 +77,19 @@ def running(words, **options):
             process.kill()
 
 
+def random_cases(all_of_them: int) -> int:
+    """Return how many random cases a test runs: a fifth, all in CI and `make test-all`, or SQUARELY_DIFFERENTIAL_CASES."""
+    told = os.environ.get("SQUARELY_DIFFERENTIAL_CASES")
+    if told is not None:
+        return int(told)
+    return all_of_them if os.environ.get("HYPOTHESIS_PROFILE") == "ci" else all_of_them // 5
+
+
+def without_thread_limits() -> dict[str, str]:
+    """Return an environment in which a process has as many threads as it likes; tests/conftest.py sets one."""
+    return {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+
+
 def need(module: str) -> ModuleType:
     """Import a package that a user may lack: skip with the reason, or fail where everything is required."""
     try:

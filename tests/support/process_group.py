@@ -1,12 +1,13 @@
-"""One process of several that train together: it works off the cases in a folder, and writes down what came of each.
+"""Processes that train together: each works off the cases in a folder, and writes down what came of each.
 
-Started by training/test_process_group.py with RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT in its environment.
+They are forked from one process that has imported PyTorch, which takes longer than most of what they do.
 """
 
 import json
+import multiprocessing
 import os
 import signal
-import sys
+import socket
 from pathlib import Path
 
 import torch
@@ -18,34 +19,72 @@ from squarely.descent import training_data as seen
 from squarely.descent.distributed import process_group as processes
 from squarely.errors import SquarelyError
 
-RANK = int(os.environ.get("RANK", "0"))
-SIZE = int(os.environ.get("WORLD_SIZE", "1"))
+LIMIT = 120  # seconds after which whatever hangs is killed
+FORKED = multiprocessing.get_context("forkserver")
+FORKED.set_forkserver_preload([__name__])
+
+train = sq.train  # which imports what it needs
 
 
-def options_of(given):
+def environment(rank=0, size=1, port=0):
+    """Set what torchrun sets, and one thread each: two processors are not many."""
+    return {
+        **os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+        "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_WORLD_SIZE": str(size),
+    }  # fmt: skip
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def fork(folder, size):
+    """Start processes that work the cases of a folder off together."""
+    port = free_port()
+    forked = [FORKED.Process(target=work, args=(folder, rank, size, port)) for rank in range(size)]
+    for process in forked:
+        process.start()
+    return forked
+
+
+def wait(folder, forked):
+    """Wait for forked processes, and give (exit code, stderr) of each."""
+    for process in forked:
+        process.join(LIMIT)
+        process.kill()
+        process.join()
+    said = [(folder / f"stderr-{len(forked)}-{rank}").read_text() for rank in range(len(forked))]
+    return [(process.exitcode, each) for process, each in zip(forked, said, strict=True)]
+
+
+def options_of(given, own_rank):
     """Make objects of what JSON cannot hold."""
     options = dict(given)
     if "rank" in options:  # an option that processes do not share
-        options |= options.pop("rank")[RANK % 2]
+        options |= options.pop("rank")[own_rank % 2]
     if "stopped_by" in options:
         rank, epoch = options.pop("stopped_by")
-        options["callbacks"] = lambda told: rank == RANK and told.epoch == epoch
+        options["callbacks"] = lambda told: rank == own_rank and told.epoch == epoch
     if options.pop("own", False):
-        torch.manual_seed(RANK)  # which a user may well do
+        torch.manual_seed(own_rank)  # which a user may well do
         options["model"] = torch.nn.Linear(options.pop("features"), 1)
     if "signal" in options:
-        signal_at(*options.pop("signal"))
+        name, rank, message = options.pop("signal")
+        if rank == own_rank:
+            signal_at(name, message)
     return options
 
 
-def signal_at(name, rank, message):
-    """Let a process send itself a signal when it is about to send so many messages."""
+def signal_at(name, message):
+    """Let this process send itself a signal when it is about to send so many messages."""
     told, plain = 0, processes.ProcessGroup.all_reduce
 
     def summed(self, tensors):
         nonlocal told
         told += 1
-        if rank == RANK and told == message:
+        if told == message:
             os.kill(os.getpid(), getattr(signal, name))
         return plain(self, tensors)
 
@@ -68,10 +107,10 @@ def watched(met):
     seen.shard_batches, parquet._decode_columns = holding, decoding
 
 
-def outcome(case, met):
+def outcome(case, met, rank):
     met |= {"here": [], "parts": 0, "pilot": 0}
     try:
-        run = sq.train(case["formula"], case["data"], **options_of(case["options"]))
+        run = train(case["formula"], case["data"], **options_of(case["options"], rank))
     except (SquarelyError, KeyboardInterrupt) as error:
         return {"error": type(error).__name__, "said": str(error)}
     return {
@@ -87,19 +126,19 @@ def outcome(case, met):
     }
 
 
-def main(folder):
-    if SIZE > 1:
+def work(folder, rank, size, port):
+    """Work the cases of a folder off, as one of several processes."""
+    os.environ |= environment(rank, size, port)
+    with (folder / f"stderr-{size}-{rank}").open("w") as told:
+        os.dup2(told.fileno(), 2)
+    if size > 1:
         distributed.init_process_group("gloo")
     met = {}
     watched(met)
     cases = json.loads((folder / "cases.json").read_text())
-    outcomes = {name: outcome(case, met) for name, case in cases.items()}
-    (folder / f"outcomes-{SIZE}-{RANK}.json").write_text(json.dumps(outcomes))
-    if SIZE > 1:
+    outcomes = {name: outcome(case, met, rank) for name, case in cases.items()}
+    (folder / f"outcomes-{size}-{rank}.json").write_text(json.dumps(outcomes))
+    if size > 1:
         distributed.destroy_process_group()
         left = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]  # none where there is no such folder
         assert not any("gloo" in name for name in left), left
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

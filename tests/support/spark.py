@@ -14,6 +14,7 @@ import pytest
 from tests.support.checks import need
 
 SHARED = "local-cluster[2,1,1024]"  # two executors in processes of their own, which see no memory of this one
+SETTINGS = {"spark.driver.maxResultSize": "1m", "spark.sql.shuffle.partitions": "3"}  # little may come back at once
 WARNINGS = (
     # PySpark 4.3 says so of pandas 3 at each use of Arrow, here when the tests make their tables; squarely silences it for itself.
     pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas:FutureWarning"),
@@ -55,7 +56,7 @@ def session(master: str, *, python: str = sys.executable, settings: Mapping[str,
 
 def shared() -> Any:
     """Give the session that whoever needs no other one shares; it starts anew where another one has run meanwhile."""
-    return _running.get(SHARED) or session(SHARED)
+    return _running.get(SHARED) or session(SHARED, settings=SETTINGS)
 
 
 def stop() -> None:

@@ -9,10 +9,8 @@ import os
 import random
 import resource
 import shutil
-import signal
 import subprocess
 import sys
-import threading
 from collections import Counter, deque
 from pathlib import Path
 
@@ -99,18 +97,6 @@ def went_on(cut, folder, times, **options):
 
 
 # ---- the same bits
-
-
-def test_killed_at_random_moments_and_resumed_a_run_ends_with_the_same_bits(tmp_path):
-    script = Path(__file__).parents[1] / "support" / "kill.py"
-    done = subprocess.run(
-        [sys.executable, str(script), str(tmp_path), "9"], capture_output=True, text=True, timeout=500, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    ways = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [way["differs"] for way in ways] == [[]] * 6
-    assert sum(way["kills"] for way in ways) >= 50
-    assert all(way["places"] >= 3 for way in ways)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -743,130 +729,6 @@ def test_nan_comes_back_and_words_are_said():
     assert describe_value({"number": "inf"}) == "inf"
     with pytest.raises(TypeError, match="a set is neither"):
         to_plain({1, 2}, {}, "x")
-
-
-# ---- Ctrl-C
-
-
-def test_ctrl_c_keeps_the_run_and_says_how_to_go_on(tmp_path):
-    handler = signal.getsignal(signal.SIGINT)
-    steps = []
-
-    class Pressing(torch.optim.SGD):
-        def step(self, closure=None):
-            super().step(closure)
-            steps.append(None)
-            if len(steps) == 10:
-                signal.raise_signal(signal.SIGINT)
-
-    options = {"batch_size": 100, "optimizer": lambda parameters: Pressing(parameters, lr=0.01)}
-    with pytest.raises(KeyboardInterrupt, match=r"interrupted at epoch 2, batch 2, and kept\. Go on with resume='.*a'") as caught:
-        train(checkpoint=tmp_path / "a", **options)
-    assert "--resume" in str(caught.value)
-    assert signal.getsignal(signal.SIGINT) is handler
-    assert bits(train(resume=tmp_path / "a", **options)) == bits(train(**options))
-    assert len(steps) == 4 * 12 * 2
-
-
-def test_a_second_ctrl_c_interrupts_at_once(tmp_path):
-    def press(epoch):
-        if epoch.epoch == 5:
-            signal.raise_signal(signal.SIGINT)
-            signal.raise_signal(signal.SIGINT)
-
-    with pytest.raises(KeyboardInterrupt) as caught:
-        train(checkpoint=tmp_path, callbacks=press)
-    assert caught.value.args == ()
-
-
-def test_ctrl_c_in_the_last_moment_is_not_forgotten(tmp_path):
-    def press(epoch):
-        if epoch.epoch == 12:
-            signal.raise_signal(signal.SIGINT)
-
-    with pytest.raises(KeyboardInterrupt, match="interrupted at epoch 12, and kept"):
-        train(checkpoint=tmp_path, callbacks=press)
-    assert train(resume=tmp_path, callbacks=press).status == "finished"
-
-
-def test_signals_belong_to_the_main_thread_and_stay_as_they_were(tmp_path):
-    handlers, runs = [], []
-
-    def note(epoch):
-        handlers.append(signal.getsignal(signal.SIGINT))
-
-    thread = threading.Thread(target=lambda: runs.append(train(checkpoint=tmp_path / "a", callbacks=note)))
-    thread.start()
-    thread.join()
-    assert runs[0].status == "finished"
-    assert set(handlers) == {signal.getsignal(signal.SIGINT)}
-    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    try:
-        train(checkpoint=tmp_path / "b", callbacks=lambda epoch: handlers.append(signal.getsignal(signal.SIGTERM)))
-        assert handlers[-1] == signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    train(callbacks=note)
-    assert handlers[-1] == signal.getsignal(signal.SIGINT)  # without checkpoints, nothing is touched
-
-
-def test_a_handler_of_the_users_is_called(tmp_path):
-    met, once = [], []
-
-    def press(epoch):
-        if epoch.epoch == 3 and not once:
-            once.append(signal.raise_signal(signal.SIGTERM))
-
-    before = signal.signal(signal.SIGTERM, lambda number, frame: met.append(number))
-    try:
-        with pytest.raises(KeyboardInterrupt, match="interrupted at epoch 3, and kept"):
-            train(checkpoint=tmp_path, callbacks=press)
-        assert met == [signal.SIGTERM]
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-COMMAND = """
-import os, signal, sys, threading
-import squarely.cli
-from squarely.descent import keeper
-write = keeper.write_checkpoint
-
-def telling(folder, checkpoint):
-    path = write(folder, checkpoint)
-    if checkpoint.epoch >= 3 and checkpoint.epoch < 1000000:
-        os.kill(os.getpid(), int(os.environ["SIGNAL"]))
-    return path
-
-keeper.write_checkpoint = telling
-squarely.cli.main()
-"""
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_the_command_line(number, code, tmp_path):
-    def run(*words, script=COMMAND):
-        return subprocess.run(
-            [sys.executable, "-W", "error", "-c", script, "train", FORMULA, CARS, "--epochs", "40", *words], capture_output=True,
-            text=True, timeout=120, cwd=tmp_path, check=False, env={**os.environ, "SIGNAL": str(int(number))},
-        )  # fmt: skip
-
-    done = run("--save", "runs", "--checkpoint-every", "3 epochs")
-    assert done.returncode == code
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("squarely: interrupted at epoch 3, and kept. Go on with resume=")
-    assert line.endswith(f"--resume {tmp_path / 'runs'}).")
-    plain = "import squarely.cli; squarely.cli.main()"
-    refused = run("--save", "runs", script=plain)
-    assert refused.returncode == 2
-    assert "--resume" in refused.stderr
-    resumed = run("--resume", "runs", "--json", script=plain)
-    assert resumed.returncode == 0
-    numbers = json.loads(resumed.stdout)
-    whole = sq.train(FORMULA, CARS, epochs=40)
-    assert numbers["history"]["loss"] == whole.result.losses.tolist()
-    assert numbers["params"] == whole.params.to_dict()
-    assert "went on from epoch 3" in numbers["warnings"][0]
 
 
 # ---- a loader, an optimiser and more epochs

@@ -4,7 +4,6 @@ The optimum, its standard errors and the steps on all rows are worked out here i
 decay would do is tried by running it. SQUARELY_DIFFERENTIAL_CASES sets how many recipes are tried.
 """
 
-import os
 import re
 import warnings
 from dataclasses import replace
@@ -13,10 +12,10 @@ import numpy as np
 import pytest
 
 import squarely as sq
-from tests.support.checks import assert_close, need
+from tests.support.checks import assert_close, need, random_cases
 
 torch = need("torch")
-CASES = int(os.environ.get("SQUARELY_DIFFERENTIAL_CASES", "36"))
+CASES = random_cases(36)
 TAU = 0.01
 SCHEDULES = [
     ("ExponentialLR", {"gamma": 0.9}),

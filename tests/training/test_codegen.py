@@ -1,5 +1,6 @@
 """The script of a run, run by itself: its losses are the run's, and no text of the user's becomes code."""
 
+import functools
 import json
 import os
 import re
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 
 import squarely as sq
+from tests.support import scripts
 from tests.support.checks import CARS, assert_close, need
+from tests.support.scripts import run_script
 
 torch = need("torch")
 pd = need("pandas")
@@ -340,7 +343,7 @@ def test_a_script_prints_the_last_loss_and_the_coefficients(tmp_path):
 def alone(code, folder):
     """Run a script in a process of its own, and give its losses."""
     (folder / "script.py").write_text(code + '\nimport json\njson.dump(losses, open("losses.json", "w"))\n', encoding="utf-8")
-    done = subprocess.run([sys.executable, "-I", "script.py"], cwd=folder, capture_output=True, text=True, check=False)
+    done = run_script(folder / "script.py")
     assert done.returncode == 0, done.stderr
     return json.loads((folder / "losses.json").read_text())
 
@@ -455,6 +458,18 @@ def test_a_script_has_nothing_that_its_recipe_does_not_use():
         assert word not in code
 
 
+@pytest.fixture
+def two_threads(monkeypatch):
+    """Have PyTorch train on two threads, here and in the processes of scripts."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setattr(scripts, "_server", functools.cache(scripts._server.__wrapped__))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
 def test_many_rows_are_trained_on_as_many_threads(tmp_path):
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(rng.normal(size=(70_000, 4)), columns=["x1", "x2", "x3", "y"])
@@ -521,7 +536,7 @@ def test_changed_data_are_noticed(tmp_path):
     code = sq.train("y ~ x", tmp_path / "data.csv", epochs=2).code()
     table(40).to_csv(tmp_path / "data.csv", index=False)
     (tmp_path / "script.py").write_text(code)
-    done = subprocess.run([sys.executable, "-I", "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = run_script(tmp_path / "script.py")
     assert done.returncode == 1
     assert "59 complete rows, and here are 39" in done.stderr
 

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -12,32 +11,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
 
 import squarely as sq
-from squarely.data import Source, open_source, shard_of, split_source
-from squarely.data.files import parquet
+from squarely.data import open_source
 from squarely.data.scan.fold import iter_batches
-from squarely.descent import ProcessGroup
-from squarely.errors import DataError, OptionError
-from tests.support.checks import CARS, DOORS, assert_close, through_door
+from squarely.errors import OptionError
+from tests.support.checks import CARS, assert_close
+from tests.support.process_group import LIMIT, environment, fork, free_port, wait
 
-LIMIT = 120  # seconds after which whatever hangs is killed
 N = 2_000
-
-
-def environment(rank=0, size=1, port=0):
-    """Set what torchrun sets, and one thread each: two processors are not many."""
-    return {
-        **os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
-        "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_WORLD_SIZE": str(size),
-    }  # fmt: skip
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 def started(words, size):
@@ -61,128 +43,14 @@ def ended(processes):
     return [(process.returncode, *each) for process, each in zip(processes, said, strict=True)]
 
 
-def together(words, size):
-    return ended(started(words, size))
-
-
 def worked_off(folder, cases, *sizes):
     """Let teams of these sizes work off cases: give, for each size, the outcomes of each of its processes."""
     folder.mkdir(exist_ok=True)
     (folder / "cases.json").write_text(json.dumps(cases))
-    done = {
-        size: ended(team)
-        for size, team in [(size, started(["-m", "tests.support.process_group", str(folder)], size)) for size in sizes]
-    }
-    for outcomes in done.values():
-        assert [(code, err) for code, _, err in outcomes] == [(0, "")] * len(outcomes)
+    done = [wait(folder, team) for team in [fork(folder, size) for size in sizes]]
+    for size, ends in zip(sizes, done, strict=True):
+        assert ends == [(0, "")] * size
     return {s: [json.loads((folder / f"outcomes-{s}-{rank}.json").read_text()) for rank in range(s)] for s in sizes}
-
-
-# Shares of rows
-
-
-@pytest.mark.parametrize("door", DOORS)
-@pytest.mark.parametrize("size", [1, 2, 3, 7])
-def test_shares_are_the_rows_in_their_order(door, size, tmp_path):
-    row = np.arange(1_001.0)
-    source = open_source(through_door(door, {"row": row, "x": row**2}, tmp_path))
-    shares = [shard_of(source, number, size) for number in range(size)]
-    met = [np.concatenate([batch.numbers["row"].values for batch in iter_batches(share, ["row"])]) for share in shares]
-    assert np.concatenate(met).tolist() == row.tolist()
-    assert [share.rows for share in shares] == [len(rows) for rows in met]
-    assert max(map(len, met)) - min(map(len, met)) <= 1
-    first = 0
-    for share, rows in zip(shares, met, strict=True):
-        assert share.row_number(3) == source.row_number(first + 3)
-        parts = share.parts()
-        assert [part.start for part in parts] == np.cumsum([0, *(part.rows for part in parts)])[:-1].tolist()
-        backwards = list(share.read_parts(["row"], [], range(len(parts))[::-1]))
-        by_place = sorted(backwards, key=lambda placed: placed[0])
-        assert np.concatenate([batch.column(0).to_numpy() for _, batch in by_place]).tolist() == rows.tolist()
-        assert by_place[0][0] == 0
-        first += len(rows)
-
-
-def test_a_share_of_a_split_knows_the_rows_of_the_whole(tmp_path):
-    row = np.arange(500.0)
-    training, _ = split_source(open_source(through_door("parquet", {"row": row}, tmp_path)), 0.3, seed=1)
-    whole = [batch.numbers["row"].values for batch in iter_batches(training, ["row"])]
-    share = shard_of(training, 1, 2)
-    rows = np.concatenate([batch.numbers["row"].values for batch in iter_batches(share, ["row"])])
-    assert rows.tolist() == np.concatenate(whole)[175:].tolist()
-    assert [share.row_number(i) for i in range(share.rows)] == (rows + 1).astype(int).tolist()
-    assert share.index(np.arange(share.rows)).tolist() == rows.astype(int).tolist()
-
-
-def test_a_folder_of_parquet_files_is_shared_out_file_by_file(tmp_path, monkeypatch):
-    folder = tmp_path / "part"  # as Spark and Dask write one, marker included
-    folder.mkdir()
-    for number in range(6):
-        row = np.arange(100.0) + 100 * number
-        pq.write_table(pa.table({"row": row}), folder / f"part-{number:05}.snappy.parquet")
-    (folder / "_SUCCESS").write_text("")
-    opened, decoded = [], parquet._decode_columns
-    monkeypatch.setattr(parquet, "_decode_columns", lambda file, *rest: opened.append(id(file)) or decoded(file, *rest))
-    met = []
-    for number in range(3):
-        opened.clear()
-        share = shard_of(open_source(folder), number, 3)
-        met += np.concatenate([batch.numbers["row"].values for batch in iter_batches(share, ["row"])]).tolist()
-        assert len(set(opened)) == 2
-    assert met == np.arange(600.0).tolist()
-
-
-def test_more_shares_than_rows_leave_some_empty():
-    source = open_source({"x": [1.0, 2.0]})
-    assert [shard_of(source, number, 3).rows for number in range(3)] == [0, 1, 1]
-    assert not list(shard_of(source, 0, 3).read(["x"]))
-
-
-class ReadThrough(Source):
-    """Ten batches of a hundred rows, which can only be read from the first one on."""
-
-    label, columns, typed = "a stream", {"x": "DOUBLE"}, True
-    given = 0
-
-    def read(self, numbers, labels=()):
-        for i in range(10):
-            self.given += 1
-            yield pa.RecordBatch.from_arrays([pa.array(100.0 * i + np.arange(100.0))], names=["0"])
-
-    def kind(self, name):
-        return "number"
-
-
-def test_a_source_that_is_read_through_is_read_no_further_than_its_share():
-    source = ReadThrough()
-    shares = [shard_of(source, number, 4) for number in range(4)]
-    for share, stop in zip(shares, (3, 5, 8, 10), strict=True):
-        source.given = 0
-        assert next(iter_batches(share, ["x"])).numbers["x"].values[0] == 250 * shares.index(share)
-        met = [batch.numbers["x"].values for batch in iter_batches(share, ["x"])]
-        assert len(np.concatenate(met)) == 250
-        source.given = 0
-        list(share.read(["x"]))
-        assert source.given == stop
-
-
-def test_a_file_that_has_lost_rows_is_noticed(tmp_path):
-    path = tmp_path / "short.csv"
-    path.write_text("x\n" + "1\n" * 100)
-    share = shard_of(open_source(str(path)), 1, 2)
-    path.write_text("x\n" + "1\n" * 60)
-    with pytest.raises(DataError, match="changed"):
-        list(share.read(["x"]))
-
-
-def test_one_process_alone_tells_nobody_anything():
-    team = ProcessGroup()
-    x = torch.ones(2)
-    assert team.all_reduce([x])[0] is x
-    assert team.all_gather_counts([1, 2]).tolist() == [[1, 2]]
-    assert team.all_gather_texts("a") == ["a"]
-    assert team.run_on_all(lambda: 3) == 3
-    assert (team.any(True), team.any(False)) == (True, False)
 
 
 # What one process would have done
@@ -279,6 +147,14 @@ def test_any_number_of_processes_does_what_one_does(done, name, size):
             assert_close(met["logged"][column], values, rtol=rtol)
         assert (met["status"], met["rows"]) == (expected["status"], expected["rows"])
         assert_close(met["lr"], expected["lr"], rtol=1e-12)
+
+
+@pytest.mark.smoke
+def test_two_processes_train_as_one(tmp_path):
+    case = {"formula": "mpg ~ displacement", "data": CARS, "options": {"epochs": 5, "batch_size": 40, "dtype": "float64"}}
+    done = worked_off(tmp_path, {"case": case}, 1, 2)
+    for outcomes in done[2]:
+        assert_close(outcomes["case"]["params"], done[1][0]["case"]["params"], rtol=1e-12)
 
 
 @pytest.mark.parametrize("size", [2, 3])
@@ -390,7 +266,7 @@ def disturbed(folder, case, *signal, resume=False):
         options["signal"] = list(signal)
     folder.mkdir(exist_ok=True)
     (folder / "cases.json").write_text(json.dumps({"case": {**case, "options": options}}))
-    codes = [code for code, _, _ in together(["-m", "tests.support.process_group", str(folder)], 2)]
+    codes = [code for code, _ in wait(folder, fork(folder, 2))]
     written = [folder / f"outcomes-2-{rank}.json" for rank in range(2)]
     met = [json.loads(path.read_text())["case"] if path.exists() else None for path in written]
     for path in written:

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 import squarely as sq
-from tests.support.checks import CARS, assert_close, need
+from tests.support.checks import assert_close, need
 
 torch = need("torch")
 
+TABLE = sq.datasets.cars()  # in memory: opening a file takes longer than most of these runs
 FORMULA = "mpg ~ displacement + weight + acceleration"
 
 
@@ -15,8 +16,8 @@ FORMULA = "mpg ~ displacement + weight + acceleration"
 @pytest.mark.parametrize("tau", [1.0, 0.1, 0.001])
 def test_a_distance_in_standard_errors_is_kept(options, tau):
     """The bound needs no optimum; the optimum, and standard errors, are those of the exact road."""
-    run = sq.train(FORMULA, CARS, **{"lr": 0.2, **options}, epochs=20_000, stop=f"{tau} se", dtype="float64")
-    fit = sq.ols(FORMULA, CARS)
+    run = sq.train(FORMULA, TABLE, **{"lr": 0.2, **options}, epochs=20_000, stop=f"{tau} se", dtype="float64")
+    fit = sq.ols(FORMULA, TABLE)
     assert run.status == "stopped"
     assert np.abs((run.params - fit.params) / fit.bse).max() <= tau
     assert f"stop='{tau} se'" in run.warnings[-1]
@@ -26,14 +27,14 @@ def test_a_distance_in_standard_errors_is_kept(options, tau):
 
 def test_a_distance_is_not_reached_too_early():
     """The bound is within an order of magnitude of the distance itself: kappa is about 30 here."""
-    run = sq.train(FORMULA, CARS, lr=0.2, epochs=20_000, stop="0.01 se", dtype="float64")
-    fit = sq.ols(FORMULA, CARS)
-    half = sq.train(FORMULA, CARS, lr=0.2, epochs=(len(run.history) - 1) // 2, dtype="float64")
+    run = sq.train(FORMULA, TABLE, lr=0.2, epochs=20_000, stop="0.01 se", dtype="float64")
+    fit = sq.ols(FORMULA, TABLE)
+    half = sq.train(FORMULA, TABLE, lr=0.2, epochs=(len(run.history) - 1) // 2, dtype="float64")
     assert np.abs((half.params - fit.params) / fit.bse).max() > 0.01
 
 
 def test_no_gain_of_the_training_loss():
-    run = sq.train(FORMULA, CARS, lr=0.2, epochs=5000, stop="loss", patience=7, min_delta=1e-4)
+    run = sq.train(FORMULA, TABLE, lr=0.2, epochs=5000, stop="loss", patience=7, min_delta=1e-4)
     losses = run.history["loss"].to_numpy()
     best = run.result.history.best_epoch
     assert run.status == "stopped"
@@ -42,7 +43,7 @@ def test_no_gain_of_the_training_loss():
     for epoch, loss in enumerate(losses):
         lowest, since = (loss, epoch) if loss < lowest - 1e-4 else (lowest, since)
     assert since == best
-    again = sq.train(FORMULA, CARS, lr=0.2, epochs=best)
+    again = sq.train(FORMULA, TABLE, lr=0.2, epochs=best)
     assert run.result.end.tobytes() == again.result.end.tobytes()  # the parameters are those of the best epoch
 
 
@@ -73,14 +74,14 @@ def test_callbacks_are_told_of_every_epoch_and_may_stop():
         seen.append((epoch.epoch, epoch.loss, epoch.values["rmse"], epoch.model.linear.weight.item()))
         return epoch.epoch == 5
 
-    run = sq.train("mpg ~ displacement", CARS, epochs=100, callbacks=watch, metrics="rmse")
+    run = sq.train("mpg ~ displacement", TABLE, epochs=100, callbacks=watch, metrics="rmse")
     assert [epoch for epoch, *_ in seen] == list(range(6))
     assert [loss for _, loss, *_ in seen] == run.history["loss"].tolist()
     assert seen[-1][3] == run.result.end[1]
     assert "'watch' asked for it at epoch 5" in run.warnings[-1]
     assert run.status == "stopped"
     with pytest.raises(ZeroDivisionError):
-        sq.train("mpg ~ displacement", CARS, epochs=3, callbacks=[lambda epoch: 1 / 0])
+        sq.train("mpg ~ displacement", TABLE, epochs=3, callbacks=[lambda epoch: 1 / 0])
 
 
 @pytest.mark.parametrize("batch_size", [None, 100])
@@ -91,11 +92,11 @@ def test_a_nan_stops_the_run_and_the_last_good_parameters_are_kept(batch_size):
                 epoch.model.linear.weight.fill_(float("nan"))
 
     options = {"lr": 0.1, "batch_size": batch_size}
-    run = sq.train("mpg ~ displacement", CARS, epochs=100, callbacks=spoil, **options)
+    run = sq.train("mpg ~ displacement", TABLE, epochs=100, callbacks=spoil, **options)
     assert run.status == "not finite"
     assert len(run.history) == 9
     assert np.isnan(run.history["loss"].iloc[8])
-    good = sq.train("mpg ~ displacement", CARS, epochs=7, **options)
+    good = sq.train("mpg ~ displacement", TABLE, epochs=7, **options)
     assert run.result.end.tobytes() == good.result.end.tobytes()
     assert "not a number" in run.warnings[-1]
     with pytest.raises(sq.errors.NumericalError, match="epoch 8"):
@@ -105,7 +106,7 @@ def test_a_nan_stops_the_run_and_the_last_good_parameters_are_kept(batch_size):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("lr", [1.2, 1e5, 1e20])
 def test_growth_past_all_numbers_is_divergence(dtype, lr):
-    run = sq.train("mpg ~ displacement", CARS, lr=lr, epochs=2000, dtype=dtype)
+    run = sq.train("mpg ~ displacement", TABLE, lr=lr, epochs=2000, dtype=dtype)
     assert run.status == "diverged"
 
 
@@ -113,7 +114,7 @@ def test_an_average_and_an_early_stop_do_not_go_together():
     """A stop brings the best parameters back, or proves something of the last ones; the average would be neither."""
     for stop in ("0.1 se", "loss"):
         with pytest.raises(sq.errors.OptionError, match="Leave one of them out"):
-            sq.train("mpg ~ weight", CARS, epochs=5, average=True, stop=stop)
+            sq.train("mpg ~ weight", TABLE, epochs=5, average=True, stop=stop)
 
 
 def small(seed, m):
@@ -160,8 +161,8 @@ def test_the_best_parameters_come_back_where_a_callback_ends_the_run():
 
 
 def test_where_the_last_epoch_is_the_best_nothing_is_said():
-    run = sq.train(FORMULA, CARS, lr=0.2, epochs=20, stop="loss")
-    assert run.warnings == sq.train(FORMULA, CARS, lr=0.2, epochs=20).warnings
+    run = sq.train(FORMULA, TABLE, lr=0.2, epochs=20, stop="loss")
+    assert run.warnings == sq.train(FORMULA, TABLE, lr=0.2, epochs=20).warnings
     assert "Last loss:" in str(run.summary())
 
 

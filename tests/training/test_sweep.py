@@ -15,6 +15,7 @@ from tests.support.checks import CARS, assert_close, need
 
 torch = need("torch")
 
+ROWS = sq.datasets.cars()  # in memory: opening a file takes longer than most of these runs
 FORMULA = "mpg ~ displacement + weight + acceleration"
 ONE = "mpg ~ displacement"
 TOLERANCE = {"float32": 1e-6, "float64": 1e-12}
@@ -41,7 +42,7 @@ def require_same(sweep, *, dtype, **options):
     for run in sweep.runs:
         own = {name: getattr(run.recipe, name) for name in ("seed", "momentum", "batch_size", "weight_decay")}
         own["lr"] = run.recipe.rate
-        alone = sq.train(data=CARS, dtype=dtype, **{**options, **own})
+        alone = sq.train(data=ROWS, dtype=dtype, **{**options, **own})
         assert run.loop.start.tobytes() == alone.result.start.tobytes()
         assert run.status == alone.status
         assert list(run.history.columns) == list(alone.history.columns)
@@ -83,7 +84,7 @@ def plain_loop(make, run, order, size, epochs):
 def test_full_batch_equals_each_run_alone(name, dtype):
     options = {"formula": FORMULA, "epochs": 300, **OPTIMIZERS[name]}
     rates = [0.001, 0.01, 0.02 if "adam" in name else 0.1]  # higher ones let Adam leap about the optimum, where rounding grows
-    sweep = sq.sweep(data=CARS, lr=rates, seed=[0, 3], dtype=dtype, **options)
+    sweep = sq.sweep(data=ROWS, lr=rates, seed=[0, 3], dtype=dtype, **options)
     require_same(sweep, dtype=dtype, **options)
 
 
@@ -91,7 +92,7 @@ def test_full_batch_equals_each_run_alone(name, dtype):
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_mini_batches_equal_each_run_alone(name, dtype):
     options = {"formula": FORMULA, "epochs": 15, **OPTIMIZERS[name]}
-    sweep = sq.sweep(data=CARS, lr=[0.001, 0.02], batch_size=[37, 199], seed=[0, 7], dtype=dtype, **options)
+    sweep = sq.sweep(data=ROWS, lr=[0.001, 0.02], batch_size=[37, 199], seed=[0, 7], dtype=dtype, **options)
     assert sweep.program == "8 runs in 2 batched programs"
     require_same(sweep, dtype=dtype, **options)
 
@@ -108,7 +109,7 @@ TORCH = {
 @pytest.mark.parametrize("name", TORCH)
 def test_torch_itself(name, size):
     options, make = TORCH[name]
-    sweep = sq.sweep(FORMULA, CARS, lr=[0.005, 0.02], seed=[4, 1], batch_size=size, epochs=100, dtype="float64", **options)
+    sweep = sq.sweep(FORMULA, ROWS, lr=[0.005, 0.02], seed=[4, 1], batch_size=size, epochs=100, dtype="float64", **options)
     for run in sweep.runs:
 
         def order(epoch, seed=run.options.seed):
@@ -142,7 +143,7 @@ def test_torch_itself(name, size):
 def test_other_choices_equal_each_run_alone(options):
     options = {"formula": FORMULA, "epochs": 60, **options}
     lr = options.pop("lr", [0.05, 0.01])
-    sweep = sq.sweep(data=CARS, lr=lr, seed=[0, 1], dtype="float64", **options)
+    sweep = sq.sweep(data=ROWS, lr=lr, seed=[0, 1], dtype="float64", **options)
     require_same(sweep, dtype="float64", **options)
 
 
@@ -150,7 +151,7 @@ def test_validation_rows():
     cars = sq.datasets.cars()
     held_out = cars.iloc[::4]
     options = {"formula": FORMULA, "epochs": 30, "batch_size": 64, "validation": held_out}
-    sweep = sq.sweep(data=CARS, lr=[0.1, 0.001], dtype="float64", **options)
+    sweep = sq.sweep(data=ROWS, lr=[0.1, 0.001], dtype="float64", **options)
     require_same(sweep, dtype="float64", **options)
     best = min(sweep.runs, key=lambda run: run.history["val_loss"].iloc[-1])
     assert sweep.best is best
@@ -166,12 +167,12 @@ def test_runs_that_diverge_end_where_they_do_alone_and_touch_no_other(size, stre
         monkeypatch.setattr(f"squarely.descent.{module}.STRETCH", stretch)
     options = {"formula": FORMULA, "epochs": 100 if size is None else 30, "batch_size": size}
     rates = [0.01, 40.0, 1e30, 0.7, 0.05] if size is None else [0.01, 40.0, 0.5, 1e30, 0.45, 0.05]
-    sweep = sq.sweep(data=CARS, lr=rates, seed=[0, 5], momentum=[0, 0.9], dtype=dtype, **options)
+    sweep = sq.sweep(data=ROWS, lr=rates, seed=[0, 5], momentum=[0, 0.9], dtype=dtype, **options)
     assert len({len(run.history) for run in sweep.runs}) > 3
     assert {run.status for run in sweep.runs} >= {"finished", "diverged"}
     for run in sweep.runs:
         own = {"lr": run.options.rate, "seed": run.options.seed, "momentum": run.options.momentum}
-        alone = sq.train(data=CARS, dtype=dtype, **options, **own)
+        alone = sq.train(data=ROWS, dtype=dtype, **options, **own)
         assert (run.status, len(run.history)) == (alone.status, len(alone.history))
         assert list(run.history.columns) == list(alone.history.columns)
         assert np.isfinite(run.result.end).all()
@@ -188,11 +189,11 @@ def test_runs_that_diverge_end_where_they_do_alone_and_touch_no_other(size, stre
 
 
 def test_many_runs_are_shared_out(monkeypatch):
-    whole = sq.sweep(FORMULA, CARS, lr=np.linspace(0.01, 0.4, 9), seed=range(5), batch_size=[90, None], epochs=7, dtype="float64")
+    whole = sq.sweep(FORMULA, ROWS, lr=np.linspace(0.01, 0.4, 9), seed=range(5), batch_size=[90, None], epochs=7, dtype="float64")
     monkeypatch.setattr("squarely.descent.sweep.run_grid._RUNS", 4)
     monkeypatch.setattr("squarely.descent.sweep.batched_loss._CELLS", 300)
     monkeypatch.setattr("squarely.descent.sweep.batched_loop._ROWS_PER_GATHER", 200)
-    parts = sq.sweep(FORMULA, CARS, lr=np.linspace(0.01, 0.4, 9), seed=range(5), batch_size=[90, None], epochs=7, dtype="float64")
+    parts = sq.sweep(FORMULA, ROWS, lr=np.linspace(0.01, 0.4, 9), seed=range(5), batch_size=[90, None], epochs=7, dtype="float64")
     assert whole.program == "90 runs in 2 batched programs"
     assert int(parts.program.split()[3]) > 20
     assert_close(parts.history["loss"], whole.history["loss"], rtol=1e-13)
@@ -233,25 +234,25 @@ def test_each_run_is_a_training():
     ],
 )
 def test_what_needs_a_run_of_its_own_is_trained_one_by_one(options, why):
-    sweep = sq.sweep(ONE, CARS, **{"lr": [0.1, 0.01], "epochs": 5, **options})
+    sweep = sq.sweep(ONE, ROWS, **{"lr": [0.1, 0.01], "epochs": 5, **options})
     assert sweep.program.startswith("2 runs, one by one, because ")
     assert why in sweep.program
     assert sweep.program in " ".join(str(sweep.summary()).split())
     for run in sweep.runs:
         own = {"lr": run.options.rate, "seed": run.options.seed}
-        alone = sq.train(ONE, CARS, **{"epochs": 5, **options, **own})
+        alone = sq.train(ONE, ROWS, **{"epochs": 5, **options, **own})
         assert run.result.losses.tobytes() == alone.result.losses.tobytes()
 
 
 def test_one_run_is_a_run():
-    sweep = sq.sweep(ONE, CARS, lr=0.1, epochs=20)
+    sweep = sq.sweep(ONE, ROWS, lr=0.1, epochs=20)
     assert sweep.program == "1 run"
-    assert sweep.best.result.losses.tobytes() == sq.train(ONE, CARS, lr=0.1, epochs=20).result.losses.tobytes()
+    assert sweep.best.result.losses.tobytes() == sq.train(ONE, ROWS, lr=0.1, epochs=20).result.losses.tobytes()
     assert "lr = 0.1 ends lowest" in sweep.why
 
 
 def test_frame_and_history():
-    sweep = sq.sweep(ONE, CARS, lr=[0.1, 2.0], batch_size=[50, None], seed=[3, 4], epochs=40)
+    sweep = sq.sweep(ONE, ROWS, lr=[0.1, 2.0], batch_size=[50, None], seed=[3, 4], epochs=40)
     frame, history = sweep.frame, sweep.history
     told = ["lr", "batch_size", "seed", "status", "last_loss", "lowest_loss", "epochs", "predicted_loss", "excess_left"]
     assert list(frame.columns) == told
@@ -269,31 +270,31 @@ def test_frame_and_history():
 
 
 def test_the_best_and_why():
-    sweep = sq.sweep(ONE, CARS, lr=[0.001, 0.3, 1.5, 0.01], epochs=60, dtype="float64")
+    sweep = sq.sweep(ONE, ROWS, lr=[0.001, 0.3, 1.5, 0.01], epochs=60, dtype="float64")
     ends = {run.options.lr: run.result.losses[-1] for run in sweep.runs}
     assert sweep.best.options.lr == 0.3
     assert f"{ends[0.01] - ends[0.3]:.3g} below that of lr = 0.01." in sweep.why
     assert "1 of 4 runs diverged." in sweep.why
     assert "Learning rates below 1 converge. The best is 0.5." in sweep.why
-    assert "at momentum 0.9" in sq.sweep(ONE, CARS, lr=[0.1, 0.01], momentum=0.9, epochs=5).why
-    assert sq.sweep(ONE, CARS, lr=[2.0, 3.0], epochs=60).why.startswith("Every run diverged.")
+    assert "at momentum 0.9" in sq.sweep(ONE, ROWS, lr=[0.1, 0.01], momentum=0.9, epochs=5).why
+    assert sq.sweep(ONE, ROWS, lr=[2.0, 3.0], epochs=60).why.startswith("Every run diverged.")
 
 
 def test_equals_are_told():
-    sweep = sq.sweep(ONE, CARS, lr=[0.5, 0.25], seed=0, epochs=3000, dtype="float64", start=[0.0, 0.0], batch_size=[None, 999])
+    sweep = sq.sweep(ONE, ROWS, lr=[0.5, 0.25], seed=0, epochs=3000, dtype="float64", start=[0.0, 0.0], batch_size=[None, 999])
     assert sweep.best is sweep.runs[0]
     assert "no lower than that of lr = 0.5, batch_size = 398, which comes later" in sweep.why
 
 
 def test_auto_and_remarks():
-    sweep = sq.sweep(ONE, CARS, lr=["auto", 0.1], epochs=3, dtype="float64")
+    sweep = sq.sweep(ONE, ROWS, lr=["auto", 0.1], epochs=3, dtype="float64")
     assert_close(sweep.runs[0].options.rate, 0.5, rtol=1e-9)
     assert any("lr='auto' is 0.5" in note for note in sweep.runs[0].warnings)
 
 
 def test_pages_are_short_and_narrow():
-    sweep = sq.sweep(FORMULA, CARS, lr=np.geomspace(1e-5, 3, 12), batch_size=[40, None], seed=[0, 123456], momentum=[0, 0.9],
-                     weight_decay=[0, 0.001], epochs=10, validation=CARS)  # fmt: skip
+    sweep = sq.sweep(FORMULA, ROWS, lr=np.geomspace(1e-5, 3, 12), batch_size=[40, None], seed=[0, 123456], momentum=[0, 0.9],
+                     weight_decay=[0, 0.001], epochs=10, validation=ROWS)  # fmt: skip
     page = str(sweep.summary())
     assert max(map(len, page.splitlines())) <= 80
     assert len(page.splitlines()) < 60
@@ -305,7 +306,7 @@ def test_pages_are_short_and_narrow():
 
 
 def test_numbers_are_strict_json():
-    numbers = sq.sweep(ONE, CARS, lr=[0.1, 0.2], seed=[0, 1], epochs=3, batch_size=100).as_dict()
+    numbers = sq.sweep(ONE, ROWS, lr=[0.1, 0.2], seed=[0, 1], epochs=3, batch_size=100).as_dict()
     assert json.loads(json.dumps(numbers))["varied"] == ["lr", "seed"]
     assert len(numbers["runs"]) == len(numbers["frame"]["lr"]) == 4
     assert numbers["frame"]["last_loss"][numbers["best"]] == min(numbers["frame"]["last_loss"])
@@ -313,7 +314,7 @@ def test_numbers_are_strict_json():
 
 def test_a_run_that_diverges_leaves_the_picture_to_the_others():
     need("matplotlib")
-    sweep = sq.sweep(ONE, CARS, lr=[0.1, 0.3, 5.0], epochs=30)
+    sweep = sq.sweep(ONE, ROWS, lr=[0.1, 0.3, 5.0], epochs=30)
     (axes,) = sweep.plot().axes
     first = sweep.runs[0].result.losses[0]
     low, top = axes.get_ylim()
@@ -323,9 +324,9 @@ def test_a_run_that_diverges_leaves_the_picture_to_the_others():
 
 def test_figures():
     need("matplotlib")
-    (axes,) = sq.sweep(ONE, CARS, lr=[0.1, 0.2], seed=[0, 1], epochs=3).plot().axes
+    (axes,) = sq.sweep(ONE, ROWS, lr=[0.1, 0.2], seed=[0, 1], epochs=3).plot().axes
     assert [text.get_text() for text in axes.get_legend().get_texts()][1] == "lr = 0.1, seed = 1"
-    sweep = sq.sweep(ONE, CARS, lr=np.geomspace(0.001, 2, 10), seed=[0, 1], epochs=50)
+    sweep = sq.sweep(ONE, ROWS, lr=np.geomspace(0.001, 2, 10), seed=[0, 1], epochs=50)
     (axes,) = sweep.plot().axes
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
     drawn = {line.get_label(): line for line in axes.lines}
@@ -333,7 +334,7 @@ def test_figures():
     assert_close(drawn["limit in theory"].get_xdata(), [1.0, 1.0], rtol=1e-9)
     sound = sweep.frame.query("status == 'finished' and seed == 1")
     assert_close(drawn["seed = 1"].get_ydata(), sound["last_loss"], rtol=0)
-    (axes,) = sq.sweep(ONE, CARS, lr=0.1, seed=range(13), epochs=3).plot().axes
+    (axes,) = sq.sweep(ONE, ROWS, lr=0.1, seed=range(13), epochs=3).plot().axes
     assert axes.get_xlabel() == "seed"
 
 
@@ -389,7 +390,7 @@ def test_the_command_line():
 
 
 def test_ten_thousand_runs():
-    sweep = sq.sweep(ONE, CARS, lr=np.geomspace(1e-3, 0.9, 100), seed=range(100), epochs=40)
+    sweep = sq.sweep(ONE, ROWS, lr=np.geomspace(1e-3, 0.9, 100), seed=range(100), epochs=40)
     frame = sweep.frame
     assert len(frame) == 10_000
     assert (frame["status"] == "finished").all()
@@ -400,10 +401,10 @@ def test_ten_thousand_runs():
 
 
 def test_the_prediction_is_that_of_a_run_alone():
-    sweep = sq.sweep(FORMULA, CARS, lr=[0.1, 0.02], momentum=[0, 0.9], epochs=500, dtype="float64")
+    sweep = sq.sweep(FORMULA, ROWS, lr=[0.1, 0.02], momentum=[0, 0.9], epochs=500, dtype="float64")
     for run in sweep.runs:
         assert_close(run.result.losses, run.prediction.losses, rtol=1e-11)
-        alone = sq.train(FORMULA, CARS, lr=run.options.lr, momentum=run.options.momentum, epochs=500, dtype="float64").prediction
+        alone = sq.train(FORMULA, ROWS, lr=run.options.lr, momentum=run.options.momentum, epochs=500, dtype="float64").prediction
         assert run.prediction.form == alone.form
         for name in [field.name for field in dataclasses.fields(alone) if field.name != "form"]:
             expected = getattr(alone, name)
@@ -461,7 +462,7 @@ def test_each_seed_holds_out_rows_of_its_own(options):
 
 def test_rates_cannot_vary_where_the_optimiser_has_its_own():
     with pytest.raises(OptionError, match="sets its own learning rate"):
-        sq.sweep(ONE, CARS, lr=[0.1, 0.2], optimizer=lambda p: torch.optim.SGD(p, lr=0.3), epochs=2)
+        sq.sweep(ONE, ROWS, lr=[0.1, 0.2], optimizer=lambda p: torch.optim.SGD(p, lr=0.3), epochs=2)
 
 
 def test_a_schedule_that_is_too_short_for_a_sweep_is_refused_beforehand():
@@ -469,4 +470,4 @@ def test_a_schedule_that_is_too_short_for_a_sweep_is_refused_beforehand():
     listed = {"scheduler": "LambdaLR", "scheduler_options": {"lr_lambda": lambda k: [1.0, 0.5, 0.1][k]}}
     for options, said in [(one, "ends after 7 steps, and this run takes 8. Give total_steps=8"), (listed, "step 3 of the 8")]:
         with pytest.raises(OptionError, match=said):
-            sq.sweep(ONE, CARS, lr=[0.1, 0.2], epochs=8, **options)
+            sq.sweep(ONE, ROWS, lr=[0.1, 0.2], epochs=8, **options)

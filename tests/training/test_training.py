@@ -143,3 +143,15 @@ def test_a_sweep_page_keeps_its_width():
     assert max(map(len, page.splitlines())) <= 80
     assert "Every run diverged." in page
     assert page.count("not below the limit") == 2
+
+
+def test_one_process_alone_tells_nobody_anything():
+    from squarely.descent import ProcessGroup
+
+    team = ProcessGroup()
+    x = torch.ones(2)
+    assert team.all_reduce([x])[0] is x
+    assert team.all_gather_counts([1, 2]).tolist() == [[1, 2]]
+    assert team.all_gather_texts("a") == ["a"]
+    assert team.run_on_all(lambda: 3) == 3
+    assert (team.any(True), team.any(False)) == (True, False)

@@ -1,0 +1,71 @@
+"""What every test runs under: one thread for each worker, a number of random examples, markers and groups."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy and PyTorch are imported: the workers share the cores
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("dev", max_examples=10, deadline=None)
+settings.register_profile("ci", max_examples=30, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+# One worker runs a whole group, because its tests share something that is slow to make.
+GROUPS = {
+    "conformance/test_spark.py": "spark",
+    "conformance/test_spark_merging.py": "spark",
+    "conformance/test_spark_sessions.py": "spark",
+    "conformance/test_dask_cluster.py": "dask",
+    "conformance/test_ibis.py": "postgres",
+    "faults/test_bad_input_table.py": "table",
+    "training/test_codegen.py": "scripts",
+    "training/test_process_group.py": "processes",
+}
+MARKERS = {"spark": "cluster", "dask": "cluster", "processes": "process_group"}
+LEFT_OUT = pytest.StashKey[int]()
+
+
+def group_of(item: pytest.Item) -> str | None:
+    if item.path.name == "test_every_engine.py":
+        engine = item.callspec.params["engine"]
+        return next((group for group in ("spark", "postgres") if group in engine), None)
+    return GROUPS.get("/".join(item.path.parts[-2:]))
+
+
+def pytest_itemcollected(item):
+    """Set group and marker by file, before pytest-xdist and -m look at them."""
+    group = group_of(item)
+    if group is not None:
+        item.add_marker(pytest.mark.xdist_group(group))
+    if group in MARKERS:
+        item.add_marker(MARKERS[group])
+
+
+def pytest_configure(config):
+    config.stash[LEFT_OUT] = 0
+
+
+def pytest_deselected(items):
+    """Count what is left out because it is slow."""
+    for item in items:
+        if item.get_closest_marker("smoke") is None and any(map(item.get_closest_marker, MARKERS.values())):
+            item.config.stash[LEFT_OUT] += 1
+
+
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = session.config.stash[LEFT_OUT]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    """Take the count of a worker, which is the same for all: each has collected every test."""
+    node.config.stash[LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", 0)
+
+
+def pytest_unconfigure(config):
+    """Say last what was left out."""
+    count, reporter = config.stash.get(LEFT_OUT, 0), config.pluginmanager.get_plugin("terminalreporter")
+    if count and reporter is not None and not hasattr(config, "workeroutput"):
+        reporter.write_line(f"{count} cluster and process-group tests left out: make test-all")
