@@ -89,7 +89,7 @@ def test_order_and_chaining_do_not_matter(seed, order, formula):
     a, b, c, d = (fits[i] for i in order)
     chained = a.merge(b).merge(c.merge(d))
     assert_same(chained, sq.merge(fits))
-    assert sorted(chained.solution.merged.rows) == sorted(fit.nobs for fit in fits)
+    assert sorted(chained.solution.merge_record.rows) == sorted(fit.nobs for fit in fits)
 
 
 @given(seeds, st.integers(2, 5), st.integers(0, 4), st.sampled_from(FORMULAS))
@@ -232,7 +232,7 @@ def test_accounts_add_and_come_off():
     assert merged.rows.rounded == {"x": 1}
     assert merged.rows.casts == {"y": "bool"}
     assert merged.remove(fits[0]).rows == fits[1].rows
-    with pytest.raises(DataError, match="nothing is left to fit"):
+    with pytest.raises(DataError, match="there is nothing to fit"):
         merged.remove(*fits)
     said = merged.remove(fits[1]).dropped_columns[0]  # beside 2**53 nothing is left of 1 to 5
     assert said == "x cannot be told from a constant: its values were so much larger in the rows taken out"
@@ -290,7 +290,7 @@ def test_other_rows_types_and_orders_are_refused():
         sq.ols("y ~ g", a).merge(sq.ols("y ~ g", numbers))
     with pytest.raises(DataError, match="are of different kinds, such as"):
         sq.ols("y ~ C(g)", a).merge(sq.ols("y ~ C(g)", numbers))
-    with pytest.raises(InputError, match=r"Fits are merged, and this is 'a\.json', of type str"):
+    with pytest.raises(InputError, match=r".a\.json. of type str is not a fit"):
         sq.merge(["a.json"])
     with pytest.raises(InputError, match="There is no fit to merge"):
         sq.merge([])
@@ -345,7 +345,7 @@ def test_what_was_never_in_is_refused_where_it_can_be_told():
             merged.remove(other)
     with pytest.raises(DataError, match="never in"):
         merged.remove(fits[0]).remove(fits[0])
-    with pytest.raises(DataError, match=r"All \d+ rows are taken out, and nothing is left to fit"):
+    with pytest.raises(DataError, match=r"All \d+ rows are removed, so there is nothing to fit"):
         merged.remove(*fits[:2])
 
 

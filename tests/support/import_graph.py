@@ -30,7 +30,7 @@ ORDER = {
     "descent": [
         "options", "batches", "model", "loop", "distributed codegen", "checkpoint results", "training_data", "trainer", "sweep",
     ],
-    "inference": ["normality prediction summary preview", "statistics", "serialize merge", "fit"],
+    "inference": ["normality prediction preview", "statistics", "summary serialize deserialize merge", "fit"],
 }  # fmt: skip
 
 THIRD_PARTY = {

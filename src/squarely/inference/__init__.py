@@ -1,24 +1,13 @@
-"""What the fit may claim.
+"""From a solution to a `Fit`.
 
-`statistics` works the numbers out, `fit` holds them under statsmodels' names, `covariance` is worked out on demand, `normality`
-tests the shape of the residuals, `summary` lays out the page, `saved` keeps a fit on disk by a bounded `schema`, `merging` puts
-fits together; `preview` says beforehand what a fit costs.
+`statistics` computes the numbers, `normality` the tests of the residuals, `prediction` predicts and reads residuals, `summary` lays
+out the page, `serialize` and `deserialize` write and read saved fits, `merge` combines fits. `fit` has the class `Fit` on top of
+these. `preview` says what a fit costs before it is run.
 """
 
-from squarely.inference.fit import Fit
-from squarely.inference.merge import merge_solutions
+from squarely.inference.deserialize import solution_from_json
+from squarely.inference.fit import Fit, infer, merge_fits
 from squarely.inference.normality import Normality, residual_tests
 from squarely.inference.preview import Preview, build_preview
-from squarely.inference.serialize import solution_from_json
-from squarely.inference.statistics import infer
 
-__all__ = [
-    "Fit",
-    "Normality",
-    "Preview",
-    "build_preview",
-    "infer",
-    "merge_solutions",
-    "residual_tests",
-    "solution_from_json",
-]
+__all__ = ["Fit", "Normality", "Preview", "build_preview", "infer", "merge_fits", "residual_tests", "solution_from_json"]

@@ -1,22 +1,71 @@
-"""From a Solution to a Fit: sums of squares, likelihood, covariance, under the classical assumptions."""
+"""Sums of squares, tests, likelihood and covariance of a solution, under the classical assumptions."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import solve_triangular
 from scipy.special import fdtrc
 
-from squarely.data import Source
-from squarely.exact import SIX_DIGITS, TEN_DIGITS, Solution, condition_of, translate_singular_errors
-from squarely.inference.fit import Fit
-from squarely.inference.normality import UNKNOWN_NORMALITY, residual_tests
-from squarely.numerics import ROUNDOFF
+from squarely.exact import SIX_DIGITS, TEN_DIGITS, Solution, condition_of, data_unit_transform, translate_singular_errors
+from squarely.inference.normality import UNKNOWN_NORMALITY, Normality, residual_tests
+from squarely.numerics import ROUNDOFF, Array
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True, repr=False)
+class Statistics:
+    """The numbers of a fit, under statsmodels' names.
+
+    Sums of squares are in the response's unit squared; n rows, p coefficients, rank r. A number that rounding hides is NaN: without
+    digits of `ssr` there are no standard errors, and so on. The summary says why.
+
+    Attributes
+    ----------
+    nobs, rank, df_model, df_resid : n; r; r without the constant; n - r.
+    rsquared, rsquared_adj : about the mean if a constant is in the span of the columns, else about zero.
+    fvalue, f_pvalue : the F test that every slope is zero.
+    llf, aic, bic : Gaussian log-likelihood and the criteria -2 llf + 2 r and -2 llf + r log n.
+    ssr, ess, centered_tss, uncentered_tss : residual, explained and total sums of squares.
+    mse_resid, mse_model, mse_total : sums of squares over their degrees of freedom.
+    durbin_watson : of the residuals in the order of the rows; NaN for merged fits.
+    condition_number : largest over smallest singular value of X in the units of the data, as in statsmodels.
+    k_constant : 1 if a constant is in the span of the columns, up to the rounding of the stored values.
+    constant_response : whether the response never varies.
+    standard_errors : of the coefficients (p,), as a plain array; `bse` labels them.
+    normality : skewness, kurtosis and the omnibus and Jarque-Bera tests of the residuals; NaN for merged fits.
+    """
+
+    nobs: int
+    rank: int
+    df_model: int
+    df_resid: int
+    k_constant: int
+    constant_response: bool
+    rsquared: float
+    rsquared_adj: float
+    fvalue: float
+    f_pvalue: float
+    llf: float
+    aic: float
+    bic: float
+    ssr: float
+    ess: float
+    centered_tss: float
+    uncentered_tss: float
+    mse_resid: float
+    mse_model: float
+    mse_total: float
+    durbin_watson: float
+    condition_number: float
+    normality: Normality
+    standard_errors: Array
 
 
 @translate_singular_errors
-def infer(solution: Solution, source: Source) -> Fit:
-    """Work out what the solution may claim, under the classical assumptions: one variance, independent errors."""
+def statistics_of(solution: Solution) -> Statistics:
+    """Compute what follows from a solution under the classical assumptions: one variance, independent errors."""
     moments, factor, residuals = solution.moments, solution.factor, solution.residuals
     n, rank = moments.n, len(factor.columns)
     span = solution.span
@@ -35,7 +84,7 @@ def infer(solution: Solution, source: Source) -> Fit:
     rsquared = math.nan if nothing or math.isnan(ess) else 1 - _divide(solution.ssr, tss) if ess else 0.0
     fvalue = math.nan if nothing else _divide(mse_model, mse_resid)
     llf = -n / 2 * (math.log(2 * math.pi) + math.log(ssr / n) + 1) if ssr != 0 else math.inf
-    return Fit(
+    return Statistics(
         nobs=n,
         rank=rank,
         df_model=df_model,
@@ -60,8 +109,6 @@ def infer(solution: Solution, source: Source) -> Fit:
         condition_number=_condition_number(solution),
         normality=residual_tests(n, residuals.powers) if residuals else UNKNOWN_NORMALITY,
         standard_errors=math.sqrt(mse_resid) * solution.unit_bse,
-        solution=solution,
-        source=source,
     )
 
 
@@ -92,3 +139,15 @@ def _condition_number(solution: Solution) -> float:
     design, factor = solution.moments.design, solution.factor
     first = design.column_centers[factor.columns] if design.intercept else np.zeros(len(factor.columns))
     return condition_of(factor.R, np.array([design.column_scales[factor.columns], first]))
+
+
+def covariance_of(solution: Solution, variance: float) -> Array:
+    """Return the covariance (p, p) in the units of the data: sigma^2 A A' with A = T R^-1, T the way back to those units."""
+    factor, scale = solution.factor, float(solution.moments.design.scales[-1])
+    ratio, first = data_unit_transform(solution.moments, factor)
+    T = np.diag(ratio)
+    T[0] += first
+    A = solve_triangular(factor.R, T.T, trans="T").T if solution.inverse_root is None else solution.inverse_root.right_multiply(T)
+    full = np.full((len(factor.selected), len(factor.selected)), np.nan)
+    full[np.ix_(factor.selected, factor.selected)] = variance / scale**2 * (A @ A.T)
+    return full

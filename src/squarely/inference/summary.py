@@ -1,17 +1,16 @@
-"""The summary page of a Fit, laid out as statsmodels lays it out, from the plain numbers of `Fit.as_dict`."""
+"""The summary page of a fit, laid out as in statsmodels."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from squarely.errors import pluralize
+from squarely.exact import Solution
+from squarely.inference.statistics import Statistics
 from squarely.show import KeyValueTable, Page, Table
-
-if TYPE_CHECKING:
-    from squarely.inference.fit import Fit
 
 _HEADER = ("", "coef", "std err", "t", "P>|t|", "[0.025", "0.975]")
 _LARGE_CONDITION = 1000.0
@@ -20,13 +19,16 @@ _MOST_SHOWN = 12
 _MIN_ROWS, _FEW_ROWS = 8, 20  # rows below which the omnibus test is undefined, and its p-value a rough one
 
 
-def summary_page(fit: Fit, numbers: Mapping[str, Any]) -> Page:
-    """Lay out the page; its numbers, formats and places are those of statsmodels' OLS summary."""
+def summary_page(statistics: Statistics, solution: Solution, source_notes: Sequence[str], numbers: Mapping[str, Any]) -> Page:
+    """Return the page; its numbers, formats and places are those of the OLS summary of statsmodels.
+
+    `source_notes` says how the data were read; `numbers` are those of `Fit.as_dict`.
+    """
     return Page(
         "OLS Regression Results",
-        [_top_table(numbers), _coefficient_table(numbers), _diagnostics_table(fit, numbers)],
-        notes=_list_notes(fit, numbers),
-        footer=[*_describe_rows(fit), *_describe_merge(fit), _describe_digits(fit)],
+        [_top_table(numbers), _coefficient_table(numbers), _diagnostics_table(solution, numbers)],
+        notes=_list_notes(statistics, solution, numbers),
+        footer=[*_describe_rows(solution, source_notes), *_describe_merge(solution), _describe_digits(solution)],
     )
 
 
@@ -79,8 +81,8 @@ def _coefficient_table(numbers: Mapping[str, Any]) -> Table:
     return Table(_HEADER, rows)
 
 
-def _diagnostics_table(fit: Fit, numbers: Mapping[str, Any]) -> KeyValueTable:
-    if fit.solution.residuals is None:
+def _diagnostics_table(solution: Solution, numbers: Mapping[str, Any]) -> KeyValueTable:
+    if solution.residuals is None:
         return KeyValueTable([("Cond. No.", f"{numbers['condition_number']:#.3g}")])
     return KeyValueTable(
         [
@@ -98,46 +100,46 @@ def _diagnostics_table(fit: Fit, numbers: Mapping[str, Any]) -> KeyValueTable:
     )
 
 
-def _list_notes(fit: Fit, numbers: Mapping[str, Any]) -> list[str]:
+def _list_notes(statistics: Statistics, solution: Solution, numbers: Mapping[str, Any]) -> list[str]:
     notes = []
-    if not fit.k_constant:
+    if not statistics.k_constant:
         notes.append("R-squared is computed without centering (uncentered) since the model does not contain a constant.")
     notes.append("Standard Errors assume that the covariance matrix of the errors is correctly specified.")
-    notes += [*_describe_references(fit), *fit.design.notes]
-    if offsets := [numeric.text for numeric in fit.design.formula.offsets]:
+    notes += [*_describe_references(solution), *solution.moments.design.notes]
+    if offsets := [numeric.text for numeric in solution.moments.design.formula.offsets]:
         notes.append(
             f"{' and '.join(offsets)} enters with a coefficient of one; R-squared and F are those of {numbers['response']} less it."
         )
-    notes += [f"Dropped, because the columns before it span it: {sentence}." for sentence in fit.dropped_columns]
-    if fit.constant_response:
-        undefined = ", and R-squared is undefined" if fit.k_constant else ""
+    notes += [f"Dropped, because the columns before it span it: {sentence}." for sentence in solution.factor.dependencies]
+    if statistics.constant_response:
+        undefined = ", and R-squared is undefined" if statistics.k_constant else ""
         notes.append(f"The response {numbers['response']} is constant: there is nothing to explain{undefined}.")
-    notes += _describe_hidden(fit)
-    if fit.solution.residuals is None:
+    notes += _describe_hidden(statistics, solution)
+    if solution.residuals is None:
         notes.append(
             "Omnibus, Jarque-Bera, skewness, kurtosis and Durbin-Watson need the residuals of all rows, which merged fits do not "
             "have: fit all rows at once for them."
         )
-    elif fit.nobs < _FEW_ROWS:
-        missing = "; the omnibus test needs at least 8" if fit.nobs < _MIN_ROWS else ""
-        notes.append(f"Tests of normality mean little with {fit.nobs} rows{missing}.")
-    if fit.condition_number > _LARGE_CONDITION:
+    elif statistics.nobs < _FEW_ROWS:
+        missing = "; the omnibus test needs at least 8" if statistics.nobs < _MIN_ROWS else ""
+        notes.append(f"Tests of normality mean little with {statistics.nobs} rows{missing}.")
+    if statistics.condition_number > _LARGE_CONDITION:
         notes.append(
-            f"The condition number is large, {fit.condition_number:.3g}. In the columns as solved, centred and of length one, "
-            f"it is {fit.solution.factor.condition:.3g}; the digits above say what that costs."
+            f"The condition number is large, {statistics.condition_number:.3g}. In the solved columns, centered and of length one, "
+            f"it is {solution.factor.condition:.3g}; the digits above say what that costs."
         )
     return notes
 
 
-def _describe_hidden(fit: Fit) -> list[str]:
+def _describe_hidden(statistics: Statistics, solution: Solution) -> list[str]:
     """Say which sums of squares rounding hides, and what is not known therefore."""
-    solution, notes = fit.solution, []
+    notes = []
     if solution.merge_record is not None:
         other = "Fit the rows themselves for them."
     elif solution.precision == "double":
         other = (
             "Read the rows in batches with precision='extended' for them."
-            if fit.fold == "aggregates"
+            if solution.moments.engine_record is not None
             else "precision='extended' has them."
         )
     else:
@@ -147,19 +149,20 @@ def _describe_hidden(fit: Fit) -> list[str]:
             "The residuals are smaller than the rounding of what they are computed from. Standard errors, t, P>|t|, F and the "
             f"likelihood are unknown. {other}"
         )
-    elif solution.residuals is not None and math.isnan(fit.normality.skew) and fit.ssr > 0:
+    elif solution.residuals is not None and math.isnan(statistics.normality.skew) and statistics.ssr > 0:
         notes.append(f"The residuals are near rounding: their shape and order have too few digits to be told. {other}")
     if not solution.is_span_certain:
         notes.append("Rounding hides whether the columns span a constant, so R-squared and F are unknown. Fit the rows themselves.")
-    elif math.isnan(fit.rsquared) and not fit.constant_response:
+    elif math.isnan(statistics.rsquared) and not statistics.constant_response:
         notes.append("Rounding hides the sum of squares that R-squared and F measure, so both are unknown.")
     return notes
 
 
-def _describe_references(fit: Fit) -> list[str]:
+def _describe_references(solution: Solution) -> list[str]:
     """Name what the coefficients of categories are compared with."""
-    codings = fit.design.categories
-    used = {text for column in fit.design.columns for text, full, _ in column.parts if not full}
+    design, n = solution.moments.design, solution.moments.n
+    codings = design.categories
+    used = {text for column in design.columns for text, full, _ in column.parts if not full}
     coded = {text: coding for text, coding in codings.items() if text in used}
     base = [f"{text} {c.levels[c.position]}" for text, c in coded.items() if c.kind == "treatment"]
     sums = [f"{text} (left out: {c.levels[c.position]})" for text, c in coded.items() if c.kind == "sum"]
@@ -167,21 +170,22 @@ def _describe_references(fit: Fit) -> list[str]:
     if base:
         said.append(f"Reference level{'s' if len(base) > 1 else ''}, with which the others are compared: {'; '.join(base)}.")
     for text, c in codings.items():
-        if _CROWDED_RATIO * len(c.levels) > fit.nobs and not isinstance(c.levels[0], bool):
-            said.append(f"{text} has {len(c.levels):,} levels for {fit.nobs:,} rows: it may be a name and not a category.")
+        if _CROWDED_RATIO * len(c.levels) > n and not isinstance(c.levels[0], bool):
+            said.append(f"{text} has {len(c.levels):,} levels for {n:,} rows: it may be a name and not a category.")
     if sums:
         said.append(f"Effects that add up to zero over the levels: {'; '.join(sums)}.")
     return said
 
 
-def _describe_rows(fit: Fit) -> list[str]:
-    condition = [f"Condition: {fit.design.where.text}."] if fit.design.where else []
-    notes = [f"Read with {note}." for note in fit.source.notes]
-    return [" ".join(["Rows:", *fit.rows.lines(), *condition, *notes, *fit.solution.moments.remarks])]
+def _describe_rows(solution: Solution, source_notes: Sequence[str]) -> list[str]:
+    moments = solution.moments
+    condition = [f"Condition: {moments.design.where.text}."] if moments.design.where else []
+    notes = [f"Read with {note}." for note in source_notes]
+    return [" ".join(["Rows:", *moments.account.lines(), *condition, *notes, *moments.remarks])]
 
 
-def _describe_merge(fit: Fit) -> list[str]:
-    merger = fit.solution.merge_record
+def _describe_merge(solution: Solution) -> list[str]:
+    merger = solution.merge_record
     if merger is None:
         return []
     out = f", {len(merger.removed_rows):,} taken out (rows {_list_numbers(merger.removed_rows)})" if merger.removed_rows else ""
@@ -193,11 +197,10 @@ def _list_numbers(numbers: Sequence[int]) -> str:
     return shown + (", ..." if len(numbers) > _MOST_SHOWN else "")
 
 
-def _describe_digits(fit: Fit) -> str:
-    solution = fit.solution
+def _describe_digits(solution: Solution) -> str:
     counts = [*solution.digits.tolist(), *([] if solution.has_hidden_residuals else solution.digits_bse.tolist())]
     smallest = min((count for count in counts if not math.isnan(count)), default=15.0)
-    zero = [name for name, count, value in zip(fit.design.names, solution.digits, solution.params, strict=True)
+    zero = [name for name, count, value in zip(solution.moments.design.names, solution.digits, solution.params, strict=True)
             if math.isnan(count) and not math.isnan(value)]  # fmt: skip
     but = f", where {' and '.join(zero)} cannot be told from zero" if zero else ""
     precise = "double-double" if solution.precision == "extended" else "double"

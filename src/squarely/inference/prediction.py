@@ -1,0 +1,96 @@
+"""Predictions and residuals from a solution, batch by batch: the bodies of the methods of `Fit`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from squarely.data import Source, open_new_rows, open_source, scan_purpose, write_columns
+from squarely.design import LinearPredictor, iter_blocks, iter_predictions, require_rank_deficient
+from squarely.errors import DataError
+from squarely.exact import Solution, check_of, column_sums, require_same_rows, residuals_of
+from squarely.numerics import Array, two_sum
+from squarely.storage.disk import local_path
+
+_CANCELLATION_RATIO = 1e3  # terms of a prediction this much larger than the scale of the response lose digits in doubles
+
+
+def make_predictor(solution: Solution, rank_deficient: str) -> LinearPredictor:
+    """Return the linear predictor of a solution in the units of the data, with low parts where its terms cancel.
+
+    Raises
+    ------
+    OptionError : `rank_deficient` is neither "nan" nor "allow".
+    """
+    require_rank_deficient(rank_deficient)
+    design = solution.moments.design
+    first = int(design.intercept)
+    at = solution.factor.columns[first:]  # in the columns [1, x_1 ... x_p, y]
+    scale, (hi, lo) = design.scales[-1], solution.scaled_params
+    level, rest = two_sum(design.centers[-1:], scale * hi[:1] if first else np.zeros(1))
+    slopes = solution.params[solution.factor.selected][first:]
+    lows = None
+    if np.abs(hi[first:]).sum() > _CANCELLATION_RATIO:
+        ratio = scale / design.column_scales[at]
+        lows = (
+            float(rest[0] + (scale * lo[0] if first else 0.0)),
+            np.where(slopes, hi[first:] * ratio - slopes + lo[first:] * ratio, 0.0),
+        )
+    return LinearPredictor(
+        design=design,
+        selected=[j - 1 for j in at],
+        level=float(level[0]),
+        slopes=slopes,
+        low_parts=lows,
+        center=design.column_centers[at],
+        check=check_of(solution) if rank_deficient == "nan" else None,
+    )
+
+
+def iter_predicted(solution: Solution, source: Source, *, unseen: str, rank_deficient: str) -> Iterator[Array]:
+    """Yield the predictions (m,) for each batch of rows of a source."""
+    predictor = make_predictor(solution, rank_deficient)
+    return iter_predictions(predictor, open_new_rows(source, predictor.design.formula.names), unseen=unseen)
+
+
+@scan_purpose("predictions")
+def write_predicted(solution: Solution, new: object, path: str | os.PathLike[str], *, unseen: str, rank_deficient: str) -> int:
+    """Write the columns `row` and `predicted` for new rows to a file, batch by batch, and return the number of rows."""
+    source = open_source(new)
+    require_other_file(source, path)
+    done = 0
+
+    def batches() -> Iterator[Mapping[str, np.ndarray]]:
+        nonlocal done
+        yield {"row": np.empty(0, dtype=np.int64), "predicted": np.empty(0)}  # the names, even if there is no row
+        for values in iter_predicted(solution, source, unseen=unseen, rank_deficient=rank_deficient):
+            yield {"row": np.arange(done + 1, done + 1 + len(values)), "predicted": values}
+            done += len(values)
+
+    write_columns(path, batches())
+    return done
+
+
+@scan_purpose("residuals")
+def read_residuals(solution: Solution, source: Source) -> tuple[Array, Array, Any]:
+    """Read the rows again and return the response (n,), its residuals (n,) and the labels of the rows used."""
+    moments, design = solution.moments, solution.moments.design
+    response, residuals, at = [np.empty(0)], [np.empty(0)], [np.empty(0, dtype=int)]
+    sums = np.zeros(len(moments.gram))
+    for block in iter_blocks(design, source):
+        sums += column_sums(design, block)
+        response.append(block.response + (0.0 if block.offset is None else block.offset))
+        residuals.append(residuals_of(design, solution.factor.columns, solution.scaled_params, block))
+        at.append(block.rows)
+    require_same_rows(source, moments, sum(map(len, at)), sums)
+    return np.concatenate(response), np.concatenate(residuals), source.index(np.concatenate(at))
+
+
+def require_other_file(source: Source, path: str | os.PathLike[str]) -> None:
+    """Raise a DataError if a file to be written is one that the rows come from."""
+    read, written = source.pandas_call, local_path(path)
+    if read is not None and written.exists() and any(written.samefile(file.path) for file in (read, *read.further_calls)):
+        raise DataError(f"{str(path)!r} is the file that the rows come from, and would be lost. Give another name.")
