@@ -11,35 +11,48 @@ settings.register_profile("dev", max_examples=10, deadline=None)
 settings.register_profile("ci", max_examples=30, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
-# One worker runs a whole group, because its tests share something that is slow to make.
+# One worker runs a whole group, because its tests share something that is slow to make. A marker keeps a group out of `make test`.
 GROUPS = {
-    "conformance/test_spark.py": "spark",
-    "conformance/test_spark_merging.py": "spark",
-    "conformance/test_spark_sessions.py": "spark",
-    "conformance/test_dask_cluster.py": "dask",
-    "conformance/test_ibis.py": "postgres",
-    "faults/test_bad_input_table.py": "table",
-    "training/test_codegen.py": "scripts",
-    "training/test_process_group.py": "processes",
+    "test_spark.py": "spark",
+    "test_spark_merging.py": "spark",
+    "test_spark_sessions.py": "spark",
+    "test_dask_cluster.py": "dask",
+    "test_ibis.py": "postgres",
+    "test_bad_input_table.py": "table",
+    "test_codegen.py": "scripts",
+    "test_process_group.py": "processes",
 }
 MARKERS = {"spark": "cluster", "dask": "cluster", "processes": "process_group"}
 LEFT_OUT = pytest.StashKey[int]()
 
 
-def group_of(item: pytest.Item) -> str | None:
-    if item.path.name == "test_every_engine.py":
-        engine = item.callspec.params["engine"]
-        return next((group for group in ("spark", "postgres") if group in engine), None)
-    return GROUPS.get("/".join(item.path.parts[-2:]))
+def group_of(nodeid: str) -> str | None:
+    path, _, test = nodeid.partition("::")
+    name = path.rsplit("/", 1)[-1]
+    if name == "test_every_engine.py":
+        return next((group for group in ("spark", "postgres") if group in test), None)
+    return GROUPS.get(name)
 
 
 def pytest_itemcollected(item):
-    """Set group and marker by file, before pytest-xdist and -m look at them."""
-    group = group_of(item)
-    if group is not None:
-        item.add_marker(pytest.mark.xdist_group(group))
+    """Set markers by file, before -m selects by them."""
+    group = group_of(item.nodeid)
     if group in MARKERS:
         item.add_marker(MARKERS[group])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Keep groups together. pytest-xdist 3.8 does so by a suffix of the node id, which pytest 9.2 does not let it set."""
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return group_of(nodeid) or nodeid
+
+    return Groups(config, log)
 
 
 def pytest_configure(config):
