@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from squarely.data import PandasReadCall, Source, iter_batches, pandas_read_call, pandas_read_csv_call
+from squarely.data import PandasReadCall, Source, iter_batches, named_kind, pandas_read_call, pandas_read_csv_call
 from squarely.descent.codegen.expressions import Fields, evaluate_constant, expression_code
 from squarely.descent.codegen.python_text import BracketedText, add_prefix, call, list_literal, literal, remark, statement
 from squarely.design import Design
@@ -150,11 +150,12 @@ def file_of(source: Source, need: ColumnUses, data: str | None, *, name: str = "
         if data is None:
             _require_name(at_hand)
             return at_hand, []
-        other = pandas_read_call(data)
+        other = pandas_read_call(data, named_kind(data))
         same = other.function == at_hand.function
         return (PandasReadCall(path=data, function=at_hand.function, options=at_hand.options) if same else other), []
     gap = _choose_gap(source, need)
-    file = pandas_read_call(data or ("data.csv" if name == "frame" else f"{name}.csv"))
+    path = data or ("data.csv" if name == "frame" else f"{name}.csv")
+    file = pandas_read_call(path, named_kind(path))
     if file.typed:
         write = file.function.replace("read", "to")
         return file, [f"# The rows were in memory. As a pandas DataFrame, write them first: {name}.{write}(...)"]
