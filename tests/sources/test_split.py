@@ -129,7 +129,7 @@ def test_the_count_of_unknown_rows_is_a_scan_that_is_told():
     seen = []
     with listen(seen.append):
         parts = split_source(open_source(CARS), 0.2, seed=0)
-    assert [(s.purpose, s.done) for s in seen if s.over] == [("number of rows", sum(part.rows for part in parts))]
+    assert [(s.purpose, s.count) for s in seen if s.is_over] == [("number of rows", sum(part.rows for part in parts))]
     seen.clear()
     with listen(seen.append):
         split_source(open_source({"x": [1.0, 2.0]}), 0.5, seed=0)
