@@ -200,7 +200,7 @@ def test_a_meta_that_lies(lie, said, here):
 
 def test_arrays_are_not_made_of_partitions_in_silence(here):
     frame = handed(cars())
-    with pytest.raises(DataError, match="table of dask, whose rows are not here"):
+    with pytest.raises(DataError, match="table of dask, whose rows are not in memory"):
         sq.ols(X=frame[["weight"]], y=frame["mpg"])
 
 

@@ -123,7 +123,7 @@ def test_a_cluster_without_workers_is_not_waited_for_in_vain(monkeypatch):
     with cluster(n_workers=1) as client, scheduler(client):
 
         def leave(scan):
-            if scan.number == 2 and scan.done == 1:
+            if scan.number == 2 and scan.count == 1:
                 client.cluster.scale(0)
 
         with listen(leave), pytest.raises(DataError, match="has had no worker for 1 seconds"):
@@ -134,7 +134,7 @@ def test_a_cluster_that_goes_in_the_middle():
     with cluster(n_workers=1) as client, scheduler(client):
 
         def close(scan):
-            if scan.number == 2 and scan.done == 1:
+            if scan.number == 2 and scan.count == 1:
                 client.cluster.close()
 
         with listen(close), pytest.raises(DataError, match="scheduler is gone") as met:

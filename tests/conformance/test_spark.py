@@ -177,7 +177,7 @@ def test_a_column_that_puts_the_rows_in_order_gives_durbin_watson(spark, fold):
     fit, here = sq.ols("y ~ x + z", handed(spark, shuffled), fold=fold, order_by="time"), sq.ols("y ~ x + z", rows)
     assert_close(fit.durbin_watson, here.durbin_watson, rtol=1e-11)
     assert "Rows in the order of 'time'." in " ".join(str(fit.summary()).split())
-    with pytest.raises(DataError, match="leaves it open which of the rows"):
+    with pytest.raises(DataError, match="does not determine their order"):
         sq.ols("y ~ x", handed(spark, {"x": [1.0, 2.0, 4.0], "y": [1.0, 3.0, 2.0], "t": [1, 1, 2]}), order_by="t")
 
 
@@ -337,7 +337,7 @@ def test_an_order_that_there_is_not(fold, spark):
     rows = handed(spark, {"x": X, "y": Y}).cache()
     orders = {
         "is empty in 1 row": "nullif(x, double('{first!r}'))",
-        "leaves it open": "CASE WHEN x < 0 THEN double('NaN') ELSE x END",
+        "does not determine": "CASE WHEN x < 0 THEN double('NaN') ELSE x END",
         "holds map<double,double> values, which have no order": "map(x, x)",
     }
     for said, order in orders.items():

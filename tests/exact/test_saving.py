@@ -35,7 +35,7 @@ def test_a_fit_comes_back_as_it_was(formula, tmp_path):
     cars = sq.datasets.cars()
     new = cars[(cars.weight > 1800) & cars.acceleration.between(*cars.acceleration[cars.weight > 1800].quantile([0, 1]))]
     np.testing.assert_array_equal(back.predict(new, unseen="nan"), fit.predict(new, unseen="nan"))
-    with pytest.raises(DataError, match="a loaded fit has none"):
+    with pytest.raises(DataError, match="a loaded or merged fit does not have"):
         _ = back.resid
 
 

@@ -51,7 +51,7 @@ def test_slices_of_eight_thousand_rows_add_up_exactly():
 def test_threads_change_no_bit(monkeypatch):
     formula, data = table(200_000, 3)
     many = sq.ols(formula, data)
-    monkeypatch.setattr(parallel, "_MOST_WORKERS", 1)
+    monkeypatch.setattr(parallel, "_MAX_WORKERS", 1)
     one = sq.ols(formula, data)
     assert one.solution.params.tobytes() == many.solution.params.tobytes()
     assert one.standard_errors.tobytes() == many.standard_errors.tobytes()

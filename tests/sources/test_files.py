@@ -257,7 +257,7 @@ BAD = {
     ),
     "two columns with one name in one file": (
         {"a.csv": "x,y\n1,2\n", "b.csv": "x,y,x\n1,2,3\n"},
-        "has two or more columns called 'x'. Give each column a name of its own.",
+        "has two or more columns called 'x'. Rename all but one.",
     ),
     "nothing": ({}, "has no data in it: there is no file whose name ends in one of .parquet, .pq, .arrow,"),
     "nothing of data": (
@@ -338,7 +338,7 @@ def test_declared_levels_are_put_together(tmp_path):
     pq.write_table(pa.table({"g": pa.nulls(2)}), tmp_path / "e.parquet")
     assert open_source(tmp_path).category_order("g") == ("none", "low", "mid", "high", "x")
     levels("high", "low").to_parquet(tmp_path / "f.parquet")
-    with pytest.raises(DataError, match=r"'f.parquet' puts the level 'low' of column 'g' after 'high', and a file before it"):
+    with pytest.raises(DataError, match=r"'f.parquet' puts the level 'low' of column 'g' after 'high', and an earlier file"):
         open_source(tmp_path).category_order("g")
     pq.write_table(pa.table({"g": ["free"]}), tmp_path / "f.parquet")
     assert open_source(tmp_path).category_order("g") is None  # one file says nothing of an order

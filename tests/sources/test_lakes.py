@@ -164,7 +164,7 @@ def test_the_key_of_a_folder_that_all_rows_lie_in_is_told(tmp_path):
     (tmp_path / "year=1").mkdir()
     (tmp_path / "year=1" / "a.csv").write_text("y,x\n1,2\n2,5\n4,6\n")
     for data in (tmp_path / "year=1", tmp_path / "year=1" / "a.csv", str(tmp_path / "year=1" / "*")):
-        with pytest.raises(DataError, match=r"no column 'year'.*It is the key of a folder that all rows lie in"):
+        with pytest.raises(DataError, match=r"no column 'year'.*it is the key of a folder that contains all rows"):
             sq.ols("y ~ year", data)
         assert list(sq.ols("y ~ .", data).params.index) == ["Intercept", "x"]
 

@@ -51,7 +51,7 @@ def watched(act):
 
 def passes(events):
     """Give purpose, number and how many passes were known, at the start of each numbered pass."""
-    return [(e.purpose, e.number, e.passes) for e in events if e.number and not e.done and not e.over]
+    return [(e.purpose, e.number, e.passes) for e in events if e.number and not e.count and not e.is_over]
 
 
 # What is told
@@ -60,8 +60,8 @@ def passes(events):
 def test_a_pass_is_told_from_its_first_row_to_its_last():
     fit, events = watched(lambda: sq.ols("y ~ x", rows()))
     first = [e for e in events if e.number == 1]
-    assert [e.done for e in first] == [0, 262_144, 524_288, 786_432, N, N]
-    assert [e.over for e in first] == [False] * 5 + [True]
+    assert [e.count for e in first] == [0, 262_144, 524_288, 786_432, N, N]
+    assert [e.is_over for e in first] == [False] * 5 + [True]
     assert {e.rows for e in events if e.number == 2} == {N}  # known by then, whatever the source
     assert passes(events) == [("cross-products", 1, 2), ("residuals", 2, 2)]
     assert fit.solution.scans == 2
@@ -146,8 +146,8 @@ def test_a_look_at_the_first_rows_is_no_pass():
     _, events = watched(lambda: sq.ols("y ~ x", rows()))
     looks = [e for e in events if not e.number]
     assert looks
-    assert max(e.done for e in looks) < N  # it ended before the rows did
-    assert looks[-1].over
+    assert max(e.count for e in looks) < N  # it ended before the rows did
+    assert looks[-1].is_over
 
 
 def test_where_nobody_watches_a_scan_is_not_touched():
@@ -437,8 +437,8 @@ def test_scattered_rows_are_told_of_by_their_partitions():
     source.partition_count = 5
     fit, events = watched(lambda: sq.ols("mpg ~ weight + C(origin)", source))
     first = [e for e in events if e.number == 1]
-    assert [(e.done, e.rows, e.unit) for e in first] == [(done, 5, "partitions") for done in (0, 1, 2, 3, 4, 5, 5)]
-    assert [e.over for e in first] == [False] * 6 + [True]
+    assert [(e.count, e.rows, e.unit) for e in first] == [(done, 5, "partitions") for done in (0, 1, 2, 3, 4, 5, 5)]
+    assert [e.is_over for e in first] == [False] * 6 + [True]
     met = passes(events)
     assert [purpose for purpose, _, _ in met] == ["levels", "cross-products", "residuals"]
     assert [(number, known) for _, number, known in met] == [(1, 3), (2, 3), (3, 3)]

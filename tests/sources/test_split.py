@@ -129,7 +129,7 @@ def test_the_count_of_unknown_rows_is_a_scan_that_is_told():
     seen = []
     with listen(seen.append):
         parts = split_source(open_source(CARS), 0.2, seed=0)
-    assert [(s.purpose, s.done) for s in seen if s.over] == [("number of rows", sum(part.rows for part in parts))]
+    assert [(s.purpose, s.count) for s in seen if s.is_over] == [("number of rows", sum(part.rows for part in parts))]
     seen.clear()
     with listen(seen.append):
         split_source(open_source({"x": [1.0, 2.0]}), 0.5, seed=0)
@@ -143,10 +143,10 @@ def test_the_count_of_unknown_rows_is_a_scan_that_is_told():
         (3, "validation=3.0 leaves no row to train on"),
         (0.0, "validation=0.0 leaves no row to validate with"),
         (-0.2, "validation=-0.2 leaves no row to validate with"),
-        (float("nan"), "validation=nan is no share of the rows"),
-        (float("inf"), "validation=inf is no share of the rows"),
-        (True, "validation=True is of type bool, not a share"),
-        ("0.2", "validation='0.2' is of type str, not a share"),
+        (float("nan"), "validation=nan is not a fraction of the rows"),
+        (float("inf"), "validation=inf is not a fraction of the rows"),
+        (True, "validation=True is of type bool, not a fraction"),
+        ("0.2", "validation='0.2' is of type str, not a fraction"),
         (0.99, "validation=0.99 of the 4 rows of the dict of arrays leaves no row to train on"),
     ],
 )
@@ -165,10 +165,10 @@ def test_rows_that_come_or_go_after_the_split():
     data = {"x": [1.0, 2, 3, 4]}
     part = split_source(open_source(data), 0.5, seed=0)[0]
     data["x"].append(5.0)
-    with pytest.raises(DataError, match="changed after it was split: 4 rows then, more now"):
+    with pytest.raises(DataError, match="changed since it was first read: 4 rows then, more now"):
         met(part, "x")
     del data["x"][2:]
-    with pytest.raises(DataError, match="changed after it was split: 4 rows then, 2 now"):
+    with pytest.raises(DataError, match="changed since it was first read: 4 rows then, 2 now"):
         met(part, "x")
 
 

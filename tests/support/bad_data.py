@@ -34,25 +34,25 @@ FRAMES = [
     Row(
         name="text and numbers in one list",
         data={"x": ["a", 1, 2], "y": [1, 2, 3]},
-        says="Column 'x' cannot be read as one kind of number. Make its values all numbers, or all text.",
+        says="Column 'x' mixes kinds of values. Convert them all to numbers, or all to text.",
         cli_says="Column 'x' of <data> holds text among numbers: 'a' in data row 1.",
     ),
     Row(
         name="objects of Python",
         data=pd.DataFrame({"x": [Ellipsis, 2, 3], "y": [1, 2, 3]}),
-        says="Column 'x' cannot be read as one kind of number. Make its values all numbers, or all text.",
+        says="Column 'x' mixes kinds of values. Convert them all to numbers, or all to text.",
         python_only=NOT_IN_CSV,
     ),
     Row(
         name="complex numbers",
         data=with_columns(x=[1 + 2j, 2, 3, 4]),
-        says="Column 'x' cannot be read as one kind of number. Make its values all numbers, or all text.",
+        says="Column 'x' mixes kinds of values. Convert them all to numbers, or all to text.",
         python_only="in CSV they are text, and so categories",
     ),
     Row(
         name="a name that is a number",
         data={1: [1, 2, 3]},
-        says="The name of a column is 1, of type int. Names of columns must be strings.",
+        says="The name of a column is 1, of type int. Give strings as names.",
         cli_says="There is no column 'y' in <data>. Known names: '1'.",
     ),
     Row(
@@ -75,8 +75,8 @@ FRAMES = [
     Row(
         name="two columns with one name",
         data=pd.DataFrame([[1, 2, 3]], columns=["x", "x", "y"]),
-        says="Two columns of the data frame have the same name. Give each its own.",
-        cli_says="<data> has two or more columns called 'x'. Give each column a name of its own.",
+        says="Two columns of the data frame have the same name. Rename one of them.",
+        cli_says="<data> has two or more columns called 'x'. Rename all but one.",
     ),
     Row(
         name="series with different indexes",
@@ -200,12 +200,12 @@ VALUES = [
     Row(
         name="dates",
         data=file_of("2020-01-01", "2020-01-02", "2020-01-03"),
-        says="Column 'x' of <data> holds DATE values, which are neither numbers nor categories. A coefficient needs a unit",
+        says="Column 'x' of <data> holds DATE values, which are neither numbers nor categories. Convert it to a number with a unit",
     ),
     Row(
         name="dates in a data frame",
         data=pd.DataFrame({"x": pd.to_datetime(["2020-01-01"] * 3), "y": [1, 2, 3]}),
-        says="values, which are neither numbers nor categories. A coefficient needs a unit: make a number of it first",
+        says="values, which are neither numbers nor categories. Convert it to a number with a unit",
     ),
     Row(name="times of the day", data=file_of("12:30", "12:40", "12:50"), says="Column 'x' of <data> holds TIME values"),
     Row(
@@ -260,7 +260,7 @@ VALUES = [
     Row(
         name="an integer of 71 bits",
         data=with_columns(x=[2**70, 2, 3, 4]),
-        says="Column 'x' cannot be read as one kind of number. Make its values all numbers, or all text.",
+        says="Column 'x' mixes kinds of values. Convert them all to numbers, or all to text.",
         python_only="in a CSV file it is read as the nearest double",
     ),
     Row(

@@ -97,7 +97,7 @@ FILES = [
     Row(
         name="a URL",
         data=At("https://example.org/cars.csv"),
-        says="'https://example.org/cars.csv' is a URL, and URLs are not opened yet. Download the file and give its path.",
+        says="'https://example.org/cars.csv' is a URL, and URLs are not supported. Download the file and give its path.",
     ),
     Row(
         name="a pattern that fits nothing",
@@ -131,7 +131,7 @@ FILES = [
         data=File("x,y\n" + LINE, "a\\[1].csv"),
         says="has a backslash and one of * ? [ in it, which DuckDB takes for a pattern. Rename the file.",
     ),
-    Row(name="Parquet that is none", data=File("x,y\n" + LINE, "cars.parquet"), says="Give it the name of what it is."),
+    Row(name="Parquet that is none", data=File("x,y\n" + LINE, "cars.parquet"), says="Rename the file."),
     Row(name="Parquet cut short", data=File(b"PAR1\x15\x04", "cars.parquet"), says="cannot be read"),
     Row(name="Arrow cut short", data=File(b"ARROW1\0\0\xff", "cars.arrow"), says="cannot be read"),
     Row(name="JSON lines cut short", data=File('{"x": 1, "y"', "cars.jsonl"), says="cannot be read"),
@@ -189,7 +189,7 @@ ENCODINGS = [
     Row(
         name="a picture", data=File(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"), says="has null bytes, as UTF-16 text and binary files have."
     ),
-    Row(name="a zip file", data=File(b"PK\x03\x04\x14\0\0\0"), says="'<data>' is an Excel or zip file, which is not opened."),
+    Row(name="a zip file", data=File(b"PK\x03\x04\x14\0\0\0"), says="'<data>' is an Excel or zip file. Save"),
     Row(
         name="a gzip file cut short",
         data=File(gzip.compress(b"x,y\n1,2\n" * 1000, mtime=0)[:40], "broken.csv.gz"),

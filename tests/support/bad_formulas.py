@@ -51,7 +51,7 @@ NAMES = [
     Row(
         name="two columns with one name",
         data=File("x,x,y\n1,2,3\n2,4,3\n3,5,9\n4,4,1\n"),
-        says="<data> has two or more columns called 'x'. Give each column a name of its own.",
+        says="<data> has two or more columns called 'x'. Rename all but one.",
     ),
     Row(name="a mark that turns the direction", data=File("\u202ex,y\n" + LINE), says="Did you mean '\\u202ex'?"),
     Row(name="a space that does not break", data=File("\u00a0x,y\n" + LINE), says="Did you mean '\\xa0x'?"),

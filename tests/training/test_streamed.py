@@ -294,7 +294,7 @@ def test_a_scan_of_parts_is_watched(tmp_path):
     with listen(events.append):
         list(map_batches(source, ["x"], [], lambda batch: batch, parts=[6, 0]))
         list(iter_batches(source, ["x"]))
-    assert [(e.done, e.rows, e.over) for e in events[:4]] == [
+    assert [(e.count, e.rows, e.is_over) for e in events[:4]] == [
         (0, 500, False),
         (200, 500, False),
         (500, 500, False),

@@ -1,21 +1,17 @@
-"""Where the rows are: open anything tabular, meet its rows as ordered batches, and account for every one.
+"""Where the rows are: one contract, `Source`, and everything that implements it.
 
-`open` tells what the user handed over; `source` is the contract, and the parts of a source that can be read by themselves;
-`batch` is its rows as doubles (`decimals` apart) and categories, `aggregates` what an engine is asked to sum by itself; the kinds
-of source are `memory`, `arrow`, `csv` (with a guess of its `dialect`), `jsonlines`, `parquet`, `ipc`, `lazyframe`, `relation`,
-`ibis`, `spark` (what goes to its processes is in `executors`), `dask` (with its `scheduler`) and, for a loaded fit, `absent`;
-what comes back from other processes is in `scattered`, and `bundle` is what they are sent. `paths` finds several files, `lakes`
-refuses tables of which only a log tells what counts, `partitions` makes columns of folders, `joined` puts files behind each other;
-`file` says whether a file is still the same, `gunzip` and `uneven` check what DuckDB does not, `prefetch` decodes in a thread of its
-own, `interrupt` lets Ctrl-C through, `pandas_read_call` tells how pandas reads it. `parallel` shares batches out to threads; `account` counts
-rows, `validation_code` splits them in two, `share` among processes, `watch` tells how far a scan has come; `frames` hands results back as
-pandas, `write` as files, and `disk` keeps small texts and folders, which `schema` reads with a bound on every value.
+`open_source` opens any data as a Source. `fold_parts`, `map_batches` and `iter_batches` read its rows in order, as batches of
+doubles and categories; `RowAccount` counts dropped rows. A `Query` asks an engine for sums instead of rows.
+
+`files` reads file formats, `frames` tables in this process, `engines` tables elsewhere. `views` makes a source from another one.
+`scan` is one pass over rows: decoding, threads, progress. An engine is imported only when its data are opened.
 """
 
-from squarely.data.dtypes import Kind, Level, parses_as_number
+from squarely.data.dtypes import TRUTH_WORDS, Kind, Level, exact_number, level_number, parses_as_number
 from squarely.data.engines.partitions import describe_columns, run_on_partition, unpack_payload
+from squarely.data.files.local_file import named_kind
 from squarely.data.files.write import write_columns
-from squarely.data.frames.arrays import open_xy
+from squarely.data.frames.arrays import ArraysSource, open_xy
 from squarely.data.open import open_new_rows, open_source
 from squarely.data.pandas_io import (
     PandasReadCall,
@@ -48,6 +44,8 @@ from squarely.data.views.split import SplitSource, split_source
 __all__ = [
     "BATCH_ROWS",
     "CAUSES",
+    "TRUTH_WORDS",
+    "ArraysSource",
     "Batch",
     "CategoricalColumn",
     "ColumnInfo",
@@ -66,6 +64,7 @@ __all__ = [
     "SplitSource",
     "Stage",
     "describe_columns",
+    "exact_number",
     "expect",
     "fold",
     "fold_parts",
@@ -73,8 +72,10 @@ __all__ = [
     "is_aggregate_only",
     "is_all_finite",
     "iter_batches",
+    "level_number",
     "listen",
     "map_batches",
+    "named_kind",
     "open_new_rows",
     "open_source",
     "open_xy",

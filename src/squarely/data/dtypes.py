@@ -1,4 +1,4 @@
-"""The order of the levels of a categorical column, where whoever made the column declared one: one rule for all that is Arrow."""
+"""What a value is: kinds of columns, levels and their declared order, numbers in text, decimals as doubles."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from squarely.numerics import EXACT_INTEGERS, Array
 
 
 def is_ordered(schema: pa.Schema, name: str) -> bool:
-    """Tell whether the order of a dictionary's values means something.
+    """Return whether the values of a dictionary column have an order.
 
-    It does if Arrow marks the dictionary as ordered, or if pandas wrote it: every Categorical of pandas has an order.
+    They do if Arrow marks the dictionary as ordered, or if it was a Categorical of pandas.
 
     >>> is_ordered(pa.schema([("g", pa.dictionary(pa.int8(), pa.string(), ordered=True))]), "g")
     True
@@ -29,7 +29,7 @@ def is_ordered(schema: pa.Schema, name: str) -> bool:
 
 
 def declared_levels(chunks: Iterable[pa.Array]) -> tuple[Level, ...] | None:
-    """Put the values of dictionaries together, in their order: the chunks of a column may each have one of their own.
+    """Return the values of the dictionaries of all chunks of a column, in order of appearance.
 
     >>> declared_levels([pa.array(["low", "high"]).dictionary_encode(), pa.array(["high", "top"]).dictionary_encode()])
     ('low', 'high', 'top')
@@ -41,11 +41,13 @@ def declared_levels(chunks: Iterable[pa.Array]) -> tuple[Level, ...] | None:
 
 
 def merge_level_orders(name: str, orders: Mapping[str, Sequence[Level]]) -> tuple[Level, ...]:
-    """Put the levels of a column together that several files declare, so that each file's own order is kept.
+    """Merge the level orders of a column that several files declare, such that each file's order is preserved.
+
+    `orders` has the files' names as keys.
 
     Raises
     ------
-    DataError : two files put two levels in opposite orders; they are named by the keys of `orders`.
+    DataError : two files declare two levels in opposite orders.
 
     >>> merge_level_orders("g", {"a": ["low", "high"], "b": ["low", "mid", "high", "top"]})
     ('low', 'mid', 'high', 'top')
@@ -59,8 +61,8 @@ def merge_level_orders(name: str, orders: Mapping[str, Sequence[Level]]) -> tupl
             place = levels.index(level) if level in levels else at
             if place < at:
                 raise DataError(
-                    f"The file {file!r} puts the level {level!r} of column {name!r} after {levels[at - 1]!r}, and a file before it "
-                    "puts it before that. Declare one order in all files, or make text of the column."
+                    f"The file {file!r} puts the level {level!r} of column {name!r} after {levels[at - 1]!r}, and an earlier file "
+                    "puts it before. Declare one order in all files, or convert the column to text."
                 )
             if level not in levels:
                 levels.insert(at, level)
@@ -69,7 +71,7 @@ def merge_level_orders(name: str, orders: Mapping[str, Sequence[Level]]) -> tupl
 
 
 def index_columns(schema: pa.Schema) -> frozenset[str]:
-    """Give the names of the columns in which pandas has stored an index; one that counts from 0 is stored in none.
+    """Return the names of the columns in which pandas has stored an index; it does not store one that counts from 0.
 
     >>> import pandas as pd
     >>> index_columns(pa.Schema.from_pandas(pd.DataFrame({"x": [1.0]}, index=pd.Index([3], name="k"))))
@@ -80,33 +82,30 @@ def index_columns(schema: pa.Schema) -> frozenset[str]:
 
 
 def _categorical_names(schema: pa.Schema) -> set[str]:
-    """Give the names of the columns that were a Categorical of pandas, as the schema's own notes say."""
+    """Return the names of the columns that were a Categorical of pandas."""
     try:
         return {column["field_name"] for column in _pandas_notes(schema, "columns") if column["pandas_type"] == "categorical"}
     except (KeyError, TypeError):
-        return set()  # another program's notes of the same name
+        return set()  # metadata of another program under the same key
 
 
 def _pandas_notes(schema: pa.Schema, key: str) -> list[Any]:
-    """Give what pandas has noted in the schema under a key, nothing where another program's notes have that name."""
+    """Return a list from the metadata of pandas in a schema; an empty one for metadata of another program."""
     try:
-        noted = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
-        found = noted.get(key, [])
+        found = json.loads((schema.metadata or {}).get(b"pandas", b"{}")).get(key, [])
     except (ValueError, AttributeError):
         return []
     return found if isinstance(found, list) else []
 
 
-_EXACT_INTEGERS = 2**53  # integers up to here are doubles
-_LARGEST_POWER = 22  # so is ten to this power and to every lower one
-_DIGITS_IN_WORD = 18  # digits that are sure to fit into the lower of the two words of 64 bits
+_LARGEST_POWER = 22  # powers of ten up to here are exact in double
+_DIGITS_IN_WORD = 18  # as many digits always fit into the lower 64 bits of a decimal128
 
 
 def nearest_doubles(column: pa.Array) -> Array:
     """Cast decimals to doubles, correctly rounded; NULL becomes NaN.
 
-    Where the digits, and the power of ten that divides them, are doubles themselves, one division rounds once. Others are read from
-    their text.
+    If the digits and the power of ten are exact in double, one division rounds once. Other columns are converted via text.
 
     >>> from decimal import Decimal
     >>> nearest_doubles(pa.array([Decimal("0.07"), None, Decimal("-12.30")])).tolist()
@@ -117,14 +116,14 @@ def nearest_doubles(column: pa.Array) -> Array:
         words = np.frombuffer(column.buffers()[1], dtype="<i8")[::2][column.offset : column.offset + len(column)]
         gaps = column.is_null().to_numpy(zero_copy_only=False)
         digits = np.where(gaps, 0, words)
-        if not len(digits) or np.abs(digits).max() <= _EXACT_INTEGERS:
+        if not len(digits) or np.abs(digits).max() <= EXACT_INTEGERS:
             return np.where(gaps, np.nan, digits / 10.0**kind.scale)
     values: Array = pc.cast(pc.cast(column, pa.string()), pa.float64()).to_numpy(zero_copy_only=False)
     return values
 
 
 def schema_columns(schema: pa.Schema) -> tuple[Mapping[str, str], frozenset[str]]:
-    """Give the names with their types, and the names that stand twice.
+    """Return name -> type, and the duplicate names.
 
     >>> schema_columns(pa.schema([("x", pa.int8()), ("X", pa.string())]))
     ({'x': 'int8', 'X': 'string'}, frozenset())
@@ -137,13 +136,13 @@ def schema_columns(schema: pa.Schema) -> tuple[Mapping[str, str], frozenset[str]
 _NUMBER = re.compile(r"\s*[-+]?((\d+\.?\d*|\.\d+)(e[-+]?\d+)?|nan|inf(inity)?)\s*", re.ASCII | re.IGNORECASE)
 _COMMA_FOR_POINT = str.maketrans(",.", ".,")
 
-# What a column holds: "category" is numbers or truth values that are declared to be categories, "null" nothing but gaps.
+# "category": numbers or booleans that are declared as categories; "null": a column of nulls.
 Kind = Literal["number", "boolean", "text", "category", "null", "other"]
 Level = Any  # a value of a categorical column: str, int, float or bool
 
 
 def kind_of(kind: pa.DataType) -> Kind:
-    """Tell what a column of an Arrow type holds.
+    """Return the kind of a column of an Arrow type.
 
     >>> kind_of(pa.int8()), kind_of(pa.dictionary(pa.int8(), pa.string())), kind_of(pa.date32())
     ('number', 'text', 'other')
@@ -152,8 +151,8 @@ def kind_of(kind: pa.DataType) -> Kind:
     """
     types = pa.types
     if types.is_dictionary(kind):
-        held = kind_of(kind.value_type)
-        return "category" if held in ("number", "boolean") else held
+        value_kind = kind_of(kind.value_type)
+        return "category" if value_kind in ("number", "boolean") else value_kind
     if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
         return "number"
     if types.is_boolean(kind):
@@ -165,7 +164,7 @@ def kind_of(kind: pa.DataType) -> Kind:
 
 
 def parses_as_number(text: object, *, decimal_comma: bool = False) -> bool:
-    """Tell whether a text is a number, with a decimal comma or with a point.
+    """Return whether a text is a number, with a decimal point or a decimal comma.
 
     >>> parses_as_number("1e3"), parses_as_number("?"), parses_as_number("1_000"), parses_as_number("1,5", decimal_comma=True)
     (True, False, False, True)
@@ -174,7 +173,7 @@ def parses_as_number(text: object, *, decimal_comma: bool = False) -> bool:
         text = text.translate(_COMMA_FOR_POINT) if decimal_comma else text
         return _NUMBER.fullmatch(text) is not None
     try:
-        float(text)  # type: ignore[arg-type]  # anything else is what the except is for
+        float(text)  # type: ignore[arg-type]  # the except handles other types
     except (TypeError, ValueError):
         return False
     return True
@@ -186,17 +185,17 @@ TRUTH_WORDS = {"true": True, "false": False}
 
 
 def level_number(text: str) -> Any:
-    """Read a text as a number or truth value if it is one, else give it back; so are numbers that begin with zeros, which count.
+    """Parse a text as a number or boolean if it is one, else return it. Leading zeros are significant, so such numbers stay text.
 
     >>> level_number("2"), level_number("2.5"), level_number("True"), level_number("b"), level_number("007")
     (2, 2.5, True, 'b', '007')
     """
     number = exact_number(text)
-    return text if type(number) is int and abs(number) >= EXACT_INTEGERS else number  # beyond, two may be the same double
+    return text if type(number) is int and abs(number) >= EXACT_INTEGERS else number  # two of these may be the same double
 
 
 def exact_number(text: str) -> Any:
-    """Read a text as `level_number` does, and whole numbers of any size as such."""
+    """Do as `level_number`, but parse integers of any size."""
     if text.lower() in TRUTH_WORDS:
         return TRUTH_WORDS[text.lower()]
     if INTEGER_TEXT.fullmatch(text):

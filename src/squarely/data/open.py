@@ -1,4 +1,4 @@
-"""Open whatever a user hands over as data: the one place where its kind is told."""
+"""Open any data that a user passes as a Source; only this file detects what kind of data it is."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _WITH_ARTICLE = {"Parquet": "a Parquet", "Arrow": "an Arrow"}
 
 
 def open_source(data: object) -> Source:
-    """Open a file, several files, a frame, a query or a dict of arrays as a Source.
+    """Open a file, several files, a data frame, a query or a dict of arrays as a Source.
 
-    A folder, a pattern or a list of paths names several files of one kind, whose rows follow each other: those of a list in its
-    order, the others in the order of their paths.
+    A folder, a pattern or a list of paths stands for the rows of several files of one kind, one file after another. The files of
+    a list keep its order; others are sorted by path.
 
     Raises
     ------
-    DataError : nothing is there, or the kind is not understood.
+    DataError : the data do not exist, or their kind is not supported.
 
     >>> open_source({"x": [1.0, 2.0], "y": [3.0, 5.0]}).columns
     {'x': 'list', 'y': 'list'}
@@ -61,8 +61,8 @@ def _open_any(data: object) -> Source:
     if isinstance(data, Mapping):
         return ArraysSource(data)
     if isinstance(data, pa.Table):
-        return ArrowSource(data)  # which may have twins
-    if "duckdb" in sys.modules:  # a relation comes from nowhere else
+        return ArrowSource(data)  # narwhals refuses duplicate names
+    if "duckdb" in sys.modules:  # otherwise data cannot be a relation
         from squarely.data.engines.duckdb import DuckDBPyRelation, DuckDBSource
 
         if isinstance(data, DuckDBPyRelation):
@@ -71,23 +71,21 @@ def _open_any(data: object) -> Source:
 
 
 def _open_frame(data: Any) -> Source:
-    """Open what narwhals knows, and what it does not know but speaks Arrow."""
+    """Open a table that narwhals supports, or one that supports the Arrow C interface."""
     if "dask.dataframe" in sys.modules and isinstance(data, sys.modules["dask.dataframe"].DataFrame):
-        from squarely.data.engines.dask import DaskSource  # before narwhals, which warns of its own plans for Dask
+        from squarely.data.engines.dask import DaskSource  # before narwhals, which warns about Dask
 
         return DaskSource(data)
     try:
         frame = nw.from_native(data, pass_through=True, allow_series=True)
     except nw.exceptions.DuplicateError as error:
-        raise DataError(f"Two columns of the data frame have the same name. Give each its own. ({error})") from error
+        raise DataError(f"Two columns of the data frame have the same name. Rename one of them. ({error})") from error
     if isinstance(frame, nw.DataFrame):
         return DataFrameSource(frame)
     if isinstance(frame, nw.LazyFrame):
         return _open_lazy(frame)
     if isinstance(frame, nw.Series):
-        raise DataError(
-            f"{_describe_unknown(data)} It is a single column: put the columns side by side into a DataFrame or a dict."
-        )
+        raise DataError(f"{_describe_unknown(data)} It is a single column: put the columns into a DataFrame or a dict.")
     if isinstance(data, (ArrowStream, ArrowArray)):
         return ArrowSource(to_arrow_table(data), "the Arrow data")
     raise DataError(f"{_describe_unknown(data)} {_advise(data)}")
@@ -104,7 +102,7 @@ def _open_lazy(frame: nw.LazyFrame[Any]) -> Source:
         return IbisSource(frame.to_native())
     if not frame.implementation.is_polars():
         raise DataError(
-            f"A table of {frame.implementation.value} is not opened yet. "
+            f"A table of {frame.implementation.value} is not supported yet. "
             "Write its rows to a Parquet file and give the path, or collect them into a DataFrame."
         )
     from squarely.data.engines.polars_lazy import PolarsLazySource
@@ -118,16 +116,16 @@ def _describe_unknown(data: object) -> str:
 
 def _advise(data: object) -> str:
     if isinstance(data, np.ndarray):
-        return f"An array of shape {data.shape} has no names for its columns: give it as X= and y=, or each column in a dict."
+        return f"An array of shape {data.shape} has no column names: give it as X= and y=, or each column in a dict."
     if isinstance(data, (list, tuple)):
         if not data:
             return f"It is empty. {_ACCEPTED_DATA}"
-        return "Rows in a list have no columns yet: make a DataFrame of them, for example with pandas.DataFrame(rows)."
+        return "A list of rows has no column names: make a DataFrame of it, for example with pandas.DataFrame(rows)."
     return _ACCEPTED_DATA
 
 
 def is_path_list(data: object) -> TypeGuard[Sequence[PathLike]]:
-    """Tell whether data are a list of paths."""
+    """Return whether the data are a list of paths."""
     return isinstance(data, list | tuple) and len(data) > 0 and all(isinstance(path, (str, bytes, os.PathLike)) for path in data)
 
 
@@ -163,16 +161,16 @@ def _open_files(texts: Sequence[str], *, is_list: bool) -> Source:
         HivePartitionSource(reader, value, texts) if texts else reader
         for reader, value, texts in zip(readers, values, files.folders, strict=True)
     ]
-    # A line of JSON need not have every key, so a file of such lines need not have it either.
+    # A line of JSON may lack a key, so a file may lack it in all lines.
     source = ConcatSource(files, readers, may_lack=kind == "JSON lines")
     source.folder_keys = files.folder_keys.difference(source.columns)
     return source
 
 
 def _check_path(text: str) -> str:
-    """Refuse what cannot be a path on this machine."""
+    """Return the text, or raise a DataError if it cannot be a path on this machine."""
     if "://" in text:
-        raise DataError(f"{text!r} is a URL, and URLs are not opened yet. Download the file and give its path.")
+        raise DataError(f"{text!r} is a URL, and URLs are not supported. Download the file and give its path.")
     if "\0" in text:
         raise DataError("The path has a null character in it. Give the path of a file.")
     if not text.strip():
@@ -181,23 +179,23 @@ def _check_path(text: str) -> str:
 
 
 def _detect_kind(file: LocalFile, text: str) -> str:
-    """Tell a file's kind from its content; a name that says something else is an error, for one of the two is wrong."""
-    named, met = named_kind(text), file.detect_kind()
-    if met in {"Excel or zip", "Excel"}:
-        raise DataError(
-            f"{text!r} is an {met} file, which is not opened. Save the sheet as CSV, or load it with pandas.read_excel."
+    """Detect a file's kind from its content; raise a DataError if its name says something else."""
+    named, found = named_kind(text), file.detect_kind()
+    if found in {"Excel or zip", "Excel"}:
+        raise DataError(f"{text!r} is an {found} file. Save the sheet as CSV, or load it with pandas.read_excel.")
+    if found in {"Feather version 1", "SQLite"}:
+        raise DataError(f"{text!r} is a {found} file. Load it as a DataFrame and pass that.")
+    if named and named != found and (found or named in _WITH_ARTICLE):
+        what = (
+            f"that of {_WITH_ARTICLE[found]} file" if found else f"not that of {_WITH_ARTICLE[named]} file: it is text or damaged"
         )
-    if met in {"Feather version 1", "SQLite"}:
-        raise DataError(f"{text!r} is a {met} file, which is not opened. Load it as a DataFrame and pass that.")
-    if named and named != met and (met or named in _WITH_ARTICLE):
-        what = f"that of {_WITH_ARTICLE[met]} file" if met else f"not that of {_WITH_ARTICLE[named]} file: it is text or damaged"
         suffix = Path(text.lower().removesuffix(".gz")).suffix
-        raise DataError(f"{text!r} is called {suffix}, but its content is {what}. Give it the name of what it is.")
-    return met or named or "CSV"
+        raise DataError(f"{text!r} is called {suffix}, but its content is {what}. Rename the file.")
+    return found or named or "CSV"
 
 
 def _open_reader(kind: str, file: LocalFile) -> Source:
-    """Import what reads a kind of file only when there is one."""
+    """Open a file of a kind, and import its reader only now."""
     if kind == "Parquet":
         from squarely.data.files.parquet import ParquetSource
 
@@ -216,11 +214,11 @@ def _open_reader(kind: str, file: LocalFile) -> Source:
 
 
 def open_new_rows(data: Any, names: tuple[str, ...] | None) -> Source:
-    """Open new rows for a fit; one that was given X and y takes an array (m, p) without names, too.
+    """Open new rows for a fit; if it was fitted to X and y, with `names` of X, an array (m, p) may come without names.
 
     Raises
     ------
-    DataError : an array has another number of columns than X had, or `open_source` does not know the data.
+    DataError : the array and X have different numbers of columns, or as `open_source`.
     """
     if names is None or is_path_list(data) or not isinstance(data, np.ndarray | list | tuple):
         return open_source(data)

@@ -1,4 +1,4 @@
-"""Results as pandas Series and DataFrames, the form that users of statsmodels expect. pandas is imported when asked for."""
+"""Results as pandas objects, and the call of pandas that reads a file. Functions import pandas when they need it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def to_series(values: object, index: Any, name: str | None = None) -> pd.Series:
-    """Label values.
+    """Make a Series.
 
     >>> to_series([1.5], ["x"])["x"]
     np.float64(1.5)
@@ -24,46 +24,42 @@ def to_series(values: object, index: Any, name: str | None = None) -> pd.Series:
 
 
 def to_frame(columns: Mapping[Any, object], index: Any = None) -> pd.DataFrame:
-    """Put named columns side by side."""
+    """Make a DataFrame of named columns."""
     import pandas as pd
 
     return pd.DataFrame(dict(columns), index=index)
 
 
 def to_square_frame(values: object, labels: Sequence[str]) -> pd.DataFrame:
-    """Label a matrix with the same names on both sides, such as a covariance matrix."""
+    """Make a DataFrame of a matrix with the same labels on both axes, such as a covariance matrix."""
     import pandas as pd
 
     return pd.DataFrame(values, index=list(labels), columns=list(labels))
 
 
 def read_csv(file: Any) -> pd.DataFrame:
-    """Read one of the package's own CSV files."""
+    """Read a CSV file that comes with the package."""
     import pandas as pd
 
     return pd.read_csv(file)
 
 
 _CSV_FUNCTION = "read_csv"
-_FUNCTIONS = {
-    ".parquet": "read_parquet", ".pq": "read_parquet",
-    ".arrow": "read_feather", ".feather": "read_feather", ".ipc": "read_feather",
-    ".json": "read_json", ".jsonl": "read_json", ".ndjson": "read_json",
-}  # fmt: skip
-_EXACT_BY_DEFAULT = (3, 1)  # the pandas that reads each number as the nearest double unasked, and warns when asked
+_FUNCTIONS = {"Parquet": "read_parquet", "Arrow": "read_feather", "JSON lines": "read_json"}  # by the kind of file
+_EXACT_BY_DEFAULT = (3, 1)  # this pandas reads each number as the nearest double by default, and warns when asked to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PandasReadCall:
-    """A call of pandas that reads a file as it was read here.
+    """A call of pandas that reads a file as squarely reads it.
 
     Attributes
     ----------
     path : of the file.
     function : of pandas, such as "read_csv".
     options : its arguments besides the path and the choice of columns and their types.
-    constants : columns that the file does not have, each with the one value that all of its rows have.
-    further_calls : the calls that read the files whose rows come after those of this one.
+    constants : columns that the file does not have, each with the one value of all its rows.
+    further_calls : the calls that read the files whose rows follow.
     """
 
     path: str
@@ -74,8 +70,24 @@ class PandasReadCall:
 
     @property
     def typed(self) -> bool:
-        """Whether the file knows the types of its columns."""
+        """Whether the file stores the types of its columns."""
         return self.function != _CSV_FUNCTION
+
+
+def pandas_read_call(path: str, kind: str | None) -> PandasReadCall:
+    """Return the call that reads a file of a kind, such as "Parquet"; an unknown kind is read as CSV.
+
+    >>> pandas_read_call("cars.parquet", "Parquet").function, pandas_read_call("cars.csv", None).function
+    ('read_parquet', 'read_csv')
+    """
+    if kind not in _FUNCTIONS:
+        return pandas_read_csv_call(path)
+    options: dict[str, Any] = {}
+    if kind == "JSON lines":
+        options = {"lines": True, "dtype": False, "precise_float": True}
+        if _needs_exact_options():  # a newer pandas does not convert dates with dtype=False, and warns when told not to
+            options["convert_dates"] = False
+    return PandasReadCall(path=path, function=_FUNCTIONS[kind], options=options)
 
 
 def pandas_read_csv_call(
@@ -88,40 +100,24 @@ def pandas_read_csv_call(
     is_gzip: bool = False,
     has_extra_field: bool = False,
 ) -> PandasReadCall:
-    """Say how pandas reads a CSV file; `nulls` are the words that stand for gaps, `is_gzip` tells a gzipped one.
+    """Return the call that reads a CSV file; `nulls` are the words for a missing value.
 
-    With `has_extra_field` every line ends in one delimiter too many, for which pandas would take the first column for an index.
+    `has_extra_field`: every line ends in a delimiter too many, so pandas would take the first column for an index.
     """
     options: dict[str, Any] = {"sep": delimiter} if delimiter != "," else {}
     if decimal != ".":
         options["decimal"] = decimal
     if encoding != "utf-8":
         options["encoding"] = encoding
-    if is_gzip != (Path(path).suffix.lower() == ".gz"):  # pandas goes by the name
+    if is_gzip != (Path(path).suffix.lower() == ".gz"):  # pandas infers compression from the name
         options["compression"] = "gzip" if is_gzip else None
     if has_extra_field:
         options["index_col"] = False
     options |= {"na_values": list(nulls), "keep_default_na": False}
-    if _is_old():
+    if _needs_exact_options():
         options["float_precision"] = "round_trip"
     return PandasReadCall(path=path, function=_CSV_FUNCTION, options=options)
 
 
-def pandas_read_call(path: str, function: str | None = None) -> PandasReadCall:
-    """Say how pandas reads a file, by a known function of its, or by the one that the name tells.
-
-    >>> pandas_read_call("cars.parquet").function, pandas_read_call("cars.csv").function, pandas_read_call("cars", "read_feather").function
-    ('read_parquet', 'read_csv', 'read_feather')
-    """
-    function = function or _FUNCTIONS.get(Path(path.lower().removesuffix(".gz")).suffix, _CSV_FUNCTION)
-    if function == _CSV_FUNCTION:
-        return pandas_read_csv_call(path)
-    exact: dict[str, Any] = {"lines": True, "dtype": False, "precise_float": True}
-    if _is_old():  # a newer one leaves dates alone with dtype=False, and warns when asked to
-        exact["convert_dates"] = False
-    return PandasReadCall(path=path, function=function, options=exact if function == "read_json" else {})
-
-
-def _is_old() -> bool:
-    """Tell whether pandas is older than the one that reads numbers exactly and leaves dates alone unasked."""
+def _needs_exact_options() -> bool:
     return tuple(int(part) for part in version("pandas").split(".")[:2]) < _EXACT_BY_DEFAULT

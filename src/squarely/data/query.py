@@ -1,7 +1,7 @@
-"""Aggregates: sums that an engine works out where the rows are, so that only their results leave it.
+"""Aggregate queries: sums that an engine computes where the rows are.
 
-A Query is a description: nothing here knows which engine carries it out. Columns of the data go by numbered aliases in lower
-case, v0, v1, ... for numbers and l0, l1, ... for labels, because engines differ in what they think of names.
+A Query does not depend on the engine. Columns have numbered aliases in lower case, v0, v1, ... for numbers and l0, l1, ... for
+labels, because engines differ in which names they accept.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ import pyarrow as pa
 
 Row = Mapping[str, Any]
 Stage: TypeAlias = Mapping[str, nw.Expr] | nw.Expr
-DIGITS = 15  # that doubles have of every decimal
-_NO_LIMIT, _FENCED_STAGES = 2**62, 4  # the last stages are what is summed most often; SQLite refuses queries that are too deep
+DIGITS = 15  # a double preserves decimals of as many digits
+_NO_LIMIT, _FENCED_STAGES = 2**62, 4  # the last stages occur in most sums; SQLite refuses queries that are too deep
 
 
 def is_finite(x: nw.Expr) -> nw.Expr:
-    """Tell whether a number is finite, by the engine's own function."""
+    """Return whether a number is finite, by the engine's function."""
     return x.is_finite()
 
 
 def map_values(x: nw.Expr, levels: Sequence[Any], values: Sequence[float]) -> nw.Expr:
-    """Give each row the value that belongs to its level, none if it has another one, by the engine's own table."""
+    """Map the level of each row to its value, and other levels to null, by the engine's lookup."""
     return x.replace_strict(list(levels), list(values), default=None, return_dtype=nw.Float64)
 
 
 def map_values_by_cases(x: nw.Expr, levels: Sequence[Any], values: Sequence[float]) -> nw.Expr:
-    """Give what `map_values` gives by cases alone, which are as deep as the logarithm of their number."""
+    """Do as `map_values` by nested cases, as deep as the logarithm of their number."""
     if len(levels) == 1:
         return nw.when(x == levels[0]).then(nw.lit(float(values[0]), nw.Float64))
     half = len(levels) // 2
@@ -41,19 +41,19 @@ def map_values_by_cases(x: nw.Expr, levels: Sequence[Any], values: Sequence[floa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """An engine that can aggregate, and how it likes to be asked.
+    """An engine that computes aggregates, and the form of its queries.
 
     Attributes
     ----------
-    name : what a summary calls it.
-    max_aggregates : the most aggregates in one query; more are asked for in several.
-    ordered : whether its rows have a certain order, so that a row knows the one before it.
-    preferred_up_to : so many columns of numbers it sums up clearly faster by itself than batches are read; 0 where it never is, or where
-        something would be lost.
-    aggregates_only : whether it is asked for aggregates alone, and rows are never read in batches.
-    quantiles : whether it knows quantiles. Without them its rows are sorted.
-    recomputes_expressions : whether it works an expression out anew wherever its column is named, unless a limit stands between.
-    is_finite, map_values : how it is asked whether a number is finite, and for the value (a double) that belongs to a row's level.
+    name : its name in a summary.
+    max_aggregates : the most aggregates in one query.
+    ordered : whether its rows have a fixed order.
+    preferred_up_to : up to so many columns of numbers it is clearly faster than reading batches; 0 if it is not, or if
+        precision would be lost.
+    aggregates_only : whether it only computes aggregates, and rows are never read in batches.
+    quantiles : whether it has quantiles; if not, its rows are sorted.
+    recomputes_expressions : whether it evaluates an expression again at each use of its column, unless a LIMIT is between.
+    is_finite, map_values : expressions for whether a number is finite, and for the value (a double) of a row's level.
     """
 
     name: str
@@ -69,17 +69,17 @@ class Engine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnInfo:
-    """What a column of an engine holds, as far as an aggregate has to know.
+    """What aggregates need to know about a column.
 
     Attributes
     ----------
     kind : "number", "boolean" or "text".
-    is_fractional : whether it may hold NaN or an infinity, as a label.
-    is_wide : whether it may hold integers that doubles do not.
-    cast : what it is called, if it is neither integers nor binary fractions.
-    narrow_type : "float32" or "float16", if it holds floats of fewer digits than doubles.
-    is_signed : whether 64 bits with a sign hold its integers.
-    decimal_places : the digits after the point of decimals that may have more digits than a double, None for other columns.
+    is_fractional : whether it may have NaN or infinities as labels.
+    is_wide : whether it may have integers that are not exact in double.
+    cast : its type, if it is neither integers nor binary fractions.
+    narrow_type : "float32" or "float16", if it has floats narrower than double.
+    is_signed : whether its integers fit into signed 64 bits.
+    decimal_places : for decimals that may have more digits than a double, those after the point; else None.
     """
 
     kind: str
@@ -93,16 +93,16 @@ class ColumnInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """What to work out.
+    """The rows and columns that an aggregate is computed from.
 
     Attributes
     ----------
-    numbers : columns of the data: v0, v1, ... are these as doubles, f0, f1, ... whether they are finite.
-    labels : further ones: l0, l1, ... are these as labels, g0, g1, ... whether they have one.
-    stages : one after the other, further columns by their aliases, or a condition that rows must meet.
-    order_by : put the rows that are left in the order of this column, by its alias.
-    row_limit : use only so many of them, None for all.
-    group_limit : give only so many groups, whichever they are, None for all.
+    numbers : columns of the data: v0, v1, ... are their doubles, f0, f1, ... whether these are finite.
+    labels : further columns: l0, l1, ... are their labels, g0, g1, ... whether they have one.
+    stages : in order, further columns by alias, or a condition on rows.
+    order_by : sort the remaining rows by this alias.
+    row_limit : use only the first rows, None for all.
+    group_limit : return at most so many groups, None for all.
     """
 
     numbers: tuple[str, ...] = ()
@@ -113,28 +113,28 @@ class Query:
     group_limit: int | None = None
 
     def with_stages(self, *stages: Stage) -> Query:
-        """Give the query with further stages; those without anything in them are left out."""
+        """Return the query with further stages; empty ones are skipped."""
         more = tuple(stage for stage in stages if not isinstance(stage, Mapping) or stage)
         return replace(self, stages=(*self.stages, *more))
 
 
-def with_aliases(frame: nw.LazyFrame[Any], query: Query, held: Sequence[ColumnInfo], engine: Engine) -> nw.LazyFrame[Any]:
-    """Cast the columns of a frame, which go by their aliases, and say where they have a value; `held` are the labels' types.
+def with_aliases(frame: nw.LazyFrame[Any], query: Query, label_info: Sequence[ColumnInfo], engine: Engine) -> nw.LazyFrame[Any]:
+    """Cast the aliased columns of a frame, and add flags for their values; `label_info` describes the labels.
 
-    Numbers are cast to doubles before anything is multiplied. Never is it asked whether they are NaN: DuckDB takes isnan for false
-    where the statistics of a Parquet file leave NaN out.
+    Numbers are cast to doubles before any product. No expression uses isnan: DuckDB takes it for false where the statistics of a
+    Parquet file leave NaN out.
     """
 
     def has_value(alias: str) -> nw.Expr:
         return engine.is_finite(nw.col(alias)).fill_null(value=False)
 
-    numbers, labels = range(len(query.numbers)), list(enumerate(held))
-    fractions = [i for i, what in labels if what.is_fractional]
+    numbers, labels = range(len(query.numbers)), list(enumerate(label_info))
+    fractions = [i for i, info in labels if info.is_fractional]
     doubles = [*(f"v{i}" for i in numbers), *(f"l{i}" for i in fractions)]
-    texts = [f"l{i}" for i, what in labels if what.kind == "text"]
+    texts = [f"l{i}" for i, info in labels if info.kind == "text"]
     casts = {alias: nw.col(alias).cast(nw.Float64) for alias in doubles} | {alias: nw.col(alias).cast(nw.String) for alias in texts}
-    # The label 0.1 of a narrow float is called 0.1, as its text is, and not by the digits of its double.
-    casts |= {f"l{i}": nw.col(f"l{i}").cast(nw.String).cast(nw.Float64) for i, what in labels if what.narrow_type}
+    # The label of the narrow float 0.1 is 0.1, as its text is, not the digits of its double.
+    casts |= {f"l{i}": nw.col(f"l{i}").cast(nw.String).cast(nw.Float64) for i, info in labels if info.narrow_type}
     flags = {f"f{i}": has_value(f"v{i}") for i in numbers}
     flags |= {f"g{i}": has_value(f"l{i}") if i in fractions else ~nw.col(f"l{i}").is_null() for i, _ in labels}
     for stage in (casts, flags):
@@ -143,7 +143,7 @@ def with_aliases(frame: nw.LazyFrame[Any], query: Query, held: Sequence[ColumnIn
 
 
 def column_info_of(kind: pa.DataType, called: str) -> ColumnInfo:
-    """Tell what a column of an Arrow type holds that its engine calls so.
+    """Describe a column from its Arrow type and the engine's name of its type.
 
     >>> column_info_of(pa.int64(), "BIGINT").is_wide, column_info_of(pa.decimal128(5, 2), "DECIMAL(5,2)").cast
     (True, 'decimal128(5, 2)')
@@ -151,7 +151,7 @@ def column_info_of(kind: pa.DataType, called: str) -> ColumnInfo:
     types = pa.types
     decimal, whole = types.is_decimal(kind), types.is_integer(kind)
     number = whole or decimal or types.is_floating(kind)
-    whole = whole or (number and "INT" in called.upper())  # an engine's widest arrive as decimals
+    whole = whole or (number and "INT" in called.upper())  # the widest integers of an engine arrive as decimals
     return ColumnInfo(
         kind="boolean" if types.is_boolean(kind) else "number" if number else "text",
         is_fractional=number and not whole,
@@ -164,7 +164,7 @@ def column_info_of(kind: pa.DataType, called: str) -> ColumnInfo:
 
 
 def apply_stages(frame: nw.LazyFrame[Any], query: Query, engine: Engine) -> nw.LazyFrame[Any]:
-    """Carry out the stages of a query on a frame that has its columns under their aliases."""
+    """Apply the stages of a query to a frame with aliased columns."""
     for i, stage in enumerate(query.stages):
         frame = frame.with_columns(**stage) if isinstance(stage, Mapping) else frame.filter(stage)
         if engine.recomputes_expressions and i >= len(query.stages) - _FENCED_STAGES:
@@ -177,10 +177,7 @@ def apply_stages(frame: nw.LazyFrame[Any], query: Query, engine: Engine) -> nw.L
 def aggregate_frames(
     frame: nw.LazyFrame[Any], query: Query, results: Mapping[str, nw.Expr], keys: Sequence[str], bound: int
 ) -> Iterator[nw.LazyFrame[Any]]:
-    """Give the frames of results: one row for each combination of the keys, or a single one without keys.
-
-    Each has at most `bound` results.
-    """
+    """Yield frames of at most `bound` results: one row for each combination of the keys, a single row without keys."""
     names = list(results)
     for start in range(0, len(names), bound):
         some = [results[name].alias(name) for name in names[start : start + bound]]
@@ -192,13 +189,13 @@ def aggregate_frames(
 
 
 def squared_differences(frame: nw.LazyFrame[Any], column: str, by: str) -> nw.LazyFrame[Any]:
-    """Give the frame of s0, the sum of the squared differences of a column from row to row in the order of another."""
+    """Return the frame of s0, the sum of squared differences of a column from row to row, in the order of the column `by`."""
     before = nw.col(column).shift(1).over(order_by=by)
     return frame.with_columns(d0=nw.col(column) - before).select(s0=(nw.col("d0") * nw.col("d0")).sum())
 
 
 def join_answers(keys: Sequence[str], answers: Sequence[Sequence[Row]]) -> list[Row]:
-    """Put the answers to several queries with the same keys together."""
+    """Join the answers to several queries with the same keys."""
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
     for answer in answers:
         for row in answer:
@@ -208,7 +205,7 @@ def join_answers(keys: Sequence[str], answers: Sequence[Sequence[Row]]) -> list[
 
 @contextmanager
 def keyboard_interrupts() -> Iterator[None]:
-    """Raise a KeyboardInterrupt where DuckDB says that its query was interrupted."""
+    """Raise a KeyboardInterrupt if DuckDB reports that its query was interrupted."""
     try:
         yield
     except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""A Source: rows, wherever they are, met as ordered batches; and the one cast from what an engine gives to doubles."""
+"""The contract `Source`: rows anywhere, read as ordered batches."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _UNNAMED_INDEX = re.compile(r"__index_level_\d+__")
 
 @dataclass(frozen=True, slots=True)
 class RowRange:
-    """Rows of a source that follow each other and can be read without those before them.
+    """Consecutive rows of a source that can be read without the rows before them.
 
     Attributes
     ----------
-    start : the position of the first of them in the source, counted from 0.
-    rows : how many there are, None where only a scan can tell.
+    start : position of the first row in the source, counted from 0.
+    rows : number of rows, None if only a scan can tell.
     """
 
     start: int
@@ -42,24 +42,23 @@ class RowRange:
 
 
 class Source(ABC):
-    """Where rows are. A source can be scanned as often as is needed and gives its rows in the same order each time.
+    """Rows of a table. A source can be scanned many times and gives its rows in the same order each time.
 
     Attributes
     ----------
-    label : what messages call it, such as the file's name.
+    label : its name in messages, such as the file's name.
     columns : name -> type, as the engine calls it.
-    duplicate_names : names that stand twice or more; a formula cannot use them.
-    typed : whether the engine knows the types; if not, labels are text whose kind is read off the values.
-    index_columns : columns in which pandas or R has stored the labels of rows: '.' in a formula leaves them out.
-    folder_keys : keys of folders called key=value that all rows lie in, and that are no columns.
-    notes : what was found out about how the rows are written, such as a decimal comma, for the summary to print.
-    pandas_call : how pandas reads the same file, None where the rows are in no file.
-    is_file : whether the rows come from files of ours to read, so that it pays to decode them ahead of the arithmetic.
-    engine : what works out aggregates where the rows are; None for a source that offers batches alone.
-    ordered : whether the rows have an order, so that a row knows the one before it.
-    partitioned : whether parts of the rows are in other processes, which work on them there: `map_partitions` is then the way to them, and
-        `read` brings the rows themselves here, for whoever asks for them.
-    partition_count : how many parts scattered rows are in, None if that is not known.
+    duplicate_names : names of two or more columns; a formula cannot use them.
+    typed : whether the engine knows the types; if not, labels are text, and their kind follows from the values.
+    index_columns : columns in which pandas or R has stored row labels; '.' in a formula leaves them out.
+    folder_keys : keys of folders named key=value that contain all rows and are not columns.
+    notes : how the rows are written, such as with a decimal comma; the summary prints it.
+    pandas_call : how pandas reads the same file, None if the rows are not in a file.
+    is_file : whether this process decodes the rows from files, so that decoding ahead pays.
+    engine : computes aggregates where the rows are; None for a source of batches alone.
+    ordered : whether the rows have an order.
+    partitioned : whether the rows are in other processes. `map_partitions` works on them there; `read` transfers them.
+    partition_count : number of partitions, None if unknown.
     """
 
     label: str
@@ -78,147 +77,146 @@ class Source(ABC):
 
     @property
     def rows(self) -> int | None:
-        """How many rows there are, None where only a scan can tell."""
+        """The number of rows, None if only a scan can tell."""
         return None
 
     @property
     def decimal_comma(self) -> bool:
-        """Whether texts are numbers with a decimal comma, and not with a point."""
+        """Whether numbers in text have a decimal comma."""
         return DECIMAL_COMMA in self.notes
 
     @property
     def indexes(self) -> list[str]:
-        """The columns that are an index of pandas, as the file says or the name that pandas gives to an index without one."""
+        """The index columns of pandas, known from the file or by the name that pandas gives to an unnamed index."""
         return [name for name in self.columns if name in self.index_columns or _UNNAMED_INDEX.fullmatch(name)]
 
     @property
     def dot_columns(self) -> list[str]:
-        """The columns that '.' in a formula stands for, the response among them."""
+        """The columns that '.' in a formula stands for, with the response."""
         indexes = self.indexes
         return [name for name in self.columns if name not in indexes]
 
     @abstractmethod
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
-        """Yield columns in batches, in the order of the rows: `numbers`, wanted as numbers, then `labels`, wanted as categories.
+        """Yield batches of columns in the order of the rows: `numbers` to read as numbers, then `labels` as categories.
 
-        A name may stand in both. With no names at all the batches have one column of no meaning: they tell how many rows
-        there are. A source that is not typed gives labels as text.
+        A name may be in both. Without any name the batches have one column without meaning, and count the rows. A source
+        that is not typed gives labels as text.
         """
 
     def parts(self) -> tuple[RowRange, ...]:
-        """Tell which parts can be read by themselves, in the order of the rows; what can only be read through is one part."""
+        """Return the parts that can be read alone, in order; one part if the rows can only be read in sequence."""
         return (RowRange(0, self.rows),)
 
     def read_parts(
         self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]
     ) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """Yield columns as `read` does, of some parts in an order of their numbers, each batch with the position of its first row.
+        """Yield batches as `read` does, each with the position of its first row, for the parts with the numbers in `order`.
 
-        Whoever has more than one part says how.
+        A source with more than one part overrides this.
         """
         for _ in order:
             yield from with_row_positions(self.read(numbers, labels))
 
     def map_partitions(self, numbers: Sequence[str], labels: Sequence[str], work: Callable[[Source], T]) -> Iterator[T]:
-        """Let the process that has a part of the rows work on it, and yield what comes of each part, in the order of the parts.
+        """Run `work` on each partition, in the process that holds it, and yield the results in the order of the partitions.
 
-        The work meets the part as a source of these columns that can be read once. It and what comes of it are pickled.
+        `work` receives a source of these columns that can be read once. The function and its results are pickled.
         """
-        raise NotImplementedError(f"{self.label} is not scattered")
+        raise NotImplementedError(f"{self.label} is not partitioned")
 
     def reduce_partitions(
         self, numbers: Sequence[str], labels: Sequence[str], work: Callable[[Source], T], merge: Callable[[T, T], T]
     ) -> Iterator[Branch[T]]:
-        """Do as `mapped`, and yield what comes of parts with their number; some may have been merged where they are.
+        """Do as `map_partitions`, and merge some neighboring results remotely; yield each with its number of partitions.
 
-        What `tree.error_growth` makes of them is the same to the bit, whoever has merged. The merge is pickled as the work is.
+        `reduce_all` makes the same bits of them, whichever process merged. The merge function is pickled, too.
         """
         yield from leaves(self.map_partitions(numbers, labels, work))
 
     def map_first_partition(self, numbers: Sequence[str], labels: Sequence[str], work: Callable[[Source], T]) -> T | None:
-        """Give what `mapped` gives of the first part, without work on the others; None where that costs as much as all."""
+        """Return the first result of `map_partitions` alone; None if that would cost as much as all of them."""
         return None
 
     def with_column(
         self, name: str, columns: tuple[Sequence[str], Sequence[str]], work: Callable[[Source], Iterator[Array]]
     ) -> Any:
-        """Give the user's own table with a further column of doubles, worked out by the processes that have the rows.
+        """Return the user's table with one more column of doubles, computed by the processes that hold the rows.
 
-        A library whose columns know which table they are of gives the column alone.
-
-        `columns` are the numbers and the labels that the work reads. It meets a part as in `mapped`, and yields the values of its
-        rows, an array (m,) for each batch that it reads. No row travels. The table may be worked out only when it is asked for.
+        `columns` are the numbers and the labels that `work` reads. It receives a partition as in `map_partitions`, and yields an
+        array (m,) of values for each batch. No row is transferred, and the table may be lazy. A library whose columns know their
+        table returns the column alone.
         """
-        raise NotImplementedError(f"{self.label} is not scattered")
+        raise NotImplementedError(f"{self.label} is not partitioned")
 
     @abstractmethod
     def kind(self, name: str) -> Kind:
-        """Tell what a column holds."""
+        """Return the kind of a column."""
 
     def category_order(self, name: str) -> tuple[Level, ...] | None:
-        """Give the levels of a categorical column in the order that its owner declared, if there is one."""
+        """Return the levels of a categorical column in their declared order, None if it has none."""
         return None
 
     def require_engine(self) -> Engine:
-        """Give the engine that works out aggregates; raise a DataError where the source offers batches alone."""
+        """Return the engine, or raise a DataError if the source has none."""
         if self.engine is None:
             raise DataError(
-                f"{self.label} offers its rows in batches, and no aggregates. Open it as a Polars LazyFrame, such as "
+                f"{self.label} has batches of rows but no aggregates. Open it as a Polars LazyFrame, such as "
                 "polars.scan_parquet(path), or as a DuckDB relation, such as duckdb.read_parquet(path), or leave fold= out."
             )
         return self.engine
 
     def aggregate(self, query: Query, results: Mapping[str, nw.Expr], keys: Sequence[str] = ()) -> list[Row]:
-        """Work results out where the rows are: one row of them for each combination of the keys, a single one without keys."""
-        raise NotImplementedError(f"a source with {self.require_engine()} says how")
+        """Compute results where the rows are: one row for each combination of the keys, a single row without keys."""
+        raise NotImplementedError(f"a source with {self.require_engine()} implements this")
 
     def column_info(self, name: str) -> ColumnInfo:
-        """Tell what a column holds; only a source that aggregates has to know it beforehand."""
-        raise NotImplementedError(f"a source with {self.require_engine()} says what {name!r} holds")
+        """Describe a column for aggregates; only a source with an engine needs it."""
+        raise NotImplementedError(f"a source with {self.require_engine()} implements this for {name!r}")
 
     def sum_squared_differences(self, query: Query, column: str) -> float:
-        """Sum the squared differences of a column of a query from row to row; NaN unless the rows have a certain order."""
+        """Sum the squared differences of a column of a query from row to row; NaN if the rows have no fixed order."""
         return math.nan
 
     def sort_by(self, name: str) -> Source:
-        """Give the same rows in the order of a column; whoever has no order of its own says how.
+        """Return the same rows in the order of a column; only sources without an order implement it.
 
         Raises
         ------
-        DataError : the rows have an order already; or the column leaves it open which row is before which.
+        DataError : the rows have an order already, or the column does not determine one.
         """
         raise DataError(
-            f"The rows of {self.label} have an order of their own, and Durbin-Watson goes by it. Put them in the order of {name!r} "
-            "before you hand them over, and leave order_by= out."
+            f"The rows of {self.label} have an order already, which Durbin-Watson uses. Sort them by {name!r} first, and leave "
+            "order_by= out."
         )
 
     @property
     def alternative(self) -> str:
-        """What serves where aggregates do not, as an advice."""
+        """Advice for what aggregates cannot do."""
         if self.require_engine().aggregates_only:
             return f"Write the rows of {self.label} to a Parquet file and fit that"
         return f"Fit with fold='batches', which reads the rows of {self.label} and can"
 
     def row_number(self, row: int) -> int:
-        """Give the number by which messages call the row at a position, counted from 1 where the user counts."""
+        """Return the number of a row for messages, from its position; most users count from 1."""
         return row + 1
 
     def index(self, rows: np.ndarray) -> Any:
-        """Give the labels of rows by their position: their numbers, unless the source has labels of its own."""
+        """Return the labels of rows at some positions: the positions, unless the source has labels."""
         return rows
 
     def column(self, values: Array, name: str) -> Any:
-        """Give values (n,), one for each row, as a column in the library that the rows are in: pandas unless it is another."""
+        """Return values (n,), one for each row, as a column of the library that holds the rows, by default pandas."""
         return to_series(values, self.index(np.arange(len(values))), name)
 
 
 def is_aggregate_only(source: Source) -> bool:
-    """Tell whether a source is asked for aggregates alone, and its rows stay where they are for good."""
+    """Return whether a source only computes aggregates, and its rows are never read."""
     return source.engine is not None and source.engine.aggregates_only
 
 
 def require_local(source: Source, purpose: str, advice: str) -> None:
-    """Raise a DataError where the rows of a source stay where they are, and a purpose would bring them here."""
+    """Raise a DataError if the rows of a source are elsewhere, and a purpose would transfer them to this process."""
     if is_aggregate_only(source) or source.partitioned:
         where = f"stay in {source.require_engine().name}" if is_aggregate_only(source) else "are in other processes"
         raise DataError(
@@ -228,80 +226,57 @@ def require_local(source: Source, purpose: str, advice: str) -> None:
 
 
 def with_row_positions(batches: Iterable[pa.RecordBatch], first: int = 0) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Yield batches that follow each other with the position of the first row of each."""
+    """Yield consecutive batches, each with the position of its first row."""
     for batch in batches:
         yield first, batch
         first += batch.num_rows
 
 
 def require_columns(source: Source, names: Iterable[str]) -> None:
-    """Raise a DataError that suggests the nearest name when a column is not there, exactly as spelt."""
+    """Raise a DataError with a suggestion unless columns of exactly these names exist, once each."""
     for name in names:
         if name not in source.columns:
             if name in source.folder_keys:
                 raise DataError(
-                    f"There is no column {name!r} in {source.label}. It is the key of a folder that all rows lie in, so it is the "
-                    "same for every row. Give a folder above it to read several values, or leave it out."
+                    f"There is no column {name!r} in {source.label}: it is the key of a folder that contains all rows, with one "
+                    "value. Give a folder above it to read several values, or leave it out."
                 )
             raise DataError(f"There is no column {name!r} in {source.label}. {suggest_name(name, source.columns)}")
         if name in source.duplicate_names:
-            raise DataError(f"{source.label} has two or more columns called {name!r}. Give each column a name of its own.")
+            raise DataError(f"{source.label} has two or more columns called {name!r}. Rename all but one.")
 
 
 def require_unique_order(source: Source, name: str, *, rows: int, values: int, distinct_values: int) -> None:
-    """Raise a DataError unless every one of the rows has a value in a column, and all of them are different."""
+    """Raise a DataError unless every row has a value in a column, and all values are distinct."""
     if values < rows:
         raise DataError(
-            f"{name!r} of {source.label} is empty in {pluralize(rows - values, 'row')}, whose place in order_by={name!r} is unknown. "
-            "Leave these rows out of the table, or order by a column that every row has."
+            f"{name!r} of {source.label} is empty in {pluralize(rows - values, 'row')}, so order_by={name!r} does not place these "
+            "rows. Leave them out of the table, or order by a column without gaps."
         )
     if distinct_values < rows:
         raise DataError(
-            f"{name!r} of {source.label} has {pluralize(distinct_values, 'value')} for {pluralize(rows, 'row')}: order_by={name!r} leaves it "
-            "open which of the rows that share one comes first. Order by a column that differs in every row."
+            f"{name!r} of {source.label} has {pluralize(distinct_values, 'distinct value')} in {pluralize(rows, 'row')}, so "
+            f"order_by={name!r} does not determine their order. Order by a column whose values are all different."
         )
 
 
 def unsupported_column_error(source: Source, name: str, kind: str) -> DataError:
-    """Say what to do with a column that is neither numbers nor categories: dates, above all."""
+    """Return the error for a column that is neither numbers nor categories, such as dates."""
     temporal = any(word in kind.lower() for word in ("date", "time", "duration"))
     advice = (
-        "A coefficient needs a unit: make a number of it first, such as the days since the first one or the year, or text for "
-        "categories."
+        "Convert it to a number with a unit, such as the year or the days since the first date, or to text for categories."
         if temporal
-        else "Make a column of numbers or of text of it first."
+        else "Convert it to numbers or text first."
     )
     return DataError(f"Column {name!r} of {source.label} holds {kind} values, which are neither numbers nor categories. {advice}")
 
 
-MEMORY_ROWS = 4 * BATCH_ROWS  # of a batch that is a view of what is in memory already: it costs nothing but its share of Python
-
-
 def record_batches(columns: Sequence[pa.Array | pa.ChunkedArray], rows: int, size: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
-    """Cut columns into batches; with no column asked for, a column of nulls carries the number of rows."""
+    """Cut columns into batches; without columns, one column of nulls counts the rows."""
     names = [str(i) for i in range(max(len(columns), 1))]
     for start in range(0, rows, size):
         pieces = [_slice(column, start, size) for column in columns] or [pa.nulls(min(size, rows - start))]
         yield pa.RecordBatch.from_arrays(pieces, names=names)
-
-
-def row_ranges(rows: int) -> tuple[RowRange, ...]:
-    """Cut rows in memory into parts.
-
-    >>> row_ranges(70_000)
-    (RowRange(start=0, rows=65536), RowRange(start=65536, rows=4464))
-    """
-    return tuple(RowRange(first, min(BATCH_ROWS, rows - first)) for first in range(0, rows, BATCH_ROWS))
-
-
-def read_ranges(
-    columns: Sequence[pa.Array | pa.ChunkedArray], rows: int, order: Iterable[int]
-) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Cut some of the `row_ranges` out of columns, in an order, each with the position of its first row."""
-    parts = row_ranges(rows)
-    for i in order:
-        first, size = parts[i].start, parts[i].rows or 0
-        yield from ((first, batch) for batch in record_batches([column.slice(first, size) for column in columns], size))
 
 
 def _slice(column: pa.Array | pa.ChunkedArray, start: int, size: int) -> pa.Array:

@@ -31,7 +31,7 @@ class IpcSource(Source):
         self._file = file
         self._is_stream = file.head(6) != b"ARROW1"
         if not self._is_stream:  # pandas does not read streams
-            self.pandas_call = pandas_read_call(str(file.real_path), "read_feather")
+            self.pandas_call = pandas_read_call(str(file.real_path), "Arrow")
         with self._read_errors(), pa.OSFile(str(file.path)) as opened:
             if self._is_stream:
                 opened.seek(max(opened.size() - len(_END), 0))

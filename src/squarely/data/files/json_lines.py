@@ -37,7 +37,7 @@ class JsonLinesSource(Source):
     def __init__(self, file: LocalFile) -> None:
         self.label = file.label
         self._file = file
-        self.pandas_call = pandas_read_call(str(file.real_path), "read_json")
+        self.pandas_call = pandas_read_call(str(file.real_path), "JSON lines")
         self._is_gzip = file.head(2) == b"\x1f\x8b"
         types: dict[str, str] = {}
         twins: set[str] = set()

@@ -28,7 +28,7 @@ class ParquetSource(Source):
     def __init__(self, file: LocalFile) -> None:
         self.label = file.label
         self._file = file
-        self.pandas_call = pandas_read_call(str(file.real_path), "read_parquet")
+        self.pandas_call = pandas_read_call(str(file.real_path), "Parquet")
         self._count: int
         self._runs: list[range]  # row groups that are a part
         self._parts: tuple[RowRange, ...]

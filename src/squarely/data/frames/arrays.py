@@ -1,8 +1,8 @@
-"""X and y as two arrays, the way of scikit-learn and of statsmodels without a formula: turned into named columns."""
+"""Dicts of arrays, and X and y as two arrays, which become named columns."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import narwhals as nw
@@ -13,25 +13,25 @@ from squarely.data.dtypes import Kind, Level, kind_of
 from squarely.data.frames.dataframe import (
     DataFrameSource,
     detach_tensor,
-    ordered_dtypes,
+    ordered_levels,
     require_doubles,
     to_arrow,
     unreadable_error,
 )
-from squarely.data.source import MEMORY_ROWS, RowRange, Source, read_ranges, record_batches, row_ranges
+from squarely.data.frames.in_memory import InMemorySource
 from squarely.errors import DataError, first_line, pluralize
 
-_REMOTE_LIBRARIES = ("dask", "pyspark", "ibis", "duckdb", "_duckdb")  # libraries whose tables are not rows in memory
+_REMOTE_LIBRARIES = ("dask", "pyspark", "ibis", "duckdb", "_duckdb")  # their tables are not in memory
 
 
 def open_xy(X: Any, y: Any) -> tuple[ArraysSource, tuple[str, ...], str]:
-    """Open X (n, p) and y (n,) as a source, and give the names of the columns of X and of y.
+    """Open X (n, p) and y (n,) as a source; return it with the names of the columns of X and of y.
 
-    Columns of a frame keep their names, those of an array are x1, x2, ...; a series keeps its name, an array is called y.
+    Data frames and series have names; the columns of an array are called x1, x2, ..., and y.
 
     Raises
     ------
-    DataError : the shapes do not fit together, or two names are the same.
+    DataError : the shapes do not match, or two names are the same.
 
     >>> source, names, response = open_xy([[1.0, 2.0], [3.0, 4.0]], [5.0, 6.0])
     >>> names, response
@@ -40,7 +40,7 @@ def open_xy(X: Any, y: Any) -> tuple[ArraysSource, tuple[str, ...], str]:
     columns = named_columns(X)
     name, values = _read_response(y)
     if name in columns:
-        raise DataError(f"y and a column of X are both called {name!r}. Give one of them another name.")
+        raise DataError(f"y and a column of X are both called {name!r}. Rename one of them.")
     rows = {label: len(column) for label, column in columns.items()} | {name: len(values)}
     if len(set(rows.values())) > 1:
         many = pluralize(max(rows[label] for label in columns), "row")
@@ -49,6 +49,7 @@ def open_xy(X: Any, y: Any) -> tuple[ArraysSource, tuple[str, ...], str]:
 
 
 def named_columns(X: Any) -> dict[str, Any]:
+    """Return the columns of X by name, as `open_xy` names them."""
     frame = _wrap_frame("X", X)
     if isinstance(frame, nw.DataFrame):
         for name in frame.columns:
@@ -58,7 +59,7 @@ def named_columns(X: Any) -> dict[str, Any]:
     library = type(X).__module__.partition(".")[0]
     if library in _REMOTE_LIBRARIES:
         raise DataError(
-            f"X= is a table of {library.strip('_')}, whose rows are not here. Give a formula and the table as data, such as "
+            f"X= is a table of {library.strip('_')}, whose rows are not in memory. Give a formula and the table as data, such as "
             "sq.ols('y ~ x1 + x2', table)."
         )
     series = nw.from_native(X, series_only=True, pass_through=True)
@@ -67,7 +68,7 @@ def named_columns(X: Any) -> dict[str, Any]:
     table = _to_array("X", X)
     if table.ndim == 1:
         table = table[:, None]
-    if table.ndim != 2:  # rows and columns
+    if table.ndim != 2:
         raise DataError(f"X has shape {table.shape}. Give an array of rows and columns.")
     return {f"x{j + 1}": table[:, j] for j in range(table.shape[1])}
 
@@ -76,7 +77,7 @@ def _wrap_frame(name: str, data: Any) -> Any:
     try:
         return nw.from_native(data, eager_only=True, pass_through=True)
     except nw.exceptions.DuplicateError as error:
-        raise DataError(f"Two columns of {name} have the same name. Give each its own. ({first_line(error)})") from error
+        raise DataError(f"Two columns of {name} have the same name. Rename one of them. ({first_line(error)})") from error
 
 
 def _read_response(y: Any) -> tuple[str, Any]:
@@ -89,7 +90,7 @@ def _read_response(y: Any) -> tuple[str, Any]:
     if isinstance(series, nw.Series):
         return str(series.name or "y"), y
     values = _to_array("y", y)
-    if values.ndim == 2 and values.shape[1] == 1:  # a column, as scikit-learn takes it
+    if values.ndim == 2 and values.shape[1] == 1:  # scikit-learn accepts a column, too
         values = values[:, 0]
     if values.ndim != 1:
         raise DataError(f"y has shape {values.shape}. Give one value for each row.")
@@ -104,57 +105,40 @@ def _to_array(name: str, values: Any) -> np.ndarray:
         raise DataError(f"{name} cannot be read as an array: {str(error).rstrip('.')}. Give rows of equal length.") from error
     if array.dtype == object:
         raise DataError(
-            f"{name} is of type {type(values).__name__} and does not become an array of numbers. Give numbers, with nan for "
+            f"{name} has type {type(values).__name__} and cannot be converted to an array of numbers. Give numbers, with nan for "
             "gaps, or a data frame for columns of different kinds."
         )
     return array
 
 
-class ArraysSource(Source):
+class ArraysSource(InMemorySource):
     """A dict of arrays or lists of equal length, one for each column."""
 
     def __init__(self, arrays: Mapping[str, Any], label: str = "the dict of arrays") -> None:
         self.label = label
         for name in arrays:
             if not isinstance(name, str):
-                raise DataError(
-                    f"The name of a column is {name!r}, of type {type(name).__name__}. Names of columns must be strings."
-                )
+                raise DataError(f"The name of a column is {name!r}, of type {type(name).__name__}. Give strings as names.")
         self._arrays = arrays
         series = {name: type(values).__name__ for name, values in arrays.items()}
         self.columns = {name: str(arrays[name].dtype) if kind == "Series" else kind for name, kind in series.items()}
 
     def with_names(self, names: Mapping[str, str]) -> ArraysSource:
-        """Give the same arrays under other names; those that are not told of keep theirs."""
+        """Return the same arrays with some of them renamed."""
         return ArraysSource({names.get(name, name): values for name, values in self._arrays.items()}, self.label)
 
     @property
     def rows(self) -> int | None:
-        """How many rows the first array has, which `read` holds the others to; None if it has no length."""
+        """The length of the first array, None if it has none; `read` requires the same of the others."""
         try:
             return len(next(iter(self._arrays.values()), ()))
         except TypeError:
             return None
 
-    def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
-        """Yield the named columns in batches, without a copy where Arrow and the array agree. The others are not looked at."""
-        columns, rows = self._select_columns(numbers, labels)
-        yield from record_batches(columns, rows, MEMORY_ROWS)
-
-    def parts(self) -> tuple[RowRange, ...]:
-        """Tell which rows are read together."""
-        return row_ranges(self._select_columns([], [])[1])
-
-    def read_parts(
-        self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]
-    ) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """Yield the named columns of some parts."""
-        yield from read_ranges(*self._select_columns(numbers, labels), order)
-
-    def _select_columns(self, numbers: Sequence[str], labels: Sequence[str]) -> tuple[list[pa.Array | pa.ChunkedArray], int]:
-        """Give the named columns, and how many rows they have."""
+    def select_columns(self, numbers: Sequence[str], labels: Sequence[str]) -> tuple[list[pa.Array | pa.ChunkedArray], int]:
+        """Return the named columns, and the number of rows; other arrays are not converted."""
         names = list(dict.fromkeys((*numbers, *labels)))
-        if not names:  # any column tells how many rows there are
+        if not names:  # any column has the number of rows
             first = next(iter(self._arrays), None)
             return [], 0 if first is None else len(_to_arrow_column(first, self._arrays[first]))
         _require_one_index({name: self._arrays[name] for name in names})
@@ -165,26 +149,26 @@ class ArraysSource(Source):
         return [columns[name] for name in (*numbers, *labels)], next(iter(lengths.values()))
 
     def kind(self, name: str) -> Kind:
-        """Tell what a column holds."""
+        """Return the kind of a column."""
         return kind_of(_to_arrow_column(name, self._arrays[name]).type)
 
     def category_order(self, name: str) -> tuple[Level, ...] | None:
-        """Give the categories of a pandas Categorical, a Polars Enum or an ordered Arrow dictionary."""
+        """Return the categories of a pandas Categorical, a Polars Enum or an ordered Arrow dictionary."""
         values = self._arrays[name]
         if isinstance(values, pa.Array | pa.ChunkedArray):
-            return ordered_dtypes(values)
+            return ordered_levels(values)
         series = _wrap_series(values)
         return DataFrameSource(series.alias(name).to_frame()).category_order(name) if isinstance(series, nw.Series) else None
 
     def column(self, values: np.ndarray, name: str) -> Any:
-        """Give values, one for each row, as an array."""
+        """Return the values as they are."""
         return values
 
 
 def _wrap_series(values: Any) -> Any:
-    """Take a series of any library for what it is, and pandas' own arrays, such as a Categorical, for series without labels."""
+    """Wrap a series of any library for narwhals, also an extension array of pandas; return other values unchanged."""
     if isinstance(values, list | tuple | np.ndarray):
-        return values  # none of these is one, and to ask each library takes its time
+        return values  # not a series; asking each library would take time
     pandas = nw.dependencies.get_pandas()
     if pandas is not None and isinstance(values, pandas.api.extensions.ExtensionArray):
         values = pandas.Series(values)
@@ -192,7 +176,7 @@ def _wrap_series(values: Any) -> Any:
 
 
 def _to_arrow_column(name: str, values: Any) -> pa.Array | pa.ChunkedArray:
-    """Give one entry of a dict as Arrow: a series of any library, an Arrow or NumPy array (masked or not), or a list."""
+    """Convert a series of any library, an Arrow or NumPy array (masked or not), or a list to Arrow."""
     if isinstance(values, pa.Array | pa.ChunkedArray):
         return values
     values = detach_tensor(values)
@@ -220,7 +204,7 @@ def _require_one_dimension(name: str, array: np.ndarray) -> None:
 
 
 def _require_one_index(arrays: Mapping[str, Any]) -> None:
-    """Refuse series whose labels differ: pandas would align them, and their positions are not each other's rows."""
+    """Raise a DataError if the labels of pandas series differ: pandas would align them, and positions do not match."""
     series = {name: _wrap_series(x) for name, x in arrays.items()}
     indexes = {name: nw.maybe_get_index(x) for name, x in series.items() if isinstance(x, nw.Series)}
     labelled = [(name, index) for name, index in indexes.items() if index is not None]

@@ -1,4 +1,4 @@
-"""How many rows were read, how many were used, and why the others were not."""
+"""Count the rows read and used, and the causes of dropping the others."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ CAUSES = ("null", "nan", "inf")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowAccount:
-    """The account of the rows that one scan has met.
+    """Counts of rows in one scan.
 
     Attributes
     ----------
-    read, used : rows met; rows that meet the condition `where` and are complete in every column that the formula names.
-    filtered : rows left out because they do not meet `where`.
-    dropped : column -> {"null", "nan", "inf"} -> number of rows in which that column has that gap. A row with gaps
-        in two columns is counted under both.
-    rounded : column -> number of integers from 2**53 on, which double holds only to the nearest it has.
-    casts : column -> its kind, where that is neither an integer nor a binary fraction: true and false, decimals.
+    read, used : rows read; rows that satisfy `where` and are complete in every column of the formula.
+    filtered : rows that do not satisfy `where`.
+    dropped : column -> {"null", "nan", "inf"} -> number of rows with that gap. A row with gaps in two columns counts for both.
+    rounded : column -> number of integers of 2**53 and above, which are rounded to double.
+    casts : column -> its type, if it is neither integers nor binary fractions: booleans, decimals.
     """
 
     read: int = 0
@@ -47,7 +46,7 @@ class RowAccount:
         )
 
     def __sub__(self, other: RowAccount) -> RowAccount:
-        """Take the rows of another account out; raise ValueError, with the first of them, if there are not so many."""
+        """Subtract another account; raise a ValueError that names the first count that would be negative."""
         dropped = {
             name: {cause: _count(self, name, cause) - _count(other, name, cause) for cause in CAUSES}
             for name in {**self.dropped, **other.dropped}
@@ -73,13 +72,13 @@ class RowAccount:
         )
 
     def lines(self) -> list[str]:
-        """Say the account in sentences; the names in them are the user's own and still need `show.safe`."""
+        """Return the account in sentences. Names in them come from the user and still need `show.escape_controls`."""
         lines = [f"{pluralize(self.read, 'row')} read, {self.used:,} used."]
         if self.filtered:
             lines.append(f"{pluralize(self.filtered, 'row')} left out because they do not meet the condition.")
         for name, causes in self.dropped.items():
-            met = ", ".join(f"{number:,} {cause}" for cause, number in causes.items() if number)
-            lines.append(f"Rows dropped for {name}: {met}.")
+            counts = ", ".join(f"{number:,} {cause}" for cause, number in causes.items() if number)
+            lines.append(f"Rows dropped for {name}: {counts}.")
         for name, number in self.rounded.items():
             lines.append(f"{name}: {pluralize(number, 'integer')} beyond 2**53 read as the nearest double.")
         for name, kind in self.casts.items():
@@ -87,7 +86,7 @@ class RowAccount:
         return lines
 
     def as_dict(self) -> dict[str, object]:
-        """Give the account as plain numbers, for JSON."""
+        """Return the account as plain numbers, for JSON."""
         return {
             "read": self.read,
             "used": self.used,

@@ -17,11 +17,11 @@ from squarely.data.tree_reduce import reduce_all
 T = TypeVar("T")
 
 
-def fold(outcomes: Iterable[T], merge: Callable[[T, T], T], start: T) -> T:
-    """Merge what was learnt from batches of rows, in the order of the batches."""
+def fold(results: Iterable[T], merge: Callable[[T, T], T], start: T) -> T:
+    """Merge results in order."""
     total = start
-    for outcome in outcomes:
-        total = merge(total, outcome)
+    for result in results:
+        total = merge(total, result)
     return total
 
 
@@ -32,9 +32,9 @@ def fold_parts(
     merge: Callable[[T, T], T],
     start: T,
 ) -> T:
-    """Give what a piece of work makes of all rows; if they are scattered, merge what it makes of each part, in their order.
+    """Return `work(source)`; if the source is partitioned, run `work` on each partition and merge the results in order.
 
-    `columns` are the numbers and the labels that it reads. Merging keeps to one thread, as it does in other processes.
+    `columns` are the numbers and the labels that `work` reads. Merging uses one thread here and in other processes.
 
     Raises
     ------
@@ -56,23 +56,23 @@ def fold_until(
     *,
     is_enough: Callable[[T], bool],
 ) -> T:
-    """Do as `fold_parts`, with the first part alone if what comes of it is enough and the others can be left alone.
+    """Do as `fold_parts`, but with the first partition alone if that is cheaper and its result is enough.
 
     Raises
     ------
     DataError : as `iter_batches`.
     """
     require_columns(source, [name for names in columns for name in names])
-    glance = source.map_first_partition(*columns, work) if source.partitioned else None
-    return glance if glance is not None and is_enough(glance) else fold_parts(source, columns, work, merge, start)
+    first = source.map_first_partition(*columns, work) if source.partitioned else None
+    return first if first is not None and is_enough(first) else fold_parts(source, columns, work, merge, start)
 
 
 def iter_batches(source: Source, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[Batch]:
-    """Read columns, some as doubles and some as categories.
+    """Yield batches of columns, decoded as doubles and as categories.
 
     Raises
     ------
-    DataError : a column is not there, or holds something that cannot be used (the row and value are named).
+    DataError : a column does not exist, or has a value that cannot be used.
     """
     return map_batches(source, numbers, labels, lambda batch: batch, threads=False)
 
@@ -87,10 +87,10 @@ def map_batches(
     size: int | None = None,
     parts: Sequence[int] | None = None,
 ) -> Generator[T, None, None]:
-    """Apply a step to every batch of rows, in threads if that is wished, and yield the outcomes in the order of the rows.
+    """Apply `step` to every batch, optionally in threads, and yield the results in the order of the rows.
 
-    Batches come as the source cuts them, or in pieces of `size` rows at most for whoever wants to see few. With `parts`, the
-    numbers of some of the source's parts, the rows are those of these parts, in this order of the parts.
+    `size` limits the rows of a batch; by default the source decides. `parts` are the numbers of the source's parts to read, in
+    this order; by default all.
 
     Raises
     ------

@@ -1,8 +1,7 @@
-"""Reading ahead: a file is decoded in a thread of its own while whoever asked for its rows computes with those before them.
+"""Prefetch: one thread decodes up to two items ahead of the consumer, in order.
 
-One thread, so that the order is that of the file; a few items, so that memory stays bounded. The thread waits for orders and not
-for a place to put things, so it never hangs. It is no daemon: an interpreter that ended under an engine at work would crash it, so
-its end waits for the item that is being decoded.
+The thread waits for requests, so it never blocks on a full queue. It is not a daemon thread: the interpreter would crash if it
+ended while an engine works. So closing the iterator waits up to half a second for the item in progress.
 """
 
 from __future__ import annotations
@@ -14,60 +13,59 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-DEPTH = 2  # items: one that is being decoded and one that waits; more gained nothing
-_POLL_SECONDS = 0.5  # seconds for an item that is still being decoded when nobody wants it any more
+DEPTH = 2  # one item that is being decoded and one that waits; more gained nothing
+_POLL_SECONDS = 0.5
 
 
 def prefetch(items: Iterator[T], depth: int = DEPTH) -> Generator[T, None, None]:
-    """Yield what an iterator yields, in its order, while it runs at most `depth` items ahead in another thread.
+    """Yield the items of an iterator in order, while a thread runs it at most `depth` items ahead.
 
-    Its errors are raised where its next item would have come. When the consumer stops early, by `close` or by an error or an
-    interrupt of its own, the iterator, if a generator, is closed in the thread, which then ends; half a second later control goes
-    on in any case.
+    Errors are raised in place of the next item. If the consumer stops early, the thread closes the iterator if it is a generator,
+    and ends; the consumer waits for this at most half a second.
 
     >>> list(prefetch(i * i for i in range(5)))
     [0, 1, 4, 9, 16]
     """
-    orders: SimpleQueue[bool] = SimpleQueue()
-    done: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
-    thread = threading.Thread(target=_decode, args=(items, orders, done), name="squarely-ahead")
+    requests: SimpleQueue[bool] = SimpleQueue()
+    results: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
+    thread = threading.Thread(target=_decode, args=(items, requests, results), name="squarely-prefetch")
     thread.start()
     try:
         for _ in range(depth):
-            orders.put(True)
+            requests.put(True)
         while True:
-            item, error = done.get()
+            item, error = results.get()
             if error is not None:
                 raise error
             if item is None:
                 return
-            orders.put(True)
+            requests.put(True)
             yield item
     finally:
-        while not orders.empty():
-            orders.get()
-        orders.put(False)
-        if threading.current_thread() is not thread:  # Python may collect this generator as garbage in the thread that it owns
+        while not requests.empty():
+            requests.get()
+        requests.put(False)
+        if threading.current_thread() is not thread:  # garbage collection may run this in the thread itself
             thread.join(_POLL_SECONDS)
 
 
-def _decode(items: Iterator[T], orders: SimpleQueue[bool], done: SimpleQueue[tuple[T | None, BaseException | None]]) -> None:
+def _decode(items: Iterator[T], requests: SimpleQueue[bool], results: SimpleQueue[tuple[T | None, BaseException | None]]) -> None:
     try:
-        while _wait_for_request(orders):
+        while _wait_for_request(requests):
             try:
-                done.put((next(items, None), None))
-            except BaseException as error:  # it is raised again by whoever reads
-                done.put((None, error))
+                results.put((next(items, None), None))
+            except BaseException as error:  # the consumer raises it again
+                results.put((None, error))
     finally:
         if isinstance(items, Generator):
             items.close()
 
 
-def _wait_for_request(orders: SimpleQueue[bool]) -> bool:
-    """Wait for an order. A scan that was left half-way gives none, and must not keep an interpreter from ending."""
+def _wait_for_request(requests: SimpleQueue[bool]) -> bool:
+    """Wait for a request, or for the end of the main thread: an abandoned scan must not keep the interpreter alive."""
     while threading.main_thread().is_alive():
         try:
-            return orders.get(timeout=_POLL_SECONDS)
+            return requests.get(timeout=_POLL_SECONDS)
         except Empty:
             continue
     return False

@@ -1,8 +1,7 @@
-"""Watching scans: whoever asks is told when rows begin to be read, what for, how far it has come, and when it is over.
-The same is told of the epochs of a training.
+"""Report the progress of scans and of training to a listener.
 
-Every scan of batches passes through `report_scan`. Functions that scan say what for by `scan_purpose`; those that make several scans
-say which are to come by `pass_counter` and `expect`. Where nobody watches, a scan is not touched.
+Every scan of batches passes through `report_scan`. `scan_purpose` sets the purpose of scans; `pass_counter` and `expect` announce
+the passes to come. Without a listener a scan is unchanged.
 """
 
 from __future__ import annotations
@@ -23,16 +22,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
-    """How far a scan has come.
+    """The progress of a scan.
 
     Attributes
     ----------
-    purpose : what the rows are read for, such as "cross-products"; empty where nobody says, as for a look at the first rows.
-    number, passes : which of how many passes over all rows it is, as far as these are known by now; 0 where it is none of them.
-    count : the rows read so far.
-    rows : how many there are, None if that is not known.
+    purpose : why the rows are read, such as "cross-products"; empty if not set, as for a read of the first rows.
+    number, passes : its number among the passes over all rows that are known so far; 0 if it is not one of them.
+    count : rows read so far.
+    rows : number of rows, None if unknown.
     is_over : whether it has ended, at the last row or before.
-    unit : what is counted: "rows", "partitions" of scattered rows, or "epochs" of a training.
+    unit : what is counted: "rows", "partitions", or "epochs" of training.
     """
 
     purpose: str
@@ -46,12 +45,12 @@ class Scan:
 
 T = TypeVar("T")
 Listener = Callable[[Scan], None]
-PositionedBatch = tuple[int, pa.RecordBatch]  # the position of its first row in the source, and a batch
+PositionedBatch = tuple[int, pa.RecordBatch]  # the position of the first row, and a batch
 
 
 @dataclass(eq=False, slots=True)
 class _Reporter:
-    """Who listens, and how many rows each source has turned out to have."""
+    """The listener, and the number of rows of each source that was scanned."""
 
     listener: Listener | None
     rows: dict[Source, int] = field(default_factory=dict)
@@ -63,40 +62,40 @@ class _Reporter:
 
 @dataclass(eq=False, slots=True)
 class _PassCounter:
-    """How many passes have begun, and what the next ones are for."""
+    """The number of passes so far, and the purposes of the next ones."""
 
     next_purposes: tuple[str, ...] = ()
     number: int = 0
 
     def begin(self, purpose: str) -> Scan:
-        """Count a pass: the next of those that were to come, or one that turned out to be needed besides."""
+        """Count a pass, expected or not."""
         self.number += 1
         if self.next_purposes[:1] == (purpose,):
             self.next_purposes = self.next_purposes[1:]
         return Scan(purpose=purpose, number=self.number, passes=self.number + len(self.next_purposes))
 
 
-_REPORTER: ContextVar[_Reporter | None] = ContextVar("watch", default=None)
+_REPORTER: ContextVar[_Reporter | None] = ContextVar("reporter", default=None)
 _PASSES: ContextVar[_PassCounter | None] = ContextVar("passes", default=None)
 _PURPOSE: ContextVar[str] = ContextVar("purpose", default="")
 
 
 @contextmanager
 def listen(listener: Listener) -> Iterator[None]:
-    """Tell the listener of every scan in here: when it begins, after each batch, and when it is over."""
-    watch = _Reporter(listener)
-    token = _REPORTER.set(watch)
+    """Report every scan in this context to the listener: at its start, after each batch, and at its end."""
+    reporter = _Reporter(listener)
+    token = _REPORTER.set(reporter)
     try:
         with pass_counter():
             yield
     finally:
         _REPORTER.reset(token)
-        watch.listener = None  # a scan that an error has left half-way is over only when it is collected as garbage
+        reporter.listener = None  # a scan that an error has interrupted ends only at garbage collection
 
 
 @contextmanager
 def pass_counter(*purposes: str) -> Iterator[None]:
-    """Count the passes in here from one: these, and what turns out to be needed besides. It decorates a function as well."""
+    """Count the passes in this context from one: those with these purposes, and any others. Also a decorator."""
     token = _PASSES.set(_PassCounter(purposes))
     try:
         yield
@@ -105,7 +104,7 @@ def pass_counter(*purposes: str) -> Iterator[None]:
 
 
 def expect(*purposes: str) -> None:
-    """Say which passes come next, ahead of those that were to come already."""
+    """Announce passes ahead of those already expected."""
     passes = _PASSES.get()
     if passes is not None:
         passes.next_purposes = (*purposes, *passes.next_purposes)
@@ -113,7 +112,7 @@ def expect(*purposes: str) -> None:
 
 @contextmanager
 def scan_purpose(purpose: str) -> Iterator[None]:
-    """Say what the scans in here are for. It decorates a function as well."""
+    """Set the purpose of the scans in this context. Also a decorator."""
     token = _PURPOSE.set(purpose)
     try:
         yield
@@ -124,86 +123,82 @@ def scan_purpose(purpose: str) -> Iterator[None]:
 def report_scan(
     source: Source, batches: Iterable[PositionedBatch], parts: Sequence[int] | None = None
 ) -> Iterable[PositionedBatch]:
-    """Give the batches of a scan of all rows, or of some parts, as they are, and tell whoever watches how far it has come."""
-    watch = _REPORTER.get()
-    return batches if watch is None else _report_batches(watch, source, batches, parts)
+    """Yield the batches of a scan of all rows, or of some parts, unchanged, and report its progress."""
+    reporter = _REPORTER.get()
+    return batches if reporter is None else _report_batches(reporter, source, batches, parts)
 
 
 def _report_batches(
-    watch: _Reporter, source: Source, batches: Iterable[PositionedBatch], parts: Sequence[int] | None
+    reporter: _Reporter, source: Source, batches: Iterable[PositionedBatch], parts: Sequence[int] | None
 ) -> Iterator[PositionedBatch]:
-    scan = replace(_begin_scan(), rows=watch.rows.get(source, source.rows) if parts is None else _sum_rows(source, parts))
-    watch.report(scan)
+    scan = replace(_begin_scan(), rows=reporter.rows.get(source, source.rows) if parts is None else _sum_rows(source, parts))
+    reporter.report(scan)
     try:
         for first, batch in batches:
             yield first, batch
             scan = replace(scan, count=scan.count + batch.num_rows)
-            watch.report(scan)
+            reporter.report(scan)
         if parts is None:
-            watch.rows[source] = scan.count
+            reporter.rows[source] = scan.count
     finally:
-        watch.report(replace(scan, is_over=True))
+        reporter.report(replace(scan, is_over=True))
 
 
 def _begin_scan() -> Scan:
-    """Begin a scan: one of the passes, if somebody says what it is for."""
+    """Begin a scan; it counts as a pass if it has a purpose."""
     purpose, passes = _PURPOSE.get(), _PASSES.get()
     return passes.begin(purpose) if purpose and passes is not None else Scan(purpose=purpose)
 
 
 def report_arrivals(branches: Iterable[Branch[T]], total: int | None) -> Iterable[Branch[T]]:
-    """Give what comes of the parts of scattered rows as it is, and tell whoever watches how many of them are done."""
-    watch = _REPORTER.get()
-    return branches if watch is None else _report_branches(watch, branches, total)
+    """Yield the results of partitions unchanged, and report how many are done."""
+    reporter = _REPORTER.get()
+    return branches if reporter is None else _report_branches(reporter, branches, total)
 
 
-def _report_branches(watch: _Reporter, branches: Iterable[Branch[T]], total: int | None) -> Iterator[Branch[T]]:
+def _report_branches(reporter: _Reporter, branches: Iterable[Branch[T]], total: int | None) -> Iterator[Branch[T]]:
     scan = replace(_begin_scan(), rows=total, unit="partitions")
-    watch.report(scan)
+    reporter.report(scan)
     try:
-        for parts, outcome in branches:
-            yield parts, outcome
+        for parts, result in branches:
+            yield parts, result
             scan = replace(scan, count=scan.count + parts)
-            watch.report(scan)
+            reporter.report(scan)
     finally:
-        watch.report(replace(scan, is_over=True))
+        reporter.report(replace(scan, is_over=True))
 
 
 @contextmanager
 def report_count(purpose: str, total: int, unit: str = "epochs") -> Iterator[Callable[[int], None]]:
-    """Tell whoever watches how far something else than a scan has come: call what this gives with how many of `total` are done.
+    """Report progress other than that of a scan: call the function that this yields with the number of `total` done.
 
-    Scans in here are part of it, and are not told of.
+    Scans in this context are not reported.
     """
-    watch = _REPORTER.get()
-    if watch is None:
-        yield _ignore_count
+    reporter = _REPORTER.get()
+    if reporter is None:
+        yield lambda done: None
         return
     scan = Scan(purpose=purpose, rows=total, unit=unit)
-    watch.report(scan)
+    reporter.report(scan)
     token = _REPORTER.set(None)
     try:
-        yield lambda done: watch.report(replace(scan, count=done)) if done else None
+        yield lambda done: reporter.report(replace(scan, count=done)) if done else None
     finally:
         _REPORTER.reset(token)
-        watch.report(replace(scan, is_over=True))
+        reporter.report(replace(scan, is_over=True))
 
 
 @contextmanager
-def silent(wish: bool) -> Iterator[None]:
-    """Tell nobody of what is scanned in here, if that is the wish: others do the same, and one line for all is enough."""
-    token = _REPORTER.set(None if wish else _REPORTER.get())
+def silent(enabled: bool) -> Iterator[None]:
+    """Report nothing in this context if enabled: one of several processes reports for all."""
+    token = _REPORTER.set(None if enabled else _REPORTER.get())
     try:
         yield
     finally:
         _REPORTER.reset(token)
 
 
-def _ignore_count(done: int) -> None:
-    """Nobody watches."""
-
-
 def _sum_rows(source: Source, parts: Sequence[int]) -> int | None:
-    known = source.parts()
-    rows = [known[i].rows for i in parts]
+    every = source.parts()
+    rows = [every[i].rows for i in parts]
     return None if None in rows else sum(row for row in rows if row is not None)

@@ -1,7 +1,7 @@
-"""Batches worked on in threads, with the outcomes in the order of the batches, so that the bits do not depend on luck.
+"""Map over batches in threads, with the results in the order of the batches, so that the bits are reproducible.
 
-NumPy and Arrow let go of Python's lock while they compute, except in `@` between matrices: `np.dot` does. Meanwhile BLAS keeps to
-one thread each: its own threads, woken from two of ours at once, wait for each other (seen: a scan 50 x slower).
+NumPy and Arrow release the interpreter lock while they compute, also in `np.dot`, but not in `@` between matrices. BLAS is limited
+to one thread meanwhile: its threads, started from two of ours at once, block each other (measured: a scan 50 x slower).
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from threadpoolctl import ThreadpoolController
 A = TypeVar("A")
 B = TypeVar("B")
 
-_MOST_WORKERS = 8  # memory feeds no more
-_SINGLE_THREADED: ContextVar[bool] = ContextVar("alone", default=False)
+_MAX_WORKERS = 8  # more exceed the memory bandwidth
+_SINGLE_THREADED: ContextVar[bool] = ContextVar("single_threaded", default=False)
 
 
 def map_in_order(items: Iterable[A], step: Callable[[A], B], *, threads: bool = True) -> Iterator[B]:
-    """Apply `step` to every item and yield the outcomes in the order of the items; a few items at most are under way.
+    """Apply `step` to every item and yield the results in order; only a few items are in progress at once.
 
-    A single item, or no wish for threads, is worked on right here. An error of `step` is raised when its turn comes; what waits
-    behind it is not begun.
+    Without `threads`, and for a single item, it runs in this thread. An error of `step` is raised in order, and no further item is
+    started.
 
     >>> list(map_in_order(range(5), lambda x: x * x))
     [0, 1, 4, 9, 16]
     """
-    workers = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, _MOST_WORKERS)
+    workers = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, _MAX_WORKERS)
     stream = iter(items)
     first = list(_take(stream, 2 if threads and workers > 1 and not _SINGLE_THREADED.get() else 0))
     if len(first) < 2:
@@ -58,9 +58,9 @@ def map_in_order(items: Iterable[A], step: Callable[[A], B], *, threads: bool = 
 
 @contextmanager
 def single_threaded() -> Iterator[None]:
-    """Keep what is done in here to one thread, BLAS included: an engine has others at work beside it, and the bits stay the same.
+    """Limit this context to one thread, with BLAS: an engine runs other tasks beside it, and the bits stay the same.
 
-    Several threads of a process may be in here at once: the first one in sets the limit of BLAS, and the last one out lifts it.
+    Several threads may be in such a context: the first sets the limit of BLAS, and the last removes it.
     """
     token = _SINGLE_THREADED.set(True)
     _LIMIT.enter()
@@ -72,20 +72,20 @@ def single_threaded() -> Iterator[None]:
 
 
 class _Limit:
-    """One thread for BLAS, as long as anybody wants it."""
+    """The limit of one BLAS thread, with a count of its users."""
 
     def __init__(self) -> None:
         self._lock, self._users, self._exit_stack = threading.Lock(), 0, ExitStack()
 
     def enter(self) -> None:
-        """Set the limit, unless it is set."""
+        """Add a user, and set the limit for the first."""
         with self._lock:
             self._users += 1
             if self._users == 1:
                 self._exit_stack.enter_context(_get_controller().limit(limits=1, user_api="blas"))
 
     def leave(self) -> None:
-        """Lift the limit, if nobody else wants it."""
+        """Remove a user, and the limit with the last."""
         with self._lock:
             self._users -= 1
             if self._users == 0:
@@ -96,14 +96,14 @@ _LIMIT = _Limit()
 
 
 def _limit_blas(pool: ThreadPoolExecutor) -> AbstractContextManager[Any]:
-    # Libraries are looked for in a thread, where no Ctrl-C arrives: the search calls back from C, which would swallow it.
+    # The search for libraries calls back from C, which would swallow Ctrl-C; no Ctrl-C arrives in a thread.
     limits: AbstractContextManager[Any] = pool.submit(_get_controller).result().limit(limits=1, user_api="blas")
     return limits
 
 
 @cache
 def _get_controller() -> ThreadpoolController:
-    return ThreadpoolController()  # looks through the loaded libraries, which takes some milliseconds
+    return ThreadpoolController()  # searches the loaded libraries, which takes milliseconds
 
 
 def _take(stream: Iterator[A], count: int) -> Iterator[A]:

@@ -1,4 +1,4 @@
-"""A source whose rows are elsewhere: what a loaded or merged fit has in the place of its data."""
+"""The source of a loaded or merged fit: names and columns without rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from squarely.errors import DataError
 
 
 class DetachedSource(Source):
-    """The name and columns of data that are not at hand; `file` is what the fit of them was loaded from."""
+    """The name and columns of data that are not available; `file` is the file of the loaded fit."""
 
     def __init__(self, label: str, columns: Mapping[str, str], notes: tuple[str, ...] = (), file: str = "") -> None:
         self.label, self.notes, self.file = label, notes, file
@@ -24,11 +24,11 @@ class DetachedSource(Source):
         self._refuse()
 
     def kind(self, name: str) -> Kind:
-        """Raise a DataError: there are no rows to tell from."""
+        """Raise a DataError: there are no rows."""
         self._refuse()
 
     def _refuse(self) -> NoReturn:
         raise DataError(
-            f"This needs the rows of {self.label}, and a loaded fit has none, nor has a merged one. Fit again with the data at "
-            "hand; predictions for new rows need only those."
+            f"This needs the rows of {self.label}, which a loaded or merged fit does not have. Fit the data again; predictions "
+            "need only new rows."
         )

@@ -16,8 +16,7 @@ import numpy as np
 import torch
 from torch.utils import data
 
-from squarely.data import BATCH_ROWS, Kind, Source
-from squarely.data.frames.arrays import ArraysSource
+from squarely.data import BATCH_ROWS, ArraysSource, Kind, Source
 from squarely.descent.batches.batch_source import NonFiniteRowError, SingleProcess, TensorBatch
 from squarely.descent.batches.loader_pairs import (
     ADVICE,

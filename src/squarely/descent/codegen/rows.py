@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from squarely.data import PandasReadCall, Source, iter_batches, pandas_read_call, pandas_read_csv_call
+from squarely.data import PandasReadCall, Source, iter_batches, named_kind, pandas_read_call, pandas_read_csv_call
 from squarely.descent.codegen.expressions import Fields, evaluate_constant, expression_code
 from squarely.descent.codegen.python_text import BracketedText, add_prefix, call, list_literal, literal, remark, statement
 from squarely.design import Design
@@ -18,9 +18,9 @@ from squarely.design.design import columns_needed
 from squarely.design.formula.expression import Name, Number, column_names
 from squarely.design.formula.where import BooleanColumn, BooleanOperation, Comparison, Condition, IsIn
 from squarely.errors import OptionError
+from squarely.numerics import EXACT_INTEGERS
 from squarely.storage.disk import printable_name
 
-_EXACT_INTEGERS = 2**53
 _GAPS = ("", "NA", "NULL", "<gap>")  # what may stand for a gap in a file that is yet to be written
 _NAN = ("nan", "NaN", "NAN")
 _TRUTH = 'truth = {"true": 1.0, "false": 0.0, "t": 1.0, "f": 0.0, "yes": 1.0, "no": 0.0}'
@@ -117,7 +117,7 @@ def level_use(levels: tuple[Any, ...]) -> str:
     """Tell as what a column is compared with its levels; integers beyond 2**53 are told apart as text only."""
     if all(isinstance(level, bool) for level in levels):
         return "truth"
-    is_text = isinstance(levels[0], str) or any(isinstance(level, int) and abs(level) >= _EXACT_INTEGERS for level in levels)
+    is_text = isinstance(levels[0], str) or any(isinstance(level, int) and abs(level) >= EXACT_INTEGERS for level in levels)
     return "text" if is_text else "number"
 
 
@@ -150,11 +150,12 @@ def file_of(source: Source, need: ColumnUses, data: str | None, *, name: str = "
         if data is None:
             _require_name(at_hand)
             return at_hand, []
-        other = pandas_read_call(data)
+        other = pandas_read_call(data, named_kind(data))
         same = other.function == at_hand.function
         return (PandasReadCall(path=data, function=at_hand.function, options=at_hand.options) if same else other), []
     gap = _choose_gap(source, need)
-    file = pandas_read_call(data or ("data.csv" if name == "frame" else f"{name}.csv"))
+    path = data or ("data.csv" if name == "frame" else f"{name}.csv")
+    file = pandas_read_call(path, named_kind(path))
     if file.typed:
         write = file.function.replace("read", "to")
         return file, [f"# The rows were in memory. As a pandas DataFrame, write them first: {name}.{write}(...)"]

@@ -8,8 +8,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from squarely.data import CategoricalColumn, Level, Source
-from squarely.data.dtypes import TRUTH_WORDS, level_number
+from squarely.data import TRUTH_WORDS, CategoricalColumn, Level, Source, level_number
 from squarely.design.encoding.numbers_as_text import is_missing_word, numbers_in
 from squarely.design.formula.factors import Categorical
 from squarely.errors import DataError, FormulaError, pluralize, suggest_name

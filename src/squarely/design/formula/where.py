@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from squarely.data import Batch, NumericColumn, Source, require_columns
-from squarely.data.dtypes import exact_number
+from squarely.data import Batch, NumericColumn, Source, exact_number, require_columns
 from squarely.design.formula.expression import (
     FUNCTIONS,
     Arithmetic,
