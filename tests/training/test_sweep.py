@@ -40,15 +40,15 @@ def require_same(sweep, *, dtype, **options):
     assert "batched program" in sweep.program
     tolerance = TOLERANCE[dtype]
     for run in sweep.runs:
-        own = {name: getattr(run.recipe, name) for name in ("seed", "momentum", "batch_size", "weight_decay")}
-        own["lr"] = run.recipe.rate
+        own = {name: getattr(run.options, name) for name in ("seed", "momentum", "batch_size", "weight_decay")}
+        own["lr"] = run.options.rate
         alone = sq.train(data=ROWS, dtype=dtype, **{**options, **own})
-        assert run.loop.start.tobytes() == alone.result.start.tobytes()
+        assert run.result.start.tobytes() == alone.result.start.tobytes()
         assert run.status == alone.status
         assert list(run.history.columns) == list(alone.history.columns)
         for name in set(run.history.columns) - {"predicted"}:
             assert_close(run.history[name], alone.history[name], rtol=tolerance)
-        assert_close(run.loop.end, alone.result.end, rtol=20 * tolerance, atol=20 * tolerance)
+        assert_close(run.result.end, alone.result.end, rtol=20 * tolerance, atol=20 * tolerance)
         assert_close(run.history["predicted"], alone.history["predicted"], rtol=1e-11)
 
 
@@ -61,13 +61,13 @@ def standardised(columns):
 
 def plain_loop(make, run, order, size, epochs):
     """Train nn.Linear with torch's optimiser on batches in the order given; losses on all rows and parameters at the end."""
-    dtype = getattr(torch, run.recipe.dtype)
+    dtype = getattr(torch, run.options.dtype)
     X, y = (torch.tensor(part, dtype=dtype) for part in standardised(["displacement", "weight", "acceleration"]))
     model, losses = torch.nn.Linear(3, 1).to(dtype), []
     with torch.no_grad():
-        model.bias.fill_(run.loop.start[0])
-        model.weight.copy_(torch.from_numpy(run.loop.start[1:]))
-    optimizer, criterion = make(model.parameters(), run.recipe.rate), torch.nn.MSELoss()
+        model.bias.fill_(run.result.start[0])
+        model.weight.copy_(torch.from_numpy(run.result.start[1:]))
+    optimizer, criterion = make(model.parameters(), run.options.rate), torch.nn.MSELoss()
     for epoch in range(epochs + 1):
         losses.append(criterion(model(X), y).item())
         if epoch == epochs:
@@ -163,8 +163,8 @@ def test_validation_rows():
 @pytest.mark.parametrize(("size", "stretch"), [(None, 32), (30, 4)])
 def test_runs_that_diverge_end_where_they_do_alone_and_touch_no_other(size, stretch, dtype, monkeypatch):
     """Rates near the limit diverge at epochs of their own, of one rate at one seed before another: runs are cut out and parked."""
-    for module in ("going", "batched"):
-        monkeypatch.setattr(f"squarely.descent.{module}.STRETCH", stretch)
+    for module in ("active_runs", "batched_loop"):
+        monkeypatch.setattr(f"squarely.descent.sweep.{module}.EPOCHS_PER_CHECK", stretch)
     options = {"formula": FORMULA, "epochs": 100 if size is None else 30, "batch_size": size}
     rates = [0.01, 40.0, 1e30, 0.7, 0.05] if size is None else [0.01, 40.0, 0.5, 1e30, 0.45, 0.05]
     sweep = sq.sweep(data=ROWS, lr=rates, seed=[0, 5], momentum=[0, 0.9], dtype=dtype, **options)

@@ -113,7 +113,7 @@ def test_what_engines_cannot_do_is_said():
         ({"engine": "closed_form", "optimizer": "adam"}, "Use engine='moments'"),
         ({"engine": "closed_form", "scheduler": "ExponentialLR", "scheduler_options": {"gamma": 0.9}}, "constant rate"),
         ({"engine": "closed_form", "stop": "0.01 se"}, "takes no steps"),
-        ({"engine": "closed_form", "validation": 0.2}, "looks at no rows"),
+        ({"engine": "closed_form", "validation": 0.2}, "evaluates no rows"),
         ({"engine": "closed_form", "epochs": 10**9}, "would fill the memory"),
         ({"engine": "spectrum"}, "engine='spectrum' is not known"),
         ({"gradient": "closed", "loss": "huber"}, "goes by 'autograd'"),

@@ -236,7 +236,7 @@ def test_a_module_is_never_tested_for_truth(make):
     loop(theirs, loader, 5, 0.1)
     run = sq.train(model=ours, loader=loader, lr=0.1, epochs=5)
     assert run.model is ours
-    assert run.owned
+    assert run.has_user_model
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
         assert torch.equal(a, b)
     assert "the model's own" in str(run.summary())

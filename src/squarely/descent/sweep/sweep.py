@@ -112,12 +112,13 @@ class Sweep:
         rows = [self._make_row(run, plain=plain, validated=validated) for run in shown]
         hidden = len(self.runs) - len(shown)
         more = [f"These are the best {_MAX_SHOWN_RUNS}; the other {hidden:,} runs are in sweep.frame."] if hidden else []
+        first = self.runs[0]
         notes = dict.fromkeys(warning for run in ([self.best] if hidden else shown) for warning in run.warnings)
         return Page(
             "Learning Rates" if self._options == ("lr",) else "Sweep",
             [Table(header, rows)],
             footer=[
-                describe_rows(self.runs[0]),
+                describe_rows(first.source, first.rows, first.validation, first.validation_rows),
                 *more,
                 *([f"{self.program}."] if self.program else []),
                 self.why,
