@@ -31,8 +31,8 @@ def train(**options):
 
 
 def bits(run):
-    columns = {name: np.array(values).tobytes() for name, values in run.loop.log.columns.items()}
-    return run.loop.end.tobytes(), run.status, columns, [tensor.tobytes() for tensor in tensors_of(run.optimizer.state_dict())]
+    columns = {name: np.array(values).tobytes() for name, values in run.result.history.columns.items()}
+    return run.result.end.tobytes(), run.status, columns, [tensor.tobytes() for tensor in tensors_of(run.optimizer.state_dict())]
 
 
 def tensors_of(value):
