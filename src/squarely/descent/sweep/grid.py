@@ -120,7 +120,7 @@ def _check_values(name: str, value: Any) -> Sequence[Any]:
     values = list(value) if is_several else [value]
     if not values:
         example = {"batch_size": "[32, 256]", "seed": "[0, 1, 2]", "momentum": "[0, 0.9]"}.get(name, "[0.01, 0.001]")
-        raise OptionError(f"{name}=[] has no {SWEPT[name]}. Give at least one, such as {name}={example}.")
+        raise OptionError(f"{name}=[] names no {SWEPT[name]}. Give at least one, such as {name}={example}.")
     texts = [repr(value) for value in values]
     if len(set(texts)) < len(texts):
         twice = next(text for text in texts if texts.count(text) > 1)
