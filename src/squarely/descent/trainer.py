@@ -29,7 +29,7 @@ from squarely.descent.model.metrics import Measurement, metrics_from_mse
 from squarely.descent.model.user_objects import adapt_options, check_user_objects, coefficient_reader
 from squarely.descent.options.checks import check_options
 from squarely.descent.options.options import TrainingOptions
-from squarely.descent.results.run_theory import compute_theory, resolve_batch_size, resolve_learning_rate
+from squarely.descent.results.run_theory import compute_theory, resolve_learning_rate
 from squarely.descent.results.training import Training
 from squarely.descent.training_data import TrainingData
 from squarely.errors import OptionError
@@ -95,16 +95,16 @@ def train_one(data: TrainingData, options: TrainingOptions) -> Training:
 def _train_one(data: TrainingData, options: TrainingOptions) -> Training:
     user = data.user_objects
     options, user_remarks = adapt_options(options, user)
-    options, checkpoint_remarks = _resume_learning_rate(options, data.policy)
-    options, batch_remarks = resolve_batch_size(options, data.moments.n, has_even_batches=user.has_even_batches)
+    options, batch_remarks = data.resolve_batch_size(options)
     inputs = data.inputs_for(options)
     problem = inputs.problem
     features = len(problem.scale) - 1
     model = new_model(features, options, bias=problem.intercept) if user.model is None else user.model
     read = coefficient_reader(model, features, bias=problem.intercept)
     data.process_group.broadcast([parameter.detach() for parameter in model.parameters()])  # those of a user's model may differ
-    options, rate_remarks = resolve_learning_rate(options, inputs, read, is_plain=user.is_plain)
-    remarks = user_remarks + checkpoint_remarks + batch_remarks + rate_remarks
+    rate = partial(newest_checkpoint_rate, data.policy)
+    options, rate_remarks = resolve_learning_rate(options, inputs, read, is_plain=user.is_plain, checkpoint_rate=rate)
+    remarks = user_remarks + batch_remarks + rate_remarks
     if options.engine == "closed_form":
         is_plain = user.is_plain
         known = compute_theory(options, inputs, is_plain=is_plain)
@@ -126,32 +126,11 @@ def _train_one(data: TrainingData, options: TrainingOptions) -> Training:
         moments=data.moments,
         source=data.source,
         theory=known,
-        remarks=remarks + _stream_remarks(data.source, options, is_streamed=inputs.is_streamed) + result.remarks,
+        remarks=remarks + inputs.remarks + result.remarks,
         is_plain=is_plain,
         has_user_model=user.model is not None,
         validation=data.validation,
         validation_rows=inputs.validation_account,
-    )
-
-
-def _resume_learning_rate(options: TrainingOptions, policy: CheckpointPolicy | None) -> tuple[TrainingOptions, tuple[str, ...]]:
-    """Replace lr="auto" by the rate of the checkpoint: the best rate for more epochs may be another one."""
-    rate = newest_checkpoint_rate(policy) if options.lr == "auto" else None
-    if rate is None:
-        return options, ()
-    return replace(options, lr=rate), (f"lr='auto' is {rate:.6g}, the rate of the checkpoint that the run continues from.",)
-
-
-def _stream_remarks(source: Source, options: TrainingOptions, *, is_streamed: bool) -> tuple[str, ...]:
-    """Mention streamed rows, and that a source with a single part is shuffled within a buffer only."""
-    if not is_streamed:
-        return ()
-    remark = "The rows are not held in memory: they are read again in each epoch."
-    if options.is_full_batch or not options.shuffle or len(source.parts()) > 1:
-        return (remark,)
-    return (
-        f"{remark} {source.label} can only be read from its beginning, so rows are shuffled within a buffer. If they are sorted, "
-        "write them to a Parquet file with many row groups first.",
     )
 
 

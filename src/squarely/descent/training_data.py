@@ -62,6 +62,14 @@ class TrainingData:
         """The rows of this process."""
         return self.source if self.shard is None else self.shard
 
+    def resolve_batch_size(self, options: TrainingOptions) -> tuple[TrainingOptions, tuple[str, ...]]:
+        """Replace a batch size of n rows or more by full batches, and say what changed."""
+        size, n = options.batch_size, self.moments.n
+        if size is None or size < n or not self.user_objects.has_even_batches:
+            return options, ()
+        remarks = (f"batch_size={size:,} is above the {n:,} rows: every step uses all of them.",) if size > n else ()
+        return replace(options, batch_size=n if options.replacement else None), remarks
+
     def inputs_for(self, options: TrainingOptions) -> RunInputs:
         """Resolve what a run with these options reads: columns, rows to train and to validate on, and gradient noise.
 
@@ -83,6 +91,7 @@ class TrainingData:
             validation_account=account,
             is_streamed=is_streamed,
             has_even_batches=self.user_objects.has_even_batches,
+            remarks=_stream_remarks(self.source, options) if is_streamed else (),
             gradient_noise=cache(partial(self._gradient_noise, problem, spectrum, is_streamed=is_streamed)),
         )
 
@@ -205,6 +214,17 @@ class TrainingData:
         return fold_gradient_noise(
             self.moments.design, self.local, problem, lam, w, all_reduce=self.process_group.all_reduce_arrays
         )
+
+
+def _stream_remarks(source: Source, options: TrainingOptions) -> tuple[str, ...]:
+    """Mention that rows are streamed, and that a source with a single part is shuffled within a buffer only."""
+    remark = "The rows are not held in memory: they are read again in each epoch."
+    if options.is_full_batch or not options.shuffle or len(source.parts()) > 1:
+        return (remark,)
+    return (
+        f"{remark} {source.label} can only be read from its beginning, so rows are shuffled within a buffer. If they are sorted, "
+        "write them to a Parquet file with many row groups first.",
+    )
 
 
 def _is_constant(moments: Moments) -> np.ndarray:

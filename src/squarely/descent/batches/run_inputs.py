@@ -23,6 +23,7 @@ class RunInputs:
     validation, validation_account : the rows to validate on and their account, if there are any.
     is_streamed : whether the rows are read again in each epoch.
     has_even_batches : whether all epochs have the same rows, and all batches but the last the same size.
+    remarks : sentences on how the rows are read.
     gradient_noise : computes what single rows add to the gradient, at the first call.
     """
 
@@ -34,4 +35,5 @@ class RunInputs:
     validation_account: RowAccount | None
     is_streamed: bool
     has_even_batches: bool
+    remarks: tuple[str, ...]
     gradient_noise: Callable[[], Noise]

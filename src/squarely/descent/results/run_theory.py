@@ -83,21 +83,24 @@ class RunTheory:
         return round_down(min(theory.lr_for_floor(self.noise, self.batches, target), _TRUSTED_FRACTION * self.lr_limit), 2)
 
 
-def resolve_batch_size(options: TrainingOptions, n: int, *, has_even_batches: bool) -> tuple[TrainingOptions, tuple[str, ...]]:
-    """Replace a batch size of n rows or more by full batches, and describe what changed."""
-    size = options.batch_size
-    if size is None or size < n or not has_even_batches:
-        return options, ()
-    remarks = (f"batch_size={size:,} is above the {n:,} rows: every step uses all of them.",) if size > n else ()
-    return replace(options, batch_size=n if options.replacement else None), remarks
-
-
 def resolve_learning_rate(
-    options: TrainingOptions, inputs: RunInputs, start: Callable[[], Array], *, is_plain: bool
+    options: TrainingOptions,
+    inputs: RunInputs,
+    start: Callable[[], Array],
+    *,
+    is_plain: bool,
+    checkpoint_rate: Callable[[], float | None] = lambda: None,
 ) -> tuple[TrainingOptions, tuple[str, ...]]:
-    """Replace lr="auto" by a number, and say why; `start` returns the coefficients (p,) to start from."""
+    """Replace lr="auto" by a number, and say why.
+
+    `start` returns the coefficients (p,) to start from. A run that continues from a checkpoint keeps the `checkpoint_rate`, because
+    the best rate for more epochs may be another one.
+    """
     if options.lr != "auto":
         return options, ()
+    rate = checkpoint_rate()
+    if rate is not None:
+        return replace(options, lr=rate), (f"lr='auto' is {rate:.6g}, the rate of the checkpoint that the run continues from.",)
     lr, why = _find_best_rate(options, inputs, start())
     options = replace(options, lr=lr)
     return options, (f"lr='auto' is {round_down(lr, 6)}, {why}.{_state_assumptions(options, inputs, is_plain=is_plain)}",)

@@ -21,7 +21,7 @@ from squarely.descent.model.user_objects import UserObjects
 from squarely.descent.options.optimizers import groups_of, new_optimizer
 from squarely.descent.options.options import DTYPES, TrainingOptions
 from squarely.descent.results.predicted_curve import PredictedCurve
-from squarely.descent.results.run_theory import compute_theory, resolve_batch_size, resolve_learning_rate
+from squarely.descent.results.run_theory import compute_theory, resolve_learning_rate
 from squarely.descent.results.training import Training, with_prediction
 from squarely.descent.sweep.batched_loop import BatchedProblem, RunTrace, run_batched
 from squarely.descent.sweep.batched_loss import columns_of, evaluate_on_moments, evaluate_on_rows, loss_of
@@ -112,7 +112,7 @@ def _train_batched(data: TrainingData, inputs: RunInputs, options: Sequence[Trai
     """Train all runs in programs, one for each batch size, more where runs are many; return how many programs there are."""
     problem = inputs.problem
     models = [new_model(len(problem.scale) - 1, each, bias=problem.intercept) for each in options]
-    resolved = [_resolve(each, inputs, model) for each, model in zip(options, models, strict=True)]
+    resolved = [_resolve(data, inputs, each, model) for each, model in zip(options, models, strict=True)]
     programs = list(_split_runs([each for each, _ in resolved], problem))
     batched = _make_batched_problem(inputs, options[0])
     results: dict[int, LoopResult] = {}
@@ -142,8 +142,10 @@ def _train_batched(data: TrainingData, inputs: RunInputs, options: Sequence[Trai
     return runs, len(programs)
 
 
-def _resolve(options: TrainingOptions, inputs: RunInputs, model: LinearRegression) -> tuple[TrainingOptions, tuple[str, ...]]:
-    options, batch_remarks = resolve_batch_size(options, inputs.problem.n, has_even_batches=True)
+def _resolve(
+    data: TrainingData, inputs: RunInputs, options: TrainingOptions, model: LinearRegression
+) -> tuple[TrainingOptions, tuple[str, ...]]:
+    options, batch_remarks = data.resolve_batch_size(options)
     options, rate_remarks = resolve_learning_rate(options, inputs, partial(get_coefficients, model), is_plain=True)
     return options, batch_remarks + rate_remarks
 
