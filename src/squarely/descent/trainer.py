@@ -107,7 +107,7 @@ def _train_one(data: TrainingData, options: TrainingOptions) -> Training:
     remarks = user_remarks + batch_remarks + rate_remarks
     if options.engine == "closed_form":
         is_plain = user.is_plain
-        known = compute_theory(options, inputs, is_plain=is_plain)
+        run_theory = compute_theory(options, inputs, is_plain=is_plain)
         result = _run_closed_form(model, inputs, options)
     else:
         flat = flatten_parameters(model) if options.engine == "moments" else None  # before the optimizer refers to the parameters
@@ -115,7 +115,7 @@ def _train_one(data: TrainingData, options: TrainingOptions) -> Training:
         options, optimizer_remarks = with_optimizer_options(options, state)
         remarks += optimizer_remarks
         is_plain = user.is_plain and not unoptimized_parameters(state)
-        known = compute_theory(options, inputs, is_plain=is_plain)
+        run_theory = compute_theory(options, inputs, is_plain=is_plain)
         result = _run_loop(data, inputs, state, options, read=read, flat=flat)
         if state.average_count:
             options = replace(options, average=state.average_start)  # that of the checkpoint, if the run continued from one
@@ -125,7 +125,7 @@ def _train_one(data: TrainingData, options: TrainingOptions) -> Training:
         problem=problem,
         moments=data.moments,
         source=data.source,
-        theory=known,
+        theory=run_theory,
         remarks=remarks + inputs.remarks + result.remarks,
         is_plain=is_plain,
         has_user_model=user.model is not None,

@@ -133,9 +133,8 @@ def _condition_uses(condition: Condition, source: Source) -> list[tuple[str, str
 
 
 def _membership_use(condition: IsIn | BooleanColumn, source: Source) -> str:
-    if isinstance(condition, IsIn) and all(isinstance(value, str) for value in condition.values):
-        return "text"
-    return numeric_use(source, condition.name.name)
+    is_text = isinstance(condition, IsIn) and all(isinstance(value, str) for value in condition.values)
+    return "text" if is_text else numeric_use(source, condition.name.name)
 
 
 def file_of(source: Source, uses: ColumnUses, data: str | None, *, name: str = "frame") -> tuple[PandasReadCall, list[str]]:

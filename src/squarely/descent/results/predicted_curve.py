@@ -46,7 +46,7 @@ class PredictedCurve:
 
 def predict_curve(
     problem: StandardizedProblem,
-    known: RunTheory,
+    run_theory: RunTheory,
     options: TrainingOptions,
     start: Array,
     optimum: Array,
@@ -59,27 +59,16 @@ def predict_curve(
     `rates` are the learning rates of a schedule, one an update, and empty without one. `momenta` are its momenta, if it changes
     them. The curve is None where there is no closed form, or no unique optimum.
     """
-    if known.lr_limit is None or options.average is not None or not np.isfinite(optimum).all():
+    descent, lam = options.descent, run_theory.spectrum
+    if run_theory.lr_limit is None or descent is None or options.average is not None or not np.isfinite(optimum).all():
         return None
-    if options.is_full_batch:
-        return _predict_full_batch(problem, known, options, start, optimum, rates=rates, momenta=momenta)
-    if known.noise is None or known.batches is None or known.floor is None:
-        return None
-    return _predict_mini_batch(problem, known, known.noise, known.batches, options.epochs, start=start, optimum=optimum)
-
-
-def _predict_full_batch(
-    problem: StandardizedProblem,
-    known: RunTheory,
-    options: TrainingOptions,
-    start: Array,
-    optimum: Array,
-    *,
-    rates: Array,
-    momenta: Array | None,
-) -> PredictedCurve | None:
-    descent, lam = options.descent, known.spectrum
-    if descent is None or (options.scheduler is not None and len(rates) < options.epochs):
+    if not options.is_full_batch:
+        if run_theory.noise is None or run_theory.batches is None or run_theory.floor is None:
+            return None
+        return _predict_mini_batch(
+            problem, run_theory, run_theory.noise, run_theory.batches, options.epochs, start=start, optimum=optimum
+        )
+    if options.scheduler is not None and len(rates) < options.epochs:
         return None
     rest = theory.fixed_point(lam, problem.h, descent.weight_decay) if descent.weight_decay else optimum
     c, offset = lam.vectors.T @ (start - rest), lam.vectors.T @ (rest - optimum)
@@ -97,7 +86,7 @@ def _predict_full_batch(
 
 def _predict_mini_batch(
     problem: StandardizedProblem,
-    known: RunTheory,
+    run_theory: RunTheory,
     noise: theory.Noise,
     batches: theory.Batches,
     epochs: int,
@@ -106,7 +95,7 @@ def _predict_mini_batch(
     optimum: Array,
 ) -> PredictedCurve:
     """Predict the mean over all orders of the rows: exact with replacement, to first order in the noise if reshuffled."""
-    lam = known.spectrum
+    lam = run_theory.spectrum
     c = lam.vectors.T @ (start - optimum)
     excess = theory.expected_curve(noise, c, batches, epochs)
     steps = epochs * batches.sizes(problem.n)[0]
@@ -114,7 +103,7 @@ def _predict_mini_batch(
         end = lam.vectors @ theory.modes_after(lam, c, batches.descent, steps)
         mean = problem.to_data_units(optimum + end) - problem.to_data_units(optimum)
         gap = np.sqrt(mean**2 + _variances_in_units(problem, lam, noise, theory.noise_covariance(noise, batches)))
-    rough = " and beyond the rates at which that is near" if known.is_floor_rough else ""
+    rough = " and beyond the rates at which that is near" if run_theory.is_floor_rough else ""
     drawn = "with replacement" if batches.sampling == "with replacement" else f"reshuffled, to first order{rough}"
     form = f"mean over orders, {drawn}{', Gaussian columns' if noise.gaussian else ''}"
     return PredictedCurve(excess=excess, floor=problem.loss(optimum), gap=gap, form=form)

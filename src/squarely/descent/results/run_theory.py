@@ -76,9 +76,7 @@ class RunTheory:
 
     def rate_for_distance(self, tau: float) -> str:
         """Write the learning rate, rounded down, whose noise keeps a run about tau standard errors away. It needs a `floor`."""
-        assert self.noise is not None  # noqa: S101
-        assert self.batches is not None  # noqa: S101
-        assert self.lr_limit is not None  # noqa: S101
+        assert self.noise is not None and self.batches is not None and self.lr_limit is not None  # noqa: S101, PT018
         target = (self.floor or 0.0) * (tau / (self.floor_se or 1.0)) ** 2
         return round_down(min(theory.lr_for_floor(self.noise, self.batches, target), _TRUSTED_FRACTION * self.lr_limit), 2)
 
@@ -146,21 +144,21 @@ def _state_assumptions(options: TrainingOptions, inputs: RunInputs, *, is_plain:
 def compute_theory(options: TrainingOptions, inputs: RunInputs, *, is_plain: bool) -> RunTheory:
     """Compute limits, rates, floors and warnings; no optimum is needed. `is_plain` is whether the model moves as nn.Linear does."""
     descent, lam, n = options.descent if is_plain else None, inputs.spectrum, inputs.problem.n
-    known = RunTheory(spectrum=lam, lr_limit=None, lr_best=None, kappa=lam.kappa, rate=None, warnings=())
+    run_theory = RunTheory(spectrum=lam, lr_limit=None, lr_best=None, kappa=lam.kappa, rate=None, warnings=())
     if descent is not None and (inputs.has_even_batches or options.is_full_batch):
         steps = 1 if options.is_full_batch else _theory_batches(options, n).sizes(n)[0]
         with np.errstate(over="ignore"):  # the rate of an epoch may leave the range of doubles
             rate = float(np.float64(theory.rate(lam, descent)) ** steps)
-        known = replace(
-            known,
+        run_theory = replace(
+            run_theory,
             lr_limit=theory.lr_limit(lam, descent),
             lr_best=theory.lr_best(lam, descent),
             rate=rate if options.scheduler is None else None,
             floor=0.0,
         )
         if not options.is_full_batch:
-            known = _with_batches(known, options, inputs.problem, inputs.gradient_noise())
-    return replace(known, warnings=tuple(_collect_warnings(known, options, inputs.standardized_kappa)))
+            run_theory = _with_batches(run_theory, options, inputs.problem, inputs.gradient_noise())
+    return replace(run_theory, warnings=tuple(_collect_warnings(run_theory, options, inputs.standardized_kappa)))
 
 
 def _theory_batches(options: TrainingOptions, n: int) -> theory.Batches:
@@ -173,18 +171,18 @@ def _theory_batches(options: TrainingOptions, n: int) -> theory.Batches:
     )
 
 
-def _with_batches(known: RunTheory, options: TrainingOptions, problem: StandardizedProblem, noise: theory.Noise) -> RunTheory:
+def _with_batches(run_theory: RunTheory, options: TrainingOptions, problem: StandardizedProblem, noise: theory.Noise) -> RunTheory:
     """Add what is known of mini-batches."""
     batches = _theory_batches(options, problem.n)
     limit = theory.batch_lr_limit(noise, batches.batch_size, options.descent)
-    known = replace(known, noise=noise, batches=batches, lr_limit=limit, floor=None)
+    run_theory = replace(run_theory, noise=noise, batches=batches, lr_limit=limit, floor=None)
     if not options.shuffle or options.weight_decay or options.scheduler is not None or options.average is not None:
-        return known  # a fixed order has its own bias, decay moves the optimum, schedules and averages lower the floor
+        return run_theory  # a fixed order has its own bias, decay moves the optimum, schedules and averages lower the floor
     if options.rate >= limit:
-        return known
+        return run_theory
     floor = theory.noise_floor(noise, batches)
     is_rough = not options.replacement and options.rate > _TRUSTED_FRACTION * limit
-    return replace(known, floor=floor, floor_se=_loss_in_standard_errors(floor, noise, problem), is_floor_rough=is_rough)
+    return replace(run_theory, floor=floor, floor_se=_loss_in_standard_errors(floor, noise, problem), is_floor_rough=is_rough)
 
 
 def _loss_in_standard_errors(excess: float, noise: theory.Noise, problem: StandardizedProblem) -> float:
@@ -194,41 +192,41 @@ def _loss_in_standard_errors(excess: float, noise: theory.Noise, problem: Standa
     return math.sqrt(problem.n * excess / variance) if variance > 0 else math.inf
 
 
-def _collect_warnings(known: RunTheory, options: TrainingOptions, standardized_kappa: float | None) -> list[str]:
+def _collect_warnings(run_theory: RunTheory, options: TrainingOptions, standardized_kappa: float | None) -> list[str]:
     warnings: list[str] = []
-    advice, descent = known.rate_and_limit, options.descent
-    if advice is not None and descent is not None and known.lr_limit is not None:
+    advice, descent = run_theory.rate_and_limit, options.descent
+    if advice is not None and descent is not None and run_theory.lr_limit is not None:
         best, limit = advice
         if options.scheduler is not None:
-            warnings += _warn_of_growth(known, options, descent)
-        elif options.rate >= known.lr_limit:
+            warnings += _warn_of_growth(run_theory, options, descent)
+        elif options.rate >= run_theory.lr_limit:
             warnings.append(
                 f"lr={options.rate:g} is not below the limit {limit}: the loss cannot settle. The best rate is {best}."
-                if known.batches is None
-                else f"lr={options.rate:g} is not below {limit}, the limit {known.limit_label}: the loss may not settle. "
+                if run_theory.batches is None
+                else f"lr={options.rate:g} is not below {limit}, the limit {run_theory.limit_label}: the loss may not settle. "
                 f"Try lr={best}."
             )
         else:
-            warnings += _warn_of_slowness(known, options, descent, best)
-            warnings += _warn_of_noise(known, options)
-    if standardized_kappa is not None and known.kappa > 2.0 * standardized_kappa:
-        kappa = "infinite" if math.isinf(known.kappa) else f"{known.kappa:.2g}"
+            warnings += _warn_of_slowness(run_theory, options, descent, best)
+            warnings += _warn_of_noise(run_theory, options)
+    if standardized_kappa is not None and run_theory.kappa > 2.0 * standardized_kappa:
+        kappa = "infinite" if math.isinf(run_theory.kappa) else f"{run_theory.kappa:.2g}"
         warnings.append(
-            f"The columns are not standardized: kappa is {kappa} instead of {standardized_kappa:.3g}, and descent takes about "
+            f"The columns are not standardized: kappa is {kappa}, and {standardized_kappa:.3g} once they are. Descent takes about "
             "kappa/4 epochs for each factor e. Leave out standardize=False, or standardize the columns of the loader."
         )
-    if known.spectrum.flat_directions and (standardized_kappa is None or math.isinf(standardized_kappa)):
+    if run_theory.spectrum.flat_directions and (standardized_kappa is None or math.isinf(standardized_kappa)):
         warnings.append("Columns depend on each other, or nearly so: along their difference descent stays at its start.")
     return warnings
 
 
-def _warn_of_growth(known: RunTheory, options: TrainingOptions, descent: theory.Descent) -> list[str]:
+def _warn_of_growth(run_theory: RunTheory, options: TrainingOptions, descent: theory.Descent) -> list[str]:
     """Warn of a schedule with rates so large that the error grows, for steps on all rows."""
     schedule = simulate_schedule(options, options.epochs) if options.is_full_batch else None
-    if schedule is None or known.rate_and_limit is None:
+    if schedule is None or run_theory.rate_and_limit is None:
         return []
     rates, momenta = schedule
-    moving = known.spectrum.values[known.spectrum.flat_directions :]
+    moving = run_theory.spectrum.values[run_theory.spectrum.flat_directions :]
     lam = theory.Spectrum(moving, np.eye(len(moving)))
     errors = theory.modes_along(lam, np.ones(len(moving)), descent, rates, momenta)
     sizes = np.nan_to_num([np.abs(c).max() for c in errors], nan=math.inf)
@@ -238,14 +236,14 @@ def _warn_of_growth(known: RunTheory, options: TrainingOptions, descent: theory.
     epoch = int(beyond[0]) if len(beyond) else len(sizes) - 1
     return [
         f"The schedule takes the rate up to {rates.max():.4g}: at epoch {epoch:,} the error in some direction is "
-        f"{sizes[epoch]:.2g} times that of the start. The limit of a constant rate is {known.rate_and_limit[1]}."
+        f"{sizes[epoch]:.2g} times that of the start. The limit of a constant rate is {run_theory.rate_and_limit[1]}."
     ]
 
 
-def _warn_of_slowness(known: RunTheory, options: TrainingOptions, descent: theory.Descent, best: str) -> list[str]:
+def _warn_of_slowness(run_theory: RunTheory, options: TrainingOptions, descent: theory.Descent, best: str) -> list[str]:
     """Warn of a run with too few epochs, and say how many are enough."""
-    lam = known.spectrum
-    steps = 1 if known.batches is None or known.noise is None else known.batches.sizes(known.noise.n)[0]
+    lam = run_theory.spectrum
+    steps = 1 if run_theory.batches is None or run_theory.noise is None else run_theory.batches.sizes(run_theory.noise.n)[0]
 
     def remainder(rate: float) -> float:
         after = theory.modes_after(lam, np.ones(len(lam.values)), replace(descent, lr=rate), options.epochs * steps)
@@ -254,7 +252,7 @@ def _warn_of_slowness(known: RunTheory, options: TrainingOptions, descent: theor
     error, least = remainder(options.rate), remainder(float(best))
     if error <= _MAX_REMAINING_ERROR:
         return []
-    about = "" if known.batches is None else "about "
+    about = "" if run_theory.batches is None else "about "
     what = "distance to the limit point" if descent.weight_decay else "error"
     verb = "leaves" if options.epochs == 1 else "leave"
     epochs = pluralize(options.epochs, "epoch")
@@ -266,18 +264,17 @@ def _warn_of_slowness(known: RunTheory, options: TrainingOptions, descent: theor
         warning += f" {about.capitalize()}{pluralize(needed, 'epoch')} would leave {_MAX_REMAINING_ERROR:g}{in_float64}."
     is_quicker = theory.rate(lam, replace(descent, lr=float(best))) < (1.0 - 1e-6) * theory.rate(lam, descent)
     if is_quicker and least < 0.8 * error:
-        warning += f" The best rate is {best}." if known.batches is None else f" Or try lr={best}."
+        warning += f" The best rate is {best}." if run_theory.batches is None else f" Or try lr={best}."
     return [warning]
 
 
-def _warn_of_noise(known: RunTheory, options: TrainingOptions) -> list[str]:
+def _warn_of_noise(run_theory: RunTheory, options: TrainingOptions) -> list[str]:
     """Warn of batches whose noise keeps the coefficients far from the optimum, and say what helps."""
-    if known.floor_se is None or known.batches is None or not _MAX_NOISE_SE < known.floor_se < math.inf:
+    if run_theory.floor_se is None or run_theory.batches is None or not _MAX_NOISE_SE < run_theory.floor_se < math.inf:
         return []
-    at_least = "at least " if known.is_floor_rough else ""
+    at_least, lr = "at least " if run_theory.is_floor_rough else "", run_theory.rate_for_distance(_MAX_NOISE_SE)
     return [
-        f"The noise of batches of {pluralize(known.batches.batch_size, 'row')} keeps the coefficients {at_least}about "
-        f"{known.floor_se:.2g} standard errors from the optimum at lr={options.rate:g}. "
-        f"lr={known.rate_for_distance(_MAX_NOISE_SE)} would keep them within about {_MAX_NOISE_SE:g}; average=True or a schedule "
-        "brings them nearer."
+        f"The noise of batches of {pluralize(run_theory.batches.batch_size, 'row')} keeps the coefficients {at_least}about "
+        f"{run_theory.floor_se:.2g} standard errors from the optimum at lr={options.rate:g}. lr={lr} would keep them within about "
+        f"{_MAX_NOISE_SE:g}; average=True or a schedule brings them nearer."
     ]

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import nn
 
+_PLAIN_OPTIONS = ("average", "stop", "engine", "gradient", "stream", "dtype", "seed", "device")
 _MIN_WEIGHT = 1e-6  # of a direction of length one: a smaller weight is rounding
 
 
@@ -237,14 +238,7 @@ class Training:
             "weight_decay": options.weight_decay if first is None else first.weight_decay,
             "groups": [{**asdict(group), "lr": None if math.isnan(group.lr) else group.lr} for group in options.parameter_groups],
             "scheduler": None if options.scheduler is None else torch_name(options.scheduler),
-            "average": options.average,
-            "stop": options.stop,
-            "engine": options.engine,
-            "gradient": options.gradient,
-            "stream": options.stream,
-            "dtype": options.dtype,
-            "seed": options.seed,
-            "device": options.device,
+            **{name: getattr(options, name) for name in _PLAIN_OPTIONS},
             "loss": self.result.final_values["loss"],
             "start": self.result.start.tolist(),
             "theory": {

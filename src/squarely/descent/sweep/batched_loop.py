@@ -107,7 +107,9 @@ def _train_epoch(problem: BatchedProblem, active: ActiveRuns, options: TrainingO
     n, size, loss, columns = problem.n, min(options.batch_size or problem.n, problem.n), problem.loss, problem.columns
     assert columns is not None  # noqa: S101  # mini-batches need rows
     S, R = active.positions.shape
-    orders = _epoch_orders(options, active.seeds, epoch, n) if options.shuffle else None
+    orders = None
+    if options.shuffle:
+        orders = np.stack([epoch_order(epoch, n, seed, replacement=options.replacement) for seed in active.seeds])
     W, G, total = active.tensors["W"], active.tensors["G"], active.tensors["W"].new_zeros(S, R)
     number = epoch * _steps_per_epoch(problem, options)
     stretch = max(_ROWS_PER_GATHER // (size * S), 1) * size
@@ -125,10 +127,6 @@ def _train_epoch(problem: BatchedProblem, active: ActiveRuns, options: TrainingO
             if active.rates.change == "batch":
                 active.set_learning_rates(number)
     return total.view(-1).div_(n)
-
-
-def _epoch_orders(options: TrainingOptions, seeds: Sequence[int], epoch: int, n: int) -> np.ndarray:
-    return np.stack([epoch_order(epoch, n, seed, replacement=options.replacement) for seed in seeds])
 
 
 def _gather_rows(columns: ColumnTensors, orders: np.ndarray | None, start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from squarely.descent.batches.batch_source import BatchSource
 from squarely.descent.batches.in_memory import InMemoryBatches
 from squarely.descent.options.options import TrainingOptions
 from squarely.moments import StandardizedProblem
@@ -30,8 +31,9 @@ class ColumnTensors:
         return len(self.y)
 
 
-def columns_of(rows: InMemoryBatches, *, intercept: bool) -> ColumnTensors:
-    """Transpose rows, with a column of ones for the intercept if there is one."""
+def columns_of(rows: BatchSource, *, intercept: bool) -> ColumnTensors:
+    """Transpose rows in memory, with a column of ones for the intercept if there is one."""
+    assert isinstance(rows, InMemoryBatches)  # noqa: S101  # runs on streamed rows are trained one by one
     X = rows.X.t()
     return ColumnTensors(torch.cat([torch.ones_like(X[:1]), X]) if intercept else X.contiguous(), rows.y.reshape(-1))
 
@@ -67,12 +69,15 @@ def loss_of(options: TrainingOptions) -> ResidualLoss:
 
 
 @dataclass(eq=False, slots=True)
-class _RowsEvaluator:
+class RowsEvaluator:
+    """The `Evaluate` of all rows, in blocks that bound memory: r = X w - y, g = slope_factor / n X'slope(r)."""
+
     columns: ColumnTensors
     loss: ResidualLoss
     buffers: dict[tuple[int, int], torch.Tensor] = field(default_factory=dict)
 
     def __call__(self, W: torch.Tensor, G: torch.Tensor | None) -> torch.Tensor:
+        """Return the mean loss (K,), and write the gradient (K, p) to G."""
         n, K, total = self.columns.n, len(W), torch.zeros(len(W), dtype=W.dtype, device=W.device)
         block = max(_CELLS // K, 1)
         for start in range(0, n, block):
@@ -90,11 +95,6 @@ class _RowsEvaluator:
                 self.buffers.clear()
             self.buffers[K, m] = torch.empty(K, m, dtype=self.columns.y.dtype, device=self.columns.y.device)
         return self.buffers[K, m]
-
-
-def evaluate_on_rows(columns: ColumnTensors, loss: ResidualLoss) -> Evaluate:
-    """Return the evaluation on all rows, in blocks that bound memory: r = X w - y, g = slope_factor / n X'slope(r)."""
-    return _RowsEvaluator(columns, loss)
 
 
 def evaluate_on_moments(problem: StandardizedProblem, like: torch.Tensor) -> Evaluate:

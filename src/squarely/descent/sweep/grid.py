@@ -77,6 +77,7 @@ def make_grid(options: Mapping[str, Any]) -> Grid:
 def why_not_batched(options: TrainingOptions) -> str | None:
     """Return why runs cannot be trained in one program, as part of a sentence; None if they can."""
     optimizer = options.optimizer if isinstance(options.optimizer, str) else "an optimizer of your own"
+    scheduler = options.scheduler
     unsupported = [name for name in _UNSUPPORTED_OPTIONS if options.optimizer_options.get(name)]
     reasons = {
         "engine='closed_form' takes no steps": options.engine == "closed_form",
@@ -89,19 +90,12 @@ def why_not_batched(options: TrainingOptions) -> str | None:
         "callbacks receive one run": bool(options.callback_list),
         "metrics are computed run by run": bool(options.metrics),
         "rows are streamed": bool(options.stream),
-        **_scheduler_reasons(options),
+        "the scheduler is a function of one optimizer": scheduler is not None and not isinstance(scheduler, str),
+        f"{scheduler} depends on the loss": scheduler == "ReduceLROnPlateau",
+        f"{scheduler} also changes the momentum": scheduler in BATCH_SCHEDULERS,
+        f"{scheduler} has a list of functions": isinstance(options.scheduler_options.get("lr_lambda"), list | tuple),
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
-
-
-def _scheduler_reasons(options: TrainingOptions) -> dict[str, bool]:
-    name = options.scheduler
-    return {
-        "the scheduler is a function of one optimizer": name is not None and not isinstance(name, str),
-        f"{name} depends on the loss": name == "ReduceLROnPlateau",
-        f"{name} also changes the momentum": name in BATCH_SCHEDULERS,
-        f"{name} has a list of functions": isinstance(options.scheduler_options.get("lr_lambda"), list | tuple),
-    }
 
 
 def _require_single(options: Mapping[str, Any]) -> None:

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from squarely.data import Source, report_count
-from squarely.descent.batches.batch_source import BatchSource
 from squarely.descent.batches.in_memory import InMemoryBatches
 from squarely.descent.batches.run_inputs import RunInputs
 from squarely.descent.loop.state import History
@@ -24,7 +23,7 @@ from squarely.descent.results.predicted_curve import PredictedCurve
 from squarely.descent.results.run_theory import compute_theory, resolve_learning_rate
 from squarely.descent.results.training import Training, with_prediction
 from squarely.descent.sweep.batched_loop import BatchedProblem, RunTrace, run_batched
-from squarely.descent.sweep.batched_loss import columns_of, evaluate_on_moments, evaluate_on_rows, loss_of
+from squarely.descent.sweep.batched_loss import Evaluate, RowsEvaluator, columns_of, evaluate_on_moments, loss_of
 from squarely.descent.sweep.grid import Grid, why_not_batched
 from squarely.descent.sweep.sweep import Sweep
 from squarely.descent.trainer import require_validation, train_one
@@ -121,7 +120,7 @@ def _train_batched(data: TrainingData, inputs: RunInputs, options: Sequence[Trai
         for number, program in enumerate(programs):
             order = [i for row in program for i in row]
             starts = torch.stack([torch.stack([_get_weights(models[i]) for i in row]) for row in program])  # (S, R, p)
-            on_epoch = partial(_report_epoch, report, number * epochs)
+            on_epoch = partial(lambda before, epoch: report(before + epoch), number * epochs)
             traces = run_batched(batched, [resolved[i][0] for i in order], starts, on_epoch=on_epoch)
             for i, trace in zip(order, traces, strict=True):
                 results[i] = _make_result(models[i], resolved[i][0], trace)
@@ -150,10 +149,6 @@ def _resolve(
     return options, batch_remarks + rate_remarks
 
 
-def _report_epoch(report: Callable[[int], None], before: int, epoch: int) -> None:
-    report(before + epoch)
-
-
 def _split_runs(options: Sequence[TrainingOptions], problem: StandardizedProblem) -> Iterator[list[list[int]]]:
     """Split runs into programs: lists of runs, by their positions, one list for each order of the rows."""
     by_size: dict[int | None, dict[int, list[int]]] = {}
@@ -174,18 +169,13 @@ def _make_batched_problem(inputs: RunInputs, options: TrainingOptions) -> Batche
     problem, loss = inputs.problem, loss_of(options)
     columns = validation = None
     if inputs.validation is not None:
-        validation = evaluate_on_rows(columns_of(_require_in_memory(inputs.validation), intercept=problem.intercept), loss)
+        validation = RowsEvaluator(columns_of(inputs.validation, intercept=problem.intercept), loss)
     if options.engine == "moments":
-        evaluate = evaluate_on_moments(problem, torch.empty(0, dtype=DTYPES[options.dtype], device=options.device))
+        evaluate: Evaluate = evaluate_on_moments(problem, torch.empty(0, dtype=DTYPES[options.dtype], device=options.device))
     else:
-        columns = columns_of(_require_in_memory(inputs.batches), intercept=problem.intercept)
-        evaluate = evaluate_on_rows(columns, loss)
+        columns = columns_of(inputs.batches, intercept=problem.intercept)
+        evaluate = RowsEvaluator(columns, loss)
     return BatchedProblem(evaluate=evaluate, evaluate_validation=validation, columns=columns, loss=loss, n=problem.n)
-
-
-def _require_in_memory(batches: BatchSource) -> InMemoryBatches:
-    assert isinstance(batches, InMemoryBatches)  # noqa: S101  # streamed runs are trained one by one
-    return batches
 
 
 def _get_weights(model: LinearRegression) -> torch.Tensor:

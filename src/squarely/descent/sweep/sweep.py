@@ -260,15 +260,15 @@ def _final_loss(run: Training) -> float:
 
 def _describe_limits(run: Training) -> str:
     """Describe which constant rates converge for steps on all rows, and the limit for batches."""
-    known, options, descent = run.theory, run.options, run.options.descent
-    if known.lr_limit is None or known.lr_best is None or descent is None:
+    run_theory, options, descent = run.theory, run.options, run.options.descent
+    if run_theory.lr_limit is None or run_theory.lr_best is None or descent is None:
         return ""
-    best, limit = round_apart(known.lr_best, theory.lr_limit(known.spectrum, descent))
+    best, limit = round_apart(run_theory.lr_best, theory.lr_limit(run_theory.spectrum, descent))
     at = f" at momentum {options.momentum:g}" if options.momentum else ""
     constant = "Learning rates" if options.scheduler is None else "Constant learning rates"
-    if known.batches is None:
+    if run_theory.batches is None:
         return f"{constant} below {limit} converge{at}. The best is {best}."
     return (
         f"{constant} below {limit} converge{at} for steps on all rows, and the best is {best}. "
-        f"The limit {known.limit_label} is {round_down(known.lr_limit)}."
+        f"The limit {run_theory.limit_label} is {round_down(run_theory.lr_limit)}."
     )
