@@ -98,31 +98,16 @@ class Sweep:
     def summary(self) -> Page:
         """Lay out the runs side by side, or the best ten, each with its prediction."""
         shown = list(self.runs) if len(self.runs) <= _MAX_SHOWN_RUNS else self._ranked_runs[:_MAX_SHOWN_RUNS]
-        plain, validated = len(self._options) == 1, _has_validation(self.best)
-        header = [
-            *(_SHORT_NAMES.get(name, name) for name in self._options),
-            "status",
-            *(["first loss"] if plain else []),
-            "last loss",
-            *(["predicted"] if len(self._options) < 4 else []),
-            "excess left",
-            *(["val loss"] if validated else []),
-        ]
-        rows = [self._make_row(run, plain=plain, validated=validated) for run in shown]
+        rows = [self._make_row(run) for run in shown]
         hidden = len(self.runs) - len(shown)
         more = [f"These are the best {_MAX_SHOWN_RUNS}; the other {hidden:,} runs are in sweep.frame."] if hidden else []
-        first = self.runs[0]
-        notes = dict.fromkeys(warning for run in ([self.best] if hidden else shown) for warning in run.warnings)
+        first, program = self.runs[0], [f"{self.program}."] if self.program else []
+        used = describe_rows(first.source, first.rows, first.validation, first.validation_rows)
         return Page(
             "Learning Rates" if self._options == ("lr",) else "Sweep",
-            [Table(header, rows)],
-            footer=[
-                describe_rows(first.source, first.rows, first.validation, first.validation_rows),
-                *more,
-                *([f"{self.program}."] if self.program else []),
-                self.why,
-            ],
-            notes=list(notes),
+            [Table(list(rows[0]), [list(row.values()) for row in rows])],
+            footer=[used, *more, *program, self.why],
+            notes=list(dict.fromkeys(warning for run in ([self.best] if hidden else shown) for warning in run.warnings)),
         )
 
     def as_dict(self) -> Mapping[str, Any]:
@@ -173,17 +158,16 @@ class Sweep:
             columns["val_loss"] = np.array([run.result.final_values["val_loss"] for run in self.runs])
         return columns
 
-    def _make_row(self, run: Training, *, plain: bool, validated: bool) -> list[str]:
-        curve = run.prediction
-        return [
-            *(f"{_option_value(run, name):g}" for name in self._options),
-            run.status,
-            *([f"{run.result.losses[0]:.5g}"] if plain else []),
-            f"{run.result.final_values['loss']:.5g}",
-            *(["unknown" if curve is None else f"{curve.losses[curve.final_epoch]:.5g}"] if len(self._options) < 4 else []),
-            "unknown" if curve is None else f"{100 * curve.remaining_fraction:.2g} %",
-            *([f"{run.result.final_values['val_loss']:.5g}"] if validated else []),
-        ]
+    def _make_row(self, run: Training) -> dict[str, str]:
+        """Write a row of the summary, by the header of each column."""
+        curve, count = run.prediction, len(self._options)
+        row = {_SHORT_NAMES.get(name, name): f"{_option_value(run, name):g}" for name in self._options}
+        row["status"] = run.status
+        row |= {"first loss": f"{run.result.losses[0]:.5g}"} if count == 1 else {}
+        row["last loss"] = f"{run.result.final_values['loss']:.5g}"
+        row |= {"predicted": "unknown" if curve is None else f"{curve.losses[curve.final_epoch]:.5g}"} if count < 4 else {}
+        row["excess left"] = "unknown" if curve is None else f"{100 * curve.remaining_fraction:.2g} %"
+        return row | ({"val loss": f"{run.result.final_values['val_loss']:.5g}"} if _has_validation(self.best) else {})
 
     def _draw_losses(self) -> Panel:
         """Draw every run; the upper limit cuts diverging runs off, so that the others are not flat."""
