@@ -33,7 +33,7 @@ from squarely.errors import DataError, InputError, OptionError
 def run_with_checkpoints(
     keeping: CheckpointPolicy | None,
     state: LoopState,
-    recipe: TrainingOptions,
+    options: TrainingOptions,
     fingerprint: Callable[[], RunFingerprint],
     run: Callable[[Any], StopReason],
     *,
@@ -59,10 +59,10 @@ def run_with_checkpoints(
         check_run()
         return run(None), ()
     of = fingerprint()
-    by_epoch = recipe.is_full_batch or keeping.unit == "epochs"
+    by_epoch = options.is_full_batch or keeping.unit == "epochs"
     keeper = Checkpointer(policy=keeping, fingerprint=of, by_epoch=by_epoch, signals=signals, process_group=process_group)
     with _preserved_rng_states(state.total.device) as taken:
-        ended, remarks = process_group.run_on_all(lambda: keeper.resume(state, recipe))
+        ended, remarks = process_group.run_on_all(lambda: keeper.resume(state, options))
         _require_same_position(state, keeping, process_group)
         taken()
         if ended is None:
@@ -122,7 +122,7 @@ class Checkpointer:
     batches_since_save: int = 0
     position: tuple[int, int, int] | None = None
 
-    def resume(self, state: LoopState, recipe: TrainingOptions) -> tuple[StopReason | None, tuple[str, ...]]:
+    def resume(self, state: LoopState, options: TrainingOptions) -> tuple[StopReason | None, tuple[str, ...]]:
         """Put the state to where the newest checkpoint has it that can be read; if the run had ended there, say how."""
         origin = self.policy.origin
         if origin is None:
@@ -131,18 +131,18 @@ class Checkpointer:
         for path in met:
             try:
                 checkpoint = read_checkpoint(path)
-                ended = self._restore_from(state, recipe, checkpoint, path)
+                ended = self._restore_from(state, options, checkpoint, path)
             except UnreadableCheckpointError as error:
                 passed.append(f"The checkpoint {str(path)!r} cannot be read: {error}.")
                 continue
             if origin == self.policy.folder:
                 self.position = _position_of(state)
-            if ended is not None and ended.status == "finished" and state.epoch < recipe.epochs:
+            if ended is not None and ended.status == "finished" and state.epoch < options.epochs:
                 ended = None
             said = (
                 *passed,
                 _describe_origin(path, checkpoint, passed),
-                *_adjust_average(state, recipe, checkpoint.run["recipe"]["average"]),
+                *_adjust_average(state, options, checkpoint.run["recipe"]["average"]),
             )
             return ended, (*said, *self._describe_differences(checkpoint, state))
         if passed:
@@ -153,16 +153,16 @@ class Checkpointer:
             )
         return None, (f"The folder {str(origin)!r} held no checkpoint yet: the run began anew.",)
 
-    def _restore_from(self, state: LoopState, recipe: TrainingOptions, checkpoint: Checkpoint, path: Path) -> StopReason | None:
+    def _restore_from(self, state: LoopState, options: TrainingOptions, checkpoint: Checkpoint, path: Path) -> StopReason | None:
         try:
             require_same_run(checkpoint.run, checkpoint.tensors, self.fingerprint, str(path))
         except InputError:
             raise
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise UnreadableCheckpointError(f"it does not fit together ({type(error).__name__}: {error})") from error
-        if checkpoint.epoch > recipe.epochs or (checkpoint.epoch == recipe.epochs and checkpoint.batch):
+        if checkpoint.epoch > options.epochs or (checkpoint.epoch == options.epochs and checkpoint.batch):
             raise OptionError(
-                f"The checkpoint {str(path)!r} has done {checkpoint.epoch:,} epochs, and epochs={recipe.epochs} "
+                f"The checkpoint {str(path)!r} has done {checkpoint.epoch:,} epochs, and epochs={options.epochs} "
                 "asks for fewer. Give more."
             )
         return restore(state, checkpoint)
@@ -235,15 +235,15 @@ def _require_same_position(state: LoopState, keeping: CheckpointPolicy, team: Pr
             )
 
 
-def _adjust_average(state: LoopState, recipe: TrainingOptions, was: int | None) -> tuple[str, ...]:
+def _adjust_average(state: LoopState, options: TrainingOptions, was: int | None) -> tuple[str, ...]:
     """Average over the second half of more epochs, where that is still to come; else say from which epoch on it is."""
-    if recipe.average is None or was is None or was == recipe.average:
+    if options.average is None or was is None or was == options.average:
         return ()
-    if (state.epoch, state.batch) <= (recipe.average, 0):
+    if (state.epoch, state.batch) <= (options.average, 0):
         state.average_count = 0  # the first iterate that is taken in then stands for all before
         return ()
     begun = state.average_start if state.average_count else state.epoch
-    return (f"Iterates are averaged from epoch {begun} on and not from {recipe.average:,}, which the checkpoint is past.",)
+    return (f"Iterates are averaged from epoch {begun} on and not from {options.average:,}, which the checkpoint is past.",)
 
 
 def _position_of(state: LoopState) -> tuple[int, int, int]:

@@ -1,4 +1,4 @@
-"""The Identity of a run: formula, recipe and data, which a checkpoint must share with the run that goes on from it."""
+"""The Identity of a run: formula, options and data, which a checkpoint must share with the run that goes on from it."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from squarely.numerics import Array
 _TOLERANCE = 1e-12  # relative: sums in another order differ by far less, other data by far more
 _ORDER_TOLERANCE = 1e-6  # of a standard deviation: float32 rounds to a tenth of it; n shuffled rows are 0.3 / sqrt(n) away
 _ROWS_PER_CHUNK = 2**20  # rows that are looked at at once
-_FREE_OPTIONS = ("epochs", "callbacks")  # what may differ in a recipe, or is looked at apart
-_GROUP_OPTIONS = ("lr", "momentum", "nesterov", "weight_decay")  # which an optimiser of the user's own has by itself
+_FREE_OPTIONS = ("epochs", "callbacks")  # what may differ in the options, or is looked at apart
+_GROUP_OPTIONS = ("lr", "momentum", "nesterov", "weight_decay")  # which an optimizer of the user's own has by itself
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class RunFingerprint:
 
     Attributes
     ----------
-    run : formula, condition, recipe, names of the coefficients, levels and counts, as JSON knows values; and the versions that
+    run : formula, condition, options, names of the coefficients, levels and counts, as JSON knows values; and the versions that
         decide the last bits, which may differ.
     data : name -> numbers: shifts and scales of the columns, a projection of the Hessian, X'y, the order of the rows.
     is_epoch_only : whether an epoch can only be begun: the user's loader draws another order each time.
@@ -61,25 +61,25 @@ class RunFingerprint:
 def fingerprint_of(
     design: Design,
     problem: StandardizedProblem,
-    recipe: TrainingOptions,
+    options: TrainingOptions,
     rows: BatchSource,
     validation: BatchSource | None,
     *,
     process_group: ProcessGroup,
 ) -> RunFingerprint:
-    """Take down what a run is of; `recipe` with nothing left open. Processes have one identity, whichever GPU each has."""
+    """Take down what a run is of; `options` with nothing left open. Processes have one identity, whichever GPU each has."""
     formula = design.formula
     if not process_group.is_single:
-        recipe = replace(recipe, device=torch.device(recipe.device).type)
-    named = isinstance(recipe.optimizer, str)
+        options = replace(options, device=torch.device(options.device).type)
+    named = isinstance(options.optimizer, str)
     unasked = ("parameter_groups",) if named else ("parameter_groups", *_GROUP_OPTIONS)
     run = {
         "formula": formula.text,
         "where": design.where.text if design.where else None,
         "recipe": {
-            field.name: describe_class(getattr(recipe, field.name)) for field in fields(recipe) if field.name not in unasked
+            field.name: describe_class(getattr(options, field.name)) for field in fields(options) if field.name not in unasked
         },
-        "groups": None if named else [describe_class(asdict(group)) for group in recipe.parameter_groups],
+        "groups": None if named else [describe_class(asdict(group)) for group in options.parameter_groups],
         "names": list(problem.names),
         "levels": {text: [describe_class(level) for level in coding.levels] for text, coding in design.learned.contrasts.items()},
         "rows": rows.n,
@@ -103,7 +103,7 @@ def fingerprint_of(
     }
     loaded = isinstance(rows, LoaderBatches)
     sampler = unknown_sampler_name(rows.source.loader) if isinstance(rows, LoaderBatches) else ""
-    return RunFingerprint(run=run, data=data, is_epoch_only=loaded and recipe.shuffle, sampler=sampler)
+    return RunFingerprint(run=run, data=data, is_epoch_only=loaded and options.shuffle, sampler=sampler)
 
 
 def _order_checksum(rows: BatchSource) -> float:
@@ -131,7 +131,7 @@ def _label_order_checksum(labels: torch.Tensor, first: int, n: int) -> float:
 
 
 def require_same_run(was: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], now: RunFingerprint, label: str) -> None:
-    """Refuse a checkpoint of another formula, recipe or data, `was` with `tensors`; its folder is called `label`.
+    """Refuse a checkpoint of another formula, options or data, `was` with `tensors`; its folder is called `label`.
 
     Raises
     ------
@@ -172,28 +172,28 @@ def _describe_changes(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterato
         yield f"callbacks were {describe_value(was['callbacks'])} and are {describe_value(now['callbacks'])}"
 
 
-def _weight_decay_of(recipe: Mapping[str, Any]) -> Any:
-    """Give the weight decay of a recipe; where it leaves it to its optimiser, that one's."""
-    kind, given = recipe["optimizer"], recipe.get("weight_decay")
+def _weight_decay_of(options: Mapping[str, Any]) -> Any:
+    """Give the weight decay of the options; where it leaves it to its optimizer, that one's."""
+    kind, given = options["optimizer"], options.get("weight_decay")
     if given is not None or not isinstance(kind, str):
         return given
     taken = inspect.signature(OPTIMIZERS[kind]).parameters.get("weight_decay")
     return None if taken is None else float(taken.default)
 
 
-def _is_half(recipe: Mapping[str, Any]) -> bool:
+def _is_half(options: Mapping[str, Any]) -> bool:
     """Tell whether iterates are averaged over the second half of the epochs, as with average=True."""
-    return recipe.get("average") is not None and recipe["average"] == recipe["epochs"] // 2
+    return options.get("average") is not None and options["average"] == options["epochs"] // 2
 
 
-def _describe_group_changes(was: Any, now: Any, recipe: Mapping[str, Any]) -> Iterator[str]:
-    """Name what an optimiser of the user's own was made with, and is not now; a checkpoint of before may not say."""
+def _describe_group_changes(was: Any, now: Any, options: Mapping[str, Any]) -> Iterator[str]:
+    """Name what an optimizer of the user's own was made with, and is not now; a checkpoint of before may not say."""
     if was is None or now is None:
         return
     if len(was) != len(now):
-        yield f"the optimiser had {pluralize(len(was), 'group')} of parameters and has {len(now):,}"
+        yield f"the optimizer had {pluralize(len(was), 'group')} of parameters and has {len(now):,}"
         return
-    cycled = () if recipe["scheduler"] is None else ("momentum",)  # which some schedulers change in an optimiser that is used again
+    cycled = () if options["scheduler"] is None else ("momentum",)  # which some schedulers change in an optimizer that is used again
     for number, (before, after) in enumerate(zip(was, now, strict=True), start=1):
         old, new = dict(before["dict"]), dict(after["dict"])
         if old["kind"] != new["kind"]:
@@ -201,7 +201,7 @@ def _describe_group_changes(was: Any, now: Any, recipe: Mapping[str, Any]) -> It
         of = f" of group {number:,}" if len(now) > 1 else ""
         for name in new:
             if name in old and name not in cycled and old[name] != new[name]:
-                yield f"{name}{of} of the optimiser was {describe_value(old[name])} and is {describe_value(new[name])}"
+                yield f"{name}{of} of the optimizer was {describe_value(old[name])} and is {describe_value(new[name])}"
 
 
 def _require_shape(was: Mapping[str, Any], now: RunFingerprint, label: str) -> None:

@@ -23,7 +23,7 @@ def to_checkpoint(state: LoopState, identity: RunFingerprint, ended: StopReason 
 
     Raises
     ------
-    OptionError : the optimiser or the scheduler keeps something that only pickle could write.
+    OptionError : the optimizer or the scheduler keeps something that only pickle could write.
     """
     asked = ended is not None and ended.is_requested  # then the callbacks are to be asked again about this epoch
     logged = state.epoch if asked else len(state.history.losses)
@@ -91,7 +91,7 @@ def restore(state: LoopState, checkpoint: Checkpoint) -> StopReason | None:
 
     Raises
     ------
-    OptionError : the optimiser or scheduler is of another kind.
+    OptionError : the optimizer or scheduler is of another kind.
     DamagedError : the checkpoint is not as one was written.
     """
     run, tensors = checkpoint.run, checkpoint.tensors
@@ -154,12 +154,12 @@ def _require_same_shape(new: torch.Tensor, old: torch.Tensor) -> torch.Tensor:
 
 
 def _put_optimizer(optimizer: torch.optim.Optimizer, kept: dict[str, Any]) -> None:
-    """Load what an optimiser keeps. PyTorch would cast numbers to the parameters' type on the way: here they stay as they were."""
+    """Load what an optimizer keeps. PyTorch would cast numbers to the parameters' type on the way: here they stay as they were."""
     fresh = optimizer.state_dict()
     _require_like(kept["param_groups"], fresh["param_groups"])
     places = [place for group in kept["param_groups"] for place in group["params"]]
     if not {*kept["state"]} <= {*places}:
-        raise ValueError("the optimiser has a state for parameters that are not there")
+        raise ValueError("the optimizer has a state for parameters that are not there")
     _require_like({**kept, "state": {}, "param_groups": []}, {**fresh, "state": {}, "param_groups": []})
     optimizer.load_state_dict(kept)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]

@@ -22,7 +22,7 @@ from squarely.errors import DataError, FormulaError, InputError, OptionError, Pr
 from squarely.numerics import Array
 
 if distributed.is_available():
-    # Its defaults take hold of the group that there is when it is imported, and the first step of an optimiser imports it. A group
+    # Its defaults take hold of the group that there is when it is imported, and the first step of an optimizer imports it. A group
     # that is held goes on after destroy_process_group, and its threads then abort the process now and then when Python ends.
     import torch.distributed.nn.functional  # noqa: F401
 

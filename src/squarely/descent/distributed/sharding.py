@@ -143,11 +143,11 @@ def shard_batches(own: InMemoryBatches | StreamedBatches, team: ProcessGroup) ->
     )  # the same order would pair the rows of processes
 
 
-def require_a_row_each(recipe: TrainingOptions, team: ProcessGroup) -> None:
+def require_a_row_each(options: TrainingOptions, team: ProcessGroup) -> None:
     """Refuse to stream batches that have fewer rows than there are processes: some would never come to their end."""
-    if recipe.batch_size is not None and recipe.batch_size < team.size:
+    if options.batch_size is not None and options.batch_size < team.size:
         raise OptionError(
-            f"batch_size={recipe.batch_size} has no row for some of the {team.size} processes, and each streams its own. Give at "
+            f"batch_size={options.batch_size} has no row for some of the {team.size} processes, and each streams its own. Give at "
             f"least batch_size={team.size}, or hold the rows with stream=False."
         )
 
@@ -178,13 +178,13 @@ def all_reduce_gradient(gradient: Gradient, model: nn.Module, team: ProcessGroup
     return of_all
 
 
-def all_reduce_fold(fold: Fold, share: Source, team: ProcessGroup, recipe: TrainingOptions) -> Fold:
+def all_reduce_fold(fold: Fold, share: Source, team: ProcessGroup, options: TrainingOptions) -> Fold:
     """Give a fold of all rows that reads a share of them, and adds what the other processes have read."""
     if team.is_single:
         return fold
 
     def folded(design: Design, source: Source) -> tuple[Array, RowAccount]:
-        team.require_same(_values_to_match(design, recipe))
+        team.require_same(_values_to_match(design, options))
         gram, account = team.run_on_all(lambda: fold(design, share))
         whole = all_reduce_account(account, team)
         return team.all_reduce_arrays([gram])[0], whole
@@ -197,12 +197,12 @@ def all_reduce_account(account: RowAccount, team: ProcessGroup) -> RowAccount:
     return reduce(add, [RowAccount(**json.loads(text)) for text in team.all_gather_texts(json.dumps(asdict(account)))])
 
 
-def all_reduce_callbacks(recipe: TrainingOptions, team: ProcessGroup) -> TrainingOptions:
-    """Give the recipe with callbacks whose wish to stop is everybody's."""
+def all_reduce_callbacks(options: TrainingOptions, team: ProcessGroup) -> TrainingOptions:
+    """Give the options with callbacks whose wish to stop is everybody's."""
     return (
-        recipe
+        options
         if team.is_single
-        else replace(recipe, callbacks=tuple(_synchronize_callback(function, team) for function in recipe.callback_list))
+        else replace(options, callbacks=tuple(_synchronize_callback(function, team) for function in options.callback_list))
     )
 
 
@@ -214,13 +214,13 @@ def _synchronize_callback(function: Callable[..., Any], team: ProcessGroup) -> C
     return heard
 
 
-def _values_to_match(design: Design, recipe: TrainingOptions) -> dict[str, Any]:
+def _values_to_match(design: Design, options: TrainingOptions) -> dict[str, Any]:
     """Give what processes have to share to train together: the formula, what was learnt of the first rows, and the options."""
-    options = {each.name: getattr(recipe, each.name) for each in fields(recipe) if each.name != "device"}
+    values = {each.name: getattr(options, each.name) for each in fields(options) if each.name != "device"}
     return {
         "formula": design.formula.text,
         "columns": list(design.names),
-        "centres of the first rows": design.centers.tolist(),
+        "centers of the first rows": design.centers.tolist(),
         "scales of the first rows": design.scales.tolist(),
-        **{name: value for name, value in options.items() if isinstance(value, str | int | float | None)},
+        **{name: value for name, value in values.items() if isinstance(value, str | int | float | None)},
     }

@@ -1,4 +1,4 @@
-"""Descent on the quadratic that cross-products make of the loss: step by step with torch's optimiser, or any epoch at once.
+"""Descent on the quadratic that cross-products make of the loss: step by step with torch's optimizer, or any epoch at once.
 
 No row is read: an epoch costs p x p operations, whatever the number of rows.
 """
@@ -20,21 +20,21 @@ _EPOCHS_PER_BLOCK = 256  # epochs whose losses are worked out at once
 
 
 def compute_closed_form(
-    problem: StandardizedProblem, lam: theory.Spectrum, recipe: TrainingOptions, start: Array
+    problem: StandardizedProblem, lam: theory.Spectrum, options: TrainingOptions, start: Array
 ) -> tuple[Array, Array, StopReason]:
     """Give the losses (epochs + 1,) and the coefficients (p,) at the end of a run from `start` (p,), both in float64.
 
     In the eigenbasis each coordinate of the error shrinks by a factor of its own; where the loss is flat it stays as it is.
     """
-    descent = recipe.descent
-    assert descent is not None  # noqa: S101  # the checks let no other recipe through
+    descent = options.descent
+    assert descent is not None  # noqa: S101  # the checks let no other options through
     rest = _find_fixed_point(problem, lam, start, descent.weight_decay)
     optimum = _find_fixed_point(problem, lam, start, 0.0) if descent.weight_decay else rest
     c, away = lam.vectors.T @ (start - rest), lam.vectors.T @ (rest - optimum)
-    losses = problem.loss(optimum) + theory.excess_curve(lam, c, descent, recipe.epochs, offset=away)
+    losses = problem.loss(optimum) + theory.excess_curve(lam, c, descent, options.epochs, offset=away)
     with np.errstate(invalid="ignore"):
         beyond = np.flatnonzero(~(losses <= DIVERGENCE_FACTOR * (losses[0] + 1.0)))
-    last = int(beyond[0]) if len(beyond) else recipe.epochs
+    last = int(beyond[0]) if len(beyond) else options.epochs
     end = rest + lam.vectors @ theory.modes_after(lam, c, descent, last)
     return losses[: last + 1], end, StopReason("diverged") if len(beyond) else FINISHED
 
@@ -47,18 +47,18 @@ def _find_fixed_point(problem: StandardizedProblem, lam: theory.Spectrum, start:
     return at_start
 
 
-def needs_no_callbacks(recipe: TrainingOptions, *, has_validation: bool) -> bool:
+def needs_no_callbacks(options: TrainingOptions, *, has_validation: bool) -> bool:
     """Tell whether nothing has to be looked at on the way, so that a run on cross-products may write its losses down afterwards."""
-    steered = (recipe.stop, recipe.scheduler, recipe.clip_grad_norm, recipe.average)
-    if has_validation or recipe.callback_list or recipe.metrics or recipe.optimizer == "lbfgs":
+    steered = (options.stop, options.scheduler, options.clip_grad_norm, options.average)
+    if has_validation or options.callback_list or options.metrics or options.optimizer == "lbfgs":
         return False
     return all(option is None for option in steered)
 
 
 def run_moments_loop(
-    flat: tuple[torch.Tensor, torch.Tensor], problem: StandardizedProblem, state: LoopState, recipe: TrainingOptions
+    flat: tuple[torch.Tensor, torch.Tensor], problem: StandardizedProblem, state: LoopState, options: TrainingOptions
 ) -> StopReason:
-    """Take the epochs of a run on cross-products with torch's optimiser; the losses follow from the iterates, many at once.
+    """Take the epochs of a run on cross-products with torch's optimizer; the losses follow from the iterates, many at once.
 
     `flat` are the parameters and their gradients, each laid into one vector.
     Working the loss out at every step would double the time of a step.
@@ -66,9 +66,9 @@ def run_moments_loop(
     w, g = flat
     H, h = (torch.from_numpy(a).to(w) for a in (problem.H, problem.h))
     step, log = state.optimizer.step, state.history
-    with report_count("training", recipe.epochs) as reached:
+    with report_count("training", options.epochs) as reached:
         while True:
-            iterates = torch.empty(min(_EPOCHS_PER_BLOCK, recipe.epochs - state.epoch) + 1, len(w), dtype=w.dtype, device=w.device)
+            iterates = torch.empty(min(_EPOCHS_PER_BLOCK, options.epochs - state.epoch) + 1, len(w), dtype=w.dtype, device=w.device)
             *rows, final = iterates.unbind()
             for row in rows:
                 row.copy_(w)
@@ -80,7 +80,7 @@ def run_moments_loop(
             with np.errstate(invalid="ignore"):
                 beyond = np.flatnonzero(~(losses <= bound))
             last = int(beyond[0]) if len(beyond) else len(rows)
-            ends = len(beyond) > 0 or state.epoch + last == recipe.epochs
+            ends = len(beyond) > 0 or state.epoch + last == options.epochs
             log.losses.extend(losses[: last + ends].tolist())  # the last iterate is the first one of the next stretch
             state.epoch += last
             reached(state.epoch)

@@ -69,7 +69,7 @@ class LoopState:
     epoch, batch : epochs done, and batches done of the one that is going on.
     total : the sum of that epoch's batch losses so far, each times its rows.
     finite_parameters : the parameters when the loss was last seen to be finite. `best_parameters` those of the lowest watched loss, if one is watched.
-    parameter_groups : the parameter groups of the optimiser, as they were when it was made.
+    parameter_groups : the parameter groups of the optimizer, as they were when it was made.
     generators : of the user's loader, which it draws the order of its rows from.
     mean, average_count, average_start : the average of the iterates, how many of them are in it, and the epoch of the first.
     parameters : the tensors that are trained, detached: to be read and written without a graph.
@@ -108,18 +108,18 @@ class LoopState:
         return "momentum" in self.optimizer.param_groups[0] and not fixed
 
 
-def new_state(model: nn.Module, recipe: TrainingOptions) -> LoopState:
-    """Make the state of a run that begins, with a newly made optimiser and scheduler.
+def new_state(model: nn.Module, options: TrainingOptions) -> LoopState:
+    """Make the state of a run that begins, with a newly made optimizer and scheduler.
 
     Raises
     ------
-    OptionError : the optimiser or the scheduler cannot be made so.
+    OptionError : the optimizer or the scheduler cannot be made so.
     """
-    optimizer = optimizer_of(model, recipe)
+    optimizer = optimizer_of(model, options)
     made = groups_of(optimizer, model)  # before a scheduler changes them
-    scheduler = new_scheduler(optimizer, recipe)
+    scheduler = new_scheduler(optimizer, options)
     parameters = [parameter.detach() for parameter in model.parameters()]
-    watched = recipe.stop in ("loss", "validation")
+    watched = options.stop in ("loss", "validation")
     return LoopState(
         model=model,
         optimizer=optimizer,
@@ -128,38 +128,38 @@ def new_state(model: nn.Module, recipe: TrainingOptions) -> LoopState:
         total=torch.zeros((), device=parameters[0].device, dtype=parameters[0].dtype),
         finite_parameters=copy_parameters(parameters),
         best_parameters=copy_parameters(parameters) if watched else None,
-        mean=copy_parameters(parameters) if recipe.average is not None else None,
+        mean=copy_parameters(parameters) if options.average is not None else None,
     )
 
 
 def unoptimized_parameters(state: LoopState) -> tuple[str, ...]:
-    """Name the parameters that could be trained and that the optimiser does not hold."""
+    """Name the parameters that could be trained and that the optimizer does not hold."""
     held = {name for group in state.parameter_groups for name in group.parameters}
     return tuple(name for name, part in state.model.named_parameters() if part.requires_grad and name not in held)
 
 
-def with_optimizer_options(recipe: TrainingOptions, state: LoopState) -> tuple[TrainingOptions, tuple[str, ...]]:
-    """Give the recipe with what its optimiser and scheduler have come to be, and sentences on what that changes.
+def with_optimizer_options(options: TrainingOptions, state: LoopState) -> tuple[TrainingOptions, tuple[str, ...]]:
+    """Give the options with what its optimizer and scheduler have come to be, and sentences on what that changes.
 
-    Of an optimiser of the user's own it has the numbers of the first group.
+    Of an optimizer of the user's own it has the numbers of the first group.
     """
     said: tuple[str, ...] = ()
     missing = unoptimized_parameters(state)
     if missing:
         said = (
-            f"The optimiser does not hold the model's parameters {', '.join(map(repr, missing[:6]))}: they stay as they are, so "
+            f"The optimizer does not hold the model's parameters {', '.join(map(repr, missing[:6]))}: they stay as they are, so "
             "training ends at the optimum of the others.",
         )
     first = state.parameter_groups[0]
-    if needs_batch_steps(state.scheduler, recipe):
-        recipe = replace(recipe, scheduler_per="batch")
-    if isinstance(recipe.optimizer, str):
-        return replace(recipe, parameter_groups=state.parameter_groups), said
-    if recipe.rate not in (first.lr, TrainingOptions().lr):
-        said = (*said, f"The optimiser has lr={first.lr:g} by itself: lr={recipe.rate:g} is not used.")
+    if needs_batch_steps(state.scheduler, options):
+        options = replace(options, scheduler_per="batch")
+    if isinstance(options.optimizer, str):
+        return replace(options, parameter_groups=state.parameter_groups), said
+    if options.rate not in (first.lr, TrainingOptions().lr):
+        said = (*said, f"The optimizer has lr={first.lr:g} by itself: lr={options.rate:g} is not used.")
     momentum, decay = first.momentum or 0.0, first.weight_decay
     return replace(
-        recipe, parameter_groups=state.parameter_groups, lr=first.lr, momentum=momentum, nesterov=first.nesterov, weight_decay=decay
+        options, parameter_groups=state.parameter_groups, lr=first.lr, momentum=momentum, nesterov=first.nesterov, weight_decay=decay
     ), said
 
 

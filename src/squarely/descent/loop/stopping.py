@@ -27,7 +27,7 @@ class Epoch:
     Attributes
     ----------
     epoch : epochs done, 0 for the start.
-    loss : the training loss at these weights, in standardised units.
+    loss : the training loss at these weights, in standardized units.
     values : what else is logged, by name: "lr", metrics, and the same of validation rows after "val_".
     model, optimizer : the torch objects, as they are.
     """
@@ -60,7 +60,7 @@ FINISHED = StopReason("finished")
 
 
 def stop_reason(
-    state: LoopState, recipe: TrainingOptions, values: Mapping[str, float], distance: Callable[[], float] | None
+    state: LoopState, options: TrainingOptions, values: Mapping[str, float], distance: Callable[[], float] | None
 ) -> StopReason | None:
     """Judge a run at the beginning of an epoch, after its values were written down; None lets it go on."""
     loss, first = values["loss"], state.history.losses[0]
@@ -69,12 +69,12 @@ def stop_reason(
     if loss > DIVERGENCE_FACTOR * (first + 1.0):
         return StopReason("diverged")
     set_parameters(state.finite_parameters, state.parameters)
-    told = _run_callbacks(state, recipe, values)
+    told = _run_callbacks(state, options, values)
     if told is not None:
-        return _with_best_epoch(told, state, recipe, values)
+        return _with_best_epoch(told, state, options, values)
     if distance is not None:
-        return _check_distance(state, recipe, distance())
-    return _check_gain(state, recipe, values) if recipe.stop in ("loss", "validation") else None
+        return _check_distance(state, options, distance())
+    return _check_gain(state, options, values) if options.stop in ("loss", "validation") else None
 
 
 def diverged_reason(losses: Sequence[float]) -> StopReason:
@@ -88,13 +88,13 @@ def diverged_reason(losses: Sequence[float]) -> StopReason:
 
 
 def new_distance(
-    recipe: TrainingOptions, problem: StandardizedProblem, lam: theory.Spectrum, read: Callable[[], Array]
+    options: TrainingOptions, problem: StandardizedProblem, lam: theory.Spectrum, read: Callable[[], Array]
 ) -> Callable[[], float] | None:
-    """Give the bound on the distance to the optimum, in standard errors, if the recipe stops by it; no optimum is needed.
+    """Give the bound on the distance to the optimum, in standard errors, if the options stops by it; no optimum is needed.
 
     The gradient is H w - h in float64, from the cross-products of the rows that are trained on.
     """
-    if stop_distance(recipe) is None:
+    if stop_distance(options) is None:
         return None
 
     def distance() -> float:
@@ -110,9 +110,9 @@ def _restore_finite(state: LoopState) -> StopReason:
     return diverged_reason(state.history.losses)
 
 
-def _run_callbacks(state: LoopState, recipe: TrainingOptions, values: Mapping[str, float]) -> StopReason | None:
+def _run_callbacks(state: LoopState, options: TrainingOptions, values: Mapping[str, float]) -> StopReason | None:
     """Tell the callbacks; one that returns True ends the run."""
-    for function in recipe.callback_list:
+    for function in options.callback_list:
         others = {name: value for name, value in values.items() if name != "loss"}
         told = Epoch(epoch=state.epoch, loss=values["loss"], values=others, model=state.model, optimizer=state.optimizer)
         if is_yes(function(told)):
@@ -126,43 +126,43 @@ def is_yes(answer: object) -> bool:
     return isinstance(answer, bool | np.bool_) and bool(answer)
 
 
-def _check_distance(state: LoopState, recipe: TrainingOptions, distance: float) -> StopReason | None:
-    tau = stop_distance(recipe)
+def _check_distance(state: LoopState, options: TrainingOptions, distance: float) -> StopReason | None:
+    tau = stop_distance(options)
     if tau is None or not distance <= tau:
         return None
     return StopReason(
         "stopped",
         f"At epoch {state.epoch:,} the gradient proves every coefficient to be within {distance:.2g} standard errors of its "
-        f"optimum (stop={recipe.stop!r}).",
+        f"optimum (stop={options.stop!r}).",
     )
 
 
-def _check_gain(state: LoopState, recipe: TrainingOptions, values: Mapping[str, float]) -> StopReason | None:
+def _check_gain(state: LoopState, options: TrainingOptions, values: Mapping[str, float]) -> StopReason | None:
     """Wait for a lower loss; when patience or the epochs are at their end the best parameters come back."""
     log = state.history
-    if log.watch(_watched_loss(recipe, values), state.epoch, recipe.min_delta):
+    if log.watch(_watched_loss(options, values), state.epoch, options.min_delta):
         state.best_parameters = copy_parameters(state.parameters)
-    if log.epochs_without_gain >= recipe.patience:
-        less = f"more than {recipe.min_delta:g} " if recipe.min_delta else ""
-        since = f"For {recipe.patience} epochs it has not fallen {less}below that."
-        return StopReason("stopped", f"{_describe_best_epoch(log, recipe)} {since}", restored_epoch=log.best_epoch)
-    if state.epoch < recipe.epochs or not log.epochs_without_gain:
+    if log.epochs_without_gain >= options.patience:
+        less = f"more than {options.min_delta:g} " if options.min_delta else ""
+        since = f"For {options.patience} epochs it has not fallen {less}below that."
+        return StopReason("stopped", f"{_describe_best_epoch(log, options)} {since}", restored_epoch=log.best_epoch)
+    if state.epoch < options.epochs or not log.epochs_without_gain:
         return None
-    return StopReason("finished", f"All epochs are taken. {_describe_best_epoch(log, recipe)}", restored_epoch=log.best_epoch)
+    return StopReason("finished", f"All epochs are taken. {_describe_best_epoch(log, options)}", restored_epoch=log.best_epoch)
 
 
-def _with_best_epoch(ended: StopReason, state: LoopState, recipe: TrainingOptions, values: Mapping[str, float]) -> StopReason:
+def _with_best_epoch(ended: StopReason, state: LoopState, options: TrainingOptions, values: Mapping[str, float]) -> StopReason:
     """Bring the best parameters back in a run that waits for a lower loss, and that a callback ends."""
     log = state.history
-    if recipe.stop not in ("loss", "validation") or _watched_loss(recipe, values) < log.best_loss - recipe.min_delta:
+    if options.stop not in ("loss", "validation") or _watched_loss(options, values) < log.best_loss - options.min_delta:
         return ended
-    return replace(ended, reason=f"{ended.reason} {_describe_best_epoch(log, recipe)}", restored_epoch=log.best_epoch)
+    return replace(ended, reason=f"{ended.reason} {_describe_best_epoch(log, options)}", restored_epoch=log.best_epoch)
 
 
-def _watched_loss(recipe: TrainingOptions, values: Mapping[str, float]) -> float:
-    return values["loss" if recipe.stop == "loss" else "val_loss"]
+def _watched_loss(options: TrainingOptions, values: Mapping[str, float]) -> float:
+    return values["loss" if options.stop == "loss" else "val_loss"]
 
 
-def _describe_best_epoch(log: History, recipe: TrainingOptions) -> str:
-    noun = "training" if recipe.stop == "loss" else "validation"
+def _describe_best_epoch(log: History, options: TrainingOptions) -> str:
+    noun = "training" if options.stop == "loss" else "validation"
     return f"The parameters are those of epoch {log.best_epoch:,}, where the {noun} loss was {log.best_loss:.6g}."

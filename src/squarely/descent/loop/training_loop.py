@@ -1,4 +1,4 @@
-"""The training loop, from rows and a recipe to a trained model. It reads from top to bottom."""
+"""The training loop, from rows and the options to a trained model. It reads from top to bottom."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class LoopResult:
 
     Attributes
     ----------
-    model, optimizer : the torch objects, as trained; the closed form has no optimiser.
+    model, optimizer : the torch objects, as trained; the closed form has no optimizer.
     losses : the loss at epochs 0, 1, ... as logged, each before the updates that follow it.
     history : that and all else that was written down.
-    start, end : standardised coefficients (p,) before and after, the intercept first.
+    start, end : standardized coefficients (p,) before and after, the intercept first.
     stop_reason : how it ended.
     average_metrics : loss and what else is measured, where `end` is an average of iterates, which no epoch has looked at; else None.
     last_iterate : the last iterate (p,), where `end` is an average of iterates; else None.
@@ -91,7 +91,7 @@ class EvaluationSpec:
     Attributes
     ----------
     criterion : the loss.
-    unit : what a standardised response is in its own unit, for metrics.
+    unit : what a standardized response is in its own unit, for metrics.
     validation : rows to validate on, if there are some.
     measure_from_moments : works loss and metrics out without reading rows, where that can be.
     """
@@ -102,7 +102,7 @@ class EvaluationSpec:
     measure_from_moments: Callable[[], Measurement] | None = None
 
 
-def require_schedule(rows: BatchSource, state: LoopState, recipe: TrainingOptions) -> None:
+def require_schedule(rows: BatchSource, state: LoopState, options: TrainingOptions) -> None:
     """Try the schedule out for the steps that a run has left.
 
     Raises
@@ -110,28 +110,28 @@ def require_schedule(rows: BatchSource, state: LoopState, recipe: TrainingOption
     OptionError : it ends before them.
     """
     if state.scheduler is not None:
-        by_batch = recipe.scheduler_per == "batch" and not recipe.is_full_batch
-        each = rows.batches_per_epoch(_effective_batch_size(rows, recipe)) if by_batch else 1
-        try_schedule(state.scheduler, (recipe.epochs - state.epoch) * each - (state.batch if by_batch else 0), recipe.epochs)
+        by_batch = options.scheduler_per == "batch" and not options.is_full_batch
+        each = rows.batches_per_epoch(_effective_batch_size(rows, options)) if by_batch else 1
+        try_schedule(state.scheduler, (options.epochs - state.epoch) * each - (state.batch if by_batch else 0), options.epochs)
 
 
 def run_loop(
     rows: BatchSource,
     state: LoopState,
-    recipe: TrainingOptions,
+    options: TrainingOptions,
     *,
     gradient: Gradient,
     evaluation: EvaluationSpec,
     distance: Callable[[], float] | None = None,
     hook: CheckpointHook | None = None,
 ) -> StopReason:
-    """Train the state's model from where it stands to the recipe's last epoch, or to an earlier ending.
+    """Train the state's model from where it stands to the options's last epoch, or to an earlier ending.
 
     `gradient` leaves the gradient of rows in the parameters and gives their loss; with `distance` the run stops near enough to the
     optimum.
     """
     try:
-        return _run_epochs(rows, state, recipe, gradient=gradient, look=evaluation, distance=distance, keeper=hook)
+        return _run_epochs(rows, state, options, gradient=gradient, look=evaluation, distance=distance, keeper=hook)
     except NonFiniteRowError as error:
         set_parameters(state.parameters, state.finite_parameters)
         return StopReason("not finite", f"{error}. The parameters are those of epoch {state.epoch:,}.")
@@ -140,18 +140,18 @@ def run_loop(
 def _run_epochs(
     rows: BatchSource,
     state: LoopState,
-    recipe: TrainingOptions,
+    options: TrainingOptions,
     *,
     gradient: Gradient,
     look: EvaluationSpec,
     distance: Callable[[], float] | None,
     keeper: CheckpointHook | None,
 ) -> StopReason:
-    steps = 1 if recipe.is_full_batch else rows.batches_per_epoch(_effective_batch_size(rows, recipe))  # an epoch
-    unit_counted = "epochs" if recipe.is_full_batch else "steps"
+    steps = 1 if options.is_full_batch else rows.batches_per_epoch(_effective_batch_size(rows, options))  # an epoch
+    unit_counted = "epochs" if options.is_full_batch else "steps"
     with (
         threads_for(rows),
-        report_count("training", recipe.epochs * steps, unit_counted) as reached,
+        report_count("training", options.epochs * steps, unit_counted) as reached,
     ):
 
         def after_batch() -> None:
@@ -161,33 +161,33 @@ def _run_epochs(
                 keeper.on_batch(state)
 
         while True:
-            loss = gradient(rows.sequential(), rows.n) if recipe.is_full_batch else None  # the gradient stays in the parameters
+            loss = gradient(rows.sequential(), rows.n) if options.is_full_batch else None  # the gradient stays in the parameters
             if len(state.history.losses) == state.epoch:  # an epoch begins: write down what holds before its updates
-                values = _measure_epoch(rows, state, recipe, look, loss)
+                values = _measure_epoch(rows, state, options, look, loss)
                 state.history.add(values)
-                ended = stop_reason(state, recipe, values, distance)
+                ended = stop_reason(state, options, values, distance)
                 if ended is not None:
                     return ended
                 _step_by_validation(state, look)
-            if state.epoch == recipe.epochs:
+            if state.epoch == options.epochs:
                 return FINISHED
             if keeper is not None and not state.batch:
                 keeper.on_epoch(state)
-            if recipe.is_full_batch:
-                _update(state, recipe, lambda: gradient(rows.sequential(), rows.n))
+            if options.is_full_batch:
+                _update(state, options, lambda: gradient(rows.sequential(), rows.n))
             else:
-                _run_batches(rows, state, recipe, gradient, after_batch)
-            if _is_step_due(state.scheduler, recipe, look):
+                _run_batches(rows, state, options, gradient, after_batch)
+            if _is_step_due(state.scheduler, options, look):
                 step_scheduler(state.scheduler, state.history.losses[-1])
             state.epoch, state.batch = state.epoch + 1, 0
             reached(state.epoch * steps)
 
 
 def _run_batches(
-    rows: BatchSource, state: LoopState, recipe: TrainingOptions, gradient: Gradient, after_batch: Callable[[], None]
+    rows: BatchSource, state: LoopState, options: TrainingOptions, gradient: Gradient, after_batch: Callable[[], None]
 ) -> None:
     """Take an epoch's steps, one for each batch, from the one where the state stands."""
-    size = _effective_batch_size(rows, recipe)
+    size = _effective_batch_size(rows, options)
     if not state.batch:
         state.total.zero_()
     for inputs, labels in rows.batches(state.epoch, size, state.batch):
@@ -196,33 +196,33 @@ def _run_batches(
         )  # the last one may be short: its mean is over the rows that it has
         loss = gradient([(inputs, labels)], m)
         state.total.add_(loss, alpha=m)
-        _update(state, recipe, None)
-        if state.scheduler is not None and recipe.scheduler_per == "batch":
+        _update(state, options, None)
+        if state.scheduler is not None and options.scheduler_per == "batch":
             step_scheduler(state.scheduler)
         after_batch()
     state.history.add({"running_loss": state.total.item() / rows.n})
 
 
-def _effective_batch_size(rows: BatchSource, recipe: TrainingOptions) -> int:
-    return min(recipe.batch_size or rows.n, rows.n)
+def _effective_batch_size(rows: BatchSource, options: TrainingOptions) -> int:
+    return min(options.batch_size or rows.n, rows.n)
 
 
-def _update(state: LoopState, recipe: TrainingOptions, look: Callable[[], Any] | None) -> None:
+def _update(state: LoopState, options: TrainingOptions, look: Callable[[], Any] | None) -> None:
     """Move the parameters against the gradient that they hold. LBFGS looks at the loss again at other places."""
-    if recipe.clip_grad_norm is not None:
-        nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip_grad_norm)
+    if options.clip_grad_norm is not None:
+        nn.utils.clip_grad_norm_(state.model.parameters(), options.clip_grad_norm)
     if needs_closure(state.optimizer):
         state.optimizer.step(look)
     else:
         state.optimizer.step()
-    if recipe.average is not None and state.epoch >= recipe.average:
+    if options.average is not None and state.epoch >= options.average:
         update_average(state)
 
 
-def measure_state(rows: BatchSource, state: LoopState, recipe: TrainingOptions, look: EvaluationSpec) -> dict[str, float]:
+def measure_state(rows: BatchSource, state: LoopState, options: TrainingOptions, look: EvaluationSpec) -> dict[str, float]:
     """Measure the parameters as they are, as an epoch does when it begins; NaN where a row is spoilt."""
     try:
-        values = _measure_epoch(rows, state, recipe, look, None)
+        values = _measure_epoch(rows, state, options, look, None)
     except NonFiniteRowError:
         return dict.fromkeys(state.history.columns.keys() - {"lr", "momentum", "running_loss"}, math.nan)
     for name in ("lr", "momentum"):
@@ -231,16 +231,16 @@ def measure_state(rows: BatchSource, state: LoopState, recipe: TrainingOptions, 
 
 
 def _measure_epoch(
-    rows: BatchSource, state: LoopState, recipe: TrainingOptions, look: EvaluationSpec, loss: Any
+    rows: BatchSource, state: LoopState, options: TrainingOptions, look: EvaluationSpec, loss: Any
 ) -> dict[str, float]:
     """Measure the weights as they are: the loss on all rows, metrics, and both on the validation rows."""
 
     def measured(on: BatchSource) -> Measurement:
         return measure(
-            state.model, look.criterion, on.sequential(), metrics=recipe.metrics, unit=look.unit, all_reduce=on.all_reduce
+            state.model, look.criterion, on.sequential(), metrics=options.metrics, unit=look.unit, all_reduce=on.all_reduce
         )
 
-    if loss is None or recipe.metrics:
+    if loss is None or options.metrics:
         met = look.measure_from_moments() if look.measure_from_moments else measured(rows)
         values = {"loss": met.loss if loss is None else loss.item(), **met.metrics}
     else:
@@ -266,11 +266,11 @@ def _step_by_validation(state: LoopState, look: EvaluationSpec) -> None:
         state.history.columns["lr"][-1] = state.lr
 
 
-def _is_step_due(scheduler: Any, recipe: TrainingOptions, look: EvaluationSpec) -> bool:
+def _is_step_due(scheduler: Any, options: TrainingOptions, look: EvaluationSpec) -> bool:
     """Tell whether a scheduler takes a step after the updates of an epoch; one that waits for the validation loss does later."""
     if scheduler is None or _needs_validation(scheduler, look):
         return False
-    return recipe.is_full_batch or recipe.scheduler_per == "epoch"
+    return options.is_full_batch or options.scheduler_per == "epoch"
 
 
 def finish_loop(

@@ -18,9 +18,9 @@ from squarely.moments import StandardizedProblem
 Gradient = Callable[[Iterable[tuple[torch.Tensor, torch.Tensor]], int], torch.Tensor]
 
 
-def new_gradient(recipe: TrainingOptions, model: nn.Module) -> Gradient:
+def new_gradient(options: TrainingOptions, model: nn.Module) -> Gradient:
     """Choose how the gradient of rows is worked out."""
-    return _closed_form_gradient(model) if recipe.gradient == "closed" else _autograd_gradient(model, new_criterion(recipe))
+    return _closed_form_gradient(model) if options.gradient == "closed" else _autograd_gradient(model, new_criterion(options))
 
 
 def _autograd_gradient(model: nn.Module, criterion: nn.Module) -> Gradient:

@@ -1,4 +1,4 @@
-"""The model: a linear layer, its start, and the way between it and standardised coefficients."""
+"""The model: a linear layer, its start, and the way between it and standardized coefficients."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def as_column(outputs: torch.Tensor) -> torch.Tensor:
     return outputs if outputs.ndim == 2 else outputs.view(-1, 1)
 
 
-def new_model(features: int, recipe: TrainingOptions, *, bias: bool) -> LinearRegression:
-    """Make a model with the start that the recipe asks for; the user's own random state stays as it is.
+def new_model(features: int, options: TrainingOptions, *, bias: bool) -> LinearRegression:
+    """Make a model with the start that the options asks for; the user's own random state stays as it is.
 
     Raises
     ------
@@ -42,13 +42,13 @@ def new_model(features: int, recipe: TrainingOptions, *, bias: bool) -> LinearRe
     with torch.random.fork_rng(devices=[]):
         model = LinearRegression(features, bias)
     # What nn.Linear itself draws from a newly seeded generator, whatever defaults the user has set for torch.
-    generator = torch.Generator().manual_seed(recipe.seed)
+    generator = torch.Generator().manual_seed(options.seed)
     nn.init.kaiming_uniform_(model.linear.weight, a=math.sqrt(5), generator=generator)
     if bias:
         nn.init.uniform_(model.linear.bias, -1 / math.sqrt(features), 1 / math.sqrt(features), generator=generator)
-    model.to(device=recipe.device, dtype=DTYPES[recipe.dtype])
-    if recipe.start is not None:
-        values = np.asarray(recipe.start, dtype=np.float64)
+    model.to(device=options.device, dtype=DTYPES[options.dtype])
+    if options.start is not None:
+        values = np.asarray(options.start, dtype=np.float64)
         if values.shape != (features + bias,):
             raise OptionError(
                 f"start={values.tolist()!r} has {values.size} values; this model has {features + bias} coefficients"

@@ -24,12 +24,12 @@ class QuantileLoss(nn.Module):
         return torch.maximum(self.quantile * r, (self.quantile - 1.0) * r).mean()
 
 
-def new_criterion(recipe: TrainingOptions) -> nn.Module:
-    """Make the loss of a recipe, a mean over the rows that it is given."""
-    if recipe.loss == "l1":
+def new_criterion(options: TrainingOptions) -> nn.Module:
+    """Make the loss of the options, a mean over the rows that it is given."""
+    if options.loss == "l1":
         return nn.L1Loss()
-    if recipe.loss == "huber":
-        return nn.HuberLoss(delta=recipe.delta)
-    if recipe.loss == "quantile":
-        return QuantileLoss(recipe.quantile)
+    if options.loss == "huber":
+        return nn.HuberLoss(delta=options.delta)
+    if options.loss == "quantile":
+        return QuantileLoss(options.quantile)
     return nn.MSELoss()

@@ -20,7 +20,7 @@ class Measurement:
 
     Attributes
     ----------
-    loss : the criterion's mean over all rows, in standardised units.
+    loss : the criterion's mean over all rows, in standardized units.
     metrics : name -> value, in the unit of the response (MSE in its square; R2, 1 - MSE / variance, has none).
     """
 
@@ -69,7 +69,7 @@ def measure(
 def metrics_from_mse(
     metrics: Sequence[str], mse: float, variance: float, unit: float, *, mae: float = math.nan
 ) -> dict[str, float]:
-    """Give metrics by name from a standardised mean squared error, the variance of the labels, and a mean absolute error.
+    """Give metrics by name from a standardized mean squared error, the variance of the labels, and a mean absolute error.
 
     >>> metrics_from_mse(["rmse", "r2"], 0.25, 1.0, 8.0)
     {'rmse': 4.0, 'r2': 0.75}

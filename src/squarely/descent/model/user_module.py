@@ -144,7 +144,7 @@ def _require_no_noise(module: nn.Module) -> None:
         if isinstance(layer, nn.modules.batchnorm._BatchNorm):
             raise OptionError(
                 f"The model has a {called}, which scales by the spread of each batch while it is trained. {_NOT_LEAST_SQUARES} Leave it out, "
-                "and standardise the inputs beforehand."
+                "and standardize the inputs beforehand."
             )
 
 
@@ -167,8 +167,8 @@ def _require_steady(probe: nn.Module, X: torch.Tensor) -> None:
         )
     if not is_close(torch.cat([call(probe, row[None]) for row in X]), seen[1], size):
         raise OptionError(
-            "The model's output for a row depends on the other rows of its batch, as with normalisation over the batch. "
-            f"{_NOT_LEAST_SQUARES} Standardise the inputs beforehand."
+            "The model's output for a row depends on the other rows of its batch, as with normalization over the batch. "
+            f"{_NOT_LEAST_SQUARES} Standardize the inputs beforehand."
         )
 
 

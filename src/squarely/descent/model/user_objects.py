@@ -1,4 +1,4 @@
-"""What a user brings to a run: a module and a loader of their own, and what a recipe becomes with them."""
+"""What a user brings to a run: a module and a loader of their own, and what the options becomes with them."""
 
 from __future__ import annotations
 
@@ -62,22 +62,22 @@ def check_user_objects(model: nn.Module | None, source: object, features: int, *
     return UserObjects(model=model, initial_form=read, loader=loader)
 
 
-def adapt_options(recipe: TrainingOptions, own: UserObjects) -> tuple[TrainingOptions, tuple[str, ...]]:
-    """Give the recipe as it is with what the user brings, and sentences on what that means.
+def adapt_options(options: TrainingOptions, own: UserObjects) -> tuple[TrainingOptions, tuple[str, ...]]:
+    """Give the options as it is with what the user brings, and sentences on what that means.
 
     Raises
     ------
     OptionError : an option does not go with it.
     """
     if own.loader is not None:
-        if recipe.batch_size is not None:
+        if options.batch_size is not None:
             raise OptionError("batch_size= cuts rows into batches, and loader= brings its own. Set the batch size of the loader.")
-        recipe = replace(recipe, standardize=False, batch_size=own.loader.batch_rows, shuffle=own.loader.is_shuffled)
+        options = replace(options, standardize=False, batch_size=own.loader.batch_rows, shuffle=own.loader.is_shuffled)
     if own.model is None:
-        return recipe, _cast_remarks(own, recipe.dtype)
-    if recipe.start is not None:
+        return options, _cast_remarks(own, options.dtype)
+    if options.start is not None:
         raise OptionError("start= sets the start of nn.Linear, and model= brings its own. Set the parameters of the model.")
-    if recipe.engine != "rows" or recipe.gradient != "autograd":
+    if options.engine != "rows" or options.gradient != "autograd":
         raise OptionError("A model of your own is trained on rows through autograd. Leave engine= and gradient= out.")
     kinds = {(parameter.dtype, parameter.device) for parameter in own.model.parameters()}
     dtype, device = next(iter(kinds))
@@ -85,8 +85,8 @@ def adapt_options(recipe: TrainingOptions, own: UserObjects) -> tuple[TrainingOp
         names = ", ".join(sorted({f"{str(kind)[6:]} on {place}" for kind, place in kinds}))
         raise OptionError(f"The model's parameters are {names}. Give a model of one dtype, float32 or float64, on one device.")
     assert own.initial_form is not None  # noqa: S101  # it was read when it was taken
-    recipe = replace(recipe, dtype=str(dtype).removeprefix("torch."), device=str(device))
-    return recipe, own.initial_form.warnings + _cast_remarks(own, recipe.dtype)
+    options = replace(options, dtype=str(dtype).removeprefix("torch."), device=str(device))
+    return options, own.initial_form.warnings + _cast_remarks(own, options.dtype)
 
 
 def _cast_remarks(own: UserObjects, dtype: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Torch's optimisers and schedulers by their names, each checked on a parameter of its own before any row is read."""
+"""Torch's optimizers and schedulers by their names, each checked on a parameter of its own before any row is read."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ BATCH_SCHEDULERS = ("CyclicLR", "OneCycleLR")  # whose steps torch counts in bat
 
 
 def resolve_optimizer(given: Any) -> Any:
-    """Give an optimiser's name in small letters, where it has one among torch's; a function and an object stay what they are.
+    """Give an optimizer's name in small letters, where it has one among torch's; a function and an object stay what they are.
 
     Raises
     ------
@@ -87,28 +87,28 @@ def resolve_scheduler(given: Any) -> Any:
     return given
 
 
-def require_model_parameters(recipe: TrainingOptions, model: nn.Module | None) -> None:
-    """Refuse an optimiser or a scheduler that is an object, unless it is of the parameters of the user's own model.
+def require_model_parameters(options: TrainingOptions, model: nn.Module | None) -> None:
+    """Refuse an optimizer or a scheduler that is an object, unless it is of the parameters of the user's own model.
 
     Raises
     ------
     OptionError : it is of other parameters, or there is no such model.
     """
-    optimizer, scheduler = recipe.optimizer, recipe.scheduler
+    optimizer, scheduler = options.optimizer, options.scheduler
     if isinstance(optimizer, torch.optim.Optimizer):
         if model is None:
             raise OptionError(
                 f"optimizer= is a {type(optimizer).__name__} that holds parameters already, and without model= squarely makes the "
-                "model itself. Give model= too; or give the optimiser's class, its name, or a function of the parameters, such as "
+                "model itself. Give model= too; or give the optimizer's class, its name, or a function of the parameters, such as "
                 "lambda params: torch.optim.SGD(params, lr=0.1)."
             )
         if isinstance(model, nn.Module):
             _require_parameters_of(optimizer, model)
     if isinstance(scheduler, lr_scheduler.LRScheduler) and scheduler.optimizer is not optimizer:
         raise OptionError(
-            f"scheduler= is a {type(scheduler).__name__} that belongs to another optimiser: it would change that one's learning "
-            "rate. Give its own optimiser as optimizer=; or give its class or name with scheduler_options=, or a function of the "
-            "optimiser."
+            f"scheduler= is a {type(scheduler).__name__} that belongs to another optimizer: it would change that one's learning "
+            "rate. Give its own optimizer as optimizer=; or give its class or name with scheduler_options=, or a function of the "
+            "optimizer."
         )
 
 
@@ -122,22 +122,22 @@ def _require_parameters_of(optimizer: torch.optim.Optimizer, model: nn.Module) -
         )
 
 
-def new_optimizer(parameters: Iterable[torch.Tensor], recipe: TrainingOptions) -> torch.optim.Optimizer:
-    """Make the optimiser of a recipe for parameters.
+def new_optimizer(parameters: Iterable[torch.Tensor], options: TrainingOptions) -> torch.optim.Optimizer:
+    """Make the optimizer of the options for parameters.
 
     Raises
     ------
     OptionError : it does not take these options; torch's words are part of the message.
     """
-    kind = OPTIMIZERS.get(recipe.optimizer) if isinstance(recipe.optimizer, str) else None
-    options = _collect_options(recipe) if kind is not None else {}
-    own = isinstance(recipe.optimizer, torch.optim.Optimizer)
-    made = recipe.optimizer if own else _construct("optimizer", kind or recipe.optimizer, parameters, options)
+    kind = OPTIMIZERS.get(options.optimizer) if isinstance(options.optimizer, str) else None
+    keywords = _collect_keywords(options) if kind is not None else {}
+    own = isinstance(options.optimizer, torch.optim.Optimizer)
+    made = options.optimizer if own else _construct("optimizer", kind or options.optimizer, parameters, keywords)
     if not isinstance(made, torch.optim.Optimizer):
-        raise OptionError(f"optimizer= gave a {type(made).__name__} for the parameters, not a torch optimiser. Return one.")
+        raise OptionError(f"optimizer= gave a {type(made).__name__} for the parameters, not a torch optimizer. Return one.")
     for group in made.param_groups:
         _require_plain_steps(group)
-        if kind is not None and group.get("foreach", False) is None and recipe.device == "cpu":
+        if kind is not None and group.get("foreach", False) is None and options.device == "cpu":
             group["foreach"] = False  # what torch itself comes to on a CPU, after asking every step
     return made
 
@@ -149,26 +149,26 @@ def _require_plain_steps(group: Mapping[str, Any]) -> None:
         raise OptionError("capturable=True is for parameters on a GPU, and these are on the CPU. Leave it out.")
 
 
-def optimizer_of(model: nn.Module, recipe: TrainingOptions) -> torch.optim.Optimizer:
-    """Make the optimiser of a recipe for a model, or take the user's own.
+def optimizer_of(model: nn.Module, options: TrainingOptions) -> torch.optim.Optimizer:
+    """Make the optimizer of the options for a model, or take the user's own.
 
     Raises
     ------
     OptionError : it cannot be made, is not of the model's parameters, or cannot train in batches or with clipping.
     """
-    made = new_optimizer(model.parameters(), recipe)
+    made = new_optimizer(model.parameters(), options)
     _require_parameters_of(made, model)
-    if needs_closure(made) and (not recipe.is_full_batch or recipe.clip_grad_norm is not None):
-        what = "clip_grad_norm=" if recipe.is_full_batch else "batches"
+    if needs_closure(made) and (not options.is_full_batch or options.clip_grad_norm is not None):
+        what = "clip_grad_norm=" if options.is_full_batch else "batches"
         raise OptionError(
             f"LBFGS looks at the loss several times a step and searches along its gradient: {what} would change it meanwhile. "
-            f"{'Leave clip_grad_norm out' if recipe.is_full_batch else 'Give all rows in one batch'}, or take another optimiser."
+            f"{'Leave clip_grad_norm out' if options.is_full_batch else 'Give all rows in one batch'}, or take another optimizer."
         )
     return made
 
 
 def groups_of(optimizer: torch.optim.Optimizer, model: nn.Module) -> tuple[ParameterGroup, ...]:
-    """Read the parameter groups of a real optimiser: which parameters of a model each moves, and how."""
+    """Read the parameter groups of a real optimizer: which parameters of a model each moves, and how."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     kind = type(optimizer)
     known = kind.__name__.lower() if OPTIMIZERS.get(kind.__name__.lower()) is kind else f"{kind.__module__}.{kind.__qualname__}"
@@ -189,38 +189,38 @@ def groups_of(optimizer: torch.optim.Optimizer, model: nn.Module) -> tuple[Param
 
 
 def _to_float(given: Any, otherwise: Any = None) -> Any:
-    """Give an option of an optimiser, which may be a tensor of one number, as a float."""
+    """Give an option of an optimizer, which may be a tensor of one number, as a float."""
     single = isinstance(given, Real) or (isinstance(given, torch.Tensor) and given.numel() == 1)
     return float(given) if single else otherwise
 
 
-def new_scheduler(optimizer: torch.optim.Optimizer, recipe: TrainingOptions) -> Any:
-    """Make the scheduler of a recipe for its optimiser, None if it has none.
+def new_scheduler(optimizer: torch.optim.Optimizer, options: TrainingOptions) -> Any:
+    """Make the scheduler of the options for its optimizer, None if it has none.
 
     Raises
     ------
-    OptionError : it does not take these options, or wants another optimiser.
+    OptionError : it does not take these options, or wants another optimizer.
     """
-    if recipe.scheduler is None:
+    if options.scheduler is None:
         return None
-    kind = SCHEDULERS.get(recipe.scheduler) if isinstance(recipe.scheduler, str) else None
-    own = isinstance(recipe.scheduler, lr_scheduler.LRScheduler)
-    options = dict(recipe.scheduler_options) if kind is not None else {}
-    made = recipe.scheduler if own else _construct("scheduler", kind or recipe.scheduler, optimizer, options)
+    kind = SCHEDULERS.get(options.scheduler) if isinstance(options.scheduler, str) else None
+    own = isinstance(options.scheduler, lr_scheduler.LRScheduler)
+    keywords = dict(options.scheduler_options) if kind is not None else {}
+    made = options.scheduler if own else _construct("scheduler", kind or options.scheduler, optimizer, keywords)
     if not isinstance(made, lr_scheduler.LRScheduler):
-        raise OptionError(f"scheduler= gave a {type(made).__name__} for the optimiser, not a torch scheduler. Return one.")
+        raise OptionError(f"scheduler= gave a {type(made).__name__} for the optimizer, not a torch scheduler. Return one.")
     if made.optimizer is not optimizer:
         raise OptionError(
-            f"scheduler= gave a {type(made).__name__} of another optimiser: it would change that one's learning rate. "
-            "Make it of the optimiser that it is called with."
+            f"scheduler= gave a {type(made).__name__} of another optimizer: it would change that one's learning rate. "
+            "Make it of the optimizer that it is called with."
         )
     if isinstance(made, lr_scheduler.ReduceLROnPlateau):
-        _require_plateau(made, recipe)
+        _require_plateau(made, options)
     return made
 
 
-def _require_plateau(made: lr_scheduler.ReduceLROnPlateau, recipe: TrainingOptions) -> None:
-    if recipe.scheduler_per == "batch" and not recipe.is_full_batch:
+def _require_plateau(made: lr_scheduler.ReduceLROnPlateau, options: TrainingOptions) -> None:
+    if options.scheduler_per == "batch" and not options.is_full_batch:
         raise OptionError(
             "ReduceLROnPlateau waits for the loss of an epoch, and scheduler_per='batch' would ask it after each batch. Leave "
             "scheduler_per out."
@@ -231,9 +231,9 @@ def _require_plateau(made: lr_scheduler.ReduceLROnPlateau, recipe: TrainingOptio
         )
 
 
-def needs_batch_steps(scheduler: Any, recipe: TrainingOptions) -> bool:
-    """Tell whether a scheduler takes a step each batch: as the recipe says, or because torch counts its steps so."""
-    return recipe.scheduler_per == "batch" or type(scheduler).__name__ in BATCH_SCHEDULERS
+def needs_batch_steps(scheduler: Any, options: TrainingOptions) -> bool:
+    """Tell whether a scheduler takes a step each batch: as the options says, or because torch counts its steps so."""
+    return options.scheduler_per == "batch" or type(scheduler).__name__ in BATCH_SCHEDULERS
 
 
 def try_schedule(scheduler: Any, steps: int, epochs: int) -> None:
@@ -254,7 +254,7 @@ def try_schedule(scheduler: Any, steps: int, epochs: int) -> None:
     if scheduler is None or type(scheduler) in _ENDLESS_SCHEDULERS:
         return
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
-        warnings.simplefilter("ignore")  # torch warns of a scheduler whose optimiser never steps
+        warnings.simplefilter("ignore")  # torch warns of a scheduler whose optimizer never steps
         try:
             tried = copy.deepcopy(scheduler)
         except Exception:  # it may hold anything
@@ -287,17 +287,17 @@ def step_scheduler(scheduler: Any, *loss: float) -> None:
 
 
 def needs_closure(optimizer: torch.optim.Optimizer) -> bool:
-    """Tell whether an optimiser evaluates the loss itself, several times a step."""
+    """Tell whether an optimizer evaluates the loss itself, several times a step."""
     return isinstance(optimizer, torch.optim.LBFGS)
 
 
-def _collect_options(recipe: TrainingOptions) -> dict[str, Any]:
-    options: dict[str, Any] = {"lr": recipe.rate}
-    if recipe.optimizer == "sgd":
-        options |= {"momentum": recipe.momentum, "nesterov": recipe.nesterov}
-    if recipe.weight_decay is not None:
-        options["weight_decay"] = recipe.weight_decay
-    return options | dict(recipe.optimizer_options)
+def _collect_keywords(options: TrainingOptions) -> dict[str, Any]:
+    keywords: dict[str, Any] = {"lr": options.rate}
+    if options.optimizer == "sgd":
+        keywords |= {"momentum": options.momentum, "nesterov": options.nesterov}
+    if options.weight_decay is not None:
+        keywords["weight_decay"] = options.weight_decay
+    return keywords | dict(options.optimizer_options)
 
 
 def _construct(what: str, kind: Callable[..., Any], target: Any, options: Mapping[str, Any]) -> Any:
@@ -321,18 +321,18 @@ def _first_line(error: Exception) -> str:
 _MAX_SCHEDULE_STEPS = 100_000  # steps of a schedule, about a second
 
 
-def simulate_schedule(recipe: TrainingOptions, steps: int) -> tuple[Array, Array] | None:
+def simulate_schedule(options: TrainingOptions, steps: int) -> tuple[Array, Array] | None:
     """Give the learning rates and momenta (steps,) that a scheduler takes SGD through; None where only the run can tell.
 
     A scheduler that waits for a plateau is told losses, and one of the user's own may count its calls.
     """
-    if not isinstance(recipe.scheduler, str) or recipe.scheduler == "ReduceLROnPlateau" or steps > _MAX_SCHEDULE_STEPS:
+    if not isinstance(options.scheduler, str) or options.scheduler == "ReduceLROnPlateau" or steps > _MAX_SCHEDULE_STEPS:
         return None
-    idle = new_optimizer([torch.nn.Parameter(torch.zeros(1))], recipe)
+    idle = new_optimizer([torch.nn.Parameter(torch.zeros(1))], options)
     table = []
     try:
-        scheduler = new_scheduler(idle, recipe)
-        idle.step()  # torch warns of a scheduler whose optimiser never steps
+        scheduler = new_scheduler(idle, options)
+        idle.step()  # torch warns of a scheduler whose optimizer never steps
         for _ in range(steps):
             group = idle.param_groups[0]
             table.append((float(group["lr"]), float(group.get("momentum", 0.0))))
