@@ -115,9 +115,9 @@ def test_what_engines_cannot_do_is_said():
         ({"engine": "closed_form", "stop": "0.01 se"}, "takes no steps"),
         ({"engine": "closed_form", "validation": 0.2}, "looks at no rows"),
         ({"engine": "closed_form", "epochs": 10**9}, "would fill the memory"),
-        ({"engine": "spectrum"}, "engine='spectrum' is not known"),
+        ({"engine": "spectrum"}, "engine='spectrum' is not understood"),
         ({"gradient": "closed", "loss": "huber"}, "goes by 'autograd'"),
-        ({"gradient": "numeric"}, "gradient='numeric' is not known"),
+        ({"gradient": "numeric"}, "gradient='numeric' is not understood"),
     ]:
         with pytest.raises(sq.errors.OptionError, match=said):
             sq.train(FORMULA, ROWS, **{"epochs": 2, **options})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import cache, partial
 from typing import TYPE_CHECKING
@@ -12,16 +13,16 @@ import torch
 from squarely import theory
 from squarely.data import Source
 from squarely.descent.batches.in_memory import InMemoryBatches
-from squarely.descent.checkpoint.checkpointer import newest_checkpoint_rate, run_with_checkpoints
+from squarely.descent.checkpoint.checkpointer import Checkpointer, newest_checkpoint_rate
 from squarely.descent.checkpoint.fingerprint import fingerprint_of
 from squarely.descent.checkpoint.policy import CheckpointPolicy
 from squarely.descent.distributed.process_group import ProcessGroup, mark_local_errors
-from squarely.descent.distributed.sharding import ShardedBatches, all_reduce_callbacks, all_reduce_gradient
+from squarely.descent.distributed.sharding import all_reduce_callbacks, all_reduce_gradient
 from squarely.descent.loop.moments_engine import compute_closed_form, needs_no_callbacks, run_moments_loop
 from squarely.descent.loop.signals import SignalHandler
 from squarely.descent.loop.state import History, LoopState, new_state, unoptimized_parameters, with_optimizer_options
 from squarely.descent.loop.stopping import new_distance
-from squarely.descent.loop.training_loop import EvaluationSpec, LoopResult, finish_loop, measure_state, require_schedule, run_loop
+from squarely.descent.loop.training_loop import LoopResult, evaluate_state, finish_loop, require_schedule, run_loop
 from squarely.descent.model.gradients import flatten_parameters, new_gradient, quadratic_gradient
 from squarely.descent.model.linear_regression import get_coefficients, new_model, set_coefficients
 from squarely.descent.model.losses import new_criterion
@@ -175,43 +176,40 @@ def _run_loop(
         state.generators = seen.user_objects.loader.generators
     if seen.policy is None and flat is not None and needs_no_callbacks(recipe, has_validation=validation is not None):
         return finish_loop(state, run_moments_loop(flat, problem, state, recipe), start, read)
-    halting = SignalHandler()
+    signals = SignalHandler()
     if flat is None:
-        gradient = all_reduce_gradient(new_gradient(recipe, model), model, seen.process_group, halting)
+        gradient = all_reduce_gradient(new_gradient(recipe, model), model, seen.process_group, signals)
     else:
         gradient = quadratic_gradient(flat, problem)
-    look = EvaluationSpec(
+    evaluate = partial(
+        evaluate_state,
+        given,
+        state,
+        recipe,
         criterion=new_criterion(recipe),
         unit=float(problem.scale[-1]),
         validation=validation,
-        measure_from_moments=None
-        if isinstance(given, InMemoryBatches | ShardedBatches)
-        else _evaluation_from_moments(seen, problem, recipe, read),
+        from_moments=None if isinstance(given, InMemoryBatches) else _evaluation_from_moments(seen, problem, recipe, read),
     )
-    loop = partial(
-        run_loop,
-        given,
-        state,
-        all_reduce_callbacks(recipe, seen.process_group),
-        gradient=gradient,
-        evaluation=look,
-        distance=new_distance(recipe, problem, lam, read),
-    )
-    with mark_local_errors():
-        ended, remarks = run_with_checkpoints(
-            seen.policy,
-            state,
-            recipe,
-            fingerprint=lambda: fingerprint_of(
-                seen.moments.design, problem, recipe, given, validation, process_group=seen.process_group
-            ),
-            run=lambda keeper: loop(hook=keeper),
-            check_run=partial(require_schedule, given, state, recipe),
-            signals=halting,
-            process_group=seen.process_group,
-        )
-        measured = partial(measure_state, given, state, recipe, look)
-        return replace(finish_loop(state, ended, start, read, measured), remarks=remarks)
+    with mark_local_errors(), ExitStack() as stack:
+        checkpointer, ended = None, None
+        if seen.policy is not None:
+            fingerprint = fingerprint_of(seen.moments.design, problem, recipe, given, validation, group=seen.process_group)
+            checkpointer = stack.enter_context(Checkpointer(seen.policy, fingerprint, seen.process_group, signals))
+            ended = checkpointer.resume(state, recipe)
+        if ended is None:
+            require_schedule(given, state, recipe)
+            ended = run_loop(
+                given,
+                state,
+                all_reduce_callbacks(recipe, seen.process_group),
+                gradient=gradient,
+                evaluate=evaluate,
+                distance=new_distance(recipe, problem, lam, read),
+                hook=checkpointer,
+            )
+        remarks = () if checkpointer is None else checkpointer.remarks
+        return replace(finish_loop(state, ended, start, read, evaluate), remarks=remarks)
 
 
 def _evaluation_from_moments(

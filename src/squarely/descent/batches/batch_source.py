@@ -43,6 +43,9 @@ class SingleProcess:
         return list(arrays)
 
 
+SINGLE_PROCESS = SingleProcess()
+
+
 class BatchSource(Protocol):
     """The rows of a run, of which other processes may have a shard."""
 
@@ -88,7 +91,7 @@ class NoBatches:
 
     n: int
     features: int
-    group: SingleProcess = SingleProcess()
+    group: SingleProcess = SINGLE_PROCESS
 
     def batches(self, epoch: int, size: int | None, skip: int = 0) -> Iterator[TensorBatch]:
         """Yield nothing."""
@@ -116,4 +119,6 @@ def account_rows(design: Design, source: Source) -> RowAccount:
 def require_count(source: Source, expected: int, count: int) -> None:
     """Raise a DataError where a scan counts another number of complete rows than the first one."""
     if count != expected:
-        raise DataError(f"{source.label} changed while it was read: {expected:,} complete rows at first, then {count:,}. Run again.")
+        raise DataError(
+            f"{source.label} changed while it was read: {expected:,} complete rows at first, then {count:,}. Run again."
+        )

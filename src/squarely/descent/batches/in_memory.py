@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from squarely.data import RowAccount, Source
-from squarely.descent.batches.batch_source import Processes, SingleProcess, TensorBatch
+from squarely.descent.batches.batch_source import SINGLE_PROCESS, Processes, TensorBatch
 from squarely.descent.options.options import DTYPES, TrainingOptions
 from squarely.design import Design, iter_blocks
 from squarely.moments import StandardizedProblem
@@ -34,7 +34,7 @@ class InMemoryBatches:
     seed: int = 0
     shuffle: bool = True
     replacement: bool = False
-    group: Processes = SingleProcess()
+    group: Processes = SINGLE_PROCESS
     counts: tuple[int, ...] = ()
 
     @property
@@ -135,7 +135,7 @@ def contiguous_range(size: int) -> int:
 def load_batches(
     design: Design, problem: StandardizedProblem, source: Source, options: TrainingOptions
 ) -> tuple[InMemoryBatches, RowAccount]:
-    """Read rows into memory, standardized in float64: X (n, features) and y (n, 1) in the dtype and on the device of the options."""
+    """Read rows into memory, standardized in float64: X (n, features) and y (n, 1) with dtype and device of the options."""
     values, account = [], RowAccount()
     for block in iter_blocks(design, source):
         values.append(block.values)

@@ -18,7 +18,7 @@ from torch.utils import data
 
 from squarely.data import BATCH_ROWS, Kind, Source
 from squarely.data.frames.arrays import ArraysSource
-from squarely.descent.batches.batch_source import NonFiniteRowError, SingleProcess, TensorBatch
+from squarely.descent.batches.batch_source import SINGLE_PROCESS, NonFiniteRowError, SingleProcess, TensorBatch
 from squarely.descent.batches.loader_pairs import (
     ADVICE,
     InputsTargets,
@@ -207,7 +207,8 @@ def _describe_oddities(loader: Any, count: int) -> Iterator[str]:
         yield f"{pluralize(count, 'row')} that {name} draws from {rows:,} with replacement: some come twice, some never"
     elif count < rows:
         short = isinstance(batched, data.BatchSampler) and batched.drop_last and rows - count < batched.batch_size
-        yield f"{count:,} of the {rows:,} rows of its dataset: {'drop_last=True' if short else name} leaves {rows - count:,} out of each epoch"
+        cause = "drop_last=True" if short else name
+        yield f"{count:,} of the {rows:,} rows of its dataset: {cause} leaves {rows - count:,} out of each epoch"
     elif count > rows:
         yield f"{pluralize(count, 'row')} from a dataset of {rows:,}: {name} gives some more than once"
 
@@ -227,7 +228,7 @@ class LoaderBatches:
     features: int
     dtype: torch.dtype
     device: torch.device
-    group: SingleProcess = SingleProcess()
+    group: SingleProcess = SINGLE_PROCESS
 
     def batches_per_epoch(self, size: int) -> int:
         """Return the number of batches of the loader."""

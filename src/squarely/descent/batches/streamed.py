@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from squarely.data import BATCH_ROWS, Source, prefetch, scan_purpose
-from squarely.descent.batches.batch_source import Processes, SingleProcess, TensorBatch, require_count
+from squarely.descent.batches.batch_source import SINGLE_PROCESS, Processes, TensorBatch, require_count
 from squarely.descent.batches.in_memory import gather_in_chunks, take_rows
 from squarely.design import Block, Design, iter_blocks
 from squarely.moments import StandardizedProblem
@@ -56,7 +56,7 @@ class StreamedBatches:
     buffer: int = BUFFER
     parts: Sequence[int] | None = None
     complete_count: int | None = None
-    group: Processes = SingleProcess()
+    group: Processes = SINGLE_PROCESS
     counts: tuple[int, ...] = ()
 
     @property
