@@ -262,7 +262,7 @@ def test_losses_are_the_same_to_the_last_bit(outcomes, name):
 @pytest.mark.parametrize("name", RECIPES)
 def test_what_else_is_logged_is_the_same(outcomes, name):
     runs, scripts, _ = outcomes
-    log, script = runs[name].loop.log.columns, scripts[name]
+    log, script = runs[name].result.history.columns, scripts[name]
     for key, kept in [("running_loss", "running_losses"), ("val_loss", "val_losses")]:
         np.testing.assert_array_equal(script.get(kept, []), log.get(key, []))
     for metric in runs[name].recipe.metrics:

@@ -31,8 +31,8 @@ def train(**options):
 
 
 def bits(run):
-    columns = {name: np.array(values).tobytes() for name, values in run.loop.log.columns.items()}
-    return run.loop.end.tobytes(), run.status, columns, [tensor.tobytes() for tensor in tensors_of(run.optimizer.state_dict())]
+    columns = {name: np.array(values).tobytes() for name, values in run.result.history.columns.items()}
+    return run.result.end.tobytes(), run.status, columns, [tensor.tobytes() for tensor in tensors_of(run.optimizer.state_dict())]
 
 
 def tensors_of(value):
@@ -141,7 +141,7 @@ def test_a_handler_of_the_users_is_called(tmp_path):
 COMMAND = """
 import os, signal, sys, threading
 import squarely.cli
-from squarely.descent import keeper
+from squarely.descent.checkpoint import checkpointer as keeper
 write = keeper.write_checkpoint
 
 def telling(folder, checkpoint):
