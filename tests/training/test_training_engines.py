@@ -107,7 +107,7 @@ def test_the_objects_of_every_engine():
 
 def test_what_engines_cannot_do_is_said():
     for options, said in [
-        ({"engine": "moments", "batch_size": 32}, "no rows to make batches of"),
+        ({"engine": "moments", "batch_size": 32}, "no rows for batches"),
         ({"engine": "moments", "loss": "l1"}, "knows the mean squared error alone"),
         ({"engine": "moments", "metrics": ["mae"]}, "needs every row"),
         ({"engine": "closed_form", "optimizer": "adam"}, "Use engine='moments'"),

@@ -327,7 +327,7 @@ def test_optimisers_and_schedulers_of_something_else_are_refused():
     schedule = torch.optim.lr_scheduler.StepLR(theirs, 2)
     before = [parameter.detach().clone() for parameter in model.parameters()]
     for options, said in [
-        ({"optimizer": theirs}, "a SGD of 4 parameters, and 2 of them are not of the model"),
+        ({"optimizer": theirs}, "a SGD of 4 parameters, and 2 of them do not belong to the model"),
         ({"optimizer": lambda parameters: theirs}, "2 of them are not of the model"),
         ({"optimizer": mine, "scheduler": schedule}, "belongs to another optimizer"),
         ({"scheduler": schedule}, "belongs to another optimizer"),
