@@ -328,10 +328,10 @@ def test_optimisers_and_schedulers_of_something_else_are_refused():
     before = [parameter.detach().clone() for parameter in model.parameters()]
     for options, said in [
         ({"optimizer": theirs}, "a SGD of 4 parameters, and 2 of them do not belong to the model"),
-        ({"optimizer": lambda parameters: theirs}, "2 of them are not of the model"),
+        ({"optimizer": lambda parameters: theirs}, "2 of them do not belong to the model"),
         ({"optimizer": mine, "scheduler": schedule}, "belongs to another optimizer"),
         ({"scheduler": schedule}, "belongs to another optimizer"),
-        ({"optimizer": mine, "weight_decay": 0.1}, "One of your own sets its own"),
+        ({"optimizer": mine, "weight_decay": 0.1}, "Set it in your own optimizer"),
         ({"optimizer": mine, "momentum": 0.9}, "momentum"),
         ({"optimizer": torch.optim.SGD(model.parameters(), lr=0.1, differentiable=True)}, "differentiable=True"),
         ({"optimizer": "adam", "optimizer_options": {"capturable": True}}, "capturable=True"),
