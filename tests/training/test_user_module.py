@@ -340,7 +340,7 @@ def test_optimisers_and_schedulers_of_something_else_are_refused():
             sq.train(model=model, loader=loader, epochs=2, **options)
     with pytest.raises(sq.errors.OptionError, match="Give model= too"):
         sq.train("mpg ~ weight", CARS, optimizer=mine, epochs=2)
-    with pytest.raises(sq.errors.OptionError, match="LBFGS looks at the loss several times"):
+    with pytest.raises(sq.errors.OptionError, match="LBFGS evaluates the loss several times"):
         sq.train(model=model, loader=[(X[:100], y[:100]), (X[100:], y[100:])], optimizer="lbfgs", epochs=2)
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
