@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,16 +13,16 @@ import torch
 from squarely.data import Source
 from squarely.descent.batches.in_memory import InMemoryBatches
 from squarely.descent.batches.run_inputs import RunInputs
-from squarely.descent.checkpoint.checkpointer import newest_checkpoint_rate, run_with_checkpoints
+from squarely.descent.checkpoint.checkpointer import Checkpointer, newest_checkpoint_rate
 from squarely.descent.checkpoint.fingerprint import fingerprint_of
 from squarely.descent.checkpoint.policy import CheckpointPolicy
 from squarely.descent.distributed.process_group import ProcessGroup, mark_local_errors
-from squarely.descent.distributed.sharding import ShardedBatches, all_reduce_callbacks, all_reduce_gradient
+from squarely.descent.distributed.sharding import all_reduce_callbacks, all_reduce_gradient
 from squarely.descent.loop.moments_engine import compute_closed_form, needs_no_callbacks, run_moments_loop
 from squarely.descent.loop.signals import SignalHandler
 from squarely.descent.loop.state import History, LoopState, new_state, unoptimized_parameters, with_optimizer_options
 from squarely.descent.loop.stopping import new_distance
-from squarely.descent.loop.training_loop import EvaluationSpec, LoopResult, finish_loop, measure_state, require_schedule, run_loop
+from squarely.descent.loop.training_loop import LoopResult, evaluate_state, finish_loop, require_schedule, run_loop
 from squarely.descent.model.gradients import flatten_parameters, new_gradient, quadratic_gradient
 from squarely.descent.model.linear_regression import get_coefficients, new_model, set_coefficients
 from squarely.descent.model.losses import new_criterion
@@ -155,35 +156,35 @@ def _run_loop(
         gradient = all_reduce_gradient(new_gradient(options, state.model), state.model, group, signals)
     else:
         gradient = quadratic_gradient(flat, problem)
-    in_memory = isinstance(batches, InMemoryBatches | ShardedBatches)
-    evaluation = EvaluationSpec(
+    evaluate = partial(
+        evaluate_state,
+        batches,
+        state,
+        options,
         criterion=new_criterion(options),
         unit=float(problem.scale[-1]),
         validation=validation,
-        measure_from_moments=None if in_memory else _measure_from_moments(data.moments, inputs, options, read),
+        from_moments=None if isinstance(batches, InMemoryBatches) else _measure_from_moments(data.moments, inputs, options, read),
     )
-    loop = partial(
-        run_loop,
-        batches,
-        state,
-        all_reduce_callbacks(options, group),
-        gradient=gradient,
-        evaluation=evaluation,
-        distance=new_distance(options, problem, inputs.spectrum, read),
-    )
-    with mark_local_errors():
-        reason, remarks = run_with_checkpoints(
-            data.policy,
-            state,
-            options,
-            fingerprint=lambda: fingerprint_of(data.moments.design, problem, options, batches, validation, process_group=group),
-            run=lambda keeper: loop(hook=keeper),
-            check_run=partial(require_schedule, batches, state, options),
-            signals=signals,
-            process_group=group,
-        )
-        measured = partial(measure_state, batches, state, options, evaluation)
-        return replace(finish_loop(state, reason, start, read, measured), remarks=remarks)
+    with mark_local_errors(), ExitStack() as stack:
+        checkpointer, reason = None, None
+        if data.policy is not None:
+            fingerprint = fingerprint_of(data.moments.design, problem, options, batches, validation, group=group)
+            checkpointer = stack.enter_context(Checkpointer(data.policy, fingerprint, group, signals))
+            reason = checkpointer.resume(state, options)
+        if reason is None:
+            require_schedule(batches, state, options)
+            reason = run_loop(
+                batches,
+                state,
+                all_reduce_callbacks(options, group),
+                gradient=gradient,
+                evaluate=evaluate,
+                distance=new_distance(options, problem, inputs.spectrum, read),
+                hook=checkpointer,
+            )
+        remarks = () if checkpointer is None else checkpointer.remarks
+        return replace(finish_loop(state, reason, start, read, evaluate), remarks=remarks)
 
 
 def _measure_from_moments(

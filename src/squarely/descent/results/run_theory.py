@@ -12,7 +12,7 @@ from squarely import theory
 from squarely.descent.batches.run_inputs import RunInputs
 from squarely.descent.options.optimizers import simulate_schedule
 from squarely.descent.options.options import TrainingOptions
-from squarely.errors import listed, pluralize
+from squarely.errors import join_words, pluralize
 from squarely.moments import StandardizedProblem
 from squarely.numerics import Array, round_apart, round_down
 
@@ -138,7 +138,7 @@ def _state_assumptions(options: TrainingOptions, inputs: RunInputs, *, is_plain:
         "one nn.Linear": not is_plain,
     }
     assumed = [name for name, holds in left_out.items() if holds]
-    return f" This assumes {listed(assumed)}." if assumed else ""
+    return f" This assumes {join_words(assumed)}." if assumed else ""
 
 
 def compute_theory(options: TrainingOptions, inputs: RunInputs, *, is_plain: bool) -> RunTheory:
