@@ -6,15 +6,15 @@ run ends at the same epoch as alone. It does not affect other runs, because each
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from squarely.descent.batches.in_memory import epoch_order
-from squarely.descent.loop.stopping import DIVERGENCE_FACTOR, FINISHED, StopReason, diverged_reason
+from squarely.descent.loop.stopping import FINISHED, StopReason, diverged_reason, has_diverged
+from squarely.descent.loop.training_loop import threads_for
 from squarely.descent.options.options import TrainingOptions
 from squarely.descent.sweep.active_runs import EPOCHS_PER_CHECK, ActiveRuns
 from squarely.descent.sweep.batched_loss import ColumnTensors, Evaluate, ResidualLoss
@@ -72,7 +72,7 @@ def run_batched(
     Runs of one seed share its order of the rows. `on_epoch` is called with the number of epochs so far.
     """
     first = options[0]
-    with torch.no_grad(), _threads(starts.numel() * problem.n):
+    with torch.no_grad(), threads_for(starts.numel() * problem.n, _GRAIN):
         rates = new_rates(options, _steps_per_epoch(problem, first), starts)
         active = ActiveRuns.start(options, starts, rates)
         tables = _allocate_tables(problem, first, starts)
@@ -145,8 +145,7 @@ def _finish_runs(active: ActiveRuns, tables: RunTensors, epoch: int, *, is_last:
     start = epoch - epoch % EPOCHS_PER_CHECK
     losses = tables["loss"][start : epoch + 1, active.positions.view(-1)].double().cpu().numpy()  # (epochs, S R)
     first = tables["loss"][0, active.positions.view(-1)].double().cpu().numpy()
-    with np.errstate(invalid="ignore", over="ignore"):
-        is_out = ~(losses <= DIVERGENCE_FACTOR * (first + 1.0)) | ~np.isfinite(losses)
+    is_out = has_diverged(losses, first) | ~np.isfinite(losses)
     has_ended = is_out.any(0) & active.is_active.reshape(-1)
     traces = {}
     for k in np.flatnonzero(active.is_active.reshape(-1) if is_last else has_ended).tolist():
@@ -166,9 +165,13 @@ def _record_trace(active: ActiveRuns, tables: RunTensors, k: int, last: int) -> 
     finite = bool(np.isfinite(losses[-1]))
     back = 0 if finite or not last else 1  # if the loss is not finite, the parameters are those before
     w = active.weight_history[last % EPOCHS_PER_CHECK + 1 - back].view(-1, active.weight_history.shape[-1])[k]
-    with np.errstate(over="ignore"):
-        beyond = finite and bool(losses[-1] > DIVERGENCE_FACTOR * (losses[0] + 1.0))
-    reason = StopReason("diverged") if beyond else FINISHED if finite else diverged_reason(losses.tolist())
+    reason = (
+        StopReason("diverged")
+        if finite and has_diverged(losses[-1], losses[0])
+        else FINISHED
+        if finite
+        else diverged_reason(losses.tolist())
+    )
     return RunTrace(columns=columns, end=w.double().cpu().numpy(), stop_reason=reason)
 
 
@@ -190,14 +193,3 @@ def _allocate_tables(problem: BatchedProblem, options: TrainingOptions, starts: 
     """Allocate the tables of the log, (epochs + 1, S R) options."""
     names = ["loss"] + ["val_loss"] * (problem.evaluate_validation is not None) + ["running_loss"] * (not options.is_full_batch)
     return {name: starts.new_empty(options.epochs + 1, starts.shape[0] * starts.shape[1]) for name in names}
-
-
-@contextmanager
-def _threads(products: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    if products <= _GRAIN:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -14,6 +14,7 @@ from squarely.data import to_frame
 from squarely.descent.results.summary import describe_rows
 from squarely.descent.results.training import Training
 from squarely.descent.sweep.batched_optimizers import decay_of, defaults_of
+from squarely.errors import listed
 from squarely.numerics import round_apart, round_down
 from squarely.show import Curve, Page, Panel, Table, draw
 
@@ -126,7 +127,7 @@ class Sweep:
         parts = []
         for name in self._options:
             values = [f"{value:g}" for value in dict.fromkeys(_option_value(run, name) for run in self.runs)]
-            parts.append(f"{name} {', '.join(values[:8])}{', ...' if len(values) > 8 else ''}")
+            parts.append(f"{name} {listed(values, most=8)}")
         return f"<Sweep of {'; '.join(parts)}: {len(self.runs):,} runs; print(sweep.summary())>"
 
     def _repr_html_(self) -> str:
