@@ -175,7 +175,7 @@ BAD = [
     (["ols", "y ~ x", "header.csv"], "no rows"),
     (["ols", "y ~ x", "one.csv"], "1 complete row"),
     (["ols", "y ~ x", "two.csv"], "2 complete rows"),
-    (["train", "y ~ x", "constant.csv"], "standardising divides by its spread"),
+    (["train", "y ~ x", "constant.csv"], "standardizing divides by its standard deviation"),
 ]
 
 

@@ -176,7 +176,7 @@ def test_a_loop_that_did_something_else_disagrees(fit):
     from dataclasses import replace
 
     run = sq.train(FORMULA, ROWS, lr=0.4, epochs=2000, dtype="float64")
-    tampered = replace(run, loop=replace(run.result, end=run.result.end + 0.1))
+    tampered = replace(run, result=replace(run.result, end=run.result.end + 0.1))
     assert sq.certify(fit, tampered).verdict == "disagree"
 
 
@@ -564,12 +564,12 @@ def test_the_sentence_of_a_sweep_keeps_limits_apart():
     assert float(re.search(r"drawn with replacement is ([\d.]+)\.", why)[1]) < limit
 
 
-def test_auto_says_what_it_supposes():
+def test_auto_says_what_it_assumes():
     kinds = [
         ({}, "of the rates up to half of their limit."),
-        ({"weight_decay": 0.3}, "supposes no weight decay"),
-        ({"scheduler": "StepLR", "scheduler_options": {"step_size": 2}}, "supposes a constant rate"),
-        ({"shuffle": False}, "supposes a new order each epoch"),
+        ({"weight_decay": 0.3}, "assumes no weight decay"),
+        ({"scheduler": "StepLR", "scheduler_options": {"step_size": 2}}, "assumes a constant rate"),
+        ({"shuffle": False}, "assumes a new order each epoch"),
     ]
     for options, said in kinds:
         assert said in sq.train(F, D, lr="auto", batch_size=50, epochs=4, **options).warnings[0]

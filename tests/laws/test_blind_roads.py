@@ -19,7 +19,9 @@ def poisoned(monkeypatch):
 
     def nonsense(*args, **options):
         solution = honest(*args, **options)
-        return replace(solution, params=np.array([7.0, -1e9, 3e-5]), b=(np.array([7.0, -1e9, 3e-5]), np.zeros(3)), ssr=-1.0)
+        return replace(
+            solution, params=np.array([7.0, -1e9, 3e-5]), scaled_params=(np.array([7.0, -1e9, 3e-5]), np.zeros(3)), ssr=-1.0
+        )
 
     monkeypatch.setattr(training, "solve_least_squares", nonsense)
 
@@ -32,8 +34,8 @@ def clean_run():
 
 def test_a_poisoned_exact_road_leaves_the_bits_of_training_unchanged(clean_run, poisoned):
     run = sq.train(FORMULA, CARS, lr=0.1, epochs=200, dtype="float64")
-    assert run.result.losses.tobytes() == clean_run.loop.losses.tobytes()
-    assert run.result.end.tobytes() == clean_run.loop.end.tobytes()
+    assert run.result.losses.tobytes() == clean_run.result.losses.tobytes()
+    assert run.result.end.tobytes() == clean_run.result.end.tobytes()
     assert not np.allclose(run.prediction.losses, clean_run.prediction.losses)  # the poison did reach the prediction
 
 

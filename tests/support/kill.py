@@ -48,8 +48,8 @@ WAYS = {
 
 
 def bits(run):
-    columns = {name: np.array(values).tobytes().hex() for name, values in run.loop.log.columns.items()}
-    return {"end": run.loop.end.tobytes().hex(), "params": run.params.to_numpy().tobytes().hex(), "status": run.status, **columns}
+    columns = {name: np.array(values).tobytes().hex() for name, values in run.result.history.columns.items()}
+    return {"end": run.result.end.tobytes().hex(), "params": run.params.to_numpy().tobytes().hex(), "status": run.status, **columns}
 
 
 def train(way, out, **keeping):

@@ -185,10 +185,10 @@ def test_a_scheduler_may_be_a_function_of_the_optimiser():
 
     run = sq.train(FORMULA, ROWS, lr=0.1, epochs=5, scheduler=halved)
     assert_close(run.history["lr"], 0.1 * 0.5 ** np.arange(6), rtol=1e-15)
-    with pytest.raises(sq.errors.OptionError, match="belongs to another optimiser"):
+    with pytest.raises(sq.errors.OptionError, match="belongs to another optimizer"):
         sq.train(FORMULA, ROWS, epochs=2, scheduler=halved(optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)))
     other = optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
-    with pytest.raises(sq.errors.OptionError, match="of another optimiser"):
+    with pytest.raises(sq.errors.OptionError, match="of another optimizer"):
         sq.train(FORMULA, ROWS, epochs=2, scheduler=lambda optimizer: halved(other))
 
 
@@ -268,7 +268,7 @@ def test_the_plateau_of_the_validation_loss_is_that_of_pytorchs_documentation():
 def test_a_plateau_that_cannot_be_waited_for_is_refused():
     for options, said in [
         ({"scheduler_per": "batch", "batch_size": 32}, "waits for the loss of an epoch"),
-        ({"scheduler_options": {"mode": "max"}}, "mode='max' waits for it to rise"),
+        ({"scheduler_options": {"mode": "max"}}, "mode='max', which waits for the loss to rise"),
     ]:
         with pytest.raises(sq.errors.OptionError, match=said):
             sq.train(FORMULA, ROWS, epochs=3, scheduler="ReduceLROnPlateau", **options)

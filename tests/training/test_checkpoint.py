@@ -69,8 +69,8 @@ def train(**options):
 
 
 def bits(run):
-    columns = {name: np.array(values).tobytes() for name, values in run.loop.log.columns.items()}
-    return run.loop.end.tobytes(), run.status, columns, [tensor.tobytes() for tensor in tensors_of(run.optimizer.state_dict())]
+    columns = {name: np.array(values).tobytes() for name, values in run.result.history.columns.items()}
+    return run.result.end.tobytes(), run.status, columns, [tensor.tobytes() for tensor in tensors_of(run.optimizer.state_dict())]
 
 
 def tensors_of(value):
@@ -214,7 +214,7 @@ def test_without_safetensors_only_checkpoints_are_missing(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
     trained, said = done.stdout.splitlines()
     assert trained == "finished"
-    assert said == "Keeping checkpoints needs safetensors, which is not installed. Install it with: pip install 'squarely[torch]'"
+    assert said == "Saving checkpoints needs safetensors, which is not installed. Install it with: pip install 'squarely[torch]'"
 
 
 def loaded(seed=None):
@@ -254,7 +254,7 @@ def test_a_loader_that_shuffles_is_kept_between_epochs(cut, tmp_path):
     cut(10**9)
     assert all("batch-000000" in entry.name for entry in tmp_path.iterdir())
     run = with_loader(seed=1, resume=tmp_path)
-    assert run.remarks[-1].startswith("The run went on from epoch 3")  # and nothing is in doubt
+    assert run.remarks[-1].startswith("The run resumed from epoch 3")  # and nothing is in doubt
     assert bits(run) == bits(whole)  # it draws from torch's own generator, which is kept
 
 
@@ -284,7 +284,7 @@ def test_a_run_that_has_ended_returns_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr("squarely.descent.trainer.run_loop", lambda *a, **k: pytest.fail("it was trained again"))
     again = train(checkpoint=tmp_path, resume=True, **MINI)
     assert bits(again) == bits(whole)
-    assert again.remarks == (f"The run went on from epoch 12, as kept in {str(tmp_path / 'epoch-000012-batch-000000')!r}.",)
+    assert again.remarks == (f"The run resumed from epoch 12, saved in {str(tmp_path / 'epoch-000012-batch-000000')!r}.",)
     assert again.remarks[0] in str(again.summary()).replace("\n", " ") or again.remarks == again.warnings[:1]
 
 
@@ -307,11 +307,11 @@ def test_a_folder_that_is_given_to_go_on_from_goes_on_being_kept(tmp_path):
 
 def test_nothing_to_go_on_from_yet(tmp_path):
     run = train(checkpoint=tmp_path / "a", resume=True)
-    assert run.remarks == (f"The folder {str(tmp_path / 'a')!r} held no checkpoint yet: the run began anew.",)
+    assert run.remarks == (f"The folder {str(tmp_path / 'a')!r} held no checkpoint yet: the run starts at the beginning.",)
     (tmp_path / "b").mkdir()
     assert train(checkpoint=tmp_path / "b", resume=tmp_path / "b").status == "finished"
     (tmp_path / "c").mkdir()
-    with pytest.raises(DataError, match="holds no checkpoint to go on from"):
+    with pytest.raises(DataError, match="holds no checkpoint to resume"):
         train(resume=tmp_path / "c")
     with pytest.raises(DataError, match="There is no folder"):
         train(resume=tmp_path / "d")
@@ -483,18 +483,18 @@ def test_the_same_values_in_other_columns_are_other_data(tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"resume": True}, "names no folder"),
-        ({"checkpoint_every": "5 s"}, "nothing says where"),
+        ({"resume": True}, "which is not set"),
+        ({"checkpoint_every": "5 s"}, "but not where"),
         ({"checkpoint": 5}, "checkpoint=5 is not the path of a folder"),
         ({"checkpoint": ""}, "checkpoint='' is not the path"),
         ({"resume": 1.5}, "resume=1.5 is not the path"),
         ({"checkpoint": "a", "checkpoint_every": 10}, "checkpoint_every=10 has no unit"),
         *[
-            ({"checkpoint": "a", "checkpoint_every": e}, "is not understood")
+            ({"checkpoint": "a", "checkpoint_every": e}, "is not an interval")
             for e in ("", "s", "0 s", "-1 s", "1.5 epochs", "3 cars")
         ],
         *[
-            ({"checkpoint": "a", "checkpoint_every": e}, "is not understood")
+            ({"checkpoint": "a", "checkpoint_every": e}, "is not an interval")
             for e in (["1 s"], True, "nan s", "1e3 s", "9" * 99 + " s")
         ],
         ({"checkpoint": "a", "engine": "closed_form"}, "takes no steps"),
@@ -531,7 +531,7 @@ def test_a_full_disk_leaves_the_old_checkpoint_whole(tmp_path):
 
     try:
         with pytest.raises(
-            DataError, match=r"was not written: File too large\. The one before, .*4-batch-000000', is whole"
+            DataError, match=r"was not written: File too large\. The one before, .*4-batch-000000', is complete"
         ) as caught:
             train(checkpoint=tmp_path, checkpoint_every="1 epochs", callbacks=full)
     finally:
@@ -587,14 +587,14 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(damage, two):
     run = train(checkpoint=two, resume=True, checkpoint_every="1 epochs", **MINI)
     assert bits(run) == bits(train(**MINI))
     assert "cannot be read: " in run.remarks[0]
-    assert run.remarks[1] == f"The run went on from epoch 3, as kept in {str(before)!r}, the one before."
+    assert run.remarks[1] == f"The run resumed from epoch 3, saved in {str(before)!r}, the one before."
     assert sorted(entry.name for entry in two.iterdir()) == ["epoch-000011-batch-000000", "epoch-000012-batch-000000"]
 
 
 def test_none_that_can_be_read_is_an_error(two):
     for path in two.iterdir():
         truncate(path / "state.safetensors", 0.5)
-    with pytest.raises(DataError, match=r"4-batch-000000' cannot be read: .* There is no other in .*Begin anew in another folder"):
+    with pytest.raises(DataError, match=r"4-batch-000000' cannot be read: .* There is no other in .*Start again in another folder"):
         train(resume=two, **MINI)
     assert len(list(two.iterdir())) == 2  # nothing of the user's is removed
 
@@ -678,7 +678,7 @@ def test_files_that_were_changed_on_purpose_are_refused_or_harmless(seed, optimi
 
 
 def test_nothing_is_pickled():
-    sources = list((Path(sq.__file__).parent / "descent").glob("*.py"))
+    sources = list((Path(sq.__file__).parent / "descent").rglob("*.py"))
     assert len(sources) > 20
     for path in sources:
         tree = ast.parse(path.read_text())
@@ -694,7 +694,7 @@ def test_state_that_only_pickle_could_write_is_refused(tmp_path):
         def state_dict(self):
             return {**super().state_dict(), "file": sys.stdout}
 
-    with pytest.raises(OptionError, match=r"there is a .* is neither a number, a text, a tensor nor a container"):
+    with pytest.raises(OptionError, match=r"without pickle: a .* is neither a number, a text, a tensor nor a container"):
         train(checkpoint=tmp_path, optimizer=lambda parameters: Odd(parameters, lr=0.1))
 
 
@@ -814,7 +814,7 @@ def test_an_optimiser_over_the_model_goes_on_to_the_same_bits(cut, tmp_path):
     with pytest.raises(CutError):
         on_a_loader(loader_of(), optimizer=made, checkpoint=tmp_path, checkpoint_every="1 epochs")
     cut(10**9)
-    with pytest.raises(OptionError, match=r"lr of the optimiser was 0\.1 and is 0\.2"):
+    with pytest.raises(OptionError, match=r"lr of the optimizer was 0\.1 and is 0\.2"):
         on_a_loader(loader_of(), optimizer=lambda p: made(p, 0.2), checkpoint=tmp_path, resume=True)
     resumed = on_a_loader(loader_of(), optimizer=made, checkpoint=tmp_path, resume=True)
     assert bits(resumed) == bits(whole)

@@ -149,8 +149,8 @@ def check(tried):
 
 def check_gap(tried):
     problem, certificate = tried.problem, tried.certificate
-    if np.isfinite(tried.run.loop.end).all() and tried.gap < 1e6:
-        assert_close(np.abs(certificate.gap_se)[1:].max(), problem.gap(tried.run.loop.end), rtol=1e-5, atol=1e-6)
+    if np.isfinite(tried.run.result.end).all() and tried.gap < 1e6:
+        assert_close(np.abs(certificate.gap_se)[1:].max(), problem.gap(tried.run.result.end), rtol=1e-5, atol=1e-6)
     if certificate.bound is not None and np.isfinite(certificate.bound.standard_errors):
         assert tried.gap <= certificate.bound.standard_errors * (1 + 1e-9)
 
@@ -158,16 +158,16 @@ def check_gap(tried):
 def check_curve(tried):
     """A curve that is called exact is that of a loop which is written out with torch alone."""
     run, problem = tried.run, tried.problem
-    if run.as_dict()["theory"]["form"] != "exact" or run.recipe.dtype != "float64":
+    if run.as_dict()["theory"]["form"] != "exact" or run.options.dtype != "float64":
         return
-    w = torch.tensor(run.loop.start, requires_grad=True)
+    w = torch.tensor(run.result.start, requires_grad=True)
     X, y = torch.tensor(problem.X), torch.tensor(problem.y)
     optimizer = torch.optim.SGD([w], lr=tried.options["lr"], **tried.kind)
     scheduler = None
     if "scheduler" in tried.options:
         scheduler = getattr(torch.optim.lr_scheduler, tried.options["scheduler"])(optimizer, **tried.options["scheduler_options"])
     losses = []
-    for _ in run.loop.losses:
+    for _ in run.result.losses:
         optimizer.zero_grad()
         loss = ((X @ w - y) ** 2).mean()
         loss.backward()
@@ -183,7 +183,7 @@ def check_limits(tried):
     known, problem = tried.run.theory, tried.problem
     if known.lr_limit is None:
         return
-    descent = tried.run.recipe.descent
+    descent = tried.run.options.descent
     if known.batches is None:
         for factor, grows in ((0.995, False), (1.005, True)):
             assert (radius(problem.H, replace(descent, lr=factor * known.lr_limit)) > 1) == grows
@@ -227,21 +227,21 @@ def check_warnings(tried):
         return
     left = number(r"leaves? ([\d.e+-]+) of the", text)
     if left is not None:
-        assert_close(left, worst(problem, tried, tried.run.recipe.epochs), rtol=0.06)
+        assert_close(left, worst(problem, tried, tried.run.options.epochs), rtol=0.06)
     enough = number(r"\. ([\d,]+) epochs? would leave", text, int)
     if enough is not None:
         assert worst(problem, tried, enough) <= 0.0101
         assert worst(problem, tried, enough // 3) > 0.0099 or tried.kind["momentum"]
     best = number(r"The best rate is ([\d.e+-]+[\de])", text)
     if best is not None and "not below" not in text:
-        assert worst(problem, tried, tried.run.recipe.epochs, lr=best) < worst(problem, tried, tried.run.recipe.epochs)
+        assert worst(problem, tried, tried.run.options.epochs, lr=best) < worst(problem, tried, tried.run.options.epochs)
     if "cannot settle" in text:
         assert worst(problem, tried, 20_000) > 0.1
 
 
 def worst(problem, tried, epochs, lr=None):
     values = np.linalg.eigvalsh(problem.H)
-    descent = replace(tried.run.recipe.descent, lr=lr or tried.run.recipe.rate)
+    descent = replace(tried.run.options.descent, lr=lr or tried.run.options.rate)
     with np.errstate(all="ignore"):
         left = [abs(np.linalg.matrix_power(transition(np.array([[v]]), descent), epochs)[0, 0]) for v in values]
     return np.nan_to_num(left, nan=np.inf).max()  # not a number: it left the range of doubles
@@ -249,11 +249,11 @@ def worst(problem, tried, epochs, lr=None):
 
 def check_epochs(tried):
     """Epochs that are said to do, do."""
-    problem, start, said = tried.problem, tried.run.loop.start, tried.said
-    taken = len(tried.run.loop.losses) - 1
+    problem, start, said = tried.problem, tried.run.result.start, tried.said
+    taken = len(tried.run.result.losses) - 1
     more = number(r"([\d,]+) more epochs? at lr=", said, int)
     if more is not None:
-        assert problem.gap(problem.steps(start, taken + more, lr=tried.run.recipe.rate, **tried.kind)) <= TAU * (1 + 1e-6)
+        assert problem.gap(problem.steps(start, taken + more, lr=tried.run.options.rate, **tried.kind)) <= TAU * (1 + 1e-6)
         if taken + more <= 3000 and "float32 may lose" not in said:
             assert tried.gap_with(epochs=taken + more) <= TAU * (1 + 1e-3)
     at_best = re.search(r"At the best rate, lr=([\d.e+-]+), ([\d,]+) epochs? from the start", said)
@@ -265,7 +265,7 @@ def check_epochs(tried):
         assert problem.gap(problem.steps(start, int(plain[2].replace(",", "")), lr=float(plain[1]))) <= TAU * (1 + 1e-6)
     never = "no number of epochs will do" in said or "No number of epochs brings" in said
     if never and tried.run.theory.batches is None:
-        assert problem.gap(problem.steps(start, 10**7, lr=tried.run.recipe.rate, **tried.kind)) > 0.2 * TAU
+        assert problem.gap(problem.steps(start, 10**7, lr=tried.run.options.rate, **tried.kind)) > 0.2 * TAU
 
 
 def check_cause(tried):
@@ -289,15 +289,15 @@ def check_precision(tried):
     if verdict == "float32 floor":
         assert tried.gap_with(dtype="float64") < 0.5 * gap
     elif verdict == "diverged":
-        losses = tried.run.loop.losses
+        losses = tried.run.result.losses
         known = tried.run.theory
-        assert losses[-1] > losses[0] or (known.batches is None and tried.run.recipe.rate >= known.lr_limit)
+        assert losses[-1] > losses[0] or (known.batches is None and tried.run.options.rate >= known.lr_limit)
 
 
 def check_more_epochs(tried):
     """More epochs help where that is said, and not where it is not."""
     said, gap, epochs = tried.said, tried.gap, tried.options["epochs"]
-    if "was still falling" in said and tried.run.recipe.loss == "mse":
+    if "was still falling" in said and tried.run.options.loss == "mse":
         assert min(tried.gap_with(epochs=k * epochs) for k in (3, 6)) < gap
     if "hardly falls any more" in said:
         assert tried.gap_with(epochs=2 * epochs) > 0.1 * gap

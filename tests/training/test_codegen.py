@@ -252,9 +252,9 @@ def outcomes(tmp_path_factory):
 def test_losses_are_the_same_to_the_last_bit(outcomes, name):
     runs, scripts, folder = outcomes
     run, script = runs[name], scripts[name]
-    np.testing.assert_array_equal(script["losses"], run.loop.losses)  # NaN is NaN
+    np.testing.assert_array_equal(script["losses"], run.result.losses)  # NaN is NaN
     assert script["params"] == run.params.to_dict()
-    assert script.get("diverged", False) == run.loop.diverged
+    assert script.get("diverged", False) == run.result.has_diverged
     assert script.get("lost", False) == (run.status == "not finite")
     assert "to the last bit" in (folder / name / "script.py").read_text(encoding="utf-8")
 
@@ -262,10 +262,10 @@ def test_losses_are_the_same_to_the_last_bit(outcomes, name):
 @pytest.mark.parametrize("name", RECIPES)
 def test_what_else_is_logged_is_the_same(outcomes, name):
     runs, scripts, _ = outcomes
-    log, script = runs[name].loop.log.columns, scripts[name]
+    log, script = runs[name].result.history.columns, scripts[name]
     for key, kept in [("running_loss", "running_losses"), ("val_loss", "val_losses")]:
         np.testing.assert_array_equal(script.get(kept, []), log.get(key, []))
-    for metric in runs[name].recipe.metrics:
+    for metric in runs[name].options.metrics:
         for key, kept in [("", "metrics"), ("val_", "val_metrics")]:
             assert_close([epoch[metric] for epoch in script.get(kept, [])], log.get(f"{key}{metric}", []), rtol=1e-12)
 
@@ -283,9 +283,9 @@ def test_the_cases_end_as_they_are_to(outcomes):
     callback = "a callback asked for it"
     whys = {"stop: distance": 'stop="0.5 se"', "stop: callback": callback, "stop: callback before distance": callback}
     for name, why in whys.items():
-        epoch = len(runs[name].loop.losses) - 1
+        epoch = len(runs[name].result.losses) - 1
         code = (folder / name / "script.py").read_text()
-        assert f"# The run ended at epoch {epoch} of {runs[name].recipe.epochs}: " in code
+        assert f"# The run ended at epoch {epoch} of {runs[name].options.epochs}: " in code
         assert why in code
     assert "The callbacks of the run are left out." in (folder / "stop: callback" / "script.py").read_text()
 
@@ -294,7 +294,7 @@ def test_the_cases_end_as_they_are_to(outcomes):
 def test_losses_agree_where_the_formula_computes(outcomes, name):
     runs, scripts, folder = outcomes
     run, script = runs[name], scripts[name]
-    assert_close(script["losses"], run.loop.losses, rtol=1e-12)
+    assert_close(script["losses"], run.result.losses, rtol=1e-12)
     assert list(script["params"]) == list(run.params.index)
     assert_close(list(script["params"].values()), run.params, rtol=1e-9)
     assert "up to rounding" in (folder / name / "script.py").read_text(encoding="utf-8")
@@ -360,7 +360,7 @@ def inside(code, folder):
         torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize(("size", "says"), [(32, "to the last bit"), (7, "lay elsewhere in memory")])
+@pytest.mark.parametrize(("size", "says"), [(32, "to the last bit"), (7, "other positions in memory")])
 def test_more_rows_than_are_gathered_at_once(size, says, tmp_path, monkeypatch):
     monkeypatch.setattr("squarely.descent.batches.in_memory._ROWS_PER_GATHER", 64)
     run = sq.train(SEVERAL, CARS, epochs=5, batch_size=size)

@@ -31,8 +31,8 @@ def train(**options):
 
 
 def bits(run):
-    columns = {name: np.array(values).tobytes() for name, values in run.loop.log.columns.items()}
-    return run.loop.end.tobytes(), run.status, columns, [tensor.tobytes() for tensor in tensors_of(run.optimizer.state_dict())]
+    columns = {name: np.array(values).tobytes() for name, values in run.result.history.columns.items()}
+    return run.result.end.tobytes(), run.status, columns, [tensor.tobytes() for tensor in tensors_of(run.optimizer.state_dict())]
 
 
 def tensors_of(value):
@@ -72,7 +72,7 @@ def test_ctrl_c_keeps_the_run_and_says_how_to_go_on(tmp_path):
                 signal.raise_signal(signal.SIGINT)
 
     options = {"batch_size": 100, "optimizer": lambda parameters: Pressing(parameters, lr=0.01)}
-    with pytest.raises(KeyboardInterrupt, match=r"interrupted at epoch 2, batch 2, and kept\. Go on with resume='.*a'") as caught:
+    with pytest.raises(KeyboardInterrupt, match=r"interrupted at epoch 2, batch 2, and saved\. Resume with resume='.*a'") as caught:
         train(checkpoint=tmp_path / "a", **options)
     assert "--resume" in str(caught.value)
     assert signal.getsignal(signal.SIGINT) is handler
@@ -96,7 +96,7 @@ def test_ctrl_c_in_the_last_moment_is_not_forgotten(tmp_path):
         if epoch.epoch == 12:
             signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt, match="interrupted at epoch 12, and kept"):
+    with pytest.raises(KeyboardInterrupt, match="interrupted at epoch 12, and saved"):
         train(checkpoint=tmp_path, callbacks=press)
     assert train(resume=tmp_path, callbacks=press).status == "finished"
 
@@ -131,7 +131,7 @@ def test_a_handler_of_the_users_is_called(tmp_path):
 
     before = signal.signal(signal.SIGTERM, lambda number, frame: met.append(number))
     try:
-        with pytest.raises(KeyboardInterrupt, match="interrupted at epoch 3, and kept"):
+        with pytest.raises(KeyboardInterrupt, match="interrupted at epoch 3, and saved"):
             train(checkpoint=tmp_path, callbacks=press)
         assert met == [signal.SIGTERM]
     finally:
@@ -141,7 +141,7 @@ def test_a_handler_of_the_users_is_called(tmp_path):
 COMMAND = """
 import os, signal, sys, threading
 import squarely.cli
-from squarely.descent import keeper
+from squarely.descent.checkpoint import checkpointer as keeper
 write = keeper.write_checkpoint
 
 def telling(folder, checkpoint):
@@ -166,7 +166,7 @@ def test_the_command_line(number, code, tmp_path):
     done = run("--save", "runs", "--checkpoint-every", "3 epochs")
     assert done.returncode == code
     (line,) = done.stderr.splitlines()
-    assert line.startswith("squarely: interrupted at epoch 3, and kept. Go on with resume=")
+    assert line.startswith("squarely: interrupted at epoch 3, and saved. Resume with resume=")
     assert line.endswith(f"--resume {tmp_path / 'runs'}).")
     plain = "import squarely.cli; squarely.cli.main()"
     refused = run("--save", "runs", script=plain)
@@ -178,4 +178,4 @@ def test_the_command_line(number, code, tmp_path):
     whole = sq.train(FORMULA, CARS, epochs=40)
     assert numbers["history"]["loss"] == whole.result.losses.tolist()
     assert numbers["params"] == whole.params.to_dict()
-    assert "went on from epoch 3" in numbers["warnings"][0]
+    assert "resumed from epoch 3" in numbers["warnings"][0]

@@ -286,7 +286,7 @@ def test_a_killed_process_ends_the_others_and_the_checkpoint_serves(kept, tmp_pa
         assert codes[rank] == -9
         assert met[1 - rank]["error"] == "ProcessError"
         assert f"Process {1 - rank} of 2 has lost another one" in met[1 - rank]["said"]
-        assert "the newest one serves to go on from" in met[1 - rank]["said"]
+        assert "resumes from the newest" in met[1 - rank]["said"]
     shutil.copytree(tmp_path / "killed", tmp_path / "alone")
     alone = gone_on(every["held"], tmp_path / "alone")
     assert_close(alone.coefficients, undisturbed[0]["held"]["params"], rtol=1e-6)
@@ -296,7 +296,7 @@ def test_a_killed_process_ends_the_others_and_the_checkpoint_serves(kept, tmp_pa
     for outcome, expected in zip(met, undisturbed, strict=True):
         assert outcome["params"] == expected["held"]["params"]
         assert outcome["logged"] == expected["held"]["logged"]
-        assert "went on from epoch" in outcome["remarks"][0]
+        assert "resumed from epoch" in outcome["remarks"][0]
 
 
 @pytest.mark.parametrize("name", ["streamed", "full batch"])
@@ -307,7 +307,7 @@ def test_a_signal_to_one_process_halts_all_at_one_step_and_nothing_is_lost(kept,
     assert codes == [0, 0]
     assert [outcome["error"] for outcome in met] == ["KeyboardInterrupt"] * 2
     assert met[0]["said"] == met[1]["said"]
-    assert "and kept. Go on with resume=" in met[0]["said"]
+    assert "and saved. Resume with resume=" in met[0]["said"]
     if name == "streamed":
         with pytest.raises(OptionError, match="2 processes streamed together, and now there are 1"):
             gone_on(every[name], tmp_path)

@@ -361,14 +361,14 @@ MEMORY = """
 import resource, sys
 import numpy as np, pyarrow as pa, pyarrow.parquet as pq
 from squarely.data import open_source
-from squarely.descent.streamed import Streamed
-from squarely.design import learn, parse_formula
-from squarely.moments import gather, standardise
+from squarely.descent.batches.streamed import StreamedBatches
+from squarely.design import learn_from_rows, parse_formula
+from squarely.moments import gather_moments, standardize_moments
 source = open_source(sys.argv[1])
-moments = gather(learn(parse_formula("y ~ a + b + c"), source), source)
-stream = Streamed(design=moments.design, source=source, problem=standardise(moments), buffer=2**23)
+moments = gather_moments(learn_from_rows(parse_formula("y ~ a + b + c"), source), source)
+stream = StreamedBatches(design=moments.design, source=source, problem=standardize_moments(moments), buffer=2**23)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-rows = sum(len(X) for X, _ in stream.batches(1, 4096)) + sum(len(X) for X, _ in stream.chunks())
+rows = sum(len(X) for X, _ in stream.batches(1, 4096)) + sum(len(X) for X, _ in stream.sequential())
 print(rows, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 """
 

@@ -40,15 +40,15 @@ def require_same(sweep, *, dtype, **options):
     assert "batched program" in sweep.program
     tolerance = TOLERANCE[dtype]
     for run in sweep.runs:
-        own = {name: getattr(run.recipe, name) for name in ("seed", "momentum", "batch_size", "weight_decay")}
-        own["lr"] = run.recipe.rate
+        own = {name: getattr(run.options, name) for name in ("seed", "momentum", "batch_size", "weight_decay")}
+        own["lr"] = run.options.rate
         alone = sq.train(data=ROWS, dtype=dtype, **{**options, **own})
-        assert run.loop.start.tobytes() == alone.result.start.tobytes()
+        assert run.result.start.tobytes() == alone.result.start.tobytes()
         assert run.status == alone.status
         assert list(run.history.columns) == list(alone.history.columns)
         for name in set(run.history.columns) - {"predicted"}:
             assert_close(run.history[name], alone.history[name], rtol=tolerance)
-        assert_close(run.loop.end, alone.result.end, rtol=20 * tolerance, atol=20 * tolerance)
+        assert_close(run.result.end, alone.result.end, rtol=20 * tolerance, atol=20 * tolerance)
         assert_close(run.history["predicted"], alone.history["predicted"], rtol=1e-11)
 
 
@@ -61,13 +61,13 @@ def standardised(columns):
 
 def plain_loop(make, run, order, size, epochs):
     """Train nn.Linear with torch's optimiser on batches in the order given; losses on all rows and parameters at the end."""
-    dtype = getattr(torch, run.recipe.dtype)
+    dtype = getattr(torch, run.options.dtype)
     X, y = (torch.tensor(part, dtype=dtype) for part in standardised(["displacement", "weight", "acceleration"]))
     model, losses = torch.nn.Linear(3, 1).to(dtype), []
     with torch.no_grad():
-        model.bias.fill_(run.loop.start[0])
-        model.weight.copy_(torch.from_numpy(run.loop.start[1:]))
-    optimizer, criterion = make(model.parameters(), run.recipe.rate), torch.nn.MSELoss()
+        model.bias.fill_(run.result.start[0])
+        model.weight.copy_(torch.from_numpy(run.result.start[1:]))
+    optimizer, criterion = make(model.parameters(), run.options.rate), torch.nn.MSELoss()
     for epoch in range(epochs + 1):
         losses.append(criterion(model(X), y).item())
         if epoch == epochs:
@@ -163,8 +163,8 @@ def test_validation_rows():
 @pytest.mark.parametrize(("size", "stretch"), [(None, 32), (30, 4)])
 def test_runs_that_diverge_end_where_they_do_alone_and_touch_no_other(size, stretch, dtype, monkeypatch):
     """Rates near the limit diverge at epochs of their own, of one rate at one seed before another: runs are cut out and parked."""
-    for module in ("going", "batched"):
-        monkeypatch.setattr(f"squarely.descent.{module}.STRETCH", stretch)
+    for module in ("active_runs", "batched_loop"):
+        monkeypatch.setattr(f"squarely.descent.sweep.{module}.EPOCHS_PER_CHECK", stretch)
     options = {"formula": FORMULA, "epochs": 100 if size is None else 30, "batch_size": size}
     rates = [0.01, 40.0, 1e30, 0.7, 0.05] if size is None else [0.01, 40.0, 0.5, 1e30, 0.45, 0.05]
     sweep = sq.sweep(data=ROWS, lr=rates, seed=[0, 5], momentum=[0, 0.9], dtype=dtype, **options)
@@ -219,9 +219,9 @@ def test_each_run_is_a_training():
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ({"optimizer": "lbfgs", "epochs": 3}, "the updates of lbfgs are not written out"),
-        ({"optimizer": lambda p: torch.optim.SGD(p, lr=0.1), "lr": 0.1, "seed": [0, 1]}, "an optimiser of your own"),
-        ({"optimizer": "adam", "optimizer_options": {"amsgrad": True}}, "amsgrad of adam"),
+        ({"optimizer": "lbfgs", "epochs": 3}, "there is no batched update for lbfgs"),
+        ({"optimizer": lambda p: torch.optim.SGD(p, lr=0.1), "lr": 0.1, "seed": [0, 1]}, "an optimizer of your own"),
+        ({"optimizer": "adam", "optimizer_options": {"amsgrad": True}}, "adam with amsgrad"),
         ({"loss": "l1"}, "the gradient of loss='l1' jumps"),
         ({"clip_grad_norm": 1.0}, "clipped"),
         ({"average": True}, "averaged"),
@@ -229,8 +229,8 @@ def test_each_run_is_a_training():
         ({"callbacks": lambda told: None}, "callbacks"),
         ({"metrics": ["r2"]}, "metrics"),
         ({"engine": "closed_form"}, "takes no steps"),
-        ({"scheduler": "ReduceLROnPlateau"}, "looks at the loss"),
-        ({"scheduler": lambda o: torch.optim.lr_scheduler.StepLR(o, 3)}, "a function of one optimiser"),
+        ({"scheduler": "ReduceLROnPlateau"}, "depends on the loss"),
+        ({"scheduler": lambda o: torch.optim.lr_scheduler.StepLR(o, 3)}, "a function of one optimizer"),
     ],
 )
 def test_what_needs_a_run_of_its_own_is_trained_one_by_one(options, why):
@@ -344,13 +344,16 @@ def test_figures():
         ({"lr": []}, "lr=[] names no learning rate. Give at least one, such as lr=[0.01, 0.001]."),
         ({"batch_size": []}, "batch_size=[] names no batch size."),
         ({"seed": range(0)}, "seed=[] names no seed."),
-        ({"epochs": [10, 20]}, "epochs=[10, 20] has several values, and epochs cannot vary within a sweep"),
+        (
+            {"epochs": [10, 20]},
+            "epochs=[10, 20] has several values, and only lr, batch_size, seed, momentum and weight_decay can vary within a sweep.",
+        ),
         (
             {"optimizer": ["sgd", "adam"]},
-            "optimizer cannot vary within a sweep: lr, batch_size, seed, momentum and weight_decay can.",
+            "only lr, batch_size, seed, momentum and weight_decay can vary within a sweep.",
         ),
         ({"seed": range(400), "lr": np.geomspace(1e-4, 1, 300)}, "This grid has 120,000 runs (300 of lr x 400 of seed)"),
-        ({"seed": [1, 2, 1]}, "seed= names 1 twice"),
+        ({"seed": [1, 2, 1]}, "seed= has 1 twice"),
         ({"lr": [0.1, -1.0]}, "lr=-1.0 is not a learning rate"),
         ({"momentum": [0.9, 1.0]}, "momentum=1.0 is not in [0, 1)."),
         ({"momentum": [0.9, 0.0], "nesterov": True}, "nesterov=True needs momentum above zero."),

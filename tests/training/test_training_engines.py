@@ -107,17 +107,17 @@ def test_the_objects_of_every_engine():
 
 def test_what_engines_cannot_do_is_said():
     for options, said in [
-        ({"engine": "moments", "batch_size": 32}, "no rows to make batches of"),
-        ({"engine": "moments", "loss": "l1"}, "knows the mean squared error alone"),
+        ({"engine": "moments", "batch_size": 32}, "no rows for batches"),
+        ({"engine": "moments", "loss": "l1"}, "is for loss='mse', not for 'l1'"),
         ({"engine": "moments", "metrics": ["mae"]}, "needs every row"),
         ({"engine": "closed_form", "optimizer": "adam"}, "Use engine='moments'"),
         ({"engine": "closed_form", "scheduler": "ExponentialLR", "scheduler_options": {"gamma": 0.9}}, "constant rate"),
         ({"engine": "closed_form", "stop": "0.01 se"}, "takes no steps"),
-        ({"engine": "closed_form", "validation": 0.2}, "looks at no rows"),
+        ({"engine": "closed_form", "validation": 0.2}, "evaluates no rows"),
         ({"engine": "closed_form", "epochs": 10**9}, "would fill the memory"),
-        ({"engine": "spectrum"}, "engine='spectrum' is not known"),
-        ({"gradient": "closed", "loss": "huber"}, "goes by 'autograd'"),
-        ({"gradient": "numeric"}, "gradient='numeric' is not known"),
+        ({"engine": "spectrum"}, "engine='spectrum' is not understood"),
+        ({"gradient": "closed", "loss": "huber"}, "Use gradient='autograd'"),
+        ({"gradient": "numeric"}, "gradient='numeric' is not understood"),
     ]:
         with pytest.raises(sq.errors.OptionError, match=said):
             sq.train(FORMULA, ROWS, **{"epochs": 2, **options})

@@ -130,7 +130,7 @@ def test_what_does_not_go_together_is_said():
         ({"loader": loader, "batch_size": 3}, "Set the batch size of the loader"),
         ({"loader": loader, "validation": 0.2}, "random_split"),
         ({"loader": loader, "formula": "y ~ x1"}, "brings its own rows"),
-        ({"loader": loader, "model": nn.Linear(3, 1), "start": [0, 0, 0, 0]}, "brings its own"),
+        ({"loader": loader, "model": nn.Linear(3, 1), "start": [0, 0, 0, 0]}, "has its own"),
         ({"loader": loader, "model": nn.Linear(3, 1), "gradient": "closed"}, "through autograd"),
         ({"loader": loader, "model": nn.Linear(3, 1).half()}, "float16"),
         ({"formula": "mpg ~ weight", "data": CARS, "model": nn.Linear(1, 1, bias=False)}, "no bias"),
@@ -236,7 +236,7 @@ def test_a_module_is_never_tested_for_truth(make):
     loop(theirs, loader, 5, 0.1)
     run = sq.train(model=ours, loader=loader, lr=0.1, epochs=5)
     assert run.model is ours
-    assert run.owned
+    assert run.has_user_model
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
         assert torch.equal(a, b)
     assert "the model's own" in str(run.summary())
@@ -301,7 +301,7 @@ def test_an_optimiser_over_the_model_is_used_as_in_the_users_own_loop(name):
         == run.options.parameter_groups[0].lr
         == mine.param_groups[0].get("initial_lr", mine.param_groups[0]["lr"])
     )
-    said = any("does not hold the model's parameters 'bias'" in warning for warning in run.warnings)
+    said = any("does not have the model's parameters 'bias'" in warning for warning in run.warnings)
     assert said is (name == "SGD of the slopes")
     if said:
         assert run.history["predicted"].isna().all()  # the optimum of all coefficients is another one
@@ -327,11 +327,11 @@ def test_optimisers_and_schedulers_of_something_else_are_refused():
     schedule = torch.optim.lr_scheduler.StepLR(theirs, 2)
     before = [parameter.detach().clone() for parameter in model.parameters()]
     for options, said in [
-        ({"optimizer": theirs}, "a SGD of 4 parameters, and 2 of them are not of the model"),
-        ({"optimizer": lambda parameters: theirs}, "2 of them are not of the model"),
-        ({"optimizer": mine, "scheduler": schedule}, "belongs to another optimiser"),
-        ({"scheduler": schedule}, "belongs to another optimiser"),
-        ({"optimizer": mine, "weight_decay": 0.1}, "One of your own sets its own"),
+        ({"optimizer": theirs}, "a SGD of 4 parameters, and 2 of them do not belong to the model"),
+        ({"optimizer": lambda parameters: theirs}, "2 of them do not belong to the model"),
+        ({"optimizer": mine, "scheduler": schedule}, "belongs to another optimizer"),
+        ({"scheduler": schedule}, "belongs to another optimizer"),
+        ({"optimizer": mine, "weight_decay": 0.1}, "Set it in your own optimizer"),
         ({"optimizer": mine, "momentum": 0.9}, "momentum"),
         ({"optimizer": torch.optim.SGD(model.parameters(), lr=0.1, differentiable=True)}, "differentiable=True"),
         ({"optimizer": "adam", "optimizer_options": {"capturable": True}}, "capturable=True"),
@@ -340,7 +340,7 @@ def test_optimisers_and_schedulers_of_something_else_are_refused():
             sq.train(model=model, loader=loader, epochs=2, **options)
     with pytest.raises(sq.errors.OptionError, match="Give model= too"):
         sq.train("mpg ~ weight", CARS, optimizer=mine, epochs=2)
-    with pytest.raises(sq.errors.OptionError, match="LBFGS looks at the loss several times"):
+    with pytest.raises(sq.errors.OptionError, match="LBFGS evaluates the loss several times"):
         sq.train(model=model, loader=[(X[:100], y[:100]), (X[100:], y[100:])], optimizer="lbfgs", epochs=2)
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
@@ -363,7 +363,7 @@ def test_the_numbers_of_an_optimiser_of_ones_own_are_said():
     assert run.history.equals(named.history)
     assert not run.history["predicted"].isna().any()
     said = sq.train("mpg ~ weight", CARS, optimizer=made, lr=0.7, epochs=2).warnings
-    assert said[0] == "The optimiser has lr=0.3 by itself: lr=0.7 is not used."
+    assert said[0] == "The optimizer has lr=0.3 by itself: lr=0.7 is not used."
 
 
 def test_the_page_has_what_the_optimiser_does():

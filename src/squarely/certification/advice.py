@@ -100,7 +100,7 @@ def _judge_losses(case: Evidence) -> tuple[str, str]:
     run, recipe = case.run, case.run.options
     lbfgs = type(run.optimizer).__name__ == "LBFGS"
     head = "" if recipe.descent else f"Theory has no closed form for {_name_obstacle(case)}."
-    head = head if run.plain else "Theory does not hold for this model."
+    head = head if run.is_plain else "Theory does not hold for this model."
     rates = np.asarray(run.result.history.columns.get("lr", ()), dtype=np.float64)
     if len(rates) and rates[-1] <= _DECAYED_FRACTION * rates.max():
         return "not converged", join_sentences(head, _describe_rates(case), _describe_limit(case), _describe_best_rate(case))
@@ -259,7 +259,7 @@ def _advise_float64(case: Evidence, lr: float) -> str:
 def _describe_best_rate(case: Evidence, *, within: int | None = None) -> str:
     """Say how many epochs plain descent on all rows needs at its best rate; with `within`, only if it is no more than so many."""
     run = case.run
-    if not run.plain or run.theory.spectrum.flat_directions:
+    if not run.is_plain or run.theory.spectrum.flat_directions:
         return ""
     best = round_down(theory.lr_best(run.theory.spectrum, theory.Descent(lr=1.0)))
     needed = _count_epochs(case, theory.Descent(lr=float(best)))

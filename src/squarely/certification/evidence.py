@@ -86,7 +86,7 @@ def other_loss_optimum(case: Evidence) -> Array:
 def resting_point(case: Evidence) -> Array | None:
     """Give the point (p,) at which a decay that goes through the gradient rests; None without one, or if it is not known."""
     run = case.run
-    if run.options.loss != "mse" or not run.plain or _is_decoupled(case) or not largest_decay(case):
+    if run.options.loss != "mse" or not run.is_plain or _is_decoupled(case) or not largest_decay(case):
         return None
     if run.optimizer is None:
         decays: Array | None = np.full(len(run.result.end), run.options.weight_decay or 0.0)

@@ -142,7 +142,7 @@ def _judge(fit: Fit, run: Training, *, excess: float, tau: float, same: bool) ->
         return "collinear", _describe_dependence(fit, run, largest)
     if largest <= tau:
         return "agree", f"Every coefficient is within {tau:g} standard errors; the largest gap is {largest:.2g}."
-    if getattr(run.source, "redrawn", False):
+    if getattr(run.source, "is_redrawn", False):
         return "different rows", (
             f"The largest gap is {largest:.2g} standard errors. The loader has other rows in each epoch, and the fit those of one "
             "pass: their answers need not meet. Let the loader give every row once an epoch."

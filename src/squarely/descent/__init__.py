@@ -1,28 +1,15 @@
-"""Road two, gradient descent in PyTorch.
+"""Gradient descent in PyTorch. `train` runs one set of options, `train_grid` many at once.
 
-`recipe` holds the choices of a run and `checks` whether they make sense. `loop` is the training loop itself: `rows` hands out what
-it sees, and `streamed` what is too much to hold; `gradients` is what a step goes by (of one of the `losses`), `optimizers` who
-takes the step, `metrics` what is measured, `stopping` when it ends, and `state` is all that it is between two steps. `quadratic`
-gives any epoch without a step. `model` is the nn.Linear; `own` is what a user brings: `iter_pairs` and `loader` take in a loader,
-`linear_module` and `probe` a module. `processes` that train together form a team, and `shares` is what it makes of a run.
-
-`keeping` says where and how often a run is kept, its `keeper` does so, and `halting` lets Ctrl-C wait for it; a `checkpoint` is
-what is on disk, `restoring` the way between it and a state, `plain` a state_dict without pickle, and `identity` what a run must be
-of to go on from it.
-
-`seen` is what runs see of their rows, and `running` takes a recipe from there to its end. `foresight` is what theory says of a run;
-`training` is a finished run with that beside it, `page` how it looks. `code` writes a run
-as a script that does without us: `code_rows` its reading of the data, `code_columns` and `code_expressions` the columns of X, all
-of it through the safe literals of `code_text`.
-
-`make_grid` is what a sweep trains and `side_by_side` how: in `batched`, one tensor program for many runs. `going` are those still in it,
-`looks` their losses and gradients, `updates` their optimisers, `curves` what theory predicts. `sweep` is what comes of it.
+From below: `options` are the choices of a run, `batches` its rows as tensors, `model` what is trained, `loop` the training loop.
+`distributed` lets processes train together, `checkpoint` saves and resumes runs. `codegen` writes a run as a PyTorch script;
+`results` has the `Training`, its summary and its theory. `training_data` makes the inputs of a run, `trainer` goes from options to
+a `Training`, `sweep` trains a grid.
 """
 
 from squarely.errors import MissingExtraError
 
 try:
-    import torch  # noqa: F401  # asked for first, so that its absence is told in one sentence
+    import torch  # noqa: F401  # first, so that one sentence says that it is missing
 except ModuleNotFoundError:
     raise MissingExtraError("Training", "PyTorch", "torch") from None
 
@@ -36,7 +23,8 @@ from squarely.descent.model.linear_regression import LinearRegression
 from squarely.descent.model.user_module import AffineForm, affine_form
 from squarely.descent.options.checks import check_options
 from squarely.descent.options.options import TrainingOptions
-from squarely.descent.results.run_theory import PredictedCurve, RunTheory
+from squarely.descent.results.predicted_curve import PredictedCurve
+from squarely.descent.results.run_theory import RunTheory
 from squarely.descent.results.training import Training, with_prediction
 from squarely.descent.sweep.grid import Grid, make_grid
 from squarely.descent.sweep.run_grid import join_sweeps, train_grid, with_predictions

@@ -1,8 +1,8 @@
-"""The rows that a loop sees, standardised: held in memory, and handed out in batches whose order a seed and the epoch decide."""
+"""`BatchSource`: the standardized rows of a run, in batches whose order a seed and the epoch decide."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,69 +16,82 @@ from squarely.numerics import Array
 TensorBatch = tuple[torch.Tensor, torch.Tensor]  # inputs (m, features) and labels (m, 1)
 
 
+class Processes(Protocol):
+    """The processes among which the rows of a batch source are sharded."""
+
+    @property
+    def rank(self) -> int:
+        """The number of this process, from 0."""
+
+    @property
+    def size(self) -> int:
+        """The number of processes."""
+
+    def all_reduce_arrays(self, arrays: Sequence[Array]) -> list[Array]:
+        """Sum arrays over the processes in float64."""
+
+
+@dataclass(frozen=True, slots=True)
+class SingleProcess:
+    """The one process that has all rows."""
+
+    rank: int = 0
+    size: int = 1
+
+    def all_reduce_arrays(self, arrays: Sequence[Array]) -> list[Array]:
+        """Return the arrays as they are."""
+        return list(arrays)
+
+
+SINGLE_PROCESS = SingleProcess()
+
+
 class BatchSource(Protocol):
-    """What a loop asks of its rows, which other processes may have a share of."""
+    """The rows of a run, of which other processes may have a shard."""
 
     @property
     def n(self) -> int:
-        """How many rows there are, in all processes."""
+        """The number of rows in all processes."""
 
     @property
     def features(self) -> int:
-        """How many inputs each row has."""
+        """The number of inputs."""
+
+    @property
+    def group(self) -> Processes:
+        """The processes that have the rows."""
 
     def batches(self, epoch: int, size: int | None, skip: int = 0) -> Iterator[TensorBatch]:
-        """Yield every row of an epoch once, in batches of `size`, the last one shorter; the first `skip` of them are left out.
+        """Yield the rows of an epoch in batches of `size`, the last one shorter, without the first `skip` batches.
 
-        Without a size they come in the order of the source, as they lie. Of a batch of several processes this one yields its own
-        rows, which may be none.
+        Without a size they come in the order of the source. With several processes, each yields its own rows of a batch, or none.
 
         Raises
         ------
-        SpoiltError : a row that is read anew each epoch has no number any more.
+        NonFiniteRowError : a row that is read again each epoch is no longer finite.
         """
 
     def sequential(self) -> Iterator[TensorBatch]:
-        """Yield every row of this process once, in the order of the source."""
+        """Yield the rows of this process in the order of the source."""
 
     def batches_per_epoch(self, size: int) -> int:
-        """Tell how many batches an epoch has."""
+        """Return the number of batches in an epoch."""
 
-    def count_batch_rows(self, number: int, size: int, here: int) -> int:
-        """Tell how many rows a batch of an epoch has in all processes, when `here` are in this one."""
-
-    def all_reduce(self, values: Array) -> Array:
-        """Add sums over the rows of this process to those of the others."""
-
-
-class SingleProcess:
-    """Rows that are all in this process."""
-
-    __slots__ = ()
-
-    def batches_per_epoch(self: BatchSource, size: int) -> int:
-        """Tell how many batches an epoch has."""
-        return -(-self.n // size)
-
-    def count_batch_rows(self, number: int, size: int, here: int) -> int:
-        """Tell how many rows a batch has: those that are here."""
-        return here
-
-    def all_reduce(self, values: Array) -> Array:
-        """Give sums over the rows as they are: there are no others."""
-        return values
+    def count_batch_rows(self, number: int, size: int, local: int) -> int:
+        """Return how many rows a batch of an epoch has in all processes, where this one has `local` rows of it."""
 
 
 class NonFiniteRowError(Exception):
-    """A row has come to hold what is not a number; the message names it. The loop ends for it."""
+    """A row is no longer finite; the message names it. The loop ends."""
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class NoBatches(SingleProcess):
-    """Rows that a loop on cross-products has no need of: it knows only how many there are, and of how many inputs."""
+class NoBatches:
+    """The size of the rows alone, for a loop on cross-products."""
 
     n: int
     features: int
+    group: SingleProcess = SINGLE_PROCESS
 
     def batches(self, epoch: int, size: int | None, skip: int = 0) -> Iterator[TensorBatch]:
         """Yield nothing."""
@@ -88,14 +101,24 @@ class NoBatches(SingleProcess):
         """Yield nothing."""
         return iter(())
 
+    def batches_per_epoch(self, size: int) -> int:
+        """Return 1: every step uses all rows."""
+        return 1
+
+    def count_batch_rows(self, number: int, size: int, local: int) -> int:
+        """Return the number of rows."""
+        return self.n
+
 
 def account_rows(design: Design, source: Source) -> RowAccount:
-    """Count the rows of a source: how many are complete, and why the others are not."""
+    """Count the complete rows of a source, and the others by what they lack."""
     with scan_purpose("number of rows"):
         return sum((block.account for block in iter_blocks(design, source)), RowAccount())
 
 
-def require_count(source: Source, expected: int, met: int) -> None:
-    """Raise a DataError where a scan has met another number of complete rows than the first one."""
-    if met != expected:
-        raise DataError(f"{source.label} changed while it was read: {expected:,} complete rows at first, then {met:,}. Run again.")
+def require_count(source: Source, expected: int, count: int) -> None:
+    """Raise a DataError where a scan counts another number of complete rows than the first one."""
+    if count != expected:
+        raise DataError(
+            f"{source.label} changed while it was read: {expected:,} complete rows at first, then {count:,}. Run again."
+        )

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
 
 from squarely.data import RowAccount, Source
-from squarely.descent.batches.batch_source import SingleProcess, TensorBatch
+from squarely.descent.batches.batch_source import SINGLE_PROCESS, Processes, TensorBatch
 from squarely.descent.options.options import DTYPES, TrainingOptions
 from squarely.design import Design, iter_blocks
 from squarely.moments import StandardizedProblem
 
-_ROWS_PER_GATHER = 2**18  # rows that are put in their order at once: a batch is then a slice, a hundred times cheaper than a gather
+_ROWS_PER_GATHER = 2**18  # rows gathered in their order at once: a batch is then a slice, a hundred times cheaper than a gather
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class InMemoryBatches(SingleProcess):
-    """Rows in memory, on the device.
+class InMemoryBatches:
+    """Rows in memory, on the device. Several processes make the batches that one process would make of all rows.
 
     Attributes
     ----------
-    X, y : inputs (n, features) and labels (n, 1).
-    seed : of the order of the rows; `shuffle` is whether there is one, `replacement` whether rows are drawn independently.
+    X, y : inputs (m, features) and labels (m, 1) of this process.
+    seed : of the order of the rows; `shuffle` : whether they have one; `replacement` : whether rows are drawn independently.
+    group, counts : the processes, and how many rows each has, in the order of the source; empty for a single process.
     """
 
     X: torch.Tensor
@@ -33,82 +34,113 @@ class InMemoryBatches(SingleProcess):
     seed: int = 0
     shuffle: bool = True
     replacement: bool = False
+    group: Processes = SINGLE_PROCESS
+    counts: tuple[int, ...] = ()
 
     @property
     def n(self) -> int:
-        """The number of rows."""
-        return len(self.X)
+        """The number of rows in all processes."""
+        return sum(self.counts) if self.counts else len(self.X)
 
     @property
     def features(self) -> int:
         """The number of inputs."""
         return int(self.X.shape[1])
 
+    @property
+    def first(self) -> int:
+        """The position of this process's first row."""
+        return sum(self.counts[: self.group.rank])
+
     def batches(self, epoch: int, size: int | None, skip: int = 0) -> Iterator[TensorBatch]:
-        """Yield the rows of an epoch in batches, in the order that seed and epoch give them."""
-        if size is None or (size >= self.n and not self.replacement):
+        """Yield the rows of an epoch in batches, in the order that seed and epoch decide."""
+        n = self.n
+        if size is None or (size >= n and not self.replacement):
             if not skip:
                 yield self.X, self.y
             return
-        order = epoch_order(epoch, self.n, self.seed, replacement=self.replacement) if self.shuffle else None
-        stretch = contiguous_range(size)
-        # Whole stretches: after a skip, too, a batch has to lie in memory as it did without one, or products may round otherwise.
-        for start in range(skip * size // stretch * stretch, self.n, stretch):
-            X, y = self._gather_rows(order, start, start + stretch)
-            yield from itertools.islice(zip(X.split(size), y.split(size), strict=True), max(skip - start // size, 0), None)
+        order = epoch_order(epoch, n, self.seed, replacement=self.replacement) if self.shuffle else None
+        gather = self._gather_range if self.group.size == 1 else self._gather_shard
+        yield from gather_in_chunks(n, size, skip, contiguous_range(size), lambda at: gather(order, at, size))
 
     def sequential(self) -> Iterator[TensorBatch]:
-        """Yield all rows at once."""
+        """Yield all rows of this process at once."""
         yield self.X, self.y
 
-    def _gather_rows(self, order: np.ndarray | None, start: int, stop: int) -> TensorBatch:
-        if order is None:
-            return self.X[start:stop], self.y[start:stop]
-        return take_rows(self.X, order[start:stop]), take_rows(self.y, order[start:stop])
+    def batches_per_epoch(self, size: int) -> int:
+        """Return the number of batches in an epoch."""
+        return -(-self.n // size)
+
+    def count_batch_rows(self, number: int, size: int, local: int) -> int:
+        """Return how many rows a batch has in all processes."""
+        return min(size, self.n - number * size)
+
+    def _gather_range(self, order: np.ndarray | None, at: slice, size: int) -> Iterable[TensorBatch]:
+        X, y = (self.X[at], self.y[at]) if order is None else (take_rows(self.X, order[at]), take_rows(self.y, order[at]))
+        return zip(X.split(size), y.split(size), strict=True)
+
+    def _gather_shard(self, order: np.ndarray | None, at: slice, size: int) -> Iterable[TensorBatch]:
+        """Cut the rows of this process out of the batches of all."""
+        places = (np.arange(*at.indices(self.n)) if order is None else order[at]) - self.first
+        local = np.flatnonzero((places >= 0) & (places < len(self.X)))
+        sizes = np.diff(np.searchsorted(local, [*range(0, len(places), size), len(places)])).tolist()
+        rows = places[local]
+        return zip(take_rows(self.X, rows).split(sizes), take_rows(self.y, rows).split(sizes), strict=True)
+
+
+def gather_in_chunks(
+    n: int, size: int, skip: int, chunk: int, gather: Callable[[slice], Iterable[TensorBatch]]
+) -> Iterator[TensorBatch]:
+    """Yield batches of `size` of n rows, which `gather` returns for `chunk` rows at a time, without the first `skip` batches.
+
+    Chunks are whole: after a skip, too, a batch has the same place in memory, because products may round by that.
+    """
+    for start in range(skip * size // chunk * chunk, n, chunk):
+        yield from islice(gather(slice(start, start + chunk)), max(skip - start // size, 0), None)
 
 
 def take_rows(table: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
-    """Copy rows: on the CPU by NumPy, which takes 13 ns for one of nine numbers where torch takes 40, and 90 in two threads."""
+    """Copy rows: on the CPU by NumPy, which takes 13 ns for a row of nine numbers; torch takes 40, and 90 in two threads."""
     if table.device.type != "cpu":
         return table.index_select(0, torch.from_numpy(rows).to(table.device))
-    # In torch's memory, which begins at a multiple of 64 bytes: NumPy's lies now here, now there, and products may round by that.
-    made = torch.empty((len(rows), *table.shape[1:]), dtype=table.dtype, device="cpu")
-    table.numpy().take(rows, axis=0, out=made.numpy(), mode="clip")  # any other mode would go through a copy
-    return made
+    # Torch's memory begins at a multiple of 64 bytes. NumPy's may begin anywhere, and products may round by that.
+    taken = torch.empty((len(rows), *table.shape[1:]), dtype=table.dtype, device="cpu")
+    table.numpy().take(rows, axis=0, out=taken.numpy(), mode="clip")  # other modes make another copy
+    return taken
 
 
 def epoch_order(epoch: int, n: int, seed: int, *, replacement: bool = False) -> np.ndarray:
-    """Give the order of n rows in an epoch: a permutation, or n independent draws. It depends on nothing but these numbers."""
+    """Return the order of n rows in an epoch: a permutation, or n independent draws. It depends on these arguments alone."""
     rng = np.random.default_rng([seed % 2**64, epoch])
     return rng.integers(n, size=n) if replacement else rng.permutation(n)
 
 
-def same_batches_each_epoch(recipe: TrainingOptions, n: int, features: int) -> bool:
-    """Tell whether batches cut from n rows that are gathered at once lie in memory as those of `ColumnInfo` do: products may round alike.
+def same_batches_each_epoch(options: TrainingOptions, n: int, features: int) -> bool:
+    """Return whether batches cut from n rows that are gathered at once have the places in memory of `InMemoryBatches`.
 
-    Matrix products take another way where their first number is not at a multiple of 64 bytes.
+    Matrix products take another path, and may round differently, where their first number is not at a multiple of 64 bytes.
     """
-    if recipe.batch_size is None or not recipe.shuffle:
+    if options.batch_size is None or not options.shuffle:
         return True
-    stretch = contiguous_range(recipe.batch_size)
-    size = stretch * DTYPES[recipe.dtype].itemsize
-    return n <= stretch or (size % 64 == 0 and size * features % 64 == 0)
+    chunk = contiguous_range(options.batch_size)
+    size = chunk * DTYPES[options.dtype].itemsize
+    return n <= chunk or (size % 64 == 0 and size * features % 64 == 0)
 
 
 def contiguous_range(size: int) -> int:
-    """Give how many rows are put in their order at once: whole batches."""
+    """Return how many rows, in whole batches, are gathered at once."""
     return max(_ROWS_PER_GATHER // size, 1) * size
 
 
 def load_batches(
-    design: Design, problem: StandardizedProblem, source: Source, recipe: TrainingOptions
+    design: Design, problem: StandardizedProblem, source: Source, options: TrainingOptions
 ) -> tuple[InMemoryBatches, RowAccount]:
-    """Read rows into memory, standardised in float64: X (n, features) and y (n, 1) in the recipe's dtype, on its device."""
+    """Read rows into memory, standardized in float64: X (n, features) and y (n, 1) with dtype and device of the options."""
     values, account = [], RowAccount()
     for block in iter_blocks(design, source):
         values.append(block.values)
         account += block.account
     table = problem.columns(np.concatenate(values)) if values else np.empty((0, len(problem.scale)))  # (n, k)
     with torch.inference_mode(False):  # else the tensors could not take part in a gradient
-        tensor = torch.from_numpy(table).to(device=recipe.device, dtype=DTYPES[recipe.dtype])
+        tensor = torch.from_numpy(table).to(device=options.device, dtype=DTYPES[options.dtype])
         return InMemoryBatches(tensor[:, :-1].contiguous(), tensor[:, -1:].contiguous()), account

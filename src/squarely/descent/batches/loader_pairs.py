@@ -1,4 +1,4 @@
-"""The batches of a user's own loader, as the loop needs them: pairs of inputs (m, features) and targets (m, 1)."""
+"""The batches of a user's own loader as pairs of inputs (m, features) and targets (m, 1)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ InputsTargets = tuple[torch.Tensor, torch.Tensor]
 
 
 def iter_pairs(loader: Iterable[Any]) -> Iterator[InputsTargets]:
-    """Yield the batches of a loader as inputs (m, features) and targets (m, 1), as they are otherwise: dtype, device, values.
+    """Yield the batches of a loader as inputs (m, features) and targets (m, 1), with their own dtype, device and values.
 
-    Inputs (m,) are one feature. Targets (m,) become (m, 1): against outputs (m, 1) they would be broadcast to m x m differences.
+    Inputs (m,) are one feature. Targets (m,) become (m, 1): with outputs (m, 1) they would broadcast to m x m differences.
 
     Raises
     ------
-    DataError : the loader fails, or a batch is no pair of tensors of such shapes; the batch is named.
+    DataError : the loader fails, or a batch is not a pair of tensors of such shapes; the message names the batch.
 
     Examples
     --------
@@ -36,18 +36,18 @@ def iter_pairs(loader: Iterable[Any]) -> Iterator[InputsTargets]:
 
 
 class Randomness:
-    """The generators that a loader draws from, and the state that they are in when this is made, from which every scan starts."""
+    """The generators that a loader draws from, and their present state, from which every scan starts."""
 
     def __init__(self, loader: Iterable[Any]) -> None:
-        given = [loader.generator, *_sampler_generators(loader)] if isinstance(loader, data.DataLoader) else []
-        own = {id(generator): generator for generator in given if generator not in (None, torch.default_generator)}
+        generators = [loader.generator, *_sampler_generators(loader)] if isinstance(loader, data.DataLoader) else []
+        own = {id(generator): generator for generator in generators if generator not in (None, torch.default_generator)}
         self.own_generators: tuple[torch.Generator, ...] = tuple(own.values())  # beside torch's default
         self._generators = (torch.default_generator, *self.own_generators)
         self.start = self._get_states()
 
     @contextmanager
     def set_to(self, states: list[torch.Tensor]) -> Iterator[None]:
-        """Set the generators for what is in here; afterwards `states` has where they came to, and they are as they were."""
+        """Set the generators within the block; afterwards `states` holds their final states, and they are as before."""
         before = self._get_states()
         self._set_states(states)
         try:
@@ -65,14 +65,14 @@ class Randomness:
 
 
 def iter_loader(loader: Iterable[Any], randomness: Randomness | None = None) -> Iterator[Any]:
-    """Yield what a loader yields; its own errors become ours, and name the batch.
+    """Yield what a loader yields; its errors become DataErrors that name the batch.
 
-    With a randomness it draws from that start, whatever is drawn elsewhere meanwhile, and elsewhere nothing is noticed.
+    With a randomness it draws from that start, independently of other draws, and leaves the generators to others as they are.
     """
     states = list(randomness.start) if randomness else []
     number, iterator = 1, None
     if randomness is not None and isinstance(loader, data.DataLoader) and loader.persistent_workers:
-        own: Any = copy.copy(loader)  # with workers of its own: the user's loop begins with those of the loader
+        own: Any = copy.copy(loader)  # with its own workers: those of the loader stay for the user's loop
         own._iterator = None
         loader = own
     while True:
@@ -84,8 +84,8 @@ def iter_loader(loader: Iterable[Any], randomness: Randomness | None = None) -> 
             return
         except Exception as error:  # the user's own dataset runs here and may raise anything
             raise DataError(
-                f"The loader failed at batch {number:,}: {type(error).__name__}: {first_line(error)}. See that a loop over it and "
-                "nothing else comes to its end."
+                f"The loader failed at batch {number:,}: {type(error).__name__}: {first_line(error)}. Check that a plain "
+                "loop over it ends."
             ) from error
         yield batch
         number += 1
@@ -106,10 +106,10 @@ def check_shapes(batches: Iterator[Any]) -> Iterator[InputsTargets]:
 
 
 def read_pair(batch: Any, number: int) -> InputsTargets:
-    """Give a batch, the `number`-th, as inputs (m, features) and targets (m, 1)."""
+    """Return the `number`-th batch as inputs (m, features) and targets (m, 1)."""
     where = f"Batch {number:,} of the loader"
     if not (isinstance(batch, tuple | list) and len(batch) == 2 and all(isinstance(part, torch.Tensor) for part in batch)):
-        raise DataError(f"{where} is {_describe_batch(batch)}, and not a pair of tensors (inputs, targets). {ADVICE}")
+        raise DataError(f"{where} is {_describe_batch(batch)}, not a pair of tensors (inputs, targets). {ADVICE}")
     X, y = batch
     _require_numbers(X, f"{where} has inputs")
     _require_numbers(y, f"{where} has targets")
@@ -120,8 +120,8 @@ def read_pair(batch: Any, number: int) -> InputsTargets:
         )
     if y.ndim not in (1, 2) or y.shape[1:] not in ((), (1,)):
         raise DataError(
-            f"{where} has targets of shape {tuple(y.shape)}. Give one number for each row, (m,) or (m, 1): a regression explains "
-            "one response at a time."
+            f"{where} has targets of shape {tuple(y.shape)}. Give one number for each row, (m,) or (m, 1): a regression has "
+            "one response."
         )
     if len(X) != len(y):
         raise DataError(
@@ -131,7 +131,7 @@ def read_pair(batch: Any, number: int) -> InputsTargets:
 
 
 def sampler_of(loader: Any) -> Any:
-    """Give what decides about the rows of a DataLoader and their order."""
+    """Return the sampler that decides the rows of a DataLoader and their order."""
     batched = loader.batch_sampler
     if isinstance(batched, data.BatchSampler):
         return batched.sampler
@@ -139,10 +139,10 @@ def sampler_of(loader: Any) -> Any:
 
 
 def unknown_sampler_name(loader: Any) -> str:
-    """Name the sampler that may draw from generators that `Randomness` does not know; empty if there is none."""
+    """Return the name of a sampler that may draw from generators that `Randomness` does not know, else an empty text."""
     sampler = sampler_of(loader) if isinstance(loader, data.DataLoader) else None
-    known = (type(None), data.SequentialSampler, *_WITH_GENERATOR)
-    return "" if type(sampler) in known else type(sampler).__name__
+    known_types = (type(None), data.SequentialSampler, *_WITH_GENERATOR)
+    return "" if type(sampler) in known_types else type(sampler).__name__
 
 
 def _sampler_generators(loader: Any) -> list[Any]:

@@ -1,8 +1,7 @@
-"""Rows for a loop that do not fit into memory: streamed from their source, standardised, in batches and in a shuffled order.
+"""Batches of rows that do not fit into memory: streamed from their source, standardized and shuffled.
 
-The order has two levels (CorgiPile, doi:10.1145/3514221.3526150): the parts of the source, such as the row groups of Parquet
-files, are read in an order drawn anew for every epoch, and what a buffer holds of them is shuffled as a whole. A thread of its
-own fills the next buffer meanwhile.
+The order has two levels (CorgiPile, doi:10.1145/3514221.3526150). Each epoch reads the parts of the source, such as the row groups
+of Parquet files, in another order, and shuffles each full buffer. A thread fills the next buffer meanwhile.
 """
 
 from __future__ import annotations
@@ -11,39 +10,40 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import cycle, islice
+from itertools import cycle
 
 import numpy as np
 import torch
 
 from squarely.data import BATCH_ROWS, Source, prefetch, scan_purpose
-from squarely.descent.batches.batch_source import SingleProcess, TensorBatch, require_count
-from squarely.descent.batches.in_memory import take_rows
+from squarely.descent.batches.batch_source import SINGLE_PROCESS, Processes, TensorBatch, require_count
+from squarely.descent.batches.in_memory import gather_in_chunks, take_rows
 from squarely.design import Block, Design, iter_blocks
 from squarely.moments import StandardizedProblem
 
 BUFFER = 2**26  # bytes
-_CELLS_PER_BLOCK = 2**22  # numbers of the design's columns that are worked out together
-_ROWS_PER_GATHER = 2**16  # rows that are put in their order together: a batch is then a slice, which costs next to nothing
+_CELLS_PER_BLOCK = 2**22  # cells of the design's columns that are computed at once
+_ROWS_PER_GATHER = 2**16  # rows that are gathered in their order at once: a batch is then a slice
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class StreamedBatches(SingleProcess):
+class StreamedBatches:
     """The complete rows of a source, or of some of its parts, in batches: every row once an epoch, in little memory.
 
-    The order depends on the seed, the epoch, the size of the batches and that of the buffer, and on nothing else. It is as good a
-    shuffle as the buffer is large: a buffer full of rows is from a few parts, and rows of a source that is a single part, such as
-    a CSV file, move no further than a buffer is long. Nobody is told how far its scans have come: whoever trains knows that.
+    The order depends on the seed, the epoch, the batch size and the buffer alone. A buffer has rows from a few parts, so larger
+    buffers shuffle better. Rows of a source with a single part, such as a CSV file, move no further than a buffer is long.
+    With several processes, each streams its own rows in its own order.
 
     Attributes
     ----------
-    design, source, problem : the columns, where the rows are, and how they are standardised.
+    design, source, problem : the columns, where the rows are, and how they are standardized.
     dtype, device : of the batches.
     seed : of the order.
     shuffle : whether there is one; if not, rows come in the order of the source.
-    buffer : bytes that a buffer takes, if that is no less than a batch; two are held at a time.
-    parts : the numbers of the source's parts that are read, such as a rank's share; None for all.
-    complete_count : the complete rows of the whole source; None where they are those of the problem, as they are not for validation.
+    buffer : bytes of a buffer, at least a batch; there are two.
+    parts : the numbers of the source's parts that are read, None for all.
+    complete_count : the complete rows of the source; None where they are those of the problem, as they are not for validation.
+    group, counts : the processes, and how many rows each has; empty for a single process.
     """
 
     design: Design
@@ -56,34 +56,69 @@ class StreamedBatches(SingleProcess):
     buffer: int = BUFFER
     parts: Sequence[int] | None = None
     complete_count: int | None = None
+    group: Processes = SINGLE_PROCESS
+    counts: tuple[int, ...] = ()
 
     @property
     def features(self) -> int:
         """The number of columns of X."""
         return len(self.problem.scale) - 1
 
-    @cached_property
+    @property
     def n(self) -> int:
-        """The number of complete rows; those of a share are counted by a scan of it where some rows may have gaps."""
+        """The number of complete rows in all processes."""
+        return sum(self.counts) if self.counts else self.local_n
+
+    @cached_property
+    def local_n(self) -> int:
+        """The number of complete rows of this process; a scan counts those of some parts where rows may have gaps."""
         complete: int = self.problem.n if self.complete_count is None else self.complete_count
         if self.parts is None:
             return complete
-        known = [part.rows or 0 for part in self.source.parts()]
-        if sum(known) == complete:  # no row has a gap
-            return sum(known[i] for i in self.parts)
+        sizes = [part.rows or 0 for part in self.source.parts()]
+        if sum(sizes) == complete:  # no row has a gap
+            return sum(sizes[i] for i in self.parts)
         with scan_purpose("number of rows"):
             return sum(block.size for block in iter_blocks(self.design, self.source, parts=self.parts))
 
     def batches(self, epoch: int, size: int | None, skip: int = 0) -> Iterator[TensorBatch]:
         """Yield X (m, features) and y (m, 1) of every row once, in batches of `size` of which the last may be short.
 
-        Without a size they come in the order of the source, in chunks that suit memory. The first `skip` batches are passed over.
+        Without a size they come in the order of the source, in chunks that fit into memory. The first `skip` batches are left out.
 
         Raises
         ------
         DataError : the source cannot be read, or has changed.
         """
-        if not self.n:
+        if size is None:
+            yield from self._local_batches(epoch, None, skip)
+            return
+        done = skip
+        for batch in self._local_batches(epoch, self._split_batch(size)[self.group.rank], skip):
+            yield batch
+            done += 1
+        for _ in range(done, self.batches_per_epoch(size)):  # a process that has no more rows waits for the others
+            X = torch.empty((0, self.features), dtype=self.dtype, device=self.device)
+            yield X, X.new_empty((0, 1))
+
+    def batches_per_epoch(self, size: int) -> int:
+        """Return the number of batches in an epoch: as many as the process with the most."""
+        return max(-(-count // each) for count, each in self._counts_and_sizes(size))
+
+    def count_batch_rows(self, number: int, size: int, local: int) -> int:
+        """Return how many rows a batch has in all processes."""
+        return sum(min(max(count - number * each, 0), each) for count, each in self._counts_and_sizes(size))
+
+    def _counts_and_sizes(self, size: int) -> Iterator[tuple[int, int]]:
+        return zip(self.counts or (self.local_n,), self._split_batch(size), strict=True)
+
+    def _split_batch(self, size: int) -> list[int]:
+        """Split a batch among the processes; the first ones have one row more where it does not divide."""
+        each, more = divmod(size, self.group.size)
+        return [each + (rank < more) for rank in range(self.group.size)]
+
+    def _local_batches(self, epoch: int, size: int | None, skip: int) -> Iterator[TensorBatch]:
+        if not self.local_n:
             return
         step = size or self._chunk_rows
         if size is None or not self.shuffle:
@@ -94,17 +129,17 @@ class StreamedBatches(SingleProcess):
         with closing(prefetch(self._fill_buffers(parts, capacity, reused=rng is not None), depth=1)) as buffers:
             for buffer in buffers:
                 order = None if rng is None else rng.permutation(len(buffer[0]))
-                passed = min(skip, -(-len(buffer[0]) // step))
-                skip -= passed
-                yield from _cut(buffer, order, step, passed)
+                skipped = min(skip, -(-len(buffer[0]) // step))
+                skip -= skipped
+                yield from _cut(buffer, order, step, skipped)
 
     def sequential(self) -> Iterator[TensorBatch]:
-        """Yield all rows in the order of the source, in chunks that suit memory."""
+        """Yield all rows in the order of the source, in chunks that fit into memory."""
         return self.batches(0, None)
 
     @property
     def _buffer_rows(self) -> int:
-        """The rows that a buffer holds."""
+        """The rows of a buffer."""
         width: int = len(self.problem.scale) * self.dtype.itemsize
         return max(self.buffer // width, 1)
 
@@ -119,27 +154,27 @@ class StreamedBatches(SingleProcess):
         return drawn
 
     def _fill_buffers(self, parts: Sequence[int] | None, capacity: int, *, reused: bool) -> Iterator[TensorBatch]:
-        """Fill buffers with standardised rows in the order of the parts: all but the last have `capacity` rows.
+        """Fill buffers with standardized rows in the order of the parts: all but the last have `capacity` rows.
 
-        With `reused` there are two, in turn: each is to be done with when the next one is asked for.
+        With `reused` there are two, in turn: the caller must have finished with one before it asks for the next.
         """
-        spare = cycle([self._new_buffer(min(capacity, self.n)) for _ in range(2)]) if reused else None
-        at_once = max(_CELLS_PER_BLOCK // self.design.layout.cells, 1)
-        met = filled = 0
-        X, y = self._next_buffer(min(capacity, self.n), spare)
-        with closing(iter_blocks(self.design, self.source, size=at_once, parts=parts)) as blocks:
+        spare = cycle([self._new_buffer(min(capacity, self.local_n)) for _ in range(2)]) if reused else None
+        rows_at_once = max(_CELLS_PER_BLOCK // self.design.layout.cells, 1)
+        count = filled = 0
+        X, y = self._next_buffer(min(capacity, self.local_n), spare)
+        with closing(iter_blocks(self.design, self.source, size=rows_at_once, parts=parts)) as blocks:
             for block in blocks:
                 at = 0
-                while at < block.size and met + at < self.n:
+                while at < block.size and count + at < self.local_n:
                     stop = min(at + len(X) - filled, block.size)
                     _write(self.problem, block, slice(at, stop), X[filled:], y[filled:])
                     filled, at = filled + stop - at, stop
                     if filled == len(X):
                         yield X.to(self.device), y.to(self.device)
-                        X, y = self._next_buffer(min(capacity, self.n - met - at), spare)
+                        X, y = self._next_buffer(min(capacity, self.local_n - count - at), spare)
                         filled = 0
-                met += block.size
-        require_count(self.source, self.n, met)
+                count += block.size
+        require_count(self.source, self.local_n, count)
 
     def _next_buffer(self, size: int, spare: Iterator[TensorBatch] | None) -> TensorBatch:
         X, y = self._new_buffer(size) if spare is None else next(spare)
@@ -153,28 +188,28 @@ class StreamedBatches(SingleProcess):
 
 
 def _write(problem: StandardizedProblem, block: Block, at: slice, X: torch.Tensor, y: torch.Tensor) -> None:
-    """Standardise some rows of a block in float64, column by column, into the first rows of X and y."""
+    """Standardize some rows of a block in float64, column by column, into the first rows of X and y."""
     m, layout = at.stop - at.start, block.layout
     table, response = X[:m].numpy(), y[:m].numpy()
-    with np.errstate(over="ignore"):  # what float32 does not hold is infinite there
+    with np.errstate(over="ignore"):  # a value beyond float32 becomes infinite
         for j, (x, _) in zip(layout.dense.tolist(), block.dense, strict=True):
             column = table[:, j] if j < table.shape[1] else response[:, 0]
             column[:] = problem.column(x[at], j)
         if len(layout.grouped):
             table[:, layout.grouped] = problem.column(np.zeros(len(layout.grouped)), layout.grouped)
-        for spread in block.indicators:
-            there = np.flatnonzero(spread.places[at] >= 0)
-            j = layout.grouped[spread.places[at][there]]
-            values = np.ones(len(there)) if spread.values is None else spread.values[at][there]
-            table[there, j] = problem.column(values, j)
+        for indicator in block.indicators:
+            rows = np.flatnonzero(indicator.places[at] >= 0)
+            j = layout.grouped[indicator.places[at][rows]]
+            values = np.ones(len(rows)) if indicator.values is None else indicator.values[at][rows]
+            table[rows, j] = problem.column(values, j)
 
 
 def _cut(buffer: TensorBatch, order: np.ndarray | None, size: int, skip: int) -> Iterator[TensorBatch]:
-    """Cut the rows of a buffer into batches, in an order (m,) or as they lie; the first `skip` batches are left out."""
-    stretch = max(_ROWS_PER_GATHER // size, 1) * size
-    # Whole stretches: after a skip, too, a batch has to lie in memory as it did without one, or products may round otherwise.
-    for start in range(skip * size // stretch * stretch, len(buffer[0]), stretch):
-        at = slice(start, start + stretch)
+    """Cut the rows of a buffer into batches, in an order (m,) or as they lie, without the first `skip` batches."""
+
+    def gather(at: slice) -> Iterator[TensorBatch]:
         with torch.inference_mode(False):  # else the tensors could not take part in a gradient
             X, y = (table[at] if order is None else take_rows(table, order[at]) for table in buffer)
-        yield from islice(zip(X.split(size), y.split(size), strict=True), max(skip - start // size, 0), None)
+        return zip(X.split(size), y.split(size), strict=True)
+
+    return gather_in_chunks(len(buffer[0]), size, skip, max(_ROWS_PER_GATHER // size, 1) * size, gather)

@@ -1,1 +1,1 @@
-"""Runs on disk: when they are written, what is in them, and how they are resumed."""
+"""Runs on disk: when checkpoints are written, what is in them, and how a run resumes."""

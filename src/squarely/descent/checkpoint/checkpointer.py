@@ -1,13 +1,10 @@
-"""The keeper of a run: puts it to where its newest checkpoint has it, writes others as it goes, and stops it without a loss."""
+"""`Checkpointer`: resumes a run from its newest checkpoint, writes others on the way, and stops for a signal without a loss."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
 
 import numpy as np
 import torch
@@ -21,6 +18,7 @@ from squarely.descent.checkpoint.files import (
 )
 from squarely.descent.checkpoint.fingerprint import RunFingerprint, require_same_run
 from squarely.descent.checkpoint.policy import CheckpointPolicy
+from squarely.descent.checkpoint.serialize import NamedTensors
 from squarely.descent.checkpoint.state_dict import loader_generators, restore, rng_states, set_rng_states, to_checkpoint
 from squarely.descent.distributed.process_group import ProcessGroup
 from squarely.descent.loop.signals import SignalHandler
@@ -30,53 +28,168 @@ from squarely.descent.options.options import TrainingOptions
 from squarely.errors import DataError, InputError, OptionError
 
 
-def run_with_checkpoints(
-    keeping: CheckpointPolicy | None,
-    state: LoopState,
-    recipe: TrainingOptions,
-    fingerprint: Callable[[], RunFingerprint],
-    run: Callable[[Any], StopReason],
-    *,
-    check_run: Callable[[], None],
-    signals: SignalHandler,
-    process_group: ProcessGroup,
-) -> tuple[StopReason, tuple[str, ...]]:
-    """Run a loop, `run` of a keeper, from where its newest checkpoint has it, and say in sentences where that was.
+class Checkpointer:
+    """The checkpoints of one run, as a context: call `resume`, then pass it to the loop as its hook.
 
-    `check_run` refuses a run that could not come to its end, before anything is written.
+    It writes at the start, as often as the policy says, when a signal asks the run to stop, and at the end. Several processes
+    resume from the same checkpoint, and the first one writes. torch's generators keep their states unless the run draws from them.
 
-    Of several processes all go on from the same checkpoint, and the first one writes.
-
-    The state is kept at the beginning, as often as `keeping` says, when a signal asks the run to stop, and at the end. torch's
-    generators are left as they were, unless the run draws from them.
-
-    Raises
-    ------
-    OptionError, DataError : the checkpoint is of another run, none can be read, or none can be written.
-    KeyboardInterrupt : Ctrl-C; its message says how to go on.
+    Attributes
+    ----------
+    remarks : sentences on where the run resumed, and what may differ from a run without interruption.
     """
-    if keeping is None:
-        check_run()
-        return run(None), ()
-    of = fingerprint()
-    by_epoch = recipe.is_full_batch or keeping.unit == "epochs"
-    keeper = Checkpointer(policy=keeping, fingerprint=of, by_epoch=by_epoch, signals=signals, process_group=process_group)
-    with _preserved_rng_states(state.total.device) as taken:
-        ended, remarks = process_group.run_on_all(lambda: keeper.resume(state, recipe))
-        _require_same_position(state, keeping, process_group)
-        taken()
-        if ended is None:
-            check_run()
-            with keeper.signals:
-                keeper.begin(state)
-                ended = run(keeper)
-                keeper.end(state, ended)
-    return ended, remarks
+
+    def __init__(self, policy: CheckpointPolicy, fingerprint: RunFingerprint, group: ProcessGroup, signals: SignalHandler) -> None:
+        self.remarks: tuple[str, ...] = ()
+        self._policy, self._fingerprint, self._group, self._signals = policy, fingerprint, group, signals
+        self._by_epoch = policy.unit == "epochs"  # whether epochs are counted, and not batches
+        self._last_saved = 0.0  # seconds or epochs
+        self._batches_since_save = 0
+        self._position: tuple[int, int, int] | None = None  # epoch, batch and length of the log when it was last saved
+        self._rng_before: NamedTensors = {}
+        self._rng_resumed: NamedTensors = {}
+        self._device = torch.device("cpu")
+
+    def __enter__(self) -> Checkpointer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._signals.uninstall()
+        now = rng_states(self._device)
+        if self._rng_before and all(torch.equal(now[name], state) for name, state in self._rng_resumed.items()):
+            set_rng_states(self._rng_before, self._device)
+
+    def resume(self, state: LoopState, options: TrainingOptions) -> StopReason | None:
+        """Set the state from the newest readable checkpoint; if the run had ended there, return how.
+
+        Raises
+        ------
+        OptionError, DataError : the checkpoint is of another run, or none can be read.
+        """
+        self._by_epoch = self._by_epoch or options.is_full_batch
+        self._device = state.total.device
+        self._rng_before = self._rng_resumed = rng_states(self._device)
+        ended = self._group.run_on_all(lambda: self._resume(state, options))
+        self._require_same_position(state)
+        self._rng_resumed = rng_states(self._device)
+        return ended
+
+    def on_start(self, state: LoopState) -> None:
+        """Save a state that is not yet on disk: a full disk shows before the first step."""
+        self._signals.install()
+        self._save(state)
+
+    def on_batch(self, state: LoopState) -> None:
+        """Save the state in the middle of an epoch, if it is time."""
+        self._batches_since_save += 1
+        if not self._fingerprint.is_epoch_only and (
+            self._signals.is_due or (not self._by_epoch and self._is_due(self._batches_since_save))
+        ):
+            self._save(state)
+
+    def on_epoch(self, state: LoopState) -> None:
+        """Save the state at the beginning of an epoch, if it is time."""
+        if self._signals.is_due or self._is_due(state.epoch - self._last_saved if self._by_epoch else self._batches_since_save):
+            self._save(state)
+
+    def on_end(self, state: LoopState, ended: StopReason) -> None:
+        """Save the state at the end."""
+        self._save(state, ended)
+
+    def _resume(self, state: LoopState, options: TrainingOptions) -> StopReason | None:
+        origin = self._policy.origin
+        if origin is None:
+            return None
+        unreadable: list[str] = []
+        for path in checkpoints_in(origin):
+            try:
+                checkpoint = read_checkpoint(path)
+                ended = self._restore_from(state, options, checkpoint, path)
+            except UnreadableCheckpointError as error:
+                unreadable.append(f"The checkpoint {str(path)!r} cannot be read: {error}.")
+                continue
+            if origin == self._policy.folder:
+                self._position = _position_of(state)
+            batch = f", batch {checkpoint.batch:,}" if checkpoint.batch else ""
+            self.remarks = (
+                *unreadable,
+                f"The run resumed from epoch {checkpoint.epoch:,}{batch}, saved in {str(path)!r}"
+                f"{', the one before' if unreadable else ''}.",
+                *_adjust_average(state, options, checkpoint.run["recipe"]["average"]),
+                *self._describe_differences(checkpoint, state),
+            )
+            return None if ended is not None and ended.status == "finished" and state.epoch < options.epochs else ended
+        if unreadable:
+            raise DataError(f"{' '.join(unreadable)} There is no other in {str(origin)!r}. Start again in another folder.")
+        if self._policy.is_required:
+            raise DataError(f"The folder {str(origin)!r} holds no checkpoint to resume. Give the folder that checkpoint= named.")
+        self.remarks = (f"The folder {str(origin)!r} held no checkpoint yet: the run starts at the beginning.",)
+        return None
+
+    def _restore_from(self, state: LoopState, options: TrainingOptions, checkpoint: Checkpoint, path: Path) -> StopReason | None:
+        try:
+            require_same_run(checkpoint.run, checkpoint.tensors, self._fingerprint, str(path))
+        except InputError:
+            raise
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise UnreadableCheckpointError(f"it does not fit together ({type(error).__name__}: {error})") from error
+        if checkpoint.epoch > options.epochs or (checkpoint.epoch == options.epochs and checkpoint.batch):
+            raise OptionError(
+                f"The checkpoint {str(path)!r} has done {checkpoint.epoch:,} epochs, and epochs={options.epochs} "
+                "asks for fewer. Give more."
+            )
+        return restore(state, checkpoint)
+
+    def _describe_differences(self, checkpoint: Checkpoint, state: LoopState) -> tuple[str, ...]:
+        """Return remarks on what may change the bits of a run that resumes."""
+        was, now = checkpoint.run.get("versions"), self._fingerprint.run["versions"]
+        remarks = []
+        if isinstance(was, dict) and was != now:
+            changed = [f"{name} was {was.get(name)} and is {now[name]}" for name in now if was.get(name) != now[name]]
+            remarks.append(f"Last bits may differ from those of a run that never stopped: {', '.join(changed)}.")
+        if self._fingerprint.sampler:
+            remarks.append(
+                f"{self._fingerprint.sampler} draws the order of the rows, a sampler that squarely does not know: if it draws from "
+                "generators other than torch's, the checkpoint does not hold them."
+            )
+        if not loader_generators(state).keys() <= checkpoint.tensors.keys():
+            remarks.append("The checkpoint does not hold the generator of the loader: the order of the rows may be another one.")
+        return tuple(remarks)
+
+    def _require_same_position(self, state: LoopState) -> None:
+        """Raise a DataError where the processes would resume at different places."""
+        positions = self._group.all_gather_counts(_position_of(state))
+        for rank in range(self._group.size):
+            if not np.array_equal(positions[rank], positions[0]):
+                raise DataError(
+                    f"Process {rank} finds another checkpoint in {str(self._policy.origin)!r} than process 0: of epoch "
+                    f"{positions[rank][0]:,}, batch {positions[rank][1]:,}, not {positions[0][0]:,}, {positions[0][1]:,}. Give a "
+                    "folder that all of them share."
+                )
+
+    def _is_due(self, count: float) -> bool:
+        if self._policy.unit == "seconds":
+            return time.monotonic() - self._last_saved >= self._policy.number
+        return count >= self._policy.number
+
+    def _save(self, state: LoopState, ended: StopReason | None = None) -> None:
+        position, folder = _position_of(state), self._policy.folder
+        if self._group.rank == 0 and (position != self._position or ended is not None):
+            write_checkpoint(folder, to_checkpoint(state, self._fingerprint, ended))
+        self._position, self._batches_since_save = position, 0
+        self._last_saved = time.monotonic() if self._policy.unit == "seconds" else state.epoch
+        if self._signals.is_due:
+            if not self._signals.is_single:
+                self._group.barrier()  # torchrun ends all processes once one has ended, whether or not the checkpoint is complete
+            done = f"epoch {state.epoch:,}" + (f", batch {state.batch:,}" if state.batch else "")
+            self._signals.raise_pending(
+                f"interrupted at {done}, and saved. Resume with resume={str(folder)!r} (on the command line: --resume {folder})."
+            )
 
 
-def newest_checkpoint_rate(keeping: CheckpointPolicy | None) -> float | None:
-    """Give the learning rate of the newest checkpoint that a run goes on from; None where there is none that can be read."""
-    for path in () if keeping is None or keeping.origin is None else checkpoints_in(keeping.origin):
+def newest_checkpoint_rate(policy: CheckpointPolicy | None) -> float | None:
+    """Return the learning rate of the newest readable checkpoint that a run resumes; None where there is none."""
+    for path in () if policy is None or policy.origin is None else checkpoints_in(policy.origin):
         try:
             rate = read_checkpoint(path).run["recipe"]["lr"]
         except (UnreadableCheckpointError, LookupError, TypeError):
@@ -85,173 +198,16 @@ def newest_checkpoint_rate(keeping: CheckpointPolicy | None) -> float | None:
     return None
 
 
-@contextmanager
-def _preserved_rng_states(device: torch.device) -> Iterator[Callable[[], None]]:
-    """Leave torch's generators as they were, unless something draws from them after the word that this gives."""
-    before = held = rng_states(device)
-
-    def taken() -> None:
-        nonlocal held
-        held = rng_states(device)
-
-    try:
-        yield taken
-    finally:
-        now = rng_states(device)
-        if all(torch.equal(now[name], held[name]) for name in now):
-            set_rng_states(before, device)
-
-
-@dataclass(eq=False, slots=True, kw_only=True)
-class Checkpointer:
-    """Who keeps a run: told by the loop of every moment at which it could be resumed.
-
-    Attributes
-    ----------
-    by_epoch : whether it is epochs that are counted, and not batches.
-    last_saved, batches_since_save : when the run was kept last, in the unit that is counted: a moment, an epoch, or batches since then.
-    position : epoch, batch and entries of the log when it was.
-    """
-
-    policy: CheckpointPolicy
-    fingerprint: RunFingerprint
-    by_epoch: bool
-    signals: SignalHandler
-    process_group: ProcessGroup
-    last_saved: float = 0.0
-    batches_since_save: int = 0
-    position: tuple[int, int, int] | None = None
-
-    def resume(self, state: LoopState, recipe: TrainingOptions) -> tuple[StopReason | None, tuple[str, ...]]:
-        """Put the state to where the newest checkpoint has it that can be read; if the run had ended there, say how."""
-        origin = self.policy.origin
-        if origin is None:
-            return None, ()
-        met, passed = checkpoints_in(origin), []
-        for path in met:
-            try:
-                checkpoint = read_checkpoint(path)
-                ended = self._restore_from(state, recipe, checkpoint, path)
-            except UnreadableCheckpointError as error:
-                passed.append(f"The checkpoint {str(path)!r} cannot be read: {error}.")
-                continue
-            if origin == self.policy.folder:
-                self.position = _position_of(state)
-            if ended is not None and ended.status == "finished" and state.epoch < recipe.epochs:
-                ended = None
-            said = (
-                *passed,
-                _describe_origin(path, checkpoint, passed),
-                *_adjust_average(state, recipe, checkpoint.run["recipe"]["average"]),
-            )
-            return ended, (*said, *self._describe_differences(checkpoint, state))
-        if passed:
-            raise DataError(f"{' '.join(passed)} There is no other in {str(origin)!r}. Begin anew in another folder.")
-        if self.policy.is_required:
-            raise DataError(
-                f"The folder {str(origin)!r} holds no checkpoint to go on from. Give the folder that checkpoint= named."
-            )
-        return None, (f"The folder {str(origin)!r} held no checkpoint yet: the run began anew.",)
-
-    def _restore_from(self, state: LoopState, recipe: TrainingOptions, checkpoint: Checkpoint, path: Path) -> StopReason | None:
-        try:
-            require_same_run(checkpoint.run, checkpoint.tensors, self.fingerprint, str(path))
-        except InputError:
-            raise
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            raise UnreadableCheckpointError(f"it does not fit together ({type(error).__name__}: {error})") from error
-        if checkpoint.epoch > recipe.epochs or (checkpoint.epoch == recipe.epochs and checkpoint.batch):
-            raise OptionError(
-                f"The checkpoint {str(path)!r} has done {checkpoint.epoch:,} epochs, and epochs={recipe.epochs} "
-                "asks for fewer. Give more."
-            )
-        return restore(state, checkpoint)
-
-    def _describe_differences(self, checkpoint: Checkpoint, state: LoopState) -> tuple[str, ...]:
-        """Say what may have the run end with other bits than one that never stopped."""
-        was, now = checkpoint.run.get("versions"), self.fingerprint.run["versions"]
-        doubts = []
-        if isinstance(was, dict) and was != now:
-            changed = [f"{name} was {was.get(name)} and is {now[name]}" for name in now if was.get(name) != now[name]]
-            doubts.append(f"Last bits may differ from those of a run that never stopped: {', '.join(changed)}.")
-        if self.fingerprint.sampler:
-            doubts.append(
-                f"{self.fingerprint.sampler} draws the order of the rows, a sampler that squarely does not know: if it draws from "
-                "generators other than torch's, the checkpoint does not hold them."
-            )
-        if not loader_generators(state).keys() <= checkpoint.tensors.keys():
-            doubts.append("The checkpoint does not hold the generator of the loader: the order of the rows may be another one.")
-        return tuple(doubts)
-
-    def begin(self, state: LoopState) -> None:
-        """Keep the state where nothing of this run is on disk yet: a disk that is full shows before the first step."""
-        self._save(state)
-
-    def on_batch(self, state: LoopState) -> None:
-        """Keep the state in the middle of an epoch, if it is time."""
-        self.batches_since_save += 1
-        if not self.fingerprint.is_epoch_only and (
-            self.signals.is_due or (not self.by_epoch and self._is_due(self.batches_since_save))
-        ):
-            self._save(state)
-
-    def on_epoch(self, state: LoopState) -> None:
-        """Keep the state at the beginning of an epoch, if it is time."""
-        if self.signals.is_due or self._is_due(state.epoch - self.last_saved if self.by_epoch else self.batches_since_save):
-            self._save(state)
-
-    def end(self, state: LoopState, ended: StopReason) -> None:
-        """Keep the state at the end."""
-        self._save(state, ended)
-
-    def _is_due(self, counted: float) -> bool:
-        if self.policy.unit == "seconds":
-            return time.monotonic() - self.last_saved >= self.policy.number
-        return counted >= self.policy.number
-
-    def _save(self, state: LoopState, ended: StopReason | None = None) -> None:
-        place, folder = _position_of(state), self.policy.folder
-        if self.process_group.rank == 0 and (place != self.position or ended is not None):
-            write_checkpoint(folder, to_checkpoint(state, self.fingerprint, ended))
-        self.position, self.batches_since_save = place, 0
-        self.last_saved = time.monotonic() if self.policy.unit == "seconds" else state.epoch
-        if self.signals.is_due:
-            if not self.signals.is_single:
-                self.process_group.barrier()  # whoever started them ends all as soon as one has ended, written or not
-            done = f"epoch {state.epoch:,}" + (f", batch {state.batch:,}" if state.batch else "")
-            self.signals.raise_pending(
-                f"interrupted at {done}, and kept. Go on with resume={str(folder)!r} (on the command line: --resume {folder})."
-            )
-
-
-def _require_same_position(state: LoopState, keeping: CheckpointPolicy, team: ProcessGroup) -> None:
-    """Raise a DataError where the processes would go on from different places."""
-    places = team.all_gather_counts(_position_of(state))
-    for rank in range(team.size):
-        if not np.array_equal(places[rank], places[0]):
-            raise DataError(
-                f"Process {rank} finds another checkpoint in {str(keeping.origin)!r} than process 0: of epoch {places[rank][0]:,}, "
-                f"batch {places[rank][1]:,}, not {places[0][0]:,}, {places[0][1]:,}. Give a folder that all of them share."
-            )
-
-
-def _adjust_average(state: LoopState, recipe: TrainingOptions, was: int | None) -> tuple[str, ...]:
-    """Average over the second half of more epochs, where that is still to come; else say from which epoch on it is."""
-    if recipe.average is None or was is None or was == recipe.average:
+def _adjust_average(state: LoopState, options: TrainingOptions, was: int | None) -> tuple[str, ...]:
+    """Average over the second half of more epochs, where that lies ahead; else remark from which epoch on."""
+    if options.average is None or was is None or was == options.average:
         return ()
-    if (state.epoch, state.batch) <= (recipe.average, 0):
-        state.average_count = 0  # the first iterate that is taken in then stands for all before
+    if (state.epoch, state.batch) <= (options.average, 0):
+        state.average_count = 0  # the first iterate of the average replaces all before
         return ()
-    begun = state.average_start if state.average_count else state.epoch
-    return (f"Iterates are averaged from epoch {begun} on and not from {recipe.average:,}, which the checkpoint is past.",)
+    start = state.average_start if state.average_count else state.epoch
+    return (f"Iterates are averaged from epoch {start} on and not from {options.average:,}, which the checkpoint is past.",)
 
 
 def _position_of(state: LoopState) -> tuple[int, int, int]:
     return state.epoch, state.batch, len(state.history.losses)
-
-
-def _describe_origin(path: Path, checkpoint: Checkpoint, passed: list[str]) -> str:
-    batch = f", batch {checkpoint.batch:,}" if checkpoint.batch else ""
-    return (
-        f"The run went on from epoch {checkpoint.epoch:,}{batch}, as kept in {str(path)!r}{', the one before' if passed else ''}."
-    )

@@ -1,6 +1,6 @@
-"""A Checkpoint on disk: a folder with JSON and safetensors. Nothing is pickled, and nothing that was pickled is read.
+"""Checkpoints on disk: folders of JSON and safetensors. Nothing is pickled or unpickled.
 
-Each is written beside the ones before, whole or not at all; the last two are kept.
+Each is written beside the ones before, completely or not at all, and the last two stay.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from squarely.storage.json_fields import as_int, as_text
 
 FORMAT = 1
 _MAX_CHECKPOINTS = 2
-_MAX_JSON_BYTES = 2**28  # bytes of JSON; the tensors have as many as the JSON says
+_MAX_JSON_BYTES = 2**28  # bytes of JSON; the JSON has the size of the tensors
 _NAME = re.compile(r"epoch-(\d{6,18})-batch-(\d{6,18})")
 _JSON, _TENSORS = "state.json", "state.safetensors"
 
 
 class UnreadableCheckpointError(Exception):
-    """A checkpoint that cannot be read: the one before it may serve."""
+    """A checkpoint cannot be read; the one before it may be readable."""
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -38,8 +38,8 @@ class Checkpoint:
 
     Attributes
     ----------
-    epoch, batch : epochs done, and batches of the one that is going on.
-    run : all else that is not a tensor, as JSON knows values.
+    epoch, batch : complete epochs, and complete batches of the present one.
+    run : everything else that is not a tensor, as JSON values.
     tensors : name -> tensor, on the CPU.
     """
 
@@ -50,22 +50,22 @@ class Checkpoint:
 
     @property
     def name(self) -> str:
-        """What its folder is called."""
+        """The name of its folder."""
         return f"epoch-{self.epoch:06d}-batch-{self.batch:06d}"
 
 
 def checkpoints_in(folder: Path) -> list[Path]:
-    """Find the checkpoints in a folder, the newest first."""
-    met = [(place, path) for path in folder.glob("epoch-*") if (place := _position_of(path)) is not None]
-    return [path for _, path in sorted(met, reverse=True)]
+    """Return the checkpoints in a folder, the newest first."""
+    found = [(position, path) for path in folder.glob("epoch-*") if (position := _position_of(path)) is not None]
+    return [path for _, path in sorted(found, reverse=True)]
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Write a checkpoint into a folder, then remove those that it and the one before make needless.
+    """Write a checkpoint into a folder, then remove all but it and the one before.
 
     Raises
     ------
-    DataError : it was not written; the ones before are whole.
+    DataError : it was not written; the ones before are complete.
     """
     from safetensors.torch import save
 
@@ -76,14 +76,15 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     path = folder / checkpoint.name
     if len(text) > _MAX_JSON_BYTES:
         raise DataError(
-            f"The checkpoint {str(path)!r} was not written: its JSON has {len(text):,} bytes, and {_MAX_JSON_BYTES:,} are read back."
+            f"The checkpoint {str(path)!r} was not written: its JSON has {len(text):,} bytes, and {_MAX_JSON_BYTES:,} are read "
+            "back."
         )
     try:
         write_folder(path, {_TENSORS: content, _JSON: text.encode("ascii")})
     except OSError as error:
-        before = [str(other) for other in checkpoints_in(folder)[:1]]
-        whole = f"The one before, {before[0]!r}, is whole." if before else "There is none before it."
-        raise DataError(f"The checkpoint {str(path)!r} was not written: {error.strerror or error}. {whole}") from error
+        before = [f"The one before, {str(other)!r}, is complete." for other in checkpoints_in(folder)[:1]]
+        advice = before[0] if before else "There is none before it."
+        raise DataError(f"The checkpoint {str(path)!r} was not written: {error.strerror or error}. {advice}") from error
     _prune(folder, checkpoint)
     return path
 
@@ -93,18 +94,18 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
     Raises
     ------
-    DamagedError : it is cut short, changed or not there.
-    DataError : it may not be read, or is of a later version of squarely.
+    UnreadableCheckpointError : it is truncated, changed or missing.
+    DataError : there is no permission to read it, or a later version of squarely wrote it.
     """
     run = _read_json(path)
     try:
         tensors = _read_tensors(path, run["tensors"])
-        place = as_int(run["epoch"]), as_int(run["batch"])
+        position = as_int(run["epoch"]), as_int(run["batch"])
     except (KeyError, TypeError, ValueError) as error:
         raise UnreadableCheckpointError(f"it was changed by hand ({error})") from error
-    if place != _position_of(path):
+    if position != _position_of(path):
         raise UnreadableCheckpointError("its folder was renamed")
-    return Checkpoint(epoch=place[0], batch=place[1], run=run, tensors=tensors)
+    return Checkpoint(epoch=position[0], batch=position[1], run=run, tensors=tensors)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -142,33 +143,33 @@ def _read_tensors(path: Path, written: Mapping[str, Any]) -> NamedTensors:
     return tensors
 
 
-def _read_bytes(path: Path, most: int) -> bytes:
+def _read_bytes(path: Path, max_bytes: int) -> bytes:
     try:
-        if path.stat().st_size > most:
+        if path.stat().st_size > max_bytes:
             raise UnreadableCheckpointError(f"{path.name} is longer than it was")
         return path.read_bytes()
     except PermissionError as error:
         raise DataError(
-            f"The file {str(path)!r} may not be read: {error.strerror}. Change who may, or give another folder."
+            f"The file {str(path)!r} cannot be read: {error.strerror}. Change its permissions or the folder."
         ) from error
     except OSError as error:
         raise UnreadableCheckpointError(f"{path.name} cannot be read: {error.strerror}") from error
 
 
 def _digest(format_: object, run: Mapping[str, Any]) -> str:
-    """Give the checksum of what the JSON says, however it is spaced; later formats have it too, lest they be taken for damage."""
+    """Return a checksum of the JSON values. All formats have it, so that a later one does not look damaged."""
     return hashlib.sha256(json.dumps([format_, run], allow_nan=False).encode("ascii")).hexdigest()
 
 
 def _position_of(path: Path) -> tuple[int, int] | None:
-    met = _NAME.fullmatch(path.name)
-    return (int(met[1]), int(met[2])) if met else None
+    match = _NAME.fullmatch(path.name)
+    return (int(match[1]), int(match[2])) if match else None
 
 
 def _prune(folder: Path, last: Checkpoint) -> None:
-    """Remove all but the last two; whatever stands at a later place could not be read, or the run would have gone on from it."""
-    here = last.epoch, last.batch
-    before = [path for path in checkpoints_in(folder) if (_position_of(path) or here) <= here]
+    """Remove all but the last two. One at a later position was unreadable, or the run would have resumed from it."""
+    position = last.epoch, last.batch
+    before = [path for path in checkpoints_in(folder) if (_position_of(path) or position) <= position]
     for path in {*checkpoints_in(folder)} - {*before[:_MAX_CHECKPOINTS]}:
         shutil.rmtree(path, ignore_errors=True)
     remove_unfinished(folder)

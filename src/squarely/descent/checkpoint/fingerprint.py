@@ -1,8 +1,7 @@
-"""The Identity of a run: formula, recipe and data, which a checkpoint must share with the run that goes on from it."""
+"""`RunFingerprint`: formula, options and data, which a checkpoint must share with the run that resumes it."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
@@ -18,33 +17,32 @@ from squarely.descent.batches.loader_pairs import unknown_sampler_name
 from squarely.descent.batches.streamed import StreamedBatches
 from squarely.descent.checkpoint.serialize import NamedTensors, describe_class, describe_value
 from squarely.descent.distributed.process_group import ProcessGroup
-from squarely.descent.distributed.sharding import ShardedBatches, ShardedStream
 from squarely.descent.loop.training_loop import needs_single_thread
-from squarely.descent.options.optimizers import OPTIMIZERS
+from squarely.descent.options.optimizers import weight_decay_of
 from squarely.descent.options.options import TrainingOptions
 from squarely.design import Design
-from squarely.errors import DataError, OptionError, pluralize
+from squarely.errors import DataError, OptionError, listed, pluralize
 from squarely.moments import StandardizedProblem
 from squarely.numerics import Array
 
 _TOLERANCE = 1e-12  # relative: sums in another order differ by far less, other data by far more
 _ORDER_TOLERANCE = 1e-6  # of a standard deviation: float32 rounds to a tenth of it; n shuffled rows are 0.3 / sqrt(n) away
-_ROWS_PER_CHUNK = 2**20  # rows that are looked at at once
-_FREE_OPTIONS = ("epochs", "callbacks")  # what may differ in a recipe, or is looked at apart
-_GROUP_OPTIONS = ("lr", "momentum", "nesterov", "weight_decay")  # which an optimiser of the user's own has by itself
+_ROWS_PER_CHUNK = 2**20
+_FREE_OPTIONS = ("epochs", "callbacks")  # options that may differ, or are compared separately
+_GROUP_OPTIONS = ("lr", "momentum", "nesterov", "weight_decay")  # which a user's own optimizer sets itself
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class RunFingerprint:
-    """What a run is of.
+    """What identifies a run.
 
     Attributes
     ----------
-    run : formula, condition, recipe, names of the coefficients, levels and counts, as JSON knows values; and the versions that
-        decide the last bits, which may differ.
+    run : formula, condition, options, names of the coefficients, levels and counts, as JSON values; and the versions, which decide
+        the last bits and may differ.
     data : name -> numbers: shifts and scales of the columns, a projection of the Hessian, X'y, the order of the rows.
-    is_epoch_only : whether an epoch can only be begun: the user's loader draws another order each time.
-    sampler : the name of a sampler that may draw from generators which no checkpoint holds; empty if there is none.
+    is_epoch_only : whether a run can resume only at the start of an epoch: the user's loader draws another order each time.
+    sampler : the name of a sampler that may draw from generators which no checkpoint holds, else an empty text.
     """
 
     run: Mapping[str, Any]
@@ -61,35 +59,35 @@ class RunFingerprint:
 def fingerprint_of(
     design: Design,
     problem: StandardizedProblem,
-    recipe: TrainingOptions,
+    options: TrainingOptions,
     rows: BatchSource,
     validation: BatchSource | None,
     *,
-    process_group: ProcessGroup,
+    group: ProcessGroup,
 ) -> RunFingerprint:
-    """Take down what a run is of; `recipe` with nothing left open. Processes have one identity, whichever GPU each has."""
+    """Return the fingerprint of a run with complete options; processes with different GPUs have the same."""
     formula = design.formula
-    if not process_group.is_single:
-        recipe = replace(recipe, device=torch.device(recipe.device).type)
-    named = isinstance(recipe.optimizer, str)
-    unasked = ("parameter_groups",) if named else ("parameter_groups", *_GROUP_OPTIONS)
+    if not group.is_single:
+        options = replace(options, device=torch.device(options.device).type)
+    by_name = isinstance(options.optimizer, str)
+    excluded = ("parameter_groups",) if by_name else ("parameter_groups", *_GROUP_OPTIONS)
     run = {
         "formula": formula.text,
         "where": design.where.text if design.where else None,
         "recipe": {
-            field.name: describe_class(getattr(recipe, field.name)) for field in fields(recipe) if field.name not in unasked
+            field.name: describe_class(getattr(options, field.name)) for field in fields(options) if field.name not in excluded
         },
-        "groups": None if named else [describe_class(asdict(group)) for group in recipe.parameter_groups],
+        "groups": None if by_name else [describe_class(asdict(part)) for part in options.parameter_groups],
         "names": list(problem.names),
         "levels": {text: [describe_class(level) for level in coding.levels] for text, coding in design.learned.contrasts.items()},
         "rows": rows.n,
         "validation": None if validation is None else validation.n,
-        "streams": process_group.size if isinstance(rows, ShardedStream) else 1,
+        "streams": rows.group.size if isinstance(rows, StreamedBatches) else 1,
         "versions": {
             "squarely": __version__,
             "torch": str(torch.__version__),
             "numpy": np.__version__,
-            "processes": process_group.size,
+            "processes": group.size,
             "threads": 1 if needs_single_thread(rows.n * rows.features) else torch.get_num_threads(),
         },
     }
@@ -97,46 +95,43 @@ def fingerprint_of(
     data = {
         "shift": problem.shift,
         "scale": problem.scale,
-        "H": problem.H @ np.cos(np.arange(1.0, p + 1.0)),  # p numbers in place of p x p; other columns give others
+        "H": problem.H @ np.cos(np.arange(1.0, p + 1.0)),  # p numbers that differ for other columns, in place of p x p
         "h": problem.h,
         "order": np.array([_order_checksum(rows), 0.0 if validation is None else _order_checksum(validation)]),
     }
-    loaded = isinstance(rows, LoaderBatches)
     sampler = unknown_sampler_name(rows.source.loader) if isinstance(rows, LoaderBatches) else ""
-    return RunFingerprint(run=run, data=data, is_epoch_only=loaded and recipe.shuffle, sampler=sampler)
+    return RunFingerprint(run=run, data=data, is_epoch_only=isinstance(rows, LoaderBatches) and options.shuffle, sampler=sampler)
 
 
 def _order_checksum(rows: BatchSource) -> float:
-    """Sum up labels, or sizes of the parts that are streamed, with weights from -1/2 to 1/2: another order gives another number."""
+    """Sum labels, or sizes of streamed parts, with weights from -1/2 to 1/2: another order has another sum."""
     if isinstance(rows, StreamedBatches):
         sizes = np.array([part.rows or 0 for part in rows.source.parts()], dtype=np.float64)
-        return float(((np.arange(len(sizes)) + 0.5) / max(len(sizes), 1) - 0.5) @ sizes)
-    if isinstance(rows, ShardedStream):
-        return float(rows.all_reduce(np.array([_order_checksum(rows.local)]))[0])
-    if isinstance(rows, ShardedBatches):
-        return float(
-            rows.all_reduce(np.array([_label_order_checksum(rows.local.y, sum(rows.counts[: rows.process_group.rank]), rows.n)]))[0]
-        )
-    return _label_order_checksum(rows.y, 0, rows.n) if isinstance(rows, InMemoryBatches) else 0.0
+        local = float(((np.arange(len(sizes)) + 0.5) / max(len(sizes), 1) - 0.5) @ sizes)
+    elif isinstance(rows, InMemoryBatches):
+        local = _label_order_checksum(rows.y, rows.first, rows.n)
+    else:
+        return 0.0
+    return float(rows.group.all_reduce_arrays([np.array([local])])[0][0])
 
 
 def _label_order_checksum(labels: torch.Tensor, first: int, n: int) -> float:
-    """Give what some labels, of n the first of which is at a position, add to the sum."""
+    """Return the part of the sum, over n labels, of the labels from position `first` on."""
     total = 0.0
     for start in range(0, len(labels), _ROWS_PER_CHUNK):
         y = labels[start : start + _ROWS_PER_CHUNK].reshape(-1).double()
-        places = torch.arange(first + start, first + start + len(y), dtype=torch.float64, device=y.device)
-        total += float(torch.dot((places + 0.5) / n - 0.5, y))
+        positions = torch.arange(first + start, first + start + len(y), dtype=torch.float64, device=y.device)
+        total += float(torch.dot((positions + 0.5) / n - 0.5, y))
     return total / n
 
 
 def require_same_run(was: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], now: RunFingerprint, label: str) -> None:
-    """Refuse a checkpoint of another formula, recipe or data, `was` with `tensors`; its folder is called `label`.
+    """Refuse a checkpoint, `was` with `tensors`, of another formula, options or data; `label` names it.
 
     Raises
     ------
     OptionError, DataError : it is of another run; the message names the differences.
-    KeyError, TypeError, ValueError : it is not as one was written.
+    KeyError, TypeError, ValueError : its values do not fit together.
     """
     for name in ("formula", "where"):
         if was[name] != now.run[name]:
@@ -150,58 +145,51 @@ def require_same_run(was: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]
     ]
     if changed:
         raise OptionError(
-            f"The checkpoint {label!r} is of another run: {'; '.join(changed)}. Give the same, or begin anew in another folder."
+            f"The checkpoint {label!r} is of another run: {'; '.join(changed)}. Give the same, or start again in another folder."
         )
     _require_shape(was, now, label)
     _require_numbers(tensors, now, label)
 
 
 def _describe_changes(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    usual = TrainingOptions()
+    defaults = TrainingOptions()
     for name in dict.fromkeys([*was, *now]):
         if name in _FREE_OPTIONS or name not in now:
             continue
-        before = was[name] if name in was else describe_class(getattr(usual, name))  # an option that did not exist then
-        if name == "weight_decay" and _weight_decay_of(was) == _weight_decay_of(now):
-            continue
-        if name == "average" and _is_half(was) and _is_half(now):
-            continue
-        if before != now[name]:
+        before = was[name] if name in was else describe_class(getattr(defaults, name))  # a newer option
+        same_decay = name == "weight_decay" and _weight_decay_of(was) == _weight_decay_of(now)
+        same_average = name == "average" and _is_half(was) and _is_half(now)
+        if not same_decay and not same_average and before != now[name]:
             yield f"{name} was {describe_value(before)} and is {describe_value(now[name])}"
     if was["callbacks"] != now["callbacks"]:
         yield f"callbacks were {describe_value(was['callbacks'])} and are {describe_value(now['callbacks'])}"
 
 
-def _weight_decay_of(recipe: Mapping[str, Any]) -> Any:
-    """Give the weight decay of a recipe; where it leaves it to its optimiser, that one's."""
-    kind, given = recipe["optimizer"], recipe.get("weight_decay")
-    if given is not None or not isinstance(kind, str):
-        return given
-    taken = inspect.signature(OPTIMIZERS[kind]).parameters.get("weight_decay")
-    return None if taken is None else float(taken.default)
+def _weight_decay_of(options: Mapping[str, Any]) -> Any:
+    return weight_decay_of(TrainingOptions(optimizer=options["optimizer"], weight_decay=options.get("weight_decay")))
 
 
-def _is_half(recipe: Mapping[str, Any]) -> bool:
-    """Tell whether iterates are averaged over the second half of the epochs, as with average=True."""
-    return recipe.get("average") is not None and recipe["average"] == recipe["epochs"] // 2
+def _is_half(options: Mapping[str, Any]) -> bool:
+    """Return whether iterates are averaged over the second half of the epochs, as with average=True."""
+    return options.get("average") is not None and options["average"] == options["epochs"] // 2
 
 
-def _describe_group_changes(was: Any, now: Any, recipe: Mapping[str, Any]) -> Iterator[str]:
-    """Name what an optimiser of the user's own was made with, and is not now; a checkpoint of before may not say."""
+def _describe_group_changes(was: Any, now: Any, options: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the differences between the groups of a user's own optimizer; early checkpoints lack them."""
     if was is None or now is None:
         return
     if len(was) != len(now):
-        yield f"the optimiser had {pluralize(len(was), 'group')} of parameters and has {len(now):,}"
+        yield f"the optimizer had {pluralize(len(was), 'group')} of parameters and has {len(now):,}"
         return
-    cycled = () if recipe["scheduler"] is None else ("momentum",)  # which some schedulers change in an optimiser that is used again
+    cycled = () if options["scheduler"] is None else ("momentum",)  # some schedulers change it in an optimizer that is used again
     for number, (before, after) in enumerate(zip(was, now, strict=True), start=1):
         old, new = dict(before["dict"]), dict(after["dict"])
         if old["kind"] != new["kind"]:
-            return  # which is said where the state is put back
+            return  # `restore` raises the error
         of = f" of group {number:,}" if len(now) > 1 else ""
         for name in new:
             if name in old and name not in cycled and old[name] != new[name]:
-                yield f"{name}{of} of the optimiser was {describe_value(old[name])} and is {describe_value(new[name])}"
+                yield f"{name}{of} of the optimizer was {describe_value(old[name])} and is {describe_value(new[name])}"
 
 
 def _require_shape(was: Mapping[str, Any], now: RunFingerprint, label: str) -> None:
@@ -212,37 +200,37 @@ def _require_shape(was: Mapping[str, Any], now: RunFingerprint, label: str) -> N
     if was.get("streams", 1) != now.run["streams"]:
         raise OptionError(
             f"The checkpoint {label!r} is of batches that {was.get('streams', 1)} processes streamed together, and now there are "
-            f"{now.run['streams']}. Start as many, or begin anew in another folder."
+            f"{now.run['streams']}. Start as many, or start again in another folder."
         )
     for text, levels in now.run["levels"].items():
-        if was["levels"].get(text) != levels:
-            gone = [level for level in was["levels"].get(text, ()) if level not in levels]
-            new = [level for level in levels if level not in was["levels"].get(text, ())]
+        before = was["levels"].get(text)
+        if before != levels:
+            gone, new = [x for x in before or () if x not in levels], [x for x in levels if x not in (before or ())]
             raise DataError(
-                f"The checkpoint {label!r} is of other levels of {text!r}: {_list_names(gone)} are gone and {_list_names(new)} are "
-                "new. Give the same data."
+                f"The checkpoint {label!r} is of other levels of {text!r}: {_list_values(gone)} are gone and {_list_values(new)} "
+                "are new. Give the same data."
             )
     if was["names"] != now.run["names"]:
         raise DataError(
-            f"The checkpoint {label!r} is of the coefficients {_list_names(was['names'])}, and these are {_list_names(now.run['names'])}. "
-            "Give the same formula and data."
+            f"The checkpoint {label!r} is of the coefficients {_list_values(was['names'])}, and these are "
+            f"{_list_values(now.run['names'])}. Give the same formula and data."
         )
 
 
 def _require_numbers(tensors: Mapping[str, torch.Tensor], now: RunFingerprint, label: str) -> None:
     was = {name: tensors[f"data.{name}"].double().numpy() for name in now.data}
     if any(was[name].shape != values.shape for name, values in now.data.items()):
-        raise ValueError("its numbers of the data are not of this many columns.")
+        raise ValueError("its data have another number of columns.")
     allowed = {name: _TOLERANCE * np.abs(values).max(initial=0.0) for name, values in now.data.items()}
     allowed |= {"shift": _TOLERANCE * (np.abs(now.data["shift"]) + now.data["scale"]), "scale": _TOLERANCE * now.data["scale"]}
     allowed["order"] = np.full(2, _ORDER_TOLERANCE)
-    nouns = {"shift": "mean", "scale": "spread"}
+    nouns = {"shift": "mean", "scale": "standard deviation"}
     for name, values in now.data.items():
         differs = np.flatnonzero(~(np.abs(was[name] - values) <= allowed[name]))
         if not len(differs):
             continue
         if name == "order":
-            raise DataError(f"The checkpoint {label!r} is of these rows in another order. Give them in the order that they had.")
+            raise DataError(f"The checkpoint {label!r} is of these rows in another order. Give them in the same order.")
         i = differs[0]
         noun = nouns.get(name, "sum of products")
         raise DataError(
@@ -251,6 +239,5 @@ def _require_numbers(tensors: Mapping[str, torch.Tensor], now: RunFingerprint, l
         )
 
 
-def _list_names(names: Any) -> str:
-    shown = [describe_value(name) for name in names[:6]]
-    return f"{', '.join(shown) or 'none'}{', ...' if len(names) > 6 else ''}"
+def _list_values(values: Any) -> str:
+    return listed(map(describe_value, values), most=6) or "none"

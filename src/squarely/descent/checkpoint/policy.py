@@ -1,4 +1,4 @@
-"""The Keeping of a run: where and how often it is kept, and where it goes on from, as the user says it."""
+"""`CheckpointPolicy`: where and how often a run is saved, and where it resumes, from the options of the user."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _UNITS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointPolicy:
-    """Where and how often a run is kept, and where it goes on from.
+    """Where and how often a run is saved, and where it resumes.
 
     Attributes
     ----------
     folder : where checkpoints are written.
-    number, unit : how often: so many "epochs", "steps" or "seconds".
-    origin : the folder whose newest checkpoint the run goes on from, None to begin anew.
-    is_required : whether there has to be one.
+    number, unit : the interval in "epochs", "steps" or "seconds".
+    origin : the folder whose newest checkpoint the run resumes, None to start at the beginning.
+    is_required : whether there must be one.
     """
 
     folder: Path
@@ -44,54 +44,52 @@ class CheckpointPolicy:
 
 
 def checkpoint_policy(checkpoint: Any, every: Any = None, resume: Any = False) -> CheckpointPolicy | None:
-    """Make sense of `checkpoint=`, `checkpoint_every=` and `resume=` before any row is read; None where nothing is to be kept.
+    """Check `checkpoint=`, `checkpoint_every=` and `resume=` before any row is read; return None where nothing is saved.
 
     Raises
     ------
-    OptionError, DataError : they make no sense, the folder cannot be written to, or what is in it would be lost.
+    OptionError, DataError : they contradict each other, the folder cannot be written, or its checkpoints would be lost.
     """
     number, unit = _parse_every(every)
     elsewhere = None if isinstance(resume, bool) or resume is None else _check_folder("resume", resume)
     if checkpoint is None and elsewhere is None:
         if resume is True:
-            raise OptionError(
-                "resume=True goes on from the checkpoints in checkpoint=, which names no folder. Give resume='the folder'."
-            )
+            raise OptionError("resume=True resumes from the folder of checkpoint=, which is not set. Give resume='the folder'.")
         if every is not None:
-            raise OptionError(f"checkpoint_every={every!r} says how often, and nothing says where. Give checkpoint='a folder' too.")
+            raise OptionError(f"checkpoint_every={every!r} says how often, but not where. Give checkpoint='a folder' too.")
         return None
     if find_spec("safetensors") is None:
-        raise MissingExtraError("Keeping checkpoints", "safetensors", "torch")
+        raise MissingExtraError("Saving checkpoints", "safetensors", "torch")
     if elsewhere is not None and not elsewhere.is_dir():
-        raise DataError(f"There is no folder {str(resume)!r} to go on from. Give the folder that checkpoint= named.")
+        raise DataError(f"There is no folder {str(resume)!r} to resume from. Give the folder that checkpoint= named.")
     folder = writable_folder(elsewhere if checkpoint is None and elsewhere is not None else _check_folder("checkpoint", checkpoint))
     same = elsewhere is not None and elsewhere.resolve() == folder
     origin = folder if resume is True or same else elsewhere
-    met = checkpoints_in(folder)
-    if met and origin != folder:
+    existing = checkpoints_in(folder)
+    if existing and origin != folder:
         raise OptionError(
-            f"The folder {str(folder)!r} holds checkpoints, the newest {met[0].name!r}, which would be lost. "
-            "Give resume=True to go on from it (on the command line: --resume), or another folder."
+            f"The folder {str(folder)!r} holds checkpoints, the newest {existing[0].name!r}, which would be lost. "
+            "Give resume=True to resume from it (on the command line: --resume), or another folder."
         )
-    demanded = elsewhere is not None and (checkpoint is None or not same)
-    return CheckpointPolicy(folder=folder, number=number, unit=unit, origin=origin, is_required=demanded)
+    is_required = elsewhere is not None and (checkpoint is None or not same)
+    return CheckpointPolicy(folder=folder, number=number, unit=unit, origin=origin, is_required=is_required)
 
 
-def _check_folder(name: str, given: Any) -> Path:
-    if not isinstance(given, str | os.PathLike) or not os.fspath(given):
-        raise OptionError(f"{name}={given!r} is not the path of a folder. Give one, such as {name}='runs/a'.")
-    return local_path(given)
+def _check_folder(name: str, value: Any) -> Path:
+    if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+        raise OptionError(f"{name}={value!r} is not the path of a folder. Give one, such as {name}='runs/a'.")
+    return local_path(value)
 
 
-def _parse_every(given: Any) -> tuple[float, str]:
-    if given is None:
+def _parse_every(value: Any) -> tuple[float, str]:
+    if value is None:
         return 60.0, "seconds"
     advice = "Give one such as '30 s', '10 epochs' or '100 steps'."
-    if isinstance(given, Real) and not isinstance(given, bool):
-        raise OptionError(f"checkpoint_every={given!r} has no unit. {advice}")
-    met = _EVERY.fullmatch(given) if isinstance(given, str) else None
-    unit, size = _UNITS.get(met["unit"].lower(), ("", 0.0)) if met else ("", 0.0)
-    number = size * float(met["number"]) if met else 0.0
+    if isinstance(value, Real) and not isinstance(value, bool):
+        raise OptionError(f"checkpoint_every={value!r} has no unit. {advice}")
+    match = _EVERY.fullmatch(value) if isinstance(value, str) else None
+    unit, size = _UNITS.get(match["unit"].lower(), ("", 0.0)) if match else ("", 0.0)
+    number = size * float(match["number"]) if match else 0.0
     if not 0 < number < 1e12 or (unit != "seconds" and number != int(number)):
-        raise OptionError(f"checkpoint_every={given!r} is not understood. {advice}")
+        raise OptionError(f"checkpoint_every={value!r} is not an interval. {advice}")
     return number, unit

@@ -1,6 +1,6 @@
-"""What torch keeps in a state_dict, as JSON values and tensors, and back: every bit of it, and nothing in it is ever run.
+"""A state_dict as JSON values and tensors, and back: every bit of it, and nothing in it is executed.
 
-A JSON array is a list; a JSON object is something else than a list, and its first key says what.
+A JSON array is a list. A JSON object is another kind of value, which its first key names.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _WORDS = ("nan", "inf", "-inf")
 
 
 def to_plain(value: Any, tensors: NamedTensors, name: str) -> Any:
-    """Give a value as JSON knows values; tensors go into `tensors`, on the CPU, under names that begin with `name`.
+    """Return a value as JSON values; tensors go into `tensors`, on the CPU, under names that begin with `name`.
 
     Raises
     ------
-    TypeError : there is something in it that is neither number, text, tensor nor a container of these.
+    TypeError : it has something that is neither a number, a text, a tensor nor a container of these.
     """
     if isinstance(value, np.generic):
         value = value.item()
@@ -52,14 +52,14 @@ def _tensor_to_plain(value: torch.Tensor, tensors: NamedTensors, name: str) -> d
 
 
 def copy_to_cpu(tensor: torch.Tensor) -> torch.Tensor:
-    """Copy a tensor to the CPU, where its numbers then stand one after the other."""
+    """Copy a tensor to contiguous memory on the CPU."""
     return tensor.detach().to("cpu", copy=True).contiguous()
 
 
 def from_plain(plain: Any, tensors: Mapping[str, torch.Tensor], device: torch.device) -> Any:
-    """Make the value again; what was on a device goes to `device`.
+    """Return the value; a tensor that was on a device goes to `device`.
 
-    Raises TypeError, ValueError or KeyError for whatever does not belong there.
+    Raises TypeError, ValueError or KeyError for anything that `to_plain` does not write.
     """
     if plain is None or isinstance(plain, bool | int | float | str):
         return plain
@@ -73,43 +73,43 @@ def from_plain(plain: Any, tensors: Mapping[str, torch.Tensor], device: torch.de
 
 def _kind_of(plain: Mapping[str, Any]) -> str:
     if not plain:
-        raise ValueError("an empty object stands where a value belongs.")
+        raise ValueError("an empty object is in the place of a value.")
     return next(iter(plain))
 
 
 def _tensor_from_plain(plain: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], device: torch.device) -> torch.Tensor:
     tensor = tensors[as_text(plain["tensor"])]
     if str(tensor.dtype) != plain["dtype"] or list(tensor.shape) != plain["shape"]:
-        raise ValueError(f"the tensor {plain['tensor']!r} is not of the shape and type that it had.")
+        raise ValueError(f"the tensor {plain['tensor']!r} has another shape or type than it had.")
     return tensor.to("cpu" if as_bool(plain["on_cpu"]) else device, copy=True)
 
 
 def _number_from_plain(plain: Mapping[str, Any]) -> float:
     if plain["number"] not in _WORDS:
-        raise ValueError(f"{plain['number']!r} stands where a number belongs.")
+        raise ValueError(f"{plain['number']!r} is in the place of a number.")
     return float(plain["number"])
 
 
-def _dict_from_pairs(pairs: Any, again: Callable[[Any], Any]) -> dict[Any, Any]:
-    return {again(key): again(item) for key, item in pairs}
+def _dict_from_pairs(pairs: Any, read: Callable[[Any], Any]) -> dict[Any, Any]:
+    return {read(key): read(item) for key, item in pairs}
 
 
-def _deque_from_plain(plain: Mapping[str, Any], again: Callable[[Any], Any]) -> deque[Any]:
+def _deque_from_plain(plain: Mapping[str, Any], read: Callable[[Any], Any]) -> deque[Any]:
     longest = plain["longest"]
-    return deque(map(again, plain["deque"]), None if longest is None else as_int(longest))
+    return deque(map(read, plain["deque"]), None if longest is None else as_int(longest))
 
 
 _KINDS: Mapping[str, Callable[[Any, Callable[[Any], Any]], Any]] = {
-    "number": lambda plain, again: _number_from_plain(plain),
-    "dict": lambda plain, again: _dict_from_pairs(plain["dict"], again),
-    "counter": lambda plain, again: Counter(_dict_from_pairs(plain["counter"], again)),
-    "tuple": lambda plain, again: tuple(map(again, plain["tuple"])),
+    "number": lambda plain, read: _number_from_plain(plain),
+    "dict": lambda plain, read: _dict_from_pairs(plain["dict"], read),
+    "counter": lambda plain, read: Counter(_dict_from_pairs(plain["counter"], read)),
+    "tuple": lambda plain, read: tuple(map(read, plain["tuple"])),
     "deque": _deque_from_plain,
 }
 
 
 def describe_class(value: Any) -> Any:
-    """Describe an option as JSON values, to be compared with another description: of a function there is the name."""
+    """Describe an option as JSON values, which can be compared; a function or an object by the name of its class."""
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or type(value) in (bool, int, str):
@@ -122,24 +122,33 @@ def describe_class(value: Any) -> Any:
         return {"dict": [[describe_class(key), describe_class(item)] for key, item in value.items()]}
     if isinstance(value, list | tuple):
         return [describe_class(item) for item in value]
-    known = value if callable(value) and hasattr(value, "__qualname__") else type(value)
-    return {"function" if callable(value) else "object": f"{known.__module__}.{known.__qualname__}"}
+    named = value if callable(value) and hasattr(value, "__qualname__") else type(value)
+    return {"function" if callable(value) else "object": without_our_module(f"{named.__module__}.{named.__qualname__}")}
+
+
+def without_our_module(name: str) -> str:
+    """Return the name of one of our classes without its module, which earlier checkpoints have and which may move.
+
+    >>> without_our_module("squarely.descent.model.LinearRegression"), without_our_module("torch.nn.Linear")
+    ('LinearRegression', 'torch.nn.Linear')
+    """
+    return name.rpartition(".")[2] if name.startswith("squarely.") else name
 
 
 def describe_value(plain: Any) -> str:
-    """Say a description in words.
+    """Write a description as text.
 
-    >>> describe_value(0.01), describe_value([0.9, 0.99]), describe_value({"dict": [["eps", 1e-06]]}), describe_value({"function": "__main__.halved"})
-    ('0.01', '(0.9, 0.99)', "{'eps': 1e-06}", "the function '__main__.halved'")
+    >>> describe_value([0.9, 0.99]), describe_value({"dict": [["eps", 1e-06]]}), describe_value({"function": "__main__.halved"})
+    ('(0.9, 0.99)', "{'eps': 1e-06}", "the function '__main__.halved'")
     """
     if isinstance(plain, list):
         return f"({', '.join(map(describe_value, plain))})"
     if not isinstance(plain, Mapping):
         return repr(plain)
     kind = _kind_of(plain)
-    held = plain[kind]
+    content = plain[kind]
     if kind == "dict":
-        return "{" + ", ".join(f"{describe_value(key)}: {describe_value(item)}" for key, item in held) + "}"
+        return "{" + ", ".join(f"{describe_value(key)}: {describe_value(item)}" for key, item in content) + "}"
     if kind in ("function", "object"):
-        return f"the {kind} {held!r}"
-    return str(held) if kind == "number" else describe_value(held)
+        return f"the {kind} {content!r}"
+    return str(content) if kind == "number" else describe_value(content)

@@ -1,4 +1,4 @@
-"""Between a State and a Checkpoint: what of a run goes to disk, and how it is put back, to the bit."""
+"""From a `LoopState` to a `Checkpoint` and back, to the bit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ import torch
 
 from squarely.descent.checkpoint.files import Checkpoint, UnreadableCheckpointError
 from squarely.descent.checkpoint.fingerprint import RunFingerprint
-from squarely.descent.checkpoint.serialize import NamedTensors, copy_to_cpu, describe_class, from_plain, to_plain
+from squarely.descent.checkpoint.serialize import (
+    NamedTensors,
+    copy_to_cpu,
+    describe_class,
+    from_plain,
+    to_plain,
+    without_our_module,
+)
 from squarely.descent.loop.state import History, LoopState, set_parameters
 from squarely.descent.loop.stopping import StopReason
 from squarely.errors import OptionError
@@ -18,22 +25,22 @@ from squarely.storage.json_fields import as_bool, as_int, as_number, as_text
 _READ_ERRORS = (ArithmeticError, AttributeError, LookupError, RecursionError, RuntimeError, TypeError, ValueError, StopIteration)
 
 
-def to_checkpoint(state: LoopState, identity: RunFingerprint, ended: StopReason | None = None) -> Checkpoint:
-    """Give what a run is at this moment; nothing in it shares memory with the run.
+def to_checkpoint(state: LoopState, fingerprint: RunFingerprint, ended: StopReason | None = None) -> Checkpoint:
+    """Return the present state of a run, which shares no memory with it.
 
     Raises
     ------
-    OptionError : the optimiser or the scheduler keeps something that only pickle could write.
+    OptionError : the state_dict of the optimizer or the scheduler has something that only pickle could write.
     """
-    asked = ended is not None and ended.is_requested  # then the callbacks are to be asked again about this epoch
-    logged = state.epoch if asked else len(state.history.losses)
-    tensors = identity.tensors
+    requested = ended is not None and ended.is_requested  # then a resumed run calls the callbacks again at this epoch
+    logged = state.epoch if requested else len(state.history.losses)
+    tensors = fingerprint.tensors
     for name, values in _state_tensors(state).items():
         tensors |= {f"{name}.{i}": copy_to_cpu(tensor) for i, tensor in enumerate(values)}
     for i, values in enumerate(state.history.columns.values()):
         tensors[f"log.{i}"] = torch.tensor(values[:logged], dtype=torch.float64, device="cpu")
     run = {
-        **identity.run,
+        **fingerprint.run,
         "counted": state.average_count,
         "averaged_from": state.average_start,
         "log": {
@@ -45,7 +52,7 @@ def to_checkpoint(state: LoopState, identity: RunFingerprint, ended: StopReason 
         "made": _describe_kinds(state),
         "optimizer": _part_to_plain(state.optimizer, tensors, "optimizer"),
         "scheduler": None if state.scheduler is None else _part_to_plain(state.scheduler, tensors, "scheduler"),
-        "ended": None if ended is None or asked else _stop_reason_to_json(ended),
+        "ended": None if ended is None or requested else _stop_reason_to_json(ended),
     }
     tensors |= {name: generator.get_state() for name, generator in loader_generators(state).items()}
     return Checkpoint(epoch=state.epoch, batch=state.batch, run=run, tensors=tensors | rng_states(state.total.device))
@@ -56,7 +63,7 @@ def _stop_reason_to_json(ended: StopReason) -> dict[str, Any]:
 
 
 def loader_generators(state: LoopState) -> dict[str, torch.Generator]:
-    """Give the generators of the user's loader, by the names that a checkpoint has them under."""
+    """Return the generators of the user's loader by their names in a checkpoint."""
     return {f"rng.loader.{i}": generator for i, generator in enumerate(state.generators)}
 
 
@@ -81,26 +88,26 @@ def _part_to_plain(part: Any, tensors: NamedTensors, name: str) -> Any:
         return to_plain(part.state_dict(), tensors, name)
     except TypeError as error:
         raise OptionError(
-            f"The state of the {name}, a {type(part).__name__}, cannot be kept: there is {error} in its state_dict(), and squarely "
-            "writes no pickle. Leave it out of the state_dict(), or train without checkpoint=."
+            f"The state of the {name}, a {type(part).__name__}, cannot be saved without pickle: {error}. "
+            "Leave it out of the state_dict(), or train without checkpoint=."
         ) from error
 
 
 def restore(state: LoopState, checkpoint: Checkpoint) -> StopReason | None:
-    """Put a run back to where a checkpoint of the same Identity has it; if it had ended there, say how.
+    """Set a run to a checkpoint with the same fingerprint; if it had ended there, return how.
 
     Raises
     ------
-    OptionError : the optimiser or scheduler is of another kind.
-    DamagedError : the checkpoint is not as one was written.
+    OptionError : the optimizer or scheduler is of another kind.
+    UnreadableCheckpointError : its values do not fit together.
     """
     run, tensors = checkpoint.run, checkpoint.tensors
     try:
         _require_kinds(run["made"], _describe_kinds(state))
         log = _read_history(checkpoint)
         state.average_count = as_int(run["counted"])
-        begun = run.get("averaged_from", run["recipe"]["average"])  # a checkpoint of before has none
-        state.average_start = None if begun is None else as_int(begun)
+        start = run.get("averaged_from", run["recipe"]["average"])  # early checkpoints lack it
+        state.average_start = None if start is None else as_int(start)
         for name, values in _state_tensors(state).items():
             set_parameters(values, [_require_same_shape(tensors[f"{name}.{i}"], old) for i, old in enumerate(values)])
         _put_optimizer(state.optimizer, from_plain(run["optimizer"], tensors, state.total.device))
@@ -112,7 +119,7 @@ def restore(state: LoopState, checkpoint: Checkpoint) -> StopReason | None:
         device = state.total.device
         set_rng_states({name: tensors[name] for name in rng_states(device)}, device)
         for name, generator in loader_generators(state).items():
-            if name in tensors:  # a checkpoint of before has none
+            if name in tensors:  # early checkpoints lack it
                 generator.set_state(_require_same_shape(tensors[name], generator.get_state()))
     except OptionError:
         raise
@@ -124,26 +131,26 @@ def restore(state: LoopState, checkpoint: Checkpoint) -> StopReason | None:
 
 def _require_kinds(was: Any, now: Sequence[Any]) -> None:
     for name, before, after in zip(("model", "optimizer", "scheduler"), was, now, strict=True):
-        if before != after:
-            kinds = ["none" if kind is None else repr(as_text(kind["function"])) for kind in (before, after)]
+        kinds = ["none" if kind is None else repr(without_our_module(as_text(kind["function"]))) for kind in (before, after)]
+        if kinds[0] != kinds[1]:
             raise OptionError(f"The {name} of the checkpoint was {kinds[0]} and is {kinds[1]}. Pass the one that the run had.")
 
 
 def _read_history(checkpoint: Checkpoint) -> History:
-    written, epoch = checkpoint.run["log"], checkpoint.epoch
-    names = [as_text(name) for name in written["columns"]]
+    saved, epoch = checkpoint.run["log"], checkpoint.epoch
+    names = [as_text(name) for name in saved["columns"]]
     columns = {name: checkpoint.tensors[f"log.{i}"] for i, name in enumerate(names)}
     if len(columns) != len(names) or any(c.dtype != torch.float64 or c.dim() != 1 for c in columns.values()):
-        raise ValueError("its log is not of columns of numbers")
+        raise ValueError("its log does not consist of columns of numbers")
     logged = len(columns["loss"])
     if not (logged == epoch + 1 or (logged == epoch and not checkpoint.batch)) or any(len(c) > logged for c in columns.values()):
         raise ValueError(f"its log has {logged} entries")
-    best = written["best"]
+    best = saved["best"]
     return History(
         columns={name: values.tolist() for name, values in columns.items()},
         best_loss=as_number(best["number"] if isinstance(best, Mapping) else best),
-        best_epoch=as_int(written["best_epoch"]),
-        epochs_without_gain=as_int(written["waited"]),
+        best_epoch=as_int(saved["best_epoch"]),
+        epochs_without_gain=as_int(saved["waited"]),
     )
 
 
@@ -153,37 +160,37 @@ def _require_same_shape(new: torch.Tensor, old: torch.Tensor) -> torch.Tensor:
     return new
 
 
-def _put_optimizer(optimizer: torch.optim.Optimizer, kept: dict[str, Any]) -> None:
-    """Load what an optimiser keeps. PyTorch would cast numbers to the parameters' type on the way: here they stay as they were."""
+def _put_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+    """Load the state of an optimizer. PyTorch alone would cast its tensors to the dtype of the parameters."""
     fresh = optimizer.state_dict()
-    _require_like(kept["param_groups"], fresh["param_groups"])
-    places = [place for group in kept["param_groups"] for place in group["params"]]
-    if not {*kept["state"]} <= {*places}:
-        raise ValueError("the optimiser has a state for parameters that are not there")
-    _require_like({**kept, "state": {}, "param_groups": []}, {**fresh, "state": {}, "param_groups": []})
-    optimizer.load_state_dict(kept)
+    _require_like(saved["param_groups"], fresh["param_groups"])
+    places = [place for group in saved["param_groups"] for place in group["params"]]
+    if not {*saved["state"]} <= {*places}:
+        raise ValueError("the optimizer has a state for other parameters")
+    _require_like({**saved, "state": {}, "param_groups": []}, {**fresh, "state": {}, "param_groups": []})
+    optimizer.load_state_dict(saved)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for place, parameter in zip(places, parameters, strict=True):
-        if place in kept["state"]:
-            optimizer.state[parameter] = kept["state"][place]
+        if place in saved["state"]:
+            optimizer.state[parameter] = saved["state"][place]
 
 
-def _put_scheduler(scheduler: Any, kept: dict[str, Any]) -> None:
+def _put_scheduler(scheduler: Any, saved: dict[str, Any]) -> None:
     fresh = scheduler.state_dict()
-    _require_like(kept, fresh)
-    for name in {*kept} - {*fresh}:
+    _require_like(saved, fresh)
+    for name in {*saved} - {*fresh}:
         if not isinstance(name, str) or hasattr(type(scheduler), name):
-            raise ValueError(f"the scheduler has {name!r}, which it had not when it was made")
-    scheduler.load_state_dict(kept)
+            raise ValueError(f"the scheduler has {name!r}, which a new one lacks")
+    scheduler.load_state_dict(saved)
 
 
 def _require_like(new: Any, old: Any) -> None:
-    """Refuse a value that is of another kind than the one in whose place it is to be; where None stood, anything may be."""
+    """Raise an error for a value of another kind than the one that it replaces; None may be replaced by any."""
     if old is None:
         return
     numbers = (bool, int, float)
     if type(new) is not type(old) and not (isinstance(new, numbers) and isinstance(old, numbers)):
-        raise TypeError(f"a {type(new).__name__} stands where a {type(old).__name__} belongs")
+        raise TypeError(f"a {type(new).__name__} is in the place of a {type(old).__name__}")
     if isinstance(new, int) and abs(new) >= 2**63:
         raise ValueError(f"a whole number has {new.bit_length()} bits")
     if isinstance(old, Mapping):
@@ -196,15 +203,15 @@ def _require_like(new: Any, old: Any) -> None:
         _require_same_shape(new, old)
 
 
-def _read_stop_reason(written: Any) -> StopReason | None:
-    if written is None:
+def _read_stop_reason(saved: Any) -> StopReason | None:
+    if saved is None:
         return None
-    restored = None if written["restored"] is None else as_int(written["restored"])
-    return StopReason(as_text(written["status"]), as_text(written["reason"]), restored, as_bool(written["asked"]))
+    restored = None if saved["restored"] is None else as_int(saved["restored"])
+    return StopReason(as_text(saved["status"]), as_text(saved["reason"]), restored, as_bool(saved["asked"]))
 
 
 def rng_states(device: torch.device) -> NamedTensors:
-    """Give the states of torch's generators that a run on this device may draw from."""
+    """Return the states of torch's generators that a run on this device may draw from."""
     states = {"rng.cpu": torch.get_rng_state()}
     if device.type == "cuda":
         states["rng.cuda"] = torch.cuda.get_rng_state(device)
@@ -212,7 +219,7 @@ def rng_states(device: torch.device) -> NamedTensors:
 
 
 def set_rng_states(states: Mapping[str, torch.Tensor], device: torch.device) -> None:
-    """Put the states of torch's generators back, as `rng_states` gave them for this device."""
+    """Set torch's generators to states that `rng_states` returned for this device."""
     torch.set_rng_state(_require_same_shape(states["rng.cpu"], torch.get_rng_state()))
     if "rng.cuda" in states:
         torch.cuda.set_rng_state(_require_same_shape(states["rng.cuda"], torch.cuda.get_rng_state(device)), device)

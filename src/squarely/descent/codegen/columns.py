@@ -1,4 +1,4 @@
-"""The part of a script that makes the columns: every term of the formula as an expression of NumPy, what was learnt as numbers."""
+"""The part of a script that makes the columns: the terms of the formula in NumPy, with the numbers that the design learned."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric,
 from squarely.numerics import Array
 
 _EXPRESSIONS = """
-# What the formula computes. squarely does so in double-double and rounds once; NumPy rounds at
-# every step, so a last digit can differ. A row without a finite value, such as log(0), is left out.
-made = pd.DataFrame(index=rows.index)
+# The computed columns. squarely computes in double-double and rounds once; NumPy rounds at every
+# step, so the last digit can differ. Rows where a value is not finite, such as log(0), are left out.
+computed = pd.DataFrame(index=rows.index)
 with np.errstate(all="ignore"):"""
-_FINITE_ROWS = """finite = np.isfinite(made).all(axis=1)
-rows, made = rows[finite], made[finite]"""
+_FINITE_ROWS = """finite = np.isfinite(computed).all(axis=1)
+rows, computed = rows[finite], computed[finite]"""
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class _ColumnWriter:
-    """A design on its way to become text: the names that its parts have in the script.
+    """A design, and the names of its parts in the script.
 
     Attributes
     ----------
-    expression_keys : expression -> its key in the frame `expression_keys`, for those that are more than a column.
-    tables : text of a basis -> the variable that has its columns.
+    expression_keys : expression -> its key in the frame `computed`, for expressions that are more than a column.
+    tables : text of a basis -> the variable with its columns.
     """
 
     design: Design
@@ -43,14 +43,14 @@ class _ColumnWriter:
     tables: Mapping[str, str] = field(default_factory=dict)
 
     def value_code(self, expression: Expression) -> str:
-        """Write an expression where its value is wanted."""
+        """Write the value of an expression."""
         if expression in self.expression_keys:
-            return f"made[{literal(self.expression_keys[expression])}]"
+            return f"computed[{literal(self.expression_keys[expression])}]"
         return expression_code(expression, self.fields, self.design.learned.standardizations)
 
 
 def columns_code(design: Design, fields: Fields) -> list[str]:
-    """Write the statements that make `columns_code`, a dict of the columns of X, and `y`, from the frame `rows`."""
+    """Write the statements that make `columns`, a dict of the columns of X, and `y`, from the frame `rows`."""
     bases = [f for f in design.factors.values() if isinstance(f, Basis) and f.kind != "powers"]
     tables = {factor.text: f"basis_{i}" for i, factor in enumerate(bases, start=1)}
     writer = _ColumnWriter(design=design, fields=fields, expression_keys=_name_expressions(design), tables=tables)
@@ -67,78 +67,78 @@ def columns_code(design: Design, fields: Fields) -> list[str]:
 
 
 def column_keys(design: Design) -> list[str]:
-    """Give the names of the columns of X; where two have the same, the later one gets its number."""
-    taken: dict[str, None] = {}
+    """Return the names of the columns of X; the second of two equal names gets a number."""
+    keys: dict[str, None] = {}
     for column in design.columns:
         name, count = column.name, 1
-        while name in taken:
+        while name in keys:
             count += 1
             name = f"{column.name} ({count})"
-        taken[name] = None
-    return list(taken)
+        keys[name] = None
+    return list(keys)
 
 
 def has_splines(design: Design) -> bool:
-    """Tell whether the columns need scipy."""
+    """Return whether the columns need scipy."""
     return any(isinstance(basis, Spline) for basis in design.learned.bases.values())
 
 
 def is_exact(design: Design) -> bool:
-    """Tell whether the script's columns are ours bit by bit: columns of the data, dummies, and products of at most two columns."""
+    """Return whether the script's columns equal ours to the last bit: data, dummies, and products of at most two columns."""
     numeric = {text for text, factor in design.factors.items() if not isinstance(factor, Categorical)}
     is_simple = all(sum(text in numeric for text, _, _ in column.parts) <= 2 for column in design.columns)
     return is_simple and not _name_expressions(design) and not any(isinstance(f, Basis) for f in design.factors.values())
 
 
 def _name_expressions(design: Design) -> dict[Expression, str]:
-    """Name the expressions that are more than a column, in the order in which the formula has them."""
-    found = dict(design.formula.response_and_offsets)
+    """Name the expressions that are more than a column, in the order of the formula."""
+    expressions = dict(design.formula.response_and_offsets)
     for text, factor in design.factors.items():
         if not isinstance(factor, Categorical):
-            found[f"the argument of {text}" if isinstance(factor, Basis) else text] = argument_of(factor)
-    made: dict[Expression, str] = {}
-    for text, expression in found.items():
+            expressions[f"the argument of {text}" if isinstance(factor, Basis) else text] = argument_of(factor)
+    keys: dict[Expression, str] = {}
+    for text, expression in expressions.items():
         if not isinstance(expression, Name):
-            made.setdefault(expression, text)
-    return made
+            keys.setdefault(expression, text)
+    return keys
 
 
 def _expressions_code(writer: _ColumnWriter) -> list[str]:
     if not writer.expression_keys:
         return []
-    moves = writer.design.learned.standardizations
-    lines = [f"    made[{literal(key)}] = {expression_code(e, writer.fields, moves)}" for e, key in writer.expression_keys.items()]
+    learned = writer.design.learned.standardizations
+    lines = [
+        f"    computed[{literal(key)}] = {expression_code(expression, writer.fields, learned)}"
+        for expression, key in writer.expression_keys.items()
+    ]
     return [_EXPRESSIONS, *lines, _FINITE_ROWS]
 
 
 def _basis_code(writer: _ColumnWriter, factor: Basis) -> list[str]:
-    made, x = writer.design.learned.bases[factor.text], writer.value_code(factor.argument)
+    basis, x = writer.design.learned.bases[factor.text], writer.value_code(factor.argument)
     table = writer.tables[factor.text]
-    if isinstance(made, Polynomial):
-        return _polynomial_code(made, x, table, factor)
-    count = len(made.knots) - made.degree - 1
-    kept = f"[:, {made.first_column}:]" if made.first_column else ""
+    if isinstance(basis, Polynomial):
+        return _polynomial_code(basis, x, table, factor)
+    count = len(basis.knots) - basis.degree - 1
+    selected = f"[:, {basis.first_column}:]" if basis.first_column else ""
+    natural = "" if basis.natural_weights is None else ", combined so that they are straight at the ends"
     lines = [
         "",
         f"# {remark(factor.text)}:",
-        f"# B-splines on the knots of the run{_natural_remark(made)}.",
+        f"# B-splines on the knots of the run{natural}.",
         f"x = {x}",
-        statement("knots = ", array_literal(made.knots.tolist())),
-        f"{table} = BSpline(knots, np.eye({count}), {made.degree})(x){kept}",
+        statement("knots = ", array_literal(basis.knots.tolist())),
+        f"{table} = BSpline(knots, np.eye({count}), {basis.degree})(x){selected}",
     ]
-    if made.natural_weights is not None:
-        lines += [statement(f"{table} = {table} @ ", array_literal(made.natural_weights.tolist()))]
+    if basis.natural_weights is not None:
+        lines += [statement(f"{table} = {table} @ ", array_literal(basis.natural_weights.tolist()))]
     return lines
 
 
-def _natural_remark(made: Spline) -> str:
-    return "" if made.natural_weights is None else ", combined so that they are straight at the ends"
-
-
-def _polynomial_code(made: Polynomial, x: str, table: str, factor: Basis) -> list[str]:
-    half = (made.high - made.low) / 2
-    degree = len(made.weights) - 1
-    middle = made.low + half
+def _polynomial_code(basis: Polynomial, x: str, table: str, factor: Basis) -> list[str]:
+    half = (basis.high - basis.low) / 2
+    degree = len(basis.weights) - 1
+    middle = basis.low + half
     mapped = f"(x {'-' if middle >= 0 else '+'} {number_literal(abs(middle))}) / {number_literal(half)}"
     return [
         "",
@@ -147,17 +147,17 @@ def _polynomial_code(made: Polynomial, x: str, table: str, factor: Basis) -> lis
         "# orthogonal over the rows of the run.",
         f"x = {x}",
         statement(f"{table} = ", call("np.polynomial.chebyshev.chebvander", [mapped, str(degree)])),
-        statement(f"{table} = {table} @ ", array_literal(made.weights.tolist())),
+        statement(f"{table} = {table} @ ", array_literal(basis.weights.tolist())),
     ]
 
 
 def _contrasts_remark(design: Design) -> str:
-    """Say what the categories are compared with."""
-    said = []
+    """Write which level the others of a category are compared with."""
+    lines = []
     for text, coding in design.categories.items():
-        what = "the reference of" if coding.kind == "treatment" else "-1 in all columns of"
-        said.append(f"\n# {remark(coding.levels[coding.position])} is {what} {remark(text)}.")
-    return "".join(said)
+        role = "the reference of" if coding.kind == "treatment" else "-1 in all columns of"
+        lines.append(f"\n# {remark(coding.levels[coding.position])} is {role} {remark(text)}.")
+    return "".join(lines)
 
 
 def _column_code(writer: _ColumnWriter, column: Column) -> str:
@@ -168,7 +168,7 @@ def _column_code(writer: _ColumnWriter, column: Column) -> str:
 
 
 def _factor_column_code(writer: _ColumnWriter, factor: Factor, full: bool, i: int) -> tuple[str, bool]:
-    """Write one column of one factor, and tell whether it stands in a product without brackets."""
+    """Write one column of one factor; also return whether it needs no brackets in a product."""
     if isinstance(factor, Categorical):
         return _level_code(writer.fields, writer.design.learned.contrasts[factor.text], full, i)
     if isinstance(factor, Numeric):
@@ -180,7 +180,7 @@ def _factor_column_code(writer: _ColumnWriter, factor: Factor, full: bool, i: in
 
 
 def _level_code(fields: Fields, coding: ContrastCoding, full: bool, i: int) -> tuple[str, bool]:
-    """Write what the coding's matrix says of a column: 1 for one level, and in sum coding -1 for another."""
+    """Write a column of the matrix of a coding: 1 for one level, and in sum coding -1 for another."""
     column = coding.matrix(full=full)[:, i]
     if column.all() and (column == column[0]).all():
         return "np.ones(len(rows))", True
@@ -201,7 +201,7 @@ def _response_code(writer: _ColumnWriter) -> list[str]:
     lines = [f"y = {writer.value_code(formula.response.expression)}.to_numpy()  # (n,)"]
     offsets = [f"{writer.value_code(offset.expression)}.to_numpy()" for offset in formula.offsets]
     if offsets:
-        lines += ["", "# The offset, whose coefficient is one.", f"known = {offsets[0]}"]
-        lines += [f"known = known + {offset}" for offset in offsets[1:]]
-        lines += ["y = y - known"]
+        lines += ["", "# The offset, whose coefficient is one.", f"total_offset = {offsets[0]}"]
+        lines += [f"total_offset = total_offset + {offset}" for offset in offsets[1:]]
+        lines += ["y = y - total_offset"]
     return lines

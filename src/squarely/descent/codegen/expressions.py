@@ -1,4 +1,4 @@
-"""Arithmetic of a formula as NumPy: with the brackets that its order needs and no others."""
+"""The arithmetic of a formula in NumPy, with the brackets that its order needs and no others."""
 
 from __future__ import annotations
 
@@ -18,33 +18,35 @@ from squarely.design.formula.expression import (
 )
 
 Fields = Mapping[tuple[str, str], str]  # a column's name and "number", "truth" or "text" -> its key in the script's frame
-_BINDING = {"+": 1, "-": 1, "*": 2, "/": 2, "**": 4}
+_PRECEDENCE = {"+": 1, "-": 1, "*": 2, "/": 2, "**": 4}
 _NEGATIVE, _ATOM = 3, 5
 
 
-def expression_code(expression: Expression, fields: Fields, moves: Mapping[str, MeanAndDeviation]) -> str:
-    """Write an expression of the columns of the frame `rows`.
+def expression_code(expression: Expression, fields: Fields, standardizations: Mapping[str, MeanAndDeviation]) -> str:
+    """Write an expression of columns of the frame `rows`.
 
     >>> x, fields = Name("a b", (0, 0)), {("a b", "number"): "a b"}
     >>> print(expression_code(Arithmetic("**", Arithmetic("-", x, Number(1.0)), Number(2.0)), fields, {}))
     (rows["a b"] - 1) ** 2
     """
-    return _code_and_precedence(expression, fields, moves)[0]
+    return _code_and_precedence(expression, fields, standardizations)[0]
 
 
 def evaluate_constant(expression: Expression) -> float:
-    """Work out an expression of numbers alone; infinite or NaN where it has no value."""
+    """Compute an expression of numbers; infinite or NaN if it has no value."""
     if isinstance(expression, Number):
         return expression.value
     hi, lo = evaluate(expression, {}, {})
     return float(hi + lo)
 
 
-def _code_and_precedence(expression: Expression, fields: Fields, moves: Mapping[str, MeanAndDeviation]) -> tuple[str, int]:
-    """Give the text, and how strongly its outermost operator binds."""
+def _code_and_precedence(
+    expression: Expression, fields: Fields, standardizations: Mapping[str, MeanAndDeviation]
+) -> tuple[str, int]:
+    """Return the text, and the precedence of its outermost operator."""
     if not isinstance(expression, Number) and not column_names(expression):
-        # Numbers alone are worked out here: Python's own arithmetic raises errors where NumPy gives an infinity.
-        return _code_and_precedence(Number(evaluate_constant(expression)), fields, moves)
+        # Constants are computed here: Python's own arithmetic raises errors where NumPy gives an infinity.
+        return _code_and_precedence(Number(evaluate_constant(expression)), fields, standardizations)
     if isinstance(expression, Number):
         text = number_literal(expression.value)
         return text, _NEGATIVE if text.startswith("-") else _ATOM
@@ -52,26 +54,26 @@ def _code_and_precedence(expression: Expression, fields: Fields, moves: Mapping[
         use = "number" if (expression.name, "number") in fields else "truth"
         return f"rows[{literal(fields[expression.name, use])}]", _ATOM
     if isinstance(expression, Function):
-        return f"np.{expression.function}({expression_code(expression.argument, fields, moves)})", _ATOM
+        return f"np.{expression.function}({expression_code(expression.argument, fields, standardizations)})", _ATOM
     if isinstance(expression, Standardize):
-        learnt = moves[expression.text]
-        moved = Arithmetic("-", expression.argument, Number(learnt.mean))
-        if learnt.rest:
-            moved = Arithmetic("-", moved, Number(learnt.rest))
-        if not learnt.deviation:
-            moved = Arithmetic("*", moved, Number(0.0))
+        learned = standardizations[expression.text]
+        value = Arithmetic("-", expression.argument, Number(learned.mean))
+        if learned.rest:
+            value = Arithmetic("-", value, Number(learned.rest))
+        if not learned.deviation:
+            value = Arithmetic("*", value, Number(0.0))
         elif expression.is_scaled:
-            moved = Arithmetic("/", moved, Number(learnt.deviation))
-        return _code_and_precedence(moved, fields, moves)
-    return _arithmetic_code(expression, fields, moves)
+            value = Arithmetic("/", value, Number(learned.deviation))
+        return _code_and_precedence(value, fields, standardizations)
+    return _arithmetic_code(expression, fields, standardizations)
 
 
-def _arithmetic_code(expression: Arithmetic, fields: Fields, moves: Mapping[str, MeanAndDeviation]) -> tuple[str, int]:
-    sign, binding = expression.operator, _BINDING[expression.operator]
-    left, on_left = _code_and_precedence(expression.left, fields, moves)
-    right, on_right = _code_and_precedence(expression.right, fields, moves)
-    if on_left < binding or (sign == "**" and on_left < _ATOM):
+def _arithmetic_code(expression: Arithmetic, fields: Fields, standardizations: Mapping[str, MeanAndDeviation]) -> tuple[str, int]:
+    sign, precedence = expression.operator, _PRECEDENCE[expression.operator]
+    left, left_precedence = _code_and_precedence(expression.left, fields, standardizations)
+    right, right_precedence = _code_and_precedence(expression.right, fields, standardizations)
+    if left_precedence < precedence or (sign == "**" and left_precedence < _ATOM):
         left = f"({left})"
-    if on_right <= binding and not (sign == "**" and on_right == _NEGATIVE):
+    if right_precedence <= precedence and not (sign == "**" and right_precedence == _NEGATIVE):
         right = f"({right})"
-    return f"{left} {sign} {right}", binding
+    return f"{left} {sign} {right}", precedence

@@ -1,4 +1,4 @@
-"""The part of a script that reads the rows: with pandas, as we read them, and only those that were used."""
+"""The part of a script that reads the rows with pandas, and selects those that the run used."""
 
 from __future__ import annotations
 
@@ -21,13 +21,10 @@ from squarely.errors import OptionError
 from squarely.numerics import EXACT_INTEGERS
 from squarely.storage.disk import printable_name
 
-_GAPS = ("", "NA", "NULL", "<gap>")  # what may stand for a gap in a file that is yet to be written
+_GAPS = ("", "NA", "NULL", "<gap>")  # candidates for gaps in a file that the user writes
 _NAN = ("nan", "NaN", "NAN")
 _TRUTH = 'truth = {"true": 1.0, "false": 0.0, "t": 1.0, "f": 0.0, "yes": 1.0, "no": 0.0}'
-_NARROW_FLOATS = {
-    "float": "float32",
-    "halffloat": "float16",
-}  # Arrow's names of the floats that a CSV file would not bring back bit by bit
+_NARROW_FLOATS = {"float": "float32", "halffloat": "float16"}  # Arrow's names of floats that a CSV file does not restore exactly
 _OPPOSITE_CONNECTIVES = {"and": " | ", "or": " & "}
 _SIGNS = {"==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 _CONNECTIVES = {"and": " & ", "or": " | "}
@@ -35,49 +32,49 @@ _CONNECTIVES = {"and": " & ", "or": " | "}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnUses:
-    """What a script needs of the rows.
+    """What a script needs from the rows.
 
     Attributes
     ----------
-    uses : name -> the ways in which the column is used: "number", "truth" or "text".
-    complete_columns : the columns, as (name, use), in which a row of the fit may have no gap.
+    by_column : name -> how the column is used: "number", "truth" (a boolean) or "text".
+    complete_columns : (name, use) of the columns in which a row of the fit has no gap.
     """
 
-    uses: Mapping[str, tuple[str, ...]]
+    by_column: Mapping[str, tuple[str, ...]]
     complete_columns: tuple[tuple[str, str], ...]
 
     @property
     def fields(self) -> Fields:
         """The key in the script's frame of each (name, use)."""
-        keys = {(name, kinds[0]): name for name, kinds in self.uses.items()}
-        for name, kinds in self.uses.items():
+        keys = {(name, kinds[0]): name for name, kinds in self.by_column.items()}
+        for name, kinds in self.by_column.items():
             for kind in kinds[1:]:
                 key = f"{name} as {kind}"
-                while key in keys.values() or key in self.uses:
+                while key in keys.values() or key in self.by_column:
                     key += " "
                 keys[name, kind] = key
         return keys
 
 
 def column_uses(design: Design, source: Source) -> ColumnUses:
-    """Find out which columns a design needs, and as what."""
+    """Return which columns a design needs, and how it uses them."""
     expressions = design.formula.response_and_offsets.values()
     numbers, _ = columns_needed(design.factors.values(), expressions)
-    used = [(name, _numeric_use(source, name)) for name in numbers]
+    used = [(name, numeric_use(source, name)) for name in numbers]
     used += [(coding.column, level_use(coding.levels)) for coding in design.categories.values()]
-    filtered = [] if design.where is None else _condition_uses(design.where.condition, source)
-    uses: dict[str, list[str]] = {}
-    for name, use in [*used, *filtered]:
-        uses.setdefault(name, []).append(use)
-    # Text comes first: what is read as text can become a number after that, and not the other way round.
-    ordered = {name: tuple(sorted(set(kinds), key=("text", "number", "truth").index)) for name, kinds in uses.items()}
-    return ColumnUses(uses=ordered, complete_columns=tuple(dict.fromkeys(used)))
+    in_where = [] if design.where is None else _condition_uses(design.where.condition, source)
+    by_column: dict[str, set[str]] = {}
+    for name, use in [*used, *in_where]:
+        by_column.setdefault(name, set()).add(use)
+    # Text comes first: a column that is read as text can be converted to numbers, but not the other way round.
+    ordered = {name: tuple(sorted(kinds, key=("text", "number", "truth").index)) for name, kinds in by_column.items()}
+    return ColumnUses(by_column=ordered, complete_columns=tuple(dict.fromkeys(used)))
 
 
 def widen_floats(design: Design, source: Source) -> Design:
-    """Give the design with the doubles that a script reads in the place of numbers that columns of narrow floats are compared with.
+    """Replace the numbers that columns of narrow floats are compared with by the doubles that a script reads.
 
-    A condition with arithmetic stays as it is: a script counts its rows, and says so if they are not those of the run.
+    A condition with arithmetic stays as it is: the script counts its rows, and ends if they are not those of the run.
     """
     codings = design.categories
     named = {coding.column for coding in codings.values() if isinstance(coding.levels[0], float)}
@@ -114,14 +111,15 @@ def _widen_condition(condition: Condition, narrow: Mapping[str, np.dtype]) -> Co
 
 
 def level_use(levels: tuple[Any, ...]) -> str:
-    """Tell as what a column is compared with its levels; integers beyond 2**53 are told apart as text only."""
+    """Return how a column is compared with its levels. Integers beyond 2**53 differ as text only."""
     if all(isinstance(level, bool) for level in levels):
         return "truth"
     is_text = isinstance(levels[0], str) or any(isinstance(level, int) and abs(level) >= EXACT_INTEGERS for level in levels)
     return "text" if is_text else "number"
 
 
-def _numeric_use(source: Source, name: str) -> str:
+def numeric_use(source: Source, name: str) -> str:
+    """Return how a script reads a column that the fit uses as a number."""
     return "truth" if source.kind(name) == "boolean" else "number"
 
 
@@ -129,144 +127,141 @@ def _condition_uses(condition: Condition, source: Source) -> list[tuple[str, str
     if isinstance(condition, BooleanOperation):
         return [use for part in condition.conditions for use in _condition_uses(part, source)]
     if isinstance(condition, Comparison):
-        found = [name.name for side in (condition.left, condition.right) for name in column_names(side)]
-        return [(name, _numeric_use(source, name)) for name in found]
+        names = [name.name for side in (condition.left, condition.right) for name in column_names(side)]
+        return [(name, numeric_use(source, name)) for name in names]
     return [(condition.name.name, _membership_use(condition, source))]
 
 
 def _membership_use(condition: IsIn | BooleanColumn, source: Source) -> str:
-    if isinstance(condition, IsIn) and all(isinstance(value, str) for value in condition.values):
-        return "text"
-    return _numeric_use(source, condition.name.name)
+    is_text = isinstance(condition, IsIn) and all(isinstance(value, str) for value in condition.values)
+    return "text" if is_text else numeric_use(source, condition.name.name)
 
 
-def file_of(source: Source, need: ColumnUses, data: str | None, *, name: str = "frame") -> tuple[PandasReadCall, list[str]]:
-    """Say which file the script reads and how, with the comments that say how to write it where the rows are in memory.
-
-    There, `name` is what the comments call the frame.
-    """
-    at_hand = source.pandas_call
-    if at_hand is not None:
+def file_of(source: Source, uses: ColumnUses, data: str | None, *, name: str = "frame") -> tuple[PandasReadCall, list[str]]:
+    """Return how the script reads its file; if the rows are in memory, with comments on how to write the frame `name` to it."""
+    own = source.pandas_call
+    if own is not None:
         if data is None:
-            _require_name(at_hand)
-            return at_hand, []
+            _require_name(own)
+            return own, []
         other = pandas_read_call(data, named_kind(data))
-        same = other.function == at_hand.function
-        return (PandasReadCall(path=data, function=at_hand.function, options=at_hand.options) if same else other), []
-    gap = _choose_gap(source, need)
+        is_same = other.function == own.function
+        return (PandasReadCall(path=data, function=own.function, options=own.options) if is_same else other), []
+    gap = _choose_gap(source, uses)
     path = data or ("data.csv" if name == "frame" else f"{name}.csv")
     file = pandas_read_call(path, named_kind(path))
     if file.typed:
         write = file.function.replace("read", "to")
         return file, [f"# The rows were in memory. As a pandas DataFrame, write them first: {name}.{write}(...)"]
-    narrow = _narrow_columns(source, need)
-    casts = ", ".join(literal(column) + ': "float64"' for column in narrow)
-    cast = f".astype({{{casts}}})" if narrow else ""
+    casts = ", ".join(literal(column) + ': "float64"' for column in _narrow_columns(source, uses))
+    cast = f".astype({{{casts}}})" if casts else ""
     option = f", na_rep={literal(gap)}" if gap else ""
-    how = f"#     {name}{cast}.to_csv({literal(file.path)}, index=False{option})"
     return pandas_read_csv_call(file.path, nulls=(gap,)), [
         "# The rows were in memory. As a pandas DataFrame, write them first:",
-        how,
+        f"#     {name}{cast}.to_csv({literal(file.path)}, index=False{option})",
     ]
 
 
 def _require_name(file: PandasReadCall) -> None:
-    """Raise an OptionError where pandas cannot open a file by its name."""
+    """Raise an OptionError if pandas cannot open a file by its name."""
     for each in (file, *file.further_calls):
         if each.function == "read_parquet" and printable_name(each.path) != each.path:
             raise OptionError(
-                f"The path {each.path!r} is not UTF-8, and pandas.read_parquet opens no such file. Rename it, or give "
+                f"The path {each.path!r} is not UTF-8, and pandas.read_parquet cannot open it. Rename the file, or give "
                 "code(data=...) another path."
             )
 
 
-def _choose_gap(source: Source, need: ColumnUses) -> str:
-    """Choose a word for gaps that is no level."""
-    texts = [name for name, kinds in need.uses.items() if "text" in kinds]
-    met = {value for batch in iter_batches(source, [], texts) for name in texts for value in batch.labels[name].values}
-    gap = next((word for word in _GAPS if word not in met), _GAPS[-1])
-    while gap in met:
+def _choose_gap(source: Source, uses: ColumnUses) -> str:
+    """Choose a text for gaps that is not a level."""
+    texts = [name for name, kinds in uses.by_column.items() if "text" in kinds]
+    levels = {value for batch in iter_batches(source, [], texts) for name in texts for value in batch.labels[name].values}
+    gap = next((word for word in _GAPS if word not in levels), _GAPS[-1])
+    while gap in levels:
         gap += ">"
     return gap
 
 
-def _narrow_columns(source: Source, need: ColumnUses) -> list[str]:
-    numbers = [name for name, kinds in need.uses.items() if kinds == ("number",)]
+def _narrow_columns(source: Source, uses: ColumnUses) -> list[str]:
+    numbers = [name for name, kinds in uses.by_column.items() if kinds == ("number",)]
     types = [str(kind) for kind in next(iter(source.read(numbers))).schema.types]
     return [name for name, kind in zip(numbers, types, strict=False) if kind in _NARROW_FLOATS]
 
 
-def read_code(file: PandasReadCall, need: ColumnUses) -> list[str]:
-    """Write the statements that read the file, or the files, and give every column the type in which it is used."""
-    lines, first = _call_code(file, need, literal(file.path))
+def read_code(file: PandasReadCall, uses: ColumnUses) -> list[str]:
+    """Write the statements that read the file, or the files, and convert each column to the type of its use."""
+    lines, first = _call_code(file, uses, literal(file.path))
     if not file.further_calls:
         lines.append(statement("rows = ", first))
-    elif not any(_constant_columns(each, need) for each in (file, *file.further_calls)) and all(
-        o.options == file.options for o in file.further_calls
-    ):
+    elif _is_uniform(file, uses):
         lines.append(statement("files = ", list_literal([file.path, *(other.path for other in file.further_calls)])))
-        reading = statement("return ", _call_code(file, need, "file")[1], indent=4)
+        reading = statement("return ", _call_code(file, uses, "file")[1], indent=4)
         lines += ["", "", "def read(file):", reading, "", ""]
         lines.append("rows = pd.concat(map(read, files), ignore_index=True)")
     else:
-        calls = [first, *(_call_code(other, need, literal(other.path))[1] for other in file.further_calls)]
+        calls = [first, *(_call_code(other, uses, literal(other.path))[1] for other in file.further_calls)]
         lines.append(statement("rows = ", call("pd.concat", [list_literal(calls), "ignore_index=True"])))
-    fields = need.fields
-    # The column's own key last: the others are made from what was read.
-    conversions = [(name, kind) for name, kinds in need.uses.items() for kind in reversed(kinds)]
-    made = [_conversion_code(name, kind, fields, file) for name, kind in conversions]
-    if any("map(truth)" in line for line in made):
-        made.insert(0, _TRUTH)
-    return lines + [line for line in made if line]
+    fields = uses.fields
+    # The key of the column itself comes last: the others are computed from what was read.
+    conversions = [(name, kind) for name, kinds in uses.by_column.items() for kind in reversed(kinds)]
+    converted = [_conversion_code(name, kind, fields, file) for name, kind in conversions]
+    if any("map(truth)" in line for line in converted):
+        converted.insert(0, _TRUTH)
+    return lines + [line for line in converted if line]
 
 
-def _call_code(file: PandasReadCall, need: ColumnUses, path: str) -> tuple[list[str], BracketedText]:
-    """Write the call that reads one file, whose path is given as Python text, and the statements that go before it."""
-    chosen = "usecols" if not file.typed else "columns" if file.function != "read_json" else None
+def _is_uniform(file: PandasReadCall, uses: ColumnUses) -> bool:
+    """Return whether all files are read with the same call."""
+    calls = (file, *file.further_calls)
+    return not any(_constant_columns(each, uses) for each in calls) and all(each.options == file.options for each in calls)
+
+
+def _call_code(file: PandasReadCall, uses: ColumnUses, path: str) -> tuple[list[str], BracketedText]:
+    """Write the call that reads one file, whose path is Python text, and the statements before it."""
+    option = "usecols" if not file.typed else "columns" if file.function != "read_json" else None
     arguments: list[str | BracketedText] = [path]
-    added = _constant_columns(file, need)
-    there = {name: kinds for name, kinds in need.uses.items() if name not in added}
-    if chosen:
-        arguments.append(add_prefix(f"{chosen}=", list_literal(there)))
+    added = _constant_columns(file, uses)
+    read = {name: kinds for name, kinds in uses.by_column.items() if name not in added}
+    if option:
+        arguments.append(add_prefix(f"{option}=", list_literal(read)))
     if not file.typed:
-        kinds = {name: "float64" if kinds == ("number",) else "str" for name, kinds in there.items()}
+        kinds = {name: "float64" if kinds == ("number",) else "str" for name, kinds in read.items()}
         items = tuple(f"{literal(name)}: {literal(kind)}" for name, kind in kinds.items())
         arguments.append(BracketedText("dtype={", items, "}"))
-    lines = []
+    lines: list[str] = []
     for name, value in file.options.items():
         if name == "na_values":
-            told, words = _gap_words_code(value, need)
-            lines += told
+            lines, words = _gap_words_code(value, uses)
             arguments.append(add_prefix("na_values=", words))
         else:
             arguments.append(f"{name}={literal(value)}")
-    made = call(f"pd.{file.function}", arguments)
+    code = call(f"pd.{file.function}", arguments)
     if added:
         items = tuple(f"{literal(name)}: {literal(value)}" for name, value in added.items())
-        made = call("pd.DataFrame.assign", [made, BracketedText("**{", items, "}")])
-    return lines, made
+        code = call("pd.DataFrame.assign", [code, BracketedText("**{", items, "}")])
+    return lines, code
 
 
-def _constant_columns(file: PandasReadCall, need: ColumnUses) -> dict[str, int | float | str | None]:
-    """Give the values of the columns that the file itself does not have, as the file's kind has its columns."""
-    values = {name: value for name, value in file.constants.items() if name in need.uses}
+def _constant_columns(file: PandasReadCall, uses: ColumnUses) -> dict[str, int | float | str | None]:
+    """Return the values of the columns that the file itself does not have, with the type that its kind of file gives."""
+    values = {name: value for name, value in file.constants.items() if name in uses.by_column}
     if file.typed:
         return values
-    return {name: float(value) if value and need.uses[name] == ("number",) else value for name, value in values.items()}
+    return {name: float(value) if value and uses.by_column[name] == ("number",) else value for name, value in values.items()}
 
 
-def _gap_words_code(words: list[str], need: ColumnUses) -> tuple[list[str], BracketedText]:
-    """Write the words that stand for gaps: in a column of numbers nan is one, in a column of text it is a text."""
-    numeric = [name for name, kinds in need.uses.items() if kinds == ("number",)]
+def _gap_words_code(words: list[str], uses: ColumnUses) -> tuple[list[str], BracketedText]:
+    """Write the texts that mean a gap: nan is one in a column of numbers, but a level in a column of text."""
+    numeric = [name for name, kinds in uses.by_column.items() if kinds == ("number",)]
     everywhere = list_literal([*words, *_NAN]) if numeric else list_literal(words)
-    if len(numeric) in (0, len(need.uses)):
+    if len(numeric) in (0, len(uses.by_column)):
         return [], everywhere
-    told = [
+    lines = [
         statement("gaps = ", list_literal(words)),
         statement("", BracketedText("not_numbers = [", ("*gaps", *map(literal, _NAN)), "]")),
     ]
-    items = (f"{literal(name)}: {'not_numbers' if name in numeric else 'gaps'}" for name in need.uses)
-    return told, BracketedText("{", tuple(items), "}")
+    items = (f"{literal(name)}: {'not_numbers' if name in numeric else 'gaps'}" for name in uses.by_column)
+    return lines, BracketedText("{", tuple(items), "}")
 
 
 def _conversion_code(name: str, kind: str, fields: Fields, file: PandasReadCall) -> str:
@@ -278,9 +273,9 @@ def _conversion_code(name: str, kind: str, fields: Fields, file: PandasReadCall)
     return f'{field} = {column}.astype("float64")' if file.typed or fields[name, kind] != name else ""
 
 
-def filter_code(design: Design, need: ColumnUses) -> list[str]:
-    """Write the statements that keep the rows of the fit: those that meet the condition and have no gap."""
-    fields, lines = need.fields, []
+def filter_code(design: Design, uses: ColumnUses) -> list[str]:
+    """Write the statements that select the rows of the fit: those that meet the condition and have no gap."""
+    fields, lines = uses.fields, []
     if design.where is not None:
         condition = design.where.condition
         parts = condition.conditions if isinstance(condition, BooleanOperation) and condition.word == "and" else (condition,)
@@ -288,11 +283,11 @@ def filter_code(design: Design, need: ColumnUses) -> list[str]:
             "",
             f"# Only the rows where {remark(design.where.text)}.",
             "# A comparison with a gap is not true.",
-            *(f"{'chosen &=' if i else 'chosen ='} {_condition_code(part, fields, True)}" for i, part in enumerate(parts)),
-            "rows = rows[chosen]",
+            *(f"{'selected &=' if i else 'selected ='} {_condition_code(part, fields, True)}" for i, part in enumerate(parts)),
+            "rows = rows[selected]",
         ]
-    texts = [fields[name, use] for name, use in need.complete_columns if use == "text"]
-    others = [fields[name, use] for name, use in need.complete_columns if use != "text"]
+    texts = [fields[name, use] for name, use in uses.complete_columns if use == "text"]
+    others = [fields[name, use] for name, use in uses.complete_columns if use != "text"]
     lines += [
         "",
         "# Rows with a gap or an infinity in one of these columns are left out.",
@@ -305,7 +300,7 @@ def filter_code(design: Design, need: ColumnUses) -> list[str]:
 
 
 def _condition_code(condition: Condition, fields: Fields, is_true: bool) -> str:
-    """Write a condition, or that it is false, which with gaps is not the same as not being true."""
+    """Write that a condition is true, or that it is false, which is not the same as "not true" if there are gaps."""
     if isinstance(condition, BooleanOperation):
         if condition.word == "not":
             return _condition_code(condition.conditions[0], fields, not is_true)
@@ -318,14 +313,14 @@ def _condition_code(condition: Condition, fields: Fields, is_true: bool) -> str:
 
 def _comparison_code(condition: Comparison, fields: Fields, is_true: bool) -> str:
     sides = [expression_code(side, fields, {}) for side in (condition.left, condition.right)]
-    known = [
+    is_finite = [
         f" & np.isfinite({text})" for text, side in zip(sides, (condition.left, condition.right), strict=True) if column_names(side)
     ]
-    if not known:  # two numbers, whose comparison is worked out here: it has a value for each row all the same
+    if not is_finite:  # two numbers, which are compared here
         left, right = (evaluate_constant(side) for side in (condition.left, condition.right))
         holds = math.isfinite(left) and math.isfinite(right) and _SIGNS[condition.sign](left, right) is is_true
         return f"np.full(len(rows), {holds})"
-    return f"{'' if is_true else '~'}({sides[0]} {condition.sign} {sides[1]}){''.join(known)}"
+    return f"{'' if is_true else '~'}({sides[0]} {condition.sign} {sides[1]}){''.join(is_finite)}"
 
 
 def _membership_code(condition: IsIn | BooleanColumn, fields: Fields, is_true: bool) -> str:
@@ -337,6 +332,6 @@ def _membership_code(condition: IsIn | BooleanColumn, fields: Fields, is_true: b
         inside, has_value = f"{key}.isin({literal(values)})", f"{key}.notna()"
     else:
         key = f"rows[{literal(fields[name, 'number' if (name, 'number') in fields else 'truth'])}]"
-        wanted_numbers = [float(value) for value in values if not isinstance(value, str)]
-        inside, has_value = f"{key}.isin({literal(wanted_numbers)})", f"np.isfinite({key})"
+        numbers = [float(value) for value in values if not isinstance(value, str)]
+        inside, has_value = f"{key}.isin({literal(numbers)})", f"np.isfinite({key})"
     return f"~{inside} & {has_value}" if is_negated else inside

@@ -1,30 +1,30 @@
-"""The part of a script that holds rows out to validate with: a share of the file, or the rows of another one."""
+"""The part of a script that holds out rows to validate on: a fraction of the file, or the rows of another one."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 from squarely.data import Source, SplitSource
-from squarely.descent.codegen.rows import ColumnUses, file_of, read_code
+from squarely.descent.codegen.rows import ColumnUses, file_of, numeric_use, read_code
 
 _BLOCKS = """\
 generator = np.random.PCG64({seeds})
 held_out = np.zeros(len(rows), dtype=bool)
-for start in range(0, len(rows), {block}):  # block by block, of which each gives its part
+for start in range(0, len(rows), {block}):  # each block gives its fraction
     draws = generator.random_raw(min({block}, len(rows) - start))
-    wanted = ({count} * (start + len(draws)) + len(rows) // 2) // len(rows) - held_out.sum()
-    held_out[start + np.argsort(draws)[:wanted]] = True"""
+    number = ({count} * (start + len(draws)) + len(rows) // 2) // len(rows) - held_out.sum()
+    held_out[start + np.argsort(draws)[:number]] = True"""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class SplitCode:
-    """Rows that are not trained on, as far as a script has to know them.
+    """The rows to train on and to validate on, as a script reads them.
 
     Attributes
     ----------
-    source : where the rows are that are read first: those to train on, or all of them where a share is held out.
-    validation : where those to validate with are, if it is not there.
-    split_source : those of the first that are trained on, if not all of them are.
+    source : the rows to train on, or all rows if a fraction of them is held out.
+    validation : the rows to validate on, if they are elsewhere.
+    split_source : the rows of `source` to train on, if a fraction is held out.
     """
 
     source: Source
@@ -33,22 +33,22 @@ class SplitCode:
 
     @property
     def has_validation(self) -> bool:
-        """Whether there are rows that are not trained on."""
+        """Whether there are rows to validate on."""
         return self.validation is not None or self.split_source is not None
 
 
 def split_of(source: Source, validation: Source | None) -> SplitCode:
-    """Find out where the rows of a run come from."""
+    """Return where the rows of a run come from."""
     if isinstance(source, SplitSource):
         return SplitCode(source.parent, None, source)
     return SplitCode(source, validation, None)
 
 
-def validation_code(split: SplitCode, need: ColumnUses, *, typed: bool) -> list[str]:
-    """Write the statements that make `validation_code`, an array of truth values, one for each row of the frame `rows`."""
+def validation_code(split: SplitCode, uses: ColumnUses, *, typed: bool) -> list[str]:
+    """Write the statements that make `held_out`, a boolean array with one value for each row of the frame `rows`."""
     if split.split_source is not None:
         return _draw_code(split.split_source, typed=typed)
-    return [] if split.validation is None else _read_validation_code(split.validation, _adapt_uses(need, split.validation))
+    return [] if split.validation is None else _read_validation_code(split.validation, _adapt_uses(uses, split.validation))
 
 
 def _draw_code(part: SplitSource, *, typed: bool) -> list[str]:
@@ -56,7 +56,7 @@ def _draw_code(part: SplitSource, *, typed: bool) -> list[str]:
     n, count, seeds = drawn.rows, drawn.count(validation=True), list(drawn.seeds)
     lines = [
         "",
-        f"# {count:,} of the rows are held out to validate with: those with the smallest random numbers.",
+        f"# {count:,} of the rows are held out for validation: those with the smallest random numbers.",
         *(["rows = rows.reset_index(drop=True)"] if typed else []),
         f"if len(rows) != {n}:",
         f'    raise SystemExit(f"The run split {n} rows, and here are {{len(rows)}}: the data differ.")',
@@ -70,23 +70,23 @@ def _draw_code(part: SplitSource, *, typed: bool) -> list[str]:
     return [*lines, *_BLOCKS.format(seeds=seeds, block=drawn.block, count=count).splitlines()]
 
 
-def _read_validation_code(other: Source, need: ColumnUses) -> list[str]:
-    file, how = file_of(other, need, None, name="validation")
+def _read_validation_code(other: Source, uses: ColumnUses) -> list[str]:
+    file, comments = file_of(other, uses, None, name="validation")
     return [
         "",
-        "# The rows to validate with, which come after those to train on.",
-        *how,
+        "# The rows for validation, after those to train on.",
+        *comments,
         "training = rows",
-        *read_code(file, need),
+        *read_code(file, uses),
         "rows = pd.concat([training, rows], ignore_index=True)",
         "held_out = np.arange(len(rows)) >= len(training)",
     ]
 
 
-def _adapt_uses(need: ColumnUses, source: Source) -> ColumnUses:
-    """Read a column as what it holds here: truth values and numbers may stand for each other, as they do in the fit."""
-    uses = dict(need.uses)
-    for name, kinds in need.uses.items():
-        if kinds in (("truth",), ("number",)):
-            uses[name] = ("truth",) if source.kind(name) == "boolean" else ("number",)
-    return replace(need, uses=uses)
+def _adapt_uses(uses: ColumnUses, source: Source) -> ColumnUses:
+    """Read a boolean column as such here even if it is numeric in the training rows, and the other way round, as the fit does."""
+    adapted = {
+        name: (numeric_use(source, name),) if kinds in (("truth",), ("number",)) else kinds
+        for name, kinds in uses.by_column.items()
+    }
+    return replace(uses, by_column=adapted)

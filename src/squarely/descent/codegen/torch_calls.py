@@ -1,4 +1,4 @@
-"""The part of a script that makes the loss, the optimiser and the scheduler: torch's own, by name, with the recipe's options."""
+"""The part of a script that makes the loss, the optimizer and the scheduler: torch's own, by name, with the options of the run."""
 
 from __future__ import annotations
 
@@ -14,88 +14,83 @@ from squarely.errors import OptionError
 
 _PINBALL = '''\
 def criterion(outputs, labels):
-    """Give the pinball loss, which is least at the quantile."""
+    """Compute the pinball loss, whose minimum is the quantile."""
     r = labels - outputs
     return torch.maximum({quantile} * r, ({quantile} - 1.0) * r).mean()'''
 _CLOSURE = '''\
 def closure():
-    """Give the loss where the optimiser looks, and leave the gradient there in the parameters."""
+    """Compute the loss at the weights that the optimizer has set, and the gradient there."""
     optimizer.zero_grad()
     loss = criterion(model(inputs), labels)
     loss.backward()
     return loss'''
 
 
-def criterion_code(recipe: TrainingOptions) -> list[str]:
+def criterion_code(options: TrainingOptions) -> list[str]:
     """Write the statement that makes the loss, if torch has it."""
-    if recipe.loss == "quantile":
+    if options.loss == "quantile":
         return []
-    made = {"mse": "MSELoss()", "l1": "L1Loss()", "huber": f"HuberLoss(delta={literal(recipe.delta)})"}
-    return [f"criterion = nn.{made[recipe.loss]}"]
+    losses = {"mse": "MSELoss()", "l1": "L1Loss()", "huber": f"HuberLoss(delta={literal(options.delta)})"}
+    return [f"criterion = nn.{losses[options.loss]}"]
 
 
-def optimizer_code(recipe: TrainingOptions) -> list[str]:
-    """Write the statements that make the optimiser and its scheduler.
+def optimizer_code(options: TrainingOptions) -> list[str]:
+    """Write the statements that make the optimizer and its scheduler.
 
     Raises
     ------
     OptionError : one of them, or one of their options, is a Python object that has no text.
     """
-    kind = OPTIMIZERS[_require_torch_name("optimizer", recipe.optimizer, "adamw")]
-    options: dict[str, Any] = {}
-    if recipe.optimizer == "sgd":
-        options = {"momentum": recipe.momentum} if recipe.momentum else {}
-        options |= {"nesterov": True} if recipe.nesterov else {}
-    if recipe.weight_decay is not None:
-        options["weight_decay"] = recipe.weight_decay
-    given = _arguments_code("optimizer_options", options | dict(recipe.optimizer_options))
-    lines = [statement("optimizer = ", call(f"torch.optim.{kind.__name__}", ["model.parameters()", "lr=lr", *given]))]
-    if recipe.scheduler is not None:
-        name = SCHEDULERS[_require_torch_name("scheduler", recipe.scheduler, "StepLR")].__name__
-        given = _arguments_code("scheduler_options", recipe.scheduler_options)
-        lines.append(statement("scheduler = ", call(f"torch.optim.lr_scheduler.{name}", ["optimizer", *given])))
+    kind = OPTIMIZERS[_require_torch_name("optimizer", options.optimizer, "adamw")].__name__
+    arguments: dict[str, Any] = {}
+    if options.optimizer == "sgd":
+        arguments |= {"momentum": options.momentum} if options.momentum else {}
+        arguments |= {"nesterov": True} if options.nesterov else {}
+    if options.weight_decay is not None:
+        arguments["weight_decay"] = options.weight_decay
+    texts = _arguments_code("optimizer_options", arguments | dict(options.optimizer_options))
+    lines = [statement("optimizer = ", call(f"torch.optim.{kind}", ["model.parameters()", "lr=lr", *texts]))]
+    if options.scheduler is not None:
+        kind = SCHEDULERS[_require_torch_name("scheduler", options.scheduler, "StepLR")].__name__
+        texts = _arguments_code("scheduler_options", options.scheduler_options)
+        lines.append(statement("scheduler = ", call(f"torch.optim.lr_scheduler.{kind}", ["optimizer", *texts])))
     return lines
 
 
-def functions_code(recipe: TrainingOptions) -> list[str]:
-    """Write the functions that a loss or an optimiser wants, where torch has none."""
-    made = [_PINBALL.format(quantile=literal(recipe.quantile))] if recipe.loss == "quantile" else []
-    return [*made, _CLOSURE] if recipe.optimizer == "lbfgs" else made
+def functions_code(options: TrainingOptions) -> list[str]:
+    """Write the loss function that torch lacks, and the closure that LBFGS needs."""
+    functions = [_PINBALL.format(quantile=literal(options.quantile))] if options.loss == "quantile" else []
+    return [*functions, _CLOSURE] if options.optimizer == "lbfgs" else functions
 
 
-def _require_torch_name(option: str, given: Any, other: str) -> str:
-    if isinstance(given, str):
-        return given
-    name = getattr(given, "__name__", type(given).__name__)
+def _require_torch_name(option: str, value: Any, example: str) -> str:
+    if isinstance(value, str):
+        return value
+    name = getattr(value, "__name__", type(value).__name__)
     raise OptionError(
-        f"{option}= is {str(name)!r}, a Python object of your own, which cannot be written into a script. code() writes what torch "
-        f"has by name, such as {option}={other!r}."
+        f"{option}= is {str(name)!r}, a Python object of your own, which cannot be written into a script. Train with a name that "
+        f"torch has, such as {option}={example!r}."
     )
 
 
-def _arguments_code(option: str, given: Mapping[str, Any]) -> list[str]:
-    return [
-        str(add_prefix(f"{name}=", _value_code(option, name, value))) for name, value in given.items() if _is_name(option, name)
-    ]
-
-
-def _is_name(option: str, name: str) -> bool:
-    if not name.isidentifier():
-        raise OptionError(f"{option} has {name!r}, which is no name of an argument. Give torch's names.")
-    return True
+def _arguments_code(option: str, arguments: Mapping[str, Any]) -> list[str]:
+    for name in arguments:
+        if not name.isidentifier():
+            raise OptionError(f"{option} has {name!r}, which is not the name of an argument. Give torch's names.")
+    return [str(add_prefix(f"{name}=", _value_code(option, name, value))) for name, value in arguments.items()]
 
 
 def _value_code(option: str, name: str, value: Any) -> str:
-    """Write a value that is a number, a text, None, or a list of such; types of the user's own may write themselves as anything."""
+    """Write a number, a text, None, or a list of them. The repr of any other type could be arbitrary code."""
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or type(value) in (bool, int, float, str):
         return literal(value)
     if type(value) in (list, tuple):
         items = [_value_code(option, name, item) for item in value]
-        inside = ", ".join(items)
-        return f"[{inside}]" if type(value) is list else f"({inside}{',' if len(items) == 1 else ''})"
+        joined = ", ".join(items)
+        return f"[{joined}]" if type(value) is list else f"({joined}{',' if len(items) == 1 else ''})"
     raise OptionError(
-        f"{option} has {name!r}, which is of type {type(value).__name__}: a Python object that cannot be written into a script. "
-        "code() writes numbers, texts, and lists of them."
+        f"{option} has {name!r}, which is of type {type(value).__name__}, a Python object that cannot be written into a script. "
+        "Give numbers, texts, or lists of them."
     )

@@ -1,7 +1,7 @@
-"""A Team: processes that train together, each with its share of the rows, and all that they tell each other.
+"""`ProcessGroup`: processes that train together, and the messages between them.
 
-Nothing is pickled: numbers travel as tensors, words as the bytes of JSON. What is summed has the same bits in all of them, so
-that each takes the same steps and the same decisions.
+Nothing is pickled: numbers travel as tensors, texts as the bytes of JSON. Sums have the same bits in all processes, so that
+all take the same steps and decisions.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import torch
 from torch import distributed
 
 from squarely.data import Source, shard_of
-from squarely.errors import DataError, FormulaError, InputError, OptionError, ProcessError
+from squarely.errors import DataError, FormulaError, InputError, OptionError, ProcessError, first_line
 from squarely.numerics import Array
 
 if distributed.is_available():
-    # Its defaults take hold of the group that there is when it is imported, and the first step of an optimiser imports it. A group
-    # that is held goes on after destroy_process_group, and its threads then abort the process now and then when Python ends.
+    # The first step of an optimizer would import it, and its defaults then refer to the group of that moment. Such a group outlives
+    # destroy_process_group, and its threads sometimes abort the process when Python ends.
     import torch.distributed.nn.functional  # noqa: F401
 
 T = TypeVar("T")
@@ -33,12 +33,12 @@ _KINDS = {kind.__name__: kind for kind in (DataError, FormulaError, OptionError)
 
 @dataclass(frozen=True, slots=True)
 class ProcessGroup:
-    """The processes of torch's default group, seen from one of them; every method is called by all, in the same order.
+    """The processes of torch's default group, seen from one of them. All of them call every method, in the same order.
 
     Attributes
     ----------
-    rank, size : which process this is, from 0, and how many there are. One alone tells nobody anything.
-    device : where tensors have to be to travel: a GPU under NCCL.
+    rank, size : the number of this process, from 0, and how many there are. A single process sends nothing.
+    device : where tensors must be to travel: a GPU under NCCL.
     """
 
     rank: int = 0
@@ -55,9 +55,9 @@ class ProcessGroup:
         if self.is_single:
             return list(tensors)
         flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
-        there = flat.to(self.device)
-        self._run_collective(distributed.all_reduce, there)
-        pieces = there.to(flat.device).split([tensor.numel() for tensor in tensors])
+        summed = flat.to(self.device)
+        self._run_collective(distributed.all_reduce, summed)
+        pieces = summed.to(flat.device).split([tensor.numel() for tensor in tensors])
         return [piece.view_as(tensor) for piece, tensor in zip(pieces, tensors, strict=True)]
 
     def all_reduce_arrays(self, arrays: Sequence[Array]) -> list[Array]:
@@ -68,7 +68,7 @@ class ProcessGroup:
         return [tensor.numpy() for tensor in self.all_reduce(tensors)]
 
     def all_gather_counts(self, counts: Sequence[int]) -> np.ndarray:
-        """Give the counts of every process (size, len(counts))."""
+        """Return the counts of every process (size, len(counts))."""
         if self.is_single:
             return np.array([counts], dtype=np.int64)
         mine = torch.tensor(counts, dtype=torch.int64, device=self.device)
@@ -76,7 +76,7 @@ class ProcessGroup:
         return every
 
     def all_gather_texts(self, text: str) -> list[str]:
-        """Give the text of every process, in the order of their ranks."""
+        """Return the text of every process, in the order of their ranks."""
         if self.is_single:
             return [text]
         mine = json.dumps(text).encode("ascii")
@@ -87,63 +87,61 @@ class ProcessGroup:
         return [json.loads(row[:length]) for row, length in zip(every, lengths.tolist(), strict=True)]
 
     def run_on_all(self, work: Callable[[], T]) -> T:
-        """Do what each process can do by itself; an InputError that one of them meets is raised by all, in the same words.
+        """Call a function in each process; all raise the InputError of the first process that has one.
 
-        The work must not wait for the others.
+        The function must not wait for the other processes.
         """
         if self.is_single:
             return work()
-        failed = done = None
+        failed = result = None
         try:
-            done = [work()]
+            result = [work()]
         except InputError as error:
             failed = error
-        met = self.all_gather_texts(json.dumps(None if failed is None else [type(failed).__name__, str(failed)]))
-        for rank, text in enumerate(met):
-            said = json.loads(text)
-            if said is not None:
-                raise failed if failed is not None and rank == self.rank else _KINDS.get(said[0], InputError)(said[1])
-        assert done is not None  # noqa: S101  # nobody has failed
-        return done[0]
+        texts = self.all_gather_texts(json.dumps(None if failed is None else [type(failed).__name__, str(failed)]))
+        for rank, text in enumerate(texts):
+            description = json.loads(text)
+            if description is not None:
+                kind, message = description
+                raise failed if failed is not None and rank == self.rank else _KINDS.get(kind, InputError)(message)
+        assert result is not None  # noqa: S101  # no process has failed
+        return result[0]
 
-    def any(self, wish: bool) -> bool:
-        """Tell whether one of the processes wishes something."""
-        return bool(self.all_gather_counts([wish]).any())
+    def any(self, value: bool) -> bool:
+        """Return whether the value is True in any process."""
+        return bool(self.all_gather_counts([value]).any())
 
-    def require_same(self, given: Mapping[str, Any]) -> None:
-        """Raise an OptionError, in all processes, that names the first of these values that they do not share.
-
-        Values are compared as JSON has them.
-        """
+    def require_same(self, values: Mapping[str, Any]) -> None:
+        """Raise an OptionError, in all processes, that names the first value that they do not share, compared as JSON."""
         if self.is_single:
             return
-        every = [json.loads(text) for text in self.all_gather_texts(json.dumps(given))]
+        every = [json.loads(text) for text in self.all_gather_texts(json.dumps(values))]
         for rank, other in enumerate(every):
             for name, value in every[0].items():
                 if other.get(name) != value:
                     raise OptionError(
                         f"Process {rank} of {self.size} has another {name} than process 0: {other.get(name)!r}, not {value!r}. "
-                        "Give all processes the same formula, data and options: each takes its share of the rows by itself."
+                        "Give all processes the same formula, data and options: each takes its own shard of the rows."
                     )
 
     def shard(self, source: Source) -> Source:
-        """Give the rows of a source that are this process's."""
+        """Return the rows of a source that belong to this process."""
         return source if self.is_single else self.run_on_all(lambda: shard_of(source, self.rank, self.size))
 
     def barrier(self) -> None:
-        """Wait until all processes that have not ended are here."""
+        """Wait for all processes that have not ended."""
         with suppress(ProcessError):
             self.all_gather_counts([0])
 
     def broadcast(self, tensors: Sequence[torch.Tensor]) -> None:
-        """Give tensors, in place, the values that they have in process 0."""
+        """Set tensors, in place, to their values in process 0."""
         if not self.is_single:
             first = [tensor if self.rank == 0 else torch.zeros_like(tensor) for tensor in tensors]
             for tensor, value in zip(tensors, self.all_reduce(first), strict=True):
                 tensor.copy_(value)
 
     def resolve_device(self, device: str) -> str:
-        """Give the device that "auto" means in this process: its own GPU under NCCL, else the CPU."""
+        """Return the device that "auto" means in this process: its own GPU under NCCL, else the CPU."""
         return self.device if device == "auto" and not self.is_single else device
 
     def _all_gather(self, mine: torch.Tensor) -> list[torch.Tensor]:
@@ -155,16 +153,14 @@ class ProcessGroup:
         try:
             collective(*tensors)
         except RuntimeError as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ProcessError(
-                f"Process {self.rank} of {self.size} has lost another one, which ended or does not answer, and cannot go on "
-                "without it. What that one said is in its own output. Start all of them again; if the run keeps checkpoints, the "
-                f"newest one serves to go on from. PyTorch says: {reason[:200]}"
+                f"Process {self.rank} of {self.size} has lost another one, which ended or does not answer: {first_line(error)}. "
+                "See the output of that process and start all again; a run with checkpoints resumes from the newest."
             ) from error
 
 
 def current_group() -> ProcessGroup:
-    """Find the processes that train together: those of torch's default group, if there is one, else this one alone."""
+    """Return the processes of torch's default group if there is one, else a single process."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return ProcessGroup()
     nccl = distributed.get_backend() == "nccl"
@@ -174,7 +170,7 @@ def current_group() -> ProcessGroup:
 
 @contextmanager
 def mark_local_errors() -> Iterator[None]:
-    """Mark an InputError as one that the other processes may not have met: they hear only that this one has ended."""
+    """Mark an InputError as one that the other processes may not raise: they only find that this one has ended."""
     try:
         yield
     except InputError as error:
@@ -184,38 +180,38 @@ def mark_local_errors() -> Iterator[None]:
 
 @contextmanager
 def init_from_torchrun(device: str) -> Iterator[None]:
-    """Join the processes that torchrun has started, and part with them in the end.
+    """Join the processes that torchrun has started, and leave them at the end.
 
-    They talk through NCCL where each has a GPU of its own and the device asked for is not the CPU, else through gloo.
+    They use NCCL where each has its own GPU and the device is not the CPU, else gloo.
 
     Raises
     ------
-    OptionError : torchrun's variables are not those of a group, or the device is not there.
+    OptionError : torchrun's variables do not describe a group, or there is no such device.
     ProcessError : the others cannot be reached.
     """
     if device.startswith("cuda:"):
-        raise OptionError(f"device={device!r} is one GPU, and each process needs its own. Write device='cuda'.")
+        raise OptionError(f"device={device!r} is one GPU, and each process needs its own. Give device='cuda'.")
     on_gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.device_count() >= _read_env("LOCAL_WORLD_SIZE", 1))
     if on_gpu:
         try:
             torch.cuda.set_device(_read_env("LOCAL_RANK", 0))
         except (RuntimeError, AssertionError) as error:
             raise OptionError(
-                f"device={device!r} cannot be used here: process {_read_env('RANK', 0)} has no GPU of its own."
+                f"device={device!r} cannot be used here: process {_read_env('RANK', 0)} does not have its own GPU."
             ) from error
     try:
         distributed.init_process_group("nccl" if on_gpu else "gloo")
     except ValueError as error:
         raise OptionError(
-            f"The processes cannot find each other: {error}. Start them with torchrun, which sets what is missing."
+            f"The processes cannot find each other: {error}. Start them with torchrun, which sets these variables."
         ) from error
     except RuntimeError as error:
-        raise ProcessError(f"The processes cannot reach each other. PyTorch says: {str(error).strip().splitlines()[0]}") from error
+        raise ProcessError(f"The processes cannot reach each other. PyTorch says: {first_line(error)}.") from error
     try:
         yield
     finally:
         distributed.destroy_process_group()
 
 
-def _read_env(variable: str, otherwise: int) -> int:
-    return int(os.environ.get(variable, otherwise))
+def _read_env(variable: str, default: int) -> int:
+    return int(os.environ.get(variable, default))

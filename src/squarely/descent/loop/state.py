@@ -1,4 +1,4 @@
-"""The State of a run between two updates: all that decides what comes next, and so all that a checkpoint has to hold."""
+"""`LoopState`: the state of a run between two updates, which is what a checkpoint holds."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ from squarely.descent.options.optimizers import (
     optimizer_of,
 )
 from squarely.descent.options.options import ParameterGroup, TrainingOptions
+from squarely.errors import listed
 from squarely.numerics import Array
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class History:
-    """What a run writes down, an entry an epoch, and what it remembers of it for stopping early.
+    """The log of a run, one entry an epoch, and the best loss for early stopping.
 
     Attributes
     ----------
@@ -45,12 +46,12 @@ class History:
         return self.columns["loss"]
 
     def add(self, values: Mapping[str, float]) -> None:
-        """Write down an epoch."""
+        """Log an epoch."""
         for name, value in values.items():
             self.columns.setdefault(name, []).append(value)
 
     def watch(self, loss: float, epoch: int, gain: float) -> bool:
-        """Take note of a watched loss, and tell whether it is lower than any before by more than `gain`."""
+        """Record a watched loss, and return whether it is lower than all before by more than `gain`."""
         if loss < self.best_loss - gain:
             self.best_loss, self.best_epoch, self.epochs_without_gain = loss, epoch, 0
             return True
@@ -60,19 +61,19 @@ class History:
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class LoopState:
-    """A run at a moment between two updates.
+    """A run between two updates.
 
     Attributes
     ----------
-    model, optimizer, scheduler : torch's objects; there may be no scheduler.
-    history : what has been written down.
-    epoch, batch : epochs done, and batches done of the one that is going on.
-    total : the sum of that epoch's batch losses so far, each times its rows.
-    finite_parameters : the parameters when the loss was last seen to be finite. `best_parameters` those of the lowest watched loss, if one is watched.
-    parameter_groups : the parameter groups of the optimiser, as they were when it was made.
-    generators : of the user's loader, which it draws the order of its rows from.
-    mean, average_count, average_start : the average of the iterates, how many of them are in it, and the epoch of the first.
-    parameters : the tensors that are trained, detached: to be read and written without a graph.
+    model, optimizer, scheduler : torch's objects; the scheduler may be None.
+    history : the log.
+    epoch, batch : complete epochs, and complete batches of the present one.
+    total : the sum of the present epoch's batch losses, each times its rows.
+    finite_parameters : the parameters when the loss was last finite. `best_parameters` : those of the lowest watched loss.
+    parameter_groups : the parameter groups of the optimizer, as they were when it was made.
+    generators : those of the user's loader.
+    mean, average_count, average_start : the average of the iterates, how many are in it, and the epoch of the first.
+    parameters : the trained tensors, detached: read and written without a graph.
     """
 
     model: nn.Module
@@ -101,66 +102,65 @@ class LoopState:
 
     @property
     def has_momentum_schedule(self) -> bool:
-        """Whether the scheduler may change the momentum of SGD: two of torch's do, and one of the user's own might."""
+        """Whether the scheduler may change the momentum of SGD: two of torch's do, and a user's own may."""
         name = type(self.scheduler).__name__
-        known = SCHEDULERS.get(name) is type(self.scheduler) and name not in BATCH_SCHEDULERS
-        fixed = known or getattr(self.scheduler, "cycle_momentum", True) is False
+        is_lr_only = SCHEDULERS.get(name) is type(self.scheduler) and name not in BATCH_SCHEDULERS
+        fixed = is_lr_only or getattr(self.scheduler, "cycle_momentum", True) is False
         return "momentum" in self.optimizer.param_groups[0] and not fixed
 
 
-def new_state(model: nn.Module, recipe: TrainingOptions) -> LoopState:
-    """Make the state of a run that begins, with a newly made optimiser and scheduler.
+def new_state(model: nn.Module, options: TrainingOptions) -> LoopState:
+    """Return the state of a new run, with a new optimizer and scheduler.
 
     Raises
     ------
-    OptionError : the optimiser or the scheduler cannot be made so.
+    OptionError : the optimizer or the scheduler cannot be made.
     """
-    optimizer = optimizer_of(model, recipe)
-    made = groups_of(optimizer, model)  # before a scheduler changes them
-    scheduler = new_scheduler(optimizer, recipe)
+    optimizer = optimizer_of(model, options)
+    groups = groups_of(optimizer, model)  # before a scheduler changes them
+    scheduler = new_scheduler(optimizer, options)
     parameters = [parameter.detach() for parameter in model.parameters()]
-    watched = recipe.stop in ("loss", "validation")
+    watched = options.stop in ("loss", "validation")
     return LoopState(
         model=model,
         optimizer=optimizer,
         scheduler=scheduler,
-        parameter_groups=made,
+        parameter_groups=groups,
         total=torch.zeros((), device=parameters[0].device, dtype=parameters[0].dtype),
         finite_parameters=copy_parameters(parameters),
         best_parameters=copy_parameters(parameters) if watched else None,
-        mean=copy_parameters(parameters) if recipe.average is not None else None,
+        mean=copy_parameters(parameters) if options.average is not None else None,
     )
 
 
 def unoptimized_parameters(state: LoopState) -> tuple[str, ...]:
-    """Name the parameters that could be trained and that the optimiser does not hold."""
-    held = {name for group in state.parameter_groups for name in group.parameters}
-    return tuple(name for name, part in state.model.named_parameters() if part.requires_grad and name not in held)
+    """Return the names of trainable parameters that the optimizer does not have."""
+    optimized = {name for group in state.parameter_groups for name in group.parameters}
+    return tuple(name for name, part in state.model.named_parameters() if part.requires_grad and name not in optimized)
 
 
-def with_optimizer_options(recipe: TrainingOptions, state: LoopState) -> tuple[TrainingOptions, tuple[str, ...]]:
-    """Give the recipe with what its optimiser and scheduler have come to be, and sentences on what that changes.
+def with_optimizer_options(options: TrainingOptions, state: LoopState) -> tuple[TrainingOptions, tuple[str, ...]]:
+    """Return the options as the optimizer and the scheduler have set them, and remarks on the changes.
 
-    Of an optimiser of the user's own it has the numbers of the first group.
+    The numbers of a user's own optimizer are those of its first group.
     """
-    said: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     missing = unoptimized_parameters(state)
     if missing:
-        said = (
-            f"The optimiser does not hold the model's parameters {', '.join(map(repr, missing[:6]))}: they stay as they are, so "
+        remarks = (
+            f"The optimizer does not have the model's parameters {listed(map(repr, missing), most=6)}: they do not change, so "
             "training ends at the optimum of the others.",
         )
     first = state.parameter_groups[0]
-    if needs_batch_steps(state.scheduler, recipe):
-        recipe = replace(recipe, scheduler_per="batch")
-    if isinstance(recipe.optimizer, str):
-        return replace(recipe, parameter_groups=state.parameter_groups), said
-    if recipe.rate not in (first.lr, TrainingOptions().lr):
-        said = (*said, f"The optimiser has lr={first.lr:g} by itself: lr={recipe.rate:g} is not used.")
+    options = replace(options, parameter_groups=state.parameter_groups)
+    if needs_batch_steps(state.scheduler, options):
+        options = replace(options, scheduler_per="batch")
+    if isinstance(options.optimizer, str):
+        return options, remarks
+    if options.rate not in (first.lr, TrainingOptions().lr):
+        remarks = (*remarks, f"The optimizer has lr={first.lr:g} by itself: lr={options.rate:g} is not used.")
     momentum, decay = first.momentum or 0.0, first.weight_decay
-    return replace(
-        recipe, parameter_groups=state.parameter_groups, lr=first.lr, momentum=momentum, nesterov=first.nesterov, weight_decay=decay
-    ), said
+    return replace(options, lr=first.lr, momentum=momentum, nesterov=first.nesterov, weight_decay=decay), remarks
 
 
 def copy_parameters(tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
@@ -175,7 +175,7 @@ def set_parameters(tensors: Sequence[torch.Tensor], values: Sequence[torch.Tenso
 
 
 def update_average(state: LoopState) -> None:
-    """Take the present iterate into the average."""
+    """Add the present iterate to the average."""
     if state.mean is not None:
         state.average_start = state.average_start if state.average_count else state.epoch
         state.average_count += 1
@@ -184,5 +184,5 @@ def update_average(state: LoopState) -> None:
 
 
 def history_column(log: History, name: str) -> Array:
-    """Give a column of the log as an array, one value for each epoch that has one."""
+    """Return a column of the log as an array, one value for each epoch that has one."""
     return np.array(log.columns.get(name, ()), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""When a run ends before its last epoch: past all bounds, not a number, near enough, no gain any more, or by a callback's word."""
+"""Reasons to end a run early: it diverged, lost its numbers, came near the optimum, gained no more, or a callback asked for it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from squarely import theory
@@ -17,19 +18,19 @@ from squarely.descent.options.options import TrainingOptions
 from squarely.moments import StandardizedProblem
 from squarely.numerics import Array
 
-DIVERGENCE_FACTOR = 1e12  # times the first loss; a stable run with momentum may grow, but by far less
+DIVERGENCE_FACTOR = 1e12  # times the first loss; a stable run with momentum may grow, but far less
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Epoch:
-    """What a callback is told: a run at the beginning of an epoch, before its updates.
+    """The argument of a callback: a run at the beginning of an epoch, before its updates.
 
     Attributes
     ----------
-    epoch : epochs done, 0 for the start.
-    loss : the training loss at these weights, in standardised units.
-    values : what else is logged, by name: "lr", metrics, and the same of validation rows after "val_".
-    model, optimizer : the torch objects, as they are.
+    epoch : complete epochs, 0 at the start.
+    loss : the training loss at these weights, in standardized units.
+    values : the rest of the log by name: "lr", metrics, and the same of validation rows after "val_".
+    model, optimizer : the torch objects themselves.
     """
 
     epoch: int
@@ -41,13 +42,13 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class StopReason:
-    """How a run ended.
+    """The end of a run.
 
     Attributes
     ----------
-    status : in a word. `reason` : in a sentence, empty for a run that took all its epochs.
-    restored_epoch : the epoch whose parameters come back, None where the last ones stay. The checkpoint of the end has the last ones.
-    is_requested : whether a callback asked for it, which may say something else when the run is resumed.
+    status : one word. `reason` : a sentence, empty for a run that took all its epochs.
+    restored_epoch : the epoch whose parameters come back, None where the last ones stay. The final checkpoint has the last ones.
+    is_requested : whether a callback asked for it; it may answer otherwise when the run resumes.
     """
 
     status: str
@@ -59,26 +60,33 @@ class StopReason:
 FINISHED = StopReason("finished")
 
 
+def has_diverged(losses: Array | float, first: Array | float) -> NDArray[np.bool_]:
+    """Return which losses are NaN or beyond all bounds, given the first loss of their runs (both broadcast)."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        within: NDArray[np.bool_] = np.asarray(losses) <= DIVERGENCE_FACTOR * (first + 1.0)
+    return ~within
+
+
 def stop_reason(
-    state: LoopState, recipe: TrainingOptions, values: Mapping[str, float], distance: Callable[[], float] | None
+    state: LoopState, options: TrainingOptions, values: Mapping[str, float], distance: Callable[[], float] | None
 ) -> StopReason | None:
-    """Judge a run at the beginning of an epoch, after its values were written down; None lets it go on."""
+    """Judge a run at the beginning of an epoch, after its values are logged; None lets it continue."""
     loss, first = values["loss"], state.history.losses[0]
     if not math.isfinite(loss):
         return _restore_finite(state)
-    if loss > DIVERGENCE_FACTOR * (first + 1.0):
+    if has_diverged(loss, first):
         return StopReason("diverged")
     set_parameters(state.finite_parameters, state.parameters)
-    told = _run_callbacks(state, recipe, values)
-    if told is not None:
-        return _with_best_epoch(told, state, recipe, values)
+    requested = _run_callbacks(state, options, values)
+    if requested is not None:
+        return _with_best_epoch(requested, state, options, values)
     if distance is not None:
-        return _check_distance(state, recipe, distance())
-    return _check_gain(state, recipe, values) if recipe.stop in ("loss", "validation") else None
+        return _check_distance(state, options, distance())
+    return _check_gain(state, options, values) if options.stop in ("loss", "validation") else None
 
 
 def diverged_reason(losses: Sequence[float]) -> StopReason:
-    """Judge a run whose last logged loss is not a number: it diverged if it grew all the way there."""
+    """Judge a run whose last logged loss is not a number: it diverged if the losses before were growing."""
     if math.isinf(losses[-1]) or (len(losses) > 1 and losses[-2] > 1e3 * (min(losses[:-1]) + 1.0)):
         return StopReason("diverged")
     epoch = len(losses) - 1
@@ -88,13 +96,13 @@ def diverged_reason(losses: Sequence[float]) -> StopReason:
 
 
 def new_distance(
-    recipe: TrainingOptions, problem: StandardizedProblem, lam: theory.Spectrum, read: Callable[[], Array]
+    options: TrainingOptions, problem: StandardizedProblem, lam: theory.Spectrum, read: Callable[[], Array]
 ) -> Callable[[], float] | None:
-    """Give the bound on the distance to the optimum, in standard errors, if the recipe stops by it; no optimum is needed.
+    """Return the bound on the distance to the optimum, in standard errors, if the options stop by it; it needs no optimum.
 
-    The gradient is H w - h in float64, from the cross-products of the rows that are trained on.
+    The gradient is H w - h in float64, from the cross-products of the training rows.
     """
-    if stop_distance(recipe) is None:
+    if stop_distance(options) is None:
         return None
 
     def distance() -> float:
@@ -105,64 +113,64 @@ def new_distance(
 
 
 def _restore_finite(state: LoopState) -> StopReason:
-    """Go back to the last parameters whose loss was a number."""
+    """Restore the last parameters whose loss was finite."""
     set_parameters(state.parameters, state.finite_parameters)
     return diverged_reason(state.history.losses)
 
 
-def _run_callbacks(state: LoopState, recipe: TrainingOptions, values: Mapping[str, float]) -> StopReason | None:
-    """Tell the callbacks; one that returns True ends the run."""
-    for function in recipe.callback_list:
+def _run_callbacks(state: LoopState, options: TrainingOptions, values: Mapping[str, float]) -> StopReason | None:
+    """Call the callbacks; one that returns True ends the run."""
+    for function in options.callback_list:
         others = {name: value for name, value in values.items() if name != "loss"}
-        told = Epoch(epoch=state.epoch, loss=values["loss"], values=others, model=state.model, optimizer=state.optimizer)
-        if is_yes(function(told)):
+        event = Epoch(epoch=state.epoch, loss=values["loss"], values=others, model=state.model, optimizer=state.optimizer)
+        if is_yes(function(event)):
             name = getattr(function, "__name__", type(function).__name__)
             return StopReason("stopped", f"The callback {name!r} asked for it at epoch {state.epoch:,}.", is_requested=True)
     return None
 
 
 def is_yes(answer: object) -> bool:
-    """Tell whether a callback's answer is True: Python's or NumPy's, and nothing else that is merely true."""
+    """Return whether a callback's answer is True, of Python or NumPy; other truthy values do not count."""
     return isinstance(answer, bool | np.bool_) and bool(answer)
 
 
-def _check_distance(state: LoopState, recipe: TrainingOptions, distance: float) -> StopReason | None:
-    tau = stop_distance(recipe)
+def _check_distance(state: LoopState, options: TrainingOptions, distance: float) -> StopReason | None:
+    tau = stop_distance(options)
     if tau is None or not distance <= tau:
         return None
     return StopReason(
         "stopped",
         f"At epoch {state.epoch:,} the gradient proves every coefficient to be within {distance:.2g} standard errors of its "
-        f"optimum (stop={recipe.stop!r}).",
+        f"optimum (stop={options.stop!r}).",
     )
 
 
-def _check_gain(state: LoopState, recipe: TrainingOptions, values: Mapping[str, float]) -> StopReason | None:
-    """Wait for a lower loss; when patience or the epochs are at their end the best parameters come back."""
+def _check_gain(state: LoopState, options: TrainingOptions, values: Mapping[str, float]) -> StopReason | None:
+    """Wait for a lower loss; when patience or the epochs end, the best parameters come back."""
     log = state.history
-    if log.watch(_watched_loss(recipe, values), state.epoch, recipe.min_delta):
+    if log.watch(_watched_loss(options, values), state.epoch, options.min_delta):
         state.best_parameters = copy_parameters(state.parameters)
-    if log.epochs_without_gain >= recipe.patience:
-        less = f"more than {recipe.min_delta:g} " if recipe.min_delta else ""
-        since = f"For {recipe.patience} epochs it has not fallen {less}below that."
-        return StopReason("stopped", f"{_describe_best_epoch(log, recipe)} {since}", restored_epoch=log.best_epoch)
-    if state.epoch < recipe.epochs or not log.epochs_without_gain:
+    if log.epochs_without_gain >= options.patience:
+        less = f"more than {options.min_delta:g} " if options.min_delta else ""
+        since = f"For {options.patience} epochs it has not fallen {less}below that."
+        return StopReason("stopped", f"{_describe_best_epoch(log, options)} {since}", restored_epoch=log.best_epoch)
+    if state.epoch < options.epochs or not log.epochs_without_gain:
         return None
-    return StopReason("finished", f"All epochs are taken. {_describe_best_epoch(log, recipe)}", restored_epoch=log.best_epoch)
+    return StopReason("finished", f"All epochs are taken. {_describe_best_epoch(log, options)}", restored_epoch=log.best_epoch)
 
 
-def _with_best_epoch(ended: StopReason, state: LoopState, recipe: TrainingOptions, values: Mapping[str, float]) -> StopReason:
-    """Bring the best parameters back in a run that waits for a lower loss, and that a callback ends."""
+def _with_best_epoch(ended: StopReason, state: LoopState, options: TrainingOptions, values: Mapping[str, float]) -> StopReason:
+    """Restore the best parameters of a run that waits for a lower loss and that a callback ends."""
     log = state.history
-    if recipe.stop not in ("loss", "validation") or _watched_loss(recipe, values) < log.best_loss - recipe.min_delta:
+    if options.stop not in ("loss", "validation") or _watched_loss(options, values) < log.best_loss - options.min_delta:
         return ended
-    return replace(ended, reason=f"{ended.reason} {_describe_best_epoch(log, recipe)}", restored_epoch=log.best_epoch)
+    return replace(ended, reason=f"{ended.reason} {_describe_best_epoch(log, options)}", restored_epoch=log.best_epoch)
 
 
-def _watched_loss(recipe: TrainingOptions, values: Mapping[str, float]) -> float:
-    return values["loss" if recipe.stop == "loss" else "val_loss"]
+def _watched_loss(options: TrainingOptions, values: Mapping[str, float]) -> float:
+    return values["loss" if options.stop == "loss" else "val_loss"]
 
 
-def _describe_best_epoch(log: History, recipe: TrainingOptions) -> str:
-    noun = "training" if recipe.stop == "loss" else "validation"
+def _describe_best_epoch(log: History, options: TrainingOptions) -> str:
+    noun = "training" if options.stop == "loss" else "validation"
     return f"The parameters are those of epoch {log.best_epoch:,}, where the {noun} loss was {log.best_loss:.6g}."

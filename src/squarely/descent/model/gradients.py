@@ -1,4 +1,4 @@
-"""The loss and the gradient of some rows, left in the parameters: through autograd, or written out for the mean squared error."""
+"""The loss of rows and its gradient, left in the parameters: through autograd, or in closed form for the mean squared error."""
 
 from __future__ import annotations
 
@@ -9,33 +9,34 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from squarely.descent.batches.batch_source import TensorBatch
 from squarely.descent.model.linear_regression import as_column
 from squarely.descent.model.losses import new_criterion
 from squarely.descent.options.options import TrainingOptions
 from squarely.moments import StandardizedProblem
 
-# From chunks of rows, and the number of rows that the mean is over, to the mean loss; the gradient is in the parameters.
-Gradient = Callable[[Iterable[tuple[torch.Tensor, torch.Tensor]], int], torch.Tensor]
+# Takes chunks of rows and the number of rows in the mean; returns the mean loss and leaves the gradient in the parameters.
+Gradient = Callable[[Iterable[TensorBatch], int], torch.Tensor]
 
 
-def new_gradient(recipe: TrainingOptions, model: nn.Module) -> Gradient:
-    """Choose how the gradient of rows is worked out."""
-    return _closed_form_gradient(model) if recipe.gradient == "closed" else _autograd_gradient(model, new_criterion(recipe))
+def new_gradient(options: TrainingOptions, model: nn.Module) -> Gradient:
+    """Return the gradient that the options choose."""
+    return _closed_form_gradient(model) if options.gradient == "closed" else _autograd_gradient(model, new_criterion(options))
 
 
 def _autograd_gradient(model: nn.Module, criterion: nn.Module) -> Gradient:
     parameters = list(model.parameters())
 
-    def gradient(chunks: Iterable[tuple[torch.Tensor, torch.Tensor]], n: int) -> torch.Tensor:
+    def gradient(chunks: Iterable[TensorBatch], n: int) -> torch.Tensor:
         for parameter in parameters:
-            parameter.grad = None  # clear the gradients of the step before, as zero_grad() does
+            parameter.grad = None  # as zero_grad() does
         total: Any = None
         for inputs, labels in chunks:
             outputs = as_column(model(inputs))  # (m, 1)
-            loss = criterion(outputs, labels)  # mean over the m rows
+            loss = criterion(outputs, labels)  # mean over m rows
             if len(labels) != n:
-                loss = loss * (len(labels) / n)  # its share of the mean over all n
-            loss.backward()  # gradients of the loss with respect to weight and bias
+                loss = loss * (len(labels) / n)  # its part of the mean over all n
+            loss.backward()
             total = loss.detach() if total is None else total + loss.detach()
         return total
 
@@ -45,9 +46,9 @@ def _autograd_gradient(model: nn.Module, criterion: nn.Module) -> Gradient:
 def _closed_form_gradient(model: Any) -> Gradient:
     """L = (1/n) sum r^2 with r = X w + b - y: dL/dw = (2/n) X'r and dL/db = (2/n) sum r."""
     weight, bias = model.linear.weight, model.linear.bias
-    w, b = weight.detach(), None if bias is None else bias.detach()  # the same memory, without a graph
+    w, b = weight.detach(), None if bias is None else bias.detach()  # the same memory without a graph
 
-    def gradient(chunks: Iterable[tuple[torch.Tensor, torch.Tensor]], n: int) -> torch.Tensor:
+    def gradient(chunks: Iterable[TensorBatch], n: int) -> torch.Tensor:
         total: Any = None
         for inputs, labels in chunks:
             r = functional.linear(inputs, w, b).sub_(labels)  # (m, 1)
@@ -71,7 +72,7 @@ def _closed_form_gradient(model: Any) -> Gradient:
 
 
 def flatten_parameters(model: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """Lay the coefficients of a model, and their gradients, into a vector each (p,), the bias first, which its parameters share."""
+    """Return the coefficients of a model and their gradients, (p,) each, the bias first, in memory that the parameters share."""
     weight, bias = model.linear.weight, model.linear.bias
     parts = [weight.detach().view(-1)] if bias is None else [bias.detach(), weight.detach().view(-1)]
     w = torch.cat(parts)
@@ -84,14 +85,14 @@ def flatten_parameters(model: Any) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def quadratic_gradient(flat: tuple[torch.Tensor, torch.Tensor], problem: StandardizedProblem) -> Gradient:
-    """L = 1/2 w'H w - h'w + mean(y^2), whose gradient is H w - h: the rows are in H and h, and none is read.
+    """L = 1/2 w'H w - h'w + mean(y^2), whose gradient is H w - h: no row is read.
 
-    The loss is a small difference of large numbers, and is worked out in float64 whatever the precision of the training.
+    The loss is a small difference of large numbers and is computed in float64, whatever the precision of the training.
     """
     w, g = flat
     H, h = (torch.from_numpy(a).to(w) for a in (problem.H, problem.h))
 
-    def gradient(chunks: Iterable[tuple[torch.Tensor, torch.Tensor]], n: int) -> torch.Tensor:
+    def gradient(chunks: Iterable[TensorBatch], n: int) -> torch.Tensor:
         torch.addmv(h, H, w, beta=-1, out=g)
         return torch.tensor(problem.loss(w.double().cpu().numpy()), dtype=torch.float64)
 

@@ -1,4 +1,4 @@
-"""The model: a linear layer, its start, and the way between it and standardised coefficients."""
+"""The model: a linear layer, its start, and its standardized coefficients."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from squarely.numerics import Array
 
 
 class LinearRegression(nn.Module):
-    """A linear layer and nothing else: weight times input plus bias, that is slope times x plus intercept."""
+    """A single linear layer: weight times input plus bias."""
 
     def __init__(self, features: int, bias: bool) -> None:
         super().__init__()
@@ -28,30 +28,30 @@ class LinearRegression(nn.Module):
 
 
 def as_column(outputs: torch.Tensor) -> torch.Tensor:
-    """Give outputs as a column (m, 1): a module of the user's may give (m,), which against labels (m, 1) would be broadcast."""
+    """Return outputs as a column (m, 1): those of a user's module may be (m,), which labels (m, 1) would broadcast."""
     return outputs if outputs.ndim == 2 else outputs.view(-1, 1)
 
 
-def new_model(features: int, recipe: TrainingOptions, *, bias: bool) -> LinearRegression:
-    """Make a model with the start that the recipe asks for; the user's own random state stays as it is.
+def new_model(features: int, options: TrainingOptions, *, bias: bool) -> LinearRegression:
+    """Return a model with the start of the options; the random state of the user does not change.
 
     Raises
     ------
-    OptionError : the start given has another number of coefficients.
+    OptionError : `start` has another number of coefficients.
     """
     with torch.random.fork_rng(devices=[]):
         model = LinearRegression(features, bias)
-    # What nn.Linear itself draws from a newly seeded generator, whatever defaults the user has set for torch.
-    generator = torch.Generator().manual_seed(recipe.seed)
+    # As nn.Linear draws from a new generator with this seed, whatever defaults the user has set for torch.
+    generator = torch.Generator().manual_seed(options.seed)
     nn.init.kaiming_uniform_(model.linear.weight, a=math.sqrt(5), generator=generator)
     if bias:
         nn.init.uniform_(model.linear.bias, -1 / math.sqrt(features), 1 / math.sqrt(features), generator=generator)
-    model.to(device=recipe.device, dtype=DTYPES[recipe.dtype])
-    if recipe.start is not None:
-        values = np.asarray(recipe.start, dtype=np.float64)
+    model.to(device=options.device, dtype=DTYPES[options.dtype])
+    if options.start is not None:
+        values = np.asarray(options.start, dtype=np.float64)
         if values.shape != (features + bias,):
             raise OptionError(
-                f"start={values.tolist()!r} has {values.size} values; this model has {features + bias} coefficients"
+                f"start={values.tolist()!r} has {values.size} values, and this model has {features + bias} coefficients"
                 f"{', the intercept first' if bias else ''}. Give one number for each."
             )
         set_coefficients(model, values)
@@ -68,9 +68,9 @@ def set_coefficients(model: LinearRegression, values: Array) -> None:
 
 
 def get_coefficients(layer: Any) -> Array:
-    """Give the coefficients (p,) of an nn.Linear, or of a model that holds one, in float64, the bias first if there is one."""
+    """Return the coefficients (p,) of an nn.Linear, or of a model with one, in float64, the bias first if there is one."""
     layer = layer.linear if isinstance(layer, LinearRegression) else layer
     bias: torch.Tensor | None = layer.bias
     parts = [layer.weight] if bias is None else [bias, layer.weight]
-    # A copy: on the CPU in float64 the array would otherwise be the model's own memory and follow the training.
+    # A copy: otherwise, on the CPU in float64, the array would be the memory of the model and change with it.
     return np.concatenate([part.detach().double().cpu().numpy().ravel() for part in parts])

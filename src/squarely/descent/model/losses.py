@@ -1,4 +1,4 @@
-"""The losses: means over rows of a function of the residual, as torch has them."""
+"""The losses: means over rows of a function of the residual, as in torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from squarely.descent.options.options import TrainingOptions
 
 
 class QuantileLoss(nn.Module):
-    """The pinball loss, mean of max(q r, (q - 1) r) with r = label - output: least at the q-th quantile.
+    """The pinball loss: the mean of max(q r, (q - 1) r) with r = label - output, minimal at the q-th quantile.
 
     Source: Koenker and Bassett (1978), doi:10.2307/1913643.
     """
@@ -19,17 +19,17 @@ class QuantileLoss(nn.Module):
         self.quantile = quantile
 
     def forward(self, outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Give the mean loss of outputs (m, 1) against labels (m, 1)."""
+        """Return the mean loss of outputs (m, 1) and labels (m, 1)."""
         r = labels - outputs
         return torch.maximum(self.quantile * r, (self.quantile - 1.0) * r).mean()
 
 
-def new_criterion(recipe: TrainingOptions) -> nn.Module:
-    """Make the loss of a recipe, a mean over the rows that it is given."""
-    if recipe.loss == "l1":
+def new_criterion(options: TrainingOptions) -> nn.Module:
+    """Return the loss of the options, a mean over rows."""
+    if options.loss == "l1":
         return nn.L1Loss()
-    if recipe.loss == "huber":
-        return nn.HuberLoss(delta=recipe.delta)
-    if recipe.loss == "quantile":
-        return QuantileLoss(recipe.quantile)
+    if options.loss == "huber":
+        return nn.HuberLoss(delta=options.delta)
+    if options.loss == "quantile":
+        return QuantileLoss(options.quantile)
     return nn.MSELoss()

@@ -1,4 +1,4 @@
-"""A user's module tried out on a copy, so that its parameters, gradients, buffers, mode and the random state stay as they are."""
+"""Calls of a copy of a user's module: its parameters, gradients, buffers, mode and the random state do not change."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _SIZES = 6
 
 @contextmanager
 def isolated(module: nn.Module) -> Iterator[None]:
-    """Leave the random state as it is, let gradients be had whatever the surroundings say, and compile nothing for a few calls."""
+    """Keep the random state, enable gradients, and compile nothing for a few calls."""
     devices = {parameter.device.index for parameter in module.parameters() if parameter.device.type == "cuda"}
     with torch.random.fork_rng(devices=sorted(devices)), torch.inference_mode(False), torch.enable_grad(), _eager():
         yield
 
 
 def _eager() -> AbstractContextManager[object]:
-    loaded = "torch._dynamo" in sys.modules  # else no module is compiled, and loading the compiler takes seconds
+    loaded = "torch._dynamo" in sys.modules  # otherwise no module is compiled, and loading the compiler takes seconds
     stance: AbstractContextManager[object] = torch.compiler.set_stance("force_eager") if loaded else nullcontext()
     return stance
 
 
 def probe_copy(module: nn.Module, features: int) -> nn.Module:
-    """Copy a module, in double precision if it runs so: it may cast its inputs itself, and some devices have no doubles."""
+    """Copy a module, in double precision if that works: it may cast its inputs, and some devices have no doubles."""
     try:
         probe = _copy_module(module).double()
         call(probe, zeros(probe, features))
@@ -44,21 +44,21 @@ def _copy_module(module: nn.Module) -> nn.Module:
         return copy.deepcopy(module)
     except Exception as error:  # a module may hold anything
         raise OptionError(
-            f"The model cannot be copied, and it is tried out on a copy so that it stays as it is: {first_line(error)}. Keep "
-            "tensors with a history, locks and open files out of it."
+            f"The model cannot be copied, and its checks need a copy: {first_line(error)}. Keep tensors with a history, locks and "
+            "open files out of it."
         ) from error
 
 
 def zeros(probe: nn.Module, features: int) -> torch.Tensor:
-    """Give one row of zeros (1, features), of the dtype and on the device of the parameters."""
+    """Return one row of zeros (1, features), of the dtype and on the device of the parameters."""
     like = next(probe.parameters())
     return torch.zeros(1, features, dtype=like.dtype, device=like.device)
 
 
 def draw_inputs(probe: nn.Module, features: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Draw inputs (rows, features) of many sizes, each with its opposite, and others of size one; always the same."""
+    """Return fixed inputs (rows, features) of many sizes, each with its opposite, and others of size one."""
     like, generator = zeros(probe, features), torch.Generator("cpu").manual_seed(0)
-    wide = 20 if torch.finfo(like.dtype).max > 1e30 else 4  # powers of two that leave room for sums
+    wide = 20 if torch.finfo(like.dtype).max > 1e30 else 4  # powers of two that leave range for sums
     sizes = torch.linspace(-wide, wide, _SIZES, dtype=torch.float64, device="cpu").exp2()
     near = torch.randn(2, _SIZES, features, generator=generator, dtype=torch.float64, device="cpu")
     far = near[0] * sizes[:, None]
@@ -69,10 +69,10 @@ def call(probe: nn.Module, X: torch.Tensor) -> torch.Tensor:
     """Call the module on X (m, features) and give its outputs as (m,)."""
     try:
         outputs = probe(X)
-    except Exception as error:  # the user's own forward runs here and may raise anything
+    except Exception as error:  # the forward of the user may raise anything
         raise OptionError(
-            f"The model fails on inputs of shape {tuple(X.shape)} and dtype {X.dtype}: {first_line(error)}. Give it as many inputs "
-            "as there are features, and let it take any number of rows."
+            f"The model fails on inputs of shape {tuple(X.shape)} and dtype {X.dtype}: {first_line(error)}. Let it take any "
+            "number of rows, with as many inputs as there are features."
         ) from error
     m = len(X)
     if not isinstance(outputs, torch.Tensor) or tuple(outputs.shape) not in ((m,), (m, 1), *([()] if m == 1 else [])):
@@ -86,25 +86,25 @@ def call(probe: nn.Module, X: torch.Tensor) -> torch.Tensor:
 
 @contextmanager
 def perturbed(parameters: Iterable[nn.Parameter], by: float) -> Iterator[None]:
-    """Move parameters at random, by so many times a direction that is always the same, and put them back."""
-    held = [(parameter, parameter.detach().clone()) for parameter in parameters]
+    """Move parameters by a multiple of a fixed random direction, and restore them at the end."""
+    saved = [(parameter, parameter.detach().clone()) for parameter in parameters]
     generator = torch.Generator("cpu").manual_seed(1)
     with torch.no_grad():
-        for parameter, before in held:
+        for parameter, before in saved:
             step = torch.randn(before.shape, generator=generator, dtype=torch.float64, device="cpu")
             parameter.add_(step.to(before), alpha=by)
     try:
         yield
     finally:
         with torch.no_grad():
-            for parameter, before in held:
+            for parameter, before in saved:
                 parameter.copy_(before)
 
 
 def is_close(a: torch.Tensor, b: torch.Tensor, size: torch.Tensor) -> bool:
-    """Tell whether two results (m,) are the same but for rounding in sums of numbers of a size (m,) or ().
+    """Return whether two results (m,) agree up to rounding in sums of numbers of a size (m,) or ().
 
-    The roundoff is taken to the power 3/4, which leaves room for what cancels inside a module: four digits in double precision.
+    The tolerance is roundoff to the power 3/4: in double precision, cancellation inside a module may cost four digits.
     """
     roundoff: float = torch.finfo(a.dtype).eps
     return bool(((a - b).abs() <= roundoff**0.75 * size).all())

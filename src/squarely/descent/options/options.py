@@ -1,4 +1,4 @@
-"""The Recipe: every choice that decides a training run besides its rows."""
+"""`TrainingOptions`: every choice that decides a training run besides its rows."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParameterGroup:
-    """What a torch optimiser does with some of the parameters; None for what its kind does not have.
+    """One parameter group of a torch optimizer; None for an option that its kind does not have.
 
     Attributes
     ----------
     kind : torch's name in small letters ("sgd", "adamw", ...), or the name of a class that is not torch's.
-    parameters : names of those that it moves: frozen ones (requires_grad=False) are left out.
-    lr : learning rate before any scheduler changes it; NaN where the optimiser has none.
-    momentum, dampening, nesterov, weight_decay, decoupled, maximize : as torch has them; `decoupled` is whether the decay does not
-        go through the gradient (AdamW).
+    parameters : names of those that it moves, without frozen ones (requires_grad=False).
+    lr : learning rate before any scheduler changes it; NaN where the optimizer has none.
+    momentum, dampening, nesterov, weight_decay, maximize : as in torch.
+    decoupled : whether the decay bypasses the gradient (AdamW).
     """
 
     kind: str
@@ -38,7 +38,7 @@ class ParameterGroup:
 
     @property
     def descent(self) -> Descent | None:
-        """The recurrence that theory knows for its updates, None if there is none."""
+        """The recurrence of its updates in `theory`, None if there is none."""
         if self.kind != "sgd" or self.maximize or (self.momentum and self.dampening):
             return None
         return Descent(lr=self.lr, momentum=self.momentum or 0.0, nesterov=self.nesterov, weight_decay=self.weight_decay or 0.0)
@@ -46,37 +46,37 @@ class ParameterGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingOptions:
-    """How to train. `checks.checked` makes plain values of what a user has given, or says which of them is wrong.
+    """How to train. `check_options` converts the values of a user to plain types.
 
     Attributes
     ----------
-    lr : learning rate, as torch's optimisers take it; "auto" for the best that the spectrum knows.
+    lr : learning rate, as torch's optimizers take it; "auto" for the best rate on this spectrum.
     epochs : passes over the rows; the loss is logged at epochs 0 to `epochs`, each before the updates that follow it.
-    optimizer : a torch optimiser by name ("sgd", "adam", "adamw", "lbfgs", ...), its class, a function of the parameters, or an
-        optimiser over those of the user's own model.
-    momentum, nesterov : SGD's. `weight_decay` is the optimiser's own, None for its default.
+    optimizer : a torch optimizer by name ("sgd", "adam", "adamw", "lbfgs", ...), its class, a function of the parameters, or an
+        optimizer of the user's own model.
+    momentum, nesterov : SGD's. `weight_decay` : the optimizer's, None for its default.
     optimizer_options : its other options, by torch's names.
-    scheduler : a torch scheduler by name ("StepLR", ...), its class, a function of the optimiser, or a scheduler of an optimiser
-        that is given; `scheduler_options` are its.
-    scheduler_per : "epoch" or "batch": when it takes a step.
-    loss : "mse", "l1", "huber" (with `delta`) or "quantile" (with `quantile`), a mean over rows in standardised units.
+    scheduler : a torch scheduler by name ("StepLR", ...), its class, a function of the optimizer, or a scheduler of the optimizer
+        that is passed; `scheduler_options` are its options.
+    scheduler_per : "epoch" or "batch": when it steps.
+    loss : "mse", "l1", "huber" (with `delta`) or "quantile" (with `quantile`), a mean over rows in standardized units.
     batch_size : rows in a step, None for all of them.
-    shuffle : whether each epoch has an order of its own; `replacement`, whether rows are drawn independently instead.
+    shuffle : whether each epoch has its own order; `replacement`, whether rows are drawn independently instead.
     clip_grad_norm : the longest gradient that a step uses, None for any.
-    average : the epoch from which the iterates are averaged, None for not at all; True is half-way.
-    stop : "0.01 se", "loss" or "validation"; `patience` epochs without a gain of `min_delta` are waited for in the last two.
-    callbacks : functions that are told of every epoch; one that returns True ends the run.
-    metrics : what is logged beside the loss, in the unit of the response: "mse", "rmse", "mae", "r2".
+    average : the epoch from which the iterates are averaged, None for no average, True for half of the epochs.
+    stop : "0.01 se", "loss" or "validation"; the last two wait `patience` epochs for a gain of `min_delta`.
+    callbacks : functions that are called at every epoch; one that returns True ends the run.
+    metrics : logged beside the loss, in the unit of the response: "mse", "rmse", "mae", "r2".
     engine : "rows", "moments" or "closed_form".
     gradient : "autograd" or "closed".
-    stream : whether rows are read anew each epoch, through a buffer; None where they are too many to hold.
-    standardize : whether columns and response are standardised.
+    stream : whether rows are read again each epoch, through a buffer; None streams tables that are too large for memory.
+    standardize : whether columns and response are standardized.
     dtype : "float32" or "float64".
     seed : of the model's random start and of every order of the rows.
     device : "auto" (cuda:0 if there is one, else cpu) or a name that torch knows.
-    start : the standardised coefficients to start from, the intercept first; None for nn.Linear's random start.
-    parameter_groups : the parameter groups of the optimiser, as it really was made; empty before. `lr`, `momentum`, `nesterov` and
-        `weight_decay` of an optimiser that is the user's own are then those of the first group.
+    start : the standardized coefficients to start from, the intercept first; None for nn.Linear's random start.
+    parameter_groups : the parameter groups of the optimizer once it exists, empty before. `lr`, `momentum`, `nesterov` and
+        `weight_decay` of a user's own optimizer are then those of the first group.
     """
 
     lr: float | str = 0.01
@@ -114,20 +114,20 @@ class TrainingOptions:
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
-        """Return the names of the options. `made` is a result and not one of them."""
+        """Return the names of the options; `parameter_groups` is a result and not one of them."""
         return tuple(each.name for each in fields(cls) if each.name != "parameter_groups")
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any]) -> TrainingOptions:
-        """Take the options out of the arguments of a public function; those that it lacks have their defaults."""
+        """Take the options out of the arguments of a public function; the others keep their defaults."""
         own = {name: arguments[name] for name in cls.names() if name in arguments}
         return cls(**{name: {} if value is None and name.endswith("_options") else value for name, value in own.items()})
 
     @property
     def rate(self) -> float:
-        """The learning rate as a number: "auto" has been settled by the time that anybody asks."""
+        """The learning rate as a number, once "auto" is resolved."""
         if isinstance(self.lr, str):
-            raise TypeError("the learning rate is settled before the run begins")
+            raise TypeError("lr='auto' is not resolved")
         return self.lr
 
     @property
@@ -137,7 +137,7 @@ class TrainingOptions:
 
     @property
     def descent(self) -> Descent | None:
-        """The recurrence that theory knows for an update of this recipe; None where there is no closed form (Adam, say)."""
+        """The recurrence of an update in `theory`; None where there is no closed form, as for Adam."""
         if self.loss != "mse" or self.clip_grad_norm is not None:
             return None
         if self.parameter_groups:

@@ -1,4 +1,4 @@
-"""The Training: one finished run, with what theory says of it beside what it did."""
+"""The `Training`: one finished run, with the predictions of theory beside its results."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from squarely.data import RowAccount, Source, open_new_rows, to_frame, to_series
-from squarely.descent.codegen.script import write_script
+from squarely.descent.codegen.script import ScriptInput, write_script
 from squarely.descent.loop.training_loop import LoopResult
 from squarely.descent.options.options import TrainingOptions
-from squarely.descent.results.run_theory import PredictedCurve, RunTheory, predict_curve
-from squarely.descent.results.summary import run_label, training_figure, training_summary
+from squarely.descent.results.predicted_curve import PredictedCurve, predict_curve
+from squarely.descent.results.run_theory import RunTheory
+from squarely.descent.results.summary import describe_rows, torch_name, training_figure, training_summary
 from squarely.design import Check, Design, LinearPredictor, predict_batches, require_rank_deficient
 from squarely.errors import NumericalError
 from squarely.moments import Moments, StandardizedProblem
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import nn
 
-_MIN_WEIGHT = 1e-6  # of a direction of length one: a smaller share is rounding
+_PLAIN_OPTIONS = ("average", "stop", "engine", "gradient", "stream", "dtype", "seed", "device")
+_MIN_WEIGHT = 1e-6  # of a direction of length one: a smaller weight is rounding
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True, repr=False)
@@ -41,13 +42,13 @@ class Training:
     ----------
     options : every choice that decided the run.
     result : the torch objects, the logged losses, the coefficients before and after.
-    problem : the standardised columns that the loop saw.
-    moments, source : the rows it saw. `validation` are the rows it looked at besides, if there were some, and `validation_rows`
-        their account.
+    problem : the standardized columns of the loop.
+    moments, source : the rows to train on. `validation`, `validation_rows` : the rows to validate on and their account, if any.
     theory : limits and rates from the spectrum.
     prediction : the curve that theory predicts, or None where it has no closed form.
-    remarks : what was settled or changed of the recipe before the run began, and where it went on from, in sentences.
-    plain : whether theory holds for the model, which a module of the user's may keep from it. `owned` : whether it is the user's.
+    remarks : sentences on what the run changed in the options, and on the checkpoint from which it continued.
+    is_plain : whether theory holds for the model: a step moves its coefficients as it moves those of nn.Linear.
+    has_user_model : whether the user gave the model.
     """
 
     options: TrainingOptions
@@ -58,10 +59,20 @@ class Training:
     theory: RunTheory
     prediction: PredictedCurve | None = None
     remarks: tuple[str, ...] = ()
-    plain: bool = True
-    owned: bool = False
+    is_plain: bool = True
+    has_user_model: bool = False
     validation: Source | None = None
     validation_rows: RowAccount | None = None
+
+    @property
+    def recipe(self) -> TrainingOptions:
+        """The old name of `options`."""
+        return self.options
+
+    @property
+    def loop(self) -> LoopResult:
+        """The old name of `result`."""
+        return self.result
 
     @property
     def params(self) -> pd.Series:
@@ -75,12 +86,12 @@ class Training:
 
     @property
     def model(self) -> nn.Module:
-        """The trained torch module; it works on standardised columns."""
+        """The trained torch module; its inputs are standardized columns."""
         return self.result.model
 
     @property
     def optimizer(self) -> torch.optim.Optimizer | None:
-        """The torch optimiser, with its state after the last update; the closed form has none."""
+        """The torch optimizer, with its state after the last update; the closed form has none."""
         return self.result.optimizer
 
     @property
@@ -90,65 +101,60 @@ class Training:
 
     @property
     def rows(self) -> RowAccount:
-        """Rows to train on that were read, used and dropped, by column and cause."""
+        """The rows to train on: how many were read, used and dropped, by column and cause."""
         return self.moments.account
 
     @property
     def status(self) -> str:
-        """How the run ended: "finished", "stopped" (early, as it was asked to), "diverged" or "not finite"."""
+        """How the run ended: "finished", "stopped" (early, by an option), "diverged" or "not finite"."""
         return self.result.stop_reason.status
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What was settled of the recipe, what theory had against it, and why the run ended before its last epoch."""
-        ending = self.result.stop_reason
-        ended = (self._describe_divergence(),) if self.result.has_diverged else (ending.reason,) if ending.reason else ()
-        return self.remarks + self.design.notes + self.theory.warnings + ended
+        """The remarks, the notes of the design, the warnings of theory, and why the run ended before its last epoch."""
+        reason = self._describe_divergence() if self.result.has_diverged else self.result.stop_reason.reason
+        return self.remarks + self.design.notes + self.theory.warnings + ((reason,) if reason else ())
 
     @property
     def history(self) -> pd.DataFrame:
-        """What was logged, a row an epoch: epoch, loss (standardised), predicted (NaN where theory has no curve), and more.
+        """The log, one row an epoch: epoch, loss (standardized), predicted (NaN where theory has no curve), and more.
 
-        "running_loss" is the mean of the losses of an epoch's batches, while the weights move: what most loops print. "lr" is there
-        with a scheduler, "momentum" with one that changes it, metrics by their names, and the same of validation rows after "val_".
+        "running_loss" is the mean of the losses of an epoch's batches while the weights move: what most loops print. There is "lr"
+        with a scheduler, "momentum" if it changes that, each metric, and all of these for validation rows with the prefix "val_".
         """
-        return to_frame({name: np.array(values) for name, values in self._make_columns().items()})
+        return to_frame({name: np.array(values) for name, values in self._history_columns().items()})
 
     def predict(self, new: object, *, unseen: str = "error", rank_deficient: str = "nan") -> Any:
-        """Predict the response for new rows, in its own unit: one value a row, in the library that the rows are in.
+        """Predict the response for new rows, in its unit: one value a row, in the library of the rows.
 
-        Rows with a gap in a predictor give NaN; `unseen` says what becomes of a level that the training has not met: "error"
-        names it, "nan" predicts NaN. Where columns depend on each other, a row that breaks the dependency has a prediction that
-        the starting point decides and not the rows: it gives NaN, and a warning counts such rows. `rank_deficient="allow"`
-        predicts it all the same.
+        Rows with a gap in a predictor give NaN. `unseen` decides on a level that is not in the training rows: "error" names it,
+        "nan" predicts NaN. Where columns depend on each other, the prediction for a row that breaks the dependency follows from the
+        starting point, not from the rows. Such a row gives NaN, and a warning counts them; `rank_deficient="allow"` predicts it.
         """
         require_rank_deficient(rank_deficient)
         source, problem, w = open_new_rows(new, self.design.formula.names), self.problem, self.result.end
-        kept, centre = range(len(self.design.columns)), problem.center[:-1]
-        check = self._make_check() if rank_deficient == "nan" else None
-        line = LinearPredictor(
+        predictor = LinearPredictor(
             design=self.design,
-            selected=kept,
+            selected=range(len(self.design.columns)),
             level=problem.intercept_in_units(w),
             slopes=problem.slopes_in_units(w),
-            center=centre,
-            check=check,
+            center=problem.center[:-1],
+            check=self._dependency_check() if rank_deficient == "nan" else None,
         )
-        return predict_batches(line, source, unseen=unseen)
+        return predict_batches(predictor, source, unseen=unseen)
 
-    def _make_check(self) -> Check | None:
-        """Give the directions along which the loss does not change: a row of the training has next to nothing there."""
+    def _dependency_check(self) -> Check | None:
+        """Return the directions along which the loss does not change: training rows have almost no component there."""
         problem, lam = self.problem, self.theory.spectrum
         if not lam.flat_directions:
             return None
         V = lam.vectors[:, : lam.flat_directions]
-        weights = V if problem.intercept else np.vstack([np.zeros(lam.flat_directions), V])
         names = np.array(["Intercept", *(column.name for column in self.design.columns)])
-        room = math.sqrt(self.moments.n * flat_threshold(lam) / 2)  # a squared length along a direction is n lam / 2
+        rounding = math.sqrt(self.moments.n * flat_threshold(lam) / 2)  # a squared length along a direction is n lam / 2
         return Check(
             dropped_columns=np.zeros(0, dtype=int),
-            weights=weights,
-            errors=np.full(lam.flat_directions, room),
+            weights=V if problem.intercept else np.vstack([np.zeros(lam.flat_directions), V]),
+            errors=np.full(lam.flat_directions, rounding),
             standard_error_scale=np.zeros(len(names)),
             centers=np.concatenate([[0.0], problem.shift[:-1]]),
             scales=np.concatenate([[1.0], problem.scale[:-1]]),
@@ -157,11 +163,11 @@ class Training:
         )
 
     def plot(self) -> Figure:
-        """Draw the measured loss with the predicted curve on it, and, where the optimum is known, the excess over it."""
-        return training_figure(self)
+        """Draw the measured loss with the predicted curve, and, where the optimum is known, the excess over it."""
+        return training_figure(self.options, self.result, self.prediction)
 
     def require(self) -> Training:
-        """Return the run itself, or raise a NumericalError if it diverged or met what is not a number."""
+        """Return the run itself, or raise a NumericalError if its loss diverged or became not finite."""
         if self.result.has_diverged:
             raise NumericalError(self._describe_divergence())
         if self.status == "not finite":
@@ -169,18 +175,18 @@ class Training:
         return self
 
     def code(self, data: str | os.PathLike[str] | None = None) -> str:
-        """Write the run as a plain PyTorch script: nothing in it is imported from squarely, and it logs the same losses.
+        """Write the run as a plain PyTorch script that imports nothing from squarely and logs the same losses.
 
-        It reads the file of the run, or `data`; rows in memory go into a file first, and the script says how. Columns, levels,
-        knots, means and scales are written into it as they were learnt, and of batches, schedules, validation and endings what the
-        run used. It keeps `losses` and `params`, and prints the last loss and the coefficients. Its first lines say how well the
-        losses agree: to the last bit, or up to rounding where the formula computes (log, poly, bs, ...), where the run worked on
-        cross-products and where its gradient was in closed form. Callbacks are left out.
+        It reads the file of the run, or `data`. Its comments say how to write rows in memory to a file first. It contains the
+        columns, levels, knots, means and scales as the run learned them, and the batches, schedules, validation and stopping rules
+        that the run used. It computes `losses` and `params`, and prints the last loss and the coefficients. Its first lines say how
+        well the losses agree: to the last bit, or up to rounding if the formula computes (log, poly, bs, ...), if the run used
+        cross-products or if its gradient was in closed form. Callbacks are left out.
 
         Raises
         ------
-        OptionError : `data` is not a path; or the run used a Python object that has no text: an optimiser, a scheduler, one of
-            their options, a model or a loader of the user's own.
+        OptionError : `data` is not a path; or the run used a Python object that has no text, such as an optimizer, a scheduler,
+            one of their options, a model or a loader of yours.
 
         Examples
         --------
@@ -189,51 +195,64 @@ class Training:
         >>> "torch.optim.SGD(model.parameters(), lr=lr)" in run.code()
         True
         """
-        return write_script(self, data=data)
+        run = ScriptInput(
+            options=self.options,
+            result=self.result,
+            design=self.design,
+            problem=self.problem,
+            source=self.source,
+            validation=self.validation,
+            has_user_model=self.has_user_model,
+        )
+        return write_script(run, data=data)
 
     def summary(self) -> Page:
-        """Lay out the run: recipe, theory, loss and coefficients."""
-        return training_summary(self)
+        """Lay out the run: options, theory, loss and coefficients."""
+        return training_summary(
+            self.options,
+            self.result,
+            self.problem,
+            self.theory,
+            self.prediction,
+            response=self.design.response,
+            rows=describe_rows(self.source, self.rows, self.validation, self.validation_rows),
+            warnings=self.warnings,
+            has_user_model=self.has_user_model,
+        )
 
     def as_dict(self) -> Mapping[str, Any]:
-        """Give every number as plain Python values: what `--json` prints."""
-        recipe, known, first = self.options, self.theory, next(iter(self.options.parameter_groups), None)
+        """Return every number as plain Python values: the output of `--json`."""
+        options, theory, prediction = self.options, self.theory, self.prediction
+        first = next(iter(options.parameter_groups), None)
         return {
             "formula": self.design.formula.text,
             "params": dict(zip(self.problem.names, self.coefficients.tolist(), strict=True)),
             "status": self.status,
-            "lr": None if math.isnan(recipe.rate) else recipe.rate,
-            "epochs": recipe.epochs,
-            "batch_size": recipe.batch_size,
-            "criterion": recipe.loss,
-            "optimizer": run_label(recipe.optimizer),
-            "momentum": recipe.momentum if first is None or first.momentum is None else first.momentum,
-            "nesterov": recipe.nesterov,
-            "weight_decay": recipe.weight_decay if first is None else first.weight_decay,
-            "groups": [{**asdict(group), "lr": None if math.isnan(group.lr) else group.lr} for group in recipe.parameter_groups],
-            "scheduler": None if recipe.scheduler is None else run_label(recipe.scheduler),
-            "average": recipe.average,
-            "stop": recipe.stop,
-            "engine": recipe.engine,
-            "gradient": recipe.gradient,
-            "stream": recipe.stream,
-            "dtype": recipe.dtype,
-            "seed": recipe.seed,
-            "device": recipe.device,
+            "lr": None if math.isnan(options.rate) else options.rate,
+            "epochs": options.epochs,
+            "batch_size": options.batch_size,
+            "criterion": options.loss,
+            "optimizer": torch_name(options.optimizer),
+            "momentum": options.momentum if first is None or first.momentum is None else first.momentum,
+            "nesterov": options.nesterov,
+            "weight_decay": options.weight_decay if first is None else first.weight_decay,
+            "groups": [{**asdict(group), "lr": None if math.isnan(group.lr) else group.lr} for group in options.parameter_groups],
+            "scheduler": None if options.scheduler is None else torch_name(options.scheduler),
+            **{name: getattr(options, name) for name in _PLAIN_OPTIONS},
             "loss": self.result.final_values["loss"],
             "start": self.result.start.tolist(),
             "theory": {
-                "lr_limit": known.lr_limit,
-                "lr_best": known.lr_best,
-                "kappa": known.kappa,
-                "rate": known.rate,
-                "noise_floor": known.floor,
-                "noise_floor_se": known.floor_se,
-                "excess_left": None if self.prediction is None else self.prediction.remaining_fraction,
-                "form": None if self.prediction is None else self.prediction.form or "exact",
+                "lr_limit": theory.lr_limit,
+                "lr_best": theory.lr_best,
+                "kappa": theory.kappa,
+                "rate": theory.rate,
+                "noise_floor": theory.floor,
+                "noise_floor_se": theory.floor_se,
+                "excess_left": None if prediction is None else prediction.remaining_fraction,
+                "form": None if prediction is None else prediction.form or "exact",
             },
             "warnings": list(self.warnings),
-            "history": self._make_columns(),
+            "history": self._history_columns(),
             "rows": self.rows.as_dict(),
             "validation_rows": None if self.validation_rows is None else self.validation_rows.as_dict(),
             "rounded": dict(self.rows.rounded),
@@ -241,44 +260,36 @@ class Training:
         }
 
     def __repr__(self) -> str:
-        recipe = self.options
+        options = self.options
         return (
-            f"<Training {self.design.formula.text!r}: {recipe.optimizer}, lr {recipe.rate:g}, {recipe.epochs:,} epochs, "
+            f"<Training {self.design.formula.text!r}: {options.optimizer}, lr {options.rate:g}, {options.epochs:,} epochs, "
             f"{self.status}, loss {self.result.final_values['loss']:.4f}; print(run.summary())>"
         )
 
-    def _make_columns(self) -> dict[str, list[Any]]:
-        logged, first = (
-            len(self.result.losses),
-            {"loss": self.result.losses.tolist(), "predicted": self._predicted_losses().tolist()},
-        )
+    def _history_columns(self) -> dict[str, list[Any]]:
+        losses, logged = self.result.losses, len(self.result.losses)
+        predicted = np.full(logged, np.nan) if self.prediction is None else self.prediction.losses[:logged]
         others = {name: values for name, values in self.result.history.columns.items() if name != "loss"}
         padded = {name: [*values, *[math.nan] * (logged - len(values))] for name, values in others.items()}
-        return {"epoch": list(range(logged)), **first, **padded}
-
-    def _predicted_losses(self) -> Array:
-        logged = len(self.result.losses)
-        return np.full(logged, np.nan) if self.prediction is None else self.prediction.losses[:logged]
+        return {"epoch": list(range(logged)), "loss": losses.tolist(), "predicted": predicted.tolist(), **padded}
 
     def _describe_divergence(self) -> str:
-        epoch, told = len(self.result.losses) - 1, self.theory.rate_and_limit
-        said = f"The loss grew past all bounds and training stopped at epoch {epoch:,} {self._describe_rate(epoch)}."
-        if any(group.get("maximize") for group in self._groups):
-            return f"{said} maximize=True goes up the loss."
-        if told is None:
-            return said
-        best, limit = told
-        if self.theory.batches is not None:
-            return f"{said} The limit {self.theory.limit_label} is {limit}. Try lr={best}."
-        kind = "here" if self.options.scheduler is None else "of a constant rate"
-        return f"{said} The limit {kind} is {limit}, and the best rate {best}."
-
-    def _describe_rate(self, epoch: int) -> str:
-        """Name the rate of the last epoch's updates."""
+        epoch, advice, groups = len(self.result.losses) - 1, self.theory.rate_and_limit, self._groups
         logged = self.result.history.columns.get("lr")
         if self.options.scheduler is not None and logged is not None and epoch > 0:
-            return f"after an epoch that began with lr={logged[epoch - 1]:g}"
-        return f"with lr={self._groups[0]['lr'] if self._groups else self.options.rate:g}"
+            rate = f"after an epoch that began with lr={logged[epoch - 1]:g}"
+        else:
+            rate = f"with lr={groups[0]['lr'] if groups else self.options.rate:g}"
+        message = f"The loss grew past all bounds and training stopped at epoch {epoch:,} {rate}."
+        if any(group.get("maximize") for group in groups):
+            return f"{message} maximize=True goes up the loss."
+        if advice is None:
+            return message
+        best, limit = advice
+        if self.theory.batches is not None:
+            return f"{message} The limit {self.theory.limit_label} is {limit}. Try lr={best}."
+        kind = "here" if self.options.scheduler is None else "of a constant rate"
+        return f"{message} The limit {kind} is {limit}, and the best rate {best}."
 
     @property
     def _groups(self) -> list[dict[str, Any]]:
@@ -286,20 +297,20 @@ class Training:
 
 
 def with_prediction(run: Training, optimum: Array) -> Training:
-    """Attach what theory predicts, given the optimum (p,) in standardised columns from wherever it is known."""
-    if not run.plain:
+    """Attach the prediction of theory, given the optimum (p,) in standardized columns."""
+    if not run.is_plain:
         return run
-    log, recipe, start = run.result.history, run.options, run.result.start
-    if run.status == "stopped":  # what it did not take is not predicted
-        recipe = replace(recipe, epochs=len(log.losses) - 1)
-    taken = len(log.losses) - 1
-    rates = np.asarray(log.columns.get("lr", ()))[:taken]
-    momenta = np.asarray(log.columns["momentum"])[:taken] if "momentum" in log.columns else None
-    foreseen = partial(predict_curve, run.problem, run.theory, start=start, optimum=optimum, rates=rates, momenta=momenta)
-    prediction = foreseen(options=recipe)
-    if prediction is not None and run.result.stop_reason.restored_epoch is not None:
-        best = foreseen(options=replace(recipe, epochs=run.result.stop_reason.restored_epoch))
-        prediction = (
-            prediction if best is None else replace(prediction, gap=best.gap, final_epoch=run.result.stop_reason.restored_epoch)
-        )
+    history, restored = run.result.history, run.result.stop_reason.restored_epoch
+    taken = len(history.losses) - 1
+    rates = np.asarray(history.columns.get("lr", ()))[:taken]
+    momenta = np.asarray(history.columns["momentum"])[:taken] if "momentum" in history.columns else None
+
+    def predict(epochs: int) -> PredictedCurve | None:
+        options = replace(run.options, epochs=epochs)
+        return predict_curve(run.problem, run.theory, options, run.result.start, optimum, rates=rates, momenta=momenta)
+
+    prediction = predict(taken if run.status == "stopped" else run.options.epochs)
+    best = None if prediction is None or restored is None else predict(restored)
+    if prediction is not None and best is not None and restored is not None:
+        prediction = replace(prediction, gap=best.gap, final_epoch=restored)
     return replace(run, prediction=prediction)

@@ -1,4 +1,4 @@
-"""The losses and gradients of many runs at once: a product of the rows with all weights, and one back."""
+"""The losses and gradients of many runs at once, as products of the rows with all weights."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from dataclasses import dataclass, field
 
 import torch
 
+from squarely.descent.batches.batch_source import BatchSource
 from squarely.descent.batches.in_memory import InMemoryBatches
 from squarely.descent.options.options import TrainingOptions
 from squarely.moments import StandardizedProblem
 
-_CELLS = 2**20  # residuals at once: what they take is bounded, whatever the numbers of rows and runs
+_CELLS = 2**20  # residuals at once, which bounds memory
 
-# From weights (K, p) to the mean loss (K,); the gradient (K, p) goes into the second tensor, unless that is None.
+# From weights (K, p) to the mean loss (K,); writes the gradient (K, p) to the second tensor, unless that is None.
 Evaluate = Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ColumnTensors:
-    """Rows laid out for many runs: the columns of X, that of the intercept first, as rows of `X` (p, n), and `y` (n,)."""
+    """Rows for many runs: `X` (p, n) has the columns as rows, that of the intercept first; `y` (n,)."""
 
     X: torch.Tensor
     y: torch.Tensor
@@ -30,15 +31,16 @@ class ColumnTensors:
         return len(self.y)
 
 
-def columns_of(rows: InMemoryBatches, *, intercept: bool) -> ColumnTensors:
-    """Lay out the rows of a loop, with a column of ones for the intercept if there is one."""
+def columns_of(rows: BatchSource, *, intercept: bool) -> ColumnTensors:
+    """Transpose rows in memory, with a column of ones for the intercept if there is one."""
+    assert isinstance(rows, InMemoryBatches)  # noqa: S101  # runs on streamed rows are trained one by one
     X = rows.X.t()
     return ColumnTensors(torch.cat([torch.ones_like(X[:1]), X]) if intercept else X.contiguous(), rows.y.reshape(-1))
 
 
 @dataclass(frozen=True, slots=True)
 class ResidualLoss:
-    """The mean squared error, or Huber's loss of `delta`, by the residual r: its slope there, and itself.
+    """The mean squared error, or Huber's loss with `delta`, as functions of the residual r.
 
     >>> ResidualLoss(None).slope_factor, ResidualLoss(1.0).slope(torch.tensor([0.5, -3.0])).tolist()
     (2.0, [0.5, -1.0])
@@ -48,35 +50,38 @@ class ResidualLoss:
 
     @property
     def slope_factor(self) -> float:
-        """What a slope has to be multiplied by: r^2 has the derivative 2 r."""
+        """The factor of `slope`: r^2 has the derivative 2 r."""
         return 2.0 if self.delta is None else 1.0
 
     def slope(self, r: torch.Tensor) -> torch.Tensor:
-        """Give r, or r as far as delta, to be multiplied by `share`."""
+        """Return the derivative without `slope_factor`: r, clipped to delta for Huber."""
         return r if self.delta is None else r.clamp(-self.delta, self.delta)
 
     def total(self, r: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
-        """Sum r^2, or slope (r - slope / 2), over the last axis; r is used up."""
-        of_each = r.square_() if self.delta is None else r.sub_(slope, alpha=0.5).mul_(slope)
-        return of_each.sum(-1)
+        """Sum r^2, or slope (r - slope / 2), over the last axis; overwrites r."""
+        losses = r.square_() if self.delta is None else r.sub_(slope, alpha=0.5).mul_(slope)
+        return losses.sum(-1)
 
 
-def loss_of(recipe: TrainingOptions) -> ResidualLoss:
-    """Give the loss of a recipe."""
-    return ResidualLoss(recipe.delta if recipe.loss == "huber" else None)
+def loss_of(options: TrainingOptions) -> ResidualLoss:
+    """Return the loss of a run."""
+    return ResidualLoss(options.delta if options.loss == "huber" else None)
 
 
 @dataclass(eq=False, slots=True)
-class _RowsEvaluator:
+class RowsEvaluator:
+    """The `Evaluate` of all rows, in blocks that bound memory: r = X w - y, g = slope_factor / n X'slope(r)."""
+
     columns: ColumnTensors
     loss: ResidualLoss
     buffers: dict[tuple[int, int], torch.Tensor] = field(default_factory=dict)
 
     def __call__(self, W: torch.Tensor, G: torch.Tensor | None) -> torch.Tensor:
+        """Return the mean loss (K,), and write the gradient (K, p) to G."""
         n, K, total = self.columns.n, len(W), torch.zeros(len(W), dtype=W.dtype, device=W.device)
-        most = max(_CELLS // K, 1)
-        for start in range(0, n, most):
-            X, y = self.columns.X[:, start : start + most], self.columns.y[start : start + most]
+        block = max(_CELLS // K, 1)
+        for start in range(0, n, block):
+            X, y = self.columns.X[:, start : start + block], self.columns.y[start : start + block]
             r = torch.addmm(y.expand(K, len(y)), W, X, beta=-1, out=self._residual_buffer(K, len(y)))
             slope = self.loss.slope(r)
             if G is not None:
@@ -86,23 +91,18 @@ class _RowsEvaluator:
 
     def _residual_buffer(self, K: int, m: int) -> torch.Tensor:
         if (K, m) not in self.buffers:
-            if len(self.buffers) > 1:  # a block of rows and the last one: others are of runs that are over
+            if len(self.buffers) > 1:  # those of a block of rows and of the last one; others were for more runs
                 self.buffers.clear()
             self.buffers[K, m] = torch.empty(K, m, dtype=self.columns.y.dtype, device=self.columns.y.device)
         return self.buffers[K, m]
 
 
-def evaluate_on_rows(columns: ColumnTensors, loss: ResidualLoss) -> Evaluate:
-    """Look at all rows, in blocks that keep the residuals of all runs within bounds: r = X w - y, g = share / n X'slope(r)."""
-    return _RowsEvaluator(columns, loss)
-
-
 def evaluate_on_moments(problem: StandardizedProblem, like: torch.Tensor) -> Evaluate:
-    """Look at the quadratic that the rows add up to, L = 1/2 w'H w - h'w + mean(y^2), whose gradient is H w - h; no row is read."""
+    """Return the evaluation on cross-products: L = 1/2 w'H w - h'w + mean(y^2), with the gradient H w - h."""
     H, h = (torch.from_numpy(a).to(like) for a in (problem.H, problem.h))
 
-    def look(W: torch.Tensor, G: torch.Tensor | None) -> torch.Tensor:
+    def evaluate(W: torch.Tensor, G: torch.Tensor | None) -> torch.Tensor:
         g = torch.addmm(h, W, H, beta=-1, out=G)  # H is its own transpose
         return (g - h).mul_(W).sum(-1).mul_(0.5).add_(problem.y2)
 
-    return look
+    return evaluate

@@ -1,4 +1,4 @@
-"""The Sweep: runs that differ in their learning rate, batch size, seed, momentum or weight decay, side by side."""
+"""The `Sweep`: runs that differ in learning rate, batch size, seed, momentum or weight decay, side by side."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from squarely.data import to_frame
 from squarely.descent.results.summary import describe_rows
 from squarely.descent.results.training import Training
 from squarely.descent.sweep.batched_optimizers import decay_of, defaults_of
+from squarely.errors import listed
 from squarely.numerics import round_apart, round_down
 from squarely.show import Curve, Page, Panel, Table, draw
 
@@ -22,23 +23,23 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MAX_SHOWN_RUNS = 10  # runs on a page
-_MAX_CURVES = 12  # curves that an eye can tell apart
+_MAX_CURVES = 12  # curves that can be distinguished
 _SHORT_NAMES = {"batch_size": "batch", "weight_decay": "decay"}
 
 
 @dataclass(frozen=True, eq=False, slots=True, repr=False)
 class Sweep:
-    """Runs that differ in what was varied. Made by `squarely.sweep`.
+    """Runs that differ in some options. Made by `squarely.sweep`.
 
-    Each run is a Training with a model and an optimiser of its own. Of runs that were trained in one tensor program the optimisers
-    are as they are made, but for the learning rate: their momenta stayed in the program. Losses differ by rounding from those of
-    the same recipe trained alone, because products of many runs add up in another order.
+    Each run is a Training with its own model and optimizer. The optimizers of runs that were trained in one tensor program are new,
+    except for the learning rate: the momenta were in the program. Losses differ by rounding from those of a single run, because
+    products of many runs sum in another order.
 
     Attributes
     ----------
     runs : one Training for each combination; of lr, batch_size, seed, momentum, weight_decay the last changes fastest.
     varied : the options that have several values.
-    program : how they were trained, such as "64 runs in one batched program", or why one by one.
+    program : how the runs were trained, such as "64 runs in one batched program", or why one by one.
     """
 
     runs: tuple[Training, ...]
@@ -47,17 +48,16 @@ class Sweep:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """One row a run: what was varied, status, last_loss, lowest_loss, epochs, predicted_loss, excess_left, and val_loss.
+        """One row a run: the varied options, status, last_loss, lowest_loss, epochs, predicted_loss, excess_left, and val_loss.
 
-        last_loss and val_loss are of the parameters that the run ended with: of the last epoch, the best ones, or the average;
-        lowest_loss is the lowest one logged. predicted_loss and excess_left are what theory says of these parameters, NaN where it
-        has no curve.
+        last_loss and val_loss belong to the final parameters: of the last epoch, the best ones, or the average. lowest_loss is the
+        lowest one logged. predicted_loss and excess_left are the prediction for the final parameters, NaN without a curve.
         """
         return to_frame(self._make_columns())
 
     @property
     def history(self) -> pd.DataFrame:
-        """The losses of all runs, one below the other: columns epoch, loss, and each option that was varied."""
+        """The losses of all runs, one below the other: epoch, loss, and each varied option."""
         lengths = [len(run.result.losses) for run in self.runs]
         options = {name: np.repeat([_option_value(run, name) for run in self.runs], lengths) for name in self._options}
         return to_frame(
@@ -70,63 +70,49 @@ class Sweep:
 
     @property
     def best(self) -> Training:
-        """The run that ended lowest, by validation loss if there is one, among those that did not diverge; the first of equals."""
+        """The run with the lowest final validation loss, or loss, that did not diverge; the first of equals."""
         return self._ranked_runs[0]
 
     @property
     def why(self) -> str:
-        """Say in sentences why `best` is the best, by how much, and what theory says of its learning rate."""
+        """Sentences on why `best` is the best, by how much, and on the limits of its learning rate."""
         best, others = self.best, self._ranked_runs[1:]
         if not _is_finite(best):
             return f"{'Every run' if others else 'The run'} diverged. {_describe_limits(best)}".strip()
         criterion = "validation loss" if _has_validation(best) else "last loss"
-        said = f"{self._describe_run(best)} ends lowest: its {criterion} is {_final_loss(best):.6g}"
+        sentence = f"{self._describe_run(best)} ends lowest: its {criterion} is {_final_loss(best):.6g}"
         if others and _is_finite(others[0]):
-            more = _final_loss(others[0]) - _final_loss(best)
-            gap = f"{more:.3g} below" if more > 0 else "no lower than"
-            said += f", {gap} that of {self._describe_run(others[0])}" + ("" if more > 0 else ", which comes later")
-        gone = sum(not _is_finite(run) for run in self.runs)
-        fate = f" {gone:,} of {len(self.runs):,} runs diverged." if gone else ""
-        return f"{said}.{fate} {_describe_limits(best)}".strip()
+            difference = _final_loss(others[0]) - _final_loss(best)
+            gap = f"{difference:.3g} below" if difference > 0 else "no lower than"
+            sentence += f", {gap} that of {self._describe_run(others[0])}" + ("" if difference > 0 else ", which comes later")
+        lost = sum(not _is_finite(run) for run in self.runs)
+        diverged = f" {lost:,} of {len(self.runs):,} runs diverged." if lost else ""
+        return f"{sentence}.{diverged} {_describe_limits(best)}".strip()
 
     def plot(self) -> Figure:
-        """Draw the losses of up to twelve runs; of more, where each ended, by its learning rate (or what else was varied most).
+        """Draw the losses of up to twelve runs; of more, the final losses by learning rate (or another varied option).
 
-        The limit that theory has for the best run is a vertical line.
+        A vertical line is the limit in theory of the best run.
         """
         return draw([self._draw_losses() if len(self.runs) <= _MAX_CURVES else self._draw_ends()])
 
     def summary(self) -> Page:
-        """Lay the runs out side by side, the best ten where there are more, with what theory says of each."""
+        """Lay out the runs side by side, or the best ten, each with its prediction."""
         shown = list(self.runs) if len(self.runs) <= _MAX_SHOWN_RUNS else self._ranked_runs[:_MAX_SHOWN_RUNS]
-        plain, validated = len(self._options) == 1, _has_validation(self.best)
-        header = [
-            *(_SHORT_NAMES.get(name, name) for name in self._options),
-            "status",
-            *(["first loss"] if plain else []),
-            "last loss",
-            *(["predicted"] if len(self._options) < 4 else []),
-            "excess left",
-            *(["val loss"] if validated else []),
-        ]
-        rows = [self._make_row(run, plain=plain, validated=validated) for run in shown]
+        rows = [self._make_row(run) for run in shown]
         hidden = len(self.runs) - len(shown)
         more = [f"These are the best {_MAX_SHOWN_RUNS}; the other {hidden:,} runs are in sweep.frame."] if hidden else []
-        notes = dict.fromkeys(warning for run in ([self.best] if hidden else shown) for warning in run.warnings)
+        first, program = self.runs[0], [f"{self.program}."] if self.program else []
+        used = describe_rows(first.source, first.rows, first.validation, first.validation_rows)
         return Page(
             "Learning Rates" if self._options == ("lr",) else "Sweep",
-            [Table(header, rows)],
-            footer=[
-                describe_rows(self.runs[0]),
-                *more,
-                *([f"{self.program}."] if self.program else []),
-                self.why,
-            ],
-            notes=list(notes),
+            [Table(list(rows[0]), [list(row.values()) for row in rows])],
+            footer=[used, *more, *program, self.why],
+            notes=list(dict.fromkeys(warning for run in ([self.best] if hidden else shown) for warning in run.warnings)),
         )
 
     def as_dict(self) -> Mapping[str, Any]:
-        """Give every number as plain Python values: what `--json` prints."""
+        """Return every number as plain Python values: the output of `--json`."""
         return {
             "varied": list(self._options),
             "program": self.program,
@@ -138,11 +124,11 @@ class Sweep:
         }
 
     def __repr__(self) -> str:
-        said = []
+        parts = []
         for name in self._options:
             values = [f"{value:g}" for value in dict.fromkeys(_option_value(run, name) for run in self.runs)]
-            said.append(f"{name} {', '.join(values[:8])}{', ...' if len(values) > 8 else ''}")
-        return f"<Sweep of {'; '.join(said)}: {len(self.runs):,} runs; print(sweep.summary())>"
+            parts.append(f"{name} {listed(values, most=8)}")
+        return f"<Sweep of {'; '.join(parts)}: {len(self.runs):,} runs; print(sweep.summary())>"
 
     def _repr_html_(self) -> str:
         return self.summary()._repr_html_()
@@ -173,20 +159,19 @@ class Sweep:
             columns["val_loss"] = np.array([run.result.final_values["val_loss"] for run in self.runs])
         return columns
 
-    def _make_row(self, run: Training, *, plain: bool, validated: bool) -> list[str]:
-        curve = run.prediction
-        return [
-            *(f"{_option_value(run, name):g}" for name in self._options),
-            run.status,
-            *([f"{run.result.losses[0]:.5g}"] if plain else []),
-            f"{run.result.final_values['loss']:.5g}",
-            *(["unknown" if curve is None else f"{curve.losses[curve.final_epoch]:.5g}"] if len(self._options) < 4 else []),
-            "unknown" if curve is None else f"{100 * curve.remaining_fraction:.2g} %",
-            *([f"{run.result.final_values['val_loss']:.5g}"] if validated else []),
-        ]
+    def _make_row(self, run: Training) -> dict[str, str]:
+        """Write a row of the summary, by the header of each column."""
+        curve, count = run.prediction, len(self._options)
+        row = {_SHORT_NAMES.get(name, name): f"{_option_value(run, name):g}" for name in self._options}
+        row["status"] = run.status
+        row |= {"first loss": f"{run.result.losses[0]:.5g}"} if count == 1 else {}
+        row["last loss"] = f"{run.result.final_values['loss']:.5g}"
+        row |= {"predicted": "unknown" if curve is None else f"{curve.losses[curve.final_epoch]:.5g}"} if count < 4 else {}
+        row["excess left"] = "unknown" if curve is None else f"{100 * curve.remaining_fraction:.2g} %"
+        return row | ({"val loss": f"{run.result.final_values['val_loss']:.5g}"} if _has_validation(self.best) else {})
 
     def _draw_losses(self) -> Panel:
-        """Draw every run; one that diverges leaves through the upper edge instead of making the others flat."""
+        """Draw every run; the upper limit cuts diverging runs off, so that the others are not flat."""
         marks = [
             Curve(
                 x=np.arange(len(run.result.losses)),
@@ -198,7 +183,7 @@ class Sweep:
         ]
         top = None if all(map(_is_finite, self.runs)) else 1.05 * max(float(run.result.losses[0]) for run in self.runs)
         title = "Loss by epoch and learning rate" if self._options == ("lr",) else "Loss by epoch"
-        return Panel(title=title, x_label="epoch", y_label="loss (standardised)", marks=marks, top=top)
+        return Panel(title=title, x_label="epoch", y_label="loss (standardized)", marks=marks, top=top)
 
     def _draw_ends(self) -> Panel:
         """Draw one line for each combination of the other options."""
@@ -217,15 +202,15 @@ class Sweep:
             marks.append(Curve(x=x, y=y, label=label, color=i))
         ends = [_final_loss(run) for run in self.runs if _is_finite(run)]
         if across == "lr" and ends:
-            known = self.best.theory
-            limit, drawn = known.lr_limit, "" if known.batches is None else ", rows drawn with replacement"
+            limit, batches = self.best.theory.lr_limit, self.best.theory.batches
             if limit is not None:
+                drawn = "" if batches is None else ", rows drawn with replacement"
                 marks.append(Curve(x=[limit, limit], y=[min(ends), max(ends)], label=f"limit in theory{drawn}", dashed=True))
         loss = "validation loss" if _has_validation(self.best) else "last loss"
         return Panel(
             title=f"Where {len(self.runs):,} runs ended",
             x_label=across,
-            y_label=f"{loss} (standardised)",
+            y_label=f"{loss} (standardized)",
             marks=marks,
             log_x=across in ("lr", "batch_size"),
             log_y=True,
@@ -233,15 +218,15 @@ class Sweep:
 
 
 def _option_value(run: Training, name: str) -> float:
-    """Give what an option was; for a batch of all rows, how many these are."""
-    recipe = run.options
+    """Return the value of an option; the number of rows for a batch of all rows."""
+    options = run.options
     if name == "lr":
-        return recipe.rate
+        return options.rate
     if name == "batch_size":
-        return run.problem.n if recipe.batch_size is None else recipe.batch_size
+        return run.problem.n if options.batch_size is None else options.batch_size
     if name == "weight_decay":
-        return decay_of(recipe, defaults_of(recipe)) if recipe.weight_decay is None else recipe.weight_decay
-    value: float = getattr(recipe, name)
+        return decay_of(options, defaults_of(options)) if options.weight_decay is None else options.weight_decay
+    value: float = getattr(options, name)
     return value
 
 
@@ -254,21 +239,21 @@ def _has_validation(run: Training) -> bool:
 
 
 def _final_loss(run: Training) -> float:
-    """Give the loss that a run is judged by, at the parameters that it ended with."""
+    """Return the loss that ranks a run, at its final parameters."""
     return run.result.final_values["val_loss" if _has_validation(run) else "loss"]
 
 
 def _describe_limits(run: Training) -> str:
-    """Say which constant rates converge for steps on all rows, and what the limit for batches is."""
-    known, recipe, descent = run.theory, run.options, run.options.descent
-    if known.lr_limit is None or known.lr_best is None or descent is None:
+    """Describe which constant rates converge for steps on all rows, and the limit for batches."""
+    run_theory, options, descent = run.theory, run.options, run.options.descent
+    if run_theory.lr_limit is None or run_theory.lr_best is None or descent is None:
         return ""
-    best, limit = round_apart(known.lr_best, theory.lr_limit(known.spectrum, descent))
-    at = f" at momentum {recipe.momentum:g}" if recipe.momentum else ""
-    constant = "Learning rates" if recipe.scheduler is None else "Constant learning rates"
-    if known.batches is None:
+    best, limit = round_apart(run_theory.lr_best, theory.lr_limit(run_theory.spectrum, descent))
+    at = f" at momentum {options.momentum:g}" if options.momentum else ""
+    constant = "Learning rates" if options.scheduler is None else "Constant learning rates"
+    if run_theory.batches is None:
         return f"{constant} below {limit} converge{at}. The best is {best}."
     return (
         f"{constant} below {limit} converge{at} for steps on all rows, and the best is {best}. "
-        f"The limit {known.limit_label} is {round_down(known.lr_limit)}."
+        f"The limit {run_theory.limit_label} is {round_down(run_theory.lr_limit)}."
     )
