@@ -7,7 +7,6 @@ whatever does not fit is refused, and nothing in it is ever run.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +20,7 @@ from squarely.exact import (
     Solution,
 )
 from squarely.numerics import Array
+from squarely.storage.json_fields import to_json
 
 FORMAT = 2
 MAX_COEFFICIENTS = 5_000
@@ -79,7 +79,7 @@ def solution_to_json(solution: Solution, source: Source) -> str:
         "span": _to_keys(solution.span, _SPAN_KEYS),
         "merged": _to_keys(solution.merge_record, _MERGE_KEYS),
     }
-    return json.dumps(_to_plain(document), allow_nan=False, separators=(",", ":"))
+    return json.dumps(to_json(document), allow_nan=False, separators=(",", ":"))
 
 
 # The keys of a saved fit and the fields that they hold; a field may be renamed, a key never changes.
@@ -109,13 +109,3 @@ def _to_keys(part: object | None, keys: Mapping[str, str]) -> dict[str, Any] | N
 def _upper_rows(M: Array) -> list[Array]:
     """Give the rows of a symmetric or triangular matrix from the diagonal on."""
     return [row[i:] for i, row in enumerate(M)]
-
-
-def _to_plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _to_plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | np.ndarray):
-        return [_to_plain(item) for item in (value.tolist() if isinstance(value, np.ndarray) else value)]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
