@@ -286,7 +286,7 @@ def test_an_order_of_rows(door, tmp_path):
 
 @engines
 def test_a_pilot_that_is_far_off_is_folded_again(door, tmp_path, monkeypatch):
-    monkeypatch.setattr("squarely.moments.engine.gram.PILOT_ROWS", 100)
+    monkeypatch.setattr("squarely.moments.gather.PILOT_ROWS", 100)
     x = np.concatenate([np.arange(100) * 1e-6, 1e6 + np.arange(9_900.0)])
     y = 0.25 * x + np.sin(np.arange(10_000.0))
     fit = inside("y ~ x", {"x": x, "y": y}, door, tmp_path)
@@ -318,7 +318,7 @@ def test_more_aggregates_than_a_query_takes_are_asked_in_several(door, tmp_path,
     kind = PolarsLazySource if door == "polars lazy" else DuckDBSource
     data = {k: v for k, v in wide_table().items() if k in ("x", "z", "when", "small", "y")}
     whole = inside("y ~ x * when + z + small", data, door, tmp_path)
-    monkeypatch.setattr(kind, "engine", type(kind.engine)(name="bounded", bound=7, ordered=kind.engine.ordered))
+    monkeypatch.setattr(kind, "engine", type(kind.engine)(name="bounded", max_aggregates=7, ordered=kind.engine.ordered))
     parts = inside("y ~ x * when + z + small", data, door, tmp_path)
     assert_close(parts.params, whole.params, rtol=1e-12)
     assert parts.solution.scans > whole.solution.scans
