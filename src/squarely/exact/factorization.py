@@ -126,7 +126,11 @@ def factorize(moments: Moments, source: Source) -> Factorization:
                 f"{source.label} depends on the columns before, and a triangle of so many would take hours. Leave it out, or group "
                 "levels."
             )
-    return factor or _factorize_rows(moments, source, constant, zero)
+    if factor is not None:
+        return factor
+    T = fold_qr(moments.design, source)
+    require_same_rows(source, moments, round(float(T[0, 0] ** 2)), T[0, 0] * T[0])
+    return factorize_triangle(moments, T, constant, zero)
 
 
 def columns_of(moments: Moments) -> np.ndarray:
@@ -190,12 +194,6 @@ def _cosines(G: Array) -> Array:
     C = G / unit[:, None]
     C /= unit
     return C
-
-
-def _factorize_rows(moments: Moments, source: Source, constant: np.ndarray, zero: np.ndarray) -> Factorization:
-    T = fold_qr(moments.design, source)
-    require_same_rows(source, moments, round(float(T[0, 0] ** 2)), T[0, 0] * T[0])
-    return factorize_triangle(moments, T, constant, zero)
 
 
 def factorize_triangle(

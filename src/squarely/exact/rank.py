@@ -155,12 +155,15 @@ def independent_columns(
             selected.append(j)
             continue
         if hidden > _HIDDEN_FRACTION * stored[j]:
-            message = _describe_hidden_column(column_name(design, j), selected)
+            others = "a constant" if selected == [0] else "the columns before it"
+            message = f"{column_name(design, j)} cannot be told from {others}: its values were so much larger in the rows taken out"
             dropped.append(Dependency(message, remainder + hidden))
         else:
             dropped.append(replace(describe_dependency(moments, j, selected, d, zero[j]), remainder=remainder + hidden))
         R = np.delete(R, q, axis=1)
-        R[q:, q:] = _pad_rows(qr_r(R[q:, q:]), len(R) - q)
+        rest = qr_r(R[q:, q:])
+        R[q:, q:] = 0.0
+        R[q : q + len(rest), q:] = rest
     require_columns(selected, dropped)
     return np.isin(columns, selected), tuple(dropped)
 
@@ -202,17 +205,6 @@ def cholesky_in_order(C: Array, least: float) -> tuple[Array, np.ndarray]:
 def column_name(design: Design, j: int) -> str:
     """Return the name of the coefficient of a column of [1, x_1 ... x_p]."""
     return design.names[j if design.intercept else j - 1]
-
-
-def _describe_hidden_column(name: str, selected: list[int]) -> str:
-    """Say that a column is dropped because rows that were taken out hide it, although it may be independent."""
-    others = "the columns before it" if selected != [0] else "a constant"
-    return f"{name} cannot be told from {others}: its values were so much larger in the rows taken out"
-
-
-def _pad_rows(R: Array, rows: int) -> Array:
-    """Add the rows of zeros that a QR leaves out."""
-    return np.vstack([R, np.zeros((rows - len(R), R.shape[1]))])
 
 
 def describe_dependency(moments: Moments, j: int, selected: Sequence[int], d: Array, is_zero: bool = False) -> Dependency:

@@ -74,12 +74,9 @@ def require_range(design: Design, source: Source, gram: Array, n: int) -> None:
         sizes = np.abs(design.centers) + design.scales * np.sqrt(np.diag(gram)[1:] / n)
     for name, size in zip(design.labels, sizes.tolist(), strict=True):
         if not size < _LARGEST_VALUE or 0.0 < size < 1 / _LARGEST_VALUE:
+            magnitude = f"near {size:.1g}" if np.isfinite(size) else "too large"
             raise DataError(
-                f"The values of column {name!r} of {source.label} are {_magnitude_text(size)}, and their squares leave the "
+                f"The values of column {name!r} of {source.label} are {magnitude}, and their squares leave the "
                 f"range of double precision: between {1 / _LARGEST_VALUE:.0e} and {_LARGEST_VALUE:.0e} is safe. Rescale the "
                 "column, or look for a wrong value in it."
             )
-
-
-def _magnitude_text(size: float) -> str:
-    return f"near {size:.1g}" if np.isfinite(size) else "too large"

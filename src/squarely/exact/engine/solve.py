@@ -28,7 +28,6 @@ from squarely.exact.solution import Solution, make_solution, require_digits, uno
 from squarely.exact.units import totals_of, unit_errors
 from squarely.exact.whitening import InverseRoot
 from squarely.moments import (
-    CombinationSums,
     EngineClient,
     EngineGram,
     EngineRecord,
@@ -68,10 +67,13 @@ def solve_in_engine(moments: Moments, source: Source, *, collinear: str = "drop"
         require_independent(rank.dropped)
     require_columns(rank.columns.tolist(), rank.dropped)
     places = np.arange(len(engine_gram.gram))
-    if rank.dropped and not _is_closed(engine_gram, rank):
-        engine_gram, places, again = _without_dropped(moments, engine_gram, client, rank)
-        rank = replace(again, dropped=rank.dropped)
-    condition = _condition_number(rank)
+    if rank.dropped and not _is_closed(engine_gram, rank):  # sum once more, without what others were centered with
+        remaining = [j for j in rank.columns.tolist() if j]
+        places = np.array([0, *remaining, len(engine_gram.gram) - 1])
+        engine_gram = gram_of_columns(engine_gram, client, [engine_gram.columns.monomials[j - 1] for j in remaining])
+        rank = replace(select_columns(moments, engine_gram, client), dropped=rank.dropped)
+    values = np.linalg.svd(rank.R / np.linalg.norm(rank.R, axis=0), compute_uv=False)
+    condition = float(values[0] / values[-1])
     problem = EngineProblem(moments=moments, engine_gram=engine_gram, rank_result=rank, places=places, condition=condition)
     if problem.unit_error > _MAX_ERROR:
         raise IllConditionedError(
@@ -97,41 +99,22 @@ def _constant_columns(moments: Moments, engine_gram: EngineGram, client: EngineC
     return constant
 
 
-def _condition_number(rank: RankResult) -> float:
-    values = np.linalg.svd(rank.R / np.linalg.norm(rank.R, axis=0), compute_uv=False)
-    return float(values[0] / values[-1])
-
-
 def _is_closed(engine_gram: EngineGram, rank: RankResult) -> bool:
     """Return whether no selected column is made of a dropped one."""
     rows, places = to_data_columns(engine_gram.columns), {0, *rank.columns.tolist()}
     return all(places.issuperset(rows[i]) for i in rank.columns.tolist())
 
 
-def _without_dropped(
-    moments: Moments, engine_gram: EngineGram, client: EngineClient, rank: RankResult
-) -> tuple[EngineGram, np.ndarray, RankResult]:
-    """Sum once more without the dropped columns, which others may have been centered with."""
-    remaining = [j for j in rank.columns.tolist() if j]
-    again = gram_of_columns(engine_gram, client, [engine_gram.columns.monomials[j - 1] for j in remaining])
-    return again, np.array([0, *remaining, len(engine_gram.gram) - 1]), select_columns(moments, again, client)
-
-
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class _EngineRefinement:
-    """The solution b (q,) for W, the bound of its error, and the last scan; other fields as in `exact/solve.py`.
-
-    `step_norm` is the norm by which the last step changed the residuals.
-    """
+    """The solution b (q,) for W, the bound of its error, and the last scan; other fields as in `exact/solve.py`."""
 
     b: Pair
     error_bound: ErrorBound
-    sums: CombinationSums
-    is_exact: bool
+    residuals: ResidualSums
     squares: float
     rounding: float
     input_rounding: float
-    step_norm: float
     converged: bool
 
 
@@ -165,15 +148,26 @@ def _refine(problem: EngineProblem, client: EngineClient) -> _EngineRefinement:
         if step > before / 2:
             break  # only rounding in the scans is left: further ones would not help
         before = step
+    ordered = client.engine.ordered and not exact
+    residuals = ResidualSums(
+        n=problem.moments.n,
+        sums=problem.moments.gram[0],
+        gradient=gradient,
+        gradient_low=np.zeros(len(R)),
+        response_sums=sums.response_sums,
+        squares=0.0 if exact else sums.squares,
+        powers=0 * sums.powers if exact else sums.powers,
+        sum_squared_differences=client.sum_squared_differences(sums.query, "r0") if ordered else 0.0 if exact else math.nan,
+        first_residual=math.nan,
+        last_residual=math.nan,
+    )
     return _EngineRefinement(
         b=(hi, lo),
         error_bound=bound,
-        sums=sums,
-        is_exact=exact,
+        residuals=without_shape(residuals, r_error + step),
         squares=0.0 if exact else max(sums.squares - float(d @ gradient), 0.0),
         rounding=r_error,
         input_rounding=float(rounding[columns] @ unit_standard_errors(R)),
-        step_norm=step,
         converged=converged,
     )
 
@@ -183,8 +177,6 @@ def _solution(problem: EngineProblem, refined: _EngineRefinement, client: Engine
     moments, columns = problem.moments, problem.columns
     total, error = params_in_data_units(problem, refined.b, refined.error_bound)
     params = np.array([float(total[place]) for place in columns.tolist()])
-    ordered = client.engine.ordered
-    differences = client.sum_squared_differences(refined.sums.query, "r0") if ordered and not refined.is_exact else math.nan
     factor = to_factorization(problem)
     # Kept apart from R: A A' = (X'X)^-1 for A = P U^-1, whose product would be rounded.
     root = InverseRoot(P=scaled_column_matrix(problem), U=problem.rank_result.R, error=problem.unit_error)
@@ -192,7 +184,7 @@ def _solution(problem: EngineProblem, refined: _EngineRefinement, client: Engine
     squares, r_error, made = refined.squares, refined.rounding, problem.engine_gram.columns
     place = made.shifts[-1], made.units[-1], problem.engine_gram.gram[0, -1] / moments.n
     scans, expressions = record.scans + client.cost.scans, record.expressions + client.cost.expressions
-    remarks = moments.remarks if ordered else (*moments.remarks, unordered_remark(record.engine))
+    remarks = moments.remarks if client.engine.ordered else (*moments.remarks, unordered_remark(record.engine))
     return make_solution(
         replace(moments, engine_record=replace(record, scans=scans, expressions=expressions), remarks=remarks),
         factor,
@@ -206,8 +198,8 @@ def _solution(problem: EngineProblem, refined: _EngineRefinement, client: Engine
         + (r_error / np.sqrt(squares) if squares > 0 else 1.0),
         squares=squares,
         squares_error=problem.rounding * squares + 2 * r_error * np.sqrt(squares) + r_error**2,
-        totals=totals_of(moments.n, place, refined.sums.response_sums, problem.rounding),
-        residuals=_residual_sums(problem, refined, differences),
+        totals=totals_of(moments.n, place, refined.residuals.response_sums, problem.rounding),
+        residuals=refined.residuals,
         inverse_root=root,
         span=span,
         precision="double",
@@ -232,21 +224,3 @@ def _span(problem: EngineProblem, factor: Factorization, client: EngineClient) -
         return sums.squares, np.asarray(inverse.T @ sums.gradient[problem.rank_result.columns])
 
     return span_by_scans(problem.moments, factor, scan)[0]
-
-
-def _residual_sums(problem: EngineProblem, refined: _EngineRefinement, differences: float) -> ResidualSums:
-    """Return the sums over the residuals in the scaled columns of Moments."""
-    seen, q = refined.sums, len(problem.columns)
-    sums = ResidualSums(
-        n=problem.moments.n,
-        sums=problem.moments.gram[0],
-        gradient=seen.gradient[problem.rank_result.columns],
-        gradient_low=np.zeros(q),
-        response_sums=seen.response_sums,
-        squares=0.0 if refined.is_exact else seen.squares,
-        powers=0 * seen.powers if refined.is_exact else seen.powers,
-        sum_squared_differences=0.0 if refined.is_exact else differences,
-        first_residual=math.nan,
-        last_residual=math.nan,
-    )
-    return without_shape(sums, refined.rounding + refined.step_norm)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -71,7 +71,11 @@ def _factorize_sum(merged: MergedMoments, solutions: Sequence[Solution], constan
     """Factor the sum of cross-products if that leaves ten digits, else the stacked triangles of all."""
     factor = None if constant.any() else factorize_moments(merged.moments)
     if factor is None:
-        R = qr_r(np.vstack(list(_triangles(merged, solutions))))
+        triangles = []
+        for solution, change in zip(solutions, merged.basis_changes, strict=True):
+            hi, lo = change.right_multiply((T := triangle_of(solution), np.zeros_like(T)))
+            triangles.append(hi + lo)
+        R = qr_r(np.vstack(triangles))
         T = np.vstack([R, np.zeros((R.shape[1] - len(R), R.shape[1]))])
         noise = SUM_ERROR * np.sqrt(merged.sizes) + _dropped_column_noise(merged, solutions)
         factor = factorize_triangle(merged.moments, T, constant, zero, noise)
@@ -103,14 +107,6 @@ def _with_triangle_lengths(moments: Moments, T: Array) -> Moments:
     np.fill_diagonal(gram, np.maximum(np.diag(gram), np.square(T).sum(axis=0)))
     gram[0, 0] = moments.n
     return replace(moments, gram=gram)
-
-
-def _triangles(merged: MergedMoments, solutions: Sequence[Solution]) -> Iterator[Array]:
-    """Yield for each solution a T (m, k + 1) with T'T = Z'Z, in the merged columns."""
-    for solution, change in zip(solutions, merged.basis_changes, strict=True):
-        T = triangle_of(solution)
-        hi, lo = change.right_multiply((T, np.zeros_like(T)))
-        yield hi + lo
 
 
 def triangle_of(solution: Solution) -> Array:

@@ -126,14 +126,9 @@ def minimize(merged: MergedMoments, factor: Factorization, parts: Sequence[Part]
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class _MergeSums:
-    """Sums over all rows for coefficients b.
+    """Sums over all rows for coefficients b: Z'(y - X b) (l + 1,) and the squared residuals, with their errors at most.
 
-    Attributes
-    ----------
-    gradient, gradient_error : (l + 1,) Z'(y - X b), summed in double-double, and its error at most.
-    squares, squares_error : the sum of squared residuals, and its error.
-    fit_error : the norm of the error of the fitted values that triangles add.
-    fitted_error : the norm of the parts' own errors.
+    `fitted_error` is the norm of the parts' own errors of fitted values, and `fit_error` what triangles add to it.
     """
 
     gradient: Array

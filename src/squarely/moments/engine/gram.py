@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import mul
 
 import narwhals as nw
 import numpy as np
@@ -68,7 +70,9 @@ def gram_in_engine(columns: EngineColumns, client: EngineClient) -> EngineGram:
     pairs = [(a, b) for i, a in enumerate(grouped.blocks) for b in grouped.blocks[i:]]
     results: dict[FactorTexts, dict[str, nw.Expr]] = {frozenset(): {"n": nw.len()}}
     for a, b in pairs:
-        results.setdefault(a.keys | b.keys, {})[_product_name(a, b)] = _product(a, b)
+        factors = [nw.col(carrier) for carrier in (a.carrier, b.carrier) if carrier]
+        product = reduce(mul, factors).sum() if factors else nw.len()
+        results.setdefault(a.keys | b.keys, {})[_product_name(a, b)] = product
     sums = query_group_sums(client, grouped.query, results, grouped.keys)
     k = len(columns.monomials) + 2
     gram = np.zeros((k, k))
@@ -105,13 +109,6 @@ def constant_atoms(columns: EngineColumns, client: EngineClient, deviations: Map
 def _product_name(a: CarrierBlock, b: CarrierBlock) -> str:
     first, second = sorted((a.carrier, b.carrier))
     return f"s{first}x{second}"
-
-
-def _product(a: CarrierBlock, b: CarrierBlock) -> nw.Expr:
-    factors = [nw.col(carrier) for carrier in (a.carrier, b.carrier) if carrier]
-    if not factors:
-        return nw.len()
-    return factors[0].sum() if len(factors) == 1 else (factors[0] * factors[1]).sum()
 
 
 def _sum_products(a: CarrierBlock, b: CarrierBlock, sums: GroupSums, keys: Mapping[str, GroupKey]) -> Array:
