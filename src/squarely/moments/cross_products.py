@@ -30,11 +30,19 @@ def fold_in_threads(design: Design) -> bool:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _ProductSums:
-    """Cross-products of the dense columns (d + 1, d + 1), and those of the indicators."""
+    """Cross-products of the dense columns (d + 1, d + 1), of the g indicators with these (g, d + 1), and of the indicators.
+
+    The last (g, g) are a sparse matrix of SciPy. Without indicators, both are zero.
+    """
 
     dense: Array
-    indicators: _IndicatorSums | None
+    mixed: Array | float
+    sparse: Any
     account: RowAccount
+
+    def __add__(self, other: _ProductSums) -> _ProductSums:
+        account = self.account + other.account
+        return _ProductSums(self.dense + other.dense, self.mixed + other.mixed, self.sparse + other.sparse, account)
 
 
 @scan_purpose("cross-products")
@@ -43,60 +51,24 @@ def fold_products(design: Design, source: Source) -> tuple[Array, RowAccount]:
     size, grouped = len(design.layout.dense) + 1, len(design.layout.grouped)
 
     def step(block: Block) -> _ProductSums:
-        dense, indicators = np.zeros((size, size)), None
+        total = np.zeros((size, size))
+        mixed: Array | float = 0.0
+        sparse: Any = 0.0
         with np.errstate(over="ignore", invalid="ignore"):
             for piece in scaled_blocks(design, block, rows_per_block(design)):
-                dense += np.dot(piece.Z, piece.Z.T)  # np.dot and not @, which would block other threads
+                total += np.dot(piece.Z, piece.Z.T)  # np.dot and not @, which would block other threads
                 if grouped:
-                    indicators = _add_indicators(indicators, _sum_indicators(piece, grouped))
-        return _ProductSums(dense, indicators, block.account)
+                    S = _sparse_indicators(piece, grouped)
+                    mixed, sparse = mixed + S.T @ piece.Z.T, sparse + S.T @ S
+        return _ProductSums(total, mixed, sparse, block.account)
 
-    start = _ProductSums(np.zeros((size, size)), None, RowAccount())
-    total = fold_blocks(design, source, step, _add, start, threads=fold_in_threads(design))
+    start = _ProductSums(np.zeros((size, size)), 0.0, 0.0, RowAccount())
+    total = fold_blocks(design, source, step, _ProductSums.__add__, start, threads=fold_in_threads(design))
     return _assemble_gram(design, total), total.account
 
 
-def _assemble_gram(design: Design, total: _ProductSums) -> Array:
-    """Put the cross-products into the order of the columns [1, x_1 ... x_p, y]."""
-    if total.indicators is None:
-        return total.dense
-    layout = design.layout
-    dense, grouped = np.concatenate([[0], layout.dense + 1]), layout.grouped + 1
-    gram = np.zeros((len(dense) + len(grouped),) * 2)
-    gram[np.ix_(dense, dense)] = total.dense
-    gram[np.ix_(grouped, dense)] = total.indicators.dense_products
-    gram[np.ix_(dense, grouped)] = total.indicators.dense_products.T
-    entries = total.indicators.indicator_products.tocoo()
-    gram[grouped[entries.row], grouped[entries.col]] = entries.data
-    return gram
-
-
-def _add(a: _ProductSums, b: _ProductSums) -> _ProductSums:
-    return _ProductSums(a.dense + b.dense, _add_indicators(a.indicators, b.indicators), a.account + b.account)
-
-
-def _add_indicators(a: _IndicatorSums | None, b: _IndicatorSums | None) -> _IndicatorSums | None:
-    if a is None or b is None:
-        return b if a is None else a
-    return _IndicatorSums(a.dense_products + b.dense_products, a.indicator_products + b.indicator_products)
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _IndicatorSums:
-    """Sums over rows for the g grouped columns, scaled.
-
-    Attributes
-    ----------
-    dense_products : (g, d + 1) their products with the dense columns [1, x, y].
-    indicator_products : (g, g) their products with each other, a sparse matrix of SciPy.
-    """
-
-    dense_products: Array
-    indicator_products: Any
-
-
-def _sum_indicators(piece: ScaledBlock, g: int) -> _IndicatorSums:
-    """Sum the products of a block's indicators with its dense columns and with each other."""
+def _sparse_indicators(piece: ScaledBlock, g: int) -> Any:
+    """Return the indicators of a block as a sparse matrix (m, g)."""
     from scipy.sparse import csr_array  # takes a tenth of a second to import, and only indicators need it
 
     m = piece.Z.shape[1]
@@ -104,5 +76,19 @@ def _sum_indicators(piece: ScaledBlock, g: int) -> _IndicatorSums:
     present = places >= 0
     values = np.stack([np.ones(m) if column.values is None else column.values for column in piece.indicators], axis=1)
     ends = np.concatenate([[0], np.cumsum(present.sum(axis=1))])
-    S: Any = csr_array((values[present], places[present], ends), shape=(m, g))
-    return _IndicatorSums(S.T @ piece.Z.T, S.T @ S)
+    return csr_array((values[present], places[present], ends), shape=(m, g))
+
+
+def _assemble_gram(design: Design, total: _ProductSums) -> Array:
+    """Put the cross-products into the order of the columns [1, x_1 ... x_p, y]."""
+    if isinstance(total.sparse, float):  # no indicators, or no rows
+        return total.dense
+    layout = design.layout
+    dense, grouped = np.concatenate([[0], layout.dense + 1]), layout.grouped + 1
+    gram = np.zeros((len(dense) + len(grouped),) * 2)
+    gram[np.ix_(dense, dense)] = total.dense
+    gram[np.ix_(grouped, dense)] = total.mixed
+    gram[np.ix_(dense, grouped)] = np.asarray(total.mixed).T
+    entries = total.sparse.tocoo()
+    gram[grouped[entries.row], grouped[entries.col]] = entries.data
+    return gram

@@ -67,13 +67,11 @@ def choose_fold(fold: str, source: Source, formula: Formula) -> str:
 
 
 def prefers_engine(source: Source, formula: Formula) -> bool:
-    """Return whether the engine is measured to be clearly faster for many rows: few columns, all of plain numbers."""
-    return source.engine is not None and 0 < len(formula.terms) <= source.engine.preferred_up_to and _is_plain(formula, source)
+    """Return whether the engine is measured to be clearly faster for many rows: few terms, all of them plain numeric columns.
 
-
-def _is_plain(formula: Formula, source: Source) -> bool:
-    """Return whether a formula names only numeric columns: an engine rounds what it computes, such as a response less offsets."""
-    if formula.offsets:
+    An engine rounds what it computes, such as a response less offsets.
+    """
+    if source.engine is None or not 0 < len(formula.terms) <= source.engine.preferred_up_to or formula.offsets:
         return False
     expressions = [*formula.response_and_offsets.values(), *map(argument_of, formula.factors.values())]
     bases = any(isinstance(factor, Basis | Categorical) for factor in formula.factors.values())

@@ -12,7 +12,7 @@ from squarely.design import Block, Design, fold_blocks
 from squarely.moments.cross_products import fold_in_threads
 from squarely.moments.standardized import StandardizedProblem
 from squarely.numerics import Array
-from squarely.theory import Noise, Pairs, Spectrum, gaussian_square, pairs_of, weights_of
+from squarely.theory import Noise, Spectrum, gaussian_square, pairs_of, weights_of
 
 _MAX_FOURTH_MOMENT_COLUMNS = 24  # these have 300 products and 90,000 fourth moments; more would cost more than an epoch
 _CELLS = 2**20  # of a block's products: 8 megabytes in each thread
@@ -33,10 +33,6 @@ class _NoiseSums:
     gradient: Array
     skew: Array
     fourth_moments: Array | None = None
-
-    @classmethod
-    def zeros(cls, m: int, d: int, *, gaussian: bool) -> _NoiseSums:
-        return cls(np.zeros(()), np.zeros(d), np.zeros((d, m)), None if gaussian else np.zeros((d, d)))
 
     def __add__(self, other: _NoiseSums) -> _NoiseSums:
         fourth = None if self.fourth_moments is None or other.fourth_moments is None else self.fourth_moments + other.fourth_moments
@@ -65,13 +61,17 @@ def fold_gradient_noise(
     level, slopes = (V[0], V[1:]) if problem.intercept else (np.zeros(len(values)), V)
     optimum = np.dot(V.T, w)
     size = max(1, _CELLS // len(pairs[0]))
-    start = _NoiseSums.zeros(len(values), len(pairs[0]), gaussian=gaussian)
+    m, d = len(values), len(pairs[0])
+    start = _NoiseSums(np.zeros(()), np.zeros(d), np.zeros((d, m)), None if gaussian else np.zeros((d, d)))
 
     def step(block: Block) -> _NoiseSums:
         table, total = problem.columns(block.values), start
         for first in range(0, len(table), size):
             piece = table[first : first + size].T
-            total += _noise_sums(np.dot(slopes.T, piece[:-1]) + level[:, None], piece[-1], optimum, pairs, gaussian=gaussian)
+            x = np.dot(slopes.T, piece[:-1]) + level[:, None]
+            r = piece[-1] - np.dot(optimum, x)
+            u = x[pairs[0]] * x[pairs[1]]  # (d, rows)
+            total += _NoiseSums(np.dot(r, r), np.dot(u, r * r), np.dot(u, (r * x).T), None if gaussian else np.dot(u, u.T))
         return total
 
     local = fold_blocks(design, source, step, _NoiseSums.__add__, start, threads=fold_in_threads(design))
@@ -113,9 +113,3 @@ def expected_noise(problem: StandardizedProblem, lam: Spectrum, w: Array) -> Noi
         square=gaussian_square(values, V[0] if problem.intercept else None),
         gaussian=True,
     )
-
-
-def _noise_sums(x: Array, y: Array, optimum: Array, pairs: Pairs, *, gaussian: bool) -> _NoiseSums:
-    r = y - np.dot(optimum, x)
-    u = x[pairs[0]] * x[pairs[1]]  # (d, rows)
-    return _NoiseSums(np.dot(r, r), np.dot(u, r * r), np.dot(u, (r * x).T), None if gaussian else np.dot(u, u.T))

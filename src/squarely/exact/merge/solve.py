@@ -84,7 +84,13 @@ def _solution(merged: MergedMoments, factor: Factorization, minimum: Minimum, pa
     if record.removed_rows:
         sigma2 = (squares if squares > squares_error else 0.0) / (moments.n - len(params))
         bse = unit_bse * float(moments.design.scales[-1]) * np.sqrt(sigma2)
-        _require_remainder(factor, (digits == 0) & (error > bse) | _suspicious_coefficients(factor, unit_bse, parts))
+        lost = (digits == 0) & (error > bse) | _suspicious_coefficients(factor, unit_bse, parts)
+        if lost.any():
+            names = np.array(factor.names)[factor.selected][lost][:3].tolist()
+            raise NumericalError(
+                f"So much was taken out that only its rounding is left: {join_words(names)} would have no digit. Take out less, or "
+                "fit the rows that are left."
+            )
     norm = np.sqrt(squares)
     return make_solution(
         moments,
@@ -107,16 +113,6 @@ def _solution(merged: MergedMoments, factor: Factorization, minimum: Minimum, pa
         input_rounding=input_rounding,
         merge_record=record,
     )
-
-
-def _require_remainder(factor: Factorization, lost: np.ndarray) -> None:
-    """Raise a NumericalError if a removal leaves coefficients (q,) without a digit."""
-    if lost.any():
-        raise NumericalError(
-            "So much was taken out that only its rounding is left: "
-            f"{join_words(np.array(factor.names)[factor.selected][lost][:3].tolist())} would have no digit. Take out less, or fit "
-            "the rows that are left."
-        )
 
 
 def _suspicious_coefficients(factor: Factorization, unit_bse: Array, parts: Sequence[Part]) -> np.ndarray:

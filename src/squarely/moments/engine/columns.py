@@ -75,7 +75,7 @@ class CarrierBlock:
     carrier : the alias of the numeric column that they share; "" for a one.
     factors : the categorical factors, each with whether all its levels are coded.
     members : (w,) the positions of the columns in W.
-    weights : (levels, ..., w) the value of each column in a cell of the levels.
+    weights : (cells, w) the value of each column in a cell of the levels, the last factor varying fastest.
     """
 
     carrier: str
@@ -87,11 +87,6 @@ class CarrierBlock:
     def keys(self) -> FactorTexts:
         """The texts of the factors to group by."""
         return frozenset(text for text, _ in self.factors)
-
-    @property
-    def flat_weights(self) -> Array:
-        """The weights (cells, w), cells in the order of the factors, the last varying fastest."""
-        return self.weights.reshape(-1, self.weights.shape[-1])
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -215,7 +210,7 @@ def _carrier_block(columns: EngineColumns, carrier: str, factors: tuple[tuple[st
         weight: Array = np.ones(())
         for matrix, (_, _, position) in zip(matrices, columns.monomials[j - 1].pattern if factors else (), strict=True):
             weight = np.multiply.outer(weight, matrix[:, position])
-        weights.append(weight)
+        weights.append(weight.ravel())
     return CarrierBlock(carrier=carrier, factors=factors, members=np.array(members), weights=np.stack(weights, axis=-1))
 
 

@@ -114,9 +114,9 @@ def _product_name(a: CarrierBlock, b: CarrierBlock) -> str:
 def _sum_products(a: CarrierBlock, b: CarrierBlock, sums: GroupSums, keys: Mapping[str, GroupKey]) -> Array:
     """Sum the products of two blocks' columns (w, v) from the sums of their carriers' products by cell."""
     positions = tuple(sums.flat_positions([text for text, _ in block.factors], keys) for block in (a, b))
-    table = np.zeros((len(a.flat_weights), len(b.flat_weights)))
+    table = np.zeros((len(a.weights), len(b.weights)))
     np.add.at(table, positions, sums.sums[_product_name(a, b)])
-    products: Array = a.flat_weights.T @ table @ b.flat_weights
+    products: Array = a.weights.T @ table @ b.weights
     return products
 
 

@@ -75,10 +75,10 @@ def combination_sums(engine_gram: EngineGram, client: EngineClient, a: Array) ->
     gradient = np.zeros(len(a))
     for block in grouped.blocks:
         groups = sums[block.keys]
-        table = np.zeros(len(block.flat_weights))
+        table = np.zeros(len(block.weights))
         positions = groups.flat_positions([text for text, _ in block.factors], grouped.keys)
         np.add.at(table, positions, groups.sums[f"g{block.carrier}"])
-        gradient[block.members] = table @ block.flat_weights
+        gradient[block.members] = table @ block.weights
     return CombinationSums(
         query=query,
         gradient=gradient,
@@ -93,7 +93,7 @@ def _combination_expression(engine_gram: EngineGram, a: Array, engine: Engine) -
     cell_positions: dict[str, nw.Expr] = {}
     terms: list[nw.Expr] = []
     for i, block in enumerate(engine_gram.grouped_query.blocks):
-        weights = block.flat_weights @ a[block.members]
+        weights = block.weights @ a[block.members]
         if not weights.any():
             continue
         keys = [engine_gram.grouped_query.keys[text] for text, _ in block.factors]

@@ -25,10 +25,7 @@ def rounding_in_engine(engine_gram: EngineGram, client: EngineClient) -> Array:
     columns, n = engine_gram.columns, float(engine_gram.gram[0, 0])
     lengths = np.zeros(len(engine_gram.gram))
     model = _rounding_model(engine_gram)
-    bounds: dict[Powers, Any] = {
-        (): _response_bound(columns, model),
-        **_carrier_bounds(columns, _atom_bounds(columns, model, n)),
-    }
+    bounds: dict[Powers, Any] = {(): _response_bound(columns, model), **_carrier_bounds(columns, _atom_bounds(columns, model, n))}
     aliases = {powers: f"h{i}" for i, (powers, bound) in enumerate(bounds.items()) if isinstance(bound, nw.Expr)}
     squares = {powers: n * bound**2 for powers, bound in bounds.items() if isinstance(bound, float)}
     if aliases:
