@@ -156,7 +156,9 @@ def independent_columns(
             continue
         if hidden > _HIDDEN_FRACTION * stored[j]:
             others = "a constant" if selected == [0] else "the columns before it"
-            message = f"{column_name(design, j)} cannot be told from {others}: its values were so much larger in the rows taken out"
+            message = (
+                f"{column_name(design, j)} cannot be distinguished from {others}: its values were much larger in the removed rows"
+            )
             dropped.append(Dependency(message, remainder + hidden))
         else:
             dropped.append(replace(describe_dependency(moments, j, selected, d, zero[j]), remainder=remainder + hidden))

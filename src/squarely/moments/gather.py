@@ -143,6 +143,13 @@ def _is_far(engine_gram: EngineGram) -> bool:
     return bool((numeric & (deviation > 0) & (np.abs(mean) > FAR_DEVIATIONS * deviation)).any())
 
 
+def fold_on_device(device: str) -> Fold:
+    """Return a fold like `fold_products` that multiplies on a PyTorch device."""
+    from squarely.moments.gpu import gpu_fold  # imports PyTorch, which no other fold needs
+
+    return gpu_fold(device)
+
+
 def fold_moments(design: Design, source: Source, fold: Fold | None = None) -> Moments:
     """Sum the rows into Moments. The order of the batches fixes every bit of the result."""
     gram, account = (fold or fold_products)(design, source)

@@ -26,7 +26,7 @@ from squarely.numerics import ROUNDOFF, Array, qr_r
 SUM_ERROR = 8 * ROUNDOFF  # the relative error of sums over rows in blocks, as measured, with a margin
 _DIFFERENCE = 16.0  # by how much a difference of sums is less exact than they are: errors do not cancel, as measured
 NOT_IN_MERGE = (
-    "What is to be taken out was never in: {}. Take out a fit of rows that are in, with the same formula and condition, and once."
+    "The fit to remove was never in: {}. Remove a fit of rows that are in, with the same formula and condition, and once."
 )
 
 

@@ -88,8 +88,8 @@ def _solution(merged: MergedMoments, factor: Factorization, minimum: Minimum, pa
         if lost.any():
             names = np.array(factor.names)[factor.selected][lost][:3].tolist()
             raise NumericalError(
-                f"So much was taken out that only its rounding is left: {join_words(names)} would have no digit. Take out less, or "
-                "fit the rows that are left."
+                f"The removal leaves nothing but rounding: {join_words(names)} would have no digit. Remove less, or fit the "
+                "remaining rows."
             )
     norm = np.sqrt(squares)
     return make_solution(
