@@ -50,8 +50,7 @@ class ChangeOfBasis:
 
     def error_lengths(self, G: Array) -> Array:
         """Return |A|' times the lengths of the source's columns (l + 1,): rounding in G is in proportion to them."""
-        lengths: Array = np.abs(self.A[0]).T @ np.sqrt(np.diag(G))
-        return lengths
+        return np.abs(self.A[0]).T @ np.sqrt(np.diag(G))
 
     def apply(self, v: Pair) -> Pair:
         """Return A v (k + 1,)."""

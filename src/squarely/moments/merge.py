@@ -120,8 +120,7 @@ def _is_zero(design: Design, parts: Sequence[SignedMoments], candidates: Sequenc
         change = make_change_of_basis(recode(candidates, moments.design), moments.design, unscaled)
         squares += part.sign * change.gram_diagonal(moments.gram)[1:-1]
         sizes += change.error_lengths(moments.gram)[1:-1] ** 2
-    zero: np.ndarray = squares <= CANCELLATION * sizes
-    return zero
+    return squares <= CANCELLATION * sizes
 
 
 def _sizes(changes: Sequence[ChangeOfBasis], parts: Sequence[SignedMoments], *, with_error_factors: bool = False) -> Array:

@@ -64,8 +64,7 @@ class Moments:
         """Which variables (k,) have the same value in every row, as far as doubles can show."""
         # Sums of squares of magnitude m**2 have errors near n u m**2 (m in scaled units, about one when centered).
         sizes = np.diag(self.gram)[1:]
-        constant: np.ndarray = sizes - self.gram[0, 1:] ** 2 / self.n <= 1e-14 * sizes
-        return constant
+        return sizes - self.gram[0, 1:] ** 2 / self.n <= 1e-14 * sizes
 
 
 def require_range(design: Design, source: Source, gram: Array, n: int) -> None:

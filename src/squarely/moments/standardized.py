@@ -50,8 +50,7 @@ class StandardizedProblem:
 
     def columns(self, values: Array) -> Array:
         """Standardize values (m, k) of the variables."""
-        table: Array = ((values - self.center) - self.offset) / self.scale
-        return table
+        return ((values - self.center) - self.offset) / self.scale
 
     def column(self, values: Array, j: int | np.ndarray) -> Array:
         """Standardize values (m,) of the variable j, or of the variables j (m,), to the same bits as `columns`."""

@@ -56,8 +56,7 @@ def factorize_merged(
 def _columns_selected_anywhere(moments: Moments, solutions: Sequence[Solution]) -> np.ndarray:
     """Return which columns (k + 1,) some solution has selected."""
     names = {name for s in solutions for name in np.array(s.factor.names)[s.factor.selected].tolist()}
-    found: np.ndarray = np.isin(["", *moments.design.labels], list(names))
-    return found
+    return np.isin(["", *moments.design.labels], list(names))
 
 
 def _zero_columns(moments: Moments, solutions: Sequence[Solution]) -> np.ndarray:

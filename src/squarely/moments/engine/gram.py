@@ -116,8 +116,7 @@ def _sum_products(a: CarrierBlock, b: CarrierBlock, sums: GroupSums, keys: Mappi
     positions = tuple(sums.flat_positions([text for text, _ in block.factors], keys) for block in (a, b))
     table = np.zeros((len(a.weights), len(b.weights)))
     np.add.at(table, positions, sums.sums[_product_name(a, b)])
-    products: Array = a.weights.T @ table @ b.weights
-    return products
+    return a.weights.T @ table @ b.weights
 
 
 def center_columns(columns: EngineColumns, client: EngineClient, *, first: int | None) -> EngineColumns:
