@@ -19,7 +19,9 @@ def poisoned(monkeypatch):
 
     def nonsense(*args, **options):
         solution = honest(*args, **options)
-        return replace(solution, params=np.array([7.0, -1e9, 3e-5]), b=(np.array([7.0, -1e9, 3e-5]), np.zeros(3)), ssr=-1.0)
+        return replace(
+            solution, params=np.array([7.0, -1e9, 3e-5]), scaled_params=(np.array([7.0, -1e9, 3e-5]), np.zeros(3)), ssr=-1.0
+        )
 
     monkeypatch.setattr(training, "solve_least_squares", nonsense)
 
