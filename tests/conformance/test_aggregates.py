@@ -278,7 +278,7 @@ def test_an_order_of_rows(door, tmp_path):
     page = " ".join(str(fit.summary()).split())
     if door == "duckdb":
         assert math.isnan(fit.durbin_watson)
-        assert "Durbin-Watson needs an order of rows, which DuckDB has not. Give order_by=." in page
+        assert "Durbin-Watson needs an order of rows, which DuckDB does not have. Give order_by=." in page
     else:
         assert_close(fit.durbin_watson, np.square(np.diff(r)).sum() / (r @ r), rtol=1e-12)
         assert "needs an order" not in page
@@ -286,7 +286,7 @@ def test_an_order_of_rows(door, tmp_path):
 
 @engines
 def test_a_pilot_that_is_far_off_is_folded_again(door, tmp_path, monkeypatch):
-    monkeypatch.setattr("squarely.moments.engine.gram.PILOT_ROWS", 100)
+    monkeypatch.setattr("squarely.moments.gather.PILOT_ROWS", 100)
     x = np.concatenate([np.arange(100) * 1e-6, 1e6 + np.arange(9_900.0)])
     y = 0.25 * x + np.sin(np.arange(10_000.0))
     fit = inside("y ~ x", {"x": x, "y": y}, door, tmp_path)
@@ -318,7 +318,7 @@ def test_more_aggregates_than_a_query_takes_are_asked_in_several(door, tmp_path,
     kind = PolarsLazySource if door == "polars lazy" else DuckDBSource
     data = {k: v for k, v in wide_table().items() if k in ("x", "z", "when", "small", "y")}
     whole = inside("y ~ x * when + z + small", data, door, tmp_path)
-    monkeypatch.setattr(kind, "engine", type(kind.engine)(name="bounded", bound=7, ordered=kind.engine.ordered))
+    monkeypatch.setattr(kind, "engine", type(kind.engine)(name="bounded", max_aggregates=7, ordered=kind.engine.ordered))
     parts = inside("y ~ x * when + z + small", data, door, tmp_path)
     assert_close(parts.params, whole.params, rtol=1e-12)
     assert parts.solution.scans > whole.solution.scans
@@ -405,7 +405,7 @@ def test_auto_takes_aggregates_where_they_are_clearly_better(monkeypatch):
     rng = np.random.default_rng(5)
     data = {f"x{i}": rng.normal(size=100) for i in range(6)} | {"g": ["a", "b"] * 50, "y": rng.normal(size=100)}
     assert sq.ols("y ~ x1", held("polars lazy", data)).fold == "batches"
-    monkeypatch.setattr("squarely.moments.gather._MANY_CELLS", 50)
+    monkeypatch.setattr("squarely.moments.gather.CHEAP_CELLS", 50)
     assert sq.ols("y ~ x1 + x2", held("polars lazy", data)).fold == "aggregates"
     for formula in (
         "y ~ x1 + g",
@@ -425,7 +425,7 @@ def test_auto_takes_aggregates_where_they_are_clearly_better(monkeypatch):
 
 @reads
 def test_auto_falls_back_on_batches_and_says_so(monkeypatch):
-    monkeypatch.setattr("squarely.moments.gather._MANY_CELLS", 50)
+    monkeypatch.setattr("squarely.moments.gather.CHEAP_CELLS", 50)
     rng = np.random.default_rng(6)
     x = rng.normal(size=100)
     data = {"x": x, "z": x + 1e-9 * rng.normal(size=100), "y": rng.normal(size=100)}

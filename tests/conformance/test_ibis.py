@@ -50,7 +50,7 @@ def test_a_fit_says_where_its_sums_were_worked_out(engine):
     page = " ".join(str(fit.summary()).split())
     assert fit.fold == "aggregates"
     assert f"from cross-products by aggregates in {engine}" in page
-    assert f"Durbin-Watson needs an order of rows, which {engine} has not. Give order_by=." in page
+    assert f"Durbin-Watson needs an order of rows, which {engine} does not have. Give order_by=." in page
     assert sq.preview("y ~ x + z", kept(engine)).fold == f"aggregates in {engine}"
 
 

@@ -48,6 +48,17 @@ def test_notes_on_how_a_file_is_written_come_back(tmp_path):
         assert "Read with decimal comma." in str(one.summary())
 
 
+def test_files_without_the_key_zero_are_read(tmp_path):
+    """Earlier versions said that a column is zero in a sentence alone."""
+    path = tmp_path / "fit.json"
+    fit = sq.ols("mpg ~ weight + I(weight - weight) + I(2 * weight)", CARS)
+    fit.save(path)
+    document = json.loads(path.read_text())
+    assert document["factor"].pop("zero") == [True, False]
+    path.write_text(json.dumps(document))
+    assert sq.load(path).solution.factor.zeros == fit.solution.factor.zeros == (True, False)
+
+
 def test_odd_names_come_back(tmp_path):
     X = np.random.default_rng(0).normal(size=(30, 3))
     names = ["a b`c", 'x"; drop table t; --', "\x1b[31mred"]

@@ -125,7 +125,7 @@ def test_a_file_that_changes_after_the_fit(tmp_path):
     frame = pd.DataFrame({"x": [1.0, 2, 3, 4], "y": [2.0, 4, 7, 8]})
     fit = sq.ols("y ~ x", frame)
     frame["y"] *= 10
-    with pytest.raises(DataError, match="or other values in them"):
+    with pytest.raises(DataError, match="with other values"):
         _ = fit.fittedvalues
 
 

@@ -235,7 +235,7 @@ def test_accounts_add_and_come_off():
     with pytest.raises(DataError, match="there is nothing to fit"):
         merged.remove(*fits)
     said = merged.remove(fits[1]).dropped_columns[0]  # beside 2**53 nothing is left of 1 to 5
-    assert said == "x cannot be told from a constant: its values were so much larger in the rows taken out"
+    assert said == "x cannot be distinguished from a constant: its values were much larger in the removed rows"
 
 
 # What does not belong together.

@@ -170,7 +170,7 @@ def inconsistent(fit, X, kept, *, intercept):
     """Name the numbers of a fit that contradict each other, or those of the saved fit that differ."""
     found = []
     constant = [Fraction(1)] * len(X[0])
-    certain = 1 if intercept else 0 if is_apart(constant, X) and fit.solution.spans_told else fit.k_constant
+    certain = 1 if intercept else 0 if is_apart(constant, X) and fit.solution.is_span_certain else fit.k_constant
     if (fit.k_constant, fit.df_model, fit.df_resid) != (certain, len(kept) - certain, len(constant) - len(kept)):
         found.append(("degrees of freedom", fit.k_constant, fit.df_model, fit.df_resid))
     covariance, errors = fit.cov_params().loc[kept, kept].to_numpy(), fit.bse[kept].to_numpy()
@@ -206,7 +206,7 @@ def is_true(sentence, every, room):
     """Evaluate a sentence about a dropped column in fractions: its numbers have ten digits, or six where a column is constant."""
     if match := re.fullmatch(r"(.*) is constant \((.*)\)", sentence):
         return all(abs(v - Fraction(match[2])) <= Fraction(1, 10**5) * abs(v) for v in every[match[1]])
-    if sentence.endswith("so much larger in the rows taken out") or "cannot be told from the columns before it" in sentence:
+    if sentence.endswith("much larger in the removed rows") or "cannot be distinguished from the columns before it" in sentence:
         return True
     name, right = re.split(r" [=≈] ", sentence, maxsplit=1)
     total, size = [Fraction(0)] * len(every[name]), [abs(v) for v in every[name]]

@@ -8,7 +8,6 @@ import polars as pl
 import pytest
 
 import squarely as sq
-from squarely.exact import solve_least_squares as least_squares
 from tests.support.checks import DOORS, digits, exact_solution, nist, nist_columns, through_door
 from tests.support.exact_reference import bs, centered, dot, fractions, irrational, ns, poly, scaled, solved, true_digits
 
@@ -320,7 +319,7 @@ def test_standard_errors_beyond_a_hundred_columns_by_aggregates():
 
 def test_double_precision_serves_where_a_coefficient_is_zero_beside_its_error(monkeypatch):
     """A column that explains nothing asks for no double-double; near twins do. The digits claimed are there in either case."""
-    monkeypatch.setattr(least_squares, "CHEAP_CELLS", 0)
+    monkeypatch.setattr("squarely.exact.solve.CHEAP_CELLS", 0)
     rng = np.random.default_rng(4)
     x, z = rng.normal(size=(2, 300))
     idle = 1e-9 * z + rng.normal(size=300)  # its coefficient is held near zero below

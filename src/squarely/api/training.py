@@ -20,7 +20,7 @@ from squarely.data import Source, is_aggregate_only, pass_counter, silent
 from squarely.design import Formula, learn_from_rows
 from squarely.errors import OptionError, suggest_name
 from squarely.exact import solve_least_squares
-from squarely.moments import Moments, StandardizedProblem, fold_products, gather_moments
+from squarely.moments import Moments, StandardizedProblem, fold_on_device, fold_products, gather_moments
 from squarely.numerics import Array
 
 if TYPE_CHECKING:
@@ -277,13 +277,12 @@ def _all_reduce_moments(
 ) -> Moments:
     """Return the moments of all rows, summed over the processes, on the device of the run where that pays."""
     from squarely.descent import all_reduce_fold
-    from squarely.moments.gpu import gpu_fold  # needs PyTorch
 
     if is_aggregate_only(source):  # an engine sums up all rows at once
         return training_moments(inputs, formula, source)
     design = group.run_on_all(lambda: learn_from_rows(formula, source, parse_row_filter(inputs)))
     on_device = options.device != "cpu" and options.engine != "rows"
-    fold = all_reduce_fold(gpu_fold(options.device) if on_device else fold_products, shard, group, options)
+    fold = all_reduce_fold(fold_on_device(options.device) if on_device else fold_products, shard, group, options)
     moments = gather_moments(design, source, fold)
     require_complete(inputs, moments, source)
     return moments

@@ -10,7 +10,7 @@ import numpy as np
 from squarely import theory
 from squarely.data import Source, is_aggregate_only, scan_purpose
 from squarely.design import Block, Design, fold_blocks
-from squarely.moments import EngineGram, Moments, StandardizedProblem, combination_sums
+from squarely.moments import EngineClient, EngineGram, Moments, StandardizedProblem, combination_sums
 from squarely.numerics import Array
 
 
@@ -62,7 +62,7 @@ def gradient_in_engine(folded: EngineGram, source: Source, problem: Standardized
     M = folded.to_data_columns / np.concatenate([[1.0], problem.scale])
     M[0, 1:] = ((folded.to_data_columns[0, 1:] - problem.center) - problem.offset) / problem.scale
     c = np.concatenate([w if problem.intercept else np.concatenate([[0.0], w]), [-1.0]])
-    seen, _ = combination_sums(folded, source, M @ c)
+    seen = combination_sums(folded, EngineClient(source), M @ c)
     gradient = 2.0 * (M.T @ seen.gradient)[:-1] / problem.n
     where = f"rows in {source.require_engine().name}"
     return GradientAtSolution(loss=seen.squares / problem.n, gradient=gradient if problem.intercept else gradient[1:], basis=where)

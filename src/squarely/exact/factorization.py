@@ -1,7 +1,7 @@
-"""R with R'R = X'X for the columns that are independent; which ones are is decided once, here.
+"""R with R'R = X'X for the independent columns; which columns these are is decided once, here.
 
-Cross-products serve while roundoff x condition squared leaves ten digits. Otherwise R is folded from the rows, and its
-diagonal tells which columns the earlier ones already span, up to what the rounding of the stored values can explain.
+Cross-products serve while roundoff x condition squared leaves ten digits. Otherwise R is folded from the rows. Its diagonal
+shows which columns the earlier ones span, up to the rounding of the stored values.
 """
 
 from __future__ import annotations
@@ -12,36 +12,35 @@ import numpy as np
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
 from squarely.data import Source
-from squarely.errors import DataError
-from squarely.exact.condition_number import MOST_SINGULAR_VALUES, condition_of, condition_of_cosines
-from squarely.exact.rank import cholesky_in_order, constant_columns, describe_dependency, describe_zero_column, independent_columns
+from squarely.errors import DataError, changed_error, join_words
+from squarely.exact.condition_number import MOST_SINGULAR_VALUES, condition_of, condition_of_cosines, condition_of_scaled
+from squarely.exact.rank import Dependency, cholesky_in_order, constant_columns, describe_dependency, independent_columns
 from squarely.moments import Moments, fold_qr
 from squarely.numerics import ROUNDOFF, Array, qr_r
 
 TEN_DIGITS, SIX_DIGITS = 1e-10, 1e-6  # relative errors that leave so many digits
-# Beyond so many operations (some seconds) a triangle of blocks of indicators is not folded if cross-products can decide rank, and
-# beyond so many more (minutes to hours) not at all. What they leave of a column is told from nothing while it is more than roundoff
-# may be after ten thousand columns.
+# Beyond so many operations (some seconds), a triangle of blocks of indicators is not folded if cross-products can decide rank;
+# beyond so many more (minutes to hours), never.
 _MANY_OPERATIONS, _MOST_OPERATIONS = 1e10, 5e12
-_MIN_REMAINDER = 1e-10
+_MIN_REMAINDER = 1e-10  # a remainder in cross-products is certain above what roundoff may be after ten thousand columns
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Factorization:
-    """The triangular factor of the scaled columns that are kept.
+    """The triangular factor of the scaled columns that are selected.
 
     Attributes
     ----------
-    columns : (q,) positions in Moments' columns [1, x_1 ... x_p, y] of the kept columns.
-    names : the names of all coefficients, kept or not.
-    selected : (len(names),) whether a coefficient is kept.
-    R : (q, q) upper triangular; `rhs` (q,) with R b = rhs at the solution b.
+    columns : (q,) positions in Moments' columns [1, x_1 ... x_p, y] of the selected columns.
+    names : the names of all coefficients, selected or not.
+    selected : (len(names),) whether a coefficient is selected.
+    R : (q, q) upper triangular.
+    rhs : (q,) with R b = rhs at the solution b.
     condition : the 2-norm condition number of R with its columns scaled to length one.
     method : "moments" or "triangle".
-    dependencies : a sentence for each dropped column.
-    triangle : (k + 1, k + 1) on that road, T of all columns [1, x, y] with T'T = Z'Z; without an intercept that of 1 may be zero.
-    remainders : (p - q,) the length of each dropped column that the kept ones may not span, in scaled units.
-    error_factor : by how much cross-products are less exact than sums over rows, because others were taken out of them.
+    dropped : the dependency of each dropped column.
+    triangle : (k + 1, k + 1) by that method, T of all columns [1, x, y] with T'T = Z'Z.
+    error_factor : the error of the cross-products over that of plain sums over rows: above one after a removal.
     """
 
     columns: np.ndarray
@@ -51,9 +50,8 @@ class Factorization:
     rhs: Array
     condition: float
     method: str
-    dependencies: tuple[str, ...] = ()
+    dropped: tuple[Dependency, ...] = ()
     triangle: Array | None = None
-    remainders: tuple[float, ...] = ()
     error_factor: float = 1.0
 
     @property
@@ -62,16 +60,58 @@ class Factorization:
         power = 2 if self.method == "moments" else 1
         return min(1.0, len(self.columns) * ROUNDOFF * self.error_factor * self.condition**power)
 
+    @property
+    def dependencies(self) -> tuple[str, ...]:
+        """A sentence for each dropped column."""
+        return tuple(each.message for each in self.dropped)
+
+    @property
+    def remainders(self) -> Array:
+        """The length of each dropped column (p - q,) that the selected ones may not span, in scaled units."""
+        return np.array([each.remainder for each in self.dropped])
+
+    @property
+    def zeros(self) -> tuple[bool, ...]:
+        """Whether each dropped column is zero in every row."""
+        return tuple(each.is_zero for each in self.dropped)
+
+
+def make_factorization(
+    moments: Moments,
+    columns: np.ndarray,
+    R: Array,
+    condition: float,
+    *,
+    rhs: Array | None = None,
+    method: str = "moments",
+    dropped: tuple[Dependency, ...] = (),
+    triangle: Array | None = None,
+    error_factor: float = 1.0,
+) -> Factorization:
+    """Return the factorization of some columns (q,) of Moments; `rhs` follows from the cross-products unless it is given."""
+    return Factorization(
+        columns=columns,
+        names=moments.design.names,
+        selected=np.isin(columns_of(moments), columns),
+        R=R,
+        rhs=solve_triangular(R, moments.gram[columns, -1], trans="T", check_finite=False) if rhs is None else rhs,
+        condition=condition,
+        method=method,
+        dropped=dropped,
+        triangle=triangle,
+        error_factor=error_factor,
+    )
+
 
 def factorize(moments: Moments, source: Source) -> Factorization:
     """Factor the columns, from cross-products if that leaves ten digits, else from the rows.
 
-    Where there are thousands of indicators, whose cross-products are exact, rank is decided on these, unless a column of numbers
-    is in doubt: only the rows tell whether it is dependent or nearly so.
+    With thousands of indicators, whose cross-products are exact, rank is decided on these. Only a numeric column in doubt needs
+    the rows, which show whether it is dependent or nearly so.
 
     Raises
     ------
-    DataError : such a column among so many indicators that a triangle of the rows would take hours.
+    DataError : such a column beside so many indicators that a triangle of the rows would take hours.
     """
     constant, zero = constant_columns(moments, source)
     factor = None if constant.any() else factorize_moments(moments)
@@ -82,21 +122,25 @@ def factorize(moments: Moments, source: Source) -> Factorization:
             factor = None
         elif doubtful:
             raise DataError(
-                f"Cross-products of {len(moments.gram) - 1:,} columns cannot tell whether {' and '.join(map(repr, doubtful))} of "
+                f"Cross-products of {len(moments.gram) - 1:,} columns cannot tell whether {join_words([*map(repr, doubtful)])} of "
                 f"{source.label} depends on the columns before, and a triangle of so many would take hours. Leave it out, or group "
                 "levels."
             )
-    return factor or _factorize_rows(moments, source, constant, zero)
+    if factor is not None:
+        return factor
+    T = fold_qr(moments.design, source)
+    require_same_rows(source, moments, round(float(T[0, 0] ** 2)), T[0, 0] * T[0])
+    return factorize_triangle(moments, T, constant, zero)
 
 
 def columns_of(moments: Moments) -> np.ndarray:
-    """Give the positions of all coefficients in Moments' columns [1, x, y]."""
+    """Return the positions of all coefficients in Moments' columns [1, x, y]."""
     design = moments.design
     return np.arange(0 if design.intercept else 1, len(design.columns) + 1)
 
 
 def factorize_moments(moments: Moments) -> Factorization | None:
-    """Factor the cross-products, or give None if that would not leave ten digits or a column depends on others."""
+    """Factor the cross-products; return None if that would not leave ten digits or a column depends on others."""
     columns = columns_of(moments)
     G = moments.gram[columns[0] : columns[-1] + 1, columns[0] : columns[-1] + 1]
     length = np.sqrt(np.diag(G))
@@ -111,37 +155,36 @@ def factorize_moments(moments: Moments) -> Factorization | None:
     except LinAlgError:
         return None
     condition = condition or condition_of(R, np.array([1 / length, np.zeros(len(R))]))
-    return _make_factorization(moments, columns, R, condition) if ROUNDOFF * condition**2 <= TEN_DIGITS else None
+    return make_factorization(moments, columns, R, condition) if ROUNDOFF * condition**2 <= TEN_DIGITS else None
 
 
 def _cholesky_in_place(G: Array) -> Array:
-    """Factor a large matrix in the memory of one copy: ten thousand columns have most of a gigabyte.
+    """Factor a large matrix in the memory of one copy: ten thousand columns take most of a gigabyte.
 
-    A small one is left to NumPy, whose BLAS has threads of its own that SciPy's would wait for.
+    Small matrices go to NumPy: SciPy has other BLAS threads, and each would wait for the other's.
     """
     R: Array = cholesky(G.T.copy(order="F"), lower=False, overwrite_a=True, check_finite=False)
     return R
 
 
 def _factorize_in_order(moments: Moments, constant: np.ndarray, zero: np.ndarray) -> tuple[Factorization, list[str]]:
-    """Decide rank on cross-products, in the order of the columns; name those left out that are neither constant nor categories."""
+    """Decide rank on cross-products, in the order of the columns; name dropped ones that are neither constant nor categorical."""
     design = moments.design
     columns = columns_of(moments)
     G = moments.gram[columns[0] : columns[-1] + 1, columns[0] : columns[-1] + 1]
     C, length = _cosines(G), np.sqrt(np.diag(G))
     np.fill_diagonal(C, np.where(constant[columns], 0.0, np.diag(C)))
-    R, kept = cholesky_in_order(C, _MIN_REMAINDER)
-    before = np.cumsum(kept)
-    sentences = []
-    for i in np.flatnonzero(~kept).tolist():
-        earlier = columns[kept][: before[i]]
-        d = solve_triangular(R[: before[i], : before[i]], C[:i, i][kept[:i]]) * length[i] / length[kept][: before[i]]
-        name, j = moments.design.names[i], int(columns[i])
-        sentences.append(describe_zero_column(name) if zero[j] else describe_dependency(moments, name, j, earlier.tolist(), d))
-    factor = _make_factorization(moments, columns[kept], R * length[kept], condition_of(R))
-    out = [design.columns[j - 1] for j in columns[~kept].tolist() if not constant[j]]
-    doubtful = [column.name for column in out if not all(text in design.categories for text, _, _ in column.parts)]
-    return replace(factor, dependencies=tuple(sentences)), doubtful
+    R, selected = cholesky_in_order(C, _MIN_REMAINDER)
+    before = np.cumsum(selected)
+    dropped = []
+    for i in np.flatnonzero(~selected).tolist():
+        earlier, j = columns[selected][: before[i]], int(columns[i])
+        d = solve_triangular(R[: before[i], : before[i]], C[:i, i][selected[:i]]) * length[i] / length[selected][: before[i]]
+        remainder = float(np.sqrt(_MIN_REMAINDER * moments.gram[j, j]))
+        dropped.append(replace(describe_dependency(moments, j, earlier.tolist(), d, zero[j]), remainder=remainder))
+    factor = make_factorization(moments, columns[selected], R * length[selected], condition_of(R), dropped=tuple(dropped))
+    varying = [design.columns[j - 1] for j in columns[~selected].tolist() if not constant[j]]
+    return factor, [column.name for column in varying if not all(text in design.categories for text, _, _ in column.parts)]
 
 
 def _cosines(G: Array) -> Array:
@@ -153,54 +196,22 @@ def _cosines(G: Array) -> Array:
     return C
 
 
-def _make_factorization(moments: Moments, columns: np.ndarray, R: Array, condition: float) -> Factorization:
-    dropped = np.setdiff1d(columns_of(moments), columns)
-    return Factorization(
-        columns=columns,
-        names=moments.design.names,
-        selected=np.isin(columns_of(moments), columns),
-        R=R,
-        rhs=solve_triangular(R, moments.gram[columns, -1], trans="T", check_finite=False),
-        condition=condition,
-        method="moments",
-        remainders=tuple(np.sqrt(_MIN_REMAINDER * np.diag(moments.gram)[dropped]).tolist()),
-    )
-
-
-def _factorize_rows(moments: Moments, source: Source, constant: np.ndarray, zero: np.ndarray) -> Factorization:
-    T = fold_qr(moments.design, source)
-    require_same_rows(source, moments, round(float(T[0, 0] ** 2)), T[0, 0] * T[0])
-    return factorize_triangle(moments, T, constant, zero=zero)
-
-
 def factorize_triangle(
-    moments: Moments, T: Array, constant: np.ndarray, noise: Array | None = None, *, zero: np.ndarray | None = None
+    moments: Moments, T: Array, constant: np.ndarray, zero: np.ndarray, noise: Array | None = None
 ) -> Factorization:
-    """Factor the columns that are independent, from T (k + 1, k + 1) of all columns; the others are those of `independent_columns`."""
+    """Factor the independent columns, from T (k + 1, k + 1) of all columns; see `independent_columns` for the others."""
     columns = columns_of(moments)
-    kept, dependencies, left = independent_columns(moments, T, columns, constant, noise, zero=zero)
-    R = qr_r(T[:, [*columns[kept], len(T) - 1]])
-    q = int(kept.sum())
-    length = np.linalg.norm(R[:q, :q], axis=0)
-    return Factorization(
-        columns=columns[kept],
-        names=moments.design.names,
-        selected=kept,
-        R=R[:q, :q],
-        rhs=R[:q, q],
-        condition=condition_of(R[:q, :q] / length),
-        method="triangle",
-        dependencies=tuple(dependencies),
-        triangle=T,
-        remainders=left,
-    )
+    selected, dropped = independent_columns(moments, T, columns, constant, zero, noise=noise)
+    columns, q = columns[selected], int(selected.sum())
+    R = qr_r(T[:, [*columns, len(T) - 1]])
+    condition = condition_of_scaled(R[:q, :q])
+    return make_factorization(moments, columns, R[:q, :q], condition, rhs=R[:q, q], method="triangle", dropped=dropped, triangle=T)
 
 
 def require_same_rows(source: Source, moments: Moments, n: int, sums: Array) -> None:
-    """Raise a DataError unless a scan that met n rows with these sums of the scaled columns (k + 1,) met those of Moments."""
-    room = 1e-10 * np.sqrt(moments.n * np.diag(moments.gram))
-    if n != moments.n or not (np.abs(sums - moments.gram[0]) <= room).all():
-        raise DataError(
-            f"{source.label} has changed since it was first read: {moments.n:,} complete rows then, {n:,} now, or other values "
-            "in them. Fit again when nothing writes to it."
+    """Raise a DataError unless a scan has the number of rows and the sums of the scaled columns (k + 1,) of Moments."""
+    tolerance = 1e-10 * np.sqrt(moments.n * np.diag(moments.gram))
+    if n != moments.n or not (np.abs(sums - moments.gram[0]) <= tolerance).all():
+        raise changed_error(
+            source.label, f"{moments.n:,} complete rows", f"{n:,}" + (" with other values" if n == moments.n else "")
         )

@@ -1,4 +1,4 @@
-"""The scan of the residuals: it gathers what refinement needs (X'r) and what the residual statistics need, in one pass."""
+"""The scan of the residuals: one pass sums what refinement needs (X'r) and what the residual statistics need."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ class ResidualSums:
 
     Attributes
     ----------
-    n : rows met. `sums` (k + 1,) the sums of the scaled columns, to tell whether these are the rows of the first scan.
-    gradient, gradient_low : (q,) X'r over the kept columns, as double-double: blocks cancel against each other.
+    n, sums : the rows, and the sums of the scaled columns (k + 1,), which show whether these are the rows of the first scan.
+    gradient, gradient_low : (q,) X'r over the selected columns, as double-double: blocks cancel against each other.
     response_sums : (2,) sums of y - m and (y - m)^2 for the known mean m of the response.
     squares : sum of r^2.
     powers : (3,) sums of (r - m)^2, (r - m)^3, (r - m)^4 for the mean m of the residuals.
     sum_squared_differences : sum of (r_i - r_{i-1})^2 in the order of the rows.
-    first_residual, last_residual : the residuals at both ends, by which two scans in a row are merged.
-    top : a bound of the scaled values and residuals met, by which the error of sliced products is told.
+    first_residual, last_residual : the residuals at both ends, to merge two consecutive scans.
+    top : a bound of the scaled values and residuals; the error of sliced products is in proportion to it.
     """
 
     n: int
@@ -63,27 +63,27 @@ def scan_residuals(
 ) -> tuple[ResidualSums, Array]:
     """Scan the rows once with coefficients b (q,) given as double-double.
 
-    `extended` keeps residual and X'r in double-double; otherwise both are plain doubles. The residuals are those of the response
-    times `response`. The second result (k + 1,) bounds the length, over the rows, of what rounding has done to each scaled column
-    [1, x, y] before it was read.
+    `extended` computes residuals and X'r in double-double, otherwise in plain doubles. The residuals are those of the response
+    times `response`. The second result (k + 1,) bounds the length, over the rows, of the rounding of each scaled column [1, x, y]
+    before it was read.
 
     Raises
     ------
-    DataError : these are not the rows that the first scan met.
+    DataError : these are not the rows of the first scan.
     """
     design, coefficients = moments.design, replace(_Coefficients.from_columns(moments.design, columns, b), response=response)
-    middle = float(moments.gram[0, -1] / moments.n)
-    mean = response * middle - float(moments.gram[0, columns] @ b[0]) / moments.n
+    y_mean = float(moments.gram[0, -1] / moments.n)
+    r_mean = response * y_mean - float(moments.gram[0, columns] @ b[0]) / moments.n
     size = SLICED_ROWS if extended else rows_per_block(design)
 
     def step(block: Block) -> _ScanTotal:
         total = None
         for piece in scaled_blocks(design, block, size, low=extended):
             r, gradient, top = (_extended_residuals if extended else _plain_residuals)(piece, coefficients)
-            y, centred = piece.Z[-1] - middle, r - mean
+            y, centered = piece.Z[-1] - y_mean, r - r_mean
             if piece.low is not None:
                 y = y + piece.low[-1]
-            square, steps = centred * centred, np.diff(r)
+            square, differences = centered * centered, np.diff(r)
             sums = ResidualSums(
                 n=len(r),
                 sums=coefficients.all_sums(piece),
@@ -91,27 +91,27 @@ def scan_residuals(
                 gradient_low=gradient[1],
                 response_sums=np.array([y.sum(), np.dot(y, y)]),
                 squares=float(np.dot(r, r)),
-                powers=np.array([centred.sum(), square.sum(), np.dot(square, centred), np.dot(square, square)]),
-                sum_squared_differences=float(np.dot(steps, steps)),
+                powers=np.array([centered.sum(), square.sum(), np.dot(square, centered), np.dot(square, square)]),
+                sum_squared_differences=float(np.dot(differences, differences)),
                 first_residual=float(r[0]),
                 last_residual=float(r[-1]),
                 top=top,
             )
-            total = _merge(total, sums)
+            total = _merge_sums(total, sums)
         return total, block.rounding_squares() if block.rounding_squares else 0.0
 
     def merge(a: _ScanTotal, b: _ScanTotal) -> _ScanTotal:
-        return _merge(a[0], b[0]), a[1] + b[1]
+        return _merge_sums(a[0], b[0]), a[1] + b[1]
 
     start: _ScanTotal = None, 0.0
-    total, rough = fold_blocks(design, source, step, merge, start, threads=fold_in_threads(design))
+    total, rounding_squares = fold_blocks(design, source, step, merge, start, threads=fold_in_threads(design))
     if total is None:
         raise DataError(f"{source.label} changed while it was read: its rows are gone. Fit again when nothing writes to it.")
     require_same_rows(source, moments, total.n, coefficients.reorder(total.sums))
     at = coefficients.selected_places
     if not source.ordered:
         total = replace(total, sum_squared_differences=math.nan)
-    lengths = np.append(0.0, np.sqrt(rough) / design.scales)
+    lengths = np.append(0.0, np.sqrt(rounding_squares) / design.scales)
     powers = powers_about_mean(total.n, total.powers)
     return replace(total, gradient=total.gradient[at], gradient_low=total.gradient_low[at], powers=powers), lengths
 
@@ -119,9 +119,9 @@ def scan_residuals(
 _ScanTotal = tuple[ResidualSums | None, Array | float]
 
 
-def without_shape(sums: ResidualSums, off: float) -> ResidualSums:
-    """Leave the shape and the order of the residuals unknown where their norm may be off by more than `off` allows: six digits."""
-    if off <= SIX_DIGITS * np.sqrt(sums.squares):
+def without_shape(sums: ResidualSums, error: float) -> ResidualSums:
+    """Set the shape and the order of the residuals to NaN if the `error` of their norm leaves fewer than six digits."""
+    if error <= SIX_DIGITS * np.sqrt(sums.squares):
         return sums
     return replace(sums, powers=np.full(3, math.nan), sum_squared_differences=math.nan)
 
@@ -135,26 +135,24 @@ def residuals_of(design: Design, columns: np.ndarray, b: Pair, block: Block) -> 
 
 
 def column_sums(design: Design, block: Block) -> Array:
-    """Sum the scaled columns (k + 1,) of a block of rows, by which it is told whether these are the rows of the fit."""
+    """Sum the scaled columns (k + 1,) of a block of rows, to compare them with the rows of the fit."""
     total = np.zeros(len(design.labels) + 1)
-    nothing = _Coefficients.from_columns(design, np.empty(0, dtype=int), (np.empty(0), np.empty(0)))
+    empty = _Coefficients.from_columns(design, np.empty(0, dtype=int), (np.empty(0), np.empty(0)))
     for piece in scaled_blocks(design, block, rows_per_block(design)):
-        total += nothing.reorder(nothing.all_sums(piece))
+        total += empty.reorder(empty.all_sums(piece))
     return total
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class _Coefficients:
-    """Coefficients in the order in which a design's columns are held: [1, dense x] (d,) and the grouped ones (g,).
-
-    Columns that are not kept have a coefficient of zero here.
+    """Coefficients in the order of a block's columns: [1, dense x] (d,) and the grouped ones (g,); zero for a dropped column.
 
     Attributes
     ----------
     dense, grouped : as double-double.
     places : (k + 1,) where each column of [1, x_1 ... x_p, y] is in [1, dense x, y, grouped].
-    selected_places : (q,) where each kept column is in [1, dense x, grouped].
-    response : what the response is multiplied by.
+    selected_places : (q,) where each selected column is in [1, dense x, grouped].
+    response : the factor of the response.
     """
 
     dense: Pair
@@ -175,7 +173,7 @@ class _Coefficients:
         return cls(dense=(hi[:d], lo[:d]), grouped=(hi[d:], lo[d:]), places=places, selected_places=at)
 
     def all_sums(self, piece: ScaledBlock) -> Array:
-        """Sum every column of a piece: [1, dense x, y, grouped]."""
+        """Sum every column of a block: [1, dense x, y, grouped]."""
         dense = piece.Z.sum(axis=1)
         return np.concatenate([dense, _sum_by_group(piece.indicators, np.ones(piece.Z.shape[1]), len(self.grouped[0]))])
 
@@ -185,20 +183,20 @@ class _Coefficients:
         return ordered
 
 
-def _sum_by_group(spread: Sequence[IndicatorColumn], r: Array, g: int) -> Array:
+def _sum_by_group(indicators: Sequence[IndicatorColumn], r: Array, g: int) -> Array:
     """Sum r (m,) times the indicators, by group: (g,)."""
     total = np.zeros(g)
-    for part in spread:
-        weights = r if part.values is None else r * part.values
-        total += np.bincount(part.places + 1, weights, g + 1)[1:]
+    for column in indicators:
+        weights = r if column.values is None else r * column.values
+        total += np.bincount(column.places + 1, weights, g + 1)[1:]
     return total
 
 
 def _plain_residuals(piece: ScaledBlock, b: _Coefficients) -> tuple[Array, Pair, float]:
     """Return r = y - X b (m,) and X'r in plain doubles, with a low part of zero."""
     r = b.response * piece.Z[-1] - np.dot(b.dense[0] + b.dense[1], piece.Z[:-1])
-    for part in piece.indicators:
-        r -= take_indicators(b.grouped[0] + b.grouped[1], part)
+    for column in piece.indicators:
+        r -= take_indicators(b.grouped[0] + b.grouped[1], column)
     gradient = np.concatenate([np.dot(piece.Z[:-1], r), _sum_by_group(piece.indicators, r, len(b.grouped[0]))])
     return r, (gradient, np.zeros_like(gradient)), 0.0
 
@@ -220,13 +218,13 @@ def _residuals(piece: ScaledBlock, b: _Coefficients) -> tuple[Pair, Array, float
     top, bits = power_of_two_above(piece.Z[:-1]), _bits(piece)
     X = slice_doubles(piece.Z[:-1], low, top, bits)
     fitted = sliced_dot(slice_doubles(b.dense[0][None, :], b.dense[1][None, :], power_of_two_above(b.dense[0]), bits), X)
-    y_low = np.zeros_like(piece.Z[-1]) if piece.low is None else piece.low[-1]
+    y_low = low_part(piece.Z[-1], None if piece.low is None else piece.low[-1])
     r = dd_add((b.response * piece.Z[-1], b.response * y_low), (-fitted[0][0], -fitted[1][0]))
-    for part in piece.indicators:
-        there = part.places >= 0
-        effect = (np.where(there, b.grouped[0][part.places], 0.0), np.where(there, b.grouped[1][part.places], 0.0))
-        if part.values is not None:
-            effect = dd_multiply(effect, (part.values, low_part(part.values, part.low)))
+    for column in piece.indicators:
+        present = column.places >= 0
+        effect = (np.where(present, b.grouped[0][column.places], 0.0), np.where(present, b.grouped[1][column.places], 0.0))
+        if column.values is not None:
+            effect = dd_multiply(effect, (column.values, low_part(column.values, column.low)))
         r = dd_add(r, (-effect[0], -effect[1]))
     return r, X, top
 
@@ -236,21 +234,20 @@ def _bits(piece: ScaledBlock) -> int:
 
 
 def _grouped_gradient(piece: ScaledBlock, r: Array, g: int) -> Pair:
-    """Sum the sliced residuals (3, m) by group; what is summed are slices, so that no sum has an error."""
+    """Sum the sliced residuals (3, m) by group; sums of slices have no error."""
     total = np.zeros(g), np.zeros(g)
-    for part in piece.indicators:
+    for column in piece.indicators:
         products = r
-        if part.values is not None:
-            low = low_part(part.values, part.low)
-            hi, lo = dd_multiply((part.values, low), (r[0] + r[1], r[2]))
+        if column.values is not None:
+            hi, lo = dd_multiply((column.values, low_part(column.values, column.low)), (r[0] + r[1], r[2]))
             products = slice_doubles(hi, lo, power_of_two_above(hi), _bits(piece))
         for x in products:
-            sums: Array = np.bincount(part.places + 1, x, g + 1)[1:].astype(np.float64)
+            sums: Array = np.bincount(column.places + 1, x, g + 1)[1:].astype(np.float64)
             total = dd_add(total, (sums, np.zeros(g)))
     return total
 
 
-def _merge(a: ResidualSums | None, b: ResidualSums | None) -> ResidualSums | None:
+def _merge_sums(a: ResidualSums | None, b: ResidualSums | None) -> ResidualSums | None:
     if a is None or b is None:
         return b if a is None else a
     gradient, gradient_low = dd_add((a.gradient, a.gradient_low), (b.gradient, b.gradient_low))

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from squarely.exact.condition_number import no_digits_error
 from squarely.exact.factorization import Factorization
 from squarely.exact.implicit_constant import Span
 from squarely.exact.residuals import ResidualSums
+from squarely.exact.units import expand_dropped, natural_sizes, trusted_digits
 from squarely.exact.whitening import InverseRoot
 from squarely.moments import Moments
-from squarely.numerics import ROUNDOFF, Array
+from squarely.numerics import ROUNDOFF, Array, Pair
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -20,30 +22,30 @@ class Solution:
 
     Attributes
     ----------
-    moments : the cross-products it rests on; `factor` the triangular factor and the columns kept.
-    inverse_root : of (X'X)^-1, where R leaves too few digits for standard errors, else None.
+    moments, factor : the cross-products, and the triangular factor with the selected columns.
+    inverse_root : of (X'X)^-1 if R leaves too few digits for standard errors, else None.
     params : (p,) coefficients in the units of the data, NaN for a dropped column.
-    residuals : sums over the residuals, from the last scan, in the scaled unit of the response; None for a fit without a scan of
-        its own, put together from others.
-    scaled_params : (q,) the coefficients of the scaled columns that are kept, as double-double.
-    unit_bse : (p,) standard errors of the coefficients where that of the residuals is one, NaN for a dropped column.
+    residuals : sums over the residuals, from the last scan, in the scaled unit of the response; None for a merged fit.
+    scaled_params : (q,) the coefficients of the scaled columns that are selected, as double-double.
+    unit_bse : (p,) standard errors of the coefficients if that of the residuals is one, NaN for a dropped column.
     ssr, centered_tss : sums of squares of the residuals and of the response about its mean, in its unit squared.
-    ssr_error, tss_error : their errors at most. A `ssr` within `ssr_error` is hidden by rounding; zero with an error of zero is a zero.
+    ssr_error, tss_error : their errors at most. Rounding hides an `ssr` within `ssr_error`; with an error of zero it is a zero.
     mean : of the response, as the sum of two doubles, and its error at most.
     span : the combination of columns nearest to a constant; None with an intercept.
     digits : (p,) decimal digits of each coefficient that can be trusted, with the exact solution for the stored
-        doubles as the truth, NaN for what is zero up to rounding; `digits_bse` (p,) likewise for the standard errors.
+        doubles as the truth, NaN for what is zero up to rounding.
+    digits_bse : (p,) likewise for the standard errors.
     precision : "extended" or "double", of the residuals and X'r in the refinement.
-    scans : how often all rows were read. `converged` whether another scan could not have mattered.
-    fitted_error : the norm (over the rows) by which fitted values and residuals may be off, in the scaled unit of the response.
-    input_rounding : the relative error of `unit_bse` that computed columns, which are rounded before they are read, bring with them.
-    merge_record : which fits it was put together from, if it was.
+    scans, converged : how often all rows were read, and whether another scan could not have changed the result.
+    fitted_error : the norm (over the rows) of the error of fitted values and residuals, in the scaled unit of the response.
+    input_rounding : the relative error of `unit_bse` because computed columns are rounded before they are read.
+    merge_record : the fits that were merged, if any.
     """
 
     moments: Moments
     factor: Factorization
     inverse_root: InverseRoot | None
-    scaled_params: tuple[Array, Array]
+    scaled_params: Pair
     params: Array
     residuals: ResidualSums | None
     unit_bse: Array
@@ -69,13 +71,13 @@ class Solution:
 
     @property
     def is_span_certain(self) -> bool:
-        """Whether it is certain that a constant is spanned or not: what a removal leaves may not tell."""
-        span, whole = self.span, self.merge_record is None or not self.merge_record.removed_rows
-        return whole or span is None or span.is_certain(self.moments, self.factor)
+        """Whether it is certain that a constant is spanned or not, which a removal may leave open."""
+        span, removed = self.span, self.merge_record is not None and bool(self.merge_record.removed_rows)
+        return not removed or span is None or span.is_certain(self.moments, self.factor)
 
     @property
     def included_fits(self) -> MergeRecord:
-        """The fits that are in: of a fit of rows, itself."""
+        """The fits that are in it: itself, unless it was merged."""
         if self.merge_record is not None:
             return self.merge_record
         n, mean = self.moments.n, self.mean[0] + self.mean[1]
@@ -84,28 +86,94 @@ class Solution:
     @property
     def uncentered_tss(self) -> tuple[float, float]:
         """The sum of squares of the response, and its error at most."""
-        n, (hi, lo, off) = self.moments.n, self.mean
+        n, (hi, lo, error) = self.moments.n, self.mean
         mean = hi + lo
         squares = self.centered_tss + n * mean**2
-        return squares, self.tss_error + n * (2 * abs(mean) + off) * off + 4 * ROUNDOFF * squares
+        return squares, self.tss_error + n * (2 * abs(mean) + error) * error + 4 * ROUNDOFF * squares
 
 
-Shard = tuple[int, float, float, float]
+def make_solution(
+    moments: Moments,
+    factor: Factorization,
+    *,
+    scaled_params: Pair,
+    params: Array,
+    error: Array,
+    unit_bse: Array,
+    bse_error: float,
+    squares: float,
+    squares_error: float,
+    totals: tuple[float, float, tuple[float, float, float]],
+    residuals: ResidualSums | None,
+    inverse_root: InverseRoot | None,
+    span: Span | None,
+    precision: str,
+    scans: int,
+    converged: bool,
+    fitted_error: float,
+    input_rounding: float,
+    merge_record: MergeRecord | None = None,
+) -> Solution:
+    """Return the solution with its digits counted and its dropped columns filled in.
+
+    `params`, their `error` and `unit_bse` (q,) are of the selected columns, `bse_error` is the relative error of the standard
+    errors, `squares` and its error are in the scaled unit of the response, and `totals` is the result of `totals_of`.
+    """
+    centered_tss, tss_error, mean = totals
+    selected, unit = factor.selected, float(moments.design.scales[-1])
+    ones = np.ones(len(params))
+    return Solution(
+        moments=moments,
+        factor=factor,
+        inverse_root=inverse_root,
+        scaled_params=scaled_params,
+        params=expand_dropped(params, selected),
+        residuals=residuals,
+        unit_bse=expand_dropped(unit_bse, selected),
+        ssr=squares * unit**2,
+        ssr_error=squares_error * unit**2,
+        centered_tss=centered_tss,
+        tss_error=tss_error,
+        mean=mean,
+        span=span,
+        digits=expand_dropped(trusted_digits(params, error, natural_sizes(moments, factor.columns)), selected),
+        digits_bse=expand_dropped(trusted_digits(ones, bse_error * ones, 0 * ones), selected),
+        precision=precision,
+        scans=scans,
+        converged=converged,
+        fitted_error=fitted_error,
+        input_rounding=input_rounding,
+        merge_record=merge_record,
+    )
+
+
+def require_digits(solution: Solution) -> Solution:
+    """Return the solution, or raise a DataError if refinement did not converge and no coefficient has a digit."""
+    if not solution.converged and (solution.digits[solution.factor.selected] == 0).all():
+        raise no_digits_error()
+    return solution
+
+
+def unordered_remark(label: str) -> str:
+    """Return the remark that rows without an order have no Durbin-Watson statistic."""
+    return f"Durbin-Watson needs an order of rows, which {label} does not have. Give order_by=."
+
+
+Shard = tuple[int, float, float, float]  # rows, mean and total sum of squares of the response, and residual sum of squares
 
 
 def is_same_shard(a: Shard, b: Shard) -> bool:
-    """Tell whether two fits were of the same rows, as far as these sums tell: whatever the order of the rows was."""
-    (n, mean, total, left), (m, *others) = a, b
+    """Return whether two fits were of the same rows, in any order, as far as their sums show."""
+    (n, mean, total, ssr), (m, *others) = a, b
     sizes = (float(np.sqrt(total / n)) + abs(mean), total, total)
-    return n == m and all(abs(x - y) <= 1e-9 * size for x, y, size in zip((mean, total, left), others, sizes, strict=True))
+    return n == m and all(abs(x - y) <= 1e-9 * size for x, y, size in zip((mean, total, ssr), others, sizes, strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MergeRecord:
-    """How many complete rows each fit had that was put in, and each that was taken out.
+    """How many complete rows each fit had that was added, and each that was removed.
 
-    `shards` are those that are in and not out again: rows, mean and total sum of squares of the response, and residual sum of
-    squares. Files of earlier versions have none.
+    `shards` are those that were added and not removed. Files of earlier versions have none.
     """
 
     rows: tuple[int, ...]
@@ -114,5 +182,5 @@ class MergeRecord:
 
     @property
     def n(self) -> int:
-        """The number of complete rows that are left."""
+        """The number of complete rows in the merged fit."""
         return sum(self.rows) - sum(self.removed_rows)

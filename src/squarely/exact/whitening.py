@@ -1,4 +1,4 @@
-"""The inverse root of X'X where R alone leaves too few digits for standard errors: the rows are whitened and squared once more."""
+"""The inverse root of X'X if R leaves too few digits for standard errors: one scan whitens the rows and squares them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy.linalg import cholesky, solve_triangular
 from squarely.data import Source, scan_purpose
 from squarely.design import Block, dense_table, fold_blocks, scaled_blocks
 from squarely.exact.factorization import TEN_DIGITS, Factorization
-from squarely.moments import Moments, fold_in_threads
+from squarely.moments import CHEAP_CELLS, Moments, fold_in_threads
 from squarely.numerics import (
     ROUNDOFF,
     SLICED_ROWS,
@@ -25,12 +25,11 @@ from squarely.numerics import (
     two_product,
 )
 
-CHEAP_CELLS = 10_000_000  # double-double costs about 8 ns a cell: less than a tenth of a second here
 _MAX_UNIT_ERROR = TEN_DIGITS / 100
 
 
 def needs_whitening(moments: Moments, factor: Factorization) -> bool:
-    """Tell whether R leaves fewer than twelve digits, and another scan is cheap."""
+    """Return whether R leaves fewer than twelve digits, and another scan is cheap."""
     return factor.unit_error > _MAX_UNIT_ERROR and moments.n * len(factor.R) ** 2 <= CHEAP_CELLS
 
 
@@ -40,7 +39,8 @@ class InverseRoot:
 
     Attributes
     ----------
-    P : (q, q) near R^-1, taken as it is stored. `U` (q, q) upper triangular, near the identity.
+    P : (q, q) near R^-1, taken as it is stored.
+    U : (q, q) upper triangular, near the identity.
     error : the relative error of A, at worst.
     """
 
@@ -52,8 +52,8 @@ class InverseRoot:
         """Return T A (m, q). T P is summed in double-double: its terms may cancel, as in an intercept far from the data."""
         product = np.empty((len(T), len(self.P)))
         for row, out in zip(T, product, strict=True):
-            there = np.flatnonzero(row)  # all but the first have one entry
-            hi, lo = dd_sum(two_product(row[there, None], self.P[there]))
+            columns = np.flatnonzero(row)  # all rows but the first have one entry
+            hi, lo = dd_sum(two_product(row[columns, None], self.P[columns]))
             out[:] = hi + lo
         A: Array = solve_triangular(self.U, product.T, trans="T").T
         return A
@@ -67,9 +67,9 @@ class InverseRoot:
 def inverse_root(moments: Moments, source: Source, factor: Factorization) -> InverseRoot:
     """Whiten the rows and square them, in one scan.
 
-    With P near R^-1 as stored, W = X P is formed in double-double: it is orthonormal up to the error of P, so W'W is near the
-    identity, its Cholesky factor U is as exact as doubles are, and X'X = P^-T U'U P^-1. This is the reorthogonalisation of
-    CholeskyQR2 (Yamamoto et al. 2015, ETNA 44, 306-326), with the product kept in double-double.
+    With P near R^-1 as stored, W = X P is formed in double-double. It is orthonormal up to the error of P, so W'W is near the
+    identity, its Cholesky factor U is as exact as doubles are, and X'X = P^-T U'U P^-1. This is the reorthogonalization of
+    CholeskyQR2 (Yamamoto et al. 2015, ETNA 44, 306-326), with the product in double-double.
     """
     P: Array = solve_triangular(factor.R, np.eye(len(factor.R)))
 

@@ -17,12 +17,14 @@ from squarely.design.serialize import design_from_json, learned_from_json
 from squarely.errors import DataError, InputError
 from squarely.exact import (
     TEN_DIGITS,
+    Dependency,
     Factorization,
     InverseRoot,
     MergeRecord,
     ResidualSums,
     Solution,
     Span,
+    natural_sizes,
     span_by_sums,
     standard_error_scale,
     to_data_units,
@@ -136,7 +138,8 @@ def _check_consistency(solution: Solution) -> Solution:
     ValueError : it is not.
     """
     moments, factor = solution.moments, solution.factor
-    params, _, natural = to_data_units(moments, factor, solution.scaled_params, np.zeros(len(factor.R)))
+    params, _ = to_data_units(moments, factor, solution.scaled_params, np.zeros(len(factor.R)))
+    natural = natural_sizes(moments, factor.columns)
     said = solution.params[factor.selected]
     if not ((said == 0) | (np.abs(said - params) <= _TOLERANCE * (np.abs(params) + TEN_DIGITS * natural))).all():
         raise ValueError("its coefficients are not those of its solution.")
@@ -162,7 +165,10 @@ def _read_solution(document: Mapping[str, Any], moments: Moments, design: Design
     left = tuple(as_size(x) for x in written["left"])
     if not left and document["aggregated"] is not None:  # earlier versions did not write it: what is left is below the least told
         left = tuple(1e-5 * np.sqrt(np.diag(moments.gram)[first:-1][~kept]))
-    if len(left) != p - q:
+    messages = tuple(as_text(sentence) for sentence in written["dependencies"])
+    # Files of earlier versions say that a column is zero in the sentence alone.
+    zeros = tuple(as_bool(x) for x in written.get("zero", [text.endswith(" is constant (0)") for text in messages]))
+    if not len(left) == len(messages) == len(zeros) == p - q:
         raise ValueError("its dropped columns do not fit its formula.")
     factor = Factorization(
         columns=columns,
@@ -172,9 +178,8 @@ def _read_solution(document: Mapping[str, Any], moments: Moments, design: Design
         rhs=as_numbers(written["rhs"], (q,)),
         condition=as_number(written["condition"]),
         method=as_choice(written["road"], ("moments", "triangle")),
-        dependencies=tuple(as_text(sentence) for sentence in written["dependencies"]),
+        dropped=tuple(Dependency(*each) for each in zip(messages, left, zeros, strict=True)),
         triangle=None if written["triangle"] is None else as_triangle(written["triangle"], len(moments.gram)),
-        remainders=left,
         error_factor=as_size(written["doubt"]),
     )
     residuals = _read_residuals(document["residuals"], len(design.labels) + 1, q)

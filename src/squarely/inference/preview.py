@@ -10,8 +10,7 @@ from squarely.data import BATCH_ROWS, is_aggregate_only
 from squarely.design import DesignPlan, describe_pass
 from squarely.errors import join_words
 from squarely.exact import require_precision
-from squarely.exact.whitening import CHEAP_CELLS
-from squarely.moments import prefers_engine, require_fold
+from squarely.moments import CHEAP_CELLS, prefers_engine, require_fold
 from squarely.show import KeyValueTable, Page
 
 _MOST_NAMES = 12

@@ -86,7 +86,7 @@ def solution_to_json(solution: Solution, source: Source) -> str:
 _ENGINE_KEYS = {"engine": "engine", "scans": "scans", "expressions": "expressions"}
 _FACTORIZATION_KEYS = {
     "columns": "columns", "kept": "selected", "rhs": "rhs", "condition": "condition", "road": "method",
-    "dependencies": "dependencies", "left": "remainders", "doubt": "error_factor",
+    "dependencies": "dependencies", "left": "remainders", "doubt": "error_factor", "zero": "zeros",
 }  # fmt: skip
 _SOLUTION_KEYS = {
     "params": "params", "b": "scaled_params", "unit_bse": "unit_bse", "ssr": "ssr", "ssr_off": "ssr_error",

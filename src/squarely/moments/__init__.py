@@ -1,28 +1,26 @@
-"""Cross-products and triangles of the design's columns: what both roads share.
+"""Cross-products and triangles of a design's columns: what both methods start from.
 
-`cross_products` folds rows into Moments, blocks of many `indicators` by group; `triangle` folds them into R of a QR where
-cross-products would cost digits; `standardised` derives from Moments the problem that a training loop sees. `aggregates` lets an
-engine work the cross-products out, with columns that `layout` lays out and sums by group from `query_group_sums`; `combination` is a scan of
-what columns combine to; `rounding` bounds what they lost before;
-`aggregated` is the record of it, and `choice` chooses between the two folds. `merging` adds Moments of
-several sets of rows and takes them out again, by way of the `transfer` between their columns. `noise` folds rows into what theory
-asks of mini-batches.
+`Moments` has the cross-products. `gather` chooses where they come from: `cross_products` sums them from rows (`gpu` on a device),
+and `engine` lets a database sum them. `merge` adds and subtracts moments, by the `change_of_basis` between their columns. `qr`
+folds rows into a triangle, for columns too ill-conditioned for cross-products. `standardized` is the problem that training
+solves, and `gradient_noise` what mini-batches add to it.
 """
 
 from squarely.moments.change_of_basis import ChangeOfBasis
 from squarely.moments.cross_products import Fold, fold_in_threads, fold_products, rows_per_block
-from squarely.moments.engine.columns import EngineColumns, GroupedQuery, plan_engine_columns, to_data_columns
-from squarely.moments.engine.gram import EngineGram, EngineRecord, constant_atoms, gram_in_engine, gram_of_columns
-from squarely.moments.engine.group_sums import FactorTexts, GroupKey, QueryCost, changed_error, query_group_sums
+from squarely.moments.engine.client import EngineClient
+from squarely.moments.engine.columns import to_data_columns
+from squarely.moments.engine.gram import EngineGram, EngineRecord, constant_atoms, gram_of_columns
 from squarely.moments.engine.linear_combination import CombinationSums, combination_sums
 from squarely.moments.engine.rounding import ends_in_engine, rounding_in_engine
 from squarely.moments.gather import (
+    CHEAP_CELLS,
     choose_fold,
     fallback_remark,
     fold_moments,
+    fold_on_device,
     gather_in_engine,
     gather_moments,
-    moments_of,
     prefers_engine,
     require_fold,
 )
@@ -34,22 +32,18 @@ from squarely.moments.standardized import StandardizedProblem, identity_scaling,
 
 __all__ = [
     "CANCELLATION",
+    "CHEAP_CELLS",
     "ChangeOfBasis",
     "CombinationSums",
-    "EngineColumns",
+    "EngineClient",
     "EngineGram",
     "EngineRecord",
-    "FactorTexts",
     "Fold",
-    "GroupKey",
-    "GroupedQuery",
     "MergedMoments",
     "Moments",
-    "QueryCost",
     "SignedMoments",
     "StandardizedProblem",
     "absent_levels",
-    "changed_error",
     "choose_fold",
     "combination_sums",
     "constant_atoms",
@@ -59,20 +53,17 @@ __all__ = [
     "fold_gradient_noise",
     "fold_in_threads",
     "fold_moments",
+    "fold_on_device",
     "fold_products",
     "fold_qr",
     "gather_in_engine",
     "gather_moments",
-    "gram_in_engine",
     "gram_of_columns",
     "has_same_moments",
     "identity_scaling",
     "merge_moments",
-    "moments_of",
     "noise_cost",
-    "plan_engine_columns",
     "prefers_engine",
-    "query_group_sums",
     "require_fold",
     "rounding_in_engine",
     "rows_per_block",

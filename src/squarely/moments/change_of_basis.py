@@ -1,4 +1,4 @@
-"""From the scaled columns of one design to those of another: the matrix between them, exact to double-double."""
+"""The matrix from the scaled columns of one design to those of another, exact to double-double."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from squarely.numerics import Array, Pair, dd_add, dd_multiply, dd_sum
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class ChangeOfBasis:
-    """A with Z_target = Z_source A, where each Z is [1, (x - c) / s, (y - c) / s] with its design's own columns, c and s.
+    """A with Z_target = Z_source A, where each Z is [1, (x - c) / s, (y - c) / s] with the columns, c and s of its design.
 
     Attributes
     ----------
-    A : (k + 1, l + 1) as double-double; its first row is what centres and constants differ by.
-    layers : (rows, columns) of the entries that are not zero, layer t with the t-th of every column that has so many.
+    A : (k + 1, l + 1) as double-double; its first row is the difference of centers and constants.
+    layers : (rows, columns) of the entries that are not zero; layer t has the t-th such entry of every column.
     """
 
     A: Pair
@@ -33,16 +33,15 @@ class ChangeOfBasis:
     def right_multiply(self, M: Pair) -> Pair:
         """Return M A (m, l + 1) for M (m, k + 1), at the cost of the entries of A that are not zero."""
         hi, lo = np.zeros((len(M[0]), self.A[0].shape[1])), np.zeros((len(M[0]), self.A[0].shape[1]))
-        for at, columns in self.layers:
-            term = dd_multiply((M[0][:, at], M[1][:, at]), (self.A[0][at, columns], self.A[1][at, columns]))
+        for rows, columns in self.layers:
+            term = dd_multiply((M[0][:, rows], M[1][:, rows]), (self.A[0][rows, columns], self.A[1][rows, columns]))
             hi[:, columns], lo[:, columns] = dd_add((hi[:, columns], lo[:, columns]), term)
         return hi, lo
 
     def gram(self, G: Array) -> Pair:
         """Return A'GA (l + 1, l + 1) for symmetric G (k + 1, k + 1)."""
         half = self.right_multiply((G, np.zeros_like(G)))
-        hi, lo = self.right_multiply((half[0].T, half[1].T))
-        return hi, lo
+        return self.right_multiply((half[0].T, half[1].T))
 
     def gram_diagonal(self, G: Array) -> Array:
         """Return the diagonal (l + 1,) of A'GA for symmetric G (k + 1, k + 1)."""
@@ -50,9 +49,8 @@ class ChangeOfBasis:
         return hi + lo
 
     def error_lengths(self, G: Array) -> Array:
-        """Return the lengths (l + 1,) of the target's columns that rounding in G is in proportion to: |A|' those of the source."""
-        lengths: Array = np.abs(self.A[0]).T @ np.sqrt(np.diag(G))
-        return lengths
+        """Return |A|' times the lengths of the source's columns (l + 1,): rounding in G is in proportion to them."""
+        return np.abs(self.A[0]).T @ np.sqrt(np.diag(G))
 
     def apply(self, v: Pair) -> Pair:
         """Return A v (k + 1,)."""
@@ -65,20 +63,20 @@ class ChangeOfBasis:
 
 
 def make_change_of_basis(combinations: Sequence[Combination], source: Design, target: Design) -> ChangeOfBasis:
-    """Make the matrix from the target's columns as combinations of the source's, in the units of the data.
+    """Return the matrix, given the target's columns as combinations of the source's in the units of the data.
 
-    Centres are short and scales powers of two, so nearly always nothing is rounded; what is, is rounded to double-double.
+    Centers are short and scales powers of two, so entries are nearly always exact; others are rounded to double-double.
     """
-    centres, scales = _fractions(source.column_centers), _fractions(source.column_scales)
-    wanted = zip(_fractions(target.column_centers), _fractions(target.column_scales), strict=True)
-    k = len(centres) - 1
+    centers, scales = _fractions(source.column_centers), _fractions(source.column_scales)
+    targets = zip(_fractions(target.column_centers), _fractions(target.column_scales), strict=True)
+    k = len(centers) - 1
     raw: list[Combination] = [{0: Fraction(1)}, *combinations, {k: Fraction(1)}]
     hi, lo = np.zeros((k + 1, len(raw))), np.zeros((k + 1, len(raw)))
     layers: list[tuple[list[int], list[int]]] = []
-    for j, (combination, (centre, scale)) in enumerate(zip(raw, wanted, strict=True)):
+    for j, (combination, (center, scale)) in enumerate(zip(raw, targets, strict=True)):
         column = {i: weight * scales[i] / scale for i, weight in combination.items()}
-        moved = sum((weight * centres[i] for i, weight in combination.items()), -centre) / scale
-        column[0] = column.get(0, Fraction(0)) + moved
+        shift = sum((weight * centers[i] for i, weight in combination.items()), -center) / scale
+        column[0] = column.get(0, Fraction(0)) + shift
         entries = [(i, value) for i, value in column.items() if value]
         for t, (i, value) in enumerate(entries):
             hi[i, j] = float(value)

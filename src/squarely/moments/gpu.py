@@ -1,7 +1,6 @@
-"""The fold of cross-products on a device of PyTorch's: the one page of this room that knows torch, imported by whoever has it.
+"""Cross-products on a PyTorch device, in float64. Only this file of the package imports torch.
 
-Rows are decoded where they are and multiplied on the device, in float64: it pays where the products weigh more than the reading,
-which is from some hundred columns on.
+Rows are decoded on the CPU. The device pays off where products cost more than reading: from about a hundred columns on.
 """
 
 from __future__ import annotations
@@ -15,10 +14,7 @@ from squarely.numerics import Array
 
 
 def gpu_fold(device: str) -> Fold:
-    """Give a fold like `fold_products` whose products are worked out on a device.
-
-    Columns that are held as indicators stay where they are: such designs are folded by `fold_products`.
-    """
+    """Return a fold like `fold_products` that multiplies on a device; a design with indicators stays on the CPU."""
 
     @scan_purpose("cross-products")
     def fold(design: Design, source: Source) -> tuple[Array, RowAccount]:
@@ -29,7 +25,7 @@ def gpu_fold(device: str) -> Fold:
         account = RowAccount()
         for block in iter_blocks(design, source):
             for piece in scaled_blocks(design, block, rows_per_block(design)):
-                Z = torch.from_numpy(piece.Z.copy()).to(device)  # the next piece lies where this one lay
+                Z = torch.from_numpy(piece.Z.copy()).to(device)  # copied: the next block overwrites its memory
                 total.addmm_(Z, Z.T)
             account = account + block.account
         return total.cpu().numpy(), account

@@ -1,4 +1,4 @@
-"""`Moments`: the cross-products of a design's columns, their centers and scales."""
+"""`Moments`: the cross-products of a design's columns, and the means and variances that follow from them."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from squarely.errors import DataError
 from squarely.moments.engine.gram import EngineRecord
 from squarely.numerics import Array
 
-_LARGEST_VALUE = 1e75  # coefficients are ratios of two columns and variances their squares: up to 1e300 all stays representable
-FAR_DEVIATIONS = 8.0  # a centre so many standard deviations off the mean costs digits: the rows are folded again
+_LARGEST_VALUE = 1e75  # coefficients are ratios of two columns and variances their squares: up to 1e300 all are representable
+FAR_DEVIATIONS = 8.0  # a center so many standard deviations from the mean costs digits: the rows are folded again
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Moments:
-    """Cross-products of Z = [1, (x - c) / s, (y - c) / s], where c and s are the design's centres and scales.
+    """Cross-products of Z = [1, (x - c) / s, (y - c) / s], where c and s are the design's centers and scales.
 
     Attributes
     ----------
     design : the frozen design.
     gram : (k + 1, k + 1), Z'Z; its first entry is n.
-    account : the rows that the fold has met.
-    passes : scans of the rows that it took.
-    engine_record : how an engine was asked, None for rows that came in batches.
+    account : the rows that the scan read.
+    passes : the scans of the rows that it took.
+    engine_record : what an engine was asked; None if rows came in batches.
     remarks : sentences for the summary on how the rows were read.
     """
 
@@ -61,26 +61,21 @@ class Moments:
 
     @property
     def is_constant(self) -> np.ndarray:
-        """Which variables (k,) have the same value in every row, as far as doubles can tell."""
-        # Squares of magnitude m**2 are summed with errors near n u m**2 (m in scaled units, about one when centred).
+        """Which variables (k,) have the same value in every row, as far as doubles can show."""
+        # Sums of squares of magnitude m**2 have errors near n u m**2 (m in scaled units, about one when centered).
         sizes = np.diag(self.gram)[1:]
-        spread = sizes - self.gram[0, 1:] ** 2 / self.n
-        constant: np.ndarray = spread <= 1e-14 * sizes
-        return constant
+        return sizes - self.gram[0, 1:] ** 2 / self.n <= 1e-14 * sizes
 
 
 def require_range(design: Design, source: Source, gram: Array, n: int) -> None:
-    """Refuse columns so large or small that a variance, in the square of their unit, would over- or underflow in silence."""
+    """Raise a DataError for columns so large or small that a variance, in their unit squared, would over- or underflow."""
     with np.errstate(over="ignore", invalid="ignore"):
         sizes = np.abs(design.centers) + design.scales * np.sqrt(np.diag(gram)[1:] / n)
     for name, size in zip(design.labels, sizes.tolist(), strict=True):
         if not size < _LARGEST_VALUE or 0.0 < size < 1 / _LARGEST_VALUE:
+            magnitude = f"near {size:.1g}" if np.isfinite(size) else "too large"
             raise DataError(
-                f"The values of column {name!r} of {source.label} are {_magnitude_text(size)}, and their squares leave the range of "
-                f"double precision: between {1 / _LARGEST_VALUE:.0e} and {_LARGEST_VALUE:.0e} is safe. Rescale the column, or look for a "
-                "wrong value in it."
+                f"The values of column {name!r} of {source.label} are {magnitude}, and their squares leave the "
+                f"range of double precision: between {1 / _LARGEST_VALUE:.0e} and {_LARGEST_VALUE:.0e} is safe. Rescale the "
+                "column, or look for a wrong value in it."
             )
-
-
-def _magnitude_text(size: float) -> str:
-    return f"near {size:.1g}" if np.isfinite(size) else "too large"

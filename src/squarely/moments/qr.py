@@ -1,4 +1,4 @@
-"""The Triangle: R of a QR of the design's columns, folded from rows. Its error grows with the condition number, not its square."""
+"""R of a QR of the design's columns, folded from rows. Its error grows with the condition number and not with its square."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from squarely.design import Block, Design, dense_table, fold_blocks, scaled_bloc
 from squarely.moments.cross_products import fold_in_threads
 from squarely.numerics import Array, qr_r
 
-_ROWS = 256  # of a leaf: within one the roundings of equal rows add up
-_Tree = Mapping[int, Array]  # how often the leaves were merged in pairs -> the triangle of so many leaves, as the digits of a count
+_ROWS = 256  # of a leaf: within one, the roundings of equal rows add up
+_Tree = Mapping[int, Array]  # depth of merges -> the triangle of so many leaves, like the digits of a binary count
 
 
 @scan_purpose("triangle")
 def fold_qr(design: Design, source: Source) -> Array:
-    """Return R (k + 1, k + 1), upper triangular, with R'R = Z'Z for the Z of Moments; stacking and factoring again merges two.
+    """Return R (k + 1, k + 1), upper triangular, with R'R = Z'Z for the Z of Moments.
 
-    Triangles of few rows are merged as a binary tree: a row goes through log2 of their number of merges, and so does its rounding.
+    Triangles of a few rows are merged as a binary tree, so the rounding grows as log2 of the number of leaves.
     """
     size = len(design.labels) + 1
 
@@ -29,8 +29,8 @@ def fold_qr(design: Design, source: Source) -> Array:
             tree = _merge_trees(tree, {0: qr_r(dense_table(piece, design.layout)[0].T)})
         return tree
 
-    nothing: _Tree = {}
-    tree = fold_blocks(design, source, step, _merge_trees, nothing, threads=fold_in_threads(design))
+    empty: _Tree = {}
+    tree = fold_blocks(design, source, step, _merge_trees, empty, threads=fold_in_threads(design))
     R = qr_r(np.vstack([np.zeros((0, size)), *(tree[depth] for depth in sorted(tree))]))
     return np.vstack([R, np.zeros((size - len(R), size))])  # fewer rows than columns leave the rest zero
 

@@ -1,4 +1,4 @@
-"""The problem that a training loop sees: second moments of standardised columns, derived from Moments without a scan."""
+"""The problem that a training loop solves: second moments of standardized columns, derived from Moments without a scan."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from squarely.numerics import Array
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class StandardizedProblem:
-    """Standardised columns w = (v - shift) / scale for each variable v, predictors first and the response last.
+    """Standardized columns w = (v - shift) / scale for each variable v, predictors first and the response last.
 
-    With an intercept the shift is the mean and the scale the population standard deviation (divisor n); without one
-    the shift is zero and the scale the root mean square, because moving a column would change the model.
+    With an intercept the shift is the mean and the scale the population standard deviation (divisor n). Without one
+    the shift is zero and the scale the root mean square, because a shift would change the model.
 
     Attributes
     ----------
     names : the names of the p coefficients, the intercept first if there is one.
-    center, offset : (k,) the shift as a short number and the small rest, which together have more digits than their sum.
+    center, offset : (k,) the shift as a short number and a small rest, which together have more digits than their sum.
     scale : (k,) in the unit of each variable.
-    H : (p, p), the Hessian (2/n) X'X of the mean squared error in standardised columns.
-    h : (p,), (2/n) X'y in standardised columns, so that the gradient at w is H w - h.
-    y2 : the mean of the squared standardised response (1 with an intercept).
+    H : (p, p), the Hessian (2/n) X'X of the mean squared error in standardized columns.
+    h : (p,), (2/n) X'y in standardized columns, so that the gradient at w is H w - h.
+    y2 : the mean of the squared standardized response (1 with an intercept).
     n : number of rows.
     """
 
@@ -49,43 +49,42 @@ class StandardizedProblem:
         return len(self.names) == len(self.scale)
 
     def columns(self, values: Array) -> Array:
-        """Standardise values (m, k) of the variables."""
-        table: Array = ((values - self.center) - self.offset) / self.scale
-        return table
+        """Standardize values (m, k) of the variables."""
+        return ((values - self.center) - self.offset) / self.scale
 
     def column(self, values: Array, j: int | np.ndarray) -> Array:
-        """Standardise values (m,) of the variable j, or of the variables j (m,): to the same bits as `columns`."""
+        """Standardize values (m,) of the variable j, or of the variables j (m,), to the same bits as `columns`."""
         column: Array = values - self.center[j]
         column -= self.offset[j]
         column /= self.scale[j]
         return column
 
     def loss(self, w: Array) -> float:
-        """The mean squared error at w (p,), in standardised units; never below zero, whatever rounding says."""
+        """Return the mean squared error at w (p,), in standardized units; never below zero."""
         return max(float(0.5 * w @ self.H @ w - self.h @ w + self.y2), 0.0)
 
     def to_data_units(self, w: Array) -> Array:
-        """Turn standardised coefficients w (p,) into coefficients in the units of the data."""
+        """Turn standardized coefficients w (p,) into coefficients in the units of the data."""
         slopes = self.slopes_in_units(w)
         if not self.intercept:
             return slopes
         return np.concatenate([[self.intercept_in_units(w) - slopes @ self.center[:-1]], slopes])
 
     def slopes_in_units(self, w: Array) -> Array:
-        """Give the slopes (k - 1,) in the units of the data that belong to w (p,)."""
+        """Return the slopes (k - 1,) in the units of the data that belong to w (p,)."""
         slopes: Array = (w[1:] if self.intercept else w) * (self.scale[-1] / self.scale[:-1])
         return slopes
 
     def intercept_in_units(self, w: Array) -> float:
-        """Give the prediction of w (p,) where every predictor is at its centre, in the response's unit."""
+        """Return the prediction of w (p,) where every predictor is at its center, in the response's unit."""
         if not self.intercept:
             return 0.0
         return float(self.center[-1] + (self.offset[-1] + self.scale[-1] * w[0] - self.slopes_in_units(w) @ self.offset[:-1]))
 
     def from_scaled(self, b: Array, design: Design) -> Array:
-        """Turn coefficients b (p,) of the scaled columns of a design with this formula into standardised ones.
+        """Turn coefficients b (p,) of the scaled columns of a design with this formula into standardized ones.
 
-        The design may have other centres: only their differences enter, so that no digit is lost on columns far from zero.
+        The design may have other centers. Only their differences enter, so columns far from zero lose no digit.
         """
         slopes = (b[1:] if self.intercept else b) * (design.scales[-1] / design.scales[:-1])
         w: Array = slopes * self.scale[:-1] / self.scale[-1]
@@ -97,24 +96,23 @@ class StandardizedProblem:
 
 
 def standardize_moments(moments: Moments) -> StandardizedProblem:
-    """Derive the standardised problem. Constant columns have no spread: the caller refuses them first."""
-    design: Design = moments.design
+    """Derive the standardized problem. Refuse constant columns first: they have no deviation."""
+    design, n = moments.design, moments.n
     intercept = design.intercept
-    n = moments.n
     first = moments.gram[0, 1:] / n  # (k,) means in the scaled columns
     second = moments.gram[1:, 1:] / n  # (k, k)
     if intercept:
         second = second - np.outer(first, first)
-    spread = np.sqrt(np.diag(second))  # (k,) in scaled units
-    size = len(spread) + intercept
-    S = np.zeros((size, size))  # a standardised column is orthogonal to the constant
-    S[intercept:, intercept:] = second / (spread[:, None] * spread)
+    deviation = np.sqrt(np.diag(second))  # (k,) in scaled units
+    size = len(deviation) + intercept
+    S = np.zeros((size, size))  # a standardized column is orthogonal to the constant
+    S[intercept:, intercept:] = second / (deviation[:, None] * deviation)
     np.fill_diagonal(S, 1.0)
     return StandardizedProblem(
         names=design.names,
         center=design.centers,
         offset=design.scales * first if intercept else np.zeros(len(first)),
-        scale=spread * design.scales,
+        scale=deviation * design.scales,
         H=2.0 * S[:-1, :-1],
         h=2.0 * S[:-1, -1],
         y2=float(S[-1, -1]),
@@ -123,12 +121,12 @@ def standardize_moments(moments: Moments) -> StandardizedProblem:
 
 
 def identity_scaling(moments: Moments) -> StandardizedProblem:
-    """Give the problem of the columns as they are: nothing is subtracted, and nothing divided by."""
-    design: Design = moments.design
-    k, n = len(design.scales), moments.n
-    move = np.diag(np.concatenate([[1.0], design.scales]))  # from the columns that were summed to [1, x, y]
-    move[1:, 0] = design.centers
-    second = move @ (moments.gram / n) @ move.T  # (k + 1, k + 1), of [1, x, y]
+    """Return the problem of the columns as they are, with a shift of zero and a scale of one."""
+    design, n = moments.design, moments.n
+    k = len(design.scales)
+    to_data = np.diag(np.concatenate([[1.0], design.scales]))  # from the scaled columns to [1, x, y]
+    to_data[1:, 0] = design.centers
+    second = to_data @ (moments.gram / n) @ to_data.T  # (k + 1, k + 1), of [1, x, y]
     used = second if design.intercept else second[1:, 1:]
     return StandardizedProblem(
         names=design.names,

@@ -40,7 +40,8 @@ class Check:
     weights : (p + 1, D) for [1, x_1 ... x_p]: one for the dropped column, and less what it is made of.
     errors : (D,) by how much z @ weights may be off in a row of the fit. A weight may be off by `standard_error_scale` (p + 1,) times that.
     centers, scales : (p + 1,) of [1, x_1 ... x_p].
-    messages : (D,) the sentence for each of them. `reason` what a warning says before those that are broken.
+    messages, zeros : (D,) the sentence for each of them, and whether its column is zero in every row of the fit.
+    reason : what a warning says before the messages.
     """
 
     dropped_columns: np.ndarray
@@ -50,6 +51,7 @@ class Check:
     centers: Array
     scales: Array
     messages: tuple[str, ...]
+    zeros: tuple[bool, ...] = ()
     reason: str = "The fit dropped a column for each dependency that they break"
 
     def broken_rows(
@@ -92,6 +94,7 @@ class Check:
             weights=self.weights[:, ~gone],
             errors=self.errors[~gone],
             messages=said,
+            zeros=tuple(zero for zero, out in zip(self.zeros, gone, strict=False) if not out),
         )
 
     def warning(self, rows: int, met: np.ndarray) -> str:
@@ -234,7 +237,7 @@ def iter_predictions(line: LinearPredictor, source: Source, *, unseen: str = "er
 def _zeros(design: Design, check: Check) -> Iterator[tuple[int, str]]:
     """Yield the dropped columns that are zero, each with a factor of it that may be the rounding of its inputs."""
     for i, j in enumerate(check.dropped_columns.tolist()):
-        if check.messages[i].endswith(" is constant (0)"):
+        if check.zeros[i]:
             yield from ((i, text) for text, _, _ in design.columns[j].parts if text in design.cancellation_factors)
 
 

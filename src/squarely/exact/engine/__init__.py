@@ -1,1 +1,1 @@
-"""Least squares where the rows stay in an engine; the files mirror those of `exact`."""
+"""Least squares for rows that stay in an engine; each file does the work of its namesake in the package above."""

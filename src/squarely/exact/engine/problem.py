@@ -1,4 +1,4 @@
-"""What is solved where rows stay in an engine, and its way back to the units of the data, in fractions."""
+"""The problem to solve where rows stay in an engine, and its coefficients in the units of the data, by exact fractions."""
 
 from __future__ import annotations
 
@@ -9,22 +9,21 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from squarely.exact.engine.rank import RankResult
-from squarely.exact.factorization import Factorization
-from squarely.exact.whitening import InverseRoot
+from squarely.exact.factorization import Factorization, make_factorization
 from squarely.moments import EngineGram, Moments, to_data_columns
 from squarely.numerics import ROUNDOFF, Array, Pair, qr_r
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class EngineProblem:
-    """The columns of W = [1, w_1 ... w_p, y] that are kept, and what they stand for.
+    """The selected columns of W = [1, w_1 ... w_p, y], and the columns of [1, X, y] that they stand for.
 
     Attributes
     ----------
-    moments : of [1, X, y], which W was derived into. `engine_gram` those of W, without the columns that had to go for good.
-    rank_result : the q columns of W that are kept, with R'R = W'W.
-    places : (k + 1,) which of [1, X, y] each column of W stands for.
-    condition : the condition number of the columns kept, scaled to length one.
+    moments, engine_gram : the cross-products of [1, X, y], and those of W, without columns that were dropped before.
+    rank_result : the q selected columns of W, with R'R = W'W.
+    places : (k + 1,) the position in [1, X, y] of each column of W.
+    condition : the condition number of the selected columns, scaled to length one.
     """
 
     moments: Moments
@@ -35,7 +34,7 @@ class EngineProblem:
 
     @property
     def rounding(self) -> float:
-        """The relative error of a sum over the rows: engines add them up one after the other, in some threads."""
+        """The relative error of a sum over the rows: engines add them one after the other, in some threads."""
         return float(4 + np.sqrt(self.moments.n)) * ROUNDOFF
 
     @property
@@ -45,119 +44,88 @@ class EngineProblem:
 
     @property
     def columns(self) -> np.ndarray:
-        """Which of [1, X, y] (q,) the kept columns stand for."""
+        """The positions in [1, X, y] (q,) of the selected columns."""
         columns: np.ndarray = self.places[self.rank_result.columns]
         return columns
 
-    @property
-    def is_selected(self) -> np.ndarray:
-        """Whether a coefficient (p,) is kept."""
-        design = self.moments.design
-        kept: np.ndarray = np.isin(np.arange(0 if design.intercept else 1, len(design.columns) + 1), self.columns)
-        return kept
-
     def to_data_columns(self) -> list[dict[int, Fraction]]:
-        """Write each kept column of W in terms of [1, X], by their places."""
-        way = to_data_columns(self.engine_gram.columns)
-        return [{int(self.places[j]): weight for j, weight in way[i].items()} for i in self.rank_result.columns.tolist()]
+        """Write each selected column of W in terms of [1, X], by position."""
+        rows = to_data_columns(self.engine_gram.columns)
+        return [{int(self.places[j]): weight for j, weight in rows[i].items()} for i in self.rank_result.columns.tolist()]
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class ErrorBound:
-    """What rounding leaves of an error of b, where R'R b = W'y.
+    """The error of b that rounding leaves, where R'R b = W'y.
 
     Attributes
     ----------
-    R : (q, q). `rows` the length of the error of the residuals. `sums` (q,) the errors of the sums W'r.
+    R : (q, q).
+    residuals : the length of the error of the residuals.
+    sums : (q,) the errors of the sums W'r.
     """
 
     R: Array
-    rows: float
+    residuals: float
     sums: Array
 
     def error_of(self, A: Array) -> Array:
-        """Give the error (m,) of A b at most, A (m, q): ||A R^-1|| rows + |A (R'R)^-1| sums."""
+        """Return the error (m,) of A b at most, A (m, q): ||A R^-1|| residuals + |A (R'R)^-1| sums."""
         half = solve_triangular(self.R, A.T, trans="T").T
-        error: Array = np.linalg.norm(half, axis=1) * self.rows + np.abs(solve_triangular(self.R, half.T).T) @ self.sums
+        error: Array = np.linalg.norm(half, axis=1) * self.residuals + np.abs(solve_triangular(self.R, half.T).T) @ self.sums
         return error
 
 
-def params_in_data_units(work: EngineProblem, b: Pair, left: ErrorBound) -> tuple[dict[int, Fraction], Array]:
-    """Give the coefficients of [1, X] that W b makes for b (q,), exactly and by place, and their errors (q,) at most."""
-    layout = work.engine_gram.columns
-    scale = Fraction(float(layout.units[-1]))
-    total: dict[int, Fraction] = dict.fromkeys(work.columns.tolist(), Fraction(0))
+def params_in_data_units(problem: EngineProblem, b: Pair, bound: ErrorBound) -> tuple[dict[int, Fraction], Array]:
+    """Return the coefficients of [1, X] for the coefficients b (q,) of W, exactly and by position, and their errors (q,)."""
+    columns = problem.engine_gram.columns
+    scale = Fraction(float(columns.units[-1]))
+    total: dict[int, Fraction] = dict.fromkeys(problem.columns.tolist(), Fraction(0))
     at = {place: i for i, place in enumerate(total)}
     A = np.zeros((len(at), len(at)))
     if 0 in total:
-        total[0] = Fraction(float(layout.shifts[-1]))
-    for i, (x, e, row) in enumerate(zip(b[0].tolist(), b[1].tolist(), work.to_data_columns(), strict=True)):
+        total[0] = Fraction(float(columns.shifts[-1]))
+    for i, (x, e, row) in enumerate(zip(b[0].tolist(), b[1].tolist(), problem.to_data_columns(), strict=True)):
         for place, weight in row.items():
             total[place] += (Fraction(x) + Fraction(e)) * scale * weight
             A[at[place], i] = float(scale * weight)
-    return total, left.error_of(A)
+    return total, bound.error_of(A)
 
 
-def natural_sizes(work: EngineProblem) -> Array:
-    """Give the size (q,) that each coefficient would have if its column alone made up the response."""
-    moments, design, columns = work.moments, work.moments.design, work.columns
-    centres, scales = design.column_centers, design.column_scales
-    sizes: Array = scales[-1] / scales[columns] * np.sqrt(moments.gram[-1, -1] / np.diag(moments.gram)[columns])
-    if design.intercept:
-        sizes[0] += abs(centres[-1]) + np.abs(centres[columns[1:]]) @ sizes[1:]
-    return sizes
-
-
-def to_scaled(work: EngineProblem, total: dict[int, Fraction]) -> Pair:
-    """Give the coefficients of the scaled columns of Moments as double-double (q,)."""
-    design = work.moments.design
-    centres, scales = [[Fraction(x) for x in row.tolist()] for row in (design.column_centers, design.column_scales)]
+def to_scaled(problem: EngineProblem, total: dict[int, Fraction]) -> Pair:
+    """Return the coefficients of the scaled columns of Moments as double-double (q,)."""
+    centers, scales = _centers_and_scales(problem)
     exact = {j: beta * scales[j] / scales[-1] for j, beta in total.items()}
     if 0 in total:
-        level = total[0] - centres[-1] + sum((beta * centres[j] for j, beta in total.items() if j), Fraction(0))
+        level = total[0] - centers[-1] + sum((beta * centers[j] for j, beta in total.items() if j), Fraction(0))
         exact[0] = level / scales[-1]
-    hi = [float(exact[j]) for j in work.columns.tolist()]
-    lo = [float(exact[j] - Fraction(x)) for j, x in zip(work.columns.tolist(), hi, strict=True)]
+    hi = [float(exact[j]) for j in problem.columns.tolist()]
+    lo = [float(exact[j] - Fraction(x)) for j, x in zip(problem.columns.tolist(), hi, strict=True)]
     return np.array(hi), np.array(lo)
 
 
-def to_factorization(work: EngineProblem) -> Factorization:
-    """Give R of the scaled columns of Moments, from that of W."""
-    moments, columns = work.moments, work.columns
-    R = qr_r(work.rank_result.R @ np.linalg.inv(scaled_column_matrix(work)))
+def to_factorization(problem: EngineProblem) -> Factorization:
+    """Return R of the scaled columns of Moments, from that of W."""
+    R = qr_r(problem.rank_result.R @ np.linalg.inv(scaled_column_matrix(problem)))
     R = R * np.sign(np.diag(R))[:, None]
-    return Factorization(
-        columns=columns,
-        names=moments.design.names,
-        selected=work.is_selected,
-        R=R,
-        rhs=solve_triangular(R, moments.gram[columns, -1], trans="T"),
-        condition=work.condition,
-        method="moments",
-        dependencies=work.rank_result.dependencies,
-        remainders=work.rank_result.remainders,
-    )
+    return make_factorization(problem.moments, problem.columns, R, problem.condition, dropped=problem.rank_result.dropped)
 
 
-def to_inverse_root(work: EngineProblem, U: Array, error: float) -> InverseRoot:
-    """Give A with A A' = (X'X)^-1 for the scaled columns of Moments: the way back times U^-1, with U'U = W'W.
-
-    It is kept apart from R: their product would be rounded.
-    """
-    return InverseRoot(P=scaled_column_matrix(work), U=U, error=error)
-
-
-def scaled_column_matrix(work: EngineProblem) -> Array:
-    """Write the kept columns of W in terms of the scaled columns of Moments: (q, q), exact but for one rounding."""
-    design = work.moments.design
-    centres, scales = [[Fraction(x) for x in row.tolist()] for row in (design.column_centers, design.column_scales)]
-    at = {place: i for i, place in enumerate(work.columns.tolist())}
+def scaled_column_matrix(problem: EngineProblem) -> Array:
+    """Write the selected columns of W in terms of the scaled columns of Moments: (q, q), exact but for one rounding."""
+    centers, scales = _centers_and_scales(problem)
+    at = {place: i for i, place in enumerate(problem.columns.tolist())}
     P = np.zeros((len(at), len(at)))
-    for i, row in enumerate(work.to_data_columns()):
-        level = row.get(0, Fraction(0)) + sum((weight * centres[j] for j, weight in row.items() if j), Fraction(0))
+    for i, row in enumerate(problem.to_data_columns()):
+        level = row.get(0, Fraction(0)) + sum((weight * centers[j] for j, weight in row.items() if j), Fraction(0))
         for place, weight in row.items():
             if place:
                 P[at[place], i] = float(weight * scales[place])
         if 0 in at:
             P[at[0], i] = float(level)
     return P
+
+
+def _centers_and_scales(problem: EngineProblem) -> tuple[list[Fraction], list[Fraction]]:
+    design = problem.moments.design
+    return [Fraction(x) for x in design.column_centers.tolist()], [Fraction(x) for x in design.column_scales.tolist()]

@@ -1,149 +1,136 @@
-"""Which columns are independent, from cross-products: where these cannot tell, a scan of what earlier columns leave decides."""
+"""Decide which columns are independent from cross-products, or by a scan of what earlier columns leave."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from squarely.data import Source
 from squarely.design import monomials_of
 from squarely.errors import IllConditionedError
-from squarely.exact.rank import describe_dependency, describe_zero_column
-from squarely.moments import EngineGram, Moments, QueryCost, combination_sums, to_data_columns
+from squarely.exact.rank import Dependency, describe_dependency
+from squarely.moments import EngineClient, EngineGram, Moments, combination_sums, to_data_columns
 from squarely.numerics import ROUNDING, ROUNDOFF, Array
 
-# The share of a column's squared length that earlier columns must leave, so that rounding in the sums is small beside it.
+# The fraction of a column's squared length that earlier columns must leave, so that rounding in the sums is small beside it.
 _MIN_REMAINDER = 1e-11
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class RankResult:
-    """The columns of W that are kept, with R'R = W'W for them, and a sentence for each dropped one.
-
-    `remainders` has for each dropped one the length, in the scaled columns of Moments, that the kept ones may not span.
-    """
+    """The q selected columns of W, R with R'R = W'W for them, and the dependency of each dropped one."""
 
     columns: np.ndarray
     R: Array
-    dependencies: tuple[str, ...]
-    remainders: tuple[float, ...]
-    cost: QueryCost
+    dropped: tuple[Dependency, ...]
 
 
 def select_columns(
     moments: Moments,
-    folded: EngineGram,
-    source: Source,
-    columns: np.ndarray,
+    engine_gram: EngineGram,
+    client: EngineClient,
     constant: np.ndarray | None = None,
-    *,
     zero: np.ndarray | None = None,
 ) -> RankResult:
-    """Go through columns of W in order, and drop each that the kept ones before it span up to rounding.
+    """Go through the columns of W in order, and drop each that the selected ones before it span up to rounding.
 
-    `constant` (k + 1,) are those that the intercept alone is known to span; `zero` those of them that nothing is left of.
+    `constant` (k + 1,) are those that the intercept alone is known to span, and `zero` those of them that are zero.
 
     Raises
     ------
-    UntoldError : a column is so near to what others span that cross-products in doubles cannot serve.
+    IllConditionedError : a column is so near to what others span that cross-products in doubles cannot serve.
     """
-    G = folded.gram
+    G = engine_gram.gram
+    constant, zero = [np.zeros(len(G), dtype=bool) if flags is None else flags for flags in (constant, zero)]
+    columns = range(0 if moments.design.intercept else 1, len(G) - 1)
     R = np.zeros((len(columns), len(columns)))
-    kept: list[int] = []
-    sentences, lefts, effort = [], dict[int, float](), QueryCost()
-    for j in columns.tolist():
-        q = len(kept)
-        r = solve_triangular(R[:q, :q], G[kept, j], trans="T") if q else np.zeros(0)
-        left = G[j, j] - r @ r
-        if zero is not None and zero[j]:
-            d, off = np.zeros(q), float(np.sqrt(G[j, j]))
-        elif constant is not None and constant[j]:
+    selected: list[int] = []
+    dropped: dict[int, Dependency] = {}
+    errors: dict[int, float] = {}  # the lengths that the selected columns may not span
+    for j in columns:
+        q = len(selected)
+        r = solve_triangular(R[:q, :q], G[selected, j], trans="T") if q else np.zeros(0)
+        remainder = G[j, j] - r @ r
+        if zero[j]:
+            d, error = np.zeros(q), float(np.sqrt(G[j, j]))
+        elif constant[j]:
             d = np.zeros(q)
             d[0] = G[0, j] / G[0, 0]
-            off = float(np.sqrt(max(G[j, j] - G[0, j] * d[0], 0.0)))
-        elif left > _MIN_REMAINDER * G[j, j]:
-            R[:q, q], R[q, q] = r, np.sqrt(left)
-            kept.append(j)
+            error = float(np.sqrt(max(G[j, j] - G[0, j] * d[0], 0.0)))
+        elif remainder > _MIN_REMAINDER * G[j, j]:
+            R[:q, q], R[q, q] = r, np.sqrt(remainder)
+            selected.append(j)
             continue
         else:
-            d, off, spent = _spanning_combination(folded, source, j, kept, R[:q, :q])
-            effort += spent
-        made = _expand_combination(folded, j, kept, d)
-        own = made.pop(j)
-        lefts[j] = (off + sum(abs(float(x)) * lefts[i] for i, x in made.items() if i in lefts)) / abs(float(own))
-        if zero is not None and zero[j]:
-            sentences.append(describe_zero_column(_name(folded, j)))
-            continue
-        sentences.append(_sentence(moments, j, {place: -x / own for place, x in made.items()}))
-    q = len(kept)
-    return RankResult(
-        columns=np.array(kept, dtype=int),
-        R=R[:q, :q],
-        dependencies=tuple(sentences),
-        remainders=tuple(x / float(moments.design.column_scales[j]) for j, x in lefts.items()),
-        cost=effort,
-    )
+            d, error = _spanning_combination(engine_gram, client, j, selected, R[:q, :q])
+        combination = _expand_combination(engine_gram, j, selected, d)
+        weight = combination.pop(j)
+        errors[j] = (error + sum(abs(float(x)) * errors[i] for i, x in combination.items() if i in errors)) / abs(float(weight))
+        dependency = _describe(moments, j, {place: -x / weight for place, x in combination.items()}, is_zero=bool(zero[j]))
+        dropped[j] = replace(dependency, remainder=errors[j] / float(moments.design.column_scales[j]))
+    q = len(selected)
+    return RankResult(columns=np.array(selected, dtype=int), R=R[:q, :q], dropped=tuple(dropped.values()))
 
 
-def _spanning_combination(folded: EngineGram, source: Source, j: int, kept: list[int], R: Array) -> tuple[Array, float, QueryCost]:
-    """Give the combination d (q,) of kept columns that column j is, up to rounding, and the length that it leaves at most."""
-    sizes, lengths = _sizes(folded), np.sqrt(np.diag(folded.gram))
-    d, effort = np.zeros(len(kept)), QueryCost()
-    for _ in range(3):  # the first step solves, the second corrects, the third tells what is left
-        a = np.zeros(len(folded.gram))
-        a[kept], a[j] = -d, 1.0
-        seen, spent = combination_sums(folded, source, a)
-        effort += spent
-        size = float(sizes[j] + np.abs(d) @ sizes[kept])
-        if np.sqrt(seen.squares) <= ROUNDING * ROUNDOFF * size:
-            centred = float(lengths[j] + np.abs(d) @ lengths[kept])  # that rounding in the scan is in proportion to
-            return d, float(np.sqrt(seen.squares)) + 4 * ROUNDOFF * centred, effort
-        d = d + solve_triangular(R, solve_triangular(R, seen.gradient[kept], trans="T")) if len(kept) else d
+def _spanning_combination(
+    engine_gram: EngineGram, client: EngineClient, j: int, selected: list[int], R: Array
+) -> tuple[Array, float]:
+    """Return the combination d (q,) of selected columns that column j is, up to rounding, and the length that it leaves at most."""
+    sizes, lengths = _stored_lengths(engine_gram), np.sqrt(np.diag(engine_gram.gram))
+    d = np.zeros(len(selected))
+    for _ in range(3):  # the first step solves, the second corrects, the third measures what is left
+        a = np.zeros(len(engine_gram.gram))
+        a[selected], a[j] = -d, 1.0
+        sums = combination_sums(engine_gram, client, a)
+        size = float(sizes[j] + np.abs(d) @ sizes[selected])
+        if np.sqrt(sums.squares) <= ROUNDING * ROUNDOFF * size:
+            centered = float(lengths[j] + np.abs(d) @ lengths[selected])  # rounding in the scan is in proportion to it
+            return d, float(np.sqrt(sums.squares)) + 4 * ROUNDOFF * centered
+        d = d + solve_triangular(R, solve_triangular(R, sums.gradient[selected], trans="T")) if len(selected) else d
     raise IllConditionedError(
-        f"{_name(folded, j)} is so near to a combination of the columns before it that sums of products in double precision cannot "
-        f"tell them apart. {source.alternative}, or leave the column out."
+        f"{_column_name(engine_gram, j)} is so near to a combination of the columns before it that sums of products in double "
+        f"precision cannot tell them apart. {client.source.alternative}, or leave the column out."
     )
 
 
-def _name(folded: EngineGram, j: int) -> str:
-    """Say what column j of W stands for; those that had to go for good are no longer counted."""
-    layout = folded.columns
-    every = zip(layout.design.columns, monomials_of(layout.design), strict=True)
-    return [column.name for column, m in every if m in layout.monomials][j - 1]
+def _column_name(engine_gram: EngineGram, j: int) -> str:
+    """Return the name of column j of W; columns that were dropped before do not count."""
+    columns = engine_gram.columns
+    pairs = zip(columns.design.columns, monomials_of(columns.design), strict=True)
+    return [column.name for column, m in pairs if m in columns.monomials][j - 1]
 
 
-def _sizes(folded: EngineGram) -> Array:
-    """Give the lengths of the columns of W as they are stored: rounding is relative to these, and not to what a centre leaves."""
-    layout, n = folded.columns, folded.gram[0, 0]
-    sizes: Array = np.sqrt(np.diag(folded.gram))
-    for i, m in enumerate(layout.monomials, start=1):
-        away = abs(float(layout.shifts[i - 1] / layout.units[i - 1]))
+def _stored_lengths(engine_gram: EngineGram) -> Array:
+    """Return the lengths of the columns of W as stored, before centering: rounding is in proportion to these."""
+    columns, n = engine_gram.columns, engine_gram.gram[0, 0]
+    lengths: Array = np.sqrt(np.diag(engine_gram.gram))
+    for i, m in enumerate(columns.monomials, start=1):
+        away = abs(float(columns.shifts[i - 1] / columns.units[i - 1]))
         if sum(power for _, power in m.powers) == 1:
             atom = m.powers[0][0]
-            away += abs(layout.centers[atom] / layout.scales[atom] / float(layout.units[i - 1]))
-        sizes[i] += away * np.sqrt(n)
-    return sizes
+            away += abs(columns.centers[atom] / columns.scales[atom] / float(columns.units[i - 1]))
+        lengths[i] += away * np.sqrt(n)
+    return lengths
 
 
-def _expand_combination(folded: EngineGram, j: int, kept: list[int], d: Array) -> dict[int, Fraction]:
-    """Write column j of W less the combination d of kept ones, which is nothing, in terms of [1, X], by their places."""
-    way = to_data_columns(folded.columns)
+def _expand_combination(engine_gram: EngineGram, j: int, selected: list[int], d: Array) -> dict[int, Fraction]:
+    """Write column j of W less the combination d of selected ones, which is zero up to rounding, in terms of [1, X]."""
+    rows = to_data_columns(engine_gram.columns)
     combination: dict[int, Fraction] = {}
-    for i, weight in [(j, Fraction(1)), *zip(kept, (-Fraction(x) for x in d.tolist()), strict=True)]:
-        for place, part in way[i].items():
+    for i, weight in [(j, Fraction(1)), *zip(selected, (-Fraction(x) for x in d.tolist()), strict=True)]:
+        for place, part in rows[i].items():
             combination[place] = combination.get(place, Fraction(0)) + weight * part
     return combination
 
 
-def _sentence(moments: Moments, j: int, others: dict[int, Fraction]) -> str:
+def _describe(moments: Moments, j: int, others: dict[int, Fraction], *, is_zero: bool) -> Dependency:
     """Write a dropped column as the combination of others that it is, in the units of the data."""
-    centres, scales = moments.design.column_centers, moments.design.column_scales
+    centers, scales = moments.design.column_centers, moments.design.column_scales
     slopes = {place: float(weight) for place, weight in others.items() if place}
-    level = others.get(0, Fraction(0)) - Fraction(float(centres[j]))
-    level += sum((weight * Fraction(float(centres[place])) for place, weight in others.items() if place), Fraction(0))
-    names = [*([0] if moments.design.intercept else []), *slopes]
-    scaled = [float(level) / scales[j] if place == 0 else slopes[place] * scales[place] / scales[j] for place in names]
-    return describe_dependency(moments, moments.design.labels[j - 1], j, names, np.array(scaled))
+    level = others.get(0, Fraction(0)) - Fraction(float(centers[j]))
+    level += sum((weight * Fraction(float(centers[place])) for place, weight in others.items() if place), Fraction(0))
+    places = [*([0] if moments.design.intercept else []), *slopes]
+    scaled = [float(level) / scales[j] if place == 0 else slopes[place] * scales[place] / scales[j] for place in places]
+    return describe_dependency(moments, j, places, np.array(scaled), is_zero)

@@ -1,1 +1,1 @@
-"""The same cross-products, computed by an engine."""
+"""The cross-products of Moments, computed by the engine that has the rows."""

@@ -1,7 +1,7 @@
-"""The columns that an engine works with: those of X and the response, moved and scaled so that their sums lose few digits.
+"""The columns that an engine sums: those of X and the response, shifted and scaled so that sums lose few digits.
 
-W has the span of [1, X]: powers and products stand about the centres of their atoms, and whatever stands alone is centred.
-Columns of categories are no columns here: they are carried by what they multiply, and summed by group.
+W has the span of [1, X]. Powers and products are taken about the centers of their atoms, and every other column is centered.
+A categorical column is not a column of its own here: an engine sums the column that it multiplies, by group.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ from squarely.numerics import Array
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class EngineColumns:
-    """How the columns W = [1, w_1 ... w_p, y] are made, with w = (carrier - shift) / unit, times columns of categories.
+    """How the columns W = [1, w_1 ... w_p, y] are made, with w = (carrier - shift) / unit, times categorical columns.
 
     Attributes
     ----------
-    design : the design. `rows` its rows.
+    design, rows : the design, and the query of its complete rows.
     monomials : (p,) the columns of X.
-    centers, scales : of the atoms: short numbers and powers of two; the centre of one that may not be moved is zero.
-    shifts, units : (p + 1,) short numbers and powers of two, the response last; a column with categories is not shifted.
-    free_atoms : the atoms that may be moved.
+    centers, scales : of the atoms: short numbers and powers of two; zero for an atom that is not in `free_atoms`.
+    shifts, units : (p + 1,) short numbers and powers of two, the response last; zero for a column with categories.
+    free_atoms : the atoms that may be centered.
     """
 
     design: Design
@@ -62,7 +62,7 @@ class EngineColumns:
 
     @property
     def is_power(self) -> bool:
-        """Whether a power or product of atoms is among the columns: then a pilot of the first rows will not do."""
+        """Whether a column is a power or a product of atoms: then the first rows do not suffice to center them."""
         return any(sum(power for _, power in m.powers) > 1 for m in self.monomials)
 
 
@@ -72,9 +72,10 @@ class CarrierBlock:
 
     Attributes
     ----------
-    carrier : the alias of the column that they share; "" for a one.
+    carrier : the alias of the numeric column that they share; "" for a one.
     factors : the categorical factors, each with whether all its levels are coded.
-    members : (w,) the places of the columns in W. `weights` (levels, ..., w) what each is for a cell of the levels.
+    members : (w,) the positions of the columns in W.
+    weights : (cells, w) the value of each column in a cell of the levels, the last factor varying fastest.
     """
 
     carrier: str
@@ -84,34 +85,28 @@ class CarrierBlock:
 
     @property
     def keys(self) -> FactorTexts:
-        """The factors by which it is summed, by their texts."""
+        """The texts of the factors to group by."""
         return frozenset(text for text, _ in self.factors)
-
-    @property
-    def flat_weights(self) -> Array:
-        """The weights (cells, w), cells in the order of the factors, the last varying fastest."""
-        return self.weights.reshape(-1, self.weights.shape[-1])
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class GroupedQuery:
-    """A layout said to an engine: the query with every carrier as a column, the blocks of W, and the factors to group by."""
+    """The query that has every carrier as a column, the blocks of W, and the factors to group by."""
 
     query: Query
     blocks: tuple[CarrierBlock, ...]
     keys: Mapping[str, GroupKey]
 
 
-def plan_engine_columns(design: Design, page: CompleteRows, columns: Sequence[Monomial]) -> EngineColumns:
-    """Lay the columns out, without centres and scales as yet."""
-    k = len(columns) + 1
-    free = centerable_atoms(columns, intercept=design.intercept)
-    atoms = dict.fromkeys(atom for m in columns for atom, _ in m.powers)
+def plan_engine_columns(design: Design, rows: CompleteRows, monomials: Sequence[Monomial]) -> EngineColumns:
+    """Return the columns without centers and scales."""
+    k = len(monomials) + 1
+    atoms = dict.fromkeys(atom for m in monomials for atom, _ in m.powers)
     return EngineColumns(
         design=design,
-        rows=page,
-        monomials=tuple(columns),
-        free_atoms=free,
+        rows=rows,
+        monomials=tuple(monomials),
+        free_atoms=centerable_atoms(monomials, intercept=design.intercept),
         centers=dict.fromkeys(atoms, 0.0),
         scales=dict.fromkeys(atoms, 1.0),
         shifts=np.zeros(k),
@@ -119,148 +114,150 @@ def plan_engine_columns(design: Design, page: CompleteRows, columns: Sequence[Mo
     )
 
 
-def atom_stages(layout: EngineColumns) -> tuple[list[Stage], dict[Atom, str], nw.Expr]:
-    """Give the stages that make the atoms, their aliases, and the response less its offsets."""
-    page, design = layout.rows, layout.design
-    said: dict[str, nw.Expr] = {}  # in one stage: engines take in each by itself
-    stages: list[Stage] = [said]
+def atom_stages(columns: EngineColumns) -> tuple[list[Stage], dict[Atom, str], nw.Expr]:
+    """Return the stages that compute the atoms, their aliases, and the response less its offsets."""
+    rows, design = columns.rows, columns.design
+    plain: dict[str, nw.Expr] = {}  # in one stage: each stage takes an engine time
+    stages: list[Stage] = [plain]
     aliases: dict[Atom, str] = {}
-    made: dict[str, list[str]] = {}
-    for i, atom in enumerate(layout.atoms):
+    basis_aliases: dict[str, list[str]] = {}
+    for i, atom in enumerate(columns.atoms):
         if not isinstance(atom, tuple):
             aliases[atom] = f"a{i}"
-            said[f"a{i}"] = page.expression(atom)
+            plain[f"a{i}"] = rows.expression(atom)
             continue
-        text, place = atom
-        if text not in made:
-            factor, basis = design.factors[text], design.learned.bases[text]
-            stages.append({f"x{i}": page.expression(argument_of(factor))})
-            say = polynomial_stages if isinstance(basis, Polynomial) else spline_stages
-            more, made[text] = say(f"x{i}", f"b{i}c", basis)  # type: ignore[arg-type]  # each is given its own kind
+        text, position = atom
+        if text not in basis_aliases:
+            basis = design.learned.bases[text]
+            stages.append({f"x{i}": rows.expression(argument_of(design.factors[text]))})
+            make_stages = polynomial_stages if isinstance(basis, Polynomial) else spline_stages
+            more, basis_aliases[text] = make_stages(f"x{i}", f"b{i}c", basis)  # type: ignore[arg-type]  # each gets its own kind
             stages += more
-        aliases[atom] = made[text][place]
-    y = page.expression(design.formula.response.expression)
+        aliases[atom] = basis_aliases[text][position]
+    y = rows.expression(design.formula.response.expression)
     for offset in design.formula.offsets:
-        y = y - page.expression(offset.expression)
+        y = y - rows.expression(offset.expression)
     return stages, aliases, y
 
 
-def carrier_stages(layout: EngineColumns) -> tuple[list[Stage], dict[Powers, str], nw.Expr]:
-    """Give the stages that make the moved atoms and their products, the aliases of these, and the response."""
-    stages, aliases, y = atom_stages(layout)
-    moved = {alias: with_centers(nw.col(alias), layout.centers[atom], layout.scales[atom]) for atom, alias in aliases.items()}
+def carrier_stages(columns: EngineColumns) -> tuple[list[Stage], dict[Powers, str], nw.Expr]:
+    """Return the stages that compute the centered atoms and their products, the aliases of these, and the response."""
+    stages, aliases, y = atom_stages(columns)
     names = {atom: f"t{i}" for i, atom in enumerate(aliases)}
-    stages.append({names[atom]: moved[alias] for atom, alias in aliases.items()})
-    made: dict[Powers, str] = {((atom, 1),): name for atom, name in names.items()}
-    levels: dict[int, dict[str, nw.Expr]] = {}
-    for m in layout.monomials:
-        _make_product(m.powers, made, names, levels)
-    stages += [levels[degree] for degree in sorted(levels)]
-    return stages, made, y
+    stages.append(
+        {
+            names[atom]: scaled_expression(nw.col(alias), columns.centers[atom], columns.scales[atom])
+            for atom, alias in aliases.items()
+        }
+    )
+    products: dict[Powers, str] = {((atom, 1),): name for atom, name in names.items()}
+    by_degree: dict[int, dict[str, nw.Expr]] = {}
+    for m in columns.monomials:
+        _add_product(m.powers, products, names, by_degree)
+    stages += [by_degree[degree] for degree in sorted(by_degree)]
+    return stages, products, y
 
 
-def with_centers(x: nw.Expr, centre: float, unit: float) -> nw.Expr:
-    """Say (x - centre) / unit in few words: engines are slow to take in many, and some make several of a division.
+def scaled_expression(x: nw.Expr, center: float, unit: float) -> nw.Expr:
+    """Return the expression (x - center) / unit in few operations: engines are slow to plan many.
 
-    A unit is a power of two, so that multiplying by its inverse gives the same bits.
+    A unit is a power of two, so multiplying by its inverse gives the same bits.
     """
-    x = x - float(centre) if centre else x
+    x = x - float(center) if center else x
     return x * (1.0 / float(unit)) if unit != 1 else x
 
 
-def _make_product(
-    powers: Powers, made: dict[Powers, str], names: Mapping[Atom, str], levels: dict[int, dict[str, nw.Expr]]
+def _add_product(
+    powers: Powers, products: dict[Powers, str], names: Mapping[Atom, str], by_degree: dict[int, dict[str, nw.Expr]]
 ) -> None:
-    """Make a product of atoms from one of a degree less, for which the last atom is left out once."""
-    if not powers or powers in made:
+    """Make a product of atoms from the product of one degree less, without one factor of the last atom."""
+    if not powers or powers in products:
         return
     atom = powers[-1][0]
-    less = lower_power(powers, atom)
-    _make_product(less, made, names, levels)
-    made[powers] = f"q{len(made)}"
+    lower = lower_power(powers, atom)
+    _add_product(lower, products, names, by_degree)
+    products[powers] = f"q{len(products)}"
     degree = sum(power for _, power in powers)
-    levels.setdefault(degree, {})[made[powers]] = nw.col(made[less]) * nw.col(names[atom])
+    by_degree.setdefault(degree, {})[products[powers]] = nw.col(products[lower]) * nw.col(names[atom])
 
 
-def grouped_query(layout: EngineColumns) -> GroupedQuery:
-    """Say a layout to an engine."""
-    design = layout.design
-    stages, made, y = carrier_stages(layout)
-    last: dict[str, nw.Expr] = {}
+def grouped_query(columns: EngineColumns) -> GroupedQuery:
+    """Return the query of the columns, with their blocks."""
+    design, k = columns.design, len(columns.monomials)
+    stages, products, y = carrier_stages(columns)
+    carriers: dict[str, nw.Expr] = {}
     groups: dict[tuple[str, tuple[tuple[str, bool], ...]], list[int]] = {("", ()): [0]}
-    for j, m in enumerate(layout.monomials):
+    for j, m in enumerate(columns.monomials):
         alias = f"z{j}" if m.powers else ""
         if m.pattern and m.powers:
-            alias = f"u{made[m.powers]}"
-        if alias:
-            last.setdefault(alias, with_centers(nw.col(made[m.powers]), layout.shifts[j], layout.units[j]))
+            alias = f"u{products[m.powers]}"
+        if alias and alias not in carriers:
+            carriers[alias] = scaled_expression(nw.col(products[m.powers]), columns.shifts[j], columns.units[j])
         groups.setdefault((alias, tuple((text, full) for text, full, _ in m.pattern)), []).append(j + 1)
-    k = len(layout.monomials)
-    last[f"z{k}"] = with_centers(y, layout.shifts[k], layout.units[k])
+    carriers[f"z{k}"] = scaled_expression(y, columns.shifts[k], columns.units[k])
     groups[f"z{k}", ()] = [k + 1]
-    labels = layout.rows.labels
-    keys = {text: GroupKey(alias=labels[coding.column], levels=coding.levels) for text, coding in design.categories.items()}
-    blocks = tuple(_block(layout, carrier, factors, members) for (carrier, factors), members in groups.items())
-    return GroupedQuery(query=layout.rows.query.with_stages(*stages, last), blocks=blocks, keys=keys)
+    keys = {
+        text: GroupKey(alias=columns.rows.labels[coding.column], levels=coding.levels) for text, coding in design.categories.items()
+    }
+    blocks = tuple(_carrier_block(columns, carrier, factors, members) for (carrier, factors), members in groups.items())
+    return GroupedQuery(query=columns.rows.query.with_stages(*stages, carriers), blocks=blocks, keys=keys)
 
 
-def _block(layout: EngineColumns, carrier: str, factors: tuple[tuple[str, bool], ...], members: list[int]) -> CarrierBlock:
-    matrices = [layout.design.categories[text].matrix(full=full) for text, full in factors]
-    columns = []
+def _carrier_block(columns: EngineColumns, carrier: str, factors: tuple[tuple[str, bool], ...], members: list[int]) -> CarrierBlock:
+    matrices = [columns.design.categories[text].matrix(full=full) for text, full in factors]
+    weights = []
     for j in members:
         weight: Array = np.ones(())
-        for matrix, (_, _, place) in zip(matrices, layout.monomials[j - 1].pattern if factors else (), strict=True):
-            weight = np.multiply.outer(weight, matrix[:, place])
-        columns.append(weight)
-    return CarrierBlock(carrier=carrier, factors=factors, members=np.array(members), weights=np.stack(columns, axis=-1))
+        for matrix, (_, _, position) in zip(matrices, columns.monomials[j - 1].pattern if factors else (), strict=True):
+            weight = np.multiply.outer(weight, matrix[:, position])
+        weights.append(weight.ravel())
+    return CarrierBlock(carrier=carrier, factors=factors, members=np.array(members), weights=np.stack(weights, axis=-1))
 
 
-ExactRows = list[dict[int, Fraction]]
+ExactRows = list[dict[int, Fraction]]  # for each column, the positions and exact weights of the columns that it is made of
 
 
-def to_data_columns(layout: EngineColumns) -> ExactRows:
-    """Write each column of W in terms of those of [1, X, y], by their places, exactly."""
-    there = _places(layout)
-    way: ExactRows = [{0: Fraction(1)}]
-    for i, m in enumerate(layout.monomials, start=1):
+def to_data_columns(columns: EngineColumns) -> ExactRows:
+    """Write each column of W as a combination of [1, X, y], exactly."""
+    positions = _positions(columns)
+    rows: ExactRows = [{0: Fraction(1)}]
+    for i, m in enumerate(columns.monomials, start=1):
         moves = {
-            a: (1 / _as_fraction(layout.scales[a]), -_as_fraction(layout.centers[a]) / _as_fraction(layout.scales[a]))
+            a: (1 / _fraction(columns.scales[a]), -_fraction(columns.centers[a]) / _fraction(columns.scales[a]))
             for a, _ in m.powers
         }
-        shift, unit = _as_fraction(layout.shifts[i - 1]), _as_fraction(layout.units[i - 1])
+        shift, unit = _fraction(columns.shifts[i - 1]), _fraction(columns.units[i - 1])
         row = {0: -shift / unit}
         for powers, weight in expand_shift(m.powers, moves).items():
-            j = i if powers == m.powers else there[powers, m.pattern]
-            row[j] = row.get(j, Fraction(0)) + weight / unit / (layout.monomials[j - 1].coefficient if j else 1)
-        way.append({j: weight for j, weight in row.items() if weight})
-    shift, unit = _as_fraction(layout.shifts[-1]), _as_fraction(layout.units[-1])
-    return [*way, {len(way): 1 / unit, 0: -shift / unit}]
+            j = i if powers == m.powers else positions[powers, m.pattern]
+            row[j] = row.get(j, Fraction(0)) + weight / unit / (columns.monomials[j - 1].coefficient if j else 1)
+        rows.append({j: weight for j, weight in row.items() if weight})
+    shift, unit = _fraction(columns.shifts[-1]), _fraction(columns.units[-1])
+    return [*rows, {len(rows): 1 / unit, 0: -shift / unit}]
 
 
-def to_engine_columns(layout: EngineColumns) -> ExactRows:
-    """Write each column of [1, X, y] in terms of those of W, by their places, exactly."""
-    there = _places(layout)
-    way: ExactRows = [{0: Fraction(1)}]
-    for j, m in enumerate(layout.monomials, start=1):
-        moves = {a: (_as_fraction(layout.scales[a]), _as_fraction(layout.centers[a])) for a, _ in m.powers}
+def to_engine_columns(columns: EngineColumns) -> ExactRows:
+    """Write each column of [1, X, y] as a combination of W, exactly."""
+    positions = _positions(columns)
+    rows: ExactRows = [{0: Fraction(1)}]
+    for j, m in enumerate(columns.monomials, start=1):
+        moves = {a: (_fraction(columns.scales[a]), _fraction(columns.centers[a])) for a, _ in m.powers}
         row = {0: Fraction(0)}
         for powers, weight in expand_shift(m.powers, moves).items():
-            i = j if powers == m.powers else there[powers, m.pattern]
-            shift, unit = (
-                (_as_fraction(layout.shifts[i - 1]), _as_fraction(layout.units[i - 1])) if i else (Fraction(0), Fraction(1))
-            )
+            i = j if powers == m.powers else positions[powers, m.pattern]
+            shift, unit = (_fraction(columns.shifts[i - 1]), _fraction(columns.units[i - 1])) if i else (Fraction(0), Fraction(1))
             row[i] = row.get(i, Fraction(0)) + weight * m.coefficient * unit
             row[0] += weight * m.coefficient * shift
-        way.append({i: weight for i, weight in row.items() if weight})
-    return [*way, {len(way): _as_fraction(layout.units[-1]), 0: _as_fraction(layout.shifts[-1])}]
+        rows.append({i: weight for i, weight in row.items() if weight})
+    return [*rows, {len(rows): _fraction(columns.units[-1]), 0: _fraction(columns.shifts[-1])}]
 
 
-def _places(layout: EngineColumns) -> dict[tuple[Powers, tuple[FactorColumn, ...]], int]:
-    there: dict[tuple[Powers, tuple[FactorColumn, ...]], int] = {((), ()): 0}
-    for i, m in enumerate(layout.monomials, start=1):
-        there.setdefault((m.powers, m.pattern), i)
-    return there
+def _positions(columns: EngineColumns) -> dict[tuple[Powers, tuple[FactorColumn, ...]], int]:
+    positions: dict[tuple[Powers, tuple[FactorColumn, ...]], int] = {((), ()): 0}
+    for i, m in enumerate(columns.monomials, start=1):
+        positions.setdefault((m.powers, m.pattern), i)
+    return positions
 
 
-def _as_fraction(x: float) -> Fraction:
+def _fraction(x: float) -> Fraction:
     return Fraction(float(x))

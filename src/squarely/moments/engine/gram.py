@@ -1,16 +1,19 @@
-"""Moments by aggregates: an engine works out the sums of products, and no row leaves it."""
+"""The cross-products of W, summed by an engine: no row leaves it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import mul
 
 import narwhals as nw
 import numpy as np
 
-from squarely.data import Source, Stage
+from squarely.data import Stage
 from squarely.design import Atom, Monomial, Powers, no_rows_error, row_account_in_engine
+from squarely.moments.engine.client import EngineClient
 from squarely.moments.engine.columns import (
     CarrierBlock,
     EngineColumns,
@@ -21,10 +24,10 @@ from squarely.moments.engine.columns import (
     plan_engine_columns,
     to_engine_columns,
 )
-from squarely.moments.engine.group_sums import FactorTexts, GroupKey, GroupSums, QueryCost, query_group_sums
+from squarely.moments.engine.group_sums import FactorTexts, GroupKey, GroupSums, query_group_sums
 from squarely.numerics import CONSTANT_TOLERANCE, Array, is_constant, power_of_two, round_to_few_bits
 
-PILOT_ROWS = 10_000  # rows that tell centres and scales
+PILOT_ROWS = 10_000  # rows that suffice for centers and scales
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -33,9 +36,9 @@ class EngineGram:
 
     Attributes
     ----------
-    columns : of W, and `grouped_query` how it is said to the engine.
+    columns, grouped_query : how W is made, and its query.
     gram : (k + 1, k + 1), W'W.
-    to_data_columns : (k + 1, k + 1), [1, X, y] = W way, rounded once.
+    to_data_columns : (k + 1, k + 1), M with [1, X, y] = W M, rounded once.
     """
 
     columns: EngineColumns
@@ -44,142 +47,129 @@ class EngineGram:
     to_data_columns: Array
 
 
-def gram_in_engine(layout: EngineColumns, source: Source) -> tuple[EngineGram, QueryCost]:
-    """Let the engine sum the products of all columns of W."""
-    said = grouped_query(layout)
-    pairs = [(a, b) for i, a in enumerate(said.blocks) for b in said.blocks[i:]]
-    wanted: dict[FactorTexts, dict[str, nw.Expr]] = {frozenset(): {"n": nw.len()}}
-    for a, b in pairs:
-        wanted.setdefault(a.keys | b.keys, {})[_name(a, b)] = _product(a, b)
-    cells, effort = query_group_sums(source, said.query, wanted, said.keys)
-    k = len(layout.monomials) + 2
-    gram = np.zeros((k, k))
-    for a, b in pairs:
-        part = _sum_products(a, b, cells[a.keys | b.keys], said.keys)
-        gram[np.ix_(a.members, b.members)] = part
-        gram[np.ix_(b.members, a.members)] = part.T
-    way = np.zeros((k, k))
-    for j, row in enumerate(to_engine_columns(layout)):
-        for i, weight in row.items():
-            way[i, j] = float(weight)
-    return EngineGram(columns=layout, grouped_query=said, gram=gram, to_data_columns=way), effort
-
-
-def gram_of_columns(folded: EngineGram, source: Source, columns: Sequence[Monomial]) -> tuple[EngineGram, QueryCost]:
-    """Fold again with some of the columns alone, which may have to be moved otherwise."""
-    layout = plan_engine_columns(folded.columns.design, folded.columns.rows, columns)
-    layout, effort = columns_from_first_rows(layout, source, first=None)
-    again, spent = gram_in_engine(layout, source)
-    return again, effort + spent
-
-
-def constant_atoms(
-    layout: EngineColumns, source: Source, spreads: Mapping[Atom, tuple[float, float]]
-) -> tuple[set[Atom], QueryCost]:
-    """Tell which atoms are constant up to rounding, given means and deviations; ends are asked for where these leave it open."""
-    doubtful = [atom for atom, (mean, spread) in spreads.items() if spread <= CONSTANT_TOLERANCE * abs(mean)]
-    if not any(spreads[atom][1] for atom in doubtful):
-        return set(doubtful), QueryCost()
-    stages, aliases, _ = atom_stages(layout)
-    names = [aliases[atom] for atom in doubtful]
-    results = {f"a{name}": nw.col(name).min() for name in names} | {f"b{name}": nw.col(name).max() for name in names}
-    row = source.aggregate(layout.rows.query.with_stages(*stages), results)[0]
-    ends = [(float(row[f"a{name}"]), float(row[f"b{name}"])) for name in names]
-    found = {atom for atom, each in zip(doubtful, ends, strict=True) if is_constant(*each, *spreads[atom])}
-    return found, QueryCost(1, len(results))
-
-
-def _name(a: CarrierBlock, b: CarrierBlock) -> str:
-    left, right = sorted((a.carrier, b.carrier))
-    return f"s{left}x{right}"
-
-
-def _product(a: CarrierBlock, b: CarrierBlock) -> nw.Expr:
-    factors = [nw.col(carrier) for carrier in (a.carrier, b.carrier) if carrier]
-    if not factors:
-        return nw.len()
-    return factors[0].sum() if len(factors) == 1 else (factors[0] * factors[1]).sum()
-
-
-def _sum_products(a: CarrierBlock, b: CarrierBlock, cells: GroupSums, keys: Mapping[str, GroupKey]) -> Array:
-    """Sum the products of two blocks' columns (w, v) from the sums of their carriers' products by cell."""
-    left, right = (cells.flat_positions([text for text, _ in block.factors], keys) for block in (a, b))
-    table = np.zeros((len(a.flat_weights), len(b.flat_weights)))
-    np.add.at(table, (left, right), cells.sums[_name(a, b)])
-    summed: Array = a.flat_weights.T @ table @ b.flat_weights
-    return summed
-
-
-def columns_from_first_rows(layout: EngineColumns, source: Source, *, first: int | None) -> tuple[EngineColumns, QueryCost]:
-    """Take centres and scales from the first rows that are complete, or from all.
-
-    The atoms and the response are asked for; then powers and products of the moved atoms, if there are some.
-    """
-    stages, aliases, y = atom_stages(layout)
-    met, effort = _query_means_and_deviations(layout, source, [*stages, {"y0": y}], [*aliases.values(), "y0"], first)
-    # What is left of a constant about its centre is rounding, and a product with it would be.
-    spreads = {atom: met[alias] for atom, alias in aliases.items()}
-    fixed, spent = constant_atoms(
-        layout, source, {a: s for a, s in spreads.items() if layout.is_power and s[1] and math.isfinite(s[0])}
-    )
-    effort += spent
-    moves = {atom: _center_and_scale(*spreads[atom], centre=atom in layout.free_atoms - fixed) for atom in aliases}
-    layout = replace(layout, centers={a: c for a, (c, _) in moves.items()}, scales={a: s for a, (_, s) in moves.items()})
-    found: dict[Powers, tuple[float, float]] = {}
-    for atom, alias in aliases.items():
-        (mean, spread), (centre, scale) = met[alias], moves[atom]
-        found[(atom, 1),] = (mean - centre) / scale, spread / scale
-    if layout.is_power:
-        stages, made, _ = carrier_stages(layout)
-        products = {m.powers: made[m.powers] for m in layout.monomials if m.powers and m.powers not in found}
-        more, spent = _query_means_and_deviations(layout, source, stages, list(products.values()), first)
-        effort += spent
-        found |= {powers: more[alias] for powers, alias in products.items()}
-    intercept = layout.design.intercept
-    shifts, units = np.zeros(len(layout.monomials) + 1), np.ones(len(layout.monomials) + 1)
-    for i, m in enumerate(layout.monomials):
-        if m.powers:
-            shifts[i], units[i] = _center_and_scale(*found[m.powers], centre=intercept and not m.pattern)
-    shifts[-1], units[-1] = _center_and_scale(*met["y0"], centre=intercept)
-    return replace(layout, shifts=shifts, units=units), effort
-
-
-def _query_means_and_deviations(
-    layout: EngineColumns, source: Source, stages: Sequence[Stage], columns: Sequence[str], first: int | None
-) -> tuple[dict[str, tuple[float, float]], QueryCost]:
-    """Ask for means and standard deviations; of the first rows that costs nothing."""
-    query = replace(layout.rows.query.with_stages(*stages), row_limit=first)
-    results = {"n": nw.len()} | {f"m{name}": nw.col(name).mean() for name in columns}
-    row = source.aggregate(query, results | {f"s{name}": nw.col(name).std(ddof=0) for name in columns})[0]
-    if not row["n"]:
-        account, _ = row_account_in_engine(source, layout.rows, 0)
-        raise no_rows_error(source, account, [*layout.rows.numbers, *layout.rows.labels], layout.design.where)
-    effort = QueryCost(1, 2 * len(columns)) if first is None else QueryCost()
-    return {name: (row[f"m{name}"], row[f"s{name}"]) for name in columns}, effort
-
-
-def _center_and_scale(mean: float, spread: float, *, centre: bool) -> tuple[float, float]:
-    """Give a short centre and a power of two near the spread; nothing is moved that is not finite, which the sums will tell."""
-    if not (math.isfinite(mean) and math.isfinite(spread)):
-        return 0.0, 1.0
-    spread = spread if spread > 1e-14 * abs(mean) else 0.0
-    if not centre:
-        return 0.0, power_of_two(math.hypot(mean, spread))
-    return round_to_few_bits(mean, spread), power_of_two(spread if spread > 0 else mean)
-
-
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class EngineRecord:
-    """How an engine was asked.
+    """What an engine was asked.
 
     Attributes
     ----------
-    engine : what it is called.
-    scans, expressions : how often the rows were read for the cross-products, and how many sums were asked for.
-    engine_gram : the columns that it worked with, to ask it again; None for a loaded fit.
+    engine : its name.
+    scans, expressions : how often it read all rows, and how many sums it was asked for.
+    engine_gram : the columns that it summed, to ask it again; None for a loaded fit.
     """
 
     engine: str
     scans: int
     expressions: int
     engine_gram: EngineGram | None = None
+
+
+def gram_in_engine(columns: EngineColumns, client: EngineClient) -> EngineGram:
+    """Let the engine sum the products of all columns of W."""
+    grouped = grouped_query(columns)
+    pairs = [(a, b) for i, a in enumerate(grouped.blocks) for b in grouped.blocks[i:]]
+    results: dict[FactorTexts, dict[str, nw.Expr]] = {frozenset(): {"n": nw.len()}}
+    for a, b in pairs:
+        factors = [nw.col(carrier) for carrier in (a.carrier, b.carrier) if carrier]
+        product = reduce(mul, factors).sum() if factors else nw.len()
+        results.setdefault(a.keys | b.keys, {})[_product_name(a, b)] = product
+    sums = query_group_sums(client, grouped.query, results, grouped.keys)
+    k = len(columns.monomials) + 2
+    gram = np.zeros((k, k))
+    for a, b in pairs:
+        products = _sum_products(a, b, sums[a.keys | b.keys], grouped.keys)
+        gram[np.ix_(a.members, b.members)] = products
+        gram[np.ix_(b.members, a.members)] = products.T
+    M = np.zeros((k, k))
+    for j, row in enumerate(to_engine_columns(columns)):
+        for i, weight in row.items():
+            M[i, j] = float(weight)
+    return EngineGram(columns=columns, grouped_query=grouped, gram=gram, to_data_columns=M)
+
+
+def gram_of_columns(engine_gram: EngineGram, client: EngineClient, monomials: Sequence[Monomial]) -> EngineGram:
+    """Sum again for some of the columns alone, with new centers and scales."""
+    columns = plan_engine_columns(engine_gram.columns.design, engine_gram.columns.rows, monomials)
+    return gram_in_engine(center_columns(columns, client, first=None), client)
+
+
+def constant_atoms(columns: EngineColumns, client: EngineClient, deviations: Mapping[Atom, tuple[float, float]]) -> set[Atom]:
+    """Return the atoms that are constant up to rounding, given (mean, deviation); ask for their ends where these do not decide."""
+    candidates = [atom for atom, (mean, deviation) in deviations.items() if deviation <= CONSTANT_TOLERANCE * abs(mean)]
+    if not any(deviations[atom][1] for atom in candidates):
+        return set(candidates)
+    stages, aliases, _ = atom_stages(columns)
+    names = [aliases[atom] for atom in candidates]
+    results = {f"a{name}": nw.col(name).min() for name in names} | {f"b{name}": nw.col(name).max() for name in names}
+    row = client.aggregate(columns.rows.query.with_stages(*stages), results)[0]
+    ends = [(float(row[f"a{name}"]), float(row[f"b{name}"])) for name in names]
+    return {atom for atom, pair in zip(candidates, ends, strict=True) if is_constant(*pair, *deviations[atom])}
+
+
+def _product_name(a: CarrierBlock, b: CarrierBlock) -> str:
+    first, second = sorted((a.carrier, b.carrier))
+    return f"s{first}x{second}"
+
+
+def _sum_products(a: CarrierBlock, b: CarrierBlock, sums: GroupSums, keys: Mapping[str, GroupKey]) -> Array:
+    """Sum the products of two blocks' columns (w, v) from the sums of their carriers' products by cell."""
+    positions = tuple(sums.flat_positions([text for text, _ in block.factors], keys) for block in (a, b))
+    table = np.zeros((len(a.weights), len(b.weights)))
+    np.add.at(table, positions, sums.sums[_product_name(a, b)])
+    return a.weights.T @ table @ b.weights
+
+
+def center_columns(columns: EngineColumns, client: EngineClient, *, first: int | None) -> EngineColumns:
+    """Take centers and scales from the first complete rows, or from all.
+
+    One query has the atoms and the response; a second one the powers and products of centered atoms, if there are any.
+    """
+    stages, aliases, y = atom_stages(columns)
+    found = _query_means_and_deviations(columns, client, [*stages, {"y0": y}], [*aliases.values(), "y0"], first)
+    # A constant about its center is rounding alone, and so would be a product with it.
+    deviations = {atom: found[alias] for atom, alias in aliases.items()}
+    fixed = constant_atoms(
+        columns, client, {a: pair for a, pair in deviations.items() if columns.is_power and pair[1] and math.isfinite(pair[0])}
+    )
+    moves = {atom: _center_and_scale(*deviations[atom], center=atom in columns.free_atoms - fixed) for atom in aliases}
+    columns = replace(columns, centers={a: c for a, (c, _) in moves.items()}, scales={a: s for a, (_, s) in moves.items()})
+    of_powers: dict[Powers, tuple[float, float]] = {}
+    for atom in aliases:
+        (mean, deviation), (center, scale) = deviations[atom], moves[atom]
+        of_powers[(atom, 1),] = (mean - center) / scale, deviation / scale
+    if columns.is_power:
+        stages, names, _ = carrier_stages(columns)
+        products = {m.powers: names[m.powers] for m in columns.monomials if m.powers and m.powers not in of_powers}
+        more = _query_means_and_deviations(columns, client, stages, list(products.values()), first)
+        of_powers |= {powers: more[alias] for powers, alias in products.items()}
+    intercept = columns.design.intercept
+    shifts, units = np.zeros(len(columns.monomials) + 1), np.ones(len(columns.monomials) + 1)
+    for i, m in enumerate(columns.monomials):
+        if m.powers:
+            shifts[i], units[i] = _center_and_scale(*of_powers[m.powers], center=intercept and not m.pattern)
+    shifts[-1], units[-1] = _center_and_scale(*found["y0"], center=intercept)
+    return replace(columns, shifts=shifts, units=units)
+
+
+def _query_means_and_deviations(
+    columns: EngineColumns, client: EngineClient, stages: Sequence[Stage], names: Sequence[str], first: int | None
+) -> dict[str, tuple[float, float]]:
+    """Return the mean and standard deviation of columns of a query, over the first rows or all."""
+    rows = columns.rows
+    query = replace(rows.query.with_stages(*stages), row_limit=first)
+    results = {"n": nw.len()} | {f"m{name}": nw.col(name).mean() for name in names}
+    row = client.aggregate(query, results | {f"s{name}": nw.col(name).std(ddof=0) for name in names})[0]
+    if not row["n"]:
+        account, _ = row_account_in_engine(client.source, rows, 0)
+        raise no_rows_error(client.source, account, [*rows.numbers, *rows.labels], columns.design.where)
+    return {name: (row[f"m{name}"], row[f"s{name}"]) for name in names}
+
+
+def _center_and_scale(mean: float, deviation: float, *, center: bool) -> tuple[float, float]:
+    """Return a short center and a power of two near the deviation; 0 and 1 if they are not finite, which the sums report."""
+    if not (math.isfinite(mean) and math.isfinite(deviation)):
+        return 0.0, 1.0
+    deviation = deviation if deviation > 1e-14 * abs(mean) else 0.0
+    if not center:
+        return 0.0, power_of_two(math.hypot(mean, deviation))
+    return round_to_few_bits(mean, deviation), power_of_two(deviation if deviation > 0 else mean)

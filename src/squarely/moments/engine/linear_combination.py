@@ -1,4 +1,4 @@
-"""A combination of columns that stay in an engine, such as the residuals, and its sums with each of them: one scan."""
+"""A linear combination of columns in an engine, such as the residuals, and its sums with each column: one scan."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import narwhals as nw
 import numpy as np
 
-from squarely.data import Engine, Query, Source, Stage
+from squarely.data import Engine, Query, Stage
+from squarely.errors import changed_error
+from squarely.moments.engine.client import EngineClient
 from squarely.moments.engine.gram import EngineGram
-from squarely.moments.engine.group_sums import FactorTexts, GroupKey, QueryCost, changed_error, query_group_sums
+from squarely.moments.engine.group_sums import FactorTexts, GroupKey, query_group_sums
 from squarely.numerics import Array, powers_about_mean
 
 _POWERS = ("r1", "r2", "r3", "r4")
@@ -25,7 +27,8 @@ class CombinationSums:
     Attributes
     ----------
     query : the rows with r as the column r0.
-    gradient : (k + 1,) W'r. `squares` the sum of r**2.
+    gradient : (k + 1,) W'r.
+    squares : the sum of r**2.
     powers : (3,) sums of (r - m)**2, (r - m)**3, (r - m)**4 for the mean m of r.
     response_sums : (2,) sums of y - m and (y - m)**2 for the known mean m of y.
     """
@@ -37,98 +40,99 @@ class CombinationSums:
     response_sums: Array
 
 
-def combination_sums(folded: EngineGram, source: Source, a: Array) -> tuple[CombinationSums, QueryCost]:
+def combination_sums(engine_gram: EngineGram, client: EngineClient, a: Array) -> CombinationSums:
     """Let the engine sum r = W a, a (k + 1,), with each column of W, in plain doubles.
 
     Raises
     ------
-    DataError : these are not the rows that the first scan met.
+    DataError : these are not the rows of the first scan.
     """
-    said, n = folded.grouped_query, float(folded.gram[0, 0])
-    stages, total = _combination_expression(folded, a, source.require_engine())
-    mean = float(folded.gram[0] @ a) / n
-    middle = float(folded.gram[0, -1]) / n
-    query = said.query.with_stages(*stages, {"r0": total}, {"r1": nw.col("r0") - mean}, {"r2": nw.col("r1") * nw.col("r1")})
-    last = next(block.carrier for block in said.blocks if block.members[-1] == len(folded.gram) - 1)
-    y = nw.col(last) - middle
+    grouped, n = engine_gram.grouped_query, float(engine_gram.gram[0, 0])
+    stages, combination = _combination_expression(engine_gram, a, client.engine)
+    r_mean, y_mean = float(engine_gram.gram[0] @ a) / n, float(engine_gram.gram[0, -1]) / n
+    query = grouped.query.with_stages(
+        *stages, {"r0": combination}, {"r1": nw.col("r0") - r_mean}, {"r2": nw.col("r1") * nw.col("r1")}
+    )
+    y = nw.col(next(block.carrier for block in grouped.blocks if block.members[-1] == len(engine_gram.gram) - 1)) - y_mean
     powers = (nw.col("r1"), nw.col("r2"), nw.col("r2") * nw.col("r1"), nw.col("r2") * nw.col("r2"))
-    wanted: dict[FactorTexts, dict[str, nw.Expr]] = {
-        frozenset(): {
-            "n": nw.len(),
-            "rr": (nw.col("r0") * nw.col("r0")).sum(),
-            **{name: power.sum() for name, power in zip(_POWERS, powers, strict=True)},
-            "y1": y.sum(),
-            "y2": (y * y).sum(),
-        }
+    plain = {
+        "n": nw.len(),
+        "rr": (nw.col("r0") * nw.col("r0")).sum(),
+        **{name: power.sum() for name, power in zip(_POWERS, powers, strict=True)},
+        "y1": y.sum(),
+        "y2": (y * y).sum(),
     }
-    for block in said.blocks:
+    results: dict[FactorTexts, dict[str, nw.Expr]] = {frozenset(): plain}
+    for block in grouped.blocks:
         x = nw.col("r0") * nw.col(block.carrier) if block.carrier else nw.col("r0")
-        wanted.setdefault(block.keys, {})[f"g{block.carrier}"] = x.sum()
-    for block in said.blocks:
+        results.setdefault(block.keys, {})[f"g{block.carrier}"] = x.sum()
+    for block in grouped.blocks:
         if block.carrier and not block.factors:
-            wanted[frozenset()][f"c{block.carrier}"] = nw.col(block.carrier).sum()
-    cells, effort = query_group_sums(source, query, wanted, said.keys)
-    whole = {name: float(values.sum()) for name, values in cells[frozenset()].sums.items()}
-    _require_same_rows(folded, source, whole)
+            plain[f"c{block.carrier}"] = nw.col(block.carrier).sum()
+    sums = query_group_sums(client, query, results, grouped.keys)
+    totals = {name: float(values.sum()) for name, values in sums[frozenset()].sums.items()}
+    _require_same_rows(engine_gram, client, totals)
     gradient = np.zeros(len(a))
-    for block in said.blocks:
-        some = cells[block.keys]
-        table = np.zeros(len(block.flat_weights))
-        np.add.at(table, some.flat_positions([text for text, _ in block.factors], said.keys), some.sums[f"g{block.carrier}"])
-        gradient[block.members] = table @ block.flat_weights
+    for block in grouped.blocks:
+        groups = sums[block.keys]
+        table = np.zeros(len(block.weights))
+        positions = groups.flat_positions([text for text, _ in block.factors], grouped.keys)
+        np.add.at(table, positions, groups.sums[f"g{block.carrier}"])
+        gradient[block.members] = table @ block.weights
     return CombinationSums(
         query=query,
         gradient=gradient,
-        squares=whole["rr"],
-        powers=powers_about_mean(int(n), np.array([whole[name] for name in _POWERS])),
-        response_sums=np.array([whole["y1"], whole["y2"]]),
-    ), effort
+        squares=totals["rr"],
+        powers=powers_about_mean(int(n), np.array([totals[name] for name in _POWERS])),
+        response_sums=np.array([totals["y1"], totals["y2"]]),
+    )
 
 
-def _combination_expression(folded: EngineGram, a: Array, engine: Engine) -> tuple[list[Stage], nw.Expr]:
-    """Say the combination: what a block contributes is its carrier times a number, which its cell says if it has categories."""
-    places: dict[str, nw.Expr] = {}
+def _combination_expression(engine_gram: EngineGram, a: Array, engine: Engine) -> tuple[list[Stage], nw.Expr]:
+    """Return the expression of W a: a block contributes its carrier times a number, which depends on the cell with categories."""
+    cell_positions: dict[str, nw.Expr] = {}
     terms: list[nw.Expr] = []
-    for i, block in enumerate(folded.grouped_query.blocks):
-        weights = block.flat_weights @ a[block.members]
+    for i, block in enumerate(engine_gram.grouped_query.blocks):
+        weights = block.weights @ a[block.members]
         if not weights.any():
             continue
-        keys = [folded.grouped_query.keys[text] for text, _ in block.factors]
+        keys = [engine_gram.grouped_query.keys[text] for text, _ in block.factors]
         if not keys:
             term = nw.lit(float(weights[0]))
         elif len(keys) == 1:
             term = keys[0].map_values(weights.tolist(), engine)
         else:
-            places[f"o{i}"] = _place(keys, engine)
+            cell_positions[f"o{i}"] = _cell_position(keys, engine)
             cells = tuple(float(cell) for cell in range(len(weights)))
             term = GroupKey(alias=f"o{i}", levels=cells).map_values(weights.tolist(), engine)
         terms.append(term * nw.col(block.carrier) if block.carrier else term)
-    # The response, which is the last, goes first: what follows takes away from it, so that the partial sums shrink.
-    return [places], terms[-1] + _sum_by_halves(terms[:-1]) if len(terms) > _MAX_NESTED_TERMS else sum(terms[:-1], terms[-1])
+    # The response is the last term and goes first: the others are subtracted from it, so partial sums shrink.
+    total = terms[-1] + _sum_by_halves(terms[:-1]) if len(terms) > _MAX_NESTED_TERMS else sum(terms[:-1], terms[-1])
+    return [cell_positions], total
 
 
 def _sum_by_halves(terms: Sequence[nw.Expr]) -> nw.Expr:
-    """Add many terms up by halves: a parser has no room for hundreds of sums inside each other."""
+    """Add terms by halves: a parser cannot nest hundreds of sums."""
     half = len(terms) // 2
     return terms[0] if len(terms) == 1 else _sum_by_halves(terms[:half]) + _sum_by_halves(terms[half:])
 
 
-def _place(keys: Sequence[GroupKey], engine: Engine) -> nw.Expr:
-    """Give the place of a row's cell among all those of some factors, the last of which varies fastest."""
+def _cell_position(keys: Sequence[GroupKey], engine: Engine) -> nw.Expr:
+    """Return the position of a row's cell among those of some factors, the last of which varies fastest."""
     codes = [key.map_values([float(i) for i in range(len(key.levels))], engine) for key in keys]
-    place = codes[0]
+    position = codes[0]
     for key, code in zip(keys[1:], codes[1:], strict=True):
-        place = place * float(len(key.levels)) + code
-    return place
+        position = position * float(len(key.levels)) + code
+    return position
 
 
-def _require_same_rows(folded: EngineGram, source: Source, whole: Mapping[str, float]) -> None:
-    """Raise a DataError unless a scan has met the rows of the first one: counts and sums are compared."""
-    room = 1e-10 * np.sqrt(folded.gram[0, 0] * np.diag(folded.gram))
-    same = whole["n"] == folded.gram[0, 0] and math.isfinite(whole["rr"])
-    for block in folded.grouped_query.blocks:
+def _require_same_rows(engine_gram: EngineGram, client: EngineClient, totals: Mapping[str, float]) -> None:
+    """Raise a DataError unless a scan has the number of rows and the column sums of the first one."""
+    tolerance = 1e-10 * np.sqrt(engine_gram.gram[0, 0] * np.diag(engine_gram.gram))
+    same = totals["n"] == engine_gram.gram[0, 0] and math.isfinite(totals["rr"])
+    for block in engine_gram.grouped_query.blocks:
         if block.carrier and not block.factors:
             at = int(block.members[0])
-            same = same and abs(whole[f"c{block.carrier}"] - folded.gram[0, at]) <= room[at]
+            same = same and abs(totals[f"c{block.carrier}"] - engine_gram.gram[0, at]) <= tolerance[at]
     if not same:
-        raise changed_error(source)
+        raise changed_error(client.source.label)

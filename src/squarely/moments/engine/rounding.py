@@ -1,128 +1,121 @@
-"""What rounding has done to the columns that an engine works with, before it sums them: bounds of its length over the rows."""
+"""How far rounding may move the columns that an engine sums, before it sums them: bounds of its length over the rows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import narwhals as nw
 import numpy as np
 
-from squarely.data import Source
 from squarely.design import Atom, Polynomial, Powers, RoundingModel, add_bounds, argument_of, multiply_bound, product_bound
+from squarely.moments.engine.client import EngineClient
 from squarely.moments.engine.columns import EngineColumns, carrier_stages
 from squarely.moments.engine.gram import PILOT_ROWS, EngineGram
-from squarely.moments.engine.group_sums import QueryCost
 from squarely.numerics import FRACTION_LIMIT, ROUNDING, ROUNDOFF, Array
 
 
-def rounding_in_engine(folded: EngineGram, source: Source) -> tuple[Array, QueryCost]:
-    """Bound the length (k + 1,), over the rows, of what rounding has done to each column of W = [1, w_1 ... w_p, y].
+def rounding_in_engine(engine_gram: EngineGram, client: EngineClient) -> Array:
+    """Bound the length (k + 1,), over the rows, of the rounding in each column of W = [1, w_1 ... w_p, y].
 
-    Columns of the data that are moved have no such error: what W makes of them is exact up to a few roundings. A product is rounded
-    before it is shifted, and may be large beside what is left.
+    A column of the data that is only shifted and scaled has no such error: w is exact up to a few roundings. A product is
+    rounded before it is shifted, and may be much larger than what the shift leaves.
     """
-    layout, n = folded.columns, float(folded.gram[0, 0])
-    lengths = np.zeros(len(folded.gram))
-    of_mean = float(4 + np.sqrt(n)) * ROUNDOFF
-    moves = layout.design.learned.standardizations
-    done = RoundingModel(
-        value=layout.rows.expression, size=lambda x: x.abs(), standardizations=moves, unit=ROUNDOFF, mean_error=of_mean
-    )
-    bounds: dict[Powers, Any] = {(): _response_bound(layout, done), **_carrier_bounds(layout, _atom_bounds(layout, done, n))}
-    asked = {powers: f"h{i}" for i, (powers, bound) in enumerate(bounds.items()) if isinstance(bound, nw.Expr)}
+    columns, n = engine_gram.columns, float(engine_gram.gram[0, 0])
+    lengths = np.zeros(len(engine_gram.gram))
+    model = _rounding_model(engine_gram)
+    bounds: dict[Powers, Any] = {(): _response_bound(columns, model), **_carrier_bounds(columns, _atom_bounds(columns, model, n))}
+    aliases = {powers: f"h{i}" for i, (powers, bound) in enumerate(bounds.items()) if isinstance(bound, nw.Expr)}
     squares = {powers: n * bound**2 for powers, bound in bounds.items() if isinstance(bound, float)}
-    if asked:
-        query = folded.grouped_query.query.with_stages({alias: bounds[powers] for powers, alias in asked.items()})
-        row = source.aggregate(query, {alias: (nw.col(alias) * nw.col(alias)).sum() for alias in asked.values()})[0]
-        squares |= {powers: float(row[alias]) for powers, alias in asked.items()}
-    products = [m.powers for m in layout.monomials]
-    for i, powers in enumerate(products, start=1):
-        if powers:
-            roundings = (
-                sum(power * (1 + bool(layout.centers[atom])) for atom, power in powers) - 1
-            )  # of a product, before it is shifted
-            lengths[i] = np.sqrt(squares.get(powers, 0.0)) + roundings * ROUNDOFF * abs(layout.shifts[i - 1]) * np.sqrt(n)
+    if aliases:
+        query = engine_gram.grouped_query.query.with_stages({alias: bounds[powers] for powers, alias in aliases.items()})
+        row = client.aggregate(query, {alias: (nw.col(alias) * nw.col(alias)).sum() for alias in aliases.values()})[0]
+        squares |= {powers: float(row[alias]) for powers, alias in aliases.items()}
+    for i, m in enumerate(columns.monomials, start=1):
+        if m.powers:
+            # of a product, before it is shifted
+            roundings = sum(power * (1 + bool(columns.centers[atom])) for atom, power in m.powers) - 1
+            lengths[i] = np.sqrt(squares.get(m.powers, 0.0)) + roundings * ROUNDOFF * abs(columns.shifts[i - 1]) * np.sqrt(n)
     lengths[-1] = np.sqrt(squares.get((), 0.0))
-    lengths[1:] /= layout.units
-    return np.where(np.isfinite(lengths), lengths, np.inf), QueryCost(int(bool(asked)), len(asked))
+    lengths[1:] /= columns.units
+    return np.where(np.isfinite(lengths), lengths, np.inf)
 
 
-def ends_in_engine(folded: EngineGram, source: Source) -> tuple[Array, QueryCost]:
-    """Tell what constants (2, f) the values of `Design.cancellation_factors` may be, but for rounding: the ends cross where there is none.
+def ends_in_engine(engine_gram: EngineGram, client: EngineClient) -> Array:
+    """Return the ends (2, f) between which the values of `Design.cancellation_factors` may be constant up to rounding.
 
-    The first rows are asked, and all rows if the ends do not cross there.
+    The ends cross if the values are not constant. The first rows are asked, and all rows if the ends do not cross there.
     """
-    layout = folded.columns
-    design, n = layout.design, float(folded.gram[0, 0])
+    columns, design = engine_gram.columns, engine_gram.columns.design
     if not design.cancellation_factors:
-        return np.empty((2, 0)), QueryCost()
-    of_mean = float(4 + np.sqrt(n)) * ROUNDOFF
-    done = RoundingModel(
-        value=layout.rows.expression,
-        size=lambda x: x.abs(),
-        standardizations=design.learned.standardizations,
-        unit=ROUNDOFF,
-        mean_error=of_mean,
-        stored_bound=_rounding_of_stored,
-    )
+        return np.empty((2, 0))
+    model = _rounding_model(engine_gram, stored_bound=_stored_rounding)
     results: dict[str, nw.Expr] = {}
     for i, text in enumerate(design.cancellation_factors):
         expression = argument_of(design.factors[text])
-        x, room = layout.rows.expression(expression), add_bounds(done.bound(expression), 0.0)
-        results |= {f"a{i}": (x - room).max(), f"b{i}": (x + room).min()}
+        x, bound = columns.rows.expression(expression), add_bounds(model.bound(expression), 0.0)
+        results |= {f"a{i}": (x - bound).max(), f"b{i}": (x + bound).min()}
 
-    def asked(first: int | None) -> Array:
-        row = source.aggregate(replace(layout.rows.query, row_limit=first), results)[0]
-        ends = [[row[f"{end}{i}"] for i in range(len(design.cancellation_factors))] for end in "ab"]
-        return np.array(ends, dtype=np.float64)
+    def ends_of(first: int | None) -> Array:
+        row = client.aggregate(replace(columns.rows.query, row_limit=first), results)[0]
+        return np.array([[row[f"{end}{i}"] for i in range(len(design.cancellation_factors))] for end in "ab"], dtype=np.float64)
 
-    ends = asked(PILOT_ROWS)
-    if not (ends[0] <= ends[1]).any():
-        return ends, QueryCost()
-    return asked(None), QueryCost(1, len(results))
+    ends = ends_of(PILOT_ROWS)
+    return ends_of(None) if (ends[0] <= ends[1]).any() else ends
 
 
-def _rounding_of_stored(x: nw.Expr) -> nw.Expr:
+def _rounding_model(engine_gram: EngineGram, stored_bound: Callable[[nw.Expr], nw.Expr] | None = None) -> RoundingModel:
+    columns = engine_gram.columns
+    return RoundingModel(
+        value=columns.rows.expression,
+        size=lambda x: x.abs(),
+        standardizations=columns.design.learned.standardizations,
+        unit=ROUNDOFF,
+        mean_error=float(4 + np.sqrt(float(engine_gram.gram[0, 0]))) * ROUNDOFF,
+        stored_bound=stored_bound,
+    )
+
+
+def _stored_rounding(x: nw.Expr) -> nw.Expr:
     """Bound the rounding of stored values; whole numbers have none."""
     return nw.when((x.round() == x) & (x.abs() < FRACTION_LIMIT)).then(0.0).otherwise(x.abs() * (ROUNDING * ROUNDOFF))
 
 
-def _atom_bounds(layout: EngineColumns, done: RoundingModel, n: float) -> dict[Atom, Any]:
-    """Bound the rounding of the atoms, row by row, in words of the engine or by a number."""
+def _atom_bounds(columns: EngineColumns, model: RoundingModel, n: float) -> dict[Atom, Any]:
+    """Bound the rounding of the atoms, row by row, by an expression or a number."""
     bounds: dict[Atom, Any] = {}
-    for atom in layout.atoms:
+    for atom in columns.atoms:
         if not isinstance(atom, tuple):
-            bounds[atom] = done.bound(atom)
+            bounds[atom] = model.bound(atom)
             continue
-        text, place = atom
-        factor, basis = layout.design.factors[text], layout.design.learned.bases[text]
-        argument = done.bound(argument_of(factor))
-        bounds[atom] = done.basis_bounds(basis, argument)[place]
-        if isinstance(basis, Polynomial):  # whose weights come from cross-products there, and have their error
+        text, position = atom
+        basis = columns.design.learned.bases[text]
+        bounds[atom] = model.basis_bounds(basis, model.bound(argument_of(columns.design.factors[text])))[position]
+        if isinstance(basis, Polynomial):  # its weights come from cross-products in the engine, and have their error
             sizes = np.append(1 / np.sqrt(n), np.abs(basis.weights).sum(axis=0))
-            own = done.mean_error * np.sqrt(n) * sizes[place + 1] * np.linalg.norm(sizes[: place + 2])
-            bounds[atom] = add_bounds(bounds[atom], float(own))
+            weights_error = model.mean_error * np.sqrt(n) * sizes[position + 1] * np.linalg.norm(sizes[: position + 2])
+            bounds[atom] = add_bounds(bounds[atom], float(weights_error))
     return bounds
 
 
-def _carrier_bounds(layout: EngineColumns, atoms: Mapping[Atom, Any]) -> dict[Powers, Any]:
-    """Bound the rounding of the products of moved atoms."""
-    made = carrier_stages(layout)[1]
+def _carrier_bounds(columns: EngineColumns, atoms: Mapping[Atom, Any]) -> dict[Powers, Any]:
+    """Bound the rounding of the products of centered atoms."""
+    aliases = carrier_stages(columns)[1]
     bounds: dict[Powers, Any] = {}
-    for powers in dict.fromkeys(m.powers for m in layout.monomials if m.powers):
-        one_by_one = [atom for atom, power in powers for _ in range(power)]
-        factors = [(multiply_bound(atoms[atom], 1 / layout.scales[atom]), nw.col(made[((atom, 1),)]).abs()) for atom in one_by_one]
-        bounds[powers] = product_bound(factors)
+    for powers in dict.fromkeys(m.powers for m in columns.monomials if m.powers):
+        factors = [atom for atom, power in powers for _ in range(power)]
+        bounds[powers] = product_bound(
+            [(multiply_bound(atoms[atom], 1 / columns.scales[atom]), nw.col(aliases[((atom, 1),)]).abs()) for atom in factors]
+        )
     return bounds
 
 
-def _response_bound(layout: EngineColumns, done: RoundingModel) -> Any:
-    """Bound the rounding of the response less its offsets, each of which is taken away by itself."""
-    formula, page = layout.design.formula, layout.rows
-    bound, y = done.bound(formula.response.expression), page.expression(formula.response.expression)
+def _response_bound(columns: EngineColumns, model: RoundingModel) -> Any:
+    """Bound the rounding of the response less its offsets, which are subtracted one by one."""
+    formula, rows = columns.design.formula, columns.rows
+    bound, y = model.bound(formula.response.expression), rows.expression(formula.response.expression)
     for offset in formula.offsets:
-        y = y - page.expression(offset.expression)
-        bound = add_bounds(bound, done.bound(offset.expression), done.size(y) * done.unit)
+        y = y - rows.expression(offset.expression)
+        bound = add_bounds(bound, model.bound(offset.expression), model.size(y) * model.unit)
     return bound

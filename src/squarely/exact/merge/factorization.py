@@ -1,0 +1,185 @@
+"""Rank and R of merged fits, from their cross-products and triangles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from scipy.linalg import LinAlgError, cholesky, solve_triangular
+
+from squarely.errors import DataError
+from squarely.exact.condition_number import condition_of_scaled
+from squarely.exact.factorization import (
+    TEN_DIGITS,
+    Factorization,
+    columns_of,
+    factorize_moments,
+    factorize_triangle,
+    make_factorization,
+)
+from squarely.exact.rank import Dependency, independent_columns, nearly_constant_columns
+from squarely.exact.solution import Solution
+from squarely.moments import CANCELLATION, MergedMoments, Moments
+from squarely.numerics import ROUNDOFF, Array, qr_r
+
+SUM_ERROR = 8 * ROUNDOFF  # the relative error of sums over rows in blocks, as measured, with a margin
+_DIFFERENCE = 16.0  # by how much a difference of sums is less exact than they are: errors do not cancel, as measured
+NOT_IN_MERGE = (
+    "The fit to remove was never in: {}. Remove a fit of rows that are in, with the same formula and condition, and once."
+)
+
+
+def factorize_merged(
+    merged: MergedMoments, solutions: Sequence[Solution], signs: Sequence[int]
+) -> tuple[MergedMoments, Factorization]:
+    """Decide rank and factor the merged columns; return the moments too, with rounding cut off.
+
+    Raises
+    ------
+    DataError : a removal leaves cross-products that no rows have.
+    """
+    has_removal = min(signs) < 0
+    if has_removal:
+        merged = _clip_gram(merged)
+    zero = _zero_columns(merged.moments, solutions)
+    # A column that a part has selected has whole numbers, and varies.
+    constant = zero | (nearly_constant_columns(merged.moments) & ~_columns_selected_anywhere(merged.moments, solutions))
+    if has_removal:
+        return merged, _factorize_remainder(merged, constant, zero)
+    factor = _factorize_sum(merged, solutions, constant, zero)
+    if factor.triangle is not None:
+        merged = replace(merged, moments=_with_triangle_lengths(merged.moments, factor.triangle))
+    return merged, factor
+
+
+def _columns_selected_anywhere(moments: Moments, solutions: Sequence[Solution]) -> np.ndarray:
+    """Return which columns (k + 1,) some solution has selected."""
+    names = {name for s in solutions for name in np.array(s.factor.names)[s.factor.selected].tolist()}
+    return np.isin(["", *moments.design.labels], list(names))
+
+
+def _zero_columns(moments: Moments, solutions: Sequence[Solution]) -> np.ndarray:
+    """Return which columns (k + 1,) every part has dropped as zero."""
+    dropped = [zip(np.array(s.factor.names)[~s.factor.selected].tolist(), s.factor.zeros, strict=False) for s in solutions]
+    names = set.intersection(*({name for name, is_zero in pairs if is_zero} for pairs in dropped))
+    return np.array([False, *(name in names for name in moments.design.labels[:-1]), False])
+
+
+def _factorize_sum(merged: MergedMoments, solutions: Sequence[Solution], constant: np.ndarray, zero: np.ndarray) -> Factorization:
+    """Factor the sum of cross-products if that leaves ten digits, else the stacked triangles of all."""
+    factor = None if constant.any() else factorize_moments(merged.moments)
+    if factor is None:
+        triangles = []
+        for solution, change in zip(solutions, merged.basis_changes, strict=True):
+            hi, lo = change.right_multiply((T := triangle_of(solution), np.zeros_like(T)))
+            triangles.append(hi + lo)
+        R = qr_r(np.vstack(triangles))
+        T = np.vstack([R, np.zeros((R.shape[1] - len(R), R.shape[1]))])
+        noise = SUM_ERROR * np.sqrt(merged.sizes) + _dropped_column_noise(merged, solutions)
+        factor = factorize_triangle(merged.moments, T, constant, zero, noise)
+    error_factor = float(merged.error_factors[factor.columns].max())
+    if factor.method == "triangle":  # a triangle made of cross-products has their error times its condition
+        factors = (s.factor.error_factor * _condition_number(s) for s in solutions if s.factor.triangle is None)
+        error_factor = max([error_factor, *factors])
+    return replace(factor, error_factor=error_factor)
+
+
+def _dropped_column_noise(merged: MergedMoments, solutions: Sequence[Solution]) -> Array:
+    """Bound the length (k + 1,) that rounding leaves of columns that all have dropped, some on cross-products alone.
+
+    Their combination of the selected ones has the error of the products times the condition.
+    """
+    noise = np.zeros(len(merged.moments.gram))
+    for solution, change in zip(solutions, merged.basis_changes, strict=True):
+        factor, gram = solution.factor, solution.moments.gram
+        if factor.triangle is None:
+            dropped = columns_of(solution.moments)[~factor.selected]
+            lengths = np.sqrt(np.diag(gram)[dropped])
+            noise += SUM_ERROR * factor.error_factor * _condition_number(solution) * (np.abs(change.A[0][dropped]).T @ lengths)
+    return np.where(_columns_selected_anywhere(merged.moments, solutions), 0.0, noise)
+
+
+def _with_triangle_lengths(moments: Moments, T: Array) -> Moments:
+    """Take the squares of the columns' lengths from T, which has them even if cross-products cancel."""
+    gram = moments.gram.copy()
+    np.fill_diagonal(gram, np.maximum(np.diag(gram), np.square(T).sum(axis=0)))
+    gram[0, 0] = moments.n
+    return replace(moments, gram=gram)
+
+
+def triangle_of(solution: Solution) -> Array:
+    """Return T (m, k + 1) with T'T = Z'Z."""
+    factor, T = solution.factor, solution.factor.triangle
+    if T is not None:
+        return T
+    q = len(factor.R)
+    T = np.zeros((q + 1, len(solution.moments.gram)))
+    others = np.setdiff1d(np.arange(T.shape[1] - 1), factor.columns)
+    T[:q, factor.columns] = factor.R
+    T[:q, others] = solve_triangular(factor.R, solution.moments.gram[np.ix_(factor.columns, others)], trans="T")
+    T[:q, -1] = factor.R @ solution.scaled_params[0]
+    T[q, -1] = np.sqrt(solution.ssr) / solution.moments.design.scales[-1]
+    return T
+
+
+def needs_triangle(solution: Solution) -> bool:
+    """Return whether R has digits that the cross-products lack: it may come from columns that an engine has centered."""
+    if solution.factor.triangle is not None or solution.moments.engine_record is None:
+        return solution.factor.triangle is not None
+    return ROUNDOFF * _condition_number(solution) ** 2 > TEN_DIGITS
+
+
+def _condition_number(solution: Solution) -> float:
+    """Return the condition of R: after an engine, that of the factor is of the columns that the engine has centered."""
+    factor = solution.factor
+    return factor.condition if solution.moments.engine_record is None else condition_of_scaled(factor.R)
+
+
+def _clip_gram(merged: MergedMoments) -> MergedMoments:
+    """Cut products to the lengths of their columns: what exceeds these is rounding, or a DataError if it is too much."""
+    gram, D = merged.moments.gram, np.sqrt(np.where(merged.sizes > 0, merged.sizes, 1.0))
+    try:
+        cholesky(gram / np.outer(D, D) + len(gram) * CANCELLATION * np.eye(len(gram)))
+    except LinAlgError:
+        raise DataError(NOT_IN_MERGE.format("the cross-products that would be left are those of no rows")) from None
+    squares = np.maximum(np.diag(gram), 0.0)
+    lengths = np.sqrt(squares)
+    most = np.outer(lengths, lengths)
+    clipped = np.clip(gram, -most, most)
+    np.fill_diagonal(clipped, squares)
+    return replace(merged, moments=replace(merged.moments, gram=clipped))
+
+
+def _factorize_remainder(merged: MergedMoments, constant: np.ndarray, zero: np.ndarray) -> Factorization:
+    """Factor what a removal leaves of cross-products, without the columns of which only rounding is left.
+
+    Only rounding is left of a column if the fraction of its square that others do not span is below CANCELLATION.
+    """
+    moments, sizes = merged.moments, merged.sizes
+    D = np.sqrt(np.where(sizes > 0, sizes, 1.0))
+    S = moments.gram / np.outer(D, D)
+    columns = columns_of(moments)
+    T = np.zeros_like(S)
+    T[np.ix_(columns, columns)] = _cholesky_of_remainder(S[np.ix_(columns, columns)]) * D[columns]
+    selected, dropped = (np.diag(T) > 0)[columns] & ~constant[columns], tuple[Dependency, ...]()
+    if not selected.all():
+        selected, dropped = independent_columns(moments, T, columns, constant, zero, noise=np.sqrt(CANCELLATION * sizes))
+    columns = columns[selected]
+    R = qr_r(T[:, columns])
+    error_factor = _DIFFERENCE * float(merged.error_factors[columns].max())
+    return make_factorization(moments, columns, R, condition_of_scaled(R), dropped=dropped, error_factor=error_factor)
+
+
+def _cholesky_of_remainder(S: Array) -> Array:
+    """Return upper triangular T (m, m) with T'T = S; a row is zero if only rounding is left of its column."""
+    T = np.zeros_like(S)
+    for j in range(len(S)):
+        selected = np.flatnonzero(np.diag(T)[:j])
+        R = T[np.ix_(selected, selected)]
+        projection = solve_triangular(R, S[selected, j], trans="T")
+        T[selected, j] = projection
+        square = S[j, j] - projection @ projection
+        if square > CANCELLATION * (1.0 + float(np.abs(solve_triangular(R, projection)).sum())) ** 2:
+            T[j, j] = np.sqrt(square)
+    return T
