@@ -1,16 +1,17 @@
-"""The tree of errors, and the two sentences that many of them need.
+"""The tree of errors, and the phrases that many messages need.
 
     SquarelyError
-    |-- InputError (also a ValueError)      what was handed in cannot be used; the CLI exits with 2
+    |-- InputError (also a ValueError)      the input cannot be used; the CLI exits with 2
     |   |-- DataError                       the file, frame, column or value
+    |   |   `-- IllConditionedError         the cross-products do not determine the rank
     |   |-- FormulaError                    the formula
     |   `-- OptionError                     an option such as lr or epochs
     |-- MissingExtraError (also an ImportError)   an optional package is not installed; the CLI exits with 2
-    |-- ProcessError (also a RuntimeError)      another of the processes that train together ended; the CLI exits with 3
-    `-- NumericalError                      `.require()` of a result that is a "no", or nothing but rounding; the CLI exits with 1
+    |-- ProcessError (also a RuntimeError)      another process of the same training run has ended; the CLI exits with 3
+    `-- NumericalError                      `.require()` on a failed result, or rounding alone; the CLI exits with 1
 
-Every message says what was met, what it means and what to do. Names and values of the user's
-appear through `repr`, so that control characters in them cannot reach a terminal.
+A message says what was found and what to do. It quotes names and values of the user through `repr`, so that control
+characters in them cannot reach a terminal.
 """
 
 from __future__ import annotations
@@ -20,30 +21,34 @@ from collections.abc import Iterable, Sequence
 
 
 class SquarelyError(Exception):
-    """Everything squarely raises on purpose.
+    """Base of all errors that squarely raises on purpose.
 
     Attributes
     ----------
-    local_only : whether one of several processes may have met it and the others not.
+    local_only : whether one of several processes may raise it while the others do not.
     """
 
     local_only: bool = False
 
 
 class InputError(SquarelyError, ValueError):
-    """What was handed in cannot be used."""
+    """The input cannot be used."""
 
 
 class DataError(InputError):
     """A file, frame, column or value cannot be used."""
 
 
+class IllConditionedError(DataError):
+    """The cross-products have too few digits to tell whether the columns are dependent."""
+
+
 class FormulaError(InputError):
-    """A formula cannot be read, or asks for something that is not understood."""
+    """A formula cannot be parsed, or uses syntax that is not supported."""
 
 
 class OptionError(InputError):
-    """An option has a value that makes no sense."""
+    """An option has a value that cannot be used."""
 
 
 class MissingExtraError(SquarelyError, ImportError):
@@ -54,29 +59,38 @@ class MissingExtraError(SquarelyError, ImportError):
 
 
 class ProcessError(SquarelyError, RuntimeError):
-    """Another of the processes that train together has ended, or does not answer."""
+    """Another process of the same training run has ended, or does not answer."""
 
     local_only = True
 
 
 class NumericalError(SquarelyError, ArithmeticError):
-    """A result was required to be good, and is not; or it would be nothing but rounding."""
+    """A result that was required to be good is not, or would consist of rounding alone."""
 
 
-def require_one_of(option: str, value: object, words: tuple[str, ...]) -> None:
-    """Raise an OptionError unless an option is one of some words.
+def require_one_of(name: str, value: object, choices: Sequence[str]) -> None:
+    """Raise an OptionError unless the value of an option is one of the choices.
 
     >>> require_one_of("missing", [], ("drop", "raise"))
     Traceback (most recent call last):
     squarely.errors.OptionError: missing=[] is not understood. Use 'drop' or 'raise'.
     """
-    if not isinstance(value, str) or value not in words:
-        *others, last = map(repr, words)
-        raise OptionError(f"{option}={value!r} is not understood. Use {', '.join(others)} or {last}.")
+    if not isinstance(value, str) or value not in choices:
+        raise OptionError(f"{name}={value!r} is not understood. Use {join_words([*map(repr, choices)], 'or')}.")
+
+
+def changed_error(label: str, before: str = "", now: str = "") -> DataError:
+    """Return the error for data that differ between two reads; `before` and `now` say how.
+
+    >>> str(changed_error("the table", "3 rows", "2"))
+    'the table has changed since it was first read: 3 rows then, 2 now. Run again when nothing writes to it.'
+    """
+    difference = f": {before} then, {now} now" if before else ""
+    return DataError(f"{label} has changed since it was first read{difference}. Run again when nothing writes to it.")
 
 
 def suggest_name(name: str, known: Iterable[str]) -> str:
-    """Say which known name is near `name`, or which names there are.
+    """Suggest the known name that is closest to `name`, or list the known names.
 
     >>> suggest_name("displacment", ["mpg", "displacement"])
     "Did you mean 'displacement'?"
@@ -89,8 +103,7 @@ def suggest_name(name: str, known: Iterable[str]) -> str:
         return f"Did you mean {near[0]!r}?"
     if not names:
         return "It has no column whose name is text. Give its columns names."
-    shown = ", ".join(repr(n) for n in names[:12])
-    return f"Known names: {shown}{', ...' if len(names) > 12 else ''}."
+    return f"Known names: {listed(map(repr, names))}."
 
 
 def pluralize(number: int, noun: str) -> str:
@@ -102,23 +115,29 @@ def pluralize(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def listed(names: Sequence[str]) -> str:
-    """Write names one after another.
+def listed(values: Iterable[object], most: int = 12) -> str:
+    """Write values separated by commas, cut after `most` of them. Pass `map(repr, names)` to quote names.
 
-    >>> listed(["a"]), listed(["a", "b", "c"])
-    ('a', 'a, b and c')
+    >>> listed(range(3)), listed("abc", most=2)
+    ('0, 1, 2', 'a, b, ... (3 in all)')
     """
-    return " and ".join([*([", ".join(names[:-1])] if len(names) > 1 else []), names[-1]])
+    texts = [str(value) for value in values]
+    return ", ".join(texts[:most]) + (f", ... ({len(texts):,} in all)" if len(texts) > most else "")
+
+
+def join_words(words: Sequence[str], last: str = "and") -> str:
+    """Join words as in a sentence.
+
+    >>> join_words(["a"]), join_words(["a", "b", "c"]), join_words(["a", "b"], "or")
+    ('a', 'a, b and c', 'a or b')
+    """
+    return f" {last} ".join([*([", ".join(words[:-1])] if len(words) > 1 else []), words[-1]])
 
 
 _LONGEST_QUOTE = 300
 
 
 def first_line(error: Exception) -> str:
-    """Give the beginning of what another library says, without its full stop."""
-    said = str(error).strip() or type(error).__name__
-    return said.splitlines()[0][:_LONGEST_QUOTE].rstrip(".")
-
-
-class IllConditionedError(DataError):
-    """The cross-products cannot tell columns apart that are not dependent either."""
+    """Return the first line of another library's error without its full stop, at most 300 characters of it."""
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:_LONGEST_QUOTE].rstrip(".")

@@ -23,6 +23,7 @@ ROUNDING = 32.0
 CONSTANT_TOLERANCE = (
     512 * ROUNDOFF
 )  # up to this share of its mean, a standard deviation is what sums of some hundred terms may round by
+EXACT_INTEGERS = 2**53  # integers of at most this size are exact in double
 FRACTION_LIMIT = 2.0**52  # up to here doubles have halves: values that are whole numbers are so by nature
 SLICED_ROWS = 8_192  # terms of a sliced product at most; with more of them slices have fewer bits and more is lost
 _SPLIT_FACTOR = 2.0**27 + 1.0  # Veltkamp's constant: cuts 53 bits into 26 + 26
@@ -178,6 +179,21 @@ def sliced_dot(a: Array, b: Array) -> Pair:
     return _renormalize(hi, lo + (more + rest))
 
 
+def low_part(hi: Array, lo: Array | None) -> Array:
+    """Return the low part of a double-double array; zeros where it is None or empty.
+
+    >>> low_part(np.ones(2), None), low_part(np.ones(2), np.empty(0))
+    (array([0., 0.]), array([0., 0.]))
+    """
+    return np.zeros_like(hi) if lo is None or len(lo) != len(hi) else lo
+
+
+def qr_r(Z: Array) -> Array:
+    """Return R of the QR decomposition of Z (m, q): upper triangular or trapezoidal, min(m, q) rows."""
+    R: Array = np.linalg.qr(Z, mode="r")  # type: ignore[assignment]  # this mode returns R alone
+    return R
+
+
 def _renormalize(hi: Array, lo: Array) -> Pair:
     s = hi + lo
     return s, lo - (s - hi)
@@ -254,6 +270,3 @@ def powers_about_mean(n: int, powers: Array) -> Array:
     d = one / n
     squares = two - d * one
     return np.array([squares, three - 3 * d * squares - d**2 * one, four - 4 * d * three + 6 * d**2 * two - 3 * d**3 * one])
-
-
-EXACT_INTEGERS = 2.0**53

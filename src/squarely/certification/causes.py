@@ -22,7 +22,7 @@ from squarely.certification.evidence import (
     response_variance,
     resting_point,
 )
-from squarely.errors import listed, pluralize
+from squarely.errors import join_words, pluralize
 from squarely.inference import Fit
 from squarely.numerics import ROUNDOFF
 
@@ -60,7 +60,7 @@ def _judge_frozen(case: Evidence) -> tuple[str, str] | None:
     names = [repr(name) for name, parameter in run.model.named_parameters() if stays(parameter, held.get(id(parameter)))]
     if not names:
         return None
-    what = f"No step moves the parameters {listed(names)}: they are frozen, not in the optimiser, or have a rate of zero."
+    what = f"No step moves the parameters {join_words(names)}: they are frozen, not in the optimiser, or have a rate of zero."
     mask = case.per_coefficient(stays)
     if mask is None or not is_least_squares(case):
         return "frozen", f"{what} Let all parameters be trained."

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 import squarely
+from squarely._version import __version__
 from squarely.cli.exit import exit_code, print_error, print_warnings, process_count
 from squarely.cli.options import DataPath, FormulaText, Json, Missing, Tau, Where, takes
 from squarely.cli.output import print_json, print_text, show
@@ -23,7 +24,7 @@ app = typer.Typer(name="squarely", no_args_is_help=True, add_completion=False, p
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print_text(f"squarely {squarely.__version__}")
+        print_text(f"squarely {__version__}")
         raise typer.Exit
 
 

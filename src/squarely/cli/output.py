@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import sys
 from collections.abc import Mapping
-from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -35,14 +33,6 @@ def print_text(text: object) -> None:
 
 def print_json(numbers: Mapping[str, Any]) -> None:
     """Print strict JSON, in which NaN and infinities are null."""
-    print_text(json.dumps(_plain(numbers), allow_nan=False, indent=2))
+    from squarely.storage.json_fields import to_json  # it loads NumPy, which --help does without
 
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, Real) and not isinstance(value, Integral):
-        return float(value) if math.isfinite(value) else None
-    return value
+    print_text(json.dumps(to_json(numbers, lambda x: None), allow_nan=False, indent=2))

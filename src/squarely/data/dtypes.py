@@ -97,7 +97,6 @@ def _pandas_notes(schema: pa.Schema, key: str) -> list[Any]:
     return found if isinstance(found, list) else []
 
 
-_EXACT_INTEGERS = 2**53  # integers up to here are doubles
 _LARGEST_POWER = 22  # so is ten to this power and to every lower one
 _DIGITS_IN_WORD = 18  # digits that are sure to fit into the lower of the two words of 64 bits
 
@@ -117,7 +116,7 @@ def nearest_doubles(column: pa.Array) -> Array:
         words = np.frombuffer(column.buffers()[1], dtype="<i8")[::2][column.offset : column.offset + len(column)]
         gaps = column.is_null().to_numpy(zero_copy_only=False)
         digits = np.where(gaps, 0, words)
-        if not len(digits) or np.abs(digits).max() <= _EXACT_INTEGERS:
+        if not len(digits) or np.abs(digits).max() <= EXACT_INTEGERS:
             return np.where(gaps, np.nan, digits / 10.0**kind.scale)
     values: Array = pc.cast(pc.cast(column, pa.string()), pa.float64()).to_numpy(zero_copy_only=False)
     return values

@@ -13,8 +13,7 @@ from squarely.exact.condition_number import column_norms, condition_of
 from squarely.exact.factorization import columns_of
 from squarely.exact.solution import Solution
 from squarely.exact.units import standard_error_scale
-from squarely.moments import qr_r
-from squarely.numerics import ROUNDING, ROUNDOFF
+from squarely.numerics import ROUNDING, ROUNDOFF, qr_r
 
 _FEW_COLUMNS = 8  # columns: beyond, rounding grows as the root of their number
 

@@ -15,8 +15,8 @@ from squarely.data import Source
 from squarely.errors import DataError
 from squarely.exact.condition_number import MOST_SINGULAR_VALUES, condition_of, condition_of_cosines
 from squarely.exact.rank import cholesky_in_order, constant_columns, describe_dependency, describe_zero_column, independent_columns
-from squarely.moments import Moments, fold_qr, qr_r
-from squarely.numerics import ROUNDOFF, Array
+from squarely.moments import Moments, fold_qr
+from squarely.numerics import ROUNDOFF, Array, qr_r
 
 TEN_DIGITS, SIX_DIGITS = 1e-10, 1e-6  # relative errors that leave so many digits
 # Beyond so many operations (some seconds) a triangle of blocks of indicators is not folded if cross-products can decide rank, and

@@ -20,8 +20,8 @@ from squarely.exact.implicit_constant import Span, span_of_levels
 from squarely.exact.rank import describe_zero_column, independent_columns, nearly_constant_columns
 from squarely.exact.solution import MergeRecord, Shard, Solution, is_same_shard
 from squarely.exact.units import expand_dropped, standard_error_scale, to_data_units, trusted_digits, unit_errors
-from squarely.moments import CANCELLATION, ChangeOfBasis, MergedMoments, Moments, qr_r
-from squarely.numerics import ROUNDOFF, Array, Pair, dd_add, dd_multiply, dd_sum, two_sum
+from squarely.moments import CANCELLATION, ChangeOfBasis, MergedMoments, Moments
+from squarely.numerics import ROUNDOFF, Array, Pair, dd_add, dd_multiply, dd_sum, qr_r, two_sum
 
 _MOST_STEPS = 10
 _UNIT = 8 * ROUNDOFF  # the relative error of sums over rows in blocks, as measured, with room

@@ -8,8 +8,8 @@ from scipy.linalg import solve_triangular
 from squarely.data import Source
 from squarely.design import Block, Design, derivations, fold_blocks, is_zero_factor, map_first_block
 from squarely.errors import DataError
-from squarely.moments import Moments, qr_r
-from squarely.numerics import CONSTANT_TOLERANCE, ROUNDING, ROUNDOFF, Array, is_constant
+from squarely.moments import Moments
+from squarely.numerics import CONSTANT_TOLERANCE, ROUNDING, ROUNDOFF, Array, is_constant, qr_r
 
 _FEW_COLUMNS = 8  # columns
 _NEGLIGIBLE_FRACTION = 1e-12  # the share of a column below which a term of its dependency is rounding

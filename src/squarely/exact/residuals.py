@@ -19,6 +19,7 @@ from squarely.numerics import (
     Pair,
     dd_add,
     dd_multiply,
+    low_part,
     power_of_two_above,
     powers_about_mean,
     slice_bits,
@@ -225,7 +226,7 @@ def _residuals(piece: ScaledBlock, b: _Coefficients) -> tuple[Pair, Array, float
         there = part.places >= 0
         effect = (np.where(there, b.grouped[0][part.places], 0.0), np.where(there, b.grouped[1][part.places], 0.0))
         if part.values is not None:
-            effect = dd_multiply(effect, (part.values, np.zeros_like(part.values) if part.low is None else part.low))
+            effect = dd_multiply(effect, (part.values, low_part(part.values, part.low)))
         r = dd_add(r, (-effect[0], -effect[1]))
     return r, X, top
 
@@ -240,7 +241,7 @@ def _grouped_gradient(piece: ScaledBlock, r: Array, g: int) -> Pair:
     for part in piece.indicators:
         products = r
         if part.values is not None:
-            low = np.zeros_like(part.values) if part.low is None else part.low
+            low = low_part(part.values, part.low)
             hi, lo = dd_multiply((part.values, low), (r[0] + r[1], r[2]))
             products = slice_doubles(hi, lo, power_of_two_above(hi), _bits(piece))
         for x in products:

@@ -8,6 +8,7 @@ from typing import Any
 
 from squarely.data import BATCH_ROWS, is_aggregate_only
 from squarely.design import DesignPlan, describe_pass
+from squarely.errors import join_words
 from squarely.exact import require_precision
 from squarely.exact.whitening import CHEAP_CELLS
 from squarely.moments import prefers_engine, require_fold
@@ -129,7 +130,7 @@ def _count_expressions(p: int) -> int:
 def _list_passes(outline: DesignPlan) -> tuple[tuple[str, str], ...]:
     response = outline.formula.response.text
     return (
-        *((describe_pass(topics), _join_words([str(topic) for topic in topics])) for topics in outline.passes),
+        *((describe_pass(topics), join_words([str(topic) for topic in topics])) for topics in outline.passes),
         ("cross-products", f"the columns of X with each other and with {response}"),
         ("residuals", "the refinement of the coefficients, and the statistics of the residuals"),
     )
@@ -201,10 +202,6 @@ def _format_expressions(number: int | None) -> str:
 
 def _list_names(names: tuple[str, ...]) -> str:
     return ", ".join(names[:_MOST_NAMES]) + (f", ... ({len(names):,} in all)" if len(names) > _MOST_NAMES else "")
-
-
-def _join_words(parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def _format_bytes(number: int | None) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-import squarely
+from squarely._version import __version__
 from squarely.data import DetachedSource, RowAccount
 from squarely.design import Design, formula_of, parse_formula, parse_where
 from squarely.design.serialize import design_from_json, learned_from_json, learned_to_json
@@ -38,7 +38,7 @@ from squarely.inference.fit import Fit
 from squarely.inference.statistics import infer
 from squarely.moments import EngineRecord, Moments
 from squarely.numerics import ROUNDOFF, Array
-from squarely.storage.json_fields import as_bool, as_choice, as_int, as_number, as_numbers, as_size, as_text, as_triangle
+from squarely.storage.json_fields import as_bool, as_choice, as_int, as_number, as_numbers, as_size, as_text, as_triangle, to_json
 
 FORMAT = 2
 _MOST_COEFFICIENTS = 5_000
@@ -67,7 +67,7 @@ def solution_to_json(fit: Fit) -> str:
     formula, account, root = design.formula, moments.account, solution.inverse_root
     document = {
         "squarely": FORMAT,
-        "versions": {"squarely": squarely.__version__, "numpy": np.__version__},
+        "versions": {"squarely": __version__, "numpy": np.__version__},
         "formula": formula.text,
         "arrays": None if formula.names is None else {"X": list(formula.names), "y": formula.response.text},
         "intercept": formula.intercept,
@@ -103,7 +103,7 @@ def solution_to_json(fit: Fit) -> str:
         "span": _to_keys(solution.span, _SPAN_KEYS),
         "merged": _to_keys(solution.merge_record, _MERGE_KEYS),
     }
-    return json.dumps(_to_plain(document), allow_nan=False, separators=(",", ":"))
+    return json.dumps(to_json(document), allow_nan=False, separators=(",", ":"))
 
 
 # The keys of a saved fit and the fields that they hold; a field may be renamed, a key never changes.
@@ -385,13 +385,3 @@ def _read_account(written: Mapping[str, Any]) -> RowAccount:
 
 def _refuse_constant(word: str) -> Any:
     raise ValueError(f"{word} is not JSON")
-
-
-def _to_plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _to_plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | np.ndarray):
-        return [_to_plain(item) for item in (value.tolist() if isinstance(value, np.ndarray) else value)]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -29,7 +29,7 @@ from squarely.moments.gather import (
 from squarely.moments.gradient_noise import expected_noise, fold_gradient_noise, noise_cost
 from squarely.moments.merge import CANCELLATION, MergedMoments, SignedMoments, absent_levels, has_same_moments, merge_moments
 from squarely.moments.moments import Moments
-from squarely.moments.qr import fold_qr, qr_r
+from squarely.moments.qr import fold_qr
 from squarely.moments.standardized import StandardizedProblem, identity_scaling, standardize_moments
 
 __all__ = [
@@ -72,7 +72,6 @@ __all__ = [
     "noise_cost",
     "plan_engine_columns",
     "prefers_engine",
-    "qr_r",
     "query_group_sums",
     "require_fold",
     "rounding_in_engine",

@@ -9,7 +9,7 @@ import numpy as np
 from squarely.data import Source, scan_purpose
 from squarely.design import Block, Design, dense_table, fold_blocks, scaled_blocks
 from squarely.moments.cross_products import fold_in_threads
-from squarely.numerics import Array
+from squarely.numerics import Array, qr_r
 
 _ROWS = 256  # of a leaf: within one the roundings of equal rows add up
 _Tree = Mapping[int, Array]  # how often the leaves were merged in pairs -> the triangle of so many leaves, as the digits of a count
@@ -33,12 +33,6 @@ def fold_qr(design: Design, source: Source) -> Array:
     tree = fold_blocks(design, source, step, _merge_trees, nothing, threads=fold_in_threads(design))
     R = qr_r(np.vstack([np.zeros((0, size)), *(tree[depth] for depth in sorted(tree))]))
     return np.vstack([R, np.zeros((size - len(R), size))])  # fewer rows than columns leave the rest zero
-
-
-def qr_r(Z: Array) -> Array:
-    """Return R of the QR of Z (m, q): upper triangular or trapezoidal, min(m, q) rows."""
-    R: Array = np.linalg.qr(Z, mode="r")  # type: ignore[assignment]  # with this mode it is R alone
-    return R
 
 
 def _merge_trees(a: _Tree, b: _Tree) -> _Tree:

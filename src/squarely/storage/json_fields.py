@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -75,3 +76,20 @@ def as_triangle(rows: Any, size: int) -> Array:
     if not np.isfinite(M).all():
         raise ValueError("a matrix has numbers that are not finite.")
     return M
+
+
+def to_json(value: Any, non_finite: Callable[[float], object] = str) -> Any:
+    """Return nested mappings, sequences and arrays as values that `json.dumps(..., allow_nan=False)` accepts.
+
+    `non_finite` replaces NaN and infinities; `as_number` reads the words that `str` makes of them.
+
+    >>> to_json({"x": np.array([1.0, np.nan])}), to_json((np.int64(1), float("inf")), lambda x: None)
+    ({'x': [1.0, 'nan']}, [1, None])
+    """
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): to_json(item, non_finite) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_json(item, non_finite) for item in value]
+    return non_finite(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import squarely
+from squarely._version import __version__
 from squarely.data.engines.partitions import build_py_files
 from squarely.errors import DataError, SquarelyError, first_line
 
@@ -104,7 +104,7 @@ def _prepare_workers(client: Any, label: str) -> None:
                 f"{f' and {len(lacking) - 1:,} more' if lacking[1:] else ''}. Install {', '.join(_COMPILED_PACKAGES)} there."
             )
     wanted = {
-        "squarely.__version__": squarely.__version__,
+        "squarely.__version__": __version__,
         "narwhals.__name__": "narwhals",
         "threadpoolctl.__name__": "threadpoolctl",
     }

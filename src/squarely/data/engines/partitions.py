@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-import squarely.errors
+from squarely import errors
 from squarely.data.dtypes import Kind, Level
 from squarely.data.scan.progress import silent
 from squarely.data.scan.threads import single_threaded
@@ -129,7 +129,7 @@ def unpack_payload(packed: bytes) -> Any:
     done, failed = pickle.loads(packed)  # noqa: S301  # from a process of the user's own cluster
     if failed is None:
         return done
-    raise getattr(squarely.errors, failed[0], DataError)(failed[1])
+    raise getattr(errors, failed[0], DataError)(failed[1])
 
 
 _SENT_PACKAGES = ("squarely", "narwhals", "threadpoolctl")

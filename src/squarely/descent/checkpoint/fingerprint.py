@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-import squarely
+from squarely._version import __version__
 from squarely.descent.batches.batch_source import BatchSource
 from squarely.descent.batches.in_memory import InMemoryBatches
 from squarely.descent.batches.loader import LoaderBatches
@@ -86,7 +86,7 @@ def fingerprint_of(
         "validation": None if validation is None else validation.n,
         "streams": process_group.size if isinstance(rows, ShardedStream) else 1,
         "versions": {
-            "squarely": squarely.__version__,
+            "squarely": __version__,
             "torch": str(torch.__version__),
             "numpy": np.__version__,
             "processes": process_group.size,

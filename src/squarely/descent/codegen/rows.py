@@ -18,9 +18,9 @@ from squarely.design.design import columns_needed
 from squarely.design.formula.expression import Name, Number, column_names
 from squarely.design.formula.where import BooleanColumn, BooleanOperation, Comparison, Condition, IsIn
 from squarely.errors import OptionError
+from squarely.numerics import EXACT_INTEGERS
 from squarely.storage.disk import printable_name
 
-_EXACT_INTEGERS = 2**53
 _GAPS = ("", "NA", "NULL", "<gap>")  # what may stand for a gap in a file that is yet to be written
 _NAN = ("nan", "NaN", "NAN")
 _TRUTH = 'truth = {"true": 1.0, "false": 0.0, "t": 1.0, "f": 0.0, "yes": 1.0, "no": 0.0}'
@@ -117,7 +117,7 @@ def level_use(levels: tuple[Any, ...]) -> str:
     """Tell as what a column is compared with its levels; integers beyond 2**53 are told apart as text only."""
     if all(isinstance(level, bool) for level in levels):
         return "truth"
-    is_text = isinstance(levels[0], str) or any(isinstance(level, int) and abs(level) >= _EXACT_INTEGERS for level in levels)
+    is_text = isinstance(levels[0], str) or any(isinstance(level, int) and abs(level) >= EXACT_INTEGERS for level in levels)
     return "text" if is_text else "number"
 
 

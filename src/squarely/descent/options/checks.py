@@ -21,7 +21,7 @@ from squarely.descent.options.optimizers import (
     resolve_scheduler,
 )
 from squarely.descent.options.options import DTYPES, LOSSES, METRICS, TrainingOptions
-from squarely.errors import OptionError, suggest_name
+from squarely.errors import OptionError, first_line, require_one_of, suggest_name
 
 ENGINES = ("rows", "moments", "closed_form")
 _MAX_LOGGED_EPOCHS = 10**7  # epochs: half a gigabyte of losses
@@ -95,8 +95,7 @@ def _check_optimizer(recipe: TrainingOptions) -> dict[str, Any]:
     for taken in {"lr", "momentum", "nesterov", "weight_decay"} & set(recipe.optimizer_options):
         if taken == "lr" or optimizer == "sgd":
             raise OptionError(f"optimizer_options has {taken!r}, which is an option of its own. Give {taken}= instead.")
-    if not isinstance(recipe.scheduler_per, str) or recipe.scheduler_per not in ("epoch", "batch"):
-        raise OptionError(f"scheduler_per={recipe.scheduler_per!r} is not understood. Use 'epoch' or 'batch'.")
+    require_one_of("scheduler_per", recipe.scheduler_per, ("epoch", "batch"))
     return {
         "optimizer": optimizer,
         "momentum": _check_momentum(recipe, optimizer),
@@ -282,8 +281,9 @@ def _check_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise OptionError(f"device={name!r} cannot be used here. Use 'auto' or 'cpu'. PyTorch says: {reason}") from error
+        raise OptionError(
+            f"device={name!r} cannot be used here. Use 'auto' or 'cpu'. PyTorch says: {first_line(error)}."
+        ) from error
     return device
 
 

@@ -16,7 +16,7 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 from squarely.descent.options.options import ParameterGroup, TrainingOptions
-from squarely.errors import OptionError, pluralize, suggest_name
+from squarely.errors import OptionError, first_line, pluralize, suggest_name
 from squarely.numerics import Array
 
 _UNSUPPORTED_OPTIMIZERS = {"Optimizer", "SparseAdam", "Muon"}  # sparse gradients, and matrices with singular values worth the name
@@ -265,7 +265,7 @@ def try_schedule(scheduler: Any, steps: int, epochs: int) -> None:
             except Exception as error:
                 raise OptionError(
                     f"The scheduler {type(scheduler).__name__} fails at step {step + 1:,} of the {steps:,} of this run: "
-                    f"{type(error).__name__}: {_first_line(error)}. See that its options go with the epochs of the run, or with its "
+                    f"{type(error).__name__}: {first_line(error)}. See that its options go with the epochs of the run, or with its "
                     "batches where scheduler_per='batch'."
                 ) from error
 
@@ -281,7 +281,7 @@ def step_scheduler(scheduler: Any, *loss: float) -> None:
         scheduler.step(*loss) if isinstance(scheduler, lr_scheduler.ReduceLROnPlateau) else scheduler.step()
     except Exception as error:
         raise OptionError(
-            f"The scheduler {type(scheduler).__name__} failed when it was to step: {_first_line(error)}. See that its options go with "
+            f"The scheduler {type(scheduler).__name__} failed when it was to step: {first_line(error)}. See that its options go with "
             "the epochs of the run, or with its batches where scheduler_per='batch'."
         ) from error
 
@@ -309,13 +309,8 @@ def _construct(what: str, kind: Callable[..., Any], target: Any, options: Mappin
         name = getattr(kind, "__name__", type(kind).__name__)
         said = f"{what}_options={dict(options)!r}" if options else f"{what}="
         raise OptionError(
-            f"{name} cannot be made of {said}: {_first_line(error)}. PyTorch's documentation has its options."
+            f"{name} cannot be made of {said}: {first_line(error)}. PyTorch's documentation has its options."
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    """Give the first line of what an error says."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 _MAX_SCHEDULE_STEPS = 100_000  # steps of a schedule, about a second

@@ -11,7 +11,7 @@ import numpy as np
 from squarely import theory
 from squarely.descent.options.optimizers import simulate_schedule
 from squarely.descent.options.options import TrainingOptions
-from squarely.errors import listed, pluralize
+from squarely.errors import join_words, pluralize
 from squarely.moments import StandardizedProblem
 from squarely.numerics import Array, round_apart, round_down
 
@@ -175,7 +175,7 @@ def _state_assumptions(recipe: TrainingOptions, *, plain: bool, even: bool) -> s
         "one nn.Linear": not plain,
     }
     supposed = [name for name, holds in left_out.items() if holds]
-    return f" That supposes {listed(supposed)}." if supposed else ""
+    return f" That supposes {join_words(supposed)}." if supposed else ""
 
 
 def compute_theory(

@@ -119,7 +119,8 @@ def row_account_in_engine(source: Source, page: CompleteRows, used: int) -> tupl
     met: Mapping[str, Any] = {}
     if wide or page.filtered.stages:
         beyond = {
-            key: _count_true(is_finite(source, alias) & (nw.col(alias).abs() >= EXACT_INTEGERS)) for key, alias in wide.items()
+            key: _count_true(is_finite(source, alias) & (nw.col(alias).abs() >= float(EXACT_INTEGERS)))
+            for key, alias in wide.items()
         }
         met = source.aggregate(page.filtered, {"n0": nw.len()} | beyond)[0]
         left, scans = int(met["n0"]), 1

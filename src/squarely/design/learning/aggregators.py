@@ -24,7 +24,7 @@ from squarely.design.formula.factors import Basis, Categorical
 from squarely.design.learning.quantiles import Counts, merge_counts
 from squarely.design.matrix.model_matrix import EvaluatedBatch
 from squarely.errors import DataError
-from squarely.numerics import ROUNDOFF, Array, Pair, dd_add, dd_divide, dd_multiply, dd_sum, is_constant
+from squarely.numerics import ROUNDOFF, Array, Pair, dd_add, dd_divide, dd_multiply, dd_sum, is_constant, low_part, qr_r
 
 # Of n values: n, their mean, the sum of squares about it, the least and the largest.
 MeanAndSquares = tuple[int, Pair, float, float, float]
@@ -66,7 +66,7 @@ def mean_aggregator(part: Standardize) -> Aggregator:
 
     def step(batch: Batch, seen: EvaluatedBatch) -> MeanAndSquares:
         hi, lo = seen.numbers[part.argument]
-        x = hi, lo if len(lo) == len(hi) else np.zeros_like(hi)
+        x = hi, low_part(hi, lo)
         mean = dd_divide(dd_sum(x), _pair(len(hi)))
         squares = float(np.square(dd_add(x, (-mean[0], -mean[1]))[0]).sum())
         return len(hi), mean, squares, float(hi.min()), float(hi.max())
@@ -114,7 +114,7 @@ def polynomial_aggregator(factor: Basis, low: float, high: float) -> Aggregator:
     """Learn the polynomials that are orthogonal over the rows, by a QR, on a range that is known."""
 
     def step(batch: Batch, seen: EvaluatedBatch) -> Array:
-        return _qr(chebyshev_polynomials(seen.numbers[factor.argument][0], low, high, factor.degree))
+        return qr_r(chebyshev_polynomials(seen.numbers[factor.argument][0], low, high, factor.degree))
 
     def finish(learnt: LearnedState, R: Array) -> LearnedState:
         sizes = np.abs(np.diag(R))
@@ -124,12 +124,7 @@ def polynomial_aggregator(factor: Basis, low: float, high: float) -> Aggregator:
             raise too_near_values_error(factor)
         return replace(learnt, bases={**learnt.bases, factor.text: orthogonal_polynomials(R, low, high)})
 
-    return Aggregator(update=step, merge=lambda a, b: _qr(np.vstack([a, b])), finish=finish)
-
-
-def _qr(table: Array) -> Array:
-    R: Array = np.linalg.qr(table, mode="r")  # type: ignore[assignment]  # with this mode it is R alone
-    return R
+    return Aggregator(update=step, merge=lambda a, b: qr_r(np.vstack([a, b])), finish=finish)
 
 
 def too_few_values_error(factor: Basis) -> DataError:

@@ -18,7 +18,7 @@ from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric,
 from squarely.design.formula.where import Where, mask_of
 from squarely.design.matrix.block import Block, DenseColumn, IndicatorColumn
 from squarely.design.rounding import RoundingModel, add_bounds, is_rounded, multiply_bound, product_bound
-from squarely.numerics import FRACTION_LIMIT, ROUNDING, ROUNDOFF, Array, Pair, dd_add, dd_multiply
+from squarely.numerics import FRACTION_LIMIT, ROUNDING, ROUNDOFF, Array, Pair, dd_add, dd_multiply, low_part
 
 T = TypeVar("T")
 
@@ -293,7 +293,7 @@ def _tables(
             low = _nonzero_low_part((hi, lo))
             tables[factor.text, False] = hi[:, None], None if low is None else low[:, None]
         elif isinstance(factor, Basis) and factor.kind == "powers":
-            tables[factor.text, False] = powers((hi, lo if len(lo) == len(hi) else np.zeros_like(hi)), factor.degree)
+            tables[factor.text, False] = powers((hi, low_part(hi, lo)), factor.degree)
         else:
             tables[factor.text, False] = design.learned.bases[factor.text].columns(hi), None
     return tables
@@ -304,7 +304,7 @@ def offset_of(design: Design, seen: EvaluatedBatch) -> Pair | None:
     total = None
     for numeric in design.formula.offsets:
         hi, lo = seen.numbers[numeric.expression]
-        term = hi, lo if len(lo) == len(hi) else np.zeros_like(hi)
+        term = hi, low_part(hi, lo)
         total = term if total is None else dd_add(total, term)
     return total
 
@@ -313,7 +313,7 @@ def _response(design: Design, seen: EvaluatedBatch, offset: Pair | None) -> Dens
     """Give the response, less the offset."""
     response = seen.numbers[design.formula.response.expression]
     y, e = response[0], _nonzero_low_part(response)
-    return (y, e) if offset is None else dd_add((y, np.zeros_like(y) if e is None else e), (-offset[0], -offset[1]))
+    return (y, e) if offset is None else dd_add((y, low_part(y, e)), (-offset[0], -offset[1]))
 
 
 def _nonzero_low_part(x: Pair) -> Array | None:
@@ -333,7 +333,7 @@ def _product(parts: Sequence[DenseColumn]) -> DenseColumn:
             hi = hi * x
         else:
             with np.errstate(all="ignore"):
-                hi, lo = dd_multiply((hi, np.zeros_like(hi) if lo is None else lo), (x, np.zeros_like(x) if e is None else e))
+                hi, lo = dd_multiply((hi, low_part(hi, lo)), (x, low_part(x, e)))
     return hi, lo
 
 

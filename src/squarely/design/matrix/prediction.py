@@ -23,7 +23,7 @@ from squarely.design.matrix.model_matrix import (
     values_with_bounds,
 )
 from squarely.errors import pluralize, require_one_of
-from squarely.numerics import ROUNDOFF, Array, Pair, dd_add, dd_multiply
+from squarely.numerics import ROUNDOFF, Array, Pair, dd_add, dd_multiply, low_part
 
 _ROUNDING = 32.0  # roundoffs that a stored value may be off by: it is the outcome of some arithmetic of its owner's
 _MOST_LISTED = 6
@@ -294,12 +294,12 @@ def _sum_double_double(
 ) -> Array:
     """Add (x - middle) weight of each column to a total (m,), and the effects (g,) of indicators; round once."""
     for x, low, middle, weight in columns:
-        moved = dd_add((x, np.zeros_like(x) if low is None else low), (np.full_like(x, -middle), np.zeros_like(x)))
+        moved = dd_add((x, low_part(x, low)), (np.full_like(x, -middle), np.zeros_like(x)))
         total = dd_add(total, dd_multiply(moved, weight))
     for part in spread:
         ones = replace(part, values=None)
         term = take_indicators(effects[0], ones), take_indicators(effects[1], ones)
         if part.values is not None:
-            term = dd_multiply(term, (part.values, np.zeros_like(part.values) if part.low is None else part.low))
+            term = dd_multiply(term, (part.values, low_part(part.values, part.low)))
         total = dd_add(total, term)
     return total[0] + total[1]

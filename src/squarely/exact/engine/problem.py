@@ -11,8 +11,8 @@ from scipy.linalg import solve_triangular
 from squarely.exact.engine.rank import RankResult
 from squarely.exact.factorization import Factorization
 from squarely.exact.whitening import InverseRoot
-from squarely.moments import EngineGram, Moments, qr_r, to_data_columns
-from squarely.numerics import ROUNDOFF, Array, Pair
+from squarely.moments import EngineGram, Moments, to_data_columns
+from squarely.numerics import ROUNDOFF, Array, Pair, qr_r
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
