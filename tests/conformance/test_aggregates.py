@@ -380,7 +380,7 @@ def test_more_aggregates_than_a_query_takes_are_asked_in_several(door, tmp_path,
     kind = PolarsLazySource if door == "polars lazy" else DuckDBSource
     data = {k: v for k, v in wide_table().items() if k in ("x", "z", "when", "small", "y")}
     whole = inside("y ~ x * when + z + small", data, door, tmp_path)
-    monkeypatch.setattr(kind, "engine", type(kind.engine)(name="bounded", bound=7, ordered=kind.engine.ordered))
+    monkeypatch.setattr(kind, "engine", type(kind.engine)(name="bounded", max_aggregates=7, ordered=kind.engine.ordered))
     parts = inside("y ~ x * when + z + small", data, door, tmp_path)
     assert_close(parts.params, whole.params, rtol=1e-12)
     assert parts.solution.scans > whole.solution.scans
@@ -429,7 +429,7 @@ def test_no_rows_and_no_values_are_said(door, tmp_path):
         inside("g ~ y", {"g": ["a", "a", "a"], "y": [1.0, 2, 3]}, door, tmp_path)
     with pytest.raises(DataError, match=r"squares leave the range"):
         inside("y ~ x", {"x": [1e200, 2e200, 3e200, 1e200], "y": [1.0, 2, 3, 5]}, door, tmp_path)
-    with pytest.raises(DataError, match=r"wants more than 3 different values"):
+    with pytest.raises(DataError, match=r"needs more than 3 different values"):
         inside("y ~ poly(x, 3)", {"x": [1.0, 2, 3, 3, 2, 1], "y": [1.0, 2, 3, 5, 6, 7]}, door, tmp_path)
 
 

@@ -244,7 +244,7 @@ VALUES = [
         name="logarithms of negative numbers alone",
         data=with_columns(x=[-1.0, -2, -3, -4]),
         formula="y ~ log(x)",
-        says="'log(x)' is not a number in 4 rows. Fill these gaps, or leave out what has them. An expression has no value where it",
+        says="'log(x)' is not a number in 4 rows. Fill these gaps, or leave these columns out. An expression has no value where it",
     ),
     Row(name="division by zero", data=SMALL, formula="y ~ I(x / 0)", says="'I(x / 0)' is infinite in 4 rows."),
     Row(

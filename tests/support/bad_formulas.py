@@ -188,7 +188,7 @@ FORMULAS = [
     _formula(
         "a degree too high for the values",
         "y ~ poly(x, 9)",
-        "poly(x, 9) wants more than 9 different values of its argument in the rows that are used,",
+        "poly(x, 9) needs more than 9 different values of its argument",
         raises=DataError,
     ),
     _formula("a spline without a size", "y ~ bs(x)", "bs(...) wants either df, such as bs(x, df=4), or knots"),

@@ -90,9 +90,7 @@ def fallback_remark(moments: Moments, error: Exception) -> str:
 
 def gather_in_engine(design: Design, source: Source) -> Moments:
     """Fold the rows into Moments by aggregates; fold again about better centres if the pilot's were far off."""
-    page = complete_rows_query(
-        source, list(design.factors.values()), design.formula.response_and_offsets, design.learned, where=design.where
-    )
+    page = complete_rows_query(source, design.inputs, design.learned, where=design.where)
     layout = plan_engine_columns(design, page, monomials_of(design))
     layout, effort = columns_from_first_rows(layout, source, first=None if layout.is_power else PILOT_ROWS)
     folded, spent = gram_in_engine(layout, source)

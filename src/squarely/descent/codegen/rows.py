@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,10 +12,18 @@ import numpy as np
 from squarely.data import PandasReadCall, Source, iter_batches, pandas_read_call, pandas_read_csv_call
 from squarely.descent.codegen.expressions import Fields, evaluate_constant, expression_code
 from squarely.descent.codegen.python_text import BracketedText, add_prefix, call, list_literal, literal, remark, statement
-from squarely.design import Design
-from squarely.design.design import columns_needed
-from squarely.design.formula.expression import Name, Number, column_names
-from squarely.design.formula.where import BooleanColumn, BooleanOperation, Comparison, Condition, IsIn
+from squarely.design import (
+    COMPARISONS,
+    BooleanColumn,
+    BooleanOperation,
+    Comparison,
+    Condition,
+    Design,
+    IsIn,
+    Name,
+    Number,
+    column_names,
+)
 from squarely.errors import OptionError
 from squarely.numerics import EXACT_INTEGERS
 from squarely.storage.disk import printable_name
@@ -29,7 +36,6 @@ _NARROW_FLOATS = {
     "halffloat": "float16",
 }  # Arrow's names of the floats that a CSV file would not bring back bit by bit
 _OPPOSITE_CONNECTIVES = {"and": " | ", "or": " & "}
-_SIGNS = {"==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 _CONNECTIVES = {"and": " & ", "or": " | "}
 
 
@@ -61,9 +67,7 @@ class ColumnUses:
 
 def column_uses(design: Design, source: Source) -> ColumnUses:
     """Find out which columns a design needs, and as what."""
-    expressions = design.formula.response_and_offsets.values()
-    numbers, _ = columns_needed(design.factors.values(), expressions)
-    used = [(name, _numeric_use(source, name)) for name in numbers]
+    used = [(name, _numeric_use(source, name)) for name in design.inputs.numbers]
     used += [(coding.column, level_use(coding.levels)) for coding in design.categories.values()]
     filtered = [] if design.where is None else _condition_uses(design.where.condition, source)
     uses: dict[str, list[str]] = {}
@@ -322,7 +326,7 @@ def _comparison_code(condition: Comparison, fields: Fields, is_true: bool) -> st
     ]
     if not known:  # two numbers, whose comparison is worked out here: it has a value for each row all the same
         left, right = (evaluate_constant(side) for side in (condition.left, condition.right))
-        holds = math.isfinite(left) and math.isfinite(right) and _SIGNS[condition.sign](left, right) is is_true
+        holds = math.isfinite(left) and math.isfinite(right) and COMPARISONS[condition.sign][0](left, right) is is_true
         return f"np.full(len(rows), {holds})"
     return f"{'' if is_true else '~'}({sides[0]} {condition.sign} {sides[1]}){''.join(known)}"
 
