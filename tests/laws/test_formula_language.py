@@ -428,7 +428,7 @@ def test_names_of_coefficients():
         assert list(sq.ols(formula, TABLE).params.index) == expected
 
 
-# Trap F: a level that the fit has not met
+# Trap F: a level that the fit does not know
 
 
 @pytest.mark.parametrize(
@@ -652,7 +652,7 @@ def test_bases_and_levels_are_learnt_from_the_rows_used():
     assert fit.nobs == 50
     assert [name for name in fit.params.index if name.startswith("g")] == ["g[T.b]"]
     fit.predict({"x": [x[:50].min(), x[:50].max()], "z": [0.0, 0.0], "g": ["a", "b"]})
-    with pytest.raises(DataError, match="means nothing beyond"):
+    with pytest.raises(DataError, match="is not defined at"):
         fit.predict({"x": [100.0], "z": [0.0], "g": ["a"]})
 
 
