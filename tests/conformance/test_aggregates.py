@@ -367,7 +367,7 @@ def test_no_rows_and_no_values_are_said(door, tmp_path):
         inside("g ~ y", {"g": ["a", "a", "a"], "y": [1.0, 2, 3]}, door, tmp_path)
     with pytest.raises(DataError, match=r"squares leave the range"):
         inside("y ~ x", {"x": [1e200, 2e200, 3e200, 1e200], "y": [1.0, 2, 3, 5]}, door, tmp_path)
-    with pytest.raises(DataError, match=r"wants more than 3 different values"):
+    with pytest.raises(DataError, match=r"needs more than 3 different values"):
         inside("y ~ poly(x, 3)", {"x": [1.0, 2, 3, 3, 2, 1], "y": [1.0, 2, 3, 5, 6, 7]}, door, tmp_path)
 
 

@@ -171,7 +171,7 @@ def test_gaps_and_levels_never_met_are_not_counted():
 
 def test_an_absent_dropped_column_is_told():
     fit = sq.ols("y ~ x + d", LINE)
-    with pytest.warns(UserWarning, match=r"has no column 'd', so the predictions take for granted .*: d = x \+ 2"):
+    with pytest.warns(UserWarning, match=r"has no column 'd', so the predictions assume .*: d = x \+ 2"):
         predicted = fit.predict({"x": NEW.x.to_numpy()})
     assert_close(predicted, simple_line(NEW), rtol=1e-10, atol=1e-12)
     assert fit.predict({"x": [0.0]}, rank_deficient="allow").shape == (1,)

@@ -257,8 +257,8 @@ def same(data):
         ("y ~ x", "log(z) ~ x", "Only fits of one formula"),
         ("y ~ x + C(g)", "y ~ x + C(g, Sum)", "Only fits of one formula"),
         ("y ~ x", "y ~ x - 1", "Only fits of one formula"),
-        ("y ~ scale(x)", None, r"scale\(x\) took a mean of .* Write numbers in its place, such as I\(x - 30\)"),
-        ("y ~ center(x)", None, r"center\(x\) took a mean of"),
+        ("y ~ scale(x)", None, r"scale\(x\) has the mean .* Write numbers in its place, such as I\(x - 30\)"),
+        ("y ~ center(x)", None, r"center\(x\) has the mean"),
         ("y ~ poly(x, 2)", None, r"columns that are orthogonal from the rows of the first fit.*Write poly\(x, 2, raw=True\)"),
         ("y ~ bs(x, df=4)", None, r"its knots, .*Write knots=\[\.\.\.\] out and give every shard the same smallest and largest"),
         ("y ~ ns(x, knots=[0])", None, "its knots"),
@@ -288,7 +288,7 @@ def test_other_rows_types_and_orders_are_refused():
     numbers = {**b, "g": np.arange(len(b["g"])) % 3}
     with pytest.raises(DataError, match="holds categories in the first fit and numbers in fit 2"):
         sq.ols("y ~ g", a).merge(sq.ols("y ~ g", numbers))
-    with pytest.raises(DataError, match="are of different kinds, such as"):
+    with pytest.raises(DataError, match="have different kinds, such as"):
         sq.ols("y ~ C(g)", a).merge(sq.ols("y ~ C(g)", numbers))
     with pytest.raises(InputError, match=r".a\.json. of type str is not a fit"):
         sq.merge(["a.json"])
@@ -376,7 +376,7 @@ def test_the_reference_goes_with_its_last_row():
     whole = sq.ols(named, {name: [*first[name], *alone[name]] for name in first})
     with pytest.raises(FormulaError, match="names 'c', not among the 2 levels"):
         whole.remove(fits[0])
-    with pytest.raises(DataError, match="'c' in every row that is left: a single level has nothing to be compared with"):
+    with pytest.raises(DataError, match="'c' in every row that remains, and one level cannot be compared"):
         sq.ols("y ~ g", {"g": ["a", "b"] * 9 + ["c"] * 9, "y": np.arange(27.0) % 5}).remove(
             sq.ols("y ~ g", {"g": ["a", "b"] * 9, "y": np.arange(18.0) % 5})
         )

@@ -222,7 +222,7 @@ def test_a_b_spline_is_not_extrapolated():
     assert_close(fit.params.to_numpy(), BEYOND["coef"]["values"], rtol=TOLERANCE)
     assert_close(fit.predict({"speed": new["new"]["speed"][1:2]}), new["fit"][1:2], rtol=TOLERANCE)
     for speed in (new["new"]["speed"][0], new["new"]["speed"][2]):
-        with pytest.raises(sq.errors.DataError, match=rf"fitted between 4 and 25 and means nothing beyond, where {speed} is"):
+        with pytest.raises(sq.errors.DataError, match=rf"fitted between 4 and 25 and is not defined at {speed}"):
             fit.predict({"speed": [speed]})
 
 
@@ -246,7 +246,7 @@ def test_bases(basis):
     assert_close(columns(design, basis["newx"]), basis["predict"], rtol=TOLERANCE, atol=1e-13 * largest)
     if basis["call"].startswith("bs"):
         for outside in basis["newx_outside"]:
-            with pytest.raises(sq.errors.DataError, match="means nothing beyond"):
+            with pytest.raises(sq.errors.DataError, match="is not defined at"):
                 columns(design, [outside])
     else:
         assert_close(columns(design, basis["newx_outside"]), basis["predict_outside"], rtol=TOLERANCE, atol=1e-13 * largest)

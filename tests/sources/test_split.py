@@ -180,7 +180,7 @@ def test_a_level_that_only_the_validation_rows_have(door, tmp_path):
     data["g"][odd] = "zebra"
     training, validation = split_source(open_source(through_door(door, data, tmp_path)), 0.2, seed=7)
     fit = sq.ols(FORMULA, training)
-    says = f"'g' of {validation.label} has 'zebra' in data row {odd + 1:,}, a level that the fit has not met"
+    says = f"'g' of {validation.label} has 'zebra' in data row {odd + 1:,}, but the fit has no such level"
     with pytest.raises(DataError, match=says):
         fit.predict(validation)
     assert np.flatnonzero(np.isnan(np.asarray(fit.predict(validation, unseen="nan")))).tolist() == [11]

@@ -146,7 +146,7 @@ VALUES = [
     Row(
         name="separators of thousands",
         data=File('x,y\n"1,234",2\n"2,345",3\n"3,456",5\n'),
-        says="Column 'x' of <data> holds numbers that signs or separators make text of: '1,234' in data row 1. Take these out",
+        says="Column 'x' of <data> holds numbers with signs or separators: '1,234' in data row 1. Write them as 1234.5",
     ),
     Row(name="percent signs", data=file_of("10%", "20%", "30%"), says="signs or separators make text of: '10%' in data row 1."),
     Row(name="currency signs", data=file_of("$10", "$20", "$30"), says="signs or separators make text of: '$10' in data row 1."),
@@ -168,7 +168,7 @@ VALUES = [
     Row(
         name="units",
         data=file_of("998 CC", "1197 CC", "1248 CC"),
-        says="Column 'x' of <data> holds numbers with a unit or sign: '998 CC' in data row 1. Take it out, as 1234.5",
+        says="Column 'x' of <data> holds numbers with a unit or sign: '998 CC' in data row 1. Write them as 1234.5",
     ),
     Row(
         name="a word among units",
@@ -244,7 +244,7 @@ VALUES = [
         name="logarithms of negative numbers alone",
         data=with_columns(x=[-1.0, -2, -3, -4]),
         formula="y ~ log(x)",
-        says="'log(x)' is not a number in 4 rows. Fill these gaps, or leave out what has them. An expression has no value where it",
+        says="'log(x)' is not a number in 4 rows. Fill these gaps, or leave these columns out. An expression has no value where it",
     ),
     Row(name="division by zero", data=SMALL, formula="y ~ I(x / 0)", says="'I(x / 0)' is infinite in 4 rows."),
     Row(
@@ -266,7 +266,7 @@ VALUES = [
     Row(
         name="one category in every row",
         data=with_columns(x=["a"] * 4),
-        says="Column 'x' of <data> is 'a' in every row that is used: a single level has nothing to be compared with.",
+        says="Column 'x' of <data> is 'a' in every row that is used, and one level cannot be compared.",
     ),
     Row(
         name="more than 10,000 categories",

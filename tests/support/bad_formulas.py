@@ -27,14 +27,14 @@ NAMES = [
         data=SMALL,
         formula="y ~ 'x'",
         raises=FormulaError,
-        says="The text 'x' stands where a column is wanted. Write the name without quotes, or in backticks.",
+        says="The text 'x' is used as a column. Write the name without quotes, or in backticks.",
     ),
     Row(
         name="the response in quotes",
         data=SMALL,
         formula="'y' ~ x",
         raises=FormulaError,
-        says="'y' stands where the name of the response is wanted. Write the name without quotes.",
+        says="'y' is used as the name of the response. Write the name without quotes.",
     ),
     Row(name="a name in Q with a slip", data=TABLE, formula="y ~ Q('model yeer')", says="Did you mean 'model year'?"),
     Row(
@@ -98,13 +98,13 @@ FORMULAS = [
     _formula("= for ~", "y = x", f"The formula 'y = x' {_NO_TILDE}"),
     _formula("an arrow for ~", "y <- x", f"The formula 'y <- x' {_NO_TILDE}"),
     _formula("another wave than ~", "y ∼ x", _NO_TILDE),
-    _formula("~ alone", "~", "The formula '~' has nothing left of the '~'."),
-    _formula("no response", "~ x", "The formula '~ x' has nothing left of the '~'."),
-    _formula("no predictor", "y ~", "The formula has nothing right of the '~'. For a mean alone write 'y ~ 1'."),
+    _formula("~ alone", "~", "The formula '~' has nothing to the left of the '~'."),
+    _formula("no response", "~ x", "The formula '~ x' has nothing to the left of the '~'."),
+    _formula("no predictor", "y ~", "The formula has nothing to the right of the '~'. For a mean alone write 'y ~ 1'."),
     _formula("two ~", "y ~ x ~ z", "The formula has a second '~'."),
-    _formula("neither intercept nor predictor", "y ~ 0", "leaves nothing right of the '~'. For a mean alone write 'y ~ 1'."),
+    _formula("neither intercept nor predictor", "y ~ 0", "has no terms to the right of the '~'. For a mean alone write 'y ~ 1'."),
     _formula("a power of a column", "y ~ x^2", "Write I(x**2) for the power.\n    y ~ x^2\n        ^^^"),
-    _formula("a power as Python has it", "y ~ x**2", "of x alone nothing would come but x. Write I(x**2) for the power."),
+    _formula("a power as Python has it", "y ~ x**2", "of x alone it is x. Write I(x**2) for the power."),
     _formula(
         "a power that is no whole number", "y ~ (x + z)^2.5", "The exponent of a sum of terms must be a whole number from 1 to 999."
     ),
@@ -113,34 +113,34 @@ FORMULAS = [
     _formula(
         "one through a column",
         "y ~ 1/x",
-        "A number stands in a product of terms, where it has no meaning. Arithmetic goes into I(...)",
+        "A number in a product of terms has no meaning. Arithmetic goes into I(...)",
     ),
     _formula("a number", "y ~ 5", f"5 {_ARITHMETIC}"),
-    _formula("a column taken away that is not there", "y ~ x - z", "The formula has no term z to take away. Take the '-' out;"),
+    _formula("a column taken away that is not there", "y ~ x - z", "The formula has no term z to remove. Leave the '-' out;"),
     _formula("the negative of a column", "y ~ -x", "the negative of a column is I(-x)."),
-    _formula("a bracket that stays open", "y ~ (x", "Add the other one, or take it out.\n    y ~ (x\n        ^"),
-    _formula("a bracket too many", "y ~ x)", "This bracket is closed but not opened. Add the other one, or take it out."),
+    _formula("a bracket that stays open", "y ~ (x", "Add the other one, or remove it.\n    y ~ (x\n        ^"),
+    _formula("a bracket too many", "y ~ x)", "This bracket is closed but not opened. Add the other one, or remove it."),
     _formula("a call that stays open", "y ~ log(x", "The formula ends before this is closed: a ) is missing."),
     _formula("a backtick that stays open", "y ~ `x", "The formula ends before this is closed: a ` is missing."),
     _formula("a quote that stays open", "y ~ 'x", "The formula ends before this is closed: a ' is missing."),
     _formula(
-        "a sum that goes on", "y ~ x +", "The sign '+' has nothing to join on one of its sides. Write what is missing, or take the"
+        "a sum that goes on", "y ~ x +", "The sign '+' has no operand on one of its sides. Write what is missing, or remove the"
     ),
-    _formula("a sign for nothing", "y ~ x:", "The sign ':' has nothing to join on one of its sides."),
-    _formula("no sign between two names", "y ~ x z", "There is no sign such as + between the words of 'x z'."),
+    _formula("a sign for nothing", "y ~ x:", "The sign ':' has no operand on one of its sides."),
+    _formula("no sign between two names", "y ~ x z", "There is no operator such as + between the words of 'x z'."),
     _formula("a comma", "y ~ x, z", "',' is not understood in a formula. Terms are joined by +, as in a + b;"),
-    _formula("a comment", "y ~ x # size", "'#' is not understood in a formula. Comments are not read. Take it out."),
+    _formula("a comment", "y ~ x # size", "'#' is not understood in a formula. Comments are not read. Leave it out."),
     _formula("a comparison", "y ~ x > 2", "'>' is not understood in a formula. Conditions on rows go into where=."),
     _formula("and", "y ~ x & z", "'&' is not understood in a formula. Terms are joined by + or, for their product, by a colon"),
     _formula(
-        "a minus of a word processor", "y ~ x − 1", "It looks like a sign that a word processor has put in. Type the plain one"
+        "a minus of a word processor", "y ~ x − 1", "It looks like a sign from a word processor. Type the plain one"
     ),
-    _formula("quotes of a word processor", "y ~ “x”", "It looks like a sign that a word processor has put in."),
+    _formula("quotes of a word processor", "y ~ “x”", "It looks like a sign from a word processor."),
     _formula("R: as.factor", "y ~ as.factor(origin)", "'as.factor(origin)' cannot be read here. Write factor(...) or C(...)."),
     _formula("R: %in%", "y ~ x %in% z", "'in' is not understood in a formula. Write b:a for b %in% a."),
-    _formula("R: a bar", "y ~ x | z", "'|' is not understood in a formula. Instruments and groups behind '|' are not known."),
-    _formula("R: a random effect", "y ~ (1|origin)", "Instruments and groups behind '|' are not known. Leave them out."),
-    _formula("R: T for TRUE", "y ~ poly(x,2,raw=T)", "'T' stands where a number, a text in quotes or True or False is wanted."),
+    _formula("R: a bar", "y ~ x | z", "'|' is not understood in a formula. Instruments and groups after '|' are not supported."),
+    _formula("R: a random effect", "y ~ (1|origin)", "Instruments and groups after '|' are not supported. Leave them out."),
+    _formula("R: T for TRUE", "y ~ poly(x,2,raw=T)", "'T' is not a number, a text in quotes, True or False. Write one of these."),
     _formula("R: a column of a data frame", "y ~ df$x", "'$' is not understood in a formula. Write the name of the column alone"),
     _formula("R: the whole call", "lm(y ~ x)", "a formula is written alone, without a call around it."),
     _formula(
@@ -149,7 +149,7 @@ FORMULAS = [
     _formula("Python: np.power", "y ~ np.power(x, 2)", f"'power' {_NO_FUNCTION} Write I(x**2) for a power."),
     _formula("Python: a method", "y ~ x.astype(float)", f"'x.astype' {_NO_FUNCTION} Known are + - * / ** and log, log2, log10"),
     _formula(
-        "Python: an attribute", "y ~ C(origin).codes", "What stands after the dot would be Python, and nothing is evaluated as"
+        "Python: an attribute", "y ~ C(origin).codes", "The text after the dot would be Python, and nothing is evaluated as"
     ),
     _formula("Python: a place in a list", "y ~ x[0]", "'x[0]' is not understood in a formula."),
     _formula("Python: a comparison in I", "y ~ I(x > 2)", "'x > 2' is not understood in a formula. Known are + - * / **"),
@@ -184,14 +184,14 @@ FORMULAS = [
         "a contrast that is not known", "y ~ C(origin, Helmert)", "This contrast is not known. Known names: 'Treatment', 'Sum'"
     ),
     _formula("categories of a sum", "y ~ C(x + z)", "C(...) takes the name of one column. Make a column of it in your data"),
-    _formula("a polynomial of degree zero", "y ~ poly(x, 0)", "degree wants a whole number from 1 to 100 here."),
+    _formula("a polynomial of degree zero", "y ~ poly(x, 0)", "degree must be a whole number from 1 to 100 here."),
     _formula(
         "a degree too high for the values",
         "y ~ poly(x, 9)",
-        "poly(x, 9) wants more than 9 different values of its argument in the rows that are used,",
+        "poly(x, 9) needs more than 9 different values of its argument",
         raises=DataError,
     ),
-    _formula("a spline without a size", "y ~ bs(x)", "bs(...) wants either df, such as bs(x, df=4), or knots"),
+    _formula("a spline without a size", "y ~ bs(x)", "bs(...) needs either df, such as bs(x, df=4), or knots"),
     _formula(
         "knots outside the values",
         "y ~ bs(x, knots=[100])",
@@ -199,9 +199,9 @@ FORMULAS = [
         raises=DataError,
     ),
     _formula("a number beyond doubles", "y ~ I(x + 1e400)", "This number is beyond the range of double precision."),
-    _formula("the response on both sides", "y ~ x + y", "'y' stands on both sides of the formula and would explain itself."),
+    _formula("the response on both sides", "y ~ x + y", "'y' is on both sides of the formula."),
     _formula("a sum as the response", "y + z ~ x", "Arithmetic goes into I(...): I(y + z) ~ ...;"),
-    _formula("a number as the response", "1 ~ x", "1 stands where the name of the response is wanted."),
+    _formula("a number as the response", "1 ~ x", "1 is used as the name of the response."),
     _formula(
         ". with no other column", "y ~ .", "The '.' stands for all other columns, and there are none.", data={"y": [1.0, 2, 3, 4]}
     ),
@@ -221,10 +221,10 @@ FORMULAS = [
         "60 brackets", "y ~ " + "(" * 60 + "x" + ")" * 60, "The brackets are nested more than 50 deep. Write it in fewer steps."
     ),
     _formula(
-        "a colour of the terminal", "y ~ \x1b[31mred", "'\\x1b' is not understood in a formula. It cannot be seen. Take it out;"
+        "a colour of the terminal", "y ~ \x1b[31mred", "'\\x1b' is not understood in a formula. It is invisible. Remove it;"
     ),
-    _formula("a mark that turns the direction", "y ~ \u202ex", "'\\u202e' is not understood in a formula. It cannot be seen."),
-    _formula("a null character", "y ~ x\0", "'\\x00' is not understood in a formula. It cannot be seen."),
+    _formula("a mark that turns the direction", "y ~ \u202ex", "'\\u202e' is not understood in a formula. It is invisible."),
+    _formula("a null character", "y ~ x\0", "'\\x00' is not understood in a formula. It is invisible."),
     _formula(
         "None", None, "There is no formula. Give a formula and data, or X= and y=.", raises=InputError, python_only=NO_OBJECTS
     ),

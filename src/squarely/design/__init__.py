@@ -1,29 +1,45 @@
-"""What the columns of X are: from the text of a formula to columns of rows.
+"""From a formula to the columns of X.
 
-The text: `reading` knows where everything stands, `formula` and `expansion` make terms of it by the algebra in `terms`; `calls`
-and `language` read what stands in a call, from a `piece` of Python's grammar, into `factor` and `expression`; `condition` is
-`where=`; `slips` knows what people write instead. The rows: `outline` plans by `topics` what has to be learnt, `learning` takes
-`lessons` from them, levels (`categories`), bases (`basis`), means and centres, once; `design` freezes them, `columns` names what
-they make and `layout` says how these are held, `iter_blocks` makes a `block` of columns of rows, `prediction` predicts new ones, and
-`frozen` is all of it as plain values, for a file. Where rows stay in an engine: `asking` learns from it, `complete_rows_query` is the rows that
-are used and `counting` their account, `saying` says expressions to it, and `monomials_of` tells which columns may be moved.
-`rounding` bounds what computed columns have lost. Several
-designs: `likeness` says whether they are of one model, `union` makes one of them, `translation` writes the columns of one in
-those of another.
+`formula/` parses the text to terms, factors and expressions, `encoding/` makes columns of a factor, and `design.py` has the
+`Design`: everything that is fixed once it is learned. `learning/` plans the passes that learn it and runs them on rows or in an
+engine. `matrix/` makes the rows of X block by block and predicts, and `engine/` writes them as expressions of an engine.
+`rounding.py` bounds rounding errors, `merging/` makes one design of several, and `serialize.py` writes a design as JSON.
 """
 
 from squarely.design.design import Design, with_centers
-from squarely.design.encoding.basis import Polynomial
-from squarely.design.encoding.layout import FactorColumn
+from squarely.design.encoding.basis import Polynomial, Spline
+from squarely.design.encoding.categories import ContrastCoding
+from squarely.design.encoding.layout import Column, FactorColumn
 from squarely.design.engine.complete_rows import CompleteRows, complete_rows_query, row_account_in_engine
 from squarely.design.engine.monomials import Atom, Monomial, Powers, centerable_atoms, expand_shift, lower_power, monomials_of
 from squarely.design.engine.narwhals_expressions import polynomial_stages, spline_stages
-from squarely.design.formula.expression import Name
-from squarely.design.formula.factors import Basis, Categorical, argument_of
+from squarely.design.formula.expression import (
+    Arithmetic,
+    Expression,
+    Function,
+    MeanAndDeviation,
+    Name,
+    Number,
+    Standardize,
+    column_names,
+    evaluate,
+)
+from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric, argument_of
 from squarely.design.formula.formula import INTERCEPT, Formula, formula_of, parse_formula
-from squarely.design.formula.where import Where, parse_where
-from squarely.design.learning.from_rows import learn_from_rows, map_first_block, no_rows_error
+from squarely.design.formula.where import (
+    COMPARISONS,
+    BooleanColumn,
+    BooleanOperation,
+    Comparison,
+    Condition,
+    IsIn,
+    Where,
+    parse_where,
+)
+from squarely.design.learning.from_rows import learn_from_rows
 from squarely.design.learning.in_engine import learn_in_engine
+from squarely.design.learning.no_rows import no_rows_error
+from squarely.design.learning.pilot import map_first_block
 from squarely.design.learning.plan import DesignPlan, describe_pass, plan_design
 from squarely.design.matrix.block import Block, IndicatorColumn, ScaledBlock, dense_table, scaled_blocks, take_indicators
 from squarely.design.matrix.columns import derivations
@@ -33,37 +49,58 @@ from squarely.design.merging.compatibility import require_compatible
 from squarely.design.merging.recoding import Combination, Product, indicators, products, recode
 from squarely.design.merging.union import union_of, without_levels
 from squarely.design.rounding import RoundingModel, add_bounds, is_zero_factor, multiply_bound, product_bound
+from squarely.design.serialize import design_from_json, learned_from_json, learned_to_json
 
 __all__ = [
+    "COMPARISONS",
     "INTERCEPT",
+    "Arithmetic",
     "Atom",
     "Basis",
     "Block",
+    "BooleanColumn",
+    "BooleanOperation",
     "Categorical",
     "Check",
+    "Column",
     "Combination",
+    "Comparison",
     "CompleteRows",
+    "Condition",
+    "ContrastCoding",
     "Design",
     "DesignPlan",
+    "Expression",
+    "Factor",
     "FactorColumn",
     "Formula",
+    "Function",
     "IndicatorColumn",
+    "IsIn",
     "LinearPredictor",
+    "MeanAndDeviation",
     "Monomial",
     "Name",
+    "Number",
+    "Numeric",
     "Polynomial",
     "Powers",
     "Product",
     "RoundingModel",
     "ScaledBlock",
+    "Spline",
+    "Standardize",
     "Where",
     "add_bounds",
     "argument_of",
     "centerable_atoms",
+    "column_names",
     "complete_rows_query",
     "dense_table",
     "derivations",
     "describe_pass",
+    "design_from_json",
+    "evaluate",
     "expand_shift",
     "fold_blocks",
     "formula_of",
@@ -73,6 +110,8 @@ __all__ = [
     "iter_predictions",
     "learn_from_rows",
     "learn_in_engine",
+    "learned_from_json",
+    "learned_to_json",
     "lower_power",
     "map_blocks",
     "map_first_block",

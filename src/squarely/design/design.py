@@ -1,4 +1,4 @@
-"""The Design: what the columns of X are, frozen once learnt."""
+"""The Design: what the columns of X are, fixed once it is learned from rows."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from squarely.numerics import Array, power_of_two, round_to_few_bits
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class LearnedState:
-    """What rows have taught: for each `center` and `scale`, each categorical factor and each basis, by its text.
+    """What rows have taught about each `center` and `scale`, each categorical factor and each basis, by its text.
 
-    `ranges` has the ends of the arguments of bases on their way to be learnt.
+    `ranges` has the range of the argument of each polynomial, which is learned before the polynomial.
     """
 
     standardizations: Mapping[str, MeanAndDeviation] = field(default_factory=dict)
@@ -32,20 +32,54 @@ class LearnedState:
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class Design:
-    """What the columns are. With k = p + 1 columns, those of X without the intercept and the response last.
+class RowInputs:
+    """What is read and evaluated for each row.
 
     Attributes
     ----------
-    formula : the formula as read.
-    where : the condition on rows, if there is one.
-    factors : text -> factor; columns named alone have become numbers or categories.
-    learned : levels, knots, means and the like.
+    factors : the factors.
+    expressions : the arguments of those that are not categorical, and further expressions, by their texts.
+    numbers, labels : the columns of the data that these need, as doubles and as categories.
+    """
+
+    factors: tuple[Factor, ...]
+    expressions: Mapping[str, Expression]
+    numbers: tuple[str, ...]
+    labels: tuple[str, ...]
+
+    def columns(self, where: Where | None) -> tuple[list[str], list[str]]:
+        """Return the columns to read, as numbers and as labels, with those that the condition needs."""
+        numbers, labels = (where.numbers, where.labels) if where else ((), ())
+        return list(dict.fromkeys((*self.numbers, *numbers))), list(dict.fromkeys((*self.labels, *labels)))
+
+
+def row_inputs(factors: Iterable[Factor], further: Mapping[str, Expression]) -> RowInputs:
+    """Collect what factors and further expressions need of each row."""
+    factors = tuple(factors)
+    expressions = {f.text: argument_of(f) for f in factors if not isinstance(f, Categorical)} | dict(further)
+    return RowInputs(
+        factors=factors,
+        expressions=expressions,
+        numbers=tuple(dict.fromkeys(name.name for expression in expressions.values() for name in column_names(expression))),
+        labels=tuple(dict.fromkeys(f.name.name for f in factors if isinstance(f, Categorical))),
+    )
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Design:
+    """What the columns are: k = p + 1 of them, those of X without the intercept and the response last.
+
+    Attributes
+    ----------
+    formula : the formula as parsed.
+    where : the condition on rows, or None.
+    factors : text -> factor; each column named alone is resolved to numbers or categories.
+    learned : levels, knots, means and deviations.
     columns : the columns of X without the intercept.
-    centers : (k,) short numbers near the middle of each column, in its unit; zero when the model has no intercept.
-    scales : (k,) powers of two near the spread of each column, in its unit.
-    scans : how often the rows were read to learn it, the pilot excepted.
-    layout : which columns are held densely and which as indicators; it follows from the rest.
+    centers : (k,) numbers of few bits near the middle of each column, in its unit; zero when the model has no intercept.
+    scales : (k,) powers of two near the standard deviation of each column, in its unit.
+    scans : how often the rows were read to learn it, without the pilot.
+    layout : which columns are dense and which are indicators. `inputs` what is read and evaluated for each row. Both follow from the rest.
     """
 
     formula: Formula
@@ -57,9 +91,11 @@ class Design:
     scales: Array
     scans: int = 0
     layout: ColumnLayout = field(init=False)
+    inputs: RowInputs = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layout", layout_of(self.columns, self.learned.contrasts))
+        object.__setattr__(self, "inputs", row_inputs(self.factors.values(), self.formula.response_and_offsets))
 
     @property
     def intercept(self) -> bool:
@@ -68,7 +104,7 @@ class Design:
 
     @property
     def response(self) -> str:
-        """What the response is called."""
+        """The name of the response."""
         return self.formula.response.text
 
     @property
@@ -83,17 +119,17 @@ class Design:
 
     @property
     def column_centers(self) -> Array:
-        """The centres (k + 1,) of the columns [1, x, y] that `scaled` makes: zero for the constant."""
+        """The centers (k + 1,) of the columns [1, x, y]: zero for the constant."""
         return np.concatenate([[0.0], self.centers])
 
     @property
     def column_scales(self) -> Array:
-        """The scales (k + 1,) of the columns [1, x, y] that `scaled` makes: one for the constant."""
+        """The scales (k + 1,) of the columns [1, x, y]: one for the constant."""
         return np.concatenate([[1.0], self.scales])
 
     @property
     def cancellation_factors(self) -> tuple[str, ...]:
-        """The factors whose values may be no more than the rounding of what they are computed from, by their texts."""
+        """The texts of the factors whose values may be nothing but the rounding of their inputs."""
         return tuple(text for text, factor in self.factors.items() if needs_cancellation_check(factor))
 
     @property
@@ -103,34 +139,27 @@ class Design:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What of the levels of categories a person would not read as a category, in sentences."""
-        named = self.formula.factors
-        said = (note for text, c in self.categories.items() for note in c.notes(is_untyped=isinstance(named[text], UntypedColumn)))
-        return tuple(dict.fromkeys(said))
+        """Sentences on levels that a person would not read as a category."""
+        factors = self.formula.factors
+        notes = (
+            note for text, c in self.categories.items() for note in c.notes(is_untyped=isinstance(factors[text], UntypedColumn))
+        )
+        return tuple(dict.fromkeys(notes))
 
 
 def with_centers(design: Design, *, mean: Array, deviation: Array) -> Design:
-    """Give the design centres and scales from the mean and spread (k,) of each column."""
-    # A constant up to rounding counts as one: its spread is noise, and its centre its value.
+    """Set centers and scales from the mean and the standard deviation (k,) of each column."""
+    # A column that is constant up to rounding counts as constant: its deviation is noise.
     deviation = np.where(deviation > 1e-14 * np.abs(mean), deviation, 0.0)
-    centres = np.array([round_to_few_bits(m, s) for m, s in zip(mean.tolist(), deviation.tolist(), strict=True)])
-    still = np.zeros(len(centres), dtype=bool) if design.intercept else np.ones(len(centres), dtype=bool)
-    still[design.layout.grouped] = True  # an indicator is nearly all zeros, and stays so
+    centers = np.array([round_to_few_bits(m, s) for m, s in zip(mean.tolist(), deviation.tolist(), strict=True)])
+    fixed = np.full(len(centers), not design.intercept)
+    fixed[design.layout.grouped] = True  # an indicator is nearly all zeros, and stays so
     # Without an intercept, moving a column would change a model whose span lacks the constant.
-    centres, deviation = np.where(still, 0.0, centres), np.where(still, np.hypot(mean, deviation), deviation)
+    centers, deviation = np.where(fixed, 0.0, centers), np.where(fixed, np.hypot(mean, deviation), deviation)
     size = np.where(deviation > 0, deviation, np.abs(mean))
     scales = np.array([power_of_two(s) for s in size.tolist()])
-    for block in design.layout.blocks:  # one scale for all of a block's columns: a level that the pilot lacks has none of its own
+    for block in design.layout.blocks:  # one scale for all columns of a block: a level that the pilot lacks has no scale yet
         members = design.layout.grouped[block.lookup[block.lookup >= 0]]
-        met = members[size[members] > 0]
-        scales[members] = scales[met].max() if block.numeric_columns and len(met) else 1.0
-    return replace(design, centers=centres, scales=scales)
-
-
-def columns_needed(factors: Iterable[Factor], expressions: Iterable[Expression]) -> tuple[list[str], list[str]]:
-    """Give the columns of the data that factors and further expressions need: as numbers, and as labels."""
-    factors = list(factors)
-    wanted = [*(argument_of(f) for f in factors if not isinstance(f, Categorical)), *expressions]
-    numbers = [name.name for expression in wanted for name in column_names(expression)]
-    labels = [f.name.name for f in factors if isinstance(f, Categorical)]
-    return list(dict.fromkeys(numbers)), list(dict.fromkeys(labels))
+        present = members[size[members] > 0]
+        scales[members] = scales[present].max() if block.numeric_columns and len(present) else 1.0
+    return replace(design, centers=centers, scales=scales)

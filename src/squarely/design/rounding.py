@@ -1,11 +1,9 @@
-"""How far rounding takes computed and learnt columns from what the formula says: bounds, row by row, to first order.
+"""Bounds of the rounding of computed and learned columns, row by row, to first order. A bound of None stands for zero.
 
-A bound is made of sizes of intermediate values: in `I(a * b - c)` the product may be large and the difference small. Rows at hand
-keep sums, products and quotients in double-double, so that functions, fractional powers and bases alone are rounded there. An
-engine rounds every operation. A bound of None stands for zero.
-
-Stored values are rounded too, as outcomes of some arithmetic of their owner's, and so are numbers in the formula. Where an
-expression takes nearly equal values from each other this may be all that is left.
+A bound is made of sizes of intermediate values: in `I(a * b - c)` the product may be large and the difference small. Rows of this
+process keep sums, products and quotients in double-double, so only functions, fractional powers and bases round. An engine rounds
+every operation. Stored values and numbers in the formula are rounded too; when nearly equal values are subtracted, that may be all
+that remains.
 """
 
 from __future__ import annotations
@@ -33,8 +31,8 @@ from squarely.design.formula.factors import Basis, Categorical, Factor, argument
 from squarely.design.formula.formula import Formula
 from squarely.numerics import ROUNDING, ROUNDOFF, Array
 
-_FUNCTION_ERROR = 4 * ROUNDOFF  # the relative error of log, exp, sqrt and pow as systems and engines have them, at most
-# The derivative of each function at x, where its value is y.
+_FUNCTION_ERROR = 4 * ROUNDOFF  # bounds the relative error of log, exp, sqrt and pow in systems and engines
+# The derivative of each function at x, where the value is y.
 _SLOPES: Mapping[str, Callable[[Any, Any], Any]] = {
     "log": lambda x, y: 1.0 / x,
     "log2": lambda x, y: 1.0 / (x * np.log(2.0)),
@@ -49,13 +47,13 @@ _SLOPES: Mapping[str, Callable[[Any, Any], Any]] = {
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class RoundingModel:
-    """How values are worked out: columns of rows at hand, or the words of an engine.
+    """How values are computed: arrays of this process, or expressions of an engine.
 
     Attributes
     ----------
-    value : gives the values of an expression. `size` their absolute values.
+    value : returns the values of an expression. `size` their absolute values.
     unit : the relative error of a sum, a product or a quotient. `mean_error` that of a mean, relative to the standard deviation.
-    stored_bound : bounds the rounding of the values of a column, None where they are taken to be exact; so are numbers then.
+    stored_bound : bounds the rounding of stored values; None if they and numbers in the formula are taken as exact.
     """
 
     value: Callable[[Expression], Any]
@@ -82,22 +80,20 @@ class RoundingModel:
         if expression.function == "abs":
             return inside
         y = self.value(expression)
-        own = self.size(y) * (_FUNCTION_ERROR + 4 * self.unit)  # some engines have log1p and expm1 made of several steps
+        new = self.size(y) * (_FUNCTION_ERROR + 4 * self.unit)  # some engines compute log1p and expm1 in several steps
         if inside is None:
-            return own
-        return add_bounds(own, inside * self.size(_SLOPES[expression.function](self.value(expression.argument), y)))
+            return new
+        return add_bounds(new, inside * self.size(_SLOPES[expression.function](self.value(expression.argument), y)))
 
     def _standardized_bound(self, expression: Standardize) -> Any:
-        learnt, inside = self.standardizations[expression.text], self.bound(expression.argument)
-        if not learnt.deviation:  # then it is zero in every row
-            return None
-        if not learnt.deviation:  # a constant, whose values are zero
+        learned, inside = self.standardizations[expression.text], self.bound(expression.argument)
+        if not learned.deviation:  # then it is zero in every row
             return None
         units = 2 * self.unit + (ROUNDOFF if expression.is_scaled else 0.0)  # the deviation is one double
-        own = self.size(self.value(expression)) * units if units else None
+        new = self.size(self.value(expression)) * units if units else None
         if expression.is_scaled:
-            inside = multiply_bound(inside, 1.0 / learnt.deviation)
-        return add_bounds(own, inside, self.mean_error * (1.0 if expression.is_scaled else learnt.deviation) or None)
+            inside = multiply_bound(inside, 1.0 / learned.deviation)
+        return add_bounds(new, inside, self.mean_error * (1.0 if expression.is_scaled else learned.deviation) or None)
 
     def _arithmetic_bound(self, expression: Arithmetic) -> Any:
         left, right = self.bound(expression.left), self.bound(expression.right)
@@ -106,28 +102,28 @@ class RoundingModel:
         if not self.unit and left is None and right is None and (expression.operator != "**" or whole):
             return None
         value, a, b = (self.size(self.value(each)) for each in (expression, expression.left, expression.right))
-        own = value * self.unit if self.unit else None
+        new = value * self.unit if self.unit else None
         if expression.operator in ("+", "-"):
-            return add_bounds(own, left, right)
+            return add_bounds(new, left, right)
         if expression.operator == "*":
-            return add_bounds(own, multiply_bound(left, b), multiply_bound(right, a))
+            return add_bounds(new, multiply_bound(left, b), multiply_bound(right, a))
         if expression.operator == "/":
-            return add_bounds(own, multiply_bound(left, 1.0 / b), multiply_bound(right, value / b))
+            return add_bounds(new, multiply_bound(left, 1.0 / b), multiply_bound(right, value / b))
         if power is not None and whole:
-            return add_bounds(multiply_bound(own, 4.0), multiply_bound(left, a ** (power - 1.0) * abs(power)))
+            return add_bounds(multiply_bound(new, 4.0), multiply_bound(left, a ** (power - 1.0) * abs(power)))
         if not isinstance(expression.left, Name | Number):
-            left = add_bounds(left, a * ROUNDOFF)  # its low part is left out
+            left = add_bounds(left, a * ROUNDOFF)  # its low part is not used
         return add_bounds(value * _FUNCTION_ERROR, multiply_bound(left, value / a * b), multiply_bound(right, value))
 
     def basis_bounds(self, basis: Polynomial | Spline, inside: Any, argument: Array | None = None) -> list[Any]:
-        """Bound the rounding of the columns of a basis, given that of its argument; without the values of that at any place."""
-        own, slopes = basis.rounding(argument), basis.slopes()
-        bounds = own.T if argument is not None else [float(x) * (1 + 4 * bool(self.unit)) for x in own[0]]
+        """Bound the rounding of the columns of a basis from that of its argument: at given values of it, or at any."""
+        new, slopes = basis.rounding(argument), basis.slopes()
+        bounds = new.T if argument is not None else [float(x) * (1 + 4 * bool(self.unit)) for x in new[0]]
         return [add_bounds(x, multiply_bound(inside, slope)) for x, slope in zip(bounds, slopes.tolist(), strict=True)]
 
 
 def add_bounds(*bounds: Any) -> Any:
-    """Add bounds up."""
+    """Add bounds."""
     some = [bound for bound in bounds if bound is not None]
     return sum(some[1:], some[0]) if some else None
 
@@ -138,10 +134,10 @@ def multiply_bound(bound: Any, factor: Any) -> Any:
 
 
 def is_rounded(formula: Formula, factors: Mapping[str, Factor]) -> bool:
-    """Tell whether anything is computed that double-double does not keep: a function, a fractional power, a basis."""
-    wanted = [*formula.response_and_offsets.values(), *(argument_of(f) for f in factors.values() if not isinstance(f, Categorical))]
+    """Tell whether anything is computed in plain doubles: a function, a fractional power, a basis."""
+    arguments = [argument_of(f) for f in factors.values() if not isinstance(f, Categorical)]
     return any(isinstance(f, Basis) and f.kind != "powers" for f in factors.values()) or any(
-        _is_rounded(part) for expression in wanted for part in subexpressions(expression)
+        _is_rounded(part) for expression in (*formula.response_and_offsets.values(), *arguments) for part in subexpressions(expression)
     )
 
 
@@ -152,7 +148,7 @@ def _is_rounded(part: Expression) -> bool:
 
 
 def needs_cancellation_check(factor: Factor) -> bool:
-    """Tell whether an expression may take nearly equal values from each other, so that the rounding of its inputs is left."""
+    """Tell whether an expression may subtract nearly equal values, so that only the rounding of its inputs remains."""
     return not isinstance(factor, Categorical) and any(
         (isinstance(part, Arithmetic) and part.operator in ("+", "-"))
         or (isinstance(part, Function) and part.function.startswith("log"))
@@ -161,9 +157,9 @@ def needs_cancellation_check(factor: Factor) -> bool:
 
 
 def is_zero_factor(factor: Factor, ends: Sequence[float]) -> bool:
-    """Tell whether a factor's columns are zero, given the ends between which the constant is that its expression may be."""
+    """Tell whether the columns of a factor are zero, from the ends between which its constant argument lies."""
     if isinstance(factor, Basis) and factor.kind != "powers":
-        return factor.kind == "poly"  # of a constant less its mean
+        return factor.kind == "poly"  # of a constant minus its mean
     return ends[0] <= 0 <= ends[1]
 
 

@@ -87,9 +87,7 @@ def fallback_remark(moments: Moments, error: Exception) -> str:
 
 def gather_in_engine(design: Design, source: Source) -> Moments:
     """Compute Moments by aggregates; sum again with better centers if those of the first rows are far from the means."""
-    rows = complete_rows_query(
-        source, list(design.factors.values()), design.formula.response_and_offsets, design.learned, where=design.where
-    )
+    rows = complete_rows_query(source, design.inputs, design.learned, where=design.where)
     client = EngineClient(source)
     plan = plan_engine_columns(design, rows, monomials_of(design))
     engine_gram = gram_in_engine(center_columns(plan, client, first=None if plan.is_power else PILOT_ROWS), client)

@@ -10,12 +10,20 @@ import numpy as np
 from squarely.descent.codegen.expressions import Fields, expression_code
 from squarely.descent.codegen.python_text import BracketedText, array_literal, call, literal, number_literal, remark, statement
 from squarely.descent.codegen.rows import level_use
-from squarely.design import Design
-from squarely.design.encoding.basis import Polynomial, Spline
-from squarely.design.encoding.categories import ContrastCoding
-from squarely.design.encoding.layout import Column
-from squarely.design.formula.expression import Expression, Name
-from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric, argument_of
+from squarely.design import (
+    Basis,
+    Categorical,
+    Column,
+    ContrastCoding,
+    Design,
+    Expression,
+    Factor,
+    Name,
+    Numeric,
+    Polynomial,
+    Spline,
+    argument_of,
+)
 from squarely.numerics import Array
 
 _EXPRESSIONS = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from squarely.descent.codegen.python_text import literal, number_literal
-from squarely.design.formula.expression import (
+from squarely.design import (
     Arithmetic,
     Expression,
     Function,

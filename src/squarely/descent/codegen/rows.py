@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,10 +12,18 @@ import numpy as np
 from squarely.data import PandasReadCall, Source, iter_batches, named_kind, pandas_read_call, pandas_read_csv_call
 from squarely.descent.codegen.expressions import Fields, evaluate_constant, expression_code
 from squarely.descent.codegen.python_text import BracketedText, add_prefix, call, list_literal, literal, remark, statement
-from squarely.design import Design
-from squarely.design.design import columns_needed
-from squarely.design.formula.expression import Name, Number, column_names
-from squarely.design.formula.where import BooleanColumn, BooleanOperation, Comparison, Condition, IsIn
+from squarely.design import (
+    COMPARISONS,
+    BooleanColumn,
+    BooleanOperation,
+    Comparison,
+    Condition,
+    Design,
+    IsIn,
+    Name,
+    Number,
+    column_names,
+)
 from squarely.errors import OptionError
 from squarely.numerics import EXACT_INTEGERS
 from squarely.storage.disk import printable_name
@@ -26,7 +33,6 @@ _NAN = ("nan", "NaN", "NAN")
 _TRUTH = 'truth = {"true": 1.0, "false": 0.0, "t": 1.0, "f": 0.0, "yes": 1.0, "no": 0.0}'
 _NARROW_FLOATS = {"float": "float32", "halffloat": "float16"}  # Arrow's names of floats that a CSV file does not restore exactly
 _OPPOSITE_CONNECTIVES = {"and": " | ", "or": " & "}
-_SIGNS = {"==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 _CONNECTIVES = {"and": " & ", "or": " | "}
 
 
@@ -58,9 +64,7 @@ class ColumnUses:
 
 def column_uses(design: Design, source: Source) -> ColumnUses:
     """Return which columns a design needs, and how it uses them."""
-    expressions = design.formula.response_and_offsets.values()
-    numbers, _ = columns_needed(design.factors.values(), expressions)
-    used = [(name, numeric_use(source, name)) for name in numbers]
+    used = [(name, numeric_use(source, name)) for name in design.inputs.numbers]
     used += [(coding.column, level_use(coding.levels)) for coding in design.categories.values()]
     in_where = [] if design.where is None else _condition_uses(design.where.condition, source)
     by_column: dict[str, set[str]] = {}
@@ -318,7 +322,7 @@ def _comparison_code(condition: Comparison, fields: Fields, is_true: bool) -> st
     ]
     if not is_finite:  # two numbers, which are compared here
         left, right = (evaluate_constant(side) for side in (condition.left, condition.right))
-        holds = math.isfinite(left) and math.isfinite(right) and _SIGNS[condition.sign](left, right) is is_true
+        holds = math.isfinite(left) and math.isfinite(right) and COMPARISONS[condition.sign][0](left, right) is is_true
         return f"np.full(len(rows), {holds})"
     return f"{'' if is_true else '~'}({sides[0]} {condition.sign} {sides[1]}){''.join(is_finite)}"
 

@@ -1,4 +1,4 @@
-"""Bases of several columns: orthogonal polynomials as R's `poly`, powers, and the splines `bs` and `ns`, fixed once learnt."""
+"""Bases of several columns: orthogonal polynomials as R's `poly`, powers, and the splines `bs` and `ns`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from squarely.design.formula.factors import Basis
-from squarely.errors import DataError
+from squarely.errors import DataError, listed
 from squarely.numerics import ROUNDOFF, Array, Pair, dd_power, is_constant
 
 _ROUNDINGS = 4 * ROUNDOFF  # of a value of a basis, for each degree
@@ -15,11 +15,11 @@ _ROUNDINGS = 4 * ROUNDOFF  # of a value of a basis, for each degree
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Polynomial:
-    """Polynomials that are orthogonal over the rows of the fit, each of length one there, with rising leading terms.
+    """Polynomials that are orthonormal over the rows of the fit, with positive leading terms.
 
     Attributes
     ----------
-    low, high : the range of the argument; it is mapped onto [-1, 1].
+    low, high : the range of the argument, which is mapped onto [-1, 1].
     weights : (k + 1, k) the columns in terms of the Chebyshev polynomials 0 to k of the mapped argument.
     """
 
@@ -28,26 +28,26 @@ class Polynomial:
     weights: Array
 
     def columns(self, x: Array) -> Array:
-        """Give the columns (m, k)."""
+        """Return the columns (m, k)."""
         table: Array = chebyshev_polynomials(x, self.low, self.high, len(self.weights) - 1) @ self.weights
         return table
 
     def rounding(self, x: Array | None = None) -> Array:
-        """Bound the rounding (1, k) of a value in each column: of the Chebyshev polynomials, and of the weights that QR gave them.
+        """Bound the rounding (1, k) of a value in each column: of the Chebyshev polynomials, and of the weights from the QR.
 
-        Where the weights are large, as beside an outlier, their terms cancel. The bound holds for any `x` within the range.
+        Large weights, as beside an outlier, have terms that cancel. The bound holds for any `x` within the range.
         """
         sizes: Array = np.cumsum(np.abs(self.weights).sum(axis=0))
         return _ROUNDINGS * len(self.weights) * sizes[None, :]
 
     def slopes(self) -> Array:
-        """Bound the derivatives (k,) within the range: k**2 over half of it for the Chebyshev polynomial k."""
+        """Bound the derivatives (k,) within the range: k**2 divided by half of the range for the Chebyshev polynomial k."""
         slopes = np.arange(len(self.weights)) ** 2 @ np.abs(self.weights)
         return np.asarray(2 / (self.high - self.low) * slopes, dtype=np.float64)
 
 
 def chebyshev_polynomials(x: Array, low: float, high: float, degree: int) -> Array:
-    """Give the Chebyshev polynomials 0 to `degree` of x mapped onto [-1, 1]: (m, degree + 1)."""
+    """Return the Chebyshev polynomials 0 to `degree` of x mapped onto [-1, 1]: (m, degree + 1)."""
     middle = low + (high - low) / 2
     return np.asarray(np.polynomial.chebyshev.chebvander((x - middle) / ((high - low) / 2), degree), dtype=np.float64)
 
@@ -55,7 +55,7 @@ def chebyshev_polynomials(x: Array, low: float, high: float, degree: int) -> Arr
 def orthogonal_polynomials(R: Array, low: float, high: float) -> Polynomial:
     """Make the polynomials from R (k + 1, k + 1) of the QR of the Chebyshev columns over the rows.
 
-    They are the columns of Q, with signs such that the leading coefficients are positive, as R's `poly` has them.
+    They are the columns of Q, with signs such that the leading coefficients are positive, as in R's `poly`.
     """
     signs = np.sign(np.diag(R))
     weights = np.asarray(np.linalg.solve(R * signs[:, None], np.eye(len(R))), dtype=np.float64)
@@ -63,7 +63,7 @@ def orthogonal_polynomials(R: Array, low: float, high: float) -> Polynomial:
 
 
 def powers(x: Pair, degree: int) -> Pair:
-    """Give x, x**2, ... as double-double columns (m, degree)."""
+    """Return x, x**2, ... as double-double columns (m, degree)."""
     with np.errstate(all="ignore"):
         hi, lo = zip(*(dd_power(x, k) for k in range(1, degree + 1)), strict=True)
     return np.column_stack(hi), np.column_stack(lo)
@@ -76,11 +76,11 @@ class Spline:
     Attributes
     ----------
     text : how the formula writes it.
-    knots : all knots, the boundary's repeated degree + 1 times.
+    knots : all knots, those of the boundary repeated degree + 1 times.
     degree : of the pieces.
-    first_column : the first column of the B-spline basis that is kept: 0 with the constant in the span, 1 without.
+    first_column : the first column of the B-spline basis that is used: 0 with the constant in the span, 1 without.
     natural_weights : (w, w - 2) the combinations without curvature at the boundary, for `ns`; None for `bs`.
-    errors : how much the inner knots may be off, which are quantiles that were rounded; None for not at all.
+    errors : bounds of the rounding of the inner knots if these are quantiles, or None.
     """
 
     text: str
@@ -96,20 +96,20 @@ class Spline:
         return float(self.knots[0]), float(self.knots[-1])
 
     def columns(self, x: Array) -> Array:
-        """Give the columns (m, w).
+        """Return the columns (m, w).
 
-        Raises DataError for `bs` beyond the boundary, where the pieces mean nothing; `ns` goes on linearly.
+        Raises DataError for `bs` beyond the boundary, where it is not defined; `ns` is linear there.
         """
         low, high = self.boundary
         outside = (x < low) | (x > high)
         if self.natural_weights is None:
             if outside.any():
                 first = float(x[outside][0])
-                near = f"{first:g}" in (f"{low:g}", f"{high:g}")
-                said = [repr(value) if near else f"{value:g}" for value in (low, high, first)]
+                is_near = f"{first:g}" in (f"{low:g}", f"{high:g}")
+                shown = [repr(value) if is_near else f"{value:g}" for value in (low, high, first)]
                 raise DataError(
-                    f"{self.text} was fitted between {said[0]} and {said[1]} and means nothing beyond, where {said[2]} is. "
-                    "Leave such rows out, or fit with ns(...), which goes on linearly."
+                    f"{self.text} was fitted between {shown[0]} and {shown[1]} and is not defined at {shown[2]}. "
+                    "Leave such rows out, or fit with ns(...), which is linear beyond."
                 )
             return self._values(x)
         inside = np.clip(x, low, high)
@@ -121,9 +121,9 @@ class Spline:
         return natural
 
     def rounding(self, x: Array | None = None) -> Array:
-        """Bound the rounding (m, w) of the values at x, or (1, w) that at any place within the boundary.
+        """Bound the rounding (m, w) of the values at x, or (1, w) that at any argument within the boundary.
 
-        A knot that is off moves the pieces about it: by how much is seen from another spline, whose knot is farther off.
+        The effect of the rounding of a knot is measured by a second spline, whose knot is moved farther.
         """
         low, high = self.boundary
         if x is None:
@@ -133,14 +133,14 @@ class Spline:
         bound = _ROUNDINGS * (self.degree + 1) * np.abs(self._values(x))
         if self.natural_weights is not None:
             ends = self._values(np.array([low, high]), derivative=2)
-            turned = float(np.linalg.cond(ends.T / np.linalg.norm(ends, axis=1)))
-            bound = bound @ np.abs(self.natural_weights) + turned * bound.sum(axis=1)[:, None]
-        here, gaps = self.columns(x), np.diff(np.unique(self.knots))
+            condition = float(np.linalg.cond(ends.T / np.linalg.norm(ends, axis=1)))
+            bound = bound @ np.abs(self.natural_weights) + condition * bound.sum(axis=1)[:, None]
+        columns, gaps = self.columns(x), np.diff(np.unique(self.knots))
         for i, error in enumerate([] if self.errors is None else self.errors.tolist(), start=self.degree + 1):
             knots, at = self.knots.copy(), np.searchsorted(np.unique(self.knots), self.knots[i])
             knots[i] += max(np.ldexp(gaps[at], -20), 32 * np.spacing(abs(knots[i])))
             step = float(knots[i] - self.knots[i])
-            bound = bound + np.abs(_with_natural_weights(replace(self, knots=np.sort(knots))).columns(x) - here) * (error / step)
+            bound = bound + np.abs(_with_natural_weights(replace(self, knots=np.sort(knots))).columns(x) - columns) * (error / step)
         return bound
 
     def slopes(self) -> Array:
@@ -152,21 +152,21 @@ class Spline:
         return slopes if self.natural_weights is None else np.asarray(slopes @ np.abs(self.natural_weights), dtype=np.float64)
 
     def pieces(self) -> tuple[Array, Array]:
-        """Give the different knots (i + 1,) and the columns as polynomials about each but the last: (degree + 1, i, w)."""
+        """Return the distinct knots (i + 1,), and the columns as polynomials about each but the last: (degree + 1, i, w)."""
         from scipy.interpolate import BSpline, PPoly
 
         count = len(self.knots) - self.degree - 1
-        wide = np.diff(self.knots) > 0
-        made = [PPoly.from_spline(BSpline(self.knots, unit, self.degree)).c[:, wide] for unit in np.eye(count)[self.first_column :]]
-        table = np.stack(made, axis=2)
+        distinct = np.diff(self.knots) > 0
+        pieces = [PPoly.from_spline(BSpline(self.knots, unit, self.degree)).c[:, distinct] for unit in np.eye(count)[self.first_column :]]
+        table = np.stack(pieces, axis=2)
         return np.unique(self.knots), table if self.natural_weights is None else table @ self.natural_weights
 
     def _values(self, x: Array, derivative: int = 0) -> Array:
         return self._all_values(x, derivative)[:, self.first_column :]
 
     def _all_values(self, x: Array, derivative: int = 0) -> Array:
-        """Give all B-splines (m, count), those that are left out among them."""
-        from scipy.interpolate import BSpline  # a third of a second to import, for splines alone
+        """Return all B-splines (m, count), the unused ones too."""
+        from scipy.interpolate import BSpline  # takes 0.3 s to import, and only splines need it
 
         count = len(self.knots) - self.degree - 1
         basis = BSpline(self.knots, np.eye(count), self.degree)
@@ -177,21 +177,21 @@ class Spline:
 def require_varying(text: str, low: float, high: float) -> None:
     """Raise a DataError unless values between these ends vary by more than rounding."""
     if is_constant(low, high, (low + high) / 2, (high - low) / 2):
-        but = ", up to rounding," if low < high else ""
-        raise DataError(f"{text} has nothing to bend over: its argument is {low:.6g}{but} in every row that is used. Leave it out.")
+        rounding = ", up to rounding," if low < high else ""
+        raise DataError(f"{text} has an argument that is {low:.6g}{rounding} in every row that is used. Leave it out.")
 
 
 def make_spline(
     *, text: str, kind: str, inner: Array, low: float, high: float, degree: int, intercept: bool, errors: Array | None = None
 ) -> Spline:
-    """Make a spline from its inner knots, which have `errors`, and its boundary, with the columns that R's `bs` and `ns` have.
+    """Make a spline from its inner knots, which have `errors`, and its boundary, with the columns of R's `bs` and `ns`.
 
     Raises DataError if a knot is not strictly inside the boundary, or the argument does not vary.
     """
     require_varying(text, low, high)
     if len(inner) and not (low < inner[0] and inner[-1] < high):
         raise DataError(
-            f"{text} has inner knots {', '.join(f'{k:g}' for k in inner)}, not all strictly between the ends {low:g} and {high:g} "
+            f"{text} has inner knots {listed(f'{k:g}' for k in inner)}, not all strictly between the ends {low:g} and {high:g} "
             "of the values. Choose knots inside, or fewer columns (df)."
         )
     knots = np.concatenate([np.full(degree + 1, low), inner, np.full(degree + 1, high)])
@@ -201,17 +201,17 @@ def make_spline(
     )
 
 
-def _with_natural_weights(made: Spline) -> Spline:
-    """Give a natural spline the combinations that belong to its knots."""
-    if made.natural_weights is None:
-        return made
-    curvature = made._values(np.array(made.boundary), derivative=2)  # (2, w)
+def _with_natural_weights(spline: Spline) -> Spline:
+    """Set the weights of a natural spline for its knots."""
+    if spline.natural_weights is None:
+        return spline
+    curvature = spline._values(np.array(spline.boundary), derivative=2)  # (2, w)
     Q = np.linalg.qr(curvature.T, mode="complete")[0]
-    return replace(made, natural_weights=Q[:, 2:])
+    return replace(spline, natural_weights=Q[:, 2:])
 
 
 def inner_knots(x: Array, factor: Basis) -> tuple[Array, Array]:
-    """Place knots at equally spaced quantiles (type 7) of all values (n,), and bound their rounding."""
+    """Return knots at equally spaced quantiles (type 7) of all values (n,), and bounds of their rounding."""
     places = inner_places(factor)
     if not len(places):
         return np.empty(0), np.empty(0)
@@ -221,6 +221,6 @@ def inner_knots(x: Array, factor: Basis) -> tuple[Array, Array]:
 
 
 def inner_places(factor: Basis) -> Array:
-    """Give the shares of the values below the inner knots of a spline with `df`; none for any other basis."""
+    """Return the fractions of the values below the inner knots of a spline with `df`; none for any other basis."""
     count = 0 if factor.df is None else factor.df - (factor.degree if factor.kind == "bs" else 1) - factor.intercept
     return np.linspace(0, 1, count + 2)[1:-1] if count > 0 else np.empty(0)

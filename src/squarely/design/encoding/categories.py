@@ -1,4 +1,4 @@
-"""Categorical columns: their levels, learnt once, and the contrasts that make columns of them."""
+"""Categorical columns: their levels, learned once, and the contrasts that make columns of them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ import numpy as np
 from squarely.data import TRUTH_WORDS, CategoricalColumn, Level, Source, level_number
 from squarely.design.encoding.numbers_as_text import is_missing_word, numbers_in
 from squarely.design.formula.factors import Categorical
-from squarely.errors import DataError, FormulaError, pluralize, suggest_name
+from squarely.errors import DataError, FormulaError, listed, pluralize, suggest_name
 from squarely.numerics import Array
 
 MOST_LEVELS = 10_000
 UNKNOWN_ROW = -1
-_MOST_SHOWN = 12
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -29,7 +28,7 @@ class ContrastCoding:
     levels : the L levels, in order: all text, all numbers, or False and True.
     kind : "treatment" or "sum".
     position : the place of the reference level, or of the omitted one.
-    marks : the levels that look like a missing value -> how many rows have it.
+    marks : the levels that look like a missing value -> how many rows have them.
     """
 
     column: str
@@ -39,30 +38,30 @@ class ContrastCoding:
     marks: Mapping[Level, int] = field(default_factory=dict)
 
     def notes(self, *, is_untyped: bool) -> list[str]:
-        """Say what of the levels looks like a missing value, or, for a column named alone, like numbers."""
+        """Describe levels that look like a missing value or, in a column named alone, like numbers."""
         name = self.column if self.column.isidentifier() else f"`{self.column}`"
-        said = [
+        notes = [
             f"Level {level!r} of {self.column} looks like a missing value: {pluralize(rows, 'row')}. "
             f'If it is one, leave such rows out with where="{name} != {level!r}", or clear these values.'
             for level, rows in self.marks.items()
         ]
         numbers = numbers_in([level for level in self.levels if is_untyped and isinstance(level, str)]).all
         if numbers:
-            said.append(
+            notes.append(
                 f"{pluralize(len(numbers), 'level')} of {self.column} can be read as a number, such as {min(numbers)!r}. "
                 f"For one slope, write the numbers alone, as 1234.5; C({name}) says that they are categories."
             )
-        return said
+        return notes
 
     def names(self, *, full: bool) -> list[str]:
-        """Give what stands in the brackets after the factor's name, as statsmodels prints it; `full` codes all levels."""
-        rest = [str(level) for i, level in enumerate(self.levels) if i != self.position]
+        """Return the text in brackets after the name of the factor, as statsmodels prints it; `full` codes all levels."""
+        others = [str(level) for i, level in enumerate(self.levels) if i != self.position]
         if self.kind == "sum":
-            return [*(["mean"] if full else []), *(f"S.{level}" for level in rest)]
-        return [str(level) for level in self.levels] if full else [f"T.{level}" for level in rest]
+            return [*(["mean"] if full else []), *(f"S.{level}" for level in others)]
+        return [str(level) for level in self.levels] if full else [f"T.{level}" for level in others]
 
     def columns(self, codes: np.ndarray, *, full: bool) -> Array:
-        """Give the columns (m, L) or (m, L - 1) of rows with these codes (m,), none of which is a gap."""
+        """Return the columns (m, L) or (m, L - 1) of rows with these codes (m,), none of which is a gap."""
         if self.kind == "sum":
             table: Array = self.matrix(full=full)[codes]
             return table
@@ -73,86 +72,86 @@ class ContrastCoding:
         return table
 
     def matrix(self, *, full: bool) -> Array:
-        """Give the columns (L, L) or (L, L - 1) of each level."""
+        """Return the columns (L, L) or (L, L - 1) of each level."""
         unit = np.eye(len(self.levels))
         if self.kind == "treatment":
             return unit if full else np.delete(unit, self.position, axis=1)
-        rest = np.delete(unit, self.position, axis=1)
-        rest[self.position] = -1.0
-        return np.hstack([np.ones((len(unit), 1)), rest]) if full else rest
+        contrast = np.delete(unit, self.position, axis=1)
+        contrast[self.position] = -1.0
+        return np.hstack([np.ones((len(unit), 1)), contrast]) if full else contrast
 
     def codes(self, labels: CategoricalColumn) -> np.ndarray:
-        """Give the place of each row's level (m,): -1 for a gap, -2 for a level that is not known."""
-        known = {level: i for i, level in enumerate(self.levels)}
-        numeric = not isinstance(self.levels[0], str)
-        places = [known.get(level_number(value) if numeric and isinstance(value, str) else value, -2) for value in labels.values]
+        """Return the place of the level of each row (m,): -1 for a gap, -2 for an unknown level."""
+        place_of = {level: i for i, level in enumerate(self.levels)}
+        is_numeric = not isinstance(self.levels[0], str)
+        values = [level_number(value) if is_numeric and isinstance(value, str) else value for value in labels.values]
+        places = [place_of.get(value, -2) for value in values]
         if labels.narrow_type is not None:  # fits saved by version 0.1 have the digits of the double
             doubles = [value if value is None else float(labels.narrow_type.type(value)) for value in labels.values]
-            places = [known.get(x, -2) if place == -2 else place for place, x in zip(places, doubles, strict=True)]
+            places = [place_of.get(x, -2) if place == -2 else place for place, x in zip(places, doubles, strict=True)]
         codes: np.ndarray = np.array([*places, -1])[labels.codes]
         return codes
 
     def require_known(self, labels: CategoricalColumn, codes: np.ndarray, first: int, source: Source) -> None:
-        """Raise a DataError that names a level not met in the fit, and those that were."""
+        """Raise a DataError that names the first unknown level, and the known ones."""
         unknown = np.flatnonzero(codes == -2)
         if len(unknown):
             value = labels.values[labels.codes[unknown[0]]]
             value = level_number(value) if isinstance(value, str) and not isinstance(self.levels[0], str) else value
             raise DataError(
-                f"Column {self.column!r} of {source.label} has {value!r}{row_phrase(source, first + int(unknown[0]))}, a level that "
-                f"the fit has not met: it has no coefficient. Known levels: {list_levels(self.levels)}. Take such rows out, fit again "
-                "with them, or predict with unseen='nan'."
+                f"Column {self.column!r} of {source.label} has {value!r}{row_phrase(source, first + int(unknown[0]))}, but the fit has "
+                f"no such level; known levels: {list_levels(self.levels)}. Leave such rows out, fit again with them, or predict with "
+                "unseen='nan'."
             )
 
 
 def list_levels(levels: tuple[Level, ...]) -> str:
     """Write levels as a list, cut if there are many."""
-    shown = ", ".join(repr(level) for level in levels[:_MOST_SHOWN])
-    return shown + (f", ... ({len(levels):,} in all)" if len(levels) > _MOST_SHOWN else "")
+    return listed(map(repr, levels))
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedLevels:
-    """The levels met, each with the position of a row that has it; and those that look missing, with the number of their rows."""
+    """Levels, each with the position of a row that has it; and those that look missing, with the number of their rows."""
 
     rows: Mapping[Level, int]
     marks: Mapping[Level, int]
 
 
 def levels_in(labels: CategoricalColumn, rows: np.ndarray, first: int) -> ObservedLevels:
-    """Give the levels in some rows (m,) of a batch."""
+    """Return the levels in some rows (m,) of a batch."""
     codes = np.where(rows, labels.codes, -1)
     present, at, counts = np.unique(codes, return_index=True, return_counts=True)
     places = zip(present.tolist(), at.tolist(), counts.tolist(), strict=True)
-    met = [(labels.values[code], first + i, n) for code, i, n in places if code >= 0]
-    return ObservedLevels({level: row for level, row, _ in met}, {level: n for level, _, n in met if is_missing_word(level)})
+    found = [(labels.values[code], first + i, n) for code, i, n in places if code >= 0]
+    return ObservedLevels({level: row for level, row, _ in found}, {level: n for level, _, n in found if is_missing_word(level)})
 
 
 def merge_observed_levels(a: ObservedLevels, b: ObservedLevels) -> ObservedLevels:
-    """Merge what two batches have found."""
+    """Merge the levels of two batches."""
     marks = {level: a.marks.get(level, 0) + b.marks.get(level, 0) for level in (*a.marks, *b.marks)}
     return ObservedLevels({**b.rows, **a.rows}, marks)
 
 
-def code_levels(factor: Categorical, met: ObservedLevels, source: Source, *, is_untyped: bool) -> ContrastCoding:
-    """Fix the levels of a factor: in the order that the formula or the data's owner declares, else sorted.
+def code_levels(factor: Categorical, observed: ObservedLevels, source: Source, *, is_untyped: bool) -> ContrastCoding:
+    """Fix the levels of a factor: in the order that the formula or the data declare, else sorted.
 
-    Levels that no used row has are left out. `is_untyped` is for a column named alone: text among numbers is then taken for a mistake.
+    Levels that no used row has are dropped. In a column named alone (`is_untyped`), text among numbers counts as a mistake.
 
     Raises
     ------
     DataError : fewer than two levels, too many, or numbers and text mixed.
     FormulaError : the reference or a listed level is not there.
     """
-    column, found = factor.name.name, met.rows
+    column, found = factor.name.name, observed.rows
     if is_untyped and not all(isinstance(level, str) and level.lower() in TRUTH_WORDS for level in found):
         _require_text(column, found, source)
     if not source.typed:
         found = _infer_level_types(found)
     if long := [level for level in found if isinstance(level, Decimal)]:
         raise DataError(
-            f"Column {column!r} of {source.label} holds decimals with more digits than doubles have, such as {str(long[0])!r}: "
-            "some would become one category. Make text of the column."
+            f"Column {column!r} of {source.label} holds decimals with more digits than doubles have, such as {str(long[0])!r}. "
+            "Convert the column to text."
         )
     if len(found) > MOST_LEVELS:
         raise DataError(
@@ -162,25 +161,23 @@ def code_levels(factor: Categorical, met: ObservedLevels, source: Source, *, is_
     levels = _order_levels(factor, found, source)
     if len(levels) == 1:
         raise DataError(
-            f"Column {column!r} of {source.label} is {levels[0]!r} in every row that is used: a single level has nothing to be "
-            "compared with. If it has others, gaps or where= take their rows away. Leave the column out of the formula."
+            f"Column {column!r} of {source.label} is {levels[0]!r} in every row that is used, and one level cannot be compared. "
+            "Leave the column out of the formula, or see whether gaps or where= remove the rows of others."
         )
-    named = factor.contrast.levels or ()
-    marks = {
-        level: met.marks[level] for level in levels if level in met.marks and level not in named and is_missing_word(level, levels)
-    }
+    unlisted = observed.marks.keys() - set(factor.contrast.levels or ())
+    marks = {level: observed.marks[level] for level in levels if level in unlisted and is_missing_word(level, levels)}
     return ContrastCoding(
         column=column, levels=levels, kind=factor.contrast.kind, position=position_of(factor, levels), marks=marks
     )
 
 
 def row_phrase(source: Source, row: int) -> str:
-    """Say in which row something is, if that is known: an engine that counts levels does not tell."""
+    """Describe a row, if it is known: an engine that counts levels does not name rows."""
     return "" if row == UNKNOWN_ROW else f" in data row {source.row_number(row):,}"
 
 
 def _infer_level_types(found: Mapping[Level, int]) -> dict[Level, int]:
-    """Tell what the levels of a text file are: numbers or truth values if all of them are, and no two the same; else text."""
+    """Convert the levels of a text file to numbers or truth values, if all of them can be and stay distinct."""
     values = {text: level_number(text) for text in found}
     if len(set(values.values())) < len(values):
         return dict(found)
@@ -193,7 +190,7 @@ def _infer_level_types(found: Mapping[Level, int]) -> dict[Level, int]:
 
 
 def _require_text(column: str, found: Mapping[Level, int], source: Source) -> None:
-    """Raise a DataError that names the row if the levels of a column of text are numbers, or if there are numbers among them."""
+    """Raise a DataError that names a row if levels of a column of text look like numbers."""
     texts = {level: found[level] for level in sorted(level for level in found if isinstance(level, str))}
     numbers = numbers_in(texts, comma=source.decimal_comma)
     if not numbers.is_refused:
@@ -204,28 +201,24 @@ def _require_text(column: str, found: Mapping[Level, int], source: Source) -> No
             f"Column {column!r} of {source.label} is stored as text, although every value is a number. Convert it before the fit, "
             f"for example with pandas.to_numeric, or write {c} if its values are categories."
         )
-    dressed = sorted(numbers.signed_numbers | numbers.numbers_with_unit, key=texts.__getitem__)
+    decorated = sorted(numbers.signed_numbers | numbers.numbers_with_unit, key=texts.__getitem__)
     others = sorted(texts.keys() - numbers.all, key=texts.__getitem__)
     if not others:
-        odd = dressed[0]
-        what, these = (
-            ("with a unit or sign", "it")
-            if odd in numbers.numbers_with_unit
-            else ("that signs or separators make text of", "these")
-        )
+        odd = decorated[0]
+        what = "with a unit or sign" if odd in numbers.numbers_with_unit else "with signs or separators"
         raise DataError(
-            f"Column {column!r} of {source.label} holds numbers {what}: {odd!r}{row_phrase(source, texts[odd])}. Take {these} out, as "
-            f"1234.5 is written, or write {c} if the values are categories."
+            f"Column {column!r} of {source.label} holds numbers {what}: {odd!r}{row_phrase(source, texts[odd])}. Write them as "
+            f"1234.5, or write {c} if the values are categories."
         )
     number, odd = min(sorted(numbers.all), key=texts.__getitem__), others[0]
     if (
         numbers.plain_numbers and 2 * len(numbers.all) <= numbers.count
-    ):  # whichever of the two kinds comes up later is the exception
+    ):  # the kind that appears later is the exception
         odd = max(number, odd, key=texts.__getitem__)
         if texts[odd] == UNKNOWN_ROW:
-            odd = number if len(numbers.all) < len(others) else others[0]  # or has fewer levels, where no row is known
+            odd = number if len(numbers.all) < len(others) else others[0]  # or the kind with fewer levels, where no row is known
     what = "a number among text" if odd == number else "text among numbers"
-    such, write = (f" such as {dressed[0]!r}", ", and write numbers as 1234.5,") if dressed and odd != number else ("", ",")
+    such, write = (f" such as {decorated[0]!r}", ", and write numbers as 1234.5,") if decorated and odd != number else ("", ",")
     raise DataError(
         f"Column {column!r} of {source.label} holds {what}{such}: {odd!r}{row_phrase(source, texts[odd])}. "
         f"Correct or clear that value{write} or write {c} if its values are categories."
@@ -243,40 +236,40 @@ def _order_levels(factor: Categorical, found: Mapping[Level, int], source: Sourc
                     "List every level, or leave such rows out with where=."
                 )
     declared = listed_levels or source.category_order(factor.name.name)
-    own = {level: level for level in found}  # 1 finds True, and is shown as the data have it
-    first = tuple(own[level] for level in declared or () if level in own)
+    as_stored = {level: level for level in found}  # 1 finds True, and is shown as the data have it
+    first = tuple(as_stored[level] for level in declared or () if level in as_stored)
     try:
         return first + tuple(sorted(level for level in found if level not in first))
     except TypeError:
         raise DataError(
-            f"Column {factor.name.name!r} of {source.label} mixes kinds of values, such as {list_levels(tuple(found))}, which have no "
-            "order. Make them all text or all numbers."
+            f"Column {factor.name.name!r} of {source.label} mixes kinds of values: {list_levels(tuple(found))}. "
+            "Make them all text or all numbers."
         ) from None
 
 
 def position_of(factor: Categorical, levels: tuple[Level, ...]) -> int:
-    """Give the place of the reference or omitted level; raises FormulaError if the formula names one that is not there."""
-    wanted = factor.contrast.level
+    """Return the place of the reference or omitted level; raises FormulaError if the formula names one that does not exist."""
+    level = factor.contrast.level
     if factor.contrast.place is not None:
         if not 1 <= factor.contrast.place <= len(levels):
             raise FormulaError(f"{factor.text} has base={factor.contrast.place}; base is a place from 1 to {len(levels)}, as in R.")
         return factor.contrast.place - 1
-    if wanted is None:
+    if level is None:
         return 0 if factor.contrast.kind == "treatment" else len(levels) - 1
-    if wanted in levels:
-        return levels.index(wanted)
-    if isinstance(wanted, int) and -len(levels) <= wanted < len(levels) and isinstance(levels[0], str):
-        return wanted % len(levels)  # as patsy has it: a number that is no level counts places
+    if level in levels:
+        return levels.index(level)
+    if isinstance(level, int) and -len(levels) <= level < len(levels) and isinstance(levels[0], str):
+        return level % len(levels)  # as in patsy: a number that is not a level counts places
     column, many = factor.name.name, pluralize(len(levels), "level")
     raise FormulaError(
-        f"{factor.text} names {wanted!r}, not among the {many} of {column!r} in the rows that are used. {_level_hint(wanted, levels)}"
+        f"{factor.text} names {level!r}, not among the {many} of {column!r} in the rows that are used. {_level_hint(level, levels)}"
     )
 
 
-def _level_hint(wanted: Level, levels: tuple[Level, ...]) -> str:
-    """Say which level may be meant: the same one with or without quotes, or one that is spelt nearly so."""
-    same = [level for level in levels if isinstance(wanted, str) != isinstance(level, str) and str(level) == str(wanted)]
+def _level_hint(name: Level, levels: tuple[Level, ...]) -> str:
+    """Suggest a level: the same one with or without quotes, or one with a similar spelling."""
+    same = [level for level in levels if isinstance(name, str) != isinstance(level, str) and str(level) == str(name)]
     if same:
-        return f"Its levels are {'text' if isinstance(same[0], str) else 'no text'}: write {same[0]!r}."
-    near = suggest_name(wanted, levels) if isinstance(wanted, str) and isinstance(levels[0], str) else ""
+        return f"Its levels are {'text' if isinstance(same[0], str) else 'not text'}: write {same[0]!r}."
+    near = suggest_name(name, levels) if isinstance(name, str) and isinstance(levels[0], str) else ""
     return near if near.startswith("Did") else f"Known levels: {list_levels(levels)}."

@@ -1,4 +1,4 @@
-"""Which columns of X are held densely: a block of many indicators, with one nonzero a row, is kept as its places."""
+"""Which columns of X are dense: a block of many indicators, with one nonzero a row, is stored as the places of its nonzeros."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from squarely.design.encoding.categories import ContrastCoding
 from squarely.numerics import Array
 
-MIN_INDICATORS = 16  # indicators of one block; fewer are as quick as dense columns
+MIN_INDICATORS = 16  # of one block; fewer are as fast as dense columns
 
 FactorColumn: TypeAlias = tuple[str, bool, int]  # a factor's text, whether all its levels are coded, and the column of its table
 
@@ -31,9 +31,9 @@ class IndicatorGroup:
 
     Attributes
     ----------
-    factors : the texts of the categorical factors; `shape` their numbers of levels.
-    numeric_columns : the other parts of these columns, by which the one is multiplied.
-    lookup : the joint code of the levels -> the place among the layout's grouped columns, -1 where all of them are zero.
+    factors : the texts of the categorical factors. `shape` their numbers of levels.
+    numeric_columns : the other parts of these columns, which multiply the indicator.
+    lookup : the joint code of the levels -> the place among the grouped columns of the layout, -1 where all of them are zero.
     """
 
     factors: tuple[str, ...]
@@ -42,7 +42,7 @@ class IndicatorGroup:
     lookup: np.ndarray
 
     def places(self, codes: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Give the place of each row's nonzero (m,), from the codes (m,) of its levels."""
+        """Return the place of the nonzero of each row (m,), from the codes (m,) of its levels."""
         joint = codes[self.factors[0]]
         for text, levels in zip(self.factors[1:], self.shape[1:], strict=True):
             joint = joint * levels + codes[text]
@@ -52,13 +52,13 @@ class IndicatorGroup:
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class ColumnLayout:
-    """How the k columns, those of X without the intercept and the response last, are held.
+    """How the k columns are stored: those of X without the intercept, and the response last.
 
     Attributes
     ----------
-    dense : (d,) positions of those held as they are, the response last.
-    grouped : (g,) positions of those in blocks of indicators, and `blocks` these blocks.
-    tables : (factor, full) whose dense columns of dummies are needed.
+    dense : (d,) positions of the dense columns, the response last.
+    grouped : (g,) positions of those in blocks of indicators. `blocks` these blocks.
+    tables : the (factor, full) whose dense dummies are needed.
     """
 
     dense: np.ndarray
@@ -68,11 +68,11 @@ class ColumnLayout:
 
     @property
     def cells(self) -> int:
-        """The numbers that one row has, the response among them: a block of indicators is one."""
+        """How many numbers one row has with the response: a block of indicators counts as one."""
         return len(self.dense) + len(self.blocks)
 
     def join_columns(self, dense: Array, grouped: Array) -> Array:
-        """Put what belongs to the dense columns (d,) and to the grouped ones (g,) in the order of all (k,)."""
+        """Put values of the dense columns (d,) and of the grouped ones (g,) in the order of all (k,)."""
         values = np.empty(len(self.dense) + len(self.grouped))
         values[self.dense], values[self.grouped] = dense, grouped
         return values

@@ -9,22 +9,22 @@ from dataclasses import dataclass
 
 from squarely.data import parses_as_number
 
-# What pandas takes for missing, less what a text cannot be told from, and the marks of statistical offices and other programs.
+# What pandas reads as missing, without ordinary words, and the marks of statistical offices and other programs.
 _MISSING_WORDS = frozenset(
     ["", "na", "n/a", "#n/a", "#n/a n/a", "#na", "<na>", "nan", "-nan", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan", "nat", "null",
      "\\n", "(null)", "<null>", "#null!", "nil", "undefined", "<undefined>", "(none)", "<none>", "(blank)", "(missing)", "missing",
      "n.a.", "n.d.", "n/d", "k.a.", "k. a.", "#value!", "#ref!", "#div/0!", "#name?", "#num!", "?", "??", "???", ".", "..", "...",
      "\u2026", "-", "--", "---", "\u2013", "\u2014", "\u2212", "/", ":", "*", "_", "\\"]
 )  # fmt: skip
-_STRANDS = ("+", "-")  # a minus beside a plus is a sign
+_SIGN_LEVELS = ("+", "-")  # a minus beside a plus is a sign
 
 _CODES = (
     "USD EUR GBP JPY CNY RMB INR CHF CAD AUD NZD SEK NOK DKK ISK PLN CZK HUF RON BGN RUB UAH TRY ILS BRL MXN ARS CLP COP PEN ZAR "
     "KRW SGD HKD TWD THB IDR MYR PHP VND SAR AED EGP NGN KES PKR BDT LKR US$ A$ C$ R$ S$ HK$ NZ$ NT$ Rs. Rs Fr. kr. kr zł"
 )
 _CURRENCY = "|".join(map(re.escape, _CODES.split()))
-_SEPARATORS = ",.'\u2019_ \xa0\u2009\u202f"  # what parts thousands
-_MONEY = r"$%\u2030\xa2-\xa5\u20a0-\u20cf\u2212\u2013\u2014-"  # signs that only numbers have; a minus is the last, for a class
+_SEPARATORS = ",.'\u2019_ \xa0\u2009\u202f"  # between thousands
+_MONEY = r"$%\u2030\xa2-\xa5\u20a0-\u20cf\u2212\u2013\u2014-"  # signs that only numbers have; the minus is last, for a character class
 _MARK = rf"[+~\u2248<>\u2264\u2265=\xb1'\"\u2018\u2019\u201c\u201d(\[*\xb0\s\u200b\u200e\u200f\u2060\ufeff{_MONEY}]"
 _NUMBER_IN_TEXT = re.compile(
     rf"(?P<before>{_MARK}*(?:(?P<code>{_CURRENCY}){_MARK}*|(?:ca\.?|approx\.?|about|under|over) +)?)"
@@ -35,7 +35,7 @@ _NUMBER_SIGN = re.compile(rf"[{_MONEY}]")
 _PLAIN_NUMBER = re.compile(r"\d+", re.ASCII)
 _RANGE = re.compile(r"\D*\d[\d.,]*\s*(-|\u2013|\u2014|to)\s*\D*\d.*")
 _BOUND = re.compile(r"\s*([<>\u2264\u2265]|under |over ).*|.*\+\s*")
-# What may stand behind a number and be no unit: a letter in brackets, a deviation, a power of ten; and the power of a unit.
+# What may follow a number without being a unit: a letter in brackets, a deviation, a power of ten; and the power of a unit.
 _FOOTNOTE = re.compile(
     r"[\[({][\w.,]{1,6}[\])}]|(\xb1|\+/-).*|\s*[x\xd7*]\s*10(\^?[-\u2212]?\d+|[\u207b\xb9\xb2\xb3\u2070-\u2079]+)|(?<=[mt])[23]$"
 )
@@ -46,9 +46,9 @@ _COMPOUND_UNIT = re.compile(
 _DECADE = re.compile(r"[12]\d\d0s")
 _ORDINAL = re.compile(r"st|nd|rd|th|er|e|º|ª")
 _SCALE = re.compile(r"k|m|b|t|mn|bn|tn|mio|mrd|[kmgtp]i?b|thousand|million|billion|lakh|crore")
-_MAX_LENGTH, _MAX_UNIT_LENGTH = 60, 15  # letters of a text that is taken for a number
-_MAX_NAME_LEVELS = 5  # levels: numbers with a unit may be the names of so many
-_LONG_NUMBER = re.compile(r"\d\d\d|\d[.,]\d")  # numbers that names seldom have
+_MAX_LENGTH, _MAX_UNIT_LENGTH = 60, 15  # characters of a text that is read as a number
+_MAX_NAME_LEVELS = 5  # numbers with a unit may be names of at most so many levels
+_LONG_NUMBER = re.compile(r"\d\d\d|\d[.,]\d")  # numbers that are rare in names
 
 
 def is_missing_word(level: object, levels: Collection[object] = ()) -> bool:
@@ -60,11 +60,11 @@ def is_missing_word(level: object, levels: Collection[object] = ()) -> bool:
     if not isinstance(level, str):
         return False
     bare = level.strip()
-    return (bare.casefold() in _MISSING_WORDS or bare == "None") and not (bare in _STRANDS and set(_STRANDS) <= set(levels))
+    return (bare.casefold() in _MISSING_WORDS or bare == "None") and not (bare in _SIGN_LEVELS and set(_SIGN_LEVELS) <= set(levels))
 
 
 def unit_of(text: str) -> str | None:
-    """Give the unit of a number in a text, "" for signs and separators that only numbers have; None where it is no number.
+    """Return the unit of a number in a text: "" for signs and separators that only numbers have, None if it is not a number.
 
     Signs that a name may have too, as in "3+", count as a unit.
 
@@ -73,35 +73,35 @@ def unit_of(text: str) -> str | None:
     >>> [unit_of(text) for text in ("10-20", "1st", "A1", "usa")]
     [None, None, None, None]
     """
-    met = _NUMBER_IN_TEXT.fullmatch(text) if len(text) <= _MAX_LENGTH else None
-    if met is None or _DECADE.fullmatch(text):
+    match = _NUMBER_IN_TEXT.fullmatch(text) if len(text) <= _MAX_LENGTH else None
+    if match is None or _DECADE.fullmatch(text):
         return None
-    rest = _FOOTNOTE.sub("", _COMPOUND_UNIT.sub(r"\1 \2", met["rest"]))
+    rest = _FOOTNOTE.sub("", _COMPOUND_UNIT.sub(r"\1 \2", match["rest"]))
     unit = re.sub(r"^\W+|\W+$", "", rest).casefold()
     if re.search(r"\d", rest) or _ORDINAL.fullmatch(rest.casefold()) or len(unit) > _MAX_UNIT_LENGTH:
         return None
     if unit:
         return "k" if _SCALE.fullmatch(unit) else unit.removesuffix("s") or unit
-    signs = met["before"] + rest
-    sure = (
-        met["code"]
-        or met["power"]
-        or _FOOTNOTE.search(met["rest"])
+    signs = match["before"] + rest
+    is_number = (
+        match["code"]
+        or match["power"]
+        or _FOOTNOTE.search(match["rest"])
         or _NUMBER_SIGN.search(signs)
-        or not _PLAIN_NUMBER.fullmatch(met["number"])
+        or not _PLAIN_NUMBER.fullmatch(match["number"])
     )
-    return "" if sure else "+"
+    return "" if is_number else "+"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NumbersInText:
-    """What of the levels of a column of text looks like numbers.
+    """The levels of a column of text that look like numbers.
 
     Attributes
     ----------
-    plain_numbers : the levels that are numbers. `signed_numbers` those that signs or separators make text of. `numbers_with_unit` those with a unit.
-    count : how many levels there are, words for missing apart.
-    is_refused : whether the column is one of numbers; otherwise it may be one of categories.
+    plain_numbers : numbers. `signed_numbers` those with signs or separators. `numbers_with_unit` those with a unit.
+    count : the number of levels, without words for a missing value.
+    is_refused : whether the column holds numbers; otherwise it may hold categories.
     """
 
     plain_numbers: frozenset[str]
@@ -117,24 +117,24 @@ class NumbersInText:
 
 
 def numbers_in(texts: Collection[str], *, comma: bool = False) -> NumbersInText:
-    """Look for numbers among the levels of a column of text, which are numbers with a decimal comma or with a point.
+    """Find numbers, with a decimal comma or a point, among the levels of a column of text.
 
-    A column is one of numbers if a level is a plain number, or if at least half of the levels are numbers with signs: of the levels
-    and not of the rows, so that one word in many rows does not outvote a hundred numbers. Numbers with a unit may be names, such as
-    "3-door"; they are numbers if most have the same unit and they are many, above 99 or fractions.
+    The column holds numbers if a level is a plain number, or if at least half of the levels are numbers with signs. Levels count
+    and not rows, so that one word in many rows does not outvote a hundred numbers. Numbers with a unit may be names, such as
+    "3-door": they count as numbers if most have the same unit and they are many, above 99 or fractions.
     """
     plain = frozenset(text for text in texts if parses_as_number(text, decimal_comma=comma))
-    ranges = any(_RANGE.fullmatch(text[:_MAX_LENGTH]) for text in texts)  # beside 18-64, 65+ is a range too
+    ranges = any(_RANGE.fullmatch(text[:_MAX_LENGTH]) for text in texts)  # next to 18-64, 65+ is a range too
     units = {text: unit_of(text) for text in texts if text not in plain and not (ranges and _BOUND.fullmatch(text[:_MAX_LENGTH]))}
     signed = frozenset(text for text, unit in units.items() if unit == "")
     count = sum(not is_missing_word(text, texts) for text in texts)
     common = Counter(unit for unit in units.values() if unit)
     unit = max(sorted(common), key=common.__getitem__, default=None)
-    same = frozenset(text for text, own in units.items() if own and own == unit)
+    same = frozenset(text for text, each in units.items() if each and each == unit)
     measured = same
     if 2 * len(signed | same) < count:
-        measured = frozenset(text for text, own in units.items() if own)
+        measured = frozenset(text for text, each in units.items() if each)
         measured = measured if 2 * len(common) <= len(measured) and 2 * len(signed | measured) >= count else frozenset()
-    sure = len(same) > _MAX_NAME_LEVELS or any(_LONG_NUMBER.search(text) for text in same)
-    refused = bool(plain or (signed and 2 * len(signed) >= count) or (same and sure and 2 * len(signed | same) >= count))
+    is_sure = len(same) > _MAX_NAME_LEVELS or any(_LONG_NUMBER.search(text) for text in same)
+    refused = bool(plain or (signed and 2 * len(signed) >= count) or (same and is_sure and 2 * len(signed | same) >= count))
     return NumbersInText(plain_numbers=plain, signed_numbers=signed, numbers_with_unit=measured, count=count, is_refused=refused)

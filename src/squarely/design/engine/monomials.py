@@ -1,8 +1,7 @@
-"""Columns of X as products of powers of atoms, and which atoms may be moved to a centre without changing what they span.
+"""Columns of X as products of powers of atoms, and which atoms can be centered without changing what the columns span.
 
-An atom is a column of the data, an expression that is no product, or a column of a basis. Powers x, x**2, ..., x**k of one
-column about its centre span what the powers themselves span, and can be told apart where those cannot: the way back is by
-the binomial theorem, in fractions.
+An atom is a column of the data, an expression that is not a product, or a column of a basis. The powers of a column about its
+center span what the powers themselves span and are better conditioned. The binomial theorem, in fractions, leads back.
 """
 
 from __future__ import annotations
@@ -21,18 +20,12 @@ from squarely.design.formula.factors import Basis, Categorical, Factor, argument
 
 Atom = Expression | tuple[str, int]  # an expression, or a basis by its text and one of its columns
 Powers = tuple[tuple[Atom, int], ...]  # in a fixed order, each power at least one
-_MAX_POWER = 20  # powers beyond are atoms of their own
+_MAX_POWER = 20  # higher powers are atoms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Monomial:
-    """A column of X: a number, times powers of atoms, times columns of categorical factors.
-
-    Attributes
-    ----------
-    coefficient : the number.
-    powers : the atoms and their powers. `pattern` the columns of categorical factors.
-    """
+    """A column of X: `coefficient` times `powers` of atoms times the columns of categorical factors in `pattern`."""
 
     coefficient: Fraction
     powers: Powers
@@ -75,7 +68,7 @@ def _product(factor: Factor, place: int) -> tuple[Fraction, dict[Atom, int]]:
 
 
 def _powers(expression: Expression) -> tuple[Fraction, dict[Atom, int]]:
-    """Take an expression apart into a number and powers of atoms, as far as it is a product."""
+    """Split an expression into a number and powers of atoms, as far as it is a product."""
     one: tuple[Fraction, dict[Atom, int]] = Fraction(1), {expression: 1}
     if not isinstance(expression, Arithmetic):
         return one
@@ -83,13 +76,13 @@ def _powers(expression: Expression) -> tuple[Fraction, dict[Atom, int]]:
     if expression.operator == "**" and isinstance(right, Number) and right.value in range(1, _MAX_POWER + 1):
         n = int(right.value)
         coefficient, powers = _powers(left)
-        made = (coefficient**n, {atom: power * n for atom, power in powers.items()})
+        result = (coefficient**n, {atom: power * n for atom, power in powers.items()})
     elif expression.operator == "*":
         (a, first), (b, second) = _side(left), _side(right)
-        made = a * b, {atom: first.get(atom, 0) + second.get(atom, 0) for atom in {**first, **second}}
+        result = a * b, {atom: first.get(atom, 0) + second.get(atom, 0) for atom in {**first, **second}}
     else:
         return one
-    return made if made[0] and sum(made[1].values()) <= _MAX_POWER else one
+    return result if result[0] and sum(result[1].values()) <= _MAX_POWER else one
 
 
 def _side(expression: Expression) -> tuple[Fraction, dict[Atom, int]]:
@@ -97,17 +90,17 @@ def _side(expression: Expression) -> tuple[Fraction, dict[Atom, int]]:
 
 
 def centerable_atoms(columns: Sequence[Monomial], *, intercept: bool) -> frozenset[Atom]:
-    """Tell which atoms may be centred: whatever column they are in, the same column with a lower power of them is there too."""
-    there = {(m.powers, m.pattern) for m in columns}
+    """Return the atoms that can be centered: for each column with one, the column with a lower power of it exists too."""
+    existing = {(m.powers, m.pattern) for m in columns}
     if intercept:
-        there.add(((), ()))
+        existing.add(((), ()))
     atoms = {atom for m in columns for atom, _ in m.powers}
-    fixed = {atom for m in columns for atom, _ in m.powers if (lower_power(m.powers, atom), m.pattern) not in there}
+    fixed = {atom for m in columns for atom, _ in m.powers if (lower_power(m.powers, atom), m.pattern) not in existing}
     return frozenset(atoms - fixed)
 
 
 def lower_power(powers: Powers, atom: Atom) -> Powers:
-    """Take one power of an atom away."""
+    """Lower the power of an atom by one."""
     return tuple((a, power - (a == atom)) for a, power in powers if a != atom or power > 1)
 
 
@@ -122,8 +115,8 @@ def expand_shift(powers: Powers, moves: Mapping[Atom, tuple[Fraction, Fraction]]
         scale, shift = moves[atom]
         terms = [(k, comb(power, k) * scale**k * shift ** (power - k)) for k in range(power, -1, -1)]
         choices.append([(((atom, k),) if k else (), weight) for k, weight in terms if weight])
-    made: dict[Powers, Fraction] = {}
+    expansion: dict[Powers, Fraction] = {}
     for choice in product(*choices):
-        left = tuple(pair for pairs, _ in choice for pair in pairs)
-        made[left] = reduce(lambda total, item: total * item[1], choice, Fraction(1))
-    return made
+        term = tuple(pair for pairs, _ in choice for pair in pairs)
+        expansion[term] = reduce(lambda total, item: total * item[1], choice, Fraction(1))
+    return expansion

@@ -1,17 +1,15 @@
-"""Expressions, conditions and bases of a design in the words of an engine: narwhals expressions of numbered columns.
+"""Expressions, conditions and bases of a design as narwhals expressions of numbered columns.
 
-What these give in plain doubles is what `expression`, `condition_to_narwhals` and `basis` give for rows that are at hand.
+They compute in plain doubles what `expression`, `where_mask` and `basis` compute from rows of this process.
 """
 
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 import numpy as np
@@ -19,6 +17,7 @@ import numpy as np
 from squarely.data import ColumnInfo, Query, Source
 from squarely.design.encoding.basis import Polynomial, Spline
 from squarely.design.formula.expression import (
+    ARITHMETIC,
     Arithmetic,
     Expression,
     Function,
@@ -31,46 +30,42 @@ from squarely.design.formula.expression import (
     is_product,
 )
 from squarely.design.formula.where import (
+    COMPARISONS,
     BooleanColumn,
     BooleanOperation,
     Comparison,
     Condition,
     IsIn,
     columns_compared_exactly,
-    shortest_in_type,
 )
+from squarely.design.formula.where_mask import values_in_type
 from squarely.errors import DataError
 from squarely.numerics import EXACT_INTEGERS
 
-if TYPE_CHECKING:
-    from squarely.data import Stage
-
-_OPERATORS: Mapping[str, Callable[[nw.Expr, nw.Expr], nw.Expr]] = {
-    "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "**": operator.pow,
-}  # fmt: skip
-_COMPARISONS: Mapping[str, Callable[[nw.Expr, Any], nw.Expr]] = {
-    "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
-}  # fmt: skip
-_REVERSED_COMPARISONS = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_Stages = list[Mapping[str, nw.Expr]]
 
 
-def to_narwhals(expression: Expression, numbers: Mapping[str, nw.Expr], moves: Mapping[str, MeanAndDeviation]) -> nw.Expr:
-    """Say an expression to an engine; `numbers` has a column of doubles for each name."""
+def to_narwhals(
+    expression: Expression, numbers: Mapping[str, nw.Expr], standardizations: Mapping[str, MeanAndDeviation]
+) -> nw.Expr:
+    """Translate an expression; `numbers` has a column of doubles for each name."""
     if isinstance(expression, Name):
         return numbers[expression.name]
     if isinstance(expression, Number):
         return nw.lit(expression.value)
     if isinstance(expression, Function):
-        return _FUNCTIONS[expression.function](to_narwhals(expression.argument, numbers, moves))
+        return _FUNCTIONS[expression.function](to_narwhals(expression.argument, numbers, standardizations))
     if isinstance(expression, Standardize):
-        learnt = moves[expression.text]
-        centred = to_narwhals(expression.argument, numbers, moves) - learnt.mean - learnt.rest
-        unit = learnt.deviation if expression.is_scaled else 1.0
-        return centred / unit if learnt.deviation else centred * 0.0
+        learned = standardizations[expression.text]
+        centered = to_narwhals(expression.argument, numbers, standardizations) - learned.mean - learned.rest
+        unit = learned.deviation if expression.is_scaled else 1.0
+        return centered / unit if learned.deviation else centered * 0.0
     left, right = expression.left, expression.right
+    x = to_narwhals(left, numbers, standardizations)
     if expression.operator == "**" and isinstance(right, Number) and is_product(right.value):
-        return _power(to_narwhals(left, numbers, moves), int(right.value))
-    return _OPERATORS[expression.operator](to_narwhals(left, numbers, moves), to_narwhals(right, numbers, moves))
+        return _power(x, int(right.value))
+    y: nw.Expr = ARITHMETIC[expression.operator](x, to_narwhals(right, numbers, standardizations))
+    return y
 
 
 def _power(x: nw.Expr, n: int) -> nw.Expr:
@@ -80,13 +75,13 @@ def _power(x: nw.Expr, n: int) -> nw.Expr:
 
 
 def _log1p(x: nw.Expr) -> nw.Expr:
-    """Give log(1 + x): with u = fl(1 + x) the error of log(u) x / (u - 1) is a few roundings (Higham 2002, section 1.14.1)."""
+    """Compute log(1 + x): with u = fl(1 + x) the error of log(u) x / (u - 1) is a few roundings (Higham 2002, section 1.14.1)."""
     u = x + 1.0
     return nw.when(u == 1.0).then(x).when(u == float("inf")).then(u).otherwise(u.log() * x / (u - 1.0))
 
 
 def _expm1(x: nw.Expr) -> nw.Expr:
-    """Give exp(x) - 1: with u = fl(exp(x)) the error of (u - 1) x / log(u) is a few roundings (Higham 2002, section 1.14.1)."""
+    """Compute exp(x) - 1: with u = fl(exp(x)) the error of (u - 1) x / log(u) is a few roundings (Higham 2002, section 1.14.1)."""
     u = x.exp()
     near = (x > -1.0) & (x < 1.0)
     return nw.when(u == 1.0).then(x).when(near).then((u - 1.0) * x / u.log()).otherwise(u - 1.0)
@@ -110,9 +105,9 @@ class ConditionColumns:
 
     Attributes
     ----------
-    numbers : name -> the column as doubles. `labels` name -> the labels, and where there is one.
+    numbers : name -> the column as doubles. `labels` name -> the labels, and whether there is one.
     column_info : name -> what the column holds.
-    is_finite : how the engine is asked whether a number is finite.
+    is_finite : how to ask the engine whether a number is finite.
     """
 
     numbers: Mapping[str, nw.Expr]
@@ -121,79 +116,78 @@ class ConditionColumns:
     is_finite: Callable[[nw.Expr], nw.Expr]
 
 
-def condition_to_narwhals(where: Condition, told: ConditionColumns) -> tuple[nw.Expr, nw.Expr]:
-    """Say where a condition is true, and where it is false; a gap makes it neither."""
-    if isinstance(where, BooleanOperation):
-        parts = [condition_to_narwhals(part, told) for part in where.conditions]
-        if where.word == "not":
-            return parts[0][1], parts[0][0]
-        true, false = [p[0] for p in parts], [p[1] for p in parts]
-        joined = (nw.all_horizontal(*true, ignore_nulls=False), nw.any_horizontal(*false, ignore_nulls=False))
-        if where.word == "and":
-            return joined
+def condition_to_narwhals(condition: Condition, columns: ConditionColumns) -> tuple[nw.Expr, nw.Expr]:
+    """Translate a condition to where it is true, and where it is false; a gap makes it neither."""
+    if isinstance(condition, BooleanOperation):
+        true, false = zip(*(condition_to_narwhals(part, columns) for part in condition.conditions), strict=True)
+        if condition.word == "not":
+            return false[0], true[0]
+        if condition.word == "and":
+            return nw.all_horizontal(*true, ignore_nulls=False), nw.any_horizontal(*false, ignore_nulls=False)
         return nw.any_horizontal(*true, ignore_nulls=False), nw.all_horizontal(*false, ignore_nulls=False)
-    if isinstance(where, Comparison):
-        return _comparison_to_narwhals(where, told)
-    label, known = told.labels[where.name.name]
-    held = told.column_info[where.name.name]
-    wanted = _comparable_values(where, held)
-    if held.kind == "boolean":  # Postgres casts no truth value to a double
+    if isinstance(condition, Comparison):
+        return _comparison_to_narwhals(condition, columns)
+    label, has_value = columns.labels[condition.name.name]
+    info = columns.column_info[condition.name.name]
+    values = _comparable_values(condition, info)
+    if info.kind == "boolean":  # Postgres casts no truth value to a double
         label = nw.when(label).then(nw.lit(1.0)).when(~label).then(nw.lit(0.0))
-    same = [label == value for value in wanted]
-    found = nw.any_horizontal(*same, ignore_nulls=False).fill_null(value=False)
-    negated = isinstance(where, IsIn) and where.is_negated
-    return (~found & known, found & known) if negated else (found & known, ~found & known)
+    found = nw.any_horizontal(*(label == value for value in values), ignore_nulls=False).fill_null(value=False)
+    true, false = found & has_value, ~found & has_value
+    return (false, true) if isinstance(condition, IsIn) and condition.is_negated else (true, false)
 
 
-def _comparison_to_narwhals(where: Comparison, told: ConditionColumns) -> tuple[nw.Expr, nw.Expr]:
-    """Compare in doubles, or in single precision where that is what the columns have; wide integers once more as integers."""
-    sides = where.left, where.right
-    used = {name.name for side in sides for name in column_names(side)}
-    narrow = _narrow_type(used, told)
-    left, right = (_narrow_to_narwhals(side, told, narrow) for side in sides)
-    known = nw.all_horizontal(
-        *(told.is_finite(x).fill_null(value=False) for x, side in ((left, sides[0]), (right, sides[1])) if column_names(side)),
+def _comparison_to_narwhals(condition: Comparison, columns: ConditionColumns) -> tuple[nw.Expr, nw.Expr]:
+    """Compare in doubles, or in single precision if all columns have it; wide integers once more as integers."""
+    narrow = _narrow_type(condition.columns, columns)
+    left, right = (_narrow_to_narwhals(side, columns, narrow) for side in condition.sides)
+    has_value = nw.all_horizontal(
+        *(
+            columns.is_finite(x).fill_null(value=False)
+            for x, side in zip((left, right), condition.sides, strict=True)
+            if column_names(side)
+        ),
         ignore_nulls=False,
     )
-    holds = _COMPARISONS[where.sign](left, right)
-    plain = all(isinstance(side, Name | Number) for side in sides)  # of arithmetic, `require_doubles` has seen to it
-    if plain and {name for name in columns_compared_exactly(where) if told.column_info[name].is_wide} & used:
-        holds = nw.when(left == right).then(_exact_comparison(where, told)).otherwise(holds)  # rounding keeps order
+    holds = COMPARISONS[condition.sign][0](left, right)
+    wide = [name for name in columns_compared_exactly(condition) if columns.column_info[name].is_wide]
+    if condition.is_plain and wide:  # `require_doubles` checks arithmetic
+        holds = nw.when(left == right).then(_exact_comparison(condition, columns)).otherwise(holds)  # rounding keeps order
     holds = holds.fill_null(value=False)
-    return holds & known, ~holds & known
+    return holds & has_value, ~holds & has_value
 
 
-def _narrow_type(names: Collection[str], told: ConditionColumns) -> str | None:
-    """Give the type in which NumPy would compute if it has fewer digits than doubles, because all columns have."""
-    types = {told.column_info[name].narrow_type for name in names}
+def _narrow_type(names: Collection[str], columns: ConditionColumns) -> str | None:
+    """Return the type in which NumPy would compute if it has fewer digits than doubles, because all columns have."""
+    types = {columns.column_info[name].narrow_type for name in names}
     return None if None in types or not types else "float32" if "float32" in types else "float16"
 
 
-def _narrow_to_narwhals(expression: Expression, told: ConditionColumns, narrow: str | None) -> nw.Expr:
-    """Say an expression in doubles; each step of it is rounded to a narrow type, if there is one."""
+def _narrow_to_narwhals(expression: Expression, columns: ConditionColumns, narrow: str | None) -> nw.Expr:
+    """Translate an expression in doubles; each step of it is rounded to the narrow type, if there is one."""
     if narrow is None or isinstance(expression, Name):
-        return to_narwhals(expression, told.numbers, {})
+        return to_narwhals(expression, columns.numbers, {})
     if not column_names(expression):
         hi, lo = evaluate(expression, {}, {})
         with np.errstate(over="ignore"):
             return nw.lit(float(np.dtype(narrow).type(hi + lo)))
     if isinstance(expression, Function):
-        x = _FUNCTIONS[expression.function](_narrow_to_narwhals(expression.argument, told, narrow))
+        x = _FUNCTIONS[expression.function](_narrow_to_narwhals(expression.argument, columns, narrow))
     elif isinstance(expression, Arithmetic):
-        x = _OPERATORS[expression.operator](
-            _narrow_to_narwhals(expression.left, told, narrow), _narrow_to_narwhals(expression.right, told, narrow)
+        x = ARITHMETIC[expression.operator](
+            _narrow_to_narwhals(expression.left, columns, narrow), _narrow_to_narwhals(expression.right, columns, narrow)
         )
     else:
-        raise TypeError(f"{expression} is learnt")  # which no condition is
+        raise TypeError(f"{expression} is learned")  # `parse_where` refuses it
     return x.cast(nw.Float32 if narrow == "float32" else nw.Float16).cast(nw.Float64)
 
 
-def _exact_comparison(where: Comparison, told: ConditionColumns) -> nw.Expr:
+def _exact_comparison(condition: Comparison, columns: ConditionColumns) -> nw.Expr:
     """Compare two columns, or a column and a number, as whole numbers."""
-    left, right, sign = where.left, where.right, where.sign
+    left, right, sign = condition.left, condition.right, condition.sign
     if isinstance(left, Number):
-        left, right, sign = right, left, _REVERSED_COMPARISONS.get(sign, sign)
-    columns = [side.name for side in (left, right) if isinstance(side, Name)]
+        left, right, sign = right, left, COMPARISONS[sign][1]
+    names = [side.name for side in (left, right) if isinstance(side, Name)]
     value = 0
     if isinstance(right, Number):
         exact = Fraction(right.value if right.decimal is None else right.decimal)
@@ -202,32 +196,29 @@ def _exact_comparison(where: Comparison, told: ConditionColumns) -> nw.Expr:
             if sign in ("==", "!="):
                 return nw.lit(sign == "!=")
             sign = "<=" if sign in ("<", "<=") else ">"
-    fits = all(told.column_info[name].is_signed for name in columns) and abs(value) < 2**63
-    whole = nw.Int64 if fits else nw.Int128
-    said = [(told.labels[name][0] if told.column_info[name].is_wide else told.numbers[name]).cast(whole) for name in columns]
-    return _COMPARISONS[sign](said[0], said[1] if len(said) > 1 else value)
+    fits = all(columns.column_info[name].is_signed for name in names) and abs(value) < 2**63
+    integer = nw.Int64 if fits else nw.Int128
+    x = [(columns.labels[name][0] if columns.column_info[name].is_wide else columns.numbers[name]).cast(integer) for name in names]
+    holds: nw.Expr = COMPARISONS[sign][0](x[0], x[1] if len(x) > 1 else value)
+    return holds
 
 
-def require_doubles(where: Condition, source: Source) -> int:
-    """Raise a DataError if a condition hangs on digits that doubles do not hold, and an engine would round; give the scans.
+def require_doubles(condition: Condition, source: Source) -> int:
+    """Raise a DataError if a condition needs digits that doubles do not hold, and an engine would round; return the scans made.
 
-    That is arithmetic with whole numbers of 2**53 and more, and decimals of as many digits: the rows chosen would be others.
+    That is arithmetic with whole numbers of 2**53 and more, and decimals of as many digits: other rows would be chosen.
     """
-    if isinstance(where, BooleanOperation):
-        return sum(require_doubles(part, source) for part in where.conditions)
-    if isinstance(where, Comparison):
-        used = dict.fromkeys(name.name for side in (where.left, where.right) for name in column_names(side))
-        plain = all(isinstance(side, Name | Number) for side in (where.left, where.right))
-        computed = () if plain else [name for name in columns_compared_exactly(where) if source.column_info(name).is_wide]
-    else:
-        used, computed = dict.fromkeys((where.name.name,)), ()
-    return require_digits(
-        [name for name in used if name in computed or source.column_info(name).decimal_places is not None], source, "where="
-    )
+    if isinstance(condition, BooleanOperation):
+        return sum(require_doubles(part, source) for part in condition.conditions)
+    names = condition.columns if isinstance(condition, Comparison) else (condition.name.name,)
+    is_plain = not isinstance(condition, Comparison) or condition.is_plain
+    computed = () if is_plain else [name for name in columns_compared_exactly(condition) if source.column_info(name).is_wide]
+    inexact = [name for name in names if name in computed or source.column_info(name).decimal_places is not None]
+    return require_digits(inexact, source, "where=")
 
 
 def require_digits(names: Collection[str], source: Source, who: str) -> int:
-    """Raise a DataError if doubles do not hold the whole numbers and decimals of some columns; give the scans that it takes."""
+    """Raise a DataError if doubles do not hold the whole numbers and decimals of some columns; return the scans made."""
     if not names:
         return 0
     row = source.aggregate(Query(numbers=tuple(names)), {f"m{i}": nw.col(f"v{i}").abs().max() for i in range(len(names))})[0]
@@ -240,21 +231,18 @@ def require_digits(names: Collection[str], source: Source, who: str) -> int:
     return 1
 
 
-def _comparable_values(where: IsIn | BooleanColumn, held: ColumnInfo) -> tuple[str | float, ...]:
-    values = (True,) if isinstance(where, BooleanColumn) else where.values
-    if held.kind == "text" and not all(isinstance(value, str) for value in values):
+def _comparable_values(condition: IsIn | BooleanColumn, info: ColumnInfo) -> tuple[str | float, ...]:
+    values = values_in_type(condition, np.dtype(info.narrow_type) if info.narrow_type else None)
+    if info.kind == "text" and not all(isinstance(value, str) for value in values):
         raise DataError(
-            f"where= compares {where.name.name!r}, which holds text, with {values[0]!r}. Compare it with a text in quotes, as in "
+            f"where= compares {condition.name.name!r}, which holds text, with {values[0]!r}. Compare it with a text in quotes, as in "
             f"== '{values[0]}'."
         )
-    if held.narrow_type:
-        narrow = np.dtype(held.narrow_type)
-        return tuple(shortest_in_type(value, narrow) if isinstance(value, float | Decimal) else value for value in values)
-    return tuple(float(value) if held.kind == "boolean" or isinstance(value, Decimal) else value for value in values)
+    return tuple(float(value) if info.kind == "boolean" or isinstance(value, Decimal) else value for value in values)
 
 
-def polynomial_stages(x: str, name: str, basis: Polynomial) -> tuple[list[Stage], list[str]]:
-    """Give the stages that make orthogonal polynomials of a column x, called name0, name1, ..., and these names."""
+def polynomial_stages(x: str, name: str, basis: Polynomial) -> tuple[_Stages, list[str]]:
+    """Return the stages that make orthogonal polynomials of a column x, called name0, name1, ..., and these names."""
     degree = len(basis.weights) - 1
     stages, chebyshev = chebyshev_stages(x, f"{name}t", basis.low, basis.high, degree)
     weights = basis.weights.tolist()
@@ -265,34 +253,34 @@ def polynomial_stages(x: str, name: str, basis: Polynomial) -> tuple[list[Stage]
     return [*stages, columns], list(columns)
 
 
-def chebyshev_stages(x: str, name: str, low: float, high: float, degree: int) -> tuple[list[Stage], list[str]]:
-    """Give the stages of the Chebyshev polynomials 1 to `degree` of x mapped onto [-1, 1], by their recurrence."""
+def chebyshev_stages(x: str, name: str, low: float, high: float, degree: int) -> tuple[_Stages, list[str]]:
+    """Return the stages of the Chebyshev polynomials 1 to `degree` of x mapped onto [-1, 1], by their recurrence."""
     middle, half = low + (high - low) / 2, (high - low) / 2
-    stages: list[Stage] = [{f"{name}1": (nw.col(x) - middle) / half}]
+    stages: _Stages = [{f"{name}1": (nw.col(x) - middle) / half}]
     for m in range(2, degree + 1):
         before = nw.col(f"{name}{m - 2}") if m > 2 else nw.lit(1.0)
         stages.append({f"{name}{m}": nw.col(f"{name}1") * nw.col(f"{name}{m - 1}") * 2.0 - before})
     return stages, [f"{name}{m}" for m in range(1, degree + 1)]
 
 
-def spline_stages(x: str, name: str, basis: Spline) -> tuple[list[Stage], list[str]]:
-    """Give the stage that makes the columns of a spline of x within its boundary, each a polynomial from knot to knot."""
+def spline_stages(x: str, name: str, basis: Spline) -> tuple[_Stages, list[str]]:
+    """Return the stage that makes the columns of a spline of x within its boundary, each a polynomial from knot to knot."""
     knots, pieces = basis.pieces()
-    away = [nw.col(x) - knot for knot in knots[:-1].tolist()]
+    distances = [nw.col(x) - knot for knot in knots[:-1].tolist()]
     columns = {}
     for j in range(pieces.shape[2]):
-        values = [_horner(d, pieces[:, i, j]) for i, d in enumerate(away)]
-        chosen = values[-1]
+        values = [_horner(d, pieces[:, i, j]) for i, d in enumerate(distances)]
+        column = values[-1]
         for value, end in zip(values[-2::-1], knots[-2:0:-1].tolist(), strict=True):
-            chosen = nw.when(nw.col(x) < end).then(value).otherwise(chosen)
-        columns[f"{name}{j}"] = chosen
+            column = nw.when(nw.col(x) < end).then(value).otherwise(column)
+        columns[f"{name}{j}"] = column
     return [columns], list(columns)
 
 
 def _horner(d: nw.Expr, coefficients: np.ndarray) -> nw.Expr:
     """Evaluate a polynomial, the highest power first."""
-    first, *rest = coefficients.tolist()
-    value = d * 0.0 + first  # a column, and no literal that engines may give another length
-    for c in rest:
+    first, *others = coefficients.tolist()
+    value = d * 0.0 + first  # a column: engines may give a literal another length
+    for c in others:
         value = value * d + c
     return value

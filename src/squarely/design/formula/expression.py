@@ -1,21 +1,24 @@
 """The closed language of arithmetic inside a formula: its nodes, and their values on rows, in double-double.
 
-Sums, products, quotients and whole powers keep what rounding would lose, so that x**10 is the tenth power of the stored x and
-not of a rounded one; log, exp and the other functions are as exact as the system's own.
+Sums, products, quotients and whole powers keep what rounding would lose: x**10 is the tenth power of the stored x, not of a
+rounded one. The functions are as accurate as the system's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 
 from squarely.design.formula.source_text import Span
 from squarely.numerics import Array, Pair, dd_add, dd_divide, dd_multiply, dd_power
 
-# name -> (the function, its derivative, by which the low part of a double-double argument is carried over)
+LARGEST_POWER = 100  # whole powers up to here are products; beyond, and with fractions, the system's pow
+# name -> (the function, its derivative, which carries the low part of a double-double argument over)
 FUNCTIONS: Mapping[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
     "log": (np.log, lambda x: 1 / x),
     "log2": (np.log2, lambda x: 1 / (x * np.log(2.0))),
@@ -26,11 +29,18 @@ FUNCTIONS: Mapping[str, tuple[Callable[[Array], Array], Callable[[Array], Array]
     "sqrt": (np.sqrt, lambda x: 0.5 / np.sqrt(x)),
     "abs": (np.abs, np.sign),
 }
+ARITHMETIC: Mapping[str, Callable[[Any, Any], Any]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "**": operator.pow,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number written in the formula, as a double; `decimal` has every digit of it."""
+    """A number written in the formula, as a double; `decimal` has all its digits."""
 
     value: float
     decimal: Decimal | None = field(default=None, compare=False)
@@ -43,7 +53,7 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A column, and where the formula names it, which does not make it another one."""
+    """A column, and the place where the formula names it, which comparisons ignore."""
 
     name: str
     span: Span = field(compare=False)
@@ -68,9 +78,9 @@ class Arithmetic:
 
 @dataclass(frozen=True, slots=True)
 class Standardize:
-    """`center` or `scale`: an expression less its mean, over its standard deviation if it is to be scaled.
+    """`center` or `scale`: an expression minus its mean, divided by its standard deviation if it `is_scaled`.
 
-    Mean and deviation (divisor n - ddof) are learnt once, over the rows that are used; `text` is the key under which they are kept.
+    The mean and the deviation (divisor n - ddof) are learned once, over the rows that are used, and stored under `text`.
     """
 
     argument: Expression
@@ -84,7 +94,7 @@ Expression = Number | Name | Function | Arithmetic | Standardize
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeanAndDeviation:
-    """What `center` and `scale` have learnt: value -> (value - mean - rest) / deviation, or zero where the deviation is zero.
+    """What `center` and `scale` learn: value -> (value - mean - rest) / deviation, or zero where the deviation is zero.
 
     A mean far from zero has more digits than a double: `rest` is what rounding takes from it.
     """
@@ -95,7 +105,7 @@ class MeanAndDeviation:
 
 
 def subexpressions(expression: Expression) -> Iterator[Expression]:
-    """Yield the expression and everything inside it, the innermost first."""
+    """Yield everything inside an expression, the innermost first, and the expression itself."""
     if isinstance(expression, Arithmetic):
         yield from subexpressions(expression.left)
         yield from subexpressions(expression.right)
@@ -105,64 +115,68 @@ def subexpressions(expression: Expression) -> Iterator[Expression]:
 
 
 def column_names(expression: Expression) -> tuple[Name, ...]:
-    """Give the columns that an expression names."""
+    """Return the columns that an expression names."""
     return tuple(part for part in subexpressions(expression) if isinstance(part, Name))
 
 
+def standardizations_in(expressions: Iterable[Expression]) -> dict[str, Standardize]:
+    """Return every `center` and `scale` in some expressions, by its text."""
+    parts = (part for expression in expressions for part in subexpressions(expression))
+    return {part.text: part for part in parts if isinstance(part, Standardize)}
+
+
 def is_product(power: float) -> bool:
-    """Tell whether a power is a whole number that is carried out as a product; others are the system's pow."""
-    return power.is_integer() and abs(power) <= _LARGEST_POWER
+    """Tell whether a power is a whole number that is computed as a product; others use the system's pow."""
+    return power.is_integer() and abs(power) <= LARGEST_POWER
 
 
-def evaluate(expression: Expression, numbers: Mapping[str, Array], moves: Mapping[str, MeanAndDeviation]) -> Pair:
-    """Evaluate on rows, as double-double (m,); what has no value, such as log(-1), is not finite in the high part.
+def evaluate(expression: Expression, numbers: Mapping[str, Array], standardizations: Mapping[str, MeanAndDeviation]) -> Pair:
+    """Evaluate on rows, as double-double (m,). Where there is no value, such as log(-1), the high part is not finite.
 
-    `numbers` has a column (m,) for each name, `moves` what each `center` and `scale` has learnt.
+    `numbers` has a column (m,) for each name, `standardizations` what each `center` and `scale` has learned.
     """
     with np.errstate(all="ignore"):  # a value that is not finite drops its row, and is counted
-        return _value(expression, numbers, moves)
+        return _value(expression, numbers, standardizations)
 
 
-def _value(expression: Expression, numbers: Mapping[str, Array], moves: Mapping[str, MeanAndDeviation]) -> Pair:
+def _value(expression: Expression, numbers: Mapping[str, Array], standardizations: Mapping[str, MeanAndDeviation]) -> Pair:
     if isinstance(expression, Name):
         x = numbers[expression.name]
         return x, np.zeros_like(x)
     if isinstance(expression, Number):
-        return np.float64(expression.value), np.float64(0.0)  # type: ignore[return-value]  # an array of no dimension
+        return _pair(expression.value)
     if isinstance(expression, Function):
-        hi, lo = _value(expression.argument, numbers, moves)
+        hi, lo = _value(expression.argument, numbers, standardizations)
         function, derivative = FUNCTIONS[expression.function]
         y = function(hi)
         return y, np.where(lo == 0, 0.0, derivative(hi) * lo)
     if isinstance(expression, Standardize):
-        learnt = moves[expression.text]
-        hi, lo = dd_add(_value(expression.argument, numbers, moves), _pair(-learnt.mean, -learnt.rest))
-        if not learnt.deviation:
+        learned = standardizations[expression.text]
+        hi, lo = dd_add(_value(expression.argument, numbers, standardizations), _pair(-learned.mean, -learned.rest))
+        if not learned.deviation:
             return 0 * hi, 0 * lo
-        return dd_divide((hi, lo), _pair(learnt.deviation)) if expression.is_scaled else (hi, lo)
-    left = _value(expression.left, numbers, moves)
-    right = _value(expression.right, numbers, moves)
+        return dd_divide((hi, lo), _pair(learned.deviation)) if expression.is_scaled else (hi, lo)
+    left = _value(expression.left, numbers, standardizations)
+    right = _value(expression.right, numbers, standardizations)
     return _combine(expression.operator, left, right)
 
 
-def _combine(operator: str, left: Pair, right: Pair) -> Pair:
-    plain = _DOUBLE_OPERATORS[operator](left[0], right[0])
-    if operator == "**" and not (np.ndim(right[0]) == 0 and is_product(float(right[0]))):
-        return plain, np.zeros_like(plain)
-    hi, lo = _DOUBLE_DOUBLE_OPERATORS[operator](left, right)
-    lost = ~(np.isfinite(hi) & np.isfinite(lo))  # near 1e300 the low part overflows before the value does
-    return np.where(lost, plain, hi), np.where(lost, 0.0, lo)
+def _combine(sign: str, left: Pair, right: Pair) -> Pair:
+    rounded = ARITHMETIC[sign](left[0], right[0])
+    if sign == "**" and not (np.ndim(right[0]) == 0 and is_product(float(right[0]))):
+        return rounded, np.zeros_like(rounded)
+    hi, lo = _DOUBLE_DOUBLE[sign](left, right)
+    overflows = ~(np.isfinite(hi) & np.isfinite(lo))  # near 1e300 the low part overflows before the value does
+    return np.where(overflows, rounded, hi), np.where(overflows, 0.0, lo)
 
 
-_DOUBLE_OPERATORS = {"+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide, "**": np.power}
-_DOUBLE_DOUBLE_OPERATORS: Mapping[str, Callable[[Pair, Pair], Pair]] = {
+_DOUBLE_DOUBLE: Mapping[str, Callable[[Pair, Pair], Pair]] = {
     "+": dd_add,
     "-": lambda x, y: dd_add(x, (-y[0], -y[1])),
     "*": dd_multiply,
     "/": dd_divide,
     "**": lambda x, n: dd_power(x, int(n[0])),
 }
-_LARGEST_POWER = 100  # whole powers up to here are products; beyond, and with fractions, the system's pow
 
 
 def _pair(x: float, low: float = 0.0) -> Pair:

@@ -1,6 +1,6 @@
 """Arithmetic inside a formula: columns, numbers, + - * / **, and a closed list of functions. Nothing is evaluated as Python.
 
-The text is read as a Python expression, for its grammar alone; then every node must be one of the few that are known here.
+Python's parser reads the text, for its grammar alone; then every node must be one of the few that this module accepts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from squarely.errors import suggest_name
 
 MULTI_COLUMN_CALLS = ("C", "factor", "poly", "bs", "ns")  # calls that give more than one column
 _OPERATORS: Mapping[type, str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
-_MOST_PLACES = 400  # before or after the point: a double has no more, and a fraction of that many is quickly worked out
+_MOST_PLACES = 400  # before or after the point: a double has no more, and fractions of so many are fast
 _NAMES = (*FUNCTIONS, "I", "Q", "C", "poly", "bs", "ns", "scale", "center", "offset")
 _ALTERNATIVES = {"power": "Write I(x**2) for a power.", "ln": "Write log(x), which is the natural logarithm."} | dict.fromkeys(
     ("as.factor", "relevel", "categorical"), "Write C(x), or C(x, Treatment(reference='a')) for another reference level."
@@ -32,7 +32,7 @@ _KNOWN_HINT = f"Known are + - * / ** and {', '.join(_NAMES)}."
 
 
 def parse_numeric(piece: PythonFragment, node: ast.expr) -> Expression:
-    """Read arithmetic of columns and numbers, and the known functions of it."""
+    """Parse arithmetic of columns and numbers, with the known functions."""
     if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
         return _parse_number(piece, node, node.value)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
@@ -56,8 +56,8 @@ def _parse_number(piece: PythonFragment, node: ast.AST, value: float) -> Number:
         x = math.inf
     if not math.isfinite(x):
         raise piece.formula_error("This number is beyond the range of double precision. Write a smaller one.", node)
-    written = Decimal(value if isinstance(value, int) else piece.text(node).replace("_", ""))
-    return Number(x, written if abs(written.adjusted()) <= _MOST_PLACES else None)
+    decimal = Decimal(value if isinstance(value, int) else piece.text(node).replace("_", ""))
+    return Number(x, decimal if abs(decimal.adjusted()) <= _MOST_PLACES else None)
 
 
 def _negate(inner: Expression) -> Expression:
@@ -75,11 +75,11 @@ def _parse_column(piece: PythonFragment, node: ast.expr) -> Name:
     quoted = piece.source_text.quotes.get(word, "`")
     if not quoted.startswith("`"):
         raise piece.formula_error(
-            f"The text {quoted} stands where a column or a number is wanted. Name columns without quotes, or in backticks.", node
+            f"The text {quoted} is used as a column or a number. Write columns without quotes, or in backticks.", node
         )
     if word in RESERVED_WORDS:
         raise piece.formula_error(
-            f"{word} stands where a column or a number is wanted. A column of that name goes in backticks.", node
+            f"{word} is used as a column or a number. Put a column of that name in backticks.", node
         )
     return Name(piece.source_text.name(word), piece.span_of(node))
 
@@ -95,12 +95,12 @@ def _parse_call(piece: PythonFragment, node: ast.Call) -> Expression:
     if called in {"center", "scale", "standardize"}:
         return _parse_standardize(piece, node, called)
     if called in MULTI_COLUMN_CALLS:
-        raise piece.formula_error(f"{called}(...) gives several columns, so it must stand alone between + : * and the like.", node)
+        raise piece.formula_error(f"{called}(...) makes several columns, so it must be a term of its own between operators such as + : and *.", node)
     near = suggest_name(called, _NAMES)
     advice = _ALTERNATIVES.get(called, near if near.startswith("Did") else _KNOWN_HINT)
     raise piece.formula_error(
         f"{piece.source_text.restore_quotes(called)!r} is not a function that formulas know, and nothing is evaluated as Python. {advice} "
-        "Any other column can be made in your data and named here.",
+        "Make any other column in your data.",
         node.func,
     )
 
@@ -109,17 +109,17 @@ def _parse_quoted_column(piece: PythonFragment, node: ast.Call) -> Name:
     argument = match_arguments(piece, node, ["name"])["name"]
     name = parse_constant(piece, argument)
     if not isinstance(name, str):
-        raise piece.formula_error('Q(...) wants the name of a column in quotes, such as Q("model year").', argument)
+        raise piece.formula_error('Q(...) takes the name of a column in quotes, such as Q("model year").', argument)
     return Name(name, piece.span_of(argument))
 
 
 def _parse_standardize(piece: PythonFragment, node: ast.Call, called: str) -> Standardize:
-    given = match_arguments(piece, node, ["x"] if called == "center" else ["x", "ddof"])
-    ddof = parse_constant(piece, given["ddof"]) if "ddof" in given else 0
+    arguments = match_arguments(piece, node, ["x"] if called == "center" else ["x", "ddof"])
+    ddof = parse_constant(piece, arguments["ddof"]) if "ddof" in arguments else 0
     if ddof not in (0, 1) or isinstance(ddof, bool):
-        raise piece.formula_error("ddof is 0 (divisor n, as statsmodels has it) or 1 (divisor n - 1, as R has it).", given["ddof"])
+        raise piece.formula_error("ddof must be 0 (divisor n, as in statsmodels) or 1 (divisor n - 1, as in R).", arguments["ddof"])
     return Standardize(
-        parse_numeric(piece, given["x"]),
+        parse_numeric(piece, arguments["x"]),
         piece.source_text.restore_quotes(normalize_spaces(piece.text(node))),
         called != "center",
         ddof,

@@ -1,4 +1,4 @@
-"""The calls that make factors: C for categories, poly, bs and ns for bases; whatever else stands in a call is arithmetic."""
+"""The calls that make factors: C for categories, poly, bs and ns for bases. Everything else in a call is arithmetic."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _CONTRASTS = {
 }
 
 
-def parse_factor(read: SourceText, start: int, end: int) -> Factor:
-    """Read what stands between two operators and is not a plain name."""
-    piece, node = parse_fragment(read, start, end)
-    text = read.restore_quotes(normalize_spaces(piece.source))
+def parse_factor(source: SourceText, start: int, end: int) -> Factor:
+    """Parse the text between two operators, which is not a plain name."""
+    piece, node = parse_fragment(source, start, end)
+    text = source.restore_quotes(normalize_spaces(piece.source))
     if isinstance(node, ast.Call):
         called = callee(piece, node)
         if called in _FACTORS:
@@ -42,24 +42,22 @@ def parse_factor(read: SourceText, start: int, end: int) -> Factor:
     expression = parse_numeric(piece, node)
     if not column_names(expression):
         raise piece.formula_error(
-            f"{text!r} has no column in it, so it is the same in every row. Take it out; 1 stands for the intercept.", node
+            f"{text!r} names no column, so it is the same in every row. Leave it out; 1 is the intercept.", node
         )
     return Numeric(text=text, expression=expression)
 
 
 def _parse_categorical(piece: PythonFragment, node: ast.Call, text: str) -> Categorical:
-    given = match_arguments(piece, node, ["x", "contrast", "levels"])
-    name = parse_numeric(piece, given["x"])
+    arguments = match_arguments(piece, node, ["x", "contrast", "levels"])
+    name = parse_numeric(piece, arguments["x"])
     if not isinstance(name, Name):
-        raise piece.formula_error(
-            "C(...) takes the name of one column. Make a column of it in your data if it is computed.", given["x"]
-        )
-    levels = parse_constant(piece, given["levels"]) if "levels" in given else None
+        raise piece.formula_error("C(...) takes the name of one column. Make a column of it in your data.", arguments["x"])
+    levels = parse_constant(piece, arguments["levels"]) if "levels" in arguments else None
     if levels is not None and (not is_list_of_labels(levels) or len(set(levels)) < len(levels)):
-        raise piece.formula_error("levels wants a list of different levels, such as levels=['a', 'b'].", given["levels"])
+        raise piece.formula_error("levels must be a list of different levels, such as levels=['a', 'b'].", arguments["levels"])
     contrast = Contrast(levels=levels)
-    if "contrast" in given:
-        contrast = _parse_contrast(piece, given["contrast"], levels)
+    if "contrast" in arguments:
+        contrast = _parse_contrast(piece, arguments["contrast"], levels)
     return Categorical(text=text, name=name, contrast=contrast)
 
 
@@ -72,65 +70,65 @@ def _parse_contrast(piece: PythonFragment, node: ast.expr, levels: tuple[Any, ..
         return Contrast(kind=kind, levels=levels)
     level = parse_constant(piece, match_arguments(piece, node, [option])[option])
     if not isinstance(level, str | int | float):
-        raise piece.formula_error(f"{option} names one level, such as {option}='a'.", node)
+        raise piece.formula_error(f"{option} must name one level, such as {option}='a'.", node)
     if option == "base" and isinstance(level, int):
         return Contrast(kind=kind, place=level, levels=levels)
     return Contrast(kind=kind, level=level, levels=levels)
 
 
 def _parse_poly(piece: PythonFragment, node: ast.Call, text: str) -> Basis:
-    given = match_arguments(piece, node, ["x", "degree", "raw"])
-    degree = _parse_int(piece, given, "degree", 1, least=1)
-    raw = _parse_bool(piece, given, "raw")
-    return Basis(text=text, kind="powers" if raw else "poly", argument=_parse_argument(piece, given["x"]), degree=degree)
+    arguments = match_arguments(piece, node, ["x", "degree", "raw"])
+    degree = _parse_int(piece, arguments, "degree", 1, least=1)
+    raw = _parse_bool(piece, arguments, "raw")
+    return Basis(text=text, kind="powers" if raw else "poly", argument=_parse_argument(piece, arguments["x"]), degree=degree)
 
 
 def _parse_spline(piece: PythonFragment, node: ast.Call, text: str) -> Basis:
     kind = callee(piece, node)
     known = ["x", "df", "knots", "degree", "include_intercept"] if kind == "bs" else ["x", "df", "knots", "include_intercept"]
     if any(keyword.arg == "intercept" for keyword in node.keywords):
-        known[-1] = "intercept"  # R's word for it
-    given = match_arguments(piece, node, known)
-    degree = _parse_int(piece, given, "degree", 3, least=0) if kind == "bs" else 3
-    intercept = _parse_bool(piece, given, known[-1])
+        known[-1] = "intercept"  # R's name for it
+    arguments = match_arguments(piece, node, known)
+    degree = _parse_int(piece, arguments, "degree", 3, least=0) if kind == "bs" else 3
+    intercept = _parse_bool(piece, arguments, known[-1])
     knots = None
-    if "knots" in given:
-        knots = parse_constant(piece, given["knots"])
+    if "knots" in arguments:
+        knots = parse_constant(piece, arguments["knots"])
         knots = (knots,) if isinstance(knots, int | float) else knots
         if not isinstance(knots, tuple) or not all(isinstance(k, int | float) for k in knots) or len(knots) > _MOST_KNOTS:
-            raise piece.formula_error("knots wants a list of numbers, such as knots=[10, 20].", given["knots"])
+            raise piece.formula_error("knots must be a list of numbers, such as knots=[10, 20].", arguments["knots"])
         knots = tuple(sorted(float(k) for k in knots))
     least = 1 if kind == "ns" else degree + (degree == 0 and not intercept)
-    df = _parse_int(piece, given, "df", least + intercept, least=least + intercept) if "df" in given else None
+    df = _parse_int(piece, arguments, "df", least + intercept, least=least + intercept) if "df" in arguments else None
     if (df is None) == (knots is None):
         raise piece.formula_error(
-            f"{kind}(...) wants either df, such as {kind}(x, df=4), or knots, such as {kind}(x, knots=[10, 20]).", node
+            f"{kind}(...) needs either df, such as {kind}(x, df=4), or knots, such as {kind}(x, knots=[10, 20]).", node
         )
     return Basis(
-        text=text, kind=kind, argument=_parse_argument(piece, given["x"]), degree=degree, df=df, knots=knots, intercept=intercept
+        text=text, kind=kind, argument=_parse_argument(piece, arguments["x"]), degree=degree, df=df, knots=knots, intercept=intercept
     )
 
 
 def _parse_argument(piece: PythonFragment, node: ast.expr) -> Expression:
     expression = parse_numeric(piece, node)
     if not column_names(expression):
-        raise piece.formula_error("This has no column in it, so it is the same in every row.", node)
+        raise piece.formula_error("This names no column, so it is the same in every row. Name one.", node)
     return expression
 
 
-def _parse_int(piece: PythonFragment, given: Mapping[str, ast.expr], name: str, default: int, *, least: int) -> int:
-    if name not in given:
+def _parse_int(piece: PythonFragment, arguments: Mapping[str, ast.expr], name: str, default: int, *, least: int) -> int:
+    if name not in arguments:
         return default
-    value = parse_constant(piece, given[name])
+    value = parse_constant(piece, arguments[name])
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _MOST_COLUMNS:
-        raise piece.formula_error(f"{name} wants a whole number from {least} to {_MOST_COLUMNS} here.", given[name])
+        raise piece.formula_error(f"{name} must be a whole number from {least} to {_MOST_COLUMNS} here.", arguments[name])
     return value
 
 
-def _parse_bool(piece: PythonFragment, given: Mapping[str, ast.expr], name: str) -> bool:
-    value = parse_constant(piece, given[name]) if name in given else False
+def _parse_bool(piece: PythonFragment, arguments: Mapping[str, ast.expr], name: str) -> bool:
+    value = parse_constant(piece, arguments[name]) if name in arguments else False
     if not isinstance(value, bool):
-        raise piece.formula_error(f"{name} is True or False.", given[name])
+        raise piece.formula_error(f"{name} must be True or False.", arguments[name])
     return value
 
 

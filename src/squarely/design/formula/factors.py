@@ -1,4 +1,4 @@
-"""What stands between the operators of a formula: a column, an expression, categories, or a basis of several columns."""
+"""The operands of a formula: a column, an expression, categories, or a basis of several columns."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Contrast:
     ----------
     kind : "treatment" or "sum".
     level : the reference level of "treatment", the omitted one of "sum"; None for the first and the last.
-    place : the place of the reference level counted from one, as R's `base` has it, instead of `level`.
-    levels : the levels in the order wanted, or None for sorted.
+    place : the place of the reference level instead of `level`, counted from one as in R's `base`.
+    levels : the levels in order, or None for sorted.
     """
 
     kind: str = "treatment"
@@ -28,7 +28,7 @@ class Contrast:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UntypedColumn:
-    """A column named alone: whether it is a number or a category is for the data to say."""
+    """A column named alone: the data decide whether it holds numbers or categories."""
 
     text: str
     name: Name
@@ -36,7 +36,7 @@ class UntypedColumn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Numeric:
-    """An expression that gives one column."""
+    """An expression that makes one column."""
 
     text: str
     expression: Expression
@@ -53,13 +53,13 @@ class Categorical:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Basis:
-    """Several columns made of one expression.
+    """Several columns of one expression.
 
     Attributes
     ----------
     kind : "poly" (orthogonal), "powers", "bs" or "ns".
     degree : of the polynomial, or of the pieces of a spline.
-    df : number of columns of a spline, from which its knots follow; None if `knots` says.
+    df : number of columns of a spline, from which its knots follow; None if `knots` are listed.
     knots : inner knots of a spline.
     intercept : whether the spline's span has the constant.
     """
@@ -77,7 +77,7 @@ Factor = UntypedColumn | Numeric | Categorical | Basis
 
 
 def argument_of(factor: Factor) -> Expression:
-    """Give the expression inside a factor."""
+    """Return the expression inside a factor."""
     if isinstance(factor, Numeric):
         return factor.expression
     return factor.argument if isinstance(factor, Basis) else factor.name

@@ -1,6 +1,6 @@
-"""From the text of a formula to its terms. The grammar is formulaic's; the expansion of terms is bounded, and ours.
+"""From the text of a formula to its terms. The grammar is that of formulaic; the bounded expansion of terms is ours.
 
-Whatever the grammar knows and we do not is refused by its name, so that no formula means less than it says.
+Syntax of the grammar that is not supported is refused, so that no part of a formula is ignored.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from squarely.errors import FormulaError
 INTERCEPT = "Intercept"
 _MAX_CHARACTERS = 20_000
 _MAX_DEPTH = 50
-_MAX_SHOWN = 200  # of a text that is no formula
+_MAX_SHOWN = 200  # characters of a text that is not a formula
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Formula:
-    """A formula as read.
+    """A parsed formula.
 
     Attributes
     ----------
     text : as the user wrote it.
-    response : what is on the left.
-    terms : the terms on the right, each a tuple of the texts of its factors, without the intercept's empty one.
+    response : the left side.
+    terms : the terms of the right side, each a tuple of the texts of its factors, without the empty one of the intercept.
     factors : text -> factor, for every factor in the terms.
-    offsets : what are added to the prediction as they are, with a coefficient of one.
+    offsets : terms with a coefficient of one.
     intercept : whether the model has one.
-    names : the columns of X, where X and y were given instead of a formula.
+    names : the columns of X, if the user gave X and y instead of a formula.
     """
 
     text: str
@@ -56,15 +56,15 @@ class Formula:
 
 
 def formula_of(names: Sequence[str], response: str, *, intercept: bool = True) -> Formula:
-    """Make the formula that names these columns one by one.
+    """Return the formula that names these columns.
 
     >>> formula_of(["x1", "a b"], "y", intercept=False).text
     'y ~ x1 + `a b` - 1'
     """
     nowhere = (0, 0)
-    written = [name if re.fullmatch(r"[^\W\d][\w.]*", name) else f"`{name}`" for name in names]
+    terms = [name if re.fullmatch(r"[^\W\d][\w.]*", name) else f"`{name}`" for name in names]
     return Formula(
-        text=f"{response} ~ {' + '.join(written) or '1'}{'' if intercept else ' - 1'}",
+        text=f"{response} ~ {' + '.join(terms) or '1'}{'' if intercept else ' - 1'}",
         response=Numeric(text=response, expression=Name(response, nowhere)),
         terms=tuple((name,) for name in names),
         factors={name: UntypedColumn(text=name, name=Name(name, nowhere)) for name in names},
@@ -74,11 +74,11 @@ def formula_of(names: Sequence[str], response: str, *, intercept: bool = True) -
 
 
 def parse_formula(text: str, columns: Sequence[str] = ()) -> Formula:
-    """Read a formula; `columns` are what a `.` stands for, those on the left excepted.
+    """Parse a formula; `columns` are what a `.` stands for, without those on the left.
 
     Raises
     ------
-    FormulaError : it cannot be read, or uses something that is not understood; the message names it and points at it.
+    FormulaError : it cannot be parsed, or uses syntax that is not supported; the message points at the place.
 
     >>> formula = parse_formula("log(mpg) ~ displacement * C(origin) - 1")
     >>> formula.response.text, formula.terms
@@ -91,87 +91,83 @@ def parse_formula(text: str, columns: Sequence[str] = ()) -> Formula:
             f"The formula has {len(text):,} characters and {text.count('('):,} opening brackets; "
             f"at most {_MAX_CHARACTERS:,} and {MOST_TERMS:,} are read. Write it shorter."
         )
-    read = read_source(text)
-    _require_depth(read)
-    if "~" not in read.masked_text:
+    source = read_source(text)
+    _require_depth(source)
+    if "~" not in source.masked_text:
         shown = text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
         raise FormulaError(f"The formula {shown!r} has no '~' between the response and the predictors. {EXAMPLE}")
-    left, right = (part for part in read.masked_text.split("~", 1))
+    left, right = source.masked_text.split("~", 1)
     if "~" in right:
         at = len(left) + 1 + right.index("~")
-        raise read.formula_error(f"The formula has a second '~'. {EXAMPLE}", (at, at + 1))
-    response = _parse_response(read, len(left))
+        raise source.formula_error(f"The formula has a second '~'. {EXAMPLE}", (at, at + 1))
+    response = _parse_response(source, len(left))
     if not right.strip():
-        raise read.formula_error(
-            "The formula has nothing right of the '~'. For a mean alone write 'y ~ 1'.", (len(left), len(left) + 1)
+        raise source.formula_error(
+            "The formula has nothing to the right of the '~'. For a mean alone write 'y ~ 1'.", (len(left), len(left) + 1)
         )
     others = [name for name in columns if name not in {part.name for part in column_names(response.expression)}]
     try:
-        terms = TermExpander(read, len(left) + 1, others).terms(parse_terms(read, len(left) + 1))
+        terms = TermExpander(source, len(left) + 1, others).terms(parse_terms(source, len(left) + 1))
     except RecursionError:
         raise FormulaError(f"The formula is nested too deeply. {EXAMPLE}") from None
-    return _check_formula(read, response, terms)
+    return _check_formula(source, response, terms)
 
 
-def _require_depth(read: SourceText) -> None:
+def _require_depth(source: SourceText) -> None:
     depth = 0
-    for i, c in enumerate(read.masked_text):
+    for i, c in enumerate(source.masked_text):
         depth += (c in "([{") - (c in ")]}")
         if depth > _MAX_DEPTH:
-            raise read.formula_error(f"The brackets are nested more than {_MAX_DEPTH} deep. Write it in fewer steps.", (i, i + 1))
+            raise source.formula_error(f"The brackets are nested more than {_MAX_DEPTH} deep. Write it in fewer steps.", (i, i + 1))
 
 
-def _parse_response(read: SourceText, end: int) -> Numeric:
-    """Read the left side: a column, or an expression in a call such as `log(y)` or `I(100 / mpg)`."""
-    start = len(read.masked_text[:end]) - len(read.masked_text[:end].lstrip())
-    stop = len(read.masked_text[:end].rstrip())
+def _parse_response(source: SourceText, end: int) -> Numeric:
+    """Parse the left side: a column, or an expression in a call such as `log(y)` or `I(100 / mpg)`."""
+    start = end - len(source.masked_text[:end].lstrip())
+    stop = len(source.masked_text[:end].rstrip())
     if start >= stop:
-        raise FormulaError(f"The formula {read.text!r} has nothing left of the '~'. {EXAMPLE}")
-    word = read.masked_text[start:stop]
-    if re.fullmatch(r"[\w.]+", word) and not _is_number(word) and read.quotes.get(word, "`").startswith("`"):
-        name = read.name(word)
+        raise FormulaError(f"The formula {source.text!r} has nothing to the left of the '~'. {EXAMPLE}")
+    word = source.masked_text[start:stop]
+    if re.fullmatch(r"[\w.]+", word) and not re.fullmatch(r"[0-9.]+", word) and source.quotes.get(word, "`").startswith("`"):
+        name = source.name(word)
         return Numeric(text=name, expression=Name(name, (start, stop)))
-    piece, node = parse_fragment(read, start, stop)
-    text = read.restore_quotes(normalize_spaces(piece.source))
+    piece, node = parse_fragment(source, start, stop)
+    text = source.restore_quotes(normalize_spaces(piece.source))
     if isinstance(node, ast.Constant) or text[:1] in "'\"":
-        raise read.formula_error(
-            f"{text} stands where the name of the response is wanted. Write the name without quotes. {EXAMPLE}", (start, stop)
+        raise source.formula_error(
+            f"{text} is used as the name of the response. Write the name without quotes. {EXAMPLE}", (start, stop)
         )
     if not isinstance(node, ast.Call):
-        raise read.formula_error(
-            "Left of the '~' stands more than the name of one column, which R and statsmodels read differently. Arithmetic goes "
+        raise source.formula_error(
+            "The left side is more than the name of one column, which R and statsmodels read differently. Arithmetic goes "
             f"into I(...): I({text}) ~ ...; a name with spaces or signs goes into backticks.",
             (start, stop),
         )
-    factor = parse_factor(read, start, stop)
+    factor = parse_factor(source, start, stop)
     if not isinstance(factor, Numeric):
-        raise read.formula_error(
+        raise source.formula_error(
             "The response must be one column of numbers. Write a column, or an expression such as log(y).", (start, stop)
         )
     return factor
 
 
-def _is_number(word: str) -> bool:
-    return re.fullmatch(r"[0-9.]+", word) is not None
-
-
-def _check_formula(read: SourceText, response: Numeric, walked: tuple[Terms, dict[str, Factor], list[Numeric]]) -> Formula:
-    terms, factors, offsets = walked
+def _check_formula(source: SourceText, response: Numeric, expanded: tuple[Terms, dict[str, Factor], list[Numeric]]) -> Formula:
+    terms, factors, offsets = expanded
     used = {text for term in terms for text in term}
     if response.text in used:
         factor = factors[response.text]
-        raise read.formula_error(
-            f"{response.text!r} stands on both sides of the formula and would explain itself. Take it off one.",
+        raise source.formula_error(
+            f"{response.text!r} is on both sides of the formula. Remove it from one.",
             column_names(argument_of(factor))[0].span,
         )
     if len(terms) > MOST_TERMS:
         raise FormulaError(f"The formula makes {len(terms):,} terms; at most {MOST_TERMS:,} are fitted. Write a smaller one.")
     if not terms:
-        raise FormulaError(f"The formula {read.text!r} leaves nothing right of the '~'. For a mean alone write 'y ~ 1'.")
+        raise FormulaError(f"The formula {source.text!r} has no terms to the right of the '~'. For a mean alone write 'y ~ 1'.")
     if INTERCEPT in used and () in terms:
-        raise FormulaError(f"A column called {INTERCEPT!r} would have the intercept's name. Give the column another one.")
+        raise FormulaError(f"A column called {INTERCEPT!r} would have the name of the intercept. Give the column another one.")
     return Formula(
-        text=read.text,
+        text=source.text,
         response=response,
         terms=tuple(term for term in terms if term),
         factors={text: factor for text, factor in factors.items() if text in used},

@@ -1,6 +1,6 @@
-"""What people write that formulas do not have, from R, SQL, Python and word processors, and what to write instead.
+"""Advice for syntax of R, SQL, Python and word processors that formulas do not have.
 
-The parsers' own words are about parsing, so they are read here and said again for whoever wrote the formula.
+The messages of the parsers are about parsing; this module translates them for the author of the formula.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ EXAMPLE = "Write it like 'mpg ~ displacement + weight'."
 ARITHMETIC = "Arithmetic goes into I(...), such as I(2 * x); 0 and 1 stand alone in a sum."
 _ROWS = "Conditions on rows go into where=."
 ADVICE = {
-    "|": "Instruments and groups behind '|' are not known. Leave them out.",
+    "|": "Instruments and groups after '|' are not supported. Leave them out.",
     "in": "Write b:a for b %in% a.",
     "//": "Write a/b for groups b within a.",
-    ",": "Terms are joined by +, as in a + b; options stand outside the formula.",
+    ",": "Terms are joined by +, as in a + b; options go outside the formula.",
     ";": "Terms are joined by +, as in a + b.",
-    "#": "Comments are not read. Take it out.",
+    "#": "Comments are not read. Leave it out.",
     "$": "Write the name of the column alone: x in place of df$x.",
     "&": "Terms are joined by + or, for their product, by a colon: a + b + a:b.",
-    "=": f"{_ROWS} The response and the predictors are parted by ~.",
+    "=": f"{_ROWS} A ~ goes between the response and the predictors.",
 } | dict.fromkeys("<>!", _ROWS)
 _KEYWORDS = set(keyword.kwlist) - {"True", "False", "None", "and", "or", "not", "in", "as"}
-_SLIPS = {
+_MISTAKES = {
     r"^as\.factor\(": "Write factor(...) or C(...).",
     r"\$": ADVICE["$"],
     r"^\w+\([^)]*$": "A bracket is opened and not closed; a formula is written alone, without a call around it.",
-    r";": "One condition or expression is read, and nothing behind a ';'.",
+    r";": "One condition or expression is read, and nothing after a ';'.",
     r"<>": "Unequal is written !=.",
     r"=[<>]": "These comparisons are written <= and >=.",
     r"(?i)\b(is (not )?null|between|like)\b": "That is SQL. Rows with gaps are left out anyway; a range is written 1 <= x <= 3.",
@@ -41,34 +41,34 @@ _SLIPS = {
 }
 
 
-def explain_syntax_error(read: SourceText, said: str, at: Span | None) -> str:
-    """Say what the parser of sums and products stumbled over, from its message and the place."""
-    here = read.text[slice(*at)].strip() if at else ""
-    if "context marker" in said:
-        what = "closed but not opened" if here in {")", "]"} else "opened but not closed"
-        return f"This bracket is {what}. Add the other one, or take it out."
-    if closing := re.search(r"Expected: (.)", said):
+def explain_syntax_error(source: SourceText, message: str, at: Span | None) -> str:
+    """Explain an error of the parser of terms, from its message and the place."""
+    text = source.text[slice(*at)].strip() if at else ""
+    if "context marker" in message:
+        what = "closed but not opened" if text in {")", "]"} else "opened but not closed"
+        return f"This bracket is {what}. Add the other one, or remove it."
+    if closing := re.search(r"Expected: (.)", message):
         return _unclosed_hint(closing[1])
-    if "Missing operator" in said:
-        return _missing_operator_hint(here)
-    unknown = re.search(r"Unknown operator '(.)", said, re.DOTALL)
-    sign = unknown[1] if unknown else here
+    if "Missing operator" in message:
+        return _missing_operator_hint(text)
+    unknown = re.search(r"Unknown operator '(.)", message, re.DOTALL)
+    sign = unknown[1] if unknown else text
     if unknown or sign in ADVICE:
         return f"{sign!r} is not understood in a formula. {_advice(sign)}"
     if sign:
-        return f"The sign {sign!r} has nothing to join on one of its sides. Write what is missing, or take the sign out."
+        return f"The sign {sign!r} has no operand on one of its sides. Write what is missing, or remove the sign."
     return f"The formula cannot be read. {EXAMPLE}"
 
 
 def syntax_hint(text: str) -> str:
-    """Say what may be meant by a text that Python's grammar refuses."""
+    """Explain a text that Python's grammar refuses."""
     if text.count("(") > text.count(")") and not re.match(r"\w+\([^)]*$", text):
         return "A bracket is opened and not closed."
     reserved = [word for word in re.findall(r"[A-Za-z]+", text) if word in _KEYWORDS]
     if reserved:
-        return f"{reserved[0]!r} is a word with a meaning of its own; a column of that name goes into backticks: `{reserved[0]}`."
-    fitting = (advice for pattern, advice in _SLIPS.items() if re.search(pattern, text))
-    return next(fitting, "Look for a sign, a bracket or a quote that is missing or too many.")
+        return f"{reserved[0]!r} is a reserved word; a column of that name goes into backticks: `{reserved[0]}`."
+    hints = (advice for pattern, advice in _MISTAKES.items() if re.search(pattern, text))
+    return next(hints, "Look for a sign, a bracket or a quote that is missing or too many.")
 
 
 def _unclosed_hint(closing: str) -> str:
@@ -77,17 +77,17 @@ def _unclosed_hint(closing: str) -> str:
     return f"The formula ends before this is closed: a {closing} is missing. Add it where it belongs."
 
 
-def _missing_operator_hint(here: str) -> str:
-    if re.search(r"[\])'\"`]\s*\.", here):
-        return "What stands after the dot would be Python, and nothing is evaluated as Python. Make such a column in your data."
-    return f"There is no sign such as + between the words of {here!r}. A name with spaces goes into backticks, like `model year`."
+def _missing_operator_hint(text: str) -> str:
+    if re.search(r"[\])'\"`]\s*\.", text):
+        return "The text after the dot would be Python, and nothing is evaluated as Python. Make such a column in your data."
+    return f"There is no operator such as + between the words of {text!r}. A name with spaces goes into backticks, like `model year`."
 
 
 def _advice(sign: str) -> str:
     if sign in ADVICE:
         return ADVICE[sign]
     if not sign.isprintable():
-        return "It cannot be seen. Take it out; a name that really has it goes into backticks."
+        return "It is invisible. Remove it; a name that really has it goes into backticks."
     if unicodedata.category(sign) in {"Pd", "Sm", "Pi", "Pf", "Sk"}:
-        return "It looks like a sign that a word processor has put in. Type the plain one: ~ + - * / : ' or \"."
+        return "It looks like a sign from a word processor. Type the plain one: ~ + - * / : ' or \"."
     return f"A name that has it goes into backticks. {EXAMPLE}"

@@ -144,7 +144,7 @@ def _parse_single(piece: PythonFragment, node: ast.expr) -> Any:
         if isinstance(value, int | float):
             return -value
     raise piece.formula_error(
-        f"{piece.source_text.restore_quotes(word)!r} stands where a number, a text in quotes or True or False is wanted.", node
+        f"{piece.source_text.restore_quotes(word)!r} is not a number, a text in quotes, True or False. Write one of these.", node
     )
 
 

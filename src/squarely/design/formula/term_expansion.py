@@ -106,7 +106,7 @@ class TermExpander:
         for term in less:
             if frozenset(term) not in here:
                 raise self.source_text.formula_error(
-                    f"The formula has no term {':'.join(term)} to take away. Take the '-' out; the negative of a column is I(-x).",
+                    f"The formula has no term {':'.join(term)} to remove. Leave the '-' out; the negative of a column is I(-x).",
                     self._span_of(node),
                 )
 
@@ -139,7 +139,7 @@ class TermExpander:
         terms, intercept = self._expand_operand(node)
         if intercept is not None:
             raise self.source_text.formula_error(
-                f"A number stands in a product of terms, where it has no meaning. {ARITHMETIC}",
+                f"A number in a product of terms has no meaning. {ARITHMETIC}",
                 self._span_of(node),
             )
         return terms
@@ -188,7 +188,7 @@ class TermExpander:
         if kind == "NAME" and word in self.source_text.quotes and not self.source_text.quotes[word].startswith("`"):
             quoted = self.source_text.quotes[word]
             raise self.source_text.formula_error(
-                f"The text {quoted} stands where a column is wanted. Write the name without quotes, or in backticks.",
+                f"The text {quoted} is used as a column. Write the name without quotes, or in backticks.",
                 (start, end),
             )
         name = self.source_text.name(word)

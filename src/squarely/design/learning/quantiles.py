@@ -1,7 +1,7 @@
-"""Quantiles of values that stay where they are: exact, by counting, a few bits of the values at a time.
+"""Exact quantiles of partitioned values, by counting a few bits of the values at a time.
 
-Doubles are in the order of their bits, once those of negative numbers are turned about. So the bits of the value of a given rank
-follow from counts of how many values begin so and so, and counts from several places add up.
+Doubles have the order of their bits, once those of negative numbers are inverted. So the bits of the value of a given rank follow
+from counts of how many values begin with certain bits, and counts from several partitions add up.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ import numpy as np
 
 from squarely.numerics import Array
 
-_WIDTHS = (13, 13, 13, 13, 12)  # bits of a double in one scan: counts of 64 KB for each value that is looked for
-Counts = dict[int, np.ndarray]  # how values begin -> how often each next few bits follow
+_WIDTHS = (13, 13, 13, 13, 12)  # bits of a double in one scan: counts of 64 KB for each rank
+Counts = dict[int, np.ndarray]  # first bits -> how often each value of the next few bits follows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """How far the search for values of some ranks has come.
+    """The state of a search for the values of some ranks.
 
     Attributes
     ----------
-    prefixes : rank -> the bits that its value begins with, and how many values that begin so are before it.
-    scans : how many of the scans have been made.
+    prefixes : rank -> the bits that its value begins with, and how many values that begin with them come before it.
+    scans : how many scans have been made.
     """
 
     prefixes: Mapping[int, tuple[int, int]]
@@ -36,34 +36,34 @@ class Search:
         return self.scans == len(_WIDTHS)
 
     def counter(self) -> Callable[[Array], Counts]:
-        """Give what counts, of values (m,), those that begin as the values looked for do, by their next bits."""
-        width, left = _WIDTHS[self.scans], sum(_WIDTHS[self.scans + 1 :])
-        begins = sorted({bits for bits, _ in self.prefixes.values()})
+        """Return the function that counts, among values (m,) that begin like those of the ranks, their next bits."""
+        width, shift = _WIDTHS[self.scans], sum(_WIDTHS[self.scans + 1 :])
+        prefixes = sorted({bits for bits, _ in self.prefixes.values()})
 
-        def counted(x: Array) -> Counts:
-            keys = _keys(x) >> np.uint64(left)
+        def count(x: Array) -> Counts:
+            keys = _keys(x) >> np.uint64(shift)
             before, after = keys >> np.uint64(width), keys & np.uint64(2**width - 1)
-            return {bits: np.bincount(after[before == bits].astype(np.intp), minlength=2**width) for bits in begins}
+            return {bits: np.bincount(after[before == bits].astype(np.intp), minlength=2**width) for bits in prefixes}
 
-        return counted
+        return count
 
     def narrow(self, counts: Counts) -> Search:
-        """Take the counts of all values in."""
-        width, found = _WIDTHS[self.scans], {}
+        """Return the search after one more scan, with the counts of all values."""
+        width, prefixes = _WIDTHS[self.scans], {}
         for rank, (bits, before) in self.prefixes.items():
             until = np.cumsum(counts[bits])
             place = int(np.searchsorted(until, before, side="right"))
-            found[rank] = bits << width | place, before - (int(until[place - 1]) if place else 0)
-        return Search(prefixes=found, scans=self.scans + 1)
+            prefixes[rank] = bits << width | place, before - (int(until[place - 1]) if place else 0)
+        return Search(prefixes=prefixes, scans=self.scans + 1)
 
     def values(self) -> dict[int, float]:
-        """Give the values, rank -> value, when the search is over."""
+        """Return rank -> value, when the search is finished."""
         keys = np.array([bits for bits, _ in self.prefixes.values()], dtype=np.uint64)
         return dict(zip(self.prefixes, _doubles(keys).tolist(), strict=True))
 
 
 def start_search(n: int, places: Array) -> Search:
-    """Begin to search for what quantiles (type 7) of n values lie between.
+    """Start a search for the values between which quantiles (type 7) of n values lie.
 
     >>> search = start_search(4, np.array([0.5]))
     >>> while not search.is_finished:
@@ -75,36 +75,36 @@ def start_search(n: int, places: Array) -> Search:
 
 
 def quantile_ranks(n: int, places: Array) -> list[int]:
-    """Give the ranks, counted from 0, of the values that quantiles (type 7) of n values lie between."""
+    """Return the ranks, counted from 0, of the values between which quantiles (type 7) of n values lie."""
     below = np.floor((n - 1) * places).astype(int)
     return sorted({*below.tolist(), *np.minimum(below + 1, n - 1).tolist()})
 
 
-def quantiles_from_search(n: int, places: Array, over: Search) -> Array:
-    """Give the quantiles (type 7) of n values at these places, as NumPy does, from a search that is over."""
-    return interpolate_quantiles(n, places, over.values())
+def quantiles_from_search(n: int, places: Array, search: Search) -> Array:
+    """Return the quantiles (type 7) of n values at these places, from a finished search."""
+    return interpolate_quantiles(n, places, search.values())
 
 
 def interpolate_quantiles(n: int, places: Array, values: Mapping[int, float]) -> Array:
-    """Give the quantiles (type 7) of n values at these places, as NumPy does, from the values of the ranks they lie between."""
+    """Return the quantiles (type 7) of n values at these places, as NumPy does, from the values of their ranks."""
     quantiles = []
     for place in places.tolist():
         at = (n - 1) * place
         below = int(np.floor(at))
-        low, high, share = values[below], values[min(below + 1, n - 1)], at - below
-        quantiles.append(low + (high - low) * share if share < 0.5 else high - (high - low) * (1 - share))
+        low, high, fraction = values[below], values[min(below + 1, n - 1)], at - below
+        quantiles.append(low + (high - low) * fraction if fraction < 0.5 else high - (high - low) * (1 - fraction))
     return np.array(quantiles)
 
 
 def merge_counts(a: Counts, b: Counts) -> Counts:
-    """Add counts up."""
+    """Add counts."""
     return {bits: counts + b[bits] for bits, counts in a.items()}
 
 
 def _keys(x: Array) -> np.ndarray:
     bits = np.ascontiguousarray(x + 0.0).view(np.uint64)  # + 0.0 makes one zero of the two
-    turned: np.ndarray = np.where(bits >> np.uint64(63), ~bits, bits | np.uint64(1 << 63))
-    return turned
+    keys: np.ndarray = np.where(bits >> np.uint64(63), ~bits, bits | np.uint64(1 << 63))
+    return keys
 
 
 def _doubles(keys: np.ndarray) -> Array:

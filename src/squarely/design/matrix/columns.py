@@ -1,4 +1,4 @@
-"""Which columns of X a formula makes, and what they are called, in the order of patsy."""
+"""The columns of X that a formula makes, and their names, in the order of patsy."""
 
 from __future__ import annotations
 
@@ -10,8 +10,17 @@ import numpy as np
 
 from squarely.design.design import Design, LearnedState
 from squarely.design.encoding.layout import Column, FactorColumn
-from squarely.design.formula.expression import Arithmetic, Expression, Function, Name, Number, Standardize, column_names, is_product
-from squarely.design.formula.expression import subexpressions as inside
+from squarely.design.formula.expression import (
+    Arithmetic,
+    Expression,
+    Function,
+    Name,
+    Number,
+    Standardize,
+    column_names,
+    is_product,
+    subexpressions,
+)
 from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric, argument_of
 from squarely.design.formula.formula import INTERCEPT, Formula
 from squarely.design.formula.terms import Term, contrast_codings, group_by_numeric_factors
@@ -20,46 +29,43 @@ from squarely.errors import DataError
 _MOST_COLUMNS = 12_000
 
 
-def columns_of(formula: Formula, factors: Mapping[str, Factor], learnt: LearnedState) -> tuple[Column, ...]:
-    """List the columns of X in patsy's order: groups of terms with the same numeric factors, the first factor varying fastest.
+def columns_of(formula: Formula, factors: Mapping[str, Factor], learned: LearnedState) -> tuple[Column, ...]:
+    """Return the columns of X in patsy's order: groups of terms with the same numeric factors, the first factor varying fastest.
 
-    Raises
-    ------
-    DataError : there are more than 12,000; or two have the same name.
+    Raises DataError if there are more than 12,000, or if two have one name.
     """
-    categorical = set(learnt.contrasts)
+    categorical = set(learned.contrasts)
     terms: list[Term] = [*([()] if formula.intercept else []), *formula.terms]
     columns: dict[str, Column] = {INTERCEPT: Column(INTERCEPT, ())} if formula.intercept else {}
     for group in group_by_numeric_factors(terms, categorical):
         for term, blocks in contrast_codings(group, categorical).items():
             for block in blocks:
-                here = [text for text in term if text in block or text not in categorical]
-                choices = [_choices(factors[text], learnt, full=block.get(text, False)) for text in here]
+                present = [text for text in term if text in block or text not in categorical]
+                choices = [_choices(factors[text], learned, full=block.get(text, False)) for text in present]
                 if len(columns) + math.prod(map(len, choices)) > _MOST_COLUMNS:
                     raise DataError(
                         f"The formula {formula.text!r} makes more than {_MOST_COLUMNS:,} columns. Group levels, or leave terms out."
                     )
-                for column in _products(choices) if here else []:
+                for column in _products(choices) if present else []:
                     if column.name in columns:
                         raise DataError(
-                            f"Two columns of the model would be called {column.name!r}, and one could not be told from the other. "
-                            "Rename the column of the data that has this name."
+                            f"Two columns of the model would have the name {column.name!r}. Rename the column of the data that has it."
                         )
                     columns[column.name] = column
     return tuple(column for column in columns.values() if column.parts)
 
 
-def _choices(factor: Factor, learnt: LearnedState, *, full: bool) -> list[tuple[str, FactorColumn]]:
-    """Give the columns of one factor, each with the name that statsmodels prints."""
+def _choices(factor: Factor, learned: LearnedState, *, full: bool) -> list[tuple[str, FactorColumn]]:
+    """Return the columns of one factor, each with the name that statsmodels prints."""
     text = factor.text
     if isinstance(factor, Categorical):
-        return [(f"{text}[{name}]", (text, full, j)) for j, name in enumerate(learnt.contrasts[text].names(full=full))]
+        return [(f"{text}[{name}]", (text, full, j)) for j, name in enumerate(learned.contrasts[text].names(full=full))]
     if not isinstance(factor, Basis):
         return [(text, (text, False, 0))]
     if factor.kind in ("poly", "powers"):
         return [(f"{text}[{j + 1}]", (text, False, j)) for j in range(factor.degree)]
-    made = learnt.bases[text]
-    width = made.columns(np.array([made.boundary[0]])).shape[1]  # type: ignore[union-attr]  # a spline has a boundary
+    spline = learned.bases[text]
+    width = spline.columns(np.array([spline.boundary[0]])).shape[1]  # type: ignore[union-attr]  # a spline has a boundary
     return [(f"{text}[{j}]", (text, False, j)) for j in range(width)]
 
 
@@ -69,10 +75,10 @@ def _products(choices: Sequence[Sequence[tuple[str, FactorColumn]]]) -> list[Col
 
 
 def derivations(design: Design) -> list[tuple[bool, frozenset[str]]]:
-    """Tell for each column of X whether it is computed without rounding from columns of the data, and which these are.
+    """Return for each column of X whether it is computed exactly from columns of the data, and which these are.
 
-    Sums, products and whole powers are kept in double-double, so such a column has no rounding of its own. A column of the data
-    itself is none of these, but names itself; what has been through a function or a basis names nothing.
+    Sums, products and whole powers are double-double, so such a column has no rounding. A column of the data is not computed, but
+    names itself. A column that uses a function or a basis names nothing.
     """
     return [_derivation(column, design.factors) for column in design.columns]
 
@@ -83,12 +89,12 @@ def _derivation(column: Column, factors: Mapping[str, Factor]) -> tuple[bool, fr
     is_exact = all(isinstance(f, Numeric) or (isinstance(f, Basis) and f.kind == "powers") for f in parts)
     if not parts or not is_exact or not all(map(_is_exact, expressions)):
         return False, frozenset()
-    plain = len(parts) == 1 and isinstance(parts[0], Numeric) and isinstance(expressions[0], Name)
-    return not plain, frozenset(name.name for expression in expressions for name in column_names(expression))
+    is_plain = len(parts) == 1 and isinstance(parts[0], Numeric) and isinstance(expressions[0], Name)
+    return not is_plain, frozenset(name.name for expression in expressions for name in column_names(expression))
 
 
 def _is_exact(expression: Expression) -> bool:
-    for part in inside(expression):
+    for part in subexpressions(expression):
         if isinstance(part, Function | Standardize):
             return False
         if isinstance(part, Arithmetic) and part.operator in ("/", "**"):

@@ -1,18 +1,17 @@
-"""Predictions for every row of new data, from coefficients of a design's columns."""
+"""Predictions for every row of new data, from coefficients of the columns of a design."""
 
 from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from squarely.data import Batch, Source, map_batches, require_columns
-from squarely.design.design import Design, columns_needed
-from squarely.design.formula.factors import Factor
+from squarely.design.design import Design, RowInputs, row_inputs
 from squarely.design.matrix.block import DenseColumn, IndicatorColumn, take_indicators
 from squarely.design.matrix.model_matrix import (
     dense_columns,
@@ -22,26 +21,25 @@ from squarely.design.matrix.model_matrix import (
     require_known,
     values_with_bounds,
 )
-from squarely.errors import pluralize, require_one_of
+from squarely.errors import join_words, pluralize, require_one_of
 from squarely.numerics import ROUNDOFF, Array, Pair, dd_add, dd_multiply, low_part
 
-_ROUNDING = 32.0  # roundoffs that a stored value may be off by: it is the outcome of some arithmetic of its owner's
+_ROUNDING = 32.0  # roundoffs that a stored value may be off by: it is itself the result of some arithmetic
 _MOST_LISTED = 6
-_ALLOW_HINT = "rank_deficient='allow' (--rank-deficient allow) predicts all the same."
+_ALLOW_HINT = "rank_deficient='allow' (--rank-deficient allow) predicts such rows too."
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Check:
-    """What all rows of a fit keep, of which D columns were dropped: z @ weights is zero for z = [1, (x - centre) / scale].
+    """The D dependencies that all rows of a fit satisfy, one for each dropped column: z @ weights is zero for z = [1, (x - center) / scale].
 
     Attributes
     ----------
     dropped_columns : (D,) the positions in `design.columns` of the dropped columns; none where no column was dropped for them.
-    weights : (p + 1, D) for [1, x_1 ... x_p]: one for the dropped column, and less what it is made of.
+    weights : (p + 1, D) for [1, x_1 ... x_p]: one for the dropped column, minus its combination of the others.
     errors : (D,) by how much z @ weights may be off in a row of the fit. A weight may be off by `standard_error_scale` (p + 1,) times that.
     centers, scales : (p + 1,) of [1, x_1 ... x_p].
-    messages, zeros : (D,) the sentence for each of them, and whether its column is zero in every row of the fit.
-    reason : what a warning says before the messages.
+    messages : (D,) the sentence for each of them. `reason` the part of a warning before those that are broken.
     """
 
     dropped_columns: np.ndarray
@@ -55,51 +53,54 @@ class Check:
     reason: str = "The fit dropped a column for each dependency that they break"
 
     def broken_rows(
-        self, dense: np.ndarray, grouped: np.ndarray, held: Sequence[DenseColumn], spread: Sequence[IndicatorColumn], size: int
+        self,
+        dense: np.ndarray,
+        grouped: np.ndarray,
+        values: Sequence[DenseColumn],
+        indicators: Sequence[IndicatorColumn],
+        size: int,
     ) -> np.ndarray:
-        """Tell which rows (size,) break which dependency (D,), from the columns at the positions `dense` and `grouped`.
+        """Return which rows (size,) break which dependency (D,), from the columns at the positions `dense` and `grouped`.
 
-        What rounding explains breaks none: that of the values, and that with which the weights were found.
+        A row breaks none that the rounding of its values and of the weights explains.
         """
-        z, away = [np.ones(size)], [np.ones(size)]  # the scaled columns, and what their rounding is relative to
-        for j, (x, low) in zip((dense + 1).tolist(), held, strict=True):
-            moved = (x - self.centers[j]) if low is None else (x - self.centers[j]) + low
-            z.append(moved / self.scales[j])
-            away.append((np.abs(x) + abs(self.centers[j])) / self.scales[j])
-        places, there = np.array([0, *(dense + 1)]), grouped + 1  # indicators are not centred
+        z, magnitude = [np.ones(size)], [np.ones(size)]  # the scaled columns, and what their rounding is relative to
+        for j, (x, low) in zip((dense + 1).tolist(), values, strict=True):
+            centered = (x - self.centers[j]) if low is None else (x - self.centers[j]) + low
+            z.append(centered / self.scales[j])
+            magnitude.append((np.abs(x) + abs(self.centers[j])) / self.scales[j])
+        places, indicator_places = np.array([0, *(dense + 1)]), grouped + 1  # indicators are not centered
 
         def total(columns: Sequence[Array], weights: Array, *, absolute: bool = False) -> Array:
             value = np.zeros(size)
             for k in np.flatnonzero(weights[places]).tolist():
                 value += columns[k] * weights[places[k]]
-            some = weights[there] / self.scales[there]
-            for part in spread if some.any() else ():
-                term = take_indicators(some, part)
+            scaled = weights[indicator_places] / self.scales[indicator_places]
+            for indicator in indicators if scaled.any() else ():
+                term = take_indicators(scaled, indicator)
                 value += np.abs(term) if absolute else term
             return value
 
         reach = total([np.abs(column) for column in z], self.standard_error_scale, absolute=True)
         broken = np.zeros((size, len(self.messages)), dtype=bool)
         for j, weights in enumerate(self.weights.T):
-            room = _ROUNDING * ROUNDOFF * total(away, np.abs(weights), absolute=True) + self.errors[j] * (1.0 + reach)
-            broken[:, j] = ~(np.abs(total(z, weights)) <= room)
+            tolerance = _ROUNDING * ROUNDOFF * total(magnitude, np.abs(weights), absolute=True) + self.errors[j] * (1.0 + reach)
+            broken[:, j] = ~(np.abs(total(z, weights)) <= tolerance)
         return broken
 
-    def without_columns(self, gone: np.ndarray) -> Check:
-        """Leave out the dependencies of some dropped columns (D,)."""
-        said = tuple(text for text, out in zip(self.messages, gone, strict=True) if not out)
+    def without_columns(self, removed: np.ndarray) -> Check:
+        """Return the check without the dependencies of some dropped columns, marked by (D,)."""
         return replace(
             self,
-            dropped_columns=self.dropped_columns[~gone],
-            weights=self.weights[:, ~gone],
-            errors=self.errors[~gone],
-            messages=said,
-            zeros=tuple(zero for zero, out in zip(self.zeros, gone, strict=False) if not out),
+            dropped_columns=self.dropped_columns[~removed],
+            weights=self.weights[:, ~removed],
+            errors=self.errors[~removed],
+            messages=tuple(np.array(self.messages, dtype=object)[~removed]),
         )
 
-    def warning(self, rows: int, met: np.ndarray) -> str:
-        """Say how many rows have no prediction, and which dependencies they break, in how many rows each (D,)."""
-        broken = [f"{text} ({pluralize(int(n), 'row')})" for text, n in zip(self.messages, met, strict=True) if n]
+    def warning(self, rows: int, counts: np.ndarray) -> str:
+        """Describe how many rows have no prediction, and which dependencies they break, in how many rows each (D,)."""
+        broken = [f"{text} ({pluralize(int(n), 'row')})" for text, n in zip(self.messages, counts, strict=True) if n]
         return (
             f"{pluralize(rows, 'row')} {'has' if rows == 1 else 'have'} no prediction but NaN: the rows of the fit do not determine "
             f"one. {self.reason}: {_join_texts(broken)}. {_ALLOW_HINT}"
@@ -113,17 +114,17 @@ def _join_texts(texts: Sequence[str]) -> str:
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class LinearPredictor:
-    """A prediction in a design's columns: level + (x - centre) slopes, plus the offset.
+    """A prediction from the columns of a design: level + (x - center) @ slopes, plus the offset.
 
-    Written about a centre, with `level` the prediction there, it keeps its digits on columns far from zero.
+    Written about a center, with `level` the prediction there, it keeps its digits on columns far from zero.
 
     Attributes
     ----------
-    selected : the positions in `design.columns` of the q columns that take part; columns of the data that only others need may be
-        absent.
-    level : the prediction at the centre. `slopes`, `center` (q,), those of the columns.
-    check : what a row must keep to be predicted, None if nothing.
-    low_parts : what `level` and `slopes` lack beyond doubles: with it, terms that cancel are summed up in double-double.
+    selected : the positions in `design.columns` of the q columns with a coefficient. Columns of the data that only others need may be
+        missing.
+    level : the prediction at the center. `slopes`, `center` (q,), those of the columns.
+    check : the dependencies that a row must satisfy to be predicted, or None.
+    low_parts : the low parts of `level` and `slopes`; with them, terms that cancel are added in double-double.
     """
 
     design: Design
@@ -136,46 +137,46 @@ class LinearPredictor:
 
     @property
     def columns_read(self) -> Sequence[int]:
-        """The positions of the columns that are read: those that take part, and those that are checked."""
+        """The positions of the columns that are read: those with a coefficient, and those that are checked."""
         return self.selected if self.check is None else sorted({*self.selected, *self.check.dropped_columns.tolist()})
 
+    @property
+    def inputs(self) -> RowInputs:
+        """What these columns and the offsets read and evaluate for each row."""
+        used = {text for j in self.columns_read for text, _, _ in self.design.columns[j].parts}
+        return row_inputs(
+            [factor for text, factor in self.design.factors.items() if text in used],
+            {numeric.text: numeric.expression for numeric in self.design.formula.offsets},
+        )
 
-def predict_batches(line: LinearPredictor, source: Source, *, unseen: str = "error") -> Any:
-    """Predict every row of a source: a column in the library that the rows are in.
 
-    Where the rows are scattered, it is their own table with a further column "predicted", worked out where they are.
+def predict_batches(predictor: LinearPredictor, source: Source, *, unseen: str = "error") -> Any:
+    """Predict every row of a source: a column in the library that holds the rows.
+
+    If the source is partitioned, the result is its table with a further column "predicted", computed where the rows are.
 
     Raises
     ------
     DataError, OptionError : as `iter_predictions`.
     """
     if not source.partitioned:
-        return source.column(np.concatenate([np.empty(0), *iter_predictions(line, source, unseen=unseen)]), "predicted")
-    line = _drop_unavailable_checks(line, source)
-    numbers, labels = _columns(line)
+        return source.column(np.concatenate([np.empty(0), *iter_predictions(predictor, source, unseen=unseen)]), "predicted")
+    predictor = _drop_unavailable_checks(predictor, source)
+    numbers, labels = predictor.inputs.columns(None)
     _require_option(unseen)
     require_columns(source, [*numbers, *labels])
-    if line.check is not None:  # the rows are predicted later and elsewhere, so nobody can count them here
+    if predictor.check is not None:  # the rows are predicted later and elsewhere, so they cannot be counted here
         _warn(
-            f"A row that breaks {_join_texts(line.check.messages)} is predicted as NaN: the rows of the fit do not determine it. {_ALLOW_HINT}"
+            f"A row that breaks {_join_texts(predictor.check.messages)} is predicted as NaN: the rows of the fit do not determine it. "
+            f"{_ALLOW_HINT}"
         )
     return source.with_column(
-        "predicted", (numbers, labels), lambda part: (y for y, _ in _iter_checked_batches(line, part, unseen=unseen))
+        "predicted", (numbers, labels), lambda part: (y for y, _ in _iter_checked_batches(predictor, part, unseen=unseen))
     )
 
 
-def _columns(line: LinearPredictor) -> tuple[list[str], list[str]]:
-    """Give the numbers and the labels that a line needs."""
-    return columns_needed(_factors(line), [offset.expression for offset in line.design.formula.offsets])
-
-
-def _factors(line: LinearPredictor) -> list[Factor]:
-    used = {text for j in line.columns_read for text, _, _ in line.design.columns[j].parts}
-    return [factor for text, factor in line.design.factors.items() if text in used]
-
-
 def require_rank_deficient(rank_deficient: str) -> None:
-    """Raise an OptionError unless it says what becomes of a row that the check finds undetermined."""
+    """Raise an OptionError unless the value is one that `rank_deficient` can have."""
     require_one_of("rank_deficient", rank_deficient, ("nan", "allow"))
 
 
@@ -184,54 +185,54 @@ def _require_option(unseen: str) -> None:
 
 
 def _warn(text: str) -> None:
-    """Warn at the line of the user's code that has asked."""
+    """Warn at the line of the user's code that made the call."""
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(("squarely.", "contextlib")):
         level, frame = level + 1, frame.f_back
     warnings.warn(text, UserWarning, stacklevel=level)
 
 
-def _drop_unavailable_checks(line: LinearPredictor, source: Source) -> LinearPredictor:
-    """Leave out the checks of dropped columns that the source does not have, with a warning."""
-    if line.check is None:
-        return line
-    numbers, labels = _columns(replace(line, check=None))
+def _drop_unavailable_checks(predictor: LinearPredictor, source: Source) -> LinearPredictor:
+    """Remove the checks of dropped columns that the source does not have, with a warning."""
+    if predictor.check is None:
+        return predictor
+    numbers, labels = replace(predictor, check=None).inputs.columns(None)
     absent: dict[str, None] = {}
-    gone = np.zeros(len(line.check.dropped_columns), dtype=bool)
-    for i, j in enumerate(line.check.dropped_columns.tolist()):
-        wanted = [name for names in _columns(replace(line, selected=[j], check=None)) for name in names]
-        missing = [name for name in wanted if name not in {*source.columns, *numbers, *labels}]
-        gone[i] = bool(missing)
+    removed = np.zeros(len(predictor.check.dropped_columns), dtype=bool)
+    for i, j in enumerate(predictor.check.dropped_columns.tolist()):
+        names = [name for names in replace(predictor, selected=[j], check=None).inputs.columns(None) for name in names]
+        missing = [name for name in names if name not in {*source.columns, *numbers, *labels}]
+        removed[i] = bool(missing)
         absent |= dict.fromkeys(missing)
     if not absent:
-        return line
-    said = [text for text, out in zip(line.check.messages, gone, strict=True) if out]
+        return predictor
+    messages = [text for text, is_removed in zip(predictor.check.messages, removed, strict=True) if is_removed]
     _warn(
-        f"{source.label} has no column {' and '.join(map(repr, absent))}, so the predictions take for granted what held in every "
-        f"row of the fit: {_join_texts(said)}."
+        f"{source.label} has no column {join_words([*map(repr, absent)])}, so the predictions assume what held in every "
+        f"row of the fit: {_join_texts(messages)}."
     )
-    return replace(line, check=None if gone.all() else line.check.without_columns(gone))
+    return replace(predictor, check=None if removed.all() else predictor.check.without_columns(removed))
 
 
-def iter_predictions(line: LinearPredictor, source: Source, *, unseen: str = "error") -> Iterator[Array]:
+def iter_predictions(predictor: LinearPredictor, source: Source, *, unseen: str = "error") -> Iterator[Array]:
     """Predict every row of a source, one array (m,) for each batch. Rows with a gap give NaN.
 
-    So do rows that the check finds undetermined; a warning after the last batch counts them.
+    Rows that the check finds undetermined give NaN too; a warning after the last batch counts them.
 
     Raises
     ------
-    DataError : a column is absent or cannot be used, or a row has a level that the fit has not met and `unseen` is "error".
+    DataError : a column is missing or cannot be used, or a row has a level that the fit does not know and `unseen` is "error".
     OptionError : `unseen` is neither "error" nor "nan".
     """
     _require_option(unseen)
-    line = _drop_unavailable_checks(line, source)
-    rows, met = 0, np.zeros(1, dtype=int)
-    for values, broken in _iter_checked_batches(line, source, unseen=unseen):
+    predictor = _drop_unavailable_checks(predictor, source)
+    rows, counts = 0, np.zeros(1, dtype=int)
+    for values, broken in _iter_checked_batches(predictor, source, unseen=unseen):
         if broken is not None:
-            rows, met = rows + int(broken.any(axis=1).sum()), met + broken.sum(axis=0)
+            rows, counts = rows + int(broken.any(axis=1).sum()), counts + broken.sum(axis=0)
         yield values
-    if rows and line.check is not None:
-        _warn(line.check.warning(rows, met))
+    if rows and predictor.check is not None:
+        _warn(predictor.check.warning(rows, counts))
 
 
 def _zeros(design: Design, check: Check) -> Iterator[tuple[int, str]]:
@@ -241,68 +242,76 @@ def _zeros(design: Design, check: Check) -> Iterator[tuple[int, str]]:
             yield from ((i, text) for text, _, _ in design.columns[j].parts if text in design.cancellation_factors)
 
 
-def _iter_checked_batches(line: LinearPredictor, source: Source, *, unseen: str) -> Iterator[tuple[Array, np.ndarray | None]]:
-    """Yield the predictions (m,) of each batch, and which of its complete rows break which dependency (r, D)."""
-    design, kept, check = line.design, line.selected, line.check
-    factors = _factors(line)
-    named = {numeric.text: numeric.expression for numeric in design.formula.offsets}
-    numbers, labels = _columns(line)
-    weights, middle = np.zeros((2, len(design.columns)))
-    weights[kept], middle[kept] = line.slopes, line.center
-    more = np.zeros(len(weights))
-    if line.low_parts is not None:
-        more[kept] = line.low_parts[1]
-    read, used, grouped = set(line.columns_read), set(kept), design.layout.grouped
-    dense = np.array([j for j in design.layout.dense[:-1].tolist() if j in read], dtype=int)
+def _iter_checked_batches(predictor: LinearPredictor, source: Source, *, unseen: str) -> Iterator[tuple[Array, np.ndarray | None]]:
+    """Yield the predictions (m,) of each batch, and which of its r complete rows break which dependency (r, D)."""
+    design, check, inputs = predictor.design, predictor.check, predictor.inputs
+    numbers, labels = inputs.columns(None)
+    columns_read, grouped = set(predictor.columns_read), design.layout.grouped
+    dense = np.array([j for j in design.layout.dense[:-1].tolist() if j in columns_read], dtype=int)
+    add_up = _add_columns(predictor, dense)
 
     def step(batch: Batch) -> tuple[Array, np.ndarray | None]:
-        codes = level_codes(design, factors, batch)
+        codes = level_codes(design, inputs, batch)
         if unseen == "error":
             require_known(design, batch, codes, batch.complete_mask(numbers, labels), source)
         known = np.ones(batch.size, dtype=bool)
         for code in codes.values():
             known &= code != -2
-        seen = evaluate_batch(batch, factors, named, design.learned, known)
-        held, spread = dense_columns(
-            design, factors, seen, {name: code[seen.row_mask] for name, code in codes.items()}, line.columns_read
-        )
-        total = np.full(seen.account.used, line.level - middle[grouped] @ weights[grouped])
-        columns = [(j, x, low) for j, (x, low) in zip(dense.tolist(), held, strict=True) if j in used]
-        if line.low_parts is not None:
-            pair = total, np.full_like(total, line.low_parts[0])
-            terms = [(x, low, middle[j], (weights[j], more[j])) for j, x, low in columns]
-            total = _sum_double_double(pair, terms, spread, (weights[grouped], more[grouped]))
-        else:
-            for j, x, low in columns:
-                total += ((x - middle[j]) if low is None else (x - middle[j]) + low) * weights[j]
-            for part in spread:
-                total += take_indicators(weights[grouped], part)
-        offset = offset_of(design, seen)
+        evaluated = evaluate_batch(batch, inputs, design.learned, known)
+        codes = {name: code[evaluated.row_mask] for name, code in codes.items()}
+        values, indicators = dense_columns(design, evaluated, codes, columns_read)
+        total, offset = add_up(values, indicators, evaluated.account.used), offset_of(design, evaluated)
         total = total if offset is None else total + offset[0]
         broken = None
         if check is not None:
-            broken = check.broken_rows(dense, grouped, held, spread, len(total))
+            broken = check.broken_rows(dense, grouped, values, indicators, len(total))
             for i, text in _zeros(design, check):
-                x, room = values_with_bounds(design, seen, text)
-                broken[np.abs(x) <= room, i] = False  # zero but for the rounding of its inputs
+                x, bound = values_with_bounds(design, evaluated, text)
+                broken[np.abs(x) <= bound, i] = False  # zero but for the rounding of its inputs
         predicted = np.full(batch.size, np.nan)
-        predicted[seen.row_mask] = total if broken is None else np.where(broken.any(axis=1), np.nan, total)
+        predicted[evaluated.row_mask] = total if broken is None else np.where(broken.any(axis=1), np.nan, total)
         return predicted, broken
 
     return map_batches(source, numbers, labels, step)
 
 
+def _add_columns(
+    predictor: LinearPredictor, dense: np.ndarray
+) -> Callable[[Sequence[DenseColumn], Sequence[IndicatorColumn], int], Array]:
+    """Return the function that adds level and columns, those at the positions `dense` and indicators, to predictions (m,)."""
+    selected, low, grouped = list(predictor.selected), predictor.low_parts, predictor.design.layout.grouped
+    weights, center, weights_low = np.zeros((3, len(predictor.design.columns)))
+    weights[selected], center[selected] = predictor.slopes, predictor.center
+    if low is not None:
+        weights_low[selected] = low[1]
+    level, used = predictor.level - center[grouped] @ weights[grouped], set(selected)
+
+    def add_up(values: Sequence[DenseColumn], indicators: Sequence[IndicatorColumn], size: int) -> Array:
+        total = np.full(size, level)
+        columns = [(j, x, e) for j, (x, e) in zip(dense.tolist(), values, strict=True) if j in used]
+        if low is not None:
+            terms = [(x, e, center[j], (weights[j], weights_low[j])) for j, x, e in columns]
+            return _sum_double_double((total, np.full(size, low[0])), terms, indicators, (weights[grouped], weights_low[grouped]))
+        for j, x, e in columns:
+            total += ((x - center[j]) if e is None else (x - center[j]) + e) * weights[j]
+        for indicator in indicators:
+            total += take_indicators(weights[grouped], indicator)
+        return total
+
+    return add_up
+
+
 def _sum_double_double(
-    total: Pair, columns: Sequence[tuple[Array, Array | None, float, Pair]], spread: Sequence[IndicatorColumn], effects: Pair
+    total: Pair, columns: Sequence[tuple[Array, Array | None, float, Pair]], indicators: Sequence[IndicatorColumn], effects: Pair
 ) -> Array:
-    """Add (x - middle) weight of each column to a total (m,), and the effects (g,) of indicators; round once."""
-    for x, low, middle, weight in columns:
-        moved = dd_add((x, low_part(x, low)), (np.full_like(x, -middle), np.zeros_like(x)))
-        total = dd_add(total, dd_multiply(moved, weight))
-    for part in spread:
-        ones = replace(part, values=None)
+    """Add (x - center) weight of each column to a total (m,), and the effects (g,) of indicators; round once."""
+    for x, low, center, weight in columns:
+        centered = dd_add((x, low_part(x, low)), (np.full_like(x, -center), np.zeros_like(x)))
+        total = dd_add(total, dd_multiply(centered, weight))
+    for indicator in indicators:
+        ones = replace(indicator, values=None)
         term = take_indicators(effects[0], ones), take_indicators(effects[1], ones)
-        if part.values is not None:
-            term = dd_multiply(term, (part.values, low_part(part.values, part.low)))
+        if indicator.values is not None:
+            term = dd_multiply(term, (indicator.values, low_part(indicator.values, indicator.low)))
         total = dd_add(total, term)
     return total[0] + total[1]

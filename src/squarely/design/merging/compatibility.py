@@ -1,4 +1,4 @@
-"""Whether two designs are one model of two sets of rows, so that what was gathered by them can be added."""
+"""Whether two designs describe one model of two sets of rows, so that their sums can be added."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ALL_ROWS = "or fit all rows at once"
 
 
 def require_compatible(one: Design, other: Design, who: str) -> None:
-    """Raise a DataError that names the first difference, unless both designs say the same but for levels, centres and scales.
+    """Raise a DataError that names the first difference of two designs other than levels, centers and scales.
 
     `who` is what the message calls the fit that `other` belongs to.
     """
@@ -29,38 +29,37 @@ def require_compatible(one: Design, other: Design, who: str) -> None:
         )
     for text, factor in one.factors.items():
         _require_factor(text, factor, other.factors[text], who)
-    for text, move in one.learned.standardizations.items():
-        if move != other.learned.standardizations[text]:
+    for text, first in one.learned.standardizations.items():
+        second = other.learned.standardizations[text]
+        if first != second:
             raise DataError(
-                f"{text} took a mean of {move.mean:g} from the rows of the first fit and of {other.learned.standardizations[text].mean:g} from "
-                f"those of {who}: it is another column in each. Write numbers in its place, such as I(x - 30) or I((x - 30) / 5), "
-                f"{_ALL_ROWS}."
+                f"{text} has the mean {first.mean:g} in the first fit and {second.mean:g} in {who}, so it is another column in each. "
+                f"Write numbers in its place, such as I(x - 30) or I((x - 30) / 5), {_ALL_ROWS}."
             )
-    for text, made in one.learned.bases.items():
-        if not _is_same_basis(made, other.learned.bases[text]):
+    for text, basis in one.learned.bases.items():
+        if not _is_same_basis(basis, other.learned.bases[text]):
             raise DataError(
-                f"{text} took {_learned_phrase(made)} the rows of the first fit, and others from those of {who}. {_alternative_phrase(made)}"
+                f"{text} has {_learned_phrase(basis)} the rows of the first fit, and others from those of {who}. "
+                f"{_alternative_phrase(basis)}"
             )
 
 
-def _learned_phrase(made: Polynomial | Spline) -> str:
-    return "columns that are orthogonal from" if isinstance(made, Polynomial) else "its knots, the two at the ends among them, from"
+def _learned_phrase(basis: Polynomial | Spline) -> str:
+    return "orthogonal columns from" if isinstance(basis, Polynomial) else "knots, with those at the ends, from"
 
 
-def _alternative_phrase(made: Polynomial | Spline) -> str:
-    if isinstance(made, Polynomial):
-        return f"Write poly(x, {len(made.weights) - 1}, raw=True), {_ALL_ROWS}."
-    return (
-        f"Write knots=[...] out and give every shard the same smallest and largest value, take poly(x, 3, raw=True), {_ALL_ROWS}."
-    )
+def _alternative_phrase(basis: Polynomial | Spline) -> str:
+    if isinstance(basis, Polynomial):
+        return f"Write poly(x, {len(basis.weights) - 1}, raw=True), {_ALL_ROWS}."
+    return f"Write knots=[...] and give every shard the same smallest and largest value, use poly(x, 3, raw=True), {_ALL_ROWS}."
 
 
 def _require_formula(one: Formula, other: Formula, who: str) -> None:
     if replace(one, text="", names=None) != replace(other, text="", names=None):
         raise DataError(
             f"The first fit is of {one.text!r} and {who} of {other.text!r}"
-            + (", which names other columns in the place of '.'" if one.text == other.text else "")
-            + ". Only fits of one formula can be put together. Fit them again with the same one."
+            + (", where '.' stands for other columns" if one.text == other.text else "")
+            + ". Only fits of one formula can be merged: fit them again with the same one."
         )
 
 

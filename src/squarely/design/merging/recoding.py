@@ -1,8 +1,7 @@
-"""The columns of one design as combinations of those of another that has met other levels of the same categories.
+"""The columns of one design as combinations of those of another that has other levels of the same categories.
 
-A column is a product: of numbers, which both designs share, and of one function of the levels of each of some factors. On rows
-that have the levels of `source` alone such a product is a combination of the columns of `source`, whatever levels it codes in full,
-whatever its reference levels are.
+A column is a product of numbers, which both designs share, and of one function of the levels of each of some factors. On rows with
+the levels of `source` alone, such a product is a combination of the columns of `source`, whatever contrasts these have.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ from squarely.design.encoding.layout import Column, FactorColumn
 from squarely.errors import DataError
 
 Combination = dict[int, Fraction]  # position in [1, x_1 ... x_p] -> weight
-_Levels = dict[Level, Fraction]  # a function of the levels of a factor, zero at those that are not there
+_Levels = dict[Level, Fraction]  # a function of the levels of a factor, zero at those that it does not have
 
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A product of columns of numbers, by their parts, and of a function of the levels of each of some factors, by its text."""
+    """A product of columns of numbers and of functions of levels: factor text -> function."""
 
     numbers: frozenset[FactorColumn]
     functions: Mapping[str, _Levels]
@@ -32,9 +31,9 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """The columns of a design that share numbers and factors; `full` tells for each factor whether all levels are coded.
+    """The columns of a design that share numbers and factors.
 
-    `places` has the position of each column by the columns of the factors' tables, in the order of `full`.
+    `full` has for each factor whether all levels are coded, `places` the position of each column by the columns of these factors.
     """
 
     full: Mapping[str, bool]
@@ -42,43 +41,43 @@ class _Block:
 
 
 def products(design: Design) -> list[Product]:
-    """Give the columns of a design as products."""
+    """Return the columns of a design as products."""
     return [_product(design, column) for column in design.columns]
 
 
 def indicators(design: Design, text: str, levels: Iterable[Level]) -> Iterator[list[Product]]:
-    """Yield for each level the columns that a factor enters, with the indicator of the level in the place of its function."""
-    seen = {}
+    """Yield for each level the columns of a factor, with the indicator of the level instead of its function."""
+    distinct = {}
     for each in products(design):
         if text in each.functions:
             others = {name: function for name, function in each.functions.items() if name != text}
-            seen[_key(Product(each.numbers, others))] = each.numbers, others
+            distinct[_key(Product(each.numbers, others))] = each.numbers, others
     for level in levels:
-        yield [Product(numbers, {**others, text: {level: Fraction(1)}}) for numbers, others in seen.values()]
+        yield [Product(numbers, {**others, text: {level: Fraction(1)}}) for numbers, others in distinct.values()]
 
 
-def recode(wanted: Iterable[Product], source: Design) -> list[Combination]:
+def recode(targets: Iterable[Product], source: Design) -> list[Combination]:
     """Write products as combinations of the columns [1, x_1 ... x_p] of a design, on rows that have its levels alone.
 
-    A function f of the levels is a constant and a contrast, f = c + g, by the factor's own contrast. The product of these sums
-    falls apart into one product for each set of factors that enter with g, and the blocks of columns cover each such set once, by
-    the rule that has made them: a block covers the sets between its contrasts alone and all its factors.
+    A function f of the levels is a constant and a contrast, f = c + g, by the contrast of the factor. The product of these sums
+    is a sum of one product for each set of factors that enter with g. The blocks of columns cover each such set once: a block
+    covers the sets between its contrasts alone and all its factors.
     """
     blocks: dict[frozenset[FactorColumn], list[_Block]] = {}
     for numbers, block in _blocks(source):
         blocks.setdefault(numbers, []).append(block)
-    known = {text: set(coding.levels) for text, coding in source.categories.items()}
-    own = {_key(each): position for position, each in enumerate(products(source), start=1)}
+    levels = {text: set(coding.levels) for text, coding in source.categories.items()}
+    columns = {_key(each): position for position, each in enumerate(products(source), start=1)}
     combinations: list[Combination] = []
-    for each in wanted:
-        here = {text: {k: x for k, x in f.items() if k in known[text]} for text, f in each.functions.items()}
-        met = Product(each.numbers, here)
-        if not all(here.values()):
+    for each in targets:
+        functions = {text: {k: x for k, x in f.items() if k in levels[text]} for text, f in each.functions.items()}
+        target = Product(each.numbers, functions)
+        if not all(functions.values()):
             combinations.append({})  # zero in every row
-        elif _key(met) in own:
-            combinations.append({own[_key(met)]: Fraction(1)})
+        elif _key(target) in columns:
+            combinations.append({columns[_key(target)]: Fraction(1)})
         else:
-            combinations.append(_recode_product(met, blocks.get(each.numbers, []), source.categories))
+            combinations.append(_recode_product(target, blocks.get(each.numbers, []), source.categories))
     return combinations
 
 
@@ -95,7 +94,7 @@ def _product(design: Design, column: Column) -> Product:
 
 
 def _column(coding: ContrastCoding, j: int, *, full: bool) -> _Levels:
-    """Give column j of the coding's matrix where it is not zero."""
+    """Return column j of the matrix of a coding, where it is not zero."""
     levels, omitted = coding.levels, coding.position
     if coding.kind == "sum" and full and j == 0:
         return dict.fromkeys(levels, Fraction(1))
@@ -109,7 +108,7 @@ def _column(coding: ContrastCoding, j: int, *, full: bool) -> _Levels:
 
 
 def _blocks(design: Design) -> Iterator[tuple[frozenset[FactorColumn], _Block]]:
-    """Collect the columns of a design, the constant among them, into blocks."""
+    """Group the columns of a design, with the constant, into blocks."""
     found: dict[tuple[frozenset[FactorColumn], tuple[tuple[str, bool], ...]], dict[tuple[int, ...], int]] = {}
     if design.intercept:
         found[frozenset(), ()] = {(): 0}
@@ -122,8 +121,8 @@ def _blocks(design: Design) -> Iterator[tuple[frozenset[FactorColumn], _Block]]:
         yield numbers, _Block(dict(full), places)
 
 
-def _recode_product(wanted: Product, blocks: Sequence[_Block], codings: Mapping[str, ContrastCoding]) -> Combination:
-    values = {text: [f.get(level, Fraction(0)) for level in codings[text].levels] for text, f in wanted.functions.items()}
+def _recode_product(target: Product, blocks: Sequence[_Block], codings: Mapping[str, ContrastCoding]) -> Combination:
+    values = {text: [f.get(level, Fraction(0)) for level in codings[text].levels] for text, f in target.functions.items()}
     split = {text: _split(codings[text], f) for text, f in values.items()}
     combination: Combination = {}
     covered = 0
@@ -143,18 +142,18 @@ def _recode_product(wanted: Product, blocks: Sequence[_Block], codings: Mapping[
                 total *= entry
             combination[block.places[tuple(j for j, _ in entries)]] = total
     if covered != 2 ** len(values):
-        raise DataError("The columns of these fits cannot be written in terms of each other. Fit all rows at once.")
+        raise DataError("The columns of these fits are not combinations of each other. Fit all rows at once.")
     return combination
 
 
 def _split(coding: ContrastCoding, values: Sequence[Fraction]) -> tuple[Fraction, list[Fraction]]:
-    """Split a function of the levels into a constant and what the contrast spans: zero at the reference, or of sum zero."""
+    """Split a function of the levels into a constant and a contrast: zero at the reference, or of sum zero."""
     constant = values[coding.position] if coding.kind == "treatment" else sum(values, Fraction(0)) / len(values)
     return constant, [value - constant for value in values]
 
 
 def _weights(coding: ContrastCoding, values: Sequence[Fraction] | None, *, full: bool) -> list[tuple[int, Fraction]]:
-    """Give a function of the levels (None for one) in terms of the columns of a coding; without `full`, its contrast alone."""
+    """Return the weights of the columns of a coding for a function of the levels (None for one); its contrast alone without `full`."""
     values = [Fraction(1)] * len(coding.levels) if values is None else values
     constant, contrast = _split(coding, values)
     if full and coding.kind == "treatment":

@@ -1,4 +1,4 @@
-"""One design for several: the union of the levels that each has met, and the same design without some levels."""
+"""One design for several, with the union of their levels, and a design without some levels."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from squarely.errors import DataError
 
 
 def union_of(designs: Sequence[Design], removed: Sequence[Design] = ()) -> Design:
-    """Give the design that a fit of all rows would have, but for its centres (zero) and scales (one).
+    """Return the design of a fit of all rows, with centers of zero and scales of one.
 
-    The rows of those `removed` no longer count among the rows of levels that look like a missing value; their levels stay.
+    The rows of the `removed` designs are subtracted from those of levels that look like a missing value; their levels stay.
 
-    Raises DataError if levels of a category are of different kinds, or in orders that leave open which one all have.
+    Raises DataError if the levels of a category have different kinds, or orders that do not determine a common one.
     """
     first = designs[0]
     codings = {}
@@ -35,25 +35,25 @@ def union_of(designs: Sequence[Design], removed: Sequence[Design] = ()) -> Desig
                 marks.update(design.categories[text].marks)
             for design in removed:
                 marks.subtract(design.categories[text].marks)
-            left = {level: rows for level, rows in sorted(marks.items()) if rows > 0}
-            codings[text] = replace(first.categories[text], levels=levels, position=position_of(factor, levels), marks=left)
+            present = {level: rows for level, rows in sorted(marks.items()) if rows > 0}
+            codings[text] = replace(first.categories[text], levels=levels, position=position_of(factor, levels), marks=present)
     return replace(_with_contrasts(first, codings), scans=max(design.scans for design in designs))
 
 
 def without_levels(design: Design, absent: Mapping[str, Collection[Level]]) -> Design:
-    """Give the design that a fit without any row of the absent levels would have, but for its centres and scales.
+    """Return the design of a fit without the rows of some levels, with centers of zero and scales of one.
 
-    Raises DataError if a single level is left, and FormulaError if the formula names one that is gone.
+    Raises DataError if only one level remains, and FormulaError if the formula names one that is removed.
     """
     codings = {}
     for text, coding in design.categories.items():
         factor = design.factors[text]
-        assert isinstance(factor, Categorical)  # noqa: S101  # what has a coding is one
+        assert isinstance(factor, Categorical)  # noqa: S101  # only categorical factors have a coding
         levels = tuple(level for level in coding.levels if level not in absent.get(text, ()))
         if len(levels) < 2:
             raise DataError(
-                f"Column {coding.column!r} is {list_levels(levels) or 'nothing'} in every row that is left: a single level has nothing "
-                "to be compared with. Leave the column out of the formula, and fit the rows that are left again."
+                f"Column {coding.column!r} is {list_levels(levels) or 'nothing'} in every row that remains, and one level cannot be "
+                "compared. Leave the column out of the formula and fit the remaining rows again."
             )
         marks = {level: rows for level, rows in coding.marks.items() if level in levels}
         codings[text] = replace(coding, levels=levels, position=position_of(factor, levels), marks=marks)
@@ -61,43 +61,39 @@ def without_levels(design: Design, absent: Mapping[str, Collection[Level]]) -> D
 
 
 def _with_contrasts(design: Design, codings: Mapping[str, ContrastCoding]) -> Design:
-    learnt = replace(design.learned, contrasts=codings)
-    columns = columns_of(design.formula, design.factors, learnt)
+    state = replace(design.learned, contrasts=codings)
+    columns = columns_of(design.formula, design.factors, state)
     k = len(columns) + 1
-    return replace(design, learned=learnt, columns=columns, centers=np.zeros(k), scales=np.ones(k))
+    return replace(design, learned=state, columns=columns, centers=np.zeros(k), scales=np.ones(k))
 
 
 def _merge_orders(text: str, factor: Categorical, orders: Sequence[tuple[Level, ...]]) -> tuple[Level, ...]:
-    """Put the levels of several fits into one order that keeps that of each: sorted, declared, or as the formula lists them."""
+    """Merge the levels of several fits into one order that keeps that of each: sorted, declared, or as the formula lists them."""
     kinds = {type(level) for order in orders for level in order}
     if len(kinds - {int, float}) + bool(kinds & {int, float}) > 1:
-        met = ", ".join(list_levels(order[:2]) for order in orders[:4])
+        found = ", ".join(list_levels(order[:2]) for order in orders[:4])
         raise DataError(
-            f"The levels of {text} are of different kinds, such as {met}: text, numbers or truth values. Give column "
-            f"{factor.name.name!r} one type in all shards."
+            f"The levels of {text} have different kinds, such as {found}. Give column {factor.name.name!r} one type in all shards."
         )
     if float in kinds:
         orders = [tuple(float(level) for level in order) for order in orders]
     if factor.contrast.levels is not None:
-        found = {level for order in orders for level in order}
-        return tuple(level for level in factor.contrast.levels if level in found)
+        present = {level for order in orders for level in order}
+        return tuple(level for level in factor.contrast.levels if level in present)
     merged, unique = _topological_sort(orders)
     if len(merged) < len({level for order in orders for level in order}):
-        raise DataError(
-            f"The levels of {text} stand in orders that contradict each other: {_orders(orders)}. {_list_levels_hint(factor)}"
-        )
+        raise DataError(f"The levels of {text} have orders that contradict each other: {_orders(orders)}. {_list_levels_hint(factor)}")
     if not unique and any(list(order) != sorted(order) for order in orders):
         raise DataError(
-            f"The levels of {text} stand in orders that leave open which one they have together: {_orders(orders)}. "
-            f"{_list_levels_hint(factor)}"
+            f"The levels of {text} have orders that do not determine a common one: {_orders(orders)}. {_list_levels_hint(factor)}"
         )
     return merged
 
 
 def _topological_sort(orders: Sequence[tuple[Level, ...]]) -> tuple[tuple[Level, ...], bool]:
-    """Sort levels so that each order is kept, the smallest first where there is a choice; tell whether there was none.
+    """Sort levels so that each order is kept, the smallest first if there is a choice; return also whether there was none.
 
-    Levels in orders that contradict each other are left out.
+    Levels in orders that contradict each other are missing from the result.
     """
     after: dict[Level, set[Level]] = {level: set() for order in orders for level in order}
     for order in orders:

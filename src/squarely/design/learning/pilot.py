@@ -1,0 +1,65 @@
+"""Centers and scales from a pilot: the first block of rows that has complete rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+
+from squarely.data import RowAccount, Source, fold_until
+from squarely.design.design import Design, with_centers
+from squarely.design.learning.no_rows import no_rows_error
+from squarely.design.matrix.block import Block
+from squarely.design.matrix.model_matrix import iter_blocks
+from squarely.numerics import Array, power_of_two
+
+_PILOT_ROWS = 8_192
+T = TypeVar("T")
+
+
+def centers_from_pilot(design: Design, source: Source) -> Design:
+    """Set the centers and scales of a design; raises DataError if no row is complete."""
+    account, sums = map_first_block(design, source, _means_and_deviations)
+    if sums is None:
+        raise no_rows_error(source, account, [*design.inputs.numbers, *design.inputs.labels], design.where)
+    return with_centers(design, mean=sums[0], deviation=sums[1])
+
+
+def map_first_block(design: Design, source: Source, function: Callable[[Block], T]) -> tuple[RowAccount, T | None]:
+    """Apply a function to the first block that has complete rows; the result is None if there is no such block."""
+    start: tuple[RowAccount, T | None] = RowAccount(), None
+
+    def work(part: Source) -> tuple[RowAccount, T | None]:
+        account = RowAccount()
+        for block in iter_blocks(design, part, size=_PILOT_ROWS):
+            account += block.account
+            if block.size:
+                return account, function(block)
+        return account, None
+
+    def first(a: tuple[RowAccount, T | None], b: tuple[RowAccount, T | None]) -> tuple[RowAccount, T | None]:
+        return a[0] + b[0], b[1] if a[1] is None else a[1]
+
+    return fold_until(source, design.inputs.columns(design.where), work, first, start, is_enough=lambda total: total[1] is not None)
+
+
+def _means_and_deviations(block: Block) -> tuple[Array, Array]:
+    """Return the mean and the standard deviation (k,) of each column over some rows."""
+    layout = block.layout
+    with np.errstate(over="ignore", invalid="ignore"):
+        dense = np.array([_mean_and_deviation(x) for x, _ in block.dense])
+        grouped = np.zeros((len(layout.grouped), 2))
+        for indicator in block.indicators:
+            at = indicator.places >= 0
+            x = np.ones(at.sum()) if indicator.values is None else indicator.values[at]
+            sums = [np.bincount(indicator.places[at], power, len(grouped)) for power in (x, x * x)]
+            mean = sums[0] / block.size
+            grouped += np.column_stack([mean, np.sqrt(np.maximum(sums[1] / block.size - mean**2, 0.0))])
+    return layout.join_columns(dense[:, 0], grouped[:, 0]), layout.join_columns(dense[:, 1], grouped[:, 1])
+
+
+def _mean_and_deviation(x: Array) -> tuple[float, float]:
+    unit = power_of_two(float(np.abs(x).max()))  # keeps the squares within range
+    small = x / unit
+    return float(small.mean()) * unit, float(small.std()) * unit
