@@ -67,7 +67,7 @@ NAMES = [
     Row(
         name="a file whose name colours the terminal",
         data=At("\x1b[31m.csv"),
-        says="The pattern '\\x1b[31m.csv' fits no file.",
+        says="The pattern '\\x1b[31m.csv' matches no file.",
     ),
     Row(
         name="a column called Intercept",

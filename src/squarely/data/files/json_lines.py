@@ -89,8 +89,8 @@ class JsonLinesSource(Source):
         begin = block.lstrip()[:2]
         if first == 0 and begin[:1] == b"[":
             raise DataError(
-                f"The file {self.label!r} holds one JSON array, which does not fit a scan in batches. Write one object on each line "
-                "(jq -c '.[]'), or load it with pandas.read_json and pass the DataFrame."
+                f"The file {self.label!r} holds one JSON array, which cannot be read in batches. Write one object on each "
+                "line (jq -c '.[]'), or load it with pandas.read_json and pass the DataFrame."
             )
         if first == 0 and begin in {b"\xff\xfe", b"\xfe\xff"}:
             raise DataError(f"The file {self.label!r} is UTF-16 text, but JSON lines are UTF-8. Save it as UTF-8.")

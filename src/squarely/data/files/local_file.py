@@ -111,7 +111,8 @@ class LocalFile:
             now = _read_stamp(self.path)
         except OSError as error:
             raise DataError(
-                f"The file {self.label!r} no longer exists ({error.strerror}), and its rows are needed again. Restore it and open it again."
+                f"The file {self.label!r} no longer exists ({error.strerror}), and its rows are needed again. "
+                "Restore it and open it again."
             ) from error
         if now != self.stamp:
             raise DataError(
