@@ -1,6 +1,5 @@
 """Dask DataFrames: the answers of the frame in memory, from whatever scheduler, with the partitions left where they are."""
 
-import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +9,7 @@ import pyarrow.parquet
 import pytest
 
 import squarely as sq
-from squarely.data import open_source
+from squarely.data import open_source, unpack_payload
 from squarely.errors import DataError, FormulaError
 from tests.support.checks import CARS, assert_close, assert_same_fit, need
 from tests.support.dask import WARNINGS, cars, handed, scheduler, wide
@@ -142,7 +141,7 @@ def test_residuals_are_brought_when_they_are_asked_for(here, monkeypatch):
 
 def test_what_travels_does_not_grow_with_the_rows(monkeypatch):
     sizes = []
-    outcome = sys.modules[type(open_source(handed(cars()))).__module__].outcome
+    outcome = unpack_payload
     monkeypatch.setattr("squarely.data.engines.dask.unpack_payload", lambda packed: sizes.append(len(packed)) or outcome(packed))
     largest = []
     for n in (4_000, 400_000):

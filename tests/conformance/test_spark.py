@@ -11,8 +11,9 @@ import pyarrow as pa
 import pytest
 
 import squarely as sq
-from squarely.data import open_source
+from squarely.data import open_source, unpack_payload
 from squarely.data.engines.spark import SparkSource
+from squarely.data.engines.spark_executors import merge_udf
 from squarely.errors import DataError, FormulaError, OptionError
 from tests.support.checks import CARS, assert_close, assert_same_fit, need
 from tests.support.parity import CONDITIONS, PARITY, wide_table
@@ -106,7 +107,7 @@ def cars():
 def test_nothing_but_sums_travels(spark, monkeypatch):
     """What comes back does not grow with the rows, and no row is read."""
     sent = []
-    outcome = sq.data.spark.outcome
+    outcome = unpack_payload
     monkeypatch.setattr("squarely.data.engines.spark.unpack_payload", lambda packed: (sent.append(len(packed)), outcome(packed))[1])
     monkeypatch.setattr(SparkSource, "read", None)
     x = np.random.default_rng(0).normal(size=40_000)
@@ -220,7 +221,7 @@ def test_an_executor_that_is_killed_changes_no_bit(spark, monkeypatch):
             killed.append(executor.pid)
         return folded(self, *given)
 
-    monkeypatch.setattr(SparkSource, "folded", struck)
+    monkeypatch.setattr(SparkSource, "reduce_partitions", struck)
     after = sq.ols("y ~ x0 + x1", frame)
     assert killed
     assert after.params.tolist() == calm.params.tolist()
@@ -231,7 +232,7 @@ def test_an_executor_that_is_killed_between_work_and_merging_changes_no_bit(spar
     need("psutil")
     frame = numbered(spark, 5, 2, rows=2_000).cache()  # what is cached on the executor goes with it and is computed again
     calm = sq.ols("y ~ x0 + x1", frame)
-    marker, blending = str(tmp_path / "killed"), sq.data.spark.blending
+    marker, blending = str(tmp_path / "killed"), merge_udf
 
     def striking(merge):
         merging = blending(merge)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import squarely as sq
-from squarely.data import open_source
+from squarely.data import open_source, tree_reduce
 from squarely.data.engines.spark import SparkSource
 from squarely.errors import DataError
 from tests.support.spark import WARNINGS, numbered, shared
@@ -24,7 +24,7 @@ def spark():
 @pytest.mark.parametrize("parts", [5, 70])
 def test_executors_merge_to_the_same_bits(spark, parts, monkeypatch):
     frame, formula = numbered(spark, parts, 2), "y ~ x0 * x1 + g"
-    few, fits = sq.data.tree._FEW, []
+    few, fits = tree_reduce._MIN_PARTS, []
     assert few <= 64
     for least in (few if parts >= few else 1, parts + 1):  # with blocks and without
         monkeypatch.setattr("squarely.data.tree_reduce._MIN_PARTS", least)
@@ -49,7 +49,7 @@ def test_a_plan_that_spark_adapts_is_counted_as_it_turns_out(spark, monkeypatch)
     source = open_source(frame.repartition(5))
     assert source.partition_count is None
     assert np.isfinite(sq.ols("y ~ a", source, fold="batches").params).all()
-    assert source._count == 5
+    assert source._partition_count == 5
 
 
 def test_partitions_of_an_unknown_number_are_merged_and_counted(spark, monkeypatch):
@@ -59,4 +59,4 @@ def test_partitions_of_an_unknown_number_are_merged_and_counted(spark, monkeypat
     monkeypatch.setattr(SparkSource, "_count_partitions", lambda self, frame: None)
     source = open_source(frame)
     assert bits(sq.ols(formula, source, fold="batches")) == here
-    assert source._count == 5
+    assert source._partition_count == 5

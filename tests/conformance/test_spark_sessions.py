@@ -99,7 +99,7 @@ def test_a_session_that_is_stopped_is_told(opened, monkeypatch):
         spark.stop()
         return folded(self, *given)
 
-    monkeypatch.setattr(SparkSource, "folded", stopped)
+    monkeypatch.setattr(SparkSource, "reduce_partitions", stopped)
     with pytest.raises(DataError, match=r"cannot be worked on: .*See that its session is running") as met:
         sq.ols("y ~ x", frame)
     assert type(met.value.__cause__).__module__.startswith("pyspark")

@@ -152,7 +152,7 @@ def test_predictions_go_to_files_in_order(tmp_path):
         table = read(tmp_path / name)
         assert table["row"].tolist() == list(range(1, 399))
         np.testing.assert_array_equal(table["predicted"], expected)
-    with pytest.raises(DataError, match="does not tell what to write"):
+    with pytest.raises(DataError, match="is not a format to write"):
         fit.write_predictions(CARS, tmp_path / "p.txt")
 
 

@@ -242,7 +242,7 @@ def test_a_column_chunk_of_zeros_is_no_column(tmp_path):
     first = chunk.dictionary_page_offset or chunk.data_page_offset
     whole[first : first + 1000] = bytes(1000)
     path.write_bytes(whole)
-    with pytest.raises(DataError, match=r"damaged or was cut short. Write it again. Arrow says"):
+    with pytest.raises(DataError, match=r"damaged or was cut short: .*Write or copy it again"):
         list(iter_batches(open_source(path), ["x", "y"]))
     assert sum(batch.size for batch in iter_batches(open_source(path), ["x"])) == 100_000  # the other column is whole
     assert threads() == []

@@ -259,10 +259,10 @@ BAD = {
         {"a.csv": "x,y\n1,2\n", "b.csv": "x,y,x\n1,2,3\n"},
         "has two or more columns called 'x'. Rename all but one.",
     ),
-    "nothing": ({}, "has no data in it: there is no file whose name ends in one of .parquet, .pq, .arrow,"),
+    "nothing": ({}, "has no file whose name ends in one of .parquet, .pq, .arrow,"),
     "nothing of data": (
         {"notes.txt": "a", "_x.csv": "x\n1\n"},
-        "and only others, such as 'notes.txt'. Give another folder, or a pattern",
+        "only others, such as 'notes.txt'. Give another folder, or a pattern",
     ),
 }
 
@@ -279,10 +279,10 @@ def test_paths_that_name_nothing_or_too_much(tmp_path):
     write(tmp_path, {"a.csv": "x\n1\n", "s/b.txt": "x\n2\n", "t/u/c.csv": "x\n3\n"})
     (tmp_path / "again.csv").symlink_to(tmp_path / "a.csv")
     cases = {
-        "n*.csv": "The pattern .*n\\*.csv' fits no file. Check its folders and name.",
-        "t/*": "fits no file. It fits folders only: .*t/\\*/\\*' are the files in them.",
-        "t*": "fits no file. It fits folders only",
-        "no/*.csv": "fits no file",
+        "n*.csv": "The pattern .*n\\*.csv' matches no file. Check its folders and name.",
+        "t/*": "matches folders only. Give .*t/\\*/\\*' for the files in them.",
+        "t*": "matches folders only",
+        "no/*.csv": "matches no file",
         "*.csv": "'again.csv' is the same file as 'a.csv', and its rows would count twice. Give each file once.",
         "": "'again.csv' is the same file as 'a.csv'",
     }
@@ -320,7 +320,7 @@ def test_a_folder_that_cannot_be_read_is_no_empty_one(tmp_path, monkeypatch):
         return honest(path)
 
     monkeypatch.setattr(os, "scandir", refused)
-    with pytest.raises(DataError, match=r"/s' cannot be read: Permission denied\. Check its rights"):
+    with pytest.raises(DataError, match=r"/s' cannot be read: Permission denied\. Check its permissions"):
         open_source(tmp_path)
 
 
@@ -409,9 +409,7 @@ def test_files_that_come_go_or_change(suffix, change, tmp_path):
     scan = iter_batches(source, ["x"])
     next(scan)
     meddle()
-    said = {"new": "has come to", "gone": "is not there any more", "other": "has changed", "renamed": "is not there any more"}[
-        change
-    ]
+    said = {"new": "was added to", "gone": "no longer exists", "other": "has changed", "renamed": "no longer exists"}[change]
     with pytest.raises(DataError, match=said):
         list(scan)
     with pytest.raises(DataError, match=said):

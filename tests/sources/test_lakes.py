@@ -70,7 +70,7 @@ def stream(folder):
         (delta, r"is a Delta table.*deltalake.DeltaTable\('.*'\).to_pyarrow_table\(\).*delta_scan"),
         (iceberg, r"is an Iceberg table.*iceberg_scan.*pyiceberg"),
         (hudi, r"is a Hudi table.*format\('hudi'\)"),
-        (stream, r"is what a Spark stream writes.*spark.read.parquet"),
+        (stream, r"is the output of a Spark stream.*spark.read.parquet"),
     ],
 )
 def test_a_table_whose_log_tells_which_files_count_is_refused_however_it_is_given(make, says, tmp_path):

@@ -283,7 +283,5 @@ def test_an_end_that_is_one_ulp_away_is_written_in_full():
     x = rng.normal(size=50)
     fit = sq.ols("y ~ bs(x, df=4)", {"x": x, "y": rng.normal(size=50)})
     beyond = float(np.nextafter(x.max(), 9))
-    with pytest.raises(
-        DataError, match=rf"and {x.max()!r} and is not defined at {beyond!r}".replace("np.float64", "")
-    ):
+    with pytest.raises(DataError, match=rf"and {x.max()!r} and is not defined at {beyond!r}".replace("np.float64", "")):
         fit.predict({"x": [beyond]})

@@ -189,12 +189,12 @@ VALUES = [
     Row(
         name="commas that may part thousands beside a decimal comma",
         data=File("x;y;codes\n1,250;50;a\n2,300;61;3,5\n900;57;a\n"),
-        says="Column 'x' of <data> has values such as '1,250', in which the comma may stand for a decimal point or part",
+        says="Column 'x' of <data> has values such as '1,250', in which the comma may stand for a decimal point or separate",
     ),
     Row(
         name="points that may part thousands",
         data=File("x;y\n987;40\n1.234;55\n560;22\n"),
-        says="Column 'x' of <data> has values such as '1.234', in which the point may stand for a decimal point or part",
+        says="Column 'x' of <data> has values such as '1.234', in which the point may stand for a decimal point or separate",
     ),
     Row(name="decimal commas", data=File("x;y\n1,5;3\n2,5;5\n3,5;7\n4,5;9\n"), params=ON_A_LINE),
     Row(

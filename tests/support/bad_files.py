@@ -14,9 +14,13 @@ FILES = [
     Row(
         name="an empty file",
         data=File(""),
-        says="The file '<data>' is empty (0 bytes). It needs the names of columns and rows under them.",
+        says="The file '<data>' is empty (0 bytes). Give a file with column names and rows.",
     ),
-    Row(name="blank lines alone", data=File("\n\n"), says="The first line of '<data>' is blank. It needs a header line"),
+    Row(
+        name="blank lines alone",
+        data=File("\n\n"),
+        says="The first line of '<data>' is blank. Begin the file with a line of column names.",
+    ),
     Row(name="a blank first line", data=File("\nx,y\n" + LINE), says="The first line of '<data>' is blank."),
     Row(name="a first line of spaces", data=File("  \nx,y\n" + LINE), says="The first line of '<data>' is blank."),
     Row(
@@ -35,20 +39,26 @@ FILES = [
         says="There are 2 complete rows for 2 coefficients in <data>",
     ),
     Row(
-        name="a line that is too short", data=File("x,y\n1,2\n3\n4,5,6\n"), says="Line 3 has 1 field, the header 2. Mend that line."
+        name="a line that is too short",
+        data=File("x,y\n1,2\n3\n4,5,6\n"),
+        says="line 3 has 1 field, and the header has 2. Correct that line.",
     ),
-    Row(name="a line that is too long", data=File("x,y\n1,2\n2,3\n4,5,6\n"), says="Line 4 has 3 fields, the header 2."),
+    Row(name="a line that is too long", data=File("x,y\n1,2\n2,3\n4,5,6\n"), says="line 4 has 3 fields, and the header has 2."),
     Row(
         name="a short line between semicolons",
         data=File("amount, EUR;x;y\n1;1;2\n2;3\n3;3;4\n"),
-        says="Line 3 has 2 fields, the header 3. Mend that line.",
+        says="line 3 has 2 fields, and the header has 3. Correct that line.",
     ),
-    Row(name="a header with one name too many", data=File("x,y,\n1,2\n2,3\n"), says="Line 2 has 2 fields, the header 3."),
-    Row(name="a title above the header", data=File("Sales of 2020\n\nx,y\n" + LINE), says="Line 3 has 2 fields, the header 1."),
+    Row(name="a header with one name too many", data=File("x,y,\n1,2\n2,3\n"), says="line 2 has 2 fields, and the header has 3."),
+    Row(
+        name="a title above the header",
+        data=File("Sales of 2020\n\nx,y\n" + LINE),
+        says="line 3 has 2 fields, and the header has 1.",
+    ),
     Row(
         name="a comment above the header",
         data=File("# from the lab\nx,y\n" + LINE),
-        says="Line 2 has 2 fields, the header 1.",
+        says="line 2 has 2 fields, and the header has 1.",
     ),
     Row(name="no header", data=File(LINE), says="There is no column 'y' in <data>. Known names: '1', '2'."),
     Row(
@@ -68,12 +78,12 @@ FILES = [
     Row(
         name="a value with the delimiter in it, and an empty last field",
         data=File("x,y,note\n1,2,\n2,4,\n1,250,6,\n4,8,\n"),
-        says="Line 4 of <data> has 4 fields, the last one empty where it is one too many, and the header has 3. Perhaps a value",
+        says="Line 4 of <data> has 4 fields, and the header has 3: a value may contain the delimiter, as in 1,250",
     ),
     Row(
         name="a line without the delimiter that ends all others",
         data=File("x,y\n" + "".join(f"{i},{2 * i},\n" for i in range(30_000)) + "1,2\n"),
-        says="Line 30,002 has 2 fields, the lines before it 3. Mend that line.",
+        says="line 30,002 has 2 fields, and the lines before it have 3. Correct that line.",
     ),
     Row(name="every line ends in a delimiter", data=File("x,y\n1,2,\n2,4,\n3,6,\n4,8,\n"), params=ON_A_LINE),
     Row(name="a gzipped file cut short", data=File(gzip.compress(LINE.encode() * 99)[:-9], "data.csv.gz"), says="cannot be read"),
@@ -85,14 +95,14 @@ FILES = [
     Row(
         name="the folder of a Delta table",
         data=Files({"_delta_log/00000000000000000000.json": "{}", "part-0.csv": "x,y\n" + LINE}),
-        says="is a Delta table. It can also hold files with rows that were changed or deleted, and only the table's own log",
+        says="is a Delta table, whose files can hold changed or deleted rows that only its log marks.",
     ),
     Row(name="a file that is not there", data=At("missing.csv"), says="The file 'missing.csv' does not exist. Give the path of a"),
     Row(name="an ending with a slip in it", data=At("cars.cvs"), says="The file 'cars.cvs' does not exist."),
     Row(
         name="a folder without data",
         data=At("."),
-        says="The folder '.' has no data in it: there is no file whose name ends in one of .parquet, .pq,",
+        says="The folder '.' has no file whose name ends in one of .parquet, .pq,",
     ),
     Row(
         name="a URL",
@@ -102,12 +112,12 @@ FILES = [
     Row(
         name="a pattern that fits nothing",
         data=At("*.csv"),
-        says="The pattern '*.csv' fits no file. Check its folders and name. In it, * stands for any letters and",
+        says="The pattern '*.csv' matches no file. Check its folders and name; * stands for any letters and",
     ),
     Row(
         name="a column that one of several files lacks",
         data=Files({"a.csv": "x,y\n" + LINE, "b.csv": "y\n1\n"}),
-        says="Column 'x' is in 'a.csv' and not in 'b.csv', which is another file of data. Give the column to every file,",
+        says="Column 'x' is in 'a.csv' and not in 'b.csv', which is another file of data. Add the column to every file,",
     ),
     Row(
         name="text in one of several files",
@@ -178,11 +188,11 @@ ENCODINGS = [
         says="The file '<data>' has null bytes, as UTF-16 text and binary files have. Save it as UTF-8 text.",
     ),
     Row(name="UTF-32", data=File(("x,y\n" + LINE).encode("utf-32")), says="has null bytes"),
-    Row(name="Latin-1 in a name", data=File("x,é\n1,2\n".encode("latin-1")), says="not utf-8 encoded"),
+    Row(name="Latin-1 in a name", data=File("x,é\n1,2\n".encode("latin-1")), says="not encoded in UTF-8"),
     Row(
         name="Latin-1 in a value",
         data=File("x,y,name\n1,2,café\n2,3,a\n3,5,b\n4,4,c\n".encode("latin-1")),
-        says="not utf-8 encoded",
+        says="not encoded in UTF-8",
     ),
     Row(name="every byte there is", data=File(bytes(range(256))), says="has null bytes, as UTF-16 text and binary files have."),
     Row(name="a null byte in a value", data=File(b"x,y\n1,2\n2,\0\n3,5\n"), says="has null bytes"),

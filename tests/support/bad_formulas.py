@@ -67,7 +67,7 @@ NAMES = [
     Row(
         name="a file whose name colours the terminal",
         data=At("\x1b[31m.csv"),
-        says="The pattern '\\x1b[31m.csv' fits no file.",
+        says="The pattern '\\x1b[31m.csv' matches no file.",
     ),
     Row(
         name="a column called Intercept",
@@ -132,9 +132,7 @@ FORMULAS = [
     _formula("a comment", "y ~ x # size", "'#' is not understood in a formula. Comments are not read. Leave it out."),
     _formula("a comparison", "y ~ x > 2", "'>' is not understood in a formula. Conditions on rows go into where=."),
     _formula("and", "y ~ x & z", "'&' is not understood in a formula. Terms are joined by + or, for their product, by a colon"),
-    _formula(
-        "a minus of a word processor", "y ~ x − 1", "It looks like a sign from a word processor. Type the plain one"
-    ),
+    _formula("a minus of a word processor", "y ~ x − 1", "It looks like a sign from a word processor. Type the plain one"),
     _formula("quotes of a word processor", "y ~ “x”", "It looks like a sign from a word processor."),
     _formula("R: as.factor", "y ~ as.factor(origin)", "'as.factor(origin)' cannot be read here. Write factor(...) or C(...)."),
     _formula("R: %in%", "y ~ x %in% z", "'in' is not understood in a formula. Write b:a for b %in% a."),
@@ -148,9 +146,7 @@ FORMULAS = [
     ),
     _formula("Python: np.power", "y ~ np.power(x, 2)", f"'power' {_NO_FUNCTION} Write I(x**2) for a power."),
     _formula("Python: a method", "y ~ x.astype(float)", f"'x.astype' {_NO_FUNCTION} Known are + - * / ** and log, log2, log10"),
-    _formula(
-        "Python: an attribute", "y ~ C(origin).codes", "The text after the dot would be Python, and nothing is evaluated as"
-    ),
+    _formula("Python: an attribute", "y ~ C(origin).codes", "The text after the dot would be Python, and nothing is evaluated as"),
     _formula("Python: a place in a list", "y ~ x[0]", "'x[0]' is not understood in a formula."),
     _formula("Python: a comparison in I", "y ~ I(x > 2)", "'x > 2' is not understood in a formula. Known are + - * / **"),
     _formula("Python: a lambda", "y ~ I(lambda: x)", "is not understood in a formula."),
@@ -220,9 +216,7 @@ FORMULAS = [
     _formula(
         "60 brackets", "y ~ " + "(" * 60 + "x" + ")" * 60, "The brackets are nested more than 50 deep. Write it in fewer steps."
     ),
-    _formula(
-        "a colour of the terminal", "y ~ \x1b[31mred", "'\\x1b' is not understood in a formula. It is invisible. Remove it;"
-    ),
+    _formula("a colour of the terminal", "y ~ \x1b[31mred", "'\\x1b' is not understood in a formula. It is invisible. Remove it;"),
     _formula("a mark that turns the direction", "y ~ \u202ex", "'\\u202e' is not understood in a formula. It is invisible."),
     _formula("a null character", "y ~ x\0", "'\\x00' is not understood in a formula. It is invisible."),
     _formula(

@@ -137,7 +137,9 @@ def is_rounded(formula: Formula, factors: Mapping[str, Factor]) -> bool:
     """Tell whether anything is computed in plain doubles: a function, a fractional power, a basis."""
     arguments = [argument_of(f) for f in factors.values() if not isinstance(f, Categorical)]
     return any(isinstance(f, Basis) and f.kind != "powers" for f in factors.values()) or any(
-        _is_rounded(part) for expression in (*formula.response_and_offsets.values(), *arguments) for part in subexpressions(expression)
+        _is_rounded(part)
+        for expression in (*formula.response_and_offsets.values(), *arguments)
+        for part in subexpressions(expression)
     )
 
 

@@ -1,12 +1,11 @@
-"""Arrow IPC files: the file format (Feather version 2) and the stream format, told apart by their first bytes.
+"""Arrow IPC files: the file format (Feather version 2) and the stream format, distinguished by their first bytes.
 
-They are read and not mapped: a mapped file that another program cuts short would end this process.
+They are read, not memory-mapped: if another program truncates a mapped file, this process dies.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import cached_property
 from itertools import accumulate
 
@@ -16,9 +15,9 @@ from squarely.data.dtypes import Kind, Level, declared_levels, index_columns, is
 from squarely.data.files.local_file import LocalFile
 from squarely.data.pandas_io import pandas_read_call
 from squarely.data.source import RowRange, Source, record_batches, with_row_positions
-from squarely.errors import DataError, first_line
 
-_END = b"\xff\xff\xff\xff\0\0\0\0"  # without it a stream that was cut between two batches looks whole
+_END = b"\xff\xff\xff\xff\0\0\0\0"  # without this check a stream that was cut between two batches looks complete
+_KIND = "an Arrow file"
 
 
 class IpcSource(Source):
@@ -32,7 +31,7 @@ class IpcSource(Source):
         self._is_stream = file.head(6) != b"ARROW1"
         if not self._is_stream:  # pandas does not read streams
             self.pandas_call = pandas_read_call(str(file.real_path), "Arrow")
-        with self._read_errors(), pa.OSFile(str(file.path)) as opened:
+        with file.reading(_KIND), pa.OSFile(str(file.path)) as opened:
             if self._is_stream:
                 opened.seek(max(opened.size() - len(_END), 0))
                 if opened.read(len(_END)) != _END:
@@ -44,7 +43,7 @@ class IpcSource(Source):
 
     @cached_property
     def rows(self) -> int | None:
-        """How many rows the file says it has, None for a stream, which does not."""
+        """The number of rows, None for a stream, which does not record it."""
         return None if self._is_stream else sum(self._lengths)
 
     @cached_property
@@ -53,13 +52,13 @@ class IpcSource(Source):
         return tuple(int(batch.num_rows) for batch in self._iter_batches([0] if len(self._schema) else []))
 
     def parts(self) -> tuple[RowRange, ...]:
-        """Tell which rows can be read by themselves: those of a record batch. A stream can only be read through."""
+        """Return the rows of each record batch; a stream is one part."""
         if self._is_stream:
             return super().parts()
         return tuple(map(RowRange, accumulate(self._lengths, initial=0), self._lengths))
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
-        """Yield the named columns in batches, in the order of the file; the others are not decoded."""
+        """Yield the named columns in batches, in file order; the other columns are not decoded."""
         for batch in self._iter_batches(self._find_places(numbers, labels)):
             yield from self._cut(batch, numbers, labels)
 
@@ -75,7 +74,7 @@ class IpcSource(Source):
             yield from with_row_positions(self._cut(batch, numbers, labels), parts[i].start)
 
     def _find_places(self, numbers: Sequence[str], labels: Sequence[str]) -> list[int]:
-        """Give the places of the columns to decode, in the order of the file; any one where only rows are counted."""
+        """Return the places of the columns to decode, in file order; the first column if only rows are counted."""
         places = sorted({self._schema.get_field_index(name) for name in (*numbers, *labels)})
         return places or list(range(len(self._schema)))[:1]
 
@@ -85,34 +84,21 @@ class IpcSource(Source):
         yield from record_batches(columns, batch.num_rows)
 
     def kind(self, name: str) -> Kind:
-        """Tell what a column holds."""
+        """Return what a column holds."""
         return kind_of(self._schema.field(name).type)
 
     def category_order(self, name: str) -> tuple[Level, ...] | None:
-        """Give the categories of a dictionary that has an order; a stream may add to them as it goes on."""
+        """Return the categories of an ordered dictionary; a stream may add some in later batches."""
         if not is_ordered(self._schema, name):
             return None
         return declared_levels(batch.column(0) for batch in self._iter_batches([self._schema.get_field_index(name)]))
 
     def _iter_batches(self, places: list[int], order: Sequence[int] | None = None) -> Iterator[pa.RecordBatch]:
-        self._file.require_unchanged()
         options = pa.ipc.IpcReadOptions(included_fields=places)
-        with self._read_errors(), pa.OSFile(str(self._file.path)) as opened:
+        with self._file.reading(_KIND), pa.OSFile(str(self._file.path)) as opened:
             if self._is_stream:
                 yield from pa.ipc.open_stream(opened, options=options)
             else:
                 reader = pa.ipc.open_file(opened, options=options)
                 for i in range(reader.num_record_batches) if order is None else order:
                     yield reader.get_batch(i)
-        self._file.require_unchanged()
-
-    @contextmanager
-    def _read_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except (pa.ArrowException, OSError) as error:
-            self._file.require_unchanged()
-            raise DataError(
-                f"The file {self.label!r} cannot be read as an Arrow file: it is damaged or was cut short. "
-                f"Write it again. Arrow says: {first_line(error)}."
-            ) from error

@@ -1,7 +1,7 @@
-"""JSON lines: one object on each line, read in blocks of whole lines; a key that a line does not have is NULL there.
+"""JSON lines: one object on each line, read in blocks of whole lines; a key that a line lacks is NULL there.
 
-Which keys there are, and whether they hold numbers, is known only after the last line: so the file is looked through once when it
-is opened. Arrow parses the blocks; where it cannot, Python's parser finds the line and the value.
+The columns and their kinds are known only after the last line, so opening a file scans it once. Arrow parses the blocks. Where it
+fails, Python's parser finds the line and the value.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import json
 import re
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any
 
@@ -30,24 +29,23 @@ _KINDS: dict[str, Kind] = {"INT64": "number", "DOUBLE": "number", "BOOLEAN": "bo
 
 
 class JsonLinesSource(Source):
-    """One file of JSON lines on this machine, gzipped or not."""
+    """A file of JSON lines on this machine, gzipped or not."""
 
     is_file = True
 
     def __init__(self, file: LocalFile) -> None:
         self.label = file.label
-        self._file = file
+        self._file, self._is_gzip = file, file.is_gzip
         self.pandas_call = pandas_read_call(str(file.real_path), "JSON lines")
-        self._is_gzip = file.head(2) == b"\x1f\x8b"
         types: dict[str, str] = {}
-        twins: set[str] = set()
+        duplicates: set[str] = set()
         for first, block in self._iter_blocks():
-            found, doubled = self._find_types(block, first)
-            twins |= doubled
-            for name, kind in found.items():
+            block_types, block_duplicates = self._find_types(block, first)
+            duplicates |= block_duplicates
+            for name, kind in block_types.items():
                 types[name] = _common_type(types.get(name, "NULL"), kind)
         self.columns = types
-        self.duplicate_names = frozenset(twins)
+        self.duplicate_names = frozenset(duplicates)
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, in the order of the lines."""
@@ -64,14 +62,13 @@ class JsonLinesSource(Source):
             yield from record_batches([table.column(name) for name in (*numbers, *labels)], _count(block))
 
     def kind(self, name: str) -> Kind:
-        """Tell what a column holds: what its first value is. Another kind further on is an error of the line it is on."""
+        """Return what the first value of a column is; a later value of another kind is an error of its line."""
         return _KINDS.get(self.columns[name], "other")
 
     def _iter_blocks(self) -> Iterator[tuple[int, bytes]]:
-        """Yield the number of rows before a block, and the block: whole lines, of which blank ones are no rows."""
-        self._file.require_unchanged()
+        """Yield the number of rows before a block, and the block: whole lines; blank lines are not rows."""
         first, rest = 0, b""
-        try:
+        with self._file.reading("JSON lines"):
             with self._open_bytes() as file:
                 while piece := file.read(_BLOCK):
                     lines, end, rest = (rest + piece).rpartition(b"\n")
@@ -80,34 +77,30 @@ class JsonLinesSource(Source):
                     if block := self._check_block(lines + end, first):
                         yield first, block
                         first += _count(block)
-        except (OSError, EOFError, zlib.error) as error:
-            self._file.require_unchanged()
-            raise self._unreadable_error(str(error)) from error
-        if block := self._check_block(rest, first):
-            yield first, block
-        self._file.require_unchanged()
+            if block := self._check_block(rest, first):
+                yield first, block
 
     def _open_bytes(self) -> IO[bytes]:
         return gzip.open(self._file.path) if self._is_gzip else self._file.path.open("rb")  # type: ignore[return-value]
 
     def _check_block(self, block: bytes, first: int) -> bytes:
-        """Take off the byte order mark, and refuse at the first row what other JSON files begin with."""
+        """Remove the byte order mark, and raise a DataError at the first row of other JSON files."""
         block = block.removeprefix(b"\xef\xbb\xbf") if first == 0 else block
         begin = block.lstrip()[:2]
         if first == 0 and begin[:1] == b"[":
             raise DataError(
-                f"The file {self.label!r} holds one JSON array, which has to be in memory as a whole. Write one object on each "
-                "line (jq -c '.[]' does it), or load it with pandas.read_json and pass the DataFrame."
+                f"The file {self.label!r} holds one JSON array, which cannot be read in batches. Write one object on each "
+                "line (jq -c '.[]'), or load it with pandas.read_json and pass the DataFrame."
             )
         if first == 0 and begin in {b"\xff\xfe", b"\xfe\xff"}:
-            raise DataError(f"The file {self.label!r} is UTF-16 text. JSON is UTF-8: save it as that.")
-        if _NULL_LINE.search(b"\n" + block):  # Arrow makes a row of it, and crashes where a block has no other lines
+            raise DataError(f"The file {self.label!r} is UTF-16 text, but JSON lines are UTF-8. Save it as UTF-8.")
+        if _NULL_LINE.search(b"\n" + block):  # Arrow makes a row of it, and crashes if a block has no other lines
             for _ in self._parse_lines(block, first):
                 pass
         return block if begin else b""
 
     def _find_types(self, block: bytes, first: int) -> tuple[Mapping[str, str], set[str]]:
-        """Give the types of a block's columns, and the names that stand twice on a line."""
+        """Return the types of a block's columns, and the names that a line repeats."""
         try:
             table = _parse_block(block, None)
         except pa.ArrowException:
@@ -118,16 +111,16 @@ class JsonLinesSource(Source):
 
     def _find_types_by_line(self, block: bytes, first: int) -> tuple[Mapping[str, str], set[str]]:
         types: dict[str, str] = {}
-        twins: set[str] = set()
+        duplicates: set[str] = set()
         for _, pairs in self._parse_lines(block, first):
             names = [name for name, _ in pairs]
-            twins |= {name for name in names if names.count(name) > 1}
+            duplicates |= {name for name in names if names.count(name) > 1}
             for name, value in pairs:
                 types[name] = _common_type(types.get(name, "NULL"), _type_of(value))
-        return types, twins
+        return types, duplicates
 
     def _parse_lines(self, block: bytes, first: int) -> Iterator[tuple[int, list[tuple[str, Any]]]]:
-        """Parse the lines of a block with Python; name the first that is not an object."""
+        """Parse the lines of a block with Python; raise a DataError at the first line that is not an object."""
         row = first
         for line in block.split(b"\n"):
             if line.strip():
@@ -141,30 +134,27 @@ class JsonLinesSource(Source):
                 yield row, pairs
 
     def _explain_error(self, block: bytes, first: int, names: list[str]) -> DataError | None:
-        """Name the first value that is not of its column's kind, if that is what stopped Arrow."""
+        """Return an error that names the first value of another kind than its column, None if there is none."""
         for row, pairs in self._parse_lines(block, first):
             for name, value in pairs:
                 kind = self.columns[name]
                 if name in names and not _is_of_type(value, kind):
-                    return self._mixed_kinds_error(name, kind, value, row)
+                    expected = "numbers" if kind in {"INT64", "DOUBLE"} else f"{kind.lower()} values"
+                    return DataError(
+                        f"Column {name!r} of {self.label} holds {expected}, then something else: {value!r} in data row {row:,}. "
+                        "Correct that value, or make it null."
+                    )
         return None
-
-    def _mixed_kinds_error(self, name: str, kind: str, value: Any, row: int) -> DataError:
-        held = "numbers" if kind in {"INT64", "DOUBLE"} else f"{kind.lower()} values"
-        return DataError(
-            f"Column {name!r} of {self.label} holds {held}, then something else: {value!r} in data row {row:,}. "
-            "Correct that value, or make it null."
-        )
 
     def _unreadable_error(self, why: str) -> DataError:
         return DataError(
-            f'The file {self.label!r} cannot be read as JSON lines, one object such as {{"x": 1}} on each line: '
-            f"{why.rstrip('.')}. Mend it or write it again."
+            f'The file {self.label!r} cannot be read as JSON lines, with one object such as {{"x": 1}} on each line: '
+            f"{why.rstrip('.')}. Correct it or write it again."
         )
 
 
 class _JsonObject(list):
-    """The names and values of one object, in their order, twins too."""
+    """The names and values of one object, in order, with repeated names."""
 
 
 def _parse_block(block: bytes, schema: pa.Schema | None) -> pa.Table:
@@ -178,7 +168,7 @@ def _count(block: bytes) -> int:
 
 
 def _common_type(one: str, other: str) -> str:
-    """Give the type that holds two types; of two kinds, the first.
+    """Return the type that holds two types; for two kinds, the first.
 
     >>> _common_type("NULL", "INT64"), _common_type("INT64", "DOUBLE"), _common_type("DOUBLE", "STRING")
     ('INT64', 'DOUBLE', 'DOUBLE')
@@ -194,14 +184,14 @@ def _is_of_type(value: Any, kind: str) -> bool:
 
 def _type_name(kind: pa.DataType) -> str:
     if pa.types.is_timestamp(kind):
-        return "STRING"  # JSON has no dates: Arrow read them off the text
+        return "STRING"  # JSON has no dates: Arrow has parsed them from the text
     if pa.types.is_nested(kind):
         return "LIST" if pa.types.is_list(kind) else "OBJECT"
     return next((name for name, known in _TYPES.items() if known == kind), str(kind).upper())
 
 
 def _type_of(value: Any) -> str:
-    """Tell the type of a value that Python parsed; bool comes before int, of which Python makes it a kind."""
+    """Return the type of a value that Python parsed; a bool is an int in Python, but not here."""
     if isinstance(value, int) and not isinstance(value, bool):
         return "INT64" if -(2**63) <= value < 2**63 else "DOUBLE"
     kinds = {type(None): "NULL", bool: "BOOLEAN", float: "DOUBLE", str: "STRING", list: "LIST", _JsonObject: "OBJECT"}

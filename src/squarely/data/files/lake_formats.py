@@ -1,4 +1,4 @@
-"""Tables of a lake format: folders whose files are not all part of the table, which only a log beside them tells."""
+"""Lake tables: folders in which only a log tells which files belong to the table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from squarely.errors import DataError
 
 _DELTA, _ICEBERG, _HUDI, _PAIMON, _STREAM, _DUCKLAKE = (
-    "a Delta table", "an Iceberg table", "a Hudi table", "a Paimon table", "what a Spark stream writes", "a DuckLake table"
+    "a Delta table", "an Iceberg table", "a Hudi table", "a Paimon table", "the output of a Spark stream", "a DuckLake table"
 )  # fmt: skip
 _ALTERNATIVES = {
     _DELTA: "deltalake.DeltaTable({path!r}).to_pyarrow_table(), or duckdb.sql(\"FROM delta_scan('...')\")",
@@ -23,35 +23,29 @@ _ALTERNATIVES = {
 
 
 def require_no_lake_table(paths: Iterable[Path]) -> None:
-    """Raise a DataError if one of the files lies in the folder of such a table, at any depth."""
-
-    @cache
-    def kind_at(folder: Path) -> str | None:
-        return _detect_table(folder)
+    """Raise a DataError if a file lies in the folder of a lake table, at any depth."""
 
     @cache
     def table_above(folder: Path) -> tuple[Path, str] | None:
-        kind = kind_at(folder)
-        if kind is not None:
+        if kind := _detect_table(folder):
             return folder, kind
         return None if folder == folder.parent else table_above(folder.parent)
 
     for path in paths:
         for place in (path, path.resolve()):  # a link may lead into a table, or out of one
-            found = (place.parent, _DUCKLAKE) if place.name.startswith("ducklake-") else table_above(place.parent)
-            if found is not None:
-                folder, kind = _shorten(found[0]), found[1]
+            table = (place.parent, _DUCKLAKE) if place.name.startswith("ducklake-") else table_above(place.parent)
+            if table is not None:
+                folder, kind = _shorten(table[0]), table[1]
                 raise DataError(
-                    f"The folder {folder!r} is {kind}. It can also hold files with rows that were changed or deleted, and only the "
-                    f"table's own log tells them apart. Read it with {_ALTERNATIVES[kind].format(path=folder)}, and pass the result as "
-                    "the data."
+                    f"The folder {folder!r} is {kind}, whose files can hold changed or deleted rows that only its log marks. "
+                    f"Read it with {_ALTERNATIVES[kind].format(path=folder)}, and pass the result as the data."
                 )
 
 
 def _shorten(folder: Path) -> str:
-    """Give a path as a user would write it here."""
-    here = Path.cwd()
-    return str(folder.relative_to(here)) if folder.is_relative_to(here) else str(folder)
+    """Return a path relative to the current folder if it lies below it."""
+    current = Path.cwd()
+    return str(folder.relative_to(current)) if folder.is_relative_to(current) else str(folder)
 
 
 def _detect_table(folder: Path) -> str | None:

@@ -1,17 +1,23 @@
-"""A file on this machine: what can be told before it is read, and whether it is still the same one at the next scan."""
+"""A file on this machine: detect its kind, and check that it stays the same from one scan to the next."""
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 
-from squarely.errors import DataError
+import pyarrow as pa
+
+from squarely.errors import DataError, first_line
 from squarely.storage.disk import plain_path, printable_name
 
 _MOST_NAMES = 1000
-# The first bytes of kinds of file, whatever their names say; a CSV file may well have a first column called PAR1.
+_READ_ERRORS = (OSError, EOFError, zlib.error, pa.ArrowException)
+# The first bytes of kinds of file, whatever their names are; a CSV file may well have a first column called PAR1.
 _MAGIC = {
     b"PAR1\x15": "Parquet",
     b"ARROW1\0\0": "Arrow",
@@ -32,7 +38,7 @@ SUFFIXES = {
 
 
 def named_kind(name: str) -> str | None:
-    """Tell the kind of a file from its name, None where that says nothing.
+    """Return the kind of file that a name says, None if the name says nothing.
 
     >>> named_kind("Cars.CSV.gz"), named_kind("part-0.parquet"), named_kind("notes.txt")
     ('CSV', 'Parquet', None)
@@ -42,14 +48,14 @@ def named_kind(name: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class LocalFile:
-    """A file that is there and has something in it.
+    """A regular file that exists and is not empty.
 
     Attributes
     ----------
-    given_path : the path as it was given.
-    path : where it is, links followed; a link to it where the engines cannot be told its name.
-    stamp : device, number, size in bytes and time of the last change, as they were when it was opened.
-    label : what messages call it.
+    given_path : the path that the user gave.
+    path : the file's own path, links followed; a link to it if the engines do not accept its name.
+    stamp : device, inode, size in bytes and time of the last change, as they were when the file was opened.
+    label : the file's name in messages.
     """
 
     given_path: Path
@@ -59,11 +65,11 @@ class LocalFile:
 
     @classmethod
     def open(cls, path: Path, label: str | None = None) -> LocalFile:
-        """Look at a file; messages call it by the name that it has in its folder, unless there is a label.
+        """Check a file and record its stamp; the label is its name without folders, unless one is given.
 
         Raises
         ------
-        DataError : it does not exist, is no regular file, is empty or may not be read.
+        DataError : the file does not exist, is not regular, is empty or cannot be read.
         """
         try:
             if not path.is_file():
@@ -73,45 +79,69 @@ class LocalFile:
             file.head(1)
         except OSError as error:
             raise DataError(
-                f"The file {str(path)!r} cannot be read: {error.strerror or error}. Check its name and rights."
+                f"The file {str(path)!r} cannot be read: {error.strerror or error}. Check its name and permissions."
             ) from error
         if file.stamp[2] == 0:
-            raise DataError(f"The file {file.label!r} is empty (0 bytes). It needs the names of columns and rows under them.")
+            raise DataError(f"The file {file.label!r} is empty (0 bytes). Give a file with column names and rows.")
         return file
 
     @property
     def real_path(self) -> Path:
-        """The path of the file itself, links followed, whatever its name is."""
+        """The file's own path, links followed, whatever its name is."""
         return self.given_path.resolve()
 
+    @property
+    def is_gzip(self) -> bool:
+        """Whether the content is gzipped, whatever the name says."""
+        return self.head(2) == b"\x1f\x8b"
+
     def head(self, size: int) -> bytes:
-        """Give the first bytes."""
+        """Return the first bytes."""
         with self.path.open("rb") as file:
             return file.read(size)
 
     def detect_kind(self) -> str | None:
-        """Tell the kind of a binary file from its first bytes, None where they say nothing."""
+        """Return the kind of a binary file by its first bytes, None if they say nothing."""
         head = self.head(16)
         return next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
 
     def require_unchanged(self) -> None:
-        """Raise a DataError if the file is gone or is not the one that was opened."""
+        """Raise a DataError if the file is not the one that was opened."""
         try:
             now = _read_stamp(self.path)
         except OSError as error:
             raise DataError(
-                f"The file {self.label!r} is not there any more ({error.strerror}), and its rows are needed again. "
-                "Put it back and open it again."
+                f"The file {self.label!r} no longer exists ({error.strerror}), and its rows are needed again. "
+                "Restore it and open it again."
             ) from error
         if now != self.stamp:
             raise DataError(
-                f"The file {self.label!r} has changed since it was opened, so two scans would not see the same rows. "
+                f"The file {self.label!r} has changed since it was opened, so two scans would read different rows. "
                 "Wait until it is complete and open it again."
             )
 
+    @contextmanager
+    def reading(self, kind: str) -> Iterator[None]:
+        """Check before and after a scan that the file is unchanged, and raise `damaged_error` for a failure in between."""
+        self.require_unchanged()
+        try:
+            yield
+        except _READ_ERRORS as error:
+            self.require_unchanged()
+            raise damaged_error(self, kind, error) from error
+        self.require_unchanged()
+
+
+def damaged_error(file: LocalFile, kind: str, error: Exception) -> DataError:
+    """Return the error for a file whose content cannot be decoded to the end."""
+    return DataError(
+        f"The file {file.label!r} cannot be read as {kind}, because it is damaged or was cut short: {first_line(error)}. "
+        "Write or copy it again."
+    )
+
 
 def _suggest_name(path: Path) -> str:
-    """Say which file beside it has a name like the one that is missed, or what to give."""
+    """Suggest the file in the same folder whose name is nearest, or say what to give."""
     names = []
     if path.parent.is_dir() and not path.exists():
         names = [entry.name for entry in islice(path.parent.iterdir(), _MOST_NAMES) if entry.is_file()]
@@ -120,5 +150,5 @@ def _suggest_name(path: Path) -> str:
 
 
 def _read_stamp(path: Path) -> tuple[int, int, int, int]:
-    found = path.stat()
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+    stat = path.stat()
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns

@@ -1,4 +1,4 @@
-"""Which files a pattern, a folder or a list names: in an order of their own, and the same ones at every scan."""
+"""Find the files of a pattern, a folder or a list, put them in order, and check that they stay the same."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from squarely.errors import DataError, pluralize
 from squarely.storage.disk import local_path, printable_name
 
 _GLOB_SIGNS = "*?["
-_HIDDEN_PREFIXES = (".", "_")  # marks and checksums of the programs that write folders of data
+_HIDDEN_PREFIXES = (".", "_")  # markers and checksums of the programs that write folders of data
 _ENDINGS = ", ".join(SUFFIXES)
 
 
@@ -25,12 +25,12 @@ class FileSet:
 
     Attributes
     ----------
-    label : what messages call them all.
-    files : the files in the order of their rows.
-    notes : how they were put in order, and what was left out.
-    folders : for each file the keys and values of its folders called key=value, below the folder that was given.
-    folder_keys : the keys of such folders above, which all files lie in.
-    find_paths : finds the paths again.
+    label : the name of all of them in messages.
+    files : the files, in the order of their rows.
+    notes : their order, and the number of files that were left out, for the summary.
+    folders : for each file the keys and values of its key=value folders, below the folder that the user gave.
+    folder_keys : the keys of such folders above it, which hold all files.
+    find_paths : function that finds the paths again.
     """
 
     label: str
@@ -41,16 +41,16 @@ class FileSet:
     find_paths: Callable[[], list[Path]]
 
     def require_unchanged(self) -> None:
-        """Raise a DataError if a file has come, gone or changed since they were opened."""
-        before, now = [file.given_path for file in self.files], self.find_paths()
-        if gone := sorted(set(before).difference(now)):
+        """Raise a DataError if a file was added, removed or changed since they were opened."""
+        before, now = {file.given_path for file in self.files}, set(self.find_paths())
+        if gone := sorted(before - now):
             raise DataError(
-                f"The file {str(gone[0])!r} of {self.label} is not there any more, and its rows are needed again. "
-                "Put it back and open them again."
+                f"The file {str(gone[0])!r} of {self.label} no longer exists, and its rows are needed again. "
+                "Restore it and open them again."
             )
-        if new := sorted(set(now).difference(before)):
+        if new := sorted(now - before):
             raise DataError(
-                f"The file {str(new[0])!r} has come to {self.label} since it was opened, so two scans would not see the same rows. "
+                f"The file {str(new[0])!r} was added to {self.label} after it was opened, so two scans would read different rows. "
                 "Wait until all files are complete and open them again."
             )
         for file in self.files:
@@ -58,26 +58,26 @@ class FileSet:
 
 
 def is_pattern(text: str) -> bool:
-    """Tell whether a path stands for all files whose names fit; one that is there as it is written does not."""
+    """Return whether a path is a pattern; a path that exists as it is written is none."""
     return any(sign in text for sign in _GLOB_SIGNS) and not os.path.lexists(local_path(text))
 
 
 def find_files(texts: Sequence[str], *, is_list: bool) -> FileSet:
-    """Find the files that paths, patterns and folders name: `is_list` in a list, whose order is kept, or by a single one of them.
+    """Find the files of a list of paths, patterns and folders, in list order; or of a single one (`is_list` False).
 
-    The files of a pattern or a folder come in the order of their paths, as text. In a folder, those in its folders count too;
-    names that begin with a dot or an underscore do not, nor do those whose ending is none of data.
+    The files of a pattern or a folder are sorted by path, as text. A folder includes its subfolders, but not files whose
+    name begins with a dot or an underscore, or ends in none of `SUFFIXES`.
 
     Raises
     ------
-    DataError : there is no such file, or one is named twice.
+    DataError : there is no such file, or one is given twice.
     """
     places = [(text, local_path(text).absolute()) for text in texts]
 
-    def look() -> list[Path]:
+    def find_paths() -> list[Path]:
         return [path for text, place in places for path in _find_named(text, place)]
 
-    paths = look()
+    paths = find_paths()
     require_no_lake_table(paths)
     shared = Path(os.path.commonpath([path.parent for path in paths]))
     files = tuple(LocalFile.open(path, os.path.relpath(path, shared)) for path in paths)
@@ -85,7 +85,7 @@ def find_files(texts: Sequence[str], *, is_list: bool) -> FileSet:
     label = files[0].label + (f" and {pluralize(len(files) - 1, 'other file')}" if len(files) > 1 else "") if is_list else texts[0]
     order = "" if len(files) == 1 else " in the order given" if is_list else " in the order of their names"
     notes = (f"{pluralize(len(files), 'file')}{order}", *_describe_skipped([place for _, place in places]))
-    # The keys of one folder or pattern begin where it does; those of a list where its paths part.
+    # The keys of a folder or pattern are those below it; the keys of a list are those below the common folder.
     begin = shared if is_list else places[0][1] if os.path.isdir(places[0][1]) else _pattern_folder(places[0][1])
     folders = tuple(read_folder_keys(path.parent.relative_to(begin)) for path in paths)
     keys = list(dict.fromkeys(key for each in folders for key in each))
@@ -96,7 +96,7 @@ def find_files(texts: Sequence[str], *, is_list: bool) -> FileSet:
         notes=notes,
         folders=folders,
         folder_keys=frozenset(read_folder_keys(begin)),
-        find_paths=look,
+        find_paths=find_paths,
     )
 
 
@@ -108,18 +108,19 @@ def _find_named(text: str, path: Path) -> list[Path]:
 
 def _match_pattern(text: str, path: Path) -> list[Path]:
     folder = _pattern_folder(path)
-    met = [folder / name for name in glob.glob(str(path.relative_to(folder)), root_dir=folder, recursive=True)]
-    files = sorted((one for one in met if not os.path.isdir(one)), key=str)
+    found = [folder / name for name in glob.glob(str(path.relative_to(folder)), root_dir=folder, recursive=True)]
+    files = sorted((one for one in found if not os.path.isdir(one)), key=str)
     if not files:
-        inside = (
-            f"It fits folders only: {text.rstrip('/') + '/*'!r} are the files in them." if met else "Check its folders and name."
+        if found:
+            raise DataError(f"The pattern {text!r} matches folders only. Give {text.rstrip('/') + '/*'!r} for the files in them.")
+        raise DataError(
+            f"The pattern {text!r} matches no file. Check its folders and name; * stands for any letters and ** for any folders."
         )
-        raise DataError(f"The pattern {text!r} fits no file. {inside} In it, * stands for any letters and ** for any folders.")
     return files
 
 
 def _pattern_folder(pattern: Path) -> Path:
-    """Give the folder that a pattern begins in: what is there literally is none, so data[1] may hold the files of *.csv."""
+    """Return the deepest existing folder of a pattern; it may have a name such as data[1]."""
     return next(parent for parent in pattern.parents if os.path.isdir(parent))
 
 
@@ -127,24 +128,24 @@ def _list_folder(text: str, path: Path) -> list[Path]:
     files = [file for file in _walk(path) if named_kind(file.name)]
     if not files:
         others = [file.name for file in _walk(path)]
-        found = f"only others, such as {others[0]!r}" if others else "no others either"
+        found = f"only others, such as {others[0]!r}" if others else "nor any other file"
         raise DataError(
-            f"The folder {text!r} has no data in it: there is no file whose name ends in one of {_ENDINGS}, and {found}. "
-            "Give another folder, or a pattern such as 'folder/*.txt' for files of other names."
+            f"The folder {text!r} has no file whose name ends in one of {_ENDINGS}, {found}. "
+            "Give another folder, or a pattern such as 'folder/*.txt' for files with other names."
         )
     return files
 
 
 def _walk(folder: Path) -> list[Path]:
-    """Give the files in a folder and the folders in it, sorted, without those whose names begin with a dot or an underscore."""
+    """Return the files in a folder and its subfolders, sorted, without names that begin with a dot or an underscore."""
     found = []
     try:
-        for here, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
+        for parent, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
             folders[:] = [name for name in folders if not name.startswith(_HIDDEN_PREFIXES)]
-            found += [Path(here, name) for name in names if not name.startswith(_HIDDEN_PREFIXES)]
+            found += [Path(parent, name) for name in names if not name.startswith(_HIDDEN_PREFIXES)]
     except OSError as error:
         raise DataError(
-            f"The folder {str(error.filename or folder)!r} cannot be read: {error.strerror or error}. Check its rights."
+            f"The folder {str(error.filename or folder)!r} cannot be read: {error.strerror or error}. Check its permissions."
         ) from error
     return sorted(found, key=str)
 
@@ -154,16 +155,15 @@ def _raise(error: OSError) -> None:
 
 
 def _describe_skipped(places: Sequence[Path]) -> list[str]:
-    """Say which files of the folders were taken for none of data."""
+    """Describe the files of folders that were left out."""
     others = [file.name for place in places if os.path.isdir(place) for file in _walk(place) if not named_kind(file.name)]
     return [f"{pluralize(len(others), 'file')} of the folder left out, such as {others[0]!r}"] if others else []
 
 
 def _require_once(files: Sequence[LocalFile]) -> None:
-    met: dict[Path, str] = {}
+    labels: dict[Path, str] = {}
     for file in files:
-        if file.path in met:
-            other = met[file.path]
+        if other := labels.get(file.path):
             twice = "is given twice" if other == file.label else f"is the same file as {other!r}"
             raise DataError(f"{file.label!r} {twice}, and its rows would count twice. Give each file once.")
-        met[file.path] = file.label
+        labels[file.path] = file.label

@@ -1,4 +1,4 @@
-"""Write columns to a file, batch by batch, so that a whole file bears the name in the end, or what bore it before."""
+"""Write columns to a file, batch by batch; the target is replaced once the new file is complete."""
 
 from __future__ import annotations
 
@@ -25,23 +25,22 @@ class _BatchWriter(Protocol):
 def write_columns(path: str | os.PathLike[str], batches: Iterable[Mapping[str, np.ndarray]]) -> None:
     """Write columns to a .csv, .parquet, .arrow, .feather or .jsonl file; NaN becomes NULL, in CSV an empty field.
 
-    The first batch settles names and types. The rows go to a file beside the target, which takes its name once it is whole.
+    The first batch determines names and types. The rows go to a temporary file beside the target, which replaces it at the end.
 
     Raises
     ------
-    DataError : the suffix is unknown, the folder is not there, the disk says no, there is no batch, or batches do not fit together.
+    DataError : the suffix is unknown, the file cannot be written, there is no batch, or the batches have different columns.
     """
     target = local_path(path)
     suffix = target.suffix.lower()
     if suffix not in SUFFIXES:
-        raise DataError(f"The name {str(path)!r} does not tell what to write. It must end in one of {', '.join(SUFFIXES)}.")
-    whole = writable_path(target)
+        raise DataError(f"The suffix of {str(path)!r} is not a format to write. Use one of {', '.join(SUFFIXES)}.")
     try:
-        with replacement(whole) as part:
+        with replacement(writable_path(target)) as part:
             _write_batches(part, suffix, batches)
     except (OSError, pa.ArrowException, UnicodeError) as error:
         raise DataError(
-            f"{str(path)!r} was not written: {first_line(error)}. What was there before, if anything, is whole."
+            f"{str(path)!r} was not written: {first_line(error)}. A file of that name, if there was one, is unchanged."
         ) from error
 
 
@@ -50,7 +49,7 @@ def _write_batches(part: Path, suffix: str, batches: Iterable[Mapping[str, np.nd
     first = next(remaining, None)
     if first is None:
         raise DataError(
-            "There is nothing to write: not a single batch, so not even the names of columns. Give one, with no rows if need be."
+            "There is nothing to write: no batch, so no column names. Give at least one batch, if need be without rows."
         )
     batch = _make_record_batch(first, None)
     with part.open("xb") as file:
@@ -70,7 +69,7 @@ def _make_record_batch(columns: Mapping[str, np.ndarray], schema: pa.Schema | No
     if schema is None:
         return pa.RecordBatch.from_pydict(arrays)
     if list(columns) != schema.names:
-        raise DataError(f"A batch has the columns {list(columns)}, the first one {schema.names}. Every batch needs the same.")
+        raise DataError(f"A batch has the columns {list(columns)}, and the first one {schema.names}. Every batch needs the same.")
     cast = [arrays[field.name].cast(field.type) for field in schema]
     return pa.RecordBatch.from_arrays(cast, schema=schema)
 
@@ -104,4 +103,4 @@ class _JsonLinesWriter:
         self._file.write("".join(lines).encode())
 
     def close(self) -> None:
-        """Leave the file to its owner."""
+        """Do nothing: the caller closes the file."""

@@ -157,7 +157,9 @@ class Spline:
 
         count = len(self.knots) - self.degree - 1
         distinct = np.diff(self.knots) > 0
-        pieces = [PPoly.from_spline(BSpline(self.knots, unit, self.degree)).c[:, distinct] for unit in np.eye(count)[self.first_column :]]
+        pieces = [
+            PPoly.from_spline(BSpline(self.knots, unit, self.degree)).c[:, distinct] for unit in np.eye(count)[self.first_column :]
+        ]
         table = np.stack(pieces, axis=2)
         return np.unique(self.knots), table if self.natural_weights is None else table @ self.natural_weights
 

@@ -211,9 +211,7 @@ def _require_text(column: str, found: Mapping[Level, int], source: Source) -> No
             f"1234.5, or write {c} if the values are categories."
         )
     number, odd = min(sorted(numbers.all), key=texts.__getitem__), others[0]
-    if (
-        numbers.plain_numbers and 2 * len(numbers.all) <= numbers.count
-    ):  # the kind that appears later is the exception
+    if numbers.plain_numbers and 2 * len(numbers.all) <= numbers.count:  # the kind that appears later is the exception
         odd = max(number, odd, key=texts.__getitem__)
         if texts[odd] == UNKNOWN_ROW:
             odd = number if len(numbers.all) < len(others) else others[0]  # or the kind with fewer levels, where no row is known

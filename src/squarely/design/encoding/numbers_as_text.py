@@ -24,7 +24,9 @@ _CODES = (
 )
 _CURRENCY = "|".join(map(re.escape, _CODES.split()))
 _SEPARATORS = ",.'\u2019_ \xa0\u2009\u202f"  # between thousands
-_MONEY = r"$%\u2030\xa2-\xa5\u20a0-\u20cf\u2212\u2013\u2014-"  # signs that only numbers have; the minus is last, for a character class
+_MONEY = (
+    r"$%\u2030\xa2-\xa5\u20a0-\u20cf\u2212\u2013\u2014-"  # signs that only numbers have; the minus is last, for a character class
+)
 _MARK = rf"[+~\u2248<>\u2264\u2265=\xb1'\"\u2018\u2019\u201c\u201d(\[*\xb0\s\u200b\u200e\u200f\u2060\ufeff{_MONEY}]"
 _NUMBER_IN_TEXT = re.compile(
     rf"(?P<before>{_MARK}*(?:(?P<code>{_CURRENCY}){_MARK}*|(?:ca\.?|approx\.?|about|under|over) +)?)"

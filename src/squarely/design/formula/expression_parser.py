@@ -78,9 +78,7 @@ def _parse_column(piece: PythonFragment, node: ast.expr) -> Name:
             f"The text {quoted} is used as a column or a number. Write columns without quotes, or in backticks.", node
         )
     if word in RESERVED_WORDS:
-        raise piece.formula_error(
-            f"{word} is used as a column or a number. Put a column of that name in backticks.", node
-        )
+        raise piece.formula_error(f"{word} is used as a column or a number. Put a column of that name in backticks.", node)
     return Name(piece.source_text.name(word), piece.span_of(node))
 
 
@@ -95,7 +93,9 @@ def _parse_call(piece: PythonFragment, node: ast.Call) -> Expression:
     if called in {"center", "scale", "standardize"}:
         return _parse_standardize(piece, node, called)
     if called in MULTI_COLUMN_CALLS:
-        raise piece.formula_error(f"{called}(...) makes several columns, so it must be a term of its own between operators such as + : and *.", node)
+        raise piece.formula_error(
+            f"{called}(...) makes several columns, so it must be a term of its own between operators such as + : and *.", node
+        )
     near = suggest_name(called, _NAMES)
     advice = _ALTERNATIVES.get(called, near if near.startswith("Did") else _KNOWN_HINT)
     raise piece.formula_error(

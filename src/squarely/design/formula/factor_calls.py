@@ -105,7 +105,13 @@ def _parse_spline(piece: PythonFragment, node: ast.Call, text: str) -> Basis:
             f"{kind}(...) needs either df, such as {kind}(x, df=4), or knots, such as {kind}(x, knots=[10, 20]).", node
         )
     return Basis(
-        text=text, kind=kind, argument=_parse_argument(piece, arguments["x"]), degree=degree, df=df, knots=knots, intercept=intercept
+        text=text,
+        kind=kind,
+        argument=_parse_argument(piece, arguments["x"]),
+        degree=degree,
+        df=df,
+        knots=knots,
+        intercept=intercept,
     )
 
 

@@ -80,7 +80,9 @@ def _unclosed_hint(closing: str) -> str:
 def _missing_operator_hint(text: str) -> str:
     if re.search(r"[\])'\"`]\s*\.", text):
         return "The text after the dot would be Python, and nothing is evaluated as Python. Make such a column in your data."
-    return f"There is no operator such as + between the words of {text!r}. A name with spaces goes into backticks, like `model year`."
+    return (
+        f"There is no operator such as + between the words of {text!r}. A name with spaces goes into backticks, like `model year`."
+    )
 
 
 def _advice(sign: str) -> str:

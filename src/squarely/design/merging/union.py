@@ -82,7 +82,9 @@ def _merge_orders(text: str, factor: Categorical, orders: Sequence[tuple[Level, 
         return tuple(level for level in factor.contrast.levels if level in present)
     merged, unique = _topological_sort(orders)
     if len(merged) < len({level for order in orders for level in order}):
-        raise DataError(f"The levels of {text} have orders that contradict each other: {_orders(orders)}. {_list_levels_hint(factor)}")
+        raise DataError(
+            f"The levels of {text} have orders that contradict each other: {_orders(orders)}. {_list_levels_hint(factor)}"
+        )
     if not unique and any(list(order) != sorted(order) for order in orders):
         raise DataError(
             f"The levels of {text} have orders that do not determine a common one: {_orders(orders)}. {_list_levels_hint(factor)}"

@@ -1,1 +1,1 @@
-"""CSV files: their dialect, line ends and compression, read by DuckDB."""
+"""CSV files, read by DuckDB: decimal signs, encoding, line ends and compression that it does not check."""

@@ -1,4 +1,4 @@
-"""Gzipped files: their sums and lengths checked, which DuckDB does not, and zeros behind them taken off, which it refuses."""
+"""Gzipped files: check their checksums and lengths, which DuckDB does not, and remove trailing zeros, which DuckDB refuses."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from squarely.data.files.csv.dialect import TemporaryCopy
+from squarely.data.files.csv.encoding import TemporaryCopy
 
 _PIECE = 2**22  # bytes
 
 
 def read_gzip(path: Path) -> Iterator[tuple[bytes, int]]:
-    """Yield the text of a gzipped file in pieces, each with the place where the members that are complete end.
+    """Yield the decompressed bytes in pieces, each with the place in the file where the last complete member ends.
 
-    Sums and lengths are checked. As gzip does, take no notice of zeros behind a member.
+    Checksums and lengths are checked. Zeros behind a member are ignored, as gzip does.
 
     Raises
     ------
-    EOFError, zlib.error : the file was cut short, is damaged, or something else follows in it.
+    EOFError, zlib.error : the file was cut short, is damaged, or something other than a member follows.
     """
     end = 0
     with path.open("rb") as file:
@@ -41,12 +41,12 @@ def read_gzip(path: Path) -> Iterator[tuple[bytes, int]]:
 
 
 def strip_padding(path: Path) -> TemporaryCopy | None:
-    """Copy a gzipped file that has zeros behind its stream without them; give None where there are none."""
+    """Copy a gzipped file without the zeros behind its last member; return None if there are none."""
     with path.open("rb") as file:
         size = file.seek(0, 2)
         file.seek(-1, 2)
         if file.read(1) != b"\0":
-            return None  # a stream of less than 16 MiB ends in a zero of its own, so the end has to be found
+            return None  # a member of less than 16 MiB itself ends in a zero, so its end must be found
         end = max(place for _, place in read_gzip(path))
         if end == size:
             return None

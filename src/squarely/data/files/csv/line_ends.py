@@ -1,10 +1,10 @@
-"""Lines of a CSV file that end in one delimiter too many, which DuckDB takes off in silence.
+"""Lines of a CSV file that end in an extra delimiter, which DuckDB drops silently.
 
-A line such as 1,250,53, under a header of three names may be 1,250 and 53 as well as 1, 250 and 53. Where every line ends so, the
-program that wrote the file adds a delimiter to each, which means nothing.
+Under a header of three names, the line 1,250,53, may be 1,250 and 53, or 1, 250 and 53. If every line ends in a delimiter, the
+program that wrote the file adds it, and it means nothing.
 
-Bytes are counted, block by block, which costs a few percent of reading the file; only where the counts do not fit are rows looked
-at one by one.
+The delimiters are counted block by block, which costs a few percent of reading the file. Only if the counts do not fit are rows
+parsed one by one.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _WORD = 64  # bits
 
 
 class LineEnds:
-    """How the lines of a file end: whether each, but perhaps the header's, has one empty field more than there are columns."""
+    """Whether each line of a file, except perhaps the header, has one extra empty field at its end."""
 
     def __init__(self, lines: Callable[[], IO[str]], delimiter: str, fields: int, header: int) -> None:
-        """Look at the first row; `fields` are the columns, and the line of the header has so many in itself."""
+        """Parse the first row; `fields` is the number of columns, `header` the number of fields in the header line."""
         self._open_lines, self._delimiter, self.fields, self._header_fields = lines, delimiter, fields, header
-        self.has_extra_field = False  # until the first row tells
+        self.has_extra_field = False  # until the first row is parsed
         try:
             with lines() as file:
                 first = next((row for row in itertools.islice(self._csv_reader(file), 1, None) if row), None)
@@ -41,18 +41,18 @@ class LineEnds:
         return len(row) == self.fields + 1 and not row[-1]
 
     def find_other_line(self, pieces: Iterable[bytes]) -> tuple[int, int] | None:
-        """Give the number of the first line that does not end as the first row does, and of its fields; None without one."""
+        """Return the first line that does not end as the first row does: its number, and that of its fields; None without one."""
         if len(self._delimiter.encode()) != 1:
             return self._find_other_row()
         inside = False  # of quotes, at the beginning of a block
         for number, (block, line_end) in enumerate(_iter_blocks(pieces)):
-            alike, inside = self._check_counts(block, line_end, inside, first=number == 0)
-            if not alike:
+            is_uniform, inside = self._check_counts(block, line_end, inside, first=number == 0)
+            if not is_uniform:
                 return self._find_other_row()
         return None
 
     def _check_counts(self, block: bytes, line_end: bytes, inside: bool, *, first: bool) -> tuple[bool, bool]:
-        """Tell whether the delimiters and line ends of a block are those of lines that end alike, and whether it ends in quotes."""
+        """Return whether the counts of a block are those of lines that end alike, and whether the block ends in quotes."""
         signs, width = np.frombuffer(block, dtype=np.uint8), len(line_end)
         if not self.has_extra_field and not _has_pair(block, self._delimiter.encode() + line_end[:1]):
             return True, inside ^ (b'"' in block and bool(np.count_nonzero(signs == _QUOTE) % 2))
@@ -71,7 +71,7 @@ class LineEnds:
         return fits and (not self.has_extra_field or ended == lines - (of_header < each)), inside
 
     def _find_other_row(self) -> tuple[int, int] | None:
-        """Go through all rows one by one."""
+        """Parse all rows one by one."""
         try:
             with self._open_lines() as file:
                 reader = self._csv_reader(file)
@@ -85,7 +85,7 @@ class LineEnds:
 
 
 def _has_pair(block: bytes, pair: bytes) -> bool:
-    """Tell whether two bytes follow each other somewhere, by words of two bytes: `in` is slow for bytes that are frequent."""
+    """Return whether two bytes occur one after the other, by words of two bytes: `in` is slow for frequent bytes."""
     word = int.from_bytes(pair, "little")
     if len(block) < 3:
         return pair in block
@@ -93,7 +93,7 @@ def _has_pair(block: bytes, pair: bytes) -> bool:
 
 
 def _mask_outside_quotes(signs: np.ndarray, inside: bool) -> tuple[np.ndarray, bool]:
-    """Tell which signs are in no quotes, and whether the last one is in some: by the parity of the quotes so far, in words of bits.
+    """Return which signs are outside quotes, and whether the last is inside: by the parity of the quotes so far, in words of bits.
 
     Source: Langdale and Lemire (2019), Parsing gigabytes of JSON per second, doi:10.1007/s00778-019-00578-5, section 3.1.1.
     """
@@ -110,7 +110,7 @@ def _mask_outside_quotes(signs: np.ndarray, inside: bool) -> tuple[np.ndarray, b
 
 
 def _iter_blocks(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """Yield whole lines, and what they end in."""
+    """Yield whole lines, and their line end."""
     rest, line_end = b"", b""
     for piece in pieces:
         block = rest + piece
