@@ -89,7 +89,8 @@ def _judge_other_loss(case: Evidence) -> tuple[str, str] | None:
     ratio = 1.0 + case.excess * float(run.problem.scale[-1]) ** 2 / least if least > 0 else np.inf
     near = f", and the run is within {away:.2g} of it" if away > case.tau else ""
     return "other loss", (
-        f"The training minimised the {LOSS_NAMES[run.options.loss]}, whose optimum is about {move:.2g} standard errors from that of "
+        f"The training minimised the {LOSS_NAMES[run.options.loss]}, whose optimum is about {move:.2g} standard errors "
+        f"from that of "
         f"least squares{near}: the gap is no error. Its mean squared error is {ratio:.4g} times the least. loss='mse' is least "
         "squares."
     )
@@ -119,7 +120,8 @@ def _judge_rounding(case: Evidence) -> tuple[str, str] | None:
         and excess <= unit * (_FEW_ROUNDINGS * np.finfo("float32").eps) ** 2
     ):
         return "float32 floor", (
-            f"{case.gap_sentence} It is of the size of the rounding of float32, which can keep it there however long the run. Train with "
+            f"{case.gap_sentence} It is of the size of the rounding of float32, which can keep it there however long "
+            f"the run. Train with "
             "dtype='float64'."
         )
     return None
@@ -161,6 +163,7 @@ def _judge_batches(case: Evidence) -> tuple[str, str] | None:
     return "batch noise", join_sentences(
         f"The noise of batches of {pluralize(known.batches.batch_size, 'row')} keeps it {least}about {known.floor_se:.2g} standard",
         f"errors away from the optimum at lr={run.options.rate:g}, however long they train.",
-        f"lr={known.rate_for_distance(tau)} would bring that to about {tau:g}; a schedule that lets the rate die out and average=True",
+        f"lr={known.rate_for_distance(tau)} would bring that to about {tau:g}; a schedule that lets the rate die out "
+        f"and average=True",
         "bring it nearer too.",
     )

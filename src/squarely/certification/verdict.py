@@ -132,7 +132,8 @@ def _judge(fit: Fit, run: Training, *, excess: float, tau: float, same: bool) ->
     largest = largest_gap(run.coefficients - fit.solution.params, fit.standard_errors)
     if not same:
         return "different rows", (
-            f"The fit used {pluralize(fit.nobs, 'row')} and the training {pluralize(run.moments.n, 'row')}, or other values in them: "
+            f"The fit used {pluralize(fit.nobs, 'row')} and the training {pluralize(run.moments.n, 'row')}, or other "
+            f"values in them: "
             "their answers need not meet. Give both the same data: squarely.ols(formula, run.source) fits the rows of the training."
         )
     wrong = _judge_failure(run, near=largest <= tau)

@@ -1,6 +1,7 @@
 """A page as HTML: one self-contained fragment, without script, colour or id, so that it takes on any notebook's look.
 
-Every text passes through `escape_controls`; names are never cut, they break where they are long. The two class names, one for MathJax 2 and
+Every text passes through `escape_controls`; names are never cut, they break where they are long. The two class names, one for
+MathJax 2 and
 one for MathJax 3, keep it from taking dollars and backslashes in the fragment for mathematics.
 """
 

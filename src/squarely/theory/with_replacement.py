@@ -1,6 +1,7 @@
 """Batches drawn with replacement: the mean error and the second moment of error and velocity obey a linear recurrence, exactly.
 
-With z = (error, velocity) of a mode, F as `Descent.update` gives it and xi what a batch takes off the mean gradient, z <- F z + G xi.
+With z = (error, velocity) of a mode, F as `Descent.update` gives it and xi what a batch takes off the mean gradient, z <- F z + G
+xi.
 The mean of xi is zero, and its second moment K C + (S - T - T') / B for second moments C of the error, where
 K C = (E(H_i C H_i) - H C H) / B and T = 4 E(r (x'e) x x') at the mean error e. So any epoch is a power of one matrix, and the floor
 the solution of a linear system. Without momentum there is no velocity, and F is 1 - lr lam.

@@ -74,7 +74,8 @@ def _await(client: Any, futures: Sequence[Any]) -> None:
         seen = now if client.nthreads() else seen
         if now - seen > _WORKER_TIMEOUT:
             raise DataError(
-                f"The cluster has had no worker for {_WORKER_TIMEOUT:.0f} seconds, and work is waiting for one. See why its workers "
+                f"The cluster has had no worker for {_WORKER_TIMEOUT:.0f} seconds, and work is waiting for one. See "
+                f"why its workers "
                 "ended, and start some before you begin again."
             )
 

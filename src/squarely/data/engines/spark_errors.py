@@ -65,6 +65,7 @@ def translate_spark_errors() -> Iterator[None]:
 
 
 def engine_error(error: Exception) -> DataError:
+    """Return the error to raise for a failure in Spark."""
     missing = MISSING_MODULE.search(str(error))
     if missing:
         return DataError(
@@ -72,5 +73,6 @@ def engine_error(error: Exception) -> DataError:
             "scipy, pandas and pyarrow. Install it there, or let PYSPARK_PYTHON name a Python that has it."
         )
     return DataError(
-        f"The Spark DataFrame cannot be worked on: {spark_message(error)}. See that its session is running and that its count() works."
+        f"The Spark DataFrame cannot be worked on: {spark_message(error)}. See that its session is running and that "
+        f"its count() works."
     )

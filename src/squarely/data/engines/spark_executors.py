@@ -31,7 +31,7 @@ def partition_udf(held: PartitionColumns, work: Callable[[Source], Any]) -> Call
 
 
 def merge_udf(merge: Callable[[Any, Any], Any]) -> Callable[[pa.Table], pa.Table]:
-    """Make a function of the rows that `partition_udf` gives for a block of parts, in any order, that gives one row for all of them."""
+    """Return a function that merges the rows of `partition_udf` for a block of parts, in any order, into one row."""
 
     def block(rows: pa.Table) -> pa.Table:
         numbers = rows["part"].to_numpy()

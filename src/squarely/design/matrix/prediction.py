@@ -31,13 +31,15 @@ _ALLOW_HINT = "rank_deficient='allow' (--rank-deficient allow) predicts such row
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Check:
-    """The D dependencies that all rows of a fit satisfy, one for each dropped column: z @ weights is zero for z = [1, (x - center) / scale].
+    """The D dependencies that all rows of a fit satisfy, one for each dropped column: z @ weights is zero for z = [1, (x - center)
+    / scale].
 
     Attributes
     ----------
     dropped_columns : (D,) the positions in `design.columns` of the dropped columns; none where no column was dropped for them.
     weights : (p + 1, D) for [1, x_1 ... x_p]: one for the dropped column, minus its combination of the others.
-    errors : (D,) by how much z @ weights may be off in a row of the fit. A weight may be off by `standard_error_scale` (p + 1,) times that.
+    errors : (D,) by how much z @ weights may be off in a row of the fit. A weight may be off by `standard_error_scale` (p + 1,)
+        times that.
     centers, scales : (p + 1,) of [1, x_1 ... x_p].
     messages : (D,) the sentence for each of them. `reason` the part of a warning before those that are broken.
     """
@@ -102,7 +104,8 @@ class Check:
         """Describe how many rows have no prediction, and which dependencies they break, in how many rows each (D,)."""
         broken = [f"{text} ({pluralize(int(n), 'row')})" for text, n in zip(self.messages, counts, strict=True) if n]
         return (
-            f"{pluralize(rows, 'row')} {'has' if rows == 1 else 'have'} no prediction but NaN: the rows of the fit do not determine "
+            f"{pluralize(rows, 'row')} {'has' if rows == 1 else 'have'} no prediction but NaN: the rows of the fit do "
+            f"not determine "
             f"one. {self.reason}: {_join_texts(broken)}. {_ALLOW_HINT}"
         )
 
@@ -120,7 +123,8 @@ class LinearPredictor:
 
     Attributes
     ----------
-    selected : the positions in `design.columns` of the q columns with a coefficient. Columns of the data that only others need may be
+    selected : the positions in `design.columns` of the q columns with a coefficient. Columns of the data that only others need may
+        be
         missing.
     level : the prediction at the center. `slopes`, `center` (q,), those of the columns.
     check : the dependencies that a row must satisfy to be predicted, or None.
@@ -167,7 +171,8 @@ def predict_batches(predictor: LinearPredictor, source: Source, *, unseen: str =
     require_columns(source, [*numbers, *labels])
     if predictor.check is not None:  # the rows are predicted later and elsewhere, so they cannot be counted here
         _warn(
-            f"A row that breaks {_join_texts(predictor.check.messages)} is predicted as NaN: the rows of the fit do not determine it. "
+            f"A row that breaks {_join_texts(predictor.check.messages)} is predicted as NaN: the rows of the fit do "
+            f"not determine it. "
             f"{_ALLOW_HINT}"
         )
     return source.with_column(

@@ -52,7 +52,8 @@ def without_levels(design: Design, absent: Mapping[str, Collection[Level]]) -> D
         levels = tuple(level for level in coding.levels if level not in absent.get(text, ()))
         if len(levels) < 2:
             raise DataError(
-                f"Column {coding.column!r} is {list_levels(levels) or 'nothing'} in every row that remains, and one level cannot be "
+                f"Column {coding.column!r} is {list_levels(levels) or 'nothing'} in every row that remains, and one "
+                f"level cannot be "
                 "compared. Leave the column out of the formula and fit the remaining rows again."
             )
         marks = {level: rows for level, rows in coding.marks.items() if level in levels}
