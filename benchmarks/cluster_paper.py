@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 import squarely as sq
-from squarely.data import fold
+from squarely.data import fold_results
 from squarely.data.tree_reduce import block_size
 
 P, ROWS, EXECUTORS, TOTAL = 100, 200_000, 1_000, 10**12
@@ -35,7 +35,7 @@ def recorded():
         begun = time.perf_counter()
         outcomes = list(source.mapped(*columns, work))
         passes.append((time.perf_counter() - begun, outcomes, merge, start))
-        return fold(outcomes, merge, start)
+        return fold_results(outcomes, merge, start)
 
     rows.fold_parts = watched
     try:
@@ -54,7 +54,7 @@ def merging(outcomes, merge, start, parts):
 
     def once():
         begun = time.perf_counter()
-        fold((pickle.loads(payload)[0] for _ in range(parts)), merge, start)  # noqa: S301
+        fold_results((pickle.loads(payload)[0] for _ in range(parts)), merge, start)  # noqa: S301
         return time.perf_counter() - begun
 
     return statistics.median(once() for _ in range(5))

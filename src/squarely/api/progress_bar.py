@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from squarely.data import Scan, listen
-from squarely.show.progress import terminal_progress  # not in the face of `show`: few need it, and rich takes a while to import
+from squarely.show import terminal_progress
 
 
 @contextmanager

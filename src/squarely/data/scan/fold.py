@@ -17,7 +17,7 @@ from squarely.data.tree_reduce import reduce_all
 T = TypeVar("T")
 
 
-def fold(results: Iterable[T], merge: Callable[[T, T], T], start: T) -> T:
+def fold_results(results: Iterable[T], merge: Callable[[T, T], T], start: T) -> T:
     """Merge results in order."""
     total = start
     for result in results:

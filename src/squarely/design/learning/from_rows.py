@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from squarely.data import Batch, RowAccount, Source, expect, fold, fold_parts, iter_batches, scan_purpose
+from squarely.data import Batch, RowAccount, Source, expect, fold_parts, fold_results, iter_batches, scan_purpose
 from squarely.design.design import Design, LearnedState
 from squarely.design.formula.formula import Formula
 from squarely.design.formula.where import Where
@@ -73,7 +73,7 @@ def _aggregate(aggregators: Sequence[Aggregator], plan: DesignPlan, state: Learn
     start: _PassTotal = RowAccount(), None
 
     def work(part: Source) -> _PassTotal:
-        return fold(map(update, iter_batches(part, *columns)), merge, start)
+        return fold_results(map(update, iter_batches(part, *columns)), merge, start)
 
     account, totals = fold_parts(plan.source, columns, work, merge, start)
     if totals is None:
