@@ -16,7 +16,7 @@ import pytest
 
 from squarely.data import iter_batches, open_source
 from squarely.data.query import keyboard_interrupts
-from squarely.data.scan.prefetch import prefetch
+from squarely.data.scan.prefetch import prefetch_items
 from squarely.errors import DataError
 from tests.support.checks import running
 
@@ -44,18 +44,18 @@ class Counter:
 
 def test_reading_ahead_keeps_order_and_bound():
     counter = Counter(1000)
-    for i, met in enumerate(prefetch(counter.items(), depth=3)):
+    for i, met in enumerate(prefetch_items(counter.items(), depth=3)):
         assert met == i
         assert counter.made <= i + 4
     assert i == 999
     assert counter.closed
     assert threads() == []
-    assert list(prefetch(iter([]))) == []
-    assert list(prefetch(iter([0, 1, 2]))) == [0, 1, 2]
+    assert list(prefetch_items(iter([]))) == []
+    assert list(prefetch_items(iter([0, 1, 2]))) == [0, 1, 2]
 
 
 def test_an_error_comes_where_the_next_item_would_have():
-    reading, met = prefetch(Counter(5, breaks=True).items()), []
+    reading, met = prefetch_items(Counter(5, breaks=True).items()), []
     with pytest.raises(DataError, match="the end is missing"):
         met.extend(reading)
     assert met == [0, 1, 2, 3, 4]
@@ -65,7 +65,7 @@ def test_an_error_comes_where_the_next_item_would_have():
 @pytest.mark.parametrize("error", [None, ValueError, KeyboardInterrupt])
 def test_a_consumer_that_stops_leaves_nothing_behind(error):
     counter = Counter(1000)
-    reading = prefetch(counter.items())
+    reading = prefetch_items(counter.items())
     next(reading)
     if error is None:
         reading.close()
@@ -85,7 +85,7 @@ def test_a_reader_that_is_collected_as_garbage_in_its_own_thread_does_not_wait_f
         held.clear()  # drops the last reference to the reader, which then ends here, in the thread that it owns
         yield 2
 
-    held.append(prefetch(items(), depth=1))
+    held.append(prefetch_items(items(), depth=1))
     assert next(held[0]) == 1
     deadline = time.monotonic() + 60
     while (held or threads()) and time.monotonic() < deadline:

@@ -26,7 +26,7 @@ from squarely.data.query import ColumnInfo, Engine, Query, Row, Stage
 from squarely.data.scan.account import CAUSES, RowAccount
 from squarely.data.scan.batch import Batch, CategoricalColumn, NumericColumn, is_all_finite, to_plain_level
 from squarely.data.scan.fold import fold_parts, fold_results, fold_until, iter_batches, map_batches
-from squarely.data.scan.prefetch import prefetch
+from squarely.data.scan.prefetch import prefetch_items
 from squarely.data.scan.progress import Scan, expect, listen, pass_counter, report_count, scan_purpose, silent
 from squarely.data.source import (
     BATCH_ROWS,
@@ -83,7 +83,7 @@ __all__ = [
     "pandas_read_csv_call",
     "parses_as_number",
     "pass_counter",
-    "prefetch",
+    "prefetch_items",
     "read_csv",
     "report_count",
     "require_columns",

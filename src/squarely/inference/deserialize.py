@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from squarely.data import DetachedSource, RowAccount, Source
-from squarely.design import Design, formula_of, parse_formula, parse_where
-from squarely.design.serialize import design_from_json, learned_from_json
+from squarely.design import Design, design_from_json, formula_of, learned_from_json, parse_formula, parse_where
 from squarely.errors import DataError, InputError
 from squarely.exact import (
     TEN_DIGITS,

@@ -14,7 +14,7 @@ import numpy as np
 
 from squarely._version import __version__
 from squarely.data import Source
-from squarely.design.serialize import learned_to_json
+from squarely.design import learned_to_json
 from squarely.errors import DataError
 from squarely.exact import (
     Solution,

@@ -8,7 +8,7 @@ from typing import TypeVar
 import pyarrow as pa
 
 from squarely.data.scan.batch import Batch, decode_batch
-from squarely.data.scan.prefetch import prefetch
+from squarely.data.scan.prefetch import prefetch_items
 from squarely.data.scan.progress import report_arrivals, report_scan
 from squarely.data.scan.threads import map_in_order, single_threaded
 from squarely.data.source import Source, require_columns, with_row_positions
@@ -109,6 +109,6 @@ def _iter_positioned(
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Yield each batch with the position of its first row."""
     read = with_row_positions(source.read(numbers, labels)) if parts is None else source.read_parts(numbers, labels, parts)
-    for first, batch in report_scan(source, prefetch(read) if source.is_file else read, parts):
+    for first, batch in report_scan(source, prefetch_items(read) if source.is_file else read, parts):
         for start in range(0, batch.num_rows, size or batch.num_rows or 1):
             yield first + start, batch.slice(start, size)

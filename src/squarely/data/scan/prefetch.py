@@ -17,13 +17,13 @@ DEPTH = 2  # one item that is being decoded and one that waits; more gained noth
 _POLL_SECONDS = 0.5
 
 
-def prefetch(items: Iterator[T], depth: int = DEPTH) -> Generator[T, None, None]:
+def prefetch_items(items: Iterator[T], depth: int = DEPTH) -> Generator[T, None, None]:
     """Yield the items of an iterator in order, while a thread runs it at most `depth` items ahead.
 
     Errors are raised in place of the next item. If the consumer stops early, the thread closes the iterator if it is a generator,
     and ends; the consumer waits for this at most half a second.
 
-    >>> list(prefetch(i * i for i in range(5)))
+    >>> list(prefetch_items(i * i for i in range(5)))
     [0, 1, 4, 9, 16]
     """
     requests: SimpleQueue[bool] = SimpleQueue()

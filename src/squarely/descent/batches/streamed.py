@@ -15,7 +15,7 @@ from itertools import cycle
 import numpy as np
 import torch
 
-from squarely.data import BATCH_ROWS, Source, prefetch, scan_purpose
+from squarely.data import BATCH_ROWS, Source, prefetch_items, scan_purpose
 from squarely.descent.batches.batch_source import SINGLE_PROCESS, Processes, TensorBatch, require_count
 from squarely.descent.batches.in_memory import gather_in_chunks, take_rows
 from squarely.design import Block, Design, iter_blocks
@@ -126,7 +126,7 @@ class StreamedBatches:
         else:
             rng = np.random.default_rng([self.seed % 2**64, epoch])
             capacity, parts = max(self._buffer_rows // step, 1) * step, self._draw_parts(rng)
-        with closing(prefetch(self._fill_buffers(parts, capacity, reused=rng is not None), depth=1)) as buffers:
+        with closing(prefetch_items(self._fill_buffers(parts, capacity, reused=rng is not None), depth=1)) as buffers:
             for buffer in buffers:
                 order = None if rng is None else rng.permutation(len(buffer[0]))
                 skipped = min(skip, -(-len(buffer[0]) // step))

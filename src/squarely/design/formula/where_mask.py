@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from squarely.data import Batch, NumericColumn
-from squarely.data.dtypes import exact_number
+from squarely.data import Batch, NumericColumn, exact_number
 from squarely.design.formula.expression import (
     ARITHMETIC,
     FUNCTIONS,
