@@ -96,7 +96,7 @@ def test_a_reader_that_is_collected_as_garbage_in_its_own_thread_does_not_wait_f
 
 def test_an_interpreter_ends_in_the_middle_of_a_scan(tmp_path):
     pq.write_table(pa.table({"x": np.arange(1e6)}), tmp_path / "a.parquet")
-    code = "from squarely.data import *; scan = batches(open_source('a.parquet'), ['x']); next(scan)"
+    code = "from squarely.data import *; scan = iter_batches(open_source('a.parquet'), ['x']); next(scan)"
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
     )
