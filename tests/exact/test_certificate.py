@@ -268,7 +268,7 @@ def test_weight_decay_is_named_with_the_distance_that_it_makes():
     run = sq.train(TWO, ROWS, weight_decay=0.1, lr=0.3, epochs=3000, dtype="float64")
     assert_close(run.params[1:], ridge, rtol=1e-9)
     certificate = sq.certify(fit, run)
-    assert certificate.verdict == "penalised"
+    assert certificate.verdict == "penalized"
     level = y.mean() - X.mean(0) @ ridge
     largest = np.abs(([level, *ridge] - fit.params) / fit.bse).max()
     assert f"by {largest:.2g} standard errors" in certificate.cause
@@ -328,7 +328,7 @@ def certified(least, **options):
     return certificate, np.abs(certificate.gap_se).max()
 
 
-def standardised():
+def standardized():
     X, y = np.column_stack([D["a"], D["b"]]), D["y"]
     Z, t = (X - X.mean(0)) / X.std(0), (y - y.mean()) / y.std()
     return np.column_stack([np.ones(len(t)), Z]), t
@@ -365,7 +365,7 @@ def test_decay_is_the_cause_only_where_it_explains_the_gap(least, optimizer):
     tiny, gap = certified(least, optimizer=optimizer, weight_decay=1e-8, lr=0.001, epochs=10)
     assert tiny.verdict == "not converged"
     rested, _ = certified(least, optimizer=optimizer, weight_decay=0.1, lr=0.02, epochs=1500, dtype="float64")
-    assert rested.verdict == "penalised"
+    assert rested.verdict == "penalized"
     assert "ridge" in rested.cause
     short, gap = certified(least, optimizer=optimizer, weight_decay=0.1, lr=0.001, epochs=10, dtype="float64")
     assert gap > 10
@@ -380,17 +380,17 @@ def test_decay_of_a_second_group_is_seen(least):
         return torch.optim.SGD([{"params": [bias], "weight_decay": 0.0}, {"params": [weight], "weight_decay": 0.2}], lr=0.1)
 
     certificate, gap = certified(least, optimizer=groups, epochs=400, dtype="float64")
-    Z, t = standardised()
+    Z, t = standardized()
     ridge = np.linalg.solve(2 / 400 * Z.T @ Z + np.diag([0.0, 0.2, 0.2]), 2 / 400 * Z.T @ t)
     slopes = ridge[1:] * np.std(D["y"]) / [np.std(D["a"]), np.std(D["b"])]
     assert_close(certificate.trained[1:], slopes, rtol=1e-8)
-    assert certificate.verdict == "penalised"
+    assert certificate.verdict == "penalized"
     assert f"by {gap:.2g} standard errors" in certificate.cause
 
 
 def test_the_decay_of_adamw_is_not_said_to_be_ridge(least):
     certificate, _ = certified(least, optimizer="adamw", lr=0.1, weight_decay=0.5, epochs=600, dtype="float64", engine="moments")
-    assert certificate.verdict != "penalised"
+    assert certificate.verdict != "penalized"
     assert "ridge" not in certificate.cause
 
 
@@ -482,7 +482,7 @@ def test_one_column_in_its_own_unit_is_not_called_collinear_with_another():
     t = 1.7e9 + 1e3 * rng.random(200)
     data = {"t": t, "y": 0.001 * (t - 1.7e9) + rng.normal(size=200)}
     certificate = sq.certify(sq.ols("y ~ t", data), sq.train("y ~ t", data, standardize=False, lr=1e-20, epochs=5, dtype="float64"))
-    assert "standardis" in certificate.cause
+    assert "standardiz" in certificate.cause
     assert "Leave a column out" not in certificate.cause
     assert "depend on each other" not in " ".join(sq.train("y ~ t", data, standardize=False, lr=1e-20, epochs=5).warnings)
 
@@ -556,7 +556,7 @@ def test_a_last_batch_of_one_row_counts():
 
 def test_the_sentence_of_a_sweep_keeps_limits_apart():
     why = sq.sweep(F, D, lr=[0.1, 0.03], batch_size=32, momentum=0.9, epochs=5).why
-    Z, _ = standardised()
+    Z, _ = standardized()
     top = np.linalg.eigvalsh(2 / 400 * Z.T @ Z)[-1]
     limit = float(re.search(r"below ([\d.]+) converge at momentum 0.9 for steps on all rows", why)[1])
     assert 0.999 < limit * top / 3.8 <= 1

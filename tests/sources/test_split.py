@@ -256,7 +256,7 @@ def test_every_row_is_accounted_for_whether_it_trains_or_validates(options):
     assert run.as_dict()["validation_rows"] == kept.as_dict()
     certificate = sq.certify(sq.ols("y ~ x", gappy()), run)
     assert certificate.as_dict()["validation_rows"] == kept.as_dict()
-    assert f"Rows to validate with: 80 rows read, {kept.used} used." in " ".join(str(certificate.summary()).split())
+    assert f"Validation rows: 80 rows read, {kept.used} used." in " ".join(str(certificate.summary()).split())
 
 
 def test_rows_of_another_source_are_accounted_for_and_a_run_without_them_has_none():

@@ -274,7 +274,7 @@ def check_cause(tried):
     assert verdict not in {"disagree", "different rows", "not finite"}
     if verdict == "agree":
         assert gap <= TAU or tried.fit.rsquared > 1 - 1e-20
-    elif verdict == "penalised":
+    elif verdict == "penalized":
         assert tried.gap_with(weight_decay=0.0) < gap
         assert tried.gap_with(epochs=4 * epochs) > 0.3 * gap
     elif verdict == "other loss":

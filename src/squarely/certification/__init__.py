@@ -1,4 +1,8 @@
-"""Where the roads meet: `gaps` measures and bounds the distance, `verdict` names the cause, `certificate` holds the outcome."""
+"""How far a training run is from least squares, and why.
+
+`verdict` compares the two, `gaps` measures and bounds the distance, `certificate` is the result. For a run that finished too far
+away, `causes` names the cause and `advice` says what helps; both work on a `discrepancy`. `irls` finds the optimum of other losses.
+"""
 
 from squarely.certification.certificate import Certificate
 from squarely.certification.verdict import certify

@@ -1,4 +1,4 @@
-"""The Certificate: how far apart the two answers are, why, and what would bring them together."""
+"""The `Certificate`: how far apart the two answers are, why, and what would bring them together."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ class Certificate:
 
     Attributes
     ----------
-    names : the p coefficients.
-    exact, trained : (p,) both answers, in the units of the data.
-    bse : (p,) the standard errors of the exact ones.
-    predicted_gap : (p,) trained minus exact as theory predicts it, or None where it has no closed form.
-    excess_loss : L(w) - L*, the standardised loss above its minimum.
-    slope : loss and gradient at the trained coefficients, on the rows, where these are, in float64; None for different rows.
-    bound : what that gradient proves without knowing the optimum; None for different rows.
-    same_rows : whether both roads used the same rows, by counts, means and variances of every column.
-    rows : the row accounts of the fit and of the training. `validation_rows` is that of the rows the training only looked at.
+    names : of the p coefficients.
+    exact, trained : (p,) the coefficients of both, in the units of the data.
+    bse : (p,) the standard errors of `exact`.
+    predicted_gap : (p,) trained minus exact as theory predicts it; None if theory has no closed form.
+    excess_loss : L(w) - L*, the standardized loss above its minimum.
+    slope : loss and gradient on the rows at the trained coefficients, in float64; None for different rows.
+    bound : what that gradient proves without knowledge of the optimum; None for different rows.
+    same_rows : whether both used the same rows, by counts, means and covariances of all columns.
+    rows : the row accounts of the fit and of the run. `validation_rows` is that of the rows the run only evaluated.
     tau : the tolerance, in standard errors.
-    digits : digits of the exact coefficients and standard errors that can be trusted, the smallest of them.
-    evidence : how far the training is evidence of its own: rows are independent of the fit, cross-products less so, and a closed
-        form, which takes no step, is none.
-    verdict : "agree", "not converged", "batch noise", "fixed order" (of batches), "penalised", "other loss", "frozen" (parameters),
+    digits : the fewest digits of an exact coefficient or standard error that can be trusted.
+    evidence : how independent the run is of the fit. A run on rows is independent, one on cross-products less so, and a closed
+        form, which takes no step, not at all.
+    verdict : "agree", "not converged", "batch noise", "fixed order" (of batches), "penalized", "other loss", "frozen" (parameters),
         "ascent", "diverged", "not finite", "float32 floor", "float64 floor", "different rows", "collinear" or "disagree".
     cause : the verdict in sentences, with what to do.
-    notes : what of the levels of categories looks like numbers or like a missing value.
+    notes : on levels of categories that look like numbers or like a missing value.
     """
 
     names: tuple[str, ...]
@@ -63,7 +63,7 @@ class Certificate:
 
     @property
     def agree(self) -> bool:
-        """Whether every coefficient is within tau standard errors, or to rounding where the data lie on the line exactly."""
+        """Whether every coefficient is within tau standard errors; to rounding, if the data lie on the line exactly."""
         return self.verdict == "agree"
 
     @property
@@ -82,13 +82,13 @@ class Certificate:
         return to_frame(self._table_columns(), list(self.names))
 
     def require(self) -> Certificate:
-        """Return the certificate itself, or raise a NumericalError if the answers do not agree."""
+        """Return the certificate, or raise a NumericalError if the answers do not agree."""
         if not self.agree:
             raise NumericalError(self.cause)
         return self
 
     def as_dict(self) -> Mapping[str, Any]:
-        """Give every number as plain Python values: what `--json` prints."""
+        """Return every number as plain Python values, as `--json` prints them."""
         columns = self._table_columns()
         return {
             "verdict": self.verdict,
@@ -124,7 +124,7 @@ class Certificate:
         return self.summary()._repr_html_()
 
     def summary(self) -> Page:
-        """Lay the certificate out as a page."""
+        """Return the certificate as a page."""
         rows = [
             (name, f"{a:.7g}", f"{b:.7g}", f"{gap:.2e}", f"{relative:.1e}", f"{se:.1e}")
             for name, a, b, gap, relative, se in zip(
@@ -157,12 +157,12 @@ class Certificate:
         return f"{largest_gap(self.predicted_gap, self.bse):.2e} std err"
 
     def _describe_rows(self) -> list[str]:
-        """Give the row accounts, where they say more than that every row was used."""
+        """Return the row accounts, if they say more than that every row was used."""
         exact, trained = (" ".join(account.lines()) for account in self.rows)
-        kept = [] if self.validation_rows is None else [f"Rows to validate with: {' '.join(self.validation_rows.lines())}"]
+        validation = [] if self.validation_rows is None else [f"Validation rows: {' '.join(self.validation_rows.lines())}"]
         if exact == trained:
-            return kept if len(self.rows[0].lines()) == 1 else [f"Rows: {exact}", *kept]
-        return [f"Rows of least squares: {exact}", f"Rows of the training: {trained}", *kept]
+            return validation if len(self.rows[0].lines()) == 1 else [f"Rows: {exact}", *validation]
+        return [f"Rows of least squares: {exact}", f"Rows of the run: {trained}", *validation]
 
     def _table_columns(self) -> dict[str, Array]:
         nothing = np.full(len(self.names), np.nan)
@@ -177,16 +177,16 @@ class Certificate:
 
 
 def in_standard_errors(gap: Array, bse: Array) -> Array:
-    """Measure a gap (p,) in standard errors (p,); against a standard error of zero any gap is infinite, and none is zero."""
+    """Divide a gap (p,) by standard errors (p,); with a standard error of zero any gap is infinite, and no gap is zero."""
     return np.divide(gap, bse, out=np.where(gap == 0, 0.0, np.copysign(np.inf, gap)), where=~(bse == 0))
 
 
 def largest_gap(gap: Array, bse: Array) -> float:
-    """Give the largest gap in standard errors, NaN only if no coefficient can be compared."""
+    """Return the largest gap in standard errors, NaN only if no coefficient can be compared."""
     sizes = np.abs(in_standard_errors(gap, bse))
     return float(np.nanmax(sizes)) if not np.isnan(sizes).all() else float("nan")
 
 
 def relative_gap(gap: Array, exact: Array) -> Array:
-    """Measure a gap (p,) relative to the exact value."""
+    """Divide a gap (p,) by the absolute exact value."""
     return in_standard_errors(gap, np.abs(exact))

@@ -1,4 +1,4 @@
-"""How far the trained coefficients are from the exact ones, and what the gradient alone proves of that distance."""
+"""Loss and gradient at the trained coefficients, and the bound on their distance from the optimum that follows."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from squarely.numerics import Array
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class GradientAtSolution:
-    """The loss and its gradient at the trained coefficients, in float64 on the rows, in standardised units.
+    """The loss and its gradient at the trained coefficients, in float64 on the rows, in standardized units.
 
     Attributes
     ----------
     loss : L(w) = (1/n) ||X w - y||^2.
     gradient : (p,), (2/n) X'(X w - y).
-    basis : the rows, and where these are if that is not here.
+    basis : "rows", and the engine that has them, if one does.
     """
 
     loss: float
@@ -32,13 +32,13 @@ class GradientAtSolution:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DistanceBound:
-    """What the gradient proves without knowing the optimum.
+    """What the gradient proves without knowledge of the optimum.
 
     Attributes
     ----------
-    distance : at least ||w - w*||, in standardised coefficients.
+    distance : at least ||w - w*||, in standardized coefficients.
     excess : at least L(w) - L*.
-    standard_errors : every linear combination of the coefficients is within so many standard errors of its optimum.
+    standard_errors : every linear combination of the coefficients is within so many standard errors of the optimum.
     """
 
     distance: float
@@ -47,25 +47,25 @@ class DistanceBound:
 
 
 def gradient_at(moments: Moments, source: Source, problem: StandardizedProblem, w: Array) -> GradientAtSolution:
-    """Give the loss and gradient at w (p,), the intercept first if there is one: on the rows, where these are."""
-    folded = None if moments.engine_record is None else moments.engine_record.engine_gram
-    if folded is not None and is_aggregate_only(source):
-        return gradient_in_engine(folded, source, problem, w)
+    """Return the loss and gradient at w (p,), the intercept first if there is one, computed where the rows are."""
+    gram = None if moments.engine_record is None else moments.engine_record.engine_gram
+    if gram is not None and is_aggregate_only(source):
+        return gradient_in_engine(gram, source, problem, w)
     return gradient_on_rows(moments.design, source, problem, w)
 
 
-def gradient_in_engine(folded: EngineGram, source: Source, problem: StandardizedProblem, w: Array) -> GradientAtSolution:
-    """Let an engine work the loss and gradient at w (p,) out: one scan of r = Z c and Z'r.
+def gradient_in_engine(gram: EngineGram, source: Source, problem: StandardizedProblem, w: Array) -> GradientAtSolution:
+    """Compute the loss and gradient at w (p,) in an engine: one scan of r = Z c and Z'r.
 
-    The standardised columns Z = [1, (x - shift) / scale, (y - shift) / scale] are W M, with the columns W that it works with.
+    The standardized columns Z = [1, (x - shift) / scale, (y - shift) / scale] are W M, with the columns W of the engine.
     """
-    M = folded.to_data_columns / np.concatenate([[1.0], problem.scale])
-    M[0, 1:] = ((folded.to_data_columns[0, 1:] - problem.center) - problem.offset) / problem.scale
+    M = gram.to_data_columns / np.concatenate([[1.0], problem.scale])
+    M[0, 1:] = ((gram.to_data_columns[0, 1:] - problem.center) - problem.offset) / problem.scale
     c = np.concatenate([w if problem.intercept else np.concatenate([[0.0], w]), [-1.0]])
-    seen = combination_sums(folded, EngineClient(source), M @ c)
-    gradient = 2.0 * (M.T @ seen.gradient)[:-1] / problem.n
+    sums = combination_sums(gram, EngineClient(source), M @ c)
+    gradient = 2.0 * (M.T @ sums.gradient)[:-1] / problem.n
     where = f"rows in {source.require_engine().name}"
-    return GradientAtSolution(loss=seen.squares / problem.n, gradient=gradient if problem.intercept else gradient[1:], basis=where)
+    return GradientAtSolution(loss=sums.squares / problem.n, gradient=gradient if problem.intercept else gradient[1:], basis=where)
 
 
 @scan_purpose("gradient")
@@ -77,7 +77,7 @@ def gradient_on_rows(design: Design, source: Source, problem: StandardizedProble
     def step(block: Block) -> Array:
         table = problem.columns(block.values)
         residual = table[:, :-1] @ weights + bias - table[:, -1]
-        with np.errstate(over="ignore", invalid="ignore"):  # a diverged run has an infinite loss, which is reported
+        with np.errstate(over="ignore", invalid="ignore"):  # a run that diverged has an infinite loss
             return np.concatenate([[residual @ residual, residual.sum()], table[:, :-1].T @ residual])
 
     total = fold_blocks(design, source, step, np.add, np.zeros(len(weights) + 2)) / problem.n
@@ -85,7 +85,7 @@ def gradient_on_rows(design: Design, source: Source, problem: StandardizedProble
 
 
 def distance_bound(slope: GradientAtSolution, lam: theory.Spectrum, df_resid: int, n: int, *, rounding: float) -> DistanceBound:
-    """Bound the distance to the optimum without knowing it, as `theory.standard_errors_bound` does.
+    """Bound the distance to the optimum by the gradient.
 
     `rounding` is what the rounding of the coefficients in the units of the data adds, in standard errors.
     """

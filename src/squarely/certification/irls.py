@@ -1,4 +1,4 @@
-"""Where the optimum of another loss than the squared one lies, by reweighted least squares on the rows."""
+"""The optimum of a loss other than the squared error, by iteratively reweighted least squares on the rows."""
 
 from __future__ import annotations
 
@@ -14,30 +14,29 @@ from squarely.numerics import Array
 if TYPE_CHECKING:
     from squarely.descent import TrainingOptions
 
-_SCANS = 60
+_MAX_SCANS = 60
 _SMOOTHING = 1e-3  # of the mean absolute residual: below it an absolute value counts as a square
-_STEP_TOLERANCE = 1e-4  # of the size of the coefficients: a step that ends the search
+_STEP_TOLERANCE = 1e-4  # of the size of the coefficients: a smaller step ends the search
 
 
 @scan_purpose("optimum of the loss")
-def estimate_optimum(design: Design, source: Source, problem: StandardizedProblem, recipe: TrainingOptions, start: Array) -> Array:
-    """Find about where the L1, Huber or quantile loss of a recipe is least (p,), in standardised columns, from the least squares.
+def estimate_optimum(design: Design, source: Source, problem: StandardizedProblem, options: TrainingOptions, start: Array) -> Array:
+    """Estimate the minimum (p,) of the L1, Huber or quantile loss in standardized columns, to two or three digits.
 
-    Each scan solves the least squares problem that lies on the loss from above and touches it at the present residuals. Two or
-    three digits are what it is good for.
+    `start` (p,) is the least squares solution. Each scan solves the least squares problem that is nowhere below the loss and
+    touches it at the current residuals.
     Source: Huber (1964), doi:10.1214/aoms/1177703732; Hunter and Lange (2000), doi:10.1080/10618600.2000.10474866.
     """
     w, p = start, len(start)
-    lean = 0.0 if recipe.loss != "quantile" else recipe.quantile - 0.5
+    tilt = 0.0 if options.loss != "quantile" else options.quantile - 0.5
     smooth = _SMOOTHING * np.sqrt(problem.loss(start))
 
     def weights(r: Array) -> Array:
         size = np.abs(r)
-        if recipe.loss == "huber":
-            inside: Array = np.minimum(1.0, recipe.delta / np.maximum(size, recipe.delta))
-            return inside
-        steep: Array = 0.5 / (size + smooth)
-        return steep
+        weight: Array = (
+            np.minimum(1.0, options.delta / np.maximum(size, options.delta)) if options.loss == "huber" else 0.5 / (size + smooth)
+        )
+        return weight
 
     def step(block: Block) -> Array:
         table = problem.columns(block.values)
@@ -45,9 +44,9 @@ def estimate_optimum(design: Design, source: Source, problem: StandardizedProble
         if problem.intercept:
             X = np.column_stack([np.ones(len(X)), X])
         weight = weights(y - X @ w)
-        return np.column_stack([X.T @ (X * weight[:, None]), X.T @ (weight * y + lean)])
+        return np.column_stack([X.T @ (X * weight[:, None]), X.T @ (weight * y + tilt)])
 
-    for _ in range(_SCANS):
+    for _ in range(_MAX_SCANS):
         total = fold_blocks(design, source, step, np.add, np.zeros((p, p + 1)))
         new = np.asarray(np.linalg.lstsq(total[:, :-1], total[:, -1], rcond=None)[0], dtype=np.float64)
         moved, w = float(np.abs(new - w).max()), new

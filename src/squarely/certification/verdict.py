@@ -1,4 +1,4 @@
-"""The verdict: compare a Fit with a Training, and name the cause when they do not agree."""
+"""The verdict: compare a `Fit` with a `Training`, and name the cause if they do not agree."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from squarely import theory
 from squarely.certification.causes import explain_gap
 from squarely.certification.certificate import Certificate, largest_gap
-from squarely.certification.evidence import optimum_of
+from squarely.certification.discrepancy import optimum_of
 from squarely.certification.gaps import DistanceBound, GradientAtSolution, distance_bound, gradient_at
 from squarely.errors import InputError, OptionError, pluralize
 from squarely.inference import Fit
@@ -20,19 +20,17 @@ from squarely.moments import Moments, standardize_moments
 if TYPE_CHECKING:
     from squarely.descent import Training
 
-_ROUNDINGS = 100.0  # how many roundings of a standardised coefficient a converged run may be off
-
 
 def certify(fit: Fit, run: Training, *, tau: float = 0.01) -> Certificate:
     """Certify how far a training run is from the least squares fit of the same formula, and why.
 
-    The gap is measured three ways: against the exact coefficients; by the gradient at the trained ones, on the rows in
-    float64, which bounds the distance without knowing the optimum; and against what theory predicts for this run.
+    The gap is measured in three ways: against the exact coefficients; by the gradient at the trained ones, on the rows in float64,
+    which bounds the distance without knowledge of the optimum; and against what theory predicts for this run.
 
     Parameters
     ----------
     fit, run : what `squarely.ols` and `squarely.train` returned.
-    tau : the answers agree when every coefficient is within so many standard errors.
+    tau : the answers agree if every coefficient is within so many standard errors.
 
     Returns
     -------
@@ -50,19 +48,18 @@ def certify(fit: Fit, run: Training, *, tau: float = 0.01) -> Certificate:
     >>> certify(ols("y ~ x", data), train("y ~ x", data, lr=0.5, epochs=2)).verdict
     'agree'
     """
-    from squarely.descent import Training  # a room that needs PyTorch, which whoever has a Training has
+    from squarely.descent import Training  # it imports PyTorch, which least squares alone does not need
 
     if not isinstance(fit, Fit) or not isinstance(run, Training):
         raise InputError(
-            f"certify was given a {type(fit).__name__} and a {type(run).__name__}. Give it what ols and what train returned, "
-            "in this order."
+            f"certify got a {type(fit).__name__} and a {type(run).__name__}. Give it the results of ols and train, in this order."
         )
     if isinstance(tau, bool) or not isinstance(tau, Real) or not 0 < tau < math.inf:
         raise OptionError(f"tau={tau!r} is not a number of standard errors above zero. The usual value is 0.01.")
     if fit.design.names != run.design.names or fit.design.response != run.design.response:
         raise InputError(
-            f"The fit is of {fit.design.formula.text!r} and the training of {run.design.formula.text!r}: "
-            "their coefficients cannot be compared. Use one formula for both."
+            f"The fit has the formula {fit.design.formula.text!r} and the run {run.design.formula.text!r}, so their coefficients "
+            "cannot be compared. Use one formula for both."
         )
     same = _has_same_rows(fit.solution.moments, run.moments)
     slope, bound, excess = _measure(fit, run) if same else (None, None, math.nan)
@@ -90,7 +87,7 @@ def certify(fit: Fit, run: Training, *, tau: float = 0.01) -> Certificate:
 
 
 def _describe_evidence(run: Training) -> str:
-    """Say how far the training is evidence of its own: what it shares with the fit beside the data."""
+    """Say how independent the run is of the fit, by what they share besides the data."""
     if run.options.engine == "closed_form":
         return "none: closed form"
     if run.options.engine == "moments":
@@ -99,109 +96,108 @@ def _describe_evidence(run: Training) -> str:
 
 
 def _has_same_rows(a: Moments, b: Moments) -> bool:
-    """Tell whether two folds met the same rows: counts, and the means and covariances of all columns, to rounding.
+    """Return whether both have the same rows, by counts and by means and covariances of all columns up to rounding.
 
-    Causes of gaps are not compared: what is NULL in a file is NaN in a frame, and the row is dropped either way.
+    The causes of dropped rows are not compared: NULL in a file is NaN in a frame, and the row is dropped in both.
     """
     if a.account.read != b.account.read or a.n != b.n:
         return False
     sd = np.sqrt(a.variances)
     size = np.abs(a.means) + sd
-    room = 1e-9 * np.outer(sd, sd)
-    if not a.design.intercept:  # columns are not centred, and a covariance is known only relative to the means
-        room = room + 1e-12 * np.outer(size, size)
+    tolerance = 1e-9 * np.outer(sd, sd)
+    if not a.design.intercept:  # columns are not centered, so a covariance is known only relative to the means
+        tolerance = tolerance + 1e-12 * np.outer(size, size)
     same_means = np.abs(a.means - b.means) <= 1e-12 * size
-    return bool(same_means.all() and (np.abs(a.covariances - b.covariances) <= room).all())
+    return bool(same_means.all() and (np.abs(a.covariances - b.covariances) <= tolerance).all())
 
 
 def _measure(fit: Fit, run: Training) -> tuple[GradientAtSolution, DistanceBound, float]:
-    """Measure the trained coefficients on the rows: loss and gradient, what these prove, and the loss above the minimum."""
+    """Measure the trained coefficients on the rows: the gradient, the bound that follows, and the loss above the minimum."""
     problem, lam, w = run.problem, run.theory.spectrum, run.result.end
     slope = gradient_at(fit.solution.moments, fit.source, problem, w)
     if fit.rank == len(fit.solution.params):
-        with np.errstate(over="ignore", invalid="ignore"):  # a diverged run is infinitely far away, and may be so
+        with np.errstate(over="ignore", invalid="ignore"):  # a run that diverged may be infinitely far away
             excess = theory.excess(lam, lam.vectors.T @ (w - optimum_of(fit, run)))
-    else:  # no single optimum to subtract from w, but its loss is known
+    else:  # there is no single optimum to subtract from w, but its loss is known
         excess = max(slope.loss - fit.solution.ssr / (fit.nobs * float(problem.scale[-1]) ** 2), 0.0)
-    stored = largest_gap(2 * np.spacing(np.abs(run.coefficients)), fit.standard_errors)  # what writing them down may cost
-    return slope, distance_bound(slope, lam, fit.nobs - fit.rank, fit.nobs, rounding=stored), excess
+    rounding = largest_gap(2 * np.spacing(np.abs(run.coefficients)), fit.standard_errors)  # of the coefficients as doubles
+    return slope, distance_bound(slope, lam, fit.nobs - fit.rank, fit.nobs, rounding=rounding), excess
 
 
 def _judge(fit: Fit, run: Training, *, excess: float, tau: float, same: bool) -> tuple[str, str]:
-    """Give the verdict and its cause in sentences; the causes are tried from the one that explains most."""
+    """Return the verdict and its cause in sentences. The cause that explains most comes first."""
     largest = largest_gap(run.coefficients - fit.solution.params, fit.standard_errors)
+    far = f"The largest gap is {largest:.2g} standard errors."
     if not same:
         return "different rows", (
-            f"The fit used {pluralize(fit.nobs, 'row')} and the training {pluralize(run.moments.n, 'row')}, or other "
-            f"values in them: "
-            "their answers need not meet. Give both the same data: squarely.ols(formula, run.source) fits the rows of the training."
+            f"The fit used {pluralize(fit.nobs, 'row')} and the run {pluralize(run.moments.n, 'row')}, or other values in them, "
+            "so their answers may differ. Give both the same data: squarely.ols(formula, run.source) fits the rows of the run."
         )
-    wrong = _judge_failure(run, near=largest <= tau)
-    if wrong is not None:
-        return wrong
+    failure = _judge_failure(run, near=largest <= tau)
+    if failure is not None:
+        return failure
     if fit.dropped_columns or (run.theory.spectrum.flat_directions and not largest <= tau):
-        return "collinear", _describe_dependence(fit, run, largest)
+        return "collinear", _describe_dependence(fit, run, far)
     if largest <= tau:
         return "agree", f"Every coefficient is within {tau:g} standard errors; the largest gap is {largest:.2g}."
     if getattr(run.source, "is_redrawn", False):
         return "different rows", (
-            f"The largest gap is {largest:.2g} standard errors. The loader has other rows in each epoch, and the fit those of one "
-            "pass: their answers need not meet. Let the loader give every row once an epoch."
+            f"{far} The loader has other rows in each epoch, and the fit has those of one pass, so their answers may differ. Let "
+            "the loader give every row once an epoch."
         )
     return explain_gap(fit, run, excess=excess, tau=tau, max_gap=largest)
 
 
 def _judge_failure(run: Training, *, near: bool) -> tuple[str, str] | None:
-    """Judge a run that went away from the optimum, or met what is not a number."""
+    """Judge a run that moved away from the optimum, or whose loss is not a finite number."""
     if not near and run.optimizer is not None and any(group.get("maximize") for group in run.optimizer.param_groups):
-        return "ascent", "maximize=True makes the optimiser go up the loss, away from least squares. Leave it out."
+        return "ascent", "maximize=True makes the optimizer go up the loss, away from least squares. Leave it out."
     if run.status == "not finite":
-        return "not finite", f"{run.result.stop_reason.reason} Look for what the loop met there."
+        return "not finite", f"{run.result.stop_reason.reason} Look at the rows and the model of that step."
     return ("diverged", _describe_large_rate(run)) if _has_diverged(run, near=near) else None
 
 
 def _has_diverged(run: Training, *, near: bool) -> bool:
-    """Tell whether a run grew past all bounds, or would have if it had gone on: for steps on all rows that is certain."""
-    known, recipe = run.theory, run.options
-    exact = known.lr_limit is not None and recipe.is_full_batch and recipe.scheduler is None
-    return run.result.has_diverged or (exact and recipe.rate >= (known.lr_limit or math.inf) and not near)
+    """Return whether a run diverged, or would have with more epochs, which is certain for steps on all rows above the limit."""
+    known, options = run.theory, run.options
+    exact = known.lr_limit is not None and options.is_full_batch and options.scheduler is None
+    return run.result.has_diverged or (exact and options.rate >= (known.lr_limit or math.inf) and not near)
 
 
 def _describe_large_rate(run: Training) -> str:
-    """Say which rate was too large, and which would do."""
-    known, recipe, told = run.theory, run.options, run.theory.rate_and_limit
-    if recipe.scheduler is not None:
+    """Say which rate was too large, and which to use."""
+    known, options, advised = run.theory, run.options, run.theory.rate_and_limit
+    if options.scheduler is not None:
         rates = run.result.history.columns.get("lr", ())
         rate = f"The schedule's rate of up to {max(rates):g}" if len(rates) else "The schedule's rate"
-        constant = "" if told is None or known.batches is not None else f" The limit of a constant rate is {told[1]}."
+        constant = "" if advised is None or known.batches is not None else f" The limit of a constant rate is {advised[1]}."
         return f"{rate} is too large for these columns.{constant} Try a smaller one."
-    lr = recipe.rate if run.optimizer is None else max(float(group["lr"]) for group in run.optimizer.param_groups)
-    said = f"lr={lr:g} is too large for these columns."
-    if told is None or known.lr_limit is None or recipe.rate < known.lr_limit:
-        return f"{said} Try a smaller one."
+    lr = options.rate if run.optimizer is None else max(float(group["lr"]) for group in run.optimizer.param_groups)
+    large = f"lr={lr:g} is too large for these columns."
+    if advised is None or known.lr_limit is None or options.rate < known.lr_limit:
+        return f"{large} Try a smaller one."
     if known.batches is not None:
-        return f"{said} The limit {known.limit_label} is {told[1]}: try lr={told[0]}."
-    return f"{said} The limit is {told[1]} and the best rate {told[0]}: train with that."
+        return f"{large} The limit {known.limit_label} is {advised[1]}: try lr={advised[0]}."
+    return f"{large} The limit is {advised[1]} and the best rate {advised[0]}: train with that."
 
 
-def _describe_dependence(fit: Fit, run: Training, largest: float) -> str:
+def _describe_dependence(fit: Fit, run: Training, far: str) -> str:
+    """Say which columns depend on each other; `far` is the sentence on the largest gap."""
     if fit.dropped_columns:
         return (
             f"Columns depend on each other ({'; '.join(fit.dropped_columns)}), so there is no single best answer: where training "
             "ends depends on its start. Leave a column out."
         )
-    far = f"The largest gap is {largest:.2g} standard errors."
     if (
         not run.options.standardize
         and not run.moments.is_constant.any()
         and not theory.decompose_hessian(standardize_moments(run.moments).H).flat_directions
     ):
         return (
-            f"{far} The columns are not standardised, and their means or scales are so unlike that descent does not move in some "
-            "direction. Leave out standardize=False, or centre and scale the columns."
+            f"{far} The columns are not standardized, and their means or scales differ so much that descent does not move in some "
+            "direction. Leave out standardize=False, or center and scale the columns."
         )
     return (
-        f"{far} Columns depend on each other so nearly that descent does not move "
-        "along their difference, although least squares still tells them apart. Leave a column out, or put the difference of "
-        "two in the place of one."
+        f"{far} Columns depend on each other so nearly that descent does not move along their difference, although least squares "
+        "can tell them apart. Leave a column out, or replace two by their difference."
     )
