@@ -110,8 +110,8 @@ def test_damaged_files_are_refused_or_harmless(seed, tmp_path):
     ("text", "said"),
     [
         ("", "is not JSON"),
-        ('{"squarely": 1, "form', "may be cut short"),
-        ("[]", "is not a fit that squarely has saved"),
+        ('{"squarely": 1, "form', "may be incomplete"),
+        ("[]", "is not a saved fit"),
         ('{"squarely": 3}', "has format 3, and this version reads 2. Update squarely"),
         ('{"squarely": 1}', "has format 1, and this version reads 2. Fit the data again and save that fit"),
         ('{"squarely": 2}', "damaged or was changed by hand"),
@@ -133,7 +133,7 @@ def test_no_file_of_the_users_is_written_over(tmp_path):
     path.write_text(text)
     fit = sq.ols("y ~ x", path)
     for write in (lambda: fit.save(path), lambda: fit.write_predictions(path, path)):
-        with pytest.raises(DataError, match="is the file that the rows come from, and would be lost"):
+        with pytest.raises(DataError, match="is the file that the rows come from, and would be overwritten"):
             write()
     with pytest.raises(DataError, match=r"does not exist\. Make it first"):
         fit.save(tmp_path / "nowhere" / "fit.json")

@@ -30,7 +30,7 @@ def assert_close(actual: object, expected: object, *, rtol: float, atol: float =
     np.testing.assert_allclose(np.asarray(actual, float), np.asarray(expected, float), rtol=rtol, atol=atol)
 
 
-OTHERWISE = {"digits", "digits_bse", "precision", "scans", "road", "fold", "settled"}  # how the numbers were reached
+OTHERWISE = {"digits", "digits_bse", "precision", "scans", "method", "fold", "converged"}  # how the numbers were reached
 
 
 def assert_same_fit(there, here, *, ordered=True, rtol=1e-10):

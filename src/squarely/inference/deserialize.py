@@ -1,4 +1,4 @@
-"""Read a saved fit field by field, each with a bound on its shape. What does not fit is refused, and nothing in it is run."""
+"""Read a saved fit field by field, each with a check of its type and shape. Nothing in the file is run."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ from squarely.storage.json_fields import as_bool, as_choice, as_int, as_number, 
 
 _MOST_FITS = 100_000
 _MAX_VALUE = 1e100  # far beyond what a fit accepts, and its square is still a number
-_TOLERANCE = 1e-6  # the relative difference between what is said and what is worked out again
+_TOLERANCE = 1e-6  # the relative difference between a value and the same value computed from others
 
 
 class _EarlierFormatError(Exception):
-    """What a file of an earlier version does not tell."""
+    """A file of an earlier version lacks something."""
 
 
 def solution_from_json(text: str, label: str) -> tuple[Solution, Source]:
@@ -50,14 +50,14 @@ def solution_from_json(text: str, label: str) -> tuple[Solution, Source]:
 
     Raises
     ------
-    DataError : it is not a fit that squarely has saved, is damaged, or is of a later format.
+    DataError : it is not a saved fit, is damaged, or has another format.
     """
     try:
         document = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"The file {label!r} is not JSON ({error}), so it is no saved fit. It may be cut short.") from None
+        raise DataError(f"The file {label!r} is not JSON ({error}), so it is not a saved fit. It may be incomplete.") from None
     if not isinstance(document, dict) or "squarely" not in document:
-        raise DataError(f"The file {label!r} is not a fit that squarely has saved. Save one with fit.save(path).")
+        raise DataError(f"The file {label!r} is not a saved fit. Save one with fit.save(path).")
     if document["squarely"] != FORMAT:
         earlier = document["squarely"] in range(FORMAT)
         raise DataError(
@@ -71,34 +71,34 @@ def solution_from_json(text: str, label: str) -> tuple[Solution, Source]:
             f"The file {label!r} was saved by an earlier version and {error}. Fit the data again and save that fit."
         ) from None
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-        said = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
-        raise DataError(f"The file {label!r} is damaged or was changed by hand: {said} Save the fit again.") from None
+        what = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+        raise DataError(f"The file {label!r} is damaged or was changed by hand: {what} Save the fit again.") from None
 
 
 def _read_document(document: Mapping[str, Any], label: str) -> tuple[Solution, Source]:
-    was = document["source"]
-    columns = {as_text(name): as_text(kind) for name, kind in was["columns"].items()}
-    source = DetachedSource(as_text(was["label"]), columns, tuple(as_text(note) for note in was["notes"]), label)
-    source.index_columns = frozenset(as_text(name) for name in was.get("index_columns", ()))  # not in the files of earlier versions
+    written = document["source"]
+    columns = {as_text(name): as_text(kind) for name, kind in written["columns"].items()}
+    source = DetachedSource(as_text(written["label"]), columns, tuple(as_text(note) for note in written["notes"]), label)
+    source.index_columns = frozenset(as_text(name) for name in written.get("index_columns", ()))  # earlier versions lack it
     arrays = document["arrays"]
     if arrays is None:
         formula = parse_formula(as_text(document["formula"]), source.dot_columns)
     else:
         formula = formula_of([as_text(n) for n in arrays["X"]], as_text(arrays["y"]), intercept=as_bool(document["intercept"]))
     where = None if document["where"] is None else parse_where(as_text(document["where"]))
-    factors, learnt = learned_from_json(formula, document["learnt"])
+    factors, learned = learned_from_json(formula, document["learnt"])
     k = len(document["centres"])
     if k > MAX_COEFFICIENTS:
         raise ValueError(f"it has {k:,} columns.")
-    centres, scales = as_numbers(document["centres"], (k,)), as_numbers(document["scales"], (k,))
-    if not ((scales > 1 / _MAX_VALUE) & (scales < _MAX_VALUE) & (np.abs(centres) < _MAX_VALUE)).all():
-        raise ValueError("its centres and scales are not those of columns.")
+    centers, scales = as_numbers(document["centres"], (k,)), as_numbers(document["scales"], (k,))
+    if not ((scales > 1 / _MAX_VALUE) & (scales < _MAX_VALUE) & (np.abs(centers) < _MAX_VALUE)).all():
+        raise ValueError("its centers and scales are not those of columns.")
     design = design_from_json(
         formula=formula,
         where=where,
         factors=factors,
-        learned=learnt,
-        centers=centres,
+        learned=learned,
+        centers=centers,
         scales=scales,
         scans=as_int(document["design_scans"]),
     )
@@ -119,7 +119,7 @@ def _read_document(document: Mapping[str, Any], label: str) -> tuple[Solution, S
 
 
 def _is_gram(gram: Array) -> bool:
-    """Tell whether no cross-product exceeds the lengths of its columns, up to rounding."""
+    """Return whether no cross-product exceeds the lengths of its columns, up to rounding."""
     lengths = np.sqrt(np.diag(gram))
     return bool(
         np.abs(gram).max() < _MAX_VALUE
@@ -128,26 +128,27 @@ def _is_gram(gram: Array) -> bool:
 
 
 def _check_consistency(solution: Solution) -> Solution:
-    """Give the solution, if what can be worked out of its other parts is what it says.
+    """Return the solution, if its coefficients, sums and standard errors follow from its other parts.
 
-    Files of earlier versions may lack a part of the root; then R serves, if it has the digits.
+    Files of earlier versions may lack a part of the root; R replaces it if it has the digits.
 
     Raises
     ------
-    ValueError : it is not.
+    ValueError : they do not.
     """
     moments, factor = solution.moments, solution.factor
     params, _ = to_data_units(moments, factor, solution.scaled_params, np.zeros(len(factor.R)))
     natural = natural_sizes(moments, factor.columns)
-    said = solution.params[factor.selected]
-    if not ((said == 0) | (np.abs(said - params) <= _TOLERANCE * (np.abs(params) + TEN_DIGITS * natural))).all():
+    saved = solution.params[factor.selected]
+    if not ((saved == 0) | (np.abs(saved - params) <= _TOLERANCE * (np.abs(params) + TEN_DIGITS * natural))).all():
         raise ValueError("its coefficients are not those of its solution.")
     scale, residuals = float(moments.design.scales[-1]), solution.residuals
     if residuals and solution.converged and not abs(solution.ssr / scale**2 - residuals.squares) <= _TOLERANCE * residuals.squares:
         raise ValueError("its sum of squares is not that of its residuals.")
+    bse = solution.unit_bse[factor.selected]
     for root in dict.fromkeys((solution.inverse_root, None)):
-        errors, told = unit_errors(moments, factor, standard_error_scale(moments, factor), root), solution.unit_bse[factor.selected]
-        if (np.abs(errors - told) <= _TOLERANCE * told).all():
+        errors = unit_errors(moments, factor, standard_error_scale(moments, factor), root)
+        if (np.abs(errors - bse) <= _TOLERANCE * bse).all():
             return replace(solution, inverse_root=root)
     raise ValueError("its standard errors are not those of its columns, and its covariances would be wrong.")
 
@@ -155,45 +156,45 @@ def _check_consistency(solution: Solution) -> Solution:
 def _read_solution(document: Mapping[str, Any], moments: Moments, design: Design) -> Solution:
     p = len(design.names)
     written = document["factor"]
-    kept = np.array([as_bool(x) for x in written["kept"]], dtype=bool)
-    q = int(kept.sum())
+    selected = np.array([as_bool(x) for x in written["kept"]], dtype=bool)
+    q = int(selected.sum())
     columns = np.array([as_int(x) for x in written["columns"]], dtype=int)
     first = 0 if design.intercept else 1
-    if kept.shape != (p,) or columns.tolist() != (np.flatnonzero(kept) + first).tolist() or not 0 < q < moments.n:
+    if selected.shape != (p,) or columns.tolist() != (np.flatnonzero(selected) + first).tolist() or not 0 < q < moments.n:
         raise ValueError("its columns do not fit its formula.")
-    left = tuple(as_size(x) for x in written["left"])
-    if not left and document["aggregated"] is not None:  # earlier versions did not write it: what is left is below the least told
-        left = tuple(1e-5 * np.sqrt(np.diag(moments.gram)[first:-1][~kept]))
+    remainders = tuple(as_size(x) for x in written["left"])
+    if not remainders and document["aggregated"] is not None:  # earlier versions lack it: remainders are below the threshold
+        remainders = tuple(1e-5 * np.sqrt(np.diag(moments.gram)[first:-1][~selected]))
     messages = tuple(as_text(sentence) for sentence in written["dependencies"])
-    # Files of earlier versions say that a column is zero in the sentence alone.
+    # In files of earlier versions only the sentence says that a column is zero.
     zeros = tuple(as_bool(x) for x in written.get("zero", [text.endswith(" is constant (0)") for text in messages]))
-    if not len(left) == len(messages) == len(zeros) == p - q:
+    if not len(remainders) == len(messages) == len(zeros) == p - q:
         raise ValueError("its dropped columns do not fit its formula.")
     factor = Factorization(
         columns=columns,
         names=design.names,
-        selected=kept,
+        selected=selected,
         R=as_triangle(written["R"], q),
         rhs=as_numbers(written["rhs"], (q,)),
         condition=as_number(written["condition"]),
         method=as_choice(written["road"], ("moments", "triangle")),
-        dropped=tuple(Dependency(*each) for each in zip(messages, left, zeros, strict=True)),
+        dropped=tuple(Dependency(*each) for each in zip(messages, remainders, zeros, strict=True)),
         triangle=None if written["triangle"] is None else as_triangle(written["triangle"], len(moments.gram)),
         error_factor=as_size(written["doubt"]),
     )
     residuals = _read_residuals(document["residuals"], len(design.labels) + 1, q)
-    read = document["solution"]
-    params = as_numbers(read["params"], (p,))
-    b = as_numbers(read["b"][0], (q,)), as_numbers(read["b"][1], (q,))
+    saved = document["solution"]
+    params = as_numbers(saved["params"], (p,))
+    b = as_numbers(saved["b"][0], (q,)), as_numbers(saved["b"][1], (q,))
     merged = _read_merge_record(document["merged"])
-    if not np.isfinite([*params[kept], *b[0], *b[1]]).all():
-        raise ValueError("its coefficients are not there.")
+    if not np.isfinite([*params[selected], *b[0], *b[1]]).all():
+        raise ValueError("its coefficients are not finite.")
     counts = [part.n for part in (residuals, merged) if part is not None]
     if counts != [moments.n]:
         raise ValueError("its residuals or rows do not fit together.")
-    digits_bse = as_numbers(read["digits_bse"], (p,))
-    ssr, centered = as_size(read["ssr"]), as_size(read["centered_tss"])
-    relative = 2 * 10 ** -float(np.nanmin([*digits_bse, 15.0]))  # what earlier versions tell of the errors of sums of squares
+    digits_bse = as_numbers(saved["digits_bse"], (p,))
+    ssr, centered = as_size(saved["ssr"]), as_size(saved["centered_tss"])
+    relative = 2 * 10 ** -float(np.nanmin([*digits_bse, 15.0]))  # earlier versions lack the errors of sums of squares
     return Solution(
         moments=moments,
         factor=factor,
@@ -201,20 +202,20 @@ def _read_solution(document: Mapping[str, Any], moments: Moments, design: Design
         inverse_root=_read_root(document["root"], q),
         params=params,
         residuals=residuals,
-        unit_bse=as_numbers(read["unit_bse"], (p,)),
+        unit_bse=as_numbers(saved["unit_bse"], (p,)),
         ssr=ssr,
-        ssr_error=as_size(read.get("ssr_off", relative * ssr)),
+        ssr_error=as_size(saved.get("ssr_off", relative * ssr)),
         centered_tss=centered,
-        tss_error=as_size(read.get("tss_off", relative * centered)),
-        mean=_read_mean(read.get("mean"), moments, residuals),
+        tss_error=as_size(saved.get("tss_off", relative * centered)),
+        mean=_read_mean(saved.get("mean"), moments, residuals),
         span=_read_span(document, moments, factor),
-        digits=as_numbers(read["digits"], (p,)),
+        digits=as_numbers(saved["digits"], (p,)),
         digits_bse=digits_bse,
-        precision=as_choice(read["precision"], ("extended", "double")),
-        scans=as_int(read["scans"]),
-        converged=as_bool(read["settled"]),
-        fitted_error=as_size(read["blur"]),
-        input_rounding=as_size(read.get("rough", 0.0)),
+        precision=as_choice(saved["precision"], ("extended", "double")),
+        scans=as_int(saved["scans"]),
+        converged=as_bool(saved["settled"]),
+        fitted_error=as_size(saved["blur"]),
+        input_rounding=as_size(saved.get("rough", 0.0)),
         merge_record=merged,
     )
 
@@ -223,7 +224,7 @@ def _read_mean(written: Any, moments: Moments, residuals: ResidualSums | None) -
     if written is not None:
         hi, lo, off = as_numbers(written, (3,)).tolist()
         if not math.isfinite(hi + lo + as_size(off)):
-            raise ValueError("the mean of its response is not there.")
+            raise ValueError("the mean of its response is not finite.")
         return hi, lo, off
     if residuals is None:  # a merged fit of an earlier version: its sum of the response is rounded
         mean = float(moments.means[-1])
@@ -239,7 +240,7 @@ def _read_span(document: Mapping[str, Any], moments: Moments, factor: Factorizat
         written, q = document["span"], len(factor.columns)
         b = as_numbers(written["b"][0], (q,)), as_numbers(written["b"][1], (q,))
         if not np.isfinite(b).all():
-            raise ValueError("the combination nearest to a constant is not there.")
+            raise ValueError("the combination nearest to a constant is not finite.")
         return Span(b=b, remainder=as_size(written["left"]), remainder_error=as_size(written["blur"]))
     span = span_by_sums(moments, factor)
     if span is None:
@@ -263,7 +264,8 @@ def _read_merge_record(written: Mapping[str, Any] | None) -> MergeRecord | None:
     if not 0 < len(rows) + len(taken_out) <= _MOST_FITS:
         raise ValueError(f"it was merged from {len(rows) + len(taken_out):,} fits.")
     shards = tuple(
-        (as_int(n), as_number(mean), as_number(total), as_number(left)) for n, mean, total, left in written.get("shards", ())
+        (as_int(n), as_number(mean), as_number(total), as_number(remainder))
+        for n, mean, total, remainder in written.get("shards", ())
     )
     if len(shards) > _MOST_FITS or not all(n for n, *_ in shards):
         raise ValueError(f"it has {len(shards):,} shards, or one without rows.")
@@ -273,15 +275,15 @@ def _read_merge_record(written: Mapping[str, Any] | None) -> MergeRecord | None:
 def _read_engine_record(written: Mapping[str, Any] | None) -> EngineRecord | None:
     if written is None:
         return None
-    parts = as_text(written["engine"]), as_int(written["scans"]), as_int(written["expressions"])
-    return EngineRecord(engine=parts[0], scans=parts[1], expressions=parts[2])
+    scans, expressions = as_int(written["scans"]), as_int(written["expressions"])
+    return EngineRecord(engine=as_text(written["engine"]), scans=scans, expressions=expressions)
 
 
 def _read_root(written: Mapping[str, Any] | None, q: int) -> InverseRoot | None:
     if written is None:
         return None
-    whole = all(len(row) == q for row in written["P"])  # files of earlier versions have the upper triangle alone
-    P = as_numbers(written["P"], (q, q)) if whole else as_triangle(written["P"], q)
+    is_full = all(len(row) == q for row in written["P"])  # files of earlier versions have the upper triangle alone
+    P = as_numbers(written["P"], (q, q)) if is_full else as_triangle(written["P"], q)
     if not np.isfinite(P).all():
         raise ValueError("a matrix has numbers that are not finite.")
     return InverseRoot(P=P, U=as_triangle(written["U"], q), error=as_size(written["error"]))

@@ -169,7 +169,7 @@ class Fit(Statistics):
         """Predict as `predict` does, write the predictions to a file batch by batch, and return the number of rows.
 
         The file has the columns `row`, counted from 1, and `predicted`, empty or NULL where `predict` gives NaN. Its name ends in
-        .csv, .parquet, .arrow, .feather or .jsonl. It is written whole or not at all.
+        .csv, .parquet, .arrow, .feather or .jsonl. It is complete or not written.
 
         Raises
         ------
@@ -180,8 +180,8 @@ class Fit(Statistics):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save the fit as JSON, without its rows; `squarely.load` reads it back.
 
-        The file has some kilobytes and grows with p squared. It contains the names of columns and of levels. It is written whole
-        or not at all.
+        The file has some kilobytes and grows with p squared. It contains the names of columns and of levels. It is complete
+        or not written.
 
         Raises
         ------
@@ -278,12 +278,12 @@ class Fit(Statistics):
             "casts": dict(self.rows.casts),
             "dropped_columns": list(self.dropped_columns),
             "notes": list(self.design.notes),
-            "road": self.solution.factor.method,
+            "method": self.solution.factor.method,
             "precision": self.solution.precision,
             "fold": self.fold,
             "scans": self.solution.scans,
-            "settled": self.solution.converged,
-            "merged": merged and {"rows": list(merged.rows), "taken_out": list(merged.removed_rows)},
+            "converged": self.solution.converged,
+            "merged": merged and {"rows": list(merged.rows), "removed": list(merged.removed_rows)},
         }
 
     def __repr__(self) -> str:
@@ -329,8 +329,7 @@ def merge_fits(fits: Sequence[Fit], removed: Sequence[Fit] = (), *, duplicates: 
     for fit in [*fits, *removed]:
         if not isinstance(fit, Fit):
             raise InputError(
-                f"{fit!r} of type {type(fit).__name__} is not a fit, so it cannot be merged. Give results of sq.ols(...) or "
-                "sq.load(path)."
+                f"{fit!r} of type {type(fit).__name__} is not a fit, so it cannot be merged. Give results of sq.ols or sq.load."
             )
     parts, without = ([SourcedSolution(fit.solution, fit.source) for fit in group] for group in (fits, removed))
     merged = merge_solutions(parts, without, duplicates=duplicates)

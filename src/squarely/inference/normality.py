@@ -1,4 +1,4 @@
-"""Tests of the residuals' shape from their sums alone, so that no row has to be kept."""
+"""Tests of normality from sums over the residuals, so that no row is stored."""
 
 from __future__ import annotations
 

@@ -93,4 +93,4 @@ def require_other_file(source: Source, path: str | os.PathLike[str]) -> None:
     """Raise a DataError if a file to be written is one that the rows come from."""
     read, written = source.pandas_call, local_path(path)
     if read is not None and written.exists() and any(written.samefile(file.path) for file in (read, *read.further_calls)):
-        raise DataError(f"{str(path)!r} is the file that the rows come from, and would be lost. Give another name.")
+        raise DataError(f"{str(path)!r} is the file that the rows come from, and would be overwritten. Give another name.")

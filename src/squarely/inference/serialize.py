@@ -1,8 +1,4 @@
-"""A Fit on disk: JSON with the formula, what was learnt, the cross-products and the solution; no rows, and no code.
-
-The names of levels of categorical columns are in it. A file is taken apart field by field, each with a bound on its shape;
-whatever does not fit is refused, and nothing in it is ever run.
-"""
+"""Write a fit as JSON: formula, learned state, cross-products and solution; names of levels, but no rows and no code."""
 
 from __future__ import annotations
 
@@ -16,9 +12,7 @@ from squarely._version import __version__
 from squarely.data import Source
 from squarely.design import learned_to_json
 from squarely.errors import DataError
-from squarely.exact import (
-    Solution,
-)
+from squarely.exact import Solution
 from squarely.numerics import Array
 from squarely.storage.json_fields import to_json
 
@@ -31,7 +25,7 @@ def solution_to_json(solution: Solution, source: Source) -> str:
 
     Raises
     ------
-    DataError : it has so many coefficients that it would not be read back.
+    DataError : it has too many coefficients to be read back.
     """
     moments = solution.moments
     design = moments.design
@@ -107,5 +101,5 @@ def _to_keys(part: object | None, keys: Mapping[str, str]) -> dict[str, Any] | N
 
 
 def _upper_rows(M: Array) -> list[Array]:
-    """Give the rows of a symmetric or triangular matrix from the diagonal on."""
+    """Return the rows of a symmetric or triangular matrix from the diagonal on."""
     return [row[i:] for i, row in enumerate(M)]

@@ -71,18 +71,19 @@ def statistics_of(solution: Solution) -> Statistics:
     span = solution.span
     k_constant = int(span is None or span.is_spanned(moments, factor))
     about_mean, about_zero = (solution.centered_tss, solution.tss_error), solution.uncentered_tss
-    # A response that varies has a sum of squares of half a spacing of doubles at least; what is less is a rounding of sums.
+    # The squares of a response that varies sum to half a spacing of doubles at least. A smaller sum is rounding.
     constant = sum(about_mean) == 0 or sum(about_mean) < ROUNDOFF**2 * about_zero[0] / (2 * n)
     centered, uncentered = 0.0 if constant else _nan_if_inexact(*about_mean), _nan_if_inexact(*about_zero)
-    tss, tss_off = (centered, about_mean[1]) if k_constant else (uncentered, about_zero[1])
+    tss, tss_error = (centered, about_mean[1]) if k_constant else (uncentered, about_zero[1])
     ssr = math.nan if solution.has_hidden_residuals else solution.ssr
     df_model, df_resid = rank - k_constant, n - rank
-    nothing = constant and k_constant == 1
-    known = solution.is_span_certain
-    ess = math.nan if not known else _explained_squares(solution, tss, tss_off) if df_model else 0.0  # a constant explains nothing
+    undefined = constant and k_constant == 1
+    ess = 0.0 if solution.is_span_certain else math.nan  # a constant alone explains nothing
+    if solution.is_span_certain and df_model:
+        ess = _explained_squares(solution, tss, tss_error)
     mse_resid, mse_model = ssr / df_resid, ess / df_model if df_model else math.nan
-    rsquared = math.nan if nothing or math.isnan(ess) else 1 - _divide(solution.ssr, tss) if ess else 0.0
-    fvalue = math.nan if nothing else _divide(mse_model, mse_resid)
+    rsquared = math.nan if undefined or math.isnan(ess) else 1 - _divide(solution.ssr, tss) if ess else 0.0
+    fvalue = math.nan if undefined else _divide(mse_model, mse_resid)
     llf = -n / 2 * (math.log(2 * math.pi) + math.log(ssr / n) + 1) if ssr != 0 else math.inf
     return Statistics(
         nobs=n,
@@ -112,20 +113,19 @@ def statistics_of(solution: Solution) -> Statistics:
     )
 
 
-def _nan_if_inexact(squares: float, off: float) -> float:
-    """Give a sum of squares, or NaN where its error leaves less than six digits."""
-    return squares if off <= SIX_DIGITS * squares else math.nan
+def _nan_if_inexact(squares: float, error: float) -> float:
+    """Return a sum of squares, or NaN if its error leaves fewer than six digits."""
+    return squares if error <= SIX_DIGITS * squares else math.nan
 
 
-def _explained_squares(solution: Solution, tss: float, tss_off: float) -> float:
-    """Give the explained sum of squares: zero within rounding, and NaN where its error is more and leaves too few digits."""
+def _explained_squares(solution: Solution, tss: float, tss_error: float) -> float:
+    """Return the explained sum of squares: zero within rounding, and NaN if its error leaves too few digits."""
     ess = tss - solution.ssr
-    off = tss_off + solution.ssr_error + 4 * ROUNDOFF * tss
-    if not (
-        off <= TEN_DIGITS * tss or (tss_off <= SIX_DIGITS * abs(ess) and off <= abs(ess) / 10 and not solution.has_hidden_residuals)
-    ):
+    error = tss_error + solution.ssr_error + 4 * ROUNDOFF * tss
+    enough = tss_error <= SIX_DIGITS * abs(ess) and error <= abs(ess) / 10 and not solution.has_hidden_residuals
+    if not (enough or error <= TEN_DIGITS * tss):
         return math.nan
-    return ess if abs(ess) > off else 0.0
+    return ess if abs(ess) > error else 0.0
 
 
 def _divide(a: float, b: float) -> float:
@@ -142,7 +142,7 @@ def _condition_number(solution: Solution) -> float:
 
 
 def covariance_of(solution: Solution, variance: float) -> Array:
-    """Return the covariance (p, p) in the units of the data: sigma^2 A A' with A = T R^-1, T the way back to those units."""
+    """Return the covariance (p, p) in the units of the data: sigma^2 A A' with A = T R^-1; T converts to those units."""
     factor, scale = solution.factor, float(solution.moments.design.scales[-1])
     ratio, first = data_unit_transform(solution.moments, factor)
     T = np.diag(ratio)
