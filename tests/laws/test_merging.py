@@ -212,9 +212,9 @@ def test_the_summary_says_what_was_put_together():
     merged = sq.merge(fits)
     said = " ".join(str(merged.summary()).split())
     assert f"Merged from 3 fits (rows {n[0]}, {n[1]}, {n[2]}); no row was read again." in said
-    assert "need the residuals of all rows, which merged fits do not have: fit all rows at once" in said
+    assert "need the residuals of all rows, which merged fits do not have. Fit all rows at once" in said
     assert "Durbin-Watson:" not in said
-    assert f"1 taken out (rows {n[1]})" in " ".join(str(merged.remove(fits[1]).summary()).split())
+    assert f"1 removed (rows {n[1]})" in " ".join(str(merged.remove(fits[1]).summary()).split())
     assert np.isnan([merged.durbin_watson, merged.normality.omnibus, merged.normality.skew, merged.normality.jarque_bera]).all()
     assert "<table" in merged.summary()._repr_html_()
     for use in (lambda: merged.resid, lambda: merged.fittedvalues, lambda: merged.predict()):
@@ -269,7 +269,7 @@ def test_other_models_are_refused(formula, other, said):
     for act in (lambda: fits[0].merge(fits[1]), lambda: sq.merge(fits)):
         with pytest.raises(DataError, match=said):
             act()
-    with pytest.raises(DataError, match=said.replace("fit 2", "the fit to take out")):
+    with pytest.raises(DataError, match=said.replace("fit 2", "the fit to remove")):
         fits[0].remove(fits[1])
 
 
@@ -520,14 +520,14 @@ def test_merge_on_the_command_line(tmp_path, monkeypatch):
     assert sq.load("all.json").nobs == sum(fit.nobs for fit in fits)
     done = CliRunner().invoke(app, ["merge", "all.json", "--remove", "0.json", "--remove", "1.json"])
     assert done.exit_code == 0
-    assert "2 taken out" in done.output
+    assert "2 removed" in done.output
     done = CliRunner().invoke(app, ["merge", "0.json", "--remove", "all.json"])
     assert "never in" in str(done.exception)
 
 
 # The same rows twice.
 
-SAME = "have the same cross-products of 60 rows, as fits of the same rows have, which would count twice. Leave one of them out."
+SAME = "have the same cross-products of 60 rows, so they seem to be fits of the same rows. Leave one of them out."
 
 
 def rows_of(seed, n=60):
@@ -568,7 +568,8 @@ def test_a_shard_that_a_merged_fit_has_already_is_not_merged_again(tmp_path):
     again = sq.ols("y ~ x + g", rows_of(1)[::-1])
     for fits in ([both, a], [again, loaded], [loaded, a.merge(c)], [c, loaded, b]):
         with pytest.raises(
-            DataError, match="both hold a shard of 60 rows with the same mean and sums of squares, as the same rows have"
+            DataError,
+            match="both have a shard of 60 rows with the same mean and sums of squares, so these seem to be the same rows",
         ):
             sq.merge(fits)
     assert sq.merge([both, a], duplicates="keep").nobs == 180

@@ -163,7 +163,7 @@ def overclaimed_by(fit, columns, y):
     found = []
     for name, column, b, deviation in zip(fit.params.index[kept], columns, truth.b, truth.errors, strict=True):
         value, claim = fit.params[name], fit.digits[name]
-        if np.isnan(claim):  # "cannot be told from zero": then it is small beside what it would be if it alone made up y
+        if np.isnan(claim):  # "zero up to rounding": then it is small beside what it would be if it alone made up y
             natural = float(dot(y, y) / dot(column, column)) ** 0.5
             if max(abs(float(b)), abs(value)) > 1e-9 * natural:
                 found.append((name, "told zero", value, float(b)))

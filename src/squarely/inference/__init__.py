@@ -1,8 +1,8 @@
-"""From a solution to a `Fit`.
+"""Statistics, predictions and merging of least squares fits: from a solution to a `Fit`.
 
 `statistics` computes the numbers, `normality` the tests of the residuals, `prediction` predicts and reads residuals, `summary` lays
 out the page, `serialize` and `deserialize` write and read saved fits, `merge` combines fits. `fit` has the class `Fit` on top of
-these. `preview` says what a fit costs before it is run.
+these. `preview` says what a fit will read and cost.
 """
 
 from squarely.inference.deserialize import solution_from_json

@@ -38,19 +38,18 @@ def merge_solutions(
 
     Raises
     ------
-    DataError : the models differ, two parts have the same rows, or what is removed cannot have been in. The message names the
-        difference.
+    DataError : the models differ, two parts have the same rows, or the removed ones are not in `parts`.
     """
     require_one_of("duplicates", duplicates, ("raise", "keep"))
-    every = [*parts, *removed]
-    names = [*(f"fit {i}" for i in range(1, len(parts) + 1)), *(["the fit to take out"] * len(removed))]
-    for part, name in zip(every[1:], names[1:], strict=True):
-        require_compatible(every[0].design, part.design, name)
+    all_parts = [*parts, *removed]
+    names = [*(f"fit {i}" for i in range(1, len(parts) + 1)), *(["the fit to remove"] * len(removed))]
+    for part, name in zip(all_parts[1:], names[1:], strict=True):
+        require_compatible(all_parts[0].design, part.design, name)
     account = _merge_accounts(parts, removed)
     signs = [1] * len(parts) + [-1] * len(removed)
     signed = [
         SignedMoments(moments=part.solution.moments, sign=sign, error_factor=part.solution.factor.error_factor)
-        for part, sign in zip(every, signs, strict=True)
+        for part, sign in zip(all_parts, signs, strict=True)
     ]
     design = union_of([part.design for part in parts], [part.design for part in removed])
     if duplicates == "raise":
@@ -61,11 +60,11 @@ def merge_solutions(
             _require_levels(design, part.design)
         design = without_levels(design, absent_levels(design, signed))
     merged = merge_moments(design, signed, account)
-    return SourcedSolution(solve_merged(merged, [part.solution for part in every], signs), _detach_source(parts))
+    return SourcedSolution(solve_merged(merged, [part.solution for part in all_parts], signs), _detach_source(parts))
 
 
 def _require_different_rows(parts: Sequence[SourcedSolution], design: Design) -> None:
-    """Raise a DataError if two parts have the same cross-products, so the same rows, which would count twice."""
+    """Raise a DataError if two parts have the same cross-products, which means the same rows."""
 
     def size(i: int) -> tuple[int, float]:
         return parts[i].account.used, parts[i].solution.centered_tss
@@ -80,8 +79,8 @@ def _require_different_rows(parts: Sequence[SourcedSolution], design: Design) ->
                 first, second = sorted((i, j))
                 raise DataError(
                     f"Fit {_label(parts, first)} and fit {_label(parts, second)} have the same cross-products of "
-                    f"{pluralize(n, 'row')}, as fits of the same rows have, which would count twice. Leave one of them out, or "
-                    "keep both with duplicates='keep'."
+                    f"{pluralize(n, 'row')}, so they seem to be fits of the same rows. Leave one of them out, or keep both with "
+                    "duplicates='keep'."
                 )
 
 
@@ -94,9 +93,9 @@ def _require_different_shards(parts: Sequence[SourcedSolution]) -> None:
         for n, j in same:
             if part.solution.merge_record or parts[j].solution.merge_record:
                 raise DataError(
-                    f"Fit {_label(parts, j)} and fit {_label(parts, i)} both hold a shard of {pluralize(n, 'row')} with the same "
-                    "mean and sums of squares, as the same rows have, which would count twice. Leave it out of one, or keep both "
-                    "with duplicates='keep'."
+                    f"Fit {_label(parts, j)} and fit {_label(parts, i)} both have a shard of {pluralize(n, 'row')} with the same "
+                    "mean and sums of squares, so these seem to be the same rows. Leave it out of one fit, or keep both with "
+                    "duplicates='keep'."
                 )
         for shard in shards:
             found.setdefault(shard[0], []).append((shard, i))

@@ -1,4 +1,4 @@
-"""What a least squares fit is going to read and to cost, told without reading the rows."""
+"""What a least squares fit will read and cost, before any row is read."""
 
 from __future__ import annotations
 
@@ -8,29 +8,30 @@ from typing import Any
 
 from squarely.data import BATCH_ROWS, is_aggregate_only
 from squarely.design import DesignPlan, describe_pass
-from squarely.errors import join_words
+from squarely.errors import join_words, listed
 from squarely.exact import require_precision
 from squarely.moments import CHEAP_CELLS, prefers_engine, require_fold
 from squarely.show import KeyValueTable, Page
 
-_MOST_NAMES = 12
-_COPIES = 8  # of a batch of the columns of X that are held at a time at most, measured on 5 to 80 of them
+_COPIES = 8  # of a batch of the columns of X in memory at the same time, measured on 5 to 80 columns
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True, repr=False)
 class Preview:
-    """The plan of a fit and what it costs. Made by `squarely.preview`; whatever waits for the rows is None.
+    """The plan of a fit and what it costs, made by `squarely.preview`. What only the rows can tell is None.
 
     Attributes
     ----------
-    formula, response, source : the formula as given; what the response and the data are called.
-    passes : the purpose of each pass over all rows, and what it gathers. `further` the same for passes that may be added, and when.
+    formula, response, source : the formula, and the names of the response and of the data.
+    passes : the purpose of each pass over all rows, and what it gathers.
+    further : the purpose of each pass that may be added, and when.
     columns_read : the columns of the data that are read.
     names : of the coefficients, the intercept first if there is one.
     rows, cells : of the data; rows x coefficients.
-    cross_products_bytes, memory_bytes : of the cross-products; at a time, in squarely's own hands, as estimated.
+    cross_products_bytes, memory_bytes : the size of the cross-products; an estimate of the memory that squarely uses at a time.
     precision : "extended" or "double", of residuals and X'r in the refinement.
-    fold : how the rows are met. `expressions` how many expressions an engine is sent for it, at least.
+    fold : how the rows are summed.
+    expressions : the number of expressions that an engine gets, at least.
     """
 
     formula: str
@@ -50,11 +51,11 @@ class Preview:
 
     @property
     def coefficients(self) -> int | None:
-        """How many coefficients there are."""
+        """The number of coefficients."""
         return None if self.names is None else len(self.names)
 
     def as_dict(self) -> Mapping[str, Any]:
-        """Give everything as plain Python values: what `--json` prints."""
+        """Return everything as plain Python values, as `--json` prints it."""
         return {
             "formula": self.formula,
             "source": self.source,
@@ -73,38 +74,38 @@ class Preview:
         }
 
     def summary(self) -> Page:
-        """Lay the plan out."""
+        """Return the plan as a page."""
         return _build_page(self)
 
     def __repr__(self) -> str:
         return f"<Preview {self.formula!r}: {len(self.passes)} passes over the rows; print(preview.summary())>"
 
 
-def build_preview(outline: DesignPlan, *, fold: str = "auto", precision: str = "auto") -> Preview:
-    """Work out what a fit is going to do from its outline, with the options `fold` and `precision` of `ols`."""
+def build_preview(plan: DesignPlan, *, fold: str = "auto", precision: str = "auto") -> Preview:
+    """Return the preview of a fit from the plan of its design, with the options `fold` and `precision` of `ols`."""
     require_fold(fold)
     require_precision(precision)
-    names, rows = outline.names, outline.source.rows
+    names, rows = plan.names, plan.source.rows
     p = None if names is None else len(names)
-    gram = None if p is None else 8 * (p + (1 if outline.formula.intercept else 2)) ** 2  # the columns of X, a constant, y
+    gram = None if p is None else 8 * (p + (1 if plan.formula.intercept else 2)) ** 2  # the columns of X, a constant, y
     cells = None if p is None or rows is None else rows * p
-    inside = fold == "aggregates" or is_aggregate_only(outline.source)
-    double = inside or precision == "double"
+    in_engine = fold == "aggregates" or is_aggregate_only(plan.source)
+    double = in_engine or precision == "double"
     return Preview(
-        formula=outline.formula.text,
-        response=outline.formula.response.text,
-        source=outline.source.label,
-        passes=_list_passes(outline),
-        further=_list_further_passes(outline, inside=inside),
-        columns_read=outline.columns_read,
+        formula=plan.formula.text,
+        response=plan.formula.response.text,
+        source=plan.source.label,
+        passes=_list_passes(plan),
+        further=_list_further_passes(plan, in_engine=in_engine),
+        columns_read=plan.columns_read,
         names=names,
         rows=rows,
         cells=cells,
         cross_products_bytes=gram,
-        memory_bytes=None if p is None or gram is None else _estimate_memory(outline, p, gram),
+        memory_bytes=None if p is None or gram is None else _estimate_memory(plan, p, gram),
         precision="double" if double else "extended" if precision == "extended" else _choose_precision(cells),
-        fold=_describe_fold(outline, fold),
-        expressions=None if inside and p is None else _count_expressions(p or 0) if inside else 0,
+        fold=_describe_fold(plan, fold),
+        expressions=None if in_engine and p is None else _count_expressions(p or 0) if in_engine else 0,
     )
 
 
@@ -112,50 +113,50 @@ def _choose_precision(cells: int | None) -> str | None:
     return None if cells is None else "extended" if cells <= CHEAP_CELLS else "double"
 
 
-def _describe_fold(outline: DesignPlan, fold: str) -> str:
-    """Tell how the rows are going to be met."""
-    if fold == "aggregates" or is_aggregate_only(outline.source):
-        return f"aggregates in {outline.source.require_engine().name}"
-    if fold == "auto" and prefers_engine(outline.source, outline.formula):
+def _describe_fold(plan: DesignPlan, fold: str) -> str:
+    """Say how the rows will be summed."""
+    if fold == "aggregates" or is_aggregate_only(plan.source):
+        return f"aggregates in {plan.source.require_engine().name}"
+    if fold == "auto" and prefers_engine(plan.source, plan.formula):
         return "by number of rows"
     return "ordered batches"
 
 
 def _count_expressions(p: int) -> int:
-    """Count the sums that cross-products of p coefficients take: of each pair among the columns, a constant and the response."""
+    """Count the sums of cross-products: one for each pair among p columns, a constant and the response."""
     return (p + 1) * (p + 2) // 2 + 1
 
 
-def _list_passes(outline: DesignPlan) -> tuple[tuple[str, str], ...]:
-    response = outline.formula.response.text
+def _list_passes(plan: DesignPlan) -> tuple[tuple[str, str], ...]:
+    response = plan.formula.response.text
     return (
-        *((describe_pass(topics), join_words([str(topic) for topic in topics])) for topics in outline.passes),
+        *((describe_pass(topics), join_words([str(topic) for topic in topics])) for topics in plan.passes),
         ("cross-products", f"the columns of X with each other and with {response}"),
         ("residuals", "the refinement of the coefficients, and the statistics of the residuals"),
     )
 
 
-def _list_further_passes(outline: DesignPlan, *, inside: bool) -> tuple[tuple[str, str], ...]:
-    """Say what may turn out to be needed besides."""
-    again = [("cross-products", "if the first rows are far from the others")] if outline.formula.intercept else []
-    if inside:
+def _list_further_passes(plan: DesignPlan, *, in_engine: bool) -> tuple[tuple[str, str], ...]:
+    """List the passes that may be added, and when."""
+    again = [("cross-products", "if the first rows are far from the others")] if plan.formula.intercept else []
+    if in_engine:
         return (
             *again,
-            ("rounding", "if the formula computes something: how many digits that leaves"),
-            ("residuals", "up to five times more, while the coefficients still move"),
+            ("rounding", "if the formula computes columns: how many digits they have"),
+            ("residuals", "up to five times more, while the coefficients still change"),
         )
     return (
         *again,
         ("triangle", "if the columns of X are so nearly dependent that cross-products leave fewer than ten digits"),
-        ("residuals", "up to three times more, while the coefficients still move"),
-        ("standard errors", "if these have fewer than twelve digits, and the data are small"),
+        ("residuals", "up to three times more, while the coefficients still change"),
+        ("standard errors", "if they have fewer than twelve digits and the data are small"),
     )
 
 
-def _estimate_memory(outline: DesignPlan, p: int, gram: int) -> int:
-    """Estimate the bytes that are held at a time; the buffers of an engine come on top."""
-    rows = BATCH_ROWS if outline.source.rows is None else min(outline.source.rows, BATCH_ROWS)
-    return 8 * rows * (len(outline.columns_read) + _COPIES * (p + 1)) + 3 * gram
+def _estimate_memory(plan: DesignPlan, p: int, gram: int) -> int:
+    """Estimate the bytes in memory at a time, without the buffers of an engine."""
+    rows = BATCH_ROWS if plan.source.rows is None else min(plan.source.rows, BATCH_ROWS)
+    return 8 * rows * (len(plan.columns_read) + _COPIES * (p + 1)) + 3 * gram
 
 
 def _build_page(preview: Preview) -> Page:
@@ -177,30 +178,26 @@ def _build_page(preview: Preview) -> Page:
         ("Memory, about:", _format_bytes(preview.memory_bytes)),
     ]
     passes = [f"Pass {i}, {aim}: {what}." for i, (aim, what) in enumerate(preview.passes, start=1)]
-    names = "unknown before the levels are read" if preview.names is None else _list_names(preview.names)
+    names = "unknown before the levels are read" if preview.names is None else listed(preview.names)
     notes = [
-        "A fit may turn out to need more passes: "
+        "A fit may need more passes: "
         + "; ".join(f"{aim}, {when}" for aim, when in preview.further)
         + ". Its summary says how often the rows were read.",
     ]
     if preview.fold == "by number of rows":
-        notes.append("Beyond ten million cells the engine is asked for aggregates; up to there the rows are read in batches.")
+        notes.append("Beyond ten million cells the engine computes aggregates; otherwise the rows are read in batches.")
     if preview.precision is None:
-        notes.append(f"The refinement is in double-double up to {CHEAP_CELLS:,} cells, and beyond where the digits need it.")
+        notes.append(f"The refinement is in double-double up to {CHEAP_CELLS:,} cells, and beyond if the digits need it.")
     return Page(
         "Preview: nothing was fitted",
         [KeyValueTable(left, right)],
-        footer=[*passes, f"Columns read: {_list_names(preview.columns_read)}.", f"Columns of X: {names}."],
+        footer=[*passes, f"Columns read: {listed(preview.columns_read)}.", f"Columns of X: {names}."],
         notes=notes,
     )
 
 
 def _format_expressions(number: int | None) -> str:
     return "unknown" if number is None else f"at least {number:,}" if number else "0"
-
-
-def _list_names(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:_MOST_NAMES]) + (f", ... ({len(names):,} in all)" if len(names) > _MOST_NAMES else "")
 
 
 def _format_bytes(number: int | None) -> str:

@@ -7,16 +7,15 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from squarely.errors import pluralize
+from squarely.errors import join_words, listed, pluralize
 from squarely.exact import Solution
 from squarely.inference.statistics import Statistics
 from squarely.show import KeyValueTable, Page, Table
 
 _HEADER = ("", "coef", "std err", "t", "P>|t|", "[0.025", "0.975]")
 _LARGE_CONDITION = 1000.0
-_CROWDED_RATIO = 2  # a category with more levels than a half of the rows is doubted
-_MOST_SHOWN = 12
-_MIN_ROWS, _FEW_ROWS = 8, 20  # rows below which the omnibus test is undefined, and its p-value a rough one
+_CROWDED_RATIO = 2  # a category with more levels than half the rows gets a note
+_MIN_ROWS, _FEW_ROWS = 8, 20  # below these the omnibus test is undefined, and its p-value is rough
 
 
 def summary_page(statistics: Statistics, solution: Solution, source_notes: Sequence[str], numbers: Mapping[str, Any]) -> Page:
@@ -67,17 +66,8 @@ def _coefficient_table(numbers: Mapping[str, Any]) -> Table:
         low, high = numbers["conf_int"][name]
         p = f"{numbers['pvalues'][name]:.3f}"
         t = _format_number(numbers["tvalues"][name], 3)
-        rows.append(
-            (
-                name,
-                _format_number(value, 4),
-                _format_number(numbers["bse"][name], 3),
-                t,
-                p,
-                _format_number(low, 3),
-                _format_number(high, 3),
-            )
-        )
+        bse, lower, upper = (_format_number(x, 3) for x in (numbers["bse"][name], low, high))
+        rows.append((name, _format_number(value, 4), bse, t, p, lower, upper))
     return Table(_HEADER, rows)
 
 
@@ -118,7 +108,7 @@ def _list_notes(statistics: Statistics, solution: Solution, numbers: Mapping[str
     if solution.residuals is None:
         notes.append(
             "Omnibus, Jarque-Bera, skewness, kurtosis and Durbin-Watson need the residuals of all rows, which merged fits do not "
-            "have: fit all rows at once for them."
+            "have. Fit all rows at once for them."
         )
     elif statistics.nobs < _FEW_ROWS:
         missing = "; the omnibus test needs at least 8" if statistics.nobs < _MIN_ROWS else ""
@@ -132,25 +122,22 @@ def _list_notes(statistics: Statistics, solution: Solution, numbers: Mapping[str
 
 
 def _describe_hidden(statistics: Statistics, solution: Solution) -> list[str]:
-    """Say which sums of squares rounding hides, and what is not known therefore."""
+    """Say which sums of squares rounding hides, and what is therefore unknown."""
     notes = []
     if solution.merge_record is not None:
         other = "Fit the rows themselves for them."
     elif solution.precision == "double":
-        other = (
-            "Read the rows in batches with precision='extended' for them."
-            if solution.moments.engine_record is not None
-            else "precision='extended' has them."
-        )
+        in_engine = solution.moments.engine_record is not None
+        other = f"{'Read the rows in batches with' if in_engine else 'Use'} precision='extended' for them."
     else:
-        other = "Leave out what is so much larger than the rest."
+        other = "Leave out the column that is so much larger than the others."
     if solution.has_hidden_residuals:
         notes.append(
             "The residuals are smaller than the rounding of what they are computed from. Standard errors, t, P>|t|, F and the "
             f"likelihood are unknown. {other}"
         )
     elif solution.residuals is not None and math.isnan(statistics.normality.skew) and statistics.ssr > 0:
-        notes.append(f"The residuals are near rounding: their shape and order have too few digits to be told. {other}")
+        notes.append(f"The residuals are near rounding: their shape and order have too few digits. {other}")
     if not solution.is_span_certain:
         notes.append("Rounding hides whether the columns span a constant, so R-squared and F are unknown. Fit the rows themselves.")
     elif math.isnan(statistics.rsquared) and not statistics.constant_response:
@@ -159,22 +146,22 @@ def _describe_hidden(statistics: Statistics, solution: Solution) -> list[str]:
 
 
 def _describe_references(solution: Solution) -> list[str]:
-    """Name what the coefficients of categories are compared with."""
+    """Name the levels with which the coefficients of categories compare."""
     design, n = solution.moments.design, solution.moments.n
     codings = design.categories
     used = {text for column in design.columns for text, full, _ in column.parts if not full}
     coded = {text: coding for text, coding in codings.items() if text in used}
     base = [f"{text} {c.levels[c.position]}" for text, c in coded.items() if c.kind == "treatment"]
     sums = [f"{text} (left out: {c.levels[c.position]})" for text, c in coded.items() if c.kind == "sum"]
-    said = []
+    notes = []
     if base:
-        said.append(f"Reference level{'s' if len(base) > 1 else ''}, with which the others are compared: {'; '.join(base)}.")
+        notes.append(f"Reference level{'s' if len(base) > 1 else ''}, with which the others are compared: {'; '.join(base)}.")
     for text, c in codings.items():
         if _CROWDED_RATIO * len(c.levels) > n and not isinstance(c.levels[0], bool):
-            said.append(f"{text} has {len(c.levels):,} levels for {n:,} rows: it may be a name and not a category.")
+            notes.append(f"{text} has {len(c.levels):,} levels for {n:,} rows: it may be an identifier and not a category.")
     if sums:
-        said.append(f"Effects that add up to zero over the levels: {'; '.join(sums)}.")
-    return said
+        notes.append(f"Effects that add up to zero over the levels: {'; '.join(sums)}.")
+    return notes
 
 
 def _describe_rows(solution: Solution, source_notes: Sequence[str]) -> list[str]:
@@ -185,32 +172,27 @@ def _describe_rows(solution: Solution, source_notes: Sequence[str]) -> list[str]
 
 
 def _describe_merge(solution: Solution) -> list[str]:
-    merger = solution.merge_record
-    if merger is None:
+    record = solution.merge_record
+    if record is None:
         return []
-    out = f", {len(merger.removed_rows):,} taken out (rows {_list_numbers(merger.removed_rows)})" if merger.removed_rows else ""
-    return [f"Merged from {pluralize(len(merger.rows), 'fit')} (rows {_list_numbers(merger.rows)}){out}; no row was read again."]
-
-
-def _list_numbers(numbers: Sequence[int]) -> str:
-    shown = ", ".join(map(str, numbers[:_MOST_SHOWN]))
-    return shown + (", ..." if len(numbers) > _MOST_SHOWN else "")
+    removed = f", {len(record.removed_rows):,} removed (rows {listed(record.removed_rows)})" if record.removed_rows else ""
+    return [f"Merged from {pluralize(len(record.rows), 'fit')} (rows {listed(record.rows)}){removed}; no row was read again."]
 
 
 def _describe_digits(solution: Solution) -> str:
     counts = [*solution.digits.tolist(), *([] if solution.has_hidden_residuals else solution.digits_bse.tolist())]
     smallest = min((count for count in counts if not math.isnan(count)), default=15.0)
-    zero = [name for name, count, value in zip(solution.moments.design.names, solution.digits, solution.params, strict=True)
-            if math.isnan(count) and not math.isnan(value)]  # fmt: skip
-    but = f", where {' and '.join(zero)} cannot be told from zero" if zero else ""
+    found = zip(solution.moments.design.names, solution.digits, solution.params, strict=True)
+    zero = [name for name, count, value in found if math.isnan(count) and not math.isnan(value)]
+    but = f", and {join_words(zero)} {'is' if len(zero) == 1 else 'are'} zero up to rounding" if zero else ""
     precise = "double-double" if solution.precision == "extended" else "double"
-    asked = solution.moments.engine_record
-    road = "cross-products" if solution.factor.method == "moments" else "a triangle"
-    how = f"{road} by aggregates in {asked.engine}" if asked else road
-    work = pluralize(solution.scans, "scan") + (f" and {pluralize(asked.expressions, 'expression')} over" if asked else " of")
-    end = "" if solution.converged else " Refinement did not settle; the digits allow for it."
+    record = solution.moments.engine_record
+    factor = "cross-products" if solution.factor.method == "moments" else "a triangle"
+    how = f"{factor} by aggregates in {record.engine}" if record else factor
+    work = pluralize(solution.scans, "scan") + (f" and {pluralize(record.expressions, 'expression')} over" if record else " of")
+    end = "" if solution.converged else " Refinement did not converge; the digits allow for it."
     if solution.merge_record:
-        how = f"from {road} and the solutions of the fits, at most {pluralize(solution.scans, 'scan')} of any row"
+        how = f"from {factor} and the solutions of the fits, at most {pluralize(solution.scans, 'scan')} of any row"
     else:
         how = f"from {how}, refined in {precise}, {work} the rows"
     of = "coefficient" if solution.has_hidden_residuals else "coefficient and standard error"
