@@ -1,7 +1,6 @@
-"""Roundoff, error-free sums and products, and sums kept in double-double.
+"""Roundoff, error-free sums and products, and double-double arithmetic.
 
-A double-double number is an unevaluated sum ``hi + lo`` of two doubles, about 32 digits. Everything
-here works elementwise on arrays; nothing knows what the numbers stand for.
+A double-double number is an unevaluated sum ``hi + lo`` of two doubles, about 32 digits. Functions work elementwise on arrays.
 """
 
 from __future__ import annotations
@@ -16,17 +15,17 @@ Array = NDArray[np.float64]
 Pair = tuple[Array, Array]  # double-double: high and low part
 
 ROUNDOFF = 2.0**-53  # the largest relative error of one rounding to nearest in double
-# How much larger than the roundoff of one value a residual may be and still count as rounding: sums over p columns and the tree of
-# triangles add a few units each. Measured on exact dependencies of 2 to 50 columns it stays below 6, for ten rows and for ten
-# million; from there it grows about as the root of the number of columns: 24 for 200 of them, 110 for 600, 75 for 2,000.
+# A residual up to this multiple of the roundoff of one value counts as rounding: sums over p columns and the tree of triangles add
+# a few units each. Measured on exact dependencies, the multiple is below 6 for 2 to 50 columns, with ten rows and ten million. Then
+# it grows about as the square root of the number of columns: 24 for 200 columns, 110 for 600, 75 for 2,000.
 ROUNDING = 32.0
 CONSTANT_TOLERANCE = (
     512 * ROUNDOFF
-)  # up to this share of its mean, a standard deviation is what sums of some hundred terms may round by
+)  # up to this fraction of the mean a standard deviation may be rounding, of sums of some 100 terms
 EXACT_INTEGERS = 2**53  # integers of at most this size are exact in double
-FRACTION_LIMIT = 2.0**52  # up to here doubles have halves: values that are whole numbers are so by nature
-SLICED_ROWS = 8_192  # terms of a sliced product at most; with more of them slices have fewer bits and more is lost
-_SPLIT_FACTOR = 2.0**27 + 1.0  # Veltkamp's constant: cuts 53 bits into 26 + 26
+FRACTION_LIMIT = 2.0**52  # below this doubles can have fractions, so values that are integers are exact integers
+SLICED_ROWS = 8_192  # the most terms of a sliced product; with more terms slices have fewer bits
+_SPLIT_FACTOR = 2.0**27 + 1.0  # Veltkamp's constant: splits 53 bits into 26 + 26
 
 
 def two_sum(a: Array, b: Array) -> Pair:
@@ -81,12 +80,12 @@ def dd_divide(x: Pair, y: Pair) -> Pair:
     """Divide two double-double arrays; relative error a few units of 2**-104."""
     q = x[0] / y[0]
     p = dd_multiply((q, np.zeros_like(q)), y)
-    rest = dd_add(x, (-p[0], -p[1]))
-    return _renormalize(q, rest[0] / y[0])
+    remainder = dd_add(x, (-p[0], -p[1]))
+    return _renormalize(q, remainder[0] / y[0])
 
 
 def dd_power(x: Pair, n: int) -> Pair:
-    """Raise a double-double array to a whole power by repeated squaring.
+    """Raise a double-double array to an integer power by repeated squaring.
 
     >>> hi, lo = dd_power((np.array(1.1), np.array(0.0)), 3)
     >>> from fractions import Fraction
@@ -94,12 +93,12 @@ def dd_power(x: Pair, n: int) -> Pair:
     True
     """
     one = np.ones_like(x[0])
-    result, square, left = (one, 0 * one), x, abs(n)
-    while left:
-        if left & 1:
+    result, square, exponent = (one, 0 * one), x, abs(n)
+    while exponent:
+        if exponent & 1:
             result = dd_multiply(result, square)
-        left >>= 1
-        if left:
+        exponent >>= 1
+        if exponent:
             square = dd_multiply(square, square)
     return result if n >= 0 else dd_divide((one, 0 * one), result)
 
@@ -124,7 +123,7 @@ def dd_sum(x: Pair) -> Pair:
 
 
 def slice_bits(terms: int) -> int:
-    """Tell how many bits slices may have so that `terms` products of two of them add up without error.
+    """Return how many bits slices may have so that sums of `terms` products of two of them are exact.
 
     >>> slice_bits(8192), slice_bits(50)
     (20, 23)
@@ -133,15 +132,15 @@ def slice_bits(terms: int) -> int:
 
 
 def slicing_bound(bits: int) -> float:
-    """Bound what a sliced product loses: so much of each of its terms, times the bounds of both factors."""
+    """Bound the error of a sliced product per term, relative to the product of both factors' bounds."""
     return math.ldexp(1.0, -53 - 2 * bits)
 
 
 def slice_doubles(x: Array, low: Array | None, top: Array | float, bits: int) -> Array:
-    """Cut doubles of size `top` at most into three slices that add up to them exactly: (3, *x.shape).
+    """Split doubles of absolute value at most `top` into three slices with exactly their sum: (3, *x.shape).
 
-    The first two are whole multiples of top / 2**bits and of top / 2**(2 bits + 1), of `bits` bits each, so that products of them
-    are exact and add up exactly in any order, also in a matrix product of BLAS; the third is the rest, with `low` in it.
+    The first two are integer multiples of top / 2**bits and of top / 2**(2 bits + 1), of `bits` bits each. So their products are
+    exact and sum exactly in any order, also in a BLAS matrix product. The third is the remainder, plus `low`.
     Source: Ozaki et al. (2012), doi:10.1007/s11075-011-9478-1.
 
     >>> parts = slice_doubles(np.array([0.1, -0.7]), None, 1.0, 20)
@@ -149,18 +148,18 @@ def slice_doubles(x: Array, low: Array | None, top: Array | float, bits: int) ->
     (np.True_, array([ 104858., -734003.]))
     """
     parts = np.empty((3, *x.shape))
-    rest = x
+    remainder = x
     for part, cut in zip(parts, (bits, 2 * bits + 1), strict=False):
         shift = top * (1.5 * 2.0 ** (52 - cut))  # adding it rounds to multiples of top / 2**cut
-        np.add(rest, shift, out=part)
+        np.add(remainder, shift, out=part)
         part -= shift
-        rest = rest - part
-    parts[2] = rest if low is None else rest + low
+        remainder = remainder - part
+    parts[2] = remainder if low is None else remainder + low
     return parts
 
 
 def power_of_two_above(x: Array) -> float:
-    """Return a power of two that no |x| exceeds, such as `slice_doubles` takes; two for zeros.
+    """Return a power of two that no |x| exceeds, for `slice_doubles`; two for zeros.
 
     >>> power_of_two_above(np.array([3.0, -5.0])), power_of_two_above(np.zeros(2))
     (8.0, 2.0)
@@ -169,14 +168,14 @@ def power_of_two_above(x: Array) -> float:
 
 
 def sliced_dot(a: Array, b: Array) -> Pair:
-    """Multiply sliced matrices (3, i, j) and (3, j, k) into a double-double one (i, k); `slicing_bound` bounds what is lost."""
+    """Multiply sliced matrices (3, i, j) and (3, j, k) in double-double (i, k); `slicing_bound` bounds the error."""
     i, k = a.shape[1], b.shape[2]
     right = np.concatenate(list(b), axis=1)  # one wide product instead of three
     t = [np.dot(part, right).reshape(i, 3, k) for part in a]
     hi, lo = two_sum(t[0][:, 0], t[0][:, 1])
-    hi, more = two_sum(hi, t[1][:, 0])
-    rest = ((t[1][:, 2] + t[2][:, 1]) + t[2][:, 2]) + ((t[0][:, 2] + t[2][:, 0]) + t[1][:, 1])
-    return _renormalize(hi, lo + (more + rest))
+    hi, error = two_sum(hi, t[1][:, 0])
+    remainder = ((t[1][:, 2] + t[2][:, 1]) + t[2][:, 2]) + ((t[0][:, 2] + t[2][:, 0]) + t[1][:, 1])
+    return _renormalize(hi, lo + (error + remainder))
 
 
 def low_part(hi: Array, lo: Array | None) -> Array:
@@ -200,7 +199,7 @@ def _renormalize(hi: Array, lo: Array) -> Pair:
 
 
 def power_of_two(x: float) -> float:
-    """Return the power of two nearest below |x|, or one for zero: scaling by it is exact.
+    """Return the largest power of two up to |x|, or one for zero: scaling by it is exact.
 
     >>> power_of_two(104.1), power_of_two(0.3), power_of_two(0.0)
     (64.0, 0.25, 1.0)
@@ -210,31 +209,31 @@ def power_of_two(x: float) -> float:
     return math.ldexp(1.0, max(math.frexp(x)[1] - 1, -1021))  # not below the smallest normal number
 
 
-def is_constant(low: float, high: float, mean: float, spread: float) -> bool:
-    """Tell whether values vary by rounding alone, from their ends, mean and deviation. Whole numbers have none: they vary or not.
+def is_constant(low: float, high: float, mean: float, deviation: float) -> bool:
+    """Return whether values vary by rounding alone, from their range, mean and deviation. Integers have no rounding.
 
     >>> is_constant(0.3, 0.1 + 0.2, 0.3, 2e-17), is_constant(1e15, 1e15 + 2, 1e15 + 1, 0.8)
     (True, False)
     """
-    whole = low.is_integer() and high.is_integer() and max(abs(low), abs(high)) < FRACTION_LIMIT
-    return spread <= CONSTANT_TOLERANCE * abs(mean) and not (low < high and whole)
+    are_integers = low.is_integer() and high.is_integer() and max(abs(low), abs(high)) < FRACTION_LIMIT
+    return deviation <= CONSTANT_TOLERANCE * abs(mean) and not (low < high and are_integers)
 
 
-def round_to_few_bits(x: float, spread: float) -> float:
-    """Round x to few bits, a multiple of a power of two near `spread` / 8, so that subtracting the result loses little.
+def round_to_few_bits(x: float, scale: float) -> float:
+    """Round x to few bits, a multiple of a power of two near `scale` / 8, so that subtracting the result loses little.
 
     >>> round_to_few_bits(193.4, 104.0)
     192.0
     """
-    if spread == 0.0:
+    if scale == 0.0:
         return x
-    unit = power_of_two(spread / 8)
+    unit = power_of_two(scale / 8)
     multiple = x / unit
     return x if not math.isfinite(multiple) else round(multiple) * unit
 
 
 def round_down(value: float, digits: int = 4) -> str:
-    """Write a positive number in a few digits, rounded down. A number that is short up to rounding is written as that one.
+    """Write a positive number in a few digits, rounded down, unless the nearest such number is equal up to rounding.
 
     >>> round_down(0.99276), round_down(0.281, 2), round_down(1 - 2.0**-53), round_down(123456.7)
     ('0.9927', '0.28', '1', '1.234e+05')
@@ -247,20 +246,20 @@ def round_down(value: float, digits: int = 4) -> str:
 
 
 def round_apart(low: float, high: float, digits: int = 4) -> tuple[str, str]:
-    """Write two numbers rounded down, in a few digits or in as many as keep the first below the second.
+    """Write two numbers rounded down, with enough digits to keep the first below the second.
 
     >>> round_apart(0.5, 1.0), round_apart(0.28128, 0.28129)
     (('0.5', '1'), ('0.28128', '0.28129'))
     """
-    for enough in range(digits, 17):
-        said = round_down(low, enough), round_down(high, enough)
-        if float(said[0]) < float(said[1]):
-            return said
+    for count in range(digits, 17):
+        texts = round_down(low, count), round_down(high, count)
+        if float(texts[0]) < float(texts[1]):
+            return texts
     return repr(low), repr(high)
 
 
 def powers_about_mean(n: int, powers: Array) -> Array:
-    """Turn sums (4,) of the powers of n numbers about a point near their mean into the sums (3,) of powers 2 to 4 about the mean.
+    """Convert sums (4,) of powers 1 to 4 of n numbers about a point near their mean to sums (3,) of powers 2 to 4 about the mean.
 
     >>> x = np.array([1.0, 2.0, 6.0])
     >>> powers_about_mean(3, np.array([((x - 2.0) ** k).sum() for k in (1, 2, 3, 4)]))

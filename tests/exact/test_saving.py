@@ -135,7 +135,7 @@ def test_no_file_of_the_users_is_written_over(tmp_path):
     for write in (lambda: fit.save(path), lambda: fit.write_predictions(path, path)):
         with pytest.raises(DataError, match="is the file that the rows come from, and would be overwritten"):
             write()
-    with pytest.raises(DataError, match=r"does not exist\. Make it first"):
+    with pytest.raises(DataError, match=r"does not exist\. Create it"):
         fit.save(tmp_path / "nowhere" / "fit.json")
     assert path.read_text() == text
     assert [entry.name for entry in tmp_path.iterdir()] == ["data.csv"]
@@ -179,7 +179,7 @@ def test_eight_threads_that_save_one_path(tmp_path):
 def test_homes_of_nobody():
     fit = sq.ols("mpg ~ displacement", CARS)
     for use in (lambda: sq.ols("y ~ x", "~nosuchuser/x.csv"), lambda: sq.load("~nosuchuser/x"), lambda: fit.save("~nosuchuser/x")):
-        with pytest.raises(DataError, match="a name that is no user's here"):
+        with pytest.raises(DataError, match="the name of an unknown user"):
             use()
 
 
@@ -192,7 +192,7 @@ def test_what_would_not_be_read_back_is_not_written(tmp_path, monkeypatch):
         fit.save(path)
     monkeypatch.undo()
     monkeypatch.setattr("squarely.storage.disk._MAX_CHARACTERS", 100)
-    with pytest.raises(DataError, match="100 are read back"):
+    with pytest.raises(DataError, match="the limit is 100"):
         fit.save(path)
     assert path.read_text() == "old"
 

@@ -220,7 +220,7 @@ def test_results_can_be_copied_compared_and_put_in_sets():
 def test_columns_that_nobody_named_are_not_looked_at():
     data = {"x": np.arange(5.0).astype(">f8"), "y": 2 * np.arange(5.0), "note": [1, "a"], "name": "cars", "matrix": np.ones((2, 2))}
     np.testing.assert_allclose(sq.ols("y ~ x", data).params, [0, 2], atol=1e-15)
-    with pytest.raises(DataError, match="one kind of number"):
+    with pytest.raises(DataError, match="mixes kinds of values"):
         sq.ols("y ~ note", data)
 
 
@@ -235,7 +235,7 @@ def test_the_folder_of_nobody():
         lambda: write_text(nobody, "text"),
         lambda: write_columns(nobody, [{"x": np.ones(2)}]),
     ):
-        with pytest.raises(DataError, match="a name that is no user's here"):
+        with pytest.raises(DataError, match="the name of an unknown user"):
             act()
 
 

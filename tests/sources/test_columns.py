@@ -32,7 +32,7 @@ def test_a_fraction_after_a_million_integers_is_fine(tmp_path):
 
 
 @pytest.mark.parametrize(("last", "said"), [
-    ("many,1\n", "Column 'x' of a.csv holds text, not a number: 'many' in data row 1,000,001. Correct or clear that value;"),
+    ("many,1\n", "Column 'x' of a.csv holds text, not a number: 'many' in data row 1,000,001. Correct or clear that value."),
     ("1,2,3\n", "line 1,000,002 has 3 fields, and the header has 2. Correct that line."),
     ("1\n", "line 1,000,002 has 1 field, and the header has 2. Correct that line."),
     ('"1,2\n', "The file 'a.csv' cannot be read as CSV with a header line."),

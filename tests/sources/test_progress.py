@@ -264,7 +264,7 @@ def test_on_any_width_it_stays_one_line():
 # A disk that is slow: each batch of a Parquet file waits, and whoever has given a pipe is told that it does.
 SLOW = """
 import os, sys, time
-from squarely.data.parquet import ParquetSource
+from squarely.data.files.parquet import ParquetSource
 quick, pause = ParquetSource.read, float(sys.argv.pop(1))
 def read(self, numbers, labels=()):
     for batch in quick(self, numbers, labels):

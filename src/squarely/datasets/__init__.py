@@ -1,4 +1,4 @@
-"""Data sets that come with the package: public data, small, complete and unchanged."""
+"""Small public data sets that come with the package, unchanged."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Results as text, HTML, figures and a progress bar. This package draws the numbers that it is given and computes nothing.
+"""Results as text, HTML, figures and a terminal progress bar; nothing here computes results.
 
-`text` makes any text safe for a terminal, `page` lays out results as text and `html` as HTML, `figures` draws panels with
-matplotlib, and `progress` shows on the terminal how far a scan is.
+`escape_controls` makes any text safe to show. `Page` has tables and notes, for a terminal or a notebook. `draw` makes a figure of
+panels with matplotlib. `terminal_progress` is a progress line on a terminal.
 """
 
 from squarely.show.figures import Curve, Panel, Points, draw, save

@@ -1,4 +1,4 @@
-"""Points and curves on panels, drawn by matplotlib without a window and without touching the user's pyplot state."""
+"""Draw points and curves on panels with matplotlib, without a window and without the user's pyplot state."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from squarely.show.text import escape_controls
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLORS = ("#0b6e99", "#d1495b", "#2e8b57", "#8a5fbf", "#c98a1b", "#5f6b76")  # readable by the colour-blind, in print too
+COLORS = ("#0b6e99", "#d1495b", "#2e8b57", "#8a5fbf", "#c98a1b", "#5f6b76")  # distinguishable by the color-blind, also in print
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class Points:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """A line through x, y (m,) in the order given. `color` is a position in COLOURS; a dashed curve is drawn on top."""
+    """A line through x, y (m,) in order. `color` is a position in COLORS; a dashed curve is black and on top."""
 
     x: Any
     y: Any
@@ -38,7 +38,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """One pair of axes with what is on it. What is above `top`, if it is given, leaves through the upper edge."""
+    """One pair of axes and its marks. The y axis ends at `top`, if given."""
 
     title: str
     x_label: str
@@ -64,7 +64,7 @@ def draw(panels: Sequence[Panel]) -> Figure:
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """Write a figure as PNG and SVG into `folder`, which is made if need be, and return the two paths."""
+    """Write a figure as PNG and SVG to `folder`, which is created if it does not exist, and return the two paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.png", folder / f"{name}.svg"]
     for path in paths:
@@ -80,9 +80,9 @@ def _draw_panel(axes: Any, panel: Panel) -> None:
         elif mark.dashed:
             axes.plot(mark.x, mark.y, color="black", linewidth=1.1, linestyle=(0, (5, 4)), label=label, zorder=4)
         else:
-            style = "-" if mark.color < len(COLORS) else (0, (1, 1))  # colours come round again, dotted
-            colour = COLORS[mark.color % len(COLORS)]
-            axes.plot(mark.x, mark.y, color=colour, linestyle=style, linewidth=2.2, label=label, zorder=3)
+            style = "-" if mark.color < len(COLORS) else (0, (1, 1))  # colors repeat, dotted
+            color = COLORS[mark.color % len(COLORS)]
+            axes.plot(mark.x, mark.y, color=color, linestyle=style, linewidth=2.2, label=label, zorder=3)
     axes.set_title(escape_controls(panel.title, "figure"))
     axes.set_xlabel(escape_controls(panel.x_label, "figure"))
     axes.set_ylabel(escape_controls(panel.y_label, "figure"))

@@ -1,8 +1,7 @@
-"""A page as HTML: one self-contained fragment, without script, colour or id, so that it takes on any notebook's look.
+"""Render a page as one self-contained HTML fragment, without script, color or id, so that a notebook styles it.
 
-Every text passes through `escape_controls`; names are never cut, they break where they are long. The two class names, one for
-MathJax 2 and
-one for MathJax 3, keep it from taking dollars and backslashes in the fragment for mathematics.
+Every text passes through `escape_controls`; long names break and are never cut. The two class names keep MathJax 2 and 3 from
+reading dollars and backslashes in the fragment as mathematics.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ _CELL = "padding:0.15em 1em 0.15em 0;vertical-align:baseline;"
 _NAME = f"{_CELL}font-weight:normal;text-align:left;white-space:pre-wrap;max-width:24em;overflow-wrap:break-word"
 _VALUE = f"{_CELL}text-align:right;white-space:pre-wrap;max-width:24em;overflow-wrap:break-word"
 _NUMBER = f"{_CELL}text-align:right;white-space:pre"
-_RULE = ";font-weight:bold;border-bottom:1px solid"  # in the colour of the text
+_RULE = ";font-weight:bold;border-bottom:1px solid"  # in the color of the text
 _PROSE = "white-space:pre-wrap;overflow-wrap:anywhere"
 
 
 def render_page(title: str, tables: Iterable[str], *, footer: Iterable[str], notes: Sequence[str]) -> str:
-    """Put a heading over tables made by `render_pairs` and `render_table`, and sentences and numbered notes under them."""
+    """Render a heading, tables from `render_pairs` and `render_table`, sentences, and numbered notes."""
     lines = ['<div class="tex2jax_ignore mathjax_ignore" style="overflow-x:auto">']
     lines += [_render_element("h3", title)] if title else []
     lines += tables
@@ -33,7 +32,7 @@ def render_page(title: str, tables: Iterable[str], *, footer: Iterable[str], not
 
 
 def render_pairs(left: Sequence[tuple[str, str]], right: Sequence[tuple[str, str]]) -> str:
-    """Make a table of labels with values, `right` beside `left`."""
+    """Render a table of labels and values, `right` beside `left`."""
     sides = zip_longest(left, right, fillvalue=("", "")) if right else ((pair,) for pair in left)
     return _wrap_table(
         "<tbody>", *(_wrap_row(*(cell for pair in row for cell in _render_pair(*pair))) for row in sides), "</tbody>"
@@ -41,7 +40,7 @@ def render_pairs(left: Sequence[tuple[str, str]], right: Sequence[tuple[str, str
 
 
 def render_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Make a table of numbers under a header; the first column names the row."""
+    """Render a table of numbers with a header; the first column names the row."""
     styles = [_NAME, *[_NUMBER] * (len(header) - 1)]
     head = _wrap_row(
         *(_render_element("th", cell, scope="col", style=style + _RULE) for cell, style in zip(header, styles, strict=True))
@@ -69,6 +68,6 @@ def _wrap_row(*cells: str) -> str:
 
 
 def _render_element(tag: str, text: str, **attributes: str) -> str:
-    """Wrap text, which it makes safe, in a tag of ours."""
-    said = "".join(f' {name}="{value}"' for name, value in attributes.items())
-    return f"<{tag}{said}>{escape_controls(text, 'html')}</{tag}>"
+    """Escape text, and wrap it in a tag."""
+    options = "".join(f' {name}="{value}"' for name, value in attributes.items())
+    return f"<{tag}{options}>{escape_controls(text, 'html')}</{tag}>"

@@ -1,6 +1,6 @@
 """A page of results: pairs in two columns, tables and notes, in the layout of statsmodels' summary.
 
-As text it is 78 columns wide, for which long names are cut; as HTML, for notebooks, it has them whole.
+As text it is 78 columns wide, and long labels are cut; as HTML, for notebooks, they are complete.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from itertools import zip_longest
 
 from rich.cells import cell_len
 
-from squarely.show import html as markup
+from squarely.show.html import render_page, render_pairs, render_table
 from squarely.show.text import align_left, align_right, escape_controls, wrap_text
 
 WIDTH = 78
 _HALF_WIDTH = 38
-_MIN_WIDTH = 10  # names keep this much even where numbers are wide, values where labels are
+_MIN_WIDTH = 10  # the least width of names beside wide numbers, and of values beside wide labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class KeyValueTable:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of text under a header; the first column names the row and is flush left."""
+    """Rows of text with a header; the first column names the row and is left-aligned."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -37,13 +37,14 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page: print it, or let a notebook show it.
+    """A page of results, for printing or a notebook.
 
     Attributes
     ----------
-    title : the heading, centred.
-    blocks : pairs and tables from top to bottom.
-    footer : sentences right under the blocks; `notes` numbered sentences at the end.
+    title : the heading, centered.
+    blocks : pairs and tables, from top to bottom.
+    notes : numbered sentences at the end.
+    footer : sentences below the blocks.
     """
 
     title: str
@@ -69,12 +70,10 @@ class Page:
 
     def _repr_html_(self) -> str:
         tables = [
-            markup.render_pairs(block.left, block.right)
-            if isinstance(block, KeyValueTable)
-            else markup.render_table(block.header, block.rows)
+            render_pairs(block.left, block.right) if isinstance(block, KeyValueTable) else render_table(block.header, block.rows)
             for block in self.blocks
         ]
-        return markup.render_page(self.title, tables, footer=self.footer, notes=self.notes)
+        return render_page(self.title, tables, footer=self.footer, notes=self.notes)
 
 
 def _lay_out_pairs(block: KeyValueTable) -> list[str]:
@@ -91,20 +90,18 @@ def _lay_out_pair(label: str, value: str) -> str:
 
 
 def _lay_out_table(block: Table) -> list[str]:
-    """Lay a table out over the full width. Nothing is cut: a name too long for its column stands on lines of its own."""
+    """Lay out a table over the full width. A name too long for its column gets separate lines."""
     cells = [[escape_controls(cell) for cell in row] for row in [block.header, *block.rows]]
     names, *numbers = zip(*cells, strict=True)
-    needs = [max(map(cell_len, column)) + 1 for column in numbers]
-    room = max(WIDTH - sum(needs), _MIN_WIDTH)
-    name = max((cell_len(text) for text in names if cell_len(text) <= room), default=0)
-    spare, rest = divmod(max(WIDTH - name - sum(needs), 0), max(len(needs), 1))
-    widths = [need + spare + (i < rest) for i, need in enumerate(needs)]
+    least = [max(map(cell_len, column)) + 1 for column in numbers]
+    available = max(WIDTH - sum(least), _MIN_WIDTH)
+    name_width = max((cell_len(text) for text in names if cell_len(text) <= available), default=0)
+    extra, rest = divmod(max(WIDTH - name_width - sum(least), 0), max(len(least), 1))
+    widths = [width + extra + (i < rest) for i, width in enumerate(least)]
     lines = []
     for text, *row in cells:
-        own = wrap_text(text, WIDTH) if cell_len(text) > name else []
-        line = align_left("" if own else text, name) + "".join(
-            align_right(cell, width) for cell, width in zip(row, widths, strict=True)
-        )
-        lines.append([*own, line.rstrip()])
+        name_lines = wrap_text(text, WIDTH) if cell_len(text) > name_width else []
+        numbers_text = "".join(align_right(cell, width) for cell, width in zip(row, widths, strict=True))
+        lines.append([*name_lines, (align_left("" if name_lines else text, name_width) + numbers_text).rstrip()])
     header, *rows = lines
     return [*header, "-" * WIDTH, *(line for row in rows for line in row)]

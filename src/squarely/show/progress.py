@@ -1,4 +1,4 @@
-"""How far something has come, on one line of the terminal: it appears only after a second, and leaves no trace."""
+"""Show progress on one line of the terminal, which appears after a second and disappears at the end."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from rich.text import Text
 
 from squarely.show.text import align_left, escape_controls
 
-_DELAY = 1.0  # seconds: what is done sooner needs no line
+_DELAY = 1.0  # seconds: shorter work needs no line
 _REFRESHES = 8  # a second
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """One stretch of work.
+    """One stage of work.
 
     Attributes
     ----------
-    label : what is done, of which `unit`.
-    count : how many are done, of `total`, None if that is not known.
-    seconds : how long it has taken so far.
+    label, unit : what the stage does, and what it counts.
+    count, total : how many units are done, and of how many, None if unknown.
+    seconds : the time so far.
     """
 
     label: str
@@ -43,18 +43,18 @@ class Stage:
 
 
 class Progress:
-    """A line on a terminal for one stage of work after the other; end it, or leave its `with`, and the line is gone."""
+    """A line on a terminal for one stage of work after another; `end` or the end of its `with` removes it."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._lock = RLock()  # the line appears, and is drawn again and again, from other threads
+        self._lock = RLock()  # other threads draw the line
         self._stage: Stage | None = None
         self._start = 0.0
         self._timer: Timer | None = None
         self._live: Live | None = None
 
     def begin(self, label: str, *, unit: str, total: int | None, start_time: float) -> None:
-        """Begin a stage of what goes on since a time of `time.monotonic`, from which its second counts."""
+        """Begin a stage of work that started at `start_time` by `time.monotonic`; the delay counts from there."""
         self.end()
         with self._lock:
             self._start = time.monotonic()
@@ -65,12 +65,12 @@ class Progress:
                 self._timer.start()
 
     def reach(self, done: int) -> None:
-        """Say how many are done."""
+        """Set how many units are done."""
         if self._stage is not None:
             self._stage = replace(self._stage, count=done)
 
     def end(self) -> None:
-        """Take the line away and show the cursor again; without a stage there is nothing to do."""
+        """End the stage, if any, remove the line and show the cursor."""
         with self._lock:
             self._stage = None
             if self._timer is not None:
@@ -106,8 +106,8 @@ class Progress:
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Keep Ctrl-C from threads begun in here, and from theirs: one that took it would leave the main thread asleep."""
-    if sys.platform == "win32":  # where the main thread alone gets it
+    """Block Ctrl-C in threads started here: if one of them received it, the main thread would not wake."""
+    if sys.platform == "win32":  # where only the main thread receives it
         yield
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -118,7 +118,7 @@ def _without_interrupts() -> Iterator[None]:
 
 
 def terminal_progress() -> Progress | None:
-    """Give a line on the terminal behind stderr; None where stderr is a file, a pipe, a notebook or a terminal that cannot."""
+    """Return a progress line on stderr; None if stderr is not an interactive terminal."""
     if sys.stderr is None or not sys.stderr.isatty():
         return None
     console = Console(stderr=True)
@@ -126,9 +126,9 @@ def terminal_progress() -> Progress | None:
 
 
 def render_stage(stage: Stage, width: int) -> Table:
-    """Lay out one line: what is done, a bar, how much of it, how fast, and how long it will take, or has taken.
+    """Lay out one line: label, bar, count, rate, and time left or so far.
 
-    Where there is little room, the bar goes first; then the label is cut.
+    On a narrow terminal the bar is omitted first; then the label is cut.
     """
     numbers, label = " ".join(_format_numbers(stage)), escape_controls(stage.label)
     label = align_left(label, max(min(cell_len(label), width - len(numbers) - 1), 0))
@@ -151,13 +151,13 @@ def _format_numbers(stage: Stage) -> list[str]:
     rate = stage.count / stage.seconds if stage.seconds > 0 else 0.0
     if not rate:
         return [count, f"{format_time(stage.seconds)} so far"]
-    left_over = None if stage.total is None else max(stage.total - stage.count, 0) / rate
-    time_left = f"{format_time(stage.seconds)} so far" if left_over is None else f"{format_time(left_over)} left"
-    return [count, f"{format_count(round(rate))}/s", time_left]
+    remaining = None if stage.total is None else max(stage.total - stage.count, 0) / rate
+    time_text = f"{format_time(stage.seconds)} so far" if remaining is None else f"{format_time(remaining)} left"
+    return [count, f"{format_count(round(rate))}/s", time_text]
 
 
 def format_count(number: int) -> str:
-    """Write a count in three digits, if it has many.
+    """Write a count, with three digits from ten thousand on.
 
     >>> format_count(9_999), format_count(12_345), format_count(999_999), format_count(20_000_000)
     ('9,999', '12.3K', '1.00M', '20.0M')

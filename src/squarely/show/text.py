@@ -1,4 +1,4 @@
-"""The one function that makes any text safe to show, and text cut or padded to a width in terminal cells."""
+"""Escape text so that it is safe to show, and fit text to a width in terminal cells."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ Place = Literal["terminal", "html", "figure"]
 def escape_controls(text: object, place: Place = "terminal") -> str:
     r"""Make text safe for the place where it is shown.
 
-    Control characters, terminal escapes and direction marks become visible escapes everywhere; HTML has its signs
-    escaped besides, and a figure the dollar that would start a formula. HTML has the dollar escaped too, for Markdown that
-    takes the HTML in; on a page it is a dollar again, which `markup` keeps from MathJax.
+    Control characters, terminal escapes and direction marks become visible escapes. For HTML, its special characters are escaped,
+    and the dollar, which Markdown around the HTML would take for a formula. For a figure, the dollar is escaped.
 
     >>> escape_controls("a\x1b[31mb"), escape_controls("a<b>$", "html"), escape_controls("$x", "figure")
     ('a\\x1b[31mb', 'a&lt;b&gt;&#36;', '\\$x')
@@ -27,7 +26,7 @@ def escape_controls(text: object, place: Place = "terminal") -> str:
 
 
 def align_left(text: str, width: int) -> str:
-    """Pad or cut text to `width` cells, flush left; a cut ends in an ellipsis.
+    """Pad or cut text to `width` cells, left-aligned; a cut ends in an ellipsis.
 
     >>> align_left("weight", 8), align_left("acceleration", 8)
     ('weight  ', 'acceler…')
@@ -38,9 +37,9 @@ def align_left(text: str, width: int) -> str:
 
 
 def wrap_text(text: str, width: int, indent: str = "") -> list[str]:
-    """Break text between words into lines of at most `width` cells, those after the first indented.
+    """Wrap text at spaces into lines of at most `width` cells, and indent those after the first.
 
-    A word wider than a line is broken too: a name in a sentence is there to be read whole, and no line leaves the page.
+    A word wider than a line is broken, not cut, so that names stay complete.
 
     >>> wrap_text("one two three", 8), wrap_text("a horsepower", 8)
     (['one two', 'three'], ['a', 'horsepow', 'er'])
@@ -58,5 +57,5 @@ def wrap_text(text: str, width: int, indent: str = "") -> list[str]:
 
 
 def align_right(text: str, width: int) -> str:
-    """Pad or cut text to `width` cells, flush right."""
+    """Pad or cut text to `width` cells, right-aligned."""
     return " " * (width - cell_len(text)) + text if cell_len(text) <= width else align_left(text, width)

@@ -1,4 +1,4 @@
-"""Files and folders of our own: written whole or not at all, and small texts read with a bound on their size."""
+"""Write files and folders atomically, and read small text files with a limit on their size."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _MAX_CHARACTERS = 256 * 2**20
 
 
 def writable_path(path: str | os.PathLike[str]) -> Path:
-    """Give the path of a file that may be written, links followed.
+    """Return the resolved path of a file that may be written.
 
     Raises
     ------
-    DataError : it is a folder or no regular file, or the folder that it would be in is not there.
+    DataError : it is a folder or not a regular file, or its folder does not exist.
     """
     target = local_path(path)
     if not target.parent.is_dir():
-        raise DataError(f"The folder {str(target.parent)!r} does not exist. Make it first, or write to another one.")
+        raise DataError(f"The folder {str(target.parent)!r} does not exist. Create it, or write to another folder.")
     if target.is_dir():
         raise DataError(f"{str(path)!r} is a folder. Give the name of a file in it.")
     if target.exists() and not target.is_file():
@@ -36,8 +36,8 @@ def writable_path(path: str | os.PathLike[str]) -> Path:
 
 @contextmanager
 def replacement(target: Path) -> Iterator[Path]:
-    """Give a name beside the target; what was written there takes its place, or is removed if anything goes wrong."""
-    part = target.with_name(f".squarely-{secrets.token_hex(8)}.part")  # a name of its own for each writer
+    """Yield a temporary path beside the target; the file written there replaces it, or is removed after an error."""
+    part = target.with_name(f".squarely-{secrets.token_hex(8)}.part")  # unique for each writer
     try:
         yield part
         os.replace(part, target)
@@ -46,16 +46,16 @@ def replacement(target: Path) -> Iterator[Path]:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text atomically: what was there before stays as it is until all of the new text is on disk.
+    """Write a text atomically: a file at the path is replaced once all of the text is on disk.
 
     Raises
     ------
-    DataError : the folder is not there, the file cannot be written, or the text is larger than what `read_text` reads back.
+    DataError : the file cannot be written, or the text is longer than `read_text` accepts.
     """
     target = writable_path(path)
     if len(text) > _MAX_CHARACTERS:
         raise DataError(
-            f"{str(path)!r} was not written: it would have {len(text):,} characters, and {_MAX_CHARACTERS:,} are read back."
+            f"{str(path)!r} was not written: it would have {len(text):,} characters, and the limit is {_MAX_CHARACTERS:,}."
         )
     try:
         with replacement(target) as part, part.open("x", encoding="utf-8") as file:
@@ -63,13 +63,11 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise DataError(
-            f"{str(path)!r} was not written: {error.strerror or error}. What was there before, if anything, is whole."
-        ) from error
+        raise DataError(f"{str(path)!r} was not written: {error.strerror or error}. A file of this name is unchanged.") from error
 
 
 def printable_name(text: str) -> str:
-    r"""Give a name as messages and files of our own can have it: bytes in it that are not UTF-8 are written as \xe4.
+    r"""Return a name for messages and files, with bytes that are not UTF-8 written as \xe4.
 
     >>> printable_name("Stra\udcdfe.csv")
     'Stra\\xdfe.csv'
@@ -79,7 +77,7 @@ def printable_name(text: str) -> str:
 
 @cache
 def plain_path(path: Path) -> Path:
-    """Give the path itself, or a link to it where it has a name that is not UTF-8, which the engines refuse."""
+    """Return the path, or a link to it if its name is not UTF-8, which engines refuse."""
     if printable_name(str(path)) == str(path):
         return path
     folder = Path(tempfile.mkdtemp(prefix="squarely-"))
@@ -92,29 +90,31 @@ def plain_path(path: Path) -> Path:
 
 
 def local_path(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> Path:
-    """Give a path on this machine, with `~` as the home folder.
+    """Return a path on this machine, with `~` expanded.
 
     Raises
     ------
-    DataError : it is no path, or there is no such user.
+    DataError : it is not a path, or the user after `~` does not exist.
     """
     if not isinstance(path, str | bytes | os.PathLike):
-        raise DataError(f"{path!r} is no path, but of type {type(path).__name__}. Give the path of a file as text or as a Path.")
+        raise DataError(
+            f"{path!r} has type {type(path).__name__}, not that of a path. Give the path of a file as text or as a Path."
+        )
     text = os.fsdecode(path)
     if "\0" in text:
         raise DataError(f"The path {text!r} has a null character in it. Give the path of a file.")
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
-        raise DataError(f"The path {text!r} begins with ~ and a name that is no user's here. Write the folder out.") from error
+        raise DataError(f"The path {text!r} begins with ~ and the name of an unknown user. Write the folder out.") from error
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
-    """Read a text.
+    """Read a text file.
 
     Raises
     ------
-    DataError : there is no such file, it is not text, or it is beyond 256 MiB.
+    DataError : the file does not exist, is not text, or exceeds 256 MiB.
     """
     target = local_path(path)
     if not target.is_file():
@@ -122,9 +122,7 @@ def read_text(path: str | os.PathLike[str]) -> str:
             f"The file {str(target)!r} {'is a folder' if target.is_dir() else 'does not exist'}. Give the path of a file."
         )
     if target.stat().st_size > _MAX_CHARACTERS:
-        raise DataError(
-            f"The file {str(target)!r} has {target.stat().st_size:,} bytes, more than the {_MAX_CHARACTERS:,} that are read."
-        )
+        raise DataError(f"The file {str(target)!r} has {target.stat().st_size:,} bytes, and the limit is {_MAX_CHARACTERS:,}.")
     try:
         return target.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -134,11 +132,11 @@ def read_text(path: str | os.PathLike[str]) -> str:
 
 
 def writable_folder(path: str | os.PathLike[str]) -> Path:
-    """Give the path of a folder that files can be written to, made if it is not there.
+    """Return the resolved path of a writable folder, which is created if it does not exist.
 
     Raises
     ------
-    DataError : it is a file, or nothing can be made in it.
+    DataError : it is a file, or it is not writable.
     """
     target = local_path(path)
     if target.exists() and not target.is_dir():
@@ -149,20 +147,18 @@ def writable_folder(path: str | os.PathLike[str]) -> Path:
         probe.mkdir()
         probe.rmdir()
     except OSError as error:
-        raise DataError(
-            f"Nothing can be written to the folder {str(path)!r}: {error.strerror or error}. Give another one."
-        ) from error
+        raise DataError(f"The folder {str(path)!r} is not writable: {error.strerror or error}. Give another one.") from error
     return target.resolve()
 
 
 def write_folder(target: Path, files: Mapping[str, bytes]) -> None:
-    """Write a folder of files atomically: all of them are on disk when it appears; one that had its name goes.
+    """Write a folder of files atomically: it appears, or replaces one of its name, once all files are on disk.
 
     Raises
     ------
-    OSError : it was not written, and nothing of it is left.
+    OSError : it was not written, and its temporary files are removed.
     """
-    part, gone = (target.with_name(f".squarely-{secrets.token_hex(8)}.part") for _ in range(2))
+    part, replaced = (target.with_name(f".squarely-{secrets.token_hex(8)}.part") for _ in range(2))
     try:
         part.mkdir()
         for name, content in files.items():
@@ -172,22 +168,22 @@ def write_folder(target: Path, files: Mapping[str, bytes]) -> None:
                 os.fsync(file.fileno())
         _sync(part)
         if target.exists():
-            target.rename(gone)
+            target.rename(replaced)
         part.rename(target)
         _sync(target.parent)
     finally:
-        for left in (part, gone):
-            shutil.rmtree(left, ignore_errors=True)
+        for folder in (part, replaced):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what writers that were killed have left in a folder."""
-    for left in folder.glob(".squarely-*.part"):
-        shutil.rmtree(left, ignore_errors=True)
+    """Remove the temporary folders of killed writers."""
+    for part in folder.glob(".squarely-*.part"):
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _sync(folder: Path) -> None:
-    """Have the entries of a folder on disk; only POSIX can tell a system so."""
+    """Flush the entries of a folder to disk, which only POSIX supports."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:

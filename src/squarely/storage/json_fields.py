@@ -1,4 +1,4 @@
-"""The bounded schema of files of our own: what each value must be, else a TypeError or ValueError that says what stands there."""
+"""Check the values of a JSON file as they are read, and convert values to JSON. A bad value is a TypeError or ValueError."""
 
 from __future__ import annotations
 
@@ -14,62 +14,62 @@ _MAX_INT = 2**63
 
 
 def as_text(value: Any) -> str:
-    """Take a text."""
+    """Return a string."""
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} stands where a text belongs.")
+        raise TypeError(f"{value!r} is not a string.")
     return value
 
 
 def as_choice(value: Any, words: tuple[str, ...]) -> str:
-    """Take one of some words."""
+    """Return one of the words."""
     if value not in words:
-        raise ValueError(f"{value!r} stands where one of {', '.join(words)} belongs.")
+        raise ValueError(f"{value!r} is not one of {', '.join(words)}.")
     return str(value)
 
 
 def as_bool(value: Any) -> bool:
-    """Take true or false."""
+    """Return a boolean."""
     if not isinstance(value, bool):
-        raise TypeError(f"{value!r} stands where true or false belongs.")
+        raise TypeError(f"{value!r} is not true or false.")
     return value
 
 
 def as_int(value: Any) -> int:
-    """Take a whole number that counts something."""
+    """Return a count, below 2**63."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _MAX_INT:
-        raise TypeError(f"{value!r} stands where a count belongs.")
+        raise TypeError(f"{value!r} is not a count.")
     return value
 
 
 def as_number(value: Any) -> float:
-    """Take a number, or the word for one that is not finite."""
+    """Return a number; "nan", "inf" and "-inf" stand for those that JSON lacks."""
     if value in ("nan", "inf", "-inf"):
         return float(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{value!r} stands where a number belongs.")
+        raise TypeError(f"{value!r} is not a number.")
     return float(value)
 
 
 def as_size(value: Any) -> float:
-    """Take a number that is not negative."""
+    """Return a number that is not negative."""
     number = as_number(value)
     if not number >= 0:
-        raise ValueError(f"{value!r} stands where a sum of squares belongs.")
+        raise ValueError(f"{value!r} is not a number of at least zero.")
     return number
 
 
 def as_numbers(values: Any, shape: tuple[int, ...]) -> Array:
-    """Take an array of numbers of this shape (m,) or (m, k)."""
+    """Return an array of numbers of a shape (m,) or (m, k)."""
     flat = [as_number(x) for row in values for x in row] if len(shape) == 2 else [as_number(x) for x in values]
     if len(flat) != math.prod(shape) or len(values) != shape[0]:
-        raise ValueError(f"{len(flat)} numbers stand where {' x '.join(map(str, shape))} belong.")
+        raise ValueError(f"there are {len(flat)} numbers in place of {' x '.join(map(str, shape))}.")
     return np.array(flat, dtype=np.float64).reshape(shape)
 
 
 def as_triangle(rows: Any, size: int) -> Array:
-    """Read the rows of an upper triangle from the diagonal on; every number in it is finite."""
+    """Return an upper triangular matrix (size, size) of finite numbers from its rows, each from the diagonal on."""
     if len(rows) != size:
-        raise ValueError(f"{len(rows)} rows stand where {size} belong.")
+        raise ValueError(f"there are {len(rows)} rows in place of {size}.")
     M = np.zeros((size, size))
     for i, row in enumerate(rows):
         M[i, i:] = as_numbers(row, (size - i,))

@@ -1,11 +1,11 @@
-"""Gradient descent on a quadratic, with the answer known: limits, rates, curves, floors and epochs, from arrays.
+"""Gradient descent on a quadratic in closed form: limits, rates, curves, floors and epochs, from arrays alone.
 
-Convention, torch's MSELoss: L(w) = (1/n) ||X w - y||^2 = L* + 1/2 (w - w*)' H (w - w*), with H = (2/n) X'X and eigenvalues
-lam. `decompose_hessian` is the eigenbasis of H, in which each coordinate c_j of the error w - w* lives alone; `full_batch` is the
-linear
-recurrence that descent is for it, with momentum, schedules and weight decay; `noise` is what single rows add to the gradient;
-`with_replacement` and `reshuffled` what becomes of it at a constant learning rate, and `mini_batch` asks either; `averaging` is the
-mean of the iterates. Nothing here looks at rows: `squarely.moments` folds them into what is asked for.
+As in torch's MSELoss, L(w) = (1/n) ||X w - y||^2 = L* + 1/2 (w - w*)' H (w - w*), with H = (2/n) X'X and eigenvalues lam.
+
+`spectrum` has the eigenbasis of H, in which the coordinates c_j of the error w - w* are independent. `full_batch` is the linear
+recurrence of a coordinate, with momentum, schedules and weight decay. `noise` is the gradient noise of single rows;
+`with_replacement` and `reshuffled` are its effect at a constant learning rate, and `mini_batch` chooses between them. `averaging`
+is the mean of the iterates. `squarely.moments` computes the arrays from rows.
 """
 
 from squarely.theory.averaging import averaged_excess, epochs_by_averaging

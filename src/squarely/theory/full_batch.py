@@ -1,8 +1,7 @@
-"""Full-batch descent, exactly: a linear recurrence for each eigendirection, and with it any epoch, limit, rate and schedule.
+"""Full-batch descent: a linear recurrence in each eigendirection gives any epoch, limit, rate and schedule exactly.
 
-Weight decay as torch's SGD has it (wd w added to the gradient) only moves the curvature lam to lam + wd and the point of rest to
-`fixed_point`. So c is the error from there, and `away`, the point of rest less the optimum, is what the loss adds to it; both in
-the eigenbasis, and without decay `away` is zero.
+Weight decay as in torch's SGD (wd w added to the gradient) changes the curvature lam to lam + wd and the limit to `fixed_point`. So
+c is the error from that point, and `offset` is the point less the optimum, zero without decay; both in the eigenbasis.
 """
 
 from __future__ import annotations
@@ -18,17 +17,17 @@ from squarely.numerics import Array
 from squarely.theory.spectrum import Spectrum, excess
 
 _MAX_EPOCHS = 2**62
-_CELLS = 2**20  # of errors worked out at once: 8 megabytes
+_CELLS = 2**20  # errors computed at once: 8 MB
 _THIRDS = 60  # (2/3)^60 of the limit: eleven digits of a rate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Descent:
-    """Gradient descent as torch's SGD does it: g += wd w, v <- beta v + g, then w <- w - lr v (Nesterov: w - lr (g + beta v)).
+    """Gradient descent as in torch's SGD: g += wd w, v <- beta v + g, then w <- w - lr v (Nesterov: w - lr (g + beta v)).
 
     Attributes
     ----------
-    lr : learning rate; `momentum` beta; `nesterov` and `weight_decay` wd as in torch.
+    lr, momentum, nesterov, weight_decay : lr, beta, whether Nesterov's form, and wd.
     """
 
     lr: float
@@ -37,7 +36,7 @@ class Descent:
     weight_decay: float = 0.0
 
     def step(self, values: Array) -> Array:
-        """Give the (p, 2, 2) matrices that take (c_j, v_j), error and velocity of a mode, one update on."""
+        """Return the matrices (p, 2, 2) of one update of (c_j, v_j), the error and velocity of a mode."""
         beta, lr, curvature = self.momentum, self.lr, values + self.weight_decay
         ahead = beta if self.nesterov else 1.0
         push = 1.0 if self.nesterov else 0.0
@@ -49,15 +48,15 @@ class Descent:
 
     @property
     def gain(self) -> Array:
-        """What noise that is taken off the gradient does to (c_j, v_j) in one update (2,)."""
+        """The effect (2,) on (c_j, v_j) of noise subtracted from the gradient in one update."""
         return np.array([self.lr * (1.0 + self.momentum if self.nesterov else 1.0), -1.0])
 
 
 def lr_limit(lam: Spectrum, descent: Descent) -> float:
-    """Return the learning rate from which on this kind of descent diverges: 2 / lam_1, and with momentum (2 + 2 beta) / lam_1.
+    """Return the learning rate at which descent starts to diverge: 2 / lam_1, and with momentum (2 + 2 beta) / lam_1.
 
-    Nesterov's form is stable below (2 + 2 beta) / ((1 + 2 beta) lam_1); with weight decay lam_1 is lam_1 + wd. The rate of
-    `descent` does not count. Source: Polyak (1964), doi:10.1016/0041-5553(64)90137-5.
+    Nesterov's form is stable below (2 + 2 beta) / ((1 + 2 beta) lam_1). With weight decay lam_1 + wd replaces lam_1. The rate of
+    `descent` is ignored. Source: Polyak (1964), doi:10.1016/0041-5553(64)90137-5.
 
     >>> lr_limit(Spectrum(np.array([2.0, 2.0]), np.eye(2)), Descent(lr=0.1))
     1.0
@@ -67,11 +66,11 @@ def lr_limit(lam: Spectrum, descent: Descent) -> float:
 
 
 def lr_best(lam: Spectrum, descent: Descent) -> float:
-    """Return the best constant learning rate: 2 / (lam_1 + lam_p), and with momentum the one of the smallest `rate`.
+    """Return the best constant learning rate: 2 / (lam_1 + lam_p), and with momentum the one with the smallest `rate`.
 
-    The rate of one mode falls and then rises with lr lam, so only the two outer modes count. With heavy ball the rate of a mode is
-    sqrt(beta) wherever (1 - sqrt beta)^2 <= lr lam <= (1 + sqrt beta)^2. On a narrow spectrum a whole range of rates is therefore
-    equally good, and this is its geometric middle. Elsewhere a search by thirds finds the one best rate.
+    The rate of a mode first falls and then rises with lr lam, so only the two outer modes matter. With heavy ball the rate of a
+    mode is sqrt(beta) for (1 - sqrt beta)^2 <= lr lam <= (1 + sqrt beta)^2. So on a narrow spectrum an interval of rates is equally
+    good, and this is its geometric mean. Otherwise a ternary search finds the best rate.
 
     >>> lr_best(Spectrum(np.array([2.0, 2.0]), np.eye(2)), Descent(lr=0.1))
     0.5
@@ -90,16 +89,16 @@ def lr_best(lam: Spectrum, descent: Descent) -> float:
     low, high = 0.0, lr_limit(lam, descent)
     for _ in range(_THIRDS):
         third = (high - low) / 3.0
-        left, right = (rate(outer, replace(descent, lr=lr)) for lr in (low + third, high - third))
-        low, high = (low, high - third) if left <= right else (low + third, high)
+        lower, upper = (rate(outer, replace(descent, lr=lr)) for lr in (low + third, high - third))
+        low, high = (low, high - third) if lower <= upper else (low + third, high)
     return (low + high) / 2.0
 
 
 def heavy_ball(lam: Spectrum) -> Descent:
     """Return the best pair of learning rate and momentum: (2/(sqrt lam_1 + sqrt lam_p))^2, ((sqrt kappa - 1)/(sqrt kappa + 1))^2.
 
-    The error shrinks by sqrt(beta) an epoch in the long run. But the outer modes have double roots there, so that it
-    shrinks like k beta^(k/2) after k epochs, and `epochs_until` gives more of them than `epochs_by_rule`.
+    The error shrinks by sqrt(beta) per epoch in the long run. But the outer modes have double roots there, so it is of the order
+    k beta^(k/2) after k epochs, and `epochs_until` is larger than `epochs_by_rule`.
     Source: Polyak (1964), doi:10.1016/0041-5553(64)90137-5; Goh (2017), doi:10.23915/distill.00006.
 
     >>> heavy_ball(Spectrum(np.array([1.0, 9.0]), np.eye(2)))
@@ -110,7 +109,7 @@ def heavy_ball(lam: Spectrum) -> Descent:
 
 
 def rate(lam: Spectrum, descent: Descent) -> float:
-    """Return the factor by which the slowest mode shrinks in one epoch, in the long run; above one it grows."""
+    """Return the factor per epoch of the slowest mode in the long run; above one it grows."""
     moving = lam.values[lam.values > 0]
     if descent.momentum == 0.0:
         return float(np.abs(1.0 - descent.lr * (moving + descent.weight_decay)).max())
@@ -132,9 +131,9 @@ def modes_after(lam: Spectrum, c: Array, descent: Descent, epochs: int) -> Array
 
 
 def remaining_fraction(lam: Spectrum, descent: Descent, epochs: int) -> float:
-    """Return the largest share of its error that a moving mode keeps after `epochs` updates from rest.
+    """Return the largest fraction of its error that remains in a moving mode after `epochs` updates from rest.
 
-    With momentum the velocity counts as error too, as lr v, so that an error on its way through zero is not taken for none.
+    With momentum the velocity counts as an error lr v, so that an error that crosses zero does not count as zero.
 
     >>> remaining_fraction(Spectrum(np.array([1.0, 2.0]), np.eye(2)), Descent(lr=0.5), 3)
     0.125
@@ -144,16 +143,16 @@ def remaining_fraction(lam: Spectrum, descent: Descent, epochs: int) -> float:
         if descent.momentum == 0.0:
             return float((np.abs(1.0 - descent.lr * (moving + descent.weight_decay)) ** epochs).max())
         powers = np.linalg.matrix_power(descent.step(moving), epochs)
-        left = float(np.hypot(powers[:, 0, 0], descent.lr * powers[:, 1, 0]).max())
-    return math.inf if math.isnan(left) else left
+        remaining = float(np.hypot(powers[:, 0, 0], descent.lr * powers[:, 1, 0]).max())
+    return math.inf if math.isnan(remaining) else remaining
 
 
 def modes_along(
     lam: Spectrum, c: Array, descent: Descent, rates: Iterable[float], momenta: Iterable[float] | None = None
 ) -> Iterator[Array]:
-    """Yield the error (p,) in the eigenbasis before the first update and after each, the k-th of which has the k-th of the rates.
+    """Yield the error (p,) in the eigenbasis before the first update and after each; update k has the k-th of the rates.
 
-    `descent` gives the weight decay, and the momentum unless each update has its own among `momenta`; its rate does not count.
+    `descent` gives the weight decay, and the momentum unless `momenta` has one for each update; its rate is ignored.
 
     >>> [float(c[0]) for c in modes_along(Spectrum(np.array([2.0]), np.eye(1)), np.array([1.0]), Descent(lr=0.0), [0.25, 0.125])]
     [1.0, 0.5, 0.375]
@@ -163,7 +162,7 @@ def modes_along(
     for lr, beta in zip(rates, repeat(descent.momentum) if momenta is None else momenta, strict=False):
         with np.errstate(over="ignore", invalid="ignore"):  # a diverging run is predicted to diverge
             step = g = curvature * c
-            if beta:  # without momentum torch leaves the velocity as it was
+            if beta:  # without momentum torch does not change the velocity
                 v = beta * v + g
                 step = g + beta * v if descent.nesterov else v
             c = c - lr * step
@@ -179,15 +178,15 @@ def scheduled_curve(
     *,
     offset: Array | float = 0.0,
 ) -> Array:
-    """Return the loss above the optimum (updates + 1,) along a schedule of rates and momenta, as `modes_along` takes it."""
+    """Return the loss above the optimum (updates + 1,) along a schedule of rates and momenta as in `modes_along`."""
     with np.errstate(over="ignore", invalid="ignore"):
         return np.array([excess(lam, error + offset) for error in modes_along(lam, c, descent, rates, momenta)])
 
 
 def excess_curve(lam: Spectrum, c: Array, descent: Descent, epochs: int, *, offset: Array | float = 0.0) -> Array:
-    """Return the loss above the optimum (epochs + 1,) at epochs 0, 1, ..., epochs: 1/2 sum_j lam_j (c_j(k) + away_j)^2.
+    """Return the loss above the optimum (epochs + 1,) at epochs 0, 1, ..., epochs: 1/2 sum_j lam_j (c_j(k) + offset_j)^2.
 
-    c (p,) is the error at the start in the eigenbasis; the start is at rest.
+    c (p,) is the error at the start in the eigenbasis, without velocity.
 
     >>> excess_curve(Spectrum(np.array([2.0]), np.eye(1)), np.array([1.0]), Descent(lr=0.25), 2).tolist()
     [1.0, 0.25, 0.0625]
@@ -198,16 +197,16 @@ def excess_curve(lam: Spectrum, c: Array, descent: Descent, epochs: int, *, offs
     stretch = max(1, _CELLS // len(c))
     with np.errstate(over="ignore", invalid="ignore"):
         for first in range(0, epochs + 1, stretch):
-            left = factors ** np.arange(first, min(first + stretch, epochs + 1))[:, None]  # (epochs, p)
-            curve[first : first + stretch] = 0.5 * ((left * c + offset) ** 2 @ lam.values)
+            powers = factors ** np.arange(first, min(first + stretch, epochs + 1))[:, None]  # (epochs, p)
+            curve[first : first + stretch] = 0.5 * ((powers * c + offset) ** 2 @ lam.values)
     return curve
 
 
 def epochs_until(lam: Spectrum, c: Array, descent: Descent, target: float, *, offset: Array | float = 0.0) -> int | None:
-    """Return the fewest epochs after which the excess loss is at most `target`, or None if it never gets there to stay.
+    """Return the fewest epochs after which the excess loss is at most `target`, or None if it does not stay below.
 
-    Found by doubling and bisection. Without momentum and decay the excess falls at every epoch and the number is exact; with
-    them it may rise again for a while, and the number is the one at which bisection met the target.
+    Found by doubling and bisection. Without momentum and decay the excess falls at every epoch, and the number is exact; with
+    them it may rise temporarily, and the number is one at which it reaches the target.
 
     >>> epochs_until(Spectrum(np.array([2.0]), np.eye(1)), np.array([1.0]), Descent(lr=0.25), 2.0**-20)
     10
@@ -219,40 +218,40 @@ def epochs_until(lam: Spectrum, c: Array, descent: Descent, target: float, *, of
     return fewest_epochs(lambda epochs: excess(lam, modes_after(lam, c, descent, epochs) + offset) <= target)
 
 
-def epochs_by_rule(kappa: float, share: float, *, momentum: bool = False) -> float:
-    """Return the rule of thumb for the epochs until `share` of the excess is left: kappa/4 ln(1/share), at the best rate.
+def epochs_by_rule(kappa: float, fraction: float, *, momentum: bool = False) -> float:
+    """Return the rule of thumb for the epochs until a fraction of the excess remains: kappa/4 ln(1/fraction), at the best rate.
 
-    With the best pair of rate and momentum it is sqrt(kappa)/4 ln(1/share). The first is close wherever kappa is large; the second
-    is far too low until the share is tiny, for the reason that `heavy_ball` gives. `epochs_until` is exact.
+    With the best pair of rate and momentum it is sqrt(kappa)/4 ln(1/fraction). The first is close for large kappa; the second is
+    far too low unless the fraction is tiny, for the reason in `heavy_ball`. `epochs_until` is exact.
 
     >>> round(epochs_by_rule(100.0, 1e-6), 1), round(epochs_by_rule(100.0, 1e-6, momentum=True), 1)
     (345.4, 34.5)
     """
-    return (math.sqrt(kappa) if momentum else kappa) / 4.0 * math.log(1.0 / share)
+    return (math.sqrt(kappa) if momentum else kappa) / 4.0 * math.log(1.0 / fraction)
 
 
-def fewest_epochs(reached: Callable[[int], bool]) -> int | None:
-    """Return the fewest epochs, at least one, for which `reached` holds from then on, found by doubling and bisection.
+def fewest_epochs(is_reached: Callable[[int], bool]) -> int | None:
+    """Return the fewest epochs, at least one, from which on `is_reached` holds, by doubling and bisection.
 
     >>> fewest_epochs(lambda epochs: epochs * epochs >= 50), fewest_epochs(lambda epochs: False)
     (8, None)
     """
     high = 1
-    while not reached(high):
+    while not is_reached(high):
         high *= 2
         if high > _MAX_EPOCHS:
             return None
     low = high // 2
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if reached(middle) else (middle, high)
+        low, high = (low, middle) if is_reached(middle) else (middle, high)
     return high
 
 
 def excess_curves(lam: Spectrum, c: Array, descents: Sequence[Descent], epochs: int) -> tuple[Array, Array]:
     """Return the loss above the optimum (K, epochs + 1) of K runs, and their errors (K, p) after the last update.
 
-    c (K, p) is the error of each run at its start in the eigenbasis, at rest there.
+    c (K, p) is the error of each run at its start in the eigenbasis, without velocity.
 
     Examples
     --------
@@ -266,13 +265,13 @@ def excess_curves(lam: Spectrum, c: Array, descents: Sequence[Descent], epochs: 
     c, v = np.array(c), np.zeros_like(c)
     curves = np.empty((epochs + 1, len(c)))
     half = 0.5 * lam.values
-    still = not any(descent.momentum for descent in descents)
+    without_momentum = not any(descent.momentum for descent in descents)
     with np.errstate(over="ignore", invalid="ignore"):  # a diverging run is predicted to diverge
         for k in range(epochs + 1):
             np.dot(c * c, half, out=curves[k])
             if k == epochs:
                 break
-            if still:
+            if without_momentum:
                 c *= to_c
             else:
                 c, v = to_c * c + of_v * v, to_v * c + beta * v

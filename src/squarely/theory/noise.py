@@ -1,8 +1,8 @@
-"""What the gradient of single rows adds to the mean gradient: the moments of rows that mini-batches are ruled by.
+"""Gradient noise: the deviation of the gradient of single rows from the mean gradient, by moments of the rows.
 
 A row x of X in the eigenbasis of H, with residual r at the optimum, has the gradient H_i e - 2 r x at error e, with H_i = 2 x x'.
-Its mean over the rows is H e; what is left over is the noise. A symmetric matrix C is written as coordinates: its entries at
-`pairs`, those off the diagonal times sqrt 2, so that the inner product of matrices is that of their coordinates.
+The mean over the rows is H e, and the deviation is the noise. A symmetric matrix C is written as coordinates: its entries at
+`pairs`, those off the diagonal times sqrt 2. Then the inner product of matrices is that of their coordinates.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class Noise:
     values : (m,) eigenvalues of H that are not zero, ascending.
     n : number of rows.
     sigma2 : E r^2, the loss at the optimum.
-    pairs : two of (d,), which entries of a symmetric matrix are followed: all a <= b, or where `gaussian`, a = b alone.
+    pairs : two arrays (d,), the tracked entries of a symmetric matrix: all a <= b, or only a = b if `gaussian`.
     gradient : (d,) S = 4 E(r^2 x x'), the covariance of a row's gradient at the optimum.
-    skew : (d, m) in column c 4 E(r x_c x x'), what couples the mean error with the noise.
+    skew : (d, m) in column c 4 E(r x_c x x'), which couples the mean error and the noise.
     square : (d, d) the operator C -> E(H_i C H_i) = 4 E(x x' C x x').
-    gaussian : whether `square` is what Gaussian columns with this H have, and not the rows' own fourth moments.
+    gaussian : whether `square` is that of Gaussian columns with this H, instead of the fourth moments of the rows.
     """
 
     values: Array
@@ -47,21 +47,21 @@ class Noise:
     @property
     def diagonal(self) -> np.ndarray:
         """Which coordinates (d,) are diagonal entries; there are m of them, in the order of the values."""
-        here: np.ndarray = self.pairs[0] == self.pairs[1]
-        return here
+        mask: np.ndarray = self.pairs[0] == self.pairs[1]
+        return mask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batches:
     """Mini-batches at a constant learning rate, each with the mean gradient of its rows.
 
-    An epoch is as many batches as n rows fill; the last one is short if batch_size does not divide n. A batch_size above n is n.
+    An epoch has the batches of n rows; the last one is short if batch_size does not divide n. A batch_size above n counts as n.
 
     Attributes
     ----------
     lr : learning rate.
     batch_size : rows in a batch.
-    sampling : "reshuffled", every row once an epoch in a new order, as torch's loaders do it; or "with replacement".
+    sampling : "reshuffled", every row once per epoch in a new order, as in torch's loaders; or "with replacement".
     momentum, nesterov : as in torch.
     """
 
@@ -73,16 +73,16 @@ class Batches:
 
     @property
     def descent(self) -> Descent:
-        """What one step does to the mean error."""
+        """The descent of the mean error."""
         return Descent(lr=self.lr, momentum=self.momentum, nesterov=self.nesterov)
 
     @property
     def effective_lr(self) -> float:
-        """The learning rate that momentum amounts to, lr / (1 - beta)."""
+        """The equivalent learning rate without momentum, lr / (1 - beta)."""
         return self.lr / (1.0 - self.momentum)
 
     def sizes(self, n: int) -> tuple[int, int, int]:
-        """Give the batches of an epoch of n rows, the rows of all but the last, and the rows of the last.
+        """Return the number of batches in an epoch of n rows, the rows of each but the last, and the rows of the last.
 
         >>> Batches(lr=0.1, batch_size=32).sizes(100)
         (4, 32, 4)
@@ -93,7 +93,7 @@ class Batches:
 
 
 def pairs_of(m: int, *, gaussian: bool) -> Pairs:
-    """Give the positions of the entries that are followed, as `Noise.pairs`."""
+    """Return the positions of the tracked entries, as `Noise.pairs`."""
     a, b = (np.arange(m), np.arange(m)) if gaussian else np.triu_indices(m)
     return a, b
 
@@ -104,12 +104,12 @@ def coordinates(C: Array, pairs: Pairs) -> Array:
     >>> coordinates(np.array([[1.0, 2.0], [2.0, 5.0]]), pairs_of(2, gaussian=False)).round(3).tolist()
     [1.0, 2.828, 5.0]
     """
-    followed: Array = C[..., *pairs] * weights_of(pairs)
-    return followed
+    entries: Array = C[..., *pairs] * weights_of(pairs)
+    return entries
 
 
 def weights_of(pairs: Pairs) -> Array:
-    """Give what the entries at `pairs` are multiplied by (d,): one on the diagonal, sqrt 2 beside it."""
+    """Return the factors (d,) of the entries at `pairs`: one on the diagonal, sqrt 2 off it."""
     weights: Array = np.where(pairs[0] == pairs[1], 1.0, np.sqrt(2.0))
     return weights
 
@@ -117,8 +117,8 @@ def weights_of(pairs: Pairs) -> Array:
 def gaussian_square(values: Array, constant: Array | None = None) -> Array:
     """Return C -> E(H_i C H_i) = 2 H C H + tr(C H) H for Gaussian rows about zero, on the diagonal of C: (m, m).
 
-    The diagonal goes its own way there, and the entries beside it neither enter the loss nor set the limit. `constant` (m,) is the
-    intercept's direction u in the eigenbasis, if there is one: a column of ones is no Gaussian, and 8 (u'C u) u u' is taken off.
+    The diagonal evolves independently there, and the other entries affect neither the loss nor the limit. `constant` (m,) is the
+    intercept's direction u in the eigenbasis, if there is one: a column of ones is not Gaussian, and 8 (u'C u) u u' is subtracted.
 
     >>> gaussian_square(np.array([2.0, 2.0]), constant=np.array([1.0, 0.0])).tolist()
     [[4.0, 4.0], [4.0, 12.0]]
@@ -128,8 +128,8 @@ def gaussian_square(values: Array, constant: Array | None = None) -> Array:
 
 
 def kronecker_products(A: Array, B: Array) -> Array:
-    """Give the Kronecker products of matrices (d, i, j) and (d, k, l): (d, i k, j l)."""
+    """Return the Kronecker products of matrices (d, i, j) and (d, k, l): (d, i k, j l)."""
     d, i, j = A.shape
     _, k, m = B.shape
-    both: Array = np.einsum("dij,dkl->dikjl", A, B).reshape(d, i * k, j * m)
-    return both
+    products: Array = np.einsum("dij,dkl->dikjl", A, B).reshape(d, i * k, j * m)
+    return products

@@ -1,4 +1,4 @@
-"""The eigenbasis of the Hessian: what bounds and limits are read from, and where the errors of descent part from each other."""
+"""The eigenbasis of the Hessian, in which the coordinates of the error are independent, and bounds from it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 
 from squarely.numerics import ROUNDOFF, Array
 
-_ROUNDING = (100 * float(np.finfo(np.float64).eps)) ** 2  # a standardised loss this small is rounding
-_FLAT_RATIO = 1e-13  # eigenvalues below this share of the largest are rounding: descent does not move along them
+_ROUNDING = (100 * float(np.finfo(np.float64).eps)) ** 2  # a standardized loss this small is rounding
+_FLAT_RATIO = 1e-13  # eigenvalues below this fraction of the largest are rounding: descent does not move along them
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -19,8 +19,8 @@ class Spectrum:
 
     Attributes
     ----------
-    values : (p,) eigenvalues lam in ascending order, those that are rounding set to zero.
-    vectors : (p, p) with the eigenvectors as columns.
+    values : (p,) eigenvalues lam in ascending order, with zero for rounding.
+    vectors : (p, p) eigenvectors as columns.
     """
 
     values: Array
@@ -28,17 +28,17 @@ class Spectrum:
 
     @property
     def largest_eigenvalue(self) -> float:
-        """The largest eigenvalue, lam_1: it sets the limit of the learning rate."""
+        """The largest eigenvalue lam_1, which determines the limit of the learning rate."""
         return float(self.values[-1])
 
     @property
     def smallest_eigenvalue(self) -> float:
-        """The smallest eigenvalue that is not zero, lam_p: it sets how long convergence takes."""
+        """The smallest nonzero eigenvalue lam_p, which determines the time to converge."""
         return float(self.values[self.values > 0][0])
 
     @property
     def kappa(self) -> float:
-        """The condition number lam_1 / lam_p of H; infinite where the loss is flat to rounding in some direction."""
+        """The condition number lam_1 / lam_p of H; infinite if the loss is flat up to rounding in some direction."""
         return math.inf if self.flat_directions else self.largest_eigenvalue / self.smallest_eigenvalue
 
     @property
@@ -48,7 +48,7 @@ class Spectrum:
 
 
 def flat_threshold(lam: Spectrum) -> float:
-    """Give the largest eigenvalue that counts as zero."""
+    """Return the largest eigenvalue that counts as zero."""
     return _FLAT_RATIO * lam.largest_eigenvalue
 
 
@@ -69,25 +69,25 @@ def excess(lam: Spectrum, c: Array) -> float:
 
 
 def fixed_point(lam: Spectrum, h: Array, weight_decay: float = 0.0) -> Array:
-    """Return where descent comes to rest, (H + wd I)^-1 h (p,) with h = (2/n) X'y: the optimum, and with decay a ridge solution.
+    """Return the limit of descent, (H + wd I)^-1 h (p,) with h = (2/n) X'y: the optimum, or with decay a ridge solution.
 
-    The penalty is that of torch's optimisers, which add wd w to the gradient: wd/2 ||w||^2 beside the mean squared error, on the
-    intercept too. Along flat directions without decay it is the point nearest to zero. Descent without decay that is stopped after
-    k epochs is close to the ridge solution with wd = 1 / (lr k) (Ali, Kolter and Tibshirani 2019, arXiv:1810.10082).
+    As torch's optimizers add wd w to the gradient, the penalty is wd/2 ||w||^2 beside the mean squared error, with the intercept.
+    Along flat directions without decay it is the point nearest to zero. Descent without decay that stops after k epochs is close to
+    the ridge solution with wd = 1 / (lr k) (Ali, Kolter and Tibshirani 2019, arXiv:1810.10082).
 
     >>> fixed_point(decompose_hessian(2.0 * np.eye(1)), np.array([6.0]), weight_decay=1.0).tolist()
     [2.0]
     """
     curvature = lam.values + weight_decay
-    share = np.divide(lam.vectors.T @ h, curvature, out=np.zeros_like(curvature), where=curvature > 0)
-    rest: Array = lam.vectors @ share
-    return rest
+    quotient = np.divide(lam.vectors.T @ h, curvature, out=np.zeros_like(curvature), where=curvature > 0)
+    limit: Array = lam.vectors @ quotient
+    return limit
 
 
 def distance_bound(lam: Spectrum, gradient: Array) -> tuple[float, float]:
-    """Bound ||w - w*|| <= ||g|| / lam_p and L - L* <= ||g||^2 / (2 lam_p) from the gradient alone, the optimum unknown.
+    """Bound ||w - w*|| <= ||g|| / lam_p and L - L* <= ||g||^2 / (2 lam_p) from the gradient, without the optimum.
 
-    Late in a run the bound is attained, so lam_p is taken lower by what rounding may have added to it.
+    Late in a run the bound is attained, so lam_p is reduced by its possible rounding error.
 
     >>> [round(bound, 9) for bound in distance_bound(decompose_hessian(2.0 * np.eye(2)), np.array([3.0, 4.0]))]
     [2.5, 6.25]
@@ -102,14 +102,13 @@ def distance_bound(lam: Spectrum, gradient: Array) -> tuple[float, float]:
 def standard_errors_bound(lam: Spectrum, gradient: Array, loss: float, n: int, df_resid: int) -> float:
     """Bound the distance to the optimum, in standard errors of any combination of coefficients, from loss and gradient alone.
 
-    L* >= L - ||g||^2 / (2 lam_p), so sigma^2 >= n (L - ||g||^2 / (2 lam_p)) / df_resid; and where n (L - L*) / sigma^2 <= tau^2,
-    every linear combination is within tau standard errors. Where the loss is flat to rounding, or itself rounding, nothing is
-    proved and the bound is infinite.
+    L* >= L - ||g||^2 / (2 lam_p), so sigma^2 >= n (L - ||g||^2 / (2 lam_p)) / df_resid. If n (L - L*) / sigma^2 <= tau^2, every
+    linear combination is within tau standard errors. The bound is infinite if the loss is flat up to rounding, or itself rounding.
 
     >>> round(standard_errors_bound(Spectrum(np.array([2.0, 2.0]), np.eye(2)), np.array([0.0, 0.02]), 1.0, 102, 100), 4)
     0.1
     """
-    _, more = (math.inf, math.inf) if lam.flat_directions else distance_bound(lam, gradient)
-    least = loss - more
+    _, excess_bound = (math.inf, math.inf) if lam.flat_directions else distance_bound(lam, gradient)
+    least = loss - excess_bound
     variance = n / df_resid * least if df_resid > 0 and least > _ROUNDING else 0.0
-    return math.sqrt(n * more / variance) if variance > 0 else math.inf
+    return math.sqrt(n * excess_bound / variance) if variance > 0 else math.inf

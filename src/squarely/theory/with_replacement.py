@@ -1,13 +1,12 @@
-"""Batches drawn with replacement: the mean error and the second moment of error and velocity obey a linear recurrence, exactly.
+"""Batches drawn with replacement: the mean and the second moments of error and velocity obey an exact linear recurrence.
 
-With z = (error, velocity) of a mode, F as `Descent.update` gives it and xi what a batch takes off the mean gradient, z <- F z + G
-xi.
+A mode has z = (error, velocity) and z <- F z + G xi, with F of `Descent.step` and xi the mean gradient less that of the batch.
 The mean of xi is zero, and its second moment K C + (S - T - T') / B for second moments C of the error, where
-K C = (E(H_i C H_i) - H C H) / B and T = 4 E(r (x'e) x x') at the mean error e. So any epoch is a power of one matrix, and the floor
+K C = (E(H_i C H_i) - H C H) / B and T = 4 E(r (x'e) x x') at the mean error e. So an epoch is a power of one matrix, and the floor
 the solution of a linear system. Without momentum there is no velocity, and F is 1 - lr lam.
 
-All these maps take positive semidefinite matrices to such. So a recurrence X <- E X shrinks exactly where the solution of
-X = E X + I is positive definite (Krein and Rutman), which gives the limit by bisection.
+These maps preserve positive semidefinite matrices. So a recurrence X <- E X contracts if and only if the solution of X = E X + I is
+positive definite (Krein and Rutman), which gives the limit by bisection.
 """
 
 from __future__ import annotations
@@ -23,17 +22,17 @@ from squarely.theory.full_batch import Descent, lr_limit
 from squarely.theory.noise import Batches, Noise, coordinates, kronecker_products, weights_of
 from squarely.theory.spectrum import Spectrum
 
-_HALVINGS = 48  # of a bracket for a limit
-_MAX_MOMENTS = 150  # second moments: with more of them the limit leaves the short last batch out
+_HALVINGS = 48  # of the bracket of a limit
+_MAX_MOMENTS = 150  # second moments: with more, the limit neglects a short last batch
 
 
 def batch_lr_limit(noise: Noise, batch_size: int, descent: Descent | None = None) -> float:
-    """Return the learning rate from which on E||w - w*||^2 diverges for steps of so many rows drawn with replacement.
+    """Return the learning rate at which E||w - w*||^2 starts to diverge, for batches drawn with replacement.
 
-    `descent` gives momentum, Nesterov's form and weight decay, none if it is left out; its rate does not count. Exact up to
-    rounding (where `noise.gaussian`, for Gaussian columns), the short last batch of an epoch included up to 150 second moments.
-    For large batches it is `lr_limit`. Single runs may bear a little more, because a mean square is ruled by its largest values.
-    No such form is known for reshuffled batches: in simulation they bear as much, and on skewed columns several times more.
+    `descent` gives momentum, Nesterov's form and weight decay, by default none; its rate is ignored. Exact up to rounding (with
+    `noise.gaussian`, for Gaussian columns), with the short last batch of an epoch up to 150 second moments. For large batches it is
+    `lr_limit`. Single runs may converge slightly above it, because large values dominate a mean square. No formula is known for
+    reshuffled batches: in simulation their limit is as large, and on skewed columns several times larger.
     """
     batches = Batches(lr=0.0, batch_size=batch_size)
     descent = descent or batches.descent
@@ -47,38 +46,38 @@ def batch_lr_limit(noise: Noise, batch_size: int, descent: Descent | None = None
     return limit
 
 
-def _find_limit(bears: Callable[[float], bool], high: float) -> float:
-    """Find the rate below `high` from which on `bears` no longer holds."""
+def _find_limit(is_stable: Callable[[float], bool], high: float) -> float:
+    """Find the rate below `high` at which `is_stable` ceases to hold."""
     low = 0.0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2.0
-        low, high = (middle, high) if bears(middle) else (low, middle)
+        low, high = (middle, high) if is_stable(middle) else (low, middle)
     return high
 
 
 def drawn_covariance(noise: Noise, batches: Batches) -> Array:
     """Return the stationary covariance (d,) of w - w* at the end of an epoch, as coordinates; infinite from the limit on.
 
-    The mean error has died out there. The short last batch, if there is one, is counted: its step is the noisiest, and the last.
+    The mean error is zero there. A short last batch is included: its step has the most noise, and is the last.
     """
     (steps, size, last), drawn = batches.sizes(noise.n), _SecondMoments(noise, batches.descent)
-    nothing: Array = np.full(len(noise.gradient), math.inf)
+    infinite: Array = np.full(len(noise.gradient), math.inf)
     if not drawn.is_stable or not drawn.is_contracting(size):
-        return nothing
+        return infinite
     state = drawn.stationary_moments(size)
     if last < size:
         if not drawn.is_epoch_contracting(steps, size, last):
-            return nothing
+            return infinite
         step, added = drawn.step(last)
         most = np.linalg.matrix_power(drawn.step(size)[0], steps - 1)
-        further = np.dot(step, state) + added - state  # what the last step adds to those before it
+        further = np.dot(step, state) + added - state  # added by the last step
         state = state + np.linalg.solve(np.eye(len(state)) - np.dot(step, most), further)
     covariance: Array = state.reshape(len(noise.gradient), -1)[:, 0]
     return covariance
 
 
 def drawn_excess(noise: Noise, c: Array, batches: Batches) -> Callable[[int], float]:
-    """Return the function that gives E[L] - L* at the end of an epoch, from error c (m,) at rest; the last batch is counted."""
+    """Return the function from an epoch to E[L] - L* at its end, from error c (m,) without velocity; with a short last batch."""
     (steps, size, last), drawn = batches.sizes(noise.n), _SecondMoments(noise, batches.descent)
     k, (m, d) = drawn.states_per_mode, (len(c), len(noise.gradient))
     start = np.zeros(1 + m * k + d * k * k)
@@ -88,7 +87,7 @@ def drawn_excess(noise: Noise, c: Array, batches: Batches) -> Callable[[int], fl
     loss[1 + m * k :: k * k][noise.diagonal] = noise.values / 2.0
     with np.errstate(over="ignore", invalid="ignore"):
         most = np.linalg.matrix_power(drawn.full_step(size), steps - 1)
-        powers = [np.dot(drawn.full_step(last), most)]  # of one epoch, two, four ...
+        powers = [np.dot(drawn.full_step(last), most)]  # of 1, 2, 4, ... epochs
 
     def excess(epochs: int) -> float:
         state = start
@@ -104,7 +103,7 @@ def drawn_excess(noise: Noise, c: Array, batches: Batches) -> Callable[[int], fl
 
 
 class _SecondMoments:
-    """The recurrence of second moments at one rate: k^2 numbers for each of d pairs of modes, k = 2 where there is velocity."""
+    """The recurrence of second moments at one rate: k^2 numbers for each of d pairs of modes; k = 2 with momentum, else 1."""
 
     def __init__(self, noise: Noise, descent: Descent) -> None:
         self.noise, (a, b) = noise, noise.pairs
@@ -123,16 +122,16 @@ class _SecondMoments:
         else:
             self.is_stable = bool(np.abs(self.modes).max() < 1.0)
             lasting = (lr / (lam[a] + lam[b] - lr * lam[a] * lam[b]))[:, None]
-        self.noise_limits: Array = np.asarray(lasting, dtype=np.float64)  # (d, k^2): what noise of one a step comes to
+        self.noise_limits: Array = np.asarray(lasting, dtype=np.float64)  # (d, k^2): stationary moments for noise of one per step
 
     def noise_matrix(self, size: int) -> Array:
-        """Give K (d, d) for batches of so many rows."""
+        """Return K (d, d) for batches of `size` rows."""
         a, b = self.noise.pairs
         K: Array = (self.noise.square - np.diag(self.noise.values[a] * self.noise.values[b])) / size
         return K
 
     def is_contracting(self, size: int) -> bool:
-        """Tell whether equal batches forget their start in the mean square."""
+        """Return whether equal batches converge in mean square."""
         if not self.is_stable:
             return False
         d = len(self.noise.gradient)
@@ -141,7 +140,7 @@ class _SecondMoments:
         return self._is_positive_definite(X[:, None], 1)
 
     def is_epoch_contracting(self, steps: int, size: int, last: int) -> bool:
-        """Tell whether epochs with a short last batch do."""
+        """Return whether epochs with a short last batch converge in mean square."""
         with np.errstate(over="ignore", invalid="ignore"):
             epoch = np.dot(self.step(last)[0], np.linalg.matrix_power(self.step(size)[0], steps - 1))
         unit = np.zeros((len(self.noise.gradient), self.states_per_mode**2))
@@ -150,14 +149,14 @@ class _SecondMoments:
         return self._is_positive_definite(X.reshape(unit.shape), self.states_per_mode)
 
     def stationary_moments(self, size: int) -> Array:
-        """Give the second moments (d k^2,) that equal batches come to."""
+        """Return the stationary second moments (d k^2,) of equal batches."""
         added, K = self.noise.gradient / size, self.noise_matrix(size)
         C = np.linalg.solve(np.eye(len(added)) - self.noise_limits[:, :1] * K, self.noise_limits[:, 0] * added)
         state: Array = (self.noise_limits * (np.dot(K, C) + added)[:, None]).ravel()
         return state
 
     def step(self, size: int) -> tuple[Array, Array]:
-        """Give the matrix (d k^2, d k^2) that takes second moments one step on, and what the noise of the optimum adds."""
+        """Return the matrix (d k^2, d k^2) of one step of the second moments, and the noise that the optimum adds."""
         d, kk = self.pair_modes.shape[:2]
         step = np.zeros((d, kk, d, kk))
         step[np.arange(d), :, np.arange(d)] = self.pair_modes
@@ -165,31 +164,31 @@ class _SecondMoments:
         return step.reshape(d * kk, d * kk), (self.noise.gradient[:, None] / size * self.pair_gains).ravel()
 
     def full_step(self, size: int) -> Array:
-        """Give the matrix that takes (1, mean error and velocity, second moments) one step on."""
+        """Return the matrix of one step of (1, mean error and velocity, second moments)."""
         m, k = self.modes.shape[:2]
         second, added = self.step(size)
-        whole = np.zeros((1 + m * k + len(added),) * 2)
-        whole[0, 0], whole[1 + m * k :, 0] = 1.0, added
-        whole[1 + m * k :, 1 + m * k :] = second
+        M = np.zeros((1 + m * k + len(added),) * 2)
+        M[0, 0], M[1 + m * k :, 0] = 1.0, added
+        M[1 + m * k :, 1 + m * k :] = second
         for j, mode in enumerate(self.modes):
-            here = slice(1 + j * k, 1 + (j + 1) * k)
-            whole[here, here] = mode
+            places = slice(1 + j * k, 1 + (j + 1) * k)
+            M[places, places] = mode
         skew = -2.0 / size * self.noise.skew[:, None, :] * self.pair_gains[:, None]  # (d, k^2, m)
-        whole[1 + m * k :, 1 : 1 + m * k : k] = skew.reshape(len(added), m)
-        return whole
+        M[1 + m * k :, 1 : 1 + m * k : k] = skew.reshape(len(added), m)
+        return M
 
     def _is_positive_definite(self, X: Array, k: int) -> bool:
-        """Tell whether second moments (d, k^2) are those of a positive definite matrix."""
+        """Return whether second moments (d, k^2) are those of a positive definite matrix."""
         if not np.isfinite(X).all():
             return False
         (a, b), m = self.noise.pairs, len(self.noise.values)
         entries = (X / weights_of(self.noise.pairs)[:, None]).reshape(-1, k, k)
-        if self.noise.gaussian:  # only the diagonal is followed
+        if self.noise.gaussian:  # only the diagonal is tracked
             blocks = entries
         else:
-            whole = np.zeros((m, m, k, k))
-            whole[a, b], whole[b, a] = entries, entries.transpose(0, 2, 1)
-            blocks = whole.transpose(0, 2, 1, 3).reshape(1, m * k, m * k)
+            M = np.zeros((m, m, k, k))
+            M[a, b], M[b, a] = entries, entries.transpose(0, 2, 1)
+            blocks = M.transpose(0, 2, 1, 3).reshape(1, m * k, m * k)
         try:
             np.linalg.cholesky((blocks + blocks.transpose(0, 2, 1)) / 2.0)
         except np.linalg.LinAlgError:
@@ -198,7 +197,7 @@ class _SecondMoments:
 
 
 def _solve(M: Array, x: Array) -> Array:
-    """Solve M X = x; infinite where M is singular."""
+    """Solve M X = x; infinite if M is singular."""
     try:
         return np.asarray(np.linalg.solve(M, x), dtype=np.float64)
     except np.linalg.LinAlgError:

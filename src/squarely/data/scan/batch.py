@@ -228,7 +228,7 @@ def _not_numeric_error(source: Source, name: str, column: pa.Array, first: int) 
         if value is not None and not parses_as_number(value, decimal_comma=source.decimal_comma):
             return DataError(
                 f"Column {name!r} of {source.label} holds text, not a number: {value!r} in data row {source.row_number(row):,}. "
-                "Correct or clear that value; a column of categories can be a predictor, but not the response or in arithmetic."
+                "Correct or clear that value. Categories are for predictors, not for the response or arithmetic."
             )
     return DataError(
         f"Column {name!r} of {source.label} is stored as text, not as numbers. Convert it, for example with pandas.to_numeric."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TypeVar
 
 import pyarrow as pa
@@ -15,14 +15,6 @@ from squarely.data.source import Source, require_columns, with_row_positions
 from squarely.data.tree_reduce import reduce_all
 
 T = TypeVar("T")
-
-
-def fold_results(results: Iterable[T], merge: Callable[[T, T], T], start: T) -> T:
-    """Merge results in order."""
-    total = start
-    for result in results:
-        total = merge(total, result)
-    return total
 
 
 def fold_parts(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import reduce
 from typing import Any
 
-from squarely.data import Batch, RowAccount, Source, expect, fold_parts, fold_results, iter_batches, scan_purpose
+from squarely.data import Batch, RowAccount, Source, expect, fold_parts, iter_batches, scan_purpose
 from squarely.design.design import Design, LearnedState
 from squarely.design.formula.formula import Formula
 from squarely.design.formula.where import Where
@@ -73,7 +74,7 @@ def _aggregate(aggregators: Sequence[Aggregator], plan: DesignPlan, state: Learn
     start: _PassTotal = RowAccount(), None
 
     def work(part: Source) -> _PassTotal:
-        return fold_results(map(update, iter_batches(part, *columns)), merge, start)
+        return reduce(merge, map(update, iter_batches(part, *columns)), start)
 
     account, totals = fold_parts(plan.source, columns, work, merge, start)
     if totals is None:

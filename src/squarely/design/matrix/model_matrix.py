@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, reduce
 from typing import Any, TypeVar
 
 import numpy as np
 
-from squarely.data import Batch, RowAccount, Source, fold_parts, fold_results, is_all_finite, map_batches
+from squarely.data import Batch, RowAccount, Source, fold_parts, is_all_finite, map_batches
 from squarely.design.design import Design, LearnedState, RowInputs
 from squarely.design.encoding.basis import powers
 from squarely.design.encoding.layout import FactorColumn
@@ -103,7 +103,7 @@ def fold_blocks(
     """
 
     def work(part: Source) -> T:
-        return fold_results(map_blocks(design, part, step, threads=threads), merge, start)
+        return reduce(merge, map_blocks(design, part, step, threads=threads), start)
 
     return fold_parts(source, design.inputs.columns(design.where), work, merge, start)
 
