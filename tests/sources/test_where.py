@@ -255,15 +255,15 @@ def test_what_is_said_of_quotes_and_levels():
         "y ~ C(t, Treatment('True'))": "Its levels are not text: write True",
         "y ~ C(g, Treatment(3.0))": "Known levels: '1', '2', '3'",
         "y ~ C(k, Treatment(1))": "Known levels: 0, 5, 10",
-        "y ~ `k``g`": "Nothing stands between `k` and what follows it",
-        "y ~ `k`g": "Nothing stands between `k` and what follows it",
-        "y ~ g`k`": "Nothing stands between g and `k`",
+        "y ~ `k``g`": "Nothing separates `k` from the text after it",
+        "y ~ `k`g": "Nothing separates `k` from the text after it",
+        "y ~ g`k`": "Nothing separates g from `k`",
     }.items():
         with pytest.raises((DataError, FormulaError)) as caught:
             sq.ols(formula, data)
         assert said in str(caught.value)
         assert max(map(ord, str(caught.value))) < 0x20000
-    with pytest.raises(FormulaError, match=r"Nothing stands between b and '1'"):
+    with pytest.raises(FormulaError, match=r"Nothing separates b from '1'"):
         sq.ols("y ~ k", data, where="g == b'1'")
     with pytest.raises(DataError, match=r"'g' holds text, and this compares numbers"):
         sq.ols("y ~ k", data, where="g == g")

@@ -74,7 +74,7 @@ NAMES = [
         data={"Intercept": [1.0, 2, 3, 5], "y": [1.0, 2, 3, 4]},
         formula="y ~ Intercept",
         raises=FormulaError,
-        says="A column called 'Intercept' would have the intercept's name. Give the column another one.",
+        says="A column called 'Intercept' would have the name of the intercept. Give the column another one.",
     ),
     Row(name="an emoji, bare", data=SMALL, formula="y ~ 😀", raises=FormulaError, says="A name that has it goes into backticks."),
     Row(name="an emoji in backticks", data=File("😀,y\n" + LINE), formula="y ~ `😀`", params=ON_A_LINE),
@@ -150,7 +150,7 @@ FORMULAS = [
     _formula("Python: a place in a list", "y ~ x[0]", "'x[0]' is not understood in a formula."),
     _formula("Python: a comparison in I", "y ~ I(x > 2)", "'x > 2' is not understood in a formula. Known are + - * / **"),
     _formula("Python: a lambda", "y ~ I(lambda: x)", "is not understood in a formula."),
-    _formula("Python in braces", "y ~ {x + 1}", "Braces are not understood. Arithmetic goes into I(...)"),
+    _formula("Python in braces", "y ~ {x + 1}", "Braces are not supported. Arithmetic goes into I(...)"),
     _formula("Python that would harm", "y ~ __import__('os').system('touch pwned')", "nothing is evaluated as Python."),
     _formula("Python that would be evaluated", "y ~ eval('1')", f"'eval' {_NO_FUNCTION}"),
     _formula("SQL behind the formula", "y ~ x; DROP TABLE cars", "';' is not understood in a formula."),
@@ -210,7 +210,7 @@ FORMULAS = [
     _formula(
         "15 terms to the 8th power",
         f"y ~ ({' + '.join(f'x{i}' for i in range(15))})**8",
-        "This would make some 29,100 terms or more; at most 2,000 are fitted. Write fewer, or a lower power.",
+        "This would make 29,100 terms or more; at most 2,000 are fitted. Write fewer, or a lower power.",
     ),
     _formula("10,000 terms", "y ~ " + " + ".join(["x"] * 10_000), "at most 20,000 and 2,000 are read. Write it shorter."),
     _formula(

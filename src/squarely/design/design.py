@@ -79,8 +79,8 @@ class Design:
     centers : (k,) numbers of few bits near the middle of each column, in its unit; zero when the model has no intercept.
     scales : (k,) powers of two near the standard deviation of each column, in its unit.
     scans : how often the rows were read to learn it, without the pilot.
-    layout : which columns are dense and which are indicators. `inputs` what is read and evaluated for each row. Both follow from
-        the rest.
+    layout : which columns are dense and which are indicators; derived from the rest.
+    inputs : what is read and evaluated for each row; derived from the rest.
     """
 
     formula: Formula

@@ -99,11 +99,9 @@ class ContrastCoding:
             value = labels.values[labels.codes[unknown[0]]]
             value = level_number(value) if isinstance(value, str) and not isinstance(self.levels[0], str) else value
             raise DataError(
-                f"Column {self.column!r} of {source.label} has {value!r}{row_phrase(source, first + int(unknown[0]))}, "
-                f"but the fit has "
-                f"no such level; known levels: {list_levels(self.levels)}. Leave such rows out, fit again with them, "
-                f"or predict with "
-                "unseen='nan'."
+                f"Column {self.column!r} of {source.label} has {value!r}{row_phrase(source, first + int(unknown[0]))}, but the fit "
+                f"has no such level; known levels: {list_levels(self.levels)}. Leave such rows out, fit again with them, or "
+                "predict with unseen='nan'."
             )
 
 

@@ -25,8 +25,7 @@ class CompleteRows:
     ----------
     filtered : the query of the rows that meet the condition. `query` that of the complete ones among them.
     numbers, labels : the columns in which rows must be complete, with their aliases.
-    named_expressions : the expressions in which rows must have a value, by the text under which gaps are counted, with their
-        aliases.
+    named_expressions : the texts, under which gaps are counted, and aliases of expressions in which rows must have a value.
     values : the aliases of the values of the expressions. `learned` the means and deviations that they use.
     """
 

@@ -235,9 +235,8 @@ def _comparable_values(condition: IsIn | BooleanColumn, info: ColumnInfo) -> tup
     values = values_in_type(condition, np.dtype(info.narrow_type) if info.narrow_type else None)
     if info.kind == "text" and not all(isinstance(value, str) for value in values):
         raise DataError(
-            f"where= compares {condition.name.name!r}, which holds text, with {values[0]!r}. Compare it with a text in "
-            f"quotes, as in "
-            f"== '{values[0]}'."
+            f"where= compares {condition.name.name!r}, which holds text, with {values[0]!r}. Compare it with a text in quotes, as "
+            f"in == '{values[0]}'."
         )
     return tuple(float(value) if info.kind == "boolean" or isinstance(value, Decimal) else value for value in values)
 

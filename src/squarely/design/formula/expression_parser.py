@@ -99,9 +99,8 @@ def _parse_call(piece: PythonFragment, node: ast.Call) -> Expression:
     near = suggest_name(called, _NAMES)
     advice = _ALTERNATIVES.get(called, near if near.startswith("Did") else _KNOWN_HINT)
     raise piece.formula_error(
-        f"{piece.source_text.restore_quotes(called)!r} is not a function that formulas know, and nothing is evaluated "
-        f"as Python. {advice} "
-        "Make any other column in your data.",
+        f"{piece.source_text.restore_quotes(called)!r} is not a function that formulas know, and nothing is evaluated as Python. "
+        f"{advice} Make any other column in your data.",
         node.func,
     )
 

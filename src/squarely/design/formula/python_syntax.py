@@ -1,4 +1,4 @@
-"""A piece of a formula that Python's grammar can read: its text, the place of each node, calls and constants in it."""
+"""A piece of a formula that Python's parser reads: the place of each node, and its calls and constants."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LOGIC = {"&": " and ", "&&": " and ", "|": " or ", "||": " or ", "~": " not ", 
 class PythonFragment:
     """A Python expression inside a formula.
 
-    `source` is its text as Python reads it, `places` the place in the formula of each of its characters.
+    `source` is the text for Python's parser, `places` has the place in the formula of each of its characters.
     """
 
     source_text: SourceText
@@ -31,60 +31,60 @@ class PythonFragment:
     places: tuple[int, ...]
 
     def span_of(self, node: ast.AST) -> Span:
-        """Give the place of a node in the formula."""
+        """Return the place of a node in the formula."""
         start = self.offset(node.lineno, node.col_offset)  # type: ignore[attr-defined]  # expressions have them
         end = self.offset(node.end_lineno, node.end_col_offset)  # type: ignore[attr-defined]
         return self.places[start], self.places[end - 1] + 1
 
     def text(self, node: ast.AST) -> str:
-        """Give the text of a node as Python has read it: names are not normalised."""
+        """Return the text of a node, in which names are not normalized."""
         return self.source[self.offset(node.lineno, node.col_offset) : self.offset(node.end_lineno, node.end_col_offset)]  # type: ignore[attr-defined]
 
     def formula_error(self, what: str, node: ast.AST) -> FormulaError:
-        """Make a FormulaError that points at a node."""
+        """Return a FormulaError that points at a node."""
         return self.source_text.formula_error(what, self.span_of(node))
 
     def offset(self, line: int, column: int) -> int:
-        """Give the place in the source of a line and a column as Python counts them, in bytes."""
+        """Return the place in the source of a line and a column in bytes, as Python counts."""
         lines = self.source.split("\n")
         return sum(len(text) + 1 for text in lines[: line - 1]) + len(lines[line - 1].encode()[:column].decode())
 
 
-def parse_fragment(read: SourceText, start: int, end: int, *, words: bool = False) -> tuple[PythonFragment, ast.expr]:
-    """Read a piece of the formula as a Python expression, for its grammar alone; R's `^` is taken for `**`.
+def parse_fragment(text: SourceText, start: int, end: int, *, words: bool = False) -> tuple[PythonFragment, ast.expr]:
+    """Parse a piece of the formula as a Python expression; R's `^` means `**`.
 
-    `words` takes the signs & | ~ ! for and, or and not, which bind less than comparisons do.
+    With `words`, the signs & | ~ ! mean and, or and not, whose precedence is below that of comparisons.
 
-    Raises FormulaError, which points at what cannot be read.
+    Raises FormulaError, which points at the part that cannot be parsed.
     """
     source, places = "", []
     i = start
     while i < end:
-        sign = read.masked_text[i]
+        sign = text.masked_text[i]
         more, width = ("**" if sign == "^" else sign), 1
-        if words and sign in "&|~!" and read.masked_text[i : i + 2] != "!=":
-            width = 2 if read.masked_text[i : i + 2] in _LOGIC else 1
+        if words and sign in "&|~!" and text.masked_text[i : i + 2] != "!=":
+            width = 2 if text.masked_text[i : i + 2] in _LOGIC else 1
             more = _LOGIC[sign]
         source += more
         places += [i] * len(more)
         i += width
     stripped = len(source) - len(source.lstrip())
-    piece = PythonFragment(read, source[stripped:], tuple(places[stripped:]))
+    piece = PythonFragment(text, source[stripped:], tuple(places[stripped:]))
     try:
         return piece, ast.parse(piece.source, mode="eval").body
     except SyntaxError as error:
         at = piece.offset(error.lineno or 1, 0) + (error.offset or len(piece.places)) - 1
         place = piece.places[max(min(at, len(piece.places) - 1), 0)] if piece.places else start
-        text = read.text[start:end].strip()
-        raise read.formula_error(f"{text!r} cannot be read here. {syntax_hint(text)}", (place, place + 1)) from None
+        shown = text.text[start:end].strip()
+        raise text.formula_error(f"{shown!r} cannot be read here. {syntax_hint(shown)}", (place, place + 1)) from None
     except (RecursionError, MemoryError, ValueError):
-        raise read.formula_error(
+        raise text.formula_error(
             "This is nested too deeply, or has characters that cannot be read. Write it in fewer steps.", (start, end)
         ) from None
 
 
 def callee(piece: PythonFragment, node: ast.Call) -> str:
-    """Give the name of what is called, without the name of NumPy before it."""
+    """Return the name of the called function, without the name of NumPy before it."""
     word = piece.text(node.func)
     for prefix in _NUMPY:
         word = word.removeprefix(prefix)
@@ -96,25 +96,25 @@ def match_arguments(piece: PythonFragment, node: ast.Call, known: list[str]) -> 
     called = piece.source_text.restore_quotes(piece.text(node.func))
     form = f"{called}({', '.join(known)})"
     form += ", as in C(x, Treatment(reference='a'))," if called in ("C", "factor") else ""
-    given: dict[str, ast.expr] = {}
+    matched: dict[str, ast.expr] = {}
     if len(node.args) > len(known):
         raise piece.formula_error(f"This is one argument too many: {form} is the form.", node.args[len(known)])
     for name, value in zip(known, node.args, strict=False):
         if isinstance(value, ast.Starred):
-            raise piece.formula_error("A '*' before an argument is not understood. Write the arguments out.", value)
-        given[name] = value
+            raise piece.formula_error("A '*' before an argument is not supported. Write the arguments out.", value)
+        matched[name] = value
     for named in node.keywords:
-        if named.arg not in known or named.arg in given:
-            said = "is given twice" if named.arg in given else "is not known"
-            raise piece.formula_error(f"The argument {named.arg or '**'!r} {said}: {form} is the form.", named.value)
-        given[named.arg] = named.value
-    if known[0] not in given:
+        if named.arg not in known or named.arg in matched:
+            problem = "is given twice" if named.arg in matched else "is not known"
+            raise piece.formula_error(f"The argument {named.arg or '**'!r} {problem}: {form} is the form.", named.value)
+        matched[named.arg] = named.value
+    if known[0] not in matched:
         raise piece.formula_error(f"{called}() has nothing in its brackets: {form} is the form.", node)
-    return given
+    return matched
 
 
 def parse_constant(piece: PythonFragment, node: ast.expr) -> Any:
-    """Read a number, a text in quotes, a truth value, or a list of such; R's c(...) is a list too.
+    """Parse a number, a text in quotes, a truth value, or a list of these; R's c(...) is a list too.
 
     Raises FormulaError for anything else.
     """
@@ -123,7 +123,7 @@ def parse_constant(piece: PythonFragment, node: ast.expr) -> Any:
 
 
 def list_items(piece: PythonFragment, node: ast.expr) -> list[ast.expr] | None:
-    """Give what a list has in it, None for what is no list."""
+    """Return the items of a list, None for anything else."""
     if isinstance(node, ast.List | ast.Tuple):
         return node.elts
     is_list = isinstance(node, ast.Call) and piece.text(node.func) == "c" and not node.keywords
@@ -149,7 +149,7 @@ def _parse_single(piece: PythonFragment, node: ast.expr) -> Any:
 
 
 def _unquote(piece: PythonFragment, node: ast.expr, quoted: str) -> str:
-    r"""Read a text in quotes; a backslash goes before a quote or another backslash, and n, t after it are a line end and a tab."""
+    r"""Parse a text in quotes: a backslash escapes a quote or a backslash, and \n and \t are a line end and a tab."""
     inside = quoted[1:-1]
     if re.search(r"\\(?![\\'\"nt])", inside.replace("\\\\", "")) or re.search(r"[\r\n]", inside):
         raise piece.formula_error(r"A backslash in a text is written twice, as in 'C:\\Users', and a line end as \n.", node)
@@ -157,12 +157,12 @@ def _unquote(piece: PythonFragment, node: ast.expr, quoted: str) -> str:
 
 
 def is_list_of_labels(value: Any) -> bool:
-    """Tell whether a constant is a list, not empty, of texts, numbers and truth values."""
+    """Tell whether a constant is a non-empty list of texts, numbers and truth values."""
     return isinstance(value, tuple) and bool(value) and all(isinstance(item, str | int | float) for item in value)
 
 
 def normalize_spaces(source: str) -> str:
-    """Write an expression with the spaces that statsmodels prints in names of terms.
+    """Normalize the spaces of an expression as statsmodels prints them in names of terms.
 
     >>> normalize_spaces("I(x**2)"), normalize_spaces("bs(x,df=4)"), normalize_spaces("log( -x )")
     ('I(x ** 2)', 'bs(x, df=4)', 'log(-x)')

@@ -1,4 +1,4 @@
-"""A formula as text: quoted pieces taken out of the parser's way, and the place of everything, for errors that point."""
+"""A formula as text: quoted pieces are masked for the parser, and errors point at their place."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from squarely.errors import FormulaError
 Span = tuple[int, int]  # first character and the one after the last
 _QUOTED_TEXT = re.compile(r"""`[^`]*`|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 _WORD_BEFORE = re.compile(r"\w+\Z")
-_FIRST_STAND_IN = 0x20000  # letters that no formula has, and that may stand in a Python identifier
+_FIRST_STAND_IN = 0x20000  # letters that no formula has, and that are valid in a Python identifier
 _MAX_WIDTH = 68
 
 
 @dataclass(frozen=True, slots=True)
 class SourceText:
-    """A text that is being read.
+    """A text to parse.
 
     Attributes
     ----------
     text : as the user wrote it.
-    masked_text : the same, of the same length, with a word of rare letters in the place of every quoted piece.
+    masked_text : the text with a word of rare letters, of the same length, instead of every quoted piece.
     quotes : that word -> the quoted piece with its quotes.
     """
 
@@ -31,23 +31,23 @@ class SourceText:
     quotes: dict[str, str]
 
     def formula_error(self, what: str, at: Span | None = None) -> FormulaError:
-        """Make a FormulaError that points at its cause."""
+        """Return a FormulaError that points at its cause."""
         return FormulaError(what + (caret_line(self.text, at) if at else ""))
 
     def restore_quotes(self, text: str) -> str:
-        """Put the quoted pieces back."""
+        """Replace the words of rare letters by the quoted pieces."""
         for word, piece in self.quotes.items():
             text = text.replace(word, piece)
         return text
 
     def name(self, word: str) -> str:
-        """Give the name that a word stands for: what is between backticks, or the word itself."""
+        """Return the name that a word means: the text between backticks, or the word itself."""
         piece = self.quotes.get(word, "")
         return piece[1:-1] if piece.startswith("`") else word
 
 
 def read_source(text: str) -> SourceText:
-    """Begin to read.
+    """Mask the quoted pieces of a text.
 
     >>> read = read_source("y ~ `model year`")
     >>> len(read.masked_text) == len(read.text), read.name(read.masked_text[4:])
@@ -64,21 +64,21 @@ def read_source(text: str) -> SourceText:
         after = text[piece.end() : piece.end() + 1]
         if after and (after in "`'\"" or after.isalnum() or after == "_"):
             raise FormulaError(
-                f"Nothing stands between {piece[0]} and what follows it. Write an operator or a comma there. A name with a "
+                f"Nothing separates {piece[0]} from the text after it. Write an operator or a comma there. A name with a "
                 f'backtick in it goes into Q("...").{caret_line(text, (piece.start(), piece.end() + 1))}'
             )
         before = _WORD_BEFORE.search(text[max(0, piece.start() - _MAX_WIDTH) : piece.start()])
         if before:
             raise FormulaError(
-                f"Nothing stands between {before[0]} and {piece[0]}. Write a space, an operator or a comma there."
+                f"Nothing separates {before[0]} from {piece[0]}. Write a space, an operator or a comma there."
                 f"{caret_line(text, (piece.start() - len(before[0]), piece.end()))}"
             )
-    taken = any(ord(c) >= _FIRST_STAND_IN for c in text)  # such a text goes without: its quoted names must be plain then
+    taken = any(ord(c) >= _FIRST_STAND_IN for c in text)  # then nothing is masked, and quoted names must be plain
     return SourceText(text, text if taken else _QUOTED_TEXT.sub(stand_in, text), quoted)
 
 
 def caret_line(text: str, at: Span) -> str:
-    """Draw the line of text that has a place in it, and carets under the place; long lines are cut on both sides.
+    """Return the line of text with a place in it, and carets under the place; long lines are cut on both sides.
 
     >>> print(caret_line("mpg ~ displacment", (6, 17)))
     <BLANKLINE>
@@ -96,7 +96,7 @@ def caret_line(text: str, at: Span) -> str:
 
 
 def escape_invisible(text: str) -> str:
-    r"""Write what cannot be seen, or would move the cursor, as an escape, so that carets stand under what they mean.
+    r"""Escape invisible characters and those that move the cursor, so that carets are under their place.
 
     >>> escape_invisible("a\tb\x1b[31m")
     'a\\tb\\x1b[31m'

@@ -1,6 +1,6 @@
-"""From the right side of a formula to its terms: a walk over the tree that formulaic's grammar makes of it.
+"""From the right side of a formula to its terms: a walk over the tree of formulaic's parser.
 
-The expansion is bounded before it happens: fifteen terms to the eighth power are refused, not computed.
+The size is checked before an expansion: fifteen terms to the eighth power are refused, not computed.
 """
 
 from __future__ import annotations
@@ -22,38 +22,38 @@ from squarely.design.formula.terms import Terms, cross, interact, nest, powers_o
 MOST_TERMS = 2_000
 
 
-def parse_terms(read: SourceText, start: int) -> Any:
-    """Let formulaic read the right side: a tree of operators over tokens."""
-    # formulaic loads pandas, about a second; it is loaded when a formula is read and not before.
+def parse_terms(source: SourceText, start: int) -> Any:
+    """Return the tree of operators and tokens of the right side, from formulaic."""
+    # formulaic imports pandas, which takes about a second.
     from formulaic.errors import FormulaParsingError
     from formulaic.parser.algos.tokenize import tokenize
     from formulaic.parser.algos.tokens_to_ast import tokens_to_ast
     from formulaic.parser.parser import DefaultOperatorResolver
 
     try:
-        tokens = list(tokenize(read.masked_text[start:]))
+        tokens = list(tokenize(source.masked_text[start:]))
         tree = tokens_to_ast(iter(tokens), operator_resolver=DefaultOperatorResolver())
     except (FormulaParsingError, SyntaxError) as error:
-        said = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
-        marked = re.search("⧛(.*?)⧚", said, re.DOTALL)  # the parser marks the place between these two signs
+        message = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+        marked = re.search("⧛(.*?)⧚", message, re.DOTALL)  # the parser marks the place between these two signs
         at = None
         if marked:
-            before = said[said.rfind("\n\n", 0, marked.start()) + 2 : marked.start()]
+            before = message[message.rfind("\n\n", 0, marked.start()) + 2 : marked.start()]
             at = (start + len(before), start + len(before) + max(len(marked[1]), 1))
-        raise read.formula_error(explain_syntax_error(read, said, at), at or (start, len(read.masked_text))) from None
+        raise source.formula_error(explain_syntax_error(source, message, at), at or (start, len(source.masked_text))) from None
     except (RecursionError, AttributeError):
-        raise read.formula_error(f"The formula cannot be read. {EXAMPLE}", (start, len(read.masked_text))) from None
+        raise source.formula_error(f"The formula cannot be read. {EXAMPLE}", (start, len(source.masked_text))) from None
     for token in tokens:
         if token.kind.name == "CONTEXT" and str(token.token) in "[]":
             place = start + token.source_start
-            raise read.formula_error(
+            raise source.formula_error(
                 "Square brackets hold lists, as in knots=[10, 20]. Group terms in round ones.", (place, place + 1)
             )
     return tree
 
 
 class TermExpander:
-    """One walk over the tree of the right side; it collects factors and offsets on its way."""
+    """A walk over the tree of the right side, which collects factors and offsets."""
 
     def __init__(self, read: SourceText, start: int, others: Sequence[str]) -> None:
         self.source_text, self.start, self.other_columns = read, start, others
@@ -61,19 +61,19 @@ class TermExpander:
         self.offsets: dict[str, tuple[Numeric, Span]] = {}
 
     def terms(self, tree: Any) -> tuple[Terms, dict[str, Factor], list[Numeric]]:
-        """Give the terms, () among them for the intercept, the factors in them, and the offsets."""
+        """Return the terms, with () for the intercept, the factors in them, and the offsets."""
         terms, intercept = self._expand_sum(tree)
         for text, (_, at) in self.offsets.items():
             if any(text in term and len(term) > 1 for term in terms):
                 raise self.source_text.formula_error(
-                    "An offset has no coefficient, so it cannot interact. Add it as a term of its own.", at
+                    "An offset has no coefficient, so it cannot interact. Add it as a separate term.", at
                 )
         offsets = [numeric for text, (numeric, _) in self.offsets.items() if (text,) in terms]
-        chosen = [term for term in terms if not (len(term) == 1 and term[0] in self.offsets)]
-        return dict.fromkeys([*([] if intercept is False else [()]), *chosen]), self.factors, offsets
+        others = [term for term in terms if not (len(term) == 1 and term[0] in self.offsets)]
+        return dict.fromkeys([*([] if intercept is False else [()]), *others]), self.factors, offsets
 
     def _expand_sum(self, node: Any) -> tuple[Terms, bool | None]:
-        """Give the terms of a node, and what it says of the intercept, if anything. Long sums are walked without recursion."""
+        """Return the terms of a node, and whether it adds or removes the intercept, if it does. Long sums need no recursion."""
         links = []
         while not _is_token(node) and node.operator.symbol in ("+", "-"):
             *left, right = node.args
@@ -85,7 +85,7 @@ class TermExpander:
         terms, intercept = ({}, None) if node is None else self._expand_operand(node)
         found = {frozenset(term): term for term in terms}
         for sign, right in reversed(links):
-            more, says = (
+            more, sets = (
                 self._expand_operand(right)
                 if _is_token(right) or right.operator.symbol not in ("+", "-")
                 else self._expand_sum(right)
@@ -93,18 +93,18 @@ class TermExpander:
             if sign == "+":
                 for term in more:
                     found.setdefault(frozenset(term), term)
-                intercept = intercept if says is None else says
+                intercept = intercept if sets is None else sets
             else:
                 self._require_present(found, more, right)
                 for term in more:
                     found.pop(frozenset(term), None)
-                intercept = intercept if says is None else not says
+                intercept = intercept if sets is None else not sets
             self._require_few(len(found), right)
         return dict.fromkeys(found.values()), intercept
 
-    def _require_present(self, here: Collection[frozenset[str]], less: Terms, node: Any) -> None:
+    def _require_present(self, present: Collection[frozenset[str]], less: Terms, node: Any) -> None:
         for term in less:
-            if frozenset(term) not in here:
+            if frozenset(term) not in present:
                 raise self.source_text.formula_error(
                     f"The formula has no term {':'.join(term)} to remove. Leave the '-' out; the negative of a column is I(-x).",
                     self._span_of(node),
@@ -128,14 +128,14 @@ class TermExpander:
         if symbol != "/" and len(left) == len(right) == 1 and left == right:
             name = self.source_text.text[slice(*self._span_of(node.args[0]))]
             raise self.source_text.formula_error(
-                f"Between terms, {name} with itself is {name} and nothing more. Write it once, or I({name}**2) for the square.",
+                f"The product of the term {name} with itself is {name}. Write it once, or I({name}**2) for the square.",
                 self._span_of(node),
             )
         combine = {":": interact, "*": cross, "/": nest}[symbol]
         return combine(left, right), None
 
     def _expand_terms(self, node: Any) -> Terms:
-        """Give the terms of a node inside a product, where 0 and 1 make no sense."""
+        """Return the terms of a node inside a product, where 0 and 1 are not allowed."""
         terms, intercept = self._expand_operand(node)
         if intercept is not None:
             raise self.source_text.formula_error(
@@ -156,12 +156,12 @@ class TermExpander:
             name = self.source_text.text[slice(*self._span_of(base))]
             name = name if _is_token(base) else f"({name})"
             raise self.source_text.formula_error(
-                f"Between terms, a power crosses a sum with itself, as in (a + b)**2; of {name} alone nothing would come but "
-                f"{name}. Write I({name}**{word}) for the power.",
+                f"A power of terms crosses a sum with itself, as in (a + b)**2; of {name} alone it is {name}. "
+                f"Write I({name}**{word}) for the power.",
                 self._span_of(node),
             )
         total = terms
-        for _ in range(min(int(word), len(terms)) - 1):  # higher powers add nothing
+        for _ in range(min(int(word), len(terms)) - 1):  # higher powers add no terms
             self._require_few(len(total) * len(terms), node)
             total = powers_of_terms(total, terms)
         return total
@@ -169,7 +169,7 @@ class TermExpander:
     def _require_few(self, number: int, node: Any) -> None:
         if number > 10 * MOST_TERMS:
             raise self.source_text.formula_error(
-                f"This would make some {number:,} terms or more; at most {MOST_TERMS:,} are fitted. Write fewer, or a lower power.",
+                f"This would make {number:,} terms or more; at most {MOST_TERMS:,} are fitted. Write fewer, or a lower power.",
                 self._span_of(node),
             )
 
@@ -200,10 +200,10 @@ class TermExpander:
         self.factors[factor.text] = factor
         return {(factor.text,): None}, None
 
-    def _require_unique_text(self, text: str, thing: Factor | None, at: Span) -> None:
-        """Refuse a column whose name is the text of something else in the formula: their coefficients would have one name."""
+    def _require_unique_text(self, text: str, factor: Factor | None, at: Span) -> None:
+        """Refuse a column whose name is the text of a call in the formula: their coefficients would have one name."""
         others = [self.factors.get(text), None if text not in self.offsets else False]
-        if any(other is not None and other != (thing or False) for other in others):
+        if any(other is not None and other != (factor or False) for other in others):
             raise self.source_text.formula_error(
                 f"The formula has {text} twice, as a column of that name and as a call. Rename the column.", at
             )
@@ -222,7 +222,7 @@ class TermExpander:
     def _expand_python(self, start: int, end: int) -> Terms:
         if "{" in self.source_text.masked_text[max(start - 1, 0) : start + 1]:
             raise self.source_text.formula_error(
-                "Braces are not understood. Arithmetic goes into I(...), such as I(2 * x).", (start, end)
+                "Braces are not supported. Arithmetic goes into I(...), such as I(2 * x).", (start, end)
             )
         piece, node = parse_fragment(self.source_text, start, end)
         if isinstance(node, ast.Call) and piece.text(node.func) == "offset":
@@ -239,7 +239,7 @@ class TermExpander:
         return self._add_factor(factor, (start, end))[0]
 
     def _span_of(self, node: Any) -> Span:
-        """Give the place of a node: from its first token to its last."""
+        """Return the place of a node: from its first token to its last."""
         if node is None:
             return self.start, len(self.source_text.masked_text)
         if _is_token(node):
@@ -248,7 +248,7 @@ class TermExpander:
         return min(a for a, _ in places), max(b for _, b in places)
 
     def _operator_span(self, node: Any) -> Span:
-        """Give the place of an operator: what is between its first two arguments."""
+        """Return the place of an operator: between its first two arguments."""
         places = sorted(self._span_of(arg) for arg in node.args)
         if len(places) < 2:
             return self._span_of(node)

@@ -1,6 +1,6 @@
-"""The algebra of terms, and which columns a term needs once the terms before it are there.
+"""The algebra of terms, and which columns a term adds to those of the terms before it.
 
-A term is a tuple of the texts of its factors; a set of terms is a dict that keeps the order in which they were written.
+A term is a tuple of the texts of its factors; a set of terms is a dict, which keeps their order.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ Terms = dict[Term, None]
 
 
 def join_terms(a: Term, b: Term) -> Term:
-    """Join two terms; a factor that both have counts once.
+    """Join two terms; a factor of both appears once.
 
     >>> join_terms(("a", "b"), ("b", "c"))
     ('a', 'b', 'c')
@@ -22,15 +22,15 @@ def join_terms(a: Term, b: Term) -> Term:
 
 
 def distinct_terms(terms: Sequence[Term]) -> Terms:
-    """Keep the first of all terms that have the same factors.
+    """Return the first of all terms with the same factors.
 
     >>> list(distinct_terms([("a", "b"), ("b", "a"), ("c",)]))
     [('a', 'b'), ('c',)]
     """
-    seen: dict[frozenset[str], Term] = {}
+    first: dict[frozenset[str], Term] = {}
     for term in terms:
-        seen.setdefault(frozenset(term), term)
-    return dict.fromkeys(seen.values())
+        first.setdefault(frozenset(term), term)
+    return dict.fromkeys(first.values())
 
 
 def interact(a: Terms, b: Terms) -> Terms:
@@ -45,19 +45,19 @@ def cross(a: Terms, b: Terms) -> Terms:
 
 def nest(a: Terms, b: Terms) -> Terms:
     """Expand a/b = a + (all factors of a):b."""
-    whole: Term = ()
+    joined: Term = ()
     for term in a:
-        whole = join_terms(whole, term)
-    return distinct_terms([*a, *(join_terms(whole, term) for term in b)])
+        joined = join_terms(joined, term)
+    return distinct_terms([*a, *(join_terms(joined, term) for term in b)])
 
 
 def powers_of_terms(total: Terms, base: Terms) -> Terms:
-    """Multiply a power of a sum by the sum once more: every term of both, and their interactions."""
+    """Multiply a power of a sum by the sum: every term of both, and their interactions."""
     return distinct_terms([*total, *interact(total, base)])
 
 
 def group_by_numeric_factors(terms: Sequence[Term], categorical: Collection[str]) -> list[list[Term]]:
-    """Put terms into groups of the same numeric factors, those without any first, each by the number of factors, as patsy does."""
+    """Group terms by their numeric factors, those without any first, each sorted by the number of factors, as in patsy."""
     groups: dict[frozenset[str], list[Term]] = {frozenset(): []}
     for term in terms:
         groups.setdefault(frozenset(term) - frozenset(categorical), []).append(term)
@@ -65,11 +65,11 @@ def group_by_numeric_factors(terms: Sequence[Term], categorical: Collection[str]
 
 
 def contrast_codings(group: Sequence[Term], categorical: Collection[str]) -> dict[Term, list[dict[str, bool]]]:
-    """Say how each categorical factor of each term is coded so that no column repeats what earlier terms span.
+    """Choose the coding of each categorical factor of each term so that no column repeats what earlier terms span.
 
-    A term spans the products of its factors, each of which is a constant plus contrasts. Of these products, those that earlier
-    terms of the group have are left out, and the rest is joined again into as few blocks as can be: for each block, factor ->
-    whether all its levels get a column (the constant is wanted) or all but one.
+    A term spans the products of its factors, each of which is a constant plus contrasts. Products of earlier terms of the group
+    are left out, and the others are joined into as few blocks as possible: for each block, factor -> whether all its levels get a
+    column (the constant is needed) or all but one.
 
     >>> contrast_codings([(), ("g",), ("g", "h")], {"g", "h"})[("g", "h")]
     [{'g': True, 'h': False}]
@@ -88,7 +88,7 @@ def contrast_codings(group: Sequence[Term], categorical: Collection[str]) -> dic
 
 
 def _join_two(blocks: list[dict[str, bool]]) -> bool:
-    """Join a block with one that has a single factor more, coded by contrasts: together they code all its levels."""
+    """Join a block with one that has a single factor more, coded by contrasts: together they code all levels of that factor."""
     for i, short in enumerate(blocks):
         for j in range(i + 1, len(blocks)):
             long = blocks[j]

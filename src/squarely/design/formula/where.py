@@ -173,10 +173,8 @@ def _require_kind(name: str, source: Source, required: str) -> None:
             "cannot be compared."
         )
     if required == "text" and kind in ("number", "boolean"):
-        raise DataError(
-            f"Column {name!r} holds {'numbers' if kind == 'number' else 'truth values'} and is compared with text. "
-            f"Leave the quotes out, as in == 1."
-        )
+        values = "numbers" if kind == "number" else "truth values"
+        raise DataError(f"Column {name!r} holds {values} and is compared with text. Leave the quotes out, as in == 1.")
     if required == "boolean" and kind not in ("boolean", "null"):
         raise DataError(f"Column {name!r} is used as true or false but holds other values. Compare it with one of them.")
 

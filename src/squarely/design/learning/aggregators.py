@@ -152,8 +152,7 @@ def polynomial_aggregator(factor: Basis, low: float, high: float) -> Aggregator:
         if len(R) <= factor.degree:
             raise DataError(
                 f"{factor.text} needs more than {factor.degree} different values of its argument, and only "
-                f"{pluralize(len(R), 'row')} are used. "
-                "Lower the degree."
+                f"{pluralize(len(R), 'row')} are used. Lower the degree."
             )
         if sizes.min() <= 1e-13 * sizes.max() * len(R):
             raise too_near_values_error(factor)
@@ -165,9 +164,8 @@ def polynomial_aggregator(factor: Basis, low: float, high: float) -> Aggregator:
 def too_near_values_error(factor: Basis) -> DataError:
     """Return the error for a polynomial with too few values that doubles can tell apart."""
     return DataError(
-        f"{factor.text} needs more than {factor.degree} different values of its argument, far enough apart relative to "
-        f"its range, and "
-        "the rows have too few of them. Lower the degree, or leave outlying rows out with where=."
+        f"{factor.text} needs more than {factor.degree} different values of its argument, far enough apart relative to its range, "
+        "and the rows have too few of them. Lower the degree, or leave outlying rows out with where=."
     )
 
 
@@ -187,7 +185,7 @@ def knots_aggregator(factor: Basis) -> Aggregator:
 
 
 def partitioned_knots_aggregator(factor: Basis) -> Aggregator:
-    """Learn the knots of a spline with `df` where the values are: first their extent, then their quantiles by counting."""
+    """Learn the knots of a spline with `df` from partitioned values: their extent, then quantiles by counting."""
 
     def finish(state: LearnedState, extent: Extent) -> LearnedState | Aggregator:
         places = inner_places(factor)

@@ -22,8 +22,7 @@ def no_rows_error(source: Source, account: RowAccount, columns: Sequence[str], w
             f"None of the {pluralize(account.read, 'row')} of {source.label} meets where={where.text!r}. Change the condition."
         )
     causes = "; ".join(
-        f"{name!r} is {' or '.join(_GAPS[cause] for cause, rows in causes.items() if rows)} in "
-        f"{pluralize(sum(causes.values()), 'row')}"
+        f"{name!r} is {' or '.join(_GAPS[cause] for cause, n in causes.items() if n)} in {pluralize(sum(causes.values()), 'row')}"
         for name, causes in list(account.dropped.items())[:12]
     )
     meeting = f" that meet where={where.text!r}" if where else ""

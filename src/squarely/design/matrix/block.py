@@ -40,12 +40,11 @@ class Block:
     dense : the dense columns, in the order of `layout.dense`, the response (minus the offset) last.
     indicators : the blocks of indicators, in the order of `layout.blocks`.
     size : the number of rows m. `offset` (m,) the offset, or None.
-    first_row : the position in the source of the first row of the batch. `row_mask` which rows of the batch these are, None for
-        all.
+    first_row : the position in the source of the first row of the batch.
+    row_mask : which rows of the batch these are, None for all.
     account : the account of the rows of this batch.
     rounding_squares : returns the sums of squares (k,) of bounds of the rounding of each column; None if there is no rounding.
-    ends : returns for each of the f factors in `Design.cancellation_factors` between which ends (2, f) a constant value may be;
-        None if f is 0.
+    ends : returns for the f `Design.cancellation_factors` the ends (2, f) between which a constant value lies; None if f is 0.
     """
 
     dense: Sequence[DenseColumn]

@@ -49,8 +49,7 @@ def columns_of(formula: Formula, factors: Mapping[str, Factor], learned: Learned
                 for column in _products(choices) if present else []:
                     if column.name in columns:
                         raise DataError(
-                            f"Two columns of the model would have the name {column.name!r}. Rename the column of the "
-                            f"data that has it."
+                            f"Two columns of the model would have the name {column.name!r}. Rename the column of the data."
                         )
                     columns[column.name] = column
     return tuple(column for column in columns.values() if column.parts)

@@ -31,15 +31,14 @@ _ALLOW_HINT = "rank_deficient='allow' (--rank-deficient allow) predicts such row
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Check:
-    """The D dependencies that all rows of a fit satisfy, one for each dropped column: z @ weights is zero for z = [1, (x - center)
-    / scale].
+    """The D dependencies in all rows of a fit, one for each dropped column: z @ weights = 0 for z = [1, (x - center) / scale].
 
     Attributes
     ----------
     dropped_columns : (D,) the positions in `design.columns` of the dropped columns; none where no column was dropped for them.
     weights : (p + 1, D) for [1, x_1 ... x_p]: one for the dropped column, minus its combination of the others.
-    errors : (D,) by how much z @ weights may be off in a row of the fit. A weight may be off by `standard_error_scale` (p + 1,)
-        times that.
+    errors : (D,) bounds of |z @ weights| in a row of the fit.
+    standard_error_scale : (p + 1,) times `errors`, bounds of the errors of the weights.
     centers, scales : (p + 1,) of [1, x_1 ... x_p].
     messages : (D,) the sentence for each of them. `reason` the part of a warning before those that are broken.
     """
@@ -104,9 +103,8 @@ class Check:
         """Describe how many rows have no prediction, and which dependencies they break, in how many rows each (D,)."""
         broken = [f"{text} ({pluralize(int(n), 'row')})" for text, n in zip(self.messages, counts, strict=True) if n]
         return (
-            f"{pluralize(rows, 'row')} {'has' if rows == 1 else 'have'} no prediction but NaN: the rows of the fit do "
-            f"not determine "
-            f"one. {self.reason}: {_join_texts(broken)}. {_ALLOW_HINT}"
+            f"{pluralize(rows, 'row')} {'has' if rows == 1 else 'have'} no prediction but NaN: the rows of the fit do not "
+            f"determine one. {self.reason}: {_join_texts(broken)}. {_ALLOW_HINT}"
         )
 
 
@@ -123,9 +121,7 @@ class LinearPredictor:
 
     Attributes
     ----------
-    selected : the positions in `design.columns` of the q columns with a coefficient. Columns of the data that only others need may
-        be
-        missing.
+    selected : the positions in `design.columns` of the q columns with a coefficient.
     level : the prediction at the center. `slopes`, `center` (q,), those of the columns.
     check : the dependencies that a row must satisfy to be predicted, or None.
     low_parts : the low parts of `level` and `slopes`; with them, terms that cancel are added in double-double.
@@ -171,9 +167,8 @@ def predict_batches(predictor: LinearPredictor, source: Source, *, unseen: str =
     require_columns(source, [*numbers, *labels])
     if predictor.check is not None:  # the rows are predicted later and elsewhere, so they cannot be counted here
         _warn(
-            f"A row that breaks {_join_texts(predictor.check.messages)} is predicted as NaN: the rows of the fit do "
-            f"not determine it. "
-            f"{_ALLOW_HINT}"
+            f"A row that breaks {_join_texts(predictor.check.messages)} is predicted as NaN: the rows of the fit do not determine "
+            f"it. {_ALLOW_HINT}"
         )
     return source.with_column(
         "predicted", (numbers, labels), lambda part: (y for y, _ in _iter_checked_batches(predictor, part, unseen=unseen))

@@ -33,9 +33,8 @@ def require_compatible(one: Design, other: Design, who: str) -> None:
         second = other.learned.standardizations[text]
         if first != second:
             raise DataError(
-                f"{text} has the mean {first.mean:g} in the first fit and {second.mean:g} in {who}, so it is another "
-                f"column in each. "
-                f"Write numbers in its place, such as I(x - 30) or I((x - 30) / 5), {_ALL_ROWS}."
+                f"{text} has the mean {first.mean:g} in the first fit and {second.mean:g} in {who}, so it is another column in "
+                f"each. Write numbers in its place, such as I(x - 30) or I((x - 30) / 5), {_ALL_ROWS}."
             )
     for text, basis in one.learned.bases.items():
         if not _is_same_basis(basis, other.learned.bases[text]):

@@ -153,7 +153,7 @@ def _split(coding: ContrastCoding, values: Sequence[Fraction]) -> tuple[Fraction
 
 
 def _weights(coding: ContrastCoding, values: Sequence[Fraction] | None, *, full: bool) -> list[tuple[int, Fraction]]:
-    """Return the weights of the columns of a coding for a function of the levels (None for one); without `full`, its contrast."""
+    """Return the weights of the columns of a coding for a function of the levels (None for 1), or for its contrast alone."""
     values = [Fraction(1)] * len(coding.levels) if values is None else values
     constant, contrast = _split(coding, values)
     if full and coding.kind == "treatment":

@@ -52,9 +52,8 @@ def without_levels(design: Design, absent: Mapping[str, Collection[Level]]) -> D
         levels = tuple(level for level in coding.levels if level not in absent.get(text, ()))
         if len(levels) < 2:
             raise DataError(
-                f"Column {coding.column!r} is {list_levels(levels) or 'nothing'} in every row that remains, and one "
-                f"level cannot be "
-                "compared. Leave the column out of the formula and fit the remaining rows again."
+                f"Column {coding.column!r} is {list_levels(levels) or 'nothing'} in every row that remains, and one level cannot "
+                "be compared. Leave the column out of the formula and fit the remaining rows again."
             )
         marks = {level: rows for level, rows in coding.marks.items() if level in levels}
         codings[text] = replace(coding, levels=levels, position=position_of(factor, levels), marks=marks)
@@ -72,9 +71,9 @@ def _merge_orders(text: str, factor: Categorical, orders: Sequence[tuple[Level, 
     """Merge the levels of several fits into one order that keeps that of each: sorted, declared, or as the formula lists them."""
     kinds = {type(level) for order in orders for level in order}
     if len(kinds - {int, float}) + bool(kinds & {int, float}) > 1:
-        found = ", ".join(list_levels(order[:2]) for order in orders[:4])
+        examples = ", ".join(list_levels(order[:2]) for order in orders[:4])
         raise DataError(
-            f"The levels of {text} have different kinds, such as {found}. Give column {factor.name.name!r} one type in all shards."
+            f"The levels of {text} have different kinds, such as {examples}. Give {factor.name.name!r} one type in all shards."
         )
     if float in kinds:
         orders = [tuple(float(level) for level in order) for order in orders]
