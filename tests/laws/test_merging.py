@@ -259,7 +259,7 @@ def same(data):
         ("y ~ x", "y ~ x - 1", "Only fits of one formula"),
         ("y ~ scale(x)", None, r"scale\(x\) has the mean .* Write numbers in its place, such as I\(x - 30\)"),
         ("y ~ center(x)", None, r"center\(x\) has the mean"),
-        ("y ~ poly(x, 2)", None, r"has orthogonal columns from the rows of the first fit.*Write poly\(x, 2, raw=True\)"),
+        ("y ~ poly(x, 2)", None, r"orthogonal columns from the rows of the first fit.*Write poly\(x, 2, raw=True\)"),
         ("y ~ bs(x, df=4)", None, r"has knots, .*Write knots=\[\.\.\.\] and give every shard the same smallest and largest"),
         ("y ~ ns(x, knots=[0])", None, "has knots"),
     ],

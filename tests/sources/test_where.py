@@ -267,7 +267,7 @@ def test_what_is_said_of_quotes_and_levels():
         sq.ols("y ~ k", data, where="g == b'1'")
     with pytest.raises(DataError, match=r"'g' holds text, and this compares numbers"):
         sq.ols("y ~ k", data, where="g == g")
-    with pytest.raises(DataError, match="If it has others, gaps or where= take their rows away"):
+    with pytest.raises(DataError, match="see whether gaps or where= remove the rows of others"):
         sq.ols("y ~ C(g)", data, where="g == '1'")
     few = sq.ols("y ~ t", {name: values[:6] for name, values in data.items()})
     assert "it may be a name" not in str(few.summary())

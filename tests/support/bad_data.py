@@ -148,8 +148,8 @@ VALUES = [
         data=File('x,y\n"1,234",2\n"2,345",3\n"3,456",5\n'),
         says="Column 'x' of <data> holds numbers with signs or separators: '1,234' in data row 1. Write them as 1234.5",
     ),
-    Row(name="percent signs", data=file_of("10%", "20%", "30%"), says="signs or separators make text of: '10%' in data row 1."),
-    Row(name="currency signs", data=file_of("$10", "$20", "$30"), says="signs or separators make text of: '$10' in data row 1."),
+    Row(name="percent signs", data=file_of("10%", "20%", "30%"), says="holds numbers with signs or separators: '10%' in data row 1."),
+    Row(name="currency signs", data=file_of("$10", "$20", "$30"), says="holds numbers with signs or separators: '$10' in data row 1."),
     Row(
         name="a question mark among decimal commas",
         data=File("x;y\n1,5;3\n2,5;5\n?;7\n4,5;9\n"),
@@ -178,7 +178,7 @@ VALUES = [
     Row(
         name="a minus behind the number",
         data=file_of("1200-", "980-", "1100-"),
-        says="signs or separators make text of: '1200-' in data row 1.",
+        says="holds numbers with signs or separators: '1200-' in data row 1.",
     ),
     Row(
         name="an underscore after 30,000 numbers",
