@@ -148,8 +148,14 @@ VALUES = [
         data=File('x,y\n"1,234",2\n"2,345",3\n"3,456",5\n'),
         says="Column 'x' of <data> holds numbers with signs or separators: '1,234' in data row 1. Write them as 1234.5",
     ),
-    Row(name="percent signs", data=file_of("10%", "20%", "30%"), says="holds numbers with signs or separators: '10%' in data row 1."),
-    Row(name="currency signs", data=file_of("$10", "$20", "$30"), says="holds numbers with signs or separators: '$10' in data row 1."),
+    Row(
+        name="percent signs", data=file_of("10%", "20%", "30%"), says="holds numbers with signs or separators: '10%' in data row 1."
+    ),
+    Row(
+        name="currency signs",
+        data=file_of("$10", "$20", "$30"),
+        says="holds numbers with signs or separators: '$10' in data row 1.",
+    ),
     Row(
         name="a question mark among decimal commas",
         data=File("x;y\n1,5;3\n2,5;5\n?;7\n4,5;9\n"),
