@@ -10,11 +10,11 @@ import numpy as np
 from squarely.design.encoding.basis import Polynomial, Spline
 from squarely.design.encoding.categories import ContrastCoding
 from squarely.design.encoding.layout import Column, ColumnLayout, layout_of
-from squarely.design.formula.expression import Expression, MeanAndDeviation, column_names
+from squarely.design.formula.expression import Expression, MeanAndDeviation, Standardize, column_names, standardizations_in
 from squarely.design.formula.factors import Categorical, Factor, UntypedColumn, argument_of
 from squarely.design.formula.formula import INTERCEPT, Formula
 from squarely.design.formula.where import Where
-from squarely.design.rounding import needs_cancellation_check
+from squarely.design.rounding import is_rounded, may_cancel
 from squarely.numerics import Array, power_of_two, round_to_few_bits
 
 
@@ -52,6 +52,15 @@ class RowInputs:
         numbers, labels = (where.numbers, where.labels) if where else ((), ())
         return list(dict.fromkeys((*self.numbers, *numbers))), list(dict.fromkeys((*self.labels, *labels)))
 
+    def ready(self, standardizations: Mapping[str, Standardize], state: LearnedState) -> RowInputs:
+        """Return the inputs, and the arguments of standardizations, that do not wait for a mean."""
+        if not standardizations:
+            return self
+        candidates = {**self.expressions, **{text: part.argument for text, part in standardizations.items()}}
+        waiting = standardizations.keys() - state.standardizations.keys()
+        ready = {text: e for text, e in candidates.items() if waiting.isdisjoint(standardizations_in([e]))}
+        return row_inputs([f for f in self.factors if isinstance(f, Categorical) or f.text in ready], ready)
+
 
 def row_inputs(factors: Iterable[Factor], further: Mapping[str, Expression]) -> RowInputs:
     """Collect what factors and further expressions need of each row."""
@@ -79,8 +88,13 @@ class Design:
     centers : (k,) numbers of few bits near the middle of each column, in its unit; zero when the model has no intercept.
     scales : (k,) powers of two near the standard deviation of each column, in its unit.
     scans : how often the rows were read to learn it, without the pilot.
-    layout : which columns are dense and which are indicators; derived from the rest.
-    inputs : what is read and evaluated for each row; derived from the rest.
+
+    Derived from these:
+
+    layout : which columns are dense and which are indicators.
+    inputs : what is evaluated for each row. `columns_read` the columns of the data to read for it, as numbers and as labels.
+    is_rounded : whether anything is computed in plain doubles.
+    cancellation_factors : the texts of the factors whose values may be nothing but the rounding of their inputs.
     """
 
     formula: Formula
@@ -93,10 +107,22 @@ class Design:
     scans: int = 0
     layout: ColumnLayout = field(init=False)
     inputs: RowInputs = field(init=False)
+    columns_read: tuple[list[str], list[str]] = field(init=False)
+    is_rounded: bool = field(init=False)
+    cancellation_factors: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "layout", layout_of(self.columns, self.learned.contrasts))
-        object.__setattr__(self, "inputs", row_inputs(self.factors.values(), self.formula.response_and_offsets))
+        inputs = row_inputs(self.factors.values(), self.formula.response_and_offsets)
+        arguments = {text: expression for text, expression in inputs.expressions.items() if text in self.factors}
+        derived = {
+            "layout": layout_of(self.columns, self.learned.contrasts),
+            "inputs": inputs,
+            "columns_read": inputs.columns(self.where),
+            "is_rounded": is_rounded(inputs.factors, inputs.expressions.values()),
+            "cancellation_factors": tuple(text for text, argument in arguments.items() if may_cancel(argument)),
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
 
     @property
     def intercept(self) -> bool:
@@ -127,11 +153,6 @@ class Design:
     def column_scales(self) -> Array:
         """The scales (k + 1,) of the columns [1, x, y]: one for the constant."""
         return np.concatenate([[1.0], self.scales])
-
-    @property
-    def cancellation_factors(self) -> tuple[str, ...]:
-        """The texts of the factors whose values may be nothing but the rounding of their inputs."""
-        return tuple(text for text, factor in self.factors.items() if needs_cancellation_check(factor))
 
     @property
     def categories(self) -> Mapping[str, ContrastCoding]:

@@ -8,7 +8,7 @@ that remains.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -27,8 +27,7 @@ from squarely.design.formula.expression import (
     is_product,
     subexpressions,
 )
-from squarely.design.formula.factors import Basis, Categorical, Factor, argument_of
-from squarely.design.formula.formula import Formula
+from squarely.design.formula.factors import Basis, Factor
 from squarely.numerics import ROUNDING, ROUNDOFF, Array
 
 _FUNCTION_ERROR = 4 * ROUNDOFF  # bounds the relative error of log, exp, sqrt and pow in systems and engines
@@ -133,13 +132,10 @@ def multiply_bound(bound: Any, factor: Any) -> Any:
     return None if bound is None else bound * factor
 
 
-def is_rounded(formula: Formula, factors: Mapping[str, Factor]) -> bool:
+def is_rounded(factors: Iterable[Factor], expressions: Iterable[Expression]) -> bool:
     """Tell whether anything is computed in plain doubles: a function, a fractional power, a basis."""
-    arguments = [argument_of(f) for f in factors.values() if not isinstance(f, Categorical)]
-    return any(isinstance(f, Basis) and f.kind != "powers" for f in factors.values()) or any(
-        _is_rounded(part)
-        for expression in (*formula.response_and_offsets.values(), *arguments)
-        for part in subexpressions(expression)
+    return any(isinstance(factor, Basis) and factor.kind != "powers" for factor in factors) or any(
+        _is_rounded(part) for expression in expressions for part in subexpressions(expression)
     )
 
 
@@ -149,12 +145,12 @@ def _is_rounded(part: Expression) -> bool:
     return isinstance(part, Function) or (isinstance(part, Standardize) and part.is_scaled)
 
 
-def needs_cancellation_check(factor: Factor) -> bool:
+def may_cancel(expression: Expression) -> bool:
     """Tell whether an expression may subtract nearly equal values, so that only the rounding of its inputs remains."""
-    return not isinstance(factor, Categorical) and any(
+    return any(
         (isinstance(part, Arithmetic) and part.operator in ("+", "-"))
         or (isinstance(part, Function) and part.function.startswith("log"))
-        for part in subexpressions(argument_of(factor))
+        for part in subexpressions(expression)
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from squarely.design.formula.expression import Expression, Name, column_names
 from squarely.design.formula.factor_calls import parse_factor
@@ -39,6 +39,7 @@ class Formula:
     offsets : terms with a coefficient of one.
     intercept : whether the model has one.
     names : the columns of X, if the user gave X and y instead of a formula.
+    response_and_offsets : text -> expression, for what is not in X: the response and the offsets.
     """
 
     text: str
@@ -48,11 +49,11 @@ class Formula:
     offsets: tuple[Numeric, ...] = ()
     intercept: bool = True
     names: tuple[str, ...] | None = None
+    response_and_offsets: dict[str, Expression] = field(init=False, compare=False, repr=False)
 
-    @property
-    def response_and_offsets(self) -> dict[str, Expression]:
-        """The expressions that are not in X, by their texts: the response and the offsets."""
-        return {numeric.text: numeric.expression for numeric in (self.response, *self.offsets)}
+    def __post_init__(self) -> None:
+        expressions = {numeric.text: numeric.expression for numeric in (self.response, *self.offsets)}
+        object.__setattr__(self, "response_and_offsets", expressions)
 
 
 def formula_of(names: Sequence[str], response: str, *, intercept: bool = True) -> Formula:

@@ -33,9 +33,10 @@ def learn_from_rows(formula: Formula, source: Source, where: Where | None = None
     """
     plan = plan_design(formula, source, where)
     state, scans = LearnedState(), 0
-    expect(*map(describe_pass, plan.passes), "cross-products")
-    for tasks in plan.passes:
-        aggregators, purpose = [task.aggregator(plan, state) for task in tasks], describe_pass(tasks)
+    purposes = [describe_pass(tasks) for tasks in plan.passes]
+    expect(*purposes, "cross-products")
+    for tasks, purpose in zip(plan.passes, purposes, strict=True):
+        aggregators = [task.aggregator(plan, state) for task in tasks]
         while aggregators:
             with scan_purpose(purpose):
                 totals = _aggregate(aggregators, plan, state)
@@ -54,7 +55,12 @@ def _aggregate(aggregators: Sequence[Aggregator], plan: DesignPlan, state: Learn
     An expression that waits for a mean cannot be evaluated yet, but its columns must be complete all the same.
     """
     # What goes to other processes holds these and not the plan.
-    where, numbers, labels, ready = plan.where, plan.inputs.numbers, plan.inputs.labels, plan.ready(state)
+    where, numbers, labels, ready = (
+        plan.where,
+        plan.inputs.numbers,
+        plan.inputs.labels,
+        plan.inputs.ready(plan.standardizations, state),
+    )
     columns = plan.inputs.columns(where)
     updates, merges = [each.update for each in aggregators], [each.merge for each in aggregators]
 

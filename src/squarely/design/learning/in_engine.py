@@ -29,7 +29,11 @@ def learn_in_engine(formula: Formula, source: Source, where: Where | None = None
     state, scans = LearnedState(), 0 if where is None else require_doubles(where.condition, source)
     for tasks in plan.passes:
         rows = complete_rows_query(
-            source, plan.ready(state), state, where=plan.where, extra_columns=(plan.inputs.numbers, plan.inputs.labels)
+            source,
+            plan.inputs.ready(plan.standardizations, state),
+            state,
+            where=plan.where,
+            extra_columns=(plan.inputs.numbers, plan.inputs.labels),
         )
         waiting = [task.aggregates(plan, state, rows, f"t{i}") for i, task in enumerate(tasks)]
         while waiting:

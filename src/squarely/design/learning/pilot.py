@@ -41,7 +41,7 @@ def map_first_block(design: Design, source: Source, function: Callable[[Block], 
     def first(a: tuple[RowAccount, T | None], b: tuple[RowAccount, T | None]) -> tuple[RowAccount, T | None]:
         return a[0] + b[0], b[1] if a[1] is None else a[1]
 
-    return fold_until(source, design.inputs.columns(design.where), work, first, start, is_enough=lambda total: total[1] is not None)
+    return fold_until(source, design.columns_read, work, first, start, is_enough=lambda total: total[1] is not None)
 
 
 def _means_and_deviations(block: Block) -> tuple[Array, Array]:

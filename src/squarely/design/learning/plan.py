@@ -12,7 +12,7 @@ from squarely.data import Source, iter_batches, parses_as_number, require_column
 from squarely.design.design import Design, LearnedState, RowInputs, row_inputs
 from squarely.design.encoding.basis import inner_places
 from squarely.design.engine.complete_rows import CompleteRows
-from squarely.design.formula.expression import Expression, Name, Standardize, column_names, standardizations_in
+from squarely.design.formula.expression import Name, Standardize, column_names, standardizations_in
 from squarely.design.formula.factors import Basis, Categorical, Contrast, Factor, Numeric, UntypedColumn, argument_of
 from squarely.design.formula.formula import INTERCEPT, Formula
 from squarely.design.formula.source_text import caret_line
@@ -130,18 +130,6 @@ class DesignPlan:
     def is_untyped(self, factor: Factor) -> bool:
         """Tell whether the formula names a column alone and leaves its type to the data."""
         return isinstance(self.formula.factors[factor.text], UntypedColumn)
-
-    def ready(self, state: LearnedState) -> RowInputs:
-        """Return what can be evaluated for each row: whatever does not wait for a mean."""
-
-        def is_ready(expression: Expression) -> bool:
-            return standardizations_in([expression]).keys() <= state.standardizations.keys()
-
-        further = self.formula.response_and_offsets | {text: part.argument for text, part in self.standardizations.items()}
-        return row_inputs(
-            [f for f in self.factors.values() if isinstance(f, Categorical) or is_ready(argument_of(f))],
-            {text: expression for text, expression in further.items() if is_ready(expression)},
-        )
 
     def design(self, state: LearnedState, scans: int) -> Design:
         """Make the design of what is learned, without centers and scales as yet."""

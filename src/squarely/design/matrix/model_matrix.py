@@ -17,7 +17,7 @@ from squarely.design.formula.expression import Expression, Name, evaluate
 from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric, argument_of
 from squarely.design.formula.where_mask import mask_of
 from squarely.design.matrix.block import Block, DenseColumn, IndicatorColumn
-from squarely.design.rounding import RoundingModel, add_bounds, is_rounded, multiply_bound, product_bound
+from squarely.design.rounding import RoundingModel, add_bounds, multiply_bound, product_bound
 from squarely.numerics import FRACTION_LIMIT, ROUNDING, ROUNDOFF, Array, Pair, dd_add, dd_multiply, low_part
 
 T = TypeVar("T")
@@ -105,7 +105,7 @@ def fold_blocks(
     def work(part: Source) -> T:
         return reduce(merge, map_blocks(design, part, step, threads=threads), start)
 
-    return fold_parts(source, design.inputs.columns(design.where), work, merge, start)
+    return fold_parts(source, design.columns_read, work, merge, start)
 
 
 def map_blocks(
@@ -125,7 +125,7 @@ def map_blocks(
     ------
     DataError : as `iter_blocks`.
     """
-    numbers, labels = design.inputs.columns(design.where)
+    numbers, labels = design.columns_read
     return map_batches(
         source, numbers, labels, lambda batch: step(_block(design, batch, source)), threads=threads, size=size, parts=parts
     )
@@ -148,9 +148,7 @@ def _block(design: Design, batch: Batch, source: Source) -> Block:
         first_row=batch.start,
         row_mask=None if is_complete else evaluated.row_mask,
         account=evaluated.account,
-        rounding_squares=partial(_rounding_squares, design, evaluated, codes)
-        if is_rounded(design.formula, design.factors)
-        else None,
+        rounding_squares=partial(_rounding_squares, design, evaluated, codes) if design.is_rounded else None,
         ends=partial(_ends, design, evaluated) if design.cancellation_factors else None,
     )
 
@@ -270,7 +268,7 @@ def _tables(design: Design, evaluated: EvaluatedBatch, codes: Mapping[str, np.nd
                 if (factor.text, full) in design.layout.tables:
                     tables[factor.text, full] = coding.columns(codes[factor.text], full=full), None
             continue
-        hi, lo = evaluated.numbers[argument_of(factor)]
+        hi, lo = evaluated.numbers[evaluated.inputs.expressions[factor.text]]
         if isinstance(factor, Numeric):
             low = _nonzero_low_part((hi, lo))
             tables[factor.text, False] = hi[:, None], None if low is None else low[:, None]
