@@ -447,7 +447,7 @@ def test_trap_f_unseen_levels(formula, name, unseen, known, tmp_path):
         with pytest.raises(DataError) as caught:
             fit.predict(rows_)
         said = str(caught.value)
-        assert all(word in said for word in (repr(name), str(unseen), "data row 3", f"Known levels: {known}", "unseen='nan'"))
+        assert all(word in said for word in (repr(name), str(unseen), "data row 3", f"known levels: {known}", "unseen='nan'"))
         predicted = np.asarray(fit.predict(rows_, unseen="nan"))
         assert np.isnan(predicted).tolist() == [False, False, True, False, True, False]
         assert_close(predicted[[0, 1, 3, 5]], fit.fittedvalues.iloc[[0, 1, 3, 5]], rtol=1e-12)
@@ -559,15 +559,15 @@ def test_the_same_offset_twice():
 
 @pytest.mark.parametrize("where", ["center(x) > 0", "scale(x) > 0"])
 def test_a_condition_on_a_mean_is_refused(where):
-    with pytest.raises(FormulaError, match="learnt from the rows that a condition chooses"):
+    with pytest.raises(FormulaError, match="learned from the rows that the condition chooses"):
         sq.ols("y ~ x", TABLE, where=where)
 
 
 MEANINGLESS = [
     ("y ~ C(g, Treatment(reference='zz'))", "names 'zz', not among the"),
     ("y ~ C(g, levels=['a', 'b'])", "lacks '"),
-    ("y ~ x - z", "no term z to take away"),
-    ("y ~ y + x", "stands on both sides"),
+    ("y ~ x - z", "no term z to remove"),
+    ("y ~ y + x", "is on both sides"),
     ("y ~ C(k, Sum(omit=3))", "names 3, not among the"),
     ("y ~ x:x", r"Write it once, or I\(x\*\*2\) for the square"),
     ("y ~ x*x", r"Write it once, or I\(x\*\*2\) for the square"),
@@ -588,9 +588,9 @@ def test_formulas_that_mean_less_than_they_say_are_refused(formula, said):
 def test_two_coefficients_never_have_one_name():
     data = {**TABLE, "x:z": TABLE["x"], "Intercept": TABLE["z"]}
     for formula in ("y ~ x:z + `x:z`", "y ~ Intercept + x"):
-        with pytest.raises((DataError, FormulaError), match=r"would be called 'x:z'|the intercept's name"):
+        with pytest.raises((DataError, FormulaError), match=r"would have the name 'x:z'|the name of the intercept"):
             sq.ols(formula, data)
-    with pytest.raises(DataError, match="would be called 'Intercept'"):
+    with pytest.raises(DataError, match="would have the name 'Intercept'"):
         sq.ols(X=pd.DataFrame({"Intercept": TABLE["x"]}), y=TABLE["y"])
 
 
