@@ -185,7 +185,7 @@ def failing(frame):
         (as_text, r"'weight' of the Dask DataFrame, partition \d holds text, not a number: '\d+ kg'"),
         (
             as_numbers,
-            r"'origin' of the Dask DataFrame, partition 0 holds values of kind 'number', and of the whole Dask says 'text'",
+            r"'origin' of the Dask DataFrame, partition 0 holds values of kind 'number', and Dask declares 'text' for the column",
         ),
         (without, r"one of its tasks failed.*KeyError.*'weight'"),
     ],

@@ -173,7 +173,7 @@ def test_nan_that_the_statistics_of_parquet_leave_out(tmp_path):
 def test_a_division_by_zero_is_said_and_leaves_the_connection_well():
     data = {"x": [0.0, 1.0, 2.0, 4.0], "y": [1.0, 2.0, 4.0, 4.5]}
     table = kept("Postgres", data)
-    with pytest.raises(DataError, match=r"cannot be summed up in Postgres: division by zero.*leave such rows out with where="):
+    with pytest.raises(DataError, match=r"cannot be aggregated in Postgres: division by zero.*leave them out with where="):
         sq.ols("y ~ I(1 / x)", table)
     fit = sq.ols("y ~ I(1 / x)", table, where="x > 0")
     assert_close(fit.params, sq.ols("y ~ I(1 / x)", data, where="x > 0").params, rtol=1e-12)
@@ -184,7 +184,8 @@ def test_what_a_database_cannot_do_is_named():
     source = open_source(kept("SQLite"))
     source.engine = replace(source.engine, quantiles=True)
     with pytest.raises(
-        DataError, match=r"SQLite cannot do what this needs.*Quantile.* Write the rows of the Ibis table to a Parquet"
+        DataError,
+        match=r"SQLite lacks an operation that the Ibis table needs.*Quantile.* Write the rows of the Ibis table to a Parquet",
     ):
         sq.ols("y ~ bs(x, df=5)", source)
 

@@ -270,7 +270,7 @@ def test_a_shuffle_changes_the_order_of_rows_and_so_no_more_than_the_last_bits(s
 def test_a_plan_that_fails_is_told_with_sparks_own_words(spark):
     frame = handed(spark, {"x": [1, 2, 3], "y": [1.0, 2.0, 4.0]}).selectExpr("y", "x / (x - 2) AS x")
     for fold in ("batches", "aggregates"):
-        with pytest.raises(DataError, match=r"cannot be worked on: .*DIVIDE_BY_ZERO") as met:
+        with pytest.raises(DataError, match=r"cannot be processed: .*DIVIDE_BY_ZERO") as met:
             sq.ols("y ~ x", frame, fold=fold)
         assert "DIVIDE_BY_ZERO" in str(met.value.__cause__)
 
@@ -301,7 +301,7 @@ def test_what_is_said_of_a_plan_is_one_line(fold, spark, tmp_path, capfd):
         r"\[FAILED_READ_FILE.FILE_NOT_EXIST\]": gone,
     }
     for said, frame in frames.items():
-        with pytest.raises(DataError, match=f"^The Spark DataFrame cannot be worked on: {said}") as met:
+        with pytest.raises(DataError, match=f"^The Spark DataFrame cannot be processed: {said}") as met:
             sq.ols("y ~ x", frame, fold=fold)
         assert "\n" not in str(met.value)
     assert "java" not in capfd.readouterr().err
@@ -388,7 +388,7 @@ def test_a_stream_and_odd_columns_are_given_back_with_predictions(spark):
     assert_close([row["predicted"] for row in there], fit.predict({"x": [row["x"] for row in there]}), rtol=1e-12)
     assert fit.predict(spark.readStream.format("rate").load().selectExpr("double(value) AS x")).isStreaming
     for kind in ("make_interval(1)", "make_ym_interval(1)"):
-        with pytest.raises(DataError, match=r"Column 'i' .* cannot take through Python.*df\.drop\('i'\)"):
+        with pytest.raises(DataError, match=r"Column 'i' .* cannot pass through Python.*df\.drop\('i'\)"):
             fit.predict(rows.selectExpr("x", f"{kind} AS i"))
     with pytest.raises(DataError, match=r"'x' .* holds array<double> values"):
         fit.predict(rows.selectExpr("array(x) AS x"))

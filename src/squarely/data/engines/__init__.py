@@ -1,1 +1,1 @@
-"""Tables elsewhere: DuckDB, Ibis, lazy Polars, Spark and Dask, with what their workers run."""
+"""Tables in engines: DuckDB, Ibis, lazy Polars, Spark and Dask, and the functions that their workers run."""

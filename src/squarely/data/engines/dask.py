@@ -1,4 +1,4 @@
-"""Dask DataFrames: each partition is worked on where the user's scheduler puts it, and only what comes of it is brought here."""
+"""Dask DataFrames: each partition is processed where the user's scheduler puts it, and only results come back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from squarely.data.dtypes import Kind, Level, kind_of
-from squarely.data.engines.dask_scheduler import client_with_modules, compute, translate_errors
+from squarely.data.engines.dask_scheduler import client_with_modules, compute_tasks, translate_dask_errors
 from squarely.data.engines.partitions import (
     PartitionColumns,
     PartitionSource,
@@ -31,9 +31,9 @@ from squarely.numerics import Array
 
 T = TypeVar("T")
 
-_UNKNOWN_CATEGORIES = "__UNKNOWN_CATEGORIES__"  # what Dask writes where only the partitions know the categories
-_COMPATIBLE_KINDS: Mapping[Kind, frozenset[Kind]] = {  # what a partition may hold of a column that Dask says holds this
-    "number": frozenset(("number", "boolean", "category", "text", "other")),  # decoding says which value is no number
+_UNKNOWN_CATEGORIES = "__UNKNOWN_CATEGORIES__"  # Dask's mark for categories that only the partitions have
+_COMPATIBLE_KINDS: Mapping[Kind, frozenset[Kind]] = {  # the kinds of a partition that are valid for a kind of the whole
+    "number": frozenset(("number", "boolean", "category", "text", "other")),  # decoding finds values that are not numbers
     "boolean": frozenset(("boolean",)),
     "text": frozenset(("text",)),
     "category": frozenset(("category", "number", "boolean")),
@@ -41,7 +41,7 @@ _COMPATIBLE_KINDS: Mapping[Kind, frozenset[Kind]] = {  # what a partition may ho
 
 
 class DaskSource(Source):
-    """A Dask DataFrame. It is read partition by partition, never changed and never brought together."""
+    """A Dask DataFrame. It is read partition by partition, and never changed or collected."""
 
     partitioned = True
 
@@ -50,28 +50,28 @@ class DaskSource(Source):
         self._frame = frame
         self.partition_count = int(frame.npartitions)
         meta = frame._meta  # pandas, without rows
-        times = Counter(name for name in meta.columns if isinstance(name, str))
-        self.duplicate_names = frozenset(name for name, count in times.items() if count > 1)
-        once = [name for name in times if name not in self.duplicate_names]
-        self._meta_source = DataFrameSource(nw.from_native(meta[once], eager_only=True), self.label)
+        counts = Counter(name for name in meta.columns if isinstance(name, str))
+        self.duplicate_names = frozenset(name for name, count in counts.items() if count > 1)
+        unique = [name for name in counts if name not in self.duplicate_names]
+        self._meta_source = DataFrameSource(nw.from_native(meta[unique], eager_only=True), self.label)
         self.columns = {**self._meta_source.columns, **dict.fromkeys(self.duplicate_names, "several")}
-        self._vague_names = {name for name in once if _is_vague(meta[name].dtype)}
+        self._vague_names = {name for name in unique if _is_vague(meta[name].dtype)}
         self._found_kinds: dict[str, Kind] = {}
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, one partition after the other."""
-        held = describe_columns(self, numbers, labels)
-        for number, frame in enumerate(compute(self._delay_partitions(held.columns), self.label, max_tasks=1)):
-            yield from _read_partition(frame, held, number)
+        columns = describe_columns(self, numbers, labels)
+        for number, frame in enumerate(compute_tasks(self._delay_partitions(columns.columns), self.label, max_tasks=1)):
+            yield from _read_partition(frame, columns, number)
 
     def map_partitions(self, numbers: Sequence[str], labels: Sequence[str], work: Callable[[Source], T]) -> Iterator[T]:
-        """Let Dask work on each partition where it is, and yield what comes of it, in the order of the partitions."""
-        yield from map(unpack_payload, compute(self._make_tasks(numbers, labels, work), self.label))
+        """Run `work` on each partition where it is, and yield the results in the order of the partitions."""
+        yield from map(unpack_payload, compute_tasks(self._make_tasks(numbers, labels, work), self.label))
 
     def reduce_partitions(
         self, numbers: Sequence[str], labels: Sequence[str], work: Callable[[Source], T], merge: Callable[[T, T], T]
     ) -> Iterator[Branch[T]]:
-        """Do as `mapped`; if the partitions are many, the workers of a cluster merge blocks of them. Here it would save nothing."""
+        """Run `map_partitions`; if the partitions are many, the workers of a cluster merge blocks of results."""
         size = block_size(self.partition_count)
         if size == 1 or client_with_modules(self._frame, self.label) is None:
             yield from leaves(self.map_partitions(numbers, labels, work))
@@ -81,42 +81,42 @@ class DaskSource(Source):
         packed = delayed(cloudpickle.dumps(merge), pure=False, traverse=False)
         task = delayed(_merge_packed, pure=False)
         tasks = [task(block, packed) for block in chunked(self._make_tasks(numbers, labels, work), size)]
-        for payload in compute(tasks, self.label):
+        for payload in compute_tasks(tasks, self.label):
             yield from unpack_payload(payload)
 
     def map_first_partition(self, numbers: Sequence[str], labels: Sequence[str], work: Callable[[Source], T]) -> T | None:
-        """Give what `mapped` gives of the first partition."""
+        """Run `work` on the first partition alone."""
         return next(DaskSource(self._frame.partitions[0]).map_partitions(numbers, labels, work))
 
     def _make_tasks(self, numbers: Sequence[str], labels: Sequence[str], work: Callable[[Source], Any]) -> list[Any]:
         from dask.delayed import delayed
 
-        held = describe_columns(self, numbers, labels)
-        packed = delayed(cloudpickle.dumps((held, work)), pure=False, traverse=False)  # once in the graph, whatever the partitions
+        columns = describe_columns(self, numbers, labels)
+        packed = delayed(cloudpickle.dumps((columns, work)), pure=False, traverse=False)  # once in the graph, not per partition
         task = delayed(_run_packed, pure=False)
-        return [task(part, number, packed) for number, part in enumerate(self._delay_partitions(held.columns))]
+        return [task(part, number, packed) for number, part in enumerate(self._delay_partitions(columns.columns))]
 
     def _delay_partitions(self, names: Mapping[str, Any]) -> list[Any]:
-        with translate_errors(self.label):
+        with translate_dask_errors(self.label):
             parts: list[Any] = self._select_columns(names).to_delayed()
         return parts
 
     def _select_columns(self, names: Mapping[str, Any]) -> Any:
-        """Give the columns alone: Dask reads no others then. Any column tells how many rows there are."""
+        """Return these columns alone, so that Dask reads no others; the first column if only rows are counted."""
         return self._frame[list(names) or list(self.columns)[:1]]
 
     def with_column(
         self, name: str, columns: tuple[Sequence[str], Sequence[str]], work: Callable[[Source], Iterator[Array]]
     ) -> Any:
-        """Give a Dask Series with the partitions and the index of the frame, worked out when its user asks for it."""
-        held = describe_columns(self, *columns)
-        chosen = self._select_columns(held.columns)
-        client_with_modules(chosen, self.label)
+        """Return a lazy Dask Series with the partitions and the index of the frame."""
+        description = describe_columns(self, *columns)
+        selected = self._select_columns(description.columns)
+        client_with_modules(selected, self.label)
         meta = pd.Series([], index=self._frame._meta.index, dtype=float, name=name)
-        return chosen.map_partitions(_add_column, cloudpickle.dumps((held, work)), name, meta=meta)
+        return selected.map_partitions(_add_column, cloudpickle.dumps((description, work)), name, meta=meta)
 
     def kind(self, name: str) -> Kind:
-        """Tell what a column holds; rows are looked at where Dask knows no more than that it holds objects or categories."""
+        """Return what a column holds; rows are read if Dask knows only that they are objects or categories."""
         if name in self.duplicate_names:
             return "other"
         if name not in self._vague_names:
@@ -126,23 +126,23 @@ class DaskSource(Source):
         return self._found_kinds[name]
 
     def _find_kind(self, name: str) -> Kind:
-        with translate_errors(self.label):
+        with translate_dask_errors(self.label):
             parts = self._frame[[name]].to_delayed()
-        for frame in compute(parts, self.label, max_tasks=1):
+        for frame in compute_tasks(parts, self.label, max_tasks=1):
             values = frame.dropna()
             if len(values):
-                held = DataFrameSource(nw.from_native(values, eager_only=True)).arrow_type(name)
-                self.columns = {**self.columns, name: str(held)}
-                return kind_of(held)
+                arrow_type = DataFrameSource(nw.from_native(values, eager_only=True)).arrow_type(name)
+                self.columns = {**self.columns, name: str(arrow_type)}
+                return kind_of(arrow_type)
         return "null"
 
     def category_order(self, name: str) -> tuple[Level, ...] | None:
-        """Give the categories of a Categorical, if they are known beforehand."""
+        """Return the categories of a Categorical, if Dask has them without reading rows."""
         return None if name in self._vague_names | self.duplicate_names else self._meta_source.category_order(name)
 
     def index(self, rows: np.ndarray) -> Any:
-        """Give the frame's own labels of these rows; its index is brought here, as the residuals are that it labels."""
-        with translate_errors(self.label):
+        """Return the frame's own labels of these rows; its whole index is transferred, as the residuals are."""
+        with translate_dask_errors(self.label):
             return self._frame.index.compute()[rows]
 
 
@@ -151,8 +151,8 @@ def _is_vague(dtype: Any) -> bool:
 
 
 def _run_packed(frame: Any, number: int, packed: bytes) -> bytes:
-    held, work = pickle.loads(packed)  # noqa: S301  # from the user's own process
-    return run_on_partition(held, number, _read_partition(frame, held, number), work)
+    columns, work = pickle.loads(packed)  # noqa: S301  # from the user's own process
+    return run_on_partition(columns, number, _read_partition(frame, columns, number), work)
 
 
 def _merge_packed(payloads: Sequence[bytes], packed: bytes) -> bytes:
@@ -160,25 +160,25 @@ def _merge_packed(payloads: Sequence[bytes], packed: bytes) -> bytes:
 
 
 def _add_column(frame: Any, packed: bytes, name: str, partition_info: Mapping[str, Any] | None = None) -> Any:
-    held, work = pickle.loads(packed)  # noqa: S301  # from the user's own process
+    columns, work = pickle.loads(packed)  # noqa: S301  # from the user's own process
     number = partition_info["number"] if partition_info else 0
-    values = [np.empty(0), *work(PartitionSource(held, _read_partition(frame, held, number), number))]
+    values = [np.empty(0), *work(PartitionSource(columns, _read_partition(frame, columns, number), number))]
     return pd.Series(np.concatenate(values), index=frame.index, name=name)
 
 
-def _read_partition(frame: Any, held: PartitionColumns, number: int) -> Iterator[pa.RecordBatch]:
-    """Yield the columns of a partition as a frame in memory gives them, if they are what Dask says."""
-    label = f"{held.label}, partition {number:,}"
-    source = DataFrameSource(nw.from_native(frame[list(held.columns)], eager_only=True), label)
-    for batch in source.read(held.numbers, held.labels):
-        for name, field in zip((*held.numbers, *held.labels), batch.schema, strict=False):
-            _require_kind(name, held.kinds[name], kind_of(field.type), label)
+def _read_partition(frame: Any, columns: PartitionColumns, number: int) -> Iterator[pa.RecordBatch]:
+    """Yield the columns of a partition; raise a DataError if their kinds are not those that Dask declares."""
+    label = f"{columns.label}, partition {number:,}"
+    source = DataFrameSource(nw.from_native(frame[list(columns.columns)], eager_only=True), label)
+    for batch in source.read(columns.numbers, columns.labels):
+        for name, field in zip((*columns.numbers, *columns.labels), batch.schema, strict=False):
+            _require_kind(name, columns.kinds[name], kind_of(field.type), label)
         yield batch
 
 
-def _require_kind(name: str, said: Kind, met: Kind, label: str) -> None:
-    if met not in ("null", said) and met not in _COMPATIBLE_KINDS.get(said, ()):
+def _require_kind(name: str, declared: Kind, found: Kind, label: str) -> None:
+    if found not in ("null", declared) and found not in _COMPATIBLE_KINDS.get(declared, ()):
         raise DataError(
-            f"Column {name!r} of {label} holds values of kind {met!r}, and of the whole Dask says {said!r}. Mend the meta= of the "
-            "function that made the DataFrame, or give all partitions the same types."
+            f"Column {name!r} of {label} holds values of kind {found!r}, and Dask declares {declared!r} for the column. Correct "
+            "the meta= of the function that made the DataFrame, or give all partitions the same types."
         )

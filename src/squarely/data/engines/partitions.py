@@ -1,7 +1,6 @@
-"""Parts of scattered rows: what the process that has one makes of it, and how that comes back.
+"""Run a function on each partition, in the process that holds it, and return the results packed as bytes.
 
-What travels is a piece of work, one way, and what comes of it, the other way. Both are pickled by the engine's own means, between
-processes that belong together.
+The function and its results are pickled between processes of the user's own cluster.
 """
 
 from __future__ import annotations
@@ -33,13 +32,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionColumns:
-    """What a process has to know of the columns of a part.
+    """The columns of a partition, for the process that reads it.
 
     Attributes
     ----------
-    label : what messages call the whole.
-    numbers, labels : the columns that the part has, in this order, those in both twice.
-    columns, kinds, orders : what `Source` says of each column.
+    label : the name of the whole table in messages.
+    numbers, labels : the columns of the partition, in this order; a name in both has two columns.
+    columns, kinds, orders : type, kind and category order of each column, as in `Source`.
     """
 
     label: str
@@ -51,7 +50,7 @@ class PartitionColumns:
 
 
 def describe_columns(source: Source, numbers: Sequence[str], labels: Sequence[str]) -> PartitionColumns:
-    """Say what a process has to know of the columns of a part."""
+    """Describe columns of a source for the processes that read its partitions."""
     names = list(dict.fromkeys((*numbers, *labels)))
     return PartitionColumns(
         label=source.label,
@@ -64,16 +63,16 @@ def describe_columns(source: Source, numbers: Sequence[str], labels: Sequence[st
 
 
 class PartitionSource(Source):
-    """A part of scattered rows, in the process that has it; it can be read once."""
+    """A partition, in the process that holds it; it can be read once."""
 
-    def __init__(self, held: PartitionColumns, batches: Iterable[pa.RecordBatch], number: int) -> None:
-        self.label = f"{held.label}, partition {number:,}"
-        self.columns = held.columns
-        self._partition_columns, self._batches = held, batches
+    def __init__(self, description: PartitionColumns, batches: Iterable[pa.RecordBatch], number: int) -> None:
+        self.label = f"{description.label}, partition {number:,}"
+        self.columns = description.columns
+        self._description, self._batches = description, batches
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
-        """Yield the rows, in batches as large as files give them."""
-        assert (tuple(numbers), tuple(labels)) == (self._partition_columns.numbers, self._partition_columns.labels)  # noqa: S101  # the work knows its columns
+        """Yield the rows, in batches as large as those of files."""
+        assert (tuple(numbers), tuple(labels)) == (self._description.numbers, self._description.labels)  # noqa: S101
         waiting: list[pa.RecordBatch] = []
         for batch in self._batches:
             waiting.append(batch)
@@ -84,12 +83,12 @@ class PartitionSource(Source):
             yield _concat_batches(waiting)
 
     def kind(self, name: str) -> Kind:
-        """Tell what a column holds in all parts."""
-        return self._partition_columns.kinds[name]
+        """Return what a column holds in all partitions."""
+        return self._description.kinds[name]
 
     def category_order(self, name: str) -> tuple[Level, ...] | None:
-        """Give the levels that the owner of the whole declared."""
-        return self._partition_columns.orders[name]
+        """Return the levels that the whole table declares."""
+        return self._description.orders[name]
 
 
 def _concat_batches(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
@@ -101,35 +100,35 @@ def _concat_batches(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
 
 
 def run_on_partition(
-    held: PartitionColumns, number: int, batches: Iterable[pa.RecordBatch], work: Callable[[Source], Any]
+    description: PartitionColumns, number: int, batches: Iterable[pa.RecordBatch], work: Callable[[Source], Any]
 ) -> bytes:
-    """Work on a part in one thread and pack what comes of it, be it one of squarely's errors."""
-    return _pack_outcome(lambda: work(PartitionSource(held, batches, number)))
+    """Run `work` on a partition in one thread, and pack its result or its error, if that is one of squarely's."""
+    return _pack_result(lambda: work(PartitionSource(description, batches, number)))
 
 
 def merge_payloads(payloads: Iterable[bytes], merge: Callable[[Any, Any], Any]) -> bytes:
-    """Merge what came of parts that follow each other, in one thread, and pack the branches, or the first error that was met."""
+    """Merge the results of consecutive partitions in one thread, and pack the branches, or the first error."""
 
     def branches() -> list[Branch[Any]]:
         return reduce_tree(leaves(map(unpack_payload, payloads)), merge)
 
-    return _pack_outcome(branches)
+    return _pack_result(branches)
 
 
-def _pack_outcome(act: Callable[[], Any]) -> bytes:
+def _pack_result(compute: Callable[[], Any]) -> bytes:
     try:
         with single_threaded(), silent(True):
-            return pickle.dumps((act(), None))
+            return pickle.dumps((compute(), None))
     except SquarelyError as error:
         return pickle.dumps((None, (type(error).__name__, str(error))))
 
 
 def unpack_payload(packed: bytes) -> Any:
-    """Unpack what came of a part or of several, or raise the error that was met there."""
-    done, failed = pickle.loads(packed)  # noqa: S301  # from a process of the user's own cluster
-    if failed is None:
-        return done
-    raise getattr(errors, failed[0], DataError)(failed[1])
+    """Unpack the result of one or several partitions, or raise their error."""
+    result, error = pickle.loads(packed)  # noqa: S301  # from a process of the user's own cluster
+    if error is None:
+        return result
+    raise getattr(errors, error[0], DataError)(error[1])
 
 
 _SENT_PACKAGES = ("squarely", "narwhals", "threadpoolctl")
@@ -137,7 +136,7 @@ _SENT_PACKAGES = ("squarely", "narwhals", "threadpoolctl")
 
 @cache
 def build_py_files() -> Path:
-    """Pack the modules that other processes need into a file, which lasts as long as this process."""
+    """Zip the modules that other processes need; the file is deleted when this process ends."""
     folder = tempfile.mkdtemp(prefix="squarely-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     path = Path(folder) / "squarely_modules.zip"

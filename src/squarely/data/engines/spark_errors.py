@@ -1,4 +1,4 @@
-"""What Spark says of a failure: the one line that matters, and its log of the same, a page each time, kept quiet meanwhile."""
+"""Extract the line of a Spark error that names its cause, and silence Spark's own log of it."""
 
 from __future__ import annotations
 
@@ -7,24 +7,26 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from squarely.errors import DataError, SquarelyError, first_line
+from squarely.data.engines.errors import translate_errors
+from squarely.errors import DataError, first_line
 
-_SKIPPED_PREFIXES = ("An error occurred while calling", "\t")  # what py4j says before what has happened, and the stack of the JVM
-_AWAIT_MESSAGE = "Exception thrown in awaitResult"  # what waited for a query says only that the query has failed
+_SKIPPED_PREFIXES = ("An error occurred while calling", "\t")  # py4j's introduction, and the stack of the JVM
+_AWAIT_MESSAGE = "Exception thrown in awaitResult"  # says only that a query has failed
 _CLASS = re.compile(r"^org\.apache\.spark\.[\w.$]+: (?=\[)")
 _TRACEBACK = "Traceback (most recent call last)"
 _LOGS = ("DataFrameQueryContextLogger", "SQLQueryContextLogger")
+_MISSING_MODULE = re.compile(r"No module named '(numpy|scipy|pandas|pyarrow|narwhals|threadpoolctl|squarely)\b")
 
 
 def spark_message(error: Exception) -> str:
-    r"""Give the line of an error that says what has happened: what a traceback of Python's ends in, else the first one.
+    r"""Return the line of an error that names its cause: the last of a Python traceback, otherwise the first.
 
     >>> spark_message(Exception("An error occurred while calling o1.f.\n: org.apache.spark.E: Exception thrown in awaitResult: \n"
     ...                     "\tat F.f(F.java)\nCaused by: org.apache.spark.E: [BAD_FILE] It is gone.\n\tat F.f(F.java)"))
     '[BAD_FILE] It is gone'
     """
-    said = [line.removeprefix(": ").removeprefix("Caused by: ") for line in str(error).splitlines()]
-    lines = [line for line in said if line.strip() and not line.startswith(_SKIPPED_PREFIXES) and _AWAIT_MESSAGE not in line]
+    texts = [line.removeprefix(": ").removeprefix("Caused by: ") for line in str(error).splitlines()]
+    lines = [line for line in texts if line.strip() and not line.startswith(_SKIPPED_PREFIXES) and _AWAIT_MESSAGE not in line]
     begins = next((i for i, line in enumerate(lines) if _TRACEBACK in line), None)
     if begins is not None:
         lines = [line for line in lines[begins + 1 :] if not line.startswith(" ")] or lines
@@ -33,7 +35,7 @@ def spark_message(error: Exception) -> str:
 
 @contextmanager
 def mute_spark_log() -> Iterator[None]:
-    """Keep Spark from logging, as JSON with the stack of the JVM, an error that is about to be told."""
+    """Keep Spark from logging an error, as JSON with the stack of the JVM, that becomes an exception anyway."""
     from pyspark.logger import PySparkLogger
 
     def refuse(record: object) -> bool:
@@ -47,32 +49,21 @@ def mute_spark_log() -> Iterator[None]:
         yield
 
 
-MISSING_MODULE = re.compile(r"No module named '(numpy|scipy|pandas|pyarrow|narwhals|threadpoolctl|squarely)\b")
-
-
 @contextmanager
 def translate_spark_errors() -> Iterator[None]:
-    """Say what Spark could not do. The user's own plan runs here and may raise anything."""
-    try:
-        with warnings.catch_warnings(), mute_spark_log():
-            # Spark says so at each use of Arrow; nothing of pandas is used here.
-            warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
-            yield
-    except SquarelyError:
-        raise
-    except Exception as error:
-        raise engine_error(error) from error
+    """Turn the errors of Spark into a DataError, and mute its log and its warning about pandas."""
+    with translate_errors(_spark_error), warnings.catch_warnings(), mute_spark_log():
+        # Spark warns at each use of Arrow, although no pandas is involved.
+        warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
+        yield
 
 
-def engine_error(error: Exception) -> DataError:
-    """Return the error to raise for a failure in Spark."""
-    missing = MISSING_MODULE.search(str(error))
-    if missing:
+def _spark_error(error: Exception) -> DataError:
+    if missing := _MISSING_MODULE.search(str(error)):
         return DataError(
-            f"The Python of Spark's executors has no package {missing[1]!r}, which work on their rows needs: numpy, "
-            "scipy, pandas and pyarrow. Install it there, or let PYSPARK_PYTHON name a Python that has it."
+            f"The Python of Spark's executors has no package {missing[1]!r}, and needs numpy, scipy, pandas and pyarrow. "
+            "Install it there, or set PYSPARK_PYTHON to a Python that has it."
         )
     return DataError(
-        f"The Spark DataFrame cannot be worked on: {spark_message(error)}. See that its session is running and that "
-        f"its count() works."
+        f"The Spark DataFrame cannot be processed: {spark_message(error)}. Check that its session is running and its count() works."
     )

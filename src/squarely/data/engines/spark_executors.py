@@ -1,4 +1,4 @@
-"""What goes to Spark's executors: functions of the batches of a partition, and once the modules that these need there."""
+"""Functions that Spark's executors run on the batches of a partition, and the modules that they need there."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from squarely.numerics import Array
 
 BatchIterator = Iterator[pa.RecordBatch]
 
-_SERVED_SESSIONS: set[str] = set()  # the sessions that have them
+_SERVED_SESSIONS: set[str] = set()  # sessions whose executors have the modules
 
 
-def partition_udf(held: PartitionColumns, work: Callable[[Source], Any]) -> Callable[[BatchIterator], BatchIterator]:
-    """Make a function of a partition's batches that gives one row: its number, and what comes of the work, packed."""
+def partition_udf(description: PartitionColumns, work: Callable[[Source], Any]) -> Callable[[BatchIterator], BatchIterator]:
+    """Return a function of a partition's batches that yields one row: the partition's number and the packed result of `work`."""
 
     def part(batches: BatchIterator) -> BatchIterator:
         number = _get_partition_id()
-        payload = run_on_partition(held, number, batches, work)
+        payload = run_on_partition(description, number, batches, work)
         yield pa.record_batch({"part": pa.array([number], pa.int32()), "payload": pa.array([payload], pa.binary())})
 
     return part
 
 
 def merge_udf(merge: Callable[[Any, Any], Any]) -> Callable[[pa.Table], pa.Table]:
-    """Return a function that merges the rows of `partition_udf` for a block of parts, in any order, into one row."""
+    """Return a function that merges the rows of `partition_udf` for a block of partitions, in any order, to one row."""
 
     def block(rows: pa.Table) -> pa.Table:
         numbers = rows["part"].to_numpy()
@@ -42,19 +42,19 @@ def merge_udf(merge: Callable[[Any, Any], Any]) -> Callable[[pa.Table], pa.Table
 
 
 def with_column_udf(
-    held: PartitionColumns, places: Sequence[int], work: Callable[[Source], Iterator[Array]]
+    description: PartitionColumns, places: Sequence[int], work: Callable[[Source], Iterator[Array]]
 ) -> Callable[[BatchIterator], BatchIterator]:
-    """Make a function that gives a partition's batches with a further column; the work meets the columns at some places."""
+    """Return a function that adds a column to a partition's batches; `work` reads the columns at `places`."""
 
     def part(batches: BatchIterator) -> BatchIterator:
         waiting: deque[pa.RecordBatch] = deque()
-        for values in work(PartitionSource(held, _queue_batches(batches, places, waiting), _get_partition_id())):
-            done = 0
-            while done < len(values):
+        for values in work(PartitionSource(description, _queue_batches(batches, places, waiting), _get_partition_id())):
+            start = 0
+            while start < len(values):
                 batch = waiting.popleft()
-                column = pa.array(values[done : done + batch.num_rows])
+                column = pa.array(values[start : start + batch.num_rows])
                 yield pa.RecordBatch.from_arrays([*batch.columns, column], names=[*batch.schema.names, "made"])
-                done += batch.num_rows
+                start += batch.num_rows
 
     return part
 
@@ -76,7 +76,7 @@ def to_arrow_rows(batches: BatchIterator) -> BatchIterator:
 
 
 def from_arrow_rows(payload: bytes) -> BatchIterator:
-    """Unpack what `to_arrow_rows` has packed."""
+    """Unpack a row of `to_arrow_rows`."""
     with pa.ipc.open_stream(payload) as stream:
         yield from stream
 
@@ -88,16 +88,16 @@ def _get_partition_id() -> int:
 
 
 def add_py_files(session: Any, *, is_connect: bool) -> None:
-    """Send the executors of a session the modules that they need, once; those of a local master have this machine's."""
+    """Send the modules to the executors of a session, once; a local master has those of this machine."""
     if not is_connect and session.sparkContext.master.partition("[")[0] == "local":
         return
-    known = session.session_id if is_connect else session.sparkContext.applicationId
-    if known in _SERVED_SESSIONS:
+    session_id = session.session_id if is_connect else session.sparkContext.applicationId
+    if session_id in _SERVED_SESSIONS:
         return
     path = list(sys.path)
     if is_connect:
         session.addArtifacts(str(build_py_files()), pyfile=True)
     else:
         session.sparkContext.addPyFile(str(build_py_files()))
-    sys.path[:] = path  # here they are already
-    _SERVED_SESSIONS.add(known)
+    sys.path[:] = path  # this process has the modules already
+    _SERVED_SESSIONS.add(session_id)

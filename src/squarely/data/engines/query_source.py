@@ -1,0 +1,96 @@
+"""The contract that DuckDB, Ibis, Polars and Spark share: each selects columns, and fetches the rows of a result."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import narwhals as nw
+import pyarrow as pa
+
+from squarely.data.dtypes import Kind, Level, kind_of
+from squarely.data.query import (
+    ColumnInfo,
+    Query,
+    Row,
+    aggregate_frames,
+    apply_stages,
+    column_info_of,
+    join_answers,
+    squared_differences,
+    with_aliases,
+)
+from squarely.data.source import Source, require_columns, require_unique_order
+
+
+class QuerySource(Source):
+    """A table whose engine runs queries. `_order_by` is the column that sorts its rows, None if nothing does."""
+
+    _order_by: str | None = None
+
+    @abstractmethod
+    def _arrow_type(self, name: str) -> pa.DataType:
+        """Return the Arrow type of a column, binary for a type that Arrow lacks."""
+
+    @abstractmethod
+    def _select(self, aliases: Mapping[str, str]) -> nw.LazyFrame[Any]:
+        """Return columns under aliases (alias -> name); without any, a frame of the same rows."""
+
+    @abstractmethod
+    def _fetch_rows(self, frame: nw.LazyFrame[Any], keys: Sequence[str] = ()) -> list[Row]:
+        """Run the query of a frame and return its rows; `keys` are its groups."""
+
+    @abstractmethod
+    def _sorted(self, name: str) -> Source:
+        """Return the same rows sorted by a column."""
+
+    @abstractmethod
+    def _translate_errors(self) -> AbstractContextManager[None]:
+        """Turn the engine's errors into a DataError."""
+
+    def kind(self, name: str) -> Kind:
+        """Return what a column holds."""
+        return kind_of(self._arrow_type(name))
+
+    def column_info(self, name: str) -> ColumnInfo:
+        """Return what a query must know of a column."""
+        return column_info_of(self._arrow_type(name), self.columns[name])
+
+    def aggregate(self, query: Query, results: Mapping[str, nw.Expr], keys: Sequence[str] = ()) -> list[Row]:
+        """Compute results in the engine."""
+        with self._translate_errors():
+            frames = aggregate_frames(self._run(query), query, results, keys, self.require_engine().max_aggregates)
+            return join_answers(keys, [self._fetch_rows(frame, keys) for frame in frames])
+
+    def sum_squared_differences(self, query: Query, column: str) -> float:
+        """Sum the squared differences of a query's column between consecutive rows; NaN unless the rows are sorted."""
+        if self._order_by is None:
+            return math.nan
+        with self._translate_errors():
+            return float(self._fetch_rows(squared_differences(self._run(query), column, "o0"))[0]["s0"])
+
+    def sort_by(self, name: str) -> Source:
+        """Return the rows in the order of a column that is different in every row."""
+        require_columns(self, [name])
+        with self._translate_errors():
+            column = nw.col("v0")
+            counts = self._select({"v0": name}).select(n0=nw.len(), n1=column.count(), n2=column.n_unique())
+            row = self._fetch_rows(counts)[0]
+        require_unique_order(self, name, rows=int(row["n0"]), values=int(row["n1"]), distinct_values=int(row["n2"]))
+        return self._sorted(name)
+
+    def _run(self, query: Query) -> nw.LazyFrame[Any]:
+        """Return the frame of a query, with its stages applied; o0 is the column that sorts the rows."""
+        aliases = {f"v{i}": name for i, name in enumerate(query.numbers)} | {f"l{i}": name for i, name in enumerate(query.labels)}
+        aliases |= {} if self._order_by is None else {"o0": self._order_by}
+        engine, label_info = self.require_engine(), [self.column_info(name) for name in query.labels]
+        return apply_stages(with_aliases(self._select(aliases), query, label_info, engine), query, engine)
+
+
+def enum_values(kind: Any) -> tuple[Level, ...] | None:
+    """Return the values of a DuckDB type if it is an ENUM."""
+    levels = dict(kind.children)["values"] if kind.id == "enum" else None
+    return tuple(levels) if isinstance(levels, list) else None
