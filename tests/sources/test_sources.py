@@ -690,7 +690,7 @@ def test_where_nothing_can_be_written(tmp_path):
     batch = [{"x": np.array([np.inf])}]
     (tmp_path / "folder.csv").mkdir()
     cases = {
-        "out.txt": "must end in one of .csv, .parquet",
+        "out.txt": "Use one of .csv, .parquet",
         "no/out.csv": "does not exist",
         "folder.csv": "is a folder",
         "o.jsonl": "cannot hold",

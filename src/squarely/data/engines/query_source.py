@@ -76,11 +76,14 @@ class QuerySource(Source):
         """Return the rows in the order of a column that is different in every row."""
         require_columns(self, [name])
         with self._translate_errors():
-            column = nw.col("v0")
-            counts = self._select({"v0": name}).select(n0=nw.len(), n1=column.count(), n2=column.n_unique())
-            row = self._fetch_rows(counts)[0]
+            row = self._fetch_rows(self._count_values(name))[0]
         require_unique_order(self, name, rows=int(row["n0"]), values=int(row["n1"]), distinct_values=int(row["n2"]))
         return self._sorted(name)
+
+    def _count_values(self, name: str) -> nw.LazyFrame[Any]:
+        """Return the frame of n0, n1 and n2: the numbers of rows, of values and of distinct values of a column."""
+        column = nw.col("v0")
+        return self._select({"v0": name}).select(n0=nw.len(), n1=column.count(), n2=column.n_unique())
 
     def _run(self, query: Query) -> nw.LazyFrame[Any]:
         """Return the frame of a query, with its stages applied; o0 is the column that sorts the rows."""
