@@ -35,7 +35,7 @@ def test_a_fraction_after_a_million_integers_is_fine(tmp_path):
     ("many,1\n", "Column 'x' of a.csv holds text, not a number: 'many' in data row 1,000,001. Correct or clear that value."),
     ("1,2,3\n", "line 1,000,002 has 3 fields, and the header has 2. Correct that line."),
     ("1\n", "line 1,000,002 has 1 field, and the header has 2. Correct that line."),
-    ('"1,2\n', "The file 'a.csv' cannot be read as CSV with a header line."),
+    ('"1,2\n', "The file 'a.csv' cannot be read as CSV with a header line: "),
 ])  # fmt: skip
 def test_what_is_wrong_after_a_million_rows_is_named(last, said, tmp_path):
     with pytest.raises(DataError) as caught:

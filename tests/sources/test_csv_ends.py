@@ -16,7 +16,7 @@ from tests.support.checks import assert_close
 from tests.support.scripts import run_script
 
 SHIFTED = "price,size,note\n980,50,\n750,51,\n890,52,\n1,250,53,\n870,54,\n990,55,\n640,56,\n"
-SAYS = "Line 5 of .* has 4 fields, the last one empty where it is one too many, and the header has 3"
+SAYS = "Line 5 of .* has 4 fields, and the header has 3"
 NOTE = "Read with a delimiter at the end of every line, behind which nothing stands."
 
 
@@ -69,7 +69,7 @@ def test_an_empty_field_at_the_end_of_every_line_is_none_and_noted(header, end, 
     assert_close(fit.params, np.linalg.lstsq(X, rows[:, 0], rcond=None)[0], rtol=1e-9)
     assert NOTE in " ".join(str(fit.summary()).split())
     path.write_bytes(end.join([header, *lines[:-1], lines[-1][:-1], ""]).encode())
-    with pytest.raises(DataError, match=r"Line 41 .*has 3 fields"):
+    with pytest.raises(DataError, match=r"line 41 has 3 fields"):
         sq.ols("y ~ x", path)
     path.write_bytes(end.join([header, *lines, "1,250,3,9,", ""]).encode())
     with pytest.raises(DataError, match=r"[Ll]ine 42 .*has 5 fields"):

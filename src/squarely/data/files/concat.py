@@ -145,8 +145,7 @@ class ConcatSource(Source):
             raise DataError(
                 f"Column {name!r} holds {_describe_kind(one, first, name)} in {first.label!r} and "
                 f"{_describe_kind(other, second, name)} in {second.label!r}. Write one kind of values in all files of "
-                f"{self.label}, "
-                "or leave the column out."
+                f"{self.label}, or leave the column out."
             )
         return next(iter(filled), "null")
 

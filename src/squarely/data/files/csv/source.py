@@ -187,9 +187,9 @@ class CsvSource(Source):
         """Return the place of a column; raise a DataError if its decimal sign is ambiguous, or differs from other columns."""
         place = self._names.index(name)
         if place in self._comma_values.mixed_values:
+            value = self._comma_values.mixed_values[place]
             raise DataError(
-                f"Column {name!r} of {self.label} has values such as {self._comma_values.mixed_values[place]!r} and "
-                f"another column has "
+                f"Column {name!r} of {self.label} has values such as {value!r} and another column has "
                 "decimal points: some columns write 1,5 and others 1.5. Write one kind of decimal sign."
             )
         if place in self._comma_values.ambiguous_values:
@@ -201,8 +201,7 @@ class CsvSource(Source):
         sign, longer = ("comma", "1,2340") if "," in value else ("point", "1.2340")
         return DataError(
             f"Column {self._names[place]!r} of {self.label} has {values}, in which the {sign} may stand for a decimal point or "
-            f"separate thousands. Remove it if it separates thousands (1234), or add a zero to one value if it is "
-            f"decimal ({longer})."
+            f"separate thousands. Remove it if it separates thousands (1234), or add a zero if it is decimal ({longer})."
         )
 
     def _require_uniform_lines(self) -> None:
