@@ -264,7 +264,7 @@ def test_a_name_that_is_not_utf8_is_one_like_others(form, tmp_path):
     assert sq.load(saved).source.label == r"Stra\xdfe." + form.decode()
     run = sq.train("y ~ x", path, epochs=3, lr=0.1, validation=0.25, checkpoint=os.fsdecode(folder + b"/run\xff"))
     if form == b"parquet":
-        with pytest.raises(OptionError, match=r"is not UTF-8, and pandas.read_parquet opens no such file"):
+        with pytest.raises(OptionError, match=r"is not UTF-8, and pandas.read_parquet cannot open it"):
             run.code()
         return
     (tmp_path / "script.py").write_text(run.code())
