@@ -100,7 +100,7 @@ def test_a_session_that_is_stopped_is_told(opened, monkeypatch):
         return folded(self, *given)
 
     monkeypatch.setattr(SparkSource, "reduce_partitions", stopped)
-    with pytest.raises(DataError, match=r"cannot be processed: .*See that its session is running") as met:
+    with pytest.raises(DataError, match=r"cannot be processed: .*Check that its session is running") as met:
         sq.ols("y ~ x", frame)
     assert type(met.value.__cause__).__module__.startswith("pyspark")
     with pytest.raises(DataError, match="cannot be processed"):
