@@ -201,7 +201,8 @@ class CsvSource(Source):
         sign, longer = ("comma", "1,2340") if "," in value else ("point", "1.2340")
         return DataError(
             f"Column {self._names[place]!r} of {self.label} has {values}, in which the {sign} may stand for a decimal point or "
-            f"separate thousands. Remove it if it separates thousands (1234), or add a zero if it is decimal ({longer})."
+            "separate thousands. Remove it if it separates thousands (1234), or add a zero to one value if it is "
+            f"decimal ({longer})."
         )
 
     def _require_uniform_lines(self) -> None:
