@@ -76,7 +76,7 @@ def test_f_a_category_that_the_fit_has_not_met(door, tmp_path):
     """Pyfixest gives it the baseline's prediction."""
     fit = sq.ols("y ~ g", through_door(door, {"g": ["a", "a", "b", "b", "c", "c"], "y": [1.0, 2, 3, 4, 6, 5]}, tmp_path))
     new = through_door(door, {"g": ["b", "z", "a"]}, tmp_path)
-    with pytest.raises(DataError, match=r"'z' in data row 2.*Known levels: 'a', 'b', 'c'"):
+    with pytest.raises(DataError, match=r"'z' in data row 2.*known levels: 'a', 'b', 'c'"):
         fit.predict(new)
     assert_close(fit.predict(through_door(door, {"g": ["b", "z", "a"]}, tmp_path), unseen="nan"), [3.5, np.nan, 1.5], rtol=1e-12)
 

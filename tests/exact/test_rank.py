@@ -193,7 +193,7 @@ def test_rows_in_which_rounding_alone_is_left_are_predicted():
 
 def test_what_bends_over_a_constant_is_refused():
     for term in ("poly(rate, 2)", "bs(rate, df=4)", "ns(rate, df=2)"):
-        with pytest.raises(DataError, match=r"rate.* its argument is 0.19, up to rounding, in every row"):
+        with pytest.raises(DataError, match=r"rate.* has an argument that is 0\.19, up to rounding, in every row"):
             sq.ols(f"y ~ net + {term}", rates())
 
 

@@ -201,7 +201,7 @@ def test_certify_wants_a_fit_and_a_training():
     need("torch")
     fit, run = sq.ols("mpg ~ displacement", CARS), sq.train("mpg ~ displacement", CARS, epochs=1)
     for wrong in ((fit, fit), (run, fit), (None, run), (fit, sq.sweep("mpg ~ displacement", CARS, epochs=1))):
-        with pytest.raises(InputError, match="what ols and what train returned"):
+        with pytest.raises(InputError, match="Give it the results of ols and train, in this order"):
             sq.certify(*wrong)
 
 
