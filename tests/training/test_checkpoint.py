@@ -27,19 +27,13 @@ need("safetensors")
 from squarely.descent.checkpoint.files import UnreadableCheckpointError, read_checkpoint  # noqa: E402
 from squarely.descent.checkpoint.serialize import describe_value, from_plain, to_plain  # noqa: E402
 from squarely.descent.options.optimizers import OPTIMIZERS, SCHEDULERS  # noqa: E402
+from tests.support.runs import DATA, FORMULA, bits, no_waiting_for_the_disk, train  # noqa: E402, F401
 
-FORMULA, DATA = "mpg ~ displacement + weight + C(origin)", sq.datasets.cars()
 MINI = {"batch_size": 150, "lr": 0.01, "optimizer": "adam"}
 
 
 class CutError(Exception):
     """What stops a run in these tests."""
-
-
-@pytest.fixture(autouse=True)
-def no_waiting_for_the_disk(monkeypatch):
-    """What a process has written is there for the next one; only a machine that stops needs more, and one test looks at that."""
-    monkeypatch.setattr(os, "fsync", lambda handle: None)
 
 
 @pytest.fixture
@@ -62,29 +56,6 @@ def cut(monkeypatch):
 
     yield after
     monkeypatch.setattr(keeper, "write_checkpoint", write)
-
-
-def train(**options):
-    return sq.train(FORMULA, DATA, **{"epochs": 12, **options})
-
-
-def bits(run):
-    columns = {name: np.array(values).tobytes() for name, values in run.result.history.columns.items()}
-    return run.result.end.tobytes(), run.status, columns, [tensor.tobytes() for tensor in tensors_of(run.optimizer.state_dict())]
-
-
-def tensors_of(value):
-    """Yield every tensor and number inside a state_dict."""
-    if isinstance(value, dict):
-        value = [item for key in value for item in (value[key],)]
-    if isinstance(value, list | tuple):
-        for item in value:
-            yield from tensors_of(item)
-    elif isinstance(value, torch.Tensor):
-        yield np.array([str(value.dtype)])
-        yield value.detach().numpy()
-    elif isinstance(value, float):
-        yield np.array(value)
 
 
 def went_on(cut, folder, times, **options):

@@ -545,6 +545,8 @@ def test_what_is_no_path_is_refused():
     run = sq.train("mpg ~ displacement", CARS, epochs=1)
     with pytest.raises(sq.errors.OptionError, match="not a path"):
         run.code(3)
+    with pytest.raises(sq.errors.OptionError, match=r"'cars\.arrows' is an Arrow stream, which pandas cannot read"):
+        run.code("cars.arrows")
     assert 'pd.read_csv(\n    "cars.csv",' in run.code("cars.csv")
 
 

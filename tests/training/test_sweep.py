@@ -138,6 +138,8 @@ def test_torch_itself(name, size):
         {"scheduler": "ExponentialLR", "scheduler_options": {"gamma": 0.99}, "scheduler_per": "batch", "batch_size": 60},
         {"scheduler": "LambdaLR", "scheduler_options": {"lr_lambda": lambda k: 1 / (1 + k)}, "optimizer": "adam"},
         {"start": [0.5, -1.0, 2.0, 0.0]},
+        {"optimizer": "adam", "optimizer_options": {"weight_decay": 0.5}},
+        {"optimizer": "adam", "weight_decay": 0.5},
     ],
 )
 def test_other_choices_equal_each_run_alone(options):
@@ -359,6 +361,10 @@ def test_figures():
         ({"momentum": [0.9, 0.0], "nesterov": True}, "nesterov=True needs momentum above zero."),
         ({"batch_size": [10, 0]}, "batch_size=0"),
         ({"seed": [0, 1.5]}, "seed=1.5 is not a whole number."),
+        (
+            {"weight_decay": [0.1, 0.2], "optimizer": "adam", "optimizer_options": {"weight_decay": 0.0}},
+            "optimizer_options has 'weight_decay', which is a separate option. Give weight_decay= instead.",
+        ),
         ({"momentum": [0, 0.9], "optimizer": "adam"}, "momentum and nesterov belong to optimizer='sgd'"),
     ],
 )

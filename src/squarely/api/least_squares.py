@@ -10,7 +10,7 @@ from squarely.data import Source, pass_counter
 from squarely.design import plan_design
 from squarely.errors import InputError
 from squarely.exact import solve_least_squares
-from squarely.inference import Fit, Preview, build_preview, infer, merge_fits, solution_from_json
+from squarely.inference import Fit, Preview, build_preview, fit_from_json, infer, merge_fits
 from squarely.moments import Moments
 from squarely.storage.disk import read_text
 
@@ -130,7 +130,7 @@ def load(path: str | os.PathLike[str]) -> Fit:
     >>> fit.predict({"x": [4.0]}).round(3)
     array([10.])
     """
-    return infer(*solution_from_json(read_text(path), os.fsdecode(path)))
+    return fit_from_json(read_text(path), os.fsdecode(path))
 
 
 def merge(fits: Iterable[Fit], *, remove: Iterable[Fit] = (), duplicates: str = "raise") -> Fit:

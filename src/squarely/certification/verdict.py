@@ -140,7 +140,7 @@ def _judge(fit: Fit, run: Training, *, excess: float, tau: float, same: bool) ->
         return "collinear", _describe_dependence(fit, run, far)
     if largest <= tau:
         return "agree", f"Every coefficient is within {tau:g} standard errors; the largest gap is {largest:.2g}."
-    if getattr(run.source, "is_redrawn", False):
+    if run.source.is_redrawn:
         return "different rows", (
             f"{far} The loader has other rows in each epoch, and the fit has those of one pass, so their answers may differ. Let "
             "the loader give every row once an epoch."

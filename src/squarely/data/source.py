@@ -81,6 +81,11 @@ class Source(ABC):
         return None
 
     @property
+    def is_redrawn(self) -> bool:
+        """Whether two passes may have different rows, as those of a loader that draws with replacement."""
+        return False
+
+    @property
     def decimal_comma(self) -> bool:
         """Whether numbers in text have a decimal comma."""
         return DECIMAL_COMMA in self.notes

@@ -5,9 +5,8 @@ out the page, `serialize` and `deserialize` write and read saved fits, `merge` c
 these. `preview` says what a fit will read and cost.
 """
 
-from squarely.inference.deserialize import solution_from_json
-from squarely.inference.fit import Fit, infer, merge_fits
+from squarely.inference.fit import Fit, fit_from_json, infer, merge_fits
 from squarely.inference.normality import Normality, residual_tests
 from squarely.inference.preview import Preview, build_preview
 
-__all__ = ["Fit", "Normality", "Preview", "build_preview", "infer", "merge_fits", "residual_tests", "solution_from_json"]
+__all__ = ["Fit", "Normality", "Preview", "build_preview", "fit_from_json", "infer", "merge_fits", "residual_tests"]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from squarely.data import DetachedSource, RowAccount, Source
-from squarely.design import Design, design_from_json, formula_of, learned_from_json, parse_formula, parse_where
+from squarely.design import design_from_json, formula_of, learned_from_json, parse_formula, parse_where
 from squarely.errors import DataError, InputError
 from squarely.exact import (
     TEN_DIGITS,
@@ -31,7 +31,7 @@ from squarely.exact import (
     unit_errors,
 )
 from squarely.inference.serialize import FORMAT, MAX_COEFFICIENTS, RESIDUAL_KEYS
-from squarely.inference.statistics import statistics_of
+from squarely.inference.statistics import Statistics, statistics_of
 from squarely.moments import EngineRecord, Moments
 from squarely.numerics import ROUNDOFF, Array
 from squarely.storage.json_fields import as_bool, as_choice, as_int, as_number, as_numbers, as_size, as_text, as_triangle
@@ -45,7 +45,7 @@ class _EarlierFormatError(Exception):
     """A file of an earlier version lacks something."""
 
 
-def solution_from_json(text: str, label: str) -> tuple[Solution, Source]:
+def solution_from_json(text: str, label: str) -> tuple[Statistics, Solution, Source]:
     """Read a solution and its source, which has no rows, from JSON; `label` names the file in messages.
 
     Raises
@@ -75,7 +75,7 @@ def solution_from_json(text: str, label: str) -> tuple[Solution, Source]:
         raise DataError(f"The file {label!r} is damaged or was changed by hand: {what} Save the fit again.") from None
 
 
-def _read_document(document: Mapping[str, Any], label: str) -> tuple[Solution, Source]:
+def _read_document(document: Mapping[str, Any], label: str) -> tuple[Statistics, Solution, Source]:
     written = document["source"]
     columns = {as_text(name): as_text(kind) for name, kind in written["columns"].items()}
     source = DetachedSource(as_text(written["label"]), columns, tuple(as_text(note) for note in written["notes"]), label)
@@ -113,9 +113,8 @@ def _read_document(document: Mapping[str, Any], label: str) -> tuple[Solution, S
     )
     if moments.gram[0, 0] != moments.n or not (np.diag(moments.gram) >= 0).all() or not _is_gram(moments.gram):
         raise ValueError("its cross-products are not those of its rows.")
-    solution = _check_consistency(_read_solution(document, moments, design))
-    statistics_of(solution)  # raises if its numbers are beyond what a fit can have
-    return solution, source
+    solution = _check_consistency(_read_solution(document, moments))
+    return statistics_of(solution), solution, source
 
 
 def _is_gram(gram: Array) -> bool:
@@ -153,7 +152,8 @@ def _check_consistency(solution: Solution) -> Solution:
     raise ValueError("its standard errors are not those of its columns, and its covariances would be wrong.")
 
 
-def _read_solution(document: Mapping[str, Any], moments: Moments, design: Design) -> Solution:
+def _read_factorization(document: Mapping[str, Any], moments: Moments) -> Factorization:
+    design = moments.design
     p = len(design.names)
     written = document["factor"]
     selected = np.array([as_bool(x) for x in written["kept"]], dtype=bool)
@@ -170,7 +170,7 @@ def _read_solution(document: Mapping[str, Any], moments: Moments, design: Design
     zeros = tuple(as_bool(x) for x in written.get("zero", [text.endswith(" is constant (0)") for text in messages]))
     if not len(remainders) == len(messages) == len(zeros) == p - q:
         raise ValueError("its dropped columns do not fit its formula.")
-    factor = Factorization(
+    return Factorization(
         columns=columns,
         names=design.names,
         selected=selected,
@@ -182,12 +182,17 @@ def _read_solution(document: Mapping[str, Any], moments: Moments, design: Design
         triangle=None if written["triangle"] is None else as_triangle(written["triangle"], len(moments.gram)),
         error_factor=as_size(written["doubt"]),
     )
-    residuals = _read_residuals(document["residuals"], len(design.labels) + 1, q)
+
+
+def _read_solution(document: Mapping[str, Any], moments: Moments) -> Solution:
+    factor = _read_factorization(document, moments)
+    p, q = len(factor.selected), len(factor.columns)
+    residuals = _read_residuals(document["residuals"], len(moments.design.labels) + 1, q)
     saved = document["solution"]
     params = as_numbers(saved["params"], (p,))
     b = as_numbers(saved["b"][0], (q,)), as_numbers(saved["b"][1], (q,))
     merged = _read_merge_record(document["merged"])
-    if not np.isfinite([*params[selected], *b[0], *b[1]]).all():
+    if not np.isfinite([*params[factor.selected], *b[0], *b[1]]).all():
         raise ValueError("its coefficients are not finite.")
     counts = [part.n for part in (residuals, merged) if part is not None]
     if counts != [moments.n]:

@@ -16,6 +16,7 @@ from squarely.data import RowAccount, Source, open_new_rows, scan_purpose, to_fr
 from squarely.design import Design, predict_batches
 from squarely.errors import InputError, OptionError
 from squarely.exact import Solution
+from squarely.inference.deserialize import solution_from_json
 from squarely.inference.merge import SourcedSolution, merge_solutions
 from squarely.inference.normality import Normality
 from squarely.inference.prediction import iter_predicted, make_predictor, read_residuals, require_other_file, write_predicted
@@ -312,7 +313,15 @@ class Fit(Statistics):
 
 def infer(solution: Solution, source: Source) -> Fit:
     """Return the fit of a solution, under the classical assumptions."""
-    statistics = statistics_of(solution)
+    return _make_fit(statistics_of(solution), solution, source)
+
+
+def fit_from_json(text: str, label: str) -> Fit:
+    """Return a saved fit, which has no rows, or raise a DataError that calls the file `label`."""
+    return _make_fit(*solution_from_json(text, label))
+
+
+def _make_fit(statistics: Statistics, solution: Solution, source: Source) -> Fit:
     return Fit(**{field.name: getattr(statistics, field.name) for field in fields(Statistics)}, solution=solution, source=source)
 
 
@@ -336,6 +345,4 @@ def merge_fits(fits: Sequence[Fit], removed: Sequence[Fit] = (), *, duplicates: 
     return infer(merged.solution, merged.source)
 
 
-_SCALARS = ("nobs", "rank", "df_model", "df_resid", "k_constant", "rsquared", "rsquared_adj", "fvalue", "f_pvalue", "llf", "aic",
-            "bic", "ssr", "ess", "centered_tss", "uncentered_tss", "mse_resid", "mse_model", "mse_total", "durbin_watson",
-            "condition_number")  # fmt: skip
+_SCALARS = [field.name for field in fields(Statistics) if field.name not in {"constant_response", "normality", "standard_errors"}]

@@ -58,7 +58,7 @@ def solution_to_json(solution: Solution, source: Source) -> str:
         "aggregated": _to_keys(moments.engine_record, _ENGINE_KEYS),
         "remarks": list(moments.remarks),
         "factor": {
-            **(_to_keys(solution.factor, _FACTORIZATION_KEYS) or {}),
+            **{key: getattr(solution.factor, field) for key, field in _FACTORIZATION_KEYS.items()},
             "R": _upper_rows(solution.factor.R),
             "triangle": None if solution.factor.triangle is None else _upper_rows(solution.factor.triangle),
         },

@@ -144,7 +144,10 @@ def _check_path(data: object) -> str | None:
         return None
     if not isinstance(data, str | bytes | os.PathLike):
         raise OptionError(f"data={data!r} is of type {type(data).__name__}, not a path. Give the path that the script is to read.")
-    return os.fsdecode(data)
+    path = os.fsdecode(data)
+    if path.lower().endswith(".arrows"):
+        raise OptionError(f"data={path!r} is an Arrow stream, which pandas cannot read. Give a file, such as data.arrow.")
+    return path
 
 
 def _require_text(run: ScriptInput) -> None:

@@ -92,7 +92,7 @@ def _check_optimizer(options: TrainingOptions) -> dict[str, Any]:
     if options.scheduler_options and not isinstance(scheduler, str):
         raise OptionError("scheduler_options= go with a scheduler's name or class. A function sets its own.")
     for name in {"lr", "momentum", "nesterov", "weight_decay"} & set(options.optimizer_options):
-        if name == "lr" or optimizer == "sgd":
+        if name == "lr" or optimizer == "sgd" or (name == "weight_decay" and options.weight_decay is not None):
             raise OptionError(f"optimizer_options has {name!r}, which is a separate option. Give {name}= instead.")
     require_one_of("scheduler_per", options.scheduler_per, ("epoch", "batch"))
     return {
