@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 help:
 	@echo "make demo           install, and run the whole tutorial; figures go to squarely-demo/"
 	@echo "make test           install what the tests need, and run those that take minutes"
-	@echo "make test-all       run all tests, with clusters and several processes, as CI does;"
+	@echo "make test-all       run all tests, with clusters, several processes and kills, as CI does;"
 	@echo "                    ARGS='-k sweep' chooses among them, here and in make test"
 	@echo "make check          check format, lint and types"
 	@echo "make format         let ruff rewrite the code"
@@ -24,7 +24,7 @@ demo: .venv/demo.stamp
 	$(BIN)/squarely demo
 
 TEST := $(BIN)/python -m pytest --numprocesses auto --dist loadgroup --durations 10
-SLOW := (cluster or process_group) and not smoke
+SLOW := (cluster or process_group or kill) and not smoke
 
 test: .venv/dev.stamp
 	$(TEST) -m "not ($(SLOW))" $(ARGS)

@@ -21,8 +21,9 @@ GROUPS = {
     "test_bad_input_table.py": "table",
     "test_codegen.py": "scripts",
     "test_process_group.py": "processes",
+    "test_kill.py": "kills",
 }
-MARKERS = {"spark": "cluster", "dask": "cluster", "processes": "process_group"}
+MARKERS = {"spark": "cluster", "dask": "cluster", "processes": "process_group", "kills": "kill"}
 LEFT_OUT = pytest.StashKey[int]()
 
 
@@ -81,4 +82,4 @@ def pytest_unconfigure(config):
     """Say last what was left out."""
     count, reporter = config.stash.get(LEFT_OUT, 0), config.pluginmanager.get_plugin("terminalreporter")
     if count and reporter is not None and not hasattr(config, "workeroutput"):
-        reporter.write_line(f"{count} cluster and process-group tests left out: make test-all")
+        reporter.write_line(f"{count} cluster, process-group and kill tests left out: make test-all")

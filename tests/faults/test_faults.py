@@ -144,6 +144,7 @@ squarely.cli.main()
 """
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize("name", LONG)
 def test_an_interrupt_stops_a_scan_and_leaves_nothing_behind(name, tmp_path):
     (tmp_path / "data").mkdir()

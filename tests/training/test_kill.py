@@ -29,6 +29,7 @@ def test_killed_at_random_moments_and_resumed_a_run_ends_with_the_same_bits(tmp_
     assert all(way["places"] >= 3 for way in ways)
 
 
+@pytest.mark.smoke
 def test_ctrl_c_keeps_the_run_and_says_how_to_go_on(tmp_path):
     handler = signal.getsignal(signal.SIGINT)
     steps = []
