@@ -20,16 +20,19 @@ from torch.utils.data import DataLoader, TensorDataset
 import squarely as sq
 from exact_data import SEED, columns, numbers_file
 from measure import faster, head, in_turns, machine, median_seconds, memory, own_peak_megabytes, refused, within
-from squarely import descent, given
+from squarely import descent
+from squarely.data import open_source
+from squarely.design import learn_from_rows, parse_formula
+from squarely.moments import gather_moments
 
 PACKAGES = ["numpy", "torch", "pandas", "pyarrow", "duckdb", "scikit-learn", "skorch"]
 CARS = "mpg ~ displacement"
 
 
-def opened(formula, data):
-    """Open the data and gather the cross-products, which every run needs. D1 does not count this time."""
-    handed = given.Given(formula=formula, data=data, X=None, y=None, intercept=True, where=None, missing="drop")
-    return given.gathered(handed)
+def gather(formula, data, *fold):
+    """Return the cross-products, which every run needs, and the open source. D1 does not count this time."""
+    source = open_source(data)
+    return gather_moments(learn_from_rows(parse_formula(formula), source), source, *fold), source
 
 
 def tutorial(epochs=1000, lr=0.01):
@@ -56,14 +59,14 @@ def tutorial(epochs=1000, lr=0.01):
 
 def d1(name, _):
     """Measure the tutorial's 1,001 epochs on cars.csv, with torch's default threads and with one."""
-    moments, source = opened(CARS, sq.datasets.cars())
-    recipes = {
+    moments, source = gather(CARS, sq.datasets.cars())
+    options = {
         "rows": descent.TrainingOptions(),
         "rows, gradient written out": descent.TrainingOptions(gradient="closed"),
         "moments": descent.TrainingOptions(engine="moments"),
         "closed form": descent.TrainingOptions(engine="closed_form"),
     }
-    works = {kind: lambda recipe=recipe: descent.train(moments, source, (recipe,))[0] for kind, recipe in recipes.items()}
+    works = {kind: lambda each=each: descent.train(moments, source, (each,))[0] for kind, each in options.items()}
     expected = tutorial()
     for kind, work in works.items():
         np.testing.assert_allclose(work().result.losses, expected, rtol=3e-6, err_msg=kind)
@@ -73,24 +76,24 @@ def d1(name, _):
         torch.set_num_threads(threads)
         took = in_turns({"tutorial": tutorial, **works, **whole}, 7)
         peer = (f"the tutorial's loop, torch threads {threads}", took["tutorial"])
-        must = (
+        targets = (
             {"rows": 2.0, "moments": None, "closed form": None}
             if threads > 1
             else {"rows": 1.0, "moments": 6.0, "closed form": 500.0}
         )
         for kind in [*works, *whole]:
-            faster(name, f"1,001 epochs of cars.csv, {kind}", took[kind], peer, least=must.get(kind))
+            faster(name, f"1,001 epochs of cars.csv, {kind}", took[kind], peer, least=targets.get(kind))
     torch.set_num_threads(default)
 
 
-def standardised(n, p):
+def standardized_columns(n, p):
     arrays = columns(n, p)
     X = np.column_stack([arrays[f"x{j}"] for j in range(1, p + 1)])
     y = arrays["y"][:, None]
     return arrays, *(((a - a.mean(0)) / a.std(0)).astype(np.float32) for a in (X, y))
 
 
-def an_epoch(model, optimizer, batches):
+def train_epoch(model, optimizer, batches):
     criterion = nn.MSELoss()
     for inputs, labels in batches:
         optimizer.zero_grad()
@@ -102,10 +105,10 @@ def an_epoch(model, optimizer, batches):
 def d2(name, scale):
     """Measure a mini-batch epoch of a million rows, ten columns, batches of 256."""
     n, size, lr = int(1_000_000 * scale), 256, 0.01
-    arrays, X, y = standardised(n, 10)
+    arrays, X, y = standardized_columns(n, 10)
     X, y = torch.from_numpy(X), torch.from_numpy(y)
     formula = "y ~ " + " + ".join(f"x{j}" for j in range(1, 11))
-    moments, source = opened(formula, arrays)
+    moments, source = gather(formula, arrays)
 
     def fresh():
         torch.manual_seed(0)
@@ -115,12 +118,12 @@ def d2(name, scale):
     def by_index():
         model, optimizer = fresh()
         order = torch.from_numpy(np.random.default_rng([0, 0]).permutation(n))
-        an_epoch(model, optimizer, ((X[rows], y[rows]) for rows in order.split(size)))
+        train_epoch(model, optimizer, ((X[rows], y[rows]) for rows in order.split(size)))
         return model
 
     def by_loader():
         model, optimizer = fresh()
-        an_epoch(model, optimizer, DataLoader(TensorDataset(X, y), batch_size=size, shuffle=True))
+        train_epoch(model, optimizer, DataLoader(TensorDataset(X, y), batch_size=size, shuffle=True))
 
     def ours(gradient):
         stamps = []
@@ -146,10 +149,10 @@ def d2(name, scale):
     for gradient in ("closed", "autograd"):
         work = f"an epoch of {n:,} x 10, batches of {size}, gradient={gradient!r}, loss on all rows included"
         for peer in works:
-            must = (
+            targets = (
                 {"DataLoader(TensorDataset, shuffle=True)": 5.0, "index batches": 2.0}.get(peer) if gradient == "closed" else None
             )
-            faster(name, work, took[gradient], (peer, took[peer]), least=must)
+            faster(name, work, took[gradient], (peer, took[peer]), least=targets)
 
 
 def others(X, y, size, lr):
@@ -245,9 +248,6 @@ def d6(name, scale, device="cuda:0"):
     if device != "cpu" and not torch.cuda.is_available():
         refused(name, "on a GPU", "no GPU here")
         return
-    from squarely.data import open_source
-    from squarely.design import learn_from_rows, parse_formula
-    from squarely.moments import gather_moments
     from squarely.moments.gpu import gpu_fold
 
     n, p, epochs = int(100_000_000 * scale), 10, 20
@@ -255,28 +255,27 @@ def d6(name, scale, device="cuda:0"):
     formula = "y ~ " + " + ".join(f"x{j}" for j in range(1, p + 1))
     wait = torch.cuda.synchronize if device != "cpu" else lambda: None
     copied = ("a copy of the rows on the device", copy_seconds((n, p + 1), device, wait))
-    source = open_source(arrays)
-    design = learn_from_rows(parse_formula(formula), source)
-    moments = gather_moments(design, source, gpu_fold(device))
+    moments, source = gather(formula, arrays, gpu_fold(device))
+    design = moments.design
     took = in_turns({"moments": lambda: gather_moments(design, source, gpu_fold(device))}, 3)["moments"]
     within(name, f"cross-products of {n:,} x {p}, rows from the memory of the machine", took, copied, most=1.43)
 
-    def an_epoch_of(**options):
+    def epoch_seconds(**options):
         stamps = []
 
         def stamp(_):
             wait()
             stamps.append(time.perf_counter())
 
-        recipe = descent.TrainingOptions(lr=0.1, gradient="closed", device=device, callbacks=stamp, stream=False, **options)
-        run = descent.train(moments, source, (recipe,))[0]
+        each = descent.TrainingOptions(lr=0.1, gradient="closed", device=device, callbacks=stamp, stream=False, **options)
+        run = descent.train(moments, source, (each,))[0]
         assert run.status == "finished"
         assert run.result.losses[-1] < run.result.losses[0]
         return float(np.median(np.diff(stamps)))
 
-    within(name, f"a full-batch epoch of {n:,} x {p}", an_epoch_of(epochs=epochs), copied, most=1.43)
+    within(name, f"a full-batch epoch of {n:,} x {p}", epoch_seconds(epochs=epochs), copied, most=1.43)
     steps, size = -(-n // 65_536), 65_536
-    took = an_epoch_of(epochs=2, batch_size=size) / steps
+    took = epoch_seconds(epochs=2, batch_size=size) / steps
     within(name, f"a step of {size:,} x {p}, one of {steps:,}", took, (copied[0] + ", the same part", copied[1] / steps), most=None)
 
 

@@ -178,9 +178,9 @@ def of_width(name, p, n):
         return
     frame = pl.DataFrame(arrays)
     with duckdb.connect() as connection:
-        connection.register("held", frame.to_arrow())
-        connection.execute("CREATE TABLE kept AS SELECT * FROM held")
-        for engine, data in {"Polars LazyFrame": frame.lazy(), "DuckDB relation": connection.table("kept")}.items():
+        connection.register("frame", frame.to_arrow())
+        connection.execute("CREATE TABLE rows AS SELECT * FROM frame")
+        for engine, data in {"Polars LazyFrame": frame.lazy(), "DuckDB relation": connection.table("rows")}.items():
             folds(name, f"{n:,} x {p}, {engine}", text, data, expected)
 
 
@@ -248,16 +248,16 @@ def main():
     parser.add_argument("which", nargs="*", metavar="E1 ... E6", help="which to run; the default is all")
     parser.add_argument("--quick", action="store_true", help="use a hundredth of the rows: shows that it runs")
     parser.add_argument("--scale", type=float, default=1.0, help="multiply the rows by this")
-    parser.add_argument("--data", type=Path, help="folder in which the data files are kept and found again, about 12 GB in total")
-    given = parser.parse_args()
-    if unknown := set(given.which) - set(WORK):
+    parser.add_argument("--data", type=Path, help="folder in which the data files are written once, about 12 GB in total")
+    options = parser.parse_args()
+    if unknown := set(options.which) - set(WORK):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; choose from {', '.join(WORK)}")
-    scale = 0.01 if given.quick else given.scale
+    scale = 0.01 if options.quick else options.scale
     print(f"{machine(PACKAGES, SEED)}, squarely {sq.__version__}; rows x {scale:g}\n")
     head()
     with tempfile.TemporaryDirectory() as temporary:
-        folder = given.data or Path(temporary)
-        for name in given.which or WORK:
+        folder = options.data or Path(temporary)
+        for name in options.which or WORK:
             work, rows = WORK[name]
             try:
                 work(name, rows, scale, folder)

@@ -1,4 +1,4 @@
-"""Rows for the benchmarks: generated from a seed, in memory or as Parquet files that are written once and kept."""
+"""Rows for the benchmarks: generated from a seed, in memory or as Parquet files that are written once."""
 
 import os
 

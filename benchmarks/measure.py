@@ -69,15 +69,15 @@ def head():
 def faster(name, work, ours, peer, *, least=None):
     """Print a row: how many times as fast as a peer (label, seconds) this is."""
     ratio = peer[1] / ours
-    must = "" if least is None else f"at least {least:g} x faster"
-    _row(name, work, (seconds(ours), _said(peer)), ratio, must, reached=least is None or ratio >= least)
+    target = "" if least is None else f"at least {least:g} x faster"
+    _row(name, work, (seconds(ours), _describe_peer(peer)), ratio, target, reached=least is None or ratio >= least)
 
 
 def within(name, work, ours, peer, *, most=None, least=0.0):
     """Print a row: how many times as long as a peer (label, seconds) this takes."""
     ratio = ours / peer[1]
-    must = "" if most is None else f"{least:g} to {most:g} x the time" if least else f"at most {most:g} x the time"
-    _row(name, work, (seconds(ours), _said(peer)), ratio, must, reached=most is None or least <= ratio <= most)
+    target = "" if most is None else f"{least:g} to {most:g} x the time" if least else f"at most {most:g} x the time"
+    _row(name, work, (seconds(ours), _describe_peer(peer)), ratio, target, reached=most is None or least <= ratio <= most)
 
 
 def memory(name, work, ours, *, most):
@@ -94,13 +94,13 @@ def seconds(s):
     return f"{s:,.2f} s" if s >= 1 else f"{s * 1e3:,.1f} ms"
 
 
-def _said(peer):
+def _describe_peer(peer):
     return f"{peer[0]}: {seconds(peer[1])}"
 
 
-def _row(name, work, cells, ratio, must, *, reached):
-    says = ("yes" if reached else "**no**") if must else ""
-    print(f"| {name} | {work} | {cells[0]} | {cells[1]} | {ratio:.2f} | {must} | {says} |", flush=True)
+def _row(name, work, cells, ratio, target, *, reached):
+    met = ("yes" if reached else "**no**") if target else ""
+    print(f"| {name} | {work} | {cells[0]} | {cells[1]} | {ratio:.2f} | {target} | {met} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -117,7 +117,7 @@ def main():
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("only", nargs="*", help="E7, width or growth; the default is all")
     asked.add_argument("--quick", action="store_true", help="use a tenth of the rows and measure once")
-    asked.add_argument("--data", type=Path, help="folder in which the rows are kept")
+    asked.add_argument("--data", type=Path, help="folder for the rows")
     asked.add_argument("--rows", type=int, default=None)
     options = asked.parse_args()
     rows, repeats = options.rows or (ROWS // 10 if options.quick else ROWS), 1 if options.quick else 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from squarely.descent.options.checks import stop_distance
 from squarely.descent.options.options import TrainingOptions
 from squarely.moments import StandardizedProblem
 from squarely.numerics import Array
+
+F = TypeVar("F", float, Array)
 
 DIVERGENCE_FACTOR = 1e12  # times the first loss; a stable run with momentum may grow, but far less
 
@@ -60,10 +63,15 @@ class StopReason:
 FINISHED = StopReason("finished")
 
 
-def has_diverged(losses: Array | float, first: Array | float) -> NDArray[np.bool_]:
-    """Return which losses are NaN or beyond all bounds, given the first loss of their runs (both broadcast)."""
+def divergence_limit(first: F) -> F:
+    """Return the largest loss that counts as stable, given the first loss of a run or an array of them."""
+    return DIVERGENCE_FACTOR * (first + 1.0)
+
+
+def has_diverged(losses: Array, first: F) -> NDArray[np.bool_]:
+    """Return which losses are NaN or beyond the limit, given the first loss of their runs (both broadcast)."""
     with np.errstate(invalid="ignore", over="ignore"):
-        within: NDArray[np.bool_] = np.asarray(losses) <= DIVERGENCE_FACTOR * (first + 1.0)
+        within: NDArray[np.bool_] = losses <= divergence_limit(first)
     return ~within
 
 
@@ -74,7 +82,7 @@ def stop_reason(
     loss, first = values["loss"], state.history.losses[0]
     if not math.isfinite(loss):
         return _restore_finite(state)
-    if has_diverged(loss, first):
+    if loss > divergence_limit(first):
         return StopReason("diverged")
     set_parameters(state.finite_parameters, state.parameters)
     requested = _run_callbacks(state, options, values)

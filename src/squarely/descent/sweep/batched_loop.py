@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from squarely.descent.batches.in_memory import epoch_order
-from squarely.descent.loop.stopping import FINISHED, StopReason, diverged_reason, has_diverged
+from squarely.descent.loop.stopping import FINISHED, StopReason, diverged_reason, divergence_limit, has_diverged
 from squarely.descent.loop.training_loop import threads_for
 from squarely.descent.options.options import TrainingOptions
 from squarely.descent.sweep.active_runs import EPOCHS_PER_CHECK, ActiveRuns
@@ -167,7 +167,7 @@ def _record_trace(active: ActiveRuns, tables: RunTensors, k: int, last: int) -> 
     w = active.weight_history[last % EPOCHS_PER_CHECK + 1 - back].view(-1, active.weight_history.shape[-1])[k]
     reason = (
         StopReason("diverged")
-        if finite and has_diverged(losses[-1], losses[0])
+        if finite and losses[-1] > divergence_limit(losses[0])
         else FINISHED
         if finite
         else diverged_reason(losses.tolist())
