@@ -14,7 +14,7 @@ import pyarrow as pa
 from squarely.data.dtypes import Kind, Level, declared_levels, index_columns, is_ordered, kind_of, schema_columns
 from squarely.data.files.local_file import LocalFile
 from squarely.data.pandas_io import pandas_read_call
-from squarely.data.source import RowRange, Source, record_batches, with_row_positions
+from squarely.data.source import PlacedBatch, RowRange, Source, record_batches, with_row_positions
 
 _END = b"\xff\xff\xff\xff\0\0\0\0"  # without this check a stream that was cut between two batches looks complete
 _KIND = "an Arrow file"
@@ -62,9 +62,7 @@ class IpcSource(Source):
         for batch in self._iter_batches(self._find_places(numbers, labels)):
             yield from self._cut(batch, numbers, labels)
 
-    def read_parts(
-        self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]
-    ) -> Iterator[tuple[int, pa.RecordBatch]]:
+    def read_parts(self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]) -> Iterator[PlacedBatch]:
         """Yield the named columns of some parts."""
         if self._is_stream:
             yield from super().read_parts(numbers, labels, order)

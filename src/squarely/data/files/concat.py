@@ -11,7 +11,7 @@ import pyarrow as pa
 from squarely.data.dtypes import Kind, Level, merge_level_orders
 from squarely.data.files.paths import FileSet
 from squarely.data.pandas_io import PandasReadCall
-from squarely.data.source import RowRange, Source, with_row_positions
+from squarely.data.source import PlacedBatch, RowRange, Source, with_row_positions
 from squarely.errors import DataError
 
 _KIND_WORDS: Mapping[Kind, str] = {"number": "numbers", "boolean": "true and false", "category": "categories of numbers"}
@@ -71,9 +71,7 @@ class ConcatSource(Source):
         """Return the parts of each file; files whose rows are unknown are scanned to count them."""
         return tuple(part.row_range for part in self._file_parts())
 
-    def read_parts(
-        self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]
-    ) -> Iterator[tuple[int, pa.RecordBatch]]:
+    def read_parts(self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]) -> Iterator[PlacedBatch]:
         """Yield the named columns of some parts; one file is open at a time."""
         self._require_usable(numbers, labels)
         parts = self._file_parts()

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 
 from squarely.data.dtypes import Kind, Level, parses_as_number
-from squarely.data.source import RowRange, Source, with_row_positions
+from squarely.data.source import PlacedBatch, RowRange, Source, with_row_positions
 from squarely.errors import DataError
 
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"  # the name that Hive, Spark, DuckDB, Arrow and Polars give to NULL
@@ -83,9 +83,7 @@ class HivePartitionSource(Source):
         """Return the parts of the file."""
         return self._file.parts()
 
-    def read_parts(
-        self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]
-    ) -> Iterator[tuple[int, pa.RecordBatch]]:
+    def read_parts(self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]) -> Iterator[PlacedBatch]:
         """Yield the named columns of some parts."""
         batches = self._file.read_parts(self._names_in_file(numbers), self._names_in_file(labels), order)
         yield from self._add_constants(batches, numbers, labels)

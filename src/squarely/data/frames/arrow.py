@@ -53,19 +53,14 @@ class ArrowSource(InMemorySource):
 
     def __init__(self, table: pa.Table, label: str = "the Arrow table") -> None:
         self.label = label
-        self._table = table
+        self._table, self._rows = table, table.num_rows
         self.columns, self.duplicate_names = schema_columns(table.schema)
         self.index_columns = index_columns(table.schema)
-
-    @property
-    def rows(self) -> int:
-        """The number of rows."""
-        return int(self._table.num_rows)
 
     def select_columns(self, numbers: Sequence[str], labels: Sequence[str]) -> tuple[list[pa.ChunkedArray], int]:
         """Return the named columns, and the number of rows."""
         places = map(self._table.schema.get_field_index, (*numbers, *labels))
-        return [self._table.column(place) for place in places], self.rows
+        return [self._table.column(place) for place in places], self._table.num_rows
 
     def kind(self, name: str) -> Kind:
         """Return the kind of a column."""

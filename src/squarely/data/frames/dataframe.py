@@ -19,13 +19,8 @@ class DataFrameSource(InMemorySource):
 
     def __init__(self, frame: nw.DataFrame[Any], label: str = "the data frame") -> None:
         self.label = label
-        self._frame = frame
+        self._frame, self._rows = frame, len(frame)
         self.columns = {name: str(kind) for name, kind in frame.schema.items() if isinstance(name, str)}
-
-    @property
-    def rows(self) -> int:
-        """The number of rows."""
-        return len(self._frame)
 
     def select_columns(self, numbers: Sequence[str], labels: Sequence[str]) -> tuple[list[pa.Array], int]:
         """Return the named columns, and the number of rows."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
 
-from squarely.data.source import BATCH_ROWS, RowRange, Source, record_batches
+from squarely.data.source import BATCH_ROWS, PlacedBatch, RowRange, Source, record_batches
 
 _MAX_ROWS = 4 * BATCH_ROWS  # of a batch that is a view of rows in memory: larger ones save time in Python
 
@@ -28,9 +28,7 @@ class InMemorySource(Source):
         rows = self.select_columns([], [])[1]
         return tuple(RowRange(first, min(BATCH_ROWS, rows - first)) for first in range(0, rows, BATCH_ROWS))
 
-    def read_parts(
-        self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]
-    ) -> Iterator[tuple[int, pa.RecordBatch]]:
+    def read_parts(self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]) -> Iterator[PlacedBatch]:
         """Yield the named columns of some parts."""
         columns, rows = self.select_columns(numbers, labels)
         for first in (i * BATCH_ROWS for i in order):
