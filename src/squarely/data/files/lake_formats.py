@@ -9,15 +9,19 @@ from pathlib import Path
 
 from squarely.errors import DataError
 
-_DELTA, _ICEBERG, _HUDI, _PAIMON, _STREAM, _DUCKLAKE = (
-    "a Delta table", "an Iceberg table", "a Hudi table", "a Paimon table", "the output of a Spark stream", "a DuckLake table"
-)  # fmt: skip
+_ICEBERG, _DUCKLAKE = "an Iceberg table", "a DuckLake table"
+_MARKS = {  # kind of table -> the folders in it
+    "a Delta table": ["_delta_log"],
+    "a Hudi table": [".hoodie"],
+    "the output of a Spark stream": ["_spark_metadata"],
+    "a Paimon table": ["snapshot", "manifest"],
+}
 _ALTERNATIVES = {
-    _DELTA: "deltalake.DeltaTable({path!r}).to_pyarrow_table(), or duckdb.sql(\"FROM delta_scan('...')\")",
+    "a Delta table": "deltalake.DeltaTable({path!r}).to_pyarrow_table(), or duckdb.sql(\"FROM delta_scan('...')\")",
+    "a Hudi table": "spark.read.format('hudi').load({path!r})",
+    "the output of a Spark stream": "spark.read.parquet({path!r}), which reads its log",
+    "a Paimon table": "spark.read.format('paimon').load({path!r})",
     _ICEBERG: "duckdb.sql(\"FROM iceberg_scan('...')\"), or the scan().to_arrow() of a table that pyiceberg has loaded",
-    _HUDI: "spark.read.format('hudi').load({path!r})",
-    _PAIMON: "spark.read.format('paimon').load({path!r})",
-    _STREAM: "spark.read.parquet({path!r}), which reads its log",
     _DUCKLAKE: "duckdb.sql(\"FROM lake.table\"), after ATTACH 'ducklake:...' AS lake",
 }
 
@@ -49,14 +53,9 @@ def _shorten(folder: Path) -> str:
 
 
 def _detect_table(folder: Path) -> str | None:
-    if os.path.isdir(folder / "_delta_log"):
-        return _DELTA
-    if os.path.isdir(folder / ".hoodie"):
-        return _HUDI
-    if os.path.isdir(folder / "_spark_metadata"):
-        return _STREAM
-    if os.path.isdir(folder / "snapshot") and os.path.isdir(folder / "manifest"):
-        return _PAIMON
+    for kind, marks in _MARKS.items():
+        if all(os.path.isdir(folder / mark) for mark in marks):
+            return kind
     try:
         names = os.listdir(folder / "metadata")
     except OSError:
