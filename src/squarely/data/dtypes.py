@@ -25,7 +25,10 @@ def is_ordered(schema: pa.Schema, name: str) -> bool:
     True
     """
     kind = schema.field(schema.get_field_index(name)).type
-    return pa.types.is_dictionary(kind) and (kind.ordered or name in _categorical_names(schema))
+    if not pa.types.is_dictionary(kind):
+        return False
+    notes = [note for note in _pandas_notes(schema, "columns") if isinstance(note, dict)]
+    return kind.ordered or any(note.get("field_name") == name and note.get("pandas_type") == "categorical" for note in notes)
 
 
 def declared_levels(chunks: Iterable[pa.Array]) -> tuple[Level, ...] | None:
@@ -79,14 +82,6 @@ def index_columns(schema: pa.Schema) -> frozenset[str]:
     """
     indexes = _pandas_notes(schema, "index_columns")
     return frozenset(name for name in indexes if isinstance(name, str) and schema.get_field_index(name) >= 0)
-
-
-def _categorical_names(schema: pa.Schema) -> set[str]:
-    """Return the names of the columns that were a Categorical of pandas."""
-    try:
-        return {column["field_name"] for column in _pandas_notes(schema, "columns") if column["pandas_type"] == "categorical"}
-    except (KeyError, TypeError):
-        return set()  # metadata of another program under the same key
 
 
 def _pandas_notes(schema: pa.Schema, key: str) -> list[Any]:

@@ -45,6 +45,7 @@ def read_csv(file: Any) -> pd.DataFrame:
 
 
 _CSV_FUNCTION = "read_csv"
+_PANDAS_DEFAULTS = {"sep": ",", "decimal": ".", "encoding": "utf-8"}
 _FUNCTIONS = {"Parquet": "read_parquet", "Arrow": "read_feather", "JSON lines": "read_json"}  # by the kind of file
 _EXACT_BY_DEFAULT = (3, 1)  # this pandas reads each number as the nearest double by default, and warns when asked to
 
@@ -104,11 +105,8 @@ def pandas_read_csv_call(
 
     `has_extra_field`: every line ends in a delimiter too many, so pandas would take the first column for an index.
     """
-    options: dict[str, Any] = {"sep": delimiter} if delimiter != "," else {}
-    if decimal != ".":
-        options["decimal"] = decimal
-    if encoding != "utf-8":
-        options["encoding"] = encoding
+    options: dict[str, Any] = {"sep": delimiter, "decimal": decimal, "encoding": encoding}
+    options = {name: value for name, value in options.items() if value != _PANDAS_DEFAULTS[name]}
     if is_gzip != (Path(path).suffix.lower() == ".gz"):  # pandas infers compression from the name
         options["compression"] = "gzip" if is_gzip else None
     if has_extra_field:

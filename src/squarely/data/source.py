@@ -309,10 +309,6 @@ def record_batches(columns: Sequence[pa.Array | pa.ChunkedArray], rows: int, siz
     """Cut columns into batches; without columns, one column of nulls counts the rows."""
     names = [str(i) for i in range(max(len(columns), 1))]
     for start in range(0, rows, size):
-        pieces = [_slice(column, start, size) for column in columns] or [pa.nulls(min(size, rows - start))]
-        yield pa.RecordBatch.from_arrays(pieces, names=names)
-
-
-def _slice(column: pa.Array | pa.ChunkedArray, start: int, size: int) -> pa.Array:
-    piece = column.slice(start, size)
-    return piece.combine_chunks() if isinstance(piece, pa.ChunkedArray) else piece
+        pieces = [column.slice(start, size) for column in columns] or [pa.nulls(min(size, rows - start))]
+        arrays = [piece.combine_chunks() if isinstance(piece, pa.ChunkedArray) else piece for piece in pieces]
+        yield pa.RecordBatch.from_arrays(arrays, names=names)

@@ -49,7 +49,7 @@ class IpcSource(Source):
     @cached_property
     def _lengths(self) -> tuple[int, ...]:
         """The rows of each record batch."""
-        return tuple(int(batch.num_rows) for batch in self._iter_batches([0] if len(self._schema) else []))
+        return tuple(rows for _, rows in self._decode([]))
 
     def parts(self) -> tuple[RowRange, ...]:
         """Return the rows of each record batch; a stream is one part."""
@@ -59,8 +59,8 @@ class IpcSource(Source):
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, in file order; the other columns are not decoded."""
-        for batch in self._iter_batches(self._find_places(numbers, labels)):
-            yield from self._cut(batch, numbers, labels)
+        for columns, rows in self._decode((*numbers, *labels)):
+            yield from record_batches(columns, rows)
 
     def read_parts(self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]) -> Iterator[PlacedBatch]:
         """Yield the named columns of some parts."""
@@ -68,18 +68,8 @@ class IpcSource(Source):
             yield from super().read_parts(numbers, labels, order)
             return
         order, parts = list(order), self.parts()
-        for i, batch in zip(order, self._iter_batches(self._find_places(numbers, labels), order), strict=True):
-            yield from with_row_positions(self._cut(batch, numbers, labels), parts[i].start)
-
-    def _find_places(self, numbers: Sequence[str], labels: Sequence[str]) -> list[int]:
-        """Return the places of the columns to decode, in file order; the first column if only rows are counted."""
-        places = sorted({self._schema.get_field_index(name) for name in (*numbers, *labels)})
-        return places or list(range(len(self._schema)))[:1]
-
-    def _cut(self, batch: pa.RecordBatch, numbers: Sequence[str], labels: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        places = self._find_places(numbers, labels)
-        columns = [batch.column(places.index(self._schema.get_field_index(name))) for name in (*numbers, *labels)]
-        yield from record_batches(columns, batch.num_rows)
+        for i, (columns, rows) in zip(order, self._decode((*numbers, *labels), order), strict=True):
+            yield from with_row_positions(record_batches(columns, rows), parts[i].start)
 
     def kind(self, name: str) -> Kind:
         """Return what a column holds."""
@@ -87,16 +77,18 @@ class IpcSource(Source):
 
     def category_order(self, name: str) -> tuple[Level, ...] | None:
         """Return the categories of an ordered dictionary; a stream may add some in later batches."""
-        if not is_ordered(self._schema, name):
-            return None
-        return declared_levels(batch.column(0) for batch in self._iter_batches([self._schema.get_field_index(name)]))
+        return declared_levels(columns[0] for columns, _ in self._decode([name])) if is_ordered(self._schema, name) else None
 
-    def _iter_batches(self, places: list[int], order: Sequence[int] | None = None) -> Iterator[pa.RecordBatch]:
+    def _decode(self, names: Sequence[str], order: Sequence[int] | None = None) -> Iterator[tuple[list[pa.Array], int]]:
+        """Yield the columns of all batches, or of some in an order, and their rows; without names only rows are counted."""
+        fields = [self._schema.get_field_index(name) for name in names]
+        places = sorted(set(fields)) or list(range(len(self._schema)))[:1]
         options = pa.ipc.IpcReadOptions(included_fields=places)
         with self._file.reading(_KIND), pa.OSFile(str(self._file.path)) as opened:
             if self._is_stream:
-                yield from pa.ipc.open_stream(opened, options=options)
+                batches = iter(pa.ipc.open_stream(opened, options=options))
             else:
                 reader = pa.ipc.open_file(opened, options=options)
-                for i in range(reader.num_record_batches) if order is None else order:
-                    yield reader.get_batch(i)
+                batches = map(reader.get_batch, range(reader.num_record_batches) if order is None else order)
+            for batch in batches:
+                yield [batch.column(places.index(field)) for field in fields], batch.num_rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate, groupby
 from operator import itemgetter
@@ -14,7 +14,7 @@ from squarely.data.files.paths import FileSet
 from squarely.data.source import PlacedBatch, RowRange, Source
 from squarely.errors import DataError
 
-_KIND_WORDS: Mapping[Kind, str] = {"number": "numbers", "boolean": "true and false", "category": "categories of numbers"}
+_KIND_WORDS = {"number": "numbers", "boolean": "true and false", "category": "categories of numbers", "text": "text"}
 
 
 class ConcatSource(Source):
@@ -103,9 +103,23 @@ class ConcatSource(Source):
         ------
         DataError : a file lacks the column, or holds another kind of values in it.
         """
-        if name not in self._kinds:
-            self._require_everywhere(name)
-            self._kinds[name] = self._find_kind(name)
+        if name in self._kinds:
+            return self._kinds[name]
+        self._require_everywhere(name)
+        kinds: dict[Kind, Source] = {}
+        for reader in self._readers:
+            kinds.setdefault(reader.kind(name), reader)
+        kinds.pop("null", None)
+        if len(kinds) > 1:
+            one, other = [
+                f"{_KIND_WORDS.get(kind, 'other values')} ({reader.columns[name]}) in {reader.label!r}"
+                for kind, reader in list(kinds.items())[:2]
+            ]
+            raise DataError(
+                f"Column {name!r} holds {one} and {other}. Write one kind of values in all files of {self.label}, or leave the "
+                "column out."
+            )
+        self._kinds[name] = next(iter(kinds), "null")
         return self._kinds[name]
 
     def category_order(self, name: str) -> tuple[Level, ...] | None:
@@ -120,20 +134,6 @@ class ConcatSource(Source):
         types = dict.fromkeys(reader.columns[name] for reader in self._readers if name in reader.columns)
         return " or ".join(kind for kind in types if kind.lower() != "null") or min(types)
 
-    def _find_kind(self, name: str) -> Kind:
-        kinds: dict[Kind, Source] = {}
-        for reader in self._readers:
-            kinds.setdefault(reader.kind(name), reader)
-        kinds.pop("null", None)
-        if len(kinds) > 1:
-            (one, first), (other, second) = list(kinds.items())[:2]
-            raise DataError(
-                f"Column {name!r} holds {_describe_kind(one, first, name)} in {first.label!r} and "
-                f"{_describe_kind(other, second, name)} in {second.label!r}. Write one kind of values in all files of "
-                f"{self.label}, or leave the column out."
-            )
-        return next(iter(kinds), "null")
-
     def _require_everywhere(self, name: str) -> None:
         without = [reader.label for reader in self._readers if name not in reader.columns]
         if without:
@@ -142,7 +142,3 @@ class ConcatSource(Source):
                 f"Column {name!r} is in {has!r} and not in {without[0]!r}, which is another file of {self.label}. Add the column "
                 "to every file, or leave such files or the column out."
             )
-
-
-def _describe_kind(kind: Kind, reader: Source, name: str) -> str:
-    return f"{_KIND_WORDS.get(kind, 'text' if kind == 'text' else 'other values')} ({reader.columns[name]})"

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
-from squarely.data.dtypes import Kind, Level, parses_as_number
+from squarely.data.dtypes import Kind, Level, kind_of, parses_as_number
 from squarely.data.source import DerivedSource, PlacedBatch, RowRange, Source, with_row_positions
 from squarely.errors import DataError
 
@@ -59,7 +59,7 @@ class HivePartitionSource(DerivedSource):
         super().__init__(file)
         self._values, self._texts = values, texts
         self._clashing_names = [name for name in values if name in file.columns]
-        self.columns = {**file.columns, **{k: str(_arrow_type(v)) for k, v in values.items() if k not in file.columns}}
+        self.columns = {**file.columns, **{k: str(pa.scalar(v).type) for k, v in values.items() if k not in file.columns}}
         if file.pandas_call is not None:
             constants = {k: values[k] if self.typed or values[k] is None else text for k, text in texts.items()}
             self.pandas_call = replace(file.pandas_call, constants=constants)
@@ -94,10 +94,8 @@ class HivePartitionSource(DerivedSource):
             yield first, pa.RecordBatch.from_arrays(filled, names=[str(i) for i in range(len(names))]) if names else batch
 
     def _make_scalar(self, name: str, *, label: bool) -> pa.Scalar:
-        value = self._values[name]
-        if label and not self.typed and value is not None:
-            return pa.scalar(self._texts[name])
-        return pa.scalar(value, _arrow_type(value))
+        is_text = label and not self.typed and self._values[name] is not None
+        return pa.scalar(self._texts[name] if is_text else self._values[name])
 
     def kind(self, name: str) -> Kind:
         """Return what a column holds.
@@ -111,16 +109,8 @@ class HivePartitionSource(DerivedSource):
                 f"{name!r} is a column of {self.label!r} and also the key of its folder '{name}={self._texts[name]}'. "
                 "Rename the column or the folder."
             )
-        if name not in self._values:
-            return self.parent.kind(name)
-        value = self._values[name]
-        return "null" if value is None else "text" if isinstance(value, str) else "number"
+        return kind_of(pa.scalar(self._values[name]).type) if name in self._values else self.parent.kind(name)
 
     def category_order(self, name: str) -> tuple[Level, ...] | None:
         """Return the levels that the file declares."""
         return None if name in self._values else self.parent.category_order(name)
-
-
-def _arrow_type(value: Constant) -> pa.DataType:
-    types: dict[type, pa.DataType] = {int: pa.int64(), float: pa.float64(), str: pa.string(), type(None): pa.null()}
-    return types[type(value)]

@@ -186,31 +186,24 @@ def _to_arrow_column(name: str, values: Any) -> pa.Array | pa.ChunkedArray:
     require_doubles(name, getattr(values, "dtype", None))
     try:
         array = values if isinstance(values, list | tuple | np.ndarray) else np.ma.asanyarray(values)
-        if isinstance(array, np.ma.MaskedArray):
-            _require_one_dimension(name, array)
-            native = array.data.astype(array.dtype.newbyteorder("="), copy=False)
-            return pa.array(native, mask=np.ma.getmaskarray(array))
-        if isinstance(array, np.ndarray):
-            _require_one_dimension(name, array)
-            array = array.astype(array.dtype.newbyteorder("="), copy=False)
-        return pa.array(array)
+        if not isinstance(array, np.ndarray):
+            return pa.array(array)
+        if array.ndim != 1:
+            raise DataError(f"Column {name!r} has shape {array.shape}. Give an array of one dimension for each column.")
+        native = np.ma.getdata(array).astype(array.dtype.newbyteorder("="), copy=False)
+        return pa.array(native, mask=np.ma.getmaskarray(array) if isinstance(array, np.ma.MaskedArray) else None)
     except (pa.ArrowException, TypeError, OverflowError, RuntimeError, UnicodeError) as error:
         raise unreadable_error(name, error) from error
-
-
-def _require_one_dimension(name: str, array: np.ndarray) -> None:
-    if array.ndim != 1:
-        raise DataError(f"Column {name!r} has shape {array.shape}. Give an array of one dimension for each column.")
 
 
 def _require_one_index(arrays: Mapping[str, Any]) -> None:
     """Raise a DataError if the labels of pandas series differ: pandas would align them, and positions do not match."""
     series = {name: _wrap_series(x) for name, x in arrays.items()}
-    indexes = {name: nw.maybe_get_index(x) for name, x in series.items() if isinstance(x, nw.Series)}
-    labelled = [(name, index) for name, index in indexes.items() if index is not None]
-    for name, index in labelled[1:]:
-        if not index.equals(labelled[0][1]):
+    found = [(name, nw.maybe_get_index(x)) for name, x in series.items() if isinstance(x, nw.Series)]
+    indexes = [(name, index) for name, index in found if index is not None]
+    for name, index in indexes[1:]:
+        if not index.equals(indexes[0][1]):
             raise DataError(
-                f"The series {labelled[0][0]!r} and {name!r} have different indexes. Put them into one DataFrame, which aligns "
+                f"The series {indexes[0][0]!r} and {name!r} have different indexes. Put them into one DataFrame, which aligns "
                 "them, or pass plain arrays."
             )

@@ -6,7 +6,7 @@ A source is read many times and a stream only once, so a stream is read into a t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any
 
 import pyarrow as pa
 
@@ -16,21 +16,12 @@ from squarely.errors import DataError, first_line
 from squarely.numerics import Array
 
 
-@runtime_checkable
-class ArrowStream(Protocol):
-    """An object that exports a stream of Arrow batches."""
-
-    def __arrow_c_stream__(self, requested_schema: object = None) -> object: ...
+def exports_arrow(data: object) -> bool:
+    """Return whether an object exports a stream of Arrow batches, or one batch."""
+    return hasattr(data, "__arrow_c_stream__") or hasattr(data, "__arrow_c_array__")
 
 
-@runtime_checkable
-class ArrowArray(Protocol):
-    """An object that exports one Arrow batch."""
-
-    def __arrow_c_array__(self, requested_schema: object = None) -> object: ...
-
-
-def to_arrow_table(data: ArrowStream | ArrowArray) -> pa.Table:
+def to_arrow_table(data: Any) -> pa.Table:
     """Read an object that exports Arrow data into a table.
 
     Raises
@@ -38,9 +29,7 @@ def to_arrow_table(data: ArrowStream | ArrowArray) -> pa.Table:
     DataError : it exports a single column, or fails.
     """
     try:
-        if isinstance(data, ArrowStream):
-            return pa.RecordBatchReader.from_stream(data).read_all()
-        return pa.Table.from_batches([pa.record_batch(data)])
+        return pa.table(data)
     except Exception as error:  # code of the object runs here and may raise anything
         raise DataError(
             f"The Arrow data of type {type(data).__name__!r} cannot be read as a table with named columns: {first_line(error)}. "
