@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -23,18 +23,11 @@ def to_series(values: object, index: Any, name: str | None = None) -> pd.Series:
     return pd.Series(values, index=index, name=name)
 
 
-def to_frame(columns: Mapping[Any, object], index: Any = None) -> pd.DataFrame:
-    """Make a DataFrame of named columns."""
+def to_frame(values: object, index: Any = None, columns: Any = None) -> pd.DataFrame:
+    """Make a DataFrame of named columns, or of a matrix with the names of its columns."""
     import pandas as pd
 
-    return pd.DataFrame(dict(columns), index=index)
-
-
-def to_square_frame(values: object, labels: Sequence[str]) -> pd.DataFrame:
-    """Make a DataFrame of a matrix with the same labels on both axes, such as a covariance matrix."""
-    import pandas as pd
-
-    return pd.DataFrame(values, index=list(labels), columns=list(labels))
+    return pd.DataFrame(values, index=index, columns=columns)
 
 
 def read_csv(file: Any) -> pd.DataFrame:

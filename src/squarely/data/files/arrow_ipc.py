@@ -11,7 +11,7 @@ from itertools import accumulate
 
 import pyarrow as pa
 
-from squarely.data.dtypes import Kind, Level, declared_levels, index_columns, is_ordered, kind_of, schema_columns
+from squarely.data.dtypes import Kind, Level, declared_levels, is_ordered, kind_of, schema_columns
 from squarely.data.files.local_file import LocalFile
 from squarely.data.pandas_io import pandas_read_call
 from squarely.data.source import PlacedBatch, RowRange, Source, record_batches, with_row_positions
@@ -38,8 +38,7 @@ class IpcSource(Source):
                     raise pa.ArrowInvalid("the stream has no end mark")
                 opened.seek(0)
             self._schema = (pa.ipc.open_stream if self._is_stream else pa.ipc.open_file)(opened).schema
-        self.columns, self.duplicate_names = schema_columns(self._schema)
-        self.index_columns = index_columns(self._schema)
+        self.columns, self.duplicate_names, self.index_columns = schema_columns(self._schema)
 
     @cached_property
     def rows(self) -> int | None:

@@ -31,8 +31,10 @@ class ConcatSource(Source):
         self.typed = readers[0].typed
         self.notes = tuple(dict.fromkeys([*files.notes, *(note for reader in readers for note in reader.notes)]))
         self.duplicate_names = frozenset().union(*(reader.duplicate_names for reader in readers))
-        names = dict.fromkeys(name for reader in readers for name in reader.columns)
-        self.columns = {name: self._join_types(name) for name in names}
+        types: dict[str, dict[str, None]] = {}  # name -> its types, in the order of the files
+        for name, kind in (column for reader in readers for column in reader.columns.items()):
+            types.setdefault(name, {})[kind] = None
+        self.columns = {name: " or ".join(k for k in kinds if k.lower() != "null") or min(kinds) for name, kinds in types.items()}
         self.index_columns = frozenset().union(*(reader.index_columns for reader in readers))
         calls = [reader.pandas_call for reader in readers if reader.pandas_call is not None]
         if len(calls) == len(readers):
@@ -124,15 +126,9 @@ class ConcatSource(Source):
 
     def category_order(self, name: str) -> tuple[Level, ...] | None:
         """Return the merged levels of the files, if every file declares some."""
-        filled = [reader for reader in self._readers if name in reader.columns and reader.kind(name) != "null"]
-        orders = [(reader.label, reader.category_order(name)) for reader in filled]
-        declared = {label: order for label, order in orders if order is not None}
+        orders = {r.label: r.category_order(name) for r in self._readers if name in r.columns and r.kind(name) != "null"}
+        declared = {label: order for label, order in orders.items() if order is not None}
         return merge_level_orders(name, declared) if declared and len(declared) == len(orders) else None
-
-    def _join_types(self, name: str) -> str:
-        """Return the types of a column in the files that have values in it."""
-        types = dict.fromkeys(reader.columns[name] for reader in self._readers if name in reader.columns)
-        return " or ".join(kind for kind in types if kind.lower() != "null") or min(types)
 
     def _require_everywhere(self, name: str) -> None:
         without = [reader.label for reader in self._readers if name not in reader.columns]

@@ -107,17 +107,14 @@ class JsonLinesSource(Source):
 
     def _parse_lines(self, block: bytes, first: int) -> Iterator[tuple[int, list[tuple[str, Any]]]]:
         """Parse the lines of a block with Python; raise a DataError at the first line that is not an object."""
-        row = first
-        for line in block.split(b"\n"):
-            if line.strip():
-                row += 1
-                try:
-                    pairs = json.loads(line, object_pairs_hook=_JsonObject)
-                except (ValueError, RecursionError) as error:
-                    raise self._unreadable_error(f"row {row:,} is not JSON: {error}") from error
-                if not isinstance(pairs, _JsonObject):
-                    raise self._unreadable_error(f"row {row:,} is not an object with names and values")
-                yield row, pairs
+        for row, line in enumerate(filter(bytes.strip, block.split(b"\n")), start=first + 1):
+            try:
+                pairs = json.loads(line, object_pairs_hook=_JsonObject)
+            except (ValueError, RecursionError) as error:
+                raise self._unreadable_error(f"row {row:,} is not JSON: {error}") from error
+            if not isinstance(pairs, _JsonObject):
+                raise self._unreadable_error(f"row {row:,} is not an object with names and values")
+            yield row, pairs
 
     def _explain_error(self, block: bytes, first: int, names: list[str]) -> DataError | None:
         """Return an error that names the first value of another kind than its column, None if there is none."""

@@ -62,12 +62,12 @@ def _write_batches(part: Path, suffix: str, batches: Iterable[Mapping[str, np.nd
 
 def _make_record_batch(columns: Mapping[str, np.ndarray], schema: pa.Schema | None) -> pa.RecordBatch:
     arrays = {name: pa.array(values, from_pandas=True) for name, values in columns.items()}  # from_pandas: NaN is NULL
+    batch = pa.RecordBatch.from_pydict(arrays)
     if schema is None:
-        return pa.RecordBatch.from_pydict(arrays)
+        return batch
     if list(columns) != schema.names:
         raise DataError(f"A batch has the columns {list(columns)}, and the first one {schema.names}. Every batch needs the same.")
-    cast = [arrays[field.name].cast(field.type) for field in schema]
-    return pa.RecordBatch.from_arrays(cast, schema=schema)
+    return batch.cast(schema)
 
 
 def _open_writer(file: IO[bytes], schema: pa.Schema, suffix: str) -> Any:

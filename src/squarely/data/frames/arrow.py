@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from squarely.data.dtypes import Kind, Level, declared_levels, index_columns, is_ordered, kind_of, schema_columns
+from squarely.data.dtypes import Kind, Level, declared_levels, is_ordered, kind_of, schema_columns
 from squarely.data.frames.in_memory import InMemorySource
 from squarely.errors import DataError, first_line
 from squarely.numerics import Array
@@ -43,8 +43,7 @@ class ArrowSource(InMemorySource):
     def __init__(self, table: pa.Table, label: str = "the Arrow table") -> None:
         self.label = label
         self._table, self._rows = table, table.num_rows
-        self.columns, self.duplicate_names = schema_columns(table.schema)
-        self.index_columns = index_columns(table.schema)
+        self.columns, self.duplicate_names, self.index_columns = schema_columns(table.schema)
 
     def select_columns(self, numbers: Sequence[str], labels: Sequence[str]) -> tuple[list[pa.ChunkedArray], int]:
         """Return the named columns, and the number of rows."""
