@@ -228,7 +228,6 @@ class DerivedSource(Source):
         return rows
 
     def kind(self, name: str) -> Kind:
-        """Return the kind of a column in the parent."""
         return self.parent.kind(name)
 
     def category_order(self, name: str) -> tuple[Level, ...] | None:
@@ -236,11 +235,9 @@ class DerivedSource(Source):
         return self.parent.category_order(name)
 
     def row_number(self, row: int) -> int:
-        """Return the row's number in the parent."""
         return self.parent.row_number(int(self.parent_rows(np.array([row]))[0]))
 
     def index(self, rows: np.ndarray) -> Any:
-        """Return the rows' labels in the parent."""
         return self.parent.index(self.parent_rows(rows))
 
 

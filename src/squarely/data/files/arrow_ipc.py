@@ -62,7 +62,6 @@ class IpcSource(Source):
             yield from record_batches(columns, rows)
 
     def read_parts(self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]) -> Iterator[PlacedBatch]:
-        """Yield the named columns of some parts."""
         if self._is_stream:
             yield from super().read_parts(numbers, labels, order)
             return
@@ -71,7 +70,6 @@ class IpcSource(Source):
             yield from with_row_positions(record_batches(columns, rows), parts[i].start)
 
     def kind(self, name: str) -> Kind:
-        """Return what a column holds."""
         return kind_of(self._schema.field(name).type)
 
     def category_order(self, name: str) -> tuple[Level, ...] | None:

@@ -44,7 +44,6 @@ class ConcatSource(Source):
 
     @property
     def rows(self) -> int | None:
-        """The number of rows, None if a file does not record it."""
         counts = [reader.rows for reader in self._readers]
         return None if None in counts else sum(rows for rows in counts if rows is not None)
 

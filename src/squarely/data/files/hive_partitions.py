@@ -66,20 +66,16 @@ class HivePartitionSource(DerivedSource):
 
     @property
     def rows(self) -> int | None:
-        """The number of rows, None if the file does not record it."""
         return self.parent.rows
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
-        """Yield the named columns in batches, in file order."""
         for _, batch in self._read(numbers, labels, None):
             yield batch
 
     def parts(self) -> tuple[RowRange, ...]:
-        """Return the parts of the file."""
         return self.parent.parts()
 
     def read_parts(self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]) -> Iterator[PlacedBatch]:
-        """Yield the named columns of some parts."""
         yield from self._read(numbers, labels, order)
 
     def _read(self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int] | None) -> Iterator[PlacedBatch]:
@@ -112,5 +108,4 @@ class HivePartitionSource(DerivedSource):
         return kind_of(pa.scalar(self._values[name]).type) if name in self._values else self.parent.kind(name)
 
     def category_order(self, name: str) -> tuple[Level, ...] | None:
-        """Return the levels that the file declares."""
         return None if name in self._values else self.parent.category_order(name)

@@ -43,7 +43,6 @@ class JsonLinesSource(Source):
         self.columns = types
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
-        """Yield the named columns in batches, in the order of the lines."""
         names = list(dict.fromkeys((*numbers, *labels)))
         for name in names:
             if self.kind(name) == "other":

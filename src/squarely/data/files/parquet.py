@@ -50,7 +50,6 @@ class ParquetSource(Source):
         return self._parts
 
     def read_parts(self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]) -> Iterator[PlacedBatch]:
-        """Yield the named columns of some parts."""
         names = (*numbers, *labels)
         with self._file.reading("Parquet"), self._open() as opened:
             for i in order:
@@ -59,7 +58,6 @@ class ParquetSource(Source):
                 yield from with_row_positions(batches, part.start)
 
     def kind(self, name: str) -> Kind:
-        """Return what a column holds."""
         return kind_of(self._schema.field(name).type)
 
     def category_order(self, name: str) -> tuple[Level, ...] | None:

@@ -149,7 +149,6 @@ class ArraysSource(InMemorySource):
         return [columns[name] for name in (*numbers, *labels)], next(iter(lengths.values()))
 
     def kind(self, name: str) -> Kind:
-        """Return the kind of a column."""
         return kind_of(_to_arrow_column(name, self._arrays[name]).type)
 
     def category_order(self, name: str) -> tuple[Level, ...] | None:

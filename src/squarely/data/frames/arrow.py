@@ -46,18 +46,14 @@ class ArrowSource(InMemorySource):
         self.columns, self.duplicate_names, self.index_columns = schema_columns(table.schema)
 
     def select_columns(self, numbers: Sequence[str], labels: Sequence[str]) -> tuple[list[pa.ChunkedArray], int]:
-        """Return the named columns, and the number of rows."""
         places = map(self._table.schema.get_field_index, (*numbers, *labels))
         return [self._table.column(place) for place in places], self._table.num_rows
 
     def kind(self, name: str) -> Kind:
-        """Return the kind of a column."""
         return kind_of(self._table.schema.field(name).type)
 
     def category_order(self, name: str) -> tuple[Level, ...] | None:
-        """Return the levels of an ordered dictionary."""
         return declared_levels(self._table.column(name).chunks) if is_ordered(self._table.schema, name) else None
 
     def column(self, values: Array, name: str) -> pa.ChunkedArray:
-        """Return values, one for each row, as an Arrow column."""
         return pa.chunked_array([pa.array(values)])

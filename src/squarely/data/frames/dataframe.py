@@ -23,11 +23,9 @@ class DataFrameSource(InMemorySource):
         self.columns = {name: str(kind) for name, kind in frame.schema.items() if isinstance(name, str)}
 
     def select_columns(self, numbers: Sequence[str], labels: Sequence[str]) -> tuple[list[pa.Array], int]:
-        """Return the named columns, and the number of rows."""
         return [to_arrow(self._frame[name]) for name in (*numbers, *labels)], len(self._frame)
 
     def kind(self, name: str) -> Kind:
-        """Return the kind of a column."""
         return kind_of(self.arrow_type(name))
 
     def arrow_type(self, name: str) -> pa.DataType:
@@ -45,7 +43,6 @@ class DataFrameSource(InMemorySource):
         return ordered_levels(to_arrow(series))
 
     def column(self, values: np.ndarray, name: str) -> Any:
-        """Return values, one for each row, as a column of the frame's library."""
         if nw.maybe_get_index(self._frame) is not None:
             return super().column(values, name)
         return nw.new_series(name, values, backend=self._frame.implementation).to_native()

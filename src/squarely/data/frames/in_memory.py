@@ -29,7 +29,6 @@ class InMemorySource(Source):
         return tuple(RowRange(first, min(BATCH_ROWS, rows - first)) for first in range(0, rows, BATCH_ROWS))
 
     def read_parts(self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]) -> Iterator[PlacedBatch]:
-        """Yield the named columns of some parts."""
         columns, rows = self.select_columns(numbers, labels)
         for first in (i * BATCH_ROWS for i in order):
             size = min(BATCH_ROWS, rows - first)

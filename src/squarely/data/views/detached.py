@@ -20,11 +20,9 @@ class DetachedSource(Source):
         self.columns = dict(columns)
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
-        """Raise a DataError: there are no rows."""
         self._refuse()
 
     def kind(self, name: str) -> Kind:
-        """Raise a DataError: there are no rows."""
         self._refuse()
 
     def _refuse(self) -> NoReturn:

@@ -66,7 +66,6 @@ class ShardSource(DerivedSource):
         return tuple(RowRange(first - self._start, stop - first) for _, first, stop in self._parts)
 
     def read_parts(self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]) -> Iterator[PlacedBatch]:
-        """Yield the named columns of some parts in batches, each with the position of its first row in the shard."""
         selected = [self._parts[i] for i in order]
         missing = total = sum(stop - first for _, first, stop in selected)
         for first, batch in self.parent.read_parts(numbers, labels, [number for number, _, _ in selected]):
@@ -80,5 +79,4 @@ class ShardSource(DerivedSource):
             raise changed_error(self.label, pluralize(total, "row"), f"{total - missing:,}")
 
     def parent_rows(self, rows: np.ndarray) -> np.ndarray:
-        """Turn positions in the shard into positions in the parent."""
         return self._start + rows

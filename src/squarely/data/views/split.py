@@ -169,13 +169,11 @@ class SplitSource(DerivedSource):
         return tuple(RowRange(first, stop - first) for first, stop in ends)
 
     def read_parts(self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]) -> Iterator[PlacedBatch]:
-        """Yield the named columns of some parts in batches, each with the position of its first row."""
         for first, batch in self.parent.read_parts(numbers, labels, order):
             mask = self.draw.mask(first, first + batch.num_rows)
             yield self.draw.count_before(first), batch.filter(pa.array(mask))
 
     def parent_rows(self, rows: np.ndarray) -> np.ndarray:
-        """Turn positions within this side into positions in the parent."""
         return self.draw.positions(rows)
 
     def column(self, values: Array, name: str) -> Any:

@@ -111,7 +111,6 @@ class CsvSource(Source):
         self._number_types = [kind if kind in _OTHER_TYPES else "DOUBLE" for kind in self._types]
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
-        """Yield the named columns in batches, in the order of the lines."""
         places = [self._find_number_column(name) for name in numbers]
         texts = [self._names.index(name) for name in labels]
         # What may be numbers is read as DOUBLE whatever the first rows suggest: a 3.5 after a million integers is no error,
