@@ -58,7 +58,6 @@ class HivePartitionSource(DerivedSource):
         """Add the columns `values`; `texts` are those of the folders as text, for a source whose labels are all text."""
         super().__init__(file)
         self._values, self._texts = values, texts
-        self._clashing_names = [name for name in values if name in file.columns]
         self.columns = {**file.columns, **{k: str(pa.scalar(v).type) for k, v in values.items() if k not in file.columns}}
         if file.pandas_call is not None:
             constants = {k: values[k] if self.typed or values[k] is None else text for k, text in texts.items()}
@@ -100,7 +99,7 @@ class HivePartitionSource(DerivedSource):
         ------
         DataError : the file has a column with the name of a folder's key.
         """
-        if name in self._clashing_names:
+        if name in self._values and name in self.parent.columns:
             raise DataError(
                 f"{name!r} is a column of {self.label!r} and also the key of its folder '{name}={self._texts[name]}'. "
                 "Rename the column or the folder."

@@ -28,28 +28,18 @@ _ALTERNATIVES = {
 
 def require_no_lake_table(paths: Iterable[Path]) -> None:
     """Raise a DataError if a file lies in the folder of a lake table, at any depth."""
-
-    @cache
-    def table_above(folder: Path) -> tuple[Path, str] | None:
-        if kind := _detect_table(folder):
-            return folder, kind
-        return None if folder == folder.parent else table_above(folder.parent)
-
+    detect = cache(_detect_table)
     for path in paths:
         for place in (path, path.resolve()):  # a link may lead into a table, or out of one
-            table = (place.parent, _DUCKLAKE) if place.name.startswith("ducklake-") else table_above(place.parent)
-            if table is not None:
-                folder, kind = _shorten(table[0]), table[1]
+            for folder in place.parents:
+                kind = _DUCKLAKE if place.name.startswith("ducklake-") else detect(folder)
+                if kind is None:
+                    continue
+                shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
                 raise DataError(
-                    f"The folder {folder!r} is {kind}, whose files can hold changed or deleted rows that only its log marks. "
-                    f"Read it with {_ALTERNATIVES[kind].format(path=folder)}, and pass the result as the data."
+                    f"The folder {str(shown)!r} is {kind}, whose files can hold changed or deleted rows that only its log marks. "
+                    f"Read it with {_ALTERNATIVES[kind].format(path=str(shown))}, and pass the result as the data."
                 )
-
-
-def _shorten(folder: Path) -> str:
-    """Return a path relative to the current folder if it lies below it."""
-    current = Path.cwd()
-    return str(folder.relative_to(current)) if folder.is_relative_to(current) else str(folder)
 
 
 def _detect_table(folder: Path) -> str | None:

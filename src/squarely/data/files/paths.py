@@ -141,16 +141,16 @@ def _list_folder(text: str, path: Path) -> list[Path]:
 
 def _walk(folder: Path) -> list[Path]:
     """Return the files in a folder and its subfolders, sorted, without names that begin with a dot or an underscore."""
-    found: list[Path] = []
-    errors: list[OSError] = []
-    for parent, folders, names in os.walk(folder, onerror=errors.append, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(_HIDDEN_PREFIXES)]
-        found += [Path(parent, name) for name in names if not name.startswith(_HIDDEN_PREFIXES)]
-    if errors:
-        error = errors[0]
+
+    def refuse(error: OSError) -> None:
         raise DataError(
             f"The folder {str(error.filename or folder)!r} cannot be read: {error.strerror or error}. Check its permissions."
         ) from error
+
+    found: list[Path] = []
+    for parent, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(_HIDDEN_PREFIXES)]
+        found += [Path(parent, name) for name in names if not name.startswith(_HIDDEN_PREFIXES)]
     return sorted(found, key=str)
 
 

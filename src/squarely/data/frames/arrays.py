@@ -137,16 +137,13 @@ class ArraysSource(InMemorySource):
 
     def select_columns(self, numbers: Sequence[str], labels: Sequence[str]) -> tuple[list[pa.Array | pa.ChunkedArray], int]:
         """Return the named columns, and the number of rows; other arrays are not converted."""
-        names = list(dict.fromkeys((*numbers, *labels)))
-        if not names:  # any column has the number of rows
-            first = next(iter(self._arrays), None)
-            return [], 0 if first is None else len(_to_arrow_column(first, self._arrays[first]))
+        names = list(dict.fromkeys((*numbers, *labels))) or list(self._arrays)[:1]  # any column has the number of rows
         _require_one_index({name: self._arrays[name] for name in names})
         columns = {name: _to_arrow_column(name, self._arrays[name]) for name in names}
         lengths = {name: len(column) for name, column in columns.items()}
         if len(set(lengths.values())) > 1:
             raise DataError(f"The arrays have different lengths: {lengths}. Every column needs one value for each row.")
-        return [columns[name] for name in (*numbers, *labels)], next(iter(lengths.values()))
+        return [columns[name] for name in (*numbers, *labels)], next(iter(lengths.values()), 0)
 
     def kind(self, name: str) -> Kind:
         return kind_of(_to_arrow_column(name, self._arrays[name]).type)

@@ -103,11 +103,11 @@ class CsvSource(Source):
         if self._line_ends.has_extra_field:
             self.notes += ("a delimiter at the end of every line, behind which nothing stands",)
         if self._delimiter != ",":
-            self._comma_values = detect_commas(self._select(connection, "*", text=True).limit(_SAMPLE).to_arrow_table())
+            self._comma_values = detect_commas(self._select(connection, "*").limit(_SAMPLE).to_arrow_table())
         if self._comma_values.is_decimal:
             self._dialect += ", decimal_separator = ','"
             self.notes += (DECIMAL_COMMA,)
-        self._types = [str(kind) for kind in self._select(connection, "*").types[: len(self._names)]]
+        self._types = [str(kind) for kind in self._select(connection, "*", {}).types[: len(self._names)]]
         self._number_types = [kind if kind in _OTHER_TYPES else "DOUBLE" for kind in self._types]
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
@@ -223,20 +223,17 @@ class CsvSource(Source):
             yield connection
 
     def _query(self, columns: str, types: Mapping[str, str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Yield batches of SQL columns; every column is text unless `types` has those of some."""
         with keyboard_interrupts(), self._connection() as connection:
-            yield from self._select(connection, columns, types=types, text=types is None).to_arrow_reader(BATCH_ROWS)
+            yield from self._select(connection, columns, types).to_arrow_reader(BATCH_ROWS)
 
     def _select(
-        self, connection: duckdb.DuckDBPyConnection, columns: str, *, types: Mapping[str, str] | None = None, text: bool = False
+        self, connection: duckdb.DuckDBPyConnection, columns: str, types: Mapping[str, str] | None = None
     ) -> duckdb.DuckDBPyRelation:
+        """Select SQL columns of the file; all of it is text, or DuckDB detects the types but for those in `types`."""
         names, nulls = ", ".join(f"'c{i}'" for i in range(self._width)), ", ".join(map(_quote_sql, NULL_WORDS))
-        cast = ", types = {" + ", ".join(f"{c}: '{kind}'" for c, kind in types.items()) + "}" if types else ""
-        as_text = ", all_varchar = true" if text else ""
-        query = (
-            f"SELECT {columns} FROM read_csv(?, header = true, names = [{names}], nullstr = [{nulls}], "
-            f"{self._dialect}{cast}{as_text})"
-        )
+        chosen = ", ".join(f"{c}: '{kind}'" for c, kind in (types or {}).items())
+        cast = ", all_varchar = true" if types is None else f", types = {{{chosen}}}" if types else ""
+        query = f"SELECT {columns} FROM read_csv(?, header = true, names = [{names}], nullstr = [{nulls}], {self._dialect}{cast})"
         return connection.sql(query, params=[self._text.pattern])
 
     def _explain_error(self, error: Exception, places: list[int]) -> DataError:
