@@ -50,21 +50,20 @@ def open_xy(X: Any, y: Any) -> tuple[ArraysSource, tuple[str, ...], str]:
 
 def named_columns(X: Any) -> dict[str, Any]:
     """Return the columns of X by name, as `open_xy` names them."""
-    frame = _wrap_frame("X", X)
+    frame = _wrap("X", X)
     if isinstance(frame, nw.DataFrame):
         for name in frame.columns:
             if not isinstance(name, str):
                 raise DataError(f"A column of X is called {name!r}, which is not text. Rename it: X.columns.astype(str).")
         return {name: frame[name].to_native() for name in frame.columns}
+    if isinstance(frame, nw.Series):
+        return {frame.name or "x1": X}
     library = type(X).__module__.partition(".")[0]
     if library in _REMOTE_LIBRARIES:
         raise DataError(
             f"X= is a table of {library.strip('_')}, whose rows are not in memory. Give a formula and the table as data, such as "
             "sq.ols('y ~ x1 + x2', table)."
         )
-    series = nw.from_native(X, series_only=True, pass_through=True)
-    if isinstance(series, nw.Series):
-        return {series.name or "x1": X}
     table = _to_array("X", X)
     if table.ndim == 1:
         table = table[:, None]
@@ -73,22 +72,22 @@ def named_columns(X: Any) -> dict[str, Any]:
     return {f"x{j + 1}": table[:, j] for j in range(table.shape[1])}
 
 
-def _wrap_frame(name: str, data: Any) -> Any:
+def _wrap(name: str, data: Any) -> Any:
+    """Wrap a data frame or series for narwhals; return other data unchanged."""
     try:
-        return nw.from_native(data, eager_only=True, pass_through=True)
+        return nw.from_native(data, eager_only=True, allow_series=True, pass_through=True)
     except nw.exceptions.DuplicateError as error:
         raise DataError(f"Two columns of {name} have the same name. Rename one of them. ({first_line(error)})") from error
 
 
 def _read_response(y: Any) -> tuple[str, Any]:
-    frame = _wrap_frame("y", y)
+    frame = _wrap("y", y)
     if isinstance(frame, nw.DataFrame):
         if len(frame.columns) != 1:
             raise DataError(f"y has {len(frame.columns)} columns. Give one.")
         return frame.columns[0], frame[frame.columns[0]].to_native()
-    series = nw.from_native(y, series_only=True, pass_through=True)
-    if isinstance(series, nw.Series):
-        return str(series.name or "y"), y
+    if isinstance(frame, nw.Series):
+        return str(frame.name or "y"), y
     values = _to_array("y", y)
     if values.ndim == 2 and values.shape[1] == 1:  # scikit-learn accepts a column, too
         values = values[:, 0]

@@ -160,11 +160,7 @@ class CsvSource(Source):
         return f"CASE WHEN {odd} THEN '?' || {text} ELSE {text} END" if odd else text
 
     def _odd_text_sql(self, place: int) -> list[str]:
-        """Return SQL conditions for texts that DuckDB would read as numbers although they are not.
-
-        Such a text has a sign that only DuckDB accepts in a number. In a column whose sample holds small integers alone, a point or
-        comma that may separate thousands is another such sign.
-        """
+        """Return SQL conditions for texts that only DuckDB reads as numbers, or 1.234 beside small integers in the sample."""
         if self._odd_signs is None:
             with self._file.reading("CSV"):
                 self._odd_signs = _NOT_IN_NUMBERS if self._text.is_gzip else find_signs(self._text.path, _NOT_IN_NUMBERS)
