@@ -18,7 +18,7 @@ from squarely.data.files.lake_formats import require_no_lake_table
 from squarely.data.files.local_file import LocalFile, named_kind
 from squarely.data.files.paths import find_files, is_pattern
 from squarely.data.frames.arrays import ArraysSource, named_columns
-from squarely.data.frames.arrow import ArrowSource, exports_arrow, to_arrow_table
+from squarely.data.frames.arrow import ArrowSource, to_arrow_table
 from squarely.data.frames.dataframe import DataFrameSource
 from squarely.data.source import Source
 from squarely.errors import DataError, pluralize
@@ -84,7 +84,8 @@ def _open_frame(data: Any) -> Source:
         return DataFrameSource(frame)
     if isinstance(frame, nw.LazyFrame):
         return _open_lazy(frame)
-    if not isinstance(frame, nw.Series) and exports_arrow(data):
+    exports_arrow = hasattr(data, "__arrow_c_stream__") or hasattr(data, "__arrow_c_array__")
+    if exports_arrow and not isinstance(frame, nw.Series):
         return ArrowSource(to_arrow_table(data), "the Arrow data")
     raise DataError(f"Data of type {type(data).__name__!r} is not understood. {_advise(frame)}")
 

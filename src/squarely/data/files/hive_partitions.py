@@ -37,10 +37,8 @@ def parse_constants(files: Sequence[Mapping[str, str]]) -> list[dict[str, Consta
     >>> parse_constants([{"year": "2020", "town": "A"}, {"year": "2021", "town": "7"}])
     [{'year': 2020, 'town': 'A'}, {'year': 2021, 'town': '7'}]
     """
-    parsers = {
-        key: _choose_parser([file[key] for file in files if key in file])
-        for key in dict.fromkeys(k for file in files for k in file)
-    }
+    keys = {key for file in files for key in file}
+    parsers = {key: _choose_parser([file[key] for file in files if key in file]) for key in keys}
     return [{key: None if text == _HIVE_NULL else parsers[key](text) for key, text in file.items()} for file in files]
 
 

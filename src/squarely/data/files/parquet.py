@@ -22,7 +22,6 @@ class ParquetSource(Source):
     """A Parquet file on this machine."""
 
     is_file = True
-    _rows: int
 
     def __init__(self, file: LocalFile) -> None:
         self.label = file.label
@@ -40,7 +39,7 @@ class ParquetSource(Source):
         """Yield the named columns in batches, in file order; the other columns are not read."""
         if not (numbers or labels):
             self._file.require_unchanged()
-            yield from record_batches([], self._rows)
+            yield from record_batches([], self._rows or 0)
             return
         with self._file.reading("Parquet"), self._open() as opened:
             yield from _decode_columns(opened, (*numbers, *labels))

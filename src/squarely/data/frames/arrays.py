@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from squarely.data.dtypes import Kind, Level, kind_of
+from squarely.data.frames.arrow import InMemorySource
 from squarely.data.frames.dataframe import (
     DataFrameSource,
     detach_tensor,
@@ -18,7 +19,6 @@ from squarely.data.frames.dataframe import (
     to_arrow,
     unreadable_error,
 )
-from squarely.data.frames.in_memory import InMemorySource
 from squarely.errors import DataError, first_line, pluralize
 
 _REMOTE_LIBRARIES = ("dask", "pyspark", "ibis", "duckdb", "_duckdb")  # their tables are not in memory
@@ -156,7 +156,6 @@ class ArraysSource(InMemorySource):
         return DataFrameSource(series.alias(name).to_frame()).category_order(name) if isinstance(series, nw.Series) else None
 
     def column(self, values: np.ndarray, name: str) -> Any:
-        """Return the values as they are."""
         return values
 
 

@@ -1,24 +1,44 @@
-"""Arrow tables, batches and streams in memory, and objects that support the Arrow C interface.
+"""Tables in this process: each gives columns as Arrow, which are cut into batches without a copy, as Arrow tables are.
 
-A source is read many times and a stream only once, so a stream is read into a table.
+A source is read many times and a stream of Arrow batches only once, so a stream is read into a table.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from squarely.data.dtypes import Kind, Level, declared_levels, is_ordered, kind_of, schema_columns
-from squarely.data.frames.in_memory import InMemorySource
+from squarely.data.source import BATCH_ROWS, PlacedBatch, RowRange, Source, record_batches
 from squarely.errors import DataError, first_line
 from squarely.numerics import Array
 
+_MAX_ROWS = 4 * BATCH_ROWS  # of a batch that is a view of rows in memory: larger ones save time in Python
 
-def exports_arrow(data: object) -> bool:
-    """Return whether an object exports a stream of Arrow batches, or one batch."""
-    return hasattr(data, "__arrow_c_stream__") or hasattr(data, "__arrow_c_array__")
+
+class InMemorySource(Source):
+    """A table in this process."""
+
+    @abstractmethod
+    def select_columns(self, numbers: Sequence[str], labels: Sequence[str]) -> tuple[Sequence[pa.Array | pa.ChunkedArray], int]:
+        """Return the named columns, numbers first, and the number of rows."""
+
+    def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
+        """Yield the named columns in batches, without a copy where the table and Arrow have the same layout."""
+        yield from record_batches(*self.select_columns(numbers, labels), _MAX_ROWS)
+
+    def parts(self) -> tuple[RowRange, ...]:
+        rows = self.select_columns([], [])[1]
+        return tuple(RowRange(first, min(BATCH_ROWS, rows - first)) for first in range(0, rows, BATCH_ROWS))
+
+    def read_parts(self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]) -> Iterator[PlacedBatch]:
+        columns, rows = self.select_columns(numbers, labels)
+        for first in (i * BATCH_ROWS for i in order):
+            size = min(BATCH_ROWS, rows - first)
+            yield from ((first, batch) for batch in record_batches([column.slice(first, size) for column in columns], size))
 
 
 def to_arrow_table(data: Any) -> pa.Table:

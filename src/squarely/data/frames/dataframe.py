@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from squarely.data.dtypes import Kind, Level, declared_levels, kind_of
-from squarely.data.frames.in_memory import InMemorySource
+from squarely.data.frames.arrow import InMemorySource
 from squarely.errors import DataError
 
 
@@ -48,7 +48,6 @@ class DataFrameSource(InMemorySource):
         return nw.new_series(name, values, backend=self._frame.implementation).to_native()
 
     def index(self, rows: np.ndarray) -> Any:
-        """Return the frame's labels of rows, or their positions if it has none."""
         index = nw.maybe_get_index(self._frame)
         return rows if index is None else index[rows]
 

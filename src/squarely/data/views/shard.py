@@ -62,7 +62,6 @@ class ShardSource(DerivedSource):
             yield batch
 
     def parts(self) -> tuple[RowRange, ...]:
-        """Return the parts of the parent that have rows of the shard, cut to these rows."""
         return tuple(RowRange(first - self._start, stop - first) for _, first, stop in self._parts)
 
     def read_parts(self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]) -> Iterator[PlacedBatch]:

@@ -78,6 +78,7 @@ class Draw:
     validation_rows : the number of validation rows.
     bits : (ceil(n / 8),) bytes, a bit for each row, 1 for a validation row.
     seeds : of the generator PCG64 that drew them.
+    block : the number of rows drawn at a time.
     is_validation : whether the methods are about the validation rows, not the training rows.
     """
 
@@ -85,12 +86,8 @@ class Draw:
     validation_rows: int
     bits: np.ndarray
     seeds: tuple[int, int]
+    block: int
     is_validation: bool = True
-
-    @property
-    def block(self) -> int:
-        """The number of rows drawn at a time."""
-        return _BLOCK
 
     def mask(self, first: int, stop: int) -> np.ndarray:
         """Return which of the rows from `first` to `stop`, excluded, belong to this side (stop - first,)."""
@@ -108,8 +105,8 @@ class Draw:
         """Turn positions `rows` (k,) within this side into positions (k,) in the source."""
         positions = np.empty(len(rows), dtype=np.int64)
         begin = 0
-        for start in range(0, self.rows, _BLOCK):
-            places = start + np.flatnonzero(self.mask(start, min(start + _BLOCK, self.rows)))
+        for start in range(0, self.rows, self.block):
+            places = start + np.flatnonzero(self.mask(start, min(start + self.block, self.rows)))
             in_block = (rows >= begin) & (rows < begin + len(places))
             positions[in_block] = places[rows[in_block] - begin]
             begin += len(places)
@@ -124,7 +121,7 @@ def draw(rows: int, validation_rows: int, seed: int) -> Draw:
     """
     seeds = int(seed) % 2**64, _STREAM
     generator = np.random.PCG64(list(seeds))
-    blocks, taken = [np.zeros(0, dtype=np.uint8)], 0
+    blocks, taken = [], 0
     for start in range(0, rows, _BLOCK):
         stop = min(start + _BLOCK, rows)
         count = (validation_rows * stop + rows // 2) // rows - taken  # integers, so that the total is exact
@@ -132,7 +129,7 @@ def draw(rows: int, validation_rows: int, seed: int) -> Draw:
         mask[np.argpartition(numbers, min(count, len(numbers) - 1))[:count]] = True
         blocks.append(np.packbits(mask))
         taken += count
-    return Draw(rows=rows, validation_rows=validation_rows, bits=np.concatenate(blocks), seeds=seeds)
+    return Draw(rows=rows, validation_rows=validation_rows, bits=np.concatenate(blocks), seeds=seeds, block=_BLOCK)
 
 
 class SplitSource(DerivedSource):
@@ -163,7 +160,6 @@ class SplitSource(DerivedSource):
             raise changed_error(self.parent.label, pluralize(rows, "row"), f"{first:,}")
 
     def parts(self) -> tuple[RowRange, ...]:
-        """Return the parts of the parent, cut to the rows of this side."""
         ranges = [(part.start, part.start + (self.draw.rows if part.rows is None else part.rows)) for part in self.parent.parts()]
         ends = [(self.draw.count_before(first), self.draw.count_before(stop)) for first, stop in ranges]
         return tuple(RowRange(first, stop - first) for first, stop in ends)
