@@ -40,9 +40,8 @@ class IpcSource(Source):
             self._schema = (pa.ipc.open_stream if self._is_stream else pa.ipc.open_file)(opened).schema
         self.columns, self.duplicate_names, self.index_columns = schema_columns(self._schema)
 
-    @cached_property
-    def rows(self) -> int | None:
-        """The number of rows, None for a stream, which does not record it."""
+    @property
+    def rows(self) -> int | None:  # a stream does not record it
         return None if self._is_stream else sum(self._lengths)
 
     @cached_property

@@ -9,7 +9,7 @@ import narwhals as nw
 import numpy as np
 import pyarrow as pa
 
-from squarely.data.dtypes import Kind, Level, kind_of
+from squarely.data.dtypes import Level
 from squarely.data.frames.arrow import InMemorySource
 from squarely.data.frames.dataframe import (
     DataFrameSource,
@@ -134,18 +134,15 @@ class ArraysSource(InMemorySource):
         except TypeError:
             return None
 
-    def select_columns(self, numbers: Sequence[str], labels: Sequence[str]) -> tuple[list[pa.Array | pa.ChunkedArray], int]:
+    def select_columns(self, names: Sequence[str]) -> tuple[list[pa.Array | pa.ChunkedArray], int]:
         """Return the named columns, and the number of rows; other arrays are not converted."""
-        names = list(dict.fromkeys((*numbers, *labels))) or list(self._arrays)[:1]  # any column has the number of rows
-        _require_one_index({name: self._arrays[name] for name in names})
-        columns = {name: _to_arrow_column(name, self._arrays[name]) for name in names}
+        needed = {name: self._arrays[name] for name in names or list(self._arrays)[:1]}  # any column has the number of rows
+        _require_one_index(needed)
+        columns = {name: _to_arrow_column(name, values) for name, values in needed.items()}
         lengths = {name: len(column) for name, column in columns.items()}
         if len(set(lengths.values())) > 1:
             raise DataError(f"The arrays have different lengths: {lengths}. Every column needs one value for each row.")
-        return [columns[name] for name in (*numbers, *labels)], next(iter(lengths.values()), 0)
-
-    def kind(self, name: str) -> Kind:
-        return kind_of(_to_arrow_column(name, self._arrays[name]).type)
+        return [columns[name] for name in names], next(iter(lengths.values()), 0)
 
     def category_order(self, name: str) -> tuple[Level, ...] | None:
         """Return the categories of a pandas Categorical, a Polars Enum or an ordered Arrow dictionary."""

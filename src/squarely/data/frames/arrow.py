@@ -23,19 +23,26 @@ class InMemorySource(Source):
     """A table in this process."""
 
     @abstractmethod
-    def select_columns(self, numbers: Sequence[str], labels: Sequence[str]) -> tuple[Sequence[pa.Array | pa.ChunkedArray], int]:
-        """Return the named columns, numbers first, and the number of rows."""
+    def select_columns(self, names: Sequence[str]) -> tuple[Sequence[pa.Array | pa.ChunkedArray], int]:
+        """Return the named columns, and the number of rows."""
+
+    def arrow_type(self, name: str) -> pa.DataType:
+        """Return the Arrow type of a column."""
+        return self.select_columns([name])[0][0].type
+
+    def kind(self, name: str) -> Kind:
+        return kind_of(self.arrow_type(name))
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, without a copy where the table and Arrow have the same layout."""
-        yield from record_batches(*self.select_columns(numbers, labels), _MAX_ROWS)
+        yield from record_batches(*self.select_columns((*numbers, *labels)), _MAX_ROWS)
 
     def parts(self) -> tuple[RowRange, ...]:
-        rows = self.select_columns([], [])[1]
+        rows = self.select_columns([])[1]
         return tuple(RowRange(first, min(BATCH_ROWS, rows - first)) for first in range(0, rows, BATCH_ROWS))
 
     def read_parts(self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]) -> Iterator[PlacedBatch]:
-        columns, rows = self.select_columns(numbers, labels)
+        columns, rows = self.select_columns((*numbers, *labels))
         for first in (i * BATCH_ROWS for i in order):
             size = min(BATCH_ROWS, rows - first)
             yield from ((first, batch) for batch in record_batches([column.slice(first, size) for column in columns], size))
@@ -65,12 +72,9 @@ class ArrowSource(InMemorySource):
         self._table, self._rows = table, table.num_rows
         self.columns, self.duplicate_names, self.index_columns = schema_columns(table.schema)
 
-    def select_columns(self, numbers: Sequence[str], labels: Sequence[str]) -> tuple[list[pa.ChunkedArray], int]:
-        places = map(self._table.schema.get_field_index, (*numbers, *labels))
+    def select_columns(self, names: Sequence[str]) -> tuple[list[pa.ChunkedArray], int]:
+        places = map(self._table.schema.get_field_index, names)
         return [self._table.column(place) for place in places], self._table.num_rows
-
-    def kind(self, name: str) -> Kind:
-        return kind_of(self._table.schema.field(name).type)
 
     def category_order(self, name: str) -> tuple[Level, ...] | None:
         return declared_levels(self._table.column(name).chunks) if is_ordered(self._table.schema, name) else None

@@ -9,7 +9,7 @@ import narwhals as nw
 import numpy as np
 import pyarrow as pa
 
-from squarely.data.dtypes import Kind, Level, declared_levels, kind_of
+from squarely.data.dtypes import Level, declared_levels
 from squarely.data.frames.arrow import InMemorySource
 from squarely.errors import DataError
 
@@ -22,15 +22,8 @@ class DataFrameSource(InMemorySource):
         self._frame, self._rows = frame, len(frame)
         self.columns = {name: str(kind) for name, kind in frame.schema.items() if isinstance(name, str)}
 
-    def select_columns(self, numbers: Sequence[str], labels: Sequence[str]) -> tuple[list[pa.Array], int]:
-        return [to_arrow(self._frame[name]) for name in (*numbers, *labels)], len(self._frame)
-
-    def kind(self, name: str) -> Kind:
-        return kind_of(self.arrow_type(name))
-
-    def arrow_type(self, name: str) -> pa.DataType:
-        """Return the Arrow type of a column."""
-        return to_arrow(self._frame[name]).type
+    def select_columns(self, names: Sequence[str]) -> tuple[list[pa.Array], int]:
+        return [to_arrow(self._frame[name]) for name in names], len(self._frame)
 
     def category_order(self, name: str) -> tuple[Level, ...] | None:
         """Return the categories of a pandas Categorical, a Polars Enum or an ordered Arrow dictionary."""
