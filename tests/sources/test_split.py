@@ -1,5 +1,7 @@
 """A split holds some rows out: the same ones on every engine, scan after scan. Each row is in one part and keeps its position."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -93,7 +95,7 @@ def test_another_seed_is_another_split_and_a_negative_or_numpy_one_is_fine():
 
 def test_every_row_and_every_pair_is_equally_likely():
     n, k, times = 10, 3, 4_000
-    masks = np.array([page.draw(n, k, seed).mask(0, n, validation=True) for seed in range(times)], dtype=float)
+    masks = np.array([page.draw(n, k, seed).mask(0, n) for seed in range(times)], dtype=float)
     together = masks.T @ masks / times
     one, two = k / n, k * (k - 1) / (n * (n - 1))  # drawn without replacement
     expected = np.where(np.eye(n, dtype=bool), one, two)
@@ -105,13 +107,14 @@ def test_blocks_add_up_and_positions_are_those_of_the_mask(rows, held_out, monke
     monkeypatch.setattr(page, "_BLOCK", 16)
     drawn = page.draw(rows, held_out, seed=5)
     for held, count in ((True, held_out), (False, rows - held_out)):
-        places = np.flatnonzero(drawn.mask(0, rows, validation=held))
-        assert len(places) == drawn.count(validation=held) == count
-        pieces = [drawn.mask(i, min(i + 7, rows), validation=held) for i in range(0, rows, 7)]
+        side = replace(drawn, is_validation=held)
+        places = np.flatnonzero(side.mask(0, rows))
+        assert len(places) == side.count_before(rows) == count
+        pieces = [side.mask(i, min(i + 7, rows)) for i in range(0, rows, 7)]
         np.testing.assert_array_equal(np.flatnonzero(np.concatenate(pieces)), places)
         asked = np.random.default_rng(0).integers(0, count, 50)  # in any order, and more than once
-        np.testing.assert_array_equal(drawn.positions(asked, validation=held), places[asked])
-    in_block = np.add.reduceat(drawn.mask(0, rows, validation=True), np.arange(0, rows, 16))
+        np.testing.assert_array_equal(side.positions(asked), places[asked])
+    in_block = np.add.reduceat(drawn.mask(0, rows), np.arange(0, rows, 16))
     sizes = np.diff([*range(0, rows, 16), rows])
     assert (np.abs(in_block - sizes * held_out / rows) <= 1).all()  # each block gives its part
 
@@ -120,9 +123,9 @@ def test_a_bit_a_row_beyond_one_block():
     rows = 2**20 + 12_345
     drawn = page.draw(rows, rows // 10, seed=2)
     assert drawn.bits.nbytes == -(-rows // 8)
-    assert drawn.count(validation=True) == rows // 10
-    last = drawn.positions(np.array([rows // 10 - 1]), validation=True)[0]
-    assert drawn.mask(last, rows, validation=True).tolist() == [True] + [False] * (rows - last - 1)
+    assert drawn.count_before(rows) == drawn.validation_rows == rows // 10
+    last = drawn.positions(np.array([rows // 10 - 1]))[0]
+    assert drawn.mask(last, rows).tolist() == [True] + [False] * (rows - last - 1)
 
 
 def test_the_count_of_unknown_rows_is_a_scan_that_is_reported():

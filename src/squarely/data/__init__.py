@@ -20,7 +20,6 @@ from squarely.data.pandas_io import (
     read_csv,
     to_frame,
     to_series,
-    to_square_frame,
 )
 from squarely.data.query import ColumnInfo, Engine, Query, Row, Stage
 from squarely.data.scan.account import CAUSES, RowAccount
@@ -95,7 +94,6 @@ __all__ = [
     "to_frame",
     "to_plain_level",
     "to_series",
-    "to_square_frame",
     "unpack_payload",
     "unsupported_column_error",
     "write_columns",

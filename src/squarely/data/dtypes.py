@@ -25,7 +25,10 @@ def is_ordered(schema: pa.Schema, name: str) -> bool:
     True
     """
     kind = schema.field(schema.get_field_index(name)).type
-    return pa.types.is_dictionary(kind) and (kind.ordered or name in _categorical_names(schema))
+    if not pa.types.is_dictionary(kind):
+        return False
+    notes = [note for note in _pandas_notes(schema, "columns") if isinstance(note, dict)]
+    return kind.ordered or any(note.get("field_name") == name and note.get("pandas_type") == "categorical" for note in notes)
 
 
 def declared_levels(chunks: Iterable[pa.Array]) -> tuple[Level, ...] | None:
@@ -70,25 +73,6 @@ def merge_level_orders(name: str, orders: Mapping[str, Sequence[Level]]) -> tupl
     return tuple(levels)
 
 
-def index_columns(schema: pa.Schema) -> frozenset[str]:
-    """Return the names of the columns in which pandas has stored an index; it does not store one that counts from 0.
-
-    >>> import pandas as pd
-    >>> index_columns(pa.Schema.from_pandas(pd.DataFrame({"x": [1.0]}, index=pd.Index([3], name="k"))))
-    frozenset({'k'})
-    """
-    indexes = _pandas_notes(schema, "index_columns")
-    return frozenset(name for name in indexes if isinstance(name, str) and schema.get_field_index(name) >= 0)
-
-
-def _categorical_names(schema: pa.Schema) -> set[str]:
-    """Return the names of the columns that were a Categorical of pandas."""
-    try:
-        return {column["field_name"] for column in _pandas_notes(schema, "columns") if column["pandas_type"] == "categorical"}
-    except (KeyError, TypeError):
-        return set()  # metadata of another program under the same key
-
-
 def _pandas_notes(schema: pa.Schema, key: str) -> list[Any]:
     """Return a list from the metadata of pandas in a schema; an empty one for metadata of another program."""
     try:
@@ -122,14 +106,19 @@ def nearest_doubles(column: pa.Array) -> Array:
     return values
 
 
-def schema_columns(schema: pa.Schema) -> tuple[Mapping[str, str], frozenset[str]]:
-    """Return name -> type, and the duplicate names.
+def schema_columns(schema: pa.Schema) -> tuple[Mapping[str, str], frozenset[str], frozenset[str]]:
+    """Return name -> type, the duplicate names, and the columns in which pandas has stored an index that does not count from 0.
 
     >>> schema_columns(pa.schema([("x", pa.int8()), ("X", pa.string())]))
-    ({'x': 'int8', 'X': 'string'}, frozenset())
+    ({'x': 'int8', 'X': 'string'}, frozenset(), frozenset())
+    >>> import pandas as pd
+    >>> schema_columns(pa.Schema.from_pandas(pd.DataFrame({"x": [1.0]}, index=pd.Index([3], name="k"))))[2]
+    frozenset({'k'})
     """
     columns = {field.name: str(field.type) for field in schema}
-    return columns, frozenset(name for name in columns if len(schema.get_all_field_indices(name)) > 1)
+    duplicates = frozenset(name for name in columns if len(schema.get_all_field_indices(name)) > 1)
+    indexes = [name for name in _pandas_notes(schema, "index_columns") if isinstance(name, str)]
+    return columns, duplicates, frozenset(name for name in indexes if schema.get_field_index(name) >= 0)
 
 
 # Narrower than Python's float(), which takes 1_000 and the digits of every script.

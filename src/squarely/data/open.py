@@ -18,7 +18,7 @@ from squarely.data.files.lake_formats import require_no_lake_table
 from squarely.data.files.local_file import LocalFile, named_kind
 from squarely.data.files.paths import find_files, is_pattern
 from squarely.data.frames.arrays import ArraysSource, named_columns
-from squarely.data.frames.arrow import ArrowArray, ArrowSource, ArrowStream, to_arrow_table
+from squarely.data.frames.arrow import ArrowSource, to_arrow_table
 from squarely.data.frames.dataframe import DataFrameSource
 from squarely.data.source import Source
 from squarely.errors import DataError, pluralize
@@ -84,11 +84,10 @@ def _open_frame(data: Any) -> Source:
         return DataFrameSource(frame)
     if isinstance(frame, nw.LazyFrame):
         return _open_lazy(frame)
-    if isinstance(frame, nw.Series):
-        raise DataError(f"{_describe_unknown(data)} It is a single column: put the columns into a DataFrame or a dict.")
-    if isinstance(data, (ArrowStream, ArrowArray)):
+    exports_arrow = hasattr(data, "__arrow_c_stream__") or hasattr(data, "__arrow_c_array__")
+    if exports_arrow and not isinstance(frame, nw.Series):
         return ArrowSource(to_arrow_table(data), "the Arrow data")
-    raise DataError(f"{_describe_unknown(data)} {_advise(data)}")
+    raise DataError(f"Data of type {type(data).__name__!r} is not understood. {_advise(frame)}")
 
 
 def _open_lazy(frame: nw.LazyFrame[Any]) -> Source:
@@ -110,11 +109,9 @@ def _open_lazy(frame: nw.LazyFrame[Any]) -> Source:
     return PolarsLazySource(frame)
 
 
-def _describe_unknown(data: object) -> str:
-    return f"Data of type {type(data).__name__!r} is not understood."
-
-
 def _advise(data: object) -> str:
+    if isinstance(data, nw.Series):
+        return "It is a single column: put the columns into a DataFrame or a dict."
     if isinstance(data, np.ndarray):
         return f"An array of shape {data.shape} has no column names: give it as X= and y=, or each column in a dict."
     if isinstance(data, (list, tuple)):
@@ -156,13 +153,16 @@ def _open_files(texts: Sequence[str], *, is_list: bool) -> Source:
         )
     kind = next(iter(kinds))
     readers = [_open_reader(kind, file) for file in files.files]
-    values = parse_constants(files.folders)
+    constants = parse_constants(files.folders)
+    if kind == "JSON lines":  # a line may lack a key, so a file may lack it in all lines: it is NULL there
+        pairs = list(zip(readers, constants, strict=True))
+        names = dict.fromkeys(name for reader, values in pairs for name in (*reader.columns, *values))
+        constants = [{k: values.get(k) for k in names if k in values or k not in reader.columns} for reader, values in pairs]
     readers = [
-        HivePartitionSource(reader, value, texts) if texts else reader
-        for reader, value, texts in zip(readers, values, files.folders, strict=True)
+        HivePartitionSource(reader, values, texts) if values else reader
+        for reader, values, texts in zip(readers, constants, files.folders, strict=True)
     ]
-    # A line of JSON may lack a key, so a file may lack it in all lines.
-    source = ConcatSource(files, readers, may_lack=kind == "JSON lines")
+    source = ConcatSource(files, readers)
     source.folder_keys = files.folder_keys.difference(source.columns)
     return source
 

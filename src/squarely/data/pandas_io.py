@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -23,18 +23,11 @@ def to_series(values: object, index: Any, name: str | None = None) -> pd.Series:
     return pd.Series(values, index=index, name=name)
 
 
-def to_frame(columns: Mapping[Any, object], index: Any = None) -> pd.DataFrame:
-    """Make a DataFrame of named columns."""
+def to_frame(values: object, index: Any = None, columns: Any = None) -> pd.DataFrame:
+    """Make a DataFrame of named columns, or of a matrix with the names of its columns."""
     import pandas as pd
 
-    return pd.DataFrame(dict(columns), index=index)
-
-
-def to_square_frame(values: object, labels: Sequence[str]) -> pd.DataFrame:
-    """Make a DataFrame of a matrix with the same labels on both axes, such as a covariance matrix."""
-    import pandas as pd
-
-    return pd.DataFrame(values, index=list(labels), columns=list(labels))
+    return pd.DataFrame(values, index=index, columns=columns)
 
 
 def read_csv(file: Any) -> pd.DataFrame:
@@ -45,6 +38,7 @@ def read_csv(file: Any) -> pd.DataFrame:
 
 
 _CSV_FUNCTION = "read_csv"
+_PANDAS_DEFAULTS = {"sep": ",", "decimal": ".", "encoding": "utf-8"}
 _FUNCTIONS = {"Parquet": "read_parquet", "Arrow": "read_feather", "JSON lines": "read_json"}  # by the kind of file
 _EXACT_BY_DEFAULT = (3, 1)  # this pandas reads each number as the nearest double by default, and warns when asked to
 
@@ -104,11 +98,8 @@ def pandas_read_csv_call(
 
     `has_extra_field`: every line ends in a delimiter too many, so pandas would take the first column for an index.
     """
-    options: dict[str, Any] = {"sep": delimiter} if delimiter != "," else {}
-    if decimal != ".":
-        options["decimal"] = decimal
-    if encoding != "utf-8":
-        options["encoding"] = encoding
+    options: dict[str, Any] = {"sep": delimiter, "decimal": decimal, "encoding": encoding}
+    options = {name: value for name, value in options.items() if value != _PANDAS_DEFAULTS[name]}
     if is_gzip != (Path(path).suffix.lower() == ".gz"):  # pandas infers compression from the name
         options["compression"] = "gzip" if is_gzip else None
     if has_extra_field:

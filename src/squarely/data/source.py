@@ -21,6 +21,7 @@ from squarely.errors import DataError, pluralize, suggest_name
 from squarely.numerics import Array
 
 T = TypeVar("T")
+PlacedBatch = tuple[int, pa.RecordBatch]  # the position of its first row, and a batch
 
 BATCH_ROWS = 65_536
 DECIMAL_COMMA = "decimal comma"
@@ -74,11 +75,12 @@ class Source(ABC):
     ordered: bool = True
     partitioned: bool = False
     partition_count: int | None = None
+    _rows: int | None = None
 
     @property
     def rows(self) -> int | None:
         """The number of rows, None if only a scan can tell."""
-        return None
+        return self._rows
 
     @property
     def is_redrawn(self) -> bool:
@@ -113,9 +115,7 @@ class Source(ABC):
         """Return the parts that can be read alone, in order; one part if the rows can only be read in sequence."""
         return (RowRange(0, self.rows),)
 
-    def read_parts(
-        self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]
-    ) -> Iterator[tuple[int, pa.RecordBatch]]:
+    def read_parts(self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]) -> Iterator[PlacedBatch]:
         """Yield batches as `read` does, each with the position of its first row, for the parts with the numbers in `order`.
 
         A source with more than one part overrides this.
@@ -215,6 +215,32 @@ class Source(ABC):
         return to_series(values, self.index(np.arange(len(values))), name)
 
 
+class DerivedSource(Source):
+    """A source made of another one, `parent`, with the same columns."""
+
+    def __init__(self, parent: Source) -> None:
+        self.parent, self.label, self.columns = parent, parent.label, parent.columns
+        self.duplicate_names, self.index_columns = parent.duplicate_names, parent.index_columns
+        self.typed, self.is_file, self.notes = parent.typed, parent.is_file, parent.notes
+
+    def parent_rows(self, rows: np.ndarray) -> np.ndarray:
+        """Turn positions (k,) of rows into their positions (k,) in the parent."""
+        return rows
+
+    def kind(self, name: str) -> Kind:
+        return self.parent.kind(name)
+
+    def category_order(self, name: str) -> tuple[Level, ...] | None:
+        """Return the levels that the parent declares, whether or not they occur here."""
+        return self.parent.category_order(name)
+
+    def row_number(self, row: int) -> int:
+        return self.parent.row_number(int(self.parent_rows(np.array([row]))[0]))
+
+    def index(self, rows: np.ndarray) -> Any:
+        return self.parent.index(self.parent_rows(rows))
+
+
 def is_aggregate_only(source: Source) -> bool:
     """Return whether a source only computes aggregates, and its rows are never read."""
     return source.engine is not None and source.engine.aggregates_only
@@ -230,7 +256,7 @@ def require_local(source: Source, purpose: str, advice: str) -> None:
         )
 
 
-def with_row_positions(batches: Iterable[pa.RecordBatch], first: int = 0) -> Iterator[tuple[int, pa.RecordBatch]]:
+def with_row_positions(batches: Iterable[pa.RecordBatch], first: int = 0) -> Iterator[PlacedBatch]:
     """Yield consecutive batches, each with the position of its first row."""
     for batch in batches:
         yield first, batch
@@ -280,10 +306,6 @@ def record_batches(columns: Sequence[pa.Array | pa.ChunkedArray], rows: int, siz
     """Cut columns into batches; without columns, one column of nulls counts the rows."""
     names = [str(i) for i in range(max(len(columns), 1))]
     for start in range(0, rows, size):
-        pieces = [_slice(column, start, size) for column in columns] or [pa.nulls(min(size, rows - start))]
-        yield pa.RecordBatch.from_arrays(pieces, names=names)
-
-
-def _slice(column: pa.Array | pa.ChunkedArray, start: int, size: int) -> pa.Array:
-    piece = column.slice(start, size)
-    return piece.combine_chunks() if isinstance(piece, pa.ChunkedArray) else piece
+        pieces = [column.slice(start, size) for column in columns] or [pa.nulls(min(size, rows - start))]
+        arrays = [piece.combine_chunks() if isinstance(piece, pa.ChunkedArray) else piece for piece in pieces]
+        yield pa.RecordBatch.from_arrays(arrays, names=names)

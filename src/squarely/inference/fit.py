@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import betaincinv, stdtr, stdtrit
 
-from squarely.data import RowAccount, Source, open_new_rows, scan_purpose, to_frame, to_series, to_square_frame
+from squarely.data import RowAccount, Source, open_new_rows, scan_purpose, to_frame, to_series
 from squarely.design import Design, predict_batches
 from squarely.errors import InputError, OptionError
 from squarely.exact import Solution
@@ -129,7 +129,7 @@ class Fit(Statistics):
 
     def cov_params(self) -> pd.DataFrame:
         """Return the covariance matrix (p, p) of the coefficients, NaN for dropped columns."""
-        return to_square_frame(self.covariance, self.design.names)
+        return to_frame(self.covariance, list(self.design.names), list(self.design.names))
 
     @scan_purpose("predictions")
     def predict(self, new: object = None, *, unseen: str = "error", rank_deficient: str = "nan") -> Any:

@@ -11,10 +11,10 @@ from itertools import accumulate
 
 import pyarrow as pa
 
-from squarely.data.dtypes import Kind, Level, declared_levels, index_columns, is_ordered, kind_of, schema_columns
+from squarely.data.dtypes import Kind, Level, declared_levels, is_ordered, kind_of, schema_columns
 from squarely.data.files.local_file import LocalFile
 from squarely.data.pandas_io import pandas_read_call
-from squarely.data.source import RowRange, Source, record_batches, with_row_positions
+from squarely.data.source import PlacedBatch, RowRange, Source, record_batches, with_row_positions
 
 _END = b"\xff\xff\xff\xff\0\0\0\0"  # without this check a stream that was cut between two batches looks complete
 _KIND = "an Arrow file"
@@ -38,18 +38,16 @@ class IpcSource(Source):
                     raise pa.ArrowInvalid("the stream has no end mark")
                 opened.seek(0)
             self._schema = (pa.ipc.open_stream if self._is_stream else pa.ipc.open_file)(opened).schema
-        self.columns, self.duplicate_names = schema_columns(self._schema)
-        self.index_columns = index_columns(self._schema)
+        self.columns, self.duplicate_names, self.index_columns = schema_columns(self._schema)
 
-    @cached_property
-    def rows(self) -> int | None:
-        """The number of rows, None for a stream, which does not record it."""
+    @property
+    def rows(self) -> int | None:  # a stream does not record it
         return None if self._is_stream else sum(self._lengths)
 
     @cached_property
     def _lengths(self) -> tuple[int, ...]:
         """The rows of each record batch."""
-        return tuple(int(batch.num_rows) for batch in self._iter_batches([0] if len(self._schema) else []))
+        return tuple(rows for _, rows in self._decode([]))
 
     def parts(self) -> tuple[RowRange, ...]:
         """Return the rows of each record batch; a stream is one part."""
@@ -59,46 +57,34 @@ class IpcSource(Source):
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, in file order; the other columns are not decoded."""
-        for batch in self._iter_batches(self._find_places(numbers, labels)):
-            yield from self._cut(batch, numbers, labels)
+        for columns, rows in self._decode((*numbers, *labels)):
+            yield from record_batches(columns, rows)
 
-    def read_parts(
-        self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]
-    ) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """Yield the named columns of some parts."""
+    def read_parts(self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]) -> Iterator[PlacedBatch]:
         if self._is_stream:
             yield from super().read_parts(numbers, labels, order)
             return
         order, parts = list(order), self.parts()
-        for i, batch in zip(order, self._iter_batches(self._find_places(numbers, labels), order), strict=True):
-            yield from with_row_positions(self._cut(batch, numbers, labels), parts[i].start)
-
-    def _find_places(self, numbers: Sequence[str], labels: Sequence[str]) -> list[int]:
-        """Return the places of the columns to decode, in file order; the first column if only rows are counted."""
-        places = sorted({self._schema.get_field_index(name) for name in (*numbers, *labels)})
-        return places or list(range(len(self._schema)))[:1]
-
-    def _cut(self, batch: pa.RecordBatch, numbers: Sequence[str], labels: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        places = self._find_places(numbers, labels)
-        columns = [batch.column(places.index(self._schema.get_field_index(name))) for name in (*numbers, *labels)]
-        yield from record_batches(columns, batch.num_rows)
+        for i, (columns, rows) in zip(order, self._decode((*numbers, *labels), order), strict=True):
+            yield from with_row_positions(record_batches(columns, rows), parts[i].start)
 
     def kind(self, name: str) -> Kind:
-        """Return what a column holds."""
         return kind_of(self._schema.field(name).type)
 
     def category_order(self, name: str) -> tuple[Level, ...] | None:
         """Return the categories of an ordered dictionary; a stream may add some in later batches."""
-        if not is_ordered(self._schema, name):
-            return None
-        return declared_levels(batch.column(0) for batch in self._iter_batches([self._schema.get_field_index(name)]))
+        return declared_levels(columns[0] for columns, _ in self._decode([name])) if is_ordered(self._schema, name) else None
 
-    def _iter_batches(self, places: list[int], order: Sequence[int] | None = None) -> Iterator[pa.RecordBatch]:
+    def _decode(self, names: Sequence[str], order: Sequence[int] | None = None) -> Iterator[tuple[list[pa.Array], int]]:
+        """Yield the columns of all batches, or of some in an order, and their rows; without names only rows are counted."""
+        fields = [self._schema.get_field_index(name) for name in names]
+        places = sorted(set(fields)) or list(range(len(self._schema)))[:1]
         options = pa.ipc.IpcReadOptions(included_fields=places)
         with self._file.reading(_KIND), pa.OSFile(str(self._file.path)) as opened:
             if self._is_stream:
-                yield from pa.ipc.open_stream(opened, options=options)
+                batches = iter(pa.ipc.open_stream(opened, options=options))
             else:
                 reader = pa.ipc.open_file(opened, options=options)
-                for i in range(reader.num_record_batches) if order is None else order:
-                    yield reader.get_batch(i)
+                batches = map(reader.get_batch, range(reader.num_record_batches) if order is None else order)
+            for batch in batches:
+                yield [batch.column(places.index(field)) for field in fields], batch.num_rows

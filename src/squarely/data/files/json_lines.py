@@ -9,13 +9,13 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import IO, Any
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.json as pj
 
-from squarely.data.dtypes import Kind
+from squarely.data.dtypes import Kind, kind_of
 from squarely.data.files.local_file import LocalFile
 from squarely.data.pandas_io import pandas_read_call
 from squarely.data.source import Source, record_batches, unsupported_column_error
@@ -25,7 +25,6 @@ _BLOCK = 2**23  # bytes
 _LONGEST_LINE = 2**28
 _NULL_LINE = re.compile(rb"\n[ \t\r]*null[ \t\r]*(?=\n|$)")
 _TYPES = {"INT64": pa.int64(), "DOUBLE": pa.float64(), "BOOLEAN": pa.bool_(), "STRING": pa.string(), "NULL": pa.null()}
-_KINDS: dict[str, Kind] = {"INT64": "number", "DOUBLE": "number", "BOOLEAN": "boolean", "STRING": "text", "NULL": "null"}
 
 
 class JsonLinesSource(Source):
@@ -38,17 +37,12 @@ class JsonLinesSource(Source):
         self._file, self._is_gzip = file, file.is_gzip
         self.pandas_call = pandas_read_call(str(file.real_path), "JSON lines")
         types: dict[str, str] = {}
-        duplicates: set[str] = set()
         for first, block in self._iter_blocks():
-            block_types, block_duplicates = self._find_types(block, first)
-            duplicates |= block_duplicates
-            for name, kind in block_types.items():
+            for name, kind in self._iter_types(block, first):
                 types[name] = _common_type(types.get(name, "NULL"), kind)
         self.columns = types
-        self.duplicate_names = frozenset(duplicates)
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
-        """Yield the named columns in batches, in the order of the lines."""
         names = list(dict.fromkeys((*numbers, *labels)))
         for name in names:
             if self.kind(name) == "other":
@@ -63,13 +57,14 @@ class JsonLinesSource(Source):
 
     def kind(self, name: str) -> Kind:
         """Return what the first value of a column is; a later value of another kind is an error of its line."""
-        return _KINDS.get(self.columns[name], "other")
+        kind = _TYPES.get(self.columns[name])
+        return "other" if kind is None else kind_of(kind)
 
     def _iter_blocks(self) -> Iterator[tuple[int, bytes]]:
         """Yield the number of rows before a block, and the block: whole lines; blank lines are not rows."""
         first, rest = 0, b""
         with self._file.reading("JSON lines"):
-            with self._open_bytes() as file:
+            with gzip.open(self._file.path) if self._is_gzip else self._file.path.open("rb") as file:
                 while piece := file.read(_BLOCK):
                     lines, end, rest = (rest + piece).rpartition(b"\n")
                     if len(rest) > _LONGEST_LINE:
@@ -79,9 +74,6 @@ class JsonLinesSource(Source):
                         first += _count(block)
             if block := self._check_block(rest, first):
                 yield first, block
-
-    def _open_bytes(self) -> IO[bytes]:
-        return gzip.open(self._file.path) if self._is_gzip else self._file.path.open("rb")  # type: ignore[return-value]
 
     def _check_block(self, block: bytes, first: int) -> bytes:
         """Remove the byte order mark, and raise a DataError at the first row of other JSON files."""
@@ -95,50 +87,41 @@ class JsonLinesSource(Source):
         if first == 0 and begin in {b"\xff\xfe", b"\xfe\xff"}:
             raise DataError(f"The file {self.label!r} is UTF-16 text, but JSON lines are UTF-8. Save it as UTF-8.")
         if _NULL_LINE.search(b"\n" + block):  # Arrow makes a row of it, and crashes if a block has no other lines
-            for _ in self._parse_lines(block, first):
-                pass
+            list(self._parse_lines(block, first))
         return block if begin else b""
 
-    def _find_types(self, block: bytes, first: int) -> tuple[Mapping[str, str], set[str]]:
-        """Return the types of a block's columns, and the names that a line repeats."""
+    def _iter_types(self, block: bytes, first: int) -> Iterator[tuple[str, str]]:
+        """Yield the names and types of a block's columns, or those of its values if only Python can parse it."""
         try:
             table = _parse_block(block, None)
         except pa.ArrowException:
-            return self._find_types_by_line(block, first)
-        if table.num_columns and table.num_rows != _count(block):  # two objects on a line, which Arrow takes for two rows
-            return self._find_types_by_line(block, first)
-        return {field.name: _type_name(field.type) for field in table.schema}, set()
-
-    def _find_types_by_line(self, block: bytes, first: int) -> tuple[Mapping[str, str], set[str]]:
-        types: dict[str, str] = {}
-        duplicates: set[str] = set()
-        for _, pairs in self._parse_lines(block, first):
+            table = None
+        if table is not None and (table.num_rows == _count(block) or not table.num_columns):
+            yield from ((field.name, _type_name(field.type)) for field in table.schema)
+            return
+        for _, pairs in self._parse_lines(block, first):  # a name may be repeated, or two objects be on a line
             names = [name for name, _ in pairs]
-            duplicates |= {name for name in names if names.count(name) > 1}
-            for name, value in pairs:
-                types[name] = _common_type(types.get(name, "NULL"), _type_of(value))
-        return types, duplicates
+            self.duplicate_names |= {name for name in names if names.count(name) > 1}
+            yield from ((name, _type_of(value)) for name, value in pairs)
 
     def _parse_lines(self, block: bytes, first: int) -> Iterator[tuple[int, list[tuple[str, Any]]]]:
         """Parse the lines of a block with Python; raise a DataError at the first line that is not an object."""
-        row = first
-        for line in block.split(b"\n"):
-            if line.strip():
-                row += 1
-                try:
-                    pairs = json.loads(line, object_pairs_hook=_JsonObject)
-                except (ValueError, RecursionError) as error:
-                    raise self._unreadable_error(f"row {row:,} is not JSON: {error}") from error
-                if not isinstance(pairs, _JsonObject):
-                    raise self._unreadable_error(f"row {row:,} is not an object with names and values")
-                yield row, pairs
+        for row, line in enumerate(filter(bytes.strip, block.split(b"\n")), start=first + 1):
+            try:
+                pairs = json.loads(line, object_pairs_hook=_JsonObject)
+            except (ValueError, RecursionError) as error:
+                raise self._unreadable_error(f"row {row:,} is not JSON: {error}") from error
+            if not isinstance(pairs, _JsonObject):
+                raise self._unreadable_error(f"row {row:,} is not an object with names and values")
+            yield row, pairs
 
     def _explain_error(self, block: bytes, first: int, names: list[str]) -> DataError | None:
         """Return an error that names the first value of another kind than its column, None if there is none."""
         for row, pairs in self._parse_lines(block, first):
             for name, value in pairs:
                 kind = self.columns[name]
-                if name in names and not _is_of_type(value, kind):
+                fitting = {"NULL", "INT64", "DOUBLE"} if kind == "DOUBLE" else {"NULL", kind}
+                if name in names and _type_of(value) not in fitting:
                     expected = "numbers" if kind in {"INT64", "DOUBLE"} else f"{kind.lower()} values"
                     return DataError(
                         f"Column {name!r} of {self.label} holds {expected}, then something else: {value!r} in data row {row:,}. "
@@ -178,16 +161,12 @@ def _common_type(one: str, other: str) -> str:
     return "DOUBLE" if {one, other} == {"INT64", "DOUBLE"} else one
 
 
-def _is_of_type(value: Any, kind: str) -> bool:
-    return _type_of(value) in {"NULL", kind} or (kind == "DOUBLE" and _type_of(value) == "INT64")
-
-
 def _type_name(kind: pa.DataType) -> str:
     if pa.types.is_timestamp(kind):
         return "STRING"  # JSON has no dates: Arrow has parsed them from the text
     if pa.types.is_nested(kind):
         return "LIST" if pa.types.is_list(kind) else "OBJECT"
-    return next((name for name, known in _TYPES.items() if known == kind), str(kind).upper())
+    return next((name for name, arrow_type in _TYPES.items() if arrow_type == kind), str(kind).upper())
 
 
 def _type_of(value: Any) -> str:

@@ -9,54 +9,43 @@ from pathlib import Path
 
 from squarely.errors import DataError
 
-_DELTA, _ICEBERG, _HUDI, _PAIMON, _STREAM, _DUCKLAKE = (
-    "a Delta table", "an Iceberg table", "a Hudi table", "a Paimon table", "the output of a Spark stream", "a DuckLake table"
-)  # fmt: skip
+_ICEBERG, _DUCKLAKE = "an Iceberg table", "a DuckLake table"
+_MARKS = {  # kind of table -> the folders in it
+    "a Delta table": ["_delta_log"],
+    "a Hudi table": [".hoodie"],
+    "the output of a Spark stream": ["_spark_metadata"],
+    "a Paimon table": ["snapshot", "manifest"],
+}
 _ALTERNATIVES = {
-    _DELTA: "deltalake.DeltaTable({path!r}).to_pyarrow_table(), or duckdb.sql(\"FROM delta_scan('...')\")",
+    "a Delta table": "deltalake.DeltaTable({path!r}).to_pyarrow_table(), or duckdb.sql(\"FROM delta_scan('...')\")",
+    "a Hudi table": "spark.read.format('hudi').load({path!r})",
+    "the output of a Spark stream": "spark.read.parquet({path!r}), which reads its log",
+    "a Paimon table": "spark.read.format('paimon').load({path!r})",
     _ICEBERG: "duckdb.sql(\"FROM iceberg_scan('...')\"), or the scan().to_arrow() of a table that pyiceberg has loaded",
-    _HUDI: "spark.read.format('hudi').load({path!r})",
-    _PAIMON: "spark.read.format('paimon').load({path!r})",
-    _STREAM: "spark.read.parquet({path!r}), which reads its log",
     _DUCKLAKE: "duckdb.sql(\"FROM lake.table\"), after ATTACH 'ducklake:...' AS lake",
 }
 
 
 def require_no_lake_table(paths: Iterable[Path]) -> None:
     """Raise a DataError if a file lies in the folder of a lake table, at any depth."""
-
-    @cache
-    def table_above(folder: Path) -> tuple[Path, str] | None:
-        if kind := _detect_table(folder):
-            return folder, kind
-        return None if folder == folder.parent else table_above(folder.parent)
-
+    detect = cache(_detect_table)
     for path in paths:
         for place in (path, path.resolve()):  # a link may lead into a table, or out of one
-            table = (place.parent, _DUCKLAKE) if place.name.startswith("ducklake-") else table_above(place.parent)
-            if table is not None:
-                folder, kind = _shorten(table[0]), table[1]
+            for folder in place.parents:
+                kind = _DUCKLAKE if place.name.startswith("ducklake-") else detect(folder)
+                if kind is None:
+                    continue
+                shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
                 raise DataError(
-                    f"The folder {folder!r} is {kind}, whose files can hold changed or deleted rows that only its log marks. "
-                    f"Read it with {_ALTERNATIVES[kind].format(path=folder)}, and pass the result as the data."
+                    f"The folder {str(shown)!r} is {kind}, whose files can hold changed or deleted rows that only its log marks. "
+                    f"Read it with {_ALTERNATIVES[kind].format(path=str(shown))}, and pass the result as the data."
                 )
 
 
-def _shorten(folder: Path) -> str:
-    """Return a path relative to the current folder if it lies below it."""
-    current = Path.cwd()
-    return str(folder.relative_to(current)) if folder.is_relative_to(current) else str(folder)
-
-
 def _detect_table(folder: Path) -> str | None:
-    if os.path.isdir(folder / "_delta_log"):
-        return _DELTA
-    if os.path.isdir(folder / ".hoodie"):
-        return _HUDI
-    if os.path.isdir(folder / "_spark_metadata"):
-        return _STREAM
-    if os.path.isdir(folder / "snapshot") and os.path.isdir(folder / "manifest"):
-        return _PAIMON
+    for kind, marks in _MARKS.items():
+        if all(os.path.isdir(folder / mark) for mark in marks):
+            return kind
     try:
         names = os.listdir(folder / "metadata")
     except OSError:

@@ -122,22 +122,17 @@ class LocalFile:
 
     @contextmanager
     def reading(self, kind: str) -> Iterator[None]:
-        """Check before and after a scan that the file is unchanged, and raise `damaged_error` for a failure in between."""
+        """Check before and after a scan that the file is unchanged, and raise a DataError for a failure in between."""
         self.require_unchanged()
         try:
             yield
         except _READ_ERRORS as error:
             self.require_unchanged()
-            raise damaged_error(self, kind, error) from error
+            raise DataError(
+                f"The file {self.label!r} cannot be read as {kind}, because it is damaged or was cut short: {first_line(error)}. "
+                "Write or copy it again."
+            ) from error
         self.require_unchanged()
-
-
-def damaged_error(file: LocalFile, kind: str, error: Exception) -> DataError:
-    """Return the error for a file whose content cannot be decoded to the end."""
-    return DataError(
-        f"The file {file.label!r} cannot be read as {kind}, because it is damaged or was cut short: {first_line(error)}. "
-        "Write or copy it again."
-    )
 
 
 def _suggest_name(path: Path) -> str:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import accumulate
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from squarely.data.dtypes import Kind, Level, declared_levels, index_columns, is_ordered, kind_of, schema_columns
+from squarely.data.dtypes import Kind, Level, declared_levels, is_ordered, kind_of, schema_columns
 from squarely.data.files.local_file import LocalFile
 from squarely.data.pandas_io import pandas_read_call
-from squarely.data.source import BATCH_ROWS, RowRange, Source, record_batches, with_row_positions
+from squarely.data.source import BATCH_ROWS, PlacedBatch, RowRange, Source, record_batches, with_row_positions
 
 _PART_ROWS = 16_384  # smaller row groups are joined: to start one costs as much as to decode 10,000 rows
 _PARTS = 64  # a file with that many row groups keeps at least that many parts
@@ -28,59 +27,44 @@ class ParquetSource(Source):
         self.label = file.label
         self._file = file
         self.pandas_call = pandas_read_call(str(file.real_path), "Parquet")
-        with self._open() as opened:
-            self._schema, self._row_count = opened.schema_arrow, int(opened.metadata.num_rows)
+        with self._file.reading("Parquet"), self._open() as opened:
+            self._schema, self._rows = opened.schema_arrow, int(opened.metadata.num_rows)
             lengths = [opened.metadata.row_group(i).num_rows for i in range(opened.num_row_groups)]
-        self._row_groups = _join_row_groups(lengths, min(_PART_ROWS, self._row_count // _PARTS))  # those of each part
+        self._row_groups = _join_row_groups(lengths, min(_PART_ROWS, self._rows // _PARTS))  # those of each part
         rows = [sum(lengths[groups.start : groups.stop]) for groups in self._row_groups]
         self._parts = tuple(map(RowRange, accumulate(rows, initial=0), rows))
-        self.columns, self.duplicate_names = schema_columns(self._schema)
-        self.index_columns = index_columns(self._schema)
-
-    @property
-    def rows(self) -> int:
-        """The number of rows that the file records."""
-        return self._row_count
+        self.columns, self.duplicate_names, self.index_columns = schema_columns(self._schema)
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, in file order; the other columns are not read."""
         if not (numbers or labels):
             self._file.require_unchanged()
-            yield from record_batches([], self._row_count)
+            yield from record_batches([], self._rows or 0)
             return
-        with self._open() as opened:
+        with self._file.reading("Parquet"), self._open() as opened:
             yield from _decode_columns(opened, (*numbers, *labels))
 
     def parts(self) -> tuple[RowRange, ...]:
         """Return the rows of each row group, or of a few small ones together."""
         return self._parts
 
-    def read_parts(
-        self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]
-    ) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """Yield the named columns of some parts."""
+    def read_parts(self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]) -> Iterator[PlacedBatch]:
         names = (*numbers, *labels)
-        with self._open() as opened:
+        with self._file.reading("Parquet"), self._open() as opened:
             for i in order:
                 part = self._parts[i]
                 batches = _decode_columns(opened, names, self._row_groups[i]) if names else record_batches([], part.rows or 0)
                 yield from with_row_positions(batches, part.start)
 
     def kind(self, name: str) -> Kind:
-        """Return what a column holds."""
         return kind_of(self._schema.field(name).type)
 
     def category_order(self, name: str) -> tuple[Level, ...] | None:
         """Return the categories of an ordered dictionary; each row group may have its own part of them."""
         return declared_levels(batch.column(0) for batch in self.read([], [name])) if is_ordered(self._schema, name) else None
 
-    @contextmanager
-    def _open(self) -> Iterator[pq.ParquetFile]:
-        with (
-            self._file.reading("Parquet"),
-            pq.ParquetFile(self._file.path, buffer_size=_BUFFER, pre_buffer=False, page_checksum_verification=True) as opened,
-        ):
-            yield opened
+    def _open(self) -> pq.ParquetFile:
+        return pq.ParquetFile(self._file.path, buffer_size=_BUFFER, pre_buffer=False, page_checksum_verification=True)
 
 
 def _join_row_groups(lengths: Sequence[int], least: int) -> list[range]:

@@ -16,7 +16,6 @@ from squarely.storage.disk import local_path, printable_name
 
 _GLOB_SIGNS = "*?["
 _HIDDEN_PREFIXES = (".", "_")  # markers and checksums of the programs that write folders of data
-_ENDINGS = ", ".join(SUFFIXES)
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -84,12 +83,16 @@ def find_files(texts: Sequence[str], *, is_list: bool) -> FileSet:
     _require_once(files)
     label = files[0].label + (f" and {pluralize(len(files) - 1, 'other file')}" if len(files) > 1 else "") if is_list else texts[0]
     order = "" if len(files) == 1 else " in the order given" if is_list else " in the order of their names"
-    notes = (f"{pluralize(len(files), 'file')}{order}", *_describe_skipped([place for _, place in places]))
+    notes: tuple[str, ...] = (f"{pluralize(len(files), 'file')}{order}",)
+    walked = [file.name for _, place in places if os.path.isdir(place) for file in _walk(place)]
+    if others := [name for name in walked if not named_kind(name)]:
+        notes += (f"{pluralize(len(others), 'file')} of the folder left out, such as {others[0]!r}",)
     # The keys of a folder or pattern are those below it; the keys of a list are those below the common folder.
     begin = shared if is_list else places[0][1] if os.path.isdir(places[0][1]) else _pattern_folder(places[0][1])
     folders = tuple(read_folder_keys(path.parent.relative_to(begin)) for path in paths)
     keys = list(dict.fromkeys(key for each in folders for key in each))
-    notes += (f"{' and '.join(map(repr, keys))} from the names of folders",) if keys else ()
+    if keys:
+        notes += (f"{' and '.join(map(repr, keys))} from the names of folders",)
     return FileSet(
         label=printable_name(label),
         files=files,
@@ -130,7 +133,7 @@ def _list_folder(text: str, path: Path) -> list[Path]:
         others = [file.name for file in _walk(path)]
         found = f"only others, such as {others[0]!r}" if others else "nor any other file"
         raise DataError(
-            f"The folder {text!r} has no file whose name ends in one of {_ENDINGS}, {found}. "
+            f"The folder {text!r} has no file whose name ends in one of {', '.join(SUFFIXES)}, {found}. "
             "Give another folder, or a pattern such as 'folder/*.txt' for files with other names."
         )
     return files
@@ -138,32 +141,23 @@ def _list_folder(text: str, path: Path) -> list[Path]:
 
 def _walk(folder: Path) -> list[Path]:
     """Return the files in a folder and its subfolders, sorted, without names that begin with a dot or an underscore."""
-    found = []
-    try:
-        for parent, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
-            folders[:] = [name for name in folders if not name.startswith(_HIDDEN_PREFIXES)]
-            found += [Path(parent, name) for name in names if not name.startswith(_HIDDEN_PREFIXES)]
-    except OSError as error:
+
+    def refuse(error: OSError) -> None:
         raise DataError(
             f"The folder {str(error.filename or folder)!r} cannot be read: {error.strerror or error}. Check its permissions."
         ) from error
+
+    found: list[Path] = []
+    for parent, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(_HIDDEN_PREFIXES)]
+        found += [Path(parent, name) for name in names if not name.startswith(_HIDDEN_PREFIXES)]
     return sorted(found, key=str)
 
 
-def _raise(error: OSError) -> None:
-    raise error
-
-
-def _describe_skipped(places: Sequence[Path]) -> list[str]:
-    """Describe the files of folders that were left out."""
-    others = [file.name for place in places if os.path.isdir(place) for file in _walk(place) if not named_kind(file.name)]
-    return [f"{pluralize(len(others), 'file')} of the folder left out, such as {others[0]!r}"] if others else []
-
-
 def _require_once(files: Sequence[LocalFile]) -> None:
-    labels: dict[Path, str] = {}
+    by_path: dict[Path, LocalFile] = {}
     for file in files:
-        if other := labels.get(file.path):
-            twice = "is given twice" if other == file.label else f"is the same file as {other!r}"
+        other = by_path.setdefault(file.path, file)
+        if other is not file:
+            twice = "is given twice" if other.label == file.label else f"is the same file as {other.label!r}"
             raise DataError(f"{file.label!r} {twice}, and its rows would count twice. Give each file once.")
-        labels[file.path] = file.label

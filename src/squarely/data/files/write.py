@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,11 +16,6 @@ from squarely.errors import DataError, first_line
 from squarely.storage.disk import local_path, replacement, writable_path
 
 SUFFIXES = (".csv", ".parquet", ".arrow", ".feather", ".jsonl")
-
-
-class _BatchWriter(Protocol):
-    def write_batch(self, batch: pa.RecordBatch) -> None: ...
-    def close(self) -> None: ...
 
 
 def write_columns(path: str | os.PathLike[str], batches: Iterable[Mapping[str, np.ndarray]]) -> None:
@@ -46,61 +42,50 @@ def write_columns(path: str | os.PathLike[str], batches: Iterable[Mapping[str, n
 
 def _write_batches(part: Path, suffix: str, batches: Iterable[Mapping[str, np.ndarray]]) -> None:
     remaining = iter(batches)
-    first = next(remaining, None)
-    if first is None:
+    first_columns = next(remaining, None)
+    if first_columns is None:
         raise DataError(
             "There is nothing to write: no batch, so no column names. Give at least one batch, if need be without rows."
         )
-    batch = _make_record_batch(first, None)
+    first = _make_record_batch(first_columns, None)
+    record_batches = chain([first], (_make_record_batch(columns, first.schema) for columns in remaining))
     with part.open("xb") as file:
-        writer = _open_writer(file, batch.schema, suffix)
-        try:
-            writer.write_batch(batch)
-            for columns in remaining:
-                writer.write_batch(_make_record_batch(columns, batch.schema))
-        finally:
-            writer.close()
+        if suffix == ".jsonl":
+            file.writelines(map(_to_json_lines, record_batches))
+        else:
+            with _open_writer(file, first.schema, suffix) as writer:
+                for batch in record_batches:
+                    writer.write_batch(batch)
         file.flush()
         os.fsync(file.fileno())
 
 
 def _make_record_batch(columns: Mapping[str, np.ndarray], schema: pa.Schema | None) -> pa.RecordBatch:
     arrays = {name: pa.array(values, from_pandas=True) for name, values in columns.items()}  # from_pandas: NaN is NULL
+    batch = pa.RecordBatch.from_pydict(arrays)
     if schema is None:
-        return pa.RecordBatch.from_pydict(arrays)
+        return batch
     if list(columns) != schema.names:
         raise DataError(f"A batch has the columns {list(columns)}, and the first one {schema.names}. Every batch needs the same.")
-    cast = [arrays[field.name].cast(field.type) for field in schema]
-    return pa.RecordBatch.from_arrays(cast, schema=schema)
+    return batch.cast(schema)
 
 
-def _open_writer(file: IO[bytes], schema: pa.Schema, suffix: str) -> _BatchWriter:
+def _open_writer(file: IO[bytes], schema: pa.Schema, suffix: str) -> Any:
     if suffix == ".csv":
         import pyarrow.csv
 
-        return pyarrow.csv.CSVWriter(file, schema)  # type: ignore[no-any-return]
+        return pyarrow.csv.CSVWriter(file, schema)
     if suffix == ".parquet":
         import pyarrow.parquet
 
-        return pyarrow.parquet.ParquetWriter(file, schema)  # type: ignore[no-any-return]
-    if suffix == ".jsonl":
-        return _JsonLinesWriter(file)
-    return pa.ipc.new_file(file, schema)  # type: ignore[no-any-return]
+        return pyarrow.parquet.ParquetWriter(file, schema)
+    return pa.ipc.new_file(file, schema)
 
 
-class _JsonLinesWriter:
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-
-    def write_batch(self, batch: pa.RecordBatch) -> None:
-        """Append one line for each row."""
-        try:
-            lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in batch.to_pylist()]
-        except (TypeError, ValueError) as error:
-            raise DataError(
-                f"JSON lines cannot hold the columns {batch.schema.names}: {error}. Write .csv or .parquet instead."
-            ) from error
-        self._file.write("".join(lines).encode())
-
-    def close(self) -> None:
-        """Do nothing: the caller closes the file."""
+def _to_json_lines(batch: pa.RecordBatch) -> bytes:
+    try:
+        return "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in batch.to_pylist()).encode()
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"JSON lines cannot hold the columns {batch.schema.names}: {error}. Write .csv or .parquet instead."
+        ) from error

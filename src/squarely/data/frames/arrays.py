@@ -9,7 +9,8 @@ import narwhals as nw
 import numpy as np
 import pyarrow as pa
 
-from squarely.data.dtypes import Kind, Level, kind_of
+from squarely.data.dtypes import Level
+from squarely.data.frames.arrow import InMemorySource
 from squarely.data.frames.dataframe import (
     DataFrameSource,
     detach_tensor,
@@ -18,7 +19,6 @@ from squarely.data.frames.dataframe import (
     to_arrow,
     unreadable_error,
 )
-from squarely.data.frames.in_memory import InMemorySource
 from squarely.errors import DataError, first_line, pluralize
 
 _REMOTE_LIBRARIES = ("dask", "pyspark", "ibis", "duckdb", "_duckdb")  # their tables are not in memory
@@ -50,21 +50,20 @@ def open_xy(X: Any, y: Any) -> tuple[ArraysSource, tuple[str, ...], str]:
 
 def named_columns(X: Any) -> dict[str, Any]:
     """Return the columns of X by name, as `open_xy` names them."""
-    frame = _wrap_frame("X", X)
+    frame = _wrap("X", X)
     if isinstance(frame, nw.DataFrame):
         for name in frame.columns:
             if not isinstance(name, str):
                 raise DataError(f"A column of X is called {name!r}, which is not text. Rename it: X.columns.astype(str).")
         return {name: frame[name].to_native() for name in frame.columns}
+    if isinstance(frame, nw.Series):
+        return {frame.name or "x1": X}
     library = type(X).__module__.partition(".")[0]
     if library in _REMOTE_LIBRARIES:
         raise DataError(
             f"X= is a table of {library.strip('_')}, whose rows are not in memory. Give a formula and the table as data, such as "
             "sq.ols('y ~ x1 + x2', table)."
         )
-    series = nw.from_native(X, series_only=True, pass_through=True)
-    if isinstance(series, nw.Series):
-        return {series.name or "x1": X}
     table = _to_array("X", X)
     if table.ndim == 1:
         table = table[:, None]
@@ -73,22 +72,22 @@ def named_columns(X: Any) -> dict[str, Any]:
     return {f"x{j + 1}": table[:, j] for j in range(table.shape[1])}
 
 
-def _wrap_frame(name: str, data: Any) -> Any:
+def _wrap(name: str, data: Any) -> Any:
+    """Wrap a data frame or series for narwhals; return other data unchanged."""
     try:
-        return nw.from_native(data, eager_only=True, pass_through=True)
+        return nw.from_native(data, eager_only=True, allow_series=True, pass_through=True)
     except nw.exceptions.DuplicateError as error:
         raise DataError(f"Two columns of {name} have the same name. Rename one of them. ({first_line(error)})") from error
 
 
 def _read_response(y: Any) -> tuple[str, Any]:
-    frame = _wrap_frame("y", y)
+    frame = _wrap("y", y)
     if isinstance(frame, nw.DataFrame):
         if len(frame.columns) != 1:
             raise DataError(f"y has {len(frame.columns)} columns. Give one.")
         return frame.columns[0], frame[frame.columns[0]].to_native()
-    series = nw.from_native(y, series_only=True, pass_through=True)
-    if isinstance(series, nw.Series):
-        return str(series.name or "y"), y
+    if isinstance(frame, nw.Series):
+        return str(frame.name or "y"), y
     values = _to_array("y", y)
     if values.ndim == 2 and values.shape[1] == 1:  # scikit-learn accepts a column, too
         values = values[:, 0]
@@ -135,22 +134,15 @@ class ArraysSource(InMemorySource):
         except TypeError:
             return None
 
-    def select_columns(self, numbers: Sequence[str], labels: Sequence[str]) -> tuple[list[pa.Array | pa.ChunkedArray], int]:
+    def select_columns(self, names: Sequence[str]) -> tuple[list[pa.Array | pa.ChunkedArray], int]:
         """Return the named columns, and the number of rows; other arrays are not converted."""
-        names = list(dict.fromkeys((*numbers, *labels)))
-        if not names:  # any column has the number of rows
-            first = next(iter(self._arrays), None)
-            return [], 0 if first is None else len(_to_arrow_column(first, self._arrays[first]))
-        _require_one_index({name: self._arrays[name] for name in names})
-        columns = {name: _to_arrow_column(name, self._arrays[name]) for name in names}
+        needed = {name: self._arrays[name] for name in names or list(self._arrays)[:1]}  # any column has the number of rows
+        _require_one_index(needed)
+        columns = {name: _to_arrow_column(name, values) for name, values in needed.items()}
         lengths = {name: len(column) for name, column in columns.items()}
         if len(set(lengths.values())) > 1:
             raise DataError(f"The arrays have different lengths: {lengths}. Every column needs one value for each row.")
-        return [columns[name] for name in (*numbers, *labels)], next(iter(lengths.values()))
-
-    def kind(self, name: str) -> Kind:
-        """Return the kind of a column."""
-        return kind_of(_to_arrow_column(name, self._arrays[name]).type)
+        return [columns[name] for name in names], next(iter(lengths.values()), 0)
 
     def category_order(self, name: str) -> tuple[Level, ...] | None:
         """Return the categories of a pandas Categorical, a Polars Enum or an ordered Arrow dictionary."""
@@ -161,7 +153,6 @@ class ArraysSource(InMemorySource):
         return DataFrameSource(series.alias(name).to_frame()).category_order(name) if isinstance(series, nw.Series) else None
 
     def column(self, values: np.ndarray, name: str) -> Any:
-        """Return the values as they are."""
         return values
 
 
@@ -186,31 +177,24 @@ def _to_arrow_column(name: str, values: Any) -> pa.Array | pa.ChunkedArray:
     require_doubles(name, getattr(values, "dtype", None))
     try:
         array = values if isinstance(values, list | tuple | np.ndarray) else np.ma.asanyarray(values)
-        if isinstance(array, np.ma.MaskedArray):
-            _require_one_dimension(name, array)
-            native = array.data.astype(array.dtype.newbyteorder("="), copy=False)
-            return pa.array(native, mask=np.ma.getmaskarray(array))
-        if isinstance(array, np.ndarray):
-            _require_one_dimension(name, array)
-            array = array.astype(array.dtype.newbyteorder("="), copy=False)
-        return pa.array(array)
+        if not isinstance(array, np.ndarray):
+            return pa.array(array)
+        if array.ndim != 1:
+            raise DataError(f"Column {name!r} has shape {array.shape}. Give an array of one dimension for each column.")
+        native = np.ma.getdata(array).astype(array.dtype.newbyteorder("="), copy=False)
+        return pa.array(native, mask=np.ma.getmaskarray(array) if isinstance(array, np.ma.MaskedArray) else None)
     except (pa.ArrowException, TypeError, OverflowError, RuntimeError, UnicodeError) as error:
         raise unreadable_error(name, error) from error
-
-
-def _require_one_dimension(name: str, array: np.ndarray) -> None:
-    if array.ndim != 1:
-        raise DataError(f"Column {name!r} has shape {array.shape}. Give an array of one dimension for each column.")
 
 
 def _require_one_index(arrays: Mapping[str, Any]) -> None:
     """Raise a DataError if the labels of pandas series differ: pandas would align them, and positions do not match."""
     series = {name: _wrap_series(x) for name, x in arrays.items()}
-    indexes = {name: nw.maybe_get_index(x) for name, x in series.items() if isinstance(x, nw.Series)}
-    labelled = [(name, index) for name, index in indexes.items() if index is not None]
-    for name, index in labelled[1:]:
-        if not index.equals(labelled[0][1]):
+    found = [(name, nw.maybe_get_index(x)) for name, x in series.items() if isinstance(x, nw.Series)]
+    indexes = [(name, index) for name, index in found if index is not None]
+    for name, index in indexes[1:]:
+        if not index.equals(indexes[0][1]):
             raise DataError(
-                f"The series {labelled[0][0]!r} and {name!r} have different indexes. Put them into one DataFrame, which aligns "
+                f"The series {indexes[0][0]!r} and {name!r} have different indexes. Put them into one DataFrame, which aligns "
                 "them, or pass plain arrays."
             )

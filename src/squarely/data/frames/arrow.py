@@ -1,36 +1,54 @@
-"""Arrow tables, batches and streams in memory, and objects that support the Arrow C interface.
+"""Tables in this process: each gives columns as Arrow, which are cut into batches without a copy, as Arrow tables are.
 
-A source is read many times and a stream only once, so a stream is read into a table.
+A source is read many times and a stream of Arrow batches only once, so a stream is read into a table.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import pyarrow as pa
 
-from squarely.data.dtypes import Kind, Level, declared_levels, index_columns, is_ordered, kind_of, schema_columns
-from squarely.data.frames.in_memory import InMemorySource
+from squarely.data.dtypes import Kind, Level, declared_levels, is_ordered, kind_of, schema_columns
+from squarely.data.source import BATCH_ROWS, PlacedBatch, RowRange, Source, record_batches
 from squarely.errors import DataError, first_line
 from squarely.numerics import Array
 
-
-@runtime_checkable
-class ArrowStream(Protocol):
-    """An object that exports a stream of Arrow batches."""
-
-    def __arrow_c_stream__(self, requested_schema: object = None) -> object: ...
+_MAX_ROWS = 4 * BATCH_ROWS  # of a batch that is a view of rows in memory: larger ones save time in Python
 
 
-@runtime_checkable
-class ArrowArray(Protocol):
-    """An object that exports one Arrow batch."""
+class InMemorySource(Source):
+    """A table in this process."""
 
-    def __arrow_c_array__(self, requested_schema: object = None) -> object: ...
+    @abstractmethod
+    def select_columns(self, names: Sequence[str]) -> tuple[Sequence[pa.Array | pa.ChunkedArray], int]:
+        """Return the named columns, and the number of rows."""
+
+    def arrow_type(self, name: str) -> pa.DataType:
+        """Return the Arrow type of a column."""
+        return self.select_columns([name])[0][0].type
+
+    def kind(self, name: str) -> Kind:
+        return kind_of(self.arrow_type(name))
+
+    def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
+        """Yield the named columns in batches, without a copy where the table and Arrow have the same layout."""
+        yield from record_batches(*self.select_columns((*numbers, *labels)), _MAX_ROWS)
+
+    def parts(self) -> tuple[RowRange, ...]:
+        rows = self.select_columns([])[1]
+        return tuple(RowRange(first, min(BATCH_ROWS, rows - first)) for first in range(0, rows, BATCH_ROWS))
+
+    def read_parts(self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]) -> Iterator[PlacedBatch]:
+        columns, rows = self.select_columns((*numbers, *labels))
+        for first in (i * BATCH_ROWS for i in order):
+            size = min(BATCH_ROWS, rows - first)
+            yield from ((first, batch) for batch in record_batches([column.slice(first, size) for column in columns], size))
 
 
-def to_arrow_table(data: ArrowStream | ArrowArray) -> pa.Table:
+def to_arrow_table(data: Any) -> pa.Table:
     """Read an object that exports Arrow data into a table.
 
     Raises
@@ -38,9 +56,7 @@ def to_arrow_table(data: ArrowStream | ArrowArray) -> pa.Table:
     DataError : it exports a single column, or fails.
     """
     try:
-        if isinstance(data, ArrowStream):
-            return pa.RecordBatchReader.from_stream(data).read_all()
-        return pa.Table.from_batches([pa.record_batch(data)])
+        return pa.table(data)
     except Exception as error:  # code of the object runs here and may raise anything
         raise DataError(
             f"The Arrow data of type {type(data).__name__!r} cannot be read as a table with named columns: {first_line(error)}. "
@@ -53,28 +69,15 @@ class ArrowSource(InMemorySource):
 
     def __init__(self, table: pa.Table, label: str = "the Arrow table") -> None:
         self.label = label
-        self._table = table
-        self.columns, self.duplicate_names = schema_columns(table.schema)
-        self.index_columns = index_columns(table.schema)
+        self._table, self._rows = table, table.num_rows
+        self.columns, self.duplicate_names, self.index_columns = schema_columns(table.schema)
 
-    @property
-    def rows(self) -> int:
-        """The number of rows."""
-        return int(self._table.num_rows)
-
-    def select_columns(self, numbers: Sequence[str], labels: Sequence[str]) -> tuple[list[pa.ChunkedArray], int]:
-        """Return the named columns, and the number of rows."""
-        places = map(self._table.schema.get_field_index, (*numbers, *labels))
-        return [self._table.column(place) for place in places], self.rows
-
-    def kind(self, name: str) -> Kind:
-        """Return the kind of a column."""
-        return kind_of(self._table.schema.field(name).type)
+    def select_columns(self, names: Sequence[str]) -> tuple[list[pa.ChunkedArray], int]:
+        places = map(self._table.schema.get_field_index, names)
+        return [self._table.column(place) for place in places], self._table.num_rows
 
     def category_order(self, name: str) -> tuple[Level, ...] | None:
-        """Return the levels of an ordered dictionary."""
         return declared_levels(self._table.column(name).chunks) if is_ordered(self._table.schema, name) else None
 
     def column(self, values: Array, name: str) -> pa.ChunkedArray:
-        """Return values, one for each row, as an Arrow column."""
         return pa.chunked_array([pa.array(values)])

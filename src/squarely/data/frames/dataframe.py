@@ -9,8 +9,8 @@ import narwhals as nw
 import numpy as np
 import pyarrow as pa
 
-from squarely.data.dtypes import Kind, Level, declared_levels, kind_of
-from squarely.data.frames.in_memory import InMemorySource
+from squarely.data.dtypes import Level, declared_levels
+from squarely.data.frames.arrow import InMemorySource
 from squarely.errors import DataError
 
 
@@ -19,25 +19,11 @@ class DataFrameSource(InMemorySource):
 
     def __init__(self, frame: nw.DataFrame[Any], label: str = "the data frame") -> None:
         self.label = label
-        self._frame = frame
+        self._frame, self._rows = frame, len(frame)
         self.columns = {name: str(kind) for name, kind in frame.schema.items() if isinstance(name, str)}
 
-    @property
-    def rows(self) -> int:
-        """The number of rows."""
-        return len(self._frame)
-
-    def select_columns(self, numbers: Sequence[str], labels: Sequence[str]) -> tuple[list[pa.Array], int]:
-        """Return the named columns, and the number of rows."""
-        return [to_arrow(self._frame[name]) for name in (*numbers, *labels)], len(self._frame)
-
-    def kind(self, name: str) -> Kind:
-        """Return the kind of a column."""
-        return kind_of(self.arrow_type(name))
-
-    def arrow_type(self, name: str) -> pa.DataType:
-        """Return the Arrow type of a column."""
-        return to_arrow(self._frame[name]).type
+    def select_columns(self, names: Sequence[str]) -> tuple[list[pa.Array], int]:
+        return [to_arrow(self._frame[name]) for name in names], len(self._frame)
 
     def category_order(self, name: str) -> tuple[Level, ...] | None:
         """Return the categories of a pandas Categorical, a Polars Enum or an ordered Arrow dictionary."""
@@ -50,13 +36,11 @@ class DataFrameSource(InMemorySource):
         return ordered_levels(to_arrow(series))
 
     def column(self, values: np.ndarray, name: str) -> Any:
-        """Return values, one for each row, as a column of the frame's library."""
         if nw.maybe_get_index(self._frame) is not None:
             return super().column(values, name)
         return nw.new_series(name, values, backend=self._frame.implementation).to_native()
 
     def index(self, rows: np.ndarray) -> Any:
-        """Return the frame's labels of rows, or their positions if it has none."""
         index = nw.maybe_get_index(self._frame)
         return rows if index is None else index[rows]
 

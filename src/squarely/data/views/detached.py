@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
-import pyarrow as pa
-
-from squarely.data.dtypes import Kind
 from squarely.data.source import Source
 from squarely.errors import DataError
 
@@ -19,16 +16,12 @@ class DetachedSource(Source):
         self.label, self.notes, self.file = label, notes, file
         self.columns = dict(columns)
 
-    def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
+    def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> NoReturn:
         """Raise a DataError: there are no rows."""
-        self._refuse()
-
-    def kind(self, name: str) -> Kind:
-        """Raise a DataError: there are no rows."""
-        self._refuse()
-
-    def _refuse(self) -> NoReturn:
         raise DataError(
             f"This needs the rows of {self.label}, which a loaded or merged fit does not have. Fit the data again; predictions "
             "need only new rows."
         )
+
+    def kind(self, name: str) -> NoReturn:
+        self.read([name])

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from squarely.data.dtypes import Kind, Level
 from squarely.data.scan.fold import iter_batches
 from squarely.data.scan.progress import scan_purpose
-from squarely.data.source import RowRange, Source
+from squarely.data.source import DerivedSource, PlacedBatch, RowRange, Source
 from squarely.errors import changed_error, pluralize
 
 
@@ -39,27 +37,19 @@ def count_rows_of(source: Source) -> int:
     return sum(batch.size for batch in iter_batches(source, [])) if rows is None else rows
 
 
-class ShardSource(Source):
+class ShardSource(DerivedSource):
     """The rows of a source from `first` to `stop`, excluded; the source has `rows` rows."""
 
     def __init__(self, parent: Source, rows: int, first: int, stop: int) -> None:
-        self.label = parent.label
-        self._parent, self._start, self._stop = parent, first, stop
-        self.columns, self.duplicate_names = parent.columns, parent.duplicate_names
-        self.typed, self.is_file, self.notes = parent.typed, parent.is_file, parent.notes
-        # Number of a part in the parent -> where the shard's rows in it begin and stop, in the parent.
-        self._parts: dict[int, tuple[int, int]] = {}
+        super().__init__(parent)
+        self._rows, self._start, self._stop = stop - first, first, stop
+        self._parts: list[tuple[int, int, int]] = []  # number of a part in the parent, first row and stop of its rows here
         self._has_more_rows = False
         for number, part in enumerate(parent.parts()):
             end = part.start + (rows if part.rows is None else part.rows)
             if max(part.start, first) < min(end, stop):
-                self._parts[number] = max(part.start, first), min(end, stop)
+                self._parts.append((number, max(part.start, first), min(end, stop)))
                 self._has_more_rows = end > stop  # the last part also has rows of the next shard
-
-    @property
-    def rows(self) -> int:
-        """The number of rows."""
-        return self._stop - self._start
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, in the order of the parent.
@@ -72,16 +62,12 @@ class ShardSource(Source):
             yield batch
 
     def parts(self) -> tuple[RowRange, ...]:
-        """Return the parts of the parent that have rows of the shard, cut to these rows."""
-        return tuple(RowRange(first - self._start, stop - first) for first, stop in self._parts.values())
+        return tuple(RowRange(first - self._start, stop - first) for _, first, stop in self._parts)
 
-    def read_parts(
-        self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]
-    ) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """Yield the named columns of some parts in batches, each with the position of its first row in the shard."""
-        selected = [list(self._parts)[i] for i in order]
-        missing = total = sum(stop - first for first, stop in map(self._parts.__getitem__, selected))
-        for first, batch in self._parent.read_parts(numbers, labels, selected):
+    def read_parts(self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]) -> Iterator[PlacedBatch]:
+        selected = [self._parts[i] for i in order]
+        missing = total = sum(stop - first for _, first, stop in selected)
+        for first, batch in self.parent.read_parts(numbers, labels, [number for number, _, _ in selected]):
             start, stop = max(self._start, first), min(self._stop, first + batch.num_rows)
             if start < stop:
                 yield start - self._start, batch.slice(start - first, stop - start)
@@ -91,18 +77,5 @@ class ShardSource(Source):
         if missing:
             raise changed_error(self.label, pluralize(total, "row"), f"{total - missing:,}")
 
-    def kind(self, name: str) -> Kind:
-        """Return the kind of a column in the parent."""
-        return self._parent.kind(name)
-
-    def category_order(self, name: str) -> tuple[Level, ...] | None:
-        """Return the levels that the parent declares, whether or not they occur in the shard."""
-        return self._parent.category_order(name)
-
-    def row_number(self, row: int) -> int:
-        """Return the row's number in the parent."""
-        return self._parent.row_number(self._start + row)
-
-    def index(self, rows: np.ndarray) -> Any:
-        """Return the rows' labels in the parent."""
-        return self._parent.index(self._start + rows)
+    def parent_rows(self, rows: np.ndarray) -> np.ndarray:
+        return self._start + rows

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
 
@@ -15,8 +15,7 @@ import narwhals as nw
 import numpy as np
 import pyarrow as pa
 
-from squarely.data.dtypes import Kind, Level
-from squarely.data.source import RowRange, Source
+from squarely.data.source import DerivedSource, PlacedBatch, RowRange, Source
 from squarely.data.views.shard import count_rows_of
 from squarely.errors import DataError, OptionError, changed_error, pluralize
 from squarely.numerics import Array
@@ -54,7 +53,7 @@ def split_source(source: Source, fraction: float, seed: int) -> tuple[Source, So
             f"validation={fraction!r} of the {pluralize(rows, 'row')} of {source.label} leaves no row to train on. Give less."
         )
     drawn = draw(rows, validation_rows, seed)
-    return SplitSource(source, drawn, validation=False), SplitSource(source, drawn, validation=True)
+    return SplitSource(source, replace(drawn, is_validation=False)), SplitSource(source, drawn)
 
 
 def _check_fraction(fraction: Any) -> float:
@@ -69,50 +68,45 @@ def _check_fraction(fraction: Any) -> float:
     return number
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Draw:
-    """Which of n rows are validation rows.
+    """Which of n rows are validation rows, seen from one side of the split.
 
     Attributes
     ----------
     rows : n.
+    validation_rows : the number of validation rows.
     bits : (ceil(n / 8),) bytes, a bit for each row, 1 for a validation row.
     seeds : of the generator PCG64 that drew them.
+    block : the number of rows drawn at a time.
+    is_validation : whether the methods are about the validation rows, not the training rows.
     """
 
     rows: int
+    validation_rows: int
     bits: np.ndarray
     seeds: tuple[int, int]
+    block: int
+    is_validation: bool = True
 
-    @property
-    def block(self) -> int:
-        """The number of rows drawn at a time."""
-        return _BLOCK
-
-    def mask(self, first: int, stop: int, *, validation: bool) -> np.ndarray:
-        """Return which of the rows from `first` to `stop`, excluded, belong to a side of the split (stop - first,)."""
+    def mask(self, first: int, stop: int) -> np.ndarray:
+        """Return which of the rows from `first` to `stop`, excluded, belong to this side (stop - first,)."""
         bits = np.unpackbits(self.bits[first // 8 : -(-stop // 8)])
-        mask: np.ndarray = bits[first % 8 : first % 8 + stop - first] == validation
+        mask: np.ndarray = bits[first % 8 : first % 8 + stop - first] == self.is_validation
         return mask
 
-    def count(self, *, validation: bool) -> int:
-        """Count the rows of a side."""
-        return self.count_before(self.rows, validation=validation)
+    def count_before(self, row: int) -> int:
+        """Count the rows of this side before a row of the source."""
+        row = min(row, self.rows)
+        count = int(np.bitwise_count(self.bits[: row // 8]).sum()) + int(np.unpackbits(self.bits[row // 8 :][:1])[: row % 8].sum())
+        return count if self.is_validation else row - count
 
-    def count_before(self, row: int, *, validation: bool) -> int:
-        """Count the rows of a side before a row of the source."""
-        n_bytes, rest = divmod(min(row, self.rows), 8)
-        count = int(np.bitwise_count(self.bits[:n_bytes]).sum())
-        if rest:
-            count += int(np.unpackbits(self.bits[n_bytes : n_bytes + 1])[:rest].sum())
-        return count if validation else min(row, self.rows) - count
-
-    def positions(self, rows: np.ndarray, *, validation: bool) -> np.ndarray:
-        """Turn positions `rows` (k,) within a side into positions (k,) in the source."""
+    def positions(self, rows: np.ndarray) -> np.ndarray:
+        """Turn positions `rows` (k,) within this side into positions (k,) in the source."""
         positions = np.empty(len(rows), dtype=np.int64)
         begin = 0
-        for start in range(0, self.rows, _BLOCK):
-            places = start + np.flatnonzero(self.mask(start, min(start + _BLOCK, self.rows), validation=validation))
+        for start in range(0, self.rows, self.block):
+            places = start + np.flatnonzero(self.mask(start, min(start + self.block, self.rows)))
             in_block = (rows >= begin) & (rows < begin + len(places))
             positions[in_block] = places[rows[in_block] - begin]
             begin += len(places)
@@ -127,7 +121,7 @@ def draw(rows: int, validation_rows: int, seed: int) -> Draw:
     """
     seeds = int(seed) % 2**64, _STREAM
     generator = np.random.PCG64(list(seeds))
-    blocks, taken = [np.zeros(0, dtype=np.uint8)], 0
+    blocks, taken = [], 0
     for start in range(0, rows, _BLOCK):
         stop = min(start + _BLOCK, rows)
         count = (validation_rows * stop + rows // 2) // rows - taken  # integers, so that the total is exact
@@ -135,33 +129,16 @@ def draw(rows: int, validation_rows: int, seed: int) -> Draw:
         mask[np.argpartition(numbers, min(count, len(numbers) - 1))[:count]] = True
         blocks.append(np.packbits(mask))
         taken += count
-    return Draw(rows, np.concatenate(blocks), seeds)
+    return Draw(rows=rows, validation_rows=validation_rows, bits=np.concatenate(blocks), seeds=seeds, block=_BLOCK)
 
 
-class SplitSource(Source):
-    """The training rows or the validation rows of a source."""
+class SplitSource(DerivedSource):
+    """The training rows or the validation rows of a source; `draw` says which they are."""
 
-    def __init__(self, parent: Source, drawn: Draw, *, validation: bool) -> None:
-        self.label = f"the {'validation' if validation else 'training'} rows of {parent.label}"
-        self._parent, self._draw, self._is_validation = parent, drawn, validation
-        self._rows = drawn.count(validation=validation)
-        self.columns, self.duplicate_names = parent.columns, parent.duplicate_names
-        self.typed, self.is_file, self.notes = parent.typed, parent.is_file, parent.notes
-
-    @property
-    def parent(self) -> Source:
-        """The source that was split."""
-        return self._parent
-
-    @property
-    def draw(self) -> Draw:
-        """Which rows of the parent are validation rows."""
-        return self._draw
-
-    @property
-    def rows(self) -> int:
-        """The number of rows."""
-        return self._rows
+    def __init__(self, parent: Source, drawn: Draw) -> None:
+        super().__init__(parent)
+        self.label = f"the {'validation' if drawn.is_validation else 'training'} rows of {parent.label}"
+        self.draw, self._rows = drawn, drawn.count_before(drawn.rows)
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, in the order of the parent.
@@ -170,61 +147,35 @@ class SplitSource(Source):
         ------
         DataError : the parent has another number of rows than when it was split.
         """
-        first = 0
-        for batch in self._parent.read(numbers, labels):
+        first, rows = 0, self.draw.rows
+        for batch in self.parent.read(numbers, labels):
             stop = first + batch.num_rows
-            if stop > self._draw.rows:
-                raise self._changed_error("more")
-            mask = self._draw.mask(first, stop, validation=self._is_validation)
+            if stop > rows:
+                raise changed_error(self.parent.label, pluralize(rows, "row"), "more")
+            mask = self.draw.mask(first, stop)
             if mask.any():
                 yield batch.filter(pa.array(mask))
             first = stop
-        if first < self._draw.rows:
-            raise self._changed_error(f"{first:,}")
+        if first < rows:
+            raise changed_error(self.parent.label, pluralize(rows, "row"), f"{first:,}")
 
     def parts(self) -> tuple[RowRange, ...]:
-        """Return the parts of the parent, cut to the rows of this side."""
-        ranges = [(part.start, part.start + (self._draw.rows if part.rows is None else part.rows)) for part in self._parent.parts()]
-        ends = [(self._count_before(first), self._count_before(stop)) for first, stop in ranges]
+        ranges = [(part.start, part.start + (self.draw.rows if part.rows is None else part.rows)) for part in self.parent.parts()]
+        ends = [(self.draw.count_before(first), self.draw.count_before(stop)) for first, stop in ranges]
         return tuple(RowRange(first, stop - first) for first, stop in ends)
 
-    def read_parts(
-        self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]
-    ) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """Yield the named columns of some parts in batches, each with the position of its first row."""
-        for first, batch in self._parent.read_parts(numbers, labels, order):
-            mask = self._draw.mask(first, first + batch.num_rows, validation=self._is_validation)
-            yield self._count_before(first), batch.filter(pa.array(mask))
+    def read_parts(self, numbers: Sequence[str], labels: Sequence[str], order: Iterable[int]) -> Iterator[PlacedBatch]:
+        for first, batch in self.parent.read_parts(numbers, labels, order):
+            mask = self.draw.mask(first, first + batch.num_rows)
+            yield self.draw.count_before(first), batch.filter(pa.array(mask))
 
-    def _count_before(self, row: int) -> int:
-        return self._draw.count_before(row, validation=self._is_validation)
-
-    def kind(self, name: str) -> Kind:
-        """Return the kind of a column in the parent."""
-        return self._parent.kind(name)
-
-    def category_order(self, name: str) -> tuple[Level, ...] | None:
-        """Return the levels that the parent declares, whether or not they occur in this side."""
-        return self._parent.category_order(name)
-
-    def row_number(self, row: int) -> int:
-        """Return the row's number in the parent."""
-        return self._parent.row_number(int(self._parent_positions(np.array([row]))[0]))
-
-    def index(self, rows: np.ndarray) -> Any:
-        """Return the rows' labels in the parent."""
-        return self._parent.index(self._parent_positions(rows))
+    def parent_rows(self, rows: np.ndarray) -> np.ndarray:
+        return self.draw.positions(rows)
 
     def column(self, values: Array, name: str) -> Any:
         """Return values, one for each row, as a column in the library of the parent, with its labels."""
-        positions = self._parent_positions(np.arange(self._rows))
-        padded = np.full(self._draw.rows, np.nan)
+        positions = self.draw.positions(np.arange(len(values)))
+        padded = np.full(self.draw.rows, np.nan)
         padded[positions] = values
-        column = nw.from_native(self._parent.column(padded, name), series_only=True, pass_through=True)
+        column = nw.from_native(self.parent.column(padded, name), series_only=True, pass_through=True)
         return nw.to_native(column[positions], pass_through=True)
-
-    def _parent_positions(self, rows: np.ndarray) -> np.ndarray:
-        return self._draw.positions(rows, validation=self._is_validation)
-
-    def _changed_error(self, now: str) -> DataError:
-        return changed_error(self._parent.label, pluralize(self._draw.rows, "row"), now)

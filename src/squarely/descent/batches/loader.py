@@ -52,7 +52,6 @@ class LoaderSource(Source):
         self._loader = _check_loader(loader)
         self._randomness = Randomness(loader)
         self.batch_count: int | None = None
-        self._row_count: int | None = None
         self._checksums: tuple[int, int] | None = None  # of the inputs and targets of the last complete scan
         first = next(self._iter_loader(), None)
         if first is None:
@@ -80,7 +79,7 @@ class LoaderSource(Source):
         sampler = sampler_of(loader)
         drawn = isinstance(sampler, _WITH_REPLACEMENT)
         total = len(loader.dataset) if drawn else len(sampler) if isinstance(sampler, Sized) else 0
-        return (drawn and sampler.replacement) or (self._row_count is not None and self._row_count < total)
+        return (drawn and sampler.replacement) or (self._rows is not None and self._rows < total)
 
     def batches(self) -> Iterator[InputsTargets]:
         """Yield the batches, inputs (m, features) and targets (m, 1); the generators of the loader keep their states."""
@@ -95,11 +94,6 @@ class LoaderSource(Source):
     def loader(self) -> Iterable[Any]:
         """The loader itself."""
         return self._loader
-
-    @property
-    def rows(self) -> int | None:
-        """The number of rows."""
-        return self._row_count
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, in the order of the loader.
@@ -135,17 +129,17 @@ class LoaderSource(Source):
 
     def _finish_scan(self, row_count: int, sums: tuple[int, int]) -> None:
         """Compare a complete scan with the one before, and note where its rows differ from the dataset."""
-        if self._row_count is None:
+        if self._rows is None:
             self.notes += tuple(_describe_oddities(self._loader, row_count))
-        elif row_count != self._row_count:
+        elif row_count != self._rows:
             raise DataError(
-                f"The loader gave {pluralize(self._row_count, 'row')} when it was iterated before, and {row_count:,} now. It must "
+                f"The loader gave {pluralize(self._rows, 'row')} when it was iterated before, and {row_count:,} now. It must "
                 "give the same rows each time: keep its dataset unchanged, and let each iteration start over."
             )
         elif sums != self._checksums:
             note = "rows in another order, or with other values, each time the loader is iterated"
             self.notes = tuple(dict.fromkeys((*self.notes, note)))
-        self._row_count, self._checksums = row_count, sums
+        self._rows, self._checksums = row_count, sums
 
 
 def _check_loader(loader: Any) -> Iterable[Any]:

@@ -53,7 +53,7 @@ def validation_code(split: SplitCode, uses: ColumnUses, *, typed: bool) -> list[
 
 def _draw_code(part: SplitSource, *, typed: bool) -> list[str]:
     drawn = part.draw
-    n, count, seeds = drawn.rows, drawn.count(validation=True), list(drawn.seeds)
+    n, count, seeds = drawn.rows, drawn.validation_rows, list(drawn.seeds)
     lines = [
         "",
         f"# {count:,} of the rows are held out for validation: those with the smallest random numbers.",

@@ -10,11 +10,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _POINT = re.compile(r"\s*[-+]?(\d+\.\d*|\.\d+)([eE][-+]?\d+)?\s*")
-_COMMA = re.compile(r"\s*[-+]?(\d+,\d*|,\d+)([eE][-+]?\d+)?\s*")
-_INTEGER = re.compile(r"\s*[-+]?\d+([eE][-+]?\d+)?\s*")
 _SMALL_INTEGER = re.compile(r"\s*[-+]?(0|[1-9]\d{0,2})\s*")  # too small for a separator of thousands
-_THOUSANDS = re.compile(r"\s*[-+]?[1-9]\d{0,2}(,\d{3})+\s*")
 AMBIGUOUS_THOUSANDS = r"\s*[-+]?[1-9]\d{0,2}[.,]\d{3}\s*"  # the sign may be decimal or separate thousands
+# In a column with commas, a value is of the first class that fits.
+_CLASSES = [
+    ("thousands", re.compile(r"\s*[-+]?[1-9]\d{0,2}(,\d{3})+\s*")),
+    ("comma", re.compile(r"\s*[-+]?(\d+,\d*|,\d+)([eE][-+]?\d+)?\s*")),
+    ("other", re.compile(AMBIGUOUS_THOUSANDS)),
+    ("point", _POINT),
+    ("integer", re.compile(r"\s*[-+]?\d+([eE][-+]?\d+)?\s*")),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,66 +55,37 @@ def detect_commas(sample: pa.Table) -> CommaValues:
     {}
     """
     columns = dict(enumerate(_classify_values(column.unique().drop_null()) for column in sample.columns))
-    points = any(signs.has_point for signs in columns.values())
-    decimal = not points and any(signs.comma_value for signs in columns.values())
-    small = frozenset(place for place, signs in columns.items() if signs.is_small)
-    ambiguous = {
-        i: signs.ambiguous_value
-        for i, signs in columns.items()
-        if signs.ambiguous_value and (signs.is_small or (decimal and not signs.has_others))
-    }
-    if points:
-        mixed = {
-            i: signs.comma_value
-            for i, signs in columns.items()
-            if signs.comma_value and not signs.has_point and not signs.has_others
-        }
-        return CommaValues(ambiguous_values=ambiguous, mixed_values=mixed, small_columns=small)
-    thousands = {i: signs.thousands_value for i, signs in columns.items() if signs.thousands_value and not signs.comma_value}
-    return CommaValues(is_decimal=decimal, ambiguous_values={**thousands, **ambiguous}, small_columns=small)
+    points = any("point" in found for found in columns.values())
+    decimal = not points and any("comma" in found for found in columns.values())
+    ambiguous, mixed = {}, {}
+    for i, found in columns.items():
+        if "ambiguous" in found and ("small" in found or (decimal and "other" not in found)):
+            ambiguous[i] = found["ambiguous"]
+        if not points and "thousands" in found and "comma" not in found:
+            ambiguous[i] = found["thousands"]
+        if points and "comma" in found and "point" not in found and "other" not in found:
+            mixed[i] = found["comma"]
+    small = frozenset(i for i, found in columns.items() if "small" in found)
+    return CommaValues(is_decimal=decimal, ambiguous_values=ambiguous, mixed_values=mixed, small_columns=small)
 
 
-@dataclass(slots=True)
-class _Signs:
-    """The signs in the values of a column.
+def _classify_values(values: pa.Array) -> dict[str, str]:
+    """Return the first value of each class: "point" and "comma" must be decimal, "ambiguous" and "thousands" need not be.
 
-    Attributes
-    ----------
-    has_point : whether a value has a point that must be decimal.
-    comma_value : the first value with a comma that must be decimal.
-    ambiguous_value, thousands_value : the first value with one sign, or with commas, that may separate thousands.
-    is_small : whether there are other values, all of them integers below 1,000.
-    has_others : whether a value is none of these.
+    If none has a comma, the class "small" says that all others are integers below 1,000, and "point" is returned alone.
     """
-
-    has_point: bool = False
-    comma_value: str = ""
-    ambiguous_value: str = ""
-    thousands_value: str = ""
-    is_small: bool = False
-    has_others: bool = False
-
-
-def _classify_values(values: pa.Array) -> _Signs:
     if not pc.any(pc.match_substring(values, ",")).as_py():  # most columns: Arrow is faster than Python
-        ambiguous = _match_pattern(values, AMBIGUOUS_THOUSANDS)
-        if pc.any(pc.and_not(_match_pattern(values, _POINT.pattern), ambiguous)).as_py():
-            return _Signs(has_point=True)
-        others = values.filter(pc.invert(ambiguous))
-        small = len(others) > 0 and pc.all(_match_pattern(others, _SMALL_INTEGER.pattern)).as_py()
-        first = values.filter(ambiguous).slice(0, 1).to_pylist()
-        return _Signs(ambiguous_value=first[0] if first else "", is_small=small, has_others=len(others) > 0 and not small)
-    signs = _Signs()
+        is_ambiguous = _match_pattern(values, AMBIGUOUS_THOUSANDS)
+        groups = {"point": values.filter(pc.and_not(_match_pattern(values, _POINT.pattern), is_ambiguous))}
+        if not len(groups["point"]):
+            others = values.filter(pc.invert(is_ambiguous))
+            is_small = pc.all(_match_pattern(others, _SMALL_INTEGER.pattern)).as_py()
+            groups = {"ambiguous": values.filter(is_ambiguous), "small" if is_small else "other": others}
+        return {name: group[0].as_py() for name, group in groups.items() if len(group)}
+    found: dict[str, str] = {}
     for value in values.to_pylist():
-        if _THOUSANDS.fullmatch(value):
-            signs.thousands_value = signs.thousands_value or value
-        elif _COMMA.fullmatch(value):
-            signs.comma_value = signs.comma_value or value
-        elif _POINT.fullmatch(value) and not re.fullmatch(AMBIGUOUS_THOUSANDS, value):
-            signs.has_point = True
-        elif not _INTEGER.fullmatch(value):
-            signs.has_others = True
-    return signs
+        found.setdefault(next((name for name, pattern in _CLASSES if pattern.fullmatch(value)), "other"), value)
+    return found
 
 
 def _match_pattern(values: pa.Array, pattern: str) -> pa.Array:

@@ -26,7 +26,6 @@ class LineEnds:
     def __init__(self, lines: Callable[[], IO[str]], delimiter: str, fields: int, header: int) -> None:
         """Parse the first row; `fields` is the number of columns, `header` the number of fields in the header line."""
         self._open_lines, self._delimiter, self.fields, self._header_fields = lines, delimiter, fields, header
-        self.has_extra_field = False  # until the first row is parsed
         try:
             with lines() as file:
                 first = next((row for row in itertools.islice(self._csv_reader(file), 1, None) if row), None)
@@ -57,12 +56,11 @@ class LineEnds:
         if not self.has_extra_field and not _has_pair(block, self._delimiter.encode() + line_end[:1]):
             return True, inside ^ (b'"' in block and bool(np.count_nonzero(signs == _QUOTE) % 2))
         is_mark, is_end = signs == ord(self._delimiter), signs == line_end[-1]
-        ended = int(np.count_nonzero(is_mark[:-width] & is_end[width:]))
         if inside or b'"' in block:
             outside, inside = _mask_outside_quotes(signs, inside)
             is_mark &= outside
             is_end &= outside
-            ended = int(np.count_nonzero(is_mark[:-width] & is_end[width:]))
+        ended = int(np.count_nonzero(is_mark[:-width] & is_end[width:]))
         blank = int(np.count_nonzero(is_end[:-width] & is_end[width:])) + block.startswith(line_end)
         lines = int(np.count_nonzero(is_end)) - blank
         each = self.fields if self.has_extra_field else self.fields - 1

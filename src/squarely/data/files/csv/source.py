@@ -16,8 +16,7 @@ import pyarrow as pa
 from squarely.data.dtypes import Kind
 from squarely.data.files.csv.diagnosis import read_header, unreadable_error
 from squarely.data.files.csv.dialect import AMBIGUOUS_THOUSANDS, CommaValues, detect_commas
-from squarely.data.files.csv.encoding import PATTERN_SIGNS, CsvText, copy_as_utf8, find_signs, iter_pieces
-from squarely.data.files.csv.gzip import read_gzip, strip_padding
+from squarely.data.files.csv.encoding import PATTERN_SIGNS, CsvText, copy_as_utf8, find_signs, iter_pieces, read_gzip, strip_padding
 from squarely.data.files.csv.line_ends import LineEnds
 from squarely.data.files.local_file import LocalFile
 from squarely.data.pandas_io import pandas_read_csv_call
@@ -55,14 +54,9 @@ class CsvSource(Source):
                 f"The path {str(file.given_path)!r} has a backslash and one of * ? [ in it, which DuckDB takes for a pattern. "
                 "Rename the file."
             )
-        self._text = CsvText(file, file.path, file.is_gzip)
-        is_utf16 = False
-        if copy := copy_as_utf8(file):
-            self._copy, self._text, self.notes, is_utf16 = copy, CsvText(file, copy.path, False), ("UTF-16",), True
-        elif file.is_gzip:
-            with file.reading("CSV"):
-                if copy := strip_padding(file.path):
-                    self._copy, self._text = copy, CsvText(file, copy.path, True)
+        utf8_copy = copy_as_utf8(file)
+        self._text = utf8_copy or strip_padding(file) or CsvText(file, file.path, file.is_gzip)
+        self.notes = ("UTF-16",) if utf8_copy else ()
         self._is_checked = False
         self._delimiter = _DELIMITERS[0]  # until it is detected
         self._comma_values = CommaValues()
@@ -78,7 +72,7 @@ class CsvSource(Source):
             delimiter=self._delimiter,
             nulls=NULL_WORDS,
             decimal="," if self._comma_values.is_decimal else ".",
-            encoding="utf-16" if is_utf16 else "utf-8",
+            encoding="utf-16" if utf8_copy else "utf-8",
             is_gzip=file.is_gzip,
             has_extra_field=self._line_ends.has_extra_field,
         )
@@ -109,23 +103,23 @@ class CsvSource(Source):
         if self._line_ends.has_extra_field:
             self.notes += ("a delimiter at the end of every line, behind which nothing stands",)
         if self._delimiter != ",":
-            self._comma_values = detect_commas(self._select(connection, "*", text=True).limit(_SAMPLE).to_arrow_table())
+            self._comma_values = detect_commas(self._select(connection, "*").limit(_SAMPLE).to_arrow_table())
         if self._comma_values.is_decimal:
             self._dialect += ", decimal_separator = ','"
             self.notes += (DECIMAL_COMMA,)
-        self._types = [str(kind) for kind in self._select(connection, "*").types[: len(self._names)]]
+        self._types = [str(kind) for kind in self._select(connection, "*", {}).types[: len(self._names)]]
+        self._number_types = [kind if kind in _OTHER_TYPES else "DOUBLE" for kind in self._types]
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
-        """Yield the named columns in batches, in the order of the lines."""
         places = [self._find_number_column(name) for name in numbers]
         texts = [self._names.index(name) for name in labels]
         # What may be numbers is read as DOUBLE whatever the first rows suggest: a 3.5 after a million integers is no error,
         # nor is a first number after a million empty fields. Truth values stay; the cast to double refuses dates.
         # Columns whose text must be inspected, or whose first rows are text or empty, are read as text and cast here.
-        numeric = [i for i in places if self._types[i] not in _OTHER_TYPES]
+        numeric = [i for i in places if self._number_types[i] == "DOUBLE"]
         cast = {*texts, *(i for i in numeric if self._types[i] == "VARCHAR" or self._odd_text_sql(i))}
         types = {f"c{i}": "DOUBLE" for i in numeric} | {f"c{i}": "VARCHAR" for i in cast}
-        columns = [f"CAST({self._number_sql(i)} AS {self._number_type(i)})" if i in cast else f"c{i}" for i in places]
+        columns = [f"CAST({self._number_sql(i)} AS {self._number_types[i]})" if i in cast else f"c{i}" for i in places]
         columns += [f"c{i}" for i in texts]
         self._file.require_unchanged()
         self._require_uniform_lines()
@@ -159,9 +153,6 @@ class CsvSource(Source):
             raise unreadable_error(self._text, self._delimiter, error) from error
         return kind
 
-    def _number_type(self, place: int) -> str:
-        return self._types[place] if self._types[place] in _OTHER_TYPES else "DOUBLE"
-
     def _number_sql(self, place: int) -> str:
         """Return SQL that writes the texts of a column with a decimal point, and makes those invalid that are not numbers."""
         text = f"translate(c{place}, '.,', '?.')" if self._comma_values.is_decimal else f"c{place}"
@@ -169,11 +160,7 @@ class CsvSource(Source):
         return f"CASE WHEN {odd} THEN '?' || {text} ELSE {text} END" if odd else text
 
     def _odd_text_sql(self, place: int) -> list[str]:
-        """Return SQL conditions for texts that DuckDB would read as numbers although they are not.
-
-        Such a text has a sign that only DuckDB accepts in a number. In a column whose sample holds small integers alone, a point or
-        comma that may separate thousands is another such sign.
-        """
+        """Return SQL conditions for texts that only DuckDB reads as numbers, or 1.234 beside small integers in the sample."""
         if self._odd_signs is None:
             with self._file.reading("CSV"):
                 self._odd_signs = _NOT_IN_NUMBERS if self._text.is_gzip else find_signs(self._text.path, _NOT_IN_NUMBERS)
@@ -186,14 +173,12 @@ class CsvSource(Source):
     def _find_number_column(self, name: str) -> int:
         """Return the place of a column; raise a DataError if its decimal sign is ambiguous, or differs from other columns."""
         place = self._names.index(name)
-        if place in self._comma_values.mixed_values:
-            value = self._comma_values.mixed_values[place]
+        if value := self._comma_values.mixed_values.get(place):
             raise DataError(
                 f"Column {name!r} of {self.label} has values such as {value!r} and another column has "
                 "decimal points: some columns write 1,5 and others 1.5. Write one kind of decimal sign."
             )
-        if place in self._comma_values.ambiguous_values:
-            value = self._comma_values.ambiguous_values[place]
+        if value := self._comma_values.ambiguous_values.get(place):
             raise self._ambiguous_sign_error(place, value, f"values such as {value!r}")
         return place
 
@@ -234,21 +219,17 @@ class CsvSource(Source):
             yield connection
 
     def _query(self, columns: str, types: Mapping[str, str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Yield batches of SQL columns; every column is text unless `types` has those of some."""
         with keyboard_interrupts(), self._connection() as connection:
-            yield from self._select(connection, columns, types=types, text=types is None).to_arrow_reader(BATCH_ROWS)
+            yield from self._select(connection, columns, types).to_arrow_reader(BATCH_ROWS)
 
     def _select(
-        self, connection: duckdb.DuckDBPyConnection, columns: str, *, types: Mapping[str, str] | None = None, text: bool = False
+        self, connection: duckdb.DuckDBPyConnection, columns: str, types: Mapping[str, str] | None = None
     ) -> duckdb.DuckDBPyRelation:
-        names = ", ".join(f"'c{i}'" for i in range(self._width))
-        nulls = ", ".join(_quote_sql(word) for word in NULL_WORDS)
-        cast = ", types = {" + ", ".join(f"{c}: '{kind}'" for c, kind in types.items()) + "}" if types else ""
-        as_text = ", all_varchar = true" if text else ""
-        query = (
-            f"SELECT {columns} FROM read_csv(?, header = true, names = [{names}], nullstr = [{nulls}], "
-            f"{self._dialect}{cast}{as_text})"
-        )
+        """Select SQL columns of the file; all of it is text, or DuckDB detects the types but for those in `types`."""
+        names, nulls = ", ".join(f"'c{i}'" for i in range(self._width)), ", ".join(map(_quote_sql, NULL_WORDS))
+        chosen = ", ".join(f"{c}: '{kind}'" for c, kind in (types or {}).items())
+        cast = ", all_varchar = true" if types is None else f", types = {{{chosen}}}" if types else ""
+        query = f"SELECT {columns} FROM read_csv(?, header = true, names = [{names}], nullstr = [{nulls}], {self._dialect}{cast})"
         return connection.sql(query, params=[self._text.pattern])
 
     def _explain_error(self, error: Exception, places: list[int]) -> DataError:
@@ -268,19 +249,12 @@ class CsvSource(Source):
 
     def _find_first_text(self, place: int) -> tuple[int, str] | None:
         """Return the first text that is not a number, with its row counted from 1."""
-        first = 1
+        batches = self._query(f"c{place}, TRY_CAST({self._number_sql(place)} AS {self._number_types[place]}) IS NULL")
+        values = (pair for batch in batches for pair in zip(*(column.to_pylist() for column in batch.columns), strict=True))
         try:
-            is_bad = f"TRY_CAST({self._number_sql(place)} AS {self._number_type(place)}) IS NULL"
-            for batch in self._query(f"c{place}, {is_bad}"):
-                for row, (value, bad) in enumerate(
-                    zip(*(column.to_pylist() for column in batch.columns), strict=True), start=first
-                ):
-                    if bad and value is not None:
-                        return row, value
-                first += batch.num_rows
+            return next(((row, text) for row, (text, is_bad) in enumerate(values, 1) if is_bad and text is not None), None)
         except _ENGINE_ERRORS:
             return None  # the file breaks for another reason, which the caller reports in the engine's own words
-        return None
 
 
 def _quote_sql(text: str) -> str:
