@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
@@ -123,13 +124,14 @@ def _parse_digits(text: str, x: float) -> Decimal | float:
         value = Decimal(text.strip())
     except InvalidOperation:  # a decimal comma
         return x
-    return value if abs(value.adjusted()) <= _MOST_PLACES else x
+    return value if value.is_finite() and abs(value.adjusted()) <= _MOST_PLACES else x
 
 
 def _evaluate_exactly(expression: Expression, values: Mapping[str, Any]) -> Any:
-    """Evaluate on one row without rounding; None for a function, a fractional power or a division by zero."""
+    """Evaluate on one row without rounding; None for a function, a fractional power, a division by zero or an infinity."""
     if isinstance(expression, Name):
-        return values[expression.name]
+        value = values[expression.name]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
     if isinstance(expression, Number):
         return expression.value if expression.decimal is None else expression.decimal
     if not isinstance(expression, Arithmetic):
