@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from squarely.design.formula.expression import Expression, Name, column_names
 from squarely.design.formula.factor_calls import parse_factor
 from squarely.design.formula.factors import Factor, Numeric, UntypedColumn, argument_of
-from squarely.design.formula.hints import EXAMPLE
+from squarely.design.formula.hints import ADVICE, EXAMPLE
 from squarely.design.formula.python_syntax import normalize_spaces, parse_fragment
 from squarely.design.formula.source_text import SourceText, read_source
 from squarely.design.formula.term_expansion import MOST_TERMS, TermExpander, parse_terms
@@ -102,13 +102,14 @@ def parse_formula(text: str, columns: Sequence[str] = ()) -> Formula:
         at = len(left) + 1 + right.index("~")
         raise source.formula_error(f"The formula has a second '~'. {EXAMPLE}", (at, at + 1))
     response = _parse_response(source, len(left))
-    if not right.strip():
+    tree = parse_terms(source, len(left) + 1)
+    if tree is None:
         raise source.formula_error(
             "The formula has nothing to the right of the '~'. For a mean alone write 'y ~ 1'.", (len(left), len(left) + 1)
         )
     others = [name for name in columns if name not in {part.name for part in column_names(response.expression)}]
     try:
-        terms = TermExpander(source, len(left) + 1, others).terms(parse_terms(source, len(left) + 1))
+        terms = TermExpander(source, len(left) + 1, others).terms(tree)
     except RecursionError:
         raise FormulaError(f"The formula is nested too deeply. {EXAMPLE}") from None
     return _check_formula(source, response, terms)
@@ -132,6 +133,8 @@ def _parse_response(source: SourceText, end: int) -> Numeric:
     if re.fullmatch(r"[\w.]+", word) and not re.fullmatch(r"[0-9.]+", word) and source.quotes.get(word, "`").startswith("`"):
         name = source.name(word)
         return Numeric(text=name, expression=Name(name, (start, stop)))
+    if "#" in word:
+        raise source.formula_error(f"'#' is not understood in a formula. {ADVICE['#']}", (start, stop))
     piece, node = parse_fragment(source, start, stop)
     text = source.restore_quotes(normalize_spaces(piece.source))
     if isinstance(node, ast.Constant) or text[:1] in "'\"":
