@@ -104,7 +104,7 @@ def _filtered_rows(source: Source, numbers: Iterable[str], labels: Iterable[str]
         column_info={name: source.column_info(name) for name in (*where.numbers, *query.labels)},
         is_finite=source.require_engine().is_finite,
     )
-    return query.with_stages({"w0": condition_to_narwhals(where.condition, columns)[0]}, nw.col("w0"))
+    return query.with_stages({"w0": condition_to_narwhals(where.condition, columns)}, nw.col("w0"))
 
 
 def is_finite(source: Source, alias: str) -> nw.Expr:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 
 import narwhals as nw
 import numpy as np
@@ -31,12 +32,13 @@ from squarely.design.formula.expression import (
 )
 from squarely.design.formula.where import (
     COMPARISONS,
-    BooleanColumn,
-    BooleanOperation,
     Comparison,
     Condition,
     IsIn,
+    Outcome,
     columns_compared_exactly,
+    comparisons_in,
+    evaluate_condition,
 )
 from squarely.design.formula.where_mask import values_in_type
 from squarely.errors import DataError
@@ -116,15 +118,14 @@ class ConditionColumns:
     is_finite: Callable[[nw.Expr], nw.Expr]
 
 
-def condition_to_narwhals(condition: Condition, columns: ConditionColumns) -> tuple[nw.Expr, nw.Expr]:
-    """Translate a condition to where it is true, and where it is false; a gap makes it neither."""
-    if isinstance(condition, BooleanOperation):
-        true, false = zip(*(condition_to_narwhals(part, columns) for part in condition.conditions), strict=True)
-        if condition.word == "not":
-            return false[0], true[0]
-        if condition.word == "and":
-            return nw.all_horizontal(*true, ignore_nulls=False), nw.any_horizontal(*false, ignore_nulls=False)
-        return nw.any_horizontal(*true, ignore_nulls=False), nw.all_horizontal(*false, ignore_nulls=False)
+def condition_to_narwhals(condition: Condition, columns: ConditionColumns) -> nw.Expr:
+    """Translate a condition to whether it is true."""
+    all_of, any_of = (partial(each, ignore_nulls=False) for each in (nw.all_horizontal, nw.any_horizontal))
+    true: nw.Expr = evaluate_condition(condition, partial(_leaf_to_narwhals, columns=columns), all_of, any_of)[0]
+    return true
+
+
+def _leaf_to_narwhals(condition: Comparison | IsIn, columns: ConditionColumns) -> Outcome:
     if isinstance(condition, Comparison):
         return _comparison_to_narwhals(condition, columns)
     label, has_value = columns.labels[condition.name.name]
@@ -134,10 +135,10 @@ def condition_to_narwhals(condition: Condition, columns: ConditionColumns) -> tu
         label = nw.when(label).then(nw.lit(1.0)).when(~label).then(nw.lit(0.0))
     found = nw.any_horizontal(*(label == value for value in values), ignore_nulls=False).fill_null(value=False)
     true, false = found & has_value, ~found & has_value
-    return (false, true) if isinstance(condition, IsIn) and condition.is_negated else (true, false)
+    return (false, true) if condition.is_negated else (true, false)
 
 
-def _comparison_to_narwhals(condition: Comparison, columns: ConditionColumns) -> tuple[nw.Expr, nw.Expr]:
+def _comparison_to_narwhals(condition: Comparison, columns: ConditionColumns) -> Outcome:
     """Compare in doubles, or in single precision if all columns have it; wide integers once more as integers."""
     narrow = _narrow_type(condition.columns, columns)
     left, right = (_narrow_to_narwhals(side, columns, narrow) for side in condition.sides)
@@ -184,7 +185,7 @@ def _narrow_to_narwhals(expression: Expression, columns: ConditionColumns, narro
 
 def _exact_comparison(condition: Comparison, columns: ConditionColumns) -> nw.Expr:
     """Compare two columns, or a column and a number, as whole numbers."""
-    left, right, sign = condition.left, condition.right, condition.sign
+    (left, right), sign = condition.sides, condition.sign
     if isinstance(left, Number):
         left, right, sign = right, left, COMPARISONS[sign][1]
     names = [side.name for side in (left, right) if isinstance(side, Name)]
@@ -208,13 +209,14 @@ def require_doubles(condition: Condition, source: Source) -> int:
 
     That is arithmetic with whole numbers of 2**53 and more, and decimals of as many digits: other rows would be chosen.
     """
-    if isinstance(condition, BooleanOperation):
-        return sum(require_doubles(part, source) for part in condition.conditions)
-    names = condition.columns if isinstance(condition, Comparison) else (condition.name.name,)
-    is_plain = not isinstance(condition, Comparison) or condition.is_plain
-    computed = () if is_plain else [name for name in columns_compared_exactly(condition) if source.column_info(name).is_wide]
-    inexact = [name for name in names if name in computed or source.column_info(name).decimal_places is not None]
-    return require_digits(inexact, source, "where=")
+    scans = 0
+    for each in comparisons_in(condition):
+        names = each.columns if isinstance(each, Comparison) else (each.name.name,)
+        computed = () if isinstance(each, IsIn) or each.is_plain else columns_compared_exactly(each)
+        columns = {name: source.column_info(name) for name in names}
+        inexact = [name for name, c in columns.items() if c.decimal_places is not None or (c.is_wide and name in computed)]
+        scans += require_digits(inexact, source, "where=")
+    return scans
 
 
 def require_digits(names: Collection[str], source: Source, who: str) -> int:
@@ -231,7 +233,7 @@ def require_digits(names: Collection[str], source: Source, who: str) -> int:
     return 1
 
 
-def _comparable_values(condition: IsIn | BooleanColumn, info: ColumnInfo) -> tuple[str | float, ...]:
+def _comparable_values(condition: IsIn, info: ColumnInfo) -> tuple[str | float, ...]:
     values = values_in_type(condition, np.dtype(info.narrow_type) if info.narrow_type else None)
     if info.kind == "text" and not all(isinstance(value, str) for value in values):
         raise DataError(

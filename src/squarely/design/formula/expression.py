@@ -10,6 +10,7 @@ import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -114,14 +115,14 @@ def subexpressions(expression: Expression) -> Iterator[Expression]:
     yield expression
 
 
-def column_names(expression: Expression) -> tuple[Name, ...]:
-    """Return the columns that an expression names."""
-    return tuple(part for part in subexpressions(expression) if isinstance(part, Name))
+def column_names(*expressions: Expression) -> tuple[Name, ...]:
+    """Return the columns that some expressions name."""
+    return tuple(part for part in chain.from_iterable(map(subexpressions, expressions)) if isinstance(part, Name))
 
 
 def standardizations_in(expressions: Iterable[Expression]) -> dict[str, Standardize]:
     """Return every `center` and `scale` in some expressions, by its text."""
-    parts = (part for expression in expressions for part in subexpressions(expression))
+    parts = chain.from_iterable(map(subexpressions, expressions))
     return {part.text: part for part in parts if isinstance(part, Standardize)}
 
 

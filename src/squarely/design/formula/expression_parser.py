@@ -11,14 +11,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from squarely.design.formula.expression import FUNCTIONS, Arithmetic, Expression, Function, Name, Number, Standardize
-from squarely.design.formula.python_syntax import (
-    RESERVED_WORDS,
-    PythonFragment,
-    callee,
-    match_arguments,
-    normalize_spaces,
-    parse_constant,
-)
+from squarely.design.formula.python_syntax import RESERVED_WORDS, PythonFragment, callee, match_arguments, parse_constant
 from squarely.errors import suggest_name
 
 MULTI_COLUMN_CALLS = ("C", "factor", "poly", "bs", "ns")  # calls that give more than one column
@@ -44,9 +37,7 @@ def parse_numeric(piece: PythonFragment, node: ast.expr) -> Expression:
         return _parse_call(piece, node)
     if isinstance(node, ast.Name | ast.Attribute) and _is_dotted(node):
         return _parse_column(piece, node)
-    raise piece.formula_error(
-        f"{piece.source_text.restore_quotes(piece.text(node))!r} is not understood in a formula. {_KNOWN_HINT}", node
-    )
+    raise piece.formula_error(f"{piece.original_text(node)!r} is not understood in a formula. {_KNOWN_HINT}", node)
 
 
 def _parse_number(piece: PythonFragment, node: ast.AST, value: float) -> Number:
@@ -72,8 +63,7 @@ def _is_dotted(node: ast.expr) -> bool:
 
 def _parse_column(piece: PythonFragment, node: ast.expr) -> Name:
     word = piece.text(node)
-    quoted = piece.source_text.quotes.get(word, "`")
-    if not quoted.startswith("`"):
+    if quoted := piece.source_text.quoted_text(word):
         raise piece.formula_error(
             f"The text {quoted} is used as a column or a number. Write columns without quotes, or in backticks.", node
         )
@@ -84,12 +74,11 @@ def _parse_column(piece: PythonFragment, node: ast.expr) -> Name:
 
 def _parse_call(piece: PythonFragment, node: ast.Call) -> Expression:
     called = callee(piece, node)
-    if called == "I":
-        return parse_numeric(piece, match_arguments(piece, node, ["x"])["x"])
+    if called == "I" or called in FUNCTIONS:
+        x = parse_numeric(piece, match_arguments(piece, node, ["x"])["x"])
+        return x if called == "I" else Function(called, x)
     if called == "Q":
         return _parse_quoted_column(piece, node)
-    if called in FUNCTIONS:
-        return Function(called, parse_numeric(piece, match_arguments(piece, node, ["x"])["x"]))
     if called in {"center", "scale", "standardize"}:
         return _parse_standardize(piece, node, called)
     if called in MULTI_COLUMN_CALLS:
@@ -118,9 +107,4 @@ def _parse_standardize(piece: PythonFragment, node: ast.Call, called: str) -> St
     ddof = parse_constant(piece, arguments["ddof"]) if "ddof" in arguments else 0
     if ddof not in (0, 1) or isinstance(ddof, bool):
         raise piece.formula_error("ddof must be 0 (divisor n, as in statsmodels) or 1 (divisor n - 1, as in R).", arguments["ddof"])
-    return Standardize(
-        parse_numeric(piece, arguments["x"]),
-        piece.source_text.restore_quotes(normalize_spaces(piece.text(node))),
-        called != "center",
-        ddof,
-    )
+    return Standardize(parse_numeric(piece, arguments["x"]), piece.label(node), called != "center", ddof)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import replace
 
 from squarely.design.formula.expression import Expression, Name, column_names
 from squarely.design.formula.expression_parser import parse_numeric
@@ -14,7 +14,6 @@ from squarely.design.formula.python_syntax import (
     callee,
     is_list_of_labels,
     match_arguments,
-    normalize_spaces,
     parse_constant,
     parse_fragment,
 )
@@ -34,7 +33,7 @@ _CONTRASTS = {
 def parse_factor(source: SourceText, start: int, end: int) -> Factor:
     """Parse the text between two operators, which is not a plain name."""
     piece, node = parse_fragment(source, start, end)
-    text = source.restore_quotes(normalize_spaces(piece.source))
+    text = piece.label()
     if isinstance(node, ast.Call):
         called = callee(piece, node)
         if called in _FACTORS:
@@ -55,25 +54,23 @@ def _parse_categorical(piece: PythonFragment, node: ast.Call, text: str) -> Cate
     levels = parse_constant(piece, arguments["levels"]) if "levels" in arguments else None
     if levels is not None and (not is_list_of_labels(levels) or len(set(levels)) < len(levels)):
         raise piece.formula_error("levels must be a list of different levels, such as levels=['a', 'b'].", arguments["levels"])
-    contrast = Contrast(levels=levels)
-    if "contrast" in arguments:
-        contrast = _parse_contrast(piece, arguments["contrast"], levels)
-    return Categorical(text=text, name=name, contrast=contrast)
+    contrast = _parse_contrast(piece, arguments["contrast"]) if "contrast" in arguments else Contrast()
+    return Categorical(text=text, name=name, contrast=replace(contrast, levels=levels))
 
 
-def _parse_contrast(piece: PythonFragment, node: ast.expr, levels: tuple[Any, ...] | None) -> Contrast:
+def _parse_contrast(piece: PythonFragment, node: ast.expr) -> Contrast:
     word = piece.text(node.func if isinstance(node, ast.Call) else node)
     if word not in _CONTRASTS:
         raise piece.formula_error(f"This contrast is not known. {suggest_name(word, _CONTRASTS)}", node)
     kind, option = _CONTRASTS[word]
     if not (isinstance(node, ast.Call) and (node.args or node.keywords)):
-        return Contrast(kind=kind, levels=levels)
+        return Contrast(kind=kind)
     level = parse_constant(piece, match_arguments(piece, node, [option])[option])
     if not isinstance(level, str | int | float):
         raise piece.formula_error(f"{option} must name one level, such as {option}='a'.", node)
     if option == "base" and isinstance(level, int):
-        return Contrast(kind=kind, place=level, levels=levels)
-    return Contrast(kind=kind, level=level, levels=levels)
+        return Contrast(kind=kind, place=level)
+    return Contrast(kind=kind, level=level)
 
 
 def _parse_poly(piece: PythonFragment, node: ast.Call, text: str) -> Basis:

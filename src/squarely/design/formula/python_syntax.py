@@ -13,10 +13,11 @@ from squarely.design.formula.hints import syntax_hint
 from squarely.design.formula.source_text import SourceText, Span
 from squarely.errors import FormulaError
 
-_NUMPY = ("np.", "numpy.")
 RESERVED_WORDS = {"True": True, "TRUE": True, "False": False, "FALSE": False, "None": None, "NULL": None}
 _BINARY_OPERATORS = ("+", "-", "*", "/", "**", "//", "%", "^", "|", "&", "<", ">", "==", "!=", "<=", ">=")
-_LOGIC = {"&": " and ", "&&": " and ", "|": " or ", "||": " or ", "~": " not ", "!": " not "}
+_IN_PYTHON = {"^": "**", "&": " and ", "&&": " and ", "|": " or ", "||": " or ", "~": " not ", "!": " not "}
+_SIGNS = re.compile(r"(\^)|.", re.DOTALL)
+_SIGNS_AND_WORDS = re.compile(r"(\^|&&?|\|\|?|~|!(?!=))|.", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +33,20 @@ class PythonFragment:
 
     def span_of(self, node: ast.AST) -> Span:
         """Return the place of a node in the formula."""
-        start = self.offset(node.lineno, node.col_offset)  # type: ignore[attr-defined]  # expressions have them
-        end = self.offset(node.end_lineno, node.end_col_offset)  # type: ignore[attr-defined]
-        return self.places[start], self.places[end - 1] + 1
+        places = self.places[self._slice_of(node)]
+        return places[0], places[-1] + 1
 
     def text(self, node: ast.AST) -> str:
-        """Return the text of a node, in which names are not normalized."""
-        return self.source[self.offset(node.lineno, node.col_offset) : self.offset(node.end_lineno, node.end_col_offset)]  # type: ignore[attr-defined]
+        """Return the text of a node, in which names are not normalized and quoted pieces are masked."""
+        return self.source[self._slice_of(node)]
+
+    def original_text(self, node: ast.AST) -> str:
+        """Return the text of a node as the user wrote it, with its quoted pieces."""
+        return self.source_text.restore_quotes(self.text(node))
+
+    def label(self, node: ast.AST | None = None) -> str:
+        """Return the text of a node, or all of it, as statsmodels prints it in names of terms."""
+        return self.source_text.restore_quotes(normalize_spaces(self.source if node is None else self.text(node)))
 
     def formula_error(self, what: str, node: ast.AST) -> FormulaError:
         """Return a FormulaError that points at a node."""
@@ -49,6 +57,9 @@ class PythonFragment:
         lines = self.source.split("\n")
         return sum(len(text) + 1 for text in lines[: line - 1]) + len(lines[line - 1].encode()[:column].decode())
 
+    def _slice_of(self, node: Any) -> slice:
+        return slice(self.offset(node.lineno, node.col_offset), self.offset(node.end_lineno, node.end_col_offset))
+
 
 def parse_fragment(text: SourceText, start: int, end: int, *, words: bool = False) -> tuple[PythonFragment, ast.expr]:
     """Parse a piece of the formula as a Python expression; R's `^` means `**`.
@@ -58,16 +69,10 @@ def parse_fragment(text: SourceText, start: int, end: int, *, words: bool = Fals
     Raises FormulaError, which points at the part that cannot be parsed.
     """
     source, places = "", []
-    i = start
-    while i < end:
-        sign = text.masked_text[i]
-        more, width = ("**" if sign == "^" else sign), 1
-        if words and sign in "&|~!" and text.masked_text[i : i + 2] != "!=":
-            width = 2 if text.masked_text[i : i + 2] in _LOGIC else 1
-            more = _LOGIC[sign]
+    for sign in (_SIGNS_AND_WORDS if words else _SIGNS).finditer(text.masked_text, start, end):
+        more = _IN_PYTHON[sign[1]] if sign[1] else sign[0]
         source += more
-        places += [i] * len(more)
-        i += width
+        places += [sign.start()] * len(more)
     stripped = len(source) - len(source.lstrip())
     piece = PythonFragment(text, source[stripped:], tuple(places[stripped:]))
     try:
@@ -85,15 +90,12 @@ def parse_fragment(text: SourceText, start: int, end: int, *, words: bool = Fals
 
 def callee(piece: PythonFragment, node: ast.Call) -> str:
     """Return the name of the called function, without the name of NumPy before it."""
-    word = piece.text(node.func)
-    for prefix in _NUMPY:
-        word = word.removeprefix(prefix)
-    return word
+    return piece.text(node.func).removeprefix("np.").removeprefix("numpy.")
 
 
 def match_arguments(piece: PythonFragment, node: ast.Call, known: list[str]) -> dict[str, ast.expr]:
     """Match the arguments of a call with their names; the first is required."""
-    called = piece.source_text.restore_quotes(piece.text(node.func))
+    called = piece.original_text(node.func)
     form = f"{called}({', '.join(known)})"
     form += ", as in C(x, Treatment(reference='a'))," if called in ("C", "factor") else ""
     matched: dict[str, ast.expr] = {}
@@ -132,8 +134,7 @@ def list_items(piece: PythonFragment, node: ast.expr) -> list[ast.expr] | None:
 
 def _parse_single(piece: PythonFragment, node: ast.expr) -> Any:
     word = piece.text(node)
-    quoted = piece.source_text.quotes.get(word, "`")
-    if not quoted.startswith("`"):
+    if quoted := piece.source_text.quoted_text(word):
         return _unquote(piece, node, quoted)
     if word in RESERVED_WORDS:
         return RESERVED_WORDS[word]
@@ -144,7 +145,7 @@ def _parse_single(piece: PythonFragment, node: ast.expr) -> Any:
         if isinstance(value, int | float):
             return -value
     raise piece.formula_error(
-        f"{piece.source_text.restore_quotes(word)!r} is not a number, a text in quotes, True or False. Write one of these.", node
+        f"{piece.original_text(node)!r} is not a number, a text in quotes, True or False. Write one of these.", node
     )
 
 
@@ -173,7 +174,7 @@ def normalize_spaces(source: str) -> str:
         if token.type in (tokenize.NL, tokenize.NEWLINE, tokenize.ENDMARKER, tokenize.COMMENT):
             continue
         is_word = token.type in (tokenize.NAME, tokenize.NUMBER, tokenize.STRING)
-        ends_object = bool(before) and (before[-1] in ")]" or before[-1].isalnum() or before[-1] in "_.'\"")
+        ends_object = bool(before) and (before[-1] in ")]_.'\"" or before[-1].isalnum())
         unary = word in ("+", "-") and not ends_object
         if word in _BINARY_OPERATORS and not unary:
             out += f" {word} "

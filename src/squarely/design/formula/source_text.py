@@ -45,6 +45,11 @@ class SourceText:
         piece = self.quotes.get(word, "")
         return piece[1:-1] if piece.startswith("`") else word
 
+    def quoted_text(self, word: str) -> str:
+        """Return the text in quotes that a word means, or nothing if it means a name."""
+        piece = self.quotes.get(word, "`")
+        return "" if piece.startswith("`") else piece
+
 
 def read_source(text: str) -> SourceText:
     """Mask the quoted pieces of a text.

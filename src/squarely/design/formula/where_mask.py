@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from squarely.design.formula.expression import (
     column_names,
     evaluate,
 )
-from squarely.design.formula.where import COMPARISONS, BooleanColumn, BooleanOperation, Comparison, Condition, IsIn, Where
+from squarely.design.formula.where import COMPARISONS, Comparison, IsIn, Outcome, Where, evaluate_condition
 from squarely.errors import DataError
 from squarely.numerics import EXACT_INTEGERS
 
@@ -32,41 +33,32 @@ _MOST_PLACES = 400  # before or after the point; a number with more is taken as 
 
 def mask_of(where: Where, batch: Batch) -> np.ndarray:
     """Return which rows of a batch (m,) meet the condition."""
-    return _evaluate_condition(where.condition, batch)[0]
+    evaluate = partial(_evaluate_leaf, batch=batch)
+    return evaluate_condition(where.condition, evaluate, np.logical_and.reduce, np.logical_or.reduce)[0]
 
 
-def _evaluate_condition(condition: Condition, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
-    """Return in which rows the condition is true, and in which it is false; a gap makes it neither."""
-    if isinstance(condition, BooleanOperation):
-        true, false = zip(*(_evaluate_condition(part, batch) for part in condition.conditions), strict=True)
-        if condition.word == "not":
-            return false[0], true[0]
-        if condition.word == "and":
-            return np.logical_and.reduce(true), np.logical_or.reduce(false)
-        return np.logical_or.reduce(true), np.logical_and.reduce(false)
+def _evaluate_leaf(condition: Comparison | IsIn, batch: Batch) -> Outcome:
     if isinstance(condition, Comparison):
         return _evaluate_comparison(condition, batch)
     labels = batch.labels[condition.name.name]
     values = values_in_type(condition, labels.narrow_type)
-    is_negated = isinstance(condition, IsIn) and condition.is_negated
     is_found = np.array([*(_is_one_of(condition.name, value, values) for value in labels.values), False])[labels.codes]
     has_value = labels.codes >= 0
-    return (is_found != is_negated) & has_value, (is_found == is_negated) & has_value
+    return (is_found != condition.is_negated) & has_value, (is_found == condition.is_negated) & has_value
 
 
-def values_in_type(condition: IsIn | BooleanColumn, narrow: np.dtype | None) -> tuple[Any, ...]:
+def values_in_type(condition: IsIn, narrow: np.dtype | None) -> tuple[Any, ...]:
     """Return the values that a column is compared with, as a narrow type of floats writes them if the column has one.
 
     That is the shortest number that the narrow type rounds to the same value.
     """
-    values = (True,) if isinstance(condition, BooleanColumn) else condition.values
     if narrow is None:
-        return values
+        return condition.values
     with np.errstate(over="ignore"):
-        return tuple(float(str(narrow.type(float(x)))) if isinstance(x, float | Decimal) else x for x in values)
+        return tuple(float(str(narrow.type(float(x)))) if isinstance(x, float | Decimal) else x for x in condition.values)
 
 
-def _evaluate_comparison(condition: Comparison, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+def _evaluate_comparison(condition: Comparison, batch: Batch) -> Outcome:
     """Compare in doubles, or in the type of narrow floats, and once more exactly where doubles cannot tell."""
     compare, is_plain = COMPARISONS[condition.sign][0], condition.is_plain
     columns = {name: batch.numbers[name] for name in condition.columns}
