@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from functools import partial
@@ -19,7 +18,6 @@ from squarely.data import ColumnInfo, Query, Source
 from squarely.design.encoding.basis import Polynomial, Spline
 from squarely.design.formula.expression import (
     ARITHMETIC,
-    Arithmetic,
     Expression,
     Function,
     MeanAndDeviation,
@@ -48,26 +46,38 @@ _Stages = list[Mapping[str, nw.Expr]]
 
 
 def to_narwhals(
-    expression: Expression, numbers: Mapping[str, nw.Expr], standardizations: Mapping[str, MeanAndDeviation]
+    expression: Expression,
+    numbers: Mapping[str, str],
+    standardizations: Mapping[str, MeanAndDeviation],
+    *,
+    narrow: str | None = None,
 ) -> nw.Expr:
-    """Translate an expression; `numbers` has a column of doubles for each name."""
+    """Translate an expression; `numbers` has the alias of a column of doubles for each name.
+
+    With a `narrow` type each step is rounded to it, as NumPy computes with columns of that type.
+    """
+    translate = partial(to_narwhals, numbers=numbers, standardizations=standardizations, narrow=narrow)
+    x: nw.Expr
     if isinstance(expression, Name):
-        return numbers[expression.name]
+        return nw.col(numbers[expression.name])
+    if narrow and not column_names(expression):
+        hi, lo = evaluate(expression, {}, {})
+        with np.errstate(over="ignore"):
+            return nw.lit(float(np.dtype(narrow).type(hi + lo)))
     if isinstance(expression, Number):
         return nw.lit(expression.value)
     if isinstance(expression, Function):
-        return _FUNCTIONS[expression.function](to_narwhals(expression.argument, numbers, standardizations))
-    if isinstance(expression, Standardize):
+        x = _FUNCTIONS[expression.function](translate(expression.argument))
+    elif isinstance(expression, Standardize):
         learned = standardizations[expression.text]
-        centered = to_narwhals(expression.argument, numbers, standardizations) - learned.mean - learned.rest
+        centered = translate(expression.argument) - learned.mean - learned.rest
         unit = learned.deviation if expression.is_scaled else 1.0
-        return centered / unit if learned.deviation else centered * 0.0
-    left, right = expression.left, expression.right
-    x = to_narwhals(left, numbers, standardizations)
-    if expression.operator == "**" and isinstance(right, Number) and is_product(right.value):
-        return _power(x, int(right.value))
-    y: nw.Expr = ARITHMETIC[expression.operator](x, to_narwhals(right, numbers, standardizations))
-    return y
+        x = centered / unit if learned.deviation else centered * 0.0
+    elif expression.operator == "**" and isinstance(expression.right, Number) and is_product(expression.right.value):
+        x = _power(translate(expression.left), int(expression.right.value))
+    else:
+        x = ARITHMETIC[expression.operator](translate(expression.left), translate(expression.right))
+    return x.cast(nw.Float32 if narrow == "float32" else nw.Float16).cast(nw.Float64) if narrow else x
 
 
 def _power(x: nw.Expr, n: int) -> nw.Expr:
@@ -101,35 +111,23 @@ _FUNCTIONS: Mapping[str, Callable[[nw.Expr], nw.Expr]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConditionColumns:
-    """The columns that a condition names, as an engine has them.
-
-    Attributes
-    ----------
-    numbers : name -> the column as doubles. `labels` name -> the labels, and whether there is one.
-    column_info : name -> what the column holds.
-    is_finite : how to ask the engine whether a number is finite.
-    """
-
-    numbers: Mapping[str, nw.Expr]
-    labels: Mapping[str, tuple[nw.Expr, nw.Expr]]
-    column_info: Mapping[str, ColumnInfo]
-    is_finite: Callable[[nw.Expr], nw.Expr]
+def is_finite(source: Source, x: nw.Expr) -> nw.Expr:
+    """Tell whether a column holds a number that is neither NaN nor infinite."""
+    return source.require_engine().is_finite(x).fill_null(value=False)
 
 
-def condition_to_narwhals(condition: Condition, columns: ConditionColumns) -> nw.Expr:
-    """Translate a condition to whether it is true."""
+def condition_to_narwhals(condition: Condition, query: Query, source: Source) -> nw.Expr:
+    """Translate a condition on the rows of a query, which has its columns, to whether it is true."""
     all_of, any_of = (partial(each, ignore_nulls=False) for each in (nw.all_horizontal, nw.any_horizontal))
-    true: nw.Expr = evaluate_condition(condition, partial(_leaf_to_narwhals, columns=columns), all_of, any_of)[0]
+    true: nw.Expr = evaluate_condition(condition, partial(_leaf_to_narwhals, query=query, source=source), all_of, any_of)[0]
     return true
 
 
-def _leaf_to_narwhals(condition: Comparison | IsIn, columns: ConditionColumns) -> Outcome:
+def _leaf_to_narwhals(condition: Comparison | IsIn, query: Query, source: Source) -> Outcome:
     if isinstance(condition, Comparison):
-        return _comparison_to_narwhals(condition, columns)
-    label, has_value = columns.labels[condition.name.name]
-    info = columns.column_info[condition.name.name]
+        return _comparison_to_narwhals(condition, query, source)
+    i = query.labels.index(condition.name.name)
+    label, has_value, info = nw.col(f"l{i}"), nw.col(f"g{i}"), source.column_info(condition.name.name)
     values = _comparable_values(condition, info)
     if info.kind == "boolean":  # Postgres casts no truth value to a double
         label = nw.when(label).then(nw.lit(1.0)).when(~label).then(nw.lit(0.0))
@@ -138,52 +136,23 @@ def _leaf_to_narwhals(condition: Comparison | IsIn, columns: ConditionColumns) -
     return (false, true) if condition.is_negated else (true, false)
 
 
-def _comparison_to_narwhals(condition: Comparison, columns: ConditionColumns) -> Outcome:
-    """Compare in doubles, or in single precision if all columns have it; wide integers once more as integers."""
-    narrow = _narrow_type(condition.columns, columns)
-    left, right = (_narrow_to_narwhals(side, columns, narrow) for side in condition.sides)
-    has_value = nw.all_horizontal(
-        *(
-            columns.is_finite(x).fill_null(value=False)
-            for x, side in zip((left, right), condition.sides, strict=True)
-            if column_names(side)
-        ),
-        ignore_nulls=False,
-    )
+def _comparison_to_narwhals(condition: Comparison, query: Query, source: Source) -> Outcome:
+    """Compare in doubles, or in narrow floats if all columns are; wide integers once more as integers."""
+    columns = {name: source.column_info(name) for name in condition.columns}
+    types = {info.narrow_type for info in columns.values()}  # NumPy computes in the widest of them
+    narrow = None if None in types else "float32" if "float32" in types else "float16"
+    aliases = {name: f"v{query.numbers.index(name)}" for name in columns}
+    left, right = (to_narwhals(side, aliases, {}, narrow=narrow) for side in condition.sides)
+    are_finite = [is_finite(source, x) for x, side in zip((left, right), condition.sides, strict=True) if column_names(side)]
+    has_value = nw.all_horizontal(*are_finite, ignore_nulls=False)
     holds = COMPARISONS[condition.sign][0](left, right)
-    wide = [name for name in columns_compared_exactly(condition) if columns.column_info[name].is_wide]
-    if condition.is_plain and wide:  # `require_doubles` checks arithmetic
-        holds = nw.when(left == right).then(_exact_comparison(condition, columns)).otherwise(holds)  # rounding keeps order
+    if condition.is_plain and any(columns[name].is_wide for name in columns_compared_exactly(condition)):
+        holds = nw.when(left == right).then(_exact_comparison(condition, query, columns)).otherwise(holds)  # rounding keeps order
     holds = holds.fill_null(value=False)
     return holds & has_value, ~holds & has_value
 
 
-def _narrow_type(names: Collection[str], columns: ConditionColumns) -> str | None:
-    """Return the type in which NumPy would compute if it has fewer digits than doubles, because all columns have."""
-    types = {columns.column_info[name].narrow_type for name in names}
-    return None if None in types or not types else "float32" if "float32" in types else "float16"
-
-
-def _narrow_to_narwhals(expression: Expression, columns: ConditionColumns, narrow: str | None) -> nw.Expr:
-    """Translate an expression in doubles; each step of it is rounded to the narrow type, if there is one."""
-    if narrow is None or isinstance(expression, Name):
-        return to_narwhals(expression, columns.numbers, {})
-    if not column_names(expression):
-        hi, lo = evaluate(expression, {}, {})
-        with np.errstate(over="ignore"):
-            return nw.lit(float(np.dtype(narrow).type(hi + lo)))
-    if isinstance(expression, Function):
-        x = _FUNCTIONS[expression.function](_narrow_to_narwhals(expression.argument, columns, narrow))
-    elif isinstance(expression, Arithmetic):
-        x = ARITHMETIC[expression.operator](
-            _narrow_to_narwhals(expression.left, columns, narrow), _narrow_to_narwhals(expression.right, columns, narrow)
-        )
-    else:
-        raise TypeError(f"{expression} is learned")  # `parse_where` refuses it
-    return x.cast(nw.Float32 if narrow == "float32" else nw.Float16).cast(nw.Float64)
-
-
-def _exact_comparison(condition: Comparison, columns: ConditionColumns) -> nw.Expr:
+def _exact_comparison(condition: Comparison, query: Query, columns: Mapping[str, ColumnInfo]) -> nw.Expr:
     """Compare two columns, or a column and a number, as whole numbers."""
     (left, right), sign = condition.sides, condition.sign
     if isinstance(left, Number):
@@ -197,9 +166,9 @@ def _exact_comparison(condition: Comparison, columns: ConditionColumns) -> nw.Ex
             if sign in ("==", "!="):
                 return nw.lit(sign == "!=")
             sign = "<=" if sign in ("<", "<=") else ">"
-    fits = all(columns.column_info[name].is_signed for name in names) and abs(value) < 2**63
-    integer = nw.Int64 if fits else nw.Int128
-    x = [(columns.labels[name][0] if columns.column_info[name].is_wide else columns.numbers[name]).cast(integer) for name in names]
+    integer = nw.Int64 if all(columns[name].is_signed for name in names) and abs(value) < 2**63 else nw.Int128
+    aliases = [f"l{query.labels.index(n)}" if columns[n].is_wide else f"v{query.numbers.index(n)}" for n in names]
+    x = [nw.col(alias).cast(integer) for alias in aliases]
     holds: nw.Expr = COMPARISONS[sign][0](x[0], x[1] if len(x) > 1 else value)
     return holds
 

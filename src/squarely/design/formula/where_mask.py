@@ -33,8 +33,9 @@ _MOST_PLACES = 400  # before or after the point; a number with more is taken as 
 
 def mask_of(where: Where, batch: Batch) -> np.ndarray:
     """Return which rows of a batch (m,) meet the condition."""
-    evaluate = partial(_evaluate_leaf, batch=batch)
-    return evaluate_condition(where.condition, evaluate, np.logical_and.reduce, np.logical_or.reduce)[0]
+    leaf = partial(_evaluate_leaf, batch=batch)
+    meets: np.ndarray = evaluate_condition(where.condition, leaf, np.logical_and.reduce, np.logical_or.reduce)[0]
+    return meets
 
 
 def _evaluate_leaf(condition: Comparison | IsIn, batch: Batch) -> Outcome:
