@@ -76,7 +76,7 @@ def to_narwhals(
     elif expression.operator == "**" and isinstance(expression.right, Number) and is_product(expression.right.value):
         x = _power(translate(expression.left), int(expression.right.value))
     else:
-        x = ARITHMETIC[expression.operator](translate(expression.left), translate(expression.right))
+        x = ARITHMETIC[expression.operator][0](translate(expression.left), translate(expression.right))
     return x.cast(nw.Float32 if narrow == "float32" else nw.Float16).cast(nw.Float64) if narrow else x
 
 

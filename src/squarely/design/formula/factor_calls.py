@@ -17,7 +17,7 @@ from squarely.design.formula.python_syntax import (
     parse_constant,
     parse_fragment,
 )
-from squarely.design.formula.source_text import SourceText
+from squarely.design.formula.source_text import SourceText, Span
 from squarely.errors import suggest_name
 
 _MOST_COLUMNS = 100  # of one basis
@@ -30,9 +30,9 @@ _CONTRASTS = {
 }
 
 
-def parse_factor(source: SourceText, start: int, end: int) -> Factor:
+def parse_factor(source: SourceText, at: Span) -> Factor:
     """Parse the text between two operators, which is not a plain name."""
-    piece, node = parse_fragment(source, start, end)
+    piece, node = parse_fragment(source, at)
     text = piece.label()
     if isinstance(node, ast.Call):
         called = callee(piece, node)

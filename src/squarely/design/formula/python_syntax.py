@@ -61,7 +61,7 @@ class PythonFragment:
         return slice(self.offset(node.lineno, node.col_offset), self.offset(node.end_lineno, node.end_col_offset))
 
 
-def parse_fragment(text: SourceText, start: int, end: int, *, words: bool = False) -> tuple[PythonFragment, ast.expr]:
+def parse_fragment(text: SourceText, at: Span, *, words: bool = False) -> tuple[PythonFragment, ast.expr]:
     """Parse a piece of the formula as a Python expression; R's `^` means `**`.
 
     With `words`, the signs & | ~ ! mean and, or and not, whose precedence is below that of comparisons.
@@ -69,7 +69,7 @@ def parse_fragment(text: SourceText, start: int, end: int, *, words: bool = Fals
     Raises FormulaError, which points at the part that cannot be parsed.
     """
     source, places = "", []
-    for sign in (_SIGNS_AND_WORDS if words else _SIGNS).finditer(text.masked_text, start, end):
+    for sign in (_SIGNS_AND_WORDS if words else _SIGNS).finditer(text.masked_text, *at):
         more = _IN_PYTHON[sign[1]] if sign[1] else sign[0]
         source += more
         places += [sign.start()] * len(more)
@@ -78,13 +78,13 @@ def parse_fragment(text: SourceText, start: int, end: int, *, words: bool = Fals
     try:
         return piece, ast.parse(piece.source, mode="eval").body
     except SyntaxError as error:
-        at = piece.offset(error.lineno or 1, 0) + (error.offset or len(piece.places)) - 1
-        place = piece.places[max(min(at, len(piece.places) - 1), 0)] if piece.places else start
-        shown = text.text[start:end].strip()
+        i = piece.offset(error.lineno or 1, 0) + (error.offset or len(piece.places)) - 1
+        place = piece.places[max(min(i, len(piece.places) - 1), 0)] if piece.places else at[0]
+        shown = text.text[slice(*at)].strip()
         raise text.formula_error(f"{shown!r} cannot be read here. {syntax_hint(shown)}", (place, place + 1)) from None
     except (RecursionError, MemoryError, ValueError):
         raise text.formula_error(
-            "This is nested too deeply, or has characters that cannot be read. Write it in fewer steps.", (start, end)
+            "This is nested too deeply, or has characters that cannot be read. Write it in fewer steps.", at
         ) from None
 
 

@@ -61,15 +61,15 @@ class TermExpander:
         self.factors: dict[str, Factor] = {}
         self.offsets: dict[str, tuple[Numeric, Span]] = {}
 
-    def terms(self, tree: Any) -> tuple[Terms, dict[str, Factor], list[Numeric]]:
-        """Return the terms, with () for the intercept, the factors in them, and the offsets."""
+    def terms(self, tree: Any) -> tuple[Terms, list[Numeric]]:
+        """Return the terms, with () for the intercept, and the offsets; `factors` has the factors in them, and more."""
         terms, intercept = self._expand_sum(tree)
         for text, (_, at) in self.offsets.items():
             if any(text in term and len(term) > 1 for term in terms):
                 raise self._error("An offset has no coefficient, so it cannot interact. Add it as a separate term.", at)
         offsets = [numeric for text, (numeric, _) in self.offsets.items() if (text,) in terms]
         others = [term for term in terms if not (len(term) == 1 and term[0] in self.offsets)]
-        return dict.fromkeys([*([] if intercept is False else [()]), *others]), self.factors, offsets
+        return dict.fromkeys([*([] if intercept is False else [()]), *others]), offsets
 
     def _expand_sum(self, node: Any) -> tuple[Terms, bool | None]:
         """Return the terms of a node, and whether it adds or removes the intercept, if it does. Long sums need no recursion."""
@@ -183,7 +183,7 @@ class TermExpander:
     def _expand_python(self, at: Span) -> Terms:
         if "{" in self.source_text.masked_text[max(at[0] - 1, 0) : at[0] + 1]:
             raise self._error("Braces are not supported. Arithmetic goes into I(...), such as I(2 * x).", at)
-        piece, node = parse_fragment(self.source_text, *at)
+        piece, node = parse_fragment(self.source_text, at)
         if isinstance(node, ast.Call) and piece.text(node.func) == "offset":
             if len(node.args) != 1 or node.keywords:
                 raise self._error("offset(...) takes one expression, such as offset(log(t)).", at)
@@ -192,7 +192,7 @@ class TermExpander:
                 raise self._duplicate_error(text, at)
             self.offsets[text] = Numeric(text=text, expression=parse_numeric(piece, node.args[0])), at
             return {(text,): None}
-        factor = parse_factor(self.source_text, *at)
+        factor = parse_factor(self.source_text, at)
         if isinstance(factor, Numeric) and isinstance(factor.expression, Name) and factor.text.startswith("Q("):
             factor = UntypedColumn(text=factor.text, name=factor.expression)
         return self._add_factor(factor, at)

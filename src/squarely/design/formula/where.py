@@ -96,7 +96,7 @@ def parse_where(text: str) -> Where:
     if not text.strip() or len(text) > _MAX_CHARACTERS:
         raise FormulaError(f"where= has {len(text):,} characters; it needs a condition of at most {_MAX_CHARACTERS:,}. {_EXAMPLE}")
     source = read_source(text)
-    piece, node = parse_fragment(source, 0, len(text), words=True)
+    piece, node = parse_fragment(source, (0, len(text)), words=True)
     try:
         condition = _parse_condition(piece, node)
     except RecursionError:

@@ -135,7 +135,7 @@ def _evaluate_exactly(expression: Expression, values: Mapping[str, Any]) -> Any:
     if expression.operator == "**" and not (right == int(right) and 0 <= right <= LARGEST_POWER):
         return None
     left, right = Fraction(left), int(right) if expression.operator == "**" else Fraction(right)
-    return ARITHMETIC[expression.operator](left, right)
+    return ARITHMETIC[expression.operator][0](left, right)
 
 
 def _evaluate_rounded(expression: Expression, columns: Mapping[str, NumericColumn]) -> Any:
@@ -156,9 +156,8 @@ def _evaluate_narrow(expression: Expression, columns: Mapping[str, NumericColumn
     if isinstance(expression, Function):
         return FUNCTIONS[expression.function][0](_evaluate_narrow(expression.argument, columns))
     if isinstance(expression, Arithmetic):
-        return ARITHMETIC[expression.operator](
-            _evaluate_narrow(expression.left, columns), _evaluate_narrow(expression.right, columns)
-        )
+        left, right = (_evaluate_narrow(side, columns) for side in (expression.left, expression.right))
+        return ARITHMETIC[expression.operator][0](left, right)
     raise TypeError(f"{expression} is learned")  # `parse_where` refuses it
 
 
