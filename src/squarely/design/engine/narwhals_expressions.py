@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
 from fractions import Fraction
-from functools import partial
+from functools import partial, reduce
 
 import narwhals as nw
 import numpy as np
@@ -251,7 +251,5 @@ def spline_stages(x: str, name: str, basis: Spline) -> tuple[_Stages, list[str]]
 def _horner(d: nw.Expr, coefficients: np.ndarray) -> nw.Expr:
     """Evaluate a polynomial, the highest power first."""
     first, *others = coefficients.tolist()
-    value = d * 0.0 + first  # a column: engines may give a literal another length
-    for c in others:
-        value = value * d + c
-    return value
+    # d * 0.0 makes a column: engines may give a literal another length
+    return reduce(lambda value, c: value * d + c, others, d * 0.0 + first)

@@ -98,11 +98,11 @@ def parse_formula(text: str, columns: Sequence[str] = ()) -> Formula:
     left, right = source.masked_text.split("~", 1)
     if "~" in right:
         at = len(left) + 1 + right.index("~")
-        raise source.formula_error(f"The formula has a second '~'. {EXAMPLE}", (at, at + 1))
+        raise source.error(f"The formula has a second '~'. {EXAMPLE}", (at, at + 1))
     response = _parse_response(source, len(left))
     tree = parse_terms(source, len(left) + 1)
     if tree is None:
-        raise source.formula_error(
+        raise source.error(
             "The formula has nothing to the right of the '~'. For a mean alone write 'y ~ 1'.", (len(left), len(left) + 1)
         )
     on_the_left = {part.name for part in column_names(response.expression)}
@@ -129,7 +129,7 @@ def _require_depth(source: SourceText) -> None:
     for i, c in enumerate(source.masked_text):
         depth += (c in "([{") - (c in ")]}")
         if depth > _MAX_DEPTH:
-            raise source.formula_error(f"The brackets are nested more than {_MAX_DEPTH} deep. Write it in fewer steps.", (i, i + 1))
+            raise source.error(f"The brackets are nested more than {_MAX_DEPTH} deep. Write it in fewer steps.", (i, i + 1))
 
 
 def _parse_response(source: SourceText, end: int) -> Numeric:
@@ -143,29 +143,27 @@ def _parse_response(source: SourceText, end: int) -> Numeric:
         name = source.name(word)
         return Numeric(text=name, expression=Name(name, at))
     if "#" in word:
-        raise source.formula_error(f"'#' is not understood in a formula. {ADVICE['#']}", at)
+        raise source.error(f"'#' is not understood in a formula. {ADVICE['#']}", at)
     piece, node = parse_fragment(source, at)
     text = piece.label()
     if isinstance(node, ast.Constant) or text[:1] in "'\"":
-        raise source.formula_error(f"{text} is used as the name of the response. Write the name without quotes. {EXAMPLE}", at)
+        raise source.error(f"{text} is used as the name of the response. Write the name without quotes. {EXAMPLE}", at)
     if not isinstance(node, ast.Call):
-        raise source.formula_error(
+        raise source.error(
             "The left side is more than the name of one column, which R and statsmodels read differently. Arithmetic goes "
             f"into I(...): I({text}) ~ ...; a name with spaces or signs goes into backticks.",
             at,
         )
-    factor = parse_factor(source, at)
+    factor = parse_factor(piece, node)
     if not isinstance(factor, Numeric):
-        raise source.formula_error(
-            "The response must be one column of numbers. Write a column, or an expression such as log(y).", at
-        )
+        raise source.error("The response must be one column of numbers. Write a column, or an expression such as log(y).", at)
     return factor
 
 
 def _require_fittable(formula: Formula, source: SourceText) -> None:
     if factor := formula.factors.get(formula.response.text):
         at = column_names(argument_of(factor))[0].span
-        raise source.formula_error(f"{factor.text!r} is on both sides of the formula. Remove it from one.", at)
+        raise source.error(f"{factor.text!r} is on both sides of the formula. Remove it from one.", at)
     number = len(formula.terms) + formula.intercept
     if number > MOST_TERMS:
         raise FormulaError(f"The formula makes {number:,} terms; at most {MOST_TERMS:,} are fitted. Write a smaller one.")

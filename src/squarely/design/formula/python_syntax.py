@@ -48,9 +48,13 @@ class PythonFragment:
         """Return the text of a node, or all of it, as statsmodels prints it in names of terms."""
         return self.source_text.restore_quotes(normalize_spaces(self.source if node is None else self.text(node)))
 
-    def formula_error(self, what: str, node: ast.AST) -> FormulaError:
+    def callee(self, node: ast.Call) -> str:
+        """Return the name of the called function, without the name of NumPy before it."""
+        return self.text(node.func).removeprefix("np.").removeprefix("numpy.")
+
+    def error(self, what: str, node: ast.AST) -> FormulaError:
         """Return a FormulaError that points at a node."""
-        return self.source_text.formula_error(what, self.span_of(node))
+        return self.source_text.error(what, self.span_of(node))
 
     def offset(self, line: int, column: int) -> int:
         """Return the place in the source of a line and a column in bytes, as Python counts."""
@@ -81,16 +85,9 @@ def parse_fragment(text: SourceText, at: Span, *, words: bool = False) -> tuple[
         i = piece.offset(error.lineno or 1, 0) + (error.offset or len(piece.places)) - 1
         place = piece.places[max(min(i, len(piece.places) - 1), 0)] if piece.places else at[0]
         shown = text.text[slice(*at)].strip()
-        raise text.formula_error(f"{shown!r} cannot be read here. {syntax_hint(shown)}", (place, place + 1)) from None
+        raise text.error(f"{shown!r} cannot be read here. {syntax_hint(shown)}", (place, place + 1)) from None
     except (RecursionError, MemoryError, ValueError):
-        raise text.formula_error(
-            "This is nested too deeply, or has characters that cannot be read. Write it in fewer steps.", at
-        ) from None
-
-
-def callee(piece: PythonFragment, node: ast.Call) -> str:
-    """Return the name of the called function, without the name of NumPy before it."""
-    return piece.text(node.func).removeprefix("np.").removeprefix("numpy.")
+        raise text.error("This is nested too deeply, or has characters that cannot be read. Write it in fewer steps.", at) from None
 
 
 def match_arguments(piece: PythonFragment, node: ast.Call, known: list[str]) -> dict[str, ast.expr]:
@@ -100,18 +97,18 @@ def match_arguments(piece: PythonFragment, node: ast.Call, known: list[str]) -> 
     form += ", as in C(x, Treatment(reference='a'))," if called in ("C", "factor") else ""
     matched: dict[str, ast.expr] = {}
     if len(node.args) > len(known):
-        raise piece.formula_error(f"This is one argument too many: {form} is the form.", node.args[len(known)])
+        raise piece.error(f"This is one argument too many: {form} is the form.", node.args[len(known)])
     for name, value in zip(known, node.args, strict=False):
         if isinstance(value, ast.Starred):
-            raise piece.formula_error("A '*' before an argument is not supported. Write the arguments out.", value)
+            raise piece.error("A '*' before an argument is not supported. Write the arguments out.", value)
         matched[name] = value
     for named in node.keywords:
         if named.arg not in known or named.arg in matched:
             problem = "is given twice" if named.arg in matched else "is not known"
-            raise piece.formula_error(f"The argument {named.arg or '**'!r} {problem}: {form} is the form.", named.value)
+            raise piece.error(f"The argument {named.arg or '**'!r} {problem}: {form} is the form.", named.value)
         matched[named.arg] = named.value
     if known[0] not in matched:
-        raise piece.formula_error(f"{called}() has nothing in its brackets: {form} is the form.", node)
+        raise piece.error(f"{called}() has nothing in its brackets: {form} is the form.", node)
     return matched
 
 
@@ -120,8 +117,20 @@ def parse_constant(piece: PythonFragment, node: ast.expr) -> Any:
 
     Raises FormulaError for anything else.
     """
-    inside = list_items(piece, node)
-    return _parse_single(piece, node) if inside is None else tuple(parse_constant(piece, item) for item in inside)
+    items, word = list_items(piece, node), piece.text(node)
+    if items is not None:
+        return tuple(parse_constant(piece, item) for item in items)
+    if quoted := piece.source_text.quoted_text(word):
+        return _unquote(piece, node, quoted)
+    if word in RESERVED_WORDS:
+        return RESERVED_WORDS[word]
+    if isinstance(node, ast.Constant) and isinstance(node.value, int | float | str):
+        return node.value
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        value = parse_constant(piece, node.operand)
+        if isinstance(value, int | float):
+            return -value
+    raise piece.error(f"{piece.original_text(node)!r} is not a number, a text in quotes, True or False. Write one of these.", node)
 
 
 def list_items(piece: PythonFragment, node: ast.expr) -> list[ast.expr] | None:
@@ -132,28 +141,11 @@ def list_items(piece: PythonFragment, node: ast.expr) -> list[ast.expr] | None:
     return node.args if is_list else None  # type: ignore[attr-defined]  # a call has them
 
 
-def _parse_single(piece: PythonFragment, node: ast.expr) -> Any:
-    word = piece.text(node)
-    if quoted := piece.source_text.quoted_text(word):
-        return _unquote(piece, node, quoted)
-    if word in RESERVED_WORDS:
-        return RESERVED_WORDS[word]
-    if isinstance(node, ast.Constant) and isinstance(node.value, int | float | str):
-        return node.value
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        value = _parse_single(piece, node.operand)
-        if isinstance(value, int | float):
-            return -value
-    raise piece.formula_error(
-        f"{piece.original_text(node)!r} is not a number, a text in quotes, True or False. Write one of these.", node
-    )
-
-
 def _unquote(piece: PythonFragment, node: ast.expr, quoted: str) -> str:
     r"""Parse a text in quotes: a backslash escapes a quote or a backslash, and \n and \t are a line end and a tab."""
     inside = quoted[1:-1]
     if re.search(r"\\(?![\\'\"nt])", inside.replace("\\\\", "")) or re.search(r"[\r\n]", inside):
-        raise piece.formula_error(r"A backslash in a text is written twice, as in 'C:\\Users', and a line end as \n.", node)
+        raise piece.error(r"A backslash in a text is written twice, as in 'C:\\Users', and a line end as \n.", node)
     return re.sub(r"\\(.)", lambda match: {"n": "\n", "t": "\t"}.get(match[1], match[1]), inside)
 
 

@@ -31,25 +31,23 @@ def parse_terms(source: SourceText, start: int) -> Any:
     from formulaic.parser.algos.tokens_to_ast import tokens_to_ast
     from formulaic.parser.parser import DefaultOperatorResolver
 
+    everything = start, len(source.masked_text)
     try:
         tokens = list(tokenize(source.masked_text[start:]))
         tree = tokens_to_ast(iter(tokens), operator_resolver=DefaultOperatorResolver())
     except (FormulaParsingError, SyntaxError) as error:
         message = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
-        marked = re.search("⧛(.*?)⧚", message, re.DOTALL)  # the parser marks the place between these two signs
         at = None
-        if marked:
-            before = message[message.rfind("\n\n", 0, marked.start()) + 2 : marked.start()]
-            at = (start + len(before), start + len(before) + max(len(marked[1]), 1))
-        raise source.formula_error(explain_syntax_error(source, message, at), at or (start, len(source.masked_text))) from None
+        if marked := re.search("⧛(.*?)⧚", message, re.DOTALL):  # the parser marks the place between these two signs
+            begin = start + marked.start() - (message.rfind("\n\n", 0, marked.start()) + 2)
+            at = begin, begin + max(len(marked[1]), 1)
+        raise source.error(explain_syntax_error(source, message, at), at or everything) from None
     except (RecursionError, AttributeError):
-        raise source.formula_error(f"The formula cannot be read. {EXAMPLE}", (start, len(source.masked_text))) from None
+        raise source.error(f"The formula cannot be read. {EXAMPLE}", everything) from None
     for token in tokens:
         if token.kind.name == "CONTEXT" and str(token.token) in "[]":
-            place = start + token.source_start
-            raise source.formula_error(
-                "Square brackets hold lists, as in knots=[10, 20]. Group terms in round ones.", (place, place + 1)
-            )
+            at = start + token.source_start, start + token.source_start + 1
+            raise source.error("Square brackets hold lists, as in knots=[10, 20]. Group terms in round ones.", at)
     return tree
 
 
@@ -192,14 +190,14 @@ class TermExpander:
                 raise self._duplicate_error(text, at)
             self.offsets[text] = Numeric(text=text, expression=parse_numeric(piece, node.args[0])), at
             return {(text,): None}
-        factor = parse_factor(self.source_text, at)
+        factor = parse_factor(piece, node)
         if isinstance(factor, Numeric) and isinstance(factor.expression, Name) and factor.text.startswith("Q("):
             factor = UntypedColumn(text=factor.text, name=factor.expression)
         return self._add_factor(factor, at)
 
     def _error(self, what: str, at: Any) -> FormulaError:
         """Return a FormulaError that points at a node or a place."""
-        return self.source_text.formula_error(what, at if isinstance(at, tuple) else self._span_of(at))
+        return self.source_text.error(what, at if isinstance(at, tuple) else self._span_of(at))
 
     def _text_of(self, node: Any) -> str:
         return self.source_text.text[slice(*self._span_of(node))]
@@ -216,8 +214,6 @@ class TermExpander:
     def _operator_span(self, node: Any) -> Span:
         """Return the place of an operator: between its first two arguments."""
         places = sorted(self._span_of(arg) for arg in node.args)
-        if len(places) < 2:
-            return self._span_of(node)
         between = self.source_text.masked_text[places[0][1] : places[1][0]]
         start = places[0][1] + len(between) - len(between.lstrip())
         return start, start + max(len(between.strip()), 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -12,7 +12,14 @@ from typing import Any
 from squarely.data import Source, require_columns
 from squarely.design.formula.expression import Expression, Name, Number, column_names, standardizations_in
 from squarely.design.formula.expression_parser import parse_numeric
-from squarely.design.formula.python_syntax import PythonFragment, is_list_of_labels, list_items, parse_constant, parse_fragment
+from squarely.design.formula.python_syntax import (
+    RESERVED_WORDS,
+    PythonFragment,
+    is_list_of_labels,
+    list_items,
+    parse_constant,
+    parse_fragment,
+)
 from squarely.design.formula.source_text import caret_line, read_source
 from squarely.errors import DataError, FormulaError
 from squarely.numerics import EXACT_INTEGERS
@@ -67,6 +74,7 @@ class BooleanOperation:
 
 
 Condition = Comparison | IsIn | BooleanOperation
+Reduction = Callable[[Sequence[Any]], Any]
 Outcome = tuple[Any, Any]  # in which rows a condition is true, and in which it is false; a gap makes it neither
 
 
@@ -107,20 +115,15 @@ def parse_where(text: str) -> Where:
     return Where(text=text, condition=condition, numbers=tuple(numbers), labels=tuple(labels))
 
 
-def comparisons_in(condition: Condition) -> Iterator[Comparison | IsIn]:
-    """Yield what "and", "or" and "not" join in a condition."""
+def comparisons_in(condition: Condition) -> list[Comparison | IsIn]:
+    """Return what "and", "or" and "not" join in a condition."""
     if isinstance(condition, BooleanOperation):
-        for part in condition.conditions:
-            yield from comparisons_in(part)
-    else:
-        yield condition
+        return [each for part in condition.conditions for each in comparisons_in(part)]
+    return [condition]
 
 
 def evaluate_condition(
-    condition: Condition,
-    evaluate: Callable[[Comparison | IsIn], Outcome],
-    all_of: Callable[[Sequence[Any]], Any],
-    any_of: Callable[[Sequence[Any]], Any],
+    condition: Condition, evaluate: Callable[[Comparison | IsIn], Outcome], all_of: Reduction, any_of: Reduction
 ) -> Outcome:
     """Return in which rows a condition is true and in which it is false, from those of its comparisons."""
     if not isinstance(condition, BooleanOperation):
@@ -141,12 +144,13 @@ def bind_where(where: Where, source: Source) -> Where:
     DataError : a column is not there, or is text and compared with numbers; the message points into the condition.
     """
     kinds = _required_kinds(where.condition)
-    for require in (_require_column, _require_kind):
-        for name, kind in kinds:
-            try:
-                require(name.name, source, kind)
-            except DataError as error:
-                raise DataError(f"{error}{caret_line(where.text, name.span)}") from None
+    for name, kind in [*((name, "any") for name, _ in kinds), *kinds]:  # a missing column is reported first
+        try:
+            require_columns(source, [name.name])
+            _require_kind(name.name, source, kind)
+        except DataError as error:
+            hint = "" if name.name in source.columns else " A text to compare with goes in quotes."
+            raise DataError(f"{error}{hint}{caret_line(where.text, name.span)}") from None
     exact = () if source.typed else columns_compared_exactly(where.condition)
     return replace(where, labels=tuple(dict.fromkeys((*where.labels, *exact))))
 
@@ -165,15 +169,8 @@ def columns_compared_exactly(condition: Condition) -> list[str]:
     return names
 
 
-def _require_column(name: str, source: Source, _: str) -> None:
-    try:
-        require_columns(source, [name])
-    except DataError as error:
-        raise DataError(f"{error}{'' if name in source.columns else ' A text to compare with goes in quotes.'}") from None
-
-
 def _require_kind(name: str, source: Source, required: str) -> None:
-    kind = source.kind(name)
+    kind = "any" if required == "any" else source.kind(name)
     if required == "number" and kind == "text":
         raise DataError(
             f"Column {name!r} holds text, and this compares numbers. Put a value in quotes, as in == 'a'; two columns of text "
@@ -200,7 +197,7 @@ def _required_kinds(condition: Condition) -> list[tuple[Name, str]]:
 
 def _parse_condition(piece: PythonFragment, node: ast.expr) -> Condition:
     if isinstance(node, ast.Tuple):
-        raise piece.formula_error("Conditions are joined by and, or by or, and not by a comma.", node)
+        raise piece.error("Conditions are joined by and, or by or, and not by a comma.", node)
     if isinstance(node, ast.BoolOp):
         word = "and" if isinstance(node.op, ast.And) else "or"
         return BooleanOperation(word, tuple(_parse_condition(piece, part) for part in node.values))
@@ -213,25 +210,24 @@ def _parse_condition(piece: PythonFragment, node: ast.expr) -> Condition:
     expression = _parse_arithmetic(piece, node)
     if isinstance(expression, Name):
         return IsIn(expression, (True,))
-    raise piece.formula_error(f"This is not a condition. {_EXAMPLE}", node)
+    raise piece.error(f"This is not a condition. {_EXAMPLE}", node)
 
 
 def _parse_comparison(piece: PythonFragment, op: ast.cmpop, left: ast.expr, right: ast.expr) -> Condition:
     if isinstance(op, ast.In | ast.NotIn):
         return _parse_membership(piece, left, right, is_negated=isinstance(op, ast.NotIn))
     if type(op) not in _SIGNS:
-        raise piece.formula_error(f"This comparison is not known. {_EXAMPLE}", right)
+        raise piece.error(f"This comparison is not known. {_EXAMPLE}", right)
     sign = _SIGNS[type(op)]
     for side, other in ((left, right), (right, left)):
-        if _is_label(piece, other):
+        word = piece.text(other)
+        if piece.source_text.quoted_text(word) or isinstance(RESERVED_WORDS.get(word), bool):
             if sign not in ("==", "!="):
-                raise piece.formula_error(
-                    "Text and truth values have no order here. Compare them by == or !=, or by in [...].", other
-                )
+                raise piece.error("Text and truth values have no order here. Compare them by == or !=, or by in [...].", other)
             return IsIn(_parse_column(piece, side), (parse_constant(piece, other),), sign == "!=")
     comparison = Comparison(sign, (_parse_arithmetic(piece, left), _parse_arithmetic(piece, right)))
     if not comparison.columns:
-        raise piece.formula_error("Two numbers are compared, which is the same in every row. Name a column.", right)
+        raise piece.error("Two numbers are compared, which is the same in every row. Name a column.", right)
     return comparison
 
 
@@ -239,7 +235,7 @@ def _parse_membership(piece: PythonFragment, left: ast.expr, right: ast.expr, *,
     values = parse_constant(piece, right)
     values = values if isinstance(values, tuple) else (values,)
     if not is_list_of_labels(values) or len({isinstance(value, str) for value in values}) > 1:
-        raise piece.formula_error("A list in a condition holds either texts or numbers, and nothing else.", right)
+        raise piece.error("A list in a condition holds either texts or numbers, and nothing else.", right)
     exact = [_parse_exact_constant(piece, item) for item in list_items(piece, right) or [right]]
     return IsIn(_parse_column(piece, left), tuple(exact), is_negated)
 
@@ -256,19 +252,14 @@ def _parse_arithmetic(piece: PythonFragment, node: ast.expr) -> Expression:
     """Parse arithmetic without `center` and `scale`, which are learned from the rows that the condition chooses."""
     expression = parse_numeric(piece, node)
     if standardizations_in([expression]):
-        raise piece.formula_error(
+        raise piece.error(
             "center and scale are learned from the rows that the condition chooses. Write a number in their place.", node
         )
     return expression
 
 
-def _is_label(piece: PythonFragment, node: ast.expr) -> bool:
-    word = piece.text(node)
-    return bool(piece.source_text.quoted_text(word)) or word in ("True", "False", "TRUE", "FALSE")
-
-
 def _parse_column(piece: PythonFragment, node: ast.expr) -> Name:
     expression = parse_numeric(piece, node)
     if not isinstance(expression, Name):
-        raise piece.formula_error("Text, truth values and lists can be compared with one column only, and this is not one.", node)
+        raise piece.error("Text, truth values and lists can be compared with one column only, and this is not one.", node)
     return expression

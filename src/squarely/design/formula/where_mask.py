@@ -67,10 +67,8 @@ def _evaluate_comparison(condition: Comparison, batch: Batch) -> Outcome:
     with np.errstate(all="ignore"):
         left, right = (value(side, columns) for side in condition.sides)
         holds, is_same = (np.array(np.broadcast_to(outcome, batch.size)) for outcome in (compare(left, right), left == right))
-    has_value = np.ones(batch.size, dtype=bool)
-    for side, values in zip(condition.sides, (left, right), strict=True):
-        if column_names(side):
-            has_value &= np.isfinite(values)
+    sides = zip(condition.sides, (left, right), strict=True)
+    has_value = np.logical_and.reduce([np.isfinite(values) for side, values in sides if column_names(side)])
     uncertain = has_value & is_same if is_plain else has_value.copy()  # rounding keeps order, but may make values equal
     if uncertain.any():
         uncertain &= _inexact_rows(columns, batch, is_plain=is_plain)
@@ -140,8 +138,6 @@ def _evaluate_exactly(expression: Expression, values: Mapping[str, Any]) -> Any:
 
 def _evaluate_rounded(expression: Expression, columns: Mapping[str, NumericColumn]) -> Any:
     """Evaluate in double-double, and round once: an array (m,), or a number if no column takes part."""
-    if isinstance(expression, Number):
-        return expression.value
     hi, lo = evaluate(expression, {name: column.values for name, column in columns.items()}, {})
     return hi + lo
 
@@ -155,24 +151,22 @@ def _evaluate_narrow(expression: Expression, columns: Mapping[str, NumericColumn
         return column.values if column.narrow_type is None else column.values.astype(column.narrow_type)
     if isinstance(expression, Function):
         return FUNCTIONS[expression.function][0](_evaluate_narrow(expression.argument, columns))
-    if isinstance(expression, Arithmetic):
-        left, right = (_evaluate_narrow(side, columns) for side in (expression.left, expression.right))
-        return ARITHMETIC[expression.operator][0](left, right)
-    raise TypeError(f"{expression} is learned")  # `parse_where` refuses it
+    assert isinstance(expression, Arithmetic)  # noqa: S101  # `parse_where` refuses what is learned
+    left, right = (_evaluate_narrow(side, columns) for side in (expression.left, expression.right))
+    return ARITHMETIC[expression.operator][0](left, right)
 
 
 def _is_one_of(name: Name, value: Any, values: tuple[Any, ...]) -> bool:
     """Tell whether a value of a column is one of some values; text in a file that reads as a number is that number."""
-    has_numbers = any(not isinstance(x, str) for x in values)
-    if isinstance(value, str) and has_numbers:
+    numbers = [x for x in values if not isinstance(x, str)]
+    if isinstance(value, str) and numbers:
         number = exact_number(value)
         if isinstance(number, str):
-            other = next(x for x in values if not isinstance(x, str))
             raise DataError(
-                f"where= compares {name.name!r} with {other!r}, but it holds text such as {value!r}. Compare it with a text in "
-                f"quotes, as in == {value!r}."
+                f"where= compares {name.name!r} with {numbers[0]!r}, but it holds text such as {value!r}. Compare it with a text "
+                f"in quotes, as in == {value!r}."
             )
         value = number
-    if not isinstance(value, str) and not has_numbers:
+    if not isinstance(value, str) and not numbers:
         raise DataError(f"where= compares {name.name!r} with the text {values[0]!r}, but it holds {value!r}. Leave the quotes out.")
     return value in (tuple(float(x) if isinstance(x, Decimal) else x for x in values) if isinstance(value, float) else values)
