@@ -109,8 +109,7 @@ class MeanAndDeviation:
 def subexpressions(expression: Expression) -> Iterator[Expression]:
     """Yield everything inside an expression, the innermost first, and the expression itself."""
     if isinstance(expression, Arithmetic):
-        yield from subexpressions(expression.left)
-        yield from subexpressions(expression.right)
+        yield from chain(subexpressions(expression.left), subexpressions(expression.right))
     elif isinstance(expression, Function | Standardize):
         yield from subexpressions(expression.argument)
     yield expression

@@ -75,7 +75,10 @@ def _parse_call(piece: PythonFragment, node: ast.Call) -> Expression:
         x = parse_numeric(piece, match_arguments(piece, node, ["x"])["x"])
         return x if called == "I" else Function(called, x)
     if called == "Q":
-        return _parse_quoted_column(piece, node)
+        argument = match_arguments(piece, node, ["name"])["name"]
+        if not isinstance(name := parse_constant(piece, argument), str):
+            raise piece.error('Q(...) takes the name of a column in quotes, such as Q("model year").', argument)
+        return Name(name, piece.span_of(argument))
     if called in {"center", "scale", "standardize"}:
         return _parse_standardize(piece, node, called)
     if called in MULTI_COLUMN_CALLS:
@@ -89,14 +92,6 @@ def _parse_call(piece: PythonFragment, node: ast.Call) -> Expression:
         f"{advice} Make any other column in your data.",
         node.func,
     )
-
-
-def _parse_quoted_column(piece: PythonFragment, node: ast.Call) -> Name:
-    argument = match_arguments(piece, node, ["name"])["name"]
-    name = parse_constant(piece, argument)
-    if not isinstance(name, str):
-        raise piece.error('Q(...) takes the name of a column in quotes, such as Q("model year").', argument)
-    return Name(name, piece.span_of(argument))
 
 
 def _parse_standardize(piece: PythonFragment, node: ast.Call, called: str) -> Standardize:

@@ -69,8 +69,6 @@ def parse_fragment(text: SourceText, at: Span, *, words: bool = False) -> tuple[
     """Parse a piece of the formula as a Python expression; R's `^` means `**`.
 
     With `words`, the signs & | ~ ! mean and, or and not, whose precedence is below that of comparisons.
-
-    Raises FormulaError, which points at the part that cannot be parsed.
     """
     source, places = "", []
     for sign in (_SIGNS_AND_WORDS if words else _SIGNS).finditer(text.masked_text, *at):
@@ -113,10 +111,7 @@ def match_arguments(piece: PythonFragment, node: ast.Call, known: list[str]) -> 
 
 
 def parse_constant(piece: PythonFragment, node: ast.expr) -> Any:
-    """Parse a number, a text in quotes, a truth value, or a list of these; R's c(...) is a list too.
-
-    Raises FormulaError for anything else.
-    """
+    """Parse a number, a text in quotes, a truth value, or a list of these; R's c(...) is a list too."""
     items, word = list_items(piece, node), piece.text(node)
     if items is not None:
         return tuple(parse_constant(piece, item) for item in items)

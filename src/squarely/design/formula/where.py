@@ -12,14 +12,7 @@ from typing import Any
 from squarely.data import Source, require_columns
 from squarely.design.formula.expression import Expression, Name, Number, column_names, standardizations_in
 from squarely.design.formula.expression_parser import parse_numeric
-from squarely.design.formula.python_syntax import (
-    RESERVED_WORDS,
-    PythonFragment,
-    is_list_of_labels,
-    list_items,
-    parse_constant,
-    parse_fragment,
-)
+from squarely.design.formula.python_syntax import PythonFragment, is_list_of_labels, list_items, parse_constant, parse_fragment
 from squarely.design.formula.source_text import caret_line, read_source
 from squarely.errors import DataError, FormulaError
 from squarely.numerics import EXACT_INTEGERS
@@ -161,11 +154,10 @@ def columns_compared_exactly(condition: Condition) -> list[str]:
     Rounding keeps order, so a comparison with one number below 2**53 never does.
     """
     names: list[str] = []
-    for comparison in comparisons_in(condition):
-        if isinstance(comparison, Comparison):
-            is_small = any(isinstance(side, Number) and abs(side.value) < EXACT_INTEGERS for side in comparison.sides)
-            if not (is_small and any(isinstance(side, Name) for side in comparison.sides)):
-                names += comparison.columns
+    for each in comparisons_in(condition):
+        if isinstance(each, Comparison):
+            is_small = any(isinstance(side, Number) and abs(side.value) < EXACT_INTEGERS for side in each.sides)
+            names += () if is_small and any(isinstance(side, Name) for side in each.sides) else each.columns
     return names
 
 
@@ -221,7 +213,7 @@ def _parse_comparison(piece: PythonFragment, op: ast.cmpop, left: ast.expr, righ
     sign = _SIGNS[type(op)]
     for side, other in ((left, right), (right, left)):
         word = piece.text(other)
-        if piece.source_text.quoted_text(word) or isinstance(RESERVED_WORDS.get(word), bool):
+        if piece.source_text.quoted_text(word) or word in ("True", "False", "TRUE", "FALSE"):
             if sign not in ("==", "!="):
                 raise piece.error("Text and truth values have no order here. Compare them by == or !=, or by in [...].", other)
             return IsIn(_parse_column(piece, side), (parse_constant(piece, other),), sign == "!=")
