@@ -132,8 +132,7 @@ def _leaf_to_narwhals(condition: Comparison | IsIn, query: Query, source: Source
     if info.kind == "boolean":  # Postgres casts no truth value to a double
         label = nw.when(label).then(nw.lit(1.0)).when(~label).then(nw.lit(0.0))
     found = nw.any_horizontal(*(label == value for value in values), ignore_nulls=False).fill_null(value=False)
-    true, false = found & has_value, ~found & has_value
-    return (false, true) if condition.is_negated else (true, false)
+    return ~found if condition.is_negated else found, has_value
 
 
 def _comparison_to_narwhals(condition: Comparison, query: Query, source: Source) -> Outcome:
@@ -148,8 +147,7 @@ def _comparison_to_narwhals(condition: Comparison, query: Query, source: Source)
     holds = COMPARISONS[condition.sign][0](left, right)
     if condition.is_plain and any(columns[name].is_wide for name in columns_compared_exactly(condition)):
         holds = nw.when(left == right).then(_exact_comparison(condition, query, columns)).otherwise(holds)  # rounding keeps order
-    holds = holds.fill_null(value=False)
-    return holds & has_value, ~holds & has_value
+    return holds.fill_null(value=False), has_value
 
 
 def _exact_comparison(condition: Comparison, query: Query, columns: Mapping[str, ColumnInfo]) -> nw.Expr:

@@ -162,8 +162,7 @@ def normalize_spaces(source: str) -> str:
             continue
         is_word = token.type in (tokenize.NAME, tokenize.NUMBER, tokenize.STRING)
         ends_object = bool(before) and (before[-1] in ")]_.'\"" or before[-1].isalnum())
-        unary = word in ("+", "-") and not ends_object
-        if word in _BINARY_OPERATORS and not unary:
+        if word in _BINARY_OPERATORS and (ends_object or word not in ("+", "-")):
             out += f" {word} "
         elif word == ",":
             out += ", "

@@ -196,7 +196,6 @@ class TermExpander:
         return self._add_factor(factor, at)
 
     def _error(self, what: str, at: Any) -> FormulaError:
-        """Return a FormulaError that points at a node or a place."""
         return self.source_text.error(what, at if isinstance(at, tuple) else self._span_of(at))
 
     def _text_of(self, node: Any) -> str:

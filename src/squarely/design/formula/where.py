@@ -68,7 +68,7 @@ class BooleanOperation:
 
 Condition = Comparison | IsIn | BooleanOperation
 Reduction = Callable[[Sequence[Any]], Any]
-Outcome = tuple[Any, Any]  # in which rows a condition is true, and in which it is false; a gap makes it neither
+Outcome = tuple[Any, Any]  # in which rows a comparison holds, and in which it has values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,10 +117,11 @@ def comparisons_in(condition: Condition) -> list[Comparison | IsIn]:
 
 def evaluate_condition(
     condition: Condition, evaluate: Callable[[Comparison | IsIn], Outcome], all_of: Reduction, any_of: Reduction
-) -> Outcome:
-    """Return in which rows a condition is true and in which it is false, from those of its comparisons."""
+) -> tuple[Any, Any]:
+    """Return in which rows a condition is true, and in which it is false; a gap makes it neither."""
     if not isinstance(condition, BooleanOperation):
-        return evaluate(condition)
+        holds, has_value = evaluate(condition)
+        return holds & has_value, ~holds & has_value
     true, false = zip(*(evaluate_condition(part, evaluate, all_of, any_of) for part in condition.conditions), strict=True)
     if condition.word == "not":
         return false[0], true[0]

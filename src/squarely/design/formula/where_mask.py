@@ -43,9 +43,8 @@ def _evaluate_leaf(condition: Comparison | IsIn, batch: Batch) -> Outcome:
         return _evaluate_comparison(condition, batch)
     labels = batch.labels[condition.name.name]
     values = values_in_type(condition, labels.narrow_type)
-    is_found = np.array([*(_is_one_of(condition.name, value, values) for value in labels.values), False])[labels.codes]
-    has_value = labels.codes >= 0
-    return (is_found != condition.is_negated) & has_value, (is_found == condition.is_negated) & has_value
+    is_found = np.array([*(_is_one_of(condition.name, value, values) for value in labels.values), False])
+    return is_found[labels.codes] != condition.is_negated, labels.codes >= 0
 
 
 def values_in_type(condition: IsIn, narrow: np.dtype | None) -> tuple[Any, ...]:
@@ -69,17 +68,15 @@ def _evaluate_comparison(condition: Comparison, batch: Batch) -> Outcome:
         holds, is_same = (np.array(np.broadcast_to(outcome, batch.size)) for outcome in (compare(left, right), left == right))
     sides = zip(condition.sides, (left, right), strict=True)
     has_value = np.logical_and.reduce([np.isfinite(values) for side, values in sides if column_names(side)])
-    uncertain = has_value & is_same if is_plain else has_value.copy()  # rounding keeps order, but may make values equal
-    if uncertain.any():
-        uncertain &= _inexact_rows(columns, batch, is_plain=is_plain)
-    rows = np.flatnonzero(uncertain)
+    uncertain = has_value & is_same if is_plain else has_value  # rounding keeps order, but may make values equal
+    rows = np.flatnonzero(uncertain & _inexact_rows(columns, batch, is_plain=is_plain))
     if len(rows):
         stored = {name: _stored_values(name, batch, rows) for name in columns}
         for i, row in enumerate(rows.tolist()):
             exact = [_evaluate_exactly(side, {name: values[i] for name, values in stored.items()}) for side in condition.sides]
             if exact[0] is not None and exact[1] is not None:
                 holds[row] = compare(*(exact if is_plain else map(Fraction, exact)))
-    return holds & has_value, ~holds & has_value
+    return holds, has_value
 
 
 def _inexact_rows(columns: Mapping[str, NumericColumn], batch: Batch, *, is_plain: bool) -> np.ndarray:
