@@ -317,7 +317,7 @@ def _comparison_code(condition: Comparison, fields: Fields, is_true: bool) -> st
     is_finite = [f" & np.isfinite({text})" for text, side in zip(sides, condition.sides, strict=True) if column_names(side)]
     if not is_finite:  # two numbers, which are compared here
         left, right = (evaluate_constant(side) for side in condition.sides)
-        holds = math.isfinite(left) and math.isfinite(right) and COMPARISONS[condition.sign][0](left, right) is is_true
+        holds = math.isfinite(left) and math.isfinite(right) and COMPARISONS[condition.sign](left, right) is is_true
         return f"np.full(len(rows), {holds})"
     return f"{'' if is_true else '~'}({sides[0]} {condition.sign} {sides[1]}){''.join(is_finite)}"
 

@@ -43,6 +43,7 @@ from squarely.errors import DataError
 from squarely.numerics import EXACT_INTEGERS
 
 _Stages = list[Mapping[str, nw.Expr]]
+_MIRROR = str.maketrans("<>", "><")  # of the sign of a comparison whose sides change places
 
 
 def to_narwhals(
@@ -144,7 +145,7 @@ def _comparison_to_narwhals(condition: Comparison, query: Query, source: Source)
     left, right = (to_narwhals(side, aliases, {}, narrow=narrow) for side in condition.sides)
     are_finite = [is_finite(source, x) for x, side in zip((left, right), condition.sides, strict=True) if column_names(side)]
     has_value = nw.all_horizontal(*are_finite, ignore_nulls=False)
-    holds = COMPARISONS[condition.sign][0](left, right)
+    holds = COMPARISONS[condition.sign](left, right)
     if condition.is_plain and any(columns[name].is_wide for name in columns_compared_exactly(condition)):
         holds = nw.when(left == right).then(_exact_comparison(condition, query, columns)).otherwise(holds)  # rounding keeps order
     return holds.fill_null(value=False), has_value
@@ -154,7 +155,7 @@ def _exact_comparison(condition: Comparison, query: Query, columns: Mapping[str,
     """Compare two columns, or a column and a number, as whole numbers."""
     (left, right), sign = condition.sides, condition.sign
     if isinstance(left, Number):
-        left, right, sign = right, left, COMPARISONS[sign][1]
+        left, right, sign = right, left, sign.translate(_MIRROR)
     names = [side.name for side in (left, right) if isinstance(side, Name)]
     value = 0
     if isinstance(right, Number):
@@ -167,7 +168,7 @@ def _exact_comparison(condition: Comparison, query: Query, columns: Mapping[str,
     integer = nw.Int64 if all(columns[name].is_signed for name in names) and abs(value) < 2**63 else nw.Int128
     aliases = [f"l{query.labels.index(n)}" if columns[n].is_wide else f"v{query.numbers.index(n)}" for n in names]
     x = [nw.col(alias).cast(integer) for alias in aliases]
-    holds: nw.Expr = COMPARISONS[sign][0](x[0], x[1] if len(x) > 1 else value)
+    holds: nw.Expr = COMPARISONS[sign](x[0], x[1] if len(x) > 1 else value)
     return holds
 
 

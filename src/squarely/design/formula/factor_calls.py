@@ -27,9 +27,7 @@ def parse_factor(piece: PythonFragment, node: ast.expr) -> Factor:
     text = piece.label()
     if isinstance(node, ast.Call) and (parse := _FACTORS.get(piece.callee(node))):
         return parse(piece, node, text)
-    expression = parse_numeric(piece, node)
-    if not column_names(expression):
-        raise piece.error(f"{text!r} names no column, so it is the same in every row. Leave it out; 1 is the intercept.", node)
+    expression = _parse_argument(piece, node, repr(text), "Leave it out; 1 is the intercept.")
     return Numeric(text=text, expression=expression)
 
 
@@ -99,10 +97,10 @@ def _parse_spline(piece: PythonFragment, node: ast.Call, text: str) -> Basis:
     )
 
 
-def _parse_argument(piece: PythonFragment, node: ast.expr) -> Expression:
+def _parse_argument(piece: PythonFragment, node: ast.expr, who: str = "This", advice: str = "Name one.") -> Expression:
     expression = parse_numeric(piece, node)
     if not column_names(expression):
-        raise piece.error("This names no column, so it is the same in every row. Name one.", node)
+        raise piece.error(f"{who} names no column, so it is the same in every row. {advice}", node)
     return expression
 
 

@@ -92,21 +92,18 @@ def parse_formula(text: str, columns: Sequence[str] = ()) -> Formula:
         )
     source = read_source(text)
     _require_depth(source)
-    if "~" not in source.masked_text:
+    tildes = [i for i, c in enumerate(source.masked_text) if c == "~"]
+    if not tildes:
         shown = text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
         raise FormulaError(f"The formula {shown!r} has no '~' between the response and the predictors. {EXAMPLE}")
-    left, right = source.masked_text.split("~", 1)
-    if "~" in right:
-        at = len(left) + 1 + right.index("~")
-        raise source.error(f"The formula has a second '~'. {EXAMPLE}", (at, at + 1))
-    response = _parse_response(source, len(left))
-    tree = parse_terms(source, len(left) + 1)
+    middle, *others = tildes
+    if others:
+        raise source.error(f"The formula has a second '~'. {EXAMPLE}", (others[0], others[0] + 1))
+    response, tree = _parse_response(source, middle), parse_terms(source, middle + 1)
     if tree is None:
-        raise source.error(
-            "The formula has nothing to the right of the '~'. For a mean alone write 'y ~ 1'.", (len(left), len(left) + 1)
-        )
+        raise source.error("The formula has nothing to the right of the '~'. For a mean alone write 'y ~ 1'.", (middle, middle + 1))
     on_the_left = {part.name for part in column_names(response.expression)}
-    expander = TermExpander(source, len(left) + 1, [name for name in columns if name not in on_the_left])
+    expander = TermExpander(source, middle + 1, [name for name in columns if name not in on_the_left])
     try:
         terms, offsets = expander.terms(tree)
     except RecursionError:

@@ -17,15 +17,7 @@ from squarely.design.formula.source_text import caret_line, read_source
 from squarely.errors import DataError, FormulaError
 from squarely.numerics import EXACT_INTEGERS
 
-# sign -> (its function, the sign when the sides change places)
-COMPARISONS: Mapping[str, tuple[Callable[[Any, Any], Any], str]] = {
-    "==": (operator.eq, "=="),
-    "!=": (operator.ne, "!="),
-    "<": (operator.lt, ">"),
-    "<=": (operator.le, ">="),
-    ">": (operator.gt, "<"),
-    ">=": (operator.ge, "<="),
-}
+COMPARISONS = {"==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 _SIGNS: Mapping[type, str] = {ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
 _EXAMPLE = "Write it like where=\"weight > 3000 and origin == 'usa'\"."
 _MAX_CHARACTERS = 20_000

@@ -60,7 +60,7 @@ def values_in_type(condition: IsIn, narrow: np.dtype | None) -> tuple[Any, ...]:
 
 def _evaluate_comparison(condition: Comparison, batch: Batch) -> Outcome:
     """Compare in doubles, or in the type of narrow floats, and once more exactly where doubles cannot tell."""
-    compare, is_plain = COMPARISONS[condition.sign][0], condition.is_plain
+    compare, is_plain = COMPARISONS[condition.sign], condition.is_plain
     columns = {name: batch.numbers[name] for name in condition.columns}
     value = _evaluate_narrow if any(column.narrow_type is not None for column in columns.values()) else _evaluate_rounded
     with np.errstate(all="ignore"):
