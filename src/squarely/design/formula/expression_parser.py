@@ -14,7 +14,7 @@ from squarely.design.formula.expression import FUNCTIONS, Arithmetic, Expression
 from squarely.design.formula.python_syntax import RESERVED_WORDS, PythonFragment, match_arguments, parse_constant
 from squarely.errors import suggest_name
 
-MULTI_COLUMN_CALLS = ("C", "factor", "poly", "bs", "ns")  # calls that give more than one column
+_MULTI_COLUMN_CALLS = ("C", "factor", "poly", "bs", "ns")  # calls that give more than one column
 _OPERATORS: Mapping[type, str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
 _MOST_PLACES = 400  # before or after the point: a double has no more, and fractions of so many are fast
 _NAMES = (*FUNCTIONS, "I", "Q", "C", "poly", "bs", "ns", "scale", "center", "offset")
@@ -81,7 +81,7 @@ def _parse_call(piece: PythonFragment, node: ast.Call) -> Expression:
         return Name(name, piece.span_of(argument))
     if called in {"center", "scale", "standardize"}:
         return _parse_standardize(piece, node, called)
-    if called in MULTI_COLUMN_CALLS:
+    if called in _MULTI_COLUMN_CALLS:
         raise piece.error(
             f"{called}(...) makes several columns, so it must be a term of its own between operators such as + : and *.", node
         )
