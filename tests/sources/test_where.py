@@ -246,6 +246,11 @@ def test_a_script_chooses_the_same_rows(tmp_path):
     assert f"loss {run.result.losses[-1]:.8f}" in done.stdout
 
 
+def test_an_infinity_takes_part_in_arithmetic(tmp_path):
+    (tmp_path / "rows.csv").write_text("x,y,z\ninf,-1,1\n4,0.4,2\n4,0.6,4\n1,1,3\n-inf,0,7\n")
+    assert sq.ols("y ~ z", str(tmp_path / "rows.csv"), where="y <= 2 / x").nobs == 4
+
+
 def test_every_double_may_be_written():
     assert chosen(EXTRA, "x > -1e300 and x < 1.7e308") == N
     with pytest.raises(FormulaError, match="beyond the range of double precision"):

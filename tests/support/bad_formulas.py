@@ -129,6 +129,12 @@ FORMULAS = [
     _formula("a sign for nothing", "y ~ x:", "The sign ':' has no operand on one of its sides."),
     _formula("no sign between two names", "y ~ x z", "There is no operator such as + between the words of 'x z'."),
     _formula("a comma", "y ~ x, z", "',' is not understood in a formula. Terms are joined by +, as in a + b;"),
+    _formula(
+        "nothing but brackets", "y ~ (())", "The formula has nothing to the right of the '~'. For a mean alone write 'y ~ 1'."
+    ),
+    _formula(
+        "a comment on the response", "y # size ~ x", "'#' is not understood in a formula. Comments are not read. Leave it out."
+    ),
     _formula("a comment", "y ~ x # size", "'#' is not understood in a formula. Comments are not read. Leave it out."),
     _formula("a comparison", "y ~ x > 2", "'>' is not understood in a formula. Conditions on rows go into where=."),
     _formula("and", "y ~ x & z", "'&' is not understood in a formula. Terms are joined by + or, for their product, by a colon"),

@@ -28,7 +28,6 @@ from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric,
 from squarely.design.formula.formula import INTERCEPT, Formula, formula_of, parse_formula
 from squarely.design.formula.where import (
     COMPARISONS,
-    BooleanColumn,
     BooleanOperation,
     Comparison,
     Condition,
@@ -58,7 +57,6 @@ __all__ = [
     "Atom",
     "Basis",
     "Block",
-    "BooleanColumn",
     "BooleanOperation",
     "Categorical",
     "Check",

@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from itertools import chain
+from operator import add
 from typing import Any
-
-import numpy as np
 
 from squarely.design.encoding.basis import Polynomial, Spline
 from squarely.design.formula.expression import (
+    FUNCTIONS,
     Arithmetic,
     Expression,
     Function,
@@ -31,17 +32,6 @@ from squarely.design.formula.factors import Basis, Factor
 from squarely.numerics import ROUNDING, ROUNDOFF, Array
 
 _FUNCTION_ERROR = 4 * ROUNDOFF  # bounds the relative error of log, exp, sqrt and pow in systems and engines
-# The derivative of each function at x, where the value is y.
-_SLOPES: Mapping[str, Callable[[Any, Any], Any]] = {
-    "log": lambda x, y: 1.0 / x,
-    "log2": lambda x, y: 1.0 / (x * np.log(2.0)),
-    "log10": lambda x, y: 1.0 / (x * np.log(10.0)),
-    "log1p": lambda x, y: 1.0 / (x + 1.0),
-    "exp": lambda x, y: y,
-    "expm1": lambda x, y: y + 1.0,
-    "sqrt": lambda x, y: 0.5 / y,
-    "abs": lambda x, y: 1.0,
-}
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -82,7 +72,8 @@ class RoundingModel:
         new = self.size(y) * (_FUNCTION_ERROR + 4 * self.unit)  # some engines compute log1p and expm1 in several steps
         if inside is None:
             return new
-        return add_bounds(new, inside * self.size(_SLOPES[expression.function](self.value(expression.argument), y)))
+        slope = FUNCTIONS[expression.function][1](self.value(expression.argument), y)
+        return add_bounds(new, inside * self.size(slope))
 
     def _standardized_bound(self, expression: Standardize) -> Any:
         learned, inside = self.standardizations[expression.text], self.bound(expression.argument)
@@ -96,9 +87,8 @@ class RoundingModel:
 
     def _arithmetic_bound(self, expression: Arithmetic) -> Any:
         left, right = self.bound(expression.left), self.bound(expression.right)
-        power = expression.right.value if expression.operator == "**" and isinstance(expression.right, Number) else None
-        whole = power is not None and is_product(power)
-        if not self.unit and left is None and right is None and (expression.operator != "**" or whole):
+        power = _whole_power(expression)
+        if not self.unit and left is None and right is None and (expression.operator != "**" or power is not None):
             return None
         value, a, b = (self.size(self.value(each)) for each in (expression, expression.left, expression.right))
         new = value * self.unit if self.unit else None
@@ -108,7 +98,7 @@ class RoundingModel:
             return add_bounds(new, multiply_bound(left, b), multiply_bound(right, a))
         if expression.operator == "/":
             return add_bounds(new, multiply_bound(left, 1.0 / b), multiply_bound(right, value / b))
-        if power is not None and whole:
+        if power is not None:
             return add_bounds(multiply_bound(new, 4.0), multiply_bound(left, a ** (power - 1.0) * abs(power)))
         if not isinstance(expression.left, Name | Number):
             left = add_bounds(left, a * ROUNDOFF)  # its low part is not used
@@ -124,7 +114,7 @@ class RoundingModel:
 def add_bounds(*bounds: Any) -> Any:
     """Add bounds."""
     some = [bound for bound in bounds if bound is not None]
-    return sum(some[1:], some[0]) if some else None
+    return reduce(add, some) if some else None
 
 
 def multiply_bound(bound: Any, factor: Any) -> Any:
@@ -135,14 +125,16 @@ def multiply_bound(bound: Any, factor: Any) -> Any:
 def is_rounded(factors: Iterable[Factor], expressions: Iterable[Expression]) -> bool:
     """Tell whether anything is computed in plain doubles: a function, a fractional power, a basis."""
     return any(isinstance(factor, Basis) and factor.kind != "powers" for factor in factors) or any(
-        _is_rounded(part) for expression in expressions for part in subexpressions(expression)
+        isinstance(part, Function)
+        or (isinstance(part, Standardize) and part.is_scaled)
+        or (isinstance(part, Arithmetic) and part.operator == "**" and _whole_power(part) is None)
+        for part in chain.from_iterable(map(subexpressions, expressions))
     )
 
 
-def _is_rounded(part: Expression) -> bool:
-    if isinstance(part, Arithmetic):
-        return part.operator == "**" and not (isinstance(part.right, Number) and is_product(part.right.value))
-    return isinstance(part, Function) or (isinstance(part, Standardize) and part.is_scaled)
+def _whole_power(expression: Arithmetic) -> float | None:
+    n = expression.right.value if expression.operator == "**" and isinstance(expression.right, Number) else None
+    return n if n is not None and is_product(n) else None
 
 
 def may_cancel(expression: Expression) -> bool:
@@ -163,8 +155,5 @@ def is_zero_factor(factor: Factor, ends: Sequence[float]) -> bool:
 
 def product_bound(factors: Sequence[tuple[Any, Any]]) -> Any:
     """Bound the rounding of a product, given the bound and the size of each factor."""
-    terms = [
-        reduce(multiply_bound, (size for j, (_, size) in enumerate(factors) if j != i), bound)
-        for i, (bound, _) in enumerate(factors)
-    ]
-    return add_bounds(*terms)
+    sizes = [size for _, size in factors]
+    return add_bounds(*(reduce(multiply_bound, sizes[:i] + sizes[i + 1 :], bound) for i, (bound, _) in enumerate(factors)))

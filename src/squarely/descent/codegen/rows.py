@@ -14,7 +14,6 @@ from squarely.descent.codegen.expressions import Fields, evaluate_constant, expr
 from squarely.descent.codegen.python_text import BracketedText, add_prefix, call, list_literal, literal, remark, statement
 from squarely.design import (
     COMPARISONS,
-    BooleanColumn,
     BooleanOperation,
     Comparison,
     Condition,
@@ -102,13 +101,12 @@ def _widen_condition(condition: Condition, narrow: Mapping[str, np.dtype]) -> Co
     if isinstance(condition, BooleanOperation):
         return replace(condition, conditions=tuple(_widen_condition(part, narrow) for part in condition.conditions))
     if isinstance(condition, Comparison):
-        sides = condition.left, condition.right
-        kind = next((narrow[side.name] for side in sides if isinstance(side, Name) and side.name in narrow), None)
+        kind = next((narrow[side.name] for side in condition.sides if isinstance(side, Name) and side.name in narrow), None)
         if kind is None:
             return condition
-        left, right = (Number(float(kind.type(side.value))) if isinstance(side, Number) else side for side in sides)
-        return replace(condition, left=left, right=right)
-    if isinstance(condition, IsIn) and condition.name.name in narrow:
+        left, right = (Number(float(kind.type(side.value))) if isinstance(side, Number) else side for side in condition.sides)
+        return replace(condition, sides=(left, right))
+    if condition.name.name in narrow:
         kind = narrow[condition.name.name]
         return replace(condition, values=tuple(float(kind.type(float(value))) for value in condition.values))
     return condition
@@ -131,13 +129,12 @@ def _condition_uses(condition: Condition, source: Source) -> list[tuple[str, str
     if isinstance(condition, BooleanOperation):
         return [use for part in condition.conditions for use in _condition_uses(part, source)]
     if isinstance(condition, Comparison):
-        names = [name.name for side in (condition.left, condition.right) for name in column_names(side)]
-        return [(name, numeric_use(source, name)) for name in names]
+        return [(name.name, numeric_use(source, name.name)) for name in column_names(*condition.sides)]
     return [(condition.name.name, _membership_use(condition, source))]
 
 
-def _membership_use(condition: IsIn | BooleanColumn, source: Source) -> str:
-    is_text = isinstance(condition, IsIn) and all(isinstance(value, str) for value in condition.values)
+def _membership_use(condition: IsIn, source: Source) -> str:
+    is_text = all(isinstance(value, str) for value in condition.values)
     return "text" if is_text else numeric_use(source, condition.name.name)
 
 
@@ -316,21 +313,17 @@ def _condition_code(condition: Condition, fields: Fields, is_true: bool) -> str:
 
 
 def _comparison_code(condition: Comparison, fields: Fields, is_true: bool) -> str:
-    sides = [expression_code(side, fields, {}) for side in (condition.left, condition.right)]
-    is_finite = [
-        f" & np.isfinite({text})" for text, side in zip(sides, (condition.left, condition.right), strict=True) if column_names(side)
-    ]
+    sides = [expression_code(side, fields, {}) for side in condition.sides]
+    is_finite = [f" & np.isfinite({text})" for text, side in zip(sides, condition.sides, strict=True) if column_names(side)]
     if not is_finite:  # two numbers, which are compared here
-        left, right = (evaluate_constant(side) for side in (condition.left, condition.right))
-        holds = math.isfinite(left) and math.isfinite(right) and COMPARISONS[condition.sign][0](left, right) is is_true
+        left, right = (evaluate_constant(side) for side in condition.sides)
+        holds = math.isfinite(left) and math.isfinite(right) and COMPARISONS[condition.sign](left, right) is is_true
         return f"np.full(len(rows), {holds})"
     return f"{'' if is_true else '~'}({sides[0]} {condition.sign} {sides[1]}){''.join(is_finite)}"
 
 
-def _membership_code(condition: IsIn | BooleanColumn, fields: Fields, is_true: bool) -> str:
-    values: tuple[Any, ...] = (True,) if isinstance(condition, BooleanColumn) else condition.values
-    is_negated = (isinstance(condition, IsIn) and condition.is_negated) is is_true
-    name = condition.name.name
+def _membership_code(condition: IsIn, fields: Fields, is_true: bool) -> str:
+    values, is_negated, name = condition.values, condition.is_negated is is_true, condition.name.name
     if all(isinstance(value, str) for value in values):
         key = f"rows[{literal(fields[name, 'text'])}]"
         inside, has_value = f"{key}.isin({literal(values)})", f"{key}.notna()"

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import narwhals as nw
 
-from squarely.data import CAUSES, Query, RowAccount, Source
+from squarely.data import CAUSES, Query, Row, RowAccount, Source
 from squarely.design.design import LearnedState, RowInputs
-from squarely.design.engine.narwhals_expressions import ConditionColumns, condition_to_narwhals, to_narwhals
+from squarely.design.engine.narwhals_expressions import condition_to_narwhals, is_finite, to_narwhals
 from squarely.design.formula.expression import Expression, Name
 from squarely.design.formula.where import Where, columns_compared_exactly
 from squarely.errors import DataError
@@ -37,57 +36,43 @@ class CompleteRows:
     values: Mapping[Expression, str]
     learned: LearnedState
 
-    @property
-    def columns(self) -> dict[str, nw.Expr]:
-        """The columns of doubles by their names."""
-        return {name: nw.col(alias) for name, alias in self.numbers.items()}
-
     def expression(self, expression: Expression) -> nw.Expr:
         """Translate an expression of the columns for the engine."""
         if expression in self.values:
             return nw.col(self.values[expression])
-        return to_narwhals(expression, self.columns, self.learned.standardizations)
+        return to_narwhals(expression, self.numbers, self.learned.standardizations)
 
 
-def complete_rows_query(
-    source: Source,
-    inputs: RowInputs,
-    state: LearnedState,
-    *,
-    where: Where | None,
-    extra_columns: tuple[Iterable[str], Iterable[str]] = ((), ()),
-) -> CompleteRows:
-    """Return the rows that meet a condition and are complete in the inputs and in further columns."""
-    numbers = tuple(dict.fromkeys((*inputs.numbers, *extra_columns[0])))
-    labels = tuple(dict.fromkeys((*inputs.labels, *extra_columns[1])))
-    filtered = _filtered_rows(source, numbers, labels, where)
-    aliases = {name: f"v{i}" for i, name in enumerate(filtered.numbers)}
-    columns = {name: nw.col(alias) for name, alias in aliases.items()}
-    flags = [f"f{filtered.numbers.index(name)}" for name in numbers] + [f"g{filtered.labels.index(name)}" for name in labels]
-    query = filtered.with_stages(nw.all_horizontal(*map(nw.col, flags), ignore_nulls=False)) if flags else filtered
-    values: dict[Expression, str] = {}
-    computed: dict[str, str] = {}
+def complete_rows_query(source: Source, inputs: RowInputs, state: LearnedState, *, where: Where | None) -> CompleteRows:
+    """Return the rows that meet a condition and are complete in the inputs."""
+    filtered = _filtered_rows(source, inputs, where)  # the columns of the inputs come first
+    numbers = {name: f"v{i}" for i, name in enumerate(inputs.numbers)}
+    labels = {name: f"l{i}" for i, name in enumerate(inputs.labels)}
+    flags = [nw.col(f"f{i}") for i in range(len(numbers))] + [nw.col(f"g{i}") for i in range(len(labels))]
+    query = filtered.with_stages(nw.all_horizontal(*flags, ignore_nulls=False)) if flags else filtered
+    texts: dict[Expression, str] = {}
     for text, expression in inputs.expressions.items():
-        if expression not in values:
-            values[expression] = aliases[expression.name] if isinstance(expression, Name) else f"e{len(computed)}"
-            if not isinstance(expression, Name):
-                computed[text] = values[expression]
-    stage = {a: to_narwhals(e, columns, state.standardizations) for e, a in values.items() if not isinstance(e, Name)}
-    if stage:
-        query = query.with_stages(stage, nw.all_horizontal(*(is_finite(source, alias) for alias in stage), ignore_nulls=False))
+        if not isinstance(expression, Name):
+            texts.setdefault(expression, text)
+    values = {expression: f"e{i}" for i, expression in enumerate(texts)}
+    if values:
+        stage = {alias: to_narwhals(expression, numbers, state.standardizations) for expression, alias in values.items()}
+        are_finite = [is_finite(source, nw.col(alias)) for alias in stage]
+        query = query.with_stages(stage, nw.all_horizontal(*are_finite, ignore_nulls=False))
     return CompleteRows(
         filtered=filtered,
         query=query,
-        numbers={name: aliases[name] for name in numbers},
-        labels={name: f"l{filtered.labels.index(name)}" for name in labels},
-        named_expressions=computed,
+        numbers=numbers,
+        labels=labels,
+        named_expressions={text: values[expression] for expression, text in texts.items()},
         values=values,
         learned=state,
     )
 
 
-def _filtered_rows(source: Source, numbers: Iterable[str], labels: Iterable[str], where: Where | None) -> Query:
-    """Return the query that reads some columns and those of a condition, in the rows that meet it."""
+def _filtered_rows(source: Source, inputs: RowInputs, where: Where | None) -> Query:
+    """Return the query that reads the columns of the inputs and those of a condition, in the rows that meet it."""
+    numbers, labels = inputs.numbers, inputs.labels
     if where:
         exact = [name for name in columns_compared_exactly(where.condition) if source.column_info(name).is_wide]
         numbers, labels = (*numbers, *where.numbers), (*labels, *where.labels, *exact)
@@ -96,20 +81,7 @@ def _filtered_rows(source: Source, numbers: Iterable[str], labels: Iterable[str]
         raise DataError(
             f"{half[0]!r} of {source.label} holds float16, whose values have no short names there. {source.alternative}."
         )
-    if not where:
-        return query
-    columns = ConditionColumns(
-        numbers={name: nw.col(f"v{i}") for i, name in enumerate(query.numbers)},
-        labels={name: (nw.col(f"l{i}"), nw.col(f"g{i}")) for i, name in enumerate(query.labels)},
-        column_info={name: source.column_info(name) for name in (*where.numbers, *query.labels)},
-        is_finite=source.require_engine().is_finite,
-    )
-    return query.with_stages({"w0": condition_to_narwhals(where.condition, columns)[0]}, nw.col("w0"))
-
-
-def is_finite(source: Source, alias: str) -> nw.Expr:
-    """Tell whether a column holds a number that is neither NaN nor infinite."""
-    return source.require_engine().is_finite(nw.col(alias)).fill_null(value=False)
+    return query.with_stages({"w0": condition_to_narwhals(where.condition, query, source)}, nw.col("w0")) if where else query
 
 
 def row_account_in_engine(source: Source, rows: CompleteRows, used: int) -> tuple[RowAccount, int]:
@@ -118,16 +90,13 @@ def row_account_in_engine(source: Source, rows: CompleteRows, used: int) -> tupl
     The number of all rows is not a scan: engines know it. The causes of gaps are asked for only if a row was dropped.
     """
     read = int(source.aggregate(Query(), {"n0": nw.len()})[0]["n0"])
-    wide = {f"w{i}": alias for i, (name, alias) in enumerate(rows.numbers.items()) if source.column_info(name).is_wide}
-    remaining, scans = read, 0
-    answer: Mapping[str, Any] = {}
+    wide = {name: nw.col(alias) for name, alias in rows.numbers.items() if source.column_info(name).is_wide}
+    answer: Row = {}
     if wide or rows.filtered.stages:
-        inexact = {
-            key: _count_true(is_finite(source, alias) & (nw.col(alias).abs() >= EXACT_INTEGERS)) for key, alias in wide.items()
-        }
-        answer = source.aggregate(rows.filtered, {"n0": nw.len()} | inexact)[0]
-        remaining, scans = int(answer["n0"]), 1
-    rounded = {name: int(answer[f"w{i}"]) for i, name in enumerate(rows.numbers) if answer.get(f"w{i}")}
+        inexact = [_count_true(is_finite(source, x) & (x.abs() >= EXACT_INTEGERS)) for x in wide.values()]
+        answer = source.aggregate(rows.filtered, {"n0": nw.len()} | {f"w{i}": count for i, count in enumerate(inexact)})[0]
+    remaining, scans = int(answer.get("n0", read)), int(bool(answer))
+    rounded = {name: int(answer[f"w{i}"]) for i, name in enumerate(wide) if answer[f"w{i}"]}
     casts = {name: cast for name in rows.numbers if (cast := source.column_info(name).cast)}
     account = RowAccount(read=read, used=used, filtered=read - remaining, rounded=rounded, casts=casts)
     if used == remaining:
@@ -142,29 +111,22 @@ def row_account_in_engine(source: Source, rows: CompleteRows, used: int) -> tupl
 
 
 def _count_gaps(source: Source, query: Query, columns: Mapping[str, str], plain: Collection[str]) -> dict[str, dict[str, int]]:
-    """Count the gaps of columns, which map to their aliases, by cause; `plain` ones can only be NULL.
-
-    NaN is what is neither NULL nor finite nor infinite.
-    """
+    """Count the gaps of columns, which map to their aliases, by cause; `plain` ones can only be NULL."""
     results = {"n0": nw.len()}
     for i, alias in enumerate(columns.values()):
         x = nw.col(alias)
         results[f"a{i}"] = _count_true(x.is_null())
         if alias not in plain:
-            results |= {
-                f"b{i}": _count_true(is_finite(source, alias)),
-                f"c{i}": _count_true((x == float("inf")) | (x == float("-inf"))),
-            }
+            results[f"b{i}"] = _count_true(is_finite(source, x))
+            results[f"c{i}"] = _count_true((x == float("inf")) | (x == float("-inf")))
     row = source.aggregate(query, results)[0]
-    counts = {name: _causes(row, i) for i, name in enumerate(columns)}
-    return {name: causes for name, causes in counts.items() if sum(causes.values())}
-
-
-def _causes(row: Mapping[str, Any], i: int) -> dict[str, int]:
-    null = int(row[f"a{i}"])
-    infinite = int(row.get(f"c{i}", 0))
-    nan = int(row["n0"]) - null - int(row[f"b{i}"]) - infinite if f"b{i}" in row else 0
-    return dict(zip(CAUSES, (null, nan, infinite), strict=True))
+    counts: dict[str, dict[str, int]] = {}
+    for i, name in enumerate(columns):
+        null, infinite = int(row[f"a{i}"]), int(row.get(f"c{i}", 0))
+        missing = int(row["n0"]) - int(row[f"b{i}"]) if f"b{i}" in row else null
+        if missing:  # NaN is what is neither NULL nor finite nor infinite
+            counts[name] = dict(zip(CAUSES, (null, missing - null - infinite, infinite), strict=True))
+    return counts
 
 
 def _count_true(flag: nw.Expr) -> nw.Expr:

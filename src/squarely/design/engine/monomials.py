@@ -6,12 +6,12 @@ center span what the powers themselves span and are better conditioned. The bino
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import reduce
 from itertools import product
-from math import comb
+from math import comb, prod
 
 from squarely.design.design import Design
 from squarely.design.encoding.layout import Column, FactorColumn
@@ -39,61 +39,49 @@ def monomials_of(design: Design) -> tuple[Monomial, ...]:
 
 
 def _monomial(column: Column, factors: Mapping[str, Factor], order: dict[Atom, int]) -> Monomial:
-    coefficient, powers, pattern = Fraction(1), dict[Atom, int](), []
-    for part in column.parts:
-        text, _, place = part
+    coefficient, powers = Fraction(1), Counter[Atom]()
+    for text, _, place in column.parts:
         factor = factors[text]
-        if isinstance(factor, Categorical):
-            pattern.append(part)
-            continue
-        c, more = _product(factor, place)
-        coefficient *= c
-        for atom, power in more.items():
-            powers[atom] = powers.get(atom, 0) + power
+        if not isinstance(factor, Categorical):
+            c, more = _product(factor, place)
+            coefficient *= c
+            powers += more
     for atom in powers:
         order.setdefault(atom, len(order))
     return Monomial(
         coefficient=coefficient,
         powers=tuple(sorted(powers.items(), key=lambda item: order[item[0]])),
-        pattern=tuple(sorted(pattern)),
+        pattern=tuple(sorted(part for part in column.parts if isinstance(factors[part[0]], Categorical))),
     )
 
 
-def _product(factor: Factor, place: int) -> tuple[Fraction, dict[Atom, int]]:
+def _product(factor: Factor, place: int) -> tuple[Fraction, Counter[Atom]]:
     if isinstance(factor, Basis) and factor.kind == "powers":
         return _powers(Arithmetic("**", factor.argument, Number(place + 1.0)))
-    if isinstance(factor, Basis):
-        return Fraction(1), {(factor.text, place): 1}
-    return _powers(argument_of(factor))
+    return (Fraction(1), Counter([(factor.text, place)])) if isinstance(factor, Basis) else _powers(argument_of(factor))
 
 
-def _powers(expression: Expression) -> tuple[Fraction, dict[Atom, int]]:
+def _powers(expression: Expression) -> tuple[Fraction, Counter[Atom]]:
     """Split an expression into a number and powers of atoms, as far as it is a product."""
-    one: tuple[Fraction, dict[Atom, int]] = Fraction(1), {expression: 1}
-    if not isinstance(expression, Arithmetic):
-        return one
-    left, right = expression.left, expression.right
-    if expression.operator == "**" and isinstance(right, Number) and right.value in range(1, _MAX_POWER + 1):
-        n = int(right.value)
-        coefficient, powers = _powers(left)
-        result = (coefficient**n, {atom: power * n for atom, power in powers.items()})
-    elif expression.operator == "*":
-        (a, first), (b, second) = _side(left), _side(right)
-        result = a * b, {atom: first.get(atom, 0) + second.get(atom, 0) for atom in {**first, **second}}
-    else:
-        return one
-    return result if result[0] and sum(result[1].values()) <= _MAX_POWER else one
+    result: tuple[Fraction, Counter[Atom]] = Fraction(0), Counter()
+    if isinstance(expression, Arithmetic) and expression.operator == "*":
+        (a, first), (b, second) = _side(expression.left), _side(expression.right)
+        result = a * b, first + second
+    elif isinstance(expression, Arithmetic) and expression.operator == "**" and isinstance(expression.right, Number):
+        n = expression.right.value
+        if n in range(1, _MAX_POWER + 1):
+            coefficient, powers = _powers(expression.left)
+            result = coefficient ** int(n), Counter({atom: power * int(n) for atom, power in powers.items()})
+    return result if result[0] and result[1].total() <= _MAX_POWER else (Fraction(1), Counter([expression]))
 
 
-def _side(expression: Expression) -> tuple[Fraction, dict[Atom, int]]:
-    return (Fraction(expression.value), {}) if isinstance(expression, Number) else _powers(expression)
+def _side(expression: Expression) -> tuple[Fraction, Counter[Atom]]:
+    return (Fraction(expression.value), Counter()) if isinstance(expression, Number) else _powers(expression)
 
 
 def centerable_atoms(columns: Sequence[Monomial], *, intercept: bool) -> frozenset[Atom]:
     """Return the atoms that can be centered: for each column with one, the column with a lower power of it exists too."""
-    existing = {(m.powers, m.pattern) for m in columns}
-    if intercept:
-        existing.add(((), ()))
+    existing = {(m.powers, m.pattern) for m in columns} | ({((), ())} if intercept else set())
     atoms = {atom for m in columns for atom, _ in m.powers}
     fixed = {atom for m in columns for atom, _ in m.powers if (lower_power(m.powers, atom), m.pattern) not in existing}
     return frozenset(atoms - fixed)
@@ -115,8 +103,7 @@ def expand_shift(powers: Powers, moves: Mapping[Atom, tuple[Fraction, Fraction]]
         scale, shift = moves[atom]
         terms = [(k, comb(power, k) * scale**k * shift ** (power - k)) for k in range(power, -1, -1)]
         choices.append([(((atom, k),) if k else (), weight) for k, weight in terms if weight])
-    expansion: dict[Powers, Fraction] = {}
-    for choice in product(*choices):
-        term = tuple(pair for pairs, _ in choice for pair in pairs)
-        expansion[term] = reduce(lambda total, item: total * item[1], choice, Fraction(1))
-    return expansion
+    return {
+        tuple(pair for pairs, _ in choice for pair in pairs): prod((weight for _, weight in choice), start=Fraction(1))
+        for choice in product(*choices)
+    }

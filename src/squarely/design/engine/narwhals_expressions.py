@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial, reduce
 
 import narwhals as nw
 import numpy as np
@@ -18,7 +18,6 @@ from squarely.data import ColumnInfo, Query, Source
 from squarely.design.encoding.basis import Polynomial, Spline
 from squarely.design.formula.expression import (
     ARITHMETIC,
-    Arithmetic,
     Expression,
     Function,
     MeanAndDeviation,
@@ -31,41 +30,55 @@ from squarely.design.formula.expression import (
 )
 from squarely.design.formula.where import (
     COMPARISONS,
-    BooleanColumn,
-    BooleanOperation,
     Comparison,
     Condition,
     IsIn,
+    Outcome,
     columns_compared_exactly,
+    comparisons_in,
+    evaluate_condition,
 )
 from squarely.design.formula.where_mask import values_in_type
 from squarely.errors import DataError
 from squarely.numerics import EXACT_INTEGERS
 
 _Stages = list[Mapping[str, nw.Expr]]
+_MIRROR = str.maketrans("<>", "><")  # of the sign of a comparison whose sides change places
 
 
 def to_narwhals(
-    expression: Expression, numbers: Mapping[str, nw.Expr], standardizations: Mapping[str, MeanAndDeviation]
+    expression: Expression,
+    numbers: Mapping[str, str],
+    standardizations: Mapping[str, MeanAndDeviation],
+    *,
+    narrow: str | None = None,
 ) -> nw.Expr:
-    """Translate an expression; `numbers` has a column of doubles for each name."""
+    """Translate an expression; `numbers` has the alias of a column of doubles for each name.
+
+    With a `narrow` type each step is rounded to it, as NumPy computes with columns of that type.
+    """
+    translate = partial(to_narwhals, numbers=numbers, standardizations=standardizations, narrow=narrow)
+    x: nw.Expr
     if isinstance(expression, Name):
-        return numbers[expression.name]
+        return nw.col(numbers[expression.name])
+    if narrow and not column_names(expression):
+        hi, lo = evaluate(expression, {}, {})
+        with np.errstate(over="ignore"):
+            return nw.lit(float(np.dtype(narrow).type(hi + lo)))
     if isinstance(expression, Number):
         return nw.lit(expression.value)
     if isinstance(expression, Function):
-        return _FUNCTIONS[expression.function](to_narwhals(expression.argument, numbers, standardizations))
-    if isinstance(expression, Standardize):
+        x = _FUNCTIONS[expression.function](translate(expression.argument))
+    elif isinstance(expression, Standardize):
         learned = standardizations[expression.text]
-        centered = to_narwhals(expression.argument, numbers, standardizations) - learned.mean - learned.rest
+        centered = translate(expression.argument) - learned.mean - learned.rest
         unit = learned.deviation if expression.is_scaled else 1.0
-        return centered / unit if learned.deviation else centered * 0.0
-    left, right = expression.left, expression.right
-    x = to_narwhals(left, numbers, standardizations)
-    if expression.operator == "**" and isinstance(right, Number) and is_product(right.value):
-        return _power(x, int(right.value))
-    y: nw.Expr = ARITHMETIC[expression.operator](x, to_narwhals(right, numbers, standardizations))
-    return y
+        x = centered / unit if learned.deviation else centered * 0.0
+    elif expression.operator == "**" and isinstance(expression.right, Number) and is_product(expression.right.value):
+        x = _power(translate(expression.left), int(expression.right.value))
+    else:
+        x = ARITHMETIC[expression.operator][0](translate(expression.left), translate(expression.right))
+    return x.cast(nw.Float32 if narrow == "float32" else nw.Float16).cast(nw.Float64) if narrow else x
 
 
 def _power(x: nw.Expr, n: int) -> nw.Expr:
@@ -99,94 +112,50 @@ _FUNCTIONS: Mapping[str, Callable[[nw.Expr], nw.Expr]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConditionColumns:
-    """The columns that a condition names, as an engine has them.
-
-    Attributes
-    ----------
-    numbers : name -> the column as doubles. `labels` name -> the labels, and whether there is one.
-    column_info : name -> what the column holds.
-    is_finite : how to ask the engine whether a number is finite.
-    """
-
-    numbers: Mapping[str, nw.Expr]
-    labels: Mapping[str, tuple[nw.Expr, nw.Expr]]
-    column_info: Mapping[str, ColumnInfo]
-    is_finite: Callable[[nw.Expr], nw.Expr]
+def is_finite(source: Source, x: nw.Expr) -> nw.Expr:
+    """Tell whether a column holds a number that is neither NaN nor infinite."""
+    return source.require_engine().is_finite(x).fill_null(value=False)
 
 
-def condition_to_narwhals(condition: Condition, columns: ConditionColumns) -> tuple[nw.Expr, nw.Expr]:
-    """Translate a condition to where it is true, and where it is false; a gap makes it neither."""
-    if isinstance(condition, BooleanOperation):
-        true, false = zip(*(condition_to_narwhals(part, columns) for part in condition.conditions), strict=True)
-        if condition.word == "not":
-            return false[0], true[0]
-        if condition.word == "and":
-            return nw.all_horizontal(*true, ignore_nulls=False), nw.any_horizontal(*false, ignore_nulls=False)
-        return nw.any_horizontal(*true, ignore_nulls=False), nw.all_horizontal(*false, ignore_nulls=False)
+def condition_to_narwhals(condition: Condition, query: Query, source: Source) -> nw.Expr:
+    """Translate a condition on the rows of a query, which has its columns, to whether it is true."""
+    all_of, any_of = (partial(each, ignore_nulls=False) for each in (nw.all_horizontal, nw.any_horizontal))
+    true: nw.Expr = evaluate_condition(condition, partial(_leaf_to_narwhals, query=query, source=source), all_of, any_of)[0]
+    return true
+
+
+def _leaf_to_narwhals(condition: Comparison | IsIn, query: Query, source: Source) -> Outcome:
     if isinstance(condition, Comparison):
-        return _comparison_to_narwhals(condition, columns)
-    label, has_value = columns.labels[condition.name.name]
-    info = columns.column_info[condition.name.name]
+        return _comparison_to_narwhals(condition, query, source)
+    i = query.labels.index(condition.name.name)
+    label, has_value, info = nw.col(f"l{i}"), nw.col(f"g{i}"), source.column_info(condition.name.name)
     values = _comparable_values(condition, info)
     if info.kind == "boolean":  # Postgres casts no truth value to a double
         label = nw.when(label).then(nw.lit(1.0)).when(~label).then(nw.lit(0.0))
     found = nw.any_horizontal(*(label == value for value in values), ignore_nulls=False).fill_null(value=False)
-    true, false = found & has_value, ~found & has_value
-    return (false, true) if isinstance(condition, IsIn) and condition.is_negated else (true, false)
+    return ~found if condition.is_negated else found, has_value
 
 
-def _comparison_to_narwhals(condition: Comparison, columns: ConditionColumns) -> tuple[nw.Expr, nw.Expr]:
-    """Compare in doubles, or in single precision if all columns have it; wide integers once more as integers."""
-    narrow = _narrow_type(condition.columns, columns)
-    left, right = (_narrow_to_narwhals(side, columns, narrow) for side in condition.sides)
-    has_value = nw.all_horizontal(
-        *(
-            columns.is_finite(x).fill_null(value=False)
-            for x, side in zip((left, right), condition.sides, strict=True)
-            if column_names(side)
-        ),
-        ignore_nulls=False,
-    )
-    holds = COMPARISONS[condition.sign][0](left, right)
-    wide = [name for name in columns_compared_exactly(condition) if columns.column_info[name].is_wide]
-    if condition.is_plain and wide:  # `require_doubles` checks arithmetic
-        holds = nw.when(left == right).then(_exact_comparison(condition, columns)).otherwise(holds)  # rounding keeps order
-    holds = holds.fill_null(value=False)
-    return holds & has_value, ~holds & has_value
+def _comparison_to_narwhals(condition: Comparison, query: Query, source: Source) -> Outcome:
+    """Compare in doubles, or in narrow floats if all columns are; wide integers once more as integers."""
+    columns = {name: source.column_info(name) for name in condition.columns}
+    types = {info.narrow_type for info in columns.values()}  # NumPy computes in the widest of them
+    narrow = None if None in types else "float32" if "float32" in types else "float16"
+    aliases = {name: f"v{query.numbers.index(name)}" for name in columns}
+    left, right = (to_narwhals(side, aliases, {}, narrow=narrow) for side in condition.sides)
+    are_finite = [is_finite(source, x) for x, side in zip((left, right), condition.sides, strict=True) if column_names(side)]
+    has_value = nw.all_horizontal(*are_finite, ignore_nulls=False)
+    holds = COMPARISONS[condition.sign](left, right)
+    if condition.is_plain and any(columns[name].is_wide for name in columns_compared_exactly(condition)):
+        holds = nw.when(left == right).then(_exact_comparison(condition, query, columns)).otherwise(holds)  # rounding keeps order
+    return holds.fill_null(value=False), has_value
 
 
-def _narrow_type(names: Collection[str], columns: ConditionColumns) -> str | None:
-    """Return the type in which NumPy would compute if it has fewer digits than doubles, because all columns have."""
-    types = {columns.column_info[name].narrow_type for name in names}
-    return None if None in types or not types else "float32" if "float32" in types else "float16"
-
-
-def _narrow_to_narwhals(expression: Expression, columns: ConditionColumns, narrow: str | None) -> nw.Expr:
-    """Translate an expression in doubles; each step of it is rounded to the narrow type, if there is one."""
-    if narrow is None or isinstance(expression, Name):
-        return to_narwhals(expression, columns.numbers, {})
-    if not column_names(expression):
-        hi, lo = evaluate(expression, {}, {})
-        with np.errstate(over="ignore"):
-            return nw.lit(float(np.dtype(narrow).type(hi + lo)))
-    if isinstance(expression, Function):
-        x = _FUNCTIONS[expression.function](_narrow_to_narwhals(expression.argument, columns, narrow))
-    elif isinstance(expression, Arithmetic):
-        x = ARITHMETIC[expression.operator](
-            _narrow_to_narwhals(expression.left, columns, narrow), _narrow_to_narwhals(expression.right, columns, narrow)
-        )
-    else:
-        raise TypeError(f"{expression} is learned")  # `parse_where` refuses it
-    return x.cast(nw.Float32 if narrow == "float32" else nw.Float16).cast(nw.Float64)
-
-
-def _exact_comparison(condition: Comparison, columns: ConditionColumns) -> nw.Expr:
+def _exact_comparison(condition: Comparison, query: Query, columns: Mapping[str, ColumnInfo]) -> nw.Expr:
     """Compare two columns, or a column and a number, as whole numbers."""
-    left, right, sign = condition.left, condition.right, condition.sign
+    (left, right), sign = condition.sides, condition.sign
     if isinstance(left, Number):
-        left, right, sign = right, left, COMPARISONS[sign][1]
+        left, right, sign = right, left, sign.translate(_MIRROR)
     names = [side.name for side in (left, right) if isinstance(side, Name)]
     value = 0
     if isinstance(right, Number):
@@ -196,10 +165,10 @@ def _exact_comparison(condition: Comparison, columns: ConditionColumns) -> nw.Ex
             if sign in ("==", "!="):
                 return nw.lit(sign == "!=")
             sign = "<=" if sign in ("<", "<=") else ">"
-    fits = all(columns.column_info[name].is_signed for name in names) and abs(value) < 2**63
-    integer = nw.Int64 if fits else nw.Int128
-    x = [(columns.labels[name][0] if columns.column_info[name].is_wide else columns.numbers[name]).cast(integer) for name in names]
-    holds: nw.Expr = COMPARISONS[sign][0](x[0], x[1] if len(x) > 1 else value)
+    integer = nw.Int64 if all(columns[name].is_signed for name in names) and abs(value) < 2**63 else nw.Int128
+    aliases = [f"l{query.labels.index(n)}" if columns[n].is_wide else f"v{query.numbers.index(n)}" for n in names]
+    x = [nw.col(alias).cast(integer) for alias in aliases]
+    holds: nw.Expr = COMPARISONS[sign](x[0], x[1] if len(x) > 1 else value)
     return holds
 
 
@@ -208,13 +177,14 @@ def require_doubles(condition: Condition, source: Source) -> int:
 
     That is arithmetic with whole numbers of 2**53 and more, and decimals of as many digits: other rows would be chosen.
     """
-    if isinstance(condition, BooleanOperation):
-        return sum(require_doubles(part, source) for part in condition.conditions)
-    names = condition.columns if isinstance(condition, Comparison) else (condition.name.name,)
-    is_plain = not isinstance(condition, Comparison) or condition.is_plain
-    computed = () if is_plain else [name for name in columns_compared_exactly(condition) if source.column_info(name).is_wide]
-    inexact = [name for name in names if name in computed or source.column_info(name).decimal_places is not None]
-    return require_digits(inexact, source, "where=")
+    scans = 0
+    for each in comparisons_in(condition):
+        names = each.columns if isinstance(each, Comparison) else (each.name.name,)
+        computed = () if isinstance(each, IsIn) or each.is_plain else columns_compared_exactly(each)
+        columns = {name: source.column_info(name) for name in names}
+        inexact = [name for name, c in columns.items() if c.decimal_places is not None or (c.is_wide and name in computed)]
+        scans += require_digits(inexact, source, "where=")
+    return scans
 
 
 def require_digits(names: Collection[str], source: Source, who: str) -> int:
@@ -231,7 +201,7 @@ def require_digits(names: Collection[str], source: Source, who: str) -> int:
     return 1
 
 
-def _comparable_values(condition: IsIn | BooleanColumn, info: ColumnInfo) -> tuple[str | float, ...]:
+def _comparable_values(condition: IsIn, info: ColumnInfo) -> tuple[str | float, ...]:
     values = values_in_type(condition, np.dtype(info.narrow_type) if info.narrow_type else None)
     if info.kind == "text" and not all(isinstance(value, str) for value in values):
         raise DataError(
@@ -280,7 +250,5 @@ def spline_stages(x: str, name: str, basis: Spline) -> tuple[_Stages, list[str]]
 def _horner(d: nw.Expr, coefficients: np.ndarray) -> nw.Expr:
     """Evaluate a polynomial, the highest power first."""
     first, *others = coefficients.tolist()
-    value = d * 0.0 + first  # a column: engines may give a literal another length
-    for c in others:
-        value = value * d + c
-    return value
+    # d * 0.0 makes a column: engines may give a literal another length
+    return reduce(lambda value, c: value * d + c, others, d * 0.0 + first)

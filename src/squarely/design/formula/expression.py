@@ -10,6 +10,7 @@ import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -18,23 +19,24 @@ from squarely.design.formula.source_text import Span
 from squarely.numerics import Array, Pair, dd_add, dd_divide, dd_multiply, dd_power
 
 LARGEST_POWER = 100  # whole powers up to here are products; beyond, and with fractions, the system's pow
-# name -> (the function, its derivative, which carries the low part of a double-double argument over)
-FUNCTIONS: Mapping[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
-    "log": (np.log, lambda x: 1 / x),
-    "log2": (np.log2, lambda x: 1 / (x * np.log(2.0))),
-    "log10": (np.log10, lambda x: 1 / (x * np.log(10.0))),
-    "log1p": (np.log1p, lambda x: 1 / (1 + x)),
-    "exp": (np.exp, np.exp),
-    "expm1": (np.expm1, np.exp),
-    "sqrt": (np.sqrt, lambda x: 0.5 / np.sqrt(x)),
-    "abs": (np.abs, np.sign),
+# name -> (the function, its derivative at x where the value is y; x and y may be expressions of an engine, except for abs)
+FUNCTIONS: Mapping[str, tuple[Callable[[Array], Array], Callable[[Any, Any], Any]]] = {
+    "log": (np.log, lambda x, y: 1.0 / x),
+    "log2": (np.log2, lambda x, y: 1.0 / (x * np.log(2.0))),
+    "log10": (np.log10, lambda x, y: 1.0 / (x * np.log(10.0))),
+    "log1p": (np.log1p, lambda x, y: 1.0 / (x + 1.0)),
+    "exp": (np.exp, lambda x, y: y),
+    "expm1": (np.expm1, lambda x, y: y + 1.0),
+    "sqrt": (np.sqrt, lambda x, y: 0.5 / y),
+    "abs": (np.abs, lambda x, y: np.sign(x)),
 }
-ARITHMETIC: Mapping[str, Callable[[Any, Any], Any]] = {
-    "+": operator.add,
-    "-": operator.sub,
-    "*": operator.mul,
-    "/": operator.truediv,
-    "**": operator.pow,
+# sign -> (the operator, the same in double-double)
+ARITHMETIC: Mapping[str, tuple[Callable[[Any, Any], Any], Callable[[Pair, Pair], Pair]]] = {
+    "+": (operator.add, dd_add),
+    "-": (operator.sub, lambda x, y: dd_add(x, (-y[0], -y[1]))),
+    "*": (operator.mul, dd_multiply),
+    "/": (operator.truediv, dd_divide),
+    "**": (operator.pow, lambda x, n: dd_power(x, int(n[0]))),
 }
 
 
@@ -107,21 +109,20 @@ class MeanAndDeviation:
 def subexpressions(expression: Expression) -> Iterator[Expression]:
     """Yield everything inside an expression, the innermost first, and the expression itself."""
     if isinstance(expression, Arithmetic):
-        yield from subexpressions(expression.left)
-        yield from subexpressions(expression.right)
+        yield from chain(subexpressions(expression.left), subexpressions(expression.right))
     elif isinstance(expression, Function | Standardize):
         yield from subexpressions(expression.argument)
     yield expression
 
 
-def column_names(expression: Expression) -> tuple[Name, ...]:
-    """Return the columns that an expression names."""
-    return tuple(part for part in subexpressions(expression) if isinstance(part, Name))
+def column_names(*expressions: Expression) -> tuple[Name, ...]:
+    """Return the columns that some expressions name."""
+    return tuple(part for part in chain.from_iterable(map(subexpressions, expressions)) if isinstance(part, Name))
 
 
 def standardizations_in(expressions: Iterable[Expression]) -> dict[str, Standardize]:
     """Return every `center` and `scale` in some expressions, by its text."""
-    parts = (part for expression in expressions for part in subexpressions(expression))
+    parts = chain.from_iterable(map(subexpressions, expressions))
     return {part.text: part for part in parts if isinstance(part, Standardize)}
 
 
@@ -130,53 +131,40 @@ def is_product(power: float) -> bool:
     return power.is_integer() and abs(power) <= LARGEST_POWER
 
 
+@np.errstate(all="ignore")  # a value that is not finite drops its row, and is counted
 def evaluate(expression: Expression, numbers: Mapping[str, Array], standardizations: Mapping[str, MeanAndDeviation]) -> Pair:
     """Evaluate on rows, as double-double (m,). Where there is no value, such as log(-1), the high part is not finite.
 
     `numbers` has a column (m,) for each name, `standardizations` what each `center` and `scale` has learned.
     """
-    with np.errstate(all="ignore"):  # a value that is not finite drops its row, and is counted
-        return _value(expression, numbers, standardizations)
-
-
-def _value(expression: Expression, numbers: Mapping[str, Array], standardizations: Mapping[str, MeanAndDeviation]) -> Pair:
     if isinstance(expression, Name):
         x = numbers[expression.name]
         return x, np.zeros_like(x)
     if isinstance(expression, Number):
         return _pair(expression.value)
     if isinstance(expression, Function):
-        hi, lo = _value(expression.argument, numbers, standardizations)
+        hi, lo = evaluate(expression.argument, numbers, standardizations)
         function, derivative = FUNCTIONS[expression.function]
         y = function(hi)
-        return y, np.where(lo == 0, 0.0, derivative(hi) * lo)
+        return y, np.where(lo == 0, 0.0, derivative(hi, y) * lo)  # the derivative carries the low part over
     if isinstance(expression, Standardize):
         learned = standardizations[expression.text]
-        hi, lo = dd_add(_value(expression.argument, numbers, standardizations), _pair(-learned.mean, -learned.rest))
+        hi, lo = dd_add(evaluate(expression.argument, numbers, standardizations), _pair(-learned.mean, -learned.rest))
         if not learned.deviation:
             return 0 * hi, 0 * lo
         return dd_divide((hi, lo), _pair(learned.deviation)) if expression.is_scaled else (hi, lo)
-    left = _value(expression.left, numbers, standardizations)
-    right = _value(expression.right, numbers, standardizations)
+    left, right = (evaluate(side, numbers, standardizations) for side in (expression.left, expression.right))
     return _combine(expression.operator, left, right)
 
 
 def _combine(sign: str, left: Pair, right: Pair) -> Pair:
-    rounded = ARITHMETIC[sign](left[0], right[0])
+    in_double, in_double_double = ARITHMETIC[sign]
+    rounded = in_double(left[0], right[0])
     if sign == "**" and not (np.ndim(right[0]) == 0 and is_product(float(right[0]))):
         return rounded, np.zeros_like(rounded)
-    hi, lo = _DOUBLE_DOUBLE[sign](left, right)
+    hi, lo = in_double_double(left, right)
     overflows = ~(np.isfinite(hi) & np.isfinite(lo))  # near 1e300 the low part overflows before the value does
     return np.where(overflows, rounded, hi), np.where(overflows, 0.0, lo)
-
-
-_DOUBLE_DOUBLE: Mapping[str, Callable[[Pair, Pair], Pair]] = {
-    "+": dd_add,
-    "-": lambda x, y: dd_add(x, (-y[0], -y[1])),
-    "*": dd_multiply,
-    "/": dd_divide,
-    "**": lambda x, n: dd_power(x, int(n[0])),
-}
 
 
 def _pair(x: float, low: float = 0.0) -> Pair:

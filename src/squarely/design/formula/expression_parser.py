@@ -11,17 +11,10 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from squarely.design.formula.expression import FUNCTIONS, Arithmetic, Expression, Function, Name, Number, Standardize
-from squarely.design.formula.python_syntax import (
-    RESERVED_WORDS,
-    PythonFragment,
-    callee,
-    match_arguments,
-    normalize_spaces,
-    parse_constant,
-)
+from squarely.design.formula.python_syntax import RESERVED_WORDS, PythonFragment, match_arguments, parse_constant
 from squarely.errors import suggest_name
 
-MULTI_COLUMN_CALLS = ("C", "factor", "poly", "bs", "ns")  # calls that give more than one column
+_MULTI_COLUMN_CALLS = ("C", "factor", "poly", "bs", "ns")  # calls that give more than one column
 _OPERATORS: Mapping[type, str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
 _MOST_PLACES = 400  # before or after the point: a double has no more, and fractions of so many are fast
 _NAMES = (*FUNCTIONS, "I", "Q", "C", "poly", "bs", "ns", "scale", "center", "offset")
@@ -44,19 +37,14 @@ def parse_numeric(piece: PythonFragment, node: ast.expr) -> Expression:
         return _parse_call(piece, node)
     if isinstance(node, ast.Name | ast.Attribute) and _is_dotted(node):
         return _parse_column(piece, node)
-    raise piece.formula_error(
-        f"{piece.source_text.restore_quotes(piece.text(node))!r} is not understood in a formula. {_KNOWN_HINT}", node
-    )
+    raise piece.error(f"{piece.original_text(node)!r} is not understood in a formula. {_KNOWN_HINT}", node)
 
 
 def _parse_number(piece: PythonFragment, node: ast.AST, value: float) -> Number:
-    try:
-        x = float(value)
-    except OverflowError:
-        x = math.inf
-    if not math.isfinite(x):
-        raise piece.formula_error("This number is beyond the range of double precision. Write a smaller one.", node)
     decimal = Decimal(value if isinstance(value, int) else piece.text(node).replace("_", ""))
+    x = float(decimal)
+    if not math.isfinite(x):
+        raise piece.error("This number is beyond the range of double precision. Write a smaller one.", node)
     return Number(x, decimal if abs(decimal.adjusted()) <= _MOST_PLACES else None)
 
 
@@ -72,55 +60,43 @@ def _is_dotted(node: ast.expr) -> bool:
 
 def _parse_column(piece: PythonFragment, node: ast.expr) -> Name:
     word = piece.text(node)
-    quoted = piece.source_text.quotes.get(word, "`")
-    if not quoted.startswith("`"):
-        raise piece.formula_error(
+    if quoted := piece.source_text.quoted_text(word):
+        raise piece.error(
             f"The text {quoted} is used as a column or a number. Write columns without quotes, or in backticks.", node
         )
     if word in RESERVED_WORDS:
-        raise piece.formula_error(f"{word} is used as a column or a number. Put a column of that name in backticks.", node)
+        raise piece.error(f"{word} is used as a column or a number. Put a column of that name in backticks.", node)
     return Name(piece.source_text.name(word), piece.span_of(node))
 
 
 def _parse_call(piece: PythonFragment, node: ast.Call) -> Expression:
-    called = callee(piece, node)
-    if called == "I":
-        return parse_numeric(piece, match_arguments(piece, node, ["x"])["x"])
+    called = piece.callee(node)
+    if called == "I" or called in FUNCTIONS:
+        x = parse_numeric(piece, match_arguments(piece, node, ["x"])["x"])
+        return x if called == "I" else Function(called, x)
     if called == "Q":
-        return _parse_quoted_column(piece, node)
-    if called in FUNCTIONS:
-        return Function(called, parse_numeric(piece, match_arguments(piece, node, ["x"])["x"]))
+        argument = match_arguments(piece, node, ["name"])["name"]
+        if not isinstance(name := parse_constant(piece, argument), str):
+            raise piece.error('Q(...) takes the name of a column in quotes, such as Q("model year").', argument)
+        return Name(name, piece.span_of(argument))
     if called in {"center", "scale", "standardize"}:
         return _parse_standardize(piece, node, called)
-    if called in MULTI_COLUMN_CALLS:
-        raise piece.formula_error(
+    if called in _MULTI_COLUMN_CALLS:
+        raise piece.error(
             f"{called}(...) makes several columns, so it must be a term of its own between operators such as + : and *.", node
         )
     near = suggest_name(called, _NAMES)
     advice = _ALTERNATIVES.get(called, near if near.startswith("Did") else _KNOWN_HINT)
-    raise piece.formula_error(
+    raise piece.error(
         f"{piece.source_text.restore_quotes(called)!r} is not a function that formulas know, and nothing is evaluated as Python. "
         f"{advice} Make any other column in your data.",
         node.func,
     )
 
 
-def _parse_quoted_column(piece: PythonFragment, node: ast.Call) -> Name:
-    argument = match_arguments(piece, node, ["name"])["name"]
-    name = parse_constant(piece, argument)
-    if not isinstance(name, str):
-        raise piece.formula_error('Q(...) takes the name of a column in quotes, such as Q("model year").', argument)
-    return Name(name, piece.span_of(argument))
-
-
 def _parse_standardize(piece: PythonFragment, node: ast.Call, called: str) -> Standardize:
     arguments = match_arguments(piece, node, ["x"] if called == "center" else ["x", "ddof"])
     ddof = parse_constant(piece, arguments["ddof"]) if "ddof" in arguments else 0
     if ddof not in (0, 1) or isinstance(ddof, bool):
-        raise piece.formula_error("ddof must be 0 (divisor n, as in statsmodels) or 1 (divisor n - 1, as in R).", arguments["ddof"])
-    return Standardize(
-        parse_numeric(piece, arguments["x"]),
-        piece.source_text.restore_quotes(normalize_spaces(piece.text(node))),
-        called != "center",
-        ddof,
-    )
+        raise piece.error("ddof must be 0 (divisor n, as in statsmodels) or 1 (divisor n - 1, as in R).", arguments["ddof"])
+    return Standardize(parse_numeric(piece, arguments["x"]), piece.label(node), called != "center", ddof)

@@ -8,16 +8,15 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from squarely.design.formula.expression import Expression, Name, column_names
 from squarely.design.formula.factor_calls import parse_factor
 from squarely.design.formula.factors import Factor, Numeric, UntypedColumn, argument_of
-from squarely.design.formula.hints import EXAMPLE
-from squarely.design.formula.python_syntax import normalize_spaces, parse_fragment
+from squarely.design.formula.hints import ADVICE, EXAMPLE
+from squarely.design.formula.python_syntax import parse_fragment
 from squarely.design.formula.source_text import SourceText, read_source
 from squarely.design.formula.term_expansion import MOST_TERMS, TermExpander, parse_terms
-from squarely.design.formula.terms import Terms
 from squarely.errors import FormulaError
 
 INTERCEPT = "Intercept"
@@ -39,7 +38,6 @@ class Formula:
     offsets : terms with a coefficient of one.
     intercept : whether the model has one.
     names : the columns of X, if the user gave X and y instead of a formula.
-    response_and_offsets : text -> expression, for what is not in X: the response and the offsets.
     """
 
     text: str
@@ -49,11 +47,11 @@ class Formula:
     offsets: tuple[Numeric, ...] = ()
     intercept: bool = True
     names: tuple[str, ...] | None = None
-    response_and_offsets: dict[str, Expression] = field(init=False, compare=False, repr=False)
 
-    def __post_init__(self) -> None:
-        expressions = {numeric.text: numeric.expression for numeric in (self.response, *self.offsets)}
-        object.__setattr__(self, "response_and_offsets", expressions)
+    @property
+    def response_and_offsets(self) -> dict[str, Expression]:
+        """The expressions of what is not in X, by their texts."""
+        return {numeric.text: numeric.expression for numeric in (self.response, *self.offsets)}
 
 
 def formula_of(names: Sequence[str], response: str, *, intercept: bool = True) -> Formula:
@@ -94,24 +92,33 @@ def parse_formula(text: str, columns: Sequence[str] = ()) -> Formula:
         )
     source = read_source(text)
     _require_depth(source)
-    if "~" not in source.masked_text:
+    tildes = [i for i, c in enumerate(source.masked_text) if c == "~"]
+    if not tildes:
         shown = text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
         raise FormulaError(f"The formula {shown!r} has no '~' between the response and the predictors. {EXAMPLE}")
-    left, right = source.masked_text.split("~", 1)
-    if "~" in right:
-        at = len(left) + 1 + right.index("~")
-        raise source.formula_error(f"The formula has a second '~'. {EXAMPLE}", (at, at + 1))
-    response = _parse_response(source, len(left))
-    if not right.strip():
-        raise source.formula_error(
-            "The formula has nothing to the right of the '~'. For a mean alone write 'y ~ 1'.", (len(left), len(left) + 1)
-        )
-    others = [name for name in columns if name not in {part.name for part in column_names(response.expression)}]
+    middle, *others = tildes
+    if others:
+        raise source.error(f"The formula has a second '~'. {EXAMPLE}", (others[0], others[0] + 1))
+    response, tree = _parse_response(source, middle), parse_terms(source, middle + 1)
+    if tree is None:
+        raise source.error("The formula has nothing to the right of the '~'. For a mean alone write 'y ~ 1'.", (middle, middle + 1))
+    on_the_left = {part.name for part in column_names(response.expression)}
+    expander = TermExpander(source, middle + 1, [name for name in columns if name not in on_the_left])
     try:
-        terms = TermExpander(source, len(left) + 1, others).terms(parse_terms(source, len(left) + 1))
+        terms, offsets = expander.terms(tree)
     except RecursionError:
         raise FormulaError(f"The formula is nested too deeply. {EXAMPLE}") from None
-    return _check_formula(source, response, terms)
+    used = {text for term in terms for text in term}
+    formula = Formula(
+        text=text,
+        response=response,
+        terms=tuple(filter(None, terms)),
+        factors={text: factor for text, factor in expander.factors.items() if text in used},
+        offsets=tuple(offsets),
+        intercept=() in terms,
+    )
+    _require_fittable(formula, source)
+    return formula
 
 
 def _require_depth(source: SourceText) -> None:
@@ -119,59 +126,45 @@ def _require_depth(source: SourceText) -> None:
     for i, c in enumerate(source.masked_text):
         depth += (c in "([{") - (c in ")]}")
         if depth > _MAX_DEPTH:
-            raise source.formula_error(f"The brackets are nested more than {_MAX_DEPTH} deep. Write it in fewer steps.", (i, i + 1))
+            raise source.error(f"The brackets are nested more than {_MAX_DEPTH} deep. Write it in fewer steps.", (i, i + 1))
 
 
 def _parse_response(source: SourceText, end: int) -> Numeric:
     """Parse the left side: a column, or an expression in a call such as `log(y)` or `I(100 / mpg)`."""
-    start = end - len(source.masked_text[:end].lstrip())
-    stop = len(source.masked_text[:end].rstrip())
-    if start >= stop:
+    word = source.masked_text[:end].strip()
+    if not word:
         raise FormulaError(f"The formula {source.text!r} has nothing to the left of the '~'. {EXAMPLE}")
-    word = source.masked_text[start:stop]
-    if re.fullmatch(r"[\w.]+", word) and not re.fullmatch(r"[0-9.]+", word) and source.quotes.get(word, "`").startswith("`"):
+    start = source.masked_text.index(word)
+    at = start, start + len(word)
+    if re.fullmatch(r"[\w.]+", word) and not re.fullmatch(r"[0-9.]+", word) and not source.quoted_text(word):
         name = source.name(word)
-        return Numeric(text=name, expression=Name(name, (start, stop)))
-    piece, node = parse_fragment(source, start, stop)
-    text = source.restore_quotes(normalize_spaces(piece.source))
+        return Numeric(text=name, expression=Name(name, at))
+    if "#" in word:
+        raise source.error(f"'#' is not understood in a formula. {ADVICE['#']}", at)
+    piece, node = parse_fragment(source, at)
+    text = piece.label()
     if isinstance(node, ast.Constant) or text[:1] in "'\"":
-        raise source.formula_error(
-            f"{text} is used as the name of the response. Write the name without quotes. {EXAMPLE}", (start, stop)
-        )
+        raise source.error(f"{text} is used as the name of the response. Write the name without quotes. {EXAMPLE}", at)
     if not isinstance(node, ast.Call):
-        raise source.formula_error(
+        raise source.error(
             "The left side is more than the name of one column, which R and statsmodels read differently. Arithmetic goes "
             f"into I(...): I({text}) ~ ...; a name with spaces or signs goes into backticks.",
-            (start, stop),
+            at,
         )
-    factor = parse_factor(source, start, stop)
+    factor = parse_factor(piece, node)
     if not isinstance(factor, Numeric):
-        raise source.formula_error(
-            "The response must be one column of numbers. Write a column, or an expression such as log(y).", (start, stop)
-        )
+        raise source.error("The response must be one column of numbers. Write a column, or an expression such as log(y).", at)
     return factor
 
 
-def _check_formula(source: SourceText, response: Numeric, expanded: tuple[Terms, dict[str, Factor], list[Numeric]]) -> Formula:
-    terms, factors, offsets = expanded
-    used = {text for term in terms for text in term}
-    if response.text in used:
-        factor = factors[response.text]
-        raise source.formula_error(
-            f"{response.text!r} is on both sides of the formula. Remove it from one.",
-            column_names(argument_of(factor))[0].span,
-        )
-    if len(terms) > MOST_TERMS:
-        raise FormulaError(f"The formula makes {len(terms):,} terms; at most {MOST_TERMS:,} are fitted. Write a smaller one.")
-    if not terms:
+def _require_fittable(formula: Formula, source: SourceText) -> None:
+    if factor := formula.factors.get(formula.response.text):
+        at = column_names(argument_of(factor))[0].span
+        raise source.error(f"{factor.text!r} is on both sides of the formula. Remove it from one.", at)
+    number = len(formula.terms) + formula.intercept
+    if number > MOST_TERMS:
+        raise FormulaError(f"The formula makes {number:,} terms; at most {MOST_TERMS:,} are fitted. Write a smaller one.")
+    if not number:
         raise FormulaError(f"The formula {source.text!r} has no terms to the right of the '~'. For a mean alone write 'y ~ 1'.")
-    if INTERCEPT in used and () in terms:
+    if INTERCEPT in formula.factors and formula.intercept:
         raise FormulaError(f"A column called {INTERCEPT!r} would have the name of the intercept. Give the column another one.")
-    return Formula(
-        text=source.text,
-        response=response,
-        terms=tuple(term for term in terms if term),
-        factors={text: factor for text, factor in factors.items() if text in used},
-        offsets=tuple(offsets),
-        intercept=() in terms,
-    )

@@ -17,6 +17,7 @@ _ROWS = "Conditions on rows go into where=."
 ADVICE = {
     "|": "Instruments and groups after '|' are not supported. Leave them out.",
     "in": "Write b:a for b %in% a.",
+    "%": f"Write b:a for b %in% a. {ARITHMETIC}",
     "//": "Write a/b for groups b within a.",
     ",": "Terms are joined by +, as in a + b; options go outside the formula.",
     ";": "Terms are joined by +, as in a + b.",
@@ -47,14 +48,15 @@ def explain_syntax_error(source: SourceText, message: str, at: Span | None) -> s
     if "context marker" in message:
         what = "closed but not opened" if text in {")", "]"} else "opened but not closed"
         return f"This bracket is {what}. Add the other one, or remove it."
-    if closing := re.search(r"Expected: (.)", message):
-        return _unclosed_hint(closing[1])
+    closing = re.search(r"Expected: (.)", message)
+    if closing and closing[1] != "%":
+        return f"The formula ends before this is closed: a {closing[1]} is missing. Add it where it belongs."
     if "Missing operator" in message:
         return _missing_operator_hint(text)
-    unknown = re.search(r"Unknown operator '(.)", message, re.DOTALL)
+    unknown = closing or re.search(r"Unknown operator '(.)", message, re.DOTALL)
     sign = unknown[1] if unknown else text
     if unknown or sign in ADVICE:
-        return f"{sign!r} is not understood in a formula. {_advice(sign)}"
+        return f"{sign!r} is not understood in a formula. {ADVICE.get(sign) or _character_hint(sign)}"
     if sign:
         return f"The sign {sign!r} has no operand on one of its sides. Write what is missing, or remove the sign."
     return f"The formula cannot be read. {EXAMPLE}"
@@ -64,17 +66,10 @@ def syntax_hint(text: str) -> str:
     """Explain a text that Python's grammar refuses."""
     if text.count("(") > text.count(")") and not re.match(r"\w+\([^)]*$", text):
         return "A bracket is opened and not closed."
-    reserved = [word for word in re.findall(r"[A-Za-z]+", text) if word in _KEYWORDS]
-    if reserved:
-        return f"{reserved[0]!r} is a reserved word; a column of that name goes into backticks: `{reserved[0]}`."
+    if word := next((word for word in re.findall(r"[A-Za-z]+", text) if word in _KEYWORDS), ""):
+        return f"{word!r} is a reserved word; a column of that name goes into backticks: `{word}`."
     hints = (advice for pattern, advice in _MISTAKES.items() if re.search(pattern, text))
     return next(hints, "Look for a sign, a bracket or a quote that is missing or too many.")
-
-
-def _unclosed_hint(closing: str) -> str:
-    if closing == "%":
-        return f"'%' is not understood in a formula. {ADVICE['in']} {ARITHMETIC}"
-    return f"The formula ends before this is closed: a {closing} is missing. Add it where it belongs."
 
 
 def _missing_operator_hint(text: str) -> str:
@@ -85,9 +80,7 @@ def _missing_operator_hint(text: str) -> str:
     )
 
 
-def _advice(sign: str) -> str:
-    if sign in ADVICE:
-        return ADVICE[sign]
+def _character_hint(sign: str) -> str:
     if not sign.isprintable():
         return "It is invisible. Remove it; a name that really has it goes into backticks."
     if unicodedata.category(sign) in {"Pd", "Sm", "Pi", "Pf", "Sk"}:

@@ -30,9 +30,9 @@ class SourceText:
     masked_text: str
     quotes: dict[str, str]
 
-    def formula_error(self, what: str, at: Span | None = None) -> FormulaError:
+    def error(self, what: str, at: Span) -> FormulaError:
         """Return a FormulaError that points at its cause."""
-        return FormulaError(what + (caret_line(self.text, at) if at else ""))
+        return FormulaError(what + caret_line(self.text, at))
 
     def restore_quotes(self, text: str) -> str:
         """Replace the words of rare letters by the quoted pieces."""
@@ -45,6 +45,11 @@ class SourceText:
         piece = self.quotes.get(word, "")
         return piece[1:-1] if piece.startswith("`") else word
 
+    def quoted_text(self, word: str) -> str:
+        """Return the text in quotes that a word means, or nothing if it means a name."""
+        piece = self.quotes.get(word, "`")
+        return "" if piece.startswith("`") else piece
+
 
 def read_source(text: str) -> SourceText:
     """Mask the quoted pieces of a text.
@@ -53,28 +58,24 @@ def read_source(text: str) -> SourceText:
     >>> len(read.masked_text) == len(read.text), read.name(read.masked_text[4:])
     (True, 'model year')
     """
-    quoted: dict[str, str] = {}
-
-    def stand_in(piece: re.Match[str]) -> str:
-        word = chr(_FIRST_STAND_IN + len(quoted)) * len(piece[0])
-        quoted[word] = piece[0]
-        return word
-
-    for piece in _QUOTED_TEXT.finditer(text):
+    pieces = list(_QUOTED_TEXT.finditer(text))
+    for piece in pieces:
         after = text[piece.end() : piece.end() + 1]
         if after and (after in "`'\"" or after.isalnum() or after == "_"):
             raise FormulaError(
                 f"Nothing separates {piece[0]} from the text after it. Write an operator or a comma there. A name with a "
                 f'backtick in it goes into Q("...").{caret_line(text, (piece.start(), piece.end() + 1))}'
             )
-        before = _WORD_BEFORE.search(text[max(0, piece.start() - _MAX_WIDTH) : piece.start()])
-        if before:
+        if before := _WORD_BEFORE.search(text[max(0, piece.start() - _MAX_WIDTH) : piece.start()]):
             raise FormulaError(
                 f"Nothing separates {before[0]} from {piece[0]}. Write a space, an operator or a comma there."
                 f"{caret_line(text, (piece.start() - len(before[0]), piece.end()))}"
             )
-    taken = any(ord(c) >= _FIRST_STAND_IN for c in text)  # then nothing is masked, and quoted names must be plain
-    return SourceText(text, text if taken else _QUOTED_TEXT.sub(stand_in, text), quoted)
+    if any(ord(c) >= _FIRST_STAND_IN for c in text):  # then nothing is masked, and quoted names must be plain
+        return SourceText(text, text, {})
+    quotes = {chr(_FIRST_STAND_IN + i) * len(piece[0]): piece[0] for i, piece in enumerate(pieces)}
+    words = iter(quotes)
+    return SourceText(text, _QUOTED_TEXT.sub(lambda _: next(words), text), quotes)
 
 
 def caret_line(text: str, at: Span) -> str:

@@ -5,23 +5,23 @@ A term is a tuple of the texts of its factors; a set of terms is a dict, which k
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from itertools import combinations
+from collections.abc import Collection, Iterable, Sequence
+from itertools import chain, combinations
 
 Term = tuple[str, ...]
 Terms = dict[Term, None]
 
 
-def join_terms(a: Term, b: Term) -> Term:
-    """Join two terms; a factor of both appears once.
+def join_terms(*terms: Term) -> Term:
+    """Join terms; a factor of several appears once.
 
     >>> join_terms(("a", "b"), ("b", "c"))
     ('a', 'b', 'c')
     """
-    return (*a, *(factor for factor in b if factor not in a))
+    return tuple(dict.fromkeys(chain(*terms)))
 
 
-def distinct_terms(terms: Sequence[Term]) -> Terms:
+def distinct_terms(terms: Iterable[Term]) -> Terms:
     """Return the first of all terms with the same factors.
 
     >>> list(distinct_terms([("a", "b"), ("b", "a"), ("c",)]))
@@ -35,7 +35,7 @@ def distinct_terms(terms: Sequence[Term]) -> Terms:
 
 def interact(a: Terms, b: Terms) -> Terms:
     """Expand a:b."""
-    return distinct_terms([join_terms(s, t) for s in a for t in b])
+    return distinct_terms(join_terms(s, t) for s in a for t in b)
 
 
 def cross(a: Terms, b: Terms) -> Terms:
@@ -45,15 +45,7 @@ def cross(a: Terms, b: Terms) -> Terms:
 
 def nest(a: Terms, b: Terms) -> Terms:
     """Expand a/b = a + (all factors of a):b."""
-    joined: Term = ()
-    for term in a:
-        joined = join_terms(joined, term)
-    return distinct_terms([*a, *(join_terms(joined, term) for term in b)])
-
-
-def powers_of_terms(total: Terms, base: Terms) -> Terms:
-    """Multiply a power of a sum by the sum: every term of both, and their interactions."""
-    return distinct_terms([*total, *interact(total, base)])
+    return distinct_terms([*a, *(join_terms(*a, term) for term in b)])
 
 
 def group_by_numeric_factors(terms: Sequence[Term], categorical: Collection[str]) -> list[list[Term]]:
@@ -90,8 +82,7 @@ def contrast_codings(group: Sequence[Term], categorical: Collection[str]) -> dic
 def _join_two(blocks: list[dict[str, bool]]) -> bool:
     """Join a block with one that has a single factor more, coded by contrasts: together they code all levels of that factor."""
     for i, short in enumerate(blocks):
-        for j in range(i + 1, len(blocks)):
-            long = blocks[j]
+        for j, long in enumerate(blocks[i + 1 :], start=i + 1):
             more = [factor for factor in long if factor not in short]
             if len(more) == 1 and not long[more[0]] and all(long.get(f) == full for f, full in short.items()):
                 blocks[j] = {**short, more[0]: True}

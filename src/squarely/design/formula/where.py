@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -17,15 +17,7 @@ from squarely.design.formula.source_text import caret_line, read_source
 from squarely.errors import DataError, FormulaError
 from squarely.numerics import EXACT_INTEGERS
 
-# sign -> (its function, the sign when the sides change places)
-COMPARISONS: Mapping[str, tuple[Callable[[Any, Any], Any], str]] = {
-    "==": (operator.eq, "=="),
-    "!=": (operator.ne, "!="),
-    "<": (operator.lt, ">"),
-    "<=": (operator.le, ">="),
-    ">": (operator.gt, "<"),
-    ">=": (operator.ge, "<="),
-}
+COMPARISONS = {"==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 _SIGNS: Mapping[type, str] = {ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
 _EXAMPLE = "Write it like where=\"weight > 3000 and origin == 'usa'\"."
 _MAX_CHARACTERS = 20_000
@@ -36,13 +28,7 @@ class Comparison:
     """Two expressions and a comparison."""
 
     sign: str
-    left: Expression
-    right: Expression
-
-    @property
-    def sides(self) -> tuple[Expression, Expression]:
-        """The two expressions."""
-        return self.left, self.right
+    sides: tuple[Expression, Expression]
 
     @property
     def is_plain(self) -> bool:
@@ -52,23 +38,16 @@ class Comparison:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that are compared, each once."""
-        return tuple(dict.fromkeys(name.name for side in self.sides for name in column_names(side)))
+        return tuple(dict.fromkeys(name.name for name in column_names(*self.sides)))
 
 
 @dataclass(frozen=True, slots=True)
 class IsIn:
-    """A column that is, or is not, one of some values."""
+    """A column that is, or is not, one of some values; a column of truth values alone is one of (True,)."""
 
     name: Name
     values: tuple[Any, ...]
-    is_negated: bool
-
-
-@dataclass(frozen=True, slots=True)
-class BooleanColumn:
-    """A column of truth values."""
-
-    name: Name
+    is_negated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +58,9 @@ class BooleanOperation:
     conditions: tuple[Condition, ...]
 
 
-Condition = Comparison | IsIn | BooleanColumn | BooleanOperation
+Condition = Comparison | IsIn | BooleanOperation
+Reduction = Callable[[Sequence[Any]], Any]
+Outcome = tuple[Any, Any]  # in which rows a comparison holds, and in which it has values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,23 +89,35 @@ def parse_where(text: str) -> Where:
     if not text.strip() or len(text) > _MAX_CHARACTERS:
         raise FormulaError(f"where= has {len(text):,} characters; it needs a condition of at most {_MAX_CHARACTERS:,}. {_EXAMPLE}")
     source = read_source(text)
-    piece, node = parse_fragment(source, 0, len(text), words=True)
+    piece, node = parse_fragment(source, (0, len(text)), words=True)
     try:
         condition = _parse_condition(piece, node)
     except RecursionError:
         raise FormulaError(f"where= is nested too deeply. {_EXAMPLE}") from None
-    numbers, labels = _columns(condition)
-    return Where(text=text, condition=condition, numbers=tuple(dict.fromkeys(numbers)), labels=tuple(dict.fromkeys(labels)))
+    kinds = _required_kinds(condition)
+    numbers = dict.fromkeys(name.name for name, kind in kinds if kind == "number")
+    labels = dict.fromkeys(name.name for name, kind in kinds if kind != "number")
+    return Where(text=text, condition=condition, numbers=tuple(numbers), labels=tuple(labels))
 
 
-def _columns(condition: Condition) -> tuple[list[str], list[str]]:
-    """Return the columns that a condition needs: as numbers, and as labels."""
-    if isinstance(condition, Comparison):
-        return list(condition.columns), []
-    if isinstance(condition, IsIn | BooleanColumn):
-        return [], [condition.name.name]
-    parts = [_columns(part) for part in condition.conditions]
-    return [name for numbers, _ in parts for name in numbers], [name for _, labels in parts for name in labels]
+def comparisons_in(condition: Condition) -> list[Comparison | IsIn]:
+    """Return what "and", "or" and "not" join in a condition."""
+    if isinstance(condition, BooleanOperation):
+        return [each for part in condition.conditions for each in comparisons_in(part)]
+    return [condition]
+
+
+def evaluate_condition(
+    condition: Condition, evaluate: Callable[[Comparison | IsIn], Outcome], all_of: Reduction, any_of: Reduction
+) -> tuple[Any, Any]:
+    """Return in which rows a condition is true, and in which it is false; a gap makes it neither."""
+    if not isinstance(condition, BooleanOperation):
+        holds, has_value = evaluate(condition)
+        return holds & has_value, ~holds & has_value
+    true, false = zip(*(evaluate_condition(part, evaluate, all_of, any_of) for part in condition.conditions), strict=True)
+    if condition.word == "not":
+        return false[0], true[0]
+    return (all_of(true), any_of(false)) if condition.word == "and" else (any_of(true), all_of(false))
 
 
 def bind_where(where: Where, source: Source) -> Where:
@@ -137,17 +130,13 @@ def bind_where(where: Where, source: Source) -> Where:
     DataError : a column is not there, or is text and compared with numbers; the message points into the condition.
     """
     kinds = _required_kinds(where.condition)
-    for name, _ in kinds:
+    for name, kind in [*((name, "any") for name, _ in kinds), *kinds]:  # a missing column is reported first
         try:
             require_columns(source, [name.name])
+            _require_kind(name.name, source, kind)
         except DataError as error:
             hint = "" if name.name in source.columns else " A text to compare with goes in quotes."
             raise DataError(f"{error}{hint}{caret_line(where.text, name.span)}") from None
-    for name, kind in kinds:
-        try:
-            _require_kind(name.name, source, kind)
-        except DataError as error:
-            raise DataError(f"{error}{caret_line(where.text, name.span)}") from None
     exact = () if source.typed else columns_compared_exactly(where.condition)
     return replace(where, labels=tuple(dict.fromkeys((*where.labels, *exact))))
 
@@ -157,16 +146,16 @@ def columns_compared_exactly(condition: Condition) -> list[str]:
 
     Rounding keeps order, so a comparison with one number below 2**53 never does.
     """
-    if isinstance(condition, BooleanOperation):
-        return [name for part in condition.conditions for name in columns_compared_exactly(part)]
-    if not isinstance(condition, Comparison):
-        return []
-    is_small = any(isinstance(side, Number) and abs(side.value) < EXACT_INTEGERS for side in condition.sides)
-    return [] if is_small and any(isinstance(side, Name) for side in condition.sides) else list(condition.columns)
+    names: list[str] = []
+    for each in comparisons_in(condition):
+        if isinstance(each, Comparison):
+            is_small = any(isinstance(side, Number) and abs(side.value) < EXACT_INTEGERS for side in each.sides)
+            names += () if is_small and any(isinstance(side, Name) for side in each.sides) else each.columns
+    return names
 
 
 def _require_kind(name: str, source: Source, required: str) -> None:
-    kind = source.kind(name)
+    kind = "any" if required == "any" else source.kind(name)
     if required == "number" and kind == "text":
         raise DataError(
             f"Column {name!r} holds text, and this compares numbers. Put a value in quotes, as in == 'a'; two columns of text "
@@ -181,19 +170,19 @@ def _require_kind(name: str, source: Source, required: str) -> None:
 
 def _required_kinds(condition: Condition) -> list[tuple[Name, str]]:
     """Return the columns in a condition, each with the kind that it must have: "number", "text", "boolean" or "any"."""
-    if isinstance(condition, Comparison):
-        return [(name, "number") for side in condition.sides for name in column_names(side)]
-    if isinstance(condition, IsIn):
-        kinds = {type(value) for value in condition.values}
-        return [(condition.name, "text" if str in kinds else "boolean" if bool in kinds else "any")]
-    if isinstance(condition, BooleanColumn):
-        return [(condition.name, "boolean")]
-    return [pair for part in condition.conditions for pair in _required_kinds(part)]
+    required: list[tuple[Name, str]] = []
+    for comparison in comparisons_in(condition):
+        if isinstance(comparison, Comparison):
+            required += [(name, "number") for name in column_names(*comparison.sides)]
+        else:
+            kinds = {type(value) for value in comparison.values}
+            required.append((comparison.name, "text" if str in kinds else "boolean" if bool in kinds else "any"))
+    return required
 
 
 def _parse_condition(piece: PythonFragment, node: ast.expr) -> Condition:
     if isinstance(node, ast.Tuple):
-        raise piece.formula_error("Conditions are joined by and, or by or, and not by a comma.", node)
+        raise piece.error("Conditions are joined by and, or by or, and not by a comma.", node)
     if isinstance(node, ast.BoolOp):
         word = "and" if isinstance(node.op, ast.And) else "or"
         return BooleanOperation(word, tuple(_parse_condition(piece, part) for part in node.values))
@@ -205,26 +194,25 @@ def _parse_condition(piece: PythonFragment, node: ast.expr) -> Condition:
         return pairs[0] if len(pairs) == 1 else BooleanOperation("and", tuple(pairs))
     expression = _parse_arithmetic(piece, node)
     if isinstance(expression, Name):
-        return BooleanColumn(expression)
-    raise piece.formula_error(f"This is not a condition. {_EXAMPLE}", node)
+        return IsIn(expression, (True,))
+    raise piece.error(f"This is not a condition. {_EXAMPLE}", node)
 
 
 def _parse_comparison(piece: PythonFragment, op: ast.cmpop, left: ast.expr, right: ast.expr) -> Condition:
     if isinstance(op, ast.In | ast.NotIn):
         return _parse_membership(piece, left, right, is_negated=isinstance(op, ast.NotIn))
     if type(op) not in _SIGNS:
-        raise piece.formula_error(f"This comparison is not known. {_EXAMPLE}", right)
+        raise piece.error(f"This comparison is not known. {_EXAMPLE}", right)
     sign = _SIGNS[type(op)]
     for side, other in ((left, right), (right, left)):
-        if _is_label(piece, other):
+        word = piece.text(other)
+        if piece.source_text.quoted_text(word) or word in ("True", "False", "TRUE", "FALSE"):
             if sign not in ("==", "!="):
-                raise piece.formula_error(
-                    "Text and truth values have no order here. Compare them by == or !=, or by in [...].", other
-                )
+                raise piece.error("Text and truth values have no order here. Compare them by == or !=, or by in [...].", other)
             return IsIn(_parse_column(piece, side), (parse_constant(piece, other),), sign == "!=")
-    comparison = Comparison(sign, _parse_arithmetic(piece, left), _parse_arithmetic(piece, right))
+    comparison = Comparison(sign, (_parse_arithmetic(piece, left), _parse_arithmetic(piece, right)))
     if not comparison.columns:
-        raise piece.formula_error("Two numbers are compared, which is the same in every row. Name a column.", right)
+        raise piece.error("Two numbers are compared, which is the same in every row. Name a column.", right)
     return comparison
 
 
@@ -232,7 +220,7 @@ def _parse_membership(piece: PythonFragment, left: ast.expr, right: ast.expr, *,
     values = parse_constant(piece, right)
     values = values if isinstance(values, tuple) else (values,)
     if not is_list_of_labels(values) or len({isinstance(value, str) for value in values}) > 1:
-        raise piece.formula_error("A list in a condition holds either texts or numbers, and nothing else.", right)
+        raise piece.error("A list in a condition holds either texts or numbers, and nothing else.", right)
     exact = [_parse_exact_constant(piece, item) for item in list_items(piece, right) or [right]]
     return IsIn(_parse_column(piece, left), tuple(exact), is_negated)
 
@@ -240,30 +228,23 @@ def _parse_membership(piece: PythonFragment, left: ast.expr, right: ast.expr, *,
 def _parse_exact_constant(piece: PythonFragment, node: ast.expr) -> Any:
     """Parse a constant; a number with more digits than a double has stays a decimal."""
     value = parse_constant(piece, node)
-    if not isinstance(value, float):
-        return value
-    number = parse_numeric(piece, node)
-    decimal = number.decimal if isinstance(number, Number) else None
-    return value if decimal is None or decimal == Decimal(repr(value)) else decimal
+    if isinstance(value, float) and isinstance(number := parse_numeric(piece, node), Number):
+        return value if number.decimal in (None, Decimal(repr(value))) else number.decimal
+    return value
 
 
 def _parse_arithmetic(piece: PythonFragment, node: ast.expr) -> Expression:
     """Parse arithmetic without `center` and `scale`, which are learned from the rows that the condition chooses."""
     expression = parse_numeric(piece, node)
     if standardizations_in([expression]):
-        raise piece.formula_error(
+        raise piece.error(
             "center and scale are learned from the rows that the condition chooses. Write a number in their place.", node
         )
     return expression
 
 
-def _is_label(piece: PythonFragment, node: ast.expr) -> bool:
-    word = piece.text(node)
-    return not piece.source_text.quotes.get(word, "`").startswith("`") or word in ("True", "False", "TRUE", "FALSE")
-
-
 def _parse_column(piece: PythonFragment, node: ast.expr) -> Name:
     expression = parse_numeric(piece, node)
     if not isinstance(expression, Name):
-        raise piece.formula_error("Text, truth values and lists can be compared with one column only, and this is not one.", node)
+        raise piece.error("Text, truth values and lists can be compared with one column only, and this is not one.", node)
     return expression

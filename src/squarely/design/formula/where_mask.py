@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,7 @@ from squarely.design.formula.expression import (
     column_names,
     evaluate,
 )
-from squarely.design.formula.where import COMPARISONS, BooleanColumn, BooleanOperation, Comparison, Condition, IsIn, Where
+from squarely.design.formula.where import COMPARISONS, Comparison, IsIn, Outcome, Where, evaluate_condition
 from squarely.errors import DataError
 from squarely.numerics import EXACT_INTEGERS
 
@@ -31,63 +33,50 @@ _MOST_PLACES = 400  # before or after the point; a number with more is taken as 
 
 def mask_of(where: Where, batch: Batch) -> np.ndarray:
     """Return which rows of a batch (m,) meet the condition."""
-    return _evaluate_condition(where.condition, batch)[0]
+    leaf = partial(_evaluate_leaf, batch=batch)
+    meets: np.ndarray = evaluate_condition(where.condition, leaf, np.logical_and.reduce, np.logical_or.reduce)[0]
+    return meets
 
 
-def _evaluate_condition(condition: Condition, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
-    """Return in which rows the condition is true, and in which it is false; a gap makes it neither."""
-    if isinstance(condition, BooleanOperation):
-        true, false = zip(*(_evaluate_condition(part, batch) for part in condition.conditions), strict=True)
-        if condition.word == "not":
-            return false[0], true[0]
-        if condition.word == "and":
-            return np.logical_and.reduce(true), np.logical_or.reduce(false)
-        return np.logical_or.reduce(true), np.logical_and.reduce(false)
+def _evaluate_leaf(condition: Comparison | IsIn, batch: Batch) -> Outcome:
     if isinstance(condition, Comparison):
         return _evaluate_comparison(condition, batch)
     labels = batch.labels[condition.name.name]
     values = values_in_type(condition, labels.narrow_type)
-    is_negated = isinstance(condition, IsIn) and condition.is_negated
-    is_found = np.array([*(_is_one_of(condition.name, value, values) for value in labels.values), False])[labels.codes]
-    has_value = labels.codes >= 0
-    return (is_found != is_negated) & has_value, (is_found == is_negated) & has_value
+    is_found = np.array([*(_is_one_of(condition.name, value, values) for value in labels.values), False])
+    return is_found[labels.codes] != condition.is_negated, labels.codes >= 0
 
 
-def values_in_type(condition: IsIn | BooleanColumn, narrow: np.dtype | None) -> tuple[Any, ...]:
+def values_in_type(condition: IsIn, narrow: np.dtype | None) -> tuple[Any, ...]:
     """Return the values that a column is compared with, as a narrow type of floats writes them if the column has one.
 
     That is the shortest number that the narrow type rounds to the same value.
     """
-    values = (True,) if isinstance(condition, BooleanColumn) else condition.values
     if narrow is None:
-        return values
+        return condition.values
     with np.errstate(over="ignore"):
-        return tuple(float(str(narrow.type(float(x)))) if isinstance(x, float | Decimal) else x for x in values)
+        return tuple(float(str(narrow.type(float(x)))) if isinstance(x, float | Decimal) else x for x in condition.values)
 
 
-def _evaluate_comparison(condition: Comparison, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+def _evaluate_comparison(condition: Comparison, batch: Batch) -> Outcome:
     """Compare in doubles, or in the type of narrow floats, and once more exactly where doubles cannot tell."""
-    compare, is_plain = COMPARISONS[condition.sign][0], condition.is_plain
+    compare, is_plain = COMPARISONS[condition.sign], condition.is_plain
     columns = {name: batch.numbers[name] for name in condition.columns}
     value = _evaluate_narrow if any(column.narrow_type is not None for column in columns.values()) else _evaluate_rounded
     with np.errstate(all="ignore"):
         left, right = (value(side, columns) for side in condition.sides)
         holds, is_same = (np.array(np.broadcast_to(outcome, batch.size)) for outcome in (compare(left, right), left == right))
-    has_value = np.ones(batch.size, dtype=bool)
-    for side, values in zip(condition.sides, (left, right), strict=True):
-        if column_names(side):
-            has_value &= np.isfinite(values)
-    uncertain = has_value & is_same if is_plain else has_value.copy()  # rounding keeps order, but may make values equal
-    if uncertain.any():
-        uncertain &= _inexact_rows(columns, batch, is_plain=is_plain)
-    rows = np.flatnonzero(uncertain)
+    sides = zip(condition.sides, (left, right), strict=True)
+    has_value = np.logical_and.reduce([np.isfinite(values) for side, values in sides if column_names(side)])
+    uncertain = has_value & is_same if is_plain else has_value  # rounding keeps order, but may make values equal
+    rows = np.flatnonzero(uncertain & _inexact_rows(columns, batch, is_plain=is_plain))
     if len(rows):
         stored = {name: _stored_values(name, batch, rows) for name in columns}
         for i, row in enumerate(rows.tolist()):
             exact = [_evaluate_exactly(side, {name: values[i] for name, values in stored.items()}) for side in condition.sides]
             if exact[0] is not None and exact[1] is not None:
                 holds[row] = compare(*(exact if is_plain else map(Fraction, exact)))
-    return holds & has_value, ~holds & has_value
+    return holds, has_value
 
 
 def _inexact_rows(columns: Mapping[str, NumericColumn], batch: Batch, *, is_plain: bool) -> np.ndarray:
@@ -123,13 +112,14 @@ def _parse_digits(text: str, x: float) -> Decimal | float:
         value = Decimal(text.strip())
     except InvalidOperation:  # a decimal comma
         return x
-    return value if abs(value.adjusted()) <= _MOST_PLACES else x
+    return value if value.is_finite() and abs(value.adjusted()) <= _MOST_PLACES else x
 
 
 def _evaluate_exactly(expression: Expression, values: Mapping[str, Any]) -> Any:
-    """Evaluate on one row without rounding; None for a function, a fractional power or a division by zero."""
+    """Evaluate on one row without rounding; None for a function, a fractional power, a division by zero or an infinity."""
     if isinstance(expression, Name):
-        return values[expression.name]
+        value = values[expression.name]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
     if isinstance(expression, Number):
         return expression.value if expression.decimal is None else expression.decimal
     if not isinstance(expression, Arithmetic):
@@ -140,13 +130,11 @@ def _evaluate_exactly(expression: Expression, values: Mapping[str, Any]) -> Any:
     if expression.operator == "**" and not (right == int(right) and 0 <= right <= LARGEST_POWER):
         return None
     left, right = Fraction(left), int(right) if expression.operator == "**" else Fraction(right)
-    return ARITHMETIC[expression.operator](left, right)
+    return ARITHMETIC[expression.operator][0](left, right)
 
 
 def _evaluate_rounded(expression: Expression, columns: Mapping[str, NumericColumn]) -> Any:
     """Evaluate in double-double, and round once: an array (m,), or a number if no column takes part."""
-    if isinstance(expression, Number):
-        return expression.value
     hi, lo = evaluate(expression, {name: column.values for name, column in columns.items()}, {})
     return hi + lo
 
@@ -160,25 +148,22 @@ def _evaluate_narrow(expression: Expression, columns: Mapping[str, NumericColumn
         return column.values if column.narrow_type is None else column.values.astype(column.narrow_type)
     if isinstance(expression, Function):
         return FUNCTIONS[expression.function][0](_evaluate_narrow(expression.argument, columns))
-    if isinstance(expression, Arithmetic):
-        return ARITHMETIC[expression.operator](
-            _evaluate_narrow(expression.left, columns), _evaluate_narrow(expression.right, columns)
-        )
-    raise TypeError(f"{expression} is learned")  # `parse_where` refuses it
+    assert isinstance(expression, Arithmetic)  # noqa: S101  # `parse_where` refuses what is learned
+    left, right = (_evaluate_narrow(side, columns) for side in (expression.left, expression.right))
+    return ARITHMETIC[expression.operator][0](left, right)
 
 
 def _is_one_of(name: Name, value: Any, values: tuple[Any, ...]) -> bool:
     """Tell whether a value of a column is one of some values; text in a file that reads as a number is that number."""
-    has_numbers = any(not isinstance(x, str) for x in values)
-    if isinstance(value, str) and has_numbers:
+    numbers = [x for x in values if not isinstance(x, str)]
+    if isinstance(value, str) and numbers:
         number = exact_number(value)
         if isinstance(number, str):
-            other = next(x for x in values if not isinstance(x, str))
             raise DataError(
-                f"where= compares {name.name!r} with {other!r}, but it holds text such as {value!r}. Compare it with a text in "
-                f"quotes, as in == {value!r}."
+                f"where= compares {name.name!r} with {numbers[0]!r}, but it holds text such as {value!r}. Compare it with a text "
+                f"in quotes, as in == {value!r}."
             )
         value = number
-    if not isinstance(value, str) and not has_numbers:
+    if not isinstance(value, str) and not numbers:
         raise DataError(f"where= compares {name.name!r} with the text {values[0]!r}, but it holds {value!r}. Leave the quotes out.")
     return value in (tuple(float(x) if isinstance(x, Decimal) else x for x in values) if isinstance(value, float) else values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 
 import narwhals as nw
@@ -28,13 +29,9 @@ def learn_in_engine(formula: Formula, source: Source, where: Where | None = None
     plan = plan_design(formula, source, where, read_rows=False)
     state, scans = LearnedState(), 0 if where is None else require_doubles(where.condition, source)
     for tasks in plan.passes:
-        rows = complete_rows_query(
-            source,
-            plan.inputs.ready(plan.standardizations, state),
-            state,
-            where=plan.where,
-            extra_columns=(plan.inputs.numbers, plan.inputs.labels),
-        )
+        ready = plan.inputs.ready(plan.standardizations, state)
+        inputs = replace(ready, numbers=plan.inputs.numbers, labels=plan.inputs.labels)  # rows are complete in all of them
+        rows = complete_rows_query(source, inputs, state, where=plan.where)
         waiting = [task.aggregates(plan, state, rows, f"t{i}") for i, task in enumerate(tasks)]
         while waiting:
             asked = next(([each] for each in waiting if each.query is not None), waiting)
