@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -161,7 +161,7 @@ def independent_columns(
             )
             dropped.append(Dependency(message, remainder + hidden))
         else:
-            dropped.append(replace(describe_dependency(moments, j, selected, d, zero[j]), remainder=remainder + hidden))
+            dropped.append(describe_dependency(moments, j, selected, d, remainder + hidden, is_zero=bool(zero[j])))
         R = np.delete(R, q, axis=1)
         rest = qr_r(R[q:, q:])
         R[q:, q:] = 0.0
@@ -209,12 +209,14 @@ def column_name(design: Design, j: int) -> str:
     return design.names[j if design.intercept else j - 1]
 
 
-def describe_dependency(moments: Moments, j: int, selected: Sequence[int], d: Array, is_zero: bool = False) -> Dependency:
-    """Write a dropped column as the combination d of selected ones, in the units of the data; its remainder is left at zero."""
+def describe_dependency(
+    moments: Moments, j: int, selected: Sequence[int], d: Array, remainder: float, *, is_zero: bool
+) -> Dependency:
+    """Write a dropped column as the combination d of selected ones, in the units of the data."""
     design, places = moments.design, list(selected)
     name, labels = column_name(design, j), ["", *design.labels]
     if is_zero:
-        return Dependency(f"{name} is constant (0)", 0.0, is_zero=True)
+        return Dependency(f"{name} is constant (0)", remainder, is_zero=True)
     centers, scales = design.column_centers, design.column_scales
     weights = d * scales[j] / scales[places]
     constant = centers[j] if design.intercept else 0.0
@@ -233,10 +235,10 @@ def describe_dependency(moments: Moments, j: int, selected: Sequence[int], d: Ar
             terms.append(text + labels[k])
     if len(terms) > _MOST_TERMS:
         message = f"{name} is made of {len(terms):,} columns: {' + '.join(terms[:_MOST_TERMS])} + ..."
-        return Dependency(message.replace("+ -", "- "), 0.0)
+        return Dependency(message.replace("+ -", "- "), remainder)
     if not terms:
-        return Dependency(f"{name} is constant ({constant + 0.0:.6g})", 0.0, is_zero=bool(constant == 0.0))
+        return Dependency(f"{name} is constant ({constant + 0.0:.6g})", remainder, is_zero=bool(constant == 0.0))
     if abs(constant) > _NEGLIGIBLE_FRACTION * (size + abs(centers[j])):
         terms.append(f"{constant:.10g}")
         rounded |= abs(float(terms[-1]) - constant) > 1e-12 * (size + abs(centers[j]))
-    return Dependency(f"{name} {'≈' if rounded else '='} {' + '.join(terms)}".replace("+ -", "- "), 0.0)
+    return Dependency(f"{name} {'≈' if rounded else '='} {' + '.join(terms)}".replace("+ -", "- "), remainder)

@@ -1,4 +1,4 @@
-"""From the scaled columns to the units of the data, with errors and trusted digits."""
+"""From the scaled columns to the units of the data, with errors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from squarely.exact.condition_number import unit_standard_errors, unit_standard_errors_of_blocks
-from squarely.exact.factorization import TEN_DIGITS, Factorization
+from squarely.exact.factorization import Factorization
 from squarely.exact.whitening import InverseRoot
 from squarely.moments import Moments
 from squarely.numerics import ROUNDOFF, Array, Pair
@@ -68,24 +68,6 @@ def natural_sizes(moments: Moments, columns: np.ndarray) -> Array:
     if design.intercept:
         sizes[0] += abs(float(design.centers[-1])) + np.abs(design.column_centers[columns[1:]]) @ sizes[1:]
     return sizes
-
-
-def trusted_digits(values: Array, error: Array, natural: Array) -> Array:
-    """Count digits: -log10 of the relative error, between 0 and 15.
-
-    NaN for a value that is zero up to an error that is tiny beside its natural size: zero has no digits.
-    """
-    zero = (np.abs(values) <= error) & (error <= TEN_DIGITS * natural)
-    relative = np.divide(error, np.abs(values), out=np.ones_like(error), where=values != 0)
-    digits = np.clip(-np.log10(np.maximum(relative, 1e-16)), 0.0, 15.0) + 0.0  # no -0.0
-    return np.where(zero, np.nan, digits)
-
-
-def expand_dropped(values: Array, selected: np.ndarray) -> Array:
-    """Put values (q,) in the places of the selected coefficients (p,), NaN in the others."""
-    full = np.full(len(selected), np.nan)
-    full[selected] = values
-    return full
 
 
 def totals_of(

@@ -172,7 +172,6 @@ def _read_factorization(document: Mapping[str, Any], moments: Moments) -> Factor
         raise ValueError("its dropped columns do not fit its formula.")
     return Factorization(
         columns=columns,
-        names=design.names,
         selected=selected,
         R=as_triangle(written["R"], q),
         rhs=as_numbers(written["rhs"], (q,)),

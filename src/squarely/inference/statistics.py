@@ -63,7 +63,7 @@ class Statistics:
     standard_errors: Array
 
 
-@translate_singular_errors
+@translate_singular_errors()
 def statistics_of(solution: Solution) -> Statistics:
     """Compute what follows from a solution under the classical assumptions: one variance, independent errors."""
     moments, factor, residuals = solution.moments, solution.factor, solution.residuals

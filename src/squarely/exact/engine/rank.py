@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -68,8 +68,8 @@ def select_columns(
         combination = _expand_combination(engine_gram, j, selected, d)
         weight = combination.pop(j)
         errors[j] = (error + sum(abs(float(x)) * errors[i] for i, x in combination.items() if i in errors)) / abs(float(weight))
-        dependency = _describe(moments, j, {place: -x / weight for place, x in combination.items()}, is_zero=bool(zero[j]))
-        dropped[j] = replace(dependency, remainder=errors[j] / float(moments.design.column_scales[j]))
+        others = {place: -x / weight for place, x in combination.items()}
+        dropped[j] = _describe(moments, j, others, errors[j] / float(moments.design.column_scales[j]), is_zero=bool(zero[j]))
     q = len(selected)
     return RankResult(columns=np.array(selected, dtype=int), R=R[:q, :q], dropped=tuple(dropped.values()))
 
@@ -125,7 +125,7 @@ def _expand_combination(engine_gram: EngineGram, j: int, selected: list[int], d:
     return combination
 
 
-def _describe(moments: Moments, j: int, others: dict[int, Fraction], *, is_zero: bool) -> Dependency:
+def _describe(moments: Moments, j: int, others: dict[int, Fraction], remainder: float, *, is_zero: bool) -> Dependency:
     """Write a dropped column as the combination of others that it is, in the units of the data."""
     centers, scales = moments.design.column_centers, moments.design.column_scales
     slopes = {place: float(weight) for place, weight in others.items() if place}
@@ -133,4 +133,4 @@ def _describe(moments: Moments, j: int, others: dict[int, Fraction], *, is_zero:
     level += sum((weight * Fraction(float(centers[place])) for place, weight in others.items() if place), Fraction(0))
     places = [*([0] if moments.design.intercept else []), *slopes]
     scaled = [float(level) / scales[j] if place == 0 else slopes[place] * scales[place] / scales[j] for place in places]
-    return describe_dependency(moments, j, places, np.array(scaled), is_zero)
+    return describe_dependency(moments, j, places, np.array(scaled), remainder, is_zero=is_zero)

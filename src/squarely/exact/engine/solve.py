@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -24,8 +24,8 @@ from squarely.exact.factorization import TEN_DIGITS, Factorization
 from squarely.exact.implicit_constant import Span, span_by_scans, span_by_sums
 from squarely.exact.rank import canceled_columns, nearly_constant_columns, require_columns, require_independent
 from squarely.exact.residuals import ResidualSums, without_shape
-from squarely.exact.solution import Solution, make_solution, require_digits, unordered_remark
-from squarely.exact.units import totals_of, unit_errors
+from squarely.exact.solution import Refinement, Solution, make_solution, require_digits, unordered_remark
+from squarely.exact.units import totals_of
 from squarely.exact.whitening import InverseRoot
 from squarely.moments import (
     EngineClient,
@@ -39,7 +39,7 @@ from squarely.moments import (
     rounding_in_engine,
     to_data_columns,
 )
-from squarely.numerics import ROUNDOFF, Array, Pair, two_sum
+from squarely.numerics import ROUNDOFF, Array, two_sum
 
 _MOST_SCANS = 6
 _MAX_ERROR = 1e-2  # the relative error of a solve beyond which refinement would not converge
@@ -80,7 +80,7 @@ def solve_in_engine(moments: Moments, source: Source, *, collinear: str = "drop"
             f"The columns are so near to depending on each other (condition number {condition:.1g}) that sums of products in "
             f"double precision cannot tell them apart. {source.alternative}."
         )
-    return require_digits(_solution(problem, _refine(problem, client), client, record))
+    return require_digits(_solution(problem, client, record))
 
 
 def _constant_columns(moments: Moments, engine_gram: EngineGram, client: EngineClient) -> np.ndarray:
@@ -105,20 +105,8 @@ def _is_closed(engine_gram: EngineGram, rank: RankResult) -> bool:
     return all(places.issuperset(rows[i]) for i in rank.columns.tolist())
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class _EngineRefinement:
-    """The solution b (q,) for W, the bound of its error, and the last scan; other fields as in `exact/solve.py`."""
-
-    b: Pair
-    error_bound: ErrorBound
-    residuals: ResidualSums
-    squares: float
-    rounding: float
-    input_rounding: float
-    converged: bool
-
-
-def _refine(problem: EngineProblem, client: EngineClient) -> _EngineRefinement:
+def _refine(problem: EngineProblem, client: EngineClient) -> tuple[Refinement, ResidualSums, ErrorBound]:
+    """Refine b (q,) for the selected columns of W; return also the residuals of the last scan and the bound of the error of b."""
     R, columns, gram = problem.rank_result.R, problem.rank_result.columns, problem.engine_gram.gram
     length, identity = np.linalg.norm(R, axis=0), np.eye(len(R))
     hi, lo = solve_triangular(R, solve_triangular(R, gram[columns, -1], trans="T")), np.zeros(len(R))
@@ -161,52 +149,45 @@ def _refine(problem: EngineProblem, client: EngineClient) -> _EngineRefinement:
         first_residual=math.nan,
         last_residual=math.nan,
     )
-    return _EngineRefinement(
+    squares = 0.0 if exact else max(sums.squares - float(d @ gradient), 0.0)
+    input_rounding = float(rounding[columns] @ unit_standard_errors(R))
+    refined = Refinement(
         b=(hi, lo),
-        error_bound=bound,
-        residuals=without_shape(residuals, r_error + step),
-        squares=0.0 if exact else max(sums.squares - float(d @ gradient), 0.0),
-        rounding=r_error,
-        input_rounding=float(rounding[columns] @ unit_standard_errors(R)),
+        squares=squares,
+        squares_error=float(problem.rounding * squares + 2 * r_error * np.sqrt(squares) + r_error**2),
+        bse_error=float(r_error / np.sqrt(squares)) if squares > 0 else 1.0,
+        fitted_error=bound.residuals + input_rounding * float(np.sqrt(squares)),
         converged=converged,
+        input_rounding=input_rounding,
     )
+    return refined, without_shape(residuals, r_error + step), bound
 
 
-def _solution(problem: EngineProblem, refined: _EngineRefinement, client: EngineClient, record: EngineRecord) -> Solution:
-    """Turn the solution into the units of the data, exactly, round once, and count the digits."""
+def _solution(problem: EngineProblem, client: EngineClient, record: EngineRecord) -> Solution:
+    """Refine, turn the solution into the units of the data, exactly, round once, and count the digits."""
     moments, columns = problem.moments, problem.columns
-    total, error = params_in_data_units(problem, refined.b, refined.error_bound)
+    refined, residuals, bound = _refine(problem, client)
+    total, error = params_in_data_units(problem, refined.b, bound)
     params = np.array([float(total[place]) for place in columns.tolist()])
     factor = to_factorization(problem)
-    # Kept apart from R: A A' = (X'X)^-1 for A = P U^-1, whose product would be rounded.
+    # P U^-1 and not R^-1: A A' = (X'X)^-1 for A = P U^-1, whose product would be rounded.
     root = InverseRoot(P=scaled_column_matrix(problem), U=problem.rank_result.R, error=problem.unit_error)
     span = None if moments.design.intercept else _span(problem, factor, client)
-    squares, r_error, made = refined.squares, refined.rounding, problem.engine_gram.columns
+    made = problem.engine_gram.columns
     place = made.shifts[-1], made.units[-1], problem.engine_gram.gram[0, -1] / moments.n
     scans, expressions = record.scans + client.cost.scans, record.expressions + client.cost.expressions
     remarks = moments.remarks if client.engine.ordered else (*moments.remarks, unordered_remark(record.engine))
     return make_solution(
         replace(moments, engine_record=replace(record, scans=scans, expressions=expressions), remarks=remarks),
         factor,
-        scaled_params=to_scaled(problem, total),
+        replace(refined, b=to_scaled(problem, total), scans=moments.design.scans + scans),
         params=params,
         error=error + ROUNDOFF * np.abs(params),
-        unit_bse=unit_errors(moments, factor, np.empty(0), root),
-        bse_error=problem.unit_error
-        + refined.input_rounding
-        + 16 * ROUNDOFF
-        + (r_error / np.sqrt(squares) if squares > 0 else 1.0),
-        squares=squares,
-        squares_error=problem.rounding * squares + 2 * r_error * np.sqrt(squares) + r_error**2,
-        totals=totals_of(moments.n, place, refined.residuals.response_sums, problem.rounding),
-        residuals=refined.residuals,
-        inverse_root=root,
+        scale=np.empty(0),
+        totals=totals_of(moments.n, place, residuals.response_sums, problem.rounding),
         span=span,
-        precision="double",
-        scans=moments.design.scans + scans,
-        converged=refined.converged,
-        fitted_error=refined.error_bound.residuals + refined.input_rounding * float(np.sqrt(refined.squares)),
-        input_rounding=refined.input_rounding,
+        residuals=residuals,
+        inverse_root=root,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import compress
 
 import numpy as np
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
@@ -55,14 +56,13 @@ def factorize_merged(
 
 def _columns_selected_anywhere(moments: Moments, solutions: Sequence[Solution]) -> np.ndarray:
     """Return which columns (k + 1,) some solution has selected."""
-    names = {name for s in solutions for name in np.array(s.factor.names)[s.factor.selected].tolist()}
-    return np.isin(["", *moments.design.labels], list(names))
+    return np.isin(["", *moments.design.labels], [name for s in solutions for name in s.selected_names])
 
 
 def _zero_columns(moments: Moments, solutions: Sequence[Solution]) -> np.ndarray:
     """Return which columns (k + 1,) every part has dropped as zero."""
-    dropped = [zip(np.array(s.factor.names)[~s.factor.selected].tolist(), s.factor.zeros, strict=False) for s in solutions]
-    names = set.intersection(*({name for name, is_zero in pairs if is_zero} for pairs in dropped))
+    dropped = [compress(s.moments.design.names, ~s.factor.selected) for s in solutions]
+    names = set.intersection(*(set(compress(each, s.factor.zeros)) for each, s in zip(dropped, solutions, strict=True)))
     return np.array([False, *(name in names for name in moments.design.labels[:-1]), False])
 
 

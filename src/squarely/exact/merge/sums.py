@@ -10,7 +10,7 @@ from scipy.linalg import solve_triangular
 
 from squarely.exact.factorization import Factorization, columns_of
 from squarely.exact.merge.factorization import SUM_ERROR, needs_triangle, triangle_of
-from squarely.exact.solution import Solution
+from squarely.exact.solution import Refinement, Solution
 from squarely.moments import ChangeOfBasis, MergedMoments
 from squarely.numerics import ROUNDOFF, Array, Pair, dd_add, dd_multiply, dd_sum, two_sum
 
@@ -75,28 +75,8 @@ def constant_part(part: Part) -> Part:
     return replace(part, target=0, b=span.b, ratio=1.0, squares=span.remainder**2, fitted_error=span.remainder_error)
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Minimum:
-    """The solution in scaled columns.
-
-    Attributes
-    ----------
-    b, error : (q,) as double-double, and its error at most.
-    squares, squares_error : the sum of squares there, and the error of that.
-    fitted_error : the norm by which the fitted values may be off.
-    converged : whether another step could not have changed it.
-    """
-
-    b: Pair
-    error: Array
-    squares: float
-    squares_error: float
-    fitted_error: float
-    converged: bool
-
-
-def minimize(merged: MergedMoments, factor: Factorization, parts: Sequence[Part], rhs: Array) -> Minimum:
-    """Solve for the target of the parts, starting from b with R b = `rhs`."""
+def minimize(merged: MergedMoments, factor: Factorization, parts: Sequence[Part], rhs: Array) -> tuple[Refinement, Array]:
+    """Solve for the target of the parts, starting from b with R b = `rhs`; return the error (q,) of the solution too."""
     R, q = factor.R, len(factor.R)
     P = solve_triangular(R, np.eye(q))
     scale = np.linalg.norm(P, axis=1)  # roots of the diagonal of (R'R)^-1
@@ -114,14 +94,15 @@ def minimize(merged: MergedMoments, factor: Factorization, parts: Sequence[Part]
         noise = scale * (sums.fitted_error + sums.fit_error) + inverse @ gradient_error
         converged = bool((np.abs(d) <= ROUNDOFF * np.abs(hi) + noise).all())
     step = factor.unit_error * float(np.linalg.norm(R @ d))
-    return Minimum(
+    minimum = Refinement(
         b=(hi, lo),
-        error=scale * step + noise + (0.0 if converged else np.abs(d)),
         squares=sums.squares,
         squares_error=sums.squares_error,
+        bse_error=min(sums.squares_error / (2 * sums.squares) if sums.squares > 0 else 1.0, 1.0),
         fitted_error=step + sums.fitted_error + sums.fit_error + float(np.linalg.norm(np.abs(P.T) @ gradient_error)),
         converged=converged,
     )
+    return minimum, scale * step + noise + (0.0 if converged else np.abs(d))
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
