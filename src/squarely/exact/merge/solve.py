@@ -54,8 +54,7 @@ def solve_merged(merged: MergedMoments, solutions: Sequence[Solution], signs: Se
 def _span(merged: MergedMoments, factor: Factorization, parts: Sequence[Part]) -> Span | None:
     if merged.moments.design.intercept:
         return None
-    levels = span_of_levels(merged.moments, factor)
-    if levels is not None:
+    if (levels := span_of_levels(merged.moments, factor)) is not None:
         return levels
     rhs = solve_triangular(factor.R, merged.moments.gram[factor.columns, 0], trans="T")
     minimum, _ = minimize(merged, factor, [constant_part(part) for part in parts], rhs)
@@ -126,12 +125,11 @@ def _totals(n: int, parts: Sequence[Part]) -> tuple[float, float, tuple[float, f
 
     The means are exact sums of doubles: their differences lose nothing, however far from zero they are.
     """
-    each = [(part.sign, part.solution.moments.n, part.solution) for part in parts]
-    means = [Fraction(s.mean[0]) + Fraction(s.mean[1]) for _, _, s in each]
-    mean = sum((sign * m * one for (sign, m, _), one in zip(each, means, strict=True)), Fraction(0)) / n
-    mean_error = sum(m * s.mean[2] for _, m, s in each) / n
+    each = [(p.sign, p.solution.moments.n, p.solution, Fraction(p.solution.mean[0]) + Fraction(p.solution.mean[1])) for p in parts]
+    mean = sum((sign * m * one for sign, m, _, one in each), Fraction(0)) / n
+    mean_error = sum(m * s.mean[2] for _, m, s, _ in each) / n
     centered = error = 0.0
-    for (sign, m, s), one in zip(each, means, strict=True):
+    for sign, m, s, one in each:
         away, away_error = float(one - mean), s.mean[2] + mean_error
         centered += sign * (s.centered_tss + m * away**2)
         error += s.tss_error + m * (2 * abs(away) + away_error) * away_error + 4 * ROUNDOFF * (s.centered_tss + m * away**2)

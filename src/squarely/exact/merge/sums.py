@@ -9,7 +9,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from squarely.exact.factorization import Factorization, columns_of
-from squarely.exact.merge.factorization import SUM_ERROR, needs_triangle, triangle_of
+from squarely.exact.merge.factorization import SUM_ERROR, change_triangle, needs_triangle, triangle_of
 from squarely.exact.solution import Refinement, Solution
 from squarely.moments import ChangeOfBasis, MergedMoments
 from squarely.numerics import ROUNDOFF, Array, Pair, dd_add, dd_multiply, dd_sum, two_sum
@@ -49,8 +49,8 @@ def response_parts(merged: MergedMoments, factor: Factorization, solutions: Sequ
         """Return the norm of X_s R^-1, which is at most one without a removal."""
         if min(signs) > 0:
             return 1.0
-        hi, lo = change.right_multiply((T := triangle_of(solution), np.zeros_like(T)))
-        return max(1.0, float(np.linalg.norm(solve_triangular(factor.R, (hi + lo)[:, factor.columns].T, trans="T"), 2)))
+        X = change_triangle(solution, change)[:, factor.columns]
+        return max(1.0, float(np.linalg.norm(solve_triangular(factor.R, X.T, trans="T"), 2)))
 
     return [
         Part(
@@ -77,105 +77,87 @@ def constant_part(part: Part) -> Part:
 
 def minimize(merged: MergedMoments, factor: Factorization, parts: Sequence[Part], rhs: Array) -> tuple[Refinement, Array]:
     """Solve for the target of the parts, starting from b with R b = `rhs`; return the error (q,) of the solution too."""
-    R, q = factor.R, len(factor.R)
+    R, q, columns = factor.R, len(factor.R), factor.columns
     P = solve_triangular(R, np.eye(q))
     scale = np.linalg.norm(P, axis=1)  # roots of the diagonal of (R'R)^-1
     inverse = np.abs(P @ P.T)
     hi, lo = solve_triangular(R, rhs), np.zeros(q)
-    sums = _sum_parts(merged, factor, parts, (hi, lo))
+    gradient = _sum_parts(merged, columns, parts, (hi, lo))[0]
     converged, steps = False, 0
     while not converged and steps < _MOST_STEPS:
-        d = solve_triangular(R, solve_triangular(R, sums.gradient[factor.columns], trans="T"))
+        d = solve_triangular(R, solve_triangular(R, gradient[columns], trans="T"))
         hi, e = two_sum(hi, d)
         lo = lo + e
         steps += 1
-        sums = _sum_parts(merged, factor, parts, (hi, lo))
-        gradient_error = sums.gradient_error[factor.columns]
-        noise = scale * (sums.fitted_error + sums.fit_error) + inverse @ gradient_error
+        gradient, gradient_error, squares, squares_error, own_error, sums_error = _sum_parts(merged, columns, parts, (hi, lo))
+        noise = scale * (own_error + sums_error) + inverse @ gradient_error[columns]
         converged = bool((np.abs(d) <= ROUNDOFF * np.abs(hi) + noise).all())
     step = factor.unit_error * float(np.linalg.norm(R @ d))
     minimum = Refinement(
         b=(hi, lo),
-        squares=sums.squares,
-        squares_error=sums.squares_error,
-        bse_error=min(sums.squares_error / (2 * sums.squares) if sums.squares > 0 else 1.0, 1.0),
-        fitted_error=step + sums.fitted_error + sums.fit_error + float(np.linalg.norm(np.abs(P.T) @ gradient_error)),
+        squares=squares,
+        squares_error=squares_error,
+        bse_error=min(squares_error / (2 * squares) if squares > 0 else 1.0, 1.0),
+        fitted_error=step + own_error + sums_error + float(np.linalg.norm(np.abs(P.T) @ gradient_error[columns])),
         converged=converged,
     )
     return minimum, scale * step + noise + (0.0 if converged else np.abs(d))
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class _MergeSums:
-    """Sums over all rows for coefficients b: Z'(y - X b) (l + 1,) and the squared residuals, with their errors at most.
+def _sum_parts(
+    merged: MergedMoments, columns: np.ndarray, parts: Sequence[Part], b: Pair
+) -> tuple[Array, Array, float, float, float, float]:
+    """Sum over all rows for coefficients b: Z'(y - X b) (l + 1,) and the squared residuals, each with its error at most.
 
-    `fitted_error` is the norm of the parts' own errors of fitted values, and `fit_error` what triangles add to it.
+    The last two are the norm of the parts' own errors of fitted values, and what triangles add to it.
     """
-
-    gradient: Array
-    squares: float
-    gradient_error: Array
-    fit_error: float
-    squares_error: float
-    fitted_error: float
-
-
-def _sum_parts(merged: MergedMoments, factor: Factorization, parts: Sequence[Part], b: Pair) -> _MergeSums:
     size = len(merged.moments.gram)
     v = np.zeros(size), np.zeros(size)  # y - X b = Z v, with the target for y
-    v[0][factor.columns], v[1][factor.columns] = -b[0], -b[1]
+    v[0][columns], v[1][columns] = -b[0], -b[1]
     v[0][parts[0].target] = 1.0
     gradient = np.zeros(size), np.zeros(size)
     gradient_error = np.zeros(size)
-    squares = fit_error = squares_error = fitted_error = 0.0
+    squares = squares_error = own_error = sums_error = 0.0
     for part in parts:
         solution, change, sign = part.solution, part.basis_change, part.sign
-        own = solution.factor
+        gram, factor = solution.moments.gram, solution.factor
         e = _difference(part, v)
-        lengths = change.error_lengths(solution.moments.gram)
-        reach = float(np.abs(e[0]) @ np.sqrt(np.diag(solution.moments.gram)))
+        lengths = change.error_lengths(gram)
+        reach = float(np.abs(e[0]) @ np.sqrt(np.diag(gram)))
         if not needs_triangle(solution):
-            g = _multiply(solution.moments.gram, e)
+            g = _multiply(gram, e)
             square = max(float(e[0] @ g[0]), 0.0)
-            gradient_error += SUM_ERROR * own.error_factor * reach * lengths
-            squares_error += SUM_ERROR * own.error_factor * reach**2
+            gradient_error += SUM_ERROR * factor.error_factor * reach * lengths
+            squares_error += SUM_ERROR * factor.error_factor * reach**2
         else:
             T = triangle_of(solution)
-            unit = SUM_ERROR * (own.error_factor * own.condition if own.triangle is None else 1.0)
+            unit = SUM_ERROR * (factor.error_factor * factor.condition if factor.triangle is None else 1.0)
             h = _multiply(T, e)
             g = _multiply(T.T, h)
             square = float(h[0] @ h[0])
-            fit_error += part.error_growth * unit * reach
+            sums_error += part.error_growth * unit * reach
             gradient_error += unit * np.sqrt(square) * lengths
             squares_error += 2 * unit * reach * np.sqrt(square) + (unit * reach) ** 2
         # The part's minimum says nothing about the columns that it dropped: their remainders may correlate with its residuals.
-        dropped = columns_of(solution.moments)[~own.selected]
+        dropped = columns_of(solution.moments)[~factor.selected]
         norm, error = np.sqrt(part.squares), part.fitted_error
-        gradient_error += np.abs(change.A[0][dropped]).T @ own.remainders * norm
-        squares_error += 2 * float(np.abs(e[0][dropped]) @ own.remainders) * norm
+        gradient_error += np.abs(change.A[0][dropped]).T @ factor.remainders * norm
+        squares_error += 2 * float(np.abs(e[0][dropped]) @ factor.remainders) * norm
         back = change.apply_transpose(g)
         gradient = dd_add(gradient, (sign * back[0], sign * back[1]))
         squares += sign * (part.squares + square)
         squares_error += 2 * (norm + np.sqrt(square)) * error + error**2 + 4 * ROUNDOFF * (part.squares + square)
-        fitted_error += part.error_growth * error
-    return _MergeSums(
-        gradient=gradient[0] + gradient[1],
-        squares=squares,
-        gradient_error=gradient_error,
-        fit_error=fit_error,
-        squares_error=squares_error,
-        fitted_error=fitted_error,
-    )
+        own_error += part.error_growth * error
+    return gradient[0] + gradient[1], gradient_error, squares, squares_error, own_error, sums_error
 
 
 def _difference(part: Part, v: Pair) -> Pair:
     """Return v less the part's own minimum, (k + 1,) in the part's columns and the common unit."""
-    hi, lo = part.basis_change.apply(v)
-    own = np.zeros_like(hi), np.zeros_like(lo)
-    columns = part.solution.factor.columns
-    own[0][columns], own[1][columns] = part.b
-    own[0][part.target] = -1.0
-    return dd_add((hi, lo), (part.ratio * own[0], part.ratio * own[1]))
+    v = part.basis_change.apply(v)
+    own, columns = np.zeros((2, len(v[0]))), part.solution.factor.columns
+    own[:, columns] = part.b
+    own[0, part.target] = -1.0
+    return dd_add(v, (part.ratio * own[0], part.ratio * own[1]))
 
 
 def _multiply(M: Array, x: Pair) -> Pair:
