@@ -19,7 +19,7 @@ from squarely.exact.engine.problem import (
     to_factorization,
     to_scaled,
 )
-from squarely.exact.engine.rank import RankResult, select_columns
+from squarely.exact.engine.rank import select_columns
 from squarely.exact.factorization import TEN_DIGITS, Factorization
 from squarely.exact.implicit_constant import Span, span_by_scans, span_by_sums
 from squarely.exact.rank import canceled_columns, nearly_constant_columns, require_columns, require_independent
@@ -62,23 +62,34 @@ def solve_in_engine(moments: Moments, source: Source, *, collinear: str = "drop"
     client = EngineClient(source)
     constant = _constant_columns(moments, engine_gram, client)
     canceled, zero = canceled_columns(moments.design, ends_in_engine(engine_gram, client))
-    rank = select_columns(moments, engine_gram, client, constant | canceled, zero)
+    selected, R, dropped = select_columns(moments, engine_gram, client, constant | canceled, zero)
     if collinear == "raise":
-        require_independent(rank.dropped)
-    require_columns(rank.columns.tolist(), rank.dropped)
-    places = np.arange(len(engine_gram.gram))
-    if rank.dropped and not _is_closed(engine_gram, rank):  # sum once more, without what others were centered with
-        remaining = [j for j in rank.columns.tolist() if j]
-        places = np.array([0, *remaining, len(engine_gram.gram) - 1])
+        require_independent(dropped)
+    require_columns(selected.tolist(), dropped)
+    places, rows = np.arange(len(engine_gram.gram)), to_data_columns(engine_gram.columns)
+    if dropped and not all({0, *selected.tolist()}.issuperset(rows[i]) for i in selected.tolist()):
+        # Selected columns are made of dropped ones: sum once more, without what others were centered with.
+        remaining = [j for j in selected.tolist() if j]
+        places = np.array([0, *remaining, len(places) - 1])
         engine_gram = gram_of_columns(engine_gram, client, [engine_gram.columns.monomials[j - 1] for j in remaining])
-        rank = replace(select_columns(moments, engine_gram, client), dropped=rank.dropped)
-    values = np.linalg.svd(rank.R / np.linalg.norm(rank.R, axis=0), compute_uv=False)
-    condition = float(values[0] / values[-1])
-    problem = EngineProblem(moments=moments, engine_gram=engine_gram, rank_result=rank, places=places, condition=condition)
+        none = np.zeros(len(places), dtype=bool)
+        selected, R, _ = select_columns(moments, engine_gram, client, none, none)
+        rows = to_data_columns(engine_gram.columns)
+    values = np.linalg.svd(R / np.linalg.norm(R, axis=0), compute_uv=False)
+    problem = EngineProblem(
+        moments=moments,
+        engine_gram=engine_gram,
+        selected=selected,
+        columns=places[selected],
+        rows=[{int(places[j]): weight for j, weight in rows[i].items()} for i in selected.tolist()],
+        R=R,
+        condition=float(values[0] / values[-1]),
+        dropped=dropped,
+    )
     if problem.unit_error > _MAX_ERROR:
         raise IllConditionedError(
-            f"The columns are so near to depending on each other (condition number {condition:.1g}) that sums of products in "
-            f"double precision cannot tell them apart. {source.alternative}."
+            f"The columns are so near to depending on each other (condition number {problem.condition:.1g}) that sums of products "
+            f"in double precision cannot tell them apart. {source.alternative}."
         )
     return require_digits(_solution(problem, client, record))
 
@@ -99,15 +110,9 @@ def _constant_columns(moments: Moments, engine_gram: EngineGram, client: EngineC
     return constant
 
 
-def _is_closed(engine_gram: EngineGram, rank: RankResult) -> bool:
-    """Return whether no selected column is made of a dropped one."""
-    rows, places = to_data_columns(engine_gram.columns), {0, *rank.columns.tolist()}
-    return all(places.issuperset(rows[i]) for i in rank.columns.tolist())
-
-
 def _refine(problem: EngineProblem, client: EngineClient) -> tuple[Refinement, ResidualSums, ErrorBound]:
     """Refine b (q,) for the selected columns of W; return also the residuals of the last scan and the bound of the error of b."""
-    R, columns, gram = problem.rank_result.R, problem.rank_result.columns, problem.engine_gram.gram
+    R, columns, gram = problem.R, problem.selected, problem.engine_gram.gram
     length, identity = np.linalg.norm(R, axis=0), np.eye(len(R))
     hi, lo = solve_triangular(R, solve_triangular(R, gram[columns, -1], trans="T")), np.zeros(len(R))
     size = float(np.abs(hi) @ length + np.sqrt(gram[-1, -1]))  # of the terms from which the residuals are computed
@@ -171,7 +176,7 @@ def _solution(problem: EngineProblem, client: EngineClient, record: EngineRecord
     params = np.array([float(total[place]) for place in columns.tolist()])
     factor = to_factorization(problem)
     # P U^-1 and not R^-1: A A' = (X'X)^-1 for A = P U^-1, whose product would be rounded.
-    root = InverseRoot(P=scaled_column_matrix(problem), U=problem.rank_result.R, error=problem.unit_error)
+    root = InverseRoot(P=scaled_column_matrix(problem), U=problem.R, error=problem.unit_error)
     span = None if moments.design.intercept else _span(problem, factor, client)
     made = problem.engine_gram.columns
     place = made.shifts[-1], made.units[-1], problem.engine_gram.gram[0, -1] / moments.n
@@ -193,15 +198,14 @@ def _solution(problem: EngineProblem, client: EngineClient, record: EngineRecord
 
 def _span(problem: EngineProblem, factor: Factorization, client: EngineClient) -> Span:
     """Return the combination of columns nearest to a constant, by scans in the engine unless cross-products decide it."""
-    span = span_by_sums(problem.moments, factor)
-    if span is not None:
+    if (span := span_by_sums(problem.moments, factor)) is not None:
         return span
     inverse = np.linalg.inv(scaled_column_matrix(problem))
 
     def scan(hi: Array, lo: Array) -> tuple[float, Array]:
         a = np.zeros(len(problem.engine_gram.gram))
-        a[0], a[problem.rank_result.columns] = 1.0, -(inverse @ (hi + lo))
+        a[0], a[problem.selected] = 1.0, -(inverse @ (hi + lo))
         sums = combination_sums(problem.engine_gram, client, a)
-        return sums.squares, np.asarray(inverse.T @ sums.gradient[problem.rank_result.columns])
+        return sums.squares, np.asarray(inverse.T @ sums.gradient[problem.selected])
 
     return span_by_scans(problem.moments, factor, scan)[0]
