@@ -17,7 +17,7 @@ from squarely.exact.rank import Dependency
 from squarely.exact.residuals import ResidualSums, column_sums, residuals_of
 from squarely.exact.solution import MergeRecord, Shard, Solution, is_same_shard
 from squarely.exact.solve import require_precision, solve_least_squares
-from squarely.exact.units import data_unit_transform, natural_sizes, standard_error_scale, to_data_units, totals_of, unit_errors
+from squarely.exact.units import data_unit_matrix, natural_sizes, standard_error_scale, to_data_units, totals_of, unit_errors
 from squarely.exact.whitening import InverseRoot
 
 __all__ = [
@@ -35,7 +35,7 @@ __all__ = [
     "check_of",
     "column_sums",
     "condition_of",
-    "data_unit_transform",
+    "data_unit_matrix",
     "is_same_shard",
     "natural_sizes",
     "require_precision",

@@ -100,11 +100,7 @@ def factorize(moments: Moments, source: Source) -> Factorization:
     """Factor the columns, from cross-products if that leaves ten digits, else from the rows.
 
     With thousands of indicators, whose cross-products are exact, rank is decided on these. Only a numeric column in doubt needs
-    the rows, which show whether it is dependent or nearly so.
-
-    Raises
-    ------
-    DataError : such a column beside so many indicators that a triangle of the rows would take hours.
+    the rows, which show whether it is dependent or nearly so: a DataError if that would take hours.
     """
     constant, zero = constant_columns(moments, source)
     factor = None if constant.any() else factorize_moments(moments)

@@ -14,14 +14,21 @@ from squarely.moments import Moments
 from squarely.numerics import ROUNDOFF, Array, Pair
 
 
-def data_unit_transform(moments: Moments, factor: Factorization) -> tuple[Array, Array]:
-    """Return the diagonal and the first row (q,) of T: T b are the coefficients in the units of the data, up to constants."""
+def data_unit_matrix(moments: Moments, factor: Factorization) -> Array:
+    """Return T (q, q): T b are the coefficients in the units of the data, up to constants."""
+    ratio, first = _data_unit_transform(moments, factor)
+    T = np.diag(ratio)
+    T[0] += first
+    return T
+
+
+def _data_unit_transform(moments: Moments, factor: Factorization) -> tuple[Array, Array]:
+    """Return the diagonal of T, and what its first row has beside it, (q,) each."""
     design, columns = moments.design, factor.columns
     ratio = design.column_scales[-1] / design.column_scales[columns]
-    first = np.zeros(len(columns))
-    if design.intercept:
-        first = -(design.column_centers / design.column_scales)[columns] * design.scales[-1]
-    return ratio, first
+    if not design.intercept:
+        return ratio, np.zeros(len(columns))
+    return ratio, -(design.column_centers / design.column_scales)[columns] * design.scales[-1]
 
 
 def unit_errors(moments: Moments, factor: Factorization, scale: Array, root: InverseRoot | None) -> Array:
@@ -29,12 +36,10 @@ def unit_errors(moments: Moments, factor: Factorization, scale: Array, root: Inv
 
     `scale` (q,) is the result of `standard_error_scale`, which serves if there is no inverse root.
     """
-    ratio, first = data_unit_transform(moments, factor)
     if root is not None:
-        T = np.diag(ratio)
-        T[0] += first
-        lengths: Array = root.row_norms(T) / moments.design.scales[-1]
-        return lengths
+        A = root.right_multiply(data_unit_matrix(moments, factor))
+        return np.asarray(np.linalg.norm(A, axis=1) / moments.design.scales[-1])
+    ratio, first = _data_unit_transform(moments, factor)
     errors: Array = ratio * scale
     if moments.design.intercept:
         first[0] += ratio[0]

@@ -17,7 +17,7 @@ from squarely.design import Design, predict_batches
 from squarely.errors import InputError, OptionError
 from squarely.exact import Solution
 from squarely.inference.deserialize import solution_from_json
-from squarely.inference.merge import SourcedSolution, merge_solutions
+from squarely.inference.merge import detach_source, merge_solutions
 from squarely.inference.normality import Normality
 from squarely.inference.prediction import iter_predicted, make_predictor, read_residuals, require_other_file, write_predicted
 from squarely.inference.serialize import solution_to_json
@@ -244,16 +244,13 @@ class Fit(Statistics):
     def as_dict(self) -> Mapping[str, Any]:
         """Return every number as plain Python values under the names of the attributes, as `--json` prints them."""
         names = self.design.names
-        table = zip(names, self.covariance.tolist(), strict=True)
-        return {**self._to_plain(), "cov_params": {name: dict(zip(names, row, strict=True)) for name, row in table}}
+        rows = [dict(zip(names, row, strict=True)) for row in self.covariance.tolist()]
+        return {**self._to_plain(), "cov_params": dict(zip(names, rows, strict=True))}
 
     def _to_plain(self) -> Mapping[str, Any]:
         """Return every number but the covariances, of which there are p squared."""
-        names = self.design.names
-        scalars = {name: getattr(self, name) for name in _SCALARS}
-        tests = {name: getattr(self.normality, name) for name in Normality.__slots__}
+        names, merged = self.design.names, self.solution.merge_record
         low, high = self._confidence_limits(0.05)
-        merged = self.solution.merge_record
         vectors = {
             "params": self.solution.params,
             "bse": self.standard_errors,
@@ -267,8 +264,8 @@ class Fit(Statistics):
             "response": self.design.response,
             **{key: dict(zip(names, values.tolist(), strict=True)) for key, values in vectors.items()},
             "conf_int": {name: list(limits) for name, *limits in zip(names, low, high, strict=True)},
-            **scalars,
-            **tests,
+            **{name: getattr(self, name) for name in _SCALARS},
+            **{name: getattr(self.normality, name) for name in Normality.__slots__},
             "categories": {
                 text: {"contrast": c.kind, "levels": list(c.levels), "reference": c.levels[c.position]}
                 for text, c in self.design.categories.items()
@@ -292,12 +289,10 @@ class Fit(Statistics):
 
     def _t_values(self) -> Array:
         with np.errstate(divide="ignore", invalid="ignore"):  # a perfect fit has standard errors of zero
-            t: Array = self.solution.params / self.standard_errors
-        return t
+            return np.asarray(self.solution.params / self.standard_errors)
 
     def _p_values(self) -> Array:
-        p: Array = 2 * stdtr(self.df_resid, -np.abs(self._t_values()))
-        return p
+        return np.asarray(2 * stdtr(self.df_resid, -np.abs(self._t_values())))
 
     def _confidence_limits(self, alpha: float) -> tuple[Array, Array]:
         t = -float(stdtrit(self.df_resid, alpha / 2))  # 1 - alpha / 2 would be rounded
@@ -340,9 +335,9 @@ def merge_fits(fits: Sequence[Fit], removed: Sequence[Fit] = (), *, duplicates: 
             raise InputError(
                 f"{fit!r} of type {type(fit).__name__} is not a fit, so it cannot be merged. Give results of sq.ols or sq.load."
             )
-    parts, without = ([SourcedSolution(fit.solution, fit.source) for fit in group] for group in (fits, removed))
-    merged = merge_solutions(parts, without, duplicates=duplicates)
-    return infer(merged.solution, merged.source)
+    sources = [fit.source for fit in fits]
+    parts, without = ([fit.solution for fit in group] for group in (fits, removed))
+    return infer(merge_solutions(parts, without, sources, duplicates=duplicates), detach_source(sources))
 
 
 _SCALARS = [field.name for field in fields(Statistics) if field.name not in {"constant_response", "normality", "standard_errors"}]

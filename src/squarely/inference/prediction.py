@@ -19,12 +19,7 @@ _CANCELLATION_RATIO = 1e3  # terms of a prediction this much larger than the sca
 
 
 def make_predictor(solution: Solution, rank_deficient: str) -> LinearPredictor:
-    """Return the linear predictor of a solution in the units of the data, with low parts where its terms cancel.
-
-    Raises
-    ------
-    OptionError : `rank_deficient` is neither "nan" nor "allow".
-    """
+    """Return the linear predictor of a solution in the units of the data, with low parts where its terms cancel."""
     require_rank_deficient(rank_deficient)
     design = solution.moments.design
     first = int(design.intercept)
@@ -35,10 +30,8 @@ def make_predictor(solution: Solution, rank_deficient: str) -> LinearPredictor:
     lows = None
     if np.abs(hi[first:]).sum() > _CANCELLATION_RATIO:
         ratio = scale / design.column_scales[at]
-        lows = (
-            float(rest[0] + (scale * lo[0] if first else 0.0)),
-            np.where(slopes, hi[first:] * ratio - slopes + lo[first:] * ratio, 0.0),
-        )
+        low_level = float(rest[0] + (scale * lo[0] if first else 0.0))
+        lows = low_level, np.where(slopes, hi[first:] * ratio - slopes + lo[first:] * ratio, 0.0)
     return LinearPredictor(
         design=design,
         selected=[j - 1 for j in at],

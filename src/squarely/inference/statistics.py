@@ -9,7 +9,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.special import fdtrc
 
-from squarely.exact import SIX_DIGITS, TEN_DIGITS, Solution, condition_of, data_unit_transform, translate_singular_errors
+from squarely.exact import SIX_DIGITS, TEN_DIGITS, Solution, condition_of, data_unit_matrix, translate_singular_errors
 from squarely.inference.normality import UNKNOWN_NORMALITY, Normality, residual_tests
 from squarely.numerics import ROUNDOFF, Array
 
@@ -144,9 +144,7 @@ def _condition_number(solution: Solution) -> float:
 def covariance_of(solution: Solution, variance: float) -> Array:
     """Return the covariance (p, p) in the units of the data: sigma^2 A A' with A = T R^-1; T converts to those units."""
     factor, scale = solution.factor, float(solution.moments.design.scales[-1])
-    ratio, first = data_unit_transform(solution.moments, factor)
-    T = np.diag(ratio)
-    T[0] += first
+    T = data_unit_matrix(solution.moments, factor)
     A = solve_triangular(factor.R, T.T, trans="T").T if solution.inverse_root is None else solution.inverse_root.right_multiply(T)
     full = np.full((len(factor.selected), len(factor.selected)), np.nan)
     full[np.ix_(factor.selected, factor.selected)] = variance / scale**2 * (A @ A.T)

@@ -23,11 +23,8 @@ def select_columns(
     """Go through the columns of W in order, and drop each that the selected ones before it span up to rounding.
 
     `constant` (k + 1,) are those that the intercept alone spans for certain, and `zero` those of them that are zero. Returns the q
-    selected columns, R with R'R = W'W for them, and the dependency of each dropped one.
-
-    Raises
-    ------
-    IllConditionedError : a column is so near to what others span that cross-products in doubles cannot serve.
+    selected columns, R with R'R = W'W for them, and the dependency of each dropped one. Raises an IllConditionedError if a column
+    is so near to what others span that cross-products in doubles cannot serve.
     """
     G = engine_gram.gram
     columns = range(0 if moments.design.intercept else 1, len(G) - 1)

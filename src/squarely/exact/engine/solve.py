@@ -49,11 +49,7 @@ def solve_in_engine(moments: Moments, source: Source, *, collinear: str = "drop"
     """Solve min ||y - X beta||_2 as `solve_least_squares` does, by aggregates alone.
 
     Each step of refinement is one scan of r = y - W b and W'r. Rank is decided on the cross-products, or on a scan of what the
-    columns before leave.
-
-    Raises
-    ------
-    DataError : a dependency and `collinear="raise"`; the cross-products cannot tell columns apart; or no coefficient has a digit.
+    columns before leave. Errors are those of `solve_least_squares`, or that cross-products cannot tell columns apart.
     """
     record = moments.engine_record
     engine_gram = record.engine_gram if record else None

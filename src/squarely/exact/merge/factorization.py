@@ -34,12 +34,7 @@ NOT_IN_MERGE = (
 def factorize_merged(
     merged: MergedMoments, solutions: Sequence[Solution], signs: Sequence[int]
 ) -> tuple[MergedMoments, Factorization]:
-    """Decide rank and factor the merged columns; return the moments too, with rounding cut off.
-
-    Raises
-    ------
-    DataError : a removal leaves cross-products that no rows have.
-    """
+    """Decide rank and factor the merged columns; return the moments too, with rounding cut off."""
     has_removal = min(signs) < 0
     if has_removal:
         merged = _clip_gram(merged)
