@@ -1,11 +1,4 @@
-"""Least squares from the moments, refined on the rows, with the digits that can be trusted.
-
-`solve` is the whole method: `factorization` gives R, from cross-products or a triangle of the rows; `rank` decides which columns
-are independent, and `condition_number` measures R; `residuals` is the scan for refinement and statistics, and `whitening` the one
-for standard errors of ill-conditioned columns; `implicit_constant` finds out whether columns without an intercept span a
-constant; `units` goes back to the units of the data; `solution` is the result. `engine` does the same where rows stay in an
-engine, `merge` solves from solutions alone, and `estimability` says which new rows have no prediction.
-"""
+"""Least squares from the moments, refined on the rows, with the digits that can be trusted: `solve` is the whole method."""
 
 from squarely.exact.condition_number import condition_of, translate_singular_errors
 from squarely.exact.estimability import check_of

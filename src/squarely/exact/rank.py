@@ -10,7 +10,7 @@ from scipy.linalg import solve_triangular
 
 from squarely.data import Source
 from squarely.design import Block, Design, derivations, fold_blocks, is_zero_factor, map_first_block
-from squarely.errors import DataError
+from squarely.errors import DataError, pluralize
 from squarely.moments import Moments
 from squarely.numerics import CONSTANT_TOLERANCE, ROUNDING, ROUNDOFF, Array, is_constant, qr_r
 
@@ -43,10 +43,7 @@ def nearly_constant_columns(moments: Moments) -> np.ndarray:
 
 
 def constant_columns(moments: Moments, source: Source) -> tuple[np.ndarray, np.ndarray]:
-    """Return which columns (k + 1,) are constant up to rounding, and which of these are zero.
-
-    One scan finds whole numbers, which are exact and so not constant, and what may be left of values that cancel.
-    """
+    """Return which columns (k + 1,) are constant up to rounding, which whole numbers do not have, and which of these are zero."""
     found, zero = canceled_columns(moments.design, _ends(moments.design, source))
     return found | _columns_near_means(moments, source), zero
 
@@ -150,6 +147,17 @@ def independent_columns(
         R[q : q + len(rest), q:] = rest
     require_columns(selected, dropped)
     return np.isin(columns, selected), tuple(dropped)
+
+
+def require_rows(moments: Moments, place: str, lost: Sequence[str]) -> None:
+    """Raise a DataError unless there are more complete rows than coefficients; `lost` says why others are not complete."""
+    n, p = moments.n, len(moments.design.names)
+    if n <= p:
+        raise DataError(
+            f"There {'is' if n == 1 else 'are'} {pluralize(n, 'complete row')} for {pluralize(p, 'coefficient')} in {place}: "
+            "nothing is left to measure the errors with. "
+            f"{' '.join([*lost, f'Give at least {p + 1} rows'])}, or a formula with fewer columns."
+        )
 
 
 def require_columns(selected: Sequence[int], dropped: Sequence[Dependency]) -> None:

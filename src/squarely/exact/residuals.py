@@ -52,8 +52,8 @@ class ResidualSums:
     squares: float
     powers: Array
     sum_squared_differences: float
-    first_residual: float
-    last_residual: float
+    first_residual: float = math.nan
+    last_residual: float = math.nan
     top: float = 0.0
 
 

@@ -16,6 +16,8 @@ from squarely.exact.whitening import InverseRoot
 from squarely.moments import Moments
 from squarely.numerics import ROUNDOFF, Array, Pair
 
+UNORDERED = "Durbin-Watson needs an order of rows, which {} does not have. Give order_by=."
+
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Solution:
@@ -78,8 +80,8 @@ class Solution:
     @property
     def is_span_certain(self) -> bool:
         """Whether it is certain that a constant is spanned or not, which a removal may leave open."""
-        span, removed = self.span, self.merge_record is not None and bool(self.merge_record.removed_rows)
-        return not removed or span is None or span.is_certain(self.moments, self.factor)
+        has_removal = self.merge_record is not None and self.merge_record.removed_rows
+        return not has_removal or self.span is None or self.span.is_certain(self.moments, self.factor)
 
     @property
     def included_fits(self) -> MergeRecord:
@@ -194,11 +196,6 @@ def require_digits(solution: Solution) -> Solution:
     if not solution.converged and (solution.digits[solution.factor.selected] == 0).all():
         raise no_digits_error()
     return solution
-
-
-def unordered_remark(label: str) -> str:
-    """Return the remark that rows without an order have no Durbin-Watson statistic."""
-    return f"Durbin-Watson needs an order of rows, which {label} does not have. Give order_by=."
 
 
 Shard = tuple[int, float, float, float]  # rows, mean and total sum of squares of the response, and residual sum of squares

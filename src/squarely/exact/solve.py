@@ -8,14 +8,14 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from squarely.data import Source
-from squarely.errors import DataError, OptionError, pluralize, require_one_of
+from squarely.errors import OptionError, require_one_of
 from squarely.exact.condition_number import column_norms, translate_singular_errors
 from squarely.exact.engine.solve import solve_in_engine
 from squarely.exact.factorization import TEN_DIGITS, Factorization, factorize
 from squarely.exact.implicit_constant import span_of
-from squarely.exact.rank import require_independent
+from squarely.exact.rank import require_independent, require_rows
 from squarely.exact.residuals import ResidualSums, scan_residuals, without_shape
-from squarely.exact.solution import Refinement, Solution, make_solution, require_digits, unordered_remark
+from squarely.exact.solution import UNORDERED, Refinement, Solution, make_solution, require_digits
 from squarely.exact.units import standard_error_scale, to_data_units, totals_of
 from squarely.exact.whitening import inverse_root, needs_whitening
 from squarely.moments import CHEAP_CELLS, Moments
@@ -48,13 +48,7 @@ def solve_least_squares(moments: Moments, source: Source, *, collinear: str = "d
     """
     require_one_of("collinear", collinear, ("drop", "raise"))
     require_precision(precision)
-    p = len(moments.design.names)
-    if moments.n <= p:
-        raise DataError(
-            f"There {'is' if moments.n == 1 else 'are'} {pluralize(moments.n, 'complete row')} for "
-            f"{pluralize(p, 'coefficient')} in {source.label}: nothing is left to measure the errors with. "
-            f"{' '.join([*moments.account.lines()[1:], f'Give at least {p + 1} rows'])}, or a formula with fewer columns."
-        )
+    require_rows(moments, source.label, moments.account.lines()[1:])
     if moments.engine_record is not None:
         if precision == "extended":
             raise OptionError(
@@ -79,7 +73,7 @@ def _solve_on_rows(moments: Moments, source: Source, *, collinear: str, precisio
         params = np.where(np.abs(params) <= error, 0.0, params)
     place, rounding = (design.centers[-1], float(design.scales[-1]), float(moments.gram[0, -1] / n)), _sum_rounding(n)
     if not source.ordered:
-        moments = replace(moments, remarks=(*moments.remarks, unordered_remark(source.label)))
+        moments = replace(moments, remarks=(*moments.remarks, UNORDERED.format(source.label)))
     solution = make_solution(
         moments,
         factor,
@@ -160,13 +154,10 @@ def _sum_rounding(n: int) -> float:
 
 
 def _needs_extended(moments: Moments, factor: Factorization, b: Array, scale: Array, size: float) -> bool:
-    """Return whether double-double is cheap, or doubles leave fewer than ten digits.
-
-    Digits count against a coefficient or its standard error, whichever is larger: an estimate that the data cannot tell from
-    zero does not need ten digits.
-    """
+    """Return whether double-double is cheap, or doubles leave fewer than ten digits."""
     squares = max(float(moments.gram[-1, -1] - factor.rhs @ factor.rhs), 0.0)
     errors = scale * np.sqrt(squares / (moments.n - len(factor.R)))
+    # An estimate that the data cannot tell from zero does not need ten digits: they count against the standard error.
     inexact = 4 * ROUNDOFF * scale * size > TEN_DIGITS * np.maximum(np.abs(b), errors)
     return moments.n * moments.design.layout.cells <= CHEAP_CELLS or bool(inexact.any())
 
@@ -198,10 +189,7 @@ def _step_error(factor: Factorization, step: float, terms: float) -> float:
 
 
 def _scan_rounding(n: int, residuals: ResidualSums, b: Array, size: float, *, extended: bool) -> tuple[float, float]:
-    """Bound the rounding of one scan: of the norm of r, and of X'r relative to the lengths of X and r.
-
-    `size` is that of the terms from which the residuals are computed, as a norm over the rows.
-    """
+    """Bound the rounding of one scan: of the norm of r, by the size of its terms, and of X'r relative to the lengths of X and r."""
     if not extended:
         return 4 * ROUNDOFF * size, 4 * ROUNDOFF
     bits = slice_bits(max(min(n, SLICED_ROWS), len(b)))

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import betaincinv, stdtr, stdtrit
 
-from squarely.data import RowAccount, Source, open_new_rows, scan_purpose, to_frame, to_series, to_square_frame
-from squarely.design import Design, predict_batches
+from squarely.data import RowAccount, Source, open_new_rows, open_source, scan_purpose, to_frame, to_series, to_square_frame
+from squarely.design import Design, iter_predictions, predict_batches
 from squarely.errors import InputError, OptionError
 from squarely.exact import Solution
 from squarely.inference.deserialize import solution_from_json
 from squarely.inference.merge import detach_source, merge_solutions
 from squarely.inference.normality import Normality
-from squarely.inference.prediction import iter_predicted, make_predictor, read_residuals, require_other_file, write_predicted
+from squarely.inference.prediction import make_predictor, read_residuals, require_other_file, write_predicted
 from squarely.inference.serialize import solution_to_json
 from squarely.inference.statistics import Statistics, covariance_of, statistics_of
 from squarely.inference.summary import summary_page
@@ -162,8 +162,10 @@ class Fit(Statistics):
 
     def predictions(self, source: Source, *, unseen: str = "error", rank_deficient: str = "nan") -> Iterator[Array]:
         """Predict as `predict` does, yielding an array (m,) for each batch of rows of a source."""
-        return iter_predicted(self.solution, source, unseen=unseen, rank_deficient=rank_deficient)
+        rows = open_new_rows(source, self.design.formula.names)
+        return iter_predictions(make_predictor(self.solution, rank_deficient), rows, unseen=unseen)
 
+    @scan_purpose("predictions")
     def write_predictions(
         self, new: object, path: str | os.PathLike[str], *, unseen: str = "error", rank_deficient: str = "nan"
     ) -> int:
@@ -176,7 +178,9 @@ class Fit(Statistics):
         ------
         DataError : as `predict`; or the file cannot be written, or is the file of the data.
         """
-        return write_predicted(self.solution, new, path, unseen=unseen, rank_deficient=rank_deficient)
+        source = open_source(new)
+        require_other_file(source, path)
+        return write_predicted(path, self.predictions(source, unseen=unseen, rank_deficient=rank_deficient))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save the fit as JSON, without its rows; `squarely.load` reads it back.
@@ -321,13 +325,7 @@ def _make_fit(statistics: Statistics, solution: Solution, source: Source) -> Fit
 
 
 def merge_fits(fits: Sequence[Fit], removed: Sequence[Fit] = (), *, duplicates: str = "raise") -> Fit:
-    """Return the fit of all rows of `fits` without those of `removed`; see `Fit.merge` and `Fit.remove`.
-
-    Raises
-    ------
-    InputError : there is no fit, or something is not a fit.
-    DataError : as in `Fit.merge`.
-    """
+    """Return the fit of all rows of `fits` without those of `removed`; see `Fit.merge` and `Fit.remove`."""
     if not fits:
         raise InputError("There is no fit to merge. Give at least one, such as sq.merge([sq.load('a.json'), sq.load('b.json')]).")
     for fit in [*fits, *removed]:

@@ -17,7 +17,7 @@ def merge_solutions(
 ) -> Solution:
     """Return the solution for all rows of `parts` without those of `removed`.
 
-    A DataError says that the models differ, two parts have the same rows, or the removed ones are not in `parts`; it names `sources`.
+    A DataError names `sources`: the models differ, two parts have the same rows, or the removed ones are not in `parts`.
     """
     require_one_of("duplicates", duplicates, ("raise", "keep"))
     all_parts = [*parts, *removed]
@@ -51,9 +51,8 @@ def _require_different_rows(parts: Sequence[Solution], sources: Sequence[Source]
             if has_same_moments(design, parts[i].moments, parts[j].moments):
                 first, second = (_label(sources, k) for k in sorted((i, j)))
                 raise DataError(
-                    f"Fit {first} and fit {second} have the same cross-products of "
-                    f"{pluralize(n, 'row')}, so they seem to be fits of the same rows. Leave one of them out, or keep both with "
-                    "duplicates='keep'."
+                    f"Fit {first} and fit {second} have the same cross-products of {pluralize(n, 'row')}, so they seem to be fits "
+                    "of the same rows. Leave one of them out, or keep both with duplicates='keep'."
                 )
 
 
@@ -66,8 +65,8 @@ def _require_different_shards(parts: Sequence[Solution], sources: Sequence[Sourc
         for n, j in same:
             if part.merge_record or parts[j].merge_record:
                 raise DataError(
-                    f"Fit {_label(sources, j)} and fit {_label(sources, i)} both have a shard of {pluralize(n, 'row')} with the same "
-                    "mean and sums of squares, so these seem to be the same rows. Leave it out of one fit, or keep both with "
+                    f"Fit {_label(sources, j)} and fit {_label(sources, i)} both have a shard of {pluralize(n, 'row')} with the "
+                    "same mean and sums of squares, so these seem to be the same rows. Leave it out of one fit, or keep both with "
                     "duplicates='keep'."
                 )
         for shard in shards:

@@ -67,8 +67,8 @@ class Statistics:
 def statistics_of(solution: Solution) -> Statistics:
     """Compute what follows from a solution under the classical assumptions: one variance, independent errors."""
     moments, factor, residuals = solution.moments, solution.factor, solution.residuals
-    n, rank = moments.n, len(factor.columns)
-    span = solution.span
+    n, rank, span, design = moments.n, len(factor.columns), solution.span, moments.design
+    first = design.column_centers[factor.columns] * design.intercept  # X = Z B has the singular values of R B
     k_constant = int(span is None or span.is_spanned(moments, factor))
     about_mean, about_zero = (solution.centered_tss, solution.tss_error), solution.uncentered_tss
     # The squares of a response that varies sum to half a spacing of doubles at least. A smaller sum is rounding.
@@ -78,9 +78,9 @@ def statistics_of(solution: Solution) -> Statistics:
     ssr = math.nan if solution.has_hidden_residuals else solution.ssr
     df_model, df_resid = rank - k_constant, n - rank
     undefined = constant and k_constant == 1
-    ess = 0.0 if solution.is_span_certain else math.nan  # a constant alone explains nothing
-    if solution.is_span_certain and df_model:
-        ess = _explained_squares(solution, tss, tss_error)
+    ess = math.nan
+    if solution.is_span_certain:  # a constant alone explains nothing
+        ess = _explained_squares(solution, tss, tss_error) if df_model else 0.0
     mse_resid, mse_model = ssr / df_resid, ess / df_model if df_model else math.nan
     rsquared = math.nan if undefined or math.isnan(ess) else 1 - _divide(solution.ssr, tss) if ess else 0.0
     fvalue = math.nan if undefined else _divide(mse_model, mse_resid)
@@ -107,7 +107,7 @@ def statistics_of(solution: Solution) -> Statistics:
         mse_model=mse_model,
         mse_total=tss / (n - k_constant),
         durbin_watson=_divide(residuals.sum_squared_differences, residuals.squares) if residuals else math.nan,
-        condition_number=_condition_number(solution),
+        condition_number=condition_of(factor.R, np.array([design.column_scales[factor.columns], first])),
         normality=residual_tests(n, residuals.powers) if residuals else UNKNOWN_NORMALITY,
         standard_errors=math.sqrt(mse_resid) * solution.unit_bse,
     )
@@ -132,13 +132,6 @@ def _divide(a: float, b: float) -> float:
     if b != 0:
         return a / b
     return math.nan if a == 0 or math.isnan(a) else math.copysign(math.inf, a)
-
-
-def _condition_number(solution: Solution) -> float:
-    """Return the ratio of the singular values of X as the user has it: X = Z B, so those of R B."""
-    design, factor = solution.moments.design, solution.factor
-    first = design.column_centers[factor.columns] if design.intercept else np.zeros(len(factor.columns))
-    return condition_of(factor.R, np.array([design.column_scales[factor.columns], first]))
 
 
 def covariance_of(solution: Solution, variance: float) -> Array:

@@ -24,7 +24,7 @@ from squarely.exact.factorization import TEN_DIGITS, Factorization
 from squarely.exact.implicit_constant import Span, span_by_scans, span_by_sums
 from squarely.exact.rank import canceled_columns, nearly_constant_columns, require_columns, require_independent
 from squarely.exact.residuals import ResidualSums, without_shape
-from squarely.exact.solution import Refinement, Solution, make_solution, require_digits, unordered_remark
+from squarely.exact.solution import UNORDERED, Refinement, Solution, make_solution, require_digits
 from squarely.exact.units import totals_of
 from squarely.exact.whitening import InverseRoot
 from squarely.moments import (
@@ -147,8 +147,6 @@ def _refine(problem: EngineProblem, client: EngineClient) -> tuple[Refinement, R
         squares=0.0 if exact else sums.squares,
         powers=0 * sums.powers if exact else sums.powers,
         sum_squared_differences=client.sum_squared_differences(sums.query, "r0") if ordered else 0.0 if exact else math.nan,
-        first_residual=math.nan,
-        last_residual=math.nan,
     )
     squares = 0.0 if exact else max(sums.squares - float(d @ gradient), 0.0)
     input_rounding = float(rounding[columns] @ unit_standard_errors(R))
@@ -177,7 +175,7 @@ def _solution(problem: EngineProblem, client: EngineClient, record: EngineRecord
     made = problem.engine_gram.columns
     place = made.shifts[-1], made.units[-1], problem.engine_gram.gram[0, -1] / moments.n
     scans, expressions = record.scans + client.cost.scans, record.expressions + client.cost.expressions
-    remarks = moments.remarks if client.engine.ordered else (*moments.remarks, unordered_remark(record.engine))
+    remarks = moments.remarks if client.engine.ordered else (*moments.remarks, UNORDERED.format(record.engine))
     return make_solution(
         replace(moments, engine_record=replace(record, scans=scans, expressions=expressions), remarks=remarks),
         factor,

@@ -14,12 +14,13 @@ from itertools import compress
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from squarely.errors import DataError, NumericalError, join_words, pluralize
+from squarely.errors import DataError, NumericalError, join_words
 from squarely.exact.condition_number import translate_singular_errors
 from squarely.exact.factorization import Factorization
 from squarely.exact.implicit_constant import Span, span_of_levels
 from squarely.exact.merge.factorization import NOT_IN_MERGE, factorize_merged
-from squarely.exact.merge.sums import Part, constant_part, minimize, response_parts
+from squarely.exact.merge.sums import Part, make_parts, minimize
+from squarely.exact.rank import require_rows
 from squarely.exact.solution import MergeRecord, Refinement, Shard, Solution, is_same_shard, make_solution, require_digits
 from squarely.exact.units import standard_error_scale, to_data_units
 from squarely.moments import MergedMoments
@@ -30,22 +31,13 @@ from squarely.numerics import ROUNDOFF, Array
 def solve_merged(merged: MergedMoments, solutions: Sequence[Solution], signs: Sequence[int]) -> Solution:
     """Solve min sum_s sign_s (ssr_s + ||X_s (b - b_s)||^2) for the columns of `merged`, refined until a step cannot matter.
 
-    `solutions` belong to the parts of `merged`, in their order; a sign of -1 removes one.
-
-    Raises
-    ------
-    DataError : too few rows are left, or what is removed cannot have been in.
-    NumericalError : a removal leaves nothing but rounding.
+    `solutions` belong to the parts of `merged`, in their order; a sign of -1 removes one. A DataError says that too few rows are
+    left or that what is removed cannot have been in, and a NumericalError that a removal leaves nothing but rounding.
     """
-    n, p = merged.moments.n, len(merged.moments.design.names)
-    if n <= p:
-        raise DataError(
-            f"There {'is' if n == 1 else 'are'} {pluralize(n, 'complete row')} for {pluralize(p, 'coefficient')} in "
-            f"all: nothing is left to measure the errors with. Give at least {p + 1} rows, or a formula with fewer columns."
-        )
+    require_rows(merged.moments, "all", [])
     merged, factor = factorize_merged(merged, solutions, signs)
-    parts = response_parts(merged, factor, solutions, signs)
-    minimum, error = minimize(merged, factor, parts, factor.rhs)
+    parts = make_parts(merged, factor, solutions, signs)
+    minimum, error = minimize(merged, factor, parts, -1, factor.rhs)
     if minimum.squares < -minimum.squares_error:
         raise DataError(NOT_IN_MERGE.format("the sum of squared residuals that would be left is below zero"))
     return _solution(merged, factor, minimum, error, parts)
@@ -57,7 +49,7 @@ def _span(merged: MergedMoments, factor: Factorization, parts: Sequence[Part]) -
     if (levels := span_of_levels(merged.moments, factor)) is not None:
         return levels
     rhs = solve_triangular(factor.R, merged.moments.gram[factor.columns, 0], trans="T")
-    minimum, _ = minimize(merged, factor, [constant_part(part) for part in parts], rhs)
+    minimum, _ = minimize(merged, factor, parts, 0, rhs)
     error = minimum.fitted_error + float(np.sqrt(minimum.squares_error))
     return Span(b=minimum.b, remainder=float(np.sqrt(max(minimum.squares, 0.0))), remainder_error=error)
 

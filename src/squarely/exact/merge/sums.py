@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -19,77 +19,59 @@ _MOST_STEPS = 10
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Part:
-    """One solution of least squares for one target, a column of [1, x_1 ... x_p, y].
+    """One solution of a merge: its change of basis and sign.
 
-    Attributes
-    ----------
-    solution, basis_change, sign : of the fit.
-    target : the position of the target, 0 for the ones and -1 for the response.
-    b, ratio : (q,) its coefficients, and the factor to the common unit.
-    squares, fitted_error : the residual sum of squares and the norm of the error of the fitted values, in the common unit.
-    error_growth : how far such an error may grow relative to the remaining rows, if the removed ones were larger.
+    `error_growth` is how far errors of its fitted values may grow relative to the remaining rows, if the removed ones were larger.
     """
 
     solution: Solution
     basis_change: ChangeOfBasis
     sign: int
-    target: int
-    b: Pair
-    ratio: float
-    squares: float
-    fitted_error: float
     error_growth: float
 
+    def minimum(self, target: int, unit: float) -> tuple[Pair, float, float, float]:
+        """Return its coefficients b (q,) for a target, the factor to the common unit, the sum of squares and the error of the fit.
 
-def response_parts(merged: MergedMoments, factor: Factorization, solutions: Sequence[Solution], signs: Sequence[int]) -> list[Part]:
-    """Return the solutions as parts whose target is the response."""
-    unit = float(merged.moments.design.scales[-1])
-
-    def error_growth(solution: Solution, change: ChangeOfBasis) -> float:
-        """Return the norm of X_s R^-1, which is at most one without a removal."""
-        if min(signs) > 0:
-            return 1.0
-        X = change_triangle(solution, change)[:, factor.columns]
-        return max(1.0, float(np.linalg.norm(solve_triangular(factor.R, X.T, trans="T"), 2)))
-
-    return [
-        Part(
-            solution=solution,
-            basis_change=change,
-            sign=sign,
-            target=-1,
-            b=solution.scaled_params,
-            ratio=change.ratio,
-            squares=solution.ssr / unit**2,
-            fitted_error=solution.fitted_error * change.ratio,
-            error_growth=error_growth(solution, change),
-        )
-        for solution, change, sign in zip(solutions, merged.basis_changes, signs, strict=True)
-    ]
+        The target is a column of [1, x_1 ... x_p, y], the ones (0) or the response (-1), whose common scale is `unit`. The error is
+        the norm of that of the fitted values.
+        """
+        solution, span, ratio = self.solution, self.solution.span, self.basis_change.ratio
+        if target:
+            return solution.scaled_params, ratio, solution.ssr / unit**2, solution.fitted_error * ratio
+        assert span is not None  # noqa: S101  # all fits are of one formula, here without an intercept
+        return span.b, 1.0, span.remainder**2, span.remainder_error
 
 
-def constant_part(part: Part) -> Part:
-    """Return the part of the same solution whose target is the column of ones."""
-    span = part.solution.span
-    assert span is not None  # noqa: S101  # all fits are of one formula, here without an intercept
-    return replace(part, target=0, b=span.b, ratio=1.0, squares=span.remainder**2, fitted_error=span.remainder_error)
+def make_parts(merged: MergedMoments, factor: Factorization, solutions: Sequence[Solution], signs: Sequence[int]) -> list[Part]:
+    """Return the solutions as parts of a merge."""
+    parts = []
+    for solution, change, sign in zip(solutions, merged.basis_changes, signs, strict=True):
+        growth = 1.0
+        if min(signs) < 0:  # the norm of X_s R^-1, which is at most one without a removal
+            X = change_triangle(solution, change)[:, factor.columns]
+            growth = max(1.0, float(np.linalg.norm(solve_triangular(factor.R, X.T, trans="T"), 2)))
+        parts.append(Part(solution=solution, basis_change=change, sign=sign, error_growth=growth))
+    return parts
 
 
-def minimize(merged: MergedMoments, factor: Factorization, parts: Sequence[Part], rhs: Array) -> tuple[Refinement, Array]:
-    """Solve for the target of the parts, starting from b with R b = `rhs`; return the error (q,) of the solution too."""
+def minimize(
+    merged: MergedMoments, factor: Factorization, parts: Sequence[Part], target: int, rhs: Array
+) -> tuple[Refinement, Array]:
+    """Solve for a target, starting from b with R b = `rhs`; return the error (q,) of the solution too."""
     R, q, columns = factor.R, len(factor.R), factor.columns
     P = solve_triangular(R, np.eye(q))
     scale = np.linalg.norm(P, axis=1)  # roots of the diagonal of (R'R)^-1
     inverse = np.abs(P @ P.T)
     hi, lo = solve_triangular(R, rhs), np.zeros(q)
-    gradient = _sum_parts(merged, columns, parts, (hi, lo))[0]
+    gradient = _sum_parts(merged, columns, parts, target, (hi, lo))[0]
     converged, steps = False, 0
     while not converged and steps < _MOST_STEPS:
         d = solve_triangular(R, solve_triangular(R, gradient[columns], trans="T"))
         hi, e = two_sum(hi, d)
         lo = lo + e
         steps += 1
-        gradient, gradient_error, squares, squares_error, own_error, sums_error = _sum_parts(merged, columns, parts, (hi, lo))
+        sums = _sum_parts(merged, columns, parts, target, (hi, lo))
+        gradient, gradient_error, squares, squares_error, own_error, sums_error = sums
         noise = scale * (own_error + sums_error) + inverse @ gradient_error[columns]
         converged = bool((np.abs(d) <= ROUNDOFF * np.abs(hi) + noise).all())
     step = factor.unit_error * float(np.linalg.norm(R @ d))
@@ -105,23 +87,27 @@ def minimize(merged: MergedMoments, factor: Factorization, parts: Sequence[Part]
 
 
 def _sum_parts(
-    merged: MergedMoments, columns: np.ndarray, parts: Sequence[Part], b: Pair
+    merged: MergedMoments, columns: np.ndarray, parts: Sequence[Part], target: int, b: Pair
 ) -> tuple[Array, Array, float, float, float, float]:
     """Sum over all rows for coefficients b: Z'(y - X b) (l + 1,) and the squared residuals, each with its error at most.
 
     The last two are the norm of the parts' own errors of fitted values, and what triangles add to it.
     """
-    size = len(merged.moments.gram)
+    size, response_unit = len(merged.moments.gram), float(merged.moments.design.scales[-1])
     v = np.zeros(size), np.zeros(size)  # y - X b = Z v, with the target for y
     v[0][columns], v[1][columns] = -b[0], -b[1]
-    v[0][parts[0].target] = 1.0
+    v[0][target] = 1.0
     gradient = np.zeros(size), np.zeros(size)
     gradient_error = np.zeros(size)
     squares = squares_error = own_error = sums_error = 0.0
     for part in parts:
         solution, change, sign = part.solution, part.basis_change, part.sign
         gram, factor = solution.moments.gram, solution.factor
-        e = _difference(part, v)
+        own_b, ratio, own_squares, error = part.minimum(target, response_unit)
+        own = np.zeros((2, len(gram)))
+        own[:, factor.columns] = own_b
+        own[0, target] = -1.0
+        e = dd_add(change.apply(v), (ratio * own[0], ratio * own[1]))  # v less the part's own minimum
         lengths = change.error_lengths(gram)
         reach = float(np.abs(e[0]) @ np.sqrt(np.diag(gram)))
         if not needs_triangle(solution):
@@ -140,24 +126,15 @@ def _sum_parts(
             squares_error += 2 * unit * reach * np.sqrt(square) + (unit * reach) ** 2
         # The part's minimum says nothing about the columns that it dropped: their remainders may correlate with its residuals.
         dropped = columns_of(solution.moments)[~factor.selected]
-        norm, error = np.sqrt(part.squares), part.fitted_error
+        norm = np.sqrt(own_squares)
         gradient_error += np.abs(change.A[0][dropped]).T @ factor.remainders * norm
         squares_error += 2 * float(np.abs(e[0][dropped]) @ factor.remainders) * norm
         back = change.apply_transpose(g)
         gradient = dd_add(gradient, (sign * back[0], sign * back[1]))
-        squares += sign * (part.squares + square)
-        squares_error += 2 * (norm + np.sqrt(square)) * error + error**2 + 4 * ROUNDOFF * (part.squares + square)
+        squares += sign * (own_squares + square)
+        squares_error += 2 * (norm + np.sqrt(square)) * error + error**2 + 4 * ROUNDOFF * (own_squares + square)
         own_error += part.error_growth * error
     return gradient[0] + gradient[1], gradient_error, squares, squares_error, own_error, sums_error
-
-
-def _difference(part: Part, v: Pair) -> Pair:
-    """Return v less the part's own minimum, (k + 1,) in the part's columns and the common unit."""
-    v = part.basis_change.apply(v)
-    own, columns = np.zeros((2, len(v[0]))), part.solution.factor.columns
-    own[:, columns] = part.b
-    own[0, part.target] = -1.0
-    return dd_add(v, (part.ratio * own[0], part.ratio * own[1]))
 
 
 def _multiply(M: Array, x: Pair) -> Pair:
