@@ -144,6 +144,7 @@ def _merge_record(parts: Sequence[Part]) -> MergeRecord:
             rows += fits.removed_rows
             removed_rows += fits.rows
             for removed in fits.shards:
-                same = [shard for shard in shards if is_same_shard(shard, removed)]
-                shards = [shard for shard in shards if shard is not same[0]] if same else shards
+                same = next((shard for shard in shards if is_same_shard(shard, removed)), None)
+                if same:
+                    shards.remove(same)  # one of them, if it was added twice
     return MergeRecord(rows=tuple(rows), removed_rows=tuple(removed_rows), shards=tuple(shards))
