@@ -19,9 +19,7 @@ ROUNDOFF = 2.0**-53  # the largest relative error of one rounding to nearest in 
 # a few units each. Measured on exact dependencies, the multiple is below 6 for 2 to 50 columns, with ten rows and ten million. Then
 # it grows about as the square root of the number of columns: 24 for 200 columns, 110 for 600, 75 for 2,000.
 ROUNDING = 32.0
-CONSTANT_TOLERANCE = (
-    512 * ROUNDOFF
-)  # up to this fraction of the mean a standard deviation may be rounding, of sums of some 100 terms
+CONSTANT_TOLERANCE = 512 * ROUNDOFF  # up to this fraction of the mean a deviation may be rounding, of sums of some 100 terms
 EXACT_INTEGERS = 2**53  # integers of at most this size are exact in double
 FRACTION_LIMIT = 2.0**52  # below this doubles can have fractions, so values that are integers are exact integers
 SLICED_ROWS = 8_192  # the most terms of a sliced product; with more terms slices have fewer bits
@@ -92,15 +90,15 @@ def dd_power(x: Pair, n: int) -> Pair:
     >>> abs(Fraction(float(hi)) + Fraction(float(lo)) - Fraction(1.1) ** 3) < Fraction(2) ** -100
     True
     """
-    one = np.ones_like(x[0])
-    result, square, exponent = (one, 0 * one), x, abs(n)
+    one = np.ones_like(x[0]), np.zeros_like(x[0])
+    result, square, exponent = one, x, abs(n)
     while exponent:
         if exponent & 1:
             result = dd_multiply(result, square)
         exponent >>= 1
         if exponent:
             square = dd_multiply(square, square)
-    return result if n >= 0 else dd_divide((one, 0 * one), result)
+    return result if n >= 0 else dd_divide(one, result)
 
 
 def dd_sum(x: Pair) -> Pair:
@@ -112,8 +110,7 @@ def dd_sum(x: Pair) -> Pair:
     """
     hi, lo = x
     if len(hi) == 0:
-        zero = np.zeros(hi.shape[1:])
-        return zero, zero
+        return np.zeros(hi.shape[1:]), np.zeros(hi.shape[1:])
     while len(hi) > 1:
         half = len(hi) // 2
         odd = slice(2 * half, None)

@@ -623,3 +623,13 @@ def test_a_dot_means_the_same_after_loading(tmp_path):
     merged = loaded.merge(sq.ols("y ~ .", data[data["x"] <= 0]))
     merged.save(tmp_path / "b.json")
     assert_same(sq.load(tmp_path / "b.json"), sq.ols("y ~ .", data))
+
+
+def test_a_shard_that_is_in_twice_and_removed_once_is_still_in():
+    rows = sq.datasets.cars()
+    a, b = (sq.ols("mpg ~ weight", part) for part in (rows[:200], rows[200:]))
+    both = a.merge(b)
+    rest = both.merge(both, duplicates="keep").remove(a)
+    assert len(rest.solution.merge_record.shards) == 3
+    with pytest.raises(DataError, match="both have a shard of 200 rows"):
+        rest.merge(a)

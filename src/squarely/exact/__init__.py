@@ -1,11 +1,4 @@
-"""Least squares from the moments, refined on the rows, with the digits that can be trusted.
-
-`solve` is the whole method: `factorization` gives R, from cross-products or a triangle of the rows; `rank` decides which columns
-are independent, and `condition_number` measures R; `residuals` is the scan for refinement and statistics, and `whitening` the one
-for standard errors of ill-conditioned columns; `implicit_constant` finds out whether columns without an intercept span a
-constant; `units` goes back to the units of the data; `solution` is the result. `engine` does the same where rows stay in an
-engine, `merge` solves from solutions alone, and `estimability` says which new rows have no prediction.
-"""
+"""Least squares from the moments, refined on the rows, with the digits that can be trusted: `solve` is the whole method."""
 
 from squarely.exact.condition_number import condition_of, translate_singular_errors
 from squarely.exact.estimability import check_of
@@ -17,7 +10,7 @@ from squarely.exact.rank import Dependency
 from squarely.exact.residuals import ResidualSums, column_sums, residuals_of
 from squarely.exact.solution import MergeRecord, Shard, Solution, is_same_shard
 from squarely.exact.solve import require_precision, solve_least_squares
-from squarely.exact.units import data_unit_transform, natural_sizes, standard_error_scale, to_data_units, totals_of, unit_errors
+from squarely.exact.units import data_unit_matrix, natural_sizes, standard_error_scale, to_data_units, totals_of, unit_errors
 from squarely.exact.whitening import InverseRoot
 
 __all__ = [
@@ -35,7 +28,7 @@ __all__ = [
     "check_of",
     "column_sums",
     "condition_of",
-    "data_unit_transform",
+    "data_unit_matrix",
     "is_same_shard",
     "natural_sizes",
     "require_precision",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
-from typing import ParamSpec, TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
@@ -12,24 +11,18 @@ from scipy.linalg import LinAlgError, cholesky, solve_triangular
 from squarely.errors import DataError
 from squarely.numerics import ROUNDOFF, Array
 
-P = ParamSpec("P")
-T = TypeVar("T")
 MOST_SINGULAR_VALUES = 1_000
 _COLUMNS = 512
 _TOLERANCE = 5e-3  # of an eigenvalue, twice that of a singular value: three digits are printed
 
 
-def translate_singular_errors(function: Callable[P, T]) -> Callable[P, T]:
+@contextmanager
+def translate_singular_errors() -> Iterator[None]:
     """Turn a LinAlgError for a singular matrix into a DataError."""
-
-    @wraps(function)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return function(*args, **kwargs)
-        except LinAlgError:
-            raise no_digits_error() from None
-
-    return wrapper
+    try:
+        yield
+    except LinAlgError:
+        raise no_digits_error() from None
 
 
 def no_digits_error() -> DataError:
@@ -74,14 +67,13 @@ def _condition_by_iteration(R: Array, diagonal: Array, first: Array) -> float:
     from scipy.linalg.blas import dtrmv
     from scipy.sparse.linalg import LinearOperator, eigsh
 
-    R = np.asfortranarray(R)
+    R, shape = np.asfortranarray(R), (len(R), len(R))
 
     def multiply(x: Array) -> Array:  # B'R'R B x
         y: Array = diagonal * x
         y[0] += first @ x
         y = dtrmv(R, dtrmv(R, y), trans=1)  # reads the upper half alone
-        out: Array = diagonal * y + first * y[0]
-        return out
+        return np.asarray(diagonal * y + first * y[0])
 
     def solve(x: Array) -> Array:  # (R B)^-1 (R B)^-T x
         y: Array = x / diagonal
@@ -92,7 +84,6 @@ def _condition_by_iteration(R: Array, diagonal: Array, first: Array) -> float:
         y[1:] /= diagonal[1:]
         return y
 
-    shape = (len(R), len(R))
     ends = [
         eigsh(LinearOperator(shape, matvec=product), 1, v0=np.ones(len(R)), tol=_TOLERANCE, return_eigenvectors=False)[0]
         for product in (multiply, solve)
@@ -128,5 +119,4 @@ def unit_standard_errors_of_blocks(G: Array, block: np.ndarray) -> Array:
 
 def column_norms(R: Array) -> Array:
     """Return the lengths (q,) of the columns of R, without another matrix of its size."""
-    lengths: Array = np.sqrt(np.einsum("ij,ij->j", R, R))
-    return lengths
+    return np.asarray(np.sqrt(np.einsum("ij,ij->j", R, R)))

@@ -32,8 +32,7 @@ class Factorization:
     Attributes
     ----------
     columns : (q,) positions in Moments' columns [1, x_1 ... x_p, y] of the selected columns.
-    names : the names of all coefficients, selected or not.
-    selected : (len(names),) whether a coefficient is selected.
+    selected : (p,) whether a coefficient is selected.
     R : (q, q) upper triangular.
     rhs : (q,) with R b = rhs at the solution b.
     condition : the 2-norm condition number of R with its columns scaled to length one.
@@ -44,7 +43,6 @@ class Factorization:
     """
 
     columns: np.ndarray
-    names: tuple[str, ...]
     selected: np.ndarray
     R: Array
     rhs: Array
@@ -82,23 +80,18 @@ def make_factorization(
     R: Array,
     condition: float,
     *,
-    rhs: Array | None = None,
-    method: str = "moments",
     dropped: tuple[Dependency, ...] = (),
-    triangle: Array | None = None,
     error_factor: float = 1.0,
 ) -> Factorization:
-    """Return the factorization of some columns (q,) of Moments; `rhs` follows from the cross-products unless it is given."""
+    """Return the factorization of some columns (q,) of Moments, by cross-products."""
     return Factorization(
         columns=columns,
-        names=moments.design.names,
         selected=np.isin(columns_of(moments), columns),
         R=R,
-        rhs=solve_triangular(R, moments.gram[columns, -1], trans="T", check_finite=False) if rhs is None else rhs,
+        rhs=solve_triangular(R, moments.gram[columns, -1], trans="T", check_finite=False),
         condition=condition,
-        method=method,
+        method="moments",
         dropped=dropped,
-        triangle=triangle,
         error_factor=error_factor,
     )
 
@@ -107,11 +100,7 @@ def factorize(moments: Moments, source: Source) -> Factorization:
     """Factor the columns, from cross-products if that leaves ten digits, else from the rows.
 
     With thousands of indicators, whose cross-products are exact, rank is decided on these. Only a numeric column in doubt needs
-    the rows, which show whether it is dependent or nearly so.
-
-    Raises
-    ------
-    DataError : such a column beside so many indicators that a triangle of the rows would take hours.
+    the rows, which show whether it is dependent or nearly so: a DataError if that would take hours.
     """
     constant, zero = constant_columns(moments, source)
     factor = None if constant.any() else factorize_moments(moments)
@@ -151,20 +140,14 @@ def factorize_moments(moments: Moments) -> Factorization | None:
     if ROUNDOFF * condition**2 > TEN_DIGITS:
         return None
     try:
-        R = np.asarray(np.linalg.cholesky(G).T) if small else _cholesky_in_place(G)
+        if small:  # by NumPy: SciPy has other BLAS threads, and each would wait for the other's
+            R = np.asarray(np.linalg.cholesky(G).T)
+        else:  # in the memory of one copy: ten thousand columns take most of a gigabyte
+            R = cholesky(G.T.copy(order="F"), lower=False, overwrite_a=True, check_finite=False)
     except LinAlgError:
         return None
     condition = condition or condition_of(R, np.array([1 / length, np.zeros(len(R))]))
     return make_factorization(moments, columns, R, condition) if ROUNDOFF * condition**2 <= TEN_DIGITS else None
-
-
-def _cholesky_in_place(G: Array) -> Array:
-    """Factor a large matrix in the memory of one copy: ten thousand columns take most of a gigabyte.
-
-    Small matrices go to NumPy: SciPy has other BLAS threads, and each would wait for the other's.
-    """
-    R: Array = cholesky(G.T.copy(order="F"), lower=False, overwrite_a=True, check_finite=False)
-    return R
 
 
 def _factorize_in_order(moments: Moments, constant: np.ndarray, zero: np.ndarray) -> tuple[Factorization, list[str]]:
@@ -181,7 +164,7 @@ def _factorize_in_order(moments: Moments, constant: np.ndarray, zero: np.ndarray
         earlier, j = columns[selected][: before[i]], int(columns[i])
         d = solve_triangular(R[: before[i], : before[i]], C[:i, i][selected[:i]]) * length[i] / length[selected][: before[i]]
         remainder = float(np.sqrt(_MIN_REMAINDER * moments.gram[j, j]))
-        dropped.append(replace(describe_dependency(moments, j, earlier.tolist(), d, zero[j]), remainder=remainder))
+        dropped.append(describe_dependency(moments, j, earlier.tolist(), d, remainder, is_zero=bool(zero[j])))
     factor = make_factorization(moments, columns[selected], R * length[selected], condition_of(R), dropped=tuple(dropped))
     varying = [design.columns[j - 1] for j in columns[~selected].tolist() if not constant[j]]
     return factor, [column.name for column in varying if not all(text in design.categories for text, _, _ in column.parts)]
@@ -204,8 +187,8 @@ def factorize_triangle(
     selected, dropped = independent_columns(moments, T, columns, constant, zero, noise=noise)
     columns, q = columns[selected], int(selected.sum())
     R = qr_r(T[:, [*columns, len(T) - 1]])
-    condition = condition_of_scaled(R[:q, :q])
-    return make_factorization(moments, columns, R[:q, :q], condition, rhs=R[:q, q], method="triangle", dropped=dropped, triangle=T)
+    factor = make_factorization(moments, columns, R[:q, :q], condition_of_scaled(R[:q, :q]), dropped=dropped)
+    return replace(factor, rhs=R[:q, q], method="triangle", triangle=T)
 
 
 def require_same_rows(source: Source, moments: Moments, n: int, sums: Array) -> None:

@@ -51,8 +51,7 @@ def _tolerance(moments: Moments, factor: Factorization, b: Array) -> float:
 
 def span_by_sums(moments: Moments, factor: Factorization) -> Span | None:
     """Return the span if cross-products decide it: every row has a level that is coded, or much of the ones is left."""
-    levels = span_of_levels(moments, factor)
-    if levels is not None:
+    if (levels := span_of_levels(moments, factor)) is not None:
         return levels
     n = float(moments.n)
     projection = solve_triangular(factor.R, moments.gram[factor.columns, 0], trans="T")
@@ -82,8 +81,7 @@ def span_of_levels(moments: Moments, factor: Factorization) -> Span | None:
 
 def span_of(moments: Moments, source: Source, factor: Factorization) -> tuple[Span, int]:
     """Return the span, and how many scans of the rows it took."""
-    span = span_by_sums(moments, factor)
-    if span is not None:
+    if (span := span_by_sums(moments, factor)) is not None:
         return span, 0
     columns = np.concatenate([[0], factor.columns])
 

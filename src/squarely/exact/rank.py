@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import solve_triangular
 
 from squarely.data import Source
 from squarely.design import Block, Design, derivations, fold_blocks, is_zero_factor, map_first_block
-from squarely.errors import DataError
+from squarely.errors import DataError, pluralize
 from squarely.moments import Moments
 from squarely.numerics import CONSTANT_TOLERANCE, ROUNDING, ROUNDOFF, Array, is_constant, qr_r
 
@@ -23,14 +23,7 @@ _BLOCK = 128
 
 @dataclass(frozen=True, slots=True)
 class Dependency:
-    """How a dropped column depends on the selected ones before it.
-
-    Attributes
-    ----------
-    message : a sentence for the user.
-    remainder : the length that they may not span, in scaled units.
-    is_zero : whether the column is zero in every row.
-    """
+    """How a dropped column depends on the selected ones before it: a sentence, and the scaled length that they may not span."""
 
     message: str
     remainder: float
@@ -45,17 +38,12 @@ def growth_of_rounding(q: int) -> float:
 def nearly_constant_columns(moments: Moments) -> np.ndarray:
     """Return which columns (k + 1,) of [1, x, y] vary by no more than rounding, beside an intercept that spans them."""
     design = moments.design
-    found: np.ndarray = np.zeros(len(moments.gram), dtype=bool)
-    if design.intercept:
-        found[1:-1] = (np.sqrt(moments.variances) <= CONSTANT_TOLERANCE * np.abs(design.centers))[:-1]
-    return found
+    constant = design.intercept & (np.sqrt(moments.variances) <= CONSTANT_TOLERANCE * np.abs(design.centers))
+    return np.concatenate([[False], constant[:-1], [False]])
 
 
 def constant_columns(moments: Moments, source: Source) -> tuple[np.ndarray, np.ndarray]:
-    """Return which columns (k + 1,) are constant up to rounding, and which of these are zero.
-
-    One scan finds whole numbers, which are exact and so not constant, and what may be left of values that cancel.
-    """
+    """Return which columns (k + 1,) are constant up to rounding, which whole numbers do not have, and which of these are zero."""
     found, zero = canceled_columns(moments.design, _ends(moments.design, source))
     return found | _columns_near_means(moments, source), zero
 
@@ -82,10 +70,7 @@ def _ends(design: Design, source: Source) -> Array:
     if first is None or (first[0] > first[1]).all():
         return np.array([[np.inf], [-np.inf]]) * np.ones(len(design.cancellation_factors))
 
-    def merge(a: Array, b: Array) -> Array:
-        return np.array([np.maximum(a[0], b[0]), np.minimum(a[1], b[1])])
-
-    return fold_blocks(design, source, _ends_of, merge, first)
+    return fold_blocks(design, source, _ends_of, lambda a, b: np.array([np.maximum(a[0], b[0]), np.minimum(a[1], b[1])]), first)
 
 
 def _ends_of(block: Block) -> Array:
@@ -95,21 +80,18 @@ def _ends_of(block: Block) -> Array:
 def _columns_near_means(moments: Moments, source: Source) -> np.ndarray:
     """Return which columns (k + 1,) stay near their means. Whole numbers may, and one scan finds them."""
     design = moments.design
-    found: np.ndarray = nearly_constant_columns(moments)
+    found = nearly_constant_columns(moments)
     candidates = np.flatnonzero(found & (np.diag(moments.gram) > 0))
     if len(candidates):
         places = [int(np.flatnonzero(design.layout.dense == j - 1)[0]) for j in candidates]
 
         def step(block: Block) -> Array:  # the largest of -x and x
             x = np.array([block.dense[i][0] for i in places])
-            largest: Array = np.array([-x, x]).max(axis=2, initial=-np.inf)
-            return largest
+            return np.asarray(np.array([-x, x]).max(axis=2, initial=-np.inf))
 
         low, high = fold_blocks(design, source, step, np.maximum, np.full((2, len(places)), -np.inf)) * [[-1.0], [1.0]]
-        mean, deviation = moments.means[candidates - 1], np.sqrt(moments.variances[candidates - 1])
-        found[candidates] = [
-            is_constant(*values) for values in zip(low.tolist(), high.tolist(), mean.tolist(), deviation.tolist(), strict=True)
-        ]
+        values = np.array([low, high, moments.means[candidates - 1], np.sqrt(moments.variances[candidates - 1])])
+        found[candidates] = [is_constant(*each) for each in values.T.tolist()]
     return found
 
 
@@ -118,13 +100,9 @@ def independent_columns(
 ) -> tuple[np.ndarray, tuple[Dependency, ...]]:
     """Go through the columns in order and drop each that the selected ones before it span, up to rounding.
 
-    Returns which columns are selected, and the dependency of each other one. `constant` (k + 1,) are those that the intercept
-    alone is known to span, and `zero` those of them that are zero. `noise` (k + 1,) is the length that rounding may give to each
-    column beside the rounding of stored values.
-
-    Raises
-    ------
-    DataError : no column is left.
+    Returns which columns are selected, and the dependency of each other one; if none is left, raises a DataError. `constant`
+    (k + 1,) are those that the intercept alone spans for certain, and `zero` those of them that are zero. `noise` (k + 1,) is the
+    length that rounding may give to each column beside the rounding of stored values.
     """
     design = moments.design
     centers, scales = design.column_centers, design.column_scales
@@ -133,7 +111,8 @@ def independent_columns(
     centered = np.linalg.norm(T, axis=0)
     stored = centered + np.abs(centers / scales) * np.sqrt(moments.n)
     stored = np.where(nearly_constant_columns(moments) & ~constant, centered, stored)  # whole numbers have no rounding
-    sources = [(False, frozenset[str]()), *derivations(design), (False, frozenset[str]())]
+    nothing = frozenset[str]()
+    sources = [(False, nothing), *derivations(design), (False, nothing)]
     selected: list[int] = []
     dropped: list[Dependency] = []
     R = qr_r(T[:, columns])  # of the selected columns and those that follow
@@ -142,7 +121,7 @@ def independent_columns(
         d = solve_triangular(R[:q, :q], R[:q, q]) if q else np.zeros(0)
         remainder = float(abs(R[q, q])) if q < len(R) else 0.0
         exact, of = sources[j]
-        exact = exact and of <= frozenset[str]().union(*(sources[k][1] for k in selected))
+        exact = exact and of <= nothing.union(*(sources[k][1] for k in selected))
         unit = [centered[k] if exact and sources[k][1] and sources[k][1] <= of else stored[k] for k in selected]
         tolerance = ROUNDING * growth_of_rounding(q) * ROUNDOFF * ((centered if exact else stored)[j] + np.abs(d) @ np.array(unit))
         hidden = 0.0 if noise is None else float(noise[j] + np.abs(d) @ noise[selected])
@@ -161,13 +140,24 @@ def independent_columns(
             )
             dropped.append(Dependency(message, remainder + hidden))
         else:
-            dropped.append(replace(describe_dependency(moments, j, selected, d, zero[j]), remainder=remainder + hidden))
+            dropped.append(describe_dependency(moments, j, selected, d, remainder + hidden, is_zero=bool(zero[j])))
         R = np.delete(R, q, axis=1)
         rest = qr_r(R[q:, q:])
         R[q:, q:] = 0.0
         R[q : q + len(rest), q:] = rest
     require_columns(selected, dropped)
     return np.isin(columns, selected), tuple(dropped)
+
+
+def require_rows(moments: Moments, place: str, lost: Sequence[str]) -> None:
+    """Raise a DataError unless there are more complete rows than coefficients; `lost` says why others are not complete."""
+    n, p = moments.n, len(moments.design.names)
+    if n <= p:
+        raise DataError(
+            f"There {'is' if n == 1 else 'are'} {pluralize(n, 'complete row')} for {pluralize(p, 'coefficient')} in {place}: "
+            "nothing is left to measure the errors with. "
+            f"{' '.join([*lost, f'Give at least {p + 1} rows'])}, or a formula with fewer columns."
+        )
 
 
 def require_columns(selected: Sequence[int], dropped: Sequence[Dependency]) -> None:
@@ -197,11 +187,9 @@ def cholesky_in_order(C: Array, least: float) -> tuple[Array, np.ndarray]:
                 C[i, i:end] /= np.sqrt(C[i, i])
                 C[i + 1 : end, i + 1 : end] -= np.outer(C[i, i + 1 : end], C[i, i + 1 : end])
         rows = np.flatnonzero(selected[start:end]) + start
-        panel = solve_triangular(C[np.ix_(rows, rows)], C[rows, end:], trans="T", check_finite=False)
-        C[rows, end:] = panel
+        C[rows, end:] = panel = solve_triangular(C[np.ix_(rows, rows)], C[rows, end:], trans="T", check_finite=False)
         C[end:, end:] -= np.dot(panel.T, panel)
-    R: Array = np.triu(C[np.ix_(selected, selected)])
-    return R, selected
+    return np.triu(C[np.ix_(selected, selected)]), selected
 
 
 def column_name(design: Design, j: int) -> str:
@@ -209,12 +197,14 @@ def column_name(design: Design, j: int) -> str:
     return design.names[j if design.intercept else j - 1]
 
 
-def describe_dependency(moments: Moments, j: int, selected: Sequence[int], d: Array, is_zero: bool = False) -> Dependency:
-    """Write a dropped column as the combination d of selected ones, in the units of the data; its remainder is left at zero."""
+def describe_dependency(
+    moments: Moments, j: int, selected: Sequence[int], d: Array, remainder: float, *, is_zero: bool
+) -> Dependency:
+    """Write a dropped column as the combination d of selected ones, in the units of the data."""
     design, places = moments.design, list(selected)
     name, labels = column_name(design, j), ["", *design.labels]
     if is_zero:
-        return Dependency(f"{name} is constant (0)", 0.0, is_zero=True)
+        return Dependency(f"{name} is constant (0)", remainder, is_zero=True)
     centers, scales = design.column_centers, design.column_scales
     weights = d * scales[j] / scales[places]
     constant = centers[j] if design.intercept else 0.0
@@ -233,10 +223,10 @@ def describe_dependency(moments: Moments, j: int, selected: Sequence[int], d: Ar
             terms.append(text + labels[k])
     if len(terms) > _MOST_TERMS:
         message = f"{name} is made of {len(terms):,} columns: {' + '.join(terms[:_MOST_TERMS])} + ..."
-        return Dependency(message.replace("+ -", "- "), 0.0)
+        return Dependency(message.replace("+ -", "- "), remainder)
     if not terms:
-        return Dependency(f"{name} is constant ({constant + 0.0:.6g})", 0.0, is_zero=bool(constant == 0.0))
+        return Dependency(f"{name} is constant ({constant + 0.0:.6g})", remainder, is_zero=bool(constant == 0.0))
     if abs(constant) > _NEGLIGIBLE_FRACTION * (size + abs(centers[j])):
         terms.append(f"{constant:.10g}")
         rounded |= abs(float(terms[-1]) - constant) > 1e-12 * (size + abs(centers[j]))
-    return Dependency(f"{name} {'≈' if rounded else '='} {' + '.join(terms)}".replace("+ -", "- "), 0.0)
+    return Dependency(f"{name} {'≈' if rounded else '='} {' + '.join(terms)}".replace("+ -", "- "), remainder)

@@ -52,8 +52,8 @@ class ResidualSums:
     squares: float
     powers: Array
     sum_squared_differences: float
-    first_residual: float
-    last_residual: float
+    first_residual: float = math.nan
+    last_residual: float = math.nan
     top: float = 0.0
 
 
@@ -65,13 +65,9 @@ def scan_residuals(
 
     `extended` computes residuals and X'r in double-double, otherwise in plain doubles. The residuals are those of the response
     times `response`. The second result (k + 1,) bounds the length, over the rows, of the rounding of each scaled column [1, x, y]
-    before it was read.
-
-    Raises
-    ------
-    DataError : these are not the rows of the first scan.
+    before it was read. Rows other than those of the first scan are a DataError.
     """
-    design, coefficients = moments.design, replace(_Coefficients.from_columns(moments.design, columns, b), response=response)
+    design, coefficients = moments.design, _coefficients(moments.design, columns, b, response)
     y_mean = float(moments.gram[0, -1] / moments.n)
     r_mean = response * y_mean - float(moments.gram[0, columns] @ b[0]) / moments.n
     size = SLICED_ROWS if extended else rows_per_block(design)
@@ -80,13 +76,13 @@ def scan_residuals(
         total = None
         for piece in scaled_blocks(design, block, size, low=extended):
             r, gradient, top = (_extended_residuals if extended else _plain_residuals)(piece, coefficients)
-            y, centered = piece.Z[-1] - y_mean, r - r_mean
+            y, centered, differences = piece.Z[-1] - y_mean, r - r_mean, np.diff(r)
             if piece.low is not None:
                 y = y + piece.low[-1]
-            square, differences = centered * centered, np.diff(r)
+            square = centered * centered
             sums = ResidualSums(
                 n=len(r),
-                sums=coefficients.all_sums(piece),
+                sums=coefficients.sum_columns(piece),
                 gradient=gradient[0],
                 gradient_low=gradient[1],
                 response_sums=np.array([y.sum(), np.dot(y, y)]),
@@ -107,7 +103,7 @@ def scan_residuals(
     total, rounding_squares = fold_blocks(design, source, step, merge, start, threads=fold_in_threads(design))
     if total is None:
         raise DataError(f"{source.label} changed while it was read: its rows are gone. Fit again when nothing writes to it.")
-    require_same_rows(source, moments, total.n, coefficients.reorder(total.sums))
+    require_same_rows(source, moments, total.n, total.sums[coefficients.places])
     at = coefficients.selected_places
     if not source.ordered:
         total = replace(total, sum_squared_differences=math.nan)
@@ -128,31 +124,29 @@ def without_shape(sums: ResidualSums, error: float) -> ResidualSums:
 
 def residuals_of(design: Design, columns: np.ndarray, b: Pair, block: Block) -> Array:
     """Compute the residuals (m,) of a block of rows, in double-double and rounded once, in the response's unit."""
-    coefficients = _Coefficients.from_columns(design, columns, b)
+    coefficients = _coefficients(design, columns, b)
     parts = [_residuals(piece, coefficients)[0] for piece in scaled_blocks(design, block, SLICED_ROWS, low=True)]
-    residuals: Array = np.concatenate([np.zeros(0), *(hi + lo for hi, lo in parts)]) * design.scales[-1]
-    return residuals
+    return np.asarray(np.concatenate([np.zeros(0), *(hi + lo for hi, lo in parts)]) * design.scales[-1])
 
 
 def column_sums(design: Design, block: Block) -> Array:
     """Sum the scaled columns (k + 1,) of a block of rows, to compare them with the rows of the fit."""
     total = np.zeros(len(design.labels) + 1)
-    empty = _Coefficients.from_columns(design, np.empty(0, dtype=int), (np.empty(0), np.empty(0)))
+    empty = _coefficients(design, np.empty(0, dtype=int), (np.empty(0), np.empty(0)))
     for piece in scaled_blocks(design, block, rows_per_block(design)):
-        total += empty.reorder(empty.all_sums(piece))
+        total += empty.sum_columns(piece)[empty.places]
     return total
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class _Coefficients:
-    """Coefficients in the order of a block's columns: [1, dense x] (d,) and the grouped ones (g,); zero for a dropped column.
+    """Coefficients in the order of a block's columns, as double-double; zero for a dropped column.
 
     Attributes
     ----------
-    dense, grouped : as double-double.
+    dense, grouped : those of [1, dense x] (d,) and of the groups (g,).
     places : (k + 1,) where each column of [1, x_1 ... x_p, y] is in [1, dense x, y, grouped].
     selected_places : (q,) where each selected column is in [1, dense x, grouped].
-    response : the factor of the response.
     """
 
     dense: Pair
@@ -161,26 +155,21 @@ class _Coefficients:
     selected_places: np.ndarray
     response: float = 1.0
 
-    @classmethod
-    def from_columns(cls, design: Design, columns: np.ndarray, b: Pair) -> _Coefficients:
-        layout = design.layout
-        d, g = len(layout.dense), len(layout.grouped)
-        places = np.empty(d + g + 1, dtype=int)
-        places[np.concatenate([[0], layout.dense + 1, layout.grouped + 1])] = np.arange(d + g + 1)
-        at = places[columns] - (places[columns] > d)  # without the response
-        hi, lo = np.zeros((2, d + g))
-        hi[at], lo[at] = b
-        return cls(dense=(hi[:d], lo[:d]), grouped=(hi[d:], lo[d:]), places=places, selected_places=at)
-
-    def all_sums(self, piece: ScaledBlock) -> Array:
+    def sum_columns(self, piece: ScaledBlock) -> Array:
         """Sum every column of a block: [1, dense x, y, grouped]."""
-        dense = piece.Z.sum(axis=1)
-        return np.concatenate([dense, _sum_by_group(piece.indicators, np.ones(piece.Z.shape[1]), len(self.grouped[0]))])
+        ones = np.ones(piece.Z.shape[1])
+        return np.concatenate([piece.Z.sum(axis=1), _sum_by_group(piece.indicators, ones, len(self.grouped[0]))])
 
-    def reorder(self, values: Array) -> Array:
-        """Put values of [1, dense x, y, grouped] into the order of [1, x_1 ... x_p, y]."""
-        ordered: Array = values[self.places]
-        return ordered
+
+def _coefficients(design: Design, columns: np.ndarray, b: Pair, response: float = 1.0) -> _Coefficients:
+    layout = design.layout
+    d, g = len(layout.dense), len(layout.grouped)
+    places = np.empty(d + g + 1, dtype=int)
+    places[np.concatenate([[0], layout.dense + 1, layout.grouped + 1])] = np.arange(d + g + 1)
+    at = places[columns] - (places[columns] > d)  # without the response
+    hi, lo = np.zeros((2, d + g))
+    hi[at], lo[at] = b
+    return _Coefficients(dense=(hi[:d], lo[:d]), grouped=(hi[d:], lo[d:]), places=places, selected_places=at, response=response)
 
 
 def _sum_by_group(indicators: Sequence[IndicatorColumn], r: Array, g: int) -> Array:
@@ -204,10 +193,18 @@ def _plain_residuals(piece: ScaledBlock, b: _Coefficients) -> tuple[Array, Pair,
 def _extended_residuals(piece: ScaledBlock, b: _Coefficients) -> tuple[Array, Pair, float]:
     """Return r = y - X b (m,), rounded once, and X'r as double-double, both computed by products without error."""
     (hi, lo), X, top = _residuals(piece, b)
-    size, bits = power_of_two_above(hi), _bits(piece)
+    size, bits = power_of_two_above(hi), slice_bits(max(piece.Z.shape))
     r = slice_doubles(hi, lo, size, bits)
     dense = sliced_dot(X, r[:, :, None])
-    grouped = _grouped_gradient(piece, r, len(b.grouped[0]))
+    grouped = np.zeros_like(b.grouped[0]), np.zeros_like(b.grouped[0])
+    for column in piece.indicators:
+        products = r
+        if column.values is not None:
+            products_hi, products_lo = dd_multiply((column.values, low_part(column.values, column.low)), (r[0] + r[1], r[2]))
+            products = slice_doubles(products_hi, products_lo, power_of_two_above(products_hi), bits)
+        for x in products:  # sums of slices have no error
+            sums: Array = np.bincount(column.places + 1, x, len(grouped[0]) + 1)[1:].astype(np.float64)
+            grouped = dd_add(grouped, (sums, np.zeros_like(sums)))
     gradient = np.concatenate([dense[0][:, 0], grouped[0]]), np.concatenate([dense[1][:, 0], grouped[1]])
     return hi + lo, gradient, max(top, size)
 
@@ -215,7 +212,7 @@ def _extended_residuals(piece: ScaledBlock, b: _Coefficients) -> tuple[Array, Pa
 def _residuals(piece: ScaledBlock, b: _Coefficients) -> tuple[Pair, Array, float]:
     """Return r = y - X b (m,) as double-double, and the sliced dense X with its bound."""
     low = None if piece.low is None else piece.low[:-1]
-    top, bits = power_of_two_above(piece.Z[:-1]), _bits(piece)
+    top, bits = power_of_two_above(piece.Z[:-1]), slice_bits(max(piece.Z.shape))
     X = slice_doubles(piece.Z[:-1], low, top, bits)
     fitted = sliced_dot(slice_doubles(b.dense[0][None, :], b.dense[1][None, :], power_of_two_above(b.dense[0]), bits), X)
     y_low = low_part(piece.Z[-1], None if piece.low is None else piece.low[-1])
@@ -229,29 +226,12 @@ def _residuals(piece: ScaledBlock, b: _Coefficients) -> tuple[Pair, Array, float
     return r, X, top
 
 
-def _bits(piece: ScaledBlock) -> int:
-    return slice_bits(max(piece.Z.shape))
-
-
-def _grouped_gradient(piece: ScaledBlock, r: Array, g: int) -> Pair:
-    """Sum the sliced residuals (3, m) by group; sums of slices have no error."""
-    total = np.zeros(g), np.zeros(g)
-    for column in piece.indicators:
-        products = r
-        if column.values is not None:
-            hi, lo = dd_multiply((column.values, low_part(column.values, column.low)), (r[0] + r[1], r[2]))
-            products = slice_doubles(hi, lo, power_of_two_above(hi), _bits(piece))
-        for x in products:
-            sums: Array = np.bincount(column.places + 1, x, g + 1)[1:].astype(np.float64)
-            total = dd_add(total, (sums, np.zeros(g)))
-    return total
-
-
 def _merge_sums(a: ResidualSums | None, b: ResidualSums | None) -> ResidualSums | None:
     if a is None or b is None:
-        return b if a is None else a
+        return a or b
     gradient, gradient_low = dd_add((a.gradient, a.gradient_low), (b.gradient, b.gradient_low))
-    return ResidualSums(
+    return replace(
+        a,
         n=a.n + b.n,
         sums=a.sums + b.sums,
         gradient=gradient,
@@ -260,7 +240,6 @@ def _merge_sums(a: ResidualSums | None, b: ResidualSums | None) -> ResidualSums 
         squares=a.squares + b.squares,
         powers=a.powers + b.powers,
         sum_squared_differences=a.sum_squared_differences + b.sum_squared_differences + (b.first_residual - a.last_residual) ** 2,
-        first_residual=a.first_residual,
         last_residual=b.last_residual,
         top=max(a.top, b.top),
     )

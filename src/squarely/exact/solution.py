@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 
 from squarely.exact.condition_number import no_digits_error
-from squarely.exact.factorization import Factorization
+from squarely.exact.factorization import TEN_DIGITS, Factorization
 from squarely.exact.implicit_constant import Span
 from squarely.exact.residuals import ResidualSums
-from squarely.exact.units import expand_dropped, natural_sizes, trusted_digits
+from squarely.exact.units import natural_sizes, unit_errors
 from squarely.exact.whitening import InverseRoot
 from squarely.moments import Moments
 from squarely.numerics import ROUNDOFF, Array, Pair
+
+UNORDERED = "Durbin-Watson needs an order of rows, which {} does not have. Give order_by=."
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -70,10 +73,15 @@ class Solution:
         return self.ssr <= self.ssr_error > 0
 
     @property
+    def selected_names(self) -> list[str]:
+        """The names of the selected coefficients (q,)."""
+        return list(compress(self.moments.design.names, self.factor.selected))
+
+    @property
     def is_span_certain(self) -> bool:
         """Whether it is certain that a constant is spanned or not, which a removal may leave open."""
-        span, removed = self.span, self.merge_record is not None and bool(self.merge_record.removed_rows)
-        return not removed or span is None or span.is_certain(self.moments, self.factor)
+        has_removal = self.merge_record is not None and self.merge_record.removed_rows
+        return not has_removal or self.span is None or self.span.is_certain(self.moments, self.factor)
 
     @property
     def included_fits(self) -> MergeRecord:
@@ -92,59 +100,95 @@ class Solution:
         return squares, self.tss_error + n * (2 * abs(mean) + error) * error + 4 * ROUNDOFF * squares
 
 
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Refinement:
+    """Where refinement of the scaled coefficients ended.
+
+    Attributes
+    ----------
+    b : (q,) the coefficients, as double-double.
+    squares, squares_error : the sum of squares at b in the scaled unit of the response, and its error at most.
+    bse_error : the relative error that standard errors have because the sum of squares has one.
+    fitted_error, input_rounding, precision, scans, converged : as in `Solution`.
+    """
+
+    b: Pair
+    squares: float
+    squares_error: float
+    bse_error: float
+    fitted_error: float
+    converged: bool
+    input_rounding: float = 0.0
+    precision: str = "double"
+    scans: int = 0
+
+
 def make_solution(
     moments: Moments,
     factor: Factorization,
+    refined: Refinement,
     *,
-    scaled_params: Pair,
     params: Array,
     error: Array,
-    unit_bse: Array,
-    bse_error: float,
-    squares: float,
-    squares_error: float,
+    scale: Array,
     totals: tuple[float, float, tuple[float, float, float]],
-    residuals: ResidualSums | None,
-    inverse_root: InverseRoot | None,
     span: Span | None,
-    precision: str,
-    scans: int,
-    converged: bool,
-    fitted_error: float,
-    input_rounding: float,
+    residuals: ResidualSums | None = None,
+    inverse_root: InverseRoot | None = None,
+    rounding: float = 16 * ROUNDOFF,
     merge_record: MergeRecord | None = None,
 ) -> Solution:
     """Return the solution with its digits counted and its dropped columns filled in.
 
-    `params`, their `error` and `unit_bse` (q,) are of the selected columns, `bse_error` is the relative error of the standard
-    errors, `squares` and its error are in the scaled unit of the response, and `totals` is the result of `totals_of`.
+    `params` and their `error` (q,) are of the selected columns, `scale` as in `unit_errors`, `totals` is the result of `totals_of`,
+    and `rounding` the relative error of a standard error because of sums and its own arithmetic.
     """
     centered_tss, tss_error, mean = totals
     selected, unit = factor.selected, float(moments.design.scales[-1])
+    # Standard errors inherit the error of R, or of the root, and that of the residuals, and each is rounded a few times.
+    bse_error = (factor.unit_error if inverse_root is None else inverse_root.error) + refined.input_rounding + rounding
     ones = np.ones(len(params))
     return Solution(
         moments=moments,
         factor=factor,
         inverse_root=inverse_root,
-        scaled_params=scaled_params,
-        params=expand_dropped(params, selected),
+        scaled_params=refined.b,
+        params=_expand_dropped(params, selected),
         residuals=residuals,
-        unit_bse=expand_dropped(unit_bse, selected),
-        ssr=squares * unit**2,
-        ssr_error=squares_error * unit**2,
+        unit_bse=_expand_dropped(unit_errors(moments, factor, scale, inverse_root), selected),
+        ssr=refined.squares * unit**2,
+        ssr_error=refined.squares_error * unit**2,
         centered_tss=centered_tss,
         tss_error=tss_error,
         mean=mean,
         span=span,
-        digits=expand_dropped(trusted_digits(params, error, natural_sizes(moments, factor.columns)), selected),
-        digits_bse=expand_dropped(trusted_digits(ones, bse_error * ones, 0 * ones), selected),
-        precision=precision,
-        scans=scans,
-        converged=converged,
-        fitted_error=fitted_error,
-        input_rounding=input_rounding,
+        digits=_expand_dropped(_trusted_digits(params, error, natural_sizes(moments, factor.columns)), selected),
+        digits_bse=_expand_dropped(_trusted_digits(ones, (bse_error + refined.bse_error) * ones, 0 * ones), selected),
+        precision=refined.precision,
+        scans=refined.scans,
+        converged=refined.converged,
+        fitted_error=refined.fitted_error,
+        input_rounding=refined.input_rounding,
         merge_record=merge_record,
     )
+
+
+def _trusted_digits(values: Array, error: Array, natural: Array) -> Array:
+    """Count digits: -log10 of the relative error, between 0 and 15.
+
+    NaN for a value that is zero up to an error that is tiny beside its natural size: zero has no digits.
+    """
+    zero = (np.abs(values) <= error) & (error <= TEN_DIGITS * natural)
+    relative = np.divide(error, np.abs(values), out=np.ones_like(error), where=values != 0)
+    digits = np.clip(-np.log10(np.maximum(relative, 1e-16)), 0.0, 15.0) + 0.0  # no -0.0
+    return np.where(zero, np.nan, digits)
+
+
+def _expand_dropped(values: Array, selected: np.ndarray) -> Array:
+    """Put values (q,) in the places of the selected coefficients (p,), NaN in the others."""
+    full = np.full(len(selected), np.nan)
+    full[selected] = values
+    return full
 
 
 def require_digits(solution: Solution) -> Solution:
@@ -152,11 +196,6 @@ def require_digits(solution: Solution) -> Solution:
     if not solution.converged and (solution.digits[solution.factor.selected] == 0).all():
         raise no_digits_error()
     return solution
-
-
-def unordered_remark(label: str) -> str:
-    """Return the remark that rows without an order have no Durbin-Watson statistic."""
-    return f"Durbin-Watson needs an order of rows, which {label} does not have. Give order_by=."
 
 
 Shard = tuple[int, float, float, float]  # rows, mean and total sum of squares of the response, and residual sum of squares

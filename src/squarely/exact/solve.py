@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from scipy.linalg import solve_triangular
 
 from squarely.data import Source
-from squarely.errors import DataError, OptionError, pluralize, require_one_of
+from squarely.errors import OptionError, require_one_of
 from squarely.exact.condition_number import column_norms, translate_singular_errors
 from squarely.exact.engine.solve import solve_in_engine
 from squarely.exact.factorization import TEN_DIGITS, Factorization, factorize
-from squarely.exact.implicit_constant import Span, span_of
-from squarely.exact.rank import require_independent
+from squarely.exact.implicit_constant import span_of
+from squarely.exact.rank import require_independent, require_rows
 from squarely.exact.residuals import ResidualSums, scan_residuals, without_shape
-from squarely.exact.solution import Solution, make_solution, require_digits, unordered_remark
-from squarely.exact.units import standard_error_scale, to_data_units, totals_of, unit_errors
-from squarely.exact.whitening import InverseRoot, inverse_root, needs_whitening
+from squarely.exact.solution import UNORDERED, Refinement, Solution, make_solution, require_digits
+from squarely.exact.units import standard_error_scale, to_data_units, totals_of
+from squarely.exact.whitening import inverse_root, needs_whitening
 from squarely.moments import CHEAP_CELLS, Moments
-from squarely.numerics import ROUNDOFF, SLICED_ROWS, Array, Pair, slice_bits, slicing_bound, two_sum
+from squarely.numerics import ROUNDOFF, SLICED_ROWS, Array, slice_bits, slicing_bound, two_sum
 
 _MOST_SCANS = 4
 _ROUNDINGS = 32  # of one entry of a triangle, which is merged from those of few rows
@@ -30,7 +30,7 @@ def require_precision(precision: str) -> None:
     require_one_of("precision", precision, ("auto", "double", "extended"))
 
 
-@translate_singular_errors
+@translate_singular_errors()
 def solve_least_squares(moments: Moments, source: Source, *, collinear: str = "drop", precision: str = "auto") -> Solution:
     """Solve min ||y - X beta||_2 from cross-products or a triangle, then refine by corrected semi-normal equations.
 
@@ -48,13 +48,7 @@ def solve_least_squares(moments: Moments, source: Source, *, collinear: str = "d
     """
     require_one_of("collinear", collinear, ("drop", "raise"))
     require_precision(precision)
-    p = len(moments.design.names)
-    if moments.n <= p:
-        raise DataError(
-            f"There {'is' if moments.n == 1 else 'are'} {pluralize(moments.n, 'complete row')} for "
-            f"{pluralize(p, 'coefficient')} in {source.label}: nothing is left to measure the errors with. "
-            f"{' '.join([*moments.account.lines()[1:], f'Give at least {p + 1} rows'])}, or a formula with fewer columns."
-        )
+    require_rows(moments, source.label, moments.account.lines()[1:])
     if moments.engine_record is not None:
         if precision == "extended":
             raise OptionError(
@@ -62,47 +56,44 @@ def solve_least_squares(moments: Moments, source: Source, *, collinear: str = "d
                 f"{source.alternative}."
             )
         return solve_in_engine(moments, source, collinear=collinear)
+    return _solve_on_rows(moments, source, collinear=collinear, precision=precision)
+
+
+def _solve_on_rows(moments: Moments, source: Source, *, collinear: str, precision: str) -> Solution:
+    design, n = moments.design, moments.n
     factor = factorize(moments, source)
     if collinear == "raise":
         require_independent(factor.dropped)
-    refined = _refine(moments, source, factor, precision)
+    refined, residuals, error, scale = _refine(moments, source, factor, precision)
     root = inverse_root(moments, source, factor) if needs_whitening(moments, factor) else None
-    span, scans = (None, 0) if moments.design.intercept else span_of(moments, source, factor)
+    span, scans = (None, 0) if design.intercept else span_of(moments, source, factor)
+    scans += design.scans + moments.passes + (factor.method == "triangle") + refined.scans + (root is not None)
+    params, error = to_data_units(moments, factor, refined.b, error)
+    if refined.squares == 0.0 and refined.precision == "extended":  # a perfect fit: an estimate that is rounding has no t
+        params = np.where(np.abs(params) <= error, 0.0, params)
+    place, rounding = (design.centers[-1], float(design.scales[-1]), float(moments.gram[0, -1] / n)), _sum_rounding(n)
     if not source.ordered:
-        moments = replace(moments, remarks=(*moments.remarks, unordered_remark(source.label)))
-    return require_digits(_solution(moments, factor, replace(refined, scans=refined.scans + scans), root, span))
+        moments = replace(moments, remarks=(*moments.remarks, UNORDERED.format(source.label)))
+    solution = make_solution(
+        moments,
+        factor,
+        replace(refined, scans=scans),
+        params=params,
+        error=error,
+        scale=scale,
+        totals=totals_of(n, place, residuals.response_sums, rounding),
+        span=span,
+        residuals=residuals,
+        inverse_root=root,
+        rounding=rounding,
+    )
+    return require_digits(solution)
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class _Refinement:
-    """The solution in scaled columns and the residuals that belong to it.
-
-    Attributes
-    ----------
-    b, error : (q,) as double-double, and its error at most.
-    standard_error_scale : (q,) the roots of the diagonal of (X'X)^-1.
-    squares : the sum of squared residuals after the last correction.
-    rounding : the error of the norm of the residuals for given coefficients.
-    step_error : the error of `squares` because the last correction has one.
-    fitted_error : the error of the norm of the residuals for these coefficients.
-    input_rounding : the relative error of `standard_error_scale` because computed columns are rounded.
-    """
-
-    b: Pair
-    error: Array
-    standard_error_scale: Array
-    residuals: ResidualSums
-    squares: float
-    rounding: float
-    step_error: float
-    fitted_error: float
-    input_rounding: float
-    is_extended: bool
-    scans: int
-    converged: bool
-
-
-def _refine(moments: Moments, source: Source, factor: Factorization, precision: str) -> _Refinement:
+def _refine(
+    moments: Moments, source: Source, factor: Factorization, precision: str
+) -> tuple[Refinement, ResidualSums, Array, Array]:
+    """Return also the residuals of the last scan, the error of b (q,) and the result of `standard_error_scale`."""
     R, columns = factor.R, factor.columns
     length = column_norms(R)  # (q,) of the scaled columns
     scale = standard_error_scale(moments, factor)
@@ -111,7 +102,7 @@ def _refine(moments: Moments, source: Source, factor: Factorization, precision: 
     extended = precision == "extended" or (precision == "auto" and _needs_extended(moments, factor, hi, scale, size))
     scans, converged = 0, False
     while not converged and scans < _MOST_SCANS:
-        residuals, rounding = scan_residuals(moments, source, columns, (hi, lo), extended=extended)
+        residuals, column_rounding = scan_residuals(moments, source, columns, (hi, lo), extended=extended)
         scans += 1
         gradient = residuals.gradient + residuals.gradient_low
         d = solve_triangular(R, solve_triangular(R, gradient, trans="T", check_finite=False), check_finite=False)
@@ -121,8 +112,8 @@ def _refine(moments: Moments, source: Source, factor: Factorization, precision: 
         # What this step leaves: its own error, that of r, and that of X'r, which the condition multiplies once more.
         noise = scale * (r_error + gradient_error * factor.condition * np.sqrt(len(R) * residuals.squares))
         # Columns X + E and a response y + e were rounded before the scan: b is off by (X'X)^-1 [X'(e - E b) + E'r].
-        input_error = float(rounding[-1] + rounding[columns] @ np.abs(hi))
-        input_rounding = float(rounding[columns] @ scale)
+        input_error = float(column_rounding[-1] + column_rounding[columns] @ np.abs(hi))
+        input_rounding = float(column_rounding[columns] @ scale)
         noise = noise + scale * (input_error + input_rounding * np.sqrt(residuals.squares))
         step = float(np.linalg.norm(R @ d))
         step_error = _step_error(factor, step, float(length @ np.abs(d)))
@@ -134,34 +125,39 @@ def _refine(moments: Moments, source: Source, factor: Factorization, precision: 
         converged = bool(exact or (small and (error <= ROUNDOFF * np.abs(hi) + 2 * noise).all()))
         if exact and not extended and precision == "auto":
             extended, converged = True, False  # double-double may see more than the rounding that doubles see
-    fitted_error = factor.unit_error * step + float(np.linalg.norm(noise / scale)) + r_error + input_error
     if exact:
         residuals = replace(residuals, squares=0.0, powers=0 * residuals.powers, sum_squared_differences=0.0)
-    residuals = without_shape(residuals, r_error + step)
-    return _Refinement(
+    squares, rounding, step_error = max(residuals.squares - float(d @ gradient), 0.0), r_error + input_error, step_error * step
+    squares_error, bse_error = 0.0, np.nan  # zero has no digits
+    if squares > 0:
+        squares_error = _sum_rounding(moments.n) * squares + 2 * rounding * np.sqrt(squares) + step_error
+        bse_error = rounding / np.sqrt(squares) + step_error / (2 * squares)
+    elif not extended:  # doubles see nothing, and double-double might
+        squares_error, bse_error = step_error + rounding**2, 1.0
+    refined = Refinement(
         b=(hi, lo),
-        error=error,
-        standard_error_scale=scale,
-        residuals=residuals,
-        squares=max(residuals.squares - float(d @ gradient), 0.0),
-        rounding=r_error + input_error,
-        step_error=step_error * step,
-        fitted_error=fitted_error,
-        input_rounding=input_rounding,
-        is_extended=extended,
-        scans=scans,
+        squares=squares,
+        squares_error=float(squares_error),
+        bse_error=float(bse_error),
+        fitted_error=factor.unit_error * step + float(np.linalg.norm(noise / scale)) + r_error + input_error,
         converged=converged,
+        input_rounding=input_rounding,
+        precision="extended" if extended else "double",
+        scans=scans,
     )
+    return refined, without_shape(residuals, r_error + step), error, scale
+
+
+def _sum_rounding(n: int) -> float:
+    """Bound the relative error of a sum over n rows, within blocks and over them."""
+    return float(ROUNDOFF * (16 + np.sqrt(min(n, SLICED_ROWS) + n / SLICED_ROWS)))
 
 
 def _needs_extended(moments: Moments, factor: Factorization, b: Array, scale: Array, size: float) -> bool:
-    """Return whether double-double is cheap, or doubles leave fewer than ten digits.
-
-    Digits count against a coefficient or its standard error, whichever is larger: an estimate that the data cannot tell from
-    zero does not need ten digits.
-    """
+    """Return whether double-double is cheap, or doubles leave fewer than ten digits."""
     squares = max(float(moments.gram[-1, -1] - factor.rhs @ factor.rhs), 0.0)
     errors = scale * np.sqrt(squares / (moments.n - len(factor.R)))
+    # An estimate that the data cannot tell from zero does not need ten digits: they count against the standard error.
     inexact = 4 * ROUNDOFF * scale * size > TEN_DIGITS * np.maximum(np.abs(b), errors)
     return moments.n * moments.design.layout.cells <= CHEAP_CELLS or bool(inexact.any())
 
@@ -193,55 +189,9 @@ def _step_error(factor: Factorization, step: float, terms: float) -> float:
 
 
 def _scan_rounding(n: int, residuals: ResidualSums, b: Array, size: float, *, extended: bool) -> tuple[float, float]:
-    """Bound the rounding of one scan: of the norm of r, and of X'r relative to the lengths of X and r.
-
-    `size` is that of the terms from which the residuals are computed, as a norm over the rows.
-    """
+    """Bound the rounding of one scan: of the norm of r, by the size of its terms, and of X'r relative to the lengths of X and r."""
     if not extended:
         return 4 * ROUNDOFF * size, 4 * ROUNDOFF
     bits = slice_bits(max(min(n, SLICED_ROWS), len(b)))
     lost = float(slicing_bound(bits) * residuals.top * np.sqrt(n))  # the root mean square of scaled columns is near one
     return 8 * ROUNDOFF**2 * size + lost * float(np.abs(b).sum()), 8 * lost + n * ROUNDOFF**2
-
-
-def _solution(
-    moments: Moments, factor: Factorization, refined: _Refinement, root: InverseRoot | None, span: Span | None
-) -> Solution:
-    """Turn the refined solution into the units of the data, and count the digits."""
-    n, squares = moments.n, refined.squares
-    params, error = to_data_units(moments, factor, refined.b, refined.error)
-    hidden = squares == 0.0 and not refined.is_extended  # doubles see nothing, and double-double might
-    if squares == 0.0 and not hidden:  # perfect fit: set estimates that are zero up to rounding to zero, so that t is finite
-        params = np.where(np.abs(params) <= error, 0.0, params)
-    # Standard errors inherit the error of R, or of the root, and that of the residuals, and each is rounded a few times.
-    sums = ROUNDOFF * (16 + np.sqrt(min(n, SLICED_ROWS) + n / SLICED_ROWS))  # within blocks and over them
-    squares_error = (
-        sums * squares + 2 * refined.rounding * np.sqrt(squares) + refined.step_error + (refined.rounding**2 if hidden else 0.0)
-    )
-    bse_error = (factor.unit_error if root is None else root.error) + refined.input_rounding + sums
-    if squares > 0:
-        bse_error += refined.rounding / np.sqrt(squares) + refined.step_error / (2 * squares)
-    else:
-        bse_error = 1.0 if hidden else np.nan  # zero has no digits
-    design = moments.design
-    place = design.centers[-1], float(design.scales[-1]), float(moments.gram[0, -1] / n)
-    return make_solution(
-        moments,
-        factor,
-        scaled_params=refined.b,
-        params=params,
-        error=error,
-        unit_bse=unit_errors(moments, factor, refined.standard_error_scale, root),
-        bse_error=bse_error,
-        squares=squares,
-        squares_error=float(squares_error) if squares > 0 or hidden else 0.0,
-        totals=totals_of(n, place, refined.residuals.response_sums, float(sums)),
-        residuals=refined.residuals,
-        inverse_root=root,
-        span=span,
-        precision="extended" if refined.is_extended else "double",
-        scans=design.scans + moments.passes + (factor.method == "triangle") + refined.scans + (root is not None),
-        converged=refined.converged,
-        fitted_error=refined.fitted_error,
-        input_rounding=refined.input_rounding,
-    )

@@ -1,4 +1,4 @@
-"""From the scaled columns to the units of the data, with errors and trusted digits."""
+"""From the scaled columns to the units of the data, with errors."""
 
 from __future__ import annotations
 
@@ -8,20 +8,27 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from squarely.exact.condition_number import unit_standard_errors, unit_standard_errors_of_blocks
-from squarely.exact.factorization import TEN_DIGITS, Factorization
+from squarely.exact.factorization import Factorization
 from squarely.exact.whitening import InverseRoot
 from squarely.moments import Moments
 from squarely.numerics import ROUNDOFF, Array, Pair
 
 
-def data_unit_transform(moments: Moments, factor: Factorization) -> tuple[Array, Array]:
-    """Return the diagonal and the first row (q,) of T: T b are the coefficients in the units of the data, up to constants."""
+def data_unit_matrix(moments: Moments, factor: Factorization) -> Array:
+    """Return T (q, q): T b are the coefficients in the units of the data, up to constants."""
+    ratio, first = _data_unit_transform(moments, factor)
+    T = np.diag(ratio)
+    T[0] += first
+    return T
+
+
+def _data_unit_transform(moments: Moments, factor: Factorization) -> tuple[Array, Array]:
+    """Return the diagonal of T, and what its first row has beside it, (q,) each."""
     design, columns = moments.design, factor.columns
     ratio = design.column_scales[-1] / design.column_scales[columns]
-    first = np.zeros(len(columns))
-    if design.intercept:
-        first = -(design.column_centers / design.column_scales)[columns] * design.scales[-1]
-    return ratio, first
+    if not design.intercept:
+        return ratio, np.zeros(len(columns))
+    return ratio, -(design.column_centers / design.column_scales)[columns] * design.scales[-1]
 
 
 def unit_errors(moments: Moments, factor: Factorization, scale: Array, root: InverseRoot | None) -> Array:
@@ -29,12 +36,10 @@ def unit_errors(moments: Moments, factor: Factorization, scale: Array, root: Inv
 
     `scale` (q,) is the result of `standard_error_scale`, which serves if there is no inverse root.
     """
-    ratio, first = data_unit_transform(moments, factor)
     if root is not None:
-        T = np.diag(ratio)
-        T[0] += first
-        lengths: Array = root.row_norms(T) / moments.design.scales[-1]
-        return lengths
+        A = root.right_multiply(data_unit_matrix(moments, factor))
+        return np.asarray(np.linalg.norm(A, axis=1) / moments.design.scales[-1])
+    ratio, first = _data_unit_transform(moments, factor)
     errors: Array = ratio * scale
     if moments.design.intercept:
         first[0] += ratio[0]
@@ -68,24 +73,6 @@ def natural_sizes(moments: Moments, columns: np.ndarray) -> Array:
     if design.intercept:
         sizes[0] += abs(float(design.centers[-1])) + np.abs(design.column_centers[columns[1:]]) @ sizes[1:]
     return sizes
-
-
-def trusted_digits(values: Array, error: Array, natural: Array) -> Array:
-    """Count digits: -log10 of the relative error, between 0 and 15.
-
-    NaN for a value that is zero up to an error that is tiny beside its natural size: zero has no digits.
-    """
-    zero = (np.abs(values) <= error) & (error <= TEN_DIGITS * natural)
-    relative = np.divide(error, np.abs(values), out=np.ones_like(error), where=values != 0)
-    digits = np.clip(-np.log10(np.maximum(relative, 1e-16)), 0.0, 15.0) + 0.0  # no -0.0
-    return np.where(zero, np.nan, digits)
-
-
-def expand_dropped(values: Array, selected: np.ndarray) -> Array:
-    """Put values (q,) in the places of the selected coefficients (p,), NaN in the others."""
-    full = np.full(len(selected), np.nan)
-    full[selected] = values
-    return full
 
 
 def totals_of(

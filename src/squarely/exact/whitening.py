@@ -55,12 +55,7 @@ class InverseRoot:
             columns = np.flatnonzero(row)  # all rows but the first have one entry
             hi, lo = dd_sum(two_product(row[columns, None], self.P[columns]))
             out[:] = hi + lo
-        A: Array = solve_triangular(self.U, product.T, trans="T").T
-        return A
-
-    def row_norms(self, T: Array) -> Array:
-        """Return the lengths of the rows of T A (m,)."""
-        return np.asarray(np.linalg.norm(self.right_multiply(T), axis=1), dtype=np.float64)
+        return np.asarray(solve_triangular(self.U, product.T, trans="T").T)
 
 
 @scan_purpose("standard errors")
@@ -71,9 +66,8 @@ def inverse_root(moments: Moments, source: Source, factor: Factorization) -> Inv
     identity, its Cholesky factor U is as exact as doubles are, and X'X = P^-T U'U P^-1. This is the reorthogonalization of
     CholeskyQR2 (Yamamoto et al. 2015, ETNA 44, 306-326), with the product in double-double.
     """
-    P: Array = solve_triangular(factor.R, np.eye(len(factor.R)))
-
     design, columns = moments.design, factor.columns
+    P: Array = solve_triangular(factor.R, np.eye(len(columns)))
     tops = np.array([power_of_two_above(column) for column in P.T])
 
     def step(block: Block) -> Pair:
@@ -90,5 +84,4 @@ def inverse_root(moments: Moments, source: Source, factor: Factorization) -> Inv
     zero = np.zeros_like(P), np.zeros_like(P)
     hi, lo = fold_blocks(design, source, step, dd_add, zero, threads=fold_in_threads(design))
     M = hi + lo
-    U = cholesky(M, lower=False)
-    return InverseRoot(P=P, U=U, error=8 * len(P) * ROUNDOFF * float(np.linalg.cond(M)))
+    return InverseRoot(P=P, U=cholesky(M, lower=False), error=8 * len(P) * ROUNDOFF * float(np.linalg.cond(M)))

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -36,6 +36,7 @@ from squarely.moments import EngineRecord, Moments
 from squarely.numerics import ROUNDOFF, Array
 from squarely.storage.json_fields import as_bool, as_choice, as_int, as_number, as_numbers, as_size, as_text, as_triangle
 
+T = TypeVar("T")
 _MOST_FITS = 100_000
 _MAX_VALUE = 1e100  # far beyond what a fit accepts, and its square is still a number
 _TOLERANCE = 1e-6  # the relative difference between a value and the same value computed from others
@@ -46,12 +47,7 @@ class _EarlierFormatError(Exception):
 
 
 def solution_from_json(text: str, label: str) -> tuple[Statistics, Solution, Source]:
-    """Read a solution and its source, which has no rows, from JSON; `label` names the file in messages.
-
-    Raises
-    ------
-    DataError : it is not a saved fit, is damaged, or has another format.
-    """
+    """Read a solution and its source, which has no rows, from JSON, or raise a DataError that calls the file `label`."""
     try:
         document = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -85,7 +81,7 @@ def _read_document(document: Mapping[str, Any], label: str) -> tuple[Statistics,
         formula = parse_formula(as_text(document["formula"]), source.dot_columns)
     else:
         formula = formula_of([as_text(n) for n in arrays["X"]], as_text(arrays["y"]), intercept=as_bool(document["intercept"]))
-    where = None if document["where"] is None else parse_where(as_text(document["where"]))
+    where = _optional(document["where"], lambda written: parse_where(as_text(written)))
     factors, learned = learned_from_json(formula, document["learnt"])
     k = len(document["centres"])
     if k > MAX_COEFFICIENTS:
@@ -108,7 +104,7 @@ def _read_document(document: Mapping[str, Any], label: str) -> tuple[Statistics,
         gram=upper + np.triu(upper, 1).T,
         account=_read_account(document["rows"]),
         passes=as_int(document["passes"]),
-        engine_record=_read_engine_record(document["aggregated"]),
+        engine_record=_optional(document["aggregated"], _read_engine_record),
         remarks=tuple(as_text(remark) for remark in document["remarks"]),
     )
     if moments.gram[0, 0] != moments.n or not (np.diag(moments.gram) >= 0).all() or not _is_gram(moments.gram):
@@ -127,13 +123,9 @@ def _is_gram(gram: Array) -> bool:
 
 
 def _check_consistency(solution: Solution) -> Solution:
-    """Return the solution, if its coefficients, sums and standard errors follow from its other parts.
+    """Return the solution, or raise a ValueError if its coefficients, sums or standard errors do not follow from its other parts.
 
     Files of earlier versions may lack a part of the root; R replaces it if it has the digits.
-
-    Raises
-    ------
-    ValueError : they do not.
     """
     moments, factor = solution.moments, solution.factor
     params, _ = to_data_units(moments, factor, solution.scaled_params, np.zeros(len(factor.R)))
@@ -153,13 +145,10 @@ def _check_consistency(solution: Solution) -> Solution:
 
 
 def _read_factorization(document: Mapping[str, Any], moments: Moments) -> Factorization:
-    design = moments.design
-    p = len(design.names)
-    written = document["factor"]
+    p, first, written = len(moments.design.names), 0 if moments.design.intercept else 1, document["factor"]
     selected = np.array([as_bool(x) for x in written["kept"]], dtype=bool)
     q = int(selected.sum())
     columns = np.array([as_int(x) for x in written["columns"]], dtype=int)
-    first = 0 if design.intercept else 1
     if selected.shape != (p,) or columns.tolist() != (np.flatnonzero(selected) + first).tolist() or not 0 < q < moments.n:
         raise ValueError("its columns do not fit its formula.")
     remainders = tuple(as_size(x) for x in written["left"])
@@ -172,14 +161,13 @@ def _read_factorization(document: Mapping[str, Any], moments: Moments) -> Factor
         raise ValueError("its dropped columns do not fit its formula.")
     return Factorization(
         columns=columns,
-        names=design.names,
         selected=selected,
         R=as_triangle(written["R"], q),
         rhs=as_numbers(written["rhs"], (q,)),
         condition=as_number(written["condition"]),
         method=as_choice(written["road"], ("moments", "triangle")),
         dropped=tuple(Dependency(*each) for each in zip(messages, remainders, zeros, strict=True)),
-        triangle=None if written["triangle"] is None else as_triangle(written["triangle"], len(moments.gram)),
+        triangle=_optional(written["triangle"], lambda rows: as_triangle(rows, len(moments.gram))),
         error_factor=as_size(written["doubt"]),
     )
 
@@ -187,12 +175,12 @@ def _read_factorization(document: Mapping[str, Any], moments: Moments) -> Factor
 def _read_solution(document: Mapping[str, Any], moments: Moments) -> Solution:
     factor = _read_factorization(document, moments)
     p, q = len(factor.selected), len(factor.columns)
-    residuals = _read_residuals(document["residuals"], len(moments.design.labels) + 1, q)
+    residuals = _optional(document["residuals"], lambda written: _read_residuals(written, len(moments.gram), q))
     saved = document["solution"]
     params = as_numbers(saved["params"], (p,))
-    b = as_numbers(saved["b"][0], (q,)), as_numbers(saved["b"][1], (q,))
-    merged = _read_merge_record(document["merged"])
-    if not np.isfinite([*params[factor.selected], *b[0], *b[1]]).all():
+    b = as_numbers(saved["b"], (2, q))
+    merged = _optional(document["merged"], _read_merge_record)
+    if not np.isfinite([*params[factor.selected], *b.ravel()]).all():
         raise ValueError("its coefficients are not finite.")
     counts = [part.n for part in (residuals, merged) if part is not None]
     if counts != [moments.n]:
@@ -203,8 +191,8 @@ def _read_solution(document: Mapping[str, Any], moments: Moments) -> Solution:
     return Solution(
         moments=moments,
         factor=factor,
-        scaled_params=b,
-        inverse_root=_read_root(document["root"], q),
+        scaled_params=(b[0], b[1]),
+        inverse_root=_optional(document["root"], lambda written: _read_root(written, q)),
         params=params,
         residuals=residuals,
         unit_bse=as_numbers(saved["unit_bse"], (p,)),
@@ -242,51 +230,40 @@ def _read_span(document: Mapping[str, Any], moments: Moments, factor: Factorizat
     if moments.design.intercept:
         return None
     if "span" in document:
-        written, q = document["span"], len(factor.columns)
-        b = as_numbers(written["b"][0], (q,)), as_numbers(written["b"][1], (q,))
+        written = document["span"]
+        b = as_numbers(written["b"], (2, len(factor.columns)))
         if not np.isfinite(b).all():
             raise ValueError("the combination nearest to a constant is not finite.")
-        return Span(b=b, remainder=as_size(written["left"]), remainder_error=as_size(written["blur"]))
+        return Span(b=(b[0], b[1]), remainder=as_size(written["left"]), remainder_error=as_size(written["blur"]))
     span = span_by_sums(moments, factor)
     if span is None:
         raise _EarlierFormatError("does not say whether its columns span a constant, on which R-squared and F depend")
     return span
 
 
-def _read_residuals(written: Mapping[str, Any] | None, size: int, q: int) -> ResidualSums | None:
-    if written is None:
-        return None
+def _read_residuals(written: Mapping[str, Any], size: int, q: int) -> ResidualSums:
     readers: dict[str, Callable[[Any], Any]] = dict.fromkeys(RESIDUAL_KEYS, as_number)
     lengths = {"sums": size, "gradient": q, "gradient_low": q, "spread": 2, "powers": 3}
     readers |= {name: partial(as_numbers, shape=(length,)) for name, length in lengths.items()} | {"n": as_int}
     return ResidualSums(**{RESIDUAL_KEYS[key]: reader(written[key]) for key, reader in readers.items()})
 
 
-def _read_merge_record(written: Mapping[str, Any] | None) -> MergeRecord | None:
-    if written is None:
-        return None
+def _read_merge_record(written: Mapping[str, Any]) -> MergeRecord:
     rows, taken_out = written["rows"], written["taken_out"]
     if not 0 < len(rows) + len(taken_out) <= _MOST_FITS:
         raise ValueError(f"it was merged from {len(rows) + len(taken_out):,} fits.")
-    shards = tuple(
-        (as_int(n), as_number(mean), as_number(total), as_number(remainder))
-        for n, mean, total, remainder in written.get("shards", ())
-    )
+    shards = tuple((as_int(n), as_number(mean), as_number(tss), as_number(ssr)) for n, mean, tss, ssr in written.get("shards", ()))
     if len(shards) > _MOST_FITS or not all(n for n, *_ in shards):
         raise ValueError(f"it has {len(shards):,} shards, or one without rows.")
     return MergeRecord(rows=tuple(as_int(x) for x in rows), removed_rows=tuple(as_int(x) for x in taken_out), shards=shards)
 
 
-def _read_engine_record(written: Mapping[str, Any] | None) -> EngineRecord | None:
-    if written is None:
-        return None
+def _read_engine_record(written: Mapping[str, Any]) -> EngineRecord:
     scans, expressions = as_int(written["scans"]), as_int(written["expressions"])
     return EngineRecord(engine=as_text(written["engine"]), scans=scans, expressions=expressions)
 
 
-def _read_root(written: Mapping[str, Any] | None, q: int) -> InverseRoot | None:
-    if written is None:
-        return None
+def _read_root(written: Mapping[str, Any], q: int) -> InverseRoot:
     is_full = all(len(row) == q for row in written["P"])  # files of earlier versions have the upper triangle alone
     P = as_numbers(written["P"], (q, q)) if is_full else as_triangle(written["P"], q)
     if not np.isfinite(P).all():
@@ -303,6 +280,10 @@ def _read_account(written: Mapping[str, Any]) -> RowAccount:
         rounded={as_text(name): as_int(x) for name, x in written["rounded"].items()},
         casts={as_text(name): as_text(kind) for name, kind in written["casts"].items()},
     )
+
+
+def _optional(written: Any, read: Callable[[Any], T]) -> T | None:
+    return None if written is None else read(written)
 
 
 def _refuse_constant(word: str) -> Any:

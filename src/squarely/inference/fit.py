@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import betaincinv, stdtr, stdtrit
 
-from squarely.data import RowAccount, Source, open_new_rows, scan_purpose, to_frame, to_series
-from squarely.design import Design, predict_batches
+from squarely.data import RowAccount, Source, open_new_rows, open_source, scan_purpose, to_frame, to_series
+from squarely.design import Design, iter_predictions, predict_batches
 from squarely.errors import InputError, OptionError
 from squarely.exact import Solution
 from squarely.inference.deserialize import solution_from_json
-from squarely.inference.merge import SourcedSolution, merge_solutions
+from squarely.inference.merge import detach_source, merge_solutions
 from squarely.inference.normality import Normality
-from squarely.inference.prediction import iter_predicted, make_predictor, read_residuals, require_other_file, write_predicted
+from squarely.inference.prediction import make_predictor, read_residuals, require_other_file, write_predicted
 from squarely.inference.serialize import solution_to_json
 from squarely.inference.statistics import Statistics, covariance_of, statistics_of
 from squarely.inference.summary import summary_page
@@ -162,8 +162,10 @@ class Fit(Statistics):
 
     def predictions(self, source: Source, *, unseen: str = "error", rank_deficient: str = "nan") -> Iterator[Array]:
         """Predict as `predict` does, yielding an array (m,) for each batch of rows of a source."""
-        return iter_predicted(self.solution, source, unseen=unseen, rank_deficient=rank_deficient)
+        rows = open_new_rows(source, self.design.formula.names)
+        return iter_predictions(make_predictor(self.solution, rank_deficient), rows, unseen=unseen)
 
+    @scan_purpose("predictions")
     def write_predictions(
         self, new: object, path: str | os.PathLike[str], *, unseen: str = "error", rank_deficient: str = "nan"
     ) -> int:
@@ -176,7 +178,9 @@ class Fit(Statistics):
         ------
         DataError : as `predict`; or the file cannot be written, or is the file of the data.
         """
-        return write_predicted(self.solution, new, path, unseen=unseen, rank_deficient=rank_deficient)
+        source = open_source(new)
+        require_other_file(source, path)
+        return write_predicted(path, self.predictions(source, unseen=unseen, rank_deficient=rank_deficient))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save the fit as JSON, without its rows; `squarely.load` reads it back.
@@ -244,16 +248,13 @@ class Fit(Statistics):
     def as_dict(self) -> Mapping[str, Any]:
         """Return every number as plain Python values under the names of the attributes, as `--json` prints them."""
         names = self.design.names
-        table = zip(names, self.covariance.tolist(), strict=True)
-        return {**self._to_plain(), "cov_params": {name: dict(zip(names, row, strict=True)) for name, row in table}}
+        rows = [dict(zip(names, row, strict=True)) for row in self.covariance.tolist()]
+        return {**self._to_plain(), "cov_params": dict(zip(names, rows, strict=True))}
 
     def _to_plain(self) -> Mapping[str, Any]:
         """Return every number but the covariances, of which there are p squared."""
-        names = self.design.names
-        scalars = {name: getattr(self, name) for name in _SCALARS}
-        tests = {name: getattr(self.normality, name) for name in Normality.__slots__}
+        names, merged = self.design.names, self.solution.merge_record
         low, high = self._confidence_limits(0.05)
-        merged = self.solution.merge_record
         vectors = {
             "params": self.solution.params,
             "bse": self.standard_errors,
@@ -267,8 +268,8 @@ class Fit(Statistics):
             "response": self.design.response,
             **{key: dict(zip(names, values.tolist(), strict=True)) for key, values in vectors.items()},
             "conf_int": {name: list(limits) for name, *limits in zip(names, low, high, strict=True)},
-            **scalars,
-            **tests,
+            **{name: getattr(self, name) for name in _SCALARS},
+            **{name: getattr(self.normality, name) for name in Normality.__slots__},
             "categories": {
                 text: {"contrast": c.kind, "levels": list(c.levels), "reference": c.levels[c.position]}
                 for text, c in self.design.categories.items()
@@ -292,12 +293,10 @@ class Fit(Statistics):
 
     def _t_values(self) -> Array:
         with np.errstate(divide="ignore", invalid="ignore"):  # a perfect fit has standard errors of zero
-            t: Array = self.solution.params / self.standard_errors
-        return t
+            return np.asarray(self.solution.params / self.standard_errors)
 
     def _p_values(self) -> Array:
-        p: Array = 2 * stdtr(self.df_resid, -np.abs(self._t_values()))
-        return p
+        return np.asarray(2 * stdtr(self.df_resid, -np.abs(self._t_values())))
 
     def _confidence_limits(self, alpha: float) -> tuple[Array, Array]:
         t = -float(stdtrit(self.df_resid, alpha / 2))  # 1 - alpha / 2 would be rounded
@@ -326,13 +325,7 @@ def _make_fit(statistics: Statistics, solution: Solution, source: Source) -> Fit
 
 
 def merge_fits(fits: Sequence[Fit], removed: Sequence[Fit] = (), *, duplicates: str = "raise") -> Fit:
-    """Return the fit of all rows of `fits` without those of `removed`; see `Fit.merge` and `Fit.remove`.
-
-    Raises
-    ------
-    InputError : there is no fit, or something is not a fit.
-    DataError : as in `Fit.merge`.
-    """
+    """Return the fit of all rows of `fits` without those of `removed`; see `Fit.merge` and `Fit.remove`."""
     if not fits:
         raise InputError("There is no fit to merge. Give at least one, such as sq.merge([sq.load('a.json'), sq.load('b.json')]).")
     for fit in [*fits, *removed]:
@@ -340,9 +333,9 @@ def merge_fits(fits: Sequence[Fit], removed: Sequence[Fit] = (), *, duplicates: 
             raise InputError(
                 f"{fit!r} of type {type(fit).__name__} is not a fit, so it cannot be merged. Give results of sq.ols or sq.load."
             )
-    parts, without = ([SourcedSolution(fit.solution, fit.source) for fit in group] for group in (fits, removed))
-    merged = merge_solutions(parts, without, duplicates=duplicates)
-    return infer(merged.solution, merged.source)
+    sources = [fit.source for fit in fits]
+    parts, without = ([fit.solution for fit in group] for group in (fits, removed))
+    return infer(merge_solutions(parts, without, sources, duplicates=duplicates), detach_source(sources))
 
 
 _SCALARS = [field.name for field in fields(Statistics) if field.name not in {"constant_response", "normality", "standard_errors"}]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from squarely.data import DetachedSource, RowAccount, Source
 from squarely.design import Design, require_compatible, union_of, without_levels
@@ -13,104 +12,76 @@ from squarely.exact import NOT_IN_MERGE, Shard, Solution, is_same_shard, solve_m
 from squarely.moments import SignedMoments, absent_levels, has_same_moments, merge_moments
 
 
-@dataclass(frozen=True, slots=True)
-class SourcedSolution:
-    """A solution and the source of its rows, which gives names and notes only."""
-
-    solution: Solution
-    source: Source
-
-    @property
-    def design(self) -> Design:
-        """The design of the solution."""
-        return self.solution.moments.design
-
-    @property
-    def account(self) -> RowAccount:
-        """The account of its rows."""
-        return self.solution.moments.account
-
-
 def merge_solutions(
-    parts: Sequence[SourcedSolution], removed: Sequence[SourcedSolution] = (), *, duplicates: str = "raise"
-) -> SourcedSolution:
+    parts: Sequence[Solution], removed: Sequence[Solution], sources: Sequence[Source], *, duplicates: str
+) -> Solution:
     """Return the solution for all rows of `parts` without those of `removed`.
 
-    Raises
-    ------
-    DataError : the models differ, two parts have the same rows, or the removed ones are not in `parts`.
+    A DataError names `sources`: the models differ, two parts have the same rows, or the removed ones are not in `parts`.
     """
     require_one_of("duplicates", duplicates, ("raise", "keep"))
     all_parts = [*parts, *removed]
     names = [*(f"fit {i}" for i in range(1, len(parts) + 1)), *(["the fit to remove"] * len(removed))]
     for part, name in zip(all_parts[1:], names[1:], strict=True):
-        require_compatible(all_parts[0].design, part.design, name)
+        require_compatible(all_parts[0].moments.design, part.moments.design, name)
     account = _merge_accounts(parts, removed)
     signs = [1] * len(parts) + [-1] * len(removed)
     signed = [
-        SignedMoments(moments=part.solution.moments, sign=sign, error_factor=part.solution.factor.error_factor)
+        SignedMoments(moments=part.moments, sign=sign, error_factor=part.factor.error_factor)
         for part, sign in zip(all_parts, signs, strict=True)
     ]
-    design = union_of([part.design for part in parts], [part.design for part in removed])
+    design = union_of([part.moments.design for part in parts], [part.moments.design for part in removed])
     if duplicates == "raise":
-        _require_different_rows(parts, design)
-        _require_different_shards(parts)
+        _require_different_rows(parts, sources, design)
+        _require_different_shards(parts, sources)
     if removed:
         for part in removed:
-            _require_levels(design, part.design)
+            _require_levels(design, part.moments.design)
         design = without_levels(design, absent_levels(design, signed))
-    merged = merge_moments(design, signed, account)
-    return SourcedSolution(solve_merged(merged, [part.solution for part in all_parts], signs), _detach_source(parts))
+    return solve_merged(merge_moments(design, signed, account), all_parts, signs)
 
 
-def _require_different_rows(parts: Sequence[SourcedSolution], design: Design) -> None:
+def _require_different_rows(parts: Sequence[Solution], sources: Sequence[Source], design: Design) -> None:
     """Raise a DataError if two parts have the same cross-products, which means the same rows."""
-
-    def size(i: int) -> tuple[int, float]:
-        return parts[i].account.used, parts[i].solution.centered_tss
-
-    by_size = sorted(range(len(parts)), key=size)
-    for at, i in enumerate(by_size):
-        for j in by_size[at + 1 :]:
-            (n, squares), (other_n, other_squares) = size(i), size(j)
+    by_size = sorted((part.moments.n, part.centered_tss, i) for i, part in enumerate(parts))
+    for at, (n, squares, i) in enumerate(by_size):
+        for other_n, other_squares, j in by_size[at + 1 :]:
             if other_n != n or not math.isclose(squares, other_squares, rel_tol=1e-8):
                 break
-            if has_same_moments(design, parts[i].solution.moments, parts[j].solution.moments):
-                first, second = sorted((i, j))
+            if has_same_moments(design, parts[i].moments, parts[j].moments):
+                first, second = (_label(sources, k) for k in sorted((i, j)))
                 raise DataError(
-                    f"Fit {_label(parts, first)} and fit {_label(parts, second)} have the same cross-products of "
-                    f"{pluralize(n, 'row')}, so they seem to be fits of the same rows. Leave one of them out, or keep both with "
-                    "duplicates='keep'."
+                    f"Fit {first} and fit {second} have the same cross-products of {pluralize(n, 'row')}, so they seem to be fits "
+                    "of the same rows. Leave one of them out, or keep both with duplicates='keep'."
                 )
 
 
-def _require_different_shards(parts: Sequence[SourcedSolution]) -> None:
+def _require_different_shards(parts: Sequence[Solution], sources: Sequence[Source]) -> None:
     """Raise a DataError if a shard inside a merged fit is also another fit, or inside one."""
     found: dict[int, list[tuple[Shard, int]]] = {}
     for i, part in enumerate(parts):
-        shards = part.solution.included_fits.shards
+        shards = part.included_fits.shards
         same = ((shard[0], j) for shard in shards for other, j in found.get(shard[0], ()) if is_same_shard(shard, other))
         for n, j in same:
-            if part.solution.merge_record or parts[j].solution.merge_record:
+            if part.merge_record or parts[j].merge_record:
                 raise DataError(
-                    f"Fit {_label(parts, j)} and fit {_label(parts, i)} both have a shard of {pluralize(n, 'row')} with the same "
-                    "mean and sums of squares, so these seem to be the same rows. Leave it out of one fit, or keep both with "
+                    f"Fit {_label(sources, j)} and fit {_label(sources, i)} both have a shard of {pluralize(n, 'row')} with the "
+                    "same mean and sums of squares, so these seem to be the same rows. Leave it out of one fit, or keep both with "
                     "duplicates='keep'."
                 )
         for shard in shards:
             found.setdefault(shard[0], []).append((shard, i))
 
 
-def _label(parts: Sequence[SourcedSolution], i: int) -> str:
-    source = parts[i].source
-    file = source.file if isinstance(source, DetachedSource) else ""
+def _label(sources: Sequence[Source], i: int) -> str:
+    file = source.file if isinstance(source := sources[i], DetachedSource) else ""
     return f"{i + 1}{f' ({file!r})' if file else ''}"
 
 
-def _merge_accounts(parts: Sequence[SourcedSolution], removed: Sequence[SourcedSolution]) -> RowAccount:
-    account = sum((part.account for part in parts), RowAccount())
+def _merge_accounts(parts: Sequence[Solution], removed: Sequence[Solution]) -> RowAccount:
+    account = sum((part.moments.account for part in parts), RowAccount())
     try:
-        remainder = account - sum((part.account for part in removed), RowAccount())
+        remainder = account - sum((part.moments.account for part in removed), RowAccount())
     except ValueError as error:
         raise DataError(NOT_IN_MERGE.format(f"it has {error}")) from None
     if removed and not remainder.used:
@@ -125,8 +96,8 @@ def _require_levels(design: Design, removed: Design) -> None:
                 raise DataError(NOT_IN_MERGE.format(f"it has the level {level!r} of {text}, which no merged row has"))
 
 
-def _detach_source(parts: Sequence[SourcedSolution]) -> DetachedSource:
-    sources = [part.source for part in parts]
+def detach_source(sources: Sequence[Source]) -> DetachedSource:
+    """Return the source of a merged fit, without rows: it has the names and notes of all."""
     columns = {name: kind for source in reversed(sources) for name, kind in source.columns.items()}
     notes = tuple(dict.fromkeys(note for source in sources for note in source.notes))
     label = sources[0].label if len(sources) == 1 else pluralize(len(sources), "merged fit")

@@ -60,8 +60,7 @@ def _skew_z(skew: float, n: int) -> float:
 
 def _kurtosis_z(kurtosis: float, n: int) -> float:
     expected = 3 * (n - 1) / (n + 1)
-    variance = 24 * n * (n - 2) * (n - 3) / ((n + 1) ** 2 * (n + 3) * (n + 5))
-    x = (kurtosis - expected) / math.sqrt(variance)
+    x = (kurtosis - expected) / math.sqrt(24 * n * (n - 2) * (n - 3) / ((n + 1) ** 2 * (n + 3) * (n + 5)))
     root_beta1 = 6 * (n**2 - 5 * n + 2) / ((n + 7) * (n + 9)) * math.sqrt(6 * (n + 3) * (n + 5) / (n * (n - 2) * (n - 3)))
     a = 6 + 8 / root_beta1 * (2 / root_beta1 + math.sqrt(1 + 4 / root_beta1**2))
     denominator = 1 + x * math.sqrt(2 / (a - 4))

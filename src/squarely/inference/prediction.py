@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from squarely.data import Source, open_new_rows, open_source, scan_purpose, write_columns
-from squarely.design import LinearPredictor, iter_blocks, iter_predictions, require_rank_deficient
+from squarely.data import Source, scan_purpose, write_columns
+from squarely.design import LinearPredictor, iter_blocks, require_rank_deficient
 from squarely.errors import DataError
 from squarely.exact import Solution, check_of, column_sums, require_same_rows, residuals_of
 from squarely.numerics import Array, two_sum
@@ -19,12 +19,7 @@ _CANCELLATION_RATIO = 1e3  # terms of a prediction this much larger than the sca
 
 
 def make_predictor(solution: Solution, rank_deficient: str) -> LinearPredictor:
-    """Return the linear predictor of a solution in the units of the data, with low parts where its terms cancel.
-
-    Raises
-    ------
-    OptionError : `rank_deficient` is neither "nan" nor "allow".
-    """
+    """Return the linear predictor of a solution in the units of the data, with low parts where its terms cancel."""
     require_rank_deficient(rank_deficient)
     design = solution.moments.design
     first = int(design.intercept)
@@ -35,10 +30,8 @@ def make_predictor(solution: Solution, rank_deficient: str) -> LinearPredictor:
     lows = None
     if np.abs(hi[first:]).sum() > _CANCELLATION_RATIO:
         ratio = scale / design.column_scales[at]
-        lows = (
-            float(rest[0] + (scale * lo[0] if first else 0.0)),
-            np.where(slopes, hi[first:] * ratio - slopes + lo[first:] * ratio, 0.0),
-        )
+        low_level = float(rest[0] + (scale * lo[0] if first else 0.0))
+        lows = low_level, np.where(slopes, hi[first:] * ratio - slopes + lo[first:] * ratio, 0.0)
     return LinearPredictor(
         design=design,
         selected=[j - 1 for j in at],
@@ -50,23 +43,14 @@ def make_predictor(solution: Solution, rank_deficient: str) -> LinearPredictor:
     )
 
 
-def iter_predicted(solution: Solution, source: Source, *, unseen: str, rank_deficient: str) -> Iterator[Array]:
-    """Yield the predictions (m,) for each batch of rows of a source."""
-    predictor = make_predictor(solution, rank_deficient)
-    return iter_predictions(predictor, open_new_rows(source, predictor.design.formula.names), unseen=unseen)
-
-
-@scan_purpose("predictions")
-def write_predicted(solution: Solution, new: object, path: str | os.PathLike[str], *, unseen: str, rank_deficient: str) -> int:
-    """Write the columns `row` and `predicted` for new rows to a file, batch by batch, and return the number of rows."""
-    source = open_source(new)
-    require_other_file(source, path)
+def write_predicted(path: str | os.PathLike[str], predictions: Iterator[Array]) -> int:
+    """Write the columns `row` and `predicted` to a file, batch by batch, and return the number of rows."""
     done = 0
 
     def batches() -> Iterator[Mapping[str, np.ndarray]]:
         nonlocal done
         yield {"row": np.empty(0, dtype=np.int64), "predicted": np.empty(0)}  # the names, even if there is no row
-        for values in iter_predicted(solution, source, unseen=unseen, rank_deficient=rank_deficient):
+        for values in predictions:
             yield {"row": np.arange(done + 1, done + 1 + len(values)), "predicted": values}
             done += len(values)
 

@@ -56,6 +56,7 @@ class Preview:
 
     def as_dict(self) -> Mapping[str, Any]:
         """Return everything as plain Python values, as `--json` prints it."""
+        numbers = ("rows", "cells", "cross_products_bytes", "memory_bytes", "precision", "fold", "expressions")
         return {
             "formula": self.formula,
             "source": self.source,
@@ -64,18 +65,38 @@ class Preview:
             "columns_read": list(self.columns_read),
             "coefficients": self.coefficients,
             "names": None if self.names is None else list(self.names),
-            "rows": self.rows,
-            "cells": self.cells,
-            "cross_products_bytes": self.cross_products_bytes,
-            "memory_bytes": self.memory_bytes,
-            "precision": self.precision,
-            "fold": self.fold,
-            "expressions": self.expressions,
+            **{name: getattr(self, name) for name in numbers},
         }
 
     def summary(self) -> Page:
         """Return the plan as a page."""
-        return _build_page(self)
+        sent = "unknown" if self.expressions is None else f"at least {self.expressions:,}" if self.expressions else "0"
+        left = [
+            ("Dep. Variable:", self.response),
+            ("Data:", self.source),
+            ("Passes over the rows:", str(len(self.passes))),
+            ("Rows:", _format_count(self.rows)),
+            ("Columns read:", f"{len(self.columns_read):,}"),
+            ("Coefficients:", _format_count(self.coefficients)),
+        ]
+        right = [
+            ("Fold:", self.fold),
+            ("Expressions sent:", sent),
+            ("Refined in:", {"extended": "double-double", "double": "double", None: "unknown"}[self.precision]),
+            ("Cells (rows x coefficients):", _format_count(self.cells)),
+            ("Cross-products:", _format_bytes(self.cross_products_bytes)),
+            ("Memory, about:", _format_bytes(self.memory_bytes)),
+        ]
+        passes = [f"Pass {i}, {aim}: {what}." for i, (aim, what) in enumerate(self.passes, start=1)]
+        names = "unknown before the levels are read" if self.names is None else listed(self.names)
+        further = "; ".join(f"{aim}, {when}" for aim, when in self.further)
+        notes = [f"A fit may need more passes: {further}. Its summary says how often the rows were read."]
+        if self.fold == "by number of rows":
+            notes.append("Beyond ten million cells the engine computes aggregates; otherwise the rows are read in batches.")
+        if self.precision is None:
+            notes.append(f"The refinement is in double-double up to {CHEAP_CELLS:,} cells, and beyond if the digits need it.")
+        footer = [*passes, f"Columns read: {listed(self.columns_read)}.", f"Columns of X: {names}."]
+        return Page("Preview: nothing was fitted", [KeyValueTable(left, right)], footer=footer, notes=notes)
 
     def __repr__(self) -> str:
         return f"<Preview {self.formula!r}: {len(self.passes)} passes over the rows; print(preview.summary())>"
@@ -85,54 +106,43 @@ def build_preview(plan: DesignPlan, *, fold: str = "auto", precision: str = "aut
     """Return the preview of a fit from the plan of its design, with the options `fold` and `precision` of `ols`."""
     require_fold(fold)
     require_precision(precision)
-    names, rows = plan.names, plan.source.rows
-    p = None if names is None else len(names)
-    gram = None if p is None else 8 * (p + (1 if plan.formula.intercept else 2)) ** 2  # the columns of X, a constant, y
-    cells = None if p is None or rows is None else rows * p
+    names, rows, response = plan.names, plan.source.rows, plan.formula.response.text
     in_engine = fold == "aggregates" or is_aggregate_only(plan.source)
-    double = in_engine or precision == "double"
+    if in_engine:
+        how, precision = f"aggregates in {plan.source.require_engine().name}", "double"
+    else:
+        how = "by number of rows" if fold == "auto" and prefers_engine(plan.source, plan.formula) else "ordered batches"
+    cells: int | None = None
+    gram: int | None = None
+    memory: int | None = None
+    expressions = None if in_engine else 0
+    if names is not None:
+        p, batch = len(names), BATCH_ROWS if rows is None else min(rows, BATCH_ROWS)
+        cells = None if rows is None else rows * p
+        gram = 8 * (p + (1 if plan.formula.intercept else 2)) ** 2  # the columns of X, a constant, y
+        memory = 8 * batch * (len(plan.columns_read) + _COPIES * (p + 1)) + 3 * gram  # without the buffers of an engine
+        if in_engine:  # one sum for each pair among the columns of X, a constant and y
+            expressions = (p + 1) * (p + 2) // 2 + 1
+    automatic = None if cells is None else "extended" if cells <= CHEAP_CELLS else "double"
     return Preview(
         formula=plan.formula.text,
-        response=plan.formula.response.text,
+        response=response,
         source=plan.source.label,
-        passes=_list_passes(plan),
+        passes=(
+            *((describe_pass(topics), join_words([str(topic) for topic in topics])) for topics in plan.passes),
+            ("cross-products", f"the columns of X with each other and with {response}"),
+            ("residuals", "the refinement of the coefficients, and the statistics of the residuals"),
+        ),
         further=_list_further_passes(plan, in_engine=in_engine),
         columns_read=plan.columns_read,
         names=names,
         rows=rows,
         cells=cells,
         cross_products_bytes=gram,
-        memory_bytes=None if p is None or gram is None else _estimate_memory(plan, p, gram),
-        precision="double" if double else "extended" if precision == "extended" else _choose_precision(cells),
-        fold=_describe_fold(plan, fold),
-        expressions=None if in_engine and p is None else _count_expressions(p or 0) if in_engine else 0,
-    )
-
-
-def _choose_precision(cells: int | None) -> str | None:
-    return None if cells is None else "extended" if cells <= CHEAP_CELLS else "double"
-
-
-def _describe_fold(plan: DesignPlan, fold: str) -> str:
-    """Say how the rows will be summed."""
-    if fold == "aggregates" or is_aggregate_only(plan.source):
-        return f"aggregates in {plan.source.require_engine().name}"
-    if fold == "auto" and prefers_engine(plan.source, plan.formula):
-        return "by number of rows"
-    return "ordered batches"
-
-
-def _count_expressions(p: int) -> int:
-    """Count the sums of cross-products: one for each pair among p columns, a constant and the response."""
-    return (p + 1) * (p + 2) // 2 + 1
-
-
-def _list_passes(plan: DesignPlan) -> tuple[tuple[str, str], ...]:
-    response = plan.formula.response.text
-    return (
-        *((describe_pass(topics), join_words([str(topic) for topic in topics])) for topics in plan.passes),
-        ("cross-products", f"the columns of X with each other and with {response}"),
-        ("residuals", "the refinement of the coefficients, and the statistics of the residuals"),
+        memory_bytes=memory,
+        precision=automatic if precision == "auto" else precision,
+        fold=how,
+        expressions=expressions,
     )
 
 
@@ -153,57 +163,14 @@ def _list_further_passes(plan: DesignPlan, *, in_engine: bool) -> tuple[tuple[st
     )
 
 
-def _estimate_memory(plan: DesignPlan, p: int, gram: int) -> int:
-    """Estimate the bytes in memory at a time, without the buffers of an engine."""
-    rows = BATCH_ROWS if plan.source.rows is None else min(plan.source.rows, BATCH_ROWS)
-    return 8 * rows * (len(plan.columns_read) + _COPIES * (p + 1)) + 3 * gram
-
-
-def _build_page(preview: Preview) -> Page:
-    unknown = "unknown"
-    left = [
-        ("Dep. Variable:", preview.response),
-        ("Data:", preview.source),
-        ("Passes over the rows:", str(len(preview.passes))),
-        ("Rows:", unknown if preview.rows is None else f"{preview.rows:,}"),
-        ("Columns read:", f"{len(preview.columns_read):,}"),
-        ("Coefficients:", unknown if preview.coefficients is None else f"{preview.coefficients:,}"),
-    ]
-    right = [
-        ("Fold:", preview.fold),
-        ("Expressions sent:", _format_expressions(preview.expressions)),
-        ("Refined in:", {"extended": "double-double", "double": "double", None: unknown}[preview.precision]),
-        ("Cells (rows x coefficients):", unknown if preview.cells is None else f"{preview.cells:,}"),
-        ("Cross-products:", _format_bytes(preview.cross_products_bytes)),
-        ("Memory, about:", _format_bytes(preview.memory_bytes)),
-    ]
-    passes = [f"Pass {i}, {aim}: {what}." for i, (aim, what) in enumerate(preview.passes, start=1)]
-    names = "unknown before the levels are read" if preview.names is None else listed(preview.names)
-    notes = [
-        "A fit may need more passes: "
-        + "; ".join(f"{aim}, {when}" for aim, when in preview.further)
-        + ". Its summary says how often the rows were read.",
-    ]
-    if preview.fold == "by number of rows":
-        notes.append("Beyond ten million cells the engine computes aggregates; otherwise the rows are read in batches.")
-    if preview.precision is None:
-        notes.append(f"The refinement is in double-double up to {CHEAP_CELLS:,} cells, and beyond if the digits need it.")
-    return Page(
-        "Preview: nothing was fitted",
-        [KeyValueTable(left, right)],
-        footer=[*passes, f"Columns read: {listed(preview.columns_read)}.", f"Columns of X: {names}."],
-        notes=notes,
-    )
-
-
-def _format_expressions(number: int | None) -> str:
-    return "unknown" if number is None else f"at least {number:,}" if number else "0"
+def _format_count(number: int | None) -> str:
+    return "unknown" if number is None else f"{number:,}"
 
 
 def _format_bytes(number: int | None) -> str:
     if number is None:
         return "unknown"
-    size, unit = next(
-        (number / 1000**i, unit) for i, unit in enumerate(("bytes", "kB", "MB", "GB", "TB")) if number < 1000 ** (i + 1)
-    )
-    return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+    if number < 1000:
+        return f"{number} bytes"
+    power = next(i for i in range(1, 5) if number < 1000 ** (i + 1))
+    return f"{number / 1000**power:.1f} {('kB', 'MB', 'GB', 'TB')[power - 1]}"

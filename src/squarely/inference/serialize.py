@@ -21,14 +21,8 @@ MAX_COEFFICIENTS = 5_000
 
 
 def solution_to_json(solution: Solution, source: Source) -> str:
-    """Return a solution as strict JSON, with numbers that are not finite as text.
-
-    Raises
-    ------
-    DataError : it has too many coefficients to be read back.
-    """
-    moments = solution.moments
-    design = moments.design
+    """Return a solution as strict JSON, with numbers that are not finite as text, unless it is too large to be read back."""
+    moments, factor, design = solution.moments, solution.factor, solution.moments.design
     if len(design.centers) > MAX_COEFFICIENTS:
         raise DataError(
             f"The fit has {len(design.centers):,} columns, and a file holds the square of their number: at most "
@@ -42,12 +36,7 @@ def solution_to_json(solution: Solution, source: Source) -> str:
         "arrays": None if formula.names is None else {"X": list(formula.names), "y": formula.response.text},
         "intercept": formula.intercept,
         "where": design.where.text if design.where else None,
-        "source": {
-            "label": source.label,
-            "columns": dict(source.columns),
-            "notes": list(source.notes),
-            "index_columns": source.indexes,
-        },
+        "source": _to_keys(source, _SOURCE_KEYS),
         "learnt": learned_to_json(design),
         "centres": design.centers,
         "scales": design.scales,
@@ -58,9 +47,9 @@ def solution_to_json(solution: Solution, source: Source) -> str:
         "aggregated": _to_keys(moments.engine_record, _ENGINE_KEYS),
         "remarks": list(moments.remarks),
         "factor": {
-            **{key: getattr(solution.factor, field) for key, field in _FACTORIZATION_KEYS.items()},
-            "R": _upper_rows(solution.factor.R),
-            "triangle": None if solution.factor.triangle is None else _upper_rows(solution.factor.triangle),
+            **(_to_keys(factor, _FACTORIZATION_KEYS) or {}),
+            "R": _upper_rows(factor.R),
+            "triangle": None if factor.triangle is None else _upper_rows(factor.triangle),
         },
         "residuals": _to_keys(solution.residuals, RESIDUAL_KEYS),
         "root": root
@@ -77,6 +66,7 @@ def solution_to_json(solution: Solution, source: Source) -> str:
 
 
 # The keys of a saved fit and the fields that they hold; a field may be renamed, a key never changes.
+_SOURCE_KEYS = {"label": "label", "columns": "columns", "notes": "notes", "index_columns": "indexes"}
 _ENGINE_KEYS = {"engine": "engine", "scans": "scans", "expressions": "expressions"}
 _FACTORIZATION_KEYS = {
     "columns": "columns", "kept": "selected", "rhs": "rhs", "condition": "condition", "road": "method",

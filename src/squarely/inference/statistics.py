@@ -9,7 +9,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.special import fdtrc
 
-from squarely.exact import SIX_DIGITS, TEN_DIGITS, Solution, condition_of, data_unit_transform, translate_singular_errors
+from squarely.exact import SIX_DIGITS, TEN_DIGITS, Solution, condition_of, data_unit_matrix, translate_singular_errors
 from squarely.inference.normality import UNKNOWN_NORMALITY, Normality, residual_tests
 from squarely.numerics import ROUNDOFF, Array
 
@@ -63,12 +63,12 @@ class Statistics:
     standard_errors: Array
 
 
-@translate_singular_errors
+@translate_singular_errors()
 def statistics_of(solution: Solution) -> Statistics:
     """Compute what follows from a solution under the classical assumptions: one variance, independent errors."""
     moments, factor, residuals = solution.moments, solution.factor, solution.residuals
-    n, rank = moments.n, len(factor.columns)
-    span = solution.span
+    n, rank, span, design = moments.n, len(factor.columns), solution.span, moments.design
+    first = design.column_centers[factor.columns] * design.intercept  # X = Z B has the singular values of R B
     k_constant = int(span is None or span.is_spanned(moments, factor))
     about_mean, about_zero = (solution.centered_tss, solution.tss_error), solution.uncentered_tss
     # The squares of a response that varies sum to half a spacing of doubles at least. A smaller sum is rounding.
@@ -78,9 +78,9 @@ def statistics_of(solution: Solution) -> Statistics:
     ssr = math.nan if solution.has_hidden_residuals else solution.ssr
     df_model, df_resid = rank - k_constant, n - rank
     undefined = constant and k_constant == 1
-    ess = 0.0 if solution.is_span_certain else math.nan  # a constant alone explains nothing
-    if solution.is_span_certain and df_model:
-        ess = _explained_squares(solution, tss, tss_error)
+    ess = math.nan
+    if solution.is_span_certain:  # a constant alone explains nothing
+        ess = _explained_squares(solution, tss, tss_error) if df_model else 0.0
     mse_resid, mse_model = ssr / df_resid, ess / df_model if df_model else math.nan
     rsquared = math.nan if undefined or math.isnan(ess) else 1 - _divide(solution.ssr, tss) if ess else 0.0
     fvalue = math.nan if undefined else _divide(mse_model, mse_resid)
@@ -107,7 +107,7 @@ def statistics_of(solution: Solution) -> Statistics:
         mse_model=mse_model,
         mse_total=tss / (n - k_constant),
         durbin_watson=_divide(residuals.sum_squared_differences, residuals.squares) if residuals else math.nan,
-        condition_number=_condition_number(solution),
+        condition_number=condition_of(factor.R, np.array([design.column_scales[factor.columns], first])),
         normality=residual_tests(n, residuals.powers) if residuals else UNKNOWN_NORMALITY,
         standard_errors=math.sqrt(mse_resid) * solution.unit_bse,
     )
@@ -134,19 +134,10 @@ def _divide(a: float, b: float) -> float:
     return math.nan if a == 0 or math.isnan(a) else math.copysign(math.inf, a)
 
 
-def _condition_number(solution: Solution) -> float:
-    """Return the ratio of the singular values of X as the user has it: X = Z B, so those of R B."""
-    design, factor = solution.moments.design, solution.factor
-    first = design.column_centers[factor.columns] if design.intercept else np.zeros(len(factor.columns))
-    return condition_of(factor.R, np.array([design.column_scales[factor.columns], first]))
-
-
 def covariance_of(solution: Solution, variance: float) -> Array:
     """Return the covariance (p, p) in the units of the data: sigma^2 A A' with A = T R^-1; T converts to those units."""
     factor, scale = solution.factor, float(solution.moments.design.scales[-1])
-    ratio, first = data_unit_transform(solution.moments, factor)
-    T = np.diag(ratio)
-    T[0] += first
+    T = data_unit_matrix(solution.moments, factor)
     A = solve_triangular(factor.R, T.T, trans="T").T if solution.inverse_root is None else solution.inverse_root.right_multiply(T)
     full = np.full((len(factor.selected), len(factor.selected)), np.nan)
     full[np.ix_(factor.selected, factor.selected)] = variance / scale**2 * (A @ A.T)

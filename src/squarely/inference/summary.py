@@ -12,7 +12,6 @@ from squarely.exact import Solution
 from squarely.inference.statistics import Statistics
 from squarely.show import KeyValueTable, Page, Table
 
-_HEADER = ("", "coef", "std err", "t", "P>|t|", "[0.025", "0.975]")
 _LARGE_CONDITION = 1000.0
 _CROWDED_RATIO = 2  # a category with more levels than half the rows gets a note
 _MIN_ROWS, _FEW_ROWS = 8, 20  # below these the omnibus test is undefined, and its p-value is rough
@@ -27,7 +26,7 @@ def summary_page(statistics: Statistics, solution: Solution, source_notes: Seque
         "OLS Regression Results",
         [_top_table(numbers), _coefficient_table(numbers), _diagnostics_table(solution, numbers)],
         notes=_list_notes(statistics, solution, numbers),
-        footer=[*_describe_rows(solution, source_notes), *_describe_merge(solution), _describe_digits(solution)],
+        footer=[_describe_rows(solution, source_notes), *_describe_merge(solution), _describe_digits(solution)],
     )
 
 
@@ -63,12 +62,10 @@ def _coefficient_table(numbers: Mapping[str, Any]) -> Table:
         if math.isnan(value):
             rows.append((name, "dropped", "", "", "", "", ""))
             continue
-        low, high = numbers["conf_int"][name]
-        p = f"{numbers['pvalues'][name]:.3f}"
-        t = _format_number(numbers["tvalues"][name], 3)
-        bse, lower, upper = (_format_number(x, 3) for x in (numbers["bse"][name], low, high))
-        rows.append((name, _format_number(value, 4), bse, t, p, lower, upper))
-    return Table(_HEADER, rows)
+        others = (numbers["bse"][name], numbers["tvalues"][name], *numbers["conf_int"][name])
+        bse, t, low, high = (_format_number(x, 3) for x in others)
+        rows.append((name, _format_number(value, 4), bse, t, f"{numbers['pvalues'][name]:.3f}", low, high))
+    return Table(("", "coef", "std err", "t", "P>|t|", "[0.025", "0.975]"), rows)
 
 
 def _diagnostics_table(solution: Solution, numbers: Mapping[str, Any]) -> KeyValueTable:
@@ -148,15 +145,14 @@ def _describe_hidden(statistics: Statistics, solution: Solution) -> list[str]:
 def _describe_references(solution: Solution) -> list[str]:
     """Name the levels with which the coefficients of categories compare."""
     design, n = solution.moments.design, solution.moments.n
-    codings = design.categories
     used = {text for column in design.columns for text, full, _ in column.parts if not full}
-    coded = {text: coding for text, coding in codings.items() if text in used}
-    base = [f"{text} {c.levels[c.position]}" for text, c in coded.items() if c.kind == "treatment"]
-    sums = [f"{text} (left out: {c.levels[c.position]})" for text, c in coded.items() if c.kind == "sum"]
+    coded = [(text, c.kind, c.levels[c.position]) for text, c in design.categories.items() if text in used]
+    base = [f"{text} {level}" for text, kind, level in coded if kind == "treatment"]
+    sums = [f"{text} (left out: {level})" for text, kind, level in coded if kind == "sum"]
     notes = []
     if base:
         notes.append(f"Reference level{'s' if len(base) > 1 else ''}, with which the others are compared: {'; '.join(base)}.")
-    for text, c in codings.items():
+    for text, c in design.categories.items():
         if _CROWDED_RATIO * len(c.levels) > n and not isinstance(c.levels[0], bool):
             notes.append(f"{text} has {len(c.levels):,} levels for {n:,} rows: it may be an identifier and not a category.")
     if sums:
@@ -164,11 +160,11 @@ def _describe_references(solution: Solution) -> list[str]:
     return notes
 
 
-def _describe_rows(solution: Solution, source_notes: Sequence[str]) -> list[str]:
+def _describe_rows(solution: Solution, source_notes: Sequence[str]) -> str:
     moments = solution.moments
     condition = [f"Condition: {moments.design.where.text}."] if moments.design.where else []
     notes = [f"Read with {note}." for note in source_notes]
-    return [" ".join(["Rows:", *moments.account.lines(), *condition, *notes, *moments.remarks])]
+    return " ".join(["Rows:", *moments.account.lines(), *condition, *notes, *moments.remarks])
 
 
 def _describe_merge(solution: Solution) -> list[str]:
@@ -187,14 +183,15 @@ def _describe_digits(solution: Solution) -> str:
     but = f", and {join_words(zero)} {'is' if len(zero) == 1 else 'are'} zero up to rounding" if zero else ""
     precise = "double-double" if solution.precision == "extended" else "double"
     record = solution.moments.engine_record
-    factor = "cross-products" if solution.factor.method == "moments" else "a triangle"
-    how = f"{factor} by aggregates in {record.engine}" if record else factor
-    work = pluralize(solution.scans, "scan") + (f" and {pluralize(record.expressions, 'expression')} over" if record else " of")
-    end = "" if solution.converged else " Refinement did not converge; the digits allow for it."
+    factor, scans = "cross-products" if solution.factor.method == "moments" else "a triangle", pluralize(solution.scans, "scan")
     if solution.merge_record:
-        how = f"from {factor} and the solutions of the fits, at most {pluralize(solution.scans, 'scan')} of any row"
+        how = f"from {factor} and the solutions of the fits, at most {scans} of any row"
+    elif record:
+        asked = pluralize(record.expressions, "expression")
+        how = f"from {factor} by aggregates in {record.engine}, refined in {precise}, {scans} and {asked} over the rows"
     else:
-        how = f"from {how}, refined in {precise}, {work} the rows"
+        how = f"from {factor}, refined in {precise}, {scans} of the rows"
+    end = "" if solution.converged else " Refinement did not converge; the digits allow for it."
     of = "coefficient" if solution.has_hidden_residuals else "coefficient and standard error"
     return f"Digits: {int(smallest)} of every {of} can be trusted{but} ({how}).{end}"
 

@@ -8,9 +8,9 @@ from fractions import Fraction
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from squarely.exact.engine.rank import RankResult
 from squarely.exact.factorization import Factorization, make_factorization
-from squarely.moments import EngineGram, Moments, to_data_columns
+from squarely.exact.rank import Dependency
+from squarely.moments import EngineGram, Moments
 from squarely.numerics import ROUNDOFF, Array, Pair, qr_r
 
 
@@ -21,16 +21,21 @@ class EngineProblem:
     Attributes
     ----------
     moments, engine_gram : the cross-products of [1, X, y], and those of W, without columns that were dropped before.
-    rank_result : the q selected columns of W, with R'R = W'W.
-    places : (k + 1,) the position in [1, X, y] of each column of W.
-    condition : the condition number of the selected columns, scaled to length one.
+    selected, columns : (q,) the positions of the selected columns in W, and in [1, X, y].
+    rows : each selected column of W in terms of [1, X], by position.
+    R : (q, q) with R'R = W'W for the selected columns.
+    condition : the condition number of R, with its columns scaled to length one.
+    dropped : the dependency of each dropped column.
     """
 
     moments: Moments
     engine_gram: EngineGram
-    rank_result: RankResult
-    places: np.ndarray
+    selected: np.ndarray
+    columns: np.ndarray
+    rows: list[dict[int, Fraction]]
+    R: Array
     condition: float
+    dropped: tuple[Dependency, ...]
 
     @property
     def rounding(self) -> float:
@@ -40,30 +45,12 @@ class EngineProblem:
     @property
     def unit_error(self) -> float:
         """The relative error, at worst, of a solve with R."""
-        return min(1.0, (len(self.rank_result.columns) * ROUNDOFF + self.rounding) * self.condition**2)
-
-    @property
-    def columns(self) -> np.ndarray:
-        """The positions in [1, X, y] (q,) of the selected columns."""
-        columns: np.ndarray = self.places[self.rank_result.columns]
-        return columns
-
-    def to_data_columns(self) -> list[dict[int, Fraction]]:
-        """Write each selected column of W in terms of [1, X], by position."""
-        rows = to_data_columns(self.engine_gram.columns)
-        return [{int(self.places[j]): weight for j, weight in rows[i].items()} for i in self.rank_result.columns.tolist()]
+        return min(1.0, (len(self.R) * ROUNDOFF + self.rounding) * self.condition**2)
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class ErrorBound:
-    """The error of b that rounding leaves, where R'R b = W'y.
-
-    Attributes
-    ----------
-    R : (q, q).
-    residuals : the length of the error of the residuals.
-    sums : (q,) the errors of the sums W'r.
-    """
+    """The error of b, where R'R b = W'y, because residuals (their length) and the sums W'r (q,) have errors."""
 
     R: Array
     residuals: float
@@ -85,7 +72,7 @@ def params_in_data_units(problem: EngineProblem, b: Pair, bound: ErrorBound) -> 
     A = np.zeros((len(at), len(at)))
     if 0 in total:
         total[0] = Fraction(float(columns.shifts[-1]))
-    for i, (x, e, row) in enumerate(zip(b[0].tolist(), b[1].tolist(), problem.to_data_columns(), strict=True)):
+    for i, (x, e, row) in enumerate(zip(b[0].tolist(), b[1].tolist(), problem.rows, strict=True)):
         for place, weight in row.items():
             total[place] += (Fraction(x) + Fraction(e)) * scale * weight
             A[at[place], i] = float(scale * weight)
@@ -97,18 +84,17 @@ def to_scaled(problem: EngineProblem, total: dict[int, Fraction]) -> Pair:
     centers, scales = _centers_and_scales(problem)
     exact = {j: beta * scales[j] / scales[-1] for j, beta in total.items()}
     if 0 in total:
-        level = total[0] - centers[-1] + sum((beta * centers[j] for j, beta in total.items() if j), Fraction(0))
-        exact[0] = level / scales[-1]
-    hi = [float(exact[j]) for j in problem.columns.tolist()]
-    lo = [float(exact[j] - Fraction(x)) for j, x in zip(problem.columns.tolist(), hi, strict=True)]
+        exact[0] = (sum(beta * centers[j] for j, beta in total.items() if j) + total[0] - centers[-1]) / scales[-1]
+    hi = [float(value) for value in exact.values()]
+    lo = [float(value - Fraction(x)) for value, x in zip(exact.values(), hi, strict=True)]
     return np.array(hi), np.array(lo)
 
 
 def to_factorization(problem: EngineProblem) -> Factorization:
     """Return R of the scaled columns of Moments, from that of W."""
-    R = qr_r(problem.rank_result.R @ np.linalg.inv(scaled_column_matrix(problem)))
+    R = qr_r(problem.R @ np.linalg.inv(scaled_column_matrix(problem)))
     R = R * np.sign(np.diag(R))[:, None]
-    return make_factorization(problem.moments, problem.columns, R, problem.condition, dropped=problem.rank_result.dropped)
+    return make_factorization(problem.moments, problem.columns, R, problem.condition, dropped=problem.dropped)
 
 
 def scaled_column_matrix(problem: EngineProblem) -> Array:
@@ -116,13 +102,12 @@ def scaled_column_matrix(problem: EngineProblem) -> Array:
     centers, scales = _centers_and_scales(problem)
     at = {place: i for i, place in enumerate(problem.columns.tolist())}
     P = np.zeros((len(at), len(at)))
-    for i, row in enumerate(problem.to_data_columns()):
-        level = row.get(0, Fraction(0)) + sum((weight * centers[j] for j, weight in row.items() if j), Fraction(0))
+    for i, row in enumerate(problem.rows):
         for place, weight in row.items():
             if place:
                 P[at[place], i] = float(weight * scales[place])
         if 0 in at:
-            P[at[0], i] = float(level)
+            P[at[0], i] = float(sum(weight * (centers[j] if j else 1) for j, weight in row.items()))
     return P
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -18,32 +17,16 @@ from squarely.numerics import ROUNDING, ROUNDOFF, Array
 _MIN_REMAINDER = 1e-11
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class RankResult:
-    """The q selected columns of W, R with R'R = W'W for them, and the dependency of each dropped one."""
-
-    columns: np.ndarray
-    R: Array
-    dropped: tuple[Dependency, ...]
-
-
 def select_columns(
-    moments: Moments,
-    engine_gram: EngineGram,
-    client: EngineClient,
-    constant: np.ndarray | None = None,
-    zero: np.ndarray | None = None,
-) -> RankResult:
+    moments: Moments, engine_gram: EngineGram, client: EngineClient, constant: np.ndarray, zero: np.ndarray
+) -> tuple[np.ndarray, Array, tuple[Dependency, ...]]:
     """Go through the columns of W in order, and drop each that the selected ones before it span up to rounding.
 
-    `constant` (k + 1,) are those that the intercept alone is known to span, and `zero` those of them that are zero.
-
-    Raises
-    ------
-    IllConditionedError : a column is so near to what others span that cross-products in doubles cannot serve.
+    `constant` (k + 1,) are those that the intercept alone spans for certain, and `zero` those of them that are zero. Returns the q
+    selected columns, R with R'R = W'W for them, and the dependency of each dropped one. Raises an IllConditionedError if a column
+    is so near to what others span that cross-products in doubles cannot serve.
     """
     G = engine_gram.gram
-    constant, zero = [np.zeros(len(G), dtype=bool) if flags is None else flags for flags in (constant, zero)]
     columns = range(0 if moments.design.intercept else 1, len(G) - 1)
     R = np.zeros((len(columns), len(columns)))
     selected: list[int] = []
@@ -68,10 +51,10 @@ def select_columns(
         combination = _expand_combination(engine_gram, j, selected, d)
         weight = combination.pop(j)
         errors[j] = (error + sum(abs(float(x)) * errors[i] for i, x in combination.items() if i in errors)) / abs(float(weight))
-        dependency = _describe(moments, j, {place: -x / weight for place, x in combination.items()}, is_zero=bool(zero[j]))
-        dropped[j] = replace(dependency, remainder=errors[j] / float(moments.design.column_scales[j]))
+        others = {place: -x / weight for place, x in combination.items()}
+        dropped[j] = _describe(moments, j, others, errors[j] / float(moments.design.column_scales[j]), is_zero=bool(zero[j]))
     q = len(selected)
-    return RankResult(columns=np.array(selected, dtype=int), R=R[:q, :q], dropped=tuple(dropped.values()))
+    return np.array(selected, dtype=int), R[:q, :q], tuple(dropped.values())
 
 
 def _spanning_combination(
@@ -89,17 +72,13 @@ def _spanning_combination(
             centered = float(lengths[j] + np.abs(d) @ lengths[selected])  # rounding in the scan is in proportion to it
             return d, float(np.sqrt(sums.squares)) + 4 * ROUNDOFF * centered
         d = d + solve_triangular(R, solve_triangular(R, sums.gradient[selected], trans="T")) if len(selected) else d
-    raise IllConditionedError(
-        f"{_column_name(engine_gram, j)} is so near to a combination of the columns before it that sums of products in double "
-        f"precision cannot tell them apart. {client.source.alternative}, or leave the column out."
-    )
-
-
-def _column_name(engine_gram: EngineGram, j: int) -> str:
-    """Return the name of column j of W; columns that were dropped before do not count."""
     columns = engine_gram.columns
     pairs = zip(columns.design.columns, monomials_of(columns.design), strict=True)
-    return [column.name for column, m in pairs if m in columns.monomials][j - 1]
+    names = [column.name for column, m in pairs if m in columns.monomials]  # columns that were dropped before do not count
+    raise IllConditionedError(
+        f"{names[j - 1]} is so near to a combination of the columns before it that sums of products in double "
+        f"precision cannot tell them apart. {client.source.alternative}, or leave the column out."
+    )
 
 
 def _stored_lengths(engine_gram: EngineGram) -> Array:
@@ -125,7 +104,7 @@ def _expand_combination(engine_gram: EngineGram, j: int, selected: list[int], d:
     return combination
 
 
-def _describe(moments: Moments, j: int, others: dict[int, Fraction], *, is_zero: bool) -> Dependency:
+def _describe(moments: Moments, j: int, others: dict[int, Fraction], remainder: float, *, is_zero: bool) -> Dependency:
     """Write a dropped column as the combination of others that it is, in the units of the data."""
     centers, scales = moments.design.column_centers, moments.design.column_scales
     slopes = {place: float(weight) for place, weight in others.items() if place}
@@ -133,4 +112,4 @@ def _describe(moments: Moments, j: int, others: dict[int, Fraction], *, is_zero:
     level += sum((weight * Fraction(float(centers[place])) for place, weight in others.items() if place), Fraction(0))
     places = [*([0] if moments.design.intercept else []), *slopes]
     scaled = [float(level) / scales[j] if place == 0 else slopes[place] * scales[place] / scales[j] for place in places]
-    return describe_dependency(moments, j, places, np.array(scaled), is_zero)
+    return describe_dependency(moments, j, places, np.array(scaled), remainder, is_zero=is_zero)

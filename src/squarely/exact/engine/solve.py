@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -19,13 +19,13 @@ from squarely.exact.engine.problem import (
     to_factorization,
     to_scaled,
 )
-from squarely.exact.engine.rank import RankResult, select_columns
+from squarely.exact.engine.rank import select_columns
 from squarely.exact.factorization import TEN_DIGITS, Factorization
 from squarely.exact.implicit_constant import Span, span_by_scans, span_by_sums
 from squarely.exact.rank import canceled_columns, nearly_constant_columns, require_columns, require_independent
 from squarely.exact.residuals import ResidualSums, without_shape
-from squarely.exact.solution import Solution, make_solution, require_digits, unordered_remark
-from squarely.exact.units import totals_of, unit_errors
+from squarely.exact.solution import UNORDERED, Refinement, Solution, make_solution, require_digits
+from squarely.exact.units import totals_of
 from squarely.exact.whitening import InverseRoot
 from squarely.moments import (
     EngineClient,
@@ -39,7 +39,7 @@ from squarely.moments import (
     rounding_in_engine,
     to_data_columns,
 )
-from squarely.numerics import ROUNDOFF, Array, Pair, two_sum
+from squarely.numerics import ROUNDOFF, Array, two_sum
 
 _MOST_SCANS = 6
 _MAX_ERROR = 1e-2  # the relative error of a solve beyond which refinement would not converge
@@ -49,11 +49,7 @@ def solve_in_engine(moments: Moments, source: Source, *, collinear: str = "drop"
     """Solve min ||y - X beta||_2 as `solve_least_squares` does, by aggregates alone.
 
     Each step of refinement is one scan of r = y - W b and W'r. Rank is decided on the cross-products, or on a scan of what the
-    columns before leave.
-
-    Raises
-    ------
-    DataError : a dependency and `collinear="raise"`; the cross-products cannot tell columns apart; or no coefficient has a digit.
+    columns before leave. Errors are those of `solve_least_squares`, or that cross-products cannot tell columns apart.
     """
     record = moments.engine_record
     engine_gram = record.engine_gram if record else None
@@ -62,25 +58,36 @@ def solve_in_engine(moments: Moments, source: Source, *, collinear: str = "drop"
     client = EngineClient(source)
     constant = _constant_columns(moments, engine_gram, client)
     canceled, zero = canceled_columns(moments.design, ends_in_engine(engine_gram, client))
-    rank = select_columns(moments, engine_gram, client, constant | canceled, zero)
+    selected, R, dropped = select_columns(moments, engine_gram, client, constant | canceled, zero)
     if collinear == "raise":
-        require_independent(rank.dropped)
-    require_columns(rank.columns.tolist(), rank.dropped)
-    places = np.arange(len(engine_gram.gram))
-    if rank.dropped and not _is_closed(engine_gram, rank):  # sum once more, without what others were centered with
-        remaining = [j for j in rank.columns.tolist() if j]
-        places = np.array([0, *remaining, len(engine_gram.gram) - 1])
+        require_independent(dropped)
+    require_columns(selected.tolist(), dropped)
+    places, rows = np.arange(len(engine_gram.gram)), to_data_columns(engine_gram.columns)
+    if dropped and not all({0, *selected.tolist()}.issuperset(rows[i]) for i in selected.tolist()):
+        # Selected columns are made of dropped ones: sum once more, without what others were centered with.
+        remaining = [j for j in selected.tolist() if j]
+        places = np.array([0, *remaining, len(places) - 1])
         engine_gram = gram_of_columns(engine_gram, client, [engine_gram.columns.monomials[j - 1] for j in remaining])
-        rank = replace(select_columns(moments, engine_gram, client), dropped=rank.dropped)
-    values = np.linalg.svd(rank.R / np.linalg.norm(rank.R, axis=0), compute_uv=False)
-    condition = float(values[0] / values[-1])
-    problem = EngineProblem(moments=moments, engine_gram=engine_gram, rank_result=rank, places=places, condition=condition)
+        none = np.zeros(len(places), dtype=bool)
+        selected, R, _ = select_columns(moments, engine_gram, client, none, none)
+        rows = to_data_columns(engine_gram.columns)
+    values = np.linalg.svd(R / np.linalg.norm(R, axis=0), compute_uv=False)
+    problem = EngineProblem(
+        moments=moments,
+        engine_gram=engine_gram,
+        selected=selected,
+        columns=places[selected],
+        rows=[{int(places[j]): weight for j, weight in rows[i].items()} for i in selected.tolist()],
+        R=R,
+        condition=float(values[0] / values[-1]),
+        dropped=dropped,
+    )
     if problem.unit_error > _MAX_ERROR:
         raise IllConditionedError(
-            f"The columns are so near to depending on each other (condition number {condition:.1g}) that sums of products in "
-            f"double precision cannot tell them apart. {source.alternative}."
+            f"The columns are so near to depending on each other (condition number {problem.condition:.1g}) that sums of products "
+            f"in double precision cannot tell them apart. {source.alternative}."
         )
-    return require_digits(_solution(problem, _refine(problem, client), client, record))
+    return require_digits(_solution(problem, client, record))
 
 
 def _constant_columns(moments: Moments, engine_gram: EngineGram, client: EngineClient) -> np.ndarray:
@@ -99,27 +106,9 @@ def _constant_columns(moments: Moments, engine_gram: EngineGram, client: EngineC
     return constant
 
 
-def _is_closed(engine_gram: EngineGram, rank: RankResult) -> bool:
-    """Return whether no selected column is made of a dropped one."""
-    rows, places = to_data_columns(engine_gram.columns), {0, *rank.columns.tolist()}
-    return all(places.issuperset(rows[i]) for i in rank.columns.tolist())
-
-
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class _EngineRefinement:
-    """The solution b (q,) for W, the bound of its error, and the last scan; other fields as in `exact/solve.py`."""
-
-    b: Pair
-    error_bound: ErrorBound
-    residuals: ResidualSums
-    squares: float
-    rounding: float
-    input_rounding: float
-    converged: bool
-
-
-def _refine(problem: EngineProblem, client: EngineClient) -> _EngineRefinement:
-    R, columns, gram = problem.rank_result.R, problem.rank_result.columns, problem.engine_gram.gram
+def _refine(problem: EngineProblem, client: EngineClient) -> tuple[Refinement, ResidualSums, ErrorBound]:
+    """Refine b (q,) for the selected columns of W; return also the residuals of the last scan and the bound of the error of b."""
+    R, columns, gram = problem.R, problem.selected, problem.engine_gram.gram
     length, identity = np.linalg.norm(R, axis=0), np.eye(len(R))
     hi, lo = solve_triangular(R, solve_triangular(R, gram[columns, -1], trans="T")), np.zeros(len(R))
     size = float(np.abs(hi) @ length + np.sqrt(gram[-1, -1]))  # of the terms from which the residuals are computed
@@ -158,69 +147,59 @@ def _refine(problem: EngineProblem, client: EngineClient) -> _EngineRefinement:
         squares=0.0 if exact else sums.squares,
         powers=0 * sums.powers if exact else sums.powers,
         sum_squared_differences=client.sum_squared_differences(sums.query, "r0") if ordered else 0.0 if exact else math.nan,
-        first_residual=math.nan,
-        last_residual=math.nan,
     )
-    return _EngineRefinement(
+    squares = 0.0 if exact else max(sums.squares - float(d @ gradient), 0.0)
+    input_rounding = float(rounding[columns] @ unit_standard_errors(R))
+    refined = Refinement(
         b=(hi, lo),
-        error_bound=bound,
-        residuals=without_shape(residuals, r_error + step),
-        squares=0.0 if exact else max(sums.squares - float(d @ gradient), 0.0),
-        rounding=r_error,
-        input_rounding=float(rounding[columns] @ unit_standard_errors(R)),
+        squares=squares,
+        squares_error=float(problem.rounding * squares + 2 * r_error * np.sqrt(squares) + r_error**2),
+        bse_error=float(r_error / np.sqrt(squares)) if squares > 0 else 1.0,
+        fitted_error=bound.residuals + input_rounding * float(np.sqrt(squares)),
         converged=converged,
+        input_rounding=input_rounding,
     )
+    return refined, without_shape(residuals, r_error + step), bound
 
 
-def _solution(problem: EngineProblem, refined: _EngineRefinement, client: EngineClient, record: EngineRecord) -> Solution:
-    """Turn the solution into the units of the data, exactly, round once, and count the digits."""
+def _solution(problem: EngineProblem, client: EngineClient, record: EngineRecord) -> Solution:
+    """Refine, turn the solution into the units of the data, exactly, round once, and count the digits."""
     moments, columns = problem.moments, problem.columns
-    total, error = params_in_data_units(problem, refined.b, refined.error_bound)
+    refined, residuals, bound = _refine(problem, client)
+    total, error = params_in_data_units(problem, refined.b, bound)
     params = np.array([float(total[place]) for place in columns.tolist()])
     factor = to_factorization(problem)
-    # Kept apart from R: A A' = (X'X)^-1 for A = P U^-1, whose product would be rounded.
-    root = InverseRoot(P=scaled_column_matrix(problem), U=problem.rank_result.R, error=problem.unit_error)
+    # P U^-1 and not R^-1: A A' = (X'X)^-1 for A = P U^-1, whose product would be rounded.
+    root = InverseRoot(P=scaled_column_matrix(problem), U=problem.R, error=problem.unit_error)
     span = None if moments.design.intercept else _span(problem, factor, client)
-    squares, r_error, made = refined.squares, refined.rounding, problem.engine_gram.columns
+    made = problem.engine_gram.columns
     place = made.shifts[-1], made.units[-1], problem.engine_gram.gram[0, -1] / moments.n
     scans, expressions = record.scans + client.cost.scans, record.expressions + client.cost.expressions
-    remarks = moments.remarks if client.engine.ordered else (*moments.remarks, unordered_remark(record.engine))
+    remarks = moments.remarks if client.engine.ordered else (*moments.remarks, UNORDERED.format(record.engine))
     return make_solution(
         replace(moments, engine_record=replace(record, scans=scans, expressions=expressions), remarks=remarks),
         factor,
-        scaled_params=to_scaled(problem, total),
+        replace(refined, b=to_scaled(problem, total), scans=moments.design.scans + scans),
         params=params,
         error=error + ROUNDOFF * np.abs(params),
-        unit_bse=unit_errors(moments, factor, np.empty(0), root),
-        bse_error=problem.unit_error
-        + refined.input_rounding
-        + 16 * ROUNDOFF
-        + (r_error / np.sqrt(squares) if squares > 0 else 1.0),
-        squares=squares,
-        squares_error=problem.rounding * squares + 2 * r_error * np.sqrt(squares) + r_error**2,
-        totals=totals_of(moments.n, place, refined.residuals.response_sums, problem.rounding),
-        residuals=refined.residuals,
-        inverse_root=root,
+        scale=np.empty(0),
+        totals=totals_of(moments.n, place, residuals.response_sums, problem.rounding),
         span=span,
-        precision="double",
-        scans=moments.design.scans + scans,
-        converged=refined.converged,
-        fitted_error=refined.error_bound.residuals + refined.input_rounding * float(np.sqrt(refined.squares)),
-        input_rounding=refined.input_rounding,
+        residuals=residuals,
+        inverse_root=root,
     )
 
 
 def _span(problem: EngineProblem, factor: Factorization, client: EngineClient) -> Span:
     """Return the combination of columns nearest to a constant, by scans in the engine unless cross-products decide it."""
-    span = span_by_sums(problem.moments, factor)
-    if span is not None:
+    if (span := span_by_sums(problem.moments, factor)) is not None:
         return span
     inverse = np.linalg.inv(scaled_column_matrix(problem))
 
     def scan(hi: Array, lo: Array) -> tuple[float, Array]:
         a = np.zeros(len(problem.engine_gram.gram))
-        a[0], a[problem.rank_result.columns] = 1.0, -(inverse @ (hi + lo))
+        a[0], a[problem.selected] = 1.0, -(inverse @ (hi + lo))
         sums = combination_sums(problem.engine_gram, client, a)
-        return sums.squares, np.asarray(inverse.T @ sums.gradient[problem.rank_result.columns])
+        return sums.squares, np.asarray(inverse.T @ sums.gradient[problem.selected])
 
     return span_by_scans(problem.moments, factor, scan)[0]
