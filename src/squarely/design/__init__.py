@@ -9,7 +9,7 @@ engine. `matrix/` makes the rows of X block by block and predicts, and `engine/`
 from squarely.design.design import Design, with_centers
 from squarely.design.encoding.basis import Polynomial, Spline
 from squarely.design.encoding.categories import ContrastCoding
-from squarely.design.encoding.layout import Column, FactorColumn
+from squarely.design.encoding.columns import Column, FactorColumn
 from squarely.design.engine.complete_rows import CompleteRows, complete_rows_query, row_account_in_engine
 from squarely.design.engine.monomials import Atom, Monomial, Powers, centerable_atoms, expand_shift, lower_power, monomials_of
 from squarely.design.engine.narwhals_expressions import polynomial_stages, spline_stages
@@ -25,7 +25,7 @@ from squarely.design.formula.expression import (
     evaluate,
 )
 from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric, argument_of
-from squarely.design.formula.formula import INTERCEPT, Formula, formula_of, parse_formula
+from squarely.design.formula.formula import Formula, formula_of, parse_formula
 from squarely.design.formula.where import (
     COMPARISONS,
     BooleanColumn,
@@ -42,18 +42,17 @@ from squarely.design.learning.no_rows import no_rows_error
 from squarely.design.learning.pilot import map_first_block
 from squarely.design.learning.plan import DesignPlan, describe_pass, plan_design
 from squarely.design.matrix.block import Block, IndicatorColumn, ScaledBlock, dense_table, scaled_blocks, take_indicators
-from squarely.design.matrix.columns import derivations
-from squarely.design.matrix.model_matrix import fold_blocks, iter_blocks, map_blocks
+from squarely.design.matrix.exact_columns import derivations
+from squarely.design.matrix.model_matrix import fold_blocks, iter_blocks
 from squarely.design.matrix.prediction import Check, LinearPredictor, iter_predictions, predict_batches, require_rank_deficient
 from squarely.design.merging.compatibility import require_compatible
 from squarely.design.merging.recoding import Combination, Product, indicators, products, recode
 from squarely.design.merging.union import union_of, without_levels
 from squarely.design.rounding import RoundingModel, add_bounds, is_zero_factor, multiply_bound, product_bound
-from squarely.design.serialize import design_from_json, learned_from_json, learned_to_json
+from squarely.design.serialize import learned_from_json, learned_to_json
 
 __all__ = [
     "COMPARISONS",
-    "INTERCEPT",
     "Arithmetic",
     "Atom",
     "Basis",
@@ -99,7 +98,6 @@ __all__ = [
     "dense_table",
     "derivations",
     "describe_pass",
-    "design_from_json",
     "evaluate",
     "expand_shift",
     "fold_blocks",
@@ -113,7 +111,6 @@ __all__ = [
     "learned_from_json",
     "learned_to_json",
     "lower_power",
-    "map_blocks",
     "map_first_block",
     "monomials_of",
     "multiply_bound",

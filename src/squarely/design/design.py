@@ -7,28 +7,16 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from squarely.design.encoding.basis import Polynomial, Spline
 from squarely.design.encoding.categories import ContrastCoding
-from squarely.design.encoding.layout import Column, ColumnLayout, layout_of
-from squarely.design.formula.expression import Expression, MeanAndDeviation, Standardize, column_names, standardizations_in
+from squarely.design.encoding.columns import Column, columns_of
+from squarely.design.encoding.layout import ColumnLayout, layout_of
+from squarely.design.encoding.learned_state import LearnedState
+from squarely.design.formula.expression import Expression, Standardize, column_names, standardizations_in
 from squarely.design.formula.factors import Categorical, Factor, UntypedColumn, argument_of
 from squarely.design.formula.formula import INTERCEPT, Formula
 from squarely.design.formula.where import Where
 from squarely.design.rounding import is_rounded, may_cancel
 from squarely.numerics import Array, power_of_two, round_to_few_bits
-
-
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class LearnedState:
-    """What rows have taught about each `center` and `scale`, each categorical factor and each basis, by its text.
-
-    `ranges` has the range of the argument of each polynomial, which is learned before the polynomial.
-    """
-
-    standardizations: Mapping[str, MeanAndDeviation] = field(default_factory=dict)
-    contrasts: Mapping[str, ContrastCoding] = field(default_factory=dict)
-    bases: Mapping[str, Polynomial | Spline] = field(default_factory=dict)
-    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -84,13 +72,13 @@ class Design:
     where : the condition on rows, or None.
     factors : text -> factor; each column named alone is resolved to numbers or categories.
     learned : levels, knots, means and deviations.
-    columns : the columns of X without the intercept.
     centers : (k,) numbers of few bits near the middle of each column, in its unit; zero when the model has no intercept.
     scales : (k,) powers of two near the standard deviation of each column, in its unit.
     scans : how often the rows were read to learn it, without the pilot.
 
-    Derived from these:
+    Derived from these; centers of zero and scales of one too, if they are not set:
 
+    columns : the columns of X without the intercept.
     layout : which columns are dense and which are indicators.
     inputs : what is evaluated for each row. `columns_read` the columns of the data to read for it, as numbers and as labels.
     is_rounded : whether anything is computed in plain doubles.
@@ -101,10 +89,10 @@ class Design:
     where: Where | None
     factors: Mapping[str, Factor]
     learned: LearnedState
-    columns: tuple[Column, ...]
-    centers: Array
-    scales: Array
+    centers: Array = field(default_factory=lambda: np.empty(0))
+    scales: Array = field(default_factory=lambda: np.empty(0))
     scans: int = 0
+    columns: tuple[Column, ...] = field(init=False)
     layout: ColumnLayout = field(init=False)
     inputs: RowInputs = field(init=False)
     columns_read: tuple[list[str], list[str]] = field(init=False)
@@ -114,8 +102,12 @@ class Design:
     def __post_init__(self) -> None:
         inputs = row_inputs(self.factors.values(), self.formula.response_and_offsets)
         arguments = {text: expression for text, expression in inputs.expressions.items() if text in self.factors}
+        columns = columns_of(self.formula, self.factors, self.learned)
         derived = {
-            "layout": layout_of(self.columns, self.learned.contrasts),
+            "centers": self.centers if len(self.centers) else np.zeros(len(columns) + 1),
+            "scales": self.scales if len(self.scales) else np.ones(len(columns) + 1),
+            "columns": columns,
+            "layout": layout_of(columns, self.learned.contrasts),
             "inputs": inputs,
             "columns_read": inputs.columns(self.where),
             "is_rounded": is_rounded(inputs.factors, inputs.expressions.values()),

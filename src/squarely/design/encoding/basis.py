@@ -183,24 +183,30 @@ def require_varying(text: str, low: float, high: float) -> None:
         raise DataError(f"{text} has an argument that is {low:.6g}{rounding} in every row that is used. Leave it out.")
 
 
-def make_spline(
-    *, text: str, kind: str, inner: Array, low: float, high: float, degree: int, intercept: bool, errors: Array | None = None
-) -> Spline:
-    """Make a spline from its inner knots, which have `errors`, and its boundary, with the columns of R's `bs` and `ns`.
+def make_spline(factor: Basis, inner: Array, low: float, high: float, *, errors: Array | None = None) -> Spline:
+    """Make a spline from its inner knots and its boundary, with the columns of R's `bs` and `ns`.
 
-    Raises DataError if a knot is not strictly inside the boundary, or the argument does not vary.
+    `errors` bound the rounding of knots that are quantiles. Raises DataError if a knot is not strictly inside the boundary, or the
+    argument does not vary.
     """
-    require_varying(text, low, high)
+    require_varying(factor.text, low, high)
+    if errors is None and factor.df is not None:
+        errors = 4 * ROUNDOFF * np.abs(inner)
     if len(inner) and not (low < inner[0] and inner[-1] < high):
         raise DataError(
-            f"{text} has inner knots {listed(f'{k:g}' for k in inner)}, not all strictly between the ends {low:g} and {high:g} "
-            "of the values. Choose knots inside, or fewer columns (df)."
+            f"{factor.text} has inner knots {listed(f'{k:g}' for k in inner)}, not all strictly between the ends {low:g} and {high:g} of "
+            "the values. Choose knots inside, or fewer columns (df)."
         )
-    knots = np.concatenate([np.full(degree + 1, low), inner, np.full(degree + 1, high)])
-    natural = np.empty((0, 0)) if kind == "ns" else None
-    return _with_natural_weights(
-        Spline(text=text, knots=knots, degree=degree, first_column=0 if intercept else 1, natural_weights=natural, errors=errors)
+    ends = np.full(factor.degree + 1, low), np.full(factor.degree + 1, high)
+    spline = Spline(
+        text=factor.text,
+        knots=np.concatenate([ends[0], inner, ends[1]]),
+        degree=factor.degree,
+        first_column=int(not factor.intercept),
+        natural_weights=np.empty((0, 0)) if factor.kind == "ns" else None,
+        errors=errors,
     )
+    return _with_natural_weights(spline)
 
 
 def _with_natural_weights(spline: Spline) -> Spline:

@@ -133,10 +133,10 @@ def merge_observed_levels(a: ObservedLevels, b: ObservedLevels) -> ObservedLevel
     return ObservedLevels({**b.rows, **a.rows}, marks)
 
 
-def code_levels(factor: Categorical, observed: ObservedLevels, source: Source, *, is_untyped: bool) -> ContrastCoding:
+def code_levels(factor: Categorical, observed: ObservedLevels, source: Source) -> ContrastCoding:
     """Fix the levels of a factor: in the order that the formula or the data declare, else sorted.
 
-    Levels that no used row has are dropped. In a column named alone (`is_untyped`), text among numbers counts as a mistake.
+    Levels that no used row has are dropped. In a column named alone, text among numbers counts as a mistake.
 
     Raises
     ------
@@ -144,7 +144,7 @@ def code_levels(factor: Categorical, observed: ObservedLevels, source: Source, *
     FormulaError : the reference or a listed level is not there.
     """
     column, found = factor.name.name, observed.rows
-    if is_untyped and not all(isinstance(level, str) and level.lower() in TRUTH_WORDS for level in found):
+    if factor.is_untyped and not all(isinstance(level, str) and level.lower() in TRUTH_WORDS for level in found):
         _require_text(column, found, source)
     if not source.typed:
         found = _infer_level_types(found)

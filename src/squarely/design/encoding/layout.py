@@ -5,24 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 
 from squarely.design.encoding.categories import ContrastCoding
+from squarely.design.encoding.columns import Column, FactorColumn
 from squarely.numerics import Array
 
 MIN_INDICATORS = 16  # of one block; fewer are as fast as dense columns
-
-FactorColumn: TypeAlias = tuple[str, bool, int]  # a factor's text, whether all its levels are coded, and the column of its table
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column of X: the product of columns of one or more factors."""
-
-    name: str
-    parts: tuple[FactorColumn, ...]
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)

@@ -9,7 +9,8 @@ from typing import Any
 import narwhals as nw
 
 from squarely.data import CAUSES, Query, RowAccount, Source
-from squarely.design.design import LearnedState, RowInputs
+from squarely.design.design import RowInputs
+from squarely.design.encoding.learned_state import LearnedState
 from squarely.design.engine.narwhals_expressions import ConditionColumns, condition_to_narwhals, to_narwhals
 from squarely.design.formula.expression import Expression, Name
 from squarely.design.formula.where import Where, columns_compared_exactly

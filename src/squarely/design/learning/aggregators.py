@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from squarely.data import Batch, Source
-from squarely.design.design import LearnedState
 from squarely.design.encoding.basis import (
     chebyshev_polynomials,
     inner_knots,
@@ -21,17 +20,20 @@ from squarely.design.encoding.basis import (
 from squarely.design.encoding.categories import (
     MOST_LEVELS,
     UNKNOWN_ROW,
+    ContrastCoding,
     ObservedLevels,
     code_levels,
     levels_in,
     merge_observed_levels,
 )
+from squarely.design.encoding.learned_state import Learned, LearnedState
 from squarely.design.formula.expression import MeanAndDeviation, Standardize
 from squarely.design.formula.factors import Basis, Categorical
-from squarely.design.learning.quantiles import Search, merge_counts, quantiles_from_search, start_search
+from squarely.design.learning.plan import DesignPlan, LearningTask
+from squarely.design.learning.quantiles import Search, merge_counts, start_search
 from squarely.design.matrix.model_matrix import EvaluatedBatch
 from squarely.errors import DataError, pluralize
-from squarely.numerics import ROUNDOFF, Array, Pair, dd_add, dd_divide, dd_multiply, dd_sum, is_constant, low_part, qr_r
+from squarely.numerics import Array, Pair, dd_add, dd_divide, dd_multiply, dd_sum, is_constant, low_part, qr_r
 
 # Of n values: n, their mean, the sum of squares about it, the smallest and the largest.
 MeanAndSquares = tuple[int, Pair, float, float, float]
@@ -45,40 +47,42 @@ class Aggregator:
     Attributes
     ----------
     update : makes a total of the complete rows of a batch. `merge` merges two totals.
-    finish : makes the next state of the total of all rows, or an aggregator for one more pass.
+    finish : makes of the total of all rows what is learned, or an aggregator for one more pass.
     """
 
     update: Callable[[Batch, EvaluatedBatch], Any]
     merge: Callable[[Any, Any], Any]
-    finish: Callable[[LearnedState, Any], LearnedState | Aggregator]
+    finish: Callable[[Any], Learned | Aggregator]
 
 
-def levels_aggregator(factor: Categorical, source: Source, *, is_untyped: bool) -> Aggregator:
-    """Learn the levels of a categorical factor; `is_untyped` is for a column named alone."""
+def aggregator_of(task: LearningTask, plan: DesignPlan, state: LearnedState) -> Aggregator:
+    """Return the fold of rows for a task, given what the passes before have learned."""
+    if isinstance(task.subject, Standardize):
+        return _mean_aggregator(task.subject)
+    if isinstance(task.subject, Categorical):
+        return _levels_aggregator(task.subject, plan.source)
+    if task.kind == "polynomials":
+        return _polynomial_aggregator(task.subject, *state.ranges[task.subject.text])
+    return (_range_aggregator if task.kind == "ranges" or plan.source.partitioned else _knots_aggregator)(task.subject)
+
+
+def _levels_aggregator(factor: Categorical, source: Source) -> Aggregator:
     name = factor.name.name
 
     def merge(a: ObservedLevels, b: ObservedLevels) -> ObservedLevels:
         return a if len(a.rows) > MOST_LEVELS else merge_observed_levels(a, b)  # enough to be refused
 
-    def finish(state: LearnedState, levels: ObservedLevels) -> LearnedState:
+    def finish(levels: ObservedLevels) -> ContrastCoding:
         if source.partitioned:  # a partition does not know how many rows come before it
             levels = replace(levels, rows=dict.fromkeys(levels.rows, UNKNOWN_ROW))
-        return add_levels(state, factor, levels, source, is_untyped=is_untyped)
+        return code_levels(factor, levels, source)
 
     return Aggregator(
         update=lambda batch, evaluated: levels_in(batch.labels[name], evaluated.row_mask, batch.start), merge=merge, finish=finish
     )
 
 
-def add_levels(
-    state: LearnedState, factor: Categorical, levels: ObservedLevels, source: Source, *, is_untyped: bool
-) -> LearnedState:
-    """Fix the levels of a categorical factor and its contrast."""
-    coding = code_levels(factor, levels, source, is_untyped=is_untyped)
-    return replace(state, contrasts={**state.contrasts, factor.text: coding})
-
-
-def mean_aggregator(part: Standardize) -> Aggregator:
+def _mean_aggregator(part: Standardize) -> Aggregator:
     """Learn a mean and a deviation, merged by the formula of Chan, Golub and LeVeque (1983), doi:10.1080/00031305.1983.10483115.
 
     The mean is kept in double-double: far from zero a double has too few digits of it.
@@ -97,40 +101,25 @@ def mean_aggregator(part: Standardize) -> Aggregator:
         squares = a[2] + b[2] + float(difference[0]) ** 2 * a[0] * b[0] / n
         return n, dd_add(a[1], dd_multiply(difference, fraction)), squares, min(a[3], b[3]), max(a[4], b[4])
 
-    return Aggregator(update=update, merge=merge, finish=lambda state, total: add_standardization(state, part, total))
+    return Aggregator(update=update, merge=merge, finish=lambda total: mean_and_deviation(part, total))
 
 
 def _pair(x: float) -> Pair:
     return np.asarray(x, dtype=np.float64), np.zeros(())
 
 
-def add_standardization(state: LearnedState, part: Standardize, total: MeanAndSquares) -> LearnedState:
-    """Fix a mean and a deviation: zero for an argument that is constant up to rounding."""
+def mean_and_deviation(part: Standardize, total: MeanAndSquares) -> MeanAndDeviation:
+    """Return a mean and a deviation: zero for an argument that is constant up to rounding."""
     n, (mean, rest), squares, low, high = total
     deviation = float(np.sqrt(squares / (n - part.ddof))) if n > part.ddof else 0.0
     if is_constant(low, high, float(mean), deviation):
         deviation = 0.0
-    learned = MeanAndDeviation(mean=float(mean), deviation=deviation, rest=float(rest))
-    return replace(state, standardizations={**state.standardizations, part.text: learned})
+    return MeanAndDeviation(mean=float(mean), deviation=deviation, rest=float(rest))
 
 
-def range_aggregator(factor: Basis) -> Aggregator:
-    """Learn the range of the argument, which with knots makes a spline."""
+def _range_aggregator(factor: Basis) -> Aggregator:
+    """Learn the range of the argument, and for a spline its knots: those in the formula, or quantiles by counting."""
 
-    def finish(state: LearnedState, extent: Extent) -> LearnedState:
-        ends = extent[1:]
-        return add_range(state, factor, ends) if factor.kind == "poly" else add_spline(state, factor, np.array(factor.knots), ends)
-
-    return _extent_aggregator(factor, finish)
-
-
-def add_range(state: LearnedState, factor: Basis, ends: tuple[float, float]) -> LearnedState:
-    """Fix the range of the argument of a polynomial."""
-    require_varying(factor.text, *ends)
-    return replace(state, ranges={**state.ranges, factor.text: ends})
-
-
-def _extent_aggregator(factor: Basis, finish: Callable[[LearnedState, Extent], LearnedState | Aggregator]) -> Aggregator:
     def update(batch: Batch, evaluated: EvaluatedBatch) -> Extent:
         x = evaluated.numbers[factor.argument][0]
         return len(x), float(x.min()), float(x.max())
@@ -138,16 +127,30 @@ def _extent_aggregator(factor: Basis, finish: Callable[[LearnedState, Extent], L
     def merge(a: Extent, b: Extent) -> Extent:
         return a[0] + b[0], min(a[1], b[1]), max(a[2], b[2])
 
+    def finish(extent: Extent) -> Learned | Aggregator:
+        n, low, high = extent
+        if len(places := inner_places(factor)):
+            return _rank_aggregator(factor, (low, high), start_search(n, places))
+        return range_or_spline(factor, np.array(factor.knots or ()), low, high)
+
     return Aggregator(update=update, merge=merge, finish=finish)
 
 
-def polynomial_aggregator(factor: Basis, low: float, high: float) -> Aggregator:
+def range_or_spline(factor: Basis, inner: Array, low: float, high: float) -> Learned:
+    """Return the range of the argument of a polynomial, or the spline with these inner knots."""
+    if factor.kind != "poly":
+        return make_spline(factor, inner, low, high)
+    require_varying(factor.text, low, high)
+    return low, high
+
+
+def _polynomial_aggregator(factor: Basis, low: float, high: float) -> Aggregator:
     """Learn the polynomials that are orthogonal over the rows, by a QR, on a range that is known."""
 
     def update(batch: Batch, evaluated: EvaluatedBatch) -> Array:
         return qr_r(chebyshev_polynomials(evaluated.numbers[factor.argument][0], low, high, factor.degree))
 
-    def finish(state: LearnedState, R: Array) -> LearnedState:
+    def finish(R: Array) -> Learned:
         sizes = np.abs(np.diag(R))
         if len(R) <= factor.degree:
             raise DataError(
@@ -156,7 +159,7 @@ def polynomial_aggregator(factor: Basis, low: float, high: float) -> Aggregator:
             )
         if sizes.min() <= 1e-13 * sizes.max() * len(R):
             raise too_near_values_error(factor)
-        return replace(state, bases={**state.bases, factor.text: orthogonal_polynomials(R, low, high)})
+        return orthogonal_polynomials(R, low, high)
 
     return Aggregator(update=update, merge=lambda a, b: qr_r(np.vstack([a, b])), finish=finish)
 
@@ -169,13 +172,13 @@ def too_near_values_error(factor: Basis) -> DataError:
     )
 
 
-def knots_aggregator(factor: Basis) -> Aggregator:
+def _knots_aggregator(factor: Basis) -> Aggregator:
     """Learn the knots of a spline with `df`: quantiles of all values, in one pass over rows of this process."""
 
-    def finish(state: LearnedState, values: list[Array]) -> LearnedState:
+    def finish(values: list[Array]) -> Learned:
         x = np.concatenate(values)
         inner, errors = inner_knots(x, factor)
-        return add_spline(state, factor, inner, (float(x.min()), float(x.max())), errors)
+        return make_spline(factor, inner, float(x.min()), float(x.max()), errors=errors)
 
     return Aggregator(
         update=lambda batch, evaluated: [evaluated.numbers[factor.argument][0]],
@@ -184,47 +187,16 @@ def knots_aggregator(factor: Basis) -> Aggregator:
     )
 
 
-def partitioned_knots_aggregator(factor: Basis) -> Aggregator:
-    """Learn the knots of a spline with `df` from partitioned values: their extent, then quantiles by counting."""
-
-    def finish(state: LearnedState, extent: Extent) -> LearnedState | Aggregator:
-        places = inner_places(factor)
-        if not len(places):
-            return add_spline(state, factor, np.empty(0), extent[1:])
-        return _rank_aggregator(factor, extent, start_search(extent[0], places))
-
-    return _extent_aggregator(factor, finish)
-
-
-def _rank_aggregator(factor: Basis, extent: Extent, search: Search) -> Aggregator:
-    """Count the next few bits of the values of the ranks that are searched for."""
+def _rank_aggregator(factor: Basis, ends: tuple[float, float], search: Search) -> Aggregator:
+    """Learn the knots of a spline with `df` from partitioned values: count the next few bits of the values at their ranks."""
     counter = search.counter()
 
-    def finish(state: LearnedState, counts: Any) -> LearnedState | Aggregator:
+    def finish(counts: Any) -> Learned | Aggregator:
         narrowed = search.narrow(counts)
-        if not narrowed.is_finished:
-            return _rank_aggregator(factor, extent, narrowed)
-        return add_spline(state, factor, quantiles_from_search(extent[0], inner_places(factor), narrowed), extent[1:])
+        if narrowed.is_finished:
+            return make_spline(factor, narrowed.quantiles(), *ends)
+        return _rank_aggregator(factor, ends, narrowed)
 
     return Aggregator(
         update=lambda batch, evaluated: counter(evaluated.numbers[factor.argument][0]), merge=merge_counts, finish=finish
     )
-
-
-def add_spline(
-    state: LearnedState, factor: Basis, inner: Array, ends: tuple[float, float], errors: Array | None = None
-) -> LearnedState:
-    """Fix a spline by its inner knots and the ends of the values; `errors` bound the rounding of knots that are quantiles."""
-    if errors is None and factor.df is not None:
-        errors = 4 * ROUNDOFF * np.abs(inner)
-    spline = make_spline(
-        text=factor.text,
-        kind=factor.kind,
-        inner=inner,
-        low=ends[0],
-        high=ends[1],
-        degree=factor.degree,
-        intercept=factor.intercept,
-        errors=errors,
-    )
-    return replace(state, bases={**state.bases, factor.text: spline})

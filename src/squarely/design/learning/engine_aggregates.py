@@ -9,15 +9,16 @@ import narwhals as nw
 import numpy as np
 
 from squarely.data import Query, Row, Source, to_plain_level
-from squarely.design.design import LearnedState
-from squarely.design.encoding.basis import inner_places, orthogonal_polynomials
-from squarely.design.encoding.categories import MOST_LEVELS, UNKNOWN_ROW, ObservedLevels
+from squarely.design.encoding.basis import inner_places, make_spline, orthogonal_polynomials
+from squarely.design.encoding.categories import MOST_LEVELS, UNKNOWN_ROW, ObservedLevels, code_levels
+from squarely.design.encoding.learned_state import Learned, LearnedState
 from squarely.design.encoding.numbers_as_text import is_missing_word
 from squarely.design.engine.complete_rows import CompleteRows
 from squarely.design.engine.narwhals_expressions import chebyshev_stages, require_digits
 from squarely.design.formula.expression import Standardize
 from squarely.design.formula.factors import Basis, Categorical
-from squarely.design.learning.aggregators import add_levels, add_range, add_spline, add_standardization, too_near_values_error
+from squarely.design.learning.aggregators import mean_and_deviation, range_or_spline, too_near_values_error
+from squarely.design.learning.plan import DesignPlan, LearningTask
 from squarely.design.learning.quantiles import interpolate_quantiles, quantile_ranks
 from squarely.numerics import Array, round_to_few_bits, two_sum
 
@@ -31,30 +32,41 @@ class Aggregates:
     Attributes
     ----------
     results : alias -> aggregate. `stages` further columns that they need.
-    finish : makes the next state of the answer, or the next question.
+    finish : makes of the answer what is learned, or the next question.
     query : the query if the task cannot share that of the complete rows. `keys` the columns by which it groups rows.
     """
 
     results: Mapping[str, nw.Expr]
-    finish: Callable[[LearnedState, Rows], LearnedState | Aggregates]
+    finish: Callable[[Rows], Learned | Aggregates]
     stages: Sequence[Mapping[str, nw.Expr]] = ()
     query: Query | None = None
     keys: Sequence[str] = ()
 
 
-def mean_aggregates(part: Standardize, rows: CompleteRows, alias: str) -> Aggregates:
+def aggregates_of(task: LearningTask, plan: DesignPlan, state: LearnedState, rows: CompleteRows, alias: str) -> Aggregates:
+    """Return what an engine is asked for a task, given what the passes before have learned; its columns begin with `alias`."""
+    if isinstance(task.subject, Standardize):
+        return _mean_aggregates(task.subject, rows, alias)
+    if isinstance(task.subject, Categorical):
+        return _level_aggregates(task.subject, plan.source, rows)
+    if task.kind == "polynomials":
+        return _polynomial_aggregates(task.subject, state, rows, alias)
+    return _basis_aggregates(task.subject, rows, alias, quantiles=plan.source.require_engine().quantiles)
+
+
+def _mean_aggregates(part: Standardize, rows: CompleteRows, alias: str) -> Aggregates:
     """Ask for a mean and a deviation: first roughly, then both from the differences to a number of few bits near the mean."""
     x, z = rows.expression(part.argument), nw.col(alias)
 
-    def ask_again(state: LearnedState, answer: Rows) -> Aggregates:
+    def ask_again(answer: Rows) -> Aggregates:
         mean, deviation, low, high = (float(answer[0][f"{alias}{name}"]) for name in "abcd")
         near = round_to_few_bits(mean, deviation)
 
-        def finish(state: LearnedState, answer: Rows) -> LearnedState:
+        def finish(answer: Rows) -> Learned:
             n = int(answer[0]["n0"])
             difference = np.asarray(answer[0][f"{alias}a"], dtype=np.float64) / n
             squares = max(float(answer[0][f"{alias}b"]) - n * float(difference) ** 2, 0.0)
-            return add_standardization(state, part, (n, two_sum(np.asarray(near), difference), squares, low, high))
+            return mean_and_deviation(part, (n, two_sum(np.asarray(near), difference), squares, low, high))
 
         return Aggregates(results={f"{alias}a": z.sum(), f"{alias}b": (z * z).sum()}, stages=({alias: x - near},), finish=finish)
 
@@ -62,38 +74,35 @@ def mean_aggregates(part: Standardize, rows: CompleteRows, alias: str) -> Aggreg
     return Aggregates(results=results, finish=ask_again)
 
 
-def level_aggregates(factor: Categorical, source: Source, rows: CompleteRows, *, is_untyped: bool) -> Aggregates:
+def _level_aggregates(factor: Categorical, source: Source, rows: CompleteRows) -> Aggregates:
     """Ask for the levels of a column, and how many rows have each."""
     name = factor.name.name
     alias = rows.labels[name]
     if source.column_info(name).decimal_places is not None:
         require_digits([name], source, factor.text)
 
-    def finish(state: LearnedState, answer: Rows) -> LearnedState:
+    def finish(answer: Rows) -> Learned:
         counts = {to_plain_level(row[alias]): int(row["n0"]) for row in answer}
         marks = {level: count for level, count in counts.items() if is_missing_word(level)}
-        levels = ObservedLevels(dict.fromkeys(counts, UNKNOWN_ROW), marks)
-        return add_levels(state, factor, levels, source, is_untyped=is_untyped)
+        return code_levels(factor, ObservedLevels(dict.fromkeys(counts, UNKNOWN_ROW), marks), source)
 
     few = replace(rows.query, group_limit=MOST_LEVELS + 1)  # enough to be refused
     return Aggregates(results={}, query=few, keys=[alias], finish=finish)
 
 
-def basis_aggregates(factor: Basis, rows: CompleteRows, alias: str, *, quantiles: bool) -> Aggregates:
+def _basis_aggregates(factor: Basis, rows: CompleteRows, alias: str, *, quantiles: bool) -> Aggregates:
     """Ask for the range of the argument, and for the knots of a spline with `df`: quantiles of all values.
 
     An engine without `quantiles` sorts the values.
     """
     x, places = rows.expression(factor.argument), inner_places(factor)
 
-    def finish(state: LearnedState, answer: Rows) -> LearnedState | Aggregates:
+    def finish(answer: Rows) -> Learned | Aggregates:
         ends = float(answer[0][f"{alias}a"]), float(answer[0][f"{alias}b"])
-        if factor.kind == "poly":
-            return add_range(state, factor, ends)
         if not quantiles and len(places):
             return _sorted_quantiles(factor, ends, int(answer[0]["n0"]), rows.query.with_stages({"x0": x}), {})
         knots = [float(answer[0][f"{alias}q{j}"]) for j in range(len(places))]
-        return add_spline(state, factor, np.array(knots if factor.knots is None else factor.knots), ends)
+        return range_or_spline(factor, np.array(factor.knots or knots), *ends)
 
     results = {f"{alias}a": x.min(), f"{alias}b": x.max()}
     if quantiles:
@@ -106,29 +115,29 @@ def _sorted_quantiles(factor: Basis, ends: tuple[float, float], n: int, query: Q
     ranks = quantile_ranks(n, inner_places(factor))
     rank = ranks[len(values)]
 
-    def finish(state: LearnedState, answer: Rows) -> LearnedState | Aggregates:
+    def finish(answer: Rows) -> Learned | Aggregates:
         found = {**values, rank: float(answer[0]["m0"])}
         if len(found) < len(ranks):
             return _sorted_quantiles(factor, ends, n, query, found)
-        return add_spline(state, factor, interpolate_quantiles(n, inner_places(factor), found), ends)
+        return make_spline(factor, interpolate_quantiles(n, inner_places(factor), found), *ends)
 
     first = replace(query, order_by="x0", row_limit=rank + 1)
     return Aggregates(results={"m0": nw.col("x0").max()}, query=first, finish=finish)
 
 
-def polynomial_aggregates(factor: Basis, low: float, high: float, rows: CompleteRows, alias: str) -> Aggregates:
+def _polynomial_aggregates(factor: Basis, state: LearnedState, rows: CompleteRows, alias: str) -> Aggregates:
     """Ask for the cross-products of Chebyshev polynomials, which are far from collinear."""
+    low, high = state.ranges[factor.text]
     stages, names = chebyshev_stages(f"{alias}x", f"{alias}d", low, high, factor.degree)
     columns = [nw.lit(1.0), *map(nw.col, names)]
     pairs = [(a, b) for a in range(len(columns)) for b in range(a, len(columns)) if b]
 
-    def finish(state: LearnedState, answer: Rows) -> LearnedState:
+    def finish(answer: Rows) -> Learned:
         G = np.zeros((len(columns), len(columns)))
         G[0, 0] = answer[0]["n0"]
         for a, b in pairs:
             G[a, b] = G[b, a] = answer[0][f"{alias}g{a}b{b}"]
-        polynomial = orthogonal_polynomials(_cholesky_factor(G, factor), low, high)
-        return replace(state, bases={**state.bases, factor.text: polynomial})
+        return orthogonal_polynomials(_cholesky_factor(G, factor), low, high)
 
     results = {f"{alias}g{a}b{b}": (columns[a] * columns[b] if a else columns[b]).sum() for a, b in pairs}
     return Aggregates(results=results, stages=[{f"{alias}x": rows.expression(factor.argument)}, *stages], finish=finish)

@@ -8,11 +8,12 @@ from functools import reduce
 from typing import Any
 
 from squarely.data import Batch, RowAccount, Source, expect, fold_parts, iter_batches, scan_purpose
-from squarely.design.design import Design, LearnedState
+from squarely.design.design import Design
+from squarely.design.encoding.learned_state import LearnedState
 from squarely.design.formula.formula import Formula
 from squarely.design.formula.where import Where
 from squarely.design.formula.where_mask import mask_of
-from squarely.design.learning.aggregators import Aggregator
+from squarely.design.learning.aggregators import Aggregator, aggregator_of
 from squarely.design.learning.no_rows import no_rows_error
 from squarely.design.learning.pilot import centers_from_pilot
 from squarely.design.learning.plan import DesignPlan, describe_pass, plan_design
@@ -36,15 +37,18 @@ def learn_from_rows(formula: Formula, source: Source, where: Where | None = None
     purposes = [describe_pass(tasks) for tasks in plan.passes]
     expect(*purposes, "cross-products")
     for tasks, purpose in zip(plan.passes, purposes, strict=True):
-        aggregators = [task.aggregator(plan, state) for task in tasks]
+        aggregators = {task.subject.text: aggregator_of(task, plan, state) for task in tasks}
         while aggregators:
             with scan_purpose(purpose):
-                totals = _aggregate(aggregators, plan, state)
-            results = []
-            for aggregator, total in zip(aggregators, totals, strict=True):
-                results.append(aggregator.finish(state, total))
-                state = results[-1] if isinstance(results[-1], LearnedState) else state
-            aggregators, purpose = [result for result in results if isinstance(result, Aggregator)], "knots"
+                totals = _aggregate([*aggregators.values()], plan, state)
+            for (text, aggregator), total in zip([*aggregators.items()], totals, strict=True):
+                del aggregators[text]
+                result = aggregator.finish(total)
+                if isinstance(result, Aggregator):
+                    aggregators[text] = result
+                else:
+                    state = state.learn(text, result)
+            purpose = "knots"
             scans += 1
     return centers_from_pilot(plan.design(state, scans), source)
 
@@ -55,12 +59,8 @@ def _aggregate(aggregators: Sequence[Aggregator], plan: DesignPlan, state: Learn
     An expression that waits for a mean cannot be evaluated yet, but its columns must be complete all the same.
     """
     # What goes to other processes holds these and not the plan.
-    where, numbers, labels, ready = (
-        plan.where,
-        plan.inputs.numbers,
-        plan.inputs.labels,
-        plan.inputs.ready(plan.standardizations, state),
-    )
+    where, numbers, labels = plan.where, plan.inputs.numbers, plan.inputs.labels
+    ready = plan.inputs.ready(plan.standardizations, state)
     columns = plan.inputs.columns(where)
     updates, merges = [each.update for each in aggregators], [each.merge for each in aggregators]
 

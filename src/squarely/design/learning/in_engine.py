@@ -8,12 +8,13 @@ from itertools import zip_longest
 import narwhals as nw
 
 from squarely.data import Source
-from squarely.design.design import Design, LearnedState
+from squarely.design.design import Design
+from squarely.design.encoding.learned_state import LearnedState
 from squarely.design.engine.complete_rows import CompleteRows, complete_rows_query, row_account_in_engine
 from squarely.design.engine.narwhals_expressions import require_doubles
 from squarely.design.formula.formula import Formula
 from squarely.design.formula.where import Where
-from squarely.design.learning.engine_aggregates import Aggregates, Rows
+from squarely.design.learning.engine_aggregates import Aggregates, Rows, aggregates_of
 from squarely.design.learning.no_rows import no_rows_error
 from squarely.design.learning.plan import DesignPlan, plan_design
 
@@ -35,17 +36,17 @@ def learn_in_engine(formula: Formula, source: Source, where: Where | None = None
             where=plan.where,
             extra_columns=(plan.inputs.numbers, plan.inputs.labels),
         )
-        waiting = [task.aggregates(plan, state, rows, f"t{i}") for i, task in enumerate(tasks)]
+        waiting = {task.subject.text: aggregates_of(task, plan, state, rows, f"t{i}") for i, task in enumerate(tasks)}
         while waiting:
-            asked = next(([each] for each in waiting if each.query is not None), waiting)
-            waiting = [each for each in waiting if each not in asked]
-            answer = _ask(plan, rows, asked)
-            for each in asked:
-                result = each.finish(state, answer)
+            asked = next(({text: each} for text, each in waiting.items() if each.query is not None), dict(waiting))
+            answer = _ask(plan, rows, [*asked.values()])
+            for text, each in asked.items():
+                del waiting[text]
+                result = each.finish(answer)
                 if isinstance(result, Aggregates):
-                    waiting.append(result)
+                    waiting[text] = result
                 else:
-                    state = result
+                    state = state.learn(text, result)
             scans += 1
     return plan.design(state, scans)
 

@@ -9,32 +9,15 @@ from typing import Any
 import numpy as np
 
 from squarely.data import Source, iter_batches, parses_as_number, require_columns, unsupported_column_error
-from squarely.design.design import Design, LearnedState, RowInputs, row_inputs
-from squarely.design.encoding.basis import inner_places
-from squarely.design.engine.complete_rows import CompleteRows
+from squarely.design.design import Design, RowInputs, row_inputs
+from squarely.design.encoding.basis import inner_places, make_spline
+from squarely.design.encoding.columns import columns_of
+from squarely.design.encoding.learned_state import LearnedState
 from squarely.design.formula.expression import Name, Standardize, column_names, standardizations_in
-from squarely.design.formula.factors import Basis, Categorical, Contrast, Factor, Numeric, UntypedColumn, argument_of
+from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric, UntypedColumn, argument_of
 from squarely.design.formula.formula import INTERCEPT, Formula
 from squarely.design.formula.source_text import caret_line
 from squarely.design.formula.where import Where, bind_where
-from squarely.design.learning.aggregators import (
-    Aggregator,
-    add_spline,
-    knots_aggregator,
-    levels_aggregator,
-    mean_aggregator,
-    partitioned_knots_aggregator,
-    polynomial_aggregator,
-    range_aggregator,
-)
-from squarely.design.learning.engine_aggregates import (
-    Aggregates,
-    basis_aggregates,
-    level_aggregates,
-    mean_aggregates,
-    polynomial_aggregates,
-)
-from squarely.design.matrix.columns import columns_of
 from squarely.errors import DataError
 
 _KIND_TEXTS = {"means": "mean", "levels": "levels", "ranges": "range", "knots": "knots", "polynomials": "orthogonal polynomials"}
@@ -55,28 +38,6 @@ class LearningTask:
 
     def __str__(self) -> str:
         return f"the {_KIND_TEXTS[self.kind]} of {self.subject.text}"
-
-    def aggregator(self, plan: DesignPlan, state: LearnedState) -> Aggregator:
-        """Return the fold of rows that learns it, given what the passes before have learned."""
-        if isinstance(self.subject, Standardize):
-            return mean_aggregator(self.subject)
-        if isinstance(self.subject, Categorical):
-            return levels_aggregator(self.subject, plan.source, is_untyped=plan.is_untyped(self.subject))
-        if self.kind == "polynomials":
-            return polynomial_aggregator(self.subject, *state.ranges[self.subject.text])
-        if self.kind == "knots":
-            return (partitioned_knots_aggregator if plan.source.partitioned else knots_aggregator)(self.subject)
-        return range_aggregator(self.subject)
-
-    def aggregates(self, plan: DesignPlan, state: LearnedState, rows: CompleteRows, alias: str) -> Aggregates:
-        """Return what an engine is asked to learn it; its columns begin with `alias`."""
-        if isinstance(self.subject, Standardize):
-            return mean_aggregates(self.subject, rows, alias)
-        if isinstance(self.subject, Categorical):
-            return level_aggregates(self.subject, plan.source, rows, is_untyped=plan.is_untyped(self.subject))
-        if self.kind == "polynomials":
-            return polynomial_aggregates(self.subject, *state.ranges[self.subject.text], rows, alias)
-        return basis_aggregates(self.subject, rows, alias, quantiles=plan.source.require_engine().quantiles)
 
 
 LearningPass = tuple[LearningTask, ...]
@@ -127,24 +88,9 @@ class DesignPlan:
         columns = columns_of(self.formula, self.factors, _placeholder_state(self.factors))
         return (*((INTERCEPT,) if self.formula.intercept else ()), *(column.name for column in columns))
 
-    def is_untyped(self, factor: Factor) -> bool:
-        """Tell whether the formula names a column alone and leaves its type to the data."""
-        return isinstance(self.formula.factors[factor.text], UntypedColumn)
-
     def design(self, state: LearnedState, scans: int) -> Design:
         """Make the design of what is learned, without centers and scales as yet."""
-        columns = columns_of(self.formula, self.factors, state)
-        k = len(columns) + 1
-        return Design(
-            formula=self.formula,
-            where=self.where,
-            factors=self.factors,
-            learned=state,
-            columns=columns,
-            centers=np.zeros(k),
-            scales=np.ones(k),
-            scans=scans,
-        )
+        return Design(formula=self.formula, where=self.where, factors=self.factors, learned=state, scans=scans)
 
 
 def plan_design(formula: Formula, source: Source, where: Where | None = None, *, read_rows: bool = True) -> DesignPlan:
@@ -189,12 +135,12 @@ def _plan_passes(standardizations: Mapping[str, Standardize], factors: Mapping[s
 
 def _placeholder_state(factors: Mapping[str, Factor]) -> LearnedState:
     """Make splines without data: how many columns they have depends on the number of their knots alone."""
-    state = LearnedState()
-    for factor in factors.values():
+    splines = {}
+    for text, factor in factors.items():
         if isinstance(factor, Basis) and factor.kind in ("bs", "ns"):
             knots = inner_places(factor) if factor.knots is None else np.array(factor.knots)
-            state = add_spline(state, factor, knots, (knots.min(initial=0.0) - 1.0, knots.max(initial=0.0) + 1.0))
-    return state
+            splines[text] = make_spline(factor, knots, knots.min(initial=0.0) - 1.0, knots.max(initial=0.0) + 1.0)
+    return LearnedState(bases=splines)
 
 
 def _require_named(formula: Formula, source: Source) -> None:
@@ -247,5 +193,5 @@ def _resolve_type(factor: Factor, source: Source) -> Factor:
     if kind == "other":
         raise unsupported_column_error(source, factor.name.name, source.columns[factor.name.name])
     if kind in ("text", "boolean", "category"):
-        return Categorical(text=factor.text, name=factor.name, contrast=Contrast())
+        return Categorical(text=factor.text, name=factor.name, is_untyped=True)
     return Numeric(text=factor.text, expression=factor.name)

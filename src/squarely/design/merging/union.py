@@ -8,13 +8,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-import numpy as np
-
 from squarely.data import Level
 from squarely.design.design import Design
 from squarely.design.encoding.categories import ContrastCoding, list_levels, position_of
 from squarely.design.formula.factors import Categorical
-from squarely.design.matrix.columns import columns_of
 from squarely.errors import DataError
 
 
@@ -61,10 +58,8 @@ def without_levels(design: Design, absent: Mapping[str, Collection[Level]]) -> D
 
 
 def _with_contrasts(design: Design, codings: Mapping[str, ContrastCoding]) -> Design:
-    state = replace(design.learned, contrasts=codings)
-    columns = columns_of(design.formula, design.factors, state)
-    k = len(columns) + 1
-    return replace(design, learned=state, columns=columns, centers=np.zeros(k), scales=np.ones(k))
+    learned = replace(design.learned, contrasts=codings)
+    return Design(formula=design.formula, where=design.where, factors=design.factors, learned=learned, scans=design.scans)
 
 
 def _merge_orders(text: str, factor: Categorical, orders: Sequence[tuple[Level, ...]]) -> tuple[Level, ...]:

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
+from typing import TypeAlias
 
 import numpy as np
 
-from squarely.design.design import Design, LearnedState
-from squarely.design.encoding.layout import Column, FactorColumn
-from squarely.design.formula.expression import (
-    Arithmetic,
-    Expression,
-    Function,
-    Name,
-    Number,
-    Standardize,
-    column_names,
-    is_product,
-    subexpressions,
-)
-from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric, argument_of
+from squarely.design.encoding.learned_state import LearnedState
+from squarely.design.formula.factors import Basis, Categorical, Factor
 from squarely.design.formula.formula import INTERCEPT, Formula
 from squarely.design.formula.terms import Term, contrast_codings, group_by_numeric_factors
 from squarely.errors import DataError
 
 _MOST_COLUMNS = 12_000
+
+FactorColumn: TypeAlias = tuple[str, bool, int]  # a factor's text, whether all its levels are coded, and the column of its table
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of X: the product of columns of one or more factors."""
+
+    name: str
+    parts: tuple[FactorColumn, ...]
 
 
 def columns_of(formula: Formula, factors: Mapping[str, Factor], learned: LearnedState) -> tuple[Column, ...]:
@@ -72,33 +72,3 @@ def _choices(factor: Factor, learned: LearnedState, *, full: bool) -> list[tuple
 def _products(choices: Sequence[Sequence[tuple[str, FactorColumn]]]) -> list[Column]:
     combinations = product(*reversed(choices))  # the last varies fastest here, so the first factor does in the end
     return [Column(":".join(name for name, _ in c[::-1]), tuple(part for _, part in c[::-1])) for c in combinations]
-
-
-def derivations(design: Design) -> list[tuple[bool, frozenset[str]]]:
-    """Return for each column of X whether it is computed exactly from columns of the data, and which these are.
-
-    Sums, products and whole powers are double-double, so such a column has no rounding. A column of the data is not computed, but
-    names itself. A column that uses a function or a basis names nothing.
-    """
-    return [_derivation(column, design.factors) for column in design.columns]
-
-
-def _derivation(column: Column, factors: Mapping[str, Factor]) -> tuple[bool, frozenset[str]]:
-    parts = [factors[text] for text, _, _ in column.parts if not isinstance(factors[text], Categorical)]
-    expressions = [argument_of(factor) for factor in parts]
-    is_exact = all(isinstance(f, Numeric) or (isinstance(f, Basis) and f.kind == "powers") for f in parts)
-    if not parts or not is_exact or not all(map(_is_exact, expressions)):
-        return False, frozenset()
-    is_plain = len(parts) == 1 and isinstance(parts[0], Numeric) and isinstance(expressions[0], Name)
-    return not is_plain, frozenset(name.name for expression in expressions for name in column_names(expression))
-
-
-def _is_exact(expression: Expression) -> bool:
-    for part in subexpressions(expression):
-        if isinstance(part, Function | Standardize):
-            return False
-        if isinstance(part, Arithmetic) and part.operator in ("/", "**"):
-            power = part.right.value if part.operator == "**" and isinstance(part.right, Number) else -1.0
-            if power < 0 or not is_product(power):
-                return False
-    return True

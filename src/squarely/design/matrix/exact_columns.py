@@ -1,0 +1,50 @@
+"""Which columns of X are computed without rounding, and from which columns of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from squarely.design.design import Design
+from squarely.design.encoding.columns import Column
+from squarely.design.formula.expression import (
+    Arithmetic,
+    Expression,
+    Function,
+    Name,
+    Number,
+    Standardize,
+    column_names,
+    is_product,
+    subexpressions,
+)
+from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric, argument_of
+
+
+def derivations(design: Design) -> list[tuple[bool, frozenset[str]]]:
+    """Return for each column of X whether it is computed exactly from columns of the data, and which these are.
+
+    Sums, products and whole powers are double-double, so such a column has no rounding. A column of the data is not computed, but
+    names itself. A column that uses a function or a basis names nothing.
+    """
+    return [_derivation(column, design.factors) for column in design.columns]
+
+
+def _derivation(column: Column, factors: Mapping[str, Factor]) -> tuple[bool, frozenset[str]]:
+    parts = [factors[text] for text, _, _ in column.parts if not isinstance(factors[text], Categorical)]
+    expressions = [argument_of(factor) for factor in parts]
+    is_exact = all(isinstance(f, Numeric) or (isinstance(f, Basis) and f.kind == "powers") for f in parts)
+    if not parts or not is_exact or not all(map(_is_exact, expressions)):
+        return False, frozenset()
+    is_plain = len(parts) == 1 and isinstance(parts[0], Numeric) and isinstance(expressions[0], Name)
+    return not is_plain, frozenset(name.name for expression in expressions for name in column_names(expression))
+
+
+def _is_exact(expression: Expression) -> bool:
+    for part in subexpressions(expression):
+        if isinstance(part, Function | Standardize):
+            return False
+        if isinstance(part, Arithmetic) and part.operator in ("/", "**"):
+            power = part.right.value if part.operator == "**" and isinstance(part.right, Number) else -1.0
+            if power < 0 or not is_product(power):
+                return False
+    return True
