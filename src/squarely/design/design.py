@@ -102,7 +102,7 @@ class Design:
     def __post_init__(self) -> None:
         inputs = row_inputs(self.factors.values(), self.formula.response_and_offsets)
         arguments = {text: expression for text, expression in inputs.expressions.items() if text in self.factors}
-        columns = columns_of(self.formula, self.factors, self.learned)
+        columns = columns_of(self.formula, self.factors, self.learned.contrasts)
         derived = {
             "centers": self.centers if len(self.centers) else np.zeros(len(columns) + 1),
             "scales": self.scales if len(self.scales) else np.ones(len(columns) + 1),

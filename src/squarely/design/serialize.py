@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from squarely.design.design import Design, row_inputs
-from squarely.design.encoding.basis import Polynomial, Spline
+from squarely.design.encoding.basis import Polynomial, Spline, column_count
 from squarely.design.encoding.categories import MOST_LEVELS, ContrastCoding
 from squarely.design.encoding.learned_state import LearnedState
 from squarely.design.formula.expression import MeanAndDeviation, standardizations_in
@@ -82,10 +82,10 @@ def _require_basis(factor: Basis, basis: Polynomial | Spline) -> None:
     if isinstance(basis, Polynomial):
         fits = factor.kind == "poly" and basis.low < basis.high and basis.weights.shape == (factor.degree + 1, factor.degree)
     else:
-        width, first = len(basis.knots) - basis.degree - 1, basis.first_column
+        width, count = len(basis.knots) - basis.degree - 1 - basis.first_column, column_count(factor)
         natural = None if basis.natural_weights is None else basis.natural_weights.shape
-        fits = factor.kind != "poly" and width > basis.degree
-        fits = fits and natural == ((width - first, width - first - 2) if factor.kind == "ns" else None)
+        fits = factor.kind != "poly" and width + basis.first_column > basis.degree
+        fits = fits and (width, natural) == ((count + 2, (count + 2, count)) if factor.kind == "ns" else (count, None))
     if not fits:
         raise ValueError(f"the basis of {factor.text} has the wrong shape.")
 

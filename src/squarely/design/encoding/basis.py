@@ -62,11 +62,10 @@ def orthogonal_polynomials(R: Array, low: float, high: float) -> Polynomial:
     return Polynomial(low=low, high=high, weights=weights[:, 1:])
 
 
-def powers(x: Pair, degree: int) -> Pair:
-    """Return x, x**2, ... as double-double columns (m, degree)."""
+def powers(x: Pair, degree: int) -> list[Pair]:
+    """Return x, x**2, ... in double-double."""
     with np.errstate(all="ignore"):
-        hi, lo = zip(*(dd_power(x, k) for k in range(1, degree + 1)), strict=True)
-    return np.column_stack(hi), np.column_stack(lo)
+        return [dd_power(x, k) for k in range(1, degree + 1)]
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -146,33 +145,24 @@ class Spline:
     def slopes(self) -> Array:
         """Bound the derivatives (w,) within the boundary."""
         spans = self.knots[self.degree :] - self.knots[: -self.degree or None]
-        slopes = np.full(
-            len(self.knots) - self.degree - 1 - self.first_column, 2 * self.degree / spans[spans > 0].min(initial=np.inf)
-        )
+        count = len(self.knots) - self.degree - 1 - self.first_column
+        slopes = np.full(count, 2 * self.degree / spans[spans > 0].min(initial=np.inf))
         return slopes if self.natural_weights is None else np.asarray(slopes @ np.abs(self.natural_weights), dtype=np.float64)
 
     def pieces(self) -> tuple[Array, Array]:
         """Return the distinct knots (i + 1,), and the columns as polynomials about each but the last: (degree + 1, i, w)."""
         from scipy.interpolate import BSpline, PPoly
 
-        count = len(self.knots) - self.degree - 1
-        distinct = np.diff(self.knots) > 0
-        pieces = [
-            PPoly.from_spline(BSpline(self.knots, unit, self.degree)).c[:, distinct] for unit in np.eye(count)[self.first_column :]
-        ]
-        table = np.stack(pieces, axis=2)
+        units = np.eye(len(self.knots) - self.degree - 1)[self.first_column :]
+        pieces = [PPoly.from_spline(BSpline(self.knots, unit, self.degree)).c for unit in units]
+        table = np.stack(pieces, axis=2)[:, np.diff(self.knots) > 0]
         return np.unique(self.knots), table if self.natural_weights is None else table @ self.natural_weights
 
     def _values(self, x: Array, derivative: int = 0) -> Array:
-        return self._all_values(x, derivative)[:, self.first_column :]
-
-    def _all_values(self, x: Array, derivative: int = 0) -> Array:
-        """Return all B-splines (m, count), the unused ones too."""
         from scipy.interpolate import BSpline  # takes 0.3 s to import, and only splines need it
 
-        count = len(self.knots) - self.degree - 1
-        basis = BSpline(self.knots, np.eye(count), self.degree)
-        values: Array = basis(x, nu=derivative) if len(x) else np.empty((0, count))
+        units = np.eye(len(self.knots) - self.degree - 1)[:, self.first_column :]
+        values: Array = BSpline(self.knots, units, self.degree)(x, nu=derivative) if len(x) else units[:0]
         return values
 
 
@@ -194,8 +184,8 @@ def make_spline(factor: Basis, inner: Array, low: float, high: float, *, errors:
         errors = 4 * ROUNDOFF * np.abs(inner)
     if len(inner) and not (low < inner[0] and inner[-1] < high):
         raise DataError(
-            f"{factor.text} has inner knots {listed(f'{k:g}' for k in inner)}, not all strictly between the ends {low:g} and {high:g} of "
-            "the values. Choose knots inside, or fewer columns (df)."
+            f"{factor.text} has inner knots {listed(f'{k:g}' for k in inner)}, not all strictly between the ends {low:g} and "
+            f"{high:g} of the values. Choose knots inside, or fewer columns (df)."
         )
     ends = np.full(factor.degree + 1, low), np.full(factor.degree + 1, high)
     spline = Spline(
@@ -230,5 +220,16 @@ def inner_knots(x: Array, factor: Basis) -> tuple[Array, Array]:
 
 def inner_places(factor: Basis) -> Array:
     """Return the fractions of the values below the inner knots of a spline with `df`; none for any other basis."""
-    count = 0 if factor.df is None else factor.df - (factor.degree if factor.kind == "bs" else 1) - factor.intercept
-    return np.linspace(0, 1, count + 2)[1:-1] if count > 0 else np.empty(0)
+    count = 0 if factor.df is None else factor.df - _columns_without_knots(factor)
+    return np.linspace(0, 1, count + 2)[1:-1]
+
+
+def column_count(factor: Basis) -> int:
+    """Return the number of columns of a basis."""
+    if factor.kind in ("poly", "powers"):
+        return factor.degree
+    return factor.df or len(factor.knots or ()) + _columns_without_knots(factor)
+
+
+def _columns_without_knots(factor: Basis) -> int:
+    return (factor.degree if factor.kind == "bs" else 1) + factor.intercept

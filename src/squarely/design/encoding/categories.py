@@ -62,23 +62,18 @@ class ContrastCoding:
 
     def columns(self, codes: np.ndarray, *, full: bool) -> Array:
         """Return the columns (m, L) or (m, L - 1) of rows with these codes (m,), none of which is a gap."""
-        if self.kind == "sum":
-            table: Array = self.matrix(full=full)[codes]
-            return table
-        places = np.arange(len(self.levels)) - (0 if full else np.arange(len(self.levels)) > self.position)
-        table = np.zeros((len(codes), len(self.levels) - (not full)))
-        at = np.arange(len(codes)) if full else np.flatnonzero(codes != self.position)
-        table[at, places[codes[at]]] = 1.0
+        table: Array = self.matrix(full=full)[codes]
         return table
 
     def matrix(self, *, full: bool) -> Array:
         """Return the columns (L, L) or (L, L - 1) of each level."""
         unit = np.eye(len(self.levels))
-        if self.kind == "treatment":
-            return unit if full else np.delete(unit, self.position, axis=1)
+        if self.kind == "treatment" and full:
+            return unit
         contrast = np.delete(unit, self.position, axis=1)
-        contrast[self.position] = -1.0
-        return np.hstack([np.ones((len(unit), 1)), contrast]) if full else contrast
+        if self.kind == "sum":
+            contrast[self.position] = -1.0
+        return np.insert(contrast, 0, 1.0, axis=1) if full else contrast
 
     def codes(self, labels: CategoricalColumn) -> np.ndarray:
         """Return the place of the level of each row (m,): -1 for a gap, -2 for an unknown level."""
@@ -128,7 +123,9 @@ def levels_in(labels: CategoricalColumn, rows: np.ndarray, first: int) -> Observ
 
 
 def merge_observed_levels(a: ObservedLevels, b: ObservedLevels) -> ObservedLevels:
-    """Merge the levels of two batches."""
+    """Merge the levels of two batches; more than `MOST_LEVELS` are enough to be refused."""
+    if len(a.rows) > MOST_LEVELS:
+        return a
     marks = {level: a.marks.get(level, 0) + b.marks.get(level, 0) for level in (*a.marks, *b.marks)}
     return ObservedLevels({**b.rows, **a.rows}, marks)
 

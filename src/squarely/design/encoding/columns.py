@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TypeAlias
 
-import numpy as np
-
-from squarely.design.encoding.learned_state import LearnedState
+from squarely.design.encoding.basis import column_count
+from squarely.design.encoding.categories import ContrastCoding
 from squarely.design.formula.factors import Basis, Categorical, Factor
 from squarely.design.formula.formula import INTERCEPT, Formula
 from squarely.design.formula.terms import Term, contrast_codings, group_by_numeric_factors
@@ -29,19 +28,19 @@ class Column:
     parts: tuple[FactorColumn, ...]
 
 
-def columns_of(formula: Formula, factors: Mapping[str, Factor], learned: LearnedState) -> tuple[Column, ...]:
+def columns_of(formula: Formula, factors: Mapping[str, Factor], codings: Mapping[str, ContrastCoding]) -> tuple[Column, ...]:
     """Return the columns of X in patsy's order: groups of terms with the same numeric factors, the first factor varying fastest.
 
     Raises DataError if there are more than 12,000, or if two have one name.
     """
-    categorical = set(learned.contrasts)
+    categorical = set(codings)
     terms: list[Term] = [*([()] if formula.intercept else []), *formula.terms]
     columns: dict[str, Column] = {INTERCEPT: Column(INTERCEPT, ())} if formula.intercept else {}
     for group in group_by_numeric_factors(terms, categorical):
         for term, blocks in contrast_codings(group, categorical).items():
             for block in blocks:
                 present = [text for text in term if text in block or text not in categorical]
-                choices = [_choices(factors[text], learned, full=block.get(text, False)) for text in present]
+                choices = [_choices(factors[text], codings, full=block.get(text, False)) for text in present]
                 if len(columns) + math.prod(map(len, choices)) > _MOST_COLUMNS:
                     raise DataError(
                         f"The formula {formula.text!r} makes more than {_MOST_COLUMNS:,} columns. Group levels, or leave terms out."
@@ -55,18 +54,15 @@ def columns_of(formula: Formula, factors: Mapping[str, Factor], learned: Learned
     return tuple(column for column in columns.values() if column.parts)
 
 
-def _choices(factor: Factor, learned: LearnedState, *, full: bool) -> list[tuple[str, FactorColumn]]:
+def _choices(factor: Factor, codings: Mapping[str, ContrastCoding], *, full: bool) -> list[tuple[str, FactorColumn]]:
     """Return the columns of one factor, each with the name that statsmodels prints."""
     text = factor.text
     if isinstance(factor, Categorical):
-        return [(f"{text}[{name}]", (text, full, j)) for j, name in enumerate(learned.contrasts[text].names(full=full))]
+        return [(f"{text}[{name}]", (text, full, j)) for j, name in enumerate(codings[text].names(full=full))]
     if not isinstance(factor, Basis):
         return [(text, (text, False, 0))]
-    if factor.kind in ("poly", "powers"):
-        return [(f"{text}[{j + 1}]", (text, False, j)) for j in range(factor.degree)]
-    spline = learned.bases[text]
-    width = spline.columns(np.array([spline.boundary[0]])).shape[1]  # type: ignore[union-attr]  # a spline has a boundary
-    return [(f"{text}[{j}]", (text, False, j)) for j in range(width)]
+    first = 1 if factor.kind in ("poly", "powers") else 0  # counted as patsy does
+    return [(f"{text}[{j + first}]", (text, False, j)) for j in range(column_count(factor))]
 
 
 def _products(choices: Sequence[Sequence[tuple[str, FactorColumn]]]) -> list[Column]:

@@ -18,7 +18,6 @@ from squarely.design.encoding.basis import (
     require_varying,
 )
 from squarely.design.encoding.categories import (
-    MOST_LEVELS,
     UNKNOWN_ROW,
     ContrastCoding,
     ObservedLevels,
@@ -69,16 +68,15 @@ def aggregator_of(task: LearningTask, plan: DesignPlan, state: LearnedState) -> 
 def _levels_aggregator(factor: Categorical, source: Source) -> Aggregator:
     name = factor.name.name
 
-    def merge(a: ObservedLevels, b: ObservedLevels) -> ObservedLevels:
-        return a if len(a.rows) > MOST_LEVELS else merge_observed_levels(a, b)  # enough to be refused
-
     def finish(levels: ObservedLevels) -> ContrastCoding:
         if source.partitioned:  # a partition does not know how many rows come before it
             levels = replace(levels, rows=dict.fromkeys(levels.rows, UNKNOWN_ROW))
         return code_levels(factor, levels, source)
 
     return Aggregator(
-        update=lambda batch, evaluated: levels_in(batch.labels[name], evaluated.row_mask, batch.start), merge=merge, finish=finish
+        update=lambda batch, evaluated: levels_in(batch.labels[name], evaluated.row_mask, batch.start),
+        merge=merge_observed_levels,
+        finish=finish,
     )
 
 

@@ -52,10 +52,9 @@ def _means_and_deviations(block: Block) -> tuple[Array, Array]:
         grouped = np.zeros((len(layout.grouped), 2))
         for indicator in block.indicators:
             at = indicator.places >= 0
-            x = np.ones(at.sum()) if indicator.values is None else indicator.values[at]
-            sums = [np.bincount(indicator.places[at], power, len(grouped)) for power in (x, x * x)]
-            mean = sums[0] / block.size
-            grouped += np.column_stack([mean, np.sqrt(np.maximum(sums[1] / block.size - mean**2, 0.0))])
+            x = indicator.nonzeros[at]
+            mean, square = (np.bincount(indicator.places[at], power, len(grouped)) / block.size for power in (x, x * x))
+            grouped += np.column_stack([mean, np.sqrt(np.maximum(square - mean**2, 0.0))])
     return layout.join_columns(dense[:, 0], grouped[:, 0]), layout.join_columns(dense[:, 1], grouped[:, 1])
 
 

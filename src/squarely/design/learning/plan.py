@@ -10,7 +10,6 @@ import numpy as np
 
 from squarely.data import Source, iter_batches, parses_as_number, require_columns, unsupported_column_error
 from squarely.design.design import Design, RowInputs, row_inputs
-from squarely.design.encoding.basis import inner_places, make_spline
 from squarely.design.encoding.columns import columns_of
 from squarely.design.encoding.learned_state import LearnedState
 from squarely.design.formula.expression import Name, Standardize, column_names, standardizations_in
@@ -85,7 +84,7 @@ class DesignPlan:
         """The names of the coefficients, the intercept first if there is one; None if they depend on levels."""
         if any(isinstance(factor, Categorical) for factor in self.factors.values()):
             return None
-        columns = columns_of(self.formula, self.factors, _placeholder_state(self.factors))
+        columns = columns_of(self.formula, self.factors, {})
         return (*((INTERCEPT,) if self.formula.intercept else ()), *(column.name for column in columns))
 
     def design(self, state: LearnedState, scans: int) -> Design:
@@ -131,16 +130,6 @@ def _plan_passes(standardizations: Mapping[str, Standardize], factors: Mapping[s
     polynomials = [LearningTask("polynomials", factor) for factor in bases if factor.kind == "poly"]
     first = [LearningTask("ranges" if f.kind == "poly" or f.df is None else "knots", f) for f in bases]
     return tuple(tasks for tasks in (*passes, (*levels, *first), tuple(polynomials)) if tasks)
-
-
-def _placeholder_state(factors: Mapping[str, Factor]) -> LearnedState:
-    """Make splines without data: how many columns they have depends on the number of their knots alone."""
-    splines = {}
-    for text, factor in factors.items():
-        if isinstance(factor, Basis) and factor.kind in ("bs", "ns"):
-            knots = inner_places(factor) if factor.knots is None else np.array(factor.knots)
-            splines[text] = make_spline(factor, knots, knots.min(initial=0.0) - 1.0, knots.max(initial=0.0) + 1.0)
-    return LearnedState(bases=splines)
 
 
 def _require_named(formula: Formula, source: Source) -> None:
