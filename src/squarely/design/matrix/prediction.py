@@ -104,6 +104,7 @@ class Check:
             weights=self.weights[:, ~removed],
             errors=self.errors[~removed],
             messages=tuple(compress(self.messages, ~removed)),
+            zeros=tuple(compress(self.zeros, ~removed)),
         )
 
     def warning(self, rows: int, counts: np.ndarray) -> str:
