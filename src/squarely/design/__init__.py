@@ -9,7 +9,7 @@ engine. `matrix/` makes the rows of X block by block and predicts, and `engine/`
 from squarely.design.design import Design, with_centers
 from squarely.design.encoding.basis import Polynomial, Spline
 from squarely.design.encoding.categories import ContrastCoding
-from squarely.design.encoding.columns import Column, FactorColumn
+from squarely.design.encoding.layout import Column, FactorColumn
 from squarely.design.engine.complete_rows import CompleteRows, complete_rows_query, row_account_in_engine
 from squarely.design.engine.monomials import Atom, Monomial, Powers, centerable_atoms, expand_shift, lower_power, monomials_of
 from squarely.design.engine.narwhals_expressions import polynomial_stages, spline_stages

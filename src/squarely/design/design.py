@@ -8,10 +8,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from squarely.design.encoding.categories import ContrastCoding
-from squarely.design.encoding.columns import Column, columns_of
-from squarely.design.encoding.layout import ColumnLayout, layout_of
+from squarely.design.encoding.layout import Column, ColumnLayout, columns_of, layout_of
 from squarely.design.encoding.learned_state import LearnedState
-from squarely.design.formula.expression import Expression, Standardize, column_names, standardizations_in
+from squarely.design.formula.expression import Expression, column_names
 from squarely.design.formula.factors import Categorical, Factor, UntypedColumn, argument_of
 from squarely.design.formula.formula import INTERCEPT, Formula
 from squarely.design.formula.where import Where
@@ -39,15 +38,6 @@ class RowInputs:
         """Return the columns to read, as numbers and as labels, with those that the condition needs."""
         numbers, labels = (where.numbers, where.labels) if where else ((), ())
         return list(dict.fromkeys((*self.numbers, *numbers))), list(dict.fromkeys((*self.labels, *labels)))
-
-    def ready(self, standardizations: Mapping[str, Standardize], state: LearnedState) -> RowInputs:
-        """Return the inputs, and the arguments of standardizations, that do not wait for a mean."""
-        if not standardizations:
-            return self
-        candidates = {**self.expressions, **{text: part.argument for text, part in standardizations.items()}}
-        waiting = standardizations.keys() - state.standardizations.keys()
-        ready = {text: e for text, e in candidates.items() if waiting.isdisjoint(standardizations_in([e]))}
-        return row_inputs([f for f in self.factors if isinstance(f, Categorical) or f.text in ready], ready)
 
 
 def row_inputs(factors: Iterable[Factor], further: Mapping[str, Expression]) -> RowInputs:

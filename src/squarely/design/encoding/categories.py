@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import TypeAlias
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from squarely.numerics import Array
 
 MOST_LEVELS = 10_000
 UNKNOWN_ROW = -1
+ObservedLevels: TypeAlias = Mapping[Level, tuple[int, int]]  # level -> the position of a row that has it, and how many have it
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -105,29 +107,18 @@ def list_levels(levels: tuple[Level, ...]) -> str:
     return listed(map(repr, levels))
 
 
-@dataclass(frozen=True, slots=True)
-class ObservedLevels:
-    """Levels, each with the position of a row that has it; and those that look missing, with the number of their rows."""
-
-    rows: Mapping[Level, int]
-    marks: Mapping[Level, int]
-
-
 def levels_in(labels: CategoricalColumn, rows: np.ndarray, first: int) -> ObservedLevels:
     """Return the levels in some rows (m,) of a batch."""
-    codes = np.where(rows, labels.codes, -1)
-    present, at, counts = np.unique(codes, return_index=True, return_counts=True)
+    present, at, counts = np.unique(np.where(rows, labels.codes, -1), return_index=True, return_counts=True)
     places = zip(present.tolist(), at.tolist(), counts.tolist(), strict=True)
-    found = [(labels.values[code], first + i, n) for code, i, n in places if code >= 0]
-    return ObservedLevels({level: row for level, row, _ in found}, {level: n for level, _, n in found if is_missing_word(level)})
+    return {labels.values[code]: (first + i, n) for code, i, n in places if code >= 0}
 
 
 def merge_observed_levels(a: ObservedLevels, b: ObservedLevels) -> ObservedLevels:
     """Merge the levels of two batches; more than `MOST_LEVELS` are enough to be refused."""
-    if len(a.rows) > MOST_LEVELS:
+    if len(a) > MOST_LEVELS:
         return a
-    marks = {level: a.marks.get(level, 0) + b.marks.get(level, 0) for level in (*a.marks, *b.marks)}
-    return ObservedLevels({**b.rows, **a.rows}, marks)
+    return {**b, **{level: (row, n + b.get(level, (row, 0))[1]) for level, (row, n) in a.items()}}
 
 
 def code_levels(factor: Categorical, observed: ObservedLevels, source: Source) -> ContrastCoding:
@@ -140,7 +131,7 @@ def code_levels(factor: Categorical, observed: ObservedLevels, source: Source) -
     DataError : fewer than two levels, too many, or numbers and text mixed.
     FormulaError : the reference or a listed level is not there.
     """
-    column, found = factor.name.name, observed.rows
+    column, found = factor.name.name, {level: row for level, (row, _) in observed.items()}
     if factor.is_untyped and not all(isinstance(level, str) and level.lower() in TRUTH_WORDS for level in found):
         _require_text(column, found, source)
     if not source.typed:
@@ -161,8 +152,8 @@ def code_levels(factor: Categorical, observed: ObservedLevels, source: Source) -
             f"Column {column!r} of {source.label} is {levels[0]!r} in every row that is used, and one level cannot be compared. "
             "Leave the column out of the formula, or see whether gaps or where= remove the rows of others."
         )
-    unlisted = observed.marks.keys() - set(factor.contrast.levels or ())
-    marks = {level: observed.marks[level] for level in levels if level in unlisted and is_missing_word(level, levels)}
+    unlisted = set(levels).difference(factor.contrast.levels or ())
+    marks = {level: observed[level][1] for level in levels if level in unlisted and is_missing_word(level, levels)}
     return ContrastCoding(
         column=column, levels=levels, kind=factor.contrast.kind, position=position_of(factor, levels), marks=marks
     )

@@ -14,7 +14,7 @@ from itertools import product
 from math import comb
 
 from squarely.design.design import Design
-from squarely.design.encoding.columns import Column, FactorColumn
+from squarely.design.encoding.layout import Column, FactorColumn
 from squarely.design.formula.expression import Arithmetic, Expression, Number
 from squarely.design.formula.factors import Basis, Categorical, Factor, argument_of
 

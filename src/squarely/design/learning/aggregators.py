@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -70,7 +70,7 @@ def _levels_aggregator(factor: Categorical, source: Source) -> Aggregator:
 
     def finish(levels: ObservedLevels) -> ContrastCoding:
         if source.partitioned:  # a partition does not know how many rows come before it
-            levels = replace(levels, rows=dict.fromkeys(levels.rows, UNKNOWN_ROW))
+            levels = {level: (UNKNOWN_ROW, count) for level, (_, count) in levels.items()}
         return code_levels(factor, levels, source)
 
     return Aggregator(

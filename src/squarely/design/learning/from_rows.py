@@ -60,7 +60,7 @@ def _aggregate(aggregators: Sequence[Aggregator], plan: DesignPlan, state: Learn
     """
     # What goes to other processes holds these and not the plan.
     where, numbers, labels = plan.where, plan.inputs.numbers, plan.inputs.labels
-    ready = plan.inputs.ready(plan.standardizations, state)
+    ready = plan.ready(state)
     columns = plan.inputs.columns(where)
     updates, merges = [each.update for each in aggregators], [each.merge for each in aggregators]
 

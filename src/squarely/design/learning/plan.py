@@ -10,11 +10,10 @@ import numpy as np
 
 from squarely.data import Source, iter_batches, parses_as_number, require_columns, unsupported_column_error
 from squarely.design.design import Design, RowInputs, row_inputs
-from squarely.design.encoding.columns import columns_of
 from squarely.design.encoding.learned_state import LearnedState
 from squarely.design.formula.expression import Name, Standardize, column_names, standardizations_in
 from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric, UntypedColumn, argument_of
-from squarely.design.formula.formula import INTERCEPT, Formula
+from squarely.design.formula.formula import Formula
 from squarely.design.formula.source_text import caret_line
 from squarely.design.formula.where import Where, bind_where
 from squarely.errors import DataError
@@ -61,7 +60,6 @@ class DesignPlan:
     ----------
     factors : text -> factor; each column named alone is resolved to numbers or categories.
     inputs : the columns of the data and the expressions that the design needs.
-    standardizations : text -> every `center` and `scale`.
     passes : what each pass over the rows learns.
     """
 
@@ -70,7 +68,6 @@ class DesignPlan:
     source: Source
     where: Where | None
     inputs: RowInputs
-    standardizations: Mapping[str, Standardize]
     passes: tuple[LearningPass, ...]
 
     @property
@@ -82,10 +79,15 @@ class DesignPlan:
     @property
     def names(self) -> tuple[str, ...] | None:
         """The names of the coefficients, the intercept first if there is one; None if they depend on levels."""
-        if any(isinstance(factor, Categorical) for factor in self.factors.values()):
-            return None
-        columns = columns_of(self.formula, self.factors, {})
-        return (*((INTERCEPT,) if self.formula.intercept else ()), *(column.name for column in columns))
+        return None if self.inputs.labels else self.design(LearnedState(), scans=0).names
+
+    def ready(self, state: LearnedState) -> RowInputs:
+        """Return the inputs, and the arguments of standardizations, that do not wait for a mean."""
+        standardizations = standardizations_in(self.inputs.expressions.values())
+        candidates = {**self.inputs.expressions, **{text: part.argument for text, part in standardizations.items()}}
+        waiting = standardizations.keys() - state.standardizations.keys()
+        ready = {text: e for text, e in candidates.items() if waiting.isdisjoint(standardizations_in([e]))}
+        return row_inputs([f for f in self.factors.values() if isinstance(f, Categorical) or f.text in ready], ready)
 
     def design(self, state: LearnedState, scans: int) -> Design:
         """Make the design of what is learned, without centers and scales as yet."""
@@ -105,28 +107,19 @@ def plan_design(formula: Formula, source: Source, where: Where | None = None, *,
     _require_numeric_response(formula, source, reading=read_rows and not source.partitioned)
     factors = {text: _resolve_type(factor, source) for text, factor in formula.factors.items()}
     inputs = row_inputs(factors.values(), formula.response_and_offsets)
-    standardizations = standardizations_in(inputs.expressions.values())
-    return DesignPlan(
-        formula=formula,
-        factors=factors,
-        source=source,
-        where=where,
-        inputs=inputs,
-        standardizations=standardizations,
-        passes=_plan_passes(standardizations, factors),
-    )
+    return DesignPlan(formula=formula, factors=factors, source=source, where=where, inputs=inputs, passes=_plan_passes(inputs))
 
 
-def _plan_passes(standardizations: Mapping[str, Standardize], factors: Mapping[str, Factor]) -> tuple[LearningPass, ...]:
+def _plan_passes(inputs: RowInputs) -> tuple[LearningPass, ...]:
     """Plan the passes, means first: an expression with a mean may have no value in rows that everything else must leave out."""
     passes: list[LearningPass] = []
-    waiting = dict(standardizations)
+    waiting = standardizations_in(inputs.expressions.values())
     while waiting:
         ready = [part for part in waiting.values() if waiting.keys().isdisjoint(standardizations_in([part.argument]))]
         passes.append(tuple(LearningTask("means", part) for part in ready))
         waiting = {text: part for text, part in waiting.items() if part not in ready}
-    levels = [LearningTask("levels", factor) for factor in factors.values() if isinstance(factor, Categorical)]
-    bases = [factor for factor in factors.values() if isinstance(factor, Basis) and factor.kind != "powers"]
+    levels = [LearningTask("levels", factor) for factor in inputs.factors if isinstance(factor, Categorical)]
+    bases = [factor for factor in inputs.factors if isinstance(factor, Basis) and factor.kind != "powers"]
     polynomials = [LearningTask("polynomials", factor) for factor in bases if factor.kind == "poly"]
     first = [LearningTask("ranges" if f.kind == "poly" or f.df is None else "knots", f) for f in bases]
     return tuple(tasks for tasks in (*passes, (*levels, *first), tuple(polynomials)) if tasks)
@@ -164,8 +157,8 @@ def _first_text(source: Source, name: str) -> tuple[Any, int]:
     first = None
     for batch in iter_batches(source, [], [name]):
         labels = batch.labels[name]
-        comma = source.decimal_comma
-        odd = np.array([*(not parses_as_number(value, decimal_comma=comma) for value in labels.values), False])[labels.codes]
+        is_odd = [not parses_as_number(value, decimal_comma=source.decimal_comma) for value in labels.values]
+        odd = np.array([*is_odd, False])[labels.codes]
         at = np.flatnonzero(odd if odd.any() else labels.codes >= 0)
         if len(at) and (odd.any() or first is None):
             first = labels.values[labels.codes[at[0]]], source.row_number(batch.start + int(at[0]))

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from squarely.design.design import Design
-from squarely.design.encoding.columns import Column
 from squarely.design.formula.expression import (
     Arithmetic,
     Expression,
@@ -17,7 +14,7 @@ from squarely.design.formula.expression import (
     is_product,
     subexpressions,
 )
-from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric, argument_of
+from squarely.design.formula.factors import Basis, Numeric, argument_of
 
 
 def derivations(design: Design) -> list[tuple[bool, frozenset[str]]]:
@@ -26,17 +23,17 @@ def derivations(design: Design) -> list[tuple[bool, frozenset[str]]]:
     Sums, products and whole powers are double-double, so such a column has no rounding. A column of the data is not computed, but
     names itself. A column that uses a function or a basis names nothing.
     """
-    return [_derivation(column, design.factors) for column in design.columns]
-
-
-def _derivation(column: Column, factors: Mapping[str, Factor]) -> tuple[bool, frozenset[str]]:
-    parts = [factors[text] for text, _, _ in column.parts if not isinstance(factors[text], Categorical)]
-    expressions = [argument_of(factor) for factor in parts]
-    is_exact = all(isinstance(f, Numeric) or (isinstance(f, Basis) and f.kind == "powers") for f in parts)
-    if not parts or not is_exact or not all(map(_is_exact, expressions)):
-        return False, frozenset()
-    is_plain = len(parts) == 1 and isinstance(parts[0], Numeric) and isinstance(expressions[0], Name)
-    return not is_plain, frozenset(name.name for expression in expressions for name in column_names(expression))
+    derived = []
+    for column in design.columns:
+        parts = [design.factors[text] for text, _, _ in column.parts if text not in design.categories]
+        arguments = [argument_of(factor) for factor in parts]
+        is_plain = len(parts) == 1 and isinstance(parts[0], Numeric) and isinstance(arguments[0], Name)
+        is_exact = all(isinstance(f, Numeric) or (isinstance(f, Basis) and f.kind == "powers") for f in parts)
+        if parts and is_exact and all(map(_is_exact, arguments)):
+            derived.append((not is_plain, frozenset(name.name for argument in arguments for name in column_names(argument))))
+        else:
+            derived.append((False, frozenset[str]()))
+    return derived
 
 
 def _is_exact(expression: Expression) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from squarely.data import Batch, RowAccount, Source, fold_parts, is_all_finite, map_batches
 from squarely.design.design import Design, RowInputs
 from squarely.design.encoding.basis import powers
-from squarely.design.encoding.columns import FactorColumn
+from squarely.design.encoding.layout import FactorColumn
 from squarely.design.encoding.learned_state import LearnedState
 from squarely.design.formula.expression import Expression, Name, evaluate
 from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric, argument_of

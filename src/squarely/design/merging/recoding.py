@@ -16,7 +16,7 @@ from itertools import product
 from squarely.data import Level
 from squarely.design.design import Design
 from squarely.design.encoding.categories import ContrastCoding
-from squarely.design.encoding.columns import FactorColumn
+from squarely.design.encoding.layout import FactorColumn
 from squarely.errors import DataError
 
 Combination = dict[int, Fraction]  # position in [1, x_1 ... x_p] -> weight
