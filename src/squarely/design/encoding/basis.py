@@ -62,6 +62,14 @@ def orthogonal_polynomials(R: Array, low: float, high: float) -> Polynomial:
     return Polynomial(low=low, high=high, weights=weights[:, 1:])
 
 
+def too_near_values_error(factor: Basis) -> DataError:
+    """Return the error for a polynomial with too few values that doubles can tell apart."""
+    return DataError(
+        f"{factor.text} needs more than {factor.degree} different values of its argument, far enough apart relative to its range, "
+        "and the rows have too few of them. Lower the degree, or leave outlying rows out with where=."
+    )
+
+
 def powers(x: Pair, degree: int) -> list[Pair]:
     """Return x, x**2, ... in double-double."""
     with np.errstate(all="ignore"):
@@ -197,6 +205,14 @@ def make_spline(factor: Basis, inner: Array, low: float, high: float, *, errors:
         errors=errors,
     )
     return _with_natural_weights(spline)
+
+
+def range_or_spline(factor: Basis, inner: Array, low: float, high: float) -> Spline | tuple[float, float]:
+    """Return the range of the argument of a polynomial, or the spline with these inner knots."""
+    if factor.kind != "poly":
+        return make_spline(factor, inner, low, high)
+    require_varying(factor.text, low, high)
+    return low, high
 
 
 def _with_natural_weights(spline: Spline) -> Spline:

@@ -6,10 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from squarely.design.encoding.basis import Polynomial, Spline
 from squarely.design.encoding.categories import ContrastCoding
-from squarely.design.formula.expression import MeanAndDeviation
+from squarely.design.formula.expression import MeanAndDeviation, Standardize
+from squarely.numerics import Pair, is_constant
 
+# Of n values: n, their mean, the sum of squares about it, the smallest and the largest.
+MeanAndSquares: TypeAlias = tuple[int, Pair, float, float, float]
 Learned: TypeAlias = MeanAndDeviation | ContrastCoding | Polynomial | Spline | tuple[float, float]
 _FIELDS = {
     MeanAndDeviation: "standardizations", ContrastCoding: "contrasts", Polynomial: "bases", Spline: "bases", tuple: "ranges",
@@ -33,3 +38,12 @@ class LearnedState:
         name = _FIELDS[type(value)]
         fields: dict[str, Any] = {name: {**getattr(self, name), text: value}}
         return replace(self, **fields)
+
+
+def mean_and_deviation(part: Standardize, total: MeanAndSquares) -> MeanAndDeviation:
+    """Return a mean and a deviation: zero for an argument that is constant up to rounding."""
+    n, (mean, rest), squares, low, high = total
+    deviation = float(np.sqrt(squares / (n - part.ddof))) if n > part.ddof else 0.0
+    if is_constant(low, high, float(mean), deviation):
+        deviation = 0.0
+    return MeanAndDeviation(mean=float(mean), deviation=deviation, rest=float(rest))

@@ -11,16 +11,15 @@ import numpy as np
 
 from squarely.data import Query, Row, Source, to_plain_level
 from squarely.design.design import Design
-from squarely.design.encoding.basis import inner_places, make_spline, orthogonal_polynomials
+from squarely.design.encoding.basis import inner_places, make_spline, orthogonal_polynomials, range_or_spline, too_near_values_error
 from squarely.design.encoding.categories import MOST_LEVELS, UNKNOWN_ROW, code_levels
-from squarely.design.encoding.learned_state import Learned, LearnedState
+from squarely.design.encoding.learned_state import Learned, LearnedState, mean_and_deviation
 from squarely.design.engine.complete_rows import CompleteRows, complete_rows_query, row_account_in_engine
 from squarely.design.engine.narwhals_expressions import chebyshev_stages, require_digits, require_doubles
 from squarely.design.formula.expression import Standardize
 from squarely.design.formula.factors import Basis, Categorical
 from squarely.design.formula.formula import Formula
 from squarely.design.formula.where import Where
-from squarely.design.learning.aggregators import mean_and_deviation, range_or_spline, too_near_values_error
 from squarely.design.learning.no_rows import no_rows_error
 from squarely.design.learning.plan import DesignPlan, LearningTask, plan_design
 from squarely.design.learning.quantiles import interpolate_quantiles, quantile_ranks
