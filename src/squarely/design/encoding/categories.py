@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from squarely.data import TRUTH_WORDS, CategoricalColumn, Level, Source, level_number
+from squarely.data import TRUTH_WORDS, Batch, CategoricalColumn, Level, Source, level_number
 from squarely.design.encoding.numbers_as_text import is_missing_word, numbers_in
 from squarely.design.formula.factors import Categorical
 from squarely.errors import DataError, FormulaError, listed, pluralize, suggest_name
@@ -80,26 +80,25 @@ class ContrastCoding:
     def codes(self, labels: CategoricalColumn) -> np.ndarray:
         """Return the place of the level of each row (m,): -1 for a gap, -2 for an unknown level."""
         place_of = {level: i for i, level in enumerate(self.levels)}
-        is_numeric = not isinstance(self.levels[0], str)
-        values = [level_number(value) if is_numeric and isinstance(value, str) else value for value in labels.values]
-        places = [place_of.get(value, -2) for value in values]
+        places = [place_of.get(self._to_level(value), -2) for value in labels.values]
         if labels.narrow_type is not None:  # fits saved by version 0.1 have the digits of the double
             doubles = [value if value is None else float(labels.narrow_type.type(value)) for value in labels.values]
             places = [place_of.get(x, -2) if place == -2 else place for place, x in zip(places, doubles, strict=True)]
         codes: np.ndarray = np.array([*places, -1])[labels.codes]
         return codes
 
-    def require_known(self, labels: CategoricalColumn, codes: np.ndarray, first: int, source: Source) -> None:
-        """Raise a DataError that names the first unknown level, and the known ones."""
-        unknown = np.flatnonzero(codes == -2)
-        if len(unknown):
-            value = labels.values[labels.codes[unknown[0]]]
-            value = level_number(value) if isinstance(value, str) and not isinstance(self.levels[0], str) else value
-            raise DataError(
-                f"Column {self.column!r} of {source.label} has {value!r}{row_phrase(source, first + int(unknown[0]))}, but the fit "
-                f"has no such level; known levels: {list_levels(self.levels)}. Leave such rows out, fit again with them, or "
-                "predict with unseen='nan'."
-            )
+    def unknown_level_error(self, batch: Batch, row: int, source: Source) -> DataError:
+        """Return the error that names the unknown level in a row of a batch, and the levels of the fit."""
+        labels = batch.labels[self.column]
+        value = self._to_level(labels.values[labels.codes[row]])
+        return DataError(
+            f"Column {self.column!r} of {source.label} has {value!r}{row_phrase(source, batch.start + row)}, but the fit "
+            f"has no such level; known levels: {list_levels(self.levels)}. Leave such rows out, fit again with them, or "
+            "predict with unseen='nan'."
+        )
+
+    def _to_level(self, value: Level) -> Level:
+        return level_number(value) if isinstance(value, str) and not isinstance(self.levels[0], str) else value
 
 
 def list_levels(levels: tuple[Level, ...]) -> str:

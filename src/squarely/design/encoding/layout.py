@@ -6,6 +6,7 @@ A block of many indicators has one nonzero a row: it is stored as the places of 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -105,7 +106,9 @@ def columns_of(formula: Formula, factors: Mapping[str, Factor], codings: Mapping
                     raise DataError(
                         f"The formula {formula.text!r} makes more than {_MOST_COLUMNS:,} columns. Group levels, or leave terms out."
                     )
-                for column in _products(choices) if present else []:
+                for combination in product(*reversed(choices)) if present else ():  # the last varies fastest: the first factor
+                    names, parts = zip(*reversed(combination), strict=True)
+                    column = Column(":".join(names), parts)
                     if column.name in columns:
                         raise DataError(
                             f"Two columns of the model would have the name {column.name!r}. Rename the column of the data."
@@ -125,42 +128,26 @@ def _choices(factor: Factor, codings: Mapping[str, ContrastCoding], *, full: boo
     return [(f"{text}[{j + first}]", (text, False, j)) for j in range(column_count(factor))]
 
 
-def _products(choices: Sequence[Sequence[tuple[str, FactorColumn]]]) -> list[Column]:
-    combinations = product(*reversed(choices))  # the last varies fastest here, so the first factor does in the end
-    return [Column(":".join(name for name, _ in c[::-1]), tuple(part for _, part in c[::-1])) for c in combinations]
-
-
 def layout_of(columns: Sequence[Column], codings: Mapping[str, ContrastCoding]) -> ColumnLayout:
     """Find the blocks of many indicators among the columns of X."""
-    families: dict[tuple[tuple[str, bool, int | None], ...], list[int]] = {}
+    families: defaultdict[tuple[tuple[str, bool, int | None], ...], list[int]] = defaultdict(list)
     for j, column in enumerate(columns):
-        key = tuple((text, full, None if text in codings else i) for text, full, i in column.parts)
-        families.setdefault(key, []).append(j)
+        families[tuple((text, full, None if text in codings else i) for text, full, i in column.parts)].append(j)
     blocks: list[IndicatorGroup] = []
     grouped: list[int] = []
     for key, members in families.items():
-        factors = tuple((text, full) for text, full, i in key if i is None)
-        if len(members) >= MIN_INDICATORS and factors and all(codings[text].kind == "treatment" for text, _ in factors):
-            blocks.append(_indicator_group(columns, members, factors, codings, first=len(grouped)))
-            grouped += members
+        factors = tuple(text for text, _, i in key if i is None)
+        if len(members) < MIN_INDICATORS or not factors or any(codings[text].kind != "treatment" for text in factors):
+            continue
+        shape = tuple(len(codings[text].levels) for text in factors)
+        lookup = np.full(math.prod(shape), -1)
+        for place, j in enumerate(members, start=len(grouped)):
+            coded = [(codings[text], full, i) for text, full, i in columns[j].parts if text in codings]
+            levels = [i if full or i < coding.position else i + 1 for coding, full, i in coded]
+            lookup[np.ravel_multi_index(levels, shape)] = place
+        numeric = tuple(part for part in columns[members[0]].parts if part[0] not in codings)
+        blocks.append(IndicatorGroup(factors=factors, shape=shape, numeric_columns=numeric, lookup=lookup))
+        grouped += members
     dense = np.setdiff1d(np.arange(len(columns) + 1), grouped)
     needed = (part[:2] for j in dense[:-1].tolist() for part in columns[j].parts)
     return ColumnLayout(dense=dense, grouped=np.array(grouped, dtype=int), blocks=tuple(blocks), tables=frozenset(needed))
-
-
-def _indicator_group(
-    columns: Sequence[Column],
-    members: list[int],
-    factors: tuple[tuple[str, bool], ...],
-    codings: Mapping[str, ContrastCoding],
-    *,
-    first: int,
-) -> IndicatorGroup:
-    shape = tuple(len(codings[text].levels) for text, _ in factors)
-    lookup = np.full(math.prod(shape), -1)
-    for place, j in enumerate(members, start=first):
-        coded = [(codings[text], full, i) for text, full, i in columns[j].parts if text in codings]
-        levels = [i if full or i < coding.position else i + 1 for coding, full, i in coded]
-        lookup[np.ravel_multi_index(levels, shape)] = place
-    numeric = tuple(part for part in columns[members[0]].parts if part[0] not in codings)
-    return IndicatorGroup(factors=tuple(text for text, _ in factors), shape=shape, numeric_columns=numeric, lookup=lookup)

@@ -35,7 +35,7 @@ from squarely.design.matrix.model_matrix import EvaluatedBatch, evaluate_batch
 from squarely.errors import DataError, pluralize
 from squarely.numerics import Array, Pair, dd_add, dd_divide, dd_multiply, dd_sum, low_part, qr_r
 
-_PassTotal = tuple[RowAccount, list[Any] | None]  # the account of the rows, and the totals of the aggregators if a row is complete
+_PassTotal = tuple[RowAccount, list[Any]]  # the account of the rows, and the totals of the aggregators, none if no row is complete
 _Extent = tuple[int, float, float]  # the number of values, the smallest and the largest
 
 
@@ -102,20 +102,20 @@ def _aggregate(aggregators: Sequence[Aggregator], plan: DesignPlan, state: Learn
         if evaluated.row_mask.any():
             return RowAccount(used=int(evaluated.row_mask.sum())), [each(batch, evaluated) for each in updates]
         gaps = batch.count_gaps(numbers, labels, among)  # reported only if no row is left
-        return replace(gaps, used=0, dropped={**gaps.dropped, **evaluated.account.dropped}), None
+        return replace(gaps, used=0, dropped={**gaps.dropped, **evaluated.account.dropped}), []
 
     def merge(a: _PassTotal, b: _PassTotal) -> _PassTotal:
-        if a[1] is None or b[1] is None:
-            return a[0] + b[0], b[1] if a[1] is None else a[1]
+        if not (a[1] and b[1]):
+            return a[0] + b[0], a[1] or b[1]
         return a[0] + b[0], [each(x, y) for each, x, y in zip(merges, a[1], b[1], strict=True)]
 
-    start: _PassTotal = RowAccount(), None
+    start: _PassTotal = RowAccount(), []
 
     def work(part: Source) -> _PassTotal:
         return reduce(merge, map(update, iter_batches(part, *columns)), start)
 
     account, totals = fold_parts(plan.source, columns, work, merge, start)
-    if totals is None:
+    if not totals:
         raise no_rows_error(plan.source, account, [*numbers, *labels], where)
     return totals
 

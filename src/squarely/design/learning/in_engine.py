@@ -23,7 +23,7 @@ from squarely.design.formula.where import Where
 from squarely.design.learning.no_rows import no_rows_error
 from squarely.design.learning.plan import DesignPlan, LearningTask, plan_design
 from squarely.design.learning.quantiles import interpolate_quantiles, quantile_ranks
-from squarely.numerics import Array, round_to_few_bits, two_sum
+from squarely.numerics import round_to_few_bits, two_sum
 
 Rows = Sequence[Row]
 
@@ -183,18 +183,13 @@ def _polynomial_aggregates(factor: Basis, state: LearnedState, rows: CompleteRow
         G[0, 0] = answer[0]["n0"]
         for a, b in pairs:
             G[a, b] = G[b, a] = answer[0][f"{alias}g{a}b{b}"]
-        return orthogonal_polynomials(_cholesky_factor(G, factor), low, high)
+        try:
+            R = np.asarray(np.linalg.cholesky(G).T, dtype=np.float64)
+        except np.linalg.LinAlgError:
+            raise too_near_values_error(factor) from None
+        if np.diag(R).min() ** 2 <= 1e-13 * G[0, 0]:
+            raise too_near_values_error(factor)
+        return orthogonal_polynomials(R, low, high)
 
     results = {f"{alias}g{a}b{b}": (columns[a] * columns[b] if a else columns[b]).sum() for a, b in pairs}
     return Aggregates(results=results, stages=[{f"{alias}x": rows.expression(factor.argument)}, *stages], finish=finish)
-
-
-def _cholesky_factor(G: Array, factor: Basis) -> Array:
-    """Return R with R'R = G."""
-    try:
-        R = np.asarray(np.linalg.cholesky(G).T, dtype=np.float64)
-    except np.linalg.LinAlgError:
-        raise too_near_values_error(factor) from None
-    if np.diag(R).min() ** 2 <= 1e-13 * G[0, 0]:
-        raise too_near_values_error(factor)
-    return R

@@ -64,13 +64,10 @@ def evaluate_batch(
     columns = {name: batch.numbers[name].values for name in inputs.numbers}
     if account.used < batch.size:
         columns = {name: x[mask] for name, x in columns.items()}
-    values: dict[Expression, Pair] = {}
+    values: dict[Expression, Pair] = {e: (columns[e.name], np.zeros(0)) for e in inputs.expressions.values() if isinstance(e, Name)}
     finite, dropped = np.ones(account.used, dtype=bool), {}
     for text, expression in inputs.expressions.items():
         if expression in values:
-            continue
-        if isinstance(expression, Name):
-            values[expression] = columns[expression.name], np.zeros(0)
             continue
         hi, lo = (np.broadcast_to(part, finite.shape) for part in evaluate(expression, columns, state.standardizations))
         values[expression] = hi, lo
@@ -227,8 +224,9 @@ def level_codes(design: Design, inputs: RowInputs, batch: Batch) -> dict[str, np
 def require_known(design: Design, batch: Batch, codes: Mapping[str, np.ndarray], mask: np.ndarray, source: Source) -> None:
     """Raise a DataError that names the first level, in the rows of a mask, that the design does not know."""
     for text, code in codes.items():
-        coding = design.learned.contrasts[text]
-        coding.require_known(batch.labels[coding.column], code if mask.all() else np.where(mask, code, -1), batch.start, source)
+        unknown = np.flatnonzero((code == -2) & mask)
+        if len(unknown):
+            raise design.learned.contrasts[text].unknown_level_error(batch, int(unknown[0]), source)
 
 
 def dense_columns(

@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import compress
+from itertools import chain, compress
 from typing import Any
 
 import numpy as np
@@ -204,17 +204,14 @@ def _drop_unavailable_checks(predictor: LinearPredictor, source: Source) -> Line
         return predictor
     alone = replace(predictor, check=None)
     available = {*source.columns, *alone.inputs.numbers, *alone.inputs.labels}
-    absent: dict[str, None] = {}
-    removed = np.zeros(len(predictor.check.dropped_columns), dtype=bool)
-    for i, j in enumerate(predictor.check.dropped_columns.tolist()):
-        inputs = replace(alone, selected=[j]).inputs
-        missing = [name for name in (*inputs.numbers, *inputs.labels) if name not in available]
-        removed[i] = bool(missing)
-        absent |= dict.fromkeys(missing)
-    if not absent:
+    needed = [replace(alone, selected=[j]).inputs for j in predictor.check.dropped_columns.tolist()]
+    absent = [[name for name in (*inputs.numbers, *inputs.labels) if name not in available] for inputs in needed]
+    removed = np.array([bool(names) for names in absent], dtype=bool)
+    if not removed.any():
         return predictor
+    names = dict.fromkeys(chain.from_iterable(absent))
     _warn(
-        f"{source.label} has no column {join_words([*map(repr, absent)])}, so the predictions assume what held in every "
+        f"{source.label} has no column {join_words([*map(repr, names)])}, so the predictions assume what held in every "
         f"row of the fit: {_join_texts([*compress(predictor.check.messages, removed)])}."
     )
     return replace(predictor, check=None if removed.all() else predictor.check.without_columns(removed))
@@ -245,6 +242,12 @@ def _iter_checked_batches(predictor: LinearPredictor, source: Source, *, unseen:
     """Yield the predictions (m,) of each batch, and which of its r complete rows break which dependency (r, D)."""
     design, check, inputs = predictor.design, predictor.check, predictor.inputs
     columns_read = set(predictor.columns_read)
+    zeros = [
+        (i, text)  # a dropped column that is zero, and a factor of it that may be the rounding of its inputs
+        for i, j in enumerate(check.dropped_columns.tolist() if check else ())
+        for text, _, _ in design.columns[j].parts
+        if check and check.zeros[i] and text in design.cancellation_factors
+    ]
     positions = [j for j in design.layout.dense[:-1].tolist() if j in columns_read]
 
     def step(batch: Batch) -> tuple[Array, np.ndarray | None]:
@@ -265,21 +268,14 @@ def _iter_checked_batches(predictor: LinearPredictor, source: Source, *, unseen:
         broken = None
         if check is not None:
             broken = check.broken_rows(columns)
-            for i, text in _zero_factors(design, check):
+            for i, text in zeros:
                 x, bound = values_with_bounds(design, evaluated, text)
-                broken[np.abs(x) <= bound, i] = False  # zero but for the rounding of its inputs
+                broken[np.abs(x) <= bound, i] = False
         predicted = np.full(batch.size, np.nan)
         predicted[evaluated.row_mask] = total if broken is None else np.where(broken.any(axis=1), np.nan, total)
         return predicted, broken
 
     return map_batches(source, inputs.numbers, inputs.labels, step)
-
-
-def _zero_factors(design: Design, check: Check) -> Iterator[tuple[int, str]]:
-    """Yield the dropped columns that are zero, each with a factor of it that may be the rounding of its inputs."""
-    for i, j in enumerate(check.dropped_columns.tolist()):
-        if check.zeros[i]:
-            yield from ((i, text) for text, _, _ in design.columns[j].parts if text in design.cancellation_factors)
 
 
 def _add_columns(predictor: LinearPredictor, columns: _Columns) -> Array:
