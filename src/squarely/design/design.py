@@ -124,7 +124,7 @@ class Design:
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the coefficients: the intercept first, if there is one."""
-        return (*((INTERCEPT,) if self.intercept else ()), *(column.name for column in self.columns))
+        return (*((INTERCEPT,) if self.intercept else ()), *self.labels[:-1])
 
     @property
     def column_centers(self) -> Array:
@@ -144,11 +144,8 @@ class Design:
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences on levels that a person would not read as a category."""
-        factors = self.formula.factors
-        notes = (
-            note for text, c in self.categories.items() for note in c.notes(is_untyped=isinstance(factors[text], UntypedColumn))
-        )
-        return tuple(dict.fromkeys(notes))
+        untyped = {text for text, factor in self.formula.factors.items() if isinstance(factor, UntypedColumn)}
+        return tuple(dict.fromkeys(note for text, c in self.categories.items() for note in c.notes(is_untyped=text in untyped)))
 
 
 def with_centers(design: Design, *, mean: Array, deviation: Array) -> Design:

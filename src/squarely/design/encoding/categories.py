@@ -166,14 +166,10 @@ def row_phrase(source: Source, row: int) -> str:
 def _infer_level_types(found: Mapping[Level, int]) -> dict[Level, int]:
     """Convert the levels of a text file to numbers or truth values, if all of them can be and stay distinct."""
     values = {text: level_number(text) for text in found}
-    if len(set(values.values())) < len(values):
-        return dict(found)
     kinds = {type(value) for value in values.values()}
-    if kinds in ({bool}, {int}):
-        return {values[text]: row for text, row in found.items()}
-    if kinds <= {int, float}:
-        return {float(values[text]): row for text, row in found.items()}
-    return dict(found)
+    if len(set(values.values())) < len(values) or not (kinds == {bool} or kinds <= {int, float}):
+        return dict(found)
+    return {float(values[text]) if float in kinds else values[text]: row for text, row in found.items()}
 
 
 def _require_text(column: str, found: Mapping[Level, int], source: Source) -> None:

@@ -20,7 +20,6 @@ from squarely.design.formula.factors import Basis, Categorical, Factor
 from squarely.design.formula.formula import INTERCEPT, Formula
 from squarely.design.formula.terms import Term, contrast_codings, group_by_numeric_factors
 from squarely.errors import DataError
-from squarely.numerics import Array
 
 MIN_INDICATORS = 16  # of one block; fewer are as fast as dense columns
 _MOST_COLUMNS = 12_000
@@ -81,12 +80,6 @@ class ColumnLayout:
     def cells(self) -> int:
         """How many numbers one row has with the response: a block of indicators counts as one."""
         return len(self.dense) + len(self.blocks)
-
-    def join_columns(self, dense: Array, grouped: Array) -> Array:
-        """Put values of the dense columns (d,) and of the grouped ones (g,) in the order of all (k,)."""
-        values = np.empty(len(self.dense) + len(self.grouped))
-        values[self.dense], values[self.grouped] = dense, grouped
-        return values
 
 
 def columns_of(formula: Formula, factors: Mapping[str, Factor], codings: Mapping[str, ContrastCoding]) -> tuple[Column, ...]:

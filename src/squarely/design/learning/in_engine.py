@@ -49,9 +49,7 @@ class Aggregates:
 def learn_in_engine(formula: Formula, source: Source, where: Where | None = None) -> Design:
     """Learn what the columns are as `learn_from_rows` does, by aggregates alone; centers and scales are left to the fold.
 
-    Raises
-    ------
-    DataError, FormulaError : as `learn_from_rows`.
+    Raises DataError and FormulaError as `learn_from_rows`.
     """
     plan = plan_design(formula, source, where, read_rows=False)
     state, scans = LearnedState(), 0 if where is None else require_doubles(where.condition, source)

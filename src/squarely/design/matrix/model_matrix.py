@@ -108,11 +108,7 @@ def fold_blocks(
     """Merge the results of a step for the complete rows of every batch, in order, where the rows are.
 
     `start` is the neutral element of `merge`. Where the rows are partitioned the step goes to other processes: it must hold
-    nothing but what it needs.
-
-    Raises
-    ------
-    DataError : as `iter_blocks`.
+    nothing but what it needs. Raises DataError as `iter_blocks`.
     """
 
     def work(part: Source) -> T:

@@ -161,11 +161,8 @@ class LinearPredictor:
 def predict_batches(predictor: LinearPredictor, source: Source, *, unseen: str = "error") -> Any:
     """Predict every row of a source: a column in the library that holds the rows.
 
-    If the source is partitioned, the result is its table with a further column "predicted", computed where the rows are.
-
-    Raises
-    ------
-    DataError, OptionError : as `iter_predictions`.
+    If the source is partitioned, the result is its table with a further column "predicted", computed where the rows are. Raises
+    DataError and OptionError as `iter_predictions`.
     """
     if not source.partitioned:
         return source.column(np.concatenate([np.empty(0), *iter_predictions(predictor, source, unseen=unseen)]), "predicted")
