@@ -1,4 +1,4 @@
-"""Bases of several columns: orthogonal polynomials as R's `poly`, powers, and the splines `bs` and `ns`."""
+"""Bases of several columns: orthogonal polynomials as R's `poly`, and the splines `bs` and `ns`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from squarely.design.formula.factors import Basis
 from squarely.errors import DataError, listed
-from squarely.numerics import ROUNDOFF, Array, Pair, dd_power, is_constant
+from squarely.numerics import ROUNDOFF, Array, is_constant
 
 _ROUNDINGS = 4 * ROUNDOFF  # of a value of a basis, for each degree
 
@@ -68,12 +68,6 @@ def too_near_values_error(factor: Basis) -> DataError:
         f"{factor.text} needs more than {factor.degree} different values of its argument, far enough apart relative to its range, "
         "and the rows have too few of them. Lower the degree, or leave outlying rows out with where=."
     )
-
-
-def powers(x: Pair, degree: int) -> list[Pair]:
-    """Return x, x**2, ... in double-double."""
-    with np.errstate(all="ignore"):
-        return [dd_power(x, k) for k in range(1, degree + 1)]
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)

@@ -102,8 +102,7 @@ def plan_design(formula: Formula, source: Source, where: Where | None = None, *,
     DataError : a column is missing or cannot be used.
     """
     _require_named(formula, source)
-    if where:
-        where = bind_where(where, source)
+    where = where and bind_where(where, source)
     _require_numeric_response(formula, source, reading=read_rows and not source.partitioned)
     factors = {text: _resolve_type(factor, source) for text, factor in formula.factors.items()}
     inputs = row_inputs(factors.values(), formula.response_and_offsets)

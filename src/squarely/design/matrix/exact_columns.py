@@ -29,19 +29,14 @@ def derivations(design: Design) -> list[tuple[bool, frozenset[str]]]:
         arguments = [argument_of(factor) for factor in parts]
         is_plain = len(parts) == 1 and isinstance(parts[0], Numeric) and isinstance(arguments[0], Name)
         is_exact = all(isinstance(f, Numeric) or (isinstance(f, Basis) and f.kind == "powers") for f in parts)
-        if parts and is_exact and all(map(_is_exact, arguments)):
+        if parts and is_exact and not any(_is_rounded(part) for argument in arguments for part in subexpressions(argument)):
             derived.append((not is_plain, frozenset(name.name for argument in arguments for name in column_names(argument))))
         else:
             derived.append((False, frozenset[str]()))
     return derived
 
 
-def _is_exact(expression: Expression) -> bool:
-    for part in subexpressions(expression):
-        if isinstance(part, Function | Standardize):
-            return False
-        if isinstance(part, Arithmetic) and part.operator in ("/", "**"):
-            power = part.right.value if part.operator == "**" and isinstance(part.right, Number) else -1.0
-            if power < 0 or not is_product(power):
-                return False
-    return True
+def _is_rounded(part: Expression) -> bool:
+    if isinstance(part, Arithmetic) and part.operator == "**":
+        return not isinstance(part.right, Number) or part.right.value < 0 or not is_product(part.right.value)
+    return isinstance(part, Function | Standardize) or (isinstance(part, Arithmetic) and part.operator == "/")

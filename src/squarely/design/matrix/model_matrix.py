@@ -11,7 +11,6 @@ import numpy as np
 
 from squarely.data import Batch, RowAccount, Source, fold_parts, is_all_finite, map_batches
 from squarely.design.design import Design, RowInputs
-from squarely.design.encoding.basis import powers
 from squarely.design.encoding.layout import FactorColumn
 from squarely.design.encoding.learned_state import LearnedState
 from squarely.design.formula.expression import Expression, Name, evaluate
@@ -19,7 +18,7 @@ from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric,
 from squarely.design.formula.where_mask import mask_of
 from squarely.design.matrix.block import Block, DenseColumn, IndicatorColumn
 from squarely.design.rounding import RoundingModel, add_bounds, multiply_bound, product_bound
-from squarely.numerics import FRACTION_LIMIT, ROUNDING, ROUNDOFF, Array, Pair, dd_add, dd_multiply, low_part
+from squarely.numerics import FRACTION_LIMIT, ROUNDING, ROUNDOFF, Array, Pair, dd_add, dd_multiply, dd_power, low_part
 
 T = TypeVar("T")
 
@@ -257,7 +256,8 @@ def _tables(design: Design, evaluated: EvaluatedBatch) -> dict[tuple[str, bool],
         if isinstance(factor, Numeric):
             tables[text, False] = [(hi, lo)]
         elif isinstance(factor, Basis) and factor.kind == "powers":
-            tables[text, False] = powers((hi, low_part(hi, lo)), factor.degree)
+            with np.errstate(all="ignore"):
+                tables[text, False] = [dd_power((hi, low_part(hi, lo)), k) for k in range(1, factor.degree + 1)]
         else:
             tables[text, False] = [(x, None) for x in design.learned.bases[text].columns(hi).T]
     return tables
