@@ -177,6 +177,15 @@ def test_an_absent_dropped_column_is_reported():
     assert fit.predict({"x": [0.0]}, rank_deficient="allow").shape == (1,)
 
 
+def test_a_column_of_rounding_alone_stays_one_when_another_dropped_column_is_absent():
+    a, c = np.arange(1, 201) / 10, np.random.default_rng(0).normal(size=200)
+    fit = sq.ols("y ~ c + e + I(b - a - 0.2)", pd.DataFrame({"a": a, "b": a + 0.2, "c": c, "e": 2 * c, "y": c + a}))
+    far = np.array([1e6 + 0.3, 12345678.9])  # where the rounding of b - a - 0.2 is larger than in the rows of the fit
+    with pytest.warns(UserWarning, match="has no column 'e', so the predictions assume"):
+        predicted = fit.predict({"a": far, "b": far + 0.2, "c": np.ones(2)})
+    assert_close(predicted, np.full(2, fit.params[:2].sum()), rtol=1e-10)
+
+
 def test_files_and_the_command_line(tmp_path):
     LINE.to_csv(tmp_path / "data.csv", index=False)
     NEW.to_csv(tmp_path / "new.csv", index=False)

@@ -8,7 +8,7 @@ import pytest
 
 import squarely as sq
 from squarely.data import Source, describe_columns, open_source, run_on_partition, unpack_payload
-from squarely.design.learning.quantiles import quantiles_from_search, start_search
+from squarely.design.learning.quantiles import start_search
 from squarely.errors import DataError, FormulaError
 from tests.support.checks import CARS, assert_close
 
@@ -123,4 +123,4 @@ def test_quantiles_by_counting_are_those_of_numpy(n):
         counts = [seen.counter()(part) for part in np.array_split(x, 3)]
         seen = seen.narrow({bits: sum(c[bits] for c in counts) for bits in counts[0]})
     with np.errstate(over="ignore"):
-        assert quantiles_from_search(n, places, seen).tolist() == np.quantile(x, places).tolist()
+        assert seen.quantiles().tolist() == np.quantile(x, places).tolist()

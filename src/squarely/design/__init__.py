@@ -25,7 +25,7 @@ from squarely.design.formula.expression import (
     evaluate,
 )
 from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric, argument_of
-from squarely.design.formula.formula import INTERCEPT, Formula, formula_of, parse_formula
+from squarely.design.formula.formula import Formula, formula_of, parse_formula
 from squarely.design.formula.where import (
     COMPARISONS,
     BooleanOperation,
@@ -41,18 +41,17 @@ from squarely.design.learning.no_rows import no_rows_error
 from squarely.design.learning.pilot import map_first_block
 from squarely.design.learning.plan import DesignPlan, describe_pass, plan_design
 from squarely.design.matrix.block import Block, IndicatorColumn, ScaledBlock, dense_table, scaled_blocks, take_indicators
-from squarely.design.matrix.columns import derivations
-from squarely.design.matrix.model_matrix import fold_blocks, iter_blocks, map_blocks
+from squarely.design.matrix.exact_columns import derivations
+from squarely.design.matrix.model_matrix import fold_blocks, iter_blocks
 from squarely.design.matrix.prediction import Check, LinearPredictor, iter_predictions, predict_batches, require_rank_deficient
 from squarely.design.merging.compatibility import require_compatible
 from squarely.design.merging.recoding import Combination, Product, indicators, products, recode
 from squarely.design.merging.union import union_of, without_levels
 from squarely.design.rounding import RoundingModel, add_bounds, is_zero_factor, multiply_bound, product_bound
-from squarely.design.serialize import design_from_json, learned_from_json, learned_to_json
+from squarely.design.serialize import learned_from_json, learned_to_json
 
 __all__ = [
     "COMPARISONS",
-    "INTERCEPT",
     "Arithmetic",
     "Atom",
     "Basis",
@@ -97,7 +96,6 @@ __all__ = [
     "dense_table",
     "derivations",
     "describe_pass",
-    "design_from_json",
     "evaluate",
     "expand_shift",
     "fold_blocks",
@@ -111,7 +109,6 @@ __all__ = [
     "learned_from_json",
     "learned_to_json",
     "lower_power",
-    "map_blocks",
     "map_first_block",
     "monomials_of",
     "multiply_bound",

@@ -7,28 +7,15 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from squarely.design.encoding.basis import Polynomial, Spline
 from squarely.design.encoding.categories import ContrastCoding
-from squarely.design.encoding.layout import Column, ColumnLayout, layout_of
-from squarely.design.formula.expression import Expression, MeanAndDeviation, Standardize, column_names, standardizations_in
+from squarely.design.encoding.layout import Column, ColumnLayout, columns_of, layout_of
+from squarely.design.encoding.learned_state import LearnedState
+from squarely.design.formula.expression import Expression, column_names
 from squarely.design.formula.factors import Categorical, Factor, UntypedColumn, argument_of
 from squarely.design.formula.formula import INTERCEPT, Formula
 from squarely.design.formula.where import Where
 from squarely.design.rounding import is_rounded, may_cancel
 from squarely.numerics import Array, power_of_two, round_to_few_bits
-
-
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class LearnedState:
-    """What rows have taught about each `center` and `scale`, each categorical factor and each basis, by its text.
-
-    `ranges` has the range of the argument of each polynomial, which is learned before the polynomial.
-    """
-
-    standardizations: Mapping[str, MeanAndDeviation] = field(default_factory=dict)
-    contrasts: Mapping[str, ContrastCoding] = field(default_factory=dict)
-    bases: Mapping[str, Polynomial | Spline] = field(default_factory=dict)
-    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -51,15 +38,6 @@ class RowInputs:
         """Return the columns to read, as numbers and as labels, with those that the condition needs."""
         numbers, labels = (where.numbers, where.labels) if where else ((), ())
         return list(dict.fromkeys((*self.numbers, *numbers))), list(dict.fromkeys((*self.labels, *labels)))
-
-    def ready(self, standardizations: Mapping[str, Standardize], state: LearnedState) -> RowInputs:
-        """Return the inputs, and the arguments of standardizations, that do not wait for a mean."""
-        if not standardizations:
-            return self
-        candidates = {**self.expressions, **{text: part.argument for text, part in standardizations.items()}}
-        waiting = standardizations.keys() - state.standardizations.keys()
-        ready = {text: e for text, e in candidates.items() if waiting.isdisjoint(standardizations_in([e]))}
-        return row_inputs([f for f in self.factors if isinstance(f, Categorical) or f.text in ready], ready)
 
 
 def row_inputs(factors: Iterable[Factor], further: Mapping[str, Expression]) -> RowInputs:
@@ -84,13 +62,13 @@ class Design:
     where : the condition on rows, or None.
     factors : text -> factor; each column named alone is resolved to numbers or categories.
     learned : levels, knots, means and deviations.
-    columns : the columns of X without the intercept.
     centers : (k,) numbers of few bits near the middle of each column, in its unit; zero when the model has no intercept.
     scales : (k,) powers of two near the standard deviation of each column, in its unit.
     scans : how often the rows were read to learn it, without the pilot.
 
-    Derived from these:
+    Derived from these; centers of zero and scales of one too, if they are not set:
 
+    columns : the columns of X without the intercept.
     layout : which columns are dense and which are indicators.
     inputs : what is evaluated for each row. `columns_read` the columns of the data to read for it, as numbers and as labels.
     is_rounded : whether anything is computed in plain doubles.
@@ -101,10 +79,10 @@ class Design:
     where: Where | None
     factors: Mapping[str, Factor]
     learned: LearnedState
-    columns: tuple[Column, ...]
-    centers: Array
-    scales: Array
+    centers: Array = field(default_factory=lambda: np.empty(0))
+    scales: Array = field(default_factory=lambda: np.empty(0))
     scans: int = 0
+    columns: tuple[Column, ...] = field(init=False)
     layout: ColumnLayout = field(init=False)
     inputs: RowInputs = field(init=False)
     columns_read: tuple[list[str], list[str]] = field(init=False)
@@ -114,8 +92,12 @@ class Design:
     def __post_init__(self) -> None:
         inputs = row_inputs(self.factors.values(), self.formula.response_and_offsets)
         arguments = {text: expression for text, expression in inputs.expressions.items() if text in self.factors}
+        columns = columns_of(self.formula, self.factors, self.learned.contrasts)
         derived = {
-            "layout": layout_of(self.columns, self.learned.contrasts),
+            "centers": self.centers if len(self.centers) else np.zeros(len(columns) + 1),
+            "scales": self.scales if len(self.scales) else np.ones(len(columns) + 1),
+            "columns": columns,
+            "layout": layout_of(columns, self.learned.contrasts),
             "inputs": inputs,
             "columns_read": inputs.columns(self.where),
             "is_rounded": is_rounded(inputs.factors, inputs.expressions.values()),
@@ -142,7 +124,7 @@ class Design:
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the coefficients: the intercept first, if there is one."""
-        return (*((INTERCEPT,) if self.intercept else ()), *(column.name for column in self.columns))
+        return (*((INTERCEPT,) if self.intercept else ()), *self.labels[:-1])
 
     @property
     def column_centers(self) -> Array:
@@ -162,11 +144,8 @@ class Design:
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences on levels that a person would not read as a category."""
-        factors = self.formula.factors
-        notes = (
-            note for text, c in self.categories.items() for note in c.notes(is_untyped=isinstance(factors[text], UntypedColumn))
-        )
-        return tuple(dict.fromkeys(notes))
+        untyped = {text for text, factor in self.formula.factors.items() if isinstance(factor, UntypedColumn)}
+        return tuple(dict.fromkeys(note for text, c in self.categories.items() for note in c.notes(is_untyped=text in untyped)))
 
 
 def with_centers(design: Design, *, mean: Array, deviation: Array) -> Design:

@@ -8,41 +8,36 @@ from typing import Any
 
 import numpy as np
 
-from squarely.design.design import Design, LearnedState, row_inputs
-from squarely.design.encoding.basis import Polynomial, Spline
+from squarely.design.design import Design, row_inputs
+from squarely.design.encoding.basis import Polynomial, Spline, column_count
 from squarely.design.encoding.categories import MOST_LEVELS, ContrastCoding
+from squarely.design.encoding.learned_state import LearnedState
 from squarely.design.formula.expression import MeanAndDeviation, standardizations_in
-from squarely.design.formula.factors import Basis, Categorical, Contrast, Factor, Numeric, UntypedColumn
+from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric, UntypedColumn
 from squarely.design.formula.formula import Formula
-from squarely.design.formula.where import Where
-from squarely.design.matrix.columns import columns_of
 from squarely.numerics import Array
+
+# The keys of a saved fit and the fields that they hold; a field may be renamed, a key never changes.
+_KEYS = {
+    "moves": {"mean": "mean", "deviation": "deviation", "rest": "rest"},
+    "codings": {"levels": "levels", "kind": "kind", "position": "position", "marks": "marks"},
+    "polynomials": {"low": "low", "high": "high", "weights": "weights"},
+    "splines": {"knots": "knots", "degree": "degree", "first": "first_column", "natural": "natural_weights"},
+}
 
 
 def learned_to_json(design: Design) -> dict[str, Any]:
-    """Return what a design has learned as plain values: text, numbers, lists and dicts."""
+    """Return what a design has learned as nested mappings of values that `to_json` converts."""
     state = design.learned
+    values = {
+        "moves": state.standardizations,
+        "codings": state.contrasts,
+        "polynomials": {text: basis for text, basis in state.bases.items() if isinstance(basis, Polynomial)},
+        "splines": {text: basis for text, basis in state.bases.items() if isinstance(basis, Spline)},
+    }
     return {
-        "moves": {text: {"mean": m.mean, "deviation": m.deviation, "rest": m.rest} for text, m in state.standardizations.items()},
-        "codings": {
-            text: {"levels": list(c.levels), "kind": c.kind, "position": c.position, "marks": dict(c.marks)}
-            for text, c in state.contrasts.items()
-        },
-        "polynomials": {
-            text: {"low": b.low, "high": b.high, "weights": b.weights.tolist()}
-            for text, b in state.bases.items()
-            if isinstance(b, Polynomial)
-        },
-        "splines": {
-            text: {
-                "knots": b.knots.tolist(),
-                "degree": b.degree,
-                "first": b.first_column,
-                "natural": None if b.natural_weights is None else b.natural_weights.tolist(),
-            }
-            for text, b in state.bases.items()
-            if isinstance(b, Spline)
-        },
+        kind: {text: {key: getattr(value, field) for key, field in keys.items()} for text, value in values[kind].items()}
+        for kind, keys in _KEYS.items()
     }
 
 
@@ -56,18 +51,25 @@ def learned_from_json(formula: Formula, written: Mapping[str, Any]) -> tuple[dic
     factors: dict[str, Factor] = {}
     for text, factor in formula.factors.items():
         if isinstance(factor, UntypedColumn):
-            is_categorical, name = text in codings, factor.name
-            factor = Numeric(text=text, expression=name)
-            factor = Categorical(text=text, name=name, contrast=Contrast()) if is_categorical else factor
+            name = factor.name
+            factor = Categorical(text=text, name=name, is_untyped=True) if text in codings else Numeric(text=text, expression=name)
         if isinstance(factor, Categorical) != (text in codings):
             raise ValueError(f"the levels of {text} are missing.")
         factors[text] = factor
-    bases: dict[str, Polynomial | Spline] = {text: _polynomial_from_json(b) for text, b in written["polynomials"].items()}
+    bases: dict[str, Polynomial | Spline] = {
+        text: Polynomial(low=_as_finite(b["low"]), high=_as_finite(b["high"]), weights=_as_table(b["weights"]))
+        for text, b in written["polynomials"].items()
+    }
     bases |= {text: _spline_from_json(text, b) for text, b in written["splines"].items()}
     for text, factor in factors.items():
         if isinstance(factor, Basis) and factor.kind != "powers":
             _require_basis(factor, bases[text])
-    standardizations = {text: _standardization_from_json(m) for text, m in written["moves"].items()}
+    standardizations = {
+        text: MeanAndDeviation(
+            mean=_as_finite(m["mean"]), deviation=_as_finite(m["deviation"]), rest=_as_finite(m.get("rest", 0.0))
+        )
+        for text, m in written["moves"].items()
+    }
     for text, part in standardizations_in(row_inputs(factors.values(), formula.response_and_offsets).expressions.values()).items():
         if text not in standardizations:
             raise ValueError(f"the mean of {text} is missing.")
@@ -76,39 +78,16 @@ def learned_from_json(formula: Formula, written: Mapping[str, Any]) -> tuple[dic
     return factors, LearnedState(standardizations=standardizations, contrasts=codings, bases=bases)
 
 
-def _standardization_from_json(m: Mapping[str, Any]) -> MeanAndDeviation:
-    return MeanAndDeviation(mean=_as_finite(m["mean"]), deviation=_as_finite(m["deviation"]), rest=_as_finite(m.get("rest", 0.0)))
-
-
 def _require_basis(factor: Basis, basis: Polynomial | Spline) -> None:
     if isinstance(basis, Polynomial):
         fits = factor.kind == "poly" and basis.low < basis.high and basis.weights.shape == (factor.degree + 1, factor.degree)
     else:
-        width, first = len(basis.knots) - basis.degree - 1, basis.first_column
+        width, count = len(basis.knots) - basis.degree - 1 - basis.first_column, column_count(factor)
         natural = None if basis.natural_weights is None else basis.natural_weights.shape
-        fits = factor.kind != "poly" and width > basis.degree
-        fits = fits and natural == ((width - first, width - first - 2) if factor.kind == "ns" else None)
+        fits = factor.kind != "poly" and width + basis.first_column > basis.degree
+        fits = fits and (width, natural) == ((count + 2, (count + 2, count)) if factor.kind == "ns" else (count, None))
     if not fits:
         raise ValueError(f"the basis of {factor.text} has the wrong shape.")
-
-
-def design_from_json(
-    *,
-    formula: Formula,
-    where: Where | None,
-    factors: Mapping[str, Factor],
-    learned: LearnedState,
-    centers: Array,
-    scales: Array,
-    scans: int,
-) -> Design:
-    """Put a design together again; raises ValueError unless each column has a center."""
-    columns = columns_of(formula, factors, learned)
-    if len(columns) + 1 != len(centers):
-        raise ValueError(f"the formula makes {len(columns)} columns, and {len(centers) - 1} are written.")
-    return Design(
-        formula=formula, where=where, factors=factors, learned=learned, columns=columns, centers=centers, scales=scales, scans=scans
-    )
 
 
 def _contrast_from_json(column: str, c: Mapping[str, Any]) -> ContrastCoding:
@@ -124,10 +103,6 @@ def _contrast_from_json(column: str, c: Mapping[str, Any]) -> ContrastCoding:
     if not marks.keys() <= set(levels) or not all(type(rows) is int and rows > 0 for rows in marks.values()):
         raise ValueError("the number of rows of a level is not valid.")
     return ContrastCoding(column=column, levels=levels, kind=c["kind"], position=position, marks=marks)
-
-
-def _polynomial_from_json(b: Mapping[str, Any]) -> Polynomial:
-    return Polynomial(low=_as_finite(b["low"]), high=_as_finite(b["high"]), weights=_as_table(b["weights"]))
 
 
 def _spline_from_json(text: str, b: Mapping[str, Any]) -> Spline:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from squarely.data import DetachedSource, RowAccount, Source
-from squarely.design import design_from_json, formula_of, learned_from_json, parse_formula, parse_where
+from squarely.design import Design, formula_of, learned_from_json, parse_formula, parse_where
 from squarely.errors import DataError, InputError
 from squarely.exact import (
     TEN_DIGITS,
@@ -89,15 +89,10 @@ def _read_document(document: Mapping[str, Any], label: str) -> tuple[Statistics,
     centers, scales = as_numbers(document["centres"], (k,)), as_numbers(document["scales"], (k,))
     if not ((scales > 1 / _MAX_VALUE) & (scales < _MAX_VALUE) & (np.abs(centers) < _MAX_VALUE)).all():
         raise ValueError("its centers and scales are not those of columns.")
-    design = design_from_json(
-        formula=formula,
-        where=where,
-        factors=factors,
-        learned=learned,
-        centers=centers,
-        scales=scales,
-        scans=as_int(document["design_scans"]),
-    )
+    scans = as_int(document["design_scans"])
+    design = Design(formula=formula, where=where, factors=factors, learned=learned, centers=centers, scales=scales, scans=scans)
+    if len(design.columns) + 1 != k:
+        raise ValueError(f"the formula makes {len(design.columns)} columns, and {k - 1} are written.")
     upper = as_triangle(document["gram"], k + 1)
     moments = Moments(
         design=design,

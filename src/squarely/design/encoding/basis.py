@@ -1,4 +1,4 @@
-"""Bases of several columns: orthogonal polynomials as R's `poly`, powers, and the splines `bs` and `ns`."""
+"""Bases of several columns: orthogonal polynomials as R's `poly`, and the splines `bs` and `ns`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from squarely.design.formula.factors import Basis
 from squarely.errors import DataError, listed
-from squarely.numerics import ROUNDOFF, Array, Pair, dd_power, is_constant
+from squarely.numerics import ROUNDOFF, Array, is_constant
 
 _ROUNDINGS = 4 * ROUNDOFF  # of a value of a basis, for each degree
 
@@ -62,11 +62,12 @@ def orthogonal_polynomials(R: Array, low: float, high: float) -> Polynomial:
     return Polynomial(low=low, high=high, weights=weights[:, 1:])
 
 
-def powers(x: Pair, degree: int) -> Pair:
-    """Return x, x**2, ... as double-double columns (m, degree)."""
-    with np.errstate(all="ignore"):
-        hi, lo = zip(*(dd_power(x, k) for k in range(1, degree + 1)), strict=True)
-    return np.column_stack(hi), np.column_stack(lo)
+def too_near_values_error(factor: Basis) -> DataError:
+    """Return the error for a polynomial with too few values that doubles can tell apart."""
+    return DataError(
+        f"{factor.text} needs more than {factor.degree} different values of its argument, far enough apart relative to its range, "
+        "and the rows have too few of them. Lower the degree, or leave outlying rows out with where=."
+    )
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -146,33 +147,24 @@ class Spline:
     def slopes(self) -> Array:
         """Bound the derivatives (w,) within the boundary."""
         spans = self.knots[self.degree :] - self.knots[: -self.degree or None]
-        slopes = np.full(
-            len(self.knots) - self.degree - 1 - self.first_column, 2 * self.degree / spans[spans > 0].min(initial=np.inf)
-        )
+        count = len(self.knots) - self.degree - 1 - self.first_column
+        slopes = np.full(count, 2 * self.degree / spans[spans > 0].min(initial=np.inf))
         return slopes if self.natural_weights is None else np.asarray(slopes @ np.abs(self.natural_weights), dtype=np.float64)
 
     def pieces(self) -> tuple[Array, Array]:
         """Return the distinct knots (i + 1,), and the columns as polynomials about each but the last: (degree + 1, i, w)."""
         from scipy.interpolate import BSpline, PPoly
 
-        count = len(self.knots) - self.degree - 1
-        distinct = np.diff(self.knots) > 0
-        pieces = [
-            PPoly.from_spline(BSpline(self.knots, unit, self.degree)).c[:, distinct] for unit in np.eye(count)[self.first_column :]
-        ]
-        table = np.stack(pieces, axis=2)
+        units = np.eye(len(self.knots) - self.degree - 1)[self.first_column :]
+        pieces = [PPoly.from_spline(BSpline(self.knots, unit, self.degree)).c for unit in units]
+        table = np.stack(pieces, axis=2)[:, np.diff(self.knots) > 0]
         return np.unique(self.knots), table if self.natural_weights is None else table @ self.natural_weights
 
     def _values(self, x: Array, derivative: int = 0) -> Array:
-        return self._all_values(x, derivative)[:, self.first_column :]
-
-    def _all_values(self, x: Array, derivative: int = 0) -> Array:
-        """Return all B-splines (m, count), the unused ones too."""
         from scipy.interpolate import BSpline  # takes 0.3 s to import, and only splines need it
 
-        count = len(self.knots) - self.degree - 1
-        basis = BSpline(self.knots, np.eye(count), self.degree)
-        values: Array = basis(x, nu=derivative) if len(x) else np.empty((0, count))
+        units = np.eye(len(self.knots) - self.degree - 1)[:, self.first_column :]
+        values: Array = BSpline(self.knots, units, self.degree)(x, nu=derivative) if len(x) else units[:0]
         return values
 
 
@@ -183,24 +175,38 @@ def require_varying(text: str, low: float, high: float) -> None:
         raise DataError(f"{text} has an argument that is {low:.6g}{rounding} in every row that is used. Leave it out.")
 
 
-def make_spline(
-    *, text: str, kind: str, inner: Array, low: float, high: float, degree: int, intercept: bool, errors: Array | None = None
-) -> Spline:
-    """Make a spline from its inner knots, which have `errors`, and its boundary, with the columns of R's `bs` and `ns`.
+def make_spline(factor: Basis, inner: Array, low: float, high: float, *, errors: Array | None = None) -> Spline:
+    """Make a spline from its inner knots and its boundary, with the columns of R's `bs` and `ns`.
 
-    Raises DataError if a knot is not strictly inside the boundary, or the argument does not vary.
+    `errors` bound the rounding of knots that are quantiles. Raises DataError if a knot is not strictly inside the boundary, or the
+    argument does not vary.
     """
-    require_varying(text, low, high)
+    require_varying(factor.text, low, high)
+    if errors is None and factor.df is not None:
+        errors = 4 * ROUNDOFF * np.abs(inner)
     if len(inner) and not (low < inner[0] and inner[-1] < high):
         raise DataError(
-            f"{text} has inner knots {listed(f'{k:g}' for k in inner)}, not all strictly between the ends {low:g} and {high:g} "
-            "of the values. Choose knots inside, or fewer columns (df)."
+            f"{factor.text} has inner knots {listed(f'{k:g}' for k in inner)}, not all strictly between the ends {low:g} and "
+            f"{high:g} of the values. Choose knots inside, or fewer columns (df)."
         )
-    knots = np.concatenate([np.full(degree + 1, low), inner, np.full(degree + 1, high)])
-    natural = np.empty((0, 0)) if kind == "ns" else None
-    return _with_natural_weights(
-        Spline(text=text, knots=knots, degree=degree, first_column=0 if intercept else 1, natural_weights=natural, errors=errors)
+    ends = np.full(factor.degree + 1, low), np.full(factor.degree + 1, high)
+    spline = Spline(
+        text=factor.text,
+        knots=np.concatenate([ends[0], inner, ends[1]]),
+        degree=factor.degree,
+        first_column=int(not factor.intercept),
+        natural_weights=np.empty((0, 0)) if factor.kind == "ns" else None,
+        errors=errors,
     )
+    return _with_natural_weights(spline)
+
+
+def range_or_spline(factor: Basis, inner: Array, low: float, high: float) -> Spline | tuple[float, float]:
+    """Return the range of the argument of a polynomial, or the spline with these inner knots."""
+    if factor.kind != "poly":
+        return make_spline(factor, inner, low, high)
+    require_varying(factor.text, low, high)
+    return low, high
 
 
 def _with_natural_weights(spline: Spline) -> Spline:
@@ -224,5 +230,16 @@ def inner_knots(x: Array, factor: Basis) -> tuple[Array, Array]:
 
 def inner_places(factor: Basis) -> Array:
     """Return the fractions of the values below the inner knots of a spline with `df`; none for any other basis."""
-    count = 0 if factor.df is None else factor.df - (factor.degree if factor.kind == "bs" else 1) - factor.intercept
-    return np.linspace(0, 1, count + 2)[1:-1] if count > 0 else np.empty(0)
+    count = 0 if factor.df is None else factor.df - _columns_without_knots(factor)
+    return np.linspace(0, 1, count + 2)[1:-1]
+
+
+def column_count(factor: Basis) -> int:
+    """Return the number of columns of a basis."""
+    if factor.kind in ("poly", "powers"):
+        return factor.degree
+    return factor.df or len(factor.knots or ()) + _columns_without_knots(factor)
+
+
+def _columns_without_knots(factor: Basis) -> int:
+    return (factor.degree if factor.kind == "bs" else 1) + factor.intercept

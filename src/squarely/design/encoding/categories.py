@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import TypeAlias
 
 import numpy as np
 
-from squarely.data import TRUTH_WORDS, CategoricalColumn, Level, Source, level_number
+from squarely.data import TRUTH_WORDS, Batch, CategoricalColumn, Level, Source, level_number
 from squarely.design.encoding.numbers_as_text import is_missing_word, numbers_in
 from squarely.design.formula.factors import Categorical
 from squarely.errors import DataError, FormulaError, listed, pluralize, suggest_name
@@ -16,6 +17,7 @@ from squarely.numerics import Array
 
 MOST_LEVELS = 10_000
 UNKNOWN_ROW = -1
+ObservedLevels: TypeAlias = Mapping[Level, tuple[int, int]]  # level -> the position of a row that has it, and how many have it
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -62,47 +64,41 @@ class ContrastCoding:
 
     def columns(self, codes: np.ndarray, *, full: bool) -> Array:
         """Return the columns (m, L) or (m, L - 1) of rows with these codes (m,), none of which is a gap."""
-        if self.kind == "sum":
-            table: Array = self.matrix(full=full)[codes]
-            return table
-        places = np.arange(len(self.levels)) - (0 if full else np.arange(len(self.levels)) > self.position)
-        table = np.zeros((len(codes), len(self.levels) - (not full)))
-        at = np.arange(len(codes)) if full else np.flatnonzero(codes != self.position)
-        table[at, places[codes[at]]] = 1.0
+        table: Array = self.matrix(full=full)[codes]
         return table
 
     def matrix(self, *, full: bool) -> Array:
         """Return the columns (L, L) or (L, L - 1) of each level."""
         unit = np.eye(len(self.levels))
-        if self.kind == "treatment":
-            return unit if full else np.delete(unit, self.position, axis=1)
+        if self.kind == "treatment" and full:
+            return unit
         contrast = np.delete(unit, self.position, axis=1)
-        contrast[self.position] = -1.0
-        return np.hstack([np.ones((len(unit), 1)), contrast]) if full else contrast
+        if self.kind == "sum":
+            contrast[self.position] = -1.0
+        return np.insert(contrast, 0, 1.0, axis=1) if full else contrast
 
     def codes(self, labels: CategoricalColumn) -> np.ndarray:
         """Return the place of the level of each row (m,): -1 for a gap, -2 for an unknown level."""
         place_of = {level: i for i, level in enumerate(self.levels)}
-        is_numeric = not isinstance(self.levels[0], str)
-        values = [level_number(value) if is_numeric and isinstance(value, str) else value for value in labels.values]
-        places = [place_of.get(value, -2) for value in values]
+        places = [place_of.get(self._to_level(value), -2) for value in labels.values]
         if labels.narrow_type is not None:  # fits saved by version 0.1 have the digits of the double
             doubles = [value if value is None else float(labels.narrow_type.type(value)) for value in labels.values]
             places = [place_of.get(x, -2) if place == -2 else place for place, x in zip(places, doubles, strict=True)]
         codes: np.ndarray = np.array([*places, -1])[labels.codes]
         return codes
 
-    def require_known(self, labels: CategoricalColumn, codes: np.ndarray, first: int, source: Source) -> None:
-        """Raise a DataError that names the first unknown level, and the known ones."""
-        unknown = np.flatnonzero(codes == -2)
-        if len(unknown):
-            value = labels.values[labels.codes[unknown[0]]]
-            value = level_number(value) if isinstance(value, str) and not isinstance(self.levels[0], str) else value
-            raise DataError(
-                f"Column {self.column!r} of {source.label} has {value!r}{row_phrase(source, first + int(unknown[0]))}, but the fit "
-                f"has no such level; known levels: {list_levels(self.levels)}. Leave such rows out, fit again with them, or "
-                "predict with unseen='nan'."
-            )
+    def unknown_level_error(self, batch: Batch, row: int, source: Source) -> DataError:
+        """Return the error that names the unknown level in a row of a batch, and the levels of the fit."""
+        labels = batch.labels[self.column]
+        value = self._to_level(labels.values[labels.codes[row]])
+        return DataError(
+            f"Column {self.column!r} of {source.label} has {value!r}{row_phrase(source, batch.start + row)}, but the fit "
+            f"has no such level; known levels: {list_levels(self.levels)}. Leave such rows out, fit again with them, or "
+            "predict with unseen='nan'."
+        )
+
+    def _to_level(self, value: Level) -> Level:
+        return level_number(value) if isinstance(value, str) and not isinstance(self.levels[0], str) else value
 
 
 def list_levels(levels: tuple[Level, ...]) -> str:
@@ -110,41 +106,32 @@ def list_levels(levels: tuple[Level, ...]) -> str:
     return listed(map(repr, levels))
 
 
-@dataclass(frozen=True, slots=True)
-class ObservedLevels:
-    """Levels, each with the position of a row that has it; and those that look missing, with the number of their rows."""
-
-    rows: Mapping[Level, int]
-    marks: Mapping[Level, int]
-
-
 def levels_in(labels: CategoricalColumn, rows: np.ndarray, first: int) -> ObservedLevels:
     """Return the levels in some rows (m,) of a batch."""
-    codes = np.where(rows, labels.codes, -1)
-    present, at, counts = np.unique(codes, return_index=True, return_counts=True)
+    present, at, counts = np.unique(np.where(rows, labels.codes, -1), return_index=True, return_counts=True)
     places = zip(present.tolist(), at.tolist(), counts.tolist(), strict=True)
-    found = [(labels.values[code], first + i, n) for code, i, n in places if code >= 0]
-    return ObservedLevels({level: row for level, row, _ in found}, {level: n for level, _, n in found if is_missing_word(level)})
+    return {labels.values[code]: (first + i, n) for code, i, n in places if code >= 0}
 
 
 def merge_observed_levels(a: ObservedLevels, b: ObservedLevels) -> ObservedLevels:
-    """Merge the levels of two batches."""
-    marks = {level: a.marks.get(level, 0) + b.marks.get(level, 0) for level in (*a.marks, *b.marks)}
-    return ObservedLevels({**b.rows, **a.rows}, marks)
+    """Merge the levels of two batches; more than `MOST_LEVELS` are enough to be refused."""
+    if len(a) > MOST_LEVELS:
+        return a
+    return {**b, **{level: (row, n + b.get(level, (row, 0))[1]) for level, (row, n) in a.items()}}
 
 
-def code_levels(factor: Categorical, observed: ObservedLevels, source: Source, *, is_untyped: bool) -> ContrastCoding:
+def code_levels(factor: Categorical, observed: ObservedLevels, source: Source) -> ContrastCoding:
     """Fix the levels of a factor: in the order that the formula or the data declare, else sorted.
 
-    Levels that no used row has are dropped. In a column named alone (`is_untyped`), text among numbers counts as a mistake.
+    Levels that no used row has are dropped. In a column named alone, text among numbers counts as a mistake.
 
     Raises
     ------
     DataError : fewer than two levels, too many, or numbers and text mixed.
     FormulaError : the reference or a listed level is not there.
     """
-    column, found = factor.name.name, observed.rows
-    if is_untyped and not all(isinstance(level, str) and level.lower() in TRUTH_WORDS for level in found):
+    column, found = factor.name.name, {level: row for level, (row, _) in observed.items()}
+    if factor.is_untyped and not all(isinstance(level, str) and level.lower() in TRUTH_WORDS for level in found):
         _require_text(column, found, source)
     if not source.typed:
         found = _infer_level_types(found)
@@ -164,8 +151,8 @@ def code_levels(factor: Categorical, observed: ObservedLevels, source: Source, *
             f"Column {column!r} of {source.label} is {levels[0]!r} in every row that is used, and one level cannot be compared. "
             "Leave the column out of the formula, or see whether gaps or where= remove the rows of others."
         )
-    unlisted = observed.marks.keys() - set(factor.contrast.levels or ())
-    marks = {level: observed.marks[level] for level in levels if level in unlisted and is_missing_word(level, levels)}
+    unlisted = set(levels).difference(factor.contrast.levels or ())
+    marks = {level: observed[level][1] for level in levels if level in unlisted and is_missing_word(level, levels)}
     return ContrastCoding(
         column=column, levels=levels, kind=factor.contrast.kind, position=position_of(factor, levels), marks=marks
     )
@@ -179,14 +166,10 @@ def row_phrase(source: Source, row: int) -> str:
 def _infer_level_types(found: Mapping[Level, int]) -> dict[Level, int]:
     """Convert the levels of a text file to numbers or truth values, if all of them can be and stay distinct."""
     values = {text: level_number(text) for text in found}
-    if len(set(values.values())) < len(values):
-        return dict(found)
     kinds = {type(value) for value in values.values()}
-    if kinds in ({bool}, {int}):
-        return {values[text]: row for text, row in found.items()}
-    if kinds <= {int, float}:
-        return {float(values[text]): row for text, row in found.items()}
-    return dict(found)
+    if len(set(values.values())) < len(values) or not (kinds == {bool} or kinds <= {int, float}):
+        return dict(found)
+    return {float(values[text]) if float in kinds else values[text]: row for text, row in found.items()}
 
 
 def _require_text(column: str, found: Mapping[Level, int], source: Source) -> None:

@@ -1,18 +1,28 @@
-"""Which columns of X are dense: a block of many indicators, with one nonzero a row, is stored as the places of its nonzeros."""
+"""The columns of X that a formula makes, in the order of patsy, and how they are stored: dense or as blocks of indicators.
+
+A block of many indicators has one nonzero a row: it is stored as the places of its nonzeros.
+"""
 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TypeAlias
 
 import numpy as np
 
+from squarely.design.encoding.basis import column_count
 from squarely.design.encoding.categories import ContrastCoding
-from squarely.numerics import Array
+from squarely.design.formula.factors import Basis, Categorical, Factor
+from squarely.design.formula.formula import INTERCEPT, Formula
+from squarely.design.formula.terms import Term, contrast_codings, group_by_numeric_factors
+from squarely.errors import DataError
 
 MIN_INDICATORS = 16  # of one block; fewer are as fast as dense columns
+_MOST_COLUMNS = 12_000
 
 FactorColumn: TypeAlias = tuple[str, bool, int]  # a factor's text, whether all its levels are coded, and the column of its table
 
@@ -71,48 +81,66 @@ class ColumnLayout:
         """How many numbers one row has with the response: a block of indicators counts as one."""
         return len(self.dense) + len(self.blocks)
 
-    def join_columns(self, dense: Array, grouped: Array) -> Array:
-        """Put values of the dense columns (d,) and of the grouped ones (g,) in the order of all (k,)."""
-        values = np.empty(len(self.dense) + len(self.grouped))
-        values[self.dense], values[self.grouped] = dense, grouped
-        return values
+
+def columns_of(formula: Formula, factors: Mapping[str, Factor], codings: Mapping[str, ContrastCoding]) -> tuple[Column, ...]:
+    """Return the columns of X in patsy's order: groups of terms with the same numeric factors, the first factor varying fastest.
+
+    Raises DataError if there are more than 12,000, or if two have one name.
+    """
+    categorical = set(codings)
+    terms: list[Term] = [*([()] if formula.intercept else []), *formula.terms]
+    columns: dict[str, Column] = {INTERCEPT: Column(INTERCEPT, ())} if formula.intercept else {}
+    for group in group_by_numeric_factors(terms, categorical):
+        for term, blocks in contrast_codings(group, categorical).items():
+            for block in blocks:
+                present = [text for text in term if text in block or text not in categorical]
+                choices = [_choices(factors[text], codings, full=block.get(text, False)) for text in present]
+                if len(columns) + math.prod(map(len, choices)) > _MOST_COLUMNS:
+                    raise DataError(
+                        f"The formula {formula.text!r} makes more than {_MOST_COLUMNS:,} columns. Group levels, or leave terms out."
+                    )
+                for combination in product(*reversed(choices)) if present else ():  # the last varies fastest: the first factor
+                    names, parts = zip(*reversed(combination), strict=True)
+                    column = Column(":".join(names), parts)
+                    if column.name in columns:
+                        raise DataError(
+                            f"Two columns of the model would have the name {column.name!r}. Rename the column of the data."
+                        )
+                    columns[column.name] = column
+    return tuple(column for column in columns.values() if column.parts)
+
+
+def _choices(factor: Factor, codings: Mapping[str, ContrastCoding], *, full: bool) -> list[tuple[str, FactorColumn]]:
+    """Return the columns of one factor, each with the name that statsmodels prints."""
+    text = factor.text
+    if isinstance(factor, Categorical):
+        return [(f"{text}[{name}]", (text, full, j)) for j, name in enumerate(codings[text].names(full=full))]
+    if not isinstance(factor, Basis):
+        return [(text, (text, False, 0))]
+    first = 1 if factor.kind in ("poly", "powers") else 0  # counted as patsy does
+    return [(f"{text}[{j + first}]", (text, False, j)) for j in range(column_count(factor))]
 
 
 def layout_of(columns: Sequence[Column], codings: Mapping[str, ContrastCoding]) -> ColumnLayout:
     """Find the blocks of many indicators among the columns of X."""
-    families: dict[tuple[tuple[str, bool, int | None], ...], list[int]] = {}
+    families: defaultdict[tuple[tuple[str, bool, int | None], ...], list[int]] = defaultdict(list)
     for j, column in enumerate(columns):
-        key = tuple((text, full, None if text in codings else i) for text, full, i in column.parts)
-        families.setdefault(key, []).append(j)
+        families[tuple((text, full, None if text in codings else i) for text, full, i in column.parts)].append(j)
     blocks: list[IndicatorGroup] = []
     grouped: list[int] = []
     for key, members in families.items():
-        factors = tuple((text, full) for text, full, i in key if i is None)
-        if len(members) >= MIN_INDICATORS and factors and all(codings[text].kind == "treatment" for text, _ in factors):
-            blocks.append(_indicator_group(columns, members, factors, codings, first=len(grouped)))
-            grouped += members
+        factors = tuple(text for text, _, i in key if i is None)
+        if len(members) < MIN_INDICATORS or not factors or any(codings[text].kind != "treatment" for text in factors):
+            continue
+        shape = tuple(len(codings[text].levels) for text in factors)
+        lookup = np.full(math.prod(shape), -1)
+        for place, j in enumerate(members, start=len(grouped)):
+            coded = [(codings[text], full, i) for text, full, i in columns[j].parts if text in codings]
+            levels = [i if full or i < coding.position else i + 1 for coding, full, i in coded]
+            lookup[np.ravel_multi_index(levels, shape)] = place
+        numeric = tuple(part for part in columns[members[0]].parts if part[0] not in codings)
+        blocks.append(IndicatorGroup(factors=factors, shape=shape, numeric_columns=numeric, lookup=lookup))
+        grouped += members
     dense = np.setdiff1d(np.arange(len(columns) + 1), grouped)
     needed = (part[:2] for j in dense[:-1].tolist() for part in columns[j].parts)
     return ColumnLayout(dense=dense, grouped=np.array(grouped, dtype=int), blocks=tuple(blocks), tables=frozenset(needed))
-
-
-def _indicator_group(
-    columns: Sequence[Column],
-    members: list[int],
-    factors: tuple[tuple[str, bool], ...],
-    codings: Mapping[str, ContrastCoding],
-    *,
-    first: int,
-) -> IndicatorGroup:
-    shape = tuple(len(codings[text].levels) for text, _ in factors)
-    lookup = np.full(math.prod(shape), -1)
-    for place, j in enumerate(members, start=first):
-        at = 0
-        for text, full, i in columns[j].parts:
-            if text in codings:
-                position = codings[text].position
-                level = i if full or i < position else i + 1
-                at = at * len(codings[text].levels) + level
-        lookup[at] = place
-    numeric = tuple(part for part in columns[members[0]].parts if part[0] not in codings)
-    return IndicatorGroup(factors=tuple(text for text, _ in factors), shape=shape, numeric_columns=numeric, lookup=lookup)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import narwhals as nw
 
 from squarely.data import CAUSES, Query, Row, RowAccount, Source
-from squarely.design.design import LearnedState, RowInputs
+from squarely.design.design import RowInputs
+from squarely.design.encoding.learned_state import LearnedState
 from squarely.design.engine.narwhals_expressions import condition_to_narwhals, is_finite, to_narwhals
 from squarely.design.formula.expression import Expression, Name
 from squarely.design.formula.where import Where, columns_compared_exactly

@@ -44,11 +44,12 @@ class Numeric:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Categorical:
-    """A column as categories."""
+    """A column as categories; `is_untyped` if the formula names the column alone."""
 
     text: str
     name: Name
-    contrast: Contrast
+    contrast: Contrast = Contrast()
+    is_untyped: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

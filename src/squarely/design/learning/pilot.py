@@ -20,10 +20,10 @@ T = TypeVar("T")
 
 def centers_from_pilot(design: Design, source: Source) -> Design:
     """Set the centers and scales of a design; raises DataError if no row is complete."""
-    account, sums = map_first_block(design, source, _means_and_deviations)
-    if sums is None:
+    account, moments = map_first_block(design, source, _means_and_deviations)
+    if moments is None:
         raise no_rows_error(source, account, [*design.inputs.numbers, *design.inputs.labels], design.where)
-    return with_centers(design, mean=sums[0], deviation=sums[1])
+    return with_centers(design, mean=moments[:, 0], deviation=moments[:, 1])
 
 
 def map_first_block(design: Design, source: Source, function: Callable[[Block], T]) -> tuple[RowAccount, T | None]:
@@ -44,19 +44,18 @@ def map_first_block(design: Design, source: Source, function: Callable[[Block], 
     return fold_until(source, design.columns_read, work, first, start, is_enough=lambda total: total[1] is not None)
 
 
-def _means_and_deviations(block: Block) -> tuple[Array, Array]:
-    """Return the mean and the standard deviation (k,) of each column over some rows."""
-    layout = block.layout
+def _means_and_deviations(block: Block) -> Array:
+    """Return the mean and the standard deviation of each column over some rows: (k, 2)."""
+    dense, grouped = block.layout.dense, block.layout.grouped
+    moments = np.zeros((len(dense) + len(grouped), 2))
     with np.errstate(over="ignore", invalid="ignore"):
-        dense = np.array([_mean_and_deviation(x) for x, _ in block.dense])
-        grouped = np.zeros((len(layout.grouped), 2))
+        moments[dense] = [_mean_and_deviation(x) for x, _ in block.dense]
         for indicator in block.indicators:
             at = indicator.places >= 0
-            x = np.ones(at.sum()) if indicator.values is None else indicator.values[at]
-            sums = [np.bincount(indicator.places[at], power, len(grouped)) for power in (x, x * x)]
-            mean = sums[0] / block.size
-            grouped += np.column_stack([mean, np.sqrt(np.maximum(sums[1] / block.size - mean**2, 0.0))])
-    return layout.join_columns(dense[:, 0], grouped[:, 0]), layout.join_columns(dense[:, 1], grouped[:, 1])
+            x = indicator.nonzeros[at]
+            mean, square = (np.bincount(indicator.places[at], power, len(grouped)) / block.size for power in (x, x * x))
+            moments[grouped] += np.column_stack([mean, np.sqrt(np.maximum(square - mean**2, 0.0))])
+    return moments
 
 
 def _mean_and_deviation(x: Array) -> tuple[float, float]:

@@ -9,32 +9,13 @@ from typing import Any
 import numpy as np
 
 from squarely.data import Source, iter_batches, parses_as_number, require_columns, unsupported_column_error
-from squarely.design.design import Design, LearnedState, RowInputs, row_inputs
-from squarely.design.encoding.basis import inner_places
-from squarely.design.engine.complete_rows import CompleteRows
+from squarely.design.design import Design, RowInputs, row_inputs
+from squarely.design.encoding.learned_state import LearnedState
 from squarely.design.formula.expression import Name, Standardize, column_names, standardizations_in
-from squarely.design.formula.factors import Basis, Categorical, Contrast, Factor, Numeric, UntypedColumn, argument_of
-from squarely.design.formula.formula import INTERCEPT, Formula
+from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric, UntypedColumn, argument_of
+from squarely.design.formula.formula import Formula
 from squarely.design.formula.source_text import caret_line
 from squarely.design.formula.where import Where, bind_where
-from squarely.design.learning.aggregators import (
-    Aggregator,
-    add_spline,
-    knots_aggregator,
-    levels_aggregator,
-    mean_aggregator,
-    partitioned_knots_aggregator,
-    polynomial_aggregator,
-    range_aggregator,
-)
-from squarely.design.learning.engine_aggregates import (
-    Aggregates,
-    basis_aggregates,
-    level_aggregates,
-    mean_aggregates,
-    polynomial_aggregates,
-)
-from squarely.design.matrix.columns import columns_of
 from squarely.errors import DataError
 
 _KIND_TEXTS = {"means": "mean", "levels": "levels", "ranges": "range", "knots": "knots", "polynomials": "orthogonal polynomials"}
@@ -55,28 +36,6 @@ class LearningTask:
 
     def __str__(self) -> str:
         return f"the {_KIND_TEXTS[self.kind]} of {self.subject.text}"
-
-    def aggregator(self, plan: DesignPlan, state: LearnedState) -> Aggregator:
-        """Return the fold of rows that learns it, given what the passes before have learned."""
-        if isinstance(self.subject, Standardize):
-            return mean_aggregator(self.subject)
-        if isinstance(self.subject, Categorical):
-            return levels_aggregator(self.subject, plan.source, is_untyped=plan.is_untyped(self.subject))
-        if self.kind == "polynomials":
-            return polynomial_aggregator(self.subject, *state.ranges[self.subject.text])
-        if self.kind == "knots":
-            return (partitioned_knots_aggregator if plan.source.partitioned else knots_aggregator)(self.subject)
-        return range_aggregator(self.subject)
-
-    def aggregates(self, plan: DesignPlan, state: LearnedState, rows: CompleteRows, alias: str) -> Aggregates:
-        """Return what an engine is asked to learn it; its columns begin with `alias`."""
-        if isinstance(self.subject, Standardize):
-            return mean_aggregates(self.subject, rows, alias)
-        if isinstance(self.subject, Categorical):
-            return level_aggregates(self.subject, plan.source, rows, is_untyped=plan.is_untyped(self.subject))
-        if self.kind == "polynomials":
-            return polynomial_aggregates(self.subject, *state.ranges[self.subject.text], rows, alias)
-        return basis_aggregates(self.subject, rows, alias, quantiles=plan.source.require_engine().quantiles)
 
 
 LearningPass = tuple[LearningTask, ...]
@@ -101,7 +60,6 @@ class DesignPlan:
     ----------
     factors : text -> factor; each column named alone is resolved to numbers or categories.
     inputs : the columns of the data and the expressions that the design needs.
-    standardizations : text -> every `center` and `scale`.
     passes : what each pass over the rows learns.
     """
 
@@ -110,7 +68,6 @@ class DesignPlan:
     source: Source
     where: Where | None
     inputs: RowInputs
-    standardizations: Mapping[str, Standardize]
     passes: tuple[LearningPass, ...]
 
     @property
@@ -122,29 +79,19 @@ class DesignPlan:
     @property
     def names(self) -> tuple[str, ...] | None:
         """The names of the coefficients, the intercept first if there is one; None if they depend on levels."""
-        if any(isinstance(factor, Categorical) for factor in self.factors.values()):
-            return None
-        columns = columns_of(self.formula, self.factors, _placeholder_state(self.factors))
-        return (*((INTERCEPT,) if self.formula.intercept else ()), *(column.name for column in columns))
+        return None if self.inputs.labels else self.design(LearnedState(), scans=0).names
 
-    def is_untyped(self, factor: Factor) -> bool:
-        """Tell whether the formula names a column alone and leaves its type to the data."""
-        return isinstance(self.formula.factors[factor.text], UntypedColumn)
+    def ready(self, state: LearnedState) -> RowInputs:
+        """Return the inputs, and the arguments of standardizations, that do not wait for a mean."""
+        standardizations = standardizations_in(self.inputs.expressions.values())
+        candidates = {**self.inputs.expressions, **{text: part.argument for text, part in standardizations.items()}}
+        waiting = standardizations.keys() - state.standardizations.keys()
+        ready = {text: e for text, e in candidates.items() if waiting.isdisjoint(standardizations_in([e]))}
+        return row_inputs([f for f in self.factors.values() if isinstance(f, Categorical) or f.text in ready], ready)
 
     def design(self, state: LearnedState, scans: int) -> Design:
         """Make the design of what is learned, without centers and scales as yet."""
-        columns = columns_of(self.formula, self.factors, state)
-        k = len(columns) + 1
-        return Design(
-            formula=self.formula,
-            where=self.where,
-            factors=self.factors,
-            learned=state,
-            columns=columns,
-            centers=np.zeros(k),
-            scales=np.ones(k),
-            scans=scans,
-        )
+        return Design(formula=self.formula, where=self.where, factors=self.factors, learned=state, scans=scans)
 
 
 def plan_design(formula: Formula, source: Source, where: Where | None = None, *, read_rows: bool = True) -> DesignPlan:
@@ -155,46 +102,26 @@ def plan_design(formula: Formula, source: Source, where: Where | None = None, *,
     DataError : a column is missing or cannot be used.
     """
     _require_named(formula, source)
-    if where:
-        where = bind_where(where, source)
+    where = where and bind_where(where, source)
     _require_numeric_response(formula, source, reading=read_rows and not source.partitioned)
     factors = {text: _resolve_type(factor, source) for text, factor in formula.factors.items()}
     inputs = row_inputs(factors.values(), formula.response_and_offsets)
-    standardizations = standardizations_in(inputs.expressions.values())
-    return DesignPlan(
-        formula=formula,
-        factors=factors,
-        source=source,
-        where=where,
-        inputs=inputs,
-        standardizations=standardizations,
-        passes=_plan_passes(standardizations, factors),
-    )
+    return DesignPlan(formula=formula, factors=factors, source=source, where=where, inputs=inputs, passes=_plan_passes(inputs))
 
 
-def _plan_passes(standardizations: Mapping[str, Standardize], factors: Mapping[str, Factor]) -> tuple[LearningPass, ...]:
+def _plan_passes(inputs: RowInputs) -> tuple[LearningPass, ...]:
     """Plan the passes, means first: an expression with a mean may have no value in rows that everything else must leave out."""
     passes: list[LearningPass] = []
-    waiting = dict(standardizations)
+    waiting = standardizations_in(inputs.expressions.values())
     while waiting:
         ready = [part for part in waiting.values() if waiting.keys().isdisjoint(standardizations_in([part.argument]))]
         passes.append(tuple(LearningTask("means", part) for part in ready))
         waiting = {text: part for text, part in waiting.items() if part not in ready}
-    levels = [LearningTask("levels", factor) for factor in factors.values() if isinstance(factor, Categorical)]
-    bases = [factor for factor in factors.values() if isinstance(factor, Basis) and factor.kind != "powers"]
+    levels = [LearningTask("levels", factor) for factor in inputs.factors if isinstance(factor, Categorical)]
+    bases = [factor for factor in inputs.factors if isinstance(factor, Basis) and factor.kind != "powers"]
     polynomials = [LearningTask("polynomials", factor) for factor in bases if factor.kind == "poly"]
     first = [LearningTask("ranges" if f.kind == "poly" or f.df is None else "knots", f) for f in bases]
     return tuple(tasks for tasks in (*passes, (*levels, *first), tuple(polynomials)) if tasks)
-
-
-def _placeholder_state(factors: Mapping[str, Factor]) -> LearnedState:
-    """Make splines without data: how many columns they have depends on the number of their knots alone."""
-    state = LearnedState()
-    for factor in factors.values():
-        if isinstance(factor, Basis) and factor.kind in ("bs", "ns"):
-            knots = inner_places(factor) if factor.knots is None else np.array(factor.knots)
-            state = add_spline(state, factor, knots, (knots.min(initial=0.0) - 1.0, knots.max(initial=0.0) + 1.0))
-    return state
 
 
 def _require_named(formula: Formula, source: Source) -> None:
@@ -229,8 +156,8 @@ def _first_text(source: Source, name: str) -> tuple[Any, int]:
     first = None
     for batch in iter_batches(source, [], [name]):
         labels = batch.labels[name]
-        comma = source.decimal_comma
-        odd = np.array([*(not parses_as_number(value, decimal_comma=comma) for value in labels.values), False])[labels.codes]
+        is_odd = [not parses_as_number(value, decimal_comma=source.decimal_comma) for value in labels.values]
+        odd = np.array([*is_odd, False])[labels.codes]
         at = np.flatnonzero(odd if odd.any() else labels.codes >= 0)
         if len(at) and (odd.any() or first is None):
             first = labels.values[labels.codes[at[0]]], source.row_number(batch.start + int(at[0]))
@@ -247,5 +174,5 @@ def _resolve_type(factor: Factor, source: Source) -> Factor:
     if kind == "other":
         raise unsupported_column_error(source, factor.name.name, source.columns[factor.name.name])
     if kind in ("text", "boolean", "category"):
-        return Categorical(text=factor.text, name=factor.name, contrast=Contrast())
+        return Categorical(text=factor.text, name=factor.name, is_untyped=True)
     return Numeric(text=factor.text, expression=factor.name)

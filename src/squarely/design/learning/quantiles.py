@@ -7,7 +7,7 @@ from counts of how many values begin with certain bits, and counts from several 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,9 +17,9 @@ _WIDTHS = (13, 13, 13, 13, 12)  # bits of a double in one scan: counts of 64 KB 
 Counts = dict[int, np.ndarray]  # first bits -> how often each value of the next few bits follows
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Search:
-    """The state of a search for the values of some ranks.
+    """The state of a search for the quantiles (type 7) of n values at some places.
 
     Attributes
     ----------
@@ -27,6 +27,8 @@ class Search:
     scans : how many scans have been made.
     """
 
+    n: int
+    places: Array
     prefixes: Mapping[int, tuple[int, int]]
     scans: int = 0
 
@@ -54,24 +56,24 @@ class Search:
             until = np.cumsum(counts[bits])
             place = int(np.searchsorted(until, before, side="right"))
             prefixes[rank] = bits << width | place, before - (int(until[place - 1]) if place else 0)
-        return Search(prefixes=prefixes, scans=self.scans + 1)
+        return replace(self, prefixes=prefixes, scans=self.scans + 1)
 
-    def values(self) -> dict[int, float]:
-        """Return rank -> value, when the search is finished."""
+    def quantiles(self) -> Array:
+        """Return the quantiles, when the search is finished."""
         keys = np.array([bits for bits, _ in self.prefixes.values()], dtype=np.uint64)
-        return dict(zip(self.prefixes, _doubles(keys).tolist(), strict=True))
+        return interpolate_quantiles(self.n, self.places, dict(zip(self.prefixes, _doubles(keys).tolist(), strict=True)))
 
 
 def start_search(n: int, places: Array) -> Search:
-    """Start a search for the values between which quantiles (type 7) of n values lie.
+    """Start a search for quantiles (type 7) of n values.
 
     >>> search = start_search(4, np.array([0.5]))
     >>> while not search.is_finished:
     ...     search = search.narrow(search.counter()(np.array([3.0, -1.0, 8.0, 2.5])))
-    >>> search.values(), quantiles_from_search(4, np.array([0.5]), search).tolist()
-    ({1: 2.5, 2: 3.0}, [2.75])
+    >>> search.quantiles().tolist()
+    [2.75]
     """
-    return Search(prefixes={rank: (0, rank) for rank in quantile_ranks(n, places)})
+    return Search(n=n, places=places, prefixes={rank: (0, rank) for rank in quantile_ranks(n, places)})
 
 
 def quantile_ranks(n: int, places: Array) -> list[int]:
@@ -80,20 +82,15 @@ def quantile_ranks(n: int, places: Array) -> list[int]:
     return sorted({*below.tolist(), *np.minimum(below + 1, n - 1).tolist()})
 
 
-def quantiles_from_search(n: int, places: Array, search: Search) -> Array:
-    """Return the quantiles (type 7) of n values at these places, from a finished search."""
-    return interpolate_quantiles(n, places, search.values())
-
-
 def interpolate_quantiles(n: int, places: Array, values: Mapping[int, float]) -> Array:
     """Return the quantiles (type 7) of n values at these places, as NumPy does, from the values of their ranks."""
-    quantiles = []
-    for place in places.tolist():
-        at = (n - 1) * place
-        below = int(np.floor(at))
-        low, high, fraction = values[below], values[min(below + 1, n - 1)], at - below
-        quantiles.append(low + (high - low) * fraction if fraction < 0.5 else high - (high - low) * (1 - fraction))
-    return np.array(quantiles)
+    at = (n - 1) * places
+    below = np.floor(at).astype(int)
+    low, high = (np.array([values[rank] for rank in ranks.tolist()]) for ranks in (below, np.minimum(below + 1, n - 1)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        fraction, gap = at - below, high - low
+        quantiles: Array = np.where(fraction < 0.5, low + gap * fraction, high - gap * (1 - fraction))
+    return quantiles
 
 
 def merge_counts(a: Counts, b: Counts) -> Counts:

@@ -30,6 +30,11 @@ class IndicatorColumn:
     values: Array | None = None
     low: Array | None = None
 
+    @property
+    def nonzeros(self) -> Array:
+        """The nonzeros (m,), ones included."""
+        return np.ones(len(self.places)) if self.values is None else self.values
+
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Block:
@@ -66,13 +71,8 @@ class Block:
     @property
     def values(self) -> Array:
         """All columns as a table (m, k)."""
-        table = np.zeros((len(self.dense) + len(self.layout.grouped), self.size))
-        for j, (x, _) in zip(self.layout.dense.tolist(), self.dense, strict=True):
-            table[j] = x
-        for each in self.indicators:
-            at = np.flatnonzero(each.places >= 0)
-            table[self.layout.grouped[each.places[at]], at] = 1.0 if each.values is None else each.values[at]
-        return np.ascontiguousarray(table.T)
+        nonzeros = [(each.places, each.nonzeros) for each in self.indicators]
+        return np.ascontiguousarray(_join_columns([x for x, _ in self.dense], nonzeros, self.layout.dense, self.layout.grouped).T)
 
     @property
     def response(self) -> Array:
@@ -103,27 +103,47 @@ def scaled_blocks(design: Design, block: Block, size: int, *, low: bool = False)
     """
     with np.errstate(over="ignore", invalid="ignore"):  # `moments` reports sums that are not finite
         for start in range(0, block.size, size):
-            yield _scaled_block(design, block, slice(start, min(start + size, block.size)), low=low)
+            at = slice(start, min(start + size, block.size))
+            Z, E = (_scaled_double_double if low else _scaled_doubles)(design, block, at)
+            yield ScaledBlock(Z=Z, low=E, indicators=_scaled_indicators(design, block, at))
 
 
-def _scaled_block(design: Design, block: Block, at: slice, *, low: bool) -> ScaledBlock:
-    layout = block.layout
-    Z, E = _tables(len(block.dense) + 1, at.stop - at.start, 2 if low else 1)
+def _scaled_doubles(design: Design, block: Block, at: slice) -> tuple[Array, None]:
+    Z, _ = _tables(len(block.dense) + 1, at.stop - at.start, 1)
     Z[0] = 1.0
-    for j, k in enumerate(layout.dense.tolist()):
-        x, e = block.dense[j]
-        if low:
-            Z[j + 1] = x[at]
-            continue
-        np.subtract(x[at], design.centers[k], out=Z[j + 1])
+    for z, k, (x, e) in zip(Z[1:], design.layout.dense.tolist(), block.dense, strict=True):
+        np.subtract(x[at], design.centers[k], out=z)
         if e is not None:
-            Z[j + 1] += e[at]
+            z += e[at]
         if design.scales[k] != 1.0:
-            Z[j + 1] *= 1.0 / design.scales[k]
-    if low:
-        _center_and_scale(design, block, at, Z, E)
-    indicators = [_scale_indicators(design, block, i, at) for i in range(len(block.indicators))]
-    return ScaledBlock(Z=Z, low=E if low else None, indicators=indicators)
+            z *= 1.0 / design.scales[k]
+    return Z, None
+
+
+def _scaled_double_double(design: Design, block: Block, at: slice) -> tuple[Array, Array]:
+    """Return the high and low parts; all columns at once, in place."""
+    dense = design.layout.dense
+    Z, E = _tables(len(block.dense) + 1, at.stop - at.start, 2)
+    Z[0], E[0] = 1.0, 0.0
+    for z, (x, _) in zip(Z[1:], block.dense, strict=True):
+        z[:] = x[at]
+    Z[1:], E[1:] = two_sum(Z[1:], -design.centers[dense][:, None])
+    for j, (_, e) in enumerate(block.dense, start=1):
+        if e is not None:
+            Z[j], E[j] = two_sum(Z[j], E[j] + e[at])
+    units = 1.0 / design.scales[dense][:, None]
+    Z[1:] *= units
+    E[1:] *= units
+    return Z, E
+
+
+def _scaled_indicators(design: Design, block: Block, at: slice) -> list[IndicatorColumn]:
+    indicators = []
+    for each, group in zip(block.indicators, block.layout.blocks, strict=True):
+        unit = 1.0 / design.scales[block.layout.grouped[group.lookup.max()]]
+        values, low = (None if x is None else x[at] * unit for x in (each.values, each.low))
+        indicators.append(IndicatorColumn(places=each.places[at], values=values, low=low))
+    return indicators
 
 
 _MEMORY = threading.local()
@@ -138,48 +158,29 @@ def _tables(rows: int, columns: int, count: int) -> tuple[Array, Array]:
     return first.reshape(rows, columns), last.reshape(rows, columns)
 
 
-def _center_and_scale(design: Design, block: Block, at: slice, Z: Array, E: Array) -> None:
-    """Subtract the centers and scale high and low parts; all columns at once, in place."""
-    dense = design.layout.dense
-    E[0] = 0.0
-    Z[1:], E[1:] = two_sum(Z[1:], -design.centers[dense][:, None])
-    for j, (_, e) in enumerate(block.dense, start=1):
-        if e is not None:
-            Z[j], E[j] = two_sum(Z[j], E[j] + e[at])
-    units = 1.0 / design.scales[dense][:, None]
-    Z[1:] *= units
-    E[1:] *= units
-
-
-def _scale_indicators(design: Design, block: Block, i: int, at: slice) -> IndicatorColumn:
-    indicator, lookup = block.indicators[i], block.layout.blocks[i].lookup
-    unit = 1.0 / design.scales[block.layout.grouped[lookup.max()]]
-    values, low = indicator.values, indicator.low
-    return IndicatorColumn(
-        places=indicator.places[at],
-        values=None if values is None else values[at] * unit,
-        low=None if low is None else low[at] * unit,
-    )
-
-
 def dense_table(piece: ScaledBlock, layout: ColumnLayout) -> tuple[Array, Array | None]:
     """Return all columns of a piece as one table [1, (x - c) / s, (y - c) / s] (k + 1, m), and its low parts if any."""
     if not piece.indicators:
         return piece.Z, piece.low
-    m = piece.Z.shape[1]
-    rows = np.concatenate([[0], layout.dense + 1])
-    table = np.zeros((len(rows) + len(layout.grouped), m))
-    table[rows] = piece.Z
-    low = None if piece.low is None else np.zeros_like(table)
-    if low is not None:
-        low[rows] = piece.low
-    for each in piece.indicators:
-        at = np.flatnonzero(each.places >= 0)
-        column = layout.grouped[each.places[at]] + 1
-        table[column, at] = 1.0 if each.values is None else each.values[at]
-        if low is not None and each.low is not None:
-            low[column, at] = each.low[at]
-    return table, low
+    positions, grouped = np.append(0, layout.dense + 1), layout.grouped + 1
+    table = _join_columns(piece.Z, [(each.places, each.nonzeros) for each in piece.indicators], positions, grouped)
+    if piece.low is None:
+        return table, None
+    lows = [(each.places, each.low) for each in piece.indicators if each.low is not None]
+    return table, _join_columns(piece.low, lows, positions, grouped)
+
+
+def _join_columns(
+    dense: Sequence[Array] | Array, nonzeros: Sequence[tuple[np.ndarray, Array]], positions: np.ndarray, grouped: np.ndarray
+) -> Array:
+    """Write dense columns (m,) at their positions, and nonzeros (m,) of indicators at those of the grouped columns."""
+    table = np.zeros((len(positions) + len(grouped), len(dense[0])))
+    for j, x in zip(positions.tolist(), dense, strict=True):
+        table[j] = x
+    for places, x in nonzeros:
+        at = np.flatnonzero(places >= 0)
+        table[grouped[places[at]], at] = x[at]
+    return table
 
 
 def take_indicators(weights: Array, indicator: IndicatorColumn) -> Array:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, compress
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,21 @@ from squarely.numerics import ROUNDOFF, Array, Pair, dd_add, dd_multiply, low_pa
 
 _ROUNDING = 32.0  # roundoffs that a stored value may be off by: it is itself the result of some arithmetic
 _MOST_LISTED = 6
+_UNSEEN = ("error", "nan")
 _ALLOW_HINT = "rank_deficient='allow' (--rank-deficient allow) predicts such rows too."
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class _Columns:
+    """The columns of X that are read, on m rows: the dense ones by their positions, and the blocks of indicators.
+
+    `grouped` has the positions of the columns in these blocks.
+    """
+
+    dense: Mapping[int, DenseColumn]
+    grouped: np.ndarray
+    indicators: Sequence[IndicatorColumn]
+    size: int
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -53,40 +68,32 @@ class Check:
     zeros: tuple[bool, ...] = ()
     reason: str = "The fit dropped a column for each dependency that they break"
 
-    def broken_rows(
-        self,
-        dense: np.ndarray,
-        grouped: np.ndarray,
-        values: Sequence[DenseColumn],
-        indicators: Sequence[IndicatorColumn],
-        size: int,
-    ) -> np.ndarray:
-        """Return which rows (size,) break which dependency (D,), from the columns at the positions `dense` and `grouped`.
+    def broken_rows(self, columns: _Columns) -> np.ndarray:
+        """Return which rows (m,) break which dependency (D,): none that the rounding of its values and of the weights explains."""
+        ones = np.ones(columns.size)
+        z, magnitude = {0: ones}, {0: ones}  # the scaled dense columns, and what their rounding is relative to
+        for j, (x, low) in columns.dense.items():
+            center, scale = self.centers[j + 1], self.scales[j + 1]
+            z[j + 1] = ((x - center) if low is None else (x - center) + low) / scale
+            magnitude[j + 1] = (np.abs(x) + abs(center)) / scale
+        grouped = columns.grouped + 1  # indicators are not centered
 
-        A row breaks none that the rounding of its values and of the weights explains.
-        """
-        z, magnitude = [np.ones(size)], [np.ones(size)]  # the scaled columns, and what their rounding is relative to
-        for j, (x, low) in zip((dense + 1).tolist(), values, strict=True):
-            centered = (x - self.centers[j]) if low is None else (x - self.centers[j]) + low
-            z.append(centered / self.scales[j])
-            magnitude.append((np.abs(x) + abs(self.centers[j])) / self.scales[j])
-        places, indicator_places = np.array([0, *(dense + 1)]), grouped + 1  # indicators are not centered
-
-        def total(columns: Sequence[Array], weights: Array, *, absolute: bool = False) -> Array:
-            value = np.zeros(size)
-            for k in np.flatnonzero(weights[places]).tolist():
-                value += columns[k] * weights[places[k]]
-            scaled = weights[indicator_places] / self.scales[indicator_places]
-            for indicator in indicators if scaled.any() else ():
+        def total(terms: Mapping[int, Array], weights: Array, *, absolute: bool = False) -> Array:
+            value = np.zeros(columns.size)
+            for j, x in terms.items():
+                if weights[j]:
+                    value += x * weights[j]
+            scaled = weights[grouped] / self.scales[grouped]
+            for indicator in columns.indicators if scaled.any() else ():
                 term = take_indicators(scaled, indicator)
                 value += np.abs(term) if absolute else term
             return value
 
-        reach = total([np.abs(column) for column in z], self.standard_error_scale, absolute=True)
-        broken = np.zeros((size, len(self.messages)), dtype=bool)
-        for j, weights in enumerate(self.weights.T):
-            tolerance = _ROUNDING * ROUNDOFF * total(magnitude, np.abs(weights), absolute=True) + self.errors[j] * (1.0 + reach)
-            broken[:, j] = ~(np.abs(total(z, weights)) <= tolerance)
+        reach = total({j: np.abs(x) for j, x in z.items()}, self.standard_error_scale, absolute=True)
+        broken = np.zeros((columns.size, len(self.messages)), dtype=bool)
+        for i, weights in enumerate(self.weights.T):
+            tolerance = _ROUNDING * ROUNDOFF * total(magnitude, np.abs(weights), absolute=True) + self.errors[i] * (1.0 + reach)
+            broken[:, i] = ~(np.abs(total(z, weights)) <= tolerance)
         return broken
 
     def without_columns(self, removed: np.ndarray) -> Check:
@@ -96,7 +103,8 @@ class Check:
             dropped_columns=self.dropped_columns[~removed],
             weights=self.weights[:, ~removed],
             errors=self.errors[~removed],
-            messages=tuple(np.array(self.messages, dtype=object)[~removed]),
+            messages=tuple(compress(self.messages, ~removed)),
+            zeros=tuple(compress(self.zeros, ~removed)),
         )
 
     def warning(self, rows: int, counts: np.ndarray) -> str:
@@ -153,35 +161,30 @@ class LinearPredictor:
 def predict_batches(predictor: LinearPredictor, source: Source, *, unseen: str = "error") -> Any:
     """Predict every row of a source: a column in the library that holds the rows.
 
-    If the source is partitioned, the result is its table with a further column "predicted", computed where the rows are.
-
-    Raises
-    ------
-    DataError, OptionError : as `iter_predictions`.
+    If the source is partitioned, the result is its table with a further column "predicted", computed where the rows are. Raises
+    DataError and OptionError as `iter_predictions`.
     """
     if not source.partitioned:
         return source.column(np.concatenate([np.empty(0), *iter_predictions(predictor, source, unseen=unseen)]), "predicted")
     predictor = _drop_unavailable_checks(predictor, source)
-    numbers, labels = predictor.inputs.columns(None)
-    _require_option(unseen)
-    require_columns(source, [*numbers, *labels])
+    inputs = predictor.inputs
+    require_one_of("unseen", unseen, _UNSEEN)
+    require_columns(source, [*inputs.numbers, *inputs.labels])
     if predictor.check is not None:  # the rows are predicted later and elsewhere, so they cannot be counted here
         _warn(
             f"A row that breaks {_join_texts(predictor.check.messages)} is predicted as NaN: the rows of the fit do not determine "
             f"it. {_ALLOW_HINT}"
         )
     return source.with_column(
-        "predicted", (numbers, labels), lambda part: (y for y, _ in _iter_checked_batches(predictor, part, unseen=unseen))
+        "predicted",
+        (inputs.numbers, inputs.labels),
+        lambda part: (y for y, _ in _iter_checked_batches(predictor, part, unseen=unseen)),
     )
 
 
 def require_rank_deficient(rank_deficient: str) -> None:
     """Raise an OptionError unless the value is one that `rank_deficient` can have."""
     require_one_of("rank_deficient", rank_deficient, ("nan", "allow"))
-
-
-def _require_option(unseen: str) -> None:
-    require_one_of("unseen", unseen, ("error", "nan"))
 
 
 def _warn(text: str) -> None:
@@ -196,20 +199,17 @@ def _drop_unavailable_checks(predictor: LinearPredictor, source: Source) -> Line
     """Remove the checks of dropped columns that the source does not have, with a warning."""
     if predictor.check is None:
         return predictor
-    numbers, labels = replace(predictor, check=None).inputs.columns(None)
-    absent: dict[str, None] = {}
-    removed = np.zeros(len(predictor.check.dropped_columns), dtype=bool)
-    for i, j in enumerate(predictor.check.dropped_columns.tolist()):
-        names = [name for names in replace(predictor, selected=[j], check=None).inputs.columns(None) for name in names]
-        missing = [name for name in names if name not in {*source.columns, *numbers, *labels}]
-        removed[i] = bool(missing)
-        absent |= dict.fromkeys(missing)
-    if not absent:
+    alone = replace(predictor, check=None)
+    available = {*source.columns, *alone.inputs.numbers, *alone.inputs.labels}
+    needed = [replace(alone, selected=[j]).inputs for j in predictor.check.dropped_columns.tolist()]
+    absent = [[name for name in (*inputs.numbers, *inputs.labels) if name not in available] for inputs in needed]
+    removed = np.array([bool(names) for names in absent], dtype=bool)
+    if not removed.any():
         return predictor
-    messages = [text for text, is_removed in zip(predictor.check.messages, removed, strict=True) if is_removed]
+    names = dict.fromkeys(chain.from_iterable(absent))
     _warn(
-        f"{source.label} has no column {join_words([*map(repr, absent)])}, so the predictions assume what held in every "
-        f"row of the fit: {_join_texts(messages)}."
+        f"{source.label} has no column {join_words([*map(repr, names)])}, so the predictions assume what held in every "
+        f"row of the fit: {_join_texts([*compress(predictor.check.messages, removed)])}."
     )
     return replace(predictor, check=None if removed.all() else predictor.check.without_columns(removed))
 
@@ -224,7 +224,7 @@ def iter_predictions(predictor: LinearPredictor, source: Source, *, unseen: str 
     DataError : a column is missing or cannot be used, or a row has a level that the fit does not know and `unseen` is "error".
     OptionError : `unseen` is neither "error" nor "nan".
     """
-    _require_option(unseen)
+    require_one_of("unseen", unseen, _UNSEEN)
     predictor = _drop_unavailable_checks(predictor, source)
     rows, counts = 0, np.zeros(1, dtype=int)
     for values, broken in _iter_checked_batches(predictor, source, unseen=unseen):
@@ -235,83 +235,69 @@ def iter_predictions(predictor: LinearPredictor, source: Source, *, unseen: str 
         _warn(predictor.check.warning(rows, counts))
 
 
-def _zeros(design: Design, check: Check) -> Iterator[tuple[int, str]]:
-    """Yield the dropped columns that are zero, each with a factor of it that may be the rounding of its inputs."""
-    for i, j in enumerate(check.dropped_columns.tolist()):
-        if check.zeros[i]:
-            yield from ((i, text) for text, _, _ in design.columns[j].parts if text in design.cancellation_factors)
-
-
 def _iter_checked_batches(predictor: LinearPredictor, source: Source, *, unseen: str) -> Iterator[tuple[Array, np.ndarray | None]]:
     """Yield the predictions (m,) of each batch, and which of its r complete rows break which dependency (r, D)."""
     design, check, inputs = predictor.design, predictor.check, predictor.inputs
-    numbers, labels = inputs.columns(None)
-    columns_read, grouped = set(predictor.columns_read), design.layout.grouped
-    dense = np.array([j for j in design.layout.dense[:-1].tolist() if j in columns_read], dtype=int)
-    add_up = _add_columns(predictor, dense)
+    columns_read = set(predictor.columns_read)
+    zeros = [
+        (i, text)  # a dropped column that is zero, and a factor of it that may be the rounding of its inputs
+        for i, j in enumerate(check.dropped_columns.tolist() if check else ())
+        for text, _, _ in design.columns[j].parts
+        if check and check.zeros[i] and text in design.cancellation_factors
+    ]
+    positions = [j for j in design.layout.dense[:-1].tolist() if j in columns_read]
 
     def step(batch: Batch) -> tuple[Array, np.ndarray | None]:
         codes = level_codes(design, inputs, batch)
         if unseen == "error":
-            require_known(design, batch, codes, batch.complete_mask(numbers, labels), source)
-        known = np.ones(batch.size, dtype=bool)
-        for code in codes.values():
-            known &= code != -2
-        evaluated = evaluate_batch(batch, inputs, design.learned, known)
-        codes = {name: code[evaluated.row_mask] for name, code in codes.items()}
-        values, indicators = dense_columns(design, evaluated, codes, columns_read)
-        total, offset = add_up(values, indicators, evaluated.account.used), offset_of(design, evaluated)
+            require_known(design, batch, codes, batch.complete_mask(inputs.numbers, inputs.labels), source)
+        known = np.all([np.ones(batch.size, dtype=bool), *(code != -2 for code in codes.values())], axis=0)
+        evaluated = evaluate_batch(batch, inputs, design.learned, known, codes)
+        values, indicators = dense_columns(design, evaluated, columns_read)
+        columns = _Columns(
+            dense=dict(zip(positions, values, strict=True)),
+            grouped=design.layout.grouped,
+            indicators=indicators,
+            size=evaluated.account.used,
+        )
+        total, offset = _add_columns(predictor, columns), offset_of(design, evaluated)
         total = total if offset is None else total + offset[0]
         broken = None
         if check is not None:
-            broken = check.broken_rows(dense, grouped, values, indicators, len(total))
-            for i, text in _zeros(design, check):
+            broken = check.broken_rows(columns)
+            for i, text in zeros:
                 x, bound = values_with_bounds(design, evaluated, text)
-                broken[np.abs(x) <= bound, i] = False  # zero but for the rounding of its inputs
+                broken[np.abs(x) <= bound, i] = False
         predicted = np.full(batch.size, np.nan)
         predicted[evaluated.row_mask] = total if broken is None else np.where(broken.any(axis=1), np.nan, total)
         return predicted, broken
 
-    return map_batches(source, numbers, labels, step)
+    return map_batches(source, inputs.numbers, inputs.labels, step)
 
 
-def _add_columns(
-    predictor: LinearPredictor, dense: np.ndarray
-) -> Callable[[Sequence[DenseColumn], Sequence[IndicatorColumn], int], Array]:
-    """Return the function that adds level and columns, those at the positions `dense` and indicators, to predictions (m,)."""
-    selected, low, grouped = list(predictor.selected), predictor.low_parts, predictor.design.layout.grouped
+def _add_columns(predictor: LinearPredictor, columns: _Columns) -> Array:
+    """Add level and columns to predictions (m,)."""
+    selected, low, grouped = list(predictor.selected), predictor.low_parts, columns.grouped
     weights, center, weights_low = np.zeros((3, len(predictor.design.columns)))
     weights[selected], center[selected] = predictor.slopes, predictor.center
-    if low is not None:
-        weights_low[selected] = low[1]
-    level, used = predictor.level - center[grouped] @ weights[grouped], set(selected)
-
-    def add_up(values: Sequence[DenseColumn], indicators: Sequence[IndicatorColumn], size: int) -> Array:
-        total = np.full(size, level)
-        columns = [(j, x, e) for j, (x, e) in zip(dense.tolist(), values, strict=True) if j in used]
-        if low is not None:
-            terms = [(x, e, center[j], (weights[j], weights_low[j])) for j, x, e in columns]
-            return _sum_double_double((total, np.full(size, low[0])), terms, indicators, (weights[grouped], weights_low[grouped]))
-        for j, x, e in columns:
+    total = np.full(columns.size, predictor.level - center[grouped] @ weights[grouped])
+    chosen = set(selected)
+    dense = [(x, e, j) for j, (x, e) in columns.dense.items() if j in chosen]
+    if low is None:
+        for x, e, j in dense:
             total += ((x - center[j]) if e is None else (x - center[j]) + e) * weights[j]
-        for indicator in indicators:
+        for indicator in columns.indicators:
             total += take_indicators(weights[grouped], indicator)
         return total
-
-    return add_up
-
-
-def _sum_double_double(
-    total: Pair, columns: Sequence[tuple[Array, Array | None, float, Pair]], indicators: Sequence[IndicatorColumn], effects: Pair
-) -> Array:
-    """Add (x - center) weight of each column to a total (m,), and the effects (g,) of indicators; round once."""
-    for x, low, center, weight in columns:
-        centered = dd_add((x, low_part(x, low)), (np.full_like(x, -center), np.zeros_like(x)))
-        total = dd_add(total, dd_multiply(centered, weight))
-    for indicator in indicators:
+    weights_low[selected] = low[1]
+    pair: Pair = total, np.full(columns.size, low[0])
+    for x, e, j in dense:
+        centered = dd_add((x, low_part(x, e)), (np.full_like(x, -center[j]), np.zeros_like(x)))
+        pair = dd_add(pair, dd_multiply(centered, (weights[j], weights_low[j])))
+    for indicator in columns.indicators:
         ones = replace(indicator, values=None)
-        term = take_indicators(effects[0], ones), take_indicators(effects[1], ones)
+        term = take_indicators(weights[grouped], ones), take_indicators(weights_low[grouped], ones)
         if indicator.values is not None:
             term = dd_multiply(term, (indicator.values, low_part(indicator.values, indicator.low)))
-        total = dd_add(total, term)
-    return total[0] + total[1]
+        pair = dd_add(pair, term)
+    return pair[0] + pair[1]

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
-
-import numpy as np
 
 from squarely.data import Level
 from squarely.design.design import Design
 from squarely.design.encoding.categories import ContrastCoding, list_levels, position_of
 from squarely.design.formula.factors import Categorical
-from squarely.design.matrix.columns import columns_of
 from squarely.errors import DataError
 
 
@@ -61,10 +58,8 @@ def without_levels(design: Design, absent: Mapping[str, Collection[Level]]) -> D
 
 
 def _with_contrasts(design: Design, codings: Mapping[str, ContrastCoding]) -> Design:
-    state = replace(design.learned, contrasts=codings)
-    columns = columns_of(design.formula, design.factors, state)
-    k = len(columns) + 1
-    return replace(design, learned=state, columns=columns, centers=np.zeros(k), scales=np.ones(k))
+    learned = replace(design.learned, contrasts=codings)
+    return Design(formula=design.formula, where=design.where, factors=design.factors, learned=learned, scans=design.scans)
 
 
 def _merge_orders(text: str, factor: Categorical, orders: Sequence[tuple[Level, ...]]) -> tuple[Level, ...]:
@@ -80,47 +75,30 @@ def _merge_orders(text: str, factor: Categorical, orders: Sequence[tuple[Level, 
     if factor.contrast.levels is not None:
         present = {level for order in orders for level in order}
         return tuple(level for level in factor.contrast.levels if level in present)
-    merged, unique = _topological_sort(orders)
-    if len(merged) < len({level for order in orders for level in order}):
-        raise DataError(
-            f"The levels of {text} have orders that contradict each other: {_orders(orders)}. {_list_levels_hint(factor)}"
-        )
-    if not unique and any(list(order) != sorted(order) for order in orders):
-        raise DataError(
-            f"The levels of {text} have orders that do not determine a common one: {_orders(orders)}. {_list_levels_hint(factor)}"
-        )
+    some = " and ".join(f"[{list_levels(order)}]" for order in list(dict.fromkeys(orders))[:4])
+    hint = f"List them in the formula, C({factor.name.name}, levels=[...]), and fit the shards again."
+    try:
+        merged, is_unique = _topological_sort(orders)
+    except CycleError:
+        raise DataError(f"The levels of {text} have orders that contradict each other: {some}. {hint}") from None
+    if not is_unique and any(list(order) != sorted(order) for order in orders):
+        raise DataError(f"The levels of {text} have orders that do not determine a common one: {some}. {hint}")
     return merged
 
 
 def _topological_sort(orders: Sequence[tuple[Level, ...]]) -> tuple[tuple[Level, ...], bool]:
-    """Sort levels so that each order is kept, the smallest first if there is a choice; return also whether there was none.
-
-    Levels in orders that contradict each other are missing from the result.
-    """
-    after: dict[Level, set[Level]] = {level: set() for order in orders for level in order}
+    """Sort levels so that each order is kept, the smallest first if there is a choice; return also whether there was none."""
+    sorter = TopologicalSorter[Level]()
     for order in orders:
+        sorter.add(order[0])
         for a, b in pairwise(order):
-            after[a].add(b)
-    before = dict.fromkeys(after, 0)
-    for followers in after.values():
-        for level in followers:
-            before[level] += 1
-    ready = [level for level, count in before.items() if not count]
-    heapq.heapify(ready)
-    merged, unique = [], True
-    while ready:
-        unique &= len(ready) == 1
-        merged.append(heapq.heappop(ready))
-        for level in after[merged[-1]]:
-            before[level] -= 1
-            if not before[level]:
-                heapq.heappush(ready, level)
-    return tuple(merged), unique
-
-
-def _orders(orders: Sequence[tuple[Level, ...]]) -> str:
-    return " and ".join(f"[{list_levels(order)}]" for order in list(dict.fromkeys(orders))[:4])
-
-
-def _list_levels_hint(factor: Categorical) -> str:
-    return f"List them in the formula, C({factor.name.name}, levels=[...]), and fit the shards again."
+            sorter.add(b, a)
+    sorter.prepare()
+    ready: list[Level] = []
+    merged, is_unique = [], True
+    while sorter.is_active():
+        ready = sorted((*ready, *sorter.get_ready()))
+        is_unique &= len(ready) == 1
+        merged.append(ready.pop(0))
+        sorter.done(merged[-1])
+    return tuple(merged), is_unique
