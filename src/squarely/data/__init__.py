@@ -8,7 +8,6 @@ doubles and categories; `RowAccount` counts dropped rows. A `Query` asks an engi
 """
 
 from squarely.data.dtypes import TRUTH_WORDS, Kind, Level, exact_number, level_number, parses_as_number
-from squarely.data.engines.partitions import describe_columns, run_on_partition, unpack_payload
 from squarely.data.files.local_file import named_kind
 from squarely.data.files.write import write_columns
 from squarely.data.frames.arrays import ArraysSource, open_xy
@@ -63,7 +62,6 @@ __all__ = [
     "Source",
     "SplitSource",
     "Stage",
-    "describe_columns",
     "exact_number",
     "expect",
     "fold_parts",
@@ -87,7 +85,6 @@ __all__ = [
     "report_count",
     "require_columns",
     "require_local",
-    "run_on_partition",
     "scan_purpose",
     "shard_of",
     "silent",
@@ -96,7 +93,6 @@ __all__ = [
     "to_plain_level",
     "to_series",
     "to_square_frame",
-    "unpack_payload",
     "unsupported_column_error",
     "write_columns",
 ]

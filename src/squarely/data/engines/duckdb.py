@@ -87,11 +87,10 @@ class DuckDBSource(QuerySource):
         return DuckDBSource(self._relation, order_by=name)
 
     def _translate_errors(self) -> AbstractContextManager[None]:
-        return translate_errors(_read_error, (duckdb.Error, pa.ArrowException, OSError))
-
-
-def _read_error(error: Exception) -> DataError:
-    return DataError(
-        f"The DuckDB relation cannot be read: {first_line(error)}. Check that its connection is open and has no other result "
-        "being read, and that its tables and files exist."
-    )
+        return translate_errors(
+            lambda error: DataError(
+                f"The DuckDB relation cannot be read: {first_line(error)}. Check that its connection is open and has no other "
+                "result being read, and that its tables and files exist."
+            ),
+            (duckdb.Error, pa.ArrowException, OSError),
+        )

@@ -11,37 +11,31 @@ from squarely.data.scan.batch import Batch, decode_batch
 from squarely.data.scan.prefetch import prefetch_items
 from squarely.data.scan.progress import report_arrivals, report_scan
 from squarely.data.scan.threads import map_in_order, single_threaded
-from squarely.data.source import Source, require_columns, with_row_positions
+from squarely.data.source import Columns, Source, require_columns, with_row_positions
 from squarely.data.tree_reduce import reduce_all
 
 T = TypeVar("T")
 
 
-def fold_parts(
-    source: Source,
-    columns: tuple[Sequence[str], Sequence[str]],
-    work: Callable[[Source], T],
-    merge: Callable[[T, T], T],
-    start: T,
-) -> T:
+def fold_parts(source: Source, columns: Columns, work: Callable[[Source], T], merge: Callable[[T, T], T], start: T) -> T:
     """Return `work(source)`; if the source is partitioned, run `work` on each partition and merge the results in order.
 
-    `columns` are the numbers and the labels that `work` reads. Merging uses one thread here and in other processes.
+    `work` reads `columns`. Merging uses one thread here and in other processes.
 
     Raises
     ------
     DataError : as `iter_batches`.
     """
-    require_columns(source, [name for names in columns for name in names])
+    require_columns(source, [*columns[0], *columns[1]])
     if not source.partitioned:
         return work(source)
     with single_threaded():
-        return reduce_all(report_arrivals(source.reduce_partitions(*columns, work, merge), source.partition_count), merge, start)
+        return reduce_all(report_arrivals(source.reduce_partitions(columns, work, merge), source.partition_count), merge, start)
 
 
 def fold_until(
     source: Source,
-    columns: tuple[Sequence[str], Sequence[str]],
+    columns: Columns,
     work: Callable[[Source], T],
     merge: Callable[[T, T], T],
     start: T,
@@ -54,8 +48,8 @@ def fold_until(
     ------
     DataError : as `iter_batches`.
     """
-    require_columns(source, [name for names in columns for name in names])
-    first = source.map_first_partition(*columns, work) if source.partitioned else None
+    require_columns(source, [*columns[0], *columns[1]])
+    first = source.map_first_partition(columns, work) if source.partitioned else None
     return first if first is not None and is_enough(first) else fold_parts(source, columns, work, merge, start)
 
 
