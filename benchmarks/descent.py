@@ -248,7 +248,7 @@ def d6(name, scale, device="cuda:0"):
     from squarely.data import open_source
     from squarely.design import learn_from_rows, parse_formula
     from squarely.moments import gather_moments
-    from squarely.moments.gpu import gpu_fold
+    from squarely.moments.gpu import fold_on_device
 
     n, p, epochs = int(100_000_000 * scale), 10, 20
     arrays = {key: values.astype(np.float32) for key, values in columns(n, p).items()}
@@ -257,8 +257,8 @@ def d6(name, scale, device="cuda:0"):
     copied = ("a copy of the rows on the device", copy_seconds((n, p + 1), device, wait))
     source = open_source(arrays)
     design = learn_from_rows(parse_formula(formula), source)
-    moments = gather_moments(design, source, gpu_fold(device))
-    took = in_turns({"moments": lambda: gather_moments(design, source, gpu_fold(device))}, 3)["moments"]
+    moments = gather_moments(design, source, fold_on_device(device))
+    took = in_turns({"moments": lambda: gather_moments(design, source, fold_on_device(device))}, 3)["moments"]
     within(name, f"cross-products of {n:,} x {p}, rows from the memory of the machine", took, copied, most=1.43)
 
     def an_epoch_of(**options):

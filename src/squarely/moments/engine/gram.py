@@ -12,7 +12,7 @@ import narwhals as nw
 import numpy as np
 
 from squarely.data import Stage
-from squarely.design import Atom, Monomial, Powers, no_rows_error, row_account_in_engine
+from squarely.design import Atom, Monomial, Powers, centerable_atoms, no_rows_error, row_account_in_engine
 from squarely.moments.engine.client import EngineClient
 from squarely.moments.engine.columns import (
     CarrierBlock,
@@ -64,20 +64,21 @@ class EngineRecord:
     engine_gram: EngineGram | None = None
 
 
-def gram_in_engine(columns: EngineColumns, client: EngineClient) -> EngineGram:
-    """Let the engine sum the products of all columns of W."""
+def gram_in_engine(columns: EngineColumns, client: EngineClient, *, first: int | None = None) -> EngineGram:
+    """Let the engine sum the products of all columns of W, with centers and scales from the first complete rows, or from all."""
+    columns = _center_columns(columns, client, first)
     grouped = grouped_query(columns)
     pairs = [(a, b) for i, a in enumerate(grouped.blocks) for b in grouped.blocks[i:]]
     results: dict[FactorTexts, dict[str, nw.Expr]] = {frozenset(): {"n": nw.len()}}
     for a, b in pairs:
         factors = [nw.col(carrier) for carrier in (a.carrier, b.carrier) if carrier]
         product = reduce(mul, factors).sum() if factors else nw.len()
-        results.setdefault(a.keys | b.keys, {})[_product_name(a, b)] = product
+        results.setdefault(frozenset((*a.factors, *b.factors)), {})[_product_name(a, b)] = product
     sums = query_group_sums(client, grouped.query, results, grouped.keys)
     k = len(columns.monomials) + 2
     gram = np.zeros((k, k))
     for a, b in pairs:
-        products = _sum_products(a, b, sums[a.keys | b.keys], grouped.keys)
+        products = _sum_products(a, b, sums[frozenset((*a.factors, *b.factors))], grouped.keys)
         gram[np.ix_(a.members, b.members)] = products
         gram[np.ix_(b.members, a.members)] = products.T
     M = np.zeros((k, k))
@@ -89,8 +90,7 @@ def gram_in_engine(columns: EngineColumns, client: EngineClient) -> EngineGram:
 
 def gram_of_columns(engine_gram: EngineGram, client: EngineClient, monomials: Sequence[Monomial]) -> EngineGram:
     """Sum again for some of the columns alone, with new centers and scales."""
-    columns = plan_engine_columns(engine_gram.columns.design, engine_gram.columns.rows, monomials)
-    return gram_in_engine(center_columns(columns, client, first=None), client)
+    return gram_in_engine(plan_engine_columns(engine_gram.columns.design, engine_gram.columns.rows, monomials), client)
 
 
 def constant_atoms(columns: EngineColumns, client: EngineClient, deviations: Mapping[Atom, tuple[float, float]]) -> set[Atom]:
@@ -113,13 +113,13 @@ def _product_name(a: CarrierBlock, b: CarrierBlock) -> str:
 
 def _sum_products(a: CarrierBlock, b: CarrierBlock, sums: GroupSums, keys: Mapping[str, GroupKey]) -> Array:
     """Sum the products of two blocks' columns (w, v) from the sums of their carriers' products by cell."""
-    positions = tuple(sums.flat_positions([text for text, _ in block.factors], keys) for block in (a, b))
+    positions = tuple(sums.flat_positions(block.factors, keys) for block in (a, b))
     table = np.zeros((len(a.weights), len(b.weights)))
     np.add.at(table, positions, sums.sums[_product_name(a, b)])
     return a.weights.T @ table @ b.weights
 
 
-def center_columns(columns: EngineColumns, client: EngineClient, *, first: int | None) -> EngineColumns:
+def _center_columns(columns: EngineColumns, client: EngineClient, first: int | None) -> EngineColumns:
     """Take centers and scales from the first complete rows, or from all.
 
     One query has the atoms and the response; a second one the powers and products of centered atoms, if there are any.
@@ -131,7 +131,8 @@ def center_columns(columns: EngineColumns, client: EngineClient, *, first: int |
     fixed = constant_atoms(
         columns, client, {a: pair for a, pair in deviations.items() if columns.is_power and pair[1] and math.isfinite(pair[0])}
     )
-    moves = {atom: _center_and_scale(*deviations[atom], center=atom in columns.free_atoms - fixed) for atom in aliases}
+    free = centerable_atoms(columns.monomials, intercept=columns.design.intercept) - fixed
+    moves = {atom: _center_and_scale(*deviations[atom], center=atom in free) for atom in aliases}
     columns = replace(columns, centers={a: c for a, (c, _) in moves.items()}, scales={a: s for a, (_, s) in moves.items()})
     of_powers: dict[Powers, tuple[float, float]] = {}
     for atom in aliases:

@@ -65,8 +65,7 @@ def combination_sums(engine_gram: EngineGram, client: EngineClient, a: Array) ->
     results: dict[FactorTexts, dict[str, nw.Expr]] = {frozenset(): plain}
     for block in grouped.blocks:
         x = nw.col("r0") * nw.col(block.carrier) if block.carrier else nw.col("r0")
-        results.setdefault(block.keys, {})[f"g{block.carrier}"] = x.sum()
-    for block in grouped.blocks:
+        results.setdefault(frozenset(block.factors), {})[f"g{block.carrier}"] = x.sum()
         if block.carrier and not block.factors:
             plain[f"c{block.carrier}"] = nw.col(block.carrier).sum()
     sums = query_group_sums(client, query, results, grouped.keys)
@@ -74,10 +73,9 @@ def combination_sums(engine_gram: EngineGram, client: EngineClient, a: Array) ->
     _require_same_rows(engine_gram, client, totals)
     gradient = np.zeros(len(a))
     for block in grouped.blocks:
-        groups = sums[block.keys]
+        groups = sums[frozenset(block.factors)]
         table = np.zeros(len(block.weights))
-        positions = groups.flat_positions([text for text, _ in block.factors], grouped.keys)
-        np.add.at(table, positions, groups.sums[f"g{block.carrier}"])
+        np.add.at(table, groups.flat_positions(block.factors, grouped.keys), groups.sums[f"g{block.carrier}"])
         gradient[block.members] = table @ block.weights
     return CombinationSums(
         query=query,
@@ -96,7 +94,7 @@ def _combination_expression(engine_gram: EngineGram, a: Array, engine: Engine) -
         weights = block.weights @ a[block.members]
         if not weights.any():
             continue
-        keys = [engine_gram.grouped_query.keys[text] for text, _ in block.factors]
+        keys = [engine_gram.grouped_query.keys[text] for text in block.factors]
         if not keys:
             term = nw.lit(float(weights[0]))
         elif len(keys) == 1:
