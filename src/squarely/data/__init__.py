@@ -24,7 +24,7 @@ from squarely.data.pandas_io import (
 from squarely.data.query import ColumnInfo, Engine, Query, Row, Stage
 from squarely.data.scan.account import CAUSES, RowAccount
 from squarely.data.scan.batch import Batch, CategoricalColumn, NumericColumn, is_all_finite, to_plain_level
-from squarely.data.scan.fold import fold_parts, fold_until, iter_batches, map_batches
+from squarely.data.scan.fold import fold_parts, iter_batches, map_batches
 from squarely.data.scan.prefetch import prefetch_items
 from squarely.data.scan.progress import Scan, expect, listen, pass_counter, report_count, scan_purpose, silent
 from squarely.data.source import (
@@ -65,7 +65,6 @@ __all__ = [
     "exact_number",
     "expect",
     "fold_parts",
-    "fold_until",
     "is_aggregate_only",
     "is_all_finite",
     "iter_batches",

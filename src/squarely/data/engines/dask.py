@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import cloudpickle
@@ -89,12 +89,12 @@ class DaskSource(Source):
         task = delayed(_run_packed, pure=False)
         return [task(part, number, packed) for number, part in enumerate(self._delay_partitions(description.columns))]
 
-    def _delay_partitions(self, names: Mapping[str, Any]) -> list[Any]:
+    def _delay_partitions(self, names: Iterable[str]) -> list[Any]:
         with translate_dask_errors(self.label):
             parts: list[Any] = self._select_columns(names).to_delayed()
         return parts
 
-    def _select_columns(self, names: Mapping[str, Any]) -> Any:
+    def _select_columns(self, names: Iterable[str]) -> Any:
         """Return these columns alone, so that Dask reads no others; the first column if only rows are counted."""
         return self._frame[list(names) or list(self.columns)[:1]]
 
@@ -117,9 +117,7 @@ class DaskSource(Source):
         return self._found_kinds[name]
 
     def _find_kind(self, name: str) -> Kind:
-        with translate_dask_errors(self.label):
-            parts = self._frame[[name]].to_delayed()
-        for frame in compute_tasks(parts, self.label, max_tasks=1):
+        for frame in compute_tasks(self._delay_partitions([name]), self.label, max_tasks=1):
             values = frame.dropna()
             if len(values):
                 arrow_type = DataFrameSource(nw.from_native(values, eager_only=True)).arrow_type(name)
@@ -163,13 +161,10 @@ def _read_partition(frame: Any, columns: PartitionColumns, number: int) -> Itera
     source = DataFrameSource(nw.from_native(frame[list(columns.columns)], eager_only=True), label)
     for batch in source.read(columns.numbers, columns.labels):
         for name, field in zip((*columns.numbers, *columns.labels), batch.schema, strict=False):
-            _require_kind(name, columns.kinds[name], kind_of(field.type), label)
+            declared, found = columns.kinds[name], kind_of(field.type)
+            if found not in ("null", declared) and found not in _COMPATIBLE_KINDS.get(declared, ()):
+                raise DataError(
+                    f"Column {name!r} of {label} holds values of kind {found!r}, and Dask declares {declared!r} for the column. "
+                    "Correct the meta= of the function that made the DataFrame, or give all partitions the same types."
+                )
         yield batch
-
-
-def _require_kind(name: str, declared: Kind, found: Kind, label: str) -> None:
-    if found not in ("null", declared) and found not in _COMPATIBLE_KINDS.get(declared, ()):
-        raise DataError(
-            f"Column {name!r} of {label} holds values of kind {found!r}, and Dask declares {declared!r} for the column. Correct "
-            "the meta= of the function that made the DataFrame, or give all partitions the same types."
-        )

@@ -58,7 +58,7 @@ class QuerySource(Source):
             for start in range(0, len(expressions), size):
                 some = expressions[start : start + size]
                 answer = frame.group_by(*keys).agg(*some) if keys else frame.select(*some)
-                if keys and query.group_limit is not None:
+                if query.group_limit is not None:
                     answer = answer.head(query.group_limit)
                 for row in self._fetch_rows(answer, keys):
                     rows.setdefault(tuple(row[key] for key in keys), {}).update(row)

@@ -186,8 +186,6 @@ def _decode_numbers(source: Source, name: str, column: pa.Array, first: int) -> 
         column = column.dictionary_decode()
     null = None if column.null_count == 0 else column.is_null().to_numpy(zero_copy_only=False)
     kind, arrow_type = kind_of(column.type), column.type
-    if kind == "null":
-        return NumericColumn(values=np.full(len(column), np.nan), null_mask=null, has_gaps=len(column) > 0)
     if kind == "boolean":
         column = column.cast(pa.uint8())
     elif kind == "other":

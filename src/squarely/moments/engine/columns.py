@@ -138,8 +138,19 @@ def carrier_stages(columns: EngineColumns) -> tuple[list[Stage], dict[Powers, st
     stages.append({names[a]: _scale(nw.col(alias), columns.centers[a], columns.scales[a]) for a, alias in aliases.items()})
     products: dict[Powers, str] = {((atom, 1),): name for atom, name in names.items()}
     by_degree: dict[int, dict[str, nw.Expr]] = {}
+
+    def add_product(powers: Powers) -> str:
+        """Make a product of atoms from the product without one factor of its last atom, and return its alias."""
+        if powers not in products:
+            atom = powers[-1][0]
+            lower = nw.col(add_product(lower_power(powers, atom)))
+            products[powers] = f"q{len(products)}"
+            by_degree.setdefault(sum(power for _, power in powers), {})[products[powers]] = lower * nw.col(names[atom])
+        return products[powers]
+
     for m in columns.monomials:
-        _add_product(m.powers, products, names, by_degree)
+        if m.powers:
+            add_product(m.powers)
     stages += [by_degree[degree] for degree in sorted(by_degree)]
     return stages, products, y
 
@@ -151,20 +162,6 @@ def _scale(x: nw.Expr, center: float, unit: float) -> nw.Expr:
     """
     x = x - float(center) if center else x
     return x * (1.0 / float(unit)) if unit != 1 else x
-
-
-def _add_product(
-    powers: Powers, products: dict[Powers, str], names: Mapping[Atom, str], by_degree: dict[int, dict[str, nw.Expr]]
-) -> None:
-    """Make a product of atoms from the product of one degree less, without one factor of the last atom."""
-    if not powers or powers in products:
-        return
-    atom = powers[-1][0]
-    lower = lower_power(powers, atom)
-    _add_product(lower, products, names, by_degree)
-    products[powers] = f"q{len(products)}"
-    degree = sum(power for _, power in powers)
-    by_degree.setdefault(degree, {})[products[powers]] = nw.col(products[lower]) * nw.col(names[atom])
 
 
 def grouped_query(columns: EngineColumns) -> GroupedQuery:

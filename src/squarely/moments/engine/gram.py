@@ -24,7 +24,7 @@ from squarely.moments.engine.columns import (
     plan_engine_columns,
     to_engine_columns,
 )
-from squarely.moments.engine.group_sums import FactorTexts, GroupKey, GroupSums, query_group_sums
+from squarely.moments.engine.group_sums import FactorTexts, query_group_sums
 from squarely.numerics import CONSTANT_TOLERANCE, Array, is_constant, power_of_two, round_to_few_bits
 
 PILOT_ROWS = 10_000  # rows that suffice for centers and scales
@@ -78,7 +78,11 @@ def gram_in_engine(columns: EngineColumns, client: EngineClient, *, first: int |
     k = len(columns.monomials) + 2
     gram = np.zeros((k, k))
     for a, b in pairs:
-        products = _sum_products(a, b, sums[frozenset((*a.factors, *b.factors))], grouped.keys)
+        groups = sums[frozenset((*a.factors, *b.factors))]
+        positions = tuple(groups.flat_positions(block.factors, grouped.keys) for block in (a, b))
+        table = np.zeros((len(a.weights), len(b.weights)))  # the sums of the carriers' products by cell
+        np.add.at(table, positions, groups.sums[_product_name(a, b)])
+        products = a.weights.T @ table @ b.weights
         gram[np.ix_(a.members, b.members)] = products
         gram[np.ix_(b.members, a.members)] = products.T
     M = np.zeros((k, k))
@@ -107,16 +111,7 @@ def constant_atoms(columns: EngineColumns, client: EngineClient, deviations: Map
 
 
 def _product_name(a: CarrierBlock, b: CarrierBlock) -> str:
-    first, second = sorted((a.carrier, b.carrier))
-    return f"s{first}x{second}"
-
-
-def _sum_products(a: CarrierBlock, b: CarrierBlock, sums: GroupSums, keys: Mapping[str, GroupKey]) -> Array:
-    """Sum the products of two blocks' columns (w, v) from the sums of their carriers' products by cell."""
-    positions = tuple(sums.flat_positions(block.factors, keys) for block in (a, b))
-    table = np.zeros((len(a.weights), len(b.weights)))
-    np.add.at(table, positions, sums.sums[_product_name(a, b)])
-    return a.weights.T @ table @ b.weights
+    return "s" + "x".join(sorted((a.carrier, b.carrier)))
 
 
 def _center_columns(columns: EngineColumns, client: EngineClient, first: int | None) -> EngineColumns:

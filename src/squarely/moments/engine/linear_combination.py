@@ -98,11 +98,10 @@ def _combination_expression(engine_gram: EngineGram, a: Array, engine: Engine) -
         if not keys:
             term = nw.lit(float(weights[0]))
         elif len(keys) == 1:
-            term = keys[0].map_values(weights.tolist(), engine)
+            term = engine.map_values(nw.col(keys[0].alias), keys[0].levels, weights.tolist())
         else:
             cell_positions[f"o{i}"] = _cell_position(keys, engine)
-            cells = tuple(float(cell) for cell in range(len(weights)))
-            term = GroupKey(alias=f"o{i}", levels=cells).map_values(weights.tolist(), engine)
+            term = engine.map_values(nw.col(f"o{i}"), [float(cell) for cell in range(len(weights))], weights.tolist())
         terms.append(term * nw.col(block.carrier) if block.carrier else term)
     # The response is the last term and goes first: the others are subtracted from it, so partial sums shrink.
     total = terms[-1] + _sum_by_halves(terms[:-1]) if len(terms) > _MAX_NESTED_TERMS else sum(terms[:-1], terms[-1])
@@ -117,7 +116,7 @@ def _sum_by_halves(terms: Sequence[nw.Expr]) -> nw.Expr:
 
 def _cell_position(keys: Sequence[GroupKey], engine: Engine) -> nw.Expr:
     """Return the position of a row's cell among those of some factors, the last of which varies fastest."""
-    codes = [key.map_values([float(i) for i in range(len(key.levels))], engine) for key in keys]
+    codes = [engine.map_values(nw.col(key.alias), key.levels, [float(i) for i in range(len(key.levels))]) for key in keys]
     position = codes[0]
     for key, code in zip(keys[1:], codes[1:], strict=True):
         position = position * float(len(key.levels)) + code
