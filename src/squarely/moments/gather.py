@@ -24,7 +24,7 @@ from squarely.design import (
 from squarely.errors import OptionError, require_one_of
 from squarely.moments.cross_products import Fold, fold_products
 from squarely.moments.engine.client import EngineClient
-from squarely.moments.engine.columns import plan_engine_columns
+from squarely.moments.engine.columns import EngineColumns
 from squarely.moments.engine.gram import PILOT_ROWS, EngineGram, EngineRecord, gram_in_engine
 from squarely.moments.moments import FAR_DEVIATIONS, Moments, require_range
 
@@ -89,7 +89,7 @@ def gather_in_engine(design: Design, source: Source) -> Moments:
     """Compute Moments by aggregates; sum again with better centers if those of the first rows are far from the means."""
     rows = complete_rows_query(source, design.inputs, design.learned, where=design.where)
     client = EngineClient(source)
-    plan = plan_engine_columns(design, rows, monomials_of(design))
+    plan = EngineColumns(design=design, rows=rows, monomials=tuple(monomials_of(design)))
     engine_gram = gram_in_engine(plan, client, first=None if plan.is_power else PILOT_ROWS)
     passes = 1
     if _is_far(engine_gram):

@@ -126,13 +126,6 @@ class SparkSource(QuerySource):
             )
         return super().sort_by(name)
 
-    def _require_not_streaming(self) -> None:
-        if self._is_streaming:
-            raise DataError(
-                "The Spark DataFrame is a stream, and this needs all rows. Write them to a table with writeStream and give the "
-                "DataFrame that reads it; predict(df) accepts a stream."
-            )
-
     def _require_python_types(self, numbers: Sequence[str], labels: Sequence[str]) -> None:
         """Raise a DataError unless all columns can pass through Python, and `numbers` and `labels` have usable kinds."""
         for name, kind in zip(self._names, self._types, strict=True):
@@ -154,7 +147,11 @@ class SparkSource(QuerySource):
         return self._types[self._names.index(name)] or pa.binary()
 
     def _project(self, aliases: Mapping[str, str]) -> Any:
-        self._require_not_streaming()
+        if self._is_streaming:
+            raise DataError(
+                "The Spark DataFrame is a stream, and this needs all rows. Write them to a table with writeStream and give the "
+                "DataFrame that reads it; predict(df) accepts a stream."
+            )
         return self._frame.selectExpr(*[f"v{self._names.index(name)} AS {alias}" for alias, name in aliases.items()] or ["1 AS v0"])
 
     def _select(self, aliases: Mapping[str, str]) -> nw.LazyFrame[Any]:

@@ -6,8 +6,8 @@ A categorical column is not a column of its own here: an engine sums the column 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 import narwhals as nw
@@ -42,15 +42,17 @@ class EngineColumns:
     monomials : (p,) the columns of X.
     centers, scales : of the atoms: short numbers and powers of two; the center is zero for an atom that must not be centered.
     shifts, units : (p + 1,) short numbers and powers of two, the response last; zero for a column with categories.
+
+    The centers, scales, shifts and units are empty until `gram_in_engine` sets them.
     """
 
     design: Design
     rows: CompleteRows
     monomials: tuple[Monomial, ...]
-    centers: Mapping[Atom, float]
-    scales: Mapping[Atom, float]
-    shifts: Array
-    units: Array
+    centers: Mapping[Atom, float] = field(default_factory=dict)
+    scales: Mapping[Atom, float] = field(default_factory=dict)
+    shifts: Array = field(default_factory=lambda: np.empty(0))
+    units: Array = field(default_factory=lambda: np.empty(0))
 
     @property
     def atoms(self) -> tuple[Atom, ...]:
@@ -88,21 +90,6 @@ class GroupedQuery:
     query: Query
     blocks: tuple[CarrierBlock, ...]
     keys: Mapping[str, GroupKey]
-
-
-def plan_engine_columns(design: Design, rows: CompleteRows, monomials: Sequence[Monomial]) -> EngineColumns:
-    """Return the columns without centers and scales."""
-    k = len(monomials) + 1
-    atoms = dict.fromkeys(atom for m in monomials for atom, _ in m.powers)
-    return EngineColumns(
-        design=design,
-        rows=rows,
-        monomials=tuple(monomials),
-        centers=dict.fromkeys(atoms, 0.0),
-        scales=dict.fromkeys(atoms, 1.0),
-        shifts=np.zeros(k),
-        units=np.ones(k),
-    )
 
 
 def atom_stages(columns: EngineColumns) -> tuple[list[Stage], dict[Atom, str], nw.Expr]:
@@ -177,9 +164,7 @@ def grouped_query(columns: EngineColumns) -> GroupedQuery:
         groups.setdefault((alias, tuple((text, full) for text, full, _ in m.pattern)), []).append(j + 1)
     carriers[f"z{k}"] = _scale(y, columns.shifts[k], columns.units[k])
     groups[f"z{k}", ()] = [k + 1]
-    keys = {
-        text: GroupKey(alias=columns.rows.labels[coding.column], levels=coding.levels) for text, coding in design.categories.items()
-    }
+    keys = {text: GroupKey(alias=columns.rows.labels[c.column], levels=c.levels) for text, c in design.categories.items()}
     blocks = tuple(_carrier_block(columns, carrier, factors, members) for (carrier, factors), members in groups.items())
     return GroupedQuery(query=columns.rows.query.with_stages(*stages, carriers), blocks=blocks, keys=keys)
 

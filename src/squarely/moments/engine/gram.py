@@ -21,7 +21,6 @@ from squarely.moments.engine.columns import (
     atom_stages,
     carrier_stages,
     grouped_query,
-    plan_engine_columns,
     to_engine_columns,
 )
 from squarely.moments.engine.group_sums import FactorTexts, query_group_sums
@@ -94,7 +93,7 @@ def gram_in_engine(columns: EngineColumns, client: EngineClient, *, first: int |
 
 def gram_of_columns(engine_gram: EngineGram, client: EngineClient, monomials: Sequence[Monomial]) -> EngineGram:
     """Sum again for some of the columns alone, with new centers and scales."""
-    return gram_in_engine(plan_engine_columns(engine_gram.columns.design, engine_gram.columns.rows, monomials), client)
+    return gram_in_engine(replace(engine_gram.columns, monomials=tuple(monomials)), client)
 
 
 def constant_atoms(columns: EngineColumns, client: EngineClient, deviations: Mapping[Atom, tuple[float, float]]) -> set[Atom]:
