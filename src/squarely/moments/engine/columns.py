@@ -83,15 +83,6 @@ class CarrierBlock:
     weights: Array
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class GroupedQuery:
-    """The query that has every carrier as a column, the blocks of W, and the factors to group by."""
-
-    query: Query
-    blocks: tuple[CarrierBlock, ...]
-    keys: Mapping[str, GroupKey]
-
-
 def atom_stages(columns: EngineColumns) -> tuple[list[Stage], dict[Atom, str], nw.Expr]:
     """Return the stages that compute the atoms, their aliases, and the response less its offsets."""
     rows, design = columns.rows, columns.design
@@ -151,8 +142,8 @@ def _scale(x: nw.Expr, center: float, unit: float) -> nw.Expr:
     return x * (1.0 / float(unit)) if unit != 1 else x
 
 
-def grouped_query(columns: EngineColumns) -> GroupedQuery:
-    """Return the query of the columns, with their blocks."""
+def make_blocks(columns: EngineColumns) -> tuple[Query, tuple[CarrierBlock, ...], dict[str, GroupKey]]:
+    """Return the query that has every carrier as a column, the blocks of W, and the factors to group by."""
     design, k = columns.design, len(columns.monomials)
     stages, products, y = carrier_stages(columns)
     carriers: dict[str, nw.Expr] = {}
@@ -166,7 +157,7 @@ def grouped_query(columns: EngineColumns) -> GroupedQuery:
     groups[f"z{k}", ()] = [k + 1]
     keys = {text: GroupKey(alias=columns.rows.labels[c.column], levels=c.levels) for text, c in design.categories.items()}
     blocks = tuple(_carrier_block(columns, carrier, factors, members) for (carrier, factors), members in groups.items())
-    return GroupedQuery(query=columns.rows.query.with_stages(*stages, carriers), blocks=blocks, keys=keys)
+    return columns.rows.query.with_stages(*stages, carriers), blocks, keys
 
 
 def _carrier_block(columns: EngineColumns, carrier: str, factors: tuple[tuple[str, bool], ...], members: list[int]) -> CarrierBlock:

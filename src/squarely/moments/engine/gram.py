@@ -11,19 +11,18 @@ from operator import mul
 import narwhals as nw
 import numpy as np
 
-from squarely.data import Stage
+from squarely.data import Query, Stage
 from squarely.design import Atom, Monomial, Powers, centerable_atoms, no_rows_error, row_account_in_engine
 from squarely.moments.engine.client import EngineClient
 from squarely.moments.engine.columns import (
     CarrierBlock,
     EngineColumns,
-    GroupedQuery,
     atom_stages,
     carrier_stages,
-    grouped_query,
+    make_blocks,
     to_engine_columns,
 )
-from squarely.moments.engine.group_sums import FactorTexts, query_group_sums
+from squarely.moments.engine.group_sums import FactorTexts, GroupKey, query_group_sums
 from squarely.numerics import CONSTANT_TOLERANCE, Array, is_constant, power_of_two, round_to_few_bits
 
 PILOT_ROWS = 10_000  # rows that suffice for centers and scales
@@ -35,13 +34,16 @@ class EngineGram:
 
     Attributes
     ----------
-    columns, grouped_query : how W is made, and its query.
+    columns : how W is made.
+    query, blocks, keys : the query that has every carrier as a column, the blocks of W, and the factors to group by.
     gram : (k + 1, k + 1), W'W.
     to_data_columns : (k + 1, k + 1), M with [1, X, y] = W M, rounded once.
     """
 
     columns: EngineColumns
-    grouped_query: GroupedQuery
+    query: Query
+    blocks: tuple[CarrierBlock, ...]
+    keys: Mapping[str, GroupKey]
     gram: Array
     to_data_columns: Array
 
@@ -66,19 +68,19 @@ class EngineRecord:
 def gram_in_engine(columns: EngineColumns, client: EngineClient, *, first: int | None = None) -> EngineGram:
     """Let the engine sum the products of all columns of W, with centers and scales from the first complete rows, or from all."""
     columns = _center_columns(columns, client, first)
-    grouped = grouped_query(columns)
-    pairs = [(a, b) for i, a in enumerate(grouped.blocks) for b in grouped.blocks[i:]]
+    query, blocks, keys = make_blocks(columns)
+    pairs = [(a, b) for i, a in enumerate(blocks) for b in blocks[i:]]
     results: dict[FactorTexts, dict[str, nw.Expr]] = {frozenset(): {"n": nw.len()}}
     for a, b in pairs:
         factors = [nw.col(carrier) for carrier in (a.carrier, b.carrier) if carrier]
         product = reduce(mul, factors).sum() if factors else nw.len()
         results.setdefault(frozenset((*a.factors, *b.factors)), {})[_product_name(a, b)] = product
-    sums = query_group_sums(client, grouped.query, results, grouped.keys)
+    sums = query_group_sums(client, query, results, keys)
     k = len(columns.monomials) + 2
     gram = np.zeros((k, k))
     for a, b in pairs:
         groups = sums[frozenset((*a.factors, *b.factors))]
-        positions = tuple(groups.flat_positions(block.factors, grouped.keys) for block in (a, b))
+        positions = tuple(groups.flat_positions(block.factors, keys) for block in (a, b))
         table = np.zeros((len(a.weights), len(b.weights)))  # the sums of the carriers' products by cell
         np.add.at(table, positions, groups.sums[_product_name(a, b)])
         products = a.weights.T @ table @ b.weights
@@ -88,7 +90,7 @@ def gram_in_engine(columns: EngineColumns, client: EngineClient, *, first: int |
     for j, row in enumerate(to_engine_columns(columns)):
         for i, weight in row.items():
             M[i, j] = float(weight)
-    return EngineGram(columns=columns, grouped_query=grouped, gram=gram, to_data_columns=M)
+    return EngineGram(columns=columns, query=query, blocks=blocks, keys=keys, gram=gram, to_data_columns=M)
 
 
 def gram_of_columns(engine_gram: EngineGram, client: EngineClient, monomials: Sequence[Monomial]) -> EngineGram:

@@ -47,13 +47,13 @@ def combination_sums(engine_gram: EngineGram, client: EngineClient, a: Array) ->
     ------
     DataError : these are not the rows of the first scan.
     """
-    grouped, n = engine_gram.grouped_query, float(engine_gram.gram[0, 0])
+    n = float(engine_gram.gram[0, 0])
     stages, combination = _combination_expression(engine_gram, a, client.engine)
     r_mean, y_mean = float(engine_gram.gram[0] @ a) / n, float(engine_gram.gram[0, -1]) / n
-    query = grouped.query.with_stages(
+    query = engine_gram.query.with_stages(
         *stages, {"r0": combination}, {"r1": nw.col("r0") - r_mean}, {"r2": nw.col("r1") * nw.col("r1")}
     )
-    y = nw.col(next(block.carrier for block in grouped.blocks if block.members[-1] == len(engine_gram.gram) - 1)) - y_mean
+    y = nw.col(next(block.carrier for block in engine_gram.blocks if block.members[-1] == len(engine_gram.gram) - 1)) - y_mean
     powers = (nw.col("r1"), nw.col("r2"), nw.col("r2") * nw.col("r1"), nw.col("r2") * nw.col("r2"))
     plain = {
         "n": nw.len(),
@@ -63,19 +63,19 @@ def combination_sums(engine_gram: EngineGram, client: EngineClient, a: Array) ->
         "y2": (y * y).sum(),
     }
     results: dict[FactorTexts, dict[str, nw.Expr]] = {frozenset(): plain}
-    for block in grouped.blocks:
+    for block in engine_gram.blocks:
         x = nw.col("r0") * nw.col(block.carrier) if block.carrier else nw.col("r0")
         results.setdefault(frozenset(block.factors), {})[f"g{block.carrier}"] = x.sum()
         if block.carrier and not block.factors:
             plain[f"c{block.carrier}"] = nw.col(block.carrier).sum()
-    sums = query_group_sums(client, query, results, grouped.keys)
+    sums = query_group_sums(client, query, results, engine_gram.keys)
     totals = {name: float(values.sum()) for name, values in sums[frozenset()].sums.items()}
     _require_same_rows(engine_gram, client, totals)
     gradient = np.zeros(len(a))
-    for block in grouped.blocks:
+    for block in engine_gram.blocks:
         groups = sums[frozenset(block.factors)]
         table = np.zeros(len(block.weights))
-        np.add.at(table, groups.flat_positions(block.factors, grouped.keys), groups.sums[f"g{block.carrier}"])
+        np.add.at(table, groups.flat_positions(block.factors, engine_gram.keys), groups.sums[f"g{block.carrier}"])
         gradient[block.members] = table @ block.weights
     return CombinationSums(
         query=query,
@@ -90,11 +90,11 @@ def _combination_expression(engine_gram: EngineGram, a: Array, engine: Engine) -
     """Return the expression of W a: a block contributes its carrier times a number, which depends on the cell with categories."""
     cell_positions: dict[str, nw.Expr] = {}
     terms: list[nw.Expr] = []
-    for i, block in enumerate(engine_gram.grouped_query.blocks):
+    for i, block in enumerate(engine_gram.blocks):
         weights = block.weights @ a[block.members]
         if not weights.any():
             continue
-        keys = [engine_gram.grouped_query.keys[text] for text in block.factors]
+        keys = [engine_gram.keys[text] for text in block.factors]
         if not keys:
             term = nw.lit(float(weights[0]))
         elif len(keys) == 1:
@@ -127,7 +127,7 @@ def _require_same_rows(engine_gram: EngineGram, client: EngineClient, totals: Ma
     """Raise a DataError unless a scan has the number of rows and the column sums of the first one."""
     tolerance = 1e-10 * np.sqrt(engine_gram.gram[0, 0] * np.diag(engine_gram.gram))
     same = totals["n"] == engine_gram.gram[0, 0] and math.isfinite(totals["rr"])
-    for block in engine_gram.grouped_query.blocks:
+    for block in engine_gram.blocks:
         if block.carrier and not block.factors:
             at = int(block.members[0])
             same = same and abs(totals[f"c{block.carrier}"] - engine_gram.gram[0, at]) <= tolerance[at]
