@@ -91,8 +91,7 @@ class DaskSource(Source):
 
     def _delay_partitions(self, names: Iterable[str]) -> list[Any]:
         with translate_dask_errors(self.label):
-            parts: list[Any] = self._select_columns(names).to_delayed()
-        return parts
+            return list(self._select_columns(names).to_delayed())
 
     def _select_columns(self, names: Iterable[str]) -> Any:
         """Return these columns alone, so that Dask reads no others; the first column if only rows are counted."""

@@ -110,8 +110,7 @@ def _prepare_workers(client: Any, label: str) -> None:
 
 def _locate(client: Any, path: str) -> dict[str, Any]:
     """Import a name on the scheduler and every worker, and return its values; None or an error where that fails."""
-    found: dict[str, Any] = client.run(pydoc.locate, path, on_error="return")
-    return {"the scheduler": client.run_on_scheduler(pydoc.locate, path), **found}
+    return {"the scheduler": client.run_on_scheduler(pydoc.locate, path), **client.run(pydoc.locate, path, on_error="return")}
 
 
 def translate_dask_errors(label: str) -> AbstractContextManager[None]:

@@ -80,8 +80,7 @@ class DuckDBSource(QuerySource):
         return nw.from_native(self._project(self._relation, aliases))
 
     def _fetch_rows(self, frame: nw.LazyFrame[Any], keys: Sequence[str] = ()) -> list[Row]:
-        rows: list[Row] = frame.to_native().to_arrow_table().to_pylist()
-        return rows
+        return list(frame.to_native().to_arrow_table().to_pylist())
 
     def _sorted(self, name: str) -> DuckDBSource:
         return DuckDBSource(self._relation, order_by=name)

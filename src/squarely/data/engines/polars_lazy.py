@@ -74,8 +74,7 @@ class PolarsLazySource(QuerySource):
         return nw.from_native(self._native.select(*columns) if columns else self._native)
 
     def _fetch_rows(self, frame: nw.LazyFrame[Any], keys: Sequence[str] = ()) -> list[Row]:
-        rows: list[Row] = frame.to_native().collect(engine="streaming").to_dicts()
-        return rows
+        return list(frame.to_native().collect(engine="streaming").to_dicts())
 
     def _sorted(self, name: str) -> PolarsLazySource:
         return PolarsLazySource(nw.from_native(self._native.sort(self._polars.selectors.by_name(name))))

@@ -60,8 +60,7 @@ class NumericColumn:
     def stored_values(self, rows: np.ndarray) -> list[Any]:
         """Return the values of some rows (r,) as stored: int, Decimal or float."""
         stored = self.stored_column
-        values: list[Any] = self.values[rows].tolist() if stored is None else stored.take(pa.array(rows)).to_pylist()
-        return values
+        return list(self.values[rows].tolist() if stored is None else stored.take(pa.array(rows)).to_pylist())
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)

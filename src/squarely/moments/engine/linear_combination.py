@@ -16,7 +16,6 @@ from squarely.moments.engine.gram import EngineGram
 from squarely.moments.engine.group_sums import FactorTexts, GroupKey, query_group_sums
 from squarely.numerics import Array, powers_about_mean
 
-_POWERS = ("r1", "r2", "r3", "r4")
 _MAX_NESTED_TERMS = 16
 
 
@@ -54,11 +53,12 @@ def combination_sums(engine_gram: EngineGram, client: EngineClient, a: Array) ->
         *stages, {"r0": combination}, {"r1": nw.col("r0") - r_mean}, {"r2": nw.col("r1") * nw.col("r1")}
     )
     y = nw.col(next(block.carrier for block in engine_gram.blocks if block.members[-1] == len(engine_gram.gram) - 1)) - y_mean
-    powers = (nw.col("r1"), nw.col("r2"), nw.col("r2") * nw.col("r1"), nw.col("r2") * nw.col("r2"))
+    r1, r2 = nw.col("r1"), nw.col("r2")
+    powers = {"r1": r1, "r2": r2, "r3": r2 * r1, "r4": r2 * r2}
     plain = {
         "n": nw.len(),
         "rr": (nw.col("r0") * nw.col("r0")).sum(),
-        **{name: power.sum() for name, power in zip(_POWERS, powers, strict=True)},
+        **{name: power.sum() for name, power in powers.items()},
         "y1": y.sum(),
         "y2": (y * y).sum(),
     }
@@ -81,7 +81,7 @@ def combination_sums(engine_gram: EngineGram, client: EngineClient, a: Array) ->
         query=query,
         gradient=gradient,
         squares=totals["rr"],
-        powers=powers_about_mean(int(n), np.array([totals[name] for name in _POWERS])),
+        powers=powers_about_mean(int(n), np.array([totals[name] for name in powers])),
         response_sums=np.array([totals["y1"], totals["y2"]]),
     )
 
