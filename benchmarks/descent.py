@@ -248,16 +248,16 @@ def d6(name, scale, device="cuda:0"):
     if device != "cpu" and not torch.cuda.is_available():
         refused(name, "on a GPU", "no GPU here")
         return
-    from squarely.moments.gpu import gpu_fold
+    from squarely.moments.gpu import fold_on_device
 
     n, p, epochs = int(100_000_000 * scale), 10, 20
     arrays = {key: values.astype(np.float32) for key, values in columns(n, p).items()}
     formula = "y ~ " + " + ".join(f"x{j}" for j in range(1, p + 1))
     wait = torch.cuda.synchronize if device != "cpu" else lambda: None
     copied = ("a copy of the rows on the device", copy_seconds((n, p + 1), device, wait))
-    moments, source = gather(formula, arrays, gpu_fold(device))
+    moments, source = gather(formula, arrays, fold_on_device(device))
     design = moments.design
-    took = in_turns({"moments": lambda: gather_moments(design, source, gpu_fold(device))}, 3)["moments"]
+    took = in_turns({"moments": lambda: gather_moments(design, source, fold_on_device(device))}, 3)["moments"]
     within(name, f"cross-products of {n:,} x {p}, rows from the memory of the machine", took, copied, most=1.43)
 
     def epoch_seconds(**options):

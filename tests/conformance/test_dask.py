@@ -9,7 +9,8 @@ import pyarrow.parquet
 import pytest
 
 import squarely as sq
-from squarely.data import open_source, unpack_payload
+from squarely.data import open_source
+from squarely.data.engines.partitions import unpack_payload
 from squarely.errors import DataError, FormulaError
 from tests.support.checks import CARS, assert_close, assert_same_fit, need
 from tests.support.dask import WARNINGS, cars, handed, scheduler, wide

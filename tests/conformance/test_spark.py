@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 
 import squarely as sq
-from squarely.data import open_source, unpack_payload
+from squarely.data import open_source
+from squarely.data.engines.partitions import unpack_payload
 from squarely.data.engines.spark import SparkSource
 from squarely.data.engines.spark_executors import merge_udf
 from squarely.errors import DataError, FormulaError, OptionError

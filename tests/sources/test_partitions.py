@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import squarely as sq
-from squarely.data import Source, describe_columns, open_source, run_on_partition, unpack_payload
+from squarely.data import Source, open_source
+from squarely.data.engines.partitions import describe_columns, run_on_partition, unpack_payload
 from squarely.design.learning.quantiles import start_search
 from squarely.errors import DataError, FormulaError
 from tests.support.checks import CARS, assert_close
@@ -35,13 +36,13 @@ class Parted(Source):
     def read(self, numbers, labels=()):
         raise AssertionError("rows travelled")
 
-    def map_partitions(self, numbers, labels, work):
-        packed, held = cloudpickle.dumps(work), describe_columns(self, numbers, labels)
-        (batch,) = self.whole.read(numbers, labels)
+    def reduce_partitions(self, columns, work, merge):
+        packed, held = cloudpickle.dumps(work), describe_columns(self, columns)
+        (batch,) = self.whole.read(*columns)
         for number, (first, stop) in enumerate(zip([0, *self.ends], [*self.ends, batch.num_rows], strict=True)):
             part = [batch.slice(first, (stop - first) // 2), batch.slice(first + (stop - first) // 2, -(-(stop - first) // 2))]
             self.sent.append(run_on_partition(held, number, part, pickle.loads(packed)))  # noqa: S301
-            yield unpack_payload(self.sent[-1])
+            yield 1, unpack_payload(self.sent[-1])
 
     def kind(self, name):
         return self.whole.kind(name)

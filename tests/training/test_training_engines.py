@@ -131,10 +131,10 @@ def test_the_fold_on_a_device_is_the_fold(formula):
     from squarely.data import open_source
     from squarely.design import learn_from_rows, parse_formula
     from squarely.moments import fold_moments
-    from squarely.moments.gpu import gpu_fold
+    from squarely.moments.gpu import fold_on_device
 
     source = open_source(ROWS)
     design = learn_from_rows(parse_formula(formula, list(source.columns)), source, None)
-    here, there = fold_moments(design, source), fold_moments(design, source, gpu_fold("cpu"))
+    here, there = fold_moments(design, source), fold_moments(design, source, fold_on_device("cpu"))
     assert_close(there.gram, here.gram, rtol=1e-13, atol=1e-10)
     assert there.account == here.account

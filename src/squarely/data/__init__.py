@@ -8,7 +8,6 @@ doubles and categories; `RowAccount` counts dropped rows. A `Query` asks an engi
 """
 
 from squarely.data.dtypes import TRUTH_WORDS, Kind, Level, exact_number, level_number, parses_as_number
-from squarely.data.engines.partitions import describe_columns, run_on_partition, unpack_payload
 from squarely.data.files.local_file import named_kind
 from squarely.data.files.write import write_columns
 from squarely.data.frames.arrays import ArraysSource, open_xy
@@ -24,7 +23,7 @@ from squarely.data.pandas_io import (
 from squarely.data.query import ColumnInfo, Engine, Query, Row, Stage
 from squarely.data.scan.account import CAUSES, RowAccount
 from squarely.data.scan.batch import Batch, CategoricalColumn, NumericColumn, is_all_finite, to_plain_level
-from squarely.data.scan.fold import fold_parts, fold_until, iter_batches, map_batches
+from squarely.data.scan.fold import fold_parts, iter_batches, map_batches
 from squarely.data.scan.prefetch import prefetch_items
 from squarely.data.scan.progress import Scan, expect, listen, pass_counter, report_count, scan_purpose, silent
 from squarely.data.source import (
@@ -62,11 +61,9 @@ __all__ = [
     "Source",
     "SplitSource",
     "Stage",
-    "describe_columns",
     "exact_number",
     "expect",
     "fold_parts",
-    "fold_until",
     "is_aggregate_only",
     "is_all_finite",
     "iter_batches",
@@ -86,7 +83,6 @@ __all__ = [
     "report_count",
     "require_columns",
     "require_local",
-    "run_on_partition",
     "scan_purpose",
     "shard_of",
     "silent",
@@ -94,7 +90,6 @@ __all__ = [
     "to_frame",
     "to_plain_level",
     "to_series",
-    "unpack_payload",
     "unsupported_column_error",
     "write_columns",
 ]

@@ -20,11 +20,6 @@ DIGITS = 15  # a double preserves decimals of as many digits
 _NO_LIMIT, _FENCED_STAGES = 2**62, 4  # the last stages occur in most sums; SQLite refuses queries that are too deep
 
 
-def is_finite(x: nw.Expr) -> nw.Expr:
-    """Return whether a number is finite, by the engine's function."""
-    return x.is_finite()
-
-
 def map_values(x: nw.Expr, levels: Sequence[Any], values: Sequence[float]) -> nw.Expr:
     """Map the level of each row to its value, and other levels to null, by the engine's lookup."""
     return x.replace_strict(list(levels), list(values), default=None, return_dtype=nw.Float64)
@@ -63,7 +58,7 @@ class Engine:
     aggregates_only: bool = False
     quantiles: bool = True
     recomputes_expressions: bool = False
-    is_finite: Callable[[nw.Expr], nw.Expr] = is_finite
+    is_finite: Callable[[nw.Expr], nw.Expr] = nw.Expr.is_finite
     map_values: Callable[[nw.Expr, Sequence[Any], Sequence[float]], nw.Expr] = map_values
 
 
@@ -124,19 +119,17 @@ def with_aliases(frame: nw.LazyFrame[Any], query: Query, label_info: Sequence[Co
     Numbers are cast to doubles before any product. No expression uses isnan: DuckDB takes it for false where the statistics of a
     Parquet file leave NaN out.
     """
-
-    def has_value(alias: str) -> nw.Expr:
-        return engine.is_finite(nw.col(alias)).fill_null(value=False)
-
-    numbers, labels = range(len(query.numbers)), list(enumerate(label_info))
-    fractions = [i for i, info in labels if info.is_fractional]
-    doubles = [*(f"v{i}" for i in numbers), *(f"l{i}" for i in fractions)]
-    texts = [f"l{i}" for i, info in labels if info.kind == "text"]
-    casts = {alias: nw.col(alias).cast(nw.Float64) for alias in doubles} | {alias: nw.col(alias).cast(nw.String) for alias in texts}
-    # The label of the narrow float 0.1 is 0.1, as its text is, not the digits of its double.
-    casts |= {f"l{i}": nw.col(f"l{i}").cast(nw.String).cast(nw.Float64) for i, info in labels if info.narrow_type}
-    flags = {f"f{i}": has_value(f"v{i}") for i in numbers}
-    flags |= {f"g{i}": has_value(f"l{i}") if i in fractions else ~nw.col(f"l{i}").is_null() for i, _ in labels}
+    values = [nw.col(f"v{i}") for i in range(len(query.numbers))]
+    casts = {f"v{i}": value.cast(nw.Float64) for i, value in enumerate(values)}
+    flags = {f"f{i}": engine.is_finite(value).fill_null(value=False) for i, value in enumerate(values)}
+    for i, info in enumerate(label_info):
+        label = nw.col(f"l{i}")
+        flags[f"g{i}"] = engine.is_finite(label).fill_null(value=False) if info.is_fractional else ~label.is_null()
+        if info.is_fractional:
+            # The label of the narrow float 0.1 is 0.1, as its text is, not the digits of its double.
+            casts[f"l{i}"] = (label.cast(nw.String) if info.narrow_type else label).cast(nw.Float64)
+        elif info.kind == "text":
+            casts[f"l{i}"] = label.cast(nw.String)
     for stage in (casts, flags):
         frame = frame.with_columns(**stage) if stage else frame
     return frame
@@ -172,35 +165,6 @@ def apply_stages(frame: nw.LazyFrame[Any], query: Query, engine: Engine) -> nw.L
     if query.order_by is not None:
         frame = frame.sort(query.order_by)
     return frame if query.row_limit is None else frame.head(query.row_limit)
-
-
-def aggregate_frames(
-    frame: nw.LazyFrame[Any], query: Query, results: Mapping[str, nw.Expr], keys: Sequence[str], bound: int
-) -> Iterator[nw.LazyFrame[Any]]:
-    """Yield frames of at most `bound` results: one row for each combination of the keys, a single row without keys."""
-    names = list(results)
-    for start in range(0, len(names), bound):
-        some = [results[name].alias(name) for name in names[start : start + bound]]
-        if not keys:
-            yield frame.select(*some)
-        else:
-            groups = frame.group_by(*keys).agg(*some)
-            yield groups if query.group_limit is None else groups.head(query.group_limit)
-
-
-def squared_differences(frame: nw.LazyFrame[Any], column: str, by: str) -> nw.LazyFrame[Any]:
-    """Return the frame of s0, the sum of squared differences of a column from row to row, in the order of the column `by`."""
-    before = nw.col(column).shift(1).over(order_by=by)
-    return frame.with_columns(d0=nw.col(column) - before).select(s0=(nw.col("d0") * nw.col("d0")).sum())
-
-
-def join_answers(keys: Sequence[str], answers: Sequence[Sequence[Row]]) -> list[Row]:
-    """Join the answers to several queries with the same keys."""
-    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for answer in answers:
-        for row in answer:
-            rows.setdefault(tuple(row[key] for key in keys), {}).update(row)
-    return list(rows.values())
 
 
 @contextmanager

@@ -16,12 +16,14 @@ import pyarrow as pa
 from squarely.data.dtypes import Kind, Level
 from squarely.data.pandas_io import PandasReadCall, to_series
 from squarely.data.query import ColumnInfo, Engine, Query, Row
-from squarely.data.tree_reduce import Branch, leaves
+from squarely.data.tree_reduce import Branch
 from squarely.errors import DataError, pluralize, suggest_name
 from squarely.numerics import Array
 
 T = TypeVar("T")
 PlacedBatch = tuple[int, pa.RecordBatch]  # the position of its first row, and a batch
+
+Columns = tuple[Sequence[str], Sequence[str]]  # names of columns to read as numbers, and to read as categories
 
 BATCH_ROWS = 65_536
 DECIMAL_COMMA = "decimal comma"
@@ -58,7 +60,7 @@ class Source(ABC):
     is_file : whether this process decodes the rows from files, so that decoding ahead pays.
     engine : computes aggregates where the rows are; None for a source of batches alone.
     ordered : whether the rows have an order.
-    partitioned : whether the rows are in other processes. `map_partitions` works on them there; `read` transfers them.
+    partitioned : whether the rows are in other processes. `reduce_partitions` works on them there; `read` transfers them.
     partition_count : number of partitions, None if unknown.
     """
 
@@ -123,34 +125,24 @@ class Source(ABC):
         for _ in order:
             yield from with_row_positions(self.read(numbers, labels))
 
-    def map_partitions(self, numbers: Sequence[str], labels: Sequence[str], work: Callable[[Source], T]) -> Iterator[T]:
-        """Run `work` on each partition, in the process that holds it, and yield the results in the order of the partitions.
+    def reduce_partitions(self, columns: Columns, work: Callable[[Source], T], merge: Callable[[T, T], T]) -> Iterable[Branch[T]]:
+        """Run `work` on each partition, in the process that holds it, and return the results in the order of the partitions.
 
-        `work` receives a source of these columns that can be read once. The function and its results are pickled.
+        `work` receives a source of these columns that can be read once. Some neighboring results may be merged remotely; each
+        result has its number of partitions. `reduce_all` makes the same bits of them, whichever process merged. Both functions
+        and the results are pickled.
         """
         raise NotImplementedError(f"{self.label} is not partitioned")
 
-    def reduce_partitions(
-        self, numbers: Sequence[str], labels: Sequence[str], work: Callable[[Source], T], merge: Callable[[T, T], T]
-    ) -> Iterator[Branch[T]]:
-        """Do as `map_partitions`, and merge some neighboring results remotely; yield each with its number of partitions.
-
-        `reduce_all` makes the same bits of them, whichever process merged. The merge function is pickled, too.
-        """
-        yield from leaves(self.map_partitions(numbers, labels, work))
-
-    def map_first_partition(self, numbers: Sequence[str], labels: Sequence[str], work: Callable[[Source], T]) -> T | None:
-        """Return the first result of `map_partitions` alone; None if that would cost as much as all of them."""
+    def map_first_partition(self, columns: Columns, work: Callable[[Source], T]) -> T | None:
+        """Return the result of the first partition alone; None if that would cost as much as all of them."""
         return None
 
-    def with_column(
-        self, name: str, columns: tuple[Sequence[str], Sequence[str]], work: Callable[[Source], Iterator[Array]]
-    ) -> Any:
+    def with_column(self, name: str, columns: Columns, work: Callable[[Source], Iterator[Array]]) -> Any:
         """Return the user's table with one more column of doubles, computed by the processes that hold the rows.
 
-        `columns` are the numbers and the labels that `work` reads. It receives a partition as in `map_partitions`, and yields an
-        array (m,) of values for each batch. No row is transferred, and the table may be lazy. A library whose columns know their
-        table returns the column alone.
+        `work` receives a partition as in `reduce_partitions`, and yields an array (m,) of values for each batch. No row is
+        transferred, and the table may be lazy. A library whose columns know their table returns the column alone.
         """
         raise NotImplementedError(f"{self.label} is not partitioned")
 

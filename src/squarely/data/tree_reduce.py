@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from functools import reduce
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -41,10 +42,7 @@ def reduce_all(branches: Iterable[Branch[T]], merge: Callable[[T, T], T], start:
     >>> reduce_all([(1, letter) for letter in "abcde"], lambda x, y: f"({x}{y})" if x and y else x or y, "")
     '(((ab)(cd))e)'
     """
-    total = start
-    for _, before in reversed(reduce_tree(branches, merge)):
-        total = merge(before, total)
-    return total
+    return reduce(lambda total, branch: merge(branch[1], total), reversed(reduce_tree(branches, merge)), start)
 
 
 def leaves(outcomes: Iterable[T]) -> Iterable[Branch[T]]:

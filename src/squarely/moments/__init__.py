@@ -11,19 +11,19 @@ from squarely.moments.cross_products import Fold, fold_in_threads, fold_products
 from squarely.moments.engine.client import EngineClient
 from squarely.moments.engine.columns import to_data_columns
 from squarely.moments.engine.gram import EngineGram, EngineRecord, constant_atoms, gram_of_columns
-from squarely.moments.engine.linear_combination import CombinationSums, combination_sums
+from squarely.moments.engine.linear_combination import combination_sums
 from squarely.moments.engine.rounding import ends_in_engine, rounding_in_engine
 from squarely.moments.gather import (
     CHEAP_CELLS,
     choose_fold,
     fallback_remark,
     fold_moments,
-    fold_on_device,
     gather_in_engine,
     gather_moments,
     prefers_engine,
     require_fold,
 )
+from squarely.moments.gpu import fold_on_device
 from squarely.moments.gradient_noise import expected_noise, fold_gradient_noise, noise_cost
 from squarely.moments.merge import CANCELLATION, MergedMoments, SignedMoments, absent_levels, has_same_moments, merge_moments
 from squarely.moments.moments import Moments
@@ -34,7 +34,6 @@ __all__ = [
     "CANCELLATION",
     "CHEAP_CELLS",
     "ChangeOfBasis",
-    "CombinationSums",
     "EngineClient",
     "EngineGram",
     "EngineRecord",

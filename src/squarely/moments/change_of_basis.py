@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import zip_longest
 
 import numpy as np
 
@@ -67,26 +68,21 @@ def make_change_of_basis(combinations: Sequence[Combination], source: Design, ta
 
     Centers are short and scales powers of two, so entries are nearly always exact; others are rounded to double-double.
     """
-    centers, scales = _fractions(source.column_centers), _fractions(source.column_scales)
-    targets = zip(_fractions(target.column_centers), _fractions(target.column_scales), strict=True)
+    centers, scales, target_centers, target_scales = (
+        [Fraction(value) for value in values.tolist()]
+        for values in (source.column_centers, source.column_scales, target.column_centers, target.column_scales)
+    )
     k = len(centers) - 1
     raw: list[Combination] = [{0: Fraction(1)}, *combinations, {k: Fraction(1)}]
     hi, lo = np.zeros((k + 1, len(raw))), np.zeros((k + 1, len(raw)))
-    layers: list[tuple[list[int], list[int]]] = []
-    for j, (combination, (center, scale)) in enumerate(zip(raw, targets, strict=True)):
+    entries: list[list[tuple[int, int]]] = []  # those of each column that are not zero
+    for j, (combination, center, scale) in enumerate(zip(raw, target_centers, target_scales, strict=True)):
         column = {i: weight * scales[i] / scale for i, weight in combination.items()}
         shift = sum((weight * centers[i] for i, weight in combination.items()), -center) / scale
         column[0] = column.get(0, Fraction(0)) + shift
-        entries = [(i, value) for i, value in column.items() if value]
-        for t, (i, value) in enumerate(entries):
+        entries.append([(i, j) for i, value in column.items() if value])
+        for i, value in column.items():
             hi[i, j] = float(value)
             lo[i, j] = float(value - Fraction(float(value)))
-            if t == len(layers):
-                layers.append(([], []))
-            layers[t][0].append(i)
-            layers[t][1].append(j)
-    return ChangeOfBasis(A=(hi, lo), layers=tuple((np.array(rows), np.array(columns)) for rows, columns in layers))
-
-
-def _fractions(values: Array) -> list[Fraction]:
-    return [Fraction(value) for value in values.tolist()]
+    layers = [np.array([entry for entry in layer if entry is not None]).T for layer in zip_longest(*entries)]
+    return ChangeOfBasis(A=(hi, lo), layers=tuple((rows, columns) for rows, columns in layers))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,21 +27,9 @@ def fold_in_threads(design: Design) -> bool:
     return len(design.layout.dense) < _MAX_THREADED_COLUMNS
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class _ProductSums:
-    """Cross-products of the dense columns (d + 1, d + 1), of the g indicators with these (g, d + 1), and of the indicators.
-
-    The last (g, g) are a sparse matrix of SciPy. Without indicators, both are zero.
-    """
-
-    dense: Array
-    mixed: Array | float
-    sparse: Any
-    account: RowAccount
-
-    def __add__(self, other: _ProductSums) -> _ProductSums:
-        account = self.account + other.account
-        return _ProductSums(self.dense + other.dense, self.mixed + other.mixed, self.sparse + other.sparse, account)
+def add_each(one: Sequence[Any], other: Sequence[Any]) -> tuple[Any, ...]:
+    """Add sums over some rows, one by one, to those over other rows."""
+    return tuple(a + b for a, b in zip(one, other, strict=True))
 
 
 @scan_purpose("cross-products")
@@ -50,21 +37,19 @@ def fold_products(design: Design, source: Source) -> tuple[Array, RowAccount]:
     """Sum the rows into the cross-products (k + 1, k + 1) of Moments, and account for them; there may be no row."""
     size, grouped = len(design.layout.dense) + 1, len(design.layout.grouped)
 
-    def step(block: Block) -> _ProductSums:
-        total = np.zeros((size, size))
-        mixed: Array | float = 0.0
-        sparse: Any = 0.0
+    def step(block: Block) -> tuple[Any, ...]:
+        dense, mixed, sparse = np.zeros((size, size)), 0.0, 0.0
         with np.errstate(over="ignore", invalid="ignore"):
             for piece in scaled_blocks(design, block, rows_per_block(design)):
-                total += np.dot(piece.Z, piece.Z.T)  # np.dot and not @, which would block other threads
+                dense += np.dot(piece.Z, piece.Z.T)  # np.dot and not @, which would block other threads
                 if grouped:
                     S = _sparse_indicators(piece, grouped)
                     mixed, sparse = mixed + S.T @ piece.Z.T, sparse + S.T @ S
-        return _ProductSums(total, mixed, sparse, block.account)
+        return dense, mixed, sparse, block.account
 
-    start = _ProductSums(np.zeros((size, size)), 0.0, 0.0, RowAccount())
-    total = fold_blocks(design, source, step, _ProductSums.__add__, start, threads=fold_in_threads(design))
-    return _assemble_gram(design, total), total.account
+    start: tuple[Any, ...] = np.zeros((size, size)), 0.0, 0.0, RowAccount()
+    *products, account = fold_blocks(design, source, step, add_each, start, threads=fold_in_threads(design))
+    return _assemble_gram(design, *products), account
 
 
 def _sparse_indicators(piece: ScaledBlock, g: int) -> Any:
@@ -79,16 +64,20 @@ def _sparse_indicators(piece: ScaledBlock, g: int) -> Any:
     return csr_array((values[present], places[present], ends), shape=(m, g))
 
 
-def _assemble_gram(design: Design, total: _ProductSums) -> Array:
-    """Put the cross-products into the order of the columns [1, x_1 ... x_p, y]."""
-    if isinstance(total.sparse, float):  # no indicators, or no rows
-        return total.dense
+def _assemble_gram(design: Design, products: Array, mixed: Any, sparse: Any) -> Array:
+    """Put cross-products into the order of the columns [1, x_1 ... x_p, y].
+
+    `products` (d + 1, d + 1) are those of the dense columns, `mixed` (g, d + 1) those of the indicators with these, and `sparse`
+    (g, g) those of the indicators: a matrix of SciPy, or zero.
+    """
+    if isinstance(sparse, float):  # no indicators, or no rows
+        return products
     layout = design.layout
     dense, grouped = np.concatenate([[0], layout.dense + 1]), layout.grouped + 1
     gram = np.zeros((len(dense) + len(grouped),) * 2)
-    gram[np.ix_(dense, dense)] = total.dense
-    gram[np.ix_(grouped, dense)] = total.mixed
-    gram[np.ix_(dense, grouped)] = np.asarray(total.mixed).T
-    entries = total.sparse.tocoo()
+    gram[np.ix_(dense, dense)] = products
+    gram[np.ix_(grouped, dense)] = mixed
+    gram[np.ix_(dense, grouped)] = mixed.T
+    entries = sparse.tocoo()
     gram[grouped[entries.row], grouped[entries.col]] = entries.data
     return gram

@@ -23,9 +23,9 @@ from squarely.design import (
 )
 from squarely.errors import OptionError, require_one_of
 from squarely.moments.cross_products import Fold, fold_products
-from squarely.moments.engine.client import EngineClient, QueryCost
-from squarely.moments.engine.columns import plan_engine_columns
-from squarely.moments.engine.gram import PILOT_ROWS, EngineGram, EngineRecord, center_columns, gram_in_engine
+from squarely.moments.engine.client import EngineClient
+from squarely.moments.engine.columns import EngineColumns
+from squarely.moments.engine.gram import PILOT_ROWS, EngineGram, EngineRecord, gram_in_engine
 from squarely.moments.moments import FAR_DEVIATIONS, Moments, require_range
 
 FOLDS = ("auto", "batches", "aggregates")
@@ -89,14 +89,14 @@ def gather_in_engine(design: Design, source: Source) -> Moments:
     """Compute Moments by aggregates; sum again with better centers if those of the first rows are far from the means."""
     rows = complete_rows_query(source, design.inputs, design.learned, where=design.where)
     client = EngineClient(source)
-    plan = plan_engine_columns(design, rows, monomials_of(design))
-    engine_gram = gram_in_engine(center_columns(plan, client, first=None if plan.is_power else PILOT_ROWS), client)
+    plan = EngineColumns(design=design, rows=rows, monomials=tuple(monomials_of(design)))
+    engine_gram = gram_in_engine(plan, client, first=None if plan.is_power else PILOT_ROWS)
     passes = 1
     if _is_far(engine_gram):
-        engine_gram = gram_in_engine(center_columns(engine_gram.columns, client, first=None), client)
+        engine_gram = gram_in_engine(engine_gram.columns, client)
         passes = 2
     account, scans = row_account_in_engine(source, rows, round(float(engine_gram.gram[0, 0])))
-    client.cost += QueryCost(scans)
+    client.scans += scans
     return _moments_of(engine_gram, client, account, passes)
 
 
@@ -124,8 +124,7 @@ def _moments_of(engine_gram: EngineGram, client: EngineClient, account: RowAccou
     gram[0, 0] = n
     np.fill_diagonal(gram, np.where((M[infinite] != 0).any(axis=0), np.inf, np.diag(gram)))
     require_range(design, source, gram, account.used)
-    cost = client.cost
-    record = EngineRecord(engine=client.engine.name, scans=cost.scans, expressions=cost.expressions, engine_gram=engine_gram)
+    record = EngineRecord(engine=client.engine.name, scans=client.scans, expressions=client.expressions, engine_gram=engine_gram)
     return Moments(design=design, gram=gram, account=account, passes=passes, engine_record=record)
 
 
@@ -139,13 +138,6 @@ def _is_far(engine_gram: EngineGram) -> bool:
         deviation = np.sqrt(np.maximum(np.diag(gram) / gram[0, 0] - mean**2, 0.0))
     numeric = np.array([True, *(not m.pattern for m in columns.monomials), True])
     return bool((numeric & (deviation > 0) & (np.abs(mean) > FAR_DEVIATIONS * deviation)).any())
-
-
-def fold_on_device(device: str) -> Fold:
-    """Return a fold like `fold_products` that multiplies on a PyTorch device."""
-    from squarely.moments.gpu import gpu_fold  # imports PyTorch, which no other fold needs
-
-    return gpu_fold(device)
 
 
 def fold_moments(design: Design, source: Source, fold: Fold | None = None) -> Moments:

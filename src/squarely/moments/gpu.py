@@ -5,16 +5,15 @@ Rows are decoded on the CPU. The device pays off where products cost more than r
 
 from __future__ import annotations
 
-import torch
-
 from squarely.data import RowAccount, Source, scan_purpose
 from squarely.design import Design, iter_blocks, scaled_blocks
 from squarely.moments.cross_products import Fold, fold_products, rows_per_block
 from squarely.numerics import Array
 
 
-def gpu_fold(device: str) -> Fold:
-    """Return a fold like `fold_products` that multiplies on a device; a design with indicators stays on the CPU."""
+def fold_on_device(device: str) -> Fold:
+    """Return a fold like `fold_products` that multiplies on a PyTorch device; a design with indicators stays on the CPU."""
+    import torch  # which no other fold needs
 
     @scan_purpose("cross-products")
     def fold(design: Design, source: Source) -> tuple[Array, RowAccount]:

@@ -3,40 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from squarely.data import Source, scan_purpose
 from squarely.design import Block, Design, fold_blocks
-from squarely.moments.cross_products import fold_in_threads
+from squarely.moments.cross_products import add_each, fold_in_threads
 from squarely.moments.standardized import StandardizedProblem
 from squarely.numerics import Array
 from squarely.theory import Noise, Spectrum, gaussian_square, pairs_of, weights_of
 
 _MAX_FOURTH_MOMENT_COLUMNS = 24  # these have 300 products and 90,000 fourth moments; more would cost more than an epoch
 _CELLS = 2**20  # of a block's products: 8 megabytes in each thread
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _NoiseSums:
-    """Sums over rows x in the eigenbasis with residuals r, where u are the products x_a x_b that `Noise.pairs` names.
-
-    Attributes
-    ----------
-    squares : r^2, ().
-    gradient, skew : (d,) u r^2 and (d, m) u r x'.
-    fourth_moments : (d, d) u u'; None where the columns are taken as Gaussian.
-    """
-
-    squares: Array
-    gradient: Array
-    skew: Array
-    fourth_moments: Array | None = None
-
-    def __add__(self, other: _NoiseSums) -> _NoiseSums:
-        fourth = None if self.fourth_moments is None or other.fourth_moments is None else self.fourth_moments + other.fourth_moments
-        return _NoiseSums(self.squares + other.squares, self.gradient + other.gradient, self.skew + other.skew, fourth)
 
 
 @scan_purpose("gradient noise")
@@ -62,32 +40,33 @@ def fold_gradient_noise(
     optimum = np.dot(V.T, w)
     size = max(1, _CELLS // len(pairs[0]))
     m, d = len(values), len(pairs[0])
-    start = _NoiseSums(np.zeros(()), np.zeros(d), np.zeros((d, m)), None if gaussian else np.zeros((d, d)))
+    start: Sequence[Array] = [np.zeros(()), np.zeros(d), np.zeros((d, m)), *([] if gaussian else [np.zeros((d, d))])]
 
-    def step(block: Block) -> _NoiseSums:
+    def step(block: Block) -> Sequence[Array]:
+        """Sum r^2, u r^2 (d,), u r x' (d, m) and u u' (d, d) over rows x in the eigenbasis, with residuals r and products u."""
         table, total = problem.columns(block.values), start
         for first in range(0, len(table), size):
             piece = table[first : first + size].T
             x = np.dot(slopes.T, piece[:-1]) + level[:, None]
             r = piece[-1] - np.dot(optimum, x)
             u = x[pairs[0]] * x[pairs[1]]  # (d, rows)
-            total += _NoiseSums(np.dot(r, r), np.dot(u, r * r), np.dot(u, (r * x).T), None if gaussian else np.dot(u, u.T))
+            sums = [np.dot(r, r), np.dot(u, r * r), np.dot(u, (r * x).T), *([] if gaussian else [np.dot(u, u.T)])]
+            total = add_each(total, sums)
         return total
 
-    local = fold_blocks(design, source, step, _NoiseSums.__add__, start, threads=fold_in_threads(design))
-    fourth = [] if local.fourth_moments is None else [local.fourth_moments]
-    total = _NoiseSums(*all_reduce([local.squares, local.gradient, local.skew, *fourth]))
+    local = fold_blocks(design, source, step, add_each, start, threads=fold_in_threads(design))
+    squares, gradient, skew, *fourth_moments = all_reduce(local)
     scale, weights = 4.0 / problem.n, weights_of(pairs)
     return Noise(
         values=values,
         n=problem.n,
-        sigma2=float(total.squares) / problem.n,
+        sigma2=float(squares) / problem.n,
         pairs=pairs,
-        gradient=scale * weights * total.gradient,
-        skew=scale * weights[:, None] * total.skew,
+        gradient=scale * weights * gradient,
+        skew=scale * weights[:, None] * skew,
         square=gaussian_square(values, level if problem.intercept else None)
-        if total.fourth_moments is None
-        else scale * np.outer(weights, weights) * total.fourth_moments,
+        if gaussian
+        else scale * np.outer(weights, weights) * fourth_moments[0],
         gaussian=gaussian,
     )
 

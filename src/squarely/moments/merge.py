@@ -87,11 +87,10 @@ def has_same_moments(design: Design, a: Moments, b: Moments) -> bool:
     """Return whether two sets of rows have the same cross-products up to rounding; `design` has the columns of both."""
     if a.n != b.n:
         return False
-    combinations = [recode(products(design), moments.design) for moments in (a, b)]
+    parts = [(recode(products(design), moments.design), moments) for moments in (a, b)]
 
     def grams(target: Design) -> list[Array]:
-        pairs = [make_change_of_basis(c, m.design, target).gram(m.gram) for c, m in zip(combinations, (a, b), strict=True)]
-        return [hi + lo for hi, lo in pairs]
+        return [np.add(*make_change_of_basis(c, moments.design, target).gram(moments.gram)) for c, moments in parts]
 
     one, other = grams(replace(design, centers=grams(design)[0][0, 1:] / a.n))
     sizes = np.sqrt(np.outer(np.diag(one), np.diag(one)))

@@ -48,16 +48,12 @@ class StandardizedProblem:
         """Whether the first coefficient is an intercept."""
         return len(self.names) == len(self.scale)
 
-    def columns(self, values: Array) -> Array:
-        """Standardize values (m, k) of the variables."""
-        return ((values - self.center) - self.offset) / self.scale
-
-    def column(self, values: Array, j: int | np.ndarray) -> Array:
-        """Standardize values (m,) of the variable j, or of the variables j (m,), to the same bits as `columns`."""
-        column: Array = values - self.center[j]
-        column -= self.offset[j]
-        column /= self.scale[j]
-        return column
+    def columns(self, values: Array, j: int | slice | np.ndarray = slice(None)) -> Array:
+        """Standardize values (m, k) of the variables, values (m,) of the variable j, or values (m,) of the variables j (m,)."""
+        columns: Array = values - self.center[j]
+        columns -= self.offset[j]
+        columns /= self.scale[j]
+        return columns
 
     def loss(self, w: Array) -> float:
         """Return the mean squared error at w (p,), in standardized units; never below zero."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pickle
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar, cast
 
 import cloudpickle
 import narwhals as nw
@@ -24,7 +24,7 @@ from squarely.data.engines.partitions import (
     unpack_payload,
 )
 from squarely.data.frames.dataframe import DataFrameSource
-from squarely.data.source import Source
+from squarely.data.source import Columns, Source
 from squarely.data.tree_reduce import Branch, block_size, chunked, leaves
 from squarely.errors import DataError
 from squarely.numerics import Array
@@ -60,56 +60,46 @@ class DaskSource(Source):
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, one partition after the other."""
-        columns = describe_columns(self, numbers, labels)
+        columns = describe_columns(self, (numbers, labels))
         for number, frame in enumerate(compute_tasks(self._delay_partitions(columns.columns), self.label, max_tasks=1)):
             yield from _read_partition(frame, columns, number)
 
-    def map_partitions(self, numbers: Sequence[str], labels: Sequence[str], work: Callable[[Source], T]) -> Iterator[T]:
-        """Run `work` on each partition where it is, and yield the results in the order of the partitions."""
-        yield from map(unpack_payload, compute_tasks(self._make_tasks(numbers, labels, work), self.label))
-
-    def reduce_partitions(
-        self, numbers: Sequence[str], labels: Sequence[str], work: Callable[[Source], T], merge: Callable[[T, T], T]
-    ) -> Iterator[Branch[T]]:
-        """Run `map_partitions`; if the partitions are many, the workers of a cluster merge blocks of results."""
-        size = block_size(self.partition_count)
-        if size == 1 or client_with_modules(self._frame, self.label) is None:
-            yield from leaves(self.map_partitions(numbers, labels, work))
-            return
+    def reduce_partitions(self, columns: Columns, work: Callable[[Source], T], merge: Callable[[T, T], T]) -> Iterator[Branch[T]]:
+        """Run `work` on each partition; if they are many, the workers of a cluster merge blocks of results."""
         from dask.delayed import delayed
 
-        packed = delayed(cloudpickle.dumps(merge), pure=False, traverse=False)
-        task = delayed(_merge_packed, pure=False)
-        tasks = [task(block, packed) for block in chunked(self._make_tasks(numbers, labels, work), size)]
-        for payload in compute_tasks(tasks, self.label):
+        tasks, size = self._make_tasks(columns, work), block_size(self.partition_count)
+        if size == 1 or client_with_modules(self._frame, self.label) is None:
+            yield from leaves(map(unpack_payload, compute_tasks(tasks, self.label)))
+            return
+        packed, task = delayed(cloudpickle.dumps(merge), pure=False, traverse=False), delayed(_merge_packed, pure=False)
+        for payload in compute_tasks([task(block, packed) for block in chunked(tasks, size)], self.label):
             yield from unpack_payload(payload)
 
-    def map_first_partition(self, numbers: Sequence[str], labels: Sequence[str], work: Callable[[Source], T]) -> T | None:
+    def map_first_partition(self, columns: Columns, work: Callable[[Source], T]) -> T | None:
         """Run `work` on the first partition alone."""
-        return next(DaskSource(self._frame.partitions[0]).map_partitions(numbers, labels, work))
+        tasks = DaskSource(self._frame.partitions[0])._make_tasks(columns, work)
+        return cast(T, unpack_payload(next(compute_tasks(tasks, self.label))))
 
-    def _make_tasks(self, numbers: Sequence[str], labels: Sequence[str], work: Callable[[Source], Any]) -> list[Any]:
+    def _make_tasks(self, columns: Columns, work: Callable[[Source], Any]) -> list[Any]:
         from dask.delayed import delayed
 
-        columns = describe_columns(self, numbers, labels)
-        packed = delayed(cloudpickle.dumps((columns, work)), pure=False, traverse=False)  # once in the graph, not per partition
+        description = describe_columns(self, columns)
+        packed = delayed(cloudpickle.dumps((description, work)), pure=False, traverse=False)  # once in the graph, not per partition
         task = delayed(_run_packed, pure=False)
-        return [task(part, number, packed) for number, part in enumerate(self._delay_partitions(columns.columns))]
+        return [task(part, number, packed) for number, part in enumerate(self._delay_partitions(description.columns))]
 
-    def _delay_partitions(self, names: Mapping[str, Any]) -> list[Any]:
+    def _delay_partitions(self, names: Iterable[str]) -> list[Any]:
         with translate_dask_errors(self.label):
-            parts: list[Any] = self._select_columns(names).to_delayed()
-        return parts
+            return list(self._select_columns(names).to_delayed())
 
-    def _select_columns(self, names: Mapping[str, Any]) -> Any:
+    def _select_columns(self, names: Iterable[str]) -> Any:
         """Return these columns alone, so that Dask reads no others; the first column if only rows are counted."""
         return self._frame[list(names) or list(self.columns)[:1]]
 
-    def with_column(
-        self, name: str, columns: tuple[Sequence[str], Sequence[str]], work: Callable[[Source], Iterator[Array]]
-    ) -> Any:
+    def with_column(self, name: str, columns: Columns, work: Callable[[Source], Iterator[Array]]) -> Any:
         """Return a lazy Dask Series with the partitions and the index of the frame."""
-        description = describe_columns(self, *columns)
+        description = describe_columns(self, columns)
         selected = self._select_columns(description.columns)
         client_with_modules(selected, self.label)
         meta = pd.Series([], index=self._frame._meta.index, dtype=float, name=name)
@@ -126,9 +116,7 @@ class DaskSource(Source):
         return self._found_kinds[name]
 
     def _find_kind(self, name: str) -> Kind:
-        with translate_dask_errors(self.label):
-            parts = self._frame[[name]].to_delayed()
-        for frame in compute_tasks(parts, self.label, max_tasks=1):
+        for frame in compute_tasks(self._delay_partitions([name]), self.label, max_tasks=1):
             values = frame.dropna()
             if len(values):
                 arrow_type = DataFrameSource(nw.from_native(values, eager_only=True)).arrow_type(name)
@@ -172,13 +160,10 @@ def _read_partition(frame: Any, columns: PartitionColumns, number: int) -> Itera
     source = DataFrameSource(nw.from_native(frame[list(columns.columns)], eager_only=True), label)
     for batch in source.read(columns.numbers, columns.labels):
         for name, field in zip((*columns.numbers, *columns.labels), batch.schema, strict=False):
-            _require_kind(name, columns.kinds[name], kind_of(field.type), label)
+            declared, found = columns.kinds[name], kind_of(field.type)
+            if found not in ("null", declared) and found not in _COMPATIBLE_KINDS.get(declared, ()):
+                raise DataError(
+                    f"Column {name!r} of {label} holds values of kind {found!r}, and Dask declares {declared!r} for the column. "
+                    "Correct the meta= of the function that made the DataFrame, or give all partitions the same types."
+                )
         yield batch
-
-
-def _require_kind(name: str, declared: Kind, found: Kind, label: str) -> None:
-    if found not in ("null", declared) and found not in _COMPATIBLE_KINDS.get(declared, ()):
-        raise DataError(
-            f"Column {name!r} of {label} holds values of kind {found!r}, and Dask declares {declared!r} for the column. Correct "
-            "the meta= of the function that made the DataFrame, or give all partitions the same types."
-        )

@@ -13,8 +13,6 @@ import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 from squarely._version import __version__
@@ -82,9 +80,7 @@ def client_with_modules(collection: Any, label: str) -> Any:
 
     distributed = sys.modules.get("distributed")
     with translate_dask_errors(label):
-        client = getattr(
-            get_scheduler(collections=[collection]), "__self__", None
-        )  # a cluster's scheduler is a method of the client
+        client = getattr(get_scheduler(collections=[collection]), "__self__", None)  # a cluster's is a method of the client
         if distributed is None or not isinstance(client, distributed.Client):
             return None
         if client not in _SERVED_CLIENTS:
@@ -94,7 +90,7 @@ def client_with_modules(collection: Any, label: str) -> Any:
 
 
 def _prepare_workers(client: Any, label: str) -> None:
-    """Send squarely to the workers of a cluster, unless they have this version."""
+    """Send squarely to the scheduler and to present and future workers of a cluster, unless they have this version."""
     for name in _COMPILED_PACKAGES:
         lacking = [worker for worker, found in _locate(client, f"{name}.__version__").items() if not isinstance(found, str)]
         if lacking:
@@ -102,41 +98,29 @@ def _prepare_workers(client: Any, label: str) -> None:
                 f"The cluster for {label} lacks {name}: it cannot be imported on {lacking[0]!r}"
                 f"{f' and {len(lacking) - 1:,} more' if lacking[1:] else ''}. Install {', '.join(_COMPILED_PACKAGES)} there."
             )
-    expected = {
-        "squarely.__version__": __version__,
-        "narwhals.__name__": "narwhals",
-        "threadpoolctl.__name__": "threadpoolctl",
-    }
+    expected = {"squarely.__version__": __version__, **{f"{name}.__name__": name for name in ("narwhals", "threadpoolctl")}}
     if any(set(_locate(client, path).values()) != {value} for path, value in expected.items()):
-        _send(client, build_py_files())
+        from distributed.diagnostics.plugin import SchedulerUploadFile, UploadFile
 
-
-def _send(client: Any, file: Path) -> None:
-    """Send modules to present and future workers, and to the scheduler unless it is in this process.
-
-    They replace the modules that were imported, which must not happen to the squarely of this process.
-    """
-    from distributed.diagnostics.plugin import SchedulerUploadFile, UploadFile
-
-    client.register_plugin(UploadFile(str(file)), name=f"{file.name} on workers")
-    if client.run_on_scheduler(os.getpid) != os.getpid():
-        client.register_plugin(SchedulerUploadFile(str(file)), name=f"{file.name} on the scheduler")
+        file = build_py_files()
+        client.register_plugin(UploadFile(str(file)), name=f"{file.name} on workers")
+        if client.run_on_scheduler(os.getpid) != os.getpid():  # the upload replaces modules, which must not happen to this process
+            client.register_plugin(SchedulerUploadFile(str(file)), name=f"{file.name} on the scheduler")
 
 
 def _locate(client: Any, path: str) -> dict[str, Any]:
     """Import a name on the scheduler and every worker, and return its values; None or an error where that fails."""
-    found: dict[str, Any] = client.run(pydoc.locate, path, on_error="return")
-    return {"the scheduler": client.run_on_scheduler(pydoc.locate, path), **found}
+    return {"the scheduler": client.run_on_scheduler(pydoc.locate, path), **client.run(pydoc.locate, path, on_error="return")}
 
 
 def translate_dask_errors(label: str) -> AbstractContextManager[None]:
     """Turn the errors of Dask into a DataError."""
-    return translate_errors(partial(_dask_error, label))
-
-
-def _dask_error(label: str, error: Exception) -> DataError:
-    message = f"{type(error).__name__}: {first_line(error)}"
-    return DataError(f"{label[:1].upper()}{label[1:]} cannot be processed: {_explain(error)} Dask says: {message}.")
+    return translate_errors(
+        lambda error: DataError(
+            f"{label[:1].upper()}{label[1:]} cannot be processed: {_explain(error)} Dask says: {type(error).__name__}: "
+            f"{first_line(error)}."
+        )
+    )
 
 
 def _explain(error: Exception) -> str:

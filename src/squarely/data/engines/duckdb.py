@@ -80,18 +80,16 @@ class DuckDBSource(QuerySource):
         return nw.from_native(self._project(self._relation, aliases))
 
     def _fetch_rows(self, frame: nw.LazyFrame[Any], keys: Sequence[str] = ()) -> list[Row]:
-        rows: list[Row] = frame.to_native().to_arrow_table().to_pylist()
-        return rows
+        return list(frame.to_native().to_arrow_table().to_pylist())
 
     def _sorted(self, name: str) -> DuckDBSource:
         return DuckDBSource(self._relation, order_by=name)
 
     def _translate_errors(self) -> AbstractContextManager[None]:
-        return translate_errors(_read_error, (duckdb.Error, pa.ArrowException, OSError))
-
-
-def _read_error(error: Exception) -> DataError:
-    return DataError(
-        f"The DuckDB relation cannot be read: {first_line(error)}. Check that its connection is open and has no other result "
-        "being read, and that its tables and files exist."
-    )
+        return translate_errors(
+            lambda error: DataError(
+                f"The DuckDB relation cannot be read: {first_line(error)}. Check that its connection is open and has no other "
+                "result being read, and that its tables and files exist."
+            ),
+            (duckdb.Error, pa.ArrowException, OSError),
+        )

@@ -23,8 +23,8 @@ from squarely import errors
 from squarely.data.dtypes import Kind, Level
 from squarely.data.scan.progress import silent
 from squarely.data.scan.threads import single_threaded
-from squarely.data.source import BATCH_ROWS, Source
-from squarely.data.tree_reduce import Branch, leaves, reduce_tree
+from squarely.data.source import BATCH_ROWS, Columns, Source
+from squarely.data.tree_reduce import leaves, reduce_tree
 from squarely.errors import DataError, SquarelyError
 
 T = TypeVar("T")
@@ -49,8 +49,9 @@ class PartitionColumns:
     orders: Mapping[str, tuple[Level, ...] | None]
 
 
-def describe_columns(source: Source, numbers: Sequence[str], labels: Sequence[str]) -> PartitionColumns:
+def describe_columns(source: Source, columns: Columns) -> PartitionColumns:
     """Describe columns of a source for the processes that read its partitions."""
+    numbers, labels = columns
     names = list(dict.fromkeys((*numbers, *labels)))
     return PartitionColumns(
         label=source.label,
@@ -78,7 +79,7 @@ class PartitionSource(Source):
             waiting.append(batch)
             if sum(map(len, waiting)) >= BATCH_ROWS:
                 yield _concat_batches(waiting)
-                waiting = []
+                waiting.clear()
         if waiting:
             yield _concat_batches(waiting)
 
@@ -108,11 +109,7 @@ def run_on_partition(
 
 def merge_payloads(payloads: Iterable[bytes], merge: Callable[[Any, Any], Any]) -> bytes:
     """Merge the results of consecutive partitions in one thread, and pack the branches, or the first error."""
-
-    def branches() -> list[Branch[Any]]:
-        return reduce_tree(leaves(map(unpack_payload, payloads)), merge)
-
-    return _pack_result(branches)
+    return _pack_result(lambda: reduce_tree(leaves(map(unpack_payload, payloads)), merge))
 
 
 def _pack_result(compute: Callable[[], Any]) -> bytes:

@@ -65,29 +65,24 @@ class PolarsLazySource(QuerySource):
             frame = self._run(query).to_native().select(s0=difference.pow(2).sum())
             return float(self._fetch_rows(nw.from_native(frame))[0]["s0"])
 
-    def _column(self, name: str) -> Any:
-        return self._polars.selectors.by_name(name).as_expr()
-
     def _arrow_type(self, name: str) -> pa.DataType:
         return self._schema_source.arrow_type(name)
 
     def _select(self, aliases: Mapping[str, str]) -> nw.LazyFrame[Any]:
-        columns = [self._column(name).alias(alias) for alias, name in aliases.items()]
+        by_name = self._polars.selectors.by_name
+        columns = [by_name(name).as_expr().alias(alias) for alias, name in aliases.items()]
         return nw.from_native(self._native.select(*columns) if columns else self._native)
 
     def _fetch_rows(self, frame: nw.LazyFrame[Any], keys: Sequence[str] = ()) -> list[Row]:
-        rows: list[Row] = frame.to_native().collect(engine="streaming").to_dicts()
-        return rows
+        return list(frame.to_native().collect(engine="streaming").to_dicts())
 
     def _sorted(self, name: str) -> PolarsLazySource:
-        return PolarsLazySource(nw.from_native(self._native.sort(self._column(name))))
+        return PolarsLazySource(nw.from_native(self._native.sort(self._polars.selectors.by_name(name))))
 
     def _translate_errors(self) -> AbstractContextManager[None]:
-        return translate_errors(_collect_error)
-
-
-def _collect_error(error: Exception) -> DataError:
-    return DataError(
-        f"The LazyFrame cannot be collected: {first_line(error)}. Check that its collect() works and that its files exist; batches "
-        "need Polars 1.34 or newer."
-    )
+        return translate_errors(
+            lambda error: DataError(
+                f"The LazyFrame cannot be collected: {first_line(error)}. Check that its collect() works and that its files exist; "
+                "batches need Polars 1.34 or newer."
+            )
+        )

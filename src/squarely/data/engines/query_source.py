@@ -12,17 +12,7 @@ import narwhals as nw
 import pyarrow as pa
 
 from squarely.data.dtypes import Kind, Level, kind_of
-from squarely.data.query import (
-    ColumnInfo,
-    Query,
-    Row,
-    aggregate_frames,
-    apply_stages,
-    column_info_of,
-    join_answers,
-    squared_differences,
-    with_aliases,
-)
+from squarely.data.query import ColumnInfo, Query, Row, apply_stages, column_info_of, with_aliases
 from squarely.data.source import Source, require_columns, require_unique_order
 
 
@@ -61,16 +51,27 @@ class QuerySource(Source):
 
     def aggregate(self, query: Query, results: Mapping[str, nw.Expr], keys: Sequence[str] = ()) -> list[Row]:
         """Compute results in the engine."""
+        expressions, size = [result.alias(name) for name, result in results.items()], self.require_engine().max_aggregates
+        rows: dict[tuple[Any, ...], dict[str, Any]] = {}
         with self._translate_errors():
-            frames = aggregate_frames(self._run(query), query, results, keys, self.require_engine().max_aggregates)
-            return join_answers(keys, [self._fetch_rows(frame, keys) for frame in frames])
+            frame = self._run(query)
+            for start in range(0, len(expressions), size):
+                some = expressions[start : start + size]
+                answer = frame.group_by(*keys).agg(*some) if keys else frame.select(*some)
+                if query.group_limit is not None:
+                    answer = answer.head(query.group_limit)
+                for row in self._fetch_rows(answer, keys):
+                    rows.setdefault(tuple(row[key] for key in keys), {}).update(row)
+        return list(rows.values())
 
     def sum_squared_differences(self, query: Query, column: str) -> float:
         """Sum the squared differences of a query's column between consecutive rows; NaN unless the rows are sorted."""
         if self._order_by is None:
             return math.nan
+        difference = nw.col(column) - nw.col(column).shift(1).over(order_by="o0")
         with self._translate_errors():
-            return float(self._fetch_rows(squared_differences(self._run(query), column, "o0"))[0]["s0"])
+            frame = self._run(query).with_columns(d0=difference).select(s0=(nw.col("d0") * nw.col("d0")).sum())
+            return float(self._fetch_rows(frame)[0]["s0"])
 
     def sort_by(self, name: str) -> Source:
         """Return the rows in the order of a column that is different in every row."""
@@ -88,7 +89,8 @@ class QuerySource(Source):
     def _run(self, query: Query) -> nw.LazyFrame[Any]:
         """Return the frame of a query, with its stages applied; o0 is the column that sorts the rows."""
         aliases = {f"v{i}": name for i, name in enumerate(query.numbers)} | {f"l{i}": name for i, name in enumerate(query.labels)}
-        aliases |= {} if self._order_by is None else {"o0": self._order_by}
+        if self._order_by is not None:
+            aliases["o0"] = self._order_by
         engine, label_info = self.require_engine(), [self.column_info(name) for name in query.labels]
         return apply_stages(with_aliases(self._select(aliases), query, label_info, engine), query, engine)
 

@@ -17,6 +17,7 @@ from squarely.data.engines.partitions import describe_columns, unpack_payload
 from squarely.data.engines.query_source import QuerySource
 from squarely.data.engines.spark_errors import translate_spark_errors
 from squarely.data.engines.spark_executors import (
+    BatchIterator,
     add_py_files,
     from_arrow_rows,
     merge_udf,
@@ -25,7 +26,7 @@ from squarely.data.engines.spark_executors import (
     with_column_udf,
 )
 from squarely.data.query import Engine, Row
-from squarely.data.source import Source, require_columns, unsupported_column_error
+from squarely.data.source import Columns, Source, require_columns, unsupported_column_error
 from squarely.data.tree_reduce import Branch, block_size, leaves
 from squarely.errors import DataError
 from squarely.numerics import Array
@@ -70,15 +71,9 @@ class SparkSource(QuerySource):
         self.columns = {field.name: field.dataType.simpleString() for field in fields}
         self.duplicate_names = frozenset(name for name in self._names if self._names.count(name) > 1)
 
-    def map_partitions(self, numbers: Sequence[str], labels: Sequence[str], work: Callable[[Source], T]) -> Iterator[T]:
-        """Run `work` on all partitions in the executors, and yield the results in the order of the partitions."""
-        yield from _collect_results(self._map_in_arrow(numbers, labels, work))
-
-    def reduce_partitions(
-        self, numbers: Sequence[str], labels: Sequence[str], work: Callable[[Source], T], merge: Callable[[T, T], T]
-    ) -> Iterator[Branch[T]]:
-        """Run `map_partitions`; if the partitions are many, or of unknown number, executors merge blocks of results."""
-        frame = self._map_in_arrow(numbers, labels, work)
+    def reduce_partitions(self, columns: Columns, work: Callable[[Source], T], merge: Callable[[T, T], T]) -> Iterator[Branch[T]]:
+        """Run `work` in the executors; if the partitions are many, or of unknown number, they merge blocks of results."""
+        frame = self._run_work(columns, work)
         if self._partition_count is None:
             self._partition_count = self._count_partitions(frame)
         size = block_size(self._partition_count)
@@ -94,9 +89,9 @@ class SparkSource(QuerySource):
             yield from branches
         self._partition_count = count
 
-    def map_first_partition(self, numbers: Sequence[str], labels: Sequence[str], work: Callable[[Source], T]) -> T | None:
+    def map_first_partition(self, columns: Columns, work: Callable[[Source], T]) -> T | None:
         """Run `work` on the first partition alone."""
-        frame = self._map_in_arrow(numbers, labels, work)
+        frame = self._run_work(columns, work)
         for row in _iter_rows(frame.toLocalIterator):
             self._partition_count = self._count_partitions(frame)
             return cast(T, unpack_payload(bytes(row["payload"])))
@@ -104,21 +99,18 @@ class SparkSource(QuerySource):
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Transfer the rows to this process, one partition after the other."""
-        add_py_files(self._frame.sparkSession, is_connect=self._is_connect)
-        frame = self._project(_number_names([*numbers, *labels]))
-        for row in _iter_rows(lambda: frame.mapInArrow(to_arrow_rows, "payload binary").toLocalIterator(prefetchPartitions=True)):
+        frame = self._map_in_arrow((numbers, labels), to_arrow_rows, "payload binary")
+        for row in _iter_rows(lambda: frame.toLocalIterator(prefetchPartitions=True)):
             yield from from_arrow_rows(bytes(row["payload"]))
 
-    def with_column(
-        self, name: str, columns: tuple[Sequence[str], Sequence[str]], work: Callable[[Source], Iterator[Array]]
-    ) -> Any:
+    def with_column(self, name: str, columns: Columns, work: Callable[[Source], Iterator[Array]]) -> Any:
         """Return the DataFrame with a further column of doubles, which is computed when its rows are."""
         if name.lower() in {other.lower() for other in self._names}:
             raise DataError(f"{self.label} has a column {name!r} already. Rename it: df.withColumnRenamed({name!r}, 'other').")
         from pyspark.sql.types import DoubleType, StructField, StructType
 
         self._require_python_types(*columns)
-        described, places = describe_columns(self, *columns), [self._names.index(each) for names in columns for each in names]
+        described, places = describe_columns(self, columns), [self._names.index(each) for each in (*columns[0], *columns[1])]
         with translate_spark_errors():
             add_py_files(self._frame.sparkSession, is_connect=self._is_connect)
             schema = StructType([*self._frame.schema.fields, StructField("made", DoubleType())])
@@ -133,13 +125,6 @@ class SparkSource(QuerySource):
                 "numbers, text or times."
             )
         return super().sort_by(name)
-
-    def _require_not_streaming(self) -> None:
-        if self._is_streaming:
-            raise DataError(
-                "The Spark DataFrame is a stream, and this needs all rows. Write them to a table with writeStream and give the "
-                "DataFrame that reads it; predict(df) accepts a stream."
-            )
 
     def _require_python_types(self, numbers: Sequence[str], labels: Sequence[str]) -> None:
         """Raise a DataError unless all columns can pass through Python, and `numbers` and `labels` have usable kinds."""
@@ -162,7 +147,11 @@ class SparkSource(QuerySource):
         return self._types[self._names.index(name)] or pa.binary()
 
     def _project(self, aliases: Mapping[str, str]) -> Any:
-        self._require_not_streaming()
+        if self._is_streaming:
+            raise DataError(
+                "The Spark DataFrame is a stream, and this needs all rows. Write them to a table with writeStream and give the "
+                "DataFrame that reads it; predict(df) accepts a stream."
+            )
         return self._frame.selectExpr(*[f"v{self._names.index(name)} AS {alias}" for alias, name in aliases.items()] or ["1 AS v0"])
 
     def _select(self, aliases: Mapping[str, str]) -> nw.LazyFrame[Any]:
@@ -177,11 +166,15 @@ class SparkSource(QuerySource):
     def _translate_errors(self) -> AbstractContextManager[None]:
         return translate_spark_errors()
 
-    def _map_in_arrow(self, numbers: Sequence[str], labels: Sequence[str], work: Callable[[Source], Any]) -> Any:
+    def _run_work(self, columns: Columns, work: Callable[[Source], Any]) -> Any:
+        return self._map_in_arrow(columns, partition_udf(describe_columns(self, columns), work), "part int, payload binary")
+
+    def _map_in_arrow(self, columns: Columns, function: Callable[[BatchIterator], BatchIterator], schema: str) -> Any:
+        """Return the lazy frame of what a function makes of the columns of each partition."""
+        aliases = {f"c{i}": name for i, name in enumerate((*columns[0], *columns[1]))}
         with translate_spark_errors():
             add_py_files(self._frame.sparkSession, is_connect=self._is_connect)
-            part = partition_udf(describe_columns(self, numbers, labels), work)
-            return self._project(_number_names([*numbers, *labels])).mapInArrow(part, "part int, payload binary")
+            return self._project(aliases).mapInArrow(function, schema)
 
     def _count_partitions(self, frame: Any) -> int | None:
         """Return the number of partitions of a frame, None in Spark Connect. Only rows that its plan shuffles are read.
@@ -192,10 +185,6 @@ class SparkSource(QuerySource):
             with suppress(Exception):  # the same error comes again with the work itself
                 return int(frame.rdd.getNumPartitions())
         return None
-
-
-def _number_names(names: Sequence[str]) -> dict[str, str]:
-    return {f"c{i}": name for i, name in enumerate(names)}
 
 
 def _collect_results(frame: Any) -> Iterator[Any]:

@@ -34,27 +34,20 @@ def spark_message(error: Exception) -> str:
 
 
 @contextmanager
-def mute_spark_log() -> Iterator[None]:
-    """Keep Spark from logging an error, as JSON with the stack of the JVM, that becomes an exception anyway."""
+def translate_spark_errors() -> Iterator[None]:
+    """Turn the errors of Spark into a DataError, and mute its log and its warning about pandas."""
     from pyspark.logger import PySparkLogger
 
     def refuse(record: object) -> bool:
         return False
 
-    with ExitStack() as after:
-        for name in _LOGS:
+    with translate_errors(_spark_error), warnings.catch_warnings(), ExitStack() as after:
+        # Spark warns at each use of Arrow, although no pandas is involved.
+        warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
+        for name in _LOGS:  # it logs an error, as JSON with the stack of the JVM, that becomes an exception anyway
             logger = PySparkLogger.getLogger(name)
             logger.addFilter(refuse)
             after.callback(logger.removeFilter, refuse)
-        yield
-
-
-@contextmanager
-def translate_spark_errors() -> Iterator[None]:
-    """Turn the errors of Spark into a DataError, and mute its log and its warning about pandas."""
-    with translate_errors(_spark_error), warnings.catch_warnings(), mute_spark_log():
-        # Spark warns at each use of Arrow, although no pandas is involved.
-        warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
         yield
 
 

@@ -94,10 +94,10 @@ def add_py_files(session: Any, *, is_connect: bool) -> None:
     session_id = session.session_id if is_connect else session.sparkContext.applicationId
     if session_id in _SERVED_SESSIONS:
         return
-    path = list(sys.path)
+    path, file = list(sys.path), str(build_py_files())
     if is_connect:
-        session.addArtifacts(str(build_py_files()), pyfile=True)
+        session.addArtifacts(file, pyfile=True)
     else:
-        session.sparkContext.addPyFile(str(build_py_files()))
+        session.sparkContext.addPyFile(file)
     sys.path[:] = path  # this process has the modules already
     _SERVED_SESSIONS.add(session_id)

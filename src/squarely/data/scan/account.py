@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from squarely.errors import pluralize
 
@@ -31,45 +31,37 @@ class RowAccount:
     casts: Mapping[str, str] = field(default_factory=dict)
 
     def __add__(self, other: RowAccount) -> RowAccount:
+        return self._combine(other, 1)
+
+    def _combine(self, other: RowAccount, sign: int) -> RowAccount:
         dropped = {
-            name: {cause: _count(self, name, cause) + _count(other, name, cause) for cause in CAUSES}
-            for name in [*self.dropped, *(n for n in other.dropped if n not in self.dropped)]
+            name: {c: self.dropped.get(name, {}).get(c, 0) + sign * other.dropped.get(name, {}).get(c, 0) for c in CAUSES}
+            for name in {**self.dropped, **other.dropped}
         }
-        rounded = {n: self.rounded.get(n, 0) + other.rounded.get(n, 0) for n in {**self.rounded, **other.rounded}}
         return RowAccount(
-            read=self.read + other.read,
-            used=self.used + other.used,
-            filtered=self.filtered + other.filtered,
+            read=self.read + sign * other.read,
+            used=self.used + sign * other.used,
+            filtered=self.filtered + sign * other.filtered,
             dropped=dropped,
-            rounded=rounded,
+            rounded={n: self.rounded.get(n, 0) + sign * other.rounded.get(n, 0) for n in {**self.rounded, **other.rounded}},
             casts={**self.casts, **other.casts},
         )
 
     def __sub__(self, other: RowAccount) -> RowAccount:
         """Subtract another account; raise a ValueError that names the first count that would be negative."""
-        dropped = {
-            name: {cause: _count(self, name, cause) - _count(other, name, cause) for cause in CAUSES}
-            for name in {**self.dropped, **other.dropped}
-        }
-        rounded = {n: self.rounded.get(n, 0) - other.rounded.get(n, 0) for n in {**self.rounded, **other.rounded}}
+        rest = self._combine(other, -1)
         counts = {
-            "rows": self.read - other.read,
-            "complete rows": self.used - other.used,
-            "rows outside the condition": self.filtered - other.filtered,
-            **{f"rows with {cause} in {name!r}": n for name, causes in dropped.items() for cause, n in causes.items()},
-            **{f"rounded integers in {name!r}": n for name, n in rounded.items()},
+            "rows": rest.read,
+            "complete rows": rest.used,
+            "rows outside the condition": rest.filtered,
+            **{f"rows with {cause} in {name!r}": n for name, causes in rest.dropped.items() for cause, n in causes.items()},
+            **{f"rounded integers in {name!r}": n for name, n in rest.rounded.items()},
         }
         for what, number in counts.items():
             if number < 0:
                 raise ValueError(f"{-number:,} more {what}")
-        return RowAccount(
-            read=counts["rows"],
-            used=counts["complete rows"],
-            filtered=counts["rows outside the condition"],
-            dropped={name: causes for name, causes in dropped.items() if any(causes.values())},
-            rounded={name: number for name, number in rounded.items() if number},
-            casts=self.casts,
-        )
+        dropped = {name: causes for name, causes in rest.dropped.items() if any(causes.values())}
+        return replace(rest, dropped=dropped, rounded={name: n for name, n in rest.rounded.items() if n}, casts=self.casts)
 
     def lines(self) -> list[str]:
         """Return the account in sentences. Names in them come from the user and still need `show.escape_controls`."""
@@ -93,7 +85,3 @@ class RowAccount:
             "filtered": self.filtered,
             "dropped": {n: dict(c) for n, c in self.dropped.items()},
         }
-
-
-def _count(account: RowAccount, name: str, cause: str) -> int:
-    return account.dropped.get(name, {}).get(cause, 0)

@@ -45,6 +45,14 @@ class NumericColumn:
     narrow_type: np.dtype | None = None
 
     @property
+    def gaps(self) -> np.ndarray | None:
+        """The gaps (m,), as those of a `CategoricalColumn`."""
+        if not self.has_gaps:
+            return None
+        codes = np.where(np.isnan(self.values), 2, np.where(np.isinf(self.values), 3, 0))
+        return codes if self.null_mask is None else np.where(self.null_mask, 1, codes)
+
+    @property
     def is_decimal(self) -> bool:
         """Whether the column has decimals."""
         return self.stored_column is not None and pa.types.is_decimal(self.stored_column.type)
@@ -52,8 +60,7 @@ class NumericColumn:
     def stored_values(self, rows: np.ndarray) -> list[Any]:
         """Return the values of some rows (r,) as stored: int, Decimal or float."""
         stored = self.stored_column
-        values: list[Any] = self.values[rows].tolist() if stored is None else stored.take(pa.array(rows)).to_pylist()
-        return values
+        return list(self.values[rows].tolist() if stored is None else stored.take(pa.array(rows)).to_pylist())
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -103,39 +110,23 @@ class Batch:
 
     def count_gaps(self, numbers: Iterable[str], labels: Iterable[str] = (), among: np.ndarray | None = None) -> RowAccount:
         """Count the gaps in these columns, within the mask `among` (m,) if given; rows outside it count as filtered."""
-        numbers, labels = list(numbers), list(labels)
+        numbers, labels, rows = list(numbers), list(labels), slice(None) if among is None else among
         dropped, rounded, casts = {}, {}, {}
         for name in numbers:
-            column = self.numbers[name]
-            if column.has_gaps and (causes := _count_causes(column, among)):
-                dropped[name] = causes
-            if column.is_integer and (inexact := _count_inexact(column, among)):
-                rounded[name] = inexact
-            if column.cast:
-                casts[name] = column.cast
-        for name in labels:
-            gaps = self.labels[name].gaps
-            if gaps is not None and (selected := gaps if among is None else gaps[among]).any():
-                dropped[name] = {cause: int((selected == i).sum()) for i, cause in enumerate(CAUSES, start=1)}
+            if self.numbers[name].is_integer:
+                sizes = np.abs(self.numbers[name].values[rows])
+                if inexact := int(((sizes >= EXACT_INTEGERS) & (sizes < np.inf)).sum()):
+                    rounded[name] = inexact
+            if cast := self.numbers[name].cast:
+                casts[name] = cast
+        gaps = [(name, self.numbers[name].gaps) for name in numbers] + [(name, self.labels[name].gaps) for name in labels]
+        for name, codes in gaps:
+            causes = [] if codes is None else [int((codes[rows] == i).sum()) for i, _ in enumerate(CAUSES, start=1)]
+            if any(causes):
+                dropped[name] = dict(zip(CAUSES, causes, strict=True))
         used = int(self.complete_mask(numbers, labels, among).sum())
         filtered = 0 if among is None else self.size - int(among.sum())
         return RowAccount(read=self.size, used=used, filtered=filtered, dropped=dropped, rounded=rounded, casts=casts)
-
-
-def _count_causes(column: NumericColumn, among: np.ndarray | None) -> dict[str, int]:
-    """Count the gaps by cause."""
-    x = column.values if among is None else column.values[among]
-    null = np.zeros(len(column.values), dtype=bool) if column.null_mask is None else column.null_mask
-    null = null if among is None else null[among]
-    causes = (null, np.isnan(x) & ~null, np.isinf(x))
-    counts = {cause: int(mask.sum()) for cause, mask in zip(CAUSES, causes, strict=True)}
-    return counts if any(counts.values()) else {}
-
-
-def _count_inexact(column: NumericColumn, among: np.ndarray | None) -> int:
-    """Count the integers that may be rounded to double."""
-    x = column.values if among is None else column.values[among]
-    return int((np.isfinite(x) & (np.abs(x) >= EXACT_INTEGERS)).sum())
 
 
 def decode_batch(source: Source, numbers: Sequence[str], labels: Sequence[str], first: int, batch: pa.RecordBatch) -> Batch:
@@ -194,8 +185,6 @@ def _decode_numbers(source: Source, name: str, column: pa.Array, first: int) -> 
         column = column.dictionary_decode()
     null = None if column.null_count == 0 else column.is_null().to_numpy(zero_copy_only=False)
     kind, arrow_type = kind_of(column.type), column.type
-    if kind == "null":
-        return NumericColumn(values=np.full(len(column), np.nan), null_mask=null, has_gaps=len(column) > 0)
     if kind == "boolean":
         column = column.cast(pa.uint8())
     elif kind == "other":

@@ -13,12 +13,11 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-DEPTH = 2  # one item that is being decoded and one that waits; more gained nothing
 _POLL_SECONDS = 0.5
 
 
-def prefetch_items(items: Iterator[T], depth: int = DEPTH) -> Generator[T, None, None]:
-    """Yield the items of an iterator in order, while a thread runs it at most `depth` items ahead.
+def prefetch_items(items: Iterator[T], depth: int = 2) -> Generator[T, None, None]:
+    """Yield the items of an iterator in order, while a thread runs it at most `depth` items ahead; more than two gained nothing.
 
     Errors are raised in place of the next item. If the consumer stops early, the thread closes the iterator if it is a generator,
     and ends; the consumer waits for this at most half a second.
@@ -51,7 +50,12 @@ def prefetch_items(items: Iterator[T], depth: int = DEPTH) -> Generator[T, None,
 
 def _decode(items: Iterator[T], requests: SimpleQueue[bool], results: SimpleQueue[tuple[T | None, BaseException | None]]) -> None:
     try:
-        while _wait_for_request(requests):
+        while threading.main_thread().is_alive():  # an abandoned scan must not keep the interpreter alive
+            try:
+                if not requests.get(timeout=_POLL_SECONDS):
+                    return
+            except Empty:
+                continue
             try:
                 results.put((next(items, None), None))
             except BaseException as error:  # the consumer raises it again
@@ -59,13 +63,3 @@ def _decode(items: Iterator[T], requests: SimpleQueue[bool], results: SimpleQueu
     finally:
         if isinstance(items, Generator):
             items.close()
-
-
-def _wait_for_request(requests: SimpleQueue[bool]) -> bool:
-    """Wait for a request, or for the end of the main thread: an abandoned scan must not keep the interpreter alive."""
-    while threading.main_thread().is_alive():
-        try:
-            return requests.get(timeout=_POLL_SECONDS)
-        except Empty:
-            continue
-    return False

@@ -7,7 +7,7 @@ the passes to come. Without a listener a scan is unchanged.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
@@ -18,6 +18,8 @@ from squarely.data.tree_reduce import Branch
 
 if TYPE_CHECKING:
     from squarely.data.source import Source
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +45,6 @@ class Scan:
     unit: str = "rows"
 
 
-T = TypeVar("T")
 Listener = Callable[[Scan], None]
 PositionedBatch = tuple[int, pa.RecordBatch]  # the position of the first row, and a batch
 
@@ -59,6 +60,19 @@ class _Reporter:
         if self.listener is not None:
             self.listener(scan)
 
+    def report_items(self, scan: Scan, items: Iterable[T], count: Callable[[T], int], source: Source | None) -> Iterator[T]:
+        """Yield the items unchanged, and report the scan before and after each; all counts make up the rows of `source`."""
+        self.report(scan)
+        try:
+            for item in items:
+                yield item
+                scan = replace(scan, count=scan.count + count(item))
+                self.report(scan)
+            if source is not None:
+                self.rows[source] = scan.count
+        finally:
+            self.report(replace(scan, is_over=True))
+
 
 @dataclass(eq=False, slots=True)
 class _PassCounter:
@@ -66,13 +80,6 @@ class _PassCounter:
 
     next_purposes: tuple[str, ...] = ()
     number: int = 0
-
-    def begin(self, purpose: str) -> Scan:
-        """Count a pass, expected or not."""
-        self.number += 1
-        if self.next_purposes[:1] == (purpose,):
-            self.next_purposes = self.next_purposes[1:]
-        return Scan(purpose=purpose, number=self.number, passes=self.number + len(self.next_purposes))
 
 
 _REPORTER: ContextVar[_Reporter | None] = ContextVar("reporter", default=None)
@@ -84,23 +91,18 @@ _PURPOSE: ContextVar[str] = ContextVar("purpose", default="")
 def listen(listener: Listener) -> Iterator[None]:
     """Report every scan in this context to the listener: at its start, after each batch, and at its end."""
     reporter = _Reporter(listener)
-    token = _REPORTER.set(reporter)
     try:
-        with pass_counter():
+        with _set(_REPORTER, reporter), pass_counter():
             yield
     finally:
-        _REPORTER.reset(token)
         reporter.listener = None  # a scan that an error has interrupted ends only at garbage collection
 
 
 @contextmanager
 def pass_counter(*purposes: str) -> Iterator[None]:
     """Count the passes in this context from one: those with these purposes, and any others. Also a decorator."""
-    token = _PASSES.set(_PassCounter(purposes))
-    try:
+    with _set(_PASSES, _PassCounter(purposes)):
         yield
-    finally:
-        _PASSES.reset(token)
 
 
 def expect(*purposes: str) -> None:
@@ -113,11 +115,22 @@ def expect(*purposes: str) -> None:
 @contextmanager
 def scan_purpose(purpose: str) -> Iterator[None]:
     """Set the purpose of the scans in this context. Also a decorator."""
-    token = _PURPOSE.set(purpose)
+    with _set(_PURPOSE, purpose):
+        yield
+
+
+def silent(enabled: bool) -> AbstractContextManager[None]:
+    """Report nothing in this context if enabled: one of several processes reports for all."""
+    return _set(_REPORTER, None if enabled else _REPORTER.get())
+
+
+@contextmanager
+def _set(variable: ContextVar[T], value: T) -> Iterator[None]:
+    token = variable.set(value)
     try:
         yield
     finally:
-        _PURPOSE.reset(token)
+        variable.reset(token)
 
 
 def report_scan(
@@ -125,47 +138,30 @@ def report_scan(
 ) -> Iterable[PositionedBatch]:
     """Yield the batches of a scan of all rows, or of some parts, unchanged, and report its progress."""
     reporter = _REPORTER.get()
-    return batches if reporter is None else _report_batches(reporter, source, batches, parts)
-
-
-def _report_batches(
-    reporter: _Reporter, source: Source, batches: Iterable[PositionedBatch], parts: Sequence[int] | None
-) -> Iterator[PositionedBatch]:
-    scan = replace(_begin_scan(), rows=reporter.rows.get(source, source.rows) if parts is None else _sum_rows(source, parts))
-    reporter.report(scan)
-    try:
-        for first, batch in batches:
-            yield first, batch
-            scan = replace(scan, count=scan.count + batch.num_rows)
-            reporter.report(scan)
-        if parts is None:
-            reporter.rows[source] = scan.count
-    finally:
-        reporter.report(replace(scan, is_over=True))
-
-
-def _begin_scan() -> Scan:
-    """Begin a scan; it counts as a pass if it has a purpose."""
-    purpose, passes = _PURPOSE.get(), _PASSES.get()
-    return passes.begin(purpose) if purpose and passes is not None else Scan(purpose=purpose)
+    if reporter is None:
+        return batches
+    rows = reporter.rows.get(source, source.rows) if parts is None else _sum_rows(source, parts)
+    scan = replace(_begin_scan(), rows=rows)
+    return reporter.report_items(scan, batches, lambda item: item[1].num_rows, source if parts is None else None)
 
 
 def report_arrivals(branches: Iterable[Branch[T]], total: int | None) -> Iterable[Branch[T]]:
     """Yield the results of partitions unchanged, and report how many are done."""
     reporter = _REPORTER.get()
-    return branches if reporter is None else _report_branches(reporter, branches, total)
+    if reporter is None:
+        return branches
+    return reporter.report_items(replace(_begin_scan(), rows=total, unit="partitions"), branches, lambda branch: branch[0], None)
 
 
-def _report_branches(reporter: _Reporter, branches: Iterable[Branch[T]], total: int | None) -> Iterator[Branch[T]]:
-    scan = replace(_begin_scan(), rows=total, unit="partitions")
-    reporter.report(scan)
-    try:
-        for parts, result in branches:
-            yield parts, result
-            scan = replace(scan, count=scan.count + parts)
-            reporter.report(scan)
-    finally:
-        reporter.report(replace(scan, is_over=True))
+def _begin_scan() -> Scan:
+    """Begin a scan; if it has a purpose, it counts as a pass, expected or not."""
+    purpose, passes = _PURPOSE.get(), _PASSES.get()
+    if not purpose or passes is None:
+        return Scan(purpose=purpose)
+    passes.number += 1
+    if passes.next_purposes[:1] == (purpose,):
+        passes.next_purposes = passes.next_purposes[1:]
+    return Scan(purpose=purpose, number=passes.number, passes=passes.number + len(passes.next_purposes))
 
 
 @contextmanager
@@ -180,22 +176,11 @@ def report_count(purpose: str, total: int, unit: str = "epochs") -> Iterator[Cal
         return
     scan = Scan(purpose=purpose, rows=total, unit=unit)
     reporter.report(scan)
-    token = _REPORTER.set(None)
     try:
-        yield lambda done: reporter.report(replace(scan, count=done)) if done else None
+        with silent(True):
+            yield lambda done: reporter.report(replace(scan, count=done)) if done else None
     finally:
-        _REPORTER.reset(token)
         reporter.report(replace(scan, is_over=True))
-
-
-@contextmanager
-def silent(enabled: bool) -> Iterator[None]:
-    """Report nothing in this context if enabled: one of several processes reports for all."""
-    token = _REPORTER.set(None if enabled else _REPORTER.get())
-    try:
-        yield
-    finally:
-        _REPORTER.reset(token)
 
 
 def _sum_rows(source: Source, parts: Sequence[int]) -> int | None:

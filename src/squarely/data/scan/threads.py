@@ -12,9 +12,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from functools import cache
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, TypeVar
 
 from threadpoolctl import ThreadpoolController
@@ -24,6 +24,8 @@ B = TypeVar("B")
 
 _MAX_WORKERS = 8  # more exceed the memory bandwidth
 _SINGLE_THREADED: ContextVar[bool] = ContextVar("single_threaded", default=False)
+_SINGLE_THREADED_CONTEXTS: list[Token[bool]] = []  # of all threads
+_BLAS_LIMIT, _LOCK = ExitStack(), threading.Lock()
 
 
 def map_in_order(items: Iterable[A], step: Callable[[A], B], *, threads: bool = True) -> Iterator[B]:
@@ -37,7 +39,7 @@ def map_in_order(items: Iterable[A], step: Callable[[A], B], *, threads: bool = 
     """
     workers = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, _MAX_WORKERS)
     stream = iter(items)
-    first = list(_take(stream, 2 if threads and workers > 1 and not _SINGLE_THREADED.get() else 0))
+    first = list(islice(stream, 2 if threads and workers > 1 and not _SINGLE_THREADED.get() else 0))
     if len(first) < 2:
         for item in chain(first, stream):
             yield step(item)
@@ -63,36 +65,18 @@ def single_threaded() -> Iterator[None]:
     Several threads may be in such a context: the first sets the limit of BLAS, and the last removes it.
     """
     token = _SINGLE_THREADED.set(True)
-    _LIMIT.enter()
+    with _LOCK:
+        if not _SINGLE_THREADED_CONTEXTS:
+            _BLAS_LIMIT.enter_context(_get_controller().limit(limits=1, user_api="blas"))
+        _SINGLE_THREADED_CONTEXTS.append(token)
     try:
         yield
     finally:
-        _LIMIT.leave()
+        with _LOCK:
+            _SINGLE_THREADED_CONTEXTS.remove(token)
+            if not _SINGLE_THREADED_CONTEXTS:
+                _BLAS_LIMIT.close()
         _SINGLE_THREADED.reset(token)
-
-
-class _Limit:
-    """The limit of one BLAS thread, with a count of its users."""
-
-    def __init__(self) -> None:
-        self._lock, self._users, self._exit_stack = threading.Lock(), 0, ExitStack()
-
-    def enter(self) -> None:
-        """Add a user, and set the limit for the first."""
-        with self._lock:
-            self._users += 1
-            if self._users == 1:
-                self._exit_stack.enter_context(_get_controller().limit(limits=1, user_api="blas"))
-
-    def leave(self) -> None:
-        """Remove a user, and the limit with the last."""
-        with self._lock:
-            self._users -= 1
-            if self._users == 0:
-                self._exit_stack.close()
-
-
-_LIMIT = _Limit()
 
 
 def _limit_blas(pool: ThreadPoolExecutor) -> AbstractContextManager[Any]:
@@ -104,10 +88,3 @@ def _limit_blas(pool: ThreadPoolExecutor) -> AbstractContextManager[Any]:
 @cache
 def _get_controller() -> ThreadpoolController:
     return ThreadpoolController()  # searches the loaded libraries, which takes milliseconds
-
-
-def _take(stream: Iterator[A], count: int) -> Iterator[A]:
-    for _ in range(count):
-        for item in stream:
-            yield item
-            break

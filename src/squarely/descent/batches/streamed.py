@@ -194,14 +194,14 @@ def _write(problem: StandardizedProblem, block: Block, at: slice, X: torch.Tenso
     with np.errstate(over="ignore"):  # a value beyond float32 becomes infinite
         for j, (x, _) in zip(layout.dense.tolist(), block.dense, strict=True):
             column = table[:, j] if j < table.shape[1] else response[:, 0]
-            column[:] = problem.column(x[at], j)
+            column[:] = problem.columns(x[at], j)
         if len(layout.grouped):
-            table[:, layout.grouped] = problem.column(np.zeros(len(layout.grouped)), layout.grouped)
+            table[:, layout.grouped] = problem.columns(np.zeros(len(layout.grouped)), layout.grouped)
         for indicator in block.indicators:
             rows = np.flatnonzero(indicator.places[at] >= 0)
             j = layout.grouped[indicator.places[at][rows]]
             values = np.ones(len(rows)) if indicator.values is None else indicator.values[at][rows]
-            table[rows, j] = problem.column(values, j)
+            table[rows, j] = problem.columns(values, j)
 
 
 def _cut(buffer: TensorBatch, order: np.ndarray | None, size: int, skip: int) -> Iterator[TensorBatch]:

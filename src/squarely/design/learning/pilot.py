@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from squarely.data import RowAccount, Source, fold_until
+from squarely.data import RowAccount, Source, fold_parts
 from squarely.design.design import Design, with_centers
 from squarely.design.learning.no_rows import no_rows_error
 from squarely.design.matrix.block import Block
@@ -41,7 +41,7 @@ def map_first_block(design: Design, source: Source, function: Callable[[Block], 
     def first(a: tuple[RowAccount, T | None], b: tuple[RowAccount, T | None]) -> tuple[RowAccount, T | None]:
         return a[0] + b[0], b[1] if a[1] is None else a[1]
 
-    return fold_until(source, design.columns_read, work, first, start, is_enough=lambda total: total[1] is not None)
+    return fold_parts(source, design.columns_read, work, first, start, is_enough=lambda total: total[1] is not None)
 
 
 def _means_and_deviations(block: Block) -> Array:

@@ -174,7 +174,7 @@ def _solution(problem: EngineProblem, client: EngineClient, record: EngineRecord
     span = None if moments.design.intercept else _span(problem, factor, client)
     made = problem.engine_gram.columns
     place = made.shifts[-1], made.units[-1], problem.engine_gram.gram[0, -1] / moments.n
-    scans, expressions = record.scans + client.cost.scans, record.expressions + client.cost.expressions
+    scans, expressions = record.scans + client.scans, record.expressions + client.expressions
     remarks = moments.remarks if client.engine.ordered else (*moments.remarks, UNORDERED.format(record.engine))
     return make_solution(
         replace(moments, engine_record=replace(record, scans=scans, expressions=expressions), remarks=remarks),

@@ -6,7 +6,7 @@ A categorical column is not a column of its own here: an engine sums the column 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -23,13 +23,12 @@ from squarely.design import (
     Polynomial,
     Powers,
     argument_of,
-    centerable_atoms,
     expand_shift,
     lower_power,
     polynomial_stages,
     spline_stages,
 )
-from squarely.moments.engine.group_sums import FactorTexts, GroupKey
+from squarely.moments.engine.group_sums import GroupKey
 from squarely.numerics import Array
 
 
@@ -41,19 +40,19 @@ class EngineColumns:
     ----------
     design, rows : the design, and the query of its complete rows.
     monomials : (p,) the columns of X.
-    centers, scales : of the atoms: short numbers and powers of two; zero for an atom that is not in `free_atoms`.
+    centers, scales : of the atoms: short numbers and powers of two; the center is zero for an atom that must not be centered.
     shifts, units : (p + 1,) short numbers and powers of two, the response last; zero for a column with categories.
-    free_atoms : the atoms that may be centered.
+
+    The centers, scales, shifts and units are empty until `gram_in_engine` sets them.
     """
 
     design: Design
     rows: CompleteRows
     monomials: tuple[Monomial, ...]
-    free_atoms: frozenset[Atom]
     centers: Mapping[Atom, float] = field(default_factory=dict)
     scales: Mapping[Atom, float] = field(default_factory=dict)
-    shifts: Array
-    units: Array
+    shifts: Array = field(default_factory=lambda: np.empty(0))
+    units: Array = field(default_factory=lambda: np.empty(0))
 
     @property
     def atoms(self) -> tuple[Atom, ...]:
@@ -73,45 +72,15 @@ class CarrierBlock:
     Attributes
     ----------
     carrier : the alias of the numeric column that they share; "" for a one.
-    factors : the categorical factors, each with whether all its levels are coded.
+    factors : the texts of the categorical factors, to group by.
     members : (w,) the positions of the columns in W.
     weights : (cells, w) the value of each column in a cell of the levels, the last factor varying fastest.
     """
 
     carrier: str
-    factors: tuple[tuple[str, bool], ...]
+    factors: tuple[str, ...]
     members: np.ndarray
     weights: Array
-
-    @property
-    def keys(self) -> FactorTexts:
-        """The texts of the factors to group by."""
-        return frozenset(text for text, _ in self.factors)
-
-
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class GroupedQuery:
-    """The query that has every carrier as a column, the blocks of W, and the factors to group by."""
-
-    query: Query
-    blocks: tuple[CarrierBlock, ...]
-    keys: Mapping[str, GroupKey]
-
-
-def plan_engine_columns(design: Design, rows: CompleteRows, monomials: Sequence[Monomial]) -> EngineColumns:
-    """Return the columns without centers and scales."""
-    k = len(monomials) + 1
-    atoms = dict.fromkeys(atom for m in monomials for atom, _ in m.powers)
-    return EngineColumns(
-        design=design,
-        rows=rows,
-        monomials=tuple(monomials),
-        free_atoms=centerable_atoms(monomials, intercept=design.intercept),
-        centers=dict.fromkeys(atoms, 0.0),
-        scales=dict.fromkeys(atoms, 1.0),
-        shifts=np.zeros(k),
-        units=np.ones(k),
-    )
 
 
 def atom_stages(columns: EngineColumns) -> tuple[list[Stage], dict[Atom, str], nw.Expr]:
@@ -144,21 +113,27 @@ def carrier_stages(columns: EngineColumns) -> tuple[list[Stage], dict[Powers, st
     """Return the stages that compute the centered atoms and their products, the aliases of these, and the response."""
     stages, aliases, y = atom_stages(columns)
     names = {atom: f"t{i}" for i, atom in enumerate(aliases)}
-    stages.append(
-        {
-            names[atom]: scaled_expression(nw.col(alias), columns.centers[atom], columns.scales[atom])
-            for atom, alias in aliases.items()
-        }
-    )
+    stages.append({names[a]: _scale(nw.col(alias), columns.centers[a], columns.scales[a]) for a, alias in aliases.items()})
     products: dict[Powers, str] = {((atom, 1),): name for atom, name in names.items()}
     by_degree: dict[int, dict[str, nw.Expr]] = {}
+
+    def add_product(powers: Powers) -> str:
+        """Make a product of atoms from the product without one factor of its last atom, and return its alias."""
+        if powers not in products:
+            atom = powers[-1][0]
+            lower = nw.col(add_product(lower_power(powers, atom)))
+            products[powers] = f"q{len(products)}"
+            by_degree.setdefault(sum(power for _, power in powers), {})[products[powers]] = lower * nw.col(names[atom])
+        return products[powers]
+
     for m in columns.monomials:
-        _add_product(m.powers, products, names, by_degree)
+        if m.powers:
+            add_product(m.powers)
     stages += [by_degree[degree] for degree in sorted(by_degree)]
     return stages, products, y
 
 
-def scaled_expression(x: nw.Expr, center: float, unit: float) -> nw.Expr:
+def _scale(x: nw.Expr, center: float, unit: float) -> nw.Expr:
     """Return the expression (x - center) / unit in few operations: engines are slow to plan many.
 
     A unit is a power of two, so multiplying by its inverse gives the same bits.
@@ -167,40 +142,22 @@ def scaled_expression(x: nw.Expr, center: float, unit: float) -> nw.Expr:
     return x * (1.0 / float(unit)) if unit != 1 else x
 
 
-def _add_product(
-    powers: Powers, products: dict[Powers, str], names: Mapping[Atom, str], by_degree: dict[int, dict[str, nw.Expr]]
-) -> None:
-    """Make a product of atoms from the product of one degree less, without one factor of the last atom."""
-    if not powers or powers in products:
-        return
-    atom = powers[-1][0]
-    lower = lower_power(powers, atom)
-    _add_product(lower, products, names, by_degree)
-    products[powers] = f"q{len(products)}"
-    degree = sum(power for _, power in powers)
-    by_degree.setdefault(degree, {})[products[powers]] = nw.col(products[lower]) * nw.col(names[atom])
-
-
-def grouped_query(columns: EngineColumns) -> GroupedQuery:
-    """Return the query of the columns, with their blocks."""
+def make_blocks(columns: EngineColumns) -> tuple[Query, tuple[CarrierBlock, ...], dict[str, GroupKey]]:
+    """Return the query that has every carrier as a column, the blocks of W, and the factors to group by."""
     design, k = columns.design, len(columns.monomials)
     stages, products, y = carrier_stages(columns)
     carriers: dict[str, nw.Expr] = {}
     groups: dict[tuple[str, tuple[tuple[str, bool], ...]], list[int]] = {("", ()): [0]}
     for j, m in enumerate(columns.monomials):
-        alias = f"z{j}" if m.powers else ""
-        if m.pattern and m.powers:
-            alias = f"u{products[m.powers]}"
+        alias = "" if not m.powers else f"u{products[m.powers]}" if m.pattern else f"z{j}"
         if alias and alias not in carriers:
-            carriers[alias] = scaled_expression(nw.col(products[m.powers]), columns.shifts[j], columns.units[j])
+            carriers[alias] = _scale(nw.col(products[m.powers]), columns.shifts[j], columns.units[j])
         groups.setdefault((alias, tuple((text, full) for text, full, _ in m.pattern)), []).append(j + 1)
-    carriers[f"z{k}"] = scaled_expression(y, columns.shifts[k], columns.units[k])
+    carriers[f"z{k}"] = _scale(y, columns.shifts[k], columns.units[k])
     groups[f"z{k}", ()] = [k + 1]
-    keys = {
-        text: GroupKey(alias=columns.rows.labels[coding.column], levels=coding.levels) for text, coding in design.categories.items()
-    }
+    keys = {text: GroupKey(alias=columns.rows.labels[c.column], levels=c.levels) for text, c in design.categories.items()}
     blocks = tuple(_carrier_block(columns, carrier, factors, members) for (carrier, factors), members in groups.items())
-    return GroupedQuery(query=columns.rows.query.with_stages(*stages, carriers), blocks=blocks, keys=keys)
+    return columns.rows.query.with_stages(*stages, carriers), blocks, keys
 
 
 def _carrier_block(columns: EngineColumns, carrier: str, factors: tuple[tuple[str, bool], ...], members: list[int]) -> CarrierBlock:
@@ -211,7 +168,9 @@ def _carrier_block(columns: EngineColumns, carrier: str, factors: tuple[tuple[st
         for matrix, (_, _, position) in zip(matrices, columns.monomials[j - 1].pattern if factors else (), strict=True):
             weight = np.multiply.outer(weight, matrix[:, position])
         weights.append(weight.ravel())
-    return CarrierBlock(carrier=carrier, factors=factors, members=np.array(members), weights=np.stack(weights, axis=-1))
+    return CarrierBlock(
+        carrier=carrier, factors=tuple(text for text, _ in factors), members=np.array(members), weights=np.stack(weights, axis=-1)
+    )
 
 
 ExactRows = list[dict[int, Fraction]]  # for each column, the positions and exact weights of the columns that it is made of
@@ -219,45 +178,39 @@ ExactRows = list[dict[int, Fraction]]  # for each column, the positions and exac
 
 def to_data_columns(columns: EngineColumns) -> ExactRows:
     """Write each column of W as a combination of [1, X, y], exactly."""
-    positions = _positions(columns)
+    moves = {a: (1 / Fraction(scale), -Fraction(columns.centers[a]) / Fraction(scale)) for a, scale in columns.scales.items()}
+    shifts, units = _fractions(columns.shifts), _fractions(columns.units)
     rows: ExactRows = [{0: Fraction(1)}]
-    for i, m in enumerate(columns.monomials, start=1):
-        moves = {
-            a: (1 / _fraction(columns.scales[a]), -_fraction(columns.centers[a]) / _fraction(columns.scales[a]))
-            for a, _ in m.powers
-        }
-        shift, unit = _fraction(columns.shifts[i - 1]), _fraction(columns.units[i - 1])
-        row = {0: -shift / unit}
-        for powers, weight in expand_shift(m.powers, moves).items():
-            j = i if powers == m.powers else positions[powers, m.pattern]
-            row[j] = row.get(j, Fraction(0)) + weight / unit / (columns.monomials[j - 1].coefficient if j else 1)
+    for weights, shift, unit in zip(_expand_monomials(columns, moves), shifts[:-1], units[:-1], strict=True):
+        row = {0: Fraction(0)}
+        row |= {j: weight / unit / (columns.monomials[j - 1].coefficient if j else 1) for j, weight in weights.items()}
+        row[0] -= shift / unit
         rows.append({j: weight for j, weight in row.items() if weight})
-    shift, unit = _fraction(columns.shifts[-1]), _fraction(columns.units[-1])
-    return [*rows, {len(rows): 1 / unit, 0: -shift / unit}]
+    return [*rows, {len(rows): 1 / units[-1], 0: -shifts[-1] / units[-1]}]
 
 
 def to_engine_columns(columns: EngineColumns) -> ExactRows:
     """Write each column of [1, X, y] as a combination of W, exactly."""
-    positions = _positions(columns)
+    moves = {a: (Fraction(scale), Fraction(columns.centers[a])) for a, scale in columns.scales.items()}
+    shifts, units = [Fraction(0), *_fractions(columns.shifts)], [Fraction(1), *_fractions(columns.units)]
     rows: ExactRows = [{0: Fraction(1)}]
-    for j, m in enumerate(columns.monomials, start=1):
-        moves = {a: (_fraction(columns.scales[a]), _fraction(columns.centers[a])) for a, _ in m.powers}
-        row = {0: Fraction(0)}
-        for powers, weight in expand_shift(m.powers, moves).items():
-            i = j if powers == m.powers else positions[powers, m.pattern]
-            shift, unit = (_fraction(columns.shifts[i - 1]), _fraction(columns.units[i - 1])) if i else (Fraction(0), Fraction(1))
-            row[i] = row.get(i, Fraction(0)) + weight * m.coefficient * unit
-            row[0] += weight * m.coefficient * shift
+    for m, weights in zip(columns.monomials, _expand_monomials(columns, moves), strict=True):
+        row = {0: Fraction(0)} | {i: weight * m.coefficient * units[i] for i, weight in weights.items()}
+        row[0] += sum(weight * m.coefficient * shifts[i] for i, weight in weights.items())
         rows.append({i: weight for i, weight in row.items() if weight})
-    return [*rows, {len(rows): _fraction(columns.units[-1]), 0: _fraction(columns.shifts[-1])}]
+    return [*rows, {len(rows): units[-1], 0: shifts[-1]}]
 
 
-def _positions(columns: EngineColumns) -> dict[tuple[Powers, tuple[FactorColumn, ...]], int]:
+def _expand_monomials(columns: EngineColumns, moves: Mapping[Atom, tuple[Fraction, Fraction]]) -> ExactRows:
+    """Expand the powers of moved atoms in each column, as weights by the position in [1, X] of the same powers."""
     positions: dict[tuple[Powers, tuple[FactorColumn, ...]], int] = {((), ()): 0}
     for i, m in enumerate(columns.monomials, start=1):
         positions.setdefault((m.powers, m.pattern), i)
-    return positions
+    return [
+        {i if p == m.powers else positions[p, m.pattern]: weight for p, weight in expand_shift(m.powers, moves).items()}
+        for i, m in enumerate(columns.monomials, start=1)
+    ]
 
 
-def _fraction(x: float) -> Fraction:
-    return Fraction(float(x))
+def _fractions(values: Array) -> list[Fraction]:
+    return [Fraction(value) for value in values.tolist()]

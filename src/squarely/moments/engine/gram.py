@@ -11,20 +11,18 @@ from operator import mul
 import narwhals as nw
 import numpy as np
 
-from squarely.data import Stage
-from squarely.design import Atom, Monomial, Powers, no_rows_error, row_account_in_engine
+from squarely.data import Query, Stage
+from squarely.design import Atom, Monomial, Powers, centerable_atoms, no_rows_error, row_account_in_engine
 from squarely.moments.engine.client import EngineClient
 from squarely.moments.engine.columns import (
     CarrierBlock,
     EngineColumns,
-    GroupedQuery,
     atom_stages,
     carrier_stages,
-    grouped_query,
-    plan_engine_columns,
+    make_blocks,
     to_engine_columns,
 )
-from squarely.moments.engine.group_sums import FactorTexts, GroupKey, GroupSums, query_group_sums
+from squarely.moments.engine.group_sums import FactorTexts, GroupKey, query_group_sums
 from squarely.numerics import CONSTANT_TOLERANCE, Array, is_constant, power_of_two, round_to_few_bits
 
 PILOT_ROWS = 10_000  # rows that suffice for centers and scales
@@ -36,13 +34,16 @@ class EngineGram:
 
     Attributes
     ----------
-    columns, grouped_query : how W is made, and its query.
+    columns : how W is made.
+    query, blocks, keys : the query that has every carrier as a column, the blocks of W, and the factors to group by.
     gram : (k + 1, k + 1), W'W.
     to_data_columns : (k + 1, k + 1), M with [1, X, y] = W M, rounded once.
     """
 
     columns: EngineColumns
-    grouped_query: GroupedQuery
+    query: Query
+    blocks: tuple[CarrierBlock, ...]
+    keys: Mapping[str, GroupKey]
     gram: Array
     to_data_columns: Array
 
@@ -64,33 +65,37 @@ class EngineRecord:
     engine_gram: EngineGram | None = None
 
 
-def gram_in_engine(columns: EngineColumns, client: EngineClient) -> EngineGram:
-    """Let the engine sum the products of all columns of W."""
-    grouped = grouped_query(columns)
-    pairs = [(a, b) for i, a in enumerate(grouped.blocks) for b in grouped.blocks[i:]]
+def gram_in_engine(columns: EngineColumns, client: EngineClient, *, first: int | None = None) -> EngineGram:
+    """Let the engine sum the products of all columns of W, with centers and scales from the first complete rows, or from all."""
+    columns = _center_columns(columns, client, first)
+    query, blocks, keys = make_blocks(columns)
+    pairs = [(a, b) for i, a in enumerate(blocks) for b in blocks[i:]]
     results: dict[FactorTexts, dict[str, nw.Expr]] = {frozenset(): {"n": nw.len()}}
     for a, b in pairs:
         factors = [nw.col(carrier) for carrier in (a.carrier, b.carrier) if carrier]
         product = reduce(mul, factors).sum() if factors else nw.len()
-        results.setdefault(a.keys | b.keys, {})[_product_name(a, b)] = product
-    sums = query_group_sums(client, grouped.query, results, grouped.keys)
+        results.setdefault(frozenset((*a.factors, *b.factors)), {})[_product_name(a, b)] = product
+    sums = query_group_sums(client, query, results, keys)
     k = len(columns.monomials) + 2
     gram = np.zeros((k, k))
     for a, b in pairs:
-        products = _sum_products(a, b, sums[a.keys | b.keys], grouped.keys)
+        groups = sums[frozenset((*a.factors, *b.factors))]
+        positions = tuple(groups.flat_positions(block.factors, keys) for block in (a, b))
+        table = np.zeros((len(a.weights), len(b.weights)))  # the sums of the carriers' products by cell
+        np.add.at(table, positions, groups.sums[_product_name(a, b)])
+        products = a.weights.T @ table @ b.weights
         gram[np.ix_(a.members, b.members)] = products
         gram[np.ix_(b.members, a.members)] = products.T
     M = np.zeros((k, k))
     for j, row in enumerate(to_engine_columns(columns)):
         for i, weight in row.items():
             M[i, j] = float(weight)
-    return EngineGram(columns=columns, grouped_query=grouped, gram=gram, to_data_columns=M)
+    return EngineGram(columns=columns, query=query, blocks=blocks, keys=keys, gram=gram, to_data_columns=M)
 
 
 def gram_of_columns(engine_gram: EngineGram, client: EngineClient, monomials: Sequence[Monomial]) -> EngineGram:
     """Sum again for some of the columns alone, with new centers and scales."""
-    columns = plan_engine_columns(engine_gram.columns.design, engine_gram.columns.rows, monomials)
-    return gram_in_engine(center_columns(columns, client, first=None), client)
+    return gram_in_engine(replace(engine_gram.columns, monomials=tuple(monomials)), client)
 
 
 def constant_atoms(columns: EngineColumns, client: EngineClient, deviations: Mapping[Atom, tuple[float, float]]) -> set[Atom]:
@@ -107,19 +112,10 @@ def constant_atoms(columns: EngineColumns, client: EngineClient, deviations: Map
 
 
 def _product_name(a: CarrierBlock, b: CarrierBlock) -> str:
-    first, second = sorted((a.carrier, b.carrier))
-    return f"s{first}x{second}"
+    return "s" + "x".join(sorted((a.carrier, b.carrier)))
 
 
-def _sum_products(a: CarrierBlock, b: CarrierBlock, sums: GroupSums, keys: Mapping[str, GroupKey]) -> Array:
-    """Sum the products of two blocks' columns (w, v) from the sums of their carriers' products by cell."""
-    positions = tuple(sums.flat_positions([text for text, _ in block.factors], keys) for block in (a, b))
-    table = np.zeros((len(a.weights), len(b.weights)))
-    np.add.at(table, positions, sums.sums[_product_name(a, b)])
-    return a.weights.T @ table @ b.weights
-
-
-def center_columns(columns: EngineColumns, client: EngineClient, *, first: int | None) -> EngineColumns:
+def _center_columns(columns: EngineColumns, client: EngineClient, first: int | None) -> EngineColumns:
     """Take centers and scales from the first complete rows, or from all.
 
     One query has the atoms and the response; a second one the powers and products of centered atoms, if there are any.
@@ -131,7 +127,8 @@ def center_columns(columns: EngineColumns, client: EngineClient, *, first: int |
     fixed = constant_atoms(
         columns, client, {a: pair for a, pair in deviations.items() if columns.is_power and pair[1] and math.isfinite(pair[0])}
     )
-    moves = {atom: _center_and_scale(*deviations[atom], center=atom in columns.free_atoms - fixed) for atom in aliases}
+    free = centerable_atoms(columns.monomials, intercept=columns.design.intercept) - fixed
+    moves = {atom: _center_and_scale(*deviations[atom], center=atom in free) for atom in aliases}
     columns = replace(columns, centers={a: c for a, (c, _) in moves.items()}, scales={a: s for a, (_, s) in moves.items()})
     of_powers: dict[Powers, tuple[float, float]] = {}
     for atom in aliases:

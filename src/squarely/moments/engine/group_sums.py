@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import narwhals as nw
 import numpy as np
 
-from squarely.data import Engine, Level, Query
+from squarely.data import Level, Query
 from squarely.errors import changed_error
 from squarely.moments.engine.client import EngineClient
 from squarely.numerics import Array
@@ -24,10 +24,6 @@ class GroupKey:
 
     alias: str
     levels: tuple[Level, ...]
-
-    def map_values(self, values: Sequence[float], engine: Engine) -> nw.Expr:
-        """Return the expression that gives each row the value of its level; a row with another level has none."""
-        return engine.map_values(nw.col(self.alias), self.levels, values)
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)

@@ -16,7 +16,6 @@ from squarely.moments.engine.gram import EngineGram
 from squarely.moments.engine.group_sums import FactorTexts, GroupKey, query_group_sums
 from squarely.numerics import Array, powers_about_mean
 
-_POWERS = ("r1", "r2", "r3", "r4")
 _MAX_NESTED_TERMS = 16
 
 
@@ -47,43 +46,42 @@ def combination_sums(engine_gram: EngineGram, client: EngineClient, a: Array) ->
     ------
     DataError : these are not the rows of the first scan.
     """
-    grouped, n = engine_gram.grouped_query, float(engine_gram.gram[0, 0])
+    n = float(engine_gram.gram[0, 0])
     stages, combination = _combination_expression(engine_gram, a, client.engine)
     r_mean, y_mean = float(engine_gram.gram[0] @ a) / n, float(engine_gram.gram[0, -1]) / n
-    query = grouped.query.with_stages(
+    query = engine_gram.query.with_stages(
         *stages, {"r0": combination}, {"r1": nw.col("r0") - r_mean}, {"r2": nw.col("r1") * nw.col("r1")}
     )
-    y = nw.col(next(block.carrier for block in grouped.blocks if block.members[-1] == len(engine_gram.gram) - 1)) - y_mean
-    powers = (nw.col("r1"), nw.col("r2"), nw.col("r2") * nw.col("r1"), nw.col("r2") * nw.col("r2"))
+    y = nw.col(next(block.carrier for block in engine_gram.blocks if block.members[-1] == len(engine_gram.gram) - 1)) - y_mean
+    r1, r2 = nw.col("r1"), nw.col("r2")
+    powers = {"r1": r1, "r2": r2, "r3": r2 * r1, "r4": r2 * r2}
     plain = {
         "n": nw.len(),
         "rr": (nw.col("r0") * nw.col("r0")).sum(),
-        **{name: power.sum() for name, power in zip(_POWERS, powers, strict=True)},
+        **{name: power.sum() for name, power in powers.items()},
         "y1": y.sum(),
         "y2": (y * y).sum(),
     }
     results: dict[FactorTexts, dict[str, nw.Expr]] = {frozenset(): plain}
-    for block in grouped.blocks:
+    for block in engine_gram.blocks:
         x = nw.col("r0") * nw.col(block.carrier) if block.carrier else nw.col("r0")
-        results.setdefault(block.keys, {})[f"g{block.carrier}"] = x.sum()
-    for block in grouped.blocks:
+        results.setdefault(frozenset(block.factors), {})[f"g{block.carrier}"] = x.sum()
         if block.carrier and not block.factors:
             plain[f"c{block.carrier}"] = nw.col(block.carrier).sum()
-    sums = query_group_sums(client, query, results, grouped.keys)
+    sums = query_group_sums(client, query, results, engine_gram.keys)
     totals = {name: float(values.sum()) for name, values in sums[frozenset()].sums.items()}
     _require_same_rows(engine_gram, client, totals)
     gradient = np.zeros(len(a))
-    for block in grouped.blocks:
-        groups = sums[block.keys]
+    for block in engine_gram.blocks:
+        groups = sums[frozenset(block.factors)]
         table = np.zeros(len(block.weights))
-        positions = groups.flat_positions([text for text, _ in block.factors], grouped.keys)
-        np.add.at(table, positions, groups.sums[f"g{block.carrier}"])
+        np.add.at(table, groups.flat_positions(block.factors, engine_gram.keys), groups.sums[f"g{block.carrier}"])
         gradient[block.members] = table @ block.weights
     return CombinationSums(
         query=query,
         gradient=gradient,
         squares=totals["rr"],
-        powers=powers_about_mean(int(n), np.array([totals[name] for name in _POWERS])),
+        powers=powers_about_mean(int(n), np.array([totals[name] for name in powers])),
         response_sums=np.array([totals["y1"], totals["y2"]]),
     )
 
@@ -92,19 +90,18 @@ def _combination_expression(engine_gram: EngineGram, a: Array, engine: Engine) -
     """Return the expression of W a: a block contributes its carrier times a number, which depends on the cell with categories."""
     cell_positions: dict[str, nw.Expr] = {}
     terms: list[nw.Expr] = []
-    for i, block in enumerate(engine_gram.grouped_query.blocks):
+    for i, block in enumerate(engine_gram.blocks):
         weights = block.weights @ a[block.members]
         if not weights.any():
             continue
-        keys = [engine_gram.grouped_query.keys[text] for text, _ in block.factors]
+        keys = [engine_gram.keys[text] for text in block.factors]
         if not keys:
             term = nw.lit(float(weights[0]))
         elif len(keys) == 1:
-            term = keys[0].map_values(weights.tolist(), engine)
+            term = engine.map_values(nw.col(keys[0].alias), keys[0].levels, weights.tolist())
         else:
             cell_positions[f"o{i}"] = _cell_position(keys, engine)
-            cells = tuple(float(cell) for cell in range(len(weights)))
-            term = GroupKey(alias=f"o{i}", levels=cells).map_values(weights.tolist(), engine)
+            term = engine.map_values(nw.col(f"o{i}"), [float(cell) for cell in range(len(weights))], weights.tolist())
         terms.append(term * nw.col(block.carrier) if block.carrier else term)
     # The response is the last term and goes first: the others are subtracted from it, so partial sums shrink.
     total = terms[-1] + _sum_by_halves(terms[:-1]) if len(terms) > _MAX_NESTED_TERMS else sum(terms[:-1], terms[-1])
@@ -119,7 +116,7 @@ def _sum_by_halves(terms: Sequence[nw.Expr]) -> nw.Expr:
 
 def _cell_position(keys: Sequence[GroupKey], engine: Engine) -> nw.Expr:
     """Return the position of a row's cell among those of some factors, the last of which varies fastest."""
-    codes = [key.map_values([float(i) for i in range(len(key.levels))], engine) for key in keys]
+    codes = [engine.map_values(nw.col(key.alias), key.levels, [float(i) for i in range(len(key.levels))]) for key in keys]
     position = codes[0]
     for key, code in zip(keys[1:], codes[1:], strict=True):
         position = position * float(len(key.levels)) + code
@@ -130,7 +127,7 @@ def _require_same_rows(engine_gram: EngineGram, client: EngineClient, totals: Ma
     """Raise a DataError unless a scan has the number of rows and the column sums of the first one."""
     tolerance = 1e-10 * np.sqrt(engine_gram.gram[0, 0] * np.diag(engine_gram.gram))
     same = totals["n"] == engine_gram.gram[0, 0] and math.isfinite(totals["rr"])
-    for block in engine_gram.grouped_query.blocks:
+    for block in engine_gram.blocks:
         if block.carrier and not block.factors:
             at = int(block.members[0])
             same = same and abs(totals[f"c{block.carrier}"] - engine_gram.gram[0, at]) <= tolerance[at]

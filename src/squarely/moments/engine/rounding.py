@@ -29,7 +29,7 @@ def rounding_in_engine(engine_gram: EngineGram, client: EngineClient) -> Array:
     aliases = {powers: f"h{i}" for i, (powers, bound) in enumerate(bounds.items()) if isinstance(bound, nw.Expr)}
     squares = {powers: n * bound**2 for powers, bound in bounds.items() if isinstance(bound, float)}
     if aliases:
-        query = engine_gram.grouped_query.query.with_stages({alias: bounds[powers] for powers, alias in aliases.items()})
+        query = engine_gram.query.with_stages({alias: bounds[powers] for powers, alias in aliases.items()})
         row = client.aggregate(query, {alias: (nw.col(alias) * nw.col(alias)).sum() for alias in aliases.values()})[0]
         squares |= {powers: float(row[alias]) for powers, alias in aliases.items()}
     for i, m in enumerate(columns.monomials, start=1):
