@@ -45,6 +45,10 @@ class History:
         """The loss at epochs 0, 1, ..., each before the updates that follow it."""
         return self.columns["loss"]
 
+    def column(self, name: str) -> Array:
+        """Return a column as an array, one value for each epoch that has one; empty if there is none."""
+        return np.asarray(self.columns.get(name, ()), dtype=np.float64)
+
     def add(self, values: Mapping[str, float]) -> None:
         """Log an epoch."""
         for name, value in values.items():
@@ -181,8 +185,3 @@ def update_average(state: LoopState) -> None:
         state.average_count += 1
         for mean, parameter in zip(state.mean, state.parameters, strict=True):
             mean.lerp_(parameter, 1.0 / state.average_count)
-
-
-def history_column(log: History, name: str) -> Array:
-    """Return a column of the log as an array, one value for each epoch that has one."""
-    return np.array(log.columns.get(name, ()), dtype=np.float64)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -14,10 +15,10 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from squarely.data import report_count
 from squarely.descent.batches.batch_source import BatchSource, NonFiniteRowError
-from squarely.descent.loop.state import History, LoopState, copy_parameters, history_column, set_parameters, update_average
+from squarely.descent.loop.state import History, LoopState, set_parameters, update_average
 from squarely.descent.loop.stopping import FINISHED, StopReason, stop_reason
 from squarely.descent.model.gradients import Gradient
-from squarely.descent.model.metrics import Measurement, measure
+from squarely.descent.model.metrics import measure
 from squarely.descent.options.optimizers import needs_closure, step_scheduler, try_schedule
 from squarely.descent.options.options import TrainingOptions
 from squarely.numerics import Array
@@ -30,19 +31,13 @@ Evaluate = Callable[[torch.Tensor | None], dict[str, float]]
 
 
 class CheckpointHook(Protocol):
-    """Called by the loop at each moment from which a run can resume."""
-
-    def on_start(self, state: LoopState) -> None:
-        """Save the state before the first update."""
+    """Called by the loop at each moment from which a run can resume; it saves the state if it is time."""
 
     def on_batch(self, state: LoopState) -> None:
-        """Save the state in the middle of an epoch, if it is time."""
+        """Act in the middle of an epoch."""
 
     def on_epoch(self, state: LoopState) -> None:
-        """Save the state at the beginning of an epoch, if it is time."""
-
-    def on_end(self, state: LoopState, ended: StopReason) -> None:
-        """Save the state at the end."""
+        """Act at the beginning of an epoch."""
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -94,17 +89,15 @@ class LoopResult:
         return self.stop_reason.status == "diverged"
 
 
-def require_schedule(rows: BatchSource, state: LoopState, options: TrainingOptions) -> None:
-    """Try the schedule out for the remaining steps of a run.
+def steps_per_epoch(rows: BatchSource, options: TrainingOptions) -> int:
+    """Return the number of updates of an epoch."""
+    return 1 if options.batch_size is None else rows.batches_per_epoch(min(options.batch_size, rows.n))
 
-    Raises
-    ------
-    OptionError : it ends before them.
-    """
-    if state.scheduler is not None:
-        by_batch = options.scheduler_per == "batch" and not options.is_full_batch
-        each = rows.batches_per_epoch(_effective_batch_size(rows, options)) if by_batch else 1
-        try_schedule(state.scheduler, (options.epochs - state.epoch) * each - (state.batch if by_batch else 0), options.epochs)
+
+def require_schedule(rows: BatchSource, state: LoopState, options: TrainingOptions) -> None:
+    """Raise an OptionError where the schedule ends before the remaining steps of a run."""
+    each, done = (steps_per_epoch(rows, options), state.batch) if options.scheduler_per == "batch" else (1, 0)
+    try_schedule(state.scheduler, (options.epochs - state.epoch) * each - done, options.epochs)
 
 
 def run_loop(
@@ -121,68 +114,47 @@ def run_loop(
 
     `gradient` leaves the gradient of rows in the parameters and returns their loss. With `distance` the run stops near the optimum.
     """
-    if hook is not None:
-        hook.on_start(state)
+    steps, is_full = steps_per_epoch(rows, options), options.is_full_batch
+    count = report_count("training", options.epochs * steps, "epochs" if is_full else "steps")
     try:
-        ended = _run_epochs(rows, state, options, gradient=gradient, evaluate=evaluate, distance=distance, hook=hook)
+        with threads_for(rows.n * rows.features), count as report:
+            while True:
+                loss = gradient(rows.sequential(), rows.n) if is_full else None  # the gradient stays in the parameters
+                if len(state.history.losses) == state.epoch:  # an epoch begins: log the values before its updates
+                    values = evaluate(loss)
+                    state.history.add(values)
+                    ended = stop_reason(state, options, values, distance)
+                    if ended is not None:
+                        return ended
+                    _step_by_validation(state)
+                if state.epoch == options.epochs:
+                    return FINISHED
+                if hook is not None and not state.batch:
+                    hook.on_epoch(state)
+                if is_full:
+                    _update(state, options, lambda: gradient(rows.sequential(), rows.n))
+                else:
+                    _run_batches(rows, state, options, gradient, report=report, hook=hook)
+                if _is_step_due(state, options):
+                    step_scheduler(state.scheduler, state.history.losses[-1])
+                state.epoch, state.batch = state.epoch + 1, 0
+                report(state.epoch * steps)
     except NonFiniteRowError as error:
         set_parameters(state.parameters, state.finite_parameters)
-        ended = StopReason("not finite", f"{error}. The parameters are those of epoch {state.epoch:,}.")
-    if hook is not None:
-        hook.on_end(state, ended)
-    return ended
-
-
-def _run_epochs(
-    rows: BatchSource,
-    state: LoopState,
-    options: TrainingOptions,
-    *,
-    gradient: Gradient,
-    evaluate: Evaluate,
-    distance: Callable[[], float] | None,
-    hook: CheckpointHook | None,
-) -> StopReason:
-    steps = 1 if options.is_full_batch else rows.batches_per_epoch(_effective_batch_size(rows, options))  # an epoch
-    with (
-        threads_for(rows.n * rows.features),
-        report_count("training", options.epochs * steps, "epochs" if options.is_full_batch else "steps") as report,
-    ):
-
-        def after_batch() -> None:
-            state.batch += 1
-            report(state.epoch * steps + state.batch)
-            if hook is not None:
-                hook.on_batch(state)
-
-        while True:
-            loss = gradient(rows.sequential(), rows.n) if options.is_full_batch else None  # the gradient stays in the parameters
-            if len(state.history.losses) == state.epoch:  # an epoch begins: log the values before its updates
-                values = evaluate(loss)
-                state.history.add(values)
-                ended = stop_reason(state, options, values, distance)
-                if ended is not None:
-                    return ended
-                _step_by_validation(state)
-            if state.epoch == options.epochs:
-                return FINISHED
-            if hook is not None and not state.batch:
-                hook.on_epoch(state)
-            if options.is_full_batch:
-                _update(state, options, lambda: gradient(rows.sequential(), rows.n))
-            else:
-                _run_batches(rows, state, options, gradient, after_batch)
-            if _is_step_due(state, options):
-                step_scheduler(state.scheduler, state.history.losses[-1])
-            state.epoch, state.batch = state.epoch + 1, 0
-            report(state.epoch * steps)
+        return StopReason("not finite", f"{error}. The parameters are those of epoch {state.epoch:,}.")
 
 
 def _run_batches(
-    rows: BatchSource, state: LoopState, options: TrainingOptions, gradient: Gradient, after_batch: Callable[[], None]
+    rows: BatchSource,
+    state: LoopState,
+    options: TrainingOptions,
+    gradient: Gradient,
+    *,
+    report: Callable[[int], None],
+    hook: CheckpointHook | None,
 ) -> None:
     """Take the remaining steps of an epoch, one for each batch."""
-    size = _effective_batch_size(rows, options)
+    size, before = min(options.batch_size or rows.n, rows.n), state.epoch * steps_per_epoch(rows, options)
     if not state.batch:
         state.total.zero_()
     for inputs, labels in rows.batches(state.epoch, size, state.batch):
@@ -192,12 +164,11 @@ def _run_batches(
         _update(state, options, None)
         if state.scheduler is not None and options.scheduler_per == "batch":
             step_scheduler(state.scheduler)
-        after_batch()
+        state.batch += 1
+        report(before + state.batch)
+        if hook is not None:
+            hook.on_batch(state)
     state.history.add({"running_loss": state.total.item() / rows.n})
-
-
-def _effective_batch_size(rows: BatchSource, options: TrainingOptions) -> int:
-    return min(options.batch_size or rows.n, rows.n)
 
 
 def _update(state: LoopState, options: TrainingOptions, closure: Callable[[], Any] | None) -> None:
@@ -221,28 +192,24 @@ def evaluate_state(
     criterion: nn.Module,
     unit: float,
     validation: BatchSource | None,
-    from_moments: Callable[[], Measurement] | None,
+    from_moments: Callable[[], dict[str, float]] | None,
 ) -> dict[str, float]:
     """Measure the weights as they are: the loss on all rows, metrics, and both on the validation rows.
 
     `unit` is that of the response, for metrics; `from_moments` measures without reading rows, where that is possible.
     """
-
-    def measured(on: BatchSource) -> Measurement:
-        return measure(state.model, criterion, on, metrics=options.metrics, unit=unit)
-
+    measure_on = partial(measure, state.model, criterion, metrics=options.metrics, unit=unit)
+    values: dict[str, float] = {}
     if loss is None or options.metrics:
-        result = from_moments() if from_moments else measured(rows)
-        values = {"loss": result.loss if loss is None else loss.item(), **result.metrics}
-    else:
-        values = {"loss": loss.item()}
+        values = from_moments() if from_moments else measure_on(rows)
+    if loss is not None:
+        values["loss"] = loss.item()
     if state.scheduler is not None:
         values["lr"] = state.lr
         if state.has_momentum_schedule:
             values["momentum"] = float(state.optimizer.param_groups[0]["momentum"])
     if validation is not None:
-        result = measured(validation)
-        values |= {"val_loss": result.loss, **{f"val_{name}": value for name, value in result.metrics.items()}}
+        values |= {f"val_{name}": value for name, value in measure_on(validation).items()}
     return values
 
 
@@ -264,21 +231,19 @@ def _is_step_due(state: LoopState, options: TrainingOptions) -> bool:
     return options.is_full_batch or options.scheduler_per == "epoch"
 
 
-def finish_loop(
-    state: LoopState, ended: StopReason, start: Array, read: Callable[[], Array], evaluate: Evaluate | None = None
-) -> LoopResult:
+def finish_loop(state: LoopState, ended: StopReason, start: Array, read: Callable[[], Array], evaluate: Evaluate) -> LoopResult:
     """Put the best parameters or the average of the iterates into the model, where the run ends with them."""
     last = averaged = None
     if ended.restored_epoch is not None and state.best_parameters is not None:
         set_parameters(state.parameters, state.best_parameters)
     elif state.mean is not None and state.average_count and ended.status in ("finished", "stopped"):
         last = read()
-        set_parameters(state.parameters, copy_parameters(state.mean))
-        averaged = None if evaluate is None else _evaluate_average(state, evaluate)
+        set_parameters(state.parameters, state.mean)
+        averaged = _evaluate_average(state, evaluate)
     return LoopResult(
         model=state.model,
         optimizer=state.optimizer,
-        losses=history_column(state.history, "loss"),
+        losses=state.history.column("loss"),
         history=state.history,
         start=start,
         end=read(),

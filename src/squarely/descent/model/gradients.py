@@ -1,4 +1,4 @@
-"""The loss of rows and its gradient, left in the parameters: through autograd, or in closed form for the mean squared error."""
+"""The losses of rows, and their gradients: through autograd, or in closed form for the mean squared error."""
 
 from __future__ import annotations
 
@@ -10,13 +10,39 @@ from torch import nn
 from torch.nn import functional
 
 from squarely.descent.batches.batch_source import TensorBatch
-from squarely.descent.model.linear_regression import as_column
-from squarely.descent.model.losses import new_criterion
+from squarely.descent.model.linear_regression import as_column, linear_parameters
 from squarely.descent.options.options import TrainingOptions
 from squarely.moments import StandardizedProblem
 
 # Takes chunks of rows and the number of rows in the mean; returns the mean loss and leaves the gradient in the parameters.
 Gradient = Callable[[Iterable[TensorBatch], int], torch.Tensor]
+
+
+class QuantileLoss(nn.Module):
+    """The pinball loss: the mean of max(q r, (q - 1) r) with r = label - output, minimal at the q-th quantile.
+
+    Source: Koenker and Bassett (1978), doi:10.2307/1913643.
+    """
+
+    def __init__(self, quantile: float) -> None:
+        super().__init__()
+        self.quantile = quantile
+
+    def forward(self, outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the mean loss of outputs (m, 1) and labels (m, 1)."""
+        r = labels - outputs
+        return torch.maximum(self.quantile * r, (self.quantile - 1.0) * r).mean()
+
+
+def new_criterion(options: TrainingOptions) -> nn.Module:
+    """Return the loss of the options, a mean over rows of a function of the residual, as in torch."""
+    if options.loss == "l1":
+        return nn.L1Loss()
+    if options.loss == "huber":
+        return nn.HuberLoss(delta=options.delta)
+    if options.loss == "quantile":
+        return QuantileLoss(options.quantile)
+    return nn.MSELoss()
 
 
 def new_gradient(options: TrainingOptions, model: nn.Module) -> Gradient:
@@ -47,25 +73,19 @@ def _closed_form_gradient(model: Any) -> Gradient:
     """L = (1/n) sum r^2 with r = X w + b - y: dL/dw = (2/n) X'r and dL/db = (2/n) sum r."""
     weight, bias = model.linear.weight, model.linear.bias
     w, b = weight.detach(), None if bias is None else bias.detach()  # the same memory without a graph
+    parameters = [weight] if bias is None else [weight, bias]
 
     def gradient(chunks: Iterable[TensorBatch], n: int) -> torch.Tensor:
         total: Any = None
         for inputs, labels in chunks:
             r = functional.linear(inputs, w, b).sub_(labels)  # (m, 1)
             flat = r.view(-1)
-            across, level, squares = torch.mm(r.t(), inputs), r.sum(0), torch.dot(flat, flat)
-            if total is None:
-                weight.grad, total = across, squares
-                if bias is not None:
-                    bias.grad = level
-            else:
-                weight.grad += across
-                total += squares
-                if bias is not None:
-                    bias.grad += level
-        weight.grad.mul_(2.0 / n)
-        if bias is not None:
-            bias.grad.mul_(2.0 / n)
+            for parameter, part in zip(parameters, (torch.mm(r.t(), inputs), r.sum(0)), strict=False):
+                parameter.grad = part if total is None else parameter.grad.add_(part)
+            squares = torch.dot(flat, flat)
+            total = squares if total is None else total.add_(squares)
+        for parameter in parameters:
+            parameter.grad.mul_(2.0 / n)
         return total.div_(n)
 
     return gradient
@@ -73,14 +93,12 @@ def _closed_form_gradient(model: Any) -> Gradient:
 
 def flatten_parameters(model: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the coefficients of a model and their gradients, (p,) each, the bias first, in memory that the parameters share."""
-    weight, bias = model.linear.weight, model.linear.bias
-    parts = [weight.detach().view(-1)] if bias is None else [bias.detach(), weight.detach().view(-1)]
-    w = torch.cat(parts)
+    parts = linear_parameters(model)
+    sizes = [part.numel() for part in parts]
+    w = nn.utils.parameters_to_vector(parts).detach()
     g = torch.zeros_like(w)
-    first = len(w) - weight.numel()
-    weight.data, weight.grad = w[first:].view_as(weight), g[first:].view_as(weight)
-    if bias is not None:
-        bias.data, bias.grad = w[:1], g[:1]
+    for part, values, gradient in zip(parts, w.split(sizes), g.split(sizes), strict=True):
+        part.data, part.grad = values.view_as(part), gradient.view_as(part)
     return w, g
 
 

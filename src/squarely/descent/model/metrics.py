@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -14,52 +13,31 @@ from squarely.descent.batches.batch_source import BatchSource
 from squarely.descent.model.linear_regression import as_column
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measurement:
-    """The result of a forward pass.
-
-    Attributes
-    ----------
-    loss : the criterion's mean over all rows, in standardized units.
-    metrics : name -> value, in the unit of the response (MSE in its square; R2 = 1 - MSE / variance has none).
-    """
-
-    loss: float
-    metrics: Mapping[str, float]
-
-
 def measure(
-    model: nn.Module,
-    criterion: nn.Module,
-    rows: BatchSource,
-    *,
-    metrics: Sequence[str] = (),
-    unit: float = 1.0,
-) -> Measurement:
-    """Measure a model on the rows of all processes; `unit` is the standard deviation of the response in its own unit."""
-    losses: list[tuple[float, int]] = []
-    sums = dict.fromkeys(("rows", "loss", "squared", "absolute", "labels", "squares"), 0.0)
+    model: nn.Module, criterion: nn.Module, rows: BatchSource, *, metrics: Sequence[str] = (), unit: float = 1.0
+) -> dict[str, float]:
+    """Return the mean "loss" over the rows of all processes, in standardized units, and metrics in the unit of the response.
+
+    `unit` is the standard deviation of the response. The MSE has its square, and R2 = 1 - MSE / variance has no unit.
+    """
+    loss, m = math.nan, 0
+    sums = np.zeros(6)  # rows, losses, squared residuals, absolute residuals, labels, squared labels
     for inputs, labels in rows.sequential():
+        if not len(labels):
+            continue
         with torch.no_grad():
             outputs, m = as_column(model(inputs)), len(labels)
-        if not m:
-            continue
-        losses.append((criterion(outputs, labels).item(), m))
-        sums["rows"] += m
-        sums["loss"] += losses[-1][0] * m
+        loss = criterion(outputs, labels).item()
+        sums[:2] += m, loss * m
         if metrics:
             residual, y = (outputs - labels).double(), labels.double()
-            sums["squared"] += residual.square().sum().item()
-            sums["absolute"] += residual.abs().sum().item()
-            sums["labels"] += y.sum().item()
-            sums["squares"] += y.square().sum().item()
-    n, loss, squared, absolute, total, squares = rows.group.all_reduce_arrays([np.array([*sums.values()])])[0].tolist()
+            sums[2:] += [part.sum().item() for part in (residual.square(), residual.abs(), y, y.square())]
+    n, losses, squared, absolute, total, squares = rows.group.all_reduce_arrays([sums])[0].tolist()
     if not n:
-        return Measurement(loss=math.nan, metrics=dict.fromkeys(metrics, math.nan))
+        return dict.fromkeys(("loss", *metrics), math.nan)
+    mean = loss if m == n else losses / n  # the mean of a single chunk is exact to the bit
     variance = squares / n - (total / n) ** 2
-    is_single = len(losses) == 1 and losses[0][1] == n  # the mean of a single chunk is exact to the bit
-    mean = losses[0][0] if is_single else loss / n
-    return Measurement(loss=mean, metrics=metrics_from_mse(metrics, squared / n, variance, unit, mae=absolute / n))
+    return {"loss": mean, **metrics_from_mse(metrics, squared / n, variance, unit, mae=absolute / n)}
 
 
 def metrics_from_mse(

@@ -9,13 +9,20 @@ from typing import cast
 
 import numpy as np
 import torch
+from torch import nn
 
 from squarely.data import Source, report_count
 from squarely.descent.batches.in_memory import InMemoryBatches
 from squarely.descent.batches.run_inputs import RunInputs
 from squarely.descent.loop.state import History
 from squarely.descent.loop.training_loop import LoopResult
-from squarely.descent.model.linear_regression import LinearRegression, get_coefficients, new_model, set_coefficients
+from squarely.descent.model.linear_regression import (
+    LinearRegression,
+    get_coefficients,
+    linear_parameters,
+    new_model,
+    set_coefficients,
+)
 from squarely.descent.model.user_objects import UserObjects
 from squarely.descent.options.optimizers import groups_of, new_optimizer
 from squarely.descent.options.options import DTYPES, TrainingOptions
@@ -53,11 +60,11 @@ def train_grid(moments: Moments, source: Source, grid: Grid, *, validation: Sour
     inputs = None if why else data.inputs_for(first)
     if inputs is not None and not isinstance(inputs.validation, InMemoryBatches | None):
         why = "validation rows are streamed"
-    if inputs is None or why is not None:
-        runs = tuple(train_one(data, options) for options in grid.options)
-        program = "1 run" if len(runs) == 1 else f"{len(runs):,} runs, one by one, because {why}"
-        return Sweep(runs, grid.varied, program)
-    with torch.inference_mode(False):
+    with torch.inference_mode(False), torch.enable_grad():
+        if inputs is None or why is not None:
+            runs = tuple(train_one(data, options) for options in grid.options)
+            program = "1 run" if len(runs) == 1 else f"{len(runs):,} runs, one by one, because {why}"
+            return Sweep(runs, grid.varied, program)
         runs, programs = _train_batched(data, inputs, grid.options)
     shared = "one batched program" if programs == 1 else f"{programs:,} batched programs"
     return Sweep(runs, grid.varied, f"{len(runs):,} runs in {shared}")
@@ -111,6 +118,7 @@ def _train_batched(data: TrainingData, inputs: RunInputs, options: Sequence[Trai
     """Train all runs in programs, one for each batch size, more where runs are many; return how many programs there are."""
     problem = inputs.problem
     models = [new_model(len(problem.scale) - 1, each, bias=problem.intercept) for each in options]
+    weights = [nn.utils.parameters_to_vector(linear_parameters(model)).detach() for model in models]
     resolved = [_resolve(data, inputs, each, model) for each, model in zip(options, models, strict=True)]
     programs = list(_split_runs([each for each, _ in resolved], problem))
     batched = _make_batched_problem(inputs, options[0])
@@ -119,7 +127,7 @@ def _train_batched(data: TrainingData, inputs: RunInputs, options: Sequence[Trai
     with report_count("training", len(programs) * epochs, "epochs") as report:
         for number, program in enumerate(programs):
             order = [i for row in program for i in row]
-            starts = torch.stack([torch.stack([_get_weights(models[i]) for i in row]) for row in program])  # (S, R, p)
+            starts = torch.stack([torch.stack([weights[i] for i in row]) for row in program])  # (S, R, p)
             on_epoch = partial(lambda before, epoch: report(before + epoch), number * epochs)
             traces = run_batched(batched, [resolved[i][0] for i in order], starts, on_epoch=on_epoch)
             for i, trace in zip(order, traces, strict=True):
@@ -176,12 +184,6 @@ def _make_batched_problem(inputs: RunInputs, options: TrainingOptions) -> Batche
         columns = columns_of(inputs.batches, intercept=problem.intercept)
         evaluate = RowsEvaluator(columns, loss)
     return BatchedProblem(evaluate=evaluate, evaluate_validation=validation, columns=columns, loss=loss, n=problem.n)
-
-
-def _get_weights(model: LinearRegression) -> torch.Tensor:
-    """Return the weights (p,) of a model, the intercept first."""
-    bias = [] if model.linear.bias is None else [model.linear.bias.detach()]
-    return torch.cat([*bias, model.linear.weight.detach().view(-1)])
 
 
 def _make_result(model: LinearRegression, options: TrainingOptions, trace: RunTrace) -> LoopResult:
