@@ -165,8 +165,7 @@ def test_validation_rows():
 @pytest.mark.parametrize(("size", "stretch"), [(None, 32), (30, 4)])
 def test_runs_that_diverge_end_where_they_do_alone_and_touch_no_other(size, stretch, dtype, monkeypatch):
     """Rates near the limit diverge at epochs of their own, of one rate at one seed before another: runs are cut out and parked."""
-    for module in ("active_runs", "batched_loop"):
-        monkeypatch.setattr(f"squarely.descent.sweep.{module}.EPOCHS_PER_CHECK", stretch)
+    monkeypatch.setattr("squarely.descent.sweep.batched_loop._EPOCHS_PER_CHECK", stretch)
     options = {"formula": FORMULA, "epochs": 100 if size is None else 30, "batch_size": size}
     rates = [0.01, 40.0, 1e30, 0.7, 0.05] if size is None else [0.01, 40.0, 0.5, 1e30, 0.45, 0.05]
     sweep = sq.sweep(data=ROWS, lr=rates, seed=[0, 5], momentum=[0, 0.9], dtype=dtype, **options)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import torch
 
 from squarely.data import Source
-from squarely.descent.batches.in_memory import InMemoryBatches
 from squarely.descent.batches.run_inputs import RunInputs
 from squarely.descent.checkpoint.checkpointer import Checkpointer, newest_checkpoint_rate
 from squarely.descent.checkpoint.fingerprint import fingerprint_of
@@ -22,10 +21,9 @@ from squarely.descent.loop.moments_engine import compute_closed_form, needs_no_c
 from squarely.descent.loop.signals import SignalHandler
 from squarely.descent.loop.state import History, LoopState, new_state, unoptimized_parameters, with_optimizer_options
 from squarely.descent.loop.stopping import new_distance
-from squarely.descent.loop.training_loop import Evaluate, LoopResult, evaluate_state, finish_loop, require_schedule, run_loop
-from squarely.descent.model.gradients import flatten_parameters, new_criterion, new_gradient, quadratic_gradient
+from squarely.descent.loop.training_loop import LoopResult, finish_loop, new_evaluate, require_schedule, run_loop
+from squarely.descent.model.gradients import flatten_parameters, new_gradient, quadratic_gradient
 from squarely.descent.model.linear_regression import get_coefficients, new_model, set_coefficients
-from squarely.descent.model.metrics import metrics_from_mse
 from squarely.descent.model.user_objects import adapt_options, check_user_objects, coefficient_reader
 from squarely.descent.options.checks import check_options
 from squarely.descent.options.options import TrainingOptions
@@ -143,7 +141,7 @@ def _run_loop(
     problem, batches, group, start = inputs.problem, inputs.batches, data.process_group, read()
     if data.user_objects.loader is not None:
         state.generators = data.user_objects.loader.generators
-    evaluate = _new_evaluate(data.moments, inputs, state, options, read)
+    evaluate = new_evaluate(data.moments, inputs, state, options, read)
     if data.policy is None and flat is not None and needs_no_callbacks(options, has_validation=inputs.validation is not None):
         return finish_loop(state, run_moments_loop(flat, problem, state, options), start, read, evaluate)
     signals = SignalHandler()
@@ -162,34 +160,12 @@ def _run_loop(
             if checkpointer is not None:
                 checkpointer.on_start(state)
             shared, distance = all_reduce_callbacks(options, group), new_distance(options, problem, inputs.spectrum, read)
-            reason = run_loop(batches, state, shared, gradient=gradient, evaluate=evaluate, distance=distance, hook=checkpointer)
+            save = checkpointer.save_if_due if checkpointer is not None else lambda state: None
+            reason = run_loop(batches, state, shared, gradient=gradient, evaluate=evaluate, distance=distance, save=save)
             if checkpointer is not None:
                 checkpointer.on_end(state, reason)
         remarks = () if checkpointer is None else checkpointer.remarks
         return replace(finish_loop(state, reason, start, read, evaluate), remarks=remarks)
-
-
-def _new_evaluate(
-    moments: Moments, inputs: RunInputs, state: LoopState, options: TrainingOptions, read: Callable[[], Array]
-) -> Evaluate:
-    """Return the evaluation of a run. The mean squared error follows from cross-products, so streamed rows are not read twice."""
-    unit = float(inputs.problem.scale[-1])
-
-    def measure_from_moments() -> dict[str, float]:
-        mse, variance = inputs.problem.loss(read()), float(moments.variances[-1]) / unit**2
-        return {"loss": mse, **metrics_from_mse(options.metrics, mse, variance, unit)}
-
-    reads_rows = isinstance(inputs.batches, InMemoryBatches) or options.loss != "mse" or "mae" in options.metrics
-    return partial(
-        evaluate_state,
-        inputs.batches,
-        state,
-        options,
-        criterion=new_criterion(options),
-        unit=unit,
-        validation=inputs.validation,
-        from_moments=None if reads_rows else measure_from_moments,
-    )
 
 
 def _run_closed_form(model: nn.Module, inputs: RunInputs, options: TrainingOptions) -> LoopResult:

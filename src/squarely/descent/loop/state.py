@@ -15,7 +15,6 @@ from squarely.descent.options.optimizers import (
     BATCH_SCHEDULERS,
     SCHEDULERS,
     groups_of,
-    needs_batch_steps,
     new_scheduler,
     optimizer_of,
 )
@@ -114,12 +113,7 @@ class LoopState:
 
 
 def new_state(model: nn.Module, options: TrainingOptions) -> LoopState:
-    """Return the state of a new run, with a new optimizer and scheduler.
-
-    Raises
-    ------
-    OptionError : the optimizer or the scheduler cannot be made.
-    """
+    """Return the state of a new run, with a new optimizer and scheduler."""
     optimizer = optimizer_of(model, options)
     groups = groups_of(optimizer, model)  # before a scheduler changes them
     scheduler = new_scheduler(optimizer, options)
@@ -149,15 +143,14 @@ def with_optimizer_options(options: TrainingOptions, state: LoopState) -> tuple[
     The numbers of a user's own optimizer are those of its first group.
     """
     remarks: tuple[str, ...] = ()
-    missing = unoptimized_parameters(state)
-    if missing:
+    if missing := unoptimized_parameters(state):
         remarks = (
             f"The optimizer does not have the model's parameters {listed(map(repr, missing), most=6)}: they do not change, so "
             "training ends at the optimum of the others.",
         )
     first = state.parameter_groups[0]
     options = replace(options, parameter_groups=state.parameter_groups)
-    if needs_batch_steps(state.scheduler, options):
+    if type(state.scheduler).__name__ in BATCH_SCHEDULERS:  # torch counts their steps in batches
         options = replace(options, scheduler_per="batch")
     if isinstance(options.optimizer, str):
         return options, remarks

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,12 +15,15 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from squarely.data import report_count
 from squarely.descent.batches.batch_source import BatchSource, NonFiniteRowError
+from squarely.descent.batches.in_memory import InMemoryBatches
+from squarely.descent.batches.run_inputs import RunInputs
 from squarely.descent.loop.state import History, LoopState, set_parameters, update_average
 from squarely.descent.loop.stopping import FINISHED, StopReason, stop_reason
-from squarely.descent.model.gradients import Gradient
-from squarely.descent.model.metrics import measure
-from squarely.descent.options.optimizers import needs_closure, step_scheduler, try_schedule
+from squarely.descent.model.gradients import Gradient, new_criterion
+from squarely.descent.model.metrics import measure, metrics_from_mse
+from squarely.descent.options.optimizers import step_scheduler, try_schedule
 from squarely.descent.options.options import TrainingOptions
+from squarely.moments import Moments
 from squarely.numerics import Array
 
 _GRAIN = 32_768  # torch splits no smaller work among threads
@@ -28,16 +31,6 @@ _NOT_MEASURED = ("lr", "momentum", "running_loss")  # columns of the log that do
 
 # Takes the loss of all rows if it is known, else None; returns loss, learning rate and metrics of the parameters as they are.
 Evaluate = Callable[[torch.Tensor | None], dict[str, float]]
-
-
-class CheckpointHook(Protocol):
-    """Called by the loop at each moment from which a run can resume; it saves the state if it is time."""
-
-    def on_batch(self, state: LoopState) -> None:
-        """Act in the middle of an epoch."""
-
-    def on_epoch(self, state: LoopState) -> None:
-        """Act at the beginning of an epoch."""
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -108,11 +101,12 @@ def run_loop(
     gradient: Gradient,
     evaluate: Evaluate,
     distance: Callable[[], float] | None = None,
-    hook: CheckpointHook | None = None,
+    save: Callable[[LoopState], None] = lambda state: None,
 ) -> StopReason:
     """Train the state's model from its present epoch to the last one, or to an earlier end.
 
     `gradient` leaves the gradient of rows in the parameters and returns their loss. With `distance` the run stops near the optimum.
+    `save` is called at each moment from which a run can resume.
     """
     steps, is_full = steps_per_epoch(rows, options), options.is_full_batch
     count = report_count("training", options.epochs * steps, "epochs" if is_full else "steps")
@@ -129,12 +123,12 @@ def run_loop(
                     _step_by_validation(state)
                 if state.epoch == options.epochs:
                     return FINISHED
-                if hook is not None and not state.batch:
-                    hook.on_epoch(state)
+                if not state.batch:
+                    save(state)
                 if is_full:
                     _update(state, options, lambda: gradient(rows.sequential(), rows.n))
                 else:
-                    _run_batches(rows, state, options, gradient, report=report, hook=hook)
+                    _run_batches(rows, state, options, gradient, report=report, save=save)
                 if _is_step_due(state, options):
                     step_scheduler(state.scheduler, state.history.losses[-1])
                 state.epoch, state.batch = state.epoch + 1, 0
@@ -151,7 +145,7 @@ def _run_batches(
     gradient: Gradient,
     *,
     report: Callable[[int], None],
-    hook: CheckpointHook | None,
+    save: Callable[[LoopState], None],
 ) -> None:
     """Take the remaining steps of an epoch, one for each batch."""
     size, before = min(options.batch_size or rows.n, rows.n), state.epoch * steps_per_epoch(rows, options)
@@ -166,8 +160,7 @@ def _run_batches(
             step_scheduler(state.scheduler)
         state.batch += 1
         report(before + state.batch)
-        if hook is not None:
-            hook.on_batch(state)
+        save(state)
     state.history.add({"running_loss": state.total.item() / rows.n})
 
 
@@ -175,7 +168,7 @@ def _update(state: LoopState, options: TrainingOptions, closure: Callable[[], An
     """Move the parameters against their gradient. LBFGS calls the closure for the loss at other parameters."""
     if options.clip_grad_norm is not None:
         nn.utils.clip_grad_norm_(state.model.parameters(), options.clip_grad_norm)
-    if needs_closure(state.optimizer):
+    if isinstance(state.optimizer, torch.optim.LBFGS):
         state.optimizer.step(closure)
     else:
         state.optimizer.step()
@@ -183,34 +176,36 @@ def _update(state: LoopState, options: TrainingOptions, closure: Callable[[], An
         update_average(state)
 
 
-def evaluate_state(
-    rows: BatchSource,
-    state: LoopState,
-    options: TrainingOptions,
-    loss: torch.Tensor | None,
-    *,
-    criterion: nn.Module,
-    unit: float,
-    validation: BatchSource | None,
-    from_moments: Callable[[], dict[str, float]] | None,
-) -> dict[str, float]:
-    """Measure the weights as they are: the loss on all rows, metrics, and both on the validation rows.
+def new_evaluate(
+    moments: Moments, inputs: RunInputs, state: LoopState, options: TrainingOptions, read: Callable[[], Array]
+) -> Evaluate:
+    """Return the evaluation of a run: its loss, learning rate and metrics, and those of the validation rows.
 
-    `unit` is that of the response, for metrics; `from_moments` measures without reading rows, where that is possible.
+    The mean squared error follows from cross-products, so streamed rows are not read twice. `read` returns the coefficients (p,).
     """
-    measure_on = partial(measure, state.model, criterion, metrics=options.metrics, unit=unit)
-    values: dict[str, float] = {}
-    if loss is None or options.metrics:
-        values = from_moments() if from_moments else measure_on(rows)
-    if loss is not None:
-        values["loss"] = loss.item()
-    if state.scheduler is not None:
-        values["lr"] = state.lr
-        if state.has_momentum_schedule:
-            values["momentum"] = float(state.optimizer.param_groups[0]["momentum"])
-    if validation is not None:
-        values |= {f"val_{name}": value for name, value in measure_on(validation).items()}
-    return values
+    unit = float(inputs.problem.scale[-1])  # of the response
+    measure_on = partial(measure, state.model, new_criterion(options), metrics=options.metrics, unit=unit)
+    reads_rows = isinstance(inputs.batches, InMemoryBatches) or options.loss != "mse" or "mae" in options.metrics
+
+    def measure_training_rows() -> dict[str, float]:
+        if reads_rows:
+            return measure_on(inputs.batches)
+        mse, variance = inputs.problem.loss(read()), float(moments.variances[-1]) / unit**2
+        return {"loss": mse, **metrics_from_mse(options.metrics, mse, variance, unit)}
+
+    def evaluate(loss: torch.Tensor | None) -> dict[str, float]:
+        values = measure_training_rows() if loss is None or options.metrics else {}
+        if loss is not None:
+            values["loss"] = loss.item()
+        if state.scheduler is not None:
+            values["lr"] = state.lr
+            if state.has_momentum_schedule:
+                values["momentum"] = float(state.optimizer.param_groups[0]["momentum"])
+        if inputs.validation is not None:
+            values |= {f"val_{name}": value for name, value in measure_on(inputs.validation).items()}
+        return values
+
+    return evaluate
 
 
 def _waits_for_validation(state: LoopState) -> bool:

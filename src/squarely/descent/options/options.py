@@ -154,7 +154,6 @@ class TrainingOptions:
         return self.batch_size is None
 
 
-LOSSES = ("mse", "l1", "huber", "quantile")
 LOSS_NAMES = {"mse": "MSELoss", "l1": "L1Loss", "huber": "HuberLoss", "quantile": "quantile (pinball) loss"}
 
 METRICS = ("mse", "rmse", "mae", "r2")

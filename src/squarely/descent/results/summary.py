@@ -75,7 +75,7 @@ def training_figure(options: TrainingOptions, result: LoopResult, prediction: Pr
     losses = result.losses
     epochs, unit = np.arange(len(losses)), f"{LOSS_NAMES[options.loss]} (standardized)"
     title, label = f"Loss by epoch, lr = {options.rate:g}", f"measured, {options.dtype}"
-    others = [Curve(x=epochs[: len(v)], y=v, label="validation", color=2) for v in [_history_column(result, "val_loss")] if len(v)]
+    others = [Curve(x=epochs[: len(v)], y=v, label="validation", color=2) for v in [result.history.column("val_loss")] if len(v)]
     if prediction is None:
         marks = [Curve(x=epochs, y=losses, label=label if others else ""), *others]
         return draw([Panel(title=title, x_label="epoch", y_label=unit, marks=marks, log_y=bool((losses > 0).all()))])
@@ -108,7 +108,7 @@ def _list_options(options: TrainingOptions, result: LoopResult, *, start: str) -
     return [
         ("Model:", f"nn.Linear, {LOSS_NAMES[options.loss]}"),
         ("Optimizer:", torch_name(options.optimizer)),
-        ("Learning rate:", _describe_rate(options, _history_column(result, "lr"))),
+        ("Learning rate:", _describe_rate(options, result.history.column("lr"))),
         ("Momentum:", f"{momentum}{' (Nesterov)' if options.nesterov else ''}"),
         *[(name, text) for name, text in extras if text],
         ("Epochs:", f"{options.epochs:,}" if taken == options.epochs else f"{taken:,} of {options.epochs:,}"),
@@ -180,13 +180,9 @@ def _list_rates(theory: RunTheory) -> list[tuple[str, str]]:
 
 def _metrics_table(options: TrainingOptions, result: LoopResult) -> Table:
     """List each metric at the final parameters, on the training rows and on the validation rows."""
-    sets = [("training", ""), ("validation", "val_")][: 1 + bool(len(_history_column(result, "val_loss")))]
+    sets = [("training", ""), ("validation", "val_")][: 1 + bool(len(result.history.column("val_loss")))]
     rows = [(name, *(f"{result.final_values[prefix + name]:.8g}" for _, prefix in sets)) for name in options.metrics]
     return Table(("metric", *(name for name, _ in sets)), rows)
-
-
-def _history_column(result: LoopResult, name: str) -> Array:
-    return np.asarray(result.history.columns.get(name, ()), dtype=np.float64)
 
 
 def _predicted_curve(epochs: np.ndarray, losses: Array) -> Curve:

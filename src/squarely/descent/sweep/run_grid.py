@@ -5,23 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import cast
 
 import numpy as np
 import torch
-from torch import nn
 
 from squarely.data import Source, report_count
 from squarely.descent.batches.in_memory import InMemoryBatches
 from squarely.descent.batches.run_inputs import RunInputs
-from squarely.descent.loop.state import History
 from squarely.descent.loop.training_loop import LoopResult
 from squarely.descent.model.linear_regression import (
     LinearRegression,
     get_coefficients,
-    linear_parameters,
     new_model,
-    set_coefficients,
 )
 from squarely.descent.model.user_objects import UserObjects
 from squarely.descent.options.optimizers import groups_of, new_optimizer
@@ -29,8 +24,8 @@ from squarely.descent.options.options import DTYPES, TrainingOptions
 from squarely.descent.results.predicted_curve import PredictedCurve
 from squarely.descent.results.run_theory import compute_theory, resolve_learning_rate
 from squarely.descent.results.training import Training, with_prediction
-from squarely.descent.sweep.batched_loop import BatchedProblem, RunTrace, run_batched
-from squarely.descent.sweep.batched_loss import Evaluate, RowsEvaluator, columns_of, evaluate_on_moments, loss_of
+from squarely.descent.sweep.batched_loop import BatchedProblem, run_batched
+from squarely.descent.sweep.batched_loss import Evaluate, RowsEvaluator, evaluate_on_moments
 from squarely.descent.sweep.grid import Grid, why_not_batched
 from squarely.descent.sweep.sweep import Sweep
 from squarely.descent.trainer import require_validation, train_one
@@ -116,22 +111,19 @@ def _predict_curves(runs: Sequence[Training], optimum: Array) -> dict[int, Predi
 
 def _train_batched(data: TrainingData, inputs: RunInputs, options: Sequence[TrainingOptions]) -> tuple[tuple[Training, ...], int]:
     """Train all runs in programs, one for each batch size, more where runs are many; return how many programs there are."""
-    problem = inputs.problem
+    problem, epochs = inputs.problem, options[0].epochs
     models = [new_model(len(problem.scale) - 1, each, bias=problem.intercept) for each in options]
-    weights = [nn.utils.parameters_to_vector(linear_parameters(model)).detach() for model in models]
     resolved = [_resolve(data, inputs, each, model) for each, model in zip(options, models, strict=True)]
     programs = list(_split_runs([each for each, _ in resolved], problem))
     batched = _make_batched_problem(inputs, options[0])
     results: dict[int, LoopResult] = {}
-    epochs = options[0].epochs
     with report_count("training", len(programs) * epochs, "epochs") as report:
         for number, program in enumerate(programs):
             order = [i for row in program for i in row]
-            starts = torch.stack([torch.stack([weights[i] for i in row]) for row in program])  # (S, R, p)
             on_epoch = partial(lambda before, epoch: report(before + epoch), number * epochs)
-            traces = run_batched(batched, [resolved[i][0] for i in order], starts, on_epoch=on_epoch)
-            for i, trace in zip(order, traces, strict=True):
-                results[i] = _make_result(models[i], resolved[i][0], trace)
+            chosen, trained = [resolved[i][0] for i in order], [models[i] for i in order]
+            found = run_batched(batched, chosen, trained, seeds=len(program), on_epoch=on_epoch)
+            results |= zip(order, found, strict=True)
     runs = tuple(
         Training(
             options=replace(each, stream=False, parameter_groups=groups_of(new_optimizer(models[i].parameters(), each), models[i])),
@@ -174,31 +166,12 @@ def _split_runs(options: Sequence[TrainingOptions], problem: StandardizedProblem
 
 
 def _make_batched_problem(inputs: RunInputs, options: TrainingOptions) -> BatchedProblem:
-    problem, loss = inputs.problem, loss_of(options)
-    columns = validation = None
+    problem = inputs.problem
+    rows = validation = None
     if inputs.validation is not None:
-        validation = RowsEvaluator(columns_of(inputs.validation, intercept=problem.intercept), loss)
+        validation = RowsEvaluator.of(inputs.validation, options, intercept=problem.intercept)
     if options.engine == "moments":
         evaluate: Evaluate = evaluate_on_moments(problem, torch.empty(0, dtype=DTYPES[options.dtype], device=options.device))
     else:
-        columns = columns_of(inputs.batches, intercept=problem.intercept)
-        evaluate = RowsEvaluator(columns, loss)
-    return BatchedProblem(evaluate=evaluate, evaluate_validation=validation, columns=columns, loss=loss, n=problem.n)
-
-
-def _make_result(model: LinearRegression, options: TrainingOptions, trace: RunTrace) -> LoopResult:
-    """Set the model to the final weights, and make the optimizer of a single run with the rate at the end."""
-    start = get_coefficients(model)
-    set_coefficients(model, trace.end)
-    optimizer = new_optimizer(model.parameters(), options)
-    if "lr" in trace.columns:
-        optimizer.param_groups[0]["lr"] = float(trace.columns["lr"][-1])
-    return LoopResult(
-        model=model,
-        optimizer=optimizer,
-        losses=trace.columns["loss"],
-        history=History(columns=cast("dict[str, list[float]]", trace.columns)),  # nothing is added to a run that has ended
-        start=start,
-        end=trace.end,
-        stop_reason=trace.stop_reason,
-    )
+        evaluate = rows = RowsEvaluator.of(inputs.batches, options, intercept=problem.intercept)
+    return BatchedProblem(evaluate=evaluate, evaluate_validation=validation, rows=rows, n=problem.n)
