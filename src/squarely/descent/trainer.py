@@ -20,7 +20,7 @@ from squarely.descent.distributed.sharding import all_reduce_callbacks, all_redu
 from squarely.descent.loop.moments_engine import compute_closed_form, needs_no_callbacks, run_moments_loop
 from squarely.descent.loop.signals import SignalHandler
 from squarely.descent.loop.state import History, LoopState, new_state, unoptimized_parameters, with_optimizer_options
-from squarely.descent.loop.stopping import new_distance
+from squarely.descent.loop.stopping import bound_distance
 from squarely.descent.loop.training_loop import LoopResult, finish_loop, new_evaluate, require_schedule, run_loop
 from squarely.descent.model.gradients import flatten_parameters, new_gradient, quadratic_gradient
 from squarely.descent.model.linear_regression import get_coefficients, new_model, set_coefficients
@@ -159,7 +159,7 @@ def _run_loop(
             require_schedule(batches, state, options)
             if checkpointer is not None:
                 checkpointer.on_start(state)
-            shared, distance = all_reduce_callbacks(options, group), new_distance(options, problem, inputs.spectrum, read)
+            shared, distance = all_reduce_callbacks(options, group), partial(bound_distance, problem, inputs.spectrum, read)
             save = checkpointer.save_if_due if checkpointer is not None else lambda state: None
             reason = run_loop(batches, state, shared, gradient=gradient, evaluate=evaluate, distance=distance, save=save)
             if checkpointer is not None:

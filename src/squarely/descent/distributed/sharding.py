@@ -101,7 +101,7 @@ def all_reduce_callbacks(options: TrainingOptions, group: ProcessGroup) -> Train
     """Return the options with callbacks that stop all processes where one of them answers True."""
     if group.is_single:
         return options
-    return replace(options, callbacks=tuple(_synchronize_callback(function, group) for function in options.callback_list))
+    return replace(options, callbacks=tuple(_synchronize_callback(function, group) for function in options.callbacks))
 
 
 def _synchronize_callback(function: Callable[..., Any], group: ProcessGroup) -> Callable[..., bool]:

@@ -49,9 +49,8 @@ def _find_fixed_point(problem: StandardizedProblem, lam: theory.Spectrum, start:
 def needs_no_callbacks(options: TrainingOptions, *, has_validation: bool) -> bool:
     """Return whether no epoch has to be evaluated on the way, so that a run on cross-products can log its losses afterwards."""
     controls = (options.stop, options.scheduler, options.clip_grad_norm, options.average)
-    if has_validation or options.callback_list or options.metrics or options.optimizer == "lbfgs":
-        return False
-    return all(option is None for option in controls)
+    evaluates = has_validation or options.callbacks or options.metrics or options.optimizer == "lbfgs"
+    return not evaluates and all(option is None for option in controls)
 
 
 def run_moments_loop(

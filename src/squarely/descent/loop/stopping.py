@@ -68,9 +68,12 @@ def has_diverged(losses: Array | float, first: Array | float) -> NDArray[np.bool
 
 
 def stop_reason(
-    state: LoopState, options: TrainingOptions, values: Mapping[str, float], distance: Callable[[], float] | None
+    state: LoopState, options: TrainingOptions, values: Mapping[str, float], distance: Callable[[], float]
 ) -> StopReason | None:
-    """Judge a run at the beginning of an epoch, after its values are logged; None lets it continue."""
+    """Judge a run at the beginning of an epoch, after its values are logged; None lets it continue.
+
+    `distance` bounds the distance to the optimum, in standard errors.
+    """
     loss, log = values["loss"], state.history
     watched = {"loss": loss, "validation": values.get("val_loss")}.get(options.stop or "")
     if not math.isfinite(loss):
@@ -83,7 +86,8 @@ def stop_reason(
         if watched is None or watched < log.best_loss - options.min_delta:
             return requested
         return replace(requested, reason=f"{requested.reason} {_describe_best_epoch(log, options)}", restored_epoch=log.best_epoch)
-    if distance is not None and (bound := distance()) <= (stop_distance(options) or 0.0):
+    tau = stop_distance(options)
+    if tau is not None and (bound := distance()) <= tau:
         return StopReason(
             "stopped",
             f"At epoch {state.epoch:,} the gradient proves every coefficient to be within {bound:.2g} standard errors of its "
@@ -102,26 +106,15 @@ def diverged_reason(losses: Sequence[float]) -> StopReason:
     )
 
 
-def new_distance(
-    options: TrainingOptions, problem: StandardizedProblem, lam: theory.Spectrum, read: Callable[[], Array]
-) -> Callable[[], float] | None:
-    """Return the bound on the distance to the optimum, in standard errors, if the options stop by it; it needs no optimum.
-
-    The gradient is H w - h in float64, from the cross-products of the training rows.
-    """
-    if stop_distance(options) is None:
-        return None
-
-    def distance() -> float:
-        w = read()
-        return theory.standard_errors_bound(lam, problem.H @ w - problem.h, problem.loss(w), problem.n, problem.n - len(w))
-
-    return distance
+def bound_distance(problem: StandardizedProblem, lam: theory.Spectrum, read: Callable[[], Array]) -> float:
+    """Bound the distance to the optimum, in standard errors, by the gradient H w - h in float64; it needs no optimum."""
+    w = read()
+    return theory.standard_errors_bound(lam, problem.H @ w - problem.h, problem.loss(w), problem.n, problem.n - len(w))
 
 
 def _run_callbacks(state: LoopState, options: TrainingOptions, values: Mapping[str, float]) -> StopReason | None:
     """Call the callbacks; one that returns True ends the run."""
-    for function in options.callback_list:
+    for function in options.callbacks:
         others = {name: value for name, value in values.items() if name != "loss"}
         event = Epoch(epoch=state.epoch, loss=values["loss"], values=others, model=state.model, optimizer=state.optimizer)
         if is_yes(function(event)):

@@ -26,7 +26,7 @@ from squarely.descent.options.options import TrainingOptions
 from squarely.moments import Moments
 from squarely.numerics import Array
 
-_GRAIN = 32_768  # torch splits no smaller work among threads
+SINGLE_THREAD_CELLS = 32_768  # of a table that is trained on one thread: torch splits no smaller work
 _NOT_MEASURED = ("lr", "momentum", "running_loss")  # columns of the log that do not follow from the parameters
 
 # Takes the loss of all rows if it is known, else None; returns loss, learning rate and metrics of the parameters as they are.
@@ -100,12 +100,12 @@ def run_loop(
     *,
     gradient: Gradient,
     evaluate: Evaluate,
-    distance: Callable[[], float] | None = None,
+    distance: Callable[[], float],
     save: Callable[[LoopState], None] = lambda state: None,
 ) -> StopReason:
     """Train the state's model from its present epoch to the last one, or to an earlier end.
 
-    `gradient` leaves the gradient of rows in the parameters and returns their loss. With `distance` the run stops near the optimum.
+    `gradient` leaves the gradient of rows in the parameters and returns their loss. `distance` bounds the distance to the optimum.
     `save` is called at each moment from which a run can resume.
     """
     steps, is_full = steps_per_epoch(rows, options), options.is_full_batch
@@ -257,13 +257,8 @@ def _evaluate_average(state: LoopState, evaluate: Evaluate) -> dict[str, float]:
     return {name: value for name, value in values.items() if name not in _NOT_MEASURED}
 
 
-def needs_single_thread(cells: int) -> bool:
-    """Return whether a table of so many cells is trained on one thread."""
-    return cells <= _GRAIN
-
-
 @contextmanager
-def threads_for(cells: int, grain: int = _GRAIN) -> Iterator[None]:
+def threads_for(cells: int, grain: int = SINGLE_THREAD_CELLS) -> Iterator[None]:
     """Run work on up to `grain` cells on one thread: a second only waits, and competes with those of BLAS (2 x slower)."""
     before = torch.get_num_threads()
     if cells <= grain:

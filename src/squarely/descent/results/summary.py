@@ -42,7 +42,7 @@ def training_summary(
     )
     used = [
         ("Dep. Variable:", response),
-        *_list_options(options, result, start="the model's own" if has_user_model else _describe_start(options)),
+        *_list_options(options, result, has_user_model=has_user_model),
         ("No. Observations:", str(problem.n)),
     ]
     return Page(
@@ -96,31 +96,28 @@ def torch_name(thing: Any) -> str:
     return thing if isinstance(thing, str) else getattr(thing, "__name__", type(thing).__name__)
 
 
-def _list_options(options: TrainingOptions, result: LoopResult, *, start: str) -> list[tuple[str, str]]:
+def _list_options(options: TrainingOptions, result: LoopResult, *, has_user_model: bool) -> list[tuple[str, str]]:
     taken, groups = len(result.losses) - 1, options.parameter_groups
     momentum = _format_by_group(group.momentum or 0.0 for group in groups) or f"{options.momentum:g}"
     decay = _format_by_group(group.weight_decay or 0.0 for group in groups) or f"{options.weight_decay or 0.0:g}"
-    extras = [
-        ("Weight decay:", "" if decay == "0" else decay),
-        ("Gradients clipped at:", "" if options.clip_grad_norm is None else f"{options.clip_grad_norm:g}"),
-        ("Averaged from epoch:", "" if options.average is None else f"{options.average:,}"),
-    ]
-    return [
+    order = "replacement" if options.replacement else "reshuffled" if options.shuffle else "in order"
+    engine = f"rows{', streamed' if options.stream else ''}, {options.gradient}"
+    start = f"random, seed {options.seed}" if options.start is None else "given"
+    rows = [
         ("Model:", f"nn.Linear, {LOSS_NAMES[options.loss]}"),
         ("Optimizer:", torch_name(options.optimizer)),
         ("Learning rate:", _describe_rate(options, result.history.column("lr"))),
         ("Momentum:", f"{momentum}{' (Nesterov)' if options.nesterov else ''}"),
-        *[(name, text) for name, text in extras if text],
+        ("Weight decay:", "" if decay == "0" else decay),
+        ("Gradients clipped at:", "" if options.clip_grad_norm is None else f"{options.clip_grad_norm:g}"),
+        ("Averaged from epoch:", "" if options.average is None else f"{options.average:,}"),
         ("Epochs:", f"{options.epochs:,}" if taken == options.epochs else f"{taken:,} of {options.epochs:,}"),
-        ("Batches:", _describe_batches(options)),
-        ("Engine:", _describe_engine(options)),
-        ("Start:", start),
+        ("Batches:", "all rows" if options.batch_size is None else f"{options.batch_size:,}, {order}"),
+        ("Engine:", engine if options.engine == "rows" else options.engine.replace("_", " ")),
+        ("Start:", "the model's own" if has_user_model else start),
         ("Device, dtype:", f"{options.device}, {options.dtype}"),
     ]
-
-
-def _describe_start(options: TrainingOptions) -> str:
-    return f"random, seed {options.seed}" if options.start is None else "given"
+    return [(name, text) for name, text in rows if text]
 
 
 def _format_by_group(values: Iterable[float]) -> str:
@@ -135,19 +132,6 @@ def _describe_rate(options: TrainingOptions, logged: Array) -> str:
         return _format_by_group(rates)
     first = f"from {logged[0]:g}" if len(logged) and logged[0] != rates[0] else _format_by_group(rates)
     return f"{first}, {torch_name(options.scheduler)}"
-
-
-def _describe_engine(options: TrainingOptions) -> str:
-    if options.engine != "rows":
-        return options.engine.replace("_", " ")
-    return f"rows{', streamed' if options.stream else ''}, {options.gradient}"
-
-
-def _describe_batches(options: TrainingOptions) -> str:
-    if options.batch_size is None:
-        return "all rows"
-    order = "replacement" if options.replacement else "reshuffled" if options.shuffle else "in order"
-    return f"{options.batch_size:,}, {order}"
 
 
 def _list_outcome(result: LoopResult, theory: RunTheory, prediction: PredictedCurve | None) -> list[tuple[str, str]]:

@@ -87,7 +87,7 @@ def why_not_batched(options: TrainingOptions) -> str | None:
         "each gradient is clipped by its own norm": options.clip_grad_norm is not None,
         "iterates are averaged run by run": options.average is not None,
         "each run stops by itself": options.stop is not None,
-        "callbacks receive one run": bool(options.callback_list),
+        "callbacks receive one run": bool(options.callbacks),
         "metrics are computed run by run": bool(options.metrics),
         "rows are streamed": bool(options.stream),
         "the scheduler is a function of one optimizer": scheduler is not None and not isinstance(scheduler, str),

@@ -14,7 +14,6 @@ from squarely.descent.batches.in_memory import InMemoryBatches
 from squarely.descent.batches.run_inputs import RunInputs
 from squarely.descent.loop.training_loop import LoopResult
 from squarely.descent.model.linear_regression import (
-    LinearRegression,
     get_coefficients,
     new_model,
 )
@@ -91,7 +90,7 @@ def with_predictions(sweep: Sweep, optimum_of: Callable[[StandardizedProblem], A
 def _is_plain(options: TrainingOptions) -> bool:
     """Return whether every update is the same step on all rows, and the run ends with the parameters of the last epoch."""
     is_same_step = options.descent is not None and options.scheduler is None and not options.weight_decay
-    ends_last = options.average is None and options.stop is None and not options.callback_list
+    ends_last = options.average is None and options.stop is None and not options.callbacks
     return is_same_step and options.is_full_batch and ends_last
 
 
@@ -113,7 +112,11 @@ def _train_batched(data: TrainingData, inputs: RunInputs, options: Sequence[Trai
     """Train all runs in programs, one for each batch size, more where runs are many; return how many programs there are."""
     problem, epochs = inputs.problem, options[0].epochs
     models = [new_model(len(problem.scale) - 1, each, bias=problem.intercept) for each in options]
-    resolved = [_resolve(data, inputs, each, model) for each, model in zip(options, models, strict=True)]
+    resolved: list[tuple[TrainingOptions, tuple[str, ...]]] = []
+    for each, model in zip(options, models, strict=True):
+        chosen, batch_remarks = data.resolve_batch_size(each)
+        chosen, rate_remarks = resolve_learning_rate(chosen, inputs, partial(get_coefficients, model), is_plain=True)
+        resolved.append((chosen, batch_remarks + rate_remarks))
     programs = list(_split_runs([each for each, _ in resolved], problem))
     batched = _make_batched_problem(inputs, options[0])
     results: dict[int, LoopResult] = {}
@@ -121,8 +124,8 @@ def _train_batched(data: TrainingData, inputs: RunInputs, options: Sequence[Trai
         for number, program in enumerate(programs):
             order = [i for row in program for i in row]
             on_epoch = partial(lambda before, epoch: report(before + epoch), number * epochs)
-            chosen, trained = [resolved[i][0] for i in order], [models[i] for i in order]
-            found = run_batched(batched, chosen, trained, seeds=len(program), on_epoch=on_epoch)
+            runs_of, models_of = [resolved[i][0] for i in order], [models[i] for i in order]
+            found = run_batched(batched, runs_of, models_of, seeds=len(program), on_epoch=on_epoch)
             results |= zip(order, found, strict=True)
     runs = tuple(
         Training(
@@ -139,14 +142,6 @@ def _train_batched(data: TrainingData, inputs: RunInputs, options: Sequence[Trai
         for i, (each, remarks) in enumerate(resolved)
     )
     return runs, len(programs)
-
-
-def _resolve(
-    data: TrainingData, inputs: RunInputs, options: TrainingOptions, model: LinearRegression
-) -> tuple[TrainingOptions, tuple[str, ...]]:
-    options, batch_remarks = data.resolve_batch_size(options)
-    options, rate_remarks = resolve_learning_rate(options, inputs, partial(get_coefficients, model), is_plain=True)
-    return options, batch_remarks + rate_remarks
 
 
 def _split_runs(options: Sequence[TrainingOptions], problem: StandardizedProblem) -> Iterator[list[list[int]]]:
