@@ -189,6 +189,16 @@ def test_runs_that_diverge_end_where_they_do_alone_and_touch_no_other(size, stre
         assert_close(run.result.end, alone.result.end, rtol=0, atol=growing * 20 * TOLERANCE[dtype] * size_of_end)
 
 
+def test_a_scheduler_of_batches_steps_with_each_update_on_all_rows():
+    options = {"scheduler": "ExponentialLR", "scheduler_options": {"gamma": 0.5}, "scheduler_per": "batch", "epochs": 5}
+    sweep = sq.sweep(FORMULA, ROWS, lr=[0.1, 0.2], dtype="float64", **options)
+    assert sweep.program == "2 runs in one batched program"
+    for run in sweep.runs:
+        alone = sq.train(FORMULA, ROWS, lr=run.options.rate, dtype="float64", **options)
+        assert_close(run.history["lr"], alone.history["lr"], rtol=1e-15)
+        assert_close(run.result.losses, alone.result.losses, rtol=1e-12)
+
+
 def test_many_runs_are_shared_out(monkeypatch):
     whole = sq.sweep(FORMULA, ROWS, lr=np.linspace(0.01, 0.4, 9), seed=range(5), batch_size=[90, None], epochs=7, dtype="float64")
     monkeypatch.setattr("squarely.descent.sweep.run_grid._RUNS", 4)

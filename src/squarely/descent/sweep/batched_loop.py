@@ -56,7 +56,7 @@ class ActiveRuns:
     models, options : of all runs, whether active or not.
     seeds : (S,) of the orders of the rows.
     positions : (S, R) the position of each run among all options; `is_active` : whether it is active.
-    tensors, step : W, G and the tensors of the optimizer; the update.
+    tensors, step : W, G and the tensors of the optimizer; the update. `updates` : how many have been taken.
     rates : the learning rates; `column` (S, R) : the column of each run; `lr` (S, R, 1) : the rates of the next update.
     weight_history : (33, S, R, p) the weights at the epochs since the last check, and at the one before.
     """
@@ -72,6 +72,7 @@ class ActiveRuns:
     column: torch.Tensor
     lr: torch.Tensor
     weight_history: torch.Tensor
+    updates: int = 0
 
     @classmethod
     def start(
@@ -101,8 +102,15 @@ class ActiveRuns:
         tensor = self.tensors[name]
         return tensor.view(-1, tensor.shape[-1])
 
+    def update(self) -> None:
+        """Move the weights against the gradients in G; a scheduler that steps with each update sets the next rates."""
+        self.updates += 1
+        self.step(self.tensors, self.lr, self.updates)
+        if self.rates.change == "batch":
+            self.set_learning_rates(self.updates)
+
     def set_learning_rates(self, step: int) -> None:
-        """Set the learning rates of a step."""
+        """Set the learning rates of a step of the scheduler."""
         self.lr = self.rates.table[step][self.column].unsqueeze(-1)
 
     def drop(self, ended: np.ndarray) -> None:
@@ -140,8 +148,9 @@ def run_batched(
     """
     first, results = options[0], dict[int, LoopResult]()
     W = torch.stack([nn.utils.parameters_to_vector(linear_parameters(model)).detach() for model in models])
+    steps = 1 if first.batch_size is None else -(-problem.n // min(first.batch_size, problem.n))  # an epoch
     with torch.no_grad(), threads_for(W.numel() * problem.n, _GRAIN):
-        active = ActiveRuns.start(models, options, W.view(seeds, -1, W.shape[-1]), _steps_per_epoch(problem, first))
+        active = ActiveRuns.start(models, options, W.view(seeds, -1, W.shape[-1]), steps)
         names = {"loss": True, "val_loss": problem.evaluate_validation is not None, "running_loss": not first.is_full_batch}
         tables = {name: W.new_empty(first.epochs + 1, len(W)) for name, is_logged in names.items() if is_logged}
         for epoch in range(first.epochs + 1):
@@ -156,7 +165,7 @@ def run_batched(
                 if is_last or not active.is_active.any():
                     break
             if is_full:
-                active.step(active.tensors, active.lr, epoch + 1)
+                active.update()
             else:
                 _write(tables["running_loss"][epoch], active, _train_epoch(problem, active, first, epoch))
             if active.rates.change == "epoch":
@@ -178,7 +187,6 @@ def _train_epoch(problem: BatchedProblem, active: ActiveRuns, options: TrainingO
     if options.shuffle:
         orders = np.stack([epoch_order(epoch, n, seed, replacement=options.replacement) for seed in active.seeds])
     W, G, total = active.tensors["W"], active.tensors["G"], active.tensors["W"].new_zeros(S, R)
-    number = epoch * _steps_per_epoch(problem, options)
     stretch = max(_ROWS_PER_GATHER // (size * S), 1) * size
     for start in range(0, n, stretch):
         X, y = _gather_rows(rows, orders, start, start + stretch)  # (S, p, m) and (S, 1, m)
@@ -189,10 +197,7 @@ def _train_epoch(problem: BatchedProblem, active: ActiveRuns, options: TrainingO
             slope = rows.loss.slope(r)
             torch.baddbmm(G, slope, x.transpose(1, 2), beta=0, alpha=rows.loss.slope_factor / m, out=G)
             total += rows.loss.total(r, slope)
-            number += 1
-            active.step(active.tensors, active.lr, number)
-            if active.rates.change == "batch":
-                active.set_learning_rates(number)
+            active.update()
     return total.view(-1).div_(n)
 
 
@@ -245,8 +250,3 @@ def _record_run(active: ActiveRuns, tables: RunTensors, k: int, last: int) -> Lo
     set_coefficients(model, end)
     history = History(columns=cast("dict[str, list[float]]", dict([loss, *others])))  # nothing is added to a run that has ended
     return LoopResult(model=model, optimizer=optimizer, losses=losses, history=history, start=start, end=end, stop_reason=reason)
-
-
-def _steps_per_epoch(problem: BatchedProblem, options: TrainingOptions) -> int:
-    """Return the number of updates of an epoch."""
-    return 1 if options.batch_size is None else -(-problem.n // min(options.batch_size, problem.n))
