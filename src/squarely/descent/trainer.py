@@ -17,13 +17,13 @@ from squarely.descent.checkpoint.fingerprint import fingerprint_of
 from squarely.descent.checkpoint.policy import CheckpointPolicy
 from squarely.descent.distributed.process_group import ProcessGroup, mark_local_errors
 from squarely.descent.distributed.sharding import all_reduce_callbacks, all_reduce_gradient
-from squarely.descent.loop.moments_engine import compute_closed_form, needs_no_callbacks, run_moments_loop
+from squarely.descent.loop.moments_engine import needs_no_callbacks, run_closed_form, run_moments_loop
 from squarely.descent.loop.signals import SignalHandler
-from squarely.descent.loop.state import History, LoopState, new_state, unoptimized_parameters, with_optimizer_options
+from squarely.descent.loop.state import LoopState, new_state, unoptimized_parameters, with_optimizer_options
 from squarely.descent.loop.stopping import bound_distance
 from squarely.descent.loop.training_loop import LoopResult, finish_loop, new_evaluate, require_schedule, run_loop
-from squarely.descent.model.gradients import flatten_parameters, new_gradient, quadratic_gradient
-from squarely.descent.model.linear_regression import get_coefficients, new_model, set_coefficients
+from squarely.descent.model.linear_regression import LinearRegression, new_model
+from squarely.descent.model.losses import flatten_parameters, new_gradient, quadratic_gradient
 from squarely.descent.model.user_objects import adapt_options, check_user_objects, coefficient_reader
 from squarely.descent.options.checks import check_options
 from squarely.descent.options.options import TrainingOptions
@@ -102,7 +102,8 @@ def train_one(data: TrainingData, options: TrainingOptions) -> Training:
     if options.engine == "closed_form":
         is_plain = user.is_plain
         run_theory = compute_theory(options, inputs, is_plain=is_plain)
-        result = _run_closed_form(model, inputs, options)
+        assert isinstance(model, LinearRegression)  # noqa: S101  # the user's own is trained on rows
+        result = run_closed_form(model, inputs, options)
     else:
         flat = flatten_parameters(model) if options.engine == "moments" else None  # before the optimizer refers to the parameters
         state = new_state(model, options)
@@ -166,11 +167,3 @@ def _run_loop(
                 checkpointer.on_end(state, reason)
         remarks = () if checkpointer is None else checkpointer.remarks
         return replace(finish_loop(state, reason, start, read, evaluate), remarks=remarks)
-
-
-def _run_closed_form(model: nn.Module, inputs: RunInputs, options: TrainingOptions) -> LoopResult:
-    start = get_coefficients(model)
-    losses, end, reason = compute_closed_form(inputs.problem, inputs.spectrum, options, start)
-    set_coefficients(model, end)
-    history = History(columns={"loss": losses.tolist()})
-    return LoopResult(model=model, optimizer=None, losses=losses, history=history, start=start, end=end, stop_reason=reason)

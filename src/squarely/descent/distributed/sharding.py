@@ -24,7 +24,7 @@ from squarely.descent.batches.streamed import StreamedBatches
 from squarely.descent.distributed.process_group import ProcessGroup
 from squarely.descent.loop.signals import SignalHandler
 from squarely.descent.loop.stopping import is_yes
-from squarely.descent.model.gradients import Gradient
+from squarely.descent.model.losses import Gradient
 from squarely.descent.options.options import TrainingOptions
 from squarely.design import Design
 from squarely.errors import OptionError

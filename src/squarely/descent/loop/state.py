@@ -169,12 +169,3 @@ def set_parameters(tensors: Sequence[torch.Tensor], values: Sequence[torch.Tenso
     """Write values into tensors without a graph, in place."""
     for tensor, value in zip(tensors, values, strict=True):
         tensor.copy_(value)
-
-
-def update_average(state: LoopState) -> None:
-    """Add the present iterate to the average."""
-    if state.mean is not None:
-        state.average_start = state.average_start if state.average_count else state.epoch
-        state.average_count += 1
-        for mean, parameter in zip(state.mean, state.parameters, strict=True):
-            mean.lerp_(parameter, 1.0 / state.average_count)

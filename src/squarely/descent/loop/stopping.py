@@ -113,7 +113,6 @@ def bound_distance(problem: StandardizedProblem, lam: theory.Spectrum, read: Cal
 
 
 def _run_callbacks(state: LoopState, options: TrainingOptions, values: Mapping[str, float]) -> StopReason | None:
-    """Call the callbacks; one that returns True ends the run."""
     for function in options.callbacks:
         others = {name: value for name, value in values.items() if name != "loss"}
         event = Epoch(epoch=state.epoch, loss=values["loss"], values=others, model=state.model, optimizer=state.optimizer)

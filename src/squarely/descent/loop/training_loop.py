@@ -17,10 +17,9 @@ from squarely.data import report_count
 from squarely.descent.batches.batch_source import BatchSource, NonFiniteRowError
 from squarely.descent.batches.in_memory import InMemoryBatches
 from squarely.descent.batches.run_inputs import RunInputs
-from squarely.descent.loop.state import History, LoopState, set_parameters, update_average
+from squarely.descent.loop.state import History, LoopState, set_parameters
 from squarely.descent.loop.stopping import FINISHED, StopReason, stop_reason
-from squarely.descent.model.gradients import Gradient, new_criterion
-from squarely.descent.model.metrics import measure, metrics_from_mse
+from squarely.descent.model.losses import Gradient, measure, metrics_from_mse, new_criterion
 from squarely.descent.options.optimizers import step_scheduler, try_schedule
 from squarely.descent.options.options import TrainingOptions
 from squarely.moments import Moments
@@ -172,8 +171,11 @@ def _update(state: LoopState, options: TrainingOptions, closure: Callable[[], An
         state.optimizer.step(closure)
     else:
         state.optimizer.step()
-    if options.average is not None and state.epoch >= options.average:
-        update_average(state)
+    if state.mean is not None and options.average is not None and state.epoch >= options.average:
+        state.average_start = state.average_start if state.average_count else state.epoch
+        state.average_count += 1
+        for mean, parameter in zip(state.mean, state.parameters, strict=True):
+            mean.lerp_(parameter, 1.0 / state.average_count)
 
 
 def new_evaluate(
@@ -234,7 +236,11 @@ def finish_loop(state: LoopState, ended: StopReason, start: Array, read: Callabl
     elif state.mean is not None and state.average_count and ended.status in ("finished", "stopped"):
         last = read()
         set_parameters(state.parameters, state.mean)
-        averaged = _evaluate_average(state, evaluate)
+        try:
+            values = evaluate(None)
+        except NonFiniteRowError:
+            values = dict.fromkeys(state.history.columns, math.nan)
+        averaged = {name: value for name, value in values.items() if name not in _NOT_MEASURED}
     return LoopResult(
         model=state.model,
         optimizer=state.optimizer,
@@ -246,15 +252,6 @@ def finish_loop(state: LoopState, ended: StopReason, start: Array, read: Callabl
         average_metrics=averaged,
         last_iterate=last,
     )
-
-
-def _evaluate_average(state: LoopState, evaluate: Evaluate) -> dict[str, float]:
-    """Measure the parameters as at the beginning of an epoch; NaN where a row is not finite."""
-    try:
-        values = evaluate(None)
-    except NonFiniteRowError:
-        values = dict.fromkeys(state.history.columns, math.nan)
-    return {name: value for name, value in values.items() if name not in _NOT_MEASURED}
 
 
 @contextmanager

@@ -109,7 +109,6 @@ def _require_torch_options(options: TrainingOptions) -> None:
 
 
 def _require_compatible(options: TrainingOptions) -> None:
-    """Raise an OptionError where options contradict each other."""
     if options.replacement and options.is_full_batch:
         raise OptionError("replacement=True draws batches, and without batch_size= every step uses all rows. Give a batch_size.")
     if options.replacement and not options.shuffle:

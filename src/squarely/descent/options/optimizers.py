@@ -8,6 +8,7 @@ import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from numbers import Real
 from types import ModuleType
 from typing import Any
@@ -37,11 +38,7 @@ _KINDS: Mapping[str, tuple[Mapping[str, type], type, str]] = {  # torch's classe
     "optimizer": (OPTIMIZERS, torch.optim.Optimizer, "parameters"),
     "scheduler": (SCHEDULERS, lr_scheduler.LRScheduler, "optimizer"),
 }
-_DEFAULT_DECAYS = {
-    name: inspect.signature(kind).parameters["weight_decay"].default
-    for name, kind in OPTIMIZERS.items()
-    if "weight_decay" in inspect.signature(kind).parameters
-}
+_read_signature = cache(inspect.signature)
 _ENDLESS_SCHEDULERS = tuple(
     vars(lr_scheduler)[name]
     for name in (
@@ -165,7 +162,8 @@ def weight_decay_of(options: TrainingOptions) -> float | None:
     """
     if options.weight_decay is not None or not isinstance(options.optimizer, str):
         return options.weight_decay
-    decay = options.optimizer_options.get("weight_decay", _DEFAULT_DECAYS.get(options.optimizer))
+    parameter = _read_signature(OPTIMIZERS[options.optimizer]).parameters.get("weight_decay")
+    decay = options.optimizer_options.get("weight_decay", None if parameter is None else parameter.default)
     return None if decay is None else float(decay)
 
 
@@ -179,19 +177,15 @@ def new_scheduler(optimizer: torch.optim.Optimizer, options: TrainingOptions) ->
             f"scheduler= gave a {type(result).__name__} of another optimizer: it would change that one's learning rate. "
             "Make it of the optimizer that it is called with."
         )
-    if isinstance(result, lr_scheduler.ReduceLROnPlateau):
-        _require_plateau(result, options)
-    return result
-
-
-def _require_plateau(result: lr_scheduler.ReduceLROnPlateau, options: TrainingOptions) -> None:
-    if options.scheduler_per == "batch" and not options.is_full_batch:
+    is_plateau = isinstance(result, lr_scheduler.ReduceLROnPlateau)
+    if is_plateau and options.scheduler_per == "batch" and not options.is_full_batch:
         raise OptionError(
             "ReduceLROnPlateau waits for the loss of an epoch, and scheduler_per='batch' would step it after each batch. Leave "
             "scheduler_per out."
         )
-    if result.mode != "min":
+    if is_plateau and result.mode != "min":
         raise OptionError("ReduceLROnPlateau has mode='max', which waits for the loss to rise. Use mode='min'.")
+    return result
 
 
 def try_schedule(scheduler: Any, steps: int, epochs: int) -> None:

@@ -172,7 +172,6 @@ def _theory_batches(options: TrainingOptions, n: int) -> theory.Batches:
 
 
 def _with_batches(run_theory: RunTheory, options: TrainingOptions, problem: StandardizedProblem, noise: theory.Noise) -> RunTheory:
-    """Add what is known of mini-batches."""
     batches, n = _theory_batches(options, problem.n), problem.n
     limit = theory.batch_lr_limit(noise, batches.batch_size, options.descent)
     run_theory = replace(run_theory, noise=noise, batches=batches, lr_limit=limit, floor=None)

@@ -1,9 +1,9 @@
-"""The summary page and the figure of a run."""
+"""The parts of the summary page of a run, and its figure."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,47 +14,11 @@ from squarely.descent.options.options import LOSS_NAMES, TrainingOptions
 from squarely.descent.results.predicted_curve import PredictedCurve
 from squarely.descent.results.run_theory import RunTheory
 from squarely.errors import pluralize
-from squarely.moments import StandardizedProblem
 from squarely.numerics import Array, round_apart, round_down
-from squarely.show import Curve, KeyValueTable, Page, Panel, Table, draw
+from squarely.show import Curve, Panel, Table, draw
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-def training_summary(
-    options: TrainingOptions,
-    result: LoopResult,
-    problem: StandardizedProblem,
-    theory: RunTheory,
-    prediction: PredictedCurve | None,
-    *,
-    response: str,
-    rows: str,
-    warnings: Sequence[str],
-    has_user_model: bool,
-) -> Page:
-    """Lay out a run: options, theory, losses, metrics and coefficients. `rows` is the sentence of `describe_rows`."""
-    cells = zip(problem.names, problem.to_data_units(result.end), result.end, result.start, strict=True)
-    coefficients = Table(
-        ("", "coef", "standardized", "at the start"),
-        [(name, f"{a:.8g}", f"{b:.8g}", f"{c:.8g}") for name, a, b, c in cells],
-    )
-    used = [
-        ("Dep. Variable:", response),
-        *_list_options(options, result, has_user_model=has_user_model),
-        ("No. Observations:", str(problem.n)),
-    ]
-    return Page(
-        "Training Results",
-        [
-            KeyValueTable(used, _list_outcome(result, theory, prediction)),
-            *([_metrics_table(options, result)] if options.metrics else []),
-            coefficients,
-        ],
-        footer=[rows, *([f"Predicted: {prediction.form}."] if prediction is not None and prediction.form else [])],
-        notes=warnings,
-    )
 
 
 def describe_rows(source: Source, rows: RowAccount, validation: Source | None, validation_rows: RowAccount | None) -> str:
@@ -96,7 +60,8 @@ def torch_name(thing: Any) -> str:
     return thing if isinstance(thing, str) else getattr(thing, "__name__", type(thing).__name__)
 
 
-def _list_options(options: TrainingOptions, result: LoopResult, *, has_user_model: bool) -> list[tuple[str, str]]:
+def list_options(options: TrainingOptions, result: LoopResult, *, has_user_model: bool) -> list[tuple[str, str]]:
+    """List the options of a run, by the labels of its summary."""
     taken, groups = len(result.losses) - 1, options.parameter_groups
     momentum = _format_by_group(group.momentum or 0.0 for group in groups) or f"{options.momentum:g}"
     decay = _format_by_group(group.weight_decay or 0.0 for group in groups) or f"{options.weight_decay or 0.0:g}"
@@ -134,7 +99,8 @@ def _describe_rate(options: TrainingOptions, logged: Array) -> str:
     return f"{first}, {torch_name(options.scheduler)}"
 
 
-def _list_outcome(result: LoopResult, theory: RunTheory, prediction: PredictedCurve | None) -> list[tuple[str, str]]:
+def list_outcome(result: LoopResult, theory: RunTheory, prediction: PredictedCurve | None) -> list[tuple[str, str]]:
+    """List how a run ended, with losses, limits and rates."""
     final, is_average = result.final_values, result.average_metrics is not None
     is_last = result.final_epoch == len(result.losses) - 1 and not is_average
     where = "of the average" if is_average else f"at epoch {result.final_epoch:,}"
@@ -162,7 +128,7 @@ def _list_rates(theory: RunTheory) -> list[tuple[str, str]]:
     return [("Learning rate limit:", limit), ("Best learning rate:", best)]
 
 
-def _metrics_table(options: TrainingOptions, result: LoopResult) -> Table:
+def metrics_table(options: TrainingOptions, result: LoopResult) -> Table:
     """List each metric at the final parameters, on the training rows and on the validation rows."""
     sets = [("training", ""), ("validation", "val_")][: 1 + bool(len(result.history.column("val_loss")))]
     rows = [(name, *(f"{result.final_values[prefix + name]:.8g}" for _, prefix in sets)) for name in options.metrics]

@@ -17,12 +17,12 @@ from squarely.descent.loop.training_loop import LoopResult
 from squarely.descent.options.options import TrainingOptions
 from squarely.descent.results.predicted_curve import PredictedCurve, predict_curve
 from squarely.descent.results.run_theory import RunTheory
-from squarely.descent.results.summary import describe_rows, torch_name, training_figure, training_summary
+from squarely.descent.results.summary import describe_rows, list_options, list_outcome, metrics_table, torch_name, training_figure
 from squarely.design import Check, Design, LinearPredictor, predict_batches, require_rank_deficient
 from squarely.errors import NumericalError
 from squarely.moments import Moments, StandardizedProblem
 from squarely.numerics import Array
-from squarely.show import Page
+from squarely.show import KeyValueTable, Page, Table
 from squarely.theory import flat_threshold
 
 if TYPE_CHECKING:
@@ -208,17 +208,21 @@ class Training:
 
     def summary(self) -> Page:
         """Lay out the run: options, theory, loss and coefficients."""
-        return training_summary(
-            self.options,
-            self.result,
-            self.problem,
-            self.theory,
-            self.prediction,
-            response=self.design.response,
-            rows=describe_rows(self.source, self.rows, self.validation, self.validation_rows),
-            warnings=self.warnings,
-            has_user_model=self.has_user_model,
-        )
+        options, result, problem, prediction = self.options, self.result, self.problem, self.prediction
+        cells = zip(problem.names, self.coefficients, result.end, result.start, strict=True)
+        used = [
+            ("Dep. Variable:", self.design.response),
+            *list_options(options, result, has_user_model=self.has_user_model),
+            ("No. Observations:", str(problem.n)),
+        ]
+        tables: list[KeyValueTable | Table] = [
+            KeyValueTable(used, list_outcome(result, self.theory, prediction)),
+            *([metrics_table(options, result)] if options.metrics else []),
+            Table(("", "coef", "standardized", "at the start"), [(name, *(f"{x:.8g}" for x in row)) for name, *row in cells]),
+        ]
+        rows = describe_rows(self.source, self.rows, self.validation, self.validation_rows)
+        form = [f"Predicted: {prediction.form}."] if prediction is not None and prediction.form else []
+        return Page("Training Results", tables, footer=[rows, *form], notes=self.warnings)
 
     def as_dict(self) -> Mapping[str, Any]:
         """Return every number as plain Python values: the output of `--json`."""

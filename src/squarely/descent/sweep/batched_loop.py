@@ -236,7 +236,7 @@ def _record_run(active: ActiveRuns, tables: RunTensors, k: int, last: int) -> Lo
     loss, *others = [(name, table[: last + (name != "running_loss"), i].double().cpu().numpy()) for name, table in tables.items()]
     losses, optimizer = loss[1], new_optimizer(model.parameters(), options)
     if rates.change:
-        by_epoch = rates.exact_table[:: rates.stride, rates.column[options.rate]][: len(losses)]
+        by_epoch = rates.by_epoch[: len(losses), rates.column[options.rate]]
         others = [("lr", by_epoch), *others]
         optimizer.param_groups[0]["lr"] = float(by_epoch[-1])
     finite = bool(np.isfinite(losses[-1]))

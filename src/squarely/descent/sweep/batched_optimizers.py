@@ -49,17 +49,15 @@ class LearningRates:
 
     Attributes
     ----------
-    exact_table : (steps, D) in float64; `column` maps an initial rate to its column. One step if nothing changes.
-    table : the same in the dtype of the weights, with zeros as the last column.
+    by_epoch : (epochs + 1, D) in float64; `column` maps an initial rate to its column. One row if nothing changes.
+    table : (steps, D + 1) in the dtype of the weights, with zeros as the last column.
     change : "epoch" or "batch", when the scheduler takes a step; empty without one.
-    stride : steps in an epoch.
     """
 
-    exact_table: Array
+    by_epoch: Array
     column: Mapping[float, int]
     table: torch.Tensor
     change: str
-    stride: int
 
 
 def new_rates(options: Sequence[TrainingOptions], batches: int, like: torch.Tensor) -> LearningRates:
@@ -70,9 +68,8 @@ def new_rates(options: Sequence[TrainingOptions], batches: int, like: torch.Tens
     stride = batches if change == "batch" else 1
     exact = np.array([distinct]) if not change else schedule_rates(first, distinct, first.epochs * stride + 1)[0]
     table = torch.from_numpy(np.pad(exact, ((0, 0), (0, 1)))).to(like)
-    return LearningRates(
-        exact_table=exact, column={rate: i for i, rate in enumerate(distinct)}, table=table, change=change, stride=stride
-    )
+    columns = {rate: i for i, rate in enumerate(distinct)}
+    return LearningRates(by_epoch=exact[::stride], column=columns, table=table, change=change)
 
 
 def _sgd(nesterov: bool, t: RunTensors, lr: torch.Tensor, number: int) -> None:

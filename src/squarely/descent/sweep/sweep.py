@@ -160,7 +160,6 @@ class Sweep:
         return columns
 
     def _make_row(self, run: Training) -> dict[str, str]:
-        """Write a row of the summary, by the header of each column."""
         curve, count = run.prediction, len(self._options)
         row = {_SHORT_NAMES.get(name, name): f"{_option_value(run, name):g}" for name in self._options}
         row["status"] = run.status
@@ -219,14 +218,8 @@ class Sweep:
 
 def _option_value(run: Training, name: str) -> float:
     """Return the value of an option; the number of rows for a batch of all rows."""
-    options = run.options
-    if name == "lr":
-        return options.rate
-    if name == "batch_size":
-        return run.problem.n if options.batch_size is None else options.batch_size
-    if name == "weight_decay":
-        return weight_decay_of(options) or 0.0
-    value: float = getattr(options, name)
+    special = {"batch_size": run.options.batch_size or run.problem.n, "weight_decay": weight_decay_of(run.options) or 0.0}
+    value: float = special.get(name, getattr(run.options, name))
     return value
 
 
