@@ -80,8 +80,8 @@ class TrainingData:
         if not options.standardize and not _is_constant(self.moments).any():
             kappa = theory.decompose_hessian(standardize_moments(self.moments).H).kappa
         is_streamed = self.needs_streaming(options)
-        batches = self._training_batches(options, problem, is_streamed=is_streamed)
-        validation, account = self._validation_batches(options, problem, is_streamed=is_streamed)
+        batches = self._training_batches(options, is_streamed=is_streamed)
+        validation, account = self._validation_batches(options, is_streamed=is_streamed)
         return RunInputs(
             problem=problem,
             spectrum=spectrum,
@@ -108,7 +108,7 @@ class TrainingData:
             )
         return streams
 
-    def _training_batches(self, options: TrainingOptions, problem: StandardizedProblem, *, is_streamed: bool) -> BatchSource:
+    def _training_batches(self, options: TrainingOptions, *, is_streamed: bool) -> BatchSource:
         if options.engine != "rows":
             return NoBatches(n=self.moments.n, features=len(self.moments.design.columns))
         if self.user_objects.loader is not None:
@@ -116,16 +116,14 @@ class TrainingData:
         require_local(self.source, "train on them", "Use engine='moments', which needs cross-products alone")
         if is_streamed:
             require_a_row_each(options, self.process_group)
-            return self._streamed_batches(options, problem, self.local, self._count_complete())
-        table, _ = self._load_table(options, problem, self.local, purpose="training rows")
+            return self._streamed_batches(options, self.local, self._count_complete())
+        table, _ = self._load_table(options, self.local, "training rows")
         ordered = replace(table, seed=options.seed, shuffle=options.shuffle, replacement=options.replacement)
         batches = shard_batches(ordered, self.process_group)
         require_count(self.source, self.moments.n, batches.n)
         return batches
 
-    def _validation_batches(
-        self, options: TrainingOptions, problem: StandardizedProblem, *, is_streamed: bool
-    ) -> tuple[BatchSource | None, RowAccount | None]:
+    def _validation_batches(self, options: TrainingOptions, *, is_streamed: bool) -> tuple[BatchSource | None, RowAccount | None]:
         source = self.validation
         if source is None:
             return None, None
@@ -138,9 +136,9 @@ class TrainingData:
             shard = self.process_group.shard(source)
             if is_streamed and self._count_bytes(source.rows or 0, options) > _MAX_IN_MEMORY_BYTES:
                 account = self._account_rows(shard)
-                batches = self._streamed_batches(options, problem, shard, account.used)
+                batches = self._streamed_batches(options, shard, account.used)
             else:
-                table, account = self._load_table(options, problem, shard, purpose="validation rows")
+                table, account = self._load_table(options, shard, "validation rows")
                 batches = shard_batches(table, self.process_group)
             account = all_reduce_account(account, self.process_group)
         if not batches.n:
@@ -165,13 +163,11 @@ class TrainingData:
         size: int = DTYPES[options.dtype].itemsize
         return -(-n // self.process_group.size) * (len(self.moments.design.columns) + 1) * size
 
-    def _streamed_batches(
-        self, options: TrainingOptions, problem: StandardizedProblem, source: Source, complete: int | None
-    ) -> BatchSource:
+    def _streamed_batches(self, options: TrainingOptions, source: Source, complete: int | None) -> BatchSource:
         streamed = StreamedBatches(
             design=self.moments.design,
             source=source,
-            problem=problem,
+            problem=self.problems[options.standardize][0],
             dtype=DTYPES[options.dtype],
             device=options.device,
             seed=options.seed,
@@ -184,12 +180,11 @@ class TrainingData:
         features, device = len(self.moments.design.columns), torch.device(options.device)
         return LoaderBatches(source=source, n=count, features=features, dtype=DTYPES[options.dtype], device=device)
 
-    def _load_table(
-        self, options: TrainingOptions, problem: StandardizedProblem, source: Source, *, purpose: str
-    ) -> tuple[InMemoryBatches, RowAccount]:
+    def _load_table(self, options: TrainingOptions, source: Source, purpose: str) -> tuple[InMemoryBatches, RowAccount]:
         key = purpose, options.standardize, options.dtype, options.device
         if key not in self.tables:
             with scan_purpose(purpose):
+                problem, _ = self.problems[options.standardize]
                 load = partial(load_batches, self.moments.design, problem, source, options)
                 self.tables[key] = self.process_group.run_on_all(load)
         return self.tables[key]
