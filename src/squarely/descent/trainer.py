@@ -96,8 +96,8 @@ def train_one(data: TrainingData, options: TrainingOptions) -> Training:
     model = new_model(features, options, bias=problem.intercept) if user.model is None else user.model
     read = coefficient_reader(model, features, bias=problem.intercept)
     data.process_group.broadcast([parameter.detach() for parameter in model.parameters()])  # those of a user's model may differ
-    rate = partial(newest_checkpoint_rate, data.policy)
-    options, rate_remarks = resolve_learning_rate(options, inputs, read, is_plain=user.is_plain, checkpoint_rate=rate)
+    checkpoint_rate = partial(newest_checkpoint_rate, data.policy)
+    options, rate_remarks = resolve_learning_rate(options, inputs, read, is_plain=user.is_plain, checkpoint_rate=checkpoint_rate)
     remarks = user_remarks + batch_remarks + rate_remarks
     if options.engine == "closed_form":
         is_plain = user.is_plain

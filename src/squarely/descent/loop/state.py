@@ -82,6 +82,7 @@ class LoopState:
     model: nn.Module
     optimizer: torch.optim.Optimizer
     scheduler: Any
+    parameters: list[torch.Tensor]
     total: torch.Tensor
     parameter_groups: tuple[ParameterGroup, ...]
     finite_parameters: list[torch.Tensor]
@@ -90,13 +91,9 @@ class LoopState:
     average_count: int = 0
     average_start: int | None = None
     generators: tuple[torch.Generator, ...] = ()
-    parameters: list[torch.Tensor] = field(init=False)
     history: History = field(default_factory=History)
     epoch: int = 0
     batch: int = 0
-
-    def __post_init__(self) -> None:
-        self.parameters = [parameter.detach() for parameter in self.model.parameters()]
 
     @property
     def lr(self) -> float:
@@ -123,6 +120,7 @@ def new_state(model: nn.Module, options: TrainingOptions) -> LoopState:
         model=model,
         optimizer=optimizer,
         scheduler=scheduler,
+        parameters=parameters,
         parameter_groups=groups,
         total=torch.zeros((), device=parameters[0].device, dtype=parameters[0].dtype),
         finite_parameters=copy_parameters(parameters),

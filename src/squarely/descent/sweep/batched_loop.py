@@ -35,15 +35,13 @@ class BatchedProblem:
 
     Attributes
     ----------
-    evaluate : computes loss and gradient on all training rows.
+    evaluate : computes loss and gradient on all training rows; a `RowsEvaluator`, unless the engine is "moments".
     evaluate_validation : computes the loss on the validation rows, if there are any.
-    rows : the training rows and their loss, for mini-batches; None without rows.
     n : the number of training rows.
     """
 
     evaluate: Evaluate
     evaluate_validation: Evaluate | None
-    rows: RowsEvaluator | None
     n: int
 
 
@@ -180,8 +178,8 @@ def _write(row: torch.Tensor, active: ActiveRuns, values: torch.Tensor) -> None:
 
 def _train_epoch(problem: BatchedProblem, active: ActiveRuns, options: TrainingOptions, epoch: int) -> torch.Tensor:
     """Run the steps of an epoch; return the mean of the batch losses (S R,), weighted by rows."""
-    n, size, rows = problem.n, min(options.batch_size or problem.n, problem.n), problem.rows
-    assert rows is not None  # noqa: S101  # mini-batches need rows
+    n, size, rows = problem.n, min(options.batch_size or problem.n, problem.n), problem.evaluate
+    assert isinstance(rows, RowsEvaluator)  # noqa: S101  # mini-batches need rows
     S, R = active.positions.shape
     orders = None
     if options.shuffle:

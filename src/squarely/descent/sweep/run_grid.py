@@ -24,7 +24,7 @@ from squarely.descent.results.predicted_curve import PredictedCurve
 from squarely.descent.results.run_theory import compute_theory, resolve_learning_rate
 from squarely.descent.results.training import Training, with_prediction
 from squarely.descent.sweep.batched_loop import BatchedProblem, run_batched
-from squarely.descent.sweep.batched_loss import Evaluate, RowsEvaluator, evaluate_on_moments
+from squarely.descent.sweep.batched_loss import RowsEvaluator, evaluate_on_moments
 from squarely.descent.sweep.grid import Grid, why_not_batched
 from squarely.descent.sweep.sweep import Sweep
 from squarely.descent.trainer import require_validation, train_one
@@ -74,17 +74,15 @@ def join_sweeps(parts: Sequence[Sweep], grid: Grid) -> Sweep:
 
 def with_predictions(sweep: Sweep, optimum_of: Callable[[StandardizedProblem], Array]) -> Sweep:
     """Attach the prediction of theory to each run; `optimum_of` returns the optimum (p,) in the columns of a problem."""
-    optima: dict[int, Array] = {}
-    for run in sweep.runs:
-        if id(run.problem) not in optima:
-            optima[id(run.problem)] = optimum_of(run.problem)
+    problems = {id(run.problem): run.problem for run in sweep.runs}
+    optima = {key: optimum_of(problem) for key, problem in problems.items()}
     plain = [run for run in sweep.runs if _is_plain(run.options)]
     curves = _predict_curves(plain, optima[id(plain[0].problem)]) if len(plain) > 1 else {}
-    runs = [
+    runs = tuple(
         replace(run, prediction=curves[id(run)]) if id(run) in curves else with_prediction(run, optima[id(run.problem)])
         for run in sweep.runs
-    ]
-    return replace(sweep, runs=tuple(runs))
+    )
+    return replace(sweep, runs=runs)
 
 
 def _is_plain(options: TrainingOptions) -> bool:
@@ -161,12 +159,10 @@ def _split_runs(options: Sequence[TrainingOptions], problem: StandardizedProblem
 
 
 def _make_batched_problem(inputs: RunInputs, options: TrainingOptions) -> BatchedProblem:
-    problem = inputs.problem
-    rows = validation = None
-    if inputs.validation is not None:
-        validation = RowsEvaluator.of(inputs.validation, options, intercept=problem.intercept)
-    if options.engine == "moments":
-        evaluate: Evaluate = evaluate_on_moments(problem, torch.empty(0, dtype=DTYPES[options.dtype], device=options.device))
-    else:
-        evaluate = rows = RowsEvaluator.of(inputs.batches, options, intercept=problem.intercept)
-    return BatchedProblem(evaluate=evaluate, evaluate_validation=validation, rows=rows, n=problem.n)
+    problem, like = inputs.problem, torch.empty(0, dtype=DTYPES[options.dtype], device=options.device)
+    evaluate_rows = partial(RowsEvaluator.of, options=options, intercept=problem.intercept)
+    return BatchedProblem(
+        evaluate=evaluate_on_moments(problem, like) if options.engine == "moments" else evaluate_rows(inputs.batches),
+        evaluate_validation=None if inputs.validation is None else evaluate_rows(inputs.validation),
+        n=problem.n,
+    )
