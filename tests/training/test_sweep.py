@@ -165,8 +165,7 @@ def test_validation_rows():
 @pytest.mark.parametrize(("size", "stretch"), [(None, 32), (30, 4)])
 def test_runs_that_diverge_end_where_they_do_alone_and_touch_no_other(size, stretch, dtype, monkeypatch):
     """Rates near the limit diverge at epochs of their own, of one rate at one seed before another: runs are cut out and parked."""
-    for module in ("active_runs", "batched_loop"):
-        monkeypatch.setattr(f"squarely.descent.sweep.{module}.EPOCHS_PER_CHECK", stretch)
+    monkeypatch.setattr("squarely.descent.sweep.batched_loop._EPOCHS_PER_CHECK", stretch)
     options = {"formula": FORMULA, "epochs": 100 if size is None else 30, "batch_size": size}
     rates = [0.01, 40.0, 1e30, 0.7, 0.05] if size is None else [0.01, 40.0, 0.5, 1e30, 0.45, 0.05]
     sweep = sq.sweep(data=ROWS, lr=rates, seed=[0, 5], momentum=[0, 0.9], dtype=dtype, **options)
@@ -188,6 +187,16 @@ def test_runs_that_diverge_end_where_they_do_alone_and_touch_no_other(size, stre
         assert_close(run.result.losses[finite] / highest, expected / highest, rtol=0, atol=growing * TOLERANCE[dtype])
         size_of_end = np.abs(alone.result.end).max()
         assert_close(run.result.end, alone.result.end, rtol=0, atol=growing * 20 * TOLERANCE[dtype] * size_of_end)
+
+
+def test_a_scheduler_of_batches_steps_with_each_update_on_all_rows():
+    options = {"scheduler": "ExponentialLR", "scheduler_options": {"gamma": 0.5}, "scheduler_per": "batch", "epochs": 5}
+    sweep = sq.sweep(FORMULA, ROWS, lr=[0.1, 0.2], dtype="float64", **options)
+    assert sweep.program == "2 runs in one batched program"
+    for run in sweep.runs:
+        alone = sq.train(FORMULA, ROWS, lr=run.options.rate, dtype="float64", **options)
+        assert_close(run.history["lr"], alone.history["lr"], rtol=1e-15)
+        assert_close(run.result.losses, alone.result.losses, rtol=1e-12)
 
 
 def test_many_runs_are_shared_out(monkeypatch):

@@ -11,22 +11,19 @@ from typing import TYPE_CHECKING
 import torch
 
 from squarely.data import Source
-from squarely.descent.batches.in_memory import InMemoryBatches
 from squarely.descent.batches.run_inputs import RunInputs
 from squarely.descent.checkpoint.checkpointer import Checkpointer, newest_checkpoint_rate
 from squarely.descent.checkpoint.fingerprint import fingerprint_of
 from squarely.descent.checkpoint.policy import CheckpointPolicy
 from squarely.descent.distributed.process_group import ProcessGroup, mark_local_errors
 from squarely.descent.distributed.sharding import all_reduce_callbacks, all_reduce_gradient
-from squarely.descent.loop.moments_engine import compute_closed_form, needs_no_callbacks, run_moments_loop
+from squarely.descent.loop.moments_engine import needs_no_callbacks, run_closed_form, run_moments_loop
 from squarely.descent.loop.signals import SignalHandler
-from squarely.descent.loop.state import History, LoopState, new_state, unoptimized_parameters, with_optimizer_options
-from squarely.descent.loop.stopping import new_distance
-from squarely.descent.loop.training_loop import LoopResult, evaluate_state, finish_loop, require_schedule, run_loop
-from squarely.descent.model.gradients import flatten_parameters, new_gradient, quadratic_gradient
-from squarely.descent.model.linear_regression import get_coefficients, new_model, set_coefficients
-from squarely.descent.model.losses import new_criterion
-from squarely.descent.model.metrics import Measurement, metrics_from_mse
+from squarely.descent.loop.state import LoopState, new_state, unoptimized_parameters, with_optimizer_options
+from squarely.descent.loop.stopping import bound_distance
+from squarely.descent.loop.training_loop import LoopResult, finish_loop, new_evaluate, require_schedule, run_loop
+from squarely.descent.model.linear_regression import LinearRegression, new_model
+from squarely.descent.model.losses import flatten_parameters, new_gradient, quadratic_gradient
 from squarely.descent.model.user_objects import adapt_options, check_user_objects, coefficient_reader
 from squarely.descent.options.checks import check_options
 from squarely.descent.options.options import TrainingOptions
@@ -76,7 +73,8 @@ def train(
         process_group=ProcessGroup() if process_group is None else process_group,
         shard=shard,
     )
-    return tuple(train_one(data, each) for each in options)
+    with torch.inference_mode(False), torch.enable_grad():  # the loop needs tensors that can change, whatever mode the user has set
+        return tuple(train_one(data, each) for each in options)
 
 
 def require_validation(options: Sequence[TrainingOptions], validation: Source | None) -> None:
@@ -89,11 +87,6 @@ def require_validation(options: Sequence[TrainingOptions], validation: Source | 
 
 def train_one(data: TrainingData, options: TrainingOptions) -> Training:
     """Train one model."""
-    with torch.inference_mode(False), torch.enable_grad():  # the loop needs tensors that can change, whatever mode the user has set
-        return _train_one(data, options)
-
-
-def _train_one(data: TrainingData, options: TrainingOptions) -> Training:
     user = data.user_objects
     options, user_remarks = adapt_options(options, user)
     options, batch_remarks = data.resolve_batch_size(options)
@@ -103,13 +96,14 @@ def _train_one(data: TrainingData, options: TrainingOptions) -> Training:
     model = new_model(features, options, bias=problem.intercept) if user.model is None else user.model
     read = coefficient_reader(model, features, bias=problem.intercept)
     data.process_group.broadcast([parameter.detach() for parameter in model.parameters()])  # those of a user's model may differ
-    rate = partial(newest_checkpoint_rate, data.policy)
-    options, rate_remarks = resolve_learning_rate(options, inputs, read, is_plain=user.is_plain, checkpoint_rate=rate)
+    checkpoint_rate = partial(newest_checkpoint_rate, data.policy)
+    options, rate_remarks = resolve_learning_rate(options, inputs, read, is_plain=user.is_plain, checkpoint_rate=checkpoint_rate)
     remarks = user_remarks + batch_remarks + rate_remarks
     if options.engine == "closed_form":
         is_plain = user.is_plain
         run_theory = compute_theory(options, inputs, is_plain=is_plain)
-        result = _run_closed_form(model, inputs, options)
+        assert isinstance(model, LinearRegression)  # noqa: S101  # the user's own is trained on rows
+        result = run_closed_form(model, inputs, options)
     else:
         flat = flatten_parameters(model) if options.engine == "moments" else None  # before the optimizer refers to the parameters
         state = new_state(model, options)
@@ -145,74 +139,31 @@ def _run_loop(
     flat: tuple[torch.Tensor, torch.Tensor] | None,
 ) -> LoopResult:
     """Train on rows or on cross-products; `flat` are the parameters and gradients as vectors, for cross-products."""
-    problem, batches, validation, group = inputs.problem, inputs.batches, inputs.validation, data.process_group
-    start = read()
+    problem, batches, group, start = inputs.problem, inputs.batches, data.process_group, read()
     if data.user_objects.loader is not None:
         state.generators = data.user_objects.loader.generators
-    if data.policy is None and flat is not None and needs_no_callbacks(options, has_validation=validation is not None):
-        return finish_loop(state, run_moments_loop(flat, problem, state, options), start, read)
+    evaluate = new_evaluate(data.moments, inputs, state, options, read)
+    if data.policy is None and flat is not None and needs_no_callbacks(options, has_validation=inputs.validation is not None):
+        return finish_loop(state, run_moments_loop(flat, problem, state, options), start, read, evaluate)
     signals = SignalHandler()
     if flat is None:
         gradient = all_reduce_gradient(new_gradient(options, state.model), state.model, group, signals)
     else:
         gradient = quadratic_gradient(flat, problem)
-    evaluate = partial(
-        evaluate_state,
-        batches,
-        state,
-        options,
-        criterion=new_criterion(options),
-        unit=float(problem.scale[-1]),
-        validation=validation,
-        from_moments=None if isinstance(batches, InMemoryBatches) else _measure_from_moments(data.moments, inputs, options, read),
-    )
     with mark_local_errors(), ExitStack() as stack:
         checkpointer, reason = None, None
         if data.policy is not None:
-            fingerprint = fingerprint_of(data.moments.design, problem, options, batches, validation, group=group)
+            fingerprint = fingerprint_of(data.moments.design, problem, options, batches, inputs.validation, group=group)
             checkpointer = stack.enter_context(Checkpointer(data.policy, fingerprint, group, signals))
             reason = checkpointer.resume(state, options)
         if reason is None:
             require_schedule(batches, state, options)
-            reason = run_loop(
-                batches,
-                state,
-                all_reduce_callbacks(options, group),
-                gradient=gradient,
-                evaluate=evaluate,
-                distance=new_distance(options, problem, inputs.spectrum, read),
-                hook=checkpointer,
-            )
+            if checkpointer is not None:
+                checkpointer.on_start(state)
+            shared, distance = all_reduce_callbacks(options, group), partial(bound_distance, problem, inputs.spectrum, read)
+            save = checkpointer.save_if_due if checkpointer is not None else lambda state: None
+            reason = run_loop(batches, state, shared, gradient=gradient, evaluate=evaluate, distance=distance, save=save)
+            if checkpointer is not None:
+                checkpointer.on_end(state, reason)
         remarks = () if checkpointer is None else checkpointer.remarks
         return replace(finish_loop(state, reason, start, read, evaluate), remarks=remarks)
-
-
-def _measure_from_moments(
-    moments: Moments, inputs: RunInputs, options: TrainingOptions, read: Callable[[], Array]
-) -> Callable[[], Measurement] | None:
-    """Return a function that computes the mean squared error from cross-products, so that streamed rows are not read twice."""
-    if options.loss != "mse" or "mae" in options.metrics:
-        return None
-    unit = float(inputs.problem.scale[-1])
-    variance = float(moments.variances[-1]) / unit**2
-
-    def measure() -> Measurement:
-        mse = inputs.problem.loss(read())
-        return Measurement(loss=mse, metrics=metrics_from_mse(options.metrics, mse, variance, unit))
-
-    return measure
-
-
-def _run_closed_form(model: nn.Module, inputs: RunInputs, options: TrainingOptions) -> LoopResult:
-    start = get_coefficients(model)
-    losses, end, reason = compute_closed_form(inputs.problem, inputs.spectrum, options, start)
-    set_coefficients(model, end)
-    return LoopResult(
-        model=model,
-        optimizer=None,
-        losses=losses,
-        history=History(columns={"loss": losses.tolist()}),
-        start=start,
-        end=end,
-        stop_reason=reason,
-    )

@@ -71,21 +71,21 @@ class TrainingData:
         return replace(options, batch_size=n if options.replacement else None), remarks
 
     def inputs_for(self, options: TrainingOptions) -> RunInputs:
-        """Resolve what a run with these options reads: columns, rows to train and to validate on, and gradient noise.
-
-        Raises
-        ------
-        DataError : there is nothing to train on, or no complete row to validate on.
-        OptionError : rows that have to be streamed cannot be drawn with replacement.
-        """
-        problem, spectrum = self._problem(options)
+        """Resolve what a run with these options reads: columns, rows to train and to validate on, and gradient noise."""
+        if options.standardize not in self.problems:
+            problem = _make_problem(self.moments, self.source, is_standardized=options.standardize)
+            self.problems[options.standardize] = problem, theory.decompose_hessian(problem.H)
+        problem, spectrum = self.problems[options.standardize]
+        kappa = None
+        if not options.standardize and not _is_constant(self.moments).any():
+            kappa = theory.decompose_hessian(standardize_moments(self.moments).H).kappa
         is_streamed = self.needs_streaming(options)
-        batches = self._training_batches(options, problem, is_streamed=is_streamed)
-        validation, account = self._validation_batches(options, problem, is_streamed=is_streamed)
+        batches = self._training_batches(options, is_streamed=is_streamed)
+        validation, account = self._validation_batches(options, is_streamed=is_streamed)
         return RunInputs(
             problem=problem,
             spectrum=spectrum,
-            standardized_kappa=None if options.standardize else self._standardized_kappa(),
+            standardized_kappa=kappa,
             batches=batches,
             validation=validation,
             validation_account=account,
@@ -108,16 +108,7 @@ class TrainingData:
             )
         return streams
 
-    def _problem(self, options: TrainingOptions) -> tuple[StandardizedProblem, theory.Spectrum]:
-        if options.standardize not in self.problems:
-            problem = _make_problem(self.moments, self.source, is_standardized=options.standardize)
-            self.problems[options.standardize] = problem, theory.decompose_hessian(problem.H)
-        return self.problems[options.standardize]
-
-    def _standardized_kappa(self) -> float | None:
-        return None if _is_constant(self.moments).any() else theory.decompose_hessian(standardize_moments(self.moments).H).kappa
-
-    def _training_batches(self, options: TrainingOptions, problem: StandardizedProblem, *, is_streamed: bool) -> BatchSource:
+    def _training_batches(self, options: TrainingOptions, *, is_streamed: bool) -> BatchSource:
         if options.engine != "rows":
             return NoBatches(n=self.moments.n, features=len(self.moments.design.columns))
         if self.user_objects.loader is not None:
@@ -125,17 +116,14 @@ class TrainingData:
         require_local(self.source, "train on them", "Use engine='moments', which needs cross-products alone")
         if is_streamed:
             require_a_row_each(options, self.process_group)
-            streamed = self._streamed_batches(options, problem, self.local, self._count_complete())
-            return shard_batches(streamed, self.process_group)
-        table, _ = self._load_table(options, problem, self.local, purpose="training rows")
+            return self._streamed_batches(options, self.local, self._count_complete())
+        table, _ = self._load_table(options, self.local, "training rows")
         ordered = replace(table, seed=options.seed, shuffle=options.shuffle, replacement=options.replacement)
         batches = shard_batches(ordered, self.process_group)
         require_count(self.source, self.moments.n, batches.n)
         return batches
 
-    def _validation_batches(
-        self, options: TrainingOptions, problem: StandardizedProblem, *, is_streamed: bool
-    ) -> tuple[BatchSource | None, RowAccount | None]:
+    def _validation_batches(self, options: TrainingOptions, *, is_streamed: bool) -> tuple[BatchSource | None, RowAccount | None]:
         source = self.validation
         if source is None:
             return None, None
@@ -148,18 +136,16 @@ class TrainingData:
             shard = self.process_group.shard(source)
             if is_streamed and self._count_bytes(source.rows or 0, options) > _MAX_IN_MEMORY_BYTES:
                 account = self._account_rows(shard)
-                local: InMemoryBatches | StreamedBatches = self._streamed_batches(options, problem, shard, account.used)
+                batches = self._streamed_batches(options, shard, account.used)
             else:
-                local, account = self._load_table(options, problem, shard, purpose="validation rows")
+                table, account = self._load_table(options, shard, "validation rows")
+                batches = shard_batches(table, self.process_group)
             account = all_reduce_account(account, self.process_group)
-            batches = shard_batches(local, self.process_group)
         if not batches.n:
             where = self.moments.design.where
             matching = f" that meets where={where.text!r}" if where else ""
-            raise DataError(
-                f"There is no complete row{matching} to validate with in {source.label}. Give other rows, or a fraction such as "
-                "0.2."
-            )
+            advice = "Give other rows, or a fraction such as 0.2."
+            raise DataError(f"There is no complete row{matching} to validate with in {source.label}. {advice}")
         return batches, account
 
     def _count_complete(self) -> int | None:
@@ -177,33 +163,30 @@ class TrainingData:
         size: int = DTYPES[options.dtype].itemsize
         return -(-n // self.process_group.size) * (len(self.moments.design.columns) + 1) * size
 
-    def _streamed_batches(
-        self, options: TrainingOptions, problem: StandardizedProblem, source: Source, complete: int | None
-    ) -> StreamedBatches:
-        return StreamedBatches(
+    def _streamed_batches(self, options: TrainingOptions, source: Source, complete: int | None) -> BatchSource:
+        streamed = StreamedBatches(
             design=self.moments.design,
             source=source,
-            problem=problem,
+            problem=self.problems[options.standardize][0],
             dtype=DTYPES[options.dtype],
             device=options.device,
             seed=options.seed,
             shuffle=options.shuffle,
             complete_count=complete,
         )
+        return shard_batches(streamed, self.process_group)
 
     def _loader_batches(self, options: TrainingOptions, source: LoaderSource, count: int) -> LoaderBatches:
         features, device = len(self.moments.design.columns), torch.device(options.device)
         return LoaderBatches(source=source, n=count, features=features, dtype=DTYPES[options.dtype], device=device)
 
-    def _load_table(
-        self, options: TrainingOptions, problem: StandardizedProblem, source: Source, *, purpose: str
-    ) -> tuple[InMemoryBatches, RowAccount]:
+    def _load_table(self, options: TrainingOptions, source: Source, purpose: str) -> tuple[InMemoryBatches, RowAccount]:
         key = purpose, options.standardize, options.dtype, options.device
         if key not in self.tables:
             with scan_purpose(purpose):
-                self.tables[key] = self.process_group.run_on_all(
-                    lambda: load_batches(self.moments.design, problem, source, options)
-                )
+                problem, _ = self.problems[options.standardize]
+                load = partial(load_batches, self.moments.design, problem, source, options)
+                self.tables[key] = self.process_group.run_on_all(load)
         return self.tables[key]
 
     def _gradient_noise(self, problem: StandardizedProblem, lam: theory.Spectrum, *, is_streamed: bool) -> theory.Noise:

@@ -29,7 +29,7 @@ from squarely.errors import DataError, InputError, OptionError
 
 
 class Checkpointer:
-    """The checkpoints of one run, as a context: call `resume`, then pass it to the loop as its hook.
+    """The checkpoints of one run, as a context: call `resume`, then pass `save_if_due` to the loop.
 
     It writes at the start, as often as the policy says, when a signal asks the run to stop, and at the end. Several processes
     resume from the same checkpoint, and the first one writes. torch's generators keep their states unless the run draws from them.
@@ -79,16 +79,12 @@ class Checkpointer:
         self._signals.install()
         self._save(state)
 
-    def on_batch(self, state: LoopState) -> None:
-        """Save the state in the middle of an epoch, if it is time."""
-        self._batches_since_save += 1
-        if not self._fingerprint.is_epoch_only and (
-            self._signals.is_due or (not self._by_epoch and self._is_due(self._batches_since_save))
-        ):
-            self._save(state)
-
-    def on_epoch(self, state: LoopState) -> None:
-        """Save the state at the beginning of an epoch, if it is time."""
+    def save_if_due(self, state: LoopState) -> None:
+        """Save the state at the beginning of an epoch or after a batch, if it is time."""
+        if state.batch:
+            self._batches_since_save += 1
+            if self._fingerprint.is_epoch_only or (self._by_epoch and not self._signals.is_due):
+                return
         if self._signals.is_due or self._is_due(state.epoch - self._last_saved if self._by_epoch else self._batches_since_save):
             self._save(state)
 

@@ -17,7 +17,7 @@ from squarely.descent.batches.loader_pairs import unknown_sampler_name
 from squarely.descent.batches.streamed import StreamedBatches
 from squarely.descent.checkpoint.serialize import NamedTensors, describe_class, describe_value
 from squarely.descent.distributed.process_group import ProcessGroup
-from squarely.descent.loop.training_loop import needs_single_thread
+from squarely.descent.loop.training_loop import SINGLE_THREAD_CELLS
 from squarely.descent.options.optimizers import weight_decay_of
 from squarely.descent.options.options import TrainingOptions
 from squarely.design import Design
@@ -88,7 +88,7 @@ def fingerprint_of(
             "torch": str(torch.__version__),
             "numpy": np.__version__,
             "processes": group.size,
-            "threads": 1 if needs_single_thread(rows.n * rows.features) else torch.get_num_threads(),
+            "threads": 1 if rows.n * rows.features <= SINGLE_THREAD_CELLS else torch.get_num_threads(),
         },
     }
     p = len(problem.names)

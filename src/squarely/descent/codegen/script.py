@@ -16,7 +16,7 @@ from squarely.descent.codegen.python_text import array_literal, literal, remark,
 from squarely.descent.codegen.rows import column_uses, file_of, filter_code, read_code, widen_floats
 from squarely.descent.codegen.split import split_of, validation_code
 from squarely.descent.codegen.torch_calls import criterion_code, functions_code, optimizer_code
-from squarely.descent.loop.training_loop import LoopResult, needs_single_thread
+from squarely.descent.loop.training_loop import SINGLE_THREAD_CELLS, LoopResult
 from squarely.descent.options.options import TrainingOptions
 from squarely.design import Design
 from squarely.errors import OptionError
@@ -196,7 +196,7 @@ def _describe_omissions(run: ScriptInput, plan: ScriptPlan) -> list[str]:
         is_near = run.result.stop_reason.reason.endswith(f"(stop={options.stop!r}).")
         why = f"it was near enough to the optimum for stop={literal(options.stop)}" if is_near else "a callback asked for it"
         lines.append(f"The run ended at epoch {plan.epochs} of {options.epochs}: {why}.")
-    if options.callback_list:
+    if options.callbacks:
         lines.append("The callbacks of the run are left out.")
     return lines
 
@@ -236,7 +236,7 @@ def _table_code(plan: ScriptPlan, problem: StandardizedProblem, *, split: bool) 
 def _model_code(options: TrainingOptions, problem: StandardizedProblem, *, features: int) -> list[str]:
     bias = "" if problem.intercept else ", bias=False"
     return [
-        *([_ONE_THREAD] if needs_single_thread(problem.n * features) else []),
+        *([_ONE_THREAD] if problem.n * features <= SINGLE_THREAD_CELLS else []),
         f"torch.manual_seed({options.seed})",
         f"model = nn.Linear({features}, 1{bias}).to(device=device, dtype=dtype)",
         *_start_code(options, problem),

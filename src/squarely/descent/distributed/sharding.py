@@ -24,7 +24,7 @@ from squarely.descent.batches.streamed import StreamedBatches
 from squarely.descent.distributed.process_group import ProcessGroup
 from squarely.descent.loop.signals import SignalHandler
 from squarely.descent.loop.stopping import is_yes
-from squarely.descent.model.gradients import Gradient
+from squarely.descent.model.losses import Gradient
 from squarely.descent.options.options import TrainingOptions
 from squarely.design import Design
 from squarely.errors import OptionError
@@ -101,7 +101,7 @@ def all_reduce_callbacks(options: TrainingOptions, group: ProcessGroup) -> Train
     """Return the options with callbacks that stop all processes where one of them answers True."""
     if group.is_single:
         return options
-    return replace(options, callbacks=tuple(_synchronize_callback(function, group) for function in options.callback_list))
+    return replace(options, callbacks=tuple(_synchronize_callback(function, group) for function in options.callbacks))
 
 
 def _synchronize_callback(function: Callable[..., Any], group: ProcessGroup) -> Callable[..., bool]:

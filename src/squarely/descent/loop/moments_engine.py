@@ -10,8 +10,11 @@ import torch
 
 from squarely import theory
 from squarely.data import report_count
-from squarely.descent.loop.state import LoopState
+from squarely.descent.batches.run_inputs import RunInputs
+from squarely.descent.loop.state import History, LoopState
 from squarely.descent.loop.stopping import FINISHED, StopReason, has_diverged
+from squarely.descent.loop.training_loop import LoopResult
+from squarely.descent.model.linear_regression import LinearRegression, get_coefficients, set_coefficients
 from squarely.descent.options.options import TrainingOptions
 from squarely.moments import StandardizedProblem
 from squarely.numerics import Array
@@ -19,14 +22,12 @@ from squarely.numerics import Array
 _EPOCHS_PER_BLOCK = 256  # epochs whose losses are computed at once
 
 
-def compute_closed_form(
-    problem: StandardizedProblem, lam: theory.Spectrum, options: TrainingOptions, start: Array
-) -> tuple[Array, Array, StopReason]:
-    """Return the losses (epochs + 1,) and the coefficients (p,) at the end of a run from `start` (p,), both in float64.
+def run_closed_form(model: LinearRegression, inputs: RunInputs, options: TrainingOptions) -> LoopResult:
+    """Set a model to the end of its run, with the loss of every epoch, in float64.
 
     In the eigenbasis each coordinate of the error shrinks by its own factor; along directions in which the loss is flat by none.
     """
-    descent = options.descent
+    problem, lam, descent, start = inputs.problem, inputs.spectrum, options.descent, get_coefficients(model)
     assert descent is not None  # noqa: S101  # the checks refuse all others
     rest = _find_fixed_point(problem, lam, start, descent.weight_decay)
     optimum = _find_fixed_point(problem, lam, start, 0.0) if descent.weight_decay else rest
@@ -34,8 +35,10 @@ def compute_closed_form(
     losses = problem.loss(optimum) + theory.excess_curve(lam, c, descent, options.epochs, offset=offset)
     beyond = np.flatnonzero(has_diverged(losses, losses[0]))
     last = int(beyond[0]) if len(beyond) else options.epochs
-    end = rest + lam.vectors @ theory.modes_after(lam, c, descent, last)
-    return losses[: last + 1], end, StopReason("diverged") if len(beyond) else FINISHED
+    losses, end = losses[: last + 1], rest + lam.vectors @ theory.modes_after(lam, c, descent, last)
+    set_coefficients(model, end)
+    history, ended = History(columns={"loss": losses.tolist()}), StopReason("diverged") if len(beyond) else FINISHED
+    return LoopResult(model=model, optimizer=None, losses=losses, history=history, start=start, end=end, stop_reason=ended)
 
 
 def _find_fixed_point(problem: StandardizedProblem, lam: theory.Spectrum, start: Array, decay: float) -> Array:
@@ -49,9 +52,8 @@ def _find_fixed_point(problem: StandardizedProblem, lam: theory.Spectrum, start:
 def needs_no_callbacks(options: TrainingOptions, *, has_validation: bool) -> bool:
     """Return whether no epoch has to be evaluated on the way, so that a run on cross-products can log its losses afterwards."""
     controls = (options.stop, options.scheduler, options.clip_grad_norm, options.average)
-    if has_validation or options.callback_list or options.metrics or options.optimizer == "lbfgs":
-        return False
-    return all(option is None for option in controls)
+    evaluates = has_validation or options.callbacks or options.metrics or options.optimizer == "lbfgs"
+    return not evaluates and all(option is None for option in controls)
 
 
 def run_moments_loop(

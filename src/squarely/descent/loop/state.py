@@ -15,7 +15,6 @@ from squarely.descent.options.optimizers import (
     BATCH_SCHEDULERS,
     SCHEDULERS,
     groups_of,
-    needs_batch_steps,
     new_scheduler,
     optimizer_of,
 )
@@ -44,6 +43,10 @@ class History:
     def losses(self) -> list[float]:
         """The loss at epochs 0, 1, ..., each before the updates that follow it."""
         return self.columns["loss"]
+
+    def column(self, name: str) -> Array:
+        """Return a column as an array, one value for each epoch that has one; empty if there is none."""
+        return np.asarray(self.columns.get(name, ()), dtype=np.float64)
 
     def add(self, values: Mapping[str, float]) -> None:
         """Log an epoch."""
@@ -79,6 +82,7 @@ class LoopState:
     model: nn.Module
     optimizer: torch.optim.Optimizer
     scheduler: Any
+    parameters: list[torch.Tensor]
     total: torch.Tensor
     parameter_groups: tuple[ParameterGroup, ...]
     finite_parameters: list[torch.Tensor]
@@ -87,13 +91,9 @@ class LoopState:
     average_count: int = 0
     average_start: int | None = None
     generators: tuple[torch.Generator, ...] = ()
-    parameters: list[torch.Tensor] = field(init=False)
     history: History = field(default_factory=History)
     epoch: int = 0
     batch: int = 0
-
-    def __post_init__(self) -> None:
-        self.parameters = [parameter.detach() for parameter in self.model.parameters()]
 
     @property
     def lr(self) -> float:
@@ -110,12 +110,7 @@ class LoopState:
 
 
 def new_state(model: nn.Module, options: TrainingOptions) -> LoopState:
-    """Return the state of a new run, with a new optimizer and scheduler.
-
-    Raises
-    ------
-    OptionError : the optimizer or the scheduler cannot be made.
-    """
+    """Return the state of a new run, with a new optimizer and scheduler."""
     optimizer = optimizer_of(model, options)
     groups = groups_of(optimizer, model)  # before a scheduler changes them
     scheduler = new_scheduler(optimizer, options)
@@ -125,6 +120,7 @@ def new_state(model: nn.Module, options: TrainingOptions) -> LoopState:
         model=model,
         optimizer=optimizer,
         scheduler=scheduler,
+        parameters=parameters,
         parameter_groups=groups,
         total=torch.zeros((), device=parameters[0].device, dtype=parameters[0].dtype),
         finite_parameters=copy_parameters(parameters),
@@ -145,15 +141,14 @@ def with_optimizer_options(options: TrainingOptions, state: LoopState) -> tuple[
     The numbers of a user's own optimizer are those of its first group.
     """
     remarks: tuple[str, ...] = ()
-    missing = unoptimized_parameters(state)
-    if missing:
+    if missing := unoptimized_parameters(state):
         remarks = (
             f"The optimizer does not have the model's parameters {listed(map(repr, missing), most=6)}: they do not change, so "
             "training ends at the optimum of the others.",
         )
     first = state.parameter_groups[0]
     options = replace(options, parameter_groups=state.parameter_groups)
-    if needs_batch_steps(state.scheduler, options):
+    if type(state.scheduler).__name__ in BATCH_SCHEDULERS:  # torch counts their steps in batches
         options = replace(options, scheduler_per="batch")
     if isinstance(options.optimizer, str):
         return options, remarks
@@ -172,17 +167,3 @@ def set_parameters(tensors: Sequence[torch.Tensor], values: Sequence[torch.Tenso
     """Write values into tensors without a graph, in place."""
     for tensor, value in zip(tensors, values, strict=True):
         tensor.copy_(value)
-
-
-def update_average(state: LoopState) -> None:
-    """Add the present iterate to the average."""
-    if state.mean is not None:
-        state.average_start = state.average_start if state.average_count else state.epoch
-        state.average_count += 1
-        for mean, parameter in zip(state.mean, state.parameters, strict=True):
-            mean.lerp_(parameter, 1.0 / state.average_count)
-
-
-def history_column(log: History, name: str) -> Array:
-    """Return a column of the log as an array, one value for each epoch that has one."""
-    return np.array(log.columns.get(name, ()), dtype=np.float64)

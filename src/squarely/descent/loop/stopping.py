@@ -76,21 +76,32 @@ def has_diverged(losses: Array, first: F) -> NDArray[np.bool_]:
 
 
 def stop_reason(
-    state: LoopState, options: TrainingOptions, values: Mapping[str, float], distance: Callable[[], float] | None
+    state: LoopState, options: TrainingOptions, values: Mapping[str, float], distance: Callable[[], float]
 ) -> StopReason | None:
-    """Judge a run at the beginning of an epoch, after its values are logged; None lets it continue."""
-    loss, first = values["loss"], state.history.losses[0]
+    """Judge a run at the beginning of an epoch, after its values are logged; None lets it continue.
+
+    `distance` bounds the distance to the optimum, in standard errors.
+    """
+    loss, log = values["loss"], state.history
+    watched = {"loss": loss, "validation": values.get("val_loss")}.get(options.stop or "")
     if not math.isfinite(loss):
-        return _restore_finite(state)
-    if loss > divergence_limit(first):
+        set_parameters(state.parameters, state.finite_parameters)
+        return diverged_reason(log.losses)
+    if loss > divergence_limit(log.losses[0]):
         return StopReason("diverged")
     set_parameters(state.finite_parameters, state.parameters)
-    requested = _run_callbacks(state, options, values)
-    if requested is not None:
-        return _with_best_epoch(requested, state, options, values)
-    if distance is not None:
-        return _check_distance(state, options, distance())
-    return _check_gain(state, options, values) if options.stop in ("loss", "validation") else None
+    if requested := _run_callbacks(state, options, values):
+        if watched is None or watched < log.best_loss - options.min_delta:
+            return requested
+        return replace(requested, reason=f"{requested.reason} {_describe_best_epoch(log, options)}", restored_epoch=log.best_epoch)
+    tau = stop_distance(options)
+    if tau is not None and (bound := distance()) <= tau:
+        return StopReason(
+            "stopped",
+            f"At epoch {state.epoch:,} the gradient proves every coefficient to be within {bound:.2g} standard errors of its "
+            f"optimum (stop={options.stop!r}).",
+        )
+    return None if watched is None else _check_gain(state, options, watched)
 
 
 def diverged_reason(losses: Sequence[float]) -> StopReason:
@@ -103,32 +114,14 @@ def diverged_reason(losses: Sequence[float]) -> StopReason:
     )
 
 
-def new_distance(
-    options: TrainingOptions, problem: StandardizedProblem, lam: theory.Spectrum, read: Callable[[], Array]
-) -> Callable[[], float] | None:
-    """Return the bound on the distance to the optimum, in standard errors, if the options stop by it; it needs no optimum.
-
-    The gradient is H w - h in float64, from the cross-products of the training rows.
-    """
-    if stop_distance(options) is None:
-        return None
-
-    def distance() -> float:
-        w = read()
-        return theory.standard_errors_bound(lam, problem.H @ w - problem.h, problem.loss(w), problem.n, problem.n - len(w))
-
-    return distance
-
-
-def _restore_finite(state: LoopState) -> StopReason:
-    """Restore the last parameters whose loss was finite."""
-    set_parameters(state.parameters, state.finite_parameters)
-    return diverged_reason(state.history.losses)
+def bound_distance(problem: StandardizedProblem, lam: theory.Spectrum, read: Callable[[], Array]) -> float:
+    """Bound the distance to the optimum, in standard errors, by the gradient H w - h in float64; it needs no optimum."""
+    w = read()
+    return theory.standard_errors_bound(lam, problem.H @ w - problem.h, problem.loss(w), problem.n, problem.n - len(w))
 
 
 def _run_callbacks(state: LoopState, options: TrainingOptions, values: Mapping[str, float]) -> StopReason | None:
-    """Call the callbacks; one that returns True ends the run."""
-    for function in options.callback_list:
+    for function in options.callbacks:
         others = {name: value for name, value in values.items() if name != "loss"}
         event = Epoch(epoch=state.epoch, loss=values["loss"], values=others, model=state.model, optimizer=state.optimizer)
         if is_yes(function(event)):
@@ -142,21 +135,10 @@ def is_yes(answer: object) -> bool:
     return isinstance(answer, bool | np.bool_) and bool(answer)
 
 
-def _check_distance(state: LoopState, options: TrainingOptions, distance: float) -> StopReason | None:
-    tau = stop_distance(options)
-    if tau is None or not distance <= tau:
-        return None
-    return StopReason(
-        "stopped",
-        f"At epoch {state.epoch:,} the gradient proves every coefficient to be within {distance:.2g} standard errors of its "
-        f"optimum (stop={options.stop!r}).",
-    )
-
-
-def _check_gain(state: LoopState, options: TrainingOptions, values: Mapping[str, float]) -> StopReason | None:
+def _check_gain(state: LoopState, options: TrainingOptions, loss: float) -> StopReason | None:
     """Wait for a lower loss; when patience or the epochs end, the best parameters come back."""
     log = state.history
-    if log.watch(_watched_loss(options, values), state.epoch, options.min_delta):
+    if log.watch(loss, state.epoch, options.min_delta):
         state.best_parameters = copy_parameters(state.parameters)
     if log.epochs_without_gain >= options.patience:
         less = f"more than {options.min_delta:g} " if options.min_delta else ""
@@ -165,18 +147,6 @@ def _check_gain(state: LoopState, options: TrainingOptions, values: Mapping[str,
     if state.epoch < options.epochs or not log.epochs_without_gain:
         return None
     return StopReason("finished", f"All epochs are taken. {_describe_best_epoch(log, options)}", restored_epoch=log.best_epoch)
-
-
-def _with_best_epoch(ended: StopReason, state: LoopState, options: TrainingOptions, values: Mapping[str, float]) -> StopReason:
-    """Restore the best parameters of a run that waits for a lower loss and that a callback ends."""
-    log = state.history
-    if options.stop not in ("loss", "validation") or _watched_loss(options, values) < log.best_loss - options.min_delta:
-        return ended
-    return replace(ended, reason=f"{ended.reason} {_describe_best_epoch(log, options)}", restored_epoch=log.best_epoch)
-
-
-def _watched_loss(options: TrainingOptions, values: Mapping[str, float]) -> float:
-    return values["loss" if options.stop == "loss" else "val_loss"]
 
 
 def _describe_best_epoch(log: History, options: TrainingOptions) -> str:

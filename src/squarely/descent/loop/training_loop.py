@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,35 +15,21 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from squarely.data import report_count
 from squarely.descent.batches.batch_source import BatchSource, NonFiniteRowError
-from squarely.descent.loop.state import History, LoopState, copy_parameters, history_column, set_parameters, update_average
+from squarely.descent.batches.in_memory import InMemoryBatches
+from squarely.descent.batches.run_inputs import RunInputs
+from squarely.descent.loop.state import History, LoopState, set_parameters
 from squarely.descent.loop.stopping import FINISHED, StopReason, stop_reason
-from squarely.descent.model.gradients import Gradient
-from squarely.descent.model.metrics import Measurement, measure
-from squarely.descent.options.optimizers import needs_closure, step_scheduler, try_schedule
+from squarely.descent.model.losses import Gradient, measure, metrics_from_mse, new_criterion
+from squarely.descent.options.optimizers import step_scheduler, try_schedule
 from squarely.descent.options.options import TrainingOptions
+from squarely.moments import Moments
 from squarely.numerics import Array
 
-_GRAIN = 32_768  # torch splits no smaller work among threads
+SINGLE_THREAD_CELLS = 32_768  # of a table that is trained on one thread: torch splits no smaller work
 _NOT_MEASURED = ("lr", "momentum", "running_loss")  # columns of the log that do not follow from the parameters
 
 # Takes the loss of all rows if it is known, else None; returns loss, learning rate and metrics of the parameters as they are.
 Evaluate = Callable[[torch.Tensor | None], dict[str, float]]
-
-
-class CheckpointHook(Protocol):
-    """Called by the loop at each moment from which a run can resume."""
-
-    def on_start(self, state: LoopState) -> None:
-        """Save the state before the first update."""
-
-    def on_batch(self, state: LoopState) -> None:
-        """Save the state in the middle of an epoch, if it is time."""
-
-    def on_epoch(self, state: LoopState) -> None:
-        """Save the state at the beginning of an epoch, if it is time."""
-
-    def on_end(self, state: LoopState, ended: StopReason) -> None:
-        """Save the state at the end."""
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -94,17 +81,15 @@ class LoopResult:
         return self.stop_reason.status == "diverged"
 
 
-def require_schedule(rows: BatchSource, state: LoopState, options: TrainingOptions) -> None:
-    """Try the schedule out for the remaining steps of a run.
+def steps_per_epoch(rows: BatchSource, options: TrainingOptions) -> int:
+    """Return the number of updates of an epoch."""
+    return 1 if options.batch_size is None else rows.batches_per_epoch(min(options.batch_size, rows.n))
 
-    Raises
-    ------
-    OptionError : it ends before them.
-    """
-    if state.scheduler is not None:
-        by_batch = options.scheduler_per == "batch" and not options.is_full_batch
-        each = rows.batches_per_epoch(_effective_batch_size(rows, options)) if by_batch else 1
-        try_schedule(state.scheduler, (options.epochs - state.epoch) * each - (state.batch if by_batch else 0), options.epochs)
+
+def require_schedule(rows: BatchSource, state: LoopState, options: TrainingOptions) -> None:
+    """Raise an OptionError where the schedule ends before the remaining steps of a run."""
+    each, done = (steps_per_epoch(rows, options), state.batch) if options.scheduler_per == "batch" else (1, 0)
+    try_schedule(state.scheduler, (options.epochs - state.epoch) * each - done, options.epochs)
 
 
 def run_loop(
@@ -114,75 +99,55 @@ def run_loop(
     *,
     gradient: Gradient,
     evaluate: Evaluate,
-    distance: Callable[[], float] | None = None,
-    hook: CheckpointHook | None = None,
+    distance: Callable[[], float],
+    save: Callable[[LoopState], None] = lambda state: None,
 ) -> StopReason:
     """Train the state's model from its present epoch to the last one, or to an earlier end.
 
-    `gradient` leaves the gradient of rows in the parameters and returns their loss. With `distance` the run stops near the optimum.
+    `gradient` leaves the gradient of rows in the parameters and returns their loss. `distance` bounds the distance to the optimum.
+    `save` is called at each moment from which a run can resume.
     """
-    if hook is not None:
-        hook.on_start(state)
+    steps, is_full = steps_per_epoch(rows, options), options.is_full_batch
+    count = report_count("training", options.epochs * steps, "epochs" if is_full else "steps")
     try:
-        ended = _run_epochs(rows, state, options, gradient=gradient, evaluate=evaluate, distance=distance, hook=hook)
+        with threads_for(rows.n * rows.features), count as report:
+            while True:
+                loss = gradient(rows.sequential(), rows.n) if is_full else None  # the gradient stays in the parameters
+                if len(state.history.losses) == state.epoch:  # an epoch begins: log the values before its updates
+                    values = evaluate(loss)
+                    state.history.add(values)
+                    ended = stop_reason(state, options, values, distance)
+                    if ended is not None:
+                        return ended
+                    _step_by_validation(state)
+                if state.epoch == options.epochs:
+                    return FINISHED
+                if not state.batch:
+                    save(state)
+                if is_full:
+                    _update(state, options, lambda: gradient(rows.sequential(), rows.n))
+                else:
+                    _run_batches(rows, state, options, gradient, report=report, save=save)
+                if _is_step_due(state, options):
+                    step_scheduler(state.scheduler, state.history.losses[-1])
+                state.epoch, state.batch = state.epoch + 1, 0
+                report(state.epoch * steps)
     except NonFiniteRowError as error:
         set_parameters(state.parameters, state.finite_parameters)
-        ended = StopReason("not finite", f"{error}. The parameters are those of epoch {state.epoch:,}.")
-    if hook is not None:
-        hook.on_end(state, ended)
-    return ended
-
-
-def _run_epochs(
-    rows: BatchSource,
-    state: LoopState,
-    options: TrainingOptions,
-    *,
-    gradient: Gradient,
-    evaluate: Evaluate,
-    distance: Callable[[], float] | None,
-    hook: CheckpointHook | None,
-) -> StopReason:
-    steps = 1 if options.is_full_batch else rows.batches_per_epoch(_effective_batch_size(rows, options))  # an epoch
-    with (
-        threads_for(rows.n * rows.features),
-        report_count("training", options.epochs * steps, "epochs" if options.is_full_batch else "steps") as report,
-    ):
-
-        def after_batch() -> None:
-            state.batch += 1
-            report(state.epoch * steps + state.batch)
-            if hook is not None:
-                hook.on_batch(state)
-
-        while True:
-            loss = gradient(rows.sequential(), rows.n) if options.is_full_batch else None  # the gradient stays in the parameters
-            if len(state.history.losses) == state.epoch:  # an epoch begins: log the values before its updates
-                values = evaluate(loss)
-                state.history.add(values)
-                ended = stop_reason(state, options, values, distance)
-                if ended is not None:
-                    return ended
-                _step_by_validation(state)
-            if state.epoch == options.epochs:
-                return FINISHED
-            if hook is not None and not state.batch:
-                hook.on_epoch(state)
-            if options.is_full_batch:
-                _update(state, options, lambda: gradient(rows.sequential(), rows.n))
-            else:
-                _run_batches(rows, state, options, gradient, after_batch)
-            if _is_step_due(state, options):
-                step_scheduler(state.scheduler, state.history.losses[-1])
-            state.epoch, state.batch = state.epoch + 1, 0
-            report(state.epoch * steps)
+        return StopReason("not finite", f"{error}. The parameters are those of epoch {state.epoch:,}.")
 
 
 def _run_batches(
-    rows: BatchSource, state: LoopState, options: TrainingOptions, gradient: Gradient, after_batch: Callable[[], None]
+    rows: BatchSource,
+    state: LoopState,
+    options: TrainingOptions,
+    gradient: Gradient,
+    *,
+    report: Callable[[int], None],
+    save: Callable[[LoopState], None],
 ) -> None:
     """Take the remaining steps of an epoch, one for each batch."""
-    size = _effective_batch_size(rows, options)
+    size, before = min(options.batch_size or rows.n, rows.n), state.epoch * steps_per_epoch(rows, options)
     if not state.batch:
         state.total.zero_()
     for inputs, labels in rows.batches(state.epoch, size, state.batch):
@@ -192,58 +157,57 @@ def _run_batches(
         _update(state, options, None)
         if state.scheduler is not None and options.scheduler_per == "batch":
             step_scheduler(state.scheduler)
-        after_batch()
+        state.batch += 1
+        report(before + state.batch)
+        save(state)
     state.history.add({"running_loss": state.total.item() / rows.n})
-
-
-def _effective_batch_size(rows: BatchSource, options: TrainingOptions) -> int:
-    return min(options.batch_size or rows.n, rows.n)
 
 
 def _update(state: LoopState, options: TrainingOptions, closure: Callable[[], Any] | None) -> None:
     """Move the parameters against their gradient. LBFGS calls the closure for the loss at other parameters."""
     if options.clip_grad_norm is not None:
         nn.utils.clip_grad_norm_(state.model.parameters(), options.clip_grad_norm)
-    if needs_closure(state.optimizer):
+    if isinstance(state.optimizer, torch.optim.LBFGS):
         state.optimizer.step(closure)
     else:
         state.optimizer.step()
-    if options.average is not None and state.epoch >= options.average:
-        update_average(state)
+    if state.mean is not None and options.average is not None and state.epoch >= options.average:
+        state.average_start = state.average_start if state.average_count else state.epoch
+        state.average_count += 1
+        for mean, parameter in zip(state.mean, state.parameters, strict=True):
+            mean.lerp_(parameter, 1.0 / state.average_count)
 
 
-def evaluate_state(
-    rows: BatchSource,
-    state: LoopState,
-    options: TrainingOptions,
-    loss: torch.Tensor | None,
-    *,
-    criterion: nn.Module,
-    unit: float,
-    validation: BatchSource | None,
-    from_moments: Callable[[], Measurement] | None,
-) -> dict[str, float]:
-    """Measure the weights as they are: the loss on all rows, metrics, and both on the validation rows.
+def new_evaluate(
+    moments: Moments, inputs: RunInputs, state: LoopState, options: TrainingOptions, read: Callable[[], Array]
+) -> Evaluate:
+    """Return the evaluation of a run: its loss, learning rate and metrics, and those of the validation rows.
 
-    `unit` is that of the response, for metrics; `from_moments` measures without reading rows, where that is possible.
+    The mean squared error follows from cross-products, so streamed rows are not read twice. `read` returns the coefficients (p,).
     """
+    unit = float(inputs.problem.scale[-1])  # of the response
+    measure_on = partial(measure, state.model, new_criterion(options), metrics=options.metrics, unit=unit)
+    reads_rows = isinstance(inputs.batches, InMemoryBatches) or options.loss != "mse" or "mae" in options.metrics
 
-    def measured(on: BatchSource) -> Measurement:
-        return measure(state.model, criterion, on, metrics=options.metrics, unit=unit)
+    def measure_training_rows() -> dict[str, float]:
+        if reads_rows:
+            return measure_on(inputs.batches)
+        mse, variance = inputs.problem.loss(read()), float(moments.variances[-1]) / unit**2
+        return {"loss": mse, **metrics_from_mse(options.metrics, mse, variance, unit)}
 
-    if loss is None or options.metrics:
-        result = from_moments() if from_moments else measured(rows)
-        values = {"loss": result.loss if loss is None else loss.item(), **result.metrics}
-    else:
-        values = {"loss": loss.item()}
-    if state.scheduler is not None:
-        values["lr"] = state.lr
-        if state.has_momentum_schedule:
-            values["momentum"] = float(state.optimizer.param_groups[0]["momentum"])
-    if validation is not None:
-        result = measured(validation)
-        values |= {"val_loss": result.loss, **{f"val_{name}": value for name, value in result.metrics.items()}}
-    return values
+    def evaluate(loss: torch.Tensor | None) -> dict[str, float]:
+        values = measure_training_rows() if loss is None or options.metrics else {}
+        if loss is not None:
+            values["loss"] = loss.item()
+        if state.scheduler is not None:
+            values["lr"] = state.lr
+            if state.has_momentum_schedule:
+                values["momentum"] = float(state.optimizer.param_groups[0]["momentum"])
+        if inputs.validation is not None:
+            values |= {f"val_{name}": value for name, value in measure_on(inputs.validation).items()}
+        return values
+
+    return evaluate
 
 
 def _waits_for_validation(state: LoopState) -> bool:
@@ -264,21 +228,23 @@ def _is_step_due(state: LoopState, options: TrainingOptions) -> bool:
     return options.is_full_batch or options.scheduler_per == "epoch"
 
 
-def finish_loop(
-    state: LoopState, ended: StopReason, start: Array, read: Callable[[], Array], evaluate: Evaluate | None = None
-) -> LoopResult:
+def finish_loop(state: LoopState, ended: StopReason, start: Array, read: Callable[[], Array], evaluate: Evaluate) -> LoopResult:
     """Put the best parameters or the average of the iterates into the model, where the run ends with them."""
     last = averaged = None
     if ended.restored_epoch is not None and state.best_parameters is not None:
         set_parameters(state.parameters, state.best_parameters)
     elif state.mean is not None and state.average_count and ended.status in ("finished", "stopped"):
         last = read()
-        set_parameters(state.parameters, copy_parameters(state.mean))
-        averaged = None if evaluate is None else _evaluate_average(state, evaluate)
+        set_parameters(state.parameters, state.mean)
+        try:
+            values = evaluate(None)
+        except NonFiniteRowError:
+            values = dict.fromkeys(state.history.columns, math.nan)
+        averaged = {name: value for name, value in values.items() if name not in _NOT_MEASURED}
     return LoopResult(
         model=state.model,
         optimizer=state.optimizer,
-        losses=history_column(state.history, "loss"),
+        losses=state.history.column("loss"),
         history=state.history,
         start=start,
         end=read(),
@@ -288,22 +254,8 @@ def finish_loop(
     )
 
 
-def _evaluate_average(state: LoopState, evaluate: Evaluate) -> dict[str, float]:
-    """Measure the parameters as at the beginning of an epoch; NaN where a row is not finite."""
-    try:
-        values = evaluate(None)
-    except NonFiniteRowError:
-        values = dict.fromkeys(state.history.columns, math.nan)
-    return {name: value for name, value in values.items() if name not in _NOT_MEASURED}
-
-
-def needs_single_thread(cells: int) -> bool:
-    """Return whether a table of so many cells is trained on one thread."""
-    return cells <= _GRAIN
-
-
 @contextmanager
-def threads_for(cells: int, grain: int = _GRAIN) -> Iterator[None]:
+def threads_for(cells: int, grain: int = SINGLE_THREAD_CELLS) -> Iterator[None]:
     """Run work on up to `grain` cells on one thread: a second only waits, and competes with those of BLAS (2 x slower)."""
     before = torch.get_num_threads()
     if cells <= grain:

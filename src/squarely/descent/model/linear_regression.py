@@ -33,12 +33,7 @@ def as_column(outputs: torch.Tensor) -> torch.Tensor:
 
 
 def new_model(features: int, options: TrainingOptions, *, bias: bool) -> LinearRegression:
-    """Return a model with the start of the options; the random state of the user does not change.
-
-    Raises
-    ------
-    OptionError : `start` has another number of coefficients.
-    """
+    """Return a model with the start of the options; the random state of the user does not change."""
     with torch.random.fork_rng(devices=[]):
         model = LinearRegression(features, bias)
     # As nn.Linear draws from a new generator with this seed, whatever defaults the user has set for torch.
@@ -58,19 +53,20 @@ def new_model(features: int, options: TrainingOptions, *, bias: bool) -> LinearR
     return model
 
 
+def linear_parameters(layer: Any) -> list[nn.Parameter]:
+    """Return the parameters of an nn.Linear, or of a model with one, the bias first if there is one."""
+    layer = layer.linear if isinstance(layer, LinearRegression) else layer
+    return [part for part in (layer.bias, layer.weight) if part is not None]
+
+
 def set_coefficients(model: LinearRegression, values: Array) -> None:
     """Set the model's coefficients (p,), the bias first if there is one."""
-    bias: torch.Tensor | None = model.linear.bias
-    with torch.no_grad():
-        if bias is not None:
-            bias.fill_(float(values[0]))
-        model.linear.weight.copy_(torch.from_numpy(values[-model.linear.weight.numel() :]))
+    parts = linear_parameters(model)
+    for part, value in zip(parts, torch.from_numpy(values).split([part.numel() for part in parts]), strict=True):
+        part.detach().copy_(value.view_as(part))
 
 
 def get_coefficients(layer: Any) -> Array:
     """Return the coefficients (p,) of an nn.Linear, or of a model with one, in float64, the bias first if there is one."""
-    layer = layer.linear if isinstance(layer, LinearRegression) else layer
-    bias: torch.Tensor | None = layer.bias
-    parts = [layer.weight] if bias is None else [bias, layer.weight]
     # A copy: otherwise, on the CPU in float64, the array would be the memory of the model and change with it.
-    return np.concatenate([part.detach().double().cpu().numpy().ravel() for part in parts])
+    return np.concatenate([part.detach().double().cpu().numpy().ravel() for part in linear_parameters(layer)])

@@ -19,14 +19,10 @@ _SIZES = 6
 def isolated(module: nn.Module) -> Iterator[None]:
     """Keep the random state, enable gradients, and compile nothing for a few calls."""
     devices = {parameter.device.index for parameter in module.parameters() if parameter.device.type == "cuda"}
-    with torch.random.fork_rng(devices=sorted(devices)), torch.inference_mode(False), torch.enable_grad(), _eager():
+    compiles = "torch._dynamo" in sys.modules  # otherwise no module is compiled, and loading the compiler takes seconds
+    eager: AbstractContextManager[object] = torch.compiler.set_stance("force_eager") if compiles else nullcontext()
+    with torch.random.fork_rng(devices=sorted(devices)), torch.inference_mode(False), torch.enable_grad(), eager:
         yield
-
-
-def _eager() -> AbstractContextManager[object]:
-    loaded = "torch._dynamo" in sys.modules  # otherwise no module is compiled, and loading the compiler takes seconds
-    stance: AbstractContextManager[object] = torch.compiler.set_stance("force_eager") if loaded else nullcontext()
-    return stance
 
 
 def probe_copy(module: nn.Module, features: int) -> nn.Module:

@@ -46,11 +46,8 @@ class AffineForm:
         """Sentences on how training this module differs from the theory."""
         texts = []
         if self.frozen_parameters:
-            what = (
-                "so training ends at the optimum of the others"
-                if self.trainable_parameters
-                else "and there are no others: no step moves it"
-            )
+            others = "so training ends at the optimum of the others"
+            what = others if self.trainable_parameters else "and there are no others: no step moves it"
             texts.append(f"The model's parameters {_quote_names(self.frozen_parameters)} are frozen (requires_grad=False), {what}.")
         if not self.is_quadratic:
             texts.append(

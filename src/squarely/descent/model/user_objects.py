@@ -44,12 +44,7 @@ class UserObjects:
 
 
 def check_user_objects(model: nn.Module | None, source: object, features: int, *, intercept: bool) -> UserObjects:
-    """Check a user's model before it is trained.
-
-    Raises
-    ------
-    OptionError : it is not linear, has nothing to train, or its bias does not match the intercept of the columns.
-    """
+    """Check a user's model before it is trained: it is linear, can be trained, and has a bias if the formula has an intercept."""
     loader = source if isinstance(source, LoaderSource) else None
     if model is None:
         return UserObjects(loader=loader)
@@ -63,12 +58,7 @@ def check_user_objects(model: nn.Module | None, source: object, features: int, *
 
 
 def adapt_options(options: TrainingOptions, user: UserObjects) -> tuple[TrainingOptions, tuple[str, ...]]:
-    """Return the options that the user's objects imply, and remarks on them.
-
-    Raises
-    ------
-    OptionError : an option contradicts an object.
-    """
+    """Return the options that the user's objects imply, and remarks on them; an OptionError where an option contradicts one."""
     if user.loader is not None:
         if options.batch_size is not None:
             raise OptionError("batch_size= does not apply to loader=, which has its own batches. Set the batch size of the loader.")

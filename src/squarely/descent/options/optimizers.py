@@ -6,8 +6,11 @@ import copy
 import inspect
 import math
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
 from numbers import Real
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,18 +22,23 @@ from squarely.descent.options.options import ParameterGroup, TrainingOptions
 from squarely.errors import OptionError, first_line, pluralize, suggest_name
 from squarely.numerics import Array
 
-_UNSUPPORTED_OPTIMIZERS = {"Optimizer", "SparseAdam", "Muon"}  # the last two need sparse gradients, or matrices
-OPTIMIZERS: Mapping[str, type] = {
-    name.lower(): kind
-    for name, kind in vars(torch.optim).items()
-    if inspect.isclass(kind) and issubclass(kind, torch.optim.Optimizer) and name not in _UNSUPPORTED_OPTIMIZERS
+
+def _find_classes(module: ModuleType, base: type, *unsupported: str) -> dict[str, type]:
+    kinds = {name: kind for name, kind in vars(module).items() if inspect.isclass(kind) and issubclass(kind, base)}
+    return {name: kind for name, kind in kinds.items() if kind is not base and name not in unsupported}
+
+
+OPTIMIZERS: Mapping[str, type] = {  # without those that need sparse gradients, or matrices
+    name.lower(): kind for name, kind in _find_classes(torch.optim, torch.optim.Optimizer, "SparseAdam", "Muon").items()
 }
-_UNSUPPORTED_SCHEDULERS = {"LRScheduler", "_LRScheduler", "SequentialLR", "ChainedScheduler"}  # the last two take schedulers
-SCHEDULERS: Mapping[str, type] = {
-    name: kind
-    for name, kind in vars(lr_scheduler).items()
-    if inspect.isclass(kind) and issubclass(kind, lr_scheduler.LRScheduler) and name not in _UNSUPPORTED_SCHEDULERS
+SCHEDULERS: Mapping[str, type] = _find_classes(  # without those that take schedulers
+    lr_scheduler, lr_scheduler.LRScheduler, "_LRScheduler", "SequentialLR", "ChainedScheduler"
+)
+_KINDS: Mapping[str, tuple[Mapping[str, type], type, str]] = {  # torch's classes by name, their base, and what each is made for
+    "optimizer": (OPTIMIZERS, torch.optim.Optimizer, "parameters"),
+    "scheduler": (SCHEDULERS, lr_scheduler.LRScheduler, "optimizer"),
 }
+_read_signature = cache(inspect.signature)
 _ENDLESS_SCHEDULERS = tuple(
     vars(lr_scheduler)[name]
     for name in (
@@ -43,53 +51,21 @@ _MAX_SCHEDULE_STEPS = 100_000  # steps of a schedule that are simulated, about a
 BATCH_SCHEDULERS = ("CyclicLR", "OneCycleLR")  # whose steps torch counts in batches
 
 
-def resolve_optimizer(given: Any) -> Any:
-    """Return the name of an optimizer of torch in small letters; a function or an object unchanged.
-
-    Raises
-    ------
-    OptionError : it is none of these.
-    """
-    if isinstance(given, type) and OPTIMIZERS.get(given.__name__.lower()) is given:
-        return given.__name__.lower()
-    if isinstance(given, str):
-        if given.lower() not in OPTIMIZERS:
-            raise OptionError(f"optimizer={given!r} is not known. {suggest_name(given, sorted(OPTIMIZERS))}")
-        return given.lower()
-    if not callable(given) and not isinstance(given, torch.optim.Optimizer):
-        raise OptionError(f"optimizer={given!r} is not known. {suggest_name(str(given), sorted(OPTIMIZERS))}")
-    return given
-
-
-def resolve_scheduler(given: Any) -> Any:
-    """Return the name of a scheduler as torch spells it; a function or an object unchanged.
-
-    Raises
-    ------
-    OptionError : it is none of these.
-    """
-    if given is None:
-        return None
-    if isinstance(given, type) and SCHEDULERS.get(given.__name__) is given:
-        return given.__name__
-    if isinstance(given, str):
-        names = {name.lower(): name for name in SCHEDULERS}
-        found = names.get(given.lower()) or names.get(f"{given.lower()}lr")
-        if found is None:
-            raise OptionError(f"scheduler={given!r} is not known. {suggest_name(given, sorted(SCHEDULERS))}")
-        return found
-    if not callable(given) and not isinstance(given, lr_scheduler.LRScheduler):
-        raise OptionError(f"scheduler={given!r} is not known. {suggest_name(str(given), sorted(SCHEDULERS))}")
-    return given
+def resolve_torch_class(option: str, value: Any) -> Any:
+    """Return the name of an optimizer or a scheduler as `OPTIMIZERS` and `SCHEDULERS` have it; a function or an object as it is."""
+    classes, base, _ = _KINDS[option]
+    names = {name.lower(): name for name in classes}
+    text = str(value.__name__ if isinstance(value, type) else value).lower()
+    name = names.get(text) or names.get(f"{text}lr")
+    if name is not None and (isinstance(value, str) or classes[name] is value):
+        return name
+    if isinstance(value, str) or not (callable(value) or isinstance(value, base)):
+        raise OptionError(f"{option}={value!r} is not known. {suggest_name(str(value), sorted(classes))}")
+    return value
 
 
 def require_model_parameters(options: TrainingOptions, model: nn.Module | None) -> None:
-    """Refuse an optimizer or scheduler object, unless it belongs to the user's own model.
-
-    Raises
-    ------
-    OptionError : it has other parameters, or there is no such model.
-    """
+    """Raise an OptionError for an optimizer or scheduler object, unless it belongs to the user's own model."""
     optimizer, scheduler = options.optimizer, options.scheduler
     if isinstance(optimizer, torch.optim.Optimizer):
         if model is None:
@@ -118,43 +94,31 @@ def _require_parameters_of(optimizer: torch.optim.Optimizer, model: nn.Module) -
         )
 
 
-def new_optimizer(parameters: Iterable[torch.Tensor], options: TrainingOptions) -> torch.optim.Optimizer:
-    """Return the optimizer of the options for parameters.
-
-    Raises
-    ------
-    OptionError : it does not take these options; the message quotes torch.
-    """
-    kind = OPTIMIZERS.get(options.optimizer) if isinstance(options.optimizer, str) else None
-    keywords = _collect_keywords(options) if kind is not None else {}
-    own = isinstance(options.optimizer, torch.optim.Optimizer)
-    result = options.optimizer if own else _construct("optimizer", kind or options.optimizer, parameters, keywords)
-    if not isinstance(result, torch.optim.Optimizer):
-        raise OptionError(f"optimizer= gave a {type(result).__name__} for the parameters, not a torch optimizer. Return one.")
+def new_optimizer(parameters: Iterable[Any], options: TrainingOptions) -> torch.optim.Optimizer:
+    """Return the optimizer of the options for parameters; an OptionError quotes torch where it does not take these options."""
+    keywords: dict[str, Any] = {"lr": options.rate}
+    if options.optimizer == "sgd":
+        keywords |= {"momentum": options.momentum, "nesterov": options.nesterov}
+    if options.weight_decay is not None:
+        keywords["weight_decay"] = options.weight_decay
+    result: torch.optim.Optimizer = _construct("optimizer", options, parameters, {**keywords, **options.optimizer_options})
     for group in result.param_groups:
-        _require_plain_steps(group)
-        if kind is not None and group.get("foreach", False) is None and options.device == "cpu":
+        if group.get("differentiable"):
+            raise OptionError(
+                "differentiable=True keeps a graph of every step, and training takes steps without one. Leave it out."
+            )
+        if group.get("capturable") and any(part.device.type == "cpu" for part in group["params"]):
+            raise OptionError("capturable=True is for parameters on a GPU, and these are on the CPU. Leave it out.")
+        if isinstance(options.optimizer, str) and group.get("foreach", False) is None and options.device == "cpu":
             group["foreach"] = False  # what torch itself chooses on a CPU, at every step
     return result
 
 
-def _require_plain_steps(group: Mapping[str, Any]) -> None:
-    if group.get("differentiable"):
-        raise OptionError("differentiable=True keeps a graph of every step, and training takes steps without one. Leave it out.")
-    if group.get("capturable") and any(part.device.type == "cpu" for part in group["params"]):
-        raise OptionError("capturable=True is for parameters on a GPU, and these are on the CPU. Leave it out.")
-
-
 def optimizer_of(model: nn.Module, options: TrainingOptions) -> torch.optim.Optimizer:
-    """Return the optimizer of the options for a model, or the user's own.
-
-    Raises
-    ------
-    OptionError : it cannot be made, has other parameters, or cannot train in batches or with clipping.
-    """
+    """Return the optimizer of the options for a model, or the user's own, if it can train with these options."""
     result = new_optimizer(model.parameters(), options)
     _require_parameters_of(result, model)
-    if needs_closure(result) and (not options.is_full_batch or options.clip_grad_norm is not None):
+    if isinstance(result, torch.optim.LBFGS) and (not options.is_full_batch or options.clip_grad_norm is not None):
         what = "clip_grad_norm=" if options.is_full_batch else "batches"
         raise OptionError(
             f"LBFGS evaluates the loss several times a step and searches along its gradient: {what} would change it meanwhile. "
@@ -198,57 +162,34 @@ def weight_decay_of(options: TrainingOptions) -> float | None:
     """
     if options.weight_decay is not None or not isinstance(options.optimizer, str):
         return options.weight_decay
-    parameter = inspect.signature(OPTIMIZERS[options.optimizer]).parameters.get("weight_decay")
-    return None if parameter is None else float(parameter.default)
+    parameter = _read_signature(OPTIMIZERS[options.optimizer]).parameters.get("weight_decay")
+    decay = options.optimizer_options.get("weight_decay", None if parameter is None else parameter.default)
+    return None if decay is None else float(decay)
 
 
 def new_scheduler(optimizer: torch.optim.Optimizer, options: TrainingOptions) -> Any:
-    """Return the scheduler of the options for an optimizer, None if they have none.
-
-    Raises
-    ------
-    OptionError : it does not take these options, or belongs to another optimizer.
-    """
+    """Return the scheduler of the options for an optimizer, None if they have none."""
     if options.scheduler is None:
         return None
-    kind = SCHEDULERS.get(options.scheduler) if isinstance(options.scheduler, str) else None
-    own = isinstance(options.scheduler, lr_scheduler.LRScheduler)
-    keywords = dict(options.scheduler_options) if kind is not None else {}
-    result = options.scheduler if own else _construct("scheduler", kind or options.scheduler, optimizer, keywords)
-    if not isinstance(result, lr_scheduler.LRScheduler):
-        raise OptionError(f"scheduler= gave a {type(result).__name__} for the optimizer, not a torch scheduler. Return one.")
+    result = _construct("scheduler", options, optimizer, options.scheduler_options)
     if result.optimizer is not optimizer:
         raise OptionError(
             f"scheduler= gave a {type(result).__name__} of another optimizer: it would change that one's learning rate. "
             "Make it of the optimizer that it is called with."
         )
-    if isinstance(result, lr_scheduler.ReduceLROnPlateau):
-        _require_plateau(result, options)
-    return result
-
-
-def _require_plateau(result: lr_scheduler.ReduceLROnPlateau, options: TrainingOptions) -> None:
-    if options.scheduler_per == "batch" and not options.is_full_batch:
+    is_plateau = isinstance(result, lr_scheduler.ReduceLROnPlateau)
+    if is_plateau and options.scheduler_per == "batch" and not options.is_full_batch:
         raise OptionError(
             "ReduceLROnPlateau waits for the loss of an epoch, and scheduler_per='batch' would step it after each batch. Leave "
             "scheduler_per out."
         )
-    if result.mode != "min":
+    if is_plateau and result.mode != "min":
         raise OptionError("ReduceLROnPlateau has mode='max', which waits for the loss to rise. Use mode='min'.")
-
-
-def needs_batch_steps(scheduler: Any, options: TrainingOptions) -> bool:
-    """Return whether a scheduler steps each batch: by the options, or because torch counts its steps so."""
-    return options.scheduler_per == "batch" or type(scheduler).__name__ in BATCH_SCHEDULERS
+    return result
 
 
 def try_schedule(scheduler: Any, steps: int, epochs: int) -> None:
-    """Step a copy of a scheduler through the remaining steps of a run, to find a schedule that is too short.
-
-    Raises
-    ------
-    OptionError : it fails on the way; for OneCycleLR the message has the number of steps.
-    """
+    """Step a copy of a scheduler through the remaining steps of a run; raise an OptionError for a schedule that is too short."""
     if isinstance(scheduler, lr_scheduler.OneCycleLR):
         needed = scheduler.last_epoch + steps
         if needed > scheduler.total_steps:
@@ -277,12 +218,7 @@ def try_schedule(scheduler: Any, steps: int, epochs: int) -> None:
 
 
 def step_scheduler(scheduler: Any, *loss: float) -> None:
-    """Step a scheduler; one that waits for a plateau gets the loss.
-
-    Raises
-    ------
-    OptionError : it fails, as OneCycleLR does when its steps are used up.
-    """
+    """Step a scheduler; one that waits for a plateau gets the loss."""
     try:
         scheduler.step(*loss) if isinstance(scheduler, lr_scheduler.ReduceLROnPlateau) else scheduler.step()
     except Exception as error:
@@ -292,31 +228,39 @@ def step_scheduler(scheduler: Any, *loss: float) -> None:
         ) from error
 
 
-def needs_closure(optimizer: torch.optim.Optimizer) -> bool:
-    """Return whether an optimizer evaluates the loss itself, several times a step."""
-    return isinstance(optimizer, torch.optim.LBFGS)
-
-
-def _collect_keywords(options: TrainingOptions) -> dict[str, Any]:
-    keywords: dict[str, Any] = {"lr": options.rate}
-    if options.optimizer == "sgd":
-        keywords |= {"momentum": options.momentum, "nesterov": options.nesterov}
-    if options.weight_decay is not None:
-        keywords["weight_decay"] = options.weight_decay
-    return keywords | dict(options.optimizer_options)
-
-
-def _construct(what: str, kind: Callable[..., Any], target: Any, options: Mapping[str, Any]) -> Any:
+def _construct(option: str, options: TrainingOptions, target: Any, keywords: Mapping[str, Any]) -> Any:
+    """Make the optimizer or the scheduler of the options for a target, or return that of the user; `keywords` go with a name."""
+    (classes, base, target_name), value = _KINDS[option], getattr(options, option)
+    if isinstance(value, base):
+        return value
+    kind, keywords = (classes[value], keywords) if isinstance(value, str) else (value, {})
     try:
-        return kind(target, **options)
+        result = kind(target, **keywords)
     except OptionError:
         raise
     except Exception as error:
         name = getattr(kind, "__name__", type(kind).__name__)
-        argument = f"{what}_options={dict(options)!r}" if options else f"{what}="
+        argument = f"{option}_options={dict(keywords)!r}" if keywords else f"{option}="
         raise OptionError(
             f"{name} cannot be made of {argument}: {first_line(error)}. PyTorch's documentation has its options."
         ) from error
+    if not isinstance(result, base):
+        raise OptionError(f"{option}= gave a {type(result).__name__} for the {target_name}, not a torch {option}. Return one.")
+    return result
+
+
+def schedule_rates(options: TrainingOptions, rates: Sequence[float], steps: int) -> tuple[Array, Array]:
+    """Step torch's scheduler on an unused optimizer: rates and momenta (steps, len(rates)), a column for each initial rate."""
+    groups = [{"params": [nn.Parameter(torch.zeros(1))], "lr": rate} for rate in rates]
+    optimizer = new_optimizer(groups, replace(options, lr=rates[0]))
+    scheduler, table = new_scheduler(optimizer, options), np.empty((2, steps, len(rates)))
+    try_schedule(scheduler, steps - 1, options.epochs)
+    optimizer.step()  # torch warns of a scheduler whose optimizer never steps
+    for k in range(steps):
+        if k:
+            step_scheduler(scheduler)
+        table[:, k] = np.transpose([(float(group["lr"]), float(group.get("momentum", 0.0))) for group in optimizer.param_groups])
+    return table[0], table[1]
 
 
 def simulate_schedule(options: TrainingOptions, steps: int) -> tuple[Array, Array] | None:
@@ -326,16 +270,8 @@ def simulate_schedule(options: TrainingOptions, steps: int) -> tuple[Array, Arra
     """
     if not isinstance(options.scheduler, str) or options.scheduler == "ReduceLROnPlateau" or steps > _MAX_SCHEDULE_STEPS:
         return None
-    idle = new_optimizer([torch.nn.Parameter(torch.zeros(1))], options)
-    table = []
     try:
-        scheduler = new_scheduler(idle, options)
-        idle.step()  # torch warns where the optimizer of a scheduler never steps
-        for _ in range(steps):
-            group = idle.param_groups[0]
-            table.append((float(group["lr"]), float(group.get("momentum", 0.0))))
-            scheduler.step()
-    except (OptionError, ValueError):  # its steps are used up: the run raises the error
+        rates, momenta = schedule_rates(options, [options.rate], steps)
+    except OptionError:  # its steps are used up: the run raises the error
         return None
-    rates, momenta = np.array(table).reshape(-1, 2).T
-    return rates, momenta
+    return rates[:, 0], momenta[:, 0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -65,7 +65,7 @@ class TrainingOptions:
     clip_grad_norm : the longest gradient that a step uses, None for any.
     average : the epoch from which the iterates are averaged, None for no average, True for half of the epochs.
     stop : "0.01 se", "loss" or "validation"; the last two wait `patience` epochs for a gain of `min_delta`.
-    callbacks : functions that are called at every epoch; one that returns True ends the run.
+    callbacks : a function or several that are called at every epoch; one that returns True ends the run.
     metrics : logged beside the loss, in the unit of the response: "mse", "rmse", "mae", "r2".
     engine : "rows", "moments" or "closed_form".
     gradient : "autograd" or "closed".
@@ -101,7 +101,7 @@ class TrainingOptions:
     patience: int = 10
     min_delta: float = 0.0
     metrics: Sequence[str] = ()
-    callbacks: Callable[..., Any] | Sequence[Callable[..., Any]] = ()
+    callbacks: Any = ()
     engine: str = "rows"
     gradient: str = "autograd"
     stream: bool | None = None
@@ -131,11 +131,6 @@ class TrainingOptions:
         return self.lr
 
     @property
-    def callback_list(self) -> tuple[Callable[..., Any], ...]:
-        """The callbacks."""
-        return (self.callbacks,) if callable(self.callbacks) else tuple(self.callbacks)
-
-    @property
     def descent(self) -> Descent | None:
         """The recurrence of an update in `theory`; None where there is no closed form, as for Adam."""
         if self.loss != "mse" or self.clip_grad_norm is not None:
@@ -154,7 +149,6 @@ class TrainingOptions:
         return self.batch_size is None
 
 
-LOSSES = ("mse", "l1", "huber", "quantile")
 LOSS_NAMES = {"mse": "MSELoss", "l1": "L1Loss", "huber": "HuberLoss", "quantile": "quantile (pinball) loss"}
 
 METRICS = ("mse", "rmse", "mae", "r2")

@@ -39,6 +39,11 @@ class PredictedCurve:
         return self.floor + self.excess
 
     @property
+    def final_loss(self) -> float:
+        """The loss at the final parameters."""
+        return float(self.floor + self.excess[self.final_epoch])
+
+    @property
     def remaining_fraction(self) -> float:
         """The fraction of the starting excess that remains at the end."""
         return float(self.excess[self.final_epoch] / self.excess[0]) if self.excess[0] > 0 else 0.0
@@ -59,43 +64,33 @@ def predict_curve(
     `rates` are the learning rates of a schedule, one an update, and empty without one. `momenta` are its momenta, if it changes
     them. The curve is None where there is no closed form, or no unique optimum.
     """
-    descent, lam = options.descent, run_theory.spectrum
+    descent, lam, epochs = options.descent, run_theory.spectrum, options.epochs
     if run_theory.lr_limit is None or descent is None or options.average is not None or not np.isfinite(optimum).all():
         return None
     if not options.is_full_batch:
-        if run_theory.noise is None or run_theory.batches is None or run_theory.floor is None:
-            return None
-        return _predict_mini_batch(
-            problem, run_theory, run_theory.noise, run_theory.batches, options.epochs, start=start, optimum=optimum
-        )
-    if options.scheduler is not None and len(rates) < options.epochs:
+        return _predict_mini_batch(problem, run_theory, epochs, start=start, optimum=optimum)
+    if options.scheduler is not None and len(rates) < epochs:
         return None
     rest = theory.fixed_point(lam, problem.h, descent.weight_decay) if descent.weight_decay else optimum
     c, offset = lam.vectors.T @ (start - rest), lam.vectors.T @ (rest - optimum)
     if options.scheduler is not None:
-        rates = rates[: options.epochs]
-        *_, end = theory.modes_along(lam, c, descent, rates, momenta)
-        excess = theory.scheduled_curve(lam, c, descent, rates, momenta, offset=offset)
+        *_, end = theory.modes_along(lam, c, descent, rates[:epochs], momenta)
+        excess = theory.scheduled_curve(lam, c, descent, rates[:epochs], momenta, offset=offset)
     else:
-        end = theory.modes_after(lam, c, descent, options.epochs)
-        excess = theory.excess_curve(lam, c, descent, options.epochs, offset=offset)
+        end = theory.modes_after(lam, c, descent, epochs)
+        excess = theory.excess_curve(lam, c, descent, epochs, offset=offset)
     with np.errstate(over="ignore", invalid="ignore"):
         gap = problem.to_data_units(rest + lam.vectors @ end) - problem.to_data_units(optimum)
     return PredictedCurve(excess=excess, floor=problem.loss(optimum), gap=gap)
 
 
 def _predict_mini_batch(
-    problem: StandardizedProblem,
-    run_theory: RunTheory,
-    noise: theory.Noise,
-    batches: theory.Batches,
-    epochs: int,
-    *,
-    start: Array,
-    optimum: Array,
-) -> PredictedCurve:
+    problem: StandardizedProblem, run_theory: RunTheory, epochs: int, *, start: Array, optimum: Array
+) -> PredictedCurve | None:
     """Predict the mean over all orders of the rows: exact with replacement, to first order in the noise if reshuffled."""
-    lam = run_theory.spectrum
+    lam, noise, batches = run_theory.spectrum, run_theory.noise, run_theory.batches
+    if noise is None or batches is None or run_theory.floor is None:
+        return None
     c = lam.vectors.T @ (start - optimum)
     excess = theory.expected_curve(noise, c, batches, epochs)
     steps = epochs * batches.sizes(problem.n)[0]

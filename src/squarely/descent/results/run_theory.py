@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -158,7 +158,7 @@ def compute_theory(options: TrainingOptions, inputs: RunInputs, *, is_plain: boo
         )
         if not options.is_full_batch:
             run_theory = _with_batches(run_theory, options, inputs.problem, inputs.gradient_noise())
-    return replace(run_theory, warnings=tuple(_collect_warnings(run_theory, options, inputs.standardized_kappa)))
+    return replace(run_theory, warnings=tuple(_iter_warnings(run_theory, options, inputs.standardized_kappa)))
 
 
 def _theory_batches(options: TrainingOptions, n: int) -> theory.Batches:
@@ -172,75 +172,64 @@ def _theory_batches(options: TrainingOptions, n: int) -> theory.Batches:
 
 
 def _with_batches(run_theory: RunTheory, options: TrainingOptions, problem: StandardizedProblem, noise: theory.Noise) -> RunTheory:
-    """Add what is known of mini-batches."""
-    batches = _theory_batches(options, problem.n)
+    batches, n = _theory_batches(options, problem.n), problem.n
     limit = theory.batch_lr_limit(noise, batches.batch_size, options.descent)
     run_theory = replace(run_theory, noise=noise, batches=batches, lr_limit=limit, floor=None)
     if not options.shuffle or options.weight_decay or options.scheduler is not None or options.average is not None:
         return run_theory  # a fixed order has its own bias, decay moves the optimum, schedules and averages lower the floor
     if options.rate >= limit:
         return run_theory
-    floor = theory.noise_floor(noise, batches)
+    floor, df_resid = theory.noise_floor(noise, batches), n - len(problem.names)
+    variance = n / df_resid * noise.sigma2 if df_resid > 0 else 0.0
+    floor_se = math.sqrt(n * floor / variance) if variance > 0 else math.inf  # n (L - L*) / s^2 <= tau^2: all within tau
     is_rough = not options.replacement and options.rate > _TRUSTED_FRACTION * limit
-    return replace(run_theory, floor=floor, floor_se=_loss_in_standard_errors(floor, noise, problem), is_floor_rough=is_rough)
+    return replace(run_theory, floor=floor, floor_se=floor_se, is_floor_rough=is_rough)
 
 
-def _loss_in_standard_errors(excess: float, noise: theory.Noise, problem: StandardizedProblem) -> float:
-    """Convert a loss above the optimum to standard errors: n (L - L*) / sigma^2 <= tau^2 puts every combination within tau."""
-    df_resid = problem.n - len(problem.names)
-    variance = problem.n / df_resid * noise.sigma2 if df_resid > 0 else 0.0
-    return math.sqrt(problem.n * excess / variance) if variance > 0 else math.inf
-
-
-def _collect_warnings(run_theory: RunTheory, options: TrainingOptions, standardized_kappa: float | None) -> list[str]:
-    warnings: list[str] = []
-    advice, descent = run_theory.rate_and_limit, options.descent
+def _iter_warnings(run_theory: RunTheory, options: TrainingOptions, standardized_kappa: float | None) -> Iterator[str]:
+    advice, descent, batches = run_theory.rate_and_limit, options.descent, run_theory.batches
     if advice is not None and descent is not None and run_theory.lr_limit is not None:
         best, limit = advice
         if options.scheduler is not None:
-            warnings += _warn_of_growth(run_theory, options, descent)
-        elif options.rate >= run_theory.lr_limit:
-            warnings.append(
-                f"lr={options.rate:g} is not below the limit {limit}: the loss cannot settle. The best rate is {best}."
-                if run_theory.batches is None
-                else f"lr={options.rate:g} is not below {limit}, the limit {run_theory.limit_label}: the loss may not settle. "
-                f"Try lr={best}."
-            )
+            yield from _warn_of_growth(run_theory, options, descent, limit)
+        elif options.rate < run_theory.lr_limit:
+            yield from _warn_of_slowness(run_theory, options, descent, best)
+            yield from _warn_of_noise(run_theory, options)
+        elif batches is None:
+            yield f"lr={options.rate:g} is not below the limit {limit}: the loss cannot settle. The best rate is {best}."
         else:
-            warnings += _warn_of_slowness(run_theory, options, descent, best)
-            warnings += _warn_of_noise(run_theory, options)
+            subject = f"lr={options.rate:g} is not below {limit}, the limit {run_theory.limit_label}"
+            yield f"{subject}: the loss may not settle. Try lr={best}."
     if standardized_kappa is not None and run_theory.kappa > 2.0 * standardized_kappa:
         kappa = "infinite" if math.isinf(run_theory.kappa) else f"{run_theory.kappa:.2g}"
-        warnings.append(
+        yield (
             f"The columns are not standardized: kappa is {kappa}, and {standardized_kappa:.3g} once they are. Descent takes about "
             "kappa/4 epochs for each factor e. Leave out standardize=False, or standardize the columns of the loader."
         )
     if run_theory.spectrum.flat_directions and (standardized_kappa is None or math.isinf(standardized_kappa)):
-        warnings.append("Columns depend on each other, or nearly so: along their difference descent stays at its start.")
-    return warnings
+        yield "Columns depend on each other, or nearly so: along their difference descent stays at its start."
 
 
-def _warn_of_growth(run_theory: RunTheory, options: TrainingOptions, descent: theory.Descent) -> list[str]:
+def _warn_of_growth(run_theory: RunTheory, options: TrainingOptions, descent: theory.Descent, limit: str) -> Iterator[str]:
     """Warn of a schedule with rates so large that the error grows, for steps on all rows."""
     schedule = simulate_schedule(options, options.epochs) if options.is_full_batch else None
-    if schedule is None or run_theory.rate_and_limit is None:
-        return []
+    if schedule is None:
+        return
     rates, momenta = schedule
     moving = run_theory.spectrum.values[run_theory.spectrum.flat_directions :]
     lam = theory.Spectrum(moving, np.eye(len(moving)))
     errors = theory.modes_along(lam, np.ones(len(moving)), descent, rates, momenta)
     sizes = np.nan_to_num([np.abs(c).max() for c in errors], nan=math.inf)
     beyond = np.flatnonzero(sizes >= _MAX_GROWTH)
-    if sizes[-1] <= 1.0 and not len(beyond):
-        return []
-    epoch = int(beyond[0]) if len(beyond) else len(sizes) - 1
-    return [
-        f"The schedule takes the rate up to {rates.max():.4g}: at epoch {epoch:,} the error in some direction is "
-        f"{sizes[epoch]:.2g} times that of the start. The limit of a constant rate is {run_theory.rate_and_limit[1]}."
-    ]
+    if sizes[-1] > 1.0 or len(beyond):
+        epoch = int(beyond[0]) if len(beyond) else len(sizes) - 1
+        yield (
+            f"The schedule takes the rate up to {rates.max():.4g}: at epoch {epoch:,} the error in some direction is "
+            f"{sizes[epoch]:.2g} times that of the start. The limit of a constant rate is {limit}."
+        )
 
 
-def _warn_of_slowness(run_theory: RunTheory, options: TrainingOptions, descent: theory.Descent, best: str) -> list[str]:
+def _warn_of_slowness(run_theory: RunTheory, options: TrainingOptions, descent: theory.Descent, best: str) -> Iterator[str]:
     """Warn of a run with too few epochs, and say how many are enough."""
     lam = run_theory.spectrum
     steps = 1 if run_theory.batches is None or run_theory.noise is None else run_theory.batches.sizes(run_theory.noise.n)[0]
@@ -251,7 +240,7 @@ def _warn_of_slowness(run_theory: RunTheory, options: TrainingOptions, descent: 
 
     error, least = remainder(options.rate), remainder(float(best))
     if error <= _MAX_REMAINING_ERROR:
-        return []
+        return
     about = "" if run_theory.batches is None else "about "
     what = "distance to the limit point" if descent.weight_decay else "error"
     verb = "leaves" if options.epochs == 1 else "leave"
@@ -265,16 +254,16 @@ def _warn_of_slowness(run_theory: RunTheory, options: TrainingOptions, descent: 
     is_quicker = theory.rate(lam, replace(descent, lr=float(best))) < (1.0 - 1e-6) * theory.rate(lam, descent)
     if is_quicker and least < 0.8 * error:
         warning += f" The best rate is {best}." if run_theory.batches is None else f" Or try lr={best}."
-    return [warning]
+    yield warning
 
 
-def _warn_of_noise(run_theory: RunTheory, options: TrainingOptions) -> list[str]:
+def _warn_of_noise(run_theory: RunTheory, options: TrainingOptions) -> Iterator[str]:
     """Warn of batches whose noise keeps the coefficients far from the optimum, and say what helps."""
-    if run_theory.floor_se is None or run_theory.batches is None or not _MAX_NOISE_SE < run_theory.floor_se < math.inf:
-        return []
-    at_least, lr = "at least " if run_theory.is_floor_rough else "", run_theory.rate_for_distance(_MAX_NOISE_SE)
-    return [
-        f"The noise of batches of {pluralize(run_theory.batches.batch_size, 'row')} keeps the coefficients {at_least}about "
-        f"{run_theory.floor_se:.2g} standard errors from the optimum at lr={options.rate:g}. lr={lr} would keep them within about "
-        f"{_MAX_NOISE_SE:g}; average=True or a schedule brings them nearer."
-    ]
+    batches, floor_se = run_theory.batches, run_theory.floor_se
+    if floor_se is not None and batches is not None and _MAX_NOISE_SE < floor_se < math.inf:
+        at_least, lr = "at least " if run_theory.is_floor_rough else "", run_theory.rate_for_distance(_MAX_NOISE_SE)
+        yield (
+            f"The noise of batches of {pluralize(batches.batch_size, 'row')} keeps the coefficients {at_least}about {floor_se:.2g} "
+            f"standard errors from the optimum at lr={options.rate:g}. lr={lr} would keep them within about {_MAX_NOISE_SE:g}; "
+            "average=True or a schedule brings them nearer."
+        )

@@ -1,9 +1,9 @@
-"""The summary page and the figure of a run."""
+"""The parts of the summary page of a run, and its figure."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,47 +14,11 @@ from squarely.descent.options.options import LOSS_NAMES, TrainingOptions
 from squarely.descent.results.predicted_curve import PredictedCurve
 from squarely.descent.results.run_theory import RunTheory
 from squarely.errors import pluralize
-from squarely.moments import StandardizedProblem
 from squarely.numerics import Array, round_apart, round_down
-from squarely.show import Curve, KeyValueTable, Page, Panel, Table, draw
+from squarely.show import Curve, Panel, Table, draw
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-def training_summary(
-    options: TrainingOptions,
-    result: LoopResult,
-    problem: StandardizedProblem,
-    theory: RunTheory,
-    prediction: PredictedCurve | None,
-    *,
-    response: str,
-    rows: str,
-    warnings: Sequence[str],
-    has_user_model: bool,
-) -> Page:
-    """Lay out a run: options, theory, losses, metrics and coefficients. `rows` is the sentence of `describe_rows`."""
-    cells = zip(problem.names, problem.to_data_units(result.end), result.end, result.start, strict=True)
-    coefficients = Table(
-        ("", "coef", "standardized", "at the start"),
-        [(name, f"{a:.8g}", f"{b:.8g}", f"{c:.8g}") for name, a, b, c in cells],
-    )
-    used = [
-        ("Dep. Variable:", response),
-        *_list_options(options, result, start="the model's own" if has_user_model else _describe_start(options)),
-        ("No. Observations:", str(problem.n)),
-    ]
-    return Page(
-        "Training Results",
-        [
-            KeyValueTable(used, _list_outcome(result, theory, prediction)),
-            *([_metrics_table(options, result)] if options.metrics else []),
-            coefficients,
-        ],
-        footer=[rows, *([f"Predicted: {prediction.form}."] if prediction is not None and prediction.form else [])],
-        notes=warnings,
-    )
 
 
 def describe_rows(source: Source, rows: RowAccount, validation: Source | None, validation_rows: RowAccount | None) -> str:
@@ -75,7 +39,7 @@ def training_figure(options: TrainingOptions, result: LoopResult, prediction: Pr
     losses = result.losses
     epochs, unit = np.arange(len(losses)), f"{LOSS_NAMES[options.loss]} (standardized)"
     title, label = f"Loss by epoch, lr = {options.rate:g}", f"measured, {options.dtype}"
-    others = [Curve(x=epochs[: len(v)], y=v, label="validation", color=2) for v in [_history_column(result, "val_loss")] if len(v)]
+    others = [Curve(x=epochs[: len(v)], y=v, label="validation", color=2) for v in [result.history.column("val_loss")] if len(v)]
     if prediction is None:
         marks = [Curve(x=epochs, y=losses, label=label if others else ""), *others]
         return draw([Panel(title=title, x_label="epoch", y_label=unit, marks=marks, log_y=bool((losses > 0).all()))])
@@ -96,31 +60,29 @@ def torch_name(thing: Any) -> str:
     return thing if isinstance(thing, str) else getattr(thing, "__name__", type(thing).__name__)
 
 
-def _list_options(options: TrainingOptions, result: LoopResult, *, start: str) -> list[tuple[str, str]]:
+def list_options(options: TrainingOptions, result: LoopResult, *, has_user_model: bool) -> list[tuple[str, str]]:
+    """List the options of a run, by the labels of its summary."""
     taken, groups = len(result.losses) - 1, options.parameter_groups
     momentum = _format_by_group(group.momentum or 0.0 for group in groups) or f"{options.momentum:g}"
     decay = _format_by_group(group.weight_decay or 0.0 for group in groups) or f"{options.weight_decay or 0.0:g}"
-    extras = [
+    order = "replacement" if options.replacement else "reshuffled" if options.shuffle else "in order"
+    engine = f"rows{', streamed' if options.stream else ''}, {options.gradient}"
+    start = f"random, seed {options.seed}" if options.start is None else "given"
+    rows = [
+        ("Model:", f"nn.Linear, {LOSS_NAMES[options.loss]}"),
+        ("Optimizer:", torch_name(options.optimizer)),
+        ("Learning rate:", _describe_rate(options, result.history.column("lr"))),
+        ("Momentum:", f"{momentum}{' (Nesterov)' if options.nesterov else ''}"),
         ("Weight decay:", "" if decay == "0" else decay),
         ("Gradients clipped at:", "" if options.clip_grad_norm is None else f"{options.clip_grad_norm:g}"),
         ("Averaged from epoch:", "" if options.average is None else f"{options.average:,}"),
-    ]
-    return [
-        ("Model:", f"nn.Linear, {LOSS_NAMES[options.loss]}"),
-        ("Optimizer:", torch_name(options.optimizer)),
-        ("Learning rate:", _describe_rate(options, _history_column(result, "lr"))),
-        ("Momentum:", f"{momentum}{' (Nesterov)' if options.nesterov else ''}"),
-        *[(name, text) for name, text in extras if text],
         ("Epochs:", f"{options.epochs:,}" if taken == options.epochs else f"{taken:,} of {options.epochs:,}"),
-        ("Batches:", _describe_batches(options)),
-        ("Engine:", _describe_engine(options)),
-        ("Start:", start),
+        ("Batches:", "all rows" if options.batch_size is None else f"{options.batch_size:,}, {order}"),
+        ("Engine:", engine if options.engine == "rows" else options.engine.replace("_", " ")),
+        ("Start:", "the model's own" if has_user_model else start),
         ("Device, dtype:", f"{options.device}, {options.dtype}"),
     ]
-
-
-def _describe_start(options: TrainingOptions) -> str:
-    return f"random, seed {options.seed}" if options.start is None else "given"
+    return [(name, text) for name, text in rows if text]
 
 
 def _format_by_group(values: Iterable[float]) -> str:
@@ -137,20 +99,8 @@ def _describe_rate(options: TrainingOptions, logged: Array) -> str:
     return f"{first}, {torch_name(options.scheduler)}"
 
 
-def _describe_engine(options: TrainingOptions) -> str:
-    if options.engine != "rows":
-        return options.engine.replace("_", " ")
-    return f"rows{', streamed' if options.stream else ''}, {options.gradient}"
-
-
-def _describe_batches(options: TrainingOptions) -> str:
-    if options.batch_size is None:
-        return "all rows"
-    order = "replacement" if options.replacement else "reshuffled" if options.shuffle else "in order"
-    return f"{options.batch_size:,}, {order}"
-
-
-def _list_outcome(result: LoopResult, theory: RunTheory, prediction: PredictedCurve | None) -> list[tuple[str, str]]:
+def list_outcome(result: LoopResult, theory: RunTheory, prediction: PredictedCurve | None) -> list[tuple[str, str]]:
+    """List how a run ended, with losses, limits and rates."""
     final, is_average = result.final_values, result.average_metrics is not None
     is_last = result.final_epoch == len(result.losses) - 1 and not is_average
     where = "of the average" if is_average else f"at epoch {result.final_epoch:,}"
@@ -178,15 +128,11 @@ def _list_rates(theory: RunTheory) -> list[tuple[str, str]]:
     return [("Learning rate limit:", limit), ("Best learning rate:", best)]
 
 
-def _metrics_table(options: TrainingOptions, result: LoopResult) -> Table:
+def metrics_table(options: TrainingOptions, result: LoopResult) -> Table:
     """List each metric at the final parameters, on the training rows and on the validation rows."""
-    sets = [("training", ""), ("validation", "val_")][: 1 + bool(len(_history_column(result, "val_loss")))]
+    sets = [("training", ""), ("validation", "val_")][: 1 + bool(len(result.history.column("val_loss")))]
     rows = [(name, *(f"{result.final_values[prefix + name]:.8g}" for _, prefix in sets)) for name in options.metrics]
     return Table(("metric", *(name for name, _ in sets)), rows)
-
-
-def _history_column(result: LoopResult, name: str) -> Array:
-    return np.asarray(result.history.columns.get(name, ()), dtype=np.float64)
 
 
 def _predicted_curve(epochs: np.ndarray, losses: Array) -> Curve:

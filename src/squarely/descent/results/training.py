@@ -17,12 +17,12 @@ from squarely.descent.loop.training_loop import LoopResult
 from squarely.descent.options.options import TrainingOptions
 from squarely.descent.results.predicted_curve import PredictedCurve, predict_curve
 from squarely.descent.results.run_theory import RunTheory
-from squarely.descent.results.summary import describe_rows, torch_name, training_figure, training_summary
+from squarely.descent.results.summary import describe_rows, list_options, list_outcome, metrics_table, torch_name, training_figure
 from squarely.design import Check, Design, LinearPredictor, predict_batches, require_rank_deficient
 from squarely.errors import NumericalError
 from squarely.moments import Moments, StandardizedProblem
 from squarely.numerics import Array
-from squarely.show import Page
+from squarely.show import KeyValueTable, Page, Table
 from squarely.theory import flat_threshold
 
 if TYPE_CHECKING:
@@ -208,17 +208,21 @@ class Training:
 
     def summary(self) -> Page:
         """Lay out the run: options, theory, loss and coefficients."""
-        return training_summary(
-            self.options,
-            self.result,
-            self.problem,
-            self.theory,
-            self.prediction,
-            response=self.design.response,
-            rows=describe_rows(self.source, self.rows, self.validation, self.validation_rows),
-            warnings=self.warnings,
-            has_user_model=self.has_user_model,
-        )
+        options, result, problem, prediction = self.options, self.result, self.problem, self.prediction
+        cells = zip(problem.names, self.coefficients, result.end, result.start, strict=True)
+        used = [
+            ("Dep. Variable:", self.design.response),
+            *list_options(options, result, has_user_model=self.has_user_model),
+            ("No. Observations:", str(problem.n)),
+        ]
+        tables: list[KeyValueTable | Table] = [
+            KeyValueTable(used, list_outcome(result, self.theory, prediction)),
+            *([metrics_table(options, result)] if options.metrics else []),
+            Table(("", "coef", "standardized", "at the start"), [(name, *(f"{x:.8g}" for x in row)) for name, *row in cells]),
+        ]
+        rows = describe_rows(self.source, self.rows, self.validation, self.validation_rows)
+        form = [f"Predicted: {prediction.form}."] if prediction is not None and prediction.form else []
+        return Page("Training Results", tables, footer=[rows, *form], notes=self.warnings)
 
     def as_dict(self) -> Mapping[str, Any]:
         """Return every number as plain Python values: the output of `--json`."""
@@ -242,10 +246,7 @@ class Training:
             "loss": self.result.final_values["loss"],
             "start": self.result.start.tolist(),
             "theory": {
-                "lr_limit": theory.lr_limit,
-                "lr_best": theory.lr_best,
-                "kappa": theory.kappa,
-                "rate": theory.rate,
+                **{name: getattr(theory, name) for name in ("lr_limit", "lr_best", "kappa", "rate")},
                 "noise_floor": theory.floor,
                 "noise_floor_se": theory.floor_se,
                 "excess_left": None if prediction is None else prediction.remaining_fraction,
@@ -267,14 +268,14 @@ class Training:
         )
 
     def _history_columns(self) -> dict[str, list[Any]]:
-        losses, logged = self.result.losses, len(self.result.losses)
-        predicted = np.full(logged, np.nan) if self.prediction is None else self.prediction.losses[:logged]
-        others = {name: values for name, values in self.result.history.columns.items() if name != "loss"}
-        padded = {name: [*values, *[math.nan] * (logged - len(values))] for name, values in others.items()}
-        return {"epoch": list(range(logged)), "loss": losses.tolist(), "predicted": predicted.tolist(), **padded}
+        log, logged = self.result.history, len(self.result.losses)
+        columns = {name: [*log.column(name).tolist(), *[math.nan] * (logged - len(log.columns[name]))] for name in log.columns}
+        predicted = [math.nan] * logged if self.prediction is None else self.prediction.losses[:logged].tolist()
+        return {"epoch": list(range(logged)), "loss": columns.pop("loss"), "predicted": predicted, **columns}
 
     def _describe_divergence(self) -> str:
-        epoch, advice, groups = len(self.result.losses) - 1, self.theory.rate_and_limit, self._groups
+        epoch, advice = len(self.result.losses) - 1, self.theory.rate_and_limit
+        groups: list[dict[str, Any]] = [] if self.optimizer is None else self.optimizer.param_groups
         logged = self.result.history.columns.get("lr")
         if self.options.scheduler is not None and logged is not None and epoch > 0:
             rate = f"after an epoch that began with lr={logged[epoch - 1]:g}"
@@ -291,10 +292,6 @@ class Training:
         kind = "here" if self.options.scheduler is None else "of a constant rate"
         return f"{message} The limit {kind} is {limit}, and the best rate {best}."
 
-    @property
-    def _groups(self) -> list[dict[str, Any]]:
-        return [] if self.optimizer is None else self.optimizer.param_groups
-
 
 def with_prediction(run: Training, optimum: Array) -> Training:
     """Attach the prediction of theory, given the optimum (p,) in standardized columns."""
@@ -302,8 +299,8 @@ def with_prediction(run: Training, optimum: Array) -> Training:
         return run
     history, restored = run.result.history, run.result.stop_reason.restored_epoch
     taken = len(history.losses) - 1
-    rates = np.asarray(history.columns.get("lr", ()))[:taken]
-    momenta = np.asarray(history.columns["momentum"])[:taken] if "momentum" in history.columns else None
+    rates = history.column("lr")[:taken]
+    momenta = history.column("momentum")[:taken] if "momentum" in history.columns else None
 
     def predict(epochs: int) -> PredictedCurve | None:
         options = replace(run.options, epochs=epochs)

@@ -18,26 +18,6 @@ _CELLS = 2**20  # residuals at once, which bounds memory
 Evaluate = Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class ColumnTensors:
-    """Rows for many runs: `X` (p, n) has the columns as rows, that of the intercept first; `y` (n,)."""
-
-    X: torch.Tensor
-    y: torch.Tensor
-
-    @property
-    def n(self) -> int:
-        """The number of rows."""
-        return len(self.y)
-
-
-def columns_of(rows: BatchSource, *, intercept: bool) -> ColumnTensors:
-    """Transpose rows in memory, with a column of ones for the intercept if there is one."""
-    assert isinstance(rows, InMemoryBatches)  # noqa: S101  # runs on streamed rows are trained one by one
-    X = rows.X.t()
-    return ColumnTensors(torch.cat([torch.ones_like(X[:1]), X]) if intercept else X.contiguous(), rows.y.reshape(-1))
-
-
 @dataclass(frozen=True, slots=True)
 class ResidualLoss:
     """The mean squared error, or Huber's loss with `delta`, as functions of the residual r.
@@ -63,25 +43,32 @@ class ResidualLoss:
         return losses.sum(-1)
 
 
-def loss_of(options: TrainingOptions) -> ResidualLoss:
-    """Return the loss of a run."""
-    return ResidualLoss(options.delta if options.loss == "huber" else None)
-
-
 @dataclass(eq=False, slots=True)
 class RowsEvaluator:
-    """The `Evaluate` of all rows, in blocks that bound memory: r = X w - y, g = slope_factor / n X'slope(r)."""
+    """The `Evaluate` of all rows, in blocks that bound memory: r = X w - y, g = slope_factor / n X'slope(r).
 
-    columns: ColumnTensors
+    `X` (p, n) has the columns as rows, that of the intercept first; `y` is (n,).
+    """
+
+    X: torch.Tensor
+    y: torch.Tensor
     loss: ResidualLoss
     buffers: dict[tuple[int, int], torch.Tensor] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, rows: BatchSource, options: TrainingOptions, *, intercept: bool) -> RowsEvaluator:
+        """Transpose rows in memory, with a column of ones for the intercept if there is one."""
+        assert isinstance(rows, InMemoryBatches)  # noqa: S101  # runs on streamed rows are trained one by one
+        X = rows.X.t()
+        X = torch.cat([torch.ones_like(X[:1]), X]) if intercept else X.contiguous()
+        return cls(X, rows.y.reshape(-1), ResidualLoss(options.delta if options.loss == "huber" else None))
+
     def __call__(self, W: torch.Tensor, G: torch.Tensor | None) -> torch.Tensor:
         """Return the mean loss (K,), and write the gradient (K, p) to G."""
-        n, K, total = self.columns.n, len(W), torch.zeros(len(W), dtype=W.dtype, device=W.device)
+        n, K, total = len(self.y), len(W), torch.zeros(len(W), dtype=W.dtype, device=W.device)
         block = max(_CELLS // K, 1)
         for start in range(0, n, block):
-            X, y = self.columns.X[:, start : start + block], self.columns.y[start : start + block]
+            X, y = self.X[:, start : start + block], self.y[start : start + block]
             r = torch.addmm(y.expand(K, len(y)), W, X, beta=-1, out=self._residual_buffer(K, len(y)))
             slope = self.loss.slope(r)
             if G is not None:
@@ -93,7 +80,7 @@ class RowsEvaluator:
         if (K, m) not in self.buffers:
             if len(self.buffers) > 1:  # those of a block of rows and of the last one; others were for more runs
                 self.buffers.clear()
-            self.buffers[K, m] = torch.empty(K, m, dtype=self.columns.y.dtype, device=self.columns.y.device)
+            self.buffers[K, m] = self.y.new_empty(K, m)
         return self.buffers[K, m]
 
 

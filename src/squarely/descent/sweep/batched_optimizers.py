@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
-from squarely.descent.options.optimizers import new_optimizer, new_scheduler, step_scheduler, try_schedule
+from squarely.descent.options.optimizers import new_optimizer, schedule_rates, weight_decay_of
 from squarely.descent.options.options import TrainingOptions
 from squarely.numerics import Array
 
@@ -24,9 +24,9 @@ Step = Callable[[RunTensors, torch.Tensor, int], None]  # takes these, rates (S,
 
 def new_step(options: Sequence[TrainingOptions], W: torch.Tensor) -> tuple[Step, RunTensors]:
     """Return the update of runs that differ in numbers only, and the tensors it needs beside W (S, R, p)."""
-    defaults = defaults_of(options[0])
+    defaults = new_optimizer([torch.nn.Parameter(torch.zeros(1))], options[0]).defaults
     memory: RunTensors = {}
-    decays = [decay_of(each, defaults) for each in options]
+    decays = [weight_decay_of(each) or 0.0 for each in options]
     if any(decays):
         memory["decay"] = _to_run_tensor(decays, W)
     if options[0].optimizer != "sgd":
@@ -40,17 +40,6 @@ def new_step(options: Sequence[TrainingOptions], W: torch.Tensor) -> tuple[Step,
     return partial(_sgd, bool(defaults["nesterov"])), memory
 
 
-def defaults_of(options: TrainingOptions) -> dict[str, Any]:
-    """Return all options of the optimizer by torch's names, including torch's defaults."""
-    defaults: dict[str, Any] = new_optimizer([torch.nn.Parameter(torch.zeros(1))], options).defaults
-    return defaults
-
-
-def decay_of(options: TrainingOptions, defaults: dict[str, Any]) -> float:
-    """Return the weight decay of a run: its option, or torch's default."""
-    return float(defaults["weight_decay"]) if options.weight_decay is None else options.weight_decay
-
-
 FROZEN_LR = -1  # the column with rates zero, for ended runs that keep their place
 
 
@@ -60,17 +49,15 @@ class LearningRates:
 
     Attributes
     ----------
-    exact_table : (steps, D) in float64; `column` maps an initial rate to its column. One step if nothing changes.
-    table : the same in the dtype of the weights, with zeros as the last column.
+    by_epoch : (epochs + 1, D) in float64; `column` maps an initial rate to its column. One row if nothing changes.
+    table : (steps, D + 1) in the dtype of the weights, with zeros as the last column.
     change : "epoch" or "batch", when the scheduler takes a step; empty without one.
-    stride : steps in an epoch.
     """
 
-    exact_table: Array
+    by_epoch: Array
     column: Mapping[float, int]
     table: torch.Tensor
     change: str
-    stride: int
 
 
 def new_rates(options: Sequence[TrainingOptions], batches: int, like: torch.Tensor) -> LearningRates:
@@ -79,25 +66,10 @@ def new_rates(options: Sequence[TrainingOptions], batches: int, like: torch.Tens
     distinct = list(dict.fromkeys(each.rate for each in options))
     change = "" if first.scheduler is None else first.scheduler_per
     stride = batches if change == "batch" else 1
-    exact = np.array([distinct]) if not change else _schedule_rates(first, distinct, first.epochs * stride + 1)
+    exact = np.array([distinct]) if not change else schedule_rates(first, distinct, first.epochs * stride + 1)[0]
     table = torch.from_numpy(np.pad(exact, ((0, 0), (0, 1)))).to(like)
-    return LearningRates(
-        exact_table=exact, column={rate: i for i, rate in enumerate(distinct)}, table=table, change=change, stride=stride
-    )
-
-
-def _schedule_rates(options: TrainingOptions, rates: Sequence[float], steps: int) -> Array:
-    """Step torch's scheduler on an optimizer with one unused parameter for each rate: (steps, len(rates))."""
-    groups: Any = [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": rate} for rate in rates]
-    optimizer = new_optimizer(groups, replace(options, lr=rates[0]))
-    scheduler, table = new_scheduler(optimizer, options), np.empty((steps, len(rates)))
-    try_schedule(scheduler, steps - 1, options.epochs)
-    optimizer.step()  # torch warns of a scheduler whose optimizer never steps
-    for k in range(steps):
-        if k:
-            step_scheduler(scheduler)
-        table[k] = [float(group["lr"]) for group in optimizer.param_groups]
-    return table
+    columns = {rate: i for i, rate in enumerate(distinct)}
+    return LearningRates(by_epoch=exact[::stride], column=columns, table=table, change=change)
 
 
 def _sgd(nesterov: bool, t: RunTensors, lr: torch.Tensor, number: int) -> None:

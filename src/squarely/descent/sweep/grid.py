@@ -15,13 +15,7 @@ from squarely.descent.options.optimizers import BATCH_SCHEDULERS
 from squarely.descent.options.options import TrainingOptions
 from squarely.errors import OptionError
 
-SWEPT: Mapping[str, str] = {
-    "lr": "learning rate",
-    "batch_size": "batch size",
-    "seed": "seed",
-    "momentum": "momentum",
-    "weight_decay": "weight decay",
-}
+SWEPT = ("lr", "batch_size", "seed", "momentum", "weight_decay")
 MAX_RUNS = 100_000  # runs in a sweep
 _SEQUENCES = ("metrics", "callbacks", "start")  # options whose single value is a sequence
 _UNSUPPORTED_OPTIONS = ("amsgrad", "maximize")  # options of optimizers that the batched updates lack
@@ -87,7 +81,7 @@ def why_not_batched(options: TrainingOptions) -> str | None:
         "each gradient is clipped by its own norm": options.clip_grad_norm is not None,
         "iterates are averaged run by run": options.average is not None,
         "each run stops by itself": options.stop is not None,
-        "callbacks receive one run": bool(options.callback_list),
+        "callbacks receive one run": bool(options.callbacks),
         "metrics are computed run by run": bool(options.metrics),
         "rows are streamed": bool(options.stream),
         "the scheduler is a function of one optimizer": scheduler is not None and not isinstance(scheduler, str),
@@ -114,7 +108,8 @@ def _check_values(name: str, value: Any) -> Sequence[Any]:
     values = list(value) if is_several else [value]
     if not values:
         example = {"batch_size": "[32, 256]", "seed": "[0, 1, 2]", "momentum": "[0, 0.9]"}.get(name, "[0.01, 0.001]")
-        raise OptionError(f"{name}=[] names no {SWEPT[name]}. Give at least one, such as {name}={example}.")
+        noun = "learning rate" if name == "lr" else name.replace("_", " ")
+        raise OptionError(f"{name}=[] names no {noun}. Give at least one, such as {name}={example}.")
     texts = [repr(value) for value in values]
     if len(set(texts)) < len(texts):
         twice = next(text for text in texts if texts.count(text) > 1)

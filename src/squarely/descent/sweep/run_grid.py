@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import cast
 
 import numpy as np
 import torch
@@ -13,17 +12,19 @@ import torch
 from squarely.data import Source, report_count
 from squarely.descent.batches.in_memory import InMemoryBatches
 from squarely.descent.batches.run_inputs import RunInputs
-from squarely.descent.loop.state import History
 from squarely.descent.loop.training_loop import LoopResult
-from squarely.descent.model.linear_regression import LinearRegression, get_coefficients, new_model, set_coefficients
+from squarely.descent.model.linear_regression import (
+    get_coefficients,
+    new_model,
+)
 from squarely.descent.model.user_objects import UserObjects
 from squarely.descent.options.optimizers import groups_of, new_optimizer
 from squarely.descent.options.options import DTYPES, TrainingOptions
 from squarely.descent.results.predicted_curve import PredictedCurve
 from squarely.descent.results.run_theory import compute_theory, resolve_learning_rate
 from squarely.descent.results.training import Training, with_prediction
-from squarely.descent.sweep.batched_loop import BatchedProblem, RunTrace, run_batched
-from squarely.descent.sweep.batched_loss import Evaluate, RowsEvaluator, columns_of, evaluate_on_moments, loss_of
+from squarely.descent.sweep.batched_loop import BatchedProblem, run_batched
+from squarely.descent.sweep.batched_loss import RowsEvaluator, evaluate_on_moments
 from squarely.descent.sweep.grid import Grid, why_not_batched
 from squarely.descent.sweep.sweep import Sweep
 from squarely.descent.trainer import require_validation, train_one
@@ -53,11 +54,11 @@ def train_grid(moments: Moments, source: Source, grid: Grid, *, validation: Sour
     inputs = None if why else data.inputs_for(first)
     if inputs is not None and not isinstance(inputs.validation, InMemoryBatches | None):
         why = "validation rows are streamed"
-    if inputs is None or why is not None:
-        runs = tuple(train_one(data, options) for options in grid.options)
-        program = "1 run" if len(runs) == 1 else f"{len(runs):,} runs, one by one, because {why}"
-        return Sweep(runs, grid.varied, program)
-    with torch.inference_mode(False):
+    with torch.inference_mode(False), torch.enable_grad():
+        if inputs is None or why is not None:
+            runs = tuple(train_one(data, options) for options in grid.options)
+            program = "1 run" if len(runs) == 1 else f"{len(runs):,} runs, one by one, because {why}"
+            return Sweep(runs, grid.varied, program)
         runs, programs = _train_batched(data, inputs, grid.options)
     shared = "one batched program" if programs == 1 else f"{programs:,} batched programs"
     return Sweep(runs, grid.varied, f"{len(runs):,} runs in {shared}")
@@ -73,23 +74,21 @@ def join_sweeps(parts: Sequence[Sweep], grid: Grid) -> Sweep:
 
 def with_predictions(sweep: Sweep, optimum_of: Callable[[StandardizedProblem], Array]) -> Sweep:
     """Attach the prediction of theory to each run; `optimum_of` returns the optimum (p,) in the columns of a problem."""
-    optima: dict[int, Array] = {}
-    for run in sweep.runs:
-        if id(run.problem) not in optima:
-            optima[id(run.problem)] = optimum_of(run.problem)
+    problems = {id(run.problem): run.problem for run in sweep.runs}
+    optima = {key: optimum_of(problem) for key, problem in problems.items()}
     plain = [run for run in sweep.runs if _is_plain(run.options)]
     curves = _predict_curves(plain, optima[id(plain[0].problem)]) if len(plain) > 1 else {}
-    runs = [
+    runs = tuple(
         replace(run, prediction=curves[id(run)]) if id(run) in curves else with_prediction(run, optima[id(run.problem)])
         for run in sweep.runs
-    ]
-    return replace(sweep, runs=tuple(runs))
+    )
+    return replace(sweep, runs=runs)
 
 
 def _is_plain(options: TrainingOptions) -> bool:
     """Return whether every update is the same step on all rows, and the run ends with the parameters of the last epoch."""
     is_same_step = options.descent is not None and options.scheduler is None and not options.weight_decay
-    ends_last = options.average is None and options.stop is None and not options.callback_list
+    ends_last = options.average is None and options.stop is None and not options.callbacks
     return is_same_step and options.is_full_batch and ends_last
 
 
@@ -109,21 +108,23 @@ def _predict_curves(runs: Sequence[Training], optimum: Array) -> dict[int, Predi
 
 def _train_batched(data: TrainingData, inputs: RunInputs, options: Sequence[TrainingOptions]) -> tuple[tuple[Training, ...], int]:
     """Train all runs in programs, one for each batch size, more where runs are many; return how many programs there are."""
-    problem = inputs.problem
+    problem, epochs = inputs.problem, options[0].epochs
     models = [new_model(len(problem.scale) - 1, each, bias=problem.intercept) for each in options]
-    resolved = [_resolve(data, inputs, each, model) for each, model in zip(options, models, strict=True)]
+    resolved: list[tuple[TrainingOptions, tuple[str, ...]]] = []
+    for each, model in zip(options, models, strict=True):
+        chosen, batch_remarks = data.resolve_batch_size(each)
+        chosen, rate_remarks = resolve_learning_rate(chosen, inputs, partial(get_coefficients, model), is_plain=True)
+        resolved.append((chosen, batch_remarks + rate_remarks))
     programs = list(_split_runs([each for each, _ in resolved], problem))
     batched = _make_batched_problem(inputs, options[0])
     results: dict[int, LoopResult] = {}
-    epochs = options[0].epochs
     with report_count("training", len(programs) * epochs, "epochs") as report:
         for number, program in enumerate(programs):
             order = [i for row in program for i in row]
-            starts = torch.stack([torch.stack([_get_weights(models[i]) for i in row]) for row in program])  # (S, R, p)
             on_epoch = partial(lambda before, epoch: report(before + epoch), number * epochs)
-            traces = run_batched(batched, [resolved[i][0] for i in order], starts, on_epoch=on_epoch)
-            for i, trace in zip(order, traces, strict=True):
-                results[i] = _make_result(models[i], resolved[i][0], trace)
+            runs_of, models_of = [resolved[i][0] for i in order], [models[i] for i in order]
+            found = run_batched(batched, runs_of, models_of, seeds=len(program), on_epoch=on_epoch)
+            results |= zip(order, found, strict=True)
     runs = tuple(
         Training(
             options=replace(each, stream=False, parameter_groups=groups_of(new_optimizer(models[i].parameters(), each), models[i])),
@@ -139,14 +140,6 @@ def _train_batched(data: TrainingData, inputs: RunInputs, options: Sequence[Trai
         for i, (each, remarks) in enumerate(resolved)
     )
     return runs, len(programs)
-
-
-def _resolve(
-    data: TrainingData, inputs: RunInputs, options: TrainingOptions, model: LinearRegression
-) -> tuple[TrainingOptions, tuple[str, ...]]:
-    options, batch_remarks = data.resolve_batch_size(options)
-    options, rate_remarks = resolve_learning_rate(options, inputs, partial(get_coefficients, model), is_plain=True)
-    return options, batch_remarks + rate_remarks
 
 
 def _split_runs(options: Sequence[TrainingOptions], problem: StandardizedProblem) -> Iterator[list[list[int]]]:
@@ -166,37 +159,10 @@ def _split_runs(options: Sequence[TrainingOptions], problem: StandardizedProblem
 
 
 def _make_batched_problem(inputs: RunInputs, options: TrainingOptions) -> BatchedProblem:
-    problem, loss = inputs.problem, loss_of(options)
-    columns = validation = None
-    if inputs.validation is not None:
-        validation = RowsEvaluator(columns_of(inputs.validation, intercept=problem.intercept), loss)
-    if options.engine == "moments":
-        evaluate: Evaluate = evaluate_on_moments(problem, torch.empty(0, dtype=DTYPES[options.dtype], device=options.device))
-    else:
-        columns = columns_of(inputs.batches, intercept=problem.intercept)
-        evaluate = RowsEvaluator(columns, loss)
-    return BatchedProblem(evaluate=evaluate, evaluate_validation=validation, columns=columns, loss=loss, n=problem.n)
-
-
-def _get_weights(model: LinearRegression) -> torch.Tensor:
-    """Return the weights (p,) of a model, the intercept first."""
-    bias = [] if model.linear.bias is None else [model.linear.bias.detach()]
-    return torch.cat([*bias, model.linear.weight.detach().view(-1)])
-
-
-def _make_result(model: LinearRegression, options: TrainingOptions, trace: RunTrace) -> LoopResult:
-    """Set the model to the final weights, and make the optimizer of a single run with the rate at the end."""
-    start = get_coefficients(model)
-    set_coefficients(model, trace.end)
-    optimizer = new_optimizer(model.parameters(), options)
-    if "lr" in trace.columns:
-        optimizer.param_groups[0]["lr"] = float(trace.columns["lr"][-1])
-    return LoopResult(
-        model=model,
-        optimizer=optimizer,
-        losses=trace.columns["loss"],
-        history=History(columns=cast("dict[str, list[float]]", trace.columns)),  # nothing is added to a run that has ended
-        start=start,
-        end=trace.end,
-        stop_reason=trace.stop_reason,
+    problem, like = inputs.problem, torch.empty(0, dtype=DTYPES[options.dtype], device=options.device)
+    evaluate_rows = partial(RowsEvaluator.of, options=options, intercept=problem.intercept)
+    return BatchedProblem(
+        evaluate=evaluate_on_moments(problem, like) if options.engine == "moments" else evaluate_rows(inputs.batches),
+        evaluate_validation=None if inputs.validation is None else evaluate_rows(inputs.validation),
+        n=problem.n,
     )

@@ -11,9 +11,9 @@ import numpy as np
 
 from squarely import theory
 from squarely.data import to_frame
+from squarely.descent.options.optimizers import weight_decay_of
 from squarely.descent.results.summary import describe_rows
 from squarely.descent.results.training import Training
-from squarely.descent.sweep.batched_optimizers import decay_of, defaults_of
 from squarely.errors import listed
 from squarely.numerics import round_apart, round_down
 from squarely.show import Curve, Page, Panel, Table, draw
@@ -152,7 +152,7 @@ class Sweep:
             "last_loss": np.array([run.result.final_values["loss"] for run in self.runs]),
             "lowest_loss": np.array([np.fmin.reduce(run.result.losses) for run in self.runs]),
             "epochs": np.array([len(run.result.losses) - 1 for run in self.runs]),
-            "predicted_loss": np.array([math.nan if curve is None else curve.losses[curve.final_epoch] for curve in curves]),
+            "predicted_loss": np.array([math.nan if curve is None else curve.final_loss for curve in curves]),
             "excess_left": np.array([math.nan if curve is None else curve.remaining_fraction for curve in curves]),
         }
         if any(map(_has_validation, self.runs)):
@@ -160,13 +160,12 @@ class Sweep:
         return columns
 
     def _make_row(self, run: Training) -> dict[str, str]:
-        """Write a row of the summary, by the header of each column."""
         curve, count = run.prediction, len(self._options)
         row = {_SHORT_NAMES.get(name, name): f"{_option_value(run, name):g}" for name in self._options}
         row["status"] = run.status
         row |= {"first loss": f"{run.result.losses[0]:.5g}"} if count == 1 else {}
         row["last loss"] = f"{run.result.final_values['loss']:.5g}"
-        row |= {"predicted": "unknown" if curve is None else f"{curve.losses[curve.final_epoch]:.5g}"} if count < 4 else {}
+        row |= {"predicted": "unknown" if curve is None else f"{curve.final_loss:.5g}"} if count < 4 else {}
         row["excess left"] = "unknown" if curve is None else f"{100 * curve.remaining_fraction:.2g} %"
         return row | ({"val loss": f"{run.result.final_values['val_loss']:.5g}"} if _has_validation(self.best) else {})
 
@@ -219,14 +218,8 @@ class Sweep:
 
 def _option_value(run: Training, name: str) -> float:
     """Return the value of an option; the number of rows for a batch of all rows."""
-    options = run.options
-    if name == "lr":
-        return options.rate
-    if name == "batch_size":
-        return run.problem.n if options.batch_size is None else options.batch_size
-    if name == "weight_decay":
-        return decay_of(options, defaults_of(options)) if options.weight_decay is None else options.weight_decay
-    value: float = getattr(options, name)
+    special = {"batch_size": run.options.batch_size or run.problem.n, "weight_decay": weight_decay_of(run.options) or 0.0}
+    value: float = special.get(name, getattr(run.options, name))
     return value
 
 
@@ -235,7 +228,7 @@ def _is_finite(run: Training) -> bool:
 
 
 def _has_validation(run: Training) -> bool:
-    return len(run.result.history.columns.get("val_loss", ())) > 0
+    return "val_loss" in run.result.history.columns
 
 
 def _final_loss(run: Training) -> float:
