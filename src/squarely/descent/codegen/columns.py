@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from squarely.descent.codegen.expressions import Fields, expression_code
-from squarely.descent.codegen.python_text import BracketedText, array_literal, call, literal, number_literal, remark, statement
+from squarely.descent.codegen.python_text import array_literal, call, dict_literal, literal, number_literal, remark, statement
 from squarely.descent.codegen.rows import level_use
 from squarely.design import (
     Basis,
@@ -33,6 +33,7 @@ computed = pd.DataFrame(index=rows.index)
 with np.errstate(all="ignore"):"""
 _FINITE_ROWS = """finite = np.isfinite(computed).all(axis=1)
 rows, computed = rows[finite], computed[finite]"""
+_NATURAL = ", combined so that they are straight at the ends"
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -66,10 +67,8 @@ def columns_code(design: Design, fields: Fields) -> list[str]:
     for factor in bases:
         lines += _basis_code(writer, factor)
     lines += ["", f"# The columns of X.{_contrasts_remark(design)}"]
-    items = [
-        f"{literal(key)}: {_column_code(writer, column)}" for key, column in zip(column_keys(design), design.columns, strict=True)
-    ]
-    lines += [statement("columns = ", BracketedText("{", tuple(items), "}"))]
+    codes = [_column_code(writer, column) for column in design.columns]
+    lines += [statement("columns = ", dict_literal(dict(zip(column_keys(design), codes, strict=True))))]
     lines += ['X = np.column_stack(list(columns.values())).astype("float64")  # (n, features)']
     return [*lines, *_response_code(writer)]
 
@@ -123,40 +122,27 @@ def _expressions_code(writer: _ColumnWriter) -> list[str]:
 
 
 def _basis_code(writer: _ColumnWriter, factor: Basis) -> list[str]:
-    basis, x = writer.design.learned.bases[factor.text], writer.value_code(factor.argument)
-    table = writer.tables[factor.text]
+    basis, table = writer.design.learned.bases[factor.text], writer.tables[factor.text]
+    weights = basis.weights if isinstance(basis, Polynomial) else basis.natural_weights
     if isinstance(basis, Polynomial):
-        return _polynomial_code(basis, x, table, factor)
-    count = len(basis.knots) - basis.degree - 1
-    selected = f"[:, {basis.first_column}:]" if basis.first_column else ""
-    natural = "" if basis.natural_weights is None else ", combined so that they are straight at the ends"
-    lines = [
-        "",
-        f"# {remark(factor.text)}:",
-        f"# B-splines on the knots of the run{natural}.",
-        f"x = {x}",
-        statement("knots = ", array_literal(basis.knots.tolist())),
-        f"{table} = BSpline(knots, np.eye({count}), {basis.degree})(x){selected}",
-    ]
-    if basis.natural_weights is not None:
-        lines += [statement(f"{table} = {table} @ ", array_literal(basis.natural_weights.tolist()))]
-    return lines
-
-
-def _polynomial_code(basis: Polynomial, x: str, table: str, factor: Basis) -> list[str]:
-    half = (basis.high - basis.low) / 2
-    degree = len(basis.weights) - 1
-    middle = basis.low + half
-    mapped = f"(x {'-' if middle >= 0 else '+'} {number_literal(abs(middle))}) / {number_literal(half)}"
-    return [
-        "",
-        f"# {remark(factor.text)}:",
-        "# Chebyshev polynomials of the argument mapped onto [-1, 1], combined so that they are",
-        "# orthogonal over the rows of the run.",
-        f"x = {x}",
-        statement(f"{table} = ", call("np.polynomial.chebyshev.chebvander", [mapped, str(degree)])),
-        statement(f"{table} = {table} @ ", array_literal(basis.weights.tolist())),
-    ]
+        half = (basis.high - basis.low) / 2
+        middle = basis.low + half
+        mapped = f"(x {'-' if middle >= 0 else '+'} {number_literal(abs(middle))}) / {number_literal(half)}"
+        about = [
+            "# Chebyshev polynomials of the argument mapped onto [-1, 1], combined so that they are",
+            "# orthogonal over the rows of the run.",
+        ]
+        values = call("np.polynomial.chebyshev.chebvander", [mapped, str(len(basis.weights) - 1)])
+        lines = [statement(f"{table} = ", values)]
+    else:
+        count = len(basis.knots) - basis.degree - 1
+        selected = f"[:, {basis.first_column}:]" if basis.first_column else ""
+        about = [f"# B-splines on the knots of the run{'' if weights is None else _NATURAL}."]
+        knots = statement("knots = ", array_literal(basis.knots.tolist()))
+        lines = [knots, f"{table} = BSpline(knots, np.eye({count}), {basis.degree})(x){selected}"]
+    if weights is not None:
+        lines += [statement(f"{table} = {table} @ ", array_literal(weights.tolist()))]
+    return ["", f"# {remark(factor.text)}:", *about, f"x = {writer.value_code(factor.argument)}", *lines]
 
 
 def _contrasts_remark(design: Design) -> str:

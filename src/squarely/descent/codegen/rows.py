@@ -11,7 +11,16 @@ import numpy as np
 
 from squarely.data import PandasReadCall, Source, iter_batches, named_kind, pandas_read_call, pandas_read_csv_call
 from squarely.descent.codegen.expressions import Fields, evaluate_constant, expression_code
-from squarely.descent.codegen.python_text import BracketedText, add_prefix, call, list_literal, literal, remark, statement
+from squarely.descent.codegen.python_text import (
+    BracketedText,
+    add_prefix,
+    call,
+    dict_literal,
+    list_literal,
+    literal,
+    remark,
+    statement,
+)
 from squarely.design import (
     COMPARISONS,
     BooleanColumn,
@@ -31,9 +40,7 @@ from squarely.storage.disk import printable_name
 _GAPS = ("", "NA", "NULL", "<gap>")  # candidates for gaps in a file that the user writes
 _NAN = ("nan", "NaN", "NAN")
 _TRUTH = 'truth = {"true": 1.0, "false": 0.0, "t": 1.0, "f": 0.0, "yes": 1.0, "no": 0.0}'
-_NARROW_FLOATS = {"float": "float32", "halffloat": "float16"}  # Arrow's names of floats that a CSV file does not restore exactly
-_OPPOSITE_CONNECTIVES = {"and": " | ", "or": " & "}
-_CONNECTIVES = {"and": " & ", "or": " | "}
+_NARROW_FLOATS: Mapping[str, np.dtype] = {"float": np.dtype("float32"), "halffloat": np.dtype("float16")}  # by Arrow's names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,10 +90,7 @@ def widen_floats(design: Design, source: Source) -> Design:
     codings = design.categories
     named = {coding.column for coding in codings.values() if isinstance(coding.levels[0], float)}
     named |= set() if design.where is None else {*design.where.numbers, *design.where.labels}
-    types = [str(kind) for kind in next(iter(source.read([], sorted(named)))).schema.types] if named else []
-    narrow = {
-        name: np.dtype(_NARROW_FLOATS[kind]) for name, kind in zip(sorted(named), types, strict=False) if kind in _NARROW_FLOATS
-    }
+    narrow = _narrow_types(source, [], sorted(named)) if named else {}
     if not narrow:
         return design
     levels = {
@@ -157,8 +161,9 @@ def file_of(source: Source, uses: ColumnUses, data: str | None, *, name: str = "
     if file.typed:
         write = file.function.replace("read", "to")
         return file, [f"# The rows were in memory. As a pandas DataFrame, write them first: {name}.{write}(...)"]
-    casts = ", ".join(literal(column) + ': "float64"' for column in _narrow_columns(source, uses))
-    cast = f".astype({{{casts}}})" if casts else ""
+    numbers = [column for column, kinds in uses.by_column.items() if kinds == ("number",)]
+    casts = dict_literal(dict.fromkeys(_narrow_types(source, numbers, []), '"float64"'))
+    cast = f".astype({casts})" if casts.items else ""
     option = f", na_rep={literal(gap)}" if gap else ""
     return pandas_read_csv_call(file.path, nulls=(gap,)), [
         "# The rows were in memory. As a pandas DataFrame, write them first:",
@@ -186,10 +191,10 @@ def _choose_gap(source: Source, uses: ColumnUses) -> str:
     return gap
 
 
-def _narrow_columns(source: Source, uses: ColumnUses) -> list[str]:
-    numbers = [name for name, kinds in uses.by_column.items() if kinds == ("number",)]
-    types = [str(kind) for kind in next(iter(source.read(numbers))).schema.types]
-    return [name for name, kind in zip(numbers, types, strict=False) if kind in _NARROW_FLOATS]
+def _narrow_types(source: Source, numbers: list[str], labels: list[str]) -> dict[str, np.dtype]:
+    """Return the types of the columns that have floats which a CSV file does not restore exactly."""
+    types = map(str, next(iter(source.read(numbers, labels))).schema.types)
+    return {name: _NARROW_FLOATS[kind] for name, kind in zip([*numbers, *labels], types, strict=False) if kind in _NARROW_FLOATS}
 
 
 def read_code(file: PandasReadCall, uses: ColumnUses) -> list[str]:
@@ -229,9 +234,8 @@ def _call_code(file: PandasReadCall, uses: ColumnUses, path: str) -> tuple[list[
     if option:
         arguments.append(add_prefix(f"{option}=", list_literal(read)))
     if not file.typed:
-        kinds = {name: "float64" if kinds == ("number",) else "str" for name, kinds in read.items()}
-        items = tuple(f"{literal(name)}: {literal(kind)}" for name, kind in kinds.items())
-        arguments.append(BracketedText("dtype={", items, "}"))
+        types = {name: '"float64"' if kinds == ("number",) else '"str"' for name, kinds in read.items()}
+        arguments.append(add_prefix("dtype=", dict_literal(types)))
     lines: list[str] = []
     for name, value in file.options.items():
         if name == "na_values":
@@ -241,8 +245,8 @@ def _call_code(file: PandasReadCall, uses: ColumnUses, path: str) -> tuple[list[
             arguments.append(f"{name}={literal(value)}")
     code = call(f"pd.{file.function}", arguments)
     if added:
-        items = tuple(f"{literal(name)}: {literal(value)}" for name, value in added.items())
-        code = call("pd.DataFrame.assign", [code, BracketedText("**{", items, "}")])
+        values = dict_literal({name: literal(value) for name, value in added.items()})
+        code = call("pd.DataFrame.assign", [code, add_prefix("**", values)])
     return lines, code
 
 
@@ -264,8 +268,7 @@ def _gap_words_code(words: list[str], uses: ColumnUses) -> tuple[list[str], Brac
         statement("gaps = ", list_literal(words)),
         statement("", BracketedText("not_numbers = [", ("*gaps", *map(literal, _NAN)), "]")),
     ]
-    items = (f"{literal(name)}: {'not_numbers' if name in numeric else 'gaps'}" for name in uses.by_column)
-    return lines, BracketedText("{", tuple(items), "}")
+    return lines, dict_literal({name: "not_numbers" if name in numeric else "gaps" for name in uses.by_column})
 
 
 def _conversion_code(name: str, kind: str, fields: Fields, file: PandasReadCall) -> str:
@@ -308,7 +311,7 @@ def _condition_code(condition: Condition, fields: Fields, is_true: bool) -> str:
     if isinstance(condition, BooleanOperation):
         if condition.word == "not":
             return _condition_code(condition.conditions[0], fields, not is_true)
-        sign = (_CONNECTIVES if is_true else _OPPOSITE_CONNECTIVES)[condition.word]
+        sign = " & " if (condition.word == "and") is is_true else " | "
         return sign.join(f"({_condition_code(part, fields, is_true)})" for part in condition.conditions)
     if isinstance(condition, Comparison):
         return _comparison_code(condition, fields, is_true)
