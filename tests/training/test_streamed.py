@@ -180,7 +180,7 @@ def test_without_a_shuffle_rows_come_in_their_order(tmp_path):
     path = written(tmp_path / "a.parquet", table(), 300)
     assert order(streamed(path, shuffle=False), size=64).tolist() == list(range(N))
     stream = streamed(path)
-    assert row_numbers(stream, stream.batches(1, None)).tolist() == list(range(N))
+    assert row_numbers(stream, stream.sequential()).tolist() == list(range(N))
 
 
 def test_sorted_rows_are_mixed(tmp_path):

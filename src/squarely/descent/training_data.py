@@ -16,10 +16,10 @@ from squarely.descent.batches.loader import LoaderBatches, LoaderSource
 from squarely.descent.batches.run_inputs import RunInputs
 from squarely.descent.batches.streamed import StreamedBatches
 from squarely.descent.checkpoint.policy import CheckpointPolicy
-from squarely.descent.distributed.process_group import ProcessGroup
-from squarely.descent.distributed.sharding import all_reduce_account, require_a_row_each, shard_batches
 from squarely.descent.model.user_objects import UserObjects
 from squarely.descent.options.options import DTYPES, TrainingOptions
+from squarely.descent.process_group import ProcessGroup
+from squarely.descent.sharding import all_reduce_account, require_a_row_each, shard_batches
 from squarely.errors import DataError, OptionError
 from squarely.moments import (
     Moments,

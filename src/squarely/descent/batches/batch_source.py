@@ -2,48 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 
 from squarely.data import RowAccount, Source, scan_purpose
+from squarely.descent.process_group import SINGLE_PROCESS, ProcessGroup
 from squarely.design import Design, iter_blocks
 from squarely.errors import DataError
-from squarely.numerics import Array
 
 TensorBatch = tuple[torch.Tensor, torch.Tensor]  # inputs (m, features) and labels (m, 1)
-
-
-class Processes(Protocol):
-    """The processes among which the rows of a batch source are sharded."""
-
-    @property
-    def rank(self) -> int:
-        """The number of this process, from 0."""
-
-    @property
-    def size(self) -> int:
-        """The number of processes."""
-
-    def all_reduce_arrays(self, arrays: Sequence[Array]) -> list[Array]:
-        """Sum arrays over the processes in float64."""
-
-
-@dataclass(frozen=True, slots=True)
-class SingleProcess:
-    """The one process that has all rows."""
-
-    rank: int = 0
-    size: int = 1
-
-    def all_reduce_arrays(self, arrays: Sequence[Array]) -> list[Array]:
-        """Return the arrays as they are."""
-        return list(arrays)
-
-
-SINGLE_PROCESS = SingleProcess()
 
 
 class BatchSource(Protocol):
@@ -58,13 +28,13 @@ class BatchSource(Protocol):
         """The number of inputs."""
 
     @property
-    def group(self) -> Processes:
+    def group(self) -> ProcessGroup:
         """The processes that have the rows."""
 
-    def batches(self, epoch: int, size: int | None, skip: int = 0) -> Iterator[TensorBatch]:
+    def batches(self, epoch: int, size: int, skip: int = 0) -> Iterator[TensorBatch]:
         """Yield the rows of an epoch in batches of `size`, the last one shorter, without the first `skip` batches.
 
-        Without a size they come in the order of the source. With several processes, each yields its own rows of a batch, or none.
+        With several processes, each yields its own rows of a batch, or none.
 
         Raises
         ------
@@ -91,9 +61,9 @@ class NoBatches:
 
     n: int
     features: int
-    group: SingleProcess = SINGLE_PROCESS
+    group: ProcessGroup = SINGLE_PROCESS
 
-    def batches(self, epoch: int, size: int | None, skip: int = 0) -> Iterator[TensorBatch]:
+    def batches(self, epoch: int, size: int, skip: int = 0) -> Iterator[TensorBatch]:
         """Yield nothing."""
         return iter(())
 

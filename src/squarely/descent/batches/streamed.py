@@ -16,8 +16,9 @@ import numpy as np
 import torch
 
 from squarely.data import BATCH_ROWS, Source, prefetch_items, scan_purpose
-from squarely.descent.batches.batch_source import SINGLE_PROCESS, Processes, TensorBatch, require_count
-from squarely.descent.batches.in_memory import gather_in_chunks, take_rows
+from squarely.descent.batches.batch_source import TensorBatch, require_count
+from squarely.descent.batches.in_memory import gather_in_chunks, take_rows, whole_batches
+from squarely.descent.process_group import SINGLE_PROCESS, ProcessGroup
 from squarely.design import Block, Design, iter_blocks
 from squarely.moments import StandardizedProblem
 
@@ -56,7 +57,7 @@ class StreamedBatches:
     buffer: int = BUFFER
     parts: Sequence[int] | None = None
     complete_count: int | None = None
-    group: Processes = SINGLE_PROCESS
+    group: ProcessGroup = SINGLE_PROCESS
     counts: tuple[int, ...] = ()
 
     @property
@@ -81,25 +82,27 @@ class StreamedBatches:
         with scan_purpose("number of rows"):
             return sum(block.size for block in iter_blocks(self.design, self.source, parts=self.parts))
 
-    def batches(self, epoch: int, size: int | None, skip: int = 0) -> Iterator[TensorBatch]:
+    def batches(self, epoch: int, size: int, skip: int = 0) -> Iterator[TensorBatch]:
         """Yield X (m, features) and y (m, 1) of every row once, in batches of `size` of which the last may be short.
 
-        Without a size they come in the order of the source, in chunks that fit into memory. The first `skip` batches are left out.
+        The first `skip` batches are left out.
 
         Raises
         ------
         DataError : the source cannot be read, or has changed.
         """
-        if size is None:
-            yield from self._local_batches(epoch, None, skip)
-            return
+        rng = np.random.default_rng([self.seed % 2**64, epoch]) if self.shuffle else None
         done = skip
-        for batch in self._local_batches(epoch, self._split_batch(size)[self.group.rank], skip):
+        for batch in self._local_batches(rng, self._split_batch(size)[self.group.rank], skip):
             yield batch
             done += 1
         for _ in range(done, self.batches_per_epoch(size)):  # a process that has no more rows waits for the others
             X = torch.empty((0, self.features), dtype=self.dtype, device=self.device)
             yield X, X.new_empty((0, 1))
+
+    def sequential(self) -> Iterator[TensorBatch]:
+        """Yield all rows in the order of the source, in chunks that fit into memory."""
+        return self._local_batches(None, min(self._buffer_rows, BATCH_ROWS), 0)
 
     def batches_per_epoch(self, size: int) -> int:
         """Return the number of batches in an epoch: as many as the process with the most."""
@@ -117,35 +120,25 @@ class StreamedBatches:
         each, more = divmod(size, self.group.size)
         return [each + (rank < more) for rank in range(self.group.size)]
 
-    def _local_batches(self, epoch: int, size: int | None, skip: int) -> Iterator[TensorBatch]:
+    def _local_batches(self, rng: np.random.Generator | None, size: int, skip: int) -> Iterator[TensorBatch]:
+        """Yield the rows of this process in batches, in an order that `rng` draws or in that of the source."""
         if not self.local_n:
             return
-        step = size or self._chunk_rows
-        if size is None or not self.shuffle:
-            rng, capacity, parts = None, step, self.parts
-        else:
-            rng = np.random.default_rng([self.seed % 2**64, epoch])
-            capacity, parts = max(self._buffer_rows // step, 1) * step, self._draw_parts(rng)
+        capacity, parts = size, self.parts
+        if rng is not None:
+            capacity, parts = whole_batches(self._buffer_rows, size), self._draw_parts(rng)
         with closing(prefetch_items(self._fill_buffers(parts, capacity, reused=rng is not None), depth=1)) as buffers:
             for buffer in buffers:
                 order = None if rng is None else rng.permutation(len(buffer[0]))
-                skipped = min(skip, -(-len(buffer[0]) // step))
+                skipped = min(skip, -(-len(buffer[0]) // size))
                 skip -= skipped
-                yield from _cut(buffer, order, step, skipped)
-
-    def sequential(self) -> Iterator[TensorBatch]:
-        """Yield all rows in the order of the source, in chunks that fit into memory."""
-        return self.batches(0, None)
+                yield from _cut(buffer, order, size, skipped)
 
     @property
     def _buffer_rows(self) -> int:
         """The rows of a buffer."""
         width: int = len(self.problem.scale) * self.dtype.itemsize
         return max(self.buffer // width, 1)
-
-    @property
-    def _chunk_rows(self) -> int:
-        return min(self._buffer_rows, BATCH_ROWS)
 
     def _draw_parts(self, rng: np.random.Generator) -> Sequence[int]:
         """Draw an order of the parts."""
@@ -212,4 +205,4 @@ def _cut(buffer: TensorBatch, order: np.ndarray | None, size: int, skip: int) ->
             X, y = (table[at] if order is None else take_rows(table, order[at]) for table in buffer)
         return zip(X.split(size), y.split(size), strict=True)
 
-    return gather_in_chunks(len(buffer[0]), size, skip, max(_ROWS_PER_GATHER // size, 1) * size, gather)
+    return gather_in_chunks(len(buffer[0]), size, skip, _ROWS_PER_GATHER, gather)

@@ -16,10 +16,10 @@ from squarely.descent.batches.loader import LoaderBatches
 from squarely.descent.batches.loader_pairs import unknown_sampler_name
 from squarely.descent.batches.streamed import StreamedBatches
 from squarely.descent.checkpoint.serialize import NamedTensors, describe_class, describe_value
-from squarely.descent.distributed.process_group import ProcessGroup
 from squarely.descent.loop.training_loop import needs_single_thread
 from squarely.descent.options.optimizers import weight_decay_of
 from squarely.descent.options.options import TrainingOptions
+from squarely.descent.process_group import ProcessGroup
 from squarely.design import Design
 from squarely.errors import DataError, OptionError, listed, pluralize
 from squarely.moments import StandardizedProblem

@@ -159,10 +159,13 @@ class ProcessGroup:
             ) from error
 
 
+SINGLE_PROCESS = ProcessGroup()
+
+
 def current_group() -> ProcessGroup:
     """Return the processes of torch's default group if there is one, else a single process."""
     if not (distributed.is_available() and distributed.is_initialized()):
-        return ProcessGroup()
+        return SINGLE_PROCESS
     nccl = distributed.get_backend() == "nccl"
     device = f"cuda:{torch.cuda.current_device()}" if nccl else "cpu"
     return ProcessGroup(distributed.get_rank(), distributed.get_world_size(), device)

@@ -21,11 +21,11 @@ from squarely.data import RowAccount, Source
 from squarely.descent.batches.batch_source import TensorBatch
 from squarely.descent.batches.in_memory import InMemoryBatches
 from squarely.descent.batches.streamed import StreamedBatches
-from squarely.descent.distributed.process_group import ProcessGroup
 from squarely.descent.loop.signals import SignalHandler
 from squarely.descent.loop.stopping import is_yes
 from squarely.descent.model.gradients import Gradient
 from squarely.descent.options.options import TrainingOptions
+from squarely.descent.process_group import ProcessGroup
 from squarely.design import Design
 from squarely.errors import OptionError
 from squarely.moments import Fold
