@@ -170,7 +170,8 @@ def _run_loop(
         checkpointer, reason = None, None
         if data.policy is not None:
             fingerprint = fingerprint_of(data.moments.design, problem, options, batches, validation, group=group)
-            checkpointer = stack.enter_context(Checkpointer(data.policy, fingerprint, group, signals))
+            checkpointer = Checkpointer(data.policy, fingerprint, group, signals)
+            stack.callback(checkpointer.close)
             reason = checkpointer.resume(state, options)
         if reason is None:
             require_schedule(batches, state, options)

@@ -10,11 +10,11 @@ import torch
 
 from squarely import theory
 from squarely.data import RowAccount, Source, require_local, scan_purpose
-from squarely.descent.batches.batch_source import BatchSource, NoBatches, account_rows, require_count
+from squarely.descent.batches.batch_source import BatchSource, account_rows
 from squarely.descent.batches.in_memory import InMemoryBatches, load_batches
 from squarely.descent.batches.loader import LoaderBatches, LoaderSource
 from squarely.descent.batches.run_inputs import RunInputs
-from squarely.descent.batches.streamed import StreamedBatches
+from squarely.descent.batches.streamed import StreamedBatches, require_count
 from squarely.descent.checkpoint.policy import CheckpointPolicy
 from squarely.descent.model.user_objects import UserObjects
 from squarely.descent.options.options import DTYPES, TrainingOptions
@@ -119,7 +119,7 @@ class TrainingData:
 
     def _training_batches(self, options: TrainingOptions, problem: StandardizedProblem, *, is_streamed: bool) -> BatchSource:
         if options.engine != "rows":
-            return NoBatches(n=self.moments.n, features=len(self.moments.design.columns))
+            return self._streamed_batches(options, problem, self.source, None)  # never read: cross-products are enough
         if self.user_objects.loader is not None:
             return self._loader_batches(options, self.user_objects.loader, self.moments.n)
         require_local(self.source, "train on them", "Use engine='moments', which needs cross-products alone")

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 
 from squarely.data import RowAccount, Source
-from squarely.descent.batches.batch_source import TensorBatch
 from squarely.descent.options.options import DTYPES, TrainingOptions
 from squarely.descent.process_group import SINGLE_PROCESS, ProcessGroup
 from squarely.design import Design, iter_blocks
 from squarely.moments import StandardizedProblem
 
+TensorBatch = tuple[torch.Tensor, torch.Tensor]  # inputs (m, features) and labels (m, 1)
 _ROWS_PER_GATHER = 2**18  # rows gathered in their order at once: a batch is then a slice, a hundred times cheaper than a gather
 
 

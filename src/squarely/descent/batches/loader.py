@@ -17,10 +17,9 @@ import torch
 from torch.utils import data
 
 from squarely.data import BATCH_ROWS, ArraysSource, Kind, Source
-from squarely.descent.batches.batch_source import NonFiniteRowError, TensorBatch
+from squarely.descent.batches.in_memory import TensorBatch
 from squarely.descent.batches.loader_pairs import (
     ADVICE,
-    InputsTargets,
     Randomness,
     check_shapes,
     iter_loader,
@@ -66,7 +65,8 @@ class LoaderSource(Source):
         self.response = "y"
         self.batch_rows = len(X)
         self.has_even_batches = True
-        self.columns = dict.fromkeys(self.names, _dtype_name(X)) | {self.response: _dtype_name(y)}
+        types = [str(tensor.dtype).removeprefix("torch.") for tensor in (X, y)]
+        self.columns = dict.fromkeys(self.names, types[0]) | {self.response: types[1]}
         if first[1].ndim == 1:
             self.notes = ("targets of shape (m,) as a column (m, 1)",)
 
@@ -86,7 +86,7 @@ class LoaderSource(Source):
         total = len(loader.dataset) if drawn else len(sampler) if isinstance(sampler, Sized) else 0
         return (drawn and sampler.replacement) or (self._row_count is not None and self._row_count < total)
 
-    def batches(self) -> Iterator[InputsTargets]:
+    def batches(self) -> Iterator[TensorBatch]:
         """Yield the batches, inputs (m, features) and targets (m, 1); the generators of the loader keep their states."""
         return check_shapes(iter_loader(self.loader, self._randomness))
 
@@ -145,7 +145,7 @@ def _check_loader(loader: Any) -> Iterable[Any]:
     return loader
 
 
-def _merge_batches(batches: Iterator[InputsTargets]) -> Iterator[tuple[np.ndarray, np.ndarray, list[int]]]:
+def _merge_batches(batches: Iterator[TensorBatch]) -> Iterator[tuple[np.ndarray, np.ndarray, list[int]]]:
     """Join small batches up to `BATCH_ROWS` rows: inputs (m, features), targets (m, 1), and how many rows each batch has."""
     pending: list[tuple[np.ndarray, np.ndarray]] = []
     rows = 0
@@ -175,10 +175,6 @@ def _to_array(tensor: torch.Tensor) -> np.ndarray:
     return array
 
 
-def _dtype_name(tensor: torch.Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")
-
-
 def _describe_oddities(loader: Any, count: int) -> Iterator[str]:
     """Yield a note for each way in which the rows of a DataLoader differ from its dataset."""
     if not isinstance(loader, data.DataLoader) or not isinstance(loader.dataset, Sized):
@@ -193,6 +189,10 @@ def _describe_oddities(loader: Any, count: int) -> Iterator[str]:
         yield f"{count:,} of the {rows:,} rows of its dataset: {cause} leaves {rows - count:,} out of each epoch"
     elif count > rows:
         yield f"{pluralize(count, 'row')} from a dataset of {rows:,}: {name} gives some more than once"
+
+
+class NonFiniteRowError(Exception):
+    """A row is no longer finite; the message names it. The loop ends."""
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)

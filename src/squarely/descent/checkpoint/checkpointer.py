@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 import torch
@@ -16,7 +14,7 @@ from squarely.descent.checkpoint.files import (
     read_checkpoint,
     write_checkpoint,
 )
-from squarely.descent.checkpoint.fingerprint import RunFingerprint, require_same_run
+from squarely.descent.checkpoint.fingerprint import RunFingerprint
 from squarely.descent.checkpoint.policy import CheckpointPolicy
 from squarely.descent.checkpoint.serialize import NamedTensors
 from squarely.descent.checkpoint.state_dict import loader_generators, restore, rng_states, set_rng_states, to_checkpoint
@@ -25,11 +23,11 @@ from squarely.descent.loop.state import LoopState
 from squarely.descent.loop.stopping import StopReason
 from squarely.descent.options.options import TrainingOptions
 from squarely.descent.process_group import ProcessGroup
-from squarely.errors import DataError, InputError, OptionError
+from squarely.errors import DataError
 
 
 class Checkpointer:
-    """The checkpoints of one run, as a context: call `resume`, then pass it to the loop as its hook.
+    """The checkpoints of one run: call `resume`, pass it to the loop as its hook, then call `close`.
 
     It writes at the start, as often as the policy says, when a signal asks the run to stop, and at the end. Several processes
     resume from the same checkpoint, and the first one writes. torch's generators keep their states unless the run draws from them.
@@ -43,17 +41,15 @@ class Checkpointer:
         self.remarks: tuple[str, ...] = ()
         self._policy, self._fingerprint, self._group, self._signals = policy, fingerprint, group, signals
         self._by_epoch = policy.unit == "epochs"  # whether epochs are counted, and not batches
-        self._last_saved = 0.0  # seconds or epochs
-        self._batches_since_save = 0
+        self._last_saved = 0.0  # seconds, epochs or batches, as `_progress` counts them
+        self._batches = 0
         self._position: tuple[int, int, int] | None = None  # epoch, batch and length of the log when it was last saved
         self._rng_before: NamedTensors = {}
         self._rng_resumed: NamedTensors = {}
         self._device = torch.device("cpu")
 
-    def __enter__(self) -> Checkpointer:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def close(self) -> None:
+        """Restore the handlers of signals, and torch's generators unless the run drew from them."""
         self._signals.uninstall()
         now = rng_states(self._device)
         if self._rng_before and all(torch.equal(now[name], state) for name, state in self._rng_resumed.items()):
@@ -81,15 +77,13 @@ class Checkpointer:
 
     def on_batch(self, state: LoopState) -> None:
         """Save the state in the middle of an epoch, if it is time."""
-        self._batches_since_save += 1
-        if not self._fingerprint.is_epoch_only and (
-            self._signals.is_due or (not self._by_epoch and self._is_due(self._batches_since_save))
-        ):
-            self._save(state)
+        self._batches += 1
+        if not self._fingerprint.is_epoch_only and (self._signals.is_due or not self._by_epoch):
+            self.on_epoch(state)
 
     def on_epoch(self, state: LoopState) -> None:
         """Save the state at the beginning of an epoch, if it is time."""
-        if self._signals.is_due or self._is_due(state.epoch - self._last_saved if self._by_epoch else self._batches_since_save):
+        if self._signals.is_due or self._progress(state) - self._last_saved >= self._policy.number:
             self._save(state)
 
     def on_end(self, state: LoopState, ended: StopReason) -> None:
@@ -104,7 +98,7 @@ class Checkpointer:
         for path in checkpoints_in(origin):
             try:
                 checkpoint = read_checkpoint(path)
-                ended = self._restore_from(state, options, checkpoint, path)
+                ended = restore(state, options, checkpoint, self._fingerprint, str(path))
             except UnreadableCheckpointError as error:
                 unreadable.append(f"The checkpoint {str(path)!r} cannot be read: {error}.")
                 continue
@@ -125,20 +119,6 @@ class Checkpointer:
             raise DataError(f"The folder {str(origin)!r} holds no checkpoint to resume. Give the folder that checkpoint= named.")
         self.remarks = (f"The folder {str(origin)!r} held no checkpoint yet: the run starts at the beginning.",)
         return None
-
-    def _restore_from(self, state: LoopState, options: TrainingOptions, checkpoint: Checkpoint, path: Path) -> StopReason | None:
-        try:
-            require_same_run(checkpoint.run, checkpoint.tensors, self._fingerprint, str(path))
-        except InputError:
-            raise
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            raise UnreadableCheckpointError(f"it does not fit together ({type(error).__name__}: {error})") from error
-        if checkpoint.epoch > options.epochs or (checkpoint.epoch == options.epochs and checkpoint.batch):
-            raise OptionError(
-                f"The checkpoint {str(path)!r} has done {checkpoint.epoch:,} epochs, and epochs={options.epochs} "
-                "asks for fewer. Give more."
-            )
-        return restore(state, checkpoint)
 
     def _describe_differences(self, checkpoint: Checkpoint, state: LoopState) -> tuple[str, ...]:
         """Return remarks on what may change the bits of a run that resumes."""
@@ -167,17 +147,17 @@ class Checkpointer:
                     "folder that all of them share."
                 )
 
-    def _is_due(self, count: float) -> bool:
+    def _progress(self, state: LoopState) -> float:
+        """Return the seconds, epochs or batches so far, whichever the policy counts."""
         if self._policy.unit == "seconds":
-            return time.monotonic() - self._last_saved >= self._policy.number
-        return count >= self._policy.number
+            return time.monotonic()
+        return state.epoch if self._by_epoch else self._batches
 
     def _save(self, state: LoopState, ended: StopReason | None = None) -> None:
         position, folder = _position_of(state), self._policy.folder
         if self._group.rank == 0 and (position != self._position or ended is not None):
             write_checkpoint(folder, to_checkpoint(state, self._fingerprint, ended))
-        self._position, self._batches_since_save = position, 0
-        self._last_saved = time.monotonic() if self._policy.unit == "seconds" else state.epoch
+        self._position, self._last_saved = position, self._progress(state)
         if self._signals.is_due:
             if not self._signals.is_single:
                 self._group.barrier()  # torchrun ends all processes once one has ended, whether or not the checkpoint is complete

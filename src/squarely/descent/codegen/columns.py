@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -38,18 +38,12 @@ _NATURAL = ", combined so that they are straight at the ends"
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class _ColumnWriter:
-    """A design, and the names of its parts in the script.
-
-    Attributes
-    ----------
-    expression_keys : expression -> its key in the frame `computed`, for expressions that are more than a column.
-    tables : text of a basis -> the variable with its columns.
-    """
+    """A design, and the names of its parts in the script: keys in the frame `computed`, and variables with columns of bases."""
 
     design: Design
     fields: Fields
-    expression_keys: Mapping[Expression, str] = field(default_factory=dict)
-    tables: Mapping[str, str] = field(default_factory=dict)
+    expression_keys: Mapping[Expression, str]
+    tables: Mapping[str, str]
 
     def value_code(self, expression: Expression) -> str:
         """Write the value of an expression."""
@@ -63,7 +57,11 @@ def columns_code(design: Design, fields: Fields) -> list[str]:
     bases = [f for f in design.factors.values() if isinstance(f, Basis) and f.kind != "powers"]
     tables = {factor.text: f"basis_{i}" for i, factor in enumerate(bases, start=1)}
     writer = _ColumnWriter(design=design, fields=fields, expression_keys=_name_expressions(design), tables=tables)
-    lines = _expressions_code(writer)
+    lines = []
+    if writer.expression_keys:
+        learned = design.learned.standardizations
+        values = {key: expression_code(expression, fields, learned) for expression, key in writer.expression_keys.items()}
+        lines = [_EXPRESSIONS, *(f"    computed[{literal(key)}] = {value}" for key, value in values.items()), _FINITE_ROWS]
     for factor in bases:
         lines += _basis_code(writer, factor)
     lines += ["", f"# The columns of X.{_contrasts_remark(design)}"]
@@ -110,17 +108,6 @@ def _name_expressions(design: Design) -> dict[Expression, str]:
     return keys
 
 
-def _expressions_code(writer: _ColumnWriter) -> list[str]:
-    if not writer.expression_keys:
-        return []
-    learned = writer.design.learned.standardizations
-    lines = [
-        f"    computed[{literal(key)}] = {expression_code(expression, writer.fields, learned)}"
-        for expression, key in writer.expression_keys.items()
-    ]
-    return [_EXPRESSIONS, *lines, _FINITE_ROWS]
-
-
 def _basis_code(writer: _ColumnWriter, factor: Basis) -> list[str]:
     basis, table = writer.design.learned.bases[factor.text], writer.tables[factor.text]
     weights = basis.weights if isinstance(basis, Polynomial) else basis.natural_weights
@@ -147,11 +134,11 @@ def _basis_code(writer: _ColumnWriter, factor: Basis) -> list[str]:
 
 def _contrasts_remark(design: Design) -> str:
     """Write which level the others of a category are compared with."""
-    lines = []
-    for text, coding in design.categories.items():
-        role = "the reference of" if coding.kind == "treatment" else "-1 in all columns of"
-        lines.append(f"\n# {remark(coding.levels[coding.position])} is {role} {remark(text)}.")
-    return "".join(lines)
+    return "".join(
+        f"\n# {remark(coding.levels[coding.position])} is "
+        f"{'the reference of' if coding.kind == 'treatment' else '-1 in all columns of'} {remark(text)}."
+        for text, coding in design.categories.items()
+    )
 
 
 def _column_code(writer: _ColumnWriter, column: Column) -> str:

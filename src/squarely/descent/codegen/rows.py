@@ -137,12 +137,9 @@ def _condition_uses(condition: Condition, source: Source) -> list[tuple[str, str
     if isinstance(condition, Comparison):
         names = [name.name for side in (condition.left, condition.right) for name in column_names(side)]
         return [(name, numeric_use(source, name)) for name in names]
-    return [(condition.name.name, _membership_use(condition, source))]
-
-
-def _membership_use(condition: IsIn | BooleanColumn, source: Source) -> str:
+    name = condition.name.name
     is_text = isinstance(condition, IsIn) and all(isinstance(value, str) for value in condition.values)
-    return "text" if is_text else numeric_use(source, condition.name.name)
+    return [(name, "text" if is_text else numeric_use(source, name))]
 
 
 def file_of(source: Source, uses: ColumnUses, data: str | None, *, name: str = "frame") -> tuple[PandasReadCall, list[str]]:
@@ -150,7 +147,12 @@ def file_of(source: Source, uses: ColumnUses, data: str | None, *, name: str = "
     own = source.pandas_call
     if own is not None:
         if data is None:
-            _require_name(own)
+            for each in (own, *own.further_calls):
+                if each.function == "read_parquet" and printable_name(each.path) != each.path:
+                    raise OptionError(
+                        f"The path {each.path!r} is not UTF-8, and pandas.read_parquet cannot open it. Rename the file, or give "
+                        "code(data=...) another path."
+                    )
             return own, []
         other = pandas_read_call(data, named_kind(data))
         is_same = other.function == own.function
@@ -169,16 +171,6 @@ def file_of(source: Source, uses: ColumnUses, data: str | None, *, name: str = "
         "# The rows were in memory. As a pandas DataFrame, write them first:",
         f"#     {name}{cast}.to_csv({literal(file.path)}, index=False{option})",
     ]
-
-
-def _require_name(file: PandasReadCall) -> None:
-    """Raise an OptionError if pandas cannot open a file by its name."""
-    for each in (file, *file.further_calls):
-        if each.function == "read_parquet" and printable_name(each.path) != each.path:
-            raise OptionError(
-                f"The path {each.path!r} is not UTF-8, and pandas.read_parquet cannot open it. Rename the file, or give "
-                "code(data=...) another path."
-            )
 
 
 def _choose_gap(source: Source, uses: ColumnUses) -> str:
@@ -200,15 +192,16 @@ def _narrow_types(source: Source, numbers: list[str], labels: list[str]) -> dict
 def read_code(file: PandasReadCall, uses: ColumnUses) -> list[str]:
     """Write the statements that read the file, or the files, and convert each column to the type of its use."""
     lines, first = _call_code(file, uses, literal(file.path))
-    if not file.further_calls:
+    files = (file, *file.further_calls)
+    if len(files) == 1:
         lines.append(statement("rows = ", first))
-    elif _is_uniform(file, uses):
-        lines.append(statement("files = ", list_literal([file.path, *(other.path for other in file.further_calls)])))
+    elif all(each.options == file.options and not _constant_columns(each, uses) for each in files):
+        lines.append(statement("files = ", list_literal(each.path for each in files)))
         reading = statement("return ", _call_code(file, uses, "file")[1], indent=4)
         lines += ["", "", "def read(file):", reading, "", ""]
         lines.append("rows = pd.concat(map(read, files), ignore_index=True)")
     else:
-        calls = [first, *(_call_code(other, uses, literal(other.path))[1] for other in file.further_calls)]
+        calls = [_call_code(each, uses, literal(each.path))[1] for each in files]
         lines.append(statement("rows = ", call("pd.concat", [list_literal(calls), "ignore_index=True"])))
     fields = uses.fields
     # The key of the column itself comes last: the others are computed from what was read.
@@ -217,12 +210,6 @@ def read_code(file: PandasReadCall, uses: ColumnUses) -> list[str]:
     if any("map(truth)" in line for line in converted):
         converted.insert(0, _TRUTH)
     return lines + [line for line in converted if line]
-
-
-def _is_uniform(file: PandasReadCall, uses: ColumnUses) -> bool:
-    """Return whether all files are read with the same call."""
-    calls = (file, *file.further_calls)
-    return not any(_constant_columns(each, uses) for each in calls) and all(each.options == file.options for each in calls)
 
 
 def _call_code(file: PandasReadCall, uses: ColumnUses, path: str) -> tuple[list[str], BracketedText]:
@@ -319,15 +306,14 @@ def _condition_code(condition: Condition, fields: Fields, is_true: bool) -> str:
 
 
 def _comparison_code(condition: Comparison, fields: Fields, is_true: bool) -> str:
-    sides = [expression_code(side, fields, {}) for side in (condition.left, condition.right)]
-    is_finite = [
-        f" & np.isfinite({text})" for text, side in zip(sides, (condition.left, condition.right), strict=True) if column_names(side)
-    ]
+    sides = condition.left, condition.right
+    codes = [expression_code(side, fields, {}) for side in sides]
+    is_finite = [f" & np.isfinite({code})" for code, side in zip(codes, sides, strict=True) if column_names(side)]
     if not is_finite:  # two numbers, which are compared here
-        left, right = (evaluate_constant(side) for side in (condition.left, condition.right))
+        left, right = map(evaluate_constant, sides)
         holds = math.isfinite(left) and math.isfinite(right) and COMPARISONS[condition.sign][0](left, right) is is_true
         return f"np.full(len(rows), {holds})"
-    return f"{'' if is_true else '~'}({sides[0]} {condition.sign} {sides[1]}){''.join(is_finite)}"
+    return f"{'' if is_true else '~'}({f' {condition.sign} '.join(codes)}){''.join(is_finite)}"
 
 
 def _membership_code(condition: IsIn | BooleanColumn, fields: Fields, is_true: bool) -> str:

@@ -103,15 +103,15 @@ def _require_text(run: ScriptInput) -> None:
 
 def _option_flags(options: TrainingOptions) -> dict[str, bool]:
     """Return the flags of the script that follow from the options."""
-    batches, plateau = not options.is_full_batch, options.scheduler == "ReduceLROnPlateau"
-    lbfgs, metrics = options.optimizer == "lbfgs", set(options.metrics)
+    batches, lbfgs, metrics = not options.is_full_batch, options.optimizer == "lbfgs", set(options.metrics)
+    by_batch = batches and options.scheduler_per == "batch"
     return {
         **{name: name == options.loss for name in LOSSES},
         "average": options.average is not None,
         "average_later": bool(options.average),
         "batches": batches,
-        "by_batch": options.scheduler is not None and batches and options.scheduler_per == "batch",
-        "by_epoch": options.scheduler is not None and not (batches and options.scheduler_per == "batch"),
+        "by_batch": options.scheduler is not None and by_batch,
+        "by_epoch": options.scheduler is not None and not by_batch,
         "callbacks": bool(options.callback_list),
         "clips": options.clip_grad_norm is not None,
         "functions": options.loss == "quantile" or lbfgs or bool(metrics),
@@ -121,7 +121,7 @@ def _option_flags(options: TrainingOptions) -> dict[str, bool]:
         "metrics": bool(metrics),
         "one_pass": not batches and not lbfgs,
         "patience": options.stop in ("loss", "validation"),
-        "plateau": plateau,
+        "plateau": options.scheduler == "ReduceLROnPlateau",
         "replacement": options.replacement,
         "sgd": options.optimizer == "sgd",
         "shuffle": batches and options.shuffle,
@@ -165,6 +165,9 @@ def _run_values(run: ScriptInput, flags: Mapping[str, bool]) -> dict[str, str]:
     """Return the values of the script that follow from the course and the data of the run."""
     problem, epochs, start = run.problem, _count_epochs(run), run.options.start or ()
     arrays = {name: array_literal(getattr(problem, name).tolist()) for name in ("center", "offset", "scale")}
+    is_near = run.result.stop_reason.reason.endswith(f"(stop={run.options.stop!r}).")
+    near = f"it was near enough to the optimum for stop={literal(run.options.stop)}"
+    cause = near if is_near else "a callback asked for it"
     return {
         **{name: statement(f"{name} = ", array) for name, array in arrays.items()},
         "agreement": _describe_agreement(run),
@@ -174,7 +177,7 @@ def _run_values(run: ScriptInput, flags: Mapping[str, bool]) -> dict[str, str]:
         "features": str(len(run.design.columns)),
         "formula": remark(run.design.formula.text),
         "n": str(problem.n),
-        "shortened": f"The run ended at epoch {epochs} of {run.options.epochs}: {_describe_early_end(run)}.",
+        "shortened": f"The run ended at epoch {epochs} of {run.options.epochs}: {cause}.",
         "start_bias": literal(start[0]) if start else "",
         "start_weight": literal(start[1:] if problem.intercept else start),
         "training_rows": "~held_out" if flags["held_out"] else ":",
@@ -186,11 +189,6 @@ def _count_epochs(run: ScriptInput) -> int:
     options, history = run.options, run.result.history
     ran_out = options.stop in ("loss", "validation") and history.epochs_without_gain >= options.patience
     return len(history.losses) - 1 if run.result.stop_reason.status == "stopped" and not ran_out else options.epochs
-
-
-def _describe_early_end(run: ScriptInput) -> str:
-    is_near = run.result.stop_reason.reason.endswith(f"(stop={run.options.stop!r}).")
-    return f"it was near enough to the optimum for stop={literal(run.options.stop)}" if is_near else "a callback asked for it"
 
 
 def _describe_agreement(run: ScriptInput) -> str:

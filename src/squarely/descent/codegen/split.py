@@ -20,7 +20,19 @@ def held_out_code(source: Source, validation: Source | None, uses: ColumnUses, *
     """Write the statements that make `held_out`, a boolean array with one value for each row of the frame `rows`."""
     if isinstance(source, SplitSource):
         return _draw_code(source, typed=typed)
-    return [] if validation is None else _read_validation_code(validation, _adapt_uses(uses, validation))
+    if validation is None:
+        return []
+    uses = _adapt_uses(uses, validation)
+    file, comments = file_of(validation, uses, None, name="validation")
+    return [
+        "",
+        "# The rows for validation, after those to train on.",
+        *comments,
+        "training = rows",
+        *read_code(file, uses),
+        "rows = pd.concat([training, rows], ignore_index=True)",
+        "held_out = np.arange(len(rows)) >= len(training)",
+    ]
 
 
 def _draw_code(part: SplitSource, *, typed: bool) -> list[str]:
@@ -40,19 +52,6 @@ def _draw_code(part: SplitSource, *, typed: bool) -> list[str]:
             f"held_out = draws < np.sort(draws)[{count}]",
         ]
     return [*lines, *_BLOCKS.format(seeds=seeds, block=drawn.block, count=count).splitlines()]
-
-
-def _read_validation_code(other: Source, uses: ColumnUses) -> list[str]:
-    file, comments = file_of(other, uses, None, name="validation")
-    return [
-        "",
-        "# The rows for validation, after those to train on.",
-        *comments,
-        "training = rows",
-        *read_code(file, uses),
-        "rows = pd.concat([training, rows], ignore_index=True)",
-        "held_out = np.arange(len(rows)) >= len(training)",
-    ]
 
 
 def _adapt_uses(uses: ColumnUses, source: Source) -> ColumnUses:

@@ -13,7 +13,8 @@ from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from squarely.data import report_count
-from squarely.descent.batches.batch_source import BatchSource, NonFiniteRowError
+from squarely.descent.batches.batch_source import BatchSource
+from squarely.descent.batches.loader import NonFiniteRowError
 from squarely.descent.loop.state import History, LoopState, copy_parameters, history_column, set_parameters, update_average
 from squarely.descent.loop.stopping import FINISHED, StopReason, stop_reason
 from squarely.descent.model.gradients import Gradient

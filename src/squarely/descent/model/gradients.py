@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from squarely.descent.batches.batch_source import TensorBatch
+from squarely.descent.batches.in_memory import TensorBatch
 from squarely.descent.model.linear_regression import as_column
 from squarely.descent.model.losses import new_criterion
 from squarely.descent.options.options import TrainingOptions
