@@ -87,18 +87,15 @@ class ProcessGroup:
         """
         if self.is_single:
             return work()
-        failed = result = None
+        results, errors = [], []  # one of them gets an entry
         try:
-            result = [work()]
+            results.append(work())
         except InputError as error:
-            failed = error
-        errors = self.all_gather_json(None if failed is None else [type(failed).__name__, str(failed)])
-        for rank, description in enumerate(errors):
-            if description is not None:
-                kind, message = description
-                raise failed if failed is not None and rank == self.rank else _KINDS.get(kind, InputError)(message)
-        assert result is not None  # noqa: S101  # no process has failed
-        return result[0]
+            errors.append(error)
+        for rank, found in enumerate(self.all_gather_json([(type(error).__name__, str(error)) for error in errors])):
+            for kind, message in found:
+                raise errors[0] if rank == self.rank else _KINDS.get(kind, InputError)(message)
+        return results[0]
 
     def any(self, value: bool) -> bool:
         """Return whether the value is True in any process."""

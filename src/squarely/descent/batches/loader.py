@@ -18,15 +18,7 @@ from torch.utils import data
 
 from squarely.data import BATCH_ROWS, ArraysSource, Kind, Source
 from squarely.descent.batches.in_memory import TensorBatch
-from squarely.descent.batches.loader_pairs import (
-    ADVICE,
-    Randomness,
-    check_shapes,
-    iter_loader,
-    iter_pairs,
-    read_pair,
-    sampler_of,
-)
+from squarely.descent.batches.loader_pairs import ADVICE, Randomness, check_shapes, iter_loader, iter_pairs, read_pair, sampler_of
 from squarely.descent.process_group import SINGLE_PROCESS, ProcessGroup
 from squarely.errors import DataError, pluralize
 

@@ -16,7 +16,7 @@ from squarely.descent.batches.loader import LoaderBatches
 from squarely.descent.batches.loader_pairs import unknown_sampler_name
 from squarely.descent.batches.streamed import StreamedBatches
 from squarely.descent.checkpoint.files import Checkpoint
-from squarely.descent.checkpoint.serialize import NamedTensors, describe_class, describe_value
+from squarely.descent.checkpoint.serialize import describe_class, describe_value
 from squarely.descent.loop.training_loop import needs_single_thread
 from squarely.descent.options.optimizers import weight_decay_of
 from squarely.descent.options.options import TrainingOptions
@@ -50,11 +50,6 @@ class RunFingerprint:
     data: Mapping[str, Array]
     is_epoch_only: bool = False
     sampler: str = ""
-
-    @property
-    def tensors(self) -> NamedTensors:
-        """The data's numbers as tensors."""
-        return {f"data.{name}": torch.from_numpy(np.array(values, dtype=np.float64)) for name, values in self.data.items()}
 
 
 def fingerprint_of(

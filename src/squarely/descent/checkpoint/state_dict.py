@@ -36,11 +36,11 @@ def to_checkpoint(state: LoopState, fingerprint: RunFingerprint, ended: StopReas
     logged = len(state.history.losses)
     if ended is not None and ended.is_requested:
         ended, logged = None, state.epoch  # a resumed run calls the callbacks again at this epoch
-    tensors = fingerprint.tensors
+    numbers: dict[str, Any] = {f"data.{name}": values for name, values in fingerprint.data.items()}
+    numbers |= {f"log.{i}": values[:logged] for i, values in enumerate(state.history.columns.values())}
+    tensors = {name: torch.tensor(values, dtype=torch.float64, device="cpu") for name, values in numbers.items()}
     for name, values in _state_tensors(state).items():
         tensors |= {f"{name}.{i}": copy_to_cpu(tensor) for i, tensor in enumerate(values)}
-    for i, values in enumerate(state.history.columns.values()):
-        tensors[f"log.{i}"] = torch.tensor(values[:logged], dtype=torch.float64, device="cpu")
     run = {
         **fingerprint.run,
         "counted": state.average_count,

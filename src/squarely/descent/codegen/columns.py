@@ -21,7 +21,6 @@ from squarely.design import (
     Name,
     Numeric,
     Polynomial,
-    Spline,
     argument_of,
 )
 from squarely.numerics import Array
@@ -81,11 +80,6 @@ def column_keys(design: Design) -> list[str]:
             name = f"{column.name} ({count})"
         keys[name] = None
     return list(keys)
-
-
-def has_splines(design: Design) -> bool:
-    """Return whether the columns need scipy."""
-    return any(isinstance(basis, Spline) for basis in design.learned.bases.values())
 
 
 def is_exact(design: Design) -> bool:

@@ -65,24 +65,19 @@ def call(head: str, items: Iterable[str | BracketedText]) -> BracketedText:
     return BracketedText(f"{head}(", tuple(items), ")")
 
 
-def list_literal(values: Iterable[Any]) -> BracketedText:
-    """Write a list."""
-    return BracketedText("[", tuple(value if isinstance(value, BracketedText) else literal(value) for value in values), "]")
+def list_literal(values: Iterable[Any], head: str = "") -> BracketedText:
+    """Write a list after a text."""
+    return BracketedText(f"{head}[", tuple(value if isinstance(value, BracketedText) else literal(value) for value in values), "]")
 
 
-def dict_literal(items: Mapping[str, str]) -> BracketedText:
-    """Write a dict whose values are code."""
-    return BracketedText("{", tuple(f"{literal(key)}: {code}" for key, code in items.items()), "}")
+def dict_literal(items: Mapping[str, str], head: str = "") -> BracketedText:
+    """Write a dict, whose values are code, after a text."""
+    return BracketedText(head + "{", tuple(f"{literal(key)}: {code}" for key, code in items.items()), "}")
 
 
 def array_literal(values: Sequence[Any]) -> BracketedText:
     """Write an array of one or two dimensions."""
     return call("np.array", [list_literal(list_literal(row) if isinstance(row, list) else row for row in values)])
-
-
-def add_prefix(head: str, item: BracketedText) -> BracketedText:
-    """Write a key or the name of an argument before an item."""
-    return replace(item, head=head + item.head)
 
 
 def statement(head: str, item: BracketedText, *, indent: int = 0) -> str:
@@ -91,7 +86,7 @@ def statement(head: str, item: BracketedText, *, indent: int = 0) -> str:
     >>> print(statement("x = ", call("f", ["1", "2"])))
     x = f(1, 2)
     """
-    return " " * indent + _format(add_prefix(head, item), indent=indent, after=0)
+    return " " * indent + _format(replace(item, head=head + item.head), indent=indent, after=0)
 
 
 def _format(item: str | BracketedText, *, indent: int, after: int) -> str:

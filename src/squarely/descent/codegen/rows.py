@@ -11,16 +11,7 @@ import numpy as np
 
 from squarely.data import PandasReadCall, Source, iter_batches, named_kind, pandas_read_call, pandas_read_csv_call
 from squarely.descent.codegen.expressions import Fields, evaluate_constant, expression_code
-from squarely.descent.codegen.python_text import (
-    BracketedText,
-    add_prefix,
-    call,
-    dict_literal,
-    list_literal,
-    literal,
-    remark,
-    statement,
-)
+from squarely.descent.codegen.python_text import BracketedText, call, dict_literal, list_literal, literal, remark, statement
 from squarely.design import (
     COMPARISONS,
     BooleanColumn,
@@ -219,21 +210,21 @@ def _call_code(file: PandasReadCall, uses: ColumnUses, path: str) -> tuple[list[
     added = _constant_columns(file, uses)
     read = {name: kinds for name, kinds in uses.by_column.items() if name not in added}
     if option:
-        arguments.append(add_prefix(f"{option}=", list_literal(read)))
+        arguments.append(list_literal(read, f"{option}="))
     if not file.typed:
         types = {name: '"float64"' if kinds == ("number",) else '"str"' for name, kinds in read.items()}
-        arguments.append(add_prefix("dtype=", dict_literal(types)))
+        arguments.append(dict_literal(types, "dtype="))
     lines: list[str] = []
     for name, value in file.options.items():
         if name == "na_values":
             lines, words = _gap_words_code(value, uses)
-            arguments.append(add_prefix("na_values=", words))
+            arguments.append(words)
         else:
             arguments.append(f"{name}={literal(value)}")
     code = call(f"pd.{file.function}", arguments)
     if added:
-        values = dict_literal({name: literal(value) for name, value in added.items()})
-        code = call("pd.DataFrame.assign", [code, add_prefix("**", values)])
+        values = {name: literal(value) for name, value in added.items()}
+        code = call("pd.DataFrame.assign", [code, dict_literal(values, "**")])
     return lines, code
 
 
@@ -248,14 +239,13 @@ def _constant_columns(file: PandasReadCall, uses: ColumnUses) -> dict[str, int |
 def _gap_words_code(words: list[str], uses: ColumnUses) -> tuple[list[str], BracketedText]:
     """Write the texts that mean a gap: nan is one in a column of numbers, but a level in a column of text."""
     numeric = [name for name, kinds in uses.by_column.items() if kinds == ("number",)]
-    everywhere = list_literal([*words, *_NAN]) if numeric else list_literal(words)
     if len(numeric) in (0, len(uses.by_column)):
-        return [], everywhere
+        return [], list_literal([*words, *_NAN] if numeric else words, "na_values=")
     lines = [
         statement("gaps = ", list_literal(words)),
         statement("", BracketedText("not_numbers = [", ("*gaps", *map(literal, _NAN)), "]")),
     ]
-    return lines, dict_literal({name: "not_numbers" if name in numeric else "gaps" for name in uses.by_column})
+    return lines, dict_literal({name: "not_numbers" if name in numeric else "gaps" for name in uses.by_column}, "na_values=")
 
 
 def _conversion_code(name: str, kind: str, fields: Fields, file: PandasReadCall) -> str:

@@ -12,7 +12,7 @@ from textwrap import indent
 from squarely.data import Source, SplitSource
 from squarely.descent.batches.in_memory import same_batches_each_epoch
 from squarely.descent.batches.loader import LoaderSource
-from squarely.descent.codegen.columns import columns_code, has_splines, is_exact
+from squarely.descent.codegen.columns import columns_code, is_exact
 from squarely.descent.codegen.python_text import array_literal, dict_literal, literal, remark, statement
 from squarely.descent.codegen.rows import column_uses, file_of, filter_code, read_code, widen_floats
 from squarely.descent.codegen.split import held_out_code
@@ -21,7 +21,7 @@ from squarely.descent.codegen.torch_calls import optimizer_code
 from squarely.descent.loop.stopping import DIVERGENCE_FACTOR
 from squarely.descent.loop.training_loop import LoopResult, needs_single_thread
 from squarely.descent.options.options import LOSSES, TrainingOptions
-from squarely.design import Design
+from squarely.design import Design, Spline
 from squarely.errors import OptionError
 from squarely.moments import StandardizedProblem
 
@@ -72,7 +72,7 @@ def write_script(run: ScriptInput, *, data: object = None) -> str:
     uses = column_uses(design, source)
     file, comments = file_of(source, uses, _check_path(data))
     held_out = held_out_code(run.source, validation, uses, typed=file.typed)
-    flags = _option_flags(run.options) | _run_flags(run) | {"held_out": bool(held_out), "splines": has_splines(design)}
+    flags = _option_flags(run.options) | _run_flags(run) | {"held_out": bool(held_out)}
     values = _option_values(run.options) | _run_values(run, flags)
     values["rows"] = "\n".join([*comments, *read_code(file, uses), *held_out, *filter_code(design, uses)])
     values["columns"] = "\n".join(columns_code(design, uses.fields)).strip("\n")
@@ -139,6 +139,7 @@ def _run_flags(run: ScriptInput) -> dict[str, bool]:
         "lost": not_finite and run.result.stop_reason.status == "not finite",
         "not_finite": not_finite,
         "one_thread": needs_single_thread(run.problem.n * len(run.design.columns)),
+        "splines": any(isinstance(basis, Spline) for basis in run.design.learned.bases.values()),
         "shortened": _count_epochs(run) != run.options.epochs,
         "validation": "val_loss" in run.result.history.columns,
     }
