@@ -28,7 +28,8 @@ ORDER = {
         "engine", "solve", "merge",
     ],
     "descent": [
-        "options", "batches", "model", "loop", "distributed codegen", "checkpoint results", "training_data", "trainer", "sweep",
+        "options process_group", "batches", "model", "loop", "sharding codegen", "checkpoint results", "training_data", "trainer",
+        "sweep",
     ],
     "inference": ["normality prediction preview", "statistics", "summary serialize deserialize merge", "fit"],
 }  # fmt: skip

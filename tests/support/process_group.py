@@ -15,8 +15,8 @@ from torch import distributed
 
 import squarely as sq
 from squarely.data.files import parquet
+from squarely.descent import process_group as processes
 from squarely.descent import training_data as seen
-from squarely.descent.distributed import process_group as processes
 from squarely.errors import SquarelyError
 
 LIMIT = 120  # seconds after which whatever hangs is killed

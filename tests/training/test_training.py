@@ -158,6 +158,6 @@ def test_one_process_alone_tells_nobody_anything():
     x = torch.ones(2)
     assert team.all_reduce([x])[0] is x
     assert team.all_gather_counts([1, 2]).tolist() == [[1, 2]]
-    assert team.all_gather_texts("a") == ["a"]
+    assert team.all_gather_json("a") == ["a"]
     assert team.run_on_all(lambda: 3) == 3
     assert (team.any(True), team.any(False)) == (True, False)

@@ -1,9 +1,9 @@
 """Gradient descent in PyTorch. `train` runs one set of options, `train_grid` many at once.
 
 From below: `options` are the choices of a run, `batches` its rows as tensors, `model` what is trained, `loop` the training loop.
-`distributed` lets processes train together, `checkpoint` saves and resumes runs. `codegen` writes a run as a PyTorch script;
-`results` has the `Training`, its summary and its theory. `training_data` makes the inputs of a run, `trainer` goes from options to
-a `Training`, `sweep` trains a grid.
+`process_group` and `sharding` let processes train together, `checkpoint` saves and resumes runs. `codegen` writes a run as a
+PyTorch script; `results` has the `Training`, its summary and its theory. `training_data` makes the inputs of a run, `trainer` goes
+from options to a `Training`, `sweep` trains a grid.
 """
 
 from squarely.errors import MissingExtraError
@@ -17,15 +17,15 @@ from squarely.descent.batches.batch_source import account_rows
 from squarely.descent.batches.loader import LoaderSource
 from squarely.descent.batches.loader_pairs import iter_pairs
 from squarely.descent.checkpoint.policy import CheckpointPolicy, checkpoint_policy
-from squarely.descent.distributed.process_group import ProcessGroup, current_group, init_from_torchrun
-from squarely.descent.distributed.sharding import all_reduce_fold
 from squarely.descent.model.linear_regression import LinearRegression
 from squarely.descent.model.user_module import AffineForm, affine_form
 from squarely.descent.options.checks import check_options
 from squarely.descent.options.options import TrainingOptions
+from squarely.descent.process_group import ProcessGroup, current_group, init_from_torchrun
 from squarely.descent.results.predicted_curve import PredictedCurve
 from squarely.descent.results.run_theory import RunTheory
 from squarely.descent.results.training import Training, with_prediction
+from squarely.descent.sharding import all_reduce_fold
 from squarely.descent.sweep.grid import Grid, make_grid
 from squarely.descent.sweep.run_grid import join_sweeps, train_grid, with_predictions
 from squarely.descent.sweep.sweep import Sweep

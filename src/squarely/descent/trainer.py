@@ -15,8 +15,6 @@ from squarely.descent.batches.run_inputs import RunInputs
 from squarely.descent.checkpoint.checkpointer import Checkpointer, newest_checkpoint_rate
 from squarely.descent.checkpoint.fingerprint import fingerprint_of
 from squarely.descent.checkpoint.policy import CheckpointPolicy
-from squarely.descent.distributed.process_group import ProcessGroup, mark_local_errors
-from squarely.descent.distributed.sharding import all_reduce_callbacks, all_reduce_gradient
 from squarely.descent.loop.moments_engine import needs_no_callbacks, run_closed_form, run_moments_loop
 from squarely.descent.loop.signals import SignalHandler
 from squarely.descent.loop.state import LoopState, new_state, unoptimized_parameters, with_optimizer_options
@@ -27,8 +25,10 @@ from squarely.descent.model.losses import flatten_parameters, new_gradient, quad
 from squarely.descent.model.user_objects import adapt_options, check_user_objects, coefficient_reader
 from squarely.descent.options.checks import check_options
 from squarely.descent.options.options import TrainingOptions
+from squarely.descent.process_group import ProcessGroup, mark_local_errors
 from squarely.descent.results.run_theory import compute_theory, resolve_learning_rate
 from squarely.descent.results.training import Training
+from squarely.descent.sharding import all_reduce_callbacks, all_reduce_gradient
 from squarely.descent.training_data import TrainingData
 from squarely.errors import OptionError
 from squarely.moments import Moments

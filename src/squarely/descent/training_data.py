@@ -10,16 +10,16 @@ import torch
 
 from squarely import theory
 from squarely.data import RowAccount, Source, require_local, scan_purpose
-from squarely.descent.batches.batch_source import BatchSource, NoBatches, account_rows, require_count
+from squarely.descent.batches.batch_source import BatchSource, account_rows
 from squarely.descent.batches.in_memory import InMemoryBatches, load_batches
 from squarely.descent.batches.loader import LoaderBatches, LoaderSource
 from squarely.descent.batches.run_inputs import RunInputs
-from squarely.descent.batches.streamed import StreamedBatches
+from squarely.descent.batches.streamed import StreamedBatches, require_count
 from squarely.descent.checkpoint.policy import CheckpointPolicy
-from squarely.descent.distributed.process_group import ProcessGroup
-from squarely.descent.distributed.sharding import all_reduce_account, require_a_row_each, shard_batches
 from squarely.descent.model.user_objects import UserObjects
 from squarely.descent.options.options import DTYPES, TrainingOptions
+from squarely.descent.process_group import ProcessGroup
+from squarely.descent.sharding import all_reduce_account, require_a_row_each, shard_batches
 from squarely.errors import DataError, OptionError
 from squarely.moments import (
     Moments,
@@ -110,13 +110,13 @@ class TrainingData:
 
     def _training_batches(self, options: TrainingOptions, *, is_streamed: bool) -> BatchSource:
         if options.engine != "rows":
-            return NoBatches(n=self.moments.n, features=len(self.moments.design.columns))
+            return self._streamed_batches(options, self.source, None)  # never read: cross-products are enough
         if self.user_objects.loader is not None:
             return self._loader_batches(options, self.user_objects.loader, self.moments.n)
         require_local(self.source, "train on them", "Use engine='moments', which needs cross-products alone")
         if is_streamed:
             require_a_row_each(options, self.process_group)
-            return self._streamed_batches(options, self.local, self._count_complete())
+            return shard_batches(self._streamed_batches(options, self.local, self._count_complete()), self.process_group)
         table, _ = self._load_table(options, self.local, "training rows")
         ordered = replace(table, seed=options.seed, shuffle=options.shuffle, replacement=options.replacement)
         batches = shard_batches(ordered, self.process_group)
@@ -136,7 +136,7 @@ class TrainingData:
             shard = self.process_group.shard(source)
             if is_streamed and self._count_bytes(source.rows or 0, options) > _MAX_IN_MEMORY_BYTES:
                 account = self._account_rows(shard)
-                batches = self._streamed_batches(options, shard, account.used)
+                batches = shard_batches(self._streamed_batches(options, shard, account.used), self.process_group)
             else:
                 table, account = self._load_table(options, shard, "validation rows")
                 batches = shard_batches(table, self.process_group)
@@ -163,8 +163,8 @@ class TrainingData:
         size: int = DTYPES[options.dtype].itemsize
         return -(-n // self.process_group.size) * (len(self.moments.design.columns) + 1) * size
 
-    def _streamed_batches(self, options: TrainingOptions, source: Source, complete: int | None) -> BatchSource:
-        streamed = StreamedBatches(
+    def _streamed_batches(self, options: TrainingOptions, source: Source, complete: int | None) -> StreamedBatches:
+        return StreamedBatches(
             design=self.moments.design,
             source=source,
             problem=self.problems[options.standardize][0],
@@ -174,7 +174,6 @@ class TrainingData:
             shuffle=options.shuffle,
             complete_count=complete,
         )
-        return shard_batches(streamed, self.process_group)
 
     def _loader_batches(self, options: TrainingOptions, source: LoaderSource, count: int) -> LoaderBatches:
         features, device = len(self.moments.design.columns), torch.device(options.device)

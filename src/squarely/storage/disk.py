@@ -58,10 +58,8 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
             f"{str(path)!r} was not written: it would have {len(text):,} characters, and the limit is {_MAX_CHARACTERS:,}."
         )
     try:
-        with replacement(target) as part, part.open("x", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        with replacement(target) as part:
+            _write_synced(part, text.encode("utf-8"))
     except OSError as error:
         raise DataError(f"{str(path)!r} was not written: {error.strerror or error}. A file of this name is unchanged.") from error
 
@@ -141,11 +139,9 @@ def writable_folder(path: str | os.PathLike[str]) -> Path:
     target = local_path(path)
     if target.exists() and not target.is_dir():
         raise DataError(f"{str(path)!r} is a file. Give the path of a folder.")
-    probe = target / f".squarely-{secrets.token_hex(8)}.part"
     try:
         target.mkdir(parents=True, exist_ok=True)
-        probe.mkdir()
-        probe.rmdir()
+        tempfile.TemporaryDirectory(prefix=".squarely-", suffix=".part", dir=target).cleanup()
     except OSError as error:
         raise DataError(f"The folder {str(path)!r} is not writable: {error.strerror or error}. Give another one.") from error
     return target.resolve()
@@ -162,10 +158,7 @@ def write_folder(target: Path, files: Mapping[str, bytes]) -> None:
     try:
         part.mkdir()
         for name, content in files.items():
-            with (part / name).open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+            _write_synced(part / name, content)
         _sync(part)
         if target.exists():
             target.rename(replaced)
@@ -180,6 +173,13 @@ def remove_unfinished(folder: Path) -> None:
     """Remove the temporary folders of killed writers."""
     for part in folder.glob(".squarely-*.part"):
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _sync(folder: Path) -> None:

@@ -10,11 +10,12 @@ import numpy as np
 import torch
 
 from squarely.data import RowAccount, Source
-from squarely.descent.batches.batch_source import SINGLE_PROCESS, Processes, TensorBatch
 from squarely.descent.options.options import DTYPES, TrainingOptions
+from squarely.descent.process_group import SINGLE_PROCESS, ProcessGroup
 from squarely.design import Design, iter_blocks
 from squarely.moments import StandardizedProblem
 
+TensorBatch = tuple[torch.Tensor, torch.Tensor]  # inputs (m, features) and labels (m, 1)
 _ROWS_PER_GATHER = 2**18  # rows gathered in their order at once: a batch is then a slice, a hundred times cheaper than a gather
 
 
@@ -34,7 +35,7 @@ class InMemoryBatches:
     seed: int = 0
     shuffle: bool = True
     replacement: bool = False
-    group: Processes = SINGLE_PROCESS
+    group: ProcessGroup = SINGLE_PROCESS
     counts: tuple[int, ...] = ()
 
     @property
@@ -52,20 +53,17 @@ class InMemoryBatches:
         """The position of this process's first row."""
         return sum(self.counts[: self.group.rank])
 
-    def batches(self, epoch: int, size: int | None, skip: int = 0) -> Iterator[TensorBatch]:
+    def batches(self, epoch: int, size: int, skip: int = 0) -> Iterator[TensorBatch]:
         """Yield the rows of an epoch in batches, in the order that seed and epoch decide."""
-        n = self.n
-        if size is None or (size >= n and not self.replacement):
-            if not skip:
-                yield self.X, self.y
-            return
-        order = epoch_order(epoch, n, self.seed, replacement=self.replacement) if self.shuffle else None
-        gather = self._gather_range if self.group.size == 1 else self._gather_shard
-        yield from gather_in_chunks(n, size, skip, contiguous_range(size), lambda at: gather(order, at, size))
+        if size >= self.n and not self.replacement:
+            return iter([] if skip else [(self.X, self.y)])
+        order = epoch_order(epoch, self.n, self.seed, replacement=self.replacement) if self.shuffle else None
+        gather = self._gather_range if self.group.is_single else self._gather_shard
+        return gather_in_chunks(self.n, size, skip, _ROWS_PER_GATHER, lambda at: gather(order, at, size))
 
     def sequential(self) -> Iterator[TensorBatch]:
         """Yield all rows of this process at once."""
-        yield self.X, self.y
+        return iter([(self.X, self.y)])
 
     def batches_per_epoch(self, size: int) -> int:
         """Return the number of batches in an epoch."""
@@ -89,12 +87,13 @@ class InMemoryBatches:
 
 
 def gather_in_chunks(
-    n: int, size: int, skip: int, chunk: int, gather: Callable[[slice], Iterable[TensorBatch]]
+    n: int, size: int, skip: int, limit: int, gather: Callable[[slice], Iterable[TensorBatch]]
 ) -> Iterator[TensorBatch]:
-    """Yield batches of `size` of n rows, which `gather` returns for `chunk` rows at a time, without the first `skip` batches.
+    """Yield batches of `size` of n rows, which `gather` returns for up to `limit` rows at once, without the first `skip` batches.
 
     Chunks are whole: after a skip, too, a batch has the same place in memory, because products may round by that.
     """
+    chunk = whole_batches(limit, size)
     for start in range(skip * size // chunk * chunk, n, chunk):
         yield from islice(gather(slice(start, start + chunk)), max(skip - start // size, 0), None)
 
@@ -122,14 +121,14 @@ def same_batches_each_epoch(options: TrainingOptions, n: int, features: int) -> 
     """
     if options.batch_size is None or not options.shuffle:
         return True
-    chunk = contiguous_range(options.batch_size)
+    chunk = whole_batches(_ROWS_PER_GATHER, options.batch_size)
     size = chunk * DTYPES[options.dtype].itemsize
     return n <= chunk or (size % 64 == 0 and size * features % 64 == 0)
 
 
-def contiguous_range(size: int) -> int:
-    """Return how many rows, in whole batches, are gathered at once."""
-    return max(_ROWS_PER_GATHER // size, 1) * size
+def whole_batches(rows: int, size: int) -> int:
+    """Return how many of the rows make whole batches, of which there is at least one."""
+    return max(rows // size, 1) * size
 
 
 def load_batches(

@@ -17,17 +17,9 @@ import torch
 from torch.utils import data
 
 from squarely.data import BATCH_ROWS, ArraysSource, Kind, Source
-from squarely.descent.batches.batch_source import SINGLE_PROCESS, NonFiniteRowError, SingleProcess, TensorBatch
-from squarely.descent.batches.loader_pairs import (
-    ADVICE,
-    InputsTargets,
-    Randomness,
-    check_shapes,
-    iter_loader,
-    iter_pairs,
-    read_pair,
-    sampler_of,
-)
+from squarely.descent.batches.in_memory import TensorBatch
+from squarely.descent.batches.loader_pairs import ADVICE, Randomness, check_shapes, iter_loader, iter_pairs, read_pair, sampler_of
+from squarely.descent.process_group import SINGLE_PROCESS, ProcessGroup
 from squarely.errors import DataError, pluralize
 
 if TYPE_CHECKING:
@@ -41,6 +33,8 @@ class LoaderSource(Source):
 
     Attributes
     ----------
+    loader : the loader itself.
+    generators : those that the loader draws from, except torch's default.
     names, response : of the inputs, and of the targets.
     batch_rows : the rows of the first batch.
     has_even_batches : whether, in the last scan, all batches but the last had as many rows, and the last no more.
@@ -49,11 +43,12 @@ class LoaderSource(Source):
 
     def __init__(self, loader: Iterable[Any]) -> None:
         self.label = "the loader"
-        self._loader = _check_loader(loader)
+        self.loader = _check_loader(loader)
         self._randomness = Randomness(loader)
+        self.generators = self._randomness.own_generators
         self.batch_count: int | None = None
         self._checksums: tuple[int, int] | None = None  # of the inputs and targets of the last complete scan
-        first = next(self._iter_loader(), None)
+        first = next(iter_loader(self.loader, self._randomness), None)
         if first is None:
             raise DataError(f"The loader is empty: it yields no batch. {ADVICE}")
         X, y = read_pair(first, 1)
@@ -61,19 +56,20 @@ class LoaderSource(Source):
         self.response = "y"
         self.batch_rows = len(X)
         self.has_even_batches = True
-        self.columns = dict.fromkeys(self.names, _dtype_name(X)) | {self.response: _dtype_name(y)}
+        types = [str(tensor.dtype).removeprefix("torch.") for tensor in (X, y)]
+        self.columns = dict.fromkeys(self.names, types[0]) | {self.response: types[1]}
         if first[1].ndim == 1:
             self.notes = ("targets of shape (m,) as a column (m, 1)",)
 
     @property
     def is_shuffled(self) -> bool:
         """Whether the sampler of the loader draws another order of the rows each time."""
-        return isinstance(self._loader, data.DataLoader) and not isinstance(sampler_of(self._loader), data.SequentialSampler)
+        return isinstance(self.loader, data.DataLoader) and not isinstance(sampler_of(self.loader), data.SequentialSampler)
 
     @property
     def is_redrawn(self) -> bool:
         """Whether epochs may have different rows: drawn with replacement, or in a random order that leaves some out."""
-        loader: Any = self._loader
+        loader: Any = self.loader
         if not self.is_shuffled or not isinstance(loader.dataset, Sized):
             return False
         sampler = sampler_of(loader)
@@ -81,19 +77,9 @@ class LoaderSource(Source):
         total = len(loader.dataset) if drawn else len(sampler) if isinstance(sampler, Sized) else 0
         return (drawn and sampler.replacement) or (self._rows is not None and self._rows < total)
 
-    def batches(self) -> Iterator[InputsTargets]:
+    def batches(self) -> Iterator[TensorBatch]:
         """Yield the batches, inputs (m, features) and targets (m, 1); the generators of the loader keep their states."""
-        return check_shapes(self._iter_loader())
-
-    @property
-    def generators(self) -> tuple[torch.Generator, ...]:
-        """The generators that the loader draws from, except torch's default."""
-        return self._randomness.own_generators
-
-    @property
-    def loader(self) -> Iterable[Any]:
-        """The loader itself."""
-        return self._loader
+        return check_shapes(iter_loader(self.loader, self._randomness))
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, in the order of the loader.
@@ -102,35 +88,24 @@ class LoaderSource(Source):
         ------
         DataError : as `iter_pairs`; or the number of rows differs from the scan before.
         """
-        row_count, sums = 0, (0, 0)
-        batch_count = itertools.count()
-        batches = self._record_sizes(check_shapes(self._iter_loader()))
-        for X, y in _merge_batches(batch for batch, _ in zip(batches, batch_count, strict=False)):
-            row_count, sums = row_count + len(X), (zlib.crc32(X.data, sums[0]), zlib.crc32(y.data, sums[1]))
+        sizes, sums = [], (0, 0)
+        for X, y, lengths in _merge_batches(self.batches()):
+            sizes += lengths
+            sums = zlib.crc32(X.data, sums[0]), zlib.crc32(y.data, sums[1])
             columns = {name: X[:, j] for j, name in enumerate(self.names)} | {self.response: y[:, 0]}
             yield from ArraysSource(columns, self.label).read(numbers, labels)
-        self._finish_scan(row_count, sums)
-        self.batch_count = next(batch_count)
+        self._finish_scan(sum(sizes), sums)
+        self.batch_count = len(sizes)
+        self.has_even_batches = all(a == self.batch_rows >= b for a, b in itertools.pairwise([self.batch_rows, *sizes]))
 
     def kind(self, name: str) -> Kind:
         """Return the kind of a column: numbers."""
         return "number"
 
-    def _iter_loader(self) -> Iterator[Any]:
-        return iter_loader(self._loader, self._randomness)
-
-    def _record_sizes(self, batches: Iterator[InputsTargets]) -> Iterator[InputsTargets]:
-        """Pass batches on, and record whether they have equal numbers of rows."""
-        even, before = True, self.batch_rows
-        for X, y in batches:
-            even, before = even and before == self.batch_rows >= len(X), len(X)
-            yield X, y
-        self.has_even_batches = even
-
     def _finish_scan(self, row_count: int, sums: tuple[int, int]) -> None:
         """Compare a complete scan with the one before, and note where its rows differ from the dataset."""
         if self._rows is None:
-            self.notes += tuple(_describe_oddities(self._loader, row_count))
+            self.notes += tuple(_describe_oddities(self.loader, row_count))
         elif row_count != self._rows:
             raise DataError(
                 f"The loader gave {pluralize(self._rows, 'row')} when it was iterated before, and {row_count:,} now. It must "
@@ -156,8 +131,8 @@ def _check_loader(loader: Any) -> Iterable[Any]:
     return loader
 
 
-def _merge_batches(batches: Iterator[InputsTargets]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Join small batches up to `BATCH_ROWS` rows: inputs (m, features) and targets (m, 1)."""
+def _merge_batches(batches: Iterator[TensorBatch]) -> Iterator[tuple[np.ndarray, np.ndarray, list[int]]]:
+    """Join small batches up to `BATCH_ROWS` rows: inputs (m, features), targets (m, 1), and how many rows each batch has."""
     pending: list[tuple[np.ndarray, np.ndarray]] = []
     rows = 0
     for X, y in batches:
@@ -170,9 +145,9 @@ def _merge_batches(batches: Iterator[InputsTargets]) -> Iterator[tuple[np.ndarra
         yield _concatenate(pending)
 
 
-def _concatenate(pairs: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+def _concatenate(pairs: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray, list[int]]:
     X, y = zip(*pairs, strict=True)
-    return np.concatenate(X), np.concatenate(y)
+    return np.concatenate(X), np.concatenate(y), list(map(len, X))
 
 
 def _to_array(tensor: torch.Tensor) -> np.ndarray:
@@ -184,10 +159,6 @@ def _to_array(tensor: torch.Tensor) -> np.ndarray:
         plain = plain.float()
     array: np.ndarray = plain.cpu().numpy()
     return array
-
-
-def _dtype_name(tensor: torch.Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _describe_oddities(loader: Any, count: int) -> Iterator[str]:
@@ -206,6 +177,10 @@ def _describe_oddities(loader: Any, count: int) -> Iterator[str]:
         yield f"{pluralize(count, 'row')} from a dataset of {rows:,}: {name} gives some more than once"
 
 
+class NonFiniteRowError(Exception):
+    """A row is no longer finite; the message names it. The loop ends."""
+
+
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class LoaderBatches:
     """The rows of a user's own loader, in its own batches and order, cast to the model's dtype and device.
@@ -221,7 +196,7 @@ class LoaderBatches:
     features: int
     dtype: torch.dtype
     device: torch.device
-    group: SingleProcess = SINGLE_PROCESS
+    group: ProcessGroup = SINGLE_PROCESS
 
     def batches_per_epoch(self, size: int) -> int:
         """Return the number of batches of the loader."""
@@ -231,11 +206,9 @@ class LoaderBatches:
         """Return how many rows a batch has: the loader decides."""
         return local
 
-    def batches(self, epoch: int, size: int | None, skip: int = 0) -> Iterator[TensorBatch]:
+    def batches(self, epoch: int, size: int, skip: int = 0) -> Iterator[TensorBatch]:
         """Yield the loader's own batches."""
-        for number, batch in enumerate(iter_pairs(self.source.loader)):
-            if number >= skip:
-                yield self._cast(number, batch)
+        return itertools.starmap(self._cast, itertools.islice(enumerate(iter_pairs(self.source.loader)), skip, None))
 
     def sequential(self) -> Iterator[TensorBatch]:
         """Yield the loader's own batches, in the order of its first scan."""
@@ -243,8 +216,8 @@ class LoaderBatches:
 
     def _cast(self, number: int, batch: TensorBatch) -> TensorBatch:
         X, y = batch
-        if not (bool(torch.isfinite(X).all()) and bool(torch.isfinite(y).all())):
-            bad = ~(torch.isfinite(X).all(1) & torch.isfinite(y).all(1))
-            row = int(bad.nonzero()[0, 0]) + 1
+        finite = torch.isfinite(X).all(1) & torch.isfinite(y).all(1)
+        if not bool(finite.all()):
+            row = int((~finite).nonzero()[0, 0]) + 1
             raise NonFiniteRowError(f"Row {row:,} of batch {number + 1:,} of the loader is no longer finite")
         return X.to(self.device, self.dtype), y.to(self.device, self.dtype)

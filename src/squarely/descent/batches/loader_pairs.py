@@ -10,15 +10,14 @@ from typing import Any
 import torch
 from torch.utils import data
 
+from squarely.descent.batches.in_memory import TensorBatch
 from squarely.errors import DataError, first_line, pluralize
 
 ADVICE = "Give a torch DataLoader, or a list of (inputs, targets) pairs of tensors."
 _WITH_GENERATOR = (data.RandomSampler, data.SubsetRandomSampler, data.WeightedRandomSampler)
 
-InputsTargets = tuple[torch.Tensor, torch.Tensor]
 
-
-def iter_pairs(loader: Iterable[Any]) -> Iterator[InputsTargets]:
+def iter_pairs(loader: Iterable[Any]) -> Iterator[TensorBatch]:
     """Yield the batches of a loader as inputs (m, features) and targets (m, 1), with their own dtype, device and values.
 
     Inputs (m,) are one feature. Targets (m,) become (m, 1): with outputs (m, 1) they would broadcast to m x m differences.
@@ -39,7 +38,8 @@ class Randomness:
     """The generators that a loader draws from, and their present state, from which every scan starts."""
 
     def __init__(self, loader: Iterable[Any]) -> None:
-        generators = [loader.generator, *_sampler_generators(loader)] if isinstance(loader, data.DataLoader) else []
+        drawn = (loader, sampler_of(loader)) if isinstance(loader, data.DataLoader) else ()
+        generators = [part.generator for part in drawn if isinstance(part, (data.DataLoader, *_WITH_GENERATOR))]
         own = {id(generator): generator for generator in generators if generator not in (None, torch.default_generator)}
         self.own_generators: tuple[torch.Generator, ...] = tuple(own.values())  # beside torch's default
         self._generators = (torch.default_generator, *self.own_generators)
@@ -91,7 +91,7 @@ def iter_loader(loader: Iterable[Any], randomness: Randomness | None = None) -> 
         number += 1
 
 
-def check_shapes(batches: Iterator[Any]) -> Iterator[InputsTargets]:
+def check_shapes(batches: Iterator[Any]) -> Iterator[TensorBatch]:
     """Yield batches as inputs (m, features) and targets (m, 1), all with the same features."""
     features = None
     for number, batch in enumerate(batches, start=1):
@@ -105,14 +105,18 @@ def check_shapes(batches: Iterator[Any]) -> Iterator[InputsTargets]:
         yield X, y
 
 
-def read_pair(batch: Any, number: int) -> InputsTargets:
+def read_pair(batch: Any, number: int) -> TensorBatch:
     """Return the `number`-th batch as inputs (m, features) and targets (m, 1)."""
     where = f"Batch {number:,} of the loader"
     if not (isinstance(batch, tuple | list) and len(batch) == 2 and all(isinstance(part, torch.Tensor) for part in batch)):
         raise DataError(f"{where} is {_describe_batch(batch)}, not a pair of tensors (inputs, targets). {ADVICE}")
     X, y = batch
-    _require_numbers(X, f"{where} has inputs")
-    _require_numbers(y, f"{where} has targets")
+    for tensor, noun in ((X, "inputs"), (y, "targets")):
+        if tensor.is_complex() or tensor.is_quantized or tensor.layout != torch.strided:
+            raise DataError(
+                f"{where} has {noun} of dtype {tensor.dtype} and layout {tensor.layout}. Give a dense tensor of real numbers, for "
+                "example with .to_dense() or .dequantize()."
+            )
     if X.ndim not in (1, 2) or X.shape[1:] == (0,):
         raise DataError(
             f"{where} has inputs of shape {tuple(X.shape)}. Give rows and features, (m, features), for example with "
@@ -143,19 +147,6 @@ def unknown_sampler_name(loader: Any) -> str:
     sampler = sampler_of(loader) if isinstance(loader, data.DataLoader) else None
     known_types = (type(None), data.SequentialSampler, *_WITH_GENERATOR)
     return "" if type(sampler) in known_types else type(sampler).__name__
-
-
-def _sampler_generators(loader: Any) -> list[Any]:
-    sampler = sampler_of(loader)
-    return [sampler.generator] if isinstance(sampler, _WITH_GENERATOR) else []
-
-
-def _require_numbers(tensor: torch.Tensor, has: str) -> None:
-    if tensor.is_complex() or tensor.is_quantized or tensor.layout != torch.strided:
-        raise DataError(
-            f"{has} of dtype {tensor.dtype} and layout {tensor.layout}. Give a dense tensor of real numbers, for example with "
-            ".to_dense() or .dequantize()."
-        )
 
 
 def _describe_batch(batch: Any) -> str:

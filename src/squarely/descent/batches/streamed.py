@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import cycle
+from itertools import cycle, repeat, starmap
 
 import numpy as np
 import torch
 
-from squarely.data import BATCH_ROWS, Source, prefetch_items, scan_purpose
-from squarely.descent.batches.batch_source import SINGLE_PROCESS, Processes, TensorBatch, require_count
-from squarely.descent.batches.in_memory import gather_in_chunks, take_rows
+from squarely.data import BATCH_ROWS, Source, prefetch_items
+from squarely.descent.batches.in_memory import TensorBatch, gather_in_chunks, take_rows, whole_batches
+from squarely.descent.process_group import SINGLE_PROCESS, ProcessGroup
 from squarely.design import Block, Design, iter_blocks
+from squarely.errors import DataError
 from squarely.moments import StandardizedProblem
 
 BUFFER = 2**26  # bytes
@@ -28,7 +28,7 @@ _ROWS_PER_GATHER = 2**16  # rows that are gathered in their order at once: a bat
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class StreamedBatches:
-    """The complete rows of a source, or of some of its parts, in batches: every row once an epoch, in little memory.
+    """The complete rows of a source in batches: every row once an epoch, in little memory.
 
     The order depends on the seed, the epoch, the batch size and the buffer alone. A buffer has rows from a few parts, so larger
     buffers shuffle better. Rows of a source with a single part, such as a CSV file, move no further than a buffer is long.
@@ -41,7 +41,6 @@ class StreamedBatches:
     seed : of the order.
     shuffle : whether there is one; if not, rows come in the order of the source.
     buffer : bytes of a buffer, at least a batch; there are two.
-    parts : the numbers of the source's parts that are read, None for all.
     complete_count : the complete rows of the source; None where they are those of the problem, as they are not for validation.
     group, counts : the processes, and how many rows each has; empty for a single process.
     """
@@ -54,9 +53,8 @@ class StreamedBatches:
     seed: int = 0
     shuffle: bool = True
     buffer: int = BUFFER
-    parts: Sequence[int] | None = None
     complete_count: int | None = None
-    group: Processes = SINGLE_PROCESS
+    group: ProcessGroup = SINGLE_PROCESS
     counts: tuple[int, ...] = ()
 
     @property
@@ -69,37 +67,32 @@ class StreamedBatches:
         """The number of complete rows in all processes."""
         return sum(self.counts) if self.counts else self.local_n
 
-    @cached_property
+    @property
     def local_n(self) -> int:
-        """The number of complete rows of this process; a scan counts those of some parts where rows may have gaps."""
-        complete: int = self.problem.n if self.complete_count is None else self.complete_count
-        if self.parts is None:
-            return complete
-        sizes = [part.rows or 0 for part in self.source.parts()]
-        if sum(sizes) == complete:  # no row has a gap
-            return sum(sizes[i] for i in self.parts)
-        with scan_purpose("number of rows"):
-            return sum(block.size for block in iter_blocks(self.design, self.source, parts=self.parts))
+        """The number of complete rows of this process."""
+        return self.problem.n if self.complete_count is None else self.complete_count
 
-    def batches(self, epoch: int, size: int | None, skip: int = 0) -> Iterator[TensorBatch]:
+    def batches(self, epoch: int, size: int, skip: int = 0) -> Iterator[TensorBatch]:
         """Yield X (m, features) and y (m, 1) of every row once, in batches of `size` of which the last may be short.
 
-        Without a size they come in the order of the source, in chunks that fit into memory. The first `skip` batches are left out.
+        The first `skip` batches are left out.
 
         Raises
         ------
         DataError : the source cannot be read, or has changed.
         """
-        if size is None:
-            yield from self._local_batches(epoch, None, skip)
-            return
+        rng = np.random.default_rng([self.seed % 2**64, epoch]) if self.shuffle else None
         done = skip
-        for batch in self._local_batches(epoch, self._split_batch(size)[self.group.rank], skip):
+        for batch in self._local_batches(rng, self._split_batch(size)[self.group.rank], skip):
             yield batch
             done += 1
         for _ in range(done, self.batches_per_epoch(size)):  # a process that has no more rows waits for the others
             X = torch.empty((0, self.features), dtype=self.dtype, device=self.device)
             yield X, X.new_empty((0, 1))
+
+    def sequential(self) -> Iterator[TensorBatch]:
+        """Yield all rows in the order of the source, in chunks that fit into memory."""
+        return self._local_batches(None, min(self._buffer_rows, BATCH_ROWS), 0)
 
     def batches_per_epoch(self, size: int) -> int:
         """Return the number of batches in an epoch: as many as the process with the most."""
@@ -117,25 +110,19 @@ class StreamedBatches:
         each, more = divmod(size, self.group.size)
         return [each + (rank < more) for rank in range(self.group.size)]
 
-    def _local_batches(self, epoch: int, size: int | None, skip: int) -> Iterator[TensorBatch]:
+    def _local_batches(self, rng: np.random.Generator | None, size: int, skip: int) -> Iterator[TensorBatch]:
+        """Yield the rows of this process in batches, in an order that `rng` draws or in that of the source."""
         if not self.local_n:
             return
-        step = size or self._chunk_rows
-        if size is None or not self.shuffle:
-            rng, capacity, parts = None, step, self.parts
-        else:
-            rng = np.random.default_rng([self.seed % 2**64, epoch])
-            capacity, parts = max(self._buffer_rows // step, 1) * step, self._draw_parts(rng)
+        capacity, parts = size, None
+        if rng is not None:
+            capacity, parts = whole_batches(self._buffer_rows, size), rng.permutation(len(self.source.parts())).tolist()
         with closing(prefetch_items(self._fill_buffers(parts, capacity, reused=rng is not None), depth=1)) as buffers:
             for buffer in buffers:
                 order = None if rng is None else rng.permutation(len(buffer[0]))
-                skipped = min(skip, -(-len(buffer[0]) // step))
+                skipped = min(skip, -(-len(buffer[0]) // size))
                 skip -= skipped
-                yield from _cut(buffer, order, step, skipped)
-
-    def sequential(self) -> Iterator[TensorBatch]:
-        """Yield all rows in the order of the source, in chunks that fit into memory."""
-        return self.batches(0, None)
+                yield from _cut(buffer, order, size, skipped)
 
     @property
     def _buffer_rows(self) -> int:
@@ -143,25 +130,21 @@ class StreamedBatches:
         width: int = len(self.problem.scale) * self.dtype.itemsize
         return max(self.buffer // width, 1)
 
-    @property
-    def _chunk_rows(self) -> int:
-        return min(self._buffer_rows, BATCH_ROWS)
-
-    def _draw_parts(self, rng: np.random.Generator) -> Sequence[int]:
-        """Draw an order of the parts."""
-        parts = range(len(self.source.parts())) if self.parts is None else self.parts
-        drawn: list[int] = rng.permutation(np.asarray(parts, dtype=np.int64)).tolist()
-        return drawn
-
     def _fill_buffers(self, parts: Sequence[int] | None, capacity: int, *, reused: bool) -> Iterator[TensorBatch]:
         """Fill buffers with standardized rows in the order of the parts: all but the last have `capacity` rows.
 
         With `reused` there are two, in turn: the caller must have finished with one before it asks for the next.
         """
-        spare = cycle([self._new_buffer(min(capacity, self.local_n)) for _ in range(2)]) if reused else None
+        limit = min(capacity, self.local_n)
+
+        def new_buffer() -> TensorBatch:
+            X = torch.empty((limit, self.features), dtype=self.dtype, device="cpu")
+            return X, X.new_empty((limit, 1))
+
+        buffers = cycle([new_buffer(), new_buffer()]) if reused else starmap(new_buffer, repeat(()))
         rows_at_once = max(_CELLS_PER_BLOCK // self.design.layout.cells, 1)
         count = filled = 0
-        X, y = self._next_buffer(min(capacity, self.local_n), spare)
+        X, y = next(buffers)
         with closing(iter_blocks(self.design, self.source, size=rows_at_once, parts=parts)) as blocks:
             for block in blocks:
                 at = 0
@@ -171,20 +154,10 @@ class StreamedBatches:
                     filled, at = filled + stop - at, stop
                     if filled == len(X):
                         yield X.to(self.device), y.to(self.device)
-                        X, y = self._next_buffer(min(capacity, self.local_n - count - at), spare)
+                        X, y = (table[: self.local_n - count - at] for table in next(buffers))
                         filled = 0
                 count += block.size
         require_count(self.source, self.local_n, count)
-
-    def _next_buffer(self, size: int, spare: Iterator[TensorBatch] | None) -> TensorBatch:
-        X, y = self._new_buffer(size) if spare is None else next(spare)
-        return X[:size], y[:size]
-
-    def _new_buffer(self, size: int) -> TensorBatch:
-        return (
-            torch.empty((size, self.features), dtype=self.dtype, device="cpu"),
-            torch.empty((size, 1), dtype=self.dtype, device="cpu"),
-        )
 
 
 def _write(problem: StandardizedProblem, block: Block, at: slice, X: torch.Tensor, y: torch.Tensor) -> None:
@@ -212,4 +185,12 @@ def _cut(buffer: TensorBatch, order: np.ndarray | None, size: int, skip: int) ->
             X, y = (table[at] if order is None else take_rows(table, order[at]) for table in buffer)
         return zip(X.split(size), y.split(size), strict=True)
 
-    return gather_in_chunks(len(buffer[0]), size, skip, max(_ROWS_PER_GATHER // size, 1) * size, gather)
+    return gather_in_chunks(len(buffer[0]), size, skip, _ROWS_PER_GATHER, gather)
+
+
+def require_count(source: Source, expected: int, count: int) -> None:
+    """Raise a DataError where a scan counts another number of complete rows than the first one."""
+    if count != expected:
+        raise DataError(
+            f"{source.label} changed while it was read: {expected:,} complete rows at first, then {count:,}. Run again."
+        )

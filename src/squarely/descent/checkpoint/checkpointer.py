@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 import torch
@@ -16,16 +14,16 @@ from squarely.descent.checkpoint.files import (
     read_checkpoint,
     write_checkpoint,
 )
-from squarely.descent.checkpoint.fingerprint import RunFingerprint, require_same_run
+from squarely.descent.checkpoint.fingerprint import RunFingerprint
 from squarely.descent.checkpoint.policy import CheckpointPolicy
 from squarely.descent.checkpoint.serialize import NamedTensors
 from squarely.descent.checkpoint.state_dict import loader_generators, restore, rng_states, set_rng_states, to_checkpoint
-from squarely.descent.distributed.process_group import ProcessGroup
 from squarely.descent.loop.signals import SignalHandler
 from squarely.descent.loop.state import LoopState
 from squarely.descent.loop.stopping import StopReason
 from squarely.descent.options.options import TrainingOptions
-from squarely.errors import DataError, InputError, OptionError
+from squarely.descent.process_group import ProcessGroup
+from squarely.errors import DataError
 
 
 class Checkpointer:
@@ -43,8 +41,8 @@ class Checkpointer:
         self.remarks: tuple[str, ...] = ()
         self._policy, self._fingerprint, self._group, self._signals = policy, fingerprint, group, signals
         self._by_epoch = policy.unit == "epochs"  # whether epochs are counted, and not batches
-        self._last_saved = 0.0  # seconds or epochs
-        self._batches_since_save = 0
+        self._last_saved = 0.0  # seconds, epochs or batches, as `_progress` counts them
+        self._batches = 0
         self._position: tuple[int, int, int] | None = None  # epoch, batch and length of the log when it was last saved
         self._rng_before: NamedTensors = {}
         self._rng_resumed: NamedTensors = {}
@@ -53,7 +51,8 @@ class Checkpointer:
     def __enter__(self) -> Checkpointer:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *error: object) -> None:
+        """Restore the handlers of signals, and torch's generators unless the run drew from them."""
         self._signals.uninstall()
         now = rng_states(self._device)
         if self._rng_before and all(torch.equal(now[name], state) for name, state in self._rng_resumed.items()):
@@ -82,10 +81,10 @@ class Checkpointer:
     def save_if_due(self, state: LoopState) -> None:
         """Save the state at the beginning of an epoch or after a batch, if it is time."""
         if state.batch:
-            self._batches_since_save += 1
+            self._batches += 1
             if self._fingerprint.is_epoch_only or (self._by_epoch and not self._signals.is_due):
                 return
-        if self._signals.is_due or self._is_due(state.epoch - self._last_saved if self._by_epoch else self._batches_since_save):
+        if self._signals.is_due or self._progress(state) - self._last_saved >= self._policy.number:
             self._save(state)
 
     def on_end(self, state: LoopState, ended: StopReason) -> None:
@@ -100,7 +99,7 @@ class Checkpointer:
         for path in checkpoints_in(origin):
             try:
                 checkpoint = read_checkpoint(path)
-                ended = self._restore_from(state, options, checkpoint, path)
+                ended = restore(state, options, checkpoint, self._fingerprint, str(path))
             except UnreadableCheckpointError as error:
                 unreadable.append(f"The checkpoint {str(path)!r} cannot be read: {error}.")
                 continue
@@ -121,20 +120,6 @@ class Checkpointer:
             raise DataError(f"The folder {str(origin)!r} holds no checkpoint to resume. Give the folder that checkpoint= named.")
         self.remarks = (f"The folder {str(origin)!r} held no checkpoint yet: the run starts at the beginning.",)
         return None
-
-    def _restore_from(self, state: LoopState, options: TrainingOptions, checkpoint: Checkpoint, path: Path) -> StopReason | None:
-        try:
-            require_same_run(checkpoint.run, checkpoint.tensors, self._fingerprint, str(path))
-        except InputError:
-            raise
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            raise UnreadableCheckpointError(f"it does not fit together ({type(error).__name__}: {error})") from error
-        if checkpoint.epoch > options.epochs or (checkpoint.epoch == options.epochs and checkpoint.batch):
-            raise OptionError(
-                f"The checkpoint {str(path)!r} has done {checkpoint.epoch:,} epochs, and epochs={options.epochs} "
-                "asks for fewer. Give more."
-            )
-        return restore(state, checkpoint)
 
     def _describe_differences(self, checkpoint: Checkpoint, state: LoopState) -> tuple[str, ...]:
         """Return remarks on what may change the bits of a run that resumes."""
@@ -163,17 +148,17 @@ class Checkpointer:
                     "folder that all of them share."
                 )
 
-    def _is_due(self, count: float) -> bool:
+    def _progress(self, state: LoopState) -> float:
+        """Return the seconds, epochs or batches so far, whichever the policy counts."""
         if self._policy.unit == "seconds":
-            return time.monotonic() - self._last_saved >= self._policy.number
-        return count >= self._policy.number
+            return time.monotonic()
+        return state.epoch if self._by_epoch else self._batches
 
     def _save(self, state: LoopState, ended: StopReason | None = None) -> None:
         position, folder = _position_of(state), self._policy.folder
         if self._group.rank == 0 and (position != self._position or ended is not None):
             write_checkpoint(folder, to_checkpoint(state, self._fingerprint, ended))
-        self._position, self._batches_since_save = position, 0
-        self._last_saved = time.monotonic() if self._policy.unit == "seconds" else state.epoch
+        self._position, self._last_saved = position, self._progress(state)
         if self._signals.is_due:
             if not self._signals.is_single:
                 self._group.barrier()  # torchrun ends all processes once one has ended, whether or not the checkpoint is complete

@@ -48,11 +48,6 @@ class Checkpoint:
     run: Mapping[str, Any]
     tensors: NamedTensors
 
-    @property
-    def name(self) -> str:
-        """The name of its folder."""
-        return f"epoch-{self.epoch:06d}-batch-{self.batch:06d}"
-
 
 def checkpoints_in(folder: Path) -> list[Path]:
     """Return the checkpoints in a folder, the newest first."""
@@ -60,7 +55,7 @@ def checkpoints_in(folder: Path) -> list[Path]:
     return [path for _, path in sorted(found, reverse=True)]
 
 
-def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
+def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint into a folder, then remove all but it and the one before.
 
     Raises
@@ -73,7 +68,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     run = {"epoch": checkpoint.epoch, "batch": checkpoint.batch, **checkpoint.run}
     run["tensors"] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     text = json.dumps({"squarely checkpoint": FORMAT, "sha256": _digest(FORMAT, run), "run": run}, allow_nan=False)
-    path = folder / checkpoint.name
+    path = folder / f"epoch-{checkpoint.epoch:06d}-batch-{checkpoint.batch:06d}"
     if len(text) > _MAX_JSON_BYTES:
         raise DataError(
             f"The checkpoint {str(path)!r} was not written: its JSON has {len(text):,} bytes, and {_MAX_JSON_BYTES:,} are read "
@@ -82,11 +77,10 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     try:
         write_folder(path, {_TENSORS: content, _JSON: text.encode("ascii")})
     except OSError as error:
-        before = [f"The one before, {str(other)!r}, is complete." for other in checkpoints_in(folder)[:1]]
-        advice = before[0] if before else "There is none before it."
+        before = (f"The one before, {str(other)!r}, is complete." for other in checkpoints_in(folder))
+        advice = next(before, "There is none before it.")
         raise DataError(f"The checkpoint {str(path)!r} was not written: {error.strerror or error}. {advice}") from error
-    _prune(folder, checkpoint)
-    return path
+    _prune(folder, (checkpoint.epoch, checkpoint.batch))
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -166,9 +160,8 @@ def _position_of(path: Path) -> tuple[int, int] | None:
     return (int(match[1]), int(match[2])) if match else None
 
 
-def _prune(folder: Path, last: Checkpoint) -> None:
+def _prune(folder: Path, position: tuple[int, int]) -> None:
     """Remove all but the last two. One at a later position was unreadable, or the run would have resumed from it."""
-    position = last.epoch, last.batch
     before = [path for path in checkpoints_in(folder) if (_position_of(path) or position) <= position]
     for path in {*checkpoints_in(folder)} - {*before[:_MAX_CHECKPOINTS]}:
         shutil.rmtree(path, ignore_errors=True)

@@ -15,11 +15,12 @@ from squarely.descent.batches.in_memory import InMemoryBatches
 from squarely.descent.batches.loader import LoaderBatches
 from squarely.descent.batches.loader_pairs import unknown_sampler_name
 from squarely.descent.batches.streamed import StreamedBatches
-from squarely.descent.checkpoint.serialize import NamedTensors, describe_class, describe_value
-from squarely.descent.distributed.process_group import ProcessGroup
+from squarely.descent.checkpoint.files import Checkpoint
+from squarely.descent.checkpoint.serialize import describe_class, describe_value
 from squarely.descent.loop.training_loop import SINGLE_THREAD_CELLS
 from squarely.descent.options.optimizers import weight_decay_of
 from squarely.descent.options.options import TrainingOptions
+from squarely.descent.process_group import ProcessGroup
 from squarely.design import Design
 from squarely.errors import DataError, OptionError, listed, pluralize
 from squarely.moments import StandardizedProblem
@@ -49,11 +50,6 @@ class RunFingerprint:
     data: Mapping[str, Array]
     is_epoch_only: bool = False
     sampler: str = ""
-
-    @property
-    def tensors(self) -> NamedTensors:
-        """The data's numbers as tensors."""
-        return {f"data.{name}": torch.from_numpy(np.array(values, dtype=np.float64)) for name, values in self.data.items()}
 
 
 def fingerprint_of(
@@ -97,14 +93,14 @@ def fingerprint_of(
         "scale": problem.scale,
         "H": problem.H @ np.cos(np.arange(1.0, p + 1.0)),  # p numbers that differ for other columns, in place of p x p
         "h": problem.h,
-        "order": np.array([_order_checksum(rows), 0.0 if validation is None else _order_checksum(validation)]),
+        "order": np.array([_order_checksum(rows if options.engine == "rows" else None), _order_checksum(validation)]),
     }
     sampler = unknown_sampler_name(rows.source.loader) if isinstance(rows, LoaderBatches) else ""
     return RunFingerprint(run=run, data=data, is_epoch_only=isinstance(rows, LoaderBatches) and options.shuffle, sampler=sampler)
 
 
-def _order_checksum(rows: BatchSource) -> float:
-    """Sum labels, or sizes of streamed parts, with weights from -1/2 to 1/2: another order has another sum."""
+def _order_checksum(rows: BatchSource | None) -> float:
+    """Sum labels, or sizes of streamed parts, with weights from -1/2 to 1/2: another order has another sum, 0 without rows."""
     if isinstance(rows, StreamedBatches):
         sizes = np.array([part.rows or 0 for part in rows.source.parts()], dtype=np.float64)
         local = float(((np.arange(len(sizes)) + 0.5) / max(len(sizes), 1) - 0.5) @ sizes)
@@ -125,14 +121,15 @@ def _label_order_checksum(labels: torch.Tensor, first: int, n: int) -> float:
     return total / n
 
 
-def require_same_run(was: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], now: RunFingerprint, label: str) -> None:
-    """Refuse a checkpoint, `was` with `tensors`, of another formula, options or data; `label` names it.
+def require_same_run(checkpoint: Checkpoint, now: RunFingerprint, epochs: int, label: str) -> None:
+    """Refuse a checkpoint of another formula, options or data, or of more epochs; `label` names it.
 
     Raises
     ------
     OptionError, DataError : it is of another run; the message names the differences.
     KeyError, TypeError, ValueError : its values do not fit together.
     """
+    was = checkpoint.run
     for name in ("formula", "where"):
         if was[name] != now.run[name]:
             raise OptionError(
@@ -148,14 +145,16 @@ def require_same_run(was: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]
             f"The checkpoint {label!r} is of another run: {'; '.join(changed)}. Give the same, or start again in another folder."
         )
     _require_shape(was, now, label)
-    _require_numbers(tensors, now, label)
+    _require_numbers(checkpoint.tensors, now, label)
+    if checkpoint.epoch > epochs or (checkpoint.epoch == epochs and checkpoint.batch):
+        raise OptionError(
+            f"The checkpoint {label!r} has done {checkpoint.epoch:,} epochs, and epochs={epochs} asks for fewer. Give more."
+        )
 
 
 def _describe_changes(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
     defaults = TrainingOptions()
-    for name in dict.fromkeys([*was, *now]):
-        if name in _FREE_OPTIONS or name not in now:
-            continue
+    for name in (name for name in now if name not in _FREE_OPTIONS):
         before = was[name] if name in was else describe_class(getattr(defaults, name))  # a newer option
         same_decay = name == "weight_decay" and _weight_decay_of(was) == _weight_decay_of(now)
         same_average = name == "average" and _is_half(was) and _is_half(now)

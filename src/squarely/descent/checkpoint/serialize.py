@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,6 @@ import torch
 from squarely.storage.json_fields import as_bool, as_int, as_text
 
 NamedTensors = dict[str, torch.Tensor]
-_WORDS = ("nan", "inf", "-inf")
 
 
 def to_plain(value: Any, tensors: NamedTensors, name: str) -> Any:
@@ -33,7 +33,9 @@ def to_plain(value: Any, tensors: NamedTensors, name: str) -> Any:
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else {"number": str(float(value))}
     if isinstance(value, torch.Tensor):
-        return _tensor_to_plain(value, tensors, name)
+        key = f"{name}.{len(tensors)}"
+        tensors[key] = copy_to_cpu(value)
+        return {"tensor": key, "dtype": str(value.dtype), "shape": list(value.shape), "on_cpu": value.device.type == "cpu"}
     if isinstance(value, Mapping):
         pairs = [[to_plain(key, tensors, name), to_plain(item, tensors, name)] for key, item in value.items()]
         return {"counter" if isinstance(value, Counter) else "dict": pairs}
@@ -43,12 +45,6 @@ def to_plain(value: Any, tensors: NamedTensors, name: str) -> Any:
             return {"deque": items, "longest": value.maxlen}
         return items if isinstance(value, list) else {"tuple": items}
     raise TypeError(f"a {type(value).__name__} is neither a number, a text, a tensor nor a container of these")
-
-
-def _tensor_to_plain(value: torch.Tensor, tensors: NamedTensors, name: str) -> dict[str, Any]:
-    key = f"{name}.{len(tensors)}"
-    tensors[key] = copy_to_cpu(value)
-    return {"tensor": key, "dtype": str(value.dtype), "shape": list(value.shape), "on_cpu": value.device.type == "cpu"}
 
 
 def copy_to_cpu(tensor: torch.Tensor) -> torch.Tensor:
@@ -61,20 +57,27 @@ def from_plain(plain: Any, tensors: Mapping[str, torch.Tensor], device: torch.de
 
     Raises TypeError, ValueError or KeyError for anything that `to_plain` does not write.
     """
-    if plain is None or isinstance(plain, bool | int | float | str):
-        return plain
-    if isinstance(plain, list):
-        return [from_plain(item, tensors, device) for item in plain]
-    kind = _kind_of(plain)
-    if kind == "tensor":
-        return _tensor_from_plain(plain, tensors, device)
-    return _KINDS[kind](plain, lambda item: from_plain(item, tensors, device))
-
-
-def _kind_of(plain: Mapping[str, Any]) -> str:
-    if not plain:
-        raise ValueError("an empty object is in the place of a value.")
-    return next(iter(plain))
+    read = partial(from_plain, tensors=tensors, device=device)
+    value: Any
+    match plain:
+        case None | bool() | int() | float() | str():
+            value = plain
+        case list():
+            value = list(map(read, plain))
+        case {"tensor": _}:
+            value = _tensor_from_plain(plain, tensors, device)
+        case {"number": "nan" | "inf" | "-inf" as word}:
+            value = float(word)
+        case {"dict": pairs} | {"counter": pairs}:
+            items = {read(key): read(item) for key, item in pairs}
+            value = items if "dict" in plain else Counter(items)
+        case {"tuple": items}:
+            value = tuple(map(read, items))
+        case {"deque": items, "longest": longest}:
+            value = deque(map(read, items), None if longest is None else as_int(longest))
+        case _:
+            raise ValueError(f"{plain!r} is in the place of a value.")
+    return value
 
 
 def _tensor_from_plain(plain: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], device: torch.device) -> torch.Tensor:
@@ -82,30 +85,6 @@ def _tensor_from_plain(plain: Mapping[str, Any], tensors: Mapping[str, torch.Ten
     if str(tensor.dtype) != plain["dtype"] or list(tensor.shape) != plain["shape"]:
         raise ValueError(f"the tensor {plain['tensor']!r} has another shape or type than it had.")
     return tensor.to("cpu" if as_bool(plain["on_cpu"]) else device, copy=True)
-
-
-def _number_from_plain(plain: Mapping[str, Any]) -> float:
-    if plain["number"] not in _WORDS:
-        raise ValueError(f"{plain['number']!r} is in the place of a number.")
-    return float(plain["number"])
-
-
-def _dict_from_pairs(pairs: Any, read: Callable[[Any], Any]) -> dict[Any, Any]:
-    return {read(key): read(item) for key, item in pairs}
-
-
-def _deque_from_plain(plain: Mapping[str, Any], read: Callable[[Any], Any]) -> deque[Any]:
-    longest = plain["longest"]
-    return deque(map(read, plain["deque"]), None if longest is None else as_int(longest))
-
-
-_KINDS: Mapping[str, Callable[[Any, Callable[[Any], Any]], Any]] = {
-    "number": lambda plain, read: _number_from_plain(plain),
-    "dict": lambda plain, read: _dict_from_pairs(plain["dict"], read),
-    "counter": lambda plain, read: Counter(_dict_from_pairs(plain["counter"], read)),
-    "tuple": lambda plain, read: tuple(map(read, plain["tuple"])),
-    "deque": _deque_from_plain,
-}
 
 
 def describe_class(value: Any) -> Any:
@@ -145,8 +124,7 @@ def describe_value(plain: Any) -> str:
         return f"({', '.join(map(describe_value, plain))})"
     if not isinstance(plain, Mapping):
         return repr(plain)
-    kind = _kind_of(plain)
-    content = plain[kind]
+    (kind, content), *_ = plain.items()
     if kind == "dict":
         return "{" + ", ".join(f"{describe_value(key)}: {describe_value(item)}" for key, item in content) + "}"
     if kind in ("function", "object"):

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from squarely.descent.checkpoint.files import Checkpoint, UnreadableCheckpointError
-from squarely.descent.checkpoint.fingerprint import RunFingerprint
+from squarely.descent.checkpoint.fingerprint import RunFingerprint, require_same_run
 from squarely.descent.checkpoint.serialize import (
     NamedTensors,
     copy_to_cpu,
@@ -19,7 +19,8 @@ from squarely.descent.checkpoint.serialize import (
 )
 from squarely.descent.loop.state import History, LoopState, set_parameters
 from squarely.descent.loop.stopping import StopReason
-from squarely.errors import OptionError
+from squarely.descent.options.options import TrainingOptions
+from squarely.errors import InputError, OptionError
 from squarely.storage.json_fields import as_bool, as_int, as_number, as_text
 
 _READ_ERRORS = (ArithmeticError, AttributeError, LookupError, RecursionError, RuntimeError, TypeError, ValueError, StopIteration)
@@ -32,13 +33,14 @@ def to_checkpoint(state: LoopState, fingerprint: RunFingerprint, ended: StopReas
     ------
     OptionError : the state_dict of the optimizer or the scheduler has something that only pickle could write.
     """
-    requested = ended is not None and ended.is_requested  # then a resumed run calls the callbacks again at this epoch
-    logged = state.epoch if requested else len(state.history.losses)
-    tensors = fingerprint.tensors
+    logged = len(state.history.losses)
+    if ended is not None and ended.is_requested:
+        ended, logged = None, state.epoch  # a resumed run calls the callbacks again at this epoch
+    numbers: dict[str, Any] = {f"data.{name}": values for name, values in fingerprint.data.items()}
+    numbers |= {f"log.{i}": values[:logged] for i, values in enumerate(state.history.columns.values())}
+    tensors = {name: torch.tensor(values, dtype=torch.float64, device="cpu") for name, values in numbers.items()}
     for name, values in _state_tensors(state).items():
         tensors |= {f"{name}.{i}": copy_to_cpu(tensor) for i, tensor in enumerate(values)}
-    for i, values in enumerate(state.history.columns.values()):
-        tensors[f"log.{i}"] = torch.tensor(values[:logged], dtype=torch.float64, device="cpu")
     run = {
         **fingerprint.run,
         "counted": state.average_count,
@@ -52,14 +54,10 @@ def to_checkpoint(state: LoopState, fingerprint: RunFingerprint, ended: StopReas
         "made": _describe_kinds(state),
         "optimizer": _part_to_plain(state.optimizer, tensors, "optimizer"),
         "scheduler": None if state.scheduler is None else _part_to_plain(state.scheduler, tensors, "scheduler"),
-        "ended": None if ended is None or requested else _stop_reason_to_json(ended),
+        "ended": ended and {"status": ended.status, "reason": ended.reason, "restored": ended.restored_epoch, "asked": False},
     }
     tensors |= {name: generator.get_state() for name, generator in loader_generators(state).items()}
     return Checkpoint(epoch=state.epoch, batch=state.batch, run=run, tensors=tensors | rng_states(state.total.device))
-
-
-def _stop_reason_to_json(ended: StopReason) -> dict[str, Any]:
-    return {"status": ended.status, "reason": ended.reason, "restored": ended.restored_epoch, "asked": ended.is_requested}
 
 
 def loader_generators(state: LoopState) -> dict[str, torch.Generator]:
@@ -93,16 +91,19 @@ def _part_to_plain(part: Any, tensors: NamedTensors, name: str) -> Any:
         ) from error
 
 
-def restore(state: LoopState, checkpoint: Checkpoint) -> StopReason | None:
-    """Set a run to a checkpoint with the same fingerprint; if it had ended there, return how.
+def restore(
+    state: LoopState, options: TrainingOptions, checkpoint: Checkpoint, fingerprint: RunFingerprint, label: str
+) -> StopReason | None:
+    """Set a run to a checkpoint, which `label` names; if it had ended there, return how.
 
     Raises
     ------
-    OptionError : the optimizer or scheduler is of another kind.
+    OptionError, DataError : the checkpoint is of another run, or the optimizer or scheduler is of another kind.
     UnreadableCheckpointError : its values do not fit together.
     """
-    run, tensors = checkpoint.run, checkpoint.tensors
+    run, tensors, device = checkpoint.run, checkpoint.tensors, state.total.device
     try:
+        require_same_run(checkpoint, fingerprint, options.epochs, label)
         _require_kinds(run["made"], _describe_kinds(state))
         log = _read_history(checkpoint)
         state.average_count = as_int(run["counted"])
@@ -110,18 +111,17 @@ def restore(state: LoopState, checkpoint: Checkpoint) -> StopReason | None:
         state.average_start = None if start is None else as_int(start)
         for name, values in _state_tensors(state).items():
             set_parameters(values, [_require_same_shape(tensors[f"{name}.{i}"], old) for i, old in enumerate(values)])
-        _put_optimizer(state.optimizer, from_plain(run["optimizer"], tensors, state.total.device))
+        _put_optimizer(state.optimizer, from_plain(run["optimizer"], tensors, device))
         if state.scheduler is not None:
-            _put_scheduler(state.scheduler, from_plain(run["scheduler"], tensors, state.total.device))
+            _put_scheduler(state.scheduler, from_plain(run["scheduler"], tensors, device))
         ended = _read_stop_reason(run["ended"])
         if ended is not None and ended.restored_epoch is not None and ended.restored_epoch >= len(log.losses):
             raise ValueError(f"epoch {ended.restored_epoch} is not in its log")
-        device = state.total.device
         set_rng_states({name: tensors[name] for name in rng_states(device)}, device)
         for name, generator in loader_generators(state).items():
             if name in tensors:  # early checkpoints lack it
                 generator.set_state(_require_same_shape(tensors[name], generator.get_state()))
-    except OptionError:
+    except InputError:
         raise
     except _READ_ERRORS as error:
         raise UnreadableCheckpointError(f"it does not fit together ({type(error).__name__}: {error})") from error

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from squarely.descent.codegen.expressions import Fields, expression_code
-from squarely.descent.codegen.python_text import BracketedText, array_literal, call, literal, number_literal, remark, statement
+from squarely.descent.codegen.python_text import array_literal, call, dict_literal, literal, number_literal, remark, statement
 from squarely.descent.codegen.rows import level_use
 from squarely.design import (
     Basis,
@@ -21,7 +21,6 @@ from squarely.design import (
     Name,
     Numeric,
     Polynomial,
-    Spline,
     argument_of,
 )
 from squarely.numerics import Array
@@ -33,22 +32,17 @@ computed = pd.DataFrame(index=rows.index)
 with np.errstate(all="ignore"):"""
 _FINITE_ROWS = """finite = np.isfinite(computed).all(axis=1)
 rows, computed = rows[finite], computed[finite]"""
+_NATURAL = ", combined so that they are straight at the ends"
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class _ColumnWriter:
-    """A design, and the names of its parts in the script.
-
-    Attributes
-    ----------
-    expression_keys : expression -> its key in the frame `computed`, for expressions that are more than a column.
-    tables : text of a basis -> the variable with its columns.
-    """
+    """A design, and the names of its parts in the script: keys in the frame `computed`, and variables with columns of bases."""
 
     design: Design
     fields: Fields
-    expression_keys: Mapping[Expression, str] = field(default_factory=dict)
-    tables: Mapping[str, str] = field(default_factory=dict)
+    expression_keys: Mapping[Expression, str]
+    tables: Mapping[str, str]
 
     def value_code(self, expression: Expression) -> str:
         """Write the value of an expression."""
@@ -62,14 +56,16 @@ def columns_code(design: Design, fields: Fields) -> list[str]:
     bases = [f for f in design.factors.values() if isinstance(f, Basis) and f.kind != "powers"]
     tables = {factor.text: f"basis_{i}" for i, factor in enumerate(bases, start=1)}
     writer = _ColumnWriter(design=design, fields=fields, expression_keys=_name_expressions(design), tables=tables)
-    lines = _expressions_code(writer)
+    lines = []
+    if writer.expression_keys:
+        learned = design.learned.standardizations
+        values = {key: expression_code(expression, fields, learned) for expression, key in writer.expression_keys.items()}
+        lines = [_EXPRESSIONS, *(f"    computed[{literal(key)}] = {value}" for key, value in values.items()), _FINITE_ROWS]
     for factor in bases:
         lines += _basis_code(writer, factor)
     lines += ["", f"# The columns of X.{_contrasts_remark(design)}"]
-    items = [
-        f"{literal(key)}: {_column_code(writer, column)}" for key, column in zip(column_keys(design), design.columns, strict=True)
-    ]
-    lines += [statement("columns = ", BracketedText("{", tuple(items), "}"))]
+    codes = [_column_code(writer, column) for column in design.columns]
+    lines += [statement("columns = ", dict_literal(dict(zip(column_keys(design), codes, strict=True))))]
     lines += ['X = np.column_stack(list(columns.values())).astype("float64")  # (n, features)']
     return [*lines, *_response_code(writer)]
 
@@ -84,11 +80,6 @@ def column_keys(design: Design) -> list[str]:
             name = f"{column.name} ({count})"
         keys[name] = None
     return list(keys)
-
-
-def has_splines(design: Design) -> bool:
-    """Return whether the columns need scipy."""
-    return any(isinstance(basis, Spline) for basis in design.learned.bases.values())
 
 
 def is_exact(design: Design) -> bool:
@@ -111,61 +102,37 @@ def _name_expressions(design: Design) -> dict[Expression, str]:
     return keys
 
 
-def _expressions_code(writer: _ColumnWriter) -> list[str]:
-    if not writer.expression_keys:
-        return []
-    learned = writer.design.learned.standardizations
-    lines = [
-        f"    computed[{literal(key)}] = {expression_code(expression, writer.fields, learned)}"
-        for expression, key in writer.expression_keys.items()
-    ]
-    return [_EXPRESSIONS, *lines, _FINITE_ROWS]
-
-
 def _basis_code(writer: _ColumnWriter, factor: Basis) -> list[str]:
-    basis, x = writer.design.learned.bases[factor.text], writer.value_code(factor.argument)
-    table = writer.tables[factor.text]
+    basis, table = writer.design.learned.bases[factor.text], writer.tables[factor.text]
+    weights = basis.weights if isinstance(basis, Polynomial) else basis.natural_weights
     if isinstance(basis, Polynomial):
-        return _polynomial_code(basis, x, table, factor)
-    count = len(basis.knots) - basis.degree - 1
-    selected = f"[:, {basis.first_column}:]" if basis.first_column else ""
-    natural = "" if basis.natural_weights is None else ", combined so that they are straight at the ends"
-    lines = [
-        "",
-        f"# {remark(factor.text)}:",
-        f"# B-splines on the knots of the run{natural}.",
-        f"x = {x}",
-        statement("knots = ", array_literal(basis.knots.tolist())),
-        f"{table} = BSpline(knots, np.eye({count}), {basis.degree})(x){selected}",
-    ]
-    if basis.natural_weights is not None:
-        lines += [statement(f"{table} = {table} @ ", array_literal(basis.natural_weights.tolist()))]
-    return lines
-
-
-def _polynomial_code(basis: Polynomial, x: str, table: str, factor: Basis) -> list[str]:
-    half = (basis.high - basis.low) / 2
-    degree = len(basis.weights) - 1
-    middle = basis.low + half
-    mapped = f"(x {'-' if middle >= 0 else '+'} {number_literal(abs(middle))}) / {number_literal(half)}"
-    return [
-        "",
-        f"# {remark(factor.text)}:",
-        "# Chebyshev polynomials of the argument mapped onto [-1, 1], combined so that they are",
-        "# orthogonal over the rows of the run.",
-        f"x = {x}",
-        statement(f"{table} = ", call("np.polynomial.chebyshev.chebvander", [mapped, str(degree)])),
-        statement(f"{table} = {table} @ ", array_literal(basis.weights.tolist())),
-    ]
+        half = (basis.high - basis.low) / 2
+        middle = basis.low + half
+        mapped = f"(x {'-' if middle >= 0 else '+'} {number_literal(abs(middle))}) / {number_literal(half)}"
+        about = [
+            "# Chebyshev polynomials of the argument mapped onto [-1, 1], combined so that they are",
+            "# orthogonal over the rows of the run.",
+        ]
+        values = call("np.polynomial.chebyshev.chebvander", [mapped, str(len(basis.weights) - 1)])
+        lines = [statement(f"{table} = ", values)]
+    else:
+        count = len(basis.knots) - basis.degree - 1
+        selected = f"[:, {basis.first_column}:]" if basis.first_column else ""
+        about = [f"# B-splines on the knots of the run{'' if weights is None else _NATURAL}."]
+        knots = statement("knots = ", array_literal(basis.knots.tolist()))
+        lines = [knots, f"{table} = BSpline(knots, np.eye({count}), {basis.degree})(x){selected}"]
+    if weights is not None:
+        lines += [statement(f"{table} = {table} @ ", array_literal(weights.tolist()))]
+    return ["", f"# {remark(factor.text)}:", *about, f"x = {writer.value_code(factor.argument)}", *lines]
 
 
 def _contrasts_remark(design: Design) -> str:
     """Write which level the others of a category are compared with."""
-    lines = []
-    for text, coding in design.categories.items():
-        role = "the reference of" if coding.kind == "treatment" else "-1 in all columns of"
-        lines.append(f"\n# {remark(coding.levels[coding.position])} is {role} {remark(text)}.")
-    return "".join(lines)
+    return "".join(
+        f"\n# {remark(coding.levels[coding.position])} is "
+        f"{'the reference of' if coding.kind == 'treatment' else '-1 in all columns of'} {remark(text)}."
+        for text, coding in design.categories.items()
+    )
 
 
 def _column_code(writer: _ColumnWriter, column: Column) -> str:

@@ -7,8 +7,8 @@ control characters, so no text of the user's can become code.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 WIDTH = 100
@@ -22,6 +22,9 @@ class BracketedText:
     head: str
     items: tuple[str | BracketedText, ...]
     tail: str
+
+    def __str__(self) -> str:
+        return f"{self.head}{', '.join(map(str, self.items))}{self.tail}"
 
 
 def literal(value: Any) -> str:
@@ -62,9 +65,14 @@ def call(head: str, items: Iterable[str | BracketedText]) -> BracketedText:
     return BracketedText(f"{head}(", tuple(items), ")")
 
 
-def list_literal(values: Iterable[Any]) -> BracketedText:
-    """Write a list."""
-    return BracketedText("[", tuple(value if isinstance(value, BracketedText) else literal(value) for value in values), "]")
+def list_literal(values: Iterable[Any], head: str = "") -> BracketedText:
+    """Write a list after a text."""
+    return BracketedText(f"{head}[", tuple(value if isinstance(value, BracketedText) else literal(value) for value in values), "]")
+
+
+def dict_literal(items: Mapping[str, str], head: str = "") -> BracketedText:
+    """Write a dict, whose values are code, after a text."""
+    return BracketedText(head + "{", tuple(f"{literal(key)}: {code}" for key, code in items.items()), "}")
 
 
 def array_literal(values: Sequence[Any]) -> BracketedText:
@@ -72,28 +80,19 @@ def array_literal(values: Sequence[Any]) -> BracketedText:
     return call("np.array", [list_literal(list_literal(row) if isinstance(row, list) else row for row in values)])
 
 
-def add_prefix(head: str, item: str | BracketedText) -> str | BracketedText:
-    """Write a key or the name of an argument before an item."""
-    return f"{head}{item}" if isinstance(item, str) else BracketedText(head + item.head, item.items, item.tail)
-
-
-def statement(head: str, item: str | BracketedText, *, indent: int = 0) -> str:
+def statement(head: str, item: BracketedText, *, indent: int = 0) -> str:
     """Write a statement, or a part of one, in lines that respect the width where possible.
 
     >>> print(statement("x = ", call("f", ["1", "2"])))
     x = f(1, 2)
     """
-    return " " * indent + _format(add_prefix(head, item), indent=indent, after=0)
+    return " " * indent + _format(replace(item, head=head + item.head), indent=indent, after=0)
 
 
 def _format(item: str | BracketedText, *, indent: int, after: int) -> str:
-    flat = _flatten(item)
+    flat = str(item)
     if isinstance(item, str) or indent + len(flat) + after <= WIDTH or not item.items:
         return flat
     pad = " " * (indent + 4)
     lines = [f"{pad}{_format(part, indent=indent + 4, after=1)},\n" for part in item.items]
     return f"{item.head}\n{''.join(lines)}{' ' * indent}{item.tail}"
-
-
-def _flatten(item: str | BracketedText) -> str:
-    return item if isinstance(item, str) else f"{item.head}{', '.join(map(_flatten, item.items))}{item.tail}"

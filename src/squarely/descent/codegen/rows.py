@@ -11,7 +11,7 @@ import numpy as np
 
 from squarely.data import PandasReadCall, Source, iter_batches, named_kind, pandas_read_call, pandas_read_csv_call
 from squarely.descent.codegen.expressions import Fields, evaluate_constant, expression_code
-from squarely.descent.codegen.python_text import BracketedText, add_prefix, call, list_literal, literal, remark, statement
+from squarely.descent.codegen.python_text import BracketedText, call, dict_literal, list_literal, literal, remark, statement
 from squarely.design import (
     COMPARISONS,
     BooleanOperation,
@@ -30,9 +30,7 @@ from squarely.storage.disk import printable_name
 _GAPS = ("", "NA", "NULL", "<gap>")  # candidates for gaps in a file that the user writes
 _NAN = ("nan", "NaN", "NAN")
 _TRUTH = 'truth = {"true": 1.0, "false": 0.0, "t": 1.0, "f": 0.0, "yes": 1.0, "no": 0.0}'
-_NARROW_FLOATS = {"float": "float32", "halffloat": "float16"}  # Arrow's names of floats that a CSV file does not restore exactly
-_OPPOSITE_CONNECTIVES = {"and": " | ", "or": " & "}
-_CONNECTIVES = {"and": " & ", "or": " | "}
+_NARROW_FLOATS: Mapping[str, np.dtype] = {"float": np.dtype("float32"), "halffloat": np.dtype("float16")}  # by Arrow's names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,10 +80,7 @@ def widen_floats(design: Design, source: Source) -> Design:
     codings = design.categories
     named = {coding.column for coding in codings.values() if isinstance(coding.levels[0], float)}
     named |= set() if design.where is None else {*design.where.numbers, *design.where.labels}
-    types = [str(kind) for kind in next(iter(source.read([], sorted(named)))).schema.types] if named else []
-    narrow = {
-        name: np.dtype(_NARROW_FLOATS[kind]) for name, kind in zip(sorted(named), types, strict=False) if kind in _NARROW_FLOATS
-    }
+    narrow = _narrow_types(source, [], sorted(named)) if named else {}
     if not narrow:
         return design
     levels = {
@@ -130,12 +125,8 @@ def _condition_uses(condition: Condition, source: Source) -> list[tuple[str, str
         return [use for part in condition.conditions for use in _condition_uses(part, source)]
     if isinstance(condition, Comparison):
         return [(name.name, numeric_use(source, name.name)) for name in column_names(*condition.sides)]
-    return [(condition.name.name, _membership_use(condition, source))]
-
-
-def _membership_use(condition: IsIn, source: Source) -> str:
-    is_text = all(isinstance(value, str) for value in condition.values)
-    return "text" if is_text else numeric_use(source, condition.name.name)
+    name = condition.name.name
+    return [(name, "text" if all(isinstance(value, str) for value in condition.values) else numeric_use(source, name))]
 
 
 def file_of(source: Source, uses: ColumnUses, data: str | None, *, name: str = "frame") -> tuple[PandasReadCall, list[str]]:
@@ -143,7 +134,12 @@ def file_of(source: Source, uses: ColumnUses, data: str | None, *, name: str = "
     own = source.pandas_call
     if own is not None:
         if data is None:
-            _require_name(own)
+            for each in (own, *own.further_calls):
+                if each.function == "read_parquet" and printable_name(each.path) != each.path:
+                    raise OptionError(
+                        f"The path {each.path!r} is not UTF-8, and pandas.read_parquet cannot open it. Rename the file, or give "
+                        "code(data=...) another path."
+                    )
             return own, []
         other = pandas_read_call(data, named_kind(data))
         is_same = other.function == own.function
@@ -154,23 +150,14 @@ def file_of(source: Source, uses: ColumnUses, data: str | None, *, name: str = "
     if file.typed:
         write = file.function.replace("read", "to")
         return file, [f"# The rows were in memory. As a pandas DataFrame, write them first: {name}.{write}(...)"]
-    casts = ", ".join(literal(column) + ': "float64"' for column in _narrow_columns(source, uses))
-    cast = f".astype({{{casts}}})" if casts else ""
+    numbers = [column for column, kinds in uses.by_column.items() if kinds == ("number",)]
+    casts = dict_literal(dict.fromkeys(_narrow_types(source, numbers, []), '"float64"'))
+    cast = f".astype({casts})" if casts.items else ""
     option = f", na_rep={literal(gap)}" if gap else ""
     return pandas_read_csv_call(file.path, nulls=(gap,)), [
         "# The rows were in memory. As a pandas DataFrame, write them first:",
         f"#     {name}{cast}.to_csv({literal(file.path)}, index=False{option})",
     ]
-
-
-def _require_name(file: PandasReadCall) -> None:
-    """Raise an OptionError if pandas cannot open a file by its name."""
-    for each in (file, *file.further_calls):
-        if each.function == "read_parquet" and printable_name(each.path) != each.path:
-            raise OptionError(
-                f"The path {each.path!r} is not UTF-8, and pandas.read_parquet cannot open it. Rename the file, or give "
-                "code(data=...) another path."
-            )
 
 
 def _choose_gap(source: Source, uses: ColumnUses) -> str:
@@ -183,24 +170,25 @@ def _choose_gap(source: Source, uses: ColumnUses) -> str:
     return gap
 
 
-def _narrow_columns(source: Source, uses: ColumnUses) -> list[str]:
-    numbers = [name for name, kinds in uses.by_column.items() if kinds == ("number",)]
-    types = [str(kind) for kind in next(iter(source.read(numbers))).schema.types]
-    return [name for name, kind in zip(numbers, types, strict=False) if kind in _NARROW_FLOATS]
+def _narrow_types(source: Source, numbers: list[str], labels: list[str]) -> dict[str, np.dtype]:
+    """Return the types of the columns that have floats which a CSV file does not restore exactly."""
+    types = map(str, next(iter(source.read(numbers, labels))).schema.types)
+    return {name: _NARROW_FLOATS[kind] for name, kind in zip([*numbers, *labels], types, strict=False) if kind in _NARROW_FLOATS}
 
 
 def read_code(file: PandasReadCall, uses: ColumnUses) -> list[str]:
     """Write the statements that read the file, or the files, and convert each column to the type of its use."""
     lines, first = _call_code(file, uses, literal(file.path))
-    if not file.further_calls:
+    files = (file, *file.further_calls)
+    if len(files) == 1:
         lines.append(statement("rows = ", first))
-    elif _is_uniform(file, uses):
-        lines.append(statement("files = ", list_literal([file.path, *(other.path for other in file.further_calls)])))
+    elif all(each.options == file.options and not _constant_columns(each, uses) for each in files):
+        lines.append(statement("files = ", list_literal(each.path for each in files)))
         reading = statement("return ", _call_code(file, uses, "file")[1], indent=4)
         lines += ["", "", "def read(file):", reading, "", ""]
         lines.append("rows = pd.concat(map(read, files), ignore_index=True)")
     else:
-        calls = [first, *(_call_code(other, uses, literal(other.path))[1] for other in file.further_calls)]
+        calls = [_call_code(each, uses, literal(each.path))[1] for each in files]
         lines.append(statement("rows = ", call("pd.concat", [list_literal(calls), "ignore_index=True"])))
     fields = uses.fields
     # The key of the column itself comes last: the others are computed from what was read.
@@ -211,12 +199,6 @@ def read_code(file: PandasReadCall, uses: ColumnUses) -> list[str]:
     return lines + [line for line in converted if line]
 
 
-def _is_uniform(file: PandasReadCall, uses: ColumnUses) -> bool:
-    """Return whether all files are read with the same call."""
-    calls = (file, *file.further_calls)
-    return not any(_constant_columns(each, uses) for each in calls) and all(each.options == file.options for each in calls)
-
-
 def _call_code(file: PandasReadCall, uses: ColumnUses, path: str) -> tuple[list[str], BracketedText]:
     """Write the call that reads one file, whose path is Python text, and the statements before it."""
     option = "usecols" if not file.typed else "columns" if file.function != "read_json" else None
@@ -224,22 +206,21 @@ def _call_code(file: PandasReadCall, uses: ColumnUses, path: str) -> tuple[list[
     added = _constant_columns(file, uses)
     read = {name: kinds for name, kinds in uses.by_column.items() if name not in added}
     if option:
-        arguments.append(add_prefix(f"{option}=", list_literal(read)))
+        arguments.append(list_literal(read, f"{option}="))
     if not file.typed:
-        kinds = {name: "float64" if kinds == ("number",) else "str" for name, kinds in read.items()}
-        items = tuple(f"{literal(name)}: {literal(kind)}" for name, kind in kinds.items())
-        arguments.append(BracketedText("dtype={", items, "}"))
+        types = {name: '"float64"' if kinds == ("number",) else '"str"' for name, kinds in read.items()}
+        arguments.append(dict_literal(types, "dtype="))
     lines: list[str] = []
     for name, value in file.options.items():
         if name == "na_values":
             lines, words = _gap_words_code(value, uses)
-            arguments.append(add_prefix("na_values=", words))
+            arguments.append(words)
         else:
             arguments.append(f"{name}={literal(value)}")
     code = call(f"pd.{file.function}", arguments)
     if added:
-        items = tuple(f"{literal(name)}: {literal(value)}" for name, value in added.items())
-        code = call("pd.DataFrame.assign", [code, BracketedText("**{", items, "}")])
+        values = {name: literal(value) for name, value in added.items()}
+        code = call("pd.DataFrame.assign", [code, dict_literal(values, "**")])
     return lines, code
 
 
@@ -254,15 +235,13 @@ def _constant_columns(file: PandasReadCall, uses: ColumnUses) -> dict[str, int |
 def _gap_words_code(words: list[str], uses: ColumnUses) -> tuple[list[str], BracketedText]:
     """Write the texts that mean a gap: nan is one in a column of numbers, but a level in a column of text."""
     numeric = [name for name, kinds in uses.by_column.items() if kinds == ("number",)]
-    everywhere = list_literal([*words, *_NAN]) if numeric else list_literal(words)
     if len(numeric) in (0, len(uses.by_column)):
-        return [], everywhere
+        return [], list_literal([*words, *_NAN] if numeric else words, "na_values=")
     lines = [
         statement("gaps = ", list_literal(words)),
         statement("", BracketedText("not_numbers = [", ("*gaps", *map(literal, _NAN)), "]")),
     ]
-    items = (f"{literal(name)}: {'not_numbers' if name in numeric else 'gaps'}" for name in uses.by_column)
-    return lines, BracketedText("{", tuple(items), "}")
+    return lines, dict_literal({name: "not_numbers" if name in numeric else "gaps" for name in uses.by_column}, "na_values=")
 
 
 def _conversion_code(name: str, kind: str, fields: Fields, file: PandasReadCall) -> str:
@@ -305,7 +284,7 @@ def _condition_code(condition: Condition, fields: Fields, is_true: bool) -> str:
     if isinstance(condition, BooleanOperation):
         if condition.word == "not":
             return _condition_code(condition.conditions[0], fields, not is_true)
-        sign = (_CONNECTIVES if is_true else _OPPOSITE_CONNECTIVES)[condition.word]
+        sign = " & " if (condition.word == "and") is is_true else " | "
         return sign.join(f"({_condition_code(part, fields, is_true)})" for part in condition.conditions)
     if isinstance(condition, Comparison):
         return _comparison_code(condition, fields, is_true)
@@ -313,13 +292,13 @@ def _condition_code(condition: Condition, fields: Fields, is_true: bool) -> str:
 
 
 def _comparison_code(condition: Comparison, fields: Fields, is_true: bool) -> str:
-    sides = [expression_code(side, fields, {}) for side in condition.sides]
-    is_finite = [f" & np.isfinite({text})" for text, side in zip(sides, condition.sides, strict=True) if column_names(side)]
+    codes = [expression_code(side, fields, {}) for side in condition.sides]
+    is_finite = [f" & np.isfinite({code})" for code, side in zip(codes, condition.sides, strict=True) if column_names(side)]
     if not is_finite:  # two numbers, which are compared here
-        left, right = (evaluate_constant(side) for side in condition.sides)
+        left, right = map(evaluate_constant, condition.sides)
         holds = math.isfinite(left) and math.isfinite(right) and COMPARISONS[condition.sign](left, right) is is_true
         return f"np.full(len(rows), {holds})"
-    return f"{'' if is_true else '~'}({sides[0]} {condition.sign} {sides[1]}){''.join(is_finite)}"
+    return f"{'' if is_true else '~'}({f' {condition.sign} '.join(codes)}){''.join(is_finite)}"
 
 
 def _membership_code(condition: IsIn, fields: Fields, is_true: bool) -> str:

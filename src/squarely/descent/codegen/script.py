@@ -4,77 +4,34 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from string import Template
+from textwrap import indent
 
-from squarely.data import Source
+from squarely.data import Source, SplitSource
 from squarely.descent.batches.in_memory import same_batches_each_epoch
 from squarely.descent.batches.loader import LoaderSource
-from squarely.descent.codegen.columns import columns_code, has_splines, is_exact
-from squarely.descent.codegen.loop import ScriptPlan, loop_code, metrics_code, report_code
-from squarely.descent.codegen.python_text import array_literal, literal, remark, statement
+from squarely.descent.codegen.columns import columns_code, is_exact
+from squarely.descent.codegen.python_text import array_literal, dict_literal, literal, remark, statement
 from squarely.descent.codegen.rows import column_uses, file_of, filter_code, read_code, widen_floats
-from squarely.descent.codegen.split import split_of, validation_code
-from squarely.descent.codegen.torch_calls import criterion_code, functions_code, optimizer_code
+from squarely.descent.codegen.split import held_out_code
+from squarely.descent.codegen.template import SCRIPT, STEP, select_lines
+from squarely.descent.codegen.torch_calls import optimizer_code
+from squarely.descent.loop.stopping import DIVERGENCE_FACTOR
 from squarely.descent.loop.training_loop import SINGLE_THREAD_CELLS, LoopResult
-from squarely.descent.options.options import TrainingOptions
-from squarely.design import Design
+from squarely.descent.options.options import LOSS_NAMES, TrainingOptions
+from squarely.design import Design, Spline
 from squarely.errors import OptionError
 from squarely.moments import StandardizedProblem
 
-# The first two lines hold nothing of the user's, because Python looks there for the encoding of the file.
-_SCRIPT = Template('''\
-"""A linear regression trained in PyTorch, written by squarely. It runs without squarely."""
-
-# Formula: $formula
-# $agreement
-${remarks}${imports}from torch import nn
-
-$settings
-device, dtype = $device, torch.$dtype
-
-# The rows.
-$rows
-
-$columns
-$count
-
-$table
-
-# The model, from $start.
-$model
-$functions
-$loop
-
-# The coefficients$units.
-$params
-
-$report
-for name, value in params.items():
-    print(f"{name!r}: {value:.8g}")
-''')
-_COUNT = """\
-if len(y) != {n}:
-    raise SystemExit(f"The run saw {n} complete rows, and here are {{len(y)}}: the data differ.")"""
-_COUNT_SPLIT = """
-# Rows where `held_out` is true are for validation.
-held_out = held_out[rows.index]
-if (~held_out).sum() != {n}:
-    raise SystemExit(f"The run saw {n} rows, and here are {{(~held_out).sum()}}: the data differ.")"""
-_STANDARDIZE_COMMENT = """\
-# Standardize: {}
-# The shift has two parts because together they keep more digits than their sum."""
-_MEAN_AND_DEVIATION = "each column minus its mean, over its population standard deviation (divisor n)."
-_ROOT_MEAN_SQUARE = "each column over its root mean square; without an intercept nothing is subtracted."
-_ONE_THREAD = "torch.set_num_threads(1)  # with so few numbers, a second thread would only wait"
-_INTERCEPT_CODE = """\
-bias = model.bias.detach().double().cpu().numpy()
-level = center[-1] + (offset[-1] + scale[-1] * bias[0] - slopes @ offset[:-1])
-intercept = level - slopes @ center[:-1]
-params = {"Intercept": float(intercept), **dict(zip(columns, slopes.tolist()))}"""
-_PLAIN_INTERCEPT_CODE = """\
-slopes = weight.tolist()
-params = {"Intercept": model.bias.item(), **dict(zip(columns, slopes))}"""
+_METRICS = {
+    "mse": "mse{square}",
+    "rmse": "np.sqrt(mse){unit}",
+    "mae": "residual.abs().mean().item(){unit}",
+    "r2": "1.0 - mse / labels.double().var(correction=0).item()",
+}
+_LITERAL_OPTIONS = ("average", "batch_size", "clip_grad_norm", "delta", "device", "patience", "quantile", "seed")
 _EXACT_AGREEMENT = "On the machine of the run, the losses equal those of the run to the last bit."
 _ROUNDED_AGREEMENT = "The losses equal those of the run up to rounding: {}."
 _STREAMED_AGREEMENT = "The losses differ from the run's by the order of the rows, which the run drew from a buffer."
@@ -108,35 +65,20 @@ def write_script(run: ScriptInput, *, data: object = None) -> str:
     ------
     OptionError : `data` is not a path, or the run used an object that has no text.
     """
-    options, problem = run.options, run.problem
     _require_text(run)
-    plan = _plan_script(run)
-    split = split_of(run.source, run.validation if plan.has_validation else None)
-    design = widen_floats(run.design, split.source)
-    uses = column_uses(design, split.source)
-    file, comments = file_of(split.source, uses, _check_path(data))
-    held_out = validation_code(split, uses, typed=file.typed)
-    functions = [*functions_code(options), *metrics_code(plan)]
-    return _SCRIPT.substitute(
-        formula=remark(design.formula.text),
-        agreement=_describe_agreement(run),
-        remarks="".join(f"# {line}\n" for line in _describe_omissions(run, plan)),
-        imports=_imports_code(plan, splines=has_splines(design)),
-        settings="\n".join(_settings_code(plan)),
-        rows="\n".join([*comments, *read_code(file, uses), *held_out, *filter_code(design, uses)]),
-        columns="\n".join(columns_code(design, uses.fields)).strip("\n"),
-        count=(_COUNT_SPLIT if split.has_validation else _COUNT).format(n=problem.n),
-        table="\n".join(_table_code(plan, problem, split=split.has_validation)),
-        dtype=options.dtype,
-        device=literal(options.device),
-        start="nn.Linear's random start" if options.start is None else "the given start",
-        model="\n".join(_model_code(options, problem, features=len(design.columns))),
-        functions="".join(f"\n\n{text}\n" for text in functions) + ("\n" if functions else ""),
-        loop="\n".join(loop_code(plan)),
-        units=", back in the units of the data" if options.standardize else "",
-        params="\n".join(_params_code(options, problem)),
-        report="\n".join(report_code(plan)),
-    )
+    source = run.source.parent if isinstance(run.source, SplitSource) else run.source
+    validation = run.validation if "val_loss" in run.result.history.columns else None
+    design = widen_floats(run.design, source)
+    uses = column_uses(design, source)
+    file, comments = file_of(source, uses, _check_path(data))
+    held_out = held_out_code(run.source, validation, uses, typed=file.typed)
+    flags = _option_flags(run.options) | _run_flags(run) | {"held_out": bool(held_out)}
+    values = _option_values(run.options) | _run_values(run, flags)
+    values["rows"] = "\n".join([*comments, *read_code(file, uses), *held_out, *filter_code(design, uses)])
+    values["columns"] = "\n".join(columns_code(design, uses.fields)).strip("\n")
+    step = Template(select_lines(STEP, flags)).substitute(values)
+    values["step"] = indent(step, " " * (8 if flags["batches"] else 4))
+    return Template(select_lines(SCRIPT, flags)).substitute(values) + "\n"
 
 
 def _check_path(data: object) -> str | None:
@@ -159,17 +101,95 @@ def _require_text(run: ScriptInput) -> None:
             )
 
 
-def _plan_script(run: ScriptInput) -> ScriptPlan:
-    options, history, reason = run.options, run.result.history, run.result.stop_reason
-    has_patience = options.stop in ("loss", "validation")
-    ran_out = has_patience and history.epochs_without_gain >= options.patience
-    return ScriptPlan(
-        options=options,
-        epochs=len(history.losses) - 1 if reason.status == "stopped" and not ran_out else options.epochs,
-        has_validation="val_loss" in history.columns,
-        has_patience=has_patience,
-        end="" if math.isfinite(history.losses[-1]) else reason.status,
-    )
+def _option_flags(options: TrainingOptions) -> dict[str, bool]:
+    """Return the flags of the script that follow from the options."""
+    batches, lbfgs, metrics = not options.is_full_batch, options.optimizer == "lbfgs", set(options.metrics)
+    by_batch = batches and options.scheduler_per == "batch"
+    return {
+        **{name: name == options.loss for name in LOSS_NAMES},
+        "average": options.average is not None,
+        "average_later": bool(options.average),
+        "batches": batches,
+        "by_batch": options.scheduler is not None and by_batch,
+        "by_epoch": options.scheduler is not None and not by_batch,
+        "callbacks": bool(options.callbacks),
+        "clips": options.clip_grad_norm is not None,
+        "functions": options.loss == "quantile" or lbfgs or bool(metrics),
+        "lbfgs": lbfgs,
+        "measures_mse": not metrics <= {"mae"},
+        "measures_unit": options.standardize and not metrics <= {"r2"},
+        "metrics": bool(metrics),
+        "one_pass": not batches and not lbfgs,
+        "patience": options.stop in ("loss", "validation"),
+        "plateau": options.scheduler == "ReduceLROnPlateau",
+        "replacement": options.replacement,
+        "sgd": options.optimizer == "sgd",
+        "shuffle": batches and options.shuffle,
+        "standardize": options.standardize,
+        "start": options.start is not None,
+    }
+
+
+def _run_flags(run: ScriptInput) -> dict[str, bool]:
+    """Return the flags of the script that follow from the course of the run."""
+    not_finite = not math.isfinite(run.result.history.losses[-1])
+    return {
+        "copies": not_finite or run.options.stop in ("loss", "validation") or run.options.average is not None,
+        "intercept": run.problem.intercept,
+        "lost": not_finite and run.result.stop_reason.status == "not finite",
+        "not_finite": not_finite,
+        "one_thread": run.problem.n * len(run.design.columns) <= SINGLE_THREAD_CELLS,
+        "splines": any(isinstance(basis, Spline) for basis in run.design.learned.bases.values()),
+        "shortened": _count_epochs(run) != run.options.epochs,
+        "validation": "val_loss" in run.result.history.columns,
+    }
+
+
+def _option_values(options: TrainingOptions) -> dict[str, str]:
+    """Return the values of the script that follow from the options."""
+    unit, square = (" * unit", " * unit**2") if options.standardize else ("", "")
+    metrics = {name: _METRICS[name].format(unit=unit, square=square) for name in options.metrics}
+    return {
+        **{name: literal(getattr(options, name)) for name in _LITERAL_OPTIONS},
+        "divergence_factor": f"{DIVERGENCE_FACTOR:.0e}".replace("e+", "e"),
+        "dtype": options.dtype,
+        "lr": literal(options.rate),
+        "measured": statement("return ", dict_literal(metrics), indent=4),
+        "min_delta": f" - {literal(options.min_delta)}" if options.min_delta else "",
+        "optimizer": "\n".join(optimizer_code(options)),
+        "order_seed": str(options.seed % 2**64),
+        "watched": "losses" if options.stop == "loss" else "val_losses",
+    }
+
+
+def _run_values(run: ScriptInput, flags: Mapping[str, bool]) -> dict[str, str]:
+    """Return the values of the script that follow from the course and the data of the run."""
+    problem, epochs, start = run.problem, _count_epochs(run), run.options.start or ()
+    arrays = {name: array_literal(getattr(problem, name).tolist()) for name in ("center", "offset", "scale")}
+    is_near = run.result.stop_reason.reason.endswith(f"(stop={run.options.stop!r}).")
+    near = f"it was near enough to the optimum for stop={literal(run.options.stop)}"
+    cause = near if is_near else "a callback asked for it"
+    return {
+        **{name: statement(f"{name} = ", array) for name, array in arrays.items()},
+        "agreement": _describe_agreement(run),
+        "epochs": str(epochs),
+        "failure": "lost" if flags["lost"] else "diverged",
+        "failure_text": "not finite" if flags["lost"] else "diverged",
+        "features": str(len(run.design.columns)),
+        "formula": remark(run.design.formula.text),
+        "n": str(problem.n),
+        "shortened": f"The run ended at epoch {epochs} of {run.options.epochs}: {cause}.",
+        "start_bias": literal(start[0]) if start else "",
+        "start_weight": literal(start[1:] if problem.intercept else start),
+        "training_rows": "~held_out" if flags["held_out"] else ":",
+    }
+
+
+def _count_epochs(run: ScriptInput) -> int:
+    """Count the epochs of the script: fewer than the options ask for if the run ended for a reason that the script leaves out."""
+    options, history = run.options, run.result.history
+    ran_out = options.stop in ("loss", "validation") and history.epochs_without_gain >= options.patience
+    return len(history.losses) - 1 if run.result.stop_reason.status == "stopped" and not ran_out else options.epochs
 
 
 def _describe_agreement(run: ScriptInput) -> str:
@@ -187,78 +207,3 @@ def _describe_agreement(run: ScriptInput) -> str:
     if not same_batches_each_epoch(options, run.problem.n, len(run.design.columns)):
         return _ROUNDED_AGREEMENT.format("the batches of the run had other positions in memory")
     return _EXACT_AGREEMENT
-
-
-def _describe_omissions(run: ScriptInput, plan: ScriptPlan) -> list[str]:
-    """Say why the script ends earlier than the options say, and that callbacks are left out."""
-    options, lines = run.options, []
-    if plan.epochs != options.epochs:
-        is_near = run.result.stop_reason.reason.endswith(f"(stop={options.stop!r}).")
-        why = f"it was near enough to the optimum for stop={literal(options.stop)}" if is_near else "a callback asked for it"
-        lines.append(f"The run ended at epoch {plan.epochs} of {options.epochs}: {why}.")
-    if options.callbacks:
-        lines.append("The callbacks of the run are left out.")
-    return lines
-
-
-def _imports_code(plan: ScriptPlan, *, splines: bool) -> str:
-    lines = ["from copy import deepcopy\n"] if plan.needs_copies else []
-    lines += ["import numpy as np", "import pandas as pd", "import torch"]
-    if splines:
-        lines.append("from scipy.interpolate import BSpline")
-    return "".join(f"{line}\n" for line in lines)
-
-
-def _settings_code(plan: ScriptPlan) -> list[str]:
-    options = plan.options
-    lines = [f"lr, epochs = {literal(options.rate)}, {plan.epochs}"]
-    if options.batch_size is not None:
-        lines.append(f"batch_size = {options.batch_size}")
-    if plan.has_patience:
-        lines.append(f"patience = {options.patience}  # epochs without a lower loss")
-    return lines
-
-
-def _table_code(plan: ScriptPlan, problem: StandardizedProblem, *, split: bool) -> list[str]:
-    """Write the statements that make the tensors."""
-    if plan.options.standardize:
-        lines = [_STANDARDIZE_COMMENT.format(_MEAN_AND_DEVIATION if problem.intercept else _ROOT_MEAN_SQUARE)]
-        lines += [statement(f"{name} = ", array_literal(getattr(problem, name).tolist())) for name in ("center", "offset", "scale")]
-        lines.append("table = ((np.column_stack([X, y]) - center) - offset) / scale")
-    else:
-        lines = ["# The columns as they are: nothing is standardized.", "table = np.column_stack([X, y])"]
-    for kind, rows in [("", "~held_out" if split else ":"), ("val_", "held_out")][: 1 + plan.has_validation]:
-        lines.append(f"{kind}inputs = torch.tensor(table[{rows}, :-1], dtype=dtype, device=device)")
-        lines.append(f"{kind}labels = torch.tensor(table[{rows}, -1:], dtype=dtype, device=device)")
-    return lines
-
-
-def _model_code(options: TrainingOptions, problem: StandardizedProblem, *, features: int) -> list[str]:
-    bias = "" if problem.intercept else ", bias=False"
-    return [
-        *([_ONE_THREAD] if problem.n * features <= SINGLE_THREAD_CELLS else []),
-        f"torch.manual_seed({options.seed})",
-        f"model = nn.Linear({features}, 1{bias}).to(device=device, dtype=dtype)",
-        *_start_code(options, problem),
-        *criterion_code(options),
-        *optimizer_code(options),
-    ]
-
-
-def _start_code(options: TrainingOptions, problem: StandardizedProblem) -> list[str]:
-    if options.start is None:
-        return []
-    weight = literal(options.start[1:] if problem.intercept else options.start)
-    return [
-        "with torch.no_grad():",
-        *([f"    model.bias.fill_({literal(options.start[0])})"] if problem.intercept else []),
-        f"    model.weight.copy_(torch.tensor([{weight}], dtype=torch.float64))",
-    ]
-
-
-def _params_code(options: TrainingOptions, problem: StandardizedProblem) -> list[str]:
-    weight = "weight = model.weight.detach().double().cpu().numpy().ravel()"
-    if not options.standardize:
-        return [weight, _PLAIN_INTERCEPT_CODE if problem.intercept else "params = dict(zip(columns, weight.tolist()))"]
-    slopes = "slopes = weight * (scale[-1] / scale[:-1])"
-    return [weight, slopes, _INTERCEPT_CODE if problem.intercept else "params = dict(zip(columns, slopes.tolist()))"]

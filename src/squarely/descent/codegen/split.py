@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from squarely.data import Source, SplitSource
 from squarely.descent.codegen.rows import ColumnUses, file_of, numeric_use, read_code
@@ -16,39 +16,23 @@ for start in range(0, len(rows), {block}):  # each block gives its fraction
     held_out[start + np.argsort(draws)[:number]] = True"""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class SplitCode:
-    """The rows to train on and to validate on, as a script reads them.
-
-    Attributes
-    ----------
-    source : the rows to train on, or all rows if a fraction of them is held out.
-    validation : the rows to validate on, if they are elsewhere.
-    split_source : the rows of `source` to train on, if a fraction is held out.
-    """
-
-    source: Source
-    validation: Source | None
-    split_source: SplitSource | None
-
-    @property
-    def has_validation(self) -> bool:
-        """Whether there are rows to validate on."""
-        return self.validation is not None or self.split_source is not None
-
-
-def split_of(source: Source, validation: Source | None) -> SplitCode:
-    """Return where the rows of a run come from."""
-    if isinstance(source, SplitSource):
-        return SplitCode(source.parent, None, source)
-    return SplitCode(source, validation, None)
-
-
-def validation_code(split: SplitCode, uses: ColumnUses, *, typed: bool) -> list[str]:
+def held_out_code(source: Source, validation: Source | None, uses: ColumnUses, *, typed: bool) -> list[str]:
     """Write the statements that make `held_out`, a boolean array with one value for each row of the frame `rows`."""
-    if split.split_source is not None:
-        return _draw_code(split.split_source, typed=typed)
-    return [] if split.validation is None else _read_validation_code(split.validation, _adapt_uses(uses, split.validation))
+    if isinstance(source, SplitSource):
+        return _draw_code(source, typed=typed)
+    if validation is None:
+        return []
+    uses = _adapt_uses(uses, validation)
+    file, comments = file_of(validation, uses, None, name="validation")
+    return [
+        "",
+        "# The rows for validation, after those to train on.",
+        *comments,
+        "training = rows",
+        *read_code(file, uses),
+        "rows = pd.concat([training, rows], ignore_index=True)",
+        "held_out = np.arange(len(rows)) >= len(training)",
+    ]
 
 
 def _draw_code(part: SplitSource, *, typed: bool) -> list[str]:
@@ -68,19 +52,6 @@ def _draw_code(part: SplitSource, *, typed: bool) -> list[str]:
             f"held_out = draws < np.sort(draws)[{count}]",
         ]
     return [*lines, *_BLOCKS.format(seeds=seeds, block=drawn.block, count=count).splitlines()]
-
-
-def _read_validation_code(other: Source, uses: ColumnUses) -> list[str]:
-    file, comments = file_of(other, uses, None, name="validation")
-    return [
-        "",
-        "# The rows for validation, after those to train on.",
-        *comments,
-        "training = rows",
-        *read_code(file, uses),
-        "rows = pd.concat([training, rows], ignore_index=True)",
-        "held_out = np.arange(len(rows)) >= len(training)",
-    ]
 
 
 def _adapt_uses(uses: ColumnUses, source: Source) -> ColumnUses:

@@ -1,4 +1,4 @@
-"""The part of a script that makes the loss, the optimizer and the scheduler: torch's own, by name, with the options of the run."""
+"""The part of a script that makes the optimizer and the scheduler: torch's own, by name, with the options of the run."""
 
 from __future__ import annotations
 
@@ -7,31 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from squarely.descent.codegen.python_text import add_prefix, call, literal, statement
+from squarely.descent.codegen.python_text import call, literal, statement
 from squarely.descent.options.optimizers import OPTIMIZERS, SCHEDULERS
 from squarely.descent.options.options import TrainingOptions
 from squarely.errors import OptionError
-
-_PINBALL = '''\
-def criterion(outputs, labels):
-    """Compute the pinball loss, whose minimum is the quantile."""
-    r = labels - outputs
-    return torch.maximum({quantile} * r, ({quantile} - 1.0) * r).mean()'''
-_CLOSURE = '''\
-def closure():
-    """Compute the loss at the weights that the optimizer has set, and the gradient there."""
-    optimizer.zero_grad()
-    loss = criterion(model(inputs), labels)
-    loss.backward()
-    return loss'''
-
-
-def criterion_code(options: TrainingOptions) -> list[str]:
-    """Write the statement that makes the loss, if torch has it."""
-    if options.loss == "quantile":
-        return []
-    losses = {"mse": "MSELoss()", "l1": "L1Loss()", "huber": f"HuberLoss(delta={literal(options.delta)})"}
-    return [f"criterion = nn.{losses[options.loss]}"]
 
 
 def optimizer_code(options: TrainingOptions) -> list[str]:
@@ -57,12 +36,6 @@ def optimizer_code(options: TrainingOptions) -> list[str]:
     return lines
 
 
-def functions_code(options: TrainingOptions) -> list[str]:
-    """Write the loss function that torch lacks, and the closure that LBFGS needs."""
-    functions = [_PINBALL.format(quantile=literal(options.quantile))] if options.loss == "quantile" else []
-    return [*functions, _CLOSURE] if options.optimizer == "lbfgs" else functions
-
-
 def _require_torch_name(option: str, value: Any, example: str) -> str:
     if isinstance(value, str):
         return value
@@ -77,7 +50,7 @@ def _arguments_code(option: str, arguments: Mapping[str, Any]) -> list[str]:
     for name in arguments:
         if not name.isidentifier():
             raise OptionError(f"{option} has {name!r}, which is not the name of an argument. Give torch's names.")
-    return [str(add_prefix(f"{name}=", _value_code(option, name, value))) for name, value in arguments.items()]
+    return [f"{name}={_value_code(option, name, value)}" for name, value in arguments.items()]
 
 
 def _value_code(option: str, name: str, value: Any) -> str:

@@ -14,8 +14,9 @@ from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from squarely.data import report_count
-from squarely.descent.batches.batch_source import BatchSource, NonFiniteRowError
+from squarely.descent.batches.batch_source import BatchSource
 from squarely.descent.batches.in_memory import InMemoryBatches
+from squarely.descent.batches.loader import NonFiniteRowError
 from squarely.descent.batches.run_inputs import RunInputs
 from squarely.descent.loop.state import History, LoopState, set_parameters
 from squarely.descent.loop.stopping import FINISHED, StopReason, stop_reason

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from squarely.descent.batches.batch_source import BatchSource, TensorBatch
+from squarely.descent.batches.batch_source import BatchSource
+from squarely.descent.batches.in_memory import TensorBatch
 from squarely.descent.model.linear_regression import as_column, linear_parameters
 from squarely.descent.options.options import TrainingOptions
 from squarely.moments import StandardizedProblem

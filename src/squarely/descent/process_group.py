@@ -62,24 +62,18 @@ class ProcessGroup:
 
     def all_reduce_arrays(self, arrays: Sequence[Array]) -> list[Array]:
         """Sum arrays over the processes in float64."""
-        if self.is_single:
-            return list(arrays)
         tensors = [torch.from_numpy(np.array(array, dtype=np.float64)) for array in arrays]
         return [tensor.numpy() for tensor in self.all_reduce(tensors)]
 
     def all_gather_counts(self, counts: Sequence[int]) -> np.ndarray:
         """Return the counts of every process (size, len(counts))."""
-        if self.is_single:
-            return np.array([counts], dtype=np.int64)
         mine = torch.tensor(counts, dtype=torch.int64, device=self.device)
         every: np.ndarray = torch.stack(self._all_gather(mine)).cpu().numpy()
         return every
 
-    def all_gather_texts(self, text: str) -> list[str]:
-        """Return the text of every process, in the order of their ranks."""
-        if self.is_single:
-            return [text]
-        mine = json.dumps(text).encode("ascii")
+    def all_gather_json(self, value: Any) -> list[Any]:
+        """Return a JSON value of every process, in the order of their ranks."""
+        mine = json.dumps(value).encode("ascii")
         lengths = self.all_gather_counts([len(mine)])[:, 0]
         padded = torch.zeros(int(lengths.max()), dtype=torch.uint8)
         padded[: len(mine)] = torch.frombuffer(bytearray(mine), dtype=torch.uint8)
@@ -93,19 +87,15 @@ class ProcessGroup:
         """
         if self.is_single:
             return work()
-        failed = result = None
+        results, errors = [], []  # one of them gets an entry
         try:
-            result = [work()]
+            results.append(work())
         except InputError as error:
-            failed = error
-        texts = self.all_gather_texts(json.dumps(None if failed is None else [type(failed).__name__, str(failed)]))
-        for rank, text in enumerate(texts):
-            description = json.loads(text)
-            if description is not None:
-                kind, message = description
-                raise failed if failed is not None and rank == self.rank else _KINDS.get(kind, InputError)(message)
-        assert result is not None  # noqa: S101  # no process has failed
-        return result[0]
+            errors.append(error)
+        for rank, found in enumerate(self.all_gather_json([(type(error).__name__, str(error)) for error in errors])):
+            for kind, message in found:
+                raise errors[0] if rank == self.rank else _KINDS.get(kind, InputError)(message)
+        return results[0]
 
     def any(self, value: bool) -> bool:
         """Return whether the value is True in any process."""
@@ -113,9 +103,7 @@ class ProcessGroup:
 
     def require_same(self, values: Mapping[str, Any]) -> None:
         """Raise an OptionError, in all processes, that names the first value that they do not share, compared as JSON."""
-        if self.is_single:
-            return
-        every = [json.loads(text) for text in self.all_gather_texts(json.dumps(values))]
+        every = self.all_gather_json(values)
         for rank, other in enumerate(every):
             for name, value in every[0].items():
                 if other.get(name) != value:
@@ -135,16 +123,17 @@ class ProcessGroup:
 
     def broadcast(self, tensors: Sequence[torch.Tensor]) -> None:
         """Set tensors, in place, to their values in process 0."""
-        if not self.is_single:
-            first = [tensor if self.rank == 0 else torch.zeros_like(tensor) for tensor in tensors]
-            for tensor, value in zip(tensors, self.all_reduce(first), strict=True):
-                tensor.copy_(value)
+        first = [tensor if self.rank == 0 else torch.zeros_like(tensor) for tensor in tensors]
+        for tensor, value in zip(tensors, self.all_reduce(first), strict=True):
+            tensor.copy_(value)
 
     def resolve_device(self, device: str) -> str:
         """Return the device that "auto" means in this process: its own GPU under NCCL, else the CPU."""
         return self.device if device == "auto" and not self.is_single else device
 
     def _all_gather(self, mine: torch.Tensor) -> list[torch.Tensor]:
+        if self.is_single:
+            return [mine]
         every = [torch.empty_like(mine) for _ in range(self.size)]
         self._run_collective(distributed.all_gather, every, mine)
         return every
@@ -159,10 +148,13 @@ class ProcessGroup:
             ) from error
 
 
+SINGLE_PROCESS = ProcessGroup()
+
+
 def current_group() -> ProcessGroup:
     """Return the processes of torch's default group if there is one, else a single process."""
     if not (distributed.is_available() and distributed.is_initialized()):
-        return ProcessGroup()
+        return SINGLE_PROCESS
     nccl = distributed.get_backend() == "nccl"
     device = f"cuda:{torch.cuda.current_device()}" if nccl else "cpu"
     return ProcessGroup(distributed.get_rank(), distributed.get_world_size(), device)

@@ -5,7 +5,6 @@ A batch has rows of all processes: each has some of them, or none, and the mean 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, fields, replace
 from functools import reduce
@@ -18,14 +17,13 @@ import torch
 from torch import nn
 
 from squarely.data import RowAccount, Source
-from squarely.descent.batches.batch_source import TensorBatch
-from squarely.descent.batches.in_memory import InMemoryBatches
+from squarely.descent.batches.in_memory import InMemoryBatches, TensorBatch
 from squarely.descent.batches.streamed import StreamedBatches
-from squarely.descent.distributed.process_group import ProcessGroup
 from squarely.descent.loop.signals import SignalHandler
 from squarely.descent.loop.stopping import is_yes
 from squarely.descent.model.losses import Gradient
 from squarely.descent.options.options import TrainingOptions
+from squarely.descent.process_group import ProcessGroup
 from squarely.design import Design
 from squarely.errors import OptionError
 from squarely.moments import Fold
@@ -36,7 +34,7 @@ def shard_batches(local: InMemoryBatches | StreamedBatches, group: ProcessGroup)
     """Return the batches of the rows of all processes, of which `local` has those of this one."""
     if group.is_single:
         return local
-    counts = tuple(group.all_gather_counts([len(local.X) if isinstance(local, InMemoryBatches) else local.local_n])[:, 0].tolist())
+    counts = tuple(group.all_gather_counts([local.n])[:, 0].tolist())
     seed = local.seed
     if isinstance(local, StreamedBatches):  # at one seed all would read their parts in the same order
         seed = int(np.random.SeedSequence([seed % 2**64, group.rank]).generate_state(1, np.uint64)[0])
@@ -94,22 +92,22 @@ def all_reduce_fold(fold: Fold, shard: Source, group: ProcessGroup, options: Tra
 
 def all_reduce_account(account: RowAccount, group: ProcessGroup) -> RowAccount:
     """Add the accounts of all processes."""
-    return reduce(add, [RowAccount(**json.loads(text)) for text in group.all_gather_texts(json.dumps(asdict(account)))])
+    return reduce(add, [RowAccount(**values) for values in group.all_gather_json(asdict(account))])
 
 
 def all_reduce_callbacks(options: TrainingOptions, group: ProcessGroup) -> TrainingOptions:
     """Return the options with callbacks that stop all processes where one of them answers True."""
     if group.is_single:
         return options
-    return replace(options, callbacks=tuple(_synchronize_callback(function, group) for function in options.callbacks))
 
+    def synchronize(function: Callable[..., Any]) -> Callable[..., bool]:
+        def synchronized(epoch: Any) -> bool:
+            return group.any(is_yes(function(epoch)))
 
-def _synchronize_callback(function: Callable[..., Any], group: ProcessGroup) -> Callable[..., bool]:
-    def synchronized(epoch: Any) -> bool:
-        return group.any(is_yes(function(epoch)))
+        synchronized.__name__ = getattr(function, "__name__", type(function).__name__)  # the stop reason names it
+        return synchronized
 
-    synchronized.__name__ = getattr(function, "__name__", type(function).__name__)  # the stop reason names it
-    return synchronized
+    return replace(options, callbacks=tuple(map(synchronize, options.callbacks)))
 
 
 def _values_to_match(design: Design, options: TrainingOptions) -> dict[str, Any]:
