@@ -1,4 +1,4 @@
-"""Every engine gives the same rows, decoded alike, scan after scan: files, frames, queries, arrays. It reports bad values."""
+"""Every engine gives the same rows, decoded alike, scan after scan: files, frames, queries, arrays. It reports unreadable values."""
 
 import datetime
 import decimal
