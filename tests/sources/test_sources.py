@@ -1,4 +1,4 @@
-"""Every engine gives the same rows, decoded alike, scan after scan: files, frames, queries, arrays. It reports unreadable values."""
+"""Every engine gives the same rows, decoded alike, scan after scan. It reports what it cannot read. Files, frames, queries, arrays."""
 
 import datetime
 import decimal
