@@ -14,11 +14,11 @@ import squarely as sq
 from squarely.errors import DataError, NumericalError, SquarelyError
 from tests.support.checks import assert_close, digits, exact_normal_equations, need
 
-ENGINE_NAMES = ["batches", "aggregates"]
+DOORS = ["batches", "aggregates"]
 
 
-def fitted(formula, data, engine="batches", **options):
-    if engine == "batches":
+def fitted(formula, data, door="batches", **options):
+    if door == "batches":
         return sq.ols(formula, data, **options)
     return sq.ols(formula, need("polars").DataFrame(data).lazy(), fold="aggregates", **options)
 
@@ -37,14 +37,14 @@ def halves(data):
     return [{name: np.asarray(values)[part] for name, values in data.items()} for part in (slice(0, n // 2), slice(n // 2, n))]
 
 
-def exact_fit(X, y, *, centered):
+def exact_fit(X, y, *, centred):
     """Give R-squared, F and the covariance (p, p) of the coefficients as floats, exact up to their last rounding."""
     _, inverse, ssr = exact_normal_equations(X, y)
     values = [Fraction(v) for v in np.asarray(y).tolist()]
     n, p = X.shape
-    mean = sum(values) / n if centered else Fraction(0)
+    mean = sum(values) / n if centred else Fraction(0)
     tss = sum((v - mean) ** 2 for v in values)
-    F = (tss - ssr) / (p - centered) / (ssr / (n - p)) if p > centered else None
+    F = (tss - ssr) / (p - centred) / (ssr / (n - p)) if p > centred else None
     cov = [[float(ssr / (n - p) * x) for x in row] for row in inverse]
     return float(1 - ssr / tss), None if F is None else float(F), np.array(cov)
 
@@ -69,7 +69,7 @@ def test_covariances_of_a_saved_aggregate_fit(formula, tmp_path):
         f"I({n} ** {k})": data[n] ** k for n in "xz" for k in (2, 3)
     }
     X = np.column_stack([columns[name] for name in fit.params.index])
-    truth = exact_fit(X, data["y"], centered=True)[2]
+    truth = exact_fit(X, data["y"], centred=True)[2]
     assert digits(back.cov_params(), truth).min() > 9
     assert json.dumps(back.as_dict()) == json.dumps(fit.as_dict())
 
@@ -109,8 +109,8 @@ def test_an_aggregate_fit_with_a_dropped_column_loads_and_merges(drop, tmp_path)
 @pytest.mark.parametrize(
     "change",
     [
-        lambda d: d["centers"].__setitem__(1, "-inf"),
-        lambda d: d["centers"].__setitem__(0, "nan"),
+        lambda d: d["centres"].__setitem__(1, "-inf"),
+        lambda d: d["centres"].__setitem__(0, "nan"),
         lambda d: d["scales"].__setitem__(1, 1e308),
         lambda d: d["scales"].__setitem__(0, "inf"),
         lambda d: d["gram"][0].__setitem__(1, 1e308),
@@ -156,18 +156,18 @@ def spans():
     }
 
 
-@pytest.mark.parametrize("engine", ENGINE_NAMES)
+@pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("name", spans())
-def test_a_constant_is_spanned_or_not(name, engine, tmp_path):
+def test_a_constant_is_spanned_or_not(name, door, tmp_path):
     """For whole fits, merged and loaded ones: the exact R-squared about the mean or about zero, and nothing in between."""
     formula, data, spanned = spans()[name]
     data = {**data, "y": 5 + np.random.default_rng(4).normal(size=50)}
-    if engine == "aggregates" and name in ("twins", "powers"):  # cross-products in doubles cannot tell these columns apart
+    if door == "aggregates" and name in ("twins", "powers"):  # cross-products in doubles cannot tell these columns apart
         with pytest.raises(DataError, match="fold='batches'"):
-            fitted(formula, data, engine)
+            fitted(formula, data, door)
         return
-    fit = fitted(formula, data, engine)
-    shards = [fitted(formula, half, engine) for half in halves(data)]
+    fit = fitted(formula, data, door)
+    shards = [fitted(formula, half, door) for half in halves(data)]
     merged = sq.merge(shards)
     every = [fit, merged, reloaded(fit, tmp_path), reloaded(merged, tmp_path)]
     if name not in ("twins", "powers"):  # a difference of cross-products has no digits for these
@@ -198,7 +198,7 @@ def test_constants_that_differ_between_shards_are_none(tmp_path):
     first, second = (sq.ols("y ~ c + a - 1", half) for half in halves(data))
     merged = first.merge(second)
     assert (first.k_constant, second.k_constant, merged.k_constant) == (1, 1, 0)
-    R2, F, _ = exact_fit(np.column_stack([data["c"], a]), data["y"], centered=False)
+    R2, F, _ = exact_fit(np.column_stack([data["c"], a]), data["y"], centred=False)
     assert_close([merged.rsquared, merged.fvalue], [R2, F], rtol=1e-11)
     rest = merged.remove(second)  # what is left has one again, if the digits still tell
     assert rest.k_constant == 1 or np.isnan(rest.rsquared)
@@ -207,7 +207,7 @@ def test_constants_that_differ_between_shards_are_none(tmp_path):
 
 
 @pytest.mark.parametrize(("formula", "refused"), [("y ~ u + v - 1", True), ("y ~ g + u - 1", False), ("y ~ u + a - 1", False)])
-def test_files_without_the_span_are_refused_where_it_is_not_visible(formula, refused, tmp_path):
+def test_files_without_the_span_are_refused_where_it_cannot_be_told(formula, refused, tmp_path):
     rng = np.random.default_rng(6)
     u = rng.uniform(size=30)
     data = {"u": u, "v": 1 - u, "a": rng.normal(size=30), "g": ["k", "l", "m"] * 10, "y": 1 + rng.normal(size=30)}
@@ -234,7 +234,7 @@ def test_residuals_below_rounding_are_unknown(how, tmp_path):
     data = near_plane()
     whole = sq.ols("y ~ x1 + x2", data)
     X = np.column_stack([np.ones(40), data["x1"], data["x2"]])
-    truth = np.sqrt(np.diag(exact_fit(X, data["y"], centered=True)[2]))
+    truth = np.sqrt(np.diag(exact_fit(X, data["y"], centred=True)[2]))
     assert digits(whole.bse, truth).min() > 11
     if how == "double":
         fit = sq.ols("y ~ x1 + x2", data, precision="double")
@@ -267,7 +267,7 @@ def test_a_large_value_with_a_dummy_of_its_own():
     x, y, d = rng.normal(size=30), rng.normal(size=30), np.zeros(30)
     y[3], d[3] = 1e17, 1.0
     data = {"x": x, "d": d, "y": y}
-    truth = exact_fit(np.column_stack([np.ones(30), x, d]), y, centered=True)[2]
+    truth = exact_fit(np.column_stack([np.ones(30), x, d]), y, centred=True)[2]
     for fit in (sq.ols("y ~ x + d", data), sq.ols("y ~ x + d", data, precision="double"), fitted("y ~ x + d", data, "aggregates")):
         bse = fit.bse["x"]
         assert np.isnan(bse) or digits(bse, truth[1, 1] ** 0.5) >= fit.digits_bse["x"] - 1
@@ -288,7 +288,7 @@ def test_a_shard_with_a_sentinel_taken_out(sentinel):
         assert sentinel > 1e8
         return
     X = np.column_stack([np.ones(30), a["x"]])
-    R2, F, cov = exact_fit(X, a["y"], centered=True)
+    R2, F, cov = exact_fit(X, a["y"], centred=True)
     b = [float(v) for v in exact_normal_equations(X, a["y"])[0]]
     assert (digits(rest.params, b) >= rest.digits - 1).all()
     assert not rest.constant_response
@@ -324,15 +324,15 @@ def test_shards_of_a_wide_range_never_give_impossible_numbers():
 # Nothing explained.
 
 
-@pytest.mark.parametrize("engine", [*ENGINE_NAMES, "merged"])
-def test_groups_with_equal_means_explain_nothing(engine):
+@pytest.mark.parametrize("door", [*DOORS, "merged"])
+def test_groups_with_equal_means_explain_nothing(door):
     smf, pd = need("statsmodels.formula.api"), need("pandas")
     for seed in range(4):
         rng = np.random.default_rng(seed)
         values = np.round(rng.normal(size=5), 1)
         data = {"g": ["a"] * 10 + ["b"] * 10, "y": np.tile(values, 4)}
-        fit = fitted("y ~ g", data, "batches" if engine == "merged" else engine)
-        if engine == "merged":
+        fit = fitted("y ~ g", data, "batches" if door == "merged" else door)
+        if door == "merged":
             order = np.argsort(np.arange(20) % 2, kind="stable")
             data = {name: np.asarray(column)[order] for name, column in data.items()}
             fit = sq.merge([sq.ols("y ~ g", half) for half in halves(data)], duplicates="keep")
@@ -348,7 +348,7 @@ def test_merged_levels_far_from_zero(offset):
     data = {"g": g, "y": offset + rng.normal(size=60)}
     merged = sq.merge(sq.ols("y ~ C(g) - 1", half) for half in halves(data))
     X = np.column_stack([g == "a", g == "b"]).astype(float)
-    R2, F, _ = exact_fit(X, data["y"], centered=True)
+    R2, F, _ = exact_fit(X, data["y"], centred=True)
     assert_close([merged.rsquared, merged.fvalue], [R2, F], rtol=1e-11)
     whole = [sq.merge([merged, merged], duplicates="keep").remove(merged)] if offset == 0 else []
     for fit in whole:
@@ -368,7 +368,7 @@ def test_the_spread_of_a_response_less_an_offset():
 def test_a_response_that_varies_by_a_spacing_is_no_constant():
     data = {"x": np.arange(20.0), "y": 9e15 + np.array([0, 2.0] * 10)}
     X = np.column_stack([np.ones(20), data["x"]])
-    R2, F, _ = exact_fit(X, data["y"], centered=True)
+    R2, F, _ = exact_fit(X, data["y"], centred=True)
     for fit in (sq.ols("y ~ x", data), sq.merge(sq.ols("y ~ x", half) for half in halves(data))):
         assert not fit.constant_response
         assert_close([fit.rsquared, fit.fvalue], [R2, F], rtol=1e-9)
@@ -376,8 +376,8 @@ def test_a_response_that_varies_by_a_spacing_is_no_constant():
     assert not sq.ols("y ~ x", one).constant_response
     for value in (0.1, 0.0, 1e15 / 3, -7e-60):
         flat = {"x": np.arange(20.0), "y": np.full(20, value)}
-        for engine in ENGINE_NAMES:
-            assert fitted("y ~ x", flat, engine).constant_response
+        for door in DOORS:
+            assert fitted("y ~ x", flat, door).constant_response
         assert sq.merge(sq.ols("y ~ x", half) for half in halves(flat)).constant_response
 
 

@@ -1,4 +1,4 @@
-"""Which columns are kept: dependencies at any number of rows and on every engine, and near ones that are none."""
+"""Which columns are kept: dependencies at any number of rows and by every door, and near ones that are none."""
 
 import numpy as np
 import pytest
@@ -99,27 +99,27 @@ def rates(n=300, seed=1):
 
 STILL = ["rate", "third", "million", "shares", "steps", "unit", "log(rate)", "I(rate * 100)", "I(rate + 1)", "I(rate**2)"]
 STILL += ["center(rate)", "scale(rate)", "poly(rate, 2, raw=True)", "I(a + b)", "rate + third", "net:rate", "rate + rate:net + tax"]
-ENGINE_NAMES = ["frame", "lazy", "aggregates", "duckdb", "csv", "parquet", "matrix"]
+DOORS = ["frame", "lazy", "aggregates", "duckdb", "csv", "parquet", "matrix"]
 
 
-def through(engine, formula, d, tmp_path):
-    """Fit on one of the engines."""
-    if engine in ("lazy", "aggregates"):
-        return sq.ols(formula, need("polars").from_pandas(d).lazy(), fold="aggregates" if engine == "aggregates" else "batches")
-    if engine == "duckdb":
+def through(door, formula, d, tmp_path):
+    """Fit by one of the doors."""
+    if door in ("lazy", "aggregates"):
+        return sq.ols(formula, need("polars").from_pandas(d).lazy(), fold="aggregates" if door == "aggregates" else "batches")
+    if door == "duckdb":
         return sq.ols(formula, need("duckdb").from_df(d))
-    if engine == "frame":
+    if door == "frame":
         return sq.ols(formula, d)
-    path = tmp_path / f"d.{engine}"
-    d.to_csv(path, index=False) if engine == "csv" else d.to_parquet(path)
+    path = tmp_path / f"d.{door}"
+    d.to_csv(path, index=False) if door == "csv" else d.to_parquet(path)
     return sq.ols(formula, path)
 
 
-@pytest.mark.parametrize("engine", ["frame", "aggregates"])
+@pytest.mark.parametrize("door", ["frame", "aggregates"])
 @pytest.mark.parametrize("term", STILL)
-def test_a_column_that_is_constant_up_to_rounding_is_dropped(term, engine, tmp_path):
+def test_a_column_that_is_constant_up_to_rounding_is_dropped(term, door, tmp_path):
     d = rates()
-    fit = through(engine, f"y ~ net + {term}", d, tmp_path)
+    fit = through(door, f"y ~ net + {term}", d, tmp_path)
     slope, level = np.polyfit(d.net, d.y, 1)
     assert fit.rank == 2
     assert_close(fit.params.iloc[:2], [level, slope], rtol=1e-9)
@@ -156,17 +156,17 @@ SOMETHING = [
 SOMETHING += ["I(a - part)", "x:I(k - 3)", "g:I(k - 3)", "log(k + 1)", "I(0.1 * k - 0.3)", "log(I(1 + 1e-10 * x))", "log(x * x)"]
 
 
-@pytest.mark.parametrize("engine", ["frame", "aggregates"])
-def test_a_column_of_which_rounding_alone_is_left_is_zero(engine, tmp_path):
+@pytest.mark.parametrize("door", ["frame", "aggregates"])
+def test_a_column_of_which_rounding_alone_is_left_is_zero(door, tmp_path):
     d = sums()
     slope, level = np.polyfit(d.net, d.y, 1)
     for term in NOTHING:
-        fit = through(engine, f"y ~ net + {term}", d, tmp_path)
+        fit = through(door, f"y ~ net + {term}", d, tmp_path)
         assert fit.rank == 2
         assert all(said.endswith(" is constant (0)") for said in fit.dropped_columns), term
         assert_close(fit.predict(d), level + slope * d.net, rtol=1e-9)
     for term in SOMETHING:
-        assert through(engine, f"y ~ net + {term}", d, tmp_path).dropped_columns == (), term
+        assert through(door, f"y ~ net + {term}", d, tmp_path).dropped_columns == (), term
 
 
 def test_rounding_alone_is_zero_without_intercept_in_merged_fits_and_not_where_one_row_has_more():
@@ -197,15 +197,15 @@ def test_what_bends_over_a_constant_is_refused():
             sq.ols(f"y ~ net + {term}", rates())
 
 
-@pytest.mark.parametrize("engine", ENGINE_NAMES[:-1])
-def test_every_engine_decides_alike(engine, tmp_path):
+@pytest.mark.parametrize("door", DOORS[:-1])
+def test_every_door_decides_alike(door, tmp_path):
     d = rates().join(table(300)[["month", "quarter", "s1", "s2", "total"]])
-    assert through(engine, "y ~ net + rate", d, tmp_path).dropped_columns == ("rate is constant (0.19)",)
-    assert through(engine, "y ~ C(month) + C(quarter)", d, tmp_path).rank == 12
-    assert through(engine, "y ~ s1 + s2 + total", d, tmp_path).dropped_columns == ("total = s1 + s2",)
-    whole = through(engine, "y ~ whole", d, tmp_path)
+    assert through(door, "y ~ net + rate", d, tmp_path).dropped_columns == ("rate is constant (0.19)",)
+    assert through(door, "y ~ C(month) + C(quarter)", d, tmp_path).rank == 12
+    assert through(door, "y ~ s1 + s2 + total", d, tmp_path).dropped_columns == ("total = s1 + s2",)
+    whole = through(door, "y ~ whole", d, tmp_path)
     assert_close(whole.params["whole"], np.polyfit(d.whole - 1e15, d.y, 1)[0], rtol=1e-9)
-    assert through(engine, "y ~ whole + net + I(2 * net)", d, tmp_path).rank == 3  # by the triangle
+    assert through(door, "y ~ whole + net + I(2 * net)", d, tmp_path).rank == 3  # by the triangle
 
 
 def test_a_matrix_is_decided_alike():
@@ -247,9 +247,9 @@ def near():
         ("I(1e9 + x) + x:z + x", 3),
     ],
 )
-@pytest.mark.parametrize("engine", ["frame", "csv"])
-def test_near_dependencies_are_none(formula, rank, engine, tmp_path):
-    assert through(engine, f"y ~ {formula}", near(), tmp_path).rank == rank
+@pytest.mark.parametrize("door", ["frame", "csv"])
+def test_near_dependencies_are_none(formula, rank, door, tmp_path):
+    assert through(door, f"y ~ {formula}", near(), tmp_path).rank == rank
 
 
 def test_one_row_of_a_million_makes_a_column_independent():
@@ -263,8 +263,8 @@ def test_one_row_of_a_million_makes_a_column_independent():
     assert_close(fit.params, [level, slope - (y - level - slope * x)[777_777], (y - level - slope * x)[777_777]], rtol=1e-8)
 
 
-@pytest.mark.parametrize("engine", ["frame", "aggregates"])
-def test_sentences_state_no_false_constant(engine, tmp_path):
+@pytest.mark.parametrize("door", ["frame", "aggregates"])
+def test_sentences_state_no_false_constant(door, tmp_path):
     rng = np.random.default_rng(2)
     n = 400
     g = rng.choice(["a", "b", "c"], n)
@@ -278,12 +278,12 @@ def test_sentences_state_no_false_constant(engine, tmp_path):
         "x + poly(three, 3, raw=True)": "poly(three, 3, raw=True)[3] is constant (27)",
     }
     for formula, sentence in said.items():
-        assert through(engine, f"y ~ {formula}", d, tmp_path).dropped_columns[-1] == sentence
+        assert through(door, f"y ~ {formula}", d, tmp_path).dropped_columns[-1] == sentence
 
 
 @pytest.mark.parametrize("formula", ["d0 + d1 + d2 + d3", "C(month) + C(quarter)", "kg + lb"])
 def test_a_wrong_decision_is_an_error_and_no_page(formula, monkeypatch):
-    """Were a dependent column kept, no coefficient would have a digit, and a factorization may fail."""
+    """Were a dependent column kept, no coefficient would have a digit, and a factorisation may fail."""
     monkeypatch.setattr("squarely.exact.rank.ROUNDING", 0.0)
     with pytest.raises(DataError, match="no digit of any coefficient"):
         sq.ols(f"y ~ {formula}", table(3_000))

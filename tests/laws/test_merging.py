@@ -330,7 +330,7 @@ def test_numbers_as_levels():
 # What never was in.
 
 
-def test_what_was_never_in_is_refused_where_it_is_visible():
+def test_what_was_never_in_is_refused_where_it_can_be_told():
     a, b, c = shards_of(13, 3)
     formula = "y ~ x + g + year"
     fits = [sq.ols(formula, s) for s in (a, b, c)]
@@ -427,8 +427,8 @@ def changed(document, way, value):
 @pytest.mark.parametrize(
     ("way", "value"),
     [
-        (["centers"], lambda c: [*c, *[0.0] * 10_000]),
-        (["centers"], 10**9),
+        (["centres"], lambda c: [*c, *[0.0] * 10_000]),
+        (["centres"], 10**9),
         (["gram"], lambda g: g[:-1]),
         (["gram", 0], lambda row: row * 2),
         (["gram", 0, 0], 1e9),

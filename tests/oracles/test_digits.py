@@ -1,4 +1,4 @@
-"""Digits: the NIST sets on every engine, and no fit claims more than it has. Truth is exact or published, never ours."""
+"""Digits: the NIST sets through every door, and no fit claims more than it has. Truth is exact or published, never ours."""
 
 from decimal import Decimal
 from fractions import Fraction
@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 import squarely as sq
-from tests.support.checks import ENGINE_NAMES, digits, exact_solution, nist, nist_columns, to_engine
+from tests.support.checks import DOORS, digits, exact_solution, nist, nist_columns, through_door
 from tests.support.exact_reference import bs, centered, dot, fractions, irrational, ns, poly, scaled, solved, true_digits
 
 # The floors that the project sets itself. Filip's powers, rounded to double before the fit, leave 7.6 digits to whoever solves.
@@ -18,21 +18,21 @@ ROUNDED = {**FLOORS, "Filip": 7.5}
 POLYNOMIALS = {"Pontius": 2, "Filip": 10, "Wampler1": 5, "Wampler2": 5, "Wampler3": 5, "Wampler4": 5, "Wampler5": 5}
 
 
-@pytest.mark.parametrize("engine", ENGINE_NAMES)
+@pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("name", FLOORS)
-def test_nist_with_powers_as_columns(name, engine, tmp_path):
+def test_nist_with_powers_as_columns(name, door, tmp_path):
     problem = nist(name)
     formula, data = nist_columns(problem)
-    fit = sq.ols(formula, to_engine(engine, data, tmp_path))
+    fit = sq.ols(formula, through_door(door, data, tmp_path))
     as_certified(fit, problem, ROUNDED[name], 7.5 if name == "Filip" else 12)
 
 
-@pytest.mark.parametrize("engine", ENGINE_NAMES)
+@pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("name", POLYNOMIALS)
-def test_nist_with_powers_in_the_formula(name, engine, tmp_path):
+def test_nist_with_powers_in_the_formula(name, door, tmp_path):
     """There they are formed without rounding, in either way of writing."""
     problem, degree = nist(name), POLYNOMIALS[name]
-    data = to_engine(engine, {k: v for k, v in nist_columns(problem)[1].items() if k in ("x", "y")}, tmp_path)
+    data = through_door(door, {k: v for k, v in nist_columns(problem)[1].items() if k in ("x", "y")}, tmp_path)
     for right in (f"poly(x, {degree}, raw=True)", " + ".join(["x", *(f"I(x**{k})" for k in range(2, degree + 1))])):
         as_certified(sq.ols(f"y ~ {right}", data), problem, FLOORS[name], 12)
 
@@ -166,7 +166,7 @@ def overclaimed_by(fit, columns, y):
         if np.isnan(claim):  # "zero up to rounding": then it is small beside what it would be if it alone made up y
             natural = float(dot(y, y) / dot(column, column)) ** 0.5
             if max(abs(float(b)), abs(value)) > 1e-9 * natural:
-                found.append((name, "claimed zero", value, float(b)))
+                found.append((name, "told zero", value, float(b)))
         elif claim > true_digits(value, b) + 1:
             found.append((name, "coefficient", float(claim), true_digits(value, b), value, float(b)))
         error, claim = fit.bse[name], fit.digits_bse[name]
@@ -222,9 +222,9 @@ def test_standard_errors_of_near_twins_claim_what_they_have():
     assert found == {}
 
 
-# Columns that are computed or learned: the truth is the mathematics of the formula on the stored doubles.
+# Columns that are computed or learnt: the truth is the mathematics of the formula on the stored doubles.
 
-LEARNED = {
+LEARNT = {
     "center(x)": lambda x: [centered(x)],
     "scale(x)": lambda x: [scaled(x)],
     "scale(x, ddof=1)": lambda x: [scaled(x, 1)],
@@ -245,15 +245,15 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize(("place", "engine"), [*((place, "dict") for place in PLACES), ("ordinary", "polars"), ("far", "polars")])
-def test_digits_of_computed_and_learned_columns_are_there(place, engine):
+@pytest.mark.parametrize(("place", "door"), [*((place, "dict") for place in PLACES), ("ordinary", "polars"), ("far", "polars")])
+def test_digits_of_computed_and_learnt_columns_are_there(place, door):
     """41 rows: no quantile of fifths or thirds is one of the values."""
     rng = np.random.default_rng(3)
     x = PLACES[place](rng.normal(size=41))
     data = {"x": x, "y": (x - x.mean()) / x.std() + rng.normal(size=41)}
     found = {}
-    for term, columns in LEARNED.items():
-        fit = sq.ols(f"y ~ {term}", data) if engine == "dict" else sq.ols(f"y ~ {term}", pl.LazyFrame(data), fold="aggregates")
+    for term, columns in LEARNT.items():
+        fit = sq.ols(f"y ~ {term}", data) if door == "dict" else sq.ols(f"y ~ {term}", pl.LazyFrame(data), fold="aggregates")
         if place.startswith("far") and "log(2*x" in term:  # -log(2) up to 1 / x
             assert fit.dropped_columns[0].startswith("I(log(x) - log(2 * x + 1)) is constant (-0.69314")
             continue
@@ -262,13 +262,13 @@ def test_digits_of_computed_and_learned_columns_are_there(place, engine):
             fit, [column for column, b in zip(every, fit.params, strict=True) if not np.isnan(b)], fractions(data["y"])
         )
         found.update({term: wrong} if wrong else {})
-        if place == "ordinary" and engine == "dict":
+        if place == "ordinary" and door == "dict":
             assert fit.digits_bse.min() > 12, term
     assert found == {}
 
 
 def test_a_mean_far_from_zero_keeps_its_digits():
-    """The intercept of a centered column is the mean of the response."""
+    """The intercept of a centred column is the mean of the response."""
     rng = np.random.default_rng(0)
     x = 1e12 + rng.normal(size=90)
     y = x - 1e12 + rng.normal(size=90)
@@ -279,8 +279,8 @@ def test_a_mean_far_from_zero_keeps_its_digits():
             assert digits(fit.params.iloc[0], mean) == 15
 
 
-@pytest.mark.parametrize("engine", ["polars lazy", "duckdb"])
-def test_digits_of_what_an_engine_computes_are_there(engine, tmp_path):
+@pytest.mark.parametrize("door", ["polars lazy", "duckdb"])
+def test_digits_of_what_an_engine_computes_are_there(door, tmp_path):
     """It works in plain doubles: a difference of large products keeps few digits, and merged fits inherit that."""
     rng = np.random.default_rng(0)
     n = 40
@@ -300,10 +300,10 @@ def test_digits_of_what_an_engine_computes_are_there(engine, tmp_path):
     }
     for formula, (columns, response) in cases.items():
         truth = [[Fraction(1)] * n, *columns], response
-        fit = sq.ols(formula, to_engine(engine, data, tmp_path), fold="aggregates")
+        fit = sq.ols(formula, through_door(door, data, tmp_path), fold="aggregates")
         assert overclaimed_by(fit, *truth) == [], formula
         parts = [{name: x[rows] for name, x in data.items()} for rows in (slice(0, 15), slice(15, n))]
-        merged = sq.merge([sq.ols(formula, to_engine(engine, part, tmp_path), fold="aggregates") for part in parts])
+        merged = sq.merge([sq.ols(formula, through_door(door, part, tmp_path), fold="aggregates") for part in parts])
         assert overclaimed_by(merged, *truth) == [], formula
 
 

@@ -62,7 +62,7 @@ def test_losses_from_the_tutorials_start():
     """From any start of loss 1.2198 all 21 printed losses come out: the spectrum is 2, 2, so only the distance matters."""
     need("torch")
     cars = sq.datasets.cars()
-    optimum = np.corrcoef(cars["displacement"], cars["mpg"])[0, 1]  # the slope of the standardized line
+    optimum = np.corrcoef(cars["displacement"], cars["mpg"])[0, 1]  # the slope of the standardised line
     floor = 1 - optimum**2  # and its loss
     reach = np.sqrt(1.2198 - floor)
     for angle in (0.3, 2.0, 4.5):
@@ -78,7 +78,7 @@ def test_final_loss_and_history(run):
     assert_close(run.history["loss"], run.history["predicted"], rtol=2e-6)  # float32
 
 
-def test_standardization(run):
+def test_standardisation(run):
     shift, scale = run.problem.shift.astype(np.float32), run.problem.scale.astype(np.float32)
     assert [str(x) for x in (shift[0], scale[0], shift[1], scale[1])] == ["193.42587", "104.13876", "23.514572", "7.806159"]
 
@@ -119,10 +119,10 @@ def test_what_is_left_at_each_learning_rate():
     )
     for run in sweep.runs:
         assert_close([run.theory.lr_limit, run.theory.lr_best], [1.0, 0.5], rtol=1e-12)
-        assert run.history["loss"].iloc[0] == sweep.runs[0].history["loss"].iloc[0]  # each starts again, from the same start
+        assert run.history["loss"].iloc[0] == sweep.runs[0].history["loss"].iloc[0]  # each starts anew, from the same start
 
 
-MESSAGES = [
+TOLD = [
     "chevrolet chevelle malibu",
     *("193.42587", "104.13876", "23.514572", "7.806159", "(398, 1), (398, 1)"),
     *("in_features=1, out_features=1", "device: ", "Epoch: 1000, Loss: 0.3533"),
@@ -135,7 +135,7 @@ def test_demo_tells_everything_and_draws(tmp_path, capsys):
     need("matplotlib")
     numbers = run_demo(tmp_path)
     said = capsys.readouterr().out
-    for expected in MESSAGES:
+    for expected in TOLD:
         assert expected in said
     assert len(re.findall(r"^Epoch: ", said, re.MULTILINE)) == 21
     assert max(map(len, said.replace(str(tmp_path), "squarely-demo").splitlines())) <= 80

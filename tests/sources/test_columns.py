@@ -14,7 +14,7 @@ import pytest
 import squarely as sq
 from squarely.data import iter_batches, open_source
 from squarely.errors import DataError
-from tests.support.checks import assert_close, need, to_engine
+from tests.support.checks import assert_close, need, through_door
 
 MILLION = 1_000_000
 ON_A_LINE = "".join(f"{i},{2 * i}\n" for i in range(1000))
@@ -48,15 +48,15 @@ X, Y = [1.0, 2, 3, 5], [1.0, 2, 3, 4]
 NESTED = pa.table({"x": X, "y": Y, "list": [[1], None, [2, 3], []], "struct": [{"a": 1}, {"a": 2}, None, {"a": 3}]})
 
 
-def held(engine, table, folder):
-    """Hand a table over through a engine; to_engine takes arrays of Arrow that are in one piece."""
-    return to_engine(engine, {name: table[name].combine_chunks() for name in table.column_names}, folder)
+def held(door, table, folder):
+    """Hand a table over through a door; through_door takes arrays of Arrow that are in one piece."""
+    return through_door(door, {name: table[name].combine_chunks() for name in table.column_names}, folder)
 
 
-@pytest.mark.parametrize("engine", ["pandas", "polars", "polars lazy", "arrow", "duckdb", "parquet", "feather", "jsonl", "folder"])
-def test_lists_and_structs_are_refused_by_name_and_harmless_else(engine, tmp_path):
-    data = tmp_path if engine == "folder" else held(engine, NESTED, tmp_path)
-    if engine == "folder":
+@pytest.mark.parametrize("door", ["pandas", "polars", "polars lazy", "arrow", "duckdb", "parquet", "feather", "jsonl", "folder"])
+def test_lists_and_structs_are_refused_by_name_and_harmless_else(door, tmp_path):
+    data = tmp_path if door == "folder" else held(door, NESTED, tmp_path)
+    if door == "folder":
         pq.write_table(NESTED[:1], tmp_path / "a.parquet")
         pq.write_table(NESTED[1:], tmp_path / "b.parquet")
     assert_close(sq.ols("y ~ x", data).params, sq.ols("y ~ x", {"x": X, "y": Y}).params, rtol=1e-14)
@@ -81,16 +81,16 @@ WIDE = {
 }
 
 
-@pytest.mark.parametrize("engine", ["arrow", "polars", "polars lazy", "duckdb", "parquet", "feather", "folder"])
+@pytest.mark.parametrize("door", ["arrow", "polars", "polars lazy", "duckdb", "parquet", "feather", "folder"])
 @pytest.mark.parametrize("name", WIDE)
-def test_wide_numbers_are_cast_and_that_is_said(engine, name, tmp_path):
+def test_wide_numbers_are_cast_and_that_is_said(door, name, tmp_path):
     column, said = WIDE[name]
-    if pa.types.is_decimal256(column.type) and engine in ("polars", "polars lazy", "duckdb"):
+    if pa.types.is_decimal256(column.type) and door in ("polars", "polars lazy", "duckdb"):
         pytest.skip("the library has no such decimals")
-    if engine == "folder":
+    if door == "folder":
         pq.write_table(pa.table({"x": column, "y": Y})[:1], tmp_path / "a.parquet")
         pq.write_table(pa.table({"x": column, "y": Y})[1:], tmp_path / "b.parquet")
-    data = tmp_path if engine == "folder" else to_engine(engine, {"x": column, "y": pa.array(Y)}, tmp_path)
+    data = tmp_path if door == "folder" else through_door(door, {"x": column, "y": pa.array(Y)}, tmp_path)
     met = [value for batch in iter_batches(open_source(data), ["x"]) for value in batch.numbers["x"].values]
     np.testing.assert_array_equal(met, [np.nan if value is None else float(value) for value in column.to_pylist()])
     rows = sq.ols("y ~ x", data).rows
@@ -125,9 +125,9 @@ def test_large_integers_in_text_files_are_said(tmp_path):
         assert sq.ols("y ~ x", tmp_path / name).rows.rounded == {"x": 5}
 
 
-@pytest.mark.parametrize("engine", ["dict", "pandas", "polars", "arrow", "duckdb", "csv", "parquet", "feather", "jsonl"])
-def test_squares_that_leave_the_range_are_caught(engine, tmp_path):
-    data = to_engine(engine, {"x": [1e308, -1e308, 1.0, 2.0], "y": Y}, tmp_path)
+@pytest.mark.parametrize("door", ["dict", "pandas", "polars", "arrow", "duckdb", "csv", "parquet", "feather", "jsonl"])
+def test_squares_that_leave_the_range_are_caught(door, tmp_path):
+    data = through_door(door, {"x": [1e308, -1e308, 1.0, 2.0], "y": Y}, tmp_path)
     with pytest.raises(DataError, match=r"'x' of .* are near 7e\+307, and their squares leave the range of double precision"):
         sq.ols("y ~ x", data)
 
@@ -136,19 +136,19 @@ NAMES = ['x"; drop table t; --', "x'); DROP TABLE t; --", "select", 'say "x"', "
 
 
 @pytest.mark.parametrize(
-    "engine", ["dict", "pandas", "polars", "polars lazy", "arrow", "duckdb", "csv", "parquet", "feather", "jsonl"]
+    "door", ["dict", "pandas", "polars", "polars lazy", "arrow", "duckdb", "csv", "parquet", "feather", "jsonl"]
 )
 @pytest.mark.parametrize("several", [False, True])
-def test_names_like_sql_are_names(engine, several, tmp_path):
+def test_names_like_sql_are_names(door, several, tmp_path):
     rng = np.random.default_rng(0)
     data = {name: np.round(rng.normal(size=40), 4) for name in [*NAMES, "y"]}
     expected = sq.ols(X=np.column_stack([data[name] for name in NAMES]), y=data["y"]).params.tolist()
     formula = "y ~ " + " + ".join(f"`{name}`" for name in NAMES)
-    held = to_engine(engine, data, tmp_path)
+    held = through_door(door, data, tmp_path)
     if several:
-        if engine not in ("csv", "parquet", "feather", "jsonl"):
+        if door not in ("csv", "parquet", "feather", "jsonl"):
             pytest.skip("one table in memory is no set of files")
-        held = tmp_path / f"*.{engine}"
+        held = tmp_path / f"*.{door}"
     fit = sq.ols(formula, held)
     assert list(fit.params.index) == ["Intercept", *NAMES]
     assert_close(fit.params, expected, rtol=1e-12)
@@ -157,8 +157,8 @@ def test_names_like_sql_are_names(engine, several, tmp_path):
 def test_how_many_rows_there_are_is_known_without_a_scan(tmp_path):
     data = {"x": np.arange(500.0)}
     known = ("dict", "pandas", "polars", "arrow", "parquet", "feather")
-    for engine in (*known, "polars lazy", "duckdb", "csv", "jsonl"):
-        assert open_source(to_engine(engine, data, tmp_path)).rows == (500 if engine in known else None)
+    for door in (*known, "polars lazy", "duckdb", "csv", "jsonl"):
+        assert open_source(through_door(door, data, tmp_path)).rows == (500 if door in known else None)
     assert open_source({}).rows == 0
     assert open_source({"x": 5}).rows is None
     assert open_source(pa.table({})).rows == 0

@@ -10,7 +10,7 @@ import squarely as sq
 from squarely.cli import app
 from squarely.design.encoding.numbers_as_text import is_missing_word, numbers_in, unit_of
 from squarely.errors import DataError
-from tests.support.checks import ENGINE_NAMES, assert_close, need, to_engine
+from tests.support.checks import DOORS, assert_close, need, through_door
 
 SIGNED = {
     "decimal comma": lambda i: f"{10 + i},{5 + i % 5}",
@@ -91,13 +91,13 @@ def test_numbers_with_signs_and_units_are_refused(way):
     assert len(sq.ols("y ~ C(x)", {**table(values * 2)}).params) == 30  # on purpose
 
 
-@pytest.mark.parametrize("engine", ENGINE_NAMES)
+@pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("way", ["decimal comma", "dollar", "kmpl"])
-def test_one_odd_mark_is_named_by_every_source(way, engine, tmp_path):
+def test_one_odd_mark_is_named_by_every_source(way, door, tmp_path):
     values = [(SIGNED | MEASURED)[way](i) for i in range(30)]
     for row, odd in ((7, "?"), (0, "TBD"), (29, "k.A.")):
         held = [*values[:row], odd, *values[row + 1 :]]
-        said = said_of(to_engine(engine, table(held), tmp_path))
+        said = said_of(through_door(door, table(held), tmp_path))
         assert f": {odd!r} in data row {row + 1}." in said
         assert "or write C(x) if" in said
 
@@ -167,7 +167,7 @@ def test_categories_stay_without_a_note(levels):
     ("levels", "shown"),
     [
         (("4wd", "2wd", "awd"), "2 levels of x can be read as a number, such as '2wd'"),
-        (("3-engine", "5-engine"), "2 levels of x can be read as a number, such as '3-engine'"),
+        (("3-door", "5-door"), "2 levels of x can be read as a number, such as '3-door'"),
         (("36 months", "60 months"), "2 levels"),
         (("1+", "2+", "3+", "negative"), "3 levels"),
         (("1 day", "2 days", "3 days"), "3 levels"),
@@ -183,7 +183,7 @@ def test_what_may_be_numbers_is_noted(levels, shown):
     assert sq.ols("y ~ C(x)", table(levels * 10)).as_dict()["notes"] == []
 
 
-def test_units_that_are_reported():
+def test_units_that_are_told():
     for text, unit in {"$1,200": "", "1248 CC": "cc", "19M": "k", "3+": "+", "1 day": "day", "2 days": "day"}.items():
         assert unit_of(text) == unit, text
     for text in (
@@ -225,15 +225,15 @@ def test_words_for_missing_are_noted(word, tmp_path):
     assert sq.load(tmp_path / "a.json").as_dict()["notes"] == [note]
 
 
-@pytest.mark.parametrize("engine", ENGINE_NAMES)
-def test_words_for_missing_are_noted_by_every_source(engine, tmp_path):
-    data = to_engine(engine, table(["a", "b", "?", "n/a", "b"] * 4), tmp_path)
+@pytest.mark.parametrize("door", DOORS)
+def test_words_for_missing_are_noted_by_every_source(door, tmp_path):
+    data = through_door(door, table(["a", "b", "?", "n/a", "b"] * 4), tmp_path)
     for formula in ("y ~ x", "y ~ C(x)", "y ~ z:x", "y ~ ."):
         notes = sq.ols(formula, data).as_dict()["notes"]
         assert [note.split(". ")[0] for note in notes] == [
             f"Level '{word}' of x looks like a missing value: 4 rows" for word in ("?", "n/a")
         ]
-    if engine in ("polars lazy", "duckdb"):
+    if door in ("polars lazy", "duckdb"):
         assert sq.ols("y ~ x", data, fold="aggregates").as_dict()["notes"] == sq.ols("y ~ x", data).as_dict()["notes"]
 
 
@@ -366,7 +366,7 @@ def test_no_decoration_makes_categories_in_silence(seed, tmp_path):
     values = [write() for _ in range(40)]
     for _ in range(rng.integers(0, 4)):
         values[rng.integers(40)] = str(rng.choice([*ODD, "", " ", "1 or 2", write() + "*"]))
-    data = to_engine(str(rng.choice(ENGINE_NAMES)), table(values, seed), tmp_path)
+    data = through_door(str(rng.choice(DOORS)), table(values, seed), tmp_path)
     try:
         fit = sq.ols(str(rng.choice(["y ~ x", "y ~ z * x", "y ~ x:z", "y ~ ."])), data)
     except DataError:

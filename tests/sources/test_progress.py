@@ -54,10 +54,10 @@ def passes(events):
     return [(e.purpose, e.number, e.passes) for e in events if e.number and not e.count and not e.is_over]
 
 
-# What is reported
+# What is told
 
 
-def test_a_pass_is_reported_from_its_first_row_to_its_last():
+def test_a_pass_is_told_from_its_first_row_to_its_last():
     fit, events = watched(lambda: sq.ols("y ~ x", rows()))
     first = [e for e in events if e.number == 1]
     assert [e.count for e in first] == [0, 262_144, 524_288, 786_432, N, N]
@@ -155,15 +155,15 @@ def test_where_nobody_watches_a_scan_is_not_touched():
     assert report_scan(source, batches) is batches
 
 
-def test_nothing_is_reported_after_the_end():
+def test_nothing_is_told_after_the_end():
     events = []
     source = open_source(rows())
     with listen(events.append):
         left = iter(report_scan(source, with_row_positions(source.read(["x"]))))
         next(left)
-    count = len(events)
+    told = len(events)
     del left
-    assert count == len(events) == 1
+    assert told == len(events) == 1
 
 
 # What is foreseen
@@ -261,7 +261,7 @@ def test_on_any_width_it_stays_one_line():
         assert len(line) <= width
 
 
-# A disk that is slow: each batch of a Parquet file waits, and whoever has given a pipe is told so.
+# A disk that is slow: each batch of a Parquet file waits, and whoever has given a pipe is told that it does.
 SLOW = """
 import os, sys, time
 from squarely.data.files.parquet import ParquetSource
@@ -333,7 +333,7 @@ def screen(output):
         elif code in ("\x1b[?25l", "\x1b[?25h"):
             cursor = code.endswith("h")
         else:
-            assert code.endswith("m"), f"{code!r} is not known here"  # a color
+            assert code.endswith("m"), f"{code!r} is not known here"  # a colour
     return [line.rstrip() for line in lines], seen, cursor
 
 
@@ -381,8 +381,8 @@ def test_ctrl_c_takes_the_line_away_and_says_so(words, parquet, tmp_path):
 
 
 def test_ctrl_c_without_a_terminal(parquet):
-    begun, pipe = os.pipe()
-    with running(slowly(3, "ols", "y ~ x", parquet), pass_fds=[pipe], env={**os.environ, "PIPE": str(pipe)}) as process:
+    begun, told = os.pipe()
+    with running(slowly(3, "ols", "y ~ x", parquet), pass_fds=[told], env={**os.environ, "PIPE": str(told)}) as process:
         assert os.read(begun, 1) == b"!"
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=20) == ("", "squarely: interrupted\n")  # once the batch has come
@@ -432,7 +432,7 @@ def test_a_notebook_and_a_pipe_get_no_line(capsys):
         assert report_scan(open_source(rows(5)), batches := iter(())) is batches
 
 
-def test_scattered_rows_are_counted_by_their_partitions():
+def test_scattered_rows_are_told_of_by_their_partitions():
     source = Parted(CARS, [3, 3, 100, 250])
     source.partition_count = 5
     fit, events = watched(lambda: sq.ols("mpg ~ weight + C(origin)", source))
@@ -442,5 +442,5 @@ def test_scattered_rows_are_counted_by_their_partitions():
     met = passes(events)
     assert [purpose for purpose, _, _ in met] == ["levels", "cross-products", "residuals"]
     assert [(number, known) for _, number, known in met] == [(1, 3), (2, 3), (3, 3)]
-    assert {e.unit for e in events} == {"partitions"}  # of the batches in them nothing is reported
+    assert {e.unit for e in events} == {"partitions"}  # of the batches in them nothing is told
     assert fit.nobs == 398

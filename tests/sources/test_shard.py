@@ -9,14 +9,14 @@ from squarely.data import Source, open_source, shard_of, split_source
 from squarely.data.files import parquet
 from squarely.data.scan.fold import iter_batches
 from squarely.errors import DataError
-from tests.support.checks import ENGINE_NAMES, to_engine
+from tests.support.checks import DOORS, through_door
 
 
-@pytest.mark.parametrize("engine", ENGINE_NAMES)
+@pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
-def test_shares_are_the_rows_in_their_order(engine, size, tmp_path):
+def test_shares_are_the_rows_in_their_order(door, size, tmp_path):
     row = np.arange(1_001.0)
-    source = open_source(to_engine(engine, {"row": row, "x": row**2}, tmp_path))
+    source = open_source(through_door(door, {"row": row, "x": row**2}, tmp_path))
     shares = [shard_of(source, number, size) for number in range(size)]
     met = [np.concatenate([batch.numbers["row"].values for batch in iter_batches(share, ["row"])]) for share in shares]
     assert np.concatenate(met).tolist() == row.tolist()
@@ -36,7 +36,7 @@ def test_shares_are_the_rows_in_their_order(engine, size, tmp_path):
 
 def test_a_share_of_a_split_knows_the_rows_of_the_whole(tmp_path):
     row = np.arange(500.0)
-    training, _ = split_source(open_source(to_engine("parquet", {"row": row}, tmp_path)), 0.3, seed=1)
+    training, _ = split_source(open_source(through_door("parquet", {"row": row}, tmp_path)), 0.3, seed=1)
     whole = [batch.numbers["row"].values for batch in iter_batches(training, ["row"])]
     share = shard_of(training, 1, 2)
     rows = np.concatenate([batch.numbers["row"].values for batch in iter_batches(share, ["row"])])

@@ -1,4 +1,4 @@
-"""Every engine gives the same rows, decoded alike, scan after scan. It reports what it cannot read. Files, frames, queries, arrays."""
+"""Every door gives the same rows, decoded alike, scan after scan: files, frames, queries, arrays; and says what it cannot read."""
 
 import datetime
 import decimal
@@ -108,7 +108,7 @@ def lazy_file(rows, folder):
     return need("polars").scan_parquet(parquet_file(rows, folder / "lazy.parquet"))
 
 
-ENGINE_NAMES = {
+DOORS = {
     "parquet": lambda t, d: parquet_file(t, d / "t.parquet"),
     "feather": lambda t, d: feather_file(t, d / "t.feather"),
     "arrow stream": lambda t, d: stream_file(t, d / "t.arrows"),
@@ -157,10 +157,10 @@ def rows():
     return table()
 
 
-@pytest.mark.parametrize("engine", ENGINE_NAMES)
-def test_every_engine_gives_the_same_rows_again_and_again(rows, engine, tmp_path):
+@pytest.mark.parametrize("door", DOORS)
+def test_every_door_gives_the_same_rows_again_and_again(rows, door, tmp_path):
     expected = {name: rows[name].to_numpy(zero_copy_only=False).astype(float) for name in NUMBERS}
-    source = open_source(ENGINE_NAMES[engine](rows, tmp_path))
+    source = open_source(DOORS[door](rows, tmp_path))
     assert list(source.columns) == rows.column_names
     assert source.duplicate_names == frozenset()
     first = decoded(source, NUMBERS, LABELS)
@@ -237,25 +237,25 @@ TYPES = {
     "struct": (pa.array([{"a": 1}, None, {"a": 2}, {"a": 3}]), None, "other"),
     "binary": (pa.array([b"a", None, b"b", b"c"]), None, "other"),
 }
-TYPED_ENGINE_NAMES = {
-    name: ENGINE_NAMES[name] for name in ("parquet", "feather", "arrow stream", "arrow table", "arrow stream capsule", "dict")
+TYPED_DOORS = {
+    name: DOORS[name] for name in ("parquet", "feather", "arrow stream", "arrow table", "arrow stream capsule", "dict")
 } | {
-    "polars": ENGINE_NAMES["polars"],
-    "polars lazy": ENGINE_NAMES["polars lazy"],
+    "polars": DOORS["polars"],
+    "polars lazy": DOORS["polars lazy"],
     "duckdb": lambda t, _: relation(t),
 }
 
 
-def of_types(engine):
-    """Give the table of all types, without those that the library behind an engine does not have."""
-    lacking = {"duckdb": {"half"}, "polars": set(), "polars lazy": set()}.get(engine, set())
+def of_types(door):
+    """Give the table of all types, without those that the library behind a door does not have."""
+    lacking = {"duckdb": {"half"}, "polars": set(), "polars lazy": set()}.get(door, set())
     return {name: row for name, row in TYPES.items() if name not in lacking}
 
 
-@pytest.mark.parametrize("engine", TYPED_ENGINE_NAMES)
-def test_every_type(engine, tmp_path):
-    known = of_types(engine)
-    source = open_source(TYPED_ENGINE_NAMES[engine](pa.table({name: row[0] for name, row in known.items()}), tmp_path))
+@pytest.mark.parametrize("door", TYPED_DOORS)
+def test_every_type(door, tmp_path):
+    known = of_types(door)
+    source = open_source(TYPED_DOORS[door](pa.table({name: row[0] for name, row in known.items()}), tmp_path))
     names = dict(zip(known, source.columns, strict=True))  # the relation's columns are numbered
     for name, (_, expected, kind) in known.items():
         met = source.kind(names[name])
@@ -274,18 +274,18 @@ def test_every_type(engine, tmp_path):
                 decoded(source, [], [names[name]])
 
 
-@pytest.mark.parametrize("engine", [*TYPED_ENGINE_NAMES, "csv"])
-def test_no_rows(engine, tmp_path):
+@pytest.mark.parametrize("door", [*TYPED_DOORS, "csv"])
+def test_no_rows(door, tmp_path):
     empty = pa.table({"x": pa.array([], pa.float64()), "g": pa.array([], pa.string())})
-    source = open_source({**TYPED_ENGINE_NAMES, **ENGINE_NAMES}[engine](empty, tmp_path))
+    source = open_source({**TYPED_DOORS, **DOORS}[door](empty, tmp_path))
     x, g = source.columns
     assert sum(b.size for b in iter_batches(source, [x], [g])) == 0
     assert sum(b.size for b in iter_batches(source, [])) == 0
 
 
-@pytest.mark.parametrize("engine", ["parquet", "feather", "arrow stream", "arrow table", "polars", "polars lazy", "dict"])
-def test_no_columns(engine, tmp_path):
-    source = open_source({**TYPED_ENGINE_NAMES, **ENGINE_NAMES}[engine](pa.table({}), tmp_path))
+@pytest.mark.parametrize("door", ["parquet", "feather", "arrow stream", "arrow table", "polars", "polars lazy", "dict"])
+def test_no_columns(door, tmp_path):
+    source = open_source({**TYPED_DOORS, **DOORS}[door](pa.table({}), tmp_path))
     assert dict(source.columns) == {}
     assert sum(b.size for b in iter_batches(source, [])) == 0
     with pytest.raises(DataError, match="no column 'x'"):
@@ -553,9 +553,9 @@ def test_json_numbers_and_gaps(tmp_path):
     assert list(decoded(open_source(tmp_path / "c.jsonl"), ["x"])[0]["x"]) == [1, 2]
 
 
-@pytest.mark.parametrize("engine", ["parquet", "feather", "arrow stream"])
-def test_damaged_files(rows, engine, tmp_path):
-    path = ENGINE_NAMES[engine](rows, tmp_path)
+@pytest.mark.parametrize("door", ["parquet", "feather", "arrow stream"])
+def test_damaged_files(rows, door, tmp_path):
+    path = DOORS[door](rows, tmp_path)
     whole = path.read_bytes()
     for content in (whole[:9], whole[:100], whole[: len(whole) // 2], whole[:-1], whole[:-8]):
         path.write_bytes(content)
@@ -574,15 +574,15 @@ def test_checksums_in_parquet_are_looked_at(tmp_path):
         decoded(open_source(path), ["x"])
 
 
-@pytest.mark.parametrize("engine", ["parquet", "feather", "arrow stream", "json lines", "csv", "polars lazy file"])
-def test_files_that_change_or_go(rows, engine, tmp_path):
+@pytest.mark.parametrize("door", ["parquet", "feather", "arrow stream", "json lines", "csv", "polars lazy file"])
+def test_files_that_change_or_go(rows, door, tmp_path):
     few = rows.slice(0, 100)
-    path = ENGINE_NAMES[engine](few, tmp_path)
+    path = DOORS[door](few, tmp_path)
     source = open_source(path)
     assert decoded(source, ["x"])[3].read == 100
-    path = tmp_path / "lazy.parquet" if engine == "polars lazy file" else path
+    path = tmp_path / "lazy.parquet" if door == "polars lazy file" else path
     content = path.read_bytes()
-    if engine != "polars lazy file":  # Polars reads what is there now
+    if door != "polars lazy file":  # Polars reads what is there now
         for other in (content[: len(content) // 2], content + content, b""):
             path.write_bytes(other)
             with pytest.raises(DataError, match="has changed since it was opened"):

@@ -1,4 +1,4 @@
-"""A split holds some rows out: the same ones on every engine, scan after scan. Each row is in one part and keeps its position."""
+"""A split holds some rows out: the same ones whatever the door, scan after scan, and each row is in one part and keeps its name."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from squarely.data import RowAccount, iter_batches, listen, open_source, split_s
 from squarely.data.views import split as page
 from squarely.design import LinearPredictor, iter_predictions, learn_from_rows, parse_formula
 from squarely.errors import DataError, OptionError
-from tests.support.checks import CARS, ENGINE_NAMES, assert_close, need, to_engine
+from tests.support.checks import CARS, DOORS, assert_close, need, through_door
 
 N = 1_000  # several row groups of the Parquet file
 FORMULA = "y ~ x + g"
@@ -34,9 +34,9 @@ def account(source):
     return sum(accounts, RowAccount())
 
 
-@pytest.mark.parametrize("engine", ENGINE_NAMES)
-def test_each_row_is_in_one_part_and_every_engine_gives_the_same_split(engine, tmp_path):
-    whole = open_source(to_engine(engine, columns(), tmp_path))
+@pytest.mark.parametrize("door", DOORS)
+def test_each_row_is_in_one_part_and_every_door_gives_the_same_split(door, tmp_path):
+    whole = open_source(through_door(door, columns(), tmp_path))
     parts = training, validation = split_source(whole, 0.2, seed=7)
     rows = [met(part) for part in parts]
     assert [len(r) for r in rows] == [part.rows for part in parts] == [800, 200]
@@ -45,16 +45,16 @@ def test_each_row_is_in_one_part_and_every_engine_gives_the_same_split(engine, t
     reference = split_source(open_source({"row": np.arange(N)}), 0.2, seed=7)
     for part, same, seen in zip(parts, reference, rows, strict=True):
         np.testing.assert_array_equal(met(part), seen)  # in another scan
-        np.testing.assert_array_equal(met(same), seen)  # through another engine
+        np.testing.assert_array_equal(met(same), seen)  # through another door
     assert account(training) + account(validation) == account(whole)
     assert account(validation).used < 200  # gaps came along
     assert (training.label, validation.label) == (f"the training rows of {whole.label}", f"the validation rows of {whole.label}")
 
 
-@pytest.mark.parametrize("engine", ENGINE_NAMES)
-def test_a_fit_to_a_part_is_the_fit_to_its_rows(engine, tmp_path):
+@pytest.mark.parametrize("door", DOORS)
+def test_a_fit_to_a_part_is_the_fit_to_its_rows(door, tmp_path):
     data = columns()
-    part = split_source(open_source(to_engine(engine, data, tmp_path)), 0.25, seed=1)[1]
+    part = split_source(open_source(through_door(door, data, tmp_path)), 0.25, seed=1)[1]
     rows = met(part).astype(int)
     frame = pa.table(data).to_pandas().iloc[rows]
     fit, alone = sq.ols(FORMULA, part), sq.ols(FORMULA, frame)
@@ -63,7 +63,7 @@ def test_a_fit_to_a_part_is_the_fit_to_its_rows(engine, tmp_path):
     assert_close(fit.resid, alone.resid, rtol=1e-9, atol=1e-12)
     assert list(fit.resid.index) == list(alone.resid.index)  # the numbers of the rows in the whole
     predicted = fit.predict(part)
-    whole = open_source(to_engine(engine, data, tmp_path)).column(np.zeros(N), "predicted")
+    whole = open_source(through_door(door, data, tmp_path)).column(np.zeros(N), "predicted")
     assert type(predicted) is type(whole)
     assert_close(predicted, alone.predict(frame), rtol=1e-9, atol=1e-12)
 
@@ -128,7 +128,7 @@ def test_a_bit_a_row_beyond_one_block():
     assert drawn.mask(last, rows).tolist() == [True] + [False] * (rows - last - 1)
 
 
-def test_the_count_of_unknown_rows_is_a_scan_that_is_reported():
+def test_the_count_of_unknown_rows_is_a_scan_that_is_told():
     seen = []
     with listen(seen.append):
         parts = split_source(open_source(CARS), 0.2, seed=0)
@@ -175,13 +175,13 @@ def test_rows_that_come_or_go_after_the_split():
         met(part, "x")
 
 
-@pytest.mark.parametrize("engine", ["dict", "csv", "parquet"])
-def test_a_level_that_only_the_validation_rows_have(engine, tmp_path):
+@pytest.mark.parametrize("door", ["dict", "csv", "parquet"])
+def test_a_level_that_only_the_validation_rows_have(door, tmp_path):
     data = {**columns(), "y": np.arange(N, dtype=float)}
     odd = int(met(split_source(open_source(data), 0.2, seed=7)[1])[11])
     data["g"] = data["g"].astype("<U5")
     data["g"][odd] = "zebra"
-    training, validation = split_source(open_source(to_engine(engine, data, tmp_path)), 0.2, seed=7)
+    training, validation = split_source(open_source(through_door(door, data, tmp_path)), 0.2, seed=7)
     fit = sq.ols(FORMULA, training)
     says = f"'g' of {validation.label} has 'zebra' in data row {odd + 1:,}, but the fit has no such level"
     with pytest.raises(DataError, match=says):
@@ -193,17 +193,17 @@ def test_a_level_that_only_the_validation_rows_have(engine, tmp_path):
         list(iter_predictions(LinearPredictor(design=design, selected=kept, level=0.0, slopes=slopes, center=slopes), validation))
 
 
-@pytest.mark.parametrize("engine", ["arrow", "csv", "jsonl"])
-def test_a_value_that_is_no_number_is_named_by_its_row_in_the_whole(engine, tmp_path):
+@pytest.mark.parametrize("door", ["arrow", "csv", "jsonl"])
+def test_a_value_that_is_no_number_is_named_by_its_row_in_the_whole(door, tmp_path):
     x = [str(i) for i in range(200)]
     place = int(met(split_source(open_source({"row": np.arange(200)}), 0.5, seed=3)[0])[40])
     x[place] = "oops"
     data = {"x": x, "y": list(range(200)), "row": list(range(200))}
-    training, validation = split_source(open_source(to_engine(engine, data, tmp_path)), 0.5, seed=3)
+    training, validation = split_source(open_source(through_door(door, data, tmp_path)), 0.5, seed=3)
     for source, formula in ((training, "x ~ y"), (training, "y ~ x"), (training, "y ~ x - 1")):
         with pytest.raises(DataError, match=f"'oops' in data row {place + 1}"):
             sq.ols(formula, source)
-    if engine != "csv":  # a CSV file is a column of text for all its rows
+    if door != "csv":  # a CSV file is a column of text for all its rows
         with pytest.raises(DataError, match=r"text, not (as )?numbers|stored as text"):
             sq.ols("y ~ x", validation)
 

@@ -1,4 +1,4 @@
-"""One list of options: the signature of `train`, the fields of TrainingOptions and the command line agree in names and defaults."""
+"""One list of options: the signature of `train`, the fields of TrainingOptions and the command line have the same names and defaults."""
 
 import inspect
 from dataclasses import MISSING, fields

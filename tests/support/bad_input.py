@@ -72,11 +72,11 @@ _TITLES = {
     "option": "Options and conditions",
 }
 _LONGEST = 60
-_FOREIGN_TEXT = re.compile(r"((?:DuckDB|Arrow|PyTorch) says:).*", re.DOTALL)  # what others say differs with their version
+_GUEST = re.compile(r"((?:DuckDB|Arrow|PyTorch) says:).*", re.DOTALL)  # what others say differs with their version
 
 
-def page(messages: Mapping[tuple[str, str], str]) -> str:
-    """Write the page of the rows that are on; those without a message yet, by kind and name, are run."""
+def page(told: Mapping[tuple[str, str], str]) -> str:
+    """Write the page of the rows that are on; those whose messages are not told yet, by kind and name, are run."""
     parts = [_INTRODUCTION]
     home = Path.cwd()
     for kind, title in _TITLES.items():
@@ -85,14 +85,14 @@ def page(messages: Mapping[tuple[str, str], str]) -> str:
             with tempfile.TemporaryDirectory() as folder:
                 os.chdir(folder)
                 try:
-                    message = messages[row.kind, row.name] if (row.kind, row.name) in messages else outcome(row)
-                    parts.append(f"| {_describe_input(row)} | {_escape_message(message)} |\n")
+                    message = told[row.kind, row.name] if (row.kind, row.name) in told else outcome(row)
+                    parts.append(f"| {_given(row)} | {_said(message)} |\n")
                 finally:
                     os.chdir(home)
     return "".join(parts)
 
 
-def _describe_input(row: Row) -> str:
+def _given(row: Row) -> str:
     if row.kind == "formula":
         text = row.formula if isinstance(row.formula, str) else repr(row.formula)
     elif row.kind == "option":
@@ -112,10 +112,10 @@ def _describe_input(row: Row) -> str:
     return _markdown(row.name) + (f"<br><code>{_markdown(shown)}</code>" if shown else "")
 
 
-def _escape_message(message: str) -> str:
+def _said(message: str) -> str:
     if not message:
         return "nothing: it is fine"
-    first, *lines = _FOREIGN_TEXT.sub(r"\1 ...", message).split("\n")
+    first, *lines = _GUEST.sub(r"\1 ...", message).split("\n")
     drawn = "<br>".join(_markdown(escape_controls(line)) for line in lines)
     return _markdown(escape_controls(first)) + (f"<pre>{drawn}</pre>" if drawn else "")
 

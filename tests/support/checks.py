@@ -21,7 +21,7 @@ import pyarrow.parquet
 import pytest
 
 CARS = str(files("squarely.datasets") / "cars.csv")
-ENGINE_NAMES = ("dict", "pandas", "polars", "polars lazy", "arrow", "duckdb", "csv", "parquet", "feather", "jsonl")
+DOORS = ("dict", "pandas", "polars", "polars lazy", "arrow", "duckdb", "csv", "parquet", "feather", "jsonl")
 NIST = Path(__file__).parents[1] / "data" / "nist"
 
 
@@ -79,9 +79,9 @@ def running(words, **options):
 
 def random_cases(all_of_them: int) -> int:
     """Return how many random cases a test runs: a fifth, all in CI and `make test-all`, or SQUARELY_DIFFERENTIAL_CASES."""
-    count = os.environ.get("SQUARELY_DIFFERENTIAL_CASES")
-    if count is not None:
-        return int(count)
+    told = os.environ.get("SQUARELY_DIFFERENTIAL_CASES")
+    if told is not None:
+        return int(told)
     return all_of_them if os.environ.get("HYPOTHESIS_PROFILE") == "ci" else all_of_them // 5
 
 
@@ -100,21 +100,21 @@ def need(module: str) -> ModuleType:
         pytest.skip(f"needs {module}")
 
 
-def to_engine(engine: str, data: dict, folder: Path) -> object:
-    """Hand columns over in one of ENGINE_NAMES: the same table as a file, a frame, a query or arrays."""
+def through_door(door: str, data: dict, folder: Path) -> object:
+    """Hand columns over in one of DOORS: the same table as a file, a frame, a query or arrays."""
     table = pa.table({name: pa.array(values) if not isinstance(values, pa.Array) else values for name, values in data.items()})
-    if engine == "dict":
+    if door == "dict":
         return data
-    if engine in ("pandas", "arrow"):
-        return table if engine == "arrow" else table.to_pandas()
-    if engine.startswith("polars"):
+    if door in ("pandas", "arrow"):
+        return table if door == "arrow" else table.to_pandas()
+    if door.startswith("polars"):
         frame = need("polars").from_arrow(table)
-        return frame.lazy() if engine == "polars lazy" else frame
-    if engine == "duckdb":
+        return frame.lazy() if door == "polars lazy" else frame
+    if door == "duckdb":
         connection = duckdb.connect()
         connection.register("held", table)
         return connection.sql("SELECT * FROM held")
-    return _file(engine, table, folder / f"data.{engine}")
+    return _file(door, table, folder / f"data.{door}")
 
 
 def _file(suffix: str, table: pa.Table, path: Path) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from tests.support.checks import need, to_engine
+from tests.support.checks import need, through_door
 from tests.support.postgres import server
 from tests.support.spark import handed, shared
 
@@ -19,7 +19,7 @@ _numbers = itertools.count()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Engine:
+class Door:
     """One way to hand a table over.
 
     Attributes
@@ -36,8 +36,8 @@ class Engine:
     lacks: Mapping[str, str] = field(default_factory=dict)
 
 
-def _make_local(name: str) -> Callable[[pa.Table, Path], object]:
-    return lambda table, folder: to_engine(name, {n: table[n].combine_chunks() for n in table.column_names}, folder)
+def _door(name: str) -> Callable[[pa.Table, Path], object]:
+    return lambda table, folder: through_door(name, {n: table[n].combine_chunks() for n in table.column_names}, folder)
 
 
 def quoted(name: str) -> str:
@@ -128,25 +128,25 @@ def spark(table: pa.Table, folder: Path) -> object:
 
 
 ENGINES = {
-    "pandas": Engine(make=_make_local("pandas"), lacks={"causes": "pandas takes NULL for NaN"}),
-    "polars": Engine(make=_make_local("polars")),
-    "polars lazy, batches": Engine(make=_make_local("polars lazy"), fold="batches"),
-    "polars lazy, aggregates": Engine(make=_make_local("polars lazy"), fold="aggregates"),
-    "arrow": Engine(make=_make_local("arrow")),
-    "csv": Engine(make=_make_local("csv"), lacks={"causes": "an empty field is a gap, whatever it was"}),
-    "parquet": Engine(make=_make_local("parquet")),
-    "duckdb, batches": Engine(make=relation, fold="batches"),
-    "duckdb, aggregates": Engine(make=relation, fold="aggregates", ordered=False),
-    "dask": Engine(make=dask),
-    "spark, batches": Engine(make=spark, fold="batches", ordered=False),
-    "spark, aggregates": Engine(make=spark, fold="aggregates", ordered=False),
-    "ibis on duckdb": Engine(
+    "pandas": Door(make=_door("pandas"), lacks={"causes": "pandas takes NULL for NaN"}),
+    "polars": Door(make=_door("polars")),
+    "polars lazy, batches": Door(make=_door("polars lazy"), fold="batches"),
+    "polars lazy, aggregates": Door(make=_door("polars lazy"), fold="aggregates"),
+    "arrow": Door(make=_door("arrow")),
+    "csv": Door(make=_door("csv"), lacks={"causes": "an empty field is a gap, whatever it was"}),
+    "parquet": Door(make=_door("parquet")),
+    "duckdb, batches": Door(make=relation, fold="batches"),
+    "duckdb, aggregates": Door(make=relation, fold="aggregates", ordered=False),
+    "dask": Door(make=dask),
+    "spark, batches": Door(make=spark, fold="batches", ordered=False),
+    "spark, aggregates": Door(make=spark, fold="aggregates", ordered=False),
+    "ibis on duckdb": Door(
         make=ibis_duckdb, ordered=False, lacks={"twins but for case": "a stored table's names have no case in DuckDB"}
     ),
-    "ibis on sqlite": Engine(
+    "ibis on sqlite": Door(
         make=ibis_sqlite,
         ordered=False,
         lacks={"twins but for case": "names have no case in SQLite", "causes": "SQLite stores NaN as NULL"},
     ),
-    "ibis on postgres": Engine(make=ibis_postgres, ordered=False),
+    "ibis on postgres": Door(make=ibis_postgres, ordered=False),
 }

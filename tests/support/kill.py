@@ -91,7 +91,7 @@ def kill(child, runs, rng):
 
 
 def killed_and_resumed(way, folder, times, rng):
-    """Kill a run and resume it until it was killed so often, then let it end; a run that ends earlier starts again."""
+    """Kill a run and resume it until it was killed so often, then let it end; a run that ends earlier begins anew."""
     out, kills, places, tries = folder / "resumed.json", 0, set(), 0
     while True:
         runs = folder / f"run-{tries}"

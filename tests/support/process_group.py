@@ -66,7 +66,7 @@ def options_of(given, own_rank):
         options |= options.pop("rank")[own_rank % 2]
     if "stopped_by" in options:
         rank, epoch = options.pop("stopped_by")
-        options["callbacks"] = lambda epoch_event: rank == own_rank and epoch_event.epoch == epoch
+        options["callbacks"] = lambda told: rank == own_rank and told.epoch == epoch
     if options.pop("own", False):
         torch.manual_seed(own_rank)  # which a user may well do
         options["model"] = torch.nn.Linear(options.pop("features"), 1)
@@ -79,12 +79,12 @@ def options_of(given, own_rank):
 
 def signal_at(name, message):
     """Let this process send itself a signal when it is about to send so many messages."""
-    calls, plain = 0, processes.ProcessGroup.all_reduce
+    told, plain = 0, processes.ProcessGroup.all_reduce
 
     def summed(self, tensors):
-        nonlocal calls
-        calls += 1
-        if calls == message:
+        nonlocal told
+        told += 1
+        if told == message:
             os.kill(os.getpid(), getattr(signal, name))
         return plain(self, tensors)
 
@@ -129,8 +129,8 @@ def outcome(case, met, rank):
 def work(folder, rank, size, port):
     """Work the cases of a folder off, as one of several processes."""
     os.environ |= environment(rank, size, port)
-    with (folder / f"stderr-{size}-{rank}").open("w") as stderr:
-        os.dup2(stderr.fileno(), 2)
+    with (folder / f"stderr-{size}-{rank}").open("w") as told:
+        os.dup2(told.fileno(), 2)
     if size > 1:
         distributed.init_process_group("gloo")
     met = {}

@@ -39,9 +39,9 @@ class CutError(Exception):
 @pytest.fixture
 def cut(monkeypatch):
     """Have runs stop right after they have been kept so many times."""
-    from squarely.descent.checkpoint import checkpointer
+    from squarely.descent.checkpoint import checkpointer as keeper
 
-    write = checkpointer.write_checkpoint
+    write = keeper.write_checkpoint
 
     def after(times):
         left = iter(range(times - 1, -1, -1))
@@ -52,10 +52,10 @@ def cut(monkeypatch):
                 raise CutError
             return path
 
-        monkeypatch.setattr(checkpointer, "write_checkpoint", stopping)
+        monkeypatch.setattr(keeper, "write_checkpoint", stopping)
 
     yield after
-    monkeypatch.setattr(checkpointer, "write_checkpoint", write)
+    monkeypatch.setattr(keeper, "write_checkpoint", write)
 
 
 def went_on(cut, folder, times, **options):
@@ -314,29 +314,29 @@ def test_the_last_two_are_kept_and_what_killed_writers_left_goes(cut, tmp_path):
     ],
 )
 def test_how_often_a_run_is_kept(every, batch_size, places, tmp_path, monkeypatch):
-    from squarely.descent.checkpoint import checkpointer
+    from squarely.descent.checkpoint import checkpointer as keeper
 
-    met, write = [], checkpointer.write_checkpoint
-    monkeypatch.setattr(checkpointer, "write_checkpoint", lambda folder, c: (met.append((c.epoch, c.batch)), write(folder, c)))
+    met, write = [], keeper.write_checkpoint
+    monkeypatch.setattr(keeper, "write_checkpoint", lambda folder, c: (met.append((c.epoch, c.batch)), write(folder, c)))
     train(checkpoint=tmp_path, checkpoint_every=every, batch_size=batch_size, epochs=7)
     assert met == places
 
 
 def test_seconds_are_counted_from_the_last_time(tmp_path, monkeypatch):
-    from squarely.descent.checkpoint import checkpointer
+    from squarely.descent.checkpoint import checkpointer as keeper
 
     clock, met = iter(range(10**6)), []
-    monkeypatch.setattr(checkpointer.time, "monotonic", lambda: float(next(clock)))
-    monkeypatch.setattr(checkpointer, "write_checkpoint", lambda folder, c: met.append(c.epoch))
+    monkeypatch.setattr(keeper.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(keeper, "write_checkpoint", lambda folder, c: met.append(c.epoch))
     train(checkpoint=tmp_path, checkpoint_every="4 s", epochs=13)
     assert met == [0, 3, 7, 11, 13]  # it is looked at the clock once an epoch, and once more when a run is kept
 
 
 def test_callbacks_are_asked_again_by_a_run_that_they_stopped(tmp_path):
-    limit, epochs = [4], []
+    limit, told = [4], []
 
     def enough(epoch):
-        epochs.append(epoch.epoch)
+        told.append(epoch.epoch)
         return epoch.epoch >= limit[0]
 
     stopped = train(checkpoint=tmp_path, callbacks=enough)
@@ -345,7 +345,7 @@ def test_callbacks_are_asked_again_by_a_run_that_they_stopped(tmp_path):
     assert bits(again) == bits(stopped)
     limit[0] = 1000
     assert bits(train(checkpoint=tmp_path, callbacks=enough, resume=True)) == bits(train())
-    assert epochs == [0, 1, 2, 3, 4, 4, *range(4, 13)]
+    assert told == [0, 1, 2, 3, 4, 4, *range(4, 13)]
 
 
 def test_a_run_that_diverged_stays_so(tmp_path):
@@ -379,7 +379,7 @@ def test_a_run_that_diverged_stays_so(tmp_path):
         ({"validation": CARS}, "is of no validation rows, and these are 398"),
     ],
 )
-def test_another_option_is_refused(options, said, tmp_path):
+def test_another_recipe_is_refused(options, said, tmp_path):
     train(checkpoint=tmp_path, epochs=3)
     kept = sorted(tmp_path.rglob("*"))
     with pytest.raises((OptionError, DataError), match=said):
@@ -603,7 +603,7 @@ def test_a_later_format_is_no_damage(two):
         train(resume=two, **MINI)
 
 
-def test_other_versions_are_reported(two):
+def test_other_versions_are_told_of(two):
     rewritten(max(two.iterdir()), lambda document: document["run"]["versions"].update({"torch": "1.0"}))
     assert "torch was 1.0 and is" in train(resume=two, **MINI).remarks[-1]
 

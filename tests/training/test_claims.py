@@ -1,7 +1,7 @@
-"""Every sentence about a run is a claim: random options are run, and what is said of them is tried out.
+"""Every sentence about a run is a claim: random recipes are run, and what is said of them is tried out.
 
 The optimum, its standard errors and the steps on all rows are worked out here in NumPy. What more epochs, another precision or no
-decay would do is tried by running it. SQUARELY_DIFFERENTIAL_CASES sets how many runs are tried.
+decay would do is tried by running it. SQUARELY_DIFFERENTIAL_CASES sets how many recipes are tried.
 """
 
 import re
@@ -28,7 +28,7 @@ SCHEDULES = [
 
 
 class Problem:
-    """A regression with its answer: X (n, p) and y standardized, the optimum, and the standard errors there."""
+    """A regression with its answer: X (n, p) and y standardised, the optimum, and the standard errors there."""
 
     def __init__(self, data, names, *, standardize):
         table = np.column_stack([data[name] for name in [*names, "y"]])
@@ -69,8 +69,8 @@ def data_of(rng):
     return {**dict(zip(names, X.T, strict=True)), "y": 1 + X @ rng.normal(size=p) + noise * rng.normal(size=n)}, names
 
 
-def draw_options(rng, n):
-    """Draw the options of a run."""
+def recipe_of(rng, n):
+    """Draw a recipe."""
     chance = rng.random
     kind = str(rng.choice(["sgd", "sgd", "sgd", "adam", "adamw", "rmsprop", "lbfgs", "adagrad"]))
     options = {"optimizer": kind, "epochs": int(rng.choice([5, 20, 100, 400])), "seed": int(rng.integers(100))}
@@ -113,7 +113,7 @@ class Tried:
     def __init__(self, seed):
         rng = np.random.default_rng([13, seed])
         self.data, self.names = data_of(rng)
-        self.options = draw_options(rng, len(self.data["y"]))
+        self.options = recipe_of(rng, len(self.data["y"]))
         self.formula = "y ~ " + " + ".join(self.names)
         self.fit = sq.ols(self.formula, self.data)
         self.problem = Problem(self.data, self.names, standardize=self.options.get("standardize", True))
@@ -310,7 +310,7 @@ def check_more_epochs(tried):
 
 
 @pytest.mark.parametrize("part", range(6))
-def test_what_is_said_of_random_runs_is_true(part):
+def test_what_is_said_of_random_recipes_is_true(part):
     for seed in range(part, CASES, 6):
         tried = Tried(seed)
         try:

@@ -121,7 +121,7 @@ def enough(epoch):
 
 
 SOME = {"batch_size": 32, "epochs": 12}
-OPTIONS = {
+RECIPES = {
     "batches": {"batch_size": 7, "epochs": 8},
     "batches, float64": {"batch_size": 31, "epochs": 8, "dtype": "float64", "momentum": 0.9, "seed": -3},
     "replacement": {**SOME, "replacement": True},
@@ -194,7 +194,7 @@ OPTIONS = {
     "frame beside a file": {"validation": sq.datasets.cars()[:70], "formula": "mpg ~ weight * C(origin)", "metrics": "rmse"},
     **{f"optimizer {name}": {"optimizer": name, "epochs": 8, "dtype": "float64"} for name in OPTIMIZERS},
 }
-EXACT |= {name: (o.pop("formula", SEVERAL), o.pop("data", CARS), o) for name, o in OPTIONS.items()}
+EXACT |= {name: (o.pop("formula", SEVERAL), o.pop("data", CARS), o) for name, o in RECIPES.items()}
 ROUNDED = {
     "moments": ("mpg ~ weight + C(origin)", CARS, {"engine": "moments", "momentum": 0.9}),
     "closed form": ("mpg ~ weight", CARS, {"engine": "closed_form"}),
@@ -217,20 +217,20 @@ def prepared(folder, name):
     code = run.code()
     (folder / name / "script.py").write_text(code, encoding="utf-8")
     if not isinstance(data, str | os.PathLike):
-        write_as_described(code, folder / name, frame=data)
+        write_as_told(code, folder / name, frame=data)
     if isinstance(options.get("validation"), pd.DataFrame):
-        write_as_described(code, folder / name, validation=options["validation"])
+        write_as_told(code, folder / name, validation=options["validation"])
     return run
 
 
-def write_as_described(code, folder, **frames):
+def write_as_told(code, folder, **frames):
     """Do what the script's comment says of rows in memory."""
     (name,) = frames
-    (call,) = (line.removeprefix("#     ") for line in code.splitlines() if line.startswith(f"#     {name}"))
+    (told,) = (line.removeprefix("#     ") for line in code.splitlines() if line.startswith(f"#     {name}"))
     here = os.getcwd()
     os.chdir(folder)
     try:
-        eval(call, frames)  # noqa: S307  # our own comment, as a user would copy it
+        eval(told, frames)  # noqa: S307  # our own comment, as a user would copy it
     finally:
         os.chdir(here)
 
@@ -259,7 +259,7 @@ def test_losses_are_the_same_to_the_last_bit(outcomes, name):
     assert "to the last bit" in (folder / name / "script.py").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("name", RECIPES)
 def test_what_else_is_logged_is_the_same(outcomes, name):
     runs, scripts, _ = outcomes
     log, script = runs[name].result.history.columns, scripts[name]
@@ -313,10 +313,8 @@ def test_scripts_import_nothing_of_ours_and_nothing_in_vain(outcomes, name):
 def test_scripts_pass_the_linter_and_are_laid_out(outcomes):
     _, _, folder = outcomes
     ruff = need("ruff").find_ruff_bin()
-    checked = subprocess.run(
-        [ruff, "check", "--isolated", "--no-cache", "."], cwd=folder, capture_output=True, text=True, check=False
-    )
-    assert checked.returncode == 0, checked.stdout
+    told = subprocess.run([ruff, "check", "--isolated", "--no-cache", "."], cwd=folder, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stdout
     texts = {name: (folder / name / "script.py").read_text(encoding="utf-8") for name in CASES}
     # A long product or condition stays on its line, and some quotes are repr's.
     plain = [name for name, code in texts.items() if max(map(len, code.splitlines())) <= 100 and 'both " and' not in code]
@@ -416,8 +414,8 @@ def test_a_column_may_be_truth_here_and_numbers_there(tmp_path):
     one, other = table(80), table(70, seed=5).assign(flag=lambda frame: frame["flag"].astype(float))
     for training, validation in [(one, other), (other, one)]:
         run = sq.train("y ~ I(flag * x) + C(flag)", training, epochs=3, validation=validation, dtype="float64")
-        write_as_described(run.code(), tmp_path, frame=training)
-        write_as_described(run.code(), tmp_path, validation=validation)
+        write_as_told(run.code(), tmp_path, frame=training)
+        write_as_told(run.code(), tmp_path, validation=validation)
         done = inside(run.code(), tmp_path)
         assert_close(done["losses"], run.result.losses, rtol=1e-12)
         assert_close(done["val_losses"], run.result.history.columns["val_loss"], rtol=1e-12)
@@ -454,7 +452,7 @@ def test_modules_and_loaders_are_refused_by_name(own):
         run.code()
 
 
-def test_a_script_has_nothing_that_its_options_do_not_use():
+def test_a_script_has_nothing_that_its_recipe_does_not_use():
     code = sq.train("mpg ~ displacement", CARS, epochs=1).code()
     for word in ["batch", "valid", "held_out", "metric", "patience", "deepcopy", "scheduler", "clip", "average", "def "]:
         assert word not in code

@@ -111,8 +111,8 @@ def test_a_handler_of_the_users_is_called(tmp_path):
 COMMAND = """
 import os, signal, sys, threading
 import squarely.cli
-from squarely.descent.checkpoint import checkpointer
-write = checkpointer.write_checkpoint
+from squarely.descent.checkpoint import checkpointer as keeper
+write = keeper.write_checkpoint
 
 def telling(folder, checkpoint):
     path = write(folder, checkpoint)
@@ -120,7 +120,7 @@ def telling(folder, checkpoint):
         os.kill(os.getpid(), int(os.environ["SIGNAL"]))
     return path
 
-checkpointer.write_checkpoint = telling
+keeper.write_checkpoint = telling
 squarely.cli.main()
 """
 

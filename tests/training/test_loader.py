@@ -416,7 +416,7 @@ def test_a_frozen_parameter_is_reported(frozen):
 
 OTHERS = {
     "ten times the layer": lambda layer, x, _: 10 * layer(x),
-    "inputs standardized inside": lambda layer, x, _: layer((x - 3.0) / 7.0),
+    "inputs standardised inside": lambda layer, x, _: layer((x - 3.0) / 7.0),
     "a constant added": lambda layer, x, _: layer(x) + 2.0,
     "the layer twice": lambda layer, x, _: layer(x) + layer(x),
 }
@@ -430,7 +430,7 @@ def test_parameters_that_are_not_the_coefficients(kind, bias):
     read = affine_form(module, 3)
     X = torch.randn(5, 3, dtype=torch.float64)
     assert_close(X.numpy() @ read.weight + (read.bias or 0.0), by_hand(module, X), rtol=1e-12, atol=1e-14)
-    shifts = kind in ("inputs standardized inside", "a constant added")
+    shifts = kind in ("inputs standardised inside", "a constant added")
     assert (read.bias is not None) == (bias or shifts)
     assert read.is_quadratic
     # Only a constant that the bias takes up anyhow leaves the steps of the coefficients as they are.
@@ -631,12 +631,12 @@ def test_workers_that_persist_give_the_batches_of_the_users_own_loop(begun):
         assert torch.equal(a, b)
 
 
-@pytest.mark.parametrize("engine", ["X", "dict"])
-def test_tensors_with_gradients_and_short_floats_are_numbers(engine):
+@pytest.mark.parametrize("door", ["X", "dict"])
+def test_tensors_with_gradients_and_short_floats_are_numbers(door):
     """bfloat16 has numbers that float32 holds exactly."""
     data = Shifting(40)
     X, y = data.X.bfloat16(), (data.y + 0.1 * data.X[:, 0] ** 2).requires_grad_()
-    given = {"X": X, "y": y} if engine == "X" else {"formula": "y ~ x1 + x2", "data": {"x1": X[:, 0], "x2": X[:, 1], "y": y}}
+    given = {"X": X, "y": y} if door == "X" else {"formula": "y ~ x1 + x2", "data": {"x1": X[:, 0], "x2": X[:, 1], "y": y}}
     A = np.column_stack([np.ones(40), X.double().numpy()])
     truth, *_ = np.linalg.lstsq(A, y.detach().numpy(), rcond=None)
     assert_close(sq.ols(**given).params, truth, rtol=1e-10)
@@ -660,7 +660,7 @@ def test_rows_to_validate_with_may_be_arrays_like_those_to_train_on():
             sq.train(X=X[:30], y=y[:30], validation=pair)
 
 
-def test_rows_that_each_epoch_redraws_have_no_theory():
+def test_rows_that_each_epoch_draws_anew_have_no_theory():
     rng = np.random.default_rng(0)
     X = torch.tensor(rng.normal(size=(97, 2)))
     rows = TensorDataset(X, X @ torch.tensor([1.0, -2.0], dtype=X.dtype) + torch.tensor(rng.normal(size=97)))

@@ -21,7 +21,7 @@ from squarely.descent.batches.streamed import StreamedBatches
 from squarely.design import learn_from_rows, parse_formula
 from squarely.errors import DataError
 from squarely.moments import gather_moments, standardize_moments
-from tests.support.checks import ENGINE_NAMES, assert_close, to_engine
+from tests.support.checks import DOORS, assert_close, through_door
 
 N = 2_000
 
@@ -58,9 +58,9 @@ def written(path, data, group):
 # Every row once
 
 
-@pytest.mark.parametrize("engine", ENGINE_NAMES)
-def test_every_row_comes_once_an_epoch_on_every_engine(engine, tmp_path):
-    stream = streamed(to_engine(engine, table(), tmp_path))
+@pytest.mark.parametrize("door", DOORS)
+def test_every_row_comes_once_an_epoch_through_every_door(door, tmp_path):
+    stream = streamed(through_door(door, table(), tmp_path))
     assert (stream.n, stream.features) == (N, 2)
     for epoch in (0, 1):
         met = order(stream, epoch)
@@ -73,13 +73,13 @@ def test_every_row_comes_once_an_epoch_on_every_engine(engine, tmp_path):
 def test_every_row_of_a_folder_of_files_comes_once(suffix, tmp_path):
     data = table()
     for k, (a, b) in enumerate([(0, 700), (700, 701), (701, N)]):
-        to_engine(suffix, {name: x[a:b] for name, x in data.items()}, tmp_path).rename(tmp_path / f"part-{k}.{suffix}")
+        through_door(suffix, {name: x[a:b] for name, x in data.items()}, tmp_path).rename(tmp_path / f"part-{k}.{suffix}")
     stream = streamed(tmp_path)
     assert sorted(order(stream)) == list(range(N))
     assert row_numbers(stream, stream.sequential()).tolist() == list(range(N))
 
 
-def test_rows_are_those_of_the_table_standardized(tmp_path):
+def test_rows_are_those_of_the_table_standardised(tmp_path):
     data = table()
     stream = streamed(written(tmp_path / "a.parquet", data, 300))
     X = np.column_stack([data["row"], data["x"], data["y"]])
@@ -125,9 +125,9 @@ def test_rows_with_gaps_are_left_out(tmp_path):
 # The order
 
 
-@pytest.mark.parametrize("engine", ["dict", "parquet", "csv"])
-def test_seed_and_epoch_decide_the_order(engine, tmp_path):
-    data = to_engine(engine, table(), tmp_path)
+@pytest.mark.parametrize("door", ["dict", "parquet", "csv"])
+def test_seed_and_epoch_decide_the_order(door, tmp_path):
+    data = through_door(door, table(), tmp_path)
     first = order(streamed(data, seed=3), epoch=4)
     assert order(streamed(data, seed=3), epoch=4).tolist() == first.tolist()
     assert order(streamed(data, seed=3), epoch=5).tolist() != first.tolist()
@@ -204,12 +204,12 @@ def test_sorted_rows_are_mixed(tmp_path):
 # Parts
 
 
-@pytest.mark.parametrize("engine", ENGINE_NAMES)
-def test_parts_follow_each_other_and_know_where_they_are(engine, tmp_path):
-    n = 2 * BATCH_ROWS + 5 if engine in ("dict", "pandas", "polars", "arrow") else N
-    source = open_source(to_engine(engine, table(n), tmp_path))
+@pytest.mark.parametrize("door", DOORS)
+def test_parts_follow_each_other_and_know_where_they_are(door, tmp_path):
+    n = 2 * BATCH_ROWS + 5 if door in ("dict", "pandas", "polars", "arrow") else N
+    source = open_source(through_door(door, table(n), tmp_path))
     parts = source.parts()
-    assert len(parts) == {"parquet": 7, "csv": 1, "jsonl": 1, "polars lazy": 1, "duckdb": 1, "feather": 1}.get(engine, 3)
+    assert len(parts) == {"parquet": 7, "csv": 1, "jsonl": 1, "polars lazy": 1, "duckdb": 1, "feather": 1}.get(door, 3)
     assert parts[0].start == 0
     for one, other in pairwise(parts):
         assert other.start == one.start + one.rows
@@ -248,7 +248,7 @@ def test_an_arrow_stream_is_one_part(tmp_path):
 def test_parts_of_several_files_are_placed_behind_each_other(suffix, tmp_path):
     for k in range(2):
         data = {"row": np.arange(k * 400, (k + 1) * 400, dtype=float)}
-        to_engine(suffix, data, tmp_path).rename(tmp_path / f"part-{k}.{suffix}")
+        through_door(suffix, data, tmp_path).rename(tmp_path / f"part-{k}.{suffix}")
     source = open_source(tmp_path)
     met = [(part.start, part.rows) for part in source.parts()]
     assert met == ([(0, 300), (300, 100), (400, 300), (700, 100)] if suffix == "parquet" else [(0, 400), (400, 400)])
@@ -281,7 +281,7 @@ def test_shares_of_ranks_have_every_row_once(gaps, tmp_path):
     assert order(replace(stream, source=shard_of(stream.source, 0, N + 1), complete_count=0)).tolist() == []
 
 
-def test_other_rows_than_those_of_the_problem_are_standardized_as_they_were(tmp_path):
+def test_other_rows_than_those_of_the_problem_are_standardised_as_they_were(tmp_path):
     data = table()
     stream = streamed(data)
     some = {name: x[:100] for name, x in data.items()}

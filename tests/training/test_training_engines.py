@@ -13,7 +13,7 @@ FORMULA = "mpg ~ displacement + weight + acceleration"
 PRECISION = {"float32": 1e-6, "float64": 1e-12}
 EPOCHS = 600  # more than two of the stretches in which a run on cross-products writes its losses down
 
-OPTIONS = {
+RECIPES = {
     "sgd": {"lr": 0.05},
     "momentum": {"lr": 0.02, "momentum": 0.9},
     "nesterov": {"lr": 0.02, "momentum": 0.8, "nesterov": True},
@@ -27,23 +27,23 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("intercept", [True, False])
-def test_rows_and_cross_products_take_the_same_way(name, dtype, intercept):
+def test_rows_and_cross_products_take_the_same_way(recipe, dtype, intercept):
     formula = FORMULA if intercept else FORMULA + " - 1"
-    rows = sq.train(formula, ROWS, epochs=EPOCHS, dtype=dtype, **OPTIONS[name])
-    moments = sq.train(formula, ROWS, epochs=EPOCHS, dtype=dtype, engine="moments", **OPTIONS[name])
+    rows = sq.train(formula, ROWS, epochs=EPOCHS, dtype=dtype, **RECIPES[recipe])
+    moments = sq.train(formula, ROWS, epochs=EPOCHS, dtype=dtype, engine="moments", **RECIPES[recipe])
     assert len(moments.history) == EPOCHS + 1
     assert_close(moments.history["loss"], rows.history["loss"], rtol=PRECISION[dtype])
     assert_close(moments.result.end, rows.result.end, rtol=0, atol=10 * PRECISION[dtype])
 
 
-@pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov"])
+@pytest.mark.parametrize("recipe", ["sgd", "momentum", "nesterov"])
 @pytest.mark.parametrize("epochs", [1, 255, 256, 257, 600])
-def test_the_closed_form_is_the_run(name, epochs):
-    rows = sq.train(FORMULA, ROWS, epochs=epochs, dtype="float64", **OPTIONS[name])
+def test_the_closed_form_is_the_run(recipe, epochs):
+    rows = sq.train(FORMULA, ROWS, epochs=epochs, dtype="float64", **RECIPES[recipe])
     for engine in ("closed_form", "moments"):
-        run = sq.train(FORMULA, ROWS, epochs=epochs, dtype="float64", engine=engine, **OPTIONS[name])
+        run = sq.train(FORMULA, ROWS, epochs=epochs, dtype="float64", engine=engine, **RECIPES[recipe])
         assert_close(run.history["loss"], rows.history["loss"], rtol=1e-12)
         assert_close(run.result.end, rows.result.end, rtol=0, atol=1e-11)
     assert_close(rows.params, run.params, rtol=1e-9)
@@ -71,10 +71,10 @@ def test_optimisers_that_act_on_signs_may_part():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("batch_size", [None, 16, 398])
 @pytest.mark.parametrize("intercept", [True, False])
-@pytest.mark.parametrize("name", ["momentum", "adam", "sgd, clipped", "sgd, averaged"])
-def test_the_gradient_written_out_is_that_of_autograd(name, dtype, batch_size, intercept):
+@pytest.mark.parametrize("recipe", ["momentum", "adam", "sgd, clipped", "sgd, averaged"])
+def test_the_gradient_written_out_is_that_of_autograd(recipe, dtype, batch_size, intercept):
     formula = FORMULA if intercept else FORMULA + " - 1"
-    options = {"epochs": 120, "dtype": dtype, "batch_size": batch_size, **OPTIONS[name]}
+    options = {"epochs": 120, "dtype": dtype, "batch_size": batch_size, **RECIPES[recipe]}
     auto, closed = (sq.train(formula, ROWS, gradient=gradient, **options) for gradient in ("autograd", "closed"))
     assert_close(closed.history["loss"], auto.history["loss"], rtol=2 * PRECISION[dtype])
     assert_close(closed.result.end, auto.result.end, rtol=0, atol=20 * PRECISION[dtype])
