@@ -15,7 +15,7 @@ import typer
 import squarely
 from squarely._version import __version__
 from squarely.cli.exit import exit_code, print_error, print_warnings, process_count
-from squarely.cli.options import DataPath, FormulaText, Json, Missing, Tau, Where, takes
+from squarely.cli.options import DataPath, FormulaText, Json, Missing, Where, takes
 from squarely.cli.output import print_json, print_text, show
 from squarely.errors import OptionError, SquarelyError
 
@@ -104,13 +104,12 @@ def ols(
     if dry_run:
         if save is not None:
             raise OptionError("--dry-run makes no fit, so --save has nothing to save. Leave out one of them.")
-        plan = squarely.preview(formula, data, where=where, precision=precision, fold=fold)
-        show(plan.as_dict() if as_json else plan.summary())
+        show(squarely.preview(formula, data, where=where, precision=precision, fold=fold), as_json=as_json)
         return
     fit = squarely.ols(formula, data, where=where, missing=missing, collinear=collinear, precision=precision, fold=fold)
     if save is not None:
         fit.save(save)
-    show(fit.as_dict() if as_json else fit.summary())
+    show(fit, as_json=as_json)
 
 
 @app.command(
@@ -132,7 +131,7 @@ def predict(
     if out is not None:
         with print_warnings():
             rows = fit.write_predictions(data, out, unseen=unseen, rank_deficient=rank_deficient)
-        show({"rows": rows, "out": str(out)}) if as_json else print_text(f"{rows:,} predictions written to {out}")
+        print_json({"rows": rows, "out": str(out)}) if as_json else print_text(f"{rows:,} predictions written to {out}")
         return
     with print_warnings():
         values = fit.predict(data, unseen=unseen, rank_deficient=rank_deficient).tolist()
@@ -156,7 +155,7 @@ def merge(
     fit = squarely.merge(map(squarely.load, models), remove=map(squarely.load, remove or []), duplicates=duplicates)
     if out is not None:
         fit.save(out)
-    show(fit.as_dict() if as_json else fit.summary())
+    show(fit, as_json=as_json)
 
 
 @app.command(epilog="Example: squarely train 'mpg ~ displacement' cars.csv --lr 0.01 --epochs 1000")
@@ -192,11 +191,10 @@ def train(
         resume=False if resume is None else resume,
         **options,
     )
-    if code and not as_json:
-        print_text(run.code().rstrip("\n"))
+    if as_json:
+        print_json({**run.as_dict(), **({"code": run.code()} if code else {})})
     else:
-        script = {"code": run.code()} if code else {}
-        show({**run.as_dict(), **script} if as_json else run.summary())
+        print_text(run.code().rstrip("\n") if code else run.summary())
     run.require()
 
 
@@ -222,7 +220,7 @@ def sweep(
     result = squarely.sweep(
         formula, data, where=where, missing=missing, lr=lr, batch_size=batch_size, momentum=momentum, seed=seed, **options
     )
-    show(result.as_dict() if as_json else result.summary())
+    show(result, as_json=as_json)
     result.best.require()
 
 
@@ -234,7 +232,7 @@ def certify(
     formula: FormulaText,
     data: DataPath,
     *,
-    tau: Tau = 0.01,
+    tau: Annotated[float, typer.Option("--tau", help="Tolerance, in standard errors.")] = 0.01,
     where: Where = None,
     missing: Missing = "drop",
     as_json: Json = False,
@@ -244,6 +242,6 @@ def certify(
     fit = squarely.ols(formula, data, where=where, missing=missing)
     run = squarely.train(formula, data, where=where, missing=missing, **options)
     certificate = squarely.certify(fit, run, tau=tau)
-    show(certificate.as_dict() if as_json else certificate.summary())
+    show(certificate, as_json=as_json)
     if not certificate.agree:
         raise typer.Exit(1)
