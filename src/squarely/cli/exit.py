@@ -85,7 +85,8 @@ def exit_code(error: Exception) -> int:
 def print_error(error: Exception) -> None:
     """Print an error; if all processes raise it, only the first one prints."""
     if is_first_process() or not isinstance(error, SquarelyError) or error.local_only:
-        _print("error: " + "\n".join(map(escape_controls, str(error).split("\n"))))  # a caret has a line
+        lines = map(escape_controls, str(error).split("\n"))  # a caret has its own line
+        _print("error: " + "\n".join(lines))
 
 
 @contextmanager
