@@ -12,9 +12,7 @@ from squarely.numerics import Array
 from squarely.theory.full_batch import fewest_epochs
 from squarely.theory.noise import Batches, Noise
 from squarely.theory.reshuffled import reshuffled_covariance, reshuffled_excess
-from squarely.theory.with_replacement import batch_lr_limit, drawn_covariance, drawn_excess
-
-_HALVINGS = 40  # of the bracket of a rate: twelve digits of its upper end
+from squarely.theory.with_replacement import batch_lr_limit, bracket_rate, drawn_covariance, drawn_excess
 
 
 def noise_covariance(noise: Noise, batches: Batches) -> Array:
@@ -37,11 +35,8 @@ def lr_for_floor(noise: Noise, batches: Batches, target: float) -> float:
     The rate of `batches` is ignored. The floor rises with the rate: with replacement it is a power series in lr with positive
     terms; reshuffled, it does at the rates for which its formula is accurate.
     """
-    low, high = 0.0, batch_lr_limit(noise, batches.batch_size, batches.descent)
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2.0
-        low, high = (middle, high) if noise_floor(noise, replace(batches, lr=middle)) <= target else (low, middle)
-    return low
+    limit = batch_lr_limit(noise, batches.batch_size, batches.descent)
+    return bracket_rate(lambda lr: noise_floor(noise, replace(batches, lr=lr)) <= target, limit, halvings=40)[0]
 
 
 def expected_excess(noise: Noise, c: Array, batches: Batches) -> Callable[[int], float]:
