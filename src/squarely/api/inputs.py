@@ -85,17 +85,13 @@ def parse_row_filter(inputs: ModelInputs) -> Where | None:
 
 def require_complete(inputs: ModelInputs, moments: Moments, source: Source) -> None:
     """Raise a DataError if rows were dropped and the user wants none dropped."""
-    account = moments.account
-    if inputs.loader is not None and account.dropped:
-        raise DataError(
-            f"There are rows with gaps in {source.label}, and training needs complete rows. {' '.join(account.lines())} "
-            "Leave these rows out of the dataset, or fill the gaps."
-        )
-    if inputs.missing == "raise" and account.dropped:
-        raise DataError(
-            f"There are rows with gaps in {source.label}, and missing='raise' refuses them. {' '.join(account.lines())} "
-            "Fill the gaps, or let missing='drop' leave such rows out."
-        )
+    if inputs.loader is not None:
+        reason, advice = "training needs complete rows", "Leave these rows out of the dataset, or fill the gaps."
+    else:
+        reason, advice = "missing='raise' refuses them", "Fill the gaps, or let missing='drop' leave such rows out."
+    if moments.account.dropped and (inputs.loader is not None or inputs.missing == "raise"):
+        lines = " ".join(moments.account.lines())
+        raise DataError(f"There are rows with gaps in {source.label}, and {reason}. {lines} {advice}")
 
 
 def moments_in_engine(formula: Formula, source: Source, where: Where | None) -> Moments:

@@ -28,22 +28,16 @@ def estimate_optimum(design: Design, source: Source, problem: StandardizedProble
     Source: Huber (1964), doi:10.1214/aoms/1177703732; Hunter and Lange (2000), doi:10.1080/10618600.2000.10474866.
     """
     w, p = start, len(start)
-    tilt = 0.0 if options.loss != "quantile" else options.quantile - 0.5
+    tilt = options.quantile - 0.5 if options.loss == "quantile" else 0.0
     smooth = _SMOOTHING * np.sqrt(problem.loss(start))
-
-    def weights(r: Array) -> Array:
-        size = np.abs(r)
-        weight: Array = (
-            np.minimum(1.0, options.delta / np.maximum(size, options.delta)) if options.loss == "huber" else 0.5 / (size + smooth)
-        )
-        return weight
 
     def step(block: Block) -> Array:
         table = problem.columns(block.values)
         X, y = table[:, :-1], table[:, -1]
         if problem.intercept:
             X = np.column_stack([np.ones(len(X)), X])
-        weight = weights(y - X @ w)
+        size = np.abs(y - X @ w)
+        weight = options.delta / np.maximum(size, options.delta) if options.loss == "huber" else 0.5 / (size + smooth)
         return np.column_stack([X.T @ (X * weight[:, None]), X.T @ (weight * y + tilt)])
 
     for _ in range(_MAX_SCANS):

@@ -37,22 +37,14 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of results, for printing or a notebook.
-
-    Attributes
-    ----------
-    title : the heading, centered.
-    blocks : pairs and tables, from top to bottom.
-    notes : numbered sentences at the end.
-    footer : sentences below the blocks.
-    """
+    """A page of results, for printing or a notebook: a title, blocks from top to bottom, sentences below them, numbered notes."""
 
     title: str
     blocks: Sequence[KeyValueTable | Table]
     notes: Sequence[str] = ()
     footer: Sequence[str] = ()
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         lines = [(" " * ((WIDTH - cell_len(line)) // 2) + line).rstrip() for line in wrap_text(escape_controls(self.title), WIDTH)]
         for block in self.blocks:
             lines += ["=" * WIDTH, *(_lay_out_pairs(block) if isinstance(block, KeyValueTable) else _lay_out_table(block))]
@@ -64,9 +56,6 @@ class Page:
         for number, note in enumerate(self.notes, start=1):
             lines += wrap_text(f"[{number}] {escape_controls(note)}", WIDTH, indent="    ")
         return "\n".join(lines)
-
-    def __repr__(self) -> str:
-        return str(self)
 
     def _repr_html_(self) -> str:
         tables = [

@@ -25,14 +25,7 @@ _REFRESHES = 8  # a second
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """One stage of work.
-
-    Attributes
-    ----------
-    label, unit : what the stage does, and what it counts.
-    count, total : how many units are done, and of how many, None if unknown.
-    seconds : the time so far.
-    """
+    """One stage of work: what it does, and how many units of how many, None if unknown, are done after how many seconds."""
 
     label: str
     unit: str

@@ -23,12 +23,7 @@ _THIRDS = 60  # (2/3)^60 of the limit: eleven digits of a rate
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Descent:
-    """Gradient descent as in torch's SGD: g += wd w, v <- beta v + g, then w <- w - lr v (Nesterov: w - lr (g + beta v)).
-
-    Attributes
-    ----------
-    lr, momentum, nesterov, weight_decay : lr, beta, whether Nesterov's form, and wd.
-    """
+    """Gradient descent as in torch's SGD: g += wd w, v <- beta v + g, then w <- w - lr v (Nesterov: w - lr (g + beta v))."""
 
     lr: float
     momentum: float = 0.0
@@ -108,8 +103,7 @@ def modes_after(lam: Spectrum, c: Array, descent: Descent, epochs: int) -> Array
     """
     with np.errstate(over="ignore", invalid="ignore"):
         if descent.momentum == 0.0:
-            after: Array = c * (1.0 - descent.lr * (lam.values + descent.weight_decay)) ** epochs
-            return after
+            return c * (1.0 - descent.lr * (lam.values + descent.weight_decay)) ** epochs
         powers = np.linalg.matrix_power(descent.step(lam.values), epochs)
         return powers[:, 0, 0] * c
 

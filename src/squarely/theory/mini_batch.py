@@ -58,15 +58,11 @@ def expected_excess(noise: Noise, c: Array, batches: Batches) -> Callable[[int],
 
 def expected_curve(noise: Noise, c: Array, batches: Batches, epochs: int) -> Array:
     """Return E[L] - L* (epochs + 1,) at the end of epochs 0, 1, ..., epochs, by `expected_excess`."""
-    excess = expected_excess(noise, c, batches)
-    return np.array([excess(k) for k in range(epochs + 1)])
+    return np.array([*map(expected_excess(noise, c, batches), range(epochs + 1))])
 
 
 def expected_epochs(noise: Noise, c: Array, batches: Batches, target: float) -> int | None:
-    """Return the fewest epochs after which E[L] - L* is at most `target`, or None because of the floor or divergence.
-
-    Found by doubling and bisection, as in `epochs_until`.
-    """
+    """Return the fewest epochs after which E[L] - L* is at most `target`, or None because of the floor or divergence."""
     excess = expected_excess(noise, c, batches)
     if excess(0) <= target:
         return 0

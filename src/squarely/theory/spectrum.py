@@ -15,13 +15,7 @@ _FLAT_RATIO = 1e-13  # eigenvalues below this fraction of the largest are roundi
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Spectrum:
-    """The eigendecomposition H = V diag(lam) V'.
-
-    Attributes
-    ----------
-    values : (p,) eigenvalues lam in ascending order, with zero for rounding.
-    vectors : (p, p) eigenvectors as columns.
-    """
+    """The eigendecomposition H = V diag(lam) V': `values` lam (p,), ascending and zero for rounding, and `vectors` V (p, p)."""
 
     values: Array
     vectors: Array
@@ -80,8 +74,7 @@ def fixed_point(lam: Spectrum, h: Array, weight_decay: float = 0.0) -> Array:
     """
     curvature = lam.values + weight_decay
     quotient = np.divide(lam.vectors.T @ h, curvature, out=np.zeros_like(curvature), where=curvature > 0)
-    limit: Array = lam.vectors @ quotient
-    return limit
+    return lam.vectors @ quotient
 
 
 def distance_bound(lam: Spectrum, gradient: Array) -> tuple[float, float]:

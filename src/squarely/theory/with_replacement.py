@@ -62,19 +62,15 @@ def drawn_covariance(noise: Noise, batches: Batches) -> Array:
     The mean error is zero there. A short last batch is included: its step has the most noise, and is the last.
     """
     (steps, size, last), drawn = batches.sizes(noise.n), _SecondMoments(noise, batches.descent)
-    infinite: Array = np.full(len(noise.gradient), math.inf)
-    if not drawn.is_stable or not drawn.is_contracting(size):
-        return infinite
+    if not drawn.is_contracting(size) or (last < size and not drawn.is_epoch_contracting(steps, size, last)):
+        return np.full(len(noise.gradient), math.inf)
     state = drawn.stationary_moments(size)
     if last < size:
-        if not drawn.is_epoch_contracting(steps, size, last):
-            return infinite
         step, added = drawn.step(last)
         most = np.linalg.matrix_power(drawn.step(size)[0], steps - 1)
         further = np.dot(step, state) + added - state  # added by the last step
         state = state + np.linalg.solve(np.eye(len(state)) - np.dot(step, most), further)
-    covariance: Array = state.reshape(len(noise.gradient), -1)[:, 0]
-    return covariance
+    return state.reshape(len(noise.gradient), -1)[:, 0]
 
 
 def drawn_excess(noise: Noise, c: Array, batches: Batches) -> Callable[[int], float]:
@@ -124,8 +120,7 @@ class _SecondMoments:
     def noise_matrix(self, size: int) -> Array:
         """Return K (d, d) for batches of `size` rows."""
         a, b = self.noise.pairs
-        K: Array = (self.noise.square - np.diag(self.noise.values[a] * self.noise.values[b])) / size
-        return K
+        return (self.noise.square - np.diag(self.noise.values[a] * self.noise.values[b])) / size
 
     def is_contracting(self, size: int) -> bool:
         """Return whether equal batches converge in mean square."""
@@ -141,8 +136,7 @@ class _SecondMoments:
         """Return the stationary second moments (d k^2,) of equal batches."""
         added, K = self.noise.gradient / size, self.noise_matrix(size)
         C = np.linalg.solve(np.eye(len(added)) - self.noise_limits[:, :1] * K, self.noise_limits[:, 0] * added)
-        state: Array = (self.noise_limits * (np.dot(K, C) + added)[:, None]).ravel()
-        return state
+        return np.ravel(self.noise_limits * (np.dot(K, C) + added)[:, None])
 
     def step(self, size: int) -> tuple[Array, Array]:
         """Return the matrix (d k^2, d k^2) of one step of the second moments, and the noise that the optimum adds."""
