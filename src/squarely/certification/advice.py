@@ -50,7 +50,6 @@ def explain_shortfall(case: Discrepancy) -> tuple[str, str]:
 
 
 def _judge_average(case: Discrepancy, last_iterate: Array) -> tuple[str, str]:
-    """Judge an average of iterates, for which theory has no curve."""
     last = case.distance(last_iterate)
     average = f"That is the average of the iterates from epoch {case.run.options.average:,}; the last iterate is {last:.2g} away."
     if case.has_fixed_order:
@@ -75,7 +74,6 @@ def _has_decayed(rates: Array) -> bool:
 
 
 def _describe_rates(case: Discrepancy) -> str:
-    """Say where a schedule has taken the learning rate."""
     rates = _logged_rates(case)
     if not len(rates):
         return ""
@@ -112,7 +110,6 @@ def _judge_losses(case: Discrepancy) -> tuple[str, str]:
 
 
 def _judge_stalled(case: Discrepancy, trend: str) -> tuple[str, str]:
-    """Judge a run whose loss falls little, or not steadily."""
     options, known = case.run.options, case.run.theory
     pulls = f"weight_decay={case.largest_decay:g} pulls its coefficients towards zero: try 0." if case.largest_decay else ""
     leads = _describe_limit(case) or pulls

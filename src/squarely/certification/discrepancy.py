@@ -69,8 +69,7 @@ class Discrepancy:
 
     def estimate_optimum(self) -> Array:
         """Estimate the optimum (p,) of a loss that is not the squared error, on the rows."""
-        run = self.run
-        return estimate_optimum(run.moments.design, run.source, run.problem, run.options, self.optimum)
+        return estimate_optimum(self.run, self.optimum)
 
     @property
     def largest_decay(self) -> float:

@@ -156,7 +156,6 @@ def _judge_failure(case: Discrepancy, *, near: bool) -> tuple[str, str] | None:
 
 
 def _describe_large_rate(case: Discrepancy) -> str:
-    """Say which rate was too large, and which to use."""
     run, known, options, advised = case.run, case.run.theory, case.run.options, case.run.theory.rate_and_limit
     if options.scheduler is not None:
         rates = run.result.history.columns.get("lr", ())
@@ -173,7 +172,6 @@ def _describe_large_rate(case: Discrepancy) -> str:
 
 
 def _describe_dependence(case: Discrepancy) -> str:
-    """Say which columns depend on each other."""
     fit, run = case.fit, case.run
     if fit.dropped_columns:
         return (

@@ -93,10 +93,10 @@ def ols(
     data: DataPath,
     where: Where = None,
     missing: Missing = "drop",
-    collinear: Annotated[str, typer.Option("--collinear", help="Columns that earlier columns span: drop or raise.")] = "drop",
-    precision: Annotated[str, typer.Option("--precision", help="Arithmetic of the refinement: auto, double or extended.")] = "auto",
-    fold: Annotated[str, typer.Option("--fold", help="How to sum up rows: auto, batches, or aggregates in an engine.")] = "auto",
-    save: Annotated[Path | None, typer.Option("--save", help="Save the fit as JSON, for squarely predict.")] = None,
+    collinear: Annotated[str, typer.Option(help="Columns that earlier columns span: drop or raise.")] = "drop",
+    precision: Annotated[str, typer.Option(help="Arithmetic of the refinement: auto, double or extended.")] = "auto",
+    fold: Annotated[str, typer.Option(help="How to sum up rows: auto, batches, or aggregates in an engine.")] = "auto",
+    save: Annotated[Path | None, typer.Option(help="Save the fit as JSON, for squarely predict.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what the fit would read and cost, without a fit.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -120,9 +120,9 @@ def predict(
     model: Annotated[Path, typer.Argument(help="A fit that ols --save has written.", metavar="FIT")],
     data: DataPath,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write a .csv, .parquet, .arrow or .jsonl file instead.")] = None,
-    unseen: Annotated[str, typer.Option("--unseen", help="A level that the fit does not have: error or nan.")] = "error",
+    unseen: Annotated[str, typer.Option(help="A level that the fit does not have: error or nan.")] = "error",
     rank_deficient: Annotated[
-        str, typer.Option("--rank-deficient", help="A row that breaks the dependency of a dropped column: nan or allow.")
+        str, typer.Option(help="A row that breaks the dependency of a dropped column: nan or allow.")
     ] = "nan",
     as_json: Json = False,
 ) -> None:
@@ -146,9 +146,7 @@ def merge(
     models: Annotated[list[Path], typer.Argument(help="Fits that ols --save or merge --out has written.", metavar="FIT...")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Save the merged fit as JSON.")] = None,
     remove: Annotated[list[Path] | None, typer.Option("--remove", help="A fit whose rows to subtract; repeat for several.")] = None,
-    duplicates: Annotated[
-        str, typer.Option("--duplicates", help="Two fits with the same cross-products: raise or keep.")
-    ] = "raise",
+    duplicates: Annotated[str, typer.Option(help="Two fits with the same cross-products: raise or keep.")] = "raise",
     as_json: Json = False,
 ) -> None:
     """Merge saved fits of one formula into the fit of all their rows, and print the summary."""
@@ -168,13 +166,13 @@ def train(
     *,
     where: Where = None,
     missing: Missing = "drop",
-    save: Annotated[Path | None, typer.Option("--save", help="Save the run in this folder, regularly and on Ctrl-C.")] = None,
+    save: Annotated[Path | None, typer.Option(help="Save the run in this folder, regularly and on Ctrl-C.")] = None,
     checkpoint_every: Annotated[
         str | None,
-        typer.Option("--checkpoint-every", help="How often to save: '30 s', '10 epochs' or '100 steps'; by default 60 s."),
+        typer.Option(help="How often to save: '30 s', '10 epochs' or '100 steps'; by default 60 s."),
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option("--resume", help="Continue from the newest checkpoint in this folder, and save the run there.")
+        Path | None, typer.Option(help="Continue from the newest checkpoint in this folder, and save the run there.")
     ] = None,
     code: Annotated[bool, typer.Option("--code", help="Print the plain PyTorch script of the run instead.")] = False,
     as_json: Json = False,
@@ -205,12 +203,10 @@ def sweep(
     formula: FormulaText,
     data: DataPath,
     *,
-    lr: Annotated[list[float], typer.Option("--lr", help="A learning rate; repeat for several.")] = [0.01, 0.001, 0.0001],  # noqa: B006
-    batch_size: Annotated[list[int] | None, typer.Option("--batch-size", help="Rows in a step; repeat for several.")] = None,
-    momentum: Annotated[list[float], typer.Option("--momentum", help="Momentum of sgd, in [0, 1); repeat for several.")] = [0.0],  # noqa: B006
-    seed: Annotated[
-        list[int], typer.Option("--seed", help="Seed of the random start and the order of rows; repeat for several.")
-    ] = [0],  # noqa: B006
+    lr: Annotated[list[float], typer.Option(help="A learning rate; repeat for several.")] = [0.01, 0.001, 0.0001],  # noqa: B006
+    batch_size: Annotated[list[int] | None, typer.Option(help="Rows in a step; repeat for several.")] = None,
+    momentum: Annotated[list[float], typer.Option(help="Momentum of sgd, in [0, 1); repeat for several.")] = [0.0],  # noqa: B006
+    seed: Annotated[list[int], typer.Option(help="Seed of the random start and the order of rows; repeat for several.")] = [0],  # noqa: B006
     where: Where = None,
     missing: Missing = "drop",
     as_json: Json = False,
@@ -232,7 +228,7 @@ def certify(
     formula: FormulaText,
     data: DataPath,
     *,
-    tau: Annotated[float, typer.Option("--tau", help="Tolerance, in standard errors.")] = 0.01,
+    tau: Annotated[float, typer.Option(help="Tolerance, in standard errors.")] = 0.01,
     where: Where = None,
     missing: Missing = "drop",
     as_json: Json = False,

@@ -77,9 +77,8 @@ def _least_squares(cars: pd.DataFrame, folder: Path) -> Fit:
 
 def _standardize(cars: pd.DataFrame, run: Training) -> None:
     _print_section("4. Standardization", "Subtract the mean and divide by the (population) standard deviation, in both columns.")
-    shift, scale = run.problem.shift.astype(np.float32), run.problem.scale.astype(np.float32)
-    print(f"displacement: mean {shift[0]!s}, sd {scale[0]!s}")
-    print(f"mpg:          mean {shift[1]!s}, sd {scale[1]!s}")
+    for name, shift, scale in zip(("displacement:", "mpg:"), run.problem.shift, run.problem.scale, strict=True):
+        print(f"{name:<13} mean {np.float32(shift)!s}, sd {np.float32(scale)!s}")
     table = ((cars[["displacement", "mpg"]].to_numpy() - run.problem.shift) / run.problem.scale).astype(np.float32)
     x, y = table[:, :1], table[:, 1:]
     print(f"shapes: {x.shape}, {y.shape}")

@@ -6,16 +6,15 @@ import inspect
 import json
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial, wraps
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
 from squarely.errors import OptionError
 
 FormulaText = Annotated[
-    str, typer.Argument(help="Such as 'mpg ~ displacement * C(origin)'; see docs/formulas.md.", metavar="FORMULA")
+    str, typer.Argument(metavar="FORMULA", help="Such as 'mpg ~ displacement * C(origin)'; see docs/formulas.md.")
 ]
 DataPath = Annotated[
     str,
@@ -24,8 +23,8 @@ DataPath = Annotated[
         metavar="DATA",
     ),
 ]
-Where = Annotated[str | None, typer.Option("--where", help="A condition on rows, such as 'weight > 3000'.")]
-Missing = Annotated[str, typer.Option("--missing", help="Rows with missing values: drop (and count) or raise.")]
+Where = Annotated[str | None, typer.Option(help="A condition on rows, such as 'weight > 3000'.")]
+Missing = Annotated[str, typer.Option(help="Rows with missing values: drop (and count) or raise.")]
 Json = Annotated[bool, typer.Option("--json", help="Print every number as JSON.")]
 
 
@@ -48,8 +47,7 @@ def _read_named_values(flag: str, texts: list[str] | None) -> dict[str, Any]:
     return options
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
+class Flag(NamedTuple):
     """An option of `squarely.train` on the command line: what typer reads, and how it becomes an argument of `train`."""
 
     annotation: Any
@@ -111,10 +109,8 @@ def takes(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
 
         signature = inspect.signature(command, eval_str=True)
         formula, data, *others, _options = signature.parameters.values()
-        added = [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=flag.annotation, default=flag.default)
-            for name, flag in flags.items()
-        ]
+        make = partial(inspect.Parameter, kind=inspect.Parameter.KEYWORD_ONLY)
+        added = [make(name, annotation=flag.annotation, default=flag.default) for name, flag in flags.items()]
         parameters = [formula, data, *added, *others]
         # typer reads both of these, and loses the words if only one of them is set (typer issue 1898).
         run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]

@@ -47,7 +47,12 @@ class Page:
     def __repr__(self) -> str:
         lines = [(" " * ((WIDTH - cell_len(line)) // 2) + line).rstrip() for line in wrap_text(escape_controls(self.title), WIDTH)]
         for block in self.blocks:
-            lines += ["=" * WIDTH, *(_lay_out_pairs(block) if isinstance(block, KeyValueTable) else _lay_out_table(block))]
+            lines.append("=" * WIDTH)
+            if isinstance(block, KeyValueTable):
+                pairs = zip_longest(block.left, block.right, fillvalue=("", ""))
+                lines += [f"{_lay_out_pair(*a)}  {_lay_out_pair(*b)}".rstrip() for a, b in pairs]
+            else:
+                lines += _lay_out_table(block)
         lines.append("=" * WIDTH)
         for line in self.footer:
             lines += wrap_text(escape_controls(line), WIDTH)
@@ -63,11 +68,6 @@ class Page:
             for block in self.blocks
         ]
         return render_page(self.title, tables, footer=self.footer, notes=self.notes)
-
-
-def _lay_out_pairs(block: KeyValueTable) -> list[str]:
-    rows = zip_longest(block.left, block.right, fillvalue=("", ""))
-    return [f"{_lay_out_pair(*a)}  {_lay_out_pair(*b)}".rstrip() for a, b in rows]
 
 
 def _lay_out_pair(label: str, value: str) -> str:

@@ -183,8 +183,7 @@ def excess_curve(lam: Spectrum, c: Array, descent: Descent, epochs: int, *, offs
 def epochs_until(lam: Spectrum, c: Array, descent: Descent, target: float, *, offset: Array | float = 0.0) -> int | None:
     """Return the fewest epochs after which the excess loss is at most `target`, or None if it does not stay below.
 
-    Found by doubling and bisection. Without momentum and decay the excess falls at every epoch, and the number is exact; with
-    them it may rise temporarily, and the number is one at which it reaches the target.
+    With momentum or decay the excess may rise temporarily, and the number is one at which it reaches the target.
 
     >>> epochs_until(Spectrum(np.array([2.0]), np.eye(1)), np.array([1.0]), Descent(lr=0.25), 2.0**-20)
     10

@@ -32,8 +32,8 @@ def noise_floor(noise: Noise, batches: Batches) -> float:
 def lr_for_floor(noise: Noise, batches: Batches, target: float) -> float:
     """Return the largest learning rate whose floor is at most `target`, found by bisection below the limit with replacement.
 
-    The rate of `batches` is ignored. The floor rises with the rate: with replacement it is a power series in lr with positive
-    terms; reshuffled, it does at the rates for which its formula is accurate.
+    The floor rises with the rate: with replacement it is a power series in lr with positive terms; reshuffled, it does at the rates
+    for which its formula is accurate.
     """
     limit = batch_lr_limit(noise, batches.batch_size, batches.descent)
     return bracket_rate(lambda lr: noise_floor(noise, replace(batches, lr=lr)) <= target, limit, halvings=40)[0]

@@ -28,10 +28,9 @@ _MAX_MOMENTS = 150  # second moments: with more, the limit neglects a short last
 def batch_lr_limit(noise: Noise, batch_size: int, descent: Descent | None = None) -> float:
     """Return the learning rate at which E||w - w*||^2 starts to diverge, for batches drawn with replacement.
 
-    `descent` gives momentum, Nesterov's form and weight decay, by default none; its rate is ignored. Exact up to rounding (with
-    `noise.gaussian`, for Gaussian columns), with the short last batch of an epoch up to 150 second moments. For large batches it is
-    `lr_limit`. Single runs may converge slightly above it, because large values dominate a mean square. No formula is known for
-    reshuffled batches: in simulation their limit is as large, and on skewed columns several times larger.
+    The rate of `descent` is ignored. Exact up to rounding (with `noise.gaussian`, for Gaussian columns), with the short last batch
+    of an epoch up to 150 second moments. Single runs may converge slightly above it, because large values dominate a mean square.
+    No formula is known for reshuffled batches: in simulation their limit is as large, and on skewed columns several times larger.
     """
     batches = Batches(lr=0.0, batch_size=batch_size)
     descent = descent or batches.descent
