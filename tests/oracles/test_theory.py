@@ -61,7 +61,7 @@ def test_curves_and_errors_equal_a_simulation(problem, descent):
 
 @pytest.mark.parametrize("descent", [*METHODS, *DECAYING])
 def test_schedules_and_decay_equal_a_simulation(problem, descent):
-    """Weight decay rests at the ridge solution, and the plain loss along the way is told from there and from the optimum."""
+    """Weight decay rests at the ridge solution; the plain loss follows from the distance to it and to the optimum."""
     X, y, H, best = problem
     start, h, lam = np.array([0.5, -1.0, 2.0]), 2 / 50 * X.T @ y, theory.decompose_hessian(H)
     rest = theory.fixed_point(lam, h, descent.weight_decay)
