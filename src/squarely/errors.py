@@ -84,15 +84,15 @@ def changed_error(label: str, before: str = "", now: str = "") -> DataError:
     return DataError(f"{label} has changed since it was first read{difference}. Run again when nothing writes to it.")
 
 
-def suggest_name(name: str, known: Iterable[str]) -> str:
-    """Suggest the known name that is closest to `name`, or list the known names.
+def suggest_name(name: str, choices: Iterable[str]) -> str:
+    """Suggest the choice that is closest to `name`, or list the choices.
 
     >>> suggest_name("displacment", ["mpg", "displacement"])
     "Did you mean 'displacement'?"
     >>> suggest_name("zzz", ["mpg", "displacement"])
     "Known names: 'mpg', 'displacement'."
     """
-    names = list(known)
+    names = list(choices)
     near = difflib.get_close_matches(name, names, n=1) or [n for n in names if n.casefold() == name.casefold()]
     if near:
         return f"Did you mean {near[0]!r}?"

@@ -29,9 +29,9 @@ def explain_shortfall(case: Discrepancy) -> tuple[str, str]:
         return _judge_average(case, run.result.last_iterate)
     prediction = run.prediction
     if prediction is None or options.descent is None or not options.is_full_batch:
-        known = run.theory.floor is not None and not options.is_full_batch and prediction is not None
-        unlike = prediction is not None and case.excess > CHANCE_FACTOR * float(prediction.excess[-1])
-        return _judge_expected(case) if known and not unlike else _judge_losses(case)
+        has_curve = run.theory.floor is not None and not options.is_full_batch and prediction is not None
+        is_unlikely = prediction is not None and case.excess > CHANCE_FACTOR * float(prediction.excess[-1])
+        return _judge_expected(case) if has_curve and not is_unlikely else _judge_losses(case)
     predicted = largest_gap(prediction.gap, case.fit.standard_errors)
     if predicted > tau or len(prediction.excess) != len(run.result.losses):
         needed = (
@@ -110,10 +110,10 @@ def _judge_losses(case: Discrepancy) -> tuple[str, str]:
 
 
 def _judge_stalled(case: Discrepancy, trend: str) -> tuple[str, str]:
-    options, known = case.run.options, case.run.theory
+    options, facts = case.run.options, case.run.theory
     pulls = f"weight_decay={case.largest_decay:g} pulls its coefficients towards zero: try 0." if case.largest_decay else ""
     leads = _describe_limit(case) or pulls
-    slow = ", or it moves slowly in some direction" if known.kappa > _WIDE_CONDITION else ""
+    slow = ", or it moves slowly in some direction" if facts.kappa > _WIDE_CONDITION else ""
     if case.has_fixed_order:
         order = f"Its batches come in a fixed order, which has a bias{slow}: "
         return "fixed order", join_sentences(f"{order}use shuffle=True, or all rows at once.", leads)
@@ -124,9 +124,9 @@ def _judge_stalled(case: Discrepancy, trend: str) -> tuple[str, str]:
         return "not converged", join_sentences(leads, more, _describe_best_rate(case, within=case.epochs))
     rounding = " or the rounding of float32" if options.dtype == "float32" and case.is_rounding("float32") else ""
     noise = f"The noise of its batches{rounding} keeps it away{slow}: a smaller rate, a schedule or "
-    limit, advised = "", known.rate_and_limit
-    if advised is not None and known.lr_limit is not None and options.scheduler is None and options.rate >= known.lr_limit:
-        limit = f"lr={options.rate:g} is not below {advised[1]}, the limit {known.limit_label}: try lr={advised[0]}."
+    limit, advised = "", facts.rate_and_limit
+    if advised is not None and facts.lr_limit is not None and options.scheduler is None and options.rate >= facts.lr_limit:
+        limit = f"lr={options.rate:g} is not below {advised[1]}, the limit {facts.limit_label}: try lr={advised[0]}."
     return "batch noise", join_sentences(f"{noise}average=True may bring it nearer.", limit, leads)
 
 
@@ -194,19 +194,19 @@ def _classify_trend(case: Discrepancy) -> str:
 
 def _judge_expected(case: Discrepancy) -> tuple[str, str]:
     """Judge a run of batches whose noise has a known size and is not the cause: say how many epochs are expected to suffice."""
-    run, known, tau = case.run, case.run.theory, case.tau
-    assert known.noise is not None and known.batches is not None and known.floor_se is not None  # noqa: S101, PT018  # with a floor
+    run, facts, tau = case.run, case.run.theory, case.tau
+    assert facts.noise is not None and facts.batches is not None and facts.floor_se is not None  # noqa: S101, PT018  # with a floor
     best = _describe_best_rate(case)
-    if known.floor_se > tau:
-        least = "at least " if known.is_floor_rough else ""
+    if facts.floor_se > tau:
+        least = "at least " if facts.is_floor_rough else ""
         return "not converged", join_sentences(
             "The start still matters, so more epochs bring it nearer.",
-            f"The noise of batches alone keeps it {least}about {known.floor_se:.2g} away at lr={run.options.rate:g};",
-            f"lr={known.rate_for_distance(tau)} would bring that to about {tau:g}.",
+            f"The noise of batches alone keeps it {least}about {facts.floor_se:.2g} away at lr={run.options.rate:g};",
+            f"lr={facts.rate_for_distance(tau)} would bring that to about {tau:g}.",
             best,
         )
-    c = known.spectrum.vectors.T @ (run.result.start - case.optimum)
-    required = None if known.is_floor_rough else theory.expected_epochs(known.noise, c, known.batches, _target_excess(case))
+    c = facts.spectrum.vectors.T @ (run.result.start - case.optimum)
+    required = None if facts.is_floor_rough else theory.expected_epochs(facts.noise, c, facts.batches, _target_excess(case))
     if required is None or required <= case.epochs:
         return "not converged", join_sentences("By its noise alone it should be nearer on average; runs differ.", best)
     expected = f"{pluralize(required, 'epoch')} from the start are expected to suffice.{_advise_float64(case, run.options.rate)}"

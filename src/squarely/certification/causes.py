@@ -106,25 +106,25 @@ def _judge_decay(case: Discrepancy) -> tuple[str, str] | None:
 
 def _judge_batches(case: Discrepancy) -> tuple[str, str] | None:
     """Judge a run that the noise of its batches keeps away from the optimum, if theory knows the size of that noise."""
-    run, known, tau = case.run, case.run.theory, case.tau
-    if known.floor is None or known.floor_se is None or known.batches is None or known.noise is None:
+    run, facts, tau = case.run, case.run.theory, case.tau
+    if facts.floor is None or facts.floor_se is None or facts.batches is None or facts.noise is None:
         return None
-    expected = known.floor if run.prediction is None else float(run.prediction.excess[-1])
-    if known.floor_se <= tau or expected > 2.0 * known.floor:
+    expected = facts.floor if run.prediction is None else float(run.prediction.excess[-1])
+    if facts.floor_se <= tau or expected > 2.0 * facts.floor:
         return None  # the start still matters: more epochs help
     if case.excess > CHANCE_FACTOR * expected:
-        if known.is_floor_rough or known.noise.gaussian:
+        if facts.is_floor_rough or facts.noise.gaussian:
             return None
         if run.options.dtype == "float32" and case.is_rounding("float32"):
             return "float32 floor", "What the noise of batches does not explain has the size of the rounding of float32."
         return "disagree", (
-            f"The noise of batches explains {known.floor_se:.2g} on average, and not as much: the loop did something other than "
+            f"The noise of batches explains {facts.floor_se:.2g} on average, and not as much: the loop did something other than "
             "its options say, or the rows are in an order that matters."
         )
-    least = "at least " if known.is_floor_rough else ""
+    least = "at least " if facts.is_floor_rough else ""
     return "batch noise", join_sentences(
-        f"The noise of batches of {pluralize(known.batches.batch_size, 'row')} keeps it {least}about {known.floor_se:.2g} standard",
+        f"The noise of batches of {pluralize(facts.batches.batch_size, 'row')} keeps it {least}about {facts.floor_se:.2g} standard",
         f"errors away from the optimum at lr={run.options.rate:g}, for any number of epochs.",
-        f"lr={known.rate_for_distance(tau)} would bring that to about {tau:g}; a schedule that decays to zero and average=True",
+        f"lr={facts.rate_for_distance(tau)} would bring that to about {tau:g}; a schedule that decays to zero and average=True",
         "bring it nearer too.",
     )

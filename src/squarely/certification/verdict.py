@@ -156,18 +156,18 @@ def _judge_failure(case: Discrepancy, *, near: bool) -> tuple[str, str] | None:
 
 
 def _describe_large_rate(case: Discrepancy) -> str:
-    run, known, options, advised = case.run, case.run.theory, case.run.options, case.run.theory.rate_and_limit
+    run, facts, options, advised = case.run, case.run.theory, case.run.options, case.run.theory.rate_and_limit
     if options.scheduler is not None:
         rates = run.result.history.columns.get("lr", ())
         rate = f"The schedule's rate of up to {max(rates):g}" if len(rates) else "The schedule's rate"
-        constant = "" if advised is None or known.batches is not None else f" The limit of a constant rate is {advised[1]}."
+        constant = "" if advised is None or facts.batches is not None else f" The limit of a constant rate is {advised[1]}."
         return f"{rate} is too large for these columns.{constant} Try a smaller one."
     lr = max((float(group["lr"]) for group in case.groups), default=options.rate)
     large = f"lr={lr:g} is too large for these columns."
-    if advised is None or known.lr_limit is None or options.rate < known.lr_limit:
+    if advised is None or facts.lr_limit is None or options.rate < facts.lr_limit:
         return f"{large} Try a smaller one."
-    if known.batches is not None:
-        return f"{large} The limit {known.limit_label} is {advised[1]}: try lr={advised[0]}."
+    if facts.batches is not None:
+        return f"{large} The limit {facts.limit_label} is {advised[1]}: try lr={advised[0]}."
     return f"{large} The limit is {advised[1]} and the best rate {advised[0]}: train with that."
 
 
