@@ -21,14 +21,9 @@ from collections.abc import Iterable, Sequence
 
 
 class SquarelyError(Exception):
-    """Base of all errors that squarely raises on purpose.
+    """Base of all errors that squarely raises on purpose."""
 
-    Attributes
-    ----------
-    local_only : whether one of several processes may raise it while the others do not.
-    """
-
-    local_only: bool = False
+    local_only = False  # whether one of several processes may raise it while the others do not
 
 
 class InputError(SquarelyError, ValueError):
@@ -89,15 +84,15 @@ def changed_error(label: str, before: str = "", now: str = "") -> DataError:
     return DataError(f"{label} has changed since it was first read{difference}. Run again when nothing writes to it.")
 
 
-def suggest_name(name: str, known: Iterable[str]) -> str:
-    """Suggest the known name that is closest to `name`, or list the known names.
+def suggest_name(name: str, choices: Iterable[str]) -> str:
+    """Suggest the choice that is closest to `name`, or list the choices.
 
     >>> suggest_name("displacment", ["mpg", "displacement"])
     "Did you mean 'displacement'?"
     >>> suggest_name("zzz", ["mpg", "displacement"])
     "Known names: 'mpg', 'displacement'."
     """
-    names = list(known)
+    names = list(choices)
     near = difflib.get_close_matches(name, names, n=1) or [n for n in names if n.casefold() == name.casefold()]
     if near:
         return f"Did you mean {near[0]!r}?"
@@ -134,10 +129,7 @@ def join_words(words: Sequence[str], last: str = "and") -> str:
     return f" {last} ".join([*([", ".join(words[:-1])] if len(words) > 1 else []), words[-1]])
 
 
-_LONGEST_QUOTE = 300
-
-
 def first_line(error: Exception) -> str:
     """Return the first line of another library's error without its full stop, at most 300 characters of it."""
     text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:_LONGEST_QUOTE].rstrip(".")
+    return text.splitlines()[0][:300].rstrip(".")

@@ -1,4 +1,4 @@
-"""The command line in this process: text, JSON, exit codes, help. test_process.py has it as a process of its own."""
+"""The command line in this process: text, JSON, exit codes, help. test_process.py runs it as a separate process."""
 
 import json
 import sys
@@ -114,7 +114,7 @@ def test_train_sweep_and_certify(run):
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "message"),
     [
         (["train", FORMULA, CARS, "--lr", "1.5"], 1, "past all bounds"),
         (["certify", FORMULA, CARS, "--lr", "0.0001"], 1, ""),
@@ -127,11 +127,11 @@ def test_train_sweep_and_certify(run):
         (["fit", FORMULA, CARS], 2, "fit"),
     ],
 )
-def test_exit_codes(words, code, said, run):
+def test_exit_codes(words, code, message, run):
     need("torch")
     done = run(*words)
     assert done.returncode == code
-    assert said in done.err
+    assert message in done.err
     assert "Traceback" not in done.err
 
 
@@ -179,8 +179,8 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("words", "said"), BAD)
-def test_bad_input_exits_with_2_and_one_message(words, said, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(("words", "message"), BAD)
+def test_bad_input_exits_with_2_and_one_message(words, message, tmp_path, monkeypatch, capsys):
     need("torch")
     files = {"empty": "", "header": "x,y\n", "one": "x,y\n1,2\n", "two": "x,y\n1,2\n2,3\n", "constant": "x,y\n1,2\n1,3\n1,4\n"}
     for name, text in files.items():
@@ -191,7 +191,7 @@ def test_bad_input_exits_with_2_and_one_message(words, said, tmp_path, monkeypat
         main()
     shown = capsys.readouterr()
     assert stop.value.code == 2
-    assert said in shown.err
+    assert message in shown.err
     assert shown.err.startswith("squarely: error: ")
     assert shown.err.count("squarely: error") == 1
     assert all(line.startswith("    ") for line in shown.err.splitlines()[1:])  # a formula and its carets
@@ -202,8 +202,8 @@ def test_carets_stand_under_their_cause_and_every_line_is_safe(monkeypatch, caps
     monkeypatch.setattr(sys, "argv", ["squarely", "ols", "mpg ~ `\x1b[31m\u202ered` +\n\tdisplacment\r", CARS])
     with pytest.raises(SystemExit):
         main()
-    said, formula, carets = capsys.readouterr().err.removesuffix("\n").split("\n")
-    assert "no column '\\x1b[31m\\u202ered' in cars.csv" in said
+    message, formula, carets = capsys.readouterr().err.removesuffix("\n").split("\n")
+    assert "no column '\\x1b[31m\\u202ered' in cars.csv" in message
     assert formula == "    mpg ~ `\\x1b[31m\\u202ered` +"
     assert carets == "          " + "^" * len("`\\x1b[31m\\u202ered`")
     monkeypatch.setattr(sys, "argv", ["squarely", "ols", "mpg ~ weight +\n\tdisplacment\r", CARS])

@@ -1,4 +1,4 @@
-"""The command line as a process of its own: exit codes of the interpreter, warnings at imports, faults and Ctrl-C."""
+"""The command line as a separate process: exit codes of the interpreter, warnings at imports, faults and Ctrl-C."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ def run(*words):
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "message"),
     [
         (["--version"], 0, f"squarely {sq.__version__}\n"),
         (["ols", FORMULA, CARS], 0, "OLS Regression Results"),
@@ -29,17 +29,17 @@ def run(*words):
         (["ols", FORMULA, "nowhere.csv"], 2, ""),
     ],
 )
-def test_a_process_ends_with_its_exit_code_and_without_a_warning(words, code, said):
+def test_a_process_ends_with_its_exit_code_and_without_a_warning(words, code, message):
     """Warnings are errors, also those of the imports."""
     need("torch")
     done = run(*words)
     assert done.returncode == code
-    assert said in done.stdout
+    assert message in done.stdout
     assert done.stderr.count("\n") == (code == 2)
 
 
-@pytest.mark.parametrize(("words", "said"), [("ZeroDivisionError('a\\nb')", "ZeroDivisionError"), ("KeyError('x')", "KeyError")])
-def test_a_fault_of_our_own_ends_in_one_line(words, said):
+@pytest.mark.parametrize(("words", "message"), [("ZeroDivisionError('a\\nb')", "ZeroDivisionError"), ("KeyError('x')", "KeyError")])
+def test_a_fault_of_our_own_ends_in_one_line(words, message):
     script = f"import squarely\ndef ols(*_, **__): raise {words}\nsquarely.ols = ols\nfrom squarely.cli import main\nmain()"
 
     def ended(**more):
@@ -48,7 +48,7 @@ def test_a_fault_of_our_own_ends_in_one_line(words, said):
 
     done = ended()
     assert (done.returncode, done.stdout) == (70, "")
-    assert done.stderr.startswith(f"squarely: internal error: {said}")
+    assert done.stderr.startswith(f"squarely: internal error: {message}")
     assert done.stderr.count("\n") == 1
     assert "please report it" in done.stderr
     done = ended(SQUARELY_TRACEBACK="1")
@@ -72,7 +72,7 @@ def test_interrupt_stops_at_once_and_says_so():
             if line.rstrip().endswith(" squarely.descent"):
                 break
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, message = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert said.splitlines()[-1] == "squarely: interrupted"
-    assert "Traceback" not in said
+    assert message.splitlines()[-1] == "squarely: interrupted"
+    assert "Traceback" not in message

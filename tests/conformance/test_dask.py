@@ -181,7 +181,7 @@ def failing(frame):
 
 
 @pytest.mark.parametrize(
-    ("lie", "said"),
+    ("lie", "message"),
     [
         (as_text, r"'weight' of the Dask DataFrame, partition \d holds text, not a number: '\d+ kg'"),
         (
@@ -191,10 +191,10 @@ def failing(frame):
         (without, r"one of its tasks failed.*KeyError.*'weight'"),
     ],
 )
-def test_a_meta_that_lies(lie, said, here):
+def test_a_meta_that_lies(lie, message, here):
     frame = handed(cars())
     lying = frame.map_partitions(lie, meta=frame._meta, enforce_metadata=False)
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         sq.ols("mpg ~ weight + origin", lying)
 
 
@@ -206,9 +206,9 @@ def test_arrays_are_not_made_of_partitions_in_silence(here):
 
 def test_a_graph_that_fails(here):
     frame = handed(cars())
-    with pytest.raises(DataError, match=r"ZeroDivisionError: of the user's own\.$") as met:
+    with pytest.raises(DataError, match=r"ZeroDivisionError: of the user's own\.$") as found:
         sq.ols("mpg ~ weight", frame.map_partitions(failing, meta=frame._meta))
-    assert isinstance(met.value.__cause__, ZeroDivisionError)
+    assert isinstance(found.value.__cause__, ZeroDivisionError)
 
 
 def given_up(frame):
@@ -220,6 +220,6 @@ def given_up(frame):
 
 def test_workers_that_die_again_and_again(here):
     frame = handed(cars())
-    with pytest.raises(DataError, match=r"ended again and again.*Dask says: KilledWorker") as met:
+    with pytest.raises(DataError, match=r"ended again and again.*Dask says: KilledWorker") as found:
         sq.ols("mpg ~ weight", frame.map_partitions(given_up, meta=frame._meta))
-    assert type(met.value.__cause__).__name__ == "KilledWorker"
+    assert type(found.value.__cause__).__name__ == "KilledWorker"

@@ -137,9 +137,9 @@ def test_a_cluster_that_goes_in_the_middle():
             if scan.number == 2 and scan.count == 1:
                 client.cluster.close()
 
-        with listen(close), pytest.raises(DataError, match="scheduler is gone") as met:
+        with listen(close), pytest.raises(DataError, match="scheduler is gone") as found:
             sq.ols("mpg ~ weight", handed(cars(), 40))
-        assert met.value.__cause__ is not None
+        assert found.value.__cause__ is not None
 
 
 @contextmanager

@@ -75,10 +75,10 @@ def expected(name):
 
 @functools.cache
 def handed_over(engine, folder):
-    door = ENGINES[engine]
-    rows = table() if door.ordered else table().take(np.random.default_rng(5).permutation(N))
-    rows = rows.drop_columns(["X"]) if "twins but for case" in door.lacks else rows
-    return door.make(rows, folder)
+    form = ENGINES[engine]
+    rows = table() if form.ordered else table().take(np.random.default_rng(5).permutation(N))
+    rows = rows.drop_columns(["X"]) if "twins but for case" in form.lacks else rows
+    return form.make(rows, folder)
 
 
 @pytest.fixture(scope="module")
@@ -89,10 +89,10 @@ def folder(tmp_path_factory):
 @pytest.mark.parametrize("engine", EACH_ENGINE)
 @pytest.mark.parametrize("name", CASES)
 def test_every_statistic_is_that_of_the_rows_in_memory(name, engine, folder):
-    door, (formula, where) = ENGINES[engine], CASES[name]
-    if name in door.lacks:
-        pytest.skip(f"{engine}: {door.lacks[name]}")
-    fit = sq.ols(formula, handed_over(engine, folder), where=where, fold=door.fold, order_by=None if door.ordered else "time")
+    form, (formula, where) = ENGINES[engine], CASES[name]
+    if name in form.lacks:
+        pytest.skip(f"{engine}: {form.lacks[name]}")
+    fit = sq.ols(formula, handed_over(engine, folder), where=where, fold=form.fold, order_by=None if form.ordered else "time")
     here = expected(name)
     assert fit.params.index.tolist() == here.params.index.tolist()
     errors = here.standard_errors
@@ -103,9 +103,9 @@ def test_every_statistic_is_that_of_the_rows_in_memory(name, engine, folder):
         assert_close(getattr(fit, statistic), getattr(here, statistic), rtol=1e-10, atol=1e-10)
     mine, theirs = fit.as_dict(), here.as_dict()
     for statistic in SCALARS:
-        if statistic not in door.lacks:
+        if statistic not in form.lacks:
             assert_close(mine[statistic], theirs[statistic], rtol=1e-10, atol=1e-14)
-    same_rows(mine["rows"], theirs["rows"], by_cause="causes" not in door.lacks)
+    same_rows(mine["rows"], theirs["rows"], by_cause="causes" not in form.lacks)
     assert mine["dropped_columns"] == theirs["dropped_columns"]
     assert mine["categories"] == theirs["categories"]
 
@@ -123,10 +123,10 @@ def same_rows(mine, theirs, *, by_cause):
 
 @pytest.mark.parametrize("engine", EACH_ENGINE)
 def test_residuals_are_those_of_the_rows_in_memory(engine, folder):
-    door = ENGINES[engine]
-    if "resid" in door.lacks:
-        pytest.skip(f"{engine}: {door.lacks['resid']}")
-    fit = sq.ols("y ~ x * when", handed_over(engine, folder), fold=door.fold, order_by=None if door.ordered else "time")
+    form = ENGINES[engine]
+    if "resid" in form.lacks:
+        pytest.skip(f"{engine}: {form.lacks['resid']}")
+    fit = sq.ols("y ~ x * when", handed_over(engine, folder), fold=form.fold, order_by=None if form.ordered else "time")
     here = sq.ols("y ~ x * when", table())
     assert_close(fit.resid, here.resid, rtol=1e-9, atol=1e-10)
     assert_close(fit.fittedvalues, here.fittedvalues, rtol=1e-9, atol=1e-10)

@@ -11,7 +11,7 @@ from statsmodels.formula.api import ols as peer_ols
 from statsmodels.stats.stattools import durbin_watson, jarque_bera, omni_normtest
 
 import squarely as sq
-from tests.support.checks import DOORS, assert_close, through_door
+from tests.support.checks import FORMS, assert_close, hand_over
 
 N = 700  # three row groups of the Parquet file
 NAMES = ('x"; drop table t; --', "two words", "it's", "größe", "select", "a.b")
@@ -95,7 +95,7 @@ SCALARS = ("nobs", "df_model", "df_resid", "k_constant", "rsquared", "rsquared_a
 TESTS = ("omnibus", "omnibus_pvalue", "jarque_bera", "jarque_bera_pvalue", "skew", "kurtosis", "durbin_watson")
 VECTORS = ("params", "bse", "tvalues", "pvalues", "conf_int", "cov_params")
 # What a source cannot tell, with the reason; all else must be equal.
-UNTOLD = {
+ABSENT = {
     ("missing rows", "pandas"): ({"rows.dropped.gap.null", "rows.dropped.gap.nan"}, "pandas merges NULL and NaN among doubles"),
     ("decimals", "pandas"): ({"casts.cents"}, "pandas holds decimals as objects, without the declared width"),
     ("decimals", "csv"): ({"casts.cents"}, "a CSV file says no types: 1.25 is a number"),
@@ -104,15 +104,15 @@ UNTOLD = {
 
 
 @pytest.fixture(scope="module")
-def doors(tmp_path_factory):
-    """Open every door once."""
-    return {door: through_door(door, TABLE, tmp_path_factory.mktemp("doors")) for door in DOORS}
+def forms(tmp_path_factory):
+    """Hand the table over once in each form."""
+    return {form: hand_over(form, TABLE, tmp_path_factory.mktemp("forms")) for form in FORMS}
 
 
 @pytest.fixture(scope="module")
-def plain(doors):
+def plain(forms):
     """Fit each case once to the dict."""
-    return {name: sq.ols(formula, doors["dict"], **options) for name, (formula, options) in CASES.items()}
+    return {name: sq.ols(formula, forms["dict"], **options) for name, (formula, options) in CASES.items()}
 
 
 def flat(value, at=()):
@@ -136,16 +136,16 @@ def differ(path, one, other):
     return type(one) is not type(other) or one != other
 
 
-@pytest.mark.parametrize("door", DOORS[1:])
+@pytest.mark.parametrize("form", FORMS[1:])
 @pytest.mark.parametrize("name", CASES)
-def test_every_door_gives_every_statistic_of_the_dict(name, door, doors, plain):
+def test_every_form_gives_every_statistic_of_the_dict(name, form, forms, plain):
     formula, options = CASES[name]
-    untold, _ = UNTOLD.get((name, door), (set(), ""))
-    expected, met = (flat(fit.as_dict()) for fit in (plain[name], sq.ols(formula, doors[door], **options)))
-    differing = {path for path in expected.keys() | met.keys() if differ(path, expected.get(path), met.get(path))}
-    assert {path: (expected.get(path), met.get(path)) for path in differing - untold} == {}
-    assert differing >= untold  # an exception that is none any more must go
-    assert [path for path in met if path not in untold] == [path for path in expected if path not in untold]  # in one order
+    absent, _ = ABSENT.get((name, form), (set(), ""))
+    expected, found = (flat(fit.as_dict()) for fit in (plain[name], sq.ols(formula, forms[form], **options)))
+    differing = {path for path in expected.keys() | found.keys() if differ(path, expected.get(path), found.get(path))}
+    assert {path: (expected.get(path), found.get(path)) for path in differing - absent} == {}
+    assert differing >= absent  # an exception that is none any more must go
+    assert [path for path in found if path not in absent] == [path for path in expected if path not in absent]  # in one order
     assert len(expected) > 50
 
 
@@ -179,13 +179,13 @@ def test_the_dict_gives_what_statsmodels_gives(name, plain, frame):
         assert_close(ours, values, rtol=1e-8, atol=1e-12 * np.abs(values).to_numpy().max())  # a covariance may be zero
 
 
-@pytest.mark.parametrize("door", [door for door in DOORS if door != "duckdb"])
-def test_names_that_differ_in_case_alone(door, tmp_path):
+@pytest.mark.parametrize("form", [form for form in FORMS if form != "duckdb"])
+def test_names_that_differ_in_case_alone(form, tmp_path):
     """DuckDB itself calls the second of two such columns `X_1` before anyone sees it, so a relation cannot have them."""
     rng = np.random.default_rng(3)
     data = {"x": rng.normal(size=50), "X": rng.normal(size=50), "Y": rng.normal(size=50), "y": rng.normal(size=50)}
     renamed = dict(zip(("a", "b", "c", "d"), data.values(), strict=True))
     for formula, same in (("y ~ X + x + Y", "d ~ b + a + c"), ("Y ~ x", "c ~ a"), ("y ~ X", "d ~ b")):
-        fit = sq.ols(formula, through_door(door, data, tmp_path))
+        fit = sq.ols(formula, hand_over(form, data, tmp_path))
         assert_close(fit.params.to_numpy(), sq.ols(same, renamed).params, rtol=1e-12)
         assert fit.params.index.tolist() == ["Intercept", *formula.split(" ~ ")[1].split(" + ")]

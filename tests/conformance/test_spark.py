@@ -271,9 +271,9 @@ def test_a_shuffle_changes_the_order_of_rows_and_so_no_more_than_the_last_bits(s
 def test_a_plan_that_fails_is_told_with_sparks_own_words(spark):
     frame = handed(spark, {"x": [1, 2, 3], "y": [1.0, 2.0, 4.0]}).selectExpr("y", "x / (x - 2) AS x")
     for fold in ("batches", "aggregates"):
-        with pytest.raises(DataError, match=r"cannot be processed: .*DIVIDE_BY_ZERO") as met:
+        with pytest.raises(DataError, match=r"cannot be processed: .*DIVIDE_BY_ZERO") as actual:
             sq.ols("y ~ x", frame, fold=fold)
-        assert "DIVIDE_BY_ZERO" in str(met.value.__cause__)
+        assert "DIVIDE_BY_ZERO" in str(actual.value.__cause__)
 
     def raising(batches):
         raise ZeroDivisionError("division by zero")
@@ -301,10 +301,10 @@ def test_what_is_said_of_a_plan_is_one_line(fold, spark, tmp_path, capfd):
         r"\[CAST_INVALID_INPUT\] The value 'a'": rows.selectExpr("y", "CAST(g AS double) AS x"),
         r"\[FAILED_READ_FILE.FILE_NOT_EXIST\]": gone,
     }
-    for said, frame in frames.items():
-        with pytest.raises(DataError, match=f"^The Spark DataFrame cannot be processed: {said}") as met:
+    for message, frame in frames.items():
+        with pytest.raises(DataError, match=f"^The Spark DataFrame cannot be processed: {message}") as actual:
             sq.ols("y ~ x", frame, fold=fold)
-        assert "\n" not in str(met.value)
+        assert "\n" not in str(actual.value)
     assert "java" not in capfd.readouterr().err
 
 
@@ -329,8 +329,8 @@ def test_tables_that_no_fit_can_come_of(fold, spark):
         "The response 'y' .* holds text": rows.selectExpr("x", "g AS y"),
         "is a stream": spark.readStream.format("rate").load().selectExpr("double(value) AS x", "double(value) AS y"),
     }
-    for said, table in tables.items():
-        with pytest.raises(DataError, match=said):
+    for message, table in tables.items():
+        with pytest.raises(DataError, match=message):
             sq.ols("y ~ x", table, fold=fold)
 
 
@@ -342,8 +342,8 @@ def test_an_order_that_there_is_not(fold, spark):
         "does not determine": "CASE WHEN x < 0 THEN double('NaN') ELSE x END",
         "holds map<double,double> values, which have no order": "map(x, x)",
     }
-    for said, order in orders.items():
-        with pytest.raises(DataError, match=said):
+    for message, order in orders.items():
+        with pytest.raises(DataError, match=message):
             sq.ols("y ~ x", rows.selectExpr("x", "y", f"{order.format(first=X[0].item())} AS t"), fold=fold, order_by="t")
     stream = spark.readStream.format("rate").load().selectExpr("double(value) AS x", "double(value) AS y", "value AS t")
     with pytest.raises(DataError, match="is a stream"):

@@ -81,7 +81,7 @@ def test_the_page_on_clusters_runs(opened, capsys):
     spark = opened("local[2]")
     page = (Path(__file__).parents[2] / "docs" / "clusters.md").read_text()
     code = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0]
-    code = code.replace('"cars.csv"', repr(CARS))  # the JVM has a folder of its own
+    code = code.replace('"cars.csv"', repr(CARS))  # the JVM has another folder
     names = {}
     exec(compile(code, "clusters.md", "exec"), names)  # noqa: S102  # the page's own lines
     assert names["spark"].sparkContext is spark.sparkContext
@@ -100,8 +100,8 @@ def test_a_session_that_is_stopped_is_told(opened, monkeypatch):
         return folded(self, *given)
 
     monkeypatch.setattr(SparkSource, "reduce_partitions", stopped)
-    with pytest.raises(DataError, match=r"cannot be processed: .*Check that its session is running") as met:
+    with pytest.raises(DataError, match=r"cannot be processed: .*Check that its session is running") as actual:
         sq.ols("y ~ x", frame)
-    assert type(met.value.__cause__).__module__.startswith("pyspark")
+    assert type(actual.value.__cause__).__module__.startswith("pyspark")
     with pytest.raises(DataError, match="cannot be processed"):
         sq.ols("y ~ x", frame, fold="aggregates")

@@ -136,9 +136,9 @@ def test_a_file_and_a_frame_of_the_same_rows_are_the_same_rows():
     certificate = sq.certify(sq.ols(formula, CARS), sq.train(formula, ROWS))
     assert certificate.same_rows
     assert certificate.agree
-    said = " ".join(str(certificate).split())
-    assert "6 null" in said
-    assert "6 nan" in said
+    message = " ".join(str(certificate).split())
+    assert "6 null" in message
+    assert "6 nan" in message
 
 
 def test_different_rows_with_a_constant_column():
@@ -288,11 +288,15 @@ def test_the_noise_of_batches_is_named_and_a_smaller_rate_is_advised(replacement
 
 def test_evidence_is_graded():
     fit = sq.ols(TWO, ROWS)
-    said = {
+    message = {
         engine: sq.certify(fit, sq.train(TWO, ROWS, lr=0.45, engine=engine, dtype="float64")).evidence
         for engine in ("rows", "moments", "closed_form")
     }
-    assert said == {"rows": "independent: rows, autograd", "moments": "weaker: cross-products", "closed_form": "none: closed form"}
+    assert message == {
+        "rows": "independent: rows, autograd",
+        "moments": "weaker: cross-products",
+        "closed_form": "none: closed form",
+    }
 
 
 def test_a_run_that_stopped_early_is_compared_with_what_it_did():
@@ -340,9 +344,9 @@ def test_batches_with_momentum_that_settle_have_not_diverged(least):
     assert gap < 10
     assert certificate.verdict == "batch noise"
     run = sq.train(F, D, batch_size=100, momentum=0.9, lr=1.9, epochs=60)
-    said = sq.certify(least, run).cause
+    message = sq.certify(least, run).cause
     assert run.status == "diverged"
-    limit, advised = re.search(r"drawn with replacement is ([\d.]+): try lr=([\d.]+)\.", said).groups()
+    limit, advised = re.search(r"drawn with replacement is ([\d.]+): try lr=([\d.]+)\.", message).groups()
     assert float(advised) < float(limit) < 1.9
     assert sq.train(F, D, batch_size=100, momentum=0.9, lr=float(advised), epochs=60).status == "finished"
 
@@ -502,7 +506,7 @@ def test_a_rate_that_is_advised_is_below_the_limit_beside_it():
     first = sq.train("y ~ x", data, lr=1.0, **options).warnings[0]
     limit, best = re.search(r"limit ([\d.e-]+): .* best rate is ([\d.e-]+)\.", first).groups()
     assert float(best) < float(limit)
-    assert not any("limit" in said for said in sq.train("y ~ x", data, lr=float(best), **options).warnings)
+    assert not any("limit" in message for message in sq.train("y ~ x", data, lr=float(best), **options).warnings)
 
 
 def test_with_a_schedule_the_rates_that_it_takes_count(least):
@@ -571,5 +575,5 @@ def test_auto_says_what_it_assumes():
         ({"scheduler": "StepLR", "scheduler_options": {"step_size": 2}}, "assumes a constant rate"),
         ({"shuffle": False}, "assumes a new order each epoch"),
     ]
-    for options, said in kinds:
-        assert said in sq.train(F, D, lr="auto", batch_size=50, epochs=4, **options).warnings[0]
+    for options, message in kinds:
+        assert message in sq.train(F, D, lr="auto", batch_size=50, epochs=4, **options).warnings[0]

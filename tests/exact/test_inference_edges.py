@@ -14,11 +14,11 @@ import squarely as sq
 from squarely.errors import DataError, NumericalError, SquarelyError
 from tests.support.checks import assert_close, digits, exact_normal_equations, need
 
-DOORS = ["batches", "aggregates"]
+FORMS = ["batches", "aggregates"]
 
 
-def fitted(formula, data, door="batches", **options):
-    if door == "batches":
+def fitted(formula, data, form="batches", **options):
+    if form == "batches":
         return sq.ols(formula, data, **options)
     return sq.ols(formula, need("polars").DataFrame(data).lazy(), fold="aggregates", **options)
 
@@ -156,18 +156,18 @@ def spans():
     }
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", spans())
-def test_a_constant_is_spanned_or_not(name, door, tmp_path):
+def test_a_constant_is_spanned_or_not(name, form, tmp_path):
     """For whole fits, merged and loaded ones: the exact R-squared about the mean or about zero, and nothing in between."""
     formula, data, spanned = spans()[name]
     data = {**data, "y": 5 + np.random.default_rng(4).normal(size=50)}
-    if door == "aggregates" and name in ("twins", "powers"):  # cross-products in doubles cannot tell these columns apart
+    if form == "aggregates" and name in ("twins", "powers"):  # cross-products in doubles cannot tell these columns apart
         with pytest.raises(DataError, match="fold='batches'"):
-            fitted(formula, data, door)
+            fitted(formula, data, form)
         return
-    fit = fitted(formula, data, door)
-    shards = [fitted(formula, half, door) for half in halves(data)]
+    fit = fitted(formula, data, form)
+    shards = [fitted(formula, half, form) for half in halves(data)]
     merged = sq.merge(shards)
     every = [fit, merged, reloaded(fit, tmp_path), reloaded(merged, tmp_path)]
     if name not in ("twins", "powers"):  # a difference of cross-products has no digits for these
@@ -324,15 +324,15 @@ def test_shards_of_a_wide_range_never_give_impossible_numbers():
 # Nothing explained.
 
 
-@pytest.mark.parametrize("door", [*DOORS, "merged"])
-def test_groups_with_equal_means_explain_nothing(door):
+@pytest.mark.parametrize("form", [*FORMS, "merged"])
+def test_groups_with_equal_means_explain_nothing(form):
     smf, pd = need("statsmodels.formula.api"), need("pandas")
     for seed in range(4):
         rng = np.random.default_rng(seed)
         values = np.round(rng.normal(size=5), 1)
         data = {"g": ["a"] * 10 + ["b"] * 10, "y": np.tile(values, 4)}
-        fit = fitted("y ~ g", data, "batches" if door == "merged" else door)
-        if door == "merged":
+        fit = fitted("y ~ g", data, "batches" if form == "merged" else form)
+        if form == "merged":
             order = np.argsort(np.arange(20) % 2, kind="stable")
             data = {name: np.asarray(column)[order] for name, column in data.items()}
             fit = sq.merge([sq.ols("y ~ g", half) for half in halves(data)], duplicates="keep")
@@ -376,8 +376,8 @@ def test_a_response_that_varies_by_a_spacing_is_no_constant():
     assert not sq.ols("y ~ x", one).constant_response
     for value in (0.1, 0.0, 1e15 / 3, -7e-60):
         flat = {"x": np.arange(20.0), "y": np.full(20, value)}
-        for door in DOORS:
-            assert fitted("y ~ x", flat, door).constant_response
+        for form in FORMS:
+            assert fitted("y ~ x", flat, form).constant_response
         assert sq.merge(sq.ols("y ~ x", half) for half in halves(flat)).constant_response
 
 

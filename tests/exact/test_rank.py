@@ -1,4 +1,4 @@
-"""Which columns are kept: dependencies at any number of rows and by every door, and near ones that are none."""
+"""Which columns stay: dependencies at any number of rows and in every form of data, and near ones that are none."""
 
 import numpy as np
 import pytest
@@ -99,27 +99,27 @@ def rates(n=300, seed=1):
 
 STILL = ["rate", "third", "million", "shares", "steps", "unit", "log(rate)", "I(rate * 100)", "I(rate + 1)", "I(rate**2)"]
 STILL += ["center(rate)", "scale(rate)", "poly(rate, 2, raw=True)", "I(a + b)", "rate + third", "net:rate", "rate + rate:net + tax"]
-DOORS = ["frame", "lazy", "aggregates", "duckdb", "csv", "parquet", "matrix"]
+FORMS = ["frame", "lazy", "aggregates", "duckdb", "csv", "parquet", "matrix"]
 
 
-def through(door, formula, d, tmp_path):
-    """Fit by one of the doors."""
-    if door in ("lazy", "aggregates"):
-        return sq.ols(formula, need("polars").from_pandas(d).lazy(), fold="aggregates" if door == "aggregates" else "batches")
-    if door == "duckdb":
+def through(form, formula, d, tmp_path):
+    """Fit data in one of FORMS."""
+    if form in ("lazy", "aggregates"):
+        return sq.ols(formula, need("polars").from_pandas(d).lazy(), fold="aggregates" if form == "aggregates" else "batches")
+    if form == "duckdb":
         return sq.ols(formula, need("duckdb").from_df(d))
-    if door == "frame":
+    if form == "frame":
         return sq.ols(formula, d)
-    path = tmp_path / f"d.{door}"
-    d.to_csv(path, index=False) if door == "csv" else d.to_parquet(path)
+    path = tmp_path / f"d.{form}"
+    d.to_csv(path, index=False) if form == "csv" else d.to_parquet(path)
     return sq.ols(formula, path)
 
 
-@pytest.mark.parametrize("door", ["frame", "aggregates"])
+@pytest.mark.parametrize("form", ["frame", "aggregates"])
 @pytest.mark.parametrize("term", STILL)
-def test_a_column_that_is_constant_up_to_rounding_is_dropped(term, door, tmp_path):
+def test_a_column_that_is_constant_up_to_rounding_is_dropped(term, form, tmp_path):
     d = rates()
-    fit = through(door, f"y ~ net + {term}", d, tmp_path)
+    fit = through(form, f"y ~ net + {term}", d, tmp_path)
     slope, level = np.polyfit(d.net, d.y, 1)
     assert fit.rank == 2
     assert_close(fit.params.iloc[:2], [level, slope], rtol=1e-9)
@@ -156,17 +156,17 @@ SOMETHING = [
 SOMETHING += ["I(a - part)", "x:I(k - 3)", "g:I(k - 3)", "log(k + 1)", "I(0.1 * k - 0.3)", "log(I(1 + 1e-10 * x))", "log(x * x)"]
 
 
-@pytest.mark.parametrize("door", ["frame", "aggregates"])
-def test_a_column_of_which_rounding_alone_is_left_is_zero(door, tmp_path):
+@pytest.mark.parametrize("form", ["frame", "aggregates"])
+def test_a_column_of_which_rounding_alone_is_left_is_zero(form, tmp_path):
     d = sums()
     slope, level = np.polyfit(d.net, d.y, 1)
     for term in NOTHING:
-        fit = through(door, f"y ~ net + {term}", d, tmp_path)
+        fit = through(form, f"y ~ net + {term}", d, tmp_path)
         assert fit.rank == 2
-        assert all(said.endswith(" is constant (0)") for said in fit.dropped_columns), term
+        assert all(message.endswith(" is constant (0)") for message in fit.dropped_columns), term
         assert_close(fit.predict(d), level + slope * d.net, rtol=1e-9)
     for term in SOMETHING:
-        assert through(door, f"y ~ net + {term}", d, tmp_path).dropped_columns == (), term
+        assert through(form, f"y ~ net + {term}", d, tmp_path).dropped_columns == (), term
 
 
 def test_rounding_alone_is_zero_without_intercept_in_merged_fits_and_not_where_one_row_has_more():
@@ -197,15 +197,15 @@ def test_what_bends_over_a_constant_is_refused():
             sq.ols(f"y ~ net + {term}", rates())
 
 
-@pytest.mark.parametrize("door", DOORS[:-1])
-def test_every_door_decides_alike(door, tmp_path):
+@pytest.mark.parametrize("form", FORMS[:-1])
+def test_every_form_decides_alike(form, tmp_path):
     d = rates().join(table(300)[["month", "quarter", "s1", "s2", "total"]])
-    assert through(door, "y ~ net + rate", d, tmp_path).dropped_columns == ("rate is constant (0.19)",)
-    assert through(door, "y ~ C(month) + C(quarter)", d, tmp_path).rank == 12
-    assert through(door, "y ~ s1 + s2 + total", d, tmp_path).dropped_columns == ("total = s1 + s2",)
-    whole = through(door, "y ~ whole", d, tmp_path)
+    assert through(form, "y ~ net + rate", d, tmp_path).dropped_columns == ("rate is constant (0.19)",)
+    assert through(form, "y ~ C(month) + C(quarter)", d, tmp_path).rank == 12
+    assert through(form, "y ~ s1 + s2 + total", d, tmp_path).dropped_columns == ("total = s1 + s2",)
+    whole = through(form, "y ~ whole", d, tmp_path)
     assert_close(whole.params["whole"], np.polyfit(d.whole - 1e15, d.y, 1)[0], rtol=1e-9)
-    assert through(door, "y ~ whole + net + I(2 * net)", d, tmp_path).rank == 3  # by the triangle
+    assert through(form, "y ~ whole + net + I(2 * net)", d, tmp_path).rank == 3  # by the triangle
 
 
 def test_a_matrix_is_decided_alike():
@@ -247,9 +247,9 @@ def near():
         ("I(1e9 + x) + x:z + x", 3),
     ],
 )
-@pytest.mark.parametrize("door", ["frame", "csv"])
-def test_near_dependencies_are_none(formula, rank, door, tmp_path):
-    assert through(door, f"y ~ {formula}", near(), tmp_path).rank == rank
+@pytest.mark.parametrize("form", ["frame", "csv"])
+def test_near_dependencies_are_none(formula, rank, form, tmp_path):
+    assert through(form, f"y ~ {formula}", near(), tmp_path).rank == rank
 
 
 def test_one_row_of_a_million_makes_a_column_independent():
@@ -263,22 +263,22 @@ def test_one_row_of_a_million_makes_a_column_independent():
     assert_close(fit.params, [level, slope - (y - level - slope * x)[777_777], (y - level - slope * x)[777_777]], rtol=1e-8)
 
 
-@pytest.mark.parametrize("door", ["frame", "aggregates"])
-def test_sentences_state_no_false_constant(door, tmp_path):
+@pytest.mark.parametrize("form", ["frame", "aggregates"])
+def test_sentences_state_no_false_constant(form, tmp_path):
     rng = np.random.default_rng(2)
     n = 400
     g = rng.choice(["a", "b", "c"], n)
     d = pd.DataFrame({"t": 1.7e12 + rng.integers(0, 10**9, n), "g": g, "u": (g == "a") * 1.0, "x": rng.normal(size=n)})
     d["x2"], d["t2"], d["three"], d["y"] = d.x, d.t + 3.0, 3.0, rng.normal(size=n)
-    said = {
+    message = {
         "t + g + u": "u = -g[T.b] - g[T.c] + 1",
         "t + x + x2": "x2 = x",
         "x + t + t2": "t2 = t + 3",
         "x + three + I(three**2)": "I(three ** 2) is constant (9)",
         "x + poly(three, 3, raw=True)": "poly(three, 3, raw=True)[3] is constant (27)",
     }
-    for formula, sentence in said.items():
-        assert through(door, f"y ~ {formula}", d, tmp_path).dropped_columns[-1] == sentence
+    for formula, sentence in message.items():
+        assert through(form, f"y ~ {formula}", d, tmp_path).dropped_columns[-1] == sentence
 
 
 @pytest.mark.parametrize("formula", ["d0 + d1 + d2 + d3", "C(month) + C(quarter)", "kg + lb"])

@@ -88,9 +88,9 @@ def test_damaged_files_are_refused_or_harmless(seed, tmp_path):
     whole, cars = json.loads(path.read_text()), sq.datasets.cars()
     everywhere, refused = list(places(whole)), 0
     for _ in range(60):
-        damaged, (*way, last) = copy.deepcopy(whole), rng.choice(everywhere)
+        damaged, (*case, last) = copy.deepcopy(whole), rng.choice(everywhere)
         part = damaged
-        for key in way:
+        for key in case:
             part = part[key]
         if rng.random() < 0.2 and isinstance(part, dict):
             del part[last]
@@ -107,7 +107,7 @@ def test_damaged_files_are_refused_or_harmless(seed, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "is not JSON"),
         ('{"squarely": 1, "form', "may be incomplete"),
@@ -120,10 +120,10 @@ def test_damaged_files_are_refused_or_harmless(seed, tmp_path):
         ("[" * 100_000, "is not JSON"),
     ],
 )
-def test_other_files_are_refused(text, said, tmp_path):
+def test_other_files_are_refused(text, message, tmp_path):
     path = tmp_path / "fit.json"
     path.write_text(text)
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         sq.load(path)
 
 

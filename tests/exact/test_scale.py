@@ -59,7 +59,7 @@ def test_threads_change_no_bit(monkeypatch):
 
 
 def test_outcomes_come_in_order_and_errors_in_their_turn():
-    met = []
+    found = []
 
     def step(i):
         if i == 7:
@@ -67,14 +67,14 @@ def test_outcomes_come_in_order_and_errors_in_their_turn():
         return i
 
     with pytest.raises(DataError, match="seven"):
-        met.extend(parallel.map_in_order(range(1000), step))
-    assert met == list(range(7))
-    met.clear()
+        found.extend(parallel.map_in_order(range(1000), step))
+    assert found == list(range(7))
+    found.clear()
     for i in parallel.map_in_order(range(1000), step):
-        met.append(i)
+        found.append(i)
         if i == 5:
             break
-    assert met == list(range(6))
+    assert found == list(range(6))
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("squarely")]
 
 

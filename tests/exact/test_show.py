@@ -65,7 +65,7 @@ class Reader(HTMLParser):
         raise AssertionError(data)
 
     def of(self, tag, scope=None):
-        return [text for name, said, text in self.elements if (name, said) == (tag, scope)]
+        return [text for name, message, text in self.elements if (name, message) == (tag, scope)]
 
 
 def page_of(name):

@@ -12,7 +12,7 @@ from squarely.show import escape_controls
 from tests.support import bad_input, bad_row
 from tests.support.checks import assert_close, need
 
-TOLD = {}  # kind and name of a row -> what Python said, so that the page need not run it again
+MESSAGES = {}  # kind and name of a row -> what Python said, so that the page need not run it again
 
 
 def why_not(row, side):
@@ -60,12 +60,12 @@ def from_python(row):
     data = bad_row.for_python(row)
     if row.params is not None:
         assert_close(sq.ols(row.formula, data, **row.options).params, row.params, rtol=1e-12, atol=1e-12)
-        TOLD[row.kind, row.name] = ""
+        MESSAGES[row.kind, row.name] = ""
         return
     with pytest.raises(row.error) as caught:
         getattr(sq, row.call)(row.formula, data, **row.options)
     assert type(caught.value) is row.error
-    TOLD[row.kind, row.name] = str(caught.value)
+    MESSAGES[row.kind, row.name] = str(caught.value)
     assert expected(row, on_cli=False) in str(caught.value)
     assert str(caught.value).replace("\n", "").isprintable()
 
@@ -87,8 +87,8 @@ def on_the_command_line(row, monkeypatch, capsys):
     assert shown.err.count("squarely: error") == 1
     assert "Traceback" not in shown.err
     assert shown.err.replace("\n", "").isprintable()
-    said = expected(row, on_cli=True)
-    assert "\n".join(escape_controls(line) for line in said.split("\n")) in shown.err
+    message = expected(row, on_cli=True)
+    assert "\n".join(escape_controls(line) for line in message.split("\n")) in shown.err
 
 
 def test_the_atlas_is_large_enough():
@@ -100,7 +100,9 @@ def test_the_atlas_is_large_enough():
 
 def test_the_page_is_what_the_atlas_gives():
     need("torch")
-    assert bad_input.PAGE.read_text(encoding="utf-8") == bad_input.page(TOLD), "write it anew: python -m tests.support.bad_input"
+    assert bad_input.PAGE.read_text(encoding="utf-8") == bad_input.page(MESSAGES), (
+        "write it again: python -m tests.support.bad_input"
+    )
 
 
 class Words(HTMLParser):
@@ -121,9 +123,9 @@ def test_markdown_shows_the_messages_as_they_are():
     words.feed(html)
     assert html.count("<table>") == len(bad_row.USUAL)
     assert html.count("<tr>") == len(bad_input.ROWS) + len(bad_row.USUAL)
-    for said in (
+    for message in (
         "    mpg ~ displacment",
         "          ^^^^^^^^^^^",
         "Write I(x**2) for the power.",
     ):
-        assert said in words.text
+        assert message in words.text

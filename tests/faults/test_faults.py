@@ -44,8 +44,8 @@ class Counter:
 
 def test_reading_ahead_keeps_order_and_bound():
     counter = Counter(1000)
-    for i, met in enumerate(prefetch_items(counter.items(), depth=3)):
-        assert met == i
+    for i, found in enumerate(prefetch_items(counter.items(), depth=3)):
+        assert found == i
         assert counter.made <= i + 4
     assert i == 999
     assert counter.closed
@@ -55,10 +55,10 @@ def test_reading_ahead_keeps_order_and_bound():
 
 
 def test_an_error_comes_where_the_next_item_would_have():
-    reading, met = prefetch_items(Counter(5, breaks=True).items()), []
+    reading, found = prefetch_items(Counter(5, breaks=True).items()), []
     with pytest.raises(DataError, match="the end is missing"):
-        met.extend(reading)
-    assert met == [0, 1, 2, 3, 4]
+        found.extend(reading)
+    assert found == [0, 1, 2, 3, 4]
     assert threads() == []
 
 
@@ -155,12 +155,12 @@ def test_an_interrupt_stops_a_scan_and_leaves_nothing_behind(name, tmp_path):
         assert process.stdout.readline() == "on\n"
         time.sleep(2)  # into the sniffing, the copying or the scan, wherever it has come: an interrupt may come at any time
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
-    assert (process.returncode, said) == (130, "squarely: interrupted\n")
+        _, message = process.communicate(timeout=60)
+    assert (process.returncode, message) == (130, "squarely: interrupted\n")
     assert os.listdir(tmp_path / "temporary") == []
 
 
-def test_an_interrupt_during_a_finaliser_is_not_lost():
+def test_an_interrupt_during_a_finalizer_is_not_lost():
     code = f"""
 import time, squarely.cli
 class Finalised:
@@ -175,8 +175,8 @@ squarely.cli.app = app
         assert process.stdout.readline() == "on\n"
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
-    assert (process.returncode, said) == (130, "squarely: interrupted\n")
+        _, message = process.communicate(timeout=30)
+    assert (process.returncode, message) == (130, "squarely: interrupted\n")
 
 
 def test_what_duckdb_makes_of_an_interrupt_is_one():

@@ -285,7 +285,7 @@ def test_predictions_are_those_of_the_fit(formula):
     shuffled = fit.predict(TABLE.iloc[order])
     assert list(shuffled.index) == order.tolist()
     assert_close(shuffled, fitted[order], rtol=1e-12)
-    for i in (0, 17, 44, 89):  # a single row has neither spread nor levels of its own
+    for i in (0, 17, 44, 89):  # a single row has neither spread nor levels
         assert_close(fit.predict(TABLE.iloc[[i]]), fitted[[i]], rtol=1e-12)
         one = {name: TABLE[name].to_numpy()[[i]] for name in TABLE.columns if name != "y"}
         assert_close(fit.predict(one), fitted[[i]], rtol=1e-12)
@@ -446,8 +446,8 @@ def test_trap_f_unseen_levels(formula, name, unseen, known, tmp_path):
     for rows_ in (new, {c: new[c].tolist() for c in new.columns}, *([path] if unseen else [])):
         with pytest.raises(DataError) as caught:
             fit.predict(rows_)
-        said = str(caught.value)
-        assert all(word in said for word in (repr(name), str(unseen), "data row 3", f"known levels: {known}", "unseen='nan'"))
+        message = str(caught.value)
+        assert all(word in message for word in (repr(name), str(unseen), "data row 3", f"known levels: {known}", "unseen='nan'"))
         predicted = np.asarray(fit.predict(rows_, unseen="nan"))
         assert np.isnan(predicted).tolist() == [False, False, True, False, True, False]
         assert_close(predicted[[0, 1, 3, 5]], fit.fittedvalues.iloc[[0, 1, 3, 5]], rtol=1e-12)
@@ -579,9 +579,9 @@ MEANINGLESS = [
 ]
 
 
-@pytest.mark.parametrize(("formula", "said"), MEANINGLESS)
-def test_formulas_that_mean_less_than_they_say_are_refused(formula, said):
-    with pytest.raises(FormulaError, match=said):
+@pytest.mark.parametrize(("formula", "message"), MEANINGLESS)
+def test_formulas_that_mean_less_than_they_say_are_refused(formula, message):
+    with pytest.raises(FormulaError, match=message):
         sq.ols(formula, {**TABLE, "log(x)": TABLE["x"], "offset(x)": TABLE["x"]})
 
 

@@ -210,10 +210,10 @@ def test_the_summary_says_what_was_put_together():
     fits = [sq.ols("y ~ x + g", s) for s in shards_of(5, 3)]
     n = [fit.nobs for fit in fits]
     merged = sq.merge(fits)
-    said = " ".join(str(merged.summary()).split())
-    assert f"Merged from 3 fits (rows {n[0]}, {n[1]}, {n[2]}); no row was read again." in said
-    assert "need the residuals of all rows, which merged fits do not have. Fit all rows at once" in said
-    assert "Durbin-Watson:" not in said
+    message = " ".join(str(merged.summary()).split())
+    assert f"Merged from 3 fits (rows {n[0]}, {n[1]}, {n[2]}); no row was read again." in message
+    assert "need the residuals of all rows, which merged fits do not have. Fit all rows at once" in message
+    assert "Durbin-Watson:" not in message
     assert f"1 removed (rows {n[1]})" in " ".join(str(merged.remove(fits[1]).summary()).split())
     assert np.isnan([merged.durbin_watson, merged.normality.omnibus, merged.normality.skew, merged.normality.jarque_bera]).all()
     assert "<table" in merged.summary()._repr_html_()
@@ -234,8 +234,8 @@ def test_accounts_add_and_come_off():
     assert merged.remove(fits[0]).rows == fits[1].rows
     with pytest.raises(DataError, match="there is nothing to fit"):
         merged.remove(*fits)
-    said = merged.remove(fits[1]).dropped_columns[0]  # beside 2**53 nothing is left of 1 to 5
-    assert said == "x cannot be distinguished from a constant: its values were much larger in the removed rows"
+    message = merged.remove(fits[1]).dropped_columns[0]  # beside 2**53 nothing is left of 1 to 5
+    assert message == "x cannot be distinguished from a constant: its values were much larger in the removed rows"
 
 
 # What does not belong together.
@@ -251,7 +251,7 @@ def same(data):
 
 
 @pytest.mark.parametrize(
-    ("formula", "other", "said"),
+    ("formula", "other", "message"),
     [
         ("y ~ x + g", "y ~ x", r"first fit is of 'y ~ x \+ g' and fit 2 of 'y ~ x'. Only fits of one formula"),
         ("y ~ x", "log(z) ~ x", "Only fits of one formula"),
@@ -264,12 +264,12 @@ def same(data):
         ("y ~ ns(x, knots=[0])", None, "has knots"),
     ],
 )
-def test_other_models_are_refused(formula, other, said):
+def test_other_models_are_refused(formula, other, message):
     fits = two(same, formula, other)
     for act in (lambda: fits[0].merge(fits[1]), lambda: sq.merge(fits)):
-        with pytest.raises(DataError, match=said):
+        with pytest.raises(DataError, match=message):
             act()
-    with pytest.raises(DataError, match=said.replace("fit 2", "the fit to remove")):
+    with pytest.raises(DataError, match=message.replace("fit 2", "the fit to remove")):
         fits[0].remove(fits[1])
 
 
@@ -335,13 +335,13 @@ def test_what_was_never_in_is_refused_where_it_can_be_told():
     formula = "y ~ x + g + year"
     fits = [sq.ols(formula, s) for s in (a, b, c)]
     merged = sq.merge(fits[:2])
-    for other, said in (
+    for other, message in (
         (sq.merge(fits), r"never in: it has \d+ more rows"),
         (sq.ols(formula, {**c, "year": c["year"] + 50}), "never in: "),
         (sq.ols(formula, {**a, "y": 1000 * a["y"]}), "never in: the cross-products"),
         (sq.ols(formula, {**a, "g": np.where(a["g"] == "b", "zz", a["g"].astype(str))}), "never in: it has the level"),
     ):
-        with pytest.raises(DataError, match=said):
+        with pytest.raises(DataError, match=message):
             merged.remove(other)
     with pytest.raises(DataError, match="never in"):
         merged.remove(fits[0]).remove(fits[0])
@@ -416,16 +416,16 @@ def test_files_cut_anywhere_are_refused(tmp_path):
             sq.load(path)
 
 
-def changed(document, way, value):
+def changed(document, case, value):
     part = document
-    for key in way[:-1]:
+    for key in case[:-1]:
         part = part[key]
-    part[way[-1]] = value(part[way[-1]]) if callable(value) else value
+    part[case[-1]] = value(part[case[-1]]) if callable(value) else value
     return document
 
 
 @pytest.mark.parametrize(
-    ("way", "value"),
+    ("case", "value"),
     [
         (["centres"], lambda c: [*c, *[0.0] * 10_000]),
         (["centres"], 10**9),
@@ -453,10 +453,10 @@ def changed(document, way, value):
         (["arrays"], {"X": [f"x{i}" for i in range(6000)], "y": "y"}),
     ],
 )
-def test_hostile_files_are_refused(way, value, tmp_path):
+def test_hostile_files_are_refused(case, value, tmp_path):
     saved(tmp_path, 1)
     path = tmp_path / "0.json"
-    path.write_text(json.dumps(changed(json.loads(path.read_text()), way, value)))
+    path.write_text(json.dumps(changed(json.loads(path.read_text()), case, value)))
     with pytest.raises(DataError, match="damaged or was changed by hand"):
         sq.load(path)
 

@@ -149,6 +149,6 @@ def test_dependencies_are_said_truly():
     rng = np.random.default_rng(6)
     a, w = rng.normal(size=(2, 60))
     data = {"a": a, "w": w, "b": 2.0000001 * a, "c": np.pi * a, "z": a + 5.82e-11 * w, "y": rng.normal(size=60)}
-    said = sq.ols("y ~ a + w + b + c + z", data).dropped_columns
-    assert said[:2] == ("b = 2.0000001 a", "c ≈ 3.141592654 a")  # the sign tells that the number is cut
-    assert said[2].startswith("z ≈ a + 5.8")
+    message = sq.ols("y ~ a + w + b + c + z", data).dropped_columns
+    assert message[:2] == ("b = 2.0000001 a", "c ≈ 3.141592654 a")  # the sign tells that the number is cut
+    assert message[2].startswith("z ≈ a + 5.8")

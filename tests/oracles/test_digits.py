@@ -1,4 +1,4 @@
-"""Digits: the NIST sets through every door, and no fit claims more than it has. Truth is exact or published, never ours."""
+"""Digits: the NIST sets in every form, and no fit claims more than it has. Truth is exact or published, never ours."""
 
 from decimal import Decimal
 from fractions import Fraction
@@ -8,31 +8,31 @@ import polars as pl
 import pytest
 
 import squarely as sq
-from tests.support.checks import DOORS, digits, exact_solution, nist, nist_columns, through_door
+from tests.support.checks import FORMS, digits, exact_solution, hand_over, nist, nist_columns
 from tests.support.exact_reference import bs, centered, dot, fractions, irrational, ns, poly, scaled, solved, true_digits
 
-# The floors that the project sets itself. Filip's powers, rounded to double before the fit, leave 7.6 digits to whoever solves.
+# The least digits that the project requires. Filip's powers, rounded to double before the fit, leave 7.6 digits to any solver.
 FLOORS = {"Norris": 13.5, "Pontius": 13.0, "NoInt1": 14.5, "NoInt2": 14.9, "Filip": 13.5, "Longley": 14.0, "Wampler1": 14.5,
           "Wampler2": 13.0, "Wampler3": 14.5, "Wampler4": 14.5, "Wampler5": 14.5}  # fmt: skip
 ROUNDED = {**FLOORS, "Filip": 7.5}
 POLYNOMIALS = {"Pontius": 2, "Filip": 10, "Wampler1": 5, "Wampler2": 5, "Wampler3": 5, "Wampler4": 5, "Wampler5": 5}
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", FLOORS)
-def test_nist_with_powers_as_columns(name, door, tmp_path):
+def test_nist_with_powers_as_columns(name, form, tmp_path):
     problem = nist(name)
     formula, data = nist_columns(problem)
-    fit = sq.ols(formula, through_door(door, data, tmp_path))
+    fit = sq.ols(formula, hand_over(form, data, tmp_path))
     as_certified(fit, problem, ROUNDED[name], 7.5 if name == "Filip" else 12)
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", POLYNOMIALS)
-def test_nist_with_powers_in_the_formula(name, door, tmp_path):
+def test_nist_with_powers_in_the_formula(name, form, tmp_path):
     """There they are formed without rounding, in either way of writing."""
     problem, degree = nist(name), POLYNOMIALS[name]
-    data = through_door(door, {k: v for k, v in nist_columns(problem)[1].items() if k in ("x", "y")}, tmp_path)
+    data = hand_over(form, {k: v for k, v in nist_columns(problem)[1].items() if k in ("x", "y")}, tmp_path)
     for right in (f"poly(x, {degree}, raw=True)", " + ".join(["x", *(f"I(x**{k})" for k in range(2, degree + 1))])):
         as_certified(sq.ols(f"y ~ {right}", data), problem, FLOORS[name], 12)
 
@@ -245,15 +245,15 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize(("place", "door"), [*((place, "dict") for place in PLACES), ("ordinary", "polars"), ("far", "polars")])
-def test_digits_of_computed_and_learnt_columns_are_there(place, door):
+@pytest.mark.parametrize(("place", "form"), [*((place, "dict") for place in PLACES), ("ordinary", "polars"), ("far", "polars")])
+def test_digits_of_computed_and_learnt_columns_are_there(place, form):
     """41 rows: no quantile of fifths or thirds is one of the values."""
     rng = np.random.default_rng(3)
     x = PLACES[place](rng.normal(size=41))
     data = {"x": x, "y": (x - x.mean()) / x.std() + rng.normal(size=41)}
     found = {}
     for term, columns in LEARNT.items():
-        fit = sq.ols(f"y ~ {term}", data) if door == "dict" else sq.ols(f"y ~ {term}", pl.LazyFrame(data), fold="aggregates")
+        fit = sq.ols(f"y ~ {term}", data) if form == "dict" else sq.ols(f"y ~ {term}", pl.LazyFrame(data), fold="aggregates")
         if place.startswith("far") and "log(2*x" in term:  # -log(2) up to 1 / x
             assert fit.dropped_columns[0].startswith("I(log(x) - log(2 * x + 1)) is constant (-0.69314")
             continue
@@ -262,7 +262,7 @@ def test_digits_of_computed_and_learnt_columns_are_there(place, door):
             fit, [column for column, b in zip(every, fit.params, strict=True) if not np.isnan(b)], fractions(data["y"])
         )
         found.update({term: wrong} if wrong else {})
-        if place == "ordinary" and door == "dict":
+        if place == "ordinary" and form == "dict":
             assert fit.digits_bse.min() > 12, term
     assert found == {}
 
@@ -279,8 +279,8 @@ def test_a_mean_far_from_zero_keeps_its_digits():
             assert digits(fit.params.iloc[0], mean) == 15
 
 
-@pytest.mark.parametrize("door", ["polars lazy", "duckdb"])
-def test_digits_of_what_an_engine_computes_are_there(door, tmp_path):
+@pytest.mark.parametrize("form", ["polars lazy", "duckdb"])
+def test_digits_of_what_an_engine_computes_are_there(form, tmp_path):
     """It works in plain doubles: a difference of large products keeps few digits, and merged fits inherit that."""
     rng = np.random.default_rng(0)
     n = 40
@@ -300,10 +300,10 @@ def test_digits_of_what_an_engine_computes_are_there(door, tmp_path):
     }
     for formula, (columns, response) in cases.items():
         truth = [[Fraction(1)] * n, *columns], response
-        fit = sq.ols(formula, through_door(door, data, tmp_path), fold="aggregates")
+        fit = sq.ols(formula, hand_over(form, data, tmp_path), fold="aggregates")
         assert overclaimed_by(fit, *truth) == [], formula
         parts = [{name: x[rows] for name, x in data.items()} for rows in (slice(0, 15), slice(15, n))]
-        merged = sq.merge([sq.ols(formula, through_door(door, part, tmp_path), fold="aggregates") for part in parts])
+        merged = sq.merge([sq.ols(formula, hand_over(form, part, tmp_path), fold="aggregates") for part in parts])
         assert overclaimed_by(merged, *truth) == [], formula
 
 

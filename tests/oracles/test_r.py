@@ -69,7 +69,7 @@ def fitted():
 
 
 # From R's names of coefficients to ours. R writes a level or a number right behind the factor, and does not tell whether all levels
-# are coded; it puts the factors of a product in an order of its own. So a name becomes the set of its parts, each with one or two
+# are coded; it puts the factors of a product in another order. So a name becomes the set of its parts, each with one or two
 # candidates, and exactly one combination of them must be a name of ours.
 
 

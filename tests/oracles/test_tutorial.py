@@ -119,10 +119,10 @@ def test_what_is_left_at_each_learning_rate():
     )
     for run in sweep.runs:
         assert_close([run.theory.lr_limit, run.theory.lr_best], [1.0, 0.5], rtol=1e-12)
-        assert run.history["loss"].iloc[0] == sweep.runs[0].history["loss"].iloc[0]  # each starts anew, from the same start
+        assert run.history["loss"].iloc[0] == sweep.runs[0].history["loss"].iloc[0]  # each has a new model with the same start
 
 
-TOLD = [
+MESSAGES = [
     "chevrolet chevelle malibu",
     *("193.42587", "104.13876", "23.514572", "7.806159", "(398, 1), (398, 1)"),
     *("in_features=1, out_features=1", "device: ", "Epoch: 1000, Loss: 0.3533"),
@@ -134,11 +134,11 @@ def test_demo_tells_everything_and_draws(tmp_path, capsys):
     need("torch")
     need("matplotlib")
     numbers = run_demo(tmp_path)
-    said = capsys.readouterr().out
-    for expected in TOLD:
-        assert expected in said
-    assert len(re.findall(r"^Epoch: ", said, re.MULTILINE)) == 21
-    assert max(map(len, said.replace(str(tmp_path), "squarely-demo").splitlines())) <= 80
+    message = capsys.readouterr().out
+    for expected in MESSAGES:
+        assert expected in message
+    assert len(re.findall(r"^Epoch: ", message, re.MULTILINE)) == 21
+    assert max(map(len, message.replace(str(tmp_path), "squarely-demo").splitlines())) <= 80
     names = ["1-scatter", "2-least-squares", "3-loss", "4-learning-rates", "5-comparison"]
     for name in names:
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")

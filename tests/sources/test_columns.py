@@ -14,7 +14,7 @@ import pytest
 import squarely as sq
 from squarely.data import iter_batches, open_source
 from squarely.errors import DataError
-from tests.support.checks import assert_close, need, through_door
+from tests.support.checks import assert_close, hand_over, need
 
 MILLION = 1_000_000
 ON_A_LINE = "".join(f"{i},{2 * i}\n" for i in range(1000))
@@ -31,16 +31,16 @@ def test_a_fraction_after_a_million_integers_is_fine(tmp_path):
     assert_close(fit.params, [0, 2], rtol=1e-12, atol=1e-9)
 
 
-@pytest.mark.parametrize(("last", "said"), [
+@pytest.mark.parametrize(("last", "message"), [
     ("many,1\n", "Column 'x' of a.csv holds text, not a number: 'many' in data row 1,000,001. Correct or clear that value."),
     ("1,2,3\n", "line 1,000,002 has 3 fields, and the header has 2. Correct that line."),
     ("1\n", "line 1,000,002 has 1 field, and the header has 2. Correct that line."),
     ('"1,2\n', "The file 'a.csv' cannot be read as CSV with a header line: "),
 ])  # fmt: skip
-def test_what_is_wrong_after_a_million_rows_is_named(last, said, tmp_path):
+def test_what_is_wrong_after_a_million_rows_is_named(last, message, tmp_path):
     with pytest.raises(DataError) as caught:
         sq.ols("y ~ x", long_csv(tmp_path / "a.csv", last))
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert caught.value.__cause__ is not None  # the engine's own error is shown under ours
 
 
@@ -48,15 +48,15 @@ X, Y = [1.0, 2, 3, 5], [1.0, 2, 3, 4]
 NESTED = pa.table({"x": X, "y": Y, "list": [[1], None, [2, 3], []], "struct": [{"a": 1}, {"a": 2}, None, {"a": 3}]})
 
 
-def held(door, table, folder):
-    """Hand a table over through a door; through_door takes arrays of Arrow that are in one piece."""
-    return through_door(door, {name: table[name].combine_chunks() for name in table.column_names}, folder)
+def held(form, table, folder):
+    """Hand a table over in one of FORMS; hand_over takes arrays of Arrow that are in one piece."""
+    return hand_over(form, {name: table[name].combine_chunks() for name in table.column_names}, folder)
 
 
-@pytest.mark.parametrize("door", ["pandas", "polars", "polars lazy", "arrow", "duckdb", "parquet", "feather", "jsonl", "folder"])
-def test_lists_and_structs_are_refused_by_name_and_harmless_else(door, tmp_path):
-    data = tmp_path if door == "folder" else held(door, NESTED, tmp_path)
-    if door == "folder":
+@pytest.mark.parametrize("form", ["pandas", "polars", "polars lazy", "arrow", "duckdb", "parquet", "feather", "jsonl", "folder"])
+def test_lists_and_structs_are_refused_by_name_and_harmless_else(form, tmp_path):
+    data = tmp_path if form == "folder" else held(form, NESTED, tmp_path)
+    if form == "folder":
         pq.write_table(NESTED[:1], tmp_path / "a.parquet")
         pq.write_table(NESTED[1:], tmp_path / "b.parquet")
     assert_close(sq.ols("y ~ x", data).params, sq.ols("y ~ x", {"x": X, "y": Y}).params, rtol=1e-14)
@@ -81,21 +81,21 @@ WIDE = {
 }
 
 
-@pytest.mark.parametrize("door", ["arrow", "polars", "polars lazy", "duckdb", "parquet", "feather", "folder"])
+@pytest.mark.parametrize("form", ["arrow", "polars", "polars lazy", "duckdb", "parquet", "feather", "folder"])
 @pytest.mark.parametrize("name", WIDE)
-def test_wide_numbers_are_cast_and_that_is_said(door, name, tmp_path):
-    column, said = WIDE[name]
-    if pa.types.is_decimal256(column.type) and door in ("polars", "polars lazy", "duckdb"):
+def test_wide_numbers_are_cast_and_that_is_said(form, name, tmp_path):
+    column, message = WIDE[name]
+    if pa.types.is_decimal256(column.type) and form in ("polars", "polars lazy", "duckdb"):
         pytest.skip("the library has no such decimals")
-    if door == "folder":
+    if form == "folder":
         pq.write_table(pa.table({"x": column, "y": Y})[:1], tmp_path / "a.parquet")
         pq.write_table(pa.table({"x": column, "y": Y})[1:], tmp_path / "b.parquet")
-    data = tmp_path if door == "folder" else through_door(door, {"x": column, "y": pa.array(Y)}, tmp_path)
-    met = [value for batch in iter_batches(open_source(data), ["x"]) for value in batch.numbers["x"].values]
-    np.testing.assert_array_equal(met, [np.nan if value is None else float(value) for value in column.to_pylist()])
+    data = tmp_path if form == "folder" else hand_over(form, {"x": column, "y": pa.array(Y)}, tmp_path)
+    found = [value for batch in iter_batches(open_source(data), ["x"]) for value in batch.numbers["x"].values]
+    np.testing.assert_array_equal(found, [np.nan if value is None else float(value) for value in column.to_pylist()])
     rows = sq.ols("y ~ x", data).rows
-    assert set(rows.casts) == said.get("casts", set())
-    assert dict(rows.rounded) == said.get("rounded", {})
+    assert set(rows.casts) == message.get("casts", set())
+    assert dict(rows.rounded) == message.get("rounded", {})
     assert any("nearest double" in line for line in rows.lines())
 
 
@@ -111,8 +111,8 @@ def test_wide_integers_that_arrow_does_not_have(tmp_path):
         connection.sql(f"FROM (VALUES {text}) t(x, y)"),  # our own numbers
         connection.sql(f"FROM (VALUES {unsigned}) t(x, y)"),
     ):
-        met = next(iter_batches(open_source(data), ["x"]))
-        np.testing.assert_array_equal(met.numbers["x"].values, [2.0**100, np.nan, 2, 3])
+        found = next(iter_batches(open_source(data), ["x"]))
+        np.testing.assert_array_equal(found.numbers["x"].values, [2.0**100, np.nan, 2, 3])
         rows = sq.ols("y ~ x", data).rows
         assert rows.casts or rows.rounded
         assert any("nearest double" in line for line in rows.lines())
@@ -125,9 +125,9 @@ def test_large_integers_in_text_files_are_said(tmp_path):
         assert sq.ols("y ~ x", tmp_path / name).rows.rounded == {"x": 5}
 
 
-@pytest.mark.parametrize("door", ["dict", "pandas", "polars", "arrow", "duckdb", "csv", "parquet", "feather", "jsonl"])
-def test_squares_that_leave_the_range_are_caught(door, tmp_path):
-    data = through_door(door, {"x": [1e308, -1e308, 1.0, 2.0], "y": Y}, tmp_path)
+@pytest.mark.parametrize("form", ["dict", "pandas", "polars", "arrow", "duckdb", "csv", "parquet", "feather", "jsonl"])
+def test_squares_that_leave_the_range_are_caught(form, tmp_path):
+    data = hand_over(form, {"x": [1e308, -1e308, 1.0, 2.0], "y": Y}, tmp_path)
     with pytest.raises(DataError, match=r"'x' of .* are near 7e\+307, and their squares leave the range of double precision"):
         sq.ols("y ~ x", data)
 
@@ -136,19 +136,19 @@ NAMES = ['x"; drop table t; --', "x'); DROP TABLE t; --", "select", 'say "x"', "
 
 
 @pytest.mark.parametrize(
-    "door", ["dict", "pandas", "polars", "polars lazy", "arrow", "duckdb", "csv", "parquet", "feather", "jsonl"]
+    "form", ["dict", "pandas", "polars", "polars lazy", "arrow", "duckdb", "csv", "parquet", "feather", "jsonl"]
 )
 @pytest.mark.parametrize("several", [False, True])
-def test_names_like_sql_are_names(door, several, tmp_path):
+def test_names_like_sql_are_names(form, several, tmp_path):
     rng = np.random.default_rng(0)
     data = {name: np.round(rng.normal(size=40), 4) for name in [*NAMES, "y"]}
     expected = sq.ols(X=np.column_stack([data[name] for name in NAMES]), y=data["y"]).params.tolist()
     formula = "y ~ " + " + ".join(f"`{name}`" for name in NAMES)
-    held = through_door(door, data, tmp_path)
+    held = hand_over(form, data, tmp_path)
     if several:
-        if door not in ("csv", "parquet", "feather", "jsonl"):
+        if form not in ("csv", "parquet", "feather", "jsonl"):
             pytest.skip("one table in memory is no set of files")
-        held = tmp_path / f"*.{door}"
+        held = tmp_path / f"*.{form}"
     fit = sq.ols(formula, held)
     assert list(fit.params.index) == ["Intercept", *NAMES]
     assert_close(fit.params, expected, rtol=1e-12)
@@ -157,8 +157,8 @@ def test_names_like_sql_are_names(door, several, tmp_path):
 def test_how_many_rows_there_are_is_known_without_a_scan(tmp_path):
     data = {"x": np.arange(500.0)}
     known = ("dict", "pandas", "polars", "arrow", "parquet", "feather")
-    for door in (*known, "polars lazy", "duckdb", "csv", "jsonl"):
-        assert open_source(through_door(door, data, tmp_path)).rows == (500 if door in known else None)
+    for form in (*known, "polars lazy", "duckdb", "csv", "jsonl"):
+        assert open_source(hand_over(form, data, tmp_path)).rows == (500 if form in known else None)
     assert open_source({}).rows == 0
     assert open_source({"x": 5}).rows is None
     assert open_source(pa.table({})).rows == 0
@@ -175,8 +175,8 @@ def test_decimals_are_read_as_the_nearest_doubles(precision, scale):
     column = pa.array(exact, pa.decimal128(precision, scale))
     expected = np.array([np.nan if value is None else float(value) for value in exact])
     for first, last in ((0, 3000), (5, 100), (7, 8), (40, 40)):
-        met = list(iter_batches(open_source(pa.table({"x": column})[first:last]), ["x"]))
-        values = np.concatenate([batch.numbers["x"].values for batch in met]) if met else np.empty(0)
+        found = list(iter_batches(open_source(pa.table({"x": column})[first:last]), ["x"]))
+        values = np.concatenate([batch.numbers["x"].values for batch in found]) if found else np.empty(0)
         np.testing.assert_array_equal(values, expected[first:last])
 
 

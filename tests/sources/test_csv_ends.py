@@ -101,13 +101,13 @@ def test_the_counts_agree_with_a_parser(tmp_path):
                 row, odd = (row[:-1] if extra else [*row, ""]), i
             if any(row):
                 writer.writerow(row)
-        met = [row for row in csv.reader(io.StringIO(text.getvalue(), newline="")) if row][1:]
+        found = [row for row in csv.reader(io.StringIO(text.getvalue(), newline="")) if row][1:]
         content = text.getvalue().encode()
         pieces = [content[k : k + 37] for k in range(0, len(content), 37)]
         ends = LineEnds(lambda content=content: io.StringIO(content.decode(), newline=""), ",", 3, 3)
-        wanted = [len(row) == 4 and not row[-1] for row in met]
-        assert ends.has_extra_field == wanted[0]
-        assert (ends.find_other_line(pieces) is None) == (len(set(wanted)) == 1), (trial, odd, content)
+        expected = [len(row) == 4 and not row[-1] for row in found]
+        assert ends.has_extra_field == expected[0]
+        assert (ends.find_other_line(pieces) is None) == (len(set(expected)) == 1), (trial, odd, content)
 
 
 TEXT = ("y,x\n" + "".join(f"{i % 97}.5,{i % 89}.25\n" for i in range(120_000))).encode()
@@ -139,9 +139,9 @@ def test_a_gzipped_file_that_is_damaged_is_refused(tmp_path):
     path = tmp_path / "a.csv.gz"
     for what, content in damaged.items():
         path.write_bytes(content)
-        with pytest.raises(DataError, match="cannot be read") as met:
+        with pytest.raises(DataError, match="cannot be read") as found:
             sq.ols("y ~ x", path)
-        assert "a.csv.gz" in str(met.value), what
+        assert "a.csv.gz" in str(found.value), what
 
 
 @pytest.mark.parametrize("zeros", [0, 1, 9, 512])

@@ -73,10 +73,10 @@ def parts(frame, folder, suffix, *, cuts=(0, 100, 101, 300)):
 
 
 def values(source, numbers, labels=()):
-    met = list(iter_batches(source, numbers, labels))
-    assert [batch.start for batch in met] == list(np.cumsum([0, *[batch.size for batch in met]])[:-1])
-    columns = [np.concatenate([batch.numbers[name].values for batch in met]) for name in numbers]
-    texts = [[b.labels[n].values[c] if c >= 0 else None for b in met for c in b.labels[n].codes] for n in labels]
+    found = list(iter_batches(source, numbers, labels))
+    assert [batch.start for batch in found] == list(np.cumsum([0, *[batch.size for batch in found]])[:-1])
+    columns = [np.concatenate([batch.numbers[name].values for batch in found]) for name in numbers]
+    texts = [[b.labels[n].values[c] if c >= 0 else None for b in found for c in b.labels[n].codes] for n in labels]
     return columns, texts
 
 
@@ -97,8 +97,8 @@ def test_the_rows_are_those_of_one_file(suffix, tmp_path):
         assert [source.kind(name) for name in NAMES] == ["number", "number", "text", "number", "number"]
         numbers = [name for name in NAMES if name != "g"]
         columns, (groups,) = values(source, numbers, ["g"])
-        for name, met in zip(numbers, columns, strict=True):
-            np.testing.assert_array_equal(met, frame[name].to_numpy(float))
+        for name, found in zip(numbers, columns, strict=True):
+            np.testing.assert_array_equal(found, frame[name].to_numpy(float))
         assert groups == [None if pd.isna(value) else value for value in frame["g"]]
         assert sum(batch.size for batch in iter_batches(source, [])) == 300
         assert source.rows == (300 if suffix in ("parquet", "feather") else None)
@@ -269,10 +269,10 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_what_does_not_fit_together(name, tmp_path):
-    files, said = BAD[name]
+    files, message = BAD[name]
     with pytest.raises(DataError) as caught:
         values(open_source(write(tmp_path, files)), ["x"])
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_paths_that_name_nothing_or_too_much(tmp_path):
@@ -286,8 +286,8 @@ def test_paths_that_name_nothing_or_too_much(tmp_path):
         "*.csv": "'again.csv' is the same file as 'a.csv', and its rows would count twice. Give each file once.",
         "": "'again.csv' is the same file as 'a.csv'",
     }
-    for name, said in cases.items():
-        with pytest.raises(DataError, match=said):
+    for name, message in cases.items():
+        with pytest.raises(DataError, match=message):
             open_source(f"{tmp_path}/{name}")
     lists = {
         (
@@ -299,8 +299,8 @@ def test_paths_that_name_nothing_or_too_much(tmp_path):
         (tmp_path / "a.csv", "https://example.org/b.csv"): "is a URL",
         (tmp_path / "a.csv", ""): "path of the data is empty",
     }
-    for data, said in lists.items():
-        with pytest.raises(DataError, match=said):
+    for data, message in lists.items():
+        with pytest.raises(DataError, match=message):
             open_source(list(data))
     with pytest.raises(DataError, match=r"It is empty\. Give the path"):
         open_source([])
@@ -409,10 +409,10 @@ def test_files_that_come_go_or_change(suffix, change, tmp_path):
     scan = iter_batches(source, ["x"])
     next(scan)
     meddle()
-    said = {"new": "was added to", "gone": "no longer exists", "other": "has changed", "renamed": "no longer exists"}[change]
-    with pytest.raises(DataError, match=said):
+    message = {"new": "was added to", "gone": "no longer exists", "other": "has changed", "renamed": "no longer exists"}[change]
+    with pytest.raises(DataError, match=message):
         list(scan)
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         list(iter_batches(source, ["x"]))
 
 

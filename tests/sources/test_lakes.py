@@ -79,18 +79,18 @@ def test_a_table_whose_log_tells_which_files_count_is_refused_however_it_is_give
     (tmp_path / "plain").mkdir()
     (tmp_path / "plain" / "link").symlink_to(table)
     (tmp_path / "one.parquet").symlink_to(file)
-    ways = [table, tmp_path / "lake", tmp_path / "plain", tmp_path / "plain" / "link", tmp_path / "one.parquet", file]
-    ways += [file.parent, [file], str(tmp_path / "lake" / "**" / "*.parquet"), str(file.parent / "*")]
-    for way in ways:
+    cases = [table, tmp_path / "lake", tmp_path / "plain", tmp_path / "plain" / "link", tmp_path / "one.parquet", file]
+    cases += [file.parent, [file], str(tmp_path / "lake" / "**" / "*.parquet"), str(file.parent / "*")]
+    for case in cases:
         with pytest.raises(DataError, match=says):
-            open_source(way)
+            open_source(case)
 
 
 def test_a_partitioned_delta_table_is_refused_by_its_partition_too(tmp_path):
     table = delta(tmp_path / "t", "day=1/")
-    for way in (table, table / "day=1", table / "day=1" / "*.parquet"):
+    for case in (table, table / "day=1", table / "day=1" / "*.parquet"):
         with pytest.raises(DataError, match="is a Delta table"):
-            open_source(way)
+            open_source(case)
 
 
 def test_a_table_of_ducklake_is_refused_by_the_names_of_its_files(tmp_path):

@@ -10,7 +10,7 @@ import squarely as sq
 from squarely.cli import app
 from squarely.design.encoding.numbers_as_text import is_missing_word, numbers_in, unit_of
 from squarely.errors import DataError
-from tests.support.checks import DOORS, assert_close, need, through_door
+from tests.support.checks import FORMS, assert_close, hand_over, need
 
 SIGNED = {
     "decimal comma": lambda i: f"{10 + i},{5 + i % 5}",
@@ -72,34 +72,34 @@ def table(values, seed=0):
     return {"y": rng.normal(size=len(values)), "x": list(values), "z": rng.normal(size=len(values))}
 
 
-def said_of(data, formula="y ~ x"):
+def message_of(data, formula="y ~ x"):
     with pytest.raises(DataError) as caught:
         sq.ols(formula, data)
     return str(caught.value)
 
 
-@pytest.mark.parametrize("way", SIGNED | MEASURED)
-def test_numbers_with_signs_and_units_are_refused(way):
-    values = [(SIGNED | MEASURED)[way](i) for i in range(30)]
-    said = said_of(table(values))
-    assert f"{values[0]!r} in data row 1." in said
-    assert "or write C(x)" in said
-    odd = ODD[len(way) % len(ODD)]
+@pytest.mark.parametrize("case", SIGNED | MEASURED)
+def test_numbers_with_signs_and_units_are_refused(case):
+    values = [(SIGNED | MEASURED)[case](i) for i in range(30)]
+    message = message_of(table(values))
+    assert f"{values[0]!r} in data row 1." in message
+    assert "or write C(x)" in message
+    odd = ODD[len(case) % len(ODD)]
     values[7] = odd
     for formula in ("y ~ x", "y ~ z * x", "y ~ ."):
-        assert f"text among numbers such as {values[0]!r}: {odd!r} in data row 8." in said_of(table(values), formula)
+        assert f"text among numbers such as {values[0]!r}: {odd!r} in data row 8." in message_of(table(values), formula)
     assert len(sq.ols("y ~ C(x)", {**table(values * 2)}).params) == 30  # on purpose
 
 
-@pytest.mark.parametrize("door", DOORS)
-@pytest.mark.parametrize("way", ["decimal comma", "dollar", "kmpl"])
-def test_one_odd_mark_is_named_by_every_source(way, door, tmp_path):
-    values = [(SIGNED | MEASURED)[way](i) for i in range(30)]
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("case", ["decimal comma", "dollar", "kmpl"])
+def test_one_odd_mark_is_named_by_every_source(case, form, tmp_path):
+    values = [(SIGNED | MEASURED)[case](i) for i in range(30)]
     for row, odd in ((7, "?"), (0, "TBD"), (29, "k.A.")):
         held = [*values[:row], odd, *values[row + 1 :]]
-        said = said_of(through_door(door, table(held), tmp_path))
-        assert f": {odd!r} in data row {row + 1}." in said
-        assert "or write C(x) if" in said
+        message = message_of(hand_over(form, table(held), tmp_path))
+        assert f": {odd!r} in data row {row + 1}." in message
+        assert "or write C(x) if" in message
 
 
 @pytest.mark.parametrize("odd", ["?", "-", ".", "..", "k.A.", "51,25*", "51,25 (r)", "TBD", "1.234,5", "Quelle: Amt"])
@@ -109,7 +109,7 @@ def test_a_file_with_decimal_commas_names_the_culprit(odd, tmp_path):
     (tmp_path / "a.csv").write_text("x;y\n" + "".join(f"{x};{y}\n" for x, y in rows))
     path = tmp_path / "a.csv"
     for formula in ("y ~ x", "x ~ y", "y ~ I(2 * x)"):
-        assert f"{odd!r} in data row 12" in said_of(path, formula)
+        assert f"{odd!r} in data row 12" in message_of(path, formula)
     (tmp_path / "b.csv").write_text("x;y\n" + "".join(f"{x};{y}\n" for x, y in rows if x != odd))
     x, y = np.array([[float(v.replace(",", ".")) for v in row] for row in rows if odd not in row]).T
     assert_close(sq.ols("y ~ x", tmp_path / "b.csv").params, np.polyfit(x, y, 1)[::-1], rtol=1e-12)
@@ -117,7 +117,7 @@ def test_a_file_with_decimal_commas_names_the_culprit(odd, tmp_path):
 
 def test_whole_numbers_beside_decimal_commas_are_no_culprits(tmp_path):
     (tmp_path / "a.csv").write_text("y;x\n1,5;3\n2;50,80\n3;3\n4;2\n5;k.A.\n6;7,5\n")
-    assert "'k.A.' in data row 5." in said_of(tmp_path / "a.csv")
+    assert "'k.A.' in data row 5." in message_of(tmp_path / "a.csv")
 
 
 def test_the_command_line_refuses_and_notes(tmp_path, monkeypatch):
@@ -225,15 +225,15 @@ def test_words_for_missing_are_noted(word, tmp_path):
     assert sq.load(tmp_path / "a.json").as_dict()["notes"] == [note]
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_words_for_missing_are_noted_by_every_source(door, tmp_path):
-    data = through_door(door, table(["a", "b", "?", "n/a", "b"] * 4), tmp_path)
+@pytest.mark.parametrize("form", FORMS)
+def test_words_for_missing_are_noted_by_every_source(form, tmp_path):
+    data = hand_over(form, table(["a", "b", "?", "n/a", "b"] * 4), tmp_path)
     for formula in ("y ~ x", "y ~ C(x)", "y ~ z:x", "y ~ ."):
         notes = sq.ols(formula, data).as_dict()["notes"]
         assert [note.split(". ")[0] for note in notes] == [
             f"Level '{word}' of x looks like a missing value: 4 rows" for word in ("?", "n/a")
         ]
-    if door in ("polars lazy", "duckdb"):
+    if form in ("polars lazy", "duckdb"):
         assert sq.ols("y ~ x", data, fold="aggregates").as_dict()["notes"] == sq.ols("y ~ x", data).as_dict()["notes"]
 
 
@@ -284,7 +284,7 @@ def test_what_may_part_thousands_is_refused(name, tmp_path):
     content, value = DOUBTFUL[name]
     (tmp_path / "a.csv").write_text(content)
     for formula in ("y ~ x", "x ~ y", "y ~ I(x + 1)"):
-        assert f"'x' of a.csv has values such as {value!r}, in which the " in said_of(tmp_path / "a.csv", formula)
+        assert f"'x' of a.csv has values such as {value!r}, in which the " in message_of(tmp_path / "a.csv", formula)
     assert sq.ols("y ~ 1", tmp_path / "a.csv").nobs == content.count("\n") - 1
 
 
@@ -319,10 +319,10 @@ def test_what_the_engine_alone_takes_for_a_number_is_text(late, tmp_path):
     for odd in ("1_2", "1_0.5", "1e1_0", "+-5", "nan(1)"):
         path.write_text("y,x\n" + many.replace(";", ",") + f"3,{odd}\n")
         for formula in ("y ~ x", "x ~ y"):
-            assert f"{odd!r} in data row {row:,}" in said_of(path, formula)
+            assert f"{odd!r} in data row {row:,}" in message_of(path, formula)
     for odd in ("1_2", "+-5,5"):
         path.write_text("y;x\n0,5;1\n" + many + f"3;{odd}\n")
-        assert f"{odd!r} in data row {row + 1:,}." in said_of(path)
+        assert f"{odd!r} in data row {row + 1:,}." in message_of(path)
 
 
 def test_a_value_after_the_sample_that_may_part_thousands_is_refused(tmp_path):
@@ -330,7 +330,7 @@ def test_a_value_after_the_sample_that_may_part_thousands_is_refused(tmp_path):
     many = "".join(f"{i % 11};{i % 7}\n" for i in range(SAMPLE))
     for first, odd in (("0.5;1\n", "1.234"), ("0,5;1\n", "1,234")):
         path.write_text("y;x\n" + first + many + f"3;{odd}\n")
-        assert f"'x' of a.csv has small whole numbers and {odd!r} in data row {SAMPLE + 2:,}" in said_of(path)
+        assert f"'x' of a.csv has small whole numbers and {odd!r} in data row {SAMPLE + 2:,}" in message_of(path)
         path.write_text("y;x\n" + first + many + f"3;{odd}5\n")
         assert sq.ols("y ~ x", path).nobs == SAMPLE + 2
 
@@ -366,7 +366,7 @@ def test_no_decoration_makes_categories_in_silence(seed, tmp_path):
     values = [write() for _ in range(40)]
     for _ in range(rng.integers(0, 4)):
         values[rng.integers(40)] = str(rng.choice([*ODD, "", " ", "1 or 2", write() + "*"]))
-    data = through_door(str(rng.choice(DOORS)), table(values, seed), tmp_path)
+    data = hand_over(str(rng.choice(FORMS)), table(values, seed), tmp_path)
     try:
         fit = sq.ols(str(rng.choice(["y ~ x", "y ~ z * x", "y ~ x:z", "y ~ ."])), data)
     except DataError:

@@ -87,10 +87,12 @@ def test_the_plan_of_a_fit_is_what_the_fit_does(formula):
     data = rows(500)
     plan = sq.preview(formula, data)
     fit, events = watched(lambda: sq.ols(formula, data))
-    met = passes(events)
-    assert [purpose for purpose, _ in plan.passes] == FORMULAS[formula] == [purpose for purpose, _, _ in met]
-    assert [(number, known) for _, number, known in met] == [(i + 1, len(met)) for i in range(len(met))]  # known from the first
-    assert len(met) == fit.solution.scans
+    found = passes(events)
+    assert [purpose for purpose, _ in plan.passes] == FORMULAS[formula] == [purpose for purpose, _, _ in found]
+    assert [(number, known) for _, number, known in found] == [
+        (i + 1, len(found)) for i in range(len(found))
+    ]  # known from the first
+    assert len(found) == fit.solution.scans
     assert plan.names == (None if fit.design.categories else fit.design.names)  # levels wait for their pass
     assert plan.coefficients == (None if fit.design.categories else len(fit.params))
 
@@ -111,10 +113,10 @@ def test_a_preview_of_aggregates_counts_what_the_engine_is_sent_at_least():
 def test_passes_that_turn_out_to_be_needed_are_counted_when_they_begin():
     formula, columns = nist_columns(nist("Filip"))
     fit, events = watched(lambda: sq.ols(formula, columns))
-    met = passes(events)
-    assert met[:3] == [("cross-products", 1, 2), ("triangle", 2, 3), ("residuals", 3, 3)]
-    assert all(number == known for _, number, known in met[2:])
-    assert len(met) == fit.solution.scans > 3
+    found = passes(events)
+    assert found[:3] == [("cross-products", 1, 2), ("triangle", 2, 3), ("residuals", 3, 3)]
+    assert all(number == known for _, number, known in found[2:])
+    assert len(found) == fit.solution.scans > 3
     late = np.concatenate([np.zeros(70_000), np.full(70_000, 1e9)]) + np.arange(140_000.0) % 7
     fit, events = watched(lambda: sq.ols("y ~ x", {"x": late, "y": np.sqrt(late)}))
     counts = [(number, known) for purpose, number, known in passes(events) if purpose == "cross-products"]
@@ -210,7 +212,7 @@ def test_a_preview_of_arrays_and_its_errors():
 def test_the_page_of_a_preview():
     page = str(sq.preview("mpg ~ scale(weight) + C(origin)", CARS).summary())
     assert max(map(len, page.splitlines())) <= 78
-    said = " ".join(page.split())
+    message = " ".join(page.split())
     for sentence in (
         "Pass 1, means: the mean of scale(weight).",
         "Pass 2, levels: the levels of C(origin).",
@@ -220,7 +222,7 @@ def test_the_page_of_a_preview():
         "triangle, if the columns of X are so nearly dependent",
         "double-double up to 10,000,000 cells",
     ):
-        assert sentence in said
+        assert sentence in message
     names = [f"x{i:02}" for i in range(20)]
     page = str(sq.preview(f"y ~ {' + '.join(names)}", {name: [1.0] for name in ["y", *names]}).summary())
     assert "Columns of X: Intercept, x00, x01" in page
@@ -261,7 +263,7 @@ def test_on_any_width_it_stays_one_line():
         assert len(line) <= width
 
 
-# A disk that is slow: each batch of a Parquet file waits, and whoever has given a pipe is told that it does.
+# A disk that is slow: each batch of a Parquet file waits, and the test reads from a pipe that it does.
 SLOW = """
 import os, sys, time
 from squarely.data.files.parquet import ParquetSource
@@ -439,8 +441,8 @@ def test_scattered_rows_are_told_of_by_their_partitions():
     first = [e for e in events if e.number == 1]
     assert [(e.count, e.rows, e.unit) for e in first] == [(done, 5, "partitions") for done in (0, 1, 2, 3, 4, 5, 5)]
     assert [e.is_over for e in first] == [False] * 6 + [True]
-    met = passes(events)
-    assert [purpose for purpose, _, _ in met] == ["levels", "cross-products", "residuals"]
-    assert [(number, known) for _, number, known in met] == [(1, 3), (2, 3), (3, 3)]
+    found = passes(events)
+    assert [purpose for purpose, _, _ in found] == ["levels", "cross-products", "residuals"]
+    assert [(number, known) for _, number, known in found] == [(1, 3), (2, 3), (3, 3)]
     assert {e.unit for e in events} == {"partitions"}  # of the batches in them nothing is told
     assert fit.nobs == 398

@@ -9,21 +9,21 @@ from squarely.data import Source, open_source, shard_of, split_source
 from squarely.data.files import parquet
 from squarely.data.scan.fold import iter_batches
 from squarely.errors import DataError
-from tests.support.checks import DOORS, through_door
+from tests.support.checks import FORMS, hand_over
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
-def test_shares_are_the_rows_in_their_order(door, size, tmp_path):
+def test_shares_are_the_rows_in_their_order(form, size, tmp_path):
     row = np.arange(1_001.0)
-    source = open_source(through_door(door, {"row": row, "x": row**2}, tmp_path))
+    source = open_source(hand_over(form, {"row": row, "x": row**2}, tmp_path))
     shares = [shard_of(source, number, size) for number in range(size)]
-    met = [np.concatenate([batch.numbers["row"].values for batch in iter_batches(share, ["row"])]) for share in shares]
-    assert np.concatenate(met).tolist() == row.tolist()
-    assert [share.rows for share in shares] == [len(rows) for rows in met]
-    assert max(map(len, met)) - min(map(len, met)) <= 1
+    found = [np.concatenate([batch.numbers["row"].values for batch in iter_batches(share, ["row"])]) for share in shares]
+    assert np.concatenate(found).tolist() == row.tolist()
+    assert [share.rows for share in shares] == [len(rows) for rows in found]
+    assert max(map(len, found)) - min(map(len, found)) <= 1
     first = 0
-    for share, rows in zip(shares, met, strict=True):
+    for share, rows in zip(shares, found, strict=True):
         assert share.row_number(3) == source.row_number(first + 3)
         parts = share.parts()
         assert [part.start for part in parts] == np.cumsum([0, *(part.rows for part in parts)])[:-1].tolist()
@@ -36,7 +36,7 @@ def test_shares_are_the_rows_in_their_order(door, size, tmp_path):
 
 def test_a_share_of_a_split_knows_the_rows_of_the_whole(tmp_path):
     row = np.arange(500.0)
-    training, _ = split_source(open_source(through_door("parquet", {"row": row}, tmp_path)), 0.3, seed=1)
+    training, _ = split_source(open_source(hand_over("parquet", {"row": row}, tmp_path)), 0.3, seed=1)
     whole = [batch.numbers["row"].values for batch in iter_batches(training, ["row"])]
     share = shard_of(training, 1, 2)
     rows = np.concatenate([batch.numbers["row"].values for batch in iter_batches(share, ["row"])])
@@ -54,13 +54,13 @@ def test_a_folder_of_parquet_files_is_shared_out_file_by_file(tmp_path, monkeypa
     (folder / "_SUCCESS").write_text("")
     opened, decoded = [], parquet._decode_columns
     monkeypatch.setattr(parquet, "_decode_columns", lambda file, *rest: opened.append(file) or decoded(file, *rest))
-    met = []
+    found = []
     for number in range(3):
         opened.clear()
         share = shard_of(open_source(folder), number, 3)
-        met += np.concatenate([batch.numbers["row"].values for batch in iter_batches(share, ["row"])]).tolist()
+        found += np.concatenate([batch.numbers["row"].values for batch in iter_batches(share, ["row"])]).tolist()
         assert len(set(opened)) == 2
-    assert met == np.arange(600.0).tolist()
+    assert found == np.arange(600.0).tolist()
 
 
 def test_more_shares_than_rows_leave_some_empty():
@@ -90,8 +90,8 @@ def test_a_source_that_is_read_through_is_read_no_further_than_its_share():
     for share, stop in zip(shares, (3, 5, 8, 10), strict=True):
         source.given = 0
         assert next(iter_batches(share, ["x"])).numbers["x"].values[0] == 250 * shares.index(share)
-        met = [batch.numbers["x"].values for batch in iter_batches(share, ["x"])]
-        assert len(np.concatenate(met)) == 250
+        found = [batch.numbers["x"].values for batch in iter_batches(share, ["x"])]
+        assert len(np.concatenate(found)) == 250
         source.given = 0
         list(share.read(["x"]))
         assert source.given == stop

@@ -1,4 +1,4 @@
-"""Every door gives the same rows, decoded alike, scan after scan: files, frames, queries, arrays; and says what it cannot read."""
+"""Every form of data gives the same rows, decoded alike, scan after scan: files, frames, queries, arrays. Errors name the rest."""
 
 import datetime
 import decimal
@@ -108,7 +108,7 @@ def lazy_file(rows, folder):
     return need("polars").scan_parquet(parquet_file(rows, folder / "lazy.parquet"))
 
 
-DOORS = {
+FORMS = {
     "parquet": lambda t, d: parquet_file(t, d / "t.parquet"),
     "feather": lambda t, d: feather_file(t, d / "t.feather"),
     "arrow stream": lambda t, d: stream_file(t, d / "t.arrows"),
@@ -132,14 +132,16 @@ DOORS = {
 
 def decoded(source, numbers, labels=()):
     """Put the batches of one scan together: values, NULL places, levels, causes."""
-    met = list(iter_batches(source, numbers, labels))
-    assert [b.start for b in met] == list(np.cumsum([0, *[b.size for b in met]])[:-1])
-    accounts = [batch.count_gaps(batch.numbers, batch.labels) for batch in met]
+    read = list(iter_batches(source, numbers, labels))
+    assert [b.start for b in read] == list(np.cumsum([0, *[b.size for b in read]])[:-1])
+    accounts = [batch.count_gaps(batch.numbers, batch.labels) for batch in read]
     account = sum(accounts[1:], accounts[0])
-    values = {n: np.concatenate([b.numbers[n].values for b in met]) for n in numbers}
-    nulls = {n: np.concatenate([np.zeros(b.size, bool) if b.numbers[n].null_mask is None else b.numbers[n].null_mask for b in met])
-             for n in numbers}  # fmt: skip
-    texts = {n: [b.labels[n].values[c] if c >= 0 else None for b in met for c in b.labels[n].codes] for n in labels}
+    values = {n: np.concatenate([b.numbers[n].values for b in read]) for n in numbers}
+    nulls = {
+        n: np.concatenate([np.zeros(b.size, bool) if b.numbers[n].null_mask is None else b.numbers[n].null_mask for b in read])
+        for n in numbers
+    }
+    texts = {n: [b.labels[n].values[c] if c >= 0 else None for b in read for c in b.labels[n].codes] for n in labels}
     return values, nulls, texts, account
 
 
@@ -157,10 +159,10 @@ def rows():
     return table()
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_every_door_gives_the_same_rows_again_and_again(rows, door, tmp_path):
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_gives_the_same_rows_again_and_again(rows, form, tmp_path):
     expected = {name: rows[name].to_numpy(zero_copy_only=False).astype(float) for name in NUMBERS}
-    source = open_source(DOORS[door](rows, tmp_path))
+    source = open_source(FORMS[form](rows, tmp_path))
     assert list(source.columns) == rows.column_names
     assert source.duplicate_names == frozenset()
     first = decoded(source, NUMBERS, LABELS)
@@ -180,12 +182,12 @@ def test_every_door_gives_the_same_rows_again_and_again(rows, door, tmp_path):
 def test_duckdb_relations_give_the_same_rows(rows):
     source = open_source(relation(rows))
     numbers = [f"c{i}" for i in range(len(NUMBERS))]
-    met = decoded(source, numbers, [f"c{len(numbers)}"])
+    found = decoded(source, numbers, [f"c{len(numbers)}"])
     for name, ours in zip(NUMBERS, numbers, strict=True):
-        np.testing.assert_array_equal(met[0][ours], rows[name].to_numpy(zero_copy_only=False).astype(float))
-    assert met[2][f"c{len(numbers)}"] == rows["group"].to_pylist()
-    assert met[3].dropped[f"c{NUMBERS.index('gaps')}"] == {"null": 200, "nan": 1, "inf": 2}
-    assert_same(met, decoded(source, numbers, [f"c{len(numbers)}"]))
+        np.testing.assert_array_equal(found[0][ours], rows[name].to_numpy(zero_copy_only=False).astype(float))
+    assert found[2][f"c{len(numbers)}"] == rows["group"].to_pylist()
+    assert found[3].dropped[f"c{NUMBERS.index('gaps')}"] == {"null": 200, "nan": 1, "inf": 2}
+    assert_same(found, decoded(source, numbers, [f"c{len(numbers)}"]))
 
 
 def test_a_relation_frees_its_connection_and_minds_the_case_of_names():
@@ -237,29 +239,29 @@ TYPES = {
     "struct": (pa.array([{"a": 1}, None, {"a": 2}, {"a": 3}]), None, "other"),
     "binary": (pa.array([b"a", None, b"b", b"c"]), None, "other"),
 }
-TYPED_DOORS = {
-    name: DOORS[name] for name in ("parquet", "feather", "arrow stream", "arrow table", "arrow stream capsule", "dict")
+TYPED_FORMS = {
+    name: FORMS[name] for name in ("parquet", "feather", "arrow stream", "arrow table", "arrow stream capsule", "dict")
 } | {
-    "polars": DOORS["polars"],
-    "polars lazy": DOORS["polars lazy"],
+    "polars": FORMS["polars"],
+    "polars lazy": FORMS["polars lazy"],
     "duckdb": lambda t, _: relation(t),
 }
 
 
-def of_types(door):
-    """Give the table of all types, without those that the library behind a door does not have."""
-    lacking = {"duckdb": {"half"}, "polars": set(), "polars lazy": set()}.get(door, set())
+def of_types(form):
+    """Give the table of all types, without those that the library of a form does not have."""
+    lacking = {"duckdb": {"half"}, "polars": set(), "polars lazy": set()}.get(form, set())
     return {name: row for name, row in TYPES.items() if name not in lacking}
 
 
-@pytest.mark.parametrize("door", TYPED_DOORS)
-def test_every_type(door, tmp_path):
-    known = of_types(door)
-    source = open_source(TYPED_DOORS[door](pa.table({name: row[0] for name, row in known.items()}), tmp_path))
+@pytest.mark.parametrize("form", TYPED_FORMS)
+def test_every_type(form, tmp_path):
+    known = of_types(form)
+    source = open_source(TYPED_FORMS[form](pa.table({name: row[0] for name, row in known.items()}), tmp_path))
     names = dict(zip(known, source.columns, strict=True))  # the relation's columns are numbered
     for name, (_, expected, kind) in known.items():
-        met = source.kind(names[name])
-        assert met == kind, name
+        found = source.kind(names[name])
+        assert found == kind, name
         if kind in {"number", "boolean", "null"}:
             values, nulls, _, account = decoded(source, [names[name]])
             np.testing.assert_array_equal(values[names[name]], np.array(expected, float), err_msg=name)
@@ -274,18 +276,18 @@ def test_every_type(door, tmp_path):
                 decoded(source, [], [names[name]])
 
 
-@pytest.mark.parametrize("door", [*TYPED_DOORS, "csv"])
-def test_no_rows(door, tmp_path):
+@pytest.mark.parametrize("form", [*TYPED_FORMS, "csv"])
+def test_no_rows(form, tmp_path):
     empty = pa.table({"x": pa.array([], pa.float64()), "g": pa.array([], pa.string())})
-    source = open_source({**TYPED_DOORS, **DOORS}[door](empty, tmp_path))
+    source = open_source({**TYPED_FORMS, **FORMS}[form](empty, tmp_path))
     x, g = source.columns
     assert sum(b.size for b in iter_batches(source, [x], [g])) == 0
     assert sum(b.size for b in iter_batches(source, [])) == 0
 
 
-@pytest.mark.parametrize("door", ["parquet", "feather", "arrow stream", "arrow table", "polars", "polars lazy", "dict"])
-def test_no_columns(door, tmp_path):
-    source = open_source({**TYPED_DOORS, **DOORS}[door](pa.table({}), tmp_path))
+@pytest.mark.parametrize("form", ["parquet", "feather", "arrow stream", "arrow table", "polars", "polars lazy", "dict"])
+def test_no_columns(form, tmp_path):
+    source = open_source({**TYPED_FORMS, **FORMS}[form](pa.table({}), tmp_path))
     assert dict(source.columns) == {}
     assert sum(b.size for b in iter_batches(source, [])) == 0
     with pytest.raises(DataError, match="no column 'x'"):
@@ -405,10 +407,10 @@ def test_numbers_may_be_categories(name, tmp_path):
         source = open_source(data)
         assert source.kind("g") == "category"
         assert source.category_order("g") == tuple(levels)
-        met = decoded(source, ["g"], ["g"])
-        assert met[2]["g"] == values
-        assert [type(level) for level in met[2]["g"]] == [type(value) for value in values]
-        assert list(met[0]["g"]) == [float(value) for value in values]  # in arithmetic it is its values
+        found = decoded(source, ["g"], ["g"])
+        assert found[2]["g"] == values
+        assert [type(level) for level in found[2]["g"]] == [type(value) for value in values]
+        assert list(found[0]["g"]) == [float(value) for value in values]  # in arithmetic it is its values
 
 
 def test_intervals_are_their_text():
@@ -424,9 +426,9 @@ def test_polars_types_that_arrow_lacks():
     pl = need("polars")
     frame = pl.DataFrame({"i": pl.Series([2**70, None], dtype=pl.Int128), "d": pl.Series([1, 2], dtype=pl.Decimal(10, 2))})
     for data in (frame, frame.lazy()):
-        met = next(iter_batches(open_source(data), ["i", "d"]))
-        np.testing.assert_array_equal(met.numbers["i"].values, [2.0**70, np.nan])
-        assert set(met.count_gaps(met.numbers).casts) == {"i", "d"}
+        found = next(iter_batches(open_source(data), ["i", "d"]))
+        np.testing.assert_array_equal(found.numbers["i"].values, [2.0**70, np.nan])
+        assert set(found.count_gaps(found.numbers).casts) == {"i", "d"}
     with pytest.raises(DataError, match="LazyFrame cannot be collected"):
         list(iter_batches(open_source(pl.LazyFrame({"x": ["a"]}).select(pl.col("x").cast(pl.Float64))), ["x"]))
     with pytest.raises(DataError, match="LazyFrame cannot be collected"):
@@ -531,9 +533,9 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_files_that_cannot_be_used(name, tmp_path):
-    content, said = BAD[name]
+    content, message = BAD[name]
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(DataError, match=said) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         list(iter_batches(open_source(tmp_path / name), ["x"]))
     assert len(str(caught.value)) < 600
 
@@ -553,9 +555,9 @@ def test_json_numbers_and_gaps(tmp_path):
     assert list(decoded(open_source(tmp_path / "c.jsonl"), ["x"])[0]["x"]) == [1, 2]
 
 
-@pytest.mark.parametrize("door", ["parquet", "feather", "arrow stream"])
-def test_damaged_files(rows, door, tmp_path):
-    path = DOORS[door](rows, tmp_path)
+@pytest.mark.parametrize("form", ["parquet", "feather", "arrow stream"])
+def test_damaged_files(rows, form, tmp_path):
+    path = FORMS[form](rows, tmp_path)
     whole = path.read_bytes()
     for content in (whole[:9], whole[:100], whole[: len(whole) // 2], whole[:-1], whole[:-8]):
         path.write_bytes(content)
@@ -574,15 +576,15 @@ def test_checksums_in_parquet_are_looked_at(tmp_path):
         decoded(open_source(path), ["x"])
 
 
-@pytest.mark.parametrize("door", ["parquet", "feather", "arrow stream", "json lines", "csv", "polars lazy file"])
-def test_files_that_change_or_go(rows, door, tmp_path):
+@pytest.mark.parametrize("form", ["parquet", "feather", "arrow stream", "json lines", "csv", "polars lazy file"])
+def test_files_that_change_or_go(rows, form, tmp_path):
     few = rows.slice(0, 100)
-    path = DOORS[door](few, tmp_path)
+    path = FORMS[form](few, tmp_path)
     source = open_source(path)
     assert decoded(source, ["x"])[3].read == 100
-    path = tmp_path / "lazy.parquet" if door == "polars lazy file" else path
+    path = tmp_path / "lazy.parquet" if form == "polars lazy file" else path
     content = path.read_bytes()
-    if door != "polars lazy file":  # Polars reads what is there now
+    if form != "polars lazy file":  # Polars reads what is there now
         for other in (content[: len(content) // 2], content + content, b""):
             path.write_bytes(other)
             with pytest.raises(DataError, match="has changed since it was opened"):
@@ -612,8 +614,8 @@ def test_paths(tmp_path, monkeypatch):
         os.devnull: "not a regular file",
         "x" * 5000: "cannot be read|does not exist",
     }
-    for path, said in cases.items():
-        with pytest.raises(DataError, match=said):
+    for path, message in cases.items():
+        with pytest.raises(DataError, match=message):
             open_source(path)
 
 
@@ -632,9 +634,9 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("data", "said"), WRONG)
-def test_what_is_no_table(data, said):
-    with pytest.raises(DataError, match=said):
+@pytest.mark.parametrize(("data", "message"), WRONG)
+def test_what_is_no_table(data, message):
+    with pytest.raises(DataError, match=message):
         open_source(data)
 
 
@@ -695,8 +697,8 @@ def test_where_nothing_can_be_written(tmp_path):
         "folder.csv": "is a folder",
         "o.jsonl": "cannot hold",
     }
-    for name, said in cases.items():
-        with pytest.raises(DataError, match=said):
+    for name, message in cases.items():
+        with pytest.raises(DataError, match=message):
             write_columns(tmp_path / name, batch)
     assert os.listdir(tmp_path) == ["folder.csv"]
 

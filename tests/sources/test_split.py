@@ -1,4 +1,4 @@
-"""A split holds some rows out: the same ones whatever the door, scan after scan, and each row is in one part and keeps its name."""
+"""A split holds some rows out: the same ones in every form of data and every scan; each row is in one part and keeps its name."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from squarely.data import RowAccount, iter_batches, listen, open_source, split_s
 from squarely.data.views import split as page
 from squarely.design import LinearPredictor, iter_predictions, learn_from_rows, parse_formula
 from squarely.errors import DataError, OptionError
-from tests.support.checks import CARS, DOORS, assert_close, need, through_door
+from tests.support.checks import CARS, FORMS, assert_close, hand_over, need
 
 N = 1_000  # several row groups of the Parquet file
 FORMULA = "y ~ x + g"
@@ -25,7 +25,7 @@ def columns():
     return {"row": np.arange(N), "x": x, "y": pa.array(y, mask=gaps), "g": np.array(["ant", "bee", "cat"])[rng.integers(0, 3, N)]}
 
 
-def met(source, name="row"):
+def found(source, name="row"):
     return np.concatenate([batch.numbers[name].values for batch in iter_batches(source, [name])])
 
 
@@ -34,28 +34,28 @@ def account(source):
     return sum(accounts, RowAccount())
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_each_row_is_in_one_part_and_every_door_gives_the_same_split(door, tmp_path):
-    whole = open_source(through_door(door, columns(), tmp_path))
+@pytest.mark.parametrize("form", FORMS)
+def test_each_row_is_in_one_part_and_every_form_gives_the_same_split(form, tmp_path):
+    whole = open_source(hand_over(form, columns(), tmp_path))
     parts = training, validation = split_source(whole, 0.2, seed=7)
-    rows = [met(part) for part in parts]
+    rows = [found(part) for part in parts]
     assert [len(r) for r in rows] == [part.rows for part in parts] == [800, 200]
     assert all((np.diff(r) > 0).all() for r in rows)  # in the order of the whole
     np.testing.assert_array_equal(np.sort(np.concatenate(rows)), np.arange(N))
     reference = split_source(open_source({"row": np.arange(N)}), 0.2, seed=7)
     for part, same, seen in zip(parts, reference, rows, strict=True):
-        np.testing.assert_array_equal(met(part), seen)  # in another scan
-        np.testing.assert_array_equal(met(same), seen)  # through another door
+        np.testing.assert_array_equal(found(part), seen)  # in another scan
+        np.testing.assert_array_equal(found(same), seen)  # in another form
     assert account(training) + account(validation) == account(whole)
     assert account(validation).used < 200  # gaps came along
     assert (training.label, validation.label) == (f"the training rows of {whole.label}", f"the validation rows of {whole.label}")
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_a_fit_to_a_part_is_the_fit_to_its_rows(door, tmp_path):
+@pytest.mark.parametrize("form", FORMS)
+def test_a_fit_to_a_part_is_the_fit_to_its_rows(form, tmp_path):
     data = columns()
-    part = split_source(open_source(through_door(door, data, tmp_path)), 0.25, seed=1)[1]
-    rows = met(part).astype(int)
+    part = split_source(open_source(hand_over(form, data, tmp_path)), 0.25, seed=1)[1]
+    rows = found(part).astype(int)
     frame = pa.table(data).to_pandas().iloc[rows]
     fit, alone = sq.ols(FORMULA, part), sq.ols(FORMULA, frame)
     assert_close(fit.params, alone.params, rtol=1e-12)
@@ -63,7 +63,7 @@ def test_a_fit_to_a_part_is_the_fit_to_its_rows(door, tmp_path):
     assert_close(fit.resid, alone.resid, rtol=1e-9, atol=1e-12)
     assert list(fit.resid.index) == list(alone.resid.index)  # the numbers of the rows in the whole
     predicted = fit.predict(part)
-    whole = open_source(through_door(door, data, tmp_path)).column(np.zeros(N), "predicted")
+    whole = open_source(hand_over(form, data, tmp_path)).column(np.zeros(N), "predicted")
     assert type(predicted) is type(whole)
     assert_close(predicted, alone.predict(frame), rtol=1e-9, atol=1e-12)
 
@@ -71,12 +71,12 @@ def test_a_fit_to_a_part_is_the_fit_to_its_rows(door, tmp_path):
 def test_rows_keep_the_labels_of_a_frame():
     frame = pd.DataFrame({"x": np.arange(8.0), "y": [1.0, 3, 2, 5, 4, 6, 8, 7]}, index=list("abcdefgh"))
     part = split_source(open_source(frame), 0.5, seed=0)[0]
-    names = [frame.index[int(x)] for x in met(part, "x")]
+    names = [frame.index[int(x)] for x in found(part, "x")]
     fit = sq.ols("y ~ x", part)
     assert list(fit.resid.index) == list(fit.predict(part).index) == names
     inner = split_source(part, 0.5, seed=1)[1]  # a split of a split
-    assert list(inner.index(np.arange(2))) == [frame.index[int(x)] for x in met(inner, "x")]
-    assert [inner.row_number(i) for i in range(2)] == [int(x) + 1 for x in met(inner, "x")]
+    assert list(inner.index(np.arange(2))) == [frame.index[int(x)] for x in found(inner, "x")]
+    assert [inner.row_number(i) for i in range(2)] == [int(x) + 1 for x in found(inner, "x")]
 
 
 @pytest.mark.parametrize(("rows", "share", "held_out"), [(96, 0.2, 20), (10, 0.25, 3), (2, 0.01, 1), (5, 0.8, 4), (3, 0.5, 2)])
@@ -88,9 +88,9 @@ def test_the_number_of_rows_is_that_of_scikit_learn(rows, share, held_out):
 
 def test_another_seed_is_another_split_and_a_negative_or_numpy_one_is_fine():
     source = open_source({"row": np.arange(N)})
-    rows = {seed: tuple(met(split_source(source, 0.2, seed)[1])) for seed in (0, 1, -1, 2**64 - 2)}
+    rows = {seed: tuple(found(split_source(source, 0.2, seed)[1])) for seed in (0, 1, -1, 2**64 - 2)}
     assert len(set(rows.values())) == 4
-    assert tuple(met(split_source(source, 0.2, np.int64(1))[1])) == rows[1]
+    assert tuple(found(split_source(source, 0.2, np.int64(1))[1])) == rows[1]
 
 
 def test_every_row_and_every_pair_is_equally_likely():
@@ -169,19 +169,19 @@ def test_rows_that_come_or_go_after_the_split():
     part = split_source(open_source(data), 0.5, seed=0)[0]
     data["x"].append(5.0)
     with pytest.raises(DataError, match="changed since it was first read: 4 rows then, more now"):
-        met(part, "x")
+        found(part, "x")
     del data["x"][2:]
     with pytest.raises(DataError, match="changed since it was first read: 4 rows then, 2 now"):
-        met(part, "x")
+        found(part, "x")
 
 
-@pytest.mark.parametrize("door", ["dict", "csv", "parquet"])
-def test_a_level_that_only_the_validation_rows_have(door, tmp_path):
+@pytest.mark.parametrize("form", ["dict", "csv", "parquet"])
+def test_a_level_that_only_the_validation_rows_have(form, tmp_path):
     data = {**columns(), "y": np.arange(N, dtype=float)}
-    odd = int(met(split_source(open_source(data), 0.2, seed=7)[1])[11])
+    odd = int(found(split_source(open_source(data), 0.2, seed=7)[1])[11])
     data["g"] = data["g"].astype("<U5")
     data["g"][odd] = "zebra"
-    training, validation = split_source(open_source(through_door(door, data, tmp_path)), 0.2, seed=7)
+    training, validation = split_source(open_source(hand_over(form, data, tmp_path)), 0.2, seed=7)
     fit = sq.ols(FORMULA, training)
     says = f"'g' of {validation.label} has 'zebra' in data row {odd + 1:,}, but the fit has no such level"
     with pytest.raises(DataError, match=says):
@@ -193,17 +193,17 @@ def test_a_level_that_only_the_validation_rows_have(door, tmp_path):
         list(iter_predictions(LinearPredictor(design=design, selected=kept, level=0.0, slopes=slopes, center=slopes), validation))
 
 
-@pytest.mark.parametrize("door", ["arrow", "csv", "jsonl"])
-def test_a_value_that_is_no_number_is_named_by_its_row_in_the_whole(door, tmp_path):
+@pytest.mark.parametrize("form", ["arrow", "csv", "jsonl"])
+def test_a_value_that_is_no_number_is_named_by_its_row_in_the_whole(form, tmp_path):
     x = [str(i) for i in range(200)]
-    place = int(met(split_source(open_source({"row": np.arange(200)}), 0.5, seed=3)[0])[40])
+    place = int(found(split_source(open_source({"row": np.arange(200)}), 0.5, seed=3)[0])[40])
     x[place] = "oops"
     data = {"x": x, "y": list(range(200)), "row": list(range(200))}
-    training, validation = split_source(open_source(through_door(door, data, tmp_path)), 0.5, seed=3)
+    training, validation = split_source(open_source(hand_over(form, data, tmp_path)), 0.5, seed=3)
     for source, formula in ((training, "x ~ y"), (training, "y ~ x"), (training, "y ~ x - 1")):
         with pytest.raises(DataError, match=f"'oops' in data row {place + 1}"):
             sq.ols(formula, source)
-    if door != "csv":  # a CSV file is a column of text for all its rows
+    if form != "csv":  # a CSV file is a column of text for all its rows
         with pytest.raises(DataError, match=r"text, not (as )?numbers|stored as text"):
             sq.ols("y ~ x", validation)
 
@@ -252,10 +252,10 @@ def test_every_row_is_accounted_for_whether_it_trains_or_validates(options):
     assert sum(gaps) == 6
     assert min(gaps) > 0
     assert (train.used, kept.used) == (318 - gaps[0], 80 - gaps[1])
-    said = " ".join(str(run.summary()).split())
-    assert "Rows: 398 rows read: 318 to train, 80 to validate." in said
-    assert f"To train: 318 rows read, {train.used} used. Rows dropped for x: {gaps[0]} nan." in said
-    assert f"To validate: 80 rows read, {kept.used} used. Rows dropped for x: {gaps[1]} nan." in said
+    message = " ".join(str(run.summary()).split())
+    assert "Rows: 398 rows read: 318 to train, 80 to validate." in message
+    assert f"To train: 318 rows read, {train.used} used. Rows dropped for x: {gaps[0]} nan." in message
+    assert f"To validate: 80 rows read, {kept.used} used. Rows dropped for x: {gaps[1]} nan." in message
     assert run.as_dict()["validation_rows"] == kept.as_dict()
     certificate = sq.certify(sq.ols("y ~ x", gappy()), run)
     assert certificate.as_dict()["validation_rows"] == kept.as_dict()
@@ -265,9 +265,9 @@ def test_every_row_is_accounted_for_whether_it_trains_or_validates(options):
 def test_rows_of_another_source_are_accounted_for_and_a_run_without_them_has_none():
     run = sq.train("y ~ x", gappy(), epochs=2, validation=gappy()[:60], where="y > -100")
     assert (run.rows.read, run.validation_rows.read, run.validation_rows.used) == (398, 60, 58)
-    said = " ".join(str(run.summary()).split())
-    assert "To train: 398 rows read, 392 used. Rows dropped for x: 6 nan." in said
-    assert "To validate, from the data frame: 60 rows read, 58 used. Rows dropped for x: 2 nan." in said
+    message = " ".join(str(run.summary()).split())
+    assert "To train: 398 rows read, 392 used. Rows dropped for x: 6 nan." in message
+    assert "To validate, from the data frame: 60 rows read, 58 used. Rows dropped for x: 2 nan." in message
     assert sq.train("y ~ x", gappy(), epochs=2).validation_rows is None
     filtered = sq.train("y ~ x", gappy(), epochs=2, validation=0.2, where="y > 0")
     whole = filtered.rows + filtered.validation_rows

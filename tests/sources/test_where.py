@@ -31,11 +31,11 @@ WIDE = pd.DataFrame(
         **EXTRA,
     }
 )
-FEW = ("pandas", "csv", "lazy, aggregates", "duckdb, aggregates")  # one of each way to compare
+FEW = ("pandas", "csv", "lazy, aggregates", "duckdb, aggregates")  # one for each kind of comparison
 SIGNS = {"==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
 
-def doors(data: pd.DataFrame, folder) -> dict[str, tuple[object, str]]:
+def forms(data: pd.DataFrame, folder) -> dict[str, tuple[object, str]]:
     table = pa.table({name: data[name].to_numpy() for name in data})
     frame = pl.from_arrow(table)
     pq.write_table(table, folder / "rows.parquet")
@@ -60,7 +60,7 @@ def doors(data: pd.DataFrame, folder) -> dict[str, tuple[object, str]]:
 
 @pytest.fixture(scope="module")
 def wide(tmp_path_factory):
-    return doors(WIDE, tmp_path_factory.mktemp("wide"))
+    return forms(WIDE, tmp_path_factory.mktemp("wide"))
 
 
 def chosen(source, where, fold="batches"):
@@ -84,9 +84,9 @@ def test_whole_numbers_are_compared_exactly(sign, wide):
         f"id {sign} f": sum(map(compare, ids, WIDE["f"].tolist())),
     }
     for i, (where, rows) in enumerate(expected.items()):
-        for door, (source, fold) in wide.items():
-            if i < 1 or door in FEW:
-                assert chosen(source, where, fold) == rows, (where, door)
+        for form, (source, fold) in wide.items():
+            if i < 1 or form in FEW:
+                assert chosen(source, where, fold) == rows, (where, form)
     assert duckdb.sql(f"SELECT * FROM WIDE WHERE id {sign.replace('==', '=')} {K + 1}").shape[0] == expected[f"id {sign} {K + 1}"]
     assert len(WIDE.query(f"id {sign} other")) == expected[f"id {sign} other"]
 
@@ -98,16 +98,16 @@ def test_lists_of_whole_numbers_and_arithmetic_with_them(wide):
         f"id not in [{K + 1}]": sum(i != K + 1 for i in ids),
         f"u in [{2**63 + 2}]": sum(i == 2**63 + 2 for i in WIDE["u"].tolist()),
     }.items():
-        for door, (source, fold) in wide.items():
-            assert chosen(source, where, fold) == rows, (where, door)
+        for form, (source, fold) in wide.items():
+            assert chosen(source, where, fold) == rows, (where, form)
     for where, rows in {
         f"id - {K} == 1": sum(i - K == 1 for i in ids),
         "id - other >= 1": sum(i - j >= 1 for i, j in zip(ids, others, strict=True)),
         f"2 * id < {2 * K + 3}": sum(2 * i < 2 * K + 3 for i in ids),
     }.items():
-        for door, (source, fold) in wide.items():
-            if door in ("pandas", "csv", "polars"):
-                assert chosen(source, where, fold) == rows, (where, door)
+        for form, (source, fold) in wide.items():
+            if form in ("pandas", "csv", "polars"):
+                assert chosen(source, where, fold) == rows, (where, form)
             elif fold == "aggregates":
                 with pytest.raises(DataError, match=r"where= needs more digits of 'id' than doubles have"):
                     chosen(source, where, fold)
@@ -136,12 +136,12 @@ MONEY = pa.table(
 
 
 def test_decimals_are_compared_as_decimals():
-    wanted = Decimal("12345678901234567890.11")
+    wished = Decimal("12345678901234567890.11")
     for where, rows in {
-        f"d == {wanted}": sum(d == wanted for d in DECIMALS),
-        f"d > {wanted}": sum(d > wanted for d in DECIMALS),
-        f"d in [{wanted}]": sum(d == wanted for d in DECIMALS),
-        f"d not in [{wanted}]": sum(d != wanted for d in DECIMALS),
+        f"d == {wished}": sum(d == wished for d in DECIMALS),
+        f"d > {wished}": sum(d > wished for d in DECIMALS),
+        f"d in [{wished}]": sum(d == wished for d in DECIMALS),
+        f"d not in [{wished}]": sum(d != wished for d in DECIMALS),
         "p == 0.1": sum(p == Decimal("0.1") for p in PRICES),
         "p <= 0.3": sum(p <= Decimal("0.3") for p in PRICES),
         "p in [0.1, 0.3]": sum(p in (Decimal("0.1"), Decimal("0.3")) for p in PRICES),
@@ -200,32 +200,32 @@ def test_narrow_floats_meet_a_number_in_their_own_type(kind, tmp_path):
     frame = pl.DataFrame({name: pl.Series(values) for name, values in arrays.items()})
     sources = {"pandas": (data, "batches"), "polars": (frame, "batches"), "lazy": (frame.lazy(), "aggregates")}
     if kind == "float32":
-        sources = {door: each for door, each in doors(data, tmp_path).items() if door in (*FEW, "parquet") and door != "csv"}
+        sources = {form: each for form, each in forms(data, tmp_path).items() if form in (*FEW, "parquet") and form != "csv"}
     for where in NARROW:
         with np.errstate(over="ignore"):
             expected = eval(where, {}, arrays).sum()  # noqa: S307
-        for door, (source, fold) in sources.items():
-            assert chosen(source, where, fold) == expected, (where, door)
+        for form, (source, fold) in sources.items():
+            assert chosen(source, where, fold) == expected, (where, form)
     for where in NARROW[:4]:
         inside = frame.filter(eval(where, {}, {"p": pl.col("p")})).height  # noqa: S307
         assert len(data.query(where)) == inside == chosen(data, where)
         if kind == "float32":
             assert duckdb.sql(f"SELECT * FROM data WHERE {_sql(where)}").shape[0] == chosen(data, where)
     listed = np.isin(arrays["p"], np.array([0.1, 0.3], kind)).sum()
-    for door, (source, fold) in sources.items():
+    for form, (source, fold) in sources.items():
         if (kind, fold) != ("float16", "aggregates"):
-            assert chosen(source, "p in [0.1, 0.3]", fold) == listed, door
-            assert chosen(source, "p not in [0.1, 0.30000000001]", fold) == N - listed, door
+            assert chosen(source, "p in [0.1, 0.3]", fold) == listed, form
+            assert chosen(source, "p not in [0.1, 0.30000000001]", fold) == N - listed, form
 
 
 def test_levels_of_narrow_floats_have_short_names(tmp_path):
     data = pd.DataFrame({"p": (rng.integers(0, 4, N) / 10).astype("float32"), **EXTRA})
     means = data.groupby("p").y.mean().to_numpy()
-    for door, (source, fold) in doors(data, tmp_path).items():
-        if door == "csv":
+    for form, (source, fold) in forms(data, tmp_path).items():
+        if form == "csv":
             continue
         fit = sq.ols("y ~ C(p, Treatment(0.1))", source, fold=fold)
-        assert fit.design.categories["C(p, Treatment(0.1))"].levels == (0.0, 0.1, 0.2, 0.3), door
+        assert fit.design.categories["C(p, Treatment(0.1))"].levels == (0.0, 0.1, 0.2, 0.3), form
         assert_close(fit.params["Intercept"], means[1], rtol=1e-9)
         assert_close(fit.predict({"p": np.float32([0.3, 0.1])}), means[[3, 1]], rtol=1e-9)
         assert_close(fit.predict({"p": [0.3, 0.1]}), means[[3, 1]], rtol=1e-9)
@@ -255,7 +255,7 @@ def test_every_double_may_be_written():
 
 def test_what_is_said_of_quotes_and_levels():
     data = {"k": [0, 5, 10] * 10, "g": list("123") * 10, "t": [True, False] * 15, "y": np.arange(30.0) ** 0.5}
-    for formula, said in {
+    for formula, message in {
         "y ~ C(k, Treatment('5'))": "Its levels are not text: write 5",
         "y ~ C(t, Treatment('True'))": "Its levels are not text: write True",
         "y ~ C(g, Treatment(3.0))": "Known levels: '1', '2', '3'",
@@ -266,7 +266,7 @@ def test_what_is_said_of_quotes_and_levels():
     }.items():
         with pytest.raises((DataError, FormulaError)) as caught:
             sq.ols(formula, data)
-        assert said in str(caught.value)
+        assert message in str(caught.value)
         assert max(map(ord, str(caught.value))) < 0x20000
     with pytest.raises(FormulaError, match=r"Nothing separates b from '1'"):
         sq.ols("y ~ k", data, where="g == b'1'")

@@ -1,4 +1,4 @@
-"""One list of options: the signature of `train`, the fields of TrainingOptions and the command line have the same names and defaults."""
+"""One list of options: `train`, TrainingOptions and the command line have the same names and defaults."""
 
 import inspect
 from dataclasses import MISSING, fields
@@ -16,7 +16,7 @@ PYTHON_ONLY = {"callbacks", "start"}
 
 
 @pytest.fixture
-def options():
+def defaults():
     need("torch")
     from squarely.descent import TrainingOptions
 
@@ -32,12 +32,12 @@ def signature():
     return {parameter.name: parameter.default for parameter in inspect.signature(sq.train).parameters.values()}
 
 
-def test_the_signature_is_the_list(signature, options):
-    assert {name: default for name, default in signature.items() if name not in INPUTS | CHECKPOINTS} == options
+def test_the_signature_is_the_list(signature, defaults):
+    assert {name: default for name, default in signature.items() if name not in INPUTS | CHECKPOINTS} == defaults
 
 
-def test_the_command_line_has_every_option(signature, options):
-    assert TRAINING.keys() == options.keys() - PYTHON_ONLY | {"validation"}
+def test_the_command_line_has_every_option(signature, defaults):
+    assert TRAINING.keys() == defaults.keys() - PYTHON_ONLY | {"validation"}
     for name, flag in TRAINING.items():
         value = flag.read(flag.default)
         assert value == signature[name] or (not value and not signature[name]), name

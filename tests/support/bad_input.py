@@ -40,7 +40,7 @@ ROWS = [
 
 
 def outcome(row: Row) -> str:
-    """Run a row from Python in the current folder (one for the command line alone through its own call) and give what is said."""
+    """Run a row from Python in the current folder (one for the command line alone through its own call) and give its message."""
     data = for_python(row)
     try:
         if row.call == "certify":
@@ -75,8 +75,8 @@ _LONGEST = 60
 _GUEST = re.compile(r"((?:DuckDB|Arrow|PyTorch) says:).*", re.DOTALL)  # what others say differs with their version
 
 
-def page(told: Mapping[tuple[str, str], str]) -> str:
-    """Write the page of the rows that are on; those whose messages are not told yet, by kind and name, are run."""
+def page(messages: Mapping[tuple[str, str], str]) -> str:
+    """Write the page of the rows that are on; rows without a message in `messages`, by kind and name, are run."""
     parts = [_INTRODUCTION]
     home = Path.cwd()
     for kind, title in _TITLES.items():
@@ -85,8 +85,8 @@ def page(told: Mapping[tuple[str, str], str]) -> str:
             with tempfile.TemporaryDirectory() as folder:
                 os.chdir(folder)
                 try:
-                    message = told[row.kind, row.name] if (row.kind, row.name) in told else outcome(row)
-                    parts.append(f"| {_given(row)} | {_said(message)} |\n")
+                    message = messages[row.kind, row.name] if (row.kind, row.name) in messages else outcome(row)
+                    parts.append(f"| {_given(row)} | {_cell(message)} |\n")
                 finally:
                     os.chdir(home)
     return "".join(parts)
@@ -112,7 +112,7 @@ def _given(row: Row) -> str:
     return _markdown(row.name) + (f"<br><code>{_markdown(shown)}</code>" if shown else "")
 
 
-def _said(message: str) -> str:
+def _cell(message: str) -> str:
     if not message:
         return "nothing: it is fine"
     first, *lines = _GUEST.sub(r"\1 ...", message).split("\n")

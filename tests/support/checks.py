@@ -21,7 +21,7 @@ import pyarrow.parquet
 import pytest
 
 CARS = str(files("squarely.datasets") / "cars.csv")
-DOORS = ("dict", "pandas", "polars", "polars lazy", "arrow", "duckdb", "csv", "parquet", "feather", "jsonl")
+FORMS = ("dict", "pandas", "polars", "polars lazy", "arrow", "duckdb", "csv", "parquet", "feather", "jsonl")
 NIST = Path(__file__).parents[1] / "data" / "nist"
 
 
@@ -79,9 +79,9 @@ def running(words, **options):
 
 def random_cases(all_of_them: int) -> int:
     """Return how many random cases a test runs: a fifth, all in CI and `make test-all`, or SQUARELY_DIFFERENTIAL_CASES."""
-    told = os.environ.get("SQUARELY_DIFFERENTIAL_CASES")
-    if told is not None:
-        return int(told)
+    cases = os.environ.get("SQUARELY_DIFFERENTIAL_CASES")
+    if cases is not None:
+        return int(cases)
     return all_of_them if os.environ.get("HYPOTHESIS_PROFILE") == "ci" else all_of_them // 5
 
 
@@ -100,21 +100,21 @@ def need(module: str) -> ModuleType:
         pytest.skip(f"needs {module}")
 
 
-def through_door(door: str, data: dict, folder: Path) -> object:
-    """Hand columns over in one of DOORS: the same table as a file, a frame, a query or arrays."""
+def hand_over(form: str, data: dict, folder: Path) -> object:
+    """Hand columns over in one of FORMS: the same table as a file, a frame, a query or arrays."""
     table = pa.table({name: pa.array(values) if not isinstance(values, pa.Array) else values for name, values in data.items()})
-    if door == "dict":
+    if form == "dict":
         return data
-    if door in ("pandas", "arrow"):
-        return table if door == "arrow" else table.to_pandas()
-    if door.startswith("polars"):
+    if form in ("pandas", "arrow"):
+        return table if form == "arrow" else table.to_pandas()
+    if form.startswith("polars"):
         frame = need("polars").from_arrow(table)
-        return frame.lazy() if door == "polars lazy" else frame
-    if door == "duckdb":
+        return frame.lazy() if form == "polars lazy" else frame
+    if form == "duckdb":
         connection = duckdb.connect()
         connection.register("held", table)
         return connection.sql("SELECT * FROM held")
-    return _file(door, table, folder / f"data.{door}")
+    return _file(form, table, folder / f"data.{form}")
 
 
 def _file(suffix: str, table: pa.Table, path: Path) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from tests.support.checks import need, through_door
+from tests.support.checks import hand_over, need
 from tests.support.postgres import server
 from tests.support.spark import handed, shared
 
@@ -19,13 +19,13 @@ _numbers = itertools.count()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Door:
-    """One way to hand a table over.
+class Form:
+    """A form in which a user hands a table over.
 
     Attributes
     ----------
-    make : from a table, and a folder to write in, to what a user hands over.
-    fold : what is asked for.
+    make : a function of a table and a folder to write in; it returns what a user hands over.
+    fold : the option of `ols`.
     ordered : whether its rows have an order; if not they are handed over shuffled, and `order_by` says which it is.
     lacks : what it cannot give, by the name of a case or a statistic, and why.
     """
@@ -36,8 +36,8 @@ class Door:
     lacks: Mapping[str, str] = field(default_factory=dict)
 
 
-def _door(name: str) -> Callable[[pa.Table, Path], object]:
-    return lambda table, folder: through_door(name, {n: table[n].combine_chunks() for n in table.column_names}, folder)
+def _form(name: str) -> Callable[[pa.Table, Path], object]:
+    return lambda table, folder: hand_over(name, {n: table[n].combine_chunks() for n in table.column_names}, folder)
 
 
 def quoted(name: str) -> str:
@@ -128,25 +128,25 @@ def spark(table: pa.Table, folder: Path) -> object:
 
 
 ENGINES = {
-    "pandas": Door(make=_door("pandas"), lacks={"causes": "pandas takes NULL for NaN"}),
-    "polars": Door(make=_door("polars")),
-    "polars lazy, batches": Door(make=_door("polars lazy"), fold="batches"),
-    "polars lazy, aggregates": Door(make=_door("polars lazy"), fold="aggregates"),
-    "arrow": Door(make=_door("arrow")),
-    "csv": Door(make=_door("csv"), lacks={"causes": "an empty field is a gap, whatever it was"}),
-    "parquet": Door(make=_door("parquet")),
-    "duckdb, batches": Door(make=relation, fold="batches"),
-    "duckdb, aggregates": Door(make=relation, fold="aggregates", ordered=False),
-    "dask": Door(make=dask),
-    "spark, batches": Door(make=spark, fold="batches", ordered=False),
-    "spark, aggregates": Door(make=spark, fold="aggregates", ordered=False),
-    "ibis on duckdb": Door(
+    "pandas": Form(make=_form("pandas"), lacks={"causes": "pandas takes NULL for NaN"}),
+    "polars": Form(make=_form("polars")),
+    "polars lazy, batches": Form(make=_form("polars lazy"), fold="batches"),
+    "polars lazy, aggregates": Form(make=_form("polars lazy"), fold="aggregates"),
+    "arrow": Form(make=_form("arrow")),
+    "csv": Form(make=_form("csv"), lacks={"causes": "an empty field is a gap, whatever it was"}),
+    "parquet": Form(make=_form("parquet")),
+    "duckdb, batches": Form(make=relation, fold="batches"),
+    "duckdb, aggregates": Form(make=relation, fold="aggregates", ordered=False),
+    "dask": Form(make=dask),
+    "spark, batches": Form(make=spark, fold="batches", ordered=False),
+    "spark, aggregates": Form(make=spark, fold="aggregates", ordered=False),
+    "ibis on duckdb": Form(
         make=ibis_duckdb, ordered=False, lacks={"twins but for case": "a stored table's names have no case in DuckDB"}
     ),
-    "ibis on sqlite": Door(
+    "ibis on sqlite": Form(
         make=ibis_sqlite,
         ordered=False,
         lacks={"twins but for case": "names have no case in SQLite", "causes": "SQLite stores NaN as NULL"},
     ),
-    "ibis on postgres": Door(make=ibis_postgres, ordered=False),
+    "ibis on postgres": Form(make=ibis_postgres, ordered=False),
 }

@@ -1,6 +1,6 @@
 """A process that has imported PyTorch once, forks children that train, and kills them at random moments until they are done.
 
-It prints, for each way of training, how often its run was killed, at how many places, and whether it ended with the same bits
+It prints, for each case of training, how often its run was killed, at how many places, and whether it ended with the same bits
 as a run that nobody touched. Called by training/test_kill.py.
 """
 
@@ -33,7 +33,7 @@ def slowly(optimizer):
     return torch.optim.lr_scheduler.LambdaLR(optimizer, falling)
 
 
-WAYS = {
+CASES = {
     "sgd, full": {"lr": 0.05, "scheduler": "StepLR", "scheduler_options": {"step_size": 7}},
     "sgd, batches": {"lr": 0.01, "batch_size": 32, "scheduler": slowly, "scheduler_per": "batch", "metrics": ["r2", "mae"]},
     "momentum, full": {"lr": 0.01, "momentum": 0.9, "scheduler": "CosineAnnealingLR", "scheduler_options": {"T_max": 60},
@@ -52,9 +52,9 @@ def bits(run):
     return {"end": run.result.end.tobytes().hex(), "params": run.params.to_numpy().tobytes().hex(), "status": run.status, **columns}
 
 
-def train(way, out, **keeping):
+def train(case, out, **keeping):
     torch.set_num_threads(1)
-    run = sq.train(FORMULA, TRAINED, epochs=EPOCHS, **WAYS[way], **keeping)
+    run = sq.train(FORMULA, TRAINED, epochs=EPOCHS, **CASES[case], **keeping)
     out.write_text(json.dumps(bits(run)))
 
 
@@ -75,7 +75,7 @@ def newest(runs):
 
 
 def kill(child, runs, rng):
-    """Kill a child: at any moment of its life, or, more often, soon after it has kept its run once more, so that it comes on."""
+    """Kill a child: at any moment of its life, or, more often, soon after its next checkpoint, so that the run advances."""
     before, end = newest(runs), time.monotonic() + 60
     if rng.random() < 0.2:
         time.sleep(rng.uniform(0, 0.2))
@@ -90,13 +90,13 @@ def kill(child, runs, rng):
     os.kill(child, signal.SIGKILL)
 
 
-def killed_and_resumed(way, folder, times, rng):
-    """Kill a run and resume it until it was killed so often, then let it end; a run that ends earlier begins anew."""
+def kill_and_resume(case, folder, times, rng):
+    """Kill a run and resume it until it was killed so often, then let it end; a run that ends earlier begins again."""
     out, kills, places, tries = folder / "resumed.json", 0, set(), 0
     while True:
         runs = folder / f"run-{tries}"
         every = rng.choice(["1 steps", "3 steps", "2 epochs", "0.005 s"])
-        child = forked(train, way, out, checkpoint=runs, checkpoint_every=every, resume=True)
+        child = forked(train, case, out, checkpoint=runs, checkpoint_every=every, resume=True)
         if kills < times:
             kill(child, runs, rng)
         _, status = os.waitpid(child, 0)
@@ -114,14 +114,14 @@ def killed_and_resumed(way, folder, times, rng):
 def main(folder, times):
     os.fsync = lambda handle: None  # a process that is killed loses nothing that it has written, only a machine does
     sq.train(FORMULA, TRAINED, engine="moments", epochs=1)  # imports what is needed; no backward, whose threads no fork survives
-    for number, way in enumerate(WAYS):
+    for number, case in enumerate(CASES):
         place = Path(folder) / str(number)
         place.mkdir()
-        os.waitpid(forked(train, way, place / "whole.json"), 0)
+        os.waitpid(forked(train, case, place / "whole.json"), 0)
         whole = json.loads((place / "whole.json").read_text())
-        ended, kills, places = killed_and_resumed(way, place, times, random.Random(number))  # noqa: S311  # when to kill
+        ended, kills, places = kill_and_resume(case, place, times, random.Random(number))  # noqa: S311  # when to kill
         differs = [name for name in {*whole, *ended} if whole.get(name) != ended.get(name)]
-        print(json.dumps({"way": way, "kills": kills, "places": places, "differs": differs}), flush=True)
+        print(json.dumps({"case": case, "kills": kills, "places": places, "differs": differs}), flush=True)
 
 
 if __name__ == "__main__":

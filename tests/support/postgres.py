@@ -38,7 +38,7 @@ def _run(*command: object) -> None:
 
 @functools.cache
 def server() -> int:
-    """Start the server, once, and give its port; whoever connects from this machine is trusted, as user "postgres"."""
+    """Start the server, once, and give its port; connections from this machine are trusted, as user "postgres"."""
     binaries, folder = _binaries(), Path(tempfile.mkdtemp(prefix="squarely-postgres-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     if os.geteuid() == 0:
@@ -50,7 +50,7 @@ def server() -> int:
         port = free.getsockname()[1]
     with (data / "postgresql.conf").open("a") as settings:
         settings.write(f"{_SETTINGS}port = {port}\nunix_socket_directories = '{folder}'\n")
-    # Its output goes to a file: whoever reads a pipe that the server holds waits for its end.
+    # Its output goes to a file: a reader of a pipe that the server holds would wait for its end.
     _run(binaries / "pg_ctl", "-D", data, "-l", folder / "log", "-w", "start")
     atexit.register(_run, binaries / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
     return port

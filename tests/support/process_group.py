@@ -1,4 +1,4 @@
-"""Processes that train together: each works off the cases in a folder, and writes down what came of each.
+"""Processes that train together: each runs the cases in a folder, and writes down their outcomes.
 
 They are forked from one process that has imported PyTorch, which takes longer than most of what they do.
 """
@@ -16,10 +16,10 @@ from torch import distributed
 import squarely as sq
 from squarely.data.files import parquet
 from squarely.descent import process_group as processes
-from squarely.descent import training_data as seen
+from squarely.descent import training_data
 from squarely.errors import SquarelyError
 
-LIMIT = 120  # seconds after which whatever hangs is killed
+LIMIT = 120  # seconds after which a process that hangs is killed
 FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload([__name__])
 
@@ -41,7 +41,7 @@ def free_port():
 
 
 def fork(folder, size):
-    """Start processes that work the cases of a folder off together."""
+    """Start processes that run the cases of a folder together."""
     port = free_port()
     forked = [FORKED.Process(target=work, args=(folder, rank, size, port)) for rank in range(size)]
     for process in forked:
@@ -55,8 +55,8 @@ def wait(folder, forked):
         process.join(LIMIT)
         process.kill()
         process.join()
-    said = [(folder / f"stderr-{len(forked)}-{rank}").read_text() for rank in range(len(forked))]
-    return [(process.exitcode, each) for process, each in zip(forked, said, strict=True)]
+    outputs = [(folder / f"stderr-{len(forked)}-{rank}").read_text() for rank in range(len(forked))]
+    return [(process.exitcode, each) for process, each in zip(forked, outputs, strict=True)]
 
 
 def options_of(given, own_rank):
@@ -66,7 +66,7 @@ def options_of(given, own_rank):
         options |= options.pop("rank")[own_rank % 2]
     if "stopped_by" in options:
         rank, epoch = options.pop("stopped_by")
-        options["callbacks"] = lambda told: rank == own_rank and told.epoch == epoch
+        options["callbacks"] = lambda log: rank == own_rank and log.epoch == epoch
     if options.pop("own", False):
         torch.manual_seed(own_rank)  # which a user may well do
         options["model"] = torch.nn.Linear(options.pop("features"), 1)
@@ -79,40 +79,40 @@ def options_of(given, own_rank):
 
 def signal_at(name, message):
     """Let this process send itself a signal when it is about to send so many messages."""
-    told, plain = 0, processes.ProcessGroup.all_reduce
+    sent, plain = 0, processes.ProcessGroup.all_reduce
 
     def summed(self, tensors):
-        nonlocal told
-        told += 1
-        if told == message:
+        nonlocal sent
+        sent += 1
+        if sent == message:
             os.kill(os.getpid(), getattr(signal, name))
         return plain(self, tensors)
 
     processes.ProcessGroup.all_reduce = summed
 
 
-def watched(met):
+def watch_rows(counts):
     """Write down how many rows are held here, and how many are decoded of parts of Parquet files."""
-    shared, decoded = seen.shard_batches, parquet._decode_columns
+    shared, decoded = training_data.shard_batches, parquet._decode_columns
 
     def holding(own, team):
-        met["here"].append(own.n)
+        counts["here"].append(own.n)
         return shared(own, team)
 
     def decoding(opened, names, groups=None):
         for batch in decoded(opened, names, groups):
-            met["parts" if groups is not None else "pilot"] += batch.num_rows
+            counts["parts" if groups is not None else "pilot"] += batch.num_rows
             yield batch
 
-    seen.shard_batches, parquet._decode_columns = holding, decoding
+    training_data.shard_batches, parquet._decode_columns = holding, decoding
 
 
-def outcome(case, met, rank):
-    met |= {"here": [], "parts": 0, "pilot": 0}
+def outcome(case, counts, rank):
+    counts |= {"here": [], "parts": 0, "pilot": 0}
     try:
         run = train(case["formula"], case["data"], **options_of(case["options"], rank))
     except (SquarelyError, KeyboardInterrupt) as error:
-        return {"error": type(error).__name__, "said": str(error)}
+        return {"error": type(error).__name__, "message": str(error)}
     return {
         "params": run.coefficients.tolist(),
         "logged": run.result.history.columns,
@@ -122,21 +122,21 @@ def outcome(case, met, rank):
         "predicted": run.prediction is not None,
         "lr": run.options.rate,
         "remarks": list(run.remarks),
-        **met,
+        **counts,
     }
 
 
 def work(folder, rank, size, port):
-    """Work the cases of a folder off, as one of several processes."""
+    """Run the cases of a folder, as one of several processes."""
     os.environ |= environment(rank, size, port)
-    with (folder / f"stderr-{size}-{rank}").open("w") as told:
-        os.dup2(told.fileno(), 2)
+    with (folder / f"stderr-{size}-{rank}").open("w") as stderr:
+        os.dup2(stderr.fileno(), 2)
     if size > 1:
         distributed.init_process_group("gloo")
-    met = {}
-    watched(met)
+    counts = {}
+    watch_rows(counts)
     cases = json.loads((folder / "cases.json").read_text())
-    outcomes = {name: outcome(case, met, rank) for name, case in cases.items()}
+    outcomes = {name: outcome(case, counts, rank) for name, case in cases.items()}
     (folder / f"outcomes-{size}-{rank}.json").write_text(json.dumps(outcomes))
     if size > 1:
         distributed.destroy_process_group()

@@ -55,7 +55,7 @@ def session(master: str, *, python: str = sys.executable, settings: Mapping[str,
 
 
 def shared() -> Any:
-    """Give the session that whoever needs no other one shares; it starts anew where another one has run meanwhile."""
+    """Give the session that tests share unless they need another; it starts again where another one has run."""
     return _running.get(SHARED) or session(SHARED, settings=SETTINGS)
 
 

@@ -266,11 +266,11 @@ def test_the_plateau_of_the_validation_loss_is_that_of_pytorchs_documentation():
 
 
 def test_a_plateau_that_cannot_be_waited_for_is_refused():
-    for options, said in [
+    for options, message in [
         ({"scheduler_per": "batch", "batch_size": 32}, "waits for the loss of an epoch"),
         ({"scheduler_options": {"mode": "max"}}, "mode='max', which waits for the loss to rise"),
     ]:
-        with pytest.raises(sq.errors.OptionError, match=said):
+        with pytest.raises(sq.errors.OptionError, match=message):
             sq.train(FORMULA, ROWS, epochs=3, scheduler="ReduceLROnPlateau", **options)
 
 

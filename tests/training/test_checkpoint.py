@@ -39,9 +39,9 @@ class CutError(Exception):
 @pytest.fixture
 def cut(monkeypatch):
     """Have runs stop right after they have been kept so many times."""
-    from squarely.descent.checkpoint import checkpointer as keeper
+    from squarely.descent.checkpoint import checkpointer
 
-    write = keeper.write_checkpoint
+    write = checkpointer.write_checkpoint
 
     def after(times):
         left = iter(range(times - 1, -1, -1))
@@ -52,10 +52,10 @@ def cut(monkeypatch):
                 raise CutError
             return path
 
-        monkeypatch.setattr(keeper, "write_checkpoint", stopping)
+        monkeypatch.setattr(checkpointer, "write_checkpoint", stopping)
 
     yield after
-    monkeypatch.setattr(keeper, "write_checkpoint", write)
+    monkeypatch.setattr(checkpointer, "write_checkpoint", write)
 
 
 def went_on(cut, folder, times, **options):
@@ -183,9 +183,9 @@ def test_without_safetensors_only_checkpoints_are_missing(tmp_path):
         "except sq.errors.MissingExtraError as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
-    trained, said = done.stdout.splitlines()
+    trained, words = done.stdout.splitlines()
     assert trained == "finished"
-    assert said == "Saving checkpoints needs safetensors, which is not installed. Install it with: pip install 'squarely[torch]'"
+    assert words == "Saving checkpoints needs safetensors, which is not installed. Install it with: pip install 'squarely[torch]'"
 
 
 def loaded(seed=None):
@@ -314,22 +314,22 @@ def test_the_last_two_are_kept_and_what_killed_writers_left_goes(cut, tmp_path):
     ],
 )
 def test_how_often_a_run_is_kept(every, batch_size, places, tmp_path, monkeypatch):
-    from squarely.descent.checkpoint import checkpointer as keeper
+    from squarely.descent.checkpoint import checkpointer
 
-    met, write = [], keeper.write_checkpoint
-    monkeypatch.setattr(keeper, "write_checkpoint", lambda folder, c: (met.append((c.epoch, c.batch)), write(folder, c)))
+    found, write = [], checkpointer.write_checkpoint
+    monkeypatch.setattr(checkpointer, "write_checkpoint", lambda folder, c: (found.append((c.epoch, c.batch)), write(folder, c)))
     train(checkpoint=tmp_path, checkpoint_every=every, batch_size=batch_size, epochs=7)
-    assert met == places
+    assert found == places
 
 
 def test_seconds_are_counted_from_the_last_time(tmp_path, monkeypatch):
-    from squarely.descent.checkpoint import checkpointer as keeper
+    from squarely.descent.checkpoint import checkpointer
 
-    clock, met = iter(range(10**6)), []
-    monkeypatch.setattr(keeper.time, "monotonic", lambda: float(next(clock)))
-    monkeypatch.setattr(keeper, "write_checkpoint", lambda folder, c: met.append(c.epoch))
+    clock, found = iter(range(10**6)), []
+    monkeypatch.setattr(checkpointer.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(checkpointer, "write_checkpoint", lambda folder, c: found.append(c.epoch))
     train(checkpoint=tmp_path, checkpoint_every="4 s", epochs=13)
-    assert met == [0, 3, 7, 11, 13]  # it is looked at the clock once an epoch, and once more when a run is kept
+    assert found == [0, 3, 7, 11, 13]  # it is looked at the clock once an epoch, and once more when a run is kept
 
 
 def test_callbacks_are_asked_again_by_a_run_that_they_stopped(tmp_path):
@@ -358,7 +358,7 @@ def test_a_run_that_diverged_stays_so(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "words"),
     [
         ({"lr": 0.02}, "lr was 0.01 and is 0.02"),
         ({"momentum": 0.9, "nesterov": True}, "momentum was 0.0 and is 0.9; nesterov was False and is True"),
@@ -379,10 +379,10 @@ def test_a_run_that_diverged_stays_so(tmp_path):
         ({"validation": CARS}, "is of no validation rows, and these are 398"),
     ],
 )
-def test_another_recipe_is_refused(options, said, tmp_path):
+def test_another_recipe_is_refused(options, words, tmp_path):
     train(checkpoint=tmp_path, epochs=3)
     kept = sorted(tmp_path.rglob("*"))
-    with pytest.raises((OptionError, DataError), match=said):
+    with pytest.raises((OptionError, DataError), match=words):
         train(resume=tmp_path, epochs=3, **options)
     assert sorted(tmp_path.rglob("*")) == kept
 
@@ -452,7 +452,7 @@ def test_the_same_values_in_other_columns_are_other_data(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "words"),
     [
         ({"resume": True}, "which is not set"),
         ({"checkpoint_every": "5 s"}, "but not where"),
@@ -471,9 +471,9 @@ def test_the_same_values_in_other_columns_are_other_data(tmp_path):
         ({"checkpoint": "a", "engine": "closed_form"}, "takes no steps"),
     ],
 )
-def test_options_that_make_no_sense(options, said, tmp_path, monkeypatch):
+def test_options_that_make_no_sense(options, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(OptionError, match=said):
+    with pytest.raises(OptionError, match=words):
         train(**options)
 
 
@@ -627,9 +627,9 @@ def test_files_that_were_changed_on_purpose_are_refused_or_harmless(seed, optimi
     rng, refused = random.Random(seed), 0  # noqa: S311  # which damage is done
 
     def change(document):
-        *way, last = rng.choice(list(places(document["run"])))
+        *case, last = rng.choice(list(places(document["run"])))
         part = document["run"]
-        for key in way:
+        for key in case:
             part = part[key]
         if rng.random() < 0.2 and isinstance(part, dict):
             del part[last]

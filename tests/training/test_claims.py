@@ -1,7 +1,7 @@
-"""Every sentence about a run is a claim: random recipes are run, and what is said of them is tried out.
+"""Every sentence about a run is a claim: random options are run, and each sentence is tried out.
 
 The optimum, its standard errors and the steps on all rows are worked out here in NumPy. What more epochs, another precision or no
-decay would do is tried by running it. SQUARELY_DIFFERENTIAL_CASES sets how many recipes are tried.
+decay would do is tried by running it. SQUARELY_DIFFERENTIAL_CASES sets how many cases are tried.
 """
 
 import re
@@ -69,8 +69,8 @@ def data_of(rng):
     return {**dict(zip(names, X.T, strict=True)), "y": 1 + X @ rng.normal(size=p) + noise * rng.normal(size=n)}, names
 
 
-def recipe_of(rng, n):
-    """Draw a recipe."""
+def draw_options(rng, n):
+    """Draw the options of a run."""
     chance = rng.random
     kind = str(rng.choice(["sgd", "sgd", "sgd", "adam", "adamw", "rmsprop", "lbfgs", "adagrad"]))
     options = {"optimizer": kind, "epochs": int(rng.choice([5, 20, 100, 400])), "seed": int(rng.integers(100))}
@@ -113,12 +113,12 @@ class Tried:
     def __init__(self, seed):
         rng = np.random.default_rng([13, seed])
         self.data, self.names = data_of(rng)
-        self.options = recipe_of(rng, len(self.data["y"]))
+        self.options = draw_options(rng, len(self.data["y"]))
         self.formula = "y ~ " + " + ".join(self.names)
         self.fit = sq.ols(self.formula, self.data)
         self.problem = Problem(self.data, self.names, standardize=self.options.get("standardize", True))
         self.run, self.certificate = self.again()
-        self.said = self.certificate.cause
+        self.message = self.certificate.cause
         self.kind = {name: self.options.get(name, 0.0) for name in ("momentum", "nesterov", "weight_decay")}
 
     def again(self, **changes):
@@ -198,7 +198,7 @@ def check_limits(tried):
             each = [second_moments(problem, replace(descent, lr=factor * known.lr_limit), rows) for rows in (size, last)]
             epoch = each[1] @ np.linalg.matrix_power(each[0], steps - 1)
             assert (np.abs(np.linalg.eigvals(epoch)).max() > 1) == grows
-    advised = number(r"(?:Try|try) lr=([\d.e+-]+[\de])", " ".join(tried.run.warnings) + tried.said)
+    advised = number(r"(?:Try|try) lr=([\d.e+-]+[\de])", " ".join(tried.run.warnings) + tried.message)
     assert advised is None or advised < known.lr_limit
 
 
@@ -249,21 +249,21 @@ def worst(problem, tried, epochs, lr=None):
 
 def check_epochs(tried):
     """Epochs that are said to do, do."""
-    problem, start, said = tried.problem, tried.run.result.start, tried.said
+    problem, start, message = tried.problem, tried.run.result.start, tried.message
     taken = len(tried.run.result.losses) - 1
-    more = number(r"([\d,]+) more epochs? at lr=", said, int)
+    more = number(r"([\d,]+) more epochs? at lr=", message, int)
     if more is not None:
         assert problem.gap(problem.steps(start, taken + more, lr=tried.run.options.rate, **tried.kind)) <= TAU * (1 + 1e-6)
-        if taken + more <= 3000 and "float32 may lose" not in said:
+        if taken + more <= 3000 and "float32 may lose" not in message:
             assert tried.gap_with(epochs=taken + more) <= TAU * (1 + 1e-3)
-    at_best = re.search(r"At the best rate, lr=([\d.e+-]+), ([\d,]+) epochs? from the start", said)
+    at_best = re.search(r"At the best rate, lr=([\d.e+-]+), ([\d,]+) epochs? from the start", message)
     if at_best is not None:
         lr, epochs = float(at_best[1]), int(at_best[2].replace(",", ""))
         assert problem.gap(problem.steps(start, epochs, lr=lr, **tried.kind)) <= TAU * (1 + 1e-6)
-    plain = re.search(r"a constant lr=([\d.e+-]+), .*?takes ([\d,]+) epochs? from the start", said)
+    plain = re.search(r"a constant lr=([\d.e+-]+), .*?takes ([\d,]+) epochs? from the start", message)
     if plain is not None:
         assert problem.gap(problem.steps(start, int(plain[2].replace(",", "")), lr=float(plain[1]))) <= TAU * (1 + 1e-6)
-    never = "no number of epochs will do" in said or "No number of epochs brings" in said
+    never = "no number of epochs will do" in message or "No number of epochs brings" in message
     if never and tried.run.theory.batches is None:
         assert problem.gap(problem.steps(start, 10**7, lr=tried.run.options.rate, **tried.kind)) > 0.2 * TAU
 
@@ -296,16 +296,16 @@ def check_precision(tried):
 
 def check_more_epochs(tried):
     """More epochs help where that is said, and not where it is not."""
-    said, gap, epochs = tried.said, tried.gap, tried.options["epochs"]
-    if "was still falling" in said and tried.run.options.loss == "mse":
+    message, gap, epochs = tried.message, tried.gap, tried.options["epochs"]
+    if "was still falling" in message and tried.run.options.loss == "mse":
         assert min(tried.gap_with(epochs=k * epochs) for k in (3, 6)) < gap
-    if "hardly falls any more" in said:
+    if "hardly falls any more" in message:
         assert tried.gap_with(epochs=2 * epochs) > 0.1 * gap
-    if "LBFGS no longer moves" in said:
+    if "LBFGS no longer moves" in message:
         assert_close(tried.gap_with(epochs=2 * epochs), gap, rtol=1e-6)
         tolerances = {"tolerance_grad": 0.0, "tolerance_change": 0.0}
         assert tried.gap_with(optimizer_options=tolerances, dtype="float64") < gap
-    if "hardly moved it" in said and tried.options["scheduler"] in ("ExponentialLR", "StepLR"):
+    if "hardly moved it" in message and tried.options["scheduler"] in ("ExponentialLR", "StepLR"):
         assert tried.gap_with(epochs=2 * epochs) > 0.2 * gap
 
 
@@ -317,7 +317,7 @@ def test_what_is_said_of_random_recipes_is_true(part):
             check(tried)
         except AssertionError as error:
             raise AssertionError(
-                f"case {seed}: {tried.options}\n{tried.certificate.verdict}: {tried.said}\n{tried.run.warnings}\n{error}"
+                f"case {seed}: {tried.options}\n{tried.certificate.verdict}: {tried.message}\n{tried.run.warnings}\n{error}"
             ) from error
 
 

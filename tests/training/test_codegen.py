@@ -121,7 +121,7 @@ def enough(epoch):
 
 
 SOME = {"batch_size": 32, "epochs": 12}
-RECIPES = {
+OPTION_SETS = {
     "batches": {"batch_size": 7, "epochs": 8},
     "batches, float64": {"batch_size": 31, "epochs": 8, "dtype": "float64", "momentum": 0.9, "seed": -3},
     "replacement": {**SOME, "replacement": True},
@@ -194,7 +194,7 @@ RECIPES = {
     "frame beside a file": {"validation": sq.datasets.cars()[:70], "formula": "mpg ~ weight * C(origin)", "metrics": "rmse"},
     **{f"optimizer {name}": {"optimizer": name, "epochs": 8, "dtype": "float64"} for name in OPTIMIZERS},
 }
-EXACT |= {name: (o.pop("formula", SEVERAL), o.pop("data", CARS), o) for name, o in RECIPES.items()}
+EXACT |= {name: (o.pop("formula", SEVERAL), o.pop("data", CARS), o) for name, o in OPTION_SETS.items()}
 ROUNDED = {
     "moments": ("mpg ~ weight + C(origin)", CARS, {"engine": "moments", "momentum": 0.9}),
     "closed form": ("mpg ~ weight", CARS, {"engine": "closed_form"}),
@@ -217,13 +217,13 @@ def prepared(folder, name):
     code = run.code()
     (folder / name / "script.py").write_text(code, encoding="utf-8")
     if not isinstance(data, str | os.PathLike):
-        write_as_told(code, folder / name, frame=data)
+        write_as_commented(code, folder / name, frame=data)
     if isinstance(options.get("validation"), pd.DataFrame):
-        write_as_told(code, folder / name, validation=options["validation"])
+        write_as_commented(code, folder / name, validation=options["validation"])
     return run
 
 
-def write_as_told(code, folder, **frames):
+def write_as_commented(code, folder, **frames):
     """Do what the script's comment says of rows in memory."""
     (name,) = frames
     (told,) = (line.removeprefix("#     ") for line in code.splitlines() if line.startswith(f"#     {name}"))
@@ -259,7 +259,7 @@ def test_losses_are_the_same_to_the_last_bit(outcomes, name):
     assert "to the last bit" in (folder / name / "script.py").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", OPTION_SETS)
 def test_what_else_is_logged_is_the_same(outcomes, name):
     runs, scripts, _ = outcomes
     log, script = runs[name].result.history.columns, scripts[name]
@@ -341,7 +341,7 @@ def test_a_script_prints_the_last_loss_and_the_coefficients(tmp_path):
 
 
 def alone(code, folder):
-    """Run a script in a process of its own, and give its losses."""
+    """Run a script in a separate process, and give its losses."""
     (folder / "script.py").write_text(code + '\nimport json\njson.dump(losses, open("losses.json", "w"))\n', encoding="utf-8")
     done = run_script(folder / "script.py")
     assert done.returncode == 0, done.stderr
@@ -414,8 +414,8 @@ def test_a_column_may_be_truth_here_and_numbers_there(tmp_path):
     one, other = table(80), table(70, seed=5).assign(flag=lambda frame: frame["flag"].astype(float))
     for training, validation in [(one, other), (other, one)]:
         run = sq.train("y ~ I(flag * x) + C(flag)", training, epochs=3, validation=validation, dtype="float64")
-        write_as_told(run.code(), tmp_path, frame=training)
-        write_as_told(run.code(), tmp_path, validation=validation)
+        write_as_commented(run.code(), tmp_path, frame=training)
+        write_as_commented(run.code(), tmp_path, validation=validation)
         done = inside(run.code(), tmp_path)
         assert_close(done["losses"], run.result.losses, rtol=1e-12)
         assert_close(done["val_losses"], run.result.history.columns["val_loss"], rtol=1e-12)

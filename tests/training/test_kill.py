@@ -23,10 +23,10 @@ def test_killed_at_random_moments_and_resumed_a_run_ends_with_the_same_bits(tmp_
         [sys.executable, "-m", "tests.support.kill", str(tmp_path), "9"], capture_output=True, text=True, timeout=500, check=False
     )
     assert done.returncode == 0, done.stderr
-    ways = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [way["differs"] for way in ways] == [[]] * 6
-    assert sum(way["kills"] for way in ways) >= 50
-    assert all(way["places"] >= 3 for way in ways)
+    cases = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [case["differs"] for case in cases] == [[]] * 6
+    assert sum(case["kills"] for case in cases) >= 50
+    assert all(case["places"] >= 3 for case in cases)
 
 
 @pytest.mark.smoke
@@ -93,17 +93,17 @@ def test_signals_belong_to_the_main_thread_and_stay_as_they_were(tmp_path):
 
 
 def test_a_handler_of_the_users_is_called(tmp_path):
-    met, once = [], []
+    found, once = [], []
 
     def press(epoch):
         if epoch.epoch == 3 and not once:
             once.append(signal.raise_signal(signal.SIGTERM))
 
-    before = signal.signal(signal.SIGTERM, lambda number, frame: met.append(number))
+    before = signal.signal(signal.SIGTERM, lambda number, frame: found.append(number))
     try:
         with pytest.raises(KeyboardInterrupt, match="interrupted at epoch 3, and saved"):
             train(checkpoint=tmp_path, callbacks=press)
-        assert met == [signal.SIGTERM]
+        assert found == [signal.SIGTERM]
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -111,8 +111,8 @@ def test_a_handler_of_the_users_is_called(tmp_path):
 COMMAND = """
 import os, signal, sys, threading
 import squarely.cli
-from squarely.descent.checkpoint import checkpointer as keeper
-write = keeper.write_checkpoint
+from squarely.descent.checkpoint import checkpointer
+write = checkpointer.write_checkpoint
 
 def telling(folder, checkpoint):
     path = write(folder, checkpoint)
@@ -120,7 +120,7 @@ def telling(folder, checkpoint):
         os.kill(os.getpid(), int(os.environ["SIGNAL"]))
     return path
 
-keeper.write_checkpoint = telling
+checkpointer.write_checkpoint = telling
 squarely.cli.main()
 """
 

@@ -125,9 +125,9 @@ def test_each_scan_iterates_the_loader_once_and_small_batches_are_put_together()
 def test_more_rows_than_one_piece():
     x = torch.arange(150_000.0, dtype=torch.float64)
     source = LoaderSource(DataLoader(TensorDataset(x, 2 * x), batch_size=40_000))
-    met = list(iter_batches(source, ["x1", "y"]))
-    assert [batch.size for batch in met] == [80_000, 70_000]
-    np.testing.assert_array_equal(np.concatenate([batch.numbers["y"].values for batch in met]), 2 * np.arange(150_000.0))
+    found = list(iter_batches(source, ["x1", "y"]))
+    assert [batch.size for batch in found] == [80_000, 70_000]
+    np.testing.assert_array_equal(np.concatenate([batch.numbers["y"].values for batch in found]), 2 * np.arange(150_000.0))
 
 
 @pytest.mark.parametrize("own", [True, False])
@@ -153,8 +153,8 @@ def test_a_loader_that_shuffles_has_one_order_here_and_keeps_its_random_state(ow
         assert source.notes == ()
 
     undisturbed, after = orders(3, lambda loader: torch.rand(14))
-    met, later = orders(3, scan)
-    assert all(torch.equal(a, b) for a, b in zip(undisturbed, met, strict=True))
+    found, later = orders(3, scan)
+    assert all(torch.equal(a, b) for a, b in zip(undisturbed, found, strict=True))
     assert torch.equal(after, later)
     np.testing.assert_array_equal(scans[0], scans[1])
     np.testing.assert_array_equal(np.sort(scans[0]), np.sort(X[:, 0].numpy()))
@@ -162,7 +162,7 @@ def test_a_loader_that_shuffles_has_one_order_here_and_keeps_its_random_state(ow
 
 
 @pytest.mark.parametrize(
-    ("loader", "met", "note"),
+    ("loader", "found", "note"),
     [
         (lambda d: DataLoader(d, batch_size=10, drop_last=True), 90,
          "90 of the 96 rows of its dataset: drop_last=True leaves 6 out of each epoch"),
@@ -179,12 +179,12 @@ def test_a_loader_that_shuffles_has_one_order_here_and_keeps_its_random_state(ow
         (lambda d: DataLoader(d, batch_size=96, drop_last=True), 96, None),
     ],
 )  # fmt: skip
-def test_rows_that_are_not_those_of_the_dataset_are_noted(loader, met, note):
+def test_rows_that_are_not_those_of_the_dataset_are_noted(loader, found, note):
     source = LoaderSource(loader(TensorDataset(*rows())))
     assert source.notes == ()
     seen = [np.concatenate([batch.numbers["x2"].values for batch in iter_batches(source, ["x2"])]) for _ in range(2)]
     np.testing.assert_array_equal(seen[0], seen[1])
-    assert (len(seen[0]), source.rows, len(source.notes)) == (met, met, int(note is not None))
+    assert (len(seen[0]), source.rows, len(source.notes)) == (found, found, int(note is not None))
     assert note is None or note in source.notes[0]
 
 
@@ -291,11 +291,11 @@ def test_loaders_that_cannot_be_used(loader, says):
 
 def test_pairs_are_the_tensors_of_the_loader_in_the_shape_of_the_loop():
     X, y = rows(dtype=torch.float16, column=False)
-    met = list(iter_pairs(cut(X, y, 40)))
-    assert [(len(a), a.shape[1], b.shape) for a, b in met] == [(40, 3, (40, 1)), (40, 3, (40, 1)), (16, 3, (16, 1))]
-    assert met[0][0].data_ptr() == X.data_ptr()
-    assert met[0][1].dtype == torch.float16
-    assert torch.equal(torch.cat([b for _, b in met])[:, 0], y)
+    found = list(iter_pairs(cut(X, y, 40)))
+    assert [(len(a), a.shape[1], b.shape) for a, b in found] == [(40, 3, (40, 1)), (40, 3, (40, 1)), (16, 3, (16, 1))]
+    assert found[0][0].data_ptr() == X.data_ptr()
+    assert found[0][1].dtype == torch.float16
+    assert torch.equal(torch.cat([b for _, b in found])[:, 0], y)
 
 
 # --- the module as a function ---
@@ -631,12 +631,12 @@ def test_workers_that_persist_give_the_batches_of_the_users_own_loop(begun):
         assert torch.equal(a, b)
 
 
-@pytest.mark.parametrize("door", ["X", "dict"])
-def test_tensors_with_gradients_and_short_floats_are_numbers(door):
+@pytest.mark.parametrize("form", ["X", "dict"])
+def test_tensors_with_gradients_and_short_floats_are_numbers(form):
     """bfloat16 has numbers that float32 holds exactly."""
     data = Shifting(40)
     X, y = data.X.bfloat16(), (data.y + 0.1 * data.X[:, 0] ** 2).requires_grad_()
-    given = {"X": X, "y": y} if door == "X" else {"formula": "y ~ x1 + x2", "data": {"x1": X[:, 0], "x2": X[:, 1], "y": y}}
+    given = {"X": X, "y": y} if form == "X" else {"formula": "y ~ x1 + x2", "data": {"x1": X[:, 0], "x2": X[:, 1], "y": y}}
     A = np.column_stack([np.ones(40), X.double().numpy()])
     truth, *_ = np.linalg.lstsq(A, y.detach().numpy(), rcond=None)
     assert_close(sq.ols(**given).params, truth, rtol=1e-10)
@@ -651,12 +651,12 @@ def test_rows_to_validate_with_may_be_arrays_like_those_to_train_on():
     expected = sq.train(X=X[:30], y=y[:30], lr=0.1, epochs=4, validation=named).history
     for pair in [(X[30:], y[30:]), (data.X[30:], data.y[30:, None]), (X[30:].tolist(), y[30:].tolist())]:
         assert sq.train(X=X[:30], y=y[:30], lr=0.1, epochs=4, validation=pair).history.equals(expected)
-    for pair, said in [
+    for pair, message in [
         ((X[30:], y[29:]), "10 rows and y has 11 values"),
         ((X[30:, :1], y[30:]), "1 column, and X= has 2"),
         ((X[30:], y[30:], y[30:]), "3 parts"),
     ]:
-        with pytest.raises(DataError, match=said):
+        with pytest.raises(DataError, match=message):
             sq.train(X=X[:30], y=y[:30], validation=pair)
 
 

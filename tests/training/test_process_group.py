@@ -35,12 +35,12 @@ def started(words, size):
 def ended(processes):
     """Wait for all, and give (exit code, stdout, stderr) of each."""
     try:
-        said = [process.communicate(timeout=LIMIT) for process in processes]
+        outputs = [process.communicate(timeout=LIMIT) for process in processes]
     finally:
         for process in processes:
             with process:  # its pipes are closed and its end is waited for
                 process.kill()
-    return [(process.returncode, *each) for process, each in zip(processes, said, strict=True)]
+    return [(process.returncode, *each) for process, each in zip(processes, outputs, strict=True)]
 
 
 def worked_off(folder, cases, *sizes):
@@ -140,13 +140,13 @@ def test_any_number_of_processes_does_what_one_does(done, name, size):
     (one,) = done[1]
     rtol = 2e-6 if name == "float32" else 1e-12
     for outcomes in done[size]:
-        met, expected = outcomes[name], one[name]
-        assert_close(met["params"], expected["params"], rtol=rtol)
-        assert list(met["logged"]) == list(expected["logged"])
+        found, expected = outcomes[name], one[name]
+        assert_close(found["params"], expected["params"], rtol=rtol)
+        assert list(found["logged"]) == list(expected["logged"])
         for column, values in expected["logged"].items():
-            assert_close(met["logged"][column], values, rtol=rtol)
-        assert (met["status"], met["rows"]) == (expected["status"], expected["rows"])
-        assert_close(met["lr"], expected["lr"], rtol=1e-12)
+            assert_close(found["logged"][column], values, rtol=rtol)
+        assert (found["status"], found["rows"]) == (expected["status"], expected["rows"])
+        assert_close(found["lr"], expected["lr"], rtol=1e-12)
 
 
 @pytest.mark.smoke
@@ -162,19 +162,19 @@ def test_all_processes_have_the_same_bits(done, size):
     first, *others = done[size]
     for name, expected in first.items():
         for outcomes in others:
-            for part in ("params", "logged", "error", "said", "reason"):
+            for part in ("params", "logged", "error", "message", "reason"):
                 assert outcomes[name].get(part) == expected.get(part), name
 
 
 @pytest.mark.parametrize("size", [2, 3])
 def test_each_process_reads_and_holds_its_share(done, size):
-    met = [outcomes["share"] for outcomes in done[size]]
+    found = [outcomes["share"] for outcomes in done[size]]
     ends = [N * rank // size for rank in range(size + 1)]
-    assert [each["here"] for each in met] == [[n] for n in np.diff(ends).tolist()]
+    assert [each["here"] for each in found] == [[n] for n in np.diff(ends).tolist()]
     group = N // 40
-    for each, n in zip(met, np.diff(ends).tolist(), strict=True):
+    for each, n in zip(found, np.diff(ends).tolist(), strict=True):
         assert 2 * n <= each["parts"] <= 2 * (n + 2 * group)  # for the cross-products and the rows, in whole row groups
-    assert [each["predicted"] for each in met] == [True] + [False] * (size - 1)  # only the first asks the exact road
+    assert [each["predicted"] for each in found] == [True] + [False] * (size - 1)  # only the first asks the exact road
 
 
 @pytest.mark.parametrize("size", [2, 3])
@@ -228,12 +228,12 @@ def test_the_wish_of_one_callback_stops_all(done, size):
 def test_what_cannot_be_is_said_by_all(done, size):
     for outcomes in done[size]:
         assert outcomes["other options"]["error"] == "OptionError"
-        assert "Process 1 of" in outcomes["other options"]["said"]
-        assert "another lr than process 0: 0.2, not 0.1" in outcomes["other options"]["said"]
+        assert "Process 1 of" in outcomes["other options"]["message"]
+        assert "another lr than process 0: 0.2, not 0.1" in outcomes["other options"]["message"]
         assert outcomes["wrong in one share"]["error"] == "DataError"
-        assert "'seven' in data row 30,001" in outcomes["wrong in one share"]["said"]
+        assert "'seven' in data row 30,001" in outcomes["wrong in one share"]["message"]
         assert outcomes["small batches"]["error"] == "OptionError"
-        assert f"at least batch_size={size}" in outcomes["small batches"]["said"]
+        assert f"at least batch_size={size}" in outcomes["small batches"]["message"]
 
 
 # A process that ends, and signals
@@ -268,10 +268,10 @@ def disturbed(folder, case, *signal, resume=False):
     (folder / "cases.json").write_text(json.dumps({"case": {**case, "options": options}}))
     codes = [code for code, _ in wait(folder, fork(folder, 2))]
     written = [folder / f"outcomes-2-{rank}.json" for rank in range(2)]
-    met = [json.loads(path.read_text())["case"] if path.exists() else None for path in written]
+    found = [json.loads(path.read_text())["case"] if path.exists() else None for path in written]
     for path in written:
         path.unlink(missing_ok=True)
-    return codes, met
+    return codes, found
 
 
 def gone_on(case, folder):
@@ -282,18 +282,18 @@ def gone_on(case, folder):
 def test_a_killed_process_ends_the_others_and_the_checkpoint_serves(kept, tmp_path):
     every, undisturbed = kept
     for rank, message, resume in [(1, 217, False), (0, 101, True)]:
-        codes, met = disturbed(tmp_path / "killed", every["held"], "SIGKILL", rank, message, resume=resume)
+        codes, found = disturbed(tmp_path / "killed", every["held"], "SIGKILL", rank, message, resume=resume)
         assert codes[rank] == -9
-        assert met[1 - rank]["error"] == "ProcessError"
-        assert f"Process {1 - rank} of 2 has lost another one" in met[1 - rank]["said"]
-        assert "resumes from the newest" in met[1 - rank]["said"]
+        assert found[1 - rank]["error"] == "ProcessError"
+        assert f"Process {1 - rank} of 2 has lost another one" in found[1 - rank]["message"]
+        assert "resumes from the newest" in found[1 - rank]["message"]
     shutil.copytree(tmp_path / "killed", tmp_path / "alone")
     alone = gone_on(every["held"], tmp_path / "alone")
     assert_close(alone.coefficients, undisturbed[0]["held"]["params"], rtol=1e-6)
     assert "processes was 2 and is 1" in " ".join(alone.remarks)
-    codes, met = disturbed(tmp_path / "killed", every["held"], resume=True)
+    codes, found = disturbed(tmp_path / "killed", every["held"], resume=True)
     assert codes == [0, 0]
-    for outcome, expected in zip(met, undisturbed, strict=True):
+    for outcome, expected in zip(found, undisturbed, strict=True):
         assert outcome["params"] == expected["held"]["params"]
         assert outcome["logged"] == expected["held"]["logged"]
         assert "resumed from epoch" in outcome["remarks"][0]
@@ -303,16 +303,16 @@ def test_a_killed_process_ends_the_others_and_the_checkpoint_serves(kept, tmp_pa
 def test_a_signal_to_one_process_halts_all_at_one_step_and_nothing_is_lost(kept, name, tmp_path):
     every, undisturbed = kept
     message = 9 if name == "full batch" else 151
-    codes, met = disturbed(tmp_path, every[name], "SIGINT", 1, message)
+    codes, found = disturbed(tmp_path, every[name], "SIGINT", 1, message)
     assert codes == [0, 0]
-    assert [outcome["error"] for outcome in met] == ["KeyboardInterrupt"] * 2
-    assert met[0]["said"] == met[1]["said"]
-    assert "and saved. Resume with resume=" in met[0]["said"]
+    assert [outcome["error"] for outcome in found] == ["KeyboardInterrupt"] * 2
+    assert found[0]["message"] == found[1]["message"]
+    assert "and saved. Resume with resume=" in found[0]["message"]
     if name == "streamed":
         with pytest.raises(OptionError, match="2 processes streamed together, and now there are 1"):
             gone_on(every[name], tmp_path)
-    codes, met = disturbed(tmp_path, every[name], resume=True)
-    for outcome, expected in zip(met, undisturbed, strict=True):
+    codes, found = disturbed(tmp_path, every[name], resume=True)
+    for outcome, expected in zip(found, undisturbed, strict=True):
         assert outcome["params"] == expected[name]["params"]
         assert outcome["logged"] == expected[name]["logged"]
 
@@ -362,14 +362,14 @@ def test_what_all_meet_is_said_by_the_first_and_every_exit_code_is_its_own():
         "one GPU": ([*TRAIN, "--device", "cuda:1"], 2),
     }
     begun = {name: started(command, 2) for name, (command, _) in words.items()}
-    met = {name: ended(processes) for name, processes in begun.items()}
+    found = {name: ended(processes) for name, processes in begun.items()}
     for name, (_, expected) in words.items():
-        assert [code for code, _, _ in met[name]] == [expected] * 2
-        assert met[name][1][1:] == ("", "")
-        assert met[name][0][2].count("rror") == 1
-    assert met["diverged"][0][1].count("Training Results") == 1
-    assert "squarely ols runs in one process, and there are 2 of them" in met["another command"][0][2]
-    assert "is one GPU, and each process needs its own" in met["one GPU"][0][2]
+        assert [code for code, _, _ in found[name]] == [expected] * 2
+        assert found[name][1][1:] == ("", "")
+        assert found[name][0][2].count("rror") == 1
+    assert found["diverged"][0][1].count("Training Results") == 1
+    assert "squarely ols runs in one process, and there are 2 of them" in found["another command"][0][2]
+    assert "is one GPU, and each process needs its own" in found["one GPU"][0][2]
 
 
 def test_the_command_line_says_that_another_process_has_ended(tmp_path):

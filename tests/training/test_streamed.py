@@ -21,7 +21,7 @@ from squarely.descent.batches.streamed import StreamedBatches
 from squarely.design import learn_from_rows, parse_formula
 from squarely.errors import DataError
 from squarely.moments import gather_moments, standardize_moments
-from tests.support.checks import DOORS, assert_close, through_door
+from tests.support.checks import FORMS, assert_close, hand_over
 
 N = 2_000
 
@@ -58,14 +58,14 @@ def written(path, data, group):
 # Every row once
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_every_row_comes_once_an_epoch_through_every_door(door, tmp_path):
-    stream = streamed(through_door(door, table(), tmp_path))
+@pytest.mark.parametrize("form", FORMS)
+def test_every_row_comes_once_an_epoch_through_every_form(form, tmp_path):
+    stream = streamed(hand_over(form, table(), tmp_path))
     assert (stream.n, stream.features) == (N, 2)
     for epoch in (0, 1):
-        met = order(stream, epoch)
-        assert sorted(met) == list(range(N))
-        assert (met != np.arange(N)).sum() > N / 2
+        found = order(stream, epoch)
+        assert sorted(found) == list(range(N))
+        assert (found != np.arange(N)).sum() > N / 2
     assert row_numbers(stream, stream.sequential()).tolist() == list(range(N))
 
 
@@ -73,7 +73,7 @@ def test_every_row_comes_once_an_epoch_through_every_door(door, tmp_path):
 def test_every_row_of_a_folder_of_files_comes_once(suffix, tmp_path):
     data = table()
     for k, (a, b) in enumerate([(0, 700), (700, 701), (701, N)]):
-        through_door(suffix, {name: x[a:b] for name, x in data.items()}, tmp_path).rename(tmp_path / f"part-{k}.{suffix}")
+        hand_over(suffix, {name: x[a:b] for name, x in data.items()}, tmp_path).rename(tmp_path / f"part-{k}.{suffix}")
     stream = streamed(tmp_path)
     assert sorted(order(stream)) == list(range(N))
     assert row_numbers(stream, stream.sequential()).tolist() == list(range(N))
@@ -125,9 +125,9 @@ def test_rows_with_gaps_are_left_out(tmp_path):
 # The order
 
 
-@pytest.mark.parametrize("door", ["dict", "parquet", "csv"])
-def test_seed_and_epoch_decide_the_order(door, tmp_path):
-    data = through_door(door, table(), tmp_path)
+@pytest.mark.parametrize("form", ["dict", "parquet", "csv"])
+def test_seed_and_epoch_decide_the_order(form, tmp_path):
+    data = hand_over(form, table(), tmp_path)
     first = order(streamed(data, seed=3), epoch=4)
     assert order(streamed(data, seed=3), epoch=4).tolist() == first.tolist()
     assert order(streamed(data, seed=3), epoch=5).tolist() != first.tolist()
@@ -172,9 +172,9 @@ def test_skipped_batches_leave_the_others_as_they_are(skip, size, tmp_path):
 
 def test_a_buffer_may_be_smaller_than_a_part_and_than_a_batch(tmp_path):
     data = written(tmp_path / "a.parquet", table(), N)  # one row group
-    met = order(streamed(data, buffer=100 * 24), size=10)
-    assert sorted(met) == list(range(N))
-    assert np.abs(met - np.arange(N)).max() < 100  # the shuffle is local
+    found = order(streamed(data, buffer=100 * 24), size=10)
+    assert sorted(found) == list(range(N))
+    assert np.abs(found - np.arange(N)).max() < 100  # the shuffle is local
     assert sorted(order(streamed(data, buffer=1), size=64)) == list(range(N))
 
 
@@ -191,11 +191,11 @@ def test_sorted_rows_are_mixed(tmp_path):
     stream = streamed(written(tmp_path / "a.parquet", table(n), 400), buffer=n // 5 * 24)  # 50 parts, ten in a buffer
     moved, spread, alike = [], [], []
     for epoch in range(8):
-        met = order(stream, epoch)
-        moved.append(np.abs(met - np.arange(n)).mean() / (n / 3))
-        batches = met[: n // 64 * 64].reshape(-1, 64).mean(axis=1)
+        found = order(stream, epoch)
+        moved.append(np.abs(found - np.arange(n)).mean() / (n / 3))
+        batches = found[: n // 64 * 64].reshape(-1, 64).mean(axis=1)
         spread.append(batches.std() / (n / 12**0.5))  # in order: 1; drawn uniformly: 1 / 8
-        alike.append(np.corrcoef(met[1:], met[:-1])[0, 1])  # in order: 1
+        alike.append(np.corrcoef(found[1:], found[:-1])[0, 1])  # in order: 1
     assert_close(np.mean(moved), 1.0, rtol=0.1)
     assert np.mean(spread) < 0.4
     assert np.abs(alike).max() < 0.25
@@ -204,12 +204,12 @@ def test_sorted_rows_are_mixed(tmp_path):
 # Parts
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_parts_follow_each_other_and_know_where_they_are(door, tmp_path):
-    n = 2 * BATCH_ROWS + 5 if door in ("dict", "pandas", "polars", "arrow") else N
-    source = open_source(through_door(door, table(n), tmp_path))
+@pytest.mark.parametrize("form", FORMS)
+def test_parts_follow_each_other_and_know_where_they_are(form, tmp_path):
+    n = 2 * BATCH_ROWS + 5 if form in ("dict", "pandas", "polars", "arrow") else N
+    source = open_source(hand_over(form, table(n), tmp_path))
     parts = source.parts()
-    assert len(parts) == {"parquet": 7, "csv": 1, "jsonl": 1, "polars lazy": 1, "duckdb": 1, "feather": 1}.get(door, 3)
+    assert len(parts) == {"parquet": 7, "csv": 1, "jsonl": 1, "polars lazy": 1, "duckdb": 1, "feather": 1}.get(form, 3)
     assert parts[0].start == 0
     for one, other in pairwise(parts):
         assert other.start == one.start + one.rows
@@ -226,8 +226,8 @@ def test_small_row_groups_are_read_together_but_a_file_keeps_many_parts(tmp_path
     parts = source.parts()
     assert 50 < len(parts) <= 64  # of 400 row groups
     assert {part.rows for part in parts[:-1]} == {350}
-    met = [batch.numbers["row"].values for batch in map_batches(source, ["row"], [], lambda batch: batch, parts=[3, 1])]
-    assert np.concatenate(met).tolist() == [*range(1050, 1400), *range(350, 700)]
+    found = [batch.numbers["row"].values for batch in map_batches(source, ["row"], [], lambda batch: batch, parts=[3, 1])]
+    assert np.concatenate(found).tolist() == [*range(1050, 1400), *range(350, 700)]
 
 
 def test_record_batches_of_a_feather_file_are_parts(tmp_path):
@@ -248,10 +248,10 @@ def test_an_arrow_stream_is_one_part(tmp_path):
 def test_parts_of_several_files_are_placed_behind_each_other(suffix, tmp_path):
     for k in range(2):
         data = {"row": np.arange(k * 400, (k + 1) * 400, dtype=float)}
-        through_door(suffix, data, tmp_path).rename(tmp_path / f"part-{k}.{suffix}")
+        hand_over(suffix, data, tmp_path).rename(tmp_path / f"part-{k}.{suffix}")
     source = open_source(tmp_path)
-    met = [(part.start, part.rows) for part in source.parts()]
-    assert met == ([(0, 300), (300, 100), (400, 300), (700, 100)] if suffix == "parquet" else [(0, 400), (400, 400)])
+    found = [(part.start, part.rows) for part in source.parts()]
+    assert found == ([(0, 300), (300, 100), (400, 300), (700, 100)] if suffix == "parquet" else [(0, 400), (400, 400)])
     for batch in map_batches(source, ["row"], [], lambda batch: batch, parts=[1, 0]):
         assert batch.numbers["row"].values.tolist() == list(range(batch.start, batch.start + batch.size))
 
@@ -273,11 +273,11 @@ def test_shares_of_ranks_have_every_row_once(gaps, tmp_path):
     stream = streamed(path)
     sources = [shard_of(stream.source, number, 2) for number in range(2)]
     shares = [replace(stream, source=part, complete_count=account_rows(stream.design, part).used) for part in sources]
-    met = [order(share) for share in shares]
-    assert [share.n for share in shares] == list(map(len, met))
-    assert sorted(np.concatenate(met)) == [i for i in range(N) if i % 7 or not gaps]
-    assert max(met[0]) < N // 2 <= min(met[1])
-    assert row_numbers(shares[1], shares[1].sequential()).tolist() == sorted(met[1])
+    found = [order(share) for share in shares]
+    assert [share.n for share in shares] == list(map(len, found))
+    assert sorted(np.concatenate(found)) == [i for i in range(N) if i % 7 or not gaps]
+    assert max(found[0]) < N // 2 <= min(found[1])
+    assert row_numbers(shares[1], shares[1].sequential()).tolist() == sorted(found[1])
     assert order(replace(stream, source=shard_of(stream.source, 0, N + 1), complete_count=0)).tolist() == []
 
 

@@ -36,7 +36,7 @@ OPTIMIZERS = {
 
 
 def require_same(sweep, *, dtype, **options):
-    """Hold every run of a sweep against the same recipe trained alone."""
+    """Compare every run of a sweep with the same options trained alone."""
     assert "batched program" in sweep.program
     tolerance = TOLERANCE[dtype]
     for run in sweep.runs:
@@ -486,6 +486,6 @@ def test_rates_cannot_vary_where_the_optimiser_has_its_own():
 def test_a_schedule_that_is_too_short_for_a_sweep_is_refused_beforehand():
     one = {"scheduler": "OneCycleLR", "scheduler_options": {"max_lr": 0.1, "total_steps": 7}}
     listed = {"scheduler": "LambdaLR", "scheduler_options": {"lr_lambda": lambda k: [1.0, 0.5, 0.1][k]}}
-    for options, said in [(one, "ends after 7 steps, and this run takes 8. Give total_steps=8"), (listed, "step 3 of the 8")]:
-        with pytest.raises(OptionError, match=said):
+    for options, message in [(one, "ends after 7 steps, and this run takes 8. Give total_steps=8"), (listed, "step 3 of the 8")]:
+        with pytest.raises(OptionError, match=message):
             sq.sweep(ONE, ROWS, lr=[0.1, 0.2], epochs=8, **options)

@@ -1,4 +1,4 @@
-"""One run, several ways: rows, cross-products and the spectrum; a gradient through autograd and one written out."""
+"""One run by several engines: rows, cross-products and the spectrum; a gradient through autograd and one written out."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ FORMULA = "mpg ~ displacement + weight + acceleration"
 PRECISION = {"float32": 1e-6, "float64": 1e-12}
 EPOCHS = 600  # more than two of the stretches in which a run on cross-products writes its losses down
 
-RECIPES = {
+OPTION_SETS = {
     "sgd": {"lr": 0.05},
     "momentum": {"lr": 0.02, "momentum": 0.9},
     "nesterov": {"lr": 0.02, "momentum": 0.8, "nesterov": True},
@@ -27,23 +27,23 @@ RECIPES = {
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("case", OPTION_SETS)
 @pytest.mark.parametrize("intercept", [True, False])
-def test_rows_and_cross_products_take_the_same_way(recipe, dtype, intercept):
+def test_rows_and_cross_products_take_the_same_way(case, dtype, intercept):
     formula = FORMULA if intercept else FORMULA + " - 1"
-    rows = sq.train(formula, ROWS, epochs=EPOCHS, dtype=dtype, **RECIPES[recipe])
-    moments = sq.train(formula, ROWS, epochs=EPOCHS, dtype=dtype, engine="moments", **RECIPES[recipe])
+    rows = sq.train(formula, ROWS, epochs=EPOCHS, dtype=dtype, **OPTION_SETS[case])
+    moments = sq.train(formula, ROWS, epochs=EPOCHS, dtype=dtype, engine="moments", **OPTION_SETS[case])
     assert len(moments.history) == EPOCHS + 1
     assert_close(moments.history["loss"], rows.history["loss"], rtol=PRECISION[dtype])
     assert_close(moments.result.end, rows.result.end, rtol=0, atol=10 * PRECISION[dtype])
 
 
-@pytest.mark.parametrize("recipe", ["sgd", "momentum", "nesterov"])
+@pytest.mark.parametrize("case", ["sgd", "momentum", "nesterov"])
 @pytest.mark.parametrize("epochs", [1, 255, 256, 257, 600])
-def test_the_closed_form_is_the_run(recipe, epochs):
-    rows = sq.train(FORMULA, ROWS, epochs=epochs, dtype="float64", **RECIPES[recipe])
+def test_the_closed_form_is_the_run(case, epochs):
+    rows = sq.train(FORMULA, ROWS, epochs=epochs, dtype="float64", **OPTION_SETS[case])
     for engine in ("closed_form", "moments"):
-        run = sq.train(FORMULA, ROWS, epochs=epochs, dtype="float64", engine=engine, **RECIPES[recipe])
+        run = sq.train(FORMULA, ROWS, epochs=epochs, dtype="float64", engine=engine, **OPTION_SETS[case])
         assert_close(run.history["loss"], rows.history["loss"], rtol=1e-12)
         assert_close(run.result.end, rows.result.end, rtol=0, atol=1e-11)
     assert_close(rows.params, run.params, rtol=1e-9)
@@ -71,10 +71,10 @@ def test_optimisers_that_act_on_signs_may_part():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("batch_size", [None, 16, 398])
 @pytest.mark.parametrize("intercept", [True, False])
-@pytest.mark.parametrize("recipe", ["momentum", "adam", "sgd, clipped", "sgd, averaged"])
-def test_the_gradient_written_out_is_that_of_autograd(recipe, dtype, batch_size, intercept):
+@pytest.mark.parametrize("case", ["momentum", "adam", "sgd, clipped", "sgd, averaged"])
+def test_the_gradient_written_out_is_that_of_autograd(case, dtype, batch_size, intercept):
     formula = FORMULA if intercept else FORMULA + " - 1"
-    options = {"epochs": 120, "dtype": dtype, "batch_size": batch_size, **RECIPES[recipe]}
+    options = {"epochs": 120, "dtype": dtype, "batch_size": batch_size, **OPTION_SETS[case]}
     auto, closed = (sq.train(formula, ROWS, gradient=gradient, **options) for gradient in ("autograd", "closed"))
     assert_close(closed.history["loss"], auto.history["loss"], rtol=2 * PRECISION[dtype])
     assert_close(closed.result.end, auto.result.end, rtol=0, atol=20 * PRECISION[dtype])
@@ -106,7 +106,7 @@ def test_the_objects_of_every_engine():
 
 
 def test_what_engines_cannot_do_is_said():
-    for options, said in [
+    for options, message in [
         ({"engine": "moments", "batch_size": 32}, "no rows for batches"),
         ({"engine": "moments", "loss": "l1"}, "is for loss='mse', not for 'l1'"),
         ({"engine": "moments", "metrics": ["mae"]}, "needs every row"),
@@ -119,7 +119,7 @@ def test_what_engines_cannot_do_is_said():
         ({"gradient": "closed", "loss": "huber"}, "Use gradient='autograd'"),
         ({"gradient": "numeric"}, "gradient='numeric' is not understood"),
     ]:
-        with pytest.raises(sq.errors.OptionError, match=said):
+        with pytest.raises(sq.errors.OptionError, match=message):
             sq.train(FORMULA, ROWS, **{"epochs": 2, **options})
 
 

@@ -126,7 +126,7 @@ def test_a_module_with_a_formula_sees_standardised_columns():
 def test_what_does_not_go_together_is_said():
     X, y = rows()
     loader = [(X, y)]
-    for options, said in [
+    for options, message in [
         ({"loader": loader, "batch_size": 3}, "Set the batch size of the loader"),
         ({"loader": loader, "validation": 0.2}, "random_split"),
         ({"loader": loader, "formula": "y ~ x1"}, "brings its own rows"),
@@ -136,7 +136,7 @@ def test_what_does_not_go_together_is_said():
         ({"formula": "mpg ~ weight", "data": CARS, "model": nn.Linear(1, 1, bias=False)}, "no bias"),
         ({"loader": iter(loader)}, "once"),
     ]:
-        with pytest.raises(sq.errors.InputError, match=said):
+        with pytest.raises(sq.errors.InputError, match=message):
             sq.train(epochs=2, **options)
     frozen = nn.Linear(3, 1).requires_grad_(requires_grad=False)
     with pytest.raises(sq.errors.OptionError, match="frozen"):
@@ -155,13 +155,13 @@ def test_a_share_of_the_rows_is_held_out():
     assert sq.certify(sq.ols("mpg ~ displacement + weight", CARS), run).verdict == "different rows"
     again = sq.train("mpg ~ displacement + weight", CARS, epochs=30, lr=0.3, validation=0.25, seed=1)
     assert again.moments.means.tolist() != run.moments.means.tolist()
-    for share, said in (
+    for share, message in (
         (1.0, "no row to train on"),
         (0, "no row to validate"),
         (True, "neither a fraction nor rows"),
         (1.5, "validation=1.5"),
     ):
-        with pytest.raises(sq.errors.InputError, match=said):
+        with pytest.raises(sq.errors.InputError, match=message):
             sq.train("mpg ~ displacement", CARS, validation=share)
 
 
@@ -301,9 +301,9 @@ def test_an_optimiser_over_the_model_is_used_as_in_the_users_own_loop(name):
         == run.options.parameter_groups[0].lr
         == mine.param_groups[0].get("initial_lr", mine.param_groups[0]["lr"])
     )
-    said = any("does not have the model's parameters 'bias'" in warning for warning in run.warnings)
-    assert said is (name == "SGD of the slopes")
-    if said:
+    message = any("does not have the model's parameters 'bias'" in warning for warning in run.warnings)
+    assert message is (name == "SGD of the slopes")
+    if message:
         assert run.history["predicted"].isna().all()  # the optimum of all coefficients is another one
 
 
@@ -326,7 +326,7 @@ def test_optimisers_and_schedulers_of_something_else_are_refused():
     theirs = torch.optim.SGD([*model.parameters(), *other.parameters()], lr=0.1)
     schedule = torch.optim.lr_scheduler.StepLR(theirs, 2)
     before = [parameter.detach().clone() for parameter in model.parameters()]
-    for options, said in [
+    for options, message in [
         ({"optimizer": theirs}, "a SGD of 4 parameters, and 2 of them do not belong to the model"),
         ({"optimizer": lambda parameters: theirs}, "2 of them do not belong to the model"),
         ({"optimizer": mine, "scheduler": schedule}, "belongs to another optimizer"),
@@ -336,7 +336,7 @@ def test_optimisers_and_schedulers_of_something_else_are_refused():
         ({"optimizer": torch.optim.SGD(model.parameters(), lr=0.1, differentiable=True)}, "differentiable=True"),
         ({"optimizer": "adam", "optimizer_options": {"capturable": True}}, "capturable=True"),
     ]:
-        with pytest.raises(sq.errors.OptionError, match=said):
+        with pytest.raises(sq.errors.OptionError, match=message):
             sq.train(model=model, loader=loader, epochs=2, **options)
     with pytest.raises(sq.errors.OptionError, match="Give model= too"):
         sq.train("mpg ~ weight", CARS, optimizer=mine, epochs=2)
@@ -359,11 +359,11 @@ def test_the_numbers_of_an_optimiser_of_ones_own_are_said():
         return torch.optim.SGD(parameters, lr=0.3, momentum=0.1, nesterov=True, weight_decay=0.02)
 
     run = sq.train("mpg ~ weight", CARS, optimizer=made, epochs=20, dtype="float64")
-    assert run.theory.lr_limit == named.theory.lr_limit  # plain SGD has its theory, whoever makes it
+    assert run.theory.lr_limit == named.theory.lr_limit  # plain SGD has its theory, also if the user makes it
     assert run.history.equals(named.history)
     assert not run.history["predicted"].isna().any()
-    said = sq.train("mpg ~ weight", CARS, optimizer=made, lr=0.7, epochs=2).warnings
-    assert said[0] == "The optimizer has lr=0.3 by itself: lr=0.7 is not used."
+    message = sq.train("mpg ~ weight", CARS, optimizer=made, lr=0.7, epochs=2).warnings
+    assert message[0] == "The optimizer has lr=0.3 by itself: lr=0.7 is not used."
 
 
 def test_the_page_has_what_the_optimiser_does():

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class ModelInputs:
-    """The model and its rows, as the user passed them. The docstring of `squarely.ols` describes each field."""
+    """The model and its rows, as the user passed them. The docstrings of `squarely.ols` and `train` describe the fields."""
 
     formula: str | None
     data: object
@@ -34,6 +34,7 @@ class ModelInputs:
     order_by: str | None = None
     loader: Iterable[object] | None = None
     model: nn.Module | None = None
+    validation: object = None
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any]) -> ModelInputs:
@@ -47,7 +48,6 @@ def fit_moments(inputs: ModelInputs, fit: Callable[[Moments, Source], Fit]) -> F
     With fold="auto", the rows are read after all if the moments of the engine are too inexact for `fit`.
     """
     formula, source = open_inputs(inputs)
-    where = parse_row_filter(inputs)
     remarks: tuple[str, ...] = ()
     if inputs.order_by is not None:
         if not isinstance(inputs.order_by, str):
@@ -56,23 +56,22 @@ def fit_moments(inputs: ModelInputs, fit: Callable[[Moments, Source], Fit]) -> F
         remarks = (f"Rows in the order of {inputs.order_by!r}.",)
 
     def fit_with(moments: Moments, *more: str) -> Fit:
-        require_complete(inputs, moments, source)
         return fit(replace(moments, remarks=(*moments.remarks, *remarks, *more)), source)
 
-    if choose_fold(inputs.fold, source, formula) == "batches":
-        return fit_with(moments_from_rows(formula, source, where))
-    moments = moments_in_engine(formula, source, where)
+    in_engine = choose_fold(inputs.fold, source, formula) != "batches"
+    moments = compute_moments(inputs, formula, source, in_engine=in_engine)
     try:
         return fit_with(moments)
     except IllConditionedError as error:
-        if inputs.fold != "auto" or is_aggregate_only(source):
+        if not in_engine or inputs.fold != "auto" or is_aggregate_only(source):
             raise
-        return fit_with(moments_from_rows(formula, source, where), fallback_remark(moments, error))
+        return fit_with(compute_moments(inputs, formula, source, in_engine=False), fallback_remark(moments, error))
 
 
-def training_moments(inputs: ModelInputs, formula: Formula, source: Source) -> Moments:
-    """Return the moments of the rows to train on: from an engine only if its rows cannot be read."""
-    moments = (moments_in_engine if is_aggregate_only(source) else moments_from_rows)(formula, source, parse_row_filter(inputs))
+def compute_moments(inputs: ModelInputs, formula: Formula, source: Source, *, in_engine: bool) -> Moments:
+    """Learn the design and compute its cross-products, on the rows or inside the engine, and check which rows were dropped."""
+    learn, gather = (learn_in_engine, gather_in_engine) if in_engine else (learn_from_rows, gather_moments)
+    moments = gather(learn(formula, source, parse_row_filter(inputs)), source)
     require_complete(inputs, moments, source)
     return moments
 
@@ -85,27 +84,13 @@ def parse_row_filter(inputs: ModelInputs) -> Where | None:
 
 def require_complete(inputs: ModelInputs, moments: Moments, source: Source) -> None:
     """Raise a DataError if rows were dropped and the user wants none dropped."""
-    account = moments.account
-    if inputs.loader is not None and account.dropped:
-        raise DataError(
-            f"There are rows with gaps in {source.label}, and training needs complete rows. {' '.join(account.lines())} "
-            "Leave these rows out of the dataset, or fill the gaps."
-        )
-    if inputs.missing == "raise" and account.dropped:
-        raise DataError(
-            f"There are rows with gaps in {source.label}, and missing='raise' refuses them. {' '.join(account.lines())} "
-            "Fill the gaps, or let missing='drop' leave such rows out."
-        )
-
-
-def moments_in_engine(formula: Formula, source: Source, where: Where | None) -> Moments:
-    """Learn the design and compute its cross-products inside the engine of the source; no row is read."""
-    return gather_in_engine(learn_in_engine(formula, source, where), source)
-
-
-def moments_from_rows(formula: Formula, source: Source, where: Where | None) -> Moments:
-    """Read the rows, learn the design and sum up its cross-products."""
-    return gather_moments(learn_from_rows(formula, source, where), source)
+    if inputs.loader is not None:
+        reason, advice = "training needs complete rows", "Leave these rows out of the dataset, or fill the gaps."
+    else:
+        reason, advice = "missing='raise' refuses them", "Fill the gaps, or let missing='drop' leave such rows out."
+    if moments.account.dropped and (inputs.loader is not None or inputs.missing == "raise"):
+        lines = " ".join(moments.account.lines())
+        raise DataError(f"There are rows with gaps in {source.label}, and {reason}. {lines} {advice}")
 
 
 def open_inputs(inputs: ModelInputs) -> tuple[Formula, Source]:
@@ -142,8 +127,17 @@ def _open_loader(inputs: ModelInputs, loader: Iterable[object]) -> tuple[Formula
     return formula_of(source.names, source.response, intercept=bias), source
 
 
-def train_validation_split(validation: object, formula: Formula, source: Source, seed: int) -> tuple[Source, Source | None]:
-    """Return the rows to train on and the rows to validate on: a fraction of the source, or other data."""
+def open_training(inputs: ModelInputs, seed: int, processes: int = 1) -> tuple[Formula, Source, Source | None]:
+    """Return the formula, the rows to train on and the rows to validate on: a fraction of the rows, or other data."""
+    if inputs.loader is not None and processes > 1:
+        raise OptionError(
+            f"loader= has no shards for {processes} processes. Give a formula and data, or X= and y=, or train in one process."
+        )
+    formula, source = open_inputs(inputs)
+    return formula, *_split_validation(inputs.validation, formula, source, seed)
+
+
+def _split_validation(validation: object, formula: Formula, source: Source, seed: int) -> tuple[Source, Source | None]:
     from squarely.descent import LoaderSource
 
     if validation is None:

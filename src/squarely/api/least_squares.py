@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from functools import partial
 
 from squarely.api.inputs import ModelInputs, fit_moments, open_inputs, parse_row_filter
-from squarely.data import Source, pass_counter
+from squarely.data import pass_counter
 from squarely.design import plan_design
 from squarely.errors import InputError
 from squarely.exact import solve_least_squares
 from squarely.inference import Fit, Preview, build_preview, fit_from_json, infer, merge_fits
-from squarely.moments import Moments
 from squarely.storage.disk import read_text
 
 
@@ -67,11 +67,8 @@ def ols(
     {'Intercept': 0.8, 'x': 2.3}
     """
     inputs = ModelInputs.of(locals())
-
-    def fit(moments: Moments, source: Source) -> Fit:
-        return infer(solve_least_squares(moments, source, collinear=collinear, precision=precision), source)
-
-    return fit_moments(inputs, fit)
+    solve = partial(solve_least_squares, collinear=collinear, precision=precision)
+    return fit_moments(inputs, lambda moments, source: infer(solve(moments, source), source))
 
 
 def preview(
@@ -107,8 +104,7 @@ def preview(
     ['ranges', 'polynomials', 'cross-products', 'residuals']
     """
     inputs = ModelInputs.of(locals())
-    parsed, source = open_inputs(inputs)
-    return build_preview(plan_design(parsed, source, parse_row_filter(inputs)), fold=fold, precision=precision)
+    return build_preview(plan_design(*open_inputs(inputs), parse_row_filter(inputs)), fold=fold, precision=precision)
 
 
 def load(path: str | os.PathLike[str]) -> Fit:

@@ -41,8 +41,11 @@ def progress() -> Iterator[None]:
             first_began = now if scan.number == 1 else first_began
             line.begin(_label(scan), unit=scan.unit, total=scan.rows, start_time=first_began if scan.number else now)
 
-    with line, listen(listener):
-        yield
+    try:
+        with listen(listener):
+            yield
+    finally:
+        line.end()
 
 
 def _label(scan: Scan) -> str:

@@ -8,14 +8,7 @@ from dataclasses import replace
 from numbers import Real
 from typing import TYPE_CHECKING
 
-from squarely.api.inputs import (
-    ModelInputs,
-    open_inputs,
-    parse_row_filter,
-    require_complete,
-    train_validation_split,
-    training_moments,
-)
+from squarely.api.inputs import ModelInputs, compute_moments, open_training, parse_row_filter, require_complete
 from squarely.data import Source, is_aggregate_only, pass_counter, silent
 from squarely.design import Formula, learn_from_rows
 from squarely.errors import OptionError, suggest_name
@@ -148,7 +141,7 @@ def train(
 
     group = current_group()
     policy = group.run_on_all(lambda: checkpoint_policy(checkpoint, checkpoint_every, resume))
-    return _train(ModelInputs.of(arguments), TrainingOptions.of(arguments), validation, policy, group)
+    return _train(ModelInputs.of(arguments), TrainingOptions.of(arguments), policy, group)
 
 
 def sweep(
@@ -206,30 +199,20 @@ def sweep(
         if name not in names:
             raise OptionError(f"{name!r} is not an option of sweep. {suggest_name(name, names)}")
     varied = {"lr": lr, "batch_size": batch_size, "seed": seed, "momentum": momentum, "weight_decay": weight_decay}
-    return _sweep(ModelInputs.of(arguments), descent.make_grid(varied | options), validation)
-
-
-def _sweep(inputs: ModelInputs, grid: Grid, validation: object) -> Sweep:
-    """Train the runs of each split of the rows: a fraction to validate on makes one split for each seed."""
-    from squarely import descent
-
-    seeds = dict.fromkeys(options.seed for options in grid.options)
+    inputs, grid = ModelInputs.of(arguments), descent.make_grid(varied | options)
+    seeds = dict.fromkeys(run.seed for run in grid.options)
     if len(seeds) == 1 or not isinstance(validation, Real):
-        return _sweep_one_split(inputs, grid, validation)
-    parts = [
-        _sweep_one_split(inputs, replace(grid, options=tuple(each for each in grid.options if each.seed == seed)), validation)
-        for seed in seeds
-    ]
-    return descent.join_sweeps(parts, grid)
+        return _sweep_one_split(inputs, grid)
+    grids = [replace(grid, options=tuple(run for run in grid.options if run.seed == seed)) for seed in seeds]
+    return descent.join_sweeps([_sweep_one_split(inputs, each) for each in grids], grid)
 
 
 @pass_counter("training rows", "residuals")
-def _sweep_one_split(inputs: ModelInputs, grid: Grid, validation: object) -> Sweep:
+def _sweep_one_split(inputs: ModelInputs, grid: Grid) -> Sweep:
     from squarely import descent
 
-    formula, source = open_inputs(inputs)
-    source, held_out = train_validation_split(validation, formula, source, grid.options[0].seed)
-    moments = training_moments(inputs, formula, source)
+    formula, source, held_out = open_training(inputs, grid.options[0].seed)
+    moments = compute_moments(inputs, formula, source, in_engine=is_aggregate_only(source))
     _require_complete_validation(inputs, moments, held_out)
     sweep = descent.train_grid(moments, source, grid, validation=held_out)
     optimum = _optimum(moments, source)
@@ -237,9 +220,7 @@ def _sweep_one_split(inputs: ModelInputs, grid: Grid, validation: object) -> Swe
 
 
 @pass_counter("training rows", "residuals")
-def _train(
-    inputs: ModelInputs, options: TrainingOptions, validation: object, policy: CheckpointPolicy | None, group: ProcessGroup
-) -> Training:
+def _train(inputs: ModelInputs, options: TrainingOptions, policy: CheckpointPolicy | None, group: ProcessGroup) -> Training:
     """Train; only then solve for the optimum, which the predicted curve needs."""
     from squarely import descent
 
@@ -247,7 +228,7 @@ def _train(
         lambda: descent.check_options(replace(options, device=group.resolve_device(options.device)), inputs.model)
     )
     with silent(group.rank > 0):
-        formula, source, held_out = group.run_on_all(lambda: _open_training(inputs, validation, options.seed, group))
+        formula, source, held_out = group.run_on_all(lambda: open_training(inputs, options.seed, group.size))
         shard = group.shard(source)
         moments = _all_reduce_moments(inputs, formula, source, shard=shard, group=group, options=options)
         _require_complete_validation(inputs, moments, held_out)
@@ -260,18 +241,6 @@ def _train(
     return run if optimum is None else descent.with_prediction(run, optimum(run.problem))
 
 
-def _open_training(
-    inputs: ModelInputs, validation: object, seed: int, group: ProcessGroup
-) -> tuple[Formula, Source, Source | None]:
-    """Parse the formula, open the rows, and hold some out to validate on."""
-    if inputs.loader is not None and not group.is_single:
-        raise OptionError(
-            f"loader= has no shards for {group.size} processes. Give a formula and data, or X= and y=, or train in one process."
-        )
-    formula, source = open_inputs(inputs)
-    return formula, *train_validation_split(validation, formula, source, seed)
-
-
 def _all_reduce_moments(
     inputs: ModelInputs, formula: Formula, source: Source, *, shard: Source, group: ProcessGroup, options: TrainingOptions
 ) -> Moments:
@@ -279,7 +248,7 @@ def _all_reduce_moments(
     from squarely.descent import all_reduce_fold
 
     if is_aggregate_only(source):  # an engine sums up all rows at once
-        return training_moments(inputs, formula, source)
+        return compute_moments(inputs, formula, source, in_engine=True)
     design = group.run_on_all(lambda: learn_from_rows(formula, source, parse_row_filter(inputs)))
     on_device = options.device != "cpu" and options.engine != "rows"
     fold = all_reduce_fold(fold_on_device(options.device) if on_device else fold_products, shard, group, options)

@@ -12,19 +12,7 @@ import numpy as np
 
 from squarely import theory
 from squarely.certification.certificate import largest_gap
-from squarely.certification.discrepancy import (
-    CHANCE_FACTOR,
-    LOSS_NAMES,
-    Discrepancy,
-    describe_decay,
-    is_least_squares,
-    join_sentences,
-    largest_decay,
-    other_loss_optimum,
-    resting_point,
-    rounding_excess,
-    within_rounding,
-)
+from squarely.certification.discrepancy import CHANCE_FACTOR, LOSS_NAMES, Discrepancy, join_sentences
 from squarely.errors import pluralize
 from squarely.numerics import Array, round_down
 
@@ -41,16 +29,19 @@ def explain_shortfall(case: Discrepancy) -> tuple[str, str]:
         return _judge_average(case, run.result.last_iterate)
     prediction = run.prediction
     if prediction is None or options.descent is None or not options.is_full_batch:
-        known = run.theory.floor is not None and not options.is_full_batch and prediction is not None
-        unlike = prediction is not None and case.excess > CHANCE_FACTOR * float(prediction.excess[-1])
-        return _judge_expected(case) if known and not unlike else _judge_losses(case)
+        has_curve = run.theory.floor is not None and not options.is_full_batch and prediction is not None
+        is_unlikely = prediction is not None and case.excess > CHANCE_FACTOR * float(prediction.excess[-1])
+        return _judge_expected(case) if has_curve and not is_unlikely else _judge_losses(case)
     predicted = largest_gap(prediction.gap, case.fit.standard_errors)
     if predicted > tau or len(prediction.excess) != len(run.result.losses):
-        return "not converged", _advise_on_schedule(case) if options.scheduler is not None else _describe_epochs(case)
+        needed = (
+            _describe_schedule(case, prediction.remaining_fraction) if options.scheduler is not None else _describe_epochs(case)
+        )
+        return "not converged", needed
     exact = f"In exact arithmetic it would be {predicted:.2g}: the rest is the rounding of"
     if options.dtype == "float32":
         return "float32 floor", f"{exact} float32. Train with dtype='float64'."
-    if case.excess <= rounding_excess(case, options.rate, "float64"):
+    if case.excess <= case.rounding_excess(options.rate, "float64"):
         return "float64 floor", f"{exact} float64."
     return "disagree", (
         f"Theory predicts {predicted:.2g} for this run, and neither rows, columns, learning rate nor precision explain "
@@ -59,8 +50,7 @@ def explain_shortfall(case: Discrepancy) -> tuple[str, str]:
 
 
 def _judge_average(case: Discrepancy, last_iterate: Array) -> tuple[str, str]:
-    """Judge an average of iterates, for which theory has no curve."""
-    last = case.distance(last_iterate, case.optimum)
+    last = case.distance(last_iterate)
     average = f"That is the average of the iterates from epoch {case.run.options.average:,}; the last iterate is {last:.2g} away."
     if case.has_fixed_order:
         return "fixed order", f"{average} Averaging does not cure the bias of batches in a fixed order: use shuffle=True."
@@ -69,11 +59,10 @@ def _judge_average(case: Discrepancy, last_iterate: Array) -> tuple[str, str]:
     return "not converged", f"{average} A longer average comes nearer."
 
 
-def _advise_on_schedule(case: Discrepancy) -> str:
-    """Advise on a schedule for which an exact curve says that too much of the excess remains."""
-    prediction = case.run.prediction
-    remains = prediction and (f"The schedule leaves {prediction.remaining_fraction:.2g} of the excess loss, as theory predicts.")
-    return join_sentences(remains or "", _describe_rates(case), _describe_best_rate(case))
+def _describe_schedule(case: Discrepancy, remaining_fraction: float) -> str:
+    """Say how much of the excess a schedule with an exact curve leaves, and what helps."""
+    remains = f"The schedule leaves {remaining_fraction:.2g} of the excess loss, as theory predicts."
+    return join_sentences(remains, _describe_rates(case), _describe_best_rate(case))
 
 
 def _logged_rates(case: Discrepancy) -> Array:
@@ -85,7 +74,6 @@ def _has_decayed(rates: Array) -> bool:
 
 
 def _describe_rates(case: Discrepancy) -> str:
-    """Say where a schedule has taken the learning rate."""
     rates = _logged_rates(case)
     if not len(rates):
         return ""
@@ -97,8 +85,8 @@ def _judge_losses(case: Discrepancy) -> tuple[str, str]:
     """Judge a run without a known curve by what it logged."""
     run, options = case.run, case.run.options
     lbfgs = type(run.optimizer).__name__ == "LBFGS"
-    head = "" if options.descent else f"Theory has no closed form for {_name_obstacle(case)}."
-    head = head if run.is_plain else "Theory does not hold for this model."
+    obstacle = f"Theory has no closed form for {_name_obstacle(case)}." if run.is_plain else "Theory does not hold for this model."
+    head = "" if run.is_plain and options.descent else obstacle
     if _has_decayed(_logged_rates(case)):
         return "not converged", join_sentences(head, _describe_rates(case), _describe_limit(case), _describe_best_rate(case))
     if lbfgs and len(run.result.losses) > 1 and run.result.losses[-1] == run.result.losses[-2]:
@@ -107,8 +95,7 @@ def _judge_losses(case: Discrepancy) -> tuple[str, str]:
             f"LBFGS no longer moves: its own tolerances{rounding} end each of its searches, and more epochs change nothing. Set "
             "tolerance_grad and tolerance_change to 0 in optimizer_options, with dtype='float64'."
         )
-    min_drop = 0.5 if is_least_squares(case) else 0.01  # the minimum of other losses is not known
-    trend = "falling" if lbfgs else _classify_trend(_logged_excesses(case), min_drop=min_drop)  # LBFGS does not fall geometrically
+    trend = "falling" if lbfgs else _classify_trend(case)  # the loss of LBFGS does not fall geometrically
     if trend == "falling":
         longer = f"Its loss was still falling when it ended: more than {pluralize(case.epochs, 'epoch')} may bring it nearer."
         return "not converged", join_sentences(head, longer, _describe_limit(case), _describe_best_rate(case, within=case.epochs))
@@ -123,11 +110,10 @@ def _judge_losses(case: Discrepancy) -> tuple[str, str]:
 
 
 def _judge_stalled(case: Discrepancy, trend: str) -> tuple[str, str]:
-    """Judge a run whose loss falls little, or not steadily."""
-    options, known = case.run.options, case.run.theory
-    pulls = f"weight_decay={largest_decay(case):g} pulls its coefficients towards zero: try 0." if largest_decay(case) else ""
+    options, facts = case.run.options, case.run.theory
+    pulls = f"weight_decay={case.largest_decay:g} pulls its coefficients towards zero: try 0." if case.largest_decay else ""
     leads = _describe_limit(case) or pulls
-    slow = ", or it moves slowly in some direction" if known.kappa > _WIDE_CONDITION else ""
+    slow = ", or it moves slowly in some direction" if facts.kappa > _WIDE_CONDITION else ""
     if case.has_fixed_order:
         order = f"Its batches come in a fixed order, which has a bias{slow}: "
         return "fixed order", join_sentences(f"{order}use shuffle=True, or all rows at once.", leads)
@@ -136,11 +122,11 @@ def _judge_stalled(case: Discrepancy, trend: str) -> tuple[str, str]:
     if not _has_noisy_gradient(case):
         more = "Try more epochs, a smaller rate or a schedule."
         return "not converged", join_sentences(leads, more, _describe_best_rate(case, within=case.epochs))
-    rounding = " or the rounding of float32" if options.dtype == "float32" and within_rounding(case, "float32") else ""
+    rounding = " or the rounding of float32" if options.dtype == "float32" and case.is_rounding("float32") else ""
     noise = f"The noise of its batches{rounding} keeps it away{slow}: a smaller rate, a schedule or "
-    limit, advised = "", known.rate_and_limit
-    if advised is not None and known.lr_limit is not None and options.scheduler is None and options.rate >= known.lr_limit:
-        limit = f"lr={options.rate:g} is not below {advised[1]}, the limit {known.limit_label}: try lr={advised[0]}."
+    limit, advised = "", facts.rate_and_limit
+    if advised is not None and facts.lr_limit is not None and options.scheduler is None and options.rate >= facts.lr_limit:
+        limit = f"lr={options.rate:g} is not below {advised[1]}, the limit {facts.limit_label}: try lr={advised[0]}."
     return "batch noise", join_sentences(f"{noise}average=True may bring it nearer.", limit, leads)
 
 
@@ -154,13 +140,13 @@ def _has_noisy_gradient(case: Discrepancy) -> bool:
     fraction = 1.0 if options.replacement else 1.0 - min(size / problem.n, 1.0)
     # For a row the variance is 4 r^2 x'x, and the mean of x'x is trace(H) / 2.
     variance = 2.0 * problem.loss(w) * float(np.trace(problem.H)) / size * fraction
-    return not is_least_squares(case) or float(slope @ slope) <= _NOISE_FACTOR * variance
+    return not case.is_least_squares or float(slope @ slope) <= _NOISE_FACTOR * variance
 
 
 def _describe_limit(case: Discrepancy) -> str:
     """Say where more epochs lead, if that is not least squares."""
-    if not is_least_squares(case):
-        move = case.distance(other_loss_optimum(case), case.optimum)
+    if not case.is_least_squares:
+        move = case.distance(case.estimate_optimum())
         if move <= case.tau:
             return ""
         return f"It is on its way to the optimum of the {LOSS_NAMES[case.run.options.loss]}, about {move:.2g} from least squares."
@@ -170,8 +156,8 @@ def _describe_limit(case: Discrepancy) -> str:
 
 def _describe_pull(case: Discrepancy) -> str:
     """Say where weight decay comes to rest, if that is more than tau from least squares."""
-    rest = resting_point(case)
-    return "" if rest is None or case.distance(rest, case.optimum) <= case.tau else describe_decay(case, rest)
+    rest = case.resting_point
+    return "" if rest is None or case.distance(rest) <= case.tau else case.describe_decay(rest)
 
 
 def _name_obstacle(case: Discrepancy) -> str:
@@ -184,19 +170,14 @@ def _name_obstacle(case: Discrepancy) -> str:
     return options.optimizer if isinstance(options.optimizer, str) else "this optimizer"
 
 
-def _logged_excesses(case: Discrepancy) -> Array:
-    """Return the logged losses above the minimum, which counts as zero for a loss other than the squared error."""
-    least = case.run.problem.loss(case.optimum) if is_least_squares(case) else 0.0
-    excesses: Array = case.run.result.losses - least
-    return excesses
-
-
-def _classify_trend(excess: Array, *, min_drop: float) -> str:
+def _classify_trend(case: Discrepancy) -> str:
     """Classify the last half of the epochs: "falling", "slow" (the loss falls, to a value not far below) or "noisy".
 
-    The rest of a steady fall is estimated as if it were geometric. An unsteady fall counts if it is at least `min_drop` of what
-    remains.
+    The rest of a steady fall is estimated as if it were geometric. An unsteady fall counts if it is at least half of what remains;
+    for a loss whose minimum is unknown, and counts as zero, a hundredth.
     """
+    least, min_drop = (case.run.problem.loss(case.optimum), 0.5) if case.is_least_squares else (0.0, 0.01)
+    excess = case.run.result.losses - least
     half = excess[len(excess) // 2 :] if len(excess) > 5 else excess
     if len(half) < 3:
         return "falling" if half[-1] < half[0] else "noisy"
@@ -213,21 +194,19 @@ def _classify_trend(excess: Array, *, min_drop: float) -> str:
 
 def _judge_expected(case: Discrepancy) -> tuple[str, str]:
     """Judge a run of batches whose noise has a known size and is not the cause: say how many epochs are expected to suffice."""
-    run, known, tau = case.run, case.run.theory, case.tau
-    assert known.noise is not None  # noqa: S101  # where there is a floor
-    assert known.batches is not None  # noqa: S101
-    assert known.floor_se is not None  # noqa: S101
+    run, facts, tau = case.run, case.run.theory, case.tau
+    assert facts.noise is not None and facts.batches is not None and facts.floor_se is not None  # noqa: S101, PT018  # with a floor
     best = _describe_best_rate(case)
-    if known.floor_se > tau:
-        least = "at least " if known.is_floor_rough else ""
+    if facts.floor_se > tau:
+        least = "at least " if facts.is_floor_rough else ""
         return "not converged", join_sentences(
             "The start still matters, so more epochs bring it nearer.",
-            f"The noise of batches alone keeps it {least}about {known.floor_se:.2g} away at lr={run.options.rate:g};",
-            f"lr={known.rate_for_distance(tau)} would bring that to about {tau:g}.",
+            f"The noise of batches alone keeps it {least}about {facts.floor_se:.2g} away at lr={run.options.rate:g};",
+            f"lr={facts.rate_for_distance(tau)} would bring that to about {tau:g}.",
             best,
         )
-    c = known.spectrum.vectors.T @ (run.result.start - case.optimum)
-    required = None if known.is_floor_rough else theory.expected_epochs(known.noise, c, known.batches, _target_excess(case))
+    c = facts.spectrum.vectors.T @ (run.result.start - case.optimum)
+    required = None if facts.is_floor_rough else theory.expected_epochs(facts.noise, c, facts.batches, _target_excess(case))
     if required is None or required <= case.epochs:
         return "not converged", join_sentences("By its noise alone it should be nearer on average; runs differ.", best)
     expected = f"{pluralize(required, 'epoch')} from the start are expected to suffice.{_advise_float64(case, run.options.rate)}"
@@ -250,7 +229,7 @@ def _count_epochs(case: Discrepancy, descent: theory.Descent) -> int | None:
 
 def _advise_float64(case: Discrepancy, lr: float) -> str:
     """Advise float64 if float32 would lose the steps before a run is near enough."""
-    exact = case.run.options.dtype == "float64" or _target_excess(case) > rounding_excess(case, lr, "float32")
+    exact = case.run.options.dtype == "float64" or _target_excess(case) > case.rounding_excess(lr, "float32")
     return "" if exact else " float32 may lose the last steps to rounding: use dtype='float64'."
 
 
@@ -272,10 +251,8 @@ def _describe_best_rate(case: Discrepancy, *, within: int | None = None) -> str:
 def _describe_epochs(case: Discrepancy) -> str:
     """Say how many more epochs suffice at this rate, and how many at the best one."""
     options, advised = case.run.options, case.run.theory.rate_and_limit
-    assert options.descent is not None  # noqa: S101  # there is a curve, so there is a recurrence
-    assert advised is not None  # noqa: S101
-    decay = _describe_pull(case)
-    if decay:
+    assert options.descent is not None and advised is not None  # noqa: S101, PT018  # there is a curve, so there is a recurrence
+    if decay := _describe_pull(case):
         return f"It is not at rest yet, and {decay}: no number of epochs will do. Train with weight_decay=0."
     required, best = _count_epochs(case, options.descent), float(advised[0])
     at_best = _count_epochs(case, replace(options.descent, lr=best))

@@ -5,43 +5,24 @@ A cause is named only if it explains the gap: the run has come near the point wh
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from squarely.certification.advice import explain_shortfall
-from squarely.certification.discrepancy import (
-    CHANCE_FACTOR,
-    LOSS_NAMES,
-    Discrepancy,
-    describe_decay,
-    is_least_squares,
-    join_sentences,
-    other_loss_optimum,
-    resting_point,
-    within_rounding,
-)
+from squarely.certification.discrepancy import CHANCE_FACTOR, LOSS_NAMES, Discrepancy, join_sentences
 from squarely.errors import join_words, pluralize
-from squarely.inference import Fit
 from squarely.numerics import ROUNDOFF
-
-if TYPE_CHECKING:
-    from squarely.descent import Training
 
 _FEW_ROUNDINGS = 10.0  # so near, rounding moves the coefficients as much as the gradient does
 _UNEXPLAINED_FRACTION = 0.5  # of the gap: a cause that leaves more of it open is not named
 
 
-def explain_gap(fit: Fit, run: Training, *, excess: float, tau: float, max_gap: float) -> tuple[str, str]:
+def explain_gap(case: Discrepancy) -> tuple[str, str]:
     """Return the verdict and its cause in sentences, for a run that is more than tau standard errors away."""
-    case = Discrepancy(fit=fit, run=run, excess=excess, tau=tau, max_gap=max_gap)
-    for judge in (_judge_frozen, _judge_other_loss, _judge_rounding, _judge_decay, _judge_batches):
-        found = judge(case)
-        if found is not None:
-            verdict, cause = found
-            return verdict, cause if verdict in {"agree", "float32 floor", "float64 floor"} else f"{case.gap_sentence} {cause}"
-    verdict, cause = explain_shortfall(case)
-    return verdict, f"{case.gap_sentence} {cause}"
+    judges = (_judge_frozen, _judge_other_loss, _judge_rounding, _judge_decay, _judge_batches, explain_shortfall)
+    judge, (verdict, cause) = next((judge, found) for judge in judges if (found := judge(case)))
+    return verdict, cause if judge is _judge_rounding else f"{case.gap_sentence} {cause}"
 
 
 def _judge_frozen(case: Discrepancy) -> tuple[str, str] | None:
@@ -49,36 +30,32 @@ def _judge_frozen(case: Discrepancy) -> tuple[str, str] | None:
     run = case.run
     if run.optimizer is None:
         return None
-    constant_rate = run.options.scheduler is None
 
     def is_frozen(parameter: Any, group: dict[str, Any] | None) -> bool:
-        return not parameter.requires_grad or group is None or (constant_rate and float(group["lr"]) == 0.0)
+        return not parameter.requires_grad or group is None or (run.options.scheduler is None and float(group["lr"]) == 0.0)
 
-    group_of = {id(parameter): group for group in case.groups for parameter in group["params"]}
-    names = [repr(name) for name, parameter in run.model.named_parameters() if is_frozen(parameter, group_of.get(id(parameter)))]
+    names = [repr(name) for name, frozen in case.per_parameter(is_frozen).items() if frozen]
     if not names:
         return None
     what = f"No step moves the parameters {join_words(names)}: they are frozen, not in the optimizer, or have a rate of zero."
     mask = case.per_coefficient(is_frozen)
-    if mask is None or not is_least_squares(case):
+    if mask is None or not case.is_least_squares:
         return "frozen", f"{what} Train all parameters."
     free, w = mask == 0.0, run.result.end.copy()
     H, h = run.problem.H, run.problem.h
     w[free] = np.linalg.lstsq(H[np.ix_(free, free)], h[free] - H[np.ix_(free, ~free)] @ w[~free], rcond=None)[0]
-    remaining = case.distance(w, case.optimum)
+    remaining = case.distance(w)
     if not remaining > case.tau:
         return None
-    best = f"The best of the others is {remaining:.2g} standard errors from least squares."
-    return "frozen", f"{what} {best} Train all parameters."
+    return "frozen", f"{what} The best of the others is {remaining:.2g} standard errors from least squares. Train all parameters."
 
 
 def _judge_other_loss(case: Discrepancy) -> tuple[str, str] | None:
     """Judge a run that minimized another loss and has come near its optimum."""
-    if is_least_squares(case):
+    if case.is_least_squares:
         return None
-    fit, run = case.fit, case.run
-    optimum = other_loss_optimum(case)
-    away, move = case.distance(run.result.end, optimum), case.distance(optimum, case.optimum)
+    fit, run, optimum = case.fit, case.run, case.estimate_optimum()
+    away, move = case.distance(run.result.end, optimum), case.distance(optimum)
     if not away <= _UNEXPLAINED_FRACTION * case.max_gap:
         return None
     least = fit.solution.ssr / fit.nobs
@@ -97,16 +74,16 @@ def _judge_rounding(case: Discrepancy) -> tuple[str, str] | None:
     single = run.options.dtype == "float32"
     if fit.solution.ssr <= (4 * ROUNDOFF) ** 2 * fit.uncentered_tss:  # standard errors are rounding themselves
         perfect = "The data lie on the line to rounding, so no standard error can measure the gap; it is the rounding of"
-        if within_rounding(case, "float64"):
+        if case.is_rounding("float64"):
             return "agree", f"{perfect} float64."
-        if within_rounding(case, "float32") and single:
+        if case.is_rounding("float32") and single:
             return "float32 floor", f"{perfect} float32. Train with dtype='float64'."
         return None
-    if within_rounding(case, "float64"):
+    if case.is_rounding("float64"):
         return "float64 floor", "The gap that remains is the rounding of float64. Training in double precision cannot come nearer."
     has_theory = run.prediction is not None or run.theory.floor
     stops_early = any(group.get("tolerance_grad") or group.get("tolerance_change") for group in case.groups)  # LBFGS
-    near = within_rounding(case, "float32", roundings=_FEW_ROUNDINGS)
+    near = case.is_rounding("float32", roundings=_FEW_ROUNDINGS)
     if run.options.is_full_batch and not has_theory and not stops_early and single and near:
         return "float32 floor", (
             f"{case.gap_sentence} It has the size of the rounding of float32, which can keep it there for any number of epochs. "
@@ -117,38 +94,37 @@ def _judge_rounding(case: Discrepancy) -> tuple[str, str] | None:
 
 def _judge_decay(case: Discrepancy) -> tuple[str, str] | None:
     """Judge a run whose weight decay pulls its coefficients towards zero, and that is near the point where it rests."""
-    rest = resting_point(case)
+    rest = case.resting_point
     if rest is None:
         return None
     away = case.distance(case.run.result.end, rest)
     if not away <= _UNEXPLAINED_FRACTION * case.max_gap:
         return None
     near = f"the run is {away:.2g} from that point" if away > 0.1 * case.max_gap else "the answer is that of ridge regression"
-    return "penalized", f"{describe_decay(case, rest)}: {near}. Train with weight_decay=0."
+    return "penalized", f"{case.describe_decay(rest)}: {near}. Train with weight_decay=0."
 
 
 def _judge_batches(case: Discrepancy) -> tuple[str, str] | None:
     """Judge a run that the noise of its batches keeps away from the optimum, if theory knows the size of that noise."""
-    run, known, tau = case.run, case.run.theory, case.tau
-    if known.floor is None or known.floor_se is None or known.batches is None or known.noise is None:
+    run, facts, tau = case.run, case.run.theory, case.tau
+    if facts.floor is None or facts.floor_se is None or facts.batches is None or facts.noise is None:
         return None
-    expected = known.floor if run.prediction is None else float(run.prediction.excess[-1])
-    if known.floor_se <= tau or expected > 2.0 * known.floor:
+    expected = facts.floor if run.prediction is None else float(run.prediction.excess[-1])
+    if facts.floor_se <= tau or expected > 2.0 * facts.floor:
         return None  # the start still matters: more epochs help
     if case.excess > CHANCE_FACTOR * expected:
-        if known.is_floor_rough or known.noise.gaussian:
+        if facts.is_floor_rough or facts.noise.gaussian:
             return None
-        if run.options.dtype == "float32" and within_rounding(case, "float32"):
-            unexplained = "What the noise of batches does not explain has the size of the rounding of float32."
-            return "float32 floor", f"{case.gap_sentence} {unexplained}"
+        if run.options.dtype == "float32" and case.is_rounding("float32"):
+            return "float32 floor", "What the noise of batches does not explain has the size of the rounding of float32."
         return "disagree", (
-            f"The noise of batches explains {known.floor_se:.2g} on average, and not as much: the loop did something other than "
+            f"The noise of batches explains {facts.floor_se:.2g} on average, and not as much: the loop did something other than "
             "its options say, or the rows are in an order that matters."
         )
-    least = "at least " if known.is_floor_rough else ""
+    least = "at least " if facts.is_floor_rough else ""
     return "batch noise", join_sentences(
-        f"The noise of batches of {pluralize(known.batches.batch_size, 'row')} keeps it {least}about {known.floor_se:.2g} standard",
+        f"The noise of batches of {pluralize(facts.batches.batch_size, 'row')} keeps it {least}about {facts.floor_se:.2g} standard",
         f"errors away from the optimum at lr={run.options.rate:g}, for any number of epochs.",
-        f"lr={known.rate_for_distance(tau)} would bring that to about {tau:g}; a schedule that decays to zero and average=True",
+        f"lr={facts.rate_for_distance(tau)} would bring that to about {tau:g}; a schedule that decays to zero and average=True",
         "bring it nearer too.",
     )

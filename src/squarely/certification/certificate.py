@@ -74,7 +74,7 @@ class Certificate:
     @property
     def gap_se(self) -> Array:
         """The gap in standard errors (p,)."""
-        return in_standard_errors(self.gap, self.bse)
+        return _divide_gap(self.gap, self.bse)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -89,7 +89,7 @@ class Certificate:
 
     def as_dict(self) -> Mapping[str, Any]:
         """Return every number as plain Python values, as `--json` prints them."""
-        columns = self._table_columns()
+        columns, slope, bound = self._table_columns(), self.slope, self.bound
         return {
             "verdict": self.verdict,
             "agree": self.agree,
@@ -97,28 +97,19 @@ class Certificate:
             "tau": self.tau,
             "coefficients": {name: {key: float(values[i]) for key, values in columns.items()} for i, name in enumerate(self.names)},
             "excess_loss": self.excess_loss,
-            "gradient_norm": None if self.slope is None else float(np.linalg.norm(self.slope.gradient)),
-            "gradient_on": None if self.slope is None else self.slope.basis,
-            "bound": None
-            if self.bound is None
-            else {
-                "distance": self.bound.distance,
-                "excess_loss": self.bound.excess,
-                "standard_errors": self.bound.standard_errors,
-            },
+            "gradient_norm": slope and slope.norm,
+            "gradient_on": slope and slope.basis,
+            "bound": bound and {"distance": bound.distance, "excess_loss": bound.excess, "standard_errors": bound.standard_errors},
             "same_rows": self.same_rows,
             "rows": {"exact": self.rows[0].as_dict(), "trained": self.rows[1].as_dict()},
-            "validation_rows": None if self.validation_rows is None else self.validation_rows.as_dict(),
+            "validation_rows": self.validation_rows and self.validation_rows.as_dict(),
             "digits": self.digits,
             "evidence": self.evidence,
             "notes": list(self.notes),
         }
 
-    def __str__(self) -> str:
-        return str(self.summary())
-
     def __repr__(self) -> str:
-        return str(self)
+        return repr(self.summary())
 
     def _repr_html_(self) -> str:
         return self.summary()._repr_html_()
@@ -127,10 +118,9 @@ class Certificate:
         """Return the certificate as a page."""
         rows = [
             (name, f"{a:.7g}", f"{b:.7g}", f"{gap:.2e}", f"{relative:.1e}", f"{se:.1e}")
-            for name, a, b, gap, relative, se in zip(
-                self.names, self.exact, self.trained, self.gap, relative_gap(self.gap, self.exact), self.gap_se, strict=True
-            )
+            for name, a, b, gap, relative, se, _ in zip(self.names, *self._table_columns().values(), strict=True)
         ]
+        slope, bound, predicted = self.slope, self.bound, self.predicted_gap
         table = Table(("", "exact", "trained", "gap", "relative", "std errors"), rows)
         used = f"{self.rows[0].used:,} and {self.rows[1].used:,}"
         facts = KeyValueTable(
@@ -142,19 +132,14 @@ class Certificate:
                 ("Evidence:", self.evidence),
             ],
             [
-                ("Gradient norm:", "not known" if self.slope is None else f"{np.linalg.norm(self.slope.gradient):.2e} on rows"),
-                ("Distance at most:", "not known" if self.bound is None else f"{self.bound.distance:.2e}"),
-                ("Gap at most:", "not known" if self.bound is None else f"{self.bound.standard_errors:.2e} std err"),
-                ("Gap predicted:", self._format_predicted()),
+                ("Gradient norm:", "not known" if slope is None else f"{slope.norm:.2e} on rows"),
+                ("Distance at most:", "not known" if bound is None else f"{bound.distance:.2e}"),
+                ("Gap at most:", "not known" if bound is None else f"{bound.standard_errors:.2e} std err"),
+                ("Gap predicted:", "not known" if predicted is None else f"{largest_gap(predicted, self.bse):.2e} std err"),
             ],
         )
         footer = [*self._describe_rows(), f"Verdict: {self.verdict}. {self.cause}"]
         return Page("Certificate", [table, facts], notes=self.notes, footer=footer)
-
-    def _format_predicted(self) -> str:
-        if self.predicted_gap is None:
-            return "not known"
-        return f"{largest_gap(self.predicted_gap, self.bse):.2e} std err"
 
     def _describe_rows(self) -> list[str]:
         """Return the row accounts, if they say more than that every row was used."""
@@ -165,28 +150,23 @@ class Certificate:
         return [f"Rows of least squares: {exact}", f"Rows of the run: {trained}", *validation]
 
     def _table_columns(self) -> dict[str, Array]:
-        nothing = np.full(len(self.names), np.nan)
+        predicted = np.full(len(self.names), np.nan) if self.predicted_gap is None else _divide_gap(self.predicted_gap, self.bse)
         return {
             "exact": self.exact,
             "trained": self.trained,
             "gap": self.gap,
-            "relative": relative_gap(self.gap, self.exact),
+            "relative": _divide_gap(self.gap, np.abs(self.exact)),
             "standard_errors": self.gap_se,
-            "predicted": nothing if self.predicted_gap is None else in_standard_errors(self.predicted_gap, self.bse),
+            "predicted": predicted,
         }
 
 
-def in_standard_errors(gap: Array, bse: Array) -> Array:
+def _divide_gap(gap: Array, bse: Array) -> Array:
     """Divide a gap (p,) by standard errors (p,); with a standard error of zero any gap is infinite, and no gap is zero."""
     return np.divide(gap, bse, out=np.where(gap == 0, 0.0, np.copysign(np.inf, gap)), where=~(bse == 0))
 
 
 def largest_gap(gap: Array, bse: Array) -> float:
     """Return the largest gap in standard errors, NaN only if no coefficient can be compared."""
-    sizes = np.abs(in_standard_errors(gap, bse))
+    sizes = np.abs(_divide_gap(gap, bse))
     return float(np.nanmax(sizes)) if not np.isnan(sizes).all() else float("nan")
-
-
-def relative_gap(gap: Array, exact: Array) -> Array:
-    """Divide a gap (p,) by the absolute exact value."""
-    return in_standard_errors(gap, np.abs(exact))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from squarely import theory
 from squarely.data import Source, is_aggregate_only, scan_purpose
 from squarely.design import Block, Design, fold_blocks
 from squarely.moments import EngineClient, EngineGram, Moments, StandardizedProblem, combination_sums
@@ -28,6 +26,11 @@ class GradientAtSolution:
     loss: float
     gradient: Array
     basis: str = "rows"
+
+    @property
+    def norm(self) -> float:
+        """The Euclidean norm of the gradient."""
+        return float(np.linalg.norm(self.gradient))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,27 +53,25 @@ def gradient_at(moments: Moments, source: Source, problem: StandardizedProblem, 
     """Return the loss and gradient at w (p,), the intercept first if there is one, computed where the rows are."""
     gram = None if moments.engine_record is None else moments.engine_record.engine_gram
     if gram is not None and is_aggregate_only(source):
-        return gradient_in_engine(gram, source, problem, w)
-    return gradient_on_rows(moments.design, source, problem, w)
+        return _gradient_in_engine(gram, source, problem, w)
+    return _gradient_on_rows(moments.design, source, problem, w)
 
 
-def gradient_in_engine(gram: EngineGram, source: Source, problem: StandardizedProblem, w: Array) -> GradientAtSolution:
-    """Compute the loss and gradient at w (p,) in an engine: one scan of r = Z c and Z'r.
+def _gradient_in_engine(gram: EngineGram, source: Source, problem: StandardizedProblem, w: Array) -> GradientAtSolution:
+    """Compute the loss and gradient in one scan of r = Z c and Z'r.
 
     The standardized columns Z = [1, (x - shift) / scale, (y - shift) / scale] are W M, with the columns W of the engine.
     """
     M = gram.to_data_columns / np.concatenate([[1.0], problem.scale])
     M[0, 1:] = ((gram.to_data_columns[0, 1:] - problem.center) - problem.offset) / problem.scale
-    c = np.concatenate([w if problem.intercept else np.concatenate([[0.0], w]), [-1.0]])
-    sums = combination_sums(gram, EngineClient(source), M @ c)
-    gradient = 2.0 * (M.T @ sums.gradient)[:-1] / problem.n
-    where = f"rows in {source.require_engine().name}"
-    return GradientAtSolution(loss=sums.squares / problem.n, gradient=gradient if problem.intercept else gradient[1:], basis=where)
+    first = 0 if problem.intercept else 1  # the column of Z that w begins with
+    sums = combination_sums(gram, EngineClient(source), M @ np.concatenate([np.zeros(first), w, [-1.0]]))
+    gradient = 2.0 * (M.T @ sums.gradient)[first:-1] / problem.n
+    return GradientAtSolution(loss=sums.squares / problem.n, gradient=gradient, basis=f"rows in {source.require_engine().name}")
 
 
 @scan_purpose("gradient")
-def gradient_on_rows(design: Design, source: Source, problem: StandardizedProblem, w: Array) -> GradientAtSolution:
-    """Scan the rows once for the loss and gradient at w (p,), the intercept first if there is one."""
+def _gradient_on_rows(design: Design, source: Source, problem: StandardizedProblem, w: Array) -> GradientAtSolution:
     intercept = design.intercept
     weights, bias = (w[1:], w[0]) if intercept else (w, 0.0)
 
@@ -82,13 +83,3 @@ def gradient_on_rows(design: Design, source: Source, problem: StandardizedProble
 
     total = fold_blocks(design, source, step, np.add, np.zeros(len(weights) + 2)) / problem.n
     return GradientAtSolution(loss=float(total[0]), gradient=2.0 * (total[1:] if intercept else total[2:]))
-
-
-def distance_bound(slope: GradientAtSolution, lam: theory.Spectrum, df_resid: int, n: int, *, rounding: float) -> DistanceBound:
-    """Bound the distance to the optimum by the gradient.
-
-    `rounding` is what the rounding of the coefficients in the units of the data adds, in standard errors.
-    """
-    distance, excess = (math.inf, math.inf) if lam.flat_directions else theory.distance_bound(lam, slope.gradient)
-    standard_errors = theory.standard_errors_bound(lam, slope.gradient, slope.loss, n, df_resid) + rounding
-    return DistanceBound(distance=distance, excess=excess, standard_errors=standard_errors)

@@ -11,14 +11,16 @@ import numpy as np
 from squarely import theory
 from squarely.certification.causes import explain_gap
 from squarely.certification.certificate import Certificate, largest_gap
-from squarely.certification.discrepancy import optimum_of
-from squarely.certification.gaps import DistanceBound, GradientAtSolution, distance_bound, gradient_at
+from squarely.certification.discrepancy import Discrepancy
+from squarely.certification.gaps import DistanceBound, GradientAtSolution, gradient_at
 from squarely.errors import InputError, OptionError, pluralize
 from squarely.inference import Fit
 from squarely.moments import Moments, standardize_moments
 
 if TYPE_CHECKING:
     from squarely.descent import Training
+
+_DEPENDENT_ENGINES = {"closed_form": "none: closed form", "moments": "weaker: cross-products"}  # which the fit uses too
 
 
 def certify(fit: Fit, run: Training, *, tau: float = 0.01) -> Certificate:
@@ -63,14 +65,14 @@ def certify(fit: Fit, run: Training, *, tau: float = 0.01) -> Certificate:
         )
     same = _has_same_rows(fit.solution.moments, run.moments)
     slope, bound, excess = _measure(fit, run) if same else (None, None, math.nan)
-    verdict, cause = _judge(fit, run, excess=excess, tau=float(tau), same=same)
-    prediction = run.prediction if same else None
+    verdict, cause = _judge(Discrepancy(fit=fit, run=run, excess=excess, tau=float(tau)), same=same)
+    independent = f"independent: rows, {run.options.gradient}"
     return Certificate(
         names=fit.design.names,
         exact=fit.solution.params,
         trained=run.coefficients,
         bse=fit.standard_errors,
-        predicted_gap=None if prediction is None else prediction.gap,
+        predicted_gap=run.prediction.gap if same and run.prediction else None,
         excess_loss=excess,
         slope=slope,
         bound=bound,
@@ -79,20 +81,11 @@ def certify(fit: Fit, run: Training, *, tau: float = 0.01) -> Certificate:
         validation_rows=run.validation_rows,
         tau=float(tau),
         digits=float(np.nanmin([*fit.solution.digits_bse, *fit.solution.digits, 15.0])),
-        evidence=_describe_evidence(run),
+        evidence=_DEPENDENT_ENGINES.get(run.options.engine, independent),
         verdict=verdict,
         cause=cause,
         notes=fit.design.notes,
     )
-
-
-def _describe_evidence(run: Training) -> str:
-    """Say how independent the run is of the fit, by what they share besides the data."""
-    if run.options.engine == "closed_form":
-        return "none: closed form"
-    if run.options.engine == "moments":
-        return "weaker: cross-products"
-    return f"independent: rows, {run.options.gradient}"
 
 
 def _has_same_rows(a: Moments, b: Moments) -> bool:
@@ -116,73 +109,70 @@ def _measure(fit: Fit, run: Training) -> tuple[GradientAtSolution, DistanceBound
     problem, lam, w = run.problem, run.theory.spectrum, run.result.end
     slope = gradient_at(fit.solution.moments, fit.source, problem, w)
     if fit.rank == len(fit.solution.params):
+        optimum = problem.from_scaled(fit.solution.scaled_params[0], fit.design)
         with np.errstate(over="ignore", invalid="ignore"):  # a run that diverged may be infinitely far away
-            excess = theory.excess(lam, lam.vectors.T @ (w - optimum_of(fit, run)))
+            excess = theory.excess(lam, lam.vectors.T @ (w - optimum))
     else:  # there is no single optimum to subtract from w, but its loss is known
         excess = max(slope.loss - fit.solution.ssr / (fit.nobs * float(problem.scale[-1]) ** 2), 0.0)
     rounding = largest_gap(2 * np.spacing(np.abs(run.coefficients)), fit.standard_errors)  # of the coefficients as doubles
-    return slope, distance_bound(slope, lam, fit.nobs - fit.rank, fit.nobs, rounding=rounding), excess
+    distance, bound = theory.distance_bound(lam, slope.gradient)
+    in_se = theory.standard_errors_bound(lam, slope.gradient, slope.loss, fit.nobs, fit.nobs - fit.rank) + rounding
+    return slope, DistanceBound(distance=distance, excess=bound, standard_errors=in_se), excess
 
 
-def _judge(fit: Fit, run: Training, *, excess: float, tau: float, same: bool) -> tuple[str, str]:
+def _judge(case: Discrepancy, *, same: bool) -> tuple[str, str]:
     """Return the verdict and its cause in sentences. The cause that explains most comes first."""
-    largest = largest_gap(run.coefficients - fit.solution.params, fit.standard_errors)
-    far = f"The largest gap is {largest:.2g} standard errors."
+    fit, run, near = case.fit, case.run, case.max_gap <= case.tau
     if not same:
         return "different rows", (
             f"The fit used {pluralize(fit.nobs, 'row')} and the run {pluralize(run.moments.n, 'row')}, or other values in them, "
             "so their answers may differ. Give both the same data: squarely.ols(formula, run.source) fits the rows of the run."
         )
-    failure = _judge_failure(run, near=largest <= tau)
-    if failure is not None:
+    if failure := _judge_failure(case, near=near):
         return failure
-    if fit.dropped_columns or (run.theory.spectrum.flat_directions and not largest <= tau):
-        return "collinear", _describe_dependence(fit, run, far)
-    if largest <= tau:
-        return "agree", f"Every coefficient is within {tau:g} standard errors; the largest gap is {largest:.2g}."
+    if fit.dropped_columns or (run.theory.spectrum.flat_directions and not near):
+        return "collinear", _describe_dependence(case)
+    if near:
+        return "agree", f"Every coefficient is within {case.tau:g} standard errors; the largest gap is {case.max_gap:.2g}."
     if run.source.is_redrawn:
         return "different rows", (
-            f"{far} The loader has other rows in each epoch, and the fit has those of one pass, so their answers may differ. Let "
-            "the loader give every row once an epoch."
+            f"{case.gap_sentence} The loader has other rows in each epoch, and the fit has those of one pass, so their answers may "
+            "differ. Let the loader give every row once an epoch."
         )
-    return explain_gap(fit, run, excess=excess, tau=tau, max_gap=largest)
+    return explain_gap(case)
 
 
-def _judge_failure(run: Training, *, near: bool) -> tuple[str, str] | None:
+def _judge_failure(case: Discrepancy, *, near: bool) -> tuple[str, str] | None:
     """Judge a run that moved away from the optimum, or whose loss is not a finite number."""
-    if not near and run.optimizer is not None and any(group.get("maximize") for group in run.optimizer.param_groups):
+    run, options, limit = case.run, case.run.options, case.run.theory.lr_limit
+    if not near and any(group.get("maximize") for group in case.groups):
         return "ascent", "maximize=True makes the optimizer go up the loss, away from least squares. Leave it out."
     if run.status == "not finite":
         return "not finite", f"{run.result.stop_reason.reason} Look at the rows and the model of that step."
-    return ("diverged", _describe_large_rate(run)) if _has_diverged(run, near=near) else None
+    above = limit is not None and options.is_full_batch and options.scheduler is None and options.rate >= limit
+    if run.result.has_diverged or (above and not near):  # steps on all rows above the limit diverge with more epochs
+        return "diverged", _describe_large_rate(case)
+    return None
 
 
-def _has_diverged(run: Training, *, near: bool) -> bool:
-    """Return whether a run diverged, or would have with more epochs, which is certain for steps on all rows above the limit."""
-    known, options = run.theory, run.options
-    exact = known.lr_limit is not None and options.is_full_batch and options.scheduler is None
-    return run.result.has_diverged or (exact and options.rate >= (known.lr_limit or math.inf) and not near)
-
-
-def _describe_large_rate(run: Training) -> str:
-    """Say which rate was too large, and which to use."""
-    known, options, advised = run.theory, run.options, run.theory.rate_and_limit
+def _describe_large_rate(case: Discrepancy) -> str:
+    run, facts, options, advised = case.run, case.run.theory, case.run.options, case.run.theory.rate_and_limit
     if options.scheduler is not None:
         rates = run.result.history.columns.get("lr", ())
         rate = f"The schedule's rate of up to {max(rates):g}" if len(rates) else "The schedule's rate"
-        constant = "" if advised is None or known.batches is not None else f" The limit of a constant rate is {advised[1]}."
+        constant = "" if advised is None or facts.batches is not None else f" The limit of a constant rate is {advised[1]}."
         return f"{rate} is too large for these columns.{constant} Try a smaller one."
-    lr = options.rate if run.optimizer is None else max(float(group["lr"]) for group in run.optimizer.param_groups)
+    lr = max((float(group["lr"]) for group in case.groups), default=options.rate)
     large = f"lr={lr:g} is too large for these columns."
-    if advised is None or known.lr_limit is None or options.rate < known.lr_limit:
+    if advised is None or facts.lr_limit is None or options.rate < facts.lr_limit:
         return f"{large} Try a smaller one."
-    if known.batches is not None:
-        return f"{large} The limit {known.limit_label} is {advised[1]}: try lr={advised[0]}."
+    if facts.batches is not None:
+        return f"{large} The limit {facts.limit_label} is {advised[1]}: try lr={advised[0]}."
     return f"{large} The limit is {advised[1]} and the best rate {advised[0]}: train with that."
 
 
-def _describe_dependence(fit: Fit, run: Training, far: str) -> str:
-    """Say which columns depend on each other; `far` is the sentence on the largest gap."""
+def _describe_dependence(case: Discrepancy) -> str:
+    fit, run = case.fit, case.run
     if fit.dropped_columns:
         return (
             f"Columns depend on each other ({'; '.join(fit.dropped_columns)}), so there is no single best answer: where training "
@@ -194,10 +184,10 @@ def _describe_dependence(fit: Fit, run: Training, far: str) -> str:
         and not theory.decompose_hessian(standardize_moments(run.moments).H).flat_directions
     ):
         return (
-            f"{far} The columns are not standardized, and their means or scales differ so much that descent does not move in some "
-            "direction. Leave out standardize=False, or center and scale the columns."
+            f"{case.gap_sentence} The columns are not standardized, and their means or scales differ so much that descent does not "
+            "move in some direction. Leave out standardize=False, or center and scale the columns."
         )
     return (
-        f"{far} Columns depend on each other so nearly that descent does not move along their difference, although least squares "
-        "can tell them apart. Leave a column out, or replace two by their difference."
+        f"{case.gap_sentence} Columns depend on each other so nearly that descent does not move along their difference, although "
+        "least squares can tell them apart. Leave a column out, or replace two by their difference."
     )

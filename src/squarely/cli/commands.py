@@ -15,7 +15,7 @@ import typer
 import squarely
 from squarely._version import __version__
 from squarely.cli.exit import exit_code, print_error, print_warnings, process_count
-from squarely.cli.options import DataPath, FormulaText, Json, Missing, Tau, Where, takes
+from squarely.cli.options import DataPath, FormulaText, Json, Missing, Where, takes
 from squarely.cli.output import print_json, print_text, show
 from squarely.errors import OptionError, SquarelyError
 
@@ -93,10 +93,10 @@ def ols(
     data: DataPath,
     where: Where = None,
     missing: Missing = "drop",
-    collinear: Annotated[str, typer.Option("--collinear", help="Columns that earlier columns span: drop or raise.")] = "drop",
-    precision: Annotated[str, typer.Option("--precision", help="Arithmetic of the refinement: auto, double or extended.")] = "auto",
-    fold: Annotated[str, typer.Option("--fold", help="How to sum up rows: auto, batches, or aggregates in an engine.")] = "auto",
-    save: Annotated[Path | None, typer.Option("--save", help="Save the fit as JSON, for squarely predict.")] = None,
+    collinear: Annotated[str, typer.Option(help="Columns that earlier columns span: drop or raise.")] = "drop",
+    precision: Annotated[str, typer.Option(help="Arithmetic of the refinement: auto, double or extended.")] = "auto",
+    fold: Annotated[str, typer.Option(help="How to sum up rows: auto, batches, or aggregates in an engine.")] = "auto",
+    save: Annotated[Path | None, typer.Option(help="Save the fit as JSON, for squarely predict.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what the fit would read and cost, without a fit.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -104,13 +104,12 @@ def ols(
     if dry_run:
         if save is not None:
             raise OptionError("--dry-run makes no fit, so --save has nothing to save. Leave out one of them.")
-        plan = squarely.preview(formula, data, where=where, precision=precision, fold=fold)
-        show(plan.as_dict() if as_json else plan.summary())
+        show(squarely.preview(formula, data, where=where, precision=precision, fold=fold), as_json=as_json)
         return
     fit = squarely.ols(formula, data, where=where, missing=missing, collinear=collinear, precision=precision, fold=fold)
     if save is not None:
         fit.save(save)
-    show(fit.as_dict() if as_json else fit.summary())
+    show(fit, as_json=as_json)
 
 
 @app.command(
@@ -121,9 +120,9 @@ def predict(
     model: Annotated[Path, typer.Argument(help="A fit that ols --save has written.", metavar="FIT")],
     data: DataPath,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write a .csv, .parquet, .arrow or .jsonl file instead.")] = None,
-    unseen: Annotated[str, typer.Option("--unseen", help="A level that the fit does not have: error or nan.")] = "error",
+    unseen: Annotated[str, typer.Option(help="A level that the fit does not have: error or nan.")] = "error",
     rank_deficient: Annotated[
-        str, typer.Option("--rank-deficient", help="A row that breaks the dependency of a dropped column: nan or allow.")
+        str, typer.Option(help="A row that breaks the dependency of a dropped column: nan or allow.")
     ] = "nan",
     as_json: Json = False,
 ) -> None:
@@ -132,7 +131,7 @@ def predict(
     if out is not None:
         with print_warnings():
             rows = fit.write_predictions(data, out, unseen=unseen, rank_deficient=rank_deficient)
-        show({"rows": rows, "out": str(out)}) if as_json else print_text(f"{rows:,} predictions written to {out}")
+        print_json({"rows": rows, "out": str(out)}) if as_json else print_text(f"{rows:,} predictions written to {out}")
         return
     with print_warnings():
         values = fit.predict(data, unseen=unseen, rank_deficient=rank_deficient).tolist()
@@ -147,16 +146,14 @@ def merge(
     models: Annotated[list[Path], typer.Argument(help="Fits that ols --save or merge --out has written.", metavar="FIT...")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Save the merged fit as JSON.")] = None,
     remove: Annotated[list[Path] | None, typer.Option("--remove", help="A fit whose rows to subtract; repeat for several.")] = None,
-    duplicates: Annotated[
-        str, typer.Option("--duplicates", help="Two fits with the same cross-products: raise or keep.")
-    ] = "raise",
+    duplicates: Annotated[str, typer.Option(help="Two fits with the same cross-products: raise or keep.")] = "raise",
     as_json: Json = False,
 ) -> None:
     """Merge saved fits of one formula into the fit of all their rows, and print the summary."""
     fit = squarely.merge(map(squarely.load, models), remove=map(squarely.load, remove or []), duplicates=duplicates)
     if out is not None:
         fit.save(out)
-    show(fit.as_dict() if as_json else fit.summary())
+    show(fit, as_json=as_json)
 
 
 @app.command(epilog="Example: squarely train 'mpg ~ displacement' cars.csv --lr 0.01 --epochs 1000")
@@ -169,13 +166,13 @@ def train(
     *,
     where: Where = None,
     missing: Missing = "drop",
-    save: Annotated[Path | None, typer.Option("--save", help="Save the run in this folder, regularly and on Ctrl-C.")] = None,
+    save: Annotated[Path | None, typer.Option(help="Save the run in this folder, regularly and on Ctrl-C.")] = None,
     checkpoint_every: Annotated[
         str | None,
-        typer.Option("--checkpoint-every", help="How often to save: '30 s', '10 epochs' or '100 steps'; by default 60 s."),
+        typer.Option(help="How often to save: '30 s', '10 epochs' or '100 steps'; by default 60 s."),
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option("--resume", help="Continue from the newest checkpoint in this folder, and save the run there.")
+        Path | None, typer.Option(help="Continue from the newest checkpoint in this folder, and save the run there.")
     ] = None,
     code: Annotated[bool, typer.Option("--code", help="Print the plain PyTorch script of the run instead.")] = False,
     as_json: Json = False,
@@ -192,11 +189,10 @@ def train(
         resume=False if resume is None else resume,
         **options,
     )
-    if code and not as_json:
-        print_text(run.code().rstrip("\n"))
+    if as_json:
+        print_json({**run.as_dict(), **({"code": run.code()} if code else {})})
     else:
-        script = {"code": run.code()} if code else {}
-        show({**run.as_dict(), **script} if as_json else run.summary())
+        print_text(run.code().rstrip("\n") if code else run.summary())
     run.require()
 
 
@@ -207,12 +203,10 @@ def sweep(
     formula: FormulaText,
     data: DataPath,
     *,
-    lr: Annotated[list[float], typer.Option("--lr", help="A learning rate; repeat for several.")] = [0.01, 0.001, 0.0001],  # noqa: B006
-    batch_size: Annotated[list[int] | None, typer.Option("--batch-size", help="Rows in a step; repeat for several.")] = None,
-    momentum: Annotated[list[float], typer.Option("--momentum", help="Momentum of sgd, in [0, 1); repeat for several.")] = [0.0],  # noqa: B006
-    seed: Annotated[
-        list[int], typer.Option("--seed", help="Seed of the random start and the order of rows; repeat for several.")
-    ] = [0],  # noqa: B006
+    lr: Annotated[list[float], typer.Option(help="A learning rate; repeat for several.")] = [0.01, 0.001, 0.0001],  # noqa: B006
+    batch_size: Annotated[list[int] | None, typer.Option(help="Rows in a step; repeat for several.")] = None,
+    momentum: Annotated[list[float], typer.Option(help="Momentum of sgd, in [0, 1); repeat for several.")] = [0.0],  # noqa: B006
+    seed: Annotated[list[int], typer.Option(help="Seed of the random start and the order of rows; repeat for several.")] = [0],  # noqa: B006
     where: Where = None,
     missing: Missing = "drop",
     as_json: Json = False,
@@ -222,7 +216,7 @@ def sweep(
     result = squarely.sweep(
         formula, data, where=where, missing=missing, lr=lr, batch_size=batch_size, momentum=momentum, seed=seed, **options
     )
-    show(result.as_dict() if as_json else result.summary())
+    show(result, as_json=as_json)
     result.best.require()
 
 
@@ -234,7 +228,7 @@ def certify(
     formula: FormulaText,
     data: DataPath,
     *,
-    tau: Tau = 0.01,
+    tau: Annotated[float, typer.Option(help="Tolerance, in standard errors.")] = 0.01,
     where: Where = None,
     missing: Missing = "drop",
     as_json: Json = False,
@@ -244,6 +238,6 @@ def certify(
     fit = squarely.ols(formula, data, where=where, missing=missing)
     run = squarely.train(formula, data, where=where, missing=missing, **options)
     certificate = squarely.certify(fit, run, tau=tau)
-    show(certificate.as_dict() if as_json else certificate.summary())
+    show(certificate, as_json=as_json)
     if not certificate.agree:
         raise typer.Exit(1)

@@ -16,7 +16,7 @@ from squarely import datasets
 from squarely.api import certify, ols, sweep, train
 from squarely.errors import InputError
 from squarely.numerics import round_down
-from squarely.show import Curve, Panel, Points, draw, save
+from squarely.show import Curve, Panel, draw, save
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +61,7 @@ def _look_at_the_data(cars: pd.DataFrame, folder: Path) -> None:
     _print_section("1. The data", "398 cars of 1970 to 1982. Larger engines use more fuel; the relation is clear but not perfect.")
     print(cars.head().to_string(max_cols=6))
     print(f"[{len(cars)} rows x {len(cars.columns)} columns]")
-    _figure(folder, "1-scatter", [_panel("Fuel efficiency by engine displacement", cars)])
+    _save(folder, "1-scatter", draw([_panel("Fuel efficiency by engine displacement", cars)]))
 
 
 def _least_squares(cars: pd.DataFrame, folder: Path) -> Fit:
@@ -70,16 +70,15 @@ def _least_squares(cars: pd.DataFrame, folder: Path) -> Fit:
     print(fit.summary())
     intercept, slope = fit.params.tolist()
     _print_section("3. The line", f"mpg = {slope:.4f} * displacement + {intercept:.4f}")
-    title = f"Least squares: R-squared {fit.rsquared:.3f}"
-    _figure(folder, "2-least-squares", [_panel(title, cars, fit.predict(cars), "least squares")])
+    panel = _panel(f"Least squares: R-squared {fit.rsquared:.3f}", cars, fit.predict(cars), "least squares")
+    _save(folder, "2-least-squares", draw([panel]))
     return fit
 
 
 def _standardize(cars: pd.DataFrame, run: Training) -> None:
     _print_section("4. Standardization", "Subtract the mean and divide by the (population) standard deviation, in both columns.")
-    shift, scale = run.problem.shift.astype(np.float32), run.problem.scale.astype(np.float32)
-    print(f"displacement: mean {shift[0]!s}, sd {scale[0]!s}")
-    print(f"mpg:          mean {shift[1]!s}, sd {scale[1]!s}")
+    for name, shift, scale in zip(("displacement:", "mpg:"), run.problem.shift, run.problem.scale, strict=True):
+        print(f"{name:<13} mean {np.float32(shift)!s}, sd {np.float32(scale)!s}")
     table = ((cars[["displacement", "mpg"]].to_numpy() - run.problem.shift) / run.problem.scale).astype(np.float32)
     x, y = table[:, :1], table[:, 1:]
     print(f"shapes: {x.shape}, {y.shape}")
@@ -88,15 +87,12 @@ def _standardize(cars: pd.DataFrame, run: Training) -> None:
 
 def _training_loop(run: Training, folder: Path) -> None:
     _print_section("5. The training loop", "A linear layer with one input and one output is the same line: weight * x + bias.")
-    print(run.model)
-    print(f"device: {run.options.device}; MSELoss; SGD with lr = {LR}, {EPOCHS} epochs.")
-    print("\nEach epoch does this:")
+    print(f"{run.model}\ndevice: {run.options.device}; MSELoss; SGD with lr = {LR}, {EPOCHS} epochs.\n\nEach epoch does this:")
     for code, meaning in _LOOP:
         print(f"  {code}\n      {meaning}")
     print()
-    for epoch, loss in enumerate(run.result.losses):
-        if epoch % 50 == 0:
-            print(f"Epoch: {epoch}, Loss: {loss:.4f}")
+    for epoch, loss in list(enumerate(run.result.losses))[::50]:
+        print(f"Epoch: {epoch}, Loss: {loss:.4f}")
     theory = run.theory
     eigenvalues = " and ".join(f"{value:g}" for value in theory.spectrum.values.tolist())
     _print_text(
@@ -113,8 +109,7 @@ def _learning_rates(cars: pd.DataFrame, folder: Path) -> Sweep:
         "Each rate gets a new model and a new optimizer: a model that is used again would continue from where it stopped.",
     )
     rates = sweep(FORMULA, cars, lr=RATES, epochs=EPOCHS)
-    print(rates.summary())
-    print()
+    print(f"{rates.summary()}\n")
     print(rates.history.iloc[[0, 1, 2, -2, -1]].to_string())
     print(f"[{len(rates.history)} rows x 3 columns]")
     _save(folder, "4-learning-rates", rates.plot())
@@ -129,15 +124,15 @@ def _compare(cars: pd.DataFrame, fit: Fit, run: Training, folder: Path) -> Certi
         _panel("Trained: nn.Linear, SGD", cars, both["mpgNN"], "trained"),
         _panel("Solved: least squares", cars, both["mpgOLS"], "least squares", color=2),
     ]
-    _figure(folder, "5-comparison", panels)
+    _save(folder, "5-comparison", draw(panels))
     second, third = both.iloc[1], both.iloc[2]
     slope = (third["mpgNN"] - second["mpgNN"]) / (third["displacement"] - second["displacement"])
     intercept = third["mpgNN"] - slope * third["displacement"]
     print(f"\nFrom two predictions:  slope {slope:.5f}, intercept {intercept:.4f}")
     print(f"From its weights:      slope {run.params['displacement']:.5f}, intercept {run.params['Intercept']:.4f}")
-    print(f"Least squares:         slope {fit.params['displacement']:.5f}, intercept {fit.params['Intercept']:.4f}\n")
+    print(f"Least squares:         slope {fit.params['displacement']:.5f}, intercept {fit.params['Intercept']:.4f}")
     certificate = certify(fit, run)
-    print(certificate)
+    print(f"\n{certificate}")
     _print_text(
         "Why both agree: they minimize the same function, the mean squared error of a line. Least squares sets its "
         "derivatives to zero and solves. Gradient descent moves down the same function, which has one minimum, and with a "
@@ -171,15 +166,11 @@ def _print_text(text: str) -> None:
 
 def _panel(title: str, cars: pd.DataFrame, predicted: pd.Series | None = None, label: str = "", color: int = 1) -> Panel:
     x, y = cars["displacement"].to_numpy(), cars["mpg"].to_numpy()
-    marks: list[Points | Curve] = [Points(x=x, y=y)]
+    marks = [Curve(x=x, y=y, color=0, dots=True)]
     if predicted is not None:
         order = np.argsort(x)
         marks.append(Curve(x=x[order], y=predicted.to_numpy()[order], label=label, color=color))
     return Panel(title=title, x_label="displacement (cubic inches)", y_label="mpg", marks=marks)
-
-
-def _figure(folder: Path, name: str, panels: list[Panel]) -> None:
-    _save(folder, name, draw(panels))
 
 
 def _save(folder: Path, name: str, figure: Any) -> None:

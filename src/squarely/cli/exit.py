@@ -19,13 +19,16 @@ import signal
 import sys
 import threading
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, NoReturn
 
+from squarely._version import __version__
 from squarely.errors import InputError, NumericalError, ProcessError, SquarelyError
+from squarely.show import escape_controls
 
 _INTERRUPTED, _TERMINATED = 130, 143  # the codes that shells use
 _INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h
@@ -38,10 +41,13 @@ def run(app: Callable[[], Any]) -> None:
     """Run the command line, print its error as one message, and exit."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal cannot print must not stop the output
-    output = nullcontext() if is_first_process() else _silenced()
     sys.unraisablehook = _resend_interrupt
     try:
-        with output:
+        with ExitStack() as stack:
+            if not is_first_process():
+                nowhere = stack.enter_context(open(os.devnull, "w"))
+                stack.enter_context(redirect_stdout(nowhere))
+                stack.enter_context(redirect_stderr(nowhere))
             app()
     except (SquarelyError, OSError) as error:  # OSError: the message of the system is clear, such as for a full disk
         print_error(error)
@@ -50,7 +56,7 @@ def run(app: Callable[[], Any]) -> None:
         _print_interrupt(interrupt)
         _exit(_INTERRUPTED)
     except MemoryError:
-        print("squarely: error: There is not enough memory. Give fewer rows or columns.", file=sys.stderr)
+        _print("error: There is not enough memory. Give fewer rows or columns.")
         _exit(exit_code(InputError()))
     except Exception as error:
         _print_internal_error(error)
@@ -78,12 +84,9 @@ def exit_code(error: Exception) -> int:
 
 def print_error(error: Exception) -> None:
     """Print an error; if all processes raise it, only the first one prints."""
-    from squarely.show import escape_controls
-
-    if isinstance(error, SquarelyError) and not error.local_only and not is_first_process():
-        return
-    message = "\n".join(escape_controls(line) for line in str(error).split("\n"))  # a caret has its own line
-    print(f"squarely: error: {message}", file=sys.stderr)
+    if is_first_process() or not isinstance(error, SquarelyError) or error.local_only:
+        lines = map(escape_controls, str(error).split("\n"))  # a caret has its own line
+        _print("error: " + "\n".join(lines))
 
 
 @contextmanager
@@ -93,41 +96,31 @@ def print_warnings() -> Iterator[None]:
         warnings.simplefilter("always", UserWarning)
         yield
     for warning in caught:
-        from squarely.show import escape_controls
-
-        print(f"squarely: warning: {escape_controls(warning.message)}", file=sys.stderr)
+        _print(f"warning: {escape_controls(warning.message)}")
 
 
 def _print_internal_error(error: Exception) -> None:
-    """Print the type, the place and the message of an error that is the fault of squarely."""
-    import traceback
-    from importlib.metadata import version
-
-    from squarely.show import escape_controls
-
+    """Print where an error that is the fault of squarely was raised, and what it says."""
     if os.environ.get("SQUARELY_TRACEBACK") == "1":
         traceback.print_exception(error)
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if f"{os.sep}squarely{os.sep}" in frame.filename]
     where = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
     message = escape_controls(" ".join(str(error).split()))[:_LONGEST]
-    print(
-        f"squarely: internal error: {type(error).__name__}{where}: {message}. This is a bug in squarely {version('squarely')}: "
-        "please report it, with what SQUARELY_TRACEBACK=1 prints.",
-        file=sys.stderr,
+    _print(
+        f"internal error: {type(error).__name__}{where}: {message}. This is a bug in squarely {__version__}: please report "
+        "it, with what SQUARELY_TRACEBACK=1 prints."
     )
 
 
 def _print_interrupt(end: BaseException | None) -> None:
     """Print the message of the KeyboardInterrupt behind an exception, or that the command was interrupted."""
-    if not is_first_process():
-        return
     while end is not None and not (isinstance(end, KeyboardInterrupt) and end.args):
         end = end.__cause__ or end.__context__
-    message = "interrupted"
-    if end is not None:
-        from squarely.show import escape_controls
+    if is_first_process():
+        _print("interrupted" if end is None else escape_controls(end))
 
-        message = escape_controls(end)
+
+def _print(message: str) -> None:
     print(f"squarely: {message}", file=sys.stderr)
 
 
@@ -137,12 +130,6 @@ def _resend_interrupt(lost: sys.UnraisableHookArgs) -> None:
         threading.Timer(_SOON, os.kill, (os.getpid(), signal.SIGINT)).start()
     else:
         sys.__unraisablehook__(lost)
-
-
-@contextmanager
-def _silenced() -> Iterator[None]:
-    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
-        yield
 
 
 def _exit(code: Any) -> NoReturn:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial, wraps
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
 from squarely.errors import OptionError
 
 FormulaText = Annotated[
-    str, typer.Argument(help="Such as 'mpg ~ displacement * C(origin)'; see docs/formulas.md.", metavar="FORMULA")
+    str, typer.Argument(metavar="FORMULA", help="Such as 'mpg ~ displacement * C(origin)'; see docs/formulas.md.")
 ]
 DataPath = Annotated[
     str,
@@ -23,47 +23,31 @@ DataPath = Annotated[
         metavar="DATA",
     ),
 ]
-Where = Annotated[str | None, typer.Option("--where", help="A condition on rows, such as 'weight > 3000'.")]
-Missing = Annotated[str, typer.Option("--missing", help="Rows with missing values: drop (and count) or raise.")]
+Where = Annotated[str | None, typer.Option(help="A condition on rows, such as 'weight > 3000'.")]
+Missing = Annotated[str, typer.Option(help="Rows with missing values: drop (and count) or raise.")]
 Json = Annotated[bool, typer.Option("--json", help="Print every number as JSON.")]
-Tau = Annotated[float, typer.Option("--tau", help="Tolerance, in standard errors.")]
 
 
-def read_rate(text: str) -> float | str:
-    """Return a learning rate; other text, such as auto, is for `train` to check."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
+def _read(text: Any, readers: Iterable[Callable[[Any], Any]] = (float,)) -> Any:
+    """Return the value by the first reader that accepts the text; else the text itself, which `train` checks."""
+    for reader in readers:
+        with suppress(ValueError, TypeError):
+            return reader(text)
+    return text
 
 
-def read_fraction_or_path(text: str | None) -> float | str | None:
-    """Return what to validate on: a fraction of the rows, or the path of other rows."""
-    return None if text is None else read_rate(text)
-
-
-def read_named_values(flag: str, texts: list[str] | None) -> dict[str, Any]:
+def _read_named_values(flag: str, texts: list[str] | None) -> dict[str, Any]:
     """Return texts such as step_size=30 as a dict; a value is JSON, or else text."""
     options = {}
     for text in texts or ():
         key, equals, value = text.partition("=")
         if not key or not equals:
             raise OptionError(f"{flag} {text!r} is not an option with a value. Write it as name=value, such as step_size=30.")
-        options[key.strip()] = _read_value(value)
+        options[key.strip()] = _read(value, (json.loads, float))  # float reads .1, JSON does not
     return options
 
 
-def _read_value(text: str) -> Any:
-    for read in (json.loads, float):  # float reads .1, JSON does not
-        try:
-            return read(text)
-        except ValueError:
-            continue
-    return text
-
-
-@dataclass(frozen=True, slots=True)
-class Flag:
+class Flag(NamedTuple):
     """An option of `squarely.train` on the command line: what typer reads, and how it becomes an argument of `train`."""
 
     annotation: Any
@@ -76,17 +60,17 @@ def _flag(kind: Any, default: Any, help: str, *flags: str, read: Callable[[Any],
 
 
 def _values(flag: str, help: str) -> Flag:  # noqa: A002
-    return _flag(list[str] | None, None, help, flag, read=partial(read_named_values, flag))
+    return _flag(list[str] | None, None, help, flag, read=partial(_read_named_values, flag))
 
 
 # The defaults are written here and not taken from `squarely.train`, which takes half a second to import.
 TRAINING = {
-    "lr": _flag(str, "0.01", "Learning rate, or auto.", read=read_rate),
+    "lr": _flag(str, "0.01", "Learning rate, or auto.", read=_read),
     "epochs": _flag(int, 1000, "Passes over the rows."),
     "batch_size": _flag(int | None, None, "Rows in a step; by default all rows."),
     "shuffle": _flag(bool, True, "Read the rows in a new order in each epoch."),
     "replacement": _flag(bool, False, "Draw the rows of batches with replacement.", "--replacement"),
-    "validation": _flag(str | None, None, "A fraction of the rows, or another file.", read=read_fraction_or_path),
+    "validation": _flag(str | None, None, "A fraction of the rows, or another file.", read=_read),
     "metrics": _flag(list[str], (), "Log mse, rmse, mae or r2 too; repeat for several.", "--metric"),
     "loss": _flag(str, "mse", "mse, l1, huber or quantile."),
     "delta": _flag(float, 1.0, "Where the huber loss becomes linear, in standardized units."),
@@ -124,13 +108,10 @@ def takes(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
             command(**{name: flags[name].read(value) if name in flags else value for name, value in arguments.items()})
 
         signature = inspect.signature(command, eval_str=True)
-        own = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
-        words = [each for each in own if each.kind is not each.KEYWORD_ONLY]
-        added = [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=flag.annotation, default=flag.default)
-            for name, flag in flags.items()
-        ]
-        parameters = [*words, *added, *own[len(words) :]]
+        formula, data, *others, _options = signature.parameters.values()
+        make = partial(inspect.Parameter, kind=inspect.Parameter.KEYWORD_ONLY)
+        added = [make(name, annotation=flag.annotation, default=flag.default) for name, flag in flags.items()]
+        parameters = [formula, data, *added, *others]
         # typer reads both of these, and loses the words if only one of them is set (typer issue 1898).
         run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {each.name: each.annotation for each in parameters}

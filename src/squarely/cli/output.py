@@ -6,20 +6,17 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
-if TYPE_CHECKING:
-    from squarely.show import Page
 
-
-def show(result: Mapping[str, Any] | Page) -> None:
-    """Print a page as text, or numbers as JSON."""
-    if isinstance(result, Mapping):
-        print_json(result)
+def show(result: Any, *, as_json: bool) -> None:
+    """Print the summary of a result, or its numbers as JSON."""
+    if as_json:
+        print_json(result.as_dict())
     else:
-        print_text(result)
+        print_text(result.summary())
 
 
 def print_text(text: object) -> None:

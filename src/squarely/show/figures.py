@@ -17,33 +17,25 @@ COLORS = ("#0b6e99", "#d1495b", "#2e8b57", "#8a5fbf", "#c98a1b", "#5f6b76")  # d
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Points:
-    """Dots at x, y (m,)."""
-
-    x: Any
-    y: Any
-    label: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """A line through x, y (m,) in order. `color` is a position in COLORS; a dashed curve is black and on top."""
+    """A line through x, y (m,) in order, or dots. `color` is a position in COLORS; a dashed curve is black and on top."""
 
     x: Any
     y: Any
     label: str = ""
     color: int = 1
     dashed: bool = False
+    dots: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """One pair of axes and its marks. The y axis ends at `top`, if given."""
+    """One pair of axes and its marks. The y axis ends at `top`, if it is a number."""
 
     title: str
     x_label: str
     y_label: str
-    marks: Sequence[Points | Curve]
+    marks: Sequence[Curve]
     log_y: bool = False
     log_x: bool = False
     top: float | None = None
@@ -75,19 +67,17 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
 def _draw_panel(axes: Any, panel: Panel) -> None:
     for mark in panel.marks:
         label = escape_controls(mark.label, "figure") or None
-        if isinstance(mark, Points):
-            axes.scatter(mark.x, mark.y, s=18, color=COLORS[0], alpha=0.55, linewidths=0, label=label, zorder=2)
+        if mark.dots:
+            axes.scatter(mark.x, mark.y, s=18, color=COLORS[mark.color], alpha=0.55, linewidths=0, label=label, zorder=2)
         elif mark.dashed:
             axes.plot(mark.x, mark.y, color="black", linewidth=1.1, linestyle=(0, (5, 4)), label=label, zorder=4)
         else:
             style = "-" if mark.color < len(COLORS) else (0, (1, 1))  # colors repeat, dotted
             color = COLORS[mark.color % len(COLORS)]
             axes.plot(mark.x, mark.y, color=color, linestyle=style, linewidth=2.2, label=label, zorder=3)
-    axes.set_title(escape_controls(panel.title, "figure"))
-    axes.set_xlabel(escape_controls(panel.x_label, "figure"))
-    axes.set_ylabel(escape_controls(panel.y_label, "figure"))
-    axes.set_xscale("log" if panel.log_x else "linear")
-    axes.set_yscale("log" if panel.log_y else "linear")
+    title, x_label, y_label = (escape_controls(text, "figure") for text in (panel.title, panel.x_label, panel.y_label))
+    x_scale, y_scale = ("log" if is_log else "linear" for is_log in (panel.log_x, panel.log_y))
+    axes.set(title=title, xlabel=x_label, ylabel=y_label, xscale=x_scale, yscale=y_scale)
     if panel.top is not None:
         lowest = min((float(y) for mark in panel.marks for y in mark.y if y <= panel.top), default=0.0)
         axes.set_ylim(lowest - 0.05 * (panel.top - lowest), panel.top)

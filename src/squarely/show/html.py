@@ -33,25 +33,19 @@ def render_page(title: str, tables: Iterable[str], *, footer: Iterable[str], not
 
 def render_pairs(left: Sequence[tuple[str, str]], right: Sequence[tuple[str, str]]) -> str:
     """Render a table of labels and values, `right` beside `left`."""
-    sides = zip_longest(left, right, fillvalue=("", "")) if right else ((pair,) for pair in left)
-    return _wrap_table(
-        "<tbody>", *(_wrap_row(*(cell for pair in row for cell in _render_pair(*pair))) for row in sides), "</tbody>"
-    )
+    rows = zip_longest(left, right, fillvalue=("", "")) if right else zip(left, strict=True)
+    return _wrap_table("<tbody>", *(_wrap_row(cell for pair in row for cell in _render_pair(*pair)) for row in rows), "</tbody>")
 
 
 def render_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Render a table of numbers with a header; the first column names the row."""
     styles = [_NAME, *[_NUMBER] * (len(header) - 1)]
-    head = _wrap_row(
-        *(_render_element("th", cell, scope="col", style=style + _RULE) for cell, style in zip(header, styles, strict=True))
-    )
-    body = (
-        _wrap_row(
-            _render_element("th", name, scope="row", style=_NAME), *(_render_element("td", cell, style=_NUMBER) for cell in cells)
-        )
-        for name, *cells in rows
-    )
-    return _wrap_table("<thead>", head, "</thead>", "<tbody>", *body, "</tbody>")
+    head = [_render_element("th", text, scope="col", style=style + _RULE) for text, style in zip(header, styles, strict=True)]
+    body = [
+        [_render_element("th", name, scope="row", style=_NAME), *(_render_element("td", text, style=_NUMBER) for text in texts)]
+        for name, *texts in rows
+    ]
+    return _wrap_table("<thead>", _wrap_row(head), "</thead>", "<tbody>", *map(_wrap_row, body), "</tbody>")
 
 
 def _render_pair(label: str, value: str) -> tuple[str, str]:
@@ -63,7 +57,7 @@ def _wrap_table(*lines: str) -> str:
     return "\n".join([f'<table style="{_TABLE}">', *lines, "</table>"])
 
 
-def _wrap_row(*cells: str) -> str:
+def _wrap_row(cells: Iterable[str]) -> str:
     return f"<tr>{''.join(cells)}</tr>"
 
 

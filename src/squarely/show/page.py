@@ -37,25 +37,22 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of results, for printing or a notebook.
-
-    Attributes
-    ----------
-    title : the heading, centered.
-    blocks : pairs and tables, from top to bottom.
-    notes : numbered sentences at the end.
-    footer : sentences below the blocks.
-    """
+    """A page of results, for printing or a notebook: a title, blocks from top to bottom, sentences below them, numbered notes."""
 
     title: str
     blocks: Sequence[KeyValueTable | Table]
     notes: Sequence[str] = ()
     footer: Sequence[str] = ()
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         lines = [(" " * ((WIDTH - cell_len(line)) // 2) + line).rstrip() for line in wrap_text(escape_controls(self.title), WIDTH)]
         for block in self.blocks:
-            lines += ["=" * WIDTH, *(_lay_out_pairs(block) if isinstance(block, KeyValueTable) else _lay_out_table(block))]
+            lines.append("=" * WIDTH)
+            if isinstance(block, KeyValueTable):
+                pairs = zip_longest(block.left, block.right, fillvalue=("", ""))
+                lines += [f"{_lay_out_pair(*a)}  {_lay_out_pair(*b)}".rstrip() for a, b in pairs]
+            else:
+                lines += _lay_out_table(block)
         lines.append("=" * WIDTH)
         for line in self.footer:
             lines += wrap_text(escape_controls(line), WIDTH)
@@ -65,20 +62,12 @@ class Page:
             lines += wrap_text(f"[{number}] {escape_controls(note)}", WIDTH, indent="    ")
         return "\n".join(lines)
 
-    def __repr__(self) -> str:
-        return str(self)
-
     def _repr_html_(self) -> str:
         tables = [
             render_pairs(block.left, block.right) if isinstance(block, KeyValueTable) else render_table(block.header, block.rows)
             for block in self.blocks
         ]
         return render_page(self.title, tables, footer=self.footer, notes=self.notes)
-
-
-def _lay_out_pairs(block: KeyValueTable) -> list[str]:
-    rows = zip_longest(block.left, block.right, fillvalue=("", ""))
-    return [f"{_lay_out_pair(*a)}  {_lay_out_pair(*b)}".rstrip() for a, b in rows]
 
 
 def _lay_out_pair(label: str, value: str) -> str:

@@ -9,13 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from threading import RLock, Timer
-from types import TracebackType
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from squarely.show.text import align_left, escape_controls
@@ -26,14 +25,7 @@ _REFRESHES = 8  # a second
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """One stage of work.
-
-    Attributes
-    ----------
-    label, unit : what the stage does, and what it counts.
-    count, total : how many units are done, and of how many, None if unknown.
-    seconds : the time so far.
-    """
+    """One stage of work: what it does, and how many units of how many, None if unknown, are done after how many seconds."""
 
     label: str
     unit: str
@@ -43,7 +35,7 @@ class Stage:
 
 
 class Progress:
-    """A line on a terminal for one stage of work after another; `end` or the end of its `with` removes it."""
+    """A line on a terminal for one stage of work after another; `end` removes it."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -78,12 +70,6 @@ class Progress:
             live, self._timer, self._live = self._live, None, None
         if live is not None:
             live.stop()
-
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.end()
 
     def _show(self) -> None:
         with self._lock:
@@ -130,30 +116,24 @@ def render_stage(stage: Stage, width: int) -> Table:
 
     On a narrow terminal the bar is omitted first; then the label is cut.
     """
-    numbers, label = " ".join(_format_numbers(stage)), escape_controls(stage.label)
+    numbers, label = _format_numbers(stage), escape_controls(stage.label)
     label = align_left(label, max(min(cell_len(label), width - len(numbers) - 1), 0))
     bar = max(width - cell_len(label) - len(numbers) - 2, 0)
-    line = Table.grid(padding=(0, 1, 0, 0), pad_edge=False)
-    cells: list[Text | ProgressBar] = [
-        Text(label),
-        *([ProgressBar(total=stage.total, completed=stage.count, width=bar)] if bar else []),
-        Text(numbers),
-    ]
-    for _ in cells:
-        line.add_column(no_wrap=True)
-    line.add_row(*cells)
+    bars = [ProgressBar(total=stage.total, completed=stage.count, width=bar)] if bar else []
+    line = Table.grid(*(Column(no_wrap=True) for _ in ("label", *bars, "numbers")), padding=(0, 1, 0, 0), pad_edge=False)
+    line.add_row(Text(label), *bars, Text(numbers))
     return line
 
 
-def _format_numbers(stage: Stage) -> list[str]:
+def _format_numbers(stage: Stage) -> str:
     of = "" if stage.total is None else f" of {format_count(stage.total)}"
     count = f"{format_count(stage.count)}{of} {stage.unit}"
     rate = stage.count / stage.seconds if stage.seconds > 0 else 0.0
-    if not rate:
-        return [count, f"{format_time(stage.seconds)} so far"]
-    remaining = None if stage.total is None else max(stage.total - stage.count, 0) / rate
-    time_text = f"{format_time(stage.seconds)} so far" if remaining is None else f"{format_time(remaining)} left"
-    return [count, f"{format_count(round(rate))}/s", time_text]
+    if not rate or stage.total is None:
+        time_text = f"{format_time(stage.seconds)} so far"
+    else:
+        time_text = f"{format_time(max(stage.total - stage.count, 0) / rate)} left"
+    return f"{count} {format_count(round(rate))}/s {time_text}" if rate else f"{count} {time_text}"
 
 
 def format_count(number: int) -> str:

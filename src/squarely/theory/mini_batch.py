@@ -12,9 +12,7 @@ from squarely.numerics import Array
 from squarely.theory.full_batch import fewest_epochs
 from squarely.theory.noise import Batches, Noise
 from squarely.theory.reshuffled import reshuffled_covariance, reshuffled_excess
-from squarely.theory.with_replacement import batch_lr_limit, drawn_covariance, drawn_excess
-
-_HALVINGS = 40  # of the bracket of a rate: twelve digits of its upper end
+from squarely.theory.with_replacement import batch_lr_limit, bracket_rate, drawn_covariance, drawn_excess
 
 
 def noise_covariance(noise: Noise, batches: Batches) -> Array:
@@ -31,27 +29,14 @@ def noise_floor(noise: Noise, batches: Batches) -> float:
     return float(0.5 * noise.values @ noise_covariance(noise, batches)[noise.diagonal])
 
 
-def first_order_floor(noise: Noise, batches: Batches) -> float:
-    """Return lr tr(S) / (4 B), the floor with replacement to first order in lr; `sampling` is ignored.
-
-    With residuals of equal size everywhere it is lr sigma^2 tr(X'X/n) / B. The exact floor is larger by a factor of about
-    1 / (1 - lr / limit). The floor of reshuffled batches is far lower.
-    """
-    _, size, _ = batches.sizes(noise.n)
-    return float(batches.effective_lr * noise.gradient[noise.diagonal].sum() / (4.0 * size))
-
-
 def lr_for_floor(noise: Noise, batches: Batches, target: float) -> float:
     """Return the largest learning rate whose floor is at most `target`, found by bisection below the limit with replacement.
 
-    The rate of `batches` is ignored. The floor rises with the rate: with replacement it is a power series in lr with positive
-    terms; reshuffled, it does at the rates for which its formula is accurate.
+    The floor rises with the rate: with replacement it is a power series in lr with positive terms; reshuffled, it does at the rates
+    for which its formula is accurate.
     """
-    low, high = 0.0, batch_lr_limit(noise, batches.batch_size, batches.descent)
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2.0
-        low, high = (middle, high) if noise_floor(noise, replace(batches, lr=middle)) <= target else (low, middle)
-    return low
+    limit = batch_lr_limit(noise, batches.batch_size, batches.descent)
+    return bracket_rate(lambda lr: noise_floor(noise, replace(batches, lr=lr)) <= target, limit, halvings=40)[0]
 
 
 def expected_excess(noise: Noise, c: Array, batches: Batches) -> Callable[[int], float]:
@@ -73,15 +58,11 @@ def expected_excess(noise: Noise, c: Array, batches: Batches) -> Callable[[int],
 
 def expected_curve(noise: Noise, c: Array, batches: Batches, epochs: int) -> Array:
     """Return E[L] - L* (epochs + 1,) at the end of epochs 0, 1, ..., epochs, by `expected_excess`."""
-    excess = expected_excess(noise, c, batches)
-    return np.array([excess(k) for k in range(epochs + 1)])
+    return np.array([*map(expected_excess(noise, c, batches), range(epochs + 1))])
 
 
 def expected_epochs(noise: Noise, c: Array, batches: Batches, target: float) -> int | None:
-    """Return the fewest epochs after which E[L] - L* is at most `target`, or None because of the floor or divergence.
-
-    Found by doubling and bisection, as in `epochs_until`.
-    """
+    """Return the fewest epochs after which E[L] - L* is at most `target`, or None because of the floor or divergence."""
     excess = expected_excess(noise, c, batches)
     if excess(0) <= target:
         return 0

@@ -47,22 +47,15 @@ class Noise:
     @property
     def diagonal(self) -> np.ndarray:
         """Which coordinates (d,) are diagonal entries; there are m of them, in the order of the values."""
-        mask: np.ndarray = self.pairs[0] == self.pairs[1]
-        return mask
+        return np.equal(*self.pairs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batches:
-    """Mini-batches at a constant learning rate, each with the mean gradient of its rows.
+    """Mini-batches at a constant learning rate, each with the mean gradient of its rows; momentum as in torch.
 
     An epoch has the batches of n rows; the last one is short if batch_size does not divide n. A batch_size above n counts as n.
-
-    Attributes
-    ----------
-    lr : learning rate.
-    batch_size : rows in a batch.
-    sampling : "reshuffled", every row once per epoch in a new order, as in torch's loaders; or "with replacement".
-    momentum, nesterov : as in torch.
+    Reshuffled batches have every row once per epoch in a new order, as in torch's loaders.
     """
 
     lr: float
@@ -75,11 +68,6 @@ class Batches:
     def descent(self) -> Descent:
         """The descent of the mean error."""
         return Descent(lr=self.lr, momentum=self.momentum, nesterov=self.nesterov)
-
-    @property
-    def effective_lr(self) -> float:
-        """The equivalent learning rate without momentum, lr / (1 - beta)."""
-        return self.lr / (1.0 - self.momentum)
 
     def sizes(self, n: int) -> tuple[int, int, int]:
         """Return the number of batches in an epoch of n rows, the rows of each but the last, and the rows of the last.
@@ -94,8 +82,7 @@ class Batches:
 
 def pairs_of(m: int, *, gaussian: bool) -> Pairs:
     """Return the positions of the tracked entries, as `Noise.pairs`."""
-    a, b = (np.arange(m), np.arange(m)) if gaussian else np.triu_indices(m)
-    return a, b
+    return (np.arange(m), np.arange(m)) if gaussian else np.triu_indices(m)
 
 
 def coordinates(C: Array, pairs: Pairs) -> Array:
@@ -104,14 +91,12 @@ def coordinates(C: Array, pairs: Pairs) -> Array:
     >>> coordinates(np.array([[1.0, 2.0], [2.0, 5.0]]), pairs_of(2, gaussian=False)).round(3).tolist()
     [1.0, 2.828, 5.0]
     """
-    entries: Array = C[..., *pairs] * weights_of(pairs)
-    return entries
+    return C[..., *pairs] * weights_of(pairs)
 
 
 def weights_of(pairs: Pairs) -> Array:
     """Return the factors (d,) of the entries at `pairs`: one on the diagonal, sqrt 2 off it."""
-    weights: Array = np.where(pairs[0] == pairs[1], 1.0, np.sqrt(2.0))
-    return weights
+    return np.where(pairs[0] == pairs[1], 1.0, np.sqrt(2.0))
 
 
 def gaussian_square(values: Array, constant: Array | None = None) -> Array:
@@ -129,7 +114,5 @@ def gaussian_square(values: Array, constant: Array | None = None) -> Array:
 
 def kronecker_products(A: Array, B: Array) -> Array:
     """Return the Kronecker products of matrices (d, i, j) and (d, k, l): (d, i k, j l)."""
-    d, i, j = A.shape
-    _, k, m = B.shape
-    products: Array = np.einsum("dij,dkl->dikjl", A, B).reshape(d, i * k, j * m)
-    return products
+    (d, i, j), (_, k, m) = A.shape, B.shape
+    return np.reshape(np.einsum("dij,dkl->dikjl", A, B), (d, i * k, j * m))

@@ -21,12 +21,10 @@ from squarely.theory.noise import Batches, Noise, kronecker_products
 
 def reshuffled_covariance(noise: Noise, batches: Batches) -> Array:
     """Return the stationary covariance (d,) of w - w* at the end of an epoch, as coordinates; infinite if F does not contract."""
-    steps = batches.descent.step(noise.values)
-    covariance: Array = np.full(len(noise.gradient), math.inf)
-    if np.abs(np.linalg.eigvals(steps)).max() < 1.0:
-        epoch = _epoch_matrices(noise, batches)
-        covariance[:] = np.linalg.solve(np.eye(4) - epoch[:, :4, :4], epoch[:, :4, 4:])[:, 0, 0]
-    return covariance
+    if not np.abs(np.linalg.eigvals(batches.descent.step(noise.values))).max() < 1.0:
+        return np.full(len(noise.gradient), math.inf)
+    epoch = _epoch_matrices(noise, batches)
+    return np.asarray(np.linalg.solve(np.eye(4) - epoch[:, :4, :4], epoch[:, :4, 4:])[:, 0, 0], dtype=np.float64)
 
 
 def reshuffled_excess(noise: Noise, c: Array, batches: Batches) -> Callable[[int], float]:
@@ -62,5 +60,4 @@ def _affine_power(M: Array, g: Array, steps: int) -> Array:
     d, k, _ = M.shape
     map_ = np.zeros((d, k + 1, k + 1))
     map_[:, :k, :k], map_[:, :k, k], map_[:, k, k] = M, g, 1.0
-    power: Array = np.linalg.matrix_power(map_, steps)
-    return power
+    return np.linalg.matrix_power(map_, steps)

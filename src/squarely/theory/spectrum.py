@@ -15,13 +15,7 @@ _FLAT_RATIO = 1e-13  # eigenvalues below this fraction of the largest are roundi
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Spectrum:
-    """The eigendecomposition H = V diag(lam) V'.
-
-    Attributes
-    ----------
-    values : (p,) eigenvalues lam in ascending order, with zero for rounding.
-    vectors : (p, p) eigenvectors as columns.
-    """
+    """The eigendecomposition H = V diag(lam) V': `values` lam (p,), ascending and zero for rounding, and `vectors` V (p, p)."""
 
     values: Array
     vectors: Array
@@ -80,21 +74,20 @@ def fixed_point(lam: Spectrum, h: Array, weight_decay: float = 0.0) -> Array:
     """
     curvature = lam.values + weight_decay
     quotient = np.divide(lam.vectors.T @ h, curvature, out=np.zeros_like(curvature), where=curvature > 0)
-    limit: Array = lam.vectors @ quotient
-    return limit
+    return lam.vectors @ quotient
 
 
 def distance_bound(lam: Spectrum, gradient: Array) -> tuple[float, float]:
     """Bound ||w - w*|| <= ||g|| / lam_p and L - L* <= ||g||^2 / (2 lam_p) from the gradient, without the optimum.
 
-    Late in a run the bound is attained, so lam_p is reduced by its possible rounding error.
+    Late in a run the bound is attained, so lam_p is reduced by its possible rounding error. Infinite if the loss is flat.
 
     >>> [round(bound, 9) for bound in distance_bound(decompose_hessian(2.0 * np.eye(2)), np.array([3.0, 4.0]))]
     [2.5, 6.25]
     """
     norm = float(np.linalg.norm(gradient))
     least = lam.smallest_eigenvalue - 8 * len(lam.values) * ROUNDOFF * lam.largest_eigenvalue
-    if not math.isfinite(norm) or least <= 0:
+    if not math.isfinite(norm) or least <= 0 or lam.flat_directions:
         return math.inf, math.inf
     return norm / least, norm**2 / (2.0 * least)
 
@@ -108,7 +101,7 @@ def standard_errors_bound(lam: Spectrum, gradient: Array, loss: float, n: int, d
     >>> round(standard_errors_bound(Spectrum(np.array([2.0, 2.0]), np.eye(2)), np.array([0.0, 0.02]), 1.0, 102, 100), 4)
     0.1
     """
-    _, excess_bound = (math.inf, math.inf) if lam.flat_directions else distance_bound(lam, gradient)
+    _, excess_bound = distance_bound(lam, gradient)
     least = loss - excess_bound
     variance = n / df_resid * least if df_resid > 0 and least > _ROUNDING else 0.0
     return math.sqrt(n * excess_bound / variance) if variance > 0 else math.inf

@@ -22,37 +22,37 @@ from squarely.theory.full_batch import Descent, lr_limit
 from squarely.theory.noise import Batches, Noise, coordinates, kronecker_products, weights_of
 from squarely.theory.spectrum import Spectrum
 
-_HALVINGS = 48  # of the bracket of a limit
 _MAX_MOMENTS = 150  # second moments: with more, the limit neglects a short last batch
 
 
 def batch_lr_limit(noise: Noise, batch_size: int, descent: Descent | None = None) -> float:
     """Return the learning rate at which E||w - w*||^2 starts to diverge, for batches drawn with replacement.
 
-    `descent` gives momentum, Nesterov's form and weight decay, by default none; its rate is ignored. Exact up to rounding (with
-    `noise.gaussian`, for Gaussian columns), with the short last batch of an epoch up to 150 second moments. For large batches it is
-    `lr_limit`. Single runs may converge slightly above it, because large values dominate a mean square. No formula is known for
-    reshuffled batches: in simulation their limit is as large, and on skewed columns several times larger.
+    The rate of `descent` is ignored. Exact up to rounding (with `noise.gaussian`, for Gaussian columns), with the short last batch
+    of an epoch up to 150 second moments. Single runs may converge slightly above it, because large values dominate a mean square.
+    No formula is known for reshuffled batches: in simulation their limit is as large, and on skewed columns several times larger.
     """
     batches = Batches(lr=0.0, batch_size=batch_size)
     descent = descent or batches.descent
     steps, size, last = batches.sizes(noise.n) if batch_size < noise.n else (1, batch_size, batch_size)
     limit = lr_limit(Spectrum(noise.values, np.eye(len(noise.values))), descent)
-    limit = _find_limit(lambda lr: _SecondMoments(noise, replace(descent, lr=lr)).is_contracting(size), limit)
+
+    def moments(lr: float) -> _SecondMoments:
+        return _SecondMoments(noise, replace(descent, lr=lr))
+
+    _, limit = bracket_rate(lambda lr: moments(lr).is_contracting(size), limit)
     if last < size and len(noise.gradient) * (4 if descent.momentum else 1) <= _MAX_MOMENTS:
-        limit = _find_limit(
-            lambda lr: _SecondMoments(noise, replace(descent, lr=lr)).is_epoch_contracting(steps, size, last), limit
-        )
+        _, limit = bracket_rate(lambda lr: moments(lr).is_epoch_contracting(steps, size, last), limit)
     return limit
 
 
-def _find_limit(is_stable: Callable[[float], bool], high: float) -> float:
-    """Find the rate below `high` at which `is_stable` ceases to hold."""
+def bracket_rate(holds: Callable[[float], bool], high: float, halvings: int = 48) -> tuple[float, float]:
+    """Bracket the rate below `high` at which a condition ceases to hold, by bisection."""
     low = 0.0
-    for _ in range(_HALVINGS):
+    for _ in range(halvings):
         middle = (low + high) / 2.0
-        low, high = (middle, high) if is_stable(middle) else (low, middle)
-    return high
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low, high
 
 
 def drawn_covariance(noise: Noise, batches: Batches) -> Array:
@@ -61,19 +61,15 @@ def drawn_covariance(noise: Noise, batches: Batches) -> Array:
     The mean error is zero there. A short last batch is included: its step has the most noise, and is the last.
     """
     (steps, size, last), drawn = batches.sizes(noise.n), _SecondMoments(noise, batches.descent)
-    infinite: Array = np.full(len(noise.gradient), math.inf)
-    if not drawn.is_stable or not drawn.is_contracting(size):
-        return infinite
+    if not drawn.is_contracting(size) or (last < size and not drawn.is_epoch_contracting(steps, size, last)):
+        return np.full(len(noise.gradient), math.inf)
     state = drawn.stationary_moments(size)
     if last < size:
-        if not drawn.is_epoch_contracting(steps, size, last):
-            return infinite
         step, added = drawn.step(last)
         most = np.linalg.matrix_power(drawn.step(size)[0], steps - 1)
         further = np.dot(step, state) + added - state  # added by the last step
         state = state + np.linalg.solve(np.eye(len(state)) - np.dot(step, most), further)
-    covariance: Array = state.reshape(len(noise.gradient), -1)[:, 0]
-    return covariance
+    return state.reshape(len(noise.gradient), -1)[:, 0]
 
 
 def drawn_excess(noise: Noise, c: Array, batches: Batches) -> Callable[[int], float]:
@@ -107,53 +103,39 @@ class _SecondMoments:
 
     def __init__(self, noise: Noise, descent: Descent) -> None:
         self.noise, (a, b) = noise, noise.pairs
-        lam, lr = noise.values + descent.weight_decay, descent.lr
-        if descent.momentum:
-            self.states_per_mode, self.modes = 2, descent.step(noise.values)
-            self.gain = descent.gain
-        else:
-            self.states_per_mode, self.modes = 1, (1.0 - lr * lam)[:, None, None]
-            self.gain = np.array([lr])
+        lam, lr, has_velocity = noise.values + descent.weight_decay, descent.lr, bool(descent.momentum)
+        self.states_per_mode = 2 if has_velocity else 1
+        self.modes = descent.step(noise.values) if has_velocity else (1.0 - lr * lam)[:, None, None]
+        self.is_stable = bool(np.abs(np.linalg.eigvals(self.modes)).max() < 1.0)
         self.pair_modes = kronecker_products(self.modes[a], self.modes[b])  # (d, k^2, k^2)
-        self.pair_gains = np.outer(self.gain, self.gain).ravel()
-        if descent.momentum:
-            self.is_stable = bool(np.abs(np.linalg.eigvals(self.modes)).max() < 1.0)
-            lasting = np.linalg.solve(np.eye(4) - self.pair_modes, self.pair_gains[:, None])[..., 0]
+        gain = descent.gain if has_velocity else np.array([lr])
+        self.pair_gains = np.outer(gain, gain).ravel()
+        if has_velocity:
+            limits = np.linalg.solve(np.eye(4) - self.pair_modes, self.pair_gains[:, None])[..., 0]
         else:
-            self.is_stable = bool(np.abs(self.modes).max() < 1.0)
-            lasting = (lr / (lam[a] + lam[b] - lr * lam[a] * lam[b]))[:, None]
-        self.noise_limits: Array = np.asarray(lasting, dtype=np.float64)  # (d, k^2): stationary moments for noise of one per step
+            limits = (lr / (lam[a] + lam[b] - lr * lam[a] * lam[b]))[:, None]
+        self.noise_limits: Array = np.asarray(limits, dtype=np.float64)  # (d, k^2): stationary moments for noise of one per step
 
     def noise_matrix(self, size: int) -> Array:
         """Return K (d, d) for batches of `size` rows."""
         a, b = self.noise.pairs
-        K: Array = (self.noise.square - np.diag(self.noise.values[a] * self.noise.values[b])) / size
-        return K
+        return (self.noise.square - np.diag(self.noise.values[a] * self.noise.values[b])) / size
 
     def is_contracting(self, size: int) -> bool:
         """Return whether equal batches converge in mean square."""
-        if not self.is_stable:
-            return False
-        d = len(self.noise.gradient)
-        unit = coordinates(np.eye(len(self.noise.values)), self.noise.pairs)
-        X = _solve(np.eye(d) - self.noise_limits[:, :1] * self.noise_matrix(size), unit)
-        return self._is_positive_definite(X[:, None], 1)
+        return self.is_stable and self._contracts(self.noise_limits[:, :1] * self.noise_matrix(size), 1)
 
     def is_epoch_contracting(self, steps: int, size: int, last: int) -> bool:
         """Return whether epochs with a short last batch converge in mean square."""
         with np.errstate(over="ignore", invalid="ignore"):
             epoch = np.dot(self.step(last)[0], np.linalg.matrix_power(self.step(size)[0], steps - 1))
-        unit = np.zeros((len(self.noise.gradient), self.states_per_mode**2))
-        unit[:, :: self.states_per_mode + 1] = coordinates(np.eye(len(self.noise.values)), self.noise.pairs)[:, None]
-        X = _solve(np.eye(unit.size) - epoch, unit.ravel())
-        return self._is_positive_definite(X.reshape(unit.shape), self.states_per_mode)
+        return self._contracts(epoch, self.states_per_mode)
 
     def stationary_moments(self, size: int) -> Array:
         """Return the stationary second moments (d k^2,) of equal batches."""
         added, K = self.noise.gradient / size, self.noise_matrix(size)
         C = np.linalg.solve(np.eye(len(added)) - self.noise_limits[:, :1] * K, self.noise_limits[:, 0] * added)
-        state: Array = (self.noise_limits * (np.dot(K, C) + added)[:, None]).ravel()
-        return state
+        return np.ravel(self.noise_limits * (np.dot(K, C) + added)[:, None])
 
     def step(self, size: int) -> tuple[Array, Array]:
         """Return the matrix (d k^2, d k^2) of one step of the second moments, and the noise that the optimum adds."""
@@ -177,28 +159,21 @@ class _SecondMoments:
         M[1 + m * k :, 1 : 1 + m * k : k] = skew.reshape(len(added), m)
         return M
 
-    def _is_positive_definite(self, X: Array, k: int) -> bool:
-        """Return whether second moments (d, k^2) are those of a positive definite matrix."""
-        if not np.isfinite(X).all():
-            return False
+    def _contracts(self, E: Array, k: int) -> bool:
+        """Return whether the solution of X = E X + I, second moments (d k^2,), is positive definite."""
         (a, b), m = self.noise.pairs, len(self.noise.values)
-        entries = (X / weights_of(self.noise.pairs)[:, None]).reshape(-1, k, k)
-        if self.noise.gaussian:  # only the diagonal is tracked
-            blocks = entries
-        else:
-            M = np.zeros((m, m, k, k))
-            M[a, b], M[b, a] = entries, entries.transpose(0, 2, 1)
-            blocks = M.transpose(0, 2, 1, 3).reshape(1, m * k, m * k)
+        unit = np.zeros((len(a), k * k))
+        unit[:, :: k + 1] = coordinates(np.eye(m), self.noise.pairs)[:, None]
         try:
+            X = np.linalg.solve(np.eye(unit.size) - E, unit.ravel()).reshape(unit.shape)
+            if not np.isfinite(X).all():
+                return False
+            blocks = (X / weights_of(self.noise.pairs)[:, None]).reshape(-1, k, k)
+            if not self.noise.gaussian:  # otherwise only the diagonal is tracked
+                M = np.zeros((m, m, k, k))
+                M[a, b], M[b, a] = blocks, blocks.transpose(0, 2, 1)
+                blocks = M.transpose(0, 2, 1, 3).reshape(1, m * k, m * k)
             np.linalg.cholesky((blocks + blocks.transpose(0, 2, 1)) / 2.0)
         except np.linalg.LinAlgError:
             return False
         return True
-
-
-def _solve(M: Array, x: Array) -> Array:
-    """Solve M X = x; infinite if M is singular."""
-    try:
-        return np.asarray(np.linalg.solve(M, x), dtype=np.float64)
-    except np.linalg.LinAlgError:
-        return np.full(len(x), math.inf)
