@@ -243,7 +243,7 @@ def test_floors_of_both_samplings_are_far_apart():
     drawn = replace(batches, sampling=WITH)
     floor, first, low = (
         theory.noise_floor(noise, drawn),
-        0.01 * noise.gradient[noise.diagonal].sum() / (4 * 4),  # lr tr(S) / (4 B)
+        theory.first_order_floor(noise, drawn),
         theory.noise_floor(noise, batches),
     )
     assert_close(first, 0.01 * noise.sigma2 * 3 / 4, rtol=0.2)  # lr sigma^2 tr(X'X/n) / B, were the residuals as large everywhere
@@ -342,30 +342,12 @@ def test_the_floor_of_cars_is_that_of_simulation():
     assert 0.85 < theory.noise_floor(noise, batches) / simulated[7:].mean() < 1.0
 
 
-def averaged_excess(noise, c, batches, epochs):
-    """Give the expected loss above the optimum of the mean of all iterates after the first, drawn with replacement.
-
-    In each eigendirection, with a = 1 - lr lam and sums over k = 1 .. K steps, the start contributes (c/K sum a^k)^2 and the noise
-    S / (B lam^2 K^2) sum (1 - a^k)^2. S is the noise of the stationary iterates; at small rates it is that at the optimum, and the
-    total tends to sigma^2 p / (B K) at any rate. The additional noise near the start is neglected.
-    Source: Bach and Moulines (2013), arXiv:1306.2119; Defossez and Bach (2015), arXiv:1412.0156.
-    """
-    steps, size, _ = batches.sizes(noise.n)
-    K, lam, (a, b) = steps * epochs, noise.values, noise.pairs
-    C = theory.noise_covariance(noise, batches)
-    powers = (1 - batches.lr * lam) ** np.arange(1, K + 1)[:, None]  # (K, m)
-    bias = c * powers.mean(0)
-    S = (noise.gradient + noise.square @ C - lam[a] * lam[b] * C)[noise.diagonal]
-    variance = S / (size * lam**2 * K**2) * ((1 - powers) ** 2).sum(0)
-    return 0.5 * lam @ (bias**2 + variance)
-
-
 def test_averaging_by_simulation():
     """8 parameters, 25 epochs: n (L - L*) / sigma^2 is p / epochs = .32 (.333 simulated), at whatever rate."""
     noise, Z, r = folded(rows_of(200, np.ones(7), mixed=False))
     for lr in (0.02, 0.06):
         batches = Batches(lr=lr, batch_size=8, sampling=WITH)
-        theirs = averaged_excess(noise, np.zeros(8), batches, 25)
+        theirs = theory.averaged_excess(noise, np.zeros(8), batches, 25)
         assert_close(200 * theirs / noise.sigma2, 0.32, rtol=0.1)
         simulated, error = simulate(Z, r, np.zeros(8), batches, 25, runs=1000, mean=True)
         assert abs(theirs - simulated[-1]) < 0.01 * theirs + 3 * error[-1]
@@ -375,15 +357,16 @@ def test_averaging_forgets_the_start_as_one_over_the_square_of_the_epochs():
     noise, Z, r = folded(rows_of(200, np.ones(7), mixed=False))
     start, batches = np.full(8, 2.0), Batches(lr=0.02, batch_size=8, sampling=WITH)
     simulated, _ = simulate(Z, r, start, batches, 25, runs=300, mean=True)
-    assert_close(averaged_excess(noise, start, batches, 25), simulated[-1], rtol=0.05)
-    fall = averaged_excess(noise, 1e6 * start, batches, 1000) / averaged_excess(noise, 1e6 * start, batches, 10_000)
+    assert_close(theory.averaged_excess(noise, start, batches, 25), simulated[-1], rtol=0.05)
+    fall = theory.averaged_excess(noise, 1e6 * start, batches, 1000) / theory.averaged_excess(noise, 1e6 * start, batches, 10_000)
     assert_close(fall, 100.0, rtol=0.01)
 
 
 def test_averaging_takes_epochs_by_the_square_of_the_tolerance():
-    """All combinations of p coefficients are within tau standard errors, in mean square, after p / tau^2 epochs."""
+    assert theory.epochs_by_averaging(0.1) == 100
+    assert theory.epochs_by_averaging(0.25, parameters=8) == 128
     noise, Z, r = folded(rows_of(200, np.ones(7), mixed=False))
-    epochs = 8 * 2**2
+    epochs = theory.epochs_by_averaging(0.5, parameters=8)
     simulated, _ = simulate(Z, r, np.zeros(8), Batches(lr=0.02, batch_size=8, sampling=WITH), epochs, runs=400, mean=True)
     assert_close(200 * simulated[-1] / noise.sigma2, 0.5**2, rtol=0.1)
 
@@ -392,7 +375,7 @@ def test_reshuffled_iterates_average_better():
     noise, Z, r = folded(rows_of(96, [1.0, -1.0]))
     batches = Batches(lr=0.05, batch_size=4)
     simulated, _ = simulate(Z, r, np.zeros(3), batches, 20, runs=400, mean=True)
-    assert simulated[-1] < averaged_excess(noise, np.zeros(3), batches, 20) / 5
+    assert simulated[-1] < theory.averaged_excess(noise, np.zeros(3), batches, 20) / 5
 
 
 def transition(H, descent):

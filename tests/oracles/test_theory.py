@@ -31,22 +31,6 @@ def simulate(X, y, w, descent, epochs, *, rates=None):
     return [*losses, np.mean((X @ w - y) ** 2)], w
 
 
-def heavy_ball(lam):
-    """Give Polyak's best pair (2/(sqrt lam_1 + sqrt lam_p))^2, ((sqrt kappa - 1)/(sqrt kappa + 1))^2.
-
-    The error shrinks by sqrt(beta) per epoch in the long run. But the outer modes have double roots there, so it is of the order
-    k beta^(k/2) after k epochs.
-    Source: Polyak (1964), doi:10.1016/0041-5553(64)90137-5; Goh (2017), doi:10.23915/distill.00006.
-    """
-    high, low = lam.largest_eigenvalue**0.5, lam.smallest_eigenvalue**0.5
-    return theory.Descent(lr=(2 / (high + low)) ** 2, momentum=((high - low) / (high + low)) ** 2)
-
-
-def epochs_by_rule(kappa, fraction):
-    """Give the textbook's epochs until a fraction of the excess remains; with momentum, for the root of kappa."""
-    return kappa / 4 * np.log(1 / fraction)
-
-
 @pytest.mark.parametrize("descent", METHODS)
 def test_curves_and_errors_equal_a_simulation(problem, descent):
     X, y, H, best = problem
@@ -144,7 +128,7 @@ def test_heavy_ball_reaches_polyaks_rate():
 
 def test_the_best_pair_of_rate_and_momentum_beats_a_grid(problem):
     lam = theory.decompose_hessian(problem[2])
-    best = heavy_ball(lam)
+    best = theory.heavy_ball(lam)
     root = lam.kappa**0.5
     assert_close(theory.rate(lam, best), (root - 1) / (root + 1), rtol=1e-6)
     for momentum in np.linspace(0.01, 0.99, 15):
@@ -156,13 +140,13 @@ def test_the_double_root_of_the_heavy_ball_takes_longer_than_the_rule():
     """kappa = 100 to 1e-6 takes 58 epochs and not 35; plain descent takes the 345 of its rule."""
     lam, c = theory.decompose_hessian(np.diag([1.0, 100.0])), np.ones(2)
     target = 1e-6 * theory.excess(lam, c)
-    best = heavy_ball(lam)
+    best = theory.heavy_ball(lam)
     assert theory.epochs_until(lam, c, best, target) == 58
     losses, _ = simulate(np.diag([1.0, 10.0]), np.zeros(2), c, best, 58)  # (2/n) X'X is the spectrum above
     assert losses[58] <= 1e-6 * losses[0] < losses[57]
-    assert round(epochs_by_rule(100.0**0.5, 1e-6)) == 35
+    assert round(theory.epochs_by_rule(100.0, 1e-6, momentum=True)) == 35
     plain = theory.epochs_until(lam, c, theory.Descent(lr=theory.lr_best(lam, theory.Descent(lr=1.0))), target)
-    assert_close(plain, epochs_by_rule(100.0, 1e-6), rtol=0.01)
+    assert_close(plain, theory.epochs_by_rule(100.0, 1e-6), rtol=0.01)
 
 
 def test_decay_that_rests_above_the_target_never_reaches_it(problem):

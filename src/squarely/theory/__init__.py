@@ -4,16 +4,19 @@ As in torch's MSELoss, L(w) = (1/n) ||X w - y||^2 = L* + 1/2 (w - w*)' H (w - w*
 
 `spectrum` has the eigenbasis of H, in which the coordinates c_j of the error w - w* are independent. `full_batch` is the linear
 recurrence of a coordinate, with momentum, schedules and weight decay. `noise` is the gradient noise of single rows;
-`with_replacement` and `reshuffled` are its effect at a constant learning rate, and `mini_batch` chooses between them.
-`squarely.moments` computes the arrays from rows.
+`with_replacement` and `reshuffled` are its effect at a constant learning rate, and `mini_batch` chooses between them. `averaging`
+is the mean of the iterates. `squarely.moments` computes the arrays from rows.
 """
 
+from squarely.theory.averaging import averaged_excess, epochs_by_averaging
 from squarely.theory.full_batch import (
     Descent,
+    epochs_by_rule,
     epochs_until,
     excess_curve,
     excess_curves,
     fewest_epochs,
+    heavy_ball,
     lr_best,
     lr_limit,
     modes_after,
@@ -26,11 +29,12 @@ from squarely.theory.mini_batch import (
     expected_curve,
     expected_epochs,
     expected_excess,
+    first_order_floor,
     lr_for_floor,
     noise_covariance,
     noise_floor,
 )
-from squarely.theory.noise import Batches, Noise, coordinates, gaussian_square, pairs_of, weights_of
+from squarely.theory.noise import Batches, Noise, Pairs, Sampling, coordinates, gaussian_square, pairs_of, weights_of
 from squarely.theory.spectrum import (
     Spectrum,
     decompose_hessian,
@@ -46,11 +50,16 @@ __all__ = [
     "Batches",
     "Descent",
     "Noise",
+    "Pairs",
+    "Sampling",
     "Spectrum",
+    "averaged_excess",
     "batch_lr_limit",
     "coordinates",
     "decompose_hessian",
     "distance_bound",
+    "epochs_by_averaging",
+    "epochs_by_rule",
     "epochs_until",
     "excess",
     "excess_curve",
@@ -59,9 +68,11 @@ __all__ = [
     "expected_epochs",
     "expected_excess",
     "fewest_epochs",
+    "first_order_floor",
     "fixed_point",
     "flat_threshold",
     "gaussian_square",
+    "heavy_ball",
     "lr_best",
     "lr_for_floor",
     "lr_limit",

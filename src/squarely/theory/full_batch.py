@@ -74,8 +74,10 @@ def lr_best(lam: Spectrum, descent: Descent) -> float:
         return 2.0 / (lam.largest_eigenvalue + lam.smallest_eigenvalue + 2.0 * descent.weight_decay)
     if not descent.nesterov:
         root = math.sqrt(descent.momentum)
-        first = (1.0 - root) ** 2 / (lam.smallest_eigenvalue + descent.weight_decay)
-        last = (1.0 + root) ** 2 / (lam.largest_eigenvalue + descent.weight_decay)
+        first, last = (
+            (1.0 - root) ** 2 / (lam.smallest_eigenvalue + descent.weight_decay),
+            (1.0 + root) ** 2 / (lam.largest_eigenvalue + descent.weight_decay),
+        )
         if first <= last:
             return math.sqrt(first) * math.sqrt(last)
     outer = Spectrum(np.array([lam.smallest_eigenvalue, lam.largest_eigenvalue]), np.eye(2))
@@ -85,6 +87,20 @@ def lr_best(lam: Spectrum, descent: Descent) -> float:
         lower, upper = (rate(outer, replace(descent, lr=lr)) for lr in (low + third, high - third))
         low, high = (low, high - third) if lower <= upper else (low + third, high)
     return (low + high) / 2.0
+
+
+def heavy_ball(lam: Spectrum) -> Descent:
+    """Return the best pair of learning rate and momentum: (2/(sqrt lam_1 + sqrt lam_p))^2, ((sqrt kappa - 1)/(sqrt kappa + 1))^2.
+
+    The error shrinks by sqrt(beta) per epoch in the long run. But the outer modes have double roots there, so it is of the order
+    k beta^(k/2) after k epochs, and `epochs_until` is larger than `epochs_by_rule`.
+    Source: Polyak (1964), doi:10.1016/0041-5553(64)90137-5; Goh (2017), doi:10.23915/distill.00006.
+
+    >>> heavy_ball(Spectrum(np.array([1.0, 9.0]), np.eye(2)))
+    Descent(lr=0.25, momentum=0.25, nesterov=False, weight_decay=0.0)
+    """
+    high, low = math.sqrt(lam.largest_eigenvalue), math.sqrt(lam.smallest_eigenvalue)
+    return Descent(lr=(2.0 / (high + low)) ** 2, momentum=((high - low) / (high + low)) ** 2)
 
 
 def rate(lam: Spectrum, descent: Descent) -> float:
@@ -195,6 +211,18 @@ def epochs_until(lam: Spectrum, c: Array, descent: Descent, target: float, *, of
     return fewest_epochs(lambda epochs: excess(lam, modes_after(lam, c, descent, epochs) + offset) <= target)
 
 
+def epochs_by_rule(kappa: float, fraction: float, *, momentum: bool = False) -> float:
+    """Return the rule of thumb for the epochs until a fraction of the excess remains: kappa/4 ln(1/fraction), at the best rate.
+
+    With the best pair of rate and momentum it is sqrt(kappa)/4 ln(1/fraction). The first is close for large kappa; the second is
+    far too low unless the fraction is tiny, for the reason in `heavy_ball`. `epochs_until` is exact.
+
+    >>> round(epochs_by_rule(100.0, 1e-6), 1), round(epochs_by_rule(100.0, 1e-6, momentum=True), 1)
+    (345.4, 34.5)
+    """
+    return (math.sqrt(kappa) if momentum else kappa) / 4.0 * math.log(1.0 / fraction)
+
+
 def fewest_epochs(is_reached: Callable[[int], bool]) -> int | None:
     """Return the fewest epochs, at least one, from which on `is_reached` holds, by doubling and bisection.
 
@@ -218,8 +246,11 @@ def excess_curves(lam: Spectrum, c: Array, descents: Sequence[Descent], epochs: 
 
     c (K, p) is the error of each run at its start in the eigenbasis, without velocity.
 
-    >>> lam = Spectrum(np.array([2.0]), np.eye(1))
-    >>> excess_curves(lam, np.ones((2, 1)), [Descent(lr=0.25), Descent(lr=0.5)], 2)[0].tolist()
+    Examples
+    --------
+    >>> from squarely import theory
+    >>> lam = theory.decompose_hessian(2.0 * np.eye(1))
+    >>> excess_curves(lam, np.array([[1.0], [1.0]]), [theory.Descent(lr=0.25), theory.Descent(lr=0.5)], 2)[0].tolist()
     [[1.0, 0.25, 0.0625], [1.0, 0.0, 0.0]]
     """
     M = np.stack([descent.step(lam.values) for descent in descents])  # (K, p, 2, 2)

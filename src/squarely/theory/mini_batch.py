@@ -29,6 +29,16 @@ def noise_floor(noise: Noise, batches: Batches) -> float:
     return float(0.5 * noise.values @ noise_covariance(noise, batches)[noise.diagonal])
 
 
+def first_order_floor(noise: Noise, batches: Batches) -> float:
+    """Return lr tr(S) / (4 B), the floor with replacement to first order in lr; `sampling` is ignored.
+
+    With residuals of equal size everywhere it is lr sigma^2 tr(X'X/n) / B. The exact floor is larger by a factor of about
+    1 / (1 - lr / limit). The floor of reshuffled batches is far lower.
+    """
+    _, size, _ = batches.sizes(noise.n)
+    return float(batches.effective_lr * noise.gradient[noise.diagonal].sum() / (4.0 * size))
+
+
 def lr_for_floor(noise: Noise, batches: Batches, target: float) -> float:
     """Return the largest learning rate whose floor is at most `target`, found by bisection below the limit with replacement.
 

@@ -69,6 +69,11 @@ class Batches:
         """The descent of the mean error."""
         return Descent(lr=self.lr, momentum=self.momentum, nesterov=self.nesterov)
 
+    @property
+    def effective_lr(self) -> float:
+        """The equivalent learning rate without momentum, lr / (1 - beta)."""
+        return self.lr / (1.0 - self.momentum)
+
     def sizes(self, n: int) -> tuple[int, int, int]:
         """Return the number of batches in an epoch of n rows, the rows of each but the last, and the rows of the last.
 
