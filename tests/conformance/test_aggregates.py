@@ -96,7 +96,7 @@ def test_nist_with_powers_in_columns(name, floor, form, tmp_path):
 
 
 @engines
-def test_columns_that_cannot_be_told_apart_are_refused(form, tmp_path):
+def test_columns_that_cannot_be_distinguished_are_refused(form, tmp_path):
     formula, data = nist_columns(nist("Filip"))
     with pytest.raises(DataError, match=r"cannot tell them apart\. Fit with fold='batches'"):
         inside(formula, data, form, tmp_path)
@@ -175,8 +175,8 @@ def test_d_collinear_columns_are_named(form, tmp_path):
 
 
 @engines
-def test_d_powers_without_one_that_is_dropped_are_moved_anew(form, tmp_path):
-    """The square is there before: the cube cannot be moved to a centre by what is dropped."""
+def test_d_powers_without_one_that_is_dropped_are_centered_again(form, tmp_path):
+    """The square is there before: the cube cannot be moved to a center by what is dropped."""
     x = np.arange(30.0) + 1
     z, y = x**2, np.sqrt(x)
     fit = inside("y ~ z + x + I(x**2) + I(x**3)", {"x": x, "z": z, "y": y}, form, tmp_path)

@@ -126,7 +126,7 @@ def flat(value, at=()):
 def differ(path, one, other):
     """Tell whether two leaves differ: doubles by more than 1e-10 of the first, all else by anything.
 
-    Digits are a bound that follows the condition of the centred columns, and centres are learnt from the first batch, which a
+    Digits are a bound that follows the condition of the centered columns, and centers are learned from the first batch, which a
     source cuts where it likes: a tenth of a digit is allowed.
     """
     if isinstance(one, float) and isinstance(other, float):

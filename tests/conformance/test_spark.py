@@ -268,7 +268,7 @@ def test_a_shuffle_changes_the_order_of_rows_and_so_no_more_than_the_last_bits(s
         assert_close(again.bse, calm.bse, rtol=1e-13)
 
 
-def test_a_plan_that_fails_is_told_with_sparks_own_words(spark):
+def test_a_plan_that_fails_is_reported_with_sparks_own_words(spark):
     frame = handed(spark, {"x": [1, 2, 3], "y": [1.0, 2.0, 4.0]}).selectExpr("y", "x / (x - 2) AS x")
     for fold in ("batches", "aggregates"):
         with pytest.raises(DataError, match=r"cannot be processed: .*DIVIDE_BY_ZERO") as actual:

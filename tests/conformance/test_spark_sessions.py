@@ -90,7 +90,7 @@ def test_the_page_on_clusters_runs(opened, capsys):
     assert_close(names["fit"].params, sq.ols("mpg ~ weight + C(origin)", CARS).params, rtol=1e-12)
 
 
-def test_a_session_that_is_stopped_is_told(opened, monkeypatch):
+def test_a_session_that_is_stopped_is_reported(opened, monkeypatch):
     spark = opened("local[2]")
     frame = handed(spark, DATA)
     folded = SparkSource.reduce_partitions

@@ -259,7 +259,7 @@ def test_another_loss_is_no_error():
 
 
 def test_weight_decay_is_named_with_the_distance_that_it_makes():
-    """The point of rest is that of ridge regression on standardised columns, worked out here."""
+    """The point of rest is that of ridge regression on standardized columns, worked out here."""
     cars = sq.datasets.cars()
     X, y = cars[["displacement", "weight"]].to_numpy(float), cars["mpg"].to_numpy(float)
     Z, z = (X - X.mean(0)) / X.std(0), (y - y.mean()) / y.std()
@@ -412,7 +412,7 @@ def test_another_loss_is_the_cause_only_once_its_optimum_is_near(least):
     assert_close(float(re.search(r"is about ([\d.e-]+) standard errors", huber.cause)[1]), gap, rtol=0.1)
 
 
-def test_a_schedule_that_has_died_out_is_not_told_to_go_on(least):
+def test_a_schedule_that_has_died_out_is_not_advised_to_go_on(least):
     options = {"lr": 0.3, "scheduler": "ExponentialLR", "scheduler_options": {"gamma": 0.5}, "dtype": "float64"}
     short, gap = certified(least, epochs=20, **options)
     assert_close(certified(least, epochs=100, **options)[1], gap, rtol=1e-4)

@@ -37,14 +37,14 @@ def halves(data):
     return [{name: np.asarray(values)[part] for name, values in data.items()} for part in (slice(0, n // 2), slice(n // 2, n))]
 
 
-def exact_fit(X, y, *, centred):
+def exact_fit(X, y, *, centered):
     """Give R-squared, F and the covariance (p, p) of the coefficients as floats, exact up to their last rounding."""
     _, inverse, ssr = exact_normal_equations(X, y)
     values = [Fraction(v) for v in np.asarray(y).tolist()]
     n, p = X.shape
-    mean = sum(values) / n if centred else Fraction(0)
+    mean = sum(values) / n if centered else Fraction(0)
     tss = sum((v - mean) ** 2 for v in values)
-    F = (tss - ssr) / (p - centred) / (ssr / (n - p)) if p > centred else None
+    F = (tss - ssr) / (p - centered) / (ssr / (n - p)) if p > centered else None
     cov = [[float(ssr / (n - p) * x) for x in row] for row in inverse]
     return float(1 - ssr / tss), None if F is None else float(F), np.array(cov)
 
@@ -69,7 +69,7 @@ def test_covariances_of_a_saved_aggregate_fit(formula, tmp_path):
         f"I({n} ** {k})": data[n] ** k for n in "xz" for k in (2, 3)
     }
     X = np.column_stack([columns[name] for name in fit.params.index])
-    truth = exact_fit(X, data["y"], centred=True)[2]
+    truth = exact_fit(X, data["y"], centered=True)[2]
     assert digits(back.cov_params(), truth).min() > 9
     assert json.dumps(back.as_dict()) == json.dumps(fit.as_dict())
 
@@ -198,7 +198,7 @@ def test_constants_that_differ_between_shards_are_none(tmp_path):
     first, second = (sq.ols("y ~ c + a - 1", half) for half in halves(data))
     merged = first.merge(second)
     assert (first.k_constant, second.k_constant, merged.k_constant) == (1, 1, 0)
-    R2, F, _ = exact_fit(np.column_stack([data["c"], a]), data["y"], centred=False)
+    R2, F, _ = exact_fit(np.column_stack([data["c"], a]), data["y"], centered=False)
     assert_close([merged.rsquared, merged.fvalue], [R2, F], rtol=1e-11)
     rest = merged.remove(second)  # what is left has one again, if the digits still tell
     assert rest.k_constant == 1 or np.isnan(rest.rsquared)
@@ -207,7 +207,7 @@ def test_constants_that_differ_between_shards_are_none(tmp_path):
 
 
 @pytest.mark.parametrize(("formula", "refused"), [("y ~ u + v - 1", True), ("y ~ g + u - 1", False), ("y ~ u + a - 1", False)])
-def test_files_without_the_span_are_refused_where_it_cannot_be_told(formula, refused, tmp_path):
+def test_files_without_the_span_are_refused_where_it_is_not_visible(formula, refused, tmp_path):
     rng = np.random.default_rng(6)
     u = rng.uniform(size=30)
     data = {"u": u, "v": 1 - u, "a": rng.normal(size=30), "g": ["k", "l", "m"] * 10, "y": 1 + rng.normal(size=30)}
@@ -234,7 +234,7 @@ def test_residuals_below_rounding_are_unknown(how, tmp_path):
     data = near_plane()
     whole = sq.ols("y ~ x1 + x2", data)
     X = np.column_stack([np.ones(40), data["x1"], data["x2"]])
-    truth = np.sqrt(np.diag(exact_fit(X, data["y"], centred=True)[2]))
+    truth = np.sqrt(np.diag(exact_fit(X, data["y"], centered=True)[2]))
     assert digits(whole.bse, truth).min() > 11
     if how == "double":
         fit = sq.ols("y ~ x1 + x2", data, precision="double")
@@ -267,7 +267,7 @@ def test_a_large_value_with_a_dummy_of_its_own():
     x, y, d = rng.normal(size=30), rng.normal(size=30), np.zeros(30)
     y[3], d[3] = 1e17, 1.0
     data = {"x": x, "d": d, "y": y}
-    truth = exact_fit(np.column_stack([np.ones(30), x, d]), y, centred=True)[2]
+    truth = exact_fit(np.column_stack([np.ones(30), x, d]), y, centered=True)[2]
     for fit in (sq.ols("y ~ x + d", data), sq.ols("y ~ x + d", data, precision="double"), fitted("y ~ x + d", data, "aggregates")):
         bse = fit.bse["x"]
         assert np.isnan(bse) or digits(bse, truth[1, 1] ** 0.5) >= fit.digits_bse["x"] - 1
@@ -288,7 +288,7 @@ def test_a_shard_with_a_sentinel_taken_out(sentinel):
         assert sentinel > 1e8
         return
     X = np.column_stack([np.ones(30), a["x"]])
-    R2, F, cov = exact_fit(X, a["y"], centred=True)
+    R2, F, cov = exact_fit(X, a["y"], centered=True)
     b = [float(v) for v in exact_normal_equations(X, a["y"])[0]]
     assert (digits(rest.params, b) >= rest.digits - 1).all()
     assert not rest.constant_response
@@ -348,7 +348,7 @@ def test_merged_levels_far_from_zero(offset):
     data = {"g": g, "y": offset + rng.normal(size=60)}
     merged = sq.merge(sq.ols("y ~ C(g) - 1", half) for half in halves(data))
     X = np.column_stack([g == "a", g == "b"]).astype(float)
-    R2, F, _ = exact_fit(X, data["y"], centred=True)
+    R2, F, _ = exact_fit(X, data["y"], centered=True)
     assert_close([merged.rsquared, merged.fvalue], [R2, F], rtol=1e-11)
     whole = [sq.merge([merged, merged], duplicates="keep").remove(merged)] if offset == 0 else []
     for fit in whole:
@@ -368,7 +368,7 @@ def test_the_spread_of_a_response_less_an_offset():
 def test_a_response_that_varies_by_a_spacing_is_no_constant():
     data = {"x": np.arange(20.0), "y": 9e15 + np.array([0, 2.0] * 10)}
     X = np.column_stack([np.ones(20), data["x"]])
-    R2, F, _ = exact_fit(X, data["y"], centred=True)
+    R2, F, _ = exact_fit(X, data["y"], centered=True)
     for fit in (sq.ols("y ~ x", data), sq.merge(sq.ols("y ~ x", half) for half in halves(data))):
         assert not fit.constant_response
         assert_close([fit.rsquared, fit.fvalue], [R2, F], rtol=1e-9)

@@ -101,7 +101,7 @@ def test_a_constant_that_changes_has_no_prediction():
         assert np.isnan(predicted).tolist() == [False, True]
 
 
-def test_learnt_columns_and_offsets_keep_their_dependencies():
+def test_learned_columns_and_offsets_keep_their_dependencies():
     data = LINE.assign(o=1.0)
     for formula in ("y ~ center(x) + d + offset(o)", "y ~ poly(d, 2) + x", "y ~ scale(d) + x", "y ~ x + I(x**2) + poly(d, 2)"):
         fit = sq.ols(formula, data)
@@ -169,7 +169,7 @@ def test_gaps_and_levels_never_met_are_not_counted():
     assert np.isnan(predicted).all()
 
 
-def test_an_absent_dropped_column_is_told():
+def test_an_absent_dropped_column_is_reported():
     fit = sq.ols("y ~ x + d", LINE)
     with pytest.warns(UserWarning, match=r"has no column 'd', so the predictions assume .*: d = x \+ 2"):
         predicted = fit.predict({"x": NEW.x.to_numpy()})

@@ -283,7 +283,7 @@ def test_sentences_state_no_false_constant(form, tmp_path):
 
 @pytest.mark.parametrize("formula", ["d0 + d1 + d2 + d3", "C(month) + C(quarter)", "kg + lb"])
 def test_a_wrong_decision_is_an_error_and_no_page(formula, monkeypatch):
-    """Were a dependent column kept, no coefficient would have a digit, and a factorisation may fail."""
+    """Were a dependent column kept, no coefficient would have a digit, and a factorization may fail."""
     monkeypatch.setattr("squarely.exact.rank.ROUNDING", 0.0)
     with pytest.raises(DataError, match="no digit of any coefficient"):
         sq.ols(f"y ~ {formula}", table(3_000))

@@ -161,7 +161,7 @@ def test_condition_numbers_by_iteration(apart, monkeypatch):
 
 @pytest.mark.parametrize("kind", ["both signs", "one sign", "alike"])
 def test_many_columns_claim_in_doubles_what_double_double_confirms(kind):
-    """Roundings of many terms are told from the root of their squares: also where all terms have one sign."""
+    """Roundings of many terms follow from the root of their squares: also where all terms have one sign."""
     for seed in range(4):
         rng = np.random.default_rng(seed)
         q = int(rng.integers(20, 120))

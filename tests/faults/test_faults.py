@@ -163,11 +163,11 @@ def test_an_interrupt_stops_a_scan_and_leaves_nothing_behind(name, tmp_path):
 def test_an_interrupt_during_a_finalizer_is_not_lost():
     code = f"""
 import time, squarely.cli
-class Finalised:
+class Finalized:
     def __del__(self):
         time.sleep(60)
 def app():
-    Finalised()
+    Finalized()
     time.sleep(60)
 squarely.cli.app = app
 {COMMAND}"""

@@ -273,7 +273,7 @@ def test_an_orthogonal_polynomial_is_orthonormal():
     assert_close(Q.sum(axis=0), np.zeros(6), rtol=0, atol=1e-13)
 
 
-# Predictions: what was learnt is that of the fit
+# Predictions: what was learned is that of the fit
 
 
 @pytest.mark.parametrize("formula", FORMULAS)
@@ -640,7 +640,7 @@ def test_a_column_of_numbers_and_text_is_never_silently_a_category(tmp_path):
         sq.ols("y ~ h", path, where="h != '?'")
 
 
-def test_bases_and_levels_are_learnt_from_the_rows_used():
+def test_bases_and_levels_are_learned_from_the_rows_used():
     """The last rows have no value in an expression that waits for a mean; they must not stretch the spline or give a level."""
     rng = np.random.default_rng(0)
     x, z = np.r_[rng.normal(size=50), [100.0] * 5], np.r_[0.1 * rng.normal(size=50), [-100.0] * 5]

@@ -330,7 +330,7 @@ def test_numbers_as_levels():
 # What never was in.
 
 
-def test_what_was_never_in_is_refused_where_it_can_be_told():
+def test_what_was_never_in_is_refused_where_it_is_visible():
     a, b, c = shards_of(13, 3)
     formula = "y ~ x + g + year"
     fits = [sq.ols(formula, s) for s in (a, b, c)]

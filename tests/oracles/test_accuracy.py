@@ -55,7 +55,7 @@ def test_integers_beyond_double_are_said(tmp_path):
 
 
 def test_a_pilot_that_is_far_off_is_folded_again():
-    """The first batch holds one complete row, far from all others: the centre learnt from it would cost eight digits."""
+    """The first batch holds one complete row, far from all others: the center learned from it would cost eight digits."""
     rng = np.random.default_rng(5)
     x = np.concatenate([[0.0], np.full(262_143, np.nan), 1e9 + rng.normal(size=65_536)])
     y = 1e-3 * x + 5 + 1e-6 * rng.normal(size=len(x))
@@ -68,7 +68,7 @@ def test_a_pilot_that_is_far_off_is_folded_again():
 
 
 def test_without_an_intercept_sums_of_squares_keep_their_digits():
-    """Columns are not centred then, and y'y - n mean(y)^2 would lose everything."""
+    """Columns are not centered then, and y'y - n mean(y)^2 would lose everything."""
     rng = np.random.default_rng(6)
     x, y = rng.normal(size=400), 1e8 + rng.normal(size=400)
     exact = float(sum((Fraction(v) - sum(map(Fraction, y.tolist())) / 400) ** 2 for v in y.tolist()))

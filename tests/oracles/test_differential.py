@@ -122,7 +122,7 @@ def wrong(fit, columns, y, *, intercept):
         return [("kept a column that others make exactly", kept)]
     room = max(1e-9, 10.0 ** (1 - float(fit.digits_bse[kept].min())))  # what is said of rounded columns has no more digits
     found = [("false sentence", s) for s in fit.dropped_columns if not is_true(s, every, room)]
-    found += [("dropped a column that can be told apart", j) for j in names if j not in kept and is_apart(every[j], X)]
+    found += [("dropped a column that is independent", j) for j in names if j not in kept and is_apart(every[j], X)]
     if fit.rank != len(kept):
         found.append(("rank", fit.rank, len(kept)))
     truth = solved(X, y, intercept=intercept)
@@ -132,7 +132,7 @@ def wrong(fit, columns, y, *, intercept):
         if np.isnan(claim):  # zero, as far as rounding tells: small beside what it would be if its column alone made up y
             natural = math.sqrt(dot(y, y) / dot(every[name], every[name]))
             if max(abs(float(b)), abs(value)) > 1e-9 * natural:
-                found.append(("told zero", name, value, float(b)))
+                found.append(("claimed zero", name, value, float(b)))
         elif claim > true_digits(value, b) + 1:
             found.append(("coefficient", name, round(float(claim), 1), round(true_digits(value, b), 1), value, float(b)))
         claim = fit.digits_bse[name]
@@ -300,7 +300,7 @@ TERMS = {
 
 
 def formula(rng):
-    """Computed and learnt columns, categories and interactions."""
+    """Computed and learned columns, categories and interactions."""
     n = int(rng.integers(26, 40))
     x, z, w = numbers(rng, n), numbers(rng, n), np.abs(numbers(rng, n)) + rng.choice([0.5, 1e3])
     if len(np.unique(x)) < 8 or len(np.unique(z)) < 8 or np.abs(z / w).max() > 100:
@@ -354,7 +354,7 @@ def shards(rng):
     found = wrong(total, every, exact["y"], intercept=" - 1" not in text)
     # What is left of a column when nearly all of it is taken out may be rounding: docs/merging.md says so.
     hidden = any(np.abs(x[rows]).max() < 1e-3 * np.abs(x).max() for x in columns)
-    return [f for f in found if not (hidden and f[0] == "dropped a column that can be told apart")]
+    return [f for f in found if not (hidden and f[0] == "dropped a column that is independent")]
 
 
 FAMILIES = {"plain": plain, "formula": formula, "shards": shards}

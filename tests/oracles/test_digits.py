@@ -166,7 +166,7 @@ def overclaimed_by(fit, columns, y):
         if np.isnan(claim):  # "zero up to rounding": then it is small beside what it would be if it alone made up y
             natural = float(dot(y, y) / dot(column, column)) ** 0.5
             if max(abs(float(b)), abs(value)) > 1e-9 * natural:
-                found.append((name, "told zero", value, float(b)))
+                found.append((name, "claimed zero", value, float(b)))
         elif claim > true_digits(value, b) + 1:
             found.append((name, "coefficient", float(claim), true_digits(value, b), value, float(b)))
         error, claim = fit.bse[name], fit.digits_bse[name]
@@ -222,9 +222,9 @@ def test_standard_errors_of_near_twins_claim_what_they_have():
     assert found == {}
 
 
-# Columns that are computed or learnt: the truth is the mathematics of the formula on the stored doubles.
+# Columns that are computed or learned: the truth is the mathematics of the formula on the stored doubles.
 
-LEARNT = {
+LEARNED = {
     "center(x)": lambda x: [centered(x)],
     "scale(x)": lambda x: [scaled(x)],
     "scale(x, ddof=1)": lambda x: [scaled(x, 1)],
@@ -246,13 +246,13 @@ PLACES = {
 
 
 @pytest.mark.parametrize(("place", "form"), [*((place, "dict") for place in PLACES), ("ordinary", "polars"), ("far", "polars")])
-def test_digits_of_computed_and_learnt_columns_are_there(place, form):
+def test_digits_of_computed_and_learned_columns_are_there(place, form):
     """41 rows: no quantile of fifths or thirds is one of the values."""
     rng = np.random.default_rng(3)
     x = PLACES[place](rng.normal(size=41))
     data = {"x": x, "y": (x - x.mean()) / x.std() + rng.normal(size=41)}
     found = {}
-    for term, columns in LEARNT.items():
+    for term, columns in LEARNED.items():
         fit = sq.ols(f"y ~ {term}", data) if form == "dict" else sq.ols(f"y ~ {term}", pl.LazyFrame(data), fold="aggregates")
         if place.startswith("far") and "log(2*x" in term:  # -log(2) up to 1 / x
             assert fit.dropped_columns[0].startswith("I(log(x) - log(2 * x + 1)) is constant (-0.69314")
@@ -268,7 +268,7 @@ def test_digits_of_computed_and_learnt_columns_are_there(place, form):
 
 
 def test_a_mean_far_from_zero_keeps_its_digits():
-    """The intercept of a centred column is the mean of the response."""
+    """The intercept of a centered column is the mean of the response."""
     rng = np.random.default_rng(0)
     x = 1e12 + rng.normal(size=90)
     y = x - 1e12 + rng.normal(size=90)

@@ -196,7 +196,7 @@ def test_columns_that_repeat_others(name, formula):
     assert_close(fit.fittedvalues, peer.fittedvalues, rtol=1e-9)
 
 
-# What statsmodels has no word for gets R's columns there; R learnt them on all 153 rows, none of which has a gap here.
+# What statsmodels has no word for gets R's columns there; R learned them on all 153 rows, none of which has a gap here.
 @pytest.mark.parametrize(
     ("key", "formula"),
     [

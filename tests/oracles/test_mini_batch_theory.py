@@ -311,7 +311,7 @@ def test_epochs_and_rates_for_a_target_are_read_off_the_curves(sampling):
     assert theory.noise_floor(noise, replace(batches, lr=1.1 * theory.lr_for_floor(noise, batches, target))) > target
 
 
-def test_a_rate_above_the_limit_is_told_to_diverge():
+def test_a_rate_above_the_limit_is_predicted_to_diverge():
     noise = folded(rows_of(96, [1.0, -1.0]))[0]
     for sampling, lr in ((WITH, 1.02 * theory.batch_lr_limit(noise, 4)), ("reshuffled", 1.01 * 2 / noise.values[-1])):
         batches = Batches(lr=lr, batch_size=4, sampling=sampling)

@@ -51,7 +51,7 @@ def table(name):
 
 
 CASES = [pytest.param(case, id=case["sq"]) for case in R["cases"]]
-LEARNT_ELSEWHERE, POLYNOMIAL_AND_SCALE, BEYOND = R["extra"]
+LEARNED_ELSEWHERE, POLYNOMIAL_AND_SCALE, BEYOND = R["extra"]
 
 
 @pytest.fixture(scope="module")
@@ -191,11 +191,11 @@ def test_every_exception_is_a_case():
     assert len(R["cases"]) == 124
 
 
-# R learns a basis on all rows that have its argument, and drops those with a gap elsewhere afterwards; here a basis is learnt on
+# R learns a basis on all rows that have its argument, and drops those with a gap elsewhere afterwards; here a basis is learned on
 # the rows that are used. With the incomplete rows taken out before, the two agree: those are the cases with `na_omit_vars`.
 
 
-def test_a_polynomial_learnt_on_other_rows_spans_the_same():
+def test_a_polynomial_learned_on_other_rows_spans_the_same():
     case = POLYNOMIAL_AND_SCALE
     fit = sq.ols(case["sq"], table(case["data"]))
     assert_close([fit.rsquared, fit.fvalue, fit.llf], [case["r2"], case["fstat"], case["loglik"]], rtol=TOLERANCE)
@@ -203,9 +203,9 @@ def test_a_polynomial_learnt_on_other_rows_spans_the_same():
     assert_close(fit.predict(case["predict"]["new"]), case["predict"]["fit"], rtol=TOLERANCE)
 
 
-def test_a_spline_learnt_on_other_rows_is_another():
-    """R's columns of all 153 rows give R's numbers; learnt on the 116 rows that are used, its knots are others."""
-    case, data = LEARNT_ELSEWHERE, table("airquality")
+def test_a_spline_learned_on_other_rows_is_another():
+    """R's columns of all 153 rows give R's numbers; learned on the 116 rows that are used, its knots are others."""
+    case, data = LEARNED_ELSEWHERE, table("airquality")
     with_rs = sq.ols(X=np.array(BASES["bases"]["ns_df4"]["matrix"]), y=data["Ozone"])
     assert_close(with_rs.params, case["coef"]["values"], rtol=TOLERANCE)
     assert_close([with_rs.rsquared, with_rs.llf], [case["r2"], case["loglik"]], rtol=TOLERANCE)

@@ -172,7 +172,7 @@ def test_along_flat_directions_decay_goes_to_zero():
 
 
 def test_raw_cars_have_the_published_condition():
-    """Unstandardised displacement: kappa 2.1e5 and limit 2.07e-5."""
+    """Unstandardized displacement: kappa 2.1e5 and limit 2.07e-5."""
     import squarely as sq
 
     x = sq.datasets.cars()["displacement"].to_numpy()

@@ -62,7 +62,7 @@ def test_losses_from_the_tutorials_start():
     """From any start of loss 1.2198 all 21 printed losses come out: the spectrum is 2, 2, so only the distance matters."""
     need("torch")
     cars = sq.datasets.cars()
-    optimum = np.corrcoef(cars["displacement"], cars["mpg"])[0, 1]  # the slope of the standardised line
+    optimum = np.corrcoef(cars["displacement"], cars["mpg"])[0, 1]  # the slope of the standardized line
     floor = 1 - optimum**2  # and its loss
     reach = np.sqrt(1.2198 - floor)
     for angle in (0.3, 2.0, 4.5):
@@ -78,7 +78,7 @@ def test_final_loss_and_history(run):
     assert_close(run.history["loss"], run.history["predicted"], rtol=2e-6)  # float32
 
 
-def test_standardisation(run):
+def test_standardization(run):
     shift, scale = run.problem.shift.astype(np.float32), run.problem.scale.astype(np.float32)
     assert [str(x) for x in (shift[0], scale[0], shift[1], scale[1])] == ["193.42587", "104.13876", "23.514572", "7.806159"]
 

@@ -439,10 +439,10 @@ def test_the_script_reads_the_same_files(suffix, tmp_path):
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "losses.json").read_text()) == run.result.losses.tolist()
     ruff = need("ruff").find_ruff_bin()
-    told = subprocess.run(
+    done = subprocess.run(
         [ruff, "format", "--isolated", "--line-length=100", "-"], input=run.code(), capture_output=True, text=True, check=True
     )
-    assert told.stdout == run.code()
+    assert done.stdout == run.code()
 
 
 @pytest.mark.parametrize(

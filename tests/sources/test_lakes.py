@@ -160,7 +160,7 @@ def test_a_key_that_is_also_a_column_or_not_everywhere_is_refused_by_name(tmp_pa
         sq.ols("y ~ year", tmp_path / "some")
 
 
-def test_the_key_of_a_folder_that_all_rows_lie_in_is_told(tmp_path):
+def test_the_key_of_a_folder_that_all_rows_lie_in_is_reported(tmp_path):
     (tmp_path / "year=1").mkdir()
     (tmp_path / "year=1" / "a.csv").write_text("y,x\n1,2\n2,5\n4,6\n")
     for data in (tmp_path / "year=1", tmp_path / "year=1" / "a.csv", str(tmp_path / "year=1" / "*")):

@@ -183,7 +183,7 @@ def test_what_may_be_numbers_is_noted(levels, shown):
     assert sq.ols("y ~ C(x)", table(levels * 10)).as_dict()["notes"] == []
 
 
-def test_units_that_are_told():
+def test_units_that_are_reported():
     for text, unit in {"$1,200": "", "1248 CC": "cc", "19M": "k", "3+": "+", "1 day": "day", "2 days": "day"}.items():
         assert unit_of(text) == unit, text
     for text in (

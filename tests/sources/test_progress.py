@@ -54,10 +54,10 @@ def passes(events):
     return [(e.purpose, e.number, e.passes) for e in events if e.number and not e.count and not e.is_over]
 
 
-# What is told
+# What is reported
 
 
-def test_a_pass_is_told_from_its_first_row_to_its_last():
+def test_a_pass_is_reported_from_its_first_row_to_its_last():
     fit, events = watched(lambda: sq.ols("y ~ x", rows()))
     first = [e for e in events if e.number == 1]
     assert [e.count for e in first] == [0, 262_144, 524_288, 786_432, N, N]
@@ -157,15 +157,15 @@ def test_where_nobody_watches_a_scan_is_not_touched():
     assert report_scan(source, batches) is batches
 
 
-def test_nothing_is_told_after_the_end():
+def test_nothing_is_reported_after_the_end():
     events = []
     source = open_source(rows())
     with listen(events.append):
         left = iter(report_scan(source, with_row_positions(source.read(["x"]))))
         next(left)
-    told = len(events)
+    count = len(events)
     del left
-    assert told == len(events) == 1
+    assert count == len(events) == 1
 
 
 # What is foreseen
@@ -335,7 +335,7 @@ def screen(output):
         elif code in ("\x1b[?25l", "\x1b[?25h"):
             cursor = code.endswith("h")
         else:
-            assert code.endswith("m"), f"{code!r} is not known here"  # a colour
+            assert code.endswith("m"), f"{code!r} is not known here"  # a color
     return [line.rstrip() for line in lines], seen, cursor
 
 
@@ -383,8 +383,8 @@ def test_ctrl_c_takes_the_line_away_and_says_so(words, parquet, tmp_path):
 
 
 def test_ctrl_c_without_a_terminal(parquet):
-    begun, told = os.pipe()
-    with running(slowly(3, "ols", "y ~ x", parquet), pass_fds=[told], env={**os.environ, "PIPE": str(told)}) as process:
+    begun, pipe = os.pipe()
+    with running(slowly(3, "ols", "y ~ x", parquet), pass_fds=[pipe], env={**os.environ, "PIPE": str(pipe)}) as process:
         assert os.read(begun, 1) == b"!"
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=20) == ("", "squarely: interrupted\n")  # once the batch has come
@@ -434,7 +434,7 @@ def test_a_notebook_and_a_pipe_get_no_line(capsys):
         assert report_scan(open_source(rows(5)), batches := iter(())) is batches
 
 
-def test_scattered_rows_are_told_of_by_their_partitions():
+def test_scattered_rows_are_counted_by_their_partitions():
     source = Parted(CARS, [3, 3, 100, 250])
     source.partition_count = 5
     fit, events = watched(lambda: sq.ols("mpg ~ weight + C(origin)", source))
@@ -444,5 +444,5 @@ def test_scattered_rows_are_told_of_by_their_partitions():
     found = passes(events)
     assert [purpose for purpose, _, _ in found] == ["levels", "cross-products", "residuals"]
     assert [(number, known) for _, number, known in found] == [(1, 3), (2, 3), (3, 3)]
-    assert {e.unit for e in events} == {"partitions"}  # of the batches in them nothing is told
+    assert {e.unit for e in events} == {"partitions"}  # of the batches in them nothing is reported
     assert fit.nobs == 398

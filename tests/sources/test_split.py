@@ -128,7 +128,7 @@ def test_a_bit_a_row_beyond_one_block():
     assert drawn.mask(last, rows).tolist() == [True] + [False] * (rows - last - 1)
 
 
-def test_the_count_of_unknown_rows_is_a_scan_that_is_told():
+def test_the_count_of_unknown_rows_is_a_scan_that_is_reported():
     seen = []
     with listen(seen.append):
         parts = split_source(open_source(CARS), 0.2, seed=0)

@@ -27,8 +27,10 @@ def test_the_example_runs_and_prints_the_certificate(readme, capsys):
         exec(compile(code, "README.md", "exec"), names)  # noqa: S102
     shown = re.search(r"prints\n\n```\n(.*?)```", readme, re.DOTALL)[1]
     layout = [re.sub(r"[-+]?[\d.]+e[-+]\d+|35\.1747\d|0\.0602823\d*|4\.7e-05", "#", line).split() for line in shown.splitlines()]
-    told = [re.sub(r"[-+]?[\d.]+e[-+]\d+|35\.1747\d|0\.0602823\d*|4\.7e-05", "#", line).split() for line in printed.splitlines()]
-    assert told[-len(layout) :] == layout  # the last digits of a float32 run are the machine's own
+    printed_words = [
+        re.sub(r"[-+]?[\d.]+e[-+]\d+|35\.1747\d|0\.0602823\d*|4\.7e-05", "#", line).split() for line in printed.splitlines()
+    ]
+    assert printed_words[-len(layout) :] == layout  # the last digits of a float32 run are the machine's own
 
 
 def test_the_page_on_merging_runs(tmp_path, monkeypatch, capsys):

@@ -56,7 +56,7 @@ NAMES = [
     Row(name="a mark that turns the direction", data=File("\u202ex,y\n" + LINE), says="Did you mean '\\u202ex'?"),
     Row(name="a space that does not break", data=File("\u00a0x,y\n" + LINE), says="Did you mean '\\xa0x'?"),
     Row(
-        name="a name that colours the terminal", data=SMALL, formula="y ~ `\x1b[31mred`", says="no column '\\x1b[31mred' in <data>."
+        name="a name that colors the terminal", data=SMALL, formula="y ~ `\x1b[31mred`", says="no column '\\x1b[31mred' in <data>."
     ),
     Row(
         name="SQL as a name",
@@ -65,7 +65,7 @@ NAMES = [
         says='There is no column "x\'); DROP TABLE cars; --" in <data>.',
     ),
     Row(
-        name="a file whose name colours the terminal",
+        name="a file whose name colors the terminal",
         data=At("\x1b[31m.csv"),
         says="The pattern '\\x1b[31m.csv' matches no file.",
     ),
@@ -222,7 +222,7 @@ FORMULAS = [
     _formula(
         "60 brackets", "y ~ " + "(" * 60 + "x" + ")" * 60, "The brackets are nested more than 50 deep. Write it in fewer steps."
     ),
-    _formula("a colour of the terminal", "y ~ \x1b[31mred", "'\\x1b' is not understood in a formula. It is invisible. Remove it;"),
+    _formula("a color of the terminal", "y ~ \x1b[31mred", "'\\x1b' is not understood in a formula. It is invisible. Remove it;"),
     _formula("a mark that turns the direction", "y ~ \u202ex", "'\\u202e' is not understood in a formula. It is invisible."),
     _formula("a null character", "y ~ x\0", "'\\x00' is not understood in a formula. It is invisible."),
     _formula(

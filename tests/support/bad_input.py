@@ -72,7 +72,7 @@ _TITLES = {
     "option": "Options and conditions",
 }
 _LONGEST = 60
-_GUEST = re.compile(r"((?:DuckDB|Arrow|PyTorch) says:).*", re.DOTALL)  # what others say differs with their version
+_FOREIGN_TEXT = re.compile(r"((?:DuckDB|Arrow|PyTorch) says:).*", re.DOTALL)  # what others say differs with their version
 
 
 def page(messages: Mapping[tuple[str, str], str]) -> str:
@@ -115,7 +115,7 @@ def _given(row: Row) -> str:
 def _cell(message: str) -> str:
     if not message:
         return "nothing: it is fine"
-    first, *lines = _GUEST.sub(r"\1 ...", message).split("\n")
+    first, *lines = _FOREIGN_TEXT.sub(r"\1 ...", message).split("\n")
     drawn = "<br>".join(_markdown(escape_controls(line)) for line in lines)
     return _markdown(escape_controls(first)) + (f"<pre>{drawn}</pre>" if drawn else "")
 

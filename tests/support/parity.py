@@ -47,7 +47,7 @@ PARITY = {
     "large integers": "y ~ x + big",
     "functions": "y ~ log1p(x**2) + expm1(x / 10) + log2(abs(z) + 1) + exp(-x) + log10(x + 20) + I(2**(z / 10)) + I(x**-2)",
     "response and offset": "log(y + 40) ~ x + offset(small) + offset(I(z / 100))",
-    "centred": "y ~ scale(x) + center(z * x) + scale(log(z + 40), ddof=1)",
+    "centered": "y ~ scale(x) + center(z * x) + scale(log(z + 40), ddof=1)",
     "categorical": "y ~ group",
     "categories of numbers": "y ~ C(dose) + C(rate, Treatment(reference=0.667))",
     "sum contrasts": "y ~ C(group, Sum) + C(dose, Sum(omit=2))",

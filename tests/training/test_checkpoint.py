@@ -333,10 +333,10 @@ def test_seconds_are_counted_from_the_last_time(tmp_path, monkeypatch):
 
 
 def test_callbacks_are_asked_again_by_a_run_that_they_stopped(tmp_path):
-    limit, told = [4], []
+    limit, epochs = [4], []
 
     def enough(epoch):
-        told.append(epoch.epoch)
+        epochs.append(epoch.epoch)
         return epoch.epoch >= limit[0]
 
     stopped = train(checkpoint=tmp_path, callbacks=enough)
@@ -345,7 +345,7 @@ def test_callbacks_are_asked_again_by_a_run_that_they_stopped(tmp_path):
     assert bits(again) == bits(stopped)
     limit[0] = 1000
     assert bits(train(checkpoint=tmp_path, callbacks=enough, resume=True)) == bits(train())
-    assert told == [0, 1, 2, 3, 4, 4, *range(4, 13)]
+    assert epochs == [0, 1, 2, 3, 4, 4, *range(4, 13)]
 
 
 def test_a_run_that_diverged_stays_so(tmp_path):
@@ -379,7 +379,7 @@ def test_a_run_that_diverged_stays_so(tmp_path):
         ({"validation": CARS}, "is of no validation rows, and these are 398"),
     ],
 )
-def test_another_recipe_is_refused(options, words, tmp_path):
+def test_another_option_is_refused(options, words, tmp_path):
     train(checkpoint=tmp_path, epochs=3)
     kept = sorted(tmp_path.rglob("*"))
     with pytest.raises((OptionError, DataError), match=words):
@@ -603,7 +603,7 @@ def test_a_later_format_is_no_damage(two):
         train(resume=two, **MINI)
 
 
-def test_other_versions_are_told_of(two):
+def test_other_versions_are_reported(two):
     rewritten(max(two.iterdir()), lambda document: document["run"]["versions"].update({"torch": "1.0"}))
     assert "torch was 1.0 and is" in train(resume=two, **MINI).remarks[-1]
 

@@ -28,7 +28,7 @@ SCHEDULES = [
 
 
 class Problem:
-    """A regression with its answer: X (n, p) and y standardised, the optimum, and the standard errors there."""
+    """A regression with its answer: X (n, p) and y standardized, the optimum, and the standard errors there."""
 
     def __init__(self, data, names, *, standardize):
         table = np.column_stack([data[name] for name in [*names, "y"]])
@@ -310,7 +310,7 @@ def check_more_epochs(tried):
 
 
 @pytest.mark.parametrize("part", range(6))
-def test_what_is_said_of_random_recipes_is_true(part):
+def test_what_is_said_of_random_runs_is_true(part):
     for seed in range(part, CASES, 6):
         tried = Tried(seed)
         try:

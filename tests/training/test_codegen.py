@@ -226,11 +226,11 @@ def prepared(folder, name):
 def write_as_commented(code, folder, **frames):
     """Do what the script's comment says of rows in memory."""
     (name,) = frames
-    (told,) = (line.removeprefix("#     ") for line in code.splitlines() if line.startswith(f"#     {name}"))
+    (call,) = (line.removeprefix("#     ") for line in code.splitlines() if line.startswith(f"#     {name}"))
     here = os.getcwd()
     os.chdir(folder)
     try:
-        eval(told, frames)  # noqa: S307  # our own comment, as a user would copy it
+        eval(call, frames)  # noqa: S307  # our own comment, as a user would copy it
     finally:
         os.chdir(here)
 
@@ -313,8 +313,10 @@ def test_scripts_import_nothing_of_ours_and_nothing_in_vain(outcomes, name):
 def test_scripts_pass_the_linter_and_are_laid_out(outcomes):
     _, _, folder = outcomes
     ruff = need("ruff").find_ruff_bin()
-    told = subprocess.run([ruff, "check", "--isolated", "--no-cache", "."], cwd=folder, capture_output=True, text=True, check=False)
-    assert told.returncode == 0, told.stdout
+    checked = subprocess.run(
+        [ruff, "check", "--isolated", "--no-cache", "."], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stdout
     texts = {name: (folder / name / "script.py").read_text(encoding="utf-8") for name in CASES}
     # A long product or condition stays on its line, and some quotes are repr's.
     plain = [name for name, code in texts.items() if max(map(len, code.splitlines())) <= 100 and 'both " and' not in code]
@@ -452,7 +454,7 @@ def test_modules_and_loaders_are_refused_by_name(own):
         run.code()
 
 
-def test_a_script_has_nothing_that_its_recipe_does_not_use():
+def test_a_script_has_nothing_that_its_options_do_not_use():
     code = sq.train("mpg ~ displacement", CARS, epochs=1).code()
     for word in ["batch", "valid", "held_out", "metric", "patience", "deepcopy", "scheduler", "clip", "average", "def "]:
         assert word not in code

@@ -416,7 +416,7 @@ def test_a_frozen_parameter_is_reported(frozen):
 
 OTHERS = {
     "ten times the layer": lambda layer, x, _: 10 * layer(x),
-    "inputs standardised inside": lambda layer, x, _: layer((x - 3.0) / 7.0),
+    "inputs standardized inside": lambda layer, x, _: layer((x - 3.0) / 7.0),
     "a constant added": lambda layer, x, _: layer(x) + 2.0,
     "the layer twice": lambda layer, x, _: layer(x) + layer(x),
 }
@@ -430,7 +430,7 @@ def test_parameters_that_are_not_the_coefficients(kind, bias):
     read = affine_form(module, 3)
     X = torch.randn(5, 3, dtype=torch.float64)
     assert_close(X.numpy() @ read.weight + (read.bias or 0.0), by_hand(module, X), rtol=1e-12, atol=1e-14)
-    shifts = kind in ("inputs standardised inside", "a constant added")
+    shifts = kind in ("inputs standardized inside", "a constant added")
     assert (read.bias is not None) == (bias or shifts)
     assert read.is_quadratic
     # Only a constant that the bias takes up anyhow leaves the steps of the coefficients as they are.
@@ -660,7 +660,7 @@ def test_rows_to_validate_with_may_be_arrays_like_those_to_train_on():
             sq.train(X=X[:30], y=y[:30], validation=pair)
 
 
-def test_rows_that_each_epoch_draws_anew_have_no_theory():
+def test_rows_that_each_epoch_redraws_have_no_theory():
     rng = np.random.default_rng(0)
     X = torch.tensor(rng.normal(size=(97, 2)))
     rows = TensorDataset(X, X @ torch.tensor([1.0, -2.0], dtype=X.dtype) + torch.tensor(rng.normal(size=97)))

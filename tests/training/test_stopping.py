@@ -67,7 +67,7 @@ def test_no_gain_on_validation_rows():
         sq.train(formula, data, where="x0 > 0", validation={**other, "x0": -np.abs(other["x0"])})
 
 
-def test_callbacks_are_told_of_every_epoch_and_may_stop():
+def test_callbacks_receive_every_epoch_and_may_stop():
     seen = []
 
     def watch(epoch):

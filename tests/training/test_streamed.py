@@ -79,7 +79,7 @@ def test_every_row_of_a_folder_of_files_comes_once(suffix, tmp_path):
     assert row_numbers(stream, stream.sequential()).tolist() == list(range(N))
 
 
-def test_rows_are_those_of_the_table_standardised(tmp_path):
+def test_rows_are_those_of_the_table_standardized(tmp_path):
     data = table()
     stream = streamed(written(tmp_path / "a.parquet", data, 300))
     X = np.column_stack([data["row"], data["x"], data["y"]])
@@ -281,7 +281,7 @@ def test_shares_of_ranks_have_every_row_once(gaps, tmp_path):
     assert order(replace(stream, source=shard_of(stream.source, 0, N + 1), complete_count=0)).tolist() == []
 
 
-def test_other_rows_than_those_of_the_problem_are_standardised_as_they_were(tmp_path):
+def test_other_rows_than_those_of_the_problem_are_standardized_as_they_were(tmp_path):
     data = table()
     stream = streamed(data)
     some = {name: x[:100] for name, x in data.items()}

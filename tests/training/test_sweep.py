@@ -52,7 +52,7 @@ def require_same(sweep, *, dtype, **options):
         assert_close(run.history["predicted"], alone.history["predicted"], rtol=1e-11)
 
 
-def standardised(columns):
+def standardized(columns):
     cars = sq.datasets.cars()
     table = cars[[*columns, "mpg"]].to_numpy(float)
     table = (table - table.mean(0)) / table.std(0)
@@ -62,7 +62,7 @@ def standardised(columns):
 def plain_loop(make, run, order, size, epochs):
     """Train nn.Linear with torch's optimiser on batches in the order given; losses on all rows and parameters at the end."""
     dtype = getattr(torch, run.options.dtype)
-    X, y = (torch.tensor(part, dtype=dtype) for part in standardised(["displacement", "weight", "acceleration"]))
+    X, y = (torch.tensor(part, dtype=dtype) for part in standardized(["displacement", "weight", "acceleration"]))
     model, losses = torch.nn.Linear(3, 1).to(dtype), []
     with torch.no_grad():
         model.bias.fill_(run.result.start[0])
@@ -237,7 +237,7 @@ def test_each_run_is_a_training():
         ({"clip_grad_norm": 1.0}, "clipped"),
         ({"average": True}, "averaged"),
         ({"stop": "loss"}, "each run stops by itself"),
-        ({"callbacks": lambda told: None}, "callbacks"),
+        ({"callbacks": lambda epoch: None}, "callbacks"),
         ({"metrics": ["r2"]}, "metrics"),
         ({"engine": "closed_form"}, "takes no steps"),
         ({"scheduler": "ReduceLROnPlateau"}, "depends on the loss"),
@@ -265,8 +265,8 @@ def test_one_run_is_a_run():
 def test_frame_and_history():
     sweep = sq.sweep(ONE, ROWS, lr=[0.1, 2.0], batch_size=[50, None], seed=[3, 4], epochs=40)
     frame, history = sweep.frame, sweep.history
-    told = ["lr", "batch_size", "seed", "status", "last_loss", "lowest_loss", "epochs", "predicted_loss", "excess_left"]
-    assert list(frame.columns) == told
+    names = ["lr", "batch_size", "seed", "status", "last_loss", "lowest_loss", "epochs", "predicted_loss", "excess_left"]
+    assert list(frame.columns) == names
     assert frame["batch_size"].tolist() == [50, 50, 398, 398] * 2  # of all rows: how many these are
     assert frame["seed"].tolist() == [3, 4] * 4
     assert list(history.columns) == ["epoch", "loss", "lr", "batch_size", "seed"]
@@ -291,7 +291,7 @@ def test_the_best_and_why():
     assert sq.sweep(ONE, ROWS, lr=[2.0, 3.0], epochs=60).why.startswith("Every run diverged.")
 
 
-def test_equals_are_told():
+def test_equals_are_reported():
     sweep = sq.sweep(ONE, ROWS, lr=[0.5, 0.25], seed=0, epochs=3000, dtype="float64", start=[0.0, 0.0], batch_size=[None, 999])
     assert sweep.best is sweep.runs[0]
     assert "no lower than that of lr = 0.5, batch_size = 398, which comes later" in sweep.why
@@ -413,7 +413,7 @@ def test_ten_thousand_runs():
     assert len(frame) == 10_000
     assert (frame["status"] == "finished").all()
     assert math.isclose(
-        frame["last_loss"].min(), 1 - np.corrcoef(*np.hstack(standardised(["displacement"])).T)[0, 1] ** 2, rel_tol=1e-6
+        frame["last_loss"].min(), 1 - np.corrcoef(*np.hstack(standardized(["displacement"])).T)[0, 1] ** 2, rel_tol=1e-6
     )
     assert sweep.program == "10,000 runs in 3 batched programs"
 

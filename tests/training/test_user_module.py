@@ -112,7 +112,7 @@ def test_outputs_without_a_column_are_not_broadcast():
     assert_close(run.params, [3, 1, -2, 0.5], rtol=0.05)
 
 
-def test_a_module_with_a_formula_sees_standardised_columns():
+def test_a_module_with_a_formula_sees_standardized_columns():
     torch.manual_seed(1)
     model = nn.Linear(2, 1).double()
     start = [model.bias.item(), *model.weight.tolist()[0]]
@@ -350,8 +350,8 @@ def test_the_numbers_of_an_optimiser_of_ones_own_are_said():
     run = sq.train("mpg ~ weight", CARS, optimizer=lambda p: torch.optim.SGD(p, lr=1.3, momentum=0.1), epochs=60, dtype="float64")
     assert run.status == "diverged"
     assert "with lr=1.3." in run.warnings[-1]
-    told = run.as_dict()
-    assert (told["lr"], told["momentum"]) == (1.3, 0.1)
+    values = run.as_dict()
+    assert (values["lr"], values["momentum"]) == (1.3, 0.1)
     assert "1.3" in str(run.summary())
     named = sq.train("mpg ~ weight", CARS, lr=0.3, momentum=0.1, nesterov=True, weight_decay=0.02, epochs=20, dtype="float64")
 
