@@ -5,6 +5,7 @@ import pydoc
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -117,13 +118,16 @@ def test_a_worker_that_dies_in_the_middle(client, tmp_path):
         assert repr(flat(fit.as_dict())) == repr(flat(sq.ols(PARITY["bs"], frame).as_dict()))
 
 
-def test_a_cluster_without_workers_is_not_waited_for_in_vain(monkeypatch):
+@pytest.mark.parametrize("finished", [False, True], ids=["results to come", "results lost"])
+def test_a_cluster_without_workers_is_not_waited_for_in_vain(finished, monkeypatch):
     monkeypatch.setattr("squarely.data.engines.dask_scheduler._POLL_SECONDS", 0.2)
     monkeypatch.setattr("squarely.data.engines.dask_scheduler._WORKER_TIMEOUT", 1.0)
     with cluster(n_workers=1) as client, scheduler(client):
 
         def leave(scan):
             if scan.number == 2 and scan.count == 1:
+                while finished and any(client.processing().values()):
+                    time.sleep(0.05)
                 client.cluster.scale(0)
 
         with listen(leave), pytest.raises(DataError, match="has had no worker for 1 seconds"):

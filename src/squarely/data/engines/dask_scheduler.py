@@ -5,6 +5,7 @@ A cluster unpickles functions of squarely, so squarely is sent to its scheduler 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pydoc
 import sys
@@ -12,7 +13,8 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from concurrent.futures import wait
+from contextlib import AbstractContextManager
 from typing import Any
 
 from squarely._version import __version__
@@ -52,26 +54,30 @@ def _gather(client: Any, futures: Sequence[Any]) -> Iterator[Any]:
         ready = [waiting.popleft()]
         while waiting and len(ready) < _MAX_RESULTS and waiting[0].done():
             ready.append(waiting.popleft())
-        _await(client, ready)
-        yield from client.gather(ready)
+        yield from _fetch(client, ready)
 
 
-def _await(client: Any, futures: Sequence[Any]) -> None:
-    """Wait until all are done; raise a DataError if the cluster has no workers, for which Dask itself waits forever."""
-    from distributed import wait
+def _fetch(client: Any, futures: Sequence[Any]) -> Sequence[Any]:
+    """Return results; raise a DataError if the cluster has no workers, for which Dask itself waits forever."""
+
+    async def gather() -> Sequence[Any]:
+        results: Sequence[Any] = await client.gather(futures, asynchronous=True)
+        return results
 
     last_seen = time.monotonic()
-    while any(not future.done() for future in futures):
-        with client.as_current(), suppress(TimeoutError):
-            wait(futures, timeout=_POLL_SECONDS)  # type: ignore[no-untyped-call]  # Dask's are
-            return
-        now = time.monotonic()
-        last_seen = now if client.nthreads() else last_seen
-        if now - last_seen > _WORKER_TIMEOUT:
-            raise DataError(
-                f"The cluster has had no worker for {_WORKER_TIMEOUT:.0f} seconds, and tasks are waiting. Check why its workers "
-                "ended, and start new ones before you run again."
-            )
+    pending = asyncio.run_coroutine_threadsafe(gather(), client.loop.asyncio_loop)
+    try:
+        while not wait([pending], timeout=_POLL_SECONDS).done:
+            now = time.monotonic()
+            last_seen = now if client.nthreads() else last_seen
+            if now - last_seen > _WORKER_TIMEOUT:
+                raise DataError(
+                    f"The cluster has had no worker for {_WORKER_TIMEOUT:.0f} seconds, and tasks are waiting. Check why its "
+                    "workers ended, and start new ones before you run again."
+                )
+        return pending.result()
+    finally:
+        pending.cancel()
 
 
 def client_with_modules(collection: Any, label: str) -> Any:
