@@ -20,13 +20,9 @@ from squarely.numerics import Array, power_of_two, round_to_few_bits
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class RowInputs:
-    """What is read and evaluated for each row.
+    """What is read and evaluated for each row: the columns `numbers` and `labels` of the data, as doubles and as categories.
 
-    Attributes
-    ----------
-    factors : the factors.
-    expressions : the arguments of those that are not categorical, and further expressions, by their texts.
-    numbers, labels : the columns of the data that these need, as doubles and as categories.
+    `expressions` has the arguments of the factors that are not categorical, and further expressions, by their texts.
     """
 
     factors: tuple[Factor, ...]
@@ -58,8 +54,6 @@ class Design:
 
     Attributes
     ----------
-    formula : the formula as parsed.
-    where : the condition on rows, or None.
     factors : text -> factor; each column named alone is resolved to numbers or categories.
     learned : levels, knots, means and deviations.
     centers : (k,) numbers of few bits near the middle of each column, in its unit; zero when the model has no intercept.

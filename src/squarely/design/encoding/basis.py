@@ -76,9 +76,7 @@ class Spline:
 
     Attributes
     ----------
-    text : how the formula writes it.
     knots : all knots, those of the boundary repeated degree + 1 times.
-    degree : of the pieces.
     first_column : the first column of the B-spline basis that is used: 0 with the constant in the span, 1 without.
     natural_weights : (w, w - 2) the combinations without curvature at the boundary, for `ns`; None for `bs`.
     errors : bounds of the rounding of the inner knots if these are quantiles, or None.

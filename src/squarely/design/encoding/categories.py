@@ -26,7 +26,6 @@ class ContrastCoding:
 
     Attributes
     ----------
-    column : the name of the column.
     levels : the L levels, in order: all text, all numbers, or False and True.
     kind : "treatment" or "sum".
     position : the place of the reference level, or of the omitted one.
@@ -62,11 +61,6 @@ class ContrastCoding:
             return [*(["mean"] if full else []), *(f"S.{level}" for level in others)]
         return [str(level) for level in self.levels] if full else [f"T.{level}" for level in others]
 
-    def columns(self, codes: np.ndarray, *, full: bool) -> Array:
-        """Return the columns (m, L) or (m, L - 1) of rows with these codes (m,), none of which is a gap."""
-        table: Array = self.matrix(full=full)[codes]
-        return table
-
     def matrix(self, *, full: bool) -> Array:
         """Return the columns (L, L) or (L, L - 1) of each level."""
         unit = np.eye(len(self.levels))
@@ -84,8 +78,7 @@ class ContrastCoding:
         if labels.narrow_type is not None:  # fits saved by version 0.1 have the digits of the double
             doubles = [value if value is None else float(labels.narrow_type.type(value)) for value in labels.values]
             places = [place_of.get(x, -2) if place == -2 else place for place, x in zip(places, doubles, strict=True)]
-        codes: np.ndarray = np.array([*places, -1])[labels.codes]
-        return codes
+        return np.array([*places, -1]).take(labels.codes)
 
     def unknown_level_error(self, batch: Batch, row: int, source: Source) -> DataError:
         """Return the error that names the unknown level in a row of a batch, and the levels of the fit."""
@@ -125,10 +118,8 @@ def code_levels(factor: Categorical, observed: ObservedLevels, source: Source) -
 
     Levels that no used row has are dropped. In a column named alone, text among numbers counts as a mistake.
 
-    Raises
-    ------
-    DataError : fewer than two levels, too many, or numbers and text mixed.
-    FormulaError : the reference or a listed level is not there.
+    Raises DataError for fewer than two levels, too many, or numbers and text mixed, and FormulaError if the reference or a listed
+    level is not there.
     """
     column, found = factor.name.name, {level: row for level, (row, _) in observed.items()}
     if factor.is_untyped and not all(isinstance(level, str) and level.lower() in TRUTH_WORDS for level in found):

@@ -23,13 +23,7 @@ _KIND_TEXTS = {"means": "mean", "levels": "levels", "ranges": "range", "knots": 
 
 @dataclass(frozen=True, slots=True)
 class LearningTask:
-    """One thing to learn.
-
-    Attributes
-    ----------
-    kind : "means" (and deviations), "levels", "ranges", "knots" or "polynomials".
-    subject : the `center` or `scale`, or the factor.
-    """
+    """One thing to learn: the "means" (and deviations), "levels", "ranges", "knots" or "polynomials" of a subject."""
 
     kind: str
     subject: Standardize | Categorical | Basis
@@ -54,14 +48,7 @@ def describe_pass(tasks: LearningPass) -> str:
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class DesignPlan:
-    """What is to be learned, and from which rows.
-
-    Attributes
-    ----------
-    factors : text -> factor; each column named alone is resolved to numbers or categories.
-    inputs : the columns of the data and the expressions that the design needs.
-    passes : what each pass over the rows learns.
-    """
+    """What each pass over the rows is to learn. Among `factors` each column named alone is resolved to numbers or categories."""
 
     formula: Formula
     factors: Mapping[str, Factor]
@@ -97,9 +84,7 @@ class DesignPlan:
 def plan_design(formula: Formula, source: Source, where: Where | None = None, *, read_rows: bool = True) -> DesignPlan:
     """Plan how to learn a design. With `read_rows`, an error for a response of text names its first value; no other rows are read.
 
-    Raises
-    ------
-    DataError : a column is missing or cannot be used.
+    Raises DataError if a column is missing or cannot be used.
     """
     _require_named(formula, source)
     where = where and bind_where(where, source)

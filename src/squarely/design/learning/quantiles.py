@@ -19,12 +19,9 @@ Counts = dict[int, np.ndarray]  # first bits -> how often each value of the next
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Search:
-    """The state of a search for the quantiles (type 7) of n values at some places.
+    """The state of a search for the quantiles (type 7) of n values at some places, after some scans.
 
-    Attributes
-    ----------
-    prefixes : rank -> the bits that its value begins with, and how many values that begin with them come before it.
-    scans : how many scans have been made.
+    `prefixes` has for each rank the bits that its value begins with, and how many values that begin with them come before it.
     """
 
     n: int

@@ -31,7 +31,6 @@ class EvaluatedBatch:
 
     Attributes
     ----------
-    inputs : what was evaluated.
     row_mask : (m,) the rows that meet the condition and have a value in every column and expression; r of them.
     columns : name -> the values (r,) of the columns of numbers.
     numbers : expression -> its values (r,), with their low part if they are not plain doubles.
@@ -94,9 +93,7 @@ def iter_blocks(
 ) -> Generator[Block, None, None]:
     """Yield the complete rows of a source as the columns of a design, in order; `size` and `parts` as in `map_batches`.
 
-    Raises
-    ------
-    DataError : a column is missing or cannot be used, or a row has a level that the design does not know.
+    Raises DataError if a column is missing or cannot be used, or a row has a level that the design does not know.
     """
     return map_batches(source, *design.columns_read, partial(_block, design, source), threads=False, size=size, parts=parts)
 
@@ -249,7 +246,7 @@ def _tables(design: Design, evaluated: EvaluatedBatch) -> dict[tuple[str, bool],
         text = factor.text
         if isinstance(factor, Categorical):
             for full in {full for name, full in design.layout.tables if name == text}:
-                table = design.learned.contrasts[text].columns(evaluated.codes[text], full=full)
+                table = design.learned.contrasts[text].matrix(full=full)[evaluated.codes[text]]
                 tables[text, full] = [(x, None) for x in table.T]
             continue
         hi, lo = evaluated.numbers[evaluated.inputs.expressions[text]]
