@@ -43,7 +43,7 @@ def row_inputs(factors: Iterable[Factor], further: Mapping[str, Expression]) -> 
     return RowInputs(
         factors=factors,
         expressions=expressions,
-        numbers=tuple(dict.fromkeys(name.name for expression in expressions.values() for name in column_names(expression))),
+        numbers=tuple(dict.fromkeys(name.name for name in column_names(*expressions.values()))),
         labels=tuple(dict.fromkeys(f.name.name for f in factors if isinstance(f, Categorical))),
     )
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from itertools import chain
 from operator import add
 from typing import Any
 
@@ -128,7 +127,7 @@ def is_rounded(factors: Iterable[Factor], expressions: Iterable[Expression]) -> 
         isinstance(part, Function)
         or (isinstance(part, Standardize) and part.is_scaled)
         or (isinstance(part, Arithmetic) and part.operator == "**" and _whole_power(part) is None)
-        for part in chain.from_iterable(map(subexpressions, expressions))
+        for part in subexpressions(*expressions)
     )
 
 

@@ -208,7 +208,6 @@ def range_or_spline(factor: Basis, inner: Array, low: float, high: float) -> Spl
 
 
 def _with_natural_weights(spline: Spline) -> Spline:
-    """Set the weights of a natural spline for its knots."""
     if spline.natural_weights is None:
         return spline
     curvature = spline._values(np.array(spline.boundary), derivative=2)  # (2, w)

@@ -61,6 +61,10 @@ class ContrastCoding:
             return [*(["mean"] if full else []), *(f"S.{level}" for level in others)]
         return [str(level) for level in self.levels] if full else [f"T.{level}" for level in others]
 
+    def columns(self, codes: np.ndarray, *, full: bool) -> Array:
+        """Return the columns (m, L) or (m, L - 1) of rows with these codes (m,), none of which is a gap."""
+        return self.matrix(full=full).take(codes, axis=0)
+
     def matrix(self, *, full: bool) -> Array:
         """Return the columns (L, L) or (L, L - 1) of each level."""
         unit = np.eye(len(self.levels))
@@ -86,17 +90,12 @@ class ContrastCoding:
         value = self._to_level(labels.values[labels.codes[row]])
         return DataError(
             f"Column {self.column!r} of {source.label} has {value!r}{row_phrase(source, batch.start + row)}, but the fit "
-            f"has no such level; known levels: {list_levels(self.levels)}. Leave such rows out, fit again with them, or "
+            f"has no such level; known levels: {listed(map(repr, self.levels))}. Leave such rows out, fit again with them, or "
             "predict with unseen='nan'."
         )
 
     def _to_level(self, value: Level) -> Level:
         return level_number(value) if isinstance(value, str) and not isinstance(self.levels[0], str) else value
-
-
-def list_levels(levels: tuple[Level, ...]) -> str:
-    """Write levels as a list, cut if there are many."""
-    return listed(map(repr, levels))
 
 
 def levels_in(labels: CategoricalColumn, rows: np.ndarray, first: int) -> ObservedLevels:
@@ -164,7 +163,6 @@ def _infer_level_types(found: Mapping[Level, int]) -> dict[Level, int]:
 
 
 def _require_text(column: str, found: Mapping[Level, int], source: Source) -> None:
-    """Raise a DataError that names a row if levels of a column of text look like numbers."""
     texts = {level: found[level] for level in sorted(level for level in found if isinstance(level, str))}
     numbers = numbers_in(texts, comma=source.decimal_comma)
     if not numbers.is_refused:
@@ -214,7 +212,7 @@ def _order_levels(factor: Categorical, found: Mapping[Level, int], source: Sourc
         return first + tuple(sorted(level for level in found if level not in first))
     except TypeError:
         raise DataError(
-            f"Column {factor.name.name!r} of {source.label} mixes kinds of values: {list_levels(tuple(found))}. "
+            f"Column {factor.name.name!r} of {source.label} mixes kinds of values: {listed(map(repr, found))}. "
             "Make them all text or all numbers."
         ) from None
 
@@ -244,4 +242,4 @@ def _level_hint(name: Level, levels: tuple[Level, ...]) -> str:
     if same:
         return f"Its levels are {'text' if isinstance(same[0], str) else 'not text'}: write {same[0]!r}."
     near = suggest_name(name, levels) if isinstance(name, str) and isinstance(levels[0], str) else ""
-    return near if near.startswith("Did") else f"Known levels: {list_levels(levels)}."
+    return near if near.startswith("Did") else f"Known levels: {listed(map(repr, levels))}."

@@ -10,7 +10,6 @@ import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -106,24 +105,24 @@ class MeanAndDeviation:
     rest: float = 0.0
 
 
-def subexpressions(expression: Expression) -> Iterator[Expression]:
-    """Yield everything inside an expression, the innermost first, and the expression itself."""
-    if isinstance(expression, Arithmetic):
-        yield from chain(subexpressions(expression.left), subexpressions(expression.right))
-    elif isinstance(expression, Function | Standardize):
-        yield from subexpressions(expression.argument)
-    yield expression
+def subexpressions(*expressions: Expression) -> Iterator[Expression]:
+    """Yield everything inside some expressions, the innermost first, and the expressions themselves."""
+    for expression in expressions:
+        if isinstance(expression, Arithmetic):
+            yield from subexpressions(expression.left, expression.right)
+        elif isinstance(expression, Function | Standardize):
+            yield from subexpressions(expression.argument)
+        yield expression
 
 
 def column_names(*expressions: Expression) -> tuple[Name, ...]:
     """Return the columns that some expressions name."""
-    return tuple(part for part in chain.from_iterable(map(subexpressions, expressions)) if isinstance(part, Name))
+    return tuple(part for part in subexpressions(*expressions) if isinstance(part, Name))
 
 
 def standardizations_in(expressions: Iterable[Expression]) -> dict[str, Standardize]:
     """Return every `center` and `scale` in some expressions, by its text."""
-    parts = chain.from_iterable(map(subexpressions, expressions))
-    return {part.text: part for part in parts if isinstance(part, Standardize)}
+    return {part.text: part for part in subexpressions(*expressions) if isinstance(part, Standardize)}
 
 
 def is_product(power: float) -> bool:

@@ -91,7 +91,6 @@ def _inexact_rows(columns: Mapping[str, NumericColumn], batch: Batch, *, is_plai
 
 
 def _has_text(name: str, batch: Batch) -> bool:
-    """Tell whether a batch has the text of a column of numbers."""
     labels = batch.labels.get(name)
     return labels is not None and any(isinstance(value, str) for value in labels.values)
 
@@ -107,7 +106,6 @@ def _stored_values(name: str, batch: Batch, rows: np.ndarray) -> list[Any]:
 
 
 def _parse_digits(text: str, x: float) -> Decimal | float:
-    """Parse every digit of a text whose nearest double is x."""
     try:
         value = Decimal(text.strip())
     except InvalidOperation:  # a decimal comma

@@ -30,7 +30,7 @@ from squarely.design.formula.where_mask import mask_of
 from squarely.design.learning.no_rows import no_rows_error
 from squarely.design.learning.pilot import centers_from_pilot
 from squarely.design.learning.plan import DesignPlan, LearningTask, describe_pass, plan_design
-from squarely.design.learning.quantiles import Search, merge_counts, start_search
+from squarely.design.learning.quantiles import Search, start_search
 from squarely.design.matrix.model_matrix import EvaluatedBatch, evaluate_batch
 from squarely.errors import DataError, pluralize
 from squarely.numerics import Array, dd_add, dd_divide, dd_multiply, dd_sum, low_part, qr_r
@@ -116,7 +116,6 @@ def _aggregate(aggregators: Sequence[Aggregator], plan: DesignPlan, state: Learn
 
 
 def _aggregator_of(task: LearningTask, plan: DesignPlan, state: LearnedState) -> Aggregator:
-    """Return the fold of rows for a task, given what the passes before have learned."""
     if isinstance(task.subject, Standardize):
         return _mean_aggregator(task.subject)
     if isinstance(task.subject, Categorical):
@@ -228,5 +227,7 @@ def _rank_aggregator(factor: Basis, ends: tuple[float, float], search: Search) -
         return _rank_aggregator(factor, ends, narrowed)
 
     return Aggregator(
-        update=lambda batch, evaluated: counter(evaluated.numbers[factor.argument][0]), merge=merge_counts, finish=finish
+        update=lambda batch, evaluated: counter(evaluated.numbers[factor.argument][0]),
+        merge=lambda a, b: {bits: counts + b[bits] for bits, counts in a.items()},
+        finish=finish,
     )

@@ -117,7 +117,6 @@ def _mean_aggregates(part: Standardize, rows: CompleteRows, alias: str) -> Aggre
 
 
 def _level_aggregates(factor: Categorical, source: Source, rows: CompleteRows) -> Aggregates:
-    """Ask for the levels of a column, and how many rows have each."""
     name = factor.name.name
     alias = rows.labels[name]
     if source.column_info(name).decimal_places is not None:

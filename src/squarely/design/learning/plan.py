@@ -110,13 +110,11 @@ def _plan_passes(inputs: RowInputs) -> tuple[LearningPass, ...]:
 
 
 def _require_named(formula: Formula, source: Source) -> None:
-    """Raise a DataError that points into the formula when a column that it names does not exist."""
-    for expression in [*formula.response_and_offsets.values(), *map(argument_of, formula.factors.values())]:
-        for name in column_names(expression):
-            try:
-                require_columns(source, [name.name])
-            except DataError as error:
-                raise DataError(f"{error}{caret_line(formula.text, name.span) if name.span[1] else ''}") from None
+    for name in column_names(*formula.response_and_offsets.values(), *map(argument_of, formula.factors.values())):
+        try:
+            require_columns(source, [name.name])
+        except DataError as error:
+            raise DataError(f"{error}{caret_line(formula.text, name.span) if name.span[1] else ''}") from None
 
 
 def _require_numeric_response(formula: Formula, source: Source, *, reading: bool) -> None:
@@ -152,7 +150,6 @@ def _first_text(source: Source, name: str) -> tuple[Any, int]:
 
 
 def _resolve_type(factor: Factor, source: Source) -> Factor:
-    """Resolve a column named alone to numbers or categories, by its type in the data."""
     if not isinstance(factor, UntypedColumn):
         return factor
     kind = source.kind(factor.name.name)

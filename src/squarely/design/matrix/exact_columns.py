@@ -29,8 +29,8 @@ def derivations(design: Design) -> list[tuple[bool, frozenset[str]]]:
         arguments = [argument_of(factor) for factor in parts]
         is_plain = len(parts) == 1 and isinstance(parts[0], Numeric) and isinstance(arguments[0], Name)
         is_exact = all(isinstance(f, Numeric) or (isinstance(f, Basis) and f.kind == "powers") for f in parts)
-        if parts and is_exact and not any(_is_rounded(part) for argument in arguments for part in subexpressions(argument)):
-            derived.append((not is_plain, frozenset(name.name for argument in arguments for name in column_names(argument))))
+        if parts and is_exact and not any(map(_is_rounded, subexpressions(*arguments))):
+            derived.append((not is_plain, frozenset(name.name for name in column_names(*arguments))))
         else:
             derived.append((False, frozenset[str]()))
     return derived

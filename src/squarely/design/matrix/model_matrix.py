@@ -246,7 +246,7 @@ def _tables(design: Design, evaluated: EvaluatedBatch) -> dict[tuple[str, bool],
         text = factor.text
         if isinstance(factor, Categorical):
             for full in {full for name, full in design.layout.tables if name == text}:
-                table = design.learned.contrasts[text].matrix(full=full)[evaluated.codes[text]]
+                table = design.learned.contrasts[text].columns(evaluated.codes[text], full=full)
                 tables[text, full] = [(x, None) for x in table.T]
             continue
         hi, lo = evaluated.numbers[evaluated.inputs.expressions[text]]
