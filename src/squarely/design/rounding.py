@@ -131,6 +131,16 @@ def is_rounded(factors: Iterable[Factor], expressions: Iterable[Expression]) -> 
     )
 
 
+def is_exact(expression: Expression) -> bool:
+    """Tell whether double-double computes an expression without rounding: sums, products and whole powers from zero."""
+    return not any(
+        isinstance(part, Function | Standardize)
+        or (isinstance(part, Arithmetic) and part.operator == "/")
+        or (isinstance(part, Arithmetic) and part.operator == "**" and ((n := _whole_power(part)) is None or n < 0))
+        for part in subexpressions(expression)
+    )
+
+
 def _whole_power(expression: Arithmetic) -> float | None:
     n = expression.right.value if expression.operator == "**" and isinstance(expression.right, Number) else None
     return n if n is not None and is_product(n) else None

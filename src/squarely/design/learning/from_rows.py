@@ -27,9 +27,8 @@ from squarely.design.formula.factors import Basis, Categorical
 from squarely.design.formula.formula import Formula
 from squarely.design.formula.where import Where
 from squarely.design.formula.where_mask import mask_of
-from squarely.design.learning.no_rows import no_rows_error
 from squarely.design.learning.pilot import centers_from_pilot
-from squarely.design.learning.plan import DesignPlan, LearningTask, describe_pass, plan_design
+from squarely.design.learning.plan import DesignPlan, LearningTask, describe_pass, no_rows_error, plan_design
 from squarely.design.learning.quantiles import Search, start_search
 from squarely.design.matrix.model_matrix import EvaluatedBatch, evaluate_batch
 from squarely.errors import DataError, pluralize

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from squarely.data import Source, iter_batches, parses_as_number, require_columns, unsupported_column_error
+from squarely.data import RowAccount, Source, iter_batches, parses_as_number, require_columns, unsupported_column_error
 from squarely.design.design import Design, RowInputs, row_inputs
 from squarely.design.encoding.learned_state import LearnedState
 from squarely.design.formula.expression import Name, Standardize, column_names, standardizations_in
@@ -16,9 +16,11 @@ from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric,
 from squarely.design.formula.formula import Formula
 from squarely.design.formula.source_text import caret_line
 from squarely.design.formula.where import Where, bind_where
-from squarely.errors import DataError
+from squarely.errors import DataError, listed, pluralize
 
 _KIND_TEXTS = {"means": "mean", "levels": "levels", "ranges": "range", "knots": "knots", "polynomials": "orthogonal polynomials"}
+_NO_VALUE = " An expression has no value where it divides by zero, or takes a root or logarithm of a number that is too small."
+_GAPS = {"null": "empty", "nan": "not a number", "inf": "infinite"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,3 +160,24 @@ def _resolve_type(factor: Factor, source: Source) -> Factor:
     if kind in ("text", "boolean", "category"):
         return Categorical(text=factor.text, name=factor.name, is_untyped=True)
     return Numeric(text=factor.text, expression=factor.name)
+
+
+def no_rows_error(source: Source, account: RowAccount, columns: Sequence[str], where: Where | None) -> DataError:
+    """Return the error that says why no row is complete in these columns."""
+    if account.read == 0:
+        return DataError(f"There are column names but no rows in {source.label}. Give at least {len(columns) + 1} rows.")
+    remaining = account.read - account.filtered
+    if where and not remaining:
+        return DataError(
+            f"None of the {pluralize(account.read, 'row')} of {source.label} meets where={where.text!r}. Change the condition."
+        )
+    causes = "; ".join(
+        f"{name!r} is {' or '.join(_GAPS[cause] for cause, n in causes.items() if n)} in {pluralize(sum(causes.values()), 'row')}"
+        for name, causes in list(account.dropped.items())[:12]
+    )
+    meeting = f" that meet where={where.text!r}" if where else ""
+    return DataError(
+        f"None of the {pluralize(remaining, 'row')} of {source.label}{meeting} is complete in the columns "
+        f"{listed(map(repr, columns))}: {causes}. "
+        "Fill these gaps, or leave these columns out." + (_NO_VALUE if account.dropped.keys() - columns else "")
+    )

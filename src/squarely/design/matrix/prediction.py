@@ -219,10 +219,8 @@ def iter_predictions(predictor: LinearPredictor, source: Source, *, unseen: str 
 
     Rows that the check finds undetermined give NaN too; a warning after the last batch counts them.
 
-    Raises
-    ------
-    DataError : a column is missing or cannot be used, or a row has a level that the fit does not know and `unseen` is "error".
-    OptionError : `unseen` is neither "error" nor "nan".
+    Raises DataError if a column is missing or cannot be used, or a row has a level that the fit does not know and `unseen` is
+    "error", and OptionError if that is neither "error" nor "nan".
     """
     require_one_of("unseen", unseen, _UNSEEN)
     predictor = _drop_unavailable_checks(predictor, source)
@@ -276,7 +274,6 @@ def _iter_checked_batches(predictor: LinearPredictor, source: Source, *, unseen:
 
 
 def _add_columns(predictor: LinearPredictor, columns: _Columns) -> Array:
-    """Add level and columns to predictions (m,)."""
     selected, low, grouped = list(predictor.selected), predictor.low_parts, columns.grouped
     weights, center, weights_low = np.zeros((3, len(predictor.design.columns)))
     weights[selected], center[selected] = predictor.slopes, predictor.center
