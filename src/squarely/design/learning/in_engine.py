@@ -126,10 +126,7 @@ def _level_aggregates(factor: Categorical, source: Source, rows: CompleteRows) -
 
 
 def _basis_aggregates(factor: Basis, rows: CompleteRows, alias: str, *, quantiles: bool) -> Aggregates:
-    """Ask for the range of the argument, and for the knots of a spline with `df`: quantiles of all values.
-
-    An engine without `quantiles` sorts the values.
-    """
+    """Ask for the range of the argument, and for the knots of a spline with `df`; without `quantiles`, the engine sorts values."""
     x, places = rows.expression(factor.argument), inner_places(factor)
 
     def finish(answer: Rows) -> Learned | Aggregates:

@@ -127,7 +127,7 @@ def _block(design: Design, source: Source, batch: Batch) -> Block:
         layout=design.layout,
         offset=None if offset is None else offset[0] + offset[1],
         first_row=batch.start,
-        row_mask=None if evaluated.account.used == batch.size else evaluated.row_mask,
+        row_mask=evaluated.row_mask,
         account=evaluated.account,
         rounding_squares=partial(_rounding_squares, design, evaluated) if design.is_rounded else None,
         ends=partial(_ends, design, evaluated) if design.cancellation_factors else None,

@@ -33,10 +33,7 @@ _ALLOW_HINT = "rank_deficient='allow' (--rank-deficient allow) predicts such row
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class _Columns:
-    """The columns of X that are read, on m rows: the dense ones by their positions, and the blocks of indicators.
-
-    `grouped` has the positions of the columns in these blocks.
-    """
+    """The columns of X that are read, on m rows: the dense ones by position, and blocks of indicators at `grouped` positions."""
 
     dense: Mapping[int, DenseColumn]
     grouped: np.ndarray
