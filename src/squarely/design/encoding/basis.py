@@ -218,8 +218,6 @@ def _with_natural_weights(spline: Spline) -> Spline:
 def inner_knots(x: Array, factor: Basis) -> tuple[Array, Array]:
     """Return knots at equally spaced quantiles (type 7) of all values (n,), and bounds of their rounding."""
     places = inner_places(factor)
-    if not len(places):
-        return np.empty(0), np.empty(0)
     inner = np.quantile(x, places)
     low, high = (np.quantile(x, places, method=method) for method in ("lower", "higher"))
     return inner, np.where(low == high, 0.0, ROUNDOFF * (np.abs(inner) + (len(x) + 2) * (high - low)))
