@@ -1,4 +1,4 @@
-"""The plan of what a design learns: its factors, the columns that it reads, and what each pass over the rows learns."""
+"""The plan of what a design learns: factors, columns that it reads, and what each pass learns; the error where no row is left."""
 
 from __future__ import annotations
 
