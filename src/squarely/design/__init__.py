@@ -6,7 +6,7 @@ engine. `matrix/` makes the rows of X block by block and predicts, and `engine/`
 `rounding.py` bounds rounding errors, `merging/` makes one design of several, and `serialize.py` writes a design as JSON.
 """
 
-from squarely.design.design import Design, with_centers
+from squarely.design.design import Design, derivations, with_centers
 from squarely.design.encoding.basis import Polynomial, Spline
 from squarely.design.encoding.categories import ContrastCoding
 from squarely.design.encoding.layout import Column, FactorColumn
@@ -37,16 +37,13 @@ from squarely.design.formula.where import (
 )
 from squarely.design.learning.from_rows import learn_from_rows
 from squarely.design.learning.in_engine import learn_in_engine
-from squarely.design.learning.no_rows import no_rows_error
 from squarely.design.learning.pilot import map_first_block
-from squarely.design.learning.plan import DesignPlan, describe_pass, plan_design
+from squarely.design.learning.plan import DesignPlan, describe_pass, no_rows_error, plan_design
 from squarely.design.matrix.block import Block, IndicatorColumn, ScaledBlock, dense_table, scaled_blocks, take_indicators
-from squarely.design.matrix.exact_columns import derivations
 from squarely.design.matrix.model_matrix import fold_blocks, iter_blocks
 from squarely.design.matrix.prediction import Check, LinearPredictor, iter_predictions, predict_batches, require_rank_deficient
-from squarely.design.merging.compatibility import require_compatible
 from squarely.design.merging.recoding import Combination, Product, indicators, products, recode
-from squarely.design.merging.union import union_of, without_levels
+from squarely.design.merging.union import require_compatible, union_of, without_levels
 from squarely.design.rounding import RoundingModel, add_bounds, is_zero_factor, multiply_bound, product_bound
 from squarely.design.serialize import learned_from_json, learned_to_json
 

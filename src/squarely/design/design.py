@@ -10,23 +10,19 @@ import numpy as np
 from squarely.design.encoding.categories import ContrastCoding
 from squarely.design.encoding.layout import Column, ColumnLayout, columns_of, layout_of
 from squarely.design.encoding.learned_state import LearnedState
-from squarely.design.formula.expression import Expression, column_names
-from squarely.design.formula.factors import Categorical, Factor, UntypedColumn, argument_of
+from squarely.design.formula.expression import Expression, Name, column_names
+from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric, UntypedColumn, argument_of
 from squarely.design.formula.formula import INTERCEPT, Formula
 from squarely.design.formula.where import Where
-from squarely.design.rounding import is_rounded, may_cancel
+from squarely.design.rounding import is_exact, is_rounded, may_cancel
 from squarely.numerics import Array, power_of_two, round_to_few_bits
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class RowInputs:
-    """What is read and evaluated for each row.
+    """What is read and evaluated for each row: the columns `numbers` and `labels` of the data, as doubles and as categories.
 
-    Attributes
-    ----------
-    factors : the factors.
-    expressions : the arguments of those that are not categorical, and further expressions, by their texts.
-    numbers, labels : the columns of the data that these need, as doubles and as categories.
+    `expressions` has the arguments of the factors that are not categorical, and further expressions, by their texts.
     """
 
     factors: tuple[Factor, ...]
@@ -47,7 +43,7 @@ def row_inputs(factors: Iterable[Factor], further: Mapping[str, Expression]) -> 
     return RowInputs(
         factors=factors,
         expressions=expressions,
-        numbers=tuple(dict.fromkeys(name.name for expression in expressions.values() for name in column_names(expression))),
+        numbers=tuple(dict.fromkeys(name.name for name in column_names(*expressions.values()))),
         labels=tuple(dict.fromkeys(f.name.name for f in factors if isinstance(f, Categorical))),
     )
 
@@ -58,8 +54,6 @@ class Design:
 
     Attributes
     ----------
-    formula : the formula as parsed.
-    where : the condition on rows, or None.
     factors : text -> factor; each column named alone is resolved to numbers or categories.
     learned : levels, knots, means and deviations.
     centers : (k,) numbers of few bits near the middle of each column, in its unit; zero when the model has no intercept.
@@ -164,3 +158,22 @@ def with_centers(design: Design, *, mean: Array, deviation: Array) -> Design:
         present = members[size[members] > 0]
         scales[members] = scales[present].max() if block.numeric_columns and len(present) else 1.0
     return replace(design, centers=centers, scales=scales)
+
+
+def derivations(design: Design) -> list[tuple[bool, frozenset[str]]]:
+    """Return for each column of X whether it is computed exactly from columns of the data, and which these are.
+
+    Sums, products and whole powers are double-double, so such a column has no rounding. A column of the data is not computed, but
+    names itself. A column that uses a function or a basis names nothing.
+    """
+    derived = []
+    for column in design.columns:
+        parts = [design.factors[text] for text, _, _ in column.parts if text not in design.categories]
+        arguments = [argument_of(factor) for factor in parts]
+        is_plain = len(parts) == 1 and isinstance(parts[0], Numeric) and isinstance(arguments[0], Name)
+        is_arithmetic = all(isinstance(f, Numeric) or (isinstance(f, Basis) and f.kind == "powers") for f in parts)
+        if parts and is_arithmetic and all(map(is_exact, arguments)):
+            derived.append((not is_plain, frozenset(name.name for name in column_names(*arguments))))
+        else:
+            derived.append((False, frozenset[str]()))
+    return derived

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from itertools import chain
 from operator import add
 from typing import Any
 
@@ -128,7 +127,17 @@ def is_rounded(factors: Iterable[Factor], expressions: Iterable[Expression]) -> 
         isinstance(part, Function)
         or (isinstance(part, Standardize) and part.is_scaled)
         or (isinstance(part, Arithmetic) and part.operator == "**" and _whole_power(part) is None)
-        for part in chain.from_iterable(map(subexpressions, expressions))
+        for part in subexpressions(*expressions)
+    )
+
+
+def is_exact(expression: Expression) -> bool:
+    """Tell whether double-double computes an expression without rounding: sums, products and whole powers from zero."""
+    return not any(
+        isinstance(part, Function | Standardize)
+        or (isinstance(part, Arithmetic) and part.operator == "/")
+        or (isinstance(part, Arithmetic) and part.operator == "**" and ((n := _whole_power(part)) is None or n < 0))
+        for part in subexpressions(expression)
     )
 
 

@@ -76,9 +76,7 @@ class Spline:
 
     Attributes
     ----------
-    text : how the formula writes it.
     knots : all knots, those of the boundary repeated degree + 1 times.
-    degree : of the pieces.
     first_column : the first column of the B-spline basis that is used: 0 with the constant in the span, 1 without.
     natural_weights : (w, w - 2) the combinations without curvature at the boundary, for `ns`; None for `bs`.
     errors : bounds of the rounding of the inner knots if these are quantiles, or None.
@@ -210,7 +208,6 @@ def range_or_spline(factor: Basis, inner: Array, low: float, high: float) -> Spl
 
 
 def _with_natural_weights(spline: Spline) -> Spline:
-    """Set the weights of a natural spline for its knots."""
     if spline.natural_weights is None:
         return spline
     curvature = spline._values(np.array(spline.boundary), derivative=2)  # (2, w)
@@ -221,8 +218,6 @@ def _with_natural_weights(spline: Spline) -> Spline:
 def inner_knots(x: Array, factor: Basis) -> tuple[Array, Array]:
     """Return knots at equally spaced quantiles (type 7) of all values (n,), and bounds of their rounding."""
     places = inner_places(factor)
-    if not len(places):
-        return np.empty(0), np.empty(0)
     inner = np.quantile(x, places)
     low, high = (np.quantile(x, places, method=method) for method in ("lower", "higher"))
     return inner, np.where(low == high, 0.0, ROUNDOFF * (np.abs(inner) + (len(x) + 2) * (high - low)))

@@ -26,7 +26,6 @@ class ContrastCoding:
 
     Attributes
     ----------
-    column : the name of the column.
     levels : the L levels, in order: all text, all numbers, or False and True.
     kind : "treatment" or "sum".
     position : the place of the reference level, or of the omitted one.
@@ -64,8 +63,7 @@ class ContrastCoding:
 
     def columns(self, codes: np.ndarray, *, full: bool) -> Array:
         """Return the columns (m, L) or (m, L - 1) of rows with these codes (m,), none of which is a gap."""
-        table: Array = self.matrix(full=full)[codes]
-        return table
+        return self.matrix(full=full).take(codes, axis=0)
 
     def matrix(self, *, full: bool) -> Array:
         """Return the columns (L, L) or (L, L - 1) of each level."""
@@ -84,8 +82,7 @@ class ContrastCoding:
         if labels.narrow_type is not None:  # fits saved by version 0.1 have the digits of the double
             doubles = [value if value is None else float(labels.narrow_type.type(value)) for value in labels.values]
             places = [place_of.get(x, -2) if place == -2 else place for place, x in zip(places, doubles, strict=True)]
-        codes: np.ndarray = np.array([*places, -1])[labels.codes]
-        return codes
+        return np.array([*places, -1]).take(labels.codes)
 
     def unknown_level_error(self, batch: Batch, row: int, source: Source) -> DataError:
         """Return the error that names the unknown level in a row of a batch, and the levels of the fit."""
@@ -93,17 +90,12 @@ class ContrastCoding:
         value = self._to_level(labels.values[labels.codes[row]])
         return DataError(
             f"Column {self.column!r} of {source.label} has {value!r}{row_phrase(source, batch.start + row)}, but the fit "
-            f"has no such level; known levels: {list_levels(self.levels)}. Leave such rows out, fit again with them, or "
+            f"has no such level; known levels: {listed(map(repr, self.levels))}. Leave such rows out, fit again with them, or "
             "predict with unseen='nan'."
         )
 
     def _to_level(self, value: Level) -> Level:
         return level_number(value) if isinstance(value, str) and not isinstance(self.levels[0], str) else value
-
-
-def list_levels(levels: tuple[Level, ...]) -> str:
-    """Write levels as a list, cut if there are many."""
-    return listed(map(repr, levels))
 
 
 def levels_in(labels: CategoricalColumn, rows: np.ndarray, first: int) -> ObservedLevels:
@@ -125,10 +117,8 @@ def code_levels(factor: Categorical, observed: ObservedLevels, source: Source) -
 
     Levels that no used row has are dropped. In a column named alone, text among numbers counts as a mistake.
 
-    Raises
-    ------
-    DataError : fewer than two levels, too many, or numbers and text mixed.
-    FormulaError : the reference or a listed level is not there.
+    Raises DataError for fewer than two levels, too many, or numbers and text mixed, and FormulaError if the reference or a listed
+    level is not there.
     """
     column, found = factor.name.name, {level: row for level, (row, _) in observed.items()}
     if factor.is_untyped and not all(isinstance(level, str) and level.lower() in TRUTH_WORDS for level in found):
@@ -173,7 +163,6 @@ def _infer_level_types(found: Mapping[Level, int]) -> dict[Level, int]:
 
 
 def _require_text(column: str, found: Mapping[Level, int], source: Source) -> None:
-    """Raise a DataError that names a row if levels of a column of text look like numbers."""
     texts = {level: found[level] for level in sorted(level for level in found if isinstance(level, str))}
     numbers = numbers_in(texts, comma=source.decimal_comma)
     if not numbers.is_refused:
@@ -223,7 +212,7 @@ def _order_levels(factor: Categorical, found: Mapping[Level, int], source: Sourc
         return first + tuple(sorted(level for level in found if level not in first))
     except TypeError:
         raise DataError(
-            f"Column {factor.name.name!r} of {source.label} mixes kinds of values: {list_levels(tuple(found))}. "
+            f"Column {factor.name.name!r} of {source.label} mixes kinds of values: {listed(map(repr, found))}. "
             "Make them all text or all numbers."
         ) from None
 
@@ -253,4 +242,4 @@ def _level_hint(name: Level, levels: tuple[Level, ...]) -> str:
     if same:
         return f"Its levels are {'text' if isinstance(same[0], str) else 'not text'}: write {same[0]!r}."
     near = suggest_name(name, levels) if isinstance(name, str) and isinstance(levels[0], str) else ""
-    return near if near.startswith("Did") else f"Known levels: {list_levels(levels)}."
+    return near if near.startswith("Did") else f"Known levels: {listed(map(repr, levels))}."

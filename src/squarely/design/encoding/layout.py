@@ -56,8 +56,7 @@ class IndicatorGroup:
         joint = codes[self.factors[0]]
         for text, levels in zip(self.factors[1:], self.shape[1:], strict=True):
             joint = joint * levels + codes[text]
-        places: np.ndarray = self.lookup[joint]
-        return places
+        return self.lookup.take(joint)
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)

@@ -97,13 +97,9 @@ def unit_of(text: str) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NumbersInText:
-    """The levels of a column of text that look like numbers.
+    """The levels of a column of text that look like numbers: plain ones, those with signs or separators, those with a unit.
 
-    Attributes
-    ----------
-    plain_numbers : numbers. `signed_numbers` those with signs or separators. `numbers_with_unit` those with a unit.
-    count : the number of levels, without words for a missing value.
-    is_refused : whether the column holds numbers; otherwise it may hold categories.
+    `count` is the number of all levels, without words for a missing value. A column `is_refused` as categories if it holds numbers.
     """
 
     plain_numbers: frozenset[str]

@@ -14,9 +14,9 @@ from itertools import product
 from math import comb, prod
 
 from squarely.design.design import Design
-from squarely.design.encoding.layout import Column, FactorColumn
+from squarely.design.encoding.layout import FactorColumn
 from squarely.design.formula.expression import Arithmetic, Expression, Number
-from squarely.design.formula.factors import Basis, Categorical, Factor, argument_of
+from squarely.design.formula.factors import Basis, Factor, argument_of
 
 Atom = Expression | tuple[str, int]  # an expression, or a basis by its text and one of its columns
 Powers = tuple[tuple[Atom, int], ...]  # in a fixed order, each power at least one
@@ -35,24 +35,20 @@ class Monomial:
 def monomials_of(design: Design) -> tuple[Monomial, ...]:
     """Write each column of X as a monomial."""
     order: dict[Atom, int] = {}
-    return tuple(_monomial(column, design.factors, order) for column in design.columns)
-
-
-def _monomial(column: Column, factors: Mapping[str, Factor], order: dict[Atom, int]) -> Monomial:
-    coefficient, powers = Fraction(1), Counter[Atom]()
-    for text, _, place in column.parts:
-        factor = factors[text]
-        if not isinstance(factor, Categorical):
-            c, more = _product(factor, place)
-            coefficient *= c
-            powers += more
-    for atom in powers:
-        order.setdefault(atom, len(order))
-    return Monomial(
-        coefficient=coefficient,
-        powers=tuple(sorted(powers.items(), key=lambda item: order[item[0]])),
-        pattern=tuple(sorted(part for part in column.parts if isinstance(factors[part[0]], Categorical))),
-    )
+    monomials = []
+    for column in design.columns:
+        coefficient, powers = Fraction(1), Counter[Atom]()
+        for text, _, place in column.parts:
+            if text not in design.categories:
+                c, more = _product(design.factors[text], place)
+                coefficient *= c
+                powers += more
+        for atom in powers:
+            order.setdefault(atom, len(order))
+        ordered = tuple(sorted(powers.items(), key=lambda item: order[item[0]]))
+        pattern = tuple(sorted(part for part in column.parts if part[0] in design.categories))
+        monomials.append(Monomial(coefficient=coefficient, powers=ordered, pattern=pattern))
+    return tuple(monomials)
 
 
 def _product(factor: Factor, place: int) -> tuple[Fraction, Counter[Atom]]:

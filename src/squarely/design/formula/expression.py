@@ -10,7 +10,6 @@ import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -106,24 +105,24 @@ class MeanAndDeviation:
     rest: float = 0.0
 
 
-def subexpressions(expression: Expression) -> Iterator[Expression]:
-    """Yield everything inside an expression, the innermost first, and the expression itself."""
-    if isinstance(expression, Arithmetic):
-        yield from chain(subexpressions(expression.left), subexpressions(expression.right))
-    elif isinstance(expression, Function | Standardize):
-        yield from subexpressions(expression.argument)
-    yield expression
+def subexpressions(*expressions: Expression) -> Iterator[Expression]:
+    """Yield everything inside some expressions, the innermost first, and the expressions themselves."""
+    for expression in expressions:
+        if isinstance(expression, Arithmetic):
+            yield from subexpressions(expression.left, expression.right)
+        elif isinstance(expression, Function | Standardize):
+            yield from subexpressions(expression.argument)
+        yield expression
 
 
 def column_names(*expressions: Expression) -> tuple[Name, ...]:
     """Return the columns that some expressions name."""
-    return tuple(part for part in chain.from_iterable(map(subexpressions, expressions)) if isinstance(part, Name))
+    return tuple(part for part in subexpressions(*expressions) if isinstance(part, Name))
 
 
 def standardizations_in(expressions: Iterable[Expression]) -> dict[str, Standardize]:
     """Return every `center` and `scale` in some expressions, by its text."""
-    parts = chain.from_iterable(map(subexpressions, expressions))
-    return {part.text: part for part in parts if isinstance(part, Standardize)}
+    return {part.text: part for part in subexpressions(*expressions) if isinstance(part, Standardize)}
 
 
 def is_product(power: float) -> bool:
@@ -141,7 +140,7 @@ def evaluate(expression: Expression, numbers: Mapping[str, Array], standardizati
         x = numbers[expression.name]
         return x, np.zeros_like(x)
     if isinstance(expression, Number):
-        return _pair(expression.value)
+        return as_pair(expression.value)
     if isinstance(expression, Function):
         hi, lo = evaluate(expression.argument, numbers, standardizations)
         function, derivative = FUNCTIONS[expression.function]
@@ -149,10 +148,10 @@ def evaluate(expression: Expression, numbers: Mapping[str, Array], standardizati
         return y, np.where(lo == 0, 0.0, derivative(hi, y) * lo)  # the derivative carries the low part over
     if isinstance(expression, Standardize):
         learned = standardizations[expression.text]
-        hi, lo = dd_add(evaluate(expression.argument, numbers, standardizations), _pair(-learned.mean, -learned.rest))
+        hi, lo = dd_add(evaluate(expression.argument, numbers, standardizations), as_pair(-learned.mean, -learned.rest))
         if not learned.deviation:
             return 0 * hi, 0 * lo
-        return dd_divide((hi, lo), _pair(learned.deviation)) if expression.is_scaled else (hi, lo)
+        return dd_divide((hi, lo), as_pair(learned.deviation)) if expression.is_scaled else (hi, lo)
     left, right = (evaluate(side, numbers, standardizations) for side in (expression.left, expression.right))
     return _combine(expression.operator, left, right)
 
@@ -167,5 +166,6 @@ def _combine(sign: str, left: Pair, right: Pair) -> Pair:
     return np.where(overflows, rounded, hi), np.where(overflows, 0.0, lo)
 
 
-def _pair(x: float, low: float = 0.0) -> Pair:
+def as_pair(x: float, low: float = 0.0) -> Pair:
+    """Return a number as double-double."""
     return np.float64(x), np.float64(low)  # type: ignore[return-value]  # an array of no dimension

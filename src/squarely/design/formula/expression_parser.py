@@ -16,7 +16,7 @@ from squarely.errors import suggest_name
 
 _MULTI_COLUMN_CALLS = ("C", "factor", "poly", "bs", "ns")  # calls that give more than one column
 _OPERATORS: Mapping[type, str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
-_MOST_PLACES = 400  # before or after the point: a double has no more, and fractions of so many are fast
+MOST_PLACES = 400  # before or after the point: a double has no more, and fractions of so many are fast
 _NAMES = (*FUNCTIONS, "I", "Q", "C", "poly", "bs", "ns", "scale", "center", "offset")
 _ALTERNATIVES = {"power": "Write I(x**2) for a power.", "ln": "Write log(x), which is the natural logarithm."} | dict.fromkeys(
     ("as.factor", "relevel", "categorical"), "Write C(x), or C(x, Treatment(reference='a')) for another reference level."
@@ -35,7 +35,7 @@ def parse_numeric(piece: PythonFragment, node: ast.expr) -> Expression:
         return Arithmetic(_OPERATORS[type(node.op)], parse_numeric(piece, node.left), parse_numeric(piece, node.right))
     if isinstance(node, ast.Call):
         return _parse_call(piece, node)
-    if isinstance(node, ast.Name | ast.Attribute) and _is_dotted(node):
+    if _is_dotted(node):
         return _parse_column(piece, node)
     raise piece.error(f"{piece.original_text(node)!r} is not understood in a formula. {_KNOWN_HINT}", node)
 
@@ -45,7 +45,7 @@ def _parse_number(piece: PythonFragment, node: ast.AST, value: float) -> Number:
     x = float(decimal)
     if not math.isfinite(x):
         raise piece.error("This number is beyond the range of double precision. Write a smaller one.", node)
-    return Number(x, decimal if abs(decimal.adjusted()) <= _MOST_PLACES else None)
+    return Number(x, decimal if abs(decimal.adjusted()) <= MOST_PLACES else None)
 
 
 def _negate(inner: Expression) -> Expression:

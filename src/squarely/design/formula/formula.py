@@ -31,12 +31,9 @@ class Formula:
 
     Attributes
     ----------
-    text : as the user wrote it.
-    response : the left side.
     terms : the terms of the right side, each a tuple of the texts of its factors, without the empty one of the intercept.
     factors : text -> factor, for every factor in the terms.
     offsets : terms with a coefficient of one.
-    intercept : whether the model has one.
     names : the columns of X, if the user gave X and y instead of a formula.
     """
 
@@ -75,9 +72,7 @@ def formula_of(names: Sequence[str], response: str, *, intercept: bool = True) -
 def parse_formula(text: str, columns: Sequence[str] = ()) -> Formula:
     """Parse a formula; `columns` are what a `.` stands for, without those on the left.
 
-    Raises
-    ------
-    FormulaError : it cannot be parsed, or uses syntax that is not supported; the message points at the place.
+    Raises FormulaError, which points at the place, if it cannot be parsed or uses syntax that is not supported.
 
     >>> formula = parse_formula("log(mpg) ~ displacement * C(origin) - 1")
     >>> formula.response.text, formula.terms

@@ -19,11 +19,7 @@ _MAX_WIDTH = 68
 class SourceText:
     """A text to parse.
 
-    Attributes
-    ----------
-    text : as the user wrote it.
-    masked_text : the text with a word of rare letters, of the same length, instead of every quoted piece.
-    quotes : that word -> the quoted piece with its quotes.
+    `masked_text` has a word of rare letters, of the same length, instead of every quoted piece. `quotes` maps it to the piece.
     """
 
     text: str

@@ -76,9 +76,7 @@ class Where:
 def parse_where(text: str) -> Where:
     """Parse a condition on rows.
 
-    Raises
-    ------
-    FormulaError : it cannot be parsed; the message points at the place.
+    Raises FormulaError, which points at the place, if it cannot be parsed.
 
     >>> where = parse_where("weight > 3000 & origin != 'usa'")
     >>> where.numbers, where.labels
@@ -125,9 +123,7 @@ def bind_where(where: Where, source: Source) -> Where:
 
     A file without types may hold whole numbers that doubles do not, so a comparison of them needs their text.
 
-    Raises
-    ------
-    DataError : a column is not there, or is text and compared with numbers; the message points into the condition.
+    Raises DataError, which points into the condition, if a column is not there, or is text and compared with numbers.
     """
     kinds = _required_kinds(where.condition)
     for name, kind in [*((name, "any") for name, _ in kinds), *kinds]:  # a missing column is reported first

@@ -24,11 +24,10 @@ from squarely.design.formula.expression import (
     column_names,
     evaluate,
 )
+from squarely.design.formula.expression_parser import MOST_PLACES
 from squarely.design.formula.where import COMPARISONS, Comparison, IsIn, Outcome, Where, evaluate_condition
 from squarely.errors import DataError
 from squarely.numerics import EXACT_INTEGERS
-
-_MOST_PLACES = 400  # before or after the point; a number with more is taken as its double
 
 
 def mask_of(where: Where, batch: Batch) -> np.ndarray:
@@ -91,7 +90,6 @@ def _inexact_rows(columns: Mapping[str, NumericColumn], batch: Batch, *, is_plai
 
 
 def _has_text(name: str, batch: Batch) -> bool:
-    """Tell whether a batch has the text of a column of numbers."""
     labels = batch.labels.get(name)
     return labels is not None and any(isinstance(value, str) for value in labels.values)
 
@@ -107,12 +105,11 @@ def _stored_values(name: str, batch: Batch, rows: np.ndarray) -> list[Any]:
 
 
 def _parse_digits(text: str, x: float) -> Decimal | float:
-    """Parse every digit of a text whose nearest double is x."""
     try:
         value = Decimal(text.strip())
     except InvalidOperation:  # a decimal comma
         return x
-    return value if value.is_finite() and abs(value.adjusted()) <= _MOST_PLACES else x
+    return value if value.is_finite() and abs(value.adjusted()) <= MOST_PLACES else x
 
 
 def _evaluate_exactly(expression: Expression, values: Mapping[str, Any]) -> Any:

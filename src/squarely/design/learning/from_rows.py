@@ -22,18 +22,17 @@ from squarely.design.encoding.basis import (
 )
 from squarely.design.encoding.categories import UNKNOWN_ROW, ObservedLevels, code_levels, levels_in, merge_observed_levels
 from squarely.design.encoding.learned_state import Learned, LearnedState, MeanAndSquares, mean_and_deviation
-from squarely.design.formula.expression import Standardize
+from squarely.design.formula.expression import Standardize, as_pair
 from squarely.design.formula.factors import Basis, Categorical
 from squarely.design.formula.formula import Formula
 from squarely.design.formula.where import Where
 from squarely.design.formula.where_mask import mask_of
-from squarely.design.learning.no_rows import no_rows_error
 from squarely.design.learning.pilot import centers_from_pilot
-from squarely.design.learning.plan import DesignPlan, LearningTask, describe_pass, plan_design
-from squarely.design.learning.quantiles import Search, merge_counts, start_search
+from squarely.design.learning.plan import DesignPlan, LearningTask, describe_pass, no_rows_error, plan_design
+from squarely.design.learning.quantiles import Search, start_search
 from squarely.design.matrix.model_matrix import EvaluatedBatch, evaluate_batch
 from squarely.errors import DataError, pluralize
-from squarely.numerics import Array, Pair, dd_add, dd_divide, dd_multiply, dd_sum, low_part, qr_r
+from squarely.numerics import Array, dd_add, dd_divide, dd_multiply, dd_sum, low_part, qr_r
 
 _PassTotal = tuple[RowAccount, list[Any]]  # the account of the rows, and the totals of the aggregators, none if no row is complete
 _Extent = tuple[int, float, float]  # the number of values, the smallest and the largest
@@ -43,10 +42,8 @@ _Extent = tuple[int, float, float]  # the number of values, the smallest and the
 class Aggregator:
     """A fold over the rows that learns one thing.
 
-    Attributes
-    ----------
-    update : makes a total of the complete rows of a batch. `merge` merges two totals.
-    finish : makes of the total of all rows what is learned, or an aggregator for one more pass.
+    `update` makes a total of the complete rows of a batch, and `merge` one of two. `finish` makes of the total of all rows what is
+    learned, or an aggregator for one more pass.
     """
 
     update: Callable[[Batch, EvaluatedBatch], Any]
@@ -59,10 +56,7 @@ def learn_from_rows(formula: Formula, source: Source, where: Where | None = None
 
     A center from a pilot serves as well as the mean; `moments` folds again when the pilot turns out to be far off.
 
-    Raises
-    ------
-    DataError : a column is missing or cannot be used, there are no rows, or none is complete.
-    FormulaError : the formula names a level that is not there.
+    Raises DataError if a column is missing or cannot be used, or no row is complete, and FormulaError if a level is not there.
     """
     plan = plan_design(formula, source, where)
     state, scans = LearnedState(), 0
@@ -121,7 +115,6 @@ def _aggregate(aggregators: Sequence[Aggregator], plan: DesignPlan, state: Learn
 
 
 def _aggregator_of(task: LearningTask, plan: DesignPlan, state: LearnedState) -> Aggregator:
-    """Return the fold of rows for a task, given what the passes before have learned."""
     if isinstance(task.subject, Standardize):
         return _mean_aggregator(task.subject)
     if isinstance(task.subject, Categorical):
@@ -155,21 +148,17 @@ def _mean_aggregator(part: Standardize) -> Aggregator:
     def update(batch: Batch, evaluated: EvaluatedBatch) -> MeanAndSquares:
         hi, lo = evaluated.numbers[part.argument]
         x = hi, low_part(hi, lo)
-        mean = dd_divide(dd_sum(x), _pair(len(hi)))
+        mean = dd_divide(dd_sum(x), as_pair(len(hi)))
         squares = float(np.square(dd_add(x, (-mean[0], -mean[1]))[0]).sum())
         return len(hi), mean, squares, float(hi.min()), float(hi.max())
 
     def merge(a: MeanAndSquares, b: MeanAndSquares) -> MeanAndSquares:
         n = a[0] + b[0]
-        difference, fraction = dd_add(b[1], (-a[1][0], -a[1][1])), dd_divide(_pair(b[0]), _pair(n))
+        difference, fraction = dd_add(b[1], (-a[1][0], -a[1][1])), dd_divide(as_pair(b[0]), as_pair(n))
         squares = a[2] + b[2] + float(difference[0]) ** 2 * a[0] * b[0] / n
         return n, dd_add(a[1], dd_multiply(difference, fraction)), squares, min(a[3], b[3]), max(a[4], b[4])
 
     return Aggregator(update=update, merge=merge, finish=lambda total: mean_and_deviation(part, total))
-
-
-def _pair(x: float) -> Pair:
-    return np.asarray(x, dtype=np.float64), np.zeros(())
 
 
 def _range_aggregator(factor: Basis) -> Aggregator:
@@ -237,5 +226,7 @@ def _rank_aggregator(factor: Basis, ends: tuple[float, float], search: Search) -
         return _rank_aggregator(factor, ends, narrowed)
 
     return Aggregator(
-        update=lambda batch, evaluated: counter(evaluated.numbers[factor.argument][0]), merge=merge_counts, finish=finish
+        update=lambda batch, evaluated: counter(evaluated.numbers[factor.argument][0]),
+        merge=lambda a, b: {bits: counts + b[bits] for bits, counts in a.items()},
+        finish=finish,
     )

@@ -20,8 +20,7 @@ from squarely.design.formula.expression import Standardize
 from squarely.design.formula.factors import Basis, Categorical
 from squarely.design.formula.formula import Formula
 from squarely.design.formula.where import Where
-from squarely.design.learning.no_rows import no_rows_error
-from squarely.design.learning.plan import DesignPlan, LearningTask, plan_design
+from squarely.design.learning.plan import DesignPlan, LearningTask, no_rows_error, plan_design
 from squarely.design.learning.quantiles import interpolate_quantiles, quantile_ranks
 from squarely.numerics import round_to_few_bits, two_sum
 
@@ -30,13 +29,10 @@ Rows = Sequence[Row]
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Aggregates:
-    """What one task asks about the complete rows, and what follows from the answer.
+    """What one task asks about the complete rows, with the `stages` that make further columns for it.
 
-    Attributes
-    ----------
-    results : alias -> aggregate. `stages` further columns that they need.
-    finish : makes of the answer what is learned, or the next question.
-    query : the query if the task cannot share that of the complete rows. `keys` the columns by which it groups rows.
+    `finish` makes of the answer what is learned, or the next question. A task that cannot share the query of the complete rows has
+    a `query`, and the `keys` by which it groups rows.
     """
 
     results: Mapping[str, nw.Expr]
@@ -117,7 +113,6 @@ def _mean_aggregates(part: Standardize, rows: CompleteRows, alias: str) -> Aggre
 
 
 def _level_aggregates(factor: Categorical, source: Source, rows: CompleteRows) -> Aggregates:
-    """Ask for the levels of a column, and how many rows have each."""
     name = factor.name.name
     alias = rows.labels[name]
     if source.column_info(name).decimal_places is not None:
@@ -131,10 +126,7 @@ def _level_aggregates(factor: Categorical, source: Source, rows: CompleteRows) -
 
 
 def _basis_aggregates(factor: Basis, rows: CompleteRows, alias: str, *, quantiles: bool) -> Aggregates:
-    """Ask for the range of the argument, and for the knots of a spline with `df`: quantiles of all values.
-
-    An engine without `quantiles` sorts the values.
-    """
+    """Ask for the range of the argument, and for the knots of a spline with `df`; without `quantiles`, the engine sorts values."""
     x, places = rows.expression(factor.argument), inner_places(factor)
 
     def finish(answer: Rows) -> Learned | Aggregates:

@@ -9,7 +9,7 @@ import numpy as np
 
 from squarely.data import RowAccount, Source, fold_parts
 from squarely.design.design import Design, with_centers
-from squarely.design.learning.no_rows import no_rows_error
+from squarely.design.learning.plan import no_rows_error
 from squarely.design.matrix.block import Block
 from squarely.design.matrix.model_matrix import iter_blocks
 from squarely.numerics import Array, power_of_two

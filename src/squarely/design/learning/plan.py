@@ -1,14 +1,14 @@
-"""The plan of what a design learns: its factors, the columns that it reads, and what each pass over the rows learns."""
+"""The plan of what a design learns: factors, columns that it reads, and what each pass learns; the error where no row is left."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from squarely.data import Source, iter_batches, parses_as_number, require_columns, unsupported_column_error
+from squarely.data import RowAccount, Source, iter_batches, parses_as_number, require_columns, unsupported_column_error
 from squarely.design.design import Design, RowInputs, row_inputs
 from squarely.design.encoding.learned_state import LearnedState
 from squarely.design.formula.expression import Name, Standardize, column_names, standardizations_in
@@ -16,20 +16,16 @@ from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric,
 from squarely.design.formula.formula import Formula
 from squarely.design.formula.source_text import caret_line
 from squarely.design.formula.where import Where, bind_where
-from squarely.errors import DataError
+from squarely.errors import DataError, listed, pluralize
 
 _KIND_TEXTS = {"means": "mean", "levels": "levels", "ranges": "range", "knots": "knots", "polynomials": "orthogonal polynomials"}
+_NO_VALUE = " An expression has no value where it divides by zero, or takes a root or logarithm of a number that is too small."
+_GAPS = {"null": "empty", "nan": "not a number", "inf": "infinite"}
 
 
 @dataclass(frozen=True, slots=True)
 class LearningTask:
-    """One thing to learn.
-
-    Attributes
-    ----------
-    kind : "means" (and deviations), "levels", "ranges", "knots" or "polynomials".
-    subject : the `center` or `scale`, or the factor.
-    """
+    """One thing to learn: the "means" (and deviations), "levels", "ranges", "knots" or "polynomials" of a subject."""
 
     kind: str
     subject: Standardize | Categorical | Basis
@@ -54,14 +50,7 @@ def describe_pass(tasks: LearningPass) -> str:
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class DesignPlan:
-    """What is to be learned, and from which rows.
-
-    Attributes
-    ----------
-    factors : text -> factor; each column named alone is resolved to numbers or categories.
-    inputs : the columns of the data and the expressions that the design needs.
-    passes : what each pass over the rows learns.
-    """
+    """What each pass over the rows is to learn. Among `factors` each column named alone is resolved to numbers or categories."""
 
     formula: Formula
     factors: Mapping[str, Factor]
@@ -97,9 +86,7 @@ class DesignPlan:
 def plan_design(formula: Formula, source: Source, where: Where | None = None, *, read_rows: bool = True) -> DesignPlan:
     """Plan how to learn a design. With `read_rows`, an error for a response of text names its first value; no other rows are read.
 
-    Raises
-    ------
-    DataError : a column is missing or cannot be used.
+    Raises DataError if a column is missing or cannot be used.
     """
     _require_named(formula, source)
     where = where and bind_where(where, source)
@@ -125,13 +112,11 @@ def _plan_passes(inputs: RowInputs) -> tuple[LearningPass, ...]:
 
 
 def _require_named(formula: Formula, source: Source) -> None:
-    """Raise a DataError that points into the formula when a column that it names does not exist."""
-    for expression in [*formula.response_and_offsets.values(), *map(argument_of, formula.factors.values())]:
-        for name in column_names(expression):
-            try:
-                require_columns(source, [name.name])
-            except DataError as error:
-                raise DataError(f"{error}{caret_line(formula.text, name.span) if name.span[1] else ''}") from None
+    for name in column_names(*formula.response_and_offsets.values(), *map(argument_of, formula.factors.values())):
+        try:
+            require_columns(source, [name.name])
+        except DataError as error:
+            raise DataError(f"{error}{caret_line(formula.text, name.span) if name.span[1] else ''}") from None
 
 
 def _require_numeric_response(formula: Formula, source: Source, *, reading: bool) -> None:
@@ -167,7 +152,6 @@ def _first_text(source: Source, name: str) -> tuple[Any, int]:
 
 
 def _resolve_type(factor: Factor, source: Source) -> Factor:
-    """Resolve a column named alone to numbers or categories, by its type in the data."""
     if not isinstance(factor, UntypedColumn):
         return factor
     kind = source.kind(factor.name.name)
@@ -176,3 +160,24 @@ def _resolve_type(factor: Factor, source: Source) -> Factor:
     if kind in ("text", "boolean", "category"):
         return Categorical(text=factor.text, name=factor.name, is_untyped=True)
     return Numeric(text=factor.text, expression=factor.name)
+
+
+def no_rows_error(source: Source, account: RowAccount, columns: Sequence[str], where: Where | None) -> DataError:
+    """Return the error that says why no row is complete in these columns."""
+    if account.read == 0:
+        return DataError(f"There are column names but no rows in {source.label}. Give at least {len(columns) + 1} rows.")
+    remaining = account.read - account.filtered
+    if where and not remaining:
+        return DataError(
+            f"None of the {pluralize(account.read, 'row')} of {source.label} meets where={where.text!r}. Change the condition."
+        )
+    causes = "; ".join(
+        f"{name!r} is {' or '.join(_GAPS[cause] for cause, n in causes.items() if n)} in {pluralize(sum(causes.values()), 'row')}"
+        for name, causes in list(account.dropped.items())[:12]
+    )
+    meeting = f" that meet where={where.text!r}" if where else ""
+    return DataError(
+        f"None of the {pluralize(remaining, 'row')} of {source.label}{meeting} is complete in the columns "
+        f"{listed(map(repr, columns))}: {causes}. "
+        "Fill these gaps, or leave these columns out." + (_NO_VALUE if account.dropped.keys() - columns else "")
+    )

@@ -19,12 +19,9 @@ Counts = dict[int, np.ndarray]  # first bits -> how often each value of the next
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Search:
-    """The state of a search for the quantiles (type 7) of n values at some places.
+    """The state of a search for the quantiles (type 7) of n values at some places, after some scans.
 
-    Attributes
-    ----------
-    prefixes : rank -> the bits that its value begins with, and how many values that begin with them come before it.
-    scans : how many scans have been made.
+    `prefixes` has for each rank the bits that its value begins with, and how many values that begin with them come before it.
     """
 
     n: int
@@ -93,18 +90,11 @@ def interpolate_quantiles(n: int, places: Array, values: Mapping[int, float]) ->
     return quantiles
 
 
-def merge_counts(a: Counts, b: Counts) -> Counts:
-    """Add counts."""
-    return {bits: counts + b[bits] for bits, counts in a.items()}
-
-
 def _keys(x: Array) -> np.ndarray:
     bits = np.ascontiguousarray(x + 0.0).view(np.uint64)  # + 0.0 makes one zero of the two
-    keys: np.ndarray = np.where(bits >> np.uint64(63), ~bits, bits | np.uint64(1 << 63))
-    return keys
+    return np.where(bits >> np.uint64(63), ~bits, bits | np.uint64(1 << 63))
 
 
 def _doubles(keys: np.ndarray) -> Array:
     bits = np.where(keys >> np.uint64(63), keys & np.uint64((1 << 63) - 1), ~keys)
-    x: Array = bits.view(np.float64)
-    return x
+    return bits.view(np.float64)

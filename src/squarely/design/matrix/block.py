@@ -46,7 +46,7 @@ class Block:
     indicators : the blocks of indicators, in the order of `layout.blocks`.
     size : the number of rows m. `offset` (m,) the offset, or None.
     first_row : the position in the source of the first row of the batch.
-    row_mask : which rows of the batch these are, None for all.
+    row_mask : which rows of the batch these are.
     account : the account of the rows of this batch.
     rounding_squares : returns the sums of squares (k,) of bounds of the rounding of each column; None if there is no rounding.
     ends : returns for the f `Design.cancellation_factors` the ends (2, f) between which a constant value lies; None if f is 0.
@@ -58,7 +58,7 @@ class Block:
     layout: ColumnLayout
     offset: Array | None
     first_row: int
-    row_mask: np.ndarray | None
+    row_mask: np.ndarray
     account: RowAccount
     rounding_squares: Callable[[], Array] | None = None
     ends: Callable[[], Array] | None = None
@@ -66,7 +66,7 @@ class Block:
     @property
     def rows(self) -> np.ndarray:
         """The positions (m,) of these rows in the source, counted from 0."""
-        return self.first_row + (np.arange(self.size) if self.row_mask is None else np.flatnonzero(self.row_mask))
+        return self.first_row + np.flatnonzero(self.row_mask)
 
     @property
     def values(self) -> Array:

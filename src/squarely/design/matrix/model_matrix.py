@@ -31,7 +31,6 @@ class EvaluatedBatch:
 
     Attributes
     ----------
-    inputs : what was evaluated.
     row_mask : (m,) the rows that meet the condition and have a value in every column and expression; r of them.
     columns : name -> the values (r,) of the columns of numbers.
     numbers : expression -> its values (r,), with their low part if they are not plain doubles.
@@ -94,9 +93,7 @@ def iter_blocks(
 ) -> Generator[Block, None, None]:
     """Yield the complete rows of a source as the columns of a design, in order; `size` and `parts` as in `map_batches`.
 
-    Raises
-    ------
-    DataError : a column is missing or cannot be used, or a row has a level that the design does not know.
+    Raises DataError if a column is missing or cannot be used, or a row has a level that the design does not know.
     """
     return map_batches(source, *design.columns_read, partial(_block, design, source), threads=False, size=size, parts=parts)
 
@@ -130,7 +127,7 @@ def _block(design: Design, source: Source, batch: Batch) -> Block:
         layout=design.layout,
         offset=None if offset is None else offset[0] + offset[1],
         first_row=batch.start,
-        row_mask=None if evaluated.account.used == batch.size else evaluated.row_mask,
+        row_mask=evaluated.row_mask,
         account=evaluated.account,
         rounding_squares=partial(_rounding_squares, design, evaluated) if design.is_rounded else None,
         ends=partial(_ends, design, evaluated) if design.cancellation_factors else None,

@@ -33,10 +33,7 @@ _ALLOW_HINT = "rank_deficient='allow' (--rank-deficient allow) predicts such row
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class _Columns:
-    """The columns of X that are read, on m rows: the dense ones by their positions, and the blocks of indicators.
-
-    `grouped` has the positions of the columns in these blocks.
-    """
+    """The columns of X that are read, on m rows: the dense ones by position, and blocks of indicators at `grouped` positions."""
 
     dense: Mapping[int, DenseColumn]
     grouped: np.ndarray
@@ -219,10 +216,8 @@ def iter_predictions(predictor: LinearPredictor, source: Source, *, unseen: str 
 
     Rows that the check finds undetermined give NaN too; a warning after the last batch counts them.
 
-    Raises
-    ------
-    DataError : a column is missing or cannot be used, or a row has a level that the fit does not know and `unseen` is "error".
-    OptionError : `unseen` is neither "error" nor "nan".
+    Raises DataError if a column is missing or cannot be used, or a row has a level that the fit does not know and `unseen` is
+    "error", and OptionError if that is neither "error" nor "nan".
     """
     require_one_of("unseen", unseen, _UNSEEN)
     predictor = _drop_unavailable_checks(predictor, source)
@@ -276,7 +271,6 @@ def _iter_checked_batches(predictor: LinearPredictor, source: Source, *, unseen:
 
 
 def _add_columns(predictor: LinearPredictor, columns: _Columns) -> Array:
-    """Add level and columns to predictions (m,)."""
     selected, low, grouped = list(predictor.selected), predictor.low_parts, columns.grouped
     weights, center, weights_low = np.zeros((3, len(predictor.design.columns)))
     weights[selected], center[selected] = predictor.slopes, predictor.center

@@ -86,16 +86,14 @@ def recode(targets: Iterable[Product], source: Design) -> list[Combination]:
 
 def _column(coding: ContrastCoding, j: int, *, full: bool) -> _Levels:
     """Return column j of the matrix of a coding, where it is not zero."""
-    levels, omitted = coding.levels, coding.position
-    if coding.kind == "sum" and full and j == 0:
+    levels, omitted, is_sum = coding.levels, coding.position, coding.kind == "sum"
+    if is_sum and full and j == 0:
         return dict.fromkeys(levels, Fraction(1))
-    place = j - (coding.kind == "sum" and full)
-    if coding.kind == "sum" or not full:
+    place = j - (is_sum and full)
+    if is_sum or not full:
         place += place >= omitted
     function = {levels[place]: Fraction(1)}
-    if coding.kind == "sum":
-        function[levels[omitted]] = Fraction(-1)
-    return function
+    return {**function, levels[omitted]: Fraction(-1)} if is_sum else function
 
 
 def _group_columns(design: Design) -> Mapping[frozenset[FactorColumn], _Blocks]:

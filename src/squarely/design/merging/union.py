@@ -1,4 +1,4 @@
-"""One design for several, with the union of their levels, and a design without some levels."""
+"""One design for several: whether they describe one model, the union of their levels, and a design without some levels."""
 
 from __future__ import annotations
 
@@ -8,11 +8,64 @@ from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 
+import numpy as np
+
 from squarely.data import Level
 from squarely.design.design import Design
-from squarely.design.encoding.categories import ContrastCoding, list_levels, position_of
+from squarely.design.encoding.basis import Polynomial, Spline
+from squarely.design.encoding.categories import ContrastCoding, position_of
 from squarely.design.formula.factors import Categorical
-from squarely.errors import DataError
+from squarely.errors import DataError, listed
+from squarely.numerics import Array
+
+_ALL_ROWS = "or fit all rows at once"
+
+
+def require_compatible(one: Design, other: Design, who: str) -> None:
+    """Raise a DataError that names the first difference of two designs other than levels, centers and scales.
+
+    `who` is what the message calls the fit that `other` belongs to.
+    """
+    texts = one.formula.text, other.formula.text
+    if replace(one.formula, text="", names=None) != replace(other.formula, text="", names=None):
+        raise DataError(
+            f"The first fit is of {texts[0]!r} and {who} of {texts[1]!r}"
+            + (", where '.' stands for other columns" if texts[0] == texts[1] else "")
+            + ". Only fits of one formula can be merged: fit them again with the same one."
+        )
+    rows = [f"where={design.where.text!r}" if design.where else "no condition" for design in (one, other)]
+    if rows[0] != rows[1]:
+        raise DataError(f"The fits use different rows: {rows[0]} in the first, {rows[1]} in {who}. Fit them with the same where=.")
+    for text in one.factors:
+        kinds = ["categories" if isinstance(design.factors[text], Categorical) else "numbers" for design in (one, other)]
+        if kinds[0] != kinds[1]:
+            raise DataError(
+                f"Column {text!r} holds {kinds[0]} in the first fit and {kinds[1]} in {who}. Give it one type in all shards, or "
+                f"write C({text}) if its values are categories."
+            )
+    _require_same_numbers(one, other, who)
+
+
+def _require_same_numbers(one: Design, other: Design, who: str) -> None:
+    for text, first in one.learned.standardizations.items():
+        second = other.learned.standardizations[text]
+        if first != second:
+            raise DataError(
+                f"{text} has the mean {first.mean:g} in the first fit and {second.mean:g} in {who}, so it is another column in "
+                f"each. Write numbers in its place, such as I(x - 30) or I((x - 30) / 5), {_ALL_ROWS}."
+            )
+    for text, basis in one.learned.bases.items():
+        if np.array_equal(_numbers(basis), _numbers(other.learned.bases[text])):
+            continue
+        what = "knots, with those at the ends, from"
+        hint = "Write knots=[...] and give every shard the same smallest and largest value, use poly(x, 3, raw=True)"
+        if isinstance(basis, Polynomial):
+            what, hint = "orthogonal columns from", f"Write poly(x, {len(basis.weights) - 1}, raw=True)"
+        raise DataError(f"{text} has {what} the rows of the first fit, and others from those of {who}. {hint}, {_ALL_ROWS}.")
+
+
+def _numbers(basis: Polynomial | Spline) -> Array:
+    return np.array([basis.low, basis.high, *basis.weights.flat]) if isinstance(basis, Polynomial) else basis.knots
 
 
 def union_of(designs: Sequence[Design], removed: Sequence[Design] = ()) -> Design:
@@ -49,8 +102,8 @@ def without_levels(design: Design, absent: Mapping[str, Collection[Level]]) -> D
         levels = tuple(level for level in coding.levels if level not in absent.get(text, ()))
         if len(levels) < 2:
             raise DataError(
-                f"Column {coding.column!r} is {list_levels(levels) or 'nothing'} in every row that remains, and one level cannot "
-                "be compared. Leave the column out of the formula and fit the remaining rows again."
+                f"Column {coding.column!r} is {listed(map(repr, levels)) or 'nothing'} in every row that remains, and one level "
+                "cannot be compared. Leave the column out of the formula and fit the remaining rows again."
             )
         marks = {level: rows for level, rows in coding.marks.items() if level in levels}
         codings[text] = replace(coding, levels=levels, position=position_of(factor, levels), marks=marks)
@@ -66,7 +119,7 @@ def _merge_orders(text: str, factor: Categorical, orders: Sequence[tuple[Level, 
     """Merge the levels of several fits into one order that keeps that of each: sorted, declared, or as the formula lists them."""
     kinds = {type(level) for order in orders for level in order}
     if len(kinds - {int, float}) + bool(kinds & {int, float}) > 1:
-        examples = ", ".join(list_levels(order[:2]) for order in orders[:4])
+        examples = ", ".join(listed(map(repr, order[:2])) for order in orders[:4])
         raise DataError(
             f"The levels of {text} have different kinds, such as {examples}. Give {factor.name.name!r} one type in all shards."
         )
@@ -75,7 +128,7 @@ def _merge_orders(text: str, factor: Categorical, orders: Sequence[tuple[Level, 
     if factor.contrast.levels is not None:
         present = {level for order in orders for level in order}
         return tuple(level for level in factor.contrast.levels if level in present)
-    some = " and ".join(f"[{list_levels(order)}]" for order in list(dict.fromkeys(orders))[:4])
+    some = " and ".join(f"[{listed(map(repr, order))}]" for order in list(dict.fromkeys(orders))[:4])
     hint = f"List them in the formula, C({factor.name.name}, levels=[...]), and fit the shards again."
     try:
         merged, is_unique = _topological_sort(orders)
