@@ -14,13 +14,9 @@ from squarely.numerics import Array
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class GradientAtSolution:
-    """The loss and its gradient at the trained coefficients, in float64 on the rows, in standardized units.
+    """The loss (1/n) ||X w - y||^2 and its gradient (2/n) X'(X w - y) (p,) at the trained w, in float64 and standardized units.
 
-    Attributes
-    ----------
-    loss : L(w) = (1/n) ||X w - y||^2.
-    gradient : (p,), (2/n) X'(X w - y).
-    basis : "rows", and the engine that has them, if one does.
+    `basis` is "rows", and the engine that has them, if one does.
     """
 
     loss: float

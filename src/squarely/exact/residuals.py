@@ -140,13 +140,10 @@ def column_sums(design: Design, block: Block) -> Array:
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class _Coefficients:
-    """Coefficients in the order of a block's columns, as double-double; zero for a dropped column.
+    """Coefficients of [1, dense x] (d,) and of the groups (g,) as double-double; zero for a dropped column.
 
-    Attributes
-    ----------
-    dense, grouped : those of [1, dense x] (d,) and of the groups (g,).
-    places : (k + 1,) where each column of [1, x_1 ... x_p, y] is in [1, dense x, y, grouped].
-    selected_places : (q,) where each selected column is in [1, dense x, grouped].
+    `places` (k + 1,) is where each column of [1, x_1 ... x_p, y] is in [1, dense x, y, grouped], and `selected_places` (q,) where
+    each selected column is in [1, dense x, grouped].
     """
 
     dense: Pair
@@ -230,15 +227,12 @@ def _merge_sums(a: ResidualSums | None, b: ResidualSums | None) -> ResidualSums 
     if a is None or b is None:
         return a or b
     gradient, gradient_low = dd_add((a.gradient, a.gradient_low), (b.gradient, b.gradient_low))
+    added = {name: getattr(a, name) + getattr(b, name) for name in ("n", "sums", "response_sums", "squares", "powers")}
     return replace(
         a,
-        n=a.n + b.n,
-        sums=a.sums + b.sums,
+        **added,
         gradient=gradient,
         gradient_low=gradient_low,
-        response_sums=a.response_sums + b.response_sums,
-        squares=a.squares + b.squares,
-        powers=a.powers + b.powers,
         sum_squared_differences=a.sum_squared_differences + b.sum_squared_differences + (b.first_residual - a.last_residual) ** 2,
         last_residual=b.last_residual,
         top=max(a.top, b.top),

@@ -35,13 +35,9 @@ def needs_whitening(moments: Moments, factor: Factorization) -> bool:
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class InverseRoot:
-    """A = P U^-1 with A A' = (X'X)^-1 for the scaled columns X.
+    """A = P U^-1 with A A' = (X'X)^-1 for the scaled columns X; `error` is the relative error of A, at worst.
 
-    Attributes
-    ----------
-    P : (q, q) near R^-1, taken as it is stored.
-    U : (q, q) upper triangular, near the identity.
-    error : the relative error of A, at worst.
+    P (q, q) is near R^-1 and taken as it is stored, and U (q, q) is upper triangular, near the identity.
     """
 
     P: Array

@@ -50,13 +50,9 @@ class EngineGram:
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class EngineRecord:
-    """What an engine was asked.
+    """The name of an engine, how often it read all rows, and how many sums it was asked for.
 
-    Attributes
-    ----------
-    engine : its name.
-    scans, expressions : how often it read all rows, and how many sums it was asked for.
-    engine_gram : the columns that it summed, to ask it again; None for a loaded fit.
+    `engine_gram` has the columns that it summed, to ask it again; None for a loaded fit.
     """
 
     engine: str
