@@ -31,13 +31,9 @@ class GradientAtSolution:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DistanceBound:
-    """What the gradient proves without knowledge of the optimum.
+    """What the gradient proves without the optimum: ||w - w*|| <= `distance`, in standardized coefficients, L(w) - L* <= `excess`.
 
-    Attributes
-    ----------
-    distance : at least ||w - w*||, in standardized coefficients.
-    excess : at least L(w) - L*.
-    standard_errors : every linear combination of the coefficients is within so many standard errors of the optimum.
+    Every linear combination of the coefficients is within `standard_errors` of the optimum.
     """
 
     distance: float

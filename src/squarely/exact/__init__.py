@@ -1,4 +1,10 @@
-"""Least squares from the moments, refined on the rows, with the digits that can be trusted: `solve` is the whole method."""
+"""Least squares from the moments, refined on the rows, with the digits that can be trusted: `solve` is the whole method.
+
+`rank` decides which columns are independent, and `factorization` makes their R. `residuals` scans the rows; `whitening` scans them
+once more if R has too few digits for standard errors. `condition_number` and `units` say what R means in the units of the data, and
+`solution` is the result. `implicit_constant` and `estimability` say what the columns span. `engine` solves where the rows stay in
+an engine, and `merge` solves from solutions alone.
+"""
 
 from squarely.exact.condition_number import condition_of, translate_singular_errors
 from squarely.exact.estimability import check_of

@@ -164,12 +164,8 @@ def make_solution(
         span=span,
         digits=_expand_dropped(_trusted_digits(params, error, natural_sizes(moments, factor.columns)), selected),
         digits_bse=_expand_dropped(_trusted_digits(ones, (bse_error + refined.bse_error) * ones, 0 * ones), selected),
-        precision=refined.precision,
-        scans=refined.scans,
-        converged=refined.converged,
-        fitted_error=refined.fitted_error,
-        input_rounding=refined.input_rounding,
         merge_record=merge_record,
+        **{name: getattr(refined, name) for name in ("precision", "scans", "converged", "fitted_error", "input_rounding")},
     )
 
 
