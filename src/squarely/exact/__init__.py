@@ -14,9 +14,9 @@ from squarely.exact.merge.factorization import NOT_IN_MERGE
 from squarely.exact.merge.solve import solve_merged
 from squarely.exact.rank import Dependency
 from squarely.exact.residuals import ResidualSums, column_sums, residuals_of
-from squarely.exact.solution import MergeRecord, Shard, Solution, is_same_shard
+from squarely.exact.solution import MergeRecord, Shard, Solution, is_same_shard, require_consistent
 from squarely.exact.solve import require_precision, solve_least_squares
-from squarely.exact.units import data_unit_matrix, natural_sizes, standard_error_scale, to_data_units, totals_of, unit_errors
+from squarely.exact.units import data_unit_matrix, totals_of
 from squarely.exact.whitening import InverseRoot
 
 __all__ = [
@@ -36,16 +36,13 @@ __all__ = [
     "condition_of",
     "data_unit_matrix",
     "is_same_shard",
-    "natural_sizes",
+    "require_consistent",
     "require_precision",
     "require_same_rows",
     "residuals_of",
     "solve_least_squares",
     "solve_merged",
     "span_by_sums",
-    "standard_error_scale",
-    "to_data_units",
     "totals_of",
     "translate_singular_errors",
-    "unit_errors",
 ]
