@@ -56,9 +56,8 @@ def _judge_average(case: Discrepancy, last_iterate: Array) -> tuple[str, str]:
     average = f"That is the average of the iterates from epoch {case.run.options.average:,}; the last iterate is {last:.2g} away."
     if case.has_fixed_order:
         return "fixed order", f"{average} Averaging does not cure the bias of batches in a fixed order: use shuffle=True."
-    if last < case.max_gap:
-        return "not converged", f"{average} Start to average later, or leave average out."
-    return "not converged", f"{average} A longer average comes nearer."
+    advice = "Start to average later, or leave average out." if last < case.max_gap else "A longer average comes nearer."
+    return "not converged", f"{average} {advice}"
 
 
 def _logged_rates(case: Discrepancy) -> Array:

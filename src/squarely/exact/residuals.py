@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from squarely.data import Source, scan_purpose
-from squarely.design import Block, Design, IndicatorColumn, ScaledBlock, fold_blocks, scaled_blocks, take_indicators
+from squarely.design import Block, Design, IndicatorColumn, ScaledBlock, fold_blocks, iter_blocks, scaled_blocks, take_indicators
 from squarely.errors import DataError
 from squarely.exact.factorization import SIX_DIGITS, require_same_rows
 from squarely.moments import Moments, fold_in_threads, rows_per_block
@@ -122,20 +123,25 @@ def without_shape(sums: ResidualSums, error: float) -> ResidualSums:
     return replace(sums, powers=np.full(3, math.nan), sum_squared_differences=math.nan)
 
 
-def residuals_of(design: Design, columns: np.ndarray, b: Pair, block: Block) -> Array:
-    """Compute the residuals (m,) of a block of rows, in double-double and rounded once, in the response's unit."""
+@scan_purpose("residuals")
+def read_residuals(moments: Moments, source: Source, columns: np.ndarray, b: Pair) -> tuple[Array, Array, Any]:
+    """Read the rows again and return the response (n,), its residuals (n,) and the labels of the rows used.
+
+    The residuals of coefficients b (q,) are computed in double-double and rounded once. Other rows are a DataError.
+    """
+    design, sums = moments.design, np.zeros(len(moments.gram))
     coefficients = _coefficients(design, columns, b)
-    parts = [_residuals(piece, coefficients)[0] for piece in scaled_blocks(design, block, SLICED_ROWS, low=True)]
-    return np.asarray(np.concatenate([np.zeros(0), *(hi + lo for hi, lo in parts)]) * design.scales[-1])
-
-
-def column_sums(design: Design, block: Block) -> Array:
-    """Sum the scaled columns (k + 1,) of a block of rows, to compare them with the rows of the fit."""
-    total = np.zeros(len(design.labels) + 1)
-    empty = _coefficients(design, np.empty(0, dtype=int), (np.empty(0), np.empty(0)))
-    for piece in scaled_blocks(design, block, rows_per_block(design)):
-        total += empty.sum_columns(piece)[empty.places]
-    return total
+    response, residuals, at = [np.empty(0)], [np.empty(0)], [np.empty(0, dtype=int)]
+    for block in iter_blocks(design, source):
+        for piece in scaled_blocks(design, block, rows_per_block(design)):
+            sums += coefficients.sum_columns(piece)[coefficients.places]
+        for piece in scaled_blocks(design, block, SLICED_ROWS, low=True):
+            hi, lo = _residuals(piece, coefficients)[0]
+            residuals.append((hi + lo) * design.scales[-1])
+        response.append(block.response + (0.0 if block.offset is None else block.offset))
+        at.append(block.rows)
+    require_same_rows(source, moments, sum(map(len, at)), sums)
+    return np.concatenate(response), np.concatenate(residuals), source.index(np.concatenate(at))
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Statistics, predictions, merging and files of least squares fits: from a solution to a `Fit`.
 
-`fit` has the class and makes it. `statistics` and `normality` compute its numbers, `summary` lays them out, and `prediction` reads
-rows for it. `serialize` and `deserialize` are its file, and `merge` combines several fits. `preview` says what a fit will cost.
+`fit` has the class and makes it. `statistics` and `normality` compute its numbers, `summary` lays them out, and `prediction`
+predicts new rows. `serialize` and `deserialize` are its file, and `merge` combines several fits. `preview` says what one will cost.
 """
 
 from squarely.inference.fit import Fit, fit_from_json, infer, merge_fits

@@ -127,8 +127,7 @@ def _sizes(changes: Sequence[ChangeOfBasis], parts: Sequence[SignedMoments], *, 
         change.error_lengths(part.moments.gram) ** 2 * (part.error_factor if with_error_factors else 1.0)
         for change, part in zip(changes, parts, strict=True)
     ]
-    sizes: Array = np.sum(squares, axis=0)
-    return sizes
+    return np.asarray(np.sum(squares, axis=0))
 
 
 def _signed_sum(grams: Sequence[Pair], signs: Sequence[int]) -> Array:
