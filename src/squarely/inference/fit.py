@@ -221,7 +221,7 @@ class Fit(Statistics):
         return merge_fits([self, *others], duplicates=duplicates)
 
     def remove(self, *shards: Fit) -> Fit:
-        """Return the fit without the rows of other fits that were merged into it. It reads no row.
+        """Return the fit without the rows of other fits that were merged into it. It reads no row; see `merge` for an example.
 
         The remainder is a difference of cross-products, so its relative error grows by the ratio of before to after, column by
         column: removing nine tenths costs about a digit, and `digits` allows for it. A column whose remainder is below 1e-7 of its
@@ -234,10 +234,6 @@ class Fit(Statistics):
         ------
         DataError : the fits have different models, or what is to be removed cannot have been merged.
         NumericalError : so much is removed that a coefficient has no digit left.
-
-        Examples
-        --------
-        See `merge`.
         """
         return merge_fits([self], shards)
 

@@ -38,8 +38,7 @@ class MergedMoments:
     moments : the sum.
     basis_changes : from the columns of each part to those of the sum.
     sizes : (k + 1,) sums of squares of all parts, without signs: rounding is in proportion to them.
-    error_factors : (k + 1,) the relative error of each column's cross-products over that of plain sums over rows: above one
-        after a removal.
+    error_factors : (k + 1,) the relative error of each column's cross-products over that of plain sums: above one after a removal.
     """
 
     moments: Moments
