@@ -37,7 +37,6 @@ from squarely.theory.spectrum import (
     distance_bound,
     excess,
     fixed_point,
-    flat_threshold,
     standard_errors_bound,
 )
 from squarely.theory.with_replacement import batch_lr_limit
@@ -60,7 +59,6 @@ __all__ = [
     "expected_excess",
     "fewest_epochs",
     "fixed_point",
-    "flat_threshold",
     "gaussian_square",
     "lr_best",
     "lr_for_floor",
