@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from squarely.api.inputs import ModelInputs, compute_moments, open_training, parse_row_filter, require_complete
 from squarely.data import Source, is_aggregate_only, pass_counter, silent
-from squarely.design import Formula, learn_from_rows
+from squarely.design import learn_from_rows
 from squarely.errors import OptionError, suggest_name
 from squarely.exact import solve_least_squares
 from squarely.moments import Moments, StandardizedProblem, fold_on_device, fold_products, gather_moments
@@ -230,7 +230,14 @@ def _train(inputs: ModelInputs, options: TrainingOptions, policy: CheckpointPoli
     with silent(group.rank > 0):
         formula, source, held_out = group.run_on_all(lambda: open_training(inputs, options.seed, group.size))
         shard = group.shard(source)
-        moments = _all_reduce_moments(inputs, formula, source, shard=shard, group=group, options=options)
+        if is_aggregate_only(source):  # an engine sums up all rows at once
+            moments = compute_moments(inputs, formula, source, in_engine=True)
+        else:
+            design = group.run_on_all(lambda: learn_from_rows(formula, source, parse_row_filter(inputs)))
+            on_device = options.device != "cpu" and options.engine != "rows"
+            fold = fold_on_device(options.device) if on_device else fold_products
+            moments = gather_moments(design, source, descent.all_reduce_fold(fold, shard, group, options))
+            require_complete(inputs, moments, source)
         _require_complete_validation(inputs, moments, held_out)
         run = descent.train(
             moments, source, (options,), validation=held_out, model=inputs.model, policy=policy, process_group=group, shard=shard
@@ -239,22 +246,6 @@ def _train(inputs: ModelInputs, options: TrainingOptions, policy: CheckpointPoli
         return run  # one process draws the curve; none does if the rows may have changed
     optimum = _optimum(moments, source)
     return run if optimum is None else descent.with_prediction(run, optimum(run.problem))
-
-
-def _all_reduce_moments(
-    inputs: ModelInputs, formula: Formula, source: Source, *, shard: Source, group: ProcessGroup, options: TrainingOptions
-) -> Moments:
-    """Return the moments of all rows, summed over the processes, on the device of the run where that pays."""
-    from squarely.descent import all_reduce_fold
-
-    if is_aggregate_only(source):  # an engine sums up all rows at once
-        return compute_moments(inputs, formula, source, in_engine=True)
-    design = group.run_on_all(lambda: learn_from_rows(formula, source, parse_row_filter(inputs)))
-    on_device = options.device != "cpu" and options.engine != "rows"
-    fold = all_reduce_fold(fold_on_device(options.device) if on_device else fold_products, shard, group, options)
-    moments = gather_moments(design, source, fold)
-    require_complete(inputs, moments, source)
-    return moments
 
 
 def _require_complete_validation(inputs: ModelInputs, moments: Moments, held_out: Source | None) -> None:

@@ -34,9 +34,11 @@ def explain_shortfall(case: Discrepancy) -> tuple[str, str]:
         return _judge_expected(case) if has_curve and not is_unlikely else _judge_losses(case)
     predicted = largest_gap(prediction.gap, case.fit.standard_errors)
     if predicted > tau or len(prediction.excess) != len(run.result.losses):
-        needed = (
-            _describe_schedule(case, prediction.remaining_fraction) if options.scheduler is not None else _describe_epochs(case)
-        )
+        if options.scheduler is None:
+            needed = _describe_epochs(case)
+        else:
+            remains = f"The schedule leaves {prediction.remaining_fraction:.2g} of the excess loss, as theory predicts."
+            needed = join_sentences(remains, _describe_rates(case), _describe_best_rate(case))
         return "not converged", needed
     exact = f"In exact arithmetic it would be {predicted:.2g}: the rest is the rounding of"
     if options.dtype == "float32":
@@ -54,15 +56,8 @@ def _judge_average(case: Discrepancy, last_iterate: Array) -> tuple[str, str]:
     average = f"That is the average of the iterates from epoch {case.run.options.average:,}; the last iterate is {last:.2g} away."
     if case.has_fixed_order:
         return "fixed order", f"{average} Averaging does not cure the bias of batches in a fixed order: use shuffle=True."
-    if last < case.max_gap:
-        return "not converged", f"{average} Start to average later, or leave average out."
-    return "not converged", f"{average} A longer average comes nearer."
-
-
-def _describe_schedule(case: Discrepancy, remaining_fraction: float) -> str:
-    """Say how much of the excess a schedule with an exact curve leaves, and what helps."""
-    remains = f"The schedule leaves {remaining_fraction:.2g} of the excess loss, as theory predicts."
-    return join_sentences(remains, _describe_rates(case), _describe_best_rate(case))
+    advice = "Start to average later, or leave average out." if last < case.max_gap else "A longer average comes nearer."
+    return "not converged", f"{average} {advice}"
 
 
 def _logged_rates(case: Discrepancy) -> Array:

@@ -91,10 +91,7 @@ class Certificate:
         """Return every number as plain Python values, as `--json` prints them."""
         columns, slope, bound = self._table_columns(), self.slope, self.bound
         return {
-            "verdict": self.verdict,
-            "agree": self.agree,
-            "cause": self.cause,
-            "tau": self.tau,
+            **{name: getattr(self, name) for name in ("verdict", "agree", "cause", "tau")},
             "coefficients": {name: {key: float(values[i]) for key, values in columns.items()} for i, name in enumerate(self.names)},
             "excess_loss": self.excess_loss,
             "gradient_norm": slope and slope.norm,

@@ -14,13 +14,9 @@ from squarely.numerics import Array
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class GradientAtSolution:
-    """The loss and its gradient at the trained coefficients, in float64 on the rows, in standardized units.
+    """The loss (1/n) ||X w - y||^2 and its gradient (2/n) X'(X w - y) (p,) at the trained w, in float64 and standardized units.
 
-    Attributes
-    ----------
-    loss : L(w) = (1/n) ||X w - y||^2.
-    gradient : (p,), (2/n) X'(X w - y).
-    basis : "rows", and the engine that has them, if one does.
+    `basis` is "rows", and the engine that has them, if one does.
     """
 
     loss: float
@@ -35,13 +31,9 @@ class GradientAtSolution:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DistanceBound:
-    """What the gradient proves without knowledge of the optimum.
+    """What the gradient proves without the optimum: ||w - w*|| <= `distance`, in standardized coefficients, L(w) - L* <= `excess`.
 
-    Attributes
-    ----------
-    distance : at least ||w - w*||, in standardized coefficients.
-    excess : at least L(w) - L*.
-    standard_errors : every linear combination of the coefficients is within so many standard errors of the optimum.
+    Every linear combination of the coefficients is within `standard_errors` of the optimum.
     """
 
     distance: float

@@ -1,4 +1,4 @@
-"""The command line: `commands`, their `options` and `output`, the `exit` codes, and the tutorial in `demo`."""
+"""The command line: `commands` and their `options`, the `exit` codes, and the tutorial in `demo`."""
 
 from squarely.cli.commands import app
 from squarely.cli.exit import run

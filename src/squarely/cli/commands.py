@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from functools import wraps
 from pathlib import Path
@@ -16,15 +18,38 @@ import squarely
 from squarely._version import __version__
 from squarely.cli.exit import exit_code, print_error, print_warnings, process_count
 from squarely.cli.options import DataPath, FormulaText, Json, Missing, Where, takes
-from squarely.cli.output import print_json, print_text, show
 from squarely.errors import OptionError, SquarelyError
 
 app = typer.Typer(name="squarely", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
+def _show(result: Any, *, as_json: bool) -> None:
+    """Print the summary of a result, or its numbers as JSON."""
+    if as_json:
+        _print_json(result.as_dict())
+    else:
+        _print_text(result.summary())
+
+
+def _print_text(text: object) -> None:
+    """Print; the reader of a pipe, such as head, may close it before the end."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(141) from None  # 128 + SIGPIPE, as in a shell; 1 is a numerical "no"
+
+
+def _print_json(numbers: Mapping[str, Any]) -> None:
+    """Print strict JSON, in which NaN and infinities are null."""
+    from squarely.storage.json_fields import to_json  # it loads NumPy, which --help does without
+
+    _print_text(json.dumps(to_json(numbers, lambda x: None), allow_nan=False, indent=2))
+
+
 def _version(requested: bool) -> None:
     if requested:
-        print_text(f"squarely {__version__}")
+        _print_text(f"squarely {__version__}")
         raise typer.Exit
 
 
@@ -81,7 +106,7 @@ def demo(
     with redirect_stdout(sys.stderr) if as_json else nullcontext():
         numbers = run_demo(out)
     if as_json:
-        print_json(numbers)
+        _print_json(numbers)
     if not numbers["certify"]["agree"]:
         raise typer.Exit(1)
 
@@ -104,12 +129,12 @@ def ols(
     if dry_run:
         if save is not None:
             raise OptionError("--dry-run makes no fit, so --save has nothing to save. Leave out one of them.")
-        show(squarely.preview(formula, data, where=where, precision=precision, fold=fold), as_json=as_json)
+        _show(squarely.preview(formula, data, where=where, precision=precision, fold=fold), as_json=as_json)
         return
     fit = squarely.ols(formula, data, where=where, missing=missing, collinear=collinear, precision=precision, fold=fold)
     if save is not None:
         fit.save(save)
-    show(fit, as_json=as_json)
+    _show(fit, as_json=as_json)
 
 
 @app.command(
@@ -131,14 +156,14 @@ def predict(
     if out is not None:
         with print_warnings():
             rows = fit.write_predictions(data, out, unseen=unseen, rank_deficient=rank_deficient)
-        print_json({"rows": rows, "out": str(out)}) if as_json else print_text(f"{rows:,} predictions written to {out}")
+        _print_json({"rows": rows, "out": str(out)}) if as_json else _print_text(f"{rows:,} predictions written to {out}")
         return
     with print_warnings():
         values = fit.predict(data, unseen=unseen, rank_deficient=rank_deficient).tolist()
     if as_json:
-        print_json({"predicted": values})
+        _print_json({"predicted": values})
     else:
-        print_text("\n".join(["predicted", *("" if math.isnan(value) else repr(value) for value in values)]))
+        _print_text("\n".join(["predicted", *("" if math.isnan(value) else repr(value) for value in values)]))
 
 
 @app.command(epilog="Example: squarely merge 2023.json 2024.json -o all.json; squarely merge all.json --remove 2023.json")
@@ -153,7 +178,7 @@ def merge(
     fit = squarely.merge(map(squarely.load, models), remove=map(squarely.load, remove or []), duplicates=duplicates)
     if out is not None:
         fit.save(out)
-    show(fit, as_json=as_json)
+    _show(fit, as_json=as_json)
 
 
 @app.command(epilog="Example: squarely train 'mpg ~ displacement' cars.csv --lr 0.01 --epochs 1000")
@@ -190,9 +215,9 @@ def train(
         **options,
     )
     if as_json:
-        print_json({**run.as_dict(), **({"code": run.code()} if code else {})})
+        _print_json({**run.as_dict(), **({"code": run.code()} if code else {})})
     else:
-        print_text(run.code().rstrip("\n") if code else run.summary())
+        _print_text(run.code().rstrip("\n") if code else run.summary())
     run.require()
 
 
@@ -216,7 +241,7 @@ def sweep(
     result = squarely.sweep(
         formula, data, where=where, missing=missing, lr=lr, batch_size=batch_size, momentum=momentum, seed=seed, **options
     )
-    show(result, as_json=as_json)
+    _show(result, as_json=as_json)
     result.best.require()
 
 
@@ -238,6 +263,6 @@ def certify(
     fit = squarely.ols(formula, data, where=where, missing=missing)
     run = squarely.train(formula, data, where=where, missing=missing, **options)
     certificate = squarely.certify(fit, run, tau=tau)
-    show(certificate, as_json=as_json)
+    _show(certificate, as_json=as_json)
     if not certificate.agree:
         raise typer.Exit(1)

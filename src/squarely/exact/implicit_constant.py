@@ -22,12 +22,9 @@ _STEPS = 3  # the first solves, the second corrects, the third measures what is 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Span:
-    """The combination of the selected columns that is nearest to one in every row.
+    """The combination b (q,) of the selected scaled columns, as double-double, that is nearest to one in every row.
 
-    Attributes
-    ----------
-    b : (q,) its coefficients for the scaled columns, as double-double.
-    remainder, remainder_error : the length of what it leaves of the ones, and the error of that.
+    `remainder` is the length of what it leaves of the ones, with `remainder_error`.
     """
 
     b: Pair

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from squarely.data import Source, scan_purpose
-from squarely.design import Block, Design, IndicatorColumn, ScaledBlock, fold_blocks, scaled_blocks, take_indicators
+from squarely.design import Block, Design, IndicatorColumn, ScaledBlock, fold_blocks, iter_blocks, scaled_blocks, take_indicators
 from squarely.errors import DataError
 from squarely.exact.factorization import SIX_DIGITS, require_same_rows
 from squarely.moments import Moments, fold_in_threads, rows_per_block
@@ -122,31 +123,33 @@ def without_shape(sums: ResidualSums, error: float) -> ResidualSums:
     return replace(sums, powers=np.full(3, math.nan), sum_squared_differences=math.nan)
 
 
-def residuals_of(design: Design, columns: np.ndarray, b: Pair, block: Block) -> Array:
-    """Compute the residuals (m,) of a block of rows, in double-double and rounded once, in the response's unit."""
+@scan_purpose("residuals")
+def read_residuals(moments: Moments, source: Source, columns: np.ndarray, b: Pair) -> tuple[Array, Array, Any]:
+    """Read the rows again and return the response (n,), its residuals (n,) and the labels of the rows used.
+
+    The residuals of coefficients b (q,) are computed in double-double and rounded once. Other rows are a DataError.
+    """
+    design, sums = moments.design, np.zeros(len(moments.gram))
     coefficients = _coefficients(design, columns, b)
-    parts = [_residuals(piece, coefficients)[0] for piece in scaled_blocks(design, block, SLICED_ROWS, low=True)]
-    return np.asarray(np.concatenate([np.zeros(0), *(hi + lo for hi, lo in parts)]) * design.scales[-1])
-
-
-def column_sums(design: Design, block: Block) -> Array:
-    """Sum the scaled columns (k + 1,) of a block of rows, to compare them with the rows of the fit."""
-    total = np.zeros(len(design.labels) + 1)
-    empty = _coefficients(design, np.empty(0, dtype=int), (np.empty(0), np.empty(0)))
-    for piece in scaled_blocks(design, block, rows_per_block(design)):
-        total += empty.sum_columns(piece)[empty.places]
-    return total
+    response, residuals, at = [np.empty(0)], [np.empty(0)], [np.empty(0, dtype=int)]
+    for block in iter_blocks(design, source):
+        for piece in scaled_blocks(design, block, rows_per_block(design)):
+            sums += coefficients.sum_columns(piece)[coefficients.places]
+        for piece in scaled_blocks(design, block, SLICED_ROWS, low=True):
+            hi, lo = _residuals(piece, coefficients)[0]
+            residuals.append((hi + lo) * design.scales[-1])
+        response.append(block.response + (0.0 if block.offset is None else block.offset))
+        at.append(block.rows)
+    require_same_rows(source, moments, sum(map(len, at)), sums)
+    return np.concatenate(response), np.concatenate(residuals), source.index(np.concatenate(at))
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class _Coefficients:
-    """Coefficients in the order of a block's columns, as double-double; zero for a dropped column.
+    """Coefficients of [1, dense x] (d,) and of the groups (g,) as double-double; zero for a dropped column.
 
-    Attributes
-    ----------
-    dense, grouped : those of [1, dense x] (d,) and of the groups (g,).
-    places : (k + 1,) where each column of [1, x_1 ... x_p, y] is in [1, dense x, y, grouped].
-    selected_places : (q,) where each selected column is in [1, dense x, grouped].
+    `places` (k + 1,) is where each column of [1, x_1 ... x_p, y] is in [1, dense x, y, grouped], and `selected_places` (q,) where
+    each selected column is in [1, dense x, grouped].
     """
 
     dense: Pair
@@ -230,15 +233,12 @@ def _merge_sums(a: ResidualSums | None, b: ResidualSums | None) -> ResidualSums 
     if a is None or b is None:
         return a or b
     gradient, gradient_low = dd_add((a.gradient, a.gradient_low), (b.gradient, b.gradient_low))
+    added = {name: getattr(a, name) + getattr(b, name) for name in ("n", "sums", "response_sums", "squares", "powers")}
     return replace(
         a,
-        n=a.n + b.n,
-        sums=a.sums + b.sums,
+        **added,
         gradient=gradient,
         gradient_low=gradient_low,
-        response_sums=a.response_sums + b.response_sums,
-        squares=a.squares + b.squares,
-        powers=a.powers + b.powers,
         sum_squared_differences=a.sum_squared_differences + b.sum_squared_differences + (b.first_residual - a.last_residual) ** 2,
         last_residual=b.last_residual,
         top=max(a.top, b.top),

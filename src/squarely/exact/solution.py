@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress
 
 import numpy as np
@@ -11,11 +11,12 @@ from squarely.exact.condition_number import no_digits_error
 from squarely.exact.factorization import TEN_DIGITS, Factorization
 from squarely.exact.implicit_constant import Span
 from squarely.exact.residuals import ResidualSums
-from squarely.exact.units import natural_sizes, unit_errors
+from squarely.exact.units import natural_sizes, standard_error_scale, to_data_units, unit_errors
 from squarely.exact.whitening import InverseRoot
 from squarely.moments import Moments
 from squarely.numerics import ROUNDOFF, Array, Pair
 
+_TOLERANCE = 1e-6  # the relative difference between a value and the same value computed from others
 UNORDERED = "Durbin-Watson needs an order of rows, which {} does not have. Give order_by=."
 
 
@@ -164,12 +165,8 @@ def make_solution(
         span=span,
         digits=_expand_dropped(_trusted_digits(params, error, natural_sizes(moments, factor.columns)), selected),
         digits_bse=_expand_dropped(_trusted_digits(ones, (bse_error + refined.bse_error) * ones, 0 * ones), selected),
-        precision=refined.precision,
-        scans=refined.scans,
-        converged=refined.converged,
-        fitted_error=refined.fitted_error,
-        input_rounding=refined.input_rounding,
         merge_record=merge_record,
+        **{name: getattr(refined, name) for name in ("precision", "scans", "converged", "fitted_error", "input_rounding")},
     )
 
 
@@ -196,6 +193,28 @@ def require_digits(solution: Solution) -> Solution:
     if not solution.converged and (solution.digits[solution.factor.selected] == 0).all():
         raise no_digits_error()
     return solution
+
+
+def require_consistent(solution: Solution) -> Solution:
+    """Return the solution, or raise a ValueError if its coefficients, sums or standard errors do not follow from its other parts.
+
+    Files of earlier versions may lack a part of the root; R replaces it if it has the digits.
+    """
+    moments, factor = solution.moments, solution.factor
+    params, _ = to_data_units(moments, factor, solution.scaled_params, np.zeros(len(factor.R)))
+    natural = natural_sizes(moments, factor.columns)
+    saved = solution.params[factor.selected]
+    if not ((saved == 0) | (np.abs(saved - params) <= _TOLERANCE * (np.abs(params) + TEN_DIGITS * natural))).all():
+        raise ValueError("its coefficients are not those of its solution.")
+    scale, residuals = float(moments.design.scales[-1]), solution.residuals
+    if residuals and solution.converged and not abs(solution.ssr / scale**2 - residuals.squares) <= _TOLERANCE * residuals.squares:
+        raise ValueError("its sum of squares is not that of its residuals.")
+    bse = solution.unit_bse[factor.selected]
+    for root in dict.fromkeys((solution.inverse_root, None)):
+        errors = unit_errors(moments, factor, standard_error_scale(moments, factor), root)
+        if (np.abs(errors - bse) <= _TOLERANCE * bse).all():
+            return replace(solution, inverse_root=root)
+    raise ValueError("its standard errors are not those of its columns, and its covariances would be wrong.")
 
 
 Shard = tuple[int, float, float, float]  # rows, mean and total sum of squares of the response, and residual sum of squares

@@ -17,7 +17,7 @@ from squarely.exact.rank import require_independent, require_rows
 from squarely.exact.residuals import ResidualSums, scan_residuals, without_shape
 from squarely.exact.solution import UNORDERED, Refinement, Solution, make_solution, require_digits
 from squarely.exact.units import standard_error_scale, to_data_units, totals_of
-from squarely.exact.whitening import inverse_root, needs_whitening
+from squarely.exact.whitening import inverse_root
 from squarely.moments import CHEAP_CELLS, Moments
 from squarely.numerics import ROUNDOFF, SLICED_ROWS, Array, slice_bits, slicing_bound, two_sum
 
@@ -65,7 +65,7 @@ def _solve_on_rows(moments: Moments, source: Source, *, collinear: str, precisio
     if collinear == "raise":
         require_independent(factor.dropped)
     refined, residuals, error, scale = _refine(moments, source, factor, precision)
-    root = inverse_root(moments, source, factor) if needs_whitening(moments, factor) else None
+    root = inverse_root(moments, source, factor)
     span, scans = (None, 0) if design.intercept else span_of(moments, source, factor)
     scans += design.scans + moments.passes + (factor.method == "triangle") + refined.scans + (root is not None)
     params, error = to_data_units(moments, factor, refined.b, error)

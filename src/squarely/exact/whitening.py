@@ -25,23 +25,14 @@ from squarely.numerics import (
     two_product,
 )
 
-_MAX_UNIT_ERROR = TEN_DIGITS / 100
-
-
-def needs_whitening(moments: Moments, factor: Factorization) -> bool:
-    """Return whether R leaves fewer than twelve digits, and another scan is cheap."""
-    return factor.unit_error > _MAX_UNIT_ERROR and moments.n * len(factor.R) ** 2 <= CHEAP_CELLS
+_TWELVE_DIGITS = TEN_DIGITS / 100
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class InverseRoot:
-    """A = P U^-1 with A A' = (X'X)^-1 for the scaled columns X.
+    """A = P U^-1 with A A' = (X'X)^-1 for the scaled columns X; `error` is the relative error of A, at worst.
 
-    Attributes
-    ----------
-    P : (q, q) near R^-1, taken as it is stored.
-    U : (q, q) upper triangular, near the identity.
-    error : the relative error of A, at worst.
+    P (q, q) is near R^-1 and taken as it is stored, and U (q, q) is upper triangular, near the identity.
     """
 
     P: Array
@@ -59,13 +50,15 @@ class InverseRoot:
 
 
 @scan_purpose("standard errors")
-def inverse_root(moments: Moments, source: Source, factor: Factorization) -> InverseRoot:
-    """Whiten the rows and square them, in one scan.
+def inverse_root(moments: Moments, source: Source, factor: Factorization) -> InverseRoot | None:
+    """Whiten the rows and square them, in one scan; return None if R leaves twelve digits, or the scan is not cheap.
 
     With P near R^-1 as stored, W = X P is formed in double-double. It is orthonormal up to the error of P, so W'W is near the
     identity, its Cholesky factor U is as exact as doubles are, and X'X = P^-T U'U P^-1. This is the reorthogonalization of
     CholeskyQR2 (Yamamoto et al. 2015, ETNA 44, 306-326), with the product in double-double.
     """
+    if factor.unit_error <= _TWELVE_DIGITS or moments.n * len(factor.R) ** 2 > CHEAP_CELLS:
+        return None
     design, columns = moments.design, factor.columns
     P: Array = solve_triangular(factor.R, np.eye(len(columns)))
     tops = np.array([power_of_two_above(column) for column in P.T])

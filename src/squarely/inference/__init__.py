@@ -1,7 +1,10 @@
-"""Statistics, predictions, merging and files of least squares fits: from a solution to a `Fit`."""
+"""Statistics, predictions, merging and files of least squares fits: from a solution to a `Fit`.
+
+`fit` has the class and makes it. `statistics` and `normality` compute its numbers, `summary` lays them out, and `prediction`
+predicts new rows. `serialize` and `deserialize` are its file, and `merge` combines several fits. `preview` says what one will cost.
+"""
 
 from squarely.inference.fit import Fit, fit_from_json, infer, merge_fits
-from squarely.inference.normality import Normality, residual_tests
 from squarely.inference.preview import Preview, build_preview
 
-__all__ = ["Fit", "Normality", "Preview", "build_preview", "fit_from_json", "infer", "merge_fits", "residual_tests"]
+__all__ = ["Fit", "Preview", "build_preview", "fit_from_json", "infer", "merge_fits"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -15,7 +14,6 @@ from squarely.data import DetachedSource, RowAccount, Source
 from squarely.design import Design, formula_of, learned_from_json, parse_formula, parse_where
 from squarely.errors import DataError, InputError
 from squarely.exact import (
-    TEN_DIGITS,
     Dependency,
     Factorization,
     InverseRoot,
@@ -23,12 +21,9 @@ from squarely.exact import (
     ResidualSums,
     Solution,
     Span,
-    natural_sizes,
+    require_consistent,
     span_by_sums,
-    standard_error_scale,
-    to_data_units,
     totals_of,
-    unit_errors,
 )
 from squarely.inference.serialize import FORMAT, MAX_COEFFICIENTS, RESIDUAL_KEYS
 from squarely.inference.statistics import Statistics, statistics_of
@@ -104,7 +99,7 @@ def _read_document(document: Mapping[str, Any], label: str) -> tuple[Statistics,
     )
     if moments.gram[0, 0] != moments.n or not (np.diag(moments.gram) >= 0).all() or not _is_gram(moments.gram):
         raise ValueError("its cross-products are not those of its rows.")
-    solution = _check_consistency(_read_solution(document, moments))
+    solution = require_consistent(_read_solution(document, moments))
     return statistics_of(solution), solution, source
 
 
@@ -115,28 +110,6 @@ def _is_gram(gram: Array) -> bool:
         np.abs(gram).max() < _MAX_VALUE
         and (np.abs(gram) <= _TOLERANCE * gram[0, 0] + (1 + _TOLERANCE) * np.outer(lengths, lengths)).all()
     )
-
-
-def _check_consistency(solution: Solution) -> Solution:
-    """Return the solution, or raise a ValueError if its coefficients, sums or standard errors do not follow from its other parts.
-
-    Files of earlier versions may lack a part of the root; R replaces it if it has the digits.
-    """
-    moments, factor = solution.moments, solution.factor
-    params, _ = to_data_units(moments, factor, solution.scaled_params, np.zeros(len(factor.R)))
-    natural = natural_sizes(moments, factor.columns)
-    saved = solution.params[factor.selected]
-    if not ((saved == 0) | (np.abs(saved - params) <= _TOLERANCE * (np.abs(params) + TEN_DIGITS * natural))).all():
-        raise ValueError("its coefficients are not those of its solution.")
-    scale, residuals = float(moments.design.scales[-1]), solution.residuals
-    if residuals and solution.converged and not abs(solution.ssr / scale**2 - residuals.squares) <= _TOLERANCE * residuals.squares:
-        raise ValueError("its sum of squares is not that of its residuals.")
-    bse = solution.unit_bse[factor.selected]
-    for root in dict.fromkeys((solution.inverse_root, None)):
-        errors = unit_errors(moments, factor, standard_error_scale(moments, factor), root)
-        if (np.abs(errors - bse) <= _TOLERANCE * bse).all():
-            return replace(solution, inverse_root=root)
-    raise ValueError("its standard errors are not those of its columns, and its covariances would be wrong.")
 
 
 def _read_factorization(document: Mapping[str, Any], moments: Moments) -> Factorization:

@@ -15,11 +15,11 @@ from scipy.special import betaincinv, stdtr, stdtrit
 from squarely.data import RowAccount, Source, open_new_rows, open_source, scan_purpose, to_frame, to_series
 from squarely.design import Design, iter_predictions, predict_batches
 from squarely.errors import InputError, OptionError
-from squarely.exact import Solution
+from squarely.exact import Solution, read_residuals
 from squarely.inference.deserialize import solution_from_json
 from squarely.inference.merge import detach_source, merge_solutions
 from squarely.inference.normality import Normality
-from squarely.inference.prediction import make_predictor, read_residuals, require_other_file, write_predicted
+from squarely.inference.prediction import make_predictor, require_other_file, write_predicted
 from squarely.inference.serialize import solution_to_json
 from squarely.inference.statistics import Statistics, covariance_of, statistics_of
 from squarely.inference.summary import summary_page
@@ -106,13 +106,13 @@ class Fit(Statistics):
     @property
     def resid(self) -> pd.Series:
         """The residuals (n,) of the rows used, labelled like the data. Reads the rows again."""
-        _, residuals, index = read_residuals(self.solution, self.source)
+        _, residuals, index = self._read_residuals()
         return to_series(residuals, index)
 
     @property
     def fittedvalues(self) -> pd.Series:
         """The predictions (n,) for the rows used, labelled like the data. Reads the rows again."""
-        response, residuals, index = read_residuals(self.solution, self.source)
+        response, residuals, index = self._read_residuals()
         return to_series(response - residuals, index)
 
     def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
@@ -221,7 +221,7 @@ class Fit(Statistics):
         return merge_fits([self, *others], duplicates=duplicates)
 
     def remove(self, *shards: Fit) -> Fit:
-        """Return the fit without the rows of other fits that were merged into it. It reads no row.
+        """Return the fit without the rows of other fits that were merged into it. It reads no row; see `merge` for an example.
 
         The remainder is a difference of cross-products, so its relative error grows by the ratio of before to after, column by
         column: removing nine tenths costs about a digit, and `digits` allows for it. A column whose remainder is below 1e-7 of its
@@ -234,10 +234,6 @@ class Fit(Statistics):
         ------
         DataError : the fits have different models, or what is to be removed cannot have been merged.
         NumericalError : so much is removed that a coefficient has no digit left.
-
-        Examples
-        --------
-        See `merge`.
         """
         return merge_fits([self], shards)
 
@@ -305,6 +301,9 @@ class Fit(Statistics):
             t = math.sqrt(self.df_resid * (1 - x) / x) if x else math.inf
         half = t * self.standard_errors
         return self.solution.params - half, self.solution.params + half
+
+    def _read_residuals(self) -> tuple[Array, Array, Any]:
+        return read_residuals(self.solution.moments, self.source, self.solution.factor.columns, self.solution.scaled_params)
 
     def _label_params(self, values: Array) -> pd.Series:
         return to_series(values, list(self.design.names))

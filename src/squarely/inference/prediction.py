@@ -1,17 +1,16 @@
-"""Predictions and residuals from a solution, batch by batch: the bodies of the methods of `Fit`."""
+"""Predictions from a solution, batch by batch: the bodies of methods of `Fit`."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 
-from squarely.data import Source, scan_purpose, write_columns
-from squarely.design import LinearPredictor, iter_blocks, require_rank_deficient
+from squarely.data import Source, write_columns
+from squarely.design import LinearPredictor, require_rank_deficient
 from squarely.errors import DataError
-from squarely.exact import Solution, check_of, column_sums, require_same_rows, residuals_of
+from squarely.exact import Solution, check_of
 from squarely.numerics import Array, two_sum
 from squarely.storage.disk import local_path
 
@@ -56,21 +55,6 @@ def write_predicted(path: str | os.PathLike[str], predictions: Iterator[Array]) 
 
     write_columns(path, batches())
     return done
-
-
-@scan_purpose("residuals")
-def read_residuals(solution: Solution, source: Source) -> tuple[Array, Array, Any]:
-    """Read the rows again and return the response (n,), its residuals (n,) and the labels of the rows used."""
-    moments, design = solution.moments, solution.moments.design
-    response, residuals, at = [np.empty(0)], [np.empty(0)], [np.empty(0, dtype=int)]
-    sums = np.zeros(len(moments.gram))
-    for block in iter_blocks(design, source):
-        sums += column_sums(design, block)
-        response.append(block.response + (0.0 if block.offset is None else block.offset))
-        residuals.append(residuals_of(design, solution.factor.columns, solution.scaled_params, block))
-        at.append(block.rows)
-    require_same_rows(source, moments, sum(map(len, at)), sums)
-    return np.concatenate(response), np.concatenate(residuals), source.index(np.concatenate(at))
 
 
 def require_other_file(source: Source, path: str | os.PathLike[str]) -> None:

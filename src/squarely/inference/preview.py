@@ -147,7 +147,6 @@ def build_preview(plan: DesignPlan, *, fold: str = "auto", precision: str = "aut
 
 
 def _list_further_passes(plan: DesignPlan, *, in_engine: bool) -> tuple[tuple[str, str], ...]:
-    """List the passes that may be added, and when."""
     again = [("cross-products", "if the first rows are far from the others")] if plan.formula.intercept else []
     if in_engine:
         return (

@@ -25,7 +25,7 @@ def summary_page(statistics: Statistics, solution: Solution, source_notes: Seque
     return Page(
         "OLS Regression Results",
         [_top_table(numbers), _coefficient_table(numbers), _diagnostics_table(solution, numbers)],
-        notes=_list_notes(statistics, solution, numbers),
+        notes=_list_notes(statistics, solution),
         footer=[_describe_rows(solution, source_notes), *_describe_merge(solution), _describe_digits(solution)],
     )
 
@@ -87,20 +87,20 @@ def _diagnostics_table(solution: Solution, numbers: Mapping[str, Any]) -> KeyVal
     )
 
 
-def _list_notes(statistics: Statistics, solution: Solution, numbers: Mapping[str, Any]) -> list[str]:
-    notes = []
+def _list_notes(statistics: Statistics, solution: Solution) -> list[str]:
+    design, notes = solution.moments.design, []
     if not statistics.k_constant:
         notes.append("R-squared is computed without centering (uncentered) since the model does not contain a constant.")
     notes.append("Standard Errors assume that the covariance matrix of the errors is correctly specified.")
-    notes += [*_describe_references(solution), *solution.moments.design.notes]
-    if offsets := [numeric.text for numeric in solution.moments.design.formula.offsets]:
+    notes += [*_describe_references(solution), *design.notes]
+    if offsets := [numeric.text for numeric in design.formula.offsets]:
         notes.append(
-            f"{' and '.join(offsets)} enters with a coefficient of one; R-squared and F are those of {numbers['response']} less it."
+            f"{' and '.join(offsets)} enters with a coefficient of one; R-squared and F are those of {design.response} less it."
         )
     notes += [f"Dropped, because the columns before it span it: {sentence}." for sentence in solution.factor.dependencies]
     if statistics.constant_response:
         undefined = ", and R-squared is undefined" if statistics.k_constant else ""
-        notes.append(f"The response {numbers['response']} is constant: there is nothing to explain{undefined}.")
+        notes.append(f"The response {design.response} is constant: there is nothing to explain{undefined}.")
     notes += _describe_hidden(statistics, solution)
     if solution.residuals is None:
         notes.append(

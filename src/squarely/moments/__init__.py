@@ -10,7 +10,7 @@ from squarely.moments.change_of_basis import ChangeOfBasis
 from squarely.moments.cross_products import Fold, fold_in_threads, fold_products, rows_per_block
 from squarely.moments.engine.client import EngineClient
 from squarely.moments.engine.columns import to_data_columns
-from squarely.moments.engine.gram import EngineGram, EngineRecord, constant_atoms, gram_of_columns
+from squarely.moments.engine.gram import EngineGram, EngineRecord, constant_atoms, gram_in_engine
 from squarely.moments.engine.linear_combination import combination_sums
 from squarely.moments.engine.rounding import ends_in_engine, rounding_in_engine
 from squarely.moments.gather import (
@@ -57,7 +57,7 @@ __all__ = [
     "fold_qr",
     "gather_in_engine",
     "gather_moments",
-    "gram_of_columns",
+    "gram_in_engine",
     "has_same_moments",
     "identity_scaling",
     "merge_moments",

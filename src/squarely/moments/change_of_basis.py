@@ -17,10 +17,8 @@ from squarely.numerics import Array, Pair, dd_add, dd_multiply, dd_sum
 class ChangeOfBasis:
     """A with Z_target = Z_source A, where each Z is [1, (x - c) / s, (y - c) / s] with the columns, c and s of its design.
 
-    Attributes
-    ----------
-    A : (k + 1, l + 1) as double-double; its first row is the difference of centers and constants.
-    layers : (rows, columns) of the entries that are not zero; layer t has the t-th such entry of every column.
+    A (k + 1, l + 1) is double-double; its first row is the difference of centers and constants. `layers` has (rows, columns) of
+    the entries that are not zero; layer t has the t-th such entry of every column.
     """
 
     A: Pair

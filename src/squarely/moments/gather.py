@@ -28,13 +28,12 @@ from squarely.moments.engine.columns import EngineColumns
 from squarely.moments.engine.gram import PILOT_ROWS, EngineGram, EngineRecord, gram_in_engine
 from squarely.moments.moments import FAR_DEVIATIONS, Moments, require_range
 
-FOLDS = ("auto", "batches", "aggregates")
 CHEAP_CELLS = 10_000_000  # batches are cheap up to so many: double-double costs about 8 ns a cell, a tenth of a second here
 
 
 def require_fold(fold: str) -> None:
     """Raise an OptionError if there is no such fold."""
-    require_one_of("fold", fold, FOLDS)
+    require_one_of("fold", fold, ("auto", "batches", "aggregates"))
 
 
 def choose_fold(fold: str, source: Source, formula: Formula) -> str:

@@ -74,8 +74,7 @@ def fold_gradient_noise(
 def noise_cost(problem: StandardizedProblem) -> int:
     """Return about how many multiplications `fold_gradient_noise` takes."""
     m = len(problem.names)
-    d = m if m > _MAX_FOURTH_MOMENT_COLUMNS else m * (m + 1) // 2
-    return problem.n * d * (m if m > _MAX_FOURTH_MOMENT_COLUMNS else d)
+    return problem.n * (m if m > _MAX_FOURTH_MOMENT_COLUMNS else m * (m + 1) // 2) ** 2
 
 
 def expected_noise(problem: StandardizedProblem, lam: Spectrum, w: Array) -> Noise:

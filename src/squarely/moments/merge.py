@@ -38,8 +38,7 @@ class MergedMoments:
     moments : the sum.
     basis_changes : from the columns of each part to those of the sum.
     sizes : (k + 1,) sums of squares of all parts, without signs: rounding is in proportion to them.
-    error_factors : (k + 1,) the relative error of each column's cross-products over that of plain sums over rows: above one
-        after a removal.
+    error_factors : (k + 1,) the relative error of each column's cross-products over that of plain sums: above one after a removal.
     """
 
     moments: Moments
@@ -127,8 +126,7 @@ def _sizes(changes: Sequence[ChangeOfBasis], parts: Sequence[SignedMoments], *, 
         change.error_lengths(part.moments.gram) ** 2 * (part.error_factor if with_error_factors else 1.0)
         for change, part in zip(changes, parts, strict=True)
     ]
-    sizes: Array = np.sum(squares, axis=0)
-    return sizes
+    return np.asarray(np.sum(squares, axis=0))
 
 
 def _signed_sum(grams: Sequence[Pair], signs: Sequence[int]) -> Array:

@@ -104,33 +104,21 @@ def standardize_moments(moments: Moments) -> StandardizedProblem:
     S = np.zeros((size, size))  # a standardized column is orthogonal to the constant
     S[intercept:, intercept:] = second / (deviation[:, None] * deviation)
     np.fill_diagonal(S, 1.0)
-    return StandardizedProblem(
-        names=design.names,
-        center=design.centers,
-        offset=design.scales * first if intercept else np.zeros(len(first)),
-        scale=deviation * design.scales,
-        H=2.0 * S[:-1, :-1],
-        h=2.0 * S[:-1, -1],
-        y2=float(S[-1, -1]),
-        n=n,
-    )
+    offset = design.scales * first if intercept else np.zeros(len(first))
+    return _problem_of(moments, S, center=design.centers, offset=offset, scale=deviation * design.scales)
 
 
 def identity_scaling(moments: Moments) -> StandardizedProblem:
     """Return the problem of the columns as they are, with a shift of zero and a scale of one."""
-    design, n = moments.design, moments.n
-    k = len(design.scales)
+    design, k = moments.design, len(moments.design.scales)
     to_data = np.diag(np.concatenate([[1.0], design.scales]))  # from the scaled columns to [1, x, y]
     to_data[1:, 0] = design.centers
-    second = to_data @ (moments.gram / n) @ to_data.T  # (k + 1, k + 1), of [1, x, y]
+    second = to_data @ (moments.gram / moments.n) @ to_data.T  # (k + 1, k + 1), of [1, x, y]
     used = second if design.intercept else second[1:, 1:]
-    return StandardizedProblem(
-        names=design.names,
-        center=np.zeros(k),
-        offset=np.zeros(k),
-        scale=np.ones(k),
-        H=2.0 * used[:-1, :-1],
-        h=2.0 * used[:-1, -1],
-        y2=float(second[-1, -1]),
-        n=n,
-    )
+    return _problem_of(moments, used, center=np.zeros(k), offset=np.zeros(k), scale=np.ones(k))
+
+
+def _problem_of(moments: Moments, S: Array, *, center: Array, offset: Array, scale: Array) -> StandardizedProblem:
+    """Return the problem whose columns, the response last, have the second moments S (p + 1, p + 1)."""
+    H, h, y2 = 2.0 * S[:-1, :-1], 2.0 * S[:-1, -1], float(S[-1, -1])
+    return StandardizedProblem(names=moments.design.names, center=center, offset=offset, scale=scale, H=H, h=h, y2=y2, n=moments.n)

@@ -41,7 +41,6 @@ from squarely.theory.spectrum import (
     distance_bound,
     excess,
     fixed_point,
-    flat_threshold,
     standard_errors_bound,
 )
 from squarely.theory.with_replacement import batch_lr_limit
@@ -70,7 +69,6 @@ __all__ = [
     "fewest_epochs",
     "first_order_floor",
     "fixed_point",
-    "flat_threshold",
     "gaussian_square",
     "heavy_ball",
     "lr_best",

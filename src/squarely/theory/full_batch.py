@@ -7,6 +7,7 @@ c is the error from that point, and `offset` is the point less the optimum, zero
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
@@ -234,11 +235,8 @@ def fewest_epochs(is_reached: Callable[[int], bool]) -> int | None:
         high *= 2
         if high > _MAX_EPOCHS:
             return None
-    low = high // 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if is_reached(middle) else (middle, high)
-    return high
+    low = high // 2 + 1
+    return low + bisect_left(range(low, high), True, key=is_reached)
 
 
 def excess_curves(lam: Spectrum, c: Array, descents: Sequence[Descent], epochs: int) -> tuple[Array, Array]:

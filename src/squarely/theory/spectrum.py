@@ -40,10 +40,10 @@ class Spectrum:
         """The number of directions along which the loss does not change (collinear columns)."""
         return int((self.values == 0).sum())
 
-
-def flat_threshold(lam: Spectrum) -> float:
-    """Return the largest eigenvalue that counts as zero."""
-    return _FLAT_RATIO * lam.largest_eigenvalue
+    @property
+    def flat_threshold(self) -> float:
+        """The largest eigenvalue that counts as zero."""
+        return _FLAT_RATIO * self.largest_eigenvalue
 
 
 def decompose_hessian(H: Array) -> Spectrum:

@@ -23,7 +23,6 @@ from squarely.errors import NumericalError
 from squarely.moments import Moments, StandardizedProblem
 from squarely.numerics import Array
 from squarely.show import KeyValueTable, Page, Table
-from squarely.theory import flat_threshold
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -150,7 +149,7 @@ class Training:
             return None
         V = lam.vectors[:, : lam.flat_directions]
         names = np.array(["Intercept", *(column.name for column in self.design.columns)])
-        rounding = math.sqrt(self.moments.n * flat_threshold(lam) / 2)  # a squared length along a direction is n lam / 2
+        rounding = math.sqrt(self.moments.n * lam.flat_threshold / 2)  # a squared length along a direction is n lam / 2
         return Check(
             dropped_columns=np.zeros(0, dtype=int),
             weights=V if problem.intercept else np.vstack([np.zeros(lam.flat_directions), V]),

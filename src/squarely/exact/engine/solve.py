@@ -35,7 +35,7 @@ from squarely.moments import (
     combination_sums,
     constant_atoms,
     ends_in_engine,
-    gram_of_columns,
+    gram_in_engine,
     rounding_in_engine,
     to_data_columns,
 )
@@ -45,7 +45,7 @@ _MOST_SCANS = 6
 _MAX_ERROR = 1e-2  # the relative error of a solve beyond which refinement would not converge
 
 
-def solve_in_engine(moments: Moments, source: Source, *, collinear: str = "drop") -> Solution:
+def solve_in_engine(moments: Moments, source: Source, *, collinear: str) -> Solution:
     """Solve min ||y - X beta||_2 as `solve_least_squares` does, by aggregates alone.
 
     Each step of refinement is one scan of r = y - W b and W'r. Rank is decided on the cross-products, or on a scan of what the
@@ -67,7 +67,8 @@ def solve_in_engine(moments: Moments, source: Source, *, collinear: str = "drop"
         # Selected columns are made of dropped ones: sum once more, without what others were centered with.
         remaining = [j for j in selected.tolist() if j]
         places = np.array([0, *remaining, len(places) - 1])
-        engine_gram = gram_of_columns(engine_gram, client, [engine_gram.columns.monomials[j - 1] for j in remaining])
+        monomials = tuple(engine_gram.columns.monomials[j - 1] for j in remaining)
+        engine_gram = gram_in_engine(replace(engine_gram.columns, monomials=monomials), client)
         none = np.zeros(len(places), dtype=bool)
         selected, R, _ = select_columns(moments, engine_gram, client, none, none)
         rows = to_data_columns(engine_gram.columns)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import reduce
 
 import narwhals as nw
 import numpy as np
@@ -164,13 +165,11 @@ def _carrier_block(columns: EngineColumns, carrier: str, factors: tuple[tuple[st
     matrices = [columns.design.categories[text].matrix(full=full) for text, full in factors]
     weights = []
     for j in members:
-        weight: Array = np.ones(())
-        for matrix, (_, _, position) in zip(matrices, columns.monomials[j - 1].pattern if factors else (), strict=True):
-            weight = np.multiply.outer(weight, matrix[:, position])
-        weights.append(weight.ravel())
-    return CarrierBlock(
-        carrier=carrier, factors=tuple(text for text, _ in factors), members=np.array(members), weights=np.stack(weights, axis=-1)
-    )
+        pattern = columns.monomials[j - 1].pattern if factors else ()
+        parts = [matrix[:, position] for matrix, (_, _, position) in zip(matrices, pattern, strict=True)]
+        weights.append(reduce(np.multiply.outer, parts, np.ones(())).ravel())
+    texts = tuple(text for text, _ in factors)
+    return CarrierBlock(carrier=carrier, factors=texts, members=np.array(members), weights=np.stack(weights, axis=-1))
 
 
 ExactRows = list[dict[int, Fraction]]  # for each column, the positions and exact weights of the columns that it is made of

@@ -12,7 +12,7 @@ import narwhals as nw
 import numpy as np
 
 from squarely.data import Query, Stage
-from squarely.design import Atom, Monomial, Powers, centerable_atoms, no_rows_error, row_account_in_engine
+from squarely.design import Atom, Powers, centerable_atoms, no_rows_error, row_account_in_engine
 from squarely.moments.engine.client import EngineClient
 from squarely.moments.engine.columns import (
     CarrierBlock,
@@ -50,13 +50,9 @@ class EngineGram:
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class EngineRecord:
-    """What an engine was asked.
+    """The name of an engine, how often it read all rows, and how many sums it was asked for.
 
-    Attributes
-    ----------
-    engine : its name.
-    scans, expressions : how often it read all rows, and how many sums it was asked for.
-    engine_gram : the columns that it summed, to ask it again; None for a loaded fit.
+    `engine_gram` has the columns that it summed, to ask it again; None for a loaded fit.
     """
 
     engine: str
@@ -91,11 +87,6 @@ def gram_in_engine(columns: EngineColumns, client: EngineClient, *, first: int |
         for i, weight in row.items():
             M[i, j] = float(weight)
     return EngineGram(columns=columns, query=query, blocks=blocks, keys=keys, gram=gram, to_data_columns=M)
-
-
-def gram_of_columns(engine_gram: EngineGram, client: EngineClient, monomials: Sequence[Monomial]) -> EngineGram:
-    """Sum again for some of the columns alone, with new centers and scales."""
-    return gram_in_engine(replace(engine_gram.columns, monomials=tuple(monomials)), client)
 
 
 def constant_atoms(columns: EngineColumns, client: EngineClient, deviations: Mapping[Atom, tuple[float, float]]) -> set[Atom]:

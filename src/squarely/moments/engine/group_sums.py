@@ -28,13 +28,7 @@ class GroupKey:
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class GroupSums:
-    """Sums for each group that has rows.
-
-    Attributes
-    ----------
-    codes : factor -> (groups,) the position of its level.
-    sums : name -> (groups,).
-    """
+    """Sums (groups,) by name for each group that has rows, and by factor the position (groups,) of its level."""
 
     codes: Mapping[str, np.ndarray]
     sums: Mapping[str, Array]
