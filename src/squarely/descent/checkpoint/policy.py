@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from squarely.descent.checkpoint.files import checkpoints_in
-from squarely.errors import DataError, MissingExtraError, OptionError
+from squarely.errors import DataError, MissingExtraError, OptionError, show_value
 from squarely.storage.disk import local_path, writable_folder
 
 _EVERY = re.compile(r"\s*(?P<number>\d+(\.\d+)?|\.\d+)\s*(?P<unit>[a-z]+)\s*", re.IGNORECASE)
@@ -86,7 +86,7 @@ def _parse_every(value: Any) -> tuple[float, str]:
         return 60.0, "seconds"
     advice = "Give one such as '30 s', '10 epochs' or '100 steps'."
     if isinstance(value, Real) and not isinstance(value, bool):
-        raise OptionError(f"checkpoint_every={value!r} has no unit. {advice}")
+        raise OptionError(f"checkpoint_every={show_value(value)} has no unit. {advice}")
     match = _EVERY.fullmatch(value) if isinstance(value, str) else None
     unit, size = _UNITS.get(match["unit"].lower(), ("", 0.0)) if match else ("", 0.0)
     number = size * float(match["number"]) if match else 0.0

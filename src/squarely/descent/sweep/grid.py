@@ -13,7 +13,7 @@ import numpy as np
 from squarely.descent.options.checks import check_options
 from squarely.descent.options.optimizers import BATCH_SCHEDULERS
 from squarely.descent.options.options import TrainingOptions
-from squarely.errors import OptionError
+from squarely.errors import OptionError, show_value
 
 SWEPT = ("lr", "batch_size", "seed", "momentum", "weight_decay")
 MAX_RUNS = 100_000  # runs in a sweep
@@ -110,7 +110,7 @@ def _check_values(name: str, value: Any) -> Sequence[Any]:
         example = {"batch_size": "[32, 256]", "seed": "[0, 1, 2]", "momentum": "[0, 0.9]"}.get(name, "[0.01, 0.001]")
         noun = "learning rate" if name == "lr" else name.replace("_", " ")
         raise OptionError(f"{name}=[] names no {noun}. Give at least one, such as {name}={example}.")
-    texts = [repr(value) for value in values]
+    texts = [show_value(value) for value in values]
     if len(set(texts)) < len(texts):
         twice = next(text for text in texts if texts.count(text) > 1)
         raise OptionError(f"{name}= has {twice} twice, and would train the same run twice. Leave one of them out.")
