@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from squarely.data import Source
-from squarely.descent.batches.run_inputs import RunInputs
+from squarely.descent.batches.batch_source import RunInputs
 from squarely.descent.checkpoint.checkpointer import Checkpointer, newest_checkpoint_rate
 from squarely.descent.checkpoint.fingerprint import fingerprint_of
 from squarely.descent.checkpoint.policy import CheckpointPolicy
@@ -151,7 +151,7 @@ def _run_loop(
     else:
         gradient = quadratic_gradient(flat, problem)
     with mark_local_errors(), ExitStack() as stack:
-        checkpointer, reason = None, None
+        checkpointer = reason = None
         if data.policy is not None:
             fingerprint = fingerprint_of(data.moments.design, problem, options, batches, inputs.validation, group=group)
             checkpointer = stack.enter_context(Checkpointer(data.policy, fingerprint, group, signals))
@@ -164,6 +164,6 @@ def _run_loop(
             save = checkpointer.save_if_due if checkpointer is not None else lambda state: None
             reason = run_loop(batches, state, shared, gradient=gradient, evaluate=evaluate, distance=distance, save=save)
             if checkpointer is not None:
-                checkpointer.on_end(state, reason)
+                checkpointer.save(state, reason)
         remarks = () if checkpointer is None else checkpointer.remarks
         return replace(finish_loop(state, reason, start, read, evaluate), remarks=remarks)

@@ -37,19 +37,14 @@ _GROUP_OPTIONS = ("lr", "momentum", "nesterov", "weight_decay")  # which a user'
 class RunFingerprint:
     """What identifies a run.
 
-    Attributes
-    ----------
-    run : formula, condition, options, names of the coefficients, levels and counts, as JSON values; and the versions, which decide
-        the last bits and may differ.
-    data : name -> numbers: shifts and scales of the columns, a projection of the Hessian, X'y, the order of the rows.
-    is_epoch_only : whether a run can resume only at the start of an epoch: the user's loader draws another order each time.
-    sampler : the name of a sampler that may draw from generators which no checkpoint holds, else an empty text.
+    `run` has the formula, condition, options, names of the coefficients, levels and counts as JSON values, and the versions, which
+    decide the last bits and may differ.
     """
 
     run: Mapping[str, Any]
-    data: Mapping[str, Array]
-    is_epoch_only: bool = False
-    sampler: str = ""
+    data: Mapping[str, Array]  # shifts and scales of the columns, a projection of the Hessian, X'y, the order of the rows
+    is_epoch_only: bool = False  # whether a run resumes only at the start of an epoch: its loader draws another order each time
+    sampler: str = ""  # the name of a sampler that may draw from generators which no checkpoint holds
 
 
 def fingerprint_of(

@@ -26,21 +26,13 @@ _UNITS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointPolicy:
-    """Where and how often a run is saved, and where it resumes.
+    """Where and how often a run is saved, and where it resumes."""
 
-    Attributes
-    ----------
-    folder : where checkpoints are written.
-    number, unit : the interval in "epochs", "steps" or "seconds".
-    origin : the folder whose newest checkpoint the run resumes, None to start at the beginning.
-    is_required : whether there must be one.
-    """
-
-    folder: Path
+    folder: Path  # where checkpoints are written
     number: float
-    unit: str
-    origin: Path | None
-    is_required: bool
+    unit: str  # of the interval: "epochs", "steps" or "seconds"
+    origin: Path | None  # the folder whose newest checkpoint the run resumes, None to start at the beginning
+    is_required: bool  # whether there must be one
 
 
 def checkpoint_policy(checkpoint: Any, every: Any = None, resume: Any = False) -> CheckpointPolicy | None:

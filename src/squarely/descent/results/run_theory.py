@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from squarely import theory
-from squarely.descent.batches.run_inputs import RunInputs
+from squarely.descent.batches.batch_source import RunInputs
 from squarely.descent.options.optimizers import simulate_schedule
 from squarely.descent.options.options import TrainingOptions
 from squarely.errors import join_words, pluralize
