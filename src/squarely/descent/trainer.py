@@ -98,9 +98,8 @@ def train_one(data: TrainingData, options: TrainingOptions) -> Training:
     data.process_group.broadcast([parameter.detach() for parameter in model.parameters()])  # those of a user's model may differ
     checkpoint_rate = partial(newest_checkpoint_rate, data.policy)
     options, rate_remarks = resolve_learning_rate(options, inputs, read, is_plain=user.is_plain, checkpoint_rate=checkpoint_rate)
-    remarks = user_remarks + batch_remarks + rate_remarks
+    remarks, is_plain = user_remarks + batch_remarks + rate_remarks, user.is_plain
     if options.engine == "closed_form":
-        is_plain = user.is_plain
         run_theory = compute_theory(options, inputs, is_plain=is_plain)
         assert isinstance(model, LinearRegression)  # noqa: S101  # the user's own is trained on rows
         result = run_closed_form(model, inputs, options)
@@ -109,7 +108,7 @@ def train_one(data: TrainingData, options: TrainingOptions) -> Training:
         state = new_state(model, options)
         options, optimizer_remarks = with_optimizer_options(options, state)
         remarks += optimizer_remarks
-        is_plain = user.is_plain and not unoptimized_parameters(state)
+        is_plain = is_plain and not unoptimized_parameters(state)
         run_theory = compute_theory(options, inputs, is_plain=is_plain)
         result = _run_loop(data, inputs, state, options, read=read, flat=flat)
         if state.average_count:
