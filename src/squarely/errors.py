@@ -18,6 +18,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from decimal import MAX_EMAX, Context, Decimal
+from typing import SupportsFloat
+
+_SHORT = Context(prec=17, Emax=MAX_EMAX)  # digits of a long whole number in a message
 
 
 class SquarelyError(Exception):
@@ -71,7 +75,33 @@ def require_one_of(name: str, value: object, choices: Sequence[str]) -> None:
     squarely.errors.OptionError: missing=[] is not understood. Use 'drop' or 'raise'.
     """
     if not isinstance(value, str) or value not in choices:
-        raise OptionError(f"{name}={value!r} is not understood. Use {join_words([*map(repr, choices)], 'or')}.")
+        raise OptionError(f"{name}={show_value(value)} is not understood. Use {join_words([*map(repr, choices)], 'or')}.")
+
+
+def read_float(name: str, value: SupportsFloat) -> float:
+    """Return the number that an option has as a float; an OptionError for a whole number that is too large for one.
+
+    >>> read_float("lr", 10**400)
+    Traceback (most recent call last):
+    squarely.errors.OptionError: lr=1e+400 is beyond the range of double precision. Give a number with fewer digits.
+    """
+    try:
+        return float(value)
+    except OverflowError:
+        raise OptionError(
+            f"{name}={show_value(value)} is beyond the range of double precision. Give a number with fewer digits."
+        ) from None
+
+
+def show_value(value: object) -> str:
+    """Return the `repr` of a value, and a whole number of many digits in scientific notation.
+
+    >>> show_value("a"), show_value(2**70), show_value(-(10**400))
+    ("'a'", '1180591620717411303424', '-1e+400')
+    """
+    if isinstance(value, int) and abs(value) >= 10**30:
+        return f"{_SHORT.normalize(Decimal(value)):g}"
+    return repr(value)
 
 
 def changed_error(label: str, before: str = "", now: str = "") -> DataError:

@@ -53,6 +53,34 @@ def test_other_options():
         fit.predict({"x": [1.0]})
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("call", ["train", "sweep"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "lr", "momentum", "weight_decay", "delta", "quantile", "min_delta", "clip_grad_norm", "validation", "start",
+        "epochs", "seed", "batch_size", "patience", "average",
+    ],
+)  # fmt: skip
+def test_whole_numbers_that_no_double_holds_are_refused_in_few_words(name, call, sign):
+    need("torch")
+    big = sign * 10**5000  # more digits than Python itself would print
+    value = [big, 0.0] if name == "start" else [2, big] if call == "sweep" and name in ("lr", "seed", "batch_size") else big
+    with pytest.raises(
+        OptionError, match=rf"^{name}={'-' * (sign < 0)}1e\+5000 is beyond the range of double precision\."
+    ) as caught:
+        getattr(sq, call)("mpg ~ displacement", CARS, **{"epochs": 1, name: value})
+    assert len(str(caught.value)) < 120
+
+
+def test_long_whole_numbers_are_written_short():
+    need("torch")
+    for name in ("lr", "seed", "batch_size", "patience", "average"):
+        with pytest.raises(OptionError, match=rf"^{name}=-1e\+300 ") as caught:
+            sq.train("mpg ~ displacement", CARS, **{name: -(10**300)})
+        assert len(str(caught.value)) < 160
+
+
 def test_numpy_numbers_are_numbers():
     need("torch")
     run = sq.train("mpg ~ displacement", CARS, lr=np.float32(0.5), epochs=np.int64(3), seed=np.uint8(1))

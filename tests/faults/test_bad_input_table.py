@@ -21,8 +21,9 @@ def why_not(row, side):
 
 def words(options):
     for name, value in options.items():
+        flag = f"--{name.replace('_', '-')}"
         for one in value if isinstance(value, list) else [value]:
-            yield from [f"--{name}"] if one is True else [f"--{name}", str(one)]
+            yield from [flag] if one is True else [flag, str(one)]
 
 
 def expected(row, *, on_cli):

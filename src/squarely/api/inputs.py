@@ -11,7 +11,7 @@ import numpy as np
 
 from squarely.data import Source, is_aggregate_only, open_new_rows, open_source, open_xy, require_local, split_source
 from squarely.design import Formula, Where, formula_of, learn_from_rows, learn_in_engine, parse_formula, parse_where
-from squarely.errors import DataError, IllConditionedError, InputError, OptionError, pluralize, require_one_of
+from squarely.errors import DataError, IllConditionedError, InputError, OptionError, pluralize, require_one_of, show_value
 from squarely.inference import Fit
 from squarely.moments import Moments, choose_fold, fallback_remark, gather_in_engine, gather_moments
 
@@ -147,7 +147,7 @@ def _split_validation(validation: object, formula: Formula, source: Source, seed
     if isinstance(source, LoaderSource):
         if isinstance(validation, Real):
             raise OptionError(
-                f"validation={validation!r} is a fraction of the rows, and a loader cannot be split. "
+                f"validation={show_value(validation)} is a fraction of the rows, and a loader cannot be split. "
                 "Split its dataset, such as with torch.utils.data.random_split, and give a loader of each part."
             )
         rows = LoaderSource(cast("Iterable[object]", validation))  # raises an error for other types
@@ -161,7 +161,7 @@ def _split_validation(validation: object, formula: Formula, source: Source, seed
         require_local(
             source, "hold a fraction of them out", "Leave validation= out, give it other rows, such as a sample that is here"
         )
-        return split_source(source, float(validation), seed)
+        return split_source(source, validation, seed)
     if formula.names is not None and isinstance(validation, tuple):
         return source, _open_pair(validation, formula)
     return source, open_new_rows(validation, formula.names)

@@ -13,7 +13,7 @@ from squarely.certification.causes import explain_gap
 from squarely.certification.certificate import Certificate, largest_gap
 from squarely.certification.discrepancy import Discrepancy
 from squarely.certification.gaps import DistanceBound, GradientAtSolution, gradient_at
-from squarely.errors import InputError, OptionError, pluralize
+from squarely.errors import InputError, OptionError, pluralize, read_float, show_value
 from squarely.inference import Fit
 from squarely.moments import Moments, standardize_moments
 
@@ -57,7 +57,7 @@ def certify(fit: Fit, run: Training, *, tau: float = 0.01) -> Certificate:
             f"certify got a {type(fit).__name__} and a {type(run).__name__}. Give it the results of ols and train, in this order."
         )
     if isinstance(tau, bool) or not isinstance(tau, Real) or not 0 < tau < math.inf:
-        raise OptionError(f"tau={tau!r} is not a number of standard errors above zero. The usual value is 0.01.")
+        raise OptionError(f"tau={show_value(tau)} is not a number of standard errors above zero. The usual value is 0.01.")
     if fit.design.names != run.design.names or fit.design.response != run.design.response:
         raise InputError(
             f"The fit has the formula {fit.design.formula.text!r} and the run {run.design.formula.text!r}, so their coefficients "
@@ -65,7 +65,7 @@ def certify(fit: Fit, run: Training, *, tau: float = 0.01) -> Certificate:
         )
     same = _has_same_rows(fit.solution.moments, run.moments)
     slope, bound, excess = _measure(fit, run) if same else (None, None, math.nan)
-    verdict, cause = _judge(Discrepancy(fit=fit, run=run, excess=excess, tau=float(tau)), same=same)
+    verdict, cause = _judge(Discrepancy(fit=fit, run=run, excess=excess, tau=read_float("tau", tau)), same=same)
     independent = f"independent: rows, {run.options.gradient}"
     return Certificate(
         names=fit.design.names,
@@ -79,7 +79,7 @@ def certify(fit: Fit, run: Training, *, tau: float = 0.01) -> Certificate:
         same_rows=same,
         rows=(fit.rows, run.rows),
         validation_rows=run.validation_rows,
-        tau=float(tau),
+        tau=read_float("tau", tau),
         digits=float(np.nanmin([*fit.solution.digits_bse, *fit.solution.digits, 15.0])),
         evidence=_DEPENDENT_ENGINES.get(run.options.engine, independent),
         verdict=verdict,

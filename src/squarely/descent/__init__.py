@@ -17,13 +17,10 @@ from squarely.descent.batches.batch_source import account_rows
 from squarely.descent.batches.loader import LoaderSource
 from squarely.descent.batches.loader_pairs import iter_pairs
 from squarely.descent.checkpoint.policy import CheckpointPolicy, checkpoint_policy
-from squarely.descent.model.linear_regression import LinearRegression
-from squarely.descent.model.user_module import AffineForm, affine_form
+from squarely.descent.model.user_module import affine_form
 from squarely.descent.options.checks import check_options
 from squarely.descent.options.options import TrainingOptions
 from squarely.descent.process_group import ProcessGroup, current_group, init_from_torchrun
-from squarely.descent.results.predicted_curve import PredictedCurve
-from squarely.descent.results.run_theory import RunTheory
 from squarely.descent.results.training import Training, with_prediction
 from squarely.descent.sharding import all_reduce_fold
 from squarely.descent.sweep.grid import Grid, make_grid
@@ -32,14 +29,10 @@ from squarely.descent.sweep.sweep import Sweep
 from squarely.descent.trainer import train
 
 __all__ = [
-    "AffineForm",
     "CheckpointPolicy",
     "Grid",
-    "LinearRegression",
     "LoaderSource",
-    "PredictedCurve",
     "ProcessGroup",
-    "RunTheory",
     "Sweep",
     "Training",
     "TrainingOptions",

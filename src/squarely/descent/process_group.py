@@ -33,17 +33,11 @@ _KINDS = {kind.__name__: kind for kind in (DataError, FormulaError, OptionError)
 
 @dataclass(frozen=True, slots=True)
 class ProcessGroup:
-    """The processes of torch's default group, seen from one of them. All of them call every method, in the same order.
+    """The processes of torch's default group, seen from one of them. All of them call every method, in the same order."""
 
-    Attributes
-    ----------
-    rank, size : the number of this process, from 0, and how many there are. A single process sends nothing.
-    device : where tensors must be to travel: a GPU under NCCL.
-    """
-
-    rank: int = 0
-    size: int = 1
-    device: str = "cpu"
+    rank: int = 0  # of this process
+    size: int = 1  # how many there are; a single process sends nothing
+    device: str = "cpu"  # where tensors must be to travel: a GPU under NCCL
 
     @property
     def is_single(self) -> bool:

@@ -77,12 +77,18 @@ def all_reduce_gradient(gradient: Gradient, model: nn.Module, group: ProcessGrou
 
 
 def all_reduce_fold(fold: Fold, shard: Source, group: ProcessGroup, options: TrainingOptions) -> Fold:
-    """Return a fold of all rows that reads a shard of them and adds those of the other processes."""
+    """Return a fold of all rows that reads a shard of them and adds those of the other processes.
+
+    The processes must share the formula, the statistics of the first rows, and the options.
+    """
     if group.is_single:
         return fold
 
     def reduced(design: Design, source: Source) -> tuple[Array, RowAccount]:
-        group.require_same(_values_to_match(design, options))
+        statistics = {"centers of the first rows": design.centers.tolist(), "scales of the first rows": design.scales.tolist()}
+        values = {each.name: getattr(options, each.name) for each in fields(options) if each.name != "device"}
+        plain = {name: value for name, value in values.items() if isinstance(value, str | int | float | None)}
+        group.require_same({"formula": design.formula.text, "columns": list(design.names), **statistics, **plain})
         gram, account = group.run_on_all(lambda: fold(design, shard))
         total = all_reduce_account(account, group)
         return group.all_reduce_arrays([gram])[0], total
@@ -108,15 +114,3 @@ def all_reduce_callbacks(options: TrainingOptions, group: ProcessGroup) -> Train
         return synchronized
 
     return replace(options, callbacks=tuple(map(synchronize, options.callbacks)))
-
-
-def _values_to_match(design: Design, options: TrainingOptions) -> dict[str, Any]:
-    """Return what processes must share to train together: the formula, the statistics of the first rows, and the options."""
-    values = {each.name: getattr(options, each.name) for each in fields(options) if each.name != "device"}
-    return {
-        "formula": design.formula.text,
-        "columns": list(design.names),
-        "centers of the first rows": design.centers.tolist(),
-        "scales of the first rows": design.scales.tolist(),
-        **{name: value for name, value in values.items() if isinstance(value, str | int | float | None)},
-    }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from squarely.data import Source
-from squarely.descent.batches.run_inputs import RunInputs
+from squarely.descent.batches.batch_source import RunInputs
 from squarely.descent.checkpoint.checkpointer import Checkpointer, newest_checkpoint_rate
 from squarely.descent.checkpoint.fingerprint import fingerprint_of
 from squarely.descent.checkpoint.policy import CheckpointPolicy
@@ -98,9 +98,8 @@ def train_one(data: TrainingData, options: TrainingOptions) -> Training:
     data.process_group.broadcast([parameter.detach() for parameter in model.parameters()])  # those of a user's model may differ
     checkpoint_rate = partial(newest_checkpoint_rate, data.policy)
     options, rate_remarks = resolve_learning_rate(options, inputs, read, is_plain=user.is_plain, checkpoint_rate=checkpoint_rate)
-    remarks = user_remarks + batch_remarks + rate_remarks
+    remarks, is_plain = user_remarks + batch_remarks + rate_remarks, user.is_plain
     if options.engine == "closed_form":
-        is_plain = user.is_plain
         run_theory = compute_theory(options, inputs, is_plain=is_plain)
         assert isinstance(model, LinearRegression)  # noqa: S101  # the user's own is trained on rows
         result = run_closed_form(model, inputs, options)
@@ -109,7 +108,7 @@ def train_one(data: TrainingData, options: TrainingOptions) -> Training:
         state = new_state(model, options)
         options, optimizer_remarks = with_optimizer_options(options, state)
         remarks += optimizer_remarks
-        is_plain = user.is_plain and not unoptimized_parameters(state)
+        is_plain = is_plain and not unoptimized_parameters(state)
         run_theory = compute_theory(options, inputs, is_plain=is_plain)
         result = _run_loop(data, inputs, state, options, read=read, flat=flat)
         if state.average_count:
@@ -151,7 +150,7 @@ def _run_loop(
     else:
         gradient = quadratic_gradient(flat, problem)
     with mark_local_errors(), ExitStack() as stack:
-        checkpointer, reason = None, None
+        checkpointer = reason = None
         if data.policy is not None:
             fingerprint = fingerprint_of(data.moments.design, problem, options, batches, inputs.validation, group=group)
             checkpointer = stack.enter_context(Checkpointer(data.policy, fingerprint, group, signals))
@@ -164,6 +163,6 @@ def _run_loop(
             save = checkpointer.save_if_due if checkpointer is not None else lambda state: None
             reason = run_loop(batches, state, shared, gradient=gradient, evaluate=evaluate, distance=distance, save=save)
             if checkpointer is not None:
-                checkpointer.on_end(state, reason)
+                checkpointer.save(state, reason)
         remarks = () if checkpointer is None else checkpointer.remarks
         return replace(finish_loop(state, reason, start, read, evaluate), remarks=remarks)

@@ -10,10 +10,9 @@ import torch
 
 from squarely import theory
 from squarely.data import RowAccount, Source, require_local, scan_purpose
-from squarely.descent.batches.batch_source import BatchSource, account_rows
+from squarely.descent.batches.batch_source import BatchSource, RunInputs, account_rows
 from squarely.descent.batches.in_memory import InMemoryBatches, load_batches
 from squarely.descent.batches.loader import LoaderBatches, LoaderSource
-from squarely.descent.batches.run_inputs import RunInputs
 from squarely.descent.batches.streamed import StreamedBatches, require_count
 from squarely.descent.checkpoint.policy import CheckpointPolicy
 from squarely.descent.model.user_objects import UserObjects
@@ -37,25 +36,17 @@ _MAX_NOISE_COST = 2_000_000_000  # multiplications: about a second
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class TrainingData:
-    """The rows that runs are trained on. Problems and tables are computed once for several runs.
+    """The rows that runs are trained on. Problems and tables are computed once for several runs."""
 
-    Attributes
-    ----------
-    moments, source, validation : the rows of all processes, and those to validate on, if there are any.
-    user_objects : the user's module and loader. `policy` : where and how often to write checkpoints, if at all.
-    process_group, shard : the processes that train together, and the rows that this one reads; all rows without it.
-    problems, tables : the problems and spectra so far; the rows in memory with their accounts.
-    """
-
-    moments: Moments
+    moments: Moments  # of the rows of all processes
     source: Source
     validation: Source | None
     user_objects: UserObjects
     policy: CheckpointPolicy | None = None
     process_group: ProcessGroup = field(default_factory=ProcessGroup)
-    shard: Source | None = None
-    problems: dict[bool, tuple[StandardizedProblem, theory.Spectrum]] = field(default_factory=dict)
-    tables: dict[object, tuple[InMemoryBatches, RowAccount]] = field(default_factory=dict)
+    shard: Source | None = None  # the rows that this process reads; None for all
+    problems: dict[bool, tuple[StandardizedProblem, theory.Spectrum]] = field(default_factory=dict)  # by `standardize`
+    tables: dict[object, tuple[InMemoryBatches, RowAccount]] = field(default_factory=dict)  # rows in memory, by their options
 
     @property
     def local(self) -> Source:

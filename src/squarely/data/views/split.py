@@ -17,14 +17,14 @@ import pyarrow as pa
 
 from squarely.data.source import DerivedSource, PlacedBatch, RowRange, Source
 from squarely.data.views.shard import count_rows_of
-from squarely.errors import DataError, OptionError, changed_error, pluralize
+from squarely.errors import DataError, OptionError, changed_error, pluralize, read_float
 from squarely.numerics import Array
 
 _BLOCK = 2**20  # rows drawn at a time; a multiple of 8, so that blocks end at a byte
 _STREAM = 0x5B117  # distinguishes these draws from others with the same seed
 
 
-def split_source(source: Source, fraction: float, seed: int) -> tuple[Source, Source]:
+def split_source(source: Source, fraction: float | Real, seed: int) -> tuple[Source, Source]:
     """Split a source at random into training rows and validation rows, both in the order of the source.
 
     The validation rows are ceil(fraction n) of the n rows, as in scikit-learn's `train_test_split(test_size=fraction)`. The same
@@ -60,7 +60,7 @@ def _check_fraction(fraction: Any) -> float:
     advice = "Give a number between 0 and 1, such as validation=0.2."
     if isinstance(fraction, bool | np.bool_) or not isinstance(fraction, Real):
         raise OptionError(f"validation={fraction!r} is of type {type(fraction).__name__}, not a fraction of the rows. {advice}")
-    number = float(fraction)
+    number = read_float("validation", fraction)
     if not math.isfinite(number):
         raise OptionError(f"validation={number!r} is not a fraction of the rows. {advice}")
     if not 0 < number < 1:

@@ -1,20 +1,41 @@
-"""`BatchSource`: the standardized rows of a run, in batches whose order a seed and the epoch decide.
+"""`BatchSource`, the standardized rows of a run in batches, and `RunInputs`, all that a run reads.
 
 All kinds have `n` rows in all processes of their `group`, and `features` inputs. `batches(epoch, size, skip)` yields the rows of an
-epoch in batches of `size`, the last one shorter, without the first `skip`. With several processes, each yields its own rows of a
-batch, or none; `count_batch_rows` returns how many rows a batch has in all, of which this process has `local`. `sequential` yields
-the rows of this process in the order of the source.
+epoch in batches of `size`, the last one shorter, without the first `skip`; a seed and the epoch decide the order. With several
+processes, each yields its own rows of a batch, or none; `count_batch_rows` returns how many rows a batch has in all, of which this
+process has `local`. `sequential` yields the rows of this process in the order of the source.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from squarely.data import RowAccount, Source, scan_purpose
 from squarely.descent.batches.in_memory import InMemoryBatches
 from squarely.descent.batches.loader import LoaderBatches
 from squarely.descent.batches.streamed import StreamedBatches
 from squarely.design import Design, iter_blocks
+from squarely.moments import StandardizedProblem
+from squarely.theory import Noise, Spectrum
 
 BatchSource = InMemoryBatches | StreamedBatches | LoaderBatches
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class RunInputs:
+    """What one run reads, resolved once."""
+
+    problem: StandardizedProblem
+    spectrum: Spectrum  # of the Hessian (2/n) X'X
+    standardized_kappa: float | None  # of standardized columns, if those of the problem are not; None also if a column is constant
+    batches: BatchSource
+    validation: BatchSource | None
+    validation_account: RowAccount | None
+    is_streamed: bool  # whether the rows are read again in each epoch
+    has_even_batches: bool  # whether all epochs have the same rows, and all batches but the last the same size
+    remarks: tuple[str, ...]  # on how the rows are read
+    gradient_noise: Callable[[], Noise]  # computes what single rows add to the gradient, at the first call
 
 
 def account_rows(design: Design, source: Source) -> RowAccount:

@@ -21,22 +21,15 @@ _ROWS_PER_GATHER = 2**18  # rows gathered in their order at once: a batch is the
 
 @dataclass(frozen=True, eq=False, slots=True)
 class InMemoryBatches:
-    """Rows in memory, on the device. Several processes make the batches that one process would make of all rows.
+    """Rows in memory, on the device. Several processes make the batches that one process would make of all rows."""
 
-    Attributes
-    ----------
-    X, y : inputs (m, features) and labels (m, 1) of this process.
-    seed : of the order of the rows; `shuffle` : whether they have one; `replacement` : whether rows are drawn independently.
-    group, counts : the processes, and how many rows each has, in the order of the source; empty for a single process.
-    """
-
-    X: torch.Tensor
-    y: torch.Tensor
-    seed: int = 0
+    X: torch.Tensor  # inputs (m, features) of this process
+    y: torch.Tensor  # labels (m, 1)
+    seed: int = 0  # of the order of the rows
     shuffle: bool = True
-    replacement: bool = False
+    replacement: bool = False  # whether rows are drawn independently
     group: ProcessGroup = SINGLE_PROCESS
-    counts: tuple[int, ...] = ()
+    counts: tuple[int, ...] = ()  # rows of each process, in the order of the source; empty for a single process
 
     @property
     def n(self) -> int:

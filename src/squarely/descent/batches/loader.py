@@ -29,24 +29,14 @@ _WITH_REPLACEMENT = (data.RandomSampler, data.WeightedRandomSampler)
 
 
 class LoaderSource(Source):
-    """The rows of a loader: columns x1, x2, ... and y.
-
-    Attributes
-    ----------
-    loader : the loader itself.
-    generators : those that the loader draws from, except torch's default.
-    names, response : of the inputs, and of the targets.
-    batch_rows : the rows of the first batch.
-    has_even_batches : whether, in the last scan, all batches but the last had as many rows, and the last no more.
-    rows, batch_count : the rows and batches of a complete scan, None before one: a sampler may leave some out.
-    """
+    """The rows of a loader: columns x1, x2, ... and y. Its `rows` are those of a complete scan: a sampler may leave some out."""
 
     def __init__(self, loader: Iterable[Any]) -> None:
         self.label = "the loader"
         self.loader = _check_loader(loader)
         self._randomness = Randomness(loader)
-        self.generators = self._randomness.own_generators
-        self.batch_count: int | None = None
+        self.generators = self._randomness.own_generators  # those that the loader draws from, except torch's default
+        self.batch_count: int | None = None  # of a complete scan
         self._checksums: tuple[int, int] | None = None  # of the inputs and targets of the last complete scan
         first = next(iter_loader(self.loader, self._randomness), None)
         if first is None:
@@ -54,8 +44,8 @@ class LoaderSource(Source):
         X, y = read_pair(first, 1)
         self.names: tuple[str, ...] = tuple(f"x{j + 1}" for j in range(X.shape[1]))
         self.response = "y"
-        self.batch_rows = len(X)
-        self.has_even_batches = True
+        self.batch_rows = len(X)  # of the first batch
+        self.has_even_batches = True  # whether, in the last scan, all batches but the last had as many rows, and the last no more
         types = [str(tensor.dtype).removeprefix("torch.") for tensor in (X, y)]
         self.columns = dict.fromkeys(self.names, types[0]) | {self.response: types[1]}
         if first[1].ndim == 1:
@@ -183,13 +173,7 @@ class NonFiniteRowError(Exception):
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class LoaderBatches:
-    """The rows of a user's own loader, in its own batches and order, cast to the model's dtype and device.
-
-    Attributes
-    ----------
-    source : the loader as a source; each epoch iterates the loader itself once.
-    n, features : rows and inputs. `dtype`, `device` : the model's.
-    """
+    """The rows of a user's own loader, in its own batches and order, cast to the model's dtype and device."""
 
     source: LoaderSource
     n: int

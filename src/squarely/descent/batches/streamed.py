@@ -33,16 +33,6 @@ class StreamedBatches:
     The order depends on the seed, the epoch, the batch size and the buffer alone. A buffer has rows from a few parts, so larger
     buffers shuffle better. Rows of a source with a single part, such as a CSV file, move no further than a buffer is long.
     With several processes, each streams its own rows in its own order.
-
-    Attributes
-    ----------
-    design, source, problem : the columns, where the rows are, and how they are standardized.
-    dtype, device : of the batches.
-    seed : of the order.
-    shuffle : whether there is one; if not, rows come in the order of the source.
-    buffer : bytes of a buffer, at least a batch; there are two.
-    complete_count : the complete rows of the source; None where they are those of the problem, as they are not for validation.
-    group, counts : the processes, and how many rows each has; empty for a single process.
     """
 
     design: Design
@@ -51,11 +41,11 @@ class StreamedBatches:
     dtype: torch.dtype = torch.float32
     device: torch.device | str = "cpu"
     seed: int = 0
-    shuffle: bool = True
-    buffer: int = BUFFER
-    complete_count: int | None = None
+    shuffle: bool = True  # if not, rows come in the order of the source
+    buffer: int = BUFFER  # bytes, at least a batch; there are two
+    complete_count: int | None = None  # complete rows of the source; None where they are those of the problem
     group: ProcessGroup = SINGLE_PROCESS
-    counts: tuple[int, ...] = ()
+    counts: tuple[int, ...] = ()  # rows of each process; empty for a single process
 
     @property
     def features(self) -> int:

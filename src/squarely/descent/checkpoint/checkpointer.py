@@ -31,14 +31,10 @@ class Checkpointer:
 
     It writes at the start, as often as the policy says, when a signal asks the run to stop, and at the end. Several processes
     resume from the same checkpoint, and the first one writes. torch's generators keep their states unless the run draws from them.
-
-    Attributes
-    ----------
-    remarks : sentences on where the run resumed, and what may differ from a run without interruption.
     """
 
     def __init__(self, policy: CheckpointPolicy, fingerprint: RunFingerprint, group: ProcessGroup, signals: SignalHandler) -> None:
-        self.remarks: tuple[str, ...] = ()
+        self.remarks: tuple[str, ...] = ()  # on where the run resumed, and what may differ from a run without interruption
         self._policy, self._fingerprint, self._group, self._signals = policy, fingerprint, group, signals
         self._by_epoch = policy.unit == "epochs"  # whether epochs are counted, and not batches
         self._last_saved = 0.0  # seconds, epochs or batches, as `_progress` counts them
@@ -76,7 +72,7 @@ class Checkpointer:
     def on_start(self, state: LoopState) -> None:
         """Save a state that is not yet on disk: a full disk shows before the first step."""
         self._signals.install()
-        self._save(state)
+        self.save(state)
 
     def save_if_due(self, state: LoopState) -> None:
         """Save the state at the beginning of an epoch or after a batch, if it is time."""
@@ -85,11 +81,21 @@ class Checkpointer:
             if self._fingerprint.is_epoch_only or (self._by_epoch and not self._signals.is_due):
                 return
         if self._signals.is_due or self._progress(state) - self._last_saved >= self._policy.number:
-            self._save(state)
+            self.save(state)
 
-    def on_end(self, state: LoopState, ended: StopReason) -> None:
-        """Save the state at the end."""
-        self._save(state, ended)
+    def save(self, state: LoopState, ended: StopReason | None = None) -> None:
+        """Save the state, with the reason if the run has ended; raise the error of a pending signal."""
+        position, folder = _position_of(state), self._policy.folder
+        if self._group.rank == 0 and (position != self._position or ended is not None):
+            write_checkpoint(folder, to_checkpoint(state, self._fingerprint, ended))
+        self._position, self._last_saved = position, self._progress(state)
+        if self._signals.is_due:
+            if not self._signals.is_single:
+                self._group.barrier()  # torchrun ends all processes once one has ended, whether or not the checkpoint is complete
+            done = f"epoch {state.epoch:,}" + (f", batch {state.batch:,}" if state.batch else "")
+            self._signals.raise_pending(
+                f"interrupted at {done}, and saved. Resume with resume={str(folder)!r} (on the command line: --resume {folder})."
+            )
 
     def _resume(self, state: LoopState, options: TrainingOptions) -> StopReason | None:
         origin = self._policy.origin
@@ -153,19 +159,6 @@ class Checkpointer:
         if self._policy.unit == "seconds":
             return time.monotonic()
         return state.epoch if self._by_epoch else self._batches
-
-    def _save(self, state: LoopState, ended: StopReason | None = None) -> None:
-        position, folder = _position_of(state), self._policy.folder
-        if self._group.rank == 0 and (position != self._position or ended is not None):
-            write_checkpoint(folder, to_checkpoint(state, self._fingerprint, ended))
-        self._position, self._last_saved = position, self._progress(state)
-        if self._signals.is_due:
-            if not self._signals.is_single:
-                self._group.barrier()  # torchrun ends all processes once one has ended, whether or not the checkpoint is complete
-            done = f"epoch {state.epoch:,}" + (f", batch {state.batch:,}" if state.batch else "")
-            self._signals.raise_pending(
-                f"interrupted at {done}, and saved. Resume with resume={str(folder)!r} (on the command line: --resume {folder})."
-            )
 
 
 def newest_checkpoint_rate(policy: CheckpointPolicy | None) -> float | None:

@@ -34,19 +34,12 @@ class UnreadableCheckpointError(Exception):
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Checkpoint:
-    """A run between two updates, as it is on disk.
+    """A run between two updates, as it is on disk."""
 
-    Attributes
-    ----------
-    epoch, batch : complete epochs, and complete batches of the present one.
-    run : everything else that is not a tensor, as JSON values.
-    tensors : name -> tensor, on the CPU.
-    """
-
-    epoch: int
-    batch: int
-    run: Mapping[str, Any]
-    tensors: NamedTensors
+    epoch: int  # complete epochs
+    batch: int  # complete batches of the present one
+    run: Mapping[str, Any]  # everything else that is not a tensor, as JSON values
+    tensors: NamedTensors  # on the CPU
 
 
 def checkpoints_in(folder: Path) -> list[Path]:

@@ -37,19 +37,14 @@ _GROUP_OPTIONS = ("lr", "momentum", "nesterov", "weight_decay")  # which a user'
 class RunFingerprint:
     """What identifies a run.
 
-    Attributes
-    ----------
-    run : formula, condition, options, names of the coefficients, levels and counts, as JSON values; and the versions, which decide
-        the last bits and may differ.
-    data : name -> numbers: shifts and scales of the columns, a projection of the Hessian, X'y, the order of the rows.
-    is_epoch_only : whether a run can resume only at the start of an epoch: the user's loader draws another order each time.
-    sampler : the name of a sampler that may draw from generators which no checkpoint holds, else an empty text.
+    `run` has the formula, condition, options, names of the coefficients, levels and counts as JSON values, and the versions, which
+    decide the last bits and may differ.
     """
 
     run: Mapping[str, Any]
-    data: Mapping[str, Array]
-    is_epoch_only: bool = False
-    sampler: str = ""
+    data: Mapping[str, Array]  # shifts and scales of the columns, a projection of the Hessian, X'y, the order of the rows
+    is_epoch_only: bool = False  # whether a run resumes only at the start of an epoch: its loader draws another order each time
+    sampler: str = ""  # the name of a sampler that may draw from generators which no checkpoint holds
 
 
 def fingerprint_of(
@@ -105,20 +100,15 @@ def _order_checksum(rows: BatchSource | None) -> float:
         sizes = np.array([part.rows or 0 for part in rows.source.parts()], dtype=np.float64)
         local = float(((np.arange(len(sizes)) + 0.5) / max(len(sizes), 1) - 0.5) @ sizes)
     elif isinstance(rows, InMemoryBatches):
-        local = _label_order_checksum(rows.y, rows.first, rows.n)
+        local = 0.0
+        for start in range(0, len(rows.y), _ROWS_PER_CHUNK):
+            y, first = rows.y[start : start + _ROWS_PER_CHUNK].reshape(-1).double(), rows.first + start
+            positions = torch.arange(first, first + len(y), dtype=torch.float64, device=y.device)
+            local += float(torch.dot((positions + 0.5) / rows.n - 0.5, y))
+        local /= rows.n
     else:
         return 0.0
     return float(rows.group.all_reduce_arrays([np.array([local])])[0][0])
-
-
-def _label_order_checksum(labels: torch.Tensor, first: int, n: int) -> float:
-    """Return the part of the sum, over n labels, of the labels from position `first` on."""
-    total = 0.0
-    for start in range(0, len(labels), _ROWS_PER_CHUNK):
-        y = labels[start : start + _ROWS_PER_CHUNK].reshape(-1).double()
-        positions = torch.arange(first + start, first + start + len(y), dtype=torch.float64, device=y.device)
-        total += float(torch.dot((positions + 0.5) / n - 0.5, y))
-    return total / n
 
 
 def require_same_run(checkpoint: Checkpoint, now: RunFingerprint, epochs: int, label: str) -> None:

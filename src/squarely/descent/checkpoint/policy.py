@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from squarely.descent.checkpoint.files import checkpoints_in
-from squarely.errors import DataError, MissingExtraError, OptionError
+from squarely.errors import DataError, MissingExtraError, OptionError, show_value
 from squarely.storage.disk import local_path, writable_folder
 
 _EVERY = re.compile(r"\s*(?P<number>\d+(\.\d+)?|\.\d+)\s*(?P<unit>[a-z]+)\s*", re.IGNORECASE)
@@ -26,21 +26,13 @@ _UNITS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointPolicy:
-    """Where and how often a run is saved, and where it resumes.
+    """Where and how often a run is saved, and where it resumes."""
 
-    Attributes
-    ----------
-    folder : where checkpoints are written.
-    number, unit : the interval in "epochs", "steps" or "seconds".
-    origin : the folder whose newest checkpoint the run resumes, None to start at the beginning.
-    is_required : whether there must be one.
-    """
-
-    folder: Path
+    folder: Path  # where checkpoints are written
     number: float
-    unit: str
-    origin: Path | None
-    is_required: bool
+    unit: str  # of the interval: "epochs", "steps" or "seconds"
+    origin: Path | None  # the folder whose newest checkpoint the run resumes, None to start at the beginning
+    is_required: bool  # whether there must be one
 
 
 def checkpoint_policy(checkpoint: Any, every: Any = None, resume: Any = False) -> CheckpointPolicy | None:
@@ -86,7 +78,7 @@ def _parse_every(value: Any) -> tuple[float, str]:
         return 60.0, "seconds"
     advice = "Give one such as '30 s', '10 epochs' or '100 steps'."
     if isinstance(value, Real) and not isinstance(value, bool):
-        raise OptionError(f"checkpoint_every={value!r} has no unit. {advice}")
+        raise OptionError(f"checkpoint_every={show_value(value)} has no unit. {advice}")
     match = _EVERY.fullmatch(value) if isinstance(value, str) else None
     unit, size = _UNITS.get(match["unit"].lower(), ("", 0.0)) if match else ("", 0.0)
     number = size * float(match["number"]) if match else 0.0

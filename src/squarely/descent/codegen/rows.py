@@ -35,16 +35,10 @@ _NARROW_FLOATS: Mapping[str, np.dtype] = {"float": np.dtype("float32"), "halfflo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnUses:
-    """What a script needs from the rows.
+    """What a script needs from the rows; a use is "number", "truth" (a boolean) or "text"."""
 
-    Attributes
-    ----------
-    by_column : name -> how the column is used: "number", "truth" (a boolean) or "text".
-    complete_columns : (name, use) of the columns in which a row of the fit has no gap.
-    """
-
-    by_column: Mapping[str, tuple[str, ...]]
-    complete_columns: tuple[tuple[str, str], ...]
+    by_column: Mapping[str, tuple[str, ...]]  # name -> its uses
+    complete_columns: tuple[tuple[str, str], ...]  # (name, use) of the columns in which a row of the fit has no gap
 
     @property
     def fields(self) -> Fields:

@@ -39,15 +39,7 @@ _STREAMED_AGREEMENT = "The losses differ from the run's by the order of the rows
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class ScriptInput:
-    """A finished run, as far as its script depends on it.
-
-    Attributes
-    ----------
-    options, result : the options of the run, and what the loop returned.
-    design, problem : the columns, and how they are standardized.
-    source, validation : the rows to train on, and other rows to validate on, if there are any.
-    has_user_model : whether the user gave the model.
-    """
+    """A finished run, as far as its script depends on it."""
 
     options: TrainingOptions
     result: LoopResult

@@ -22,7 +22,12 @@ def held_out_code(source: Source, validation: Source | None, uses: ColumnUses, *
         return _draw_code(source, typed=typed)
     if validation is None:
         return []
-    uses = _adapt_uses(uses, validation)
+    # A boolean column may be numeric in the other rows, and the other way round: each is read as it is there, as the fit does.
+    adapted = {
+        name: (numeric_use(validation, name),) if kinds in (("truth",), ("number",)) else kinds
+        for name, kinds in uses.by_column.items()
+    }
+    uses = replace(uses, by_column=adapted)
     file, comments = file_of(validation, uses, None, name="validation")
     return [
         "",
@@ -52,12 +57,3 @@ def _draw_code(part: SplitSource, *, typed: bool) -> list[str]:
             f"held_out = draws < np.sort(draws)[{count}]",
         ]
     return [*lines, *_BLOCKS.format(seeds=seeds, block=drawn.block, count=count).splitlines()]
-
-
-def _adapt_uses(uses: ColumnUses, source: Source) -> ColumnUses:
-    """Read a boolean column as such here even if it is numeric in the training rows, and the other way round, as the fit does."""
-    adapted = {
-        name: (numeric_use(source, name),) if kinds in (("truth",), ("number",)) else kinds
-        for name, kinds in uses.by_column.items()
-    }
-    return replace(uses, by_column=adapted)

@@ -10,7 +10,7 @@ import torch
 
 from squarely import theory
 from squarely.data import report_count
-from squarely.descent.batches.run_inputs import RunInputs
+from squarely.descent.batches.batch_source import RunInputs
 from squarely.descent.loop.state import History, LoopState
 from squarely.descent.loop.stopping import FINISHED, StopReason, has_diverged
 from squarely.descent.loop.training_loop import LoopResult
@@ -75,7 +75,9 @@ def run_moments_loop(
                 torch.addmv(h, H, w, beta=-1, out=g)
                 step()
             final.copy_(w)
-            losses = _compute_losses(problem, iterates.double().cpu().numpy())
+            W = iterates.double().cpu().numpy()  # (m, p)
+            with np.errstate(over="ignore", invalid="ignore"):
+                losses = np.maximum(0.5 * ((W @ problem.H) * W).sum(1) - W @ problem.h + problem.y2, 0.0)
             beyond = np.flatnonzero(has_diverged(losses, (log.losses or [float(losses[0])])[0]))
             last = int(beyond[0]) if len(beyond) else len(rows)
             ends = len(beyond) > 0 or state.epoch + last == options.epochs
@@ -85,10 +87,3 @@ def run_moments_loop(
             if ends:
                 w.copy_(iterates[last if np.isfinite(losses[last]) else max(last - 1, 0)])  # the last finite iterate
                 return StopReason("diverged") if len(beyond) else FINISHED
-
-
-def _compute_losses(problem: StandardizedProblem, W: Array) -> Array:
-    """Return the loss of each row of coefficients W (m, p), in float64."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        losses: Array = np.maximum(0.5 * ((W @ problem.H) * W).sum(1) - W @ problem.h + problem.y2, 0.0)
-    return losses

@@ -14,16 +14,11 @@ class SignalHandler:
     """Record a signal instead of stopping; a second one acts as it would without this handler.
 
     Only the main thread can. A signal that is ignored, or handled outside Python, keeps its handler.
-
-    Attributes
-    ----------
-    signal_number : the signal, None before one.
-    is_single : whether this process alone decides; processes that take steps together stop once `is_agreed`.
     """
 
     def __init__(self) -> None:
         self.signal_number: int | None = None
-        self.is_single, self.is_agreed = True, False
+        self.is_single, self.is_agreed = True, False  # a single process decides alone; others stop together, once all agree
         self._previous_handlers: dict[int, Any] = {}
 
     def install(self) -> None:

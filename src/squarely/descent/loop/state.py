@@ -25,19 +25,14 @@ from squarely.numerics import Array
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class History:
-    """The log of a run, one entry an epoch, and the best loss for early stopping.
+    """The log of a run, one entry an epoch, and the best loss for early stopping."""
 
-    Attributes
-    ----------
-    columns : name -> values: "loss", "lr", "momentum", "running_loss" (the mean over an epoch's batches, while the weights move),
-        metrics by name, and the same of validation rows after "val_".
-    best_loss, best_epoch, epochs_without_gain : the lowest watched loss, its epoch, and the epochs since then.
-    """
-
+    # Name -> values: "loss", "lr", "momentum", "running_loss" (the mean over an epoch's batches, while the weights move), metrics,
+    # and the same of validation rows after "val_".
     columns: dict[str, list[float]] = field(default_factory=lambda: {"loss": []})
-    best_loss: float = math.inf
+    best_loss: float = math.inf  # the lowest watched loss
     best_epoch: int = 0
-    epochs_without_gain: int = 0
+    epochs_without_gain: int = 0  # since then
 
     @property
     def losses(self) -> list[float]:
@@ -64,36 +59,23 @@ class History:
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class LoopState:
-    """A run between two updates.
-
-    Attributes
-    ----------
-    model, optimizer, scheduler : torch's objects; the scheduler may be None.
-    history : the log.
-    epoch, batch : complete epochs, and complete batches of the present one.
-    total : the sum of the present epoch's batch losses, each times its rows.
-    finite_parameters : the parameters when the loss was last finite. `best_parameters` : those of the lowest watched loss.
-    parameter_groups : the parameter groups of the optimizer, as they were when it was made.
-    generators : those of the user's loader.
-    mean, average_count, average_start : the average of the iterates, how many are in it, and the epoch of the first.
-    parameters : the trained tensors, detached: read and written without a graph.
-    """
+    """A run between two updates."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
-    scheduler: Any
-    parameters: list[torch.Tensor]
-    total: torch.Tensor
-    parameter_groups: tuple[ParameterGroup, ...]
-    finite_parameters: list[torch.Tensor]
-    best_parameters: list[torch.Tensor] | None = None
-    mean: list[torch.Tensor] | None = None
-    average_count: int = 0
-    average_start: int | None = None
-    generators: tuple[torch.Generator, ...] = ()
+    scheduler: Any  # torch's, or None
+    parameters: list[torch.Tensor]  # the trained tensors, detached: read and written without a graph
+    total: torch.Tensor  # the sum of the present epoch's batch losses, each times its rows
+    parameter_groups: tuple[ParameterGroup, ...]  # those of the optimizer when it was made
+    finite_parameters: list[torch.Tensor]  # when the loss was last finite
+    best_parameters: list[torch.Tensor] | None = None  # of the lowest watched loss
+    mean: list[torch.Tensor] | None = None  # the average of the iterates
+    average_count: int = 0  # iterates in the average
+    average_start: int | None = None  # the epoch of the first
+    generators: tuple[torch.Generator, ...] = ()  # of the user's loader
     history: History = field(default_factory=History)
-    epoch: int = 0
-    batch: int = 0
+    epoch: int = 0  # complete epochs
+    batch: int = 0  # complete batches of the present one
 
     @property
     def lr(self) -> float:

@@ -45,19 +45,12 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class StopReason:
-    """The end of a run.
+    """The end of a run."""
 
-    Attributes
-    ----------
-    status : one word. `reason` : a sentence, empty for a run that took all its epochs.
-    restored_epoch : the epoch whose parameters come back, None where the last ones stay. The final checkpoint has the last ones.
-    is_requested : whether a callback asked for it; it may answer otherwise when the run resumes.
-    """
-
-    status: str
-    reason: str = ""
-    restored_epoch: int | None = None
-    is_requested: bool = False
+    status: str  # one word
+    reason: str = ""  # a sentence, empty for a run that took all its epochs
+    restored_epoch: int | None = None  # whose parameters come back, None where the last ones stay; a checkpoint has the last ones
+    is_requested: bool = False  # whether a callback asked for it; it may answer otherwise when the run resumes
 
 
 FINISHED = StopReason("finished")

@@ -14,10 +14,9 @@ from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from squarely.data import report_count
-from squarely.descent.batches.batch_source import BatchSource
+from squarely.descent.batches.batch_source import BatchSource, RunInputs
 from squarely.descent.batches.in_memory import InMemoryBatches
 from squarely.descent.batches.loader import NonFiniteRowError
-from squarely.descent.batches.run_inputs import RunInputs
 from squarely.descent.loop.state import History, LoopState, set_parameters
 from squarely.descent.loop.stopping import FINISHED, StopReason, stop_reason
 from squarely.descent.model.losses import Gradient, measure, metrics_from_mse, new_criterion
@@ -35,30 +34,18 @@ Evaluate = Callable[[torch.Tensor | None], dict[str, float]]
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class LoopResult:
-    """The result of a loop.
-
-    Attributes
-    ----------
-    model, optimizer : the torch objects, as trained; the closed form has no optimizer.
-    losses : the loss at epochs 0, 1, ... as logged, each before the updates that follow it.
-    history : the complete log.
-    start, end : standardized coefficients (p,) before and after, the intercept first.
-    stop_reason : how it ended.
-    average_metrics : loss and metrics where `end` is an average of iterates, which no epoch has measured; else None.
-    last_iterate : the last iterate (p,), where `end` is an average of iterates; else None.
-    remarks : sentences on the checkpoints.
-    """
+    """The result of a loop."""
 
     model: nn.Module
-    optimizer: torch.optim.Optimizer | None
-    losses: Array
+    optimizer: torch.optim.Optimizer | None  # with its state; the closed form has none
+    losses: Array  # at epochs 0, 1, ... as logged, each before the updates that follow it
     history: History
-    start: Array
-    end: Array
+    start: Array  # standardized coefficients (p,) before, the intercept first
+    end: Array  # (p,) after
     stop_reason: StopReason
-    average_metrics: Mapping[str, float] | None = None
-    last_iterate: Array | None = None
-    remarks: tuple[str, ...] = ()
+    average_metrics: Mapping[str, float] | None = None  # where `end` is an average of iterates, which no epoch has measured
+    last_iterate: Array | None = None  # (p,) where `end` is an average of iterates
+    remarks: tuple[str, ...] = ()  # on the checkpoints
 
     @property
     def final_epoch(self) -> int:
@@ -101,7 +88,7 @@ def run_loop(
     gradient: Gradient,
     evaluate: Evaluate,
     distance: Callable[[], float],
-    save: Callable[[LoopState], None] = lambda state: None,
+    save: Callable[[LoopState], None],
 ) -> StopReason:
     """Train the state's model from its present epoch to the last one, or to an earlier end.
 

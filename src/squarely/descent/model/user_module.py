@@ -24,20 +24,15 @@ _DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropou
 class AffineForm:
     """A module as a function of its inputs, weight x + bias, and of its parameters.
 
-    Attributes
-    ----------
-    weight : (features,).
-    bias : None if it is zero for all values of the parameters.
-    trainable_parameters, frozen_parameters : names of the parameters with and without requires_grad.
-    is_quadratic : whether the outputs are linear in the trainable parameters, so that the mean squared error is quadratic in them.
-    is_plain : whether, in addition, a step moves weight and bias by lr times the gradient with respect to them: only then do limits
-        and rates from the spectrum of the inputs hold.
+    It is quadratic if the outputs are linear in the trainable parameters, so that the mean squared error is quadratic in them. It
+    is plain if, in addition, a step moves weight and bias by lr times the gradient with respect to them: only then do limits and
+    rates from the spectrum of the inputs hold.
     """
 
-    weight: Array
-    bias: float | None
-    trainable_parameters: tuple[str, ...]
-    frozen_parameters: tuple[str, ...]
+    weight: Array  # (features,)
+    bias: float | None  # None if it is zero for all values of the parameters
+    trainable_parameters: tuple[str, ...]  # names
+    frozen_parameters: tuple[str, ...]  # names of those with requires_grad=False
     is_quadratic: bool
     is_plain: bool
 

@@ -20,16 +20,10 @@ from squarely.numerics import Array
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class UserObjects:
-    """The torch objects that a user passes.
-
-    Attributes
-    ----------
-    model : trained in place. `initial_form` : its coefficients before.
-    loader : the rows, in batches.
-    """
+    """The torch objects that a user passes: a model, which is trained in place, and a loader."""
 
     model: nn.Module | None = None
-    initial_form: AffineForm | None = None
+    initial_form: AffineForm | None = None  # the coefficients of the model before training
     loader: LoaderSource | None = None
 
     @property

@@ -20,11 +20,11 @@ from squarely.descent.options.optimizers import (
     resolve_torch_class,
 )
 from squarely.descent.options.options import DTYPES, LOSS_NAMES, METRICS, TrainingOptions
-from squarely.errors import OptionError, first_line, require_one_of, suggest_name
+from squarely.errors import OptionError, first_line, read_float, require_one_of, show_value, suggest_name
 
 _DEFAULTS = TrainingOptions()
 _FLAGS = ("standardize", "stream", "nesterov", "shuffle", "replacement")
-_COUNTS = {"epochs": "asks for no update", "batch_size": "is no batch at all", "patience": "would stop before the first epoch"}
+_COUNTS = {"epochs": "asks for no update", "batch_size": "is not a batch size", "patience": "would stop before the first epoch"}
 _NUMBERS = {  # whether zero is valid, the bound above, and what to answer to other numbers
     "momentum": (True, 1.0, "is not in [0, 1). Usual values are 0 and 0.9."),
     "weight_decay": (True, math.inf, "is not a number of at least 0. Usual values are 0 and 0.01."),
@@ -169,7 +169,7 @@ def _check_lr(value: Any, dtype: str) -> float | str:
         raise OptionError(f"lr={value!r} is not a number. Give one, such as lr=0.01, or 'auto'.")
     lr = _check_number("lr", value)
     if not (math.isfinite(lr) and lr > 0):
-        raise OptionError(f"lr={value!r} is not a learning rate: it must be a finite number above zero. Try lr=0.01.")
+        raise OptionError(f"lr={show_value(value)} is not a learning rate: it must be a finite number above zero. Try lr=0.01.")
     if lr > torch.finfo(DTYPES[dtype]).max:
         raise OptionError(f"lr={lr:g} is beyond the range of {dtype}. The best rate is rarely above 1; try lr=0.01.")
     return lr
@@ -178,7 +178,7 @@ def _check_lr(value: Any, dtype: str) -> float | str:
 def _check_seed(value: Any) -> int:
     seed = _check_integer("seed", value)
     if not -(2**63) <= seed < 2**64:
-        raise OptionError(f"seed={seed} does not fit into 64 bits. Give a smaller number.")
+        raise OptionError(f"seed={show_value(seed)} does not fit into 64 bits. Give a smaller number.")
     return seed
 
 
@@ -205,9 +205,10 @@ def _check_average(options: TrainingOptions) -> int | None:
         return int(options.epochs) // 2
     average = _check_integer("average", options.average)
     if not 0 <= average < options.epochs:
+        last = show_value(int(options.epochs) - 1)
         raise OptionError(
-            f"average={average} is not one of the epochs 0 to {options.epochs - 1}. Give the first epoch of the average, or "
-            "True for the second half."
+            f"average={show_value(average)} is not one of the epochs 0 to {last}. Give the first epoch of the average, or True for "
+            "the second half."
         )
     return average
 
@@ -236,7 +237,7 @@ def _check_start(start: Any, dtype: str) -> tuple[float, ...] | None:
     if start is None:
         return None
     if isinstance(start, str) or not isinstance(start, Iterable):
-        raise OptionError(f"start={start!r} is not a list of numbers. Give one standardized coefficient for each column.")
+        raise OptionError(f"start={show_value(start)} is not a list of numbers. Give one standardized coefficient for each column.")
     values = tuple(_check_number("start", value) for value in start)
     if not all(abs(value) <= torch.finfo(DTYPES[dtype]).max for value in values):
         raise OptionError(f"start={list(values)!r} has a number that is not finite in {dtype}. Give finite numbers.")
@@ -265,24 +266,25 @@ def _check_flag(name: str, value: Any) -> bool:
 def _check_at_least_one(name: str, value: Any) -> int:
     number = _check_integer(name, value)
     if number < 1:
-        raise OptionError(f"{name}={value!r} {_COUNTS[name]}. Give a whole number of at least 1.")
+        raise OptionError(f"{name}={show_value(value)} {_COUNTS[name]}. Give a whole number of at least 1.")
     return number
 
 
 def _check_in_range(name: str, value: Any) -> float:
     number, (is_zero_valid, bound, problem) = _check_number(name, value), _NUMBERS[name]
     if not (number > 0.0 or (is_zero_valid and number == 0.0)) or not number < bound:
-        raise OptionError(f"{name}={value!r} {problem}")
+        raise OptionError(f"{name}={show_value(value)} {problem}")
     return number
 
 
 def _check_number(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise OptionError(f"{name}={value!r} is of type {type(value).__name__}, not a number. Give a number, such as 0.01.")
-    return float(value)
+    return read_float(name, value)
 
 
 def _check_integer(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise OptionError(f"{name}={value!r} is not a whole number. Give one, such as 1000.")
+    read_float(name, value)  # else sizes and rates that are computed from it would overflow
     return int(value)

@@ -15,25 +15,16 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParameterGroup:
-    """One parameter group of a torch optimizer; None for an option that its kind does not have.
+    """One parameter group of a torch optimizer; None for an option that its kind does not have."""
 
-    Attributes
-    ----------
-    kind : torch's name in small letters ("sgd", "adamw", ...), or the name of a class that is not torch's.
-    parameters : names of those that it moves, without frozen ones (requires_grad=False).
-    lr : learning rate before any scheduler changes it; NaN where the optimizer has none.
-    momentum, dampening, nesterov, weight_decay, maximize : as in torch.
-    decoupled : whether the decay bypasses the gradient (AdamW).
-    """
-
-    kind: str
-    parameters: tuple[str, ...]
-    lr: float
+    kind: str  # torch's name in small letters ("sgd", "adamw", ...), or the name of a class that is not torch's
+    parameters: tuple[str, ...]  # names of those that it moves, without frozen ones (requires_grad=False)
+    lr: float  # before any scheduler changes it; NaN where the optimizer has none
     momentum: float | None = None
     dampening: float | None = None
     nesterov: bool = False
     weight_decay: float | None = None
-    decoupled: bool = False
+    decoupled: bool = False  # whether the decay bypasses the gradient (AdamW)
     maximize: bool = False
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,8 +46,9 @@ def training_figure(options: TrainingOptions, result: LoopResult, prediction: Pr
         return draw([Panel(title=title, x_label="epoch", y_label=unit, marks=marks, log_y=bool((losses > 0).all()))])
     floor, predicted = prediction.floor, prediction.excess[: len(losses)]
     measured = np.where(losses > floor, losses - floor, np.nan)  # below the optimum is rounding: it has no logarithm
-    loss = [Curve(x=epochs, y=losses, label=label), _predicted_curve(epochs, floor + predicted), *others]
-    excess = [Curve(x=epochs, y=measured, label=label), _predicted_curve(epochs, predicted)]
+    new_curve = partial(Curve, x=epochs, label="predicted by theory", dashed=True)
+    loss = [Curve(x=epochs, y=losses, label=label), new_curve(y=floor + predicted), *others]
+    excess = [Curve(x=epochs, y=measured, label=label), new_curve(y=predicted)]
     return draw(
         [
             Panel(title=title, x_label="epoch", y_label=unit, marks=loss, log_y=result.has_diverged),
@@ -133,7 +135,3 @@ def metrics_table(options: TrainingOptions, result: LoopResult) -> Table:
     sets = [("training", ""), ("validation", "val_")][: 1 + bool(len(result.history.column("val_loss")))]
     rows = [(name, *(f"{result.final_values[prefix + name]:.8g}" for _, prefix in sets)) for name in options.metrics]
     return Table(("metric", *(name for name, _ in sets)), rows)
-
-
-def _predicted_curve(epochs: np.ndarray, losses: Array) -> Curve:
-    return Curve(x=epochs, y=losses, label="predicted by theory", dashed=True)

@@ -31,46 +31,29 @@ _GRAIN = 2**24  # products in an evaluation of all rows; with fewer, one thread 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class BatchedProblem:
-    """What runs are trained on.
+    """What runs are trained on."""
 
-    Attributes
-    ----------
-    evaluate : computes loss and gradient on all training rows; a `RowsEvaluator`, unless the engine is "moments".
-    evaluate_validation : computes the loss on the validation rows, if there are any.
-    n : the number of training rows.
-    """
-
-    evaluate: Evaluate
+    evaluate: Evaluate  # loss and gradient on all training rows; a `RowsEvaluator`, unless the engine is "moments"
     evaluate_validation: Evaluate | None
-    n: int
+    n: int  # training rows
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class ActiveRuns:
-    """The active runs, an array of S seeds by R places. A diverged run may keep its place, with weights and learning rate zero.
+    """The active runs, an array of S seeds by R places. A diverged run may keep its place, with weights and learning rate zero."""
 
-    Attributes
-    ----------
-    models, options : of all runs, whether active or not.
-    seeds : (S,) of the orders of the rows.
-    positions : (S, R) the position of each run among all options; `is_active` : whether it is active.
-    tensors, step : W, G and the tensors of the optimizer; the update. `updates` : how many have been taken.
-    rates : the learning rates; `column` (S, R) : the column of each run; `lr` (S, R, 1) : the rates of the next update.
-    weight_history : (33, S, R, p) the weights at the epochs since the last check, and at the one before.
-    """
-
-    models: Sequence[LinearRegression]
-    options: Sequence[TrainingOptions]
-    seeds: list[int]
-    positions: torch.Tensor
-    is_active: np.ndarray
-    tensors: RunTensors
+    models: Sequence[LinearRegression]  # of all runs, whether active or not
+    options: Sequence[TrainingOptions]  # of all runs
+    seeds: list[int]  # (S,) of the orders of the rows
+    positions: torch.Tensor  # (S, R) of each run among all options
+    is_active: np.ndarray  # (S, R)
+    tensors: RunTensors  # W, G and the state of the optimizer
     step: Step
     rates: LearningRates
-    column: torch.Tensor
-    lr: torch.Tensor
-    weight_history: torch.Tensor
-    updates: int = 0
+    column: torch.Tensor  # (S, R) of each run in the table of the rates
+    lr: torch.Tensor  # (S, R, 1) for the next update
+    weight_history: torch.Tensor  # (33, S, R, p) at the epochs since the last check, and at the one before
+    updates: int = 0  # so far
 
     @classmethod
     def start(

@@ -45,19 +45,12 @@ FROZEN_LR = -1  # the column with rates zero, for ended runs that keep their pla
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class LearningRates:
-    """The learning rates of runs, step by step, from torch's own scheduler.
+    """The learning rates of runs, step by step, from torch's own scheduler."""
 
-    Attributes
-    ----------
-    by_epoch : (epochs + 1, D) in float64; `column` maps an initial rate to its column. One row if nothing changes.
-    table : (steps, D + 1) in the dtype of the weights, with zeros as the last column.
-    change : "epoch" or "batch", when the scheduler takes a step; empty without one.
-    """
-
-    by_epoch: Array
-    column: Mapping[float, int]
-    table: torch.Tensor
-    change: str
+    by_epoch: Array  # (epochs + 1, D) in float64, a column for each initial rate; one row if nothing changes
+    column: Mapping[float, int]  # initial rate -> its column
+    table: torch.Tensor  # (steps, D + 1) in the dtype of the weights, with zeros as the last column
+    change: str  # "epoch" or "batch", when the scheduler takes a step; empty without one
 
 
 def new_rates(options: Sequence[TrainingOptions], batches: int, like: torch.Tensor) -> LearningRates:

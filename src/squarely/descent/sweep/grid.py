@@ -13,7 +13,7 @@ import numpy as np
 from squarely.descent.options.checks import check_options
 from squarely.descent.options.optimizers import BATCH_SCHEDULERS
 from squarely.descent.options.options import TrainingOptions
-from squarely.errors import OptionError
+from squarely.errors import OptionError, join_words, show_value
 
 SWEPT = ("lr", "batch_size", "seed", "momentum", "weight_decay")
 MAX_RUNS = 100_000  # runs in a sweep
@@ -23,16 +23,10 @@ _UNSUPPORTED_OPTIONS = ("amsgrad", "maximize")  # options of optimizers that the
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
-    """The runs of a sweep.
+    """The runs of a sweep."""
 
-    Attributes
-    ----------
-    options : one set for each combination; the last option in `SWEPT` changes fastest.
-    varied : the names of the options that have several values.
-    """
-
-    options: tuple[TrainingOptions, ...]
-    varied: tuple[str, ...]
+    options: tuple[TrainingOptions, ...]  # one set for each combination; the last option in `SWEPT` changes fastest
+    varied: tuple[str, ...]  # the names of the options that have several values
 
 
 def make_grid(options: Mapping[str, Any]) -> Grid:
@@ -49,7 +43,13 @@ def make_grid(options: Mapping[str, Any]) -> Grid:
     >>> len(made.options), made.varied, made.options[1].seed
     (6, ('lr', 'seed'), 1)
     """
-    _require_single(options)
+    for name, value in options.items():
+        is_several = isinstance(value, list | tuple | set | range | np.ndarray)
+        if is_several and name not in (*SWEPT, *_SEQUENCES):
+            raise OptionError(
+                f"{name}={value!r} has several values, and only {join_words(SWEPT)} can vary within a sweep. Give one value, and "
+                "call sweep once for each."
+            )
     axes = {name: _check_values(name, options[name]) for name in SWEPT if name in options}
     count = math.prod(map(len, axes.values()))
     if count > MAX_RUNS:
@@ -92,17 +92,6 @@ def why_not_batched(options: TrainingOptions) -> str | None:
     return next((reason for reason, holds in reasons.items() if holds), None)
 
 
-def _require_single(options: Mapping[str, Any]) -> None:
-    for name, value in options.items():
-        is_several = isinstance(value, list | tuple | set | range | np.ndarray)
-        if is_several and name not in SWEPT and name not in _SEQUENCES:
-            *others, last = SWEPT
-            raise OptionError(
-                f"{name}={value!r} has several values, and only {', '.join(others)} and {last} can vary within a sweep. "
-                f"Give one value, and call sweep once for each."
-            )
-
-
 def _check_values(name: str, value: Any) -> Sequence[Any]:
     is_several = isinstance(value, Iterable) and not isinstance(value, str) and np.ndim(np.asarray(value, dtype=object)) > 0
     values = list(value) if is_several else [value]
@@ -110,7 +99,7 @@ def _check_values(name: str, value: Any) -> Sequence[Any]:
         example = {"batch_size": "[32, 256]", "seed": "[0, 1, 2]", "momentum": "[0, 0.9]"}.get(name, "[0.01, 0.001]")
         noun = "learning rate" if name == "lr" else name.replace("_", " ")
         raise OptionError(f"{name}=[] names no {noun}. Give at least one, such as {name}={example}.")
-    texts = [repr(value) for value in values]
+    texts = [show_value(value) for value in values]
     if len(set(texts)) < len(texts):
         twice = next(text for text in texts if texts.count(text) > 1)
         raise OptionError(f"{name}= has {twice} twice, and would train the same run twice. Leave one of them out.")
