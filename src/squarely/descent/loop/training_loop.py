@@ -34,18 +34,30 @@ Evaluate = Callable[[torch.Tensor | None], dict[str, float]]
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class LoopResult:
-    """The result of a loop."""
+    """The result of a loop.
+
+    Attributes
+    ----------
+    model, optimizer : the torch objects, as trained; the closed form has no optimizer.
+    losses : the loss at epochs 0, 1, ... as logged, each before the updates that follow it.
+    history : the complete log.
+    start, end : standardized coefficients (p,) before and after, the intercept first.
+    stop_reason : how it ended.
+    average_metrics : loss and metrics where `end` is an average of iterates, which no epoch has measured; else None.
+    last_iterate : the last iterate (p,), where `end` is an average of iterates; else None.
+    remarks : sentences on the checkpoints.
+    """
 
     model: nn.Module
-    optimizer: torch.optim.Optimizer | None  # with its state; the closed form has none
-    losses: Array  # at epochs 0, 1, ... as logged, each before the updates that follow it
+    optimizer: torch.optim.Optimizer | None
+    losses: Array
     history: History
-    start: Array  # standardized coefficients (p,) before, the intercept first
-    end: Array  # (p,) after
+    start: Array
+    end: Array
     stop_reason: StopReason
-    average_metrics: Mapping[str, float] | None = None  # where `end` is an average of iterates, which no epoch has measured
-    last_iterate: Array | None = None  # (p,) where `end` is an average of iterates
-    remarks: tuple[str, ...] = ()  # on the checkpoints
+    average_metrics: Mapping[str, float] | None = None
+    last_iterate: Array | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def final_epoch(self) -> int:

@@ -17,14 +17,21 @@ from squarely.numerics import Array
 class PredictedCurve:
     """What theory predicts, once the optimum is known. For SGD on all rows it is exact in exact arithmetic.
 
-    With mini-batches `excess` is the mean over the orders of rows, and `gap` the root of the mean square.
+    Attributes
+    ----------
+    excess : (epochs + 1,) the loss above the optimum at epochs 0 to `epochs`; with mini-batches its mean over the orders of rows.
+    floor : the loss at the optimum.
+    gap : (p,) coefficients after the last update minus the optimum, in the units of the data; with mini-batches the root of the
+        mean square.
+    form : what the curve is, in a few words; empty for an exact one.
+    final_epoch : the epoch whose parameters the run ends with; -1 for the last one.
     """
 
-    excess: Array  # (epochs + 1,) the loss above the optimum at epochs 0 to `epochs`
-    floor: float  # the loss at the optimum
-    gap: Array  # (p,) coefficients after the last update minus the optimum, in the units of the data
-    form: str = ""  # what the curve is, in a few words; empty for an exact one
-    final_epoch: int = -1  # the epoch whose parameters the run ends with; -1 for the last one
+    excess: Array
+    floor: float
+    gap: Array
+    form: str = ""
+    final_epoch: int = -1
 
     @property
     def losses(self) -> Array:

@@ -26,23 +26,35 @@ _RATE_FRACTIONS = np.geomspace(1e-4, 0.5, 60)  # of the limit: the candidates of
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class RunTheory:
-    """What is known of a run before it starts; numbers are None where there is no theory (Adam, other losses).
+    """What is known of a run before it starts.
 
-    `lr_limit` is the constant learning rate at and above which descent diverges, at this momentum. With mini-batches it is the
-    limit of the mean square for rows drawn with replacement. Reshuffled rows settle below it, and may settle above it.
+    Attributes
+    ----------
+    spectrum : eigenvalues and eigenvectors of the Hessian (2/n) X'X in standardized columns.
+    lr_limit : the constant learning rate at and above which descent diverges, at this momentum; None where there is no theory
+        (Adam, other losses). With mini-batches it is the limit of the mean square for rows drawn with replacement. Reshuffled rows
+        settle below it, and may settle above it.
+    lr_best : the best constant learning rate for all rows at this momentum, or None.
+    kappa : condition number of the Hessian.
+    rate : the factor by which the slowest direction shrinks in an epoch at a constant learning rate, in the long run, or None.
+    noise : what single rows add to the gradient, and `batches` how they are drawn; None for full batches.
+    floor : the mean loss above the optimum that the noise of batches sustains; zero for full batches, None if not known.
+    floor_se : the distance to the optimum at that floor, in standard errors of all coefficients together.
+    is_floor_rough : whether reshuffled batches have a rate above a quarter of the limit, where `floor` may be far too low.
+    warnings : what will go wrong, with the numbers, and what helps.
     """
 
-    spectrum: theory.Spectrum  # of the Hessian (2/n) X'X in standardized columns
+    spectrum: theory.Spectrum
     lr_limit: float | None
-    lr_best: float | None  # the best constant learning rate for all rows at this momentum
-    kappa: float  # condition number of the Hessian
-    rate: float | None  # the factor by which the slowest direction shrinks in an epoch at a constant learning rate, in the long run
-    warnings: tuple[str, ...]  # what will go wrong, with the numbers, and what helps
-    noise: theory.Noise | None = None  # what single rows add to the gradient; None for full batches
-    batches: theory.Batches | None = None  # how rows are drawn; None for full batches
-    floor: float | None = None  # the mean loss above the optimum that the noise of batches sustains; zero for full batches
-    floor_se: float | None = None  # the distance to the optimum at that floor, in standard errors of all coefficients together
-    is_floor_rough: bool = False  # whether reshuffled batches have a rate above a quarter of the limit: `floor` may be too low
+    lr_best: float | None
+    kappa: float
+    rate: float | None
+    warnings: tuple[str, ...]
+    noise: theory.Noise | None = None
+    batches: theory.Batches | None = None
+    floor: float | None = None
+    floor_se: float | None = None
+    is_floor_rough: bool = False
 
     @property
     def limit_label(self) -> str:
