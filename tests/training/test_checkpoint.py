@@ -24,7 +24,7 @@ from tests.support.checks import CARS, need
 torch = need("torch")
 need("safetensors")
 
-from squarely.descent.checkpoint.files import UnreadableCheckpointError, read_checkpoint  # noqa: E402
+from squarely.descent.checkpoint.format import UnreadableCheckpointError, read_checkpoint  # noqa: E402
 from squarely.descent.checkpoint.serialize import describe_value, from_plain, to_plain  # noqa: E402
 from squarely.descent.options.optimizers import OPTIMIZERS, SCHEDULERS  # noqa: E402
 from tests.support.runs import DATA, FORMULA, bits, no_waiting_for_the_disk, train  # noqa: E402, F401

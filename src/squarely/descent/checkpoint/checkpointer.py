@@ -7,14 +7,14 @@ import time
 import numpy as np
 import torch
 
-from squarely.descent.checkpoint.files import (
+from squarely.descent.checkpoint.fingerprint import RunFingerprint
+from squarely.descent.checkpoint.format import (
     Checkpoint,
     UnreadableCheckpointError,
     checkpoints_in,
     read_checkpoint,
     write_checkpoint,
 )
-from squarely.descent.checkpoint.fingerprint import RunFingerprint
 from squarely.descent.checkpoint.policy import CheckpointPolicy
 from squarely.descent.checkpoint.serialize import NamedTensors
 from squarely.descent.checkpoint.state_dict import loader_generators, restore, rng_states, set_rng_states, to_checkpoint

@@ -15,7 +15,7 @@ from squarely.descent.batches.in_memory import InMemoryBatches
 from squarely.descent.batches.loader import LoaderBatches
 from squarely.descent.batches.loader_pairs import unknown_sampler_name
 from squarely.descent.batches.streamed import StreamedBatches
-from squarely.descent.checkpoint.files import Checkpoint
+from squarely.descent.checkpoint.format import Checkpoint
 from squarely.descent.checkpoint.serialize import describe_class, describe_value
 from squarely.descent.loop.training_loop import SINGLE_THREAD_CELLS
 from squarely.descent.options.optimizers import weight_decay_of

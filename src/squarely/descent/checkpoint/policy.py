@@ -10,7 +10,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from squarely.descent.checkpoint.files import checkpoints_in
+from squarely.descent.checkpoint.format import checkpoints_in
 from squarely.errors import DataError, MissingExtraError, OptionError, show_value
 from squarely.storage.disk import local_path, writable_folder
 

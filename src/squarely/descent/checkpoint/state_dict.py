@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from squarely.descent.checkpoint.files import Checkpoint, UnreadableCheckpointError
 from squarely.descent.checkpoint.fingerprint import RunFingerprint, require_same_run
+from squarely.descent.checkpoint.format import Checkpoint, UnreadableCheckpointError
 from squarely.descent.checkpoint.serialize import (
     NamedTensors,
     copy_to_cpu,
