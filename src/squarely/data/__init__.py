@@ -28,7 +28,6 @@ from squarely.data.scan.prefetch import prefetch_items
 from squarely.data.scan.progress import Scan, expect, listen, pass_counter, report_count, scan_purpose, silent
 from squarely.data.source import (
     BATCH_ROWS,
-    RowRange,
     Source,
     is_aggregate_only,
     require_columns,
@@ -56,7 +55,6 @@ __all__ = [
     "Query",
     "Row",
     "RowAccount",
-    "RowRange",
     "Scan",
     "Source",
     "SplitSource",

@@ -50,7 +50,6 @@ class DuckDBSource(QuerySource):
         self.duplicate_names = frozenset(name for name in self._names if self._names.count(name) > 1)
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
-        """Yield the named columns in batches, in the order of DuckDB's rows."""
         names = [*numbers, *labels]
         relation = self._relation if self._order_by is None else self._relation.order(self._position(self._order_by))
         with self._translate_errors(), keyboard_interrupts():
@@ -60,11 +59,9 @@ class DuckDBSource(QuerySource):
                     yield from record_batches(batch.columns[: len(names)], batch.num_rows)
 
     def category_order(self, name: str) -> tuple[Level, ...] | None:
-        """Return the values of an ENUM."""
         return enum_values(self._types[self._names.index(name)])
 
     def column(self, values: Array, name: str) -> pa.ChunkedArray:
-        """Return values, one for each row, as an Arrow column."""
         return pa.chunked_array([pa.array(values)])
 
     def _position(self, name: str) -> str:

@@ -84,11 +84,9 @@ class PartitionSource(Source):
             yield _concat_batches(waiting)
 
     def kind(self, name: str) -> Kind:
-        """Return what a column holds in all partitions."""
         return self._description.kinds[name]
 
     def category_order(self, name: str) -> tuple[Level, ...] | None:
-        """Return the levels that the whole table declares."""
         return self._description.orders[name]
 
 

@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from squarely.data.dtypes import Kind, Level, kind_of
 from squarely.data.query import ColumnInfo, Query, Row, apply_stages, column_info_of, with_aliases
-from squarely.data.source import Source, require_columns, require_unique_order
+from squarely.data.source import Source, require_columns
+from squarely.errors import DataError, pluralize
 
 
 class QuerySource(Source):
@@ -42,15 +43,12 @@ class QuerySource(Source):
         """Turn the engine's errors into a DataError."""
 
     def kind(self, name: str) -> Kind:
-        """Return what a column holds."""
         return kind_of(self._arrow_type(name))
 
     def column_info(self, name: str) -> ColumnInfo:
-        """Return what a query must know of a column."""
         return column_info_of(self._arrow_type(name), self.columns[name])
 
     def aggregate(self, query: Query, results: Mapping[str, nw.Expr], keys: Sequence[str] = ()) -> list[Row]:
-        """Compute results in the engine."""
         expressions, size = [result.alias(name) for name, result in results.items()], self.require_engine().max_aggregates
         rows: dict[tuple[Any, ...], dict[str, Any]] = {}
         with self._translate_errors():
@@ -78,7 +76,17 @@ class QuerySource(Source):
         require_columns(self, [name])
         with self._translate_errors():
             row = self._fetch_rows(self._count_values(name))[0]
-        require_unique_order(self, name, rows=int(row["n0"]), values=int(row["n1"]), distinct_values=int(row["n2"]))
+        rows, values, distinct_values = (int(row[count]) for count in ("n0", "n1", "n2"))
+        if values < rows:
+            raise DataError(
+                f"{name!r} of {self.label} is empty in {pluralize(rows - values, 'row')}, so order_by={name!r} does not place "
+                "these rows. Leave them out of the table, or order by a column without gaps."
+            )
+        if distinct_values < rows:
+            raise DataError(
+                f"{name!r} of {self.label} has {pluralize(distinct_values, 'distinct value')} in {pluralize(rows, 'row')}, so "
+                f"order_by={name!r} does not determine their order. Order by a column whose values are all different."
+            )
         return self._sorted(name)
 
     def _count_values(self, name: str) -> nw.LazyFrame[Any]:

@@ -75,12 +75,6 @@ def to_arrow_rows(batches: BatchIterator) -> BatchIterator:
         yield pa.record_batch({"payload": pa.array([sink.getvalue().to_pybytes()], pa.binary())})
 
 
-def from_arrow_rows(payload: bytes) -> BatchIterator:
-    """Unpack a row of `to_arrow_rows`."""
-    with pa.ipc.open_stream(payload) as stream:
-        yield from stream
-
-
 def _get_partition_id() -> int:
     from pyspark import TaskContext
 

@@ -145,7 +145,6 @@ class ArraysSource(InMemorySource):
         return [columns[name] for name in names], next(iter(lengths.values()), 0)
 
     def category_order(self, name: str) -> tuple[Level, ...] | None:
-        """Return the categories of a pandas Categorical, a Polars Enum or an ordered Arrow dictionary."""
         values = self._arrays[name]
         if isinstance(values, pa.Array | pa.ChunkedArray):
             return ordered_levels(values)

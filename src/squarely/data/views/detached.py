@@ -17,7 +17,6 @@ class DetachedSource(Source):
         self.columns = dict(columns)
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> NoReturn:
-        """Raise a DataError: there are no rows."""
         raise DataError(
             f"This needs the rows of {self.label}, which a loaded or merged fit does not have. Fit the data again; predictions "
             "need only new rows."

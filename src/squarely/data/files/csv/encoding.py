@@ -23,14 +23,7 @@ _PIECE, _GZIP_PIECE = 2**20, 2**22  # bytes
 
 @dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
 class CsvText:
-    """The text that DuckDB reads: the user's file, or a copy of it.
-
-    Attributes
-    ----------
-    file : the user's file.
-    path : the path of the text.
-    is_gzip : whether the text is gzipped.
-    """
+    """The text at `path` that DuckDB reads: the user's `file`, or a copy of it; `is_gzip` is about the text."""
 
     file: LocalFile
     path: Path

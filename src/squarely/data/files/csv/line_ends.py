@@ -74,12 +74,10 @@ class LineEnds:
             with self._open_lines() as file:
                 reader = self._csv_reader(file)
                 next(reader, None)
-                for row in reader:
-                    if row and self._is_extra(row) != self.has_extra_field:
-                        return reader.line_num, len(row)
+                others = (row for row in reader if row and self._is_extra(row) != self.has_extra_field)
+                return next(((reader.line_num, len(row)) for row in others), None)
         except csv.Error:
             return None
-        return None
 
 
 def _has_pair(block: bytes, pair: bytes) -> bool:
