@@ -168,8 +168,8 @@ def parses_as_number(text: object, *, decimal_comma: bool = False) -> bool:
     return True
 
 
-INTEGER_TEXT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
-FRACTION_TEXT = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
+_INTEGER_TEXT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+_FRACTION_TEXT = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 TRUTH_WORDS = {"true": True, "false": False}
 
 
@@ -187,8 +187,8 @@ def exact_number(text: str) -> Any:
     """Do as `level_number`, but parse integers of any size."""
     if text.lower() in TRUTH_WORDS:
         return TRUTH_WORDS[text.lower()]
-    if INTEGER_TEXT.fullmatch(text):
+    if _INTEGER_TEXT.fullmatch(text):
         return int(text)
-    if FRACTION_TEXT.fullmatch(text):
+    if _FRACTION_TEXT.fullmatch(text):
         return float(text) if math.isfinite(float(text)) else text
     return text

@@ -60,14 +60,14 @@ def _await(client: Any, futures: Sequence[Any]) -> None:
     """Wait until all are done; raise a DataError if the cluster has no workers, for which Dask itself waits forever."""
     from distributed import wait
 
-    last_seen = time.monotonic()
+    last_alive = time.monotonic()
     while any(not future.done() for future in futures):
         with client.as_current(), suppress(TimeoutError):
             wait(futures, timeout=_POLL_SECONDS)  # type: ignore[no-untyped-call]  # Dask's are
             return
         now = time.monotonic()
-        last_seen = now if client.nthreads() else last_seen
-        if now - last_seen > _WORKER_TIMEOUT:
+        last_alive = now if client.nthreads() else last_alive
+        if now - last_alive > _WORKER_TIMEOUT:
             raise DataError(
                 f"The cluster has had no worker for {_WORKER_TIMEOUT:.0f} seconds, and tasks are waiting. Check why its workers "
                 "ended, and start new ones before you run again."

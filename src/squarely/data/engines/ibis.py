@@ -40,7 +40,6 @@ def _is_finite(x: nw.Expr) -> nw.Expr:
 class IbisSource(QuerySource):
     """An Ibis table. Its rows have no order until `sort_by` sorts them, and only then can they be read."""
 
-    ordered = False
     label = "the Ibis table"
 
     def __init__(self, table: ibis.Table, *, order_by: str | None = None) -> None:

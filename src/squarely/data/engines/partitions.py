@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
 
@@ -26,8 +26,6 @@ from squarely.data.scan.threads import single_threaded
 from squarely.data.source import BATCH_ROWS, Columns, Source
 from squarely.data.tree_reduce import leaves, reduce_tree
 from squarely.errors import DataError, SquarelyError
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,7 +63,6 @@ class QuerySource(Source):
         return list(rows.values())
 
     def sum_squared_differences(self, query: Query, column: str) -> float:
-        """Sum the squared differences of a query's column between consecutive rows; NaN unless the rows are sorted."""
         if self._order_by is None:
             return math.nan
         difference = nw.col(column) - nw.col(column).shift(1).over(order_by="o0")
@@ -72,7 +71,6 @@ class QuerySource(Source):
             return float(self._fetch_rows(frame)[0]["s0"])
 
     def sort_by(self, name: str) -> Source:
-        """Return the rows in the order of a column that is different in every row."""
         require_columns(self, [name])
         with self._translate_errors():
             row = self._fetch_rows(self._count_values(name))[0]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,8 +17,6 @@ from squarely.data.scan.account import CAUSES, RowAccount
 from squarely.data.source import Source, unsupported_column_error
 from squarely.errors import DataError
 from squarely.numerics import EXACT_INTEGERS, Array
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -141,7 +139,6 @@ def decode_batch(source: Source, numbers: Sequence[str], labels: Sequence[str], 
 
 
 def _decode_categories(source: Source, name: str, column: pa.Array) -> CategoricalColumn:
-    """Decode a column as distinct values and codes."""
     if kind_of(column.type) == "other":
         raise unsupported_column_error(source, name, str(column.type))
     encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
