@@ -16,8 +16,8 @@ from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 from squarely._version import __version__
-from squarely.data.engines.errors import translate_errors
 from squarely.data.engines.partitions import build_py_files
+from squarely.data.engines.query_source import translate_errors
 from squarely.errors import DataError, first_line
 
 _MAX_TASKS = 128  # results of a local scheduler in memory at once; with fewer, starting a pool of processes costs too much

@@ -15,8 +15,7 @@ import narwhals as nw
 import pyarrow as pa
 
 from squarely.data.dtypes import Level
-from squarely.data.engines.errors import translate_errors
-from squarely.data.engines.query_source import QuerySource, enum_values
+from squarely.data.engines.query_source import QuerySource, enum_values, translate_errors
 from squarely.data.query import Engine, Row, keyboard_interrupts
 from squarely.data.source import BATCH_ROWS, record_batches
 from squarely.errors import DataError, first_line

@@ -10,8 +10,7 @@ import narwhals as nw
 import pyarrow as pa
 
 from squarely.data.dtypes import Level
-from squarely.data.engines.errors import translate_errors
-from squarely.data.engines.query_source import QuerySource
+from squarely.data.engines.query_source import QuerySource, translate_errors
 from squarely.data.frames.dataframe import DataFrameSource
 from squarely.data.query import Engine, Query, Row
 from squarely.data.source import BATCH_ROWS, record_batches

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import narwhals as nw
@@ -14,7 +14,7 @@ import pyarrow as pa
 from squarely.data.dtypes import Kind, Level, kind_of
 from squarely.data.query import ColumnInfo, Query, Row, apply_stages, column_info_of, with_aliases
 from squarely.data.source import Source, require_columns
-from squarely.errors import DataError, pluralize
+from squarely.errors import DataError, SquarelyError, pluralize
 
 
 class QuerySource(Source):
@@ -105,3 +105,16 @@ def enum_values(kind: Any) -> tuple[Level, ...] | None:
     """Return the values of a DuckDB type if it is an ENUM."""
     levels = dict(kind.children)["values"] if kind.id == "enum" else None
     return tuple(levels) if isinstance(levels, list) else None
+
+
+@contextmanager
+def translate_errors(
+    to_error: Callable[[Exception], DataError], caught: tuple[type[Exception], ...] = (Exception,)
+) -> Iterator[None]:
+    """Raise what `to_error` makes of an engine's error; by default of any, because a user's own query may raise anything."""
+    try:
+        yield
+    except SquarelyError:
+        raise
+    except caught as error:
+        raise to_error(error) from error

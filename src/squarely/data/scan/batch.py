@@ -109,14 +109,13 @@ class Batch:
     def count_gaps(self, numbers: Iterable[str], labels: Iterable[str] = (), among: np.ndarray | None = None) -> RowAccount:
         """Count the gaps in these columns, within the mask `among` (m,) if given; rows outside it count as filtered."""
         numbers, labels, rows = list(numbers), list(labels), slice(None) if among is None else among
-        dropped, rounded, casts = {}, {}, {}
+        casts = {name: cast for name in numbers if (cast := self.numbers[name].cast)}
+        dropped, rounded = {}, {}
         for name in numbers:
             if self.numbers[name].is_integer:
                 sizes = np.abs(self.numbers[name].values[rows])
                 if inexact := int(((sizes >= EXACT_INTEGERS) & (sizes < np.inf)).sum()):
                     rounded[name] = inexact
-            if cast := self.numbers[name].cast:
-                casts[name] = cast
         gaps = [(name, self.numbers[name].gaps) for name in numbers] + [(name, self.labels[name].gaps) for name in labels]
         for name, codes in gaps:
             causes = [] if codes is None else [int((codes[rows] == i).sum()) for i, _ in enumerate(CAUSES, start=1)]

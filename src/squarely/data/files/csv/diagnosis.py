@@ -17,12 +17,7 @@ _COLUMN_COUNT_ERRORS = ("Number of Columns", "sniffing", "TOO MANY COLUMNS")
 
 
 def read_header(text: CsvText) -> str:
-    """Return the header line without its quoted parts, which may hold any sign and even line ends.
-
-    Raises
-    ------
-    DataError : the text begins with null bytes or a blank line.
-    """
+    """Return the header line without its quoted parts, which may hold line ends; null bytes or a blank line are a DataError."""
     label = text.file.label
     with text.file.reading("CSV"), text.open() as file:
         first = file.read(_LONGEST_LINE)
