@@ -46,11 +46,7 @@ def declared_levels(chunks: Iterable[pa.Array]) -> tuple[Level, ...] | None:
 def merge_level_orders(name: str, orders: Mapping[str, Sequence[Level]]) -> tuple[Level, ...]:
     """Merge the level orders of a column that several files declare, such that each file's order is preserved.
 
-    `orders` has the files' names as keys.
-
-    Raises
-    ------
-    DataError : two files declare two levels in opposite orders.
+    `orders` has the files' names as keys. Two files with opposite orders of two levels are a DataError.
 
     >>> merge_level_orders("g", {"a": ["low", "high"], "b": ["low", "mid", "high", "top"]})
     ('low', 'mid', 'high', 'top')

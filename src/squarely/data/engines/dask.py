@@ -20,7 +20,7 @@ from squarely.data.engines.partitions import (
     PartitionSource,
     describe_columns,
     merge_payloads,
-    run_on_partition,
+    pack_result,
     unpack_payload,
 )
 from squarely.data.frames.dataframe import DataFrameSource
@@ -137,7 +137,7 @@ def _is_vague(dtype: Any) -> bool:
 
 def _run_packed(frame: Any, number: int, packed: bytes) -> bytes:
     columns, work = pickle.loads(packed)  # noqa: S301  # from the user's own process
-    return run_on_partition(columns, number, _read_partition(frame, columns, number), work)
+    return pack_result(lambda: work(PartitionSource(columns, _read_partition(frame, columns, number), number)))
 
 
 def _merge_packed(payloads: Sequence[bytes], packed: bytes) -> bytes:

@@ -30,9 +30,7 @@ _SERVED_CLIENTS: weakref.WeakSet[Any] = weakref.WeakSet()  # the clients whose w
 def compute_tasks(tasks: Sequence[Any], label: str, *, max_tasks: int | None = None) -> Iterator[Any]:
     """Yield the results of delayed tasks in order, computed by the scheduler that Dask would use, at most `max_tasks` at once.
 
-    Raises
-    ------
-    DataError : the scheduler, a worker or the user's own graph fails; Dask's error is its cause.
+    A failure of the scheduler, a worker or the user's own graph is a DataError, with Dask's error as its cause.
     """
     from dask.base import compute
 

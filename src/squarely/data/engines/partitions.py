@@ -96,24 +96,18 @@ def _concat_batches(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     return pa.record_batch(joined, names=[str(i) for i in range(len(joined))])
 
 
-def run_on_partition(
-    description: PartitionColumns, number: int, batches: Iterable[pa.RecordBatch], work: Callable[[Source], Any]
-) -> bytes:
-    """Run `work` on a partition in one thread, and pack its result or its error, if that is one of squarely's."""
-    return _pack_result(lambda: work(PartitionSource(description, batches, number)))
-
-
-def merge_payloads(payloads: Iterable[bytes], merge: Callable[[Any, Any], Any]) -> bytes:
-    """Merge the results of consecutive partitions in one thread, and pack the branches, or the first error."""
-    return _pack_result(lambda: reduce_tree(leaves(map(unpack_payload, payloads)), merge))
-
-
-def _pack_result(compute: Callable[[], Any]) -> bytes:
+def pack_result(compute: Callable[[], Any]) -> bytes:
+    """Run a function in one thread, and pack its result or its error, if that is one of squarely's."""
     try:
         with single_threaded(), silent(True):
             return pickle.dumps((compute(), None))
     except SquarelyError as error:
         return pickle.dumps((None, (type(error).__name__, str(error))))
+
+
+def merge_payloads(payloads: Iterable[bytes], merge: Callable[[Any, Any], Any]) -> bytes:
+    """Merge the results of consecutive partitions in one thread, and pack the branches, or the first error."""
+    return pack_result(lambda: reduce_tree(leaves(map(unpack_payload, payloads)), merge))
 
 
 def unpack_payload(packed: bytes) -> Any:
