@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from squarely.data.engines.partitions import merge_payloads, unpack_payload
-from squarely.data.tree_reduce import block_size, chunked, leaves, reduce_all
+from squarely.data.tree_reduce import block_size, leaves, reduce_all
 from squarely.errors import DataError, FormulaError
 
 
@@ -19,9 +19,8 @@ def packed(done, failed=None):
 def test_blocks_change_no_bit(parts, size):
     sums = list(np.random.default_rng(parts).normal(size=(parts, 50)) * 10.0 ** np.arange(50))
     here = reduce_all(leaves(sums), np.add, np.zeros(50))
-    there = [
-        branch for block in chunked([packed(x) for x in sums], size) for branch in unpack_payload(merge_payloads(block, np.add))
-    ]
+    blocks = [map(packed, sums[first : first + size]) for first in range(0, parts, size)]
+    there = [branch for block in blocks for branch in unpack_payload(merge_payloads(block, np.add))]
     assert reduce_all(there, np.add, np.zeros(50)).tolist() == here.tolist()
     assert sum(count for count, _ in there) == parts
 

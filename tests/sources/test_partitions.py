@@ -1,6 +1,7 @@
 """Rows in parts that stay where they are: the same answers, and nothing travels but sums."""
 
 import pickle
+from functools import partial
 
 import cloudpickle
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 import squarely as sq
 from squarely.data import Source, open_source
-from squarely.data.engines.partitions import describe_columns, run_on_partition, unpack_payload
+from squarely.data.engines.partitions import PartitionSource, describe_columns, pack_result, unpack_payload
 from squarely.design.learning.quantiles import start_search
 from squarely.errors import DataError, FormulaError
 from tests.support.checks import CARS, assert_close
@@ -41,7 +42,8 @@ class Parted(Source):
         (batch,) = self.whole.read(*columns)
         for number, (first, stop) in enumerate(zip([0, *self.ends], [*self.ends, batch.num_rows], strict=True)):
             part = [batch.slice(first, (stop - first) // 2), batch.slice(first + (stop - first) // 2, -(-(stop - first) // 2))]
-            self.sent.append(run_on_partition(held, number, part, pickle.loads(packed)))  # noqa: S301
+            source, unpacked = PartitionSource(held, part, number), pickle.loads(packed)  # noqa: S301
+            self.sent.append(pack_result(partial(unpacked, source)))
             yield 1, unpack_payload(self.sent[-1])
 
     def kind(self, name):

@@ -98,6 +98,20 @@ def test_a_sub_package_has_one_sentence_and_no_imports():
             assert len(body[0].value.value.strip().splitlines()) == 1, str(path)
 
 
+def test_a_method_of_a_source_without_a_docstring_overrides_one_that_has_it():
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for module, path in modules().items() if package_of(module) == "data"]
+    classes = {node.name: node for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)}
+    assert "Source" in classes
+
+    def documented(name):
+        methods = {node.name for node in classes[name].body if isinstance(node, ast.FunctionDef) and ast.get_docstring(node)}
+        return methods.union(*(documented(base.id) for base in classes[name].bases if getattr(base, "id", None) in classes))
+
+    for name, node in classes.items():
+        public = {each.name for each in node.body if isinstance(each, ast.FunctionDef) and not each.name.startswith("_")}
+        assert public <= documented(name), name
+
+
 def test_sizes():
     for module, path in modules().items():
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 350, f"{module} is longer than 350 lines"

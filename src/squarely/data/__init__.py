@@ -28,14 +28,13 @@ from squarely.data.scan.prefetch import prefetch_items
 from squarely.data.scan.progress import Scan, expect, listen, pass_counter, report_count, scan_purpose, silent
 from squarely.data.source import (
     BATCH_ROWS,
-    RowRange,
+    DetachedSource,
     Source,
     is_aggregate_only,
     require_columns,
     require_local,
     unsupported_column_error,
 )
-from squarely.data.views.detached import DetachedSource
 from squarely.data.views.shard import shard_of
 from squarely.data.views.split import SplitSource, split_source
 
@@ -56,7 +55,6 @@ __all__ = [
     "Query",
     "Row",
     "RowAccount",
-    "RowRange",
     "Scan",
     "Source",
     "SplitSource",

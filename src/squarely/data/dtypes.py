@@ -46,11 +46,7 @@ def declared_levels(chunks: Iterable[pa.Array]) -> tuple[Level, ...] | None:
 def merge_level_orders(name: str, orders: Mapping[str, Sequence[Level]]) -> tuple[Level, ...]:
     """Merge the level orders of a column that several files declare, such that each file's order is preserved.
 
-    `orders` has the files' names as keys.
-
-    Raises
-    ------
-    DataError : two files declare two levels in opposite orders.
+    `orders` has the files' names as keys. Two files with opposite orders of two levels are a DataError.
 
     >>> merge_level_orders("g", {"a": ["low", "high"], "b": ["low", "mid", "high", "top"]})
     ('low', 'mid', 'high', 'top')
@@ -168,8 +164,8 @@ def parses_as_number(text: object, *, decimal_comma: bool = False) -> bool:
     return True
 
 
-INTEGER_TEXT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
-FRACTION_TEXT = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
+_INTEGER_TEXT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+_FRACTION_TEXT = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 TRUTH_WORDS = {"true": True, "false": False}
 
 
@@ -187,8 +183,8 @@ def exact_number(text: str) -> Any:
     """Do as `level_number`, but parse integers of any size."""
     if text.lower() in TRUTH_WORDS:
         return TRUTH_WORDS[text.lower()]
-    if INTEGER_TEXT.fullmatch(text):
+    if _INTEGER_TEXT.fullmatch(text):
         return int(text)
-    if FRACTION_TEXT.fullmatch(text):
+    if _FRACTION_TEXT.fullmatch(text):
         return float(text) if math.isfinite(float(text)) else text
     return text

@@ -18,10 +18,10 @@ from squarely.data.files.lake_formats import require_no_lake_table
 from squarely.data.files.local_file import LocalFile, named_kind
 from squarely.data.files.paths import find_files, is_pattern
 from squarely.data.frames.arrays import ArraysSource, named_columns
-from squarely.data.frames.arrow import ArrowSource, to_arrow_table
+from squarely.data.frames.arrow import ArrowSource
 from squarely.data.frames.dataframe import DataFrameSource
 from squarely.data.source import Source
-from squarely.errors import DataError, pluralize
+from squarely.errors import DataError, first_line, pluralize
 from squarely.storage.disk import local_path
 
 _ACCEPTED_DATA = (
@@ -56,17 +56,16 @@ def open_source(data: object) -> Source:
 
 
 def _open_any(data: object) -> Source:
-    if isinstance(data, (str, bytes, os.PathLike)) or is_path_list(data):
+    if isinstance(data, (str, bytes, os.PathLike)) or _is_path_list(data):
         return _open_paths(data)
     if isinstance(data, Mapping):
         return ArraysSource(data)
     if isinstance(data, pa.Table):
         return ArrowSource(data)  # narwhals refuses duplicate names
-    if "duckdb" in sys.modules:  # otherwise data cannot be a relation
-        from squarely.data.engines.duckdb import DuckDBPyRelation, DuckDBSource
+    if "duckdb" in sys.modules and isinstance(data, sys.modules["duckdb"].DuckDBPyRelation):
+        from squarely.data.engines.duckdb import DuckDBSource
 
-        if isinstance(data, DuckDBPyRelation):
-            return DuckDBSource(data)
+        return DuckDBSource(data)
     return _open_frame(data)
 
 
@@ -85,9 +84,16 @@ def _open_frame(data: Any) -> Source:
     if isinstance(frame, nw.LazyFrame):
         return _open_lazy(frame)
     exports_arrow = hasattr(data, "__arrow_c_stream__") or hasattr(data, "__arrow_c_array__")
-    if exports_arrow and not isinstance(frame, nw.Series):
-        return ArrowSource(to_arrow_table(data), "the Arrow data")
-    raise DataError(f"Data of type {type(data).__name__!r} is not understood. {_advise(frame)}")
+    if isinstance(frame, nw.Series) or not exports_arrow:
+        raise DataError(f"Data of type {type(data).__name__!r} is not understood. {_advise(frame)}")
+    try:
+        table = pa.table(data)
+    except Exception as error:  # code of the object runs here and may raise anything
+        raise DataError(
+            f"The Arrow data of type {type(data).__name__!r} cannot be read as a table with named columns: {first_line(error)}. "
+            "Give a table that was not read before, or a single column in a dict under its name."
+        ) from error
+    return ArrowSource(table, "the Arrow data")
 
 
 def _open_lazy(frame: nw.LazyFrame[Any]) -> Source:
@@ -121,8 +127,7 @@ def _advise(data: object) -> str:
     return _ACCEPTED_DATA
 
 
-def is_path_list(data: object) -> TypeGuard[Sequence[PathLike]]:
-    """Return whether the data are a list of paths."""
+def _is_path_list(data: object) -> TypeGuard[Sequence[PathLike]]:
     return isinstance(data, list | tuple) and len(data) > 0 and all(isinstance(path, (str, bytes, os.PathLike)) for path in data)
 
 
@@ -220,7 +225,7 @@ def open_new_rows(data: Any, names: tuple[str, ...] | None) -> Source:
     ------
     DataError : the array and X have different numbers of columns, or as `open_source`.
     """
-    if names is None or is_path_list(data) or not isinstance(data, np.ndarray | list | tuple):
+    if names is None or _is_path_list(data) or not isinstance(data, np.ndarray | list | tuple):
         return open_source(data)
     columns = named_columns(data)
     if len(columns) != len(names):

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 Row = Mapping[str, Any]
 Stage: TypeAlias = Mapping[str, nw.Expr] | nw.Expr
-DIGITS = 15  # a double preserves decimals of as many digits
+_DIGITS = 15  # a double preserves decimals of as many digits
 _NO_LIMIT, _FENCED_STAGES = 2**62, 4  # the last stages occur in most sums; SQLite refuses queries that are too deep
 
 
@@ -152,7 +152,7 @@ def column_info_of(kind: pa.DataType, called: str) -> ColumnInfo:
         cast=str(kind) if decimal or types.is_boolean(kind) else None,
         narrow_type={"float": "float32", "halffloat": "float16"}.get(str(kind)),
         is_signed=not (types.is_uint64(kind) or decimal),
-        decimal_places=kind.scale if decimal and kind.precision > DIGITS and not whole else None,
+        decimal_places=kind.scale if decimal and kind.precision > _DIGITS and not whole else None,
     )
 
 

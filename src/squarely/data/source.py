@@ -7,7 +7,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import narwhals as nw
 import numpy as np
@@ -17,7 +17,7 @@ from squarely.data.dtypes import Kind, Level
 from squarely.data.pandas_io import PandasReadCall, to_series
 from squarely.data.query import ColumnInfo, Engine, Query, Row
 from squarely.data.tree_reduce import Branch
-from squarely.errors import DataError, pluralize, suggest_name
+from squarely.errors import DataError, suggest_name
 from squarely.numerics import Array
 
 T = TypeVar("T")
@@ -233,6 +233,23 @@ class DerivedSource(Source):
         return self.parent.index(self.parent_rows(rows))
 
 
+class DetachedSource(Source):
+    """The name and columns of data whose rows are not available; `file` is the file of the loaded fit."""
+
+    def __init__(self, label: str, columns: Mapping[str, str], notes: tuple[str, ...] = (), file: str = "") -> None:
+        self.label, self.notes, self.file = label, notes, file
+        self.columns = dict(columns)
+
+    def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> NoReturn:
+        raise DataError(
+            f"This needs the rows of {self.label}, which a loaded or merged fit does not have. Fit the data again; predictions "
+            "need only new rows."
+        )
+
+    def kind(self, name: str) -> NoReturn:
+        self.read([name])
+
+
 def is_aggregate_only(source: Source) -> bool:
     """Return whether a source only computes aggregates, and its rows are never read."""
     return source.engine is not None and source.engine.aggregates_only
@@ -255,6 +272,11 @@ def with_row_positions(batches: Iterable[pa.RecordBatch], first: int = 0) -> Ite
         first += batch.num_rows
 
 
+def total_rows(counts: Sequence[int | None]) -> int | None:
+    """Add numbers of rows; return None if one is unknown."""
+    return None if None in counts else sum(rows for rows in counts if rows is not None)
+
+
 def require_columns(source: Source, names: Iterable[str]) -> None:
     """Raise a DataError with a suggestion unless columns of exactly these names exist, once each."""
     for name in names:
@@ -267,20 +289,6 @@ def require_columns(source: Source, names: Iterable[str]) -> None:
             raise DataError(f"There is no column {name!r} in {source.label}. {suggest_name(name, source.columns)}")
         if name in source.duplicate_names:
             raise DataError(f"{source.label} has two or more columns called {name!r}. Rename all but one.")
-
-
-def require_unique_order(source: Source, name: str, *, rows: int, values: int, distinct_values: int) -> None:
-    """Raise a DataError unless every row has a value in a column, and all values are distinct."""
-    if values < rows:
-        raise DataError(
-            f"{name!r} of {source.label} is empty in {pluralize(rows - values, 'row')}, so order_by={name!r} does not place these "
-            "rows. Leave them out of the table, or order by a column without gaps."
-        )
-    if distinct_values < rows:
-        raise DataError(
-            f"{name!r} of {source.label} has {pluralize(distinct_values, 'distinct value')} in {pluralize(rows, 'row')}, so "
-            f"order_by={name!r} does not determine their order. Order by a column whose values are all different."
-        )
 
 
 def unsupported_column_error(source: Source, name: str, kind: str) -> DataError:

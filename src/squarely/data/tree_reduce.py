@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import reduce
 from typing import TypeVar
 
@@ -60,8 +60,3 @@ def block_size(parts: int | None) -> int:
     """
     count = _ASSUMED_PARTS if parts is None else parts
     return 1 if count < _MIN_PARTS else int(2 ** math.ceil(math.log2(count) / 2))
-
-
-def chunked(parts: Sequence[T], size: int) -> list[Sequence[T]]:
-    """Cut parts into blocks of a size."""
-    return [parts[first : first + size] for first in range(0, len(parts), size)]

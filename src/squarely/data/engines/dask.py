@@ -20,23 +20,21 @@ from squarely.data.engines.partitions import (
     PartitionSource,
     describe_columns,
     merge_payloads,
-    run_on_partition,
+    pack_result,
     unpack_payload,
 )
 from squarely.data.frames.dataframe import DataFrameSource
 from squarely.data.source import Columns, Source
-from squarely.data.tree_reduce import Branch, block_size, chunked, leaves
+from squarely.data.tree_reduce import Branch, block_size, leaves
 from squarely.errors import DataError
 from squarely.numerics import Array
 
 T = TypeVar("T")
 
 _UNKNOWN_CATEGORIES = "__UNKNOWN_CATEGORIES__"  # Dask's mark for categories that only the partitions have
-_COMPATIBLE_KINDS: Mapping[Kind, frozenset[Kind]] = {  # the kinds of a partition that are valid for a kind of the whole
-    "number": frozenset(("number", "boolean", "category", "text", "other")),  # decoding finds values that are not numbers
-    "boolean": frozenset(("boolean",)),
-    "text": frozenset(("text",)),
-    "category": frozenset(("category", "number", "boolean")),
+_COMPATIBLE_KINDS: Mapping[Kind, tuple[Kind, ...]] = {  # the other kinds of a partition that are valid for a kind of the whole
+    "number": ("boolean", "category", "text", "other"),  # decoding finds values that are not numbers
+    "category": ("number", "boolean"),
 }
 
 
@@ -59,7 +57,6 @@ class DaskSource(Source):
         self._found_kinds: dict[str, Kind] = {}
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
-        """Yield the named columns in batches, one partition after the other."""
         columns = describe_columns(self, (numbers, labels))
         for number, frame in enumerate(compute_tasks(self._delay_partitions(columns.columns), self.label, max_tasks=1)):
             yield from _read_partition(frame, columns, number)
@@ -73,11 +70,11 @@ class DaskSource(Source):
             yield from leaves(map(unpack_payload, compute_tasks(tasks, self.label)))
             return
         packed, task = delayed(cloudpickle.dumps(merge), pure=False, traverse=False), delayed(_merge_packed, pure=False)
-        for payload in compute_tasks([task(block, packed) for block in chunked(tasks, size)], self.label):
+        merged = [task(tasks[first : first + size], packed) for first in range(0, len(tasks), size)]
+        for payload in compute_tasks(merged, self.label):
             yield from unpack_payload(payload)
 
     def map_first_partition(self, columns: Columns, work: Callable[[Source], T]) -> T | None:
-        """Run `work` on the first partition alone."""
         tasks = DaskSource(self._frame.partitions[0])._make_tasks(columns, work)
         return cast(T, unpack_payload(next(compute_tasks(tasks, self.label))))
 
@@ -140,7 +137,7 @@ def _is_vague(dtype: Any) -> bool:
 
 def _run_packed(frame: Any, number: int, packed: bytes) -> bytes:
     columns, work = pickle.loads(packed)  # noqa: S301  # from the user's own process
-    return run_on_partition(columns, number, _read_partition(frame, columns, number), work)
+    return pack_result(lambda: work(PartitionSource(columns, _read_partition(frame, columns, number), number)))
 
 
 def _merge_packed(payloads: Sequence[bytes], packed: bytes) -> bytes:

@@ -18,8 +18,8 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from squarely._version import __version__
-from squarely.data.engines.errors import translate_errors
 from squarely.data.engines.partitions import build_py_files
+from squarely.data.engines.query_source import translate_errors
 from squarely.errors import DataError, first_line
 
 _MAX_TASKS = 128  # results of a local scheduler in memory at once; with fewer, starting a pool of processes costs too much
@@ -32,9 +32,7 @@ _SERVED_CLIENTS: weakref.WeakSet[Any] = weakref.WeakSet()  # the clients whose w
 def compute_tasks(tasks: Sequence[Any], label: str, *, max_tasks: int | None = None) -> Iterator[Any]:
     """Yield the results of delayed tasks in order, computed by the scheduler that Dask would use, at most `max_tasks` at once.
 
-    Raises
-    ------
-    DataError : the scheduler, a worker or the user's own graph fails; Dask's error is its cause.
+    A failure of the scheduler, a worker or the user's own graph is a DataError, with Dask's error as its cause.
     """
     from dask.base import compute
 
@@ -64,13 +62,13 @@ def _fetch(client: Any, futures: Sequence[Any]) -> Sequence[Any]:
         results: Sequence[Any] = await client.gather(futures, asynchronous=True)
         return results
 
-    last_seen = time.monotonic()
+    last_alive = time.monotonic()
     pending = asyncio.run_coroutine_threadsafe(gather(), client.loop.asyncio_loop)
     try:
         while not wait([pending], timeout=_POLL_SECONDS).done:
             now = time.monotonic()
-            last_seen = now if client.nthreads() else last_seen
-            if now - last_seen > _WORKER_TIMEOUT:
+            last_alive = now if client.nthreads() else last_alive
+            if now - last_alive > _WORKER_TIMEOUT:
                 raise DataError(
                     f"The cluster has had no worker for {_WORKER_TIMEOUT:.0f} seconds, and tasks are waiting. Check why its "
                     "workers ended, and start new ones before you run again."

@@ -13,17 +13,13 @@ from typing import Any
 import duckdb
 import narwhals as nw
 import pyarrow as pa
-from duckdb import DuckDBPyRelation
 
 from squarely.data.dtypes import Level
-from squarely.data.engines.errors import translate_errors
-from squarely.data.engines.query_source import QuerySource, enum_values
+from squarely.data.engines.query_source import QuerySource, enum_values, translate_errors
 from squarely.data.query import Engine, Row, keyboard_interrupts
 from squarely.data.source import BATCH_ROWS, record_batches
 from squarely.errors import DataError, first_line
 from squarely.numerics import Array
-
-__all__ = ["DuckDBPyRelation", "DuckDBSource"]
 
 
 class DuckDBSource(QuerySource):
@@ -37,7 +33,7 @@ class DuckDBSource(QuerySource):
     # 4 1.12 .62, 6 1.06 .83, 9 1.36 1.16. Aggregates still need fold=: without an order of rows there is no Durbin-Watson.
     engine = Engine(name="DuckDB", max_aggregates=2_000, ordered=False, preferred_up_to=0)
 
-    def __init__(self, relation: DuckDBPyRelation, *, order_by: str | None = None) -> None:
+    def __init__(self, relation: duckdb.DuckDBPyRelation, *, order_by: str | None = None) -> None:
         self.label = "the DuckDB relation"
         self._relation, self._order_by = relation, order_by
         if order_by is not None:
@@ -50,7 +46,6 @@ class DuckDBSource(QuerySource):
         self.duplicate_names = frozenset(name for name in self._names if self._names.count(name) > 1)
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
-        """Yield the named columns in batches, in the order of DuckDB's rows."""
         names = [*numbers, *labels]
         relation = self._relation if self._order_by is None else self._relation.order(self._position(self._order_by))
         with self._translate_errors(), keyboard_interrupts():
@@ -60,17 +55,15 @@ class DuckDBSource(QuerySource):
                     yield from record_batches(batch.columns[: len(names)], batch.num_rows)
 
     def category_order(self, name: str) -> tuple[Level, ...] | None:
-        """Return the values of an ENUM."""
         return enum_values(self._types[self._names.index(name)])
 
     def column(self, values: Array, name: str) -> pa.ChunkedArray:
-        """Return values, one for each row, as an Arrow column."""
         return pa.chunked_array([pa.array(values)])
 
     def _position(self, name: str) -> str:
         return f"#{self._names.index(name) + 1}"
 
-    def _project(self, relation: DuckDBPyRelation, aliases: Mapping[str, str]) -> DuckDBPyRelation:
+    def _project(self, relation: duckdb.DuckDBPyRelation, aliases: Mapping[str, str]) -> duckdb.DuckDBPyRelation:
         return relation.project(", ".join(f"{self._position(name)} AS {alias}" for alias, name in aliases.items()) or "1 AS v0")
 
     def _arrow_type(self, name: str) -> pa.DataType:

@@ -18,8 +18,7 @@ import narwhals as nw
 import pyarrow as pa
 
 from squarely.data.dtypes import Level
-from squarely.data.engines.errors import translate_errors
-from squarely.data.engines.query_source import QuerySource, enum_values
+from squarely.data.engines.query_source import QuerySource, enum_values, translate_errors
 from squarely.data.query import Engine, Row, map_values_by_cases
 from squarely.data.source import BATCH_ROWS, record_batches
 from squarely.errors import DataError, first_line
@@ -40,7 +39,6 @@ def _is_finite(x: nw.Expr) -> nw.Expr:
 class IbisSource(QuerySource):
     """An Ibis table. Its rows have no order until `sort_by` sorts them, and only then can they be read."""
 
-    ordered = False
     label = "the Ibis table"
 
     def __init__(self, table: ibis.Table, *, order_by: str | None = None) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
 
@@ -26,8 +26,6 @@ from squarely.data.scan.threads import single_threaded
 from squarely.data.source import BATCH_ROWS, Columns, Source
 from squarely.data.tree_reduce import leaves, reduce_tree
 from squarely.errors import DataError, SquarelyError
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,11 +82,9 @@ class PartitionSource(Source):
             yield _concat_batches(waiting)
 
     def kind(self, name: str) -> Kind:
-        """Return what a column holds in all partitions."""
         return self._description.kinds[name]
 
     def category_order(self, name: str) -> tuple[Level, ...] | None:
-        """Return the levels that the whole table declares."""
         return self._description.orders[name]
 
 
@@ -100,24 +96,18 @@ def _concat_batches(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     return pa.record_batch(joined, names=[str(i) for i in range(len(joined))])
 
 
-def run_on_partition(
-    description: PartitionColumns, number: int, batches: Iterable[pa.RecordBatch], work: Callable[[Source], Any]
-) -> bytes:
-    """Run `work` on a partition in one thread, and pack its result or its error, if that is one of squarely's."""
-    return _pack_result(lambda: work(PartitionSource(description, batches, number)))
-
-
-def merge_payloads(payloads: Iterable[bytes], merge: Callable[[Any, Any], Any]) -> bytes:
-    """Merge the results of consecutive partitions in one thread, and pack the branches, or the first error."""
-    return _pack_result(lambda: reduce_tree(leaves(map(unpack_payload, payloads)), merge))
-
-
-def _pack_result(compute: Callable[[], Any]) -> bytes:
+def pack_result(compute: Callable[[], Any]) -> bytes:
+    """Run a function in one thread, and pack its result or its error, if that is one of squarely's."""
     try:
         with single_threaded(), silent(True):
             return pickle.dumps((compute(), None))
     except SquarelyError as error:
         return pickle.dumps((None, (type(error).__name__, str(error))))
+
+
+def merge_payloads(payloads: Iterable[bytes], merge: Callable[[Any, Any], Any]) -> bytes:
+    """Merge the results of consecutive partitions in one thread, and pack the branches, or the first error."""
+    return pack_result(lambda: reduce_tree(leaves(map(unpack_payload, payloads)), merge))
 
 
 def unpack_payload(packed: bytes) -> Any:

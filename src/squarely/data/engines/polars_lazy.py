@@ -10,8 +10,7 @@ import narwhals as nw
 import pyarrow as pa
 
 from squarely.data.dtypes import Level
-from squarely.data.engines.errors import translate_errors
-from squarely.data.engines.query_source import QuerySource
+from squarely.data.engines.query_source import QuerySource, translate_errors
 from squarely.data.frames.dataframe import DataFrameSource
 from squarely.data.query import Engine, Query, Row
 from squarely.data.source import BATCH_ROWS, record_batches
@@ -40,7 +39,6 @@ class PolarsLazySource(QuerySource):
         self._schema_source = DataFrameSource(empty, self.label)  # has kinds and levels, from the schema alone
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
-        """Yield the named columns in batches, in the order of Polars' rows."""
         names = list(dict.fromkeys((*numbers, *labels))) or list(self.columns)[:1]
         select = self._polars.selectors.by_name(*names)  # a plain select may take a name for a pattern
         with self._translate_errors():
@@ -51,15 +49,12 @@ class PolarsLazySource(QuerySource):
                     yield from record_batches([], len(frame))
 
     def category_order(self, name: str) -> tuple[Level, ...] | None:
-        """Return the categories of an Enum."""
         return self._schema_source.category_order(name)
 
     def column(self, values: Any, name: str) -> Any:
-        """Return values, one for each row, as a Polars Series."""
         return self._polars.Series(name, values)
 
     def sum_squared_differences(self, query: Query, column: str) -> float:
-        """Sum the squared differences of a query's column between consecutive rows."""
         difference = self._polars.col(column) - self._polars.col(column).shift(1)
         with self._translate_errors():
             frame = self._run(query).to_native().select(s0=difference.pow(2).sum())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import narwhals as nw
@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from squarely.data.dtypes import Kind, Level, kind_of
 from squarely.data.query import ColumnInfo, Query, Row, apply_stages, column_info_of, with_aliases
-from squarely.data.source import Source, require_columns, require_unique_order
+from squarely.data.source import Source, require_columns
+from squarely.errors import DataError, SquarelyError, pluralize
 
 
 class QuerySource(Source):
@@ -42,15 +43,12 @@ class QuerySource(Source):
         """Turn the engine's errors into a DataError."""
 
     def kind(self, name: str) -> Kind:
-        """Return what a column holds."""
         return kind_of(self._arrow_type(name))
 
     def column_info(self, name: str) -> ColumnInfo:
-        """Return what a query must know of a column."""
         return column_info_of(self._arrow_type(name), self.columns[name])
 
     def aggregate(self, query: Query, results: Mapping[str, nw.Expr], keys: Sequence[str] = ()) -> list[Row]:
-        """Compute results in the engine."""
         expressions, size = [result.alias(name) for name, result in results.items()], self.require_engine().max_aggregates
         rows: dict[tuple[Any, ...], dict[str, Any]] = {}
         with self._translate_errors():
@@ -65,7 +63,6 @@ class QuerySource(Source):
         return list(rows.values())
 
     def sum_squared_differences(self, query: Query, column: str) -> float:
-        """Sum the squared differences of a query's column between consecutive rows; NaN unless the rows are sorted."""
         if self._order_by is None:
             return math.nan
         difference = nw.col(column) - nw.col(column).shift(1).over(order_by="o0")
@@ -74,11 +71,20 @@ class QuerySource(Source):
             return float(self._fetch_rows(frame)[0]["s0"])
 
     def sort_by(self, name: str) -> Source:
-        """Return the rows in the order of a column that is different in every row."""
         require_columns(self, [name])
         with self._translate_errors():
             row = self._fetch_rows(self._count_values(name))[0]
-        require_unique_order(self, name, rows=int(row["n0"]), values=int(row["n1"]), distinct_values=int(row["n2"]))
+        rows, values, distinct_values = (int(row[count]) for count in ("n0", "n1", "n2"))
+        if values < rows:
+            raise DataError(
+                f"{name!r} of {self.label} is empty in {pluralize(rows - values, 'row')}, so order_by={name!r} does not place "
+                "these rows. Leave them out of the table, or order by a column without gaps."
+            )
+        if distinct_values < rows:
+            raise DataError(
+                f"{name!r} of {self.label} has {pluralize(distinct_values, 'distinct value')} in {pluralize(rows, 'row')}, so "
+                f"order_by={name!r} does not determine their order. Order by a column whose values are all different."
+            )
         return self._sorted(name)
 
     def _count_values(self, name: str) -> nw.LazyFrame[Any]:
@@ -99,3 +105,16 @@ def enum_values(kind: Any) -> tuple[Level, ...] | None:
     """Return the values of a DuckDB type if it is an ENUM."""
     levels = dict(kind.children)["values"] if kind.id == "enum" else None
     return tuple(levels) if isinstance(levels, list) else None
+
+
+@contextmanager
+def translate_errors(
+    to_error: Callable[[Exception], DataError], caught: tuple[type[Exception], ...] = (Exception,)
+) -> Iterator[None]:
+    """Raise what `to_error` makes of an engine's error; by default of any, because a user's own query may raise anything."""
+    try:
+        yield
+    except SquarelyError:
+        raise
+    except caught as error:
+        raise to_error(error) from error

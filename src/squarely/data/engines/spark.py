@@ -19,7 +19,6 @@ from squarely.data.engines.spark_errors import translate_spark_errors
 from squarely.data.engines.spark_executors import (
     BatchIterator,
     add_py_files,
-    from_arrow_rows,
     merge_udf,
     partition_udf,
     to_arrow_rows,
@@ -90,7 +89,6 @@ class SparkSource(QuerySource):
         self._partition_count = count
 
     def map_first_partition(self, columns: Columns, work: Callable[[Source], T]) -> T | None:
-        """Run `work` on the first partition alone."""
         frame = self._run_work(columns, work)
         for row in _iter_rows(frame.toLocalIterator):
             self._partition_count = self._count_partitions(frame)
@@ -101,7 +99,8 @@ class SparkSource(QuerySource):
         """Transfer the rows to this process, one partition after the other."""
         frame = self._map_in_arrow((numbers, labels), to_arrow_rows, "payload binary")
         for row in _iter_rows(lambda: frame.toLocalIterator(prefetchPartitions=True)):
-            yield from from_arrow_rows(bytes(row["payload"]))
+            with pa.ipc.open_stream(bytes(row["payload"])) as stream:
+                yield from stream
 
     def with_column(self, name: str, columns: Columns, work: Callable[[Source], Iterator[Array]]) -> Any:
         """Return the DataFrame with a further column of doubles, which is computed when its rows are."""

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from squarely.data.engines.errors import translate_errors
+from squarely.data.engines.query_source import translate_errors
 from squarely.errors import DataError, first_line
 
 _SKIPPED_PREFIXES = ("An error occurred while calling", "\t")  # py4j's introduction, and the stack of the JVM

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from squarely.data.engines.partitions import PartitionColumns, PartitionSource, build_py_files, merge_payloads, run_on_partition
+from squarely.data.engines.partitions import PartitionColumns, PartitionSource, build_py_files, merge_payloads, pack_result
 from squarely.data.source import Source
 from squarely.numerics import Array
 
@@ -24,7 +24,7 @@ def partition_udf(description: PartitionColumns, work: Callable[[Source], Any]) 
 
     def part(batches: BatchIterator) -> BatchIterator:
         number = _get_partition_id()
-        payload = run_on_partition(description, number, batches, work)
+        payload = pack_result(lambda: work(PartitionSource(description, batches, number)))
         yield pa.record_batch({"part": pa.array([number], pa.int32()), "payload": pa.array([payload], pa.binary())})
 
     return part
@@ -73,12 +73,6 @@ def to_arrow_rows(batches: BatchIterator) -> BatchIterator:
         with pa.ipc.new_stream(sink, batch.schema) as stream:
             stream.write_batch(batch)
         yield pa.record_batch({"payload": pa.array([sink.getvalue().to_pybytes()], pa.binary())})
-
-
-def from_arrow_rows(payload: bytes) -> BatchIterator:
-    """Unpack a row of `to_arrow_rows`."""
-    with pa.ipc.open_stream(payload) as stream:
-        yield from stream
 
 
 def _get_partition_id() -> int:

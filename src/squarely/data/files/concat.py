@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from squarely.data.dtypes import Kind, Level, merge_level_orders
 from squarely.data.files.paths import FileSet
-from squarely.data.source import PlacedBatch, RowRange, Source
+from squarely.data.source import PlacedBatch, RowRange, Source, total_rows
 from squarely.errors import DataError
 
 _KIND_WORDS = {"number": "numbers", "boolean": "true and false", "category": "categories of numbers", "text": "text"}
@@ -44,8 +44,7 @@ class ConcatSource(Source):
 
     @property
     def rows(self) -> int | None:
-        counts = [reader.rows for reader in self._readers]
-        return None if None in counts else sum(rows for rows in counts if rows is not None)
+        return total_rows([reader.rows for reader in self._readers])
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         """Yield the named columns in batches, in file order; one file is open at a time."""
@@ -79,16 +78,12 @@ class ConcatSource(Source):
 
     def _find_starts(self) -> list[int]:
         """Return the position of the first row of each file, and the number of all rows."""
-        return list(accumulate(map(self._count, range(len(self._readers))), initial=0))
-
-    def _count(self, i: int) -> int:
-        """Return the number of rows of a file, from the file or from a scan."""
-        rows = self._readers[i].rows
-        if rows is not None:
-            return rows
-        if i not in self._row_counts:
-            self._row_counts[i] = sum(batch.num_rows for batch in self._readers[i].read([]))
-        return self._row_counts[i]
+        for i, reader in enumerate(self._readers):
+            if reader.rows is not None:
+                self._row_counts[i] = reader.rows
+            elif i not in self._row_counts:
+                self._row_counts[i] = sum(batch.num_rows for batch in reader.read([]))
+        return list(accumulate((self._row_counts[i] for i in range(len(self._readers))), initial=0))
 
     def _require_usable(self, numbers: Sequence[str], labels: Sequence[str]) -> None:
         self._files.require_unchanged()
@@ -98,12 +93,7 @@ class ConcatSource(Source):
             self._require_everywhere(name)
 
     def kind(self, name: str) -> Kind:
-        """Return what a column holds in every file that has values in it.
-
-        Raises
-        ------
-        DataError : a file lacks the column, or holds another kind of values in it.
-        """
+        """Return the kind in every file that has values; raise a DataError if a file lacks the column or has another kind."""
         if name in self._kinds:
             return self._kinds[name]
         self._require_everywhere(name)

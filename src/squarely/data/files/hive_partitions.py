@@ -91,12 +91,7 @@ class HivePartitionSource(DerivedSource):
         return pa.scalar(self._texts[name] if is_text else self._values[name])
 
     def kind(self, name: str) -> Kind:
-        """Return what a column holds.
-
-        Raises
-        ------
-        DataError : the file has a column with the name of a folder's key.
-        """
+        """Return the kind; raise a DataError if the file has a column with the name of a folder's key."""
         if name in self._values and name in self.parent.columns:
             raise DataError(
                 f"{name!r} is a column of {self.label!r} and also the key of its folder '{name}={self._texts[name]}'. "

@@ -65,11 +65,9 @@ class LocalFile:
 
     @classmethod
     def open(cls, path: Path, label: str | None = None) -> LocalFile:
-        """Check a file and record its stamp; the label is its name without folders, unless one is given.
+        """Record a file's stamp; raise a DataError if it does not exist, is not regular, is empty or cannot be read.
 
-        Raises
-        ------
-        DataError : the file does not exist, is not regular, is empty or cannot be read.
+        The label is its name without folders, unless one is given.
         """
         try:
             if not path.is_file():

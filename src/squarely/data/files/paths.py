@@ -65,11 +65,7 @@ def find_files(texts: Sequence[str], *, is_list: bool) -> FileSet:
     """Find the files of a list of paths, patterns and folders, in list order; or of a single one (`is_list` False).
 
     The files of a pattern or a folder are sorted by path, as text. A folder includes its subfolders, but not files whose
-    name begins with a dot or an underscore, or ends in none of `SUFFIXES`.
-
-    Raises
-    ------
-    DataError : there is no such file, or one is given twice.
+    name begins with a dot or an underscore, or ends in none of `SUFFIXES`. No file at all, or one given twice, is a DataError.
     """
     places = [(text, local_path(text).absolute()) for text in texts]
 

@@ -11,14 +11,7 @@ import pyarrow as pa
 
 from squarely.data.dtypes import Level
 from squarely.data.frames.arrow import InMemorySource
-from squarely.data.frames.dataframe import (
-    DataFrameSource,
-    detach_tensor,
-    ordered_levels,
-    require_doubles,
-    to_arrow,
-    unreadable_error,
-)
+from squarely.data.frames.dataframe import DataFrameSource, ordered_levels, require_doubles, to_arrow, unreadable_error
 from squarely.errors import DataError, first_line, pluralize
 
 _REMOTE_LIBRARIES = ("dask", "pyspark", "ibis", "duckdb", "_duckdb")  # their tables are not in memory
@@ -97,7 +90,7 @@ def _read_response(y: Any) -> tuple[str, Any]:
 
 
 def _to_array(name: str, values: Any) -> np.ndarray:
-    values = detach_tensor(values)
+    values = _detach_tensor(values)
     try:
         array = values if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
     except (ValueError, TypeError, RuntimeError) as error:
@@ -145,7 +138,6 @@ class ArraysSource(InMemorySource):
         return [columns[name] for name in names], next(iter(lengths.values()), 0)
 
     def category_order(self, name: str) -> tuple[Level, ...] | None:
-        """Return the categories of a pandas Categorical, a Polars Enum or an ordered Arrow dictionary."""
         values = self._arrays[name]
         if isinstance(values, pa.Array | pa.ChunkedArray):
             return ordered_levels(values)
@@ -170,7 +162,7 @@ def _to_arrow_column(name: str, values: Any) -> pa.Array | pa.ChunkedArray:
     """Convert a series of any library, an Arrow or NumPy array (masked or not), or a list to Arrow."""
     if isinstance(values, pa.Array | pa.ChunkedArray):
         return values
-    values = detach_tensor(values)
+    values = _detach_tensor(values)
     native = _wrap_series(values)
     if isinstance(native, nw.Series):
         return to_arrow(native.alias(name))
@@ -185,6 +177,17 @@ def _to_arrow_column(name: str, values: Any) -> pa.Array | pa.ChunkedArray:
         return pa.array(native, mask=np.ma.getmaskarray(array) if isinstance(array, np.ma.MaskedArray) else None)
     except (pa.ArrowException, TypeError, OverflowError, RuntimeError, UnicodeError) as error:
         raise unreadable_error(name, error) from error
+
+
+def _detach_tensor(values: Any) -> Any:
+    """Return a tensor as an array, without gradients and from any device; return other values unchanged."""
+    if not all(hasattr(values, name) for name in ("detach", "cpu", "numpy")):
+        return values
+    tensor = values.detach().cpu()
+    try:
+        return tensor.numpy()
+    except TypeError:  # bfloat16 and narrower floats, which NumPy lacks
+        return tensor.float().numpy() if tensor.is_floating_point() else values
 
 
 def _require_one_index(arrays: Mapping[str, Any]) -> None:

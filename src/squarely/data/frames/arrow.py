@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import pyarrow as pa
 
 from squarely.data.dtypes import Kind, Level, declared_levels, is_ordered, kind_of, schema_columns
 from squarely.data.source import BATCH_ROWS, PlacedBatch, RowRange, Source, record_batches
-from squarely.errors import DataError, first_line
 from squarely.numerics import Array
 
 _MAX_ROWS = 4 * BATCH_ROWS  # of a batch that is a view of rows in memory: larger ones save time in Python
@@ -46,22 +44,6 @@ class InMemorySource(Source):
         for first in (i * BATCH_ROWS for i in order):
             size = min(BATCH_ROWS, rows - first)
             yield from ((first, batch) for batch in record_batches([column.slice(first, size) for column in columns], size))
-
-
-def to_arrow_table(data: Any) -> pa.Table:
-    """Read an object that exports Arrow data into a table.
-
-    Raises
-    ------
-    DataError : it exports a single column, or fails.
-    """
-    try:
-        return pa.table(data)
-    except Exception as error:  # code of the object runs here and may raise anything
-        raise DataError(
-            f"The Arrow data of type {type(data).__name__!r} cannot be read as a table with named columns: {first_line(error)}. "
-            "Give a table that was not read before, or a single column in a dict under its name."
-        ) from error
 
 
 class ArrowSource(InMemorySource):

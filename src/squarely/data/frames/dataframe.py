@@ -83,20 +83,6 @@ def to_arrow(series: nw.Series[Any]) -> pa.Array | pa.ChunkedArray:
         raise unreadable_error(series.name, error) from error
 
 
-def detach_tensor(values: Any) -> Any:
-    """Return a tensor as an array, without gradients and from any device; float types that NumPy lacks become float32.
-
-    Any other value is returned unchanged.
-    """
-    if not all(hasattr(values, name) for name in ("detach", "cpu", "numpy")):
-        return values
-    tensor = values.detach().cpu()
-    try:
-        return tensor.numpy()
-    except TypeError:  # bfloat16 and narrower ones
-        return tensor.float().numpy() if tensor.is_floating_point() else values
-
-
 def require_doubles(name: str, dtype: object) -> None:
     """Raise a DataError for floats wider than a double: a cast would lose digits."""
     if isinstance(dtype, np.dtype) and dtype.kind == "f" and dtype.itemsize > np.dtype(float).itemsize:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,8 +17,6 @@ from squarely.data.scan.account import CAUSES, RowAccount
 from squarely.data.source import Source, unsupported_column_error
 from squarely.errors import DataError
 from squarely.numerics import EXACT_INTEGERS, Array
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -111,14 +109,13 @@ class Batch:
     def count_gaps(self, numbers: Iterable[str], labels: Iterable[str] = (), among: np.ndarray | None = None) -> RowAccount:
         """Count the gaps in these columns, within the mask `among` (m,) if given; rows outside it count as filtered."""
         numbers, labels, rows = list(numbers), list(labels), slice(None) if among is None else among
-        dropped, rounded, casts = {}, {}, {}
+        casts = {name: cast for name in numbers if (cast := self.numbers[name].cast)}
+        dropped, rounded = {}, {}
         for name in numbers:
             if self.numbers[name].is_integer:
                 sizes = np.abs(self.numbers[name].values[rows])
                 if inexact := int(((sizes >= EXACT_INTEGERS) & (sizes < np.inf)).sum()):
                     rounded[name] = inexact
-            if cast := self.numbers[name].cast:
-                casts[name] = cast
         gaps = [(name, self.numbers[name].gaps) for name in numbers] + [(name, self.labels[name].gaps) for name in labels]
         for name, codes in gaps:
             causes = [] if codes is None else [int((codes[rows] == i).sum()) for i, _ in enumerate(CAUSES, start=1)]
@@ -141,7 +138,6 @@ def decode_batch(source: Source, numbers: Sequence[str], labels: Sequence[str], 
 
 
 def _decode_categories(source: Source, name: str, column: pa.Array) -> CategoricalColumn:
-    """Decode a column as distinct values and codes."""
     if kind_of(column.type) == "other":
         raise unsupported_column_error(source, name, str(column.type))
     encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()

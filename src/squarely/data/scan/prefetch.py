@@ -19,8 +19,7 @@ _POLL_SECONDS = 0.5
 def prefetch_items(items: Iterator[T], depth: int = 2) -> Generator[T, None, None]:
     """Yield the items of an iterator in order, while a thread runs it at most `depth` items ahead; more than two gained nothing.
 
-    Errors are raised in place of the next item. If the consumer stops early, the thread closes the iterator if it is a generator,
-    and ends; the consumer waits for this at most half a second.
+    Errors are raised in place of the next item. If the consumer stops early, the thread closes a generator, and ends.
 
     >>> list(prefetch_items(i * i for i in range(5)))
     [0, 1, 4, 9, 16]

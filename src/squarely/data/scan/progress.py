@@ -10,14 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-import pyarrow as pa
-
+from squarely.data.source import PlacedBatch, Source, total_rows
 from squarely.data.tree_reduce import Branch
-
-if TYPE_CHECKING:
-    from squarely.data.source import Source
 
 T = TypeVar("T")
 
@@ -46,32 +42,27 @@ class Scan:
 
 
 Listener = Callable[[Scan], None]
-PositionedBatch = tuple[int, pa.RecordBatch]  # the position of the first row, and a batch
 
 
 @dataclass(eq=False, slots=True)
 class _Reporter:
     """The listener, and the number of rows of each source that was scanned."""
 
-    listener: Listener | None
+    listener: Listener
     rows: dict[Source, int] = field(default_factory=dict)
-
-    def report(self, scan: Scan) -> None:
-        if self.listener is not None:
-            self.listener(scan)
 
     def report_items(self, scan: Scan, items: Iterable[T], count: Callable[[T], int], source: Source | None) -> Iterator[T]:
         """Yield the items unchanged, and report the scan before and after each; all counts make up the rows of `source`."""
-        self.report(scan)
+        self.listener(scan)
         try:
             for item in items:
                 yield item
                 scan = replace(scan, count=scan.count + count(item))
-                self.report(scan)
+                self.listener(scan)
             if source is not None:
                 self.rows[source] = scan.count
         finally:
-            self.report(replace(scan, is_over=True))
+            self.listener(replace(scan, is_over=True))
 
 
 @dataclass(eq=False, slots=True)
@@ -95,7 +86,7 @@ def listen(listener: Listener) -> Iterator[None]:
         with _set(_REPORTER, reporter), pass_counter():
             yield
     finally:
-        reporter.listener = None  # a scan that an error has interrupted ends only at garbage collection
+        reporter.listener = lambda scan: None  # a scan that an error has interrupted ends only at garbage collection
 
 
 @contextmanager
@@ -133,14 +124,16 @@ def _set(variable: ContextVar[T], value: T) -> Iterator[None]:
         variable.reset(token)
 
 
-def report_scan(
-    source: Source, batches: Iterable[PositionedBatch], parts: Sequence[int] | None = None
-) -> Iterable[PositionedBatch]:
+def report_scan(source: Source, batches: Iterable[PlacedBatch], parts: Sequence[int] | None = None) -> Iterable[PlacedBatch]:
     """Yield the batches of a scan of all rows, or of some parts, unchanged, and report its progress."""
     reporter = _REPORTER.get()
     if reporter is None:
         return batches
-    rows = reporter.rows.get(source, source.rows) if parts is None else _sum_rows(source, parts)
+    if parts is None:
+        rows = reporter.rows.get(source, source.rows)
+    else:
+        every = source.parts()
+        rows = total_rows([every[i].rows for i in parts])
     scan = replace(_begin_scan(), rows=rows)
     return reporter.report_items(scan, batches, lambda item: item[1].num_rows, source if parts is None else None)
 
@@ -175,15 +168,9 @@ def report_count(purpose: str, total: int, unit: str = "epochs") -> Iterator[Cal
         yield lambda done: None
         return
     scan = Scan(purpose=purpose, rows=total, unit=unit)
-    reporter.report(scan)
+    reporter.listener(scan)
     try:
         with silent(True):
-            yield lambda done: reporter.report(replace(scan, count=done)) if done else None
+            yield lambda done: reporter.listener(replace(scan, count=done)) if done else None
     finally:
-        reporter.report(replace(scan, is_over=True))
-
-
-def _sum_rows(source: Source, parts: Sequence[int]) -> int | None:
-    every = source.parts()
-    rows = [every[i].rows for i in parts]
-    return None if None in rows else sum(row for row in rows if row is not None)
+        reporter.listener(replace(scan, is_over=True))

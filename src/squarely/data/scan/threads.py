@@ -11,11 +11,11 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar, Token
 from functools import cache
 from itertools import chain, islice
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from threadpoolctl import ThreadpoolController
 
@@ -45,7 +45,11 @@ def map_in_order(items: Iterable[A], step: Callable[[A], B], *, threads: bool = 
             yield step(item)
         return
     waiting: deque[Future[B]] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="squarely") as pool, _limit_blas(pool):
+    with (
+        ThreadPoolExecutor(workers, thread_name_prefix="squarely") as pool,
+        # The search for libraries calls back from C, which would swallow Ctrl-C; no Ctrl-C arrives in a thread.
+        pool.submit(_get_controller).result().limit(limits=1, user_api="blas"),
+    ):
         try:
             for item in chain(first, stream):
                 waiting.append(pool.submit(step, item))
@@ -77,12 +81,6 @@ def single_threaded() -> Iterator[None]:
             if not _SINGLE_THREADED_CONTEXTS:
                 _BLAS_LIMIT.close()
         _SINGLE_THREADED.reset(token)
-
-
-def _limit_blas(pool: ThreadPoolExecutor) -> AbstractContextManager[Any]:
-    # The search for libraries calls back from C, which would swallow Ctrl-C; no Ctrl-C arrives in a thread.
-    limits: AbstractContextManager[Any] = pool.submit(_get_controller).result().limit(limits=1, user_api="blas")
-    return limits
 
 
 @cache

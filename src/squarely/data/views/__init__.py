@@ -1,1 +1,1 @@
-"""Sources made of another source: a train-validation split, a shard, or its schema alone."""
+"""Sources made of another source: a train-validation split, or a shard."""

@@ -52,12 +52,7 @@ class ShardSource(DerivedSource):
                 self._has_more_rows = end > stop  # the last part also has rows of the next shard
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
-        """Yield the named columns in batches, in the order of the parent.
-
-        Raises
-        ------
-        DataError : the parent has lost rows since it was sharded.
-        """
+        """Yield the rows in the order of the parent; raise a DataError if it has lost rows since it was sharded."""
         for _, batch in self.read_parts(numbers, labels, range(len(self._parts))):
             yield batch
 

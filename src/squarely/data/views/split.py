@@ -141,12 +141,7 @@ class SplitSource(DerivedSource):
         self.draw, self._rows = drawn, drawn.count_before(drawn.rows)
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
-        """Yield the named columns in batches, in the order of the parent.
-
-        Raises
-        ------
-        DataError : the parent has another number of rows than when it was split.
-        """
+        """Yield the rows in the order of the parent; raise a DataError if their number differs from that when it was split."""
         first, rows = 0, self.draw.rows
         for batch in self.parent.read(numbers, labels):
             stop = first + batch.num_rows
@@ -173,7 +168,6 @@ class SplitSource(DerivedSource):
         return self.draw.positions(rows)
 
     def column(self, values: Array, name: str) -> Any:
-        """Return values, one for each row, as a column in the library of the parent, with its labels."""
         positions = self.draw.positions(np.arange(len(values)))
         padded = np.full(self.draw.rows, np.nan)
         padded[positions] = values

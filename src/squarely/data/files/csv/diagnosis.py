@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import zlib
+from contextlib import suppress
 
 from squarely.data.files.csv.encoding import CsvText
 from squarely.errors import DataError, pluralize
@@ -16,12 +17,7 @@ _COLUMN_COUNT_ERRORS = ("Number of Columns", "sniffing", "TOO MANY COLUMNS")
 
 
 def read_header(text: CsvText) -> str:
-    """Return the header line without its quoted parts, which may hold any sign and even line ends.
-
-    Raises
-    ------
-    DataError : the text begins with null bytes or a blank line.
-    """
+    """Return the header line without its quoted parts, which may hold line ends; null bytes or a blank line are a DataError."""
     label = text.file.label
     with text.file.reading("CSV"), text.open() as file:
         first = file.read(_LONGEST_LINE)
@@ -62,15 +58,12 @@ def _describe_uneven_line(text: CsvText, delimiter: str, message: str) -> str:
     """Describe the first line with another number of fields than the header, if DuckDB failed because of it."""
     if not any(sign in message for sign in _COLUMN_COUNT_ERRORS):
         return ""
-    try:
-        with text.open() as file:
-            lines = csv.reader(file, delimiter=delimiter)
-            header, expected = len(next(lines, [])), 0
-            for fields in lines:
-                expected = expected or (header + 1 if len(fields) == header + 1 and not fields[-1] else header)
-                if fields and len(fields) != expected:
-                    others = f"{'the header has' if expected == header else 'the lines before it have'} {expected:,}"
-                    return f"line {lines.line_num:,} has {pluralize(len(fields), 'field')}, and {others}. Correct that line."
-    except (csv.Error, OSError, EOFError, zlib.error):
-        return ""  # DuckDB's own words have to do
-    return ""
+    with suppress(csv.Error, OSError, EOFError, zlib.error), text.open() as file:
+        lines = csv.reader(file, delimiter=delimiter)
+        header, expected = len(next(lines, [])), 0
+        for fields in lines:
+            expected = expected or (header + 1 if len(fields) == header + 1 and not fields[-1] else header)
+            if fields and len(fields) != expected:
+                others = f"{'the header has' if expected == header else 'the lines before it have'} {expected:,}"
+                return f"line {lines.line_num:,} has {pluralize(len(fields), 'field')}, and {others}. Correct that line."
+    return ""  # DuckDB's own words have to do

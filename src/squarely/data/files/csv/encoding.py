@@ -23,14 +23,7 @@ _PIECE, _GZIP_PIECE = 2**20, 2**22  # bytes
 
 @dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
 class CsvText:
-    """The text that DuckDB reads: the user's file, or a copy of it.
-
-    Attributes
-    ----------
-    file : the user's file.
-    path : the path of the text.
-    is_gzip : whether the text is gzipped.
-    """
+    """The text at `path` that DuckDB reads: the user's `file`, or a copy of it; `is_gzip` is about the text."""
 
     file: LocalFile
     path: Path
@@ -87,11 +80,8 @@ def copy_as_utf8(file: LocalFile) -> CsvText | None:
 def read_gzip(path: Path) -> Iterator[tuple[bytes, int]]:
     """Yield the decompressed bytes in pieces, each with the place in the file where the last complete member ends.
 
-    Checksums and lengths are checked, which DuckDB does not. Zeros behind a member are ignored, as gzip does.
-
-    Raises
-    ------
-    EOFError, zlib.error : the file was cut short, is damaged, or something other than a member follows.
+    Checksums and lengths are checked, which DuckDB does not. Zeros behind a member are ignored, as gzip does. Other bytes
+    there, and a damaged or shortened file, are an EOFError or zlib.error.
     """
     end = 0
     with path.open("rb") as file:

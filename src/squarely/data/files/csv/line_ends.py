@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import itertools
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import IO, Any
 
 import numpy as np
@@ -26,11 +27,9 @@ class LineEnds:
     def __init__(self, lines: Callable[[], IO[str]], delimiter: str, fields: int, header: int) -> None:
         """Parse the first row; `fields` is the number of columns, `header` the number of fields in the header line."""
         self._open_lines, self._delimiter, self.fields, self._header_fields = lines, delimiter, fields, header
-        try:
-            with lines() as file:
-                first = next((row for row in itertools.islice(self._csv_reader(file), 1, None) if row), None)
-        except csv.Error:  # a field is longer than Python reads
-            first = None
+        first = None
+        with suppress(csv.Error), lines() as file:  # a field may be longer than Python reads
+            first = next((row for row in itertools.islice(self._csv_reader(file), 1, None) if row), None)
         self.has_extra_field = first is not None and self._is_extra(first)
 
     def _csv_reader(self, file: Iterable[str]) -> Any:
@@ -70,15 +69,11 @@ class LineEnds:
 
     def _find_other_row(self) -> tuple[int, int] | None:
         """Parse all rows one by one."""
-        try:
-            with self._open_lines() as file:
-                reader = self._csv_reader(file)
-                next(reader, None)
-                for row in reader:
-                    if row and self._is_extra(row) != self.has_extra_field:
-                        return reader.line_num, len(row)
-        except csv.Error:
-            return None
+        with suppress(csv.Error), self._open_lines() as file:
+            reader = self._csv_reader(file)
+            next(reader, None)
+            others = (row for row in reader if row and self._is_extra(row) != self.has_extra_field)
+            return next(((reader.line_num, len(row)) for row in others), None)
         return None
 
 

@@ -14,8 +14,8 @@ import duckdb
 import pyarrow as pa
 
 from squarely.data.dtypes import Kind
+from squarely.data.files.csv.decimal_commas import AMBIGUOUS_THOUSANDS, CommaValues, detect_commas
 from squarely.data.files.csv.diagnosis import read_header, unreadable_error
-from squarely.data.files.csv.dialect import AMBIGUOUS_THOUSANDS, CommaValues, detect_commas
 from squarely.data.files.csv.encoding import PATTERN_SIGNS, CsvText, copy_as_utf8, find_signs, iter_pieces, read_gzip, strip_padding
 from squarely.data.files.csv.line_ends import LineEnds
 from squarely.data.files.local_file import LocalFile
