@@ -369,6 +369,10 @@ def test_figures():
         ({"momentum": [0.9, 1.0]}, "momentum=1.0 is not in [0, 1)."),
         ({"momentum": [0.9, 0.0], "nesterov": True}, "nesterov=True needs momentum above zero."),
         ({"batch_size": [10, 0]}, "batch_size=0"),
+        (
+            {"lr": [0.1, 0.2], "epochs": 10**9},
+            "epochs=1000000000 would fill the memory with history. A sweep takes up to 10,000,000",
+        ),
         ({"seed": [0, 1.5]}, "seed=1.5 is not a whole number."),
         (
             {"weight_decay": [0.1, 0.2], "optimizer": "adam", "optimizer_options": {"weight_decay": 0.0}},

@@ -75,6 +75,15 @@ def check_options(options: TrainingOptions, model: torch.nn.Module | None = None
     return checked
 
 
+def require_loggable(epochs: int, what: str) -> None:
+    """Raise an OptionError if a log of so many epochs, allocated at once, would not fit into memory."""
+    if epochs > _MAX_LOGGED_EPOCHS:
+        raise OptionError(
+            f"epochs={show_value(epochs)} would fill the memory with history. {what} takes up to {_MAX_LOGGED_EPOCHS:,}; "
+            "`run.theory` and the predicted curve show the error that remains after fewer epochs."
+        )
+
+
 def stop_distance(options: TrainingOptions) -> float | None:
     """Return the distance to the optimum, in standard errors, at which a run stops; None if it does not stop by it."""
     match = _STOP.fullmatch(options.stop or "")
@@ -139,11 +148,7 @@ def _require_quadratic(options: TrainingOptions) -> None:
     if "mae" in options.metrics:
         raise OptionError(f"engine={engine!r} cannot compute the metric 'mae', which needs every row. Use 'mse', 'rmse' and 'r2'.")
     if engine == "closed_form":
-        if options.epochs > _MAX_LOGGED_EPOCHS:
-            raise OptionError(
-                f"epochs={options.epochs:,} would fill the memory with history. engine='closed_form' takes up to "
-                f"{_MAX_LOGGED_EPOCHS:,}; `run.theory` and the predicted curve show the error that remains after fewer epochs."
-            )
+        require_loggable(options.epochs, "engine='closed_form'")
         if options.scheduler is not None or replace(options, lr=1.0).descent is None:
             raise OptionError("engine='closed_form' is for SGD with momentum or Nesterov at a constant rate. Use engine='moments'.")
         for name in ("average", "stop"):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from squarely.descent.options.checks import check_options
+from squarely.descent.options.checks import check_options, require_loggable
 from squarely.descent.options.optimizers import BATCH_SCHEDULERS
 from squarely.descent.options.options import TrainingOptions
 from squarely.errors import OptionError, join_words, show_value
@@ -57,6 +57,7 @@ def make_grid(options: Mapping[str, Any]) -> Grid:
         raise OptionError(f"This grid has {count:,} runs ({sizes}), and a sweep can have {MAX_RUNS:,}. Leave some values out.")
     first = TrainingOptions.of({**options, **{name: values[0] for name, values in axes.items()}})
     base = check_options(first)
+    require_loggable(base.epochs, "A sweep")
     # An option is only checked against those that do not vary, so it is enough to check each value once.
     checked = {name: [getattr(check_options(replace(first, **{name: v})), name) for v in values] for name, values in axes.items()}
     combinations = (replace(base, **dict(zip(checked, values, strict=True))) for values in itertools.product(*checked.values()))
