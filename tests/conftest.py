@@ -40,6 +40,8 @@ def pytest_itemcollected(item):
     group = group_of(item.nodeid)
     if group in MARKERS:
         item.add_marker(MARKERS[group])
+    elif "postgres" in item.name.lower():
+        item.add_marker("cluster")
 
 
 @pytest.hookimpl(optionalhook=True)

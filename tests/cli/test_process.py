@@ -63,6 +63,7 @@ def test_too_little_memory_is_an_error_of_one_line():
     assert "not enough memory" in done.stderr
 
 
+@pytest.mark.kill
 def test_interrupt_stops_at_once_and_says_so():
     need("torch")
     words = ["train", FORMULA, CARS, "--epochs", "100000000"]

@@ -371,6 +371,7 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_no_line(parquet):
     assert "Pass" not in output
 
 
+@pytest.mark.kill
 @pytest.mark.parametrize("words", [["ols", "y ~ x + g"], ["certify", "y ~ x"], ["sweep", "y ~ x", "--epochs", "2"]])
 def test_ctrl_c_takes_the_line_away_and_says_so(words, parquet, tmp_path):
     need("torch")
@@ -382,6 +383,7 @@ def test_ctrl_c_takes_the_line_away_and_says_so(words, parquet, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.kill
 def test_ctrl_c_without_a_terminal(parquet):
     begun, pipe = os.pipe()
     with running(slowly(3, "ols", "y ~ x", parquet), pass_fds=[pipe], env={**os.environ, "PIPE": str(pipe)}) as process:
@@ -391,6 +393,7 @@ def test_ctrl_c_without_a_terminal(parquet):
     assert process.returncode == 130
 
 
+@pytest.mark.kill
 def test_predictions_that_are_interrupted_leave_the_old_file(parquet, tmp_path):
     fit, out = tmp_path / "fit.json", tmp_path / "out.csv"
     sq.ols("y ~ x", parquet).save(fit)
@@ -415,6 +418,7 @@ def test_a_save_that_is_interrupted_leaves_the_old_file(tmp_path, monkeypatch):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.kill
 def test_ctrl_c_while_the_engine_works_is_no_error_of_the_engine():
     source = CsvSource(LocalFile.open(Path(CARS)))
 
