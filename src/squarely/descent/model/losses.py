@@ -76,19 +76,25 @@ def _closed_form_gradient(model: Any) -> Gradient:
     """L = (1/n) sum r^2 with r = X w + b - y: dL/dw = (2/n) X'r and dL/db = (2/n) sum r."""
     weight, bias = model.linear.weight, model.linear.bias
     w, b = weight.detach(), None if bias is None else bias.detach()  # the same memory without a graph
-    parameters = [weight] if bias is None else [weight, bias]
 
     def gradient(chunks: Iterable[TensorBatch], n: int) -> torch.Tensor:
         total: Any = None
         for inputs, labels in chunks:
             r = functional.linear(inputs, w, b).sub_(labels)  # (m, 1)
             flat = r.view(-1)
-            for parameter, part in zip(parameters, (torch.mm(r.t(), inputs), r.sum(0)), strict=False):
-                parameter.grad = part if total is None else parameter.grad.add_(part)
-            squares = torch.dot(flat, flat)
-            total = squares if total is None else total.add_(squares)
-        for parameter in parameters:
-            parameter.grad.mul_(2.0 / n)
+            slopes, level, squares = torch.mm(r.t(), inputs), r.sum(0), torch.dot(flat, flat)
+            if total is None:
+                weight.grad, total = slopes, squares
+                if bias is not None:
+                    bias.grad = level
+            else:
+                weight.grad += slopes
+                total += squares
+                if bias is not None:
+                    bias.grad += level
+        weight.grad.mul_(2.0 / n)
+        if bias is not None:
+            bias.grad.mul_(2.0 / n)
         return total.div_(n)
 
     return gradient
