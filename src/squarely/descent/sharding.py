@@ -21,7 +21,7 @@ from squarely.descent.batches.in_memory import InMemoryBatches, TensorBatch
 from squarely.descent.batches.streamed import StreamedBatches
 from squarely.descent.loop.signals import SignalHandler
 from squarely.descent.loop.stopping import is_yes
-from squarely.descent.model.losses import Gradient
+from squarely.descent.model.gradients import Gradient
 from squarely.descent.options.options import TrainingOptions
 from squarely.descent.process_group import ProcessGroup
 from squarely.design import Design

@@ -19,7 +19,9 @@ from squarely.descent.batches.in_memory import InMemoryBatches
 from squarely.descent.batches.loader import NonFiniteRowError
 from squarely.descent.loop.state import History, LoopState, set_parameters
 from squarely.descent.loop.stopping import FINISHED, StopReason, stop_reason
-from squarely.descent.model.losses import Gradient, measure, metrics_from_mse, new_criterion
+from squarely.descent.model.gradients import Gradient
+from squarely.descent.model.losses import new_criterion
+from squarely.descent.model.metrics import measure, metrics_from_mse
 from squarely.descent.options.optimizers import step_scheduler, try_schedule
 from squarely.descent.options.options import TrainingOptions
 from squarely.moments import Moments

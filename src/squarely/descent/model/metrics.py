@@ -1,0 +1,57 @@
+"""The loss and the metrics of a model on rows, for the log."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from squarely.descent.batches.batch_source import BatchSource
+from squarely.descent.model.linear_regression import as_column
+
+
+def measure(
+    model: nn.Module, criterion: nn.Module, rows: BatchSource, *, metrics: Sequence[str] = (), unit: float = 1.0
+) -> dict[str, float]:
+    """Return the mean "loss" over the rows of all processes, in standardized units, and metrics in the unit of the response.
+
+    `unit` is the standard deviation of the response. The MSE has its square, and R2 = 1 - MSE / variance has no unit.
+    """
+    loss, m = math.nan, 0
+    sums = np.zeros(6)  # rows, losses, squared residuals, absolute residuals, labels, squared labels
+    for inputs, labels in rows.sequential():
+        if not len(labels):
+            continue
+        with torch.no_grad():
+            outputs, m = as_column(model(inputs)), len(labels)
+        loss = criterion(outputs, labels).item()
+        sums[:2] += m, loss * m
+        if metrics:
+            residual, y = (outputs - labels).double(), labels.double()
+            sums[2:] += [part.sum().item() for part in (residual.square(), residual.abs(), y, y.square())]
+    n, losses, squared, absolute, total, squares = rows.group.all_reduce_arrays([sums])[0].tolist()
+    if not n:
+        return dict.fromkeys(("loss", *metrics), math.nan)
+    mean = loss if m == n else losses / n  # the mean of a single chunk is exact to the bit
+    variance = squares / n - (total / n) ** 2
+    return {"loss": mean, **metrics_from_mse(metrics, squared / n, variance, unit, mae=absolute / n)}
+
+
+def metrics_from_mse(
+    metrics: Sequence[str], mse: float, variance: float, unit: float, *, mae: float = math.nan
+) -> dict[str, float]:
+    """Return metrics by name from a standardized mean squared error, the variance of the labels, and a mean absolute error.
+
+    >>> metrics_from_mse(["rmse", "r2"], 0.25, 1.0, 8.0)
+    {'rmse': 4.0, 'r2': 0.75}
+    """
+    values = {
+        "mse": mse * unit**2,
+        "rmse": math.sqrt(mse) * unit if mse >= 0 else math.nan,
+        "mae": mae * unit,
+        "r2": 1.0 - mse / variance if variance > 0 else math.nan,
+    }
+    return {name: values[name] for name in metrics}
