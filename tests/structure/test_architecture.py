@@ -1,7 +1,7 @@
 """The packages keep to their layers, sub-packages to their order, files to their size; and importing the package is cheap."""
 
 import ast
-import importlib
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -71,7 +71,22 @@ def test_other_packages_import_from_the_public_interface():
             continue
         assert found.imported == f"squarely.{b}", f"{found}: import it from squarely.{b}"
         if found.name is not None:
-            assert found.name in importlib.import_module(found.imported).__all__, f"{found} is not in __all__"
+            assert found.name in interface(b), f"{found}: {b}/__init__.py does not have it"
+
+
+def interface(package):
+    """Return the names that the `__init__` of a package defines, or imports from squarely."""
+    tree = ast.parse((ROOT / package / "__init__.py").read_text(encoding="utf-8"))
+    defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    return defined | {i.name for i in imports() if i.importer == f"squarely.{package}" and is_ours(i.imported)}
+
+
+@pytest.mark.parametrize("package", sorted(path.parent.name for path in ROOT.glob("*/__init__.py")))
+def test_every_public_name_has_a_user(package):
+    others = [path for path in ROOT.rglob("*.py") if package not in path.relative_to(ROOT).parts]
+    others += [path for folder in ("tests", "benchmarks") for path in (CONTRIBUTING.parent / folder).rglob("*.py")]
+    words = set(re.findall(r"\w+", " ".join(path.read_text(encoding="utf-8") for path in others)))
+    assert interface(package) - words == set()
 
 
 def test_private_names_stay_in_their_file():

@@ -7,5 +7,3 @@
 from squarely.api.least_squares import load, merge, ols, preview
 from squarely.api.training import sweep, train
 from squarely.certification import certify
-
-__all__ = ["certify", "load", "merge", "ols", "preview", "sweep", "train"]

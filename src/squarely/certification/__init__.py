@@ -6,5 +6,3 @@ away, `causes` names the cause and `advice` says what helps; both work on a `dis
 
 from squarely.certification.certificate import Certificate
 from squarely.certification.verdict import certify
-
-__all__ = ["Certificate", "certify"]

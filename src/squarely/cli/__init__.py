@@ -3,8 +3,6 @@
 from squarely.cli.commands import app
 from squarely.cli.exit import run
 
-__all__ = ["app", "main"]
-
 
 def main() -> None:
     """Run the command line and exit with its exit code."""

@@ -9,7 +9,7 @@ from options to a `Training`, `sweep` trains a grid.
 from squarely.errors import MissingExtraError
 
 try:
-    import torch  # noqa: F401  # first, so that one sentence says that it is missing
+    import torch  # first, so that one sentence says that it is missing
 except ModuleNotFoundError:
     raise MissingExtraError("Training", "PyTorch", "torch") from None
 
@@ -27,27 +27,3 @@ from squarely.descent.sweep.grid import Grid, make_grid
 from squarely.descent.sweep.run_grid import join_sweeps, train_grid, with_predictions
 from squarely.descent.sweep.sweep import Sweep
 from squarely.descent.trainer import train
-
-__all__ = [
-    "CheckpointPolicy",
-    "Grid",
-    "LoaderSource",
-    "ProcessGroup",
-    "Sweep",
-    "Training",
-    "TrainingOptions",
-    "account_rows",
-    "affine_form",
-    "all_reduce_fold",
-    "check_options",
-    "checkpoint_policy",
-    "current_group",
-    "init_from_torchrun",
-    "iter_pairs",
-    "join_sweeps",
-    "make_grid",
-    "train",
-    "train_grid",
-    "with_prediction",
-    "with_predictions",
-]

@@ -18,29 +18,3 @@ from squarely.exact.solution import MergeRecord, Shard, Solution, is_same_shard,
 from squarely.exact.solve import require_precision, solve_least_squares
 from squarely.exact.units import data_unit_matrix, totals_of
 from squarely.exact.whitening import InverseRoot
-
-__all__ = [
-    "NOT_IN_MERGE",
-    "SIX_DIGITS",
-    "TEN_DIGITS",
-    "Dependency",
-    "Factorization",
-    "InverseRoot",
-    "MergeRecord",
-    "ResidualSums",
-    "Shard",
-    "Solution",
-    "Span",
-    "check_of",
-    "condition_of",
-    "data_unit_matrix",
-    "is_same_shard",
-    "read_residuals",
-    "require_consistent",
-    "require_precision",
-    "solve_least_squares",
-    "solve_merged",
-    "span_by_sums",
-    "totals_of",
-    "translate_singular_errors",
-]

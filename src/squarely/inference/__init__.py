@@ -6,5 +6,3 @@ predicts new rows. `serialize` and `deserialize` are its file, and `merge` combi
 
 from squarely.inference.fit import Fit, fit_from_json, infer, merge_fits
 from squarely.inference.preview import Preview, build_preview
-
-__all__ = ["Fit", "Preview", "build_preview", "fit_from_json", "infer", "merge_fits"]

@@ -8,5 +8,3 @@ from squarely.show.figures import Curve, Panel, draw, save
 from squarely.show.page import KeyValueTable, Page, Table
 from squarely.show.progress import terminal_progress
 from squarely.show.text import escape_controls
-
-__all__ = ["Curve", "KeyValueTable", "Page", "Panel", "Table", "draw", "escape_controls", "save", "terminal_progress"]

@@ -34,7 +34,7 @@ from squarely.theory.mini_batch import (
     noise_covariance,
     noise_floor,
 )
-from squarely.theory.noise import Batches, Noise, Pairs, Sampling, coordinates, gaussian_square, pairs_of, weights_of
+from squarely.theory.noise import Batches, Noise, coordinates, gaussian_square, pairs_of, weights_of
 from squarely.theory.spectrum import (
     Spectrum,
     decompose_hessian,
@@ -44,44 +44,3 @@ from squarely.theory.spectrum import (
     standard_errors_bound,
 )
 from squarely.theory.with_replacement import batch_lr_limit
-
-__all__ = [
-    "Batches",
-    "Descent",
-    "Noise",
-    "Pairs",
-    "Sampling",
-    "Spectrum",
-    "averaged_excess",
-    "batch_lr_limit",
-    "coordinates",
-    "decompose_hessian",
-    "distance_bound",
-    "epochs_by_averaging",
-    "epochs_by_rule",
-    "epochs_until",
-    "excess",
-    "excess_curve",
-    "excess_curves",
-    "expected_curve",
-    "expected_epochs",
-    "expected_excess",
-    "fewest_epochs",
-    "first_order_floor",
-    "fixed_point",
-    "gaussian_square",
-    "heavy_ball",
-    "lr_best",
-    "lr_for_floor",
-    "lr_limit",
-    "modes_after",
-    "modes_along",
-    "noise_covariance",
-    "noise_floor",
-    "pairs_of",
-    "rate",
-    "remaining_fraction",
-    "scheduled_curve",
-    "standard_errors_bound",
-    "weights_of",
-]
