@@ -49,6 +49,8 @@ def test_other_options():
     for alpha in (0, 1, -3):
         with pytest.raises(OptionError, match="alpha"):
             fit.conf_int(alpha)
+    with pytest.raises(OptionError, match=r"alpha=1e\+400 is not between 0 and 1"):
+        fit.conf_int(10**400)
     with pytest.raises(DataError, match="no column 'displacement'"):
         fit.predict({"x": [1.0]})
 

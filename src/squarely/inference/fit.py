@@ -14,7 +14,7 @@ from scipy.special import betaincinv, stdtr, stdtrit
 
 from squarely.data import RowAccount, Source, open_new_rows, open_source, scan_purpose, to_frame, to_series
 from squarely.design import Design, iter_predictions, predict_batches
-from squarely.errors import InputError, OptionError
+from squarely.errors import InputError, OptionError, show_value
 from squarely.exact import Solution, read_residuals
 from squarely.inference.deserialize import solution_from_json
 from squarely.inference.merge import detach_source, merge_solutions
@@ -123,7 +123,7 @@ class Fit(Statistics):
         OptionError : alpha is not between 0 and 1.
         """
         if not isinstance(alpha, Real) or not 0.0 < alpha < 1.0:
-            raise OptionError(f"alpha={alpha!r} is not between 0 and 1. For limits at 95 % use alpha=0.05.")
+            raise OptionError(f"alpha={show_value(alpha)} is not between 0 and 1. For limits at 95 % use alpha=0.05.")
         low, high = self._confidence_limits(alpha)
         return to_frame({0: low, 1: high}, list(self.design.names))
 
