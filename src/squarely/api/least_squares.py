@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 from squarely.api.inputs import ModelInputs, fit_moments, open_inputs, parse_row_filter
@@ -25,6 +25,7 @@ def ols(
     intercept: bool = True,
     where: str | None = None,
     missing: str = "drop",
+    read: Mapping[str, object] | None = None,
     collinear: str = "drop",
     precision: str = "auto",
     fold: str = "auto",
@@ -43,6 +44,8 @@ def ols(
     X, y : arrays of shapes (n, p) and (n,), or data frames, instead of formula and data. `intercept` adds an intercept to X.
     where : a condition on rows, such as "weight > 3000 and origin == 'usa'". Other rows are left out and counted.
     missing : "drop" leaves out rows with missing values and counts them; "raise" raises a DataError.
+    read : how to read files whose content does not say so, such as {"na_values": ["?"], "delimiter": ";", "skip_rows": 4}.
+        docs/files.md lists the options.
     collinear : "drop" leaves out a column that earlier columns span, and reports it; "raise" raises a DataError.
     precision : arithmetic of the residuals r and of X'r in the refinement of the solution: "extended" (double-double), "double" or
         "auto". "auto" is extended up to ten million numbers, and where doubles leave fewer than ten digits of a coefficient, or of
@@ -79,6 +82,7 @@ def preview(
     y: object = None,
     intercept: bool = True,
     where: str | None = None,
+    read: Mapping[str, object] | None = None,
     precision: str = "auto",
     fold: str = "auto",
 ) -> Preview:

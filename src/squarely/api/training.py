@@ -35,6 +35,7 @@ def train(
     intercept: bool = True,
     where: str | None = None,
     missing: str = "drop",
+    read: Mapping[str, object] | None = None,
     lr: float | str = 0.01,
     epochs: int = 1000,
     batch_size: int | None = None,
@@ -82,7 +83,7 @@ def train(
 
     Parameters
     ----------
-    formula, data, X, y, intercept, where, missing : as in `ols`.
+    formula, data, X, y, intercept, where, missing, read : as in `ols`; `read` is for the file of `validation`, too.
     loader : a DataLoader, or another iterable of batches (inputs (m, p), targets (m,) or (m, 1)) of tensors, instead of formula and
         data. Nothing is standardized.
     model : a linear module to train in place, instead of a new nn.Linear.
@@ -153,6 +154,7 @@ def sweep(
     intercept: bool = True,
     where: str | None = None,
     missing: str = "drop",
+    read: Mapping[str, object] | None = None,
     lr: float | str | Iterable[float | str] = (0.01, 0.001, 0.0001),
     batch_size: int | Iterable[int | None] | None = None,
     seed: int | Iterable[int] = 0,
@@ -170,7 +172,7 @@ def sweep(
 
     Parameters
     ----------
-    formula, data, X, y, intercept, where, missing, validation : as in `train`.
+    formula, data, X, y, intercept, where, missing, read, validation : as in `train`.
     lr, batch_size, seed, momentum, weight_decay : one value or several.
     options : the other options of `train`, such as `epochs`, one value each. `gradient` and `stream` are for `train` only.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial, wraps
 from typing import Annotated, Any, NamedTuple
@@ -25,6 +25,7 @@ DataPath = Annotated[
 ]
 Where = Annotated[str | None, typer.Option(help="A condition on rows, such as 'weight > 3000'.")]
 Missing = Annotated[str, typer.Option(help="Rows with missing values: drop (and count) or raise.")]
+Read = dict[str, Any] | None  # `reads` makes it of the options of reading files
 Json = Annotated[bool, typer.Option("--json", help="Print every number as JSON.")]
 
 
@@ -45,6 +46,17 @@ def _read_named_values(flag: str, texts: list[str] | None) -> dict[str, Any]:
             raise OptionError(f"{flag} {text!r} is not an option with a value. Write it as name=value, such as step_size=30.")
         options[key.strip()] = _read(value, (json.loads, float))  # float reads .1, JSON does not
     return options
+
+
+def _split(text: str | None) -> list[str] | None:
+    return None if text is None else text.split(",")
+
+
+def _read_lines(text: str | None) -> Any:
+    """Return `3` as a number of lines, and `1,3` or `3,` as a list of lines."""
+    if text is None or "," not in text:
+        return _read(text, (int,))
+    return [_read(each, (int,)) for each in text.split(",") if each]
 
 
 class Flag(NamedTuple):
@@ -98,6 +110,47 @@ TRAINING = {
 }
 
 
+# How to read a file; `squarely.data` has the checks.
+READ = {
+    "delimiter": _flag(str | None, None, "Sign between fields, such as ';', or tab, or whitespace."),
+    "header": _flag(bool | None, None, "Whether the first line has names.", "--header/--no-header"),
+    "names": _flag(str | None, None, "Names of the columns, separated by commas.", read=_split),
+    "skip_rows": _flag(str | None, None, "Lines to skip at the top, or their numbers, such as 1,3.", read=_read_lines),
+    "na_values": _flag(str | None, None, "Words that mean a missing value, separated by commas.", read=_split),
+    "decimal": _flag(str | None, None, "Decimal sign."),
+    "thousands": _flag(str | None, None, "Separator of thousands."),
+    "encoding": _flag(str | None, None, "Encoding of the text, such as latin-1."),
+    "comment": _flag(str | None, None, "Sign that begins a comment, such as '#'."),
+    "quote": _flag(str | None, None, "Sign around texts."),
+    "sheet": _flag(str | None, None, "Sheet of a workbook, by name or number.", read=partial(_read, readers=(int,))),
+}
+
+
+def reads(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of reading files to a command, which gets those that are given as the mapping `read`."""
+
+    @wraps(command)
+    def run(**arguments: Any) -> None:
+        values = {name: flag.read(arguments.pop(name)) for name, flag in READ.items()}
+        command(**arguments, read={name: value for name, value in values.items() if value is not None} or None)
+
+    parameters = [each for each in inspect.signature(command, eval_str=True).parameters.values() if each.name != "read"]
+    options = [parameters.pop()] if parameters[-1].kind is inspect.Parameter.VAR_KEYWORD else []
+    return _with_signature(run, [*parameters, *_make_parameters(READ), *options])
+
+
+def _make_parameters(flags: Mapping[str, Flag]) -> list[inspect.Parameter]:
+    keyword_only = inspect.Parameter.KEYWORD_ONLY
+    return [inspect.Parameter(name, keyword_only, annotation=flag.annotation, default=flag.default) for name, flag in flags.items()]
+
+
+def _with_signature(run: Callable[..., None], parameters: list[inspect.Parameter]) -> Callable[..., None]:
+    # typer reads both of these, and loses the words if only one of them is set (typer issue 1898).
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {each.name: each.annotation for each in parameters}
+    return run
+
+
 def takes(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Add options of `train` to a command, the named ones or all; the command gets them as `**options`, ready for `train`."""
     flags = {name: TRAINING[name] for name in names or TRAINING}
@@ -109,12 +162,6 @@ def takes(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
 
         signature = inspect.signature(command, eval_str=True)
         formula, data, *others, _options = signature.parameters.values()
-        make = partial(inspect.Parameter, kind=inspect.Parameter.KEYWORD_ONLY)
-        added = [make(name, annotation=flag.annotation, default=flag.default) for name, flag in flags.items()]
-        parameters = [formula, data, *added, *others]
-        # typer reads both of these, and loses the words if only one of them is set (typer issue 1898).
-        run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-        run.__annotations__ = {each.name: each.annotation for each in parameters}
-        return run
+        return _with_signature(run, [formula, data, *_make_parameters(flags), *others])
 
     return add

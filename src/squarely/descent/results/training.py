@@ -123,15 +123,18 @@ class Training:
         """
         return to_frame({name: np.array(values) for name, values in self._history_columns().items()})
 
-    def predict(self, new: object, *, unseen: str = "error", rank_deficient: str = "nan") -> Any:
+    def predict(
+        self, new: object, *, read: Mapping[str, object] | None = None, unseen: str = "error", rank_deficient: str = "nan"
+    ) -> Any:
         """Predict the response for new rows, in its unit: one value a row, in the library of the rows.
 
-        Rows with a gap in a predictor give NaN. `unseen` decides on a level that is not in the training rows: "error" names it,
-        "nan" predicts NaN. Where columns depend on each other, the prediction for a row that breaks the dependency follows from the
-        starting point, not from the rows. Such a row gives NaN, and a warning counts them; `rank_deficient="allow"` predicts it.
+        `read` says how to read files, as in `ols`. Rows with a gap in a predictor give NaN. `unseen` decides on a level that is
+        not in the training rows: "error" names it, "nan" predicts NaN. Where columns depend on each other, the prediction for a row
+        that breaks the dependency follows from the starting point, not from the rows. Such a row gives NaN, and a warning counts
+        them; `rank_deficient="allow"` predicts it.
         """
         require_rank_deficient(rank_deficient)
-        source, problem, w = open_new_rows(new, self.design.formula.names), self.problem, self.result.end
+        source, problem, w = open_new_rows(new, self.design.formula.names, read), self.problem, self.result.end
         predictor = LinearPredictor(
             design=self.design,
             selected=range(len(self.design.columns)),
