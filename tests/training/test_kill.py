@@ -129,8 +129,8 @@ squarely.cli.main()
 def test_the_command_line(number, code, tmp_path):
     def run(*words, script=COMMAND):
         return subprocess.run(
-            [sys.executable, "-W", "error", "-c", script, "train", FORMULA, CARS, "--epochs", "40", *words], capture_output=True,
-            text=True, timeout=120, cwd=tmp_path, check=False, env={**os.environ, "SIGNAL": str(int(number))},
+            [sys.executable, "-W", "error", "-c", script, "train", FORMULA, CARS, "--lr", "0.01", "--epochs", "40", *words],
+            capture_output=True, text=True, timeout=120, cwd=tmp_path, check=False, env={**os.environ, "SIGNAL": str(int(number))},
         )  # fmt: skip
 
     done = run("--save", "runs", "--checkpoint-every", "3 epochs")
@@ -145,7 +145,7 @@ def test_the_command_line(number, code, tmp_path):
     resumed = run("--resume", "runs", "--json", script=plain)
     assert resumed.returncode == 0
     numbers = json.loads(resumed.stdout)
-    whole = sq.train(FORMULA, CARS, epochs=40)
+    whole = sq.train(FORMULA, CARS, lr=0.01, epochs=40)
     assert numbers["history"]["loss"] == whole.result.losses.tolist()
     assert numbers["params"] == whole.params.to_dict()
     assert "resumed from epoch 3" in numbers["warnings"][0]

@@ -36,7 +36,7 @@ def train(
     where: str | None = None,
     missing: str = "drop",
     read: Mapping[str, object] | None = None,
-    lr: float | str = 0.01,
+    lr: float | str = "auto",
     epochs: int = 1000,
     batch_size: int | None = None,
     shuffle: bool = True,
@@ -87,7 +87,8 @@ def train(
     loader : a DataLoader, or another iterable of batches (inputs (m, p), targets (m,) or (m, 1)) of tensors, instead of formula and
         data. Nothing is standardized.
     model : a linear module to train in place, instead of a new nn.Linear.
-    lr : learning rate, or "auto" for the best one in theory. `run.theory` has this rate and the largest one that converges.
+    lr : learning rate, or "auto" for the best one in theory, and torch's default where theory has none; `run.remarks` says which.
+        `run.theory` has the best rate and the largest one that converges.
     epochs : passes over the rows. The loss of all rows is logged at epochs 0 to `epochs`, each before its updates.
     batch_size : rows in a step; None for all rows.
     shuffle, replacement : True for a new order of the rows in each epoch; True for rows drawn independently, with replacement.

@@ -17,7 +17,7 @@ import typer
 import squarely
 from squarely._version import __version__
 from squarely.cli.exit import exit_code, print_error, print_warnings, process_count
-from squarely.cli.options import DataPath, FormulaText, Json, Missing, Read, Where, reads, takes
+from squarely.cli.options import DataPath, FormulaText, Json, Missing, Read, Where, read_number, reads, takes
 from squarely.errors import OptionError, SquarelyError
 
 app = typer.Typer(name="squarely", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -236,7 +236,7 @@ def sweep(
     formula: FormulaText,
     data: DataPath,
     *,
-    lr: Annotated[list[float], typer.Option(help="A learning rate; repeat for several.")] = [0.01, 0.001, 0.0001],  # noqa: B006
+    lr: Annotated[list[str], typer.Option(help="A learning rate, or auto; repeat for several.")] = ["0.01", "0.001", "0.0001"],  # noqa: B006
     batch_size: Annotated[list[int] | None, typer.Option(help="Rows in a step; repeat for several.")] = None,
     momentum: Annotated[list[float], typer.Option(help="Momentum of sgd, in [0, 1); repeat for several.")] = [0.0],  # noqa: B006
     seed: Annotated[list[int], typer.Option(help="Seed of the random start and the order of rows; repeat for several.")] = [0],  # noqa: B006
@@ -247,13 +247,14 @@ def sweep(
     **options: Any,
 ) -> None:
     """Train once for each combination of learning rates, batch sizes, seeds and momenta, all at once, and compare."""
+    rates = [read_number(each) for each in lr]
     result = squarely.sweep(
         formula,
         data,
         where=where,
         read=read,
         missing=missing,
-        lr=lr,
+        lr=rates,
         batch_size=batch_size,
         momentum=momentum,
         seed=seed,

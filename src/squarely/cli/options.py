@@ -29,7 +29,7 @@ Read = dict[str, Any] | None  # `reads` makes it of the options of reading files
 Json = Annotated[bool, typer.Option("--json", help="Print every number as JSON.")]
 
 
-def _read(text: Any, readers: Iterable[Callable[[Any], Any]] = (float,)) -> Any:
+def read_number(text: Any, readers: Iterable[Callable[[Any], Any]] = (float,)) -> Any:
     """Return the value by the first reader that accepts the text; else the text itself, which `train` checks."""
     for reader in readers:
         with suppress(ValueError, TypeError):
@@ -44,7 +44,7 @@ def _read_named_values(flag: str, texts: list[str] | None) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         if not key or not equals:
             raise OptionError(f"{flag} {text!r} is not an option with a value. Write it as name=value, such as step_size=30.")
-        options[key.strip()] = _read(value, (json.loads, float))  # float reads .1, JSON does not
+        options[key.strip()] = read_number(value, (json.loads, float))  # float reads .1, JSON does not
     return options
 
 
@@ -77,12 +77,12 @@ def _values(flag: str, help: str) -> Flag:  # noqa: A002
 
 # The defaults are written here and not taken from `squarely.train`, which takes half a second to import.
 TRAINING = {
-    "lr": _flag(str, "0.01", "Learning rate, or auto.", read=_read),
+    "lr": _flag(str, "auto", "Learning rate; auto is the best one in theory.", read=read_number),
     "epochs": _flag(int, 1000, "Passes over the rows."),
     "batch_size": _flag(int | None, None, "Rows in a step; by default all rows."),
     "shuffle": _flag(bool, True, "Read the rows in a new order in each epoch."),
     "replacement": _flag(bool, False, "Draw the rows of batches with replacement.", "--replacement"),
-    "validation": _flag(str | None, None, "A fraction of the rows, or another file.", read=_read),
+    "validation": _flag(str | None, None, "A fraction of the rows, or another file.", read=read_number),
     "metrics": _flag(list[str], (), "Log mse, rmse, mae or r2 too; repeat for several.", "--metric"),
     "loss": _flag(str, "mse", "mse, l1, huber or quantile."),
     "delta": _flag(float, 1.0, "Where the huber loss becomes linear, in standardized units."),

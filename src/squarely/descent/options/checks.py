@@ -132,9 +132,6 @@ def _require_compatible(options: TrainingOptions) -> None:
         raise OptionError("optimizer='lbfgs' evaluates one loss several times a step, and batches differ. Leave batch_size out.")
     if options.optimizer == "lbfgs" and options.clip_grad_norm is not None:
         raise OptionError("optimizer='lbfgs' searches along the unclipped gradient. Leave clip_grad_norm out.")
-    if options.lr == "auto" and options.optimizer != "sgd":
-        optimizer = options.optimizer if isinstance(options.optimizer, str) else "an optimizer of your own"
-        raise OptionError(f"lr='auto' is for optimizer='sgd'; there is no theory of {optimizer}. Try lr=0.01.")
     if stop_distance(options) is not None and options.loss != "mse":
         raise OptionError(f"stop={options.stop!r} is a bound for loss='mse', not for {options.loss!r}. Use another stop=.")
 

@@ -96,7 +96,9 @@ def _require_parameters_of(optimizer: torch.optim.Optimizer, model: nn.Module) -
 
 def new_optimizer(parameters: Iterable[Any], options: TrainingOptions) -> torch.optim.Optimizer:
     """Return the optimizer of the options for parameters; an OptionError quotes torch where it does not take these options."""
-    keywords: dict[str, Any] = {"lr": options.rate}
+    keywords: dict[str, Any] = {}
+    if isinstance(options.optimizer, str):
+        keywords["lr"] = options.rate
     if options.optimizer == "sgd":
         keywords |= {"momentum": options.momentum, "nesterov": options.nesterov}
     if options.weight_decay is not None:
@@ -165,6 +167,15 @@ def weight_decay_of(options: TrainingOptions) -> float | None:
     parameter = _read_signature(OPTIMIZERS[options.optimizer]).parameters.get("weight_decay")
     decay = options.optimizer_options.get("weight_decay", None if parameter is None else parameter.default)
     return None if decay is None else float(decay)
+
+
+def default_rate(optimizer: str) -> float:
+    """Return torch's default learning rate of an optimizer by name.
+
+    >>> default_rate("adadelta")
+    1.0
+    """
+    return float(_read_signature(OPTIMIZERS[optimizer]).parameters["lr"].default)
 
 
 def new_scheduler(optimizer: torch.optim.Optimizer, options: TrainingOptions) -> Any:
