@@ -37,15 +37,21 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of results, for printing or a notebook: a title, blocks from top to bottom, sentences below them, numbered notes."""
+    """A page of results, for printing or a notebook.
+
+    A title, sentences that lead, blocks from top to bottom, sentences below them, numbered notes.
+    """
 
     title: str
     blocks: Sequence[KeyValueTable | Table]
     notes: Sequence[str] = ()
     footer: Sequence[str] = ()
+    lead: Sequence[str] = ()
 
     def __repr__(self) -> str:
         lines = [(" " * ((WIDTH - cell_len(line)) // 2) + line).rstrip() for line in wrap_text(escape_controls(self.title), WIDTH)]
+        for line in self.lead:
+            lines += wrap_text(escape_controls(line), WIDTH)
         for block in self.blocks:
             lines.append("=" * WIDTH)
             if isinstance(block, KeyValueTable):
@@ -67,7 +73,7 @@ class Page:
             render_pairs(block.left, block.right) if isinstance(block, KeyValueTable) else render_table(block.header, block.rows)
             for block in self.blocks
         ]
-        return render_page(self.title, tables, footer=self.footer, notes=self.notes)
+        return render_page(self.title, tables, lead=self.lead, footer=self.footer, notes=self.notes)
 
 
 def _lay_out_pair(label: str, value: str) -> str:
