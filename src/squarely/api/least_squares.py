@@ -9,12 +9,13 @@ from functools import partial
 from squarely.api.inputs import ModelInputs, fit_moments, open_inputs, parse_row_filter
 from squarely.data import pass_counter
 from squarely.design import plan_design
-from squarely.errors import InputError
+from squarely.errors import InputError, short_traceback
 from squarely.exact import solve_least_squares
 from squarely.inference import Fit, Preview, build_preview, fit_from_json, infer, merge_fits
 from squarely.storage.disk import read_text
 
 
+@short_traceback
 @pass_counter("residuals")
 def ols(
     formula: str | None = None,
@@ -74,6 +75,7 @@ def ols(
     return fit_moments(inputs, lambda moments, source: infer(solve(moments, source), source))
 
 
+@short_traceback
 def preview(
     formula: str | None = None,
     data: object = None,
@@ -111,6 +113,7 @@ def preview(
     return build_preview(plan_design(*open_inputs(inputs), parse_row_filter(inputs)), fold=fold, precision=precision)
 
 
+@short_traceback
 def load(path: str | os.PathLike[str]) -> Fit:
     """Load a fit that `fit.save(path)` has written.
 
@@ -133,6 +136,7 @@ def load(path: str | os.PathLike[str]) -> Fit:
     return fit_from_json(read_text(path), os.fsdecode(path))
 
 
+@short_traceback
 def merge(fits: Iterable[Fit], *, remove: Iterable[Fit] = (), duplicates: str = "raise") -> Fit:
     """Merge fits of one formula to different rows into the fit of all these rows, without reading a row.
 

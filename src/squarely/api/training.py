@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from squarely.api.inputs import ModelInputs, compute_moments, open_training, parse_row_filter, require_complete
 from squarely.data import Source, is_aggregate_only, pass_counter, silent
 from squarely.design import learn_from_rows
-from squarely.errors import OptionError, suggest_name
+from squarely.errors import OptionError, short_traceback, suggest_name
 from squarely.exact import solve_least_squares
 from squarely.moments import Moments, StandardizedProblem, fold_on_device, fold_products, gather_moments
 from squarely.numerics import Array
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _ONE_RUN = ("gradient", "stream")  # options of `train` that `sweep` does not have
 
 
+@short_traceback
 def train(
     formula: str | None = None,
     data: object = None,
@@ -146,6 +147,7 @@ def train(
     return _train(ModelInputs.of(arguments), TrainingOptions.of(arguments), policy, group)
 
 
+@short_traceback
 def sweep(
     formula: str | None = None,
     data: object = None,

@@ -92,7 +92,7 @@ def _judge_losses(case: Discrepancy) -> tuple[str, str]:
         rounding = " or the rounding of float32" if options.dtype == "float32" else ""
         return "not converged", (
             f"LBFGS no longer moves: its own tolerances{rounding} end each of its searches, and more epochs change nothing. Set "
-            "tolerance_grad and tolerance_change to 0 in optimizer_options, with dtype='float64'."
+            "tolerance_grad and tolerance_change to 0 in optimizer_options=, with dtype='float64'."
         )
     trend = "falling" if lbfgs else _classify_trend(case)  # the loss of LBFGS does not fall geometrically
     if trend == "falling":

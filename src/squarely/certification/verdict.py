@@ -14,7 +14,7 @@ from squarely.certification.certificate import Certificate, largest_gap
 from squarely.certification.discrepancy import Discrepancy, join_sentences
 from squarely.certification.gaps import DistanceBound, GradientAtSolution, gradient_at
 from squarely.certification.rounding import describe_small_gap, rounding_gap
-from squarely.errors import InputError, OptionError, pluralize, read_float, show_value
+from squarely.errors import InputError, OptionError, pluralize, read_float, short_traceback, show_value
 from squarely.inference import Fit
 from squarely.moments import Moments, standardize_moments
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _DEPENDENT_ENGINES = {"closed_form": "none: closed form", "moments": "weaker: cross-products"}  # which the fit uses too
 
 
+@short_traceback
 def certify(fit: Fit, run: Training, *, tau: float = 0.01) -> Certificate:
     """Certify how far a training run is from the least squares fit of the same formula, and why.
 

@@ -17,6 +17,7 @@ import typer
 import squarely
 from squarely._version import __version__
 from squarely.cli.exit import exit_code, print_error, print_warnings, process_count
+from squarely.cli.flags import page_with_flags
 from squarely.cli.options import DataPath, FormulaText, Json, Missing, Read, Where, read_number, reads, takes
 from squarely.errors import OptionError, SquarelyError
 
@@ -28,7 +29,7 @@ def _show(result: Any, *, as_json: bool) -> None:
     if as_json:
         _print_json(result.as_dict())
     else:
-        _print_text(result.summary())
+        _print_text(page_with_flags(result.summary()))
 
 
 def _print_text(text: object) -> None:
@@ -224,7 +225,7 @@ def train(
     if as_json:
         _print_json({**run.as_dict(), **({"code": run.code()} if code else {})})
     else:
-        _print_text(run.code().rstrip("\n") if code else run.summary())
+        _print_text(run.code().rstrip("\n") if code else page_with_flags(run.summary()))
     run.require()
 
 

@@ -96,7 +96,12 @@ TRAINING = {
     "scheduler_options": _values("--scheduler-option", "An option of the scheduler, such as step_size=30."),
     "scheduler_per": _flag(str, "epoch", "When the scheduler steps: epoch or batch."),
     "clip_grad_norm": _flag(float | None, None, "Largest norm of the gradient of a step."),
-    "average": _flag(int | None, None, "Average the iterates from this epoch on."),
+    "average": _flag(
+        str | None,
+        None,
+        "Average the iterates from this epoch on; true for the second half.",
+        read=partial(_read, readers=(json.loads,)),
+    ),
     "stop": _flag(str | None, None, "When to stop: at '0.01 se' from the optimum, by loss, or by validation."),
     "patience": _flag(int, 10, "Epochs without a gain before --stop loss or validation."),
     "min_delta": _flag(float, 0.0, "The least decrease that is a gain."),

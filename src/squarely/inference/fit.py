@@ -14,7 +14,7 @@ from scipy.special import betaincinv, stdtr, stdtrit
 
 from squarely.data import RowAccount, Source, open_new_rows, open_source, scan_purpose, to_frame, to_series
 from squarely.design import Design, iter_predictions, predict_batches
-from squarely.errors import InputError, OptionError, show_value
+from squarely.errors import InputError, OptionError, short_traceback, show_value
 from squarely.exact import Solution, read_residuals
 from squarely.inference.deserialize import solution_from_json
 from squarely.inference.merge import detach_source, merge_solutions
@@ -115,6 +115,7 @@ class Fit(Statistics):
         response, residuals, index = self._read_residuals()
         return to_series(response - residuals, index)
 
+    @short_traceback
     def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
         """Return confidence limits at level 1 - alpha (p, 2): column 0 is the lower limit, column 1 the upper.
 
@@ -131,6 +132,7 @@ class Fit(Statistics):
         """Return the covariance matrix (p, p) of the coefficients, NaN for dropped columns."""
         return to_frame(self.covariance, list(self.design.names), list(self.design.names))
 
+    @short_traceback
     @scan_purpose("predictions")
     def predict(
         self,
@@ -173,6 +175,7 @@ class Fit(Statistics):
         rows = open_new_rows(source, self.design.formula.names)
         return iter_predictions(make_predictor(self.solution, rank_deficient), rows, unseen=unseen)
 
+    @short_traceback
     @scan_purpose("predictions")
     def write_predictions(
         self,
@@ -196,6 +199,7 @@ class Fit(Statistics):
         require_other_file(source, path)
         return write_predicted(path, self.predictions(source, unseen=unseen, rank_deficient=rank_deficient))
 
+    @short_traceback
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save the fit as JSON, without its rows; `squarely.load` reads it back.
 
@@ -209,6 +213,7 @@ class Fit(Statistics):
         require_other_file(self.source, path)
         write_text(path, solution_to_json(self.solution, self.source))
 
+    @short_traceback
     def merge(self, *others: Fit, duplicates: str = "raise") -> Fit:
         """Return the fit of the rows of all these fits, as if it had been fitted to them at once. It reads no row.
 
@@ -234,6 +239,7 @@ class Fit(Statistics):
         """
         return merge_fits([self, *others], duplicates=duplicates)
 
+    @short_traceback
     def remove(self, *shards: Fit) -> Fit:
         """Return the fit without the rows of other fits that were merged into it. It reads no row; see `merge` for an example.
 

@@ -124,7 +124,7 @@ def optimizer_of(model: nn.Module, options: TrainingOptions) -> torch.optim.Opti
         what = "clip_grad_norm=" if options.is_full_batch else "batches"
         raise OptionError(
             f"LBFGS evaluates the loss several times a step and searches along its gradient: {what} would change it meanwhile. "
-            f"{'Leave clip_grad_norm out' if options.is_full_batch else 'Give all rows in one batch'}, or use another optimizer."
+            f"{'Leave clip_grad_norm= out' if options.is_full_batch else 'Give all rows in one batch'}, or use another optimizer."
         )
     return result
 
@@ -192,10 +192,12 @@ def new_scheduler(optimizer: torch.optim.Optimizer, options: TrainingOptions) ->
     if is_plateau and options.scheduler_per == "batch" and not options.is_full_batch:
         raise OptionError(
             "ReduceLROnPlateau waits for the loss of an epoch, and scheduler_per='batch' would step it after each batch. Leave "
-            "scheduler_per out."
+            "scheduler_per= out."
         )
     if is_plateau and result.mode != "min":
-        raise OptionError("ReduceLROnPlateau has mode='max', which waits for the loss to rise. Use mode='min'.")
+        raise OptionError(
+            "ReduceLROnPlateau has mode='max', which waits for the loss to rise. Give scheduler_options={'mode': 'min'}."
+        )
     return result
 
 
@@ -206,7 +208,7 @@ def try_schedule(scheduler: Any, steps: int, epochs: int) -> None:
         if needed > scheduler.total_steps:
             raise OptionError(
                 f"The scheduler OneCycleLR ends after {scheduler.total_steps:,} steps, and this run takes {needed:,}. Give "
-                f"total_steps={needed}; or epochs={epochs} and steps_per_epoch={-(-needed // epochs)}."
+                f"total_steps={needed}; or steps_per_epoch={-(-needed // epochs)} for its {epochs:,} epochs."
             )
         return
     if scheduler is None or type(scheduler) in _ENDLESS_SCHEDULERS:

@@ -19,7 +19,7 @@ from squarely.descent.results.predicted_curve import PredictedCurve, predict_cur
 from squarely.descent.results.run_theory import RunTheory
 from squarely.descent.results.summary import describe_rows, list_options, list_outcome, metrics_table, torch_name, training_figure
 from squarely.design import Check, Design, LinearPredictor, predict_batches, require_rank_deficient
-from squarely.errors import NumericalError
+from squarely.errors import NumericalError, short_traceback
 from squarely.moments import Moments, StandardizedProblem
 from squarely.numerics import Array
 from squarely.show import KeyValueTable, Page, Table
@@ -123,6 +123,7 @@ class Training:
         """
         return to_frame({name: np.array(values) for name, values in self._history_columns().items()})
 
+    @short_traceback
     def predict(
         self, new: object, *, read: Mapping[str, object] | None = None, unseen: str = "error", rank_deficient: str = "nan"
     ) -> Any:
@@ -164,10 +165,12 @@ class Training:
             reason="Columns depend on each other in the rows of the training, and these break it",
         )
 
+    @short_traceback
     def plot(self) -> Figure:
         """Draw the measured loss with the predicted curve, and, where the optimum is known, the excess over it."""
         return training_figure(self.options, self.result, self.prediction)
 
+    @short_traceback
     def require(self) -> Training:
         """Return the run itself, or raise a NumericalError if its loss diverged or became not finite."""
         if self.result.has_diverged:
@@ -176,6 +179,7 @@ class Training:
             raise NumericalError(self.result.stop_reason.reason)
         return self
 
+    @short_traceback
     def code(self, data: str | os.PathLike[str] | None = None) -> str:
         """Write the run as a plain PyTorch script that imports nothing from squarely and logs the same losses.
 
