@@ -42,8 +42,9 @@ def to_flags(text: str) -> str:
 
 
 def page_with_flags(page: Page) -> Page:
-    """Return a page with the options in its notes and its footer as flags."""
-    return replace(page, notes=[to_flags(note) for note in page.notes], footer=[to_flags(line) for line in page.footer])
+    """Return a page with the options in its sentences as flags."""
+    sentences = {"lead": page.lead, "footer": page.footer, "notes": page.notes}
+    return replace(page, **{name: [to_flags(line) for line in lines] for name, lines in sentences.items()})
 
 
 def _list_flags(app: typer.Typer) -> dict[str, Any]:

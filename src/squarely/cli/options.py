@@ -55,8 +55,8 @@ def _split(text: str | None) -> list[str] | None:
 def _read_lines(text: str | None) -> Any:
     """Return `3` as a number of lines, and `1,3` or `3,` as a list of lines."""
     if text is None or "," not in text:
-        return _read(text, (int,))
-    return [_read(each, (int,)) for each in text.split(",") if each]
+        return read_number(text, (int,))
+    return [read_number(each, (int,)) for each in text.split(",") if each]
 
 
 class Flag(NamedTuple):
@@ -100,7 +100,7 @@ TRAINING = {
         str | None,
         None,
         "Average the iterates from this epoch on; true for the second half.",
-        read=partial(_read, readers=(json.loads,)),
+        read=partial(read_number, readers=(json.loads,)),
     ),
     "stop": _flag(str | None, None, "When to stop: at '0.01 se' from the optimum, by loss, or by validation."),
     "patience": _flag(int, 10, "Epochs without a gain before --stop loss or validation."),
@@ -127,7 +127,7 @@ READ = {
     "encoding": _flag(str | None, None, "Encoding of the text, such as latin-1."),
     "comment": _flag(str | None, None, "Sign that begins a comment, such as '#'."),
     "quote": _flag(str | None, None, "Sign around texts."),
-    "sheet": _flag(str | None, None, "Sheet of a workbook, by name or number.", read=partial(_read, readers=(int,))),
+    "sheet": _flag(str | None, None, "Sheet of a workbook, by name or number.", read=partial(read_number, readers=(int,))),
 }
 
 
