@@ -43,8 +43,8 @@ def to_flags(text: str) -> str:
 
 def page_with_flags(page: Page) -> Page:
     """Return a page with the options in its sentences as flags."""
-    sentences = {"lead": page.lead, "footer": page.footer, "notes": page.notes}
-    return replace(page, **{name: [to_flags(line) for line in lines] for name, lines in sentences.items()})
+    lead, footer, notes = ([to_flags(line) for line in lines] for lines in (page.lead, page.footer, page.notes))
+    return replace(page, lead=lead, footer=footer, notes=notes)
 
 
 def _list_flags(app: typer.Typer) -> dict[str, Any]:
