@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -93,13 +93,25 @@ def pandas_read_csv_call(
     encoding: str = "utf-8",
     is_gzip: bool = False,
     has_extra_field: bool = False,
+    names: Sequence[str] | None = None,
+    has_header: bool = True,
+    skip_rows: int | Sequence[int] | None = None,
+    thousands: str | None = None,
+    comment: str | None = None,
+    quote: str | None = None,
 ) -> PandasReadCall:
-    """Return the call that reads a CSV file; `nulls` are the words for a missing value.
+    """Return the call that reads a CSV file; `nulls` are the words for a missing value, `skip_rows` counts lines from 1.
 
     `has_extra_field`: every line ends in a delimiter too many, so pandas would take the first column for an index.
     """
-    options: dict[str, Any] = {"sep": delimiter, "decimal": decimal, "encoding": encoding}
+    options: dict[str, Any] = {"sep": r"\s+" if delimiter == "whitespace" else delimiter, "decimal": decimal, "encoding": encoding}
     options = {name: value for name, value in options.items() if value != _PANDAS_DEFAULTS[name]}
+    if names is not None:
+        options |= {"header": 0 if has_header else None, "names": list(names)}
+    if skip_rows:
+        options["skiprows"] = skip_rows if isinstance(skip_rows, int) else [line - 1 for line in skip_rows]
+    signs = {"thousands": thousands, "comment": comment, "quotechar": quote}
+    options |= {name: sign for name, sign in signs.items() if sign is not None}
     if is_gzip != (Path(path).suffix.lower() == ".gz"):  # pandas infers compression from the name
         options["compression"] = "gzip" if is_gzip else None
     if has_extra_field:
