@@ -13,7 +13,7 @@ import narwhals as nw
 import numpy as np
 import pyarrow as pa
 
-from squarely.data.dtypes import Kind, Level
+from squarely.data.dtypes import Kind, Level, parses_as_number
 from squarely.data.pandas_io import PandasReadCall, to_series
 from squarely.data.query import ColumnInfo, Engine, Query, Row
 from squarely.data.tree_reduce import Branch
@@ -55,6 +55,7 @@ class Source(ABC):
     typed : whether the engine knows the types; if not, labels are text, and their kind follows from the values.
     index_columns : columns in which pandas or R has stored row labels; '.' in a formula leaves them out.
     folder_keys : keys of folders named key=value that contain all rows and are not columns.
+    thousands : the sign between groups of digits in numbers in text, "" for none.
     notes : how the rows are written, such as with a decimal comma; the summary prints it.
     pandas_call : how pandas reads the same file, None if the rows are not in a file.
     is_file : whether this process decodes the rows from files, so that decoding ahead pays.
@@ -70,6 +71,7 @@ class Source(ABC):
     index_columns: frozenset[str] = frozenset()
     folder_keys: frozenset[str] = frozenset()
     typed: bool = True
+    thousands: str = ""
     notes: tuple[str, ...] = ()
     pandas_call: PandasReadCall | None = None
     is_file: bool = False
@@ -93,6 +95,11 @@ class Source(ABC):
     def decimal_comma(self) -> bool:
         """Whether numbers in text have a decimal comma."""
         return DECIMAL_COMMA in self.notes
+
+    def parses_as_number(self, value: object) -> bool:
+        """Return whether a text of a column is a number, as its text is written."""
+        text = value.replace(self.thousands, "") if self.thousands and isinstance(value, str) else value
+        return parses_as_number(text, decimal_comma=self.decimal_comma)
 
     @property
     def indexes(self) -> list[str]:
@@ -214,6 +221,7 @@ class DerivedSource(Source):
         self.parent, self.label, self.columns = parent, parent.label, parent.columns
         self.duplicate_names, self.index_columns = parent.duplicate_names, parent.index_columns
         self.typed, self.is_file, self.notes = parent.typed, parent.is_file, parent.notes
+        self.thousands = parent.thousands
 
     def parent_rows(self, rows: np.ndarray) -> np.ndarray:
         """Turn positions (k,) of rows into their positions (k,) in the parent."""

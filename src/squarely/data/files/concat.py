@@ -28,7 +28,7 @@ class ConcatSource(Source):
     def __init__(self, files: FileSet, readers: Sequence[Source]) -> None:
         self.label = files.label
         self._files, self._readers = files, tuple(readers)
-        self.typed = readers[0].typed
+        self.typed, self.thousands = readers[0].typed, readers[0].thousands
         self.notes = tuple(dict.fromkeys([*files.notes, *(note for reader in readers for note in reader.notes)]))
         self.duplicate_names = frozenset().union(*(reader.duplicate_names for reader in readers))
         types: dict[str, dict[str, None]] = {}  # name -> its types, in the order of the files

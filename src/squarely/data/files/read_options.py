@@ -6,7 +6,6 @@ import codecs
 import io
 import itertools
 import math
-import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from numbers import Real
@@ -15,6 +14,7 @@ from typing import Any
 from squarely.data.dtypes import parses_as_number
 from squarely.errors import OptionError, join_words, listed, pluralize, show_value, suggest_name
 
+_LONGEST_WORD = 20  # of a value in a message
 # The names that pandas, DuckDB and R have for the same options.
 _SYNONYMS = {
     "sep": "delimiter", "delim": "delimiter", "skiprows": "skip_rows", "skip": "skip_rows", "na": "na_values",
@@ -131,15 +131,13 @@ encoding=None, comment=None, quote=None, sheet=None)
     return ReadOptions(**values)
 
 
-def advise(name: str, value: object) -> str:
-    """Write an option as a Python user and as a command-line user write it.
+def na_values_option(value: str) -> str:
+    """Write the option that makes a value missing, cut if it is long.
 
-    >>> advise("encoding", "latin-1"), advise("header", False)
-    ("read={'encoding': 'latin-1'} (--encoding latin-1)", "read={'header': False} (--no-header)")
+    >>> na_values_option("?")
+    "read={'na_values': '?'}"
     """
-    flag = f"--{name.replace('_', '-')}"
-    command = {True: flag, False: f"--no-{name}"}[value] if isinstance(value, bool) else f"{flag} {shlex.quote(str(value))}"
-    return f"read={{{name!r}: {value!r}}} ({command})"
+    return f"read={{'na_values': {value[:_LONGEST_WORD]!r}}}"
 
 
 def _require_different_signs(values: Mapping[str, Any]) -> None:
@@ -148,7 +146,7 @@ def _require_different_signs(values: Mapping[str, Any]) -> None:
         sign = values.get(one)
         if sign is not None and sign == values.get(other) and (one, other) != ("delimiter", "thousands"):
             advice = "leave out delimiter if such numbers are in quotes" if other == "decimal" else "leave out one of them"
-            raise OptionError(f"read= has {sign!r} as {one} and as {other}. Give two signs, or {advice}.")
+            raise OptionError(f"The {one} and the {other} sign of read= are both {sign!r}. Give two signs, or {advice}.")
 
 
 def _refuse(name: str, value: object, expected: str) -> OptionError:

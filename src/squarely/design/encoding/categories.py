@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from squarely.data import TRUTH_WORDS, Batch, CategoricalColumn, Level, Source, level_number
+from squarely.data import TRUTH_WORDS, Batch, CategoricalColumn, Level, Source, level_number, na_values_option
 from squarely.design.encoding.numbers_as_text import is_missing_word, numbers_in
 from squarely.design.formula.factors import Categorical
 from squarely.errors import DataError, FormulaError, listed, pluralize, suggest_name
@@ -169,6 +169,11 @@ def _require_text(column: str, found: Mapping[Level, int], source: Source) -> No
         return
     c = f"C({column})" if column.isidentifier() else f"C(`{column}`)"
     if len(numbers.plain_numbers) == len(texts):
+        if not source.typed:  # where= leaves out the others
+            raise DataError(
+                f"Column {column!r} of {source.label} holds numbers in every row that is used, and text in others. Give the words "
+                f"for a missing value, such as {na_values_option('?')}, or write {c} if its values are categories."
+            )
         raise DataError(
             f"Column {column!r} of {source.label} is stored as text, although every value is a number. Convert it before the fit, "
             f"for example with pandas.to_numeric, or write {c} if its values are categories."
@@ -191,8 +196,12 @@ def _require_text(column: str, found: Mapping[Level, int], source: Source) -> No
     such, write = (f" such as {decorated[0]!r}", ", and write numbers as 1234.5,") if decorated and odd != number else ("", ",")
     raise DataError(
         f"Column {column!r} of {source.label} holds {what}{such}: {odd!r}{row_phrase(source, texts[odd])}. "
-        f"Correct or clear that value{write} or write {c} if its values are categories."
+        f"Correct or clear that value{write} or write {c} if its values are categories{_advise_missing(source, odd)}."
     )
+
+
+def _advise_missing(source: Source, value: str) -> str:
+    return "" if source.typed else f", or give {na_values_option(value)} if it means a missing value"
 
 
 def _order_levels(factor: Categorical, found: Mapping[Level, int], source: Source) -> tuple[Level, ...]:

@@ -8,10 +8,10 @@ import zlib
 from contextlib import suppress
 
 from squarely.data.files.csv.encoding import CsvText
-from squarely.data.files.read_options import advise
 from squarely.errors import DataError, pluralize
 
 _LONGEST_LINE = 1_000_000
+_SIGNS = 100
 _LONGEST_QUOTE = 300
 _COLUMN_COUNT_ERRORS = ("Number of Columns", "sniffing", "TOO MANY COLUMNS")
 
@@ -21,13 +21,20 @@ def read_header(text: CsvText) -> str:
     label = text.file.label
     first = text.read_head(_LONGEST_LINE)
     if "\0" in first:
-        raise DataError(f"The file {label!r} has null bytes, as UTF-16 text and binary files have. Save it as UTF-8 text.")
+        advice = f", or say its encoding: read={{'encoding': {wide!r}}}" if (wide := _guess_utf16(first[:_SIGNS])) else ""
+        raise DataError(f"The file {label!r} has null bytes, as UTF-16 text and binary files have. Save it as UTF-8 text{advice}.")
     if not first.strip():
         raise DataError(f"The file {label!r} has no line but blank, skipped and comment lines. Give a file with rows.")
     if not re.split(r"[\r\n]", first, maxsplit=1)[0].strip():
-        skip = advise("skip_rows", 1)
-        raise DataError(f"The first line of {label!r} is blank. Begin the file with a line of column names, or skip it: {skip}.")
+        names = "a line of column names, or skip it with read={'skip_rows': 1}"
+        raise DataError(f"The first line of {label!r} is blank. Begin the file with {names}.")
     return re.split(r"[\r\n]", _quoted_part(text).sub("", first), maxsplit=1)[0]
+
+
+def _guess_utf16(first: str) -> str:
+    """Return the name of UTF-16 if null bytes alternate with others, as in Western text."""
+    nulls = [first[start::2].count("\0") for start in (0, 1)]
+    return "" if min(nulls) or max(nulls) < 2 else "utf-16-be" if nulls[0] else "utf-16-le"
 
 
 def _quoted_part(text: CsvText) -> re.Pattern[str]:
@@ -55,9 +62,7 @@ def _describe_encoding(text: CsvText) -> str:
         with text.open(errors="strict") as file:
             first = file.read(_LONGEST_LINE)
     except UnicodeError:
-        return (
-            f"it is not encoded in UTF-8. Save it as UTF-8 text, or say its encoding: {advise('encoding', _guess_encoding(text))}."
-        )
+        return f"it is not encoded in UTF-8. Save it as UTF-8 text, or say its encoding, such as {_guess_encoding(text)}."
     except (OSError, EOFError, zlib.error):
         return ""
     ends = set(re.findall(r"\r\n|\r|\n", _quoted_part(text).sub("", first)))
@@ -65,10 +70,10 @@ def _describe_encoding(text: CsvText) -> str:
 
 
 def _guess_encoding(text: CsvText) -> str:
-    """Return the 8-bit encoding that is likely: the bytes 0x80 to 0x9f are signs in Windows-1252 and none in Latin-1."""
+    """Return the option with the likely 8-bit encoding: the bytes 0x80 to 0x9f are signs in Windows-1252 and none in Latin-1."""
     with text.open(errors="surrogateescape") as file:
         odd = re.findall("[\udc80-\udc9f]", file.read(_LONGEST_LINE))
-    return "cp1252" if odd else "latin-1"
+    return "read={'encoding': 'cp1252'}" if odd else "read={'encoding': 'latin-1'}"
 
 
 def _describe_uneven_line(text: CsvText, delimiter: str, message: str) -> str:

@@ -14,7 +14,7 @@ from squarely.data.files.csv.diagnosis import read_header
 from squarely.data.files.csv.encoding import CsvText, open_text
 from squarely.data.files.csv.line_filter import squeeze_blanks, whole_records
 from squarely.data.files.local_file import LocalFile
-from squarely.data.files.read_options import ReadOptions, advise
+from squarely.data.files.read_options import ReadOptions
 from squarely.errors import DataError, OptionError, listed, pluralize
 
 _SAMPLE, _LONGEST_SAMPLE = 2**16, 2**21  # characters
@@ -86,8 +86,10 @@ def choose_names(first: Sequence[str], width: int, options: ReadOptions, label: 
     """Return the names of `width` columns: those of the first line, x1, x2, ..., or the user's."""
     names = [*first[:width]] if options.has_header else [f"x{i}" for i in range(1, width + 1)]
     if options.names is not None and len(options.names) != width:
-        what = f"{pluralize(len(options.names), 'name')}, and {label!r} has {pluralize(width, 'column')}"
-        raise OptionError(f"read={{'names': ...}} has {what}. Give one name for each column.")
+        found, columns = len(options.names), pluralize(width, "column")
+        raise OptionError(
+            f"There {'is' if found == 1 else 'are'} {pluralize(found, 'name')} for the {columns} of {label}. Give one for each."
+        )
     return names if options.names is None else [*options.names]
 
 
@@ -108,10 +110,12 @@ def describe_numeric_names(names: Sequence[str], types: Sequence[str], label: st
     in_order = all(step > 0 for step in steps) or all(step < 0 for step in steps)
     if in_order and are_integers and 1000 <= min(numbers) <= max(numbers) < 3000:
         return ""
-    what = f"the first line of {label}, {listed(names, most=4)}, looks like data"
     if in_order and (are_integers or len(numbers) > 3):
-        return f"names from the first line, {listed(names, most=4)}, which may be data: {advise('header', False)} reads it as a row"
-    raise DataError(f"{what[0].upper()}{what[1:]} and not like names. Say {advise('header', False)}, or {advise('header', True)}.")
+        return f"names from the first line, {listed(names, most=4)}, which may be data: read={{'header': False}} reads it as a row"
+    raise DataError(
+        f"The first line of {label} looks like data and not like names: {listed(names, most=4)}. Read it as a row with "
+        "read={'header': False}, or as names with read={'header': True}."
+    )
 
 
 _NUMBER_TYPES = ("BIGINT", "DOUBLE", "INTEGER", "HUGEINT")

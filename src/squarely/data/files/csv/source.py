@@ -22,7 +22,7 @@ from squarely.data.files.csv.dialect import choose_names, describe_numeric_names
 from squarely.data.files.csv.encoding import PATTERN_SIGNS, find_signs, iter_pieces, read_gzip
 from squarely.data.files.csv.line_ends import LineEnds
 from squarely.data.files.local_file import LocalFile
-from squarely.data.files.read_options import ReadOptions
+from squarely.data.files.read_options import ReadOptions, na_values_option
 from squarely.data.pandas_io import PandasReadCall, pandas_read_csv_call
 from squarely.data.query import keyboard_interrupts
 from squarely.data.source import BATCH_ROWS, DECIMAL_COMMA, Source
@@ -59,7 +59,7 @@ class CsvSource(Source):
             )
         detected = detect_text(file, options)
         self._text, self._options, self.notes = detected.text, detected.options, detected.notes
-        self._delimiter = detected.sign
+        self._delimiter, self.thousands = detected.sign, options.thousands or ""
         self._is_checked = False
         self._comma_values = CommaValues()
         self._odd_signs: tuple[str, ...] | None = None  # until they are searched for
@@ -101,13 +101,19 @@ class CsvSource(Source):
         if decimal or self._delimiter == ",":
             self._comma_values = CommaValues(is_decimal=decimal == ",")
         else:
-            self._comma_values = detect_commas(self._select(connection, "*").limit(_SAMPLE).to_arrow_table())
+            between = _quote_sql(options.thousands or "")
+            columns_sql = f"replace(COLUMNS(*), {between}, '')" if options.thousands else "*"
+            self._comma_values = detect_commas(self._select(connection, columns_sql).limit(_SAMPLE).to_arrow_table())
         if self._comma_values.is_decimal:
             self._dialect += ", decimal_separator = ','"
             self.notes += (DECIMAL_COMMA,)
         self._types = [str(kind) for kind in self._select(connection, "*", {}).types[: len(self._names)]]
         self._number_types = [kind if kind in _OTHER_TYPES else "DOUBLE" for kind in self._types]
-        if options.header is None and (note := describe_numeric_names(names[:columns], self._types, self.label)):
+        if (
+            options.has_header
+            and options.header is None
+            and (note := describe_numeric_names(names[:columns], self._types, self.label))
+        ):
             self.notes += (note,)
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
@@ -282,7 +288,8 @@ class CsvSource(Source):
                 what = f"{kind.lower()} values, then something else" if kind in _OTHER_TYPES else "text, not a number"
                 return DataError(
                     f"Column {self._names[i]!r} of {self.label} holds {what}: {value!r} in data row {row:,}. "
-                    "Correct or clear that value. Categories, as C(...), are for predictors, not for the response or arithmetic."
+                    "Correct or clear that value. Categories, as C(...), are for predictors, not for the response or arithmetic, "
+                    f"and {na_values_option(value)} makes it missing."
                 )
         return unreadable_error(self._text, self._delimiter, error)
 
