@@ -11,7 +11,7 @@ from squarely.data import pass_counter
 from squarely.design import plan_design
 from squarely.errors import InputError, short_traceback
 from squarely.exact import solve_least_squares
-from squarely.inference import Fit, Preview, build_preview, fit_from_json, infer, merge_fits
+from squarely.inference import Fit, Preview, build_preview, fit_from_json, merge_fits
 from squarely.storage.disk import read_text
 
 
@@ -71,8 +71,7 @@ def ols(
     {'Intercept': 0.8, 'x': 2.3}
     """
     inputs = ModelInputs.of(locals())
-    solve = partial(solve_least_squares, collinear=collinear, precision=precision)
-    return fit_moments(inputs, lambda moments, source: infer(solve(moments, source), source))
+    return fit_moments(inputs, partial(solve_least_squares, collinear=collinear, precision=precision))
 
 
 @short_traceback

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from numbers import Real
 from typing import TYPE_CHECKING
@@ -144,7 +145,8 @@ def train(
 
     group = current_group()
     policy = group.run_on_all(lambda: checkpoint_policy(checkpoint, checkpoint_every, resume))
-    return _train(ModelInputs.of(arguments), TrainingOptions.of(arguments), policy, group)
+    with ExitStack() as contexts:
+        return _train(ModelInputs.of(arguments), TrainingOptions.of(arguments), policy, group, contexts)
 
 
 @short_traceback
@@ -216,16 +218,19 @@ def sweep(
 def _sweep_one_split(inputs: ModelInputs, grid: Grid) -> Sweep:
     from squarely import descent
 
-    formula, source, held_out = open_training(inputs, grid.options[0].seed)
-    moments = compute_moments(inputs, formula, source, in_engine=is_aggregate_only(source))
-    _require_complete_validation(inputs, moments, held_out)
-    sweep = descent.train_grid(moments, source, grid, validation=held_out)
-    optimum = _optimum(moments, source)
-    return sweep if optimum is None else descent.with_predictions(sweep, optimum)
+    with ExitStack() as contexts:
+        formula, source, held_out = open_training(inputs, grid.options[0].seed, contexts)
+        moments = compute_moments(inputs, formula, source, in_engine=is_aggregate_only(source))
+        _require_complete_validation(inputs, moments, held_out)
+        sweep = descent.train_grid(moments, source, grid, validation=held_out)
+        optimum = _optimum(moments, source)
+        return sweep if optimum is None else descent.with_predictions(sweep, optimum)
 
 
 @pass_counter("training rows", "residuals")
-def _train(inputs: ModelInputs, options: TrainingOptions, policy: CheckpointPolicy | None, group: ProcessGroup) -> Training:
+def _train(
+    inputs: ModelInputs, options: TrainingOptions, policy: CheckpointPolicy | None, group: ProcessGroup, contexts: ExitStack
+) -> Training:
     """Train; only then solve for the optimum, which the predicted curve needs."""
     from squarely import descent
 
@@ -233,7 +238,7 @@ def _train(inputs: ModelInputs, options: TrainingOptions, policy: CheckpointPoli
         lambda: descent.check_options(replace(options, device=group.resolve_device(options.device)), inputs.model)
     )
     with silent(group.rank > 0):
-        formula, source, held_out = group.run_on_all(lambda: open_training(inputs, options.seed, group.size))
+        formula, source, held_out = group.run_on_all(lambda: open_training(inputs, options.seed, contexts, group.size))
         shard = group.shard(source)
         if is_aggregate_only(source):  # an engine sums up all rows at once
             moments = compute_moments(inputs, formula, source, in_engine=True)

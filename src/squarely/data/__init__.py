@@ -36,5 +36,6 @@ from squarely.data.source import (
     require_local,
     unsupported_column_error,
 )
+from squarely.data.views.cached import CachedSource, read_cache_limit
 from squarely.data.views.shard import shard_of
 from squarely.data.views.split import SplitSource, split_source

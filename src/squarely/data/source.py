@@ -59,6 +59,7 @@ class Source(ABC):
     notes : how the rows are written, such as with a decimal comma; the summary prints it.
     pandas_call : how pandas reads the same file, None if the rows are not in a file.
     is_file : whether this process decodes the rows from files, so that decoding ahead pays.
+    is_parsed : whether each pass parses text, so that it pays to store the columns for the next pass.
     engine : computes aggregates where the rows are; None for a source of batches alone.
     ordered : whether the rows have an order.
     partitioned : whether the rows are in other processes. `reduce_partitions` works on them there; `read` transfers them.
@@ -75,6 +76,7 @@ class Source(ABC):
     notes: tuple[str, ...] = ()
     pandas_call: PandasReadCall | None = None
     is_file: bool = False
+    is_parsed: bool = False
     engine: Engine | None = None
     ordered: bool = True
     partitioned: bool = False
@@ -161,6 +163,9 @@ class Source(ABC):
         """Return the levels of a categorical column in their declared order, None if it has none."""
         return None
 
+    def require_unchanged(self) -> None:  # noqa: B027  # most sources have nothing to check
+        """Raise a DataError if a file of a source that is parsed has changed since it was opened."""
+
     def require_engine(self) -> Engine:
         """Return the engine, or raise a DataError if the source has none."""
         if self.engine is None:
@@ -220,8 +225,8 @@ class DerivedSource(Source):
     def __init__(self, parent: Source) -> None:
         self.parent, self.label, self.columns = parent, parent.label, parent.columns
         self.duplicate_names, self.index_columns = parent.duplicate_names, parent.index_columns
-        self.typed, self.is_file, self.notes = parent.typed, parent.is_file, parent.notes
-        self.thousands = parent.thousands
+        self.typed, self.notes, self.thousands = parent.typed, parent.notes, parent.thousands
+        self.is_file, self.is_parsed = parent.is_file, parent.is_parsed
 
     def parent_rows(self, rows: np.ndarray) -> np.ndarray:
         """Turn positions (k,) of rows into their positions (k,) in the parent."""

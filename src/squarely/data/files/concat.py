@@ -28,7 +28,7 @@ class ConcatSource(Source):
     def __init__(self, files: FileSet, readers: Sequence[Source]) -> None:
         self.label = files.label
         self._files, self._readers = files, tuple(readers)
-        self.typed, self.thousands = readers[0].typed, readers[0].thousands
+        self.typed, self.is_parsed, self.thousands = readers[0].typed, readers[0].is_parsed, readers[0].thousands
         self.notes = tuple(dict.fromkeys([*files.notes, *(note for reader in readers for note in reader.notes)]))
         self.duplicate_names = frozenset().union(*(reader.duplicate_names for reader in readers))
         types: dict[str, dict[str, None]] = {}  # name -> its types, in the order of the files
@@ -55,6 +55,9 @@ class ConcatSource(Source):
                 yield batch
                 count += batch.num_rows
             self._row_counts[i] = count
+        self._files.require_unchanged()
+
+    def require_unchanged(self) -> None:
         self._files.require_unchanged()
 
     def parts(self) -> tuple[RowRange, ...]:

@@ -30,7 +30,7 @@ _TYPES = {"INT64": pa.int64(), "DOUBLE": pa.float64(), "BOOLEAN": pa.bool_(), "S
 class JsonLinesSource(Source):
     """A file of JSON lines on this machine, gzipped or not."""
 
-    is_file = True
+    is_file, is_parsed = True, True
 
     def __init__(self, file: LocalFile) -> None:
         self.label = file.label
@@ -54,6 +54,9 @@ class JsonLinesSource(Source):
             except pa.ArrowException as error:
                 raise self._explain_error(block, first, names) or self._unreadable_error(str(error)) from error
             yield from record_batches([table.column(name) for name in (*numbers, *labels)], _count(block))
+
+    def require_unchanged(self) -> None:
+        self._file.require_unchanged()
 
     def kind(self, name: str) -> Kind:
         """Return what the first value of a column is; a later value of another kind is an error of its line."""

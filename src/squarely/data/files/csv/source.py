@@ -48,7 +48,7 @@ _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
 class CsvSource(Source):
     """A CSV file on this machine, gzipped or not, with a header line."""
 
-    typed, is_file = False, True
+    typed, is_file, is_parsed = False, True, True
 
     def __init__(self, file: LocalFile, options: ReadOptions) -> None:
         self.label, self._file = file.label, file
@@ -135,6 +135,9 @@ class CsvSource(Source):
         except _ENGINE_ERRORS as error:
             self._file.require_unchanged()
             raise self._explain_error(error, places) from error
+        self._file.require_unchanged()
+
+    def require_unchanged(self) -> None:
         self._file.require_unchanged()
 
     def kind(self, name: str) -> Kind:
