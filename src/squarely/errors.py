@@ -12,6 +12,8 @@
 
 A message says what was found and what to do. It quotes names and values of the user through `repr`, so that control
 characters in them cannot reach a terminal.
+
+`ConvergenceWarning` is a warning and not an error: a result is there, and should not be used.
 """
 
 from __future__ import annotations
@@ -65,6 +67,10 @@ class ProcessError(SquarelyError, RuntimeError):
 
 class NumericalError(SquarelyError, ArithmeticError):
     """A result that was required to be good is not, or would consist of rounding alone."""
+
+
+class ConvergenceWarning(UserWarning):
+    """A training run diverged, or its loss is not a number."""
 
 
 def require_one_of(name: str, value: object, choices: Sequence[str]) -> None:

@@ -52,7 +52,7 @@ def resolve_learning_rate(
 
 
 def _find_subgradient_step(options: TrainingOptions, inputs: RunInputs, start: Array) -> tuple[float, str]:
-    """Return the constant step R / (G sqrt(k)) of the subgradient method for k steps, the best in the worst case for losses with kinks.
+    """Return the constant step R / (G sqrt(k)) of the subgradient method for k steps, best in the worst case if the loss has kinks.
 
     R is the distance of the start from the optimum, here that of least squares, and G bounds the gradient: a row adds x times a
     number of at most 1, or the larger of q and 1 - q for the quantile q. Source: Nesterov (2004), section 3.2.3.
