@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import glob
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from squarely.errors import DataError, pluralize
 from squarely.storage.disk import local_path, printable_name
 
 _GLOB_SIGNS = "*?["
+_MOST_COPIES = 3  # pairs that are named
 _HIDDEN_PREFIXES = (".", "_")  # markers and checksums of the programs that write folders of data
 
 
@@ -81,6 +83,7 @@ def find_files(texts: Sequence[str], *, is_list: bool) -> FileSet:
     order = "" if len(files) == 1 else " in the order given" if is_list else " in the order of their names"
     notes: tuple[str, ...] = (f"{pluralize(len(files), 'file')}{order}",)
     walked = [file.name for _, place in places if os.path.isdir(place) for file in _walk(place)]
+    notes += _describe_copies(files)
     if others := [name for name in walked if not named_kind(name)]:
         notes += (f"{pluralize(len(others), 'file')} of the folder left out, such as {others[0]!r}",)
     # The keys of a folder or pattern are those below it; the keys of a list are those below the common folder.
@@ -148,6 +151,20 @@ def _walk(folder: Path) -> list[Path]:
         folders[:] = [name for name in folders if not name.startswith(_HIDDEN_PREFIXES)]
         found += [Path(parent, name) for name in names if not name.startswith(_HIDDEN_PREFIXES)]
     return sorted(found, key=str)
+
+
+def _describe_copies(files: Sequence[LocalFile]) -> tuple[str, ...]:
+    """Name two files with the same content, or whose names differ only in .gz: their rows may count twice."""
+    notes, by_size, by_name = [], dict[int, LocalFile](), dict[Path, LocalFile]()
+    for file in files:
+        same_size = by_size.setdefault(file.stamp[2], file)
+        if same_size is not file and filecmp.cmp(same_size.path, file.path, shallow=False):
+            notes.append(f"{same_size.label!r} and {file.label!r}, which have the same content, so their rows count twice")
+        same_name = by_name.setdefault(file.given_path.with_name(file.given_path.name.removesuffix(".gz")), file)
+        if same_name is not file:
+            notes.append(f"{same_name.label!r} and {file.label!r}, whose rows count twice if one is a compressed copy of the other")
+    more = (f"{len(notes) - _MOST_COPIES:,} more such pairs",) if len(notes) > _MOST_COPIES else ()
+    return (*notes[:_MOST_COPIES], *more)
 
 
 def _require_once(files: Sequence[LocalFile]) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 from squarely.data.dtypes import parses_as_number
 from squarely.errors import OptionError, join_words, listed, pluralize, show_value, suggest_name
 
-_LONGEST_WORD = 20  # of a value in a message
 # The names that pandas, DuckDB and R have for the same options.
 _SYNONYMS = {
     "sep": "delimiter", "delim": "delimiter", "skiprows": "skip_rows", "skip": "skip_rows", "na": "na_values",
@@ -104,8 +103,6 @@ _WORDING: dict[str, Callable[[Any], str]] = {
     "quote": lambda sign: f"{sign!r} as quotes",
 }
 
-READ_NAMES = tuple(field.name for field in fields(ReadOptions))
-
 
 def parse_read_options(read: Mapping[str, object] | None) -> ReadOptions:
     """Check the argument `read=` of a public function.
@@ -121,23 +118,14 @@ encoding=None, comment=None, quote=None, sheet=None)
     values: dict[str, Any] = {}
     for key, value in read.items():
         name = _SYNONYMS.get(str(key), str(key))
-        if name not in READ_NAMES:
-            raise OptionError(f"read= has no option {key!r}. {suggest_name(str(key), READ_NAMES)}")
+        if name not in READ_OPTIONS:
+            raise OptionError(f"read= has no option {key!r}. {suggest_name(str(key), READ_OPTIONS)}")
         if name in values:
             raise OptionError(f"read= has {name!r} twice, also as {key!r}. Give it once.")
         if value is not None:
             values[name] = _CHECKS[name](name, value)
     _require_different_signs(values)
     return ReadOptions(**values)
-
-
-def na_values_option(value: str) -> str:
-    """Write the option that makes a value missing, cut if it is long.
-
-    >>> na_values_option("?")
-    "read={'na_values': '?'}"
-    """
-    return f"read={{'na_values': {value[:_LONGEST_WORD]!r}}}"
 
 
 def _require_different_signs(values: Mapping[str, Any]) -> None:

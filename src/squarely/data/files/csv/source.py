@@ -22,11 +22,11 @@ from squarely.data.files.csv.dialect import choose_names, describe_numeric_names
 from squarely.data.files.csv.encoding import PATTERN_SIGNS, find_signs, iter_pieces, read_gzip
 from squarely.data.files.csv.line_ends import LineEnds
 from squarely.data.files.local_file import LocalFile
-from squarely.data.files.read_options import ReadOptions, na_values_option
+from squarely.data.files.read_options import ReadOptions
 from squarely.data.pandas_io import PandasReadCall, pandas_read_csv_call
 from squarely.data.query import keyboard_interrupts
 from squarely.data.source import BATCH_ROWS, DECIMAL_COMMA, Source
-from squarely.errors import DataError, pluralize
+from squarely.errors import DataError, option_hint, pluralize
 
 # The words for an empty field, as in R and pandas: each is counted as "null" in the row account.
 NULL_WORDS = ("", "NA", "N/A", "NULL", "null", "#N/A")
@@ -292,7 +292,7 @@ class CsvSource(Source):
                 return DataError(
                     f"Column {self._names[i]!r} of {self.label} holds {what}: {value!r} in data row {row:,}. "
                     "Correct or clear that value. Categories, as C(...), are for predictors, not for the response or arithmetic, "
-                    f"and {na_values_option(value)} makes it missing."
+                    f"and {option_hint('na_values', [value])} makes it missing."
                 )
         return unreadable_error(self._text, self._delimiter, error)
 
