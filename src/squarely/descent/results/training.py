@@ -15,9 +15,10 @@ from squarely.data import RowAccount, Source, open_new_rows, to_frame, to_series
 from squarely.descent.codegen.script import ScriptInput, write_script
 from squarely.descent.loop.training_loop import LoopResult
 from squarely.descent.options.options import TrainingOptions
+from squarely.descent.results.loss_figure import draw_run
 from squarely.descent.results.predicted_curve import PredictedCurve, predict_curve
 from squarely.descent.results.run_theory import RunTheory
-from squarely.descent.results.summary import describe_rows, list_options, list_outcome, metrics_table, torch_name, training_figure
+from squarely.descent.results.summary import describe_rows, list_options, list_outcome, metrics_table, torch_name
 from squarely.design import Check, Design, LinearPredictor, predict_batches, require_rank_deficient
 from squarely.errors import NumericalError
 from squarely.moments import Moments, StandardizedProblem
@@ -45,6 +46,7 @@ class Training:
     moments, source : the rows to train on. `validation`, `validation_rows` : the rows to validate on and their account, if any.
     theory : limits and rates from the spectrum.
     prediction : the curve that theory predicts, or None where it has no closed form.
+    optimal_loss : the mean squared error of least squares, in standardized units; None for other losses, and if it is not known.
     remarks : sentences on what the run changed in the options, and on the checkpoint from which it continued.
     is_plain : whether theory holds for the model: a step moves its coefficients as it moves those of nn.Linear.
     has_user_model : whether the user gave the model.
@@ -57,6 +59,7 @@ class Training:
     source: Source
     theory: RunTheory
     prediction: PredictedCurve | None = None
+    optimal_loss: float | None = None
     remarks: tuple[str, ...] = ()
     is_plain: bool = True
     has_user_model: bool = False
@@ -161,9 +164,22 @@ class Training:
             reason="Columns depend on each other in the rows of the training, and these break it",
         )
 
-    def plot(self) -> Figure:
-        """Draw the measured loss with the predicted curve, and, where the optimum is known, the excess over it."""
-        return training_figure(self.options, self.result, self.prediction)
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the loss by epoch with the curve that theory predicts, and beside it the excess over the optimum.
+
+        The optimum is marked where it is known, and so are the best epoch and the end of a run that stopped early. Runs without a
+        predicted curve, and runs that diverged, have the first panel alone. A notebook shows the figure; `.savefig("loss.png")`
+        writes it to a file, and `.show()` opens a window. pyplot's current figure stays as it is.
+
+        Parameters
+        ----------
+        ax : matplotlib axes to draw into, one for the loss or two for both panels. They are then returned in place of a Figure.
+
+        Raises
+        ------
+        MissingExtraError : matplotlib is not installed.
+        """
+        return draw_run(self.options, self.result, self.theory, self.prediction, optimal_loss=self.optimal_loss, ax=ax)
 
     def require(self) -> Training:
         """Return the run itself, or raise a NumericalError if its loss diverged or became not finite."""
@@ -293,7 +309,9 @@ class Training:
 
 
 def with_prediction(run: Training, optimum: Array) -> Training:
-    """Attach the prediction of theory, given the optimum (p,) in standardized columns."""
+    """Attach the loss at the optimum and the prediction of theory, given the optimum (p,) in standardized columns."""
+    if run.options.loss == "mse" and np.isfinite(optimum).all():
+        run = replace(run, optimal_loss=run.problem.loss(optimum))
     if not run.is_plain:
         return run
     history, restored = run.result.history, run.result.stop_reason.restored_epoch
