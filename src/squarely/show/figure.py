@@ -45,8 +45,8 @@ class Figure(MatplotlibFigure):
             _open_window(self, canvas)
         elif warn:
             warnings.warn(
-                f"No window can open, because matplotlib's backend is {name!r}. Save the figure with .savefig('figure.png'), or run "
-                "this in a notebook, where the figure appears below the cell.",
+                f"No window can open, because matplotlib's backend is {name!r}. Save the figure with .savefig('figure.png'), or "
+                "use a notebook, where it appears below the cell.",
                 stacklevel=2,
             )
 

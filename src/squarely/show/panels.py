@@ -17,7 +17,8 @@ from squarely.show.text import escape_controls
 if TYPE_CHECKING:
     from squarely.show.figure import Figure
 
-_LABEL_DISTANCE = 0.055  # of the height of a panel: labels of lines that end nearer to each other overlap
+_LABEL_HEIGHT = 0.055  # of the height of a panel
+_MAX_SHIFT = 2.5  # label heights from the end of a curve to its label, beyond which a legend is clearer
 _FEW_DECADES = 2.0  # a log axis that spans less has ticks within its decades
 _GRAY = "#555555"
 
@@ -52,7 +53,7 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """A thin line across the panel at a value of y, or of x, with a label beside it."""
+    """A thin line across the panel at a value of y, or of x, which the legend names."""
 
     value: float
     label: str
@@ -131,6 +132,7 @@ def _draw_panel(axes: Any, panel: Panel) -> None:
     if panel.note:
         note = escape_controls(panel.note, "figure")
         axes.annotate(note, (0.5, 1.0), xycoords="axes fraction", xytext=(0, 5), textcoords="offset points", ha="center", **_SMALL)
+    axes.margins(y=0.07)
     for mark in panel.marks:
         if isinstance(mark, Curve):
             _draw_curve(axes, mark)
@@ -156,7 +158,7 @@ _ON_WHITE = {"bbox": {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, 
 
 def _draw_curve(axes: Any, curve: Curve) -> None:
     label = escape_controls(curve.label, "figure") or None
-    color = COLORS[curve.color % len(COLORS)] if curve.shade is None else pick_shade(curve.shade)
+    color = _color_of(curve)
     if curve.dots:
         axes.scatter(curve.x, curve.y, s=18, color=color, alpha=0.55, linewidths=0, label=label, zorder=2)
     elif curve.dashed:
@@ -175,35 +177,30 @@ def _limit_heights(axes: Any, panel: Panel) -> None:
 
 
 def _draw_level(axes: Any, level: Level) -> None:
-    """Draw a line across the panel, with its label at the end: above a level line, and to the left of the top of an upright one."""
-    style = {"color": _GRAY, "linewidth": 0.9, "linestyle": (0, (1, 2)), "zorder": 1}
-    text = {"xytext": (-2, 3), "textcoords": "offset points", "ha": "right", "zorder": 5, **_SMALL, **_ON_WHITE}
-    label = escape_controls(level.label, "figure")
+    label, style = escape_controls(level.label, "figure"), {"color": _GRAY, "linewidth": 1.0, "zorder": 1}
+    if level.across == "x":
+        axes.axvline(level.value, label=label, linestyle=(0, (6, 2, 1, 2)), **style)
+        return
     low, high = axes.get_ylim()
-    if level.across == "y" and axes.get_yscale() == "log" and not low <= level.value <= high:
-        return  # it would stretch the axis
-    if level.across == "y":
-        axes.axhline(level.value, **style)
-        axes.annotate(label, (1.0, level.value), xycoords=("axes fraction", "data"), va="bottom", **text)
-    else:
-        axes.axvline(level.value, **style)
-        text["xytext"] = (-3, -2)
-        axes.annotate(label, (level.value, 1.0), xycoords=("data", "axes fraction"), va="top", rotation=90, **text)
+    if axes.get_yscale() == "linear" or low <= level.value <= high:  # beyond, it would stretch a log axis
+        axes.axhline(level.value, label=label, linestyle=(0, (1, 2)), **style)
 
 
 def _draw_point(axes: Any, point: Point) -> None:
-    axes.plot([point.x], [point.y], marker=point.symbol, color="black", markerfacecolor="white", markersize=7, zorder=6)
+    axes.plot(
+        [point.x], [point.y], marker=point.symbol, color="black", markerfacecolor="white", markersize=7, clip_on=False, zorder=6
+    )
     if point.label:
-        on_right = axes.transAxes.inverted().transform(axes.transData.transform((point.x, point.y)))[0] > 0.5
-        side, shift = ("right", -8) if on_right else ("left", 8)
-        label = escape_controls(point.label, "figure")
+        across, up = (axes.transData + axes.transAxes.inverted()).transform((point.x, point.y))
+        side, right = ("right", -8) if across > 0.5 else ("left", 8)
+        label, shift = escape_controls(point.label, "figure"), (right, -14 if up > 0.9 else 9)
         axes.annotate(
-            label, (point.x, point.y), xytext=(shift, 9), textcoords="offset points", ha=side, zorder=6, fontsize="small", **_ON_WHITE
+            label, (point.x, point.y), xytext=shift, textcoords="offset points", ha=side, zorder=6, fontsize="small", **_ON_WHITE
         )
 
 
 def _set_plain_ticks(axis: Any) -> None:
-    """Label a log axis with plain numbers, at 1, 2 and 5 of each decade if it has few, and as powers of ten if they are far from 1."""
+    """Label a log axis with plain numbers, at 1, 2 and 5 of each decade if it has few, or else with powers of ten."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     low, high = sorted(axis.get_view_interval())
@@ -219,24 +216,33 @@ def _set_plain_ticks(axis: Any) -> None:
 
 
 def _label_curves(axes: Any, panel: Panel) -> None:
-    """Label the curves at their ends if there is room, and else in a legend."""
+    """Label the curves at their ends, if the panel asks for it and there is room, and the others in a legend."""
     curves = [mark for mark in panel.marks if isinstance(mark, Curve) and mark.label]
-    direct = [curve for curve in curves if not (curve.dashed or curve.dots)] if panel.label_ends else []
-    places = axes.transAxes.inverted().transform([axes.transData.transform((curve.x[-1], curve.y[-1])) for curve in direct] or [[0, 0]])
-    heights = sorted(places[:, 1])
-    apart = all(b - a > _LABEL_DISTANCE for a, b in zip(heights, heights[1:], strict=False))
-    if direct and apart and (np.abs(places - 0.5) <= 0.5).all():
-        for curve in direct:
-            _label_end(axes, curve)
-    else:
-        direct = []
-    named = [escape_controls(curve.label, "figure") for curve in curves if curve not in direct]
+    heights = _place_labels(axes, curves) if panel.label_ends else {}
+    for i, height in heights.items():
+        label, color = escape_controls(curves[i].label, "figure"), _color_of(curves[i])
+        axes.annotate(label, (1.0, height), xycoords="axes fraction", va="center", color=color, annotation_clip=False)
+    drawn = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    labels = [mark.label for mark in panel.marks if isinstance(mark, Level)]
+    labels = [curve.label for i, curve in enumerate(curves) if i not in heights] + labels
+    named = [label for label in (escape_controls(label, "figure") for label in labels) if label in drawn]
     if named:
-        handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-        axes.legend([handles[name] for name in named], named, frameon=False)
+        axes.legend([drawn[name] for name in named], named, frameon=False)
 
 
-def _label_end(axes: Any, curve: Curve) -> None:
-    label, end = escape_controls(curve.label, "figure"), (curve.x[-1], curve.y[-1])
-    color = COLORS[curve.color % len(COLORS)] if curve.shade is None else pick_shade(curve.shade)
-    axes.annotate(label, end, xytext=(5, 0), textcoords="offset points", va="center", color=color, annotation_clip=False)
+def _place_labels(axes: Any, curves: Sequence[Curve]) -> dict[int, float]:
+    """Return the heights of labels, as parts of the panel, by the position of curves that end in it; none if they need a legend."""
+    to_panel = axes.transData + axes.transAxes.inverted()
+    ends = {i: to_panel.transform((c.x[-1], c.y[-1])) for i, c in enumerate(curves) if not (c.dashed or c.dots)}
+    inside = sorted((end[1], i) for i, end in ends.items() if (np.abs(end - 0.5) <= 0.5).all())
+    heights: dict[int, float] = {}
+    lowest = 0.0
+    for end, i in inside:
+        heights[i] = max(end, lowest)
+        lowest = heights[i] + _LABEL_HEIGHT
+    fits = all(heights[i] - end <= _MAX_SHIFT * _LABEL_HEIGHT for end, i in inside)
+    return heights if fits else {}
+
+
+def _color_of(curve: Curve) -> str:
+    return COLORS[curve.color % len(COLORS)] if curve.shade is None else pick_shade(curve.shade)

@@ -56,8 +56,9 @@ def _excess_panel(options: TrainingOptions, result: LoopResult, run_theory: RunT
     """Draw the excess down to the rounding of the loss. A measured loss at the optimum or below it is drawn at the rounding."""
     epsilon = float(np.finfo(options.dtype).eps)
     rounding = epsilon * prediction.floor + epsilon**2
+    bottom = _BELOW_ROUNDING * rounding
     measured = np.maximum(result.losses - prediction.floor, rounding)
-    predicted = np.maximum(prediction.excess[: len(measured)], np.finfo(float).tiny)  # no logarithm of zero
+    predicted = np.maximum(prediction.excess[: len(measured)], 0.1 * bottom)  # zero has no logarithm
     marks: list[Curve | Level | Point] = [
         Curve(x=_epochs(measured), y=measured, label=_measured(options), color=0),
         Curve(x=_epochs(predicted), y=predicted, label="predicted by theory", dashed=True),
@@ -74,7 +75,7 @@ def _excess_panel(options: TrainingOptions, result: LoopResult, run_theory: RunT
         y_label="excess MSE",
         marks=marks,
         log_y=True,
-        bottom=_BELOW_ROUNDING * rounding if lowest <= rounding else None,
+        bottom=bottom if lowest <= rounding else None,
     )
 
 
@@ -101,7 +102,7 @@ def _describe_divergence(options: TrainingOptions, result: LoopResult, run_theor
 
 
 def _epochs(values: Array) -> Array:
-    return np.arange(len(values))
+    return np.arange(float(len(values)))
 
 
 def _measured(options: TrainingOptions) -> str:

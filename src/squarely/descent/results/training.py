@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
@@ -164,6 +164,10 @@ class Training:
             reason="Columns depend on each other in the rows of the training, and these break it",
         )
 
+    @overload
+    def plot(self, ax: None = None) -> Figure: ...
+    @overload
+    def plot(self, ax: Any) -> Any: ...
     def plot(self, ax: Any = None) -> Any:
         """Draw the loss by epoch with the curve that theory predicts, and beside it the excess over the optimum.
 

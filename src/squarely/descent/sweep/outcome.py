@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from squarely.descent.options.optimizers import weight_decay_of
 from squarely.descent.results.training import Training
@@ -15,9 +16,9 @@ def option_value(run: Training, name: str) -> float:
     return value
 
 
-def describe_options(run: Training, names: tuple[str, ...] | list[str]) -> str:
+def describe_options(run: Training, names: Sequence[str], digits: int = 6) -> str:
     """Write the values of some options."""
-    return ", ".join(f"{name} = {option_value(run, name):g}" for name in names)
+    return ", ".join(f"{name} = {option_value(run, name):.{digits}g}" for name in names)
 
 
 def is_finite(run: Training) -> bool:

@@ -76,7 +76,9 @@ def with_predictions(sweep: Sweep, optimum_of: Callable[[StandardizedProblem], A
     plain = [run for run in sweep.runs if _is_plain(run.options)]
     curves = _predict_curves(plain, optima[id(plain[0].problem)]) if len(plain) > 1 else {}
     runs = tuple(
-        replace(run, prediction=curves[id(run)], optimal_loss=curves[id(run)].floor) if id(run) in curves else with_prediction(run, optima[id(run.problem)])
+        replace(run, prediction=curves[id(run)], optimal_loss=curves[id(run)].floor)
+        if id(run) in curves
+        else with_prediction(run, optima[id(run.problem)])
         for run in sweep.runs
     )
     return replace(sweep, runs=runs)

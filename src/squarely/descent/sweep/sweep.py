@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from squarely.show import Page, Table, draw
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 _MAX_SHOWN_RUNS = 10  # runs on a page
 _SHORT_NAMES = {"batch_size": "batch", "weight_decay": "decay"}
@@ -83,11 +84,17 @@ class Sweep:
         if others and is_finite(others[0]):
             difference = final_loss(others[0]) - final_loss(best)
             gap = f"{difference:.3g} below" if difference > 0 else "no lower than"
-            sentence += f", {gap} that of {describe_options(others[0], self._options)}" + ("" if difference > 0 else ", which comes later")
+            sentence += f", {gap} that of {describe_options(others[0], self._options)}" + (
+                "" if difference > 0 else ", which comes later"
+            )
         lost = sum(not is_finite(run) for run in self.runs)
         diverged = f" {lost:,} of {len(self.runs):,} runs diverged." if lost else ""
         return f"{sentence}.{diverged} {_describe_limits(best)}".strip()
 
+    @overload
+    def plot(self, ax: None = None) -> Figure: ...
+    @overload
+    def plot(self, ax: Any) -> Any: ...
     def plot(self, ax: Any = None) -> Any:
         """Draw the losses of up to twelve runs by epoch; of more, the final losses by learning rate (or another varied option).
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -14,13 +13,14 @@ from squarely.numerics import Array
 from squarely.show import Curve, Level, Panel, Point
 
 MAX_CURVES = 12  # that can be distinguished
+_DIGITS = 4  # of a rate in a label
 _LOG_RATIO = 10.0  # of the largest to the smallest loss, above which the axis is logarithmic
 
 Marks = list[Curve | Level | Point]
 
 
 def losses_panel(runs: Sequence[Training], varied: tuple[str, ...], best: Training) -> Panel:
-    """Draw the loss of each run by epoch, with the curve that theory predicts.
+    """Draw the loss of each run by epoch, with the curve that theory predicts if one option varies.
 
     The color is darker for a smaller value of the first option that varies. Runs that differ in their seed alone look the same. A
     run that diverges leaves the panel at the top, so that the others are not flat.
@@ -36,12 +36,12 @@ def losses_panel(runs: Sequence[Training], varied: tuple[str, ...], best: Traini
         shade = values.index(group[0]) / max(len(values) - 1, 1)
         dash = [each for each in groups if each[0] == group[0]].index(group)
         for i, run in enumerate(members):
-            label = "" if i else describe_options(run, others) + _describe_rank(members, best)
+            label = "" if i else describe_options(run, others, _DIGITS) + _describe_rank(members, best)
             losses = run.result.losses
             marks.append(Curve(x=np.arange(len(losses)), y=losses, label=label, shade=shade, dash=dash))
             if top is not None and not is_finite(run):
                 marks.append(_mark_exit(losses, top))
-    marks += [*_draw_predictions(sound), *_draw_optimum(runs)]
+    marks += [*(_draw_predictions(sound) if len(others) == 1 else []), *_draw_optimum(runs)]
     seeds = len({option_value(run, "seed") for run in runs}) if others != list(varied) else 1
     return Panel(
         title="Loss by epoch and learning rate" if varied == ("lr",) else "Loss by epoch",
@@ -87,7 +87,7 @@ def _draw_optimum(runs: Sequence[Training]) -> Iterator[Level]:
 
 
 def ends_panel(runs: Sequence[Training], varied: tuple[str, ...], best: Training) -> Panel:
-    """Draw the final losses by learning rate, or by the option with the most values.
+    """Draw the final losses by learning rate, or by the option with the most values. Those above all first losses are at the top.
 
     A line is the median over the seeds for one combination of the other options, a dot is a run. The first of the other options has
     the colors, the next ones the dashes.
@@ -95,13 +95,16 @@ def ends_panel(runs: Sequence[Training], varied: tuple[str, ...], best: Training
     numbers = [name for name in varied if name != "seed"] or list(varied)
     across = max(numbers, key=lambda name: (name == "lr", len({option_value(run, name) for run in runs})))
     others = [name for name in numbers if name != across]
-    sound = [run for run in runs if is_finite(run)]
+    start = max(float(run.result.losses[0]) for run in runs)
+    sound = [run for run in runs if is_finite(run) and final_loss(run) <= start]
     groups = list(dict.fromkeys(tuple(option_value(run, name) for name in others) for run in runs))
     colors, dashes = list(dict.fromkeys(g[:1] for g in groups)), list(dict.fromkeys(g[1:] for g in groups))
     marks: Marks = []
     for group in groups:
         members = [run for run in sound if tuple(option_value(run, name) for name in others) == group]
-        label = ", ".join(f"{name} = {value:g}" for name, value in zip(others, group, strict=True)) if len(groups) <= MAX_CURVES else ""
+        label = (
+            ", ".join(f"{name} = {value:g}" for name, value in zip(others, group, strict=True)) if len(groups) <= MAX_CURVES else ""
+        )
         marks += _draw_group(members, across, label, color=colors.index(group[:1]), dash=dashes.index(group[1:]))
     marks += [*([] if has_validation(best) else _draw_optimum(runs)), *_mark_ends(runs, sound, across, best, numbers)]
     ends = [final_loss(run) for run in sound]
@@ -131,15 +134,16 @@ def _draw_group(members: Sequence[Training], across: str, label: str, *, color: 
 def _mark_ends(
     runs: Sequence[Training], sound: Sequence[Training], across: str, best: Training, names: Sequence[str]
 ) -> Iterator[Level | Point]:
-    """Mark the best run, the values with runs that diverged, at the top, and the limit of the learning rate in theory."""
+    """Mark the best run, the values where runs diverged or rose, at the top, and the limit of the learning rate in theory."""
     if not sound:
         return
-    top = max(final_loss(run) for run in sound)
-    lost = sorted({option_value(run, across) for run in runs if not is_finite(run)})
+    top, ended = max(map(final_loss, sound)), {id(run) for run in sound}
+    lost = sorted({option_value(run, across) for run in runs if id(run) not in ended})
     for i, value in enumerate(lost):
         yield Point(value, top, "" if i else "diverged", symbol="x")
     limit, batches = best.theory.lr_limit, best.theory.batches
     if across == "lr" and limit is not None:
+        of = "in theory" if len(names) == 1 else "of the best run in theory"
         drawn = "" if batches is None else ", rows drawn with replacement"
-        yield Level(limit, f"limit in theory {limit:.3g}{drawn}", across="x")
-    yield Point(option_value(best, across), final_loss(best), f"best: {describe_options(best, list(names))}", symbol="*")
+        yield Level(limit, f"limit {of}: {limit:.3g}{drawn}", across="x")
+    yield Point(option_value(best, across), final_loss(best), f"best: {describe_options(best, names, _DIGITS)}", symbol="*")
