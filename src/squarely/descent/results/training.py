@@ -23,6 +23,7 @@ from squarely.design import Check, Design, LinearPredictor, predict_batches, req
 from squarely.errors import NumericalError
 from squarely.moments import Moments, StandardizedProblem
 from squarely.numerics import Array
+from squarely.reprs import NO_SIGNATURE, public_dir
 from squarely.show import KeyValueTable, Page, Table
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ class Training:
     is_plain : whether theory holds for the model: a step moves its coefficients as it moves those of nn.Linear.
     has_user_model : whether the user gave the model.
     """
+
+    __signature__ = NO_SIGNATURE
+    __dir__ = public_dir("design", "has_user_model", "is_plain", "loop", "moments", "problem", "recipe", "validation")
 
     options: TrainingOptions
     result: LoopResult
@@ -279,11 +283,14 @@ class Training:
             "casts": dict(self.rows.casts),
         }
 
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
+
     def __repr__(self) -> str:
         options = self.options
         return (
             f"<Training {self.design.formula.text!r}: {options.optimizer}, lr {options.rate:g}, {options.epochs:,} epochs, "
-            f"{self.status}, loss {self.result.final_values['loss']:.4f}; print(run.summary())>"
+            f"{self.status}, loss {self.result.final_values['loss']:.4g}; print(run.summary())>"
         )
 
     def _history_columns(self) -> dict[str, list[Any]]:

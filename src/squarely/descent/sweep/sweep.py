@@ -17,6 +17,7 @@ from squarely.descent.sweep.outcome import describe_options, final_loss, has_val
 from squarely.descent.sweep.sweep_figure import MAX_CURVES, ends_panel, losses_panel
 from squarely.errors import listed
 from squarely.numerics import round_apart, round_down
+from squarely.reprs import NO_SIGNATURE, public_dir
 from squarely.show import Page, Table, draw
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ class Sweep:
     varied : the options that have several values.
     program : how the runs were trained, such as "64 runs in one batched program", or why one by one.
     """
+
+    __signature__ = NO_SIGNATURE
+    __dir__ = public_dir()
 
     runs: tuple[Training, ...]
     varied: tuple[str, ...] = ("lr",)
