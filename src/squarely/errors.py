@@ -206,3 +206,7 @@ def first_line(error: Exception) -> str:
     """Return the first line of another library's error without its full stop, at most 300 characters of it."""
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0][:300].rstrip(".")
+
+
+def __dir__() -> list[str]:
+    return sorted(name for name, value in globals().items() if isinstance(value, type) and issubclass(value, SquarelyError))

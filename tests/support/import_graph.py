@@ -14,8 +14,8 @@ CONTRIBUTING = Path(__file__).parents[2] / "CONTRIBUTING.md"
 BEGIN, END = "<!-- architecture -->", "<!-- /architecture -->"
 
 LAYERS = {
-    "_version": 0, "errors": 0, "numerics": 0, "storage": 1, "data": 2, "show": 2, "theory": 2, "design": 3, "datasets": 3,
-    "moments": 4, "exact": 5, "descent": 5, "inference": 6, "certification": 7, "api": 9, "cli": 10, "__main__": 11,
+    "_version": 0, "errors": 0, "numerics": 0, "reprs": 0, "storage": 1, "data": 2, "show": 2, "theory": 2, "design": 3,
+    "datasets": 3, "moments": 4, "exact": 5, "descent": 5, "inference": 6, "certification": 7, "api": 9, "cli": 10, "__main__": 11,
 }  # fmt: skip
 
 # Inside a package, an entry imports only from lines before its own, or from its own line without a cycle.
@@ -31,14 +31,16 @@ ORDER = {
         "options process_group", "batches", "model", "loop", "sharding codegen", "checkpoint results", "training_data", "trainer",
         "sweep",
     ],
-    "inference": ["normality prediction preview", "statistics", "summary serialize deserialize merge plain_numbers", "fit"],
+    "inference": [
+        "summary_table normality prediction preview", "statistics", "summary serialize deserialize merge plain_numbers", "fit",
+    ],
 }  # fmt: skip
 
 THIRD_PARTY = {
     "narwhals": {"data", "design", "moments"}, "pyarrow": {"data"}, "duckdb": {"data"}, "pandas": {"data"}, "formulaic": {"design"},
     "pyspark": {"data"}, "ibis": {"data"}, "rich": {"show"}, "matplotlib": {"show"}, "threadpoolctl": {"data"},
     "scipy": {"design", "moments", "exact", "inference"}, "torch": {"descent", "moments"}, "safetensors": {"descent"},
-    "typer": {"cli"}, "dask": {"data"}, "distributed": {"data"}, "cloudpickle": {"data"},
+    "typer": {"cli"}, "dask": {"data"}, "distributed": {"data"}, "cloudpickle": {"data"}, "IPython": {"show"},
 }  # fmt: skip
 
 

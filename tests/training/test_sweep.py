@@ -323,32 +323,6 @@ def test_numbers_are_strict_json():
     assert numbers["frame"]["last_loss"][numbers["best"]] == min(numbers["frame"]["last_loss"])
 
 
-def test_a_run_that_diverges_leaves_the_picture_to_the_others():
-    need("matplotlib")
-    sweep = sq.sweep(ONE, ROWS, lr=[0.1, 0.3, 5.0], epochs=30)
-    (axes,) = sweep.plot().axes
-    first = sweep.runs[0].result.losses[0]
-    low, top = axes.get_ylim()
-    assert 0.0 < low < sweep.runs[1].result.losses[-1] < first < top < 1.1 * first
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["lr = 0.1", "lr = 0.3", "lr = 5 (diverged)"]
-
-
-def test_figures():
-    need("matplotlib")
-    (axes,) = sq.sweep(ONE, ROWS, lr=[0.1, 0.2], seed=[0, 1], epochs=3).plot().axes
-    assert [text.get_text() for text in axes.get_legend().get_texts()][1] == "lr = 0.1, seed = 1"
-    sweep = sq.sweep(ONE, ROWS, lr=np.geomspace(0.001, 2, 10), seed=[0, 1], epochs=50)
-    (axes,) = sweep.plot().axes
-    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
-    drawn = {line.get_label(): line for line in axes.lines}
-    assert set(drawn) == {"seed = 0", "seed = 1", "limit in theory"}
-    assert_close(drawn["limit in theory"].get_xdata(), [1.0, 1.0], rtol=1e-9)
-    sound = sweep.frame.query("status != 'diverged' and seed == 1")
-    assert_close(drawn["seed = 1"].get_ydata(), sound["last_loss"], rtol=0)
-    (axes,) = sq.sweep(ONE, ROWS, lr=0.1, seed=range(13), epochs=3).plot().axes
-    assert axes.get_xlabel() == "seed"
-
-
 @pytest.mark.parametrize(
     ("options", "says"),
     [

@@ -133,17 +133,6 @@ def test_sweep():
     assert "diverged" in str(sweep.summary())
 
 
-def test_figures():
-    need("matplotlib")
-    run = sq.train("mpg ~ displacement", CARS, lr=0.01, epochs=20)
-    left, right = run.plot().axes
-    assert [line.get_ydata().shape for line in left.lines] == [(21,), (21,)]
-    assert right.get_yscale() == "log"
-    assert len(sq.train("mpg ~ displacement", CARS, epochs=3, optimizer="adam").plot().axes) == 1
-    (axes,) = sq.sweep("mpg ~ displacement", CARS, lr=[0.1, 0.01], epochs=3).plot().axes
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["lr = 0.1", "lr = 0.01"]
-
-
 def test_a_sweep_page_keeps_its_width():
     sweep = sq.sweep(FORMULA, CARS, lr=[0.8, 3.0], epochs=500, momentum=0.9, nesterov=True)
     page = str(sweep.summary())

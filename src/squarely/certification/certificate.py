@@ -12,6 +12,7 @@ from squarely.certification.gaps import DistanceBound, GradientAtSolution
 from squarely.data import RowAccount, to_frame
 from squarely.errors import NumericalError
 from squarely.numerics import Array
+from squarely.reprs import NO_SIGNATURE, public_dir
 from squarely.show import KeyValueTable, Page, Table
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ class Certificate:
     cause : the verdict in sentences, with what to do.
     notes : on levels of categories that look like numbers or like a missing value.
     """
+
+    __signature__ = NO_SIGNATURE
+    __dir__ = public_dir()
 
     names: tuple[str, ...]
     exact: Array

@@ -10,6 +10,7 @@ from squarely.data import Source, is_aggregate_only, scan_purpose
 from squarely.design import Block, Design, fold_blocks
 from squarely.moments import EngineClient, EngineGram, Moments, StandardizedProblem, combination_sums
 from squarely.numerics import Array
+from squarely.reprs import short_repr
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -18,6 +19,8 @@ class GradientAtSolution:
 
     `basis` is "rows", and the engine that has them, if one does.
     """
+
+    __repr__ = short_repr
 
     loss: float
     gradient: Array
@@ -35,6 +38,8 @@ class DistanceBound:
 
     Every linear combination of the coefficients is within `standard_errors` of the optimum.
     """
+
+    __repr__ = short_repr
 
     distance: float
     excess: float

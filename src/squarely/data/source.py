@@ -83,6 +83,9 @@ class Source(ABC):
     partition_count: int | None = None
     _rows: int | None = None
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.label!r}>"
+
     @property
     def rows(self) -> int | None:
         """The number of rows, None if only a scan can tell."""

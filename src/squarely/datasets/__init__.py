@@ -25,3 +25,7 @@ def cars() -> pd.DataFrame:
     """
     with (files("squarely.datasets") / "cars.csv").open("rb") as file:
         return read_csv(file)
+
+
+def __dir__() -> list[str]:
+    return ["cars"]

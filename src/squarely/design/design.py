@@ -15,7 +15,9 @@ from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric,
 from squarely.design.formula.formula import INTERCEPT, Formula
 from squarely.design.formula.where import Where
 from squarely.design.rounding import is_exact, is_rounded, may_cancel
+from squarely.errors import pluralize
 from squarely.numerics import Array, power_of_two, round_to_few_bits
+from squarely.reprs import short_repr
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -24,6 +26,8 @@ class RowInputs:
 
     `expressions` has the arguments of the factors that are not categorical, and further expressions, by their texts.
     """
+
+    __repr__ = short_repr
 
     factors: tuple[Factor, ...]
     expressions: Mapping[str, Expression]
@@ -99,6 +103,9 @@ class Design:
         }
         for name, value in derived.items():
             object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        return f"<Design {self.formula.text!r}: {pluralize(len(self.names), 'column')}>"
 
     @property
     def intercept(self) -> bool:

@@ -17,6 +17,7 @@ from squarely.exact.condition_number import MOST_SINGULAR_VALUES, condition_of, 
 from squarely.exact.rank import Dependency, cholesky_in_order, constant_columns, describe_dependency, independent_columns
 from squarely.moments import Moments, fold_qr
 from squarely.numerics import ROUNDOFF, Array, qr_r
+from squarely.reprs import short_repr
 
 TEN_DIGITS, SIX_DIGITS = 1e-10, 1e-6  # relative errors that leave so many digits
 # Beyond so many operations (some seconds), a triangle of blocks of indicators is not folded if cross-products can decide rank;
@@ -41,6 +42,8 @@ class Factorization:
     triangle : (k + 1, k + 1) by that method, T of all columns [1, x, y] with T'T = Z'Z.
     error_factor : the error of the cross-products over that of plain sums over rows: above one after a removal.
     """
+
+    __repr__ = short_repr
 
     columns: np.ndarray
     selected: np.ndarray

@@ -27,6 +27,7 @@ from squarely.numerics import (
     slice_doubles,
     sliced_dot,
 )
+from squarely.reprs import short_repr
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -44,6 +45,8 @@ class ResidualSums:
     first_residual, last_residual : the residuals at both ends, to merge two consecutive scans.
     top : a bound of the scaled values and residuals; the error of sliced products is in proportion to it.
     """
+
+    __repr__ = short_repr
 
     n: int
     sums: Array

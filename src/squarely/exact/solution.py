@@ -7,6 +7,7 @@ from itertools import compress
 
 import numpy as np
 
+from squarely.errors import pluralize
 from squarely.exact.condition_number import no_digits_error
 from squarely.exact.factorization import TEN_DIGITS, Factorization
 from squarely.exact.implicit_constant import Span
@@ -67,6 +68,10 @@ class Solution:
     fitted_error: float
     input_rounding: float = 0.0
     merge_record: MergeRecord | None = None
+
+    def __repr__(self) -> str:
+        used, every = len(self.factor.columns), pluralize(len(self.params), "coefficient")
+        return f"<Solution: {used} of {every}, from {self.factor.method}, {pluralize(self.scans, 'scan')} of the rows>"
 
     @property
     def has_hidden_residuals(self) -> bool:

@@ -24,6 +24,7 @@ from squarely.inference.serialize import solution_to_json
 from squarely.inference.statistics import Statistics, covariance_of, statistics_of
 from squarely.inference.summary import summary_page
 from squarely.numerics import Array
+from squarely.reprs import NO_SIGNATURE, public_dir
 from squarely.storage.disk import write_text
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ class Fit(Statistics):
     solution : how the numbers were computed: method, refinement, rank, digits.
     source : where the rows are.
     """
+
+    __signature__ = NO_SIGNATURE
+    __dir__ = public_dir("constant_response", "design", "predictions", "solution", "source")
 
     solution: Solution
     source: Source
@@ -278,6 +282,9 @@ class Fit(Statistics):
             "conf_int": np.column_stack(self._confidence_limits(0.05)),
         }
         return to_plain_numbers(self, self.solution, columns)
+
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
 
     def __repr__(self) -> str:
         return f"<Fit {self.design.formula.text!r}: n={self.nobs}, R-squared {self.rsquared:.3f}; print(fit.summary())>"

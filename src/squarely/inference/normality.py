@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import chdtrc
 
 from squarely.numerics import Array
+from squarely.reprs import short_repr
 
 _MIN_ROWS = 8  # the skewness test is not defined below
 
@@ -16,6 +17,8 @@ _MIN_ROWS = 8  # the skewness test is not defined below
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Normality:
     """Skewness and kurtosis (3 for a normal), and the two tests of normality built on them, each with its p-value."""
+
+    __repr__ = short_repr
 
     skew: float
     kurtosis: float

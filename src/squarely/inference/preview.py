@@ -11,6 +11,7 @@ from squarely.design import DesignPlan, describe_pass
 from squarely.errors import join_words, listed
 from squarely.exact import require_precision
 from squarely.moments import CHEAP_CELLS, prefers_engine, require_fold
+from squarely.reprs import NO_SIGNATURE, public_dir
 from squarely.show import KeyValueTable, Page
 
 _COPIES = 8  # of a batch of the columns of X in memory at the same time, measured on 5 to 80 columns
@@ -33,6 +34,9 @@ class Preview:
     fold : how the rows are summed.
     expressions : the number of expressions that an engine gets, at least.
     """
+
+    __signature__ = NO_SIGNATURE
+    __dir__ = public_dir()
 
     formula: str
     response: str
@@ -97,6 +101,9 @@ class Preview:
             notes.append(f"The refinement is in double-double up to {CHEAP_CELLS:,} cells, and beyond if the digits need it.")
         footer = [*passes, f"Columns read: {listed(self.columns_read)}.", f"Columns of X: {names}."]
         return Page("Preview: nothing was fitted", [KeyValueTable(left, right)], footer=footer, notes=notes)
+
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
 
     def __repr__(self) -> str:
         return f"<Preview {self.formula!r}: {len(self.passes)} passes over the rows; print(preview.summary())>"

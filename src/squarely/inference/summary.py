@@ -10,9 +10,11 @@ from typing import Any
 from squarely.errors import join_words, listed, pluralize
 from squarely.exact import Solution
 from squarely.inference.statistics import Statistics
-from squarely.show import KeyValueTable, Page, Table
+from squarely.inference.summary_table import coefficient_table
+from squarely.show import KeyValueTable, Page
 
 _LARGE_CONDITION = 1000.0
+_PERFECT = 1e-30  # of the mean square of the response: R warns of a smaller variance of the residuals
 _CROWDED_RATIO = 2  # a category with more levels than half the rows gets a note
 _MIN_ROWS, _FEW_ROWS = 8, 20  # below these the omnibus test is undefined, and its p-value is rough
 
@@ -24,7 +26,7 @@ def summary_page(statistics: Statistics, solution: Solution, source_notes: Seque
     """
     return Page(
         "OLS Regression Results",
-        [_top_table(numbers), _coefficient_table(numbers), _diagnostics_table(solution, numbers)],
+        [_top_table(numbers), coefficient_table(numbers), _diagnostics_table(solution, numbers)],
         notes=_list_notes(statistics, solution),
         footer=[_describe_rows(solution, source_notes), *_describe_merge(solution), _describe_digits(solution)],
     )
@@ -39,9 +41,9 @@ def _top_table(numbers: Mapping[str, Any]) -> KeyValueTable:
             ("Method:", "Least Squares"),
             ("Date:", time.strftime("%a, %d %b %Y")),
             ("Time:", time.strftime("%H:%M:%S")),
-            ("No. Observations:", str(numbers["nobs"])),
-            ("Df Residuals:", str(numbers["df_resid"])),
-            ("Df Model:", str(numbers["df_model"])),
+            ("No. Observations:", f"{numbers['nobs']:,}"),
+            ("Df Residuals:", f"{numbers['df_resid']:,}"),
+            ("Df Model:", f"{numbers['df_model']:,}"),
             ("Covariance Type:", "nonrobust"),
         ],
         [
@@ -54,18 +56,6 @@ def _top_table(numbers: Mapping[str, Any]) -> KeyValueTable:
             ("BIC:", f"{numbers['bic']:#.4g}"),
         ],
     )
-
-
-def _coefficient_table(numbers: Mapping[str, Any]) -> Table:
-    rows = []
-    for name, value in numbers["params"].items():
-        if math.isnan(value):
-            rows.append((name, "dropped", "", "", "", "", ""))
-            continue
-        others = (numbers["bse"][name], numbers["tvalues"][name], *numbers["conf_int"][name])
-        bse, t, low, high = (_format_number(x, 3) for x in others)
-        rows.append((name, _format_number(value, 4), bse, t, f"{numbers['pvalues'][name]:.3f}", low, high))
-    return Table(("", "coef", "std err", "t", "P>|t|", "[0.025", "0.975]"), rows)
 
 
 def _diagnostics_table(solution: Solution, numbers: Mapping[str, Any]) -> KeyValueTable:
@@ -102,6 +92,11 @@ def _list_notes(statistics: Statistics, solution: Solution) -> list[str]:
         undefined = ", and R-squared is undefined" if statistics.k_constant else ""
         notes.append(f"The response {design.response} is constant: there is nothing to explain{undefined}.")
     notes += _describe_hidden(statistics, solution)
+    if not statistics.constant_response and statistics.mse_resid < _PERFECT * statistics.uncentered_tss / statistics.nobs:
+        notes.append(
+            "The fit is essentially perfect: the residuals are rounding, so standard errors, t, P>|t|, F and the tests of the "
+            "residuals mean little. Check whether a predictor was computed from the response."
+        )
     if solution.residuals is None:
         notes.append(
             "Omnibus, Jarque-Bera, skewness, kurtosis and Durbin-Watson need the residuals of all rows, which merged fits do not "
@@ -194,10 +189,3 @@ def _describe_digits(solution: Solution) -> str:
     end = "" if solution.converged else " Refinement did not converge; the digits allow for it."
     of = "coefficient" if solution.has_hidden_residuals else "coefficient and standard error"
     return f"Digits: {int(smallest)} of every {of} can be trusted{but} ({how}).{end}"
-
-
-def _format_number(x: float, places: int) -> str:
-    """Format as statsmodels does: fixed places, or significant digits beyond 1e4 and below 1e-4."""
-    if x != 0 and (abs(x) >= 1e4 or abs(x) < 1e-4):
-        return f"{x:.{places}g}"
-    return f"{x:.{places}f}"

@@ -11,6 +11,7 @@ from squarely.design import Design
 from squarely.errors import DataError
 from squarely.moments.engine.gram import EngineRecord
 from squarely.numerics import Array
+from squarely.reprs import short_repr
 
 _LARGEST_VALUE = 1e75  # coefficients are ratios of two columns and variances their squares: up to 1e300 all are representable
 FAR_DEVIATIONS = 8.0  # a center so many standard deviations from the mean costs digits: the rows are folded again
@@ -29,6 +30,8 @@ class Moments:
     engine_record : what an engine was asked; None if rows came in batches.
     remarks : sentences for the summary on how the rows were read.
     """
+
+    __repr__ = short_repr
 
     design: Design
     gram: Array

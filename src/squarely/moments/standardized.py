@@ -9,6 +9,7 @@ import numpy as np
 from squarely.design import Design
 from squarely.moments.moments import Moments
 from squarely.numerics import Array
+from squarely.reprs import short_repr
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -28,6 +29,8 @@ class StandardizedProblem:
     y2 : the mean of the squared standardized response (1 with an intercept).
     n : number of rows.
     """
+
+    __repr__ = short_repr
 
     names: tuple[str, ...]
     center: Array

@@ -4,7 +4,7 @@
 panels with matplotlib. `terminal_progress` is a progress line on a terminal.
 """
 
-from squarely.show.figures import Curve, Panel, draw, save
 from squarely.show.page import KeyValueTable, Page, Table
+from squarely.show.panels import Curve, Level, Panel, Point, draw, save
 from squarely.show.progress import terminal_progress
 from squarely.show.text import escape_controls

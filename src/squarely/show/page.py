@@ -1,13 +1,15 @@
 """A page of results: pairs in two columns, tables and notes, in the layout of statsmodels' summary.
 
-As text it is 78 columns wide, and long labels are cut; as HTML, for notebooks, they are complete.
+Printed to a terminal, a page is as wide as the terminal, from 60 to 120 columns; any other text of it has 78. In a notebook it is
+HTML, and the notebook decides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 
 from rich.cells import cell_len
 
@@ -15,8 +17,8 @@ from squarely.show.html import render_page, render_pairs, render_table
 from squarely.show.text import align_left, align_right, escape_controls, wrap_text
 
 WIDTH = 78
-_HALF_WIDTH = 38
-_MIN_WIDTH = 10  # the least width of names beside wide numbers, and of values beside wide labels
+_NARROWEST, _WIDEST = 60, 120
+_GAP = 2  # columns between two pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +51,23 @@ class Page:
     lead: Sequence[str] = ()
 
     def __repr__(self) -> str:
-        lines = [(" " * ((WIDTH - cell_len(line)) // 2) + line).rstrip() for line in wrap_text(escape_controls(self.title), WIDTH)]
+        return self.as_text(_terminal_width())
+
+    def as_text(self, width: int = WIDTH) -> str:
+        """Return the page as text of this many columns."""
+        lines = [(" " * ((width - cell_len(line)) // 2) + line).rstrip() for line in wrap_text(escape_controls(self.title), width)]
         for line in self.lead:
-            lines += wrap_text(escape_controls(line), WIDTH)
+            lines += wrap_text(escape_controls(line), width)
         for block in self.blocks:
-            lines.append("=" * WIDTH)
-            if isinstance(block, KeyValueTable):
-                pairs = zip_longest(block.left, block.right, fillvalue=("", ""))
-                lines += [f"{_lay_out_pair(*a)}  {_lay_out_pair(*b)}".rstrip() for a, b in pairs]
-            else:
-                lines += _lay_out_table(block)
-        lines.append("=" * WIDTH)
+            lines.append("=" * width)
+            lines += _lay_out_pairs(block, width) if isinstance(block, KeyValueTable) else _lay_out_table(block, width)
+        lines.append("=" * width)
         for line in self.footer:
-            lines += wrap_text(escape_controls(line), WIDTH)
+            lines += wrap_text(escape_controls(line), width)
         if self.notes:
             lines += ["", "Notes:"]
         for number, note in enumerate(self.notes, start=1):
-            lines += wrap_text(f"[{number}] {escape_controls(note)}", WIDTH, indent="    ")
+            lines += wrap_text(f"[{number}] {escape_controls(note)}", width, indent="    ")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -76,27 +78,79 @@ class Page:
         return render_page(self.title, tables, lead=self.lead, footer=self.footer, notes=self.notes)
 
 
-def _lay_out_pair(label: str, value: str) -> str:
-    label, value = escape_controls(label), escape_controls(value)
+def _terminal_width() -> int:
+    """Return the width of a page on the terminal that Python prints to; in files and pipes it is always the same."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return WIDTH
+    return min(max(shutil.get_terminal_size((WIDTH, 24)).columns, _NARROWEST), _WIDEST)
+
+
+def _lay_out_pairs(block: KeyValueTable, width: int) -> list[str]:
+    """Lay out pairs in two columns, or, if they do not fit beside each other, in one."""
+    left, right = (
+        [(escape_controls(label), escape_controls(value)) for label, value in pairs] for pairs in (block.left, block.right)
+    )
+    half, needs = (width - _GAP) // 2, [max(map(_pair_width, pairs), default=0) for pairs in (left, right)]
+    if not right or sum(needs) + _GAP > width:
+        column = max(half, min(max(needs), width))
+        return [line for pair in [*left, *right] for line in _lay_out_pair(pair, column, width)]
+    first = min(max(half, needs[0]), width - _GAP - needs[1])
+    empty = [("", "")] * abs(len(left) - len(right))
+    starts, ends = (
+        [line for pair in [*pairs, *empty] for line in _lay_out_pair(pair, column, width)]
+        for pairs, column in ((left, first), (right, width - _GAP - first))
+    )
+    pairs = zip(starts, ends, strict=False)  # the longer one has empty lines at the end
+    return [(align_left(start, first) + " " * _GAP + end).rstrip() for start, end in pairs]
+
+
+def _pair_width(pair: tuple[str, str]) -> int:
+    label, value = pair
+    return cell_len(label) + (1 + cell_len(value) if value else 0)
+
+
+def _lay_out_pair(pair: tuple[str, str], width: int, page_width: int) -> list[str]:
+    """Lay out a label and its value at both ends of a column, or wrap those that are wider than the page."""
+    label, value = pair
+    if _pair_width(pair) > page_width:
+        return wrap_text(f"{label} {value}", page_width, indent="    ")
     if not value:
-        return align_left(label, _HALF_WIDTH)
-    label = align_left(label, min(cell_len(label), _HALF_WIDTH - 1 - min(cell_len(value), _MIN_WIDTH)))
-    return f"{label} {align_right(value, _HALF_WIDTH - cell_len(label) - 1)}"
+        return [align_left(label, width)]
+    return [f"{label} {align_right(value, width - cell_len(label) - 1)}"]
 
 
-def _lay_out_table(block: Table) -> list[str]:
-    """Lay out a table over the full width. A name too long for its column gets separate lines."""
+def _lay_out_table(block: Table, width: int) -> list[str]:
+    """Lay out a table over the full width, in parts below each other if its columns do not fit."""
     cells = [[escape_controls(cell) for cell in row] for row in [block.header, *block.rows]]
-    names, *numbers = zip(*cells, strict=True)
-    least = [max(map(cell_len, column)) + 1 for column in numbers]
-    available = max(WIDTH - sum(least), _MIN_WIDTH)
-    name_width = max((cell_len(text) for text in names if cell_len(text) <= available), default=0)
-    extra, rest = divmod(max(WIDTH - name_width - sum(least), 0), max(len(least), 1))
-    widths = [width + extra + (i < rest) for i, width in enumerate(least)]
+    least = [max(map(cell_len, column)) + 1 for column in zip(*(row[1:] for row in cells), strict=True)]
+    lines: list[str] = []
+    for first, last in _split_columns(least, width):
+        part = [[row[0], *row[first + 1 : last + 1]] for row in cells]
+        lines += [*(["-" * width] if lines else []), *_lay_out_columns(part, least[first:last], width)]
+    return lines
+
+
+def _split_columns(least: Sequence[int], available: int) -> Iterator[tuple[int, int]]:
+    """Divide columns into parts that fit; yield the first and the end of each."""
+    first, taken = 0, 0
+    for i, column in enumerate(least):
+        if taken and taken + column > available:
+            yield first, i
+            first, taken = i, 0
+        taken += column
+    yield first, len(least)
+
+
+def _lay_out_columns(cells: Sequence[Sequence[str]], least: Sequence[int], width: int) -> list[str]:
+    """Lay out a header and rows. A name too long for its column gets separate lines."""
+    available = width - sum(least)
+    name_width = max((cell_len(name) for name, *_ in cells if cell_len(name) <= available), default=0)
+    extra, rest = divmod(max(width - name_width - sum(least), 0), max(len(least), 1))
+    widths = [column + extra + (i < rest) for i, column in enumerate(least)]
     lines = []
-    for text, *row in cells:
-        name_lines = wrap_text(text, WIDTH) if cell_len(text) > name_width else []
-        numbers_text = "".join(align_right(cell, width) for cell, width in zip(row, widths, strict=True))
-        lines.append([*name_lines, (align_left("" if name_lines else text, name_width) + numbers_text).rstrip()])
+    for name, *row in cells:
+        name_lines = wrap_text(name, width) if cell_len(name) > name_width else []
+        numbers = "".join(align_right(cell, column) for cell, column in zip(row, widths, strict=True))
+        lines.append([*name_lines, (align_left("" if name_lines else name, name_width) + numbers).rstrip()])
     header, *rows = lines
-    return [*header, "-" * WIDTH, *(line for row in rows for line in row)]
+    return [*header, "-" * width, *(line for row in rows for line in row)]

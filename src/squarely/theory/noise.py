@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 
 from squarely.numerics import Array
+from squarely.reprs import short_repr
 from squarely.theory.full_batch import Descent
 
 Sampling = Literal["reshuffled", "with replacement"]
@@ -34,6 +35,8 @@ class Noise:
     square : (d, d) the operator C -> E(H_i C H_i) = 4 E(x x' C x x').
     gaussian : whether `square` is that of Gaussian columns with this H, instead of the fourth moments of the rows.
     """
+
+    __repr__ = short_repr
 
     values: Array
     n: int

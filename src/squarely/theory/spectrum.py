@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from squarely.numerics import ROUNDOFF, Array
+from squarely.reprs import short_repr
 
 _ROUNDING = (100 * float(np.finfo(np.float64).eps)) ** 2  # a standardized loss this small is rounding
 _FLAT_RATIO = 1e-13  # eigenvalues below this fraction of the largest are rounding: descent does not move along them
@@ -16,6 +17,8 @@ _FLAT_RATIO = 1e-13  # eigenvalues below this fraction of the largest are roundi
 @dataclass(frozen=True, eq=False, slots=True)
 class Spectrum:
     """The eigendecomposition H = V diag(lam) V': `values` lam (p,), ascending and zero for rounding, and `vectors` V (p, p)."""
+
+    __repr__ = short_repr
 
     values: Array
     vectors: Array

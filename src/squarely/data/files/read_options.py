@@ -12,7 +12,7 @@ from numbers import Real
 from typing import Any
 
 from squarely.data.dtypes import parses_as_number
-from squarely.errors import OptionError, join_words, listed, pluralize, show_value, suggest_name
+from squarely.errors import READ_OPTIONS, OptionError, join_words, listed, pluralize, show_value, suggest_name
 
 # The names that pandas, DuckDB and R have for the same options.
 _SYNONYMS = {

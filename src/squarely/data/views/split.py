@@ -19,6 +19,7 @@ from squarely.data.source import DerivedSource, PlacedBatch, RowRange, Source
 from squarely.data.views.shard import count_rows_of
 from squarely.errors import DataError, OptionError, changed_error, pluralize, read_float
 from squarely.numerics import Array
+from squarely.reprs import short_repr
 
 _BLOCK = 2**20  # rows drawn at a time; a multiple of 8, so that blocks end at a byte
 _STREAM = 0x5B117  # distinguishes these draws from others with the same seed
@@ -81,6 +82,8 @@ class Draw:
     block : the number of rows drawn at a time.
     is_validation : whether the methods are about the validation rows, not the training rows.
     """
+
+    __repr__ = short_repr
 
     rows: int
     validation_rows: int

@@ -21,11 +21,14 @@ from squarely.descent.options.optimizers import (
 from squarely.descent.options.options import ParameterGroup, TrainingOptions
 from squarely.errors import listed
 from squarely.numerics import Array
+from squarely.reprs import short_repr
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class History:
     """The log of a run, one entry an epoch, and the best loss for early stopping."""
+
+    __repr__ = short_repr
 
     # Name -> values: "loss", "lr", "momentum", "running_loss" (the mean over an epoch's batches, while the weights move), metrics,
     # and the same of validation rows after "val_".

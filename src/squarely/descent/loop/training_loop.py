@@ -26,6 +26,7 @@ from squarely.descent.options.optimizers import step_scheduler, try_schedule
 from squarely.descent.options.options import TrainingOptions
 from squarely.moments import Moments
 from squarely.numerics import Array
+from squarely.reprs import short_repr
 
 SINGLE_THREAD_CELLS = 32_768  # of a table that is trained on one thread: torch splits no smaller work
 _NOT_MEASURED = ("lr", "momentum", "running_loss")  # columns of the log that do not follow from the parameters
@@ -49,6 +50,8 @@ class LoopResult:
     last_iterate : the last iterate (p,), where `end` is an average of iterates; else None.
     remarks : sentences on the checkpoints.
     """
+
+    __repr__ = short_repr
 
     model: nn.Module
     optimizer: torch.optim.Optimizer | None

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from squarely.reprs import short_repr
 from squarely.theory import Descent
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -16,6 +17,8 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParameterGroup:
     """One parameter group of a torch optimizer; None for an option that its kind does not have."""
+
+    __repr__ = short_repr
 
     kind: str  # torch's name in small letters ("sgd", "adamw", ...), or the name of a class that is not torch's
     parameters: tuple[str, ...]  # names of those that it moves, without frozen ones (requires_grad=False)
@@ -70,6 +73,8 @@ class TrainingOptions:
     parameter_groups : the parameter groups of the optimizer once it exists, empty before. `lr`, `momentum`, `nesterov` and
         `weight_decay` of a user's own optimizer are then those of the first group.
     """
+
+    __repr__ = short_repr
 
     lr: float | str = "auto"
     epochs: int = 1000

@@ -11,6 +11,7 @@ from squarely.descent.options.options import TrainingOptions
 from squarely.descent.results.run_theory import RunTheory
 from squarely.moments import StandardizedProblem
 from squarely.numerics import Array
+from squarely.reprs import short_repr
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -26,6 +27,8 @@ class PredictedCurve:
     form : what the curve is, in a few words; empty for an exact one.
     final_epoch : the epoch whose parameters the run ends with; -1 for the last one.
     """
+
+    __repr__ = short_repr
 
     excess: Array
     floor: float

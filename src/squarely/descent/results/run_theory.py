@@ -15,6 +15,7 @@ from squarely.descent.options.options import TrainingOptions
 from squarely.errors import pluralize
 from squarely.moments import StandardizedProblem
 from squarely.numerics import round_apart, round_down
+from squarely.reprs import short_repr
 
 MAX_REMAINING_ERROR = 0.01  # of the error in the slowest direction, above which a run is warned
 _MAX_NOISE_SE = 1.0  # standard errors from the optimum due to the noise of batches, above which a run is warned
@@ -42,6 +43,8 @@ class RunTheory:
     is_floor_rough : whether reshuffled batches have a rate above a quarter of the limit, where `floor` may be far too low.
     warnings : what will go wrong, with the numbers, and what helps.
     """
+
+    __repr__ = short_repr
 
     spectrum: theory.Spectrum
     lr_limit: float | None

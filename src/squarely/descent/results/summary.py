@@ -1,13 +1,10 @@
-"""The parts of the summary page of a run, and its figure."""
+"""The parts of the summary page of a run."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from functools import partial
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from squarely.data import RowAccount, Source, SplitSource
 from squarely.descent.loop.training_loop import LoopResult
@@ -16,10 +13,7 @@ from squarely.descent.results.predicted_curve import PredictedCurve
 from squarely.descent.results.run_theory import RunTheory
 from squarely.errors import pluralize
 from squarely.numerics import Array, round_apart, round_down
-from squarely.show import Curve, Panel, Table, draw
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from squarely.show import Table
 
 
 def describe_rows(source: Source, rows: RowAccount, validation: Source | None, validation_rows: RowAccount | None) -> str:
@@ -33,28 +27,6 @@ def describe_rows(source: Source, rows: RowAccount, validation: Source | None, v
         total = f"{pluralize(read + held_out, 'row')} read: {read:,} to train, {held_out:,} to validate. "
         others = "To validate"
     return " ".join([f"Rows: {total}To train:", *rows.lines(), f"{others}:", *validation_rows.lines(), *notes])
-
-
-def training_figure(options: TrainingOptions, result: LoopResult, prediction: PredictedCurve | None) -> Figure:
-    """Draw the measured loss with the predicted curve, and, where the optimum is known, the excess over it."""
-    losses = result.losses
-    epochs, unit = np.arange(len(losses)), f"{LOSS_NAMES[options.loss]} (standardized)"
-    title, label = f"Loss by epoch, lr = {options.rate:g}", f"measured, {options.dtype}"
-    others = [Curve(x=epochs[: len(v)], y=v, label="validation", color=2) for v in [result.history.column("val_loss")] if len(v)]
-    if prediction is None:
-        marks = [Curve(x=epochs, y=losses, label=label if others else ""), *others]
-        return draw([Panel(title=title, x_label="epoch", y_label=unit, marks=marks, log_y=bool((losses > 0).all()))])
-    floor, predicted = prediction.floor, prediction.excess[: len(losses)]
-    measured = np.where(losses > floor, losses - floor, np.nan)  # below the optimum is rounding: it has no logarithm
-    new_curve = partial(Curve, x=epochs, label="predicted by theory", dashed=True)
-    loss = [Curve(x=epochs, y=losses, label=label), new_curve(y=floor + predicted), *others]
-    excess = [Curve(x=epochs, y=measured, label=label), new_curve(y=predicted)]
-    return draw(
-        [
-            Panel(title=title, x_label="epoch", y_label=unit, marks=loss, log_y=result.has_diverged),
-            Panel(title="Excess over the optimum", x_label="epoch", y_label="excess MSE", marks=excess, log_y=True),
-        ]
-    )
 
 
 def torch_name(thing: Any) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
@@ -16,13 +16,15 @@ from squarely.descent.codegen.script import ScriptInput, write_script
 from squarely.descent.loop.training_loop import LoopResult
 from squarely.descent.options.options import TrainingOptions
 from squarely.descent.results.convergence import FAILED, describe_end, judge_end, measure_distance
-from squarely.descent.results.predicted_curve import PredictedCurve, predict_curve
+from squarely.descent.results.loss_figure import draw_run
+from squarely.descent.results.predicted_curve import PredictedCurve
 from squarely.descent.results.run_theory import RunTheory
-from squarely.descent.results.summary import describe_rows, list_options, list_outcome, metrics_table, torch_name, training_figure
+from squarely.descent.results.summary import describe_rows, list_options, list_outcome, metrics_table, torch_name
 from squarely.design import Check, Design, LinearPredictor, predict_batches, require_rank_deficient
 from squarely.errors import NumericalError, short_traceback
 from squarely.moments import Moments, StandardizedProblem
 from squarely.numerics import Array
+from squarely.reprs import NO_SIGNATURE, public_dir
 from squarely.show import KeyValueTable, Page, Table
 
 if TYPE_CHECKING:
@@ -51,6 +53,9 @@ class Training:
     is_plain : whether theory holds for the model: a step moves its coefficients as it moves those of nn.Linear.
     has_user_model : whether the user gave the model.
     """
+
+    __signature__ = NO_SIGNATURE
+    __dir__ = public_dir("design", "has_user_model", "is_plain", "loop", "moments", "problem", "recipe", "validation")
 
     options: TrainingOptions
     result: LoopResult
@@ -110,7 +115,7 @@ class Training:
     def status(self) -> str:
         """How the run ended, in a word or three.
 
-        "converged" : within 0.01 standard errors of least squares, or within the distance of `stop`; "epochs used up" : farther away.
+        "converged" : within 0.01 standard errors of least squares, or the distance of `stop`; "epochs used up" : farther away.
         "stopped" : ended early by an option. "finished" : all epochs are taken, and the best epoch came back, or there is no
         distance to judge by. "diverged", "not finite" : the loss grew beyond all bounds, or is not a number.
         """
@@ -202,10 +207,27 @@ class Training:
             reason="Columns depend on each other in the rows of the training, and these break it",
         )
 
+    @overload
+    def plot(self, ax: None = None) -> Figure: ...
+    @overload
+    def plot(self, ax: Any) -> Any: ...
     @short_traceback
-    def plot(self) -> Figure:
-        """Draw the measured loss with the predicted curve, and, where the optimum is known, the excess over it."""
-        return training_figure(self.options, self.result, self.prediction)
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the loss by epoch with the curve that theory predicts, and beside it the excess over the optimum.
+
+        The optimum is marked where it is known, and so are the best epoch and the end of a run that stopped early. Runs without a
+        predicted curve, and runs that diverged, have the first panel alone. A notebook shows the figure; `.savefig("loss.png")`
+        writes it to a file, and `.show()` opens a window. pyplot's current figure stays as it is.
+
+        Parameters
+        ----------
+        ax : matplotlib axes to draw into, one for the loss or two for both panels. They are then returned in place of a Figure.
+
+        Raises
+        ------
+        MissingExtraError : matplotlib is not installed.
+        """
+        return draw_run(self.options, self.result, self.theory, self.prediction, optimal_loss=self.optimal_loss, ax=ax)
 
     @short_traceback
     def require(self) -> Training:
@@ -302,6 +324,9 @@ class Training:
             "casts": dict(self.rows.casts),
         }
 
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
+
     def __repr__(self) -> str:
         options = self.options
         return (
@@ -323,29 +348,3 @@ class Training:
 
     def _describe_end(self) -> tuple[str, ...]:
         return describe_end(self.problem, self.theory, self.options, self.result, self.distance_se)
-
-
-def with_optimum(run: Training, optimum: Array) -> Training:
-    """Attach the optimum (p,) in standardized columns, if the run minimizes the mean squared error."""
-    return replace(run, optimum=optimum) if run.options.loss == "mse" and np.isfinite(optimum).all() else run
-
-
-def with_prediction(run: Training, optimum: Array) -> Training:
-    """Attach the optimum (p,) in standardized columns, and the prediction of theory that follows from it."""
-    run = with_optimum(run, optimum)
-    if not run.is_plain:
-        return run
-    history, restored = run.result.history, run.result.stop_reason.restored_epoch
-    taken = len(history.losses) - 1
-    rates = history.column("lr")[:taken]
-    momenta = history.column("momentum")[:taken] if "momentum" in history.columns else None
-
-    def predict(epochs: int) -> PredictedCurve | None:
-        options = replace(run.options, epochs=epochs)
-        return predict_curve(run.problem, run.theory, options, run.result.start, optimum, rates=rates, momenta=momenta)
-
-    prediction = predict(taken if run.result.stop_reason.status == "stopped" else run.options.epochs)
-    best = None if prediction is None or restored is None else predict(restored)
-    if prediction is not None and best is not None and restored is not None:
-        prediction = replace(prediction, gap=best.gap, final_epoch=restored)
-    return replace(run, prediction=prediction)

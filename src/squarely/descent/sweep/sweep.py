@@ -5,26 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from squarely import theory
 from squarely.data import to_frame
-from squarely.descent.options.optimizers import weight_decay_of
-from squarely.descent.results.convergence import FAILED
 from squarely.descent.results.summary import describe_rows
 from squarely.descent.results.training import Training
+from squarely.descent.sweep.outcome import describe_options, final_loss, has_validation, is_finite, option_value
+from squarely.descent.sweep.sweep_figure import MAX_CURVES, ends_panel, losses_panel
 from squarely.errors import listed
 from squarely.numerics import round_apart, round_down
-from squarely.show import Curve, Page, Panel, Table, draw
+from squarely.reprs import NO_SIGNATURE, public_dir
+from squarely.show import Page, Table, draw
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
 _MAX_SHOWN_RUNS = 10  # runs on a page
-_MAX_CURVES = 12  # curves that can be distinguished
 _SHORT_NAMES = {"batch_size": "batch", "weight_decay": "decay"}
 
 
@@ -43,6 +43,9 @@ class Sweep:
     program : how the runs were trained, such as "64 runs in one batched program", or why one by one.
     """
 
+    __signature__ = NO_SIGNATURE
+    __dir__ = public_dir()
+
     runs: tuple[Training, ...]
     varied: tuple[str, ...] = ("lr",)
     program: str = ""
@@ -60,7 +63,7 @@ class Sweep:
     def history(self) -> pd.DataFrame:
         """The losses of all runs, one below the other: epoch, loss, and each varied option."""
         lengths = [len(run.result.losses) for run in self.runs]
-        options = {name: np.repeat([_option_value(run, name) for run in self.runs], lengths) for name in self._options}
+        options = {name: np.repeat([option_value(run, name) for run in self.runs], lengths) for name in self._options}
         return to_frame(
             {
                 "epoch": np.concatenate([np.arange(length) for length in lengths]),
@@ -78,24 +81,41 @@ class Sweep:
     def why(self) -> str:
         """Sentences on why `best` is the best, by how much, and on the limits of its learning rate."""
         best, others = self.best, self._ranked_runs[1:]
-        if not _is_finite(best):
+        if not is_finite(best):
             return f"{'Every run' if others else 'The run'} diverged. {_describe_limits(best)}".strip()
-        criterion = "validation loss" if _has_validation(best) else "last loss"
-        sentence = f"{self._describe_run(best)} ends lowest: its {criterion} is {_final_loss(best):.6g}"
-        if others and _is_finite(others[0]):
-            difference = _final_loss(others[0]) - _final_loss(best)
+        criterion = "validation loss" if has_validation(best) else "last loss"
+        sentence = f"{describe_options(best, self._options)} ends lowest: its {criterion} is {final_loss(best):.6g}"
+        if others and is_finite(others[0]):
+            difference = final_loss(others[0]) - final_loss(best)
             gap = f"{difference:.3g} below" if difference > 0 else "no lower than"
-            sentence += f", {gap} that of {self._describe_run(others[0])}" + ("" if difference > 0 else ", which comes later")
-        lost = sum(not _is_finite(run) for run in self.runs)
+            sentence += f", {gap} that of {describe_options(others[0], self._options)}" + (
+                "" if difference > 0 else ", which comes later"
+            )
+        lost = sum(not is_finite(run) for run in self.runs)
         diverged = f" {lost:,} of {len(self.runs):,} runs diverged." if lost else ""
         return f"{sentence}.{diverged} {_describe_limits(best)}".strip()
 
-    def plot(self) -> Figure:
-        """Draw the losses of up to twelve runs; of more, the final losses by learning rate (or another varied option).
+    @overload
+    def plot(self, ax: None = None) -> Figure: ...
+    @overload
+    def plot(self, ax: Any) -> Any: ...
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the losses of up to twelve runs by epoch; of more, the final losses by learning rate (or another varied option).
 
-        A vertical line is the limit in theory of the best run.
+        The first has the curves that theory predicts, the second the limit in theory. Both mark the best run and those that
+        diverged, and the optimum where it is known. A notebook shows the figure; `.savefig("sweep.png")` writes it to a file, and
+        `.show()` opens a window. pyplot's current figure stays as it is.
+
+        Parameters
+        ----------
+        ax : matplotlib axes to draw into. They are then returned in place of a Figure.
+
+        Raises
+        ------
+        MissingExtraError : matplotlib is not installed.
         """
-        return draw([self._draw_losses() if len(self.runs) <= _MAX_CURVES else self._draw_ends()])
+        panel = losses_panel if len(self.runs) <= MAX_CURVES else ends_panel
+        return draw([panel(self.runs, self._options, self.best)], ax)
 
     def summary(self) -> Page:
         """Lay out the runs side by side, or the best ten, each with its prediction."""
@@ -127,7 +147,7 @@ class Sweep:
     def __repr__(self) -> str:
         parts = []
         for name in self._options:
-            values = [f"{value:g}" for value in dict.fromkeys(_option_value(run, name) for run in self.runs)]
+            values = [f"{value:g}" for value in dict.fromkeys(option_value(run, name) for run in self.runs)]
             parts.append(f"{name} {listed(values, most=8)}")
         return f"<Sweep of {'; '.join(parts)}: {len(self.runs):,} runs; print(sweep.summary())>"
 
@@ -140,15 +160,12 @@ class Sweep:
 
     @property
     def _ranked_runs(self) -> list[Training]:
-        return sorted(self.runs, key=lambda run: (not _is_finite(run), _final_loss(run)))
-
-    def _describe_run(self, run: Training) -> str:
-        return ", ".join(f"{name} = {_option_value(run, name):g}" for name in self._options)
+        return sorted(self.runs, key=lambda run: (not is_finite(run), final_loss(run)))
 
     def _make_columns(self) -> dict[str, Any]:
         curves = [run.prediction for run in self.runs]
         columns: dict[str, Any] = {
-            **{name: np.array([_option_value(run, name) for run in self.runs]) for name in self._options},
+            **{name: np.array([option_value(run, name) for run in self.runs]) for name in self._options},
             "status": np.array([run.status for run in self.runs]),
             "last_loss": np.array([run.result.final_values["loss"] for run in self.runs]),
             "lowest_loss": np.array([np.fmin.reduce(run.result.losses) for run in self.runs]),
@@ -156,85 +173,19 @@ class Sweep:
             "predicted_loss": np.array([math.nan if curve is None else curve.final_loss for curve in curves]),
             "excess_left": np.array([math.nan if curve is None else curve.remaining_fraction for curve in curves]),
         }
-        if any(map(_has_validation, self.runs)):
+        if any(map(has_validation, self.runs)):
             columns["val_loss"] = np.array([run.result.final_values["val_loss"] for run in self.runs])
         return columns
 
     def _make_row(self, run: Training) -> dict[str, str]:
         curve, count = run.prediction, len(self._options)
-        row = {_SHORT_NAMES.get(name, name): f"{_option_value(run, name):g}" for name in self._options}
+        row = {_SHORT_NAMES.get(name, name): f"{option_value(run, name):g}" for name in self._options}
         row["status"] = run.status
         row |= {"first loss": f"{run.result.losses[0]:.5g}"} if count == 1 else {}
         row["last loss"] = f"{run.result.final_values['loss']:.5g}"
         row |= {"predicted": "unknown" if curve is None else f"{curve.final_loss:.5g}"} if count < 4 else {}
-        row |= {"excess left": "unknown" if curve is None else f"{100 * curve.remaining_fraction:.2g} %"} if count < 5 else {}
-        return row | ({"val loss": f"{run.result.final_values['val_loss']:.5g}"} if _has_validation(self.best) else {})
-
-    def _draw_losses(self) -> Panel:
-        """Draw every run; the upper limit cuts diverging runs off, so that the others are not flat."""
-        marks = [
-            Curve(
-                x=np.arange(len(run.result.losses)),
-                y=run.result.losses,
-                label=self._describe_run(run) + ("" if _is_finite(run) else f" ({run.status})"),
-                color=i,
-            )
-            for i, run in enumerate(self.runs)
-        ]
-        top = None if all(map(_is_finite, self.runs)) else 1.05 * max(float(run.result.losses[0]) for run in self.runs)
-        title = "Loss by epoch and learning rate" if self._options == ("lr",) else "Loss by epoch"
-        return Panel(title=title, x_label="epoch", y_label="loss (standardized)", marks=marks, top=top)
-
-    def _draw_ends(self) -> Panel:
-        """Draw one line for each combination of the other options."""
-        across = max(self._options, key=lambda name: (name == "lr", len({_option_value(run, name) for run in self.runs})))
-        others = [name for name in self._options if name != across]
-        lines: dict[tuple[float, ...], list[tuple[float, float]]] = {}
-        for run in self.runs:
-            line = lines.setdefault(tuple(_option_value(run, name) for name in others), [])
-            if _is_finite(run):
-                line.append((_option_value(run, across), _final_loss(run)))
-        named = len(lines) <= _MAX_CURVES
-        marks = []
-        for i, (values, points) in enumerate(lines.items()):
-            x, y = np.array(sorted(points)).reshape(-1, 2).T
-            label = ", ".join(f"{name} = {value:g}" for name, value in zip(others, values, strict=True)) if named else ""
-            marks.append(Curve(x=x, y=y, label=label, color=i))
-        ends = [_final_loss(run) for run in self.runs if _is_finite(run)]
-        if across == "lr" and ends:
-            limit, batches = self.best.theory.lr_limit, self.best.theory.batches
-            if limit is not None:
-                drawn = "" if batches is None else ", rows drawn with replacement"
-                marks.append(Curve(x=[limit, limit], y=[min(ends), max(ends)], label=f"limit in theory{drawn}", dashed=True))
-        loss = "validation loss" if _has_validation(self.best) else "last loss"
-        return Panel(
-            title=f"Where {len(self.runs):,} runs ended",
-            x_label=across,
-            y_label=f"{loss} (standardized)",
-            marks=marks,
-            log_x=across in ("lr", "batch_size"),
-            log_y=True,
-        )
-
-
-def _option_value(run: Training, name: str) -> float:
-    """Return the value of an option; the number of rows for a batch of all rows."""
-    special = {"batch_size": run.options.batch_size or run.problem.n, "weight_decay": weight_decay_of(run.options) or 0.0}
-    value: float = special.get(name, getattr(run.options, name))
-    return value
-
-
-def _is_finite(run: Training) -> bool:
-    return run.status not in FAILED and math.isfinite(_final_loss(run))
-
-
-def _has_validation(run: Training) -> bool:
-    return "val_loss" in run.result.history.columns
-
-
-def _final_loss(run: Training) -> float:
-    """Return the loss that ranks a run, at its final parameters."""
-    return run.result.final_values["val_loss" if _has_validation(run) else "loss"]
+        row["excess left"] = "unknown" if curve is None else f"{100 * curve.remaining_fraction:.2g} %"
+        return row | ({"val loss": f"{run.result.final_values['val_loss']:.5g}"} if has_validation(self.best) else {})
 
 
 def _describe_limits(run: Training) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from squarely.design.formula.factors import Basis
 from squarely.errors import DataError, listed
 from squarely.numerics import ROUNDOFF, Array, is_constant
+from squarely.reprs import short_repr
 
 _ROUNDINGS = 4 * ROUNDOFF  # of a value of a basis, for each degree
 
@@ -22,6 +23,8 @@ class Polynomial:
     low, high : the range of the argument, which is mapped onto [-1, 1].
     weights : (k + 1, k) the columns in terms of the Chebyshev polynomials 0 to k of the mapped argument.
     """
+
+    __repr__ = short_repr
 
     low: float
     high: float
@@ -81,6 +84,8 @@ class Spline:
     natural_weights : (w, w - 2) the combinations without curvature at the boundary, for `ns`; None for `bs`.
     errors : bounds of the rounding of the inner knots if these are quantiles, or None.
     """
+
+    __repr__ = short_repr
 
     text: str
     knots: Array

@@ -20,6 +20,7 @@ from squarely.design.formula.factors import Basis, Categorical, Factor
 from squarely.design.formula.formula import INTERCEPT, Formula
 from squarely.design.formula.terms import Term, contrast_codings, group_by_numeric_factors
 from squarely.errors import DataError
+from squarely.reprs import short_repr
 
 MIN_INDICATORS = 16  # of one block; fewer are as fast as dense columns
 _MOST_COLUMNS = 12_000
@@ -69,6 +70,8 @@ class ColumnLayout:
     grouped : (g,) positions of those in blocks of indicators. `blocks` these blocks.
     tables : the (factor, full) whose dense dummies are needed.
     """
+
+    __repr__ = short_repr
 
     dense: np.ndarray
     grouped: np.ndarray

@@ -12,6 +12,7 @@ from squarely.design.encoding.basis import Polynomial, Spline
 from squarely.design.encoding.categories import ContrastCoding
 from squarely.design.formula.expression import MeanAndDeviation, Standardize
 from squarely.numerics import Pair, is_constant
+from squarely.reprs import short_repr
 
 # Of n values: n, their mean, the sum of squares about it, the smallest and the largest.
 MeanAndSquares: TypeAlias = tuple[int, Pair, float, float, float]
@@ -28,6 +29,8 @@ class LearnedState:
     `ranges` has the range of the argument of each polynomial, which is learned before the polynomial; `value_notes` sentences on
     numbers in the first rows that look like dates or like marks for a missing value.
     """
+
+    __repr__ = short_repr
 
     standardizations: Mapping[str, MeanAndDeviation] = field(default_factory=dict)
     contrasts: Mapping[str, ContrastCoding] = field(default_factory=dict)

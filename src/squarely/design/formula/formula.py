@@ -45,6 +45,9 @@ class Formula:
     intercept: bool = True
     names: tuple[str, ...] | None = None
 
+    def __repr__(self) -> str:
+        return f"<Formula {self.text!r}>"
+
     @property
     def response_and_offsets(self) -> dict[str, Expression]:
         """The expressions of what is not in X, by their texts."""

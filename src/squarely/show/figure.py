@@ -1,0 +1,77 @@
+"""A matplotlib Figure that a notebook and a terminal can show, although pyplot does not manage it."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.backends import backend_registry
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure as MatplotlibFigure
+
+from squarely.show.notebook import display, is_notebook
+
+
+class Figure(MatplotlibFigure):
+    """A matplotlib Figure outside pyplot: drawing one leaves the user's current figure and axes as they are.
+
+    The last expression of a notebook cell appears as a picture. `savefig` writes a file, and `show` opens a window.
+    """
+
+    def __init__(self, width: float, height: float) -> None:
+        super().__init__(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(self)
+
+    def _repr_png_(self) -> bytes:
+        """Return the figure as PNG, which a notebook displays."""
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png")
+        return buffer.getvalue()
+
+    def show(self, warn: bool = True) -> None:
+        """Display the figure in a notebook, or else open a window, as `matplotlib.pyplot.show` does.
+
+        A script waits until the window is closed; in matplotlib's interactive mode it continues. Without a display there is no
+        window: a warning says what to do, unless `warn` is False.
+        """
+        if is_notebook():
+            display(self)
+            return
+        name = mpl.get_backend()
+        canvas = backend_registry.load_backend_module(name).FigureCanvas
+        if canvas.required_interactive_framework is not None:
+            _open_window(self, canvas)
+        elif warn:
+            warnings.warn(
+                f"No window can open, because matplotlib's backend is {name!r}. Save the figure with .savefig('figure.png'), or "
+                "use a notebook, where it appears below the cell.",
+                stacklevel=2,
+            )
+
+
+def _open_window(figure: Figure, canvas: Any) -> None:
+    """Open a window for a figure, and, outside interactive mode, wait until it is closed.
+
+    A backend waits until pyplot has no open figure. Meanwhile pyplot therefore has this figure alone, and then those of before.
+    """
+    from matplotlib._pylab_helpers import Gcf
+
+    others = dict(Gcf.figs)
+    manager = canvas.new_manager(figure, 1)
+    manager.set_window_title("squarely")
+    if mpl.is_interactive():
+        manager.show()
+        return
+    Gcf.figs.clear()
+    Gcf.set_active(manager)
+    try:
+        manager.show()
+        manager.start_main_loop()
+    finally:
+        if manager in Gcf.figs.values():
+            Gcf.destroy(manager)
+        Gcf.figs.clear()
+        Gcf.figs.update(others)
+        FigureCanvasAgg(figure)

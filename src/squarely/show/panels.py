@@ -1,0 +1,246 @@
+"""Draw points, curves and lines on panels with matplotlib, without a window and without the user's pyplot state."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from squarely.errors import InputError, MissingExtraError, pluralize
+from squarely.show.palette import COLORS, DASHES, pick_shade
+from squarely.show.text import escape_controls
+
+if TYPE_CHECKING:
+    from squarely.show.figure import Figure
+
+_LABEL_HEIGHT = 0.055  # of the height of a panel
+_MAX_SHIFT = 2.5  # label heights from the end of a curve to its label, beyond which a legend is clearer
+_FEW_DECADES = 2.0  # a log axis that spans less has ticks within its decades
+_GRAY = "#555555"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Curve:
+    """A line through x, y (m,) in order, or dots.
+
+    `color` is a position in COLORS, or `shade` one from 0 to 1 on a scale for values with an order; `dash` is a position in DASHES.
+    A dashed curve is thin, black and on top of the others.
+    """
+
+    x: Any
+    y: Any
+    label: str = ""
+    color: int = 1
+    shade: float | None = None
+    dash: int = 0
+    dashed: bool = False
+    dots: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Band:
+    """The area between two curves `low` and `high` (m,)."""
+
+    x: Any
+    low: Any
+    high: Any
+    color: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A thin line across the panel at a value of y, or of x, which the legend names."""
+
+    value: float
+    label: str
+    across: str = "y"
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One point with a label beside it, such as the best epoch. `symbol` is a marker of matplotlib."""
+
+    x: float
+    y: float
+    label: str = ""
+    symbol: str = "o"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel:
+    """One pair of axes and its marks. The y axis begins at `bottom` and ends at `top`, if they are numbers.
+
+    With `label_ends` the labels of curves are at their right ends, if they do not overlap there, and else in a legend. `note` is a
+    sentence below the title.
+    """
+
+    title: str
+    x_label: str
+    y_label: str
+    marks: Sequence[Curve | Band | Level | Point]
+    log_y: bool = False
+    log_x: bool = False
+    top: float | None = None
+    bottom: float | None = None
+    label_ends: bool = False
+    note: str = ""
+
+
+def draw(panels: Sequence[Panel], ax: Any = None) -> Any:
+    """Draw panels side by side and return the Figure; or draw them into the user's axes, one or several, and return these."""
+    try:
+        from squarely.show.figure import Figure
+    except ImportError:
+        raise MissingExtraError("Drawing a figure", "matplotlib", "plots") from None
+    if ax is not None:
+        return _draw_into(panels, ax)
+    figure = Figure(6.4 * len(panels) if len(panels) > 1 else 8.0, 4.4)
+    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        _draw_panel(axes, panel)
+    return figure
+
+
+def save(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Write a figure as PNG and SVG to `folder`, which is created if it does not exist, and return the two paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}.png", folder / f"{name}.svg"]
+    for path in paths:
+        figure.savefig(path, dpi=150)
+    return paths
+
+
+def _draw_into(panels: Sequence[Panel], ax: Any) -> Any:
+    every = [ax] if hasattr(ax, "plot") else list(getattr(ax, "flat", ax))
+    if not every or len(every) > len(panels) or not all(hasattr(axes, "plot") for axes in every):
+        of = "one pair of matplotlib axes" if len(panels) == 1 else f"up to {len(panels)} pairs of matplotlib axes"
+        found = repr(type(ax).__name__) if len(every) <= len(panels) else pluralize(len(every), "item")
+        raise InputError(f"ax is {found}, and this picture takes {of}. Create them with matplotlib.pyplot.subplots.")
+    for axes, panel in zip(every, panels, strict=False):
+        _draw_panel(axes, panel)
+    return ax
+
+
+def _draw_panel(axes: Any, panel: Panel) -> None:
+    title, x_label, y_label = (escape_controls(text, "figure") for text in (panel.title, panel.x_label, panel.y_label))
+    x_scale, y_scale = ("log" if is_log else "linear" for is_log in (panel.log_x, panel.log_y))
+    axes.set(xlabel=x_label, ylabel=y_label, xscale=x_scale, yscale=y_scale)
+    axes.set_title(title, pad=20 if panel.note else None)
+    if panel.note:
+        note = escape_controls(panel.note, "figure")
+        axes.annotate(note, (0.5, 1.0), xycoords="axes fraction", xytext=(0, 5), textcoords="offset points", ha="center", **_SMALL)
+    axes.margins(y=0.07)
+    for mark in panel.marks:
+        if isinstance(mark, Curve):
+            _draw_curve(axes, mark)
+        elif isinstance(mark, Band):
+            axes.fill_between(mark.x, mark.low, mark.high, color=COLORS[mark.color % len(COLORS)], alpha=0.15, linewidth=0)
+    _limit_heights(axes, panel)
+    for mark in panel.marks:
+        if isinstance(mark, Level):
+            _draw_level(axes, mark)
+        elif isinstance(mark, Point):
+            _draw_point(axes, mark)
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    for axis, is_log in ((axes.xaxis, panel.log_x), (axes.yaxis, panel.log_y)):
+        if is_log:
+            _set_plain_ticks(axis)
+    _label_curves(axes, panel)
+
+
+_SMALL = {"fontsize": "small", "color": _GRAY}
+_ON_WHITE = {"bbox": {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.5}}
+
+
+def _draw_curve(axes: Any, curve: Curve) -> None:
+    label = escape_controls(curve.label, "figure") or None
+    color = _color_of(curve)
+    if curve.dots:
+        axes.scatter(curve.x, curve.y, s=18, color=color, alpha=0.55, linewidths=0, label=label, zorder=2)
+    elif curve.dashed:
+        axes.plot(curve.x, curve.y, color="black", linewidth=1.0, linestyle=(0, (4, 5)), label=label, zorder=4)
+    else:
+        axes.plot(curve.x, curve.y, color=color, linestyle=DASHES[curve.dash % len(DASHES)], linewidth=2.4, label=label, zorder=3)
+
+
+def _limit_heights(axes: Any, panel: Panel) -> None:
+    if panel.top is not None:
+        curves = [mark for mark in panel.marks if isinstance(mark, Curve)]
+        lowest = min((float(y) for mark in curves for y in mark.y if y <= panel.top), default=0.0)
+        axes.set_ylim(lowest - 0.05 * (panel.top - lowest), panel.top)
+    if panel.bottom is not None:
+        axes.set_ylim(bottom=panel.bottom)
+
+
+def _draw_level(axes: Any, level: Level) -> None:
+    label, style = escape_controls(level.label, "figure"), {"color": _GRAY, "linewidth": 1.0, "zorder": 1}
+    if level.across == "x":
+        axes.axvline(level.value, label=label, linestyle=(0, (6, 2, 1, 2)), **style)
+        return
+    low, high = axes.get_ylim()
+    if axes.get_yscale() == "linear" or low <= level.value <= high:  # beyond, it would stretch a log axis
+        axes.axhline(level.value, label=label, linestyle=(0, (1, 2)), **style)
+
+
+def _draw_point(axes: Any, point: Point) -> None:
+    axes.plot(
+        [point.x], [point.y], marker=point.symbol, color="black", markerfacecolor="white", markersize=7, clip_on=False, zorder=6
+    )
+    if point.label:
+        across, up = (axes.transData + axes.transAxes.inverted()).transform((point.x, point.y))
+        side, right = ("right", -8) if across > 0.5 else ("left", 8)
+        label, shift = escape_controls(point.label, "figure"), (right, -14 if up > 0.9 else 9)
+        axes.annotate(
+            label, (point.x, point.y), xytext=shift, textcoords="offset points", ha=side, zorder=6, fontsize="small", **_ON_WHITE
+        )
+
+
+def _set_plain_ticks(axis: Any) -> None:
+    """Label a log axis with plain numbers, at 1, 2 and 5 of each decade if it has few, or else with powers of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = sorted(axis.get_view_interval())
+    if low <= 0 or not math.isfinite(high):
+        return
+    decades = math.log10(high / low)
+    axis.set_minor_formatter(NullFormatter())
+    if decades < _FEW_DECADES:
+        subs = (1.0, 2.0, 5.0) if decades > 0.9 else (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)
+        axis.set_major_locator(LogLocator(subs=subs))
+    if low >= 1e-5 and high <= 1e7:
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}" if value < 1000 else f"{value:,.0f}"))
+
+
+def _label_curves(axes: Any, panel: Panel) -> None:
+    """Label the curves at their ends, if the panel asks for it and there is room, and the others in a legend."""
+    curves = [mark for mark in panel.marks if isinstance(mark, Curve) and mark.label]
+    heights = _place_labels(axes, curves) if panel.label_ends else {}
+    for i, height in heights.items():
+        label, color = escape_controls(curves[i].label, "figure"), _color_of(curves[i])
+        axes.annotate(label, (1.0, height), xycoords="axes fraction", va="center", color=color, annotation_clip=False)
+    drawn = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    labels = [mark.label for mark in panel.marks if isinstance(mark, Level)]
+    labels = [curve.label for i, curve in enumerate(curves) if i not in heights] + labels
+    named = [label for label in (escape_controls(label, "figure") for label in labels) if label in drawn]
+    if named:
+        axes.legend([drawn[name] for name in named], named, frameon=False)
+
+
+def _place_labels(axes: Any, curves: Sequence[Curve]) -> dict[int, float]:
+    """Return the heights of labels, as parts of the panel, by the position of curves that end in it; none if they need a legend."""
+    to_panel = axes.transData + axes.transAxes.inverted()
+    ends = {i: to_panel.transform((c.x[-1], c.y[-1])) for i, c in enumerate(curves) if not (c.dashed or c.dots)}
+    inside = sorted((end[1], i) for i, end in ends.items() if (abs(end - 0.5) <= 0.5).all())
+    heights: dict[int, float] = {}
+    lowest = 0.0
+    for end, i in inside:
+        heights[i] = max(end, lowest)
+        lowest = heights[i] + _LABEL_HEIGHT
+    fits = all(heights[i] - end <= _MAX_SHIFT * _LABEL_HEIGHT for end, i in inside)
+    return heights if fits else {}
+
+
+def _color_of(curve: Curve) -> str:
+    return COLORS[curve.color % len(COLORS)] if curve.shade is None else pick_shade(curve.shade)

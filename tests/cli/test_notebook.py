@@ -1,0 +1,68 @@
+"""What appears below the cells of a notebook, which this test executes."""
+
+import base64
+import io
+
+import pytest
+
+from tests.support.checks import need
+
+CELLS = {
+    "import": "import squarely as sq\ncars = sq.datasets.cars()",
+    "fit": "sq.ols('mpg ~ displacement', cars)",
+    "page": "sq.ols('mpg ~ displacement', cars).summary()",
+    "run": "run = sq.train('mpg ~ displacement', cars, lr=0.01, epochs=50)\nrun",
+    "run.plot": "run.plot()",
+    "run.plot.show": "run.plot().show()",
+    "sweep": "sweep = sq.sweep('mpg ~ displacement', cars, lr=[0.1, 0.01], epochs=20)\nsweep",
+    "sweep.plot": "sweep.plot()",
+    "certificate": "sq.certify(sq.ols('mpg ~ displacement', cars), run)",
+    "preview": "sq.preview('mpg ~ displacement', cars)",
+    "pyplot": "import matplotlib.pyplot as plt\nprint(plt.get_fignums())",
+    "ax": "_, ax = plt.subplots()\nrun.plot(ax=ax);",
+    "quick": "with sq.progress():\n    fit = sq.ols('mpg ~ displacement', cars)",
+}
+
+
+@pytest.fixture(scope="module")
+def outputs():
+    need("torch"), need("matplotlib"), need("ipykernel")
+    nbclient = need("nbclient")
+    import nbformat
+
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS.values()])
+    nbclient.NotebookClient(book, timeout=300, kernel_name="python3").execute()
+    return dict(zip(CELLS, (cell.outputs for cell in book.cells), strict=True))
+
+
+def shown(outputs):
+    """Give the richest form of each output, which a notebook shows."""
+    forms = [output.get("data", {"text/plain": output.get("text", "")}) for output in outputs]
+    return [next((kind, data[kind]) for kind in ("image/png", "text/html", "text/plain") if kind in data) for data in forms]
+
+
+@pytest.mark.parametrize("cell", ["run.plot", "run.plot.show", "sweep.plot", "ax"])
+def test_a_figure_appears_as_a_picture(outputs, cell):
+    from matplotlib.image import imread
+
+    ((kind, data),) = shown(outputs[cell])
+    assert kind == "image/png"
+    height, width, _ = imread(io.BytesIO(base64.b64decode(data))).shape
+    assert height > 300
+    assert width > 500
+
+
+@pytest.mark.parametrize("cell", ["fit", "page", "run", "sweep", "certificate", "preview"])
+def test_a_result_appears_as_a_table(outputs, cell):
+    ((kind, data),) = shown(outputs[cell])
+    assert kind == "text/html"
+    assert "displacement" in data or cell == "sweep"
+    assert "<table" in data
+
+
+def test_pyplot_has_no_figure_of_ours(outputs):
+    assert shown(outputs["pyplot"]) == [("text/plain", "[]\n")]
+
+
+def test_quick_work_shows_no_progress(outputs):
+    assert outputs["quick"] == []
