@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeGuard
 
 import narwhals as nw
@@ -13,14 +12,17 @@ import numpy as np
 import pyarrow as pa
 
 from squarely.data.files.concat import ConcatSource
+from squarely.data.files.file_kinds import ADVICE, HEAD, is_json, named_kind, named_suffix
 from squarely.data.files.hive_partitions import HivePartitionSource, parse_constants, read_folder_keys
 from squarely.data.files.lake_formats import require_no_lake_table
-from squarely.data.files.local_file import LocalFile, named_kind
+from squarely.data.files.local_file import LocalFile
 from squarely.data.files.paths import find_files, is_pattern
 from squarely.data.files.read_options import ReadOptions, parse_read_options
+from squarely.data.files.staging.compression import decompress, detect_zip_kind
 from squarely.data.frames.arrays import ArraysSource, named_columns
 from squarely.data.frames.arrow import ArrowSource
 from squarely.data.frames.dataframe import DataFrameSource
+from squarely.data.pandas_io import decompressing_call
 from squarely.data.source import Source
 from squarely.errors import DataError, OptionError, first_line, pluralize
 from squarely.storage.disk import local_path
@@ -31,7 +33,8 @@ _ACCEPTED_DATA = (
     "Ibis table or a dict of arrays."
 )
 PathLike = str | bytes | os.PathLike[Any]
-_WITH_ARTICLE = {"Parquet": "a Parquet", "Arrow": "an Arrow"}
+_TEXT_KINDS = ("CSV", "JSON lines")
+_TEXT_SUFFIXES = (".xls",)  # many programs write text with tabs under this name
 
 
 def open_source(data: object, read: Mapping[str, object] | None = None) -> Source:
@@ -144,7 +147,8 @@ def _open_paths(data: PathLike | Sequence[PathLike], options: ReadOptions) -> So
         return _open_files([text], options, is_list=False)
     file = LocalFile.open(path)
     require_no_lake_table([path.absolute()])
-    source = _open_reader(_detect_kind(file, text), file, options)
+    file = decompress(file)
+    source = _open_file(_detect_kind(file, text), file, options)
     source.folder_keys = frozenset(read_folder_keys(path.absolute().parent)).difference(source.columns)
     return source
 
@@ -152,7 +156,8 @@ def _open_paths(data: PathLike | Sequence[PathLike], options: ReadOptions) -> So
 def _open_files(texts: Sequence[str], options: ReadOptions, *, is_list: bool) -> Source:
     files = find_files(texts, is_list=is_list)
     kinds: dict[str, LocalFile] = {}
-    for file in files.files:
+    opened = [decompress(file) for file in files.files]
+    for file in opened:
         kinds.setdefault(_detect_kind(file, file.label), file)
     if len(kinds) > 1:
         (one, first), (other, second) = list(kinds.items())[:2]
@@ -161,7 +166,7 @@ def _open_files(texts: Sequence[str], options: ReadOptions, *, is_list: bool) ->
             "Give files of one kind, for example by a pattern such as 'folder/*.csv'."
         )
     kind = next(iter(kinds))
-    readers = [_open_reader(kind, file, options) for file in files.files]
+    readers = [_open_file(kind, file, options) for file in opened]
     constants = parse_constants(files.folders)
     if kind == "JSON lines":  # a line may lack a key, so a file may lack it in all lines: it is NULL there
         pairs = list(zip(readers, constants, strict=True))
@@ -188,19 +193,33 @@ def _check_path(text: str) -> str:
 
 
 def _detect_kind(file: LocalFile, text: str) -> str:
-    """Detect a file's kind from its content; raise a DataError if its name says something else."""
-    named, found = named_kind(text), file.detect_kind()
-    if found in {"Excel or zip", "Excel"}:
-        raise DataError(f"{text!r} is an {found} file. Save the sheet as CSV, or load it with pandas.read_excel.")
-    if found in {"Feather version 1", "SQLite"}:
-        raise DataError(f"{text!r} is a {found} file. Load it as a DataFrame and pass that.")
-    if named and named != found and (found or named in _WITH_ARTICLE):
+    """Detect a file's kind from its content; raise a DataError if it is not read, or if the name says another one."""
+    found = detect_zip_kind(file) or file.detect_kind()
+    if found in ADVICE:
+        what, advice = ADVICE[found]
+        raise DataError(f"{text!r} is {what}. {advice.format(path=repr(text))}.")
+    name = file.name if file.compression == "zip" else text
+    named, suffix = named_kind(name), named_suffix(name)
+    if named and named != found and (found or (named not in _TEXT_KINDS and suffix not in _TEXT_SUFFIXES)):
         what = (
-            f"that of {_WITH_ARTICLE[found]} file" if found else f"not that of {_WITH_ARTICLE[named]} file: it is text or damaged"
+            f"that of {_with_article(found)} file" if found else f"not that of {_with_article(named)} file: it is text or damaged"
         )
-        suffix = Path(text.lower().removesuffix(".gz")).suffix
         raise DataError(f"{text!r} is called {suffix}, but its content is {what}. Rename the file.")
-    return found or named or "CSV"
+    if found or named in _TEXT_KINDS:
+        return found or str(named)
+    return "JSON lines" if not file.is_gzip and is_json(file.head(HEAD)) else "CSV"
+
+
+def _with_article(kind: str) -> str:
+    return f"{'an' if kind in {'Arrow', 'Excel', 'ORC', 'SPSS'} else 'a'} {kind}"
+
+
+def _open_file(kind: str, file: LocalFile, options: ReadOptions) -> Source:
+    source = _open_reader(kind, file, options)
+    source.notes = (*file.notes, *source.notes)
+    if file.copy is not None:
+        source.pandas_call = decompressing_call(source.pandas_call, file.compression)
+    return source
 
 
 def _open_reader(kind: str, file: LocalFile, options: ReadOptions) -> Source:

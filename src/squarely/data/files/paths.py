@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from squarely.data.files.file_kinds import SUFFIXES, named_kind
 from squarely.data.files.hive_partitions import read_folder_keys
 from squarely.data.files.lake_formats import require_no_lake_table
-from squarely.data.files.local_file import SUFFIXES, LocalFile, named_kind
+from squarely.data.files.local_file import LocalFile
 from squarely.errors import DataError, pluralize
 from squarely.storage.disk import local_path, printable_name
 
