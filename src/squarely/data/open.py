@@ -224,6 +224,8 @@ def _open_file(kind: str, file: LocalFile, options: ReadOptions) -> Source:
 
 def _open_reader(kind: str, file: LocalFile, options: ReadOptions) -> Source:
     """Open a file of a kind, and import its reader only now."""
+    if kind in ("Excel", "Stata", "SPSS", "SAS"):
+        return _open_in_memory(kind, file, options)
     if kind != "CSV":
         options.require_only((), file.label, kind)
     if kind == "Parquet":
@@ -241,6 +243,17 @@ def _open_reader(kind: str, file: LocalFile, options: ReadOptions) -> Source:
     from squarely.data.files.csv.source import CsvSource
 
     return CsvSource(file, options)
+
+
+def _open_in_memory(kind: str, file: LocalFile, options: ReadOptions) -> Source:
+    if kind == "Excel":
+        from squarely.data.files.in_memory.workbook import open_workbook
+
+        return open_workbook(file, options)
+    from squarely.data.files.in_memory import statistics_packages
+
+    openers = {"Stata": statistics_packages.open_stata, "SPSS": statistics_packages.open_spss, "SAS": statistics_packages.open_sas}
+    return openers[kind](file, options)
 
 
 def open_new_rows(data: Any, names: tuple[str, ...] | None, read: Mapping[str, object] | None = None) -> Source:

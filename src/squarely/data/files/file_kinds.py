@@ -31,7 +31,7 @@ _MAGIC = {
     b"%PDF-": "PDF", b"version https://git-lfs": "Git LFS",
     b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!\x1a\x07": "RAR", b"\x1f\x9d": "compress",
     b"\0\1\0\0Standard ": "Access", b"\x89PNG": "picture", b"\xff\xd8\xff": "picture", b"GIF8": "picture",
-    b"\x7fELF": "program", b"MZ\x90\0": "program",
+    b"SR\0\x04": "IDL", b"\x7fELF": "program", b"MZ\x90\0": "program",
 }  # fmt: skip
 _PATTERNS = {  # where a text might begin with the same letters
     "DuckDB": re.compile(rb".{8}DUCK.\0{7}", re.DOTALL),
@@ -59,6 +59,7 @@ ADVICE = {  # kind -> what it is, and how its rows can be read
     "MATLAB 7.3": ("a MATLAB 7.3 file", "Read its arrays with h5py.File({path}), and pass a dict of one-dimensional arrays"),
     "NumPy": ("a NumPy file", "Load it with numpy.load({path}), and pass it as X= and y=, or each column in a dict"),
     "NumPy archive": ("an archive of NumPy arrays", _LOAD.format(call="dict(numpy.load({path}))")),
+    "IDL": ("a file of IDL", "Read it with scipy.io.readsav({path}), and pass a dict of one-dimensional arrays"),
     "RDS": ("an R object", "Write it in R: write.csv(readRDS({path}), 'data.csv', row.names = FALSE)"),
     "RData": ("an R workspace", "Write a table of it in R: load({path}); write.csv(NAME, 'data.csv', row.names = FALSE)"),
     "pickle": ("a pickle", _LOAD.format(call="pandas.read_pickle({path})") + ", if you trust where it is from: a pickle runs code"),
