@@ -10,7 +10,7 @@ import statsmodels
 from typer.testing import CliRunner
 
 import squarely as sq
-from squarely.cli.commands import app
+from squarely.cli import app
 from squarely.data import open_source
 from squarely.errors import DataError, OptionError
 from tests.support.workbooks import write_ods, write_xlsx

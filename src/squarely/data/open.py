@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,13 +13,14 @@ import numpy as np
 import pyarrow as pa
 
 from squarely.data.files.concat import ConcatSource
-from squarely.data.files.file_kinds import ADVICE, HEAD, is_json, named_kind, named_suffix
+from squarely.data.files.file_kinds import ADVICE, is_json, named_kind, named_suffix
 from squarely.data.files.hive_partitions import HivePartitionSource, parse_constants, read_folder_keys
 from squarely.data.files.lake_formats import require_no_lake_table
 from squarely.data.files.local_file import LocalFile
-from squarely.data.files.paths import find_files, is_pattern
+from squarely.data.files.paths import copy_remote, find_files, is_pattern, plain_file_path
 from squarely.data.files.read_options import ReadOptions, parse_read_options
-from squarely.data.files.staging.compression import decompress, detect_zip_kind
+from squarely.data.files.staging.compression import decompress, detect_zip_kind, read_text_head
+from squarely.data.files.staging.pipe import copy_open_file
 from squarely.data.frames.arrays import ArraysSource, named_columns
 from squarely.data.frames.arrow import ArrowSource
 from squarely.data.frames.dataframe import DataFrameSource
@@ -53,6 +55,8 @@ def open_source(data: object, read: Mapping[str, object] | None = None) -> Sourc
     """
     options = parse_read_options(read)
     is_file = isinstance(data, (str, bytes, os.PathLike)) or _is_path_list(data)
+    if not is_file and _is_open_file(data):
+        return _open_copy(copy_open_file(data), options)
     if options.given and not is_file:
         raise OptionError(f"read= says how to read a file, and the data are of type {type(data).__name__!r}. Leave it out.")
     if isinstance(data, Source):
@@ -134,6 +138,10 @@ def _advise(data: object) -> str:
     return _ACCEPTED_DATA
 
 
+def _is_open_file(data: Any) -> bool:
+    return isinstance(data, io.IOBase) or all(callable(getattr(data, name, None)) for name in ("read", "seek"))
+
+
 def _is_path_list(data: object) -> TypeGuard[Sequence[PathLike]]:
     return isinstance(data, list | tuple) and len(data) > 0 and all(isinstance(path, (str, bytes, os.PathLike)) for path in data)
 
@@ -142,6 +150,8 @@ def _open_paths(data: PathLike | Sequence[PathLike], options: ReadOptions) -> So
     if not isinstance(data, (str, bytes, os.PathLike)):
         return _open_files([_check_path(os.fsdecode(path)) for path in data], options, is_list=True)
     text = _check_path(os.fsdecode(data))
+    if (copy := copy_remote(text)) is not None:
+        return _open_copy(copy, options)
     path = local_path(text)
     if os.path.isdir(path) or is_pattern(text):
         return _open_files([text], options, is_list=False)
@@ -151,6 +161,12 @@ def _open_paths(data: PathLike | Sequence[PathLike], options: ReadOptions) -> So
     source = _open_file(_detect_kind(file, text), file, options)
     source.folder_keys = frozenset(read_folder_keys(path.absolute().parent)).difference(source.columns)
     return source
+
+
+def _open_copy(copy: LocalFile, options: ReadOptions) -> Source:
+    """Open the temporary copy of a URL, a pipe or an open file, which may be compressed."""
+    file = decompress(copy)
+    return _open_file(_detect_kind(file, file.label), file, options)
 
 
 def _open_files(texts: Sequence[str], options: ReadOptions, *, is_list: bool) -> Source:
@@ -183,13 +199,11 @@ def _open_files(texts: Sequence[str], options: ReadOptions, *, is_list: bool) ->
 
 def _check_path(text: str) -> str:
     """Return the text, or raise a DataError if it cannot be a path on this machine."""
-    if "://" in text:
-        raise DataError(f"{text!r} is a URL, and URLs are not supported. Download the file and give its path.")
     if "\0" in text:
         raise DataError("The path has a null character in it. Give the path of a file.")
     if not text.strip():
         raise DataError("The path of the data is empty. Give the path of a file.")
-    return text
+    return plain_file_path(text)
 
 
 def _detect_kind(file: LocalFile, text: str) -> str:
@@ -198,16 +212,22 @@ def _detect_kind(file: LocalFile, text: str) -> str:
     if found in ADVICE:
         what, advice = ADVICE[found]
         raise DataError(f"{text!r} is {what}. {advice.format(path=repr(text))}.")
-    name = file.name if file.compression == "zip" else text
+    is_copy = file.copy is not None
+    name = file.name if is_copy else text
     named, suffix = named_kind(name), named_suffix(name)
-    if named and named != found and (found or (named not in _TEXT_KINDS and suffix not in _TEXT_SUFFIXES)):
+    if (
+        (file.original or not is_copy)
+        and named
+        and named != found
+        and (found or (named not in _TEXT_KINDS and suffix not in _TEXT_SUFFIXES))
+    ):
         what = (
             f"that of {_with_article(found)} file" if found else f"not that of {_with_article(named)} file: it is text or damaged"
         )
         raise DataError(f"{text!r} is called {suffix}, but its content is {what}. Rename the file.")
     if found or named in _TEXT_KINDS:
         return found or str(named)
-    return "JSON lines" if not file.is_gzip and is_json(file.head(HEAD)) else "CSV"
+    return "JSON lines" if is_json(read_text_head(file)) else "CSV"
 
 
 def _with_article(kind: str) -> str:

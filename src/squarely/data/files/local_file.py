@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
@@ -75,6 +75,15 @@ class LocalFile:
         if file.stamp[2] == 0:
             raise DataError(f"There are no bytes in {file.label}. Give a table with column names and rows.")
         return file
+
+    def with_copy(self, copy: TemporaryCopy, compression: str, name: str, notes: tuple[str, ...] = ()) -> LocalFile:
+        """Return the same file with its decompressed content as `path`; a change of the original is still noticed."""
+        original = self.path if self.copy is None else None
+        stamp = self.stamp if original else _read_stamp(copy.path)
+        if copy.path.stat().st_size == 0:
+            raise DataError(f"The file {self.label!r} is empty after decompression. Give a file with column names and rows.")
+        changes = {"path": copy.path, "stamp": stamp, "original": original, "copy": copy, "compression": compression}
+        return replace(self, **changes, name=name, notes=notes)  # type: ignore[arg-type]
 
     @property
     def real_path(self) -> Path:

@@ -7,7 +7,6 @@ import gzip
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -40,7 +39,7 @@ def decompress(file: LocalFile) -> LocalFile:
         if method is None or (method == "gzip" and _is_gzipped_text(file.path)):
             return file
         copy = TemporaryCopy(_iter_pieces(file.path, method), file.label)
-    return _with_copy(file, copy, method, file.name)
+    return file.with_copy(copy, method, file.name)
 
 
 def detect_zip_kind(file: LocalFile) -> str | None:
@@ -56,17 +55,22 @@ def detect_zip_kind(file: LocalFile) -> str | None:
         return next((kind for name in names for begin, kind in _CONTENTS.items() if name.startswith(begin)), None)
 
 
-def _with_copy(file: LocalFile, copy: TemporaryCopy, method: str, name: str, notes: tuple[str, ...] = ()) -> LocalFile:
-    if copy.path.stat().st_size == 0:
-        raise DataError(f"The file {file.label!r} is empty after decompression. Give a file with column names and rows.")
-    original = file.original or (file.path if file.copy is None else None)
-    return replace(file, path=copy.path, original=original, copy=copy, compression=method, name=name, notes=notes)
+def read_text_head(file: LocalFile) -> bytes:
+    """Return the first bytes of a text that may be gzipped."""
+    if not file.is_gzip:
+        return file.head(HEAD)
+    with file.reading("gzip"):
+        return _read_gzip_head(file.path)
 
 
 def _is_gzipped_text(path: Path) -> bool:
-    with gzip.open(path) as opened:
-        head = opened.read(HEAD)
+    head = _read_gzip_head(path)
     return detect_kind(head) is None and detect_compression(head) is None
+
+
+def _read_gzip_head(path: Path) -> bytes:
+    with gzip.open(path) as opened:
+        return opened.read(HEAD)
 
 
 def _iter_pieces(path: Path, method: str) -> Iterator[bytes]:
@@ -115,7 +119,7 @@ def _unzip(file: LocalFile) -> LocalFile:
     notes: tuple[str, ...] = ()
     if others:
         notes = (f"{pluralize(len(others), 'file')} of the zip file left out, such as {printable_name(others[0].filename)!r}",)
-    return _with_copy(file, copy, "zip", member.filename, notes)
+    return file.with_copy(copy, "zip", member.filename, notes)
 
 
 @contextmanager
