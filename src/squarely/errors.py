@@ -66,7 +66,11 @@ class MissingExtraError(SquarelyError, ImportError):
     """An optional package is not installed."""
 
     def __init__(self, verb: str, package: str, extra: str) -> None:
-        super().__init__(f"{verb} needs {package}, which is not installed. Install it with: pip install 'squarely[{extra}]'")
+        name = {"PyTorch": "torch"}.get(package, package)
+        super().__init__(
+            f"{verb} needs {package}, which is not installed. Install it with: pip install {name}, or squarely with its extra: "
+            f"pip install 'squarely[{extra}]'"
+        )
 
 
 class ProcessError(SquarelyError, RuntimeError):

@@ -185,7 +185,10 @@ def test_without_safetensors_only_checkpoints_are_missing(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
     trained, words = done.stdout.splitlines()
     assert trained in ("converged", "finished", "epochs used up")
-    assert words == "Saving checkpoints needs safetensors, which is not installed. Install it with: pip install 'squarely[torch]'"
+    assert words == (
+        "Saving checkpoints needs safetensors, which is not installed. Install it with: pip install safetensors, or squarely with "
+        "its extra: pip install 'squarely[torch]'"
+    )
 
 
 def loaded(seed=None):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +40,7 @@ def read_csv(file: Any) -> pd.DataFrame:
 _CSV_FUNCTION = "read_csv"
 _PANDAS_DEFAULTS = {"sep": ",", "decimal": ".", "encoding": "utf-8"}
 _FUNCTIONS = {"Parquet": "read_parquet", "Arrow": "read_feather", "JSON lines": "read_json"}  # by the kind of file
+_PANDAS_COMPRESSION = ("gzip", "bz2", "xz", "zstd", "zip")
 _EXACT_BY_DEFAULT = (3, 1)  # this pandas reads each number as the nearest double by default, and warns when asked to
 
 
@@ -120,6 +121,17 @@ def pandas_read_csv_call(
     if _needs_exact_options():
         options["float_precision"] = "round_trip"
     return PandasReadCall(path=path, function=_CSV_FUNCTION, options=options)
+
+
+def decompressing_call(call: PandasReadCall | None, method: str | None) -> PandasReadCall | None:
+    """Return a call for a compressed file, None if pandas cannot decompress it.
+
+    >>> decompressing_call(pandas_read_csv_call("cars.zip"), "zip").options["compression"]
+    'zip'
+    """
+    if call is None or method not in _PANDAS_COMPRESSION or call.function not in (_CSV_FUNCTION, "read_json"):
+        return None
+    return replace(call, options={**call.options, "compression": method})
 
 
 def _needs_exact_options() -> bool:
