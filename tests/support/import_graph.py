@@ -20,7 +20,9 @@ LAYERS = {
 
 # Inside a package, an entry imports only from lines before its own, or from its own line without a cycle.
 ORDER = {
-    "data": ["tree_reduce query dtypes pandas_io", "source", "scan frames files", "engines views", "open"],
+    "data": [
+        "tree_reduce query dtypes pandas_io", "source", "scan frames files", "engines views", "open first_rows",
+    ],
     "design": ["formula", "encoding", "rounding", "design", "matrix engine", "learning merging serialize"],
     "moments": ["cross_products change_of_basis engine", "moments qr gpu", "gather merge standardized", "gradient_noise"],
     "exact": [
@@ -31,7 +33,9 @@ ORDER = {
         "options process_group", "batches", "model", "loop", "sharding codegen", "checkpoint results", "training_data", "trainer",
         "sweep",
     ],
-    "inference": ["normality prediction preview", "statistics", "summary serialize deserialize merge plain_numbers", "fit"],
+    "inference": [
+        "normality prediction preview data_preview", "statistics", "summary serialize deserialize merge plain_numbers", "fit",
+    ],
 }  # fmt: skip
 
 THIRD_PARTY = {

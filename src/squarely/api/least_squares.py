@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from functools import partial
+from typing import overload
 
 from squarely.api.inputs import ModelInputs, fit_moments, open_inputs, parse_row_filter
-from squarely.data import pass_counter
+from squarely.data import open_source, pass_counter
 from squarely.design import plan_design
 from squarely.errors import InputError, short_traceback
 from squarely.exact import solve_least_squares
-from squarely.inference import Fit, Preview, build_preview, fit_from_json, infer, merge_fits
+from squarely.inference import DataPreview, Fit, Preview, build_preview, fit_from_json, infer, merge_fits, preview_data
 from squarely.storage.disk import read_text
 
 
@@ -75,7 +76,15 @@ def ols(
     return fit_moments(inputs, lambda moments, source: infer(solve(moments, source), source))
 
 
-@short_traceback
+@overload
+def preview(data: object, /, *, read: Mapping[str, object] | None = None) -> DataPreview: ...
+
+
+@overload
+def preview(*, data: object, read: Mapping[str, object] | None = None) -> DataPreview: ...
+
+
+@overload
 def preview(
     formula: str | None = None,
     data: object = None,
@@ -87,15 +96,31 @@ def preview(
     read: Mapping[str, object] | None = None,
     precision: str = "auto",
     fold: str = "auto",
-) -> Preview:
-    """Return what `ols` would read and cost, without a fit: passes, columns, coefficients, cells, bytes.
+) -> Preview: ...
 
-    `preview` makes no pass over the rows, so what depends on one, such as the number of levels, is unknown. The parameters are
-    those of `ols`.
+
+@short_traceback
+def preview(
+    formula: object = None,
+    data: object = None,
+    *,
+    X: object = None,
+    y: object = None,
+    intercept: bool = True,
+    where: str | None = None,
+    read: Mapping[str, object] | None = None,
+    precision: str = "auto",
+    fold: str = "auto",
+) -> Preview | DataPreview:
+    """Look at data before a fit: at the first rows, or with a formula at what `ols` would read and cost.
+
+    `preview(data)` shows the columns with their first values, the dialect of a file, and what is taken for missing. With a
+    formula, `preview` makes no pass over the rows, so what depends on one, such as the number of levels, is unknown. The
+    parameters are those of `ols`.
 
     Returns
     -------
-    Preview : `print(plan.summary())` shows it.
+    DataPreview, or with a formula Preview : `print(plan.summary())` shows it.
 
     Raises
     ------
@@ -108,7 +133,13 @@ def preview(
     ('Intercept', 'poly(x, 2)[1]', 'poly(x, 2)[2]')
     >>> [purpose for purpose, _ in plan.passes]
     ['ranges', 'polynomials', 'cross-products', 'residuals']
+    >>> [(column.name, column.kind, column.values) for column in preview({"x": [1.5, None, 2.0]}).columns]
+    [('x', 'number', (1.5, None, 2.0))]
     """
+    if data is None and not (isinstance(formula, str) and "~" in formula) and X is None and y is None:
+        formula, data = None, formula
+    if formula is None and data is not None and X is None and y is None:
+        return preview_data(open_source(data, read))
     inputs = ModelInputs.of(locals())
     return build_preview(plan_design(*open_inputs(inputs), parse_row_filter(inputs)), fold=fold, precision=precision)
 

@@ -140,6 +140,13 @@ def ols(
     _show(fit, as_json=as_json)
 
 
+@app.command(epilog="Example: squarely preview cars.csv --delimiter ';'")
+@reads
+def preview(data: DataPath, as_json: Json = False, read: Read = None) -> None:
+    """Show the columns of a file, its first rows, and how it is read."""
+    _show(squarely.preview(data=data, read=read), as_json=as_json)
+
+
 @app.command(
     epilog="Example: squarely ols 'mpg ~ weight' cars.csv --save fit.json; squarely predict fit.json new.csv -o out.parquet"
 )

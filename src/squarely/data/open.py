@@ -22,7 +22,7 @@ from squarely.data.frames.arrays import ArraysSource, named_columns
 from squarely.data.frames.arrow import ArrowSource
 from squarely.data.frames.dataframe import DataFrameSource
 from squarely.data.source import Source
-from squarely.errors import DataError, OptionError, first_line, pluralize
+from squarely.errors import DataError, OptionError, first_line, pluralize, show_value
 from squarely.storage.disk import local_path
 
 _ACCEPTED_DATA = (
@@ -204,7 +204,16 @@ def _detect_kind(file: LocalFile, text: str) -> str:
 
 
 def _open_reader(kind: str, file: LocalFile, options: ReadOptions) -> Source:
-    """Open a file of a kind, and import its reader only now."""
+    """Open a file of a kind, and describe it in its dialect."""
+    source = _make_reader(kind, file, options)
+    packed = {"compression": "gzip"} if file.is_gzip else {}
+    given = {name: show_value(value) for name, value in options.given.items()}
+    source.dialect = {"format": kind, **packed, **given, **source.dialect}
+    return source
+
+
+def _make_reader(kind: str, file: LocalFile, options: ReadOptions) -> Source:
+    """Make the reader of a kind of file, and import it only now."""
     if kind != "CSV":
         options.require_only((), file.label, kind)
     if kind == "Parquet":

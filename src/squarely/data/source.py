@@ -7,6 +7,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NoReturn, TypeVar
 
 import narwhals as nw
@@ -56,6 +57,8 @@ class Source(ABC):
     index_columns : columns in which pandas or R has stored row labels; '.' in a formula leaves them out.
     folder_keys : keys of folders named key=value that contain all rows and are not columns.
     notes : how the rows are written, such as with a decimal comma; the summary prints it.
+    dialect : what was found about a file, such as "delimiter"; empty for data that are not in a file.
+    null_words : the texts that mean a missing value, for a source that is not typed.
     pandas_call : how pandas reads the same file, None if the rows are not in a file.
     is_file : whether this process decodes the rows from files, so that decoding ahead pays.
     engine : computes aggregates where the rows are; None for a source of batches alone.
@@ -71,6 +74,8 @@ class Source(ABC):
     folder_keys: frozenset[str] = frozenset()
     typed: bool = True
     notes: tuple[str, ...] = ()
+    dialect: Mapping[str, str] = MappingProxyType({})
+    null_words: tuple[str, ...] = ()
     pandas_call: PandasReadCall | None = None
     is_file: bool = False
     engine: Engine | None = None
@@ -112,6 +117,17 @@ class Source(ABC):
         A name may be in both. Without any name the batches have one column without meaning, and count the rows. A source
         that is not typed gives labels as text.
         """
+
+    def head(self, names: Sequence[str], rows: int) -> pa.Table:
+        """Return columns of the first rows as stored; a source that is not typed gives its text, as it is in the file."""
+        columns: list[list[pa.Array]] = [[] for _ in names]
+        for batch in self.read([], names) if names else ():
+            for pieces, column in zip(columns, batch.columns, strict=True):
+                pieces.append(column.slice(0, rows))
+            rows -= batch.num_rows
+            if rows <= 0:
+                break
+        return pa.table([pa.chunked_array(pieces) if pieces else pa.nulls(0) for pieces in columns], names=list(names))
 
     def parts(self) -> tuple[RowRange, ...]:
         """Return the parts that can be read alone, in order; one part if the rows can only be read in sequence."""
@@ -214,6 +230,7 @@ class DerivedSource(Source):
         self.parent, self.label, self.columns = parent, parent.label, parent.columns
         self.duplicate_names, self.index_columns = parent.duplicate_names, parent.index_columns
         self.typed, self.is_file, self.notes = parent.typed, parent.is_file, parent.notes
+        self.dialect, self.null_words = parent.dialect, parent.null_words
 
     def parent_rows(self, rows: np.ndarray) -> np.ndarray:
         """Turn positions (k,) of rows into their positions (k,) in the parent."""

@@ -77,6 +77,13 @@ class CsvSource(Source):
             is_gzip=file.is_gzip,
             has_extra_field=self._line_ends.has_extra_field,
         )
+        self.null_words = NULL_WORDS
+        self.dialect = {
+            "delimiter": {"\t": "tab", " ": "space"}.get(self._delimiter, self._delimiter),
+            "decimal": "," if self._comma_values.is_decimal else ".",
+            "encoding": "UTF-16" if utf8_copy else "UTF-8",
+            "header": "line 1",
+        }
         self.duplicate_names = frozenset(name for name in self._names if self._names.count(name) > 1)
         self.columns = dict(zip(self._names, self._types, strict=True))
         if len(self._names) > 1 and self._names[0] == "" and "" not in self.duplicate_names:
@@ -130,6 +137,15 @@ class CsvSource(Source):
             self._file.require_unchanged()
             raise self._explain_error(error, places) from error
         self._file.require_unchanged()
+
+    def head(self, names: Sequence[str], rows: int) -> pa.Table:
+        columns = ", ".join(f"c{self._names.index(name)} AS v{j}" for j, name in enumerate(names)) or "1 AS v0"
+        try:
+            with keyboard_interrupts(), self._connection() as connection:
+                table = self._select(connection, columns, nulls=("",)).limit(rows).to_arrow_table()
+        except _ENGINE_ERRORS as error:
+            raise unreadable_error(self._text, self._delimiter, error) from error
+        return table.rename_columns(list(names)) if names else table.select([])
 
     def kind(self, name: str) -> Kind:
         """Return what a column holds. Text is scanned to the end: a column that starts empty may still hold numbers."""
@@ -224,13 +240,18 @@ class CsvSource(Source):
             yield from self._select(connection, columns, types).to_arrow_reader(BATCH_ROWS)
 
     def _select(
-        self, connection: duckdb.DuckDBPyConnection, columns: str, types: Mapping[str, str] | None = None
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        columns: str,
+        types: Mapping[str, str] | None = None,
+        nulls: Sequence[str] = NULL_WORDS,
     ) -> duckdb.DuckDBPyRelation:
         """Select SQL columns of the file; all of it is text, or DuckDB detects the types but for those in `types`."""
-        names, nulls = ", ".join(f"'c{i}'" for i in range(self._width)), ", ".join(map(_quote_sql, NULL_WORDS))
+        names = ", ".join(f"'c{i}'" for i in range(self._width))
         chosen = ", ".join(f"{c}: '{kind}'" for c, kind in (types or {}).items())
         cast = ", all_varchar = true" if types is None else f", types = {{{chosen}}}" if types else ""
-        query = f"SELECT {columns} FROM read_csv(?, header = true, names = [{names}], nullstr = [{nulls}], {self._dialect}{cast})"
+        words = ", ".join(map(_quote_sql, nulls))
+        query = f"SELECT {columns} FROM read_csv(?, header = true, names = [{names}], nullstr = [{words}], {self._dialect}{cast})"
         return connection.sql(query, params=[self._text.pattern])
 
     def _explain_error(self, error: Exception, places: list[int]) -> DataError:
