@@ -1,9 +1,8 @@
-"""How commands show their usage and errors: one style of errors, plain help outside a terminal, groups of options."""
+"""How commands show their usage and errors: help with groups of options, for any width, and one style of errors."""
 
 from __future__ import annotations
 
 import difflib
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -17,14 +16,10 @@ _MAX_WIDTH = 120  # columns of the help
 
 
 class Command(TyperCommand):
-    """A command whose usage names its arguments plainly, and whose help has no boxes outside a terminal."""
+    """A command whose usage names its arguments plainly, and whose help has groups of options."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        _choose_markup(self)
-        super().format_help(ctx, formatter)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the arguments and then the options by their groups."""
@@ -49,19 +44,10 @@ class CommandGroup(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         return _with_plain_errors(lambda: super(CommandGroup, self).invoke(ctx))
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        _choose_markup(self)
-        super().format_help(ctx, formatter)
-
 
 def context_settings() -> dict[str, Any]:
     """Return the settings that all commands share."""
     return {"help_option_names": ["-h", "--help"], "max_content_width": _MAX_WIDTH}
-
-
-def _choose_markup(command: Any) -> None:
-    if not sys.stdout.isatty():
-        command.rich_markup_mode = None
 
 
 def _with_plain_errors(call: Callable[[], Any]) -> Any:
