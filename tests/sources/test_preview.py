@@ -69,8 +69,7 @@ def test_a_first_line_of_values_is_noticed(tmp_path):
     path.write_text("5.1,3.5,setosa\n4.9,3.0,setosa\n")
     (note,) = sq.preview(path).notes
     assert "'5.1', '3.5', which may be values" in note
-    assert "--no-header" in note
-    assert "header=False" in note
+    assert "read={'header': False}" in note
 
 
 def test_it_reads_the_first_rows_only(tmp_path):

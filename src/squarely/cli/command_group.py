@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -17,6 +18,10 @@ _MAX_WIDTH = 120  # columns of the help
 
 class Command(TyperCommand):
     """A command whose usage names its arguments plainly, and whose help has groups of options."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        with _plain_errors(ctx):
+            return super().parse_args(ctx, args)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
@@ -38,11 +43,13 @@ class Command(TyperCommand):
 class CommandGroup(TyperGroup):
     """The commands; a wrong usage is an OptionError, which `exit` prints as it prints all errors."""
 
-    def make_context(self, *args: Any, **options: Any) -> Any:
-        return _with_plain_errors(lambda: super(CommandGroup, self).make_context(*args, **options))
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        with _plain_errors(ctx):
+            return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
-        return _with_plain_errors(lambda: super(CommandGroup, self).invoke(ctx))
+        with _plain_errors(ctx):
+            return super().invoke(ctx)
 
 
 def context_settings() -> dict[str, Any]:
@@ -50,24 +57,19 @@ def context_settings() -> dict[str, Any]:
     return {"help_option_names": ["-h", "--help"], "max_content_width": _MAX_WIDTH}
 
 
-def _with_plain_errors(call: Callable[[], Any]) -> Any:
+@contextmanager
+def _plain_errors(context: Any) -> Iterator[None]:
+    """Raise an OptionError for a wrong usage: what is wrong, the usage of the command, and an example."""
     try:
-        return call()
+        yield
     except _UsageError as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             raise
-        raise OptionError(_describe(error)) from error
-
-
-def _describe(error: Any) -> str:
-    """Describe a wrong usage: what is wrong, the usage of the command, and an example."""
-    context = error.ctx
-    if context is None:
-        return str(error.format_message())
-    command, name = context.command, context.command_path
-    lines = [_describe_cause(error, context), f"Usage: {name} {' '.join(command.collect_usage_pieces(context))}"]
-    lines += [command.epilog] if command.epilog else [f"Show all commands: {name} --help"]
-    return "\n".join(lines)
+        command, name = context.command, context.command_path
+        usage = f"Usage: {name} {' '.join(command.collect_usage_pieces(context))}"
+        raise OptionError(
+            "\n".join([_describe_cause(error, context), usage, command.epilog or f"Show all commands: {name} --help"])
+        ) from error
 
 
 def _describe_cause(error: Any, context: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from squarely.data import PreviewedColumn, Source, examine_first_rows, parses_as_number
 from squarely.design import is_missing_word, needs_backticks, numbers_in
-from squarely.errors import join_words, listed, pluralize
+from squarely.errors import join_words, listed, option_hint, pluralize
 from squarely.show import KeyValueTable, Page, Table
 
 _SHOWN_ROWS, _SHOWN_COLUMNS = 3, 60
@@ -121,8 +121,8 @@ def _find_odd_names(source: Source) -> Iterator[str]:
     values = [name for name in source.columns if name and parses_as_number(name)]
     if not source.typed and values:
         yield (
-            f"The first line has {listed(map(repr, values), 3)}, which may be values and not names. If they are values, give "
-            "header=False in read= (--no-header)."
+            f"The first line has {listed(map(repr, values), 3)}, which may be values and not names. If they are values, use "
+            f"{option_hint('header', False)}."
         )
     odd = [name for name in source.columns if name and needs_backticks(name)]
     if odd and not values:
@@ -139,15 +139,15 @@ def _find_odd_texts(source: Source, name: str, counts: Counter[str]) -> Iterator
         found = listed((f"{text!r} ({count:,})" for text, count in others.most_common()), _MOST_WORDS)
         yield (
             f"Column {name!r} is text because of {found}; {plain:,} other values are numbers. If such a text means a missing "
-            "value, give it as na_values in read= (--na-values)."
+            f"value, use {option_hint('na_values', [others.most_common(1)[0][0]])}."
         )
     elif numbers.is_refused:
         found = listed(sorted(map(repr, numbers.signed_numbers | numbers.numbers_with_unit)), _MOST_WORDS)
         yield f"Column {name!r} has numbers with signs or units, such as {found}. Write the numbers alone to use them as numbers."
     elif words:
         yield (
-            f"Column {name!r} has {listed(map(repr, words), _MOST_WORDS)} as a category. If it means a missing value, give it as "
-            "na_values in read= (--na-values)."
+            f"Column {name!r} has {listed(map(repr, words), _MOST_WORDS)} as a category. If it means a missing value, use "
+            f"{option_hint('na_values', words[:_MOST_WORDS])}."
         )
 
 
