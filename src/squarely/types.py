@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypedDict
 
 Missing = Literal["drop", "raise"]
 Collinear = Literal["drop", "raise"]
@@ -48,6 +48,29 @@ class TableWithColumns(Protocol):
         """The columns, or their names."""
 
 
+class PandasFrame(Protocol):
+    """A DataFrame of pandas."""
+
+    @property
+    def iat(self) -> Any:
+        """The values by their positions, which no other table has."""
+
+
+class PolarsFrame(Protocol):
+    """A DataFrame or a LazyFrame of Polars."""
+
+    def lazy(self) -> Any:
+        """Return the frame as a LazyFrame."""
+
+
+class ArrowTable(Protocol):
+    """A table of Arrow."""
+
+    @property
+    def column_names(self) -> Any:
+        """The names of the columns."""
+
+
 class ArrowStream(Protocol):
     """An object that exports its rows as a stream of Arrow."""
 
@@ -62,3 +85,11 @@ class ArrowArray(Protocol):
 
 PathLike = str | bytes | os.PathLike[Any]
 Data = PathLike | Sequence[PathLike] | Mapping[str, Any] | TableWithColumns | ArrowStream | ArrowArray
+
+
+class PredictOptions(TypedDict, total=False):
+    """The options of `predict`."""
+
+    read: Mapping[str, object] | None
+    unseen: Unseen
+    rank_deficient: RankDeficient

@@ -14,23 +14,24 @@ from squarely.errors import InputError, short_traceback
 from squarely.exact import solve_least_squares
 from squarely.inference import DataPreview, Fit, Preview, build_preview, fit_from_json, infer, merge_fits, preview_data
 from squarely.storage.disk import read_text
+from squarely.types import Collinear, Data, Duplicates, Fold, Missing, Precision
 
 
 @short_traceback
 @pass_counter("residuals")
 def ols(
     formula: str | None = None,
-    data: object = None,
+    data: Data | None = None,
     *,
     X: object = None,
     y: object = None,
     intercept: bool = True,
     where: str | None = None,
-    missing: str = "drop",
+    missing: Missing = "drop",
     read: Mapping[str, object] | None = None,
-    collinear: str = "drop",
-    precision: str = "auto",
-    fold: str = "auto",
+    collinear: Collinear = "drop",
+    precision: Precision = "auto",
+    fold: Fold = "auto",
     order_by: str | None = None,
 ) -> Fit:
     """Fit a linear regression by ordinary least squares.
@@ -77,40 +78,49 @@ def ols(
 
 
 @overload
-def preview(data: object, /, *, read: Mapping[str, object] | None = None) -> DataPreview: ...
+def preview(data: Data, /, *, read: Mapping[str, object] | None = None) -> DataPreview: ...
 
 
 @overload
-def preview(*, data: object, read: Mapping[str, object] | None = None) -> DataPreview: ...
+def preview(*, data: Data, read: Mapping[str, object] | None = None) -> DataPreview: ...
 
 
 @overload
 def preview(
-    formula: str | None = None,
-    data: object = None,
+    formula: str,
+    data: Data,
     *,
-    X: object = None,
-    y: object = None,
-    intercept: bool = True,
     where: str | None = None,
     read: Mapping[str, object] | None = None,
-    precision: str = "auto",
-    fold: str = "auto",
+    precision: Precision = "auto",
+    fold: Fold = "auto",
+) -> Preview: ...
+
+
+@overload
+def preview(
+    *,
+    X: object,
+    y: object,
+    intercept: bool = True,
+    where: str | None = None,
+    precision: Precision = "auto",
+    fold: Fold = "auto",
 ) -> Preview: ...
 
 
 @short_traceback
 def preview(
-    formula: object = None,
-    data: object = None,
+    formula: Data | None = None,
+    data: Data | None = None,
     *,
     X: object = None,
     y: object = None,
     intercept: bool = True,
     where: str | None = None,
     read: Mapping[str, object] | None = None,
-    precision: str = "auto",
-    fold: str = "auto",
+    precision: Precision = "auto",
+    fold: Fold = "auto",
 ) -> Preview | DataPreview:
     """Look at data before a fit: at the first rows, or with a formula at what `ols` would read and cost.
 
@@ -168,7 +178,7 @@ def load(path: str | os.PathLike[str]) -> Fit:
 
 
 @short_traceback
-def merge(fits: Iterable[Fit], *, remove: Iterable[Fit] = (), duplicates: str = "raise") -> Fit:
+def merge(fits: Iterable[Fit], *, remove: Iterable[Fit] = (), duplicates: Duplicates = "raise") -> Fit:
     """Merge fits of one formula to different rows into the fit of all these rows, without reading a row.
 
     Parameters

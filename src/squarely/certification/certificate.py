@@ -13,6 +13,7 @@ from squarely.data import RowAccount, to_frame
 from squarely.errors import NumericalError
 from squarely.numerics import Array
 from squarely.show import KeyValueTable, Page, Table
+from squarely.types import Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +61,7 @@ class Certificate:
     tau: float
     digits: float
     evidence: str
-    verdict: str
+    verdict: Verdict
     cause: str
     notes: tuple[str, ...] = ()
 

@@ -13,30 +13,33 @@ from typing import Annotated, Any
 import typer
 
 import squarely
-from squarely import types
 from squarely._version import __version__
 from squarely.cli.command_group import Command, CommandGroup, context_settings
 from squarely.cli.exit import exit_code, print_error, print_warnings, process_count
 from squarely.cli.flags import page_with_flags
 from squarely.cli.options import (
     CHECKPOINTS,
-    COMPUTATION,
     DATA,
     OUTPUT,
     STOPPING,
     SWEEP,
     TRAINING,
+    Collinear,
     DataPath,
+    Duplicates,
+    Fold,
     FormulaText,
     Json,
     Missing,
+    Precision,
+    RankDeficient,
     Read,
+    Unseen,
     Where,
-    choice,
     read_number,
     reads,
     takes,
-)
+)  # fmt: skip
 from squarely.cli.output import print_json, print_text, show
 from squarely.cli.topics import list_topics, read_topic
 from squarely.errors import OptionError, SquarelyError
@@ -125,9 +128,9 @@ def ols(
     data: DataPath,
     where: Where = None,
     missing: Missing = "drop",
-    collinear: Annotated[str, choice(types.Collinear, "Drop and name columns that others span, or refuse them.", DATA)] = "drop",
-    precision: Annotated[str, choice(types.Precision, "The arithmetic of the refinement.", COMPUTATION)] = "auto",
-    fold: Annotated[str, choice(types.Fold, "Sum up rows in batches, or by aggregates in an engine.", COMPUTATION)] = "auto",
+    collinear: Collinear = "drop",
+    precision: Precision = "auto",
+    fold: Fold = "auto",
     save: Annotated[Path | None, typer.Option(help="Save the fit as JSON, for squarely predict.", rich_help_panel=OUTPUT)] = None,
     dry_run: Annotated[
         bool,
@@ -170,10 +173,8 @@ def predict(
         Path | None,
         typer.Option("--out", "-o", help="Write a .csv, .parquet, .arrow or .jsonl file instead.", rich_help_panel=OUTPUT),
     ] = None,
-    unseen: Annotated[str, choice(types.Unseen, "What to do with a level that the fit does not have.", DATA)] = "error",
-    rank_deficient: Annotated[
-        str, choice(types.RankDeficient, "What to do with a row that breaks the dependency of a dropped column.", DATA)
-    ] = "nan",
+    unseen: Unseen = "error",
+    rank_deficient: RankDeficient = "nan",
     as_json: Json = False,
     read: Read = None,
 ) -> None:
@@ -205,7 +206,7 @@ def merge(
         list[Path] | None,
         typer.Option("--remove", help="A fit whose rows to subtract; repeat for several.", metavar="<path>", rich_help_panel=DATA),
     ] = None,
-    duplicates: Annotated[str, choice(types.Duplicates, "What to do with two fits of the same cross-products.", DATA)] = "raise",
+    duplicates: Duplicates = "raise",
     as_json: Json = False,
 ) -> None:
     """Merge saved fits of one formula into the fit of all their rows."""

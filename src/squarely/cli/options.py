@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial, wraps
-from typing import Annotated, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args
 
 import typer
 
@@ -41,7 +41,18 @@ def choice(literal: Any, help: str, panel: str) -> Any:  # noqa: A002
     return typer.Option(help=help, rich_help_panel=panel, metavar=f"<{'|'.join(words)}>", autocompletion=lambda: words)
 
 
-Missing = Annotated[str, choice(types.Missing, "Drop and count rows with missing values, or refuse them.", DATA)]
+if TYPE_CHECKING:
+    from squarely.types import Collinear, Duplicates, Fold, Missing, Precision, RankDeficient, Unseen
+else:  # to typer these are texts, which `squarely` checks, so that every error has one style
+    Missing = Annotated[str, choice(types.Missing, "Drop and count rows with missing values, or refuse them.", DATA)]
+    Collinear = Annotated[str, choice(types.Collinear, "Drop and name columns that others span, or refuse them.", DATA)]
+    Precision = Annotated[str, choice(types.Precision, "The arithmetic of the refinement.", COMPUTATION)]
+    Fold = Annotated[str, choice(types.Fold, "Sum up rows in batches, or by aggregates in an engine.", COMPUTATION)]
+    Unseen = Annotated[str, choice(types.Unseen, "What to do with a level that the fit does not have.", DATA)]
+    RankDeficient = Annotated[
+        str, choice(types.RankDeficient, "What to do with a row that breaks the dependency of a dropped column.", DATA)
+    ]
+    Duplicates = Annotated[str, choice(types.Duplicates, "What to do with two fits of the same cross-products.", DATA)]
 
 
 def read_number(text: Any, readers: Iterable[Callable[[Any], Any]] = (float,)) -> Any:
