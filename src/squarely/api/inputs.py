@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, replace
 from numbers import Real
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from squarely.design import Formula, Where, formula_of, learn_from_rows, learn_i
 from squarely.errors import DataError, IllConditionedError, InputError, OptionError, pluralize, require_one_of, show_value
 from squarely.inference import Fit, infer
 from squarely.moments import Moments, choose_fold, fallback_remark, gather_in_engine, gather_moments
+from squarely.types import Missing
 
 if TYPE_CHECKING:
     from torch import nn
@@ -117,7 +118,7 @@ def compute_moments(inputs: ModelInputs, formula: Formula, source: Source, *, in
 
 def parse_row_filter(inputs: ModelInputs) -> Where | None:
     """Parse `where=`, and check that `missing=` has a valid value."""
-    require_one_of("missing", inputs.missing, ("drop", "raise"))
+    require_one_of("missing", inputs.missing, get_args(Missing))
     return None if inputs.where is None else parse_where(inputs.where)
 
 

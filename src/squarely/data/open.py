@@ -26,7 +26,7 @@ from squarely.data.frames.arrow import ArrowSource
 from squarely.data.frames.dataframe import DataFrameSource
 from squarely.data.pandas_io import decompressing_call
 from squarely.data.source import Source
-from squarely.errors import DataError, OptionError, first_line, pluralize
+from squarely.errors import DataError, OptionError, first_line, pluralize, show_value
 from squarely.storage.disk import local_path
 
 _ACCEPTED_DATA = (
@@ -243,7 +243,16 @@ def _open_file(kind: str, file: LocalFile, options: ReadOptions) -> Source:
 
 
 def _open_reader(kind: str, file: LocalFile, options: ReadOptions) -> Source:
-    """Open a file of a kind, and import its reader only now."""
+    """Open a file of a kind, and describe it in its dialect."""
+    source = _make_reader(kind, file, options)
+    packed = {"compression": "gzip"} if file.is_gzip else {}
+    given = {name: show_value(value) for name, value in options.given.items()}
+    source.dialect = {"format": kind, **packed, **given, **source.dialect}
+    return source
+
+
+def _make_reader(kind: str, file: LocalFile, options: ReadOptions) -> Source:
+    """Make the reader of a kind of file, and import it only now."""
     if kind in ("Excel", "Stata", "SPSS", "SAS"):
         return _open_in_memory(kind, file, options)
     if kind != "CSV":

@@ -7,6 +7,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NoReturn, TypeVar
 
 import narwhals as nw
@@ -57,6 +58,8 @@ class Source(ABC):
     folder_keys : keys of folders named key=value that contain all rows and are not columns.
     thousands : the sign between groups of digits in numbers in text, "" for none.
     notes : how the rows are written, such as with a decimal comma; the summary prints it.
+    dialect : what was found about a file, such as "delimiter"; empty for data that are not in a file.
+    null_words : the texts that mean a missing value, for a source that is not typed.
     pandas_call : how pandas reads the same file, None if the rows are not in a file.
     is_file : whether this process decodes the rows from files, so that decoding ahead pays.
     is_parsed : whether each pass parses text, so that it pays to store the columns for the next pass.
@@ -74,6 +77,8 @@ class Source(ABC):
     typed: bool = True
     thousands: str = ""
     notes: tuple[str, ...] = ()
+    dialect: Mapping[str, str] = MappingProxyType({})
+    null_words: tuple[str, ...] = ()
     pandas_call: PandasReadCall | None = None
     is_file: bool = False
     is_parsed: bool = False
@@ -124,6 +129,17 @@ class Source(ABC):
         A name may be in both. Without any name the batches have one column without meaning, and count the rows. A source
         that is not typed gives labels as text.
         """
+
+    def head(self, names: Sequence[str], rows: int) -> pa.Table:
+        """Return columns of the first rows as stored; a source that is not typed gives its text, as it is in the file."""
+        columns: list[list[pa.Array]] = [[] for _ in names]
+        for batch in self.read([], names) if names else ():
+            for pieces, column in zip(columns, batch.columns, strict=True):
+                pieces.append(column.slice(0, rows))
+            rows -= batch.num_rows
+            if rows <= 0:
+                break
+        return pa.table([pa.chunked_array(pieces) if pieces else pa.nulls(0) for pieces in columns], names=list(names))
 
     def parts(self) -> tuple[RowRange, ...]:
         """Return the parts that can be read alone, in order; one part if the rows can only be read in sequence."""
@@ -230,6 +246,7 @@ class DerivedSource(Source):
         self.duplicate_names, self.index_columns = parent.duplicate_names, parent.index_columns
         self.typed, self.notes, self.thousands = parent.typed, parent.notes, parent.thousands
         self.is_file, self.is_parsed = parent.is_file, parent.is_parsed
+        self.dialect, self.null_words = parent.dialect, parent.null_words
 
     def parent_rows(self, rows: np.ndarray) -> np.ndarray:
         """Turn positions (k,) of rows into their positions (k,) in the parent."""

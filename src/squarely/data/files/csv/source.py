@@ -70,6 +70,13 @@ class CsvSource(Source):
         except _ENGINE_ERRORS as error:
             raise unreadable_error(self._text, self._delimiter, error) from error
         self.pandas_call = self._make_pandas_call(detected.encoding)
+        self.null_words = self._null_words
+        self.dialect = {
+            "delimiter": {"\t": "tab", " ": "space"}.get(self._delimiter, self._delimiter),
+            "decimal": "," if self._comma_values.is_decimal else ".",
+            "encoding": detected.encoding,
+            "header": "none" if not options.has_header else "line 1",
+        }
         self.duplicate_names = frozenset(name for name in self._names if self._names.count(name) > 1)
         self.columns = dict(zip(self._names, self._types, strict=True))
         if len(self._names) > 1 and self._names[0] == "" and "" not in self.duplicate_names:
@@ -139,6 +146,15 @@ class CsvSource(Source):
 
     def require_unchanged(self) -> None:
         self._file.require_unchanged()
+
+    def head(self, names: Sequence[str], rows: int) -> pa.Table:
+        columns = ", ".join(f"c{self._names.index(name)} AS v{j}" for j, name in enumerate(names)) or "1 AS v0"
+        try:
+            with keyboard_interrupts(), self._connection() as connection:
+                table = self._select(connection, columns, nulls=("",)).limit(rows).to_arrow_table()
+        except _ENGINE_ERRORS as error:
+            raise unreadable_error(self._text, self._delimiter, error) from error
+        return table.rename_columns(list(names)) if names else table.select([])
 
     def kind(self, name: str) -> Kind:
         """Return what a column holds. Text is scanned to the end: a column that starts empty may still hold numbers."""
@@ -270,14 +286,19 @@ class CsvSource(Source):
         )
 
     def _select(
-        self, connection: duckdb.DuckDBPyConnection, columns: str, types: Mapping[str, str] | None = None
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        columns: str,
+        types: Mapping[str, str] | None = None,
+        nulls: Sequence[str] | None = None,
     ) -> duckdb.DuckDBPyRelation:
         """Select SQL columns of the file; all of it is text, or DuckDB detects the types but for those in `types`."""
-        names, nulls = ", ".join(f"'c{i}'" for i in range(self._width)), ", ".join(map(_quote_sql, self._null_words))
+        names = ", ".join(f"'c{i}'" for i in range(self._width))
+        words = ", ".join(map(_quote_sql, self._null_words if nulls is None else nulls))
         chosen = ", ".join(f"{c}: '{kind}'" for c, kind in (types or {}).items())
         cast = ", all_varchar = true" if types is None else f", types = {{{chosen}}}" if types else ""
-        names = f"header = {self._options.has_header}, names = [{names}]"
-        query = f"SELECT {columns} FROM read_csv(?, {names}, nullstr = [{nulls}], {self._dialect}{cast})"
+        header = f"header = {self._options.has_header}, names = [{names}]"
+        query = f"SELECT {columns} FROM read_csv(?, {header}, nullstr = [{words}], {self._dialect}{cast})"
         return connection.sql(query, params=[self._text.pattern])
 
     def _explain_error(self, error: Exception, places: list[int]) -> DataError:
