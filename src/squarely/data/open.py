@@ -237,22 +237,16 @@ def _with_article(kind: str) -> str:
 def _open_file(kind: str, file: LocalFile, options: ReadOptions) -> Source:
     source = _open_reader(kind, file, options)
     source.notes = (*file.notes, *source.notes)
+    packed = file.compression or ("gzip" if file.is_gzip else None)
+    given = {name: show_value(value) for name, value in options.given.items()}
+    source.dialect = {"format": kind, **({"compression": packed} if packed else {}), **given, **source.dialect}
     if file.copy is not None:
         source.pandas_call = decompressing_call(source.pandas_call, file.compression)
     return source
 
 
 def _open_reader(kind: str, file: LocalFile, options: ReadOptions) -> Source:
-    """Open a file of a kind, and describe it in its dialect."""
-    source = _make_reader(kind, file, options)
-    packed = {"compression": "gzip"} if file.is_gzip else {}
-    given = {name: show_value(value) for name, value in options.given.items()}
-    source.dialect = {"format": kind, **packed, **given, **source.dialect}
-    return source
-
-
-def _make_reader(kind: str, file: LocalFile, options: ReadOptions) -> Source:
-    """Make the reader of a kind of file, and import it only now."""
+    """Open a file of a kind, and import its reader only now."""
     if kind in ("Excel", "Stata", "SPSS", "SAS"):
         return _open_in_memory(kind, file, options)
     if kind != "CSV":

@@ -72,10 +72,10 @@ class CsvSource(Source):
         self.pandas_call = self._make_pandas_call(detected.encoding)
         self.null_words = self._null_words
         self.dialect = {
-            "delimiter": {"\t": "tab", " ": "space"}.get(self._delimiter, self._delimiter),
+            "delimiter": {"\t": "tab", " ": "space"}.get(str(self._options.delimiter), str(self._options.delimiter)),
             "decimal": "," if self._comma_values.is_decimal else ".",
-            "encoding": detected.encoding,
-            "header": "none" if not options.has_header else "line 1",
+            "encoding": detected.encoding.upper(),
+            "header": "the first line" if self._options.has_header else "none",
         }
         self.duplicate_names = frozenset(name for name in self._names if self._names.count(name) > 1)
         self.columns = dict(zip(self._names, self._types, strict=True))
