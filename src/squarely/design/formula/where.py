@@ -19,7 +19,7 @@ from squarely.numerics import EXACT_INTEGERS
 
 COMPARISONS = {"==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 _SIGNS: Mapping[type, str] = {ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
-_EXAMPLE = "Write it like where=\"weight > 3000 and origin == 'usa'\"."
+_EXAMPLE = 'Write it like where="weight > 3000 and origin == 1".'
 _MAX_CHARACTERS = 20_000
 
 
