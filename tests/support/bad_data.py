@@ -101,14 +101,14 @@ FRAMES = [
         python_only=NO_OBJECTS,
     ),
     Row(
-        name="the text of a file in place of its path",
+        name="the text of a file instead of its path",
         data=At("x,y\n1,2\n2,3"),
         says="The file 'x,y\\n1,2\\n2,3' does not exist.",
     ),
     Row(name="ranges", data={"x": range(4), "y": range(4)}, params=(0.0, 1.0)),
     Row(name="arrays of the other byte order", data={"x": np.arange(4.0).astype(">f8"), "y": 2 * np.arange(4.0)}, params=ON_A_LINE),
     Row(
-        name="a broken column that nobody names",
+        name="a broken column that the formula does not name",
         data={"x": [0.0, 1, 2, 3], "y": [0.0, 2, 4, 6], "note": [1, "a", None, 2.5]},
         params=ON_A_LINE,
     ),
@@ -126,7 +126,7 @@ VALUES = [
         data=file_of("1", "#DIV/0!", "3"),
         says="holds text among numbers: '#DIV/0!' in data row 2.",
     ),
-    Row(name="a line of totals", data=file_of("1", "2", "3", "Total"), says="holds text among numbers: 'Total' in data row 4."),
+    Row(name="a row of totals", data=file_of("1", "2", "3", "Total"), says="holds text among numbers: 'Total' in data row 4."),
     Row(
         name="text after 30,000 numbers",
         data=File("x,y\n" + "1,2\n" * 30_000 + "oops,3\n"),
@@ -167,7 +167,7 @@ VALUES = [
         says="holds text among numbers such as '$4.99': 'Free' in data row 2. Correct or clear that value, and write numbers as",
     ),
     Row(
-        name="a limit of detection among percent signs",
+        name="a detection limit among percent signs",
         data=file_of("5.1%", "6.2%", "k.A.", "4.4%"),
         says="holds text among numbers such as '5.1%': 'k.A.' in data row 3.",
     ),
@@ -182,7 +182,7 @@ VALUES = [
         says="holds text among numbers such as '19M': 'Varies with device' in data row 3.",
     ),
     Row(
-        name="a minus behind the number",
+        name="a minus sign after the number",
         data=file_of("1200-", "980-", "1100-"),
         says="holds numbers with signs or separators: '1200-' in data row 1.",
     ),
@@ -193,12 +193,12 @@ VALUES = [
     ),
     Row(name="two signs", data=file_of("+-5", "1", "2"), says="'+-5' in data row 1."),
     Row(
-        name="commas that may part thousands beside a decimal comma",
+        name="commas that may separate thousands beside a decimal comma",
         data=File("x;y;codes\n1,250;50;a\n2,300;61;3,5\n900;57;a\n"),
         says="Column 'x' of <data> has values such as '1,250', in which the comma may stand for a decimal point or separate",
     ),
     Row(
-        name="points that may part thousands",
+        name="points that may separate thousands",
         data=File("x;y\n987;40\n1.234;55\n560;22\n"),
         says="Column 'x' of <data> has values such as '1.234', in which the point may stand for a decimal point or separate",
     ),
@@ -220,7 +220,7 @@ VALUES = [
         says="Column 'x' of <data> holds DATE values, which are neither numbers nor categories.",
     ),
     Row(
-        name="a number after 40,000 truth values",
+        name="a number after 40,000 booleans",
         data=File("x,y\n" + "true,1\nfalse,2\n" * 20_000 + "7,3\n"),
         says="Column 'x' of <data> holds a number among text: '7' in data row 40,001.",
     ),
@@ -247,7 +247,7 @@ VALUES = [
         cli_says="None of the 4 rows of <data> is complete in the columns 'x', 'y': 'x' is empty in 4 rows.",
     ),
     Row(
-        name="logarithms of negative numbers alone",
+        name="logarithms of only negative numbers",
         data=with_columns(x=[-1.0, -2, -3, -4]),
         formula="y ~ log(x)",
         says="'log(x)' is not a number in 4 rows. Fill these gaps, or leave these columns out. An expression has no value where it",

@@ -136,7 +136,7 @@ def require_complete(inputs: ModelInputs, moments: Moments, source: Source) -> N
 def open_inputs(inputs: ModelInputs) -> tuple[Formula, Source]:
     """Parse the formula and open the rows, or raise an error if the inputs do not go together."""
     if not isinstance(inputs.intercept, bool | np.bool_):
-        raise OptionError(f"intercept={inputs.intercept!r} is not a truth value. Give True or False.")
+        raise OptionError(f"intercept={inputs.intercept!r} is not a boolean. Give True or False.")
     if inputs.loader is not None:
         if inputs.read:
             raise OptionError("read= says how to read a file, and loader= is no file. Leave it out.")

@@ -45,7 +45,7 @@ def ols(
         table, or a dict of arrays. Several files of one kind are one table: a folder or a pattern such as "data/**/*.parquet",
         read in the order of the paths, or a list of paths, read in the order of the list.
     X, y : arrays of shapes (n, p) and (n,), or data frames, instead of formula and data. `intercept` adds an intercept to X.
-    where : a condition on rows, such as "weight > 3000 and origin == 'usa'". Other rows are left out and counted.
+    where : a condition on rows, such as "weight > 3000 and origin == 1". Other rows are left out and counted.
     missing : "drop" leaves out rows with missing values and counts them; "raise" raises a DataError.
     read : how to read files whose content does not say so, such as {"na_values": ["?"], "delimiter": ";", "skip_rows": 4}.
         docs/files.md lists the options.

@@ -30,7 +30,8 @@ class Certificate:
     exact, trained : (p,) the coefficients of both, in the units of the data.
     bse : (p,) the standard errors of `exact`.
     predicted_gap : (p,) trained minus exact as theory predicts it; None if theory has no closed form.
-    rounding_gap : the largest gap, in standard errors, that the rounding of `dtype`, the type of the run, may leave; an estimate.
+    rounding_gap : the largest gap, in standard errors, that the rounding of `dtype` may leave: an estimate.
+    dtype : the precision of the run's arithmetic.
     excess_loss : L(w) - L*, the standardized loss above its minimum.
     slope : loss and gradient on the rows at the trained coefficients, in float64; None for different rows.
     bound : what that gradient proves without knowledge of the optimum; None for different rows.

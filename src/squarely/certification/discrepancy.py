@@ -41,6 +41,11 @@ class Discrepancy:
         return largest_gap(self.run.coefficients - self.fit.solution.params, self.fit.standard_errors)
 
     @property
+    def dtype(self) -> str:
+        """The precision of the run's arithmetic; a closed form is computed in double."""
+        return "float64" if self.run.options.engine == "closed_form" else self.run.options.dtype
+
+    @property
     def unpredicted_gap(self) -> float:
         """The largest difference between the gap and the one that theory predicts, in standard errors; NaN without a prediction."""
         prediction = self.run.prediction

@@ -111,13 +111,13 @@ class Fit(Statistics):
 
     @property
     def resid(self) -> pd.Series:
-        """The residuals (n,) of the rows used, labelled like the data. Reads the rows again."""
+        """The residuals (n,) of the rows used, labeled like the data. Reads the rows again."""
         _, residuals, index = self._read_residuals()
         return to_series(residuals, index)
 
     @property
     def fittedvalues(self) -> pd.Series:
-        """The predictions (n,) for the rows used, labelled like the data. Reads the rows again."""
+        """The predictions (n,) for the rows used, labeled like the data. Reads the rows again."""
         response, residuals, index = self._read_residuals()
         return to_series(response - residuals, index)
 

@@ -180,7 +180,7 @@ def row_phrase(source: Source, row: int) -> str:
 
 
 def _infer_level_types(found: Mapping[Level, int]) -> dict[Level, int]:
-    """Convert the levels of a text file to numbers or truth values, if all of them can be and stay distinct."""
+    """Convert the levels of a text file to numbers or booleans, if all of them can be and stay distinct."""
     values = {text: level_number(text) for text in found}
     kinds = {type(value) for value in values.values()}
     if len(set(values.values())) < len(values) or not (kinds == {bool} or kinds <= {int, float}):
