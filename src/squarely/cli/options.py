@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -49,7 +50,12 @@ def _read_named_values(flag: str, texts: list[str] | None) -> dict[str, Any]:
 
 
 def _split(text: str | None) -> list[str] | None:
-    return None if text is None else text.split(",")
+    """Return the items of a list such as `y,x`; an item with a comma is in double quotes."""
+    return None if text is None else next(csv.reader([text]), [])
+
+
+def _split_all(texts: list[str] | None) -> list[str] | None:
+    return None if not texts else [item for text in texts for item in _split(text) or [""]]
 
 
 def _read_lines(text: str | None) -> Any:
@@ -121,7 +127,9 @@ READ = {
     "header": _flag(bool | None, None, "Whether the first line has names.", "--header/--no-header"),
     "names": _flag(str | None, None, "Names of the columns, separated by commas.", read=_split),
     "skip_rows": _flag(str | None, None, "Lines to skip at the top, or their numbers, such as 1,3.", read=_read_lines),
-    "na_values": _flag(str | None, None, "Words that mean a missing value, separated by commas.", read=_split),
+    "na_values": _flag(
+        list[str] | None, None, "Words that mean a missing value, separated by commas; may be repeated.", read=_split_all
+    ),
     "decimal": _flag(str | None, None, "Decimal sign."),
     "thousands": _flag(str | None, None, "Separator of thousands."),
     "encoding": _flag(str | None, None, "Encoding of the text, such as latin-1."),
