@@ -21,6 +21,7 @@ from squarely.data.files.read_options import ReadOptions
 from squarely.errors import DataError, OptionError, listed, pluralize
 
 _SAMPLE, _LONGEST_SAMPLE = 2**16, 2**21  # characters
+_EXCEL_LENGTH = len('"sep=;"') + 1
 _EXCEL_LINE = re.compile(r'"?sep=(.)"?(?=[\r\n])')
 _TAB_SUFFIXES = {".tsv", ".tab"}
 
@@ -53,11 +54,11 @@ def detect_text(file: LocalFile, options: ReadOptions) -> Detected:
         notes.append("UTF-16")
     if described := options.describe():
         notes.append(described)
-    if options.delimiter is None and options.skip_rows is None and (line := _EXCEL_LINE.match(header + "\n")):
+    if options.delimiter is None and options.skip_rows is None and (line := _EXCEL_LINE.match(text.read_head(_EXCEL_LENGTH))):
         options = replace(options, skip_rows=1, delimiter=line[1])
         text, _ = open_text(file, options)
         notes.append(f"the delimiter of its first line, sep={line[1]}")
-        read_header(text)
+        header = read_header(text)
     if options.delimiter is None:
         options = replace(options, delimiter=_detect_delimiter(text, header, options))
         if options.delimiter == WHITESPACE:
