@@ -14,7 +14,7 @@ import narwhals as nw
 import numpy as np
 import pyarrow as pa
 
-from squarely.data.dtypes import Kind, Level, parses_as_number
+from squarely.data.dtypes import Kind, Level, grouped_digits_pattern, parses_as_number
 from squarely.data.pandas_io import PandasReadCall, to_series
 from squarely.data.query import ColumnInfo, Engine, Query, Row
 from squarely.data.tree_reduce import Branch
@@ -108,8 +108,11 @@ class Source(ABC):
 
     def parses_as_number(self, value: object) -> bool:
         """Return whether a text of a column is a number, as its text is written."""
-        text = value.replace(self.thousands, "") if self.thousands and isinstance(value, str) else value
-        return parses_as_number(text, decimal_comma=self.decimal_comma)
+        if self.thousands and isinstance(value, str) and self.thousands in value:
+            if not re.fullmatch(grouped_digits_pattern(self.thousands), value):
+                return False
+            value = value.replace(self.thousands, "")
+        return parses_as_number(value, decimal_comma=self.decimal_comma)
 
     @property
     def indexes(self) -> list[str]:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 import duckdb
 import pyarrow as pa
 
-from squarely.data.dtypes import Kind
+from squarely.data.dtypes import Kind, grouped_digits_pattern
 from squarely.data.files.csv.decimal_commas import AMBIGUOUS_THOUSANDS, CommaValues, detect_commas
 from squarely.data.files.csv.diagnosis import unreadable_error
 from squarely.data.files.csv.dialect import choose_names, describe_numeric_names, detect_text
@@ -200,8 +200,7 @@ class CsvSource(Source):
                 self._odd_signs = _NOT_IN_NUMBERS if self._text.is_gzip else find_signs(self._text.path, _NOT_IN_NUMBERS)
         odd = [f"contains(c{place}, {_quote_sql(sign)})" for sign in self._odd_signs if sign != self._options.thousands]
         if sign := self._options.thousands:  # 3,5 is not 35
-            between = re.escape(sign)
-            groups = rf"\s*[-+]?\d{{1,3}}({between}\d{{2,3}})*{between}\d{{3}}([.,]\d*)?([eE][-+]?\d+)?\s*"
+            groups = grouped_digits_pattern(sign)
             odd.append(f"contains(c{place}, {_quote_sql(sign)}) AND NOT regexp_full_match(c{place}, {_quote_sql(groups)})")
         if place in self._comma_values.small_columns:
             sign = "," if self._comma_values.is_decimal else "."
