@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator
 
 
 class ByteSearch:
-    """Which of some texts occur anywhere below the first line, or in all of a file without a header; and the longest line.
+    r"""Which of some texts occur anywhere below the first line, or in all of a file without a header; and the longest line.
 
     A text that is found is not searched for again, and one whose first byte does not occur costs a twentieth of reading.
 
     >>> search = ByteSearch(["NA", "_", "+-"], has_header=True)
-    >>> [len(piece) for piece in search.watch([b"my_name,x\\n1,N", b"A\\n2,3\\n"])]
+    >>> [len(piece) for piece in search.watch([b"my_name,x\n1,N", b"A\n2,3\n"])]
     [13, 6]
     >>> search.found, search.longest_line
     (('NA',), 9)
@@ -47,3 +47,11 @@ class ByteSearch:
                     self._found.add(text)
             end = searched[max(len(searched) - size, 0) :]
             yield piece
+
+
+def measure_longest_line(pieces: Iterable[bytes]) -> int:
+    """Return the size of the longest line in bytes, if it is longer than a piece."""
+    search = ByteSearch((), has_header=False)
+    for _ in search.watch(pieces):
+        pass
+    return search.longest_line

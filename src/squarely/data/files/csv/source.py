@@ -17,9 +17,9 @@ import duckdb
 import pyarrow as pa
 
 from squarely.data.dtypes import Kind
-from squarely.data.files.csv.byte_search import ByteSearch
+from squarely.data.files.csv.byte_search import ByteSearch, measure_longest_line
 from squarely.data.files.csv.decimal_commas import AMBIGUOUS_THOUSANDS, CommaValues, detect_commas
-from squarely.data.files.csv.diagnosis import unreadable_error
+from squarely.data.files.csv.diagnosis import LONG_LINE, unreadable_error
 from squarely.data.files.csv.dialect import choose_names, describe_numeric_names, detect_text
 from squarely.data.files.csv.encoding import PATTERN_SIGNS, iter_pieces, read_gzip
 from squarely.data.files.csv.line_ends import LineEnds
@@ -37,6 +37,8 @@ _NOT_IN_NUMBERS = ("_", "+-", "(")
 # DuckDB guesses types alone: no comment sign, no skipped line, no columns from the names of folders.
 _DIALECT = "comment = '', skip = 0, strict_mode = true, hive_partitioning = false"
 _PIECE = 2**18  # bytes: what fits into a cache is counted faster
+_USUAL_LINE, _MAX_LINE = 1_900_000, 2**28  # bytes: what DuckDB accepts, and what is accepted here
+_BUFFER = 2**25  # bytes, as many as DuckDB reads at a time
 _SAMPLE = 20_480  # rows, as many as DuckDB samples
 _ENGINE_ERRORS = (duckdb.Error, OSError, pa.ArrowException, UnicodeError)  # DuckDB's errors come through Arrow as OSError
 _OTHER_TYPES = ("BOOLEAN", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
@@ -65,24 +67,45 @@ class CsvSource(Source):
         self._comma_values = CommaValues()
         self._found: tuple[str, ...] | None = None  # the odd signs and null words in the file, once it was searched
         self._kinds: dict[str, Kind] = {}  # of the text columns that have been scanned
-        try:
-            with keyboard_interrupts(), self._connection() as connection:
-                self._detect_dialect(connection)
-        except _ENGINE_ERRORS as error:
-            raise unreadable_error(self._text, self._delimiter, error) from error
+        self._longest_line = 0  # bytes, if it is longer than DuckDB expects
+        self._detect_dialect()
         self.pandas_call = self._make_pandas_call(detected.encoding)
         self.duplicate_names = frozenset(name for name, count in Counter(self._names).items() if count > 1)
         self.columns = dict(zip(self._names, self._types, strict=True))
         if len(self._names) > 1 and self._names[0] == "" and "" not in self.duplicate_names:
             self.index_columns = frozenset([""])  # the row labels that pandas and R write
 
-    def _detect_dialect(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Detect delimiter, names, line ends, decimal sign and types, in this order."""
+    def _detect_dialect(self) -> None:
+        """Detect names, line ends, decimal sign and types; again with longer lines if DuckDB finds them too long."""
+        notes = self.notes
+        try:
+            with keyboard_interrupts(), self._connection() as connection:
+                self._detect_columns(connection)
+        except _ENGINE_ERRORS as error:
+            if LONG_LINE in str(error) and not self._longest_line:
+                self._set_longest_line(measure_longest_line(self._iter_bytes()))
+                if self._longest_line:
+                    self.notes = notes
+                    self._detect_dialect()
+                    return
+            raise unreadable_error(self._text, self._delimiter, error) from error
+
+    def _set_longest_line(self, size: int) -> None:
+        if _USUAL_LINE < size <= _MAX_LINE:
+            self._longest_line = size + _PIECE
+
+    @property
+    def _long_lines_sql(self) -> str:
+        size = self._longest_line
+        return f", max_line_size = {size}, buffer_size = {max(4 * size, _BUFFER)}" if size else ""
+
+    def _detect_columns(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Detect names, line ends, decimal sign and types, in this order."""
         text, options = self._text, self._options
         compression = f"compression = '{'gzip' if text.is_gzip else 'none'}'"
         quote = _quote_sql(text.quotes.sign)
         self._dialect = f"delim = {_quote_sql(self._delimiter)}, quote = {quote}, escape = {quote}, {compression}, {_DIALECT}"
-        query = f"SELECT * FROM read_csv(?, header = false, all_varchar = true, {self._dialect}) LIMIT 1"
+        query = f"SELECT * FROM read_csv(?, header = false, all_varchar = true, {self._dialect}{self._long_lines_sql}) LIMIT 1"
         first = connection.execute(query, [text.pattern]).fetchall()
         self._width = len(first[0]) if first else 0
         names = [name or "" for name in first[0]] if first else []
@@ -223,9 +246,7 @@ class CsvSource(Source):
             return
         search = ByteSearch((*_NOT_IN_NUMBERS, *self._null_words), has_header=self._options.has_header)
         with self._file.reading("CSV"):
-            path = self._text.path
-            pieces = (piece for piece, _ in read_gzip(path)) if self._text.is_gzip else iter_pieces(path, _PIECE)
-            other = self._find_other_line(search.watch(pieces))
+            other = self._find_other_line(search.watch(self._iter_bytes()))
         if other is not None:
             extra, fields = self._line_ends.has_extra_field, self._line_ends.fields
             before = f"the {'header' if self._options.has_header else 'first line'} has {fields:,}"
@@ -236,6 +257,13 @@ class CsvSource(Source):
                 "delimiter, as in 1,250. Put such a value in quotes, or let all lines end alike."
             )
         self._found = search.found
+        if search.longest_line > self._longest_line:
+            self._set_longest_line(search.longest_line)
+
+    def _iter_bytes(self) -> Iterator[bytes]:
+        """Yield the bytes of the text in pieces, decompressed."""
+        path = self._text.path
+        return (piece for piece, _ in read_gzip(path)) if self._text.is_gzip else iter_pieces(path, _PIECE)
 
     def _find_other_line(self, pieces: Iterator[bytes]) -> tuple[int, int] | None:
         """Return the first line that ends in another way, its number and its fields; read all pieces."""
@@ -292,7 +320,7 @@ class CsvSource(Source):
         chosen = ", ".join(f"{c}: '{kind}'" for c, kind in (types or {}).items())
         cast = ", all_varchar = true" if types is None else f", types = {{{chosen}}}" if types else ""
         names = f"header = {self._options.has_header}, names = [{names}]"
-        query = f"SELECT {columns} FROM read_csv(?, {names}, nullstr = [{nulls}], {self._dialect}{cast})"
+        query = f"SELECT {columns} FROM read_csv(?, {names}, nullstr = [{nulls}], {self._dialect}{self._long_lines_sql}{cast})"
         return connection.sql(query, params=[self._text.pattern])
 
     def _explain_error(self, error: Exception, places: list[int]) -> DataError:
