@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -16,10 +17,11 @@ import duckdb
 import pyarrow as pa
 
 from squarely.data.dtypes import Kind, grouped_digits_pattern
+from squarely.data.files.csv.byte_search import ByteSearch, measure_longest_line
 from squarely.data.files.csv.decimal_commas import AMBIGUOUS_THOUSANDS, CommaValues, detect_commas
-from squarely.data.files.csv.diagnosis import unreadable_error
+from squarely.data.files.csv.diagnosis import LONG_LINE, unreadable_error
 from squarely.data.files.csv.dialect import choose_names, describe_numeric_names, detect_text
-from squarely.data.files.csv.encoding import PATTERN_SIGNS, find_signs, iter_pieces, read_gzip
+from squarely.data.files.csv.encoding import PATTERN_SIGNS, iter_pieces, read_gzip
 from squarely.data.files.csv.line_ends import LineEnds
 from squarely.data.files.local_file import LocalFile
 from squarely.data.files.read_options import ReadOptions
@@ -35,6 +37,8 @@ _NOT_IN_NUMBERS = ("_", "+-", "(")
 # DuckDB guesses types alone: no comment sign, no skipped line, no columns from the names of folders.
 _DIALECT = "comment = '', skip = 0, strict_mode = true, hive_partitioning = false"
 _PIECE = 2**18  # bytes: what fits into a cache is counted faster
+_USUAL_LINE, _MAX_LINE = 1_900_000, 2**28  # bytes: what DuckDB accepts, and what is accepted here
+_BUFFER = 2**25  # bytes, as many as DuckDB reads at a time
 _SAMPLE = 20_480  # rows, as many as DuckDB samples
 _ENGINE_ERRORS = (duckdb.Error, OSError, pa.ArrowException, UnicodeError)  # DuckDB's errors come through Arrow as OSError
 _OTHER_TYPES = ("BOOLEAN", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
@@ -60,15 +64,11 @@ class CsvSource(Source):
         detected = detect_text(file, options)
         self._text, self._options, self.notes = detected.text, detected.options, detected.notes
         self._delimiter, self.thousands = detected.sign, options.thousands or ""
-        self._is_checked = False
         self._comma_values = CommaValues()
-        self._odd_signs: tuple[str, ...] | None = None  # until they are searched for
+        self._found: tuple[str, ...] | None = None  # the odd signs and null words in the file, once it was searched
         self._kinds: dict[str, Kind] = {}  # of the text columns that have been scanned
-        try:
-            with keyboard_interrupts(), self._connection() as connection:
-                self._detect_dialect(connection)
-        except _ENGINE_ERRORS as error:
-            raise unreadable_error(self._text, self._delimiter, error) from error
+        self._longest_line = 0  # bytes, if it is longer than DuckDB expects
+        self._detect_dialect()
         self.pandas_call = self._make_pandas_call(detected.encoding)
         self.null_words = self._null_words
         self.dialect = {
@@ -77,18 +77,42 @@ class CsvSource(Source):
             "encoding": detected.encoding.upper(),
             "header": "the first line" if self._options.has_header else "none",
         }
-        self.duplicate_names = frozenset(name for name in self._names if self._names.count(name) > 1)
+        self.duplicate_names = frozenset(name for name, count in Counter(self._names).items() if count > 1)
         self.columns = dict(zip(self._names, self._types, strict=True))
         if len(self._names) > 1 and self._names[0] == "" and "" not in self.duplicate_names:
             self.index_columns = frozenset([""])  # the row labels that pandas and R write
 
-    def _detect_dialect(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Detect delimiter, names, line ends, decimal sign and types, in this order."""
+    def _detect_dialect(self) -> None:
+        """Detect names, line ends, decimal sign and types; again with longer lines if DuckDB finds them too long."""
+        notes = self.notes
+        try:
+            with keyboard_interrupts(), self._connection() as connection:
+                self._detect_columns(connection)
+        except _ENGINE_ERRORS as error:
+            if LONG_LINE in str(error) and not self._longest_line:
+                self._set_longest_line(measure_longest_line(self._iter_bytes()))
+                if self._longest_line:
+                    self.notes = notes
+                    self._detect_dialect()
+                    return
+            raise unreadable_error(self._text, self._delimiter, error) from error
+
+    def _set_longest_line(self, size: int) -> None:
+        if _USUAL_LINE < size <= _MAX_LINE:
+            self._longest_line = size + _PIECE
+
+    @property
+    def _long_lines_sql(self) -> str:
+        size = self._longest_line
+        return f", max_line_size = {size}, buffer_size = {max(4 * size, _BUFFER)}" if size else ""
+
+    def _detect_columns(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Detect names, line ends, decimal sign and types, in this order."""
         text, options = self._text, self._options
         compression = f"compression = '{'gzip' if text.is_gzip else 'none'}'"
         quote = _quote_sql(text.quotes.sign)
         self._dialect = f"delim = {_quote_sql(self._delimiter)}, quote = {quote}, escape = {quote}, {compression}, {_DIALECT}"
-        query = f"SELECT * FROM read_csv(?, header = false, all_varchar = true, {self._dialect}) LIMIT 1"
+        query = f"SELECT * FROM read_csv(?, header = false, all_varchar = true, {self._dialect}{self._long_lines_sql}) LIMIT 1"
         first = connection.execute(query, [text.pattern]).fetchall()
         self._width = len(first[0]) if first else 0
         names = [name or "" for name in first[0]] if first else []
@@ -125,6 +149,7 @@ class CsvSource(Source):
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         places = [self._find_number_column(name) for name in numbers]
+        self._check_bytes()
         texts = [self._names.index(name) for name in labels]
         # What may be numbers is read as DOUBLE whatever the first rows suggest: a 3.5 after a million integers is no error,
         # nor is a first number after a million empty fields. Truth values stay; the cast to double refuses dates.
@@ -136,7 +161,6 @@ class CsvSource(Source):
         columns = [self._null_sql(column) if i in numeric else column for i, column in zip(places, columns, strict=True)]
         columns += [f"c{i}" for i in texts]
         self._file.require_unchanged()
-        self._require_uniform_lines()
         try:
             yield from self._query(", ".join(f"{column} AS v{j}" for j, column in enumerate(columns)) or "1", types)
         except _ENGINE_ERRORS as error:
@@ -195,9 +219,6 @@ class CsvSource(Source):
 
     def _odd_text_sql(self, place: int) -> list[str]:
         """Return SQL conditions for texts that only DuckDB reads as numbers, or 1.234 beside small integers in the sample."""
-        if self._odd_signs is None:
-            with self._file.reading("CSV"):
-                self._odd_signs = _NOT_IN_NUMBERS if self._text.is_gzip else find_signs(self._text.path, _NOT_IN_NUMBERS)
         odd = [f"contains(c{place}, {_quote_sql(sign)})" for sign in self._odd_signs if sign != self._options.thousands]
         if sign := self._options.thousands:  # 3,5 is not 35
             groups = grouped_digits_pattern(sign)
@@ -227,14 +248,20 @@ class CsvSource(Source):
             f"decimal ({longer})."
         )
 
-    def _require_uniform_lines(self) -> None:
-        """Raise a DataError if some lines end in an extra delimiter, or a checksum of gzip is wrong; check once."""
-        if self._is_checked:
+    @property
+    def _odd_signs(self) -> list[str]:
+        """The signs that only DuckDB reads as parts of numbers; for gzip all of them until it was read once."""
+        if not self._text.is_gzip:
+            self._check_bytes()
+        return [sign for sign in _NOT_IN_NUMBERS if self._found is None or sign in self._found]
+
+    def _check_bytes(self) -> None:
+        """Search for odd signs and null words, once; raise a DataError if lines end differently, or a checksum is wrong."""
+        if self._found is not None:
             return
+        search = ByteSearch((*_NOT_IN_NUMBERS, *self._null_words), has_header=self._options.has_header)
         with self._file.reading("CSV"):
-            path = self._text.path
-            pieces = (piece for piece, _ in read_gzip(path)) if self._text.is_gzip else iter_pieces(path, _PIECE)
-            other = self._line_ends.find_other_line(pieces)
+            other = self._find_other_line(search.watch(self._iter_bytes()))
         if other is not None:
             extra, fields = self._line_ends.has_extra_field, self._line_ends.fields
             before = f"the {'header' if self._options.has_header else 'first line'} has {fields:,}"
@@ -244,7 +271,21 @@ class CsvSource(Source):
                 f"Line {line:,} of {self.label} has {pluralize(other[1], 'field')}, and {others}: a value may contain the "
                 "delimiter, as in 1,250. Put such a value in quotes, or let all lines end alike."
             )
-        self._is_checked = True
+        self._found = search.found
+        if search.longest_line > self._longest_line:
+            self._set_longest_line(search.longest_line)
+
+    def _iter_bytes(self) -> Iterator[bytes]:
+        """Yield the bytes of the text in pieces, decompressed."""
+        path = self._text.path
+        return (piece for piece, _ in read_gzip(path)) if self._text.is_gzip else iter_pieces(path, _PIECE)
+
+    def _find_other_line(self, pieces: Iterator[bytes]) -> tuple[int, int] | None:
+        """Return the first line that ends in another way, its number and its fields; read all pieces."""
+        other = self._line_ends.find_other_line(pieces)
+        for _ in pieces:
+            pass
+        return other
 
     @contextmanager
     def _connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -293,11 +334,12 @@ class CsvSource(Source):
     ) -> duckdb.DuckDBPyRelation:
         """Select SQL columns of the file; all of it is text, or DuckDB detects the types but for those in `types`."""
         names = ", ".join(f"'c{i}'" for i in range(self._width))
-        words = ", ".join(map(_quote_sql, self._null_words if nulls is None else nulls))
+        found = [word for word in self._null_words if not word or self._found is None or word in self._found]
+        words = ", ".join(map(_quote_sql, found if nulls is None else nulls))  # each word takes time
         chosen = ", ".join(f"{c}: '{kind}'" for c, kind in (types or {}).items())
         cast = ", all_varchar = true" if types is None else f", types = {{{chosen}}}" if types else ""
         header = f"header = {self._options.has_header}, names = [{names}]"
-        query = f"SELECT {columns} FROM read_csv(?, {header}, nullstr = [{words}], {self._dialect}{cast})"
+        query = f"SELECT {columns} FROM read_csv(?, {header}, nullstr = [{words}], {self._dialect}{self._long_lines_sql}{cast})"
         return connection.sql(query, params=[self._text.pattern])
 
     def _explain_error(self, error: Exception, places: list[int]) -> DataError:
