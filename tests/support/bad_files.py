@@ -69,7 +69,7 @@ FILES = [
     Row(
         name="a web page saved as CSV",
         data=File("<html><body>404</body></html>\n"),
-        says="There is no column 'y' in <data>. Known names: '<html>",
+        says="'<data>' is a web page (HTML). If it has the table, load it with pandas.read_html('<data>')[0]; else download the",
     ),
     Row(name="a quote that is not closed", data=File('x,y\n1,"2\n2,3\n3,5\n'), says="The file '<data>' cannot be read as CSV"),
     Row(name="text after a closing quote", data=File('x,y\n1,2\n2,"3"4\n3,5\n'), says="The file '<data>' cannot be read as CSV"),
@@ -105,9 +105,9 @@ FILES = [
         says="The folder '.' has no file whose name ends in one of .parquet, .pq,",
     ),
     Row(
-        name="a URL",
-        data=At("https://example.org/cars.csv"),
-        says="'https://example.org/cars.csv' is a URL, and URLs are not supported. Download the file and give its path.",
+        name="a URL of another kind",
+        data=At("ftp://example.org/cars.csv"),
+        says="'ftp://example.org/cars.csv' begins with ftp://, which is not supported. Give a path, or an https or s3 URL.",
     ),
     Row(
         name="a pattern that matches no file",
@@ -145,7 +145,7 @@ FILES = [
     Row(name="Parquet cut short", data=File(b"PAR1\x15\x04", "cars.parquet"), says="cannot be read"),
     Row(name="Arrow cut short", data=File(b"ARROW1\0\0\xff", "cars.arrow"), says="cannot be read"),
     Row(name="JSON lines cut short", data=File('{"x": 1, "y"', "cars.jsonl"), says="cannot be read"),
-    Row(name="a sheet of Excel", data=File(b"PK\x03\x04\x14\0", "cars.xlsx"), says="Save the sheet as CSV"),
+    Row(name="a workbook cut short", data=File(b"PK\x03\x04\x14\0", "cars.xlsx"), says="damaged or was cut short"),
     Row(name="a name of 300 letters", data=At("a" * 300 + ".csv"), says="File name too long"),
     Row(name="a path in bytes", data=b"data.csv", says="The file 'data.csv' does not exist.", python_only=NO_OBJECTS),
     Row(
@@ -196,8 +196,8 @@ ENCODINGS = [
     ),
     Row(name="every byte", data=File(bytes(range(256))), says="has null bytes, as UTF-16 text and binary files have."),
     Row(name="a null byte in a value", data=File(b"x,y\n1,2\n2,\0\n3,5\n"), says="has null bytes"),
-    Row(name="an image", data=File(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"), says="has null bytes, as UTF-16 text and binary files have."),
-    Row(name="a zip file", data=File(b"PK\x03\x04\x14\0\0\0"), says="'<data>' is an Excel or zip file. Save"),
+    Row(name="a picture", data=File(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"), says="'<data>' is a picture. Give the file with the table"),
+    Row(name="a zip file cut short", data=File(b"PK\x03\x04\x14\0\0\0"), says="because it is damaged or was cut short"),
     Row(
         name="a gzip file cut short",
         data=File(gzip.compress(b"x,y\n1,2\n" * 1000, mtime=0)[:40], "broken.csv.gz"),

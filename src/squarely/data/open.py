@@ -6,6 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeGuard
 
 import narwhals as nw
@@ -260,12 +261,22 @@ def _open_reader(kind: str, file: LocalFile, options: ReadOptions) -> Source:
 
         return IpcSource(file)
     if kind == "JSON lines":
-        from squarely.data.files.json_lines import JsonLinesSource
-
-        return JsonLinesSource(file)
+        return _open_json(file)
     from squarely.data.files.csv.source import CsvSource
 
     return CsvSource(file, options)
+
+
+def _open_json(file: LocalFile) -> Source:
+    from squarely.data.files.json_lines import JsonLinesSource
+    from squarely.data.files.staging.json_array import copy_as_lines
+
+    lines, place = copy_as_lines(file)
+    source = JsonLinesSource(lines)
+    if place != "lines" and source.pandas_call is not None:
+        call = source.pandas_call
+        source.pandas_call = replace(call, options={**call.options, "lines": False}) if place == "array" else None
+    return source
 
 
 def _open_in_memory(kind: str, file: LocalFile, options: ReadOptions) -> Source:

@@ -199,7 +199,7 @@ def _describe_copies(files: Sequence[LocalFile]) -> tuple[str, ...]:
 def _require_once(files: Sequence[LocalFile]) -> None:
     by_path: dict[Path, LocalFile] = {}
     for file in files:
-        other = by_path.setdefault(file.path, file)
-        if other is not file:
+        if (other := by_path.get(file.path)) is not None:
             twice = "is given twice" if other.label == file.label else f"is the same file as {other.label!r}"
             raise DataError(f"{file.label!r} {twice}, and its rows would count twice. Give each file once.")
+        by_path[file.path] = file
