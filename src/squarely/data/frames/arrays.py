@@ -176,7 +176,7 @@ def _to_arrow_column(name: str, values: Any) -> pa.Array | pa.ChunkedArray:
         native = np.ma.getdata(array).astype(array.dtype.newbyteorder("="), copy=False)
         return pa.array(native, mask=np.ma.getmaskarray(array) if isinstance(array, np.ma.MaskedArray) else None)
     except (pa.ArrowException, TypeError, OverflowError, RuntimeError, UnicodeError) as error:
-        raise unreadable_error(name, error) from error
+        raise unreadable_error(name, error, values if isinstance(values, list | tuple | np.ndarray) else ()) from error
 
 
 def _detach_tensor(values: Any) -> Any:
