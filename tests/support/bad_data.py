@@ -34,19 +34,19 @@ FRAMES = [
     Row(
         name="text and numbers in one list",
         data={"x": ["a", 1, 2], "y": [1, 2, 3]},
-        says="Column 'x' mixes kinds of values. Convert them all to numbers, or all to text.",
+        says="Column 'x' mixes kinds of values: 'a' in row 1 is text among numbers. Convert them all to numbers, for example with",
         cli_says="Column 'x' of <data> holds text among numbers: 'a' in data row 1.",
     ),
     Row(
         name="objects of Python",
         data=pd.DataFrame({"x": [Ellipsis, 2, 3], "y": [1, 2, 3]}),
-        says="Column 'x' mixes kinds of values. Convert them all to numbers, or all to text.",
+        says="Column 'x' mixes kinds of values. Convert them all to numbers, or all to text. Arrow says:",
         python_only=NOT_IN_CSV,
     ),
     Row(
         name="complex numbers",
         data=with_columns(x=[1 + 2j, 2, 3, 4]),
-        says="Column 'x' mixes kinds of values. Convert them all to numbers, or all to text.",
+        says="Column 'x' mixes kinds of values. Convert them all to numbers, or all to text. Arrow says:",
         python_only="in CSV they are text, and so categories",
     ),
     Row(
@@ -118,7 +118,7 @@ VALUES = [
     Row(
         name="a question mark among numbers",
         data=file_of("1", "?", "3"),
-        says="Column 'x' of <data> holds text among numbers: '?' in data row 2. Correct or clear that value, or write",
+        says="Column 'x' of <data> holds text among numbers: '?' in data row 2. Give read={'na_values': ['?']} if it means",
     ),
     Row(name="a dash for a gap", data=file_of("1", "-", "3"), says="holds text among numbers: '-' in data row 2."),
     Row(
@@ -264,9 +264,38 @@ VALUES = [
         says="squares leave the range of double precision",
     ),
     Row(
+        name="a point for a missing value in the response",
+        data=File("x,y\n1,2\n2,.\n3,6\n4,7\n"),
+        says="holds text, '.' in data row 2, and a regression explains numbers. Correct that value, or give "
+        "read={'na_values': ['.']} if it means a missing value.",
+    ),
+    Row(
+        name="a row of units",
+        data=File("x,y\ncm,kg\n1,2\n2,4\n3,6\n"),
+        says="'kg' in data row 1, and a regression explains numbers. Correct that value, or give read={'skip_rows': [2]} if line 2",
+    ),
+    Row(
+        name="a question mark in a row that is not used",
+        data=File("x,y\n1,2\n?,4\n3,6\n4,8\n5,9\n"),
+        options={"where": "x != '?'"},
+        says="Column 'x' of <data> holds numbers in every row that is used, and text in others. Give the words for a missing",
+    ),
+    Row(
+        name="bytes",
+        data=pd.DataFrame(with_columns(x=[b"a", b"b", b"a", b"b"])),
+        says="which are neither numbers nor categories. Convert it to numbers or text first, bytes for example with .str.decode",
+        python_only=NOT_IN_CSV,
+    ),
+    Row(
+        name="text in every row",
+        data=File("x,y\nn1,1\nn2,2\nn3,5\n"),
+        says="There are 3 complete rows for 3 coefficients in <data>: nothing is left to measure the errors with. x is a "
+        "category of 3 levels.",
+    ),
+    Row(
         name="an integer of 71 bits",
         data=with_columns(x=[2**70, 2, 3, 4]),
-        says="Column 'x' mixes kinds of values. Convert them all to numbers, or all to text.",
+        says="Column 'x' has an integer of more than 64 bits. Convert the column to floats, or to text for categories.",
         python_only="in a CSV file it is read as the nearest double",
     ),
     Row(

@@ -64,7 +64,18 @@ FILES = [
     Row(
         name="spaces between the columns",
         data=File("x y\n1 2\n2 4\n3 7\n"),
-        says="There is no column 'y' in <data>. Known names: 'x y'.",
+        says="There is no column 'y' in <data>. Known names: 'x y'. If these are several columns, give "
+        "read={'delimiter': 'whitespace'}.",
+    ),
+    Row(
+        name="values in the first line",
+        data=File("5.1,3.5\n4.9,3.0\n4.7,3.2\n4.6,3.1\n"),
+        says="Known names: '5.1', '3.5'. The first line looks like a row: give read={'header': False} if it is one",
+    ),
+    Row(
+        name="a title above the header, with as many commas",
+        data=File("Sales of 2020,\nx,y\n" + LINE),
+        says="Known names: 'Sales of 2020', ''. If the names are in a later line, skip the lines before it",
     ),
     Row(
         name="a web page saved as CSV",

@@ -22,7 +22,7 @@ from squarely.data.files.paths import copy_remote, find_files, is_pattern, plain
 from squarely.data.files.read_options import ReadOptions, parse_read_options
 from squarely.data.files.staging.compression import decompress, detect_zip_kind, read_text_head
 from squarely.data.files.staging.pipe import copy_open_file
-from squarely.data.frames.arrays import ArraysSource, named_columns
+from squarely.data.frames.arrays import ArraysSource, named_columns, with_one_length
 from squarely.data.frames.arrow import ArrowSource
 from squarely.data.frames.dataframe import DataFrameSource
 from squarely.data.pandas_io import decompressing_call
@@ -293,10 +293,14 @@ def _open_in_memory(kind: str, file: LocalFile, options: ReadOptions) -> Source:
 def open_new_rows(data: Any, names: tuple[str, ...] | None, read: Mapping[str, object] | None = None) -> Source:
     """Open new rows for a fit; if it was fitted to X and y, with `names` of X, an array (m, p) may come without names.
 
+    A dict may have a single value for a column, which holds in every row; one row if all of them are single values.
+
     Raises
     ------
     DataError : the array and X have different numbers of columns, or as `open_source`.
     """
+    if isinstance(data, Mapping):
+        return open_source(with_one_length(data), read)
     if names is None or _is_path_list(data) or not isinstance(data, np.ndarray | list | tuple):
         return open_source(data, read)
     columns = named_columns(data)

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from squarely.data.dtypes import Kind, Level, grouped_digits_pattern, parses_as_number
+from squarely.data.header_hints import header_hint
 from squarely.data.pandas_io import PandasReadCall, to_series
 from squarely.data.query import ColumnInfo, Engine, Query, Row
 from squarely.data.tree_reduce import Branch
@@ -322,7 +323,8 @@ def require_columns(source: Source, names: Iterable[str]) -> None:
                     f"There is no column {name!r} in {source.label}: it is the key of a folder that contains all rows, with one "
                     "value. Give a folder above it to read several values, or leave it out."
                 )
-            raise DataError(f"There is no column {name!r} in {source.label}. {suggest_name(name, source.columns)}")
+            hint = "" if source.typed else header_hint(list(source.columns))
+            raise DataError(f"There is no column {name!r} in {source.label}. {suggest_name(name, source.columns)} {hint}".rstrip())
         if name in source.duplicate_names:
             raise DataError(f"{source.label} has two or more columns called {name!r}. Rename all but one.")
 
@@ -330,10 +332,12 @@ def require_columns(source: Source, names: Iterable[str]) -> None:
 def unsupported_column_error(source: Source, name: str, kind: str) -> DataError:
     """Return the error for a column that is neither numbers nor categories, such as dates."""
     temporal = any(word in kind.lower() for word in ("date", "time", "duration"))
+    is_binary = any(word in kind.lower() for word in ("binary", "blob", "object"))
+    decode = ", bytes for example with .str.decode('utf-8')" if is_binary else ""
     advice = (
         "Convert it to a number with a unit, such as the year or the days since the first date, or to text for categories."
         if temporal
-        else "Convert it to numbers or text first."
+        else f"Convert it to numbers or text first{decode}."
     )
     return DataError(f"Column {name!r} of {source.label} holds {kind} values, which are neither numbers nor categories. {advice}")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 import numpy as np
 from scipy.special import stdtr
 
-from squarely.data import RowAccount, Source, open_new_rows, open_source, scan_purpose, to_frame, to_series
+from squarely.data import RowAccount, Source, open_new_rows, scan_purpose, to_frame, to_series
 from squarely.design import Design, iter_predictions, predict_batches
 from squarely.errors import InputError, OptionError, short_traceback, show_value
 from squarely.exact import Solution, read_residuals
@@ -201,22 +201,24 @@ class Fit(Statistics):
         new: Data,
         path: str | os.PathLike[str],
         *,
+        keep: Sequence[str] | str = (),
         read: Mapping[str, object] | None = None,
         unseen: Unseen = "error",
         rank_deficient: RankDeficient = "nan",
     ) -> int:
         """Predict as `predict` does, write the predictions to a file batch by batch, and return the number of rows.
 
-        The file has the columns `row`, counted from 1, and `predicted`, empty or NULL where `predict` gives NaN. Its name ends in
-        .csv, .parquet, .arrow, .feather or .jsonl. It is complete or not written.
+        The file has the columns `row`, counted from 1, those of the data in `keep`, such as ["id"] or "all", and `predicted`, empty
+        or NULL where `predict` gives NaN. Its name ends in .csv, .parquet, .arrow, .feather or .jsonl. The file is complete or not
+        written.
 
         Raises
         ------
         DataError : as `predict`; or the file cannot be written, or is the file of the data.
         """
-        source = open_source(new, read)
+        source = open_new_rows(new, self.design.formula.names, read)
         require_other_file(source, path)
-        return write_predicted(path, self.predictions(source, unseen=unseen, rank_deficient=rank_deficient))
+        return write_predicted(path, self.predictions(source, unseen=unseen, rank_deficient=rank_deficient), source, keep)
 
     @short_traceback
     def save(self, path: str | os.PathLike[str]) -> None:

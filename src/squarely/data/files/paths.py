@@ -162,7 +162,7 @@ def _list_folder(text: str, path: Path) -> list[Path]:
         found = f"only others, such as {others[0]!r}" if others else "nor any other file"
         raise DataError(
             f"The folder {text!r} has no file whose name ends in one of {', '.join(SUFFIXES)}, {found}. "
-            "Give another folder, or a pattern such as 'folder/*.txt' for files with other names."
+            f"Give another folder, or a pattern such as {os.path.join(text, '*')!r} for files with other names."
         )
     return files
 
