@@ -13,6 +13,8 @@
 A message says what was found and what to do. It quotes names and values of the user through `repr`, so that control
 characters in them cannot reach a terminal. It writes an option as `lr=0.1` or `lr=`, which the command line prints as `--lr 0.1`
 or `--lr`.
+
+`ConvergenceWarning` is a warning and not an error: a result is there, and should not be used.
 """
 
 from __future__ import annotations
@@ -75,6 +77,10 @@ class ProcessError(SquarelyError, RuntimeError):
 
 class NumericalError(SquarelyError, ArithmeticError):
     """A result that was required to be good is not, or would consist of rounding alone."""
+
+
+class ConvergenceWarning(UserWarning):
+    """A training run diverged, or its loss is not a number."""
 
 
 def short_traceback(function: Callable[P, T]) -> Callable[P, T]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from numbers import Real
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from squarely.api.inputs import ModelInputs, compute_moments, open_training, parse_row_filter, require_complete
 from squarely.data import Source, is_aggregate_only, pass_counter, silent
 from squarely.design import learn_from_rows
-from squarely.errors import OptionError, short_traceback, suggest_name
+from squarely.errors import ConvergenceWarning, OptionError, short_traceback, suggest_name
 from squarely.exact import solve_least_squares
 from squarely.moments import Moments, StandardizedProblem, fold_on_device, fold_products, gather_moments
 from squarely.numerics import Array
@@ -124,7 +125,7 @@ def train(
 
     Returns
     -------
-    Training : if the run diverged, `run.status` and `run.warnings` say so.
+    Training : `run.status` says how the run ended and `run.distance_se` how near. If it diverged, a ConvergenceWarning says so.
 
     Raises
     ------
@@ -144,7 +145,10 @@ def train(
 
     group = current_group()
     policy = group.run_on_all(lambda: checkpoint_policy(checkpoint, checkpoint_every, resume))
-    return _train(ModelInputs.of(arguments), TrainingOptions.of(arguments), policy, group)
+    run = _train(ModelInputs.of(arguments), TrainingOptions.of(arguments), policy, group)
+    if group.rank == 0:
+        _warn_of_failure(run)
+    return run
 
 
 @short_traceback
@@ -207,9 +211,18 @@ def sweep(
     inputs, grid = ModelInputs.of(arguments), descent.make_grid(varied | options)
     seeds = dict.fromkeys(run.seed for run in grid.options)
     if len(seeds) == 1 or not isinstance(validation, Real):
-        return _sweep_one_split(inputs, grid)
-    grids = [replace(grid, options=tuple(run for run in grid.options if run.seed == seed)) for seed in seeds]
-    return descent.join_sweeps([_sweep_one_split(inputs, each) for each in grids], grid)
+        result = _sweep_one_split(inputs, grid)
+    else:
+        grids = [replace(grid, options=tuple(run for run in grid.options if run.seed == seed)) for seed in seeds]
+        result = descent.join_sweeps([_sweep_one_split(inputs, each) for each in grids], grid)
+    _warn_of_failure(result.best)
+    return result
+
+
+def _warn_of_failure(run: Training) -> None:
+    """Warn of a run whose loss diverged or is not a number, in the line that called `train` or `sweep`."""
+    if run.has_failed:
+        warnings.warn(run.warnings[-1], ConvergenceWarning, stacklevel=4)
 
 
 @pass_counter("training rows", "residuals")

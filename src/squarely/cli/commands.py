@@ -6,6 +6,7 @@ import json
 import math
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from functools import wraps
@@ -19,7 +20,7 @@ from squarely._version import __version__
 from squarely.cli.exit import exit_code, print_error, print_warnings, process_count
 from squarely.cli.flags import page_with_flags
 from squarely.cli.options import DataPath, FormulaText, Json, Missing, Read, Where, read_number, reads, takes
-from squarely.errors import OptionError, SquarelyError
+from squarely.errors import ConvergenceWarning, OptionError, SquarelyError
 
 app = typer.Typer(name="squarely", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -92,7 +93,8 @@ def _under_torchrun(command: Callable[..., None]) -> Callable[..., None]:
 @contextmanager
 def _with_progress() -> Iterator[None]:
     """Show a progress bar; `squarely.progress` is imported when the command runs, so that `--help` is fast."""
-    with squarely.progress():
+    with warnings.catch_warnings(), squarely.progress():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the page says it
         yield
 
 
@@ -224,9 +226,13 @@ def train(
     )
     if as_json:
         _print_json({**run.as_dict(), **({"code": run.code()} if code else {})})
+    elif code:
+        _print_text(run.code().rstrip("\n"))
+        run.require()
     else:
-        _print_text(run.code().rstrip("\n") if code else page_with_flags(run.summary()))
-    run.require()
+        _print_text(page_with_flags(run.summary()))
+    if not run.is_done:
+        raise typer.Exit(1)  # what is printed says why
 
 
 @app.command(epilog="Example: squarely sweep 'mpg ~ displacement' cars.csv --lr 0.01 --lr 0.001 --lr 0.0001")
@@ -262,7 +268,8 @@ def sweep(
         **options,
     )
     _show(result, as_json=as_json)
-    result.best.require()
+    if result.best.has_failed:
+        raise typer.Exit(1)
 
 
 @app.command(epilog="Example: squarely certify 'mpg ~ displacement' cars.csv --tau 0.01")

@@ -12,6 +12,7 @@ import numpy as np
 from squarely import theory
 from squarely.data import to_frame
 from squarely.descent.options.optimizers import weight_decay_of
+from squarely.descent.results.convergence import FAILED
 from squarely.descent.results.summary import describe_rows
 from squarely.descent.results.training import Training
 from squarely.errors import listed
@@ -166,7 +167,7 @@ class Sweep:
         row |= {"first loss": f"{run.result.losses[0]:.5g}"} if count == 1 else {}
         row["last loss"] = f"{run.result.final_values['loss']:.5g}"
         row |= {"predicted": "unknown" if curve is None else f"{curve.final_loss:.5g}"} if count < 4 else {}
-        row["excess left"] = "unknown" if curve is None else f"{100 * curve.remaining_fraction:.2g} %"
+        row |= {"excess left": "unknown" if curve is None else f"{100 * curve.remaining_fraction:.2g} %"} if count < 5 else {}
         return row | ({"val loss": f"{run.result.final_values['val_loss']:.5g}"} if _has_validation(self.best) else {})
 
     def _draw_losses(self) -> Panel:
@@ -224,7 +225,7 @@ def _option_value(run: Training, name: str) -> float:
 
 
 def _is_finite(run: Training) -> bool:
-    return run.status in ("finished", "stopped") and math.isfinite(_final_loss(run))
+    return run.status not in FAILED and math.isfinite(_final_loss(run))
 
 
 def _has_validation(run: Training) -> bool:
