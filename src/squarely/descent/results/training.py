@@ -110,7 +110,7 @@ class Training:
     def status(self) -> str:
         """How the run ended, in a word or three.
 
-        "converged" : within 0.01 standard errors of least squares, or within the distance of `stop`; "epochs used up" : farther away.
+        "converged" : within 0.01 standard errors of least squares, or the distance of `stop`; "epochs used up" : farther away.
         "stopped" : ended early by an option. "finished" : all epochs are taken, and the best epoch came back, or there is no
         distance to judge by. "diverged", "not finite" : the loss grew beyond all bounds, or is not a number.
         """
