@@ -139,7 +139,7 @@ class Certificate:
                 ("Evidence:", self.evidence),
             ],
             [
-                ("Gradient norm:", "not known" if slope is None else f"{slope.norm:.2e} on rows"),
+                ("Gradient norm:", "not known" if slope is None else f"{slope.norm:.2e} on {slope.basis.split(maxsplit=1)[0]}"),
                 ("Distance at most:", "not known" if bound is None else f"{bound.distance:.2e}"),
                 ("Gap at most:", "not known" if bound is None else f"{bound.standard_errors:.2e} std err"),
                 ("Gap predicted:", "not known" if predicted is None else f"{largest_gap(predicted, self.bse):.2e} std err"),
