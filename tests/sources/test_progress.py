@@ -292,11 +292,11 @@ def slowly(pause, *words):
 
 
 def in_terminal(command, interrupt_at=None, **variables):
-    """Run a command in a terminal of 80 columns and 24 lines, press Ctrl-C once a text has appeared; give exit code and output."""
+    """Run a command in a terminal of 78 columns and 24 lines, press Ctrl-C once a text has appeared; give exit code and output."""
     child, terminal = pty.fork()
     if child == 0:
-        os.execve(command[0], command, {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24", **variables})  # noqa: S606
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        os.execve(command[0], command, {**os.environ, "TERM": "xterm-256color", "COLUMNS": "78", "LINES": "24", **variables})  # noqa: S606
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 78, 0, 0))
     output, pressed = b"", None
     try:
         while select.select([terminal], [], [], 60)[0]:
@@ -349,7 +349,7 @@ def test_a_slow_fit_shows_its_passes_and_leaves_only_its_summary(parquet):
     lines, seen, cursor = screen(output)
     assert code == 0
     assert cursor
-    assert max(map(len, seen)) <= 80
+    assert max(map(len, seen)) <= 78
     assert any(re.fullmatch(r"Pass 1 of 2: cross-products ━+.* rows( .*/s)? .*(so far|left)", line) for line in seen)
     assert any(re.fullmatch(r"Pass 2 of 2: residuals ━+[╸╺]?━* +[0-9.K]+ of 197K rows .*/s \d:\d\d left", line) for line in seen)
     piped = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
