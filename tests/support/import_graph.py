@@ -31,7 +31,7 @@ ORDER = {
         "options process_group", "batches", "model", "loop", "sharding codegen", "checkpoint results", "training_data", "trainer",
         "sweep",
     ],
-    "inference": ["coefficient_table normality prediction preview", "statistics", "summary serialize deserialize merge", "fit"],
+    "inference": ["coefficients normality prediction preview", "statistics", "summary serialize deserialize merge", "fit"],
 }  # fmt: skip
 
 THIRD_PARTY = {

@@ -9,7 +9,7 @@ from typing import Any
 
 from squarely.errors import join_words, listed, pluralize
 from squarely.exact import Solution
-from squarely.inference.coefficient_table import coefficient_table
+from squarely.inference.coefficients import coefficient_table
 from squarely.inference.statistics import Statistics
 from squarely.show import KeyValueTable, Page
 

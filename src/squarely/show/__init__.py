@@ -5,6 +5,6 @@ panels with matplotlib. `terminal_progress` is a progress line on a terminal.
 """
 
 from squarely.show.page import KeyValueTable, Page, Table
-from squarely.show.panels import Band, Curve, Level, Panel, Point, draw, save
+from squarely.show.panels import Curve, Level, Panel, Point, draw, save
 from squarely.show.progress import terminal_progress
 from squarely.show.text import escape_controls
