@@ -61,16 +61,16 @@ def d1(name, _):
     """Measure the tutorial's 1,001 epochs on cars.csv, with torch's default threads and with one."""
     moments, source = gather(CARS, sq.datasets.cars())
     options = {
-        "rows": descent.TrainingOptions(),
-        "rows, gradient written out": descent.TrainingOptions(gradient="closed"),
-        "moments": descent.TrainingOptions(engine="moments"),
-        "closed form": descent.TrainingOptions(engine="closed_form"),
+        "rows": descent.TrainingOptions(lr=0.01),
+        "rows, gradient written out": descent.TrainingOptions(lr=0.01, gradient="closed"),
+        "moments": descent.TrainingOptions(lr=0.01, engine="moments"),
+        "closed form": descent.TrainingOptions(lr=0.01, engine="closed_form"),
     }
     works = {kind: lambda each=each: descent.train(moments, source, (each,))[0] for kind, each in options.items()}
     expected = tutorial()
     for kind, work in works.items():
         np.testing.assert_allclose(work().result.losses, expected, rtol=3e-6, err_msg=kind)
-    whole = {"sq.train, rows, theory and optimum included": lambda: sq.train(CARS, sq.datasets.cars())}
+    whole = {"sq.train, rows, theory and optimum included": lambda: sq.train(CARS, sq.datasets.cars(), lr=0.01)}
     default = torch.get_num_threads()
     for threads in dict.fromkeys((default, 1)):
         torch.set_num_threads(threads)
@@ -186,7 +186,7 @@ def d3(name, _):
         alone = sq.train(CARS, cars, lr=rates[i], epochs=1000)
         np.testing.assert_allclose(sweep.runs[i].result.losses, alone.result.losses, rtol=3e-6)
     took = in_turns(
-        {"sweep": lambda: sq.sweep(CARS, cars, lr=rates, epochs=1000), "one": lambda: sq.train(CARS, cars, epochs=1000)}, 5
+        {"sweep": lambda: sq.sweep(CARS, cars, lr=rates, epochs=1000), "one": lambda: sq.train(CARS, cars, lr=0.01, epochs=1000)}, 5
     )
     within(name, "64 learning rates x 1,000 epochs, cars.csv", took["sweep"], ("one run", took["one"]), most=4)
 
@@ -269,7 +269,7 @@ def d6(name, scale, device="cuda:0"):
 
         each = descent.TrainingOptions(lr=0.1, gradient="closed", device=device, callbacks=stamp, stream=False, **options)
         run = descent.train(moments, source, (each,))[0]
-        assert run.status == "finished"
+        assert run.status != "diverged"
         assert run.result.losses[-1] < run.result.losses[0]
         return float(np.median(np.diff(stamps)))
 

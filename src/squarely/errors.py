@@ -11,15 +11,25 @@
     `-- NumericalError                      `.require()` on a failed result, or rounding alone; the CLI exits with 1
 
 A message says what was found and what to do. It quotes names and values of the user through `repr`, so that control
-characters in them cannot reach a terminal.
+characters in them cannot reach a terminal. It writes an option as `lr=0.1` or `lr=`, which the command line prints as `--lr 0.1`
+or `--lr`.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
 from decimal import MAX_EMAX, Context, Decimal
-from typing import SupportsFloat
+from functools import wraps
+from typing import ParamSpec, SupportsFloat, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+READ_OPTIONS = (
+    "delimiter", "header", "names", "skip_rows", "na_values", "decimal", "thousands", "encoding", "comment", "quote", "sheet",
+)  # fmt: skip
 
 _SHORT = Context(prec=17, Emax=MAX_EMAX)  # digits of a long whole number in a message
 
@@ -65,6 +75,33 @@ class ProcessError(SquarelyError, RuntimeError):
 
 class NumericalError(SquarelyError, ArithmeticError):
     """A result that was required to be good is not, or would consist of rounding alone."""
+
+
+def short_traceback(function: Callable[P, T]) -> Callable[P, T]:
+    """Decorate a public function: the traceback of an error that squarely raises on purpose ends there.
+
+    SQUARELY_TRACEBACK=1 keeps all frames. Other exceptions keep theirs.
+    """
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except SquarelyError as error:
+            if os.environ.get("SQUARELY_TRACEBACK") == "1":
+                raise
+            raise error.with_traceback(None) from error.__cause__
+
+    return run
+
+
+def option_hint(name: str, value: object) -> str:
+    r"""Write an option with a value for a message, in the form of Python; the command line prints its flag instead.
+
+    >>> option_hint("na_values", ["?"]), option_hint("where", "x != '?'")
+    ("read={'na_values': ['?']}", 'where="x != \'?\'"')
+    """
+    return f"read={{{name!r}: {show_value(value)}}}" if name in READ_OPTIONS else f"{name}={show_value(value)}"
 
 
 def require_one_of(name: str, value: object, choices: Sequence[str]) -> None:

@@ -139,7 +139,7 @@ def test_a_numerical_no_still_prints_its_result(run):
     need("torch")
     done = run("certify", FORMULA, CARS, "--lr", "0.0001")
     assert "not converged" in done.out
-    assert "more epochs at lr=0.0001" in " ".join(done.out.split())
+    assert "more epochs at --lr 0.0001" in " ".join(done.out.split())
     assert "diverged" in run("train", FORMULA, CARS, "--lr", "1.5").out
 
 

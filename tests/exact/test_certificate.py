@@ -65,7 +65,7 @@ def test_not_converged_says_how_many_more_epochs(fit, options):
 
 def test_the_best_rate_needs_what_it_says(fit):
     short = verdict(fit, lr=0.001, epochs=10, dtype="float64")
-    best, epochs = short.cause.split("lr=")[-1].split(", ")[0], int(short.cause.split(" epoch")[-2].split()[-1].replace(",", ""))
+    best, epochs = short.cause.split("lr=")[-1].split(": ")[0], int(short.cause.split(" epoch")[-2].split()[-1].replace(",", ""))
     run = sq.train(FORMULA, ROWS, lr=float(best), epochs=epochs, dtype="float64")
     assert sq.certify(fit, run).agree
 

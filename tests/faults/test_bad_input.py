@@ -25,10 +25,11 @@ def test_the_engine_reads_nothing_but_the_named_file(tmp_path):
 
     from squarely.data.files.csv.source import CsvSource
     from squarely.data.files.local_file import LocalFile
+    from squarely.data.files.read_options import ReadOptions
 
     other = tmp_path / "secret.csv"
     other.write_text("a\n1\n")
-    with CsvSource(LocalFile.open(Path(CARS)))._connection() as connection:
+    with CsvSource(LocalFile.open(Path(CARS)), ReadOptions())._connection() as connection:
         for query in (
             f"SELECT * FROM read_csv('{other}')",
             f"SELECT * FROM '{other}'",

@@ -8,6 +8,7 @@ import pytest
 
 import squarely as sq
 from squarely import cli
+from squarely.cli.flags import to_flags
 from squarely.show import escape_controls
 from tests.support import bad_input, bad_row
 from tests.support.checks import assert_close, need
@@ -27,7 +28,7 @@ def words(options):
 
 
 def expected(row, *, on_cli):
-    says = (row.cli_says if on_cli else "") or row.says
+    says = row.cli_says or to_flags(row.says) if on_cli else row.says  # tests/cli/test_flags.py has what `to_flags` gives
     return says.replace("<data>", bad_row.label(row, cli=on_cli))
 
 

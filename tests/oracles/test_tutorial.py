@@ -66,7 +66,7 @@ def test_losses_from_the_tutorials_start():
     floor = 1 - optimum**2  # and its loss
     reach = np.sqrt(1.2198 - floor)
     for angle in (0.3, 2.0, 4.5):
-        run = sq.train(FORMULA, CARS, start=[reach * np.cos(angle), optimum + reach * np.sin(angle)])
+        run = sq.train(FORMULA, CARS, lr=0.01, start=[reach * np.cos(angle), optimum + reach * np.sin(angle)])
         printed = [f"{loss:.4f}" for loss in run.history["loss"][::50]]
         assert printed == [f"{loss:.4f}" for loss in LOSSES]
 

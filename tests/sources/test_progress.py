@@ -24,6 +24,7 @@ import squarely as sq
 from squarely.data import listen, open_source
 from squarely.data.files.csv.source import CsvSource
 from squarely.data.files.local_file import LocalFile
+from squarely.data.files.read_options import ReadOptions
 from squarely.data.frames.arrays import ArraysSource
 from squarely.data.query import keyboard_interrupts
 from squarely.data.scan.progress import report_scan
@@ -420,7 +421,7 @@ def test_a_save_that_is_interrupted_leaves_the_old_file(tmp_path, monkeypatch):
 
 @pytest.mark.kill
 def test_ctrl_c_while_the_engine_works_is_no_error_of_the_engine():
-    source = CsvSource(LocalFile.open(Path(CARS)))
+    source = CsvSource(LocalFile.open(Path(CARS)), ReadOptions())
 
     def work():
         with keyboard_interrupts(), source._connection() as connection:

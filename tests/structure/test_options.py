@@ -10,7 +10,7 @@ from squarely.cli.options import TRAINING
 from squarely.errors import OptionError
 from tests.support.checks import need
 
-INPUTS = {"formula", "data", "X", "y", "loader", "model", "intercept", "where", "missing", "validation"}
+INPUTS = {"formula", "data", "X", "y", "loader", "model", "intercept", "where", "missing", "read", "validation"}
 CHECKPOINTS = {"checkpoint", "checkpoint_every", "resume"}
 PYTHON_ONLY = {"callbacks", "start"}
 

@@ -31,7 +31,9 @@ ORDER = {
         "options process_group", "batches", "model", "loop", "sharding codegen", "checkpoint results", "training_data", "trainer",
         "sweep",
     ],
-    "inference": ["coefficients normality prediction preview", "statistics", "summary serialize deserialize merge", "fit"],
+    "inference": [
+        "coefficients normality prediction preview", "statistics", "summary serialize deserialize merge plain_numbers", "fit",
+    ],
 }  # fmt: skip
 
 THIRD_PARTY = {

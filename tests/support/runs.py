@@ -20,7 +20,9 @@ def no_waiting_for_the_disk(monkeypatch):
 
 
 def train(**options):
-    return sq.train(FORMULA, DATA, **{"epochs": 12, **options})
+    """Train for 12 epochs, by default at a rate at which every epoch moves the coefficients."""
+    rate = {} if "optimizer" in options else {"lr": 0.01}
+    return sq.train(FORMULA, DATA, **{"epochs": 12, **rate, **options})
 
 
 def bits(run):

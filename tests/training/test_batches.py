@@ -390,14 +390,12 @@ def test_warnings_before_the_first_epoch_have_numbers():
 
 
 def test_the_rate_that_is_chosen():
-    best = sq.train(FORMULA, ROWS, lr="auto", epochs=2)
+    best = sq.train(FORMULA, ROWS, lr="auto", epochs=200)
     assert_close(best.options.lr, best.theory.lr_best, rtol=1e-12)
     chosen = sq.train(FORMULA, ROWS, lr="auto", epochs=20, batch_size=32)
     assert "lr='auto' is" in chosen.warnings[0]
     others = [sq.train(FORMULA, ROWS, lr=chosen.options.lr * factor, epochs=20, batch_size=32) for factor in (0.25, 4.0)]
     assert all(chosen.prediction.excess[-1] < other.prediction.excess[-1] for other in others)
-    with pytest.raises(sq.errors.OptionError, match="no theory of adam"):
-        sq.train(FORMULA, ROWS, lr="auto", optimizer="adam")
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.7])

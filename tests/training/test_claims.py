@@ -256,7 +256,7 @@ def check_epochs(tried):
         assert problem.gap(problem.steps(start, taken + more, lr=tried.run.options.rate, **tried.kind)) <= TAU * (1 + 1e-6)
         if taken + more <= 3000 and "float32 may lose" not in message:
             assert tried.gap_with(epochs=taken + more) <= TAU * (1 + 1e-3)
-    at_best = re.search(r"At the best rate, lr=([\d.e+-]+), ([\d,]+) epochs? from the start", message)
+    at_best = re.search(r"tart over with lr=([\d.e+-]+): ([\d,]+) epochs? (?:is|are) enough", message)
     if at_best is not None:
         lr, epochs = float(at_best[1]), int(at_best[2].replace(",", ""))
         assert problem.gap(problem.steps(start, epochs, lr=lr, **tried.kind)) <= TAU * (1 + 1e-6)

@@ -42,9 +42,8 @@ def test_ctrl_c_keeps_the_run_and_says_how_to_go_on(tmp_path):
                 signal.raise_signal(signal.SIGINT)
 
     options = {"batch_size": 100, "optimizer": lambda parameters: Pressing(parameters, lr=0.01)}
-    with pytest.raises(KeyboardInterrupt, match=r"interrupted at epoch 2, batch 2, and saved\. Resume with resume='.*a'") as caught:
+    with pytest.raises(KeyboardInterrupt, match=r"interrupted at epoch 2, batch 2, and saved\. Resume with resume='.*a'\.$"):
         train(checkpoint=tmp_path / "a", **options)
-    assert "--resume" in str(caught.value)
     assert signal.getsignal(signal.SIGINT) is handler
     assert bits(train(resume=tmp_path / "a", **options)) == bits(train(**options))
     assert len(steps) == 4 * 12 * 2
@@ -129,15 +128,14 @@ squarely.cli.main()
 def test_the_command_line(number, code, tmp_path):
     def run(*words, script=COMMAND):
         return subprocess.run(
-            [sys.executable, "-W", "error", "-c", script, "train", FORMULA, CARS, "--epochs", "40", *words], capture_output=True,
-            text=True, timeout=120, cwd=tmp_path, check=False, env={**os.environ, "SIGNAL": str(int(number))},
+            [sys.executable, "-W", "error", "-c", script, "train", FORMULA, CARS, "--lr", "0.01", "--epochs", "40", *words],
+            capture_output=True, text=True, timeout=120, cwd=tmp_path, check=False, env={**os.environ, "SIGNAL": str(int(number))},
         )  # fmt: skip
 
     done = run("--save", "runs", "--checkpoint-every", "3 epochs")
     assert done.returncode == code
     (line,) = done.stderr.splitlines()
-    assert line.startswith("squarely: interrupted at epoch 3, and saved. Resume with resume=")
-    assert line.endswith(f"--resume {tmp_path / 'runs'}).")
+    assert line == f"squarely: interrupted at epoch 3, and saved. Resume with --resume {tmp_path / 'runs'}."
     plain = "import squarely.cli; squarely.cli.main()"
     refused = run("--save", "runs", script=plain)
     assert refused.returncode == 2
@@ -145,7 +143,7 @@ def test_the_command_line(number, code, tmp_path):
     resumed = run("--resume", "runs", "--json", script=plain)
     assert resumed.returncode == 0
     numbers = json.loads(resumed.stdout)
-    whole = sq.train(FORMULA, CARS, epochs=40)
+    whole = sq.train(FORMULA, CARS, lr=0.01, epochs=40)
     assert numbers["history"]["loss"] == whole.result.losses.tolist()
     assert numbers["params"] == whole.params.to_dict()
     assert "resumed from epoch 3" in numbers["warnings"][0]

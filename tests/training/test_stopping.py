@@ -74,7 +74,7 @@ def test_callbacks_receive_every_epoch_and_may_stop():
         seen.append((epoch.epoch, epoch.loss, epoch.values["rmse"], epoch.model.linear.weight.item()))
         return epoch.epoch == 5
 
-    run = sq.train("mpg ~ displacement", TABLE, epochs=100, callbacks=watch, metrics="rmse")
+    run = sq.train("mpg ~ displacement", TABLE, lr=0.01, epochs=100, callbacks=watch, metrics="rmse")
     assert [epoch for epoch, *_ in seen] == list(range(6))
     assert [loss for _, loss, *_ in seen] == run.history["loss"].tolist()
     assert seen[-1][3] == run.result.end[1]

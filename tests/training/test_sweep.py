@@ -350,9 +350,9 @@ def test_numbers_are_strict_json():
         ({"seed": [0, 1.5]}, "seed=1.5 is not a whole number."),
         (
             {"weight_decay": [0.1, 0.2], "optimizer": "adam", "optimizer_options": {"weight_decay": 0.0}},
-            "optimizer_options has 'weight_decay', which is a separate option. Give weight_decay= instead.",
+            "optimizer_options= has 'weight_decay', which is a separate option. Give weight_decay= instead.",
         ),
-        ({"momentum": [0, 0.9], "optimizer": "adam"}, "momentum and nesterov belong to optimizer='sgd'"),
+        ({"momentum": [0, 0.9], "optimizer": "adam"}, "momentum= and nesterov= belong to optimizer='sgd'"),
     ],
 )
 def test_grids_that_make_no_sense(options, says):

@@ -76,7 +76,7 @@ def test_parameters_are_in_the_units_of_the_data():
 
 
 def test_the_torch_objects_are_real():
-    run = sq.train("mpg ~ displacement", CARS, epochs=5, momentum=0.5)
+    run = sq.train("mpg ~ displacement", CARS, lr=0.01, epochs=5, momentum=0.5)
     assert isinstance(run.model, torch.nn.Module)
     assert isinstance(run.optimizer, torch.optim.SGD)
     assert run.optimizer.param_groups[0]["params"][0] is run.model.linear.weight
@@ -113,7 +113,7 @@ def test_a_run_that_diverges_stops_and_names_the_limit(dtype):
 def test_too_few_epochs_are_warned_of():
     (warning,) = sq.train("mpg ~ displacement", CARS, lr=0.0001, epochs=100).warnings
     assert "The best rate is 0.5" in warning
-    assert sq.train("mpg ~ displacement", CARS).warnings == ()
+    assert sq.train("mpg ~ displacement", CARS, lr=0.01).warnings == ()
 
 
 def test_the_best_rate_converges_at_once_on_one_column():

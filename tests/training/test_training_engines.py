@@ -99,10 +99,10 @@ def test_the_objects_of_every_engine():
     assert isinstance(run.model, torch.nn.Module)
     state = run.optimizer.state[run.optimizer.param_groups[0]["params"][0]]
     assert int(state["step"]) == 5  # updates, not looks
-    closed = sq.train(FORMULA, ROWS, epochs=5, engine="closed_form")
+    closed = sq.train(FORMULA, ROWS, lr=0.01, epochs=5, engine="closed_form")
     assert closed.optimizer is None
     cars = sq.datasets.cars()
-    assert_close(closed.predict(cars), sq.train(FORMULA, ROWS, epochs=5, dtype="float64").predict(cars), rtol=1e-6)
+    assert_close(closed.predict(cars), sq.train(FORMULA, ROWS, lr=0.01, epochs=5, dtype="float64").predict(cars), rtol=1e-6)
 
 
 def test_what_engines_cannot_do_is_said():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from numbers import Real
@@ -30,6 +31,7 @@ class ModelInputs:
     intercept: bool
     where: str | None
     missing: str = "drop"
+    read: Mapping[str, object] | None = None
     fold: str = "batches"
     order_by: str | None = None
     loader: Iterable[object] | None = None
@@ -98,6 +100,8 @@ def open_inputs(inputs: ModelInputs) -> tuple[Formula, Source]:
     if not isinstance(inputs.intercept, bool | np.bool_):
         raise OptionError(f"intercept={inputs.intercept!r} is not a truth value. Give True or False.")
     if inputs.loader is not None:
+        if inputs.read:
+            raise OptionError("read= says how to read a file, and loader= is no file. Leave it out.")
         return _open_loader(inputs, inputs.loader)
     if inputs.X is None and inputs.y is None:
         if inputs.formula is None or inputs.data is None:
@@ -107,9 +111,11 @@ def open_inputs(inputs: ModelInputs) -> tuple[Formula, Source]:
         if not inputs.intercept:
             raise OptionError("intercept=False is for X= and y=. In a formula, write '- 1'.")
         if not isinstance(inputs.formula, str):
-            return parse_formula(inputs.formula), open_source(inputs.data)  # raises the error
-        source = open_source(inputs.data)
+            return parse_formula(inputs.formula), open_source(inputs.data, inputs.read)  # raises the error
+        source = open_source(inputs.data, inputs.read)
         return parse_formula(inputs.formula, source.dot_columns), source
+    if inputs.read:
+        raise OptionError("read= says how to read a file, and X= and y= are no file. Leave it out.")
     if inputs.X is None or inputs.y is None or inputs.formula is not None or inputs.data is not None:
         raise InputError("X= and y= go together, without a formula and data. Give X= and y=, or a formula and data.")
     arrays, names, response = open_xy(inputs.X, inputs.y)
@@ -134,12 +140,13 @@ def open_training(inputs: ModelInputs, seed: int, processes: int = 1) -> tuple[F
             f"loader= has no shards for {processes} processes. Give a formula and data, or X= and y=, or train in one process."
         )
     formula, source = open_inputs(inputs)
-    return formula, *_split_validation(inputs.validation, formula, source, seed)
+    return formula, *_split_validation(inputs, formula, source, seed)
 
 
-def _split_validation(validation: object, formula: Formula, source: Source, seed: int) -> tuple[Source, Source | None]:
+def _split_validation(inputs: ModelInputs, formula: Formula, source: Source, seed: int) -> tuple[Source, Source | None]:
     from squarely.descent import LoaderSource
 
+    validation = inputs.validation
     if validation is None:
         return source, None
     if isinstance(validation, bool):
@@ -164,7 +171,8 @@ def _split_validation(validation: object, formula: Formula, source: Source, seed
         return split_source(source, validation, seed)
     if formula.names is not None and isinstance(validation, tuple):
         return source, _open_pair(validation, formula)
-    return source, open_new_rows(validation, formula.names)
+    is_path = isinstance(validation, (str, bytes, os.PathLike))
+    return source, open_new_rows(validation, formula.names, inputs.read if is_path else None)
 
 
 def _open_pair(validation: tuple[object, ...], formula: Formula) -> Source:

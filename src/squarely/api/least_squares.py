@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 from squarely.api.inputs import ModelInputs, fit_moments, open_inputs, parse_row_filter
 from squarely.data import pass_counter
 from squarely.design import plan_design
-from squarely.errors import InputError
+from squarely.errors import InputError, short_traceback
 from squarely.exact import solve_least_squares
 from squarely.inference import Fit, Preview, build_preview, fit_from_json, infer, merge_fits
 from squarely.storage.disk import read_text
 
 
+@short_traceback
 @pass_counter("residuals")
 def ols(
     formula: str | None = None,
@@ -25,6 +26,7 @@ def ols(
     intercept: bool = True,
     where: str | None = None,
     missing: str = "drop",
+    read: Mapping[str, object] | None = None,
     collinear: str = "drop",
     precision: str = "auto",
     fold: str = "auto",
@@ -43,6 +45,8 @@ def ols(
     X, y : arrays of shapes (n, p) and (n,), or data frames, instead of formula and data. `intercept` adds an intercept to X.
     where : a condition on rows, such as "weight > 3000 and origin == 'usa'". Other rows are left out and counted.
     missing : "drop" leaves out rows with missing values and counts them; "raise" raises a DataError.
+    read : how to read files whose content does not say so, such as {"na_values": ["?"], "delimiter": ";", "skip_rows": 4}.
+        docs/files.md lists the options.
     collinear : "drop" leaves out a column that earlier columns span, and reports it; "raise" raises a DataError.
     precision : arithmetic of the residuals r and of X'r in the refinement of the solution: "extended" (double-double), "double" or
         "auto". "auto" is extended up to ten million numbers, and where doubles leave fewer than ten digits of a coefficient, or of
@@ -71,6 +75,7 @@ def ols(
     return fit_moments(inputs, lambda moments, source: infer(solve(moments, source), source))
 
 
+@short_traceback
 def preview(
     formula: str | None = None,
     data: object = None,
@@ -79,6 +84,7 @@ def preview(
     y: object = None,
     intercept: bool = True,
     where: str | None = None,
+    read: Mapping[str, object] | None = None,
     precision: str = "auto",
     fold: str = "auto",
 ) -> Preview:
@@ -107,6 +113,7 @@ def preview(
     return build_preview(plan_design(*open_inputs(inputs), parse_row_filter(inputs)), fold=fold, precision=precision)
 
 
+@short_traceback
 def load(path: str | os.PathLike[str]) -> Fit:
     """Load a fit that `fit.save(path)` has written.
 
@@ -129,6 +136,7 @@ def load(path: str | os.PathLike[str]) -> Fit:
     return fit_from_json(read_text(path), os.fsdecode(path))
 
 
+@short_traceback
 def merge(fits: Iterable[Fit], *, remove: Iterable[Fit] = (), duplicates: str = "raise") -> Fit:
     """Merge fits of one formula to different rows into the fit of all these rows, without reading a row.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from squarely.api.inputs import ModelInputs, compute_moments, open_training, parse_row_filter, require_complete
 from squarely.data import Source, is_aggregate_only, pass_counter, silent
 from squarely.design import learn_from_rows
-from squarely.errors import OptionError, suggest_name
+from squarely.errors import OptionError, short_traceback, suggest_name
 from squarely.exact import solve_least_squares
 from squarely.moments import Moments, StandardizedProblem, fold_on_device, fold_products, gather_moments
 from squarely.numerics import Array
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _ONE_RUN = ("gradient", "stream")  # options of `train` that `sweep` does not have
 
 
+@short_traceback
 def train(
     formula: str | None = None,
     data: object = None,
@@ -35,7 +36,8 @@ def train(
     intercept: bool = True,
     where: str | None = None,
     missing: str = "drop",
-    lr: float | str = 0.01,
+    read: Mapping[str, object] | None = None,
+    lr: float | str = "auto",
     epochs: int = 1000,
     batch_size: int | None = None,
     shuffle: bool = True,
@@ -82,11 +84,12 @@ def train(
 
     Parameters
     ----------
-    formula, data, X, y, intercept, where, missing : as in `ols`.
+    formula, data, X, y, intercept, where, missing, read : as in `ols`; `read` is for the file of `validation`, too.
     loader : a DataLoader, or another iterable of batches (inputs (m, p), targets (m,) or (m, 1)) of tensors, instead of formula and
         data. Nothing is standardized.
     model : a linear module to train in place, instead of a new nn.Linear.
-    lr : learning rate, or "auto" for the best one in theory. `run.theory` has this rate and the largest one that converges.
+    lr : learning rate, or "auto" for the best one in theory, and torch's default where theory has none; `run.remarks` says which.
+        `run.theory` has the best rate and the largest one that converges.
     epochs : passes over the rows. The loss of all rows is logged at epochs 0 to `epochs`, each before its updates.
     batch_size : rows in a step; None for all rows.
     shuffle, replacement : True for a new order of the rows in each epoch; True for rows drawn independently, with replacement.
@@ -144,6 +147,7 @@ def train(
     return _train(ModelInputs.of(arguments), TrainingOptions.of(arguments), policy, group)
 
 
+@short_traceback
 def sweep(
     formula: str | None = None,
     data: object = None,
@@ -153,6 +157,7 @@ def sweep(
     intercept: bool = True,
     where: str | None = None,
     missing: str = "drop",
+    read: Mapping[str, object] | None = None,
     lr: float | str | Iterable[float | str] = (0.01, 0.001, 0.0001),
     batch_size: int | Iterable[int | None] | None = None,
     seed: int | Iterable[int] = 0,
@@ -170,7 +175,7 @@ def sweep(
 
     Parameters
     ----------
-    formula, data, X, y, intercept, where, missing, validation : as in `train`.
+    formula, data, X, y, intercept, where, missing, read, validation : as in `train`.
     lr, batch_size, seed, momentum, weight_decay : one value or several.
     options : the other options of `train`, such as `epochs`, one value each. `gradient` and `stream` are for `train` only.
 

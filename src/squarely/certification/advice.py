@@ -13,6 +13,7 @@ import numpy as np
 from squarely import theory
 from squarely.certification.certificate import largest_gap
 from squarely.certification.discrepancy import CHANCE_FACTOR, LOSS_NAMES, Discrepancy, join_sentences
+from squarely.certification.rounding import rounding_gap
 from squarely.errors import pluralize
 from squarely.numerics import Array, round_down
 
@@ -40,14 +41,17 @@ def explain_shortfall(case: Discrepancy) -> tuple[str, str]:
             remains = f"The schedule leaves {prediction.remaining_fraction:.2g} of the excess loss, as theory predicts."
             needed = join_sentences(remains, _describe_rates(case), _describe_best_rate(case))
         return "not converged", needed
-    exact = f"In exact arithmetic it would be {predicted:.2g}: the rest is the rounding of"
-    if options.dtype == "float32":
-        return "float32 floor", f"{exact} float32. Train with dtype='float64'."
-    if case.excess <= case.rounding_excess(options.rate, "float64"):
-        return "float64 floor", f"{exact} float64."
+    reach, rest = rounding_gap(case), case.unpredicted_gap
+    exact = f"Theory predicts {predicted:.2g}"
+    if rest <= reach:
+        remedy = " Train with dtype='float64'." if options.dtype == "float32" else ""
+        return (
+            f"{options.dtype} floor",
+            f"{exact}; the rest is rounding of {options.dtype}, which can reach {reach:.2g} here.{remedy}",
+        )
     return "disagree", (
-        f"Theory predicts {predicted:.2g} for this run, and neither rows, columns, learning rate nor precision explain "
-        "the rest: the loop did something other than its options say."
+        f"{exact}, and rounding of {options.dtype} reaches only {reach:.2g}. Rows, columns and learning rate do not explain the "
+        "rest: the loop did something other than its options say."
     )
 
 
@@ -88,7 +92,7 @@ def _judge_losses(case: Discrepancy) -> tuple[str, str]:
         rounding = " or the rounding of float32" if options.dtype == "float32" else ""
         return "not converged", (
             f"LBFGS no longer moves: its own tolerances{rounding} end each of its searches, and more epochs change nothing. Set "
-            "tolerance_grad and tolerance_change to 0 in optimizer_options, with dtype='float64'."
+            "tolerance_grad and tolerance_change to 0 in optimizer_options=, with dtype='float64'."
         )
     trend = "falling" if lbfgs else _classify_trend(case)  # the loss of LBFGS does not fall geometrically
     if trend == "falling":
@@ -251,10 +255,12 @@ def _describe_epochs(case: Discrepancy) -> str:
         return f"It is not at rest yet, and {decay}: no number of epochs will do. Train with weight_decay=0."
     required, best = _count_epochs(case, options.descent), float(advised[0])
     at_best = _count_epochs(case, replace(options.descent, lr=best))
-    more = faster = ""
-    if required is not None:
-        more = f"{pluralize(max(required - case.epochs, 1), 'more epoch')} at lr={options.rate:g} would do."
-        more += _advise_float64(case, options.rate)
-    if at_best is not None and (required is None or at_best < required):
-        faster = f"At the best rate, lr={advised[0]}, {pluralize(at_best, 'epoch')} from the start.{_advise_float64(case, best)}"
-    return join_sentences(more, faster) or f"No number of epochs brings every combination of coefficients within {case.tau:g}."
+    if required is None and at_best is None:
+        return f"No number of epochs brings every combination of coefficients within {case.tau:g}."
+    needed = 0 if required is None else max(required - case.epochs, 1)
+    longer = f"Train {pluralize(needed, 'more epoch')} at lr={options.rate:g}"
+    if at_best is None or (required is not None and at_best >= required):
+        return f"{longer}.{_advise_float64(case, options.rate)}"
+    enough = f"tart over with lr={advised[0]}: {pluralize(at_best, 'epoch')} {'is' if at_best == 1 else 'are'} enough."
+    float64 = _advise_float64(case, min(options.rate, best))  # the smaller rate loses more steps
+    return f"S{enough}{_advise_float64(case, best)}" if required is None else f"{longer}, or s{enough}{float64}"

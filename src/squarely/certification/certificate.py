@@ -29,6 +29,7 @@ class Certificate:
     exact, trained : (p,) the coefficients of both, in the units of the data.
     bse : (p,) the standard errors of `exact`.
     predicted_gap : (p,) trained minus exact as theory predicts it; None if theory has no closed form.
+    rounding_gap : the largest gap, in standard errors, that the rounding of `dtype`, the type of the run, may leave; an estimate.
     excess_loss : L(w) - L*, the standardized loss above its minimum.
     slope : loss and gradient on the rows at the trained coefficients, in float64; None for different rows.
     bound : what that gradient proves without knowledge of the optimum; None for different rows.
@@ -52,6 +53,8 @@ class Certificate:
     trained: Array
     bse: Array
     predicted_gap: Array | None
+    rounding_gap: float
+    dtype: str
     excess_loss: float
     slope: GradientAtSolution | None
     bound: DistanceBound | None
@@ -101,6 +104,7 @@ class Certificate:
             "gradient_norm": slope and slope.norm,
             "gradient_on": slope and slope.basis,
             "bound": bound and {"distance": bound.distance, "excess_loss": bound.excess, "standard_errors": bound.standard_errors},
+            "rounding_gap": None if slope is None else self.rounding_gap,
             "same_rows": self.same_rows,
             "rows": {"exact": self.rows[0].as_dict(), "trained": self.rows[1].as_dict()},
             "validation_rows": self.validation_rows and self.validation_rows.as_dict(),
@@ -137,10 +141,11 @@ class Certificate:
                 ("Distance at most:", "not known" if bound is None else f"{bound.distance:.2e}"),
                 ("Gap at most:", "not known" if bound is None else f"{bound.standard_errors:.2e} std err"),
                 ("Gap predicted:", "not known" if predicted is None else f"{largest_gap(predicted, self.bse):.2e} std err"),
+                (f"Rounding, {self.dtype}:", "not known" if slope is None else f"{self.rounding_gap:.2e} std err"),
             ],
         )
-        footer = [*self._describe_rows(), f"Verdict: {self.verdict}. {self.cause}"]
-        return Page("Certificate", [table, facts], notes=self.notes, footer=footer)
+        verdict = [f"Verdict: {self.verdict}. {self.cause}"]
+        return Page("Certificate", [table, facts], notes=self.notes, footer=self._describe_rows(), lead=verdict)
 
     def _describe_rows(self) -> list[str]:
         """Return the row accounts, if they say more than that every row was used."""

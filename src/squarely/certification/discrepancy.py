@@ -41,6 +41,14 @@ class Discrepancy:
         return largest_gap(self.run.coefficients - self.fit.solution.params, self.fit.standard_errors)
 
     @property
+    def unpredicted_gap(self) -> float:
+        """The largest difference between the gap and the one that theory predicts, in standard errors; NaN without a prediction."""
+        prediction = self.run.prediction
+        if prediction is None:
+            return float("nan")
+        return largest_gap(self.run.coefficients - self.fit.solution.params - prediction.gap, self.fit.standard_errors)
+
+    @property
     def gap_sentence(self) -> str:
         """The distance in a sentence."""
         return f"The largest gap is {self.max_gap:.2g} standard errors."

@@ -11,9 +11,10 @@ import numpy as np
 from squarely import theory
 from squarely.certification.causes import explain_gap
 from squarely.certification.certificate import Certificate, largest_gap
-from squarely.certification.discrepancy import Discrepancy
+from squarely.certification.discrepancy import Discrepancy, join_sentences
 from squarely.certification.gaps import DistanceBound, GradientAtSolution, gradient_at
-from squarely.errors import InputError, OptionError, pluralize, read_float, show_value
+from squarely.certification.rounding import describe_small_gap, rounding_gap
+from squarely.errors import InputError, OptionError, pluralize, read_float, short_traceback, show_value
 from squarely.inference import Fit
 from squarely.moments import Moments, standardize_moments
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _DEPENDENT_ENGINES = {"closed_form": "none: closed form", "moments": "weaker: cross-products"}  # which the fit uses too
 
 
+@short_traceback
 def certify(fit: Fit, run: Training, *, tau: float = 0.01) -> Certificate:
     """Certify how far a training run is from the least squares fit of the same formula, and why.
 
@@ -65,7 +67,9 @@ def certify(fit: Fit, run: Training, *, tau: float = 0.01) -> Certificate:
         )
     same = _has_same_rows(fit.solution.moments, run.moments)
     slope, bound, excess = _measure(fit, run) if same else (None, None, math.nan)
-    verdict, cause = _judge(Discrepancy(fit=fit, run=run, excess=excess, tau=read_float("tau", tau)), same=same)
+    case = Discrepancy(fit=fit, run=run, excess=excess, tau=read_float("tau", tau))
+    reach = rounding_gap(case) if same else math.nan
+    verdict, cause = _judge(case, reach, same=same)
     independent = f"independent: rows, {run.options.gradient}"
     return Certificate(
         names=fit.design.names,
@@ -73,6 +77,8 @@ def certify(fit: Fit, run: Training, *, tau: float = 0.01) -> Certificate:
         trained=run.coefficients,
         bse=fit.standard_errors,
         predicted_gap=run.prediction.gap if same and run.prediction else None,
+        rounding_gap=reach,
+        dtype=run.options.dtype,
         excess_loss=excess,
         slope=slope,
         bound=bound,
@@ -120,7 +126,7 @@ def _measure(fit: Fit, run: Training) -> tuple[GradientAtSolution, DistanceBound
     return slope, DistanceBound(distance=distance, excess=bound, standard_errors=in_se), excess
 
 
-def _judge(case: Discrepancy, *, same: bool) -> tuple[str, str]:
+def _judge(case: Discrepancy, reach: float, *, same: bool) -> tuple[str, str]:
     """Return the verdict and its cause in sentences. The cause that explains most comes first."""
     fit, run, near = case.fit, case.run, case.max_gap <= case.tau
     if not same:
@@ -133,7 +139,8 @@ def _judge(case: Discrepancy, *, same: bool) -> tuple[str, str]:
     if fit.dropped_columns or (run.theory.spectrum.flat_directions and not near):
         return "collinear", _describe_dependence(case)
     if near:
-        return "agree", f"Every coefficient is within {case.tau:g} standard errors; the largest gap is {case.max_gap:.2g}."
+        agree = f"Every coefficient is within {case.tau:g} standard errors; the largest gap is {case.max_gap:.2g}."
+        return "agree", join_sentences(agree, describe_small_gap(case, reach))
     if run.source.is_redrawn:
         return "different rows", (
             f"{case.gap_sentence} The loader has other rows in each epoch, and the fit has those of one pass, so their answers may "

@@ -17,7 +17,8 @@ import typer
 import squarely
 from squarely._version import __version__
 from squarely.cli.exit import exit_code, print_error, print_warnings, process_count
-from squarely.cli.options import DataPath, FormulaText, Json, Missing, Where, takes
+from squarely.cli.flags import page_with_flags
+from squarely.cli.options import DataPath, FormulaText, Json, Missing, Read, Where, read_number, reads, takes
 from squarely.errors import OptionError, SquarelyError
 
 app = typer.Typer(name="squarely", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -28,7 +29,7 @@ def _show(result: Any, *, as_json: bool) -> None:
     if as_json:
         _print_json(result.as_dict())
     else:
-        _print_text(result.summary())
+        _print_text(page_with_flags(result.summary()))
 
 
 def _print_text(text: object) -> None:
@@ -113,6 +114,7 @@ def demo(
 
 @app.command(epilog="Example: squarely ols 'mpg ~ displacement + weight' cars.csv")
 @_with_progress()
+@reads
 def ols(
     formula: FormulaText,
     data: DataPath,
@@ -124,14 +126,15 @@ def ols(
     save: Annotated[Path | None, typer.Option(help="Save the fit as JSON, for squarely predict.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what the fit would read and cost, without a fit.")] = False,
     as_json: Json = False,
+    read: Read = None,
 ) -> None:
     """Fit by least squares and print the summary."""
     if dry_run:
         if save is not None:
             raise OptionError("--dry-run makes no fit, so --save has nothing to save. Leave out one of them.")
-        _show(squarely.preview(formula, data, where=where, precision=precision, fold=fold), as_json=as_json)
+        _show(squarely.preview(formula, data, where=where, read=read, precision=precision, fold=fold), as_json=as_json)
         return
-    fit = squarely.ols(formula, data, where=where, missing=missing, collinear=collinear, precision=precision, fold=fold)
+    fit = squarely.ols(formula, data, where=where, read=read, missing=missing, collinear=collinear, precision=precision, fold=fold)
     if save is not None:
         fit.save(save)
     _show(fit, as_json=as_json)
@@ -141,6 +144,7 @@ def ols(
     epilog="Example: squarely ols 'mpg ~ weight' cars.csv --save fit.json; squarely predict fit.json new.csv -o out.parquet"
 )
 @_with_progress()
+@reads
 def predict(
     model: Annotated[Path, typer.Argument(help="A fit that ols --save has written.", metavar="FIT")],
     data: DataPath,
@@ -150,16 +154,17 @@ def predict(
         str, typer.Option(help="A row that breaks the dependency of a dropped column: nan or allow.")
     ] = "nan",
     as_json: Json = False,
+    read: Read = None,
 ) -> None:
     """Predict new rows from a saved fit: one value a row, empty if a predictor is missing or the fit determines no value."""
     fit = squarely.load(model)
     if out is not None:
         with print_warnings():
-            rows = fit.write_predictions(data, out, unseen=unseen, rank_deficient=rank_deficient)
+            rows = fit.write_predictions(data, out, read=read, unseen=unseen, rank_deficient=rank_deficient)
         _print_json({"rows": rows, "out": str(out)}) if as_json else _print_text(f"{rows:,} predictions written to {out}")
         return
     with print_warnings():
-        values = fit.predict(data, unseen=unseen, rank_deficient=rank_deficient).tolist()
+        values = fit.predict(data, read=read, unseen=unseen, rank_deficient=rank_deficient).tolist()
     if as_json:
         _print_json({"predicted": values})
     else:
@@ -185,6 +190,7 @@ def merge(
 @_under_torchrun
 @_with_progress()
 @takes()
+@reads
 def train(
     formula: FormulaText,
     data: DataPath,
@@ -201,6 +207,7 @@ def train(
     ] = None,
     code: Annotated[bool, typer.Option("--code", help="Print the plain PyTorch script of the run instead.")] = False,
     as_json: Json = False,
+    read: Read = None,
     **options: Any,
 ) -> None:
     """Train nn.Linear by gradient descent and print the run, with theory beside it."""
@@ -209,6 +216,7 @@ def train(
         data,
         where=where,
         missing=missing,
+        read=read,
         checkpoint=save,
         checkpoint_every=checkpoint_every,
         resume=False if resume is None else resume,
@@ -217,29 +225,41 @@ def train(
     if as_json:
         _print_json({**run.as_dict(), **({"code": run.code()} if code else {})})
     else:
-        _print_text(run.code().rstrip("\n") if code else run.summary())
+        _print_text(run.code().rstrip("\n") if code else page_with_flags(run.summary()))
     run.require()
 
 
 @app.command(epilog="Example: squarely sweep 'mpg ~ displacement' cars.csv --lr 0.01 --lr 0.001 --lr 0.0001")
 @_with_progress()
 @takes("epochs", "optimizer", "nesterov", "dtype", "device")
+@reads
 def sweep(
     formula: FormulaText,
     data: DataPath,
     *,
-    lr: Annotated[list[float], typer.Option(help="A learning rate; repeat for several.")] = [0.01, 0.001, 0.0001],  # noqa: B006
+    lr: Annotated[list[str], typer.Option(help="A learning rate, or auto; repeat for several.")] = ["0.01", "0.001", "0.0001"],  # noqa: B006
     batch_size: Annotated[list[int] | None, typer.Option(help="Rows in a step; repeat for several.")] = None,
     momentum: Annotated[list[float], typer.Option(help="Momentum of sgd, in [0, 1); repeat for several.")] = [0.0],  # noqa: B006
     seed: Annotated[list[int], typer.Option(help="Seed of the random start and the order of rows; repeat for several.")] = [0],  # noqa: B006
     where: Where = None,
     missing: Missing = "drop",
     as_json: Json = False,
+    read: Read = None,
     **options: Any,
 ) -> None:
     """Train once for each combination of learning rates, batch sizes, seeds and momenta, all at once, and compare."""
+    rates = [read_number(each) for each in lr]
     result = squarely.sweep(
-        formula, data, where=where, missing=missing, lr=lr, batch_size=batch_size, momentum=momentum, seed=seed, **options
+        formula,
+        data,
+        where=where,
+        read=read,
+        missing=missing,
+        lr=rates,
+        batch_size=batch_size,
+        momentum=momentum,
+        seed=seed,
+        **options,
     )
     _show(result, as_json=as_json)
     result.best.require()
@@ -249,6 +269,7 @@ def sweep(
 @_with_progress()
 @takes("lr", "epochs", "batch_size", "loss", "optimizer", "momentum", "nesterov", "weight_decay", "average", "stop", "engine",
        "gradient", "dtype", "seed", "device")  # fmt: skip
+@reads
 def certify(
     formula: FormulaText,
     data: DataPath,
@@ -257,11 +278,12 @@ def certify(
     where: Where = None,
     missing: Missing = "drop",
     as_json: Json = False,
+    read: Read = None,
     **options: Any,
 ) -> None:
     """Fit both ways and certify how far apart the answers are, and why."""
-    fit = squarely.ols(formula, data, where=where, missing=missing)
-    run = squarely.train(formula, data, where=where, missing=missing, **options)
+    fit = squarely.ols(formula, data, where=where, read=read, missing=missing)
+    run = squarely.train(formula, data, where=where, read=read, missing=missing, **options)
     certificate = squarely.certify(fit, run, tau=tau)
     _show(certificate, as_json=as_json)
     if not certificate.agree:

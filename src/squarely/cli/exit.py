@@ -21,12 +21,15 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, NoReturn
 
+import typer
+
 from squarely._version import __version__
+from squarely.cli.flags import to_flags, use_flags_of
 from squarely.errors import InputError, NumericalError, ProcessError, SquarelyError
 from squarely.show import escape_controls
 
@@ -37,8 +40,9 @@ _PAUSE = 1.0  # seconds
 _SOON = 0.05  # seconds: long enough for a finalizer to end
 
 
-def run(app: Callable[[], Any]) -> None:
+def run(app: typer.Typer) -> None:
     """Run the command line, print its error as one message, and exit."""
+    use_flags_of(app)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal cannot print must not stop the output
     sys.unraisablehook = _resend_interrupt
@@ -85,7 +89,7 @@ def exit_code(error: Exception) -> int:
 def print_error(error: Exception) -> None:
     """Print an error; if all processes raise it, only the first one prints."""
     if is_first_process() or not isinstance(error, SquarelyError) or error.local_only:
-        lines = map(escape_controls, str(error).split("\n"))  # a caret has its own line
+        lines = map(escape_controls, to_flags(str(error)).split("\n"))  # a caret has its own line
         _print("error: " + "\n".join(lines))
 
 
@@ -96,7 +100,7 @@ def print_warnings() -> Iterator[None]:
         warnings.simplefilter("always", UserWarning)
         yield
     for warning in caught:
-        _print(f"warning: {escape_controls(warning.message)}")
+        _print(f"warning: {escape_controls(to_flags(str(warning.message)))}")
 
 
 def _print_internal_error(error: Exception) -> None:
@@ -117,7 +121,7 @@ def _print_interrupt(end: BaseException | None) -> None:
     while end is not None and not (isinstance(end, KeyboardInterrupt) and end.args):
         end = end.__cause__ or end.__context__
     if is_first_process():
-        _print("interrupted" if end is None else escape_controls(end))
+        _print("interrupted" if end is None else escape_controls(to_flags(str(end))))
 
 
 def _print(message: str) -> None:

@@ -17,11 +17,12 @@ from squarely.data.files.hive_partitions import HivePartitionSource, parse_const
 from squarely.data.files.lake_formats import require_no_lake_table
 from squarely.data.files.local_file import LocalFile, named_kind
 from squarely.data.files.paths import find_files, is_pattern
+from squarely.data.files.read_options import ReadOptions, parse_read_options
 from squarely.data.frames.arrays import ArraysSource, named_columns
 from squarely.data.frames.arrow import ArrowSource
 from squarely.data.frames.dataframe import DataFrameSource
 from squarely.data.source import Source
-from squarely.errors import DataError, first_line, pluralize
+from squarely.errors import DataError, OptionError, first_line, pluralize
 from squarely.storage.disk import local_path
 
 _ACCEPTED_DATA = (
@@ -33,22 +34,27 @@ PathLike = str | bytes | os.PathLike[Any]
 _WITH_ARTICLE = {"Parquet": "a Parquet", "Arrow": "an Arrow"}
 
 
-def open_source(data: object) -> Source:
+def open_source(data: object, read: Mapping[str, object] | None = None) -> Source:
     """Open a file, several files, a data frame, a query or a dict of arrays as a Source.
 
     A folder, a pattern or a list of paths stands for the rows of several files of one kind, one file after another. The files of
-    a list keep its order; others are sorted by path.
+    a list keep its order; others are sorted by path. `read` has options of reading files, by the names in `ReadOptions`.
 
     Raises
     ------
     DataError : the data do not exist, or their kind is not supported.
+    OptionError : an option of `read` is unknown, has a wrong value, or does not apply to the data.
 
     >>> open_source({"x": [1.0, 2.0], "y": [3.0, 5.0]}).columns
     {'x': 'list', 'y': 'list'}
     """
+    options = parse_read_options(read)
+    is_file = isinstance(data, (str, bytes, os.PathLike)) or _is_path_list(data)
+    if options.given and not is_file:
+        raise OptionError(f"read= says how to read a file, and the data are of type {type(data).__name__!r}. Leave it out.")
     if isinstance(data, Source):
         return data
-    source = _open_any(data)
+    source = _open_paths(data, options) if is_file else _open_any(data)  # type: ignore[arg-type]
     if indexes := source.indexes:
         names = " and ".join(repr(name) if name else "the column without a name" for name in indexes)
         source.notes += (f"{names} as labels of the rows, an index, which '.' in a formula leaves out",)
@@ -56,8 +62,6 @@ def open_source(data: object) -> Source:
 
 
 def _open_any(data: object) -> Source:
-    if isinstance(data, (str, bytes, os.PathLike)) or _is_path_list(data):
-        return _open_paths(data)
     if isinstance(data, Mapping):
         return ArraysSource(data)
     if isinstance(data, pa.Table):
@@ -131,21 +135,21 @@ def _is_path_list(data: object) -> TypeGuard[Sequence[PathLike]]:
     return isinstance(data, list | tuple) and len(data) > 0 and all(isinstance(path, (str, bytes, os.PathLike)) for path in data)
 
 
-def _open_paths(data: PathLike | Sequence[PathLike]) -> Source:
+def _open_paths(data: PathLike | Sequence[PathLike], options: ReadOptions) -> Source:
     if not isinstance(data, (str, bytes, os.PathLike)):
-        return _open_files([_check_path(os.fsdecode(path)) for path in data], is_list=True)
+        return _open_files([_check_path(os.fsdecode(path)) for path in data], options, is_list=True)
     text = _check_path(os.fsdecode(data))
     path = local_path(text)
     if os.path.isdir(path) or is_pattern(text):
-        return _open_files([text], is_list=False)
+        return _open_files([text], options, is_list=False)
     file = LocalFile.open(path)
     require_no_lake_table([path.absolute()])
-    source = _open_reader(_detect_kind(file, text), file)
+    source = _open_reader(_detect_kind(file, text), file, options)
     source.folder_keys = frozenset(read_folder_keys(path.absolute().parent)).difference(source.columns)
     return source
 
 
-def _open_files(texts: Sequence[str], *, is_list: bool) -> Source:
+def _open_files(texts: Sequence[str], options: ReadOptions, *, is_list: bool) -> Source:
     files = find_files(texts, is_list=is_list)
     kinds: dict[str, LocalFile] = {}
     for file in files.files:
@@ -157,7 +161,7 @@ def _open_files(texts: Sequence[str], *, is_list: bool) -> Source:
             "Give files of one kind, for example by a pattern such as 'folder/*.csv'."
         )
     kind = next(iter(kinds))
-    readers = [_open_reader(kind, file) for file in files.files]
+    readers = [_open_reader(kind, file, options) for file in files.files]
     constants = parse_constants(files.folders)
     if kind == "JSON lines":  # a line may lack a key, so a file may lack it in all lines: it is NULL there
         pairs = list(zip(readers, constants, strict=True))
@@ -199,8 +203,10 @@ def _detect_kind(file: LocalFile, text: str) -> str:
     return found or named or "CSV"
 
 
-def _open_reader(kind: str, file: LocalFile) -> Source:
+def _open_reader(kind: str, file: LocalFile, options: ReadOptions) -> Source:
     """Open a file of a kind, and import its reader only now."""
+    if kind != "CSV":
+        options.require_only((), file.label, kind)
     if kind == "Parquet":
         from squarely.data.files.parquet import ParquetSource
 
@@ -215,10 +221,10 @@ def _open_reader(kind: str, file: LocalFile) -> Source:
         return JsonLinesSource(file)
     from squarely.data.files.csv.source import CsvSource
 
-    return CsvSource(file)
+    return CsvSource(file, options)
 
 
-def open_new_rows(data: Any, names: tuple[str, ...] | None) -> Source:
+def open_new_rows(data: Any, names: tuple[str, ...] | None, read: Mapping[str, object] | None = None) -> Source:
     """Open new rows for a fit; if it was fitted to X and y, with `names` of X, an array (m, p) may come without names.
 
     Raises
@@ -226,7 +232,7 @@ def open_new_rows(data: Any, names: tuple[str, ...] | None) -> Source:
     DataError : the array and X have different numbers of columns, or as `open_source`.
     """
     if names is None or _is_path_list(data) or not isinstance(data, np.ndarray | list | tuple):
-        return open_source(data)
+        return open_source(data, read)
     columns = named_columns(data)
     if len(columns) != len(names):
         raise DataError(f"The new rows have {pluralize(len(columns), 'column')}, and X had {len(names):,}. Give the same columns.")

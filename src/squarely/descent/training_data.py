@@ -95,7 +95,7 @@ class TrainingData:
         if streams and options.replacement:
             raise OptionError(
                 f"replacement=True draws any row at any time, but the rows take {size / 1e6:,.0f} MB and are streamed, once an "
-                "epoch. Hold them in memory with stream=False, or leave replacement out."
+                "epoch. Hold them in memory with stream=False, or leave replacement= out."
             )
         return streams
 

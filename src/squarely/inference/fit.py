@@ -14,11 +14,11 @@ from scipy.special import betaincinv, stdtr, stdtrit
 
 from squarely.data import RowAccount, Source, open_new_rows, open_source, scan_purpose, to_frame, to_series
 from squarely.design import Design, iter_predictions, predict_batches
-from squarely.errors import InputError, OptionError, show_value
+from squarely.errors import InputError, OptionError, short_traceback, show_value
 from squarely.exact import Solution, read_residuals
 from squarely.inference.deserialize import solution_from_json
 from squarely.inference.merge import detach_source, merge_solutions
-from squarely.inference.normality import Normality
+from squarely.inference.plain_numbers import to_plain_numbers
 from squarely.inference.prediction import make_predictor, require_other_file, write_predicted
 from squarely.inference.serialize import solution_to_json
 from squarely.inference.statistics import Statistics, covariance_of, statistics_of
@@ -119,6 +119,7 @@ class Fit(Statistics):
         response, residuals, index = self._read_residuals()
         return to_series(response - residuals, index)
 
+    @short_traceback
     def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
         """Return confidence limits at level 1 - alpha (p, 2): column 0 is the lower limit, column 1 the upper.
 
@@ -135,8 +136,16 @@ class Fit(Statistics):
         """Return the covariance matrix (p, p) of the coefficients, NaN for dropped columns."""
         return to_frame(self.covariance, list(self.design.names), list(self.design.names))
 
+    @short_traceback
     @scan_purpose("predictions")
-    def predict(self, new: object = None, *, unseen: str = "error", rank_deficient: str = "nan") -> Any:
+    def predict(
+        self,
+        new: object = None,
+        *,
+        read: Mapping[str, object] | None = None,
+        unseen: str = "error",
+        rank_deficient: str = "nan",
+    ) -> Any:
         """Predict the response for new rows: one value a row, in the library that the rows are in.
 
         A Spark DataFrame gets a column "predicted"; a Dask DataFrame gives a lazy Series with the partitions and index of the
@@ -151,6 +160,7 @@ class Fit(Statistics):
         Parameters
         ----------
         new : rows, as `ols` takes them; they need not have the response.
+        read : how to read files of new rows, as in `ols`.
         unseen : for a level that the fit has not seen, "error" raises an error that names it, and "nan" predicts NaN.
         rank_deficient : for a row that breaks the dependency of a dropped column, "nan" predicts NaN, and "allow" predicts from the
             columns that were not dropped. The latter depends on the order of terms and on the reference levels.
@@ -161,7 +171,7 @@ class Fit(Statistics):
         """
         if new is None:
             return self.fittedvalues
-        source = open_new_rows(new, self.design.formula.names)
+        source = open_new_rows(new, self.design.formula.names, read)
         return predict_batches(make_predictor(self.solution, rank_deficient), source, unseen=unseen)
 
     def predictions(self, source: Source, *, unseen: str = "error", rank_deficient: str = "nan") -> Iterator[Array]:
@@ -169,9 +179,16 @@ class Fit(Statistics):
         rows = open_new_rows(source, self.design.formula.names)
         return iter_predictions(make_predictor(self.solution, rank_deficient), rows, unseen=unseen)
 
+    @short_traceback
     @scan_purpose("predictions")
     def write_predictions(
-        self, new: object, path: str | os.PathLike[str], *, unseen: str = "error", rank_deficient: str = "nan"
+        self,
+        new: object,
+        path: str | os.PathLike[str],
+        *,
+        read: Mapping[str, object] | None = None,
+        unseen: str = "error",
+        rank_deficient: str = "nan",
     ) -> int:
         """Predict as `predict` does, write the predictions to a file batch by batch, and return the number of rows.
 
@@ -182,10 +199,11 @@ class Fit(Statistics):
         ------
         DataError : as `predict`; or the file cannot be written, or is the file of the data.
         """
-        source = open_source(new)
+        source = open_source(new, read)
         require_other_file(source, path)
         return write_predicted(path, self.predictions(source, unseen=unseen, rank_deficient=rank_deficient))
 
+    @short_traceback
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save the fit as JSON, without its rows; `squarely.load` reads it back.
 
@@ -199,6 +217,7 @@ class Fit(Statistics):
         require_other_file(self.source, path)
         write_text(path, solution_to_json(self.solution, self.source))
 
+    @short_traceback
     def merge(self, *others: Fit, duplicates: str = "raise") -> Fit:
         """Return the fit of the rows of all these fits, as if it had been fitted to them at once. It reads no row.
 
@@ -224,6 +243,7 @@ class Fit(Statistics):
         """
         return merge_fits([self, *others], duplicates=duplicates)
 
+    @short_traceback
     def remove(self, *shards: Fit) -> Fit:
         """Return the fit without the rows of other fits that were merged into it. It reads no row; see `merge` for an example.
 
@@ -252,41 +272,16 @@ class Fit(Statistics):
         return {**self._to_plain(), "cov_params": dict(zip(names, rows, strict=True))}
 
     def _to_plain(self) -> Mapping[str, Any]:
-        """Return every number but the covariances, of which there are p squared."""
-        names, merged = self.design.names, self.solution.merge_record
-        low, high = self._confidence_limits(0.05)
-        vectors = {
+        columns = {
             "params": self.solution.params,
             "bse": self.standard_errors,
             "tvalues": self._t_values(),
             "pvalues": self._p_values(),
             "digits": self.solution.digits,
             "digits_bse": self.solution.digits_bse,
+            "conf_int": np.column_stack(self._confidence_limits(0.05)),
         }
-        return {
-            "formula": self.design.formula.text,
-            "response": self.design.response,
-            **{key: dict(zip(names, values.tolist(), strict=True)) for key, values in vectors.items()},
-            "conf_int": {name: list(limits) for name, *limits in zip(names, low, high, strict=True)},
-            **{name: getattr(self, name) for name in _SCALARS},
-            **{name: getattr(self.normality, name) for name in Normality.__slots__},
-            "categories": {
-                text: {"contrast": c.kind, "levels": list(c.levels), "reference": c.levels[c.position]}
-                for text, c in self.design.categories.items()
-            },
-            "where": self.design.where.text if self.design.where else None,
-            "rows": self.rows.as_dict(),
-            "rounded": dict(self.rows.rounded),
-            "casts": dict(self.rows.casts),
-            "dropped_columns": list(self.dropped_columns),
-            "notes": list(self.design.notes),
-            "method": self.solution.factor.method,
-            "precision": self.solution.precision,
-            "fold": self.fold,
-            "scans": self.solution.scans,
-            "converged": self.solution.converged,
-            "merged": merged and {"rows": list(merged.rows), "removed": list(merged.removed_rows)},
-        }
+        return to_plain_numbers(self, self.solution, columns)
 
     def _repr_html_(self) -> str:
         return self.summary()._repr_html_()
@@ -342,6 +337,3 @@ def merge_fits(fits: Sequence[Fit], removed: Sequence[Fit] = (), *, duplicates: 
     sources = [fit.source for fit in fits]
     parts, without = ([fit.solution for fit in group] for group in (fits, removed))
     return infer(merge_solutions(parts, without, sources, duplicates=duplicates), detach_source(sources))
-
-
-_SCALARS = [field.name for field in fields(Statistics) if field.name not in {"constant_response", "normality", "standard_errors"}]

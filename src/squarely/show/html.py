@@ -20,10 +20,11 @@ _RULE = ";font-weight:bold;border-bottom:1px solid"  # in the color of the text
 _PROSE = "white-space:pre-wrap;overflow-wrap:anywhere"
 
 
-def render_page(title: str, tables: Iterable[str], *, footer: Iterable[str], notes: Sequence[str]) -> str:
-    """Render a heading, tables from `render_pairs` and `render_table`, sentences, and numbered notes."""
+def render_page(title: str, tables: Iterable[str], *, footer: Iterable[str], notes: Sequence[str], lead: Iterable[str] = ()) -> str:
+    """Render a heading, sentences that lead, tables from `render_pairs` and `render_table`, sentences, and numbered notes."""
     lines = ['<div class="tex2jax_ignore mathjax_ignore" style="overflow-x:auto">']
     lines += [_render_element("h3", title)] if title else []
+    lines += [_render_element("p", sentence, style=_PROSE) for sentence in lead]
     lines += tables
     lines += [_render_element("p", sentence, style=_PROSE) for sentence in footer]
     if notes:

@@ -39,12 +39,16 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of results, for printing or a notebook: a title, blocks from top to bottom, sentences below them, numbered notes."""
+    """A page of results, for printing or a notebook.
+
+    A title, sentences that lead, blocks from top to bottom, sentences below them, numbered notes.
+    """
 
     title: str
     blocks: Sequence[KeyValueTable | Table]
     notes: Sequence[str] = ()
     footer: Sequence[str] = ()
+    lead: Sequence[str] = ()
 
     def __repr__(self) -> str:
         return self.as_text(_terminal_width())
@@ -52,6 +56,8 @@ class Page:
     def as_text(self, width: int = WIDTH) -> str:
         """Return the page as text of this many columns."""
         lines = [(" " * ((width - cell_len(line)) // 2) + line).rstrip() for line in wrap_text(escape_controls(self.title), width)]
+        for line in self.lead:
+            lines += wrap_text(escape_controls(line), width)
         for block in self.blocks:
             lines.append("=" * width)
             lines += _lay_out_pairs(block, width) if isinstance(block, KeyValueTable) else _lay_out_table(block, width)
@@ -69,7 +75,7 @@ class Page:
             render_pairs(block.left, block.right) if isinstance(block, KeyValueTable) else render_table(block.header, block.rows)
             for block in self.blocks
         ]
-        return render_page(self.title, tables, footer=self.footer, notes=self.notes)
+        return render_page(self.title, tables, lead=self.lead, footer=self.footer, notes=self.notes)
 
 
 def _terminal_width() -> int:

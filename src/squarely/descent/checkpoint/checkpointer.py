@@ -93,9 +93,7 @@ class Checkpointer:
             if not self._signals.is_single:
                 self._group.barrier()  # torchrun ends all processes once one has ended, whether or not the checkpoint is complete
             done = f"epoch {state.epoch:,}" + (f", batch {state.batch:,}" if state.batch else "")
-            self._signals.raise_pending(
-                f"interrupted at {done}, and saved. Resume with resume={str(folder)!r} (on the command line: --resume {folder})."
-            )
+            self._signals.raise_pending(f"interrupted at {done}, and saved. Resume with resume={str(folder)!r}.")
 
     def _resume(self, state: LoopState, options: TrainingOptions) -> StopReason | None:
         origin = self._policy.origin

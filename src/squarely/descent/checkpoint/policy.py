@@ -61,7 +61,7 @@ def checkpoint_policy(checkpoint: Any, every: Any = None, resume: Any = False) -
     if existing and origin != folder:
         raise OptionError(
             f"The folder {str(folder)!r} holds checkpoints, the newest {existing[0].name!r}, which would be lost. "
-            "Give resume=True to resume from it (on the command line: --resume), or another folder."
+            f"Give resume={str(folder)!r} to resume from it, or another folder."
         )
     is_required = elsewhere is not None and (checkpoint is None or not same)
     return CheckpointPolicy(folder=folder, number=number, unit=unit, origin=origin, is_required=is_required)

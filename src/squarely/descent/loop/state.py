@@ -137,7 +137,7 @@ def with_optimizer_options(options: TrainingOptions, state: LoopState) -> tuple[
         options = replace(options, scheduler_per="batch")
     if isinstance(options.optimizer, str):
         return options, remarks
-    if options.rate not in (first.lr, TrainingOptions().lr):
+    if options.lr not in (first.lr, "auto"):
         remarks = (*remarks, f"The optimizer has lr={first.lr:g} by itself: lr={options.rate:g} is not used.")
     momentum, decay = first.momentum or 0.0, first.weight_decay
     return replace(options, lr=first.lr, momentum=momentum, nesterov=first.nesterov, weight_decay=decay), remarks

@@ -104,13 +104,13 @@ def _require_torch_options(options: TrainingOptions) -> None:
             raise OptionError(f"{name}={mapping!r} is not a dict of options by their names. Give one, such as {{'eps': 1e-6}}.")
     for name in {"lr", "momentum", "nesterov", "weight_decay"} & set(options.optimizer_options):
         if name == "lr" or optimizer == "sgd" or (name == "weight_decay" and options.weight_decay is not None):
-            raise OptionError(f"optimizer_options has {name!r}, which is a separate option. Give {name}= instead.")
+            raise OptionError(f"optimizer_options= has {name!r}, which is a separate option. Give {name}= instead.")
     if options.optimizer_options and not is_named:
         raise OptionError("optimizer_options= go with an optimizer's name or class. A function sets its own.")
     if options.scheduler_options and not isinstance(options.scheduler, str):
         raise OptionError("scheduler_options= go with a scheduler's name or class. A function sets its own.")
     if optimizer != "sgd" and (options.momentum or options.nesterov):
-        raise OptionError("momentum and nesterov belong to optimizer='sgd'; Adam has its own averages. Leave them out.")
+        raise OptionError("momentum= and nesterov= belong to optimizer='sgd'; Adam has its own averages. Leave them out.")
     if options.nesterov and not options.momentum:
         raise OptionError("nesterov=True needs momentum above zero. Give one, such as momentum=0.9.")
     if options.weight_decay is not None and not is_named:
@@ -119,7 +119,7 @@ def _require_torch_options(options: TrainingOptions) -> None:
 
 def _require_compatible(options: TrainingOptions) -> None:
     if options.replacement and options.is_full_batch:
-        raise OptionError("replacement=True draws batches, and without batch_size= every step uses all rows. Give a batch_size.")
+        raise OptionError("replacement=True draws batches, and without batch_size= every step uses all rows. Give batch_size= too.")
     if options.replacement and not options.shuffle:
         raise OptionError("replacement=True draws rows at random, and shuffle=False keeps their order. Leave one of them out.")
     if options.average is not None and options.stop is not None:
@@ -129,12 +129,9 @@ def _require_compatible(options: TrainingOptions) -> None:
     if options.gradient == "closed" and options.loss != "mse":
         raise OptionError(f"gradient='closed' is for loss='mse', not for {options.loss!r}. Use gradient='autograd'.")
     if options.optimizer == "lbfgs" and options.batch_size is not None:
-        raise OptionError("optimizer='lbfgs' evaluates one loss several times a step, and batches differ. Leave batch_size out.")
+        raise OptionError("optimizer='lbfgs' evaluates one loss several times a step, and batches differ. Leave batch_size= out.")
     if options.optimizer == "lbfgs" and options.clip_grad_norm is not None:
-        raise OptionError("optimizer='lbfgs' searches along the unclipped gradient. Leave clip_grad_norm out.")
-    if options.lr == "auto" and options.optimizer != "sgd":
-        optimizer = options.optimizer if isinstance(options.optimizer, str) else "an optimizer of your own"
-        raise OptionError(f"lr='auto' is for optimizer='sgd'; there is no theory of {optimizer}. Try lr=0.01.")
+        raise OptionError("optimizer='lbfgs' searches along the unclipped gradient. Leave clip_grad_norm= out.")
     if stop_distance(options) is not None and options.loss != "mse":
         raise OptionError(f"stop={options.stop!r} is a bound for loss='mse', not for {options.loss!r}. Use another stop=.")
 
@@ -144,7 +141,7 @@ def _require_quadratic(options: TrainingOptions) -> None:
     if options.loss != "mse":
         raise OptionError(f"engine={engine!r} is for loss='mse', not for {options.loss!r}. Use engine='rows'.")
     if options.batch_size is not None:
-        raise OptionError(f"engine={engine!r} has no rows for batches. Leave batch_size out, or use engine='rows'.")
+        raise OptionError(f"engine={engine!r} has no rows for batches. Leave batch_size= out, or use engine='rows'.")
     if "mae" in options.metrics:
         raise OptionError(f"engine={engine!r} cannot compute the metric 'mae', which needs every row. Use 'mse', 'rmse' and 'r2'.")
     if engine == "closed_form":
@@ -171,7 +168,7 @@ def _check_lr(value: Any, dtype: str) -> float | str:
     if isinstance(value, str):
         if value == "auto":
             return value
-        raise OptionError(f"lr={value!r} is not a number. Give one, such as lr=0.01, or 'auto'.")
+        raise OptionError(f"lr={value!r} is not a number. Give one, such as lr=0.01, or lr='auto'.")
     lr = _check_number("lr", value)
     if not (math.isfinite(lr) and lr > 0):
         raise OptionError(f"lr={show_value(value)} is not a learning rate: it must be a finite number above zero. Try lr=0.01.")
@@ -212,8 +209,8 @@ def _check_average(options: TrainingOptions) -> int | None:
     if not 0 <= average < options.epochs:
         last = show_value(int(options.epochs) - 1)
         raise OptionError(
-            f"average={show_value(average)} is not one of the epochs 0 to {last}. Give the first epoch of the average, or True for "
-            "the second half."
+            f"average={show_value(average)} is not one of the epochs 0 to {last}. Give the first epoch, or "
+            "average=True for the second half."
         )
     return average
 
@@ -222,7 +219,7 @@ def _check_metrics(value: Any) -> tuple[str, ...]:
     names = _as_tuple(value)
     for name in names:
         if name not in METRICS:
-            raise OptionError(f"metrics has {name!r}, which is not known. {suggest_name(str(name), METRICS)}")
+            raise OptionError(f"metrics={name!r} is not known. {suggest_name(str(name), METRICS)}")
     return tuple(dict.fromkeys(names))
 
 
@@ -230,7 +227,7 @@ def _check_callbacks(value: Any) -> tuple[Callable[..., Any], ...]:
     functions = _as_tuple(value)
     for function in functions:
         if not callable(function):
-            raise OptionError(f"callbacks has {function!r}, which cannot be called. Give functions of one argument, the epoch.")
+            raise OptionError(f"callbacks={function!r} cannot be called. Give functions of one argument, the epoch.")
     return functions
 
 
@@ -257,7 +254,7 @@ def _check_device(name: str) -> torch.device:
         torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
         raise OptionError(
-            f"device={name!r} cannot be used here. Use 'auto' or 'cpu'. PyTorch says: {first_line(error)}."
+            f"device={name!r} cannot be used here. Use device='auto' or device='cpu'. PyTorch says: {first_line(error)}."
         ) from error
     return device
 

@@ -96,7 +96,9 @@ def _require_parameters_of(optimizer: torch.optim.Optimizer, model: nn.Module) -
 
 def new_optimizer(parameters: Iterable[Any], options: TrainingOptions) -> torch.optim.Optimizer:
     """Return the optimizer of the options for parameters; an OptionError quotes torch where it does not take these options."""
-    keywords: dict[str, Any] = {"lr": options.rate}
+    keywords: dict[str, Any] = {}
+    if isinstance(options.optimizer, str):
+        keywords["lr"] = options.rate
     if options.optimizer == "sgd":
         keywords |= {"momentum": options.momentum, "nesterov": options.nesterov}
     if options.weight_decay is not None:
@@ -122,7 +124,7 @@ def optimizer_of(model: nn.Module, options: TrainingOptions) -> torch.optim.Opti
         what = "clip_grad_norm=" if options.is_full_batch else "batches"
         raise OptionError(
             f"LBFGS evaluates the loss several times a step and searches along its gradient: {what} would change it meanwhile. "
-            f"{'Leave clip_grad_norm out' if options.is_full_batch else 'Give all rows in one batch'}, or use another optimizer."
+            f"{'Leave clip_grad_norm= out' if options.is_full_batch else 'Give all rows in one batch'}, or use another optimizer."
         )
     return result
 
@@ -167,6 +169,15 @@ def weight_decay_of(options: TrainingOptions) -> float | None:
     return None if decay is None else float(decay)
 
 
+def default_rate(optimizer: str) -> float:
+    """Return torch's default learning rate of an optimizer by name.
+
+    >>> default_rate("adadelta")
+    1.0
+    """
+    return float(_read_signature(OPTIMIZERS[optimizer]).parameters["lr"].default)
+
+
 def new_scheduler(optimizer: torch.optim.Optimizer, options: TrainingOptions) -> Any:
     """Return the scheduler of the options for an optimizer, None if they have none."""
     if options.scheduler is None:
@@ -181,10 +192,12 @@ def new_scheduler(optimizer: torch.optim.Optimizer, options: TrainingOptions) ->
     if is_plateau and options.scheduler_per == "batch" and not options.is_full_batch:
         raise OptionError(
             "ReduceLROnPlateau waits for the loss of an epoch, and scheduler_per='batch' would step it after each batch. Leave "
-            "scheduler_per out."
+            "scheduler_per= out."
         )
     if is_plateau and result.mode != "min":
-        raise OptionError("ReduceLROnPlateau has mode='max', which waits for the loss to rise. Use mode='min'.")
+        raise OptionError(
+            "ReduceLROnPlateau has mode='max', which waits for the loss to rise. Give scheduler_options={'mode': 'min'}."
+        )
     return result
 
 
@@ -195,7 +208,7 @@ def try_schedule(scheduler: Any, steps: int, epochs: int) -> None:
         if needed > scheduler.total_steps:
             raise OptionError(
                 f"The scheduler OneCycleLR ends after {scheduler.total_steps:,} steps, and this run takes {needed:,}. Give "
-                f"total_steps={needed}; or epochs={epochs} and steps_per_epoch={-(-needed // epochs)}."
+                f"total_steps={needed}; or steps_per_epoch={-(-needed // epochs)} for its {epochs:,} epochs."
             )
         return
     if scheduler is None or type(scheduler) in _ENDLESS_SCHEDULERS:

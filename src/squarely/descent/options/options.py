@@ -44,7 +44,8 @@ class TrainingOptions:
 
     Attributes
     ----------
-    lr : learning rate, as torch's optimizers take it; "auto" for the best rate on this spectrum.
+    lr : learning rate, as torch's optimizers take it; "auto" for the best rate on this spectrum, or torch's default where theory
+        has none. An optimizer of the user's own has its own.
     epochs : passes over the rows; the loss is logged at epochs 0 to `epochs`, each before the updates that follow it.
     optimizer : a torch optimizer by name ("sgd", "adam", "adamw", "lbfgs", ...), its class, a function of the parameters, or an
         optimizer of the user's own model.
@@ -75,7 +76,7 @@ class TrainingOptions:
 
     __repr__ = short_repr
 
-    lr: float | str = 0.01
+    lr: float | str = "auto"
     epochs: int = 1000
     optimizer: Any = "sgd"
     momentum: float = 0.0

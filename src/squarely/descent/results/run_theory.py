@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,17 +12,16 @@ from squarely import theory
 from squarely.descent.batches.batch_source import RunInputs
 from squarely.descent.options.optimizers import simulate_schedule
 from squarely.descent.options.options import TrainingOptions
-from squarely.errors import join_words, pluralize
+from squarely.errors import pluralize
 from squarely.moments import StandardizedProblem
-from squarely.numerics import Array, round_apart, round_down
+from squarely.numerics import round_apart, round_down
 from squarely.reprs import short_repr
 
-_MAX_REMAINING_ERROR = 0.01  # of the error in the slowest direction, above which a run is warned
+MAX_REMAINING_ERROR = 0.01  # of the error in the slowest direction, above which a run is warned
 _MAX_NOISE_SE = 1.0  # standard errors from the optimum due to the noise of batches, above which a run is warned
 _TRUSTED_FRACTION = 0.25  # of the limit: up to there the first order of reshuffled batches was within 20 % of simulation
 _MAX_GROWTH = 1e3  # times the error of the start, above which a schedule is warned of
 _STALL_FRACTION = 1e-5  # of the error: float32 loses steps that are smaller
-_RATE_FRACTIONS = np.geomspace(1e-4, 0.5, 60)  # of the limit: the candidates of lr="auto" with mini-batches
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -84,72 +83,12 @@ class RunTheory:
         return round_down(min(theory.lr_for_floor(self.noise, self.batches, target), _TRUSTED_FRACTION * self.lr_limit), 2)
 
 
-def resolve_learning_rate(
-    options: TrainingOptions,
-    inputs: RunInputs,
-    start: Callable[[], Array],
-    *,
-    is_plain: bool,
-    checkpoint_rate: Callable[[], float | None] = lambda: None,
-) -> tuple[TrainingOptions, tuple[str, ...]]:
-    """Replace lr="auto" by a number, and say why.
-
-    `start` returns the coefficients (p,) to start from. A run that continues from a checkpoint keeps the `checkpoint_rate`, because
-    the best rate for more epochs may be another one.
-    """
-    if options.lr != "auto":
-        return options, ()
-    rate = checkpoint_rate()
-    if rate is not None:
-        return replace(options, lr=rate), (f"lr='auto' is {rate:.6g}, the rate of the checkpoint that the run continues from.",)
-    lr, why = _find_best_rate(options, inputs, start())
-    options = replace(options, lr=lr)
-    return options, (f"lr='auto' is {round_down(lr, 6)}, {why}.{_state_assumptions(options, inputs, is_plain=is_plain)}",)
-
-
-def _find_best_rate(options: TrainingOptions, inputs: RunInputs, start: Array) -> tuple[float, str]:
-    """Return the best constant rate for all rows; with mini-batches, the one expected to end lowest after these epochs."""
-    problem, lam = inputs.problem, inputs.spectrum
-    if options.is_full_batch:
-        decay = options.weight_decay or 0.0
-        descent = theory.Descent(lr=1.0, momentum=options.momentum, nesterov=options.nesterov, weight_decay=decay)
-        return theory.lr_best(lam, descent), "the best constant rate for this spectrum"
-    noise, batches = inputs.gradient_noise(), _theory_batches(replace(options, lr=1.0), problem.n)
-    limit = theory.batch_lr_limit(noise, batches.batch_size, batches.descent)
-    c = lam.vectors.T @ (start - theory.fixed_point(lam, problem.h))
-    ends = [theory.expected_excess(noise, c, replace(batches, lr=float(part * limit)))(options.epochs) for part in _RATE_FRACTIONS]
-    best = float(_RATE_FRACTIONS[int(np.argmin(ends))] * limit)
-    return best, (
-        f"which theory expects to end lowest after {pluralize(options.epochs, 'epoch')} of these batches, of the rates up to half "
-        "of their limit"
-    )
-
-
-def _state_assumptions(options: TrainingOptions, inputs: RunInputs, *, is_plain: bool) -> str:
-    """State the assumptions of lr='auto' that the options do not meet, in a sentence."""
-    by_batches = not options.is_full_batch
-    left_out = {
-        "a constant rate": options.scheduler is not None,
-        "no weight decay": by_batches and bool(options.weight_decay),
-        "no average of the iterates": options.average is not None,
-        "a new order each epoch": by_batches and not options.shuffle,
-        "the same rows in batches of one size": not inputs.has_even_batches,
-        "Gaussian columns": by_batches and options.standardize is False,
-        "the mean squared error": options.loss != "mse",
-        "no clipping": options.clip_grad_norm is not None,
-        "torch's usual options": bool(options.optimizer_options),
-        "one nn.Linear": not is_plain,
-    }
-    assumed = [name for name, holds in left_out.items() if holds]
-    return f" This assumes {join_words(assumed)}." if assumed else ""
-
-
 def compute_theory(options: TrainingOptions, inputs: RunInputs, *, is_plain: bool) -> RunTheory:
     """Compute limits, rates, floors and warnings; no optimum is needed. `is_plain` is whether the model moves as nn.Linear does."""
     descent, lam, n = options.descent if is_plain else None, inputs.spectrum, inputs.problem.n
     run_theory = RunTheory(spectrum=lam, lr_limit=None, lr_best=None, kappa=lam.kappa, rate=None, warnings=())
     if descent is not None and (inputs.has_even_batches or options.is_full_batch):
-        steps = 1 if options.is_full_batch else _theory_batches(options, n).sizes(n)[0]
+        steps = 1 if options.is_full_batch else theory_batches(options, n).sizes(n)[0]
         with np.errstate(over="ignore"):  # the rate of an epoch may leave the range of doubles
             rate = float(np.float64(theory.rate(lam, descent)) ** steps)
         run_theory = replace(
@@ -164,7 +103,8 @@ def compute_theory(options: TrainingOptions, inputs: RunInputs, *, is_plain: boo
     return replace(run_theory, warnings=tuple(_iter_warnings(run_theory, options, inputs.standardized_kappa)))
 
 
-def _theory_batches(options: TrainingOptions, n: int) -> theory.Batches:
+def theory_batches(options: TrainingOptions, n: int) -> theory.Batches:
+    """Return the batches of a run as theory describes them."""
     return theory.Batches(
         lr=options.rate,
         batch_size=min(options.batch_size or n, n),
@@ -175,7 +115,7 @@ def _theory_batches(options: TrainingOptions, n: int) -> theory.Batches:
 
 
 def _with_batches(run_theory: RunTheory, options: TrainingOptions, problem: StandardizedProblem, noise: theory.Noise) -> RunTheory:
-    batches, n = _theory_batches(options, problem.n), problem.n
+    batches, n = theory_batches(options, problem.n), problem.n
     limit = theory.batch_lr_limit(noise, batches.batch_size, options.descent)
     run_theory = replace(run_theory, noise=noise, batches=batches, lr_limit=limit, floor=None)
     if not options.shuffle or options.weight_decay or options.scheduler is not None or options.average is not None:
@@ -242,18 +182,18 @@ def _warn_of_slowness(run_theory: RunTheory, options: TrainingOptions, descent: 
         return float(np.abs(after[lam.flat_directions :]).max())
 
     error, least = remainder(options.rate), remainder(float(best))
-    if error <= _MAX_REMAINING_ERROR:
+    if error <= MAX_REMAINING_ERROR:
         return
     about = "" if run_theory.batches is None else "about "
     what = "distance to the limit point" if descent.weight_decay else "error"
     verb = "leaves" if options.epochs == 1 else "leave"
     epochs = pluralize(options.epochs, "epoch")
     warning = f"{epochs} at lr={options.rate:g} {verb} {about}{error:.2g} of the {what} in the slowest direction."
-    needed = theory.fewest_epochs(lambda epochs: theory.remaining_fraction(lam, descent, epochs * steps) <= _MAX_REMAINING_ERROR)
+    needed = theory.fewest_epochs(lambda epochs: theory.remaining_fraction(lam, descent, epochs * steps) <= MAX_REMAINING_ERROR)
     if needed is not None:
         stalls = options.dtype == "float32" and options.rate * lam.smallest_eigenvalue < _STALL_FRACTION * (1.0 - options.momentum)
         in_float64 = ", in float64" if stalls else ""
-        warning += f" {about.capitalize()}{pluralize(needed, 'epoch')} would leave {_MAX_REMAINING_ERROR:g}{in_float64}."
+        warning += f" {about.capitalize()}{pluralize(needed, 'epoch')} would leave {MAX_REMAINING_ERROR:g}{in_float64}."
     is_quicker = theory.rate(lam, replace(descent, lr=float(best))) < (1.0 - 1e-6) * theory.rate(lam, descent)
     if is_quicker and least < 0.8 * error:
         warning += f" The best rate is {best}." if run_theory.batches is None else f" Or try lr={best}."

@@ -20,7 +20,7 @@ from squarely.descent.results.predicted_curve import PredictedCurve, predict_cur
 from squarely.descent.results.run_theory import RunTheory
 from squarely.descent.results.summary import describe_rows, list_options, list_outcome, metrics_table, torch_name
 from squarely.design import Check, Design, LinearPredictor, predict_batches, require_rank_deficient
-from squarely.errors import NumericalError
+from squarely.errors import NumericalError, short_traceback
 from squarely.moments import Moments, StandardizedProblem
 from squarely.numerics import Array
 from squarely.reprs import NO_SIGNATURE, public_dir
@@ -130,15 +130,19 @@ class Training:
         """
         return to_frame({name: np.array(values) for name, values in self._history_columns().items()})
 
-    def predict(self, new: object, *, unseen: str = "error", rank_deficient: str = "nan") -> Any:
+    @short_traceback
+    def predict(
+        self, new: object, *, read: Mapping[str, object] | None = None, unseen: str = "error", rank_deficient: str = "nan"
+    ) -> Any:
         """Predict the response for new rows, in its unit: one value a row, in the library of the rows.
 
-        Rows with a gap in a predictor give NaN. `unseen` decides on a level that is not in the training rows: "error" names it,
-        "nan" predicts NaN. Where columns depend on each other, the prediction for a row that breaks the dependency follows from the
-        starting point, not from the rows. Such a row gives NaN, and a warning counts them; `rank_deficient="allow"` predicts it.
+        `read` says how to read files, as in `ols`. Rows with a gap in a predictor give NaN. `unseen` decides on a level that is
+        not in the training rows: "error" names it, "nan" predicts NaN. Where columns depend on each other, the prediction for a row
+        that breaks the dependency follows from the starting point, not from the rows. Such a row gives NaN, and a warning counts
+        them; `rank_deficient="allow"` predicts it.
         """
         require_rank_deficient(rank_deficient)
-        source, problem, w = open_new_rows(new, self.design.formula.names), self.problem, self.result.end
+        source, problem, w = open_new_rows(new, self.design.formula.names, read), self.problem, self.result.end
         predictor = LinearPredictor(
             design=self.design,
             selected=range(len(self.design.columns)),
@@ -172,6 +176,7 @@ class Training:
     def plot(self, ax: None = None) -> Figure: ...
     @overload
     def plot(self, ax: Any) -> Any: ...
+    @short_traceback
     def plot(self, ax: Any = None) -> Any:
         """Draw the loss by epoch with the curve that theory predicts, and beside it the excess over the optimum.
 
@@ -189,6 +194,7 @@ class Training:
         """
         return draw_run(self.options, self.result, self.theory, self.prediction, optimal_loss=self.optimal_loss, ax=ax)
 
+    @short_traceback
     def require(self) -> Training:
         """Return the run itself, or raise a NumericalError if its loss diverged or became not finite."""
         if self.result.has_diverged:
@@ -197,6 +203,7 @@ class Training:
             raise NumericalError(self.result.stop_reason.reason)
         return self
 
+    @short_traceback
     def code(self, data: str | os.PathLike[str] | None = None) -> str:
         """Write the run as a plain PyTorch script that imports nothing from squarely and logs the same losses.
 

@@ -28,7 +28,7 @@ from squarely.numerics import ROUNDOFF, Array, Pair, dd_add, dd_multiply, low_pa
 _ROUNDING = 32.0  # roundoffs that a stored value may be off by: it is itself the result of some arithmetic
 _MOST_LISTED = 6
 _UNSEEN = ("error", "nan")
-_ALLOW_HINT = "rank_deficient='allow' (--rank-deficient allow) predicts such rows too."
+_ALLOW_HINT = "rank_deficient='allow' predicts such rows too."
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from squarely.data.files.csv.diagnosis import read_header, unreadable_error
 from squarely.data.files.csv.encoding import PATTERN_SIGNS, CsvText, copy_as_utf8, find_signs, iter_pieces, read_gzip, strip_padding
 from squarely.data.files.csv.line_ends import LineEnds
 from squarely.data.files.local_file import LocalFile
+from squarely.data.files.read_options import ReadOptions
 from squarely.data.pandas_io import pandas_read_csv_call
 from squarely.data.query import keyboard_interrupts
 from squarely.data.source import BATCH_ROWS, DECIMAL_COMMA, Source
@@ -47,7 +48,7 @@ class CsvSource(Source):
 
     typed, is_file = False, True
 
-    def __init__(self, file: LocalFile) -> None:
+    def __init__(self, file: LocalFile, options: ReadOptions) -> None:
         self.label, self._file = file.label, file
         if "\\" in str(file.path) and PATTERN_SIGNS.search(str(file.path)):
             raise DataError(
