@@ -1,8 +1,8 @@
 """Linear regression by two independent methods: exact least squares with full inference, and gradient descent in PyTorch.
 
-`ols` fits, `preview` says what a fit costs, `load` reads a saved fit, and `merge` combines fits. `train` and `sweep` train.
-`certify` measures how far apart the two answers are and explains why. `progress` shows how many rows are read so far.
-Everything is loaded on first use, so importing squarely is cheap.
+`ols` fits, `preview` shows the first rows of data or what a fit costs, `load` reads a saved fit, and `merge` combines fits.
+`train` and `sweep` train. `certify` measures how far apart the two answers are and explains why. `progress` shows how many rows
+are read so far. Everything is loaded on first use, so importing squarely is cheap.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from squarely.api.progress_bar import progress
     from squarely.certification import Certificate
     from squarely.descent import Sweep, Training
-    from squarely.inference import Fit, Preview
+    from squarely.inference import DataPreview, Fit, Preview
 
 __all__ = [
     "Certificate",
+    "DataPreview",
     "Fit",
     "Preview",
     "Sweep",
@@ -43,7 +44,7 @@ _HOMES = {
     **dict.fromkeys(("certify", "load", "merge", "ols", "preview", "sweep", "train"), "squarely.api"),
     **dict.fromkeys(("Sweep", "Training"), "squarely.descent"),
     "Certificate": "squarely.certification",
-    **dict.fromkeys(("Fit", "Preview"), "squarely.inference"),
+    **dict.fromkeys(("DataPreview", "Fit", "Preview"), "squarely.inference"),
     "progress": "squarely.api.progress_bar",
 }
 

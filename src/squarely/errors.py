@@ -13,6 +13,8 @@
 A message says what was found and what to do. It quotes names and values of the user through `repr`, so that control
 characters in them cannot reach a terminal. It writes an option as `lr=0.1` or `lr=`, which the command line prints as `--lr 0.1`
 or `--lr`.
+
+`ConvergenceWarning` is a warning and not an error: a result is there, and should not be used.
 """
 
 from __future__ import annotations
@@ -64,7 +66,11 @@ class MissingExtraError(SquarelyError, ImportError):
     """An optional package is not installed."""
 
     def __init__(self, verb: str, package: str, extra: str) -> None:
-        super().__init__(f"{verb} needs {package}, which is not installed. Install it with: pip install 'squarely[{extra}]'")
+        name = {"PyTorch": "torch"}.get(package, package)
+        super().__init__(
+            f"{verb} needs {package}, which is not installed. Install it with: pip install {name}, or squarely with its extra: "
+            f"pip install 'squarely[{extra}]'"
+        )
 
 
 class ProcessError(SquarelyError, RuntimeError):
@@ -75,6 +81,10 @@ class ProcessError(SquarelyError, RuntimeError):
 
 class NumericalError(SquarelyError, ArithmeticError):
     """A result that was required to be good is not, or would consist of rounding alone."""
+
+
+class ConvergenceWarning(UserWarning):
+    """A training run diverged, or its loss is not a number."""
 
 
 def short_traceback(function: Callable[P, T]) -> Callable[P, T]:

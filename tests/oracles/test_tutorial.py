@@ -73,7 +73,7 @@ def test_losses_from_the_tutorials_start():
 
 def test_final_loss_and_history(run):
     assert f"{run.history['loss'].iloc[-1]:.4f}" == "0.3533"
-    assert list(run.history.columns) == ["epoch", "loss", "predicted"]
+    assert list(run.history.columns) == ["epoch", "loss", "predicted", "excess"]
     assert run.history["epoch"].tolist() == list(range(1001))
     assert_close(run.history["loss"], run.history["predicted"], rtol=2e-6)  # float32
 

@@ -1,5 +1,6 @@
 """Several files are one source: the same rows as one file with all of them, and nothing that does not fit goes unsaid."""
 
+import gzip
 import json
 import os
 import subprocess
@@ -454,3 +455,32 @@ def test_a_line_of_null_is_no_row(text, tmp_path):
     row = 1 if text.lstrip().startswith("null") else 2
     with pytest.raises(DataError, match=f"row {row} is not an object with names and values"):
         open_source(tmp_path / "a.jsonl")
+
+
+def test_two_copies_of_the_same_rows_are_noted(tmp_path):
+    text = "x,y\n1,2\n2,4\n3,7\n"
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in ("a.csv", "a (1).csv"):
+        (folder / name).write_text(text)
+    (folder / "b.csv").write_text(text.replace("7", "8"))  # of the same size
+    page = " ".join(str(sq.ols("y ~ x", folder).summary()).split())
+    assert "Read with 'a (1).csv' and 'a.csv', which have the same content, so their rows count twice." in page
+    assert page.count("count twice") == 1
+    (folder / "a (1).csv").unlink()
+    (folder / "b.csv.gz").write_bytes(gzip.compress(b"x,y\n5,6\n"))
+    page = " ".join(str(sq.ols("y ~ x", [folder / "a.csv", folder / "b.csv", folder / "b.csv.gz"]).summary()).split())
+    assert "Read with 'b.csv' and 'b.csv.gz', whose rows count twice if one is a compressed copy of the other." in page
+    assert page.count("count twice") == 1
+
+
+def test_equal_names_in_other_folders_are_no_copies(tmp_path):
+    for year in (2020, 2021):
+        (tmp_path / str(year)).mkdir()
+        (tmp_path / str(year) / "data.csv").write_text(f"x,y\n1,2\n2,4\n3,{year}\n")
+    assert "count twice" not in str(sq.ols("y ~ x", tmp_path).summary())
+    for number in range(6):
+        (tmp_path / f"{number}.csv").write_text("x,y\n1,2\n")
+    page = " ".join(str(sq.ols("y ~ x", tmp_path).summary()).split())
+    assert page.count("count twice") == 3
+    assert "Read with 2 more such pairs." in page

@@ -31,6 +31,7 @@ NO_INTERFACE = {
     "numerics",
     "reprs",
     "storage",
+    "types",
 }  # single files, and storage, whose files are imported directly
 
 

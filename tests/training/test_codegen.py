@@ -277,7 +277,7 @@ def test_the_cases_end_as_they_are_to(outcomes):
         "stop: validation": "stopped",
         "no number": "not finite",
     }
-    ends |= {"stop: loss, not yet": "finished", "beyond all numbers": "diverged", "stop: distance": "stopped"}
+    ends |= {"stop: loss, not yet": "epochs used up", "beyond all numbers": "diverged", "stop: distance": "converged"}
     ends |= {"stop: callback": "stopped", "stop: callback before loss": "stopped"}
     assert {name: runs[name].status for name in ends} == ends
     callback = "a callback asked for it"

@@ -107,12 +107,13 @@ def test_a_run_that_diverges_stops_and_names_the_limit(dtype):
     assert "not below the limit 1" in run.warnings[0]
     with pytest.raises(sq.errors.NumericalError, match="past all bounds"):
         run.require()
-    assert sq.train("mpg ~ displacement", CARS, epochs=3).require().status == "finished"
+    assert sq.train("mpg ~ displacement", CARS, epochs=3).require().status == "converged"
 
 
 def test_too_few_epochs_are_warned_of():
-    (warning,) = sq.train("mpg ~ displacement", CARS, lr=0.0001, epochs=100).warnings
-    assert "The best rate is 0.5" in warning
+    slow, shortfall = sq.train("mpg ~ displacement", CARS, lr=0.0001, epochs=100).warnings
+    assert "The best rate is 0.5" in slow
+    assert shortfall.endswith("Give lr=0.5 and epochs=1.")
     assert sq.train("mpg ~ displacement", CARS, lr=0.01).warnings == ()
 
 
@@ -123,7 +124,7 @@ def test_the_best_rate_converges_at_once_on_one_column():
 
 def test_sweep():
     sweep = sq.sweep("mpg ~ displacement", CARS, lr=[2.0, 0.1, 0.0001], epochs=50)
-    assert [run.status for run in sweep.runs] == ["diverged", "finished", "finished"]
+    assert [run.status for run in sweep.runs] == ["diverged", "converged", "epochs used up"]
     assert sweep.best.options.lr == 0.1
     assert sweep.runs[0].model is not sweep.runs[1].model
     assert len({run.result.start.tobytes() for run in sweep.runs}) == 1

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, replace
 from numbers import Real
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import numpy as np
 
-from squarely.data import Source, is_aggregate_only, open_new_rows, open_source, open_xy, require_local, split_source
-from squarely.design import Formula, Where, formula_of, learn_from_rows, learn_in_engine, parse_formula, parse_where
+from squarely.data import (
+    CachedSource,
+    Source,
+    is_aggregate_only,
+    open_new_rows,
+    open_source,
+    open_xy,
+    read_cache_limit,
+    require_local,
+    split_source,
+)
+from squarely.design import Formula, Where, formula_of, learn_from_rows, learn_in_engine, parse_formula, parse_where, plan_design
 from squarely.errors import DataError, IllConditionedError, InputError, OptionError, pluralize, require_one_of, show_value
-from squarely.inference import Fit
+from squarely.inference import Fit, infer
 from squarely.moments import Moments, choose_fold, fallback_remark, gather_in_engine, gather_moments
+from squarely.types import Missing
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from squarely.exact import Solution
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -44,10 +58,10 @@ class ModelInputs:
         return cls(**{field.name: arguments[field.name] for field in fields(cls) if field.name in arguments})
 
 
-def fit_moments(inputs: ModelInputs, fit: Callable[[Moments, Source], Fit]) -> Fit:
-    """Return `fit(moments, source)`, with moments from the engine that has the rows or from the rows themselves.
+def fit_moments(inputs: ModelInputs, solve: Callable[[Moments, Source], Solution]) -> Fit:
+    """Fit with `solve(moments, source)`, with moments from the engine that has the rows or from the rows themselves.
 
-    With fold="auto", the rows are read after all if the moments of the engine are too inexact for `fit`.
+    With fold="auto", the rows are read after all if the moments of the engine are too inexact for `solve`.
     """
     formula, source = open_inputs(inputs)
     remarks: tuple[str, ...] = ()
@@ -56,18 +70,42 @@ def fit_moments(inputs: ModelInputs, fit: Callable[[Moments, Source], Fit]) -> F
             raise OptionError(f"order_by={inputs.order_by!r} is not the name of a column. Give one, such as order_by='time'.")
         source = source.sort_by(inputs.order_by)
         remarks = (f"Rows in the order of {inputs.order_by!r}.",)
-
-    def fit_with(moments: Moments, *more: str) -> Fit:
-        return fit(replace(moments, remarks=(*moments.remarks, *remarks, *more)), source)
-
     in_engine = choose_fold(inputs.fold, source, formula) != "batches"
-    moments = compute_moments(inputs, formula, source, in_engine=in_engine)
+    with parse_once(inputs, formula, source) as stored:
+
+        def fit_with(moments: Moments, *more: str) -> Fit:
+            all_remarks = (*moments.remarks, *remarks, *more, *_storage_remarks(stored))
+            return infer(solve(replace(moments, remarks=all_remarks), stored), source)
+
+        moments = compute_moments(inputs, formula, stored, in_engine=in_engine)
+        try:
+            return fit_with(moments)
+        except IllConditionedError as error:
+            if not in_engine or inputs.fold != "auto" or is_aggregate_only(source):
+                raise
+            return fit_with(compute_moments(inputs, formula, stored, in_engine=False), fallback_remark(moments, error))
+
+
+@contextmanager
+def parse_once(inputs: ModelInputs, formula: Formula, source: Source, processes: int = 1) -> Iterator[Source]:
+    """Yield a source that stores the columns of the model while this context lasts, if the rows are parsed from text.
+
+    Each of several processes stores its share of the limit in memory.
+    """
+    if not source.is_parsed:
+        yield source
+        return
+    limit = read_cache_limit() // processes
+    plan = plan_design(formula, source, parse_row_filter(inputs))
+    stored = CachedSource(source, *plan.inputs.columns(plan.where), limit)
     try:
-        return fit_with(moments)
-    except IllConditionedError as error:
-        if not in_engine or inputs.fold != "auto" or is_aggregate_only(source):
-            raise
-        return fit_with(compute_moments(inputs, formula, source, in_engine=False), fallback_remark(moments, error))
+        yield stored
+    finally:
+        stored.release()
+
+
+def _storage_remarks(source: Source) -> tuple[str, ...]:
+    return source.remarks if isinstance(source, CachedSource) else ()
 
 
 def compute_moments(inputs: ModelInputs, formula: Formula, source: Source, *, in_engine: bool) -> Moments:
@@ -80,7 +118,7 @@ def compute_moments(inputs: ModelInputs, formula: Formula, source: Source, *, in
 
 def parse_row_filter(inputs: ModelInputs) -> Where | None:
     """Parse `where=`, and check that `missing=` has a valid value."""
-    require_one_of("missing", inputs.missing, ("drop", "raise"))
+    require_one_of("missing", inputs.missing, get_args(Missing))
     return None if inputs.where is None else parse_where(inputs.where)
 
 
@@ -133,13 +171,17 @@ def _open_loader(inputs: ModelInputs, loader: Iterable[object]) -> tuple[Formula
     return formula_of(source.names, source.response, intercept=bias), source
 
 
-def open_training(inputs: ModelInputs, seed: int, processes: int = 1) -> tuple[Formula, Source, Source | None]:
-    """Return the formula, the rows to train on and the rows to validate on: a fraction of the rows, or other data."""
+def open_training(inputs: ModelInputs, seed: int, contexts: ExitStack, processes: int = 1) -> tuple[Formula, Source, Source | None]:
+    """Return the formula, the rows to train on and the rows to validate on: a fraction of the rows, or other data.
+
+    Rows of text are parsed once in `contexts`.
+    """
     if inputs.loader is not None and processes > 1:
         raise OptionError(
             f"loader= has no shards for {processes} processes. Give a formula and data, or X= and y=, or train in one process."
         )
     formula, source = open_inputs(inputs)
+    source = contexts.enter_context(parse_once(inputs, formula, source, processes))
     return formula, *_split_validation(inputs, formula, source, seed)
 
 

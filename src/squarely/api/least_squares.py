@@ -5,31 +5,33 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from functools import partial
+from typing import overload
 
 from squarely.api.inputs import ModelInputs, fit_moments, open_inputs, parse_row_filter
-from squarely.data import pass_counter
+from squarely.data import open_source, pass_counter
 from squarely.design import plan_design
 from squarely.errors import InputError, short_traceback
 from squarely.exact import solve_least_squares
-from squarely.inference import Fit, Preview, build_preview, fit_from_json, infer, merge_fits
+from squarely.inference import DataPreview, Fit, Preview, build_preview, fit_from_json, merge_fits, preview_data
 from squarely.storage.disk import read_text
+from squarely.types import Collinear, Data, Duplicates, Fold, Missing, Precision
 
 
 @short_traceback
 @pass_counter("residuals")
 def ols(
     formula: str | None = None,
-    data: object = None,
+    data: Data | None = None,
     *,
     X: object = None,
     y: object = None,
     intercept: bool = True,
     where: str | None = None,
-    missing: str = "drop",
+    missing: Missing = "drop",
     read: Mapping[str, object] | None = None,
-    collinear: str = "drop",
-    precision: str = "auto",
-    fold: str = "auto",
+    collinear: Collinear = "drop",
+    precision: Precision = "auto",
+    fold: Fold = "auto",
     order_by: str | None = None,
 ) -> Fit:
     """Fit a linear regression by ordinary least squares.
@@ -71,31 +73,63 @@ def ols(
     {'Intercept': 0.8, 'x': 2.3}
     """
     inputs = ModelInputs.of(locals())
-    solve = partial(solve_least_squares, collinear=collinear, precision=precision)
-    return fit_moments(inputs, lambda moments, source: infer(solve(moments, source), source))
+    return fit_moments(inputs, partial(solve_least_squares, collinear=collinear, precision=precision))
+
+
+@overload
+def preview(data: Data, /, *, read: Mapping[str, object] | None = None) -> DataPreview: ...
+
+
+@overload
+def preview(*, data: Data, read: Mapping[str, object] | None = None) -> DataPreview: ...
+
+
+@overload
+def preview(
+    formula: str,
+    data: Data,
+    *,
+    where: str | None = None,
+    read: Mapping[str, object] | None = None,
+    precision: Precision = "auto",
+    fold: Fold = "auto",
+) -> Preview: ...
+
+
+@overload
+def preview(
+    *,
+    X: object,
+    y: object,
+    intercept: bool = True,
+    where: str | None = None,
+    precision: Precision = "auto",
+    fold: Fold = "auto",
+) -> Preview: ...
 
 
 @short_traceback
 def preview(
-    formula: str | None = None,
-    data: object = None,
+    formula: Data | None = None,
+    data: Data | None = None,
     *,
     X: object = None,
     y: object = None,
     intercept: bool = True,
     where: str | None = None,
     read: Mapping[str, object] | None = None,
-    precision: str = "auto",
-    fold: str = "auto",
-) -> Preview:
-    """Return what `ols` would read and cost, without a fit: passes, columns, coefficients, cells, bytes.
+    precision: Precision = "auto",
+    fold: Fold = "auto",
+) -> Preview | DataPreview:
+    """Look at data before a fit: at the first rows, or with a formula at what `ols` would read and cost.
 
-    `preview` makes no pass over the rows, so what depends on one, such as the number of levels, is unknown. The parameters are
-    those of `ols`.
+    `preview(data)` shows the columns with their first values, the dialect of a file, and what is taken for missing. With a
+    formula, `preview` makes no pass over the rows, so what depends on one, such as the number of levels, is unknown. The
+    parameters are those of `ols`.
 
     Returns
     -------
-    Preview : `print(plan.summary())` shows it.
+    DataPreview, or with a formula Preview : `print(plan.summary())` shows it.
 
     Raises
     ------
@@ -108,7 +142,13 @@ def preview(
     ('Intercept', 'poly(x, 2)[1]', 'poly(x, 2)[2]')
     >>> [purpose for purpose, _ in plan.passes]
     ['ranges', 'polynomials', 'cross-products', 'residuals']
+    >>> [(column.name, column.kind, column.values) for column in preview({"x": [1.5, None, 2.0]}).columns]
+    [('x', 'number', (1.5, None, 2.0))]
     """
+    if data is None and not (isinstance(formula, str) and "~" in formula) and X is None and y is None:
+        formula, data = None, formula
+    if formula is None and data is not None and X is None and y is None:
+        return preview_data(open_source(data, read))
     inputs = ModelInputs.of(locals())
     return build_preview(plan_design(*open_inputs(inputs), parse_row_filter(inputs)), fold=fold, precision=precision)
 
@@ -137,7 +177,7 @@ def load(path: str | os.PathLike[str]) -> Fit:
 
 
 @short_traceback
-def merge(fits: Iterable[Fit], *, remove: Iterable[Fit] = (), duplicates: str = "raise") -> Fit:
+def merge(fits: Iterable[Fit], *, remove: Iterable[Fit] = (), duplicates: Duplicates = "raise") -> Fit:
     """Merge fits of one formula to different rows into the fit of all these rows, without reading a row.
 
     Parameters

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from numbers import Real
 from typing import TYPE_CHECKING
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING
 from squarely.api.inputs import ModelInputs, compute_moments, open_training, parse_row_filter, require_complete
 from squarely.data import Source, is_aggregate_only, pass_counter, silent
 from squarely.design import learn_from_rows
-from squarely.errors import OptionError, short_traceback, suggest_name
+from squarely.errors import ConvergenceWarning, OptionError, short_traceback, suggest_name
 from squarely.exact import solve_least_squares
 from squarely.moments import Moments, StandardizedProblem, fold_on_device, fold_products, gather_moments
 from squarely.numerics import Array
@@ -124,7 +126,7 @@ def train(
 
     Returns
     -------
-    Training : if the run diverged, `run.status` and `run.warnings` say so.
+    Training : `run.status` says how the run ended and `run.distance_se` how near. If it diverged, a ConvergenceWarning says so.
 
     Raises
     ------
@@ -144,7 +146,11 @@ def train(
 
     group = current_group()
     policy = group.run_on_all(lambda: checkpoint_policy(checkpoint, checkpoint_every, resume))
-    return _train(ModelInputs.of(arguments), TrainingOptions.of(arguments), policy, group)
+    with ExitStack() as contexts:
+        run = _train(ModelInputs.of(arguments), TrainingOptions.of(arguments), policy, group, contexts)
+    if group.rank == 0:
+        _warn_of_failure(run)
+    return run
 
 
 @short_traceback
@@ -207,25 +213,37 @@ def sweep(
     inputs, grid = ModelInputs.of(arguments), descent.make_grid(varied | options)
     seeds = dict.fromkeys(run.seed for run in grid.options)
     if len(seeds) == 1 or not isinstance(validation, Real):
-        return _sweep_one_split(inputs, grid)
-    grids = [replace(grid, options=tuple(run for run in grid.options if run.seed == seed)) for seed in seeds]
-    return descent.join_sweeps([_sweep_one_split(inputs, each) for each in grids], grid)
+        result = _sweep_one_split(inputs, grid)
+    else:
+        grids = [replace(grid, options=tuple(run for run in grid.options if run.seed == seed)) for seed in seeds]
+        result = descent.join_sweeps([_sweep_one_split(inputs, each) for each in grids], grid)
+    _warn_of_failure(result.best)
+    return result
+
+
+def _warn_of_failure(run: Training) -> None:
+    """Warn of a run whose loss diverged or is not a number, in the line that called `train` or `sweep`."""
+    if run.has_failed:
+        warnings.warn(run.warnings[-1], ConvergenceWarning, stacklevel=4)  # `short_traceback` is a frame, too
 
 
 @pass_counter("training rows", "residuals")
 def _sweep_one_split(inputs: ModelInputs, grid: Grid) -> Sweep:
     from squarely import descent
 
-    formula, source, held_out = open_training(inputs, grid.options[0].seed)
-    moments = compute_moments(inputs, formula, source, in_engine=is_aggregate_only(source))
-    _require_complete_validation(inputs, moments, held_out)
-    sweep = descent.train_grid(moments, source, grid, validation=held_out)
-    optimum = _optimum(moments, source)
-    return sweep if optimum is None else descent.with_predictions(sweep, optimum)
+    with ExitStack() as contexts:
+        formula, source, held_out = open_training(inputs, grid.options[0].seed, contexts)
+        moments = compute_moments(inputs, formula, source, in_engine=is_aggregate_only(source))
+        _require_complete_validation(inputs, moments, held_out)
+        sweep = descent.train_grid(moments, source, grid, validation=held_out)
+        optimum = _optimum(moments, source)
+        return sweep if optimum is None else descent.with_predictions(sweep, optimum)
 
 
 @pass_counter("training rows", "residuals")
-def _train(inputs: ModelInputs, options: TrainingOptions, policy: CheckpointPolicy | None, group: ProcessGroup) -> Training:
+def _train(
+    inputs: ModelInputs, options: TrainingOptions, policy: CheckpointPolicy | None, group: ProcessGroup, contexts: ExitStack
+) -> Training:
     """Train; only then solve for the optimum, which the predicted curve needs."""
     from squarely import descent
 
@@ -233,7 +251,7 @@ def _train(inputs: ModelInputs, options: TrainingOptions, policy: CheckpointPoli
         lambda: descent.check_options(replace(options, device=group.resolve_device(options.device)), inputs.model)
     )
     with silent(group.rank > 0):
-        formula, source, held_out = group.run_on_all(lambda: open_training(inputs, options.seed, group.size))
+        formula, source, held_out = group.run_on_all(lambda: open_training(inputs, options.seed, contexts, group.size))
         shard = group.shard(source)
         if is_aggregate_only(source):  # an engine sums up all rows at once
             moments = compute_moments(inputs, formula, source, in_engine=True)

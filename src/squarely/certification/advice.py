@@ -122,7 +122,7 @@ def _judge_stalled(case: Discrepancy, trend: str) -> tuple[str, str]:
         more = "Try more epochs, a smaller rate or a schedule."
         return "not converged", join_sentences(leads, more, _describe_best_rate(case, within=case.epochs))
     rounding = " or the rounding of float32" if options.dtype == "float32" and case.is_rounding("float32") else ""
-    noise = f"The noise of its batches{rounding} keeps it away{slow}: a smaller rate, a schedule or "
+    noise = f"Mini-batch noise{rounding} keeps it away{slow}: a smaller rate, a schedule or "
     limit, advised = "", facts.rate_and_limit
     if advised is not None and facts.lr_limit is not None and options.scheduler is None and options.rate >= facts.lr_limit:
         limit = f"lr={options.rate:g} is not below {advised[1]}, the limit {facts.limit_label}: try lr={advised[0]}."
@@ -200,7 +200,7 @@ def _judge_expected(case: Discrepancy) -> tuple[str, str]:
         least = "at least " if facts.is_floor_rough else ""
         return "not converged", join_sentences(
             "The start still matters, so more epochs bring it nearer.",
-            f"The noise of batches alone keeps it {least}about {facts.floor_se:.2g} away at lr={run.options.rate:g};",
+            f"Mini-batch noise alone keeps it {least}about {facts.floor_se:.2g} away at lr={run.options.rate:g};",
             f"lr={facts.rate_for_distance(tau)} would bring that to about {tau:g}.",
             best,
         )
@@ -259,7 +259,7 @@ def _describe_epochs(case: Discrepancy) -> str:
         return f"No number of epochs brings every combination of coefficients within {case.tau:g}."
     needed = 0 if required is None else max(required - case.epochs, 1)
     longer = f"Train {pluralize(needed, 'more epoch')} at lr={options.rate:g}"
-    if at_best is None or (required is not None and at_best >= required):
+    if at_best is None or (required is not None and at_best >= needed):  # to go on is quicker
         return f"{longer}.{_advise_float64(case, options.rate)}"
     enough = f"tart over with lr={advised[0]}: {pluralize(at_best, 'epoch')} {'is' if at_best == 1 else 'are'} enough."
     float64 = _advise_float64(case, min(options.rate, best))  # the smaller rate loses more steps

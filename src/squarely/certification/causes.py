@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from squarely.certification.advice import explain_shortfall
-from squarely.certification.discrepancy import CHANCE_FACTOR, LOSS_NAMES, Discrepancy, join_sentences
+from squarely.certification.discrepancy import CHANCE_FACTOR, LOSS_NAMES, Discrepancy, in_standard_errors, join_sentences
 from squarely.errors import join_words, pluralize
 from squarely.numerics import ROUNDOFF
 
@@ -47,7 +47,7 @@ def _judge_frozen(case: Discrepancy) -> tuple[str, str] | None:
     remaining = case.distance(w)
     if not remaining > case.tau:
         return None
-    return "frozen", f"{what} The best of the others is {remaining:.2g} standard errors from least squares. Train all parameters."
+    return "frozen", f"{what} The best of the others is {in_standard_errors(remaining)} from least squares. Train all parameters."
 
 
 def _judge_other_loss(case: Discrepancy) -> tuple[str, str] | None:
@@ -62,7 +62,7 @@ def _judge_other_loss(case: Discrepancy) -> tuple[str, str] | None:
     ratio = 1.0 + case.excess * float(run.problem.scale[-1]) ** 2 / least if least > 0 else np.inf
     near = f", and the run is within {away:.2g} of it" if away > case.tau else ""
     return "other loss", (
-        f"The training minimized the {LOSS_NAMES[run.options.loss]}. Its optimum is about {move:.2g} standard errors from that of "
+        f"The training minimized the {LOSS_NAMES[run.options.loss]}. Its optimum is about {in_standard_errors(move)} from that of "
         f"least squares{near}, so the gap is not an error. Its mean squared error is {ratio:.4g} times the least. loss='mse' is "
         "least squares."
     )
@@ -116,15 +116,15 @@ def _judge_batches(case: Discrepancy) -> tuple[str, str] | None:
         if facts.is_floor_rough or facts.noise.gaussian:
             return None
         if run.options.dtype == "float32" and case.is_rounding("float32"):
-            return "float32 floor", "What the noise of batches does not explain has the size of the rounding of float32."
+            return "float32 floor", "Mini-batch noise does not explain the rest, which has the size of the rounding of float32."
         return "disagree", (
-            f"The noise of batches explains {facts.floor_se:.2g} on average, and not as much: the loop did something other than "
-            "its options say, or the rows are in an order that matters."
+            f"Mini-batch noise explains only {facts.floor_se:.2g} on average: the loop did something other than its options say, "
+            "or the rows are in an order that matters."
         )
     least = "at least " if facts.is_floor_rough else ""
     return "batch noise", join_sentences(
-        f"The noise of batches of {pluralize(facts.batches.batch_size, 'row')} keeps it {least}about {facts.floor_se:.2g} standard",
-        f"errors away from the optimum at lr={run.options.rate:g}, for any number of epochs.",
-        f"lr={facts.rate_for_distance(tau)} would bring that to about {tau:g}; a schedule that decays to zero and average=True",
-        "bring it nearer too.",
+        f"Mini-batch noise keeps it {least}about {in_standard_errors(facts.floor_se)} from the optimum at lr={run.options.rate:g},",
+        f"with {pluralize(facts.batches.batch_size, 'row')} a batch, no matter how long you train.",
+        f"lr={facts.rate_for_distance(tau)} would bring that to about {tau:g}; a schedule that decays to zero or average=True",
+        "brings it nearer too.",
     )

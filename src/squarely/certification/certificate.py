@@ -14,6 +14,7 @@ from squarely.errors import NumericalError
 from squarely.numerics import Array
 from squarely.reprs import NO_SIGNATURE, public_dir
 from squarely.show import KeyValueTable, Page, Table
+from squarely.types import Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +65,7 @@ class Certificate:
     tau: float
     digits: float
     evidence: str
-    verdict: str
+    verdict: Verdict
     cause: str
     notes: tuple[str, ...] = ()
 

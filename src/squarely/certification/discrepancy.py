@@ -51,7 +51,7 @@ class Discrepancy:
     @property
     def gap_sentence(self) -> str:
         """The distance in a sentence."""
-        return f"The largest gap is {self.max_gap:.2g} standard errors."
+        return f"The largest gap is {in_standard_errors(self.max_gap)}."
 
     @property
     def epochs(self) -> int:
@@ -131,8 +131,8 @@ class Discrepancy:
 
     def describe_decay(self, rest: Array) -> str:
         """Say how far weight decay moves the point of rest."""
-        by = self.distance(rest)
-        return f"weight_decay={self.largest_decay:g} moves the point at which training comes to rest by {by:.2g} standard errors"
+        by = in_standard_errors(self.distance(rest))
+        return f"weight_decay={self.largest_decay:g} moves the point at which training comes to rest by {by}"
 
     def distance(self, w: Array, v: Array | None = None) -> float:
         """Return the distance of w (p,) from v (p,), by default the optimum, in standardized columns, in standard errors."""
@@ -173,6 +173,12 @@ class Discrepancy:
 
 def _group_decay(group: dict[str, Any]) -> float:
     return float(group.get("weight_decay", 0.0)) + float(group.get("lambd", 0.0))  # ASGD has `lambd`
+
+
+def in_standard_errors(distance: float) -> str:
+    """Write a distance in standard errors, in two digits."""
+    number = f"{distance:.2g}"
+    return f"{number} standard error{'' if number == '1' else 's'}"
 
 
 def join_sentences(*sentences: str) -> str:

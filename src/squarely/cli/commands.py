@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from functools import wraps
 from pathlib import Path
@@ -16,50 +15,60 @@ import typer
 
 import squarely
 from squarely._version import __version__
+from squarely.cli.command_group import Command, CommandGroup, context_settings
 from squarely.cli.exit import exit_code, print_error, print_warnings, process_count
 from squarely.cli.flags import page_with_flags
-from squarely.cli.options import DataPath, FormulaText, Json, Missing, Read, Where, read_number, reads, takes
-from squarely.errors import OptionError, SquarelyError
+from squarely.cli.options import (
+    CHECKPOINTS,
+    DATA,
+    OUTPUT,
+    STOPPING,
+    SWEEP,
+    TRAINING,
+    Collinear,
+    DataPath,
+    Duplicates,
+    Fold,
+    FormulaText,
+    Json,
+    Missing,
+    Precision,
+    RankDeficient,
+    Read,
+    Unseen,
+    Where,
+    read_number,
+    reads,
+    takes,
+)  # fmt: skip
+from squarely.cli.output import print_json, print_text, show
+from squarely.cli.topics import list_topics, read_topic
+from squarely.errors import ConvergenceWarning, OptionError, SquarelyError
 
-app = typer.Typer(name="squarely", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-
-
-def _show(result: Any, *, as_json: bool) -> None:
-    """Print the summary of a result, or its numbers as JSON."""
-    if as_json:
-        _print_json(result.as_dict())
-    else:
-        _print_text(page_with_flags(result.summary()))
-
-
-def _print_text(text: object) -> None:
-    """Print; the reader of a pipe, such as head, may close it before the end."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(141) from None  # 128 + SIGPIPE, as in a shell; 1 is a numerical "no"
-
-
-def _print_json(numbers: Mapping[str, Any]) -> None:
-    """Print strict JSON, in which NaN and infinities are null."""
-    from squarely.storage.json_fields import to_json  # it loads NumPy, which --help does without
-
-    _print_text(json.dumps(to_json(numbers, lambda x: None), allow_nan=False, indent=2))
+app = typer.Typer(
+    name="squarely",
+    cls=CommandGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # its boxes leave no room for the help at 60 columns, and a pipe cannot use them
+    context_settings=context_settings(),
+)
 
 
 def _version(requested: bool) -> None:
     if requested:
-        _print_text(f"squarely {__version__}")
+        print_text(f"squarely {__version__}")
         raise typer.Exit
 
 
 @app.callback()
 def _main(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("-V", "--version", callback=_version, is_eager=True, metavar="", help="Print the version.")
+    ] = False,
 ) -> None:
-    """Linear regression by two independent methods, exact and trained, and how far apart they are."""
+    """Linear regression by two independent methods, exact and trained."""
     if process_count() > 1 and context.invoked_subcommand != "train":
         raise OptionError(
             f"squarely {context.invoked_subcommand} runs in one process, and there are {process_count()} of them. Start it without "
@@ -92,13 +101,14 @@ def _under_torchrun(command: Callable[..., None]) -> Callable[..., None]:
 @contextmanager
 def _with_progress() -> Iterator[None]:
     """Show a progress bar; `squarely.progress` is imported when the command runs, so that `--help` is fast."""
-    with squarely.progress():
+    with warnings.catch_warnings(), squarely.progress():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the page says it
         yield
 
 
-@app.command(epilog="Example: squarely demo --out squarely-demo")
+@app.command(cls=Command, epilog="Example: squarely demo --out squarely-demo")
 def demo(
-    out: Annotated[Path, typer.Option("--out", help="The folder for the figures.")] = Path("squarely-demo"),
+    out: Annotated[Path, typer.Option("--out", help="The folder for the figures.", rich_help_panel=OUTPUT)] = Path("squarely-demo"),
     as_json: Json = False,
 ) -> None:
     """Run the whole tutorial on the built-in cars.csv, with figures."""
@@ -107,12 +117,12 @@ def demo(
     with redirect_stdout(sys.stderr) if as_json else nullcontext():
         numbers = run_demo(out)
     if as_json:
-        _print_json(numbers)
+        print_json(numbers)
     if not numbers["certify"]["agree"]:
         raise typer.Exit(1)
 
 
-@app.command(epilog="Example: squarely ols 'mpg ~ displacement + weight' cars.csv")
+@app.command(cls=Command, epilog="Example: squarely ols 'mpg ~ displacement + weight' cars.csv")
 @_with_progress()
 @reads
 def ols(
@@ -120,11 +130,16 @@ def ols(
     data: DataPath,
     where: Where = None,
     missing: Missing = "drop",
-    collinear: Annotated[str, typer.Option(help="Columns that earlier columns span: drop or raise.")] = "drop",
-    precision: Annotated[str, typer.Option(help="Arithmetic of the refinement: auto, double or extended.")] = "auto",
-    fold: Annotated[str, typer.Option(help="How to sum up rows: auto, batches, or aggregates in an engine.")] = "auto",
-    save: Annotated[Path | None, typer.Option(help="Save the fit as JSON, for squarely predict.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what the fit would read and cost, without a fit.")] = False,
+    collinear: Collinear = "drop",
+    precision: Precision = "auto",
+    fold: Fold = "auto",
+    save: Annotated[Path | None, typer.Option(help="Save the fit as JSON, for squarely predict.", rich_help_panel=OUTPUT)] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Print what the fit would read and cost, without a fit.", metavar="", rich_help_panel=OUTPUT
+        ),
+    ] = False,
     as_json: Json = False,
     read: Read = None,
 ) -> None:
@@ -132,64 +147,81 @@ def ols(
     if dry_run:
         if save is not None:
             raise OptionError("--dry-run makes no fit, so --save has nothing to save. Leave out one of them.")
-        _show(squarely.preview(formula, data, where=where, read=read, precision=precision, fold=fold), as_json=as_json)
+        show(squarely.preview(formula, data, where=where, read=read, precision=precision, fold=fold), as_json=as_json)
         return
     fit = squarely.ols(formula, data, where=where, read=read, missing=missing, collinear=collinear, precision=precision, fold=fold)
     if save is not None:
         fit.save(save)
-    _show(fit, as_json=as_json)
+    show(fit, as_json=as_json)
+
+
+@app.command(cls=Command, epilog="Example: squarely preview cars.csv --delimiter ';'")
+@reads
+def preview(data: DataPath, as_json: Json = False, read: Read = None) -> None:
+    """Show the columns of a file, its first rows, and how it is read."""
+    show(squarely.preview(data=data, read=read), as_json=as_json)
 
 
 @app.command(
-    epilog="Example: squarely ols 'mpg ~ weight' cars.csv --save fit.json; squarely predict fit.json new.csv -o out.parquet"
+    cls=Command,
+    epilog="Example: squarely ols 'mpg ~ weight' cars.csv --save fit.json; squarely predict fit.json new.csv -o out.parquet",
 )
 @_with_progress()
 @reads
 def predict(
     model: Annotated[Path, typer.Argument(help="A fit that ols --save has written.", metavar="FIT")],
     data: DataPath,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write a .csv, .parquet, .arrow or .jsonl file instead.")] = None,
-    unseen: Annotated[str, typer.Option(help="A level that the fit does not have: error or nan.")] = "error",
-    rank_deficient: Annotated[
-        str, typer.Option(help="A row that breaks the dependency of a dropped column: nan or allow.")
-    ] = "nan",
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Write a .csv, .parquet, .arrow or .jsonl file instead.", rich_help_panel=OUTPUT),
+    ] = None,
+    unseen: Unseen = "error",
+    rank_deficient: RankDeficient = "nan",
     as_json: Json = False,
     read: Read = None,
 ) -> None:
-    """Predict new rows from a saved fit: one value a row, empty if a predictor is missing or the fit determines no value."""
+    """Predict new rows from a saved fit.
+
+    There is one value a row. It is empty if a predictor is missing or the fit determines no value.
+    """
     fit = squarely.load(model)
     if out is not None:
         with print_warnings():
             rows = fit.write_predictions(data, out, read=read, unseen=unseen, rank_deficient=rank_deficient)
-        _print_json({"rows": rows, "out": str(out)}) if as_json else _print_text(f"{rows:,} predictions written to {out}")
+        print_json({"rows": rows, "out": str(out)}) if as_json else print_text(f"{rows:,} predictions written to {out}")
         return
     with print_warnings():
         values = fit.predict(data, read=read, unseen=unseen, rank_deficient=rank_deficient).tolist()
     if as_json:
-        _print_json({"predicted": values})
+        print_json({"predicted": values})
     else:
-        _print_text("\n".join(["predicted", *("" if math.isnan(value) else repr(value) for value in values)]))
+        print_text("\n".join(["predicted", *("" if math.isnan(value) else repr(value) for value in values)]))
 
 
-@app.command(epilog="Example: squarely merge 2023.json 2024.json -o all.json; squarely merge all.json --remove 2023.json")
+@app.command(
+    cls=Command, epilog="Example: squarely merge 2023.json 2024.json -o all.json; squarely merge all.json --remove 2023.json"
+)
 def merge(
     models: Annotated[list[Path], typer.Argument(help="Fits that ols --save or merge --out has written.", metavar="FIT...")],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Save the merged fit as JSON.")] = None,
-    remove: Annotated[list[Path] | None, typer.Option("--remove", help="A fit whose rows to subtract; repeat for several.")] = None,
-    duplicates: Annotated[str, typer.Option(help="Two fits with the same cross-products: raise or keep.")] = "raise",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Save the merged fit as JSON.", rich_help_panel=OUTPUT)] = None,
+    remove: Annotated[
+        list[Path] | None,
+        typer.Option("--remove", help="A fit whose rows to subtract; repeat for several.", metavar="<path>", rich_help_panel=DATA),
+    ] = None,
+    duplicates: Duplicates = "raise",
     as_json: Json = False,
 ) -> None:
-    """Merge saved fits of one formula into the fit of all their rows, and print the summary."""
+    """Merge saved fits of one formula into the fit of all their rows."""
     fit = squarely.merge(map(squarely.load, models), remove=map(squarely.load, remove or []), duplicates=duplicates)
     if out is not None:
         fit.save(out)
-    _show(fit, as_json=as_json)
+    show(fit, as_json=as_json)
 
 
-@app.command(epilog="Example: squarely train 'mpg ~ displacement' cars.csv --lr 0.01 --epochs 1000")
+@app.command(cls=Command, epilog="Example: squarely train 'mpg ~ displacement' cars.csv --lr 0.01 --epochs 1000")
 @_under_torchrun
 @_with_progress()
-@takes()
+@takes(TRAINING | CHECKPOINTS)
 @reads
 def train(
     formula: FormulaText,
@@ -197,94 +229,110 @@ def train(
     *,
     where: Where = None,
     missing: Missing = "drop",
-    save: Annotated[Path | None, typer.Option(help="Save the run in this folder, regularly and on Ctrl-C.")] = None,
-    checkpoint_every: Annotated[
-        str | None,
-        typer.Option(help="How often to save: '30 s', '10 epochs' or '100 steps'; by default 60 s."),
-    ] = None,
-    resume: Annotated[
-        Path | None, typer.Option(help="Continue from the newest checkpoint in this folder, and save the run there.")
-    ] = None,
-    code: Annotated[bool, typer.Option("--code", help="Print the plain PyTorch script of the run instead.")] = False,
+    code: Annotated[
+        bool, typer.Option("--code", help="Print the plain PyTorch script of the run instead.", metavar="", rich_help_panel=OUTPUT)
+    ] = False,
     as_json: Json = False,
     read: Read = None,
     **options: Any,
 ) -> None:
-    """Train nn.Linear by gradient descent and print the run, with theory beside it."""
-    run = squarely.train(
-        formula,
-        data,
-        where=where,
-        missing=missing,
-        read=read,
-        checkpoint=save,
-        checkpoint_every=checkpoint_every,
-        resume=False if resume is None else resume,
-        **options,
-    )
+    """Train by gradient descent in PyTorch, with theory beside it."""
+    run = squarely.train(formula, data, where=where, missing=missing, read=read, **options)
     if as_json:
-        _print_json({**run.as_dict(), **({"code": run.code()} if code else {})})
+        print_json({**run.as_dict(), **({"code": run.code()} if code else {})})
+    elif code:
+        print_text(run.code().rstrip("\n"))
+        run.require()
     else:
-        _print_text(run.code().rstrip("\n") if code else page_with_flags(run.summary()))
-    run.require()
+        print_text(page_with_flags(run.summary()))
+    if not run.is_done:
+        raise typer.Exit(1)  # what is printed says why
 
 
-@app.command(epilog="Example: squarely sweep 'mpg ~ displacement' cars.csv --lr 0.01 --lr 0.001 --lr 0.0001")
+@app.command(cls=Command, epilog="Example: squarely sweep 'mpg ~ displacement' cars.csv --lr 0.1,0.01,auto --batch-size 32,all")
 @_with_progress()
-@takes("epochs", "optimizer", "nesterov", "dtype", "device")
+@takes({name: flag for name, flag in TRAINING.items() if name not in ("gradient", "stream")} | SWEEP)
 @reads
 def sweep(
     formula: FormulaText,
     data: DataPath,
     *,
-    lr: Annotated[list[str], typer.Option(help="A learning rate, or auto; repeat for several.")] = ["0.01", "0.001", "0.0001"],  # noqa: B006
-    batch_size: Annotated[list[int] | None, typer.Option(help="Rows in a step; repeat for several.")] = None,
-    momentum: Annotated[list[float], typer.Option(help="Momentum of sgd, in [0, 1); repeat for several.")] = [0.0],  # noqa: B006
-    seed: Annotated[list[int], typer.Option(help="Seed of the random start and the order of rows; repeat for several.")] = [0],  # noqa: B006
     where: Where = None,
     missing: Missing = "drop",
     as_json: Json = False,
     read: Read = None,
     **options: Any,
 ) -> None:
-    """Train once for each combination of learning rates, batch sizes, seeds and momenta, all at once, and compare."""
-    rates = [read_number(each) for each in lr]
-    result = squarely.sweep(
-        formula,
-        data,
-        where=where,
-        read=read,
-        missing=missing,
-        lr=rates,
-        batch_size=batch_size,
-        momentum=momentum,
-        seed=seed,
-        **options,
-    )
-    _show(result, as_json=as_json)
-    result.best.require()
+    """Train many runs at once and compare them.
+
+    There is one run for each combination of learning rates, batch sizes, seeds and momenta.
+    """
+    result = squarely.sweep(formula, data, where=where, read=read, missing=missing, **options)
+    show(result, as_json=as_json)
+    if result.best.has_failed:
+        raise typer.Exit(1)
 
 
-@app.command(epilog="Example: squarely certify 'mpg ~ displacement' cars.csv --tau 0.01")
+@app.command(cls=Command, epilog="Example: squarely certify 'mpg ~ displacement' cars.csv --tau 0.01")
 @_with_progress()
-@takes("lr", "epochs", "batch_size", "loss", "optimizer", "momentum", "nesterov", "weight_decay", "average", "stop", "engine",
-       "gradient", "dtype", "seed", "device")  # fmt: skip
+@takes(TRAINING | CHECKPOINTS)
 @reads
 def certify(
-    formula: FormulaText,
-    data: DataPath,
+    formula: Annotated[str, typer.Argument(help="A formula, or a fit that ols --save has written.", metavar="FORMULA")],
+    data: Annotated[str, typer.Argument(help="The data, or a run that train --save has written.", metavar="DATA")],
     *,
-    tau: Annotated[float, typer.Option(help="Tolerance, in standard errors.")] = 0.01,
+    context: typer.Context,
+    tau: Annotated[
+        str, typer.Option(help="The tolerance, in standard errors.", metavar="<number>", rich_help_panel=STOPPING)
+    ] = "0.01",
     where: Where = None,
     missing: Missing = "drop",
     as_json: Json = False,
     read: Read = None,
     **options: Any,
 ) -> None:
-    """Fit both ways and certify how far apart the answers are, and why."""
-    fit = squarely.ols(formula, data, where=where, read=read, missing=missing)
-    run = squarely.train(formula, data, where=where, read=read, missing=missing, **options)
-    certificate = squarely.certify(fit, run, tau=tau)
-    _show(certificate, as_json=as_json)
+    """Fit both ways and certify how far apart the answers are.
+
+    Instead of a formula and data, give a saved fit and a saved run.
+    """
+    if "~" not in formula and Path(formula).is_file():
+        _refuse_options(context, "a saved fit and a saved run")
+        saved: Any = squarely.load(data)
+        fit, run = squarely.load(formula), saved
+    elif isinstance(options["validation"], float):  # which takes rows away from the run
+        run = squarely.train(formula, data, where=where, read=read, missing=missing, **options)
+        fit = squarely.ols(formula, run.source, where=where, missing=missing)
+    else:
+        fit = squarely.ols(formula, data, where=where, read=read, missing=missing)
+        run = squarely.train(formula, data, where=where, read=read, missing=missing, **options)
+    certificate = squarely.certify(fit, run, tau=read_number(tau))
+    show(certificate, as_json=as_json)
     if not certificate.agree:
         raise typer.Exit(1)
+
+
+def _refuse_options(context: typer.Context, what: str) -> None:
+    """Raise an OptionError for an option that has no effect on what is saved already."""
+    for param in context.command.params:
+        source = context.get_parameter_source(param.name or "")
+        if param.name not in ("formula", "data", "tau", "as_json") and source is not None and source.name == "COMMANDLINE":
+            raise OptionError(f"{max(param.opts, key=len)} has no effect on {what}. Leave it out.")
+
+
+@app.command(name="help", cls=Command, epilog="Example: squarely help formulas")
+def show_help(
+    context: typer.Context,
+    topic: Annotated[str | None, typer.Argument(help="A command or a topic; without one, all topics.", metavar="TOPIC")] = None,
+) -> None:
+    """Show the help of a command, or a page of the documentation."""
+    commands = context.parent.command if context.parent else None
+    if topic is None:
+        pages = list_topics()
+        width = max(map(len, pages), default=0)
+        print_text("\n".join(["Topics:", *(f"  {name:<{width}}  {title}" for name, title in pages.items())]))
+    elif isinstance(commands, CommandGroup) and topic in commands.commands:
+        command = commands.commands[topic]
+        with command.make_context(topic, ["--help"], parent=context.parent):
+            pass
+    else:
+        print_text(read_topic(topic).rstrip("\n"))

@@ -52,7 +52,7 @@ def run(app: typer.Typer) -> None:
                 nowhere = stack.enter_context(open(os.devnull, "w"))
                 stack.enter_context(redirect_stdout(nowhere))
                 stack.enter_context(redirect_stderr(nowhere))
-            app()
+            app(prog_name="squarely")
     except (SquarelyError, OSError) as error:  # OSError: the message of the system is clear, such as for a full disk
         print_error(error)
         _exit(exit_code(error))

@@ -8,8 +8,9 @@ doubles and categories; `RowAccount` counts dropped rows. A `Query` asks an engi
 """
 
 from squarely.data.dtypes import TRUTH_WORDS, Kind, Level, exact_number, level_number, parses_as_number
-from squarely.data.files.local_file import named_kind
+from squarely.data.files.file_kinds import named_kind
 from squarely.data.files.write import write_columns
+from squarely.data.first_rows import PreviewedColumn, examine_first_rows
 from squarely.data.frames.arrays import ArraysSource, open_xy
 from squarely.data.open import open_new_rows, open_source
 from squarely.data.pandas_io import (
@@ -35,5 +36,6 @@ from squarely.data.source import (
     require_local,
     unsupported_column_error,
 )
+from squarely.data.views.cached import CachedSource, read_cache_limit
 from squarely.data.views.shard import shard_of
 from squarely.data.views.split import SplitSource, split_source

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeGuard
 
 import narwhals as nw
@@ -13,16 +13,20 @@ import numpy as np
 import pyarrow as pa
 
 from squarely.data.files.concat import ConcatSource
+from squarely.data.files.file_kinds import ADVICE, is_json, named_kind, named_suffix
 from squarely.data.files.hive_partitions import HivePartitionSource, parse_constants, read_folder_keys
 from squarely.data.files.lake_formats import require_no_lake_table
-from squarely.data.files.local_file import LocalFile, named_kind
-from squarely.data.files.paths import find_files, is_pattern
+from squarely.data.files.local_file import LocalFile
+from squarely.data.files.paths import copy_remote, find_files, is_pattern, plain_file_path
 from squarely.data.files.read_options import ReadOptions, parse_read_options
+from squarely.data.files.staging.compression import decompress, detect_zip_kind, read_text_head
+from squarely.data.files.staging.pipe import copy_open_file
 from squarely.data.frames.arrays import ArraysSource, named_columns
 from squarely.data.frames.arrow import ArrowSource
 from squarely.data.frames.dataframe import DataFrameSource
+from squarely.data.pandas_io import decompressing_call
 from squarely.data.source import Source
-from squarely.errors import DataError, OptionError, first_line, pluralize
+from squarely.errors import DataError, OptionError, first_line, pluralize, show_value
 from squarely.storage.disk import local_path
 
 _ACCEPTED_DATA = (
@@ -31,7 +35,8 @@ _ACCEPTED_DATA = (
     "Ibis table or a dict of arrays."
 )
 PathLike = str | bytes | os.PathLike[Any]
-_WITH_ARTICLE = {"Parquet": "a Parquet", "Arrow": "an Arrow"}
+_TEXT_KINDS = ("CSV", "JSON lines")
+_TEXT_SUFFIXES = (".xls",)  # many programs write text with tabs under this name
 
 
 def open_source(data: object, read: Mapping[str, object] | None = None) -> Source:
@@ -50,6 +55,8 @@ def open_source(data: object, read: Mapping[str, object] | None = None) -> Sourc
     """
     options = parse_read_options(read)
     is_file = isinstance(data, (str, bytes, os.PathLike)) or _is_path_list(data)
+    if not is_file and _is_open_file(data):
+        return _open_copy(copy_open_file(data), options)
     if options.given and not is_file:
         raise OptionError(f"read= says how to read a file, and the data are of type {type(data).__name__!r}. Leave it out.")
     if isinstance(data, Source):
@@ -131,6 +138,10 @@ def _advise(data: object) -> str:
     return _ACCEPTED_DATA
 
 
+def _is_open_file(data: Any) -> bool:
+    return isinstance(data, io.IOBase) or all(callable(getattr(data, name, None)) for name in ("read", "seek"))
+
+
 def _is_path_list(data: object) -> TypeGuard[Sequence[PathLike]]:
     return isinstance(data, list | tuple) and len(data) > 0 and all(isinstance(path, (str, bytes, os.PathLike)) for path in data)
 
@@ -139,20 +150,30 @@ def _open_paths(data: PathLike | Sequence[PathLike], options: ReadOptions) -> So
     if not isinstance(data, (str, bytes, os.PathLike)):
         return _open_files([_check_path(os.fsdecode(path)) for path in data], options, is_list=True)
     text = _check_path(os.fsdecode(data))
+    if (copy := copy_remote(text)) is not None:
+        return _open_copy(copy, options)
     path = local_path(text)
     if os.path.isdir(path) or is_pattern(text):
         return _open_files([text], options, is_list=False)
     file = LocalFile.open(path)
     require_no_lake_table([path.absolute()])
-    source = _open_reader(_detect_kind(file, text), file, options)
+    file = decompress(file)
+    source = _open_file(_detect_kind(file, text), file, options)
     source.folder_keys = frozenset(read_folder_keys(path.absolute().parent)).difference(source.columns)
     return source
+
+
+def _open_copy(copy: LocalFile, options: ReadOptions) -> Source:
+    """Open the temporary copy of a URL, a pipe or an open file, which may be compressed."""
+    file = decompress(copy)
+    return _open_file(_detect_kind(file, file.label), file, options)
 
 
 def _open_files(texts: Sequence[str], options: ReadOptions, *, is_list: bool) -> Source:
     files = find_files(texts, is_list=is_list)
     kinds: dict[str, LocalFile] = {}
-    for file in files.files:
+    opened = [decompress(file) for file in files.files]
+    for file in opened:
         kinds.setdefault(_detect_kind(file, file.label), file)
     if len(kinds) > 1:
         (one, first), (other, second) = list(kinds.items())[:2]
@@ -161,7 +182,7 @@ def _open_files(texts: Sequence[str], options: ReadOptions, *, is_list: bool) ->
             "Give files of one kind, for example by a pattern such as 'folder/*.csv'."
         )
     kind = next(iter(kinds))
-    readers = [_open_reader(kind, file, options) for file in files.files]
+    readers = [_open_file(kind, file, options) for file in opened]
     constants = parse_constants(files.folders)
     if kind == "JSON lines":  # a line may lack a key, so a file may lack it in all lines: it is NULL there
         pairs = list(zip(readers, constants, strict=True))
@@ -178,33 +199,62 @@ def _open_files(texts: Sequence[str], options: ReadOptions, *, is_list: bool) ->
 
 def _check_path(text: str) -> str:
     """Return the text, or raise a DataError if it cannot be a path on this machine."""
-    if "://" in text:
-        raise DataError(f"{text!r} is a URL, and URLs are not supported. Download the file and give its path.")
     if "\0" in text:
         raise DataError("The path has a null character in it. Give the path of a file.")
     if not text.strip():
         raise DataError("The path of the data is empty. Give the path of a file.")
-    return text
+    return plain_file_path(text)
 
 
 def _detect_kind(file: LocalFile, text: str) -> str:
-    """Detect a file's kind from its content; raise a DataError if its name says something else."""
-    named, found = named_kind(text), file.detect_kind()
-    if found in {"Excel or zip", "Excel"}:
-        raise DataError(f"{text!r} is an {found} file. Save the sheet as CSV, or load it with pandas.read_excel.")
-    if found in {"Feather version 1", "SQLite"}:
-        raise DataError(f"{text!r} is a {found} file. Load it as a DataFrame and pass that.")
-    if named and named != found and (found or named in _WITH_ARTICLE):
+    """Detect a file's kind from its content; raise a DataError if it is not read, or if the name says another one."""
+    found = detect_zip_kind(file) or file.detect_kind()
+    if found in ADVICE:
+        what, advice = ADVICE[found]
+        raise DataError(f"{text!r} is {what}. {advice.format(path=repr(text))}.")
+    is_copy = file.copy is not None
+    name = file.name if is_copy else text
+    named, suffix = named_kind(name), named_suffix(name)
+    if (
+        (file.original or not is_copy)
+        and named
+        and named != found
+        and (found or (named not in _TEXT_KINDS and suffix not in _TEXT_SUFFIXES))
+    ):
         what = (
-            f"that of {_WITH_ARTICLE[found]} file" if found else f"not that of {_WITH_ARTICLE[named]} file: it is text or damaged"
+            f"that of {_with_article(found)} file" if found else f"not that of {_with_article(named)} file: it is text or damaged"
         )
-        suffix = Path(text.lower().removesuffix(".gz")).suffix
         raise DataError(f"{text!r} is called {suffix}, but its content is {what}. Rename the file.")
-    return found or named or "CSV"
+    if found or named in _TEXT_KINDS:
+        return found or str(named)
+    return "JSON lines" if is_json(read_text_head(file)) else "CSV"
+
+
+def _with_article(kind: str) -> str:
+    return f"{'an' if kind in {'Arrow', 'Excel', 'ORC', 'SPSS'} else 'a'} {kind}"
+
+
+def _open_file(kind: str, file: LocalFile, options: ReadOptions) -> Source:
+    source = _open_reader(kind, file, options)
+    source.notes = (*file.notes, *source.notes)
+    if file.copy is not None:
+        source.pandas_call = decompressing_call(source.pandas_call, file.compression)
+    return source
 
 
 def _open_reader(kind: str, file: LocalFile, options: ReadOptions) -> Source:
-    """Open a file of a kind, and import its reader only now."""
+    """Open a file of a kind, and describe it in its dialect."""
+    source = _make_reader(kind, file, options)
+    packed = {"compression": "gzip"} if file.is_gzip else {}
+    given = {name: show_value(value) for name, value in options.given.items()}
+    source.dialect = {"format": kind, **packed, **given, **source.dialect}
+    return source
+
+
+def _make_reader(kind: str, file: LocalFile, options: ReadOptions) -> Source:
+    """Make the reader of a kind of file, and import it only now."""
+    if kind in ("Excel", "Stata", "SPSS", "SAS"):
+        return _open_in_memory(kind, file, options)
     if kind != "CSV":
         options.require_only((), file.label, kind)
     if kind == "Parquet":
@@ -222,6 +272,17 @@ def _open_reader(kind: str, file: LocalFile, options: ReadOptions) -> Source:
     from squarely.data.files.csv.source import CsvSource
 
     return CsvSource(file, options)
+
+
+def _open_in_memory(kind: str, file: LocalFile, options: ReadOptions) -> Source:
+    if kind == "Excel":
+        from squarely.data.files.in_memory.workbook import open_workbook
+
+        return open_workbook(file, options)
+    from squarely.data.files.in_memory import statistics_packages
+
+    openers = {"Stata": statistics_packages.open_stata, "SPSS": statistics_packages.open_spss, "SAS": statistics_packages.open_sas}
+    return openers[kind](file, options)
 
 
 def open_new_rows(data: Any, names: tuple[str, ...] | None, read: Mapping[str, object] | None = None) -> Source:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +40,7 @@ def read_csv(file: Any) -> pd.DataFrame:
 _CSV_FUNCTION = "read_csv"
 _PANDAS_DEFAULTS = {"sep": ",", "decimal": ".", "encoding": "utf-8"}
 _FUNCTIONS = {"Parquet": "read_parquet", "Arrow": "read_feather", "JSON lines": "read_json"}  # by the kind of file
+_PANDAS_COMPRESSION = ("gzip", "bz2", "xz", "zstd", "zip")
 _EXACT_BY_DEFAULT = (3, 1)  # this pandas reads each number as the nearest double by default, and warns when asked to
 
 
@@ -93,13 +94,25 @@ def pandas_read_csv_call(
     encoding: str = "utf-8",
     is_gzip: bool = False,
     has_extra_field: bool = False,
+    names: Sequence[str] | None = None,
+    has_header: bool = True,
+    skip_rows: int | Sequence[int] | None = None,
+    thousands: str | None = None,
+    comment: str | None = None,
+    quote: str | None = None,
 ) -> PandasReadCall:
-    """Return the call that reads a CSV file; `nulls` are the words for a missing value.
+    """Return the call that reads a CSV file; `nulls` are the words for a missing value, `skip_rows` counts lines from 1.
 
     `has_extra_field`: every line ends in a delimiter too many, so pandas would take the first column for an index.
     """
-    options: dict[str, Any] = {"sep": delimiter, "decimal": decimal, "encoding": encoding}
+    options: dict[str, Any] = {"sep": r"\s+" if delimiter == "whitespace" else delimiter, "decimal": decimal, "encoding": encoding}
     options = {name: value for name, value in options.items() if value != _PANDAS_DEFAULTS[name]}
+    if names is not None:
+        options |= {"header": 0 if has_header else None, "names": list(names)}
+    if skip_rows:
+        options["skiprows"] = skip_rows if isinstance(skip_rows, int) else [line - 1 for line in skip_rows]
+    signs = {"thousands": thousands, "comment": comment, "quotechar": quote}
+    options |= {name: sign for name, sign in signs.items() if sign is not None}
     if is_gzip != (Path(path).suffix.lower() == ".gz"):  # pandas infers compression from the name
         options["compression"] = "gzip" if is_gzip else None
     if has_extra_field:
@@ -108,6 +121,17 @@ def pandas_read_csv_call(
     if _needs_exact_options():
         options["float_precision"] = "round_trip"
     return PandasReadCall(path=path, function=_CSV_FUNCTION, options=options)
+
+
+def decompressing_call(call: PandasReadCall | None, method: str | None) -> PandasReadCall | None:
+    """Return a call for a compressed file, None if pandas cannot decompress it.
+
+    >>> decompressing_call(pandas_read_csv_call("cars.zip"), "zip").options["compression"]
+    'zip'
+    """
+    if call is None or method not in _PANDAS_COMPRESSION or call.function not in (_CSV_FUNCTION, "read_json"):
+        return None
+    return replace(call, options={**call.options, "compression": method})
 
 
 def _needs_exact_options() -> bool:

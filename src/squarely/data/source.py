@@ -7,13 +7,14 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NoReturn, TypeVar
 
 import narwhals as nw
 import numpy as np
 import pyarrow as pa
 
-from squarely.data.dtypes import Kind, Level
+from squarely.data.dtypes import Kind, Level, parses_as_number
 from squarely.data.pandas_io import PandasReadCall, to_series
 from squarely.data.query import ColumnInfo, Engine, Query, Row
 from squarely.data.tree_reduce import Branch
@@ -55,9 +56,13 @@ class Source(ABC):
     typed : whether the engine knows the types; if not, labels are text, and their kind follows from the values.
     index_columns : columns in which pandas or R has stored row labels; '.' in a formula leaves them out.
     folder_keys : keys of folders named key=value that contain all rows and are not columns.
+    thousands : the sign between groups of digits in numbers in text, "" for none.
     notes : how the rows are written, such as with a decimal comma; the summary prints it.
+    dialect : what was found about a file, such as "delimiter"; empty for data that are not in a file.
+    null_words : the texts that mean a missing value, for a source that is not typed.
     pandas_call : how pandas reads the same file, None if the rows are not in a file.
     is_file : whether this process decodes the rows from files, so that decoding ahead pays.
+    is_parsed : whether each pass parses text, so that it pays to store the columns for the next pass.
     engine : computes aggregates where the rows are; None for a source of batches alone.
     ordered : whether the rows have an order.
     partitioned : whether the rows are in other processes. `reduce_partitions` works on them there; `read` transfers them.
@@ -70,9 +75,13 @@ class Source(ABC):
     index_columns: frozenset[str] = frozenset()
     folder_keys: frozenset[str] = frozenset()
     typed: bool = True
+    thousands: str = ""
     notes: tuple[str, ...] = ()
+    dialect: Mapping[str, str] = MappingProxyType({})
+    null_words: tuple[str, ...] = ()
     pandas_call: PandasReadCall | None = None
     is_file: bool = False
+    is_parsed: bool = False
     engine: Engine | None = None
     ordered: bool = True
     partitioned: bool = False
@@ -97,6 +106,11 @@ class Source(ABC):
         """Whether numbers in text have a decimal comma."""
         return DECIMAL_COMMA in self.notes
 
+    def parses_as_number(self, value: object) -> bool:
+        """Return whether a text of a column is a number, as its text is written."""
+        text = value.replace(self.thousands, "") if self.thousands and isinstance(value, str) else value
+        return parses_as_number(text, decimal_comma=self.decimal_comma)
+
     @property
     def indexes(self) -> list[str]:
         """The index columns of pandas, known from the file or by the name that pandas gives to an unnamed index."""
@@ -115,6 +129,17 @@ class Source(ABC):
         A name may be in both. Without any name the batches have one column without meaning, and count the rows. A source
         that is not typed gives labels as text.
         """
+
+    def head(self, names: Sequence[str], rows: int) -> pa.Table:
+        """Return columns of the first rows as stored; a source that is not typed gives its text, as it is in the file."""
+        columns: list[list[pa.Array]] = [[] for _ in names]
+        for batch in self.read([], names) if names else ():
+            for pieces, column in zip(columns, batch.columns, strict=True):
+                pieces.append(column.slice(0, rows))
+            rows -= batch.num_rows
+            if rows <= 0:
+                break
+        return pa.table([pa.chunked_array(pieces) if pieces else pa.nulls(0) for pieces in columns], names=list(names))
 
     def parts(self) -> tuple[RowRange, ...]:
         """Return the parts that can be read alone, in order; one part if the rows can only be read in sequence."""
@@ -156,6 +181,9 @@ class Source(ABC):
     def category_order(self, name: str) -> tuple[Level, ...] | None:
         """Return the levels of a categorical column in their declared order, None if it has none."""
         return None
+
+    def require_unchanged(self) -> None:  # noqa: B027  # most sources have nothing to check
+        """Raise a DataError if a file of a source that is parsed has changed since it was opened."""
 
     def require_engine(self) -> Engine:
         """Return the engine, or raise a DataError if the source has none."""
@@ -216,7 +244,9 @@ class DerivedSource(Source):
     def __init__(self, parent: Source) -> None:
         self.parent, self.label, self.columns = parent, parent.label, parent.columns
         self.duplicate_names, self.index_columns = parent.duplicate_names, parent.index_columns
-        self.typed, self.is_file, self.notes = parent.typed, parent.is_file, parent.notes
+        self.typed, self.notes, self.thousands = parent.typed, parent.notes, parent.thousands
+        self.is_file, self.is_parsed = parent.is_file, parent.is_parsed
+        self.dialect, self.null_words = parent.dialect, parent.null_words
 
     def parent_rows(self, rows: np.ndarray) -> np.ndarray:
         """Turn positions (k,) of rows into their positions (k,) in the parent."""

@@ -21,7 +21,8 @@ from squarely.descent.model.user_module import affine_form
 from squarely.descent.options.checks import check_options
 from squarely.descent.options.options import TrainingOptions
 from squarely.descent.process_group import ProcessGroup, current_group, init_from_torchrun
-from squarely.descent.results.training import Training, with_prediction
+from squarely.descent.results.optimum import with_prediction
+from squarely.descent.results.training import Training
 from squarely.descent.sharding import all_reduce_fold
 from squarely.descent.sweep.grid import Grid, make_grid
 from squarely.descent.sweep.run_grid import join_sweeps, train_grid, with_predictions

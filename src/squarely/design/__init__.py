@@ -10,6 +10,7 @@ from squarely.design.design import Design, derivations, with_centers
 from squarely.design.encoding.basis import Polynomial, Spline
 from squarely.design.encoding.categories import ContrastCoding
 from squarely.design.encoding.layout import Column, FactorColumn
+from squarely.design.encoding.numbers_as_text import is_missing_word, numbers_in
 from squarely.design.engine.complete_rows import CompleteRows, complete_rows_query, row_account_in_engine
 from squarely.design.engine.monomials import Atom, Monomial, Powers, centerable_atoms, expand_shift, lower_power, monomials_of
 from squarely.design.engine.narwhals_expressions import polynomial_stages, spline_stages
@@ -25,7 +26,7 @@ from squarely.design.formula.expression import (
     evaluate,
 )
 from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric, argument_of
-from squarely.design.formula.formula import Formula, formula_of, parse_formula
+from squarely.design.formula.formula import Formula, formula_of, needs_backticks, parse_formula
 from squarely.design.formula.where import (
     COMPARISONS,
     BooleanOperation,

@@ -144,9 +144,10 @@ class Design:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences on levels that a person would not read as a category."""
+        """Sentences on levels that a person would not read as a category, and on numbers that look like dates or marks."""
         untyped = {text for text, factor in self.formula.factors.items() if isinstance(factor, UntypedColumn)}
-        return tuple(dict.fromkeys(note for text, c in self.categories.items() for note in c.notes(is_untyped=text in untyped)))
+        notes = [note for text, c in self.categories.items() for note in c.notes(is_untyped=text in untyped)]
+        return tuple(dict.fromkeys([*notes, *self.learned.value_notes]))
 
 
 def with_centers(design: Design, *, mean: Array, deviation: Array) -> Design:

@@ -35,10 +35,11 @@ def learned_to_json(design: Design) -> dict[str, Any]:
         "polynomials": {text: basis for text, basis in state.bases.items() if isinstance(basis, Polynomial)},
         "splines": {text: basis for text, basis in state.bases.items() if isinstance(basis, Spline)},
     }
-    return {
+    written: dict[str, Any] = {
         kind: {text: {key: getattr(value, field) for key, field in keys.items()} for text, value in values[kind].items()}
         for kind, keys in _KEYS.items()
     }
+    return {**written, "value_notes": list(state.value_notes)}
 
 
 def learned_from_json(formula: Formula, written: Mapping[str, Any]) -> tuple[dict[str, Factor], LearnedState]:
@@ -75,7 +76,10 @@ def learned_from_json(formula: Formula, written: Mapping[str, Any]) -> tuple[dic
             raise ValueError(f"the mean of {text} is missing.")
         if part.is_scaled and standardizations[text].deviation < 0:
             raise ValueError(f"the deviation of {text} is negative.")
-    return factors, LearnedState(standardizations=standardizations, contrasts=codings, bases=bases)
+    notes = written.get("value_notes", [])  # earlier fits have none
+    if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
+        raise TypeError("the notes on values are not a list of texts.")
+    return factors, LearnedState(standardizations=standardizations, contrasts=codings, bases=bases, value_notes=tuple(notes))
 
 
 def _require_basis(factor: Basis, basis: Polynomial | Spline) -> None:

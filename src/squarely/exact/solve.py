@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -20,6 +21,7 @@ from squarely.exact.units import standard_error_scale, to_data_units, totals_of
 from squarely.exact.whitening import inverse_root
 from squarely.moments import CHEAP_CELLS, Moments
 from squarely.numerics import ROUNDOFF, SLICED_ROWS, Array, slice_bits, slicing_bound, two_sum
+from squarely.types import Collinear, Precision
 
 _MOST_SCANS = 4
 _ROUNDINGS = 32  # of one entry of a triangle, which is merged from those of few rows
@@ -27,7 +29,7 @@ _ROUNDINGS = 32  # of one entry of a triangle, which is merged from those of few
 
 def require_precision(precision: str) -> None:
     """Raise an OptionError if there is no such precision."""
-    require_one_of("precision", precision, ("auto", "double", "extended"))
+    require_one_of("precision", precision, get_args(Precision))
 
 
 @translate_singular_errors()
@@ -46,7 +48,7 @@ def solve_least_squares(moments: Moments, source: Source, *, collinear: str = "d
     ------
     DataError : too few rows; a dependency among the columns and `collinear="raise"`; or no coefficient has a digit.
     """
-    require_one_of("collinear", collinear, ("drop", "raise"))
+    require_one_of("collinear", collinear, get_args(Collinear))
     require_precision(precision)
     require_rows(moments, source.label, moments.account.lines()[1:])
     if moments.engine_record is not None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 import numpy as np
-from scipy.special import betaincinv, stdtr, stdtrit
+from scipy.special import stdtr
 
 from squarely.data import RowAccount, Source, open_new_rows, open_source, scan_purpose, to_frame, to_series
 from squarely.design import Design, iter_predictions, predict_batches
@@ -21,14 +20,17 @@ from squarely.inference.merge import detach_source, merge_solutions
 from squarely.inference.plain_numbers import to_plain_numbers
 from squarely.inference.prediction import make_predictor, require_other_file, write_predicted
 from squarely.inference.serialize import solution_to_json
-from squarely.inference.statistics import Statistics, covariance_of, statistics_of
+from squarely.inference.statistics import Statistics, covariance_of, statistics_of, t_quantile
 from squarely.inference.summary import summary_page
 from squarely.numerics import Array
 from squarely.reprs import NO_SIGNATURE, public_dir
 from squarely.storage.disk import write_text
+from squarely.types import ArrowTable, Data, Duplicates, PandasFrame, PathLike, PolarsFrame, PredictOptions, RankDeficient, Unseen
 
 if TYPE_CHECKING:
     import pandas as pd
+    import polars as pl
+    import pyarrow as pa
 
     from squarely.show import Page
 
@@ -136,15 +138,28 @@ class Fit(Statistics):
         """Return the covariance matrix (p, p) of the coefficients, NaN for dropped columns."""
         return to_frame(self.covariance, list(self.design.names), list(self.design.names))
 
+    @overload
+    def predict(self, new: PathLike | Sequence[PathLike], **options: Unpack[PredictOptions]) -> pd.Series: ...
+    @overload
+    def predict(self, new: Mapping[str, Any] | np.ndarray, **options: Unpack[PredictOptions]) -> Array: ...
+    @overload
+    def predict(self, new: PandasFrame, **options: Unpack[PredictOptions]) -> pd.Series: ...
+    @overload
+    def predict(self, new: ArrowTable, **options: Unpack[PredictOptions]) -> pa.ChunkedArray: ...
+    @overload
+    def predict(self, new: PolarsFrame, **options: Unpack[PredictOptions]) -> pl.Series: ...
+    @overload
+    def predict(self, new: Data | None = None, **options: Unpack[PredictOptions]) -> Any: ...
+
     @short_traceback
     @scan_purpose("predictions")
     def predict(
         self,
-        new: object = None,
+        new: Any = None,
         *,
         read: Mapping[str, object] | None = None,
-        unseen: str = "error",
-        rank_deficient: str = "nan",
+        unseen: Unseen = "error",
+        rank_deficient: RankDeficient = "nan",
     ) -> Any:
         """Predict the response for new rows: one value a row, in the library that the rows are in.
 
@@ -174,7 +189,7 @@ class Fit(Statistics):
         source = open_new_rows(new, self.design.formula.names, read)
         return predict_batches(make_predictor(self.solution, rank_deficient), source, unseen=unseen)
 
-    def predictions(self, source: Source, *, unseen: str = "error", rank_deficient: str = "nan") -> Iterator[Array]:
+    def predictions(self, source: Source, *, unseen: Unseen = "error", rank_deficient: RankDeficient = "nan") -> Iterator[Array]:
         """Predict as `predict` does, yielding an array (m,) for each batch of rows of a source."""
         rows = open_new_rows(source, self.design.formula.names)
         return iter_predictions(make_predictor(self.solution, rank_deficient), rows, unseen=unseen)
@@ -183,12 +198,12 @@ class Fit(Statistics):
     @scan_purpose("predictions")
     def write_predictions(
         self,
-        new: object,
+        new: Data,
         path: str | os.PathLike[str],
         *,
         read: Mapping[str, object] | None = None,
-        unseen: str = "error",
-        rank_deficient: str = "nan",
+        unseen: Unseen = "error",
+        rank_deficient: RankDeficient = "nan",
     ) -> int:
         """Predict as `predict` does, write the predictions to a file batch by batch, and return the number of rows.
 
@@ -218,7 +233,7 @@ class Fit(Statistics):
         write_text(path, solution_to_json(self.solution, self.source))
 
     @short_traceback
-    def merge(self, *others: Fit, duplicates: str = "raise") -> Fit:
+    def merge(self, *others: Fit, duplicates: Duplicates = "raise") -> Fit:
         """Return the fit of the rows of all these fits, as if it had been fitted to them at once. It reads no row.
 
         The fits have one formula and condition, are live or loaded, and may have different levels. Coefficients, covariance, sums
@@ -297,11 +312,7 @@ class Fit(Statistics):
         return np.asarray(2 * stdtr(self.df_resid, -np.abs(self._t_values())))
 
     def _confidence_limits(self, alpha: float) -> tuple[Array, Array]:
-        t = -float(stdtrit(self.df_resid, alpha / 2))  # 1 - alpha / 2 would be rounded
-        if math.isinf(t):  # far out in the tail
-            x = float(betaincinv(self.df_resid / 2, 0.5, alpha))
-            t = math.sqrt(self.df_resid * (1 - x) / x) if x else math.inf
-        half = t * self.standard_errors
+        half = t_quantile(self.df_resid, alpha) * self.standard_errors
         return self.solution.params - half, self.solution.params + half
 
     def _read_residuals(self) -> tuple[Array, Array, Any]:
@@ -325,7 +336,7 @@ def _make_fit(statistics: Statistics, solution: Solution, source: Source) -> Fit
     return Fit(**{field.name: getattr(statistics, field.name) for field in fields(Statistics)}, solution=solution, source=source)
 
 
-def merge_fits(fits: Sequence[Fit], removed: Sequence[Fit] = (), *, duplicates: str = "raise") -> Fit:
+def merge_fits(fits: Sequence[Fit], removed: Sequence[Fit] = (), *, duplicates: Duplicates = "raise") -> Fit:
     """Return the fit of all rows of `fits` without those of `removed`; see `Fit.merge` and `Fit.remove`."""
     if not fits:
         raise InputError("There is no fit to merge. Give at least one, such as sq.merge([sq.load('a.json'), sq.load('b.json')]).")

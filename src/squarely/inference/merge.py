@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import get_args
 
 from squarely.data import DetachedSource, RowAccount, Source
 from squarely.design import Design, require_compatible, union_of, without_levels
 from squarely.errors import DataError, pluralize, require_one_of
 from squarely.exact import NOT_IN_MERGE, Shard, Solution, is_same_shard, solve_merged
 from squarely.moments import SignedMoments, absent_levels, has_same_moments, merge_moments
+from squarely.types import Duplicates
 
 
 def merge_solutions(
@@ -19,7 +21,7 @@ def merge_solutions(
 
     A DataError names `sources`: the models differ, two parts have the same rows, or the removed ones are not in `parts`.
     """
-    require_one_of("duplicates", duplicates, ("raise", "keep"))
+    require_one_of("duplicates", duplicates, get_args(Duplicates))
     all_parts = [*parts, *removed]
     names = [*(f"fit {i}" for i in range(1, len(parts) + 1)), *(["the fit to remove"] * len(removed))]
     for part, name in zip(all_parts[1:], names[1:], strict=True):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import solve_triangular
-from scipy.special import fdtrc
+from scipy.special import betaincinv, fdtrc, stdtrit
 
 from squarely.exact import SIX_DIGITS, TEN_DIGITS, Solution, condition_of, data_unit_matrix, translate_singular_errors
 from squarely.inference.normality import UNKNOWN_NORMALITY, Normality, residual_tests
@@ -142,3 +142,12 @@ def covariance_of(solution: Solution, variance: float) -> Array:
     full = np.full((len(factor.selected), len(factor.selected)), np.nan)
     full[np.ix_(factor.selected, factor.selected)] = variance / scale**2 * (A @ A.T)
     return full
+
+
+def t_quantile(df: float, alpha: float) -> float:
+    """Return the number that |t| with `df` degrees of freedom exceeds with probability `alpha`."""
+    t = -float(stdtrit(df, alpha / 2))  # 1 - alpha / 2 would be rounded
+    if math.isinf(t):  # far out in the tail
+        x = float(betaincinv(df / 2, 0.5, alpha))
+        t = math.sqrt(df * (1 - x) / x) if x else math.inf
+    return t

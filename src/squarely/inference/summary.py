@@ -9,8 +9,8 @@ from typing import Any
 
 from squarely.errors import join_words, listed, pluralize
 from squarely.exact import Solution
-from squarely.inference.coefficients import coefficient_table
 from squarely.inference.statistics import Statistics
+from squarely.inference.summary_table import coefficient_table
 from squarely.show import KeyValueTable, Page
 
 _LARGE_CONDITION = 1000.0

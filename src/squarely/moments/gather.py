@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import narwhals as nw
 import numpy as np
 
+from squarely import types
 from squarely.data import Query, RowAccount, Source, is_aggregate_only
 from squarely.design import (
     Basis,
@@ -33,7 +35,7 @@ CHEAP_CELLS = 10_000_000  # batches are cheap up to so many: double-double costs
 
 def require_fold(fold: str) -> None:
     """Raise an OptionError if there is no such fold."""
-    require_one_of("fold", fold, ("auto", "batches", "aggregates"))
+    require_one_of("fold", fold, get_args(types.Fold))
 
 
 def choose_fold(fold: str, source: Source, formula: Formula) -> str:

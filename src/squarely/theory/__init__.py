@@ -41,6 +41,7 @@ from squarely.theory.spectrum import (
     distance_bound,
     excess,
     fixed_point,
+    standard_errors_away,
     standard_errors_bound,
 )
 from squarely.theory.with_replacement import batch_lr_limit

@@ -105,6 +105,26 @@ def standard_errors_bound(lam: Spectrum, gradient: Array, loss: float, n: int, d
     0.1
     """
     _, excess_bound = distance_bound(lam, gradient)
-    least = loss - excess_bound
+    return _in_standard_errors(excess_bound, loss, n, df_resid)
+
+
+def standard_errors_away(lam: Spectrum, gradient: Array, loss: float, n: int, df_resid: int) -> float:
+    """Return the distance to the optimum, in standard errors of the combination of coefficients that is farthest away.
+
+    On a quadratic L - L* = 1/2 g' H^-1 g, so the gradient gives it without the optimum. `standard_errors_bound` replaces H by lam_p
+    and is larger by up to a factor sqrt(kappa), but rounding in H cannot make it too small.
+
+    >>> round(standard_errors_away(Spectrum(np.array([2.0, 8.0]), np.eye(2)), np.array([0.0, 0.04]), 1.0, 102, 100), 4)
+    0.1
+    """
+    curved = lam.values > 0
+    if not curved.all() or not np.isfinite(gradient).all():
+        return math.inf
+    return _in_standard_errors(float(0.5 * ((lam.vectors.T @ gradient) ** 2 / lam.values).sum()), loss, n, df_resid)
+
+
+def _in_standard_errors(excess_loss: float, loss: float, n: int, df_resid: int) -> float:
+    """Convert an excess loss to the largest distance in standard errors; infinite without a residual variance."""
+    least = loss - excess_loss
     variance = n / df_resid * least if df_resid > 0 and least > _ROUNDING else 0.0
-    return math.sqrt(n * excess_bound / variance) if variance > 0 else math.inf
+    return math.sqrt(n * excess_loss / variance) if variance > 0 else math.inf

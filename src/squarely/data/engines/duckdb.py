@@ -54,6 +54,11 @@ class DuckDBSource(QuerySource):
                 for batch in reader:
                     yield from record_batches(batch.columns[: len(names)], batch.num_rows)
 
+    def head(self, names: Sequence[str], rows: int) -> pa.Table:
+        with self._translate_errors(), keyboard_interrupts():
+            table = self._project(self._relation, {f"v{i}": name for i, name in enumerate(names)}).limit(rows).to_arrow_table()
+            return table.rename_columns(list(names)) if names else table.select([])
+
     def category_order(self, name: str) -> tuple[Level, ...] | None:
         return enum_values(self._types[self._names.index(name)])
 

@@ -74,6 +74,11 @@ class IbisSource(QuerySource):
             for batch in batches:
                 yield from record_batches(batch.columns[: len(names)], batch.num_rows)
 
+    def head(self, names: Sequence[str], rows: int) -> pa.Table:
+        with self._translate_errors():
+            columns = {f"v{i}": self._get_column(name) for i, name in enumerate(names)}
+            return self._table.select(columns or {"v0": ibis.literal(1)}).limit(rows).to_pyarrow().rename_columns(list(names))
+
     def category_order(self, name: str) -> tuple[Level, ...] | None:
         """Return the values of an ENUM of DuckDB; Ibis takes it for text."""
         if not self._is_duckdb:

@@ -48,6 +48,11 @@ class PolarsLazySource(QuerySource):
                 else:
                     yield from record_batches([], len(frame))
 
+    def head(self, names: Sequence[str], rows: int) -> pa.Table:
+        with self._translate_errors():
+            frame = self._native.select(self._polars.selectors.by_name(*names)).head(rows).collect()
+        return DataFrameSource(nw.from_native(frame, eager_only=True), self.label).head(names, rows)
+
     def category_order(self, name: str) -> tuple[Level, ...] | None:
         return self._schema_source.category_order(name)
 

@@ -102,6 +102,11 @@ class SparkSource(QuerySource):
             with pa.ipc.open_stream(bytes(row["payload"])) as stream:
                 yield from stream
 
+    def head(self, names: Sequence[str], rows: int) -> pa.Table:
+        with translate_spark_errors():
+            columns = [f"v{self._names.index(name)}" for name in names]
+            return self._frame.select(columns).limit(rows).toArrow().rename_columns(list(names))
+
     def with_column(self, name: str, columns: Columns, work: Callable[[Source], Iterator[Array]]) -> Any:
         """Return the DataFrame with a further column of doubles, which is computed when its rows are."""
         if name.lower() in {other.lower() for other in self._names}:

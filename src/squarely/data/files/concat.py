@@ -17,6 +17,12 @@ from squarely.errors import DataError
 _KIND_WORDS = {"number": "numbers", "boolean": "true and false", "category": "categories of numbers", "text": "text"}
 
 
+def _join_chunks(chunks: Sequence[pa.Array]) -> pa.ChunkedArray:
+    kinds = dict.fromkeys(chunk.type for chunk in chunks if not pa.types.is_null(chunk.type))
+    kind = pa.null() if not kinds else next(iter(kinds)) if len(kinds) == 1 else pa.string()
+    return pa.chunked_array([chunk.cast(kind) for chunk in chunks], kind)
+
+
 class ConcatSource(Source):
     """The sources of several files, one after the other.
 
@@ -28,8 +34,13 @@ class ConcatSource(Source):
     def __init__(self, files: FileSet, readers: Sequence[Source]) -> None:
         self.label = files.label
         self._files, self._readers = files, tuple(readers)
-        self.typed = readers[0].typed
+        self.typed, self.is_parsed, self.thousands = readers[0].typed, readers[0].is_parsed, readers[0].thousands
         self.notes = tuple(dict.fromkeys([*files.notes, *(note for reader in readers for note in reader.notes)]))
+        self.null_words = readers[0].null_words
+        found: dict[str, dict[str, None]] = {}
+        for topic, value in (pair for reader in readers for pair in reader.dialect.items()):
+            found.setdefault(topic, {})[value] = None
+        self.dialect = {topic: " or ".join(values) for topic, values in found.items()}
         self.duplicate_names = frozenset().union(*(reader.duplicate_names for reader in readers))
         types: dict[str, dict[str, None]] = {}  # name -> its types, in the order of the files
         for name, kind in (column for reader in readers for column in reader.columns.items()):
@@ -56,6 +67,21 @@ class ConcatSource(Source):
                 count += batch.num_rows
             self._row_counts[i] = count
         self._files.require_unchanged()
+
+    def require_unchanged(self) -> None:
+        self._files.require_unchanged()
+
+    def head(self, names: Sequence[str], rows: int) -> pa.Table:
+        """Return columns of the first rows; those of a file that lacks one are NULL, and values of different types become text."""
+        pieces: list[list[pa.Array]] = [[] for _ in names]
+        for reader in self._readers:
+            table = reader.head([name for name in names if name in reader.columns], rows)
+            for chunks, name in zip(pieces, names, strict=True):
+                chunks += table[name].chunks if name in reader.columns else [pa.nulls(table.num_rows)]
+            rows -= table.num_rows
+            if rows <= 0:
+                break
+        return pa.table([_join_chunks(chunks) for chunks in pieces], names=list(names))
 
     def parts(self) -> tuple[RowRange, ...]:
         """Return the parts of each file; files whose rows are unknown are scanned to count them."""

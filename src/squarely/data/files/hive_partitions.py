@@ -65,9 +65,17 @@ class HivePartitionSource(DerivedSource):
     def rows(self) -> int | None:
         return self.parent.rows
 
+    def head(self, names: Sequence[str], rows: int) -> pa.Table:
+        table = self.parent.head([name for name in names if name not in self._values], rows)
+        values = {name: pa.array([value] * table.num_rows) for name, value in self._values.items()}
+        return pa.table([values[name] if name in values else table[name] for name in names], names=list(names))
+
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         for _, batch in self._read(numbers, labels, None):
             yield batch
+
+    def require_unchanged(self) -> None:
+        self.parent.require_unchanged()
 
     def parts(self) -> tuple[RowRange, ...]:
         return self.parent.parts()

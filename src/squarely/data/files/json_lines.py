@@ -10,6 +10,7 @@ import gzip
 import json
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -30,7 +31,7 @@ _TYPES = {"INT64": pa.int64(), "DOUBLE": pa.float64(), "BOOLEAN": pa.bool_(), "S
 class JsonLinesSource(Source):
     """A file of JSON lines on this machine, gzipped or not."""
 
-    is_file = True
+    is_file, is_parsed = True, True
 
     def __init__(self, file: LocalFile) -> None:
         self.label = file.label
@@ -55,6 +56,13 @@ class JsonLinesSource(Source):
                 raise self._explain_error(block, first, names) or self._unreadable_error(str(error)) from error
             yield from record_batches([table.column(name) for name in (*numbers, *labels)], _count(block))
 
+    def require_unchanged(self) -> None:
+        self._file.require_unchanged()
+
+    def head(self, names: Sequence[str], rows: int) -> pa.Table:
+        values = [dict(pairs) for _, pairs in islice(self._iter_rows(), rows)]
+        return pa.table([_to_column([row.get(name) for row in values]) for name in names], names=list(names))
+
     def kind(self, name: str) -> Kind:
         """Return what the first value of a column is; a later value of another kind is an error of its line."""
         kind = _TYPES.get(self.columns[name])
@@ -74,6 +82,10 @@ class JsonLinesSource(Source):
                         first += _count(block)
             if block := self._check_block(rest, first):
                 yield first, block
+
+    def _iter_rows(self) -> Iterator[tuple[int, list[tuple[str, Any]]]]:
+        for first, block in self._iter_blocks():
+            yield from self._parse_lines(block, first)
 
     def _check_block(self, block: bytes, first: int) -> bytes:
         """Remove the byte order mark, and raise a DataError at the first row of other JSON files."""
@@ -144,6 +156,23 @@ def _parse_block(block: bytes, schema: pa.Schema | None) -> pa.Table:
     read = pj.ReadOptions(use_threads=False, block_size=len(block) + 1)
     parse = pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="infer" if schema is None else "ignore")
     return pj.read_json(pa.BufferReader(block), read_options=read, parse_options=parse)
+
+
+def _to_column(values: list[Any]) -> pa.Array:
+    """Return parsed values as Arrow; mixed and nested ones as JSON text."""
+    kinds = {_type_of(value) for value in values} - {"NULL"}
+    if kinds == {"INT64", "DOUBLE"}:
+        return pa.array(values, pa.float64())
+    if len(kinds) <= 1 and kinds <= _TYPES.keys():
+        return pa.array(values)
+    return pa.array([None if value is None else json.dumps(_to_plain(value)) for value in values], pa.string())
+
+
+def _to_plain(value: Any) -> Any:
+    """Return a parsed value with objects as dicts."""
+    if isinstance(value, _JsonObject):
+        return {name: _to_plain(inner) for name, inner in value}
+    return [_to_plain(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _count(block: bytes) -> int:

@@ -1,49 +1,24 @@
-"""A file on this machine: detect its kind, and check that it stays the same from one scan to the next."""
+"""A file on this machine, or a temporary copy of one: check that it stays the same from one scan to the next."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
 
+from squarely.data.files.file_kinds import HEAD, detect_kind
+from squarely.data.files.staging.temporary_copy import TemporaryCopy
 from squarely.errors import DataError, first_line
 from squarely.storage.disk import plain_path, printable_name
 
 _MOST_NAMES = 1000
 _READ_ERRORS = (OSError, EOFError, zlib.error, pa.ArrowException)
-# The first bytes of kinds of file, whatever their names are; a CSV file may well have a first column called PAR1.
-_MAGIC = {
-    b"PAR1\x15": "Parquet",
-    b"ARROW1\0\0": "Arrow",
-    b"\xff\xff\xff\xff": "Arrow",  # the stream format: a continuation marker
-    b"FEA1\0": "Feather version 1",
-    b"PK\x03\x04": "Excel or zip",
-    b"\xd0\xcf\x11\xe0": "Excel",
-    b"SQLite format 3\0": "SQLite",
-}
-
-# The endings of names, without a .gz behind them.
-SUFFIXES = {
-    ".parquet": "Parquet", ".pq": "Parquet",
-    ".arrow": "Arrow", ".arrows": "Arrow", ".feather": "Arrow", ".ipc": "Arrow",
-    ".jsonl": "JSON lines", ".ndjson": "JSON lines", ".json": "JSON lines",
-    ".csv": "CSV", ".tsv": "CSV",
-}  # fmt: skip
-
-
-def named_kind(name: str) -> str | None:
-    """Return the kind of file that a name says, None if the name says nothing.
-
-    >>> named_kind("Cars.CSV.gz"), named_kind("part-0.parquet"), named_kind("notes.txt")
-    ('CSV', 'Parquet', None)
-    """
-    return SUFFIXES.get(Path(name.lower().removesuffix(".gz")).suffix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +31,22 @@ class LocalFile:
     path : the file's own path, links followed; a link to it if the engines do not accept its name.
     stamp : device, inode, size in bytes and time of the last change, as they were when the file was opened.
     label : the file's name in messages.
+    name : the name that may tell the kind, such as that of a file in a zip file; empty for standard input.
+    original : the file that `path` is a temporary copy of, None if there is no copy, or it is not of a file on this machine.
+    copy : the temporary copy at `path`, which is deleted when nothing refers to it.
+    compression : how the original is compressed, if `path` is a decompressed copy.
+    notes : what the copy leaves out, for the summary.
     """
 
     given_path: Path
     path: Path
     stamp: tuple[int, int, int, int]
     label: str
+    name: str = ""
+    original: Path | None = None
+    copy: TemporaryCopy | None = None
+    compression: str | None = None
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def open(cls, path: Path, label: str | None = None) -> LocalFile:
@@ -73,7 +58,7 @@ class LocalFile:
             if not path.is_file():
                 what = "is a folder" if path.is_dir() else "is not a regular file" if path.exists() else "does not exist"
                 raise DataError(f"The file {str(path)!r} {what}. {_suggest_name(path)}")
-            file = cls(path, plain_path(path.resolve()), _read_stamp(path), printable_name(label or path.name))
+            file = cls(path, plain_path(path.resolve()), _read_stamp(path), printable_name(label or path.name), path.name)
             file.head(1)
         except OSError as error:
             raise DataError(
@@ -82,6 +67,23 @@ class LocalFile:
         if file.stamp[2] == 0:
             raise DataError(f"The file {file.label!r} is empty (0 bytes). Give a file with column names and rows.")
         return file
+
+    @classmethod
+    def of_copy(cls, copy: TemporaryCopy, label: str, name: str) -> LocalFile:
+        """Return the copy of rows that are not in a file on this machine; raise a DataError if it is empty."""
+        file = cls(copy.path, copy.path, _read_stamp(copy.path), printable_name(label), name, copy=copy)
+        if file.stamp[2] == 0:
+            raise DataError(f"There are no bytes in {file.label}. Give a table with column names and rows.")
+        return file
+
+    def with_copy(self, copy: TemporaryCopy, compression: str, name: str, notes: tuple[str, ...] = ()) -> LocalFile:
+        """Return the same file with its decompressed content as `path`; a change of the original is still noticed."""
+        original = self.path if self.copy is None else None
+        stamp = self.stamp if original else _read_stamp(copy.path)
+        if copy.path.stat().st_size == 0:
+            raise DataError(f"The file {self.label!r} is empty after decompression. Give a file with column names and rows.")
+        changes = {"path": copy.path, "stamp": stamp, "original": original, "copy": copy, "compression": compression}
+        return replace(self, **changes, name=name, notes=notes)  # type: ignore[arg-type]
 
     @property
     def real_path(self) -> Path:
@@ -99,14 +101,13 @@ class LocalFile:
             return file.read(size)
 
     def detect_kind(self) -> str | None:
-        """Return the kind of a binary file by its first bytes, None if they say nothing."""
-        head = self.head(16)
-        return next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
+        """Return the kind of a file by its first bytes, None if they say nothing."""
+        return detect_kind(self.head(HEAD))
 
     def require_unchanged(self) -> None:
         """Raise a DataError if the file is not the one that was opened."""
         try:
-            now = _read_stamp(self.path)
+            now = _read_stamp(self.original or self.path)
         except OSError as error:
             raise DataError(
                 f"The file {self.label!r} no longer exists ({error.strerror}), and its rows are needed again. "
@@ -139,7 +140,7 @@ def _suggest_name(path: Path) -> str:
     if path.parent.is_dir() and not path.exists():
         names = [entry.name for entry in islice(path.parent.iterdir(), _MOST_NAMES) if entry.is_file()]
     near = get_close_matches(path.name, names, n=1)
-    return f"Did you mean {near[0]!r}?" if near else "Give the path of a CSV, Parquet, Arrow or JSON-lines file."
+    return f"Did you mean {near[0]!r}?" if near else "Give the path of a CSV, Parquet, Arrow, JSON or Excel file."
 
 
 def _read_stamp(path: Path) -> tuple[int, int, int, int]:

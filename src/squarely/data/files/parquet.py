@@ -44,6 +44,14 @@ class ParquetSource(Source):
         with self._file.reading("Parquet"), self._open() as opened:
             yield from _decode_columns(opened, (*numbers, *labels))
 
+    def head(self, names: Sequence[str], rows: int) -> pa.Table:
+        with self._file.reading("Parquet"), self._open() as opened:
+            columns = list(dict.fromkeys(names))
+            batches = opened.iter_batches(max(rows, 1), columns=columns) if names else iter(())
+            first = next(batches, None)
+        table = self._schema.empty_table() if first is None else pa.Table.from_batches([first])
+        return pa.table([table.column(table.schema.get_field_index(name)) for name in names], names=list(names))
+
     def parts(self) -> tuple[RowRange, ...]:
         """Return the rows of each row group, or of a few small ones together."""
         return self._parts

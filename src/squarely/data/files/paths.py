@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import filecmp
 import glob
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
+from squarely.data.files.file_kinds import SUFFIXES, named_kind
 from squarely.data.files.hive_partitions import read_folder_keys
 from squarely.data.files.lake_formats import require_no_lake_table
-from squarely.data.files.local_file import SUFFIXES, LocalFile, named_kind
+from squarely.data.files.local_file import LocalFile
+from squarely.data.files.staging.pipe import STANDARD_INPUT, copy_pipe, copy_standard_input, is_pipe
 from squarely.errors import DataError, pluralize
 from squarely.storage.disk import local_path, printable_name
 
 _GLOB_SIGNS = "*?["
+_MOST_COPIES = 3  # pairs that are named
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_FILE_URL = re.compile(r"file://(localhost)?(?=/)", re.I)
 _HIDDEN_PREFIXES = (".", "_")  # markers and checksums of the programs that write folders of data
 
 
@@ -61,31 +69,55 @@ def is_pattern(text: str) -> bool:
     return any(sign in text for sign in _GLOB_SIGNS) and not os.path.lexists(local_path(text))
 
 
+def copy_remote(text: str) -> LocalFile | None:
+    """Copy what a URL, a pipe or "-" (standard input) stands for to a temporary file; return None for any other path."""
+    if text == STANDARD_INPUT:
+        return copy_standard_input()
+    if _URL.match(text):
+        from squarely.data.files.staging.download import download  # libraries for networks take time to import
+
+        return download(text)
+    return copy_pipe(local_path(text)) if is_pipe(local_path(text)) else None
+
+
+def plain_file_path(text: str) -> str:
+    """Return the path of a URL such as file:///data/cars.csv, and any other text unchanged.
+
+    >>> plain_file_path("file:///my%20data/cars.csv"), plain_file_path("cars.csv")
+    ('/my data/cars.csv', 'cars.csv')
+    """
+    return unquote(_FILE_URL.sub("", text)) if _FILE_URL.match(text) else text
+
+
 def find_files(texts: Sequence[str], *, is_list: bool) -> FileSet:
-    """Find the files of a list of paths, patterns and folders, in list order; or of a single one (`is_list` False).
+    """Find the files of a list of paths, URLs, patterns and folders, in list order; or of a single one (`is_list` False).
 
     The files of a pattern or a folder are sorted by path, as text. A folder includes its subfolders, but not files whose
     name begins with a dot or an underscore, or ends in none of `SUFFIXES`. No file at all, or one given twice, is a DataError.
     """
-    places = [(text, local_path(text).absolute()) for text in texts]
+    copies = {text: copy for text in dict.fromkeys(texts) if is_list and (copy := copy_remote(text)) is not None}
+    places = [(text, copies[text].path if text in copies else local_path(text).absolute()) for text in texts]
 
     def find_paths() -> list[Path]:
         return [path for text, place in places for path in _find_named(text, place)]
 
     paths = find_paths()
-    require_no_lake_table(paths)
-    shared = Path(os.path.commonpath([path.parent for path in paths]))
-    files = tuple(LocalFile.open(path, os.path.relpath(path, shared)) for path in paths)
+    by_path = {copy.path: copy for copy in copies.values()}
+    local = [path for path in paths if path not in by_path]
+    require_no_lake_table(local)
+    shared = Path(os.path.commonpath([path.parent for path in local])) if local else Path()
+    files = tuple(by_path.get(path) or LocalFile.open(path, os.path.relpath(path, shared)) for path in paths)
     _require_once(files)
     label = files[0].label + (f" and {pluralize(len(files) - 1, 'other file')}" if len(files) > 1 else "") if is_list else texts[0]
     order = "" if len(files) == 1 else " in the order given" if is_list else " in the order of their names"
     notes: tuple[str, ...] = (f"{pluralize(len(files), 'file')}{order}",)
     walked = [file.name for _, place in places if os.path.isdir(place) for file in _walk(place)]
+    notes += _describe_copies(files)
     if others := [name for name in walked if not named_kind(name)]:
         notes += (f"{pluralize(len(others), 'file')} of the folder left out, such as {others[0]!r}",)
     # The keys of a folder or pattern are those below it; the keys of a list are those below the common folder.
     begin = shared if is_list else places[0][1] if os.path.isdir(places[0][1]) else _pattern_folder(places[0][1])
-    folders = tuple(read_folder_keys(path.parent.relative_to(begin)) for path in paths)
+    folders = tuple({} if path in by_path else read_folder_keys(path.parent.relative_to(begin)) for path in paths)
     keys = list(dict.fromkeys(key for each in folders for key in each))
     if keys:
         notes += (f"{' and '.join(map(repr, keys))} from the names of folders",)
@@ -148,6 +180,20 @@ def _walk(folder: Path) -> list[Path]:
         folders[:] = [name for name in folders if not name.startswith(_HIDDEN_PREFIXES)]
         found += [Path(parent, name) for name in names if not name.startswith(_HIDDEN_PREFIXES)]
     return sorted(found, key=str)
+
+
+def _describe_copies(files: Sequence[LocalFile]) -> tuple[str, ...]:
+    """Name two files with the same content, or whose names differ only in .gz: their rows may count twice."""
+    notes, by_size, by_name = [], dict[int, LocalFile](), dict[Path, LocalFile]()
+    for file in files:
+        same_size = by_size.setdefault(file.stamp[2], file)
+        if same_size is not file and filecmp.cmp(same_size.path, file.path, shallow=False):
+            notes.append(f"{same_size.label!r} and {file.label!r}, which have the same content, so their rows count twice")
+        same_name = by_name.setdefault(file.given_path.with_name(file.given_path.name.removesuffix(".gz")), file)
+        if same_name is not file:
+            notes.append(f"{same_name.label!r} and {file.label!r}, whose rows count twice if one is a compressed copy of the other")
+    more = (f"{len(notes) - _MOST_COPIES:,} more such pairs",) if len(notes) > _MOST_COPIES else ()
+    return (*notes[:_MOST_COPIES], *more)
 
 
 def _require_once(files: Sequence[LocalFile]) -> None:

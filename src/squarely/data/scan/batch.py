@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from squarely.data.dtypes import Level, kind_of, nearest_doubles, parses_as_number
+from squarely.data.dtypes import Level, kind_of, nearest_doubles
 from squarely.data.scan.account import CAUSES, RowAccount
 from squarely.data.source import Source, unsupported_column_error
 from squarely.errors import DataError
@@ -210,7 +210,7 @@ def is_all_finite(x: Array) -> bool:
 
 def _not_numeric_error(source: Source, name: str, column: pa.Array, first: int) -> DataError:
     for row, value in enumerate(column.to_pylist(), start=first):
-        if value is not None and not parses_as_number(value, decimal_comma=source.decimal_comma):
+        if value is not None and not source.parses_as_number(value):
             return DataError(
                 f"Column {name!r} of {source.label} holds text, not a number: {value!r} in data row {source.row_number(row):,}. "
                 "Correct or clear that value. Categories are for predictors, not for the response or arithmetic."

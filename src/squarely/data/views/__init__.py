@@ -1,1 +1,1 @@
-"""Sources made of another source: a train-validation split, or a shard."""
+"""Sources made of another source: a train-validation split, a shard, or columns that are parsed once."""

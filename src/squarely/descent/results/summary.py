@@ -73,18 +73,27 @@ def _describe_rate(options: TrainingOptions, logged: Array) -> str:
     return f"{first}, {torch_name(options.scheduler)}"
 
 
-def list_outcome(result: LoopResult, theory: RunTheory, prediction: PredictedCurve | None) -> list[tuple[str, str]]:
-    """List how a run ended, with losses, limits and rates."""
+def list_outcome(
+    result: LoopResult,
+    theory: RunTheory,
+    prediction: PredictedCurve | None,
+    *,
+    status: str,
+    least: float | None,
+    distance: float | None,
+) -> list[tuple[str, str]]:
+    """List how a run ended, with losses, limits and rates. `least` is the loss at the optimum, if known."""
     final, is_average = result.final_values, result.average_metrics is not None
     is_last = result.final_epoch == len(result.losses) - 1 and not is_average
     where = "of the average" if is_average else f"at epoch {result.final_epoch:,}"
     validation = "Last validation loss:" if is_last else "Its validation loss:"
     return [
-        ("Status:", result.stop_reason.status),
+        ("Status:", status),
+        *([] if distance is None else [("From least squares:", f"{distance:.2g} std err")]),
         ("First loss:", f"{result.losses[0]:.6g}"),
         ("Last loss:" if is_last else f"Loss {where}:", f"{final['loss']:.6g}"),
         *([(validation, f"{final['val_loss']:.6g}")] if "val_loss" in final else []),
-        ("Loss at the optimum:", "unknown" if prediction is None else f"{prediction.floor:.6g}"),
+        ("Loss at the optimum:", "unknown" if least is None else f"{least:.6g}"),
         ("Excess left, predicted:", "unknown" if prediction is None else f"{prediction.remaining_fraction:.3g}"),
         *([("Noise keeps it off by:", f"{theory.floor_se:.2g} std err")] if theory.floor_se is not None else []),
         *_list_rates(theory),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -15,8 +15,9 @@ from squarely.data import RowAccount, Source, open_new_rows, to_frame, to_series
 from squarely.descent.codegen.script import ScriptInput, write_script
 from squarely.descent.loop.training_loop import LoopResult
 from squarely.descent.options.options import TrainingOptions
+from squarely.descent.results.convergence import FAILED, describe_end, judge_end, measure_distance
 from squarely.descent.results.loss_figure import draw_run
-from squarely.descent.results.predicted_curve import PredictedCurve, predict_curve
+from squarely.descent.results.predicted_curve import PredictedCurve
 from squarely.descent.results.run_theory import RunTheory
 from squarely.descent.results.summary import describe_rows, list_options, list_outcome, metrics_table, torch_name
 from squarely.design import Check, Design, LinearPredictor, predict_batches, require_rank_deficient
@@ -46,8 +47,8 @@ class Training:
     problem : the standardized columns of the loop.
     moments, source : the rows to train on. `validation`, `validation_rows` : the rows to validate on and their account, if any.
     theory : limits and rates from the spectrum.
+    optimum : the least squares solution (p,) in standardized columns; None for a run with another loss, or if it is not unique.
     prediction : the curve that theory predicts, or None where it has no closed form.
-    optimal_loss : the mean squared error of least squares, in standardized units; None for other losses, and if it is not known.
     remarks : sentences on what the run changed in the options, and on the checkpoint from which it continued.
     is_plain : whether theory holds for the model: a step moves its coefficients as it moves those of nn.Linear.
     has_user_model : whether the user gave the model.
@@ -62,8 +63,8 @@ class Training:
     moments: Moments
     source: Source
     theory: RunTheory
+    optimum: Array | None = None
     prediction: PredictedCurve | None = None
-    optimal_loss: float | None = None
     remarks: tuple[str, ...] = ()
     is_plain: bool = True
     has_user_model: bool = False
@@ -112,19 +113,51 @@ class Training:
 
     @property
     def status(self) -> str:
-        """How the run ended: "finished", "stopped" (early, by an option), "diverged" or "not finite"."""
-        return self.result.stop_reason.status
+        """How the run ended, in a word or three.
+
+        "converged" : within 0.01 standard errors of least squares, or the distance of `stop`; "epochs used up" : farther away.
+        "stopped" : ended early by an option. "finished" : all epochs are taken, and the best epoch came back, or there is no
+        distance to judge by. "diverged", "not finite" : the loss grew beyond all bounds, or is not a number.
+        """
+        return judge_end(self.result, self.options, self.distance_se)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the run diverged or its loss is not a number, so that its parameters are no answer."""
+        return self.status in FAILED
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the run neither failed nor used up its epochs far from least squares; `require` raises if not."""
+        return not self.has_failed and self.status != "epochs used up"
+
+    @property
+    def distance_se(self) -> float | None:
+        """The distance from least squares, in standard errors of the combination of coefficients that is farthest away.
+
+        The gradient at the end determines it. It is None where the run has another optimum (another loss, weight decay), where
+        least squares has no single one or no standard errors, and where the run diverged.
+        """
+        if self.source.is_redrawn:  # the loss of an epoch is not that of the moments
+            return None
+        return measure_distance(self.problem, self.theory, self.options, self.result)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """The remarks, the notes of the design, the warnings of theory, and why the run ended before its last epoch."""
-        reason = self._describe_divergence() if self.result.has_diverged else self.result.stop_reason.reason
-        return self.remarks + self.design.notes + self.theory.warnings + ((reason,) if reason else ())
+        """The remarks, the notes of the design, the warnings of theory, and why the run ended where it did."""
+        return self.remarks + self.design.notes + self.theory.warnings + self._describe_end()
+
+    @property
+    def optimal_loss(self) -> float | None:
+        """The mean squared error at the optimum, in standardized units; None for another loss or without a single optimum."""
+        return None if self.optimum is None else self.problem.loss(self.optimum)
 
     @property
     def history(self) -> pd.DataFrame:
-        """The log, one row an epoch: epoch, loss (standardized), predicted (NaN where theory has no curve), and more.
+        """The log, one row an epoch: epoch, loss (standardized), predicted, excess, and more.
 
+        "predicted" is the curve of theory, NaN where there is none. "excess" is the loss above that of the optimum, NaN where that
+        is not known; near the optimum it is rounding, and may be negative.
         "running_loss" is the mean of the losses of an epoch's batches while the weights move: what most loops print. There is "lr"
         with a scheduler, "momentum" if it changes that, each metric, and all of these for validation rows with the prefix "val_".
         """
@@ -141,6 +174,8 @@ class Training:
         that breaks the dependency follows from the starting point, not from the rows. Such a row gives NaN, and a warning counts
         them; `rank_deficient="allow"` predicts it.
         """
+        if self.has_failed:
+            raise NumericalError(f"The run is {self.status}, so it has nothing to predict with. {' '.join(self._describe_end())}")
         require_rank_deficient(rank_deficient)
         source, problem, w = open_new_rows(new, self.design.formula.names, read), self.problem, self.result.end
         predictor = LinearPredictor(
@@ -196,11 +231,9 @@ class Training:
 
     @short_traceback
     def require(self) -> Training:
-        """Return the run itself, or raise a NumericalError if its loss diverged or became not finite."""
-        if self.result.has_diverged:
-            raise NumericalError(self._describe_divergence())
-        if self.status == "not finite":
-            raise NumericalError(self.result.stop_reason.reason)
+        """Return the run itself, or raise a NumericalError if it failed: it diverged, is not finite or used up its epochs."""
+        if not self.is_done:
+            raise NumericalError(" ".join(self._describe_end()))
         return self
 
     @short_traceback
@@ -246,7 +279,7 @@ class Training:
             ("No. Observations:", str(problem.n)),
         ]
         tables: list[KeyValueTable | Table] = [
-            KeyValueTable(used, list_outcome(result, self.theory, prediction)),
+            KeyValueTable(used, self._list_outcome()),
             *([metrics_table(options, result)] if options.metrics else []),
             Table(("", "coef", "standardized", "at the start"), [(name, *(f"{x:.8g}" for x in row)) for name, *row in cells]),
         ]
@@ -262,6 +295,7 @@ class Training:
             "formula": self.design.formula.text,
             "params": dict(zip(self.problem.names, self.coefficients.tolist(), strict=True)),
             "status": self.status,
+            "distance_se": self.distance_se,
             "lr": None if math.isnan(options.rate) else options.rate,
             "epochs": options.epochs,
             "batch_size": options.batch_size,
@@ -304,45 +338,13 @@ class Training:
         log, logged = self.result.history, len(self.result.losses)
         columns = {name: [*log.column(name).tolist(), *[math.nan] * (logged - len(log.columns[name]))] for name in log.columns}
         predicted = [math.nan] * logged if self.prediction is None else self.prediction.losses[:logged].tolist()
-        return {"epoch": list(range(logged)), "loss": columns.pop("loss"), "predicted": predicted, **columns}
+        losses, least = columns.pop("loss"), self.optimal_loss
+        excess = [math.nan if least is None else loss - least for loss in losses]
+        return {"epoch": list(range(logged)), "loss": losses, "predicted": predicted, "excess": excess, **columns}
 
-    def _describe_divergence(self) -> str:
-        epoch, advice = len(self.result.losses) - 1, self.theory.rate_and_limit
-        groups: list[dict[str, Any]] = [] if self.optimizer is None else self.optimizer.param_groups
-        logged = self.result.history.columns.get("lr")
-        if self.options.scheduler is not None and logged is not None and epoch > 0:
-            rate = f"after an epoch that began with lr={logged[epoch - 1]:g}"
-        else:
-            rate = f"with lr={groups[0]['lr'] if groups else self.options.rate:g}"
-        message = f"The loss grew past all bounds and training stopped at epoch {epoch:,} {rate}."
-        if any(group.get("maximize") for group in groups):
-            return f"{message} maximize=True goes up the loss."
-        if advice is None:
-            return message
-        best, limit = advice
-        if self.theory.batches is not None:
-            return f"{message} The limit {self.theory.limit_label} is {limit}. Try lr={best}."
-        kind = "here" if self.options.scheduler is None else "of a constant rate"
-        return f"{message} The limit {kind} is {limit}, and the best rate {best}."
+    def _list_outcome(self) -> list[tuple[str, str]]:
+        least, distance = self.optimal_loss, self.distance_se
+        return list_outcome(self.result, self.theory, self.prediction, status=self.status, least=least, distance=distance)
 
-
-def with_prediction(run: Training, optimum: Array) -> Training:
-    """Attach the loss at the optimum and the prediction of theory, given the optimum (p,) in standardized columns."""
-    if run.options.loss == "mse" and np.isfinite(optimum).all():
-        run = replace(run, optimal_loss=run.problem.loss(optimum))
-    if not run.is_plain:
-        return run
-    history, restored = run.result.history, run.result.stop_reason.restored_epoch
-    taken = len(history.losses) - 1
-    rates = history.column("lr")[:taken]
-    momenta = history.column("momentum")[:taken] if "momentum" in history.columns else None
-
-    def predict(epochs: int) -> PredictedCurve | None:
-        options = replace(run.options, epochs=epochs)
-        return predict_curve(run.problem, run.theory, options, run.result.start, optimum, rates=rates, momenta=momenta)
-
-    prediction = predict(taken if run.status == "stopped" else run.options.epochs)
-    best = None if prediction is None or restored is None else predict(restored)
-    if prediction is not None and best is not None and restored is not None:
-        prediction = replace(prediction, gap=best.gap, final_epoch=restored)
-    return replace(run, prediction=prediction)
+    def _describe_end(self) -> tuple[str, ...]:
+        return describe_end(self.problem, self.theory, self.options, self.result, self.distance_se)

@@ -23,7 +23,7 @@ def describe_options(run: Training, names: Sequence[str], digits: int = 6) -> st
 
 def is_finite(run: Training) -> bool:
     """Return whether a run ended with a finite loss."""
-    return not run.result.has_diverged and run.status != "not finite" and math.isfinite(final_loss(run))
+    return not run.has_failed and math.isfinite(final_loss(run))
 
 
 def has_validation(run: Training) -> bool:

@@ -18,9 +18,10 @@ from squarely.descent.model.user_objects import UserObjects
 from squarely.descent.options.optimizers import groups_of, new_optimizer
 from squarely.descent.options.options import DTYPES, TrainingOptions
 from squarely.descent.results.learning_rate import resolve_learning_rate
+from squarely.descent.results.optimum import with_optimum, with_prediction
 from squarely.descent.results.predicted_curve import PredictedCurve
 from squarely.descent.results.run_theory import compute_theory
-from squarely.descent.results.training import Training, with_prediction
+from squarely.descent.results.training import Training
 from squarely.descent.sweep.batched_loop import BatchedProblem, run_batched
 from squarely.descent.sweep.batched_loss import RowsEvaluator, evaluate_on_moments
 from squarely.descent.sweep.grid import Grid, why_not_batched
@@ -77,7 +78,7 @@ def with_predictions(sweep: Sweep, optimum_of: Callable[[StandardizedProblem], A
     plain = [run for run in sweep.runs if _is_plain(run.options)]
     curves = _predict_curves(plain, optima[id(plain[0].problem)]) if len(plain) > 1 else {}
     runs = tuple(
-        replace(run, prediction=curves[id(run)], optimal_loss=curves[id(run)].floor)
+        replace(with_optimum(run, optima[id(run.problem)]), prediction=curves[id(run)])
         if id(run) in curves
         else with_prediction(run, optima[id(run.problem)])
         for run in sweep.runs

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TypeAlias
+from unicodedata import normalize
 
 import numpy as np
 
 from squarely.data import TRUTH_WORDS, Batch, CategoricalColumn, Level, Source, level_number
+from squarely.design.encoding.dates import is_date
 from squarely.design.encoding.numbers_as_text import is_missing_word, numbers_in
 from squarely.design.formula.factors import Categorical
-from squarely.errors import DataError, FormulaError, listed, pluralize, suggest_name
+from squarely.errors import DataError, FormulaError, join_words, listed, option_hint, pluralize, suggest_name
 from squarely.numerics import Array
 
 MOST_LEVELS = 10_000
 UNKNOWN_ROW = -1
+_NO_WIDTH = re.compile(r"[\u200b-\u200f\u2060\ufeff]")
 ObservedLevels: TypeAlias = Mapping[Level, tuple[int, int]]  # level -> the position of a row that has it, and how many have it
 
 
@@ -39,14 +43,28 @@ class ContrastCoding:
     marks: Mapping[Level, int] = field(default_factory=dict)
 
     def notes(self, *, is_untyped: bool) -> list[str]:
-        """Describe levels that look like a missing value or, in a column named alone, like numbers."""
+        """Describe levels that look like a missing value, that look the same or, in a column named alone, like dates or numbers."""
         name = self.column if self.column.isidentifier() else f"`{self.column}`"
         notes = [
             f"Level {level!r} of {self.column} looks like a missing value: {pluralize(rows, 'row')}. "
-            f'If it is one, leave such rows out with where="{name} != {level!r}", or clear these values.'
+            f"If it is one, give {option_hint('na_values', [level])} for a file of text, or leave such rows out with "
+            f'where="{name} != {level!r}".'
             for level, rows in self.marks.items()
         ]
-        numbers = numbers_in([level for level in self.levels if is_untyped and isinstance(level, str)]).all
+        texts = [level for level in self.levels if isinstance(level, str)]
+        notes += [
+            f"Levels {join_words([ascii(level) for level in same])} of {self.column} differ only in blanks or in how their letters "
+            "are stored. Write them alike if they mean the same."
+            for same in _levels_that_look_the_same(texts)
+        ]
+        dates = [level for level in texts if is_untyped and level not in self.marks]
+        if dates and all(map(is_date, dates)):
+            return [
+                *notes,
+                f"The levels of {self.column} look like dates, such as {dates[0]!r}, and each is a category. For a trend, convert "
+                f"them to a number, such as the months since the first; C({name}) says that they are categories.",
+            ]
+        numbers = numbers_in([level for level in texts if is_untyped]).all
         if numbers:
             notes.append(
                 f"{pluralize(len(numbers), 'level')} of {self.column} can be read as a number, such as {min(numbers)!r}. "
@@ -96,6 +114,14 @@ class ContrastCoding:
 
     def _to_level(self, value: Level) -> Level:
         return level_number(value) if isinstance(value, str) and not isinstance(self.levels[0], str) else value
+
+
+def _levels_that_look_the_same(levels: Sequence[str]) -> list[list[str]]:
+    """Group levels that differ only in blanks, in signs without width, or in how an accented letter is stored."""
+    groups: dict[str, list[str]] = {}
+    for level in levels:
+        groups.setdefault(" ".join(normalize("NFC", _NO_WIDTH.sub("", level)).split()), []).append(level)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def levels_in(labels: CategoricalColumn, rows: np.ndarray, first: int) -> ObservedLevels:
@@ -169,6 +195,11 @@ def _require_text(column: str, found: Mapping[Level, int], source: Source) -> No
         return
     c = f"C({column})" if column.isidentifier() else f"C(`{column}`)"
     if len(numbers.plain_numbers) == len(texts):
+        if not source.typed:  # where= leaves out the others
+            raise DataError(
+                f"Column {column!r} of {source.label} holds numbers in every row that is used, and text in others. Give the words "
+                f"for a missing value, such as {option_hint('na_values', ['?'])}, or write {c} if its values are categories."
+            )
         raise DataError(
             f"Column {column!r} of {source.label} is stored as text, although every value is a number. Convert it before the fit, "
             f"for example with pandas.to_numeric, or write {c} if its values are categories."
@@ -191,8 +222,12 @@ def _require_text(column: str, found: Mapping[Level, int], source: Source) -> No
     such, write = (f" such as {decorated[0]!r}", ", and write numbers as 1234.5,") if decorated and odd != number else ("", ",")
     raise DataError(
         f"Column {column!r} of {source.label} holds {what}{such}: {odd!r}{row_phrase(source, texts[odd])}. "
-        f"Correct or clear that value{write} or write {c} if its values are categories."
+        f"Correct or clear that value{write} or write {c} if its values are categories{_advise_missing(source, odd)}."
     )
+
+
+def _advise_missing(source: Source, value: str) -> str:
+    return "" if source.typed else f", or give {option_hint('na_values', [value])} if it means a missing value"
 
 
 def _order_levels(factor: Categorical, found: Mapping[Level, int], source: Source) -> tuple[Level, ...]:

@@ -26,7 +26,8 @@ _FIELDS = {
 class LearnedState:
     """What rows have taught about each `center` and `scale`, each categorical factor and each basis, by its text.
 
-    `ranges` has the range of the argument of each polynomial, which is learned before the polynomial.
+    `ranges` has the range of the argument of each polynomial, which is learned before the polynomial; `value_notes` sentences on
+    numbers in the first rows that look like dates or like marks for a missing value.
     """
 
     __repr__ = short_repr
@@ -35,6 +36,7 @@ class LearnedState:
     contrasts: Mapping[str, ContrastCoding] = field(default_factory=dict)
     bases: Mapping[str, Polynomial | Spline] = field(default_factory=dict)
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    value_notes: tuple[str, ...] = ()
 
     def learn(self, text: str, value: Learned) -> LearnedState:
         """Return the state with what is learned about one more text."""

@@ -9,6 +9,7 @@ import ast
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from keyword import iskeyword
 
 from squarely.design.formula.expression import Expression, Name, column_names
 from squarely.design.formula.factor_calls import parse_factor
@@ -61,7 +62,7 @@ def formula_of(names: Sequence[str], response: str, *, intercept: bool = True) -
     'y ~ x1 + `a b` - 1'
     """
     nowhere = (0, 0)
-    terms = [name if re.fullmatch(r"[^\W\d][\w.]*", name) else f"`{name}`" for name in names]
+    terms = [f"`{name}`" if needs_backticks(name) else name for name in names]
     return Formula(
         text=f"{response} ~ {' + '.join(terms) or '1'}{'' if intercept else ' - 1'}",
         response=Numeric(text=response, expression=Name(response, nowhere)),
@@ -70,6 +71,15 @@ def formula_of(names: Sequence[str], response: str, *, intercept: bool = True) -
         intercept=intercept,
         names=tuple(names),
     )
+
+
+def needs_backticks(name: str) -> bool:
+    """Return whether a formula takes the name of a column only in backticks.
+
+    >>> needs_backticks("model_year"), needs_backticks("model year"), needs_backticks("class")
+    (False, True, True)
+    """
+    return iskeyword(name) or re.fullmatch(r"[^\W\d][\w.]*", name) is None
 
 
 def parse_formula(text: str, columns: Sequence[str] = ()) -> Formula:

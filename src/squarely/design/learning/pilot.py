@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
 
 from squarely.data import RowAccount, Source, fold_parts
 from squarely.design.design import Design, with_centers
+from squarely.design.learning.odd_values import describe_odd_values
 from squarely.design.learning.plan import no_rows_error
 from squarely.design.matrix.block import Block
 from squarely.design.matrix.model_matrix import iter_blocks
@@ -19,11 +22,17 @@ T = TypeVar("T")
 
 
 def centers_from_pilot(design: Design, source: Source) -> Design:
-    """Set the centers and scales of a design; raises DataError if no row is complete."""
-    account, moments = map_first_block(design, source, _means_and_deviations)
-    if moments is None:
+    """Set the centers and scales of a design, with notes on odd values; raises DataError if no row is complete."""
+    account, pilot = map_first_block(design, source, partial(_summarize, design))
+    if pilot is None:
         raise no_rows_error(source, account, [*design.inputs.numbers, *design.inputs.labels], design.where)
+    moments, notes = pilot
+    design = replace(design, learned=replace(design.learned, value_notes=notes))
     return with_centers(design, mean=moments[:, 0], deviation=moments[:, 1])
+
+
+def _summarize(design: Design, block: Block) -> tuple[Array, tuple[str, ...]]:
+    return _means_and_deviations(block), describe_odd_values(design, block)
 
 
 def map_first_block(design: Design, source: Source, function: Callable[[Block], T]) -> tuple[RowAccount, T | None]:

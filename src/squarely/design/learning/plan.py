@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from squarely.data import RowAccount, Source, iter_batches, parses_as_number, require_columns, unsupported_column_error
+from squarely.data import RowAccount, Source, iter_batches, require_columns, unsupported_column_error
 from squarely.design.design import Design, RowInputs, row_inputs
 from squarely.design.encoding.learned_state import LearnedState
 from squarely.design.formula.expression import Name, Standardize, column_names, standardizations_in
@@ -16,7 +16,7 @@ from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric,
 from squarely.design.formula.formula import Formula
 from squarely.design.formula.source_text import caret_line
 from squarely.design.formula.where import Where, bind_where
-from squarely.errors import DataError, listed, pluralize
+from squarely.errors import DataError, listed, option_hint, pluralize
 
 _KIND_TEXTS = {"means": "mean", "levels": "levels", "ranges": "range", "knots": "knots", "polynomials": "orthogonal polynomials"}
 _NO_VALUE = " An expression has no value where it divides by zero, or takes a root or logarithm of a number that is too small."
@@ -129,10 +129,11 @@ def _require_numeric_response(formula: Formula, source: Source, *, reading: bool
     value, row = _first_text(source, response.name) if reading else ("", 0)
     kind = "text" if isinstance(value, str) else "categories"
     first = f", {value!r} in data row {row:,}" if reading else ""
+    missing = f", or give {option_hint('na_values', [value])} if that is a missing value" if reading and not source.typed else ""
     at = caret_line(formula.text, response.span) if response.span[1] else ""
     raise DataError(
         f"The response {response.name!r} of {source.label} holds {kind}{first}, and a regression explains "
-        f"numbers. Correct or clear such values, or make numbers of two groups, such as 0 and 1.{at}"
+        f"numbers. Correct or clear such values, or make numbers of two groups, such as 0 and 1{missing}.{at}"
     )
 
 
@@ -141,7 +142,7 @@ def _first_text(source: Source, name: str) -> tuple[Any, int]:
     first = None
     for batch in iter_batches(source, [], [name]):
         labels = batch.labels[name]
-        is_odd = [not parses_as_number(value, decimal_comma=source.decimal_comma) for value in labels.values]
+        is_odd = [not source.parses_as_number(value) for value in labels.values]
         odd = np.array([*is_odd, False])[labels.codes]
         at = np.flatnonzero(odd if odd.any() else labels.codes >= 0)
         if len(at) and (odd.any() or first is None):

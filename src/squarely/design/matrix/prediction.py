@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, compress
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -24,10 +24,10 @@ from squarely.design.matrix.model_matrix import (
 )
 from squarely.errors import join_words, pluralize, require_one_of
 from squarely.numerics import ROUNDOFF, Array, Pair, dd_add, dd_multiply, low_part
+from squarely.types import RankDeficient, Unseen
 
 _ROUNDING = 32.0  # roundoffs that a stored value may be off by: it is itself the result of some arithmetic
 _MOST_LISTED = 6
-_UNSEEN = ("error", "nan")
 _ALLOW_HINT = "rank_deficient='allow' predicts such rows too."
 
 
@@ -165,7 +165,7 @@ def predict_batches(predictor: LinearPredictor, source: Source, *, unseen: str =
         return source.column(np.concatenate([np.empty(0), *iter_predictions(predictor, source, unseen=unseen)]), "predicted")
     predictor = _drop_unavailable_checks(predictor, source)
     inputs = predictor.inputs
-    require_one_of("unseen", unseen, _UNSEEN)
+    require_one_of("unseen", unseen, get_args(Unseen))
     require_columns(source, [*inputs.numbers, *inputs.labels])
     if predictor.check is not None:  # the rows are predicted later and elsewhere, so they cannot be counted here
         _warn(
@@ -181,7 +181,7 @@ def predict_batches(predictor: LinearPredictor, source: Source, *, unseen: str =
 
 def require_rank_deficient(rank_deficient: str) -> None:
     """Raise an OptionError unless the value is one that `rank_deficient` can have."""
-    require_one_of("rank_deficient", rank_deficient, ("nan", "allow"))
+    require_one_of("rank_deficient", rank_deficient, get_args(RankDeficient))
 
 
 def _warn(text: str) -> None:
@@ -219,7 +219,7 @@ def iter_predictions(predictor: LinearPredictor, source: Source, *, unseen: str 
     Raises DataError if a column is missing or cannot be used, or a row has a level that the fit does not know and `unseen` is
     "error", and OptionError if that is neither "error" nor "nan".
     """
-    require_one_of("unseen", unseen, _UNSEEN)
+    require_one_of("unseen", unseen, get_args(Unseen))
     predictor = _drop_unavailable_checks(predictor, source)
     rows, counts = 0, np.zeros(1, dtype=int)
     for values, broken in _iter_checked_batches(predictor, source, unseen=unseen):

@@ -87,7 +87,9 @@ def union_of(designs: Sequence[Design], removed: Sequence[Design] = ()) -> Desig
                 marks.subtract(design.categories[text].marks)
             present = {level: rows for level, rows in sorted(marks.items()) if rows > 0}
             codings[text] = replace(first.categories[text], levels=levels, position=position_of(factor, levels), marks=present)
-    return replace(_with_contrasts(first, codings), scans=max(design.scans for design in designs))
+    merged = _with_contrasts(first, codings)
+    notes = tuple(dict.fromkeys(note for design in designs for note in design.learned.value_notes))
+    return replace(merged, learned=replace(merged.learned, value_notes=notes), scans=max(design.scans for design in designs))
 
 
 def without_levels(design: Design, absent: Mapping[str, Collection[Level]]) -> Design:

@@ -11,21 +11,35 @@ from squarely.data.files.csv.encoding import CsvText
 from squarely.errors import DataError, pluralize
 
 _LONGEST_LINE = 1_000_000
+_SIGNS = 100
 _LONGEST_QUOTE = 300
-_QUOTED_PART = re.compile(r'"(?:[^"]|"")*"')
 _COLUMN_COUNT_ERRORS = ("Number of Columns", "sniffing", "TOO MANY COLUMNS")
 
 
 def read_header(text: CsvText) -> str:
     """Return the header line without its quoted parts, which may hold line ends; null bytes or a blank line are a DataError."""
     label = text.file.label
-    with text.file.reading("CSV"), text.open() as file:
-        first = file.read(_LONGEST_LINE)
+    first = text.read_head(_LONGEST_LINE)
     if "\0" in first:
-        raise DataError(f"The file {label!r} has null bytes, as UTF-16 text and binary files have. Save it as UTF-8 text.")
+        advice = f", or say its encoding: read={{'encoding': {wide!r}}}" if (wide := _guess_utf16(first[:_SIGNS])) else ""
+        raise DataError(f"The file {label!r} has null bytes, as UTF-16 text and binary files have. Save it as UTF-8 text{advice}.")
+    if not first.strip():
+        raise DataError(f"The file {label!r} has no line but blank, skipped and comment lines. Give a file with rows.")
     if not re.split(r"[\r\n]", first, maxsplit=1)[0].strip():
-        raise DataError(f"The first line of {label!r} is blank. Begin the file with a line of column names.")
-    return re.split(r"[\r\n]", _QUOTED_PART.sub("", first), maxsplit=1)[0]
+        names = "a line of column names, or skip it with read={'skip_rows': 1}"
+        raise DataError(f"The first line of {label!r} is blank. Begin the file with {names}.")
+    return re.split(r"[\r\n]", _quoted_part(text).sub("", first), maxsplit=1)[0]
+
+
+def _guess_utf16(first: str) -> str:
+    """Return the name of UTF-16 if null bytes alternate with others, as in Western text."""
+    nulls = [first[start::2].count("\0") for start in (0, 1)]
+    return "" if min(nulls) or max(nulls) < 2 else "utf-16-be" if nulls[0] else "utf-16-le"
+
+
+def _quoted_part(text: CsvText) -> re.Pattern[str]:
+    sign = re.escape(text.quotes.sign)
+    return re.compile(f"{sign}(?:[^{sign}]|{sign}{sign})*{sign}")
 
 
 def unreadable_error(text: CsvText, delimiter: str, error: Exception) -> DataError:
@@ -33,6 +47,7 @@ def unreadable_error(text: CsvText, delimiter: str, error: Exception) -> DataErr
     text.file.require_unchanged()
     label = text.file.label
     message = str(error).replace(text.pattern, label).replace(str(text.path), label)
+    message = re.sub(r"(?<=Line: )\d+", lambda number: str(text.find_line(int(number[0]))), message)
     reason = (
         _describe_uneven_line(text, delimiter, message)
         or _describe_encoding(text)
@@ -47,11 +62,18 @@ def _describe_encoding(text: CsvText) -> str:
         with text.open(errors="strict") as file:
             first = file.read(_LONGEST_LINE)
     except UnicodeError:
-        return "it is not encoded in UTF-8. Save it as UTF-8 text."
+        return f"it is not encoded in UTF-8. Save it as UTF-8 text, or say its encoding, such as {_guess_encoding(text)}."
     except (OSError, EOFError, zlib.error):
         return ""
-    ends = set(re.findall(r"\r\n|\r|\n", _QUOTED_PART.sub("", first)))
+    ends = set(re.findall(r"\r\n|\r|\n", _quoted_part(text).sub("", first)))
     return "its lines end in different ways. Save it with one kind of line end." if len(ends) > 1 else ""
+
+
+def _guess_encoding(text: CsvText) -> str:
+    """Return the option with the likely 8-bit encoding: the bytes 0x80 to 0x9f are signs in Windows-1252 and none in Latin-1."""
+    with text.open(errors="surrogateescape") as file:
+        odd = re.findall("[\udc80-\udc9f]", file.read(_LONGEST_LINE))
+    return "read={'encoding': 'cp1252'}" if odd else "read={'encoding': 'latin-1'}"
 
 
 def _describe_uneven_line(text: CsvText, delimiter: str, message: str) -> str:
@@ -59,11 +81,12 @@ def _describe_uneven_line(text: CsvText, delimiter: str, message: str) -> str:
     if not any(sign in message for sign in _COLUMN_COUNT_ERRORS):
         return ""
     with suppress(csv.Error, OSError, EOFError, zlib.error), text.open() as file:
-        lines = csv.reader(file, delimiter=delimiter)
+        lines = csv.reader(file, delimiter=delimiter, quotechar=text.quotes.sign)
         header, expected = len(next(lines, [])), 0
         for fields in lines:
             expected = expected or (header + 1 if len(fields) == header + 1 and not fields[-1] else header)
             if fields and len(fields) != expected:
                 others = f"{'the header has' if expected == header else 'the lines before it have'} {expected:,}"
-                return f"line {lines.line_num:,} has {pluralize(len(fields), 'field')}, and {others}. Correct that line."
+                line = text.find_line(lines.line_num)
+                return f"line {line:,} has {pluralize(len(fields), 'field')}, and {others}. Correct that line."
     return ""  # DuckDB's own words have to do

@@ -1,41 +1,68 @@
-"""The bytes and text of a CSV file: UTF-16, gzip, temporary copies, and signs that occur anywhere in it."""
+"""The bytes and text of a CSV file: encodings, gzip, temporary copies, and signs that occur anywhere in it."""
 
 from __future__ import annotations
 
 import codecs
+import errno
 import gzip
 import os
 import re
 import tempfile
 import weakref
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
+from squarely.data.files.csv.line_filter import (
+    REMOVED,
+    Quotes,
+    first_record,
+    iter_lines,
+    remove_comments,
+    remove_first_blank_lines,
+    skip_lines,
+)
 from squarely.data.files.local_file import LocalFile
+from squarely.data.files.read_options import ReadOptions
 from squarely.errors import DataError
 
 PATTERN_SIGNS = re.compile(r"[*?[]")
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_UTF8 = ("utf-8", "utf-8-sig", "ascii")
 _PIECE, _GZIP_PIECE = 2**20, 2**22  # bytes
 
 
 @dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
 class CsvText:
-    """The text at `path` that DuckDB reads: the user's `file`, or a copy of it; `is_gzip` is about the text."""
+    """The text at `path` that DuckDB reads: the user's `file`, or a copy of it.
+
+    Attributes
+    ----------
+    is_gzip : whether the text is gzipped.
+    quotes : the sign around texts.
+    header : the first line as the user's file has it, if this text has other line ends inside its quotes, else "".
+    number_lines : function that yields the text of the user's file with `REMOVED` for each line that this text lacks.
+    """
 
     file: LocalFile
     path: Path
     is_gzip: bool
+    quotes: Quotes
+    header: str = ""
+    number_lines: Callable[[], Iterator[str]] | None = None
 
-    @classmethod
-    def make_copy(cls, file: LocalFile, *, is_gzip: bool) -> CsvText:
-        """Make an empty file for a copy of a file's text; it is deleted when the object is."""
+    def make_copy(self, pieces: Iterable[str], **changes: Any) -> CsvText:
+        """Write a text to a file that is deleted when the object is, and return it."""
         descriptor, name = tempfile.mkstemp(prefix="squarely-", suffix=".csv")
         os.close(descriptor)
-        copy = cls(file, Path(name).resolve(), is_gzip)
+        copy = replace(self, path=Path(name).resolve(), **{"is_gzip": False, **changes})
         weakref.finalize(copy, copy.path.unlink, missing_ok=True)
+        with copy.path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as out:
+            for piece in pieces:
+                _write(out, piece)
         return copy
 
     @property
@@ -45,9 +72,45 @@ class CsvText:
 
     def open(self, errors: str = "replace") -> IO[str]:
         """Open the text, to find what the engine does not report."""
-        if self.is_gzip:
-            return gzip.open(self.path, "rt", encoding="utf-8-sig", errors=errors, newline="")
-        return self.path.open(encoding="utf-8-sig", errors=errors, newline="")
+        return _open_text(self.path, "utf-8-sig", is_gzip=self.is_gzip, errors=errors)
+
+    def read_head(self, size: int) -> str:
+        """Return the first characters."""
+        with self.file.reading("CSV"), self.open() as text:
+            return text.read(size)
+
+    def rewrite(self, change: Callable[[Iterator[str]], Iterator[str]], **changes: Any) -> CsvText:
+        """Return a copy of the text that a function of its pieces has changed."""
+        with self.file.reading("CSV"), self.open("surrogateescape") as text:
+            return self.make_copy(change(iter(partial(text.read, _PIECE), "")), **changes)
+
+    def find_line(self, line: int) -> int:
+        """Return the number in the user's file of a line of this text; both count from 1."""
+        if self.number_lines is None:
+            return line
+        left = line
+        for number, each in enumerate(iter_lines(self.number_lines()), start=1):
+            left -= each != REMOVED
+            if not left:
+                return number
+        return line
+
+
+def _write(out: IO[Any], piece: Any) -> None:
+    try:
+        out.write(piece)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise DataError(
+            f"There is no space left in {tempfile.gettempdir()!r} for a temporary copy of the text. Set the environment variable "
+            "TMPDIR to a folder with space."
+        ) from error
+
+
+def _open_text(path: Path, encoding: str, *, is_gzip: bool, errors: str) -> IO[str]:
+    opened = gzip.open if is_gzip else open
+    return opened(path, "rt", encoding=encoding, errors=errors, newline="")
 
 
 def iter_pieces(path: Path, size: int = _PIECE) -> Iterator[bytes]:
@@ -57,24 +120,67 @@ def iter_pieces(path: Path, size: int = _PIECE) -> Iterator[bytes]:
             yield piece
 
 
-def copy_as_utf8(file: LocalFile) -> CsvText | None:
-    """Copy UTF-16 text as UTF-8; return None if the file does not begin with a byte order mark of UTF-16."""
-    try:
-        with file.reading("CSV"), gzip.open(file.path) if file.is_gzip else file.path.open("rb") as opened:
-            mark = opened.read(2)
-            if mark not in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
-                return None
-            decoder = codecs.getincrementaldecoder("utf-16-le" if mark == codecs.BOM_UTF16_LE else "utf-16-be")()
-            copy = CsvText.make_copy(file, is_gzip=False)
-            with copy.path.open("wb") as out:
-                while piece := opened.read(_PIECE):
-                    out.write(decoder.decode(piece).encode())
-                out.write(decoder.decode(b"", final=True).encode())
-    except UnicodeError as error:
-        raise DataError(
-            f"The file {file.label!r} begins as UTF-16 text but is not UTF-16 to its end ({error}). Save it as UTF-8 text."
-        ) from error
-    return copy
+def open_text(file: LocalFile, options: ReadOptions) -> tuple[CsvText, str]:
+    """Return the text of a file, and the encoding of the file; a copy in UTF-8 if DuckDB cannot read the file itself.
+
+    The copy lacks the lines that `options` skips, and comments.
+    """
+    quotes = Quotes(options.quote or '"', _delimiters_before_quotes(options.delimiter))
+    text = CsvText(file, file.path, file.is_gzip, quotes)
+    encoding = options.encoding or ("utf-16" if _has_utf16_mark(text) else "utf-8")
+    is_utf8 = encoding in _UTF8
+    if options.skip_rows or options.comment or not is_utf8:
+        try:
+            with file.reading("CSV"):
+                text = text.make_copy(
+                    _iter_filtered(text, encoding, options), number_lines=partial(_iter_filtered, text, encoding, options, REMOVED)
+                )
+        except UnicodeError as error:
+            raise _encoding_error(file, encoding, options, error) from error
+    elif padded := strip_padding(text):
+        text = padded
+    record, end = first_record(text.read_head(_PIECE), quotes)
+    if set(_LINE_END.findall(record)) - {end}:  # DuckDB finds no line end there
+        header = _LINE_END.sub(end, record)
+        text = text.rewrite(lambda pieces: _replace_start(pieces, len(record), header), header=record)
+    return text, encoding
+
+
+def _delimiters_before_quotes(delimiter: str | None) -> str:
+    return Quotes().delimiters if delimiter is None else " \t" if delimiter == "whitespace" else delimiter
+
+
+def _has_utf16_mark(text: CsvText) -> bool:
+    with text.file.reading("CSV"), gzip.open(text.path) if text.is_gzip else text.path.open("rb") as opened:
+        return opened.read(2) in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}
+
+
+def _iter_filtered(text: CsvText, encoding: str, options: ReadOptions, removed: str = "") -> Iterator[str]:
+    """Yield the text of a user's file in pieces, without skipped lines and comments; bytes that are not UTF-8 stay."""
+    errors = "surrogateescape" if encoding in _UTF8 else "strict"
+    name = "utf-8-sig" if encoding in _UTF8 else encoding
+    with _open_text(text.path, name, is_gzip=text.is_gzip, errors=errors) as opened:
+        pieces = skip_lines(opened, options.skip_rows or 0, removed)
+        if options.comment:
+            pieces = remove_comments(pieces, options.comment, text.quotes, removed)
+        yield from remove_first_blank_lines(pieces, removed) if options.skip_rows or options.comment else pieces
+
+
+def _encoding_error(file: LocalFile, encoding: str, options: ReadOptions, error: UnicodeError) -> DataError:
+    if options.encoding:
+        return DataError(
+            f"The file {file.label!r} is not encoded in {encoding!r} ({error}). Give its own encoding, or save it as UTF-8."
+        )
+    return DataError(
+        f"The file {file.label!r} begins as UTF-16 text but is not UTF-16 to its end ({error}). Save it as UTF-8 text."
+    )
+
+
+def _replace_start(pieces: Iterator[str], size: int, start: str) -> Iterator[str]:
+    yield start
+    for piece in pieces:
+        yield piece[size:]
+        size = max(size - len(piece), 0)
 
 
 def read_gzip(path: Path) -> Iterator[tuple[bytes, int]]:
@@ -103,9 +209,10 @@ def read_gzip(path: Path) -> Iterator[tuple[bytes, int]]:
             raise EOFError("it ends before the end of its gzip stream")
 
 
-def strip_padding(file: LocalFile) -> CsvText | None:
+def strip_padding(text: CsvText) -> CsvText | None:
     """Copy a gzipped file without the zeros behind its last member, which DuckDB refuses; return None for any other file."""
-    if not file.is_gzip:
+    file = text.file
+    if not text.is_gzip:
         return None
     with file.reading("CSV"), file.path.open("rb") as padded:
         size = padded.seek(0, 2)
@@ -115,11 +222,11 @@ def strip_padding(file: LocalFile) -> CsvText | None:
         end = max(place for _, place in read_gzip(file.path))
         if end == size:
             return None
-        copy = CsvText.make_copy(file, is_gzip=True)
+        copy = text.make_copy((), is_gzip=True)
         padded.seek(0)
         with copy.path.open("wb") as out:
             while piece := padded.read(min(_GZIP_PIECE, end - padded.tell())):
-                out.write(piece)
+                _write(out, piece)
     return copy
 
 

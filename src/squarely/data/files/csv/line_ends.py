@@ -17,23 +17,27 @@ from typing import IO, Any
 
 import numpy as np
 
-_QUOTE, _RETURN, _FEED = b'"\r\n'
+_RETURN = ord("\r")
 _WORD = 64  # bits
 
 
 class LineEnds:
     """Whether each line of a file, except perhaps the header, has one extra empty field at its end."""
 
-    def __init__(self, lines: Callable[[], IO[str]], delimiter: str, fields: int, header: int) -> None:
-        """Parse the first row; `fields` is the number of columns, `header` the number of fields in the header line."""
+    def __init__(self, lines: Callable[[], IO[str]], delimiter: str, fields: int, header: int | None, quote: str = '"') -> None:
+        """Parse the first row; `fields` is the number of columns, `header` the number of fields in the header line, if any."""
         self._open_lines, self._delimiter, self.fields, self._header_fields = lines, delimiter, fields, header
+        self._quote = quote
         first = None
         with suppress(csv.Error), lines() as file:  # a field may be longer than Python reads
-            first = next((row for row in itertools.islice(self._csv_reader(file), 1, None) if row), None)
+            first = next((row for row in self._iter_rows(self._csv_reader(file)) if row), None)
         self.has_extra_field = first is not None and self._is_extra(first)
 
     def _csv_reader(self, file: Iterable[str]) -> Any:
-        return csv.reader(file, delimiter=self._delimiter, skipinitialspace=self._delimiter != " ")
+        return csv.reader(file, delimiter=self._delimiter, quotechar=self._quote, skipinitialspace=self._delimiter != " ")
+
+    def _iter_rows(self, reader: Iterator[list[str]]) -> Iterator[list[str]]:
+        return itertools.islice(reader, 0 if self._header_fields is None else 1, None)
 
     def _is_extra(self, row: list[str]) -> bool:
         return len(row) == self.fields + 1 and not row[-1]
@@ -51,19 +55,19 @@ class LineEnds:
 
     def _check_counts(self, block: bytes, line_end: bytes, inside: bool, *, first: bool) -> tuple[bool, bool]:
         """Return whether the counts of a block are those of lines that end alike, and whether the block ends in quotes."""
-        signs, width = np.frombuffer(block, dtype=np.uint8), len(line_end)
+        signs, width, quote = np.frombuffer(block, dtype=np.uint8), len(line_end), self._quote.encode()
         if not self.has_extra_field and not _has_pair(block, self._delimiter.encode() + line_end[:1]):
-            return True, inside ^ (b'"' in block and bool(np.count_nonzero(signs == _QUOTE) % 2))
+            return True, inside ^ (quote in block and bool(np.count_nonzero(signs == quote[0]) % 2))
         is_mark, is_end = signs == ord(self._delimiter), signs == line_end[-1]
-        if inside or b'"' in block:
-            outside, inside = _mask_outside_quotes(signs, inside)
+        if inside or quote in block:
+            outside, inside = _mask_outside_quotes(signs == quote[0], inside)
             is_mark &= outside
             is_end &= outside
         ended = int(np.count_nonzero(is_mark[:-width] & is_end[width:]))
         blank = int(np.count_nonzero(is_end[:-width] & is_end[width:])) + block.startswith(line_end)
         lines = int(np.count_nonzero(is_end)) - blank
         each = self.fields if self.has_extra_field else self.fields - 1
-        of_header = self._header_fields - 1 if first else each
+        of_header = self._header_fields - 1 if first and self._header_fields is not None else each
         fits = int(np.count_nonzero(is_mark)) == each * lines + of_header - each
         return fits and (not self.has_extra_field or ended == lines - (of_header < each)), inside
 
@@ -71,8 +75,7 @@ class LineEnds:
         """Parse all rows one by one."""
         with suppress(csv.Error), self._open_lines() as file:
             reader = self._csv_reader(file)
-            next(reader, None)
-            others = (row for row in reader if row and self._is_extra(row) != self.has_extra_field)
+            others = (row for row in self._iter_rows(reader) if row and self._is_extra(row) != self.has_extra_field)
             return next(((reader.line_num, len(row)) for row in others), None)
         return None
 
@@ -85,13 +88,13 @@ def _has_pair(block: bytes, pair: bytes) -> bool:
     return any((np.frombuffer(block, "<u2", (len(block) - first) // 2, first) == word).any() for first in (0, 1))
 
 
-def _mask_outside_quotes(signs: np.ndarray, inside: bool) -> tuple[np.ndarray, bool]:
+def _mask_outside_quotes(is_quote: np.ndarray, inside: bool) -> tuple[np.ndarray, bool]:
     """Return which signs are outside quotes, and whether the last is inside: by the parity of the quotes so far, in words of bits.
 
     Source: Langdale and Lemire (2019), Parsing gigabytes of JSON per second, doi:10.1007/s00778-019-00578-5, section 3.1.1.
     """
-    quotes = np.zeros(-(-len(signs) // _WORD) * _WORD // 8, dtype=np.uint8)
-    packed = np.packbits(signs == _QUOTE, bitorder="little")
+    quotes = np.zeros(-(-len(is_quote) // _WORD) * _WORD // 8, dtype=np.uint8)
+    packed = np.packbits(is_quote, bitorder="little")
     quotes[: len(packed)] = packed
     words = quotes.view("<u8")
     for shift in (1, 2, 4, 8, 16, 32):
@@ -99,7 +102,7 @@ def _mask_outside_quotes(signs: np.ndarray, inside: bool) -> tuple[np.ndarray, b
     before = np.bitwise_xor.accumulate(words >> np.uint64(_WORD - 1)) ^ np.uint64(inside)
     words ^= np.uint64(0) - np.concatenate([np.array([inside], dtype=np.uint64), before[:-1]])
     np.invert(words, out=words)
-    return np.unpackbits(quotes, count=len(signs), bitorder="little").view(bool), bool(before[-1])
+    return np.unpackbits(quotes, count=len(is_quote), bitorder="little").view(bool), bool(before[-1])
 
 
 def _iter_blocks(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:

@@ -6,6 +6,8 @@ columns go by their position (c0, c1, ...), and no line is ever skipped.
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,23 +17,23 @@ import pyarrow as pa
 
 from squarely.data.dtypes import Kind
 from squarely.data.files.csv.decimal_commas import AMBIGUOUS_THOUSANDS, CommaValues, detect_commas
-from squarely.data.files.csv.diagnosis import read_header, unreadable_error
-from squarely.data.files.csv.encoding import PATTERN_SIGNS, CsvText, copy_as_utf8, find_signs, iter_pieces, read_gzip, strip_padding
+from squarely.data.files.csv.diagnosis import unreadable_error
+from squarely.data.files.csv.dialect import choose_names, describe_numeric_names, detect_text
+from squarely.data.files.csv.encoding import PATTERN_SIGNS, find_signs, iter_pieces, read_gzip
 from squarely.data.files.csv.line_ends import LineEnds
 from squarely.data.files.local_file import LocalFile
 from squarely.data.files.read_options import ReadOptions
-from squarely.data.pandas_io import pandas_read_csv_call
+from squarely.data.pandas_io import PandasReadCall, pandas_read_csv_call
 from squarely.data.query import keyboard_interrupts
 from squarely.data.source import BATCH_ROWS, DECIMAL_COMMA, Source
-from squarely.errors import DataError, pluralize
+from squarely.errors import DataError, option_hint, pluralize
 
 # The words for an empty field, as in R and pandas: each is counted as "null" in the row account.
 NULL_WORDS = ("", "NA", "N/A", "NULL", "null", "#N/A")
 # DuckDB reads 1_000 as 1000, +-5 as -5 and nan(1) as NaN; here a text with one of these signs is not a number.
 _NOT_IN_NUMBERS = ("_", "+-", "(")
-# Only the delimiter is guessed: no comment sign, no skipped line, no columns from the names of folders.
-_DIALECT = "quote = '\"', escape = '\"', comment = '', skip = 0, strict_mode = true, hive_partitioning = false"
-_DELIMITERS = ",;\t|"
+# DuckDB guesses types alone: no comment sign, no skipped line, no columns from the names of folders.
+_DIALECT = "comment = '', skip = 0, strict_mode = true, hive_partitioning = false"
 _PIECE = 2**18  # bytes: what fits into a cache is counted faster
 _SAMPLE = 20_480  # rows, as many as DuckDB samples
 _ENGINE_ERRORS = (duckdb.Error, OSError, pa.ArrowException, UnicodeError)  # DuckDB's errors come through Arrow as OSError
@@ -46,7 +48,7 @@ _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
 class CsvSource(Source):
     """A CSV file on this machine, gzipped or not, with a header line."""
 
-    typed, is_file = False, True
+    typed, is_file, is_parsed = False, True, True
 
     def __init__(self, file: LocalFile, options: ReadOptions) -> None:
         self.label, self._file = file.label, file
@@ -55,11 +57,10 @@ class CsvSource(Source):
                 f"The path {str(file.given_path)!r} has a backslash and one of * ? [ in it, which DuckDB takes for a pattern. "
                 "Rename the file."
             )
-        utf8_copy = copy_as_utf8(file)
-        self._text = utf8_copy or strip_padding(file) or CsvText(file, file.path, file.is_gzip)
-        self.notes = ("UTF-16",) if utf8_copy else ()
+        detected = detect_text(file, options)
+        self._text, self._options, self.notes = detected.text, detected.options, detected.notes
+        self._delimiter, self.thousands = detected.sign, options.thousands or ""
         self._is_checked = False
-        self._delimiter = _DELIMITERS[0]  # until it is detected
         self._comma_values = CommaValues()
         self._odd_signs: tuple[str, ...] | None = None  # until they are searched for
         self._kinds: dict[str, Kind] = {}  # of the text columns that have been scanned
@@ -68,15 +69,14 @@ class CsvSource(Source):
                 self._detect_dialect(connection)
         except _ENGINE_ERRORS as error:
             raise unreadable_error(self._text, self._delimiter, error) from error
-        self.pandas_call = pandas_read_csv_call(
-            str(file.real_path),
-            delimiter=self._delimiter,
-            nulls=NULL_WORDS,
-            decimal="," if self._comma_values.is_decimal else ".",
-            encoding="utf-16" if utf8_copy else "utf-8",
-            is_gzip=file.is_gzip,
-            has_extra_field=self._line_ends.has_extra_field,
-        )
+        self.pandas_call = self._make_pandas_call(detected.encoding)
+        self.null_words = self._null_words
+        self.dialect = {
+            "delimiter": {"\t": "tab", " ": "space"}.get(self._delimiter, self._delimiter),
+            "decimal": "," if self._comma_values.is_decimal else ".",
+            "encoding": detected.encoding,
+            "header": "none" if not options.has_header else "line 1",
+        }
         self.duplicate_names = frozenset(name for name in self._names if self._names.count(name) > 1)
         self.columns = dict(zip(self._names, self._types, strict=True))
         if len(self._names) > 1 and self._names[0] == "" and "" not in self.duplicate_names:
@@ -84,32 +84,44 @@ class CsvSource(Source):
 
     def _detect_dialect(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Detect delimiter, names, line ends, decimal sign and types, in this order."""
-        text = self._text
+        text, options = self._text, self._options
         compression = f"compression = '{'gzip' if text.is_gzip else 'none'}'"
-        # Where DuckDB sees a single column, the most frequent usual sign in the header is the better guess.
-        header = read_header(text)
-        (guess,) = connection.execute(f"SELECT Delimiter FROM sniff_csv(?, {compression})", [text.pattern]).fetchall()[0]
-        usual = max(_DELIMITERS, key=header.count)
-        self._delimiter = usual if usual in header and guess not in header else str(guess)
-        self._dialect = f"delim = {_quote_sql(self._delimiter)}, {compression}, {_DIALECT}"
+        quote = _quote_sql(text.quotes.sign)
+        self._dialect = f"delim = {_quote_sql(self._delimiter)}, quote = {quote}, escape = {quote}, {compression}, {_DIALECT}"
         query = f"SELECT * FROM read_csv(?, header = false, all_varchar = true, {self._dialect}) LIMIT 1"
-        names = connection.execute(query, [text.pattern]).fetchall()
-        self._names = [name or "" for name in names[0]] if names else []
-        self._width = len(self._names)
-        self._line_ends = LineEnds(text.open, self._delimiter, self._width, self._width)
-        if len(self._names) > 1 and not self._names[-1]:
-            shorter = LineEnds(text.open, self._delimiter, self._width - 1, self._width)
+        first = connection.execute(query, [text.pattern]).fetchall()
+        self._width = len(first[0]) if first else 0
+        names = [name or "" for name in first[0]] if first else []
+        if text.header:
+            names = next(csv.reader(io.StringIO(text.header, newline=""), delimiter=self._delimiter, quotechar=text.quotes.sign))
+        header = self._width if options.has_header else None
+        self._line_ends = LineEnds(text.open, self._delimiter, self._width, header, text.quotes.sign)
+        columns = self._width
+        if header and columns > 1 and not names[-1]:
+            shorter = LineEnds(text.open, self._delimiter, self._width - 1, header, text.quotes.sign)
             if shorter.has_extra_field:  # the header line ends so, too
-                self._line_ends, self._names = shorter, self._names[:-1]
+                self._line_ends, columns = shorter, columns - 1
+        self._names = choose_names(names, columns, options, self.label)
         if self._line_ends.has_extra_field:
             self.notes += ("a delimiter at the end of every line, behind which nothing stands",)
-        if self._delimiter != ",":
-            self._comma_values = detect_commas(self._select(connection, "*").limit(_SAMPLE).to_arrow_table())
+        decimal = options.decimal or {".": ",", ",": "."}.get(options.thousands or "")
+        if decimal or self._delimiter == ",":
+            self._comma_values = CommaValues(is_decimal=decimal == ",")
+        else:
+            between = _quote_sql(options.thousands or "")
+            columns_sql = f"replace(COLUMNS(*), {between}, '')" if options.thousands else "*"
+            self._comma_values = detect_commas(self._select(connection, columns_sql).limit(_SAMPLE).to_arrow_table())
         if self._comma_values.is_decimal:
             self._dialect += ", decimal_separator = ','"
             self.notes += (DECIMAL_COMMA,)
         self._types = [str(kind) for kind in self._select(connection, "*", {}).types[: len(self._names)]]
         self._number_types = [kind if kind in _OTHER_TYPES else "DOUBLE" for kind in self._types]
+        if (
+            options.has_header
+            and options.header is None
+            and (note := describe_numeric_names(names[:columns], self._types, self.label))
+        ):
+            self.notes += (note,)
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         places = [self._find_number_column(name) for name in numbers]
@@ -121,6 +133,7 @@ class CsvSource(Source):
         cast = {*texts, *(i for i in numeric if self._types[i] == "VARCHAR" or self._odd_text_sql(i))}
         types = {f"c{i}": "DOUBLE" for i in numeric} | {f"c{i}": "VARCHAR" for i in cast}
         columns = [f"CAST({self._number_sql(i)} AS {self._number_types[i]})" if i in cast else f"c{i}" for i in places]
+        columns = [self._null_sql(column) if i in numeric else column for i, column in zip(places, columns, strict=True)]
         columns += [f"c{i}" for i in texts]
         self._file.require_unchanged()
         self._require_uniform_lines()
@@ -130,6 +143,18 @@ class CsvSource(Source):
             self._file.require_unchanged()
             raise self._explain_error(error, places) from error
         self._file.require_unchanged()
+
+    def require_unchanged(self) -> None:
+        self._file.require_unchanged()
+
+    def head(self, names: Sequence[str], rows: int) -> pa.Table:
+        columns = ", ".join(f"c{self._names.index(name)} AS v{j}" for j, name in enumerate(names)) or "1 AS v0"
+        try:
+            with keyboard_interrupts(), self._connection() as connection:
+                table = self._select(connection, columns, nulls=("",)).limit(rows).to_arrow_table()
+        except _ENGINE_ERRORS as error:
+            raise unreadable_error(self._text, self._delimiter, error) from error
+        return table.rename_columns(list(names)) if names else table.select([])
 
     def kind(self, name: str) -> Kind:
         """Return what a column holds. Text is scanned to the end: a column that starts empty may still hold numbers."""
@@ -154,9 +179,17 @@ class CsvSource(Source):
             raise unreadable_error(self._text, self._delimiter, error) from error
         return kind
 
+    def _null_sql(self, number: str) -> str:
+        """Return SQL that makes the numbers among `na_values` NULL, as pandas does: -999.0 is -999."""
+        numbers = ", ".join(f"CAST({_quote_sql(repr(value))} AS DOUBLE)" for value in self._options.na_numbers)
+        return f"CASE WHEN {number} IN ({numbers}) THEN NULL ELSE {number} END" if numbers else number
+
     def _number_sql(self, place: int) -> str:
         """Return SQL that writes the texts of a column with a decimal point, and makes those invalid that are not numbers."""
-        text = f"translate(c{place}, '.,', '?.')" if self._comma_values.is_decimal else f"c{place}"
+        text = f"c{place}"
+        if self._options.thousands:
+            text = f"replace({text}, {_quote_sql(self._options.thousands)}, '')"
+        text = f"translate({text}, '.,', '?.')" if self._comma_values.is_decimal else text
         odd = " OR ".join(self._odd_text_sql(place))
         return f"CASE WHEN {odd} THEN '?' || {text} ELSE {text} END" if odd else text
 
@@ -165,7 +198,11 @@ class CsvSource(Source):
         if self._odd_signs is None:
             with self._file.reading("CSV"):
                 self._odd_signs = _NOT_IN_NUMBERS if self._text.is_gzip else find_signs(self._text.path, _NOT_IN_NUMBERS)
-        odd = [f"contains(c{place}, {_quote_sql(sign)})" for sign in self._odd_signs]
+        odd = [f"contains(c{place}, {_quote_sql(sign)})" for sign in self._odd_signs if sign != self._options.thousands]
+        if sign := self._options.thousands:  # 3,5 is not 35
+            between = re.escape(sign)
+            groups = rf"\s*[-+]?\d{{1,3}}({between}\d{{2,3}})*{between}\d{{3}}([.,]\d*)?([eE][-+]?\d+)?\s*"
+            odd.append(f"contains(c{place}, {_quote_sql(sign)}) AND NOT regexp_full_match(c{place}, {_quote_sql(groups)})")
         if place in self._comma_values.small_columns:
             sign = "," if self._comma_values.is_decimal else "."
             odd.append(f"contains(c{place}, '{sign}') AND regexp_full_match(c{place}, {_quote_sql(AMBIGUOUS_THOUSANDS)})")
@@ -201,9 +238,11 @@ class CsvSource(Source):
             other = self._line_ends.find_other_line(pieces)
         if other is not None:
             extra, fields = self._line_ends.has_extra_field, self._line_ends.fields
-            others = f"the lines before it have {fields + 1:,}" if extra else f"the header has {fields:,}"
+            before = f"the {'header' if self._options.has_header else 'first line'} has {fields:,}"
+            others = f"the lines before it have {fields + 1:,}" if extra else before
+            line = self._text.find_line(other[0])
             raise DataError(
-                f"Line {other[0]:,} of {self.label} has {pluralize(other[1], 'field')}, and {others}: a value may contain the "
+                f"Line {line:,} of {self.label} has {pluralize(other[1], 'field')}, and {others}: a value may contain the "
                 "delimiter, as in 1,250. Put such a value in quotes, or let all lines end alike."
             )
         self._is_checked = True
@@ -223,14 +262,43 @@ class CsvSource(Source):
         with keyboard_interrupts(), self._connection() as connection:
             yield from self._select(connection, columns, types).to_arrow_reader(BATCH_ROWS)
 
+    @property
+    def _null_words(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*NULL_WORDS, *(self._options.na_values or ()))))
+
+    def _make_pandas_call(self, encoding: str) -> PandasReadCall:
+        options = self._options
+        names = options.names or (None if options.has_header else self._names)
+        return pandas_read_csv_call(
+            str(self._file.real_path),
+            delimiter=str(options.delimiter),
+            nulls=self._null_words,
+            decimal="," if self._comma_values.is_decimal else ".",
+            encoding=encoding,
+            is_gzip=self._file.is_gzip,
+            has_extra_field=self._line_ends.has_extra_field,
+            names=names and list(names),
+            has_header=options.has_header,
+            skip_rows=options.skip_rows,
+            thousands=options.thousands,
+            comment=options.comment,
+            quote=options.quote,
+        )
+
     def _select(
-        self, connection: duckdb.DuckDBPyConnection, columns: str, types: Mapping[str, str] | None = None
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        columns: str,
+        types: Mapping[str, str] | None = None,
+        nulls: Sequence[str] | None = None,
     ) -> duckdb.DuckDBPyRelation:
         """Select SQL columns of the file; all of it is text, or DuckDB detects the types but for those in `types`."""
-        names, nulls = ", ".join(f"'c{i}'" for i in range(self._width)), ", ".join(map(_quote_sql, NULL_WORDS))
+        names = ", ".join(f"'c{i}'" for i in range(self._width))
+        words = ", ".join(map(_quote_sql, self._null_words if nulls is None else nulls))
         chosen = ", ".join(f"{c}: '{kind}'" for c, kind in (types or {}).items())
         cast = ", all_varchar = true" if types is None else f", types = {{{chosen}}}" if types else ""
-        query = f"SELECT {columns} FROM read_csv(?, header = true, names = [{names}], nullstr = [{nulls}], {self._dialect}{cast})"
+        header = f"header = {self._options.has_header}, names = [{names}]"
+        query = f"SELECT {columns} FROM read_csv(?, {header}, nullstr = [{words}], {self._dialect}{cast})"
         return connection.sql(query, params=[self._text.pattern])
 
     def _explain_error(self, error: Exception, places: list[int]) -> DataError:
@@ -244,7 +312,8 @@ class CsvSource(Source):
                 what = f"{kind.lower()} values, then something else" if kind in _OTHER_TYPES else "text, not a number"
                 return DataError(
                     f"Column {self._names[i]!r} of {self.label} holds {what}: {value!r} in data row {row:,}. "
-                    "Correct or clear that value. Categories, as C(...), are for predictors, not for the response or arithmetic."
+                    "Correct or clear that value. Categories, as C(...), are for predictors, not for the response or arithmetic, "
+                    f"and {option_hint('na_values', [value])} makes it missing."
                 )
         return unreadable_error(self._text, self._delimiter, error)
 

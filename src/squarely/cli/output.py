@@ -1,0 +1,37 @@
+"""Print results as text or as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import typer
+
+from squarely.cli.flags import page_with_flags
+
+
+def show(result: Any, *, as_json: bool) -> None:
+    """Print the summary of a result, or its numbers as JSON."""
+    if as_json:
+        print_json(result.as_dict())
+    else:
+        print_text(page_with_flags(result.summary()))
+
+
+def print_text(text: object) -> None:
+    """Print; the reader of a pipe, such as head, may close it before the end."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(141) from None  # 128 + SIGPIPE, as in a shell; 1 is a numerical "no"
+
+
+def print_json(numbers: Mapping[str, Any]) -> None:
+    """Print strict JSON, in which NaN and infinities are null."""
+    from squarely.storage.json_fields import to_json  # it loads NumPy, which --help does without
+
+    print_text(json.dumps(to_json(numbers, lambda x: None), allow_nan=False, indent=2))

@@ -1,0 +1,1 @@
+"""Formats that a library reads whole: workbooks, and the files of statistics packages."""

@@ -1,0 +1,1 @@
+"""Temporary copies of rows that cannot be read where they are: compressed files, standard input, pipes and URLs."""

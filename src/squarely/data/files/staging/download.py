@@ -1,0 +1,124 @@
+"""Download a URL that the user typed to a temporary file: http and https by the standard library, buckets by Arrow."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from typing import IO, Any
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
+
+import pyarrow as pa
+
+from squarely._version import __version__
+from squarely.data.files.local_file import LocalFile
+from squarely.data.files.staging.temporary_copy import TemporaryCopy, require_disk_space
+from squarely.errors import DataError, first_line
+
+_BUCKETS = ("s3", "gs", "gcs", "abfs", "abfss", "hdfs", "viewfs")  # what pyarrow.fs opens
+_TIMEOUT = 30.0  # seconds without a byte
+_PIECE = 2**20  # bytes
+_PATTERN_SIGNS = "*?["
+
+
+def download(url: str) -> LocalFile:
+    """Download a URL to a temporary file, which is deleted with the source.
+
+    Raises
+    ------
+    DataError : the server does not answer, does not have it, or ends too early, or the disk is full.
+    """
+    scheme = url.partition(":")[0].lower()
+    if scheme not in ("http", "https", *_BUCKETS):
+        raise DataError(f"{_shown(url)!r} begins with {scheme}://, which is not supported. Give a path, or an https or s3 URL.")
+    try:
+        name = unquote(urlsplit(url).path).rpartition("/")[2]
+        pieces = _read_http(url) if scheme in ("http", "https") else _read_bucket(url)
+        copy = TemporaryCopy(pieces, _shown(url))
+    except (OSError, http.client.HTTPException, ValueError, pa.ArrowException) as error:
+        raise _download_error(url, error) from error
+    return LocalFile.of_copy(copy, name or _shown(url), name)
+
+
+def _shown(url: str) -> str:
+    """Return a URL for messages, without a password and what follows the path, which may be a secret."""
+    try:
+        parts = urlsplit(url)
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    except ValueError:
+        return url.partition("?")[0]
+
+
+def _download_error(url: str, error: Exception) -> DataError:
+    reason = getattr(error, "reason", None)
+    if isinstance(error, urllib.error.HTTPError):
+        what, advice = f"the server answers {error.code} {error.reason}", "Check the address, and whether it needs a login"
+    elif isinstance(error, TimeoutError) or isinstance(reason, TimeoutError):
+        what, advice = f"the server has sent nothing for {_TIMEOUT:g} seconds", "Try again later, or download the file"
+    else:
+        what, advice = first_line(reason if isinstance(reason, Exception) else error), "Check the address and the connection"
+    return DataError(f"{_shown(url)!r} cannot be downloaded: {what}. {advice}.")
+
+
+class _HttpOnly(urllib.request.HTTPRedirectHandler):
+    """Follows a redirection to another http or https address, and to nothing else."""
+
+    def redirect_request(  # noqa: PLR0917  # as the library calls it
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: http.client.HTTPMessage, newurl: str
+    ) -> urllib.request.Request | None:
+        if urlsplit(newurl).scheme not in ("http", "https"):
+            raise OSError(f"the server redirects to {_shown(newurl)!r}, which is not an http address")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _read_http(url: str) -> Iterator[bytes]:
+    parts = urlsplit(url)
+    address = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
+    address = re.sub(r"[^!-~]", lambda sign: quote(sign[0]), address)  # blanks and letters beyond ASCII
+    passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
+    if parts.username is not None:  # sent only if this server asks for it
+        passwords.add_password(None, address, unquote(parts.username), unquote(parts.password or ""))
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+        urllib.request.HTTPBasicAuthHandler(passwords),
+        _HttpOnly(),
+    ):
+        opener.add_handler(handler)
+    request = urllib.request.Request(address, headers={"User-Agent": f"squarely/{__version__}"})  # noqa: S310  # http alone is opened
+    with closing(opener.open(request, timeout=_TIMEOUT)) as answer:
+        expected = answer.headers.get("Content-Length")
+        if expected is not None:
+            require_disk_space(int(expected), _shown(url))
+        yield from _read_pieces(answer, None if expected is None else int(expected))
+
+
+def _read_bucket(url: str) -> Iterator[bytes]:
+    from pyarrow import fs  # it takes a tenth of a second
+
+    if any(sign in urlsplit(url).path for sign in _PATTERN_SIGNS):
+        raise DataError(f"{_shown(url)!r} is a pattern, and URLs are read one by one. Give a list of URLs.")
+    system, path = fs.FileSystem.from_uri(url)
+    info = system.get_file_info(path)
+    if info.type != fs.FileType.File:
+        what = "is a folder" if info.type == fs.FileType.Directory else "does not exist, or may not be read"
+        raise DataError(f"{_shown(url)!r} {what}. Give the URL of a file, or a list of them.")
+    require_disk_space(info.size, _shown(url))
+    with system.open_input_stream(path, compression=None) as opened:
+        yield from _read_pieces(opened, info.size)
+
+
+def _read_pieces(opened: Any, expected: int | None) -> Iterator[bytes]:
+    received = 0
+    while piece := opened.read(_PIECE):
+        received += len(piece)
+        yield piece
+    if expected is not None and received != expected:
+        raise OSError(f"it ended after {received:,} of {expected:,} bytes")

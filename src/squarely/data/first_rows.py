@@ -1,0 +1,155 @@
+"""The first rows of a source: what they have in each column, what is taken for missing, and what may be unexpected."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from squarely.data.dtypes import exact_number, kind_of, parses_as_number
+from squarely.data.source import Source, unsupported_column_error
+from squarely.errors import DataError
+from squarely.numerics import EXACT_INTEGERS
+
+_ROWS, _CELLS, _FEWEST_ROWS = 10_000, 500_000, 100  # so many rows are examined, fewer if they have more cells
+_USABLE_KINDS = {"number", "text", "boolean", "category", "empty"}  # and "integer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreviewedColumn:
+    """A column, as the first rows show it.
+
+    Attributes
+    ----------
+    name, type : its name, and its type as the file or the engine calls it.
+    kind : "integer", "number", "text", "boolean", "category", "empty", or the type of values that no formula takes, such as dates.
+    missing : the number of missing values among the rows that were examined.
+    missing_words : how they are written, word -> count; empty for data with types.
+    values : the first values, None for a missing one.
+    """
+
+    name: str
+    type: str
+    kind: str
+    missing: int
+    missing_words: Mapping[str, int]
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstRows:
+    """What the first rows of a source show.
+
+    Attributes
+    ----------
+    count, is_all : the number of rows, and whether these are all rows.
+    columns : the columns in order.
+    texts : name -> value -> count, for each column of text.
+    notes : what may be unexpected, in sentences.
+    """
+
+    count: int
+    is_all: bool
+    columns: tuple[PreviewedColumn, ...]
+    texts: Mapping[str, Mapping[str, int]]
+    notes: tuple[str, ...]
+
+
+def examine_first_rows(source: Source) -> FirstRows:
+    """Read the first rows of a source, and nothing else."""
+    names = [name for name in source.columns if name not in source.duplicate_names]
+    limit = max(min(_ROWS, _CELLS // max(len(names), 1)), _FEWEST_ROWS)
+    table, errors = _read_head(source, names, limit)
+    columns = tuple(_preview_column(source, name, table) for name in source.columns)
+    odd = [note for column in columns if column.name in table.column_names for note in _find_odd_values(source, column, table)]
+    is_all = table.num_rows == source.rows or (source.rows is None and bool(names) and table.num_rows < limit)
+    texts = {each.name: _count_texts(source, table[each.name]) for each in columns if each.kind == "text"}
+    return FirstRows(count=table.num_rows, is_all=is_all, columns=columns, texts=texts, notes=(*errors, *odd))
+
+
+def _read_head(source: Source, names: Sequence[str], limit: int) -> tuple[pa.Table, list[str]]:
+    """Return the first rows, without the columns that cannot be read, and the errors of these."""
+    try:
+        return source.head(names, limit), []
+    except DataError:
+        tables, errors = [], []
+        for name in names:
+            try:
+                tables.append(source.head([name], limit))
+            except DataError as error:
+                errors.append(str(error))
+        if not tables:
+            raise
+        return pa.table({name: table[name] for table in tables for name in table.column_names}), errors
+
+
+def _preview_column(source: Source, name: str, table: pa.Table) -> PreviewedColumn:
+    kind, missing, words, values = "unreadable", 0, Counter[str](), []
+    if name in table.column_names:
+        column = table[name]
+        values = column.to_pylist()
+        if source.typed or not pa.types.is_string(column.type):  # the key of a folder has a type
+            missing = sum(value is None or value != value for value in values)
+            kind = _name_kind(column.type)
+            if kind == "text" and source.is_file and source.kind(name) == "other":  # such as objects in JSON
+                kind = source.columns[name].lower()
+        else:
+            words.update(text or "" for text in values if text is None or text in source.null_words)
+            missing = words.total()
+            values = [None if text is None or text in source.null_words else text for text in values]
+            kind = _find_kind(source, source.columns[name], [text for text in values if text is not None])
+    return PreviewedColumn(
+        name=name,
+        type=source.columns[name],
+        kind="duplicate" if name in source.duplicate_names else kind,
+        missing=missing,
+        missing_words=dict(words.most_common()),
+        values=tuple(values[:5]),
+    )
+
+
+def _name_kind(kind: pa.DataType) -> str:
+    """Name the kind of a column with types.
+
+    >>> _name_kind(pa.int8()), _name_kind(pa.float32()), _name_kind(pa.string()), _name_kind(pa.date32())
+    ('integer', 'number', 'text', 'date32[day]')
+    """
+    if pa.types.is_integer(kind):
+        return "integer"
+    found = kind_of(kind)
+    if pa.types.is_dictionary(kind):
+        return "category"
+    return str(kind) if found == "other" else "empty" if found == "null" else found
+
+
+def _find_kind(source: Source, declared: str, texts: Sequence[Any]) -> str:
+    """Name the kind of a column of text by its values, or by its type if that is neither numbers nor text."""
+    if not texts:
+        return "empty"
+    if all(parses_as_number(text, decimal_comma=source.decimal_comma) for text in texts):
+        return "integer" if all(isinstance(exact_number(text), int) for text in texts) else "number"
+    return {"VARCHAR": "text", "DOUBLE": "number", "BIGINT": "integer"}.get(declared, declared.lower())
+
+
+def _find_odd_values(source: Source, column: PreviewedColumn, table: pa.Table) -> Iterator[str]:
+    values = table[column.name]
+    if column.kind == "integer":
+        largest = max((abs(int(value)) for value in values.to_pylist() if value is not None and _is_integer(value)), default=0)
+        if largest > EXACT_INTEGERS:
+            yield (
+                f"Column {column.name!r} has whole numbers beyond 2^53, such as {largest}, which double precision rounds. "
+                f"Use it as categories, C({column.name}), or not at all."
+            )
+    elif column.kind not in _USABLE_KINDS:
+        yield str(unsupported_column_error(source, column.name, column.kind))
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) or isinstance(exact_number(value), int)
+
+
+def _count_texts(source: Source, values: pa.ChunkedArray) -> Mapping[str, int]:
+    return Counter(text for text in values.to_pylist() if text is not None and text not in source.null_words)

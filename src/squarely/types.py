@@ -1,0 +1,95 @@
+"""Types of the public functions: closed lists of words, and the data that they take.
+
+Each list of words is written once. Checks and the command line take the words from it with `typing.get_args`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol, TypedDict
+
+Missing = Literal["drop", "raise"]
+Collinear = Literal["drop", "raise"]
+Precision = Literal["auto", "double", "extended"]
+Fold = Literal["auto", "batches", "aggregates"]
+Duplicates = Literal["raise", "keep"]
+Unseen = Literal["error", "nan"]
+RankDeficient = Literal["nan", "allow"]
+
+Loss = Literal["mse", "l1", "huber", "quantile"]
+Metric = Literal["mse", "rmse", "mae", "r2"]
+TrainingEngine = Literal["rows", "moments", "closed_form"]
+Gradient = Literal["autograd", "closed"]
+SchedulerPer = Literal["epoch", "batch"]
+Dtype = Literal["float32", "float64"]
+
+# The names of torch's classes, in small letters or as torch has them.
+OptimizerName = Literal[
+    "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "asgd", "lbfgs", "nadam", "radam", "rmsprop", "rprop", "sgd",
+    "Adadelta", "Adafactor", "Adagrad", "Adam", "Adamax", "AdamW", "ASGD", "LBFGS", "NAdam", "RAdam", "RMSprop", "Rprop", "SGD",
+]  # fmt: skip
+SchedulerName = Literal[
+    "ConstantLR", "CosineAnnealingLR", "CosineAnnealingWarmRestarts", "CyclicLR", "ExponentialLR", "LambdaLR", "LinearLR",
+    "MultiStepLR", "MultiplicativeLR", "OneCycleLR", "PolynomialLR", "ReduceLROnPlateau", "StepLR",
+]  # fmt: skip
+
+Verdict = Literal[
+    "agree", "not converged", "batch noise", "fixed order", "penalized", "other loss", "frozen", "ascent", "diverged", "not finite",
+    "float32 floor", "float64 floor", "different rows", "collinear", "disagree",
+]  # fmt: skip
+
+
+class TableWithColumns(Protocol):
+    """A table with named columns: a DataFrame of pandas, Polars, Spark or Dask, a LazyFrame, or a table of Arrow or Ibis."""
+
+    @property
+    def columns(self) -> Any:
+        """The columns, or their names."""
+
+
+class PandasFrame(Protocol):
+    """A DataFrame of pandas."""
+
+    @property
+    def iat(self) -> Any:
+        """The values by their positions, which no other table has."""
+
+
+class PolarsFrame(Protocol):
+    """A DataFrame or a LazyFrame of Polars."""
+
+    def lazy(self) -> Any:
+        """Return the frame as a LazyFrame."""
+
+
+class ArrowTable(Protocol):
+    """A table of Arrow."""
+
+    @property
+    def column_names(self) -> Any:
+        """The names of the columns."""
+
+
+class ArrowStream(Protocol):
+    """An object that exports its rows as a stream of Arrow."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
+
+
+class ArrowArray(Protocol):
+    """An object that exports its rows as one struct array of Arrow."""
+
+    def __arrow_c_array__(self, requested_schema: object | None = None) -> Any: ...
+
+
+PathLike = str | bytes | os.PathLike[Any]
+Data = PathLike | Sequence[PathLike] | Mapping[str, Any] | TableWithColumns | ArrowStream | ArrowArray
+
+
+class PredictOptions(TypedDict, total=False):
+    """The options of `predict`."""
+
+    read: Mapping[str, object] | None
+    unseen: Unseen
+    rank_deficient: RankDeficient

@@ -1,0 +1,62 @@
+"""The pages of docs/ and the README: every Python block runs when it is copied alone, and prints what the page says."""
+
+import ast
+import builtins
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+import squarely as sq
+from tests.support.checks import CARS, need
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", re.DOTALL)
+BLOCKS = {f"{page.stem}-{i}": found for page in PAGES for i, found in enumerate(BLOCK.findall(page.read_text()))}
+ELSEWHERE = ("pyspark", "ibis.postgres")  # tests/conformance/ has the same calls, with a cluster or a server
+
+
+@pytest.mark.parametrize("name", [name for name, (code, _) in BLOCKS.items() if not any(word in code for word in ELSEWHERE)])
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of runs that show what goes wrong
+def test_a_block_runs_alone(name, tmp_path, monkeypatch, capsys):
+    code, shown = BLOCKS[name]
+    need("torch")
+    if "dask" in code:
+        need("dask.dataframe")
+    shutil.copy(CARS, tmp_path / "cars.csv")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, name, "exec"), {})  # noqa: S102  # the page's own lines
+    printed = capsys.readouterr().out
+    for promised in re.findall(r'print\(.*\)  # (agree$|".*"$)', code, re.MULTILINE):
+        assert mask(promised.strip('".')) in mask(printed)
+    if shown:
+        assert mask(printed) == mask(shown)
+
+
+def mask(text):
+    """Leave out spaces, and numbers with a point or an exponent: their last digits depend on the machine."""
+    return re.sub(r"[-+]?\d+(\.\d+)?e[-+]\d+|[-+]?\d+\.\d+", "#", "".join(text.split()))
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_block_defines_every_name_that_it_uses(name):
+    """Also a block that needs a cluster."""
+    names = [node for node in ast.walk(ast.parse(BLOCKS[name][0])) if isinstance(node, ast.Name)]
+    stored = {node.id for node in names if isinstance(node.ctx, ast.Store)}
+    nodes = list(ast.walk(ast.parse(BLOCKS[name][0])))
+    stored |= {(each.asname or each.name).split(".")[0] for node in nodes for each in getattr(node, "names", ())}
+    stored |= {node.name for node in nodes if isinstance(node, ast.FunctionDef)} | {
+        each.arg for each in nodes if isinstance(each, ast.arg)
+    }
+    assert {node.id for node in names} - stored - set(dir(builtins)) == set()
+
+
+def test_every_verdict_is_on_its_page():
+    page = (ROOT / "docs" / "certificate.md").read_text()
+    documented = sq.Certificate.__doc__.split("verdict : ")[1].split("cause :")[0]
+    verdicts = set(re.findall(r'"([a-z0-9 ]+)"', documented))
+    assert len(verdicts) == 15
+    shown = {line.split(":")[0] for block in re.findall(r"```text\n(.*?)```", page, re.DOTALL)[1:] for line in block.splitlines()}
+    assert {verdict for verdict in verdicts if verdict not in shown} == set()
